@@ -1,0 +1,25 @@
+"""
+Where tunery keeps its data, and the settings that come from the environment.
+
+Read once at the edge (command line, server start, Python call) and passed down as values; nothing below reads the environment.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import platformdirs
+
+
+def data_folder() -> Path:
+    """Return the data folder: `$TUNERY_HOME`, else the platform's user data folder. Does not create it."""
+    given = os.environ.get("TUNERY_HOME")
+    return Path(given).expanduser().absolute() if given else Path(platformdirs.user_data_dir("tunery", appauthor=False))
+
+
+def default_base_model() -> str:
+    """Return the base that API names such as gemini-1.5-flash-001-tuning stand for: `$TUNERY_BASE`, else the embedded one."""
+    from tunery.types import DEFAULT_BASE_MODEL
+
+    return os.environ.get("TUNERY_BASE") or DEFAULT_BASE_MODEL

@@ -1,0 +1,109 @@
+"""
+Everything that tunery raises on purpose.
+
+One small tree: each class carries its google.rpc status, from which the HTTP status and the exit status follow.
+It knows no HTTP, no SQL and no tensors. A message is one sentence: what was wrong, where, and what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tunery.types import DataProblem
+
+
+class TuneryError(Exception):
+    """Something went wrong inside tunery."""
+
+    status: str = "INTERNAL"
+    code: int = 13  # google.rpc.Code
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or (type(self).__doc__ or "").strip())
+
+    @property
+    def exit_status(self) -> int:
+        """Exit status of a command that ends with this error: 10 + the google.rpc code."""
+        return 10 + self.code
+
+
+class Cancelled(TuneryError):
+    """The tuning job was cancelled."""
+
+    status, code = "CANCELLED", 1
+
+
+class InvalidArgument(TuneryError):
+    """A value that was given cannot be used."""
+
+    status, code = "INVALID_ARGUMENT", 3
+
+
+class DatasetInvalid(InvalidArgument):
+    """
+    The data cannot be used for tuning.
+
+    `problems` holds all of them, not the first one only.
+    """
+
+    def __init__(self, message: str, problems: Sequence[DataProblem] = ()) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems)
+
+
+class TuningUnstable(InvalidArgument):
+    """
+    Loss or gradient was not a number.
+
+    `step` is the optimizer step, counted from 1, that could not be taken.
+    """
+
+    def __init__(self, step: int) -> None:
+        super().__init__(f"Tuning became unstable at step {step}. Use a smaller learning rate.")
+        self.step = step
+
+
+class NotFound(TuneryError):
+    """What was named does not exist."""
+
+    status, code = "NOT_FOUND", 5
+
+
+class AlreadyExists(TuneryError):
+    """The id is taken."""
+
+    status, code = "ALREADY_EXISTS", 6
+
+
+class ResourceExhausted(TuneryError):
+    """A limit of this machine or of its settings was reached."""
+
+    status, code = "RESOURCE_EXHAUSTED", 8
+
+
+class OutOfMemory(ResourceExhausted):
+    """This machine ran out of memory. Use a smaller batch size or base model."""
+
+
+class FailedPrecondition(TuneryError):
+    """The thing is not in a state that allows this."""
+
+    status, code = "FAILED_PRECONDITION", 9
+
+
+class FolderLocked(FailedPrecondition):
+    """Another tunery process is using the data folder."""
+
+
+class Unavailable(TuneryError):
+    """Not possible at the moment; nothing was created."""
+
+    status, code = "UNAVAILABLE", 14
+
+
+class DataLoss(TuneryError):
+    """A stored file is not the one that was written."""
+
+    status, code = "DATA_LOSS", 15

