@@ -1,0 +1,37 @@
+"""
+tunery: tune small open-weight text models on your own examples, on your own machine.
+
+    import tunery
+    model = tunery.tune(tunery.Dataset.read("tickets.csv"))
+    model.generate("My card was charged twice")
+
+Names are loaded when they are first used: `import tunery` alone loads no tensors.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tunery.engine.datasets import Dataset
+    from tunery.engine.model import Model, load, tune
+    from tunery.engine.schedule import Recipe
+
+__version__ = "0.1.0.dev0"
+
+_HOMES = {
+    "Dataset": "tunery.engine.datasets",
+    "Model": "tunery.engine.model",
+    "Recipe": "tunery.engine.schedule",
+    "load": "tunery.engine.model",
+    "tune": "tunery.engine.model",
+}
+
+__all__ = ["Dataset", "Model", "Recipe", "load", "tune"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'tunery' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

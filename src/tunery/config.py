@@ -1,7 +1,8 @@
 """
 Where tunery keeps its data, and the settings that come from the environment.
 
-Read once at the edge (command line, server start, Python call) and passed down as values; nothing below reads the environment.
+Read once at the edge (command line, server start, Python call) and passed down as values; nothing below reads the
+environment.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ def data_folder() -> Path:
 
 
 def default_base_model() -> str:
-    """Return the base that API names such as gemini-1.5-flash-001-tuning stand for: `$TUNERY_BASE`, else the embedded one."""
+    """
+    Return the base that API names such as gemini-1.5-flash-001-tuning stand for: `$TUNERY_BASE`, else the embedded one.
+    """
     from tunery.types import DEFAULT_BASE_MODEL
 
     return os.environ.get("TUNERY_BASE") or DEFAULT_BASE_MODEL

@@ -106,7 +106,9 @@ class Hyperparameters:
 
 @dataclass(frozen=True, slots=True)
 class TuningSnapshot:
-    """One optimizer step: `step` from 1, `epoch` = floor(step × batch_size / examples), `mean_loss` in nats per token."""
+    """
+    One optimizer step: `step` from 1, `epoch` = floor(step × batch_size / examples), `mean_loss` in nats per token.
+    """
 
     step: int
     epoch: int
@@ -116,7 +118,9 @@ class TuningSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class EpochLoss:
-    """Mean losses of one pass over the examples; `epoch` counts from 1, `held_out_loss` is None without held-out rows."""
+    """
+    Mean losses of one pass over the examples; `epoch` counts from 1, `held_out_loss` is None without held-out rows.
+    """
 
     epoch: int
     mean_loss: float
@@ -125,7 +129,9 @@ class EpochLoss:
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """What the loss curve says: `kind` for programs, `text` for people, `epoch_count` to use next time if it says one."""
+    """
+    What the loss curve says: `kind` for programs, `text` for people, `epoch_count` to use next time if it says one.
+    """
 
     kind: str
     text: str

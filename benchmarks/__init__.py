@@ -1,0 +1,1 @@
+"""Measurements of tunery: quality here, speed beside it. Not part of the installed package."""

@@ -1,0 +1,100 @@
+"""
+`tunery bases`: the base models of this machine, listed, fetched and added.
+
+Knows the catalog; loads no weights but when a GGUF file is converted.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tunery import config
+from tunery.cli import documents, terminal
+from tunery.cli.options import Json, argument, option
+from tunery.cli.progress import LiveLine, byte_progress
+
+if TYPE_CHECKING:
+    from tunery.types import CatalogEntry
+
+bases = typer.Typer(help="List, fetch and add base models.", no_args_is_help=True)
+
+
+@bases.command("list")
+def list_bases(json: Json = False) -> None:
+    """List the base models that can be named."""
+    from tunery.engine.catalog import Catalog
+
+    entries = Catalog(config.data_folder(), config.default_base_model()).entries()
+    if json:
+        terminal.result(documents.dumped([documents.base_document(entry) for entry in entries]))
+        return
+    rows = [(entry.name, _size(entry), f"{entry.input_token_limit:,}", *_weights(entry)) for entry in entries]
+    for line in terminal.table(("NAME", "SIZE", "WINDOW", "WEIGHTS", "LICENCE"), rows, right=(1, 2)):
+        terminal.result(line)
+
+
+@bases.command()
+def pull(name: Annotated[str, argument("Name of the base model.", "NAME")], json: Json = False) -> None:
+    """Bring the weights of a base model onto this machine."""
+    entry = fetched(name)
+    own_name = entry.alias_of or entry.name
+    terminal.say(f"The weights of {own_name} are on this machine.")
+    terminal.result(documents.dumped(documents.base_document(entry)) if json else own_name)
+
+
+@bases.command()
+def add(
+    source: Annotated[str, argument("Folder with safetensors, GGUF file, or OWNER/NAME on Hugging Face.", "SOURCE")],
+    name: Annotated[str | None, option("Name of the base.", "made from the source", metavar="NAME")] = None,
+    json: Json = False,
+) -> None:
+    """Add a base model of your own to the catalog."""
+    from tunery.engine.catalog import Catalog
+
+    entry = Catalog(config.data_folder(), config.default_base_model()).add(source, name)
+    terminal.say(f"Added {entry.display_name}: {_size(entry)} parameters, window {entry.input_token_limit:,} tokens.")
+    terminal.say(f"Licence: {entry.licence}.")
+    _say_fit(entry)
+    if not entry.is_present:
+        terminal.say(f"Next: tunery bases pull {entry.name}")
+    terminal.result(documents.dumped(documents.base_document(entry)) if json else entry.name)
+
+
+def fetched(name: str) -> CatalogEntry:
+    """Return the entry of a base whose weights are on this machine, fetched with a line of progress if need be."""
+    from tunery.engine.pull import pull as pull_base
+
+    with LiveLine() as live:
+        show = byte_progress(live, f"Fetching {name}")
+        return pull_base(
+            name,
+            config.data_folder(),
+            config.default_base_model(),
+            lambda progress: show(progress.stage, progress.done, progress.total),
+        )
+
+
+def _size(entry: CatalogEntry) -> str:
+    if not entry.parameters:
+        return "unknown"
+    millions = entry.parameters / 1e6
+    return f"{millions:,.0f}M" if millions >= 10 else f"{millions:.1f}M"
+
+
+def _weights(entry: CatalogEntry) -> tuple[str, str]:
+    """Return where the weights are, and their licence; of an API name the base it stands for."""
+    if entry.alias_of:
+        return f"those of {entry.alias_of}", ""
+    return "here" if entry.is_present else "not here", entry.licence
+
+
+def _say_fit(entry: CatalogEntry) -> None:
+    from tunery.engine.memory import fits, memory_estimate
+
+    if entry.parameters and fits(entry.parameters) is False:
+        terminal.say(
+            f"Warning: tuning it takes about {memory_estimate(entry.parameters) / 1e9:.1f} GB of memory, "
+            "more than this machine has free."
+        )

@@ -1,0 +1,122 @@
+"""
+`tunery generate`: ask a tuned model, or a plain base, one text or a file of them.
+
+An answer is streamed as it is made; answers to a file are written whole at the end (`batch.py`). Knows the library and
+the Python library; the work is the engine's.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from tunery import config
+from tunery.cli import batch, documents, terminal
+from tunery.cli.bases import fetched
+from tunery.cli.options import argument, option
+from tunery.errors import FailedPrecondition, InvalidArgument, NotFound
+from tunery.types import SamplingSettings
+
+if TYPE_CHECKING:
+    from tunery.engine.model import Model
+
+_DEFAULTS = SamplingSettings()
+
+
+def generate(
+    model: Annotated[str, argument("Tuned model of My Library, or a base model.", "MODEL")],
+    text: Annotated[str | None, argument("What to ask; - reads it from standard input.", "TEXT")] = None,
+    input: Annotated[
+        Path | None, option("JSONL file with text_input in each line, instead of TEXT.", "none", metavar="FILE")
+    ] = None,
+    output: Annotated[
+        Path | None, option("JSONL file for the answers to --input.", "standard output", metavar="FILE")
+    ] = None,
+    temperature: Annotated[
+        float, option("0 for the likeliest answer, up to 2 for more chance.", _DEFAULTS.temperature, metavar="T")
+    ] = _DEFAULTS.temperature,
+    top_p: Annotated[
+        float, option("Draw from the likeliest tokens with this share.", _DEFAULTS.top_p, metavar="P")
+    ] = _DEFAULTS.top_p,
+    top_k: Annotated[int | None, option("Draw from so many of the likeliest tokens.", "all", metavar="N")] = None,
+    max_output_tokens: Annotated[
+        int, option("Longest answer, in tokens.", _DEFAULTS.max_output_tokens, metavar="N")
+    ] = _DEFAULTS.max_output_tokens,
+    stop: Annotated[
+        list[str] | None, option("Text at which the answer ends; may be repeated.", "none", metavar="TEXT")
+    ] = None,
+    seed: Annotated[int, option("Equal seeds draw equal answers.", _DEFAULTS.seed, metavar="N")] = _DEFAULTS.seed,
+    json: Annotated[bool, option("Print one JSON document.", "the answer as it is made", "--json")] = False,
+) -> None:
+    """Ask a tuned model or a base model."""
+    settings = {
+        "temperature": temperature,
+        "top_p": top_p,
+        "top_k": top_k,
+        "max_output_tokens": max_output_tokens,
+        "stop_sequences": tuple(stop or ()),
+        "seed": seed,
+    }
+    SamplingSettings(**settings)  # type: ignore[arg-type]  # refuse wrong values before anything is loaded
+    if (text is None) == (input is None) or (output and not input):
+        raise InvalidArgument("Give a text, - for standard input, or --input FILE; --output goes with --input.")
+    if input is not None:
+        rows = batch.read_inputs(input)
+        batch.answer(_loaded(model), rows, settings, output)
+        return
+    asked = sys.stdin.read().rstrip("\n") if text == "-" else text
+    assert asked is not None
+    _answer(model, asked, settings, json=json)
+
+
+def _answer(name: str, asked: str, settings: dict[str, Any], *, json: bool) -> None:
+    model = _loaded(name)
+    if json:
+        document = {"model": name, "text_input": asked, "output": model.generate(asked, **settings)}
+        terminal.result(documents.dumped(document))
+        return
+    for piece in model.stream(asked, **settings):
+        terminal.piece(piece)
+    terminal.piece("\n")
+
+
+def _loaded(name: str) -> Model:
+    """Return a tuned model of the library by id or display name, or a base by its name in the catalog."""
+    from tunery.service.library import Library
+
+    data_folder = config.data_folder()
+    with Library.open(data_folder) as library:
+        try:
+            found = library.get(name)
+        except NotFound as error:
+            return _loaded_base(name, str(error))
+        adapter = library.adapter_folder(found)
+    _require_base(found.base_model, found.base_digest)
+    from tunery.engine.model import load
+
+    return load(adapter)
+
+
+def _loaded_base(name: str, why_not_tuned: str) -> Model:
+    from tunery.engine.catalog import Catalog
+
+    try:
+        Catalog(config.data_folder(), config.default_base_model()).resolve(name)
+    except NotFound as error:
+        raise NotFound(f"{why_not_tuned} Nor is there a base model of that name.") from error
+    entry = fetched(name)
+    from tunery.engine.model import Model, resident_base
+
+    return Model(resident_base(entry.name, config.data_folder()))
+
+
+def _require_base(name: str, digest: str) -> None:
+    """Make sure that the base is here and the one the model was tuned on."""
+    from tunery.engine.catalog import Catalog
+
+    fetched(name)
+    if Catalog(config.data_folder()).digest(name) != digest:
+        raise FailedPrecondition(
+            f"The base {name} is not the one this model was tuned on: its weights have changed. Add that base again."
+        )

@@ -1,0 +1,149 @@
+"""
+`tunery models`: My Library, listed, shown, copied out and deleted.
+
+Reads while another process tunes; only deleting needs the data folder for itself.
+"""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tunery import config
+from tunery.cli import documents, report, terminal
+from tunery.cli.options import Json, TunedModelName, Yes, option
+from tunery.errors import InvalidArgument
+from tunery.types import Phase, TunedModel
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+models = typer.Typer(help="List, show, export and delete tuned models.", no_args_is_help=True)
+
+
+class Format(StrEnum):
+    """What a tuned model can be exported as."""
+
+    ADAPTER = "adapter"
+
+
+@models.command("list")
+def list_models(json: Json = False) -> None:
+    """List the tuned models, newest first."""
+    from tunery.service.library import Library
+
+    folder = config.data_folder()
+    with Library.open(folder) as library:
+        found = library.list()
+    if json:
+        terminal.result(documents.dumped([documents.model_document(m, folder, has_curve=False) for m in found]))
+    elif not found:
+        terminal.say("My Library is empty. Next: tunery tune FILE")
+    else:
+        rows = [(m.id, _state(m), m.base_model, str(m.task.data.rows), _loss(m), _local(m.create_time)) for m in found]
+        for line in terminal.table(("ID", "STATE", "BASE", "ROWS", "LOSS", "CREATED"), rows, right=(3, 4)):
+            terminal.result(line)
+
+
+@models.command()
+def show(model: TunedModelName, json: Json = False) -> None:
+    """Show a tuned model: where it comes from, its loss curve, and what the curve says."""
+    from tunery.service.library import Library
+
+    folder = config.data_folder()
+    with Library.open(folder) as library:
+        found = library.get(model)
+    if json:
+        terminal.result(documents.dumped(documents.model_document(found, folder)))
+        return
+    for line in terminal.facts(_facts(found, folder)):
+        terminal.result(line)
+    for line in ("", *report.curve(found.task, sys.stdout)) if found.task.snapshots else ():
+        terminal.result(line)
+
+
+@models.command()
+def delete(model: TunedModelName, yes: Yes = False) -> None:
+    """Delete a tuned model with its examples, curve and adapter."""
+    from tunery.service.library import Library
+
+    folder = config.data_folder()
+    with Library.open(folder) as library:
+        found = library.get(model)
+    if not yes:
+        if not terminal.can_ask():
+            raise InvalidArgument(f"Deleting {found.id} cannot be undone; add --yes to do it without being asked.")
+        if not terminal.ask(f"Delete {found.id} ({found.display_name})? This cannot be undone.", default=False):
+            raise typer.Exit(1)
+    with Library.own(folder) as library:
+        library.delete(found.id)
+    terminal.say(f"Deleted {found.id}.")
+
+
+@models.command()
+def export(
+    model: TunedModelName,
+    to: Annotated[
+        Path | None, option("Folder to write; new or empty.", "the id of the model", metavar="FOLDER")
+    ] = None,
+    format: Annotated[Format, option("What to write; an adapter is what PEFT reads.", "adapter")] = Format.ADAPTER,
+) -> None:
+    """Copy a tuned model out of the library, every file checked."""
+    from tunery.service.export import export_adapter
+    from tunery.service.library import Library
+
+    with Library.open(config.data_folder()) as library:
+        found = library.get(model)
+        target = export_adapter(library, found, to or Path(found.id))
+    terminal.say(f"Exported {found.id} as {format}; its base is {found.base_model}.")
+    terminal.result(str(target))
+
+
+def _facts(model: TunedModel, folder: Path) -> list[tuple[str, str]]:
+    task, values = model.task, model.task.hyperparameters
+    held_out = f", {task.held_out_rows} of them held out" if task.held_out_rows else ""
+    seconds = (task.complete_time - task.start_time).total_seconds() if task.complete_time and task.start_time else None
+    settings = f"{values.epoch_count} epochs, batch size {values.batch_size}, learning rate {values.learning_rate:g}"
+    artifact = folder / model.artifact if model.artifact else None
+    return [
+        ("Id", model.id),
+        ("Name", model.display_name if model.display_name != model.id else ""),
+        ("About", model.description),
+        ("State", _state(model) + (f" in {seconds:.0f} s" if seconds is not None else "")),
+        ("Reason", task.error_message or ""),
+        ("Base", model.base_model),
+        ("Data", f"{task.data.source}, {task.data.rows} rows{held_out}"),
+        ("Settings", f"{settings}, seed {task.seed}"),
+        ("Machine", ", ".join(_machine(model))),
+        ("Created", _local(model.create_time)),
+        ("Adapter", str(artifact or "")),
+        ("Curve", str(artifact / "loss.svg") if artifact else ""),
+    ]
+
+
+def _machine(model: TunedModel) -> list[str]:
+    arithmetic = [report.machine_facts(model.task.settings)] if model.task.settings else []
+    return arithmetic + [f"{name} {number}" for name, number in model.task.versions.items()]
+
+
+def _state(model: TunedModel) -> str:
+    task = model.task
+    if task.phase is Phase.CANCELLED and model.artifact:
+        return f"ACTIVE, cancelled after step {task.completed_steps}"
+    if not task.phase.is_final:
+        return f"{model.state}, {task.phase.lower()} at step {task.completed_steps}"
+    return model.state.value
+
+
+def _loss(model: TunedModel) -> str:
+    """Return the mean loss of the last finished epoch."""
+    losses = model.task.epoch_losses
+    return f"{losses[-1].mean_loss:.4f}" if losses else ""
+
+
+def _local(time: datetime) -> str:
+    return f"{time.astimezone():%Y-%m-%d %H:%M}"

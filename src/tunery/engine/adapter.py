@@ -1,0 +1,111 @@
+"""
+Adapters in PEFT's file layout: `adapter_config.json` and `adapter_model.safetensors`.
+
+Stock `peft` loads what is written here, and adapters made by PEFT (plain LoRA on linear layers) are read back.
+Knows the files and the flat tensor; nothing of tuning.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from tunery.engine.files import write_whole
+from tunery.engine.lora import Adapter, AdapterShape
+from tunery.engine.network import Network
+from tunery.errors import InvalidArgument, NotFound
+
+WEIGHTS = "adapter_model.safetensors"
+CONFIG = "adapter_config.json"
+_PREFIX = "base_model.model."
+
+
+def write_adapter(folder: Path, adapter: Adapter, *, base_model: str, transposed: bool = False) -> None:
+    """Write an adapter as a PEFT folder; `transposed`: the base keeps its linear weights as GPT-2 does."""
+    folder.mkdir(parents=True, exist_ok=True)
+    config = _config(adapter.shape, base_model, transposed)
+    write_whole(folder / CONFIG, (json.dumps(config, indent=2, sort_keys=True) + "\n").encode())
+    write_whole(folder / WEIGHTS, safetensors.torch.save(_named(adapter), {"format": "pt"}))
+
+
+def read_adapter(folder: Path, network: Network) -> Adapter:
+    """
+    Read a PEFT folder for a base.
+
+    Raises NotFound when a file is missing and InvalidArgument when it is not a plain LoRA adapter of this base.
+    """
+    for name in (CONFIG, WEIGHTS):
+        if not (folder / name).is_file():
+            raise NotFound(f"{folder} has no {name}; it is not the folder of an adapter.")
+    config = json.loads((folder / CONFIG).read_text("utf-8"))
+    _refuse_variants(config, folder)
+    tensors = safetensors.torch.load_file(folder / WEIGHTS)
+    paths = [path for path in network.layers if f"{_PREFIX}{path}.lora_A.weight" in tensors]
+    if 2 * len(paths) != len(tensors):
+        raise InvalidArgument(f"{folder} has {len(tensors)} tensors, of which {2 * len(paths)} fit this base model.")
+    shape = AdapterShape(
+        int(config["r"]),
+        float(config["lora_alpha"]),
+        tuple((path, *network.layers[path].weight.shape) for path in paths),
+    )
+    return _fill(shape, tensors, folder).to(network.device)
+
+
+def _named(adapter: Adapter) -> dict[str, Tensor]:
+    named = {}
+    for path, down, up in adapter.shape.pairs(adapter.flat.cpu()):
+        named[f"{_PREFIX}{path}.lora_A.weight"] = down.contiguous()
+        named[f"{_PREFIX}{path}.lora_B.weight"] = up.contiguous()
+    return named
+
+
+def _config(shape: AdapterShape, base_model: str, transposed: bool) -> dict[str, Any]:
+    return {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": base_model,
+        "r": shape.rank,
+        "lora_alpha": shape.alpha,
+        "lora_dropout": 0.0,
+        "bias": "none",
+        "fan_in_fan_out": transposed,
+        "inference_mode": True,
+        "init_lora_weights": True,
+        "target_modules": sorted({path.rpartition(".")[2] for path, _, _ in shape.layers}),
+    }
+
+
+def _refuse_variants(config: dict[str, Any], folder: Path) -> None:
+    if config.get("peft_type") != "LORA":
+        raise InvalidArgument(f"{folder} is an adapter of type {config.get('peft_type')}; only LORA can be read.")
+    for name in (
+        "use_dora",
+        "use_rslora",
+        "rank_pattern",
+        "alpha_pattern",
+        "modules_to_save",
+        "alora_invocation_tokens",
+    ):
+        if config.get(name):
+            raise InvalidArgument(f"{folder} uses {name}, which cannot be read; plain LoRA can.")
+    if config.get("bias", "none") != "none":
+        raise InvalidArgument(f"{folder} tunes biases, which cannot be read; plain LoRA can.")
+
+
+def _fill(shape: AdapterShape, tensors: dict[str, Tensor], folder: Path) -> Adapter:
+    flat = torch.zeros(shape.size, dtype=torch.float32)
+    for path, down, up in shape.pairs(flat):
+        for target, name in ((down, "A"), (up, "B")):
+            source = tensors[f"{_PREFIX}{path}.lora_{name}.weight"]
+            if source.shape != target.shape:
+                raise InvalidArgument(
+                    f"{folder}: {path} lora_{name} has shape {tuple(source.shape)};"
+                    f" this base needs {tuple(target.shape)}."
+                )
+            target.copy_(source)
+    return Adapter(shape, flat)

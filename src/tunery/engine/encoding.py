@@ -1,0 +1,119 @@
+"""
+From texts to token ids and back, with one template for tuning and for serving.
+
+A prompt is the chat template with one user turn and the opening of the answer; an example is that prompt, its output
+and the token that ends a turn. Both come from the same call, so a served prompt has exactly the token ids that were
+tuned. Knows tokenizers; no tensors, no files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tunery.errors import InvalidArgument
+from tunery.types import TuningExample
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedExample:
+    """Token ids of prompt and answer in one row; the answer begins at `answer_offset` ≥ 1."""
+
+    token_ids: tuple[int, ...]
+    answer_offset: int
+    was_cut: bool = False
+
+    @property
+    def answer_tokens(self) -> int:
+        return len(self.token_ids) - self.answer_offset
+
+
+class Encoder:
+    """
+    The template and tokenizer of one base.
+
+    `window_tokens` is the longest row (prompt and answer) that the base can read.
+    """
+
+    def __init__(self, tokenizer: Any, window_tokens: int) -> None:
+        self.tokenizer = tokenizer
+        self.window_tokens = window_tokens
+        self.end_token_id = self._find_end_token()
+        self.stop_token_ids = frozenset({self.end_token_id, *self._special_ends()})
+
+    def prompt(self, text_input: str, max_output_tokens: int = 1) -> list[int]:
+        """Return the token ids that stand before the answer; raises InvalidArgument when the window is too small."""
+        token_ids = self._tokenize(self._render(text_input))
+        limit = self.window_tokens - max_output_tokens
+        if len(token_ids) > limit:
+            raise InvalidArgument(
+                f"The prompt has {len(token_ids):,} tokens; with {max_output_tokens:,} output tokens this base takes"
+                f" {max(limit, 0):,}. Shorten it or ask for fewer output tokens."
+            )
+        return token_ids
+
+    def example(self, example: TuningExample) -> EncodedExample:
+        """
+        Return the row of an example.
+
+        A row longer than the window loses the end of its input, never the template or the answer (`was_cut`).
+        Raises InvalidArgument when template and answer alone do not fit.
+        """
+        prompt = self._tokenize(self._render(example.text_input))
+        answer = self._answer(example, prompt)
+        was_cut = len(prompt) + len(answer) > self.window_tokens
+        if was_cut:
+            prompt = self._cut_prompt(example.text_input, len(prompt), self.window_tokens - len(answer))
+        return EncodedExample((*prompt, *answer), len(prompt), was_cut)
+
+    def examples(self, examples: Sequence[TuningExample]) -> list[EncodedExample]:
+        return [self.example(example) for example in examples]
+
+    def text(self, token_ids: Sequence[int]) -> str:
+        """Return the text of answer tokens; special tokens are left out."""
+        return str(self.tokenizer.decode(token_ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+    def _render(self, text_input: str) -> str:
+        turns = [{"role": "user", "content": text_input}]
+        return str(self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+
+    def _tokenize(self, text: str) -> list[int]:
+        # the template writes its own special tokens
+        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def _answer(self, example: TuningExample, prompt: list[int]) -> list[int]:
+        whole = self._tokenize(self._render(example.text_input) + example.output)
+        # a tokenizer that puts a mark before a lone text (SentencePiece) gives the true ids only behind the prompt;
+        # where both melt into one token at the border the prompt must stay as it will be served
+        is_prefix = whole[: len(prompt)] == prompt
+        return [*(whole[len(prompt) :] if is_prefix else self._tokenize(example.output)), self.end_token_id]
+
+    def _cut_prompt(self, text_input: str, prompt_tokens: int, limit: int) -> list[int]:
+        text_ids = self._tokenize(text_input)
+        keep = len(text_ids) - (prompt_tokens - limit)
+        while keep >= 0:
+            prompt = self._tokenize(self._render(self.text(text_ids[:keep])))
+            if len(prompt) <= limit:
+                return prompt
+            keep -= len(prompt) - limit
+        raise InvalidArgument(
+            f"The output and the template alone do not fit the {self.window_tokens:,} tokens of this base."
+            " Shorten the output."
+        )
+
+    def _find_end_token(self) -> int:
+        """
+        Find what the template writes behind an answer: its first token if that is special, else the end-of-text token.
+        """
+        turns = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]
+        rendered = str(self.tokenizer.apply_chat_template(turns, tokenize=False))
+        behind = self._tokenize(rendered.rpartition("y")[2])
+        if behind and behind[0] in self.tokenizer.all_special_ids:
+            return int(behind[0])
+        if self.tokenizer.eos_token_id is None:
+            raise InvalidArgument("The tokenizer of this base has no token that ends a text; it cannot be tuned.")
+        return int(self.tokenizer.eos_token_id)
+
+    def _special_ends(self) -> set[int]:
+        return {int(self.tokenizer.eos_token_id)} if self.tokenizer.eos_token_id is not None else set()

@@ -1,0 +1,62 @@
+"""
+Whether a base fits this machine: how much memory tuning needs and how much there is.
+
+An estimate before anything is downloaded, from the number of parameters alone. No tensors here.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+WEIGHT_BYTES = 2  # bfloat16
+ADAPTER_SHARE = 0.02  # rank 8 on all linear layers of the default base: 2.4 of 134.5 million; larger bases have less
+ADAPTER_BYTES = 16  # float32: weight, gradient and the two moments of AdamW
+ACTIVATION_BYTES = 34  # per token, layer and hidden value, without recomputing (Korthikanti et al. 2022, section 4)
+LAYERS = 30  # 30 of 135 million parameters, 32 of 360 million, 24 of 1.7 billion, 32 of 7 billion
+RUNTIME_BYTES = 400 * 2**20  # python with torch and transformers loaded: 368 MiB measured
+
+
+def memory_estimate(parameters: int, *, batch_tokens: int = 2048, weight_bytes: int = WEIGHT_BYTES) -> int:
+    """
+    Return about how many bytes tuning takes: weights + adapter + activations + runtime.
+
+    `parameters · (weight_bytes + 0.02 · 16) + batch_tokens · 34 · layers · hidden + 400 MiB`. The hidden size follows
+    from the usual shape of a decoder, `parameters = 12 · layers · hidden²`, with 30 layers.
+    """
+    hidden = (parameters / (12 * LAYERS)) ** 0.5
+    activations = batch_tokens * ACTIVATION_BYTES * LAYERS * hidden
+    return int(parameters * (weight_bytes + ADAPTER_SHARE * ADAPTER_BYTES) + activations + RUNTIME_BYTES)
+
+
+def available_memory() -> int | None:
+    """Return the bytes that can be used without swapping, within the limit of the container; None: not known."""
+    known = [value for value in (_system_memory(), _container_memory()) if value is not None]
+    return min(known, default=None)
+
+
+def fits(parameters: int, *, batch_tokens: int = 2048) -> bool | None:
+    """Say whether tuning a base of this size fits into the memory that is free now; None: not known."""
+    available = available_memory()
+    return None if available is None else memory_estimate(parameters, batch_tokens=batch_tokens) <= available
+
+
+def _system_memory() -> int | None:
+    meminfo = Path("/proc/meminfo")
+    if meminfo.is_file():
+        fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines() if ":" in line)
+        return int(fields["MemAvailable"].split()[0]) * 1024
+    try:  # macOS tells the whole memory only
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # Windows has no sysconf
+        return None
+
+
+def _container_memory() -> int | None:
+    folder = Path("/sys/fs/cgroup")
+    limit, used, details = folder / "memory.max", folder / "memory.current", folder / "memory.stat"
+    if not (limit.is_file() and used.is_file() and details.is_file()) or limit.read_text().strip() == "max":
+        return None
+    # files that were read count as used, but are given up when memory is wanted
+    reclaimable = dict(line.split() for line in details.read_text().splitlines()).get("inactive_file", "0")
+    return max(0, int(limit.read_text()) - int(used.read_text()) + int(reclaimable))

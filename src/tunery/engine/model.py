@@ -1,0 +1,172 @@
+"""
+The Python library: `tune` a dataset, `load` what was saved, ask a `Model`.
+
+Works in this process and on files the caller names; the library of tuned models in the data folder is the service's.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import overload
+
+from tunery import config
+from tunery.engine import base
+from tunery.engine.adapter import CONFIG, read_adapter, write_adapter
+from tunery.engine.advice import advise
+from tunery.engine.curve import read_curve, write_curve
+from tunery.engine.datasets import Dataset, hold_out
+from tunery.engine.lora import Adapter
+from tunery.engine.precision import fast_dtype
+from tunery.engine.resident import ResidentBase
+from tunery.engine.schedule import Recipe
+from tunery.errors import NotFound
+from tunery.types import (
+    DEFAULT_BASE_MODEL,
+    Advice,
+    EpochLoss,
+    Hyperparameters,
+    SamplingSettings,
+    TuningExample,
+    TuningSnapshot,
+)
+
+
+class Model:
+    """
+    A base in memory, with or without an adapter, that answers.
+
+    `snapshots` and `epoch_losses` are the curve it was tuned along (empty for a plain base), `advice` what the curve
+    says.
+    """
+
+    def __init__(
+        self,
+        resident: ResidentBase,
+        adapter: Adapter | None = None,
+        snapshots: Sequence[TuningSnapshot] = (),
+        epoch_losses: Sequence[EpochLoss] = (),
+    ) -> None:
+        self._resident, self._adapter = resident, adapter
+        self.snapshots, self.epoch_losses = tuple(snapshots), tuple(epoch_losses)
+        self._slot = None if adapter is None else resident.add(adapter)
+        if self._slot is not None:
+            weakref.finalize(self, resident.remove, self._slot)
+
+    @property
+    def base_model(self) -> str:
+        return self._resident.name
+
+    @property
+    def advice(self) -> Advice | None:
+        """What the loss curve says; None when it is too short to tell."""
+        return advise(self.epoch_losses)
+
+    @overload
+    def generate(self, text: str, **settings: object) -> str: ...
+    @overload
+    def generate(self, text: list[str], **settings: object) -> list[str]: ...
+    def generate(self, text: str | list[str], **settings: object) -> str | list[str]:
+        """
+        Answer one text, or several in one batch.
+
+        Settings: `temperature`, `top_p`, `top_k`, `max_output_tokens`, `stop_sequences`, `seed`. Raises
+        InvalidArgument.
+        """
+        texts = [text] if isinstance(text, str) else text
+        answers = self._resident.answers(texts, _sampling(settings), self._slot)
+        return answers[0] if isinstance(text, str) else answers
+
+    def stream(self, text: str, **settings: object) -> Iterator[str]:
+        """Yield the answer to `text` piece by piece; settings as in `generate`; leaving the loop stops the work."""
+        for piece in self._resident.stream([text], _sampling(settings), self._slot):
+            if piece.text:
+                yield piece.text
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the adapter in PEFT's layout with the curve beside it; raises NotFound for a plain base."""
+        if self._adapter is None:
+            raise NotFound(f"{self.base_model} is a base without an adapter; there is nothing to save.")
+        target = Path(folder)
+        write_adapter(target, self._adapter, base_model=self.base_model)
+        write_curve(target, self.snapshots, self.epoch_losses)
+        return target
+
+
+def tune(
+    dataset: Dataset | Iterable[TuningExample],
+    *,
+    base_model: str = DEFAULT_BASE_MODEL,
+    epoch_count: int = 5,
+    batch_size: int = 4,
+    learning_rate: float | None = None,
+    learning_rate_multiplier: float | None = None,
+    hold_out: int | float | str = 0,
+    seed: int = 0,
+    on_snapshot: Callable[[TuningSnapshot], None] | None = None,
+    recipe: Recipe | None = None,
+) -> Model:
+    """
+    Tune a base on a dataset and return the tuned model.
+
+    `learning_rate` defaults to 0.001; `hold_out` is a number of rows, a fraction below 1 or "10%". `on_snapshot` is
+    called
+    after each step; an exception it raises ends the tuning. Raises InvalidArgument, TuningUnstable and OutOfMemory.
+    """
+    hyperparameters = Hyperparameters(epoch_count, batch_size, learning_rate, learning_rate_multiplier)
+    examples, held_out = _split(dataset, hold_out, seed)
+    resident = resident_base(base_model, config.data_folder())
+    work = Path(tempfile.mkdtemp(prefix="tunery-"))
+    try:
+        tuner = resident.tuner(examples, hyperparameters, folder=work, held_out=held_out, seed=seed, recipe=recipe)
+        for snapshot in tuner.run():
+            if on_snapshot is not None:
+                on_snapshot(snapshot)
+        return Model(resident, tuner.chosen_adapter(), tuner.snapshots, tuner.epoch_losses)
+    finally:
+        resident.remove(0)
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def load(folder: str | Path) -> Model:
+    """
+    Load a tuned model from a folder that `save` or PEFT wrote, or a base by its name in the catalog.
+
+    Raises NotFound and InvalidArgument.
+    """
+    path = Path(folder)
+    if not (path / CONFIG).is_file():
+        return Model(resident_base(str(folder), config.data_folder()))
+    resident = resident_base(base_of(path), config.data_folder())
+    return Model(resident, read_adapter(path, resident.network), *read_curve(path))
+
+
+@lru_cache(maxsize=1)
+def resident_base(name: str, data_folder: Path) -> ResidentBase:
+    """Load a base of the catalog into memory, once; it is fetched first if it is not in the data folder."""
+    entry = base.pull(name, data_folder, config.default_base_model())
+    return ResidentBase(base.load(entry, data_folder, dtype=fast_dtype()))
+
+
+def base_of(folder: Path) -> str:
+    """Return the name of the base that an adapter folder was tuned on."""
+    import json
+
+    return str(json.loads((folder / CONFIG).read_text("utf-8"))["base_model_name_or_path"])
+
+
+def _split(
+    dataset: Dataset | Iterable[TuningExample], amount: int | float | str, seed: int
+) -> tuple[Sequence[TuningExample], Sequence[TuningExample]]:
+    checked = dataset if isinstance(dataset, Dataset) else Dataset.from_records(dataset)
+    return hold_out(checked.examples, amount, seed)
+
+
+def _sampling(settings: dict[str, object]) -> SamplingSettings:
+    values = dict(settings)
+    stops = values.pop("stop_sequences", ())
+    return SamplingSettings(**values, stop_sequences=(stops,) if isinstance(stops, str) else tuple(stops))  # type: ignore[arg-type]

@@ -1,0 +1,77 @@
+"""
+A base model in memory: network, encoder, and the slots in which adapters are kept.
+
+One resident base serves any number of tuned models and one tuner at a time. Knows the engine's parts and how they fit
+together; nothing of libraries, users or HTTP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import count
+from pathlib import Path
+
+from tunery.engine.base import Base
+from tunery.engine.encoding import Encoder
+from tunery.engine.generator import Generator, Piece, Request
+from tunery.engine.lora import Adapter
+from tunery.engine.network import Network
+from tunery.engine.schedule import Recipe
+from tunery.engine.tuner import Tuner
+from tunery.types import Hyperparameters, SamplingSettings, TuningExample
+
+
+class ResidentBase:
+    """A loaded base. Slot 0 belongs to the tuner, the others to tuned models."""
+
+    def __init__(self, base: Base) -> None:
+        self.name, self.digest = base.name, base.digest
+        self.network = Network(base.model)
+        self.encoder = Encoder(base.tokenizer, base.window_tokens)
+        self._slots = count(1)
+
+    def add(self, adapter: Adapter) -> int:
+        """Keep an adapter; return its slot."""
+        slot = next(self._slots)
+        self.network.install(slot, adapter)
+        return slot
+
+    def remove(self, slot: int) -> None:
+        self.network.remove(slot)
+
+    def tuner(
+        self,
+        examples: Sequence[TuningExample],
+        hyperparameters: Hyperparameters,
+        *,
+        folder: Path,
+        held_out: Sequence[TuningExample] = (),
+        seed: int = 0,
+        recipe: Recipe | None = None,
+    ) -> Tuner:
+        """Return a tuner for these examples; `folder` keeps its checkpoint, one found there is continued."""
+        return Tuner(
+            self.network,
+            self.encoder.examples(examples),
+            hyperparameters,
+            folder=folder,
+            base_name=self.name,
+            base_digest=self.digest,
+            held_out=self.encoder.examples(held_out),
+            seed=seed,
+            recipe=recipe,
+        )
+
+    def stream(self, texts: Sequence[str], settings: SamplingSettings, slot: int | None = None) -> Iterator[Piece]:
+        """Yield pieces of the answers to `texts` as they come, numbered like them; leaving the loop stops the work."""
+        requests = [
+            Request(tuple(self.encoder.prompt(text, settings.max_output_tokens)), settings, slot) for text in texts
+        ]
+        return Generator(self.network, self.encoder).answer(requests)
+
+    def answers(self, texts: Sequence[str], settings: SamplingSettings, slot: int | None = None) -> list[str]:
+        """Return the whole answers to `texts`."""
+        answers = [""] * len(texts)
+        for piece in self.stream(texts, settings, slot):
+            answers[piece.number] += piece.text
+        return answers

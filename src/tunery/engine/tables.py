@@ -1,0 +1,128 @@
+"""
+A table as it was read from a file or from records: named columns, numbered rows, and what went wrong so far.
+
+It knows nothing of files, encodings or which column is the input. Readers (`delimited`, `workbooks`,
+`json_records`) make tables; `columns` and `checks` turn them into examples.
+
+Row numbers are those a user sees: in CSV and workbooks the record counted from 1 with the header (what a
+spreadsheet shows, also when cells hold line breaks); in JSONL the line; in JSON and in records the element.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+
+from tunery.errors import DatasetInvalid
+from tunery.types import DataProblem, Level
+
+# The reader may take 512 MB and 10 s. 4 MiB can hold 1,000,000 rows, or rows that name a column each; a million cells
+# of a workbook took 10 s to measure and read.
+MAX_ROWS = 100_000
+MAX_COLUMNS = 256
+MAX_CELLS = 400_000
+
+_NAMES_IN_MESSAGE = 10
+_MAX_NAME_CHARACTERS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class BadCell:
+    """A cell that holds something which is not text; it matters only if its column is used."""
+
+    kind: str
+    message: str
+
+
+Cell = str | BadCell | None  # None: nothing there
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Cells of one record; `number` as the user sees it."""
+
+    number: int
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A sheet of a workbook."""
+
+    name: str
+    is_hidden: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TableOptions:
+    """What the caller knows about the file; None means: find out."""
+
+    sheet: str | None = None
+    encoding: str | None = None
+    delimiter: str | None = None
+    header: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows under named columns, with how they were read."""
+
+    format: str  # csv, tsv, xlsx, xls, ods, json, jsonl, records
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]  # without the header and without blank rows; each as wide as `columns`
+    problems: tuple[DataProblem, ...] = ()  # one with a column counts only if that column is used
+    has_header: bool | None = None  # None: this format has no header row
+    encoding: str | None = None
+    encoding_is_guessed: bool = False
+    delimiter: str | None = None
+    sheet: str | None = None
+    sheets: tuple[Sheet, ...] = ()
+
+    def without(self, numbers: Collection[int]) -> Table:
+        """Return the table without these rows and without the problems in them."""
+        rows = tuple(row for row in self.rows if row.number not in numbers)
+        problems = tuple(problem for problem in self.problems if problem.row not in numbers)
+        return replace(self, rows=rows, problems=problems)
+
+
+def invalid(
+    kind: str, message: str, *, row: int | None = None, limit: int | None = None, actual: int | None = None
+) -> DatasetInvalid:
+    """Return the error for data of which nothing more can be said than this one problem."""
+    problem = DataProblem(kind, message, row=row, limit=limit, actual=actual)
+    return DatasetInvalid(str(problem), [problem])
+
+
+def warning(kind: str, message: str, *, row: int | None = None, column: str | None = None) -> DataProblem:
+    """Return a problem that does not stop tuning."""
+    return DataProblem(kind, message, Level.WARNING, row=row, column=column)
+
+
+def check_extent(rows: int, columns: int) -> None:
+    """Raise DatasetInvalid when there are more rows, columns or cells than can be listed and checked."""
+    if rows > MAX_ROWS:
+        message = f"There are more than {MAX_ROWS:,} rows. 100 to 500 good examples are enough."
+        raise invalid("too-many-rows", message, limit=MAX_ROWS, actual=rows)
+    if columns > MAX_COLUMNS:
+        message = f"There are {columns:,} columns, limit {MAX_COLUMNS:,}."
+        raise invalid("too-many-columns", message, limit=MAX_COLUMNS, actual=columns)
+    if rows * columns > MAX_CELLS:
+        message = f"{rows:,} rows of {columns:,} columns are {rows * columns:,} cells, limit {MAX_CELLS:,}."
+        raise invalid("too-many-cells", message, limit=MAX_CELLS, actual=rows * columns)
+
+
+def printable(text: str) -> str:
+    """Return text that every terminal and every JSON writer takes: NUL and half characters become U+FFFD."""
+    return text.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def column_name(text: str) -> str:
+    """Return a name that fits into a message."""
+    return printable(text.strip()[:_MAX_NAME_CHARACTERS])
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names for a message: the first ten, and how many more."""
+    shown = ", ".join(repr(name[:_MAX_NAME_CHARACTERS]) for name in names[:_NAMES_IN_MESSAGE])
+    more = len(names) - _NAMES_IN_MESSAGE
+    return f"{shown} and {more:,} more" if more > 0 else shown

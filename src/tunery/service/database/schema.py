@@ -1,0 +1,56 @@
+"""
+Which version of the tables a database has, and how it gets to the newest one.
+
+The steps are in `service/migrations/`; Alembic, which takes them, is imported only when there is one to take.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import inspect, text
+
+from tunery.errors import FailedPrecondition
+from tunery.service.database.connection import Database
+
+REVISION = "0001"  # the newest step in migrations/versions; revisions count upwards
+
+_MIGRATIONS = Path(__file__).parent.parent / "migrations"
+
+
+def is_current(database: Database) -> bool:
+    """
+    Say whether the tables are those that this version of tunery knows; False also if there are none yet.
+
+    Raises FailedPrecondition if a newer tunery made them.
+    """
+    found = revision(database)
+    if found is not None and found > REVISION:
+        raise FailedPrecondition(
+            f"The data folder {database.path.parent} was made by a newer tunery (tables {found}, this one knows "
+            f"{REVISION}). Update tunery or use another TUNERY_HOME."
+        )
+    return found == REVISION
+
+
+def revision(database: Database) -> str | None:
+    """Return the revision of the tables, None if there are none."""
+    if not database.path.exists():  # opening it would make an empty one
+        return None
+    with database.reading() as connection:
+        if not inspect(connection).has_table("alembic_version"):
+            return None
+        found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+        return found
+
+
+def upgrade(database: Database, to: str = "head") -> None:
+    """Take every missing step in one transaction: a process killed in between leaves the tables as they were."""
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    with database.changing_tables() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, to)

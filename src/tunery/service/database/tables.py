@@ -1,0 +1,164 @@
+"""
+The tables of the data folder, as SQLAlchemy Core sees them.
+
+`migrations/` makes the same tables step by step; a test compares the two. Nothing here reads or writes a row.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    false,
+)
+
+from tunery.types import Phase, State
+
+if TYPE_CHECKING:
+    _DateTimeType = TypeDecorator[datetime]
+else:
+    _DateTimeType = TypeDecorator
+
+
+class UtcDateTime(_DateTimeType):
+    """A point in time, always in UTC: SQLite keeps no zone, so it is taken off and put back here."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Return the value as the database shall store it."""
+        if value is None or dialect.name != "sqlite":
+            return value
+        return value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """Return the value with its zone."""
+        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+
+
+def _one_of(column: str, values: type[StrEnum] | tuple[str, ...]) -> CheckConstraint:
+    names = ", ".join(f"'{value}'" for value in values)
+    return CheckConstraint(f"{column} IN ({names})", name=f"{column}_is_known")
+
+
+# Every constraint has a name, so that a later migration can name what it changes.
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+tuned_models = Table(
+    "tuned_models",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("display_name", Text, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("base_model", Text, nullable=False),
+    Column("base_digest", Text, nullable=False),
+    Column("state", Text, nullable=False),  # always `states.state_of` its task; here so that lists can filter by it
+    Column("create_time", UtcDateTime, nullable=False),
+    Column("update_time", UtcDateTime, nullable=False),
+    _one_of("state", State),
+)
+
+permissions = Table(
+    "permissions",
+    metadata,
+    Column("id", Text, primary_key=True),  # [a-z0-9]+, as Google's clients demand
+    Column("tuned_model_id", Text, ForeignKey("tuned_models.id", ondelete="CASCADE"), nullable=False),
+    Column("grantee_type", Text, nullable=False),
+    Column("grantee", Text, nullable=False),  # id of the user or group; empty for EVERYONE
+    Column("role", Text, nullable=False),
+    Column("create_time", UtcDateTime, nullable=False),
+    _one_of("grantee_type", ("USER", "GROUP", "EVERYONE")),
+    _one_of("role", ("OWNER", "WRITER", "READER")),
+    UniqueConstraint("tuned_model_id", "grantee_type", "grantee"),
+)
+
+tuning_tasks = Table(
+    "tuning_tasks",
+    metadata,
+    # Place in the queue. SQLite gives numbers by itself only to a primary key that is called INTEGER.
+    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("tuned_model_id", Text, ForeignKey("tuned_models.id", ondelete="CASCADE"), nullable=False, unique=True),
+    Column("operation_id", Text, nullable=False, unique=True),
+    Column("user_id", Text, nullable=False),
+    Column("phase", Text, nullable=False),
+    Column("fencing_epoch", Integer, nullable=False, server_default="0"),
+    Column("heartbeat", Integer, nullable=False, server_default="0"),
+    Column("worker", Text),
+    Column("lease_until", UtcDateTime),
+    Column("not_before", UtcDateTime),
+    Column("cancel_requested", Boolean, nullable=False, server_default=false()),
+    Column("losses", Integer, nullable=False, server_default="0"),
+    Column("lost_at_step", Integer),
+    Column("losses_at_step", Integer, nullable=False, server_default="0"),
+    Column("total_steps", Integer, nullable=False),
+    Column("completed_steps", Integer, nullable=False, server_default="0"),
+    Column("checkpoint_step", Integer, nullable=False, server_default="0"),
+    Column("micro_batch_size", Integer),
+    Column("request_sha256", Text, nullable=False),
+    Column("idempotency_key", Text),
+    Column("reply_sent", Boolean, nullable=False, server_default=false()),
+    Column("artifact_epoch", Integer),
+    Column("manifest_sha256", Text),
+    Column("error_code", Integer),
+    Column("error_message", Text),
+    Column("create_time", UtcDateTime, nullable=False),
+    Column("start_time", UtcDateTime),
+    Column("complete_time", UtcDateTime),
+    Column("epoch_count", Integer, nullable=False),
+    Column("batch_size", Integer, nullable=False),
+    Column("learning_rate", Float, nullable=False),
+    Column("seed", BigInteger, nullable=False),
+    Column("data_rows", Integer, nullable=False),
+    Column("data_sha256", Text, nullable=False),
+    Column("data_source", Text, nullable=False),
+    Column("held_out_rows", Integer, nullable=False),
+    Column("epoch_losses", JSON(none_as_null=True)),
+    Column("advice", JSON(none_as_null=True)),
+    Column("settings", JSON(none_as_null=True)),
+    Column("versions", JSON(none_as_null=True)),
+    # 24 bytes a step, see rows.py. Last, so that reading the other columns does not walk through it.
+    Column("snapshots", LargeBinary, nullable=False),
+    _one_of("phase", Phase),
+    UniqueConstraint("user_id", "idempotency_key"),
+    Index(None, "phase", "number"),
+    Index(None, "request_sha256"),
+)
+
+tuning_examples = Table(
+    "tuning_examples",
+    metadata,
+    Column("task_id", Text, ForeignKey("tuning_tasks.id", ondelete="CASCADE"), primary_key=True),
+    Column("position", Integer, primary_key=True),  # from 0, in the user's order; held-out rows behind the others
+    Column("is_held_out", Boolean, nullable=False),
+    Column("text_input", Text, nullable=False),
+    Column("output", Text, nullable=False),
+)

@@ -1,0 +1,230 @@
+"""
+The tuning task as a queue: the statements by which a task is claimed, kept, finished, cancelled and taken back.
+
+Every statement of a worker carries the fencing epoch of its claim; no row back means that the task is not its own any
+more. The caller holds the write transaction. Nothing here knows files, processes or clocks other than for display.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, RowMapping, and_, case, func, literal, select, update
+
+from tunery.errors import Cancelled
+from tunery.service.database.rows import pack_snapshots, progress_to_columns, task_from_row
+from tunery.service.database.tables import tuned_models, tuning_tasks
+from tunery.service.states import (
+    MAX_LOSSES,
+    MAX_LOSSES_AT_ONE_STEP,
+    PHASES_BEFORE,
+    PHASES_BEFORE_END,
+    RUNNING_PHASES,
+    state_of,
+)
+from tunery.service.values import Progress, Published
+from tunery.types import Phase, TuningTask
+
+_LOST = "The tuning job was given up: its worker was lost {losses} times, the last time after step {step}."
+
+_task = tuning_tasks.c
+
+
+def claim(
+    connection: Connection,
+    worker: str,
+    *,
+    task_id: str | None = None,
+    is_cancelled: bool = False,
+    held_back: Collection[str] = (),
+) -> TuningTask | None:
+    """
+    Give the oldest waiting task to a worker: PREPARING, fencing epoch + 1; None if there is none.
+
+    `is_cancelled` asks for those whose user cancelled them while a checkpoint was there to be published.
+    """
+    wanted = [_task.phase == Phase.QUEUED, _task.cancel_requested == is_cancelled, _task.id.not_in(held_back)]
+    if task_id is not None:
+        wanted.append(_task.id == task_id)
+    oldest = select(_task.number).where(*wanted).order_by(_task.number).limit(1).with_for_update(skip_locked=True)
+    row = _update(
+        connection,
+        _task.number == oldest.scalar_subquery(),
+        phase=Phase.PREPARING,
+        worker=worker,
+        fencing_epoch=_task.fencing_epoch + 1,
+        heartbeat=0,
+        start_time=func.coalesce(_task.start_time, literal(_now(), _task.start_time.type)),
+    )
+    return None if row is None else task_from_row(row)
+
+
+def heartbeat(connection: Connection, task: TuningTask, phase: Phase, progress: Progress) -> bool | None:
+    """
+    Keep a claimed task and write down how far it is; return whether its user asked to cancel, None if fenced.
+
+    Going to PUBLISHING is refused once cancel is asked: nothing is written, the answer is True.
+    """
+    not_too_late = literal(phase != Phase.PUBLISHING) | ~_task.cancel_requested
+    row = _update(
+        connection,
+        _owned(task, PHASES_BEFORE[phase]) & not_too_late,
+        phase=phase,
+        heartbeat=_task.heartbeat + 1,
+        **_progressed(progress),
+    )
+    if row is None:
+        row = connection.execute(select(tuning_tasks).where(_owned(task, PHASES_BEFORE[phase]))).mappings().first()
+    return None if row is None else bool(row["cancel_requested"])
+
+
+def finish(
+    connection: Connection,
+    task: TuningTask,
+    phase: Phase,
+    progress: Progress,
+    *,
+    published: Published | None = None,
+    error_code: int | None = None,
+    error_message: str | None = None,
+) -> bool:
+    """End a claimed task, and say so in the state of its tuned model; False if fenced."""
+    condition = _owned(task, PHASES_BEFORE_END[phase])
+    if phase == Phase.CANCELLED:
+        condition &= _task.cancel_requested
+    row = _update(
+        connection,
+        condition,
+        artifact_epoch=published.fencing_epoch if published else None,
+        manifest_sha256=published.manifest_sha256 if published else None,
+        **_progressed(progress),
+        **_ended(phase, error_code, error_message),
+    )
+    if row is not None:
+        _show_state(connection, row)
+    return row is not None
+
+
+def release(connection: Connection, task: TuningTask) -> bool:
+    """Put a claimed task back into the queue without counting a loss (stop, full disk); False if fenced."""
+    return _update(connection, _owned(task, RUNNING_PHASES), phase=Phase.QUEUED, worker=None) is not None
+
+
+def request_cancel(connection: Connection, tuned_model_id: str) -> None:
+    """
+    Cancel: at once what waits and has nothing to keep, by a flag what is running or has a checkpoint to publish.
+
+    Past the commit point nothing happens.
+    """
+    mine = _task.tuned_model_id == tuned_model_id
+    _cancel_at_once(connection, mine)
+    _update(
+        connection, mine & _task.phase.in_((Phase.QUEUED, *PHASES_BEFORE_END[Phase.CANCELLED])), cancel_requested=True
+    )
+
+
+def reap(connection: Connection, task_id: str, fencing_epoch: int, heartbeat: int) -> None:
+    """
+    Take back the task of a worker that is gone, counted as a loss: QUEUED again, or FAILED if it kills its workers.
+
+    `fencing_epoch` and `heartbeat` are those that were seen when the worker was judged: if it moved since, it lives.
+    """
+    seen = and_(_task.id == task_id, _task.fencing_epoch == fencing_epoch, _task.heartbeat == heartbeat)
+    row = _update(
+        connection,
+        seen & _task.phase.in_(RUNNING_PHASES),
+        phase=Phase.QUEUED,
+        worker=None,
+        losses=_task.losses + 1,
+        lost_at_step=_task.completed_steps,
+        losses_at_step=case((_task.lost_at_step == _task.completed_steps, _task.losses_at_step + 1), else_=1),
+    )
+    if row is None:
+        return
+    if row["losses"] >= MAX_LOSSES or row["losses_at_step"] >= MAX_LOSSES_AT_ONE_STEP:
+        _give_up(connection, row)
+    elif row["cancel_requested"]:
+        _cancel_at_once(connection, _task.id == task_id)
+
+
+def running(connection: Connection) -> list[tuple[str, int, int]]:
+    """Return id, fencing epoch and heartbeat of each task that a worker has, or had when it died."""
+    statement = select(_task.id, _task.fencing_epoch, _task.heartbeat).where(_task.phase.in_(RUNNING_PHASES))
+    return [(row.id, row.fencing_epoch, row.heartbeat) for row in connection.execute(statement)]
+
+
+def kept_folders(connection: Connection) -> tuple[dict[str, set[int]], set[str]]:
+    """Return what files are still named: fencing epochs with an adapter by task id, and task ids with a checkpoint."""
+    statement = select(_task.id, _task.phase, _task.artifact_epoch, _task.fencing_epoch)
+    adapters: dict[str, set[int]] = {}
+    checkpoints: set[str] = set()
+    for row in connection.execute(statement):
+        adapters[row.id] = set() if row.artifact_epoch is None else {row.artifact_epoch}
+        if row.phase in RUNNING_PHASES:
+            adapters[row.id].add(row.fencing_epoch)  # its worker may be publishing at this moment
+        if not Phase(row.phase).is_final:
+            checkpoints.add(row.id)
+    return adapters, checkpoints
+
+
+def _update(connection: Connection, condition: ColumnElement[bool], **values: Any) -> RowMapping | None:
+    statement = update(tuning_tasks).where(condition).values(**values).returning(tuning_tasks)
+    return connection.execute(statement).mappings().first()
+
+
+def _owned(task: TuningTask, phases: Collection[Phase]) -> ColumnElement[bool]:
+    """Return the condition that a worker still has the task: its claim was the last, and the task stands there."""
+    return and_(_task.id == task.id, _task.fencing_epoch == task.fencing_epoch, _task.phase.in_(phases))
+
+
+def _progressed(progress: Progress) -> dict[str, Any]:
+    """Return the columns of a report. Steps and curve never fall back: a resumed task repeats some of its steps."""
+    columns = progress_to_columns(progress)
+    columns["completed_steps"] = case(
+        (_task.completed_steps < progress.step, progress.step), else_=_task.completed_steps
+    )
+    if progress.snapshots is not None:
+        packed = pack_snapshots(progress.snapshots)
+        columns["snapshots"] = case((func.length(_task.snapshots) < len(packed), packed), else_=_task.snapshots)
+    return columns
+
+
+def _ended(phase: Phase, error_code: int | None, error_message: str | None) -> dict[str, Any]:
+    return {
+        "phase": phase,
+        "worker": None,
+        "complete_time": _now(),
+        "error_code": error_code,
+        "error_message": error_message,
+    }
+
+
+def _cancel_at_once(connection: Connection, condition: ColumnElement[bool]) -> None:
+    error = Cancelled()
+    row = _update(
+        connection,
+        condition & (_task.phase == Phase.QUEUED) & (_task.checkpoint_step == 0),
+        cancel_requested=True,
+        **_ended(Phase.CANCELLED, error.code, str(error)),
+    )
+    if row is not None:
+        _show_state(connection, row)
+
+
+def _give_up(connection: Connection, lost: RowMapping) -> None:
+    message = _LOST.format(losses=lost["losses"], step=lost["completed_steps"])
+    row = _update(connection, _task.id == lost["id"], **_ended(Phase.FAILED, 13, message))
+    assert row is not None
+    _show_state(connection, row)
+
+
+def _show_state(connection: Connection, task: RowMapping) -> None:
+    state = state_of(Phase(task["phase"]), task["artifact_epoch"] is not None)
+    statement = update(tuned_models).where(tuned_models.c.id == task["tuned_model_id"])
+    connection.execute(statement.values(state=state, update_time=_now()))
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

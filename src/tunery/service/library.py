@@ -1,0 +1,287 @@
+"""
+My Library: the tuned models of a data folder, and the queue of the tasks that make them.
+
+Anyone may open it to read; who changes it owns the data folder. It knows no HTTP, no tensors and no SQL: statements are
+in `database/`, files in `publish.py`, the lock in `folder.py`.
+
+    with Library.own(data_folder) as library:
+        model = library.find_unfinished(request.sha256()) or library.create(request)
+        task = library.claim("this computer", task_id=model.task.id)
+"""
+
+from __future__ import annotations
+
+import difflib
+import shutil
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tunery.errors import Cancelled, FailedPrecondition, FolderLocked, InvalidArgument, NotFound, TuneryError
+from tunery.service import names
+from tunery.service.database import models, schema, tasks
+from tunery.service.database.connection import Database
+from tunery.service.database.rows import artifact_path
+from tunery.service.folder import DataFolder
+from tunery.service.publish import open_published, publish, sweep
+from tunery.service.values import Progress, Published, TuningRequest
+from tunery.types import Phase, State, TunedModel, TuningExample, TuningTask
+
+MAX_WAIT_FOR_TABLES_SECONDS = 10
+
+_NOTHING_NEW = Progress()
+
+
+class Fenced(FailedPrecondition):
+    """The tuning job was deleted or taken over by another worker: stop and write nothing more."""
+
+
+class Library:
+    """The tuned models of one data folder; made by `open` or `own`."""
+
+    def __init__(self, folder: DataFolder, database: Database) -> None:
+        self.folder = folder
+        self._database = database
+
+    @classmethod
+    @contextmanager
+    def open(cls, data_folder: Path) -> Iterator[Library]:
+        """Open a library to read, also while another process owns it; a new data folder becomes an empty library."""
+        folder = DataFolder(data_folder)
+        database = Database(folder.database, is_writer=False)
+        try:
+            _wait_for_tables(folder, database)
+            yield cls(folder, database)
+        finally:
+            database.close()
+
+    @classmethod
+    @contextmanager
+    def own(cls, data_folder: Path, address: str | None = None) -> Iterator[Library]:
+        """
+        Open a library to read and write, as the only process that does; `address` is where a server answers.
+
+        Tasks of an owner that died go back into the queue, and files that no tuned model names are removed.
+        Raises FolderLocked if another process owns it, FailedPrecondition if it cannot be written.
+        """
+        folder = DataFolder(data_folder)
+        with folder.own(address):
+            database = Database(folder.database, is_writer=True)
+            try:
+                if not schema.is_current(database):
+                    schema.upgrade(database)
+                library = cls(folder, database)
+                library._take_back_lost_tasks()
+                library.sweep()
+                yield library
+            finally:
+                database.close()
+
+    def list(self, words: str | None = None, *, with_snapshots: bool = False) -> tuple[TunedModel, ...]:
+        """
+        Return the tuned models, newest first, if asked only those with `words` in display name or description.
+
+        Their curves are left out unless `with_snapshots`: a library of 1,000 models has 200,000 snapshots.
+        """
+        with self._database.reading() as connection:
+            return tuple(models.listed(connection, words, with_snapshots=with_snapshots))
+
+    def get(self, name: str) -> TunedModel:
+        """
+        Return the tuned model called `tunedModels/x`, `x`, or by its display name if only one has it.
+
+        Raises NotFound with the names that come near, InvalidArgument if several models have the display name.
+        """
+        with self._database.reading() as connection:
+            found = models.get(connection, name.removeprefix("tunedModels/"))
+            if found is not None:
+                return found
+            named = models.with_display_name(connection, name)
+            if not named:
+                raise NotFound(_not_found(name, models.names(connection)))
+        if len(named) > 1:
+            ids = ", ".join(model.id for model in named)
+            raise InvalidArgument(f"{len(named)} tuned models are called {name!r}. Name one by its id: {ids}.")
+        return named[0]
+
+    def examples(self, model: TunedModel) -> tuple[tuple[TuningExample, ...], tuple[TuningExample, ...]]:
+        """Return the examples a model was tuned on, and those that were held out, in the user's order."""
+        with self._database.reading() as connection:
+            used, held_out = models.examples(connection, model.task.id)
+        return tuple(used), tuple(held_out)
+
+    def find_unfinished(self, request_sha256: str) -> TunedModel | None:
+        """Return the tuned model that was asked for by the same request and is not finished yet."""
+        with self._database.reading() as connection:
+            return models.unfinished(connection, request_sha256)
+
+    def adapter_folder(self, model: TunedModel) -> Path:
+        """
+        Return the folder of a model's adapter, every file of it compared with what was published.
+
+        Raises FailedPrecondition if there is none, DataLoss if a file was changed or is gone.
+        """
+        if model.state != State.ACTIVE or model.artifact is None:
+            raise FailedPrecondition(_not_callable(model))
+        with self._database.reading() as connection:
+            digest = models.manifest_sha256(connection, model.task.id)
+        if digest is None:
+            raise NotFound(f"The tuned model {model.id} was deleted.")
+        return open_published(self.folder.path / model.artifact, digest)
+
+    def create(self, request: TuningRequest) -> TunedModel:
+        """
+        Take a tuned model into the library and its task into the queue, in one transaction.
+
+        Raises AlreadyExists if the id that was given is taken.
+        """
+        model_id = request.id or names.new_id(request.display_name or "")
+        with self._database.writing() as connection:
+            models.create(connection, model_id, request)
+        return self.get(model_id)
+
+    def update(self, name: str, *, display_name: str | None = None, description: str | None = None) -> TunedModel:
+        """Change display name or description of a tuned model; None leaves what it has."""
+        if display_name is not None:
+            names.check_display_name(display_name)
+        model = self.get(name)
+        texts = {"display_name": display_name, "description": description}
+        with self._database.writing() as connection:
+            models.change(connection, model.id, {key: text for key, text in texts.items() if text is not None})
+        return self.get(model.id)
+
+    def delete(self, name: str) -> None:
+        """Delete a tuned model with its examples, curve, checkpoints and adapter; a worker at it is fenced."""
+        model = self.get(name)
+        with self._database.writing() as connection:
+            models.remove(connection, model.id)
+        self._remove(self.folder.models / model.task.id)
+        self._remove(self.folder.checkpoint(model.task.id))
+
+    def claim(
+        self, worker: str, *, task_id: str | None = None, is_cancelled: bool = False, held_back: Collection[str] = ()
+    ) -> TuningTask | None:
+        """
+        Give the oldest waiting task, or the one with `task_id`, to a worker; None if it is not there to be had.
+
+        The task says where to resume: `checkpoint_step`, and the snapshots so far. `held_back` ids are passed over.
+        `is_cancelled` asks for tasks that were cancelled while they waited with a checkpoint (others are not given
+        then, and these not otherwise): publish it, then finish.
+        """
+        with self._database.writing() as connection:
+            return tasks.claim(connection, worker, task_id=task_id, is_cancelled=is_cancelled, held_back=held_back)
+
+    def heartbeat(self, task: TuningTask, phase: Phase, progress: Progress = _NOTHING_NEW) -> bool:
+        """
+        Keep a claimed task, write down how far it is, and return whether its user asked to cancel it.
+
+        PUBLISHING is the commit point: with True it was refused, with False nobody can cancel any more. Raises Fenced.
+        """
+        with self._database.writing() as connection:
+            is_cancel_requested = tasks.heartbeat(connection, task, phase, progress)
+        if is_cancel_requested is None:
+            raise Fenced
+        return is_cancel_requested
+
+    def publish(self, task: TuningTask, write: Callable[[Path], None], *, needed_bytes: int | None = None) -> Published:
+        """Make the adapter of a claimed task visible: `write` puts its files into the folder it is given."""
+        folder = self.folder.path / artifact_path(task.id, task.fencing_epoch)
+        return Published(folder, task.fencing_epoch, publish(folder, write, needed_bytes=needed_bytes))
+
+    def finish(
+        self,
+        task: TuningTask,
+        phase: Phase,
+        progress: Progress = _NOTHING_NEW,
+        *,
+        published: Published | None = None,
+        error: TuneryError | None = None,
+    ) -> TunedModel:
+        """
+        End a claimed task and return its tuned model.
+
+        SUCCEEDED needs `published` and a heartbeat to PUBLISHING before; FAILED needs `error`; CANCELLED needs
+        `request_cancel` before, and with `published` leaves a usable model. Raises Fenced.
+        """
+        assert phase != Phase.SUCCEEDED or published, "a task succeeds with an adapter only"
+        assert phase != Phase.FAILED or error, "a task fails with an error only"
+        if phase == Phase.CANCELLED:
+            error = error or Cancelled()
+        code, message = (error.code, str(error)) if error else (None, None)
+        with self._database.writing() as connection:
+            if not tasks.finish(
+                connection, task, phase, progress, published=published, error_code=code, error_message=message
+            ):
+                raise Fenced
+        self._remove(self.folder.checkpoint(task.id))
+        return self.get(task.tuned_model_id)
+
+    def release(self, task: TuningTask) -> None:
+        """Put a claimed task back into the queue, to be resumed from its checkpoint; not a loss. Raises Fenced."""
+        with self._database.writing() as connection:
+            if not tasks.release(connection, task):
+                raise Fenced
+
+    def request_cancel(self, name: str) -> TunedModel:
+        """Ask to cancel the task of a tuned model; at once if it waits with nothing to keep, not at all if it ended."""
+        model = self.get(name)
+        with self._database.writing() as connection:
+            tasks.request_cancel(connection, model.id)
+        return self.get(model.id)
+
+    def checkpoint_folder(self, task: TuningTask) -> Path:
+        """Return the folder for the checkpoints of a task, made if it is not there."""
+        folder = self.folder.checkpoint(task.id)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return folder
+
+    def sweep(self) -> None:
+        """Remove the files that no tuned model names: of processes that died, of deleted models, of ended tasks."""
+        with self._database.reading() as connection:
+            adapters, checkpoints = tasks.kept_folders(connection)
+        sweep(self.folder.models, adapters)
+        for folder in self.folder.checkpoints.iterdir():
+            if folder.name not in checkpoints:
+                self._remove(folder)
+
+    def _take_back_lost_tasks(self) -> None:
+        """Whoever had a task owned the folder; we own it now, so that process is gone."""
+        with self._database.writing() as connection:
+            for task_id, fencing_epoch, heartbeat in tasks.running(connection):
+                tasks.reap(connection, task_id, fencing_epoch, heartbeat)
+
+    @staticmethod
+    def _remove(folder: Path) -> None:
+        shutil.rmtree(folder, ignore_errors=True)  # what cannot be removed now, the next sweep takes
+
+
+def _wait_for_tables(folder: DataFolder, database: Database) -> None:
+    """Make the tables if they are missing or old, or wait for the process that is making them just now."""
+    give_up = time.monotonic() + MAX_WAIT_FOR_TABLES_SECONDS
+    while not schema.is_current(database):
+        try:
+            with Library.own(folder.path):
+                return
+        except FolderLocked:
+            if time.monotonic() > give_up:
+                raise
+            time.sleep(0.05)
+
+
+def _not_found(name: str, known: Collection[tuple[str, str]]) -> str:
+    spellings = {spelling.lower(): model_id for model_id, label in known for spelling in (label, model_id)}
+    wanted = name.removeprefix("tunedModels/").lower()
+    near = dict.fromkeys(spellings[spelling] for spelling in difflib.get_close_matches(wanted, spellings))
+    if near:
+        return f"There is no tuned model {name!r}. Did you mean {' or '.join(near)}?"
+    return f"There is no tuned model {name!r}. " + (
+        "My Library is empty." if not known else "List them to see the names."
+    )
+
+
+def _not_callable(model: TunedModel) -> str:
+    if model.state == State.CREATING:
+        done, total = model.task.completed_steps, model.task.total_steps
+        return f"The tuned model {model.id} is still being tuned ({done} of {total} steps). Wait until it is done."
+    return f"The tuned model {model.id} cannot be used: {model.task.error_message} Tune it again."

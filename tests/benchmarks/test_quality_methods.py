@@ -1,0 +1,146 @@
+"""The methods that are compared, on rows made here and a stand-in for the model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import tunery
+from benchmarks import quality_methods
+from benchmarks.quality_data import Task
+from benchmarks.quality_methods import METHODS, Trial, TuningOptions, choose_shots, few_shot_prompt, tune_model
+from tunery.engine.schedule import Recipe
+from tunery.types import TuningExample
+
+TRAIN = (
+    TuningExample("Sort: a red rose", "flower"),
+    TuningExample("Sort: a white rose", "flower"),
+    TuningExample("Sort: an iron hammer", "tool"),
+    TuningExample("Sort: a wild rose", "flower"),
+    TuningExample("Sort: a steel hammer", "tool"),
+)
+TEST = (TuningExample("Sort: an old hammer", "tool"), TuningExample("Sort: a pale rose", "flower"))
+TASK = Task("made", "Sort: ", "accuracy", ("flower", "tool"), TRAIN, TEST)
+FREE_TEXT = Task("free", "Sort: ", "accuracy", (), TRAIN, TEST)
+
+
+class StandIn:
+    """A model that answers with the length of the prompt and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.prompts: list[str] = []
+
+    def generate(self, prompts: list[str], *, max_output_tokens: int) -> list[str]:
+        assert max_output_tokens > 0
+        self.prompts += prompts
+        return [str(len(prompt)) for prompt in prompts]
+
+
+class Calls:
+    """What `tunery` would have been called with."""
+
+    def __init__(self) -> None:
+        self.model = StandIn()
+        self.arguments: dict[str, Any] = {}
+
+    def tune(self, dataset: Any, **arguments: Any) -> StandIn:
+        self.arguments = {"dataset": dataset, **arguments}
+        return self.model
+
+    def load(self, name: str) -> StandIn:
+        self.arguments = {"name": name}
+        return self.model
+
+
+class RecordsOnly:
+    """A dataset that is just its records."""
+
+    from_records = staticmethod(list)
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[Calls]:
+    made = Calls()
+    for name, value in {"tune": made.tune, "load": made.load, "Dataset": RecordsOnly}.items():
+        monkeypatch.setattr(tunery, name, value, raising=False)
+    quality_methods.load_base.cache_clear()
+    yield made
+    quality_methods.load_base.cache_clear()
+
+
+def trial(task: Task = TASK, train: tuple[TuningExample, ...] = TRAIN) -> Trial:
+    return Trial(task, train, TEST, TuningOptions(), seed=3)
+
+
+def test_majority_answers_the_most_frequent_output() -> None:
+    """Each test row gets the output that the training rows have most often."""
+    assert METHODS["majority"].answer(trial()) == ["flower", "flower"]
+
+
+def test_tfidf_learns_words() -> None:
+    """The regression tells apart what one word tells apart."""
+    pytest.importorskip("sklearn")
+
+    assert METHODS["tfidf"].answer(trial()) == ["tool", "flower"]
+
+
+def test_tfidf_with_a_single_label_answers_it() -> None:
+    """Training rows of one label only are no error."""
+    assert METHODS["tfidf"].answer(trial(train=TRAIN[:2])) == ["flower", "flower"]
+
+
+def test_tfidf_on_free_text_answers_as_the_most_similar_row() -> None:
+    """Without labels the output of the nearest training row is the answer."""
+    pytest.importorskip("sklearn")
+
+    assert METHODS["tfidf"].answer(trial(FREE_TEXT)) == ["tool", "flower"]
+
+
+def test_base_is_asked_the_rows_as_they_are(calls: Calls) -> None:
+    """Zero-shot prompts are the inputs of the test rows, instructions included."""
+    METHODS["base"].answer(trial())
+
+    assert calls.model.prompts == [row.text_input for row in TEST]
+
+
+def test_shots_have_different_outputs_first() -> None:
+    """Five shots of two labels begin with one of each."""
+    assert [row.output for row in choose_shots(TRAIN)][:4] == ["flower", "tool", "flower", "tool"]
+
+
+def test_few_shot_prompt_has_the_instructions_once() -> None:
+    """Instructions, examples with answers, and the row with its answer open."""
+    prompt = few_shot_prompt(TASK, TRAIN[:1], "Sort: an old hammer")
+
+    assert prompt == "Sort: a red rose\nAnswer: flower\n\nan old hammer\nAnswer:"
+
+
+def test_few_shot_asks_one_prompt_per_test_row(calls: Calls) -> None:
+    """Each test row ends its own prompt."""
+    METHODS["base-5-shot"].answer(trial())
+
+    assert [prompt.endswith("rose\nAnswer:") for prompt in calls.model.prompts] == [False, True]
+
+
+def test_tuned_asks_the_tuned_model(calls: Calls) -> None:
+    """Answers come from the model that tuning returned."""
+    assert METHODS["tuned"].answer(trial()) == [str(len(row.text_input)) for row in TEST]
+    assert [row["output"] for row in calls.arguments["dataset"]] == [row.output for row in TRAIN]
+
+
+def test_defaults_pass_no_recipe(calls: Calls) -> None:
+    """Without options the page's defaults are passed and the engine's own recipe stays in force."""
+    tune_model(TRAIN, TuningOptions(), seed=3)
+
+    given = {name: value for name, value in calls.arguments.items() if name not in ("dataset", "base_model", "recipe")}
+    assert given == {"epoch_count": 5, "batch_size": 4, "learning_rate": 0.001, "hold_out": 0, "seed": 3}
+    assert calls.arguments["recipe"] is None
+
+
+def test_engine_options_change_the_recipe(calls: Calls) -> None:
+    """Only the options that are given differ from the engine's recipe."""
+    tune_model(TRAIN, TuningOptions(rank=16, schedule="cosine"), seed=0)
+
+    assert calls.arguments["recipe"] == Recipe(rank=16, schedule="cosine")

@@ -1,0 +1,115 @@
+"""Tests of `engine.model`: the Python library from dataset to answer."""
+
+from __future__ import annotations
+
+import gc
+from pathlib import Path
+
+import pytest
+
+import tunery
+from tests.fakes import counting_examples, write_learnable_base
+from tunery.engine.adapter import CONFIG, WEIGHTS
+from tunery.engine.catalog import Catalog
+from tunery.engine.model import resident_base
+from tunery.errors import InvalidArgument, NotFound
+from tunery.types import TuningSnapshot
+
+RECIPE = tunery.Recipe(rank=8, alpha=32)
+
+
+@pytest.fixture(autouse=True)
+def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A data folder of its own with a tiny base, kept in memory for one test."""
+    monkeypatch.setenv("TUNERY_HOME", str(tmp_path / "home"))
+    Catalog(tmp_path / "home").add(str(write_learnable_base(tmp_path / "weights")), "tiny")
+    resident_base.cache_clear()
+    return "tiny"
+
+
+def dataset() -> tunery.Dataset:
+    return tunery.Dataset.from_records([{"text_input": e.text_input, "output": e.output} for e in counting_examples()])
+
+
+def test_tuned_model_knows_its_examples() -> None:
+    """After enough epochs the tuned model answers the rows it learned, the base does not."""
+    seen: list[TuningSnapshot] = []
+    model = tunery.tune(
+        dataset(), base_model="tiny", epoch_count=60, learning_rate=0.01, recipe=RECIPE, on_snapshot=seen.append
+    )
+    texts = [example.text_input for example in counting_examples()]
+
+    answers = model.generate(texts, max_output_tokens=4)
+    plain = tunery.load("tiny").generate(texts, max_output_tokens=4)
+
+    right = sum(a == e.output for a, e in zip(answers, counting_examples(), strict=True))
+    assert right >= 10
+    assert sum(a == e.output for a, e in zip(plain, counting_examples(), strict=True)) == 0
+    assert tuple(seen) == model.snapshots
+    assert model.advice is not None
+
+
+def test_saved_model_answers_as_before(tmp_path: Path) -> None:
+    """A folder in PEFT's layout, with the curve beside it, loads to the same answers."""
+    model = tunery.tune(dataset(), base_model="tiny", epoch_count=10, learning_rate=0.01, recipe=RECIPE)
+    folder = model.save(tmp_path / "saved")
+
+    again = tunery.load(folder)
+
+    assert {CONFIG, WEIGHTS} <= {path.name for path in folder.iterdir()}
+    assert again.generate("7", max_output_tokens=8) == model.generate("7", max_output_tokens=8)
+    assert again.snapshots == model.snapshots
+    assert again.advice == model.advice
+
+
+def test_streamed_pieces_join_to_the_answer() -> None:
+    """`stream` and `generate` say the same; two streams can be read in turn."""
+    model = tunery.load("tiny")
+
+    streams = [model.stream("7", max_output_tokens=12), model.stream("8", max_output_tokens=12)]
+    texts = ["", ""]
+    for pair in zip(*streams, strict=False):
+        texts = [text + piece for text, piece in zip(texts, pair, strict=True)]
+
+    assert model.generate("7", max_output_tokens=12).startswith(texts[0])
+    assert "".join(model.stream("8", max_output_tokens=12)) == model.generate("8", max_output_tokens=12)
+
+
+def test_two_tuned_models_live_beside_each_other() -> None:
+    """Tuning a second model does not change the first, and a forgotten one leaves its place."""
+    first = tunery.tune(dataset(), base_model="tiny", epoch_count=10, learning_rate=0.01, recipe=RECIPE)
+    before = first.generate("3", max_output_tokens=8)
+    second = tunery.tune(dataset(), base_model="tiny", epoch_count=10, learning_rate=0.01, recipe=RECIPE, seed=1)
+    layer = next(iter(first._resident.network.layers.values()))
+
+    assert first.generate("3", max_output_tokens=8) == before
+    assert len(layer.pairs) == 2
+    del second
+    gc.collect()
+    assert len(layer.pairs) == 1
+
+
+def test_held_out_rows_are_measured() -> None:
+    """Each epoch has a loss on rows that were not learned."""
+    model = tunery.tune(dataset(), base_model="tiny", epoch_count=2, hold_out=3, recipe=RECIPE)
+
+    assert [epoch.held_out_loss is not None for epoch in model.epoch_losses] == [True, True]
+    assert len(model.snapshots) == 5  # ceil(9 × 2 / 4)
+
+
+def test_sampling_settings_are_checked() -> None:
+    """A setting out of range is named."""
+    with pytest.raises(InvalidArgument, match="temperature"):
+        tunery.load("tiny").generate("7", temperature=3)
+
+
+def test_plain_base_cannot_be_saved(tmp_path: Path) -> None:
+    """There is no adapter to write."""
+    with pytest.raises(NotFound, match="without an adapter"):
+        tunery.load("tiny").save(tmp_path / "x")
+
+
+def test_unknown_name_is_not_found() -> None:
+    """Neither a folder of an adapter nor a base of the catalog."""
+    with pytest.raises(NotFound, match="nothing-here"):
+        tunery.load("nothing-here")

@@ -1,0 +1,34 @@
+"""Tests of `engine.precision` and `engine.out_of_memory`: what this machine is good at, and when it is full."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tunery.engine.out_of_memory import is_out_of_memory
+from tunery.engine.precision import MINIMUM_GAIN, bfloat16_gain, fast_dtype
+
+
+def test_type_follows_from_the_measured_gain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """bfloat16 from MINIMUM_GAIN on, float32 below."""
+    for gain, dtype in ((MINIMUM_GAIN, torch.bfloat16), (MINIMUM_GAIN - 0.1, torch.float32)):
+        monkeypatch.setattr("tunery.engine.precision.bfloat16_gain", lambda gain=gain: gain)
+        fast_dtype.cache_clear()
+        assert fast_dtype() is dtype
+    fast_dtype.cache_clear()
+
+
+def test_gain_is_a_ratio_of_times() -> None:
+    """The probe runs on any machine and gives a positive number."""
+    assert 0 < bfloat16_gain() < 100
+
+
+def test_the_real_allocator_is_recognised() -> None:
+    """An impossible allocation is told from any other error."""
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**50)
+
+    assert is_out_of_memory(caught.value)
+    assert is_out_of_memory(MemoryError())
+    assert not is_out_of_memory(RuntimeError("shapes do not match"))
+    assert not is_out_of_memory(ValueError("can't allocate memory"))

@@ -1,0 +1,95 @@
+"""
+Tiny random models of several families and rows of random tokens: milliseconds, no download.
+
+`tests/engine/tiny_bases.py` makes whole bases (files, tokenizer, template); here are the parts that tests put together.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, LlamaForCausalLM
+
+from tests.engine.tiny_bases import tiny_config, tiny_tokenizer
+from tunery.engine.encoding import EncodedExample
+from tunery.types import TuningExample
+
+VOCABULARY = 97
+
+_COMMON = {
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "vocab_size": VOCABULARY,
+    "max_position_embeddings": 128,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+_SPECIAL: dict[str, dict[str, Any]] = {
+    "mistral": {"sliding_window": 7},
+    "qwen3": {"head_dim": 16},
+    "gemma": {"head_dim": 8},
+    "gemma2": {"head_dim": 8, "sliding_window": 6, "query_pre_attn_scalar": 8},
+    "gemma3_text": {"head_dim": 8, "sliding_window": 6, "query_pre_attn_scalar": 8},
+    "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 128},
+    "opt": {"ffn_dim": 48, "word_embed_proj_dim": 32},
+    "bloom": {"n_layer": 2, "n_head": 4},
+    "mamba": {"state_size": 4, "intermediate_size": 64},
+    "gptj": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 128, "rotary_dim": 4},
+}
+
+
+def tiny_model(family: str, dtype: torch.dtype = torch.float64, attention: str | None = None, seed: int = 0) -> Any:
+    """Return a causal model with two layers and weights large enough that nothing is near zero."""
+    torch.manual_seed(seed)
+    config = AutoConfig.for_model(family, **{**_COMMON, **_SPECIAL.get(family, {})})
+    model = AutoModelForCausalLM.from_config(config, attn_implementation=attention).to(dtype)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(0, 0.3)
+    return model.eval().requires_grad_(False)
+
+
+def random_rows(count: int, *, prefix: int = 9, longest: int = 14, seed: int = 3) -> list[EncodedExample]:
+    """Return rows that begin with the same `prefix` tokens and differ in length."""
+    random = torch.Generator().manual_seed(seed)
+
+    def tokens(number: int) -> list[int]:
+        return torch.randint(3, VOCABULARY, (number,), generator=random).tolist()
+
+    def length(most: int) -> int:
+        return int(torch.randint(1, most + 1, (1,), generator=random))
+
+    shared = tokens(prefix)
+    rows = []
+    for _ in range(count):
+        prompt = [*shared, *tokens(length(longest))]
+        rows.append(EncodedExample((*prompt, *tokens(length(5))), len(prompt)))
+    return rows
+
+
+def write_learnable_base(folder: Path) -> Path:
+    """
+    Write a tiny Llama with a byte tokenizer that an adapter can bring to sure answers; returns its folder.
+
+    Drawn as transformers draws it, the tied table is so small (0.02) that no hidden state makes a token likely.
+    """
+    torch.manual_seed(0)
+    model = LlamaForCausalLM(tiny_config())
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim == 2:
+                parameter.mul_(10)
+    model.to(torch.bfloat16).save_pretrained(folder)
+    tiny_tokenizer().save_pretrained(folder)
+    return folder
+
+
+def counting_examples(count: int = 12) -> list[TuningExample]:
+    """Return examples that a tiny model can learn by heart."""
+    return [TuningExample(str(number), str(number + 1)) for number in range(count)]

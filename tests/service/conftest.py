@@ -1,0 +1,23 @@
+"""Fixtures for the tests of `service`: a data folder and a library that this process owns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tunery.service.library import Library
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """Return the path of a data folder that does not exist yet."""
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def library(home: Path) -> Iterator[Library]:
+    """Return an empty library, owned by this process."""
+    with Library.own(home) as library:
+        yield library

@@ -1,0 +1,290 @@
+"""
+The statements of the queue in any order, with claims that are still good and claims that are long overtaken.
+
+Random scripts are played on a real database while a plain account is kept of what must be; after each act the rows are
+compared with it. The way that a task normally goes is tested in `test_library_tasks.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.service.samples import EXAMPLES, a_curve, a_request
+from tunery.service.database import models, schema, tasks
+from tunery.service.database.connection import Database
+from tunery.service.states import MAX_LOSSES, MAX_LOSSES_AT_ONE_STEP, RUNNING_PHASES, state_of
+from tunery.service.values import Progress, Published
+from tunery.types import Phase, TunedModel, TuningTask
+
+STEPS = 19
+MAX_OPEN_TASKS = 2  # so that claims of the same task overtake each other often
+ACTS_OF_A_SCRIPT = 100
+
+_MEMORY = Path("/dev/shm")  # the statements need no disk, where each sync took 4 ms
+_PLACE = _MEMORY if os.access(_MEMORY, os.W_OK) else None
+
+
+@dataclass(frozen=True)
+class Act:
+    """One call of a script; the numbers mean what the call makes of them."""
+
+    name: str
+    which: int  # of the last claims, or of the tasks
+    step: int
+    phase: Phase
+    is_so: bool
+
+
+# How often each is called, of 30: workers do most, and users who cancel and delete all the time leave them nothing
+_OFTEN = {
+    "create": 3,
+    "claim": 5,
+    "beat": 9,
+    "finish": 2,
+    "release": 2,
+    "cancel": 1,
+    "delete": 1,
+    "see": 2,
+    "reap": 3,
+    "restart": 2,
+}
+
+_acts = st.builds(
+    Act,
+    name=st.sampled_from([name for name, times in _OFTEN.items() for _ in range(times)]),
+    which=st.integers(0, 3),
+    step=st.integers(0, STEPS),
+    phase=st.sampled_from([Phase.RUNNING, Phase.RUNNING, Phase.PUBLISHING, Phase.PREPARING]),
+    is_so=st.booleans(),
+)
+
+
+@pytest.fixture(scope="module")
+def empty_database() -> Iterator[Path]:
+    """Return a database with the newest tables and no rows."""
+    with tempfile.TemporaryDirectory(dir=_PLACE) as folder:
+        path = Path(folder) / "empty.sqlite3"
+        database = Database(path, is_writer=True)
+        schema.upgrade(database)
+        database.close()
+        yield path
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(_acts, min_size=ACTS_OF_A_SCRIPT, max_size=ACTS_OF_A_SCRIPT))
+def test_whatever_happens_each_task_has_one_end_and_no_late_write_counts(empty_database: Path, acts: list[Act]) -> None:
+    """In any order of calls, steps never fall, an overtaken worker writes nothing, and an ended task stays as it is."""
+    with tempfile.TemporaryDirectory(dir=_PLACE) as folder:
+        path = Path(shutil.copy(empty_database, folder))
+        play = Play(Database(path, is_writer=True))
+        for act in acts:
+            getattr(play, act.name)(act)
+            play.compare()
+        play.database.close()
+
+
+@dataclass
+class Account:
+    """What must be true of one task."""
+
+    model_id: str
+    phase: Phase = Phase.QUEUED
+    fencing_epoch: int = 0
+    completed_steps: int = 0
+    checkpoint_step: int = 0
+    heartbeat: int = 0
+    is_cancel_requested: bool = False
+    losses: list[int] = field(default_factory=list)  # the step of each
+    is_deleted: bool = False
+
+    @property
+    def is_over(self) -> bool:
+        return self.is_deleted or self.phase.is_final
+
+    @property
+    def waits(self) -> bool:
+        return not self.is_deleted and self.phase == Phase.QUEUED
+
+    def lose(self) -> None:
+        """The worker is gone: one loss more, and what follows from it."""
+        self.losses.append(self.completed_steps)
+        last = self.losses[-MAX_LOSSES_AT_ONE_STEP:]
+        is_poison = len(last) == MAX_LOSSES_AT_ONE_STEP and len(set(last)) == 1
+        self.phase = Phase.FAILED if is_poison or len(self.losses) >= MAX_LOSSES else Phase.QUEUED
+        if self.waits and self.is_cancel_requested and self.checkpoint_step == 0:
+            self.phase = Phase.CANCELLED
+
+    def is_owned_by(self, claim: TuningTask) -> bool:
+        """Say whether a worker with this claim may still write."""
+        return not self.is_deleted and self.fencing_epoch == claim.fencing_epoch and self.phase in RUNNING_PHASES
+
+
+class Play:
+    """Users, workers and a reconciler at one queue, and the account of what they did."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.accounts: dict[str, Account] = {}
+        self.claims: list[TuningTask] = []
+        self.sightings: list[tuple[str, int, int]] = []  # what a reconciler saw, perhaps acted upon later
+
+    def create(self, _: Act) -> None:
+        """A user asks for a model."""
+        if sum(not account.is_over for account in self.accounts.values()) >= MAX_OPEN_TASKS:
+            return
+        model_id = f"model-{len(self.accounts)}"
+        with self.database.writing() as connection:
+            models.create(connection, model_id, a_request(id=model_id, examples=EXAMPLES[:1]))
+            model = models.get(connection, model_id)
+        assert model is not None
+        self.accounts[model.task.id] = Account(model_id)
+
+    def claim(self, act: Act) -> None:
+        """A worker gets the oldest task that waits, or that waits to be cancelled, and no other."""
+        is_cancelled = act.is_so and any(account.is_cancel_requested for account in self.accounts.values())
+        waiting = [
+            task_id
+            for task_id, account in self.accounts.items()
+            if account.waits and account.is_cancel_requested == is_cancelled
+        ]
+        with self.database.writing() as connection:
+            task = tasks.claim(connection, "a worker", is_cancelled=is_cancelled)
+
+        assert (task and task.id) == next(iter(waiting), None)
+        if task is not None:
+            account = self.accounts[task.id]
+            account.phase, account.heartbeat = Phase.PREPARING, 0
+            account.fencing_epoch += 1
+            assert (task.fencing_epoch, task.checkpoint_step) == (account.fencing_epoch, account.checkpoint_step)
+            self.claims.append(task)
+
+    def beat(self, act: Act) -> None:
+        """A worker, perhaps one that was long asleep, reports; what it may not, changes nothing."""
+        for claim, account in self._one_of_the_last_claims(act):
+            checkpoint_step = act.step if act.is_so else None  # may fall, as after a damaged file
+            is_forward = _runs(account) and _rank(act.phase) >= _rank(account.phase)
+            progress = Progress(act.step, checkpoint_step, snapshots=a_curve(act.step))
+            with self.database.writing() as connection:
+                answer = tasks.heartbeat(connection, claim, act.phase, progress)
+
+            may = account.is_owned_by(claim) and is_forward
+            assert answer == (account.is_cancel_requested if may else None)
+            if may and not (act.phase == Phase.PUBLISHING and answer):
+                account.phase = act.phase
+                account.heartbeat += 1
+                account.completed_steps = max(account.completed_steps, act.step)
+                account.checkpoint_step = account.checkpoint_step if checkpoint_step is None else checkpoint_step
+
+    def finish(self, act: Act) -> None:
+        """A worker ends its task; success only past the commit point, cancelled only before it and if asked."""
+        phase = {Phase.PUBLISHING: Phase.SUCCEEDED, Phase.RUNNING: Phase.CANCELLED}.get(act.phase, Phase.FAILED)
+        for claim, account in self._one_of_the_last_claims(act):
+            may_end = {
+                Phase.SUCCEEDED: account.phase == Phase.PUBLISHING,
+                Phase.FAILED: True,
+                Phase.CANCELLED: account.phase != Phase.PUBLISHING and account.is_cancel_requested,
+            }[phase]
+            has_artifact = phase == Phase.SUCCEEDED or (phase == Phase.CANCELLED and act.is_so)
+            published = Published(Path("unused"), claim.fencing_epoch, "digest") if has_artifact else None
+            with self.database.writing() as connection:
+                is_done = tasks.finish(connection, claim, phase, Progress(), published=published)
+
+            assert is_done == (account.is_owned_by(claim) and may_end)
+            if is_done:
+                account.phase = phase
+
+    def release(self, act: Act) -> None:
+        """A worker that stops gives its task back."""
+        for claim, account in self._one_of_the_last_claims(act):
+            with self.database.writing() as connection:
+                is_done = tasks.release(connection, claim)
+
+            assert is_done == account.is_owned_by(claim)
+            if is_done:
+                account.phase = Phase.QUEUED
+
+    def cancel(self, act: Act) -> None:
+        """A user cancels, at any time."""
+        for account in self._one_of_the_tasks(act):
+            with self.database.writing() as connection:
+                tasks.request_cancel(connection, account.model_id)
+
+            if account.waits and account.checkpoint_step == 0:
+                account.phase, account.is_cancel_requested = Phase.CANCELLED, True
+            elif not account.phase.is_final and account.phase != Phase.PUBLISHING:
+                account.is_cancel_requested = True
+
+    def delete(self, act: Act) -> None:
+        """A user deletes a model, whatever its task is doing."""
+        for account in self._one_of_the_tasks(act):
+            with self.database.writing() as connection:
+                assert models.remove(connection, account.model_id)
+            account.is_deleted = True
+
+    def see(self, _: Act) -> None:
+        """A reconciler notes the heartbeats of all workers."""
+        with self.database.reading() as connection:
+            self.sightings += tasks.running(connection)
+
+    def reap(self, act: Act) -> None:
+        """A reconciler takes back a task whose worker did not move since it was seen; if it moved, nothing happens."""
+        for task_id, fencing_epoch, heartbeat in self.sightings[::-1][act.which : act.which + 1]:
+            account = self.accounts[task_id]
+            if _runs(account) and (fencing_epoch, heartbeat) == (account.fencing_epoch, account.heartbeat):
+                account.lose()
+            with self.database.writing() as connection:
+                tasks.reap(connection, task_id, fencing_epoch, heartbeat)
+
+    def restart(self, _: Act) -> None:
+        """The owner process dies with all workers, and the next takes back what they had."""
+        with self.database.writing() as connection:
+            for sighting in tasks.running(connection):
+                tasks.reap(connection, *sighting)
+        for account in filter(_runs, self.accounts.values()):
+            account.lose()
+
+    def compare(self) -> None:
+        """Compare phases, epochs, steps, curves and states with the account; no deleted model is left."""
+        with self.database.reading() as connection:
+            found = {model.task.id: model for model in models.listed(connection, None, with_snapshots=True)}
+
+        assert set(found) == {task_id for task_id, account in self.accounts.items() if not account.is_deleted}
+        for task_id, model in found.items():
+            _compare(model, self.accounts[task_id])
+
+    def _one_of_the_last_claims(self, act: Act) -> list[tuple[TuningTask, Account]]:
+        claims = self.claims[::-1][act.which : act.which + 1]
+        return [(claim, self.accounts[claim.id]) for claim in claims]
+
+    def _one_of_the_tasks(self, act: Act) -> list[Account]:
+        left = [account for account in self.accounts.values() if not account.is_deleted]
+        return left[::-1][act.which : act.which + 1]
+
+
+def _compare(model: TunedModel, account: Account) -> None:
+    task = model.task
+    assert task.phase == account.phase
+    assert task.fencing_epoch == account.fencing_epoch
+    assert task.completed_steps == account.completed_steps
+    assert task.checkpoint_step == account.checkpoint_step
+    assert task.cancel_requested == account.is_cancel_requested
+    assert len(task.snapshots) == account.completed_steps
+    assert model.state == state_of(task.phase, model.artifact is not None)
+    assert (task.complete_time is not None) == task.phase.is_final
+
+
+def _runs(account: Account) -> bool:
+    return not account.is_deleted and account.phase in RUNNING_PHASES
+
+
+def _rank(phase: Phase) -> int:
+    return RUNNING_PHASES.index(phase)

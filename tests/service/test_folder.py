@@ -1,0 +1,161 @@
+"""The data folder and its lock, with real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tunery.errors import FailedPrecondition, FolderLocked
+from tunery.service.folder import DataFolder, Holder
+
+_OWN_AND_WAIT = """
+import sys
+from pathlib import Path
+from tunery.service.folder import DataFolder
+with DataFolder(Path(sys.argv[1])).own(sys.argv[2] or None):
+    print("owned", flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def _another_owner(home: Path, address: str = "") -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-c", _OWN_AND_WAIT, str(home), address]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "owned\n"
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_a_new_folder_is_for_its_user_only(home: Path) -> None:
+    """Owning a folder that is not there makes it with mode 0700, and the places in it."""
+    folder = DataFolder(home)
+
+    with folder.own():
+        assert stat.S_IMODE(home.stat().st_mode) == 0o700
+        assert all(place.is_dir() for place in (folder.bases, folder.models, folder.checkpoints))
+
+
+def test_the_second_process_learns_who_holds_the_folder(home: Path) -> None:
+    """A folder owned by a server is refused with the server's process id and address."""
+    folder = DataFolder(home)
+
+    with _another_owner(home, "http://127.0.0.1:8000") as process, pytest.raises(FolderLocked) as refused, folder.own():
+        pass
+
+    assert f"Process {process.pid} is using the data folder {home}" in str(refused.value)
+    assert folder.holder() == Holder(process.pid, "http://127.0.0.1:8000")
+
+
+def test_one_process_cannot_own_a_folder_twice(home: Path) -> None:
+    """A second owner within the same process is refused too."""
+    folder = DataFolder(home)
+
+    with folder.own(), pytest.raises(FolderLocked, match=f"Process {os.getpid()}"), folder.own():
+        pass
+
+
+def test_a_dead_holder_leaves_no_lock(home: Path) -> None:
+    """After kill -9 of the owner the folder can be owned at once."""
+    with _another_owner(home) as process:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+    with DataFolder(home).own():
+        assert json.loads((home / "lock").read_text())["pid"] == os.getpid()
+
+
+def test_the_folder_is_free_after_the_block_and_after_an_error(home: Path) -> None:
+    """The lock ends with the block, also when the block raises."""
+    folder = DataFolder(home)
+
+    with pytest.raises(ZeroDivisionError), folder.own():
+        raise ZeroDivisionError
+    with folder.own():
+        pass
+
+    assert folder.holder() is None
+
+
+_FORK_AND_DIE = """
+import os, sys, time
+from pathlib import Path
+from tunery.service.folder import DataFolder
+with DataFolder(Path(sys.argv[1])).own():
+    child = os.fork()
+    if child == 0:
+        os.close(1)
+        time.sleep(60)
+        os._exit(0)
+    print(child, flush=True)
+    os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_child_does_not_keep_the_lock(home: Path) -> None:
+    """A child that outlives its owner process does not hold the folder."""
+    forked = subprocess.run([sys.executable, "-c", _FORK_AND_DIE, str(home)], stdout=subprocess.PIPE, text=True)
+    child = int(forked.stdout)
+
+    try:
+        with DataFolder(home).own():
+            os.kill(child, 0)
+    finally:
+        os.kill(child, signal.SIGKILL)
+
+
+_COMPETE = """
+import sys
+from pathlib import Path
+from tunery.errors import FolderLocked
+from tunery.service.folder import DataFolder
+folder, inside = DataFolder(Path(sys.argv[1])), Path(sys.argv[1]) / "inside"
+won = 0
+for _ in range(200):
+    try:
+        with folder.own():
+            inside.touch(exist_ok=False)
+            won += 1
+            inside.unlink()
+    except FolderLocked:
+        pass
+print(won)
+"""
+
+
+def test_two_competing_processes_are_never_inside_together(home: Path) -> None:
+    """Of two processes that own and leave a folder 200 times each, never two are inside, and both get in."""
+    command = [sys.executable, "-c", _COMPETE, str(home)]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+
+    wins = [int(process.communicate()[0]) for process in processes]
+
+    assert [process.returncode for process in processes] == [0, 0]
+    assert min(wins) > 0
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    """A data folder below a regular file gives one clear error with its path and what to do."""
+    (tmp_path / "file").touch()
+    home = tmp_path / "file" / "home"
+
+    with (
+        pytest.raises(FailedPrecondition, match=r"cannot be written .* another TUNERY_HOME") as refused,
+        DataFolder(home).own(),
+    ):
+        pass
+
+    assert str(home) in str(refused.value)

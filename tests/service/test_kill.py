@@ -1,0 +1,131 @@
+"""
+kill -9 at any moment: afterwards nothing half-made is seen, and nothing that was acknowledged is lost.
+
+The process that is killed is `victim.py`; here the folders it leaves are opened and judged.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tunery.service.library import Library
+from tunery.types import Phase, State, TunedModel
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither fork nor kill -9")
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """Return a folder in memory if there is one: kill -9 needs no disk, where each sync took 4 ms."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def template(place: Path) -> Path:
+    """Return an empty library, so that a life does not begin with making the tables."""
+    with Library.own(place / "template"):
+        pass
+    return place / "template"
+
+
+def test_killed_at_each_file_event_and_statement(template: Path, place: Path) -> None:
+    """At every point of making, tuning, publishing, cancelling and deleting, what is left is whole."""
+    lives = _lives(template, place / "lives", "points")
+
+    assert len(lives) > 150
+    for life in lives:
+        _judge(life)
+
+
+def test_killed_at_times_spread_over_a_life(template: Path, place: Path) -> None:
+    """Killed at 40 moments that fall anywhere, what is left is whole."""
+    for life in _lives(template, place / "lives", "times", "40"):
+        _judge(life)
+
+
+def test_killed_at_system_calls_that_write(template: Path, place: Path) -> None:
+    """Killed at writes, syncs, renames and removals, also those of SQLite, what is left is whole."""
+    _need_strace()
+
+    for life in _lives(template, place / "lives", "calls", os.environ.get("TUNERY_TEST_KILL_STRIDE", "13")):
+        _judge(life)
+
+
+def test_killed_while_the_first_tables_are_made(place: Path) -> None:
+    """A data folder whose first opening was killed opens as an empty library or goes on where it was."""
+    for life in _lives(place / "no template", place / "lives", "times", "20"):
+        _judge(life)
+
+
+def _need_strace() -> None:
+    if shutil.which("strace") is None:
+        pytest.skip("strace is not installed")
+    tried = subprocess.run(["strace", "-o", os.devnull, "true"], stderr=subprocess.PIPE, text=True)
+    if tried.returncode != 0:
+        pytest.skip(f"strace does not work here: {tried.stderr}")
+
+
+def _lives(template: Path, folder: Path, *mode: str) -> list[Path]:
+    command = [sys.executable, "-W", "error", "-m", "tests.service.victim", str(template), str(folder), *mode]
+    subprocess.run(command, check=True, timeout=600)
+    return sorted(folder.iterdir())
+
+
+def _judge(life: Path) -> None:
+    """Open what a killed life left, and compare it with the calls that had returned."""
+    home = life / "home"
+    done = set((life / "done").read_text().splitlines()) if (life / "done").exists() else set()
+
+    with Library.own(home) as library:
+        models = {model.id: model for model in library.list(with_snapshots=True)}
+        named = set()
+        for model in models.values():
+            used, _ = library.examples(model)
+            assert len(used) == 15, f"{life}: {model.id} lacks examples"
+            assert model.task.phase not in (Phase.PREPARING, Phase.RUNNING, Phase.PUBLISHING)
+            if model.state == State.ACTIVE:
+                assert model.artifact
+                named.add(library.adapter_folder(model))
+        assert set(library.folder.models.glob("*/*")) == named, f"{life}: an adapter that nobody names"
+        assert all(path.name in _waiting(models) for path in library.folder.checkpoints.iterdir())
+
+    _judge_acknowledged(done, models)
+    with sqlite3.connect(home / "tunery.sqlite3") as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+    connection.close()
+    shutil.rmtree(life)
+
+
+def _waiting(models: dict[str, TunedModel]) -> set[str]:
+    return {model.task.id for model in models.values() if not model.task.phase.is_final}
+
+
+def _judge_acknowledged(done: set[str], models: dict[str, TunedModel]) -> None:
+    if "created kept" in done:
+        assert "kept" in models
+    if "step 3" in done:
+        assert models["kept"].task.completed_steps >= 3
+        assert len(models["kept"].task.snapshots) >= 3
+    if "finished kept" in done:
+        assert models["kept"].state == State.ACTIVE
+        assert len(models["kept"].task.snapshots) == 19
+    if "deleted gone" in done:
+        assert "gone" not in models
+    if "asked to cancel" in done and "cancelled" in models:
+        assert models["cancelled"].task.cancel_requested
+    if "finished cancelled" in done and "cancelled" in models:
+        assert models["cancelled"].state == State.ACTIVE
+    if "deleted cancelled" in done:
+        assert "cancelled" not in models

@@ -1,0 +1,167 @@
+"""Publishing, opening and sweeping adapter folders, with real files."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.service.samples import write_adapter
+from tunery.errors import DataLoss, ResourceExhausted, TuneryError, Unavailable
+from tunery.service.publish import MANIFEST, open_published, publish, sweep
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    """Return an empty folder for adapters."""
+    (tmp_path / "models").mkdir()
+    return tmp_path / "models"
+
+
+def test_what_was_written_is_published_whole(models: Path) -> None:
+    """The published folder has every file, a manifest with size and digest of each, and nothing stays beside it."""
+    digest = publish(models / "task" / "1", write_adapter)
+
+    folder = open_published(models / "task" / "1", digest)
+    assert (folder / "adapter_config.json").read_text() == "{}"
+    assert set(json.loads((folder / MANIFEST).read_bytes())["files"]) == {
+        "adapter_config.json",
+        "epochs/1.safetensors",
+    }
+    assert [path.name for path in (models / "task").iterdir()] == ["1"]
+
+
+@pytest.mark.parametrize("name", ["adapter_config.json", "epochs/1.safetensors", MANIFEST])
+@pytest.mark.parametrize("damage", ["changed", "cut", "gone"])
+def test_a_damaged_file_is_found_when_it_is_opened(models: Path, name: str, damage: str) -> None:
+    """A changed, cut or missing file raises DataLoss that names it, and never gives the folder."""
+    digest = publish(models / "task" / "1", write_adapter)
+    path = models / "task" / "1" / name
+    content = path.read_bytes()
+    if damage == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(content[:-1] + (b"\x07" if damage == "changed" else b""))
+
+    with pytest.raises(DataLoss) as lost:
+        open_published(models / "task" / "1", digest)
+
+    assert str(path) in str(lost.value)
+
+
+def test_nothing_is_visible_before_all_is_written(models: Path) -> None:
+    """While the files are being written there is no published folder, and none after the writing failed."""
+    target = models / "task" / "1"
+
+    def write_half(folder: Path) -> None:
+        (folder / "adapter_config.json").write_text("{}")
+        assert not target.exists()
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        publish(target, write_half)
+
+    assert list((models / "task").iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="no /proc to tell which file a descriptor is of")
+def test_everything_is_on_the_disk_before_it_becomes_visible(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A power loss leaves nothing half visible: files and folders are synced before the rename, the parent after."""
+    sync, rename = os.fsync, os.rename
+    happened: list[str] = []
+
+    def note_sync(descriptor: int) -> None:
+        happened.append(Path(f"/proc/self/fd/{descriptor}").readlink().relative_to(models).as_posix())
+        sync(descriptor)
+
+    def note_rename(source: Path, target: Path) -> None:
+        happened.append("rename")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "fsync", note_sync)
+    monkeypatch.setattr(os, "rename", note_rename)
+    publish(models / "task" / "1", write_adapter)
+
+    temporary = "task/.1.partial"
+    files = ["adapter_config.json", "epochs", "epochs/1.safetensors", MANIFEST]
+    assert happened == [".", *(f"{temporary}/{name}" for name in files), temporary, "rename", "task"]
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_said_with_what_was_needed(models: Path, code: int) -> None:
+    """A full disk or quota raises ResourceExhausted with the size and the folder; nothing is visible."""
+
+    def fill_up(folder: Path) -> None:
+        (folder / "adapter_config.json").write_text("{}")
+        raise OSError(code, os.strerror(code))
+
+    with pytest.raises(ResourceExhausted, match=r"The disk is full: 12 MB are needed in .*task"):
+        publish(models / "task" / "1", fill_up, needed_bytes=11_500_000)
+
+    assert list((models / "task").iterdir()) == []
+
+
+@pytest.mark.parametrize("failing_call", range(1, 7))
+@pytest.mark.parametrize(("code", "error"), [(errno.EIO, Unavailable), (errno.ENOSPC, ResourceExhausted)])
+def test_a_disk_that_fails_at_any_sync_publishes_nothing_half(
+    models: Path, monkeypatch: pytest.MonkeyPatch, failing_call: int, code: int, error: type[TuneryError]
+) -> None:
+    """If the n-th fsync fails, the error is clear, nothing half-written is visible, and trying again works."""
+    sync, calls = os.fsync, 0
+
+    def fail_once(descriptor: int) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == failing_call:
+            raise OSError(code, os.strerror(code))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fail_once)
+    with pytest.raises(error):
+        publish(models / "task" / "1", write_adapter)
+
+    visible = [path.name for path in (models / "task").iterdir()]
+    assert not [name for name in visible if name.endswith(".partial")]
+    digest = publish(models / "task" / "1", write_adapter)
+    assert open_published(models / "task" / "1", digest)
+
+
+_PUBLISH_LIMITED = """
+import resource, sys
+from pathlib import Path
+from tunery.errors import ResourceExhausted
+from tunery.service.publish import publish
+resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
+try:
+    publish(Path(sys.argv[1]), lambda folder: (folder / "adapter").write_bytes(bytes(6000)) and None)
+except ResourceExhausted as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on the size of files")
+def test_a_file_over_the_limit_of_the_process_is_a_full_disk(models: Path) -> None:
+    """A real write that the system refuses is reported as a full disk, and leaves nothing visible."""
+    command = [sys.executable, "-c", _PUBLISH_LIMITED, str(models / "task" / "1")]
+
+    result = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+
+    assert result.stdout.startswith("The disk is full: more space is needed")
+    assert list((models / "task").iterdir()) == []
+
+
+def test_the_sweeper_removes_what_no_row_names(models: Path) -> None:
+    """Only the named fencing epochs of known tasks stay; temporary folders of others go."""
+    for name in ("known/1", "known/2", "known/.2.partial", "known/.3.partial", "unknown/1"):
+        (models / name).mkdir(parents=True)
+
+    removed = sweep(models, {"known": {2}})
+
+    assert {path.relative_to(models).as_posix() for path in removed} == {"known/1", "known/.3.partial", "unknown"}
+    assert {path.name for path in (models / "known").iterdir()} == {"2", ".2.partial"}
+    assert not (models / "unknown").exists()
