@@ -183,7 +183,7 @@ def _workbooks() -> list[BadFile]:
         ),
         BadFile("gap.ods", made.ods(("Sheet", [head, ["a", "b"], ["", "d"]])), "empty", 3, "text"),
         BadFile(
-            "formula.ods", made.ods(("Sheet", [head, ["a", made.TableCell(formula="of:=1")]])), "formula", 2, "label"
+            "formula.ods", made.ods(("Sheet", [head, ["a", made.ods_cell(formula="of:=1")]])), "formula", 2, "label"
         ),
         BadFile("gap.xls", made.xls([head, ["a", "b"], ["c", ""]]), "empty", 3, "label"),
         BadFile("header.xls", made.xls([head]), "Only a header"),
@@ -202,6 +202,8 @@ def _workbooks() -> list[BadFile]:
         BadFile("entities.xlsx", made.with_members(good, {"xl/worksheets/sheet1.xml": _LAUGHS}), "damaged"),
         BadFile("repeated.ods", made.with_rows(ods, repeated), "spans 3 rows and 1,000,000,000 columns"),
         BadFile("far-below.ods", made.with_rows(ods, far_below), "reaches to row 1,000,003"),
+        BadFile("not-well-formed.ods", made.with_rows(ods, "</table:table><tUble:row><table:table>"), "damaged"),
+        BadFile("no-encoding.ods", made.with_members(ods, {"content.xml": _STRANGE_ENCODING}), "damaged"),
         BadFile("protected.xlsx", made.compound_file({"EncryptedPackage": b"x"}), "protected with a password"),
         BadFile(
             "protected.xls", made.xls([head], extra=made.record(0x2F, b"\1\0" + bytes(4))), "protected with a password"
@@ -269,3 +271,4 @@ _LAUGHS = (
     b'<!DOCTYPE a [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]>'
     b"<worksheet><sheetData><row><c><v>&b;</v></c></row></sheetData></worksheet>"
 )
+_STRANGE_ENCODING = b'<?xml version="1.0" encoding="UTFp8"?><a/>'

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import struct
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import openpyxl
@@ -47,7 +47,7 @@ def xlsx_with_sheet(sheet_data: str, shared_strings: Sequence[str] = ()) -> byte
     return with_members(xlsx(("Sheet", [["text", "label"]])), replaced)
 
 
-def with_members(workbook: bytes, replaced: dict[str, str | bytes]) -> bytes:
+def with_members(workbook: bytes, replaced: Mapping[str, str | bytes]) -> bytes:
     """Return the archive with these members put in or replaced."""
     target = io.BytesIO()
     with (
@@ -102,6 +102,11 @@ def ods(*sheets: tuple[str, Sequence[Sequence[Any]]]) -> bytes:
     target = io.BytesIO()
     document.write(target)
     return target.getvalue()
+
+
+def ods_cell(**attributes: str) -> TableCell:
+    """Return a cell with these attributes, such as `formula` and `value`."""
+    return TableCell(**attributes)
 
 
 def xls(rows: Sequence[Sequence[str | float]], *, extra: bytes = b"", stream: str = "Workbook") -> bytes:

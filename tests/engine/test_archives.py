@@ -8,7 +8,7 @@ import zipfile
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.engine import made_workbooks as made
@@ -79,6 +79,7 @@ def test_a_password_is_named() -> None:
         unpack(bytes(data))
 
 
+@settings(deadline=None)
 @given(st.integers(0, 5_000), st.binary(min_size=1, max_size=4))
 def test_damage_gives_a_sentence(position: int, garbage: bytes) -> None:
     """Whatever bytes are overwritten, there are members or a DatasetInvalid."""

@@ -64,6 +64,7 @@ def test_a_bad_file_is_refused_with_a_clear_message(bad: BadFile, tmp_path: Path
     str(caught.value).encode()  # can be printed and sent
 
 
+@pytest.mark.slow
 def test_the_corpus_takes_little_memory_and_time(tmp_path: Path) -> None:
     """No bad file takes more than 512 MB of memory or 10 s of processor time."""
     requests = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.engine import made_workbooks as made
@@ -41,6 +41,7 @@ def test_a_circle_is_damage() -> None:
         streams(made.circular_xls())
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10_000), st.binary(min_size=1, max_size=6))
 def test_damage_gives_a_sentence(position: int, garbage: bytes) -> None:
     """Whatever bytes are overwritten, there are streams or a DatasetInvalid."""
@@ -52,6 +53,7 @@ def test_damage_gives_a_sentence(position: int, garbage: bytes) -> None:
         streams(bytes(data))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=2_000))
 def test_any_bytes_give_a_sentence(data: bytes) -> None:
     """Random bytes after the mark lead to no other exception."""

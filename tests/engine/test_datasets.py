@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tunery.engine.datasets import Dataset, digest, hold_out
@@ -210,6 +210,7 @@ def test_one_repeated_input_cannot_be_split() -> None:
         hold_out([TuningExample("a", str(n)) for n in range(10)], 2)
 
 
+@settings(deadline=None)
 @given(st.integers(), st.permutations(range(40)))
 def test_the_split_follows_the_seed_and_not_the_order(seed: int, order: list[int]) -> None:
     """Equal examples and seed hold out the same rows, however the file is sorted."""

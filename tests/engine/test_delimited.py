@@ -6,7 +6,7 @@ import csv
 import io
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tunery.engine.delimited import read_delimited
@@ -187,6 +187,7 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"
 )
 
 
+@settings(deadline=None)
 @given(
     rows=st.lists(st.tuples(TEXTS, TEXTS, TEXTS), min_size=1, max_size=8),
     delimiter=st.sampled_from(",;\t|"),
@@ -208,6 +209,7 @@ def test_reads_back_what_the_csv_module_writes(
     assert table.problems == ()
 
 
+@settings(deadline=None)
 @given(
     rows=st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=8),
     delimiter=st.sampled_from(",;\t|"),

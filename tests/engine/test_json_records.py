@@ -6,7 +6,7 @@ import json
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tunery.engine.json_records import read_json, read_jsonl, read_records
@@ -193,6 +193,7 @@ def test_json_is_recognised_by_content(text: str, suffix: str, form: str | None)
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(TEXTS, TEXTS), min_size=1), st.booleans())
 def test_lines_come_back(pairs: list[tuple[str, str]], ascii_only: bool) -> None:
     """Any texts, escaped or not, come back unchanged."""
@@ -208,6 +209,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(JSON)
 def test_any_json_gives_a_table_or_a_sentence(value: object) -> None:
     """No value leads to another exception than DatasetInvalid."""

@@ -31,20 +31,17 @@ def dataset() -> tunery.Dataset:
     return tunery.Dataset.from_records([{"text_input": e.text_input, "output": e.output} for e in counting_examples()])
 
 
-def test_tuned_model_knows_its_examples() -> None:
-    """After enough epochs the tuned model answers the rows it learned, the base does not."""
+def test_tuned_model_has_learned_and_the_base_has_not() -> None:
+    """After tuning on rows that all answer "yes" the tuned model says so to a new text, the base does not."""
+    rows = tunery.Dataset.from_records([(example.text_input, "yes") for example in counting_examples(30)])
     seen: list[TuningSnapshot] = []
+
     model = tunery.tune(
-        dataset(), base_model="tiny", epoch_count=60, learning_rate=0.01, recipe=RECIPE, on_snapshot=seen.append
+        rows, base_model="tiny", epoch_count=10, learning_rate=0.01, recipe=RECIPE, on_snapshot=seen.append
     )
-    texts = [example.text_input for example in counting_examples()]
 
-    answers = model.generate(texts, max_output_tokens=4)
-    plain = tunery.load("tiny").generate(texts, max_output_tokens=4)
-
-    right = sum(a == e.output for a, e in zip(answers, counting_examples(), strict=True))
-    assert right >= 10
-    assert sum(a == e.output for a, e in zip(plain, counting_examples(), strict=True)) == 0
+    assert model.generate(["77", "x"], max_output_tokens=3) == ["yes", "yes"]  # three bytes are three tokens
+    assert "yes" not in tunery.load("tiny").generate(["77", "x"], max_output_tokens=3)
     assert tuple(seen) == model.snapshots
     assert model.advice is not None
 

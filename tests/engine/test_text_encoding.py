@@ -6,7 +6,7 @@ import codecs
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tunery.engine.text_encoding import decode
@@ -82,12 +82,18 @@ def test_half_characters_are_left_to_the_checks_of_cells() -> None:
     assert decode(b"a,\xed\xa0\x80").text == "a,\ud800"
 
 
-@given(st.text(min_size=1), st.sampled_from(["utf-8-sig", "utf-16", "utf-32"]))
+@settings(deadline=None)
+# UTF-16 that begins with NUL looks like UTF-32.
+@given(
+    st.text(min_size=1).filter(lambda text: not text.startswith("\0")),
+    st.sampled_from(["utf-8-sig", "utf-16", "utf-32"]),
+)
 def test_every_text_comes_back(text: str, encoding: str) -> None:
     """What Python writes with a mark is read back."""
-    assert decode(text.encode(encoding)).text == text.removeprefix("\ufeff")
+    assert decode(text.encode(encoding)).text == text
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_give_text_or_a_sentence(data: bytes) -> None:
     """No bytes lead to another exception than DatasetInvalid."""

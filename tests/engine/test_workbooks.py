@@ -6,7 +6,7 @@ import datetime as dt
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.engine import made_workbooks as made
@@ -91,8 +91,8 @@ def test_formulas_with_a_stored_value_are_their_value() -> None:
 
 def test_formulas_in_ods_are_measured_too() -> None:
     """With a stored value they are that value, without one a bad cell."""
-    full = made.TableCell(valuetype="float", value="2", formula="of:=1+1")
-    bare = made.TableCell(formula="of:=1+1")
+    full = made.ods_cell(valuetype="float", value="2", formula="of:=1+1")
+    bare = made.ods_cell(formula="of:=1+1")
 
     table = read(made.ods(("Sheet", [HEADER, ["a", full], ["b", bare]])))
 
@@ -178,6 +178,7 @@ CELLS = st.text(st.characters(min_codepoint=32, exclude_categories=["Cs", "Cn", 
 )
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(CELLS, CELLS), min_size=1, max_size=5))
 def test_texts_come_back(rows: list[tuple[str, str]]) -> None:
     """Texts in an XLSX come back unchanged."""

@@ -1,7 +1,7 @@
 """
 A whole life of a library that is killed at a chosen moment; run by `test_kill.py` as a process of its own.
 
-    python -m tests.service.victim TEMPLATE FOLDER points      # a life for each kill point: FOLDER/1, FOLDER/2, ...
+    python -m tests.service.victim TEMPLATE FOLDER points 3    # lives in FOLDER/1, FOLDER/2, ...: every 3rd kill point
     python -m tests.service.victim TEMPLATE FOLDER times 50    # 50 lives, killed at times spread over one of them
     python -m tests.service.victim TEMPLATE FOLDER calls 7     # killed by strace at every 7th system call that writes
 
@@ -83,8 +83,8 @@ def main() -> None:
     {"points": _at_points, "times": _at_times, "calls": _at_calls}[mode](homes, *map(int, numbers))
 
 
-def _at_points(homes: Iterator[Path]) -> None:
-    for kill_point, home in enumerate(homes, 1):
+def _at_points(homes: Iterator[Path], stride: int) -> None:
+    for kill_point, home in zip(itertools.count(1, stride), homes, strict=False):
         if _outlives(_born(home, kill_point)):
             return
 

@@ -53,7 +53,9 @@ def draw(
         canvas.mark(place, epoch.mean_loss / highest, signs.epoch)
         if epoch.held_out_loss is not None:
             canvas.mark(place, epoch.held_out_loss / highest, signs.held_out)
-    return [*_with_losses(canvas.rows(), highest, signs), *_floor(canvas.width, marks, signs), _legend(epochs, signs)]
+    ticks = [(place, str(epoch.epoch)) for place, epoch in zip(marks, epochs, strict=True)]
+    floor = _floor(canvas.width, ticks or [(1, str(last))], "epoch" if ticks else "step", signs)
+    return [*_with_losses(canvas.rows(), highest, signs), *floor, _legend(epochs, signs)]
 
 
 class _Canvas:
@@ -111,21 +113,15 @@ def _with_losses(rows: Iterator[str], highest: float, signs: Signs) -> Iterator[
         yield f"{label:>{_LABELS - 1}} {signs.tick if has_label else signs.axis}{row}"
 
 
-def _floor(width: int, marks: Sequence[float], signs: Signs) -> Iterator[str]:
-    """Return the axis of the epochs: a line, and the numbers of the epochs below the steps that finished them."""
+def _floor(width: int, ticks: Sequence[tuple[float, str]], name: str, signs: Signs) -> Iterator[str]:
+    """Return the horizontal axis: a line, and below it its name and the numbers that fit."""
     yield " " * _LABELS + signs.corner + signs.floor * width
-    numbers = [" "] * (width + 1)
-    free = 0
-    for epoch, place in enumerate(marks, start=1):
-        text = str(epoch)
-        start = min(round(place * (width - 1)), width - len(text))
-        if start >= free:
-            numbers[start : start + len(text)] = text
-            free = start + len(text) + 1
-    line = "".join(numbers)
-    name = "epoch"
-    gap = line.find(line.strip()[:1]) if line.strip() else width
-    yield " " * (_LABELS + 1) + (name + line[len(name) :] if gap > len(name) else line).rstrip()
+    line = f"{name:>{_LABELS - 1}} "
+    for place, text in ticks:
+        start = _LABELS + 1 + min(round(place * (width - 1)), width - len(text))
+        if start > len(line):
+            line = line.ljust(start) + text
+    yield line
 
 
 def _legend(epochs: Sequence[EpochLoss], signs: Signs) -> str:

@@ -6,7 +6,6 @@ Shows what `engine.preview` finds; stores nothing. Tokens are counted only when 
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -124,9 +123,10 @@ def _sample(found: Preview) -> list[str]:
 
 def _told_apart(cells: list[str]) -> list[str]:
     """Leave out the instructions with which all cells of a column begin: what differs would be cut off."""
-    shared = os.path.commonprefix(cells)
-    start = shared.rfind(" ") + 1
-    if len(cells) < 2 or start < _LEAST_SHARED_CHARACTERS:
+    first, last = min(cells, default=""), max(cells, default="")
+    shared = next((at for at, pair in enumerate(zip(first, last, strict=False)) if len(set(pair)) > 1), 0)
+    start = first.rfind(" ", 0, shared) + 1
+    if start < _LEAST_SHARED_CHARACTERS:
         return cells
     return [f"... {cell[start:]}" for cell in cells]
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tunery.engine.preview import Preview
     from tunery.service.values import TuningRequest
 
+MAX_EPOCH_LINES = 20
 _EXAMPLE_COLUMNS = 48
 
 
@@ -88,9 +89,12 @@ def curve(task: TuningTask, stream: TextIO | None = None) -> list[str]:
 
 
 def epoch_table(losses: Sequence[EpochLoss], served: object) -> list[str]:
-    """Return a table of the losses per epoch, with a word beside the one that the model serves."""
+    """Return a table of the losses per epoch, a word beside the one that is served; many are thinned."""
     if not losses:
         return []
+    every = -(-len(losses) // MAX_EPOCH_LINES)
+    last = losses[-1].epoch
+    shown = [loss for loss in losses if loss.epoch % every == 0 or loss.epoch in (1, last, served)]
     is_measured = any(loss.held_out_loss is not None for loss in losses)
     header = ("EPOCH", "MEAN LOSS", *(["HELD-OUT LOSS"] if is_measured else []), "")
 
@@ -98,7 +102,7 @@ def epoch_table(losses: Sequence[EpochLoss], served: object) -> list[str]:
         held_out = [] if not is_measured else ["" if loss.held_out_loss is None else f"{loss.held_out_loss:.4f}"]
         return (str(loss.epoch), f"{loss.mean_loss:.4f}", *held_out, "served" if loss.epoch == served else "")
 
-    return terminal.table(header, map(row, losses), right=(0, 1, 2) if is_measured else (0, 1))
+    return terminal.table(header, map(row, shown), right=(0, 1, 2) if is_measured else (0, 1))
 
 
 def say_end(model: TunedModel, data_folder: Path, seconds: float) -> None:
@@ -113,7 +117,7 @@ def say_end(model: TunedModel, data_folder: Path, seconds: float) -> None:
     artifact = data_folder / model.artifact if model.artifact else None
     for line in terminal.facts(
         (
-            ("Tuned", f"{model.display_name} ({model.id}) in {seconds:.0f} s, {how}"),
+            ("Tuned", f"{model.id} in {seconds:.0f} s, {how}"),
             ("Adapter", str(artifact or "")),
             ("Curve", str(artifact / "loss.svg") if artifact else ""),
         )

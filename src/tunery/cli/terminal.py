@@ -6,6 +6,7 @@ Knows what the two streams can show (a terminal or a pipe, its width, its charac
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import textwrap
@@ -33,6 +34,12 @@ def say(text: str = "") -> None:
     """Write a line for the user, not part of the result, to standard error."""
     sys.stdout.flush()  # both streams may be one terminal
     typer.echo(harmless(text), err=True)
+
+
+def say_at_once(text: str) -> None:
+    """Write a line for the user from a signal handler, where buffered streams may be in the middle of a write."""
+    start = "\n" if sys.stderr.isatty() else ""  # behind the ^C that a terminal shows
+    os.write(sys.stderr.fileno(), f"{start}{text}\n".encode())
 
 
 def harmless(text: str) -> str:

@@ -124,7 +124,7 @@ def _tune(request: TuningRequest, *, is_resume: bool, json: bool) -> None:
 
     begin = time.monotonic()
     data_folder = config.data_folder()
-    interrupts = Interrupts(lambda: terminal.say("\nStopping after this step; press again to abort."))
+    interrupts = Interrupts(lambda: terminal.say_at_once("Stopping after this step; press again to abort."))
     with interrupts.watching(), Library.own(data_folder) as library:
         model = _found_or_created(library, request, is_resume=is_resume)
         worker = TaskWorker(library, model)
@@ -149,11 +149,8 @@ def _found_or_created(library: Library, request: TuningRequest, *, is_resume: bo
         return library.create(request)
     if found.task.cancel_requested:
         terminal.say(f"The tuning job of {found.id} was cancelled; what was tuned is made ready.")
-    elif found.task.checkpoint_step:
-        step, total = found.task.checkpoint_step, found.task.total_steps
-        terminal.say(f"Going on with {found.id} from its checkpoint after step {step} of {total}.")
     else:
-        terminal.say(f"Going on with {found.id}, which had no checkpoint yet.")
+        terminal.say(f"The tuning job of {found.id} is not finished; going on with it.")
     return found
 
 
@@ -198,6 +195,8 @@ class _View:
                 self._live.say(text)
             case Started(settings, step, total):
                 self._live.say(f"Machine   {report.machine_facts(settings)}")
+                if step > 1:
+                    self._live.say(f"Going on from its checkpoint at step {step} of {total}.")
                 self._steps = StepProgress(self._live, step, total)
             case StepDone(snapshot) if self._steps:
                 self._steps.show(snapshot)

@@ -17,13 +17,14 @@ from tunery.engine.tuner import Tuner
 
 
 def settings_in_force(tuner: Tuner) -> dict[str, object]:
-    """Return recipe, number format, threads and size of the micro-batch; after the end also the epoch to serve."""
+    """Return recipe, number format, threads and micro-batch size; after the last step also the epoch to serve."""
+    is_done = tuner.completed_steps == tuner.schedule.total_steps
     return {
         **asdict(tuner.recipe),
         "dtype": str(tuner.network.dtype).removeprefix("torch."),
         "threads": torch.get_num_threads(),
         "micro_batch_size": tuner.micro_batch_size,
-        "best_epoch": tuner.best_epoch,
+        "best_epoch": tuner.best_epoch if is_done else None,
     }
 
 

@@ -28,7 +28,7 @@ class Recipe:
 
     rank: int = 8
     alpha: float = 16.0
-    schedule: str = "constant"
+    schedule: str = "linear"
     warmup_fraction: float = 0.0
     weight_decay: float = 0.0
     clip_norm: float = 1.0

@@ -50,7 +50,7 @@ class SheetScan:
 
 def parse_xml(
     data: bytes,
-    start: Callable[[str, Attributes], None],
+    start: Callable[[str, Attributes], None] | None = None,
     end: Callable[[str], None] | None = None,
     text: Callable[[str], None] | None = None,
 ) -> None:
@@ -61,7 +61,8 @@ def parse_xml(
     """
     parser = expat.ParserCreate(namespace_separator=" ")
     parser.buffer_text = True
-    parser.StartElementHandler = lambda name, attributes: start(local(name), attributes)
+    if start is not None:
+        parser.StartElementHandler = lambda name, attributes: start(local(name), attributes)
     if end is not None:
         parser.EndElementHandler = lambda name: end(local(name))
     if text is not None:
@@ -69,7 +70,7 @@ def parse_xml(
     parser.StartDoctypeDeclHandler = _refuse_document_type
     try:
         parser.Parse(data, True)
-    except (expat.ExpatError, ValueError) as error:
+    except (expat.ExpatError, ValueError, LookupError) as error:  # LookupError: an encoding that does not exist
         raise invalid("damaged-workbook", "The workbook is damaged. Save it again.") from error
 
 

@@ -15,7 +15,7 @@ from tunery.engine.archives import pack, protected, unpack
 from tunery.engine.compound_files import compound_file, streams
 from tunery.engine.headers import NamedRows, name_columns
 from tunery.engine.ods_scan import scan_ods
-from tunery.engine.sheet_scan import SheetScan
+from tunery.engine.sheet_scan import SheetScan, parse_xml
 from tunery.engine.spreadsheet_values import Value, cell_of, is_shown_differently
 from tunery.engine.tables import BadCell, Row, Sheet, Table, TableOptions, invalid, listed, warning
 from tunery.engine.xls_scan import check_xls
@@ -58,6 +58,9 @@ def _unpacked(data: bytes) -> tuple[str, dict[str, bytes], bytes]:
         return "xls", {}, _clean_xls(streams(data))
     members = unpack(data)
     form = _zip_format(members)
+    for name, content in members.items():
+        if name != "mimetype":
+            parse_xml(content)  # the reader was seen to loop for ever in XML that is not well-formed
     return form, members, pack(members)
 
 

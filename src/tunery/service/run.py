@@ -18,6 +18,7 @@ import shutil
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -132,7 +133,7 @@ class TaskWorker:
     def _steps(self, tuner: Tuner) -> Iterator[Event]:
         told = 0
         for snapshot in tuner.run():
-            self._beat_if_due(tuner)
+            self._beat_if_due()
             for text in tuner.notices[told:]:
                 yield Noticed(text)
             told = len(tuner.notices)
@@ -150,12 +151,13 @@ class TaskWorker:
             yield PhaseEntered(Phase.PUBLISHING)
             yield Ended(self._finish(Phase.SUCCEEDED, tuner, self._publish(tuner)))
 
-    def _beat_if_due(self, tuner: Tuner) -> None:
+    def _beat_if_due(self) -> None:
         now = time.monotonic()
         if now - self._beat_time < BEAT_SECONDS:
             return
         has_curve = now - self._curve_time >= CURVE_SECONDS
-        self._beat(Phase.RUNNING, self._progress() if has_curve else Progress(tuner.completed_steps))
+        progress = self._progress()
+        self._beat(Phase.RUNNING, progress if has_curve else replace(progress, snapshots=None, epoch_losses=None))
         self._beat_time = now
         self._curve_time = now if has_curve else self._curve_time
 

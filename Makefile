@@ -1,0 +1,47 @@
+# make demo    a fresh machine to a tuned model, with a comparison on held-out rows
+# make test    format, lint, types, import contract, all tests
+# make quality the visible quality suite (about two hours on two cores; goes on where it stopped)
+# make bench   side-by-side benchmarks
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: demo test base quality bench format clean
+
+demo: $(VENV)/.installed
+	$(BIN)/python examples/demo.py
+
+test: $(VENV)/.developed base
+	$(BIN)/ruff format --check src tests benchmarks examples
+	$(BIN)/ruff check src tests benchmarks examples
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
+
+# the tests marked "base" need the default base; without it they are skipped and say so
+base: $(VENV)/.installed
+	$(BIN)/tunery bases pull smollm2-135m-instruct || echo "The default base could not be fetched; tests that need it will be skipped."
+
+quality: $(VENV)/.developed base
+	$(BIN)/python -m benchmarks.quality
+
+bench: quality
+
+format: $(VENV)/.developed
+	$(BIN)/ruff format src tests benchmarks examples
+	$(BIN)/ruff check --fix src tests benchmarks examples
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("tunery needs Python 3.11 or newer, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) -e .
+	touch $@
+
+$(VENV)/.developed: $(VENV)/.installed
+	$(PIP) -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist

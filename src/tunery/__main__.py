@@ -1,0 +1,5 @@
+"""`python -m tunery` is the command `tunery`."""
+
+from tunery.cli.main import main
+
+main()

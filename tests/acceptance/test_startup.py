@@ -1,0 +1,45 @@
+"""What starting the command costs: no heavy library is loaded before it is needed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = {"torch", "transformers", "fastapi", "sqlalchemy", "alembic", "numpy", "rich"}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import tunery",
+        "from tunery.cli.main import main; main(['--help'])",
+        "from tunery.cli.main import main; main(['tune', '--help'])",
+        "from tunery.cli.main import main; main(['--version'])",
+        "from tunery.cli.main import main; main(['data', 'preview', 'no-such-file.csv'])",
+    ],
+)
+def test_nothing_heavy_is_loaded(code: str) -> None:
+    """Importing the package, help, version and an early error load none of the heavy libraries."""
+    script = f"import sys\ntry:\n    {code}\nexcept SystemExit:\n    pass\nprint('LOADED', *sys.modules)"
+
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert HEAVY.isdisjoint(done.stdout.rpartition("LOADED")[2].split())
+
+
+def test_service_does_not_load_torch() -> None:
+    """The library and the worker can be imported without tensors."""
+    script = "import sys, tunery.service.run, tunery.service.export; assert 'torch' not in sys.modules"
+
+    assert subprocess.run([sys.executable, "-c", script]).returncode == 0
+
+
+def test_a_closed_pipe_is_no_error() -> None:
+    """A reader that goes away, such as `head`, brings no traceback."""
+    done = subprocess.run(
+        f"{sys.executable} -m tunery tune --help | true", shell=True, stderr=subprocess.PIPE, text=True
+    )
+
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,119 @@
+"""Tuning jobs that are interrupted: by Ctrl-C, by the system, by a kill at any moment."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.acceptance.conftest import Command, adapter_bytes
+from tunery.service.library import Library
+from tunery.types import Phase, State
+
+KILLS = 10
+
+Start = Callable[..., Command]
+
+
+def _tune(data: Path, epochs: int) -> list[str | Path]:
+    return ["tune", data, "--base-model", "tiny", "--id", "numbers", "--epochs", str(epochs), "--hold-out", "20%"]
+
+
+def test_ctrl_c_keeps_what_was_tuned(start: Start, home: Path, data: Path) -> None:
+    """Ctrl-C once: said at once, the step is finished, the partial model is ACTIVE and usable, exit status 130."""
+    command = start(home, *_tune(data, 2_000))
+    command.wait_until(lambda: "step" in command.said and "loss" in command.said)
+    command.kill(signal.SIGINT)
+
+    assert command.wait() == 130
+    assert "Stopping after this step; press again to abort." in command.said
+    assert command.result == "tunedModels/numbers\n"
+    with Library.open(home) as library:
+        model = library.get("numbers")
+        assert (model.state, model.task.phase) == (State.ACTIVE, Phase.CANCELLED)
+        assert 0 < model.task.completed_steps < model.task.total_steps
+        assert len(model.task.snapshots) == model.task.completed_steps
+    assert adapter_bytes(home, "numbers")
+
+
+def test_ctrl_c_before_the_first_step_leaves_nothing(start: Start, home: Path, data: Path) -> None:
+    """Ctrl-C while the base is loaded: CANCELLED, nothing to use, exit status 130."""
+    command = start(home, *_tune(data, 2_000))
+    command.wait_until(lambda: bool(_phases(home)))
+    command.kill(signal.SIGINT)
+
+    assert command.wait() == 130
+    with Library.open(home) as library:
+        model = library.get("numbers")
+        assert model.task.phase is Phase.CANCELLED
+        assert (model.state is State.FAILED) == (model.task.completed_steps == 0)
+
+
+def test_ctrl_c_twice_leaves_the_job_for_later(start: Start, home: Path, data: Path) -> None:
+    """A second Ctrl-C leaves the job in the queue with a checkpoint; the process ends with 130."""
+    command = start(home, *_tune(data, 2_000))
+    command.wait_until(lambda: "loss" in command.said)
+    command.kill(signal.SIGSTOP)  # so that both presses come within one step
+    command.kill(signal.SIGINT)
+    command.kill(signal.SIGCONT)
+    command.wait_until(lambda: "press again" in command.said)
+    command.kill(signal.SIGINT)
+
+    assert command.wait() == 130
+    assert _phases(home)[0] in (Phase.QUEUED, Phase.CANCELLED)
+
+
+def test_sigterm_leaves_a_checkpoint_and_the_same_command_goes_on(
+    start: Start, new_home: Callable[[str], Path], data: Path
+) -> None:
+    """SIGTERM ends within 10 s with 143; the same command goes on and makes the bytes of an undisturbed one."""
+    undisturbed, home = new_home("undisturbed"), new_home("disturbed")
+    assert start(undisturbed, *_tune(data, 10)).wait() == 0
+    command = start(home, *_tune(data, 10))
+    command.wait_until(lambda: "loss" in command.said)
+    begin = time.monotonic()
+    command.kill(signal.SIGTERM)
+
+    assert command.wait() == 143
+    assert time.monotonic() - begin < 10
+    assert _phases(home) == [Phase.QUEUED]
+    assert "The same command goes on with numbers at step" in command.said
+    again = start(home, *_tune(data, 10), "--resume")
+    assert again.wait() == 0, again.said
+    assert "Going on from its checkpoint at step" in again.said
+    assert adapter_bytes(home, "numbers") == adapter_bytes(undisturbed, "numbers")
+    assert not any((home / "checkpoints").iterdir())
+
+
+def test_a_kill_at_any_moment_costs_nothing(start: Start, new_home: Callable[[str], Path], data: Path) -> None:
+    """Killed at ten moments, then the same command: the bytes of an undisturbed one, and nothing half-made listed."""
+    undisturbed = new_home("undisturbed")
+    begin = time.monotonic()
+    assert start(undisturbed, *_tune(data, 10)).wait() == 0
+    seconds = time.monotonic() - begin
+    wanted = adapter_bytes(undisturbed, "numbers")
+    resumed = 0
+
+    for number in range(1, KILLS + 1):
+        home = new_home(f"killed-{number}")
+        command = start(home, *_tune(data, 10))
+        time.sleep(seconds * number / KILLS)
+        command.kill()
+        command.wait()
+        with Library.open(home) as library:
+            half_made = [model for model in library.list() if model.state is State.ACTIVE]
+            assert all(library.adapter_folder(model) for model in half_made)
+        if not half_made:
+            again = start(home, *_tune(data, 10))
+            assert again.wait() == 0, again.said
+            resumed += "from its checkpoint" in again.said
+        assert adapter_bytes(home, "numbers") == wanted
+        assert len(list(home.glob("models/*/*"))) == 1
+
+    assert resumed
+
+
+def _phases(home: Path) -> list[Phase]:
+    with Library.open(home) as library:
+        return [model.task.phase for model in library.list()]

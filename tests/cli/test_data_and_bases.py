@@ -1,0 +1,126 @@
+"""`tunery data` and `tunery bases`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Run
+
+
+def test_preview_shows_how_a_file_is_understood(run: Run, data: Path) -> None:
+    """Format, columns and the first rows, on standard output."""
+    done = run("data", "preview", data)
+
+    assert done.status == 0
+    assert "numbers.csv: CSV, utf-8, 20 rows" in done.output
+    assert "ROW  text_input  output\n  2  0           1\n" in done.output
+
+
+def test_preview_fits_the_terminal(run: Run, tmp_path: Path) -> None:
+    """Long cells, many columns and control characters do not leave 80 columns, and instructions in common are cut."""
+    start = "Classify the ticket. Answer with one word and nothing else, please: "
+    path = tmp_path / "wide.csv"
+    header = ",".join(f"column {n}" for n in range(12))
+    rows = "".join(f'"{start}{word} {"x" * 300}\x1b[31m"' + ",cell" * 11 + "\n" for word in ("alpha", "beta"))
+    path.write_text(f"{header}\n{rows}")
+
+    done = run("data", "preview", path)
+
+    assert max(map(len, done.output.splitlines())) <= 80
+    assert "... alpha" in done.output
+    assert "\x1b" not in done.output + done.said
+    assert "more columns are not shown." in done.output
+
+
+def test_preview_as_json(run: Run, data: Path) -> None:
+    """One document with columns, sample and problems."""
+    document = json.loads(run("data", "preview", data, "--json").output)
+
+    assert document["columns"] == ["text_input", "output"]
+    assert len(document["sample"]) == 20
+
+
+def test_check_counts_tokens_of_a_base_that_is_here(run: Run, tiny: str, data: Path) -> None:
+    """Tokens are counted with the tokenizer of the base; data without problems ends with 0."""
+    done = run("data", "check", data, "--base-model", tiny)
+
+    assert done.status == 0
+    assert "per row, longest" in done.output
+    assert "The data can be used: no problems." in done.output
+
+
+def test_check_names_rows_that_are_too_long(run: Run, tiny: str, tmp_path: Path) -> None:
+    """A row longer than the window of the base is a warning with its number."""
+    path = tmp_path / "long.csv"
+    path.write_text("text_input,output\n" + "".join(f"{n},{n + 1}\n" for n in range(20)) + "x" * 300 + ",y\n")
+
+    done = run("data", "check", path, "--base-model", tiny)
+
+    assert done.status == 0
+    assert "Warning:  Row 22: " in done.said
+    assert "tokens, limit 128." in done.said
+
+
+def test_check_without_the_base(run: Run, data: Path) -> None:
+    """Where the base is not on this machine nothing is fetched, and it is said that tokens were not counted."""
+    done = run("data", "check", data)
+
+    assert done.status == 0
+    assert "not counted: smollm2-135m-instruct is not on this machine" in done.output
+
+
+def test_check_ends_with_the_problems(run: Run, tmp_path: Path) -> None:
+    """Data that cannot be used ends with 13, also as JSON."""
+    path = tmp_path / "bad.csv"
+    path.write_text("text_input,output\na,\n,b\n")
+
+    done, as_json = run("data", "check", path), run("data", "check", path, "--json")
+
+    assert (done.status, as_json.status) == (13, 13)
+    assert "Row 2, output: empty." in done.said
+    kinds = [problem["kind"] for problem in json.loads(as_json.output)["problems"]]
+    assert {"empty-output", "empty-input"} <= set(kinds)
+
+
+def test_bases_are_added_and_listed(run: Run, tiny: str) -> None:
+    """An added base is listed as here; the embedded one and the API names are listed too."""
+    done = run("bases", "list")
+
+    lines = {line.split()[0]: line for line in done.output.splitlines()}
+    assert "here" in lines[tiny].split()
+    assert "not here" in lines["smollm2-135m-instruct"]
+    assert "those of smollm2-135m-instruct" in lines["gemini-1.0-pro"]
+    assert max(map(len, done.output.splitlines())) <= 80
+
+
+def test_bases_as_json(run: Run, tiny: str) -> None:
+    """One list of documents."""
+    documents = json.loads(run("bases", "list", "--json").output)
+
+    assert next(document for document in documents if document["name"] == tiny)["is_present"] is True
+
+
+def test_adding_says_what_it_is(run: Run, base_folder: Path) -> None:
+    """Size, window and licence are told; the name is the result."""
+    done = run("bases", "add", base_folder, "--name", "mine")
+
+    assert (done.status, done.output) == (0, "mine\n")
+    assert "0.1M parameters, window 128 tokens" in done.said
+    assert "Licence: not stated." in done.said
+
+
+def test_pulling_what_is_here_does_nothing(run: Run, tiny: str) -> None:
+    """A base that is used where it is needs no fetching."""
+    assert run("bases", "pull", tiny).output == "tiny\n"
+
+
+@pytest.mark.parametrize("arguments", [("bases", "add", "no/such/folder/here"), ("bases", "pull", "unknown")])
+def test_what_is_not_there(run: Run, arguments: tuple[str, ...]) -> None:
+    """Unknown sources and names end with 15."""
+    done = run(*arguments)
+
+    assert done.status == 15
+    assert done.said.startswith("Error: There is no ")

@@ -1,0 +1,147 @@
+"""`tunery generate`: one text, standard input, files of texts; tuned models and bases."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Run
+
+
+def test_an_answer_is_the_result(run: Run, tuned: str) -> None:
+    """Standard output has the answer and a line break; equal questions get equal answers."""
+    first, second = (run("generate", tuned, "7", "--max-output-tokens", "8") for _ in range(2))
+
+    assert first.status == 0
+    assert first.output == second.output
+    assert first.output.endswith("\n")
+    assert first.said == ""
+
+
+def test_a_model_is_found_by_its_full_name_and_by_its_display_name(run: Run, tiny: str, data: Path) -> None:
+    """tunedModels/x, x and the display name are the same model."""
+    run("tune", data, "--base-model", tiny, "--id", "x", "--display-name", "My numbers", "--epochs", "1")
+
+    answers = {
+        run("generate", name, "7", "--max-output-tokens", "4").output for name in ("tunedModels/x", "x", "My numbers")
+    }
+
+    assert len(answers) == 1
+
+
+def test_a_base_answers(run: Run, tiny: str) -> None:
+    """A name of the catalog is asked without an adapter."""
+    done = run("generate", tiny, "7", "--max-output-tokens", "4")
+
+    assert done.status == 0
+
+
+def test_json_is_one_document(run: Run, tuned: str) -> None:
+    """With --json the answer stands beside the question and the model."""
+    plain = run("generate", tuned, "7", "--max-output-tokens", "8").output
+    document = json.loads(run("generate", tuned, "7", "--max-output-tokens", "8", "--json").output)
+
+    assert document == {"model": tuned, "text_input": "7", "output": plain.removesuffix("\n")}
+
+
+def test_standard_input_is_read(run: Run, tuned: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hyphen asks what standard input holds, without its last line break."""
+    monkeypatch.setattr("sys.stdin", io.StringIO("7\n"))
+
+    piped = run("generate", tuned, "-", "--max-output-tokens", "8").output
+
+    assert piped == run("generate", tuned, "7", "--max-output-tokens", "8").output
+
+
+def test_a_file_of_questions(run: Run, tuned: str, tmp_path: Path) -> None:
+    """Answers come in the order of the questions, each as it would come alone, in a file written whole."""
+    questions, answers = tmp_path / "questions.jsonl", tmp_path / "answers.jsonl"
+    questions.write_text("".join(json.dumps({"text_input": str(n)}) + "\n\n" for n in range(40)))
+
+    done = run("generate", tuned, "--input", questions, "--output", answers, "--max-output-tokens", "4")
+
+    assert (done.status, done.output) == (0, "")
+    assert "Answering 40/40" in done.said
+    rows = [json.loads(line) for line in answers.read_text("utf-8").splitlines()]
+    assert [row["text_input"] for row in rows] == [str(n) for n in range(40)]
+    alone = run("generate", tuned, "7", "--max-output-tokens", "4").output
+    assert rows[7]["output"] == alone.removesuffix("\n")
+    assert sorted(path.name for path in tmp_path.glob("*answers*")) == ["answers.jsonl"]
+
+
+def test_bad_lines_are_all_told(run: Run, tuned: str, tmp_path: Path) -> None:
+    """Lines that are no questions are named with their numbers before anything is answered."""
+    questions = tmp_path / "questions.jsonl"
+    questions.write_text('{"text_input": "1"}\n{"text": "2"}\nthree\n')
+
+    done = run("generate", tuned, "--input", questions)
+
+    assert done.status == 13
+    assert "Row 2: needs the form" in done.said
+    assert "Row 3: not JSON" in done.said
+
+
+def test_a_line_that_is_too_long_is_named(run: Run, tuned: str, tmp_path: Path) -> None:
+    """A question longer than the window ends with 13, its line, and no file."""
+    questions, answers = tmp_path / "questions.jsonl", tmp_path / "answers.jsonl"
+    questions.write_text('{"text_input": "1"}\n' + json.dumps({"text_input": "x" * 500}) + "\n")
+
+    done = run("generate", tuned, "--input", questions, "--output", answers, "--max-output-tokens", "4")
+
+    assert done.status == 13
+    assert "Line 2: The prompt has" in done.said
+    assert not answers.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "sentence"),
+    [
+        (("7", "--temperature", "3"), 13, "temperature must be between 0 and 2"),
+        ((), 13, "Give a text"),
+        (("7", "--input", "x.jsonl"), 13, "Give a text"),
+        (("7", "--output", "x.jsonl"), 13, "--output goes with --input"),
+        (("--input", "x.jsonl"), 15, "There is no file 'x.jsonl'"),
+    ],
+)
+def test_what_cannot_be_is_one_sentence(
+    run: Run, tuned: str, arguments: tuple[str, ...], status: int, sentence: str
+) -> None:
+    """Wrong values end with the exit status of their kind, before a base is loaded."""
+    done = run("generate", tuned, *arguments)
+
+    assert done.status == status
+    assert sentence in done.said
+
+
+def test_an_unknown_model(run: Run, tuned: str) -> None:  # noqa: ARG001
+    """A name that is neither a model nor a base ends with 15 and the name that comes near."""
+    done = run("generate", "nunbers", "7")
+
+    assert done.status == 15
+    assert "Did you mean numbers?" in done.said
+
+
+def test_a_failed_model_does_not_answer(run: Run, tiny: str, data: Path) -> None:
+    """Asking a model whose tuning failed ends with 19 and the reason."""
+    run("tune", data, "--base-model", tiny, "--id", "wild", "--learning-rate", "1e30")
+
+    done = run("generate", "wild", "7")
+
+    assert done.status == 19
+    assert "smaller learning rate" in done.said
+
+
+def test_a_changed_adapter_does_not_answer(run: Run, home: Path, tuned: str) -> None:
+    """One changed byte of the adapter ends with 25 instead of a wrong answer."""
+    path = next(home.glob("models/*/1/adapter_model.safetensors"))
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+    done = run("generate", tuned, "7")
+
+    assert done.status == 25
+    assert "not the file that was published" in done.said

@@ -1,0 +1,76 @@
+"""The help: every option that the design names exists and says its default."""
+
+from __future__ import annotations
+
+import pytest
+from typer.main import get_command
+
+from tests.cli.conftest import Run
+from tunery.cli.main import app
+
+TUNE = (
+    "--base-model --id --display-name --description --input-column --output-column --epochs --batch-size"
+    " --learning-rate --learning-rate-multiplier --hold-out --seed --resume --json --yes"
+)
+GENERATE = "--input --output --temperature --top-p --top-k --max-output-tokens --stop --seed --json"
+WANTED = {
+    "tune": TUNE,
+    "generate": GENERATE,
+    "data preview": "--input-column --output-column --json",
+    "data check": "--base-model --json",
+    "models list": "--json",
+    "models show": "--json",
+    "models delete": "--yes",
+    "models export": "--format --to",
+    "bases list": "--json",
+    "bases pull": "--json",
+    "bases add": "--name --json",
+}
+
+
+def _options() -> dict[str, dict[str, str]]:
+    """Return the help of each option of each command."""
+    found: dict[str, dict[str, str]] = {}
+
+    def walk(name: str, command: object) -> None:
+        for child, below in getattr(command, "commands", {}).items():
+            walk(f"{name} {child}".strip(), below)
+        if not hasattr(command, "commands"):
+            parameters = [p for p in getattr(command, "params", ()) if p.opts[0].startswith("-")]
+            found[name] = {p.opts[0]: p.help for p in parameters}
+
+    walk("", get_command(app))
+    return found
+
+
+@pytest.mark.parametrize("name", WANTED)
+def test_every_option_of_the_design_is_there(name: str) -> None:
+    """Each command has the options that the design names."""
+    assert set(WANTED[name].split()) <= _options()[name].keys()
+
+
+def test_no_command_is_a_stub() -> None:
+    """There are the commands that work, and no others."""
+    assert _options().keys() == WANTED.keys()
+
+
+def test_every_option_says_its_default() -> None:
+    """The help of an option is a sentence that ends with its default."""
+    texts = [text for options in _options().values() for text in options.values()]
+
+    assert texts
+    assert [text for text in texts if ". (default: " not in text] == []
+
+
+@pytest.mark.parametrize("name", ["", *WANTED])
+def test_help_fits_80_columns(run: Run, name: str) -> None:
+    """Help of every command is plain text of at most 80 columns."""
+    done = run(*name.split(), "--help")
+
+    assert done.status == 0
+    assert max(map(len, done.output.splitlines())) <= 80
+
+
+def test_version(run: Run) -> None:
+    """--version prints one line."""
+    assert run("--version").output.startswith("tunery 0.")

@@ -1,0 +1,110 @@
+"""`tunery models`: list, show, export, delete."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.cli.conftest import Run
+
+
+def test_an_empty_library_says_what_to_do(run: Run) -> None:
+    """Nothing on standard output, a hint on standard error."""
+    done = run("models", "list")
+
+    assert (done.status, done.output) == (0, "")
+    assert done.said == "My Library is empty. Next: tunery tune FILE\n"
+
+
+def test_list_shows_a_line_per_model(run: Run, tuned: str) -> None:
+    """Id, state, base, rows, loss and time, newest first."""
+    lines = run("models", "list").output.splitlines()
+
+    assert lines[0].split() == ["ID", "STATE", "BASE", "ROWS", "LOSS", "CREATED"]
+    assert lines[1].split()[:4] == [tuned, "ACTIVE", "tiny", "20"]
+
+
+def test_list_as_json(run: Run, tuned: str) -> None:
+    """A list of documents without the snapshots."""
+    (document,) = json.loads(run("models", "list", "--json").output)
+
+    assert document["name"] == f"tunedModels/{tuned}"
+    assert "snapshots" not in document["tuning_task"]
+
+
+def test_show_has_facts_and_curve(run: Run, tuned: str) -> None:
+    """Where a model comes from, its settings, versions and curve, on standard output, within 80 columns."""
+    done = run("models", "show", tuned)
+
+    for text in ("numbers.csv, 20 rows", "3 epochs, batch size 4, learning rate 0.001, seed 0", "torch", "served"):
+        assert text in done.output
+    assert "loss per step" in done.output
+    assert all(len(line) <= 80 or "/" in line for line in done.output.splitlines())
+
+
+def test_show_as_json_has_the_snapshots(run: Run, tuned: str) -> None:
+    """The same document that tuning prints."""
+    document = json.loads(run("models", "show", tuned, "--json").output)
+
+    assert len(document["tuning_task"]["snapshots"]) == 15
+
+
+def test_export_copies_what_was_published(run: Run, home: Path, tuned: str, tmp_path: Path) -> None:
+    """Every file arrives with its bytes; the folder is printed; PEFT's two files are at its root."""
+    target = tmp_path / "exported" / "adapter"
+
+    done = run("models", "export", tuned, "--format", "adapter", "--to", target)
+
+    assert (done.status, done.output) == (0, f"{target}\n")
+    source = next(home.glob("models/*/1"))
+    files = [path.relative_to(source) for path in source.rglob("*") if path.is_file()]
+    assert {Path("adapter_config.json"), Path("adapter_model.safetensors")} <= set(files)
+    assert all((target / file).read_bytes() == (source / file).read_bytes() for file in files)
+    assert [path.name for path in target.parent.iterdir()] == ["adapter"]
+
+
+def test_export_does_not_overwrite(run: Run, tuned: str, tmp_path: Path) -> None:
+    """A folder with something in it is left alone, exit status 16; an empty one is used."""
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").touch()
+    (tmp_path / "empty").mkdir()
+
+    assert run("models", "export", tuned, "--to", tmp_path / "full").status == 16
+    assert [path.name for path in (tmp_path / "full").iterdir()] == ["file"]
+    assert run("models", "export", tuned, "--to", tmp_path / "empty").status == 0
+
+
+def test_export_checks_every_file(run: Run, home: Path, tuned: str, tmp_path: Path) -> None:
+    """A changed file is not copied out: exit status 25 and no folder."""
+    next(home.glob("models/*/1/tuning.json")).write_text("{}")
+
+    done = run("models", "export", tuned, "--to", tmp_path / "copy")
+
+    assert done.status == 25
+    assert not (tmp_path / "copy").exists()
+
+
+def test_a_form_that_does_not_exist_is_refused(run: Run, tuned: str) -> None:
+    """Only forms that can be made are offered."""
+    done = run("models", "export", tuned, "--format", "gguf")
+
+    assert done.status == 2
+    assert "adapter" in done.said
+
+
+def test_delete_removes_model_and_files(run: Run, home: Path, tuned: str) -> None:
+    """With --yes the model and its folder are gone."""
+    done = run("models", "delete", tuned, "--yes")
+
+    assert (done.status, done.said) == (0, "Deleted numbers.\n")
+    assert not list(home.glob("models/*"))
+    assert run("models", "show", tuned).status == 15
+
+
+def test_delete_does_not_guess(run: Run, tuned: str) -> None:
+    """Without --yes and nobody to ask, nothing is deleted."""
+    done = run("models", "delete", tuned)
+
+    assert done.status == 13
+    assert "add --yes" in done.said
+    assert run("models", "show", tuned).status == 0

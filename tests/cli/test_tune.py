@@ -1,0 +1,203 @@
+"""`tunery tune`: what it says, prints and leaves, and how it ends."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Run
+
+
+def test_the_name_is_the_result(run: Run, tiny: str, data: Path) -> None:
+    """Standard output has the name of the new model and nothing else; its id begins with the name of the file."""
+    done = run("tune", data, "--base-model", tiny, "--epochs", "1")
+
+    assert done.status == 0
+    assert done.output.startswith("tunedModels/numbers-")
+    assert done.output.count("\n") == 1
+
+
+def test_the_start_says_what_was_resolved(run: Run, tiny: str, data: Path) -> None:
+    """File, format, encoding, columns, held-out rows, base, settings given and by default, steps, machine."""
+    said = run("tune", data, "--base-model", tiny, "--epochs", "2", "--hold-out", "10%", "--seed", "7").said
+
+    assert "Data      numbers.csv: CSV, utf-8, 20 rows\n" in said
+    assert "Columns   input 'text_input', output 'output'\n" in said
+    assert "Held out  2 rows (--hold-out 10%)\n" in said
+    assert "Base      tiny, " in said
+    assert "Settings  2 epochs, seed 7; default: batch size 4, learning rate 0.001\n" in said
+    assert "Steps     9 on 18 rows\n" in said
+    assert "Machine   " in said
+
+
+def test_a_multiplier_is_shown_with_its_rate(run: Run, tiny: str, data: Path) -> None:
+    """The rate in force is shown beside the multiplier that was given."""
+    said = run("tune", data, "--base-model", tiny, "--epochs", "1", "--learning-rate-multiplier", "2").said
+
+    assert "learning rate 0.002 (multiplier 2)" in said
+
+
+def test_a_pipe_gets_a_plain_line_per_step(run: Run, tiny: str, data: Path) -> None:
+    """Lines of steps are aligned, end at 100 %, and hold no control characters."""
+    said = run("tune", data, "--base-model", tiny, "--epochs", "2").said
+
+    steps = [line for line in said.splitlines() if line.startswith("step ")]
+    assert len(steps) == 10
+    assert steps[0].startswith("step  1/10   10%  epoch 0  loss ")
+    assert steps[-1].startswith("step 10/10  100%  epoch 2  loss ")
+    assert len({line.index("steps/s") for line in steps}) == 1
+    assert said.isprintable() or all(c.isprintable() or c == "\n" for c in said)
+    assert max(map(len, said.splitlines())) <= 80 or "/" in max(said.splitlines(), key=len)
+
+
+def test_many_steps_are_thinned(run: Run, tiny: str, data: Path) -> None:
+    """Above 200 steps a pipe gets about 200 lines, the last among them."""
+    said = run("tune", data, "--base-model", tiny, "--epochs", "22", "--batch-size", "2").said
+
+    steps = [line for line in said.splitlines() if line.startswith("step ")]
+    assert 100 <= len(steps) <= 200
+    assert "step 220/220  100%" in steps[-1]
+
+
+def test_the_end_says_what_was_made(run: Run, home: Path, tiny: str, data: Path) -> None:
+    """Curve, losses per epoch with the one that is served, advice, files, and the next command."""
+    done = run("tune", data, "--base-model", tiny, "--id", "numbers", "--epochs", "3", "--hold-out", "3")
+
+    assert "⣀ loss per step   ● mean of an epoch   ○ held-out rows" in done.said
+    assert "EPOCH  MEAN LOSS  HELD-OUT LOSS" in done.said
+    assert done.said.count("  served\n") == 1
+    assert "Loss was still falling. Try more epochs." in done.said
+    assert "Tuned    numbers in " in done.said
+    curve = next(line for line in done.said.splitlines() if line.startswith("Curve "))
+    assert Path(curve.split(maxsplit=1)[1]).is_relative_to(home)
+    assert Path(curve.split(maxsplit=1)[1]).read_text("utf-8").startswith("<svg")
+    assert "Next: tunery generate numbers " in done.said
+
+
+def test_json_is_one_document(run: Run, tiny: str, data: Path) -> None:
+    """With --json standard output is the model with its task and curve, in Google's names in snake_case."""
+    done = run("tune", data, "--base-model", tiny, "--id", "numbers", "--display-name", "Numbers", "--json")
+
+    document = json.loads(done.output)
+    assert document["name"] == "tunedModels/numbers"
+    assert (document["display_name"], document["state"]) == ("Numbers", "ACTIVE")
+    task = document["tuning_task"]
+    assert task["hyperparameters"] == {"epoch_count": 5, "batch_size": 4, "learning_rate": 0.001}
+    assert [snapshot["step"] for snapshot in task["snapshots"]] == list(range(1, 26))
+    assert set(task["snapshots"][0]) == {"step", "epoch", "mean_loss", "compute_time"}
+    assert Path(document["adapter_folder"], "adapter_model.safetensors").is_file()
+
+
+def test_bad_rows_are_all_told(run: Run, tiny: str, tmp_path: Path) -> None:
+    """Every bad row is named at once, many of a kind are counted; exit status 13 and nothing in the library."""
+    path = tmp_path / "bad.csv"
+    path.write_text("text_input,output\n" + "a,\n" * 8 + ",b\n" + "c,d\n")
+
+    done = run("tune", path, "--base-model", tiny)
+
+    assert done.status == 13
+    assert "Error:    Row 2, output: empty." in done.said
+    assert "3 more like this, in rows 7, 8, 9" in done.said
+    assert "Row 10, text_input: empty." in done.said
+    assert "The data cannot be used: 9 errors" in done.said
+    assert run("models", "list").output == ""
+
+
+def test_warnings_are_told_and_do_not_stop(run: Run, tiny: str, tmp_path: Path) -> None:
+    """Doubtful data is said once and tuned, as nobody is there to be asked."""
+    path = tmp_path / "few.csv"
+    path.write_text("text_input,output\n1,2\n2,3\n3,4\n")
+
+    done = run("tune", path, "--base-model", tiny, "--epochs", "1")
+
+    assert done.status == 0
+    assert "Warning:  3 examples; most tasks need at least 20." in done.said
+
+
+def test_columns_are_chosen(run: Run, tiny: str, tmp_path: Path) -> None:
+    """--input-column may be given several times."""
+    path = tmp_path / "wide.csv"
+    path.write_text("subject,body,team\n" + "".join(f"s{n},b{n},t{n % 2}\n" for n in range(20)))
+    columns = ("--input-column", "subject", "--input-column", "body", "--output-column", "team")
+
+    done = run("tune", path, "--base-model", tiny, "--epochs", "1", *columns)
+
+    assert done.status == 0
+    assert "input 'subject' and 'body', output 'team'" in done.said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "sentence"),
+    [
+        (("--epochs", "0"), 13, "epoch_count must be a whole number of at least 1"),
+        (("--learning-rate", "1", "--learning-rate-multiplier", "2"), 13, "not both"),
+        (("--hold-out", "100%"), 13, "Rows held out"),
+        (("--id", "Not An Id"), 13, "cannot be used"),
+        (("--base-model", "unknown"), 15, "There is no base model 'unknown'"),
+        (("--resume",), 15, "no unfinished tuning job"),
+        (("--epochs", "many"), 2, "many"),
+    ],
+)
+def test_what_cannot_be_is_one_sentence(
+    run: Run, tiny: str, data: Path, arguments: tuple[str, ...], status: int, sentence: str
+) -> None:
+    """Wrong values end with the exit status of their kind and without a traceback."""
+    base = () if "--base-model" in arguments else ("--base-model", tiny)
+
+    done = run("tune", data, *base, *arguments)
+
+    assert done.status == status
+    assert sentence in done.said
+    assert "Traceback" not in done.said
+    assert done.output == ""
+
+
+def test_a_file_that_is_not_there(run: Run, tiny: str) -> None:
+    """A missing file ends with 15 and its name."""
+    done = run("tune", "missing.csv", "--base-model", tiny)
+
+    assert (done.status, done.said) == (15, "Error: There is no file 'missing.csv'.\n")
+
+
+def test_an_id_that_is_taken(run: Run, tuned: str, data: Path) -> None:
+    """The same id again ends with 16; without an id the same command makes another model."""
+    again = run("tune", data, "--base-model", "tiny", "--id", tuned, "--epochs", "1")
+    others = [run("tune", data, "--base-model", "tiny", "--epochs", "1").output for _ in range(2)]
+
+    assert again.status == 16
+    assert "already a tuned model 'numbers'" in again.said
+    assert len(set(others)) == 2
+
+
+def test_numbers_that_are_none(run: Run, tiny: str, data: Path) -> None:
+    """An absurd learning rate ends with 13 and what to do; the model is listed as FAILED with the reason."""
+    done = run("tune", data, "--base-model", tiny, "--id", "wild", "--learning-rate", "1e30")
+
+    assert done.status == 13
+    assert "Use a smaller learning rate" in done.said
+    assert "wild is listed as FAILED" in done.said
+    assert "FAILED" in run("models", "list").output
+    assert "Use a smaller learning rate" in run("models", "show", "wild").output
+
+
+def test_a_folder_that_cannot_be_written(
+    run: Run, tiny: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A data folder below a file ends with 19 and its path, without a traceback."""
+    monkeypatch.setenv("TUNERY_HOME", str(tmp_path / "numbers.csv" / "home"))
+
+    done = run("models", "list")
+
+    assert done.status == 19
+    assert "numbers.csv/home cannot be written" in done.said
+
+
+def test_debug_shows_the_traceback(run: Run, capfd: pytest.CaptureFixture[str]) -> None:  # noqa: ARG001
+    """With --debug an error comes as it is."""
+    from tunery.cli.main import main
+    from tunery.errors import NotFound
+
+    with pytest.raises(NotFound):
+        main(["--debug", "tune", "missing.csv"])

@@ -1,0 +1,333 @@
+"""The trip of a task in this process: events, endings, and what stands in the library after each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.engine.tiny_bases import make_folder
+from tunery.engine import tuner as tuning
+from tunery.engine.catalog import Catalog
+from tunery.engine.network import Network
+from tunery.errors import FailedPrecondition, OutOfMemory, ResourceExhausted, TuningUnstable
+from tunery.service.events import Ended, Event, Noticed, PhaseEntered, Started, StepDone
+from tunery.service.library import Fenced, Library
+from tunery.service.run import TaskWorker
+from tunery.service.values import TuningRequest
+from tunery.types import DataFacts, Hyperparameters, Phase, State, TunedModel, TuningExample
+
+EXAMPLES = tuple(TuningExample(str(number), str(number + 1)) for number in range(12))
+
+
+@pytest.fixture(scope="module")
+def home_with_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a data folder with the base `tiny`; its tests share it, so the base is loaded once."""
+    folder = tmp_path_factory.mktemp("run")
+    Catalog(folder / "home").add(str(make_folder(folder / "base")), "tiny")
+    return folder / "home"
+
+
+@pytest.fixture
+def library(home_with_base: Path) -> Iterator[Library]:
+    with Library.own(home_with_base) as library:
+        yield library
+
+
+def created(library: Library, **changes: Any) -> TunedModel:
+    """Return a new tuned model of 3 epochs of 3 steps."""
+    request = TuningRequest(
+        base_model="tiny",
+        base_digest=Catalog(library.folder.path).digest("tiny"),
+        data=DataFacts(12, "digest", "numbers.csv"),
+        examples=EXAMPLES,
+        hyperparameters=Hyperparameters(epoch_count=3).resolve(),
+        display_name="Numbers",
+    )
+    return library.create(replace(request, **changes))
+
+
+def worked(worker: TaskWorker) -> list[Event]:
+    return list(worker.events())
+
+
+def left_after(worker: TaskWorker, steps: int) -> None:
+    """Take so many steps of a task, then leave it."""
+    with closing(worker.events()) as events:
+        for event in events:
+            if isinstance(event, StepDone) and event.snapshot.step == steps:
+                return
+
+
+def adapter(library: Library, model: TunedModel) -> bytes:
+    return (library.adapter_folder(library.get(model.id)) / "adapter_model.safetensors").read_bytes()
+
+
+def test_a_task_tells_its_trip_in_order(library: Library) -> None:
+    """Preparing, started, one event a step, publishing, ended with an ACTIVE model."""
+    events = worked(TaskWorker(library, created(library)))
+
+    assert events[0] == PhaseEntered(Phase.PREPARING)
+    assert isinstance(events[1], Started)
+    assert (events[1].step, events[1].total_steps) == (1, 9)
+    assert [event.snapshot.step for event in events if isinstance(event, StepDone)] == list(range(1, 10))
+    assert events[-2] == PhaseEntered(Phase.PUBLISHING)
+    assert isinstance(events[-1], Ended)
+    assert events[-1].model.state is State.ACTIVE
+
+
+def test_the_record_is_complete(library: Library) -> None:
+    """Curve, losses per epoch, advice, settings in force and versions stand in the library; no checkpoint is left."""
+    model = created(library)
+
+    worked(TaskWorker(library, model))
+
+    task = library.get(model.id).task
+    assert (task.phase, task.completed_steps, len(task.snapshots)) == (Phase.SUCCEEDED, 9, 9)
+    assert [loss.epoch for loss in task.epoch_losses] == [1, 2, 3]
+    assert task.advice is not None
+    assert {"rank", "alpha", "dtype", "threads", "micro_batch_size", "best_epoch"} <= task.settings.keys()
+    assert task.settings["best_epoch"] == 3
+    assert {"tunery", "torch", "transformers", "python"} == task.versions.keys()
+    assert not library.folder.checkpoint(task.id).exists()
+
+
+def test_everything_is_published(library: Library) -> None:
+    """The adapter to serve at the root, every kept epoch below `epochs`, the curve beside them, all in the manifest."""
+    model = created(library)
+
+    worked(TaskWorker(library, model))
+
+    folder = library.adapter_folder(library.get(model.id))
+    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    files = ("adapter_config.json", "adapter_model.safetensors")
+    assert names == {
+        "manifest.json",
+        "tuning.json",
+        "loss.svg",
+        *files,
+        *(f"epochs/{epoch}/{file}" for epoch in (1, 2, 3) for file in files),
+    }
+
+
+def test_held_out_rows_choose_the_epoch(library: Library) -> None:
+    """The adapter at the root is that of the epoch with the lowest held-out loss, also when it is not the last."""
+    values = Hyperparameters(epoch_count=8, learning_rate=0.05).resolve()
+    model = created(library, hyperparameters=values, held_out=(TuningExample("40", "x"), TuningExample("41", "y")))
+
+    worked(TaskWorker(library, model))
+
+    task = library.get(model.id).task
+    best = min(task.epoch_losses, key=lambda loss: loss.held_out_loss or 0).epoch
+    assert task.settings["best_epoch"] == best < 8
+    epoch = library.adapter_folder(library.get(model.id)) / "epochs" / str(best) / "adapter_model.safetensors"
+    assert adapter(library, model) == epoch.read_bytes()
+
+
+def test_cancel_keeps_what_was_tuned(library: Library) -> None:
+    """A task that is cancelled after two steps ends CANCELLED with a usable adapter of two steps."""
+    worker = TaskWorker(library, created(library))
+    events = []
+    for event in worker.events():
+        events.append(event)
+        if isinstance(event, StepDone) and event.snapshot.step == 2:
+            worker.cancel()
+
+    model = events[-1].model if isinstance(events[-1], Ended) else None
+    assert model is not None
+    assert (model.state, model.task.phase, model.task.completed_steps) == (State.ACTIVE, Phase.CANCELLED, 2)
+    assert "best_epoch" not in model.task.settings or model.task.settings["best_epoch"] is None
+    assert adapter(library, model)
+
+
+def test_cancel_before_the_first_step_leaves_nothing(library: Library) -> None:
+    """A task that is cancelled while it is prepared ends CANCELLED, its model FAILED."""
+    worker = TaskWorker(library, created(library))
+    events = worker.events()
+    next(events)
+    worker.cancel()
+
+    *_, last = events
+    assert isinstance(last, Ended)
+    assert (last.model.state, last.model.task.phase) == (State.FAILED, Phase.CANCELLED)
+
+
+def test_cancel_past_the_commit_point_has_no_effect(library: Library) -> None:
+    """A task that is cancelled while it is published succeeds."""
+    worker = TaskWorker(library, created(library))
+    for event in worker.events():
+        if event == PhaseEntered(Phase.PUBLISHING):
+            worker.cancel()
+
+    assert isinstance(event, Ended)
+    assert event.model.task.phase is Phase.SUCCEEDED
+
+
+def test_leaving_puts_the_task_back_with_a_checkpoint(library: Library) -> None:
+    """A closed generator leaves the task QUEUED with a checkpoint of the last step, and says where it goes on."""
+    model = created(library)
+    worker = TaskWorker(library, model)
+
+    left_after(worker, 4)
+
+    task = library.get(model.id).task
+    assert (task.phase, task.checkpoint_step, task.completed_steps) == (Phase.QUEUED, 4, 4)
+    assert worker.resume_step == 5
+
+
+def test_a_resumed_task_gives_the_same_bytes(library: Library) -> None:
+    """Left after each of three steps and resumed, a task makes the adapter of an undisturbed one."""
+    undisturbed, model = created(library), created(library)
+    worked(TaskWorker(library, undisturbed))
+
+    for steps in (2, 3, 7):
+        left_after(TaskWorker(library, library.get(model.id)), steps)
+    events = worked(TaskWorker(library, library.get(model.id)))
+
+    assert [event.step for event in events if isinstance(event, Started)] == [8]
+    assert adapter(library, model) == adapter(library, undisturbed)
+    assert len(library.get(model.id).task.snapshots) == 9
+
+
+def test_a_task_cancelled_while_it_waited_is_published(library: Library) -> None:
+    """A task with a checkpoint that was cancelled in the queue is published without another step."""
+    model = created(library)
+    left_after(TaskWorker(library, model), 3)
+    library.request_cancel(model.id)
+
+    events = worked(TaskWorker(library, library.get(model.id)))
+
+    assert not any(isinstance(event, StepDone) for event in events)
+    assert library.get(model.id).state is State.ACTIVE
+    assert library.get(model.id).task.phase is Phase.CANCELLED
+
+
+def test_a_checkpoint_of_other_settings_is_not_continued(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With another recipe than that of the checkpoint, tuning begins again and says so."""
+    model = created(library)
+    left_after(TaskWorker(library, model), 3)
+    monkeypatch.setattr(tuning, "Recipe", lambda: replace(_RECIPE, rank=4))
+
+    events = worked(TaskWorker(library, library.get(model.id)))
+
+    notices = [event.text for event in events if isinstance(event, Noticed)]
+    assert any("begins again at step 1" in text for text in notices)
+    assert library.get(model.id).state is State.ACTIVE
+
+
+_RECIPE = tuning.Recipe()
+
+
+def test_rows_that_are_too_long_are_noticed(library: Library) -> None:
+    """Rows that lose the end of their input are counted in a notice."""
+    long = (*EXAMPLES, TuningExample("a" * 500, "b"))
+
+    events = worked(TaskWorker(library, created(library, examples=long)))
+
+    notices = [event.text for event in events if isinstance(event, Noticed)]
+    assert notices == ["1 row is longer than the 128 tokens of this base; the end of the input is cut off."]
+
+
+def test_numbers_that_are_none_fail_the_task(library: Library) -> None:
+    """An absurd learning rate ends FAILED with code 3 and the step; the curve up to there stays."""
+    model = created(library, hyperparameters=Hyperparameters(learning_rate=1e30).resolve())
+
+    with pytest.raises(TuningUnstable, match="Use a smaller learning rate"):
+        worked(TaskWorker(library, model))
+
+    task = library.get(model.id).task
+    assert (task.phase, task.error_code) == (Phase.FAILED, 3)
+    assert task.error_message
+    assert task.snapshots
+
+
+@pytest.mark.parametrize(("raised", "expected", "code"), [(MemoryError, OutOfMemory, 8), (ValueError, ValueError, 13)])
+def test_failures_of_the_work_are_recorded(
+    library: Library, monkeypatch: pytest.MonkeyPatch, raised: type[Exception], expected: type[Exception], code: int
+) -> None:
+    """Memory that runs out ends FAILED with 8, a mistake of ours with 13; the model is not usable."""
+    model = created(library)
+    monkeypatch.setattr(Network, "loss", _raising(raised()))
+
+    with pytest.raises(expected):
+        worked(TaskWorker(library, model))
+
+    failed = library.get(model.id)
+    assert (failed.state, failed.task.error_code) == (State.FAILED, code)
+
+
+def test_a_full_disk_puts_the_task_back(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkpoint that meets a full disk: the one before is kept, the task waits, the error says what to do."""
+    model = created(library)
+    left_after(TaskWorker(library, model), 3)
+    full = OSError(28, "No space left on device")
+    monkeypatch.setattr(tuning, "write_checkpoint", _raising(full))
+    worker = TaskWorker(library, library.get(model.id))
+
+    with pytest.raises(ResourceExhausted, match=r"disk is full.*Free some space"):
+        worked(worker)
+
+    task = library.get(model.id).task
+    assert (task.phase, task.checkpoint_step) == (Phase.QUEUED, 3)
+    assert worker.resume_step == 4
+
+
+def test_force_in_the_middle_of_a_step_keeps_the_checkpoint_before(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """KeyboardInterrupt inside a step puts the task back without writing half a step."""
+    model = created(library)
+    left_after(TaskWorker(library, model), 3)
+    with monkeypatch.context() as patch:
+        patch.setattr(Network, "loss", _raising(KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            worked(TaskWorker(library, library.get(model.id)))
+
+    task = library.get(model.id).task
+    assert (task.phase, task.checkpoint_step) == (Phase.QUEUED, 3)
+
+
+def test_a_deleted_model_stops_its_worker(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Deleting the model fences the worker at its next beat; nothing of it is left."""
+    monkeypatch.setattr("tunery.service.run.BEAT_SECONDS", 0)
+    model = created(library)
+
+    events = TaskWorker(library, model).events()
+    while not isinstance(next(events), StepDone):
+        pass
+    library.delete(model.id)
+
+    with pytest.raises(Fenced):
+        list(events)
+    assert model.id not in [other.id for other in library.list()]
+    assert not (library.folder.models / model.task.id).exists()
+
+
+def test_a_base_that_changed_is_refused(library: Library) -> None:
+    """A task whose base has other weights by now fails with a sentence instead of mixing them."""
+    model = created(library, base_digest="another")
+
+    with pytest.raises(FailedPrecondition, match="tiny is not the one"):
+        worked(TaskWorker(library, model))
+
+    assert library.get(model.id).task.error_code == 9
+
+
+def test_a_task_is_worked_on_once(library: Library) -> None:
+    """A finished task cannot be claimed again."""
+    model = created(library)
+    worked(TaskWorker(library, model))
+
+    with pytest.raises(FailedPrecondition, match="not waiting"):
+        TaskWorker(library, library.get(model.id))
+
+
+def _raising(error: BaseException) -> Any:
+    def raising(*_: object, **__: object) -> None:
+        raise error
+
+    return raising
