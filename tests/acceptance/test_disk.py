@@ -51,7 +51,7 @@ def test_a_full_disk_keeps_the_checkpoint_and_the_same_command_goes_on(
     start: Start, home: Path, small_home: Path, data: Path
 ) -> None:
     """The disk fills up while tuning: exit status 18 and how to go on; with space again, the undisturbed bytes."""
-    tune = ["tune", data, "--base-model", "tiny", "--id", "numbers", "--epochs", "40"]
+    tune = ["tune", data, "--base-model", "tiny", "--id", "numbers", "--epochs", "15"]
     command = start(small_home, *tune)
     command.wait_until(lambda: command.has_checkpoint)
     filler = small_home.parent / "filler"

@@ -69,8 +69,8 @@ def test_sigterm_leaves_a_checkpoint_and_the_same_command_goes_on(
 ) -> None:
     """SIGTERM ends within 10 s with 143; the same command goes on and makes the bytes of an undisturbed one."""
     undisturbed, home = new_home("undisturbed"), new_home("disturbed")
-    assert start(undisturbed, *_tune(data, 10)).wait() == 0
-    command = start(home, *_tune(data, 10))
+    assert start(undisturbed, *_tune(data, 8)).wait() == 0
+    command = start(home, *_tune(data, 8))
     command.wait_until(lambda: "loss" in command.said)
     begin = time.monotonic()
     command.kill(signal.SIGTERM)
@@ -79,7 +79,7 @@ def test_sigterm_leaves_a_checkpoint_and_the_same_command_goes_on(
     assert time.monotonic() - begin < 10
     assert _phases(home) == [Phase.QUEUED]
     assert "The same command goes on with numbers at step" in command.said
-    again = start(home, *_tune(data, 10), "--resume")
+    again = start(home, *_tune(data, 8), "--resume")
     assert again.wait() == 0, again.said
     assert "Going on from its checkpoint at step" in again.said
     assert adapter_bytes(home, "numbers") == adapter_bytes(undisturbed, "numbers")
@@ -90,14 +90,14 @@ def test_a_kill_at_any_moment_costs_nothing(start: Start, new_home: Callable[[st
     """Killed at ten moments, then the same command: the bytes of an undisturbed one, and nothing half-made listed."""
     undisturbed = new_home("undisturbed")
     begin = time.monotonic()
-    assert start(undisturbed, *_tune(data, 10)).wait() == 0
+    assert start(undisturbed, *_tune(data, 8)).wait() == 0
     seconds = time.monotonic() - begin
     wanted = adapter_bytes(undisturbed, "numbers")
     resumed = 0
 
     for number in range(1, KILLS + 1):
         home = new_home(f"killed-{number}")
-        command = start(home, *_tune(data, 10))
+        command = start(home, *_tune(data, 8))
         time.sleep(seconds * number / KILLS)
         command.kill()
         command.wait()
@@ -105,7 +105,7 @@ def test_a_kill_at_any_moment_costs_nothing(start: Start, new_home: Callable[[st
             half_made = [model for model in library.list() if model.state is State.ACTIVE]
             assert all(library.adapter_folder(model) for model in half_made)
         if not half_made:
-            again = start(home, *_tune(data, 10))
+            again = start(home, *_tune(data, 8))
             assert again.wait() == 0, again.said
             resumed += "from its checkpoint" in again.said
         assert adapter_bytes(home, "numbers") == wanted

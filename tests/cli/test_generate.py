@@ -96,6 +96,18 @@ def test_a_line_that_is_too_long_is_named(run: Run, tuned: str, tmp_path: Path) 
     assert not answers.exists()
 
 
+def test_answers_that_could_not_be_written(run: Run, tuned: str, tmp_path: Path) -> None:
+    """A folder that is not there is said before anything is answered."""
+    questions = tmp_path / "questions.jsonl"
+    questions.write_text('{"text_input": "1"}\n')
+
+    done = run("generate", tuned, "--input", questions, "--output", tmp_path / "missing" / "answers.jsonl")
+
+    assert done.status == 13
+    assert "missing is not a folder that can be written" in done.said
+    assert "Answering" not in done.said
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "sentence"),
     [

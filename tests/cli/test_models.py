@@ -84,6 +84,14 @@ def test_export_checks_every_file(run: Run, home: Path, tuned: str, tmp_path: Pa
     assert not (tmp_path / "copy").exists()
 
 
+def test_export_to_where_nothing_can_be_written(run: Run, tuned: str, data: Path) -> None:
+    """A folder below a file ends with 19 and its path."""
+    done = run("models", "export", tuned, "--to", data / "copy")
+
+    assert done.status == 19
+    assert "numbers.csv/copy cannot be written" in done.said
+
+
 def test_a_form_that_does_not_exist_is_refused(run: Run, tuned: str) -> None:
     """Only forms that can be made are offered."""
     done = run("models", "export", tuned, "--format", "gguf")

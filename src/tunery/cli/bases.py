@@ -86,7 +86,7 @@ def _size(entry: CatalogEntry) -> str:
 def _weights(entry: CatalogEntry) -> tuple[str, str]:
     """Return where the weights are, and their licence; of an API name the base it stands for."""
     if entry.alias_of:
-        return f"those of {entry.alias_of}", ""
+        return f"as {entry.alias_of}", ""
     return "here" if entry.is_present else "not here", entry.licence
 
 

@@ -48,7 +48,13 @@ def read_inputs(path: Path) -> list[tuple[int, str]]:
 
 
 def answer(model: Model, rows: Sequence[tuple[int, str]], settings: dict[str, Any], output: Path | None) -> None:
-    """Answer all rows and write `text_input` and `output` of each as a line of JSON; into `output` all or nothing."""
+    """
+    Answer all rows and write `text_input` and `output` of each as a line of JSON; into `output` all or nothing.
+
+    Raises InvalidArgument when a row is too long or the folder of `output` cannot be written.
+    """
+    if output is not None and not os.access(output.absolute().parent, os.W_OK):
+        raise InvalidArgument(f"{output.absolute().parent} is not a folder that can be written.")
     answers: list[str] = []
     with LiveLine() as live:
         show = count_progress(live, "Answering", len(rows))

@@ -55,7 +55,7 @@ def draw(
             canvas.mark(place, epoch.held_out_loss / highest, signs.held_out)
     ticks = [(place, str(epoch.epoch)) for place, epoch in zip(marks, epochs, strict=True)]
     floor = _floor(canvas.width, ticks or [(1, str(last))], "epoch" if ticks else "step", signs)
-    return [*_with_losses(canvas.rows(), highest, signs), *floor, _legend(epochs, signs)]
+    return [*_with_losses(canvas.rows(), highest, signs), *floor, *_legend(epochs, columns, signs)]
 
 
 class _Canvas:
@@ -124,10 +124,12 @@ def _floor(width: int, ticks: Sequence[tuple[float, str]], name: str, signs: Sig
     yield line
 
 
-def _legend(epochs: Sequence[EpochLoss], signs: Signs) -> str:
+def _legend(epochs: Sequence[EpochLoss], columns: int, signs: Signs) -> list[str]:
     parts = [f"{signs.step} loss per step"]
     if epochs:
         parts.append(f"{signs.epoch} mean of an epoch")
     if any(epoch.held_out_loss is not None for epoch in epochs):
         parts.append(f"{signs.held_out} held-out rows")
-    return " " * (_LABELS + 1) + "   ".join(parts)
+    margin = " " * (_LABELS + 1)
+    line = margin + "   ".join(parts)
+    return [line] if len(line) <= columns else [margin + part for part in parts]

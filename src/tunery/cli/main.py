@@ -7,6 +7,7 @@ a traceback is shown only with `--debug` or TUNERY_DEBUG=1. Commands import what
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -38,6 +39,8 @@ app.add_typer(bases, name="bases")
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; always ends with SystemExit."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # an answer may hold what the encoding of a terminal has not
     try:
         app(arguments, prog_name="tunery")
     except Exception as error:

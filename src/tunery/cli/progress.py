@@ -18,7 +18,7 @@ from tunery.types import TuningSnapshot
 MAX_PIPE_LINES = 200
 REDRAW_SECONDS = 0.1
 PIPE_SECONDS = 5.0  # between two lines about bytes
-_BAR_COLUMNS = 24
+_BAR_COLUMNS = 20
 
 
 class LiveLine:
@@ -42,7 +42,7 @@ class LiveLine:
         now = time.monotonic()
         if not self.is_live or (now - self._time < REDRAW_SECONDS and not is_last):
             return
-        line = terminal.shortened(text, terminal.columns() - 1)
+        line = text[: terminal.columns() - 1]
         self._write("\r" + line.ljust(len(self._text)))
         self._text, self._time = line, now
 
@@ -78,22 +78,18 @@ class StepProgress:
     def show(self, snapshot: TuningSnapshot) -> None:
         """Show a finished step."""
         is_last = snapshot.step == self._total
-        if self._live.is_live:
-            self._live.draw(f"{_bar(snapshot.step / self._total)} {self._line(snapshot)}", is_last=is_last)
-        elif snapshot.step % self._every == 0 or is_last or snapshot.epoch > self._epoch:
-            terminal.say(self._line(snapshot))
-        self._epoch = snapshot.epoch
-
-    def _line(self, snapshot: TuningSnapshot) -> str:
-        done = snapshot.step - self._first + 1
-        seconds = time.monotonic() - self._begin
-        rate = done / seconds if seconds > 0 else 0.0
         width = len(str(self._total))
-        left = f"{clock((self._total - snapshot.step) / rate)} left" if rate else ""
-        return (
+        line = (
             f"step {snapshot.step:>{width}}/{self._total}  {100 * snapshot.step / self._total:3.0f}%  "
-            f"epoch {snapshot.epoch}  loss {snapshot.mean_loss:7.4f}  {rate:5.2f} steps/s  {left}"
+            f"epoch {snapshot.epoch}  loss {snapshot.mean_loss:7.4f}"
         )
+        rate = (snapshot.step - self._first + 1) / max(time.monotonic() - self._begin, 1e-6)  # steps a second
+        left = f"{clock((self._total - snapshot.step) / rate)} left"
+        if self._live.is_live:
+            self._live.draw(f"{_bar(snapshot.step / self._total)} {line}  {left}", is_last=is_last)
+        elif snapshot.step % self._every == 0 or is_last or snapshot.epoch > self._epoch:
+            terminal.say(f"{line}  {rate:5.2f} steps/s  {left}")
+        self._epoch = snapshot.epoch
 
 
 def byte_progress(live: LiveLine, what: str) -> Callable[[str, int, int | None], None]:

@@ -79,7 +79,7 @@ def tune(
     plan = _plan(file, {"input_column": input_column or None, "output_column": output_column}, names, given)
     report.say_plan(plan)
     if plan.preview.problems and not yes and terminal.can_ask():
-        question = f"There are {problems.counted(plan.preview.problems)}. Tune anyway?"
+        question = f"{problems.counted(plan.preview.problems)}. Tune anyway?"
         if not terminal.ask(question, default=True):
             raise typer.Exit(1)
     _tune(plan.request, is_resume=resume, json=json)

@@ -1,0 +1,139 @@
+"""Progress on a terminal and into a pipe, and signals while a job is tuned."""
+
+from __future__ import annotations
+
+import io
+import signal
+from datetime import UTC, datetime
+
+import pytest
+
+from tunery.cli import problems, terminal
+from tunery.cli.interrupts import Interrupts
+from tunery.cli.progress import LiveLine, StepProgress, byte_progress, clock
+from tunery.types import DataProblem, Level, TuningSnapshot
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    encoding = "utf-8"
+
+    def isatty(self) -> bool:
+        return True
+
+
+def _screen(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """Return a terminal of 80 columns that stands for standard error from now on."""
+    screen = Terminal()
+    monkeypatch.setattr("sys.stderr", screen)
+    monkeypatch.setenv("COLUMNS", "80")
+    return screen
+
+
+def test_a_terminal_has_one_line_that_is_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each step is drawn over the one before, within the columns, and the line is gone at the end."""
+    screen = _screen(monkeypatch)
+    monkeypatch.setattr("tunery.cli.progress.REDRAW_SECONDS", 0)
+    with LiveLine() as live:
+        steps = StepProgress(live, 1, 1_000)
+        for step in range(1, 1_001):
+            steps.show(TuningSnapshot(step, step // 5, 12.3456, NOW))
+
+    drawn = screen.getvalue().split("\r")
+    assert "\n" not in screen.getvalue()
+    assert max(map(len, drawn)) < 80
+    assert "step 1000/1000  100%  epoch 200  loss 12.3456  0:00 left" in drawn[-3]
+    assert drawn[-2].strip() == drawn[-1] == ""
+
+
+def test_what_is_said_stands_above_the_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A notice is a line of its own, and the live line comes back below it."""
+    screen = _screen(monkeypatch)
+
+    with LiveLine() as live:
+        live.draw("working")
+        live.say("a notice")
+
+    assert screen.getvalue().replace(" " * 7, "") == "\rworking\r\ra notice\n\rworking\r\r"
+
+
+def test_bytes_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+    """A line for each stage, not for each block."""
+    with LiveLine() as live:
+        show = byte_progress(live, "Fetching x")
+        for done in range(100):
+            show("download", done * 10**6, 10**8)
+        show("convert", 0, None)
+
+    said = capsys.readouterr().err
+    assert said == "Fetching x: download  0 of 100 MB\nFetching x: convert  0 MB\n"
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (59.6, "1:00"), (3_725, "1:02:05")])
+def test_times_are_read_at_a_glance(seconds: float, text: str) -> None:
+    """Minutes and seconds, hours only if there are any."""
+    assert clock(seconds) == text
+
+
+def test_signals_only_leave_a_note() -> None:
+    """The first Ctrl-C asks to end, the second and SIGTERM to leave; handlers are put back afterwards."""
+    before = signal.getsignal(signal.SIGINT)
+    calls: list[None] = []
+    interrupts = Interrupts(lambda: calls.append(None))
+
+    with interrupts.watching():
+        signal.raise_signal(signal.SIGINT)
+        assert (interrupts.is_end_asked, interrupts.is_leave_asked) == (True, False)
+        signal.raise_signal(signal.SIGINT)
+        assert interrupts.is_leave_asked
+        assert interrupts.exit_status == 130
+        signal.raise_signal(signal.SIGTERM)
+        assert interrupts.exit_status == 143
+
+    assert len(calls) == 1
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_leaving_is_forced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loop that does not come round in time is interrupted."""
+    monkeypatch.setattr("tunery.cli.interrupts.FORCE_SECONDS", 0.05)
+    interrupts = Interrupts(lambda: None)
+
+    with interrupts.watching(), pytest.raises(KeyboardInterrupt):
+        _spin_after(signal.SIGTERM)
+
+
+def _spin_after(number: signal.Signals) -> None:
+    signal.raise_signal(number)
+    while True:
+        pass
+
+
+def test_text_of_a_file_cannot_steer_the_terminal() -> None:
+    """Control characters are shown as replacement characters; a long text ends with dots; wide ones count double."""
+    assert terminal.harmless("a\x1b[31mb\n") == "a\ufffd[31mb\n"
+    assert terminal.shortened("one  two\nthree", 11) == "one two..."
+    assert terminal.shortened("日本語のテキスト", 9) == "日本語..."
+
+
+def test_tables_align_wide_characters() -> None:
+    """Columns stand below each other also with characters of double width."""
+    lines = terminal.table(("A", "B"), [("日本", "1"), ("x", "22")], right=(1,))
+
+    assert lines == ["A      B", "日本   1", "x     22"]
+
+
+def test_problems_are_grouped() -> None:
+    """Errors come first, of a kind a few rows and the count of the others."""
+    many = [DataProblem("empty", "empty.", row=row, column="output") for row in range(2, 20)]
+    warning = DataProblem("few", "3 examples.", Level.WARNING)
+
+    lines = list(problems.lines([warning, *many]))
+
+    assert lines[0] == "Error:    Row 2, output: empty."
+    assert lines[5] == "          13 more like this, in rows 7, 8, 9, 10, 11, ..."
+    assert lines[6] == "Warning:  3 examples."
+    assert problems.counted([warning, *many]) == "18 errors, 1 warning"
