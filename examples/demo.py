@@ -67,12 +67,11 @@ def compare(questions: list[dict[str, str]], base: list[str], tuned: list[str]) 
 
 
 def print_next_commands(model_id: str, seconds: float) -> None:
-    ticket = "My card was charged twice for the same order."
     print(
         f"\nDone in {seconds / 60:.1f} minutes. Next:\n"
-        f'  .venv/bin/tunery generate {model_id} "..."      ask it (with the instructions of the examples before {ticket!r})\n'
+        f"  .venv/bin/tunery generate {model_id} TEXT    ask it; TEXT begins with the instructions of its examples\n"
         f"  .venv/bin/tunery models show {model_id}\n"
-        f"  .venv/bin/tunery tune YOUR.csv                  your own examples: two columns, text_input and output"
+        "  .venv/bin/tunery tune YOUR.csv    your own examples: two columns, text_input and output"
     )
 
 

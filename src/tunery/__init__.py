@@ -14,16 +14,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tunery.engine.datasets import Dataset
+    from tunery.engine.data.datasets import Dataset
     from tunery.engine.model import Model, load, tune
-    from tunery.engine.schedule import Recipe
+    from tunery.engine.tuning.schedule import Recipe
 
 __version__ = "0.1.0.dev0"
 
 _HOMES = {
-    "Dataset": "tunery.engine.datasets",
+    "Dataset": "tunery.engine.data.datasets",
     "Model": "tunery.engine.model",
-    "Recipe": "tunery.engine.schedule",
+    "Recipe": "tunery.engine.tuning.schedule",
     "load": "tunery.engine.model",
     "tune": "tunery.engine.model",
 }

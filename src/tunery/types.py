@@ -60,7 +60,7 @@ class DataFacts:
     """What is remembered of a dataset: enough to recognise it, nothing of its content."""
 
     rows: int
-    sha256: str  # of the examples, see `engine.datasets.digest`
+    sha256: str  # of the examples, see `engine.data.datasets.digest`
     source: str  # name of the file, or "records"
 
 

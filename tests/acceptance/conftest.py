@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.tiny_bases import make_folder
-from tunery.engine.catalog import Catalog
+from tests.engine.bases.tiny_bases import make_folder
+from tunery.engine.bases.catalog import Catalog
 from tunery.service.library import Library
 
 MAX_WAIT_SECONDS = 60

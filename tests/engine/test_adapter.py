@@ -11,9 +11,9 @@ from peft import LoraConfig, PeftModel, get_peft_model
 
 from tests.fakes import random_rows, tiny_model
 from tunery.engine.adapter import CONFIG, WEIGHTS, read_adapter, write_adapter
-from tunery.engine.lora import Adapter
-from tunery.engine.network import Network
-from tunery.engine.packing import pack
+from tunery.engine.layers.lora import Adapter
+from tunery.engine.layers.network import Network
+from tunery.engine.layers.packing import pack
 from tunery.errors import InvalidArgument, NotFound
 
 
@@ -34,7 +34,7 @@ def test_stock_peft_gives_the_same_logits(family: str, tmp_path: Path) -> None:
     network = Network(tiny_model(family, torch.float32))
     adapter = random_adapter(network)
     network.install(0, adapter)
-    write_adapter(tmp_path, adapter, base_model="tiny", transposed=family == "gpt2")
+    write_adapter(tmp_path, adapter, base_model="tiny")
 
     theirs = PeftModel.from_pretrained(tiny_model(family, torch.float32), str(tmp_path)).eval()
     token_ids = torch.tensor([random_rows(1)[0].token_ids])

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.engine.tiny_bases import SPECIAL, tiny_tokenizer
-from tunery.engine.base import PLAIN_CHAT_TEMPLATE
+from tests.engine.bases.tiny_bases import SPECIAL, tiny_tokenizer
+from tunery.engine.bases.base import PLAIN_CHAT_TEMPLATE
 from tunery.engine.encoding import Encoder
 from tunery.errors import InvalidArgument
 from tunery.types import TuningExample

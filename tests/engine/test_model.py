@@ -10,7 +10,7 @@ import pytest
 import tunery
 from tests.fakes import counting_examples, write_learnable_base
 from tunery.engine.adapter import CONFIG, WEIGHTS
-from tunery.engine.catalog import Catalog
+from tunery.engine.bases.catalog import Catalog
 from tunery.engine.model import resident_base
 from tunery.errors import InvalidArgument, NotFound
 from tunery.types import TuningSnapshot

@@ -1,12 +1,12 @@
-"""Tests of `engine.precision` and `engine.out_of_memory`: what this machine is good at, and when it is full."""
+"""Tests of `engine.precision` and `engine.tuning.out_of_memory`: what this machine is good at, and when it is full."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from tunery.engine.out_of_memory import is_out_of_memory
 from tunery.engine.precision import MINIMUM_GAIN, bfloat16_gain, fast_dtype
+from tunery.engine.tuning.out_of_memory import is_out_of_memory
 
 
 def test_type_follows_from_the_measured_gain(monkeypatch: pytest.MonkeyPatch) -> None:

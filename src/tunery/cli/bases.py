@@ -24,7 +24,7 @@ bases = typer.Typer(help="List, fetch and add base models.", no_args_is_help=Tru
 @bases.command("list")
 def list_bases(json: Json = False) -> None:
     """List the base models that can be named."""
-    from tunery.engine.catalog import Catalog
+    from tunery.engine.bases.catalog import Catalog
 
     entries = Catalog(config.data_folder(), config.default_base_model()).entries()
     if json:
@@ -51,7 +51,7 @@ def add(
     json: Json = False,
 ) -> None:
     """Add a base model of your own to the catalog."""
-    from tunery.engine.catalog import Catalog
+    from tunery.engine.bases.catalog import Catalog
 
     entry = Catalog(config.data_folder(), config.default_base_model()).add(source, name)
     terminal.say(f"Added {entry.display_name}: {_size(entry)} parameters, window {entry.input_token_limit:,} tokens.")
@@ -64,7 +64,7 @@ def add(
 
 def fetched(name: str) -> CatalogEntry:
     """Return the entry of a base whose weights are on this machine, fetched with a line of progress if need be."""
-    from tunery.engine.pull import pull as pull_base
+    from tunery.engine.bases.pull import pull as pull_base
 
     with LiveLine() as live:
         show = byte_progress(live, f"Fetching {name}")
@@ -91,7 +91,7 @@ def _weights(entry: CatalogEntry) -> tuple[str, str]:
 
 
 def _say_fit(entry: CatalogEntry) -> None:
-    from tunery.engine.memory import fits, memory_estimate
+    from tunery.engine.bases.memory import fits, memory_estimate
 
     if entry.parameters and fits(entry.parameters) is False:
         terminal.say(

@@ -1,7 +1,7 @@
 """
 `tunery data`: look at a file before tuning on it, and check it as a whole.
 
-Shows what `engine.preview` finds; stores nothing. Tokens are counted only when the base is on this machine.
+Shows what `engine.data.preview` finds; stores nothing. Tokens are counted only when the base is on this machine.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from tunery.errors import DatasetInvalid
 from tunery.types import DEFAULT_BASE_MODEL, DataProblem, Level
 
 if TYPE_CHECKING:
-    from tunery.engine.datasets import Dataset
-    from tunery.engine.preview import Preview
+    from tunery.engine.data.datasets import Dataset
+    from tunery.engine.data.preview import Preview
 
 data = typer.Typer(help="Look at and check files of examples.", no_args_is_help=True)
 
@@ -33,9 +33,9 @@ def show_preview(
     file: DataFile, input_column: InputColumn = None, output_column: OutputColumn = None, json: Json = False
 ) -> None:
     """Show how a file is understood, and its first rows."""
-    from tunery.engine.preview import preview
+    from tunery.engine.data.guarded import preview_guarded
 
-    found = preview(file, input_column=input_column or None, output_column=output_column)
+    found = preview_guarded(file, input_column=input_column or None, output_column=output_column)
     if json:
         terminal.result(documents.dumped(asdict(found)))
         return
@@ -56,14 +56,13 @@ def check(
     json: Json = False,
 ) -> None:
     """Check a file as tuning would; exit status 13 if it cannot be used."""
-    from tunery.engine.datasets import Dataset
-    from tunery.engine.preview import preview
+    from tunery.engine.data.guarded import preview_guarded, read_guarded
 
-    found = preview(file, input_column=input_column or None, output_column=output_column)
+    found = preview_guarded(file, input_column=input_column or None, output_column=output_column)
     all_problems = found.problems
     tokens: list[int] = []
     if not any(problem.level is Level.ERROR for problem in all_problems):
-        dataset = Dataset.read(file, input_column=input_column or None, output_column=output_column)
+        dataset = read_guarded(file, input_column=input_column or None, output_column=output_column)
         tokens, too_long = _tokens(dataset, base_model)
         all_problems = (*all_problems, *too_long)
     if json:
@@ -81,13 +80,13 @@ def check(
 
 def _tokens(dataset: Dataset, base_model: str) -> tuple[list[int], tuple[DataProblem, ...]]:
     """Return the tokens of each example and the rows that are too long; nothing if the base is not here."""
-    from tunery.engine.catalog import Catalog
-    from tunery.engine.checks import long_rows
+    from tunery.engine.bases.catalog import Catalog
+    from tunery.engine.data.checks import long_rows
 
     entry = Catalog(config.data_folder(), config.default_base_model()).resolve(base_model)
     if not entry.is_present:
         return [], ()
-    from tunery.engine.token_counts import token_counts
+    from tunery.engine.bases.token_counts import token_counts
 
     counts = token_counts(entry, config.data_folder(), dataset.examples)
     return counts, long_rows(counts, entry.input_token_limit, dataset.rows or None)

@@ -89,9 +89,9 @@ def _plan(
     file: Path, columns: Mapping[str, object], names: dict[str, str | None], settings: Mapping[str, object]
 ) -> Plan:
     """Read the data, resolve the settings, and make sure that the base is here."""
-    from tunery.engine.catalog import Catalog
-    from tunery.engine.datasets import Dataset, hold_out
-    from tunery.engine.preview import preview
+    from tunery.engine.bases.catalog import Catalog
+    from tunery.engine.data.datasets import hold_out
+    from tunery.engine.data.guarded import preview_guarded, read_guarded
     from tunery.service.values import TuningRequest
 
     given = {name: value for name, value in settings.items() if value is not None}
@@ -99,7 +99,7 @@ def _plan(
         **{name: given[name] for name in Hyperparameters.__slots__ if name in given}  # type: ignore[arg-type]
     ).resolve()
     seed = int(given.get("seed", 0))  # type: ignore[call-overload]
-    dataset = Dataset.read(file, **columns)  # type: ignore[arg-type]
+    dataset = read_guarded(file, **columns)  # type: ignore[arg-type]
     examples, held_out = hold_out(dataset.examples, str(given.get("hold_out", "0")), seed)
     asked_base = str(given.get("base_model", DEFAULT_BASE_MODEL))
     base = fetched(asked_base)
@@ -115,7 +115,7 @@ def _plan(
         seed=seed,
         **names,  # type: ignore[arg-type]
     )
-    return Plan(preview(file, **columns), base, asked_base, request, given)  # type: ignore[arg-type]
+    return Plan(preview_guarded(file, **columns), base, asked_base, request, given)  # type: ignore[arg-type]
 
 
 def _tune(request: TuningRequest, *, is_resume: bool, json: bool) -> None:

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from tunery.engine.files import write_whole
-from tunery.engine.lora import Adapter, AdapterShape
-from tunery.engine.network import Network
+from tunery.engine.layers.lora import Adapter, AdapterShape, shape_of
+from tunery.engine.layers.network import Network
 from tunery.errors import InvalidArgument, NotFound
 
 WEIGHTS = "adapter_model.safetensors"
@@ -25,10 +25,10 @@ CONFIG = "adapter_config.json"
 _PREFIX = "base_model.model."
 
 
-def write_adapter(folder: Path, adapter: Adapter, *, base_model: str, transposed: bool = False) -> None:
-    """Write an adapter as a PEFT folder; `transposed`: the base keeps its linear weights as GPT-2 does."""
+def write_adapter(folder: Path, adapter: Adapter, *, base_model: str) -> None:
+    """Write an adapter as a PEFT folder; `base_model` is the name under which its base is found again."""
     folder.mkdir(parents=True, exist_ok=True)
-    config = _config(adapter.shape, base_model, transposed)
+    config = _config(adapter.shape, base_model)
     write_whole(folder / CONFIG, (json.dumps(config, indent=2, sort_keys=True) + "\n").encode())
     write_whole(folder / WEIGHTS, safetensors.torch.save(_named(adapter), {"format": "pt"}))
 
@@ -48,11 +48,8 @@ def read_adapter(folder: Path, network: Network) -> Adapter:
     paths = [path for path in network.layers if f"{_PREFIX}{path}.lora_A.weight" in tensors]
     if 2 * len(paths) != len(tensors):
         raise InvalidArgument(f"{folder} has {len(tensors)} tensors, of which {2 * len(paths)} fit this base model.")
-    shape = AdapterShape(
-        int(config["r"]),
-        float(config["lora_alpha"]),
-        tuple((path, *network.layers[path].weight.shape) for path in paths),
-    )
+    layers = {path: network.layers[path] for path in paths}
+    shape = shape_of(layers, int(config["r"]), float(config["lora_alpha"]))
     return _fill(shape, tensors, folder).to(network.device)
 
 
@@ -64,7 +61,7 @@ def _named(adapter: Adapter) -> dict[str, Tensor]:
     return named
 
 
-def _config(shape: AdapterShape, base_model: str, transposed: bool) -> dict[str, Any]:
+def _config(shape: AdapterShape, base_model: str) -> dict[str, Any]:
     return {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
@@ -73,7 +70,7 @@ def _config(shape: AdapterShape, base_model: str, transposed: bool) -> dict[str,
         "lora_alpha": shape.alpha,
         "lora_dropout": 0.0,
         "bias": "none",
-        "fan_in_fan_out": transposed,
+        "fan_in_fan_out": shape.is_transposed,
         "inference_mode": True,
         "init_lora_weights": True,
         "target_modules": sorted({path.rpartition(".")[2] for path, _, _ in shape.layers}),

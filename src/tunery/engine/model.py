@@ -14,16 +14,18 @@ from functools import lru_cache
 from pathlib import Path
 from typing import overload
 
+import torch
+
 from tunery import config
-from tunery.engine import base
 from tunery.engine.adapter import CONFIG, read_adapter, write_adapter
-from tunery.engine.advice import advise
-from tunery.engine.curve import read_curve, write_curve
-from tunery.engine.datasets import Dataset, hold_out
-from tunery.engine.lora import Adapter
+from tunery.engine.bases import base
+from tunery.engine.data.datasets import Dataset, hold_out
+from tunery.engine.layers.lora import Adapter
 from tunery.engine.precision import fast_dtype
 from tunery.engine.resident import ResidentBase
-from tunery.engine.schedule import Recipe
+from tunery.engine.tuning.advice import advise
+from tunery.engine.tuning.curve import read_curve, write_curve
+from tunery.engine.tuning.schedule import Recipe
 from tunery.errors import NotFound
 from tunery.types import (
     DEFAULT_BASE_MODEL,
@@ -146,10 +148,15 @@ def load(folder: str | Path) -> Model:
 
 
 @lru_cache(maxsize=1)
-def resident_base(name: str, data_folder: Path) -> ResidentBase:
-    """Load a base of the catalog into memory, once; it is fetched first if it is not in the data folder."""
+def resident_base(name: str, data_folder: Path, dtype: str | None = None) -> ResidentBase:
+    """
+    Load a base of the catalog into memory, once; it is fetched first if it is not in the data folder.
+
+    `dtype` "bfloat16" or "float32"; None is the faster one on this machine.
+    """
     entry = base.pull(name, data_folder, config.default_base_model())
-    return ResidentBase(base.load(entry, data_folder, dtype=fast_dtype()))
+    chosen = fast_dtype() if dtype is None else getattr(torch, dtype)
+    return ResidentBase(base.load(entry, data_folder, dtype=chosen))
 
 
 def base_of(folder: Path) -> str:

@@ -1,5 +1,5 @@
 """
-Which number type and how many threads a machine does its products with.
+Which number type a machine multiplies fastest.
 
 bfloat16 pays where the processor multiplies it (avx512_bf16, AMX, Arm BF16), and costs where it is emulated; a probe of
 some ten milliseconds tells. The answer depends on the machine kind, not on the load: both types are timed in turn and

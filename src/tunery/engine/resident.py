@@ -11,13 +11,13 @@ from collections.abc import Iterator, Sequence
 from itertools import count
 from pathlib import Path
 
-from tunery.engine.base import Base
+from tunery.engine.answers.generator import Generator, Piece, Request
+from tunery.engine.bases.base import Base
 from tunery.engine.encoding import Encoder
-from tunery.engine.generator import Generator, Piece, Request
-from tunery.engine.lora import Adapter
-from tunery.engine.network import Network
-from tunery.engine.schedule import Recipe
-from tunery.engine.tuner import Tuner
+from tunery.engine.layers.lora import Adapter
+from tunery.engine.layers.network import Network
+from tunery.engine.tuning.schedule import Recipe
+from tunery.engine.tuning.tuner import Tuner
 from tunery.types import Hyperparameters, SamplingSettings, TuningExample
 
 

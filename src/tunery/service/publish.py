@@ -10,12 +10,12 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from tunery.engine.files import sha256_of, sync
 from tunery.errors import DataLoss, ResourceExhausted, Unavailable
 
 MANIFEST = "manifest.json"
@@ -35,7 +35,7 @@ def publish(target: Path, write: Callable[[Path], None], *, needed_bytes: int | 
     with _disk_errors(target, needed_bytes):
         if not target.parent.exists():
             target.parent.mkdir(mode=0o700)
-            _sync(target.parent.parent)
+            sync(target.parent.parent)
         for left in (temporary, target):  # of a try of the same claim that failed; no row names them
             if left.exists():
                 shutil.rmtree(left)
@@ -47,7 +47,7 @@ def publish(target: Path, write: Callable[[Path], None], *, needed_bytes: int | 
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)  # gives the space back; the sweeper takes what is left
             raise
-        _sync(target.parent)
+        sync(target.parent)
     return digest
 
 
@@ -97,28 +97,16 @@ def _seal(folder: Path) -> str:
     paths = sorted(folder.rglob("*"))
     files = {path.relative_to(folder).as_posix(): _entry(path) for path in paths if path.is_file()}
     for path in paths:
-        _sync(path)
+        sync(path)
     manifest = json.dumps({"files": files}, indent=2, sort_keys=True).encode()
     (folder / MANIFEST).write_bytes(manifest)
-    _sync(folder / MANIFEST)
-    _sync(folder)
+    sync(folder / MANIFEST)
+    sync(folder)
     return hashlib.sha256(manifest).hexdigest()
 
 
 def _entry(path: Path) -> dict[str, object]:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"size": path.stat().st_size, "sha256": digest}
-
-
-def _sync(path: Path) -> None:
-    if os.name == "nt" and path.is_dir():  # Windows has no such call for folders; NTFS journals their entries
-        return
-    descriptor = os.open(path, os.O_RDONLY if os.name != "nt" else os.O_RDWR)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    return {"size": path.stat().st_size, "sha256": sha256_of(path)}
 
 
 def _folders(parent: Path) -> list[Path]:

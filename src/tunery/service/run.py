@@ -31,7 +31,7 @@ from tunery.types import Phase, TunedModel
 
 if TYPE_CHECKING:
     from tunery.engine.resident import ResidentBase
-    from tunery.engine.tuner import Tuner
+    from tunery.engine.tuning.tuner import Tuner
 
 BEAT_SECONDS = 1.0
 CURVE_SECONDS = 5.0  # the whole curve is written each time
@@ -88,11 +88,13 @@ class TaskWorker:
             raise
 
     def _work(self) -> Iterator[Event]:
-        from tunery.engine.circumstances import settings_in_force, versions
         from tunery.engine.model import resident_base
+        from tunery.engine.tuning.circumstances import settings_in_force, versions
 
         yield PhaseEntered(Phase.PREPARING)
-        resident = resident_base(self._model.base_model, self._library.folder.path)
+        # a checkpoint goes on in the number format it was made in, whatever the probe says today
+        dtype = self._task.settings.get("dtype")
+        resident = resident_base(self._model.base_model, self._library.folder.path, dtype and str(dtype))
         try:
             tuner, notices = self._prepared(resident)
             self._tuner = tuner
@@ -180,8 +182,8 @@ class TaskWorker:
         )
 
     def _finish(self, phase: Phase, tuner: Tuner, published: Published | None) -> TunedModel:
-        from tunery.engine.advice import advise
-        from tunery.engine.circumstances import settings_in_force
+        from tunery.engine.tuning.advice import advise
+        from tunery.engine.tuning.circumstances import settings_in_force
 
         progress = self._progress(advice=advise(tuner.epoch_losses), settings=settings_in_force(tuner))
         return self._library.finish(self._task, phase, progress, published=published)
@@ -211,7 +213,7 @@ class TaskWorker:
 def _write(folder: Path, tuner: Tuner, kept: Sequence[Path]) -> None:
     """Write the adapter to serve, the kept epochs below `epochs/`, and the curve."""
     from tunery.engine.adapter import CONFIG, WEIGHTS, write_adapter
-    from tunery.engine.curve import write_curve
+    from tunery.engine.tuning.curve import write_curve
 
     write_adapter(folder, tuner.chosen_adapter(), base_model=tuner.base_name)
     for epoch in kept:

@@ -1,0 +1,1 @@
+"""From prompts to text: cached keys and values, sampling, streaming. No files, no users."""

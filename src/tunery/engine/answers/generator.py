@@ -1,0 +1,212 @@
+"""
+Answers: prompts in, pieces of text out, many requests with different adapters in one batch.
+
+One generator per network. Requests are submitted and dropped between steps; a step reads new prompts and decodes one
+token for every running row. Knows token ids, slots of adapters and sampling; nothing of files, users or HTTP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+import torch
+
+from tunery.engine.answers.cache import DecodeLayout, KeyValueCache, PrefillLayout
+from tunery.engine.answers.sampling import next_token
+from tunery.engine.answers.text_stream import TextStream
+from tunery.engine.answers.uncached import next_logits
+from tunery.engine.encoding import EncodedExample, Encoder
+from tunery.engine.layers.lora import RowGroup
+from tunery.engine.layers.network import Network
+from tunery.engine.layers.packing import pack
+from tunery.types import SamplingSettings
+
+MAX_ROWS = 16  # rows decoded together; beyond this a step of the default base is bound by products, not by memory
+PREFILL_TOKENS = 2048  # prompts read together
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A prompt, the slot of its adapter (None: the plain base) and how to draw the answer."""
+
+    prompt: tuple[int, ...]
+    settings: SamplingSettings
+    slot: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """New text of a request; `finish_reason` "STOP" or "MAX_TOKENS" comes with the last piece."""
+
+    number: int
+    text: str
+    finish_reason: str | None = None
+
+
+@dataclass(eq=False, slots=True)
+class _Row:
+    number: int
+    request: Request
+    stream: TextStream
+    random: torch.Generator
+    tokens: list[int] = field(default_factory=list)
+
+
+class Generator:
+    """The running answers of one network; `submit`, then `step` until `is_idle`, `drop` at any time."""
+
+    def __init__(self, network: Network, encoder: Encoder, *, max_rows: int = MAX_ROWS) -> None:
+        self.network, self.encoder, self.max_rows = network, encoder, max_rows
+        self._waiting: list[_Row] = []
+        self._running: list[_Row] = []  # in slot order of the cache
+        self._cache = KeyValueCache()
+        self._numbers = 0
+
+    @property
+    def is_idle(self) -> bool:
+        return not (self._waiting or self._running)
+
+    def submit(self, request: Request) -> int:
+        """Queue a request; return the number that its pieces carry."""
+        self._numbers += 1
+        random = torch.Generator().manual_seed(request.settings.seed)
+        stream = TextStream(self.encoder.text, request.settings.stop_sequences)
+        self._waiting.append(_Row(self._numbers, request, stream, random))
+        return self._numbers
+
+    def drop(self, number: int) -> None:
+        """Forget a request; its row is free for the next step."""
+        self._waiting = [row for row in self._waiting if row.number != number]
+        for row in [row for row in self._running if row.number == number]:
+            self._free(row)
+
+    @torch.no_grad()
+    def step(self) -> list[Piece]:
+        """Read prompts that have waited, decode one token of every running row, and return the new text."""
+        if not self.network.is_packed:
+            return self._step_uncached()
+        pieces = self._admit()
+        if self._running:
+            pieces += self._decode()
+        return pieces
+
+    def answer(self, requests: Sequence[Request]) -> Iterator[Piece]:
+        """Yield the pieces of these requests as they come, numbered 0, 1, ...; leaving the loop drops what is left."""
+        numbers = {self.submit(request): index for index, request in enumerate(requests)}
+        try:
+            while numbers:
+                for piece in self.step():
+                    if piece.number in numbers:
+                        index = numbers[piece.number]
+                        if piece.finish_reason:
+                            del numbers[piece.number]
+                        yield Piece(index, piece.text, piece.finish_reason)
+        finally:
+            for number in numbers:
+                self.drop(number)
+
+    def _admit(self) -> list[Piece]:
+        """Move waiting rows into free places, those of one adapter together: their common prefix is read once."""
+        pieces: list[Piece] = []
+        free = self.max_rows - len(self._running)
+        if not self._waiting or not free:
+            return pieces
+        chosen, self._waiting = self._waiting[:free], self._waiting[free:]
+        chosen.sort(key=lambda row: (row.request.slot is not None, row.request.slot or 0))
+        for slot, rows in groupby(chosen, key=lambda row: row.request.slot):
+            for portion in _portions(list(rows)):
+                pieces += self._prefill(portion, slot)
+        return pieces
+
+    def _prefill(self, rows: list[_Row], slot: int | None) -> list[Piece]:
+        prompts = [EncodedExample(row.request.prompt, len(row.request.prompt)) for row in rows]
+        batch = pack(prompts)
+        starts, start = [], batch.layout.prefix
+        for prompt in prompts:
+            length = len(prompt.token_ids) - batch.layout.prefix
+            starts.append((start, start + length))
+            start += length
+        slots = tuple(self._cache.add_slot() for _ in rows)
+        self._running += rows
+        layout = PrefillLayout(batch.layout, self._cache, slots, tuple(starts))
+        device = self.network.device
+        with self.network.rows([RowGroup(0, start, slot)]):
+            hidden = self.network.hidden(batch.token_ids.to(device), batch.positions.to(device), layout)
+        for cache_slot, prompt in zip(slots, prompts, strict=True):
+            self._cache.lengths[cache_slot] = len(prompt.token_ids)
+        logits = self.network.head.logits(hidden[torch.tensor([end - 1 for _, end in starts], device=device)])
+        return self._draw(rows, logits)
+
+    def _decode(self) -> list[Piece]:
+        rows = list(self._running)
+        device = self.network.device
+        token_ids = torch.tensor([[row.tokens[-1] for row in rows]], device=device)
+        lengths = torch.tensor(self._cache.lengths, device=device)
+        groups = [RowGroup(index, index + 1, row.request.slot) for index, row in enumerate(rows)]
+        with self.network.rows(_merged(groups)):
+            hidden = self.network.hidden(token_ids, lengths[None], DecodeLayout(self._cache, lengths))
+        self._cache.lengths = [length + 1 for length in self._cache.lengths]
+        return self._draw(rows, self.network.head.logits(hidden))
+
+    def _step_uncached(self) -> list[Piece]:
+        self._running += self._waiting[: self.max_rows - len(self._running)]
+        self._waiting = [row for row in self._waiting if row not in self._running]
+        pieces = []
+        for row in list(self._running):
+            token_ids = [*row.request.prompt, *row.tokens]
+            pieces += self._draw([row], next_logits(self.network, token_ids, row.request.slot)[None])
+        return pieces
+
+    def _draw(self, rows: list[_Row], logits: torch.Tensor) -> list[Piece]:
+        pieces = []
+        for row, scores in zip(rows, logits, strict=True):
+            piece = self._extend(row, next_token(scores, row.request.settings, row.random))
+            if piece.finish_reason:
+                self._free(row)
+            if piece.text or piece.finish_reason:
+                pieces.append(piece)
+        return pieces
+
+    def _extend(self, row: _Row, token: int) -> Piece:
+        if token in self.encoder.stop_token_ids:
+            return Piece(row.number, row.stream.flush(), "STOP")
+        row.tokens.append(token)
+        text = row.stream.push(token)
+        if row.stream.is_stopped:
+            return Piece(row.number, text, "STOP")
+        length = len(row.request.prompt) + len(row.tokens)
+        if len(row.tokens) >= row.request.settings.max_output_tokens or length >= self.encoder.window_tokens:
+            return Piece(row.number, text + row.stream.flush(), "MAX_TOKENS")
+        return Piece(row.number, text)
+
+    def _free(self, row: _Row) -> None:
+        slot = self._running.index(row)
+        if self.network.is_packed:
+            moved = self._cache.free_slot(slot)
+            self._running[slot] = self._running[moved]
+            self._running.pop()
+        else:
+            self._running.pop(slot)
+
+
+def _portions(rows: list[_Row]) -> Iterator[list[_Row]]:
+    portion: list[_Row] = []
+    for row in rows:
+        if portion and sum(len(r.request.prompt) for r in portion) + len(row.request.prompt) > PREFILL_TOKENS:
+            yield portion
+            portion = []
+        portion.append(row)
+    yield portion
+
+
+def _merged(groups: list[RowGroup]) -> list[RowGroup]:
+    """Join neighbours of one slot."""
+    merged: list[RowGroup] = []
+    for group in groups:
+        if merged and merged[-1].slot == group.slot:
+            merged[-1] = RowGroup(merged[-1].start, group.end, group.slot)
+        else:
+            merged.append(group)
+    return merged

@@ -1,0 +1,105 @@
+"""
+Load a base: its frozen weights and its tokenizer, from safetensors in one folder.
+
+The weights stay a memory-mapped file where the wanted number format is that of the file. Code from models is never run.
+It knows no adapters and no prompts; `pull` is offered here because whoever loads a base may have to fetch it first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tunery.engine.bases.catalog import Catalog, folder_entry, weights_digest
+from tunery.engine.bases.pull import pull
+from tunery.engine.bases.quiet import quiet_transformers
+from tunery.engine.bases.sources import inspect_folder
+from tunery.errors import InvalidArgument
+from tunery.types import CatalogEntry
+
+__all__ = ["PLAIN_CHAT_TEMPLATE", "Base", "load", "load_folder", "pull"]
+
+# For bases that come without a chat template (pretrained, not instructed). Plain words that any tokenizer has; the
+# line break before the answer keeps its first word a token of its own; answers stop at the end-of-text token.
+PLAIN_CHAT_TEMPLATE = (
+    "{%- if bos_token %}{{ bos_token }}{% endif -%}"
+    "{%- for message in messages -%}"
+    "{%- if message['role'] == 'system' -%}{{ message['content'] + '\n\n' }}"
+    "{%- elif message['role'] == 'user' -%}{{ 'Input:\n' + message['content'] + '\n' }}"
+    "{%- else -%}{{ 'Output:\n' + message['content'] + eos_token }}{%- endif -%}"
+    "{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{ 'Output:\n' }}{%- endif -%}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """A loaded base: shared by all its adapters, never changed."""
+
+    model: Any  # a causal language model of transformers, in eval mode, no parameter with a gradient
+    tokenizer: Any  # always with a chat template
+    entry: CatalogEntry
+    folder: Path
+    digest: str  # sha256 of the weights
+    dtype: torch.dtype
+
+    @property
+    def name(self) -> str:
+        """Return the name in the catalog, of the base itself where an API name was asked for."""
+        return self.entry.alias_of or self.entry.name
+
+    @property
+    def window_tokens(self) -> int:
+        """Return the longest row, prompt and answer, in tokens."""
+        return self.entry.input_token_limit
+
+
+def load(entry: CatalogEntry, data_folder: Path, *, dtype: torch.dtype) -> Base:
+    """
+    Load a base of the catalog whose weights are on this machine, as `pull` returned its entry.
+
+    Raises FailedPrecondition when its weights are not here or were changed, InvalidArgument when transformers cannot
+    load them.
+    """
+    catalog, name = Catalog(data_folder), entry.alias_of or entry.name
+    return _load(entry, catalog.folder(name), catalog.digest(name), dtype)
+
+
+def load_folder(folder: Path, *, dtype: torch.dtype) -> Base:
+    """Load a folder in the layout of transformers that is in no catalog; reads all its weights for the digest."""
+    record = inspect_folder(folder.resolve())
+    return _load(folder_entry(record), folder, weights_digest(record), dtype)
+
+
+def _load(entry: CatalogEntry, folder: Path, digest: str, dtype: torch.dtype) -> Base:
+    from safetensors import SafetensorError
+    from transformers import AutoTokenizer
+
+    try:
+        with quiet_transformers():
+            model = _model(folder, dtype)
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except (ValueError, KeyError, OSError, SafetensorError) as error:
+        raise InvalidArgument(f"{entry.name} cannot be loaded from {folder}: {error}") from error
+    if not tokenizer.chat_template:
+        tokenizer.chat_template = PLAIN_CHAT_TEMPLATE
+    return Base(model, tokenizer, entry, folder, digest, dtype)
+
+
+def _model(folder: Path, dtype: torch.dtype) -> Any:
+    from transformers import AutoModelForCausalLM
+
+    model, report = AutoModelForCausalLM.from_pretrained(
+        folder,
+        dtype=dtype,
+        use_safetensors=True,
+        local_files_only=True,
+        trust_remote_code=False,
+        output_loading_info=True,
+    )
+    if report["missing_keys"]:  # transformers would go on with random numbers in their place
+        raise ValueError(f"weights are missing: {', '.join(sorted(report['missing_keys'])[:3])}")
+    return model.eval().requires_grad_(False)

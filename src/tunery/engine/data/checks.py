@@ -1,0 +1,201 @@
+"""
+Rows to examples, and everything that is wrong or doubtful about them, with row numbers.
+
+Errors make a row unusable; warnings do not stop tuning. It knows no files and no tokenizer: rows that are too long
+for a model are found from token counts that the caller brings.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from tunery.engine.data.columns import Mapping
+from tunery.engine.data.tables import BadCell, Cell, Row, Table, warning
+from tunery.types import (
+    MAX_OUTPUT_CHARACTERS,
+    MAX_TEXT_INPUT_CHARACTERS,
+    RECOMMENDED_EXAMPLES,
+    DataProblem,
+    Level,
+    TuningExample,
+)
+
+# More of one kind tell nobody anything, and 4 MiB can hold a hundred thousand bad rows.
+MAX_PROBLEMS_PER_KIND = 1_000
+
+_MISSING_WORDS = frozenset({"nan", "null", "none", "n/a", "#n/a", "<na>", "undefined"})
+# A closed set of labels: short texts, nearly all of them seen again. Chosen on TREC-6, tickets and headlines.
+_MAX_LABEL_CHARACTERS = 60
+_LEAST_ROWS_FOR_LABELS = 10
+_LEAST_SHARE_OF_REPEATED = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedRows:
+    """Examples that can be used, the rows they come from, and all problems in the order of the rows."""
+
+    examples: tuple[TuningExample, ...]
+    rows: tuple[int, ...]
+    problems: tuple[DataProblem, ...]
+
+
+def check_rows(table: Table, mapping: Mapping) -> CheckedRows:
+    """Turn rows into examples and collect errors and warnings; errors of columns that are not used do not count."""
+    used = {table.columns[position] for position in (*mapping.inputs, mapping.output)}
+    problems = [problem for problem in table.problems if problem.column is None or problem.column in used]
+    examples: list[TuningExample] = []
+    rows: list[int] = []
+    for row in table.rows:
+        example, found = _example(row, table.columns, mapping)
+        problems += found
+        if example is not None:
+            examples.append(example)
+            rows.append(row.number)
+    problems += _few(len(table.rows))
+    problems += check_examples(examples, rows, _names(table.columns, mapping))
+    return CheckedRows(tuple(examples), tuple(rows), order_problems(problems))
+
+
+def check_examples(
+    examples: Sequence[TuningExample], rows: Sequence[int], columns: tuple[str, str] = ("text_input", "output")
+) -> Iterator[DataProblem]:
+    """Yield the warnings about examples that can be used; `rows` are their numbers in the file."""
+    for row, example in zip(rows, examples, strict=True):
+        yield from _doubtful_text(example.text_input, row, columns[0])
+        yield from _doubtful_text(example.output, row, columns[1])
+    yield from _repeats(examples, rows)
+    yield from _labels_seen_once(examples, rows, columns[1])
+
+
+def long_rows(token_counts: Sequence[int], limit: int, rows: Sequence[int] | None = None) -> tuple[DataProblem, ...]:
+    """
+    Return a warning for each example of more than `limit` tokens.
+
+    `token_counts` holds prompt and answer tokens of each example; `rows` their numbers in the file, else 1, 2, 3.
+    """
+    numbers = rows if rows is not None else range(1, len(token_counts) + 1)
+    return tuple(
+        DataProblem("long-row", f"{count:,} tokens, limit {limit:,}.", Level.WARNING, row, limit=limit, actual=count)
+        for row, count in zip(numbers, token_counts, strict=True)
+        if count > limit
+    )
+
+
+def order_problems(problems: Sequence[DataProblem]) -> tuple[DataProblem, ...]:
+    """Sort by row, the whole file first, and cut each kind after MAX_PROBLEMS_PER_KIND with a word about the rest."""
+    kept: list[DataProblem] = []
+    seen: Counter[tuple[str, str | None]] = Counter()
+    for problem in sorted(problems, key=lambda problem: problem.row or 0):
+        key = (problem.kind, problem.column)
+        seen[key] += 1
+        if seen[key] <= MAX_PROBLEMS_PER_KIND:
+            kept.append(problem)
+    for (kind, column), count in seen.items():
+        if count > MAX_PROBLEMS_PER_KIND:
+            level = next(problem.level for problem in kept if problem.kind == kind)
+            message = f"{count - MAX_PROBLEMS_PER_KIND:,} more problems of the kind {kind!r} are not listed."
+            kept.append(DataProblem(kind, message, level, column=column, limit=MAX_PROBLEMS_PER_KIND, actual=count))
+    return tuple(kept)
+
+
+def _example(row: Row, columns: Sequence[str], mapping: Mapping) -> tuple[TuningExample | None, list[DataProblem]]:
+    problems = [
+        DataProblem(cell.kind, cell.message, row=row.number, column=columns[position])
+        for position in (*mapping.inputs, mapping.output)
+        if isinstance(cell := row.cells[position], BadCell)
+    ]
+    if problems:
+        return None, problems
+    text_input = _joined(row, columns, mapping.inputs)
+    output = _text(row.cells[mapping.output])
+    input_name, output_name = _names(columns, mapping)
+    problems += _text_problems("input", text_input, row.number, input_name, MAX_TEXT_INPUT_CHARACTERS)
+    problems += _text_problems("output", output, row.number, output_name, MAX_OUTPUT_CHARACTERS)
+    return (None if problems else TuningExample(text_input, output)), problems
+
+
+def _names(columns: Sequence[str], mapping: Mapping) -> tuple[str, str]:
+    return " and ".join(columns[position] for position in mapping.inputs), columns[mapping.output]
+
+
+def _joined(row: Row, columns: Sequence[str], inputs: Sequence[int]) -> str:
+    """One input is its text; several are lines of "name: text", those without text left out."""
+    if len(inputs) == 1:
+        return _text(row.cells[inputs[0]])
+    filled = [(columns[position], text) for position in inputs if (text := _text(row.cells[position])).strip()]
+    return "\n".join(f"{name}: {text}" for name, text in filled)
+
+
+def _text(cell: Cell) -> str:
+    return cell if isinstance(cell, str) else ""
+
+
+def _text_problems(part: str, text: str, row: int, column: str, limit: int) -> Iterator[DataProblem]:
+    if not text.strip():
+        yield DataProblem(f"empty-{part}", "empty.", row=row, column=column)
+        return
+    if len(text) > limit:
+        message = f"{len(text):,} characters, limit {limit:,}."
+        yield DataProblem(f"long-{part}", message, row=row, column=column, limit=limit, actual=len(text))
+    position = text.find("\0")
+    if position >= 0:
+        yield DataProblem("nul", f"a NUL at character {position + 1:,}; not text.", row=row, column=column)
+    if not text.isascii():
+        yield from _surrogates(text, row, column)
+
+
+def _surrogates(text: str, row: int, column: str) -> Iterator[DataProblem]:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        message = f"half of a character (U+{ord(text[error.start]):04X}) at character {error.start + 1:,}."
+        yield DataProblem("surrogate", message, row=row, column=column)
+
+
+def _few(rows: int) -> Iterator[DataProblem]:
+    """Warn below the number of examples that the page names; never refuse: Google's own quickstart has 15."""
+    if rows < RECOMMENDED_EXAMPLES:
+        message = (
+            f"{'1 example' if rows == 1 else f'{rows} examples'}; most tasks need at least {RECOMMENDED_EXAMPLES}."
+        )
+        yield DataProblem("few-examples", message, Level.WARNING, limit=RECOMMENDED_EXAMPLES, actual=rows)
+
+
+def _doubtful_text(text: str, row: int, column: str) -> Iterator[DataProblem]:
+    stripped = text.strip()
+    if text != stripped:
+        yield warning("blank-edges", "begins or ends with blanks.", row=row, column=column)
+    if stripped.casefold() in _MISSING_WORDS:
+        yield warning("missing-value", f"{stripped!r} looks like a missing value.", row=row, column=column)
+    if "\ufffd" in text:
+        yield warning("lost-character", "a character was lost before this file was made.", row=row, column=column)
+
+
+def _repeats(examples: Sequence[TuningExample], rows: Sequence[int]) -> Iterator[DataProblem]:
+    """Yield duplicates and contradictions, each pointing at the first row it repeats."""
+    first_by_example: dict[TuningExample, int] = {}
+    first_by_input: dict[str, int] = {}
+    for row, example in zip(rows, examples, strict=True):
+        if example in first_by_example:
+            yield warning("duplicate", f"the same as row {first_by_example[example]}.", row=row)
+            continue
+        if example.text_input in first_by_input:
+            message = f"the same input as row {first_by_input[example.text_input]}, but another output."
+            yield warning("contradiction", message, row=row)
+        first_by_example[example] = row
+        first_by_input.setdefault(example.text_input, row)
+
+
+def _labels_seen_once(examples: Sequence[TuningExample], rows: Sequence[int], column: str) -> Iterator[DataProblem]:
+    rows_by_label: dict[str, list[int]] = defaultdict(list)
+    for row, example in zip(rows, examples, strict=True):
+        rows_by_label[example.output].append(row)
+    repeated = sum(len(found) for found in rows_by_label.values() if len(found) > 1)
+    is_label_set = len(examples) >= _LEAST_ROWS_FOR_LABELS and repeated >= _LEAST_SHARE_OF_REPEATED * len(examples)
+    if not is_label_set or any(len(label) > _MAX_LABEL_CHARACTERS for label in rows_by_label):
+        return
+    for label, found in rows_by_label.items():
+        if len(found) == 1:
+            yield warning("single-label", f"{label!r} is the output of no other row.", row=found[0], column=column)

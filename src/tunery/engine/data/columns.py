@@ -1,0 +1,136 @@
+"""
+Which columns are the input and the output.
+
+It knows names and positions, not files. A guess that could be wrong is said in a warning; what the caller names
+is never overruled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tunery.engine.data.headers import INPUT_NAMES, OUTPUT_NAMES, plain_name
+from tunery.engine.data.tables import Table, invalid, listed, warning
+from tunery.errors import DatasetInvalid
+from tunery.types import DataProblem, Level
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """Positions of the columns that are used; `is_guessed` when neither names nor the caller settled it."""
+
+    inputs: tuple[int, ...]
+    output: int
+    ignored: tuple[int, ...]
+    is_guessed: bool = False
+
+
+def suggest(columns: Sequence[str]) -> Mapping | None:
+    """Return the likely use of the columns: by their names, else by position; None for fewer than two."""
+    if len(columns) < 2:
+        return None
+    plain = [plain_name(name) for name in columns]
+    inputs, output = _known_inputs(plain), _first_known(plain, OUTPUT_NAMES)
+    is_guessed = not inputs or output is None
+    if not inputs:
+        inputs = (next(position for position in range(len(columns)) if position != output),)
+    if output is None:
+        output = next(position for position in (*range(inputs[-1] + 1, len(columns)), 0, 1) if position not in inputs)
+    return _mapping(columns, inputs, output, is_guessed)
+
+
+def choose(table: Table, input_column: str | Sequence[str] | None = None, output_column: str | None = None) -> Mapping:
+    """
+    Return the columns to use: those the caller names, the rest by `suggest`.
+
+    Raises DatasetInvalid when there is no row, only one column, or no column of a given name.
+    """
+    is_broken = any(problem.level is Level.ERROR for problem in table.problems)
+    if is_broken and (not table.rows or len(table.columns) < 2):
+        raise DatasetInvalid("No row can be read.")  # the problems of the table say why
+    if not table.columns or not table.rows:
+        what = "Only a header and no rows." if table.has_header and table.columns else "There are no rows."
+        raise invalid("no-rows", f"{what} Each row needs an input and an output.")
+    suggested = suggest(table.columns)
+    if suggested is None:
+        raise invalid("one-column", f"Only one column, {table.columns[0]!r}. An input and an output are needed.")
+    inputs = None if input_column is None else _positions(table.columns, input_column)
+    output = None if output_column is None else _positions(table.columns, output_column)[0]
+    if inputs is None and output is None:
+        mapping = suggested
+    else:
+        mapping = _complete(table.columns, suggested, inputs, output)
+    _refuse_doubles(table.columns, mapping)
+    return mapping
+
+
+def mapping_notes(table: Table, mapping: Mapping) -> list[DataProblem]:
+    """Return the warnings about what was guessed and what is not used."""
+    names = table.columns
+    notes = []
+    if mapping.is_guessed and len(names) > 2:
+        inputs = " and ".join(repr(names[position]) for position in mapping.inputs)
+        message = f"Column {inputs} is taken as input and {names[mapping.output]!r} as output, by position."
+        notes.append(warning("guessed-columns", message))
+    if mapping.ignored:
+        ignored = listed([names[position] for position in mapping.ignored])
+        notes.append(warning("ignored-columns", f"Not used: {ignored}."))
+    return notes
+
+
+def _known_inputs(plain: Sequence[str]) -> tuple[int, ...]:
+    if "instruction" in plain and "input" in plain:  # Alpaca: the instruction and what it is about
+        return plain.index("instruction"), plain.index("input")
+    position = _first_known(plain, INPUT_NAMES)
+    return () if position is None else (position,)
+
+
+def _first_known(plain: Sequence[str], names: Sequence[str]) -> int | None:
+    return next((plain.index(name) for name in names if name in plain), None)
+
+
+def _mapping(columns: Sequence[str], inputs: tuple[int, ...], output: int, is_guessed: bool) -> Mapping:
+    used = {*inputs, output}
+    ignored = tuple(position for position in range(len(columns)) if position not in used)
+    return Mapping(inputs, output, ignored, is_guessed)
+
+
+def _complete(
+    columns: Sequence[str], suggested: Mapping, inputs: tuple[int, ...] | None, output: int | None
+) -> Mapping:
+    """Add what the caller left open, without using a column twice."""
+    if inputs is None:
+        free = [position for position in suggested.inputs if position != output]
+        inputs = tuple(free) or (next(position for position in range(len(columns)) if position != output),)
+    if output is None:
+        free = [position for position in (suggested.output, *range(len(columns))) if position not in inputs]
+        if not free:
+            raise invalid("no-output-column", "All columns are inputs; one must be the output.")
+        output = free[0]
+    if output in inputs:
+        raise invalid("same-column", f"Column {columns[output]!r} cannot be both input and output.")
+    return _mapping(columns, inputs, output, is_guessed=False)
+
+
+def _positions(columns: Sequence[str], names: str | Sequence[str]) -> tuple[int, ...]:
+    wanted = (names,) if isinstance(names, str) else tuple(names)
+    missing = [name for name in wanted if _find(columns, name) is None]
+    if missing or not wanted:
+        asked = listed(missing) or "without a name"
+        raise invalid("no-such-column", f"There is no column {asked}. Columns: {listed(columns)}.")
+    return tuple(dict.fromkeys(position for name in wanted if (position := _find(columns, name)) is not None))
+
+
+def _find(columns: Sequence[str], name: str) -> int | None:
+    if name in columns:
+        return columns.index(name)
+    plain = [plain_name(column) for column in columns]
+    return plain.index(plain_name(name)) if plain.count(plain_name(name)) == 1 else None
+
+
+def _refuse_doubles(columns: Sequence[str], mapping: Mapping) -> None:
+    for position in (*mapping.inputs, mapping.output):
+        if columns.count(columns[position]) > 1:
+            where = " and ".join(str(index) for index, name in enumerate(columns, start=1) if name == columns[position])
+            raise invalid("double-column", f"Columns {where} are both named {columns[position]!r}. Rename one.")

@@ -1,0 +1,159 @@
+"""
+Text to CSV records, which say where a quote goes wrong.
+
+The csv module is not used for reading: it swallows a quote that never closes, drops a quote inside a quoted cell,
+and its limit for long cells is one global number. What the csv module writes is read back the same.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tunery.engine.data.tables import check_extent, warning
+from tunery.types import DataProblem
+
+# Reading goes on in the line after a wrong quote, which may mean looking at the rest of the file each time.
+_MAX_QUOTE_PROBLEMS = 100
+_LINE_END = re.compile(r"\r\n|\n|\r")
+_LINE_ENDS = re.compile(r"[\r\n]+")
+_QUOTE = re.compile('"')
+_BLANKS_AND_QUOTE = re.compile(' *"')
+_QUOTES = re.compile('""|"')
+_ESCAPED_OR_QUOTES = re.compile(r'\\.|""|"', re.DOTALL)
+_ESCAPED = re.compile(r'\\(["\\])')
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Cells of one record, or the problem that made it unreadable; `number` counts records from 1."""
+
+    number: int
+    cells: list[str]
+    problem: DataProblem | None = None
+
+
+class _QuoteError(Exception):
+    """A quoted cell that does not end as it should."""
+
+    def __init__(self, opened_at: int, closed_at: int | None) -> None:
+        super().__init__()
+        self.opened_at = opened_at  # position in the text
+        self.closed_at = closed_at  # None: never
+
+
+def parse_records(text: str, delimiter: str, first_line: int) -> tuple[list[Record], list[DataProblem]]:
+    """Parse with doubled quotes; if that goes wrong and backslashes before quotes explain it, with those."""
+    records = _bounded(records_of(text, delimiter, escape=False, first_line=first_line))
+    if '\\"' in text and any(record.problem for record in records):
+        escaped = _bounded(records_of(text, delimiter, escape=True, first_line=first_line))
+        if not any(record.problem for record in escaped):
+            return escaped, [warning("backslash-quotes", "Quotes inside cells are written with a backslash; read so.")]
+    return records, []
+
+
+def _bounded(records: Iterator[Record]) -> list[Record]:
+    """Collect the records that are not blank. Raises DatasetInvalid when there are too many."""
+    kept, wrong_quotes = [], 0
+    for record in records:
+        if record.problem is None and not is_filled(record.cells):
+            continue
+        kept.append(record)
+        wrong_quotes += record.problem is not None
+        if wrong_quotes >= _MAX_QUOTE_PROBLEMS:
+            message = f"{wrong_quotes} wrong quotes. The rest of the file was not read."
+            kept.append(Record(record.number, [], DataProblem("too-many-quotes", message)))
+            break
+        check_extent(len(kept), len(record.cells))
+    return kept
+
+
+def records_of(text: str, delimiter: str, *, escape: bool, first_line: int = 1) -> Iterator[Record]:
+    """Yield the records of `text`. Empty lines count, but are left out."""
+    position, line, number = 0, first_line, 0
+    while position < len(text):
+        blank = _LINE_ENDS.match(text, position)
+        if blank is not None:
+            lines = _count_lines(text, position, blank.end())
+            position, line, number = blank.end(), line + lines, number + lines
+            continue
+        number += 1
+        end = _LINE_END.search(text, position)
+        stop, following = end.span() if end else (len(text), len(text))
+        if text.find('"', position, stop) < 0:
+            content = text[position:stop]
+            yield Record(number, content.split(delimiter) if delimiter else [content])
+            position, line = following, line + 1
+            continue
+        try:
+            cells, after = _quoted_record(text, position, delimiter, escape)
+        except _QuoteError as error:
+            yield Record(number, [], _quote_problem(text, position, line, error))
+            position, line = following, line + 1
+        else:
+            yield Record(number, cells)
+            position, line = after, line + _count_lines(text, position, after)
+
+
+def _quoted_record(text: str, position: int, delimiter: str, escape: bool) -> tuple[list[str], int]:
+    """Return the cells of the record at `position` and where the next record begins. Raises _QuoteError."""
+    cell_end = re.compile(f"[{re.escape(delimiter)}\r\n]")
+    blanks_and_quote = _QUOTE if delimiter == " " else _BLANKS_AND_QUOTE
+    cells: list[str] = []
+    while True:
+        opening = blanks_and_quote.match(text, position)
+        if opening is None:
+            end = cell_end.search(text, position)
+            stop = end.start() if end else len(text)
+            cells.append(text[position:stop])
+        else:
+            cell, stop = _quoted_cell(text, opening.end(), delimiter, escape)
+            cells.append(cell)
+        if delimiter and text.startswith(delimiter, stop):
+            position = stop + 1
+            continue
+        line_end = _LINE_END.match(text, stop)
+        return cells, line_end.end() if line_end else stop
+
+
+def _quoted_cell(text: str, start: int, delimiter: str, escape: bool) -> tuple[str, int]:
+    close = _closing_quote(text, start, escape)
+    if close is None:
+        raise _QuoteError(start, None)
+    stop = close + 1
+    while delimiter != " " and text.startswith(" ", stop):
+        stop += 1
+    if stop < len(text) and text[stop] not in (delimiter, "\r", "\n"):
+        raise _QuoteError(start, close)
+    cell = text[start:close].replace('""', '"')
+    return _ESCAPED.sub(r"\1", cell) if escape else cell, stop
+
+
+def _closing_quote(text: str, start: int, escape: bool) -> int | None:
+    skipped = _ESCAPED_OR_QUOTES if escape else _QUOTES
+    for match in skipped.finditer(text, start):
+        if match[0] == '"':
+            return match.start()
+    return None
+
+
+def _quote_problem(text: str, record_start: int, line: int, error: _QuoteError) -> DataProblem:
+    opened = line + _count_lines(text, record_start, error.opened_at)
+    if error.closed_at is None:
+        message = (
+            f"the quote that opens in line {opened} never closes. Close it, or double it if it is part of the text."
+        )
+        return DataProblem("unclosed-quote", message, row=opened)
+    closed = line + _count_lines(text, record_start, error.closed_at)
+    message = f"the quote that opens in line {opened} closes in line {closed} in the middle of a cell. "
+    return DataProblem("stray-quote", message + "Double the quotes that are part of the text.", row=opened)
+
+
+def _count_lines(text: str, start: int, stop: int) -> int:
+    return text.count("\n", start, stop) + text.count("\r", start, stop) - text.count("\r\n", start, stop)
+
+
+def is_filled(cells: list[str]) -> bool:
+    """Whether anything but blanks stands in one of the cells."""
+    return any(cell and not cell.isspace() for cell in cells)

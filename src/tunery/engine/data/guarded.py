@@ -1,0 +1,125 @@
+"""
+Reads files of strangers in a child process with limits on memory and processor time.
+
+Whatever a file does to the parser, this process goes on and gets a sentence. Results come back as JSON over a
+pipe. Where the platform has no such limits (no `resource` module) the file is read in this process.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Unpack
+
+from tunery import errors
+from tunery.engine.data.datasets import Dataset
+from tunery.engine.data.preview import Preview, ReadOptions, SampleRow, preview
+from tunery.engine.data.tables import Sheet, invalid
+from tunery.errors import DatasetInvalid, InvalidArgument, TuneryError
+from tunery.types import DataProblem, Level, TuningExample
+
+MAX_MEMORY_BYTES = 512 * 1024 * 1024
+MAX_CPU_SECONDS = 10
+MAX_WAIT_SECONDS = 60  # a busy machine may give the child few of its processor seconds
+
+
+def read_guarded(path: str | Path, **options: Unpack[ReadOptions]) -> Dataset:
+    """Do what `Dataset.read` does, in a child process. Raises what it raises."""
+    if not _has_limits():
+        return Dataset.read(path, **options)
+    return _dataset(_ask("read", path, options))
+
+
+def preview_guarded(path: str | Path, **options: Unpack[ReadOptions]) -> Preview:
+    """Do what `preview` does, in a child process. Raises what it raises."""
+    if not _has_limits():
+        return preview(path, **options)
+    return _preview(_ask("preview", path, options))
+
+
+def _has_limits() -> bool:
+    return importlib.util.find_spec("resource") is not None
+
+
+def _ask(action: str, path: str | Path, options: ReadOptions) -> dict[str, Any]:
+    """Return the child's answer. Raises DatasetInvalid when it was stopped by a limit."""
+    request = {"action": action, "path": str(path), "options": _plain(options)}
+    # -P: a file named json.py in the user's folder must not be imported.
+    command = [sys.executable, "-P", "-m", "tunery.engine.data.guarded_child"]
+    command += [str(MAX_MEMORY_BYTES), str(MAX_CPU_SECONDS)]
+    try:
+        done = subprocess.run(
+            command, input=json.dumps(request).encode(), capture_output=True, timeout=MAX_WAIT_SECONDS
+        )
+    except subprocess.TimeoutExpired as error:
+        raise _stopped(f"took more than {MAX_WAIT_SECONDS} seconds") from error
+    if done.returncode < 0:
+        raise _stopped(_reason(-done.returncode))
+    if done.returncode > 0:
+        raise TuneryError(f"The reader of data files failed: {_last_line(done.stderr)}")
+    answer: dict[str, Any] = json.loads(done.stdout)
+    if "error" in answer:
+        raise _error(answer["error"])
+    return answer
+
+
+def _plain(options: ReadOptions) -> dict[str, Any]:
+    plain: dict[str, Any] = dict(options)
+    for name in ("skip_rows", "input_column"):
+        if name in plain and plain[name] is not None and not isinstance(plain[name], str):
+            plain[name] = list(plain[name])
+    return plain
+
+
+def _reason(number: int) -> str:
+    if number == signal.SIGXCPU:
+        return f"took more than {MAX_CPU_SECONDS} seconds"
+    # Rust code that gets no memory aborts; the kernel kills.
+    if number in (signal.SIGABRT, signal.SIGKILL, signal.SIGSEGV):
+        return f"took more than {MAX_MEMORY_BYTES // 1024**2} MB of memory"
+    return f"was ended by signal {number}"
+
+
+def _stopped(why: str) -> DatasetInvalid:
+    return invalid("reading-stopped", f"Reading the file {why} and was stopped. Save the table as CSV and try that.")
+
+
+def _last_line(stderr: bytes) -> str:
+    lines = stderr.decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else "no message"
+
+
+def _error(value: Mapping[str, Any]) -> TuneryError:
+    if value["class"] == "MemoryError":
+        return _stopped(_reason(signal.SIGKILL))
+    if value["class"] == "DatasetInvalid":
+        return DatasetInvalid(value["message"], _problems(value["problems"]))
+    known = getattr(errors, value["class"], InvalidArgument)
+    error: TuneryError = known(value["message"])
+    return error
+
+
+def _dataset(value: Mapping[str, Any]) -> Dataset:
+    examples = tuple(TuningExample(**example) for example in value["examples"])
+    return Dataset(examples, _problems(value["problems"]), value["source"], tuple(value["rows"]))
+
+
+def _preview(value: Mapping[str, Any]) -> Preview:
+    first = value["first_example"]
+    lists = {name: tuple(value[name]) for name in ("columns", "input_columns", "ignored_columns")}
+    made = {
+        "sample": tuple(SampleRow(row["number"], tuple(row["cells"])) for row in value["sample"]),
+        "problems": _problems(value["problems"]),
+        "first_example": None if first is None else TuningExample(**first),
+        "sheets": tuple(Sheet(**sheet) for sheet in value["sheets"]),
+    }
+    return Preview(**{**value, **lists, **made})
+
+
+def _problems(values: list[dict[str, Any]]) -> tuple[DataProblem, ...]:
+    return tuple(DataProblem(**{**value, "level": Level(value["level"])}) for value in values)

@@ -1,0 +1,181 @@
+"""
+XLSX, XLS and ODS to a table: one sheet, its cells as the text that a spreadsheet shows.
+
+What the reader of workbooks gets is unpacked, measured and packed anew first (`archives`, `compound_files`,
+`sheet_scan`). This module knows nothing of inputs and outputs.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, TypeVar
+
+from tunery.engine.data.archives import pack, protected, unpack
+from tunery.engine.data.compound_files import compound_file, streams
+from tunery.engine.data.headers import NamedRows, name_columns
+from tunery.engine.data.ods_scan import scan_ods
+from tunery.engine.data.sheet_scan import SheetScan, parse_xml
+from tunery.engine.data.spreadsheet_values import Value, cell_of, is_shown_differently
+from tunery.engine.data.tables import BadCell, Row, Sheet, Table, TableOptions, invalid, listed, warning
+from tunery.engine.data.xls_scan import check_xls
+from tunery.engine.data.xlsx_scan import scan_xlsx
+from tunery.types import DataProblem
+
+if TYPE_CHECKING:
+    from python_calamine import CalamineWorkbook
+
+T = TypeVar("T")
+_NumberedValues = tuple[int, list[Value]]
+_SCANS: dict[str, Callable[[dict[str, bytes], str], SheetScan]] = {"xlsx": scan_xlsx, "ods": scan_ods}
+
+
+def read_workbook(data: bytes, options: TableOptions) -> Table:
+    """
+    Return one sheet: the named one, else the first visible sheet with something in it.
+
+    Raises DatasetInvalid when the file is damaged, protected, too large when unpacked, or has no such sheet.
+    """
+    form, members, clean = _unpacked(data)
+    workbook = _guarded(lambda: _open(clean))
+    sheets = _sheets(workbook)
+    sheet, rows = _first_filled(workbook, form, members, _candidates(sheets, options.sheet))
+    named = name_columns([Row(number, tuple(map(cell_of, values))) for number, values in rows], options.header)
+    return Table(
+        format=form,
+        columns=named.columns,
+        rows=named.rows,
+        problems=(*_sheet_notes(sheets, sheet, options.sheet), *named.problems, *_number_notes(rows, named)),
+        has_header=named.has_header,
+        sheet=sheet,
+        sheets=sheets,
+    )
+
+
+def _unpacked(data: bytes) -> tuple[str, dict[str, bytes], bytes]:
+    """Return the format, the members if it is a zip, and a clean file for the reader."""
+    if not data.startswith(b"PK"):
+        return "xls", {}, _clean_xls(streams(data))
+    members = unpack(data)
+    form = _zip_format(members)
+    for name, content in members.items():
+        if name != "mimetype":
+            parse_xml(content)  # the reader was seen to loop for ever in XML that is not well-formed
+    return form, members, pack(members)
+
+
+def _zip_format(members: dict[str, bytes]) -> str:
+    if "xl/workbook.xml" in members:
+        return "xlsx"
+    if not members.get("mimetype", b"").startswith(b"application/vnd.oasis.opendocument.spreadsheet"):
+        raise invalid("not-a-table", "This is a zip archive but no XLSX or ODS workbook. Unpack it or save as .xlsx.")
+    if b"encryption-data" in members.get("META-INF/manifest.xml", b""):
+        raise protected()
+    return "ods"
+
+
+def _clean_xls(found: dict[str, bytes]) -> bytes:
+    """Return an OLE2 file with nothing but the workbook; a protected XLSX is an OLE2 file too."""
+    if "EncryptedPackage" in found:
+        raise protected()
+    for name in ("Workbook", "Book"):
+        if name in found:
+            check_xls(found[name])
+            return compound_file(name, found[name])
+    raise invalid("not-a-table", "This is an Office document but no workbook. Save the table as .xlsx or .csv.")
+
+
+def _guarded(action: Callable[[], T]) -> T:
+    """Run something of calamine and turn what it raises into a DatasetInvalid."""
+    from python_calamine import CalamineError, PasswordError
+
+    try:
+        return action()
+    except PasswordError as error:
+        raise protected() from error
+    except CalamineError as error:
+        raise invalid("damaged-workbook", "The workbook is damaged. Save it again.") from error
+    except BaseException as error:
+        # A panic in Rust code is no Exception: it would pass every other handler and end the process.
+        if type(error).__name__ != "PanicException":
+            raise
+        raise invalid("damaged-workbook", "The workbook is damaged. Save it again.") from error
+
+
+def _open(data: bytes) -> CalamineWorkbook:
+    from python_calamine import CalamineWorkbook
+
+    return CalamineWorkbook.from_filelike(io.BytesIO(data))
+
+
+def _sheets(workbook: CalamineWorkbook) -> tuple[Sheet, ...]:
+    from python_calamine import SheetTypeEnum, SheetVisibleEnum
+
+    return tuple(
+        Sheet(found.name, is_hidden=found.visible != SheetVisibleEnum.Visible)
+        for found in workbook.sheets_metadata
+        if found.typ == SheetTypeEnum.WorkSheet
+    )
+
+
+def _candidates(sheets: tuple[Sheet, ...], name: str | None) -> list[str]:
+    names = [sheet.name for sheet in sheets]
+    if len(set(names)) < len(names):  # it would not be certain that the measured sheet is the one that is read
+        raise invalid("damaged-workbook", "Two sheets have the same name. Rename one.")
+    if name is None:
+        return [sheet.name for sheet in sheets if not sheet.is_hidden] or names
+    if name not in names:
+        raise invalid("no-such-sheet", f"There is no sheet {name!r}. Sheets: {listed(names)}.")
+    return [name]
+
+
+def _first_filled(
+    workbook: CalamineWorkbook, form: str, members: dict[str, bytes], names: list[str]
+) -> tuple[str, list[_NumberedValues]]:
+    for name in names:
+        scan = _SCANS[form](members, name) if form in _SCANS else SheetScan()
+        rows = list(_rows(workbook, name, scan))
+        if rows:
+            return name, rows
+    raise invalid("no-rows", "The workbook has no sheet with something in it.")
+
+
+def _rows(workbook: CalamineWorkbook, name: str, scan: SheetScan) -> Iterator[_NumberedValues]:
+    """Yield the rows that are not blank with their numbers; cells without a value say why."""
+    sheet = _guarded(lambda: workbook.get_sheet_by_name(name))
+    values = sheet.to_python(skip_empty_area=False)
+    bad: dict[int, dict[int, BadCell]] = {}
+    for row, column in scan.formulas:
+        message = "a formula without a stored value. Open the workbook in a spreadsheet and save it."
+        bad.setdefault(row, {})[column] = BadCell("formula", message)
+    for (row, column), error in scan.errors.items():
+        bad.setdefault(row, {})[column] = BadCell("cell-error", f"the error {error[:40]}, not text.")
+    width = max(scan.columns, max(map(len, values), default=0))
+    for row in range(max(len(values), scan.rows)):
+        cells: list[Value] = list(values[row]) if row < len(values) else []
+        cells += [None] * (width - len(cells))
+        for column, cell in bad.get(row, {}).items():
+            cells[column] = cell
+        if any(cell not in (None, "") for cell in cells):
+            yield row + 1, cells
+
+
+def _sheet_notes(sheets: tuple[Sheet, ...], used: str, asked: str | None) -> Iterator[DataProblem]:
+    visible = [sheet.name for sheet in sheets if sheet.name != used and not sheet.is_hidden]
+    hidden = [sheet.name for sheet in sheets if sheet.name != used and sheet.is_hidden]
+    if visible and asked is None:
+        yield warning("several-sheets", f"Sheet {used!r} was read; not read: {listed(visible)}.")
+    if hidden:
+        yield warning("hidden-sheets", f"There are hidden sheets, not read: {listed(hidden)}.")
+
+
+def _number_notes(rows: list[_NumberedValues], named: NamedRows) -> Iterator[DataProblem]:
+    """Yield a warning for each column with values whose form in the spreadsheet may be another one."""
+    below = rows[1:] if named.has_header else rows
+    for name, position in zip(named.columns, named.positions, strict=True):
+        found = [(number, values[position]) for number, values in below if is_shown_differently(values[position])]
+        if found:
+            row, value = found[0]
+            count = f", like {len(found) - 1:,} more in this column" if len(found) > 1 else ""
+            message = f"a number or date was read as the text {cell_of(value)!r}{count}."
+            yield warning("number-as-text", message, row=row, column=name)

@@ -1,0 +1,260 @@
+"""
+The tuning loop: yields a TuningSnapshot for each optimizer step; the consumer owns it and stops it by leaving.
+
+Learns an adapter on encoded examples of one base. Knows tensors and a folder for its checkpoints; nothing of datasets,
+libraries, users or processes. Equal base, examples, settings and seed give equal bytes, also across a resume.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from tunery.engine.adapter import read_adapter, write_adapter
+from tunery.engine.encoding import EncodedExample
+from tunery.engine.layers.lora import Adapter
+from tunery.engine.layers.network import Network
+from tunery.engine.tuning.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from tunery.engine.tuning.out_of_memory import is_out_of_memory
+from tunery.engine.tuning.schedule import Recipe, Schedule
+from tunery.errors import OutOfMemory, TuningUnstable
+from tunery.types import EpochLoss, Hyperparameters, TuningSnapshot
+
+CHECKPOINT_SECONDS = 10.0  # at most this much work is lost
+EPOCH_CHECKPOINT_SECONDS = 2.0  # an epoch of four short steps is not worth 30 MB each second
+KEPT_EPOCHS = 20  # 100 epochs of 10 MB would be 1 GB a model
+HELD_OUT_TOKENS = 2048  # rows measured together
+
+
+class Tuner:
+    """
+    One task of tuning.
+
+    `examples` and `held_out` are encoded rows; `folder` keeps the checkpoint and the adapter of each epoch. A
+    checkpoint found there is continued. `slot` of the network is used and stays installed. Raises InvalidArgument for
+    settings that do not fit.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        examples: Sequence[EncodedExample],
+        hyperparameters: Hyperparameters,
+        *,
+        folder: Path,
+        base_name: str,
+        base_digest: str = "",
+        held_out: Sequence[EncodedExample] = (),
+        seed: int = 0,
+        recipe: Recipe | None = None,
+    ) -> None:
+        self.network, self.examples, self.held_out = network, examples, held_out
+        self.folder, self.base_name = folder, base_name
+        self.recipe = recipe or Recipe()
+        self.schedule = Schedule(len(examples), hyperparameters.resolve(), self.recipe, seed)
+        self.fingerprint = _fingerprint(network, base_digest, self.schedule, examples, held_out)
+        self.snapshots: list[TuningSnapshot] = []
+        self.epoch_losses: list[EpochLoss] = []
+        self.notices: list[str] = []
+        self.micro_batch_size = hyperparameters.batch_size
+        self.adapter = network.fresh_adapter(self.recipe.rank, self.recipe.alpha, seed)
+        self.checkpoint_step = 0
+        self._checkpoint_time = time.monotonic()
+        self._restore()
+
+    @property
+    def completed_steps(self) -> int:
+        return len(self.snapshots)
+
+    @property
+    def best_epoch(self) -> int | None:
+        """The kept epoch with the lowest held-out loss; without held-out rows the last one; None before the first."""
+        measured = [e for e in self.epoch_losses if e.held_out_loss is not None and self.epoch_folder(e.epoch).exists()]
+        if measured:
+            return min(measured, key=lambda e: (e.held_out_loss, e.epoch)).epoch
+        return self.epoch_losses[-1].epoch if self.epoch_losses else None
+
+    def epoch_folder(self, epoch: int) -> Path:
+        return self.folder / "epochs" / str(epoch)
+
+    def run(self) -> Iterator[TuningSnapshot]:
+        """
+        Tune from where the checkpoint ends to the last step.
+
+        Raises TuningUnstable when loss or gradient is not finite, OutOfMemory when not even one example fits.
+        """
+        for step in range(self.completed_steps + 1, self.schedule.total_steps + 1):
+            batch = [self.examples[index] for index in self.schedule.batch(step)]
+            mean_loss = self._forward_backward(batch)
+            norm = float(self._grad.norm())
+            if not (math.isfinite(mean_loss) and math.isfinite(norm)):
+                raise TuningUnstable(step)
+            if norm > self.recipe.clip_norm:
+                self._grad.mul_(self.recipe.clip_norm / norm)
+            self._optimizer.param_groups[0]["lr"] = self.schedule.learning_rate(step)
+            self._optimizer.step()
+            self._grad.zero_()
+            self._record(step, mean_loss)
+            yield self.snapshots[-1]
+
+    def write_checkpoint(self) -> None:
+        """Write the state after the last finished step; done by itself every CHECKPOINT_SECONDS."""
+        state = self._optimizer.state[self._weights]
+        write_checkpoint(
+            self.folder,
+            Checkpoint(
+                fingerprint=self.fingerprint,
+                step=self.completed_steps,
+                micro_batch_size=self.micro_batch_size,
+                snapshots=tuple(self.snapshots),
+                epoch_losses=tuple(self.epoch_losses),
+                flat=self.adapter.flat.detach(),
+                first_moment=state["exp_avg"],
+                second_moment=state["exp_avg_sq"],
+            ),
+        )
+        self.checkpoint_step = self.completed_steps
+        self._checkpoint_time = time.monotonic()
+
+    def chosen_adapter(self) -> Adapter:
+        """Return the adapter to serve: of the best epoch when all steps are done, else what was learned so far."""
+        epoch = self.best_epoch
+        if self.completed_steps < self.schedule.total_steps or epoch is None or epoch == self.epoch_losses[-1].epoch:
+            return self.adapter
+        return read_adapter(self.epoch_folder(epoch), self.network)
+
+    def _restore(self) -> None:
+        checkpoint = read_checkpoint(self.folder, self.fingerprint)
+        if checkpoint is not None:
+            self.adapter.flat.copy_(checkpoint.flat)
+            self.snapshots, self.epoch_losses = list(checkpoint.snapshots), list(checkpoint.epoch_losses)
+            self.micro_batch_size = checkpoint.micro_batch_size
+            self.checkpoint_step = checkpoint.step
+        self._grad = torch.zeros_like(self.adapter.flat)
+        self._weights = torch.nn.Parameter(self.adapter.flat)
+        self._weights.grad = self._grad
+        self.network.install(0, self.adapter, self._grad)
+        self._optimizer = _adamw(self._weights, self.recipe)
+        if checkpoint is not None:
+            device = self.network.device
+            self._optimizer.state[self._weights] = {
+                "step": torch.tensor(float(checkpoint.step), device=device),
+                "exp_avg": checkpoint.first_moment.to(device),
+                "exp_avg_sq": checkpoint.second_moment.to(device),
+            }
+
+    def _forward_backward(self, batch: Sequence[EncodedExample]) -> float:
+        """
+        Add the gradient of the batch's mean loss and return that loss; halve the micro-batch when memory runs out.
+        """
+        tokens = sum(row.answer_tokens for row in batch)
+        while True:
+            try:
+                return self._accumulate(batch, tokens)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                if self.micro_batch_size == 1:
+                    raise OutOfMemory from error
+            self._grad.zero_()
+            self.micro_batch_size = -(-min(self.micro_batch_size, len(batch)) // 2)
+            self.notices.append(
+                f"Memory ran out at step {self.completed_steps + 1}; going on with {self.micro_batch_size} of"
+                f" {len(batch)} examples at a time. The batch size and the result stay the same."
+            )
+
+    def _accumulate(self, batch: Sequence[EncodedExample], tokens: int) -> float:
+        total = 0.0
+        for start in range(0, len(batch), self.micro_batch_size):
+            loss = self.network.loss(batch[start : start + self.micro_batch_size]) / tokens
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += float(loss.detach())
+        return total
+
+    def _record(self, step: int, mean_loss: float) -> None:
+        self.snapshots.append(TuningSnapshot(step, self.schedule.epoch(step), mean_loss, datetime.now(UTC)))
+        ends_epoch = self.schedule.ends_epoch(step)
+        if ends_epoch:
+            self._end_epoch(step)
+        age = time.monotonic() - self._checkpoint_time
+        if age >= (EPOCH_CHECKPOINT_SECONDS if ends_epoch else CHECKPOINT_SECONDS) or step == self.schedule.total_steps:
+            self.write_checkpoint()
+
+    def _end_epoch(self, step: int) -> None:
+        """
+        Measure and keep each epoch that this step finished (more than one when the batch is larger than the data).
+        """
+        held_out_loss = self.held_out_loss() if self.held_out else None
+        for epoch in range(self.schedule.epoch(step - 1) + 1, self.schedule.epoch(step) + 1):
+            losses = [s.mean_loss for s in self.snapshots if self.schedule.pass_of(s.step) == epoch] or [
+                self.snapshots[-1].mean_loss
+            ]
+            self.epoch_losses.append(EpochLoss(epoch, math.fsum(losses) / len(losses), held_out_loss))
+            if self._keeps(epoch):
+                write_adapter(self.epoch_folder(epoch), self.adapter, base_model=self.base_name)
+
+    def held_out_loss(self) -> float:
+        """Return the mean loss over all answer tokens of the held-out rows, in nats."""
+        total = 0.0
+        with torch.no_grad():
+            for rows in _portions(self.held_out, HELD_OUT_TOKENS):
+                total += float(self.network.loss(rows))
+        return total / sum(row.answer_tokens for row in self.held_out)
+
+    def _keeps(self, epoch: int) -> bool:
+        """Keep every epoch up to KEPT_EPOCHS, evenly thinned beyond, the last and a best one always."""
+        epochs = self.schedule.hyperparameters.epoch_count
+        measured = [e.held_out_loss for e in self.epoch_losses if e.held_out_loss is not None]
+        is_best = bool(measured) and measured[-1] == min(measured)
+        return epoch % -(-epochs // KEPT_EPOCHS) == 0 or epoch == epochs or is_best
+
+
+def _adamw(weights: torch.nn.Parameter, recipe: Recipe) -> torch.optim.AdamW:
+    return torch.optim.AdamW(
+        [weights], betas=recipe.betas, eps=recipe.epsilon, weight_decay=recipe.weight_decay, fused=True
+    )
+
+
+def _portions(rows: Sequence[EncodedExample], tokens: int) -> Iterator[Sequence[EncodedExample]]:
+    portion: list[EncodedExample] = []
+    for row in rows:
+        if portion and sum(len(r.token_ids) for r in portion) + len(row.token_ids) > tokens:
+            yield portion
+            portion = []
+        portion.append(row)
+    yield portion
+
+
+def _fingerprint(
+    network: Network,
+    base_digest: str,
+    schedule: Schedule,
+    examples: Sequence[EncodedExample],
+    held_out: Sequence[EncodedExample],
+) -> str:
+    """Name everything the result depends on: a checkpoint of another fingerprint is not continued."""
+    parts = {
+        "base": base_digest,
+        "dtype": str(network.dtype),
+        "packed": network.is_packed,
+        "hyperparameters": asdict(schedule.hyperparameters),
+        "recipe": asdict(schedule.recipe),
+        "seed": schedule.seed,
+        "examples": [[row.token_ids, row.answer_offset] for row in examples],
+        "held_out": [[row.token_ids, row.answer_offset] for row in held_out],
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def weights_digest(flat: Tensor) -> str:
+    """Return the sha256 of the adapter's bytes."""
+    return hashlib.sha256(flat.detach().cpu().contiguous().numpy().tobytes()).hexdigest()

@@ -1,0 +1,199 @@
+"""Tests of `engine.answers.generator`: the text is that of transformers + PEFT, whatever else is in the batch."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import PeftModel
+
+from tests.engine.bases.tiny_bases import tiny_config, tiny_tokenizer
+from tests.fakes import tiny_model
+from tunery.engine.adapter import write_adapter
+from tunery.engine.answers.generator import Generator, Piece, Request
+from tunery.engine.encoding import Encoder
+from tunery.engine.layers.lora import Adapter
+from tunery.engine.layers.network import Network
+from tunery.types import SamplingSettings
+
+PROMPTS = ((5, 6, 7, 8), (5, 6, 9), (5, 6, 7, 8, 10, 11, 12, 13, 14), (5,), (20, 21))
+SETTINGS = SamplingSettings(max_output_tokens=12)
+
+
+class Numbers:
+    """A tokenizer whose text is the token ids themselves: what was drawn can be read from the text."""
+
+    all_special_ids = (2,)
+    eos_token_id = 2
+
+    def __call__(self, text: str, **_: Any) -> dict[str, list[int]]:
+        return {"input_ids": [int(word) for word in text.split() if word.isdigit()]}
+
+    def apply_chat_template(self, turns: list[dict[str, str]], **_: Any) -> str:
+        return " ".join(turn["content"] for turn in turns)
+
+    def decode(self, token_ids: list[int], **_: Any) -> str:
+        return "".join(f"{token} " for token in token_ids)
+
+
+def make_network(family: str = "llama", dtype: torch.dtype = torch.float32) -> Network:
+    return Network(tiny_model(family, dtype))
+
+
+def make_generator(network: Network, **options: int) -> Generator:
+    return Generator(network, Encoder(Numbers(), 128), **options)
+
+
+def random_adapter(network: Network, seed: int, scale: float = 0.2) -> Adapter:
+    adapter = network.fresh_adapter(4, 8, seed)
+    adapter.flat.normal_(0, scale, generator=torch.Generator().manual_seed(seed))
+    return adapter
+
+
+def tokens(pieces: list[Piece], count: int) -> list[list[int]]:
+    texts = [""] * count
+    for piece in pieces:
+        texts[piece.number] += piece.text
+    return [[int(word) for word in text.split()] for text in texts]
+
+
+def greedy(model: Any, prompt: tuple[int, ...]) -> list[int]:
+    """The plain way: transformers' own generate, one prompt alone."""
+    with torch.no_grad():
+        row = model.generate(
+            input_ids=torch.tensor([prompt]),
+            attention_mask=torch.ones(1, len(prompt), dtype=torch.long),
+            max_new_tokens=12,
+            do_sample=False,
+            eos_token_id=2,
+            pad_token_id=0,
+        )[0, len(prompt) :].tolist()
+    return row[: row.index(2)] if 2 in row else row
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen3", "mistral", "gemma3_text", "gpt_neox", "gemma2", "gpt2", "opt"])
+def test_greedy_tokens_equal_those_of_transformers_and_peft(family: str, tmp_path: Path) -> None:
+    """Five prompts in one batch give token by token what PEFT on the plain model gives for each alone."""
+    network = make_network(family, torch.float64 if family != "gemma2" else torch.float32)
+    adapter = random_adapter(network, seed=1)
+    write_adapter(tmp_path, adapter, base_model="tiny")
+    theirs = PeftModel.from_pretrained(
+        tiny_model(family, network.dtype, "eager" if family == "gemma2" else "sdpa"), str(tmp_path)
+    )
+    network.install(1, adapter)
+
+    pieces = list(make_generator(network).answer([Request(prompt, SETTINGS, 1) for prompt in PROMPTS]))
+
+    assert tokens(pieces, len(PROMPTS)) == [greedy(theirs.to(network.dtype).eval(), prompt) for prompt in PROMPTS]
+
+
+def test_adapters_in_one_batch_do_not_touch_each_other() -> None:
+    """Two adapters and the plain base, together and over few rows, answer as each does alone."""
+    network = make_network(dtype=torch.float64)
+    for slot in (1, 2):
+        network.install(slot, random_adapter(network, slot))
+    requests = [Request(prompt, SETTINGS, slot) for prompt in PROMPTS for slot in (None, 1, 2)]
+
+    together = tokens(list(make_generator(network, max_rows=4).answer(requests)), len(requests))
+
+    alone = [tokens(list(make_generator(network).answer([request])), 1)[0] for request in requests]
+    assert together == alone
+    assert len({tuple(row) for row in together}) > len(PROMPTS)
+
+
+def test_requests_join_and_leave_between_steps() -> None:
+    """A request submitted while another runs, and one dropped, change nothing for the rest."""
+    network = make_network(dtype=torch.float64)
+    generator = make_generator(network)
+    first = generator.submit(Request(PROMPTS[0], SETTINGS))
+    pieces = generator.step() + generator.step()
+    dropped = generator.submit(Request(PROMPTS[1], SETTINGS))
+    second = generator.submit(Request(PROMPTS[2], SETTINGS))
+    pieces += generator.step()
+    generator.drop(dropped)
+    while not generator.is_idle:
+        pieces += generator.step()
+
+    def text(number: int) -> str:
+        return "".join(piece.text for piece in pieces if piece.number == number)
+
+    for number, prompt in ((first, PROMPTS[0]), (second, PROMPTS[2])):
+        alone = "".join(piece.text for piece in make_generator(network).answer([Request(prompt, SETTINGS)]))
+        assert text(number) == alone
+
+
+def test_leaving_the_loop_frees_the_rows() -> None:
+    """After a break nothing runs and nothing waits."""
+    generator = make_generator(make_network(), max_rows=2)
+    answers = generator.answer([Request(prompt, SETTINGS) for prompt in PROMPTS])
+
+    next(answers)
+    answers.close()  # type: ignore[attr-defined]
+
+    assert generator.is_idle
+
+
+def test_finish_reason_tells_why() -> None:
+    """MAX_TOKENS after max_output_tokens, STOP at a stop sequence, whose text is cut off."""
+    network = make_network()
+    (limited,) = [p for p in make_generator(network).answer([Request((5, 6), SETTINGS)]) if p.finish_reason]
+    words = tokens(list(make_generator(network).answer([Request((5, 6), SETTINGS)])), 1)[0]
+    stopping = SamplingSettings(max_output_tokens=12, stop_sequences=(f"{words[3]} ",))
+    stopped = list(make_generator(network).answer([Request((5, 6), stopping)]))
+
+    assert limited.finish_reason == "MAX_TOKENS"
+    assert stopped[-1].finish_reason == "STOP"
+    assert tokens(stopped, 1)[0] == words[: words.index(words[3])]
+
+
+def test_window_ends_an_answer() -> None:
+    """No position beyond the window is ever computed."""
+    network = make_network()
+    generator = Generator(network, Encoder(Numbers(), 10))
+
+    pieces = list(generator.answer([Request((5, 6, 7), SamplingSettings(max_output_tokens=50))]))
+
+    assert len(tokens(pieces, 1)[0]) == 7
+    assert pieces[-1].finish_reason == "MAX_TOKENS"
+
+
+def test_sampled_text_follows_from_the_seed() -> None:
+    """Equal seeds give equal text, whatever else is in the batch; another seed gives another."""
+    network = make_network(dtype=torch.float64)
+
+    def sampled(seed: int, others: int) -> list[int]:
+        settings = SamplingSettings(temperature=1.5, seed=seed, max_output_tokens=12)
+        requests = [Request(PROMPTS[0], settings), *[Request(PROMPTS[1], SETTINGS)] * others]
+        return tokens(list(make_generator(network).answer(requests)), len(requests))[0]
+
+    assert sampled(3, 0) == sampled(3, 2)
+    assert sampled(3, 0) != sampled(4, 0)
+
+
+def test_long_prompts_pass_the_first_capacity() -> None:
+    """The cache grows with the answer and nothing is lost on the way."""
+    network = make_network(dtype=torch.float64)
+    plain = copy.deepcopy(tiny_model("llama", torch.float64, "sdpa"))
+    prompt = tuple(3 + index % 90 for index in range(118))
+
+    pieces = list(make_generator(network).answer([Request(prompt, SamplingSettings(max_output_tokens=10))]))
+
+    assert tokens(pieces, 1)[0] == greedy(plain, prompt)[:10]
+
+
+def test_texts_of_a_real_tokenizer_are_streamed_whole() -> None:
+    """Pieces of a byte-level tokenizer join to what decoding all tokens at once gives."""
+    from transformers import LlamaForCausalLM
+
+    torch.manual_seed(0)
+    network = Network(LlamaForCausalLM(tiny_config()))
+    encoder = Encoder(tiny_tokenizer(), 128)
+    request = Request(tuple(encoder.prompt("hello")), SamplingSettings(max_output_tokens=30))
+
+    pieces = [piece.text for piece in Generator(network, encoder).answer([request])]
+
+    assert len(pieces) > 3
+    assert "".join(pieces)

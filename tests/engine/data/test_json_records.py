@@ -1,0 +1,222 @@
+"""JSON and JSONL to tables."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tunery.engine.data.json_records import read_json, read_jsonl, read_records
+from tunery.engine.data.json_text import looks_like_json
+from tunery.engine.data.tables import BadCell, Table
+from tunery.engine.data.text_encoding import DecodedText
+from tunery.errors import DatasetInvalid
+from tunery.types import TuningExample
+
+
+def jsonl(text: str) -> Table:
+    return read_jsonl(DecodedText(text, "utf-8"))
+
+
+def as_json(text: str) -> Table:
+    return read_json(DecodedText(text, "utf-8"))
+
+
+def test_every_form_of_line_is_understood() -> None:
+    """Own lines, chat lines, pairs and other names may follow each other."""
+    lines = [
+        {"text_input": "a", "output": "b"},
+        {"textInput": "c", "output": "d"},
+        {"messages": [{"role": "user", "content": "e"}, {"role": "assistant", "content": "f"}]},
+        {"contents": [{"role": "user", "parts": [{"text": "g"}]}, {"role": "model", "parts": [{"text": "h"}]}]},
+        ["i", "j"],
+    ]
+
+    table = jsonl("\n".join(map(json.dumps, lines)))
+
+    assert table.columns == ("text_input", "output")
+    assert [row.cells for row in table.rows] == [("a", "b"), ("c", "d"), ("e", "f"), ("g", "h"), ("i", "j")]
+
+
+@pytest.mark.parametrize("names", [("prompt", "completion"), ("input", "output"), ("input_text", "output_text")])
+def test_other_names_become_columns(names: tuple[str, str]) -> None:
+    """Names are kept as columns; which is which is decided by their mapping."""
+    table = jsonl(json.dumps(dict(zip(names, ("a", "b"), strict=True))))
+
+    assert (table.columns, table.rows[0].cells) == (names, ("a", "b"))
+
+
+def test_all_broken_lines_are_reported() -> None:
+    """Each with its line and character; empty lines count."""
+    table = jsonl('{"text_input": "a", "output": "b"}\n\n{broken\n["c", "d"]\n[1,\n')
+
+    assert [(problem.row, problem.kind) for problem in table.problems] == [(3, "broken-line"), (5, "broken-line")]
+    assert str(table.problems[0]) == (
+        "Row 3: not valid JSON, character 2: expecting property name enclosed in double quotes."
+    )
+    assert [row.number for row in table.rows] == [1, 4]
+
+
+def test_windows_line_ends_are_no_text() -> None:
+    """A carriage return before the line break is not part of the value."""
+    assert jsonl('["a", "b"]\r\n["c", "d"]\r\n').problems == ()
+
+
+def test_numbers_and_booleans_are_their_text() -> None:
+    """7 stays "7", 0.10 stays "0.10", true stays "true"; null and NaN are nothing."""
+    table = jsonl("[7, 0.10]\n[true, 1e3]\n[null, NaN]\n[123456789012345678901234567890, -0]")
+
+    assert [row.cells for row in table.rows] == [
+        ("7", "0.10"),
+        ("true", "1e3"),
+        (None, None),
+        ("123456789012345678901234567890", "-0"),
+    ]
+
+
+def test_lists_and_objects_are_no_text() -> None:
+    """They become bad cells, which count only where they are used."""
+    table = jsonl('{"text_input": "a", "output": ["b"], "meta": {"x": 1}}')
+
+    assert table.rows[0].cells == (
+        "a",
+        BadCell("not-text", "a list, not text."),
+        BadCell("not-text", "an object, not text."),
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"), [("7", "a number"), ('"a"', "a text"), ("null", "null"), ("true", "a boolean")]
+)
+def test_a_line_that_is_no_record_is_reported(value: str, kind: str) -> None:
+    """The message says what stands there."""
+    assert str(jsonl(value).problems[0]) == f"Row 1: {kind}, expected an object with an input and an output."
+
+
+def test_a_name_that_appears_twice_is_reported() -> None:
+    """Nothing is dropped in silence."""
+    table = jsonl('{"text_input": "a", "output": "b", "output": "c"}')
+
+    assert "the name 'output' appears twice" in str(table.problems[0])
+
+
+def test_deep_nesting_is_reported() -> None:
+    """A hundred thousand brackets are a problem with a line, not a crash."""
+    table = jsonl('["a", "b"]\n' + "[" * 100_000)
+
+    assert str(table.problems[0]) == "Row 2: not valid JSON, brackets are nested too deeply."
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[{"q": "a", "r": "b"}, {"q": "c", "r": "d"}]',
+        '{"q": ["a", "c"], "r": ["b", "d"]}',
+        '{"q": {"0": "a", "5": "c"}, "r": {"5": "d", "0": "b"}}',
+        '{"examples": {"examples": [{"q": "a", "r": "b"}, {"q": "c", "r": "d"}]}}',
+    ],
+)
+def test_json_may_be_rows_or_columns(text: str) -> None:
+    """A list of objects, an object of columns (also as pandas writes it), and the body of a create call are one."""
+    table = as_json(text)
+
+    assert table.columns == ("q", "r")
+    assert [(row.number, row.cells) for row in table.rows] == [(1, ("a", "b")), (2, ("c", "d"))]
+
+
+def test_a_single_object_is_one_row() -> None:
+    """Also when it is a chat line, whose messages are no column."""
+    assert as_json('{"q": "a", "r": "b"}').rows[0].cells == ("a", "b")
+    chat = {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}
+    assert as_json(json.dumps(chat)).rows[0].cells == ("a", "b")
+
+
+def test_missing_fields_are_empty_cells() -> None:
+    """Objects need not have the same names."""
+    assert [row.cells for row in as_json('[{"q": "a"}, {"r": "b"}]').rows] == [("a", None), (None, "b")]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('"text"', "a text; a list of examples is needed"),
+        ("12", "a number; a list"),
+        ("null", "null; a list"),
+        ('[{"a": 1},\n{"a" 2}]', "Row 2: Not valid JSON, line 2, character 6"),
+        ('{"q": ["a"], "r": []}', "Column 'r' has 0 values, 'q' has 1"),
+        ("[" * 100_000, "nested too deeply"),
+    ],
+)
+def test_what_is_no_list_of_examples_is_refused(text: str, message: str) -> None:
+    """The message says what it is or where it breaks."""
+    with pytest.raises(DatasetInvalid, match=message):
+        as_json(text)
+
+
+def test_records_may_come_from_pandas() -> None:
+    """Numbers become text as in a spreadsheet, NaN a missing cell."""
+    table = read_records([{"q": 7.0, "r": float("nan")}, {"q": 0.1 + 0.2, "r": True}])
+
+    assert [row.cells for row in table.rows] == [("7", None), ("0.3", "true")]
+
+
+def test_rows_that_all_name_other_columns_are_refused() -> None:
+    """The table they would span is not built."""
+    with pytest.raises(DatasetInvalid, match="20,000 columns, limit 256"):
+        jsonl("\n".join(f'{{"k{number}": 1}}' for number in range(20_000)))
+
+
+@pytest.mark.parametrize(
+    ("text", "suffix", "form"),
+    [
+        ('{"a": 1}\n{"a": 2}\n', ".csv", "jsonl"),
+        ('["a", "b"]\n["c", "d"]', "", "jsonl"),
+        ('{broken\n{"a": 2}\n{"a": 3}', "", "jsonl"),
+        ('{"a": 1}', ".jsonl", "jsonl"),
+        ('{"a": 1}', "", "json"),
+        ('[\n{"a": 1},\n{"a": 2}\n]', ".txt", "json"),
+        ('[{"a": 1},\n {"a": 2', ".json", "json"),
+        ("not json", ".json", "json"),
+        ("not json", ".jsonl", "jsonl"),
+        ("text,label\na,b", ".csv", None),
+        ("[greeting] hello,x\n[parting] bye,y\n", ".csv", None),
+    ],
+)
+def test_json_is_recognised_by_content(text: str, suffix: str, form: str | None) -> None:
+    """The name of the file decides only when the content does not."""
+    assert looks_like_json(text, suffix) == form
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(TEXTS, TEXTS), min_size=1), st.booleans())
+def test_lines_come_back(pairs: list[tuple[str, str]], ascii_only: bool) -> None:
+    """Any texts, escaped or not, come back unchanged."""
+    text = "\n".join(json.dumps({"text_input": a, "output": b}, ensure_ascii=ascii_only) for a, b in pairs)
+
+    assert [row.cells for row in jsonl(text).rows] == pairs
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text(),
+    lambda values: st.lists(values, max_size=4) | st.dictionaries(st.text(), values, max_size=4),
+    max_leaves=12,
+)
+
+
+@settings(deadline=None)
+@given(JSON)
+def test_any_json_gives_a_table_or_a_sentence(value: object) -> None:
+    """No value leads to another exception than DatasetInvalid."""
+    with suppress(DatasetInvalid):
+        as_json(json.dumps(value))
+
+
+def test_examples_are_records() -> None:
+    """A TuningExample is taken as it is."""
+    assert read_records([TuningExample("a", "b")]).rows[0].cells == ("a", "b")

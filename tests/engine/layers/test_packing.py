@@ -1,0 +1,82 @@
+"""Tests of `engine.layers.packing`: index arithmetic of a packed row."""
+
+from __future__ import annotations
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tunery.engine.encoding import EncodedExample
+from tunery.engine.layers.packing import BLOCK_TOKENS, pack, shared_prefix_tokens
+
+
+@st.composite
+def batches(draw: st.DrawFn) -> list[EncodedExample]:
+    prefix = draw(st.lists(st.integers(0, 9), min_size=0, max_size=12))
+    rows = []
+    for _ in range(draw(st.integers(1, 5))):
+        tokens = (*prefix, *draw(st.lists(st.integers(0, 9), min_size=2, max_size=300)))
+        rows.append(EncodedExample(tokens, draw(st.integers(1, len(tokens) - 1))))
+    return rows
+
+
+def unpacked(rows: list[EncodedExample], index: int) -> list[int]:
+    """Read the tokens of one example back from the packed row."""
+    batch = pack(rows)
+    own = batch.layout.numbers == index
+    return [*batch.token_ids[0, : batch.layout.prefix].tolist(), *batch.token_ids[0, own].tolist()]
+
+
+@given(batches())
+def test_every_row_can_be_read_back(rows: list[EncodedExample]) -> None:
+    """Prefix and rest of each example give its tokens, and its positions count from 0."""
+    batch = pack(rows)
+
+    for index, row in enumerate(rows):
+        assert unpacked(rows, index) == list(row.token_ids)
+        own = batch.positions[0, batch.layout.numbers == index].tolist()
+        assert own == list(range(batch.layout.prefix, len(row.token_ids)))
+
+
+@given(batches())
+def test_answers_are_predicted_from_the_token_before(rows: list[EncodedExample]) -> None:
+    """
+    For each answer token the chosen hidden state stands on the token before it, in the same example or the prefix.
+    """
+    batch = pack(rows)
+    wanted = [(row, position) for row in rows for position in range(row.answer_offset, len(row.token_ids))]
+
+    assert batch.targets.tolist() == [row.token_ids[position] for row, position in wanted]
+    for at, (row, position) in zip(batch.answer_rows.tolist(), wanted, strict=True):
+        assert batch.token_ids[0, at] == row.token_ids[position - 1]
+        assert batch.positions[0, at] == position - 1
+
+
+@given(batches())
+def test_blocks_cover_the_row_once(rows: list[EncodedExample]) -> None:
+    """
+    Every token is a query of exactly one block, no block is larger than BLOCK_TOKENS, and its keys begin at or before
+    it.
+    """
+    batch = pack(rows)
+
+    queries = [index for block in batch.layout.blocks for index in range(block.query_start, block.query_end)]
+    assert queries == list(range(batch.token_ids.shape[1]))
+    assert all(block.query_end - block.query_start <= BLOCK_TOKENS for block in batch.layout.blocks)
+    assert all(block.key_start <= block.query_start for block in batch.layout.blocks)
+
+
+def test_identical_rows_keep_a_token_of_their_own() -> None:
+    """Rows that are equal share all but their last token."""
+    row = EncodedExample((1, 2, 3, 4), 2)
+
+    assert shared_prefix_tokens([row, row]) == 3
+    assert pack([row, row]).token_ids.shape == torch.Size([1, 5])
+
+
+def test_a_single_row_shares_nothing() -> None:
+    """One row is packed as it is, and its tokens are counted before sharing."""
+    batch = pack([EncodedExample((1, 2, 3, 4), 2)])
+
+    assert batch.layout.prefix == 0
+    assert batch.row_tokens == 4

@@ -1,0 +1,99 @@
+"""Tests of `engine.tuning.advice`: one rule, one sentence."""
+
+from __future__ import annotations
+
+import pytest
+
+from tunery.engine.tuning.advice import advise, best_epoch, knee, summary
+from tunery.types import EpochLoss
+
+
+def curve(*losses: float, held_out: tuple[float, ...] = ()) -> list[EpochLoss]:
+    measured = held_out or (None,) * len(losses)
+    return [EpochLoss(index, *pair) for index, pair in enumerate(zip(losses, measured, strict=True), 1)]
+
+
+@pytest.mark.parametrize(
+    ("losses", "epoch"),
+    [
+        ((2.0, 1.0, 0.5, 0.02, 0.0), 4),  # 0.02 is within 5 % of a drop of 2
+        ((2.0, 1.0, 0.5, 0.2, 0.0), 5),
+        ((2.0, 0.1, 0.0), 2),  # exactly 5 % counts
+        ((2.0, 1.0), None),
+        ((1.0, 1.5, 2.0), None),
+        ((1.0, 1.0, 1.0), None),
+    ],
+)
+def test_knee_is_the_first_epoch_within_five_percent_of_the_drop(losses: tuple[float, ...], epoch: int | None) -> None:
+    """The rule of the Studio's design, section 7, on curves done by hand."""
+    assert knee(losses) == epoch
+
+
+@pytest.mark.parametrize(
+    ("epochs", "kind", "text", "count"),
+    [
+        (
+            curve(2, 0.5, 0.01, 0),
+            "flat",
+            "Loss is flat after epoch 3. Next time 3 epochs give about the same result.",
+            3,
+        ),
+        (curve(2, 1.5, 1, 0.5), "falling", "Loss was still falling. Try more epochs.", None),
+        (
+            curve(2, 1.99, 1.98),
+            "unlearned",
+            "Loss hardly changed. Check the examples or raise the learning rate.",
+            None,
+        ),
+        (
+            curve(2, 0.5, 1),
+            "rose",
+            "Loss rose again after epoch 2. Use a smaller learning rate or fewer epochs.",
+            2,
+        ),
+        (
+            curve(2, 1, 0.5, 0.2, held_out=(1.0, 0.8, 0.9, 1.1)),
+            "memorised",
+            "The model began to memorise after epoch 2.",
+            2,
+        ),
+    ],
+)
+def test_each_case_has_its_sentence(epochs: list[EpochLoss], kind: str, text: str, count: int | None) -> None:
+    """Kind for programs, text for people, epochs for the next task."""
+    advice = advise(epochs)
+
+    assert advice is not None
+    assert (advice.kind, advice.text, advice.epoch_count) == (kind, text, count)
+
+
+def test_two_epochs_are_too_few_to_tell() -> None:
+    """No advice is better than a guess."""
+    assert advise(curve(2, 1)) is None
+
+
+def test_one_rise_of_the_held_out_loss_is_not_yet_memorising() -> None:
+    """Two epochs in a row must rise."""
+    advice = advise(curve(2, 1, 0.5, 0.2, held_out=(1.0, 0.8, 0.9, 0.7)))
+
+    assert advice is not None
+    assert advice.kind == "falling"
+
+
+def test_best_epoch_is_held_out_first_then_knee() -> None:
+    """Measured beats computed."""
+    assert best_epoch(curve(2, 1, 0.5, held_out=(0.9, 0.7, 0.8))) == 2
+    assert best_epoch(curve(2, 0.01, 0)) == 2
+
+
+@pytest.mark.parametrize(
+    ("epochs", "text"),
+    [
+        (curve(2.31, 1, 0.6, 0.43, 0.42), "Loss fell from 2.31 to 0.42 over 5 epochs; flat after epoch 4."),
+        (curve(2), "Loss went from 2.00 to 2.00 over 1 epoch."),
+        ([], "No epoch was finished."),
+    ],
+)
+def test_summary_is_a_sentence(epochs: list[EpochLoss], text: str) -> None:
+    """Who cannot see the chart reads this."""
+    assert summary(epochs) == text

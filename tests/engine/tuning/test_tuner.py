@@ -1,0 +1,209 @@
+"""Tests of `engine.tuning.tuner`: learning, repeating, resuming, giving up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.fakes import random_rows, tiny_model
+from tunery.engine.adapter import WEIGHTS
+from tunery.engine.encoding import EncodedExample
+from tunery.engine.layers.network import Network
+from tunery.engine.tuning.schedule import Recipe
+from tunery.engine.tuning.tuner import KEPT_EPOCHS, Tuner, weights_digest
+from tunery.errors import FailedPrecondition, OutOfMemory, TuningUnstable
+from tunery.types import Hyperparameters
+
+ROWS = random_rows(10)
+
+
+def make_tuner(folder: Path, network: Network | None = None, **changes: Any) -> Tuner:
+    values: dict[str, Any] = {"hyperparameters": Hyperparameters(4, 4, 0.01), "recipe": Recipe(rank=4, alpha=8)}
+    values |= changes
+    examples: Sequence[EncodedExample] = values.pop("examples", ROWS)
+    return Tuner(
+        network or Network(tiny_model("llama", torch.float32)), examples, folder=folder, base_name="tiny", **values
+    )
+
+
+def test_loss_falls(tmp_path: Path) -> None:
+    """Ten rows lose more than 40 % of their loss in 100 steps, on a model of random weights."""
+    tuner = make_tuner(tmp_path, hyperparameters=Hyperparameters(40, 4, 0.03))
+
+    losses = [snapshot.mean_loss for snapshot in tuner.run()]
+
+    assert len(losses) == 100
+    assert tuner.epoch_losses[-1].mean_loss < 0.6 * tuner.epoch_losses[0].mean_loss
+
+
+def test_snapshots_count_steps_and_epochs(tmp_path: Path) -> None:
+    """One snapshot per step, with floor(step × batch / examples), and a mean loss for each epoch."""
+    tuner = make_tuner(tmp_path)
+
+    snapshots = list(tuner.run())
+
+    assert [s.step for s in snapshots] == list(range(1, 11))
+    assert [s.epoch for s in snapshots] == [0, 0, 1, 1, 2, 2, 2, 3, 3, 4]
+    assert [e.epoch for e in tuner.epoch_losses] == [1, 2, 3, 4]
+
+
+def test_equal_seed_equal_bytes(tmp_path: Path) -> None:
+    """Two tasks of one seed write the same adapter, another seed another."""
+    digests = []
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        tuner = make_tuner(tmp_path / name, seed=seed)
+        list(tuner.run())
+        digests.append(weights_digest(tuner.adapter.flat))
+
+    assert digests[0] == digests[1] != digests[2]
+
+
+@pytest.mark.parametrize("stop", [1, 3, 7, 9])
+def test_resumed_task_gives_the_bytes_of_an_uninterrupted_one(stop: int, tmp_path: Path) -> None:
+    """Adapter, curve and files of each epoch are the same after a break at any step."""
+    whole = make_tuner(tmp_path / "whole")
+    list(whole.run())
+    first = make_tuner(tmp_path / "broken")
+    for snapshot in first.run():
+        if snapshot.step == stop:
+            break
+    first.write_checkpoint()
+
+    second = make_tuner(tmp_path / "broken")
+    assert second.completed_steps == stop
+    list(second.run())
+
+    assert torch.equal(second.adapter.flat, whole.adapter.flat)
+    assert [s.mean_loss for s in second.snapshots] == [s.mean_loss for s in whole.snapshots]
+    assert second.epoch_losses == whole.epoch_losses
+    for epoch in range(1, 5):
+        broken, undisturbed = (tuner.epoch_folder(epoch) / WEIGHTS for tuner in (second, whole))
+        assert broken.read_bytes() == undisturbed.read_bytes()
+
+
+def test_checkpoint_of_other_data_is_refused(tmp_path: Path) -> None:
+    """Nothing is mixed and nothing is thrown away."""
+    tuner = make_tuner(tmp_path)
+    next(tuner.run())
+    tuner.write_checkpoint()
+
+    with pytest.raises(FailedPrecondition, match="other data or settings"):
+        make_tuner(tmp_path, seed=5)
+
+
+def test_too_high_a_rate_stops_the_task(tmp_path: Path) -> None:
+    """A loss that is not a number names the step, and the snapshots before it stay."""
+    tuner = make_tuner(
+        tmp_path, hyperparameters=Hyperparameters(4, 4, 1e30), recipe=Recipe(rank=4, alpha=8, clip_norm=1e30)
+    )
+
+    with pytest.raises(TuningUnstable, match="smaller learning rate") as caught:
+        list(tuner.run())
+
+    assert caught.value.step == len(tuner.snapshots) + 1 <= 5
+    assert tuner.snapshots
+
+
+class NarrowNetwork(Network):
+    """A network on a machine whose memory holds only so many rows: asks the real allocator for the impossible."""
+
+    def __init__(self, most_rows: int) -> None:
+        super().__init__(tiny_model("llama", torch.float64))
+        self.most_rows = most_rows
+
+    def loss(self, rows: Sequence[EncodedExample], *, share_prefix: bool = True) -> torch.Tensor:
+        if len(rows) > self.most_rows:
+            torch.empty(2**50)
+        return super().loss(rows, share_prefix=share_prefix)
+
+
+def test_out_of_memory_halves_the_micro_batch(tmp_path: Path) -> None:
+    """The effective batch and the result stay the same, and the user is told."""
+    plain = make_tuner(tmp_path / "plain", Network(tiny_model("llama", torch.float64)))
+    list(plain.run())
+    narrow = make_tuner(tmp_path / "narrow", NarrowNetwork(1))
+
+    list(narrow.run())
+
+    assert narrow.micro_batch_size == 1
+    assert ["2 of 4" in narrow.notices[0], "1 of 4" in narrow.notices[1]] == [True, True]
+    assert torch.allclose(narrow.adapter.flat, plain.adapter.flat, rtol=1e-6, atol=1e-9)
+
+
+def test_memory_that_holds_no_example_ends_the_task(tmp_path: Path) -> None:
+    """The message says what to do."""
+    with pytest.raises(OutOfMemory, match="smaller batch size or base model"):
+        list(make_tuner(tmp_path, NarrowNetwork(0)).run())
+
+
+def test_best_epoch_is_the_one_with_the_lowest_held_out_loss(tmp_path: Path) -> None:
+    """Rows that contradict what is learned make an early epoch the best, and that one is served."""
+    contrary = [
+        EncodedExample(
+            (*row.token_ids[: row.answer_offset], *((t + 40) % 90 + 3 for t in row.token_ids[row.answer_offset :])),
+            row.answer_offset,
+        )
+        for row in ROWS
+    ]
+    tuner = make_tuner(tmp_path, held_out=contrary, hyperparameters=Hyperparameters(12, 4, 0.03))
+
+    list(tuner.run())
+
+    losses = {epoch.epoch: epoch.held_out_loss for epoch in tuner.epoch_losses}
+    assert tuner.best_epoch == min(losses, key=lambda epoch: losses[epoch] or 0.0) < 12
+    tuner.network.install(0, tuner.chosen_adapter())
+    assert tuner.held_out_loss() == pytest.approx(losses[tuner.best_epoch], rel=1e-5)
+
+
+def test_without_held_out_rows_the_last_epoch_is_served(tmp_path: Path) -> None:
+    """There is nothing to choose by."""
+    tuner = make_tuner(tmp_path)
+    list(tuner.run())
+
+    assert tuner.best_epoch == 4
+    assert tuner.chosen_adapter() is tuner.adapter
+
+
+def test_stopped_task_serves_what_it_learned(tmp_path: Path) -> None:
+    """After leaving the loop the adapter of the last step is the chosen one."""
+    tuner = make_tuner(tmp_path)
+    for snapshot in tuner.run():
+        if snapshot.step == 6:
+            break
+
+    assert tuner.chosen_adapter() is tuner.adapter
+    assert tuner.completed_steps == 6
+
+
+def test_many_epochs_are_thinned(tmp_path: Path) -> None:
+    """Of 50 epochs at most KEPT_EPOCHS and the last are kept."""
+    tuner = make_tuner(tmp_path, examples=ROWS[:2], hyperparameters=Hyperparameters(50, 2))
+    list(tuner.run())
+
+    kept = sorted(int(path.name) for path in (tmp_path / "epochs").iterdir())
+    assert len(kept) <= KEPT_EPOCHS + 1
+    assert kept[-1] == 50
+
+
+def test_batch_larger_than_the_data_ends_several_epochs_at_once(tmp_path: Path) -> None:
+    """Five epochs of three rows in batches of eight are two steps, and each epoch has its loss."""
+    tuner = make_tuner(tmp_path, examples=ROWS[:3], hyperparameters=Hyperparameters(5, 8))
+
+    snapshots = list(tuner.run())
+
+    assert [s.epoch for s in snapshots] == [2, 5]
+    assert [e.epoch for e in tuner.epoch_losses] == [1, 2, 3, 4, 5]
+
+
+def test_family_without_a_packed_path_learns_too(tmp_path: Path) -> None:
+    """The slow exact path tunes as well."""
+    tuner = make_tuner(
+        tmp_path, Network(tiny_model("opt", torch.float32)), hyperparameters=Hyperparameters(20, 4, 0.03)
+    )
+    list(tuner.run())
+
+    assert tuner.epoch_losses[-1].mean_loss < 0.8 * tuner.epoch_losses[0].mean_loss
