@@ -8,10 +8,8 @@ It knows no HTTP, no SQL and no tensors. A message is one sentence: what was wro
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from tunery.types import DataProblem
+from tunery.problems import DataProblem
 
 
 class TuneryError(Exception):

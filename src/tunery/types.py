@@ -31,30 +31,6 @@ class TuningExample:
     output: str
 
 
-class Level(StrEnum):
-    """How much a problem of the data matters."""
-
-    ERROR = "error"  # the row cannot be used; nothing starts
-    WARNING = "warning"  # usable, but the user should know
-
-
-@dataclass(frozen=True, slots=True)
-class DataProblem:
-    """One thing that is wrong with the data, and where."""
-
-    kind: str  # stable word for programs, e.g. "empty-output"
-    message: str  # a sentence with what, limit and actual value
-    level: Level = Level.ERROR
-    row: int | None = None  # as in the file, counted from 1 with the header; None: the whole file
-    column: str | None = None
-    limit: int | None = None
-    actual: int | None = None
-
-    def __str__(self) -> str:
-        where = ", ".join(part for part in (f"Row {self.row}" if self.row else "", self.column or "") if part)
-        return f"{where}: {self.message}" if where else self.message
-
-
 @dataclass(frozen=True, slots=True)
 class DataFacts:
     """What is remembered of a dataset: enough to recognise it, nothing of its content."""

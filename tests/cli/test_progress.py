@@ -11,7 +11,8 @@ import pytest
 from tunery.cli import problems, terminal
 from tunery.cli.interrupts import Interrupts
 from tunery.cli.progress import LiveLine, StepProgress, byte_progress, clock
-from tunery.types import DataProblem, Level, TuningSnapshot
+from tunery.problems import DataProblem, Level
+from tunery.types import TuningSnapshot
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 

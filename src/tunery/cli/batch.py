@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from tunery.cli import terminal
 from tunery.cli.progress import LiveLine, count_progress
 from tunery.errors import DatasetInvalid, InvalidArgument, NotFound
-from tunery.types import DataProblem
+from tunery.problems import DataProblem
 
 if TYPE_CHECKING:
     from tunery.engine.model import Model

@@ -16,7 +16,8 @@ from tunery.cli import documents, problems, terminal
 from tunery.cli.options import DataFile, InputColumn, Json, OutputColumn, option
 from tunery.cli.report import column_facts, file_facts
 from tunery.errors import DatasetInvalid
-from tunery.types import DEFAULT_BASE_MODEL, DataProblem, Level
+from tunery.problems import DataProblem, Level
+from tunery.types import DEFAULT_BASE_MODEL
 
 if TYPE_CHECKING:
     from tunery.engine.data.datasets import Dataset

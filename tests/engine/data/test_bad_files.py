@@ -12,7 +12,7 @@ import pytest
 from tests.engine.data.bad_files import BadFile, bad_files
 from tunery.engine.data.datasets import Dataset
 from tunery.errors import DatasetInvalid
-from tunery.types import Level
+from tunery.problems import Level
 
 MAX_MEMORY_MB = 512
 MAX_SECONDS = 10

@@ -7,7 +7,8 @@ import pytest
 from tunery.engine.data.checks import check_examples, check_rows, long_rows, order_problems
 from tunery.engine.data.columns import Mapping
 from tunery.engine.data.tables import BadCell, Cell, Row, Table
-from tunery.types import DataProblem, Level, TuningExample
+from tunery.problems import DataProblem, Level
+from tunery.types import TuningExample
 
 
 def problems_of(*rows: tuple[Cell, Cell]) -> list[tuple[int | None, str | None, str]]:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from tunery.engine.data.datasets import Dataset, digest, hold_out
 from tunery.errors import DatasetInvalid, InvalidArgument, NotFound
-from tunery.types import MAX_DATASET_BYTES, Level, TuningExample
+from tunery.problems import Level
+from tunery.types import MAX_DATASET_BYTES, TuningExample
 
 ROWS = tuple(TuningExample(f"question {number}", f"answer {number}") for number in range(40))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine import made_workbooks as made
+from tests.engine.data import made_workbooks as made
 from tunery.engine.data.datasets import Dataset
 from tunery.engine.data.guarded import preview_guarded, read_guarded
 from tunery.engine.data.preview import preview

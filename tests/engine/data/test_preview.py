@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine import made_workbooks as made
+from tests.engine.data import made_workbooks as made
 from tunery.engine.data.preview import SampleRow, preview
 from tunery.engine.data.tables import Sheet
 from tunery.errors import DatasetInvalid, InvalidArgument
-from tunery.types import Level, TuningExample
+from tunery.problems import Level
+from tunery.types import TuningExample
 
 
 def test_shows_how_a_csv_was_read(tmp_path: Path) -> None:

@@ -206,4 +206,4 @@ def test_family_without_a_packed_path_learns_too(tmp_path: Path) -> None:
     )
     list(tuner.run())
 
-    assert tuner.epoch_losses[-1].mean_loss < 0.8 * tuner.epoch_losses[0].mean_loss
+    assert tuner.epoch_losses[-1].mean_loss < 0.9 * tuner.epoch_losses[0].mean_loss

@@ -13,14 +13,8 @@ from dataclasses import dataclass
 
 from tunery.engine.data.columns import Mapping
 from tunery.engine.data.tables import BadCell, Cell, Row, Table, warning
-from tunery.types import (
-    MAX_OUTPUT_CHARACTERS,
-    MAX_TEXT_INPUT_CHARACTERS,
-    RECOMMENDED_EXAMPLES,
-    DataProblem,
-    Level,
-    TuningExample,
-)
+from tunery.problems import DataProblem, Level
+from tunery.types import MAX_OUTPUT_CHARACTERS, MAX_TEXT_INPUT_CHARACTERS, RECOMMENDED_EXAMPLES, TuningExample
 
 # More of one kind tell nobody anything, and 4 MiB can hold a hundred thousand bad rows.
 MAX_PROBLEMS_PER_KIND = 1_000

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from tunery.engine.data.headers import INPUT_NAMES, OUTPUT_NAMES, plain_name
 from tunery.engine.data.tables import Table, invalid, listed, warning
 from tunery.errors import DatasetInvalid
-from tunery.types import DataProblem, Level
+from tunery.problems import DataProblem, Level
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tunery.engine.data.tables import check_extent, warning
-from tunery.types import DataProblem
+from tunery.problems import DataProblem
 
 # Reading goes on in the line after a wrong quote, which may mean looking at the rest of the file each time.
 _MAX_QUOTE_PROBLEMS = 100

@@ -18,7 +18,8 @@ from tunery.engine.data.formats import read_table
 from tunery.engine.data.json_records import read_records
 from tunery.engine.data.tables import Table, TableOptions, invalid
 from tunery.errors import DatasetInvalid, InvalidArgument
-from tunery.types import MAX_DATASET_BYTES, DataFacts, DataProblem, Level, TuningExample
+from tunery.problems import DataProblem, Level
+from tunery.types import MAX_DATASET_BYTES, DataFacts, TuningExample
 
 _PROBLEMS_IN_MESSAGE = 5
 

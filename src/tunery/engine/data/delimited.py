@@ -14,7 +14,7 @@ from tunery.engine.data.headers import is_known_name, name_columns
 from tunery.engine.data.tables import Row, Table, TableOptions
 from tunery.engine.data.text_encoding import DecodedText
 from tunery.errors import InvalidArgument
-from tunery.types import DataProblem
+from tunery.problems import DataProblem
 
 # On a tie the one that is rarer in running text wins: a comma stands in most sentences.
 DELIMITERS = ("\t", "|", ";", ",")

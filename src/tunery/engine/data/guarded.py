@@ -21,7 +21,8 @@ from tunery.engine.data.datasets import Dataset
 from tunery.engine.data.preview import Preview, ReadOptions, SampleRow, preview
 from tunery.engine.data.tables import Sheet, invalid
 from tunery.errors import DatasetInvalid, InvalidArgument, TuneryError
-from tunery.types import DataProblem, Level, TuningExample
+from tunery.problems import DataProblem, Level
+from tunery.types import TuningExample
 
 MAX_MEMORY_BYTES = 512 * 1024 * 1024
 MAX_CPU_SECONDS = 10

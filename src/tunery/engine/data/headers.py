@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tunery.engine.data.tables import BadCell, Cell, Row, check_extent, column_name, warning
-from tunery.types import DataProblem
+from tunery.problems import DataProblem
 
 # Names of the APIs and of common data sets; earlier names win.
 # fmt: off

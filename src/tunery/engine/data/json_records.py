@@ -16,7 +16,8 @@ from tunery.engine.data.conversations import RecordError, from_conversation, is_
 from tunery.engine.data.json_text import JsonError, JsonNumber, loads
 from tunery.engine.data.tables import BadCell, Cell, Row, Table, check_extent, column_name, invalid
 from tunery.engine.data.text_encoding import DecodedText
-from tunery.types import DataProblem, TuningExample
+from tunery.problems import DataProblem
+from tunery.types import TuningExample
 
 _PAIR = ("text_input", "output")
 

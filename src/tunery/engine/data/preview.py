@@ -16,7 +16,8 @@ from tunery.engine.data.columns import choose, mapping_notes
 from tunery.engine.data.formats import read_table
 from tunery.engine.data.tables import Sheet, Table, TableOptions, printable
 from tunery.errors import DatasetInvalid
-from tunery.types import DataProblem, TuningExample
+from tunery.problems import DataProblem
+from tunery.types import TuningExample
 
 SAMPLE_ROWS = 20
 

@@ -14,7 +14,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from tunery.errors import DatasetInvalid
-from tunery.types import DataProblem, Level
+from tunery.problems import DataProblem, Level
 
 # The reader may take 512 MB and 10 s. 4 MiB can hold 1,000,000 rows, or rows that name a column each; a million cells
 # of a workbook took 10 s to measure and read.

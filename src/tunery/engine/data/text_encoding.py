@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from tunery.engine.data.tables import invalid, warning
 from tunery.errors import InvalidArgument
-from tunery.types import DataProblem
+from tunery.problems import DataProblem
 
 # UTF-32 first: its little-endian mark begins with that of UTF-16.
 _MARKS = (

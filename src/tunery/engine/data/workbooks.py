@@ -20,7 +20,7 @@ from tunery.engine.data.spreadsheet_values import Value, cell_of, is_shown_diffe
 from tunery.engine.data.tables import BadCell, Row, Sheet, Table, TableOptions, invalid, listed, warning
 from tunery.engine.data.xls_scan import check_xls
 from tunery.engine.data.xlsx_scan import scan_xlsx
-from tunery.types import DataProblem
+from tunery.problems import DataProblem
 
 if TYPE_CHECKING:
     from python_calamine import CalamineWorkbook

@@ -12,7 +12,6 @@ from importlib.metadata import version
 
 import torch
 
-import tunery
 from tunery.engine.tuning.tuner import Tuner
 
 
@@ -30,5 +29,5 @@ def settings_in_force(tuner: Tuner) -> dict[str, object]:
 
 def versions() -> dict[str, str]:
     """Return the versions of everything that takes part in the arithmetic."""
-    libraries = {name: version(name) for name in ("torch", "transformers")}
-    return {"tunery": tunery.__version__, **libraries, "python": platform.python_version()}
+    libraries = {name: version(name) for name in ("tunery", "torch", "transformers")}
+    return {**libraries, "python": platform.python_version()}
