@@ -1,0 +1,53 @@
+"""Tests of `engine.tuning.picture`: the loss curve for eyes, and for who cannot see it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from xml.etree import ElementTree
+
+from tests.engine.tuning.test_curve import EPOCHS, SNAPSHOTS
+from tunery.engine.tuning.picture import svg
+from tunery.types import TuningSnapshot
+
+NAMESPACE = "{http://www.w3.org/2000/svg}"
+
+
+def test_svg_is_a_picture_with_axes_and_a_sentence() -> None:
+    """Well-formed, every step on the thin line, every epoch a point, and the summary for who cannot see it."""
+    root = ElementTree.fromstring(svg(SNAPSHOTS, EPOCHS))
+    lines = {line.get("class"): (line.get("points") or "").split() for line in root.iter(f"{NAMESPACE}polyline")}
+    texts = [text.text for text in root.iter(f"{NAMESPACE}text")]
+
+    assert {name: len(points) for name, points in lines.items()} == {"thin": 12, "bold": 3, "held": 3}
+    assert root.get("aria-label") == "Loss fell from 1.00 to 0.20 over 3 epochs."
+    assert "epoch" in texts
+    assert {"0", "1", "2", "3"} <= set(texts)
+
+
+def test_svg_stays_inside_its_frame() -> None:
+    """No point lies outside the view box, whatever the losses."""
+    high = (TuningSnapshot(1, 1, 50.0, datetime.now(UTC)),)
+    for drawing in (svg(SNAPSHOTS, EPOCHS), svg(high, ())):
+        root = ElementTree.fromstring(drawing)
+        for line in root.iter(f"{NAMESPACE}polyline"):
+            for point in (line.get("points") or "").split():
+                x, y = map(float, point.split(","))
+                assert 0 <= x <= 640
+                assert 0 <= y <= 320
+
+
+def test_a_cancelled_task_is_drawn_to_where_it_came() -> None:
+    """Steps behind the last finished epoch lie right of its point."""
+    root = ElementTree.fromstring(svg(SNAPSHOTS[:10], EPOCHS[:2]))
+    lines = {line.get("class"): (line.get("points") or "").split() for line in root.iter(f"{NAMESPACE}polyline")}
+
+    assert float(lines["thin"][7].split(",")[0]) == float(lines["bold"][1].split(",")[0])
+    assert float(lines["thin"][9].split(",")[0]) > float(lines["bold"][1].split(",")[0])
+
+
+def test_ticks_are_round_numbers() -> None:
+    """The axis of the loss counts in 1, 2 or 5."""
+    root = ElementTree.fromstring(svg(SNAPSHOTS, EPOCHS))
+    texts = [text.text for text in root.iter(f"{NAMESPACE}text")]
+
+    assert [tick for tick in ("0", "0.5", "1", "1.5", "2") if tick in texts] == ["0", "0.5", "1", "1.5", "2"]
