@@ -62,14 +62,16 @@ def check(
     found = preview_guarded(file, input_column=input_column or None, output_column=output_column)
     all_problems = found.problems
     tokens: list[int] = []
+    token_facts = ""  # an unusable file is not counted
     if not any(problem.level is Level.ERROR for problem in all_problems):
         dataset = read_guarded(file, input_column=input_column or None, output_column=output_column)
         tokens, too_long = _tokens(dataset, base_model)
+        token_facts = _token_facts(tokens, base_model)
         all_problems = (*all_problems, *too_long)
     if json:
         terminal.result(documents.dumped(_document(found, all_problems, tokens)))
     else:
-        for line in _facts(found, _token_facts(tokens, base_model)):
+        for line in _facts(found, token_facts):
             terminal.result(line)
     if any(problem.level is Level.ERROR for problem in all_problems):
         raise DatasetInvalid("", all_problems)

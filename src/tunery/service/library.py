@@ -276,7 +276,7 @@ def _not_found(name: str, known: Collection[tuple[str, str]]) -> str:
     if near:
         return f"There is no tuned model {name!r}. Did you mean {' or '.join(near)}?"
     return f"There is no tuned model {name!r}. " + (
-        "My Library is empty." if not known else "List them to see the names."
+        "My Library is empty." if not known else "`tunery models list` shows the names."
     )
 
 

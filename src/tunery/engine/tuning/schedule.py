@@ -26,8 +26,8 @@ class Recipe:
     Chosen by measurement: docs/experiments.md.
     """
 
-    rank: int = 8
-    alpha: float = 16.0
+    rank: int = 16
+    alpha: float = 32.0
     schedule: str = "linear"
     warmup_fraction: float = 0.0
     weight_decay: float = 0.0
