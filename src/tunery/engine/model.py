@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import overload
+from typing import TypedDict, Unpack, overload
 
 import torch
 
@@ -36,6 +36,17 @@ from tunery.types import (
     TuningExample,
     TuningSnapshot,
 )
+
+
+class SamplingOptions(TypedDict, total=False):
+    """Settings of an answer by name; ranges and defaults are those of `types.SamplingSettings`."""
+
+    temperature: float
+    top_p: float
+    top_k: int | None
+    max_output_tokens: int
+    stop_sequences: str | Sequence[str]
+    seed: int
 
 
 class Model:
@@ -69,21 +80,16 @@ class Model:
         return advise(self.epoch_losses)
 
     @overload
-    def generate(self, text: str, **settings: object) -> str: ...
+    def generate(self, text: str, **settings: Unpack[SamplingOptions]) -> str: ...
     @overload
-    def generate(self, text: list[str], **settings: object) -> list[str]: ...
-    def generate(self, text: str | list[str], **settings: object) -> str | list[str]:
-        """
-        Answer one text, or several in one batch.
-
-        Settings: `temperature`, `top_p`, `top_k`, `max_output_tokens`, `stop_sequences`, `seed`. Raises
-        InvalidArgument.
-        """
+    def generate(self, text: list[str], **settings: Unpack[SamplingOptions]) -> list[str]: ...
+    def generate(self, text: str | list[str], **settings: Unpack[SamplingOptions]) -> str | list[str]:
+        """Answer one text, or several in one batch; raises InvalidArgument for a setting out of range."""
         texts = [text] if isinstance(text, str) else text
         answers = self._resident.answers(texts, _sampling(settings), self._slot)
         return answers[0] if isinstance(text, str) else answers
 
-    def stream(self, text: str, **settings: object) -> Iterator[str]:
+    def stream(self, text: str, **settings: Unpack[SamplingOptions]) -> Iterator[str]:
         """Yield the answer to `text` piece by piece; settings as in `generate`; leaving the loop stops the work."""
         for piece in self._resident.stream([text], _sampling(settings), self._slot):
             if piece.text:
@@ -116,8 +122,8 @@ def tune(
     Tune a base on a dataset and return the tuned model.
 
     `learning_rate` defaults to 0.001; `hold_out` is a number of rows, a fraction below 1 or "10%". `on_snapshot` is
-    called
-    after each step; an exception it raises ends the tuning. Raises InvalidArgument, TuningUnstable and OutOfMemory.
+    called after each step; an exception it raises ends the tuning. Raises InvalidArgument, TuningUnstable and
+    OutOfMemory.
     """
     hyperparameters = Hyperparameters(epoch_count, batch_size, learning_rate, learning_rate_multiplier)
     examples, held_out = _split(dataset, hold_out, seed)
@@ -173,7 +179,8 @@ def _split(
     return hold_out(checked.examples, amount, seed)
 
 
-def _sampling(settings: dict[str, object]) -> SamplingSettings:
-    values = dict(settings)
-    stops = values.pop("stop_sequences", ())
-    return SamplingSettings(**values, stop_sequences=(stops,) if isinstance(stops, str) else tuple(stops))  # type: ignore[arg-type]
+def _sampling(options: SamplingOptions) -> SamplingSettings:
+    values = dict(options)
+    stops = options.get("stop_sequences", ())
+    values["stop_sequences"] = (stops,) if isinstance(stops, str) else tuple(stops)
+    return SamplingSettings(**values)  # type: ignore[arg-type]

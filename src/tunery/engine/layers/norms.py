@@ -17,9 +17,8 @@ class RMSNorm(nn.Module):
     """
     x / sqrt(mean(x²) + ε) × weight, over the last axis; the mean is taken in float32 or wider.
 
-    Families differ in two ways: `rounds_first`, to the type of x before the weight (Llama) or after it (OLMo 2, Gemma),
-    and
-    `weight_offset`, what is added to the stored weight (1 for Gemma).
+    Families differ in two ways: `rounds_first`, to the type of x before the weight (Llama) or after it (OLMo 2,
+    Gemma), and `weight_offset`, what is added to the stored weight (1 for Gemma).
     """
 
     def __init__(self, weight: Tensor, epsilon: float, rounds_first: bool, weight_offset: float) -> None:

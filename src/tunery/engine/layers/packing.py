@@ -1,6 +1,5 @@
 """
-A batch of examples as one packed row: no padding, the shared prefix once, and which hidden state answers for which
-token.
+A batch of examples as one packed row: no padding, the shared prefix once, and which hidden state predicts which token.
 
 Knows token ids and index arithmetic; nothing of models. `attention.py` reads the blocks, `tuner.py` the rows and
 targets.
