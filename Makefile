@@ -1,14 +1,15 @@
 # make demo    a fresh machine to a tuned model, with a comparison on held-out rows
 # make test    format, lint, types, import contract, all tests
 # make quality the visible quality suite (about two hours on two cores; goes on where it stopped)
-# make bench   side-by-side benchmarks
+# make bench   speed and memory beside TRL + PEFT in one run
 
 PYTHON ?= python3
 VENV := .venv
+PEERS := .venv-peers
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test base quality bench format clean
+.PHONY: demo test base quality bench peers format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python examples/demo.py
@@ -27,7 +28,15 @@ base: $(VENV)/.installed
 quality: $(VENV)/.developed base
 	$(BIN)/python -m benchmarks.quality
 
-bench: quality
+bench: $(VENV)/.installed base peers
+	$(BIN)/python -m benchmarks.speed
+
+peers: $(PEERS)/.installed
+
+$(PEERS)/.installed: benchmarks/peers.txt constraints.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -r benchmarks/peers.txt
+	touch $@
 
 format: $(VENV)/.developed
 	$(BIN)/ruff format src tests benchmarks examples tools

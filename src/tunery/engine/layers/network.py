@@ -28,8 +28,8 @@ from tunery.engine.layers.packing import PackedBatch, pack
 # from `position_ids`, and whose logits are a plain head. `tests/engine/layers/test_network.py` holds each of them
 # against the padded pass.
 PACKED_FAMILIES = frozenset(
-    ["gemma", "gemma2", "gemma3_text", "gpt2", "gpt_neox", "llama", "mistral"]
-    + ["olmo2", "phi", "phi3", "qwen2", "qwen3", "smollm3", "starcoder2"]
+    {"llama", "mistral", "smollm3", "starcoder2", "olmo2", "qwen2", "qwen3"}
+    | {"gemma", "gemma2", "gemma3_text", "gpt2", "gpt_neox", "phi", "phi3"}
 )
 
 # Their kernels read the weight of `out_proj` past its module: an adapter there would be ignored; peft 0.21 refuses it
