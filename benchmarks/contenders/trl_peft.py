@@ -67,6 +67,7 @@ def main(job_file: str, dtype: str) -> None:
             use_cpu=True,
             gradient_checkpointing=False,
             max_length=None,
+            completion_only_loss=True,
             logging_steps=1,
             save_strategy="no",
             report_to="none",
