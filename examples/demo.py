@@ -3,6 +3,7 @@
 
 Runs the same commands that a user would type, then asks the base and the tuned model questions that neither has seen.
 Ends with status 0 only if the tuned answers are right more often than the base's.
+`demo.py BASE OPTION...` does the same with another base model and with options of `tunery tune`.
 """
 
 from __future__ import annotations
@@ -22,13 +23,14 @@ SHOWN = 8  # rows side by side; all are counted
 TOKENS = "16"  # the longest right answer has 5; the rest leaves the base room for a sentence around it
 
 
-def main() -> int:
+def main(base_model: str = BASE, *options: str) -> int:
     start = time.monotonic()
-    run("bases", "pull", BASE)
-    model_id = json.loads(run("tune", shown(TRAIN), "--display-name", "Ticket labels", "--yes", "--json"))["id"]
+    run("bases", "pull", base_model)
+    tune = ("tune", shown(TRAIN), "--base-model", base_model, "--display-name", "Ticket labels", "--yes", "--json")
+    model_id = json.loads(run(*tune, *options))["name"].removeprefix("tunedModels/")
     questions = list(csv.DictReader(HELD_OUT.open(encoding="utf-8", newline="")))
     print(f"\nAsking both models the {len(questions)} tickets of {shown(HELD_OUT)}, which neither has seen.")
-    base, tuned = answers(BASE, questions), answers(model_id, questions)
+    base, tuned = answers(base_model, questions), answers(model_id, questions)
     base_right, tuned_right = compare(questions, base, tuned)
     print_next_commands(model_id, time.monotonic() - start)
     return 0 if tuned_right > base_right else 1
@@ -85,4 +87,4 @@ def shown(path: Path) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*sys.argv[1:]))

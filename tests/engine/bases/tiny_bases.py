@@ -57,10 +57,12 @@ def tiny_tokenizer(template: str | None = TEMPLATE) -> PreTrainedTokenizerFast:
     )
 
 
-def make_folder(folder: Path, *, template: str | None = TEMPLATE, dtype: torch.dtype = torch.bfloat16) -> Path:
-    """Write a base in the layout of transformers; returns its folder."""
+def make_folder(
+    folder: Path, *, template: str | None = TEMPLATE, dtype: torch.dtype = torch.bfloat16, **changes: Any
+) -> Path:
+    """Write a base in the layout of transformers, with `changes` of its config; returns its folder."""
     torch.manual_seed(0)
-    LlamaForCausalLM(tiny_config()).to(dtype).save_pretrained(folder)
+    LlamaForCausalLM(tiny_config(**changes)).to(dtype).save_pretrained(folder)
     tiny_tokenizer(template).save_pretrained(folder)
     return folder
 
