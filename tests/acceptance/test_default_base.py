@@ -82,7 +82,7 @@ def test_packed_loss_of_the_default_base_is_the_padded_one() -> None:
     packed = ResidentBase(default_base(torch.float32))
     encoded = packed.encoder.examples(examples)
 
-    loss = float(packed.network.loss(encoded))
+    loss = packed.network.loss(encoded)
 
     plain = default_base(torch.float32).model
     total = 0.0

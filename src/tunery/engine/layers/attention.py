@@ -46,24 +46,36 @@ class Block:
     key_start: int
 
 
+class Trade(Protocol):
+    """What a lane does with its keys and values, and with their gradient; see `lanes.py`."""
+
+    def share(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]: ...
+    def settle(self, grad_key: Tensor, grad_value: Tensor) -> tuple[Tensor, Tensor]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class PackedLayout:
     """
     Prefix of `prefix` tokens, then the examples, cut into blocks.
 
     `positions` `[T]` restart at `prefix` for each example; `numbers` `[T]` tell which example a token belongs to, -1 is
-    the prefix.
+    the prefix. A lane of the row has the queries of its `blocks` alone, the first of them is `start`.
     """
 
     positions: Tensor
     numbers: Tensor
     prefix: int
     blocks: tuple[Block, ...]
+    start: int = 0
+    trade: Trade | None = None
     _masks: dict[Any, list[Tensor]] = field(default_factory=dict, repr=False, compare=False)
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, rule: AttentionRule) -> Tensor:
         del layer
         return _PackedAttention.apply(query, key, value, self, rule)  # type: ignore[no-any-return, no-untyped-call]
+
+    def queries(self, block: Block) -> slice:
+        return slice(block.query_start - self.start, block.query_end - self.start)
 
     def masks(self, rule: AttentionRule, groups: int, like: Tensor) -> list[Tensor]:
         """Return for each block what is added to the scores: `[groups × queries, keys]`, 0 or -inf."""
@@ -114,11 +126,13 @@ class _PackedAttention(torch.autograd.Function):
         heads, tokens, width = query.shape
         groups = heads // key.shape[0]
         output = query.new_empty(tokens, heads, width)
+        if layout.trade is not None:
+            key, value = layout.trade.share(key, value)
         for block, mask in zip(layout.blocks, layout.masks(rule, groups, query), strict=True):
-            grouped = _group(query[:, block.query_start : block.query_end], groups)
+            grouped = _group(query[:, layout.queries(block)], groups)
             weights, _ = _weights(grouped, layout.keys(block, key), mask, rule)
             answer = torch.bmm(weights, layout.keys(block, value))
-            output[block.query_start : block.query_end] = _ungroup(answer, groups).transpose(0, 1)
+            output[layout.queries(block)] = _ungroup(answer, groups).transpose(0, 1)
         ctx.save_for_backward(query, key, value, output)
         ctx.layout, ctx.rule = layout, rule
         return output
@@ -132,7 +146,7 @@ class _PackedAttention(torch.autograd.Function):
         grad_query = torch.empty_like(query)
         grad_key, grad_value = torch.zeros_like(key, dtype=wide), torch.zeros_like(value, dtype=wide)
         for block, mask in zip(layout.blocks, layout.masks(rule, groups, query), strict=True):
-            queries = slice(block.query_start, block.query_end)
+            queries = layout.queries(block)
             grouped = _group(query[:, queries], groups)
             grad_grouped = _group(grad[queries].transpose(0, 1), groups)
             keys, values = layout.keys(block, key), layout.keys(block, value)
@@ -147,6 +161,8 @@ class _PackedAttention(torch.autograd.Function):
             scores = grad_scores.mul_(rule.scaling).to(query.dtype)
             grad_query[:, queries] = _ungroup(torch.bmm(scores, keys), groups)
             layout.add_keys(block, grad_key, torch.bmm(scores.transpose(1, 2), grouped))
+        if layout.trade is not None:
+            grad_key, grad_value = layout.trade.settle(grad_key, grad_value)
         return grad_query, grad_key.to(key.dtype), grad_value.to(value.dtype), None, None
 
 

@@ -178,6 +178,18 @@ def shape_of(layers: dict[str, LoraLinear], rank: int, alpha: float) -> AdapterS
     )
 
 
+def install(
+    layers: dict[str, LoraLinear], slot: int, adapter: Adapter, dtype: torch.dtype, grad: Tensor | None
+) -> None:
+    """Put the weights of an adapter into a slot: with a place for their gradient, or in `dtype` for answers alone."""
+    for path, down, up in adapter.shape.pairs(adapter.flat):
+        pair = (down.to(dtype), up.to(dtype)) if grad is None else (nn.Parameter(down), nn.Parameter(up))
+        layers[path].pairs[slot] = (*pair, adapter.shape.scale)
+    if grad is not None:
+        for path, down, up in adapter.shape.pairs(grad):
+            layers[path].pairs[slot][0].grad, layers[path].pairs[slot][1].grad = down, up
+
+
 @contextmanager
 def row_groups(layers: dict[str, LoraLinear], groups: Sequence[RowGroup] | None) -> Iterator[None]:
     """Say which rows of the packed row use which slot, for the calls inside."""

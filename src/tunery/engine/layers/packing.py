@@ -9,7 +9,7 @@ targets.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from tunery.engine.encoding import EncodedExample
-from tunery.engine.layers.attention import Block, PackedLayout
+from tunery.engine.layers.attention import Block, PackedLayout, Trade
 
 # A block computes all its queries against all its keys and masks what is not to be seen. On rows of 200 tokens the
 # wasted products are 3 % of a step, and one large product beats many small ones; above this size waste grows with the
@@ -62,6 +62,34 @@ def pack(rows: Sequence[EncodedExample], *, share_prefix: bool = True) -> Packed
         targets=torch.tensor(targets),
         layout=PackedLayout(position_ids, torch.tensor(numbers), prefix, tuple(_blocks(starts, prefix))),
         row_tokens=sum(len(row.token_ids) for row in rows),
+    )
+
+
+def halfway(batch: PackedBatch, answer_cost: float) -> int:
+    """
+    Return the token at which half of the row's work is done; at least one token stays on either side.
+
+    `answer_cost`: what an answer token costs more than another, as a share of the cost of a token.
+    """
+    cost = torch.ones(batch.token_ids.shape[1], dtype=torch.float64)
+    cost.index_add_(0, batch.answer_rows, torch.full((len(batch.answer_rows),), answer_cost, dtype=torch.float64))
+    done = cost.cumsum(0)
+    middle = int(torch.searchsorted(done, done[-1] / 2)) + 1
+    return min(max(middle, 1), len(cost) - 1)
+
+
+def lane(batch: PackedBatch, start: int, end: int, trade: Trade) -> PackedBatch:
+    """Return tokens `start:end` of a packed row as a row of their own, which sees what comes before through `trade`."""
+    layout = batch.layout
+    answers = (batch.answer_rows >= start) & (batch.answer_rows < end)
+    blocks = tuple(cut for block in layout.blocks for cut in _within(block, start, end))
+    return PackedBatch(
+        token_ids=batch.token_ids[:, start:end],
+        positions=batch.positions[:, start:end],
+        answer_rows=batch.answer_rows[answers] - start,
+        targets=batch.targets[answers],
+        layout=PackedLayout(layout.positions, layout.numbers, layout.prefix, blocks, start, trade),
+        row_tokens=batch.row_tokens,
     )
 
 
@@ -113,3 +141,9 @@ def _blocks(starts: list[int], prefix: int) -> list[Block]:
 
 def _cut(start: int, end: int) -> list[Block]:
     return [Block(first, min(first + BLOCK_TOKENS, end), start) for first in range(start, end, BLOCK_TOKENS)]
+
+
+def _within(block: Block, start: int, end: int) -> Iterator[Block]:
+    first, last = max(block.query_start, start), min(block.query_end, end)
+    if first < last:
+        yield Block(first, last, block.key_start)

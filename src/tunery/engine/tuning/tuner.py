@@ -175,10 +175,8 @@ class Tuner:
     def _accumulate(self, batch: Sequence[EncodedExample], tokens: int) -> float:
         total = 0.0
         for start in range(0, len(batch), self.micro_batch_size):
-            loss = self.network.loss(batch[start : start + self.micro_batch_size]) / tokens
-            loss.backward()  # type: ignore[no-untyped-call]
-            total += float(loss.detach())
-        return total
+            total += self.network.add_gradient(batch[start : start + self.micro_batch_size], 1 / tokens)
+        return total / tokens
 
     def _record(self, step: int, mean_loss: float) -> None:
         self.snapshots.append(TuningSnapshot(step, self.schedule.epoch(step), mean_loss, datetime.now(UTC)))
@@ -204,10 +202,7 @@ class Tuner:
 
     def held_out_loss(self) -> float:
         """Return the mean loss over all answer tokens of the held-out rows, in nats."""
-        total = 0.0
-        with torch.no_grad():
-            for rows in _portions(self.held_out, HELD_OUT_TOKENS):
-                total += float(self.network.loss(rows))
+        total = math.fsum(self.network.loss(rows) for rows in _portions(self.held_out, HELD_OUT_TOKENS))
         return total / sum(row.answer_tokens for row in self.held_out)
 
     def _keeps(self, epoch: int) -> bool:

@@ -1,0 +1,89 @@
+"""Tests of `engine.layers.lanes`: two threads through one row give what one gives, every time, and fail as one."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tests.fakes import random_rows, tiny_model
+from tunery.engine.layers.lanes import FirstLane, Handover, LanePair, SecondLane
+from tunery.engine.layers.network import Network
+
+
+def gradient_of(network: Network, rows: int = 5) -> tuple[float, torch.Tensor]:
+    adapter = network.fresh_adapter(4, 8, 1)
+    adapter.flat.normal_(0, 0.2, generator=torch.Generator().manual_seed(1))
+    gradient = torch.zeros_like(adapter.flat)
+    network.install(0, adapter, gradient)
+    return network.add_gradient(random_rows(rows)), gradient
+
+
+@pytest.mark.parametrize("rows", [1, 2, 5])
+def test_two_lanes_give_the_loss_and_gradient_of_one(rows: int) -> None:
+    """In float64 they agree to 1e-12, with a shared prefix and for a single row, which is cut in itself."""
+    loss, gradient = gradient_of(Network(tiny_model("llama"), lanes=True), rows)
+
+    plain_loss, plain_gradient = gradient_of(Network(tiny_model("llama"), lanes=False), rows)
+
+    assert loss == pytest.approx(plain_loss, rel=1e-12)
+    assert torch.allclose(gradient, plain_gradient, rtol=1e-9, atol=1e-12)
+
+
+def test_every_pass_gives_the_same_bytes() -> None:
+    """The order of sums does not depend on which lane is faster."""
+    network = Network(tiny_model("qwen3", torch.float32))
+    first = gradient_of(network)
+
+    for _ in range(20):
+        loss, gradient = gradient_of(network)
+        assert loss == first[0]
+        assert torch.equal(gradient, first[1])
+
+
+def test_the_twin_shares_all_weights() -> None:
+    """The second lane costs no memory for weights."""
+    network = Network(tiny_model("gemma3_text", torch.float32))
+    assert network._second is not None
+    ours = {part.data_ptr() for part in network.model.get_decoder().state_dict().values()}
+
+    assert {part.data_ptr() for part in network._second.decoder.state_dict().values()} == ours
+    for path, layer in network._second._layers.items():
+        assert layer.weight.data_ptr() == network.layers[path].weight.data_ptr()
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+def test_an_error_of_one_lane_ends_both_and_is_the_one_raised(failing: int) -> None:
+    """The other lane, which waits for what will not come, is woken; the pair can be used again."""
+    lanes, handover = LanePair(), Handover()
+    trades = (FirstLane(handover), SecondLane(handover, 1))
+    ones = torch.ones(1, 1, 1)
+
+    def work(number: int) -> int:
+        if number == failing:
+            raise MemoryError("of this lane")
+        if number == 0:
+            trades[0].settle(ones, ones)
+        trades[number].share(ones, ones)
+        return number
+
+    with pytest.raises(MemoryError, match="of this lane"):
+        lanes.run((lambda: work(0), lambda: work(1)), handover)
+
+    assert lanes.run((lambda: 3, lambda: 4), Handover()) == (3, 4)
+
+
+def test_lanes_share_the_threads_of_torch_and_leave_their_number_as_it_was() -> None:
+    """Each lane gets half, at least one; gradients are recorded where the caller records them."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+        with torch.no_grad():
+            counts = LanePair().run((torch.get_num_threads, torch.get_num_threads), Handover())
+            modes = LanePair().run((torch.is_grad_enabled, torch.is_grad_enabled), Handover())
+        after = torch.get_num_threads()
+    finally:
+        torch.set_num_threads(before)
+
+    assert counts == (2, 2)
+    assert modes == (False, False)
+    assert after == 4
