@@ -31,6 +31,7 @@ OPTIONS = {
     "rank": int,
     "alpha": float,
     "schedule": str,
+    "decay_fraction": float,
     "warmup_fraction": float,
     "weight_decay": float,
     "clip_norm": float,

@@ -1,138 +1,141 @@
 """
 Speed and memory of tuning beside TRL + PEFT, measured in one run on the same rows.
 
-    python -m benchmarks.speed --rounds 3        the contenders in turn, whole processes; a table of ratios of medians
+    python -m benchmarks.speed                   three rounds of all contenders in turn; a table of ratios of medians
+    python -m benchmarks.speed --workloads W1    one workload
 
-Every contender gets the same token ids in the same order, the same first adapter and the same recipe, so the losses
-must agree. TRL + PEFT run in an environment of their own (`make peers`).
+Every contender is a whole process of its own and gets the same token ids in the same order, the same first adapter and
+the same recipe, so the losses must agree. TRL + PEFT run in an environment of their own (`make peers`).
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import json
+import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
+from typing import Any
 
-from tunery import config
-from tunery.engine.adapter import write_adapter
-from tunery.engine.data.datasets import Dataset
-from tunery.engine.model import resident_base
-from tunery.engine.resident import ResidentBase
-from tunery.engine.tuning.schedule import Recipe, Schedule
-from tunery.types import DEFAULT_BASE_MODEL, Hyperparameters, TuningExample
+from benchmarks.speed_workloads import WORKLOADS, examples, prepare
+from tunery.types import DEFAULT_BASE_MODEL
 
 HERE = Path(__file__).parent
 PEERS = HERE.parent / ".venv-peers" / "bin" / "python"
 RESULTS = HERE / "results" / "speed.jsonl"
-EXAMPLES = HERE.parent / "examples"
 
+OURS = "tunery"
 CONTENDERS = {
-    "tunery": (Path(sys.executable), "ours.py", ()),
-    "trl float32": (PEERS, "trl_peft.py", ("float32",)),
-    "trl bfloat16": (PEERS, "trl_peft.py", ("bfloat16",)),
+    OURS: ("ours.py", ()),
+    "TRL + PEFT float32": ("trl_peft.py", ("float32",)),
+    "TRL + PEFT bfloat16": ("trl_peft.py", ("bfloat16",)),
 }
+REFERENCE = "TRL + PEFT float32"  # whose loss ours has to agree with
+
+Result = dict[str, Any]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     given = _parser().parse_args(arguments)
+    if not given.peers.exists():
+        sys.exit("TRL + PEFT need an environment of their own: make peers")
+    given.out.parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         for name in given.workloads:
-            rows = workload(name)[: given.rows]
-            job = prepare(Path(folder) / name, rows, Hyperparameters(given.epochs, 4))
-            results = [
-                run(contender, job) | {"workload": name, "round": turn}
-                for turn in range(given.rounds)
-                for contender in given.contenders
-            ]
+            results = measure(name, Path(folder), given)
             with given.out.open("a", encoding="utf-8") as file:
                 file.writelines(json.dumps(result) + "\n" for result in results)
-            print(table(name, results))
+            print(table(name, results), end="\n\n", flush=True)
 
 
-def workload(name: str) -> list[TuningExample]:
-    """Return the rows of W1 (tickets, shared instructions) or W2 (the same tickets without any common text)."""
-    with (EXAMPLES / "tickets.csv").open(encoding="utf-8", newline="") as file:
-        rows = [(row["text_input"], row["output"]) for row in csv.DictReader(file)]
-    if name == "W2":
-        rows = [(text.rpartition("Ticket: ")[2], output) for text, output in rows]
-    return list(Dataset.from_records(rows).examples)
+def measure(name: str, folder: Path, given: argparse.Namespace) -> list[Result]:
+    """Run every contender `rounds` times, one after the other in turn."""
+    rows = examples(name, given.rows or WORKLOADS[name].rows)
+    job = prepare(folder / name, rows, WORKLOADS[name].epoch_count, given.base_model)
+    turns = [(turn, contender) for turn in range(1, given.rounds + 1) for contender in given.contenders]
+    return [{"workload": name, "round": turn, **run(contender, job, given.peers)} for turn, contender in turns]
 
 
-def prepare(folder: Path, rows: Sequence[TuningExample], hyperparameters: Hyperparameters) -> Path:
-    """Write what every contender needs: token ids in the order of the steps, the first adapter, the recipe."""
-    folder.mkdir(parents=True)
-    resident: ResidentBase = resident_base(DEFAULT_BASE_MODEL, config.data_folder())
-    recipe, seed = Recipe(), 0
-    schedule = Schedule(len(rows), hyperparameters.resolve(), recipe, seed)
-    encoded = resident.encoder.examples(rows)
-    order = [encoded[index] for step in range(1, schedule.total_steps + 1) for index in schedule.batch(step)]
-    write_adapter(
-        folder / "adapter", resident.network.fresh_adapter(recipe.rank, recipe.alpha, seed), base_model=resident.name
-    )
-    job = {
-        "base": str(config.data_folder() / "bases" / DEFAULT_BASE_MODEL),
-        "adapter": str(folder / "adapter"),
-        "rows": [{"token_ids": row.token_ids, "answer_offset": row.answer_offset} for row in order],
-        "batch_size": hyperparameters.batch_size,
-        "epoch_count": hyperparameters.epoch_count,
-        "learning_rate": schedule.hyperparameters.learning_rate,
-        "clip_norm": recipe.clip_norm,
-    }
-    path = folder / "job.json"
-    path.write_text(json.dumps(job), "utf-8")
-    return path
-
-
-def run(contender: str, job: Path) -> dict[str, object]:
+def run(contender: str, job: Path, peers: Path) -> Result:
     """Run one contender as a process of its own; it prints its result as the last line."""
-    python, script, options = CONTENDERS[contender]
-    if not python.exists():
-        sys.exit(f"{contender} needs the environment of the peers: make peers")
-    command = [str(python), "-W", "ignore", str(HERE / "contenders" / script), str(job), *options]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    result: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
-    print(f"{contender:14} {result['tokens_per_second']:7.0f} tokens/s", file=sys.stderr, flush=True)
+    script, options = CONTENDERS[contender]
+    python = sys.executable if contender == OURS else str(peers)
+    start = time.time()
+    done = subprocess.run(
+        [python, "-W", "ignore", str(HERE / "contenders" / script), str(job), *options],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "STARTED": str(start), "TRANSFORMERS_VERBOSITY": "error", "HF_HUB_OFFLINE": "1"},
+    )
+    if done.returncode:
+        sys.exit(f"{contender} has failed:\n{done.stderr}")
+    result: Result = json.loads(done.stdout.splitlines()[-1])
+    result["seconds"] = round(time.time() - start, 2)
+    print(f"{contender:20} {result['tokens_per_second']:7.0f} tokens/s", file=sys.stderr, flush=True)
     return {"contender": contender, **result}
 
 
-def table(name: str, results: Sequence[dict[str, object]]) -> str:
+def table(name: str, results: Sequence[Result]) -> str:
     """Return medians, and ratios of medians to our own, as a Markdown table."""
     lines = [
-        f"| {name} | tokens/s | ours is | peak memory | ours is | mean loss per epoch |",
-        "|---|---|---|---|---|---|",
+        f"**{name}**: {WORKLOADS[name].about}",
+        "",
+        "| | tokens/s | ours is | first step after | whole process | peak memory | ours is | mean loss per epoch |",
+        "|---|---|---|---|---|---|---|---|",
     ]
-    ours = [result for result in results if result["contender"] == "tunery"]
-    for contender in dict.fromkeys(str(result["contender"]) for result in results):
-        mine = [result for result in results if result["contender"] == contender]
-        speed, memory = _median(mine, "tokens_per_second"), _median(mine, "peak_bytes")
-        losses = " ".join(f"{loss:.4f}" for loss in mine[0]["losses"])  # type: ignore[attr-defined]
-        lines.append(
-            f"| {contender} | {speed:.0f} | {_median(ours, 'tokens_per_second') / speed:.2f} × | {memory / 1e6:.0f} MB"
-            f" | {_median(ours, 'peak_bytes') / memory:.2f} × | {losses} |"
-        )
+    by_contender = {c: [r for r in results if r["contender"] == c] for c in CONTENDERS}
+    ours = by_contender[OURS]
+    for contender, theirs in by_contender.items():
+        if theirs:
+            lines.append(_row(contender, theirs, ours))
+    if ours:
+        lines += ["", f"Share of the machine's matrix-product rate in our steps: {_median(ours, 'rate_share'):.0%}."]
+    if ours and by_contender[REFERENCE]:
+        off = largest_difference(ours[0]["losses"], by_contender[REFERENCE][0]["losses"])
+        lines.append(f"Loss after each epoch: within {off:.2%} of {REFERENCE}.")
     return "\n".join(lines)
 
 
-def _median(results: Sequence[dict[str, object]], name: str) -> float:
-    return median(float(result[name]) for result in results)  # type: ignore[arg-type]
+def largest_difference(ours: Sequence[float], theirs: Sequence[float]) -> float:
+    """Return the largest relative difference of the losses of an epoch."""
+    return max(abs(a - b) / b for a, b in zip(ours, theirs, strict=True))
+
+
+def _row(contender: str, theirs: Sequence[Result], ours: Sequence[Result]) -> str:
+    speed, memory = _median(theirs, "tokens_per_second"), _median(theirs, "peak_bytes")
+    losses = " ".join(f"{loss:.4f}" for loss in theirs[0]["losses"])
+    faster = f"{_median(ours, 'tokens_per_second') / speed:.2f} ×" if ours else ""
+    smaller = f"{_median(ours, 'peak_bytes') / memory:.2f} ×" if ours else ""
+    return (
+        f"| {contender} | {speed:.0f} | {faster} | {_median(theirs, 'seconds_to_first_step'):.1f} s"
+        f" | {_median(theirs, 'seconds'):.0f} s | {memory / 1e6:.0f} MB | {smaller} | {losses} |"
+    )
+
+
+def _median(results: Sequence[Result], name: str) -> float:
+    return median(float(result[name]) for result in results)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    names = {"type": lambda text: text.split(",")}
-    parser.add_argument("--workloads", **names, default=["W1", "W2"])  # type: ignore[arg-type]
-    parser.add_argument("--contenders", **names, default=list(CONTENDERS))  # type: ignore[arg-type]
+    parser.add_argument("--workloads", type=_names, default=list(WORKLOADS), help=", ".join(WORKLOADS))
+    parser.add_argument("--contenders", type=_names, default=list(CONTENDERS), help=", ".join(CONTENDERS))
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--rows", type=int, default=40)
-    parser.add_argument("--epochs", type=int, default=2)
-    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--rows", type=int, help="rows of a workload; by default as many as it has in the records")
+    parser.add_argument("--base-model", default=DEFAULT_BASE_MODEL)
+    parser.add_argument("--peers", type=Path, default=PEERS, help="Python of the environment with TRL and PEFT")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="raw results are added to this file")
     return parser
+
+
+def _names(text: str) -> list[str]:
+    return text.split(",")
 
 
 if __name__ == "__main__":

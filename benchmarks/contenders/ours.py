@@ -1,20 +1,26 @@
-"""tunery's own tuner on a prepared job: prints tokens per second, peak memory and the loss of each epoch as JSON."""
+"""tunery's own tuner on a prepared job: prints speed, memory, losses and the share of the machine's rate as JSON."""
 
 from __future__ import annotations
 
 import json
+import os
 import resource
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
+
+import torch
 
 from tunery import config
 from tunery.engine.encoding import EncodedExample
+from tunery.engine.layers.network import Network
+from tunery.engine.layers.packing import pack
 from tunery.engine.model import resident_base
 from tunery.engine.tuning.schedule import Recipe, Schedule
 from tunery.engine.tuning.tuner import Tuner
-from tunery.types import DEFAULT_BASE_MODEL, Hyperparameters
+from tunery.types import Hyperparameters
 
 WARM_STEPS = 2  # not counted: kernels are chosen, buffers are made
 
@@ -30,21 +36,54 @@ class InOrder(Schedule):
 def main(job_file: str) -> None:
     job = json.loads(Path(job_file).read_text("utf-8"))
     rows = [EncodedExample(tuple(row["token_ids"]), row["answer_offset"]) for row in job["rows"]]
-    resident = resident_base(DEFAULT_BASE_MODEL, config.data_folder())
+    resident = resident_base(job["base_model"], config.data_folder())
     with tempfile.TemporaryDirectory() as folder:
         hyperparameters = Hyperparameters(1, job["batch_size"], job["learning_rate"])
         tuner = Tuner(resident.network, rows, hyperparameters, folder=Path(folder), base_name=resident.name)
         tuner.schedule = InOrder(len(rows), hyperparameters, Recipe(), 0)
-        times = [time.perf_counter() for _ in tuner.run()]
-    tokens = sum(len(row.token_ids) for row in rows[WARM_STEPS * job["batch_size"] :])
+        times = [time.time() for _ in tuner.run()]
     losses = [snapshot.mean_loss for snapshot in tuner.snapshots]
     per_epoch = len(losses) // job["epoch_count"]
+    counted = [tuner.schedule.batch(step) for step in range(WARM_STEPS + 1, len(losses) + 1)]
+    seconds = times[-1] - times[WARM_STEPS - 1]
+    operations = sum(step_operations(resident.network, [rows[index] for index in batch]) for batch in counted)
+    peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     result = {
-        "tokens_per_second": tokens / (times[-1] - times[WARM_STEPS - 1]),
-        "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "tokens_per_second": sum(len(rows[index].token_ids) for batch in counted for index in batch) / seconds,
+        "seconds_to_first_step": times[0] - float(os.environ["STARTED"]),
+        "peak_bytes": peak_bytes,
         "losses": [sum(losses[e * per_epoch : (e + 1) * per_epoch]) / per_epoch for e in range(job["epoch_count"])],
+        "rate_share": operations / seconds / machine_rate(resident.network.dtype),
+        "dtype": str(resident.network.dtype),
+        "threads": torch.get_num_threads(),
     }
     print(json.dumps(result))
+
+
+def step_operations(network: Network, rows: Sequence[EncodedExample]) -> float:
+    """
+    Return the operations that a step cannot do without: forward and gradient of frozen products, of the low-rank ones
+    with their own gradient, and of the head on answer tokens. Attention, norms and the optimizer are not counted.
+    """
+    batch, rank = pack(rows), Recipe().rank
+    frozen = sum(layer.weight.numel() for layer in network.layers.values())
+    low_rank = rank * sum(sum(layer.weight.shape) for layer in network.layers.values())
+    tokens, answers = batch.token_ids.shape[1], len(batch.targets)
+    return tokens * (4 * frozen + 6 * low_rank) + answers * 4 * network.head.weight.numel()
+
+
+def machine_rate(dtype: torch.dtype) -> float:
+    """Return operations per second of the products `[M, 576] × [576, 1536]`, the best of M = 128, 256, 512, 1024."""
+    return max(_product_rate(rows, dtype) for rows in (128, 256, 512, 1024))
+
+
+def _product_rate(rows: int, dtype: torch.dtype) -> float:
+    left, right, times = torch.randn(rows, 576).to(dtype), torch.randn(1536, 576).to(dtype), []
+    for _ in range(60):
+        start = time.perf_counter()
+        torch.mm(left, right.t())
+        times.append(time.perf_counter() - start)
+    return 2 * rows * 576 * 1536 / sorted(times)[len(times) // 2]
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import sys
 import tempfile
@@ -35,7 +36,7 @@ class Clock(TrainerCallback):
         self.losses: list[float] = []
 
     def on_step_end(self, *_: Any, **__: Any) -> None:
-        self.times.append(time.perf_counter())
+        self.times.append(time.time())
 
     def on_log(self, _: Any, __: Any, ___: Any, logs: dict[str, float], **____: Any) -> None:
         if "loss" in logs:
@@ -44,7 +45,7 @@ class Clock(TrainerCallback):
 
 def main(job_file: str, dtype: str) -> None:
     job = json.loads(Path(job_file).read_text("utf-8"))
-    base = AutoModelForCausalLM.from_pretrained(job["base"], dtype=getattr(torch, dtype))
+    base = AutoModelForCausalLM.from_pretrained(job["base_folder"], dtype=getattr(torch, dtype))
     model = PeftModel.from_pretrained(base, job["adapter"], is_trainable=True, autocast_adapter_dtype=True)
     rows = [
         {
@@ -60,7 +61,7 @@ def main(job_file: str, dtype: str) -> None:
             num_train_epochs=1,
             per_device_train_batch_size=job["batch_size"],
             learning_rate=job["learning_rate"],
-            lr_scheduler_type="linear",
+            lr_scheduler_type=job["schedule"],
             max_grad_norm=job["clip_norm"],
             weight_decay=0.0,
             bf16=dtype == "bfloat16",
@@ -73,7 +74,7 @@ def main(job_file: str, dtype: str) -> None:
             report_to="none",
             disable_tqdm=True,
         )
-        tokenizer = AutoTokenizer.from_pretrained(job["base"])
+        tokenizer = AutoTokenizer.from_pretrained(job["base_folder"])
         trainer = InOrder(
             model=model,
             args=settings,
@@ -86,6 +87,7 @@ def main(job_file: str, dtype: str) -> None:
     per_epoch = len(clock.losses) // job["epoch_count"]
     result = {
         "tokens_per_second": tokens / (clock.times[-1] - clock.times[WARM_STEPS - 1]),
+        "seconds_to_first_step": clock.times[0] - float(os.environ["STARTED"]),
         "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         "losses": [
             sum(clock.losses[e * per_epoch : (e + 1) * per_epoch]) / per_epoch for e in range(job["epoch_count"])
