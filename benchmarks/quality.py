@@ -31,7 +31,6 @@ OPTIONS = {
     "rank": int,
     "alpha": float,
     "schedule": str,
-    "decay_fraction": float,
     "warmup_fraction": float,
     "weight_decay": float,
     "clip_norm": float,

@@ -20,7 +20,7 @@ from tunery.types import DEFAULT_BASE_MODEL, TuningExample
 # the best for TREC-6 and SMS at 100 and 500 rows; balanced classes were never worse there by more than that
 REGRESSION_C = 10.0
 SHOTS = 5
-RECIPE_OPTIONS = ("rank", "alpha", "schedule", "decay_fraction", "warmup_fraction", "weight_decay", "clip_norm")
+RECIPE_OPTIONS = ("rank", "alpha", "schedule", "warmup_fraction", "weight_decay", "clip_norm")
 MAX_OUTPUT_TOKENS = 24  # the longest answer of any task has 7; the rest leaves the base room for a sentence around it
 
 
@@ -35,7 +35,6 @@ class TuningOptions:
     rank: int | None = None
     alpha: float | None = None
     schedule: str | None = None
-    decay_fraction: float | None = None
     warmup_fraction: float | None = None
     weight_decay: float | None = None
     clip_norm: float | None = None

@@ -21,15 +21,14 @@ class Recipe:
     """
     What the user does not set: shape of the adapter, optimizer and schedule.
 
-    `rank` ≥ 1, `alpha` (scale = alpha / rank), `schedule` "constant", "linear" or "cosine" (to 0 at the end, over the
-    last `decay_fraction` of the steps), `warmup_fraction` of all steps, `weight_decay` of AdamW, `clip_norm` of the
-    whole gradient, `betas`, `epsilon`. Chosen by measurement: docs/experiments.md.
+    `rank` ≥ 1, `alpha` (scale = alpha / rank), `schedule` "constant", "linear" or "cosine" (to 0 at the end),
+    `warmup_fraction` of all steps, `weight_decay` of AdamW, `clip_norm` of the whole gradient, `betas`, `epsilon`.
+    Chosen by measurement: docs/experiments.md.
     """
 
     rank: int = 16
     alpha: float = 32.0
     schedule: str = "linear"
-    decay_fraction: float = 1.0
     warmup_fraction: float = 0.0
     weight_decay: float = 0.0
     clip_norm: float = 1.0
@@ -76,8 +75,7 @@ class Schedule:
         warmup = self.recipe.warmup_fraction * self.total_steps
         if step <= warmup:
             return rate * step / math.ceil(warmup)
-        held = warmup + (1 - self.recipe.decay_fraction) * (self.total_steps - warmup)
-        progress = max(0.0, step - 1 - held) / max(self.total_steps - held, 1)
+        progress = (step - 1 - warmup) / max(self.total_steps - warmup, 1)
         if self.recipe.schedule == "linear":
             return rate * (1 - progress)
         if self.recipe.schedule == "cosine":
