@@ -30,6 +30,7 @@ quality: $(VENV)/.developed base
 
 bench: $(VENV)/.installed base peers
 	$(BIN)/python -m benchmarks.speed
+	$(BIN)/python -m benchmarks.conditions
 
 peers: $(PEERS)/.installed
 

@@ -41,6 +41,7 @@ def main(job_file: str) -> None:
         hyperparameters = Hyperparameters(1, job["batch_size"], job["learning_rate"])
         tuner = Tuner(resident.network, rows, hyperparameters, folder=Path(folder), base_name=resident.name)
         tuner.schedule = InOrder(len(rows), hyperparameters, Recipe(), 0)
+        start = time.time()
         times = [time.time() for _ in tuner.run()]
     losses = [snapshot.mean_loss for snapshot in tuner.snapshots]
     per_epoch = len(losses) // job["epoch_count"]
@@ -50,6 +51,7 @@ def main(job_file: str) -> None:
     peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     result = {
         "tokens_per_second": sum(len(rows[index].token_ids) for batch in counted for index in batch) / seconds,
+        "loop_seconds": times[-1] - start,
         "seconds_to_first_step": times[0] - float(os.environ["STARTED"]),
         "peak_bytes": peak_bytes,
         "losses": [sum(losses[e * per_epoch : (e + 1) * per_epoch]) / per_epoch for e in range(job["epoch_count"])],
