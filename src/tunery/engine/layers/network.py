@@ -53,6 +53,7 @@ class Network:
         projection = model.get_output_embeddings()
         skip = frozenset({"out_proj"}) if self.family in _BYPASSING_FAMILIES else frozenset()
         self.layers: dict[str, LoraLinear] = adapt(model, projection, skip)
+        self.adapters: dict[int, Adapter] = {}  # by slot, as they were installed
         if self.is_packed:
             replace_norms(model)
             self.config._attn_implementation = attention.NAME
@@ -78,6 +79,7 @@ class Network:
         With `grad` (flat, as the adapter) it can be tuned: gradients are added there. Without, it is kept in the base's
         type.
         """
+        self.adapters[slot] = adapter
         for path, down, up in adapter.shape.pairs(adapter.flat):
             if grad is None:
                 pair = (down.to(self.dtype), up.to(self.dtype))
@@ -89,6 +91,7 @@ class Network:
                 self.layers[path].pairs[slot][0].grad, self.layers[path].pairs[slot][1].grad = down, up
 
     def remove(self, slot: int) -> None:
+        self.adapters.pop(slot, None)
         for layer in self.layers.values():
             layer.pairs.pop(slot, None)
 
