@@ -1,7 +1,7 @@
 # make demo    a fresh machine to a tuned model, with a comparison on held-out rows
 # make test    format, lint, types, import contract, all tests
 # make quality the visible quality suite (about two hours on two cores; goes on where it stopped)
-# make bench   speed and memory beside TRL + PEFT in one run
+# make bench   speed and memory beside TRL + PEFT, llama.cpp and transformers + PEFT, in one run each
 
 PYTHON ?= python3
 VENV := .venv
@@ -31,6 +31,7 @@ quality: $(VENV)/.developed base
 bench: $(VENV)/.installed base peers
 	$(BIN)/python -m benchmarks.speed
 	$(BIN)/python -m benchmarks.conditions
+	$(BIN)/python -m benchmarks.decode
 
 peers: $(PEERS)/.installed
 

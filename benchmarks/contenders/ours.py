@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import sys
 import tempfile
 import time
@@ -12,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from peak_memory import peak_bytes
 
 from tunery import config
 from tunery.engine.encoding import EncodedExample
@@ -47,13 +47,13 @@ def main(job_file: str) -> None:
     per_epoch = len(losses) // job["epoch_count"]
     counted = [tuner.schedule.batch(step) for step in range(WARM_STEPS + 1, len(losses) + 1)]
     seconds = times[-1] - times[WARM_STEPS - 1]
+    peak = peak_bytes()  # before the rate is measured
     operations = sum(step_operations(resident.network, [rows[index] for index in batch]) for batch in counted)
-    peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     result = {
         "tokens_per_second": sum(len(rows[index].token_ids) for batch in counted for index in batch) / seconds,
         "loop_seconds": times[-1] - start,
         "seconds_to_first_step": times[0] - float(os.environ["STARTED"]),
-        "peak_bytes": peak_bytes,
+        "peak_bytes": peak,
         "losses": [sum(losses[e * per_epoch : (e + 1) * per_epoch]) / per_epoch for e in range(job["epoch_count"])],
         "rate_share": operations / seconds / machine_rate(resident.network.dtype),
         "dtype": str(resident.network.dtype),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import sys
 import tempfile
 import time
@@ -13,6 +12,7 @@ from typing import Any
 
 import torch
 from datasets import Dataset
+from peak_memory import peak_bytes
 from peft import PeftModel
 from torch.utils.data import SequentialSampler
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
@@ -88,7 +88,7 @@ def main(job_file: str, dtype: str) -> None:
     result = {
         "tokens_per_second": tokens / (clock.times[-1] - clock.times[WARM_STEPS - 1]),
         "seconds_to_first_step": clock.times[0] - float(os.environ["STARTED"]),
-        "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "peak_bytes": peak_bytes(),
         "losses": [
             sum(clock.losses[e * per_epoch : (e + 1) * per_epoch]) / per_epoch for e in range(job["epoch_count"])
         ],

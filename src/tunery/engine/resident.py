@@ -8,10 +8,13 @@ together; nothing of libraries, users or HTTP.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import count
 from pathlib import Path
 
 from tunery.engine.answers.generator import Generator, Piece, Request
+from tunery.engine.answers.lean import LeanModel
+from tunery.engine.bases import four_bit
 from tunery.engine.bases.base import Base
 from tunery.engine.encoding import Encoder
 from tunery.engine.layers.lora import Adapter
@@ -29,6 +32,8 @@ class ResidentBase:
         self.network = Network(base.model)
         self.encoder = Encoder(base.tokenizer, base.window_tokens)
         self._slots = count(1)
+        reads_four_bit = four_bit.has_four_bit_weights(base.folder)
+        self.lean = LeanModel.of(self.network, partial(four_bit.read, base.folder) if reads_four_bit else None)
 
     def add(self, adapter: Adapter) -> int:
         """Keep an adapter; return its slot."""
@@ -67,7 +72,7 @@ class ResidentBase:
         requests = [
             Request(tuple(self.encoder.prompt(text, settings.max_output_tokens)), settings, slot) for text in texts
         ]
-        return Generator(self.network, self.encoder).answer(requests)
+        return Generator(self.network, self.encoder, lean=self.lean).answer(requests)
 
     def answers(self, texts: Sequence[str], settings: SamplingSettings, slot: int | None = None) -> list[str]:
         """Return the whole answers to `texts`."""

@@ -14,6 +14,7 @@ from tests.engine.bases.tiny_bases import tiny_config, tiny_tokenizer
 from tests.fakes import tiny_model
 from tunery.engine.adapter import write_adapter
 from tunery.engine.answers.generator import Generator, Piece, Request
+from tunery.engine.answers.lean import LeanModel
 from tunery.engine.encoding import Encoder
 from tunery.engine.layers.lora import Adapter
 from tunery.engine.layers.network import Network
@@ -44,7 +45,7 @@ def make_network(family: str = "llama", dtype: torch.dtype = torch.float32) -> N
 
 
 def make_generator(network: Network, **options: int) -> Generator:
-    return Generator(network, Encoder(Numbers(), 128), **options)
+    return Generator(network, Encoder(Numbers(), 128), lean=LeanModel.of(network), **options)
 
 
 def random_adapter(network: Network, seed: int, scale: float = 0.2) -> Adapter:

@@ -7,26 +7,49 @@ rows. Knows tensors; nothing of texts, adapters or sampling.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from tunery.engine.layers.attention import AttentionRule, PackedLayout
 
-FIRST_TOKENS = 128  # capacity grows by doubling
+CHUNK_TOKENS = 256  # capacity grows by so many; for the default base 12 MB a row in float32
+VIEW_TOKENS = 32  # what a decoding step sees grows by so many, so that views of the buffers are seldom made anew
+
+
+@dataclass(frozen=True, slots=True)
+class LayerMemory:
+    """
+    The buffers of one layer as a decoding step uses them.
+
+    `keys` and `values` `[slots · K · capacity, D]` to write to; `seen_keys` `[M · K, D, S]` and `seen_values`
+    `[M · K, S, D]` to read, the first slots and tokens of the same memory.
+    """
+
+    keys: Tensor
+    values: Tensor
+    seen_keys: Tensor
+    seen_values: Tensor
+    kinds: int
+    capacity: int
 
 
 class KeyValueCache:
     """
     Keys and values `[slots, K, tokens, D]` of each layer; `lengths[slot]` tokens of a slot are filled.
 
-    Buffers are made when a layer first writes, and grow as needed.
+    Buffers are made when a layer first writes, and grow as needed; they are kept in `dtype`, by default in that of what
+    is first written.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, dtype: torch.dtype | None = None) -> None:
         self.lengths: list[int] = []
+        self._dtype = dtype
         self._layers: dict[int, tuple[Tensor, Tensor]] = {}
+        self._memories: tuple[tuple[int, int], list[LayerMemory]] | None = None
 
     def add_slot(self) -> int:
         self.lengths.append(0)
@@ -43,6 +66,7 @@ class KeyValueCache:
         self.lengths.pop()
         if not self.lengths:
             self._layers.clear()
+            self._memories = None
         return last
 
     @property
@@ -54,22 +78,57 @@ class KeyValueCache:
         slots = len(self.lengths)
         pair = self._layers.get(layer)
         if pair is None or pair[0].shape[0] < slots or pair[0].shape[2] < tokens:
-            capacity = FIRST_TOKENS
-            while capacity < tokens:
-                capacity *= 2
-            rows = slots if pair is None else max(slots, pair[0].shape[0])
+            rows, capacity = slots, capacity_tokens(tokens)
             if pair is not None:
-                capacity = max(capacity, pair[0].shape[2])
+                rows, capacity = max(rows, pair[0].shape[0]), max(capacity, pair[0].shape[2])
+            dtype = self._dtype or like.dtype
             pair = (
-                _grown(pair[0] if pair else None, rows, capacity, like),
-                _grown(pair[1] if pair else None, rows, capacity, like),
+                _grown(pair[0] if pair else None, rows, capacity, like, dtype),
+                _grown(pair[1] if pair else None, rows, capacity, like, dtype),
             )
             self._layers[layer] = pair
+            self._memories = None
         return pair
 
+    def memories(self, tokens: int) -> Sequence[LayerMemory]:
+        """Return the buffers of all layers, in order, with room for `tokens` tokens in each slot in use."""
+        for layer, (keys, _) in self._layers.items():
+            self.room(layer, tokens, keys[0])
+        seen = -(-tokens // VIEW_TOKENS) * VIEW_TOKENS
+        name = (len(self.lengths), seen)
+        if self._memories is None or self._memories[0] != name:
+            views = [_memory(*self._layers[layer], *name) for layer in sorted(self._layers)]
+            self._memories = (name, views)
+        return self._memories[1]
 
-def _grown(old: Tensor | None, rows: int, capacity: int, like: Tensor) -> Tensor:
-    new = like.new_zeros(rows, like.shape[0], capacity, like.shape[2])
+
+def token_bytes(settings: Any, dtype: torch.dtype) -> int:
+    """Return how much memory one token of one answer takes in a model with these settings (a transformers config)."""
+    kinds = getattr(settings, "num_key_value_heads", None) or settings.num_attention_heads
+    width = getattr(settings, "head_dim", None) or settings.hidden_size // settings.num_attention_heads
+    return int(settings.num_hidden_layers * 2 * kinds * width * dtype.itemsize)
+
+
+def capacity_tokens(tokens: int) -> int:
+    """Return for how many tokens there is room in a slot that holds `tokens`."""
+    return -(-tokens // CHUNK_TOKENS) * CHUNK_TOKENS
+
+
+def _memory(keys: Tensor, values: Tensor, slots: int, seen: int) -> LayerMemory:
+    _, kinds, capacity, width = keys.shape
+    by_kind = keys.view(-1, capacity, width)[: slots * kinds], values.view(-1, capacity, width)[: slots * kinds]
+    return LayerMemory(
+        keys.view(-1, width),
+        values.view(-1, width),
+        by_kind[0][:, :seen].transpose(1, 2),
+        by_kind[1][:, :seen],
+        kinds,
+        capacity,
+    )
+
+
+def _grown(old: Tensor | None, rows: int, capacity: int, like: Tensor, dtype: torch.dtype) -> Tensor:
+    new = like.new_zeros(rows, like.shape[0], capacity, like.shape[2], dtype=dtype)
     if old is not None:
         new[: old.shape[0], :, : old.shape[2]] = old
     return new

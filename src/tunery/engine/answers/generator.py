@@ -1,7 +1,7 @@
 """
 Answers: prompts in, pieces of text out, many requests with different adapters in one batch.
 
-One generator per network. Requests are submitted and dropped between steps; a step reads new prompts and decodes one
+Requests are submitted and dropped between steps; a step reads new prompts and decodes one
 token for every running row. Knows token ids, slots of adapters and sampling; nothing of files, users or HTTP.
 """
 
@@ -13,7 +13,9 @@ from itertools import groupby
 
 import torch
 
-from tunery.engine.answers.cache import DecodeLayout, KeyValueCache, PrefillLayout
+from tunery.engine.answers.cache import DecodeLayout, KeyValueCache, PrefillLayout, capacity_tokens, token_bytes
+from tunery.engine.answers.lean import LeanModel
+from tunery.engine.answers.lookup import Lookup
 from tunery.engine.answers.sampling import next_token
 from tunery.engine.answers.text_stream import TextStream
 from tunery.engine.answers.uncached import next_logits
@@ -24,6 +26,8 @@ from tunery.engine.layers.packing import pack
 from tunery.types import SamplingSettings
 
 MAX_ROWS = 16  # rows decoded together; beyond this a step of the default base is bound by products, not by memory
+MAX_GUESSES = 3  # four rows take 1.4 times as long as one in 4 bits, see `products`
+CACHE_BYTES = 1 << 30  # of keys and values; 22,700 tokens of the default base in float32
 PREFILL_TOKENS = 2048  # prompts read together
 
 
@@ -51,38 +55,58 @@ class _Row:
     request: Request
     stream: TextStream
     random: torch.Generator
+    lookup: Lookup
     tokens: list[int] = field(default_factory=list)
 
 
 class Generator:
     """The running answers of one network; `submit`, then `step` until `is_idle`, `drop` at any time."""
 
-    def __init__(self, network: Network, encoder: Encoder, *, max_rows: int = MAX_ROWS) -> None:
+    def __init__(
+        self,
+        network: Network,
+        encoder: Encoder,
+        *,
+        lean: LeanModel | None = None,
+        max_rows: int = MAX_ROWS,
+        cache_bytes: int = CACHE_BYTES,
+    ) -> None:
         self.network, self.encoder, self.max_rows = network, encoder, max_rows
+        self._lean = lean
+        self._bank = None if lean is None else lean.bank()
+        dtype = network.dtype if lean is None else lean.dtype
+        self._cache_tokens = cache_bytes // token_bytes(network.config, dtype) if network.is_packed else 0
         self._waiting: list[_Row] = []
         self._running: list[_Row] = []  # in slot order of the cache
-        self._cache = KeyValueCache()
+        self._cache = KeyValueCache(None if lean is None else lean.dtype)
         self._numbers = 0
+        self.drawn_tokens = 0  # of all answers so far
 
     @property
     def is_idle(self) -> bool:
         return not (self._waiting or self._running)
+
+    @property
+    def cache_bytes(self) -> int:
+        """Return how much memory keys and values of the running rows take."""
+        return self._cache.bytes
 
     def submit(self, request: Request) -> int:
         """Queue a request; return the number that its pieces carry."""
         self._numbers += 1
         random = torch.Generator().manual_seed(request.settings.seed)
         stream = TextStream(self.encoder.text, request.settings.stop_sequences)
-        self._waiting.append(_Row(self._numbers, request, stream, random))
+        self._waiting.append(_Row(self._numbers, request, stream, random, Lookup(request.prompt)))
         return self._numbers
 
+    @torch.inference_mode()
     def drop(self, number: int) -> None:
         """Forget a request; its row is free for the next step."""
         self._waiting = [row for row in self._waiting if row.number != number]
         for row in [row for row in self._running if row.number == number]:
             self._free(row)
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def step(self) -> list[Piece]:
         """Read prompts that have waited, decode one token of every running row, and return the new text."""
         if not self.network.is_packed:
@@ -110,15 +134,20 @@ class Generator:
     def _admit(self) -> list[Piece]:
         """Move waiting rows into free places, those of one adapter together: their common prefix is read once."""
         pieces: list[Piece] = []
-        free = self.max_rows - len(self._running)
-        if not self._waiting or not free:
-            return pieces
-        chosen, self._waiting = self._waiting[:free], self._waiting[free:]
+        chosen: list[_Row] = []
+        while self._waiting and self._fits([*self._running, *chosen, self._waiting[0]]):
+            chosen.append(self._waiting.pop(0))
         chosen.sort(key=lambda row: (row.request.slot is not None, row.request.slot or 0))
         for slot, rows in groupby(chosen, key=lambda row: row.request.slot):
             for portion in _portions(list(rows)):
                 pieces += self._prefill(portion, slot)
         return pieces
+
+    def _fits(self, rows: Sequence[_Row]) -> bool:
+        """Say whether these rows may run together: the cache is as long for all as for the longest; one always may."""
+        longest = max(len(row.request.prompt) + row.request.settings.max_output_tokens for row in rows)
+        tokens = capacity_tokens(min(longest, self.encoder.window_tokens)) * len(rows)
+        return len(rows) == 1 or (len(rows) <= self.max_rows and tokens <= self._cache_tokens)
 
     def _prefill(self, rows: list[_Row], slot: int | None) -> list[Piece]:
         prompts = [EncodedExample(row.request.prompt, len(row.request.prompt)) for row in rows]
@@ -141,14 +170,41 @@ class Generator:
 
     def _decode(self) -> list[Piece]:
         rows = list(self._running)
+        if self._lean is not None and len(rows) == 1:
+            return self._decode_alone(rows[0], self._lean)
+        logits = self._generic_logits(rows) if self._lean is None else self._lean_logits(rows, self._lean)
+        self._cache.lengths = [length + 1 for length in self._cache.lengths]
+        return self._draw(rows, logits)
+
+    def _decode_alone(self, row: _Row, lean: LeanModel) -> list[Piece]:
+        """Decode one token and check guesses of the next: a guess that is not what is drawn ends the step."""
+        assert self._bank is not None
+        left = row.request.settings.max_output_tokens - len(row.tokens) - 1
+        left = min(left, self.encoder.window_tokens - len(row.request.prompt) - len(row.tokens) - 1)
+        guesses = row.lookup.guess(max(0, min(MAX_GUESSES, left)))
+        adapter = None if row.request.slot is None else self.network.adapters.get(row.request.slot)
+        logits = lean.logits_ahead([row.tokens[-1], *guesses], self._cache, self._bank, adapter)
+        pieces: list[Piece] = []
+        for scores, guess in zip(logits, [*guesses, None], strict=True):
+            self._cache.lengths[0] += 1
+            pieces += self._draw([row], scores[None])
+            if row not in self._running or row.tokens[-1] != guess:
+                break
+        return pieces
+
+    def _lean_logits(self, rows: Sequence[_Row], lean: LeanModel) -> torch.Tensor:
+        assert self._bank is not None
+        adapters = [None if row.request.slot is None else self.network.adapters.get(row.request.slot) for row in rows]
+        return lean.logits([row.tokens[-1] for row in rows], self._cache, self._bank, adapters)
+
+    def _generic_logits(self, rows: Sequence[_Row]) -> torch.Tensor:
         device = self.network.device
         token_ids = torch.tensor([[row.tokens[-1] for row in rows]], device=device)
         lengths = torch.tensor(self._cache.lengths, device=device)
         groups = [RowGroup(index, index + 1, row.request.slot) for index, row in enumerate(rows)]
         with self.network.rows(_merged(groups)):
             hidden = self.network.hidden(token_ids, lengths[None], DecodeLayout(self._cache, lengths))
-        self._cache.lengths = [length + 1 for length in self._cache.lengths]
-        return self._draw(rows, self.network.head.logits(hidden))
+        return self.network.head.logits(hidden)
 
     def _step_uncached(self) -> list[Piece]:
         self._running += self._waiting[: self.max_rows - len(self._running)]
@@ -173,6 +229,8 @@ class Generator:
         if token in self.encoder.stop_token_ids:
             return Piece(row.number, row.stream.flush(), "STOP")
         row.tokens.append(token)
+        row.lookup.push(token)
+        self.drawn_tokens += 1
         text = row.stream.push(token)
         if row.stream.is_stopped:
             return Piece(row.number, text, "STOP")

@@ -58,6 +58,7 @@ class Network:
         self.layers: dict[str, LoraLinear] = adapt(model, projection, skip)
         self._decoder: Any = None
         self._second: SecondDecoder | None = None
+        self.adapters: dict[int, Adapter] = {}  # by slot, as they were installed
         if self.is_packed:
             replace_norms(model)
             self.config._attn_implementation = attention.NAME
@@ -85,11 +86,13 @@ class Network:
         With `grad` (flat, as the adapter) it can be tuned: gradients are added there. Without, it is kept in the base's
         type.
         """
+        self.adapters[slot] = adapter
         install(self.layers, slot, adapter, self.dtype, grad)
         if self._second is not None and slot == 0:
             self._second.install(adapter, self.dtype, grad)
 
     def remove(self, slot: int) -> None:
+        self.adapters.pop(slot, None)
         for layer in self.layers.values():
             layer.pairs.pop(slot, None)
 
