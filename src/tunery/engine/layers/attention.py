@@ -16,6 +16,9 @@ from torch import Tensor, nn
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 NAME = "tunery"
+# Weights of a block with at most so many keys are kept for the gradient: with 9 heads, as the default base has, up to
+# 9 kB a token and layer beside 15 kB of other activations; making them anew took a sixth of the time of attention.
+KEPT_KEYS = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,10 @@ class PackedLayout:
             total[:, : self.prefix] += part[:, : self.prefix]
             total[:, block.key_start : block.query_end] += part[:, self.prefix :]
 
+    def sees_all(self, block: Block, tensor: Tensor) -> bool:
+        """Tell whether `keys` gives all of `tensor`."""
+        return block.key_start <= self.prefix and block.query_end == tensor.shape[1]
+
     def _mask(self, block: Block, window: int | None, groups: int, like: Tensor) -> Tensor:
         index = torch.arange(len(self.positions))
         queries = index[block.query_start : block.query_end, None]
@@ -113,65 +120,103 @@ class PackedLayout:
 
 
 class _PackedAttention(torch.autograd.Function):
-    """
-    softmax(scale · q kᵀ + mask) v, block by block; scores are computed again for the gradient instead of kept.
-
-    Sums of the keys' gradients over blocks are taken in float32 or wider.
-    """
-
     @staticmethod
     def forward(
         ctx: Any, query: Tensor, key: Tensor, value: Tensor, layout: PackedLayout, rule: AttentionRule
     ) -> Tensor:
-        heads, tokens, width = query.shape
-        groups = heads // key.shape[0]
-        output = query.new_empty(tokens, heads, width)
-        if layout.trade is not None:
-            key, value = layout.trade.share(key, value)
-        for block, mask in zip(layout.blocks, layout.masks(rule, groups, query), strict=True):
-            grouped = _group(query[:, layout.queries(block)], groups)
-            weights, _ = _weights(grouped, layout.keys(block, key), mask, rule)
-            answer = torch.bmm(weights, layout.keys(block, value))
-            output[layout.queries(block)] = _ungroup(answer, groups).transpose(0, 1)
-        ctx.save_for_backward(query, key, value, output)
+        output, *kept = attended(query, key, value, layout, rule)
+        ctx.save_for_backward(query, *kept)
         ctx.layout, ctx.rule = layout, rule
         return output
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> tuple[Tensor, Tensor, Tensor, None, None]:
-        query, key, value, output = ctx.saved_tensors
-        layout, rule, groups = ctx.layout, ctx.rule, query.shape[0] // key.shape[0]
-        grad = grad_outputs[0]
-        wide = torch.promote_types(key.dtype, torch.float32)
-        grad_query = torch.empty_like(query)
-        grad_key, grad_value = torch.zeros_like(key, dtype=wide), torch.zeros_like(value, dtype=wide)
-        for block, mask in zip(layout.blocks, layout.masks(rule, groups, query), strict=True):
-            queries = layout.queries(block)
-            grouped = _group(query[:, queries], groups)
-            grad_grouped = _group(grad[queries].transpose(0, 1), groups)
-            keys, values = layout.keys(block, key), layout.keys(block, value)
-            weights, capped = _weights(grouped, keys, mask, rule)
-            layout.add_keys(block, grad_value, torch.bmm(weights.transpose(1, 2), grad_grouped))
-            # Σ weights · grad_weights over the keys equals the product of output and its gradient
-            dots = (grad[queries].to(wide) * output[queries].to(wide)).sum(-1).transpose(0, 1)
-            grad_scores = torch.bmm(grad_grouped, values.transpose(1, 2)).to(wide)
-            grad_scores.sub_(dots.reshape(key.shape[0], -1, 1)).mul_(weights)
-            if capped is not None and rule.softcap is not None:
-                grad_scores *= 1 - (capped / rule.softcap) ** 2
-            scores = grad_scores.mul_(rule.scaling).to(query.dtype)
-            grad_query[:, queries] = _ungroup(torch.bmm(scores, keys), groups)
-            layout.add_keys(block, grad_key, torch.bmm(scores.transpose(1, 2), grouped))
-        if layout.trade is not None:
-            grad_key, grad_value = layout.trade.settle(grad_key, grad_value)
-        return grad_query, grad_key.to(key.dtype), grad_value.to(value.dtype), None, None
+        return (*attention_gradient(grad_outputs[0], *ctx.saved_tensors, layout=ctx.layout, rule=ctx.rule), None, None)
+
+
+def attended(
+    query: Tensor, key: Tensor, value: Tensor, layout: PackedLayout, rule: AttentionRule
+) -> tuple[Tensor, ...]:
+    """
+    Return softmax(scale · q kᵀ + mask) v `[T, H, D]`, then what the gradient wants: the keys and values that were seen
+    and, of blocks with few keys, the weights; of others they are computed again.
+    """
+    heads, tokens, width = query.shape
+    groups = heads // key.shape[0]
+    if layout.trade is not None:
+        key, value = layout.trade.share(key, value)
+    output, kept = query.new_empty(tokens, heads, width), []
+    for block, mask in zip(layout.blocks, layout.masks(rule, groups, query), strict=True):
+        grouped = _group(query[:, layout.queries(block)], groups)
+        weights, _ = _weights(grouped, layout.keys(block, key), mask, rule)
+        answer = torch.bmm(weights, layout.keys(block, value))
+        output[layout.queries(block)] = _ungroup(answer, groups).transpose(0, 1)
+        if _is_kept(mask, rule):
+            kept.append(weights)
+    return output, key, value, *kept
+
+
+def attention_gradient(
+    grad: Tensor,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    *kept: Tensor,
+    layout: PackedLayout,
+    rule: AttentionRule,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """
+    Return the gradient `[H, T, D]`, `[K, T, D]`, `[K, T, D]` of what `attended` gave.
+
+    Sums of the keys' gradients over blocks are taken in float32 or wider.
+    """
+    groups, left = query.shape[0] // key.shape[0], list(kept)
+    grad_query = torch.empty_like(query)
+    grad_key, grad_value = _KeySum(layout, key), _KeySum(layout, value)
+    for block, mask in zip(layout.blocks, layout.masks(rule, groups, query), strict=True):
+        queries = layout.queries(block)
+        grouped, grad_grouped = _group(query[:, queries], groups), _group(grad[queries].transpose(0, 1), groups)
+        keys = layout.keys(block, key)
+        weights, capped = (left.pop(0), None) if _is_kept(mask, rule) else _weights(grouped, keys, mask, rule)
+        grad_value.add(block, torch.bmm(weights.transpose(1, 2), grad_grouped))
+        grad_weights = torch.bmm(grad_grouped, layout.keys(block, value).transpose(1, 2))
+        scores = torch._softmax_backward_data(grad_weights, weights, -1, weights.dtype)
+        if capped is not None and rule.softcap is not None:
+            scores *= 1 - (capped / rule.softcap) ** 2
+        grad_query[:, queries] = _ungroup(torch.bmm(scores, keys).mul_(rule.scaling), groups)
+        grad_key.add(block, torch.bmm(scores.transpose(1, 2), grouped).mul_(rule.scaling))
+    sums = grad_key.total, grad_value.total
+    grad_key_sum, grad_value_sum = sums if layout.trade is None else layout.trade.settle(*sums)
+    return grad_query, grad_key_sum.to(key.dtype), grad_value_sum.to(value.dtype)
+
+
+class _KeySum:
+    """The gradient `[K, T, D]` of keys or values, summed over blocks; the only block of a row is taken as it is."""
+
+    def __init__(self, layout: PackedLayout, like: Tensor) -> None:
+        self.layout, self.is_whole = layout, len(layout.blocks) == 1 and layout.sees_all(layout.blocks[0], like)
+        if not self.is_whole:
+            self.total = torch.zeros_like(like, dtype=torch.promote_types(like.dtype, torch.float32))
+
+    total: Tensor
+
+    def add(self, block: Block, part: Tensor) -> None:
+        if self.is_whole:
+            self.total = part
+        else:
+            self.layout.add_keys(block, self.total, part)
+
+
+def _is_kept(mask: Tensor, rule: AttentionRule) -> bool:
+    return rule.softcap is None and mask.shape[-1] <= KEPT_KEYS
 
 
 def _weights(query: Tensor, key: Tensor, mask: Tensor, rule: AttentionRule) -> tuple[Tensor, Tensor | None]:
     """Return the attention weights `[K, G·Q, S]` and, with a soft cap, the capped scores before the mask."""
-    wide = torch.promote_types(query.dtype, torch.float32)
     if rule.softcap is None:
         scores = torch.baddbmm(mask[None], query, key.transpose(1, 2), alpha=rule.scaling)
-        return torch.softmax(scores, -1, dtype=wide).to(query.dtype), None
+        return torch.softmax(scores, -1), None  # sums in float32 whatever the type
+    wide = torch.promote_types(query.dtype, torch.float32)
     capped = torch.tanh(torch.bmm(query, key.transpose(1, 2)).to(wide) * (rule.scaling / rule.softcap)) * rule.softcap
     return torch.softmax(capped + mask, -1).to(query.dtype), capped
 
