@@ -25,6 +25,7 @@ from tunery.engine.layers.loss import Head, answer_loss
 from tunery.engine.layers.norms import replace_norms
 from tunery.engine.layers.packing import PackedBatch, halfway, lane, pack
 from tunery.engine.layers.twin import twin
+from tunery.engine.layers.whole_layers import WholeLayers
 
 # Families whose attention goes through the interface with nothing but scale, window and soft cap, whose positions come
 # from `position_ids`, and whose logits are a plain head. `tests/engine/layers/test_network.py` holds each of them
@@ -59,13 +60,15 @@ class Network:
         self._decoder: Any = None
         self._second: SecondDecoder | None = None
         self.adapters: dict[int, Adapter] = {}  # by slot, as they were installed
+        self._whole = WholeLayers({})
         if self.is_packed:
             replace_norms(model)
             self.config._attn_implementation = attention.NAME
             self.head = Head(projection.weight, projection.bias, getattr(self.config, "final_logit_softcapping", None))
             self._decoder = model.get_decoder()
+            self._whole = WholeLayers.of(model)
             if self.device.type == "cpu" if lanes is None else lanes:
-                self._second = SecondDecoder(self._decoder, self.layers)
+                self._second = SecondDecoder(self._decoder, self.layers, self._whole)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -88,11 +91,17 @@ class Network:
         """
         self.adapters[slot] = adapter
         install(self.layers, slot, adapter, self.dtype, grad)
-        if self._second is not None and slot == 0:
-            self._second.install(adapter, self.dtype, grad)
+        if slot == 0:
+            self._whole.install(adapter, self.dtype, grad)
+            if self._second is not None:
+                self._second.install(adapter, self.dtype, grad)
 
     def remove(self, slot: int) -> None:
         self.adapters.pop(slot, None)
+        if slot == 0:
+            self._whole.remove()
+            if self._second is not None:
+                self._second.remove()
         for layer in self.layers.values():
             layer.pairs.pop(slot, None)
 
@@ -104,6 +113,8 @@ class Network:
 
     def hidden(self, token_ids: Tensor, positions: Tensor, layout: Layout) -> Tensor:
         """Run one packed row: token ids and positions `[1, T]` → hidden states `[T, H]`."""
+        if not any(layer.groups for layer in self.layers.values()):
+            self._whole.refresh()
         return self._hidden(self._decoder, token_ids, positions, layout)
 
     def loss(self, rows: Sequence[EncodedExample]) -> float:
@@ -128,6 +139,7 @@ class Network:
         """Compute the loss and `use` it in the lane where it arose; return what that gave, summed over the lanes."""
         if not self.is_packed:
             return use(self._padded_loss(rows))
+        self._whole.refresh()
         batch = pack(rows, share_prefix=share_prefix)
         second = self._second
         if second is None:
@@ -179,8 +191,9 @@ class Network:
 class SecondDecoder:
     """The twin that takes the second lane, with a place of its own for the gradient: no two threads write to one."""
 
-    def __init__(self, decoder: Any, layers: dict[str, LoraLinear]) -> None:
+    def __init__(self, decoder: Any, layers: dict[str, LoraLinear], whole: WholeLayers) -> None:
         self.decoder = twin(decoder)
+        self._first_whole, self._whole = whole, whole.of_twin(decoder, self.decoder)
         self.lanes = LanePair()
         paths = {id(layer): path for path, layer in layers.items()}
         pairs = zip(decoder.modules(), self.decoder.modules(), strict=True)
@@ -191,6 +204,13 @@ class SecondDecoder:
     def install(self, adapter: Adapter, dtype: torch.dtype, grad: Tensor | None) -> None:
         self._grad, self._own_grad = grad, None if grad is None else torch.zeros_like(grad)
         install(self._layers, 0, adapter, dtype, self._own_grad)
+        self._whole.install_as(self._first_whole, adapter, self._own_grad)
+
+    def remove(self) -> None:
+        self._grad = self._own_grad = None
+        self._whole.remove()
+        for layer in self._layers.values():
+            layer.pairs.pop(0, None)
 
     def hand_in_gradient(self) -> None:
         """Add the gradient of this lane to that of the other."""

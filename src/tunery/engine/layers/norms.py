@@ -34,20 +34,29 @@ class RMSNorm(nn.Module):
 class _RMSNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, scale: Tensor, epsilon: float, rounds_first: bool) -> Tensor:
-        wide = x.to(torch.promote_types(x.dtype, torch.float32))
-        inverse = wide.square().mean(-1, keepdim=True).add_(epsilon).rsqrt_()
+        output, inverse = normed(x, scale, epsilon, rounds_first)
         ctx.save_for_backward(x, scale, inverse)
-        normed = wide * inverse
-        return normed.to(x.dtype) * scale if rounds_first else (normed * scale).to(x.dtype)
+        return output
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> tuple[Tensor, None, None, None]:
-        x, scale, inverse = ctx.saved_tensors
-        wide = inverse.dtype
-        normed = x.to(wide) * inverse
-        grad = grad_outputs[0].to(wide) * scale
-        grad -= normed * (grad * normed).mean(-1, keepdim=True)
-        return grad.mul_(inverse).to(x.dtype), None, None, None
+        return norm_gradient(grad_outputs[0], *ctx.saved_tensors), None, None, None
+
+
+def normed(x: Tensor, scale: Tensor, epsilon: float, rounds_first: bool) -> tuple[Tensor, Tensor]:
+    """Return the norm of `x` `[..., H]` and 1 / sqrt(mean(x²) + ε) `[..., 1]`, which its gradient wants."""
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    inverse = wide.square().mean(-1, keepdim=True).add_(epsilon).rsqrt_()
+    output = wide * inverse
+    return output.to(x.dtype) * scale if rounds_first else (output * scale).to(x.dtype), inverse
+
+
+def norm_gradient(grad_output: Tensor, x: Tensor, scale: Tensor, inverse: Tensor) -> Tensor:
+    """Return the gradient of the norm towards `x`, in its type."""
+    unscaled = x.to(inverse.dtype) * inverse
+    grad = grad_output.to(inverse.dtype) * scale
+    dots = (grad * unscaled).mean(-1, keepdim=True)
+    return grad.addcmul_(unscaled, dots, value=-1).mul_(inverse).to(x.dtype)
 
 
 def replace_norms(model: nn.Module) -> int:
