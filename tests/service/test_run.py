@@ -251,7 +251,7 @@ def test_failures_of_the_work_are_recorded(
 ) -> None:
     """Memory that runs out ends FAILED with 8, a mistake of ours with 13; the model is not usable."""
     model = created(library)
-    monkeypatch.setattr(Network, "loss", _raising(raised()))
+    monkeypatch.setattr(Network, "add_gradient", _raising(raised()))
 
     with pytest.raises(expected):
         worked(TaskWorker(library, model))
@@ -283,7 +283,7 @@ def test_force_in_the_middle_of_a_step_keeps_the_checkpoint_before(
     model = created(library)
     left_after(TaskWorker(library, model), 3)
     with monkeypatch.context() as patch:
-        patch.setattr(Network, "loss", _raising(KeyboardInterrupt()))
+        patch.setattr(Network, "add_gradient", _raising(KeyboardInterrupt()))
         with pytest.raises(KeyboardInterrupt):
             worked(TaskWorker(library, library.get(model.id)))
 
