@@ -70,7 +70,7 @@ def step_operations(network: Network, rows: Sequence[EncodedExample]) -> float:
     batch, rank = pack(rows), Recipe().rank
     frozen = sum(layer.weight.numel() for layer in network.layers.values())
     low_rank = rank * sum(sum(layer.weight.shape) for layer in network.layers.values())
-    tokens, answers = batch.token_ids.shape[1], len(batch.targets)
+    tokens, answers = int((batch.layout.numbers < len(rows)).sum()), len(batch.targets)
     return tokens * (4 * frozen + 6 * low_rank) + answers * 4 * network.head.weight.numel()
 
 

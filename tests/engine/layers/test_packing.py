@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunery.engine.encoding import EncodedExample
-from tunery.engine.layers.packing import BLOCK_TOKENS, pack, shared_prefix_tokens
+from tunery.engine.layers.lanes import FirstLane, Handover
+from tunery.engine.layers.packing import BLOCK_TOKENS, ROUND_TOKENS, halfway, lane, pack, shared_prefix_tokens
 
 
 @st.composite
@@ -71,7 +72,35 @@ def test_identical_rows_keep_a_token_of_their_own() -> None:
     row = EncodedExample((1, 2, 3, 4), 2)
 
     assert shared_prefix_tokens([row, row]) == 3
-    assert pack([row, row]).token_ids.shape == torch.Size([1, 5])
+    assert pack([row, row]).layout.numbers[:6].tolist() == [-1, -1, -1, 0, 1, 2]
+
+
+@given(batches())
+def test_filling_rounds_the_row_and_predicts_nothing(rows: list[EncodedExample]) -> None:
+    """The row ends on a round number of tokens; what fills it up is less than that and stands behind all examples."""
+    batch = pack(rows)
+    filling = batch.layout.numbers == len(rows)
+
+    assert batch.token_ids.shape[1] % ROUND_TOKENS == 0
+    assert int(filling.sum()) < ROUND_TOKENS
+    assert not filling[batch.answer_rows].any()
+    assert not filling[: len(filling) - int(filling.sum())].any()
+
+
+@given(batches(), st.floats(0, 3))
+def test_lanes_are_cut_at_a_round_number_and_lose_nothing(rows: list[EncodedExample], answer_cost: float) -> None:
+    """Both parts together have all tokens, answers and queries of the row; only a row of one round is cut within it."""
+    batch = pack(rows)
+    tokens = batch.token_ids.shape[1]
+    cut, trade = halfway(batch, answer_cost), FirstLane(Handover())
+
+    parts = [lane(batch, 0, cut, trade), lane(batch, cut, tokens, trade)]
+
+    assert cut % ROUND_TOKENS == 0 or tokens == ROUND_TOKENS
+    assert torch.equal(torch.cat([part.token_ids for part in parts], 1), batch.token_ids)
+    assert sorted(torch.cat([part.targets for part in parts]).tolist()) == sorted(batch.targets.tolist())
+    queries = [q for part in parts for block in part.layout.blocks for q in range(block.query_start, block.query_end)]
+    assert queries == list(range(tokens))
 
 
 def test_a_single_row_shares_nothing() -> None:

@@ -4,7 +4,11 @@ A batch of examples as one packed row: no padding, the shared prefix once, and w
 Knows token ids and index arithmetic; nothing of models. `attention.py` reads the blocks, `tuner.py` the rows and
 targets.
 
-    prefix | rest of example 0 | rest of example 1 | ...        positions restart behind the prefix for each example
+    prefix | rest of example 0 | rest of example 1 | ... | filling
+
+Positions restart behind the prefix for each example. The filling brings the row to a round number of tokens. Nothing
+looks at it and it predicts nothing, so loss and gradient do not know of it; but a processor makes a program of its own
+for each new shape of a product, and keeps it.
 """
 
 from __future__ import annotations
@@ -23,6 +27,10 @@ from tunery.engine.layers.attention import Block, PackedLayout, Trade
 # wasted products are 3 % of a step, and one large product beats many small ones; above this size waste grows with the
 # square.
 BLOCK_TOKENS = 256
+
+# Rows of 100-300 tokens have a dozen lengths this way instead of a hundred: on 48 short tickets a first epoch took as
+# long as the second, and memory 0.9 GB instead of 1.6. Costs 8 tokens a row on average.
+ROUND_TOKENS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +62,11 @@ def pack(rows: Sequence[EncodedExample], *, share_prefix: bool = True) -> Packed
         positions += range(prefix, len(row.token_ids))
         numbers += [number] * (len(row.token_ids) - prefix)
     answer_rows, targets = _answers(rows, starts, prefix)
+    filling = -len(token_ids) % ROUND_TOKENS
+    token_ids += [rows[0].token_ids[0]] * filling
+    positions += [0] * filling
+    numbers += [len(rows)] * filling
+    starts[-1] += filling
     position_ids = torch.tensor(positions)
     return PackedBatch(
         token_ids=torch.tensor(token_ids)[None],
@@ -67,7 +80,8 @@ def pack(rows: Sequence[EncodedExample], *, share_prefix: bool = True) -> Packed
 
 def halfway(batch: PackedBatch, answer_cost: float) -> int:
     """
-    Return the token at which half of the row's work is done; at least one token stays on either side.
+    Return the token at which half of the row's work is done, a multiple of ROUND_TOKENS where there is one; at least
+    one token stays on either side.
 
     `answer_cost`: what an answer token costs more than another, as a share of the cost of a token.
     """
@@ -75,7 +89,8 @@ def halfway(batch: PackedBatch, answer_cost: float) -> int:
     cost.index_add_(0, batch.answer_rows, torch.full((len(batch.answer_rows),), answer_cost, dtype=torch.float64))
     done = cost.cumsum(0)
     middle = int(torch.searchsorted(done, done[-1] / 2)) + 1
-    return min(max(middle, 1), len(cost) - 1)
+    size = ROUND_TOKENS if len(cost) >= 2 * ROUND_TOKENS else 1
+    return min(max(round(middle / size) * size, size), len(cost) - size)
 
 
 def lane(batch: PackedBatch, start: int, end: int, trade: Trade) -> PackedBatch:
