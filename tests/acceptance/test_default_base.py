@@ -20,6 +20,7 @@ from tunery.types import DEFAULT_BASE_MODEL, Hyperparameters, SamplingSettings, 
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SETTINGS = SamplingSettings(max_output_tokens=12)
+NEAR_TIE = 0.5  # logits of about 30 are 0.125 or 0.25 apart in bfloat16, and the state before them has been rounded too
 
 pytestmark = pytest.mark.base
 
@@ -111,10 +112,8 @@ def test_four_bit_products_are_the_dense_ones() -> None:
 
 def test_four_bit_answers_are_those_of_transformers_and_peft(tmp_path: Path) -> None:
     """
-    In bfloat16 a tuned default base answers as stock PEFT does, one row at a time (4 bits) and eight together.
-
-    One of eight may differ: where two tokens are equally likely up to bfloat16's rounding, any kernel may choose. With
-    48 rows and 3 epochs of tickets 23 of 24 held-out answers were equal, the same number as without the lean step.
+    In bfloat16 each token of an answer, one row at a time (4 bits) and eight together, is one that stock PEFT in
+    float32 finds likeliest, or within NEAR_TIE of the likeliest: there the rounding of any kernel may choose.
     """
     loaded = default_base(torch.bfloat16)
     resident = ResidentBase(loaded)
@@ -125,11 +124,27 @@ def test_four_bit_answers_are_those_of_transformers_and_peft(tmp_path: Path) -> 
     alone = [resident.answers([question], SETTINGS, slot)[0] for question in questions]
     together = resident.answers(questions, SETTINGS, slot)
 
-    plain = AutoModelForCausalLM.from_pretrained(loaded.folder, dtype=torch.bfloat16)
+    plain = AutoModelForCausalLM.from_pretrained(loaded.folder, dtype=torch.float32)
     theirs = PeftModel.from_pretrained(plain, str(tuner.epoch_folder(3))).eval()
-    answers = [peft_answer(theirs, resident, question) for question in questions]
-    for ours in (alone, together):
-        assert sum(a == b for a, b in zip(ours, answers, strict=True)) >= 7
+    for question, *answers in zip(questions, alone, together, strict=True):
+        for answer in answers:
+            assert answer
+            assert largest_gap(theirs, resident, question, answer) <= NEAR_TIE
+
+
+def largest_gap(model: PeftModel, resident: ResidentBase, question: str, answer: str) -> float:
+    """Return by how much the likeliest token that goes on with the answer falls short of the likeliest of all."""
+    tokenizer, gap = resident.encoder.tokenizer, 0.0
+    vocabulary, token_ids = tokenizer.get_vocab(), resident.encoder.prompt(question)
+    left = "".join(tokenizer.tokenize(answer))
+    while left:
+        with torch.no_grad():
+            logits = model(input_ids=torch.tensor([token_ids])).logits[0, -1]
+        spelling = [left[:end] for end in range(1, len(left) + 1) if left[:end] in vocabulary]
+        token = max(spelling, key=lambda piece: float(logits[vocabulary[piece]]))
+        gap = max(gap, float(logits.max() - logits[vocabulary[token]]))
+        token_ids, left = [*token_ids, vocabulary[token]], left[len(token) :]
+    return gap
 
 
 def peft_answer(model: PeftModel, resident: ResidentBase, question: str) -> str:

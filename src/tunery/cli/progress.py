@@ -88,7 +88,7 @@ class StepProgress:
         if self._live.is_live:
             self._live.draw(f"{_bar(snapshot.step / self._total)} {line}  {left}", is_last=is_last)
         elif snapshot.step % self._every == 0 or is_last or snapshot.epoch > self._epoch:
-            terminal.say(f"{line}  {rate:5.2f} steps/s  {left}")
+            terminal.say(f"{line}  {rate:7.2f} steps/s  {left}")
         self._epoch = snapshot.epoch
 
 
