@@ -10,7 +10,6 @@ more. Whole processes of `contenders/ours.py` in turn, ratios of medians.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -18,9 +17,10 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from statistics import median
 
-from benchmarks.speed import OURS, RESULTS, Result, run
+from benchmarks import side_by_side
+from benchmarks.side_by_side import OURS, Result, middle
+from benchmarks.speed import RESULTS, run
 from benchmarks.speed_workloads import examples, prepare
 from tunery.types import DEFAULT_BASE_MODEL
 
@@ -41,8 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             rows: prepare(Path(folder) / str(rows), examples("W1", rows), 1, given.base_model) for rows in (FEW, MANY)
         }
         results = [result for turn in range(given.rounds) for result in _turn(turn + 1, jobs)]
-    with given.out.open("a", encoding="utf-8") as file:
-        file.writelines(json.dumps(result) + "\n" for result in results)
+    side_by_side.append(given.out, results)
     print(summary(results))
 
 
@@ -50,8 +49,8 @@ def summary(results: Sequence[Result]) -> str:
     few, many, busy = (
         [result for result in results if result["workload"] == name] for name in ("few rows", "many rows", "busy core")
     )
-    growth = median(r["loop_seconds"] for r in many) / median(r["loop_seconds"] for r in few)
-    kept = median(r["tokens_per_second"] for r in busy) / median(r["tokens_per_second"] for r in few)
+    growth = middle(many, "loop_seconds") / middle(few, "loop_seconds")
+    kept = middle(busy, "tokens_per_second") / middle(few, "tokens_per_second")
     return (
         f"{MANY // FEW} × the rows cost {growth:.2f} × the time.\n"
         f"With a spinning process on one of {os.cpu_count()} cores the rate is {kept:.0%} of the undisturbed one."
@@ -60,9 +59,9 @@ def summary(results: Sequence[Result]) -> str:
 
 def _turn(turn: int, jobs: dict[int, Path]) -> Iterator[Result]:
     for name, rows in (("few rows", FEW), ("many rows", MANY)):
-        yield {"workload": name, "round": turn, **run(OURS, jobs[rows], Path(sys.executable))}
+        yield {"workload": name, "round": turn, "contender": OURS, **run(OURS, jobs[rows], Path(sys.executable))}
     with busy_core():
-        yield {"workload": "busy core", "round": turn, **run(OURS, jobs[FEW], Path(sys.executable))}
+        yield {"workload": "busy core", "round": turn, "contender": OURS, **run(OURS, jobs[FEW], Path(sys.executable))}
 
 
 @contextmanager

@@ -13,34 +13,33 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
-from statistics import median
+from typing import Any
 
 import torch
 
+from benchmarks import side_by_side
 from benchmarks.gguf_adapter import write_gguf_adapter
+from benchmarks.side_by_side import OURS, PEERS, Result, by_contender, middle, times
 from tunery import config
 from tunery.engine.adapter import write_adapter
+from tunery.engine.bases.catalog import Catalog
 from tunery.engine.model import resident_base
-from tunery.engine.resident import ResidentBase
 from tunery.engine.tuning.schedule import Recipe
 from tunery.types import DEFAULT_BASE_MODEL
 
-HERE = Path(__file__).parent
-PEERS = HERE.parent / ".venv-peers" / "bin" / "python"
-RESULTS = HERE / "results" / "decode.jsonl"
-EXAMPLES = HERE.parent / "examples"
+RESULTS = side_by_side.RESULTS / "decode.jsonl"
+EXAMPLES = side_by_side.HERE.parent / "examples"
 
+LLAMA_CPP = "llama.cpp"
 CONTENDERS = {
-    "tunery": (Path(sys.executable), "decode_ours.py"),
-    "llama.cpp": (PEERS, "decode_llama_cpp.py"),
-    "transformers + peft": (PEERS, "decode_transformers_peft.py"),
+    OURS: "decode_ours.py",
+    LLAMA_CPP: "decode_llama_cpp.py",
+    "transformers + peft": "decode_transformers_peft.py",
 }
 WORKLOADS = {  # requests, adapters, prompt tokens
     "1 request, short": (1, 1, 60),
@@ -48,109 +47,103 @@ WORKLOADS = {  # requests, adapters, prompt tokens
     "8 requests on 8 models, short": (8, 8, 60),
     "8 requests on 8 models, long": (8, 8, 600),
 }
-NEW_TOKENS = 64
 FIGURES = ("decode_tokens_per_second", "prompt_tokens_per_second", "peak_bytes")
+HEADER = ("new tokens/s", "ours is", "prompt tokens/s", "ours is", "peak memory", "ours is", "tokens as ours")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     given = _parser().parse_args(arguments)
+    side_by_side.require(given.peers)
     with tempfile.TemporaryDirectory() as folder:
-        shared = prepare(Path(folder), max(WORKLOADS[name][1] for name in given.workloads))
+        shared = prepare(Path(folder), given)
         for name in given.workloads:
-            job = write_job(Path(folder), name, shared, given.threads)
-            results = [
-                run(contender, job, given.threads) | {"workload": name, "round": turn, "threads": given.threads}
-                for turn in range(given.rounds)
-                for contender in given.contenders
-            ]
-            given.out.parent.mkdir(parents=True, exist_ok=True)
-            with given.out.open("a", encoding="utf-8") as file:
-                file.writelines(json.dumps(_without_tokens(result)) + "\n" for result in _compared(results))
-            print(table(name, results))
+            results = measure(name, write_job(Path(folder), name, shared), given)
+            side_by_side.append(given.out, results)
+            print(table(name, results), end="\n\n", flush=True)
 
 
-def prepare(folder: Path, adapters: int) -> dict[str, object]:
+def prepare(folder: Path, given: argparse.Namespace) -> dict[str, Any]:
     """Write adapters as PEFT and as GGUF, and return what all jobs share; the prompts are made of tickets."""
-    resident: ResidentBase = resident_base(DEFAULT_BASE_MODEL, config.data_folder())
+    resident = resident_base(given.base_model, config.data_folder(), given.dtype)
     recipe, names = Recipe(), []
-    for seed in range(adapters):
+    for seed in range(max(WORKLOADS[name][1] for name in given.workloads)):
         adapter = resident.network.fresh_adapter(recipe.rank, recipe.alpha, seed)
         random = torch.Generator().manual_seed(seed)
         adapter.flat.add_(torch.randn(adapter.flat.shape, generator=random), alpha=0.003)  # B is zero at first
         names.append(str(folder / f"adapter-{seed}"))
         write_adapter(Path(names[-1]), adapter, base_model=resident.name)
-        write_gguf_adapter(Path(names[-1] + ".gguf"), adapter, resident.network.config)
-    base = config.data_folder() / "bases" / DEFAULT_BASE_MODEL
+        if LLAMA_CPP in given.contenders:
+            write_gguf_adapter(Path(names[-1] + ".gguf"), adapter, resident.network.config)
+    base = Catalog(config.data_folder()).folder(resident.name)
     with (EXAMPLES / "tickets.csv").open(encoding="utf-8", newline="") as file:
         texts = [row["text_input"].rpartition("Ticket: ")[2] for row in csv.DictReader(file)]
-    token_ids = [resident.encoder.prompt(text) for text in texts]
-    return {"base": str(base), "gguf": str(base / "original.gguf"), "adapters": names, "texts": token_ids}
+    return {
+        "base_model": resident.name,
+        "base": str(base),
+        "gguf": str(base / "original.gguf"),
+        "dtype": given.dtype,
+        "adapters": names,
+        "texts": [resident.encoder.prompt(text) for text in texts],
+        "new_tokens": given.new_tokens,
+        "threads": given.threads,
+    }
 
 
-def write_job(folder: Path, name: str, shared: dict[str, object], threads: int) -> Path:
+def write_job(folder: Path, name: str, shared: dict[str, Any]) -> Path:
     requests, adapters, length = WORKLOADS[name]
-    texts: list[list[int]] = shared["texts"]  # type: ignore[assignment]
-    prompts = [list(chain.from_iterable(texts[number:]))[:length] for number in range(requests)]
-    names: list[str] = shared["adapters"]  # type: ignore[assignment]
+    prompts = [list(chain.from_iterable(shared["texts"][number:]))[:length] for number in range(requests)]
     job = {key: value for key, value in shared.items() if key != "texts"}
-    job |= {"adapters": names[:adapters], "prompts": prompts, "new_tokens": NEW_TOKENS, "threads": threads}
+    job |= {"adapters": shared["adapters"][:adapters], "prompts": prompts}
     path = folder / f"{requests}-{length}.json"
     path.write_text(json.dumps(job), "utf-8")
     return path
 
 
-def run(contender: str, job: Path, threads: int) -> dict[str, object]:
-    """Run one contender as a process of its own; it prints its result as the last line."""
-    python, script = CONTENDERS[contender]
-    if not python.exists():
-        sys.exit(f"{contender} needs the environment of the peers: make peers")
-    command = [str(python), "-W", "ignore", str(HERE / "contenders" / script), str(job)]
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
-    result: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
-    print(f"{contender:20} {result['decode_tokens_per_second']:7.1f} tokens/s", file=sys.stderr, flush=True)
-    return {"contender": contender, **result}
+def measure(name: str, job: Path, given: argparse.Namespace) -> list[Result]:
+    """Run the contenders in turn; their tokens are compared and left out."""
+    results = side_by_side.in_turn(given.rounds, given.contenders, lambda contender: run(contender, job, given))
+    ours = by_contender(results).get(OURS, results)[0]["tokens"]
+    for result in results:
+        result["tokens_as_ours"] = agreement(result.pop("tokens"), ours)
+    return [{"workload": name, "threads": given.threads, **result} for result in results]
 
 
-def table(name: str, results: Sequence[dict[str, object]]) -> str:
+def run(contender: str, job: Path, given: argparse.Namespace) -> Result:
+    python = Path(sys.executable) if contender == OURS else given.peers
+    environment = {"OMP_NUM_THREADS": str(given.threads)}
+    return side_by_side.run_process(contender, python, CONTENDERS[contender], [str(job)], environment, FIGURES[0])
+
+
+def table(name: str, results: Sequence[Result]) -> str:
     """Return medians, and ratios of medians to our own, as a Markdown table."""
-    lines = [
-        f"| {name} | new tokens/s | ours is | prompt tokens/s | ours is | peak memory | ours is | tokens as ours |",
-        "|---|---|---|---|---|---|---|---|",
+    found = by_contender(results)
+    rows = [_row(contender, theirs, found.get(OURS)) for contender, theirs in found.items()]
+    return side_by_side.markdown((name, *HEADER), rows)
+
+
+def _row(contender: str, theirs: Sequence[Result], ours: Sequence[Result] | None) -> list[str]:
+    speed, reading, memory = (middle(theirs, figure) for figure in FIGURES)
+    our_speed, our_reading, our_memory = (ours and middle(ours, figure) for figure in FIGURES)
+    return [
+        contender,
+        f"{speed:.1f}",
+        times(our_speed, speed),
+        f"{reading:.0f}",
+        times(our_reading, reading),
+        f"{memory / 1e6:.0f} MB",
+        times(our_memory, memory),
+        f"{theirs[0]['tokens_as_ours']:.0%}",
     ]
-    ours = [result for result in results if result["contender"] == "tunery"] or results
-    for contender in dict.fromkeys(str(result["contender"]) for result in results):
-        mine = [result for result in results if result["contender"] == contender]
-        speed, reading, memory = (_median(mine, figure) for figure in FIGURES)
-        our_speed, our_reading, our_memory = (_median(ours, figure) for figure in FIGURES)
-        lines.append(
-            f"| {contender} | {speed:.1f} | {our_speed / speed:.2f} × | {reading:.0f} | {our_reading / reading:.2f} ×"
-            f" | {memory / 1e6:.0f} MB | {our_memory / memory:.2f} × | {agreement(mine[0], ours[0]):.0%} |"
-        )
-    return "\n".join(lines)
 
 
-def agreement(theirs: dict[str, object], ours: dict[str, object]) -> float:
+def agreement(theirs: Sequence[Sequence[int]], ours: Sequence[Sequence[int]]) -> float:
     """Return which share of the new tokens both have in common before they first differ; 1 is all."""
     common = total = 0
-    for their_row, our_row in zip(theirs["tokens"], ours["tokens"], strict=True):  # type: ignore[call-overload]
+    for their_row, our_row in zip(theirs, ours, strict=True):
         total += len(our_row)
         same = [a == b for a, b in zip(their_row, our_row, strict=True)]
         common += same.index(False) if False in same else len(same)
     return common / total
-
-
-def _compared(results: Sequence[dict[str, object]]) -> list[dict[str, object]]:
-    ours = next((result for result in results if result["contender"] == "tunery"), results[0])
-    return [result | {"tokens_as_ours": agreement(result, ours)} for result in results]
-
-
-def _without_tokens(result: dict[str, object]) -> dict[str, object]:
-    return {key: value for key, value in result.items() if key != "tokens"}
-
-
-def _median(results: Sequence[dict[str, object]], name: str) -> float:
-    return median(float(result[name]) for result in results)  # type: ignore[arg-type]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -160,7 +153,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--contenders", **names, default=list(CONTENDERS))  # type: ignore[arg-type]
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--new-tokens", type=int, default=64)
+    parser.add_argument("--base-model", default=DEFAULT_BASE_MODEL)
+    parser.add_argument("--dtype", default="bfloat16", help="of tunery and of transformers + PEFT")
+    parser.add_argument("--peers", type=Path, default=PEERS, help="Python of the environment with the peers")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="raw results are added to this file")
     return parser
 
 

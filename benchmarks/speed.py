@@ -11,94 +11,77 @@ the same recipe, so the losses must agree. TRL + PEFT run in an environment of t
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import median
-from typing import Any
 
+from benchmarks import side_by_side
+from benchmarks.side_by_side import OURS, PEERS, Result, by_contender, middle, times
 from benchmarks.speed_workloads import WORKLOADS, examples, prepare
 from tunery.types import DEFAULT_BASE_MODEL
 
-HERE = Path(__file__).parent
-PEERS = HERE.parent / ".venv-peers" / "bin" / "python"
-RESULTS = HERE / "results" / "speed.jsonl"
+RESULTS = side_by_side.RESULTS / "speed.jsonl"
 
-OURS = "tunery"
 CONTENDERS = {
     OURS: ("ours.py", ()),
+    "tunery float32": ("ours.py", ("float32",)),
     "TRL + PEFT float32": ("trl_peft.py", ("float32",)),
     "TRL + PEFT bfloat16": ("trl_peft.py", ("bfloat16",)),
 }
-REFERENCE = "TRL + PEFT float32"  # whose loss ours has to agree with
-
-Result = dict[str, Any]
+# whose losses have to agree: equal number formats, and the format we choose with the one that TRL starts with
+COMPARED = (
+    ("tunery float32", "TRL + PEFT float32"),
+    (OURS, "TRL + PEFT bfloat16"),
+    (OURS, "TRL + PEFT float32"),
+)
+HEADER = (
+    "",
+    "tokens/s",
+    "ours is",
+    "first step after",
+    "whole process",
+    "peak memory",
+    "ours is",
+    "mean loss per epoch",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     given = _parser().parse_args(arguments)
-    if not given.peers.exists():
-        sys.exit("TRL + PEFT need an environment of their own: make peers")
-    given.out.parent.mkdir(exist_ok=True)
+    side_by_side.require(given.peers)
     with tempfile.TemporaryDirectory() as folder:
         for name in given.workloads:
             results = measure(name, Path(folder), given)
-            with given.out.open("a", encoding="utf-8") as file:
-                file.writelines(json.dumps(result) + "\n" for result in results)
+            side_by_side.append(given.out, results)
             print(table(name, results), end="\n\n", flush=True)
 
 
 def measure(name: str, folder: Path, given: argparse.Namespace) -> list[Result]:
-    """Run every contender `rounds` times, one after the other in turn."""
     rows = examples(name, given.rows or WORKLOADS[name].rows)
     job = prepare(folder / name, rows, WORKLOADS[name].epoch_count, given.base_model)
-    turns = [(turn, contender) for turn in range(1, given.rounds + 1) for contender in given.contenders]
-    return [{"workload": name, "round": turn, **run(contender, job, given.peers)} for turn, contender in turns]
+    results = side_by_side.in_turn(given.rounds, given.contenders, lambda contender: run(contender, job, given.peers))
+    return [{"workload": name, **result} for result in results]
 
 
 def run(contender: str, job: Path, peers: Path) -> Result:
-    """Run one contender as a process of its own; it prints its result as the last line."""
     script, options = CONTENDERS[contender]
-    python = sys.executable if contender == OURS else str(peers)
-    start = time.time()
-    done = subprocess.run(
-        [python, "-W", "ignore", str(HERE / "contenders" / script), str(job), *options],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "STARTED": str(start), "TRANSFORMERS_VERBOSITY": "error", "HF_HUB_OFFLINE": "1"},
-    )
-    if done.returncode:
-        sys.exit(f"{contender} has failed:\n{done.stderr}")
-    result: Result = json.loads(done.stdout.splitlines()[-1])
-    result["seconds"] = round(time.time() - start, 2)
-    print(f"{contender:20} {result['tokens_per_second']:7.0f} tokens/s", file=sys.stderr, flush=True)
-    return {"contender": contender, **result}
+    python = Path(sys.executable) if script == "ours.py" else peers
+    return side_by_side.run_process(contender, python, script, [str(job), *options], {}, "tokens_per_second")
 
 
 def table(name: str, results: Sequence[Result]) -> str:
     """Return medians, and ratios of medians to our own, as a Markdown table."""
-    lines = [
-        f"**{name}**: {WORKLOADS[name].about}",
-        "",
-        "| | tokens/s | ours is | first step after | whole process | peak memory | ours is | mean loss per epoch |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    by_contender = {c: [r for r in results if r["contender"] == c] for c in CONTENDERS}
-    ours = by_contender[OURS]
-    for contender, theirs in by_contender.items():
-        if theirs:
-            lines.append(_row(contender, theirs, ours))
+    found = by_contender(results)
+    ours = found.get(OURS)
+    rows = [_row(contender, theirs, ours) for contender, theirs in found.items()]
+    lines = [f"**{name}**: {WORKLOADS[name].about}", "", side_by_side.markdown(HEADER, rows)]
     if ours:
-        lines += ["", f"Share of the machine's matrix-product rate in our steps: {_median(ours, 'rate_share'):.0%}."]
-    if ours and by_contender[REFERENCE]:
-        off = largest_difference(ours[0]["losses"], by_contender[REFERENCE][0]["losses"])
-        lines.append(f"Loss after each epoch: within {off:.2%} of {REFERENCE}.")
+        lines += ["", f"Share of the machine's matrix-product rate in our steps: {middle(ours, 'rate_share'):.0%}."]
+    for one, other in COMPARED:
+        if one in found and other in found:
+            off = largest_difference(found[one][0]["losses"], found[other][0]["losses"])
+            lines.append(f"Loss after each epoch: {one} within {off:.2%} of {other}.")
     return "\n".join(lines)
 
 
@@ -107,19 +90,18 @@ def largest_difference(ours: Sequence[float], theirs: Sequence[float]) -> float:
     return max(abs(a - b) / b for a, b in zip(ours, theirs, strict=True))
 
 
-def _row(contender: str, theirs: Sequence[Result], ours: Sequence[Result]) -> str:
-    speed, memory = _median(theirs, "tokens_per_second"), _median(theirs, "peak_bytes")
-    losses = " ".join(f"{loss:.4f}" for loss in theirs[0]["losses"])
-    faster = f"{_median(ours, 'tokens_per_second') / speed:.2f} ×" if ours else ""
-    smaller = f"{_median(ours, 'peak_bytes') / memory:.2f} ×" if ours else ""
-    return (
-        f"| {contender} | {speed:.0f} | {faster} | {_median(theirs, 'seconds_to_first_step'):.1f} s"
-        f" | {_median(theirs, 'seconds'):.0f} s | {memory / 1e6:.0f} MB | {smaller} | {losses} |"
-    )
-
-
-def _median(results: Sequence[Result], name: str) -> float:
-    return median(float(result[name]) for result in results)
+def _row(contender: str, theirs: Sequence[Result], ours: Sequence[Result] | None) -> list[str]:
+    speed, memory = middle(theirs, "tokens_per_second"), middle(theirs, "peak_bytes")
+    return [
+        contender,
+        f"{speed:.0f}",
+        times(ours and middle(ours, "tokens_per_second"), speed),
+        f"{middle(theirs, 'seconds_to_first_step'):.1f} s",
+        f"{middle(theirs, 'seconds'):.0f} s",
+        f"{memory / 1e6:.0f} MB",
+        times(ours and middle(ours, "peak_bytes"), memory),
+        " ".join(f"{loss:.4f}" for loss in theirs[0]["losses"]),
+    ]
 
 
 def _parser() -> argparse.ArgumentParser:

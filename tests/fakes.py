@@ -73,14 +73,14 @@ def random_rows(count: int, *, prefix: int = 9, longest: int = 14, seed: int = 3
     return rows
 
 
-def write_learnable_base(folder: Path) -> Path:
+def write_learnable_base(folder: Path, **changes: Any) -> Path:
     """
     Write a tiny Llama with a byte tokenizer that an adapter can bring to sure answers; returns its folder.
 
     Drawn as transformers draws it, the tied table is so small (0.02) that no hidden state makes a token likely.
     """
     torch.manual_seed(0)
-    model = LlamaForCausalLM(tiny_config())
+    model = LlamaForCausalLM(tiny_config(**changes))
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim == 2:

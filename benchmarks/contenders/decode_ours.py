@@ -14,14 +14,14 @@ from tunery.engine.adapter import read_adapter
 from tunery.engine.answers.generator import Generator, Request
 from tunery.engine.model import resident_base
 from tunery.engine.resident import ResidentBase
-from tunery.types import DEFAULT_BASE_MODEL, SamplingSettings
+from tunery.types import SamplingSettings
 
 WARM_TOKENS = 4
 
 
 def main(job_file: str) -> None:
     job = json.loads(Path(job_file).read_text("utf-8"))
-    resident = resident_base(DEFAULT_BASE_MODEL, config.data_folder())
+    resident = resident_base(job["base_model"], config.data_folder(), job["dtype"])
     resident.encoder.stop_token_ids = frozenset()
     slots = [resident.add(read_adapter(Path(name), resident.network)) for name in job["adapters"]]
     requests = list(zip(job["prompts"], slots, strict=True))

@@ -1,4 +1,4 @@
-"""transformers + PEFT in bfloat16 on a prepared job, an adapter per row: prints what `decode_ours.py` does."""
+"""transformers + PEFT on a prepared job, an adapter per row: prints what `decode_ours.py` does."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ class Clock(LogitsProcessor):
 def main(job_file: str) -> None:
     job = json.loads(Path(job_file).read_text("utf-8"))
     torch.set_num_threads(job["threads"])
-    base = AutoModelForCausalLM.from_pretrained(job["base"], dtype=torch.bfloat16)
+    base = AutoModelForCausalLM.from_pretrained(job["base"], dtype=getattr(torch, job["dtype"]))
+    base.generation_config.eos_token_id = None  # nobody stops here; `min_new_tokens` would forbid the token instead
     model = PeftModel.from_pretrained(base, job["adapters"][0], adapter_name="0")
     for number, folder in enumerate(job["adapters"][1:], 1):
         model.load_adapter(folder, adapter_name=str(number))
@@ -49,7 +50,6 @@ def answer(model: Any, prompts: list[list[int]], new_tokens: int) -> dict[str, A
             input_ids=token_ids,
             attention_mask=torch.ones_like(token_ids),
             max_new_tokens=new_tokens,
-            min_new_tokens=new_tokens,
             do_sample=False,
             pad_token_id=2,
             logits_processor=[clock],

@@ -33,10 +33,10 @@ class InOrder(Schedule):
         return list(range((step - 1) * size, step * size))
 
 
-def main(job_file: str) -> None:
+def main(job_file: str, dtype: str | None = None) -> None:
     job = json.loads(Path(job_file).read_text("utf-8"))
     rows = [EncodedExample(tuple(row["token_ids"]), row["answer_offset"]) for row in job["rows"]]
-    resident = resident_base(job["base_model"], config.data_folder())
+    resident = resident_base(job["base_model"], config.data_folder(), dtype)
     with tempfile.TemporaryDirectory() as folder:
         hyperparameters = Hyperparameters(1, job["batch_size"], job["learning_rate"])
         tuner = Tuner(resident.network, rows, hyperparameters, folder=Path(folder), base_name=resident.name)
@@ -89,4 +89,4 @@ def _product_rate(rows: int, dtype: torch.dtype) -> float:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:3])

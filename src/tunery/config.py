@@ -19,6 +19,16 @@ def data_folder() -> Path:
     return Path(given).expanduser().absolute() if given else Path(platformdirs.user_data_dir("tunery", appauthor=False))
 
 
+def server_address() -> str | None:
+    """Return the server that commands talk to: `$TUNERY_SERVER`; None to work on the data folder."""
+    return os.environ.get("TUNERY_SERVER") or None
+
+
+def server_token() -> str | None:
+    """Return the token that commands show to that server: `$TUNERY_TOKEN`."""
+    return os.environ.get("TUNERY_TOKEN") or None
+
+
 def default_base_model() -> str:
     """
     Return the base that API names such as gemini-1.5-flash-001-tuning stand for: `$TUNERY_BASE`, else the embedded one.

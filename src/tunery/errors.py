@@ -17,9 +17,15 @@ class TuneryError(Exception):
 
     status: str = "INTERNAL"
     code: int = 13  # google.rpc.Code
+    reason: str | None = None  # google.rpc.ErrorInfo, a stable word for programs
 
-    def __init__(self, message: str | None = None) -> None:
+    def __init__(self, message: str | None = None, *, reason: str | None = None) -> None:
         super().__init__(message or (type(self).__doc__ or "").strip())
+        self.reason = reason or self.reason
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Cross a pipe between two processes whatever arguments a subclass takes."""
+        return _rebuilt, (type(self), str(self), self.__dict__)
 
     @property
     def exit_status(self) -> int:
@@ -63,6 +69,12 @@ class TuningUnstable(InvalidArgument):
         self.step = step
 
 
+class DeadlineExceeded(TuneryError):
+    """The request waited too long and was given up."""
+
+    status, code = "DEADLINE_EXCEEDED", 4
+
+
 class NotFound(TuneryError):
     """What was named does not exist."""
 
@@ -73,6 +85,12 @@ class AlreadyExists(TuneryError):
     """The id is taken."""
 
     status, code = "ALREADY_EXISTS", 6
+
+
+class PermissionDenied(TuneryError):
+    """The caller may not do this."""
+
+    status, code = "PERMISSION_DENIED", 7
 
 
 class ResourceExhausted(TuneryError):
@@ -95,6 +113,12 @@ class FolderLocked(FailedPrecondition):
     """Another tunery process is using the data folder."""
 
 
+class Unimplemented(TuneryError):
+    """This is not offered."""
+
+    status, code = "UNIMPLEMENTED", 12
+
+
 class Unavailable(TuneryError):
     """Not possible at the moment; nothing was created."""
 
@@ -105,3 +129,16 @@ class DataLoss(TuneryError):
     """A stored file is not the one that was written."""
 
     status, code = "DATA_LOSS", 15
+    reason = "DATA_LOSS"
+
+
+class Unauthenticated(TuneryError):
+    """The credentials are not valid, or not valid any more."""
+
+    status, code = "UNAUTHENTICATED", 16
+
+
+def _rebuilt(kind: type[TuneryError], message: str, fields: dict[str, object]) -> TuneryError:
+    error = kind.__new__(kind, message)
+    error.__dict__.update(fields)
+    return error

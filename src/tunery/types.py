@@ -160,6 +160,8 @@ class TuningTask:
     complete_time: datetime | None = None
     error_code: int | None = None  # google.rpc.Code
     error_message: str | None = None
+    operation_id: str = ""  # last part of the name of its Operation
+    user_id: str = "local"  # who asked for it
     snapshots: tuple[TuningSnapshot, ...] = field(default=(), repr=False)
     epoch_losses: tuple[EpochLoss, ...] = ()
     advice: Advice | None = None
@@ -181,10 +183,63 @@ class TunedModel:
     create_time: datetime
     update_time: datetime
     artifact: str | None = None  # folder of the published adapter, relative to the data folder
+    manifest_sha256: str | None = None  # digest of what was published; the adapter is known by it
+    temperature: float = 0.0  # how answers are drawn unless a call says otherwise
+    top_p: float = 1.0
+    top_k: int | None = None
+    reader_project_numbers: tuple[int, ...] = ()  # kept for old clients; no effect
+    source_tuned_model: str | None = None  # id of the tuned model this one goes on from
+    base_name_asked: str | None = None  # the base as the user named it, an API name perhaps
 
     @property
     def name(self) -> str:
         return f"tunedModels/{self.id}"
+
+    @property
+    def operation_name(self) -> str:
+        return f"{self.name}/operations/{self.task.operation_id}"
+
+
+class Role(StrEnum):
+    """What a grantee may do with a tuned model; each role includes the ones before it."""
+
+    READER = "READER"  # see it and use it
+    WRITER = "WRITER"  # edit, share and cancel it
+    OWNER = "OWNER"  # delete it and give it away
+
+
+class GranteeType(StrEnum):
+    """To whom a permission is given."""
+
+    USER = "USER"
+    GROUP = "GROUP"
+    EVERYONE = "EVERYONE"
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """What a user, a group or everyone may do with a tuned model; Google's clients demand an `id` of [a-z0-9]+."""
+
+    id: str
+    tuned_model_id: str
+    grantee_type: GranteeType
+    email_address: str | None  # of the user or group; None for EVERYONE
+    role: Role
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """
+    Who asks for something: a user with the scopes of a token, or nobody with an API key, or nobody at all.
+
+    `user_id` is None without a token; `groups` are ids of groups; `has_key` says that a valid API key came with it.
+    """
+
+    user_id: str | None = None
+    scopes: frozenset[str] = frozenset()
+    groups: frozenset[str] = frozenset()
+    has_key: bool = False
+    is_admin: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,12 +259,21 @@ class CatalogEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class Turn:
+    """What one side said in a conversation; `role` is "system", "user" or "assistant"."""
+
+    role: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class SamplingSettings:
     """
     How an answer is drawn.
 
     `temperature` 0..2 (0: always the likeliest token); `top_p` in (0, 1]; `top_k` ≥ 1 or None for all;
-    `max_output_tokens` ≥ 1; the text of a stop sequence is cut off; equal `seed`, equal text.
+    `max_output_tokens` ≥ 1; the text of a stop sequence is cut off; equal `seed`, equal text. Penalties, -2 to 2, are
+    taken from the logits of tokens that the answer has already: once, and for each time.
     """
 
     temperature: float = 0.0
@@ -218,8 +282,13 @@ class SamplingSettings:
     max_output_tokens: int = 256
     stop_sequences: tuple[str, ...] = ()
     seed: int = 0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
 
     def __post_init__(self) -> None:
+        for name in ("presence_penalty", "frequency_penalty"):
+            if not -2 <= getattr(self, name) <= 2:
+                raise InvalidArgument(f"{name} must be between -2 and 2, not {getattr(self, name)!r}.")
         if not 0 <= self.temperature <= 2:
             raise InvalidArgument(f"temperature must be between 0 and 2, not {self.temperature!r}.")
         if not 0 < self.top_p <= 1:

@@ -12,8 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from jinja2 import TemplateError
+
 from tunery.errors import InvalidArgument
-from tunery.types import TuningExample
+from tunery.types import TuningExample, Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,16 @@ class EncodedExample:
     @property
     def answer_tokens(self) -> int:
         return len(self.token_ids) - self.answer_offset
+
+
+def shared_prefix_tokens(rows: Sequence[EncodedExample]) -> int:
+    """Return how many leading tokens all rows have in common, leaving at least one to each row."""
+    shortest = min(len(row.token_ids) for row in rows) - 1
+    first = rows[0].token_ids
+    for index in range(shortest):
+        if any(row.token_ids[index] != first[index] for row in rows):
+            return index
+    return shortest
 
 
 class Encoder:
@@ -44,7 +56,15 @@ class Encoder:
 
     def prompt(self, text_input: str, max_output_tokens: int = 1) -> list[int]:
         """Return the token ids that stand before the answer; raises InvalidArgument when the window is too small."""
-        token_ids = self._tokenize(self._render(text_input))
+        return self.conversation((_asked(text_input),), max_output_tokens)
+
+    def conversation(self, turns: Sequence[Turn], max_output_tokens: int = 1) -> list[int]:
+        """
+        Return the token ids that stand before the answer to a conversation; a single turn of the user is a prompt.
+
+        Raises InvalidArgument when the window is too small or the template of the base takes no such turns.
+        """
+        token_ids = self._tokenize(self._render(*turns))
         limit = self.window_tokens - max_output_tokens
         if len(token_ids) > limit:
             raise InvalidArgument(
@@ -60,7 +80,7 @@ class Encoder:
         A row longer than the window loses the end of its input, never the template or the answer (`was_cut`).
         Raises InvalidArgument when template and answer alone do not fit.
         """
-        prompt = self._tokenize(self._render(example.text_input))
+        prompt = self._tokenize(self._render(_asked(example.text_input)))
         answer = self._answer(example, prompt)
         was_cut = len(prompt) + len(answer) > self.window_tokens
         if was_cut:
@@ -74,16 +94,19 @@ class Encoder:
         """Return the text of answer tokens; special tokens are left out."""
         return str(self.tokenizer.decode(token_ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
-    def _render(self, text_input: str) -> str:
-        turns = [{"role": "user", "content": text_input}]
-        return str(self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+    def _render(self, *turns: Turn) -> str:
+        said = [{"role": turn.role, "content": turn.text} for turn in turns]
+        try:
+            return str(self.tokenizer.apply_chat_template(said, tokenize=False, add_generation_prompt=True))
+        except TemplateError as error:  # templates refuse what their model has not learned, such as a system turn
+            raise InvalidArgument(f"The chat template of this base does not take these turns: {error}.") from error
 
     def _tokenize(self, text: str) -> list[int]:
         # the template writes its own special tokens
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def _answer(self, example: TuningExample, prompt: list[int]) -> list[int]:
-        whole = self._tokenize(self._render(example.text_input) + example.output)
+        whole = self._tokenize(self._render(_asked(example.text_input)) + example.output)
         # a tokenizer that puts a mark before a lone text (SentencePiece) gives the true ids only behind the prompt;
         # where both melt into one token at the border the prompt must stay as it will be served
         is_prefix = whole[: len(prompt)] == prompt
@@ -93,7 +116,7 @@ class Encoder:
         text_ids = self._tokenize(text_input)
         keep = len(text_ids) - (prompt_tokens - limit)
         while keep >= 0:
-            prompt = self._tokenize(self._render(self.text(text_ids[:keep])))
+            prompt = self._tokenize(self._render(_asked(self.text(text_ids[:keep]))))
             if len(prompt) <= limit:
                 return prompt
             keep -= len(prompt) - limit
@@ -117,3 +140,7 @@ class Encoder:
 
     def _special_ends(self) -> set[int]:
         return {int(self.tokenizer.eos_token_id)} if self.tokenizer.eos_token_id is not None else set()
+
+
+def _asked(text_input: str) -> Turn:
+    return Turn("user", text_input)

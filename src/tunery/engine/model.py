@@ -155,8 +155,13 @@ def load(folder: str | Path) -> Model:
 
 @lru_cache(maxsize=1)
 def resident_base(name: str, data_folder: Path, dtype: str | None = None) -> ResidentBase:
+    """Return a base of the catalog, kept in memory for the next call; see `loaded_base`."""
+    return loaded_base(name, data_folder, dtype)
+
+
+def loaded_base(name: str, data_folder: Path, dtype: str | None = None) -> ResidentBase:
     """
-    Load a base of the catalog into memory, once; it is fetched first if it is not in the data folder.
+    Load a base of the catalog into memory; it is fetched first if it is not in the data folder.
 
     `dtype` "bfloat16" or "float32"; None is the faster one on this machine.
     """

@@ -12,8 +12,10 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 
+from tunery.engine.adapter import read_adapter
 from tunery.engine.answers.generator import Generator, Piece, Request
 from tunery.engine.answers.lean import LeanModel
+from tunery.engine.answers.prefixes import PrefixStore
 from tunery.engine.bases import four_bit
 from tunery.engine.bases.base import Base
 from tunery.engine.encoding import Encoder
@@ -32,6 +34,7 @@ class ResidentBase:
         self.network = Network(base.model)
         self.encoder = Encoder(base.tokenizer, base.window_tokens)
         self._slots = count(1)
+        self.prefixes = PrefixStore()
         reads_four_bit = four_bit.has_four_bit_weights(base.folder)
         self.lean = LeanModel.of(self.network, partial(four_bit.read, base.folder) if reads_four_bit else None)
 
@@ -42,6 +45,7 @@ class ResidentBase:
         return slot
 
     def remove(self, slot: int) -> None:
+        self.prefixes.forget(slot)
         self.network.remove(slot)
 
     def tuner(
@@ -53,8 +57,13 @@ class ResidentBase:
         held_out: Sequence[TuningExample] = (),
         seed: int = 0,
         recipe: Recipe | None = None,
+        source: Path | None = None,
     ) -> Tuner:
-        """Return a tuner for these examples; `folder` keeps its checkpoint, one found there is continued."""
+        """
+        Return a tuner for these examples; `folder` keeps its checkpoint, one found there is continued.
+
+        `source` is the folder of an adapter to begin with, of the same rank and layers.
+        """
         return Tuner(
             self.network,
             self.encoder.examples(examples),
@@ -65,6 +74,7 @@ class ResidentBase:
             held_out=self.encoder.examples(held_out),
             seed=seed,
             recipe=recipe,
+            source=None if source is None else read_adapter(source, self.network),
         )
 
     def stream(self, texts: Sequence[str], settings: SamplingSettings, slot: int | None = None) -> Iterator[Piece]:
@@ -72,7 +82,11 @@ class ResidentBase:
         requests = [
             Request(tuple(self.encoder.prompt(text, settings.max_output_tokens)), settings, slot) for text in texts
         ]
-        return Generator(self.network, self.encoder, lean=self.lean).answer(requests)
+        return self.generator().answer(requests)
+
+    def generator(self) -> Generator:
+        """Return a generator without requests; all of a resident base know the same beginnings of prompts."""
+        return Generator(self.network, self.encoder, lean=self.lean, prefixes=self.prefixes)
 
     def answers(self, texts: Sequence[str], settings: SamplingSettings, slot: int | None = None) -> list[str]:
         """Return the whole answers to `texts`."""

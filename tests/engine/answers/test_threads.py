@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 
 import pytest
 import torch
 
-from tunery.engine.answers.threads import FIRST_PAUSE_STEPS, ThreadChoice
+from tunery.engine.answers.threads import ThreadChoice
+
+QUIET = {1: 0.009, 2: 0.006}  # seconds of a step by threads
+BUSY = {1: 0.010, 2: 3.000}  # another program on one of two cores
+LAYERS = 30
 
 
 @pytest.fixture(autouse=True)
@@ -19,29 +22,98 @@ def two_threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def steps(choice: ThreadChoice, count: int, slow_threads: int) -> list[int]:
-    """Take steps of which those with so many threads are slow; return with how many threads each ran."""
-    used = []
-    for _ in range(count):
-        with choice.step(1):
-            used.append(torch.get_num_threads())
-            time.sleep(0.004 if used[-1] == slow_threads else 0.0005)
-    return used
+class Machine:
+    """Takes steps on a clock of its own."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.choice = ThreadChoice(lambda: self.now)
+
+    def run(self, seconds: float, speed: dict[int, float], kinds: tuple[int, ...] = (1,)) -> list[int]:
+        """Take steps for so long; return with how many threads each ran. A step of kind k takes k times as long."""
+        used: list[int] = []
+        end = self.now + seconds
+        while self.now < end:
+            kind = kinds[len(used) % len(kinds)]
+            with self.choice.step(kind):
+                used.append(torch.get_num_threads())
+                for _ in range(LAYERS):
+                    self.choice.watch()
+                    self.now += speed[torch.get_num_threads()] * kind / LAYERS
+        return used
 
 
 def test_one_thread_wins_where_two_are_slow() -> None:
-    """After the first comparison all steps run on one thread."""
-    used = steps(ThreadChoice(), 12, slow_threads=2)
+    """On a machine that is busy from the start the first step is cut short, and then two are seldom tried."""
+    machine = Machine()
 
-    assert used[:2] == [2, 2]
-    assert used[3:] == [1] * 9
+    used = machine.run(20.0, BUSY)
+
+    assert used[:3] == [2, 1, 1]
+    assert len(used) > 0.9 * 20 / BUSY[1]
 
 
 def test_all_threads_stay_where_they_are_faster() -> None:
-    """One step is tried, and then no other for twice the pause."""
-    used = steps(ThreadChoice(), FIRST_PAUSE_STEPS, slow_threads=1)
+    """On a quiet machine one in a hundred steps is a trial at the most, in the long run."""
+    machine = Machine()
 
-    assert used.count(1) == 1
+    used = machine.run(30.0, QUIET)
+
+    assert used.count(1) / len(used) < 0.01
+
+
+def test_load_is_answered_within_a_step() -> None:
+    """When another program takes a core, the step goes on with one thread, however long it was quiet before."""
+    machine = Machine()
+    machine.run(60.0, QUIET)
+
+    used = machine.run(1.0, BUSY)
+
+    assert used[:2] == [2, 1]
+    assert len(used) > 0.7 / BUSY[1]
+
+
+def test_somewhat_slow_steps_have_the_other_number_tried() -> None:
+    """Steps twice as slow as before, where one thread is faster by then: a few of them are enough."""
+    machine = Machine()
+    machine.run(60.0, QUIET)
+
+    used = machine.run(1.0, {1: 0.008, 2: 0.012})
+
+    assert used.index(1) <= 5
+    assert used[10:].count(2) <= 4
+
+
+def test_all_threads_come_back_after_the_load() -> None:
+    """Some seconds after the load has gone all threads are used again."""
+    machine = Machine()
+    machine.run(5.0, QUIET)
+    machine.run(5.0, BUSY)
+
+    used = machine.run(20.0, QUIET)
+
+    assert set(used[-100:]) == {2}
+
+
+def test_one_slow_step_does_not_last() -> None:
+    """A single hiccup may bring one thread, for a moment."""
+    machine = Machine()
+    machine.run(10.0, QUIET)
+    machine.run(0.001, {1: 0.1, 2: 0.1})
+
+    used = machine.run(1.0, QUIET)
+
+    assert used.count(1) * QUIET[1] < 0.25
+    assert used[-1] == 2
+
+
+def test_steps_of_several_kinds_are_told_apart() -> None:
+    """Short and long steps in turn are no reason to try anything."""
+    machine = Machine()
+
+    used = machine.run(30.0, QUIET, kinds=(1, 3, 2))
+
+    assert used.count(1) / len(used) < 0.02
 
 
 def test_number_of_threads_is_left_as_it_was() -> None:

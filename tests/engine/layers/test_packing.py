@@ -6,9 +6,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunery.engine.encoding import EncodedExample
+from tunery.engine.encoding import EncodedExample, shared_prefix_tokens
 from tunery.engine.layers.lanes import FirstLane, Handover
-from tunery.engine.layers.packing import BLOCK_TOKENS, ROUND_TOKENS, halfway, lane, pack, shared_prefix_tokens
+from tunery.engine.layers.packing import BLOCK_TOKENS, ROUND_TOKENS, halfway, lane, pack
 
 
 @st.composite

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tunery.engine.answers.prefixes import KnownPrefix
 from tunery.engine.layers.attention import AttentionRule, PackedLayout
 
 CHUNK_TOKENS = 256  # capacity grows by so many; for the default base 12 MB a row in float32
@@ -68,6 +69,10 @@ class KeyValueCache:
             self._layers.clear()
             self._memories = None
         return last
+
+    def layers(self, slot: int) -> list[tuple[Tensor, Tensor]]:
+        """Return keys and values `[K, capacity, D]` of a slot, layer by layer; `lengths[slot]` tokens are filled."""
+        return [(self._layers[layer][0][slot], self._layers[layer][1][slot]) for layer in sorted(self._layers)]
 
     @property
     def bytes(self) -> int:
@@ -138,15 +143,18 @@ def _grown(old: Tensor | None, rows: int, capacity: int, like: Tensor, dtype: to
 class PrefillLayout:
     """
     Attention of packed prompts, which leaves their keys and values in the cache; `spans[i]` of the row goes to
-    `slots[i]`.
+    `slots[i]`. With `known` the row begins behind that prefix.
     """
 
     packed: PackedLayout
     cache: KeyValueCache
     slots: tuple[int, ...]
     spans: tuple[tuple[int, int], ...]
+    known: KnownPrefix | None = None
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, rule: AttentionRule) -> Tensor:
+        if self.known is not None:
+            key, value = self.known.before(layer, key, value)
         prefix = self.packed.prefix
         longest = max(end - start for start, end in self.spans)
         keys, values = self.cache.room(layer, prefix + longest, key)

@@ -8,7 +8,7 @@ token for every running row. Knows token ids, slots of adapters and sampling; no
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 import torch
@@ -16,13 +16,14 @@ import torch
 from tunery.engine.answers.cache import DecodeLayout, KeyValueCache, PrefillLayout, capacity_tokens, token_bytes
 from tunery.engine.answers.lean import LeanModel
 from tunery.engine.answers.lookup import Lookup
+from tunery.engine.answers.prefixes import PrefixStore
 from tunery.engine.answers.sampling import next_token
 from tunery.engine.answers.text_stream import TextStream
 from tunery.engine.answers.uncached import next_logits
 from tunery.engine.encoding import EncodedExample, Encoder
 from tunery.engine.layers.lora import RowGroup
 from tunery.engine.layers.network import Network
-from tunery.engine.layers.packing import pack
+from tunery.engine.layers.packing import lane, pack
 from tunery.types import SamplingSettings
 
 MAX_ROWS = 16  # rows decoded together; beyond this a step of the default base is bound by products, not by memory
@@ -47,6 +48,7 @@ class Piece:
     number: int
     text: str
     finish_reason: str | None = None
+    tokens: int = 0  # of the answer so far
 
 
 @dataclass(eq=False, slots=True)
@@ -68,11 +70,12 @@ class Generator:
         encoder: Encoder,
         *,
         lean: LeanModel | None = None,
+        prefixes: PrefixStore | None = None,
         max_rows: int = MAX_ROWS,
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
         self.network, self.encoder, self.max_rows = network, encoder, max_rows
-        self._lean = lean
+        self._lean, self._prefixes = lean, prefixes
         self._bank = None if lean is None else lean.bank()
         dtype = network.dtype if lean is None else lean.dtype
         self._cache_tokens = cache_bytes // token_bytes(network.config, dtype) if network.is_packed else 0
@@ -85,6 +88,11 @@ class Generator:
     @property
     def is_idle(self) -> bool:
         return not (self._waiting or self._running)
+
+    @property
+    def waiting(self) -> list[int]:
+        """Return the numbers of requests that have not begun."""
+        return [row.number for row in self._waiting]
 
     @property
     def cache_bytes(self) -> int:
@@ -126,7 +134,7 @@ class Generator:
                         index = numbers[piece.number]
                         if piece.finish_reason:
                             del numbers[piece.number]
-                        yield Piece(index, piece.text, piece.finish_reason)
+                        yield replace(piece, number=index)
         finally:
             for number in numbers:
                 self.drop(number)
@@ -151,22 +159,29 @@ class Generator:
 
     def _prefill(self, rows: list[_Row], slot: int | None) -> list[Piece]:
         prompts = [EncodedExample(row.request.prompt, len(row.request.prompt)) for row in rows]
-        batch = pack(prompts)
-        starts, start = [], batch.layout.prefix
+        known = None if self._prefixes is None else self._prefixes.find(slot, [row.request.prompt for row in rows])
+        whole, begin = pack(prompts), known.tokens if known else 0
+        batch = lane(whole, begin, whole.token_ids.shape[1])
+        starts, start = [], whole.layout.prefix
         for prompt in prompts:
-            length = len(prompt.token_ids) - batch.layout.prefix
+            length = len(prompt.token_ids) - whole.layout.prefix
             starts.append((start, start + length))
             start += length
         slots = tuple(self._cache.add_slot() for _ in rows)
         self._running += rows
-        layout = PrefillLayout(batch.layout, self._cache, slots, tuple(starts))
+        layout = PrefillLayout(batch.layout, self._cache, slots, tuple(starts), known)
         device = self.network.device
-        with self.network.rows([RowGroup(0, start, slot)]):
+        with self.network.rows([RowGroup(0, start - begin, slot)]):
             hidden = self.network.hidden(batch.token_ids.to(device), batch.positions.to(device), layout)
         for cache_slot, prompt in zip(slots, prompts, strict=True):
             self._cache.lengths[cache_slot] = len(prompt.token_ids)
-        logits = self.network.head.logits(hidden[torch.tensor([end - 1 for _, end in starts], device=device)])
-        return self._draw(rows, logits)
+        self._keep_prefix(slot, rows[0].request.prompt[: whole.layout.prefix or None], slots[0])
+        ends = torch.tensor([end - 1 - begin for _, end in starts], device=device)
+        return self._draw(rows, self.network.head.logits(hidden[ends]))
+
+    def _keep_prefix(self, slot: int | None, token_ids: Sequence[int], cache_slot: int) -> None:
+        if self._prefixes is not None:
+            self._prefixes.keep(slot, token_ids, self._cache.layers(cache_slot), self.network.dtype)
 
     def _decode(self) -> list[Piece]:
         rows = list(self._running)
@@ -218,7 +233,7 @@ class Generator:
     def _draw(self, rows: list[_Row], logits: torch.Tensor) -> list[Piece]:
         pieces = []
         for row, scores in zip(rows, logits, strict=True):
-            piece = self._extend(row, next_token(scores, row.request.settings, row.random))
+            piece = self._extend(row, next_token(scores, row.request.settings, row.random, row.tokens))
             if piece.finish_reason:
                 self._free(row)
             if piece.text or piece.finish_reason:
@@ -227,17 +242,17 @@ class Generator:
 
     def _extend(self, row: _Row, token: int) -> Piece:
         if token in self.encoder.stop_token_ids:
-            return Piece(row.number, row.stream.flush(), "STOP")
+            return Piece(row.number, row.stream.flush(), "STOP", len(row.tokens))
         row.tokens.append(token)
         row.lookup.push(token)
         self.drawn_tokens += 1
         text = row.stream.push(token)
         if row.stream.is_stopped:
-            return Piece(row.number, text, "STOP")
+            return Piece(row.number, text, "STOP", len(row.tokens))
         length = len(row.request.prompt) + len(row.tokens)
         if len(row.tokens) >= row.request.settings.max_output_tokens or length >= self.encoder.window_tokens:
-            return Piece(row.number, text + row.stream.flush(), "MAX_TOKENS")
-        return Piece(row.number, text)
+            return Piece(row.number, text + row.stream.flush(), "MAX_TOKENS", len(row.tokens))
+        return Piece(row.number, text, None, len(row.tokens))
 
     def _free(self, row: _Row) -> None:
         slot = self._running.index(row)

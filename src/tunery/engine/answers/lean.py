@@ -133,7 +133,7 @@ class LeanModel:
         is_one_answer: bool,
     ) -> Tensor:
         self._prepare()
-        with self._threads.step(len(token_ids)):
+        with self._threads.step((len(token_ids), is_one_answer)):
             space, forms = self._space(len(token_ids), is_one_answer)
             bank.arrange(adapters, space.joints)
             return self._step(token_ids, cache, bank, space, forms)
@@ -146,6 +146,7 @@ class LeanModel:
         inputs = StepInputs.make(rotary, cache, ahead, groups, self.network.dtype, self.dtype)
         space.state.copy_(functional.embedding(torch.tensor(token_ids), self._decoder.embed_tokens.weight))
         for index, layer in enumerate(self._layers):
+            self._threads.watch()
             self._attend(index, layer, forms[index], space, inputs, bank)
             self._feed(index, layer, forms[index], space, bank)
         return forms[-1][0](self._last_norm.of_state(space)).to(self.dtype)

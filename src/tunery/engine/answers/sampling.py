@@ -6,26 +6,40 @@ Knows one row of numbers and the settings; nothing of models or texts.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from tunery.types import SamplingSettings
 
 
-def next_token(logits: Tensor, settings: SamplingSettings, generator: torch.Generator) -> int:
+def next_token(
+    logits: Tensor, settings: SamplingSettings, generator: torch.Generator, tokens: Sequence[int] = ()
+) -> int:
     """
-    Draw the next token from logits `[V]`.
+    Draw the next token from logits `[V]`, behind the `tokens` of the answer so far.
 
     Temperature 0 takes the likeliest. Otherwise temperature first, then the `top_k` likeliest, then the fewest tokens
     whose probabilities reach `top_p`: the order of transformers.
     """
+    if tokens and (settings.presence_penalty or settings.frequency_penalty):
+        logits = _penalised(logits, settings, tokens)
     if settings.temperature == 0:
         return int(logits.argmax())
-    scores, tokens = (logits.to("cpu", torch.float32) / settings.temperature).sort(descending=True, stable=True)
+    scores, places = (logits.to("cpu", torch.float32) / settings.temperature).sort(descending=True, stable=True)
     if settings.top_k is not None:
         scores = scores[: settings.top_k]
     probabilities = torch.softmax(scores, -1)
     if settings.top_p < 1:
         before = probabilities.cumsum(0) - probabilities
         probabilities = probabilities[before < settings.top_p]
-    return int(tokens[torch.multinomial(probabilities, 1, generator=generator)])
+    return int(places[torch.multinomial(probabilities, 1, generator=generator)])
+
+
+def _penalised(logits: Tensor, settings: SamplingSettings, tokens: Sequence[int]) -> Tensor:
+    """Return logits less the penalties (platform.openai.com/docs, "frequency and presence penalties")."""
+    seen, counts = torch.unique(torch.tensor(tokens, device=logits.device), return_counts=True)
+    lowered = logits.clone()
+    lowered[seen] -= settings.presence_penalty + settings.frequency_penalty * counts.to(logits.dtype)
+    return lowered

@@ -55,9 +55,14 @@ class Catalog:
             raise InvalidArgument(f"{default_base} is an API name; the base it stands for must be an open model.")
 
     def entries(self) -> list[CatalogEntry]:
-        """Return all entries: the embedded base, added ones by name, API names."""
+        """
+        Return all entries: the default base, the embedded one, added ones by name, API names.
+
+        The first is one that works, since guides take the first that can be tuned.
+        """
         own = self._own_entries()
-        return [*own.values(), *(self._alias(name, own) for name in ALIASES)]
+        ordered = sorted(own.values(), key=lambda entry: entry.name != self.default_base)
+        return [*ordered, *(self._alias(name, own) for name in ALIASES)]
 
     def resolve(self, name: str) -> CatalogEntry:
         """Return the entry of a name or of the hub id of an added base; raises NotFound with the known ones."""

@@ -1,7 +1,8 @@
 """
 Whether a base fits this machine: how much memory tuning needs and how much there is.
 
-An estimate before anything is downloaded, from the number of parameters alone. No tensors here.
+From the number of parameters and the tokens of a batch; what a task's own rows make of it says `engine/needs.py`. No
+tensors here.
 """
 
 from __future__ import annotations
@@ -12,20 +13,22 @@ from pathlib import Path
 WEIGHT_BYTES = 2  # bfloat16
 ADAPTER_SHARE = 0.037  # rank 16 on all linear layers of the default base: 4.9 of 134.5 million; larger bases have less
 ADAPTER_BYTES = 22  # float32: weight, gradient of each lane and the two moments of AdamW; a working copy in bfloat16
-ACTIVATION_BYTES = 34  # per token, layer and hidden value, without recomputing (Korthikanti et al. 2022, section 4)
+# Kept per token, layer and hidden value until the gradient, in the type of the weights: 873 kB a token between the two
+# workloads W2 and W3 of benchmarks/results/speed.jsonl (272 and 896 tokens, 1,248 and 1,793 MB) with bfloat16
+ACTIVATION_VALUES = 24
 LAYERS = 30  # 30 of 135 million parameters, 32 of 360 million, 24 of 1.7 billion, 32 of 7 billion
-RUNTIME_BYTES = 400 * 2**20  # python with torch and transformers loaded: 368 MiB measured
+RUNTIME_BYTES = 600 * 2**20  # python with torch and transformers: 368 MiB; the rest are programs compiled for products
 
 
 def memory_estimate(parameters: int, *, batch_tokens: int = 2048, weight_bytes: int = WEIGHT_BYTES) -> int:
     """
     Return about how many bytes tuning takes: weights + adapter + activations + runtime.
 
-    `parameters · (weight_bytes + 0.037 · 22) + batch_tokens · 34 · layers · hidden + 400 MiB`. The hidden size follows
-    from the usual shape of a decoder, `parameters = 12 · layers · hidden²`, with 30 layers.
+    `parameters · (weight_bytes + 0.037 · 22) + batch_tokens · 24 · weight_bytes · layers · hidden + 600 MiB`. The
+    hidden size follows from the usual shape of a decoder, `parameters = 12 · layers · hidden²`, with 30 layers.
     """
     hidden = (parameters / (12 * LAYERS)) ** 0.5
-    activations = batch_tokens * ACTIVATION_BYTES * LAYERS * hidden
+    activations = batch_tokens * ACTIVATION_VALUES * weight_bytes * LAYERS * hidden
     return int(parameters * (weight_bytes + ADAPTER_SHARE * ADAPTER_BYTES) + activations + RUNTIME_BYTES)
 
 

@@ -33,7 +33,8 @@ def staging(target: Path) -> Iterator[Path]:
     """
     from filelock import FileLock
 
-    target.parent.mkdir(parents=True, exist_ok=True)
+    target.parent.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # the data folder, perhaps for the first time
+    target.parent.mkdir(exist_ok=True)
     with FileLock(target.parent / f".{target.name}_lock"):
         _sweep(target)
         folder = Path(tempfile.mkdtemp(prefix=f".{target.name}_staging_", dir=target.parent))

@@ -1,5 +1,5 @@
 """
-How many tokens the rows of a dataset have for a base, without loading its weights.
+The tokens of a dataset's rows for a base, without loading its weights.
 
 Reads the tokenizer only; what is longer than the window says `checks.long_rows`.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 from tunery.engine.bases.base import PLAIN_CHAT_TEMPLATE
 from tunery.engine.bases.catalog import Catalog
 from tunery.engine.bases.quiet import quiet_transformers
-from tunery.engine.encoding import Encoder
+from tunery.engine.encoding import EncodedExample, Encoder
 from tunery.types import CatalogEntry, TuningExample
 
 _NO_LIMIT_TOKENS = 1 << 30
@@ -24,6 +24,11 @@ def token_counts(entry: CatalogEntry, data_folder: Path, examples: Sequence[Tuni
 
     Raises FailedPrecondition when the base is not on this machine.
     """
+    return [len(row.token_ids) for row in encoded(entry, data_folder, examples)]
+
+
+def encoded(entry: CatalogEntry, data_folder: Path, examples: Sequence[TuningExample]) -> list[EncodedExample]:
+    """Return the rows of the examples, however long; raises as `token_counts` does."""
     from transformers import AutoTokenizer
 
     folder = Catalog(data_folder).folder(entry.alias_of or entry.name)
@@ -32,4 +37,4 @@ def token_counts(entry: CatalogEntry, data_folder: Path, examples: Sequence[Tuni
     if not tokenizer.chat_template:
         tokenizer.chat_template = PLAIN_CHAT_TEMPLATE
     encoder = Encoder(tokenizer, _NO_LIMIT_TOKENS)
-    return [len(row.token_ids) for row in encoder.examples(examples)]
+    return encoder.examples(examples)

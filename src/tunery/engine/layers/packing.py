@@ -20,7 +20,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from tunery.engine.encoding import EncodedExample
+from tunery.engine.encoding import EncodedExample, shared_prefix_tokens
 from tunery.engine.layers.attention import Block, PackedLayout, Trade
 
 # A block computes all its queries against all its keys and masks what is not to be seen. On rows of 200 tokens the
@@ -93,8 +93,11 @@ def halfway(batch: PackedBatch, answer_cost: float) -> int:
     return min(max(round(middle / size) * size, size), len(cost) - size)
 
 
-def lane(batch: PackedBatch, start: int, end: int, trade: Trade) -> PackedBatch:
-    """Return tokens `start:end` of a packed row as a row of their own, which sees what comes before through `trade`."""
+def lane(batch: PackedBatch, start: int, end: int, trade: Trade | None = None) -> PackedBatch:
+    """
+    Return tokens `start:end` of a packed row as a row of their own, which sees what comes before through `trade`;
+    without it whoever calls attention brings keys and values of the whole row up to `end`.
+    """
     layout = batch.layout
     answers = (batch.answer_rows >= start) & (batch.answer_rows < end)
     blocks = tuple(cut for block in layout.blocks for cut in _within(block, start, end))
@@ -106,16 +109,6 @@ def lane(batch: PackedBatch, start: int, end: int, trade: Trade) -> PackedBatch:
         layout=PackedLayout(layout.positions, layout.numbers, layout.prefix, blocks, start, trade),
         row_tokens=batch.row_tokens,
     )
-
-
-def shared_prefix_tokens(rows: Sequence[EncodedExample]) -> int:
-    """Return how many leading tokens all rows have in common, leaving at least one to each row."""
-    shortest = min(len(row.token_ids) for row in rows) - 1
-    first = rows[0].token_ids
-    for index in range(shortest):
-        if any(row.token_ids[index] != first[index] for row in rows):
-            return index
-    return shortest
 
 
 def _starts(rows: Sequence[EncodedExample], prefix: int) -> list[int]:

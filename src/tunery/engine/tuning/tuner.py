@@ -26,7 +26,7 @@ from tunery.engine.layers.network import Network
 from tunery.engine.tuning.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from tunery.engine.tuning.out_of_memory import is_out_of_memory
 from tunery.engine.tuning.schedule import Recipe, Schedule
-from tunery.errors import OutOfMemory, TuningUnstable
+from tunery.errors import InvalidArgument, OutOfMemory, TuningUnstable
 from tunery.types import EpochLoss, Hyperparameters, TuningSnapshot
 
 CHECKPOINT_SECONDS = 10.0  # at most this much work is lost
@@ -40,8 +40,8 @@ class Tuner:
     One task of tuning.
 
     `examples` and `held_out` are encoded rows; `folder` keeps the checkpoint and the adapter of each epoch. A
-    checkpoint found there is continued. `slot` of the network is used and stays installed. Raises InvalidArgument for
-    settings that do not fit.
+    checkpoint found there is continued; else it begins with `source`, or afresh. `slot` of the network is used and
+    stays installed. Raises InvalidArgument for settings that do not fit.
     """
 
     def __init__(
@@ -56,6 +56,7 @@ class Tuner:
         held_out: Sequence[EncodedExample] = (),
         seed: int = 0,
         recipe: Recipe | None = None,
+        source: Adapter | None = None,
     ) -> None:
         self.network, self.examples, self.held_out = network, examples, held_out
         self.folder, self.base_name = folder, base_name
@@ -67,6 +68,8 @@ class Tuner:
         self.notices: list[str] = []
         self.micro_batch_size = hyperparameters.batch_size
         self.adapter = network.fresh_adapter(self.recipe.rank, self.recipe.alpha, seed)
+        if source is not None:
+            self._begin_with(source)
         self.checkpoint_step = 0
         self._checkpoint_time = time.monotonic()
         self._restore()
@@ -131,6 +134,16 @@ class Tuner:
         if self.completed_steps < self.schedule.total_steps or epoch is None or epoch == self.epoch_losses[-1].epoch:
             return self.adapter
         return read_adapter(self.epoch_folder(epoch), self.network)
+
+    def _begin_with(self, source: Adapter) -> None:
+        if source.shape != self.adapter.shape:
+            raise InvalidArgument(
+                f"The tuned model to go on from has rank {source.shape.rank} and alpha {source.shape.alpha}, not"
+                f" rank {self.recipe.rank} and alpha {self.recipe.alpha}. Tune from the base instead."
+            )
+        self.adapter.flat.copy_(source.flat)
+        digest = hashlib.sha256(source.flat.cpu().numpy().tobytes()).hexdigest()
+        self.fingerprint = f"{self.fingerprint} from {digest}"
 
     def _restore(self) -> None:
         checkpoint = read_checkpoint(self.folder, self.fingerprint)

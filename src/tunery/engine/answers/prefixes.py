@@ -1,0 +1,100 @@
+"""
+Keys and values of the beginnings of prompts that were read before, kept for the next prompt of the same tuned model.
+
+Prompts of one tuned model begin with the same template and mostly with the same instructions; what a beginning has left
+in the cache depends on nothing behind it. Of each slot the newest beginning is kept, within a budget of bytes, the one
+used longest ago goes first. Never shared between slots: keys and values are those of one adapter. Knows token ids and
+tensors; nothing of texts or requests.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tunery.engine.layers.packing import ROUND_TOKENS
+
+STORE_BYTES = 64 << 20  # 2,900 tokens of the default base in bfloat16
+LONGEST_TOKENS = 1024  # of one beginning; 24 MB of the default base, copied in 4 ms
+
+Pair = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class KnownPrefix:
+    """The first `tokens` tokens of all prompts that are to be read; `layers` have their keys, values `[K, P, D]`."""
+
+    tokens: int
+    layers: Sequence[Pair]
+
+    def before(self, layer: int, key: Tensor, value: Tensor) -> Pair:
+        """Return these keys and values with those of the tokens behind them, `[K, T, D]`, in the type of the latter."""
+        keys, values = (part[:, : self.tokens].to(key.dtype) for part in self.layers[layer])
+        return torch.cat((keys, key), 1), torch.cat((values, value), 1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Beginning:
+    token_ids: tuple[int, ...]
+    layers: Sequence[Pair]
+
+    @property
+    def bytes(self) -> int:
+        return sum(part.numel() * part.element_size() for pair in self.layers for part in pair)
+
+
+class PrefixStore:
+    """One beginning for each slot of a resident base; whoever empties a slot or fills it anew says `forget`."""
+
+    def __init__(self, budget_bytes: int = STORE_BYTES) -> None:
+        self._budget_bytes = budget_bytes
+        self._beginnings: OrderedDict[int | None, _Beginning] = OrderedDict()  # used longest ago first
+
+    @property
+    def bytes(self) -> int:
+        return sum(beginning.bytes for beginning in self._beginnings.values())
+
+    def find(self, slot: int | None, prompts: Sequence[Sequence[int]]) -> KnownPrefix | None:
+        """
+        Return the beginning that all these prompts have in common with the one kept for the slot.
+
+        A multiple of ROUND_TOKENS, so that the rest of a packed row has a usual length, and never a whole prompt.
+        """
+        kept = self._beginnings.get(slot)
+        if kept is None:
+            return None
+        self._beginnings.move_to_end(slot)
+        common = min(_common(kept.token_ids, prompt[:-1]) for prompt in prompts)
+        tokens = common // ROUND_TOKENS * ROUND_TOKENS
+        return KnownPrefix(tokens, kept.layers) if tokens else None
+
+    def keep(self, slot: int | None, token_ids: Sequence[int], layers: Sequence[Pair], dtype: torch.dtype) -> None:
+        """
+        Keep a beginning in place of what the slot had; `layers` are keys and values `[K, S, D]` with room for more.
+
+        They are copied in `dtype`, that of the base, which they were computed in.
+        """
+        count = min(len(token_ids), LONGEST_TOKENS) // ROUND_TOKENS * ROUND_TOKENS
+        kept = self._beginnings.get(slot)
+        if count == 0 or (kept is not None and kept.token_ids == tuple(token_ids[:count])):
+            return
+        copies = [tuple(part[:, :count].to(dtype, copy=True) for part in pair) for pair in layers]
+        self._beginnings[slot] = _Beginning(tuple(token_ids[:count]), copies)  # type: ignore[arg-type]
+        self._beginnings.move_to_end(slot)
+        while self._beginnings and self.bytes > self._budget_bytes:
+            self._beginnings.popitem(last=False)
+
+    def forget(self, slot: int | None) -> None:
+        """Drop what is kept for a slot."""
+        self._beginnings.pop(slot, None)
+
+
+def _common(left: Sequence[int], right: Sequence[int]) -> int:
+    """Return how many leading tokens both have in common."""
+    return next(
+        (index for index, (a, b) in enumerate(zip(left, right, strict=False)) if a != b), min(len(left), len(right))
+    )
