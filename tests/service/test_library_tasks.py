@@ -260,3 +260,18 @@ def test_a_lost_task_that_was_to_be_cancelled_is(home: Path) -> None:
         task_to_publish = library.claim("a test", is_cancelled=True)
         assert task_to_publish is not None
         assert task_to_publish.tuned_model_id == "late"
+
+
+def test_a_worker_taken_for_memory_is_no_loss(library: Library) -> None:
+    """Each time memory runs out the next claim has half as many examples at a time; when one was too many: FAILED/8."""
+    task: TuningTask | None = claimed(library, id="numbers")
+    sizes = []
+    while task is not None:
+        sizes.append(task.micro_batch_size)
+        library.take_back(task, is_short_of_memory=True)
+        task = library.claim("a test")
+
+    ended = library.get("numbers").task
+    assert sizes == [None, 2, 1]
+    assert (ended.phase, ended.error_code) == (Phase.FAILED, 8)
+    assert "smaller batch size" in str(ended.error_message)

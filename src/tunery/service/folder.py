@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tunery.errors import FailedPrecondition, FolderLocked
+from tunery.types import TuningTask
 
 if sys.platform == "win32":
     import msvcrt
@@ -56,9 +57,18 @@ class DataFolder:
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
 
+    @property
+    def local_token(self) -> Path:
+        """The file with which commands on this machine prove themselves to the server that owns the folder."""
+        return self.path / "local-token"
+
     def checkpoint(self, task_id: str) -> Path:
         """Return the folder for the checkpoints of a task."""
         return self.checkpoints / task_id
+
+    def adapter(self, task: TuningTask) -> Path:
+        """Return the folder in which a claimed task publishes its adapter."""
+        return self.models / task.id / str(task.fencing_epoch)
 
     @contextmanager
     def own(self, address: str | None = None) -> Iterator[None]:
@@ -86,6 +96,17 @@ class DataFolder:
             return Holder(entry["pid"], entry["address"])
         except (OSError, ValueError):  # no lock file, or its holder has not written it yet
             return None
+
+    def server(self) -> Holder | None:
+        """Return the server that holds the folder at this moment, None if there is none; takes nothing from anybody."""
+        holder = self.holder()
+        if holder is None or holder.address is None:
+            return None
+        lock = os.open(self.path / "lock", os.O_RDWR)
+        try:
+            return None if _try_to_lock(lock) else holder  # a killed server leaves its address behind
+        finally:
+            os.close(lock)
 
     def _open_lock(self) -> int:
         try:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import difflib
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,11 +22,13 @@ from tunery.errors import Cancelled, FailedPrecondition, FolderLocked, InvalidAr
 from tunery.service import names
 from tunery.service.database import models, schema, tasks
 from tunery.service.database.connection import Database
-from tunery.service.database.rows import artifact_path
 from tunery.service.folder import DataFolder
+from tunery.service.listing import ModelFilter
+from tunery.service.polling import Polling
 from tunery.service.publish import open_published, publish, sweep
+from tunery.service.sharing import Sharing
 from tunery.service.values import Progress, Published, TuningRequest
-from tunery.types import Phase, State, TunedModel, TuningExample, TuningTask
+from tunery.types import Caller, Phase, State, TunedModel, TuningExample, TuningTask
 
 MAX_WAIT_FOR_TABLES_SECONDS = 10
 
@@ -43,6 +45,13 @@ class Library:
     def __init__(self, folder: DataFolder, database: Database) -> None:
         self.folder = folder
         self._database = database
+        self.sharing = Sharing(database)
+        self.polling = Polling(database)
+
+    @property
+    def database(self) -> Database:
+        """The database of the data folder, for what else is kept in it."""
+        return self._database
 
     @classmethod
     @contextmanager
@@ -72,7 +81,7 @@ class Library:
                 if not schema.is_current(database):
                     schema.upgrade(database)
                 library = cls(folder, database)
-                library._take_back_lost_tasks()
+                library.take_back_lost_tasks()  # whoever had one owned the folder, and we own it now
                 library.sweep()
                 yield library
             finally:
@@ -111,6 +120,27 @@ class Library:
             used, held_out = models.examples(connection, model.task.id)
         return tuple(used), tuple(held_out)
 
+    def artifact(self, model: TunedModel) -> tuple[Path, str]:
+        """
+        Return the folder of a model's adapter and the digest of its manifest, to be compared when it is read.
+
+        Raises FailedPrecondition if there is none.
+        """
+        if model.state != State.ACTIVE or model.artifact is None or model.manifest_sha256 is None:
+            raise FailedPrecondition(_not_callable(model))
+        return self.folder.path / model.artifact, model.manifest_sha256
+
+    def source_adapter(self, model: TunedModel) -> Path | None:
+        """Return the checked adapter folder of the tuned model that this one goes on from, None if it begins afresh."""
+        if model.source_tuned_model is None:
+            return None
+        try:
+            return self.adapter_folder(self.find(model.source_tuned_model))
+        except NotFound:
+            raise FailedPrecondition(
+                f"The tuned model {model.source_tuned_model}, which this one goes on from, was deleted."
+            ) from None
+
     def find_unfinished(self, request_sha256: str) -> TunedModel | None:
         """Return the tuned model that was asked for by the same request and is not finished yet."""
         with self._database.reading() as connection:
@@ -130,25 +160,65 @@ class Library:
             raise NotFound(f"The tuned model {model.id} was deleted.")
         return open_published(self.folder.path / model.artifact, digest)
 
-    def create(self, request: TuningRequest) -> TunedModel:
+    def create(
+        self,
+        request: TuningRequest,
+        *,
+        idempotency_key: str | None = None,
+        is_new: Callable[[str], bool] = lambda _: True,
+    ) -> TunedModel:
         """
         Take a tuned model into the library and its task into the queue, in one transaction.
 
+        A request with a key that its user gave within a day returns what the first made. So does one that equals a
+        request of the last 90 s whose reply was not sent, unless `is_new` says of that model's id that it is another.
         Raises AlreadyExists if the id that was given is taken.
         """
         model_id = request.id or names.new_id(request.display_name or "")
         with self._database.writing() as connection:
-            models.create(connection, model_id, request)
+            repeated = tasks.repeated(connection, request.user_id, request.sha256(), idempotency_key)
+            if repeated is not None and (idempotency_key is not None or not is_new(repeated)):
+                model_id = repeated
+            else:
+                models.create(connection, model_id, request, idempotency_key)
         return self.get(model_id)
 
-    def update(self, name: str, *, display_name: str | None = None, description: str | None = None) -> TunedModel:
-        """Change display name or description of a tuned model; None leaves what it has."""
-        if display_name is not None:
-            names.check_display_name(display_name)
-        model = self.get(name)
-        texts = {"display_name": display_name, "description": description}
+    def mark_reply_sent(self, model: TunedModel) -> None:
+        """Note that its user knows of a tuned model, so that the same request again asks for another."""
         with self._database.writing() as connection:
-            models.change(connection, model.id, {key: text for key, text in texts.items() if text is not None})
+            tasks.mark_reply_sent(connection, model.task.id)
+
+    def find(self, model_id: str) -> TunedModel:
+        """Return the tuned model with exactly this id; raises NotFound as the API words it."""
+        with self._database.reading() as connection:
+            found = models.get(connection, model_id)
+        if found is None:
+            raise NotFound(f"Tuned model tunedModels/{model_id} does not exist.")
+        return found
+
+    def page(
+        self, caller: Caller, wanted: ModelFilter, *, before: int | None = None, limit: int
+    ) -> Sequence[tuple[int, TunedModel]]:
+        """Return up to `limit` tuned models that a caller may see, newest first, with the numbers of their places."""
+        with self._database.reading() as connection:
+            return models.page(connection, caller, wanted, before=before, limit=limit)
+
+    def places_in_queue(self) -> dict[str, int]:
+        """Return for each waiting task, by its id, how many wait before it."""
+        with self._database.reading() as connection:
+            return tasks.places(connection)
+
+    def update(self, name: str, **changes: object) -> TunedModel:
+        """
+        Change a tuned model: `display_name`, `description`, `temperature`, `top_p`, `top_k`, `reader_project_numbers`.
+
+        What is not named stays. Raises InvalidArgument for a display name that cannot be.
+        """
+        if "display_name" in changes:
+            names.check_display_name(str(changes["display_name"]))
+        model = self.get(name)
+        with self._database.writing() as connection:
+            models.change(connection, model.id, changes)
         return self.get(model.id)
 
     def delete(self, name: str) -> None:
@@ -186,7 +256,7 @@ class Library:
 
     def publish(self, task: TuningTask, write: Callable[[Path], None], *, needed_bytes: int | None = None) -> Published:
         """Make the adapter of a claimed task visible: `write` puts its files into the folder it is given."""
-        folder = self.folder.path / artifact_path(task.id, task.fencing_epoch)
+        folder = self.folder.adapter(task)
         return Published(folder, task.fencing_epoch, publish(folder, write, needed_bytes=needed_bytes))
 
     def finish(
@@ -245,10 +315,25 @@ class Library:
             if folder.name not in checkpoints:
                 self._remove(folder)
 
-    def _take_back_lost_tasks(self) -> None:
-        """Whoever had a task owned the folder; we own it now, so that process is gone."""
+    def take_back(self, task: TuningTask, *, is_short_of_memory: bool = False) -> None:
+        """
+        Put the task of a worker that died back into the queue, counted as a loss; not if it is not its own now.
+
+        `is_short_of_memory`: the kernel took the worker; the next one tries with half as many examples at a time.
+        """
         with self._database.writing() as connection:
-            for task_id, fencing_epoch, heartbeat in tasks.running(connection):
+            heartbeat = tasks.heartbeat_of(connection, task)
+            if heartbeat is not None:
+                tasks.reap(connection, task.id, task.fencing_epoch, heartbeat, is_short_of_memory=is_short_of_memory)
+
+    def take_back_lost_tasks(self) -> None:
+        """Put back every task that a worker has by its row; only for who knows that no worker is left."""
+        with self._database.reading() as connection:
+            lost = tasks.running(connection)
+        if not lost:  # looked at each second: nothing to write, no lock
+            return
+        with self._database.writing() as connection:
+            for task_id, fencing_epoch, heartbeat in lost:
                 tasks.reap(connection, task_id, fencing_epoch, heartbeat)
 
     @staticmethod

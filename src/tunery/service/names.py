@@ -34,6 +34,8 @@ def check_display_name(display_name: str) -> None:
     length = len(display_name)
     if not display_name.strip() or length > MAX_NAME_CHARACTERS:
         raise InvalidArgument(f"The display name takes 1 to {MAX_NAME_CHARACTERS} characters, not {length}.")
+    if "\0" in display_name:
+        raise InvalidArgument(f"The display name has a NUL character at place {display_name.index(chr(0)) + 1}.")
 
 
 def new_id(display_name: str) -> str:

@@ -16,41 +16,75 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from tunery.errors import FailedPrecondition, OutOfMemory, ResourceExhausted, TuneryError, Unavailable
 from tunery.service.events import Ended, Event, Noticed, PhaseEntered, Started, StepDone
-from tunery.service.library import Fenced, Library
+from tunery.service.folder import DataFolder
+from tunery.service.library import Fenced
 from tunery.service.publish import DISK_FULL
 from tunery.service.values import Progress, Published
-from tunery.types import Phase, TunedModel
+from tunery.types import Phase, TunedModel, TuningExample, TuningTask
 
 if TYPE_CHECKING:
     from tunery.engine.resident import ResidentBase
     from tunery.engine.tuning.tuner import Tuner
 
 BEAT_SECONDS = 1.0
-CURVE_SECONDS = 5.0  # the whole curve is written each time
+CURVE_SECONDS = 5.0  # between two writings of a long curve: the whole is written each time
+SHORT_CURVE = 500  # steps; so many are 12 kB, written with each beat
+
+
+class WorkLibrary(Protocol):
+    """What a worker asks of the library; see `Library` for each."""
+
+    @property
+    def folder(self) -> DataFolder: ...
+    def claim(
+        self, worker: str, *, task_id: str | None = None, is_cancelled: bool = False, held_back: Collection[str] = ()
+    ) -> TuningTask | None: ...
+    def examples(self, model: TunedModel) -> tuple[tuple[TuningExample, ...], tuple[TuningExample, ...]]: ...
+    def source_adapter(self, model: TunedModel) -> Path | None: ...
+    def heartbeat(self, task: TuningTask, phase: Phase, progress: Progress = ...) -> bool: ...
+    def request_cancel(self, name: str) -> TunedModel: ...
+    def checkpoint_folder(self, task: TuningTask) -> Path: ...
+    def publish(
+        self, task: TuningTask, write: Callable[[Path], None], *, needed_bytes: int | None = None
+    ) -> Published: ...
+    def finish(
+        self,
+        task: TuningTask,
+        phase: Phase,
+        progress: Progress = ...,
+        *,
+        published: Published | None = None,
+        error: TuneryError | None = None,
+    ) -> TunedModel: ...
+    def release(self, task: TuningTask) -> None: ...
 
 
 class TaskWorker:
-    """Works on the task of one tuned model, in this process."""
+    """
+    Works on the task of one tuned model, in this process.
 
-    def __init__(self, library: Library, model: TunedModel) -> None:
-        """Claim the task; raises FailedPrecondition if it is not waiting."""
-        name = f"{platform.node()} ({os.getpid()})"
-        task = library.claim(name, task_id=model.task.id, is_cancelled=model.task.cancel_requested)
+    `library` is the library itself, or what stands for it in a child process (`children/tuning.py`).
+    """
+
+    def __init__(self, library: WorkLibrary, model: TunedModel, task: TuningTask | None = None) -> None:
+        """Take over a claimed task, or claim that of the model; raises FailedPrecondition if it is not waiting."""
+        if task is None:
+            task = library.claim(worker_name(), task_id=model.task.id, is_cancelled=model.task.cancel_requested)
         if task is None:
             raise FailedPrecondition(f"The tuning job of {model.id} is not waiting to be worked on.")
         self._library, self._model, self._task = library, model, task
         self._tuner: Tuner | None = None
         self._phase = Phase.PREPARING
         self._is_cancelled = task.cancel_requested
-        self._beat_time = self._curve_time = time.monotonic()
+        self._beat_time = self._curve_time = float("-inf")  # the first step is shown at once
         self.resume_step: int | None = None  # where the task would go on, once it was put back into the queue
 
     def cancel(self) -> None:
@@ -130,7 +164,17 @@ class TaskWorker:
         examples, held_out = self._library.examples(self._model)
         folder = self._library.checkpoint_folder(self._task)
         task = self._task
-        return resident.tuner(examples, task.hyperparameters, folder=folder, held_out=held_out, seed=task.seed)
+        tuner = resident.tuner(
+            examples,
+            task.hyperparameters,
+            folder=folder,
+            held_out=held_out,
+            seed=task.seed,
+            source=self._library.source_adapter(self._model),
+        )
+        if task.micro_batch_size is not None:  # smaller since the kernel took a worker of this task
+            tuner.micro_batch_size = min(tuner.micro_batch_size, task.micro_batch_size)
+        return tuner
 
     def _steps(self, tuner: Tuner) -> Iterator[Event]:
         told = 0
@@ -157,7 +201,9 @@ class TaskWorker:
         now = time.monotonic()
         if now - self._beat_time < BEAT_SECONDS:
             return
-        has_curve = now - self._curve_time >= CURVE_SECONDS
+        assert self._tuner is not None
+        is_short = self._tuner.completed_steps <= SHORT_CURVE
+        has_curve = is_short or now - self._curve_time >= CURVE_SECONDS
         progress = self._progress()
         self._beat(Phase.RUNNING, progress if has_curve else replace(progress, snapshots=None, epoch_losses=None))
         self._beat_time = now
@@ -208,6 +254,11 @@ class TaskWorker:
     def _fail(self, error: Exception) -> None:
         known = error if isinstance(error, TuneryError) else TuneryError(f"Something went wrong: {error!r}.")
         self._library.finish(self._task, Phase.FAILED, self._progress(), error=known)
+
+
+def worker_name() -> str:
+    """Return the name by which people recognise this process."""
+    return f"{platform.node()} ({os.getpid()})"
 
 
 def _write(folder: Path, tuner: Tuner, kept: Sequence[Path]) -> None:

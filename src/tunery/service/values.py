@@ -16,6 +16,8 @@ from tunery.errors import InvalidArgument
 from tunery.service import names
 from tunery.types import Advice, DataFacts, EpochLoss, Hyperparameters, TuningExample, TuningSnapshot
 
+LOCAL_USER = "local"  # who works on this machine without signing in
+
 
 @dataclass(frozen=True, slots=True)
 class TuningRequest:
@@ -35,6 +37,13 @@ class TuningRequest:
     description: str = ""
     held_out: Sequence[TuningExample] = field(default=(), repr=False)
     seed: int = 0
+    user_id: str = LOCAL_USER  # who owns the tuned model
+    temperature: float = 0.0  # how it answers unless a call says otherwise
+    top_p: float = 1.0
+    top_k: int | None = None
+    reader_project_numbers: Sequence[int] = ()
+    source_tuned_model: str | None = None  # id of the tuned model to go on from
+    base_name_asked: str | None = None  # the base as the user named it
 
     def __post_init__(self) -> None:
         if self.id is None and not self.display_name:
@@ -63,6 +72,10 @@ class TuningRequest:
             "hyperparameters": asdict(self.hyperparameters),
             "seed": self.seed,
         }
+        if self.source_tuned_model is not None:
+            facts["source"] = self.source_tuned_model
+        if self.user_id != LOCAL_USER:
+            facts["user"] = self.user_id
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import sqlalchemy.exc
 from sqlalchemy import URL, Connection, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -33,6 +34,7 @@ class Database:
 
     def __init__(self, path: Path, *, is_writer: bool) -> None:
         self.path = path
+        self.changes = 0  # write transactions of this process so far
         self._engine = create_engine(URL.create("sqlite", database=str(path)), pool_size=1, max_overflow=0)
 
         @event.listens_for(self._engine, "connect")
@@ -60,6 +62,7 @@ class Database:
             immediate = connection.execution_options(begin="BEGIN IMMEDIATE")
             with immediate.begin():
                 yield immediate
+            self.changes += 1  # the connection is still ours
 
     @contextmanager
     def changing_tables(self) -> Iterator[Connection]:
@@ -87,6 +90,16 @@ class Database:
         self._engine.dispose()
 
 
+def sqlite_version() -> str:
+    """Return the version of SQLite that Python was linked with."""
+    return sqlite3.sqlite_version
+
+
+def journal_mode() -> str:
+    """Return the journal that a writer uses with the SQLite of this Python."""
+    return "WAL" if sqlite3.sqlite_version_info >= _FIRST_SAFE_WAL else "TRUNCATE"
+
+
 def _set_up(connection: sqlite3.Connection, is_writer: bool) -> None:
     connection.isolation_level = None  # transactions begin where we say so, not where the driver guesses
     connection.create_function("lower", 1, _lower, deterministic=True)
@@ -94,8 +107,7 @@ def _set_up(connection: sqlite3.Connection, is_writer: bool) -> None:
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA synchronous = FULL")
     if is_writer:
-        mode = "WAL" if sqlite3.sqlite_version_info >= _FIRST_SAFE_WAL else "TRUNCATE"
-        connection.execute(f"PRAGMA journal_mode = {mode}").fetchone()
+        connection.execute(f"PRAGMA journal_mode = {journal_mode()}").fetchone()
     else:
         connection.execute("PRAGMA query_only = ON")
 
@@ -109,6 +121,8 @@ def _lower(text: str | None) -> str | None:
 def _named_errors(path: Path) -> Iterator[None]:
     try:
         yield
+    except sqlalchemy.exc.TimeoutError as error:
+        raise Unavailable(f"Too many requests wait for {path}. Try again in a moment.") from error
     except DBAPIError as error:
         code = getattr(error.orig, "sqlite_errorcode", None)
         named = None if code is None else _meaning(code & 0xFF, path)  # the low byte is SQLite's primary code

@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, delete, insert, or_, select, update
+from sqlalchemy import Connection, RowMapping, Select, delete, insert, or_, select, update
 
 from tunery.errors import AlreadyExists
+from tunery.service.database.permissions import given_to, given_to_everyone
 from tunery.service.database.rows import (
     examples_from_rows,
     examples_to_rows,
@@ -22,27 +23,34 @@ from tunery.service.database.rows import (
     task_to_row,
 )
 from tunery.service.database.tables import permissions, tuned_models, tuning_examples, tuning_tasks
+from tunery.service.listing import ModelFilter
 from tunery.service.names import random_id
 from tunery.service.values import TuningRequest
-from tunery.types import Phase, TunedModel, TuningExample
-
-LOCAL_USER = "local"  # who works on this machine without signing in
+from tunery.types import Caller, Phase, TunedModel, TuningExample
 
 _FINAL = [phase for phase in Phase if phase.is_final]
 
 
-def create(connection: Connection, model_id: str, request: TuningRequest) -> None:
+def create(connection: Connection, model_id: str, request: TuningRequest, idempotency_key: str | None = None) -> None:
     """Write down a tuned model, its owner, its task in the queue and the examples; AlreadyExists if the id is taken."""
-    if connection.scalar(select(tuned_models.c.id).where(tuned_models.c.id == model_id)) is not None:
+    if exists(connection, model_id):
         raise AlreadyExists(f"There is already a tuned model {model_id!r}. Choose another id or delete that model.")
     now = datetime.now(UTC)
     task_id = str(uuid.uuid4())
-    owner = {"id": random_id(), "tuned_model_id": model_id, "grantee_type": "USER", "grantee": LOCAL_USER}
-    task = {"id": task_id, "tuned_model_id": model_id, "operation_id": random_id(), "user_id": LOCAL_USER}
+    user = request.user_id
+    owner = {"id": random_id(), "tuned_model_id": model_id, "grantee_type": "USER", "grantee": user}
+    task = {"id": task_id, "tuned_model_id": model_id, "operation_id": random_id(), "user_id": user} | (
+        {"idempotency_key": idempotency_key} if idempotency_key is not None else {}
+    )
     connection.execute(insert(tuned_models).values(model_to_row(model_id, request, now)))
     connection.execute(insert(permissions).values(owner | {"role": "OWNER", "create_time": now}))
     connection.execute(insert(tuning_tasks).values(task | task_to_row(request, now)))
     connection.execute(insert(tuning_examples), examples_to_rows(task_id, request))
+
+
+def exists(connection: Connection, model_id: str) -> bool:
+    """Say whether there is a tuned model with this id."""
+    return connection.scalar(select(tuned_models.c.id).where(tuned_models.c.id == model_id)) is not None
 
 
 def get(connection: Connection, model_id: str) -> TunedModel | None:
@@ -57,6 +65,20 @@ def listed(connection: Connection, words: str | None, *, with_snapshots: bool) -
         found = (column.icontains(words, autoescape=True) for column in _TEXTS)
         statement = statement.where(or_(*found))
     return _models(connection, statement)
+
+
+def page(
+    connection: Connection, caller: Caller, wanted: ModelFilter, *, before: int | None, limit: int
+) -> list[tuple[int, TunedModel]]:
+    """Return tuned models of a caller with their place in the queue, newest first, those before a place only."""
+    ids = given_to_everyone() if wanted.is_everyone else given_to(caller, wanted.roles)
+    statement = _selected(with_snapshots=True).where(tuned_models.c.id.in_(ids))
+    for word in wanted.words:
+        statement = statement.where(or_(*(column.icontains(word, autoescape=True) for column in _TEXTS)))
+    if before is not None:
+        statement = statement.where(tuning_tasks.c.number < before)
+    rows = connection.execute(statement.limit(limit)).mappings().all()
+    return [(row["number"], _model(row)) for row in rows]
 
 
 def with_display_name(connection: Connection, display_name: str) -> list[TunedModel]:
@@ -79,10 +101,10 @@ def names(connection: Connection) -> list[tuple[str, str]]:
     return [(row.id, row.display_name) for row in connection.execute(joined.order_by(tuning_tasks.c.number.desc()))]
 
 
-def change(connection: Connection, model_id: str, texts: Mapping[str, str]) -> bool:
-    """Set display name or description of a tuned model; False if there is none."""
+def change(connection: Connection, model_id: str, columns: Mapping[str, Any]) -> bool:
+    """Set display name, description or answer defaults of a tuned model; False if there is none."""
     statement = update(tuned_models).where(tuned_models.c.id == model_id)
-    result = connection.execute(statement.values(**texts, update_time=datetime.now(UTC)).returning(tuned_models.c.id))
+    result = connection.execute(statement.values(**columns, update_time=datetime.now(UTC)).returning(tuned_models.c.id))
     return result.first() is not None
 
 
@@ -118,7 +140,8 @@ def _selected(with_snapshots: bool) -> Select[Any]:
 
 
 def _models(connection: Connection, statement: Select[Any]) -> list[TunedModel]:
-    return [
-        model_from_rows({name: row[label] for name, label in _MODEL_COLUMNS.items()}, row)
-        for row in connection.execute(statement).mappings()
-    ]
+    return [_model(row) for row in connection.execute(statement).mappings()]
+
+
+def _model(row: RowMapping) -> TunedModel:
+    return model_from_rows({name: row[label] for name, label in _MODEL_COLUMNS.items()}, row)

@@ -67,6 +67,8 @@ def task_from_row(row: Row) -> TuningTask:
         complete_time=row["complete_time"],
         error_code=row["error_code"],
         error_message=row["error_message"],
+        operation_id=row["operation_id"],
+        user_id=row["user_id"],
         snapshots=unpack_snapshots(row.get("snapshots", b"")),
         epoch_losses=tuple(EpochLoss(**loss) for loss in row["epoch_losses"] or ()),
         advice=Advice(**row["advice"]) if row["advice"] else None,
@@ -89,6 +91,13 @@ def model_from_rows(model: Row, task: Row) -> TunedModel:
         create_time=model["create_time"],
         update_time=model["update_time"],
         artifact=None if epoch is None else artifact_path(task["id"], epoch),
+        manifest_sha256=task["manifest_sha256"],
+        temperature=model["temperature"],
+        top_p=model["top_p"],
+        top_k=model["top_k"],
+        reader_project_numbers=tuple(model["reader_project_numbers"] or ()),
+        source_tuned_model=model["source_tuned_model"],
+        base_name_asked=model["base_name_asked"],
     )
 
 
@@ -108,6 +117,12 @@ def model_to_row(model_id: str, request: TuningRequest, now: datetime) -> dict[s
         "state": State.CREATING,
         "create_time": now,
         "update_time": now,
+        "temperature": request.temperature,
+        "top_p": request.top_p,
+        "top_k": request.top_k,
+        "reader_project_numbers": list(request.reader_project_numbers) or None,
+        "source_tuned_model": request.source_tuned_model,
+        "base_name_asked": request.base_name_asked,
     }
 
 

@@ -56,7 +56,8 @@ class UtcDateTime(_DateTimeType):
         return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
 
 
-def _one_of(column: str, values: type[StrEnum] | tuple[str, ...]) -> CheckConstraint:
+def one_of(column: str, values: type[StrEnum] | tuple[str, ...]) -> CheckConstraint:
+    """Return the constraint that a column holds one of these values."""
     names = ", ".join(f"'{value}'" for value in values)
     return CheckConstraint(f"{column} IN ({names})", name=f"{column}_is_known")
 
@@ -83,7 +84,14 @@ tuned_models = Table(
     Column("state", Text, nullable=False),  # always `states.state_of` its task; here so that lists can filter by it
     Column("create_time", UtcDateTime, nullable=False),
     Column("update_time", UtcDateTime, nullable=False),
-    _one_of("state", State),
+    # How answers are drawn unless a call says otherwise.
+    Column("temperature", Float, nullable=False, server_default="0"),
+    Column("top_p", Float, nullable=False, server_default="1"),
+    Column("top_k", Integer),
+    Column("reader_project_numbers", JSON(none_as_null=True)),  # kept and shown, as old clients expect; no effect
+    Column("source_tuned_model", Text),  # id of the tuned model it goes on from; that one may be deleted since
+    Column("base_name_asked", Text),  # the name of the base as the user gave it, an API name perhaps
+    one_of("state", State),
 )
 
 permissions = Table(
@@ -95,8 +103,8 @@ permissions = Table(
     Column("grantee", Text, nullable=False),  # id of the user or group; empty for EVERYONE
     Column("role", Text, nullable=False),
     Column("create_time", UtcDateTime, nullable=False),
-    _one_of("grantee_type", ("USER", "GROUP", "EVERYONE")),
-    _one_of("role", ("OWNER", "WRITER", "READER")),
+    one_of("grantee_type", ("USER", "GROUP", "EVERYONE")),
+    one_of("role", ("OWNER", "WRITER", "READER")),
     UniqueConstraint("tuned_model_id", "grantee_type", "grantee"),
 )
 
@@ -147,7 +155,7 @@ tuning_tasks = Table(
     Column("versions", JSON(none_as_null=True)),
     # 24 bytes a step, see rows.py. Last, so that reading the other columns does not walk through it.
     Column("snapshots", LargeBinary, nullable=False),
-    _one_of("phase", Phase),
+    one_of("phase", Phase),
     UniqueConstraint("user_id", "idempotency_key"),
     Index(None, "phase", "number"),
     Index(None, "request_sha256"),

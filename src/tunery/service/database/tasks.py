@@ -8,12 +8,12 @@ more. The caller holds the write transaction. Nothing here knows files, processe
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, and_, case, func, literal, select, update
 
-from tunery.errors import Cancelled
+from tunery.errors import Cancelled, OutOfMemory, TuneryError
 from tunery.service.database.rows import pack_snapshots, progress_to_columns, task_from_row
 from tunery.service.database.tables import tuned_models, tuning_tasks
 from tunery.service.states import (
@@ -28,6 +28,9 @@ from tunery.service.values import Progress, Published
 from tunery.types import Phase, TuningTask
 
 _LOST = "The tuning job was given up: its worker was lost {losses} times, the last time after step {step}."
+
+KEY_LIFE = timedelta(days=1)
+UNANSWERED_LIFE = timedelta(seconds=90)
 
 _task = tuning_tasks.c
 
@@ -125,11 +128,14 @@ def request_cancel(connection: Connection, tuned_model_id: str) -> None:
     )
 
 
-def reap(connection: Connection, task_id: str, fencing_epoch: int, heartbeat: int) -> None:
+def reap(
+    connection: Connection, task_id: str, fencing_epoch: int, heartbeat: int, *, is_short_of_memory: bool = False
+) -> None:
     """
     Take back the task of a worker that is gone, counted as a loss: QUEUED again, or FAILED if it kills its workers.
 
     `fencing_epoch` and `heartbeat` are those that were seen when the worker was judged: if it moved since, it lives.
+    A worker that was taken because memory ran out is no loss: half as many examples at a time may fit.
     """
     seen = and_(_task.id == task_id, _task.fencing_epoch == fencing_epoch, _task.heartbeat == heartbeat)
     row = _update(
@@ -137,14 +143,16 @@ def reap(connection: Connection, task_id: str, fencing_epoch: int, heartbeat: in
         seen & _task.phase.in_(RUNNING_PHASES),
         phase=Phase.QUEUED,
         worker=None,
-        losses=_task.losses + 1,
-        lost_at_step=_task.completed_steps,
-        losses_at_step=case((_task.lost_at_step == _task.completed_steps, _task.losses_at_step + 1), else_=1),
+        **(_with_less_memory() if is_short_of_memory else _one_more_loss()),
     )
     if row is None:
         return
-    if row["losses"] >= MAX_LOSSES or row["losses_at_step"] >= MAX_LOSSES_AT_ONE_STEP:
-        _give_up(connection, row)
+    if is_short_of_memory and row["micro_batch_size"] == 0:
+        error = OutOfMemory()
+        _give_up(connection, row, error.code, str(error))
+    elif row["losses"] >= MAX_LOSSES or row["losses_at_step"] >= MAX_LOSSES_AT_ONE_STEP:
+        message = _LOST.format(losses=row["losses"], step=row["completed_steps"])
+        _give_up(connection, row, TuneryError.code, message)
     elif row["cancel_requested"]:
         _cancel_at_once(connection, _task.id == task_id)
 
@@ -153,6 +161,45 @@ def running(connection: Connection) -> list[tuple[str, int, int]]:
     """Return id, fencing epoch and heartbeat of each task that a worker has, or had when it died."""
     statement = select(_task.id, _task.fencing_epoch, _task.heartbeat).where(_task.phase.in_(RUNNING_PHASES))
     return [(row.id, row.fencing_epoch, row.heartbeat) for row in connection.execute(statement)]
+
+
+def repeated(connection: Connection, user_id: str, request_sha256: str, idempotency_key: str | None) -> str | None:
+    """
+    Return the tuned model that an earlier try of a request made: of this key, else of equal content and not answered.
+
+    A key is forgotten after a day, and an unanswered request after 90 s (section 1.5, rule 1).
+    """
+    if idempotency_key is not None:
+        same = _task.idempotency_key == idempotency_key
+        oldest = _now() - KEY_LIFE
+        connection.execute(
+            update(tuning_tasks)
+            .where(_task.user_id == user_id, same, _task.create_time < oldest)
+            .values(idempotency_key=None)
+        )
+    else:
+        same = and_(_task.request_sha256 == request_sha256, ~_task.reply_sent, _task.idempotency_key.is_(None))
+        oldest = _now() - UNANSWERED_LIFE
+    statement = select(_task.tuned_model_id).where(_task.user_id == user_id, same, _task.create_time >= oldest)
+    model_id: str | None = connection.scalar(statement.order_by(_task.number.desc()).limit(1))
+    return model_id
+
+
+def mark_reply_sent(connection: Connection, task_id: str) -> None:
+    """Note that the reply to a request has left."""
+    connection.execute(update(tuning_tasks).where(_task.id == task_id).values(reply_sent=True))
+
+
+def places(connection: Connection) -> dict[str, int]:
+    """Return for each waiting task how many wait before it."""
+    statement = select(_task.id).where(_task.phase == Phase.QUEUED).order_by(_task.number)
+    return {task_id: place for place, task_id in enumerate(connection.scalars(statement))}
+
+
+def heartbeat_of(connection: Connection, task: TuningTask) -> int | None:
+    """Return the heartbeat counter of a claimed task, None if it is not of this claim any more."""
+    count: int | None = connection.scalar(select(_task.heartbeat).where(_owned(task, RUNNING_PHASES)))
+    return count
 
 
 def kept_folders(connection: Connection) -> tuple[dict[str, set[int]], set[str]]:
@@ -213,9 +260,22 @@ def _cancel_at_once(connection: Connection, condition: ColumnElement[bool]) -> N
         _show_state(connection, row)
 
 
-def _give_up(connection: Connection, lost: RowMapping) -> None:
-    message = _LOST.format(losses=lost["losses"], step=lost["completed_steps"])
-    row = _update(connection, _task.id == lost["id"], **_ended(Phase.FAILED, 13, message))
+def _one_more_loss() -> dict[str, Any]:
+    return {
+        "losses": _task.losses + 1,
+        "lost_at_step": _task.completed_steps,
+        "losses_at_step": case((_task.lost_at_step == _task.completed_steps, _task.losses_at_step + 1), else_=1),
+    }
+
+
+def _with_less_memory() -> dict[str, Any]:
+    """Return the columns for half as many examples at a time, rounded up; 0 says that one was too many."""
+    size = func.coalesce(_task.micro_batch_size, _task.batch_size)
+    return {"micro_batch_size": case((size > 1, (size + 1) // 2), else_=0)}
+
+
+def _give_up(connection: Connection, lost: RowMapping, code: int, message: str) -> None:
+    row = _update(connection, _task.id == lost["id"], **_ended(Phase.FAILED, code, message))
     assert row is not None
     _show_state(connection, row)
 

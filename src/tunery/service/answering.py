@@ -1,0 +1,184 @@
+"""
+Answers of base and tuned models: questions go to a child process, pieces of text come back as they are made.
+
+Bounded: beyond `MAX_WAITING` requests that have not begun, a further one is refused at once. If the child dies or
+freezes, what it was answering fails and another takes its place. Knows no HTTP; who asks is checked before.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from tunery.errors import ResourceExhausted, Unavailable
+from tunery.service.children import answering
+from tunery.service.children.answering import Counted, Question, Refused, RowsCounted, Said
+from tunery.service.children.process import Alive, Child
+from tunery.types import TuningExample
+
+MAX_WAITING = 64
+LEASE_SECONDS = 10.0  # a child that says nothing so long is taken for frozen
+RESTART_SECONDS = 10.0
+
+Answer = Said | Counted | RowsCounted | Refused
+Listener = Callable[[Answer], None]
+
+_log = logging.getLogger("tunery.answering")
+
+
+@dataclass(slots=True)
+class _Waiting:
+    listener: Listener
+    child: Child
+    has_begun: bool = False
+
+
+class Answering:
+    """The answering child of a data folder; `start` loads a base ahead of the first question."""
+
+    def __init__(
+        self,
+        data_folder: Path,
+        *,
+        warm_base: str | None = None,
+        max_waiting: int = MAX_WAITING,
+        lease_seconds: float = LEASE_SECONDS,
+        main: Callable[..., None] = answering.main,
+    ) -> None:
+        self._data_folder, self._warm_base, self._max_waiting = data_folder, warm_base, max_waiting
+        self._lease_seconds, self._main = lease_seconds, main
+        self._numbers = itertools.count(1)
+        self._lock = threading.Lock()
+        self._asked: dict[int, _Waiting] = {}
+        self._child: Child | None = None
+        self._reader: threading.Thread | None = None  # of that child: alone reads from it, and closes the line to it
+        self._is_stopped = False
+        self.generated_tokens = 0  # of finished answers, since the server began
+
+    @property
+    def child_pid(self) -> int | None:
+        """The process that answers; None while there is none."""
+        child = self._child
+        return None if child is None else child.pid
+
+    def start(self) -> None:
+        """Start the child, with the base loaded ahead."""
+        with self._lock:
+            self._ready_child()
+
+    def stop(self) -> None:
+        """End the child; what it was answering fails."""
+        with self._lock:
+            self._is_stopped = True
+            child, reader = self._child, self._reader
+        if child is not None and reader is not None:
+            child.kill()
+            reader.join()
+
+    def ask(self, question: Question, listener: Listener) -> int:
+        """
+        Ask; `listener` gets each piece from another thread, the last one with a finish reason, or a `Refused`.
+
+        Returns a number for `drop`. Raises ResourceExhausted when too many wait.
+        """
+        with self._lock:
+            if self.waiting >= self._max_waiting:
+                raise ResourceExhausted(
+                    f"{self._max_waiting} requests wait for an answer already. Try again in a moment."
+                )
+            return self._send(lambda number: answering.Ask(number, question), listener)
+
+    def count(self, question: Question, listener: Listener) -> int:
+        """Count the tokens of a prompt; `listener` gets a `Counted` or a `Refused`."""
+        with self._lock:
+            return self._send(lambda number: answering.Count(number, question), listener)
+
+    def count_rows(self, base_model: str, examples: tuple[TuningExample, ...], listener: Listener) -> int:
+        """Count the tokens of examples as tuning reads them; `listener` gets a `RowsCounted` or a `Refused`."""
+        with self._lock:
+            return self._send(lambda number: answering.CountRows(number, base_model, examples), listener)
+
+    def drop(self, number: int) -> None:
+        """Forget a request: its row is free for others within one token. Nothing happens if it has ended."""
+        with self._lock:
+            asked = self._asked.pop(number, None)
+        if asked is not None:
+            asked.child.send(answering.Drop(number))
+
+    def is_ready(self) -> bool:
+        """Say whether the child lives; if it died another is started, so that the next answer is soon yes."""
+        with self._lock:
+            is_alive = self._child is not None and self._child.is_alive
+            if not is_alive and not self._is_stopped:
+                self._ready_child()
+            return is_alive
+
+    @property
+    def waiting(self) -> int:
+        """Requests that have not begun to be answered."""
+        return sum(not asked.has_begun for asked in self._asked.values())
+
+    @property
+    def running(self) -> int:
+        """Requests that are being answered."""
+        return sum(asked.has_begun for asked in self._asked.values())
+
+    def _send(self, message: Callable[[int], object], listener: Listener) -> int:
+        child = self._ready_child()
+        number = next(self._numbers)
+        self._asked[number] = _Waiting(listener, child)
+        child.send(message(number))  # if the child is gone, whoever reads from it finds out and refuses
+        return number
+
+    def _ready_child(self) -> Child:
+        if self._is_stopped:
+            raise Unavailable("The server is stopping. Try again in a moment.")
+        if self._child is None or not self._child.is_alive:
+            self._child = Child("answering", self._main, self._data_folder)
+            if self._warm_base is not None:
+                self._child.send(answering.Warm(self._warm_base))
+            self._reader = threading.Thread(target=self._read, args=(self._child,), name="answers", daemon=True)
+            self._reader.start()
+        return self._child
+
+    def _read(self, child: Child) -> None:
+        started = time.monotonic()
+        try:
+            while True:
+                message = child.receive(self._lease_seconds)
+                if not isinstance(message, Alive):
+                    self._hand_over(message)
+        except (EOFError, TimeoutError) as lost:
+            child.stop()
+            self._refuse_all(child, "froze" if isinstance(lost, TimeoutError) else "ended")
+        with self._lock, suppress(Unavailable):
+            if time.monotonic() - started > RESTART_SECONDS:  # else it may die at once again: when it is asked for
+                self._ready_child()
+
+    def _hand_over(self, answer: Answer) -> None:
+        with self._lock:
+            asked = self._asked.get(answer.number)
+            if asked is None:  # dropped
+                return
+            asked.has_begun = True
+            if not (isinstance(answer, Said) and answer.finish_reason is None):
+                del self._asked[answer.number]
+            if isinstance(answer, Said) and answer.finish_reason is not None:
+                self.generated_tokens += answer.output_tokens
+        asked.listener(answer)
+
+    def _refuse_all(self, child: Child, how: str) -> None:
+        with self._lock:
+            lost = {number: asked for number, asked in self._asked.items() if asked.child is child}
+            for number in lost:
+                del self._asked[number]
+        if not self._is_stopped:
+            _log.error("The answering process %s with %d requests", how, len(lost))
+        for number, asked in lost.items():
+            asked.listener(Refused(number, Unavailable(f"The answering process {how}. Ask again.")))

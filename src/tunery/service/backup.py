@@ -1,0 +1,269 @@
+"""
+A data folder in one file, and back: the database, the published adapters, and what is known of added bases.
+
+Taken while a server works on the folder: the database is copied as one state, adapters never change once published, and
+what was deleted meanwhile is left out. Every file is checked on the way in and on the way out. Knows files and the
+library; no SQL, no HTTP.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from tunery import __version__
+from tunery.engine.files import sha256_of, sync
+from tunery.errors import AlreadyExists, DataLoss, FailedPrecondition, NotFound
+from tunery.service.database import copies, models
+from tunery.service.database.connection import Database
+from tunery.service.folder import DataFolder
+from tunery.service.library import Library
+from tunery.service.publish import open_published
+from tunery.types import TunedModel
+
+MANIFEST = "backup.json"
+FORMAT = 1
+_RECORD = "base.json"  # of a base that was added; the weights are not in it
+_MAX_MANIFEST_BYTES = 256 * 2**20
+_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a backup holds."""
+
+    tuned_models: int  # all of them, also those without an adapter
+    adapters: int
+    bases: int
+    bytes: int
+
+
+def back_up(data_folder: Path, target: Path, *, with_bases: bool = False) -> Contents:
+    """
+    Write a backup of a data folder; `with_bases` also the weights of its bases, but not of those used where they are.
+
+    Raises AlreadyExists if `target` is there, DataLoss if a file is not the one that was published, NotFound if there
+    is no data folder, FailedPrecondition if `target` cannot be written.
+    """
+    folder, target = DataFolder(data_folder), target.expanduser().absolute()
+    if not folder.database.exists():
+        raise NotFound(f"There is no data folder with tuned models at {data_folder}.")
+    if target.exists():
+        raise AlreadyExists(f"{target} is there already. Name another file.")
+    try:
+        with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as work:
+            written = Path(work) / "backup.tar"
+            contents = _write(folder, Path(work), written, with_bases=with_bases)
+            sync(written)
+            written.replace(target)
+        sync(target.parent)
+    except OSError as error:
+        raise FailedPrecondition(f"{target} cannot be written ({error.strerror}). Name another file.") from error
+    return contents
+
+
+def restore(archive: Path, data_folder: Path) -> Contents:
+    """
+    Make a data folder from a backup, after every file of it was checked; bases that are there already stay.
+
+    Raises AlreadyExists if the folder has tuned models, DataLoss if the backup is damaged, NotFound, FolderLocked,
+    FailedPrecondition if a newer tunery wrote it.
+    """
+    folder = DataFolder(data_folder)
+    if not archive.is_file():
+        raise NotFound(f"There is no file {str(archive)!r}.")
+    with folder.own():
+        if folder.database.exists():
+            raise AlreadyExists(f"{data_folder} has tuned models already. Use another TUNERY_HOME.")
+        with tempfile.TemporaryDirectory(prefix=".restore-", dir=data_folder) as work:
+            staged = DataFolder(Path(work))
+            files = _unpacked(archive, staged.path)
+            contents = _checked(staged, files)
+            for place in (staged.models, staged.bases):
+                for found in sorted(place.iterdir()) if place.is_dir() else ():
+                    _move(found, folder.path / place.name / found.name)
+            sync(folder.models)
+            staged.database.replace(folder.database)  # from here on it counts
+        sync(folder.path)
+    with Library.own(data_folder):  # brings the tables of an older backup up to date
+        return contents
+
+
+def _write(folder: DataFolder, work: Path, target: Path, *, with_bases: bool) -> Contents:
+    copied = work / folder.database.name
+    copies.copy(folder.database, copied)
+    copied.chmod(0o600)
+    files: dict[str, dict[str, Any]] = {}
+    adapters = 0
+    with target.open("xb") as raw, tarfile.open(fileobj=raw, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        target.chmod(0o600)
+        with _database(copied, is_writer=True) as database:
+            library = Library(folder, database)
+            for model in library.list():
+                if model.artifact is not None and _add_adapter(tar, files, folder, database, model, work):
+                    adapters += 1
+            with database.writing() as connection:
+                copies.begin_unfinished_again(connection)
+            count = len(library.list())
+        bases = _add_bases(tar, files, folder, with_bases=with_bases)
+        _add(tar, files, copied, folder.database.name)
+        manifest = {"format": FORMAT, "tunery": __version__, "create_time": datetime.now(UTC).isoformat()}
+        _add_text(tar, MANIFEST, json.dumps({**manifest, "files": files}, indent=1))
+    return Contents(count, adapters, bases, sum(entry["size"] for entry in files.values()))
+
+
+def _add_adapter(
+    tar: tarfile.TarFile,
+    files: dict[str, dict[str, Any]],
+    folder: DataFolder,
+    database: Database,
+    model: TunedModel,
+    work: Path,
+) -> bool:
+    """Add an adapter; if its model was deleted since the database was copied, delete it in the copy too."""
+    assert model.artifact is not None
+    assert model.manifest_sha256 is not None
+    staged = work / "adapter"
+    try:
+        shutil.copytree(folder.path / model.artifact, staged, copy_function=_link)
+        open_published(staged, model.manifest_sha256)
+        for path in sorted(path for path in staged.rglob("*") if path.is_file()):
+            _add(tar, files, path, f"{model.artifact}/{path.relative_to(staged).as_posix()}")
+    except (OSError, DataLoss):
+        if _is_still_there(folder, model):
+            open_published(folder.path / model.artifact, model.manifest_sha256)  # says what is wrong
+            raise
+        with database.writing() as connection:
+            models.remove(connection, model.id)
+        return False
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+    return True
+
+
+def _is_still_there(folder: DataFolder, model: TunedModel) -> bool:
+    with Library.open(folder.path) as library:
+        try:
+            return library.find(model.id).artifact == model.artifact
+        except NotFound:
+            return False
+
+
+def _add_bases(tar: tarfile.TarFile, files: dict[str, dict[str, Any]], folder: DataFolder, *, with_bases: bool) -> int:
+    count = 0
+    for base in sorted(path for path in folder.bases.glob("*") if path.is_dir() and not path.name.startswith(".")):
+        wanted = [path for path in sorted(base.iterdir()) if path.is_file() and (with_bases or path.name == _RECORD)]
+        for path in wanted:
+            _add(tar, files, path, f"{folder.bases.name}/{base.name}/{path.name}")
+        count += bool(wanted)
+    return count
+
+
+def _add(tar: tarfile.TarFile, files: dict[str, dict[str, Any]], path: Path, name: str) -> None:
+    size = path.stat().st_size
+    files[name] = {"size": size, "sha256": sha256_of(path)}
+    member = tarfile.TarInfo(name)
+    member.size, member.mode, member.mtime = size, 0o600, int(path.stat().st_mtime)
+    with path.open("rb") as file:
+        tar.addfile(member, file)
+
+
+def _add_text(tar: tarfile.TarFile, name: str, text: str) -> None:
+    data = text.encode()
+    member = tarfile.TarInfo(name)
+    member.size, member.mode, member.mtime = len(data), 0o600, int(datetime.now(UTC).timestamp())
+    tar.addfile(member, io.BytesIO(data))
+
+
+def _unpacked(archive: Path, target: Path) -> dict[str, dict[str, Any]]:
+    """Unpack the files of a backup, each compared with its manifest, and return what the manifest says of them."""
+    found: dict[str, dict[str, Any]] = {}
+    manifest: dict[str, Any] | None = None
+    try:
+        with tarfile.open(archive, "r:") as tar:
+            for member in tar:
+                if member.name == MANIFEST and member.isfile() and member.size <= _MAX_MANIFEST_BYTES:
+                    manifest = json.load(_opened(tar, member))
+                else:
+                    found[member.name] = _unpack(tar, member, target)
+    except (tarfile.TarError, ValueError, EOFError) as error:
+        raise DataLoss(f"{archive} is not a backup of tunery, or it is damaged ({error}).") from error
+    if manifest is None:
+        raise DataLoss(f"{archive} is not a whole backup of tunery: {MANIFEST}, its last part, is missing.")
+    if manifest.get("format") != FORMAT:
+        raise FailedPrecondition(f"{archive} was written by a newer tunery ({manifest.get('tunery')}). Update tunery.")
+    if manifest.get("files") != found:
+        known = manifest.get("files", {})
+        wrong = sorted(name for name in found.keys() | known.keys() if found.get(name) != known.get(name))
+        raise DataLoss(f"{archive} is damaged: {', '.join(wrong[:3])} is not what was backed up.")
+    return found
+
+
+def _unpack(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> dict[str, Any]:
+    parts = PurePosixPath(member.name).parts
+    if not member.isfile() or not parts or any(part in ("..", "/") for part in parts) or "\\" in member.name:
+        raise DataLoss(f"The backup has a part {member.name!r} that no backup of tunery has.")
+    path = target.joinpath(*parts)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    digest = hashlib.sha256()
+    with _opened(tar, member) as source, path.open("xb") as written:
+        path.chmod(0o600)
+        while chunk := source.read(_CHUNK_BYTES):
+            digest.update(chunk)
+            written.write(chunk)
+        written.flush()
+        os.fsync(written.fileno())
+    return {"size": member.size, "sha256": digest.hexdigest()}
+
+
+def _opened(tar: tarfile.TarFile, member: tarfile.TarInfo) -> Any:
+    opened = tar.extractfile(member)
+    assert opened is not None
+    return opened
+
+
+def _checked(staged: DataFolder, files: dict[str, dict[str, Any]]) -> Contents:
+    """Compare database and adapters of an unpacked backup with each other."""
+    if not staged.database.is_file():
+        raise DataLoss("The backup has no database.")
+    with _database(staged.database, is_writer=False) as database:
+        copies.check(database)
+        found = Library(staged, database).list()
+    adapters = [model for model in found if model.artifact is not None]
+    for model in adapters:
+        open_published(staged.path / str(model.artifact), str(model.manifest_sha256))
+    bases = len(list(staged.bases.iterdir())) if staged.bases.is_dir() else 0
+    return Contents(len(found), len(adapters), bases, sum(entry["size"] for entry in files.values()))
+
+
+def _move(source: Path, target: Path) -> None:
+    if not target.exists():
+        source.replace(target)
+
+
+@contextmanager
+def _database(path: Path, *, is_writer: bool) -> Iterator[Database]:
+    database = Database(path, is_writer=is_writer)
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+def _link(source: str, target: str) -> None:
+    """Make a second name for a file that never changes, where the disk can; else a copy."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)

@@ -1,0 +1,317 @@
+"""
+The child that answers: holds bases and adapters in memory and decodes all running requests together.
+
+It takes questions over its line and sends pieces of text back as they come. Adapters are known by the digest of what
+was published, checked when they are read, and go when they are not used and room is needed. Knows the engine; nothing
+of users, SQL or HTTP.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tunery.errors import DeadlineExceeded, TuneryError
+from tunery.service.children.process import SIGN_OF_LIFE_SECONDS, Alive, Line
+from tunery.service.publish import open_published
+from tunery.types import SamplingSettings, TuningExample, Turn
+
+if TYPE_CHECKING:
+    from tunery.engine.answers.generator import Generator, Piece
+    from tunery.engine.resident import ResidentBase
+
+MAX_WAIT_SECONDS = 30.0  # longer than this nobody waits for an answer to begin
+ADAPTER_BYTES = 1 << 30  # of adapters in memory; 50 of the default base at rank 16
+MAX_BASES = 2
+
+_log = logging.getLogger("tunery.answering")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked of a base, or of a tuned model: its adapter's folder and the digest of its manifest."""
+
+    base_model: str
+    turns: tuple[Turn, ...]
+    settings: SamplingSettings = field(default_factory=SamplingSettings)
+    adapter: tuple[Path, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """To the child: answer this under this number."""
+
+    number: int
+    question: Question
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """To the child: how many tokens the prompt of this question has."""
+
+    number: int
+    question: Question
+
+
+@dataclass(frozen=True, slots=True)
+class CountRows:
+    """To the child: how many tokens each of these examples has, prompt and answer, as tuning reads it."""
+
+    number: int
+    base_model: str
+    examples: tuple[TuningExample, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """To the child: nobody waits for this answer any more."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Warm:
+    """To the child: load this base before a question asks for it."""
+
+    base_model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """From the child: new text; `finish_reason` "STOP" or "MAX_TOKENS" comes with the last piece."""
+
+    number: int
+    text: str
+    finish_reason: str | None
+    prompt_tokens: int
+    output_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """From the child: tokens of a prompt."""
+
+    number: int
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class RowsCounted:
+    """From the child: tokens of each example, and the places of those that the window cuts."""
+
+    number: int
+    tokens: tuple[int, ...]
+    cut: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """From the child: this cannot be answered, or not any further."""
+
+    number: int
+    error: TuneryError
+
+
+@dataclass(slots=True)
+class _Asked:
+    """A request on its way: the child's number, its adapter, and since when it waits."""
+
+    number: int
+    digest: str | None
+    prompt_tokens: int
+    since: float
+    output_tokens: int = 0
+
+
+@dataclass(slots=True)
+class _Adapter:
+    slot: int
+    bytes: int
+
+
+@dataclass(slots=True)
+class _Loaded:
+    """A base with its running answers, by the generator's numbers, and its adapters, least recently used first."""
+
+    resident: ResidentBase
+    generator: Generator
+    asked: dict[int, _Asked] = field(default_factory=dict)
+    adapters: OrderedDict[str, _Adapter] = field(default_factory=OrderedDict)
+
+
+def main(line: Line, data_folder: Path) -> None:
+    """Answer until the server ends."""
+    threading.Thread(target=_say_alive, args=(line,), name="signs of life", daemon=True).start()
+    child = _AnsweringChild(line, data_folder)
+    while True:
+        child.turn()
+
+
+def _say_alive(line: Line) -> None:
+    while True:
+        line.send(Alive())
+        time.sleep(SIGN_OF_LIFE_SECONDS)
+
+
+class _AnsweringChild:
+    def __init__(self, line: Line, data_folder: Path) -> None:
+        self._line, self._data_folder = line, data_folder
+        self._bases: OrderedDict[str, _Loaded] = OrderedDict()
+
+    def turn(self) -> None:
+        """Take what has come in, then one step for each base that has something to do."""
+        self._take_messages()
+        for loaded in self._bases.values():
+            self._refuse_late(loaded)
+            if loaded.asked:
+                self._step(loaded)
+
+    def _take_messages(self) -> None:
+        is_idle = not any(loaded.asked for loaded in self._bases.values())
+        try:
+            message = self._line.messages.get(block=is_idle)
+            while True:
+                self._take(message)
+                message = self._line.messages.get_nowait()
+        except queue.Empty:
+            pass
+
+    def _take(self, message: object) -> None:
+        match message:
+            case Ask() | Count() | CountRows():
+                try:
+                    self._take_question(message)
+                except TuneryError as error:
+                    self._line.send(Refused(message.number, error))
+                except Exception as error:  # noqa: BLE001  # one question must not end the others
+                    _log.exception("A question could not be taken")
+                    self._line.send(Refused(message.number, TuneryError(f"Something went wrong: {error!r}.")))
+            case Drop(number):
+                self._drop(number)
+            case Warm(base_model):
+                try:
+                    self._warm(base_model)
+                except Exception as error:  # noqa: BLE001  # the question that needs the base will say so
+                    _log.warning("The base %s was not loaded ahead: %r", base_model, error)
+
+    def _take_question(self, message: Ask | Count | CountRows) -> None:
+        match message:
+            case Ask(number, question):
+                self._begin(number, question)
+            case Count(number, question):
+                prompt = self._loaded(question.base_model).resident.encoder.conversation(question.turns)
+                self._line.send(Counted(number, len(prompt)))
+            case CountRows(number, base_model, examples):
+                rows = self._loaded(base_model).resident.encoder.examples(examples)
+                cut = tuple(place for place, row in enumerate(rows) if row.was_cut)
+                self._line.send(RowsCounted(number, tuple(len(row.token_ids) for row in rows), cut))
+
+    def _begin(self, number: int, question: Question) -> None:
+        from tunery.engine.answers.generator import Request
+
+        loaded = self._loaded(question.base_model)
+        prompt, settings = _fitted(loaded.resident, question)
+        digest = None if question.adapter is None else question.adapter[1]
+        slot = None if question.adapter is None else self._slot(loaded, *question.adapter)
+        own_number = loaded.generator.submit(Request(tuple(prompt), settings, slot))
+        loaded.asked[own_number] = _Asked(number, digest, len(prompt), time.monotonic())
+
+    def _warm(self, base_model: str) -> None:
+        from tunery.engine.answers.generator import Request
+
+        resident = self._loaded(base_model).resident
+        prompt = resident.encoder.conversation((Turn("user", "Hello"),))
+        # the first step makes the weights that decoding multiplies
+        generator = self._loaded(base_model).generator
+        number = generator.submit(Request(tuple(prompt), SamplingSettings(max_output_tokens=2)))
+        while not generator.is_idle and not self._loaded(base_model).asked:
+            generator.step()
+        generator.drop(number)
+
+    def _step(self, loaded: _Loaded) -> None:
+        try:
+            pieces = loaded.generator.step()
+        except Exception as error:  # noqa: BLE001  # one question must not end the others
+            _log.exception("A decoding step failed; its answers end")
+            said = error if isinstance(error, TuneryError) else TuneryError("The answer broke off; ask again.")
+            for asked in loaded.asked.values():
+                self._line.send(Refused(asked.number, said))
+            loaded.asked.clear()
+            loaded.generator = loaded.resident.generator()
+            return
+        for piece in pieces:
+            self._tell(loaded, piece)
+
+    def _tell(self, loaded: _Loaded, piece: Piece) -> None:
+        asked = loaded.asked.get(piece.number)
+        if asked is None:
+            return
+        if piece.finish_reason:
+            del loaded.asked[piece.number]
+        self._line.send(Said(asked.number, piece.text, piece.finish_reason, asked.prompt_tokens, piece.tokens))
+
+    def _drop(self, number: int) -> None:
+        for loaded in self._bases.values():
+            for own_number, asked in list(loaded.asked.items()):
+                if asked.number == number:
+                    loaded.generator.drop(own_number)
+                    del loaded.asked[own_number]
+
+    def _refuse_late(self, loaded: _Loaded) -> None:
+        latest = time.monotonic() - MAX_WAIT_SECONDS
+        for own_number in loaded.generator.waiting:
+            asked = loaded.asked.get(own_number)
+            if asked is not None and asked.since < latest:
+                loaded.generator.drop(own_number)
+                del loaded.asked[own_number]
+                text = f"The request waited {MAX_WAIT_SECONDS:.0f} s for its turn. The server is busy; try again later."
+                self._line.send(Refused(asked.number, DeadlineExceeded(text)))
+
+    def _loaded(self, base_model: str) -> _Loaded:
+        """Return a base, loaded if it is not in memory; an idle one may have to go for it."""
+        if base_model not in self._bases:
+            from tunery.engine.model import loaded_base
+
+            idle = [name for name, loaded in self._bases.items() if not loaded.asked]
+            for name in idle[: max(0, len(self._bases) + 1 - MAX_BASES)]:
+                del self._bases[name]
+            resident = loaded_base(base_model, self._data_folder)
+            self._bases[base_model] = _Loaded(resident, resident.generator())
+        self._bases.move_to_end(base_model)
+        return self._bases[base_model]
+
+    def _slot(self, loaded: _Loaded, folder: Path, digest: str) -> int:
+        """Return the slot of an adapter, read and checked if it is not in memory."""
+        from tunery.engine.adapter import read_adapter
+
+        if digest not in loaded.adapters:
+            adapter = read_adapter(open_published(folder, digest), loaded.resident.network)
+            _make_room(loaded, adapter.flat.nbytes)
+            loaded.adapters[digest] = _Adapter(loaded.resident.add(adapter), adapter.flat.nbytes)
+        loaded.adapters.move_to_end(digest)
+        return loaded.adapters[digest].slot
+
+
+def _fitted(resident: ResidentBase, question: Question) -> tuple[Sequence[int], SamplingSettings]:
+    """Return the prompt, and the settings with no more output tokens than the window has room for."""
+    prompt = resident.encoder.conversation(question.turns)
+    room = resident.encoder.window_tokens - len(prompt)
+    return prompt, replace(question.settings, max_output_tokens=max(1, min(question.settings.max_output_tokens, room)))
+
+
+def _make_room(loaded: _Loaded, needed_bytes: int) -> None:
+    used = sum(adapter.bytes for adapter in loaded.adapters.values())
+    running = {asked.digest for asked in loaded.asked.values()}
+    for digest in [digest for digest in loaded.adapters if digest not in running]:
+        if used + needed_bytes <= ADAPTER_BYTES:
+            return
+        adapter = loaded.adapters.pop(digest)
+        loaded.resident.remove(adapter.slot)
+        used -= adapter.bytes

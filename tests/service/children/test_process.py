@@ -1,0 +1,91 @@
+"""A child process and the line to it: freezing, dying, and being left alone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.chaos.served import wait_until
+from tunery.service.children import process
+from tunery.service.children.process import Child, Line
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither kill -9 nor SIGSTOP")
+
+
+def echo(line: Line) -> None:
+    """Send back what comes."""
+    while True:
+        line.send(line.messages.get())
+
+
+def test_messages_come_back_in_order() -> None:
+    """What is sent arrives whole and in order, however large."""
+    child = Child("echo", echo)
+    try:
+        sent = [bytes(size) for size in (1, 5_000_000, 2)]
+        for message in sent:
+            child.send(message)
+        assert [child.receive(10) for _ in sent] == sent
+    finally:
+        child.stop()
+
+
+def test_a_frozen_child_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To send more than the pipe takes returns at once; nothing received within the time raises TimeoutError."""
+    monkeypatch.setattr(process, "START_SECONDS", 0.0)
+    child = Child("echo", echo)
+    child.send("ready")
+    assert child.receive() == "ready"
+    assert child.pid is not None
+    os.kill(child.pid, signal.SIGSTOP)
+
+    for _ in range(20):
+        child.send(bytes(100_000))
+    with pytest.raises(TimeoutError):
+        child.receive(0.2)
+    child.stop()
+
+    assert child.was_killed
+    with pytest.raises(EOFError):
+        child.receive(0.2)
+
+
+def test_a_dead_child_is_seen_at_once() -> None:
+    """kill -9 ends a wait without limit."""
+    child = Child("echo", echo)
+    child.kill()
+
+    with pytest.raises(EOFError):
+        child.receive()
+    child.stop()
+
+
+def test_a_child_dies_with_its_parent(tmp_path: Path) -> None:
+    """kill -9 of the parent ends the child, also one that never asks for a message."""
+    parent = tmp_path / "parent.py"
+    parent.write_text(
+        textwrap.dedent("""
+        import time
+        from tests.service.children.test_process import echo
+        from tunery.service.children.process import Child
+        if __name__ == "__main__":
+            child = Child("echo", echo)
+            child.send("ready"); child.receive()
+            print(child.pid, flush=True)
+            time.sleep(60)
+        """)
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path.cwd()), *sys.path])}
+    with subprocess.Popen([sys.executable, str(parent)], stdout=subprocess.PIPE, text=True, env=environment) as running:
+        assert running.stdout is not None
+        child = psutil.Process(int(running.stdout.readline()))
+        running.kill()
+
+    wait_until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)

@@ -1,0 +1,119 @@
+"""The parent's side of answering, with children that only pretend: bounded, and whole when a child dies or freezes."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.served import wait_until
+from tunery.errors import ResourceExhausted, Unavailable
+from tunery.service.answering import Answer, Answering
+from tunery.service.children.answering import Ask, Drop, Question, Refused, Said
+from tunery.service.children.process import Alive, Line
+from tunery.types import Turn
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither kill -9 nor SIGSTOP")
+
+
+def echo(line: Line, data_folder: Path) -> None:  # noqa: ARG001
+    """Answer each question with its text; keep silent on "wait"."""
+    while True:
+        try:
+            message = line.messages.get(timeout=0.2)
+        except queue.Empty:
+            line.send(Alive())
+            continue
+        match message:
+            case Ask(number, question) if question.turns[0].text != "wait":
+                line.send(Said(number, question.turns[0].text, None, 1, 1))
+                line.send(Said(number, "!", "STOP", 1, 2))
+            case Drop(number):
+                line.send(Said(number, "late", "STOP", 1, 1))
+
+
+@pytest.fixture
+def answering(tmp_path: Path) -> Iterator[Answering]:
+    answering = Answering(tmp_path, max_waiting=2, lease_seconds=1, main=echo)
+    yield answering
+    answering.stop()
+
+
+def asked(answering: Answering, text: str) -> queue.SimpleQueue[Answer]:
+    arrived: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+    answering.ask(Question("tiny", (Turn("user", text),)), arrived.put)
+    return arrived
+
+
+def said(arrived: queue.SimpleQueue[Answer]) -> Answer:
+    return arrived.get(timeout=30)
+
+
+def test_pieces_come_as_they_are_made(answering: Answering) -> None:
+    """The pieces of an answer reach its listener in order; afterwards nothing is kept of it."""
+    arrived = asked(answering, "hello")
+
+    pieces = [said(arrived), said(arrived)]
+    assert [piece.text for piece in pieces if isinstance(piece, Said)] == ["hello", "!"]
+    assert (answering.waiting, answering.running) == (0, 0)
+
+
+def test_too_many_that_wait_are_refused(answering: Answering) -> None:
+    """Beyond the limit of those that have not begun, a further one is refused; a dropped one makes room."""
+    asked(answering, "wait")
+    number = answering.ask(Question("tiny", (Turn("user", "wait"),)), lambda _: None)
+    with pytest.raises(ResourceExhausted, match="2 requests wait"):
+        asked(answering, "hello")
+
+    answering.drop(number)
+
+    assert isinstance(said(asked(answering, "hello")), Said)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_child_that_dies_or_freezes_is_replaced(answering: Answering, number: signal.Signals) -> None:
+    """What it was answering is refused as unavailable, and the next question is answered by another child."""
+    said(asked(answering, "hello"))
+    lost = asked(answering, "wait")
+    pid = answering.child_pid
+    assert pid is not None
+    os.kill(pid, number)
+
+    refused = said(lost)
+    assert isinstance(refused, Refused)
+    assert isinstance(refused.error, Unavailable)
+    assert isinstance(said(asked(answering, "hello")), Said)
+    assert answering.child_pid != pid
+
+
+def test_a_frozen_child_does_not_hold_up_who_asks_or_leaves(answering: Answering) -> None:
+    """Questions larger than the pipe and leaving again return while the child is frozen."""
+    said(asked(answering, "hello"))
+    assert answering.child_pid is not None
+    os.kill(answering.child_pid, signal.SIGSTOP)
+
+    for _ in range(5):
+        number = answering.ask(Question("tiny", (Turn("user", "x" * 100_000),)), lambda _: None)
+        answering.drop(number)
+
+    assert answering.waiting == 0
+    wait_until(lambda: isinstance(_tried(answering), Said))
+
+
+def test_after_the_stop_nothing_is_asked(answering: Answering) -> None:
+    """What was under way is refused when answering stops, and so is a new question."""
+    lost = asked(answering, "wait")
+    answering.stop()
+
+    assert isinstance(said(lost), Refused)
+    with pytest.raises(Unavailable, match="stopping"):
+        asked(answering, "hello")
+
+
+def _tried(answering: Answering) -> Answer:
+    return said(asked(answering, "hello"))

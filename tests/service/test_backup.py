@@ -1,0 +1,197 @@
+"""Backups: everything that counts is in them, nothing damaged gets in or out."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.service.samples import a_curve, claimed, tuned
+from tunery.errors import AlreadyExists, DataLoss, FailedPrecondition, NotFound
+from tunery.service.backup import MANIFEST, back_up, restore
+from tunery.service.library import Library
+from tunery.service.values import Progress
+from tunery.types import Phase
+
+
+def edited(archive: Path, change: Callable[[dict[str, bytes]], object]) -> None:
+    """Rewrite a backup with other parts."""
+    with tarfile.open(archive) as tar:
+        parts = {member.name: tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]
+    change(parts)
+    with tarfile.open(archive, "w") as tar:
+        for name, content in parts.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+
+
+@pytest.fixture
+def archive(library: Library, home: Path, tmp_path: Path) -> Path:
+    """Return a backup of a library with the tuned model `one`, taken while its folder is owned."""
+    tuned(library, id="one")
+    back_up(home, tmp_path / "backup.tar")
+    return tmp_path / "backup.tar"
+
+
+def test_a_library_comes_back(library: Library, home: Path, archive: Path, tmp_path: Path) -> None:
+    """Model, curve, examples, owner and adapter are the same in another data folder."""
+    contents = restore(archive, tmp_path / "other")
+
+    assert (contents.tuned_models, contents.adapters) == (1, 1)
+    with Library.open(tmp_path / "other") as other:
+        before, after = library.get("one"), other.get("one")
+        assert after == before
+        assert other.examples(after) == library.examples(before)
+        assert other.sharing.of_model("one") == library.sharing.of_model("one")
+        files = [path.relative_to(home) for path in library.adapter_folder(before).rglob("*") if path.is_file()]
+        assert files
+        for path in files:
+            assert (tmp_path / "other" / path).read_bytes() == (home / path).read_bytes()
+        other.adapter_folder(after)
+
+
+def test_a_backup_is_for_its_user_only(archive: Path) -> None:
+    """Other users of the machine cannot read it."""
+    assert archive.stat().st_mode & 0o077 == 0
+
+
+def test_unfinished_tasks_begin_again(library: Library, home: Path, tmp_path: Path) -> None:
+    """A task at work is in the backup as one that waits at its first step, and goes on undisturbed where it is."""
+    task = claimed(library, id="running")
+    library.heartbeat(task, Phase.RUNNING, Progress(step=7, checkpoint_step=5, snapshots=a_curve(7)))
+
+    back_up(home, tmp_path / "backup.tar")
+    restore(tmp_path / "backup.tar", tmp_path / "other")
+
+    assert library.get("running").task.completed_steps == 7
+    with Library.open(tmp_path / "other") as other:
+        found = other.get("running").task
+    assert (found.phase, found.completed_steps, found.checkpoint_step) == (Phase.QUEUED, 0, 0)
+    assert found.snapshots == ()
+
+
+def test_what_is_deleted_meanwhile_is_left_out(
+    library: Library, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model deleted between the copy of the database and that of its adapter is not in the backup; others are."""
+    tuned(library, id="stays")
+    tuned(library, id="goes")
+    copy = "tunery.service.backup.copies.copy"
+    from tunery.service.database import copies
+
+    original = copies.copy
+
+    def copy_then_delete(source: Path, target: Path) -> None:
+        original(source, target)
+        library.delete("goes")
+
+    monkeypatch.setattr(copy, copy_then_delete)
+
+    contents = back_up(home, tmp_path / "backup.tar")
+    restore(tmp_path / "backup.tar", tmp_path / "other")
+
+    assert (contents.tuned_models, contents.adapters) == (1, 1)
+    with Library.open(tmp_path / "other") as other:
+        assert [model.id for model in other.list()] == ["stays"]
+
+
+def test_a_changed_adapter_is_not_backed_up(library: Library, home: Path, tmp_path: Path) -> None:
+    """A file that is not as published stops the backup, which leaves nothing."""
+    tuned(library, id="one")
+    next(home.glob("models/*/1/adapter_config.json")).write_text("changed")
+
+    with pytest.raises(DataLoss, match="is not the file that was published"):
+        back_up(home, tmp_path / "backup.tar")
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
+
+
+def test_records_of_bases_are_in_it_weights_only_if_asked(library: Library, home: Path, tmp_path: Path) -> None:
+    """What is known of an added base is always there, its files only with_bases; files that are there already stay."""
+    tuned(library, id="one")
+    (home / "bases" / "mine").mkdir()
+    (home / "bases" / "mine" / "base.json").write_text("{}")
+    (home / "bases" / "mine" / "model.safetensors").write_bytes(b"weights")
+
+    back_up(home, tmp_path / "small.tar")
+    back_up(home, tmp_path / "large.tar", with_bases=True)
+
+    with tarfile.open(tmp_path / "small.tar") as small, tarfile.open(tmp_path / "large.tar") as large:
+        assert set(large.getnames()) - set(small.getnames()) == {"bases/mine/model.safetensors"}
+        assert "bases/mine/base.json" in small.getnames()
+    (tmp_path / "other" / "bases" / "mine").mkdir(parents=True)
+    restore(tmp_path / "large.tar", tmp_path / "other")
+    assert not list((tmp_path / "other" / "bases" / "mine").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda parts: parts.pop(MANIFEST), "its last part, is missing"),
+        (lambda parts: parts.pop(next(name for name in parts if name.endswith("1.safetensors"))), "is damaged"),
+        (lambda parts: parts.update({next(iter(parts)): b"changed"}), "is damaged"),
+        (lambda parts: parts.update({"more": b""}), "is damaged: more"),
+        (lambda parts: parts.update({"../outside": b""}), "'../outside'"),
+        (lambda parts: parts.update({"/outside": b""}), "'/outside'"),
+        (lambda parts: parts.update({"a\\..\\outside": b""}), "outside'"),
+        (lambda parts: parts.update({MANIFEST: b"{"}), "not a backup of tunery"),
+    ],
+    ids=["no manifest", "part missing", "part changed", "part added", "upwards", "absolute", "backslash", "no json"],
+)
+def test_a_damaged_backup_is_refused_whole(
+    archive: Path, tmp_path: Path, change: Callable[[dict[str, bytes]], object], words: str
+) -> None:
+    """Nothing of a backup that is not as written gets into the data folder or anywhere else."""
+    edited(archive, change)
+
+    with pytest.raises(DataLoss) as caught:
+        restore(archive, tmp_path / "other")
+
+    assert words in str(caught.value)
+    assert not (tmp_path / "outside").exists()
+    assert not [path for path in (tmp_path / "other").rglob("*") if path.is_file() and path.name != "lock"]
+
+
+def test_a_cut_file_and_another_file_are_refused(archive: Path, tmp_path: Path) -> None:
+    """Half a backup, and a file that is none, are told."""
+    half = tmp_path / "half.tar"
+    half.write_bytes(archive.read_bytes()[:3_000])
+    (tmp_path / "other.tar").write_bytes(b"no archive" * 100)
+
+    for path in (half, tmp_path / "other.tar"):
+        with pytest.raises(DataLoss):
+            restore(path, tmp_path / "target")
+
+
+def test_a_backup_of_a_newer_tunery(archive: Path, tmp_path: Path) -> None:
+    """An unknown format says to update."""
+
+    def newer(parts: dict[str, bytes]) -> None:
+        parts[MANIFEST] = json.dumps({**json.loads(parts[MANIFEST]), "format": 2, "tunery": "9.0"}).encode()
+
+    edited(archive, newer)
+
+    with pytest.raises(FailedPrecondition, match=r"newer tunery \(9\.0\)"):
+        restore(archive, tmp_path / "other")
+
+
+def test_nothing_is_overwritten(library: Library, home: Path, archive: Path, tmp_path: Path) -> None:
+    """A file that is there, a library that is there, a folder in use and things that are not there are refused."""
+    del library
+    with pytest.raises(AlreadyExists):
+        back_up(home, archive)
+    restore(archive, tmp_path / "other")
+    with pytest.raises(AlreadyExists):
+        restore(archive, tmp_path / "other")
+    with pytest.raises(FailedPrecondition):
+        restore(archive, home)
+    with pytest.raises(NotFound):
+        restore(tmp_path / "nothing.tar", tmp_path / "third")
+    with pytest.raises(NotFound):
+        back_up(tmp_path / "nothing", tmp_path / "b.tar")
+    with pytest.raises(FailedPrecondition):
+        back_up(home, tmp_path / "no" / "folder" / "b.tar")

@@ -1,0 +1,46 @@
+"""Filters and page tokens of lists."""
+
+from __future__ import annotations
+
+import pytest
+
+from tunery.errors import InvalidArgument
+from tunery.service.listing import MAX_PAGE_SIZE, ModelFilter, page_size, page_token, read_page_token
+from tunery.types import Role
+
+
+def test_a_filter_is_read() -> None:
+    """Roles, everyone and words may stand together; nothing at all means what the caller may read."""
+    assert ModelFilter.parse("") == ModelFilter()
+    assert ModelFilter.parse("owner:me blue tickets") == ModelFilter((Role.OWNER,), words=("blue", "tickets"))
+    assert ModelFilter.parse("readers:everyone").is_everyone
+
+
+@pytest.mark.parametrize("text", ["owner:you", "writers:", "readers:all", "owners:me"])
+def test_an_unknown_filter_is_refused(text: str) -> None:
+    """A filter that looks like one of ours and is none is refused with those there are."""
+    with pytest.raises(InvalidArgument, match="owner:me, writers:me"):
+        ModelFilter.parse(text)
+
+
+@pytest.mark.parametrize(("asked", "size"), [(None, 10), (0, 10), (3, 3), (10**9, MAX_PAGE_SIZE)])
+def test_page_sizes_are_bounded(asked: int | None, size: int) -> None:
+    """Nothing and 0 mean the default; too much means the limit."""
+    assert page_size(asked, 10) == size
+
+
+def test_a_negative_page_size_is_refused() -> None:
+    """A page cannot be smaller than nothing."""
+    with pytest.raises(InvalidArgument, match="-1 was given"):
+        page_size(-1, 10)
+
+
+def test_a_token_is_good_for_its_own_list() -> None:
+    """A token gives its number back for the same question, and is refused for another, or when it is none."""
+    token = page_token(17, "tunedModels", "me", "")
+
+    assert read_page_token(token, "tunedModels", "me", "") == 17
+    assert read_page_token(None, "tunedModels", "me", "") is None
+    for wrong, asked in ((token, ("tunedModels", "you", "")), ("../..", ("tunedModels", "me", "")), ("é", ())):
+        with pytest.raises(InvalidArgument, match="not one of this list"):
+            read_page_token(wrong, *asked)

@@ -1,0 +1,202 @@
+"""The worker loop with a real child whose trainer computes nothing: it dies, freezes, errs; the task goes on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.chaos import trainer
+from tests.chaos.served import wait_until
+from tests.service.samples import a_request
+from tunery.errors import NotFound
+from tunery.service import worker as module
+from tunery.service.library import Library
+from tunery.service.worker import Worker
+from tunery.types import Hyperparameters, Phase, State, TunedModel
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither kill -9 nor SIGSTOP")
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BACKOFF_SECONDS", (0.05,) * 4)
+    monkeypatch.setattr(module, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(module, "RESTART_SECONDS", 0.05)
+
+
+@contextmanager
+def working(library: Library, lease_seconds: float = 10.0) -> Iterator[Worker]:
+    worker = Worker(library, lease_seconds=lease_seconds, main=trainer.main)
+    worker.start()
+    try:
+        yield worker
+    finally:
+        worker.stop()
+
+
+def created(library: Library, epochs: int = 5, **changes: Any) -> TunedModel:
+    """Return a new tuned model; an epoch is 4 steps of 20 ms."""
+    return library.create(a_request(hyperparameters=Hyperparameters(epoch_count=epochs).resolve(), **changes))
+
+
+def is_in(library: Library, model: TunedModel, *phases: Phase) -> Callable[[], bool]:
+    return lambda: library.find(model.id).task.phase in phases
+
+
+def steps(library: Library, model: TunedModel) -> int:
+    return library.find(model.id).task.completed_steps
+
+
+def test_a_child_that_dies_or_freezes_is_replaced(library: Library) -> None:
+    """Killed, then frozen past its lease: each time a new child goes on, and both losses are counted."""
+    model = created(library, epochs=30)
+    with working(library, lease_seconds=1.5) as worker:
+        for number in (signal.SIGKILL, signal.SIGSTOP):
+            before = steps(library, model)
+            wait_until(lambda: steps(library, model) > before + 3)  # noqa: B023
+            pid = worker.child_pid
+            assert pid is not None
+            os.kill(pid, number)
+            wait_until(lambda: worker.child_pid not in (None, pid))  # noqa: B023
+
+        wait_until(is_in(library, model, Phase.SUCCEEDED))
+
+    assert [line.split(" ", 1)[1] for line in worker.log_of(model.task.id).lines if "worker process" in line] == [
+        "The worker process died; the tuning job goes on from its checkpoint",
+        "The worker process froze; the tuning job goes on from its checkpoint",
+    ]
+
+
+def test_an_error_of_the_loop_does_not_leave_the_child_waiting(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call that breaks in the server: the task is put back, and a fresh child finishes it."""
+    heartbeat, calls = Library.heartbeat, iter(range(1_000_000))
+
+    def breaking(self: Library, *arguments: Any, **options: Any) -> bool:
+        if next(calls) == 3:
+            raise RuntimeError("a mistake of ours")
+        return heartbeat(self, *arguments, **options)
+
+    monkeypatch.setattr(Library, "heartbeat", breaking)
+    model = created(library)
+    with working(library):
+        wait_until(is_in(library, model, Phase.SUCCEEDED))
+
+
+def test_a_row_that_an_error_left_running_is_taken_back(library: Library) -> None:
+    """A task that is running by its row while the loop has none in hand goes back into the queue and on."""
+    model = created(library)
+    library.claim("nobody", task_id=model.task.id)
+
+    with working(library):
+        wait_until(is_in(library, model, Phase.SUCCEEDED))
+
+
+def test_a_task_deleted_as_it_is_claimed_is_passed_over(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tuned model that is gone between claim and work: the next task is worked on at once."""
+    gone, model = created(library), created(library)
+    find = Library.find
+
+    def finding(self: Library, model_id: str) -> TunedModel:
+        if model_id == gone.id:
+            raise NotFound
+        return find(self, model_id)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Library, "find", finding)
+        with working(library):
+            wait_until(lambda: find(library, model.id).task.phase is Phase.SUCCEEDED)
+
+
+def test_a_kill_by_the_kernel_halves_the_examples_at_a_time(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGKILL while the kernel's count of memory kills rises: half as many examples at a time, and no loss."""
+    kills = iter(range(1_000))
+    monkeypatch.setattr(module, "memory_kills", lambda: next(kills))
+    model = created(library, epochs=30)
+    with working(library) as worker:
+        wait_until(lambda: steps(library, model) > 1)
+        pid = worker.child_pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: library.find(model.id).task.micro_batch_size == 2)
+        wait_until(is_in(library, model, Phase.SUCCEEDED))
+
+    assert any("because memory ran out" in line for line in worker.log_of(model.task.id).lines)
+
+
+def test_stopping_puts_the_task_back_with_its_checkpoint(library: Library) -> None:
+    """A worker that is stopped leaves its task QUEUED at the last step, and no child."""
+    model = created(library, epochs=100)
+    with working(library) as worker:
+        wait_until(lambda: steps(library, model) > 4)
+
+    task = library.find(model.id).task
+    assert task.phase is Phase.QUEUED
+    assert task.checkpoint_step == task.completed_steps > 4
+    assert worker.child_pid is None or not _is_alive(worker.child_pid)
+
+
+def test_stopping_does_not_wait_for_a_frozen_child(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A frozen child is killed when the grace period is over; its task waits at the checkpoint before."""
+    monkeypatch.setattr(module, "STOP_SECONDS", 0.2)
+    model = created(library, epochs=100)
+    with working(library) as worker:
+        wait_until(lambda: steps(library, model) > 4)
+        pid = worker.child_pid
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)
+
+    task = library.find(model.id).task
+    assert (task.phase, task.checkpoint_step > 0) == (Phase.QUEUED, True)
+
+
+def test_a_full_disk_holds_the_task_back(library: Library, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A child that finds the disk full puts its task back; the task waits longer each time, and succeeds in the end."""
+    full = tmp_path / "full"
+    full.touch()
+    monkeypatch.setenv("TUNERY_TEST_DISK_FULL", str(full))
+    model = created(library)
+    with working(library) as worker:
+        wait_until(lambda: sum("RESOURCE_EXHAUSTED" in line for line in worker.log_of(model.task.id).lines) > 2)
+        full.unlink()
+        wait_until(is_in(library, model, Phase.SUCCEEDED))
+
+    assert library.find(model.id).state is State.ACTIVE
+
+
+def test_a_child_that_dies_idle_is_replaced_ahead_of_the_next_task(library: Library) -> None:
+    """The warm child is there again before a task asks for it."""
+    with working(library) as worker:
+        wait_until(lambda: worker.child_pid)
+        pid = worker.child_pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: worker.child_pid not in (None, pid))
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_logs_of_old_tasks_are_forgotten(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The logs of no more than MAX_LOGS tasks are kept, those of the oldest go first."""
+    monkeypatch.setattr(module, "MAX_LOGS", 2)
+    worker = Worker(library, main=trainer.main)
+
+    for task_id in "abc":
+        worker.log_of(task_id).add(f"line at {time.monotonic()}")
+
+    assert list(worker.logs) == ["b", "c"]
