@@ -1,0 +1,61 @@
+"""
+From a model's name and what a caller asks to a question for the answering child; who may ask is checked on the way.
+
+Knows names, roles and defaults of models; nothing of JSON.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, replace
+
+from tunery.errors import NotFound
+from tunery.server.services import Services
+from tunery.server.wire.generation import DEFAULT_OUTPUT_TOKENS
+from tunery.service.access import require_known, require_use
+from tunery.service.children.answering import Question
+from tunery.types import Caller, SamplingSettings, Turn
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A model that may be asked: the base in memory, the adapter beside it, and how it answers by default."""
+
+    name: str
+    question: Question  # without turns
+    defaults: SamplingSettings
+
+    def asked(self, turns: tuple[Turn, ...], settings: SamplingSettings, candidate: int = 0) -> Question:
+        """Return the question; further candidates are drawn with other seeds."""
+        return replace(self.question, turns=turns, settings=replace(settings, seed=settings.seed + candidate))
+
+
+def base_target(services: Services, caller: Caller, model_id: str, method: str = "generateContent") -> Target:
+    """Return a base model to be asked; raises PermissionDenied, NotFound, FailedPrecondition if it is not here."""
+    require_known(caller)
+    try:
+        entry = services.catalog.resolve(model_id)
+    except NotFound:
+        raise NotFound(
+            f"models/{model_id} is not found for API version v1beta, or is not supported for {method}."
+            " Call ListModels to see the list of available models and their supported methods."
+        ) from None
+    name = entry.alias_of or entry.name
+    services.catalog.folder(name)
+    return Target(f"models/{entry.name}", Question(name, ()), _defaults(SamplingSettings()))
+
+
+def tuned_target(services: Services, caller: Caller, model_id: str) -> Target:
+    """Return a tuned model to be asked; raises PermissionDenied, NotFound, FailedPrecondition if it is not ACTIVE."""
+    require_known(caller)
+    library = services.library
+    model = library.find(model_id)
+    require_use(caller, model.name, library.sharing.of_model(model_id))
+    question = Question(model.base_model, (), adapter=library.artifact(model))
+    own = SamplingSettings(temperature=model.temperature, top_p=model.top_p, top_k=model.top_k)
+    return Target(model.name, question, _defaults(own))
+
+
+def _defaults(settings: SamplingSettings) -> SamplingSettings:
+    # a call that names no seed wants chance, where its temperature leaves any
+    return replace(settings, max_output_tokens=DEFAULT_OUTPUT_TOKENS, seed=secrets.randbits(31))

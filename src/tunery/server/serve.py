@@ -1,0 +1,165 @@
+"""
+A whole server: owns the data folder, starts worker and answering, listens, and stops within ten seconds.
+
+Knows uvicorn and the services; nothing of routes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import signal
+import socket
+import threading
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+
+from tunery.engine.bases.catalog import Catalog
+from tunery.errors import FailedPrecondition
+from tunery.server.app import make_app
+from tunery.server.guards import scrub_logs
+from tunery.server.services import Services
+from tunery.service.accounts import Accounts
+from tunery.service.answering import Answering
+from tunery.service.creation import Creation
+from tunery.service.estimates import Estimates
+from tunery.service.library import Library
+from tunery.service.worker import Worker
+
+STREAM_SECONDS = 5  # for streams that are still being sent when the server stops
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """Where a server listens, whose data it serves, and the base that API names stand for."""
+
+    data_folder: Path
+    default_base: str
+    host: str = "127.0.0.1"
+    port: int = 8000
+    public_address: str | None = None  # of the TLS proxy before us, such as https://tunery.example
+    keys_act_as_users: bool = False  # an API key that belongs to a user may tune, as in the original's last months
+
+
+def serve(settings: ServerSettings, on_ready: Callable[[Services], None]) -> None:
+    """
+    Serve until SIGINT or SIGTERM; `on_ready` is called when requests are answered.
+
+    Raises FolderLocked if another process owns the data folder, FailedPrecondition if the port is taken, or if other
+    machines could reach a server that is not secured.
+    """
+    with _listening(settings) as listener, running(settings, _address(settings, listener)) as services:
+        if not _is_loopback(settings.host):
+            is_encrypted = (settings.public_address or "").startswith("https://")
+            services.accounts.require_ready_for_network(is_encrypted=is_encrypted)
+        scrub_logs()
+        config = uvicorn.Config(
+            make_app(services),
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=STREAM_SECONDS,
+            server_header=False,
+            lifespan="off",
+        )
+        server = _Server(config, lambda: on_ready(services), services.worker.begin_stop)
+        asyncio.run(server.serve(sockets=[listener]))
+
+
+@contextmanager
+def running(settings: ServerSettings, address: str) -> Iterator[Services]:
+    """Give the services of a data folder, with worker and answering child at work."""
+    catalog = Catalog(settings.data_folder, settings.default_base)
+    warm_base = settings.default_base if catalog.is_present(settings.default_base) else None
+    with Library.own(settings.data_folder, address) as library:
+        answering = Answering(settings.data_folder, warm_base=warm_base)
+        worker = Worker(library, warm_base=warm_base)
+        accounts = Accounts(
+            library.database, library.folder, address=address, keys_act_as_users=settings.keys_act_as_users
+        )
+        try:
+            accounts.tidy()
+            accounts.start_local_proof()
+            answering.start()
+            worker.start()
+            yield Services(
+                library=library,
+                catalog=catalog,
+                accounts=accounts,
+                answering=answering,
+                creation=Creation(library, catalog),
+                estimates=Estimates(answering, library, catalog),
+                worker=worker,
+                address=address,
+            )
+        finally:
+            accounts.stop_local_proof()
+            worker.stop()
+            answering.stop()
+
+
+class _Server(uvicorn.Server):
+    """A uvicorn server that says when it answers and when it stops."""
+
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None], on_stop: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready, self._on_stop = on_ready, on_stop
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to listen, then say so."""
+        await super().startup(sockets)
+        self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Say so first: the task is put back while the last streams are sent."""
+        self._on_stop()
+        await super().shutdown(sockets)
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Stop at SIGINT and SIGTERM; uvicorn would raise them again, and die before the services are stopped."""
+        if threading.current_thread() is not threading.main_thread():  # which alone hears of signals
+            yield
+            return
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+@contextmanager
+def _listening(settings: ServerSettings) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((settings.host, settings.port))
+        except OSError as error:
+            raise FailedPrecondition(
+                f"{settings.host}:{settings.port} cannot be listened on ({error.strerror}). Choose another --port."
+            ) from error
+        yield listener
+    finally:
+        listener.close()
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _address(settings: ServerSettings, listener: socket.socket) -> str:
+    if settings.public_address is not None:
+        return settings.public_address.rstrip("/")
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

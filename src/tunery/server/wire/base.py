@@ -1,0 +1,85 @@
+"""
+What all messages on the wire have in common: names, enums, lists, null.
+
+The rules are those of Google's JSON mapping of protocol buffers, as its clients make use of them. Knows pydantic;
+nothing of single resources.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, model_validator
+from pydantic.alias_generators import to_camel
+
+
+class Message(BaseModel):
+    """A message that goes out: camelCase names; what is None is not set and left out."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, serialize_by_alias=True, ser_json_inf_nan="strings"
+    )
+
+    def json_object(self, *, with_extensions: bool = True) -> dict[str, Any]:
+        """Return the message as plain JSON values, if wanted without the fields that are described as extensions."""
+        return self.model_dump(mode="json", exclude_none=True, exclude=None if with_extensions else _extensions(self))
+
+
+class Incoming(Message):
+    """
+    A message that comes in: camelCase or snake_case, also mixed; null means not set.
+
+    Names that are not known are ignored, as newer clients send new ones; `StrictIncoming` refuses them.
+    """
+
+    model_config = ConfigDict(extra="ignore")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_not_set(cls, data: Any) -> Any:
+        return {key: value for key, value in data.items() if value is not None} if isinstance(data, dict) else data
+
+
+class StrictIncoming(Incoming):
+    """A message in which a misspelt name is an error: bodies that create or change something."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+def _extensions(message: Message) -> dict[str, Any]:
+    """Return the names of all extension fields, as pydantic wants to have them named."""
+    found: dict[str, Any] = {}
+    for name, field in type(message).model_fields.items():
+        if (field.description or "").startswith("Extension"):
+            found[name] = True
+        elif isinstance(value := getattr(message, name), Message) and (inner := _extensions(value)):
+            found[name] = inner
+    return found
+
+
+def one_or_list(value: Any) -> Any:
+    """Return a list also where a single object was sent for it, as published guides do."""
+    return [value] if isinstance(value, dict) else value
+
+
+def enum_name(names: dict[int, str]) -> BeforeValidator:
+    """Return the validator of an enum that may come as its number or its name."""
+
+    def convert(value: Any) -> Any:
+        number = int(value) if isinstance(value, str) and value.isdigit() else value
+        return names.get(number, value) if isinstance(number, int) and not isinstance(number, bool) else value
+
+    return BeforeValidator(convert)
+
+
+def _rfc3339(time: datetime) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S.%fZ")  # with T and Z: Google's old client reads nothing else
+
+
+def _int64_text(numbers: list[int]) -> list[str]:
+    return [str(number) for number in numbers]
+
+
+Timestamp = Annotated[datetime, PlainSerializer(_rfc3339, return_type=str, when_used="json")]
+Int64List = Annotated[list[int], PlainSerializer(_int64_text, return_type=list[str], when_used="json")]

@@ -1,0 +1,245 @@
+"""
+Questions and answers on the wire (google/ai/generativelanguage/v1beta/generative_service.proto, text_service.proto).
+
+Names that are not known are ignored: newer clients send settings that have no meaning here. What cannot be left out
+silently (images, JSON mode, tools) is refused by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+from tunery.errors import InvalidArgument
+from tunery.server.wire.base import Incoming, Message, one_or_list
+from tunery.types import SamplingSettings, Turn
+
+MAX_TEXT_CHARACTERS = 40_000
+MAX_CANDIDATES = 8
+DEFAULT_OUTPUT_TOKENS = 1024  # when a call names none; the original's own limits were 2,048 and 8,192
+_ROLES = {None: "user", "": "user", "user": "user", "model": "assistant", "function": "user"}
+
+
+class PartIn(Incoming):
+    """A part of a content; only text can be read."""
+
+    text: str | None = None
+    inline_data: Any = None
+    file_data: Any = None
+    function_call: Any = None
+    function_response: Any = None
+
+
+class ContentIn(Incoming):
+    """What one side said."""
+
+    role: str | None = None
+    parts: Annotated[list[PartIn], BeforeValidator(one_or_list)] = Field(default_factory=list)
+
+
+class GenerationConfigIn(Incoming):
+    """How an answer is drawn; ranges are those of `types.SamplingSettings`."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    seed: int | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    candidate_count: int | None = None
+    max_output_tokens: int | None = None
+    stop_sequences: list[str] | None = None
+    response_mime_type: str | None = None
+    response_schema: Any = None
+
+
+class GenerateContentIn(Incoming):
+    """A question."""
+
+    model: str | None = None
+    contents: Annotated[list[ContentIn], BeforeValidator(one_or_list)] = Field(default_factory=list)
+    system_instruction: ContentIn | str | None = None
+    generation_config: GenerationConfigIn | None = None
+    safety_settings: Any = Field(default=None, description="Accepted, without effect.")
+    tools: Any = None
+    cached_content: str | None = None
+
+
+class CountTokensIn(Incoming):
+    """A text to be counted, in either of the two shapes that clients send."""
+
+    contents: Annotated[list[ContentIn], BeforeValidator(one_or_list)] = Field(default_factory=list)
+    generate_content_request: GenerateContentIn | None = None
+
+
+class TextPromptIn(Incoming):
+    """The prompt of the older method."""
+
+    text: str = ""
+
+
+class GenerateTextIn(Incoming):
+    """A question in the older form."""
+
+    prompt: TextPromptIn = Field(default_factory=TextPromptIn)
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    candidate_count: int | None = None
+    max_output_tokens: int | None = None
+    stop_sequences: list[str] | None = None
+    safety_settings: Any = Field(default=None, description="Accepted, without effect.")
+
+
+class CountTextTokensIn(Incoming):
+    """A prompt to be counted."""
+
+    prompt: TextPromptIn = Field(default_factory=TextPromptIn)
+
+
+class PartOut(Message):
+    """A text."""
+
+    text: str
+
+
+class ContentOut(Message):
+    """What the model said."""
+
+    parts: list[PartOut]
+    role: str = "model"
+
+
+class CandidateOut(Message):
+    """One answer, or its next piece; `finish_reason` comes with the last one."""
+
+    content: ContentOut
+    finish_reason: str | None
+    index: int
+    token_count: int | None
+
+
+class UsageOut(Message):
+    """Tokens read and written."""
+
+    prompt_token_count: int
+    candidates_token_count: int
+    total_token_count: int
+
+
+class GenerateContentOut(Message):
+    """Answers, or the next piece of one."""
+
+    candidates: list[CandidateOut]
+    usage_metadata: UsageOut | None
+    model_version: str
+
+
+class CountTokensOut(Message):
+    """Tokens of a text."""
+
+    total_tokens: int
+
+
+class TextCompletionOut(Message):
+    """One answer in the older form."""
+
+    output: str
+
+
+class GenerateTextOut(Message):
+    """Answers in the older form."""
+
+    candidates: list[TextCompletionOut]
+
+
+class CountTextTokensOut(Message):
+    """Tokens of a prompt."""
+
+    token_count: int
+
+
+def turns_of(asked: GenerateContentIn | CountTokensIn) -> tuple[Turn, ...]:
+    """Return what was said, the system's turn first; raises InvalidArgument for what cannot be read."""
+    if isinstance(asked, CountTokensIn):
+        inner = asked.generate_content_request
+        asked = inner if inner is not None else GenerateContentIn(contents=asked.contents)
+    turns = [Turn(_role(content), _text(content, f"contents[{n}]")) for n, content in enumerate(asked.contents)]
+    if not turns:
+        raise InvalidArgument("contents is empty. Give at least one content with a text.")
+    check_length(turns)
+    system = asked.system_instruction
+    if system is None:
+        return tuple(turns)
+    text = system if isinstance(system, str) else _text(system, "systemInstruction")
+    return (Turn("system", text), *turns) if text else tuple(turns)
+
+
+def prompt_turns(prompt: TextPromptIn) -> tuple[Turn, ...]:
+    """Return a prompt of the older form as the user's turn."""
+    if not prompt.text:
+        raise InvalidArgument("prompt.text is empty.")
+    return tuple(check_length([Turn("user", prompt.text)]))
+
+
+def sampling_of(given: GenerationConfigIn | GenerateTextIn, defaults: SamplingSettings) -> SamplingSettings:
+    """Return how to draw; what is not given is the model's own. Raises InvalidArgument for what is out of range."""
+    if isinstance(given, GenerationConfigIn):
+        _refuse_json_mode(given)
+    names = ("temperature", "top_p", "top_k", "seed", "presence_penalty", "frequency_penalty", "max_output_tokens")
+    values = {name: value for name in names if (value := getattr(given, name, None)) is not None}
+    if values.get("top_k") == 0:  # the proto's way to say all
+        values["top_k"] = None
+    if values.get("top_p") == 0:
+        values["top_p"] = 1e-9  # only the likeliest
+    fields = {name: getattr(defaults, name) for name in SamplingSettings.__slots__}
+    stops = tuple(given.stop_sequences or ())
+    return SamplingSettings(**{**fields, **values, "stop_sequences": stops})
+
+
+def candidate_count(given: GenerationConfigIn | GenerateTextIn) -> int:
+    """Return how many answers are wanted; raises InvalidArgument unless 1 to 8."""
+    count = 1 if given.candidate_count is None else given.candidate_count
+    if not 1 <= count <= MAX_CANDIDATES:
+        raise InvalidArgument(f"candidateCount must be between 1 and {MAX_CANDIDATES}, not {count}.")
+    return count
+
+
+def check_length(turns: Sequence[Turn]) -> Sequence[Turn]:
+    """Return the turns of a conversation; raises InvalidArgument if their texts are too long."""
+    length = sum(len(turn.text) for turn in turns)
+    if length > MAX_TEXT_CHARACTERS:
+        raise InvalidArgument(f"The text has {length:,} characters; the limit is {MAX_TEXT_CHARACTERS:,}.")
+    return turns
+
+
+def refuse_unsupported(asked: GenerateContentIn) -> None:
+    """Raise InvalidArgument for what would change the answer and cannot be done."""
+    if asked.tools:
+        raise InvalidArgument("tools are not supported; leave them out.")
+    if asked.cached_content:
+        raise InvalidArgument("cachedContent is not supported; send the contents.")
+
+
+def _refuse_json_mode(config: GenerationConfigIn) -> None:
+    if config.response_schema is not None or config.response_mime_type not in (None, "", "text/plain"):
+        raise InvalidArgument("JSON mode (responseMimeType, responseSchema) is not supported; leave it out.")
+
+
+def _role(content: ContentIn) -> str:
+    if content.role not in _ROLES:
+        raise InvalidArgument(f"Please use a valid role: user, model. {content.role!r} was given.")
+    return _ROLES[content.role]
+
+
+def _text(content: ContentIn, place: str) -> str:
+    for number, part in enumerate(content.parts):
+        other = [name for name in PartIn.model_fields if name != "text" and getattr(part, name) is not None]
+        if other:
+            raise InvalidArgument(f"{place}.parts[{number}] is {other[0]}; only text can be read.")
+    text = "".join(part.text or "" for part in content.parts)  # the original's studio split prompts without a separator
+    if not text:
+        raise InvalidArgument(f"{place} has no text.")
+    return text

@@ -1,0 +1,318 @@
+"""
+Questions and answers in OpenAI's style (platform.openai.com/docs/api-reference: chat, completions, models).
+
+Names are snake_case both ways. Names that are not known are ignored; what would change the answer and cannot be done
+(tools, images, JSON mode, log probabilities) is refused by name. Conversion to turns and settings happens here.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tunery.errors import InvalidArgument
+from tunery.server.wire.base import Incoming
+from tunery.server.wire.generation import MAX_CANDIDATES, GenerationConfigIn, check_length, sampling_of
+from tunery.types import SamplingSettings, Turn
+
+MAX_ANSWERS = 32  # prompts times `n`: half of what may wait for an answer in the whole server
+_ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
+_MAX_SEED = 1 << 62  # seeds of further answers are counted upwards from it
+
+_UNSUPPORTED = (
+    "tools",
+    "functions",
+    "logprobs",
+    "top_logprobs",
+    "logit_bias",
+    "audio",
+    "prediction",
+    "web_search_options",
+    "suffix",
+    "echo",
+)
+# our names for what these clients call otherwise
+_NAMES = {"max_output_tokens": "max_tokens", "stop_sequences": "stop"}
+
+
+class _In(Incoming):
+    model_config = ConfigDict(alias_generator=None)
+
+
+class StreamOptionsIn(_In):
+    """What a stream shall say besides the text."""
+
+    include_usage: bool = False
+
+
+class SettingsIn(_In):
+    """What both kinds of questions share; ranges are those of `types.SamplingSettings`."""
+
+    model: str = ""
+    stream: bool = False
+    stream_options: StreamOptionsIn = Field(default_factory=StreamOptionsIn)
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    n: int = 1
+    seed: int | None = None
+    stop: str | list[str] | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    logprobs: Any = None
+    logit_bias: Any = None
+
+
+class ChatMessageIn(_In):
+    """What one side said: a text, or parts of text."""
+
+    role: str = ""
+    content: str | list[dict[str, Any]] | None = None
+    tool_calls: Any = None
+
+
+class ChatCompletionIn(SettingsIn):
+    """A conversation to go on with."""
+
+    messages: list[ChatMessageIn] = Field(default_factory=list)
+    max_completion_tokens: int | None = None
+    response_format: dict[str, Any] | None = None
+    modalities: list[str] | None = None
+    tools: Any = None
+    functions: Any = None
+    top_logprobs: Any = None
+    audio: Any = None
+    prediction: Any = None
+    web_search_options: Any = None
+
+
+class CompletionIn(SettingsIn):
+    """Prompts; each is read as what a user says, through the template that tuning used."""
+
+    prompt: str | list[Any] = ""
+    best_of: int | None = None
+    suffix: Any = None
+    echo: Any = None
+
+
+class _Out(BaseModel):
+    def json_object(self) -> dict[str, Any]:
+        """Return the message as plain JSON values; null is written where clients look for it."""
+        return self.model_dump(mode="json")
+
+
+class UsageOut(_Out):
+    """Tokens read and written."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+class ChatMessageOut(_Out):
+    """What the model said."""
+
+    role: Literal["assistant"] = "assistant"
+    content: str
+    refusal: None = None
+
+
+class ChatChoiceOut(_Out):
+    """One answer of a conversation."""
+
+    index: int
+    message: ChatMessageOut
+    logprobs: None = None
+    finish_reason: str
+
+
+class ChatCompletionOut(_Out):
+    """Answers of a conversation."""
+
+    id: str
+    object: Literal["chat.completion"] = "chat.completion"
+    created: int
+    model: str
+    choices: list[ChatChoiceOut]
+    usage: UsageOut
+
+
+class CompletionChoiceOut(_Out):
+    """One answer to a prompt, or its next piece; then `finish_reason` comes with the last one."""
+
+    index: int
+    text: str
+    logprobs: None = None
+    finish_reason: str | None
+
+
+class CompletionOut(_Out):
+    """Answers to prompts, or the next piece of one."""
+
+    id: str
+    object: Literal["text_completion"] = "text_completion"
+    created: int
+    model: str
+    choices: list[CompletionChoiceOut]
+    usage: UsageOut | None
+
+
+class ChatDeltaOut(BaseModel):
+    """New text; the role comes with the first."""
+
+    role: Literal["assistant"] | None = None
+    content: str | None = None
+
+
+class ChatChunkChoiceOut(BaseModel):
+    """The next piece of one answer."""
+
+    index: int
+    delta: ChatDeltaOut
+    logprobs: None = None
+    finish_reason: str | None = None
+
+
+class ChatChunkOut(BaseModel):
+    """The next piece of a conversation; `usage` comes with the last one, if it was asked for."""
+
+    id: str
+    object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
+    created: int
+    model: str
+    choices: list[ChatChunkChoiceOut]
+    usage: UsageOut | None = None
+
+    def json_object(self) -> dict[str, Any]:
+        """Return the message as plain JSON values; a delta has only what is new."""
+        chunk = self.model_dump(mode="json")
+        for choice in chunk["choices"]:
+            choice["delta"] = {name: value for name, value in choice["delta"].items() if value is not None}
+        return chunk
+
+
+class OpenAIModelOut(_Out):
+    """A model that can be asked."""
+
+    id: str
+    object: Literal["model"] = "model"
+    created: int
+    owned_by: str
+
+
+class OpenAIModelsOut(_Out):
+    """The models that can be asked."""
+
+    object: Literal["list"] = "list"
+    data: list[OpenAIModelOut]
+
+
+class OpenAIErrorOut(_Out):
+    """What was wrong: `type` and `code` for programs."""
+
+    message: str
+    type: str
+    param: str | None = None
+    code: str | None = None
+
+
+def chat_turns(asked: ChatCompletionIn) -> tuple[Turn, ...]:
+    """Return what was said, all system texts joined as the first turn; raises InvalidArgument."""
+    turns = [_turn(message, f"messages[{number}]") for number, message in enumerate(asked.messages)]
+    said = [turn for turn in turns if turn.role != "system"]
+    if not said:
+        raise InvalidArgument("messages must have at least one message of the user.")
+    system = "\n\n".join(turn.text for turn in turns if turn.role == "system" and turn.text)
+    return tuple(check_length([*([Turn("system", system)] if system else []), *said]))
+
+
+def prompts_turns(asked: CompletionIn) -> list[tuple[Turn, ...]]:
+    """Return each prompt as a turn of the user; raises InvalidArgument."""
+    prompts = asked.prompt if isinstance(asked.prompt, list) else [asked.prompt]
+    for number, prompt in enumerate(prompts):
+        if not isinstance(prompt, str):
+            raise InvalidArgument("prompt must be a text or a list of texts; numbers of tokens are not supported.")
+        if not prompt:
+            raise InvalidArgument(f"prompt[{number}] is empty.")
+    if not prompts:
+        raise InvalidArgument("prompt is empty.")
+    return [tuple(check_length([Turn("user", prompt)])) for prompt in prompts]
+
+
+def settings_of(asked: ChatCompletionIn | CompletionIn, defaults: SamplingSettings) -> SamplingSettings:
+    """Return how to draw; what is not given is the model's own. Raises InvalidArgument in the words of this API."""
+    stop = [asked.stop] if isinstance(asked.stop, str) else asked.stop
+    longest = getattr(asked, "max_completion_tokens", None)
+    config = GenerationConfigIn(
+        temperature=asked.temperature,
+        top_p=asked.top_p,
+        seed=None if asked.seed is None else asked.seed % _MAX_SEED,
+        presence_penalty=asked.presence_penalty,
+        frequency_penalty=asked.frequency_penalty,
+        max_output_tokens=asked.max_tokens if longest is None else longest,
+        stop_sequences=stop,
+    )
+    try:
+        return sampling_of(config, defaults)
+    except InvalidArgument as error:
+        raise InvalidArgument(_in_their_words(str(error))) from error
+
+
+def check_supported(asked: ChatCompletionIn | CompletionIn, prompts: int = 1) -> None:
+    """Raise InvalidArgument for what would change the answer and cannot be done, and for too many answers."""
+    for name in _UNSUPPORTED:
+        if getattr(asked, name, None):  # `logprobs: false` and empty lists ask for nothing
+            raise InvalidArgument(f"{name} is not supported; leave it out.")
+    if isinstance(asked, CompletionIn) and asked.logprobs == 0 and asked.logprobs is not False:
+        raise InvalidArgument("logprobs is not supported; leave it out.")
+    form = (getattr(asked, "response_format", None) or {}).get("type", "text")
+    if form != "text":
+        raise InvalidArgument(f"response_format {form!r} is not supported; only 'text' is.")
+    if set(getattr(asked, "modalities", None) or ("text",)) != {"text"}:
+        raise InvalidArgument("modalities other than 'text' are not supported.")
+    if getattr(asked, "best_of", None) not in (None, 1, asked.n):
+        raise InvalidArgument("best_of is not supported; leave it out.")
+    if not 1 <= asked.n <= MAX_CANDIDATES:
+        raise InvalidArgument(f"n must be between 1 and {MAX_CANDIDATES}, not {asked.n}.")
+    if prompts * asked.n > MAX_ANSWERS:
+        raise InvalidArgument(f"{prompts * asked.n} answers were asked for at once; the limit is {MAX_ANSWERS}.")
+
+
+def finish_reason(reason: str) -> str:
+    """Return our finish reason in the words of this API."""
+    return "length" if reason == "MAX_TOKENS" else "stop"
+
+
+def usage_out(prompt_tokens: int, output_tokens: int) -> UsageOut:
+    """Return the tokens read and written, and their sum."""
+    return UsageOut(
+        prompt_tokens=prompt_tokens, completion_tokens=output_tokens, total_tokens=prompt_tokens + output_tokens
+    )
+
+
+def _turn(message: ChatMessageIn, place: str) -> Turn:
+    if message.role not in _ROLES:
+        known = ", ".join(_ROLES)
+        raise InvalidArgument(f"{place}.role must be one of {known}, not {message.role!r}.")
+    if message.tool_calls:
+        raise InvalidArgument(f"{place}.tool_calls is not supported; leave it out.")
+    text = _text(message.content, place)
+    if not text and message.role == "user":
+        raise InvalidArgument(f"{place}.content is empty.")
+    return Turn(_ROLES[message.role], text)
+
+
+def _text(content: str | list[dict[str, Any]] | None, place: str) -> str:
+    if not isinstance(content, list):
+        return content or ""
+    for number, part in enumerate(content):
+        if part.get("type", "text") != "text" or not isinstance(part.get("text"), str):
+            raise InvalidArgument(f"{place}.content[{number}] is {part.get('type')}; only text can be read.")
+    return "".join(part["text"] for part in content)
+
+
+def _in_their_words(text: str) -> str:
+    for ours, theirs in _NAMES.items():
+        text = text.replace(ours, theirs)
+    return text

@@ -1,0 +1,91 @@
+"""A server with a tiny base and one tuned model, in this process and its children, and who may talk to it."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import uvicorn
+
+from tests.engine.bases.tiny_bases import make_folder
+from tunery.engine.bases.catalog import Catalog
+from tunery.server.app import make_app
+from tunery.server.serve import ServerSettings, running
+from tunery.server.services import Services
+
+BASE = "tiny"
+TUNED = "numbers"
+MAX_WAIT_SECONDS = 300  # the tuning process has a low priority, and tests keep all cores busy
+
+
+@dataclass(frozen=True)
+class Live:
+    """A running server."""
+
+    home: Path
+    address: str
+    services: Services
+
+    @property
+    def token(self) -> str:
+        """Return the token of the user at this machine: the one place where tests of this server know one."""
+        return (self.home / "local-token").read_text().strip()
+
+    @property
+    def key(self) -> str:
+        """Return an API key: the one place where tests of this server know one."""
+        return self.services.accounts.keys.create("a test")[1]
+
+    def client(self, credential: str | None = None) -> httpx2.Client:
+        """Return a client that shows this bearer, the local token if none is given."""
+        headers = {"Authorization": f"Bearer {self.token if credential is None else credential}"}
+        return httpx2.Client(base_url=self.address, headers=headers, timeout=MAX_WAIT_SECONDS, trust_env=False)
+
+    def tune(self, client: httpx2.Client, model_id: str, rows: int = 6, **settings: Any) -> None:
+        """Create a tuned model and wait until its task has ended."""
+        examples = [{"textInput": str(n), "output": str(n + 1)} for n in range(rows)]
+        task = {"trainingData": {"examples": {"examples": examples}}, "hyperparameters": {"epochCount": 1, **settings}}
+        body = {"baseModel": f"models/{BASE}", "displayName": model_id, "tuningTask": task}
+        reply = client.post("/v1beta/tunedModels", params={"tunedModelId": model_id}, json=body)
+        assert reply.status_code == 200, reply.text
+        self.wait_until_done(client, reply.json()["name"])
+
+    def wait_until_done(self, client: httpx2.Client, operation: str) -> dict[str, Any]:
+        give_up = time.monotonic() + MAX_WAIT_SECONDS
+        while not (found := client.get(f"/v1beta/{operation}").json()).get("done"):
+            assert time.monotonic() < give_up, found
+            time.sleep(0.05)
+        return dict(found)
+
+
+@contextmanager
+def serving(home: Path) -> Iterator[Live]:
+    """Serve a data folder on a free port within the block."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        with running(ServerSettings(home, BASE), address) as services:
+            config = uvicorn.Config(make_app(services), log_config=None, access_log=False, lifespan="off")
+            server = uvicorn.Server(config)
+            thread = threading.Thread(target=server.run, args=([listener],))
+            thread.start()
+            try:
+                while not server.started:
+                    time.sleep(0.01)
+                yield Live(home, address, services)
+            finally:
+                server.should_exit = True
+                thread.join()
+
+
+def make_home(folder: Path) -> Path:
+    """Return a data folder with the base `tiny`, made below `folder`."""
+    Catalog(folder / "home").add(str(make_folder(folder / "base", max_position_embeddings=512)), BASE)
+    return folder / "home"

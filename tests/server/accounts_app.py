@@ -1,0 +1,64 @@
+"""A small application with everything about accounts and nothing else, and a clock that tests turn on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.testclient import TestClient
+
+from tunery.server import accounts as accounts_routes
+from tunery.server import session
+from tunery.server.auth import CallerOf
+from tunery.server.errors import add_error_handlers
+from tunery.server.guards import Guards
+from tunery.server.oauth import routes as oauth
+from tunery.service.accounts.accounts import Accounts
+from tunery.service.library import Library
+
+ADDRESS = "http://127.0.0.1:8000"
+
+
+@dataclass
+class Clock:
+    """What time it is."""
+
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def seconds(self) -> float:
+        return self.now.timestamp()
+
+    def go_on(self, **span: float) -> None:
+        self.now += timedelta(**span)
+
+
+def make_accounts(library: Library, clock: Clock, **settings: Any) -> Accounts:
+    """Return the accounts of a library."""
+    return Accounts(library.database, library.folder, address=ADDRESS, clock=clock, stopwatch=clock.seconds, **settings)
+
+
+def make_app(accounts: Accounts, address: str = ADDRESS) -> FastAPI:
+    """Return the application, with a route that says who calls and one that changes something."""
+    app = FastAPI()
+    app.state.services = SimpleNamespace(accounts=accounts, address=address)
+    for router in (accounts_routes.router, oauth.router, session.router):
+        app.include_router(router)
+
+    @app.api_route("/v1beta/whoami", methods=["GET", "POST"])
+    def who(caller: CallerOf) -> dict[str, Any]:
+        return {"user": caller.user_id, "scopes": sorted(caller.scopes), "hasKey": caller.has_key}
+
+    app.add_middleware(Guards, address=address)
+    add_error_handlers(app)
+    return app
+
+
+def browser(app: FastAPI, address: str = ADDRESS) -> TestClient:
+    """Return a client that keeps cookies and does not follow redirects."""
+    return TestClient(app, base_url=address, follow_redirects=False)

@@ -1,0 +1,82 @@
+"""Fixtures for the tests of accounts over HTTP."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI
+from starlette.testclient import TestClient
+
+from tests.server.accounts_app import Clock, browser, make_accounts, make_app
+from tunery.service.accounts import passwords
+from tunery.service.accounts.accounts import Accounts
+from tunery.service.library import Library
+
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def quick_hashes() -> Iterator[None]:
+    """Let passwords cost milliseconds here, not a quarter of a second and 64 MiB."""
+    from argon2 import PasswordHasher
+
+    quick = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passwords, "_hasher", lambda: quick)
+        yield
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Return a clock that stands still."""
+    return Clock()
+
+
+@pytest.fixture(scope="session")
+def empty_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a data folder with all tables and no rows, to be copied: making it takes longer than most tests."""
+    home = tmp_path_factory.mktemp("empty") / "home"
+    with Library.own(home):
+        pass
+    return home
+
+
+@pytest.fixture
+def library(empty_home: Path, tmp_path: Path) -> Iterator[Library]:
+    """Return an empty library."""
+    shutil.copytree(empty_home, tmp_path / "home")
+    with Library.own(tmp_path / "home") as library:
+        yield library
+
+
+@pytest.fixture
+def accounts(library: Library, clock: Clock) -> Accounts:
+    """Return accounts with the users ann and bob, who have a password."""
+    accounts = make_accounts(library, clock)
+    accounts.users.add("ann@example.com", PASSWORD)
+    accounts.users.add("bob@example.com", PASSWORD)
+    return accounts
+
+
+@pytest.fixture
+def app(accounts: Accounts) -> FastAPI:
+    """Return the application."""
+    return make_app(accounts)
+
+
+@pytest.fixture
+def web(app: FastAPI) -> Iterator[TestClient]:
+    """Return a browser that is not signed in."""
+    with browser(app) as client:
+        yield client
+
+
+@pytest.fixture
+def ann(web: TestClient) -> TestClient:
+    """Return a browser in which ann is signed in."""
+    reply = web.post("/signin", data={"user": "ann@example.com", "password": PASSWORD})
+    assert reply.status_code == 303
+    return web

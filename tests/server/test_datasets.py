@@ -1,0 +1,166 @@
+"""datasets:parse: files as a form or as a body, good ones and a corpus of bad ones."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.engine.data import made_workbooks as made
+from tests.engine.data.bad_files import BadFile, bad_files
+from tests.live import Live
+from tunery.types import MAX_DATASET_BYTES
+
+PATH = "/v1beta/datasets:parse"
+GOOD = b"question,answer,note\n" + b"".join(f"What comes after {n}?,{n + 1},x\n".encode() for n in range(30))
+CORPUS = bad_files()
+
+
+@pytest.fixture(scope="module")
+def client(live: Live) -> Iterator[httpx2.Client]:
+    with live.client() as client:
+        yield client
+
+
+def parsed(client: httpx2.Client, name: str, content: bytes, **fields: Any) -> dict[str, Any]:
+    reply = client.post(PATH, files={"file": (name, content)}, data=fields)
+    assert reply.status_code == 200, reply.text
+    return dict(reply.json())
+
+
+def test_a_file_is_understood(client: httpx2.Client) -> None:
+    """Format, columns, sample, mapping and examples with their rows are there; nothing is wrong."""
+    found = parsed(client, "questions.csv", GOOD)
+
+    assert (found["source"], found["format"], found["encoding"]) == ("questions.csv", "csv", "utf-8")
+    assert found["columns"] == ["question", "answer", "note"]
+    assert found["mapping"] == {
+        "inputColumns": ["question"],
+        "outputColumn": "answer",
+        "ignoredColumns": ["note"],
+    }
+    assert found["sample"][0] == {"number": 2, "cells": ["What comes after 0?", "1", "x"]}
+    assert len(found["sample"]) == 20
+    assert found["examples"][29] == {"textInput": "What comes after 29?", "output": "30", "row": 31}
+    assert [problem for problem in found["problems"] if problem["level"] == "error"] == []
+
+
+@pytest.mark.parametrize("name", ["fileName", "file_name"])
+def test_a_body_is_read_as_a_form_is(client: httpx2.Client, name: str) -> None:
+    """The bytes alone with a name in the query give the same."""
+    reply = client.post(PATH, params={name: "questions.csv"}, content=GOOD)
+
+    assert reply.json() == parsed(client, "questions.csv", GOOD)
+
+
+def test_options_overrule_what_was_found_out(client: httpx2.Client) -> None:
+    """Columns, header, delimiter and rows to skip are taken from the form or the query."""
+    fields = {"inputColumn": ["note", "question"], "outputColumn": "answer", "skipRows": "2,3"}
+
+    found = parsed(client, "questions.csv", GOOD, **fields)
+    in_query = client.post(PATH, params={"fileName": "a.csv", "header": "false"}, content=GOOD).json()
+
+    assert found["mapping"]["inputColumns"] == ["note", "question"]
+    assert found["examples"][0]["row"] == 4
+    assert in_query["hasHeader"] is False
+    assert in_query["rowCount"] == 31
+
+
+def test_sheets_of_a_workbook_can_be_chosen(client: httpx2.Client) -> None:
+    """All sheets are named and the one that is asked for is read."""
+    rows = [["text_input", "output"], ["a", "b"]]
+    workbook = made.xlsx(("First", rows), ("Second", [*rows, ["c", "d"]]))
+
+    found = parsed(client, "book.xlsx", workbook, sheet="Second")
+
+    assert [sheet["name"] for sheet in found["sheets"]] == ["First", "Second"]
+    assert [example["textInput"] for example in found["examples"]] == ["a", "c"]
+
+
+def test_problems_have_all_that_a_table_shows(client: httpx2.Client) -> None:
+    """A problem has row, column, kind, limit, actual value and level; all of them come at once, and no examples."""
+    content = b"text_input,output\na,\nx," + b"y" * 5_001 + b"\n c,d\n"
+
+    found = parsed(client, "bad.csv", content)
+
+    long = next(problem for problem in found["problems"] if problem.get("limit") == 5_000)
+    assert (long["row"], long["column"], long["actual"], long["level"]) == (3, "output", 5_001, "error")
+    assert {problem.get("row") for problem in found["problems"]} >= {2, 3, 4}
+    assert {problem["level"] for problem in found["problems"]} == {"error", "warning"}
+    assert "examples" not in found
+
+
+def test_the_corpus_is_large() -> None:
+    """At least 60 files are sent."""
+    assert len(CORPUS) >= 60
+
+
+@pytest.mark.parametrize("bad", CORPUS, ids=lambda bad: bad.name)
+def test_a_bad_file_is_told_from_a_bad_request(client: httpx2.Client, bad: BadFile) -> None:
+    """Each file gets an answer whose first error has its words, row and column; the server lives on."""
+    options = {{"input_column": "inputColumn"}.get(name, name): _sent(value) for name, value in bad.options.items()}
+    reply = client.post(PATH, files={"file": (bad.name, bad.content)}, data=options)
+
+    if len(bad.content) > MAX_DATASET_BYTES + 1:
+        assert reply.status_code == 400
+        assert reply.json()["error"]["message"].startswith("Request payload size exceeds the limit: ")
+        return
+    assert reply.status_code == 200, reply.text
+    first = next(problem for problem in reply.json()["problems"] if problem["level"] == "error")
+    assert bad.words in first["message"]
+    assert bad.row is None or (first.get("row"), first.get("column")) == (bad.row, bad.column)
+    assert client.get("/healthz").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"data": {"sheet": "x"}, "files": {"other": b"x"}}, "no file"),
+        ({"params": {"fileName": "a.csv", "header": "perhaps"}, "content": GOOD}, "header must be"),
+        ({"params": {"fileName": "a.csv", "skipRows": "two"}, "content": GOOD}, "skipRows must be"),
+        ({"params": {"fileName": "a.csv", "encoding": "klingon"}, "content": GOOD}, "no text encoding"),
+        ({"params": {"fileName": "a.csv", "sheet": "x"}, "content": GOOD}, "has no sheet"),
+        ({"content": b"x", "headers": {"Content-Type": "multipart/form-data"}}, "The form cannot be read"),
+        (
+            {"content": b"x", "headers": {"Content-Type": "multipart/form-data; boundary=y"}},
+            "",
+        ),
+        ({"files": [("file", ("a.csv", GOOD)), ("file", ("b.csv", GOOD))]}, "Too many files"),
+    ],
+)
+def test_a_wrong_request_is_400(client: httpx2.Client, arguments: dict[str, Any], words: str) -> None:
+    """What is wrong with the request, not the file, is an error in the envelope."""
+    reply = client.post(PATH, **arguments)
+
+    assert reply.status_code == 400
+    assert words in json.loads(reply.text)["error"]["message"]
+
+
+def test_a_body_beyond_the_limit_is_not_read_to_its_end(client: httpx2.Client) -> None:
+    """Bytes are counted while they come in."""
+    reply = client.post(PATH, params={"fileName": "a.csv"}, content=bytes(MAX_DATASET_BYTES + 1))
+
+    assert reply.status_code == 400
+    assert "exceeds the limit" in reply.json()["error"]["message"]
+
+
+def test_names_of_files_do_not_lead_anywhere(client: httpx2.Client) -> None:
+    """Only the last part of a name is kept, whatever separators it has."""
+    names = ("../../etc/passwd.csv", "C:\\data\\passwd.csv")
+
+    assert {parsed(client, name, GOOD)["source"] for name in names} == {"passwd.csv"}
+
+
+def test_a_key_cannot_have_files_read(live: Live) -> None:
+    """Reading files takes a token with the scope for tuning."""
+    with httpx2.Client(base_url=live.address, trust_env=False) as client:
+        reply = client.post(PATH, headers={"x-goog-api-key": live.key}, content=GOOD)
+
+    assert reply.status_code == 403
+
+
+def _sent(value: Any) -> Any:
+    return str(value).lower() if isinstance(value, bool) else value

@@ -1,0 +1,88 @@
+"""Creation with validateOnly: what a task would take, and nothing made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.live import BASE, Live, make_home, serving
+
+
+@pytest.fixture
+def client(live: Live) -> Iterator[httpx2.Client]:
+    with live.client() as client:
+        yield client
+
+
+def estimated(client: httpx2.Client, rows: list[tuple[str, str]], status: int = 200, **task: Any) -> dict[str, Any]:
+    examples = [{"textInput": text, "output": output} for text, output in rows]
+    body = {
+        "baseModel": f"models/{BASE}",
+        "displayName": "only asked",
+        "tuningTask": {"trainingData": {"examples": {"examples": examples}}, **task},
+    }
+    reply = client.post("/v1beta/tunedModels", params={"validateOnly": "true"}, json=body)
+    assert reply.status_code == status, reply.text
+    return dict(reply.json())
+
+
+ROWS = [(f"number {n}", str(n + 1)) for n in range(30)]
+
+
+def test_steps_tokens_time_and_memory(client: httpx2.Client) -> None:
+    """Everything that a page shows before it starts is there, and no model was made."""
+    before = client.get("/v1beta/tunedModels").json()
+
+    found = estimated(client, ROWS, hyperparameters={"epochCount": 3, "batchSize": 4}, holdOut="10%")
+
+    assert (found["totalSteps"], found["exampleCount"], found["heldOutCount"]) == (21, 27, 3)
+    assert found["totalTokens"] == 3 * found["tokensPerEpoch"]
+    assert 0 < found["seconds"]["atLeast"] <= found["seconds"]["atMost"]
+    assert found["waitingBefore"] == 0
+    assert found["memory"]["neededBytes"] > 0
+    assert found["memory"]["fits"] is True
+    assert "cutRows" not in found
+    assert client.get("/v1beta/tunedModels").json() == before
+
+
+def test_a_row_that_the_window_cuts_is_named(client: httpx2.Client) -> None:
+    """Rows that would lose their end are counted from 1."""
+    found = estimated(client, [*ROWS, ("x" * 2_000, "y"), ("z", "a")])
+
+    assert found["cutRows"] == [31]
+    assert found["longestExampleTokens"] == 512
+
+
+def test_warnings_of_the_data_come_along(client: httpx2.Client) -> None:
+    """What is doubtful about the data is said with its rows; what is wrong is an error as on creation."""
+    found = estimated(client, [*ROWS, ROWS[0]])
+    refused = estimated(client, [*ROWS, ("a", "")], status=400)
+
+    assert {problem["level"] for problem in found["problems"]} == {"warning"}
+    assert any(problem.get("row") == 31 for problem in found["problems"])
+    assert "[30].output" in refused["error"]["message"]
+
+
+def test_a_first_guess_becomes_a_measurement(tmp_path: Path) -> None:
+    """Before any task the time is a guess; after one it is measured, and twice the epochs take about twice as long."""
+    with serving(make_home(tmp_path)) as live, live.client() as client:
+        guessed = estimated(client, ROWS)["seconds"]
+        live.tune(client, "first", rows=24, batchSize=2)
+        once = estimated(client, ROWS, hyperparameters={"epochCount": 100})["seconds"]
+        twice = estimated(client, ROWS, hyperparameters={"epochCount": 200})["seconds"]
+
+    assert (guessed["source"], once["source"]) == ("guess", "measured")
+    assert twice["atMost"] - 2.0 == pytest.approx(2 * (once["atMost"] - 2.0), abs=0.2)
+
+
+def test_the_reply_is_described(client: httpx2.Client) -> None:
+    """The OpenAPI document has the estimate as a reply of the creation."""
+    document = client.get("/openapi.json").json()
+
+    reply = document["paths"]["/v1beta/tunedModels"]["post"]["responses"]["200"]
+    assert "EstimateOut" in str(reply)
+    assert "atLeast" in document["components"]["schemas"]["SecondsOut"]["properties"]

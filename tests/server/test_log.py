@@ -1,0 +1,108 @@
+"""Lines about requests: what stands in them, and what never does."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.live import TUNED, Live
+from tunery.server.log import start_logging, user_hash
+
+CANARY = "canary-7f3a"
+
+
+@pytest.fixture
+def lines() -> Iterator[io.StringIO]:
+    """Return what the server logs as JSON lines."""
+    logger = logging.getLogger("tunery")
+    kept = (list(logger.handlers), logger.level, logger.propagate)
+    written = io.StringIO()
+    start_logging("json", written)
+    yield written
+    logger.handlers, logger.level, logger.propagate = kept[0], kept[1], kept[2]
+
+
+def written(lines: io.StringIO, count: int) -> str:
+    """Return what was written once it has so many lines: a line follows its reply, which may be here first."""
+    give_up = time.monotonic() + 30
+    while lines.getvalue().count("\n") < count and time.monotonic() < give_up:
+        time.sleep(0.01)
+    return lines.getvalue()
+
+
+def logged(lines: io.StringIO, count: int) -> list[dict[str, object]]:
+    return [json.loads(line) for line in written(lines, count).splitlines()]
+
+
+def test_a_line_per_request(live: Live, lines: io.StringIO) -> None:
+    """Method, status, duration, who as a hash, and the id that the reply has."""
+    with live.client() as client:
+        reply = client.get(f"/v1beta/tunedModels/{TUNED}")
+
+    (line,) = logged(lines, 1)
+    assert (line["method"], line["status"]) == ("GetTunedModel", 200)
+    assert float(str(line["duration_ms"])) > 0
+    assert line["request_id"] == reply.headers["x-request-id"]
+    assert line["user"] == user_hash("local")
+    assert set(line) == {"time", "level", "logger", "method", "status", "duration_ms", "user", "request_id"}
+
+
+def test_an_id_that_was_given_is_kept(live: Live) -> None:
+    """A client's own id comes back, unless it could break a line."""
+    with live.client() as client:
+        assert client.get("/healthz", headers={"X-Request-Id": "abc-1"}).headers["x-request-id"] == "abc-1"
+        assert client.get("/healthz", headers={"X-Request-Id": "a b"}).headers["x-request-id"] != "a b"
+
+
+def test_nothing_of_what_was_sent_is_written(live: Live, lines: io.StringIO) -> None:
+    """Keys in queries, paths, prompts, bodies and headers leave no trace, also when the request is refused."""
+    question = {"contents": [{"parts": [{"text": CANARY}]}], "generationConfig": {"maxOutputTokens": 2}}
+    with live.client() as client:
+        client.post(f"/v1beta/tunedModels/{TUNED}:generateContent", params={"key": CANARY}, json=question)
+        client.post(
+            "/openai/v1/chat/completions", json={"model": CANARY, "messages": [{"role": "user", "content": "x"}]}
+        )
+        client.post("/v1beta/datasets:parse", params={"fileName": CANARY}, content=CANARY)
+        client.get(f"/v1beta/tunedModels/{CANARY}", headers={"X-Api-Key": CANARY})
+        client.get(f"/{CANARY}")
+    with live.client(CANARY) as stranger:
+        stranger.get("/v1beta/tunedModels")
+        stranger.get("/openai/v1/models")
+
+    assert len(logged(lines, 7)) == 7
+    assert CANARY not in lines.getvalue()
+
+
+def test_a_key_is_nobody(live: Live, lines: io.StringIO) -> None:
+    """A caller with a key alone has no hash."""
+    with live.client(live.key) as client:
+        client.get("/openai/v1/models")
+
+    assert logged(lines, 1)[0]["user"] is None
+
+
+def test_plain_lines(live: Live, lines: io.StringIO) -> None:
+    """As text a line has the method, the status and the time."""
+    start_logging("text", lines)
+
+    with live.client() as client:
+        client.get("/healthz")
+
+    assert "INFO GetHealth 200 in " in written(lines, 1)
+
+
+def test_other_lines_have_a_message(lines: io.StringIO) -> None:
+    """What else is logged is one object per line too, with its traceback."""
+    try:
+        raise ValueError("no")
+    except ValueError:
+        logging.getLogger("tunery.server").exception("It broke")
+
+    (line,) = logged(lines, 1)
+    assert (line["level"], line["message"]) == ("ERROR", "It broke")
+    assert "ValueError: no" in str(line["exception"])

@@ -1,0 +1,720 @@
+"""What the authorization server refuses: RFC 9700's attacks, one small request each. None may end in a token."""
+
+from __future__ import annotations
+
+import base64
+import threading
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from fastapi import FastAPI
+from starlette.testclient import TestClient
+
+from tests.server.accounts_app import ADDRESS, Clock, browser
+from tests.server.oauth_flow import (
+    CHALLENGE,
+    VERIFIER,
+    App,
+    add_app,
+    consent,
+    hidden,
+    opens,
+    query,
+    redeem,
+    renew,
+    sent_back,
+    signed_in,
+)
+from tunery.service.access import CLOUD_PLATFORM, TUNING, TUNING_READONLY
+from tunery.service.accounts.accounts import Accounts
+from tunery.service.accounts.clients import COMMAND_LINE, DEVICE
+
+KINDS = pytest.mark.parametrize("is_public", [True, False], ids=["public", "confidential"])
+
+
+def asked(web: TestClient, app: App, **changed: str | None) -> Any:
+    """Return the reply to an authorization request."""
+    return web.get(f"/oauth/authorize?{urlencode(query(app, **changed))}")
+
+
+# --- PKCE -------------------------------------------------------------------------------------------------------------
+
+
+@KINDS
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"code_challenge": None, "code_challenge_method": None},
+        {"code_challenge": None},
+        {"code_challenge_method": None},
+        {"code_challenge_method": "plain"},
+        {"code_challenge_method": "plain", "code_challenge": VERIFIER},
+        {"code_challenge_method": "s256"},
+        {"code_challenge_method": "S512"},
+        {"code_challenge": "short"},
+        {"code_challenge": CHALLENGE + "="},
+        {"code_challenge": CHALLENGE + "A"},
+        {"code_challenge": "." * 43},
+    ],
+    ids=lambda changed: ",".join(f"{name}={str(value)[:9]}" for name, value in changed.items()),
+)
+def test_no_code_without_a_challenge_of_s256(
+    ann: TestClient, accounts: Accounts, is_public: bool, changed: dict[str, str | None]
+) -> None:
+    """The authorization endpoint refuses every client whose challenge is missing, plain or malformed."""
+    reply = asked(ann, add_app(accounts, is_public=is_public), **changed)
+
+    assert reply.status_code == 303
+    assert sent_back(reply)["error"] == "invalid_request"
+    assert "code" not in sent_back(reply)
+
+
+@KINDS
+@pytest.mark.parametrize("verifier", [None, "w" * 50, "short", CHALLENGE, VERIFIER[:-1], VERIFIER + "!", "v" * 129])
+def test_no_token_without_the_verifier(
+    ann: TestClient, accounts: Accounts, is_public: bool, verifier: str | None
+) -> None:
+    """The token endpoint refuses a missing, wrong or malformed verifier (downgrade of PKCE included)."""
+    app = add_app(accounts, is_public=is_public)
+
+    reply = redeem(ann, app, consent(ann, app)["code"], code_verifier=verifier)
+
+    assert reply.status_code == 400
+    assert reply.json()["error"] in ("invalid_request", "invalid_grant")
+
+
+# --- codes ------------------------------------------------------------------------------------------------------------
+
+
+@KINDS
+def test_a_code_that_is_used_twice_ends_what_it_gave(ann: TestClient, accounts: Accounts, is_public: bool) -> None:
+    """The second use fails and revokes access and refresh token of the first."""
+    app = add_app(accounts, is_public=is_public)
+    code = consent(ann, app)["code"]
+    first = redeem(ann, app, code).json()
+
+    second = redeem(ann, app, code)
+
+    assert second.json()["error"] == "invalid_grant"
+    assert not opens(ann, first["access_token"])
+    assert renew(ann, app, first["refresh_token"]).json()["error"] == "invalid_grant"
+
+
+def test_two_uses_of_a_code_at_once_give_one_sign_in_at_most(app: FastAPI, ann: TestClient, accounts: Accounts) -> None:
+    """Of eight uses at the same moment at most one gets tokens, and even these end."""
+    program = add_app(accounts)
+    code = consent(ann, program)["code"]
+    replies: list[Any] = []
+
+    def use() -> None:
+        with browser(app) as web:
+            replies.append(redeem(web, program, code))
+
+    threads = [threading.Thread(target=use) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    given = [reply.json() for reply in replies if reply.status_code == 200]
+    assert len(given) <= 1
+    assert not any(opens(ann, tokens["access_token"]) for tokens in given)
+
+
+def test_a_code_lives_for_a_minute(ann: TestClient, accounts: Accounts, clock: Clock) -> None:
+    """After 60 seconds it is refused."""
+    app = add_app(accounts)
+    code = consent(ann, app)["code"]
+    clock.go_on(seconds=60)
+
+    assert redeem(ann, app, code).json()["error"] == "invalid_grant"
+
+
+@pytest.mark.parametrize("owner_is_public", [True, False])
+@pytest.mark.parametrize("thief_is_public", [True, False])
+def test_a_code_of_another_client_is_refused(
+    ann: TestClient, accounts: Accounts, owner_is_public: bool, thief_is_public: bool
+) -> None:
+    """Code injection: a code is good for the client it was made for only, and stays good for that one."""
+    owner = add_app(accounts, is_public=owner_is_public)
+    thief = add_app(accounts, is_public=thief_is_public)
+    code = consent(ann, owner)["code"]
+
+    assert redeem(ann, thief, code).json()["error"] == "invalid_grant"
+    assert redeem(ann, owner, code).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "redirect", [None, "http://127.0.0.1:5556/back", "http://127.0.0.1:5555/back/", "http://localhost:5555/back"]
+)
+def test_a_code_needs_the_redirect_it_was_made_for(ann: TestClient, accounts: Accounts, redirect: str | None) -> None:
+    """The token endpoint compares the redirect letter by letter."""
+    app = add_app(accounts)
+
+    reply = redeem(ann, app, consent(ann, app)["code"], redirect_uri=redirect)
+
+    assert reply.json()["error"] == "invalid_grant"
+
+
+@pytest.mark.parametrize("code", ["", "x", "tny_c_" + "A" * 49, "é"])
+def test_a_code_that_was_never_given_is_refused(ann: TestClient, accounts: Accounts, code: str) -> None:
+    """Guesses get nothing, and no server error."""
+    assert redeem(ann, add_app(accounts), code).status_code == 400
+
+
+# --- redirects --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "redirect",
+    [
+        None,
+        "",
+        "http://127.0.0.1@evil.test/back",
+        "http://127.0.0.1:5555@evil.test/back",
+        "http://user@127.0.0.1:5555/back",
+        "http://user:pw@127.0.0.1:5555/back",
+        "http://evil.test/back",
+        "http://127.0.0.1.evil.test/back",
+        "http://127.0.0.1:5555/back/more",
+        "http://127.0.0.1:5555/back/../other",
+        "http://127.0.0.1:5555/back?x=1",
+        "http://127.0.0.1:5555/back#x",
+        "http://127.0.0.1:5555/",
+        "http://127.0.0.1:5555",
+        "http://127.0.0.1:5555/Back",
+        "http://127.0.0.1:5555/b%61ck",
+        "http://127.0.0.1:0/back",
+        "http://127.0.0.1:99999/back",
+        "http://127.0.0.1:/back",
+        "http://127.0.0.1:80:80/back",
+        "http://127.0.0.2:5555/back",
+        "http://127.1:5555/back",
+        "http://2130706433:5555/back",
+        "http://0x7f.1/back",
+        "http://0.0.0.0/back",
+        "http://[::1]:5555/back",
+        "http://localhost:5555/back",
+        "https://127.0.0.1:5555/back",
+        "HTTP://127.0.0.1:5555/back",
+        "http:\\\\127.0.0.1:5555/back",
+        "http://127.0.0.1\\@evil.test/back",
+        "http://127.0.0.1:5555\\.evil.test/back",
+        " http://127.0.0.1:5555/back",
+        "http://127.0.0.1:5555/back ",
+        "http://127.0.0.1:5555/back\n",
+        "http://127.0.0.1:5555/back\r\nSet-Cookie: a=b",
+        "//127.0.0.1:5555/back",
+        "/back",
+        "javascript:alert(1)",
+        "data:text/html,x",
+        "http://127.0.0.1:5555/back\u00e9",
+        'http://127.0.0.1:5555/"back',
+    ],
+)
+def test_the_browser_is_sent_nowhere_else(ann: TestClient, accounts: Accounts, redirect: str | None) -> None:
+    """A redirect that is not the registered one is answered with a page, never with a redirect."""
+    reply = asked(ann, add_app(accounts), redirect_uri=redirect)
+
+    assert reply.status_code == 400
+    assert "location" not in reply.headers
+    assert reply.headers["content-type"].startswith("text/html")
+
+
+def test_a_registered_https_redirect_is_exact(ann: TestClient, accounts: Accounts) -> None:
+    """Only loopback addresses may change their port."""
+    app = add_app(accounts, redirect="https://app.example/back")
+
+    assert asked(ann, app, redirect_uri="https://app.example/back").status_code == 200
+    for other in ("https://app.example:444/back", "https://app.example/back?", "https://app.example.evil.test/back"):
+        assert asked(ann, app, redirect_uri=other).status_code == 400
+
+
+# --- requests that are wrong in other ways ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("response_type", [None, "token", "code token", "id_token", "none", 'co"de', "Code"])
+def test_only_codes_are_given(ann: TestClient, accounts: Accounts, response_type: str | None) -> None:
+    """No implicit grant and no mixture; an error, and no token, goes back."""
+    reply = asked(ann, add_app(accounts), response_type=response_type)
+
+    assert reply.status_code in (303, 400)
+    assert "token=" not in reply.headers.get("location", "")
+
+
+@pytest.mark.parametrize("client_id", [None, "nobody", "é", "a" * 5000, "' OR 1=1 --"])
+def test_an_unknown_client_gets_a_page(ann: TestClient, accounts: Accounts, client_id: str | None) -> None:
+    """No redirect to whatever address came along."""
+    reply = asked(ann, add_app(accounts), client_id=client_id)
+
+    assert reply.status_code == 400
+    assert "location" not in reply.headers
+
+
+@pytest.mark.parametrize("name", ["client_id", "redirect_uri", "scope", "state", "code_challenge", "response_type"])
+def test_a_parameter_that_comes_twice_is_refused(ann: TestClient, accounts: Accounts, name: str) -> None:
+    """What is there twice could be read differently by two readers."""
+    parameters = query(add_app(accounts))
+    doubled = f"{urlencode(parameters)}&{urlencode({name: parameters[name]})}"
+
+    assert ann.get(f"/oauth/authorize?{doubled}").status_code == 400
+
+
+def test_a_form_field_that_comes_twice_is_refused(ann: TestClient, accounts: Accounts) -> None:
+    """The token endpoint reads a parameter once."""
+    app = add_app(accounts)
+    body = f"grant_type=authorization_code&grant_type=refresh_token&client_id={app.id}&code=x"
+
+    reply = ann.post("/oauth/token", content=body, headers={"Content-Type": "application/x-www-form-urlencoded"})
+
+    assert (reply.status_code, reply.json()["error"]) == (400, "invalid_request")
+
+
+@pytest.mark.parametrize(
+    "scope",
+    [
+        None,
+        "",
+        "everything",
+        f"{TUNING} everything",
+        f"{TUNING}  {TUNING_READONLY}",
+        TUNING.upper(),
+        "openid email",
+        f"{TUNING}\u00e9",
+    ],
+)
+def test_a_scope_that_is_not_wholly_known_is_refused(ann: TestClient, accounts: Accounts, scope: str | None) -> None:
+    """Granted is exactly what was asked for, or nothing."""
+    reply = asked(ann, add_app(accounts), scope=scope)
+
+    if reply.status_code == 303:
+        assert sent_back(reply)["error"] == "invalid_scope"
+    else:
+        assert reply.status_code == 400
+
+
+@pytest.mark.parametrize(
+    "grant_type",
+    [
+        None,
+        "password",
+        "client_credentials",
+        "implicit",
+        "urn:ietf:params:oauth:grant-type:token-exchange",
+        "Authorization_Code",
+        'x"y',
+    ],
+)
+def test_other_grants_do_not_exist(ann: TestClient, accounts: Accounts, grant_type: str | None) -> None:
+    """Nothing is exchanged but codes, refresh tokens and device codes."""
+    app = add_app(accounts, is_public=False)
+    form = {"username": "ann@example.com", "password": "correct horse battery", "scope": TUNING, **app.form}
+
+    reply = ann.post("/oauth/token", data=form | ({"grant_type": grant_type} if grant_type else {}))
+
+    assert reply.status_code == 400
+    assert reply.json()["error"] in ("unsupported_grant_type", "invalid_request")
+
+
+def test_parameters_in_the_address_of_the_token_endpoint_are_refused(ann: TestClient, accounts: Accounts) -> None:
+    """Addresses end up in logs."""
+    app = add_app(accounts)
+    code = consent(ann, app)["code"]
+
+    assert ann.post(f"/oauth/token?code={code}", data={"grant_type": "authorization_code"}).status_code == 400
+
+
+@pytest.mark.parametrize("kind", ["application/json", "multipart/form-data; boundary=x", "text/plain"])
+def test_the_token_endpoint_reads_forms_only(ann: TestClient, kind: str) -> None:
+    """A body of another type is an error of OAuth's own."""
+    reply = ann.post("/oauth/token", content=b'{"grant_type": "password"}', headers={"Content-Type": kind})
+
+    assert (reply.status_code, reply.json()["error"]) == (400, "invalid_request")
+
+
+# --- clients ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("secret", [None, "", "wrong", "tny_x_" + "A" * 49])
+@pytest.mark.parametrize("way", ["form", "basic"])
+def test_a_confidential_client_needs_its_secret(
+    ann: TestClient, accounts: Accounts, way: str, secret: str | None
+) -> None:
+    """A missing or wrong secret gets no token, in either way of showing it."""
+    app = add_app(accounts, is_public=False)
+    code = consent(ann, app)["code"]
+    if way == "form":
+        reply = redeem(ann, app, code, client_secret=secret)
+    else:
+        ann.headers["Authorization"] = "Basic " + base64.b64encode(f"{app.id}:{secret or ''}".encode()).decode()
+        reply = redeem(ann, App(app.id, None), code)
+
+    assert reply.status_code in (400, 401)
+    assert reply.json()["error"] == "invalid_client"
+
+
+@pytest.mark.parametrize("header", ["Basic", "Basic !!!", "Basic /////w==", "Basic w6k6w6k=", "Bearer x", "Digest x"])
+def test_an_authorization_header_that_cannot_be_read_is_refused(
+    ann: TestClient, accounts: Accounts, header: str
+) -> None:
+    """Malformed authentication is invalid_client, never a server error."""
+    app = add_app(accounts)
+    ann.headers["Authorization"] = header
+
+    reply = ann.post("/oauth/token", data={"grant_type": "authorization_code", "code": "x", "client_id": app.id})
+
+    assert reply.status_code in (400, 401)
+    assert reply.json()["error"] in ("invalid_client", "invalid_request")
+
+
+def test_two_ways_of_showing_a_secret_at_once_are_refused(ann: TestClient, accounts: Accounts) -> None:
+    """RFC 6749, section 2.3: not more than one method."""
+    app = add_app(accounts, is_public=False)
+    code = consent(ann, app)["code"]
+    ann.headers["Authorization"] = "Basic " + base64.b64encode(f"{app.id}:{app.secret}".encode()).decode()
+
+    assert redeem(ann, app, code).json()["error"] == "invalid_request"
+
+
+def test_the_name_of_another_client_beside_basic_is_refused(ann: TestClient, accounts: Accounts) -> None:
+    """Authenticated as one client, nobody speaks for another."""
+    app, other = add_app(accounts, is_public=False), add_app(accounts)
+    ann.headers["Authorization"] = "Basic " + base64.b64encode(f"{app.id}:{app.secret}".encode()).decode()
+
+    assert redeem(ann, other, "x").json()["error"] == "invalid_request"
+
+
+def test_a_revoked_client_can_do_nothing(ann: TestClient, accounts: Accounts) -> None:
+    """Its tokens stop working, it cannot renew them and cannot begin anew."""
+    app = add_app(accounts, is_public=False)
+    tokens = signed_in(ann, app)
+
+    accounts.clients.revoke(app.id)
+
+    assert not opens(ann, tokens["access_token"])
+    assert renew(ann, app, tokens["refresh_token"]).json()["error"] == "invalid_client"
+    assert asked(ann, app).status_code == 400
+
+
+def test_a_client_without_the_grant_cannot_use_it(ann: TestClient, accounts: Accounts) -> None:
+    """The client of a login renews; it can neither open a browser nor begin with a device."""
+    login = accounts.logins.create("ann@example.com", [TUNING])
+    app = App(login.client.id, login.client_secret)
+
+    assert asked(ann, app).status_code == 400
+    reply = ann.post("/oauth/device_authorization", data={"scope": TUNING, **app.form})
+    assert reply.json()["error"] == "unauthorized_client"
+
+
+# --- refresh tokens ---------------------------------------------------------------------------------------------------
+
+
+def test_a_spent_refresh_token_ends_the_sign_in(ann: TestClient, accounts: Accounts) -> None:
+    """Thief or user: one of them comes second, and then neither has access."""
+    app = add_app(accounts)
+    first = signed_in(ann, app)
+    second = renew(ann, app, first["refresh_token"]).json()
+
+    assert renew(ann, app, first["refresh_token"]).json()["error"] == "invalid_grant"
+    assert not opens(ann, second["access_token"])
+    assert renew(ann, app, second["refresh_token"]).json()["error"] == "invalid_grant"
+
+
+def test_two_renewals_at_once_give_one_token_at_most(app: FastAPI, ann: TestClient, accounts: Accounts) -> None:
+    """Of eight renewals with one token at most one gets tokens, and even these end."""
+    program = add_app(accounts)
+    spent = signed_in(ann, program)["refresh_token"]
+    replies: list[Any] = []
+
+    def use() -> None:
+        with browser(app) as web:
+            replies.append(renew(web, program, spent))
+
+    threads = [threading.Thread(target=use) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    given = [reply.json() for reply in replies if reply.status_code == 200]
+    assert len(given) <= 1
+    assert not any(opens(ann, tokens["access_token"]) for tokens in given)
+
+
+@KINDS
+def test_a_refresh_token_of_another_client_is_refused(ann: TestClient, accounts: Accounts, is_public: bool) -> None:
+    """And stays good for its own."""
+    owner, thief = add_app(accounts, is_public=is_public), add_app(accounts, is_public=is_public)
+    tokens = signed_in(ann, owner)
+
+    assert renew(ann, thief, tokens["refresh_token"]).json()["error"] == "invalid_grant"
+    assert renew(ann, owner, tokens["refresh_token"]).status_code == 200
+
+
+@KINDS
+@pytest.mark.parametrize("scope", [CLOUD_PLATFORM, f"{TUNING} {CLOUD_PLATFORM}", "everything"])
+def test_a_renewal_cannot_widen_the_scope(ann: TestClient, accounts: Accounts, is_public: bool, scope: str) -> None:
+    """More than the user consented to is invalid_scope."""
+    app = add_app(accounts, is_public=is_public)
+    tokens = signed_in(ann, app)
+
+    assert renew(ann, app, tokens["refresh_token"], scope=scope).json()["error"] == "invalid_scope"
+
+
+@KINDS
+@pytest.mark.parametrize("days", [30, 89], ids=["idle", "idle-long"])
+def test_a_sign_in_that_nobody_used_ends(
+    ann: TestClient, accounts: Accounts, clock: Clock, is_public: bool, days: int
+) -> None:
+    """After 30 days without a renewal the refresh token is refused."""
+    app = add_app(accounts, is_public=is_public)
+    tokens = signed_in(ann, app)
+    clock.go_on(days=days)
+
+    assert renew(ann, app, tokens["refresh_token"]).json()["error"] == "invalid_grant"
+
+
+@KINDS
+def test_a_sign_in_ends_after_ninety_days_however_often_it_is_renewed(
+    ann: TestClient, accounts: Accounts, clock: Clock, is_public: bool
+) -> None:
+    """Rotation does not make it longer."""
+    app = add_app(accounts, is_public=is_public)
+    token = signed_in(ann, app)["refresh_token"]
+    for _ in range(4):
+        clock.go_on(days=20)
+        token = renew(ann, app, token).json().get("refresh_token", token)
+    clock.go_on(days=10)
+
+    assert renew(ann, app, token).json()["error"] == "invalid_grant"
+
+
+@pytest.mark.parametrize("token", ["", "x", "tny_r_" + "A" * 49])
+def test_a_refresh_token_that_was_never_given_is_refused(ann: TestClient, accounts: Accounts, token: str) -> None:
+    """Guesses get nothing."""
+    assert renew(ann, add_app(accounts), token).status_code == 400
+
+
+def test_tokens_are_not_taken_for_each_other(ann: TestClient, accounts: Accounts) -> None:
+    """A refresh token does not open the API, an access token renews nothing, a code is no token."""
+    app = add_app(accounts)
+    tokens = signed_in(ann, app)
+
+    assert not opens(ann, tokens["refresh_token"])
+    assert renew(ann, app, tokens["access_token"]).json()["error"] == "invalid_grant"
+    assert not opens(ann, consent(ann, app)["code"])
+
+
+def test_an_access_token_lives_for_an_hour(ann: TestClient, accounts: Accounts, clock: Clock) -> None:
+    """Then it is 401."""
+    tokens = signed_in(ann, add_app(accounts))
+    clock.go_on(seconds=3600)
+
+    assert not opens(ann, tokens["access_token"])
+
+
+def test_a_disabled_user_is_out_at_once(ann: TestClient, accounts: Accounts) -> None:
+    """Tokens, renewals and the browser of a disabled user stop working."""
+    app = add_app(accounts, is_public=False)
+    tokens = signed_in(ann, app)
+
+    accounts.users.set_disabled("ann@example.com", True)
+
+    assert not opens(ann, tokens["access_token"])
+    assert renew(ann, app, tokens["refresh_token"]).json()["error"] == "invalid_grant"
+    assert asked(ann, app).headers["location"].startswith("/signin")
+
+
+# --- revocation and introspection -------------------------------------------------------------------------------------
+
+
+def test_nobody_asks_about_tokens_without_a_secret(ann: TestClient, accounts: Accounts) -> None:
+    """A public client cannot introspect, not even its own token."""
+    app = add_app(accounts)
+    token = signed_in(ann, app)["access_token"]
+
+    reply = ann.post("/oauth/introspect", data={"token": token, **app.form})
+
+    assert (reply.status_code, reply.json()["error"]) == (401, "invalid_client")
+
+
+def test_a_token_of_another_client_cannot_be_revoked(ann: TestClient, accounts: Accounts) -> None:
+    """It goes on working."""
+    app, other = add_app(accounts), add_app(accounts)
+    tokens = signed_in(ann, app)
+
+    ann.post("/oauth/revoke", data={"token": tokens["access_token"], **other.form})
+
+    assert opens(ann, tokens["access_token"])
+
+
+# --- consent ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("token", [None, "", "0" * 64])
+def test_consent_needs_the_form_of_this_browser(ann: TestClient, accounts: Accounts, token: str | None) -> None:
+    """A page elsewhere that sends the form does not know its token."""
+    form = {"request": urlencode(query(add_app(accounts))), "decision": "allow"}
+
+    reply = ann.post("/oauth/authorize", data=form | ({} if token is None else {"form_token": token}))
+
+    assert reply.status_code == 400
+    assert "location" not in reply.headers
+
+
+def test_consent_is_not_given_by_a_browser_that_is_not_signed_in(web: TestClient, accounts: Accounts) -> None:
+    """A form without a session gives no code."""
+    form = {"request": urlencode(query(add_app(accounts))), "decision": "allow", "form_token": "0" * 64}
+
+    assert web.post("/oauth/authorize", data=form).status_code == 401
+
+
+def test_anything_but_allow_is_a_no(ann: TestClient, accounts: Accounts) -> None:
+    """A missing or unknown decision gives no code."""
+    for decision in ("", "yes", "Allow"):
+        assert consent(ann, add_app(accounts), decision)["error"] == "access_denied"
+
+
+def test_the_request_behind_the_form_is_checked_again(ann: TestClient, accounts: Accounts) -> None:
+    """A changed hidden field cannot lead the browser elsewhere."""
+    app = add_app(accounts)
+    page = asked(ann, app).text
+    form = {"form_token": hidden(page, "form_token"), "decision": "allow"}
+
+    reply = ann.post(
+        "/oauth/authorize", data=form | {"request": urlencode(query(app, redirect_uri="http://evil.test/"))}
+    )
+
+    assert reply.status_code == 400
+    assert "location" not in reply.headers
+
+
+def test_pages_show_what_comes_from_outside_as_text(ann: TestClient, accounts: Accounts) -> None:
+    """A client's name or a state cannot become markup."""
+    client, _ = accounts.clients.add("<script>alert(1)</script>", ["http://127.0.0.1/back"], is_public=True)
+
+    page = asked(ann, App(client.id, None), state='"><script>alert(2)</script>')
+
+    assert "<script" not in page.text
+    assert "form-action 'self' http://127.0.0.1:5555" in page.headers["content-security-policy"]
+
+
+# --- devices ----------------------------------------------------------------------------------------------------------
+
+
+def begun(web: TestClient) -> dict[str, Any]:
+    """Begin a sign-in of a device."""
+    codes: dict[str, Any] = web.post(
+        "/oauth/device_authorization", data={"client_id": COMMAND_LINE, "scope": TUNING}
+    ).json()
+    return codes
+
+
+def polled(web: TestClient, device_code: str, client_id: str = COMMAND_LINE) -> str:
+    """Return the error that a device gets when it asks."""
+    form = {"grant_type": DEVICE, "device_code": device_code, "client_id": client_id}
+    return str(web.post("/oauth/token", data=form).json().get("error"))
+
+
+def typed(web: TestClient, user_code: str, decision: str = "find") -> Any:
+    """Return the reply to a code that was typed."""
+    token = hidden(web.get("/oauth/device").text, "form_token")
+    return web.post("/oauth/device", data={"form_token": token, "user_code": user_code, "decision": decision})
+
+
+def test_five_wrong_user_codes_and_no_more(ann: TestClient, clock: Clock) -> None:
+    """The sixth try is 429, with the right code too; later codes are taken again."""
+    codes = begun(ann)
+    for _ in range(5):
+        assert typed(ann, "BBBB-BBBB").status_code == 404
+
+    assert typed(ann, codes["user_code"]).status_code == 429
+    clock.go_on(seconds=601)
+    assert typed(ann, begun(ann)["user_code"]).status_code == 200
+
+
+def test_right_user_codes_do_not_count(ann: TestClient) -> None:
+    """Ten sign-ins in a row are fine."""
+    assert [typed(ann, begun(ann)["user_code"]).status_code for _ in range(10)] == [200] * 10
+
+
+def test_a_device_that_asks_too_often_is_told_to_slow_down(ann: TestClient, clock: Clock) -> None:
+    """Each hasty question makes the wait five seconds longer."""
+    code = begun(ann)["device_code"]
+
+    assert polled(ann, code) == "authorization_pending"
+    assert polled(ann, code) == "slow_down"
+    clock.go_on(seconds=6)
+    assert polled(ann, code) == "slow_down"
+    clock.go_on(seconds=15)
+    assert polled(ann, code) == "authorization_pending"
+
+
+def test_a_device_code_lives_for_ten_minutes(ann: TestClient, clock: Clock) -> None:
+    """Then neither the device nor the user can go on."""
+    codes = begun(ann)
+    clock.go_on(seconds=600)
+
+    assert polled(ann, codes["device_code"]) == "expired_token"
+    assert typed(ann, codes["user_code"]).status_code == 404
+
+
+def test_a_device_that_was_denied_gets_nothing(ann: TestClient, clock: Clock) -> None:
+    """And the code cannot be decided again."""
+    codes = begun(ann)
+    typed(ann, codes["user_code"], "deny")
+    clock.go_on(seconds=6)
+
+    assert polled(ann, codes["device_code"]) == "access_denied"
+    assert typed(ann, codes["user_code"], "allow").status_code == 404
+
+
+def test_a_device_code_of_another_client_is_refused(ann: TestClient, accounts: Accounts) -> None:
+    """Only who began gets an answer."""
+    assert polled(ann, begun(ann)["device_code"], add_app(accounts).id) == "unauthorized_client"
+
+
+@pytest.mark.parametrize("code", ["", "x", "tny_d_" + "A" * 49])
+def test_a_device_code_that_was_never_given_is_refused(ann: TestClient, code: str) -> None:
+    """Guesses get nothing."""
+    assert polled(ann, code) == "invalid_request"
+
+
+@pytest.mark.parametrize("scope", [None, "everything"])
+def test_a_device_asks_for_known_scopes(ann: TestClient, scope: str | None) -> None:
+    """The same rule as in the browser."""
+    form = {"client_id": COMMAND_LINE} | ({"scope": scope} if scope else {})
+
+    assert ann.post("/oauth/device_authorization", data=form).json()["error"] == "invalid_scope"
+
+
+def test_a_device_page_needs_sign_in_and_the_form_of_this_browser(app: FastAPI, ann: TestClient) -> None:
+    """Nobody approves a device from outside."""
+    codes = begun(ann)
+    form = {"user_code": codes["user_code"], "decision": "allow", "form_token": "0" * 64}
+
+    assert ann.post("/oauth/device", data=form).status_code == 400
+    with browser(app) as stranger:
+        assert stranger.post("/oauth/device", data=form).headers["location"].startswith("/signin")
+    assert polled(ann, codes["device_code"]) == "authorization_pending"
+
+
+# --- transport --------------------------------------------------------------------------------------------------------
+
+
+def test_plain_http_off_this_machine_is_refused(accounts: Accounts) -> None:
+    """Tokens do not cross a network in the clear: only https, or http on a loopback name."""
+    from tests.server.accounts_app import make_app
+
+    with browser(make_app(accounts, "http://tunery.example"), "http://tunery.example") as web:
+        reply = web.post("/oauth/token", data={"grant_type": "authorization_code"})
+
+    assert reply.json()["error"] == "insecure_transport"
+
+
+def test_the_issuer_is_the_public_address_whatever_the_host_header_says(ann: TestClient, accounts: Accounts) -> None:
+    """Mix-up: a client compares `iss` with the server it began with."""
+    reply = ann.get("/oauth/authorize", params=query(add_app(accounts), scope="x"), headers={"Host": "localhost:1"})
+
+    assert sent_back(reply)["iss"] == ADDRESS

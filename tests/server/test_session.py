@@ -1,0 +1,192 @@
+"""Browsers: signing in and out, the cookie, and what it is worth as a credential of the API."""
+
+from __future__ import annotations
+
+import pytest
+from fastapi import FastAPI
+from starlette.testclient import TestClient
+
+from tests.server.accounts_app import ADDRESS, Clock, browser, make_app
+from tests.server.conftest import PASSWORD
+from tests.server.oauth_flow import hidden
+from tunery.service.access import TUNING
+from tunery.service.accounts.accounts import Accounts
+
+ANN = {"user": "ann@example.com", "password": PASSWORD}
+
+
+def test_a_form_signs_a_browser_in(web: TestClient) -> None:
+    """The cookie cannot be read by scripts and is not sent along by other sites."""
+    reply = web.post("/signin", data=ANN | {"next": "/studio?x=1"})
+
+    assert (reply.status_code, reply.headers["location"]) == (303, "/studio?x=1")
+    cookie = reply.headers["set-cookie"]
+    assert cookie.startswith("tunery_session_8000=tny_s_")
+    for part in ("HttpOnly", "SameSite=lax", "Path=/"):
+        assert part in cookie
+    assert "Secure" not in cookie
+
+
+def test_under_tls_the_cookie_is_for_this_host_alone(accounts: Accounts) -> None:
+    """`__Host-` and Secure."""
+    with browser(make_app(accounts, "https://tunery.example"), "https://tunery.example") as web:
+        reply = web.post("/signin", json=ANN)
+
+    cookie = reply.headers["set-cookie"]
+    assert cookie.startswith("__Host-tunery_session=")
+    assert "Secure" in cookie
+    assert "Domain" not in cookie
+    assert reply.headers["strict-transport-security"]
+
+
+def test_our_own_pages_sign_in_with_json(web: TestClient) -> None:
+    """The reply says who it is; an error comes in the envelope."""
+    assert web.post("/signin", json=ANN).json() == {"user": "ann@example.com"}
+    wrong = web.post("/signin", json=ANN | {"password": "wrong password"})
+
+    assert (wrong.status_code, wrong.json()["error"]["status"]) == (401, "UNAUTHENTICATED")
+    assert "set-cookie" not in wrong.headers
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"user": 1}', b'{"user": "a"}'])
+def test_json_that_is_no_sign_in_is_refused(web: TestClient, body: bytes) -> None:
+    """400 or 401, never a server error."""
+    reply = web.post("/signin", content=body, headers={"Content-Type": "application/json"})
+
+    assert reply.status_code in (400, 401)
+
+
+def test_the_sixth_wrong_password_is_429(web: TestClient) -> None:
+    """The page says so, keeps the name, and repeats no password."""
+    replies = [web.post("/signin", data=ANN | {"password": f"wrong {n} canary"}) for n in range(6)]
+
+    assert [reply.status_code for reply in replies] == [401] * 5 + [429]
+    assert "ann@example.com" in replies[-1].text
+    assert not any("canary" in reply.text for reply in replies)
+
+
+@pytest.mark.parametrize(
+    "target", ["https://evil.test/", "//evil.test", "/\\evil.test", "\\\\evil.test", "javascript:x", "", "/a\nb"]
+)
+def test_the_way_back_stays_on_this_server(web: TestClient, target: str) -> None:
+    """An address elsewhere is replaced by the start page."""
+    reply = web.post("/signin", data=ANN | {"next": target})
+
+    assert reply.headers["location"] == "/"
+
+
+def test_a_cookie_is_a_credential_for_our_own_pages(ann: TestClient) -> None:
+    """Reading works as it is; changing needs our own origin."""
+    assert ann.get("/v1beta/whoami").json() == {"user": "ann@example.com", "scopes": [TUNING], "hasKey": False}
+    assert ann.post("/v1beta/whoami", headers={"Origin": ADDRESS}).status_code == 200
+    assert ann.post("/v1beta/whoami", headers={"Sec-Fetch-Site": "same-origin"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Origin": "http://evil.test"},
+        {"Origin": "null"},
+        {"Origin": "http://127.0.0.1:9999"},
+        {"Origin": "https://127.0.0.1:8000"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+    ],
+)
+def test_a_cookie_from_another_page_changes_nothing(ann: TestClient, headers: dict[str, str]) -> None:
+    """CSRF: without our origin the cookie is no credential."""
+    assert ann.post("/v1beta/whoami", headers=headers).status_code == 403
+
+
+def test_a_token_goes_before_the_cookie(ann: TestClient, accounts: Accounts) -> None:
+    """A bad token is 401 even where the cookie is good."""
+    _, secret = accounts.tokens.create_plain("bob@example.com", [TUNING], 1)
+
+    good = ann.get("/v1beta/whoami", headers={"Authorization": f"bearer {secret}"})
+    bad = ann.get("/v1beta/whoami", headers={"Authorization": "Bearer nothing"})
+
+    assert good.json()["user"] == "bob@example.com"
+    assert (bad.status_code, bad.headers["www-authenticate"]) == (401, "Bearer")
+
+
+def test_signing_out_ends_the_session(ann: TestClient, accounts: Accounts) -> None:
+    """On the server, not only in the browser."""
+    secret = ann.cookies["tunery_session_8000"]
+
+    assert ann.post("/signout", headers={"Origin": ADDRESS}).status_code == 200
+
+    assert accounts.sessions.find(secret) is None
+    assert "tunery_session_8000" not in ann.cookies
+
+
+def test_another_page_cannot_sign_out(ann: TestClient) -> None:
+    """Signing out needs our origin, too."""
+    assert ann.post("/signout").status_code == 403
+    assert ann.get("/v1beta/whoami").status_code == 200
+
+
+def test_signing_in_again_ends_the_session_before(ann: TestClient, accounts: Accounts) -> None:
+    """A secret from before a sign-in is worth nothing after it (session fixation)."""
+    earlier = ann.cookies["tunery_session_8000"]
+    ann.post("/signin", json=ANN)
+
+    assert accounts.sessions.find(earlier) is None
+    assert ann.cookies["tunery_session_8000"] != earlier
+
+
+def test_a_session_that_is_over_is_401(ann: TestClient, clock: Clock) -> None:
+    """So that our pages ask for a sign-in and keep what was typed."""
+    clock.go_on(days=31)
+
+    assert ann.get("/v1beta/whoami").status_code == 401
+
+
+def test_a_set_up_link_signs_in_once(web: TestClient, accounts: Accounts) -> None:
+    """The second use shows a page that says why not."""
+    secret = accounts.sessions.new_setup_link()
+
+    first = web.get("/setup", params={"token": secret})
+
+    assert (first.status_code, first.headers["location"]) == (303, "/")
+    assert web.get("/v1beta/whoami").json()["user"] == "local"
+    assert web.get("/setup", params={"token": secret}).status_code == 401
+
+
+def test_a_new_user_chooses_a_password_after_the_link(web: TestClient, accounts: Accounts) -> None:
+    """The link leads to the form; with the password the user can sign in from then on."""
+    accounts.users.add("eve@example.com")
+    secret = accounts.sessions.new_setup_link("eve@example.com")
+    assert web.get("/setup", params={"token": secret}).headers["location"] == "/password"
+    token = hidden(web.get("/password").text, "form_token")
+
+    assert web.post("/password", data={"form_token": token, "password": "short"}).status_code == 400
+    assert web.post("/password", data={"form_token": token, "password": "a better password"}).status_code == 303
+
+    assert accounts.users.sign_in("eve@example.com", "a better password").id == "eve@example.com"
+
+
+def test_a_password_is_changed_with_the_one_before(ann: TestClient, app: FastAPI) -> None:
+    """Without it nothing changes; other browsers are signed out by it."""
+    with browser(app) as other:
+        other.post("/signin", json=ANN)
+        token = hidden(ann.get("/password").text, "form_token")
+        form = {"form_token": token, "password": "a better password"}
+        assert ann.post("/password", data=form | {"current": "wrong password"}).status_code == 401
+        assert ann.post("/password", data=form | {"current": PASSWORD, "form_token": "x"}).status_code == 400
+
+        assert ann.post("/password", data=form | {"current": PASSWORD}).status_code == 303
+
+        assert ann.get("/v1beta/whoami").status_code == 200
+        assert other.get("/v1beta/whoami").status_code == 401
+
+
+def test_pages_cannot_be_framed_and_run_no_script(web: TestClient) -> None:
+    """Their policy allows a style and a form, nothing else."""
+    headers = web.get("/signin").headers
+
+    policy = headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "script" not in policy
+    assert headers["cache-control"] == "no-store"
