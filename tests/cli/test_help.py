@@ -10,21 +10,35 @@ from tunery.cli.main import app
 
 TUNE = (
     "--base-model --id --display-name --description --input-column --output-column --epochs --batch-size"
-    " --learning-rate --learning-rate-multiplier --hold-out --seed --resume --json --yes"
+    " --learning-rate --learning-rate-multiplier --hold-out --seed --resume --server --json --yes"
 )
-GENERATE = "--input --output --temperature --top-p --top-k --max-output-tokens --stop --seed --json"
+GENERATE = "--input --output --temperature --top-p --top-k --max-output-tokens --stop --seed --server --json"
 WANTED = {
     "tune": TUNE,
     "generate": GENERATE,
     "data preview": "--input-column --output-column --json",
     "data check": "--base-model --json",
-    "models list": "--json",
-    "models show": "--json",
-    "models delete": "--yes",
+    "models list": "--server --json",
+    "models show": "--server --json",
+    "models delete": "--server --yes",
     "models export": "--format --to",
+    "doctor": "--port --json",
+    "backup": "--with-bases --json",
+    "restore": "--json",
     "bases list": "--json",
     "bases pull": "--json",
     "bases add": "--name --json",
+    "serve": "--host --port --behind-tls-proxy --keys-may-tune --open --log-format",
+    "login": "--server --local --no-browser --print-token --print-env --days",
+    "keys create": "--label --user --service-account --json",
+    "keys list": "--json",
+    "keys revoke": "",
+    "users add": "--admin --password --json",
+    "users list": "--json",
+    "users password": "",
+    "users link": "",
+    "users disable": "",
+    "users enable": "",
 }
 
 

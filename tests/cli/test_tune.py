@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,20 @@ def test_the_start_says_what_was_resolved(run: Run, tiny: str, data: Path) -> No
     assert "Base      tiny, " in said
     assert "Settings  2 epochs, seed 7; default: batch size 4, learning rate 0.001\n" in said
     assert "Steps     9 on 18 rows\n" in said
+    assert re.search(r"^Memory    needs about \d\.\d GB; \d+\.\d GB free$", said, re.MULTILINE)
     assert "Machine   " in said
+
+
+def test_too_little_memory_is_told_before_the_start(
+    run: Run, tiny: str, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What may not fit gets a warning that says what helps; without a terminal to ask on it is tried all the same."""
+    monkeypatch.setattr("tunery.engine.bases.memory.available_memory", lambda: 100_000_000)
+
+    done = run("tune", data, "--base-model", tiny, "--epochs", "1")
+
+    assert done.status == 0
+    assert "; 0.1 GB free\nWarning: this may not fit. Smaller batches (--batch-size)" in done.said
 
 
 def test_a_multiplier_is_shown_with_its_rate(run: Run, tiny: str, data: Path) -> None:
@@ -84,6 +98,8 @@ def test_json_is_one_document(run: Run, tiny: str, data: Path) -> None:
     document = json.loads(done.output)
     assert document["name"] == "tunedModels/numbers"
     assert (document["display_name"], document["state"]) == ("Numbers", "ACTIVE")
+    assert document["estimate"]["memory_bytes"] > 600 * 2**20
+    assert set(document["estimate"]) == {"memory_bytes", "free_bytes"}
     task = document["tuning_task"]
     assert task["hyperparameters"] == {"epoch_count": 5, "batch_size": 4, "learning_rate": 0.001}
     assert [snapshot["step"] for snapshot in task["snapshots"]] == list(range(1, 26))

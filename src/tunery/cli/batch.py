@@ -11,15 +11,20 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from tunery.cli import terminal
 from tunery.cli.progress import LiveLine, count_progress
 from tunery.errors import DatasetInvalid, InvalidArgument, NotFound
 from tunery.problems import DataProblem
 
-if TYPE_CHECKING:
-    from tunery.engine.model import Model
+
+class Answering(Protocol):
+    """What answers: a model in memory, or one of a server."""
+
+    def generate(self, *text_input: Any, **settings: Any) -> Any:
+        """Return the answer to a text, or the answers to a list of texts."""
+
 
 BATCH_ROWS = 32  # enough for the generator to keep its places filled, few enough to show progress
 
@@ -47,7 +52,7 @@ def read_inputs(path: Path) -> list[tuple[int, str]]:
     return rows
 
 
-def answer(model: Model, rows: Sequence[tuple[int, str]], settings: dict[str, Any], output: Path | None) -> None:
+def answer(model: Answering, rows: Sequence[tuple[int, str]], settings: dict[str, Any], output: Path | None) -> None:
     """
     Answer all rows and write `text_input` and `output` of each as a line of JSON; into `output` all or nothing.
 
@@ -94,9 +99,9 @@ def _text_input(line: str) -> tuple[str, str]:
     return text, ""
 
 
-def _answers(model: Model, rows: Sequence[tuple[int, str]], settings: dict[str, Any]) -> list[str]:
+def _answers(model: Answering, rows: Sequence[tuple[int, str]], settings: dict[str, Any]) -> list[str]:
     try:
-        return model.generate([text for _, text in rows], **settings)
+        return list(model.generate([text for _, text in rows], **settings))
     except InvalidArgument:
         for number, text in rows:  # find the row that does not fit
             try:

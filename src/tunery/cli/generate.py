@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tunery import config
 from tunery.cli import batch, documents, terminal
 from tunery.cli.bases import fetched
-from tunery.cli.options import argument, option
+from tunery.cli.options import ServerAddress, argument, option
+from tunery.cli.served import ServedModel, asked_server, holding_server
 from tunery.errors import FailedPrecondition, InvalidArgument, NotFound
 from tunery.types import SamplingSettings
 
@@ -47,6 +48,7 @@ def generate(
         list[str] | None, option("Text at which the answer ends; may be repeated.", "none", metavar="TEXT")
     ] = None,
     seed: Annotated[int, option("Equal seeds draw equal answers.", _DEFAULTS.seed, metavar="N")] = _DEFAULTS.seed,
+    server: ServerAddress = None,
     json: Annotated[bool, option("Print one JSON document.", "the answer as it is made", "--json")] = False,
 ) -> None:
     """Ask a tuned model or a base model."""
@@ -63,15 +65,14 @@ def generate(
         raise InvalidArgument("Give a text, - for standard input, or --input FILE; --output goes with --input.")
     if input is not None:
         rows = batch.read_inputs(input)
-        batch.answer(_loaded(model), rows, settings, output)
+        batch.answer(_found(model, server), rows, settings, output)
         return
     asked = sys.stdin.read().rstrip("\n") if text == "-" else text
     assert asked is not None
-    _answer(model, asked, settings, json=json)
+    _answer(_found(model, server), model, asked, settings, json=json)
 
 
-def _answer(name: str, asked: str, settings: dict[str, Any], *, json: bool) -> None:
-    model = _loaded(name)
+def _answer(model: Model | ServedModel, name: str, asked: str, settings: dict[str, Any], *, json: bool) -> None:
     if json:
         document = {"model": name, "text_input": asked, "output": model.generate(asked, **settings)}
         terminal.result(documents.dumped(document))
@@ -79,6 +80,12 @@ def _answer(name: str, asked: str, settings: dict[str, Any], *, json: bool) -> N
     for piece in model.stream(asked, **settings):
         terminal.piece(piece)
     terminal.piece("\n")
+
+
+def _found(name: str, address: str | None) -> Model | ServedModel:
+    """Return a model of the server that was asked for or that has it in memory already, else one loaded here."""
+    server = asked_server(address) or holding_server(config.data_folder())
+    return _loaded(name) if server is None else server.model(name)
 
 
 def _loaded(name: str) -> Model:

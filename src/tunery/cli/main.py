@@ -16,11 +16,17 @@ import typer
 
 from tunery import __version__
 from tunery.cli import problems, terminal
+from tunery.cli.backup import backup, restore
 from tunery.cli.bases import bases
 from tunery.cli.data import data
+from tunery.cli.doctor import doctor
 from tunery.cli.generate import generate
+from tunery.cli.keys import keys
+from tunery.cli.login import login
 from tunery.cli.models import models
+from tunery.cli.serve import serve
 from tunery.cli.tune import tune
+from tunery.cli.users import users
 from tunery.errors import DatasetInvalid, TuneryError
 
 app = typer.Typer(
@@ -32,9 +38,16 @@ app = typer.Typer(
 )
 app.command()(tune)
 app.command()(generate)
+app.command()(serve)
+app.command()(doctor)
+app.command()(backup)
+app.command()(restore)
 app.add_typer(data, name="data")
 app.add_typer(models, name="models")
 app.add_typer(bases, name="bases")
+app.command()(login)
+app.add_typer(keys, name="keys")
+app.add_typer(users, name="users")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,12 +1,13 @@
 """
 `tunery models`: My Library, listed, shown, copied out and deleted.
 
-Reads while another process tunes; only deleting needs the data folder for itself.
+Reads while another process tunes; deleting needs the data folder, or the server that holds it.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,8 +16,9 @@ import typer
 
 from tunery import config
 from tunery.cli import documents, report, terminal
-from tunery.cli.options import Json, TunedModelName, Yes, option
-from tunery.errors import InvalidArgument
+from tunery.cli.options import Json, ServerAddress, TunedModelName, Yes, option
+from tunery.cli.served import Server, asked_server, holding_server
+from tunery.errors import FolderLocked, InvalidArgument
 from tunery.types import Phase, TunedModel
 
 if TYPE_CHECKING:
@@ -32,13 +34,10 @@ class Format(StrEnum):
 
 
 @models.command("list")
-def list_models(json: Json = False) -> None:
+def list_models(server: ServerAddress = None, json: Json = False) -> None:
     """List the tuned models, newest first."""
-    from tunery.service.library import Library
-
     folder = config.data_folder()
-    with Library.open(folder) as library:
-        found = library.list()
+    found = _all(asked_server(server), folder)
     if json:
         terminal.result(documents.dumped([documents.model_document(m, folder, has_curve=False) for m in found]))
     elif not found:
@@ -50,13 +49,10 @@ def list_models(json: Json = False) -> None:
 
 
 @models.command()
-def show(model: TunedModelName, json: Json = False) -> None:
+def show(model: TunedModelName, server: ServerAddress = None, json: Json = False) -> None:
     """Show a tuned model: where it comes from, its loss curve, and what the curve says."""
-    from tunery.service.library import Library
-
     folder = config.data_folder()
-    with Library.open(folder) as library:
-        found = library.get(model)
+    found = _one(asked_server(server), folder, model)
     if json:
         terminal.result(documents.dumped(documents.model_document(found, folder)))
         return
@@ -67,20 +63,17 @@ def show(model: TunedModelName, json: Json = False) -> None:
 
 
 @models.command()
-def delete(model: TunedModelName, yes: Yes = False) -> None:
+def delete(model: TunedModelName, server: ServerAddress = None, yes: Yes = False) -> None:
     """Delete a tuned model with its examples, curve and adapter."""
-    from tunery.service.library import Library
-
     folder = config.data_folder()
-    with Library.open(folder) as library:
-        found = library.get(model)
+    asked = asked_server(server)
+    found = _one(asked, folder, model)
     if not yes:
         if not terminal.can_ask():
             raise InvalidArgument(f"Deleting {found.id} cannot be undone; add --yes to do it without being asked.")
         if not terminal.ask(f"Delete {found.id} ({found.display_name})? This cannot be undone.", default=False):
             raise typer.Exit(1)
-    with Library.own(folder) as library:
-        library.delete(found.id)
+    _delete(asked, folder, found)
     terminal.say(f"Deleted {found.id}.")
 
 
@@ -101,6 +94,39 @@ def export(
         target = export_adapter(library, found, to or Path(found.id))
     terminal.say(f"Exported {found.id} as {format}; its base is {found.base_model}.")
     terminal.result(str(target))
+
+
+def _all(server: Server | None, folder: Path) -> Sequence[TunedModel]:
+    if server is not None and not server.is_here:
+        return server.models()
+    from tunery.service.library import Library
+
+    with Library.open(folder) as library:  # reading needs no lock, and knows where the adapters lie
+        return library.list()
+
+
+def _one(server: Server | None, folder: Path, name: str) -> TunedModel:
+    if server is not None and not server.is_here:
+        return server.get(name)
+    from tunery.service.library import Library
+
+    with Library.open(folder) as library:
+        return library.get(name)
+
+
+def _delete(server: Server | None, folder: Path, model: TunedModel) -> None:
+    from tunery.service.library import Library
+
+    if server is None:
+        try:
+            with Library.own(folder) as library:
+                library.delete(model.id)
+            return
+        except FolderLocked:
+            server = holding_server(folder)
+            if server is None:  # another command, which takes no requests
+                raise
+    server.delete(model)
 
 
 def _facts(model: TunedModel, folder: Path) -> list[tuple[str, str]]:

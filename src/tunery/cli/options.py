@@ -28,5 +28,11 @@ InputColumn = Annotated[
 ]
 OutputColumn = Annotated[str | None, option("Column with the output.", "found by its name", metavar="COLUMN")]
 TunedModelName = Annotated[str, argument("Id or display name of a tuned model.", "MODEL")]
+ServerAddress = Annotated[
+    str | None,
+    option(
+        "Server to work with, as TUNERY_SERVER; its token in TUNERY_TOKEN.", "data folder", "--server", metavar="URL"
+    ),
+]
 Json = Annotated[bool, option("Print one JSON document.", "text", "--json")]
 Yes = Annotated[bool, option("Do not ask.", "ask on a terminal", "--yes", "-y")]

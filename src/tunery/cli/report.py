@@ -31,6 +31,7 @@ class Plan:
     base: CatalogEntry
     asked_base: str
     request: TuningRequest
+    rows: Sequence[TuningExample]  # all of them, also those held out
     given: Mapping[str, object]
 
 
@@ -135,8 +136,10 @@ def say_next(model: TunedModel, examples: Sequence[TuningExample]) -> None:
 def _base_facts(plan: Plan) -> str:
     name = plan.base.alias_of or plan.base.name
     stands_for = f" (for {plan.asked_base})" if plan.base.alias_of else ""
-    size = f"{plan.base.parameters / 1e6:,.1f}M parameters, " if plan.base.parameters else ""
-    return f"{name}{stands_for}{_source(plan.given, 'base_model')}, {size}licence {plan.base.licence}"
+    size = f"{plan.base.parameters / 1e6:,.1f}M parameters" if plan.base.parameters else ""
+    licence = f"licence {plan.base.licence}" if plan.base.licence else ""  # of a base on a server it is not known here
+    facts = ", ".join(part for part in (size, licence) if part)
+    return f"{name}{stands_for}{_source(plan.given, 'base_model')}{f', {facts}' if facts else ''}"
 
 
 def _setting_facts(values: Hyperparameters, seed: int, given: Mapping[str, object]) -> str:

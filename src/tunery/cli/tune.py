@@ -1,31 +1,34 @@
 """
-`tunery tune`: a file of examples becomes a tuned model of My Library, in the foreground.
+`tunery tune`: a file of examples becomes a tuned model of My Library, in the foreground or by a running server.
 
-Reads the options, makes the request and shows the events; the work itself is `service.run`. The same command after a
-kill goes on from its checkpoint.
+Reads the options, makes the request and shows the events; the work itself is `service.run`, here or in the server
+(`remote_task.py`). The same command after a kill goes on from its checkpoint.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tunery import config
-from tunery.cli import documents, problems, report, terminal
+from tunery.cli import documents, needs, problems, report, terminal
 from tunery.cli.bases import fetched
 from tunery.cli.interrupts import INTERRUPTED, Interrupts
-from tunery.cli.options import DataFile, InputColumn, OutputColumn, option
+from tunery.cli.needs import Needs
+from tunery.cli.options import DataFile, InputColumn, OutputColumn, ServerAddress, option
 from tunery.cli.progress import LiveLine, StepProgress
 from tunery.cli.report import Plan
-from tunery.errors import NotFound, TuneryError
-from tunery.types import DEFAULT_BASE_MODEL, Hyperparameters, Phase, State, TunedModel
+from tunery.cli.served import Server, asked_server, holding_server
+from tunery.errors import FolderLocked, InvalidArgument, NotFound, TuneryError
+from tunery.types import DEFAULT_BASE_MODEL, CatalogEntry, Hyperparameters, Phase, State, TunedModel
 
 if TYPE_CHECKING:
+    from tunery.cli.remote_task import RemoteTask, Waited
     from tunery.service.events import Event
     from tunery.service.library import Library
     from tunery.service.run import TaskWorker
@@ -58,6 +61,7 @@ def tune(
     ] = None,
     seed: Annotated[int | None, option("Fixes the order of the rows and the start.", 0, metavar="N")] = None,
     resume: Annotated[bool, option("Only go on with an unfinished job.", "go on or start", "--resume")] = False,
+    server: ServerAddress = None,
     json: Annotated[bool, option("Print one JSON document at the end.", "the name", "--json")] = False,
     yes: Annotated[bool, option("Do not ask about warnings.", "ask on a terminal", "--yes", "-y")] = False,
 ) -> None:
@@ -76,20 +80,28 @@ def tune(
         "seed": seed,
     }
     names = {"id": id, "display_name": display_name, "description": description}
-    plan = _plan(file, {"input_column": input_column or None, "output_column": output_column}, names, given)
+    asked = asked_server(server)
+    if asked is not None and not asked.is_here and resume:
+        raise InvalidArgument("--resume goes on with a job of this machine; the server goes on with its own by itself.")
+    plan = _plan(file, {"input_column": input_column or None, "output_column": output_column}, names, given, asked)
     report.say_plan(plan)
-    if plan.preview.problems and not yes and terminal.can_ask():
-        question = f"{problems.counted(plan.preview.problems)}. Tune anyway?"
-        if not terminal.ask(question, default=True):
-            raise typer.Exit(1)
-    _tune(plan.request, is_resume=resume, json=json)
+    needed = None if asked is not None and not asked.is_here else _needed(plan)
+    if not yes:
+        _ask_about_doubts(plan, needed)
+    ended, seconds = _tune(plan, asked, is_resume=resume)
+    _say_result(ended, plan.request, needed, seconds, json=json)
+    if ended.task.phase is Phase.CANCELLED:
+        raise typer.Exit(INTERRUPTED)
 
 
 def _plan(
-    file: Path, columns: Mapping[str, object], names: dict[str, str | None], settings: Mapping[str, object]
+    file: Path,
+    columns: Mapping[str, object],
+    names: dict[str, str | None],
+    settings: Mapping[str, object],
+    server: Server | None,
 ) -> Plan:
     """Read the data, resolve the settings, and make sure that the base is here."""
-    from tunery.engine.bases.catalog import Catalog
     from tunery.engine.data.datasets import hold_out
     from tunery.engine.data.guarded import preview_guarded, read_guarded
     from tunery.service.values import TuningRequest
@@ -102,12 +114,12 @@ def _plan(
     dataset = read_guarded(file, **columns)  # type: ignore[arg-type]
     examples, held_out = hold_out(dataset.examples, str(given.get("hold_out", "0")), seed)
     asked_base = str(given.get("base_model", DEFAULT_BASE_MODEL))
-    base = fetched(asked_base)
+    base, digest = _base(asked_base, server)
     if names["id"] is None and names["display_name"] is None:
         names = names | {"display_name": file.stem.strip()[:_NAME_CHARACTERS] or "tuned"}
     request = TuningRequest(
         base_model=base.alias_of or base.name,
-        base_digest=Catalog(config.data_folder(), config.default_base_model()).digest(base.name),
+        base_digest=digest,
         data=dataset.facts,
         examples=examples,
         hyperparameters=hyperparameters,
@@ -115,47 +127,104 @@ def _plan(
         seed=seed,
         **names,  # type: ignore[arg-type]
     )
-    return Plan(preview_guarded(file, **columns), base, asked_base, request, given)  # type: ignore[arg-type]
+    return Plan(preview_guarded(file, **columns), base, asked_base, request, dataset.examples, given)  # type: ignore[arg-type]
 
 
-def _tune(request: TuningRequest, *, is_resume: bool, json: bool) -> None:
+def _needed(plan: Plan) -> Needs:
+    needed = needs.estimated(plan.base, plan.request.examples, plan.request.hyperparameters)
+    needs.say(needed)
+    return needed
+
+
+def _ask_about_doubts(plan: Plan, needed: Needs | None) -> None:
+    doubts = [problems.counted(plan.preview.problems)] if plan.preview.problems else []
+    doubts += [] if needed is None or needed.fits else ["Little memory"]
+    if doubts and terminal.can_ask() and not terminal.ask(f"{', '.join(doubts)}. Tune anyway?", default=True):
+        raise typer.Exit(1)
+
+
+def _base(name: str, server: Server | None) -> tuple[CatalogEntry, str]:
+    """Return a base that is ready to be tuned and the digest of its weights, which only the server knows of its own."""
+    if server is not None and not server.is_here:
+        return server.base(name), ""
+    from tunery.engine.bases.catalog import Catalog
+
+    base = fetched(name)
+    return base, Catalog(config.data_folder(), config.default_base_model()).digest(base.name)
+
+
+def _tune(plan: Plan, server: Server | None, *, is_resume: bool) -> tuple[TunedModel, float]:
+    """Work on the task of a plan, here or through a server; return its tuned model and the seconds that it took."""
     from tunery.service.library import Library
-    from tunery.service.run import TaskWorker
 
     begin = time.monotonic()
-    data_folder = config.data_folder()
     interrupts = Interrupts(lambda: terminal.say_at_once("Stopping after this step; press again to abort."))
-    with interrupts.watching(), Library.own(data_folder) as library:
-        model = _found_or_created(library, request, is_resume=is_resume)
-        worker = TaskWorker(library, model)
+    with interrupts.watching(), ExitStack() as stack:
+        if server is None:
+            try:
+                library = stack.enter_context(Library.own(config.data_folder()))
+            except FolderLocked:
+                server = holding_server(config.data_folder())
+                if server is None:  # another command, which takes no requests
+                    raise
+        if server is None:
+            ended = _tuned_here(library, plan.request, interrupts, is_resume=is_resume)
+        else:
+            ended = _tuned_there(server, plan, interrupts, is_resume=is_resume)
+    return ended, time.monotonic() - begin
+
+
+def _tuned_here(library: Library, request: TuningRequest, interrupts: Interrupts, *, is_resume: bool) -> TunedModel:
+    from tunery.service.run import TaskWorker
+
+    model = _unfinished(library, request, is_resume=is_resume) or library.create(request)
+    worker = TaskWorker(library, model)
+    try:
+        ended = _worked(worker, interrupts)
+    except TuneryError:
+        _say_state(library, model, worker)
+        raise
+    if ended is None:
+        _say_state(library, model, worker)
+        raise typer.Exit(interrupts.exit_status)
+    return ended
+
+
+def _tuned_there(server: Server, plan: Plan, interrupts: Interrupts, *, is_resume: bool) -> TunedModel:
+    """Have a server tune; if it holds our data folder, the library is read beside it."""
+    from tunery.cli.remote_task import RemoteTask
+    from tunery.service.library import Library
+
+    with Library.open(config.data_folder()) if server.is_here else nullcontext() as library:
+        model = None if library is None else _unfinished(library, plan.request, is_resume=is_resume)
+        if model is None:
+            hold_out = str(plan.given.get("hold_out", "0"))
+            model = server.create(plan.request, plan.rows, plan.asked_base, hold_out)
         try:
-            ended = _worked(worker, interrupts)
+            ended = _worked(RemoteTask(server, model), interrupts)
         except TuneryError:
-            _say_state(library, model, worker)
+            _say_state_there(server, model)
             raise
         if ended is None:
-            _say_state(library, model, worker)
+            terminal.say(f"The tuning job of {model.id} goes on in the server at {server.address}.")
             raise typer.Exit(interrupts.exit_status)
-    _say_result(ended, request, data_folder, time.monotonic() - begin, json=json)
-    if ended.task.phase is Phase.CANCELLED:
-        raise typer.Exit(INTERRUPTED)
+        return ended if library is None else library.get(ended.id)
 
 
-def _found_or_created(library: Library, request: TuningRequest, *, is_resume: bool) -> TunedModel:
+def _unfinished(library: Library, request: TuningRequest, *, is_resume: bool) -> TunedModel | None:
     found = library.find_unfinished(request.sha256())
     if found is None:
         if is_resume:
             raise NotFound("There is no unfinished tuning job of this command. Leave out --resume to start one.")
-        return library.create(request)
-    if found.task.cancel_requested:
+    elif found.task.cancel_requested:
         terminal.say(f"The tuning job of {found.id} was cancelled; what was tuned is made ready.")
     else:
         terminal.say(f"The tuning job of {found.id} is not finished; going on with it.")
     return found
 
 
-def _worked(worker: TaskWorker, interrupts: Interrupts) -> TunedModel | None:
-    """Take the events of the worker until its task ends; None if the task was left for later."""
+def _worked(worker: TaskWorker | RemoteTask, interrupts: Interrupts) -> TunedModel | None:
+    """Take the events of a task until it ends; None if the task was left for later."""
     from tunery.service.events import Ended
 
     is_cancelled = False
@@ -183,10 +252,13 @@ class _View:
         self._live = live
         self._steps: StepProgress | None = None
 
-    def show(self, event: Event) -> None:
+    def show(self, event: Event | Waited) -> None:
+        from tunery.cli.remote_task import Waited
         from tunery.service.events import Noticed, PhaseEntered, Started, StepDone
 
         match event:
+            case Waited(int(before)):
+                self._live.draw(f"Waiting, {before} ahead ...")
             case PhaseEntered(Phase.PREPARING):
                 self._live.draw("Loading the base ...")
             case PhaseEntered():
@@ -210,12 +282,22 @@ def _say_state(library: Library, model: TunedModel, worker: TaskWorker) -> None:
         terminal.say(f"{model.id} is listed as FAILED. See its curve with: tunery models show {model.id}")
 
 
-def _say_result(model: TunedModel, request: TuningRequest, data_folder: Path, seconds: float, *, json: bool) -> None:
+def _say_state_there(server: Server, model: TunedModel) -> None:
+    try:
+        if server.get(model.name).state is State.FAILED:
+            terminal.say(f"{model.id} is listed as FAILED. See its curve with: tunery models show {model.id}")
+    except TuneryError:  # the server is gone, which is said anyway
+        terminal.say(f"The tuning job of {model.id} goes on when the server does.")
+
+
+def _say_result(model: TunedModel, request: TuningRequest, needed: Needs | None, seconds: float, *, json: bool) -> None:
+    data_folder = config.data_folder()
     for line in ("", *report.curve(model.task), ""):
         terminal.say(line)
     report.say_end(model, data_folder, seconds)
     if json:
-        terminal.result(documents.dumped(documents.model_document(model, data_folder)))
+        estimate = {"estimate": needed.document()} if needed is not None else {}
+        terminal.result(documents.dumped(documents.model_document(model, data_folder) | estimate))
     elif model.state is State.ACTIVE:
         terminal.result(model.name)
     report.say_next(model, request.held_out or request.examples)

@@ -1,0 +1,69 @@
+"""
+`tunery serve`: the HTTP API for a data folder, in the foreground.
+
+Fetches the default base first if it is not here. The server itself is `tunery.server.serve`.
+"""
+
+from __future__ import annotations
+
+import webbrowser
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+from tunery import config
+from tunery.cli import terminal
+from tunery.cli.bases import fetched
+from tunery.cli.options import option
+
+if TYPE_CHECKING:
+    from tunery.server.services import Services
+
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = 8000
+
+
+class LogFormat(StrEnum):
+    """How the server writes what it logs."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+def serve(
+    host: Annotated[str, option("Address to listen on.", DEFAULT_HOST, metavar="ADDRESS")] = DEFAULT_HOST,
+    port: Annotated[int, option("Port to listen on; 0 takes a free one.", DEFAULT_PORT, metavar="N")] = DEFAULT_PORT,
+    behind_tls_proxy: Annotated[
+        str | None, option("Public address of a TLS proxy before the server.", "none", metavar="URL")
+    ] = None,
+    keys_may_tune: Annotated[
+        bool, option("Let an API key that belongs to a user tune.", "only tokens may", "--keys-may-tune")
+    ] = False,
+    open_browser: Annotated[bool, option("Open the Studio, signed in.", "print the link", "--open")] = False,
+    log_format: Annotated[
+        LogFormat, option("One line per request on standard error: text, or JSON objects.", "text", metavar="FORMAT")
+    ] = LogFormat.TEXT,
+) -> None:
+    """Serve the Gemini tuning API to clients on this machine."""
+    base = fetched(config.default_base_model())
+    from tunery.server.log import start_logging
+    from tunery.server.serve import ServerSettings
+    from tunery.server.serve import serve as run
+
+    settings = ServerSettings(
+        config.data_folder(), base.alias_of or base.name, host, port, behind_tls_proxy, keys_may_tune
+    )
+    start_logging(log_format)
+    run(settings, lambda services: _say_ready(services, open_browser=open_browser))
+    terminal.say("Stopped.")
+
+
+def _say_ready(services: Services, *, open_browser: bool) -> None:
+    link = f"{services.address}/setup?token={services.accounts.sessions.new_setup_link()}"
+    terminal.say(f"Data folder  {services.library.folder.path}")
+    terminal.say(f"Serving at   {services.address}")
+    terminal.say(f"Studio       {link}")
+    terminal.say("             This link signs you in once, within 15 minutes; `tunery users link` makes another.")
+    terminal.say("For clients  tunery login --print-token")
+    terminal.say("Ctrl-C stops; a tuning job goes on where it was when the server starts again.")
+    if open_browser:
+        webbrowser.open(link)

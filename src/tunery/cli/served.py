@@ -1,0 +1,257 @@
+"""
+A running server in place of the data folder: the one that holds it, or the one that --server names.
+
+Speaks the public HTTP API and gives the commands the values that they know; errors come back as what the server raised.
+Knows addresses, tokens and paths; nothing of terminals. The HTTP library is loaded when a server is talked to.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
+
+from tunery import config, errors
+from tunery.cli import received
+from tunery.errors import InvalidArgument, NotFound, TuneryError, Unauthenticated, Unavailable
+from tunery.types import CatalogEntry, TunedModel, TuningExample
+
+if TYPE_CHECKING:
+    from tunery.service.values import TuningRequest
+
+TIMEOUT_SECONDS = 600.0  # of an answer; a connection has to be there sooner
+CONNECT_SECONDS = 10.0
+MAX_ANSWERS_AT_ONCE = 8  # what the server decodes together
+PAGE_SIZE = 200
+
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+class Server:
+    """
+    A server that commands talk to.
+
+    `is_here` says that it holds this user's own data folder, so that its files can be read beside it.
+    """
+
+    def __init__(self, address: str, token: str, *, is_here: bool = False) -> None:
+        import httpx2
+
+        self.address, self.is_here = address.rstrip("/"), is_here
+        # a proxy for the internet knows no way to this machine
+        trusts = urlsplit(address).hostname not in _LOOPBACK
+        self._client = httpx2.Client(
+            base_url=f"{self.address}/v1beta/",
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=httpx2.Timeout(TIMEOUT_SECONDS, connect=CONNECT_SECONDS),
+            limits=httpx2.Limits(max_keepalive_connections=0),  # nothing stays open that a command would have to close
+            trust_env=trusts,
+        )
+
+    def models(self) -> list[TunedModel]:
+        """Return the tuned models of the user, newest first."""
+        found: list[TunedModel] = []
+        page: dict[str, Any] = {"pageSize": PAGE_SIZE}
+        while True:
+            reply = self._call("GET", "tunedModels", page)
+            found += map(received.tuned_model, reply.get("tunedModels", ()))
+            if "nextPageToken" not in reply:
+                return found
+            page["pageToken"] = reply["nextPageToken"]
+
+    def get(self, name: str) -> TunedModel:
+        """Return the tuned model called `tunedModels/x`, `x`, or by its display name if only one has it."""
+        model_id = name.removeprefix("tunedModels/")
+        if not any(character in model_id for character in "/:"):  # neither stands in an id
+            try:
+                return received.tuned_model(self._call("GET", f"tunedModels/{quote(model_id)}"))
+            except NotFound:
+                pass
+        named = [model for model in self.models() if model.display_name == name]
+        if not named:
+            raise NotFound(f"There is no tuned model {name!r} on the server. `tunery models list` shows the names.")
+        if len(named) > 1:
+            ids = ", ".join(model.id for model in named)
+            raise InvalidArgument(f"{len(named)} tuned models are called {name!r}. Name one by its id: {ids}.")
+        return named[0]
+
+    def base(self, name: str) -> CatalogEntry:
+        """Return a base model of the server."""
+        return received.base_model(self._call("GET", f"models/{quote(name.removeprefix('models/'), safe='')}"))
+
+    def create(
+        self, request: TuningRequest, rows: Sequence[TuningExample], asked_base: str, hold_out: str
+    ) -> TunedModel:
+        """Queue a tuning task: the whole data, which the server splits as `request` was split."""
+        settings = request.hyperparameters
+        values = {
+            "epochCount": settings.epoch_count,
+            "batchSize": settings.batch_size,
+            "learningRate": settings.learning_rate,
+        }
+        examples = [{"textInput": row.text_input, "output": row.output} for row in rows]
+        task = {
+            "trainingData": {"examples": {"examples": examples}},
+            "hyperparameters": values,
+            "holdOut": hold_out,
+            "seed": request.seed,
+            "data": {"source": request.data.source},
+        }
+        body = {"baseModel": asked_base, "tuningTask": task, "description": request.description or None}
+        if request.display_name is not None:
+            body["displayName"] = request.display_name
+        reply = self._call("POST", "tunedModels", {"tunedModelId": request.id} if request.id else {}, body)
+        return self.get(reply["metadata"]["tunedModel"])
+
+    def operation(self, model: TunedModel) -> Mapping[str, Any]:
+        """Return the operation that makes a tuned model."""
+        return self._call("GET", model.operation_name, {"extensions": "true"})
+
+    def cancel(self, model: TunedModel) -> None:
+        """Ask to cancel the task of a tuned model."""
+        self._call("POST", f"{model.operation_name}:cancel")
+
+    def delete(self, model: TunedModel) -> None:
+        """Delete a tuned model."""
+        self._call("DELETE", model.name)
+
+    def model(self, name: str) -> ServedModel:
+        """Return a tuned or base model to be asked; raises NotFound if there is neither."""
+        try:
+            return ServedModel(self, self.get(name).name)
+        except NotFound as error:
+            try:
+                return ServedModel(self, f"models/{self.base(name).name}")
+            except NotFound:
+                raise NotFound(f"{error} Nor is there a base model of that name.") from None
+
+    def pieces(self, name: str, text: str, settings: Mapping[str, Any]) -> Iterator[str]:
+        """Yield an answer as it is made."""
+        request = self._client.build_request(
+            "POST", f"{name}:streamGenerateContent", params={"alt": "sse"}, json=_question(text, settings)
+        )
+        with self._errors():
+            reply = self._client.send(request, stream=True)
+            try:
+                if reply.status_code != 200:
+                    raise _raised(reply.read(), reply.status_code)
+                for line in reply.iter_lines():
+                    if line.startswith("data: "):
+                        chunk = json.loads(line.removeprefix("data: "))
+                        if "error" in chunk:
+                            raise _error(chunk["error"])
+                        yield chunk["candidates"][0]["content"]["parts"][0]["text"]
+            finally:
+                reply.close()
+
+    def answer(self, name: str, text: str, settings: Mapping[str, Any]) -> str:
+        """Return a whole answer."""
+        reply = self._call("POST", f"{name}:generateContent", {}, _question(text, settings))
+        return str(reply["candidates"][0]["content"]["parts"][0]["text"])
+
+    def _call(
+        self, method: str, path: str, query: Mapping[str, Any] | None = None, body: object = None
+    ) -> dict[str, Any]:
+        content = None if body is None else json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+        with self._errors():
+            reply = self._client.request(method, path, params=query, content=content)
+        if reply.status_code != 200:
+            raise _raised(reply.content, reply.status_code)
+        value: dict[str, Any] = reply.json()
+        return value
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        import httpx2
+
+        try:
+            yield
+        except httpx2.HTTPError as error:
+            raise Unavailable(f"The server at {self.address} does not answer ({error}).") from error
+
+
+class ServedModel:
+    """A model of a server, asked as one in memory is."""
+
+    def __init__(self, server: Server, name: str) -> None:
+        self._server, self._name = server, name
+
+    def generate(self, text_input: Any, **settings: Any) -> Any:
+        """Return the answer to a text, or the answers to a list of texts."""
+        if isinstance(text_input, str):
+            return self._server.answer(self._name, text_input, settings)
+        with ThreadPoolExecutor(MAX_ANSWERS_AT_ONCE) as threads:
+            return list(threads.map(lambda text: self._server.answer(self._name, text, settings), text_input))
+
+    def stream(self, text_input: str, **settings: Any) -> Iterator[str]:
+        """Yield the answer as it is made."""
+        return self._server.pieces(self._name, text_input, settings)
+
+
+def asked_server(address: str | None) -> Server | None:
+    """Return the server of --server or $TUNERY_SERVER, None if neither is given; raises Unauthenticated."""
+    address = address or config.server_address()
+    if address is None:
+        return None
+    if urlsplit(address).scheme not in ("http", "https"):
+        raise InvalidArgument(f"The address of a server begins with http:// or https://, {address!r} does not.")
+    here = holding_server(config.data_folder())
+    if here is not None and here.address == address.rstrip("/"):
+        return here
+    token = config.server_token()
+    if token is None:
+        raise Unauthenticated(f"Set TUNERY_TOKEN to a token of the server at {address}.")
+    return Server(address, token)
+
+
+def holding_server(data_folder: Path) -> Server | None:
+    """Return the server that holds a data folder at this moment, None if no server does."""
+    from tunery.service.folder import DataFolder
+
+    holder = DataFolder(data_folder).server()
+    if holder is None or holder.address is None:
+        return None
+    proof = data_folder / "local-token"
+    if not proof.is_file():  # it has just stopped
+        return None
+    token = proof.read_text("utf-8").strip()
+    return Server(holder.address, token, is_here=True)
+
+
+def _question(text: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    configuration = {
+        "temperature": settings["temperature"],
+        "topP": settings["top_p"],
+        "topK": settings["top_k"] or 0,  # 0 says all, whatever the model's own default is
+        "maxOutputTokens": settings["max_output_tokens"],
+        "stopSequences": list(settings["stop_sequences"]),
+        "seed": settings["seed"],
+    }
+    return {"contents": [{"role": "user", "parts": [{"text": text}]}], "generationConfig": configuration}
+
+
+def error_of_code(code: int, message: str) -> TuneryError:
+    """Return the error with a google.rpc code."""
+    return next((kind(message) for kind in _kinds() if kind.code == code), TuneryError(message))
+
+
+def _raised(content: bytes, status: int) -> TuneryError:
+    try:
+        return _error(json.loads(content)["error"])
+    except (ValueError, KeyError, TypeError):
+        return TuneryError(f"The server answered with status {status}, which is not an answer of tunery.")
+
+
+def _error(value: Mapping[str, Any]) -> TuneryError:
+    kind = next((kind for kind in _kinds() if kind.status == value.get("status")), TuneryError)
+    return kind(str(value["message"]))
+
+
+def _kinds() -> list[type[TuneryError]]:
+    """Return the classes that stand for a status each, not those below them."""
+    found = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, TuneryError)]
+    return [kind for kind in found if kind.__base__ is TuneryError]

@@ -1,0 +1,169 @@
+"""`tunery doctor`: each thing that is wrong is found, and a machine where nothing is wrong passes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import Run
+from tests.engine.bases.tiny_bases import make_gguf
+from tests.live import Live
+from tunery.cli.doctor import Verdict, client_lines, environment_findings
+
+ADDRESS = "http://127.0.0.1:8000"
+
+
+@pytest.fixture(autouse=True)
+def quiet_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave nothing in the environment that clients would stumble over."""
+    for name in ("GOOGLE_API_KEY", "GEMINI_API_KEY", "GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_GEMINI_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """Return a port at which another program listens."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield listener.getsockname()[1]
+
+
+def findings(run: Run, *arguments: object) -> tuple[int, dict[str, dict[str, Any]]]:
+    done = run("doctor", "--json", *arguments)
+    return done.status, {found["subject"]: found for found in json.loads(done.output)["findings"]}
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def test_a_new_machine_passes(run: Run) -> None:
+    """Without data folder and base there is a warning, and exit status 0."""
+    status, found = findings(run, "--port", free_port())
+
+    assert status == 0
+    assert found["base"]["verdict"] == Verdict.WARNING
+    assert "tunery bases pull" in found["base"]["text"]
+    assert {"versions", "sqlite", "data folder", "disk", "port", "environment"} <= found.keys()
+
+
+def test_plain_lines_name_the_address(run: Run) -> None:
+    """As text there is a line per finding, and behind them what clients need."""
+    port = free_port()
+
+    done = run("doctor", "--port", port)
+
+    assert "ok     versions: tunery 0." in done.output
+    assert f"GOOGLE_GEMINI_BASE_URL=http://127.0.0.1:{port}" in done.output
+
+
+def test_a_taken_port_is_wrong(run: Run, port: int) -> None:
+    """Another program at the port is found: exit status 1."""
+    status, found = findings(run, "--port", port)
+
+    assert status == 1
+    assert "another program" in found["port"]["text"]
+
+
+def test_a_server_of_another_folder_is_named(run: Run, live: Live) -> None:
+    """A tunery at the port that serves another data folder is recognised."""
+    status, found = findings(run, "--port", live.address.rpartition(":")[2])
+
+    assert status == 1
+    assert "a server of another data folder (tunery 0." in found["port"]["text"]
+
+
+def test_the_server_of_this_folder_is_no_trouble(run: Run, live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where this folder's own server has the port, it is named and nothing is wrong."""
+    monkeypatch.setenv("TUNERY_HOME", str(live.home))
+
+    status, found = findings(run, "--port", live.address.rpartition(":")[2])
+
+    assert status == 0
+    assert live.address in found["server"]["text"]
+    assert found["database"]["text"] == "whole"
+
+
+def test_a_full_disk_is_wrong(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Less than the reserve is an error."""
+    monkeypatch.setattr("shutil.disk_usage", lambda _: shutil._ntuple_diskusage(10**12, 10**12, 10**8))  # type: ignore[attr-defined]
+
+    status, found = findings(run, "--port", free_port())
+
+    assert (status, found["disk"]["verdict"]) == (1, Verdict.ERROR)
+
+
+def test_a_damaged_database_is_wrong(run: Run, home: Path, tuned: str) -> None:
+    """A database with foreign bytes is an error that says to restore it."""
+    del tuned
+    database = home / "tunery.sqlite3"
+    content = bytearray(database.read_bytes())
+    content[4096 : len(content) - 4096] = bytes(len(content) - 8192)
+    database.write_bytes(content)
+
+    status, found = findings(run, "--port", free_port())
+
+    assert status == 1
+    assert any("Restore it from a backup" in one["text"] for one in found.values())
+
+
+def test_a_changed_base_is_wrong(run: Run, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights that are not those that were pulled are an error."""
+    run("bases", "add", make_gguf(tmp_path / "tiny.gguf"), "--name", "tiny")
+    run("bases", "pull", "tiny")
+    monkeypatch.setenv("TUNERY_BASE", "tiny")
+    good = findings(run, "--port", free_port())
+    with (home / "bases/tiny/model.safetensors").open("r+b") as file:
+        file.seek(-1, 2)
+        file.write(b"\xff")
+
+    status, found = findings(run, "--port", free_port())
+
+    assert (good[0], good[1]["base"]["verdict"]) == (0, Verdict.OK)
+    assert (status, found["base"]["verdict"]) == (1, Verdict.ERROR)
+
+
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        ({"GOOGLE_API_KEY": "x"}, "GOOGLE_API_KEY is set"),
+        ({"GEMINI_API_KEY": "x"}, "GEMINI_API_KEY is set"),
+        ({"GOOGLE_GENAI_USE_VERTEXAI": "true"}, "Google Cloud"),
+        ({"GOOGLE_APPLICATION_CREDENTIALS": "/nothing/here.json"}, "a file that is not there"),
+        ({"GOOGLE_GEMINI_BASE_URL": "http://127.0.0.1:9"}, "to another server"),
+        ({"http_proxy": "http://proxy"}, "NO_PROXY"),
+    ],
+)
+def test_variables_that_mislead_clients(environment: dict[str, str], words: str) -> None:
+    """Each variable that leads a client astray is a warning that names it and never its value."""
+    (found,) = environment_findings(environment, ADDRESS)
+
+    assert found.verdict is Verdict.WARNING
+    assert words in found.text
+    assert "http://proxy" not in found.text
+
+
+def test_variables_that_are_right() -> None:
+    """The server's own address and a spared proxy are no findings."""
+    good = {"GOOGLE_GEMINI_BASE_URL": f"{ADDRESS}/", "http_proxy": "http://proxy", "no_proxy": "localhost,127.0.0.1"}
+
+    assert list(environment_findings(good, ADDRESS)) == []
+
+
+def test_lines_for_clients() -> None:
+    """Every client has a line with the address."""
+    lines = client_lines(ADDRESS)
+
+    assert len(lines) == 5
+    assert all(ADDRESS in line for line in lines[1:])

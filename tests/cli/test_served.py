@@ -1,0 +1,220 @@
+"""Commands on a data folder that a server holds, and with --server: the same results as without one."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Done, Run
+from tests.live import BASE, TUNED, Live
+from tunery.cli.main import main
+from tunery.service.folder import DataFolder
+from tunery.types import Phase
+
+
+@pytest.fixture
+def held(live: Live, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+    """Return a function that runs a command on the data folder that the running server holds."""
+    monkeypatch.setenv("TUNERY_HOME", str(live.home))
+    return _runner(capfd)
+
+
+@pytest.fixture
+def far(live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+    """Return a function that runs a command with the server's address and token, on an empty data folder."""
+    monkeypatch.setenv("TUNERY_HOME", str(tmp_path / "elsewhere"))
+    monkeypatch.setenv("TUNERY_SERVER", live.address)
+    monkeypatch.setenv("TUNERY_TOKEN", live.token)
+    return _runner(capfd)
+
+
+def _runner(capfd: pytest.CaptureFixture[str]) -> Run:
+    def ran(*arguments: object) -> Done:
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main([str(argument) for argument in arguments])
+        output, said = capfd.readouterr()
+        return Done(int(end.value.code or 0), output, said)
+
+    return ran
+
+
+@pytest.fixture(params=["held", "far"])
+def either(request: pytest.FixtureRequest) -> Run:
+    """Return the one and the other."""
+    run: Run = request.getfixturevalue(request.param)
+    return run
+
+
+def test_the_held_folder_names_its_server(live: Live, tmp_path: Path) -> None:
+    """A server is found while it holds the folder, not by the address that a dead one left behind."""
+    (tmp_path / "lock").write_text(json.dumps({"pid": 1, "address": "http://127.0.0.1:1"}))
+
+    holder = DataFolder(live.home).server()
+
+    assert holder is not None
+    assert holder.address == live.address
+    assert DataFolder(tmp_path).server() is None
+    assert DataFolder(tmp_path / "nothing").server() is None
+
+
+def test_tuning_is_done_by_the_server(either: Run, data: Path) -> None:
+    """Lines of steps, the curve and the name come as from a task in the foreground."""
+    done = either("tune", data, "--base-model", BASE, "--epochs", "2", "--hold-out", "10%", "--seed", "7")
+
+    steps = [line for line in done.said.splitlines() if line.startswith("step ")]
+    assert done.status == 0, done.said
+    assert done.output.startswith("tunedModels/numbers-")
+    assert steps[-1].startswith("step 9/9  100%  epoch 2  loss ")
+    assert len(steps) == 9
+    assert "Machine   " in done.said
+    assert "HELD-OUT LOSS" in done.said
+    assert "Next: tunery generate numbers-" in done.said
+
+
+def test_the_result_is_that_of_the_foreground(held: Run, live: Live, data: Path, tmp_path: Path) -> None:
+    """A model tuned by the server has the adapter bytes of the same command without a server."""
+    arguments = ("tune", data, "--base-model", BASE, "--epochs", "2", "--hold-out", "2", "--id", "same", "--json")
+    document = json.loads(held(*arguments).output)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TUNERY_HOME", str(tmp_path / "home"))
+        held("bases", "add", live.home.parent / "base", "--name", BASE)
+        alone = json.loads(held(*arguments).output)
+
+    assert _weights(document) == _weights(alone)
+    for name in ("hyperparameters", "seed", "data", "held_out_rows", "total_steps", "epoch_losses", "phase"):
+        assert document["tuning_task"][name] == alone["tuning_task"][name], name
+
+
+def test_a_model_is_listed_and_shown(either: Run) -> None:
+    """The library is the server's, by id and by display name."""
+    listed = json.loads(either("models", "list", "--json").output)
+    shown = json.loads(either("models", "show", TUNED, "--json").output)
+
+    assert f"tunedModels/{TUNED}" in [model["name"] for model in listed]
+    assert shown["tuning_task"]["completed_steps"] == 2
+    assert shown["tuning_task"]["snapshots"]
+    assert shown["base_digest"]
+    assert "State     ACTIVE" in either("models", "show", TUNED).output
+
+
+def test_a_model_is_deleted(either: Run, data: Path) -> None:
+    """With --yes the server deletes it; a second time there is nothing."""
+    assert either("tune", data, "--base-model", BASE, "--epochs", "1", "--id", "gone").status == 0
+
+    assert either("models", "delete", "gone", "--yes").said == "Deleted gone.\n"
+    assert either("models", "delete", "gone", "--yes").status == 15
+
+
+def test_answers_are_the_same_with_and_without_a_server(held: Run, far: Run, live: Live) -> None:
+    """Greedy text of a tuned model and of a base is the same streamed, whole, from the server and from this process."""
+    settings = ("7", "--max-output-tokens", "8")
+    for name in (TUNED, f"tunedModels/{TUNED}", BASE):
+        streamed = far("generate", name, *settings)
+        whole = json.loads(far("generate", name, *settings, "--json").output)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("TUNERY_HOME", str(live.home))
+            patch.delenv("TUNERY_SERVER")
+            beside = held("generate", name, *settings)
+            patch.setattr("tunery.cli.generate.holding_server", lambda _: None)
+            alone = held("generate", name, *settings)
+
+        assert streamed.status == 0, streamed.said
+        assert streamed.output == beside.output == alone.output == whole["output"] + "\n"
+
+
+def test_a_file_of_questions_is_answered(either: Run, tmp_path: Path) -> None:
+    """Answers come in the order of the questions."""
+    questions = tmp_path / "in.jsonl"
+    questions.write_text("".join(json.dumps({"text_input": str(n)}) + "\n" for n in range(5)))
+
+    done = either("generate", TUNED, "--input", questions, "--output", tmp_path / "out.jsonl", "--max-output-tokens", 4)
+
+    rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert done.status == 0, done.said
+    assert [row["text_input"] for row in rows] == ["0", "1", "2", "3", "4"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (("generate", "nothing", "7"), 15, "Nor is there a base model"),
+        (("models", "show", "nothing"), 15, "no tuned model 'nothing'"),
+        (("generate", TUNED, "x" * 600), 13, "prompt has"),
+        (("tune", "DATA", "--base-model", "nothing"), 15, "nothing"),
+        (("tune", "DATA", "--base-model", BASE, "--id", TUNED), 16, "already a tuned model"),
+    ],
+)
+def test_refusals_keep_sentence_and_status(
+    either: Run, data: Path, arguments: tuple[str, ...], status: int, words: str
+) -> None:
+    """What the server refuses ends with the sentence and the exit status of the same error here."""
+    done = either(*(data if argument == "DATA" else argument for argument in arguments))
+
+    assert done.status == status, done.said
+    assert words in done.said
+
+
+def test_ctrl_c_cancels_and_keeps_what_was_tuned(held: Run, live: Live, data: Path) -> None:
+    """Ctrl-C once ends the server's task after a step: exit status 130 and a usable model."""
+    _when(lambda: _is_running(live, "halted"), lambda: os.kill(os.getpid(), signal.SIGINT))
+
+    done = held("tune", data, "--base-model", BASE, "--epochs", "2000", "--id", "halted")
+
+    task = live.services.library.find("halted").task
+    assert done.status == 130, done.said
+    assert "Stopping after this step" in done.said
+    assert task.phase is Phase.CANCELLED
+    assert 0 < task.completed_steps < task.total_steps
+    assert held("generate", "halted", "7", "--max-output-tokens", "2").status == 0
+
+
+def test_terminated_the_task_goes_on(held: Run, live: Live, data: Path) -> None:
+    """SIGTERM ends the command, not the server's task, and the same command finds it again."""
+    arguments = ("tune", data, "--base-model", BASE, "--epochs", "2000", "--id", "left")
+    _when(lambda: _is_running(live, "left"), lambda: os.kill(os.getpid(), signal.SIGTERM))
+
+    done = held(*arguments)
+    _when(lambda: True, lambda: live.services.library.request_cancel("left"))
+    again = held(*arguments)
+
+    assert done.status == 143, done.said
+    assert "goes on in the server" in done.said
+    assert "The tuning job of left" in again.said
+    assert again.status == 130
+
+
+def test_a_server_that_is_not_there(far: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An address where nobody answers is said with exit status 24, one that is none with 13, no token with 26."""
+    assert far("models", "list", "--server", "http://127.0.0.1:9").status == 24
+    assert far("models", "list", "--server", "127.0.0.1").status == 13
+    monkeypatch.delenv("TUNERY_TOKEN")
+    assert far("models", "list").status == 26
+
+
+def _weights(document: dict[str, str]) -> bytes:
+    return (Path(document["adapter_folder"]) / "adapter_model.safetensors").read_bytes()
+
+
+def _is_running(live: Live, model_id: str) -> bool:
+    found = {model.id: model for model in live.services.library.list()}
+    return model_id in found and found[model_id].task.completed_steps > 0
+
+
+def _when(is_so: Callable[[], bool], then: Callable[[], object]) -> None:
+    """Do something from another thread as soon as a condition holds."""
+
+    def wait() -> None:
+        while not is_so():
+            time.sleep(0.05)
+        time.sleep(0.2)  # until the command has seen it too
+        then()
+
+    threading.Thread(target=wait, daemon=True).start()
