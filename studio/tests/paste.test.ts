@@ -1,0 +1,21 @@
+import { expect, test } from "vitest";
+import { parseCells, parseExamples } from "../src/paste";
+
+test("cells stand between tabs, rows between line breaks", () => {
+  expect(parseCells("a\tb\r\nc\td\n")).toEqual([
+    ["a", "b"],
+    ["c", "d"],
+  ]);
+});
+
+test("a quoted cell keeps its tabs, line breaks and doubled quotes", () => {
+  expect(parseCells('"one\ntwo\t3"\t"say ""hi"""')).toEqual([["one\ntwo\t3", 'say "hi"']]);
+});
+
+test("a quote inside a text is a quote", () => {
+  expect(parseCells('6" nails\tscrews')).toEqual([['6" nails', "screws"]]);
+});
+
+test("rows without two filled cells are named", () => {
+  expect(parseExamples("a\tb\nalone\n\tempty").wrong).toEqual([2, 3]);
+});
