@@ -1,5 +1,7 @@
 # make demo    a fresh machine to a tuned model, with a comparison on held-out rows
 # make test    format, lint, types, import contract, all tests
+# make clients the official Google clients in environments of their own against a server
+# make studio  the Studio again, after a change in studio/
 # make quality the visible quality suite (about two hours on two cores; goes on where it stopped)
 # make bench   speed and memory beside TRL + PEFT, llama.cpp and transformers + PEFT, in one run each
 
@@ -9,7 +11,7 @@ PEERS := .venv-peers
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test base rows quality bench peers format clean
+.PHONY: demo test clients chaos studio studio-test base rows quality bench peers format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python examples/demo.py
@@ -20,6 +22,7 @@ test: $(VENV)/.developed base rows
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
+	$(MAKE) --no-print-directory studio-test
 
 # the tests marked "base" need the default base; without it they are skipped and say so
 base: $(VENV)/.installed
@@ -29,6 +32,21 @@ base: $(VENV)/.installed
 rows: $(VENV)/.developed
 	$(BIN)/python -m benchmarks.quality_sources || echo "The rows could not be fetched; tests that need them will be skipped."
 
+# the Studio's bundle, with the Node that comes as a Python package
+studio: $(VENV)/.developed
+	$(BIN)/python hatch_build.py
+
+studio-test: $(VENV)/.developed
+	$(BIN)/python tools/studio.py
+
+# the official clients, unchanged, against a server; makes an environment for each of them (minutes the first time)
+clients: $(VENV)/.developed
+	$(BIN)/python -m pytest -q --override-ini addopts="-ra --import-mode=importlib" tests/acceptance/clients
+
+# servers and children that are killed, frozen and asked for the impossible; commands through a running server
+chaos: $(VENV)/.developed
+	$(BIN)/python -m pytest -q --override-ini addopts="-ra --import-mode=importlib" tests/chaos tests/cli/test_served.py
+
 quality: $(VENV)/.developed base
 	$(BIN)/python -m benchmarks.quality
 
@@ -36,6 +54,8 @@ bench: $(VENV)/.installed base peers
 	$(BIN)/python -m benchmarks.speed
 	$(BIN)/python -m benchmarks.conditions
 	$(BIN)/python -m benchmarks.decode
+	$(BIN)/python -m benchmarks.growth
+	$(BIN)/python -m benchmarks.roofline
 
 peers: $(PEERS)/.installed
 

@@ -45,5 +45,7 @@ def test_commands_of_the_readme_exist() -> None:
     ).stdout
     text = (ROOT / "README.md").read_text("utf-8")
 
-    for command in re.findall(r"tunery (tune|generate|data|models|bases|serve|worker|login|keys|users)\b", text):
+    for command in re.findall(
+        r"tunery (tune|generate|data|models|bases|serve|doctor|backup|restore|worker|login|keys|users)\b", text
+    ):
         assert re.search(rf"^  {command} ", known, re.MULTILINE), command

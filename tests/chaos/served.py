@@ -1,0 +1,202 @@
+"""
+A server as a process of its own, to be asked, stopped, frozen and killed; and its children.
+
+The one place that knows how tests prove who they are: `proof`.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from tunery.service.worker import NICENESS
+
+MAX_WAIT_SECONDS = 300  # the tuning process has a low priority, and tests keep all cores busy
+FAKE = ("-m", "tests.chaos.server")
+REAL = ("-m", "tunery", "serve", "--port", "0")
+
+
+def proof(home: Path) -> dict[str, str]:
+    """Return the headers by which the owner of a data folder is known to its running server."""
+    return {"Authorization": f"Bearer {(home / 'local-token').read_text().strip()}"}
+
+
+class Served:
+    """A server process on a data folder; `start` returns when it answers."""
+
+    def __init__(self, home: Path, *arguments: str, environment: dict[str, str] | None = None) -> None:
+        self.home, self._arguments = home, arguments
+        self._environment = {**os.environ, "TUNERY_HOME": str(home), "HF_HUB_OFFLINE": "1", **(environment or {})}
+        self._errors = home.parent / f"{home.name}.errors"
+        self.starts = 0
+        self.start_seconds = 0.0
+        self.port = 0
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @classmethod
+    def fake(cls, home: Path, *, lease_seconds: float = 10.0, step_seconds: float = 0.02) -> Served:
+        """Return a server whose trainer computes nothing; its steps are noted in `steps`."""
+        environment = {"TUNERY_TEST_STEPS": str(_steps(home)), "TUNERY_TEST_STEP_SECONDS": str(step_seconds)}
+        return cls(home, *FAKE, str(home), str(lease_seconds), environment=environment)
+
+    @classmethod
+    def real(cls, home: Path, environment: dict[str, str] | None = None) -> Served:
+        """Return a server as users start it."""
+        return cls(home, *REAL, environment=environment)
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def said(self) -> str:
+        """All that the server and its children wrote to standard error, over all its lives."""
+        return self._errors.read_text("utf-8", errors="replace") if self._errors.exists() else ""
+
+    @property
+    def steps(self) -> list[tuple[float, int, str, int, int]]:
+        """Steps of the fake trainer: monotonic time, process, task, claim, step."""
+        path = _steps(self.home)
+        lines = path.read_text().splitlines() if path.exists() else []
+        rows = (line.split() for line in lines)
+        return [(float(row[0]), int(row[1]), row[2], int(row[3]), int(row[4])) for row in rows]
+
+    def start(self) -> Served:
+        """Start, and wait until it answers."""
+        begin = time.monotonic()
+        self.starts += 1
+        with self._errors.open("ab") as errors:
+            self._process = subprocess.Popen(
+                [sys.executable, *self._arguments], env=self._environment, stdin=subprocess.DEVNULL, stdout=errors,
+                stderr=errors,
+            )  # fmt: skip
+        wait_until(lambda: self.said.count("Serving at") >= self.starts or self._process.poll() is not None)  # type: ignore[union-attr]
+        assert self._process.poll() is None, self.said
+        self.port = int(self.said.rpartition("Serving at")[2].split()[0].rpartition(":")[2])
+        self.start_seconds = time.monotonic() - begin
+        return self
+
+    def __enter__(self) -> Served:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self.stop()
+
+    def kill(self) -> None:
+        """Kill the server as if the power of its process went out."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> float:
+        """Stop the server as a service manager does; return after how many seconds it was gone."""
+        assert self._process is not None
+        begin = time.monotonic()
+        self._process.send_signal(signal.SIGTERM)
+        self._process.wait(30)
+        return time.monotonic() - begin
+
+    def exit_status(self) -> int | None:
+        assert self._process is not None
+        return self._process.poll()
+
+    def ask(
+        self, method: str, path: str, body: object = None, headers: dict[str, str] | None = None
+    ) -> tuple[int, Any]:
+        """Return status and document of one request on a connection of its own."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            content = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
+            connection.request(method, f"/v1beta/{path}", content, proof(self.home) | (headers or {}))
+            reply = connection.getresponse()
+            return reply.status, json.loads(reply.read() or b"null")
+        finally:
+            connection.close()
+
+    def create(self, model_id: str | None = None, **wish: Any) -> tuple[int, Any]:
+        """Create a tuned model."""
+        query = "" if model_id is None else f"?tuned_model_id={model_id}"
+        return self.ask("POST", f"tunedModels{query}", a_wish(**wish))
+
+    def phase(self, model_id: str) -> str:
+        """Return the phase of the task of a tuned model."""
+        operation = self.operation(model_id)
+        return str(operation["metadata"]["phase"])
+
+    def operation(self, model_id: str) -> dict[str, Any]:
+        """Return the operation of a tuned model."""
+        status, page = self.ask("GET", f"tunedModels/{model_id}/operations?extensions=true")
+        assert status == 200, page
+        return dict(page["operations"][0])
+
+    def models(self) -> list[dict[str, Any]]:
+        """Return all tuned models."""
+        found: list[dict[str, Any]] = []
+        token = ""
+        while True:
+            status, page = self.ask("GET", f"tunedModels?page_size=1000&page_token={token}")
+            assert status == 200, page
+            found += page.get("tunedModels", [])
+            token = page.get("nextPageToken", "")
+            if not token:
+                return found
+
+    def tuning_child(self) -> psutil.Process | None:
+        """Return the process that tunes, once it has lowered its priority."""
+        return next((child for child in children(self.pid) if _niceness(child) >= NICENESS), None)
+
+    def answering_child(self) -> psutil.Process | None:
+        """Return the process that answers."""
+        return next((child for child in children(self.pid) if _niceness(child) < NICENESS), None)
+
+
+def a_wish(examples: Sequence[tuple[str, str]] | int = 4, *, epochs: int = 5, base: str = "tiny", **more: Any) -> Any:
+    """Return the body of a creation; with batches of 4, 4 examples are one step an epoch."""
+    rows = [(str(n), str(n + 1)) for n in range(examples)] if isinstance(examples, int) else examples
+    inner = [{"textInput": text_input, "output": output} for text_input, output in rows]
+    task = {
+        "hyperparameters": {"epochCount": epochs, "batchSize": 4, "learningRate": 0.001},
+        "trainingData": {"examples": {"examples": inner}},
+    }
+    return {"displayName": "numbers", "baseModel": f"models/{base}", "tuningTask": task, **more}
+
+
+def children(pid: int) -> list[psutil.Process]:
+    """Return the children of a server that work for it."""
+    try:
+        found = psutil.Process(pid).children(recursive=True)
+        return [child for child in found if "spawn_main" in " ".join(child.cmdline())]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def wait_until(is_so: Callable[[], object], seconds: float = MAX_WAIT_SECONDS) -> float:
+    """Wait, and return for how many seconds."""
+    begin = time.monotonic()
+    while not is_so():
+        assert time.monotonic() - begin < seconds, "waited too long"
+        time.sleep(0.01)
+    return time.monotonic() - begin
+
+
+def _niceness(process: psutil.Process) -> int:
+    try:
+        return int(process.nice())
+    except psutil.NoSuchProcess:
+        return -1
+
+
+def _steps(home: Path) -> Path:
+    return home.parent / f"{home.name}.steps"

@@ -1,0 +1,20 @@
+"""A temporary data folder with the base `tiny`, for the scripts beside this one."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.engine.bases.tiny_bases import make_folder
+from tunery.engine.bases.catalog import Catalog
+
+
+@contextmanager
+def in_a_new_home() -> Iterator[Path]:
+    """Give a new data folder."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        home = Path(folder) / "home"
+        Catalog(home).add(str(make_folder(Path(folder) / "base")), "tiny")
+        yield home

@@ -1,0 +1,114 @@
+"""
+A trainer that computes nothing: it takes the trip of a task as the real one does, in milliseconds and without torch.
+
+It runs in the child of a real worker, so that only the steps are not real. Each step is noted in the file that
+TUNERY_TEST_STEPS names: monotonic time, process, task, claim, step.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import time
+from collections.abc import Generator
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tests.service.samples import write_adapter
+from tunery.engine.files import write_whole
+from tunery.errors import ResourceExhausted, Unavailable
+from tunery.service.children import tuning
+from tunery.service.children.answering import Ask, Count, CountRows, Refused
+from tunery.service.children.process import SIGN_OF_LIFE_SECONDS, Alive, Line
+from tunery.service.events import Ended, Event, PhaseEntered, Started, StepDone
+from tunery.service.run import WorkLibrary
+from tunery.service.values import Progress
+from tunery.types import Phase, TunedModel, TuningSnapshot, TuningTask
+
+STEP_SECONDS = float(os.environ.get("TUNERY_TEST_STEP_SECONDS", "0.02"))
+CHECKPOINT_STEPS = 3
+
+
+def main(line: Line, data_folder: Path) -> None:
+    """Be the tuning child."""
+    tuning.TaskWorker = FakeTaskWorker  # type: ignore[assignment,misc]
+    tuning._TuningChild._warm = lambda *_: None  # type: ignore[method-assign]
+    tuning.main(line, data_folder)
+
+
+def refusing(line: Line, data_folder: Path) -> None:  # noqa: ARG001
+    """Be an answering child that has no answers."""
+    while True:
+        with suppress(queue.Empty):
+            message = line.messages.get(timeout=SIGN_OF_LIFE_SECONDS / 4)
+            if isinstance(message, Ask | Count | CountRows):
+                line.send(Refused(message.number, Unavailable("Nothing is answered here.")))
+        line.send(Alive())
+
+
+class FakeTaskWorker:
+    """Counts up to the last step."""
+
+    def __init__(self, library: WorkLibrary, model: TunedModel, task: TuningTask) -> None:
+        self._library, self._task, self._total = library, task, model.task.total_steps
+        self._snapshots = list(task.snapshots)
+        self._checkpoint = library.checkpoint_folder(task) / "step"
+        self._step = self._saved = int(self._checkpoint.read_text()) if self._checkpoint.exists() else 0
+
+    def events(self) -> Generator[Event]:
+        """Work, and yield what happens."""
+        try:
+            yield from self._work()
+        except ResourceExhausted:
+            self._library.release(self._task)
+            raise
+        except GeneratorExit:
+            self._save()
+            self._library.heartbeat(self._task, Phase.RUNNING, self._progress())
+            self._library.release(self._task)
+            raise
+
+    def _work(self) -> Generator[Event]:
+        library, task = self._library, self._task
+        yield PhaseEntered(Phase.PREPARING)
+        is_cancelled = library.heartbeat(task, Phase.RUNNING, self._progress())
+        yield Started({}, self._step + 1, self._total)
+        while self._step < self._total and not is_cancelled:
+            time.sleep(STEP_SECONDS)
+            self._take_step()
+            is_cancelled = library.heartbeat(task, Phase.RUNNING, self._progress())
+            yield StepDone(self._snapshots[-1])
+        if not is_cancelled:
+            is_cancelled = library.heartbeat(task, Phase.PUBLISHING, self._progress())
+        if is_cancelled:
+            published = library.publish(task, write_adapter) if self._step else None
+            yield Ended(library.finish(task, Phase.CANCELLED, self._progress(), published=published))
+        else:
+            published = library.publish(task, write_adapter)
+            yield Ended(library.finish(task, Phase.SUCCEEDED, self._progress(), published=published))
+
+    def _take_step(self) -> None:
+        self._step += 1
+        self._snapshots = [*self._snapshots[: self._step - 1], TuningSnapshot(self._step, 0, 1.0, datetime.now(UTC))]
+        if self._step % CHECKPOINT_STEPS == 0:
+            self._save()
+        _note(f"{time.monotonic():.3f} {os.getpid()} {self._task.id} {self._task.fencing_epoch} {self._step}\n")
+
+    def _save(self) -> None:
+        if Path(os.environ.get("TUNERY_TEST_DISK_FULL", "/nowhere")).exists():
+            raise ResourceExhausted("The disk is full.")
+        write_whole(self._checkpoint, str(self._step).encode())
+        self._saved = self._step
+
+    def _progress(self) -> Progress:
+        return Progress(step=self._step, checkpoint_step=self._saved, snapshots=tuple(self._snapshots))
+
+
+def _note(line: str) -> None:
+    path = os.environ.get("TUNERY_TEST_STEPS")
+    if path is None:
+        return
+    notes = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.write(notes, line.encode())
+    os.close(notes)
