@@ -153,3 +153,15 @@ sessions = Table(
     Column("last_use_time", UtcDateTime, nullable=False),
     Column("revoke_time", UtcDateTime),
 )
+
+prompts = Table(
+    "prompts",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _user(),
+    Column("display_name", Text, nullable=False),
+    Column("document", JSON, nullable=False),  # preamble, columns, rows: `wire/prompts.py` says what
+    Column("create_time", UtcDateTime, nullable=False),
+    Column("update_time", UtcDateTime, nullable=False),
+    Index(None, "user_id"),
+)

@@ -13,7 +13,7 @@ from sqlalchemy import inspect, text
 from tunery.errors import FailedPrecondition
 from tunery.service.database.connection import Database
 
-REVISION = "0003"  # the newest step in migrations/versions; revisions count upwards
+REVISION = "0005"  # the newest step in migrations/versions; revisions count upwards
 
 _MIGRATIONS = Path(__file__).parent.parent / "migrations"
 

@@ -170,3 +170,12 @@ tuning_examples = Table(
     Column("text_input", Text, nullable=False),
     Column("output", Text, nullable=False),
 )
+
+reports = Table(
+    "reports",
+    metadata,
+    Column("tuned_model_id", Text, ForeignKey("tuned_models.id", ondelete="CASCADE"), primary_key=True),
+    Column("kind", Text, primary_key=True),  # what it is about; a new one of a kind takes the place of the last
+    Column("document", JSON, nullable=False),
+    Column("create_time", UtcDateTime, nullable=False),
+)
