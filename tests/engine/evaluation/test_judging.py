@@ -7,8 +7,10 @@ from collections.abc import Sequence
 
 import pytest
 
+from tunery.engine.evaluation.baselines import majority, similar
 from tunery.engine.evaluation.judging import Answers, judge
-from tunery.engine.evaluation.report import Evaluation, Relation, VerdictKind, from_document
+from tunery.engine.evaluation.report import Evaluation, OutputShape, Relation, VerdictKind, from_document
+from tunery.engine.evaluation.shapes import Shape
 from tunery.types import TuningExample
 
 KINDS = ("bill", "delivery", "return")
@@ -28,7 +30,11 @@ def right(rows: Sequence[TuningExample], share: float, seed: int = 1) -> list[st
 
 
 def judged(rows: Sequence[TuningExample], **answers: Sequence[str]) -> Evaluation:
-    return judge(rows, Answers(answers, examples_in_prompt=5), tickets(100, seed=9))
+    """Judge answers beside those of the simple baselines."""
+    known, asked = tickets(100, seed=9), [row.text_input for row in rows]
+    shape = Shape(OutputShape.LABELS, KINDS)
+    simple = {"majority": majority(known, asked), "similar": similar(shape, known, asked)}
+    return judge(rows, Answers({**simple, **answers}, examples_in_prompt=5), known)
 
 
 def kind(evaluation: Evaluation) -> VerdictKind:
@@ -71,7 +77,8 @@ def test_data_in_which_words_say_all_need_no_model() -> None:
     """A word count that is always right cannot be beaten."""
     rows = [TuningExample(f"my {kind} number {n}", kind) for n in range(40) for kind in KINDS]
 
-    found = judge(rows, Answers({"base": ["?"] * 120, "tuned": right(rows, 0.98)}), rows)
+    words = similar(Shape(OutputShape.LABELS, KINDS), rows, [row.text_input for row in rows])
+    found = judge(rows, Answers({"base": ["?"] * 120, "similar": words, "tuned": right(rows, 0.98)}))
 
     assert kind(found) is VerdictKind.NO_BETTER
     assert found.verdict is not None

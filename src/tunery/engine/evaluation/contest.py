@@ -1,7 +1,8 @@
 """
-Lets contenders answer the rows of an evaluation: a tuned model, and its base with and without examples in the prompt.
+Lets contenders answer the rows of an evaluation: simple baselines, a base with and without examples, a tuned model.
 
-Whoever answers is handed in: a model in memory, or a server's answering child. Knows prompts and limits; no tensors.
+Whoever answers with a model is handed in: one in memory, or a server's answering child. Knows prompts and limits; no
+tensors.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Protocol
 
+from tunery.engine.evaluation.baselines import majority, similar
 from tunery.engine.evaluation.few_shot import few_shot_prompts
 from tunery.engine.evaluation.judging import RECORDED, Answers, judge
 from tunery.engine.evaluation.report import Evaluation
+from tunery.engine.evaluation.shapes import shape_of
 from tunery.engine.evaluation.verdict import TUNED
 from tunery.errors import InvalidArgument
 from tunery.types import TuningExample
@@ -21,6 +24,9 @@ from tunery.types import TuningExample
 MAX_ROWS = 500  # ±4 points at 95 %; more rows change no sentence and take longer
 _MOST_OUTPUT_TOKENS = 1024
 _SPARE_OUTPUT_TOKENS = 16
+_AT_ONCE = 64  # prompts between two reports of progress
+
+Told = Callable[[int, int], None]  # prompts answered so far, of all
 
 
 class Answering(Protocol):
@@ -34,15 +40,22 @@ class Answering(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Recorded:
+    """Answers of another model to the same rows, under its name."""
+
+    answers: Sequence[str]
+    title: str = "recorded answers"
+
+
+@dataclass(frozen=True, slots=True)
 class Contest:
     """Who takes part: `tuned` None evaluates a base alone; `examples` are what was tuned on, if that is known."""
 
     base: Answering
     tuned: Answering | None = None
     examples: Sequence[TuningExample] = ()
-    recorded: Sequence[str] | None = None  # answers of another model to the same rows
-    recorded_title: str = "recorded answers"
-    on_answered: Callable[[int, int], None] = lambda _done, _total: None  # prompts answered so far, of all
+    recorded: Recorded | None = None
+    on_answered: Told = lambda _done, _total: None
 
     def evaluate(
         self, rows: Sequence[TuningExample], *, max_rows: int = MAX_ROWS, source: str = "", seed: int = 0
@@ -50,32 +63,54 @@ class Contest:
         """
         Return the evaluation on these rows, or on `max_rows` drawn from them.
 
-        Rows that the window does not take with their answer are left out. Raises InvalidArgument if none is left.
+        Rows with an input that was tuned on are left out, and those that the window does not take with their answer.
+        Raises InvalidArgument if none is left.
         """
+        new = self._unknown(rows)
+        taken = [new[at] for at in drawn(len(new), max_rows, seed)]
         limit = output_limit(rows)
-        taken = drawn(len(rows), max_rows, seed)
         usable = [at for at in taken if self.base.fits(rows[at].text_input, limit)]
         if not usable:
-            raise InvalidArgument("No row can be evaluated: there is none that the base takes with its answer.")
+            why = "the model was tuned on all of them" if rows and not new else "the base takes none with its answer"
+            raise InvalidArgument(f"No row can be evaluated: {why}.")
         asked = [rows[at] for at in usable]
-        by_contender, shots = self._asked([row.text_input for row in asked], limit)
-        if self.recorded is not None:
-            by_contender[RECORDED] = [self.recorded[at] for at in usable]
-        found = judge(asked, Answers(by_contender, shots, self.recorded_title), self.examples, seed=seed)
-        return replace(found, source=source, rows_left_out=len(taken) - len(usable), rows_available=len(rows))
+        answers = self.collect(asked, limit, usable)
+        return replace(
+            judge(asked, answers, self.examples, seed=seed),
+            source=source,
+            rows_left_out=len(taken) - len(usable),
+            rows_known=len(rows) - len(new),
+            rows_available=len(new),
+        )
 
-    def _asked(self, texts: list[str], limit: int) -> tuple[dict[str, Sequence[str]], int]:
-        prompts, shots = few_shot_prompts(self.examples, texts, lambda prompt: self.base.fits(prompt, limit))
-        entries: list[tuple[str, Answering, list[str]]] = [("base", self.base, texts)]
-        if shots:
-            entries.append(("base_examples", self.base, prompts))
-        if self.tuned is not None:
-            entries.append((TUNED, self.tuned, texts))
+    def collect(self, rows: Sequence[TuningExample], limit: int, places: Sequence[int] = ()) -> Answers:
+        """Return all answers to rows that fit; `places` are theirs among the recorded answers."""
+        texts = [row.text_input for row in rows]
         by_contender: dict[str, Sequence[str]] = {}
-        for number, (name, who, asked) in enumerate(entries):
-            by_contender[name] = who.answers(asked, limit)
-            self.on_answered((number + 1) * len(texts), len(entries) * len(texts))
-        return by_contender, shots
+        if self.examples:
+            shape = shape_of([example.output for example in (*self.examples, *rows)])
+            by_contender["majority"] = majority(self.examples, texts)
+            by_contender["similar"] = similar(shape, self.examples, texts)
+        prompts, shots = few_shot_prompts(self.examples, texts, lambda prompt: self.base.fits(prompt, limit))
+        entries = [("base", self.base, texts), ("base_examples", self.base, prompts), (TUNED, self.tuned, texts)]
+        playing = [(name, who, asked) for name, who, asked in entries if who and (shots or name != "base_examples")]
+        for number, (name, who, asked) in enumerate(playing):
+            by_contender[name] = self._answered(who, asked, limit, number * len(texts), len(playing) * len(texts))
+        if self.recorded is not None:
+            by_contender[RECORDED] = [self.recorded.answers[at] for at in places]
+        return Answers(by_contender, shots, self.recorded.title if self.recorded else "")
+
+    def _unknown(self, rows: Sequence[TuningExample]) -> list[int]:
+        known = {example.text_input.strip() for example in self.examples}
+        return [at for at, row in enumerate(rows) if row.text_input.strip() not in known]
+
+    def _answered(self, who: Answering, prompts: Sequence[str], limit: int, done: int, total: int) -> list[str]:
+        answers: list[str] = []
+        for start in range(0, len(prompts), _AT_ONCE):
+            self.on_answered(done + len(answers), total)
+            answers += who.answers(prompts[start : start + _AT_ONCE], limit)
+        self.on_answered(done + len(answers), total)
+        return answers
 
 
 def output_limit(rows: Sequence[TuningExample]) -> int:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tunery.engine.evaluation.baselines import majority, similar
 from tunery.engine.evaluation.metrics import METRICS, confusion, figures, row_scores
 from tunery.engine.evaluation.report import Contender, Evaluation, OutputShape, ScoredRow
 from tunery.engine.evaluation.shapes import Shape, shape_of
@@ -22,7 +21,7 @@ RECORDED = "recorded"
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What was answered to each row, by contender: base, base_examples, tuned, recorded, and facts about it."""
+    """What was answered to each row, by the name of the contender, and facts about it."""
 
     by_contender: Mapping[str, Sequence[str]]
     examples_in_prompt: int = 0
@@ -30,16 +29,16 @@ class Answers:
 
 
 def judge(
-    rows: Sequence[TuningExample], answers: Answers, examples: Sequence[TuningExample] = (), *, seed: int = 0
+    rows: Sequence[TuningExample], answers: Answers, tuned_on: Sequence[TuningExample] = (), *, seed: int = 0
 ) -> Evaluation:
     """
-    Return the evaluation of at least one row; `examples` are those that were tuned on, for the simple baselines.
+    Return the evaluation of at least one row; the outputs of `tuned_on` help to tell what outputs look like.
 
     Answers of a base that is only prompted are read generously (`shapes`), all others exactly.
     """
     expected = [row.output.strip() for row in rows]
-    shape = shape_of([*(example.output for example in examples), *expected])
-    given = {**_simple(shape, examples, [row.text_input for row in rows]), **answers.by_contender}
+    shape = shape_of([*(example.output for example in tuned_on), *expected])
+    given = answers.by_contender
     read = {name: _read(shape, name, said) for name, said in given.items()}
     scores = {name: row_scores(shape, expected, said) for name, said in read.items()}
     contenders = tuple(_contender(name, shape, expected, read[name], scores[name], answers, seed) for name in read)
@@ -59,12 +58,6 @@ def judge(
         best_rows=best,
         worst_rows=worst,
     )
-
-
-def _simple(shape: Shape, examples: Sequence[TuningExample], asked: Sequence[str]) -> dict[str, list[str]]:
-    if not examples:
-        return {}
-    return {"majority": majority(examples, asked), "similar": similar(shape, examples, asked)}
 
 
 def _read(shape: Shape, name: str, said: Sequence[str]) -> list[str]:

@@ -121,6 +121,7 @@ class Evaluation:
     worst_rows: tuple[ScoredRow, ...] = ()
     source: str = ""  # where the rows come from, in words
     rows_left_out: int = 0  # too long for the base with their answer
+    rows_known: int = 0  # left out too: the model was tuned on their inputs
     rows_available: int = 0  # of which `rows` were drawn, if there were more than are asked
     folds: int | None = None  # each row answered by a model that was tuned without it
 
