@@ -73,13 +73,15 @@ def cross_validate(
 def cross_validated_losses(
     dataset: Dataset | Iterable[TuningExample], folds: int = 5, *, repeated: Repeated | None = None
 ) -> list[float]:
-    """Return for each example its mean loss, in nats, under a model that was tuned without it."""
+    """Return for each example the loss of its whole output, in nats, under a model that was tuned without it."""
     how, examples = repeated or Repeated(), _examples(dataset)
     losses = [0.0] * len(examples)
     for number, places in enumerate(split(examples, folds, how.seed)):
         inside = set(places)
         model = how.tune([row for place, row in enumerate(examples) if place not in inside], number + 1)
-        for place, loss in zip(places, model.losses([examples[place] for place in places]), strict=True):
+        for place, loss in zip(
+            places, model.losses([examples[place] for place in places], are_whole=True), strict=True
+        ):
             losses[place] = loss
     return losses
 

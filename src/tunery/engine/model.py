@@ -133,10 +133,11 @@ class Model:
         """Return the model as one who answers in a contest."""
         return ResidentAnswering(self._resident, self._slot)
 
-    def losses(self, dataset: Dataset | Iterable[TuningExample]) -> list[float]:
-        """Return the loss of each example: the mean over its answer tokens, in nats."""
+    def losses(self, dataset: Dataset | Iterable[TuningExample], *, are_whole: bool = False) -> list[float]:
+        """Return the loss of each example in nats: the mean over its answer tokens, or of the whole output."""
         rows = self._resident.encoder.examples(_checked(dataset).examples)
-        return self._resident.losses(rows, self._adapter)
+        means = self._resident.losses(rows, self._adapter)
+        return [mean * row.answer_tokens if are_whole else mean for mean, row in zip(means, rows, strict=True)]
 
     def save(self, folder: str | Path) -> Path:
         """Write the adapter in PEFT's layout with the curve beside it; raises NotFound for a plain base."""

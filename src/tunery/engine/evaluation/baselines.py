@@ -12,13 +12,13 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from tunery.engine.data.instructions import shared_start
 from tunery.engine.evaluation.report import OutputShape
 from tunery.engine.evaluation.shapes import Shape
 from tunery.types import TuningExample
 
 # Of 1, 10, 100 and 1000 within 0.003 of the best on TREC-6 and SMS with 100 and 500 rows (benchmarks/quality_methods)
 _REGRESSION_C = 10.0
-_LEAST_SHARED_CHARACTERS = 20
 
 
 def majority(examples: Sequence[TuningExample], asked: Sequence[str]) -> list[str]:
@@ -41,14 +41,6 @@ def similar(shape: Shape, examples: Sequence[TuningExample], asked: Sequence[str
             warnings.simplefilter("ignore")  # that it stopped before the last digit was settled
             return [str(answer) for answer in _regression().fit(known, outputs).predict(new)]
     return [outputs[place] for place in _nearest(known, new)]
-
-
-def shared_start(texts: Sequence[str]) -> str:
-    """Return the instructions with which all texts begin, up to a blank; empty if they share little."""
-    first, last = min(texts), max(texts)  # what these two share, all others share
-    shared = next((at for at, pair in enumerate(zip(first, last, strict=False)) if len(set(pair)) > 1), len(first))
-    last_blank = max(first.rfind(" ", 0, shared), first.rfind("\n", 0, shared)) + 1
-    return first[:last_blank] if last_blank >= _LEAST_SHARED_CHARACTERS else ""
 
 
 def _regression() -> Any:
