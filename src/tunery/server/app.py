@@ -12,6 +12,7 @@ from tunery import __version__
 from tunery.server import (
     accounts,
     datasets,
+    evaluations,
     generation,
     info,
     metrics,
@@ -77,6 +78,7 @@ def _routers() -> tuple[APIRouter, ...]:
         text.router,
         operations.router,
         permissions.router,
+        evaluations.router,
         tuned_models.router,
         models.router,
         datasets.router,
