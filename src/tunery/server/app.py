@@ -12,6 +12,7 @@ from tunery import __version__
 from tunery.server import (
     accounts,
     datasets,
+    examples,
     generation,
     info,
     metrics,
@@ -19,6 +20,7 @@ from tunery.server import (
     openai,
     operations,
     permissions,
+    prompts,
     session,
     text,
     tuned_models,
@@ -77,8 +79,10 @@ def _routers() -> tuple[APIRouter, ...]:
         text.router,
         operations.router,
         permissions.router,
+        examples.router,
         tuned_models.router,
         models.router,
         datasets.router,
+        prompts.router,
         info.router,
     )
