@@ -3,7 +3,7 @@ JSON, JSONL and plain Python records to a table.
 
 A line that cannot be read becomes a problem with its number; all of them are reported. Numbers and booleans become
 the text they are written as. It knows nothing of files; JSON itself is the subject of `json_text`, chat lines that of
-`conversations`.
+`conversations`, files of AI Studio that of `structured_prompts`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 from tunery.engine.data.conversations import RecordError, from_conversation, is_conversation
 from tunery.engine.data.json_text import JsonError, JsonNumber, loads
+from tunery.engine.data.structured_prompts import structured_prompt
 from tunery.engine.data.tables import BadCell, Cell, Row, Table, check_extent, column_name, invalid
 from tunery.engine.data.text_encoding import DecodedText
 from tunery.problems import DataProblem
@@ -39,7 +40,7 @@ def read_jsonl(decoded: DecodedText) -> Table:
 
 def read_json(decoded: DecodedText) -> Table:
     """
-    Return a list of objects, a list of pairs, or an object of columns as a table.
+    Return a list of objects, a list of pairs, an object of columns or a structured prompt of AI Studio as a table.
 
     Raises DatasetInvalid when the text is not valid JSON or is something else.
     """
@@ -47,6 +48,8 @@ def read_json(decoded: DecodedText) -> Table:
         value = loads(decoded.text)
     except JsonError as error:
         raise invalid("broken-json", f"Not valid JSON, {error}.", row=error.line) from error
+    if (prompt := structured_prompt(value)) is not None:
+        return _with_encoding(prompt.table(), decoded)
     value = _unwrap(value)
     if isinstance(value, dict):
         columns = None if is_conversation(value) else _columns(value)

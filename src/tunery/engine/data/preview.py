@@ -48,7 +48,7 @@ class Preview:
     """How a file was understood; everything that was found out can be overruled by an option of `Dataset.read`."""
 
     source: str
-    format: str  # csv, tsv, xlsx, xls, ods, json, jsonl
+    format: str  # csv, tsv, xlsx, xls, ods, json, jsonl, aistudio
     columns: tuple[str, ...]
     sample: tuple[SampleRow, ...]  # the first 20
     row_count: int  # without the header

@@ -67,7 +67,7 @@ class TableOptions:
 class Table:
     """Rows under named columns, with how they were read."""
 
-    format: str  # csv, tsv, xlsx, xls, ods, json, jsonl, records
+    format: str  # csv, tsv, xlsx, xls, ods, json, jsonl, aistudio, records
     columns: tuple[str, ...]
     rows: tuple[Row, ...]  # without the header and without blank rows; each as wide as `columns`
     problems: tuple[DataProblem, ...] = ()  # one with a column counts only if that column is used
