@@ -44,7 +44,10 @@ export function requestOf(draft: Draft): Schemas["TunedModelIn"] {
       hyperparameters: { epochCount, batchSize, [rate]: draft[rate] },
       ...(draft.holdOut !== "0" && { holdOut: draft.holdOut }),
       seed: draft.seed,
-      trainingData: { examples: { examples: draft.examples } },
+      // what else a row of a file carries, such as its number there, is no field of an example
+      trainingData: {
+        examples: { examples: draft.examples.map(({ textInput, output }) => ({ textInput, output })) },
+      },
     },
   };
 }
