@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Error, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Error, expect, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = (
@@ -25,7 +25,7 @@ ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
 )
-ACTION_MS = 60_000  # the machine may be busy: a wait that is over when the page is ready costs nothing
+ACTION_MS = 30_000  # the machine may be busy: a wait that is over when the page is ready costs nothing
 EVIDENCE = Path(__file__).parents[2] / ".cache" / "studio"
 
 
@@ -44,6 +44,7 @@ def find() -> str:
 def browsing() -> Iterator[Browser]:
     """Give a running browser."""
     path = find()
+    expect.set_options(timeout=ACTION_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
         try:

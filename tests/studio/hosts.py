@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import itertools
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,15 @@ class Host(Served):
         host = cls(home, "-m", "tunery", "serve", "--port", str(port), environment={"TUNERY_BASE": base})
         host.port = port
         return host
+
+    @contextmanager
+    def gone(self) -> Iterator[None]:
+        """Stop the server within the block."""
+        self.stop()
+        try:
+            yield
+        finally:
+            self.start()
 
     @property
     def address(self) -> str:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import ClassVar
 
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 from tests.studio.hosts import Host
 from tests.studio.watch import Watch
-
-TUNE_MS = 240_000  # the tuning process has a low priority, and tests keep all cores busy
 
 
 @dataclass(frozen=True)
@@ -26,6 +25,8 @@ class Visitor:
     context: BrowserContext
     watch: Watch
     page: Page
+
+    TUNE_MS: ClassVar = 240_000  # the tuning process has a low priority, and tests keep all cores busy
 
     def goto(self, path: str) -> Page:
         """Load a screen by its address below /studio, and wait for its heading."""
@@ -52,7 +53,7 @@ class Visitor:
 
     def use_rows(self) -> None:
         """Take the rows of the file that is shown into the examples."""
-        self.page.get_by_role("button", name=re.compile("^Import these rows|^Import \\d")).click()
+        self.page.get_by_role("button", name=re.compile(r"^Import \d+ examples")).click()
 
     def name(self, name: str) -> None:
         """Type the name of the new tuned model."""
@@ -66,16 +67,29 @@ class Visitor:
 
     def wait_until_ready(self) -> None:
         """Wait on the page of a tuned model until it can be used."""
-        expect(self.page.get_by_text("Ready", exact=True)).to_be_visible(timeout=TUNE_MS)
+        expect(self.page.get_by_text("Ready", exact=True)).to_be_visible(timeout=self.TUNE_MS)
 
-    def create(self, display_name: str, *, rows: int = 8, epochs: int = 2, **task: object) -> str:
+    def open_settings(self) -> None:
+        """Open the advanced settings of the form."""
+        self.press("Advanced settings")
+
+    def create(
+        self,
+        display_name: str,
+        *,
+        rows: int = 8,
+        epochs: int = 2,
+        batch_size: int = 4,
+        learning_rate: float = 0.001,
+        **task: object,
+    ) -> str:
         """Create a tuned model from this user's own session, without the form; returns its id."""
         examples = [{"textInput": str(number), "output": str(number + 1)} for number in range(rows)]
         body = {
             "displayName": display_name,
             "baseModel": "models/tiny",
             "tuningTask": {
-                "hyperparameters": {"epochCount": epochs, "batchSize": 4, "learningRate": 0.001},
+                "hyperparameters": {"epochCount": epochs, "batchSize": batch_size, "learningRate": learning_rate},
                 "trainingData": {"examples": {"examples": examples}},
                 **task,
             },
