@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser
 
+from tests.chaos.served import wait_until
 from tests.studio import chromium
 from tests.studio.hosts import Host, make_home
 from tests.studio.visitor import Visitor
@@ -87,3 +88,15 @@ def visit(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Visit]:
 def ann(visit: Visit, host: Host) -> Visitor:
     """Return a user who has just signed in for the first time."""
     return visit(host)
+
+
+@pytest.fixture(scope="package")
+def make_model() -> Callable[[Visitor], str]:
+    """Return a function that gives a user a model tuned on numbers, with two held-out rows, when it is ready."""
+
+    def made(visitor: Visitor) -> str:
+        model = visitor.create("Numbers", rows=12, holdOut=2)
+        wait_until(lambda: visitor.host.phase(model) in ("SUCCEEDED", "FAILED"))
+        return model
+
+    return made
