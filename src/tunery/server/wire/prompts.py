@@ -72,7 +72,7 @@ class PromptRowOut(Message):
 
 
 class PromptOut(Message):
-    """A structured prompt; lists leave out `rows`, `testRows` and `tuning`."""
+    """A structured prompt; lists leave out `rows` and `testRows`."""
 
     name: str
     display_name: str
@@ -172,7 +172,7 @@ def prompt_out(prompt: Prompt, *, with_rows: bool = True) -> PromptOut:
         row_count=len(document.get("rows", ())),
         rows=shown("rows"),
         test_rows=shown("test_rows"),
-        tuning=document.get("tuning") if with_rows else None,
+        tuning=document.get("tuning"),
         create_time=prompt.create_time,
         update_time=prompt.update_time,
     )
