@@ -11,7 +11,7 @@ PEERS := .venv-peers
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test clients chaos studio studio-test base rows quality bench peers format clean
+.PHONY: demo test clients chaos studio studio-test browser pictures base rows quality bench peers format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python examples/demo.py
@@ -21,8 +21,8 @@ test: $(VENV)/.developed base rows
 	$(BIN)/ruff check src tests benchmarks examples tools
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
 	$(MAKE) --no-print-directory studio-test
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
 
 # the tests marked "base" need the default base; without it they are skipped and say so
 base: $(VENV)/.installed
@@ -38,6 +38,14 @@ studio: $(VENV)/.developed
 
 studio-test: $(VENV)/.developed
 	$(BIN)/python tools/studio.py
+
+# the Studio in a real browser against a real server; part of `make test`. Needs Chromium: apt-get install chromium
+browser: studio-test
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/studio
+
+# the pictures of docs/studio/ again, with the default base
+pictures: $(VENV)/.developed base
+	$(BIN)/python -m tests.studio.pictures
 
 # the official clients, unchanged, against a server; makes an environment for each of them (minutes the first time)
 clients: $(VENV)/.developed

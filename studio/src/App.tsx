@@ -1,28 +1,66 @@
-import { Route, Router, Switch } from "wouter";
+import { lazy, Suspense } from "react";
+import { Link, Route, Router, Switch, useLocation } from "wouter";
+import { Crash } from "./components/Crash";
+import { Page } from "./components/Page";
 import { Shell } from "./components/Shell";
-import { Help } from "./screens/Help";
+import { Skeleton } from "./components/Skeleton";
 import { Library } from "./screens/Library";
 import { ModelPage } from "./screens/ModelPage";
 import { NewModel } from "./screens/NewModel";
-import { Playground } from "./screens/Playground";
-import { Page } from "./components/Page";
 import { text } from "./text/en";
+
+const Playground = lazy(() =>
+  import("./screens/Playground").then((module) => ({ default: module.Playground })),
+);
+const Prompts = lazy(() => import("./screens/Prompts").then((module) => ({ default: module.Prompts })));
+const PromptPage = lazy(() =>
+  import("./screens/PromptPage").then((module) => ({ default: module.PromptPage })),
+);
+const Activity = lazy(() => import("./screens/Activity").then((module) => ({ default: module.Activity })));
+const Help = lazy(() => import("./screens/Help").then((module) => ({ default: module.Help })));
 
 export function App() {
   return (
     <Router base="/studio">
       <Shell>
+        <Pages />
+      </Shell>
+    </Router>
+  );
+}
+
+function Pages() {
+  const [here] = useLocation();
+  return (
+    <Crash place={here}>
+      <Suspense fallback={<Skeleton />}>
         <Switch>
           <Route path="/" component={Library} />
           <Route path="/new" component={NewModel} />
-          <Route path="/models/:id">{({ id }) => <ModelPage id={id} />}</Route>
+          <Route path="/models/:id">{({ id }) => <ModelPage key={id} id={id} />}</Route>
           <Route path="/playground" component={Playground} />
+          <Route path="/prompts" component={Prompts} />
+          <Route path="/prompts/:id">{({ id }) => <PromptPage key={id} id={id} />}</Route>
+          <Route path="/activity" component={Activity} />
           <Route path="/help" component={Help} />
           <Route>
-            <Page title={text.error.missing} />
+            <Missing />
           </Route>
         </Switch>
-      </Shell>
-    </Router>
+      </Suspense>
+    </Crash>
+  );
+}
+
+function Missing() {
+  return (
+    <Page title={text.error.missing}>
+      <p>{text.error.missingHelp}</p>
+      <div>
+        <Link className="button primary" href="/">
+          {text.error.toLibrary}
+        </Link>
+      </div>
+    </Page>
   );
 }

@@ -48,3 +48,21 @@ export function thinned(all: Point[], limit = MAX_POINTS): Point[] {
   }
   return kept;
 }
+
+const MEMORY = 0.9; // share of what was before in each smoothed point
+
+/** The losses with each one drawn towards those before it. */
+export function smoothed(all: Point[]): Point[] {
+  let mean: number | undefined;
+  return all.map((point) => {
+    mean = mean === undefined ? point.loss : MEMORY * mean + (1 - MEMORY) * point.loss;
+    return { ...point, loss: mean };
+  });
+}
+
+/** The epoch with the lowest loss on held-out rows; undefined if it was not measured at least twice. */
+export function bestEpoch(losses: { epoch: number; heldOutLoss?: number | string }[]): number | undefined {
+  const measured = losses.filter((entry) => entry.heldOutLoss !== undefined);
+  if (measured.length < 2) return undefined;
+  return measured.reduce((a, b) => (Number(b.heldOutLoss) < Number(a.heldOutLoss) ? b : a)).epoch;
+}

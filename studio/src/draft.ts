@@ -1,28 +1,28 @@
 // What a new tuned model shall be: the form as one value, and the request that it amounts to.
 
-import type { Schemas } from "./api/client";
+import type { BaseModel, Schemas, TunedModel } from "./api/client";
 
 export type Example = { textInput: string; output: string };
 
-export type Draft = {
-  examples: Example[];
-  source: string;
+export type Settings = {
   displayName: string;
+  id: string;
   description: string;
-  baseModel: string;
+  baseModel: string; // models/… or one's own tunedModels/…; empty: the first that can be tuned
   epochCount: number;
   batchSize: number;
   rate: "learningRate" | "learningRateMultiplier";
   learningRate: number;
   learningRateMultiplier: number;
-  holdOut: string;
+  holdOut: string; // "0", a share such as "10%", or a number of rows
   seed: number;
 };
 
-export const EMPTY: Draft = {
-  examples: [],
-  source: "",
+export type Draft = Settings & { examples: Example[]; source: string };
+
+export const STANDARD: Settings = {
   displayName: "",
+  id: "",
   description: "",
   baseModel: "",
   epochCount: 5,
@@ -34,29 +34,78 @@ export const EMPTY: Draft = {
   seed: 0,
 };
 
+export const EMPTY: Draft = { ...STANDARD, examples: [], source: "" };
+
+export const NAME_CHARACTERS = 40;
+const ID = /^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$/;
+
+export const isEmpty = (draft: Draft) =>
+  draft.examples.length === 0 && draft.displayName === "" && draft.description === "";
+
+export const isGoodId = (id: string) => id === "" || ID.test(id);
+
 export function requestOf(draft: Draft): Schemas["TunedModelIn"] {
-  const { epochCount, batchSize, rate } = draft;
+  const { epochCount, batchSize, rate, baseModel } = draft;
   return {
-    displayName: draft.displayName,
+    displayName: draft.displayName.trim(),
     ...(draft.description && { description: draft.description }),
-    baseModel: draft.baseModel,
+    ...(baseModel.startsWith("tunedModels/")
+      ? { tunedModelSource: { tunedModel: baseModel } }
+      : { baseModel }),
     tuningTask: {
       hyperparameters: { epochCount, batchSize, [rate]: draft[rate] },
       ...(draft.holdOut !== "0" && { holdOut: draft.holdOut }),
       seed: draft.seed,
-      trainingData: { examples: { examples: draft.examples } },
+      ...(draft.source && { data: { source: draft.source } }),
+      // what else a row of a file carries, such as its number there, is no field of an example
+      trainingData: {
+        examples: { examples: draft.examples.map(({ textInput, output }) => ({ textInput, output })) },
+      },
     },
   };
 }
 
-export function totalSteps(draft: Draft): number {
-  return Math.ceil((draft.examples.length * draft.epochCount) / draft.batchSize);
+export function totalSteps(examples: number, { epochCount, batchSize }: Settings): number {
+  return Math.ceil((examples * epochCount) / batchSize);
 }
 
-/** What stands in the way of tuning, in the order of the form. */
-export function missing(draft: Draft, needs: { examples: string; name: string }): string[] {
-  return [
-    ...(draft.examples.length === 0 ? [needs.examples] : []),
-    ...(draft.displayName.trim() === "" ? [needs.name] : []),
-  ];
+/** The settings of a draft without its examples, as they are kept in files and beside the rows of a prompt. */
+export function settingsOf(draft: Draft): Settings & { source: string } {
+  return Object.fromEntries(
+    [...Object.keys(STANDARD), "source"].map((name) => [name, draft[name as keyof Draft]]),
+  ) as Settings & { source: string };
+}
+
+/** What a file or a kept prompt says about settings; undefined if it says nothing that could be used. */
+export function settingsFrom(value: unknown): Partial<Draft> | undefined {
+  if (typeof value !== "object" || value === null) return undefined;
+  const given = value as Record<string, unknown>;
+  const known = [...Object.entries(STANDARD), ["source", ""] as const].filter(
+    ([name, standard]) => typeof given[name] === typeof standard,
+  );
+  if (known.length === 0) return undefined;
+  return Object.fromEntries(known.map(([name]) => [name, given[name]])) as Partial<Draft>;
+}
+
+/** The draft that tunes once more what a model was made of. */
+export function draftAgain(model: TunedModel, examples: Example[]): Draft {
+  const { hyperparameters, seed, heldOutRows = 0, data } = model.tuningTask;
+  return {
+    ...EMPTY,
+    ...hyperparameters,
+    displayName: model.displayName,
+    description: model.description ?? "",
+    baseModel: model.tunedModelSource?.tunedModel ?? model.baseModel ?? "",
+    seed,
+    holdOut: String(heldOutRows),
+    examples,
+    source: data.source,
+  };
+}
+
+/** The bases that can be tuned. */
+export function tunable(bases: BaseModel[]): BaseModel[] {
+  return bases.filter(({ supportedGenerationMethods: methods }) =>
+    methods.some((method) => method.startsWith("createTuned")),
+  );
 }

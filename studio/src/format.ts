@@ -21,6 +21,14 @@ export function duration(seconds: number): string {
   return minutes < 90 ? `${minutes} min` : `${(minutes / 60).toFixed(1)} h`;
 }
 
+/** A range of time in one unit: "6–9 min". */
+export function durationRange(least: number, most: number): string {
+  const [from, to] = [duration(least), duration(most)];
+  if (from === to) return from;
+  const [unitFrom, unitTo] = [from.split(" ")[1], to.split(" ")[1]];
+  return unitFrom === unitTo ? `${from.split(" ")[0]}–${to}` : `${from} – ${to}`;
+}
+
 export function loss(value: number | string | undefined): string {
   const number = Number(value);
   if (value === undefined || Number.isNaN(number)) return "–";
@@ -37,3 +45,19 @@ export const count = (value: number) => value.toLocaleString("en");
 export function megabytes(bytes: number): string {
   return bytes < 1e9 ? `${Math.round(bytes / 1e6)} MB` : `${(bytes / 1e9).toFixed(1)} GB`;
 }
+
+/** A size of a file against a limit that is a multiple of 1024: "5.2 MB", "4 MB". */
+export function fileSize(bytes: number): string {
+  const size = bytes / 2 ** 20;
+  return size < 0.1 ? `${Math.max(1, Math.round(bytes / 1024))} kB` : `${Number(size.toFixed(1))} MB`;
+}
+
+/** How many numbers a base is: "135 M parameters". */
+export function parameters(number: number | undefined): string {
+  if (number === undefined) return "";
+  return number < 1e9
+    ? `${Math.round(number / 1e6)} M parameters`
+    : `${(number / 1e9).toFixed(1)} B parameters`;
+}
+
+export const percent = (done: number, total: number) => Math.floor((100 * done) / Math.max(1, total));

@@ -1,20 +1,33 @@
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
-import { ApiError } from "./api/client";
+import { isLost } from "./api/client";
 import { App } from "./App";
+import { chosenTheme, showTheme } from "./theme";
 import "./css/tokens.css";
 import "./css/base.css";
 import "./css/controls.css";
 import "./css/layout.css";
+import "./css/tables.css";
+import "./css/create.css";
+import "./css/grid.css";
+import "./css/model.css";
+import "./css/playground.css";
+
+const MAX_PAUSE_MS = 10_000;
+
+showTheme(chosenTheme());
 
 const client = new QueryClient({
   defaultOptions: {
     queries: {
+      // the server is often this machine: what the system says of the network means nothing
+      networkMode: "always",
       // what the server refuses stays refused; what did not arrive is tried again, ever more slowly
-      retry: (count, error) => !(error instanceof ApiError) && count < 3,
-      retryDelay: (count) => Math.min(1000 * 2 ** count, 10_000),
+      retry: (_count, error) => isLost(error),
+      retryDelay: (count) => Math.min(1000 * 2 ** count, MAX_PAUSE_MS),
     },
+    mutations: { networkMode: "always" },
   },
 });
 

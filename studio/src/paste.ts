@@ -41,3 +41,8 @@ export function parseExamples(pasted: string): { examples: Example[]; wrong: num
   });
   return { examples, wrong };
 }
+
+/** Whether somebody pasted the address of a sheet instead of its rows. */
+export function isSheetsAddress(pasted: string): boolean {
+  return /^\s*https?:\/\/(docs|drive)\.google\.com\/\S+\s*$/.test(pasted);
+}

@@ -1,32 +1,172 @@
-// Requests as code: what the Studio does, said as curl, Python and the command line.
+// Requests as code: what the Studio does, said as curl, Python, JavaScript and the command line.
+
+import type { RunSettings } from "./api/answers";
+import { DEFAULTS, generationConfig } from "./api/answers";
+import type { Schemas } from "./api/client";
+import type { Example } from "./draft";
+
+export type Snippets = Record<string, string>;
 
 const quote = (value: string) => JSON.stringify(value);
+const shell = (value: string) => `'${value.replaceAll("'", "'\\''")}'`;
+const TOKEN = 'os.environ["TUNERY_TOKEN"]';
+const INLINE_EXAMPLES = 10; // more than these are read from a file
 
 /** How a model is asked from code. */
-export function answerSnippets(address: string, model: string, prompt: string): Record<string, string> {
-  const body = JSON.stringify({ contents: [{ parts: [{ text: prompt }] }] });
-  const id = model.replace("tunedModels/", "");
+export function answerSnippets(
+  address: string,
+  model: string,
+  prompt: string,
+  settings: RunSettings = DEFAULTS,
+): Snippets {
+  const config = changed(settings);
+  const hasConfig = Object.keys(config).length > 0;
+  const body = JSON.stringify({
+    contents: [{ parts: [{ text: prompt }] }],
+    ...(hasConfig && { generationConfig: config }),
+  });
   return {
     curl: `curl -H "Authorization: Bearer $TUNERY_TOKEN" -H "Content-Type: application/json" \\
-  -d '${body.replaceAll("'", "'\\''")}' \\
+  -d ${shell(body)} \\
   ${address}/v1beta/${model}:generateContent`,
     "Python (google-genai)": `import os
 from google import genai
 
 client = genai.Client(
     api_key="unused",
-    http_options={"base_url": ${quote(address)}, "headers": {"Authorization": "Bearer " + os.environ["TUNERY_TOKEN"]}},
+    http_options={"base_url": ${quote(address)}, "headers": {"Authorization": "Bearer " + ${TOKEN}}},
 )
-print(client.models.generate_content(model=${quote(model)}, contents=${quote(prompt)}).text)`,
+print(client.models.generate_content(model=${quote(model)}, contents=${quote(prompt)}${hasConfig ? `, config=${python(snake(config))}` : ""}).text)`,
     "Python (google-generativeai)": `import os
 import google.generativeai as genai
 from google.oauth2.credentials import Credentials
 
 genai.configure(
-    credentials=Credentials(os.environ["TUNERY_TOKEN"]), transport="rest",
+    credentials=Credentials(${TOKEN}), transport="rest",
     client_options={"api_endpoint": ${quote(address)}},
 )
-print(genai.GenerativeModel(${quote(model)}).generate_content(${quote(prompt)}).text)`,
-    "Command line": `tunery generate ${id} ${quote(prompt)}`,
+print(genai.GenerativeModel(${quote(model)}).generate_content(${quote(prompt)}${hasConfig ? `, generation_config=${python(snake(config))}` : ""}).text)`,
+    OpenAI: `import os
+from openai import OpenAI
+
+client = OpenAI(base_url=${quote(`${address}/openai/v1`)}, api_key=${TOKEN})
+answer = client.chat.completions.create(
+    model=${quote(model)}, messages=[{"role": "user", "content": ${quote(prompt)}}]${openai(config)}
+)
+print(answer.choices[0].message.content)`,
+    Node: `import { GoogleGenAI } from "@google/genai";
+
+const ai = new GoogleGenAI({
+  apiKey: "unused",
+  httpOptions: { baseUrl: ${quote(address)}, headers: { Authorization: "Bearer " + process.env.TUNERY_TOKEN } },
+});
+const answer = await ai.models.generateContent({ model: ${quote(model)}, contents: ${quote(prompt)}${hasConfig ? `, config: ${JSON.stringify(config)}` : ""} });
+console.log(answer.text);`,
+    "Command line": `tunery generate ${model.replace("tunedModels/", "").replace("models/", "")} ${shell(prompt)}${flags(config)}`,
   };
+}
+
+/** How a tuned model is made from code; many examples come from a file beside it. */
+export function createSnippets(address: string, request: Schemas["TunedModelIn"], id: string): Snippets {
+  const examples = (request.tuningTask?.trainingData?.examples?.examples ?? []) as Example[];
+  const isInline = examples.length <= INLINE_EXAMPLES;
+  const { hyperparameters = {}, holdOut, seed } = request.tuningTask ?? {};
+  const query = id ? `?tunedModelId=${id}` : "";
+  const pythonExamples = isInline
+    ? `examples = ${python(examples)}`
+    : `examples = [json.loads(line) for line in open("examples.jsonl", encoding="utf-8")]
+examples = [{"textInput": example["text_input"], "output": example["output"]} for example in examples]`;
+  const task = Object.fromEntries(
+    Object.entries(request.tuningTask ?? {}).filter(([name]) => name !== "trainingData"),
+  );
+  const rest = { ...request, tuningTask: task };
+  return {
+    curl: isInline
+      ? `curl -H "Authorization: Bearer $TUNERY_TOKEN" -H "Content-Type: application/json" \\
+  -d ${shell(JSON.stringify(request))} \\
+  "${address}/v1beta/tunedModels${query}"`
+      : `curl -H "Authorization: Bearer $TUNERY_TOKEN" -H "Content-Type: application/json" \\
+  -d @request.json \\
+  "${address}/v1beta/tunedModels${query}"`,
+    Python: `import json
+import os
+import urllib.request
+
+${pythonExamples}
+request = ${python(rest)}
+request["tuningTask"]["trainingData"] = {"examples": {"examples": examples}}
+call = urllib.request.Request(
+    ${quote(`${address}/v1beta/tunedModels${query}`)},
+    data=json.dumps(request).encode(),
+    headers={"Authorization": "Bearer " + ${TOKEN}, "Content-Type": "application/json"},
+)
+print(urllib.request.urlopen(call).read().decode())`,
+    "Command line": [
+      "tunery tune examples.jsonl",
+      `--display-name ${shell(request.displayName ?? "")}`,
+      ...(id ? [`--id ${id}`] : []),
+      ...(request.baseModel ? [`--base-model ${request.baseModel.replace("models/", "")}`] : []),
+      `--epochs ${hyperparameters.epochCount} --batch-size ${hyperparameters.batchSize}`,
+      hyperparameters.learningRate !== undefined
+        ? `--learning-rate ${hyperparameters.learningRate}`
+        : `--learning-rate-multiplier ${hyperparameters.learningRateMultiplier}`,
+      ...(holdOut ? [`--hold-out ${holdOut}`] : []),
+      `--seed ${seed}`,
+    ].join(" \\\n  "),
+  };
+}
+
+/** The examples as the lines of a file that `createSnippets` and `tunery tune` read. */
+export const examplesFile = (examples: Example[]) =>
+  examples.map(({ textInput, output }) => JSON.stringify({ text_input: textInput, output }) + "\n").join("");
+
+function changed(settings: RunSettings): Record<string, unknown> {
+  const standard = generationConfig(DEFAULTS) as Record<string, unknown>;
+  return Object.fromEntries(
+    Object.entries(generationConfig(settings)).filter(([name, value]) => standard[name] !== value),
+  );
+}
+
+const snake = (config: Record<string, unknown>) =>
+  Object.fromEntries(
+    Object.entries(config).map(([name, value]) => [
+      name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
+      value,
+    ]),
+  );
+
+/** A JSON value as Python writes it. */
+function python(value: unknown): string {
+  if (value === null || value === undefined) return "None";
+  if (typeof value === "boolean") return value ? "True" : "False";
+  if (Array.isArray(value)) return `[${value.map(python).join(", ")}]`;
+  if (typeof value === "object") {
+    const inner = Object.entries(value).map(([name, one]) => `${quote(name)}: ${python(one)}`);
+    return `{${inner.join(", ")}}`;
+  }
+  return typeof value === "string" ? quote(value) : String(value);
+}
+
+const OPENAI: Record<string, string> = {
+  temperature: "temperature",
+  topP: "top_p",
+  maxOutputTokens: "max_tokens",
+  stopSequences: "stop",
+};
+
+function openai(config: Record<string, unknown>): string {
+  const known = Object.entries(config).filter(([name]) => OPENAI[name]);
+  return known.map(([name, value]) => `,\n    ${OPENAI[name]}=${python(value)}`).join("");
+}
+
+const FLAGS: Record<string, string> = {
+  temperature: "--temperature",
+  topP: "--top-p",
+  topK: "--top-k",
+  maxOutputTokens: "--max-output-tokens",
+};
+
+function flags(config: Record<string, unknown>): string {
+  const known = Object.entries(config).filter(([name]) => FLAGS[name]);
+  return known.map(([name, value]) => ` ${FLAGS[name]} ${String(value)}`).join("");
 }

@@ -1,8 +1,41 @@
 import { expect, test } from "vitest";
-import { answerSnippets } from "../src/snippets";
+import { DEFAULTS } from "../src/api/answers";
+import { EMPTY, requestOf } from "../src/draft";
+import { answerSnippets, createSnippets, examplesFile } from "../src/snippets";
+
+const PROMPT = `it's "so"`;
 
 test("quotes in a prompt do not break out of the snippets", () => {
-  const { curl, "Command line": command } = answerSnippets("http://x", "tunedModels/a", `it's "so"`);
+  const { curl, "Command line": command } = answerSnippets("http://x", "tunedModels/a", PROMPT);
   expect(curl).toContain(`it'\\''s`);
-  expect(command).toBe(`tunery generate a "it's \\"so\\""`);
+  expect(command).toBe(`tunery generate a 'it'\\''s "so"'`);
+});
+
+test("settings that differ from the defaults stand in every snippet, others in none", () => {
+  const plain = answerSnippets("http://x", "tunedModels/a", "7");
+  const warm = answerSnippets("http://x", "tunedModels/a", "7", { ...DEFAULTS, temperature: 0.7 });
+  for (const [name, code] of Object.entries(warm)) {
+    expect(code, name).toContain("0.7");
+    expect(plain[name], name).not.toContain("emperature");
+  }
+});
+
+test("a request with few examples holds them, with many it reads a file", () => {
+  const example = { textInput: "1", output: "2" };
+  const few = requestOf({ ...EMPTY, baseModel: "models/b", displayName: "n", examples: [example] });
+  const many = requestOf({
+    ...EMPTY,
+    baseModel: "models/b",
+    displayName: "n",
+    examples: Array(11).fill(example),
+  });
+  expect(createSnippets("http://x", few, "")["Python"]).toContain('{"textInput": "1", "output": "2"}');
+  expect(createSnippets("http://x", many, "my-id").curl).toContain(
+    '"http://x/v1beta/tunedModels?tunedModelId=my-id"',
+  );
+  expect(createSnippets("http://x", many, "").Python).toContain('open("examples.jsonl"');
+});
+
+test("a file of examples has one JSON object a line", () => {
+  expect(examplesFile([{ textInput: "a\nb", output: "c" }])).toBe('{"text_input":"a\\nb","output":"c"}\n');
 });

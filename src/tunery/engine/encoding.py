@@ -90,6 +90,10 @@ class Encoder:
     def examples(self, examples: Sequence[TuningExample]) -> list[EncodedExample]:
         return [self.example(example) for example in examples]
 
+    def rendered(self, example: TuningExample) -> str:
+        """Return the text of an example's row as the base reads it: template, special tokens, answer."""
+        return str(self.tokenizer.decode(self.example(example).token_ids, clean_up_tokenization_spaces=False))
+
     def text(self, token_ids: Sequence[int]) -> str:
         """Return the text of answer tokens; special tokens are left out."""
         return str(self.tokenizer.decode(token_ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))

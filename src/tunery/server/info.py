@@ -39,6 +39,8 @@ FEATURES = (
     "advice",
     "openai",
     "tunedModels.evaluate",
+    "tunedModels.examples",
+    "prompts",
 )
 
 

@@ -69,4 +69,10 @@ def described(
     }
 
 
-_TYPES = {"page_size": "integer", "validate_only": "boolean", "extensions": "boolean"}
+_TYPES = {
+    "page_size": "integer",
+    "validate_only": "boolean",
+    "extensions": "boolean",
+    "held_out": "boolean",
+    "rendered": "boolean",
+}

@@ -60,7 +60,7 @@ def create(
     checked = services.creation.checked(wish)
     if text_parameter(request, "validate_only") == "true":
         problems = services.creation.problems(wish)
-        return JsonReply(estimate_out(services.estimates.of(checked), problems).json_object())
+        return JsonReply(estimate_out(services.estimates.of(checked, wish.examples), problems).json_object())
     model = services.creation.create(checked, request.headers.get("idempotency-key"))
     services.worker.wake()
     operation = operation_json(model, version_of(request), with_extensions=wants_extensions(request))

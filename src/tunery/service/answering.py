@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import queue
 import threading
 import time
 from collections.abc import Callable
@@ -16,17 +17,18 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tunery.errors import ResourceExhausted, Unavailable
+from tunery.errors import DeadlineExceeded, ResourceExhausted, Unavailable
 from tunery.service.children import answering
-from tunery.service.children.answering import Counted, Question, Refused, RowsCounted, Said
+from tunery.service.children.answering import Counted, Question, Refused, RowsCounted, RowsRendered, Said
 from tunery.service.children.process import Alive, Child
 from tunery.types import TuningExample
 
 MAX_WAITING = 64
 LEASE_SECONDS = 10.0  # a child that says nothing so long is taken for frozen
 RESTART_SECONDS = 10.0
+ROWS_SECONDS = 60.0  # a base that is not in memory has to be loaded
 
-Answer = Said | Counted | RowsCounted | Refused
+Answer = Said | Counted | RowsCounted | RowsRendered | Refused
 Listener = Callable[[Answer], None]
 
 _log = logging.getLogger("tunery.answering")
@@ -99,10 +101,17 @@ class Answering:
         with self._lock:
             return self._send(lambda number: answering.Count(number, question), listener)
 
-    def count_rows(self, base_model: str, examples: tuple[TuningExample, ...], listener: Listener) -> int:
-        """Count the tokens of examples as tuning reads them; `listener` gets a `RowsCounted` or a `Refused`."""
-        with self._lock:
-            return self._send(lambda number: answering.CountRows(number, base_model, examples), listener)
+    def count_rows(self, base_model: str, examples: tuple[TuningExample, ...]) -> RowsCounted:
+        """Return the tokens of examples as tuning reads them; raises DeadlineExceeded if nobody can count in time."""
+        counted = self._awaited(lambda number: answering.CountRows(number, base_model, examples))
+        assert isinstance(counted, RowsCounted)
+        return counted
+
+    def render_rows(self, base_model: str, examples: tuple[TuningExample, ...]) -> tuple[str, ...]:
+        """Return examples as tuning reads them, template and special tokens included; raises as `count_rows` does."""
+        rendered = self._awaited(lambda number: answering.RenderRows(number, base_model, examples))
+        assert isinstance(rendered, RowsRendered)
+        return rendered.texts
 
     def drop(self, number: int) -> None:
         """Forget a request: its row is free for others within one token. Nothing happens if it has ended."""
@@ -128,6 +137,18 @@ class Answering:
     def running(self) -> int:
         """Requests that are being answered."""
         return sum(asked.has_begun for asked in self._asked.values())
+
+    def _awaited(self, message: Callable[[int], object]) -> Answer:
+        arrived: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+        with self._lock:
+            self._send(message, arrived.put)
+        try:
+            answer = arrived.get(timeout=ROWS_SECONDS)
+        except queue.Empty:
+            raise DeadlineExceeded("Nobody could read the rows in time. Try again in a moment.") from None
+        if isinstance(answer, Refused):
+            raise answer.error
+        return answer
 
     def _send(self, message: Callable[[int], object], listener: Listener) -> int:
         child = self._ready_child()

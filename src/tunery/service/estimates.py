@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import queue
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,15 +16,13 @@ from statistics import median
 
 from tunery.engine.bases.catalog import Catalog
 from tunery.engine.bases.memory import available_memory, memory_estimate
-from tunery.errors import DeadlineExceeded, NotFound
-from tunery.service.answering import Answer, Answering
-from tunery.service.children.answering import Refused, RowsCounted
+from tunery.errors import NotFound
+from tunery.service.answering import Answering
 from tunery.service.database import figures
 from tunery.service.library import Library
 from tunery.service.values import TuningRequest
-from tunery.types import TuningExample, TuningTask
+from tunery.types import TuningTask
 
-COUNT_SECONDS = 60.0  # a base that is not in memory has to be loaded
 LAST_TASKS = 3
 LEAST_STEPS = 4  # the first step of a task is slower than the rest
 START_SECONDS = 2.0  # reading the data, publishing
@@ -45,7 +42,12 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a task would take; `cut` are places of examples that are longer than the window, memory in bytes."""
+    """
+    What a task would take; memory in bytes.
+
+    `example_tokens` and `cut` (places of examples that are longer than the window) are in the order in which the
+    examples came, those that would be held out among them; totals are without these.
+    """
 
     total_steps: int
     examples: int
@@ -53,6 +55,7 @@ class Estimate:
     tokens_per_epoch: int
     total_tokens: int
     longest_tokens: int
+    example_tokens: tuple[int, ...]
     cut: tuple[int, ...]
     seconds: tuple[float, float]  # at least, at most
     source: Source
@@ -68,39 +71,31 @@ class Estimates:
         self._answering, self._library, self._catalog = answering, library, catalog
         self._remembered: dict[str, int] = {}  # tokens of the examples of a task that is done
 
-    def of(self, request: TuningRequest) -> Estimate:
-        """Return what a task would take; raises DeadlineExceeded if nobody can count its tokens."""
-        counted = self._count(request.base_model, request.examples)
+    def of(self, request: TuningRequest, came: Sequence[tuple[str, str]]) -> Estimate:
+        """Return what a task would take whose examples `came` so; DeadlineExceeded if nobody can count its tokens."""
+        rows = (*request.examples, *request.held_out)
+        counted = self._answering.count_rows(request.base_model, rows)
+        cut = {(rows[place].text_input, rows[place].output) for place in counted.cut}
+        known = {(row.text_input, row.output): tokens for row, tokens in zip(rows, counted.tokens, strict=True)}
+        learned = counted.tokens[: len(request.examples)]
         settings = request.hyperparameters
-        total = sum(counted.tokens) * settings.epoch_count
+        total = sum(learned) * settings.epoch_count
         seconds, source = self._seconds(request.base_model, total)
-        largest_batch = sum(sorted(counted.tokens)[-settings.batch_size :])
         return Estimate(
             total_steps=request.total_steps,
             examples=len(request.examples),
             held_out=len(request.held_out),
-            tokens_per_epoch=sum(counted.tokens),
+            tokens_per_epoch=sum(learned),
             total_tokens=total,
             longest_tokens=max(counted.tokens),
-            cut=counted.cut,
+            example_tokens=tuple(known[example] for example in came),
+            cut=tuple(place for place, example in enumerate(came) if example in cut),
             seconds=seconds,
             source=source,
             waiting_before=len(self._library.places_in_queue()),
-            needed_memory=self._memory(request.base_model, largest_batch),
+            needed_memory=self._memory(request.base_model, sum(sorted(learned)[-settings.batch_size :])),
             free_memory=available_memory(),
         )
-
-    def _count(self, base_model: str, examples: Sequence[TuningExample]) -> RowsCounted:
-        arrived: queue.SimpleQueue[Answer] = queue.SimpleQueue()
-        self._answering.count_rows(base_model, tuple(examples), arrived.put)
-        try:
-            answer = arrived.get(timeout=COUNT_SECONDS)
-        except queue.Empty:
-            raise DeadlineExceeded("Nobody could count the tokens in time. Try again in a moment.") from None
-        if isinstance(answer, Refused):
-            raise answer.error
-        assert isinstance(answer, RowsCounted)
-        return answer
 
     def _seconds(self, base_model: str, tokens: int) -> tuple[tuple[float, float], Source]:
         """Return the range of time for so many tokens, and where it comes from."""
@@ -114,7 +109,7 @@ class Estimates:
         return (least + START_SECONDS, most + START_SECONDS), source
 
     def _measured_rates(self, base_model: str) -> list[float]:
-        """Return the tokens per second of the last tasks on a base, as `_count` counts them."""
+        """Return the tokens per second of the last tasks on a base, as the base counts them."""
         with self._library.database.reading() as connection:
             last = figures.last_succeeded(connection, base_model, LAST_TASKS)
         rates = []
@@ -133,7 +128,7 @@ class Estimates:
                 return 0
             if len(self._remembered) >= _MAX_REMEMBERED:
                 self._remembered.clear()
-            self._remembered[task.id] = sum(self._count(base_model, examples).tokens) if examples else 0
+            self._remembered[task.id] = sum(self._answering.count_rows(base_model, examples).tokens) if examples else 0
         return self._remembered[task.id] * task.hyperparameters.epoch_count
 
     def _memory(self, base_model: str, batch_tokens: int) -> int | None:

@@ -26,6 +26,7 @@ from tunery.service.database.connection import Database
 from tunery.service.folder import DataFolder
 from tunery.service.listing import ModelFilter
 from tunery.service.polling import Polling
+from tunery.service.prompts import Prompts
 from tunery.service.publish import open_published, publish, sweep
 from tunery.service.sharing import Sharing
 from tunery.service.values import Progress, Published, TuningRequest
@@ -48,6 +49,7 @@ class Library:
         self._database = database
         self.sharing = Sharing(database)
         self.polling = Polling(database)
+        self.prompts = Prompts(database)
 
     @property
     def database(self) -> Database:

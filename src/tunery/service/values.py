@@ -10,13 +10,27 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from tunery.errors import InvalidArgument
 from tunery.service import names
 from tunery.types import Advice, DataFacts, EpochLoss, Hyperparameters, TuningExample, TuningSnapshot
 
 LOCAL_USER = "local"  # who works on this machine without signing in
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A structured prompt of a user; `document` holds preamble, columns and rows as plain JSON values."""
+
+    id: str
+    user_id: str
+    display_name: str
+    document: dict[str, Any] = field(repr=False)
+    create_time: datetime
+    update_time: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,32 @@
 import { EventSourceParserStream } from "eventsource-parser/stream";
 import { errorFrom, type Schemas } from "./client";
 
-export type RunSettings = { temperature: number; topP: number; maxOutputTokens: number };
+export type RunSettings = {
+  temperature: number;
+  topP: number;
+  topK: number;
+  maxOutputTokens: number;
+  stopSequences: string[];
+};
 export type Chunk = Schemas["GenerateContentOut"];
+
+export const DEFAULTS: RunSettings = {
+  temperature: 0,
+  topP: 1,
+  topK: 0,
+  maxOutputTokens: 256,
+  stopSequences: [],
+};
+
+/** The settings as the API takes them: what is not set is left out. */
+export function generationConfig({
+  topK,
+  stopSequences,
+  ...rest
+}: RunSettings): Schemas["GenerationConfigIn"] {
+  const stops = stopSequences.filter((stop) => stop !== "");
+  return { ...rest, ...(topK > 0 && { topK }), ...(stops.length > 0 && { stopSequences: stops }) };
+}
 
 export async function* streamAnswer(
   model: string,
@@ -18,7 +42,7 @@ export async function* streamAnswer(
     credentials: "same-origin",
     body: JSON.stringify({
       contents: [{ role: "user", parts: [{ text: prompt }] }],
-      generationConfig: settings,
+      generationConfig: generationConfig(settings),
     }),
     signal,
   });
@@ -30,4 +54,13 @@ export async function* streamAnswer(
     if (chunk.error) throw errorFrom(chunk, 500);
     yield chunk;
   }
+}
+
+/** The text of a whole answer. */
+export async function wholeAnswer(model: string, prompt: string, signal: AbortSignal): Promise<string> {
+  let answer = "";
+  for await (const chunk of streamAnswer(model, prompt, DEFAULTS, signal)) {
+    answer += chunk.candidates[0]?.content.parts.map((part) => part.text).join("") ?? "";
+  }
+  return answer;
 }

@@ -11,12 +11,15 @@ export type Snapshot = Schemas["SnapshotOut"];
 
 export const api = createClient<paths>({ baseUrl: "", credentials: "same-origin" });
 
-/** An error of the server: its sentence, and the code for small print. */
+const GATEWAY = [502, 503, 504];
+
+/** An error of the server: its sentence, and the codes for small print and for programs. */
 export class ApiError extends Error {
   constructor(
     message: string,
     readonly code: number,
     readonly status: string,
+    readonly reason = "",
   ) {
     super(message);
   }
@@ -29,6 +32,40 @@ export function dataOf<T>(reply: { data?: T; error?: unknown; response: Response
 }
 
 export function errorFrom(body: unknown, httpStatus: number): ApiError {
-  const error = (body as { error?: { message?: string; status?: string; code?: number } } | undefined)?.error;
-  return new ApiError(error?.message ?? `HTTP ${httpStatus}`, error?.code ?? httpStatus, error?.status ?? "");
+  const error = (body as { error?: ErrorBody } | undefined)?.error;
+  const reason = error?.details?.find((detail) => detail.reason)?.reason;
+  return new ApiError(
+    error?.message ?? `HTTP ${httpStatus}`,
+    error?.code ?? httpStatus,
+    error?.status ?? "",
+    reason,
+  );
+}
+
+type ErrorBody = { message?: string; status?: string; code?: number; details?: { reason?: string }[] };
+
+/** Whether nothing came back at all, or only from what stands before the server. */
+export function isLost(error: unknown): boolean {
+  return error instanceof ApiError ? GATEWAY.includes(error.code) && !error.status : error != null;
+}
+
+/** Whether signing in would help. */
+export function needsSignIn(error: unknown): boolean {
+  if (!(error instanceof ApiError)) return false;
+  const isBare =
+    error.reason === "ACCESS_TOKEN_SCOPE_INSUFFICIENT" || error.message.startsWith("Method doesn't");
+  return error.code === 401 || (error.code === 403 && isBare);
+}
+
+/** Send JSON and read JSON, for calls whose reply depends on the query. */
+export async function send<T>(method: string, path: string, body?: unknown): Promise<T> {
+  const reply = await fetch(path, {
+    method,
+    credentials: "same-origin",
+    headers: { "Content-Type": "application/json" },
+    ...(body !== undefined && { body: typeof body === "string" ? body : JSON.stringify(body) }),
+  });
+  const content: unknown = await reply.json().catch(() => undefined);
+  if (!reply.ok) throw errorFrom(content, reply.status);
+  return content as T;
 }

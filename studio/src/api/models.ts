@@ -1,81 +1,107 @@
 // Tuned and base models as queries: fetched, kept fresh while something is running, changed.
 
-import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { api, dataOf, type Operation, type Schemas, type TunedModel } from "./client";
+import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useIsSignedIn } from "./account";
+import { api, dataOf, send, type Operation, type Schemas, type TunedModel } from "./client";
 
-const RUNNING_MS = 1000;
+const PAGE = 50;
+const LIST_MS = 5000; // while something runs; its own progress comes from its operation, each second
 
 export const idOf = (name: string) => name.slice(name.lastIndexOf("/") + 1);
 export const isRunning = (model: TunedModel | undefined) => model?.state === "CREATING";
 
 export function useBaseModels() {
+  const isSignedIn = useIsSignedIn() === true;
   return useQuery({
     queryKey: ["models"],
     queryFn: async () => dataOf(await api.GET("/v1beta/models")).models ?? [],
+    enabled: isSignedIn,
     staleTime: 60_000,
   });
 }
 
+/** Pages of tuned models that a filter finds, newest first. */
 export function useTunedModels(filter: string) {
-  return useQuery({
+  const isSignedIn = useIsSignedIn() === true;
+  return useInfiniteQuery({
     queryKey: ["tunedModels", filter],
-    queryFn: async () => {
-      const query = { pageSize: 50, ...(filter ? { filter } : {}) };
-      return dataOf(await api.GET("/v1beta/tunedModels", { params: { query } })).tunedModels ?? [];
+    queryFn: async ({ pageParam }) => {
+      const query = { pageSize: PAGE, ...(filter && { filter }), ...(pageParam && { pageToken: pageParam }) };
+      return dataOf(await api.GET("/v1beta/tunedModels", { params: { query } }));
     },
+    initialPageParam: "",
+    getNextPageParam: (page) => page.nextPageToken,
+    select: ({ pages }) => pages.flatMap((page) => page.tunedModels ?? []),
     placeholderData: (previous) => previous,
-    refetchInterval: (query) => (query.state.data?.some(isRunning) ? RUNNING_MS : false),
+    enabled: isSignedIn,
+    refetchInterval: ({ state }) =>
+      state.data?.pages.some((page) => page.tunedModels?.some(isRunning)) ? LIST_MS : false,
   });
 }
 
 export function useTunedModel(id: string) {
+  const isSignedIn = useIsSignedIn() === true;
   return useQuery({
     queryKey: ["tunedModel", id],
     queryFn: async () =>
       dataOf(await api.GET("/v1beta/tunedModels/{model_id}", { params: { path: { model_id: id } } })),
-    refetchInterval: (query) => (isRunning(query.state.data) ? RUNNING_MS : false),
-  });
-}
-
-/** The operation that makes a model: phase, place in the queue, and the curve so far. */
-export function useOperation(model: TunedModel | undefined) {
-  const [, model_id = "", , operation_id = ""] = model?.operation.split("/") ?? [];
-  return useQuery({
-    queryKey: ["operation", model?.operation],
-    queryFn: async () =>
-      dataOf(
-        await api.GET("/v1beta/tunedModels/{model_id}/operations/{operation_id}", {
-          params: { path: { model_id, operation_id }, query: { extensions: true } },
-        }),
-      ),
-    enabled: isRunning(model),
-    refetchInterval: RUNNING_MS,
+    enabled: isSignedIn && id !== "",
+    refetchInterval: ({ state }) => (isRunning(state.data) ? LIST_MS : false),
   });
 }
 
 export function useCreate() {
   const client = useQueryClient();
   return useMutation({
-    mutationFn: async (body: Schemas["TunedModelIn"]) =>
-      dataOf(await api.POST("/v1beta/tunedModels", { body })) as Operation,
+    mutationFn: ({ body, id }: { body: Schemas["TunedModelIn"]; id: string }) =>
+      send<Operation>(
+        "POST",
+        `/v1beta/tunedModels${id ? `?tunedModelId=${encodeURIComponent(id)}` : ""}`,
+        body,
+      ),
     onSuccess: () => client.invalidateQueries({ queryKey: ["tunedModels"] }),
+  });
+}
+
+export function useRename(id: string) {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: (displayName: string) =>
+      send<TunedModel>("PATCH", `/v1beta/tunedModels/${id}?updateMask=displayName`, { displayName }),
+    onSuccess: (model) => {
+      client.setQueryData(["tunedModel", id], model);
+      return client.invalidateQueries({ queryKey: ["tunedModels"] });
+    },
   });
 }
 
 export function useCancel(id: string) {
   const client = useQueryClient();
   return useMutation({
-    mutationFn: async () =>
-      dataOf(await api.POST("/v1beta/tunedModels/{model_id}:cancel", { params: { path: { model_id: id } } })),
+    mutationFn: () => send("POST", `/v1beta/tunedModels/${id}:cancel`),
     onSuccess: () => client.invalidateQueries({ queryKey: ["tunedModel", id] }),
   });
 }
 
-export function useDelete(id: string) {
+/** Delete tuned models, one after the other; what is gone already counts as deleted. */
+export function useDelete() {
   const client = useQueryClient();
   return useMutation({
-    mutationFn: async () =>
-      dataOf(await api.DELETE("/v1beta/tunedModels/{model_id}", { params: { path: { model_id: id } } })),
-    onSuccess: () => client.invalidateQueries({ queryKey: ["tunedModels"] }),
+    mutationFn: async (ids: string[]) => {
+      for (const id of ids) await send("DELETE", `/v1beta/tunedModels/${id}`);
+    },
+    onSettled: () => client.invalidateQueries({ queryKey: ["tunedModels"] }),
+  });
+}
+
+/** The last lines of the task of a model. */
+export function useLog(id: string, isWanted: boolean, isLive: boolean) {
+  return useQuery({
+    queryKey: ["log", id],
+    queryFn: async () =>
+      dataOf(await api.GET("/v1beta/tunedModels/{model_id}:log", { params: { path: { model_id: id } } }))
+        .lines,
+    enabled: isWanted,
+    refetchInterval: isLive ? LIST_MS : false,
   });
 }

@@ -360,6 +360,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1beta/tunedModels/{model_id}/examples": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Listtunedmodelexamples
+         * @description List the examples of a tuned model; with `heldOut=true` those that were held out.
+         */
+        get: operations["ListTunedModelExamples"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1beta/tunedModels": {
         parameters: {
             query?: never;
@@ -466,6 +486,98 @@ export interface paths {
          * @description Read a file as tuning would; what is wrong with it stands in the reply, all of it at once.
          */
         post: operations["ParseDataset"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1beta/prompts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Listprompts
+         * @description List the caller's structured prompts, changed last first; `filter` is words of their names.
+         */
+        get: operations["ListPrompts"];
+        put?: never;
+        /**
+         * Createprompt
+         * @description Keep a structured prompt.
+         */
+        post: operations["CreatePrompt"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1beta/prompts:import": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Importprompt
+         * @description Keep the structured prompt of an AI Studio file; other files are refused by name.
+         */
+        post: operations["ImportPrompt"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1beta/prompts/{prompt_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Getprompt
+         * @description Return a structured prompt.
+         */
+        get: operations["GetPrompt"];
+        put?: never;
+        post?: never;
+        /**
+         * Deleteprompt
+         * @description Delete a structured prompt.
+         */
+        delete: operations["DeletePrompt"];
+        options?: never;
+        head?: never;
+        /**
+         * Updateprompt
+         * @description Change the parts of a structured prompt that the mask names, or without one those that are in the body.
+         */
+        patch: operations["UpdatePrompt"];
+        trace?: never;
+    };
+    "/v1beta/prompts/{prompt_id}:export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Exportprompt
+         * @description Return a prompt as a file: `aistudio`, or its examples with preamble and prefixes as `csv` or `jsonl`.
+         */
+        get: operations["ExportPrompt"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1142,8 +1254,13 @@ export interface components {
             /** Longestexampletokens */
             longestExampleTokens: number;
             /**
+             * Exampletokens
+             * @description Of each example, in the order in which they came.
+             */
+            exampleTokens: number[];
+            /**
              * Cutrows
-             * @description Examples, counted from 1 without those held out, that lose their end.
+             * @description Examples, counted from 1, that lose their end.
              */
             cutRows?: number[];
             seconds: components["schemas"]["SecondsOut"];
@@ -1434,6 +1551,31 @@ export interface components {
             topP: number;
             /** Topk */
             topK?: number;
+            /**
+             * Baseweights
+             * @description Extension: the open weights that answer to this name.
+             */
+            baseWeights: string;
+            /**
+             * Licence
+             * @description Extension: of these weights.
+             */
+            licence: string;
+            /**
+             * Parameters
+             * @description Extension: how many numbers they are.
+             */
+            parameters?: number;
+            /**
+             * Ispresent
+             * @description Extension: they are on this machine.
+             */
+            isPresent: boolean;
+            /**
+             * Tuningmemorybytes
+             * @description Extension: about what tuning takes.
+             */
+            tuningMemoryBytes?: number;
         };
         /**
          * ModelsPage
@@ -1575,6 +1717,65 @@ export interface components {
          */
         Phase: "QUEUED" | "PREPARING" | "RUNNING" | "PUBLISHING" | "SUCCEEDED" | "FAILED" | "CANCELLED";
         /**
+         * PromptColumnOut
+         * @description A column.
+         */
+        PromptColumnOut: {
+            /** Prefix */
+            prefix: string;
+            /** Isinput */
+            isInput: boolean;
+        };
+        /**
+         * PromptOut
+         * @description A structured prompt; lists leave out `rows`, `testRows` and `tuning`.
+         */
+        PromptOut: {
+            /** Name */
+            name: string;
+            /** Displayname */
+            displayName: string;
+            /** Preamble */
+            preamble: string;
+            /** Columns */
+            columns: components["schemas"]["PromptColumnOut"][];
+            /** Rowcount */
+            rowCount: number;
+            /** Rows */
+            rows?: components["schemas"]["PromptRowOut"][];
+            /** Testrows */
+            testRows?: components["schemas"]["PromptRowOut"][];
+            /**
+             * Tuning
+             * @description Settings of the page that tunes; kept as they came.
+             */
+            tuning?: {
+                [key: string]: unknown;
+            };
+            /** Createtime */
+            createTime: string;
+            /** Updatetime */
+            updateTime: string;
+        };
+        /**
+         * PromptRowOut
+         * @description A row: a text for each column.
+         */
+        PromptRowOut: {
+            /** Cells */
+            cells: string[];
+        };
+        /**
+         * PromptsPage
+         * @description A page of prompts.
+         */
+        PromptsPage: {
+            /** Prompts */
+            prompts?: components["schemas"]["PromptOut"][];
+            /** Nextpagetoken */
+            nextPageToken?: string;
+        };
+        /**
          * Role
          * @description What a grantee may do with a tuned model; each role includes the ones before it.
          * @enum {string}
@@ -1683,6 +1884,33 @@ export interface components {
             code: number;
             /** Message */
             message: string;
+        };
+        /**
+         * StoredExampleOut
+         * @description An example.
+         */
+        StoredExampleOut: {
+            /** Textinput */
+            textInput: string;
+            /** Output */
+            output: string;
+            /**
+             * Rendered
+             * @description As the base read it, with template and special tokens; only on request.
+             */
+            rendered?: string;
+        };
+        /**
+         * StoredExamplesPage
+         * @description A page of examples, in the order in which they came.
+         */
+        StoredExamplesPage: {
+            /** Examples */
+            examples?: components["schemas"]["StoredExampleOut"][];
+            /** Totalsize */
+            totalSize: number;
+            /** Nextpagetoken */
+            nextPageToken?: string;
         };
         /**
          * TaskErrorOut
@@ -2497,6 +2725,95 @@ export interface components {
             emailAddress?: string;
             /** @default null */
             role?: components["schemas"]["Role"];
+        };
+        /**
+         * PromptColumnIn
+         * @description A column; `prefix` stands before each of its texts, such as "input:".
+         */
+        PromptColumnIn: {
+            /**
+             * Prefix
+             * @default
+             */
+            prefix?: string;
+            /**
+             * Isinput
+             * @default false
+             */
+            isInput?: boolean;
+        };
+        /**
+         * PromptFileIn
+         * @description A file of AI Studio as it lies in Google Drive, whatever else stands in it.
+         */
+        PromptFileIn: {
+            [key: string]: unknown;
+        };
+        /**
+         * PromptIn
+         * @description A prompt to be kept or changed; output-only fields are read over.
+         */
+        PromptIn: {
+            /**
+             * Name
+             * @default null
+             */
+            name?: string;
+            /**
+             * Displayname
+             * @default null
+             */
+            displayName?: string;
+            /**
+             * Preamble
+             * @default null
+             */
+            preamble?: string;
+            /**
+             * Columns
+             * @default null
+             */
+            columns?: components["schemas"]["PromptColumnIn"][];
+            /**
+             * Rows
+             * @default null
+             */
+            rows?: components["schemas"]["PromptRowIn"][];
+            /**
+             * Testrows
+             * @default null
+             */
+            testRows?: components["schemas"]["PromptRowIn"][];
+            /**
+             * Tuning
+             * @default null
+             */
+            tuning?: {
+                [key: string]: unknown;
+            };
+            /**
+             * Rowcount
+             * @default null
+             */
+            rowCount?: unknown;
+            /**
+             * Createtime
+             * @default null
+             */
+            createTime?: unknown;
+            /**
+             * Updatetime
+             * @default null
+             */
+            updateTime?: unknown;
+        };
+        /**
+         * PromptRowIn
+         * @description A row: a text for each column, in their order; what is missing is empty.
+         */
+        PromptRowIn: {
+            /** Cells */
+            cells?: string[];
         };
         /**
          * SetGroupBody
@@ -3455,6 +3772,40 @@ export interface operations {
             };
         };
     };
+    ListTunedModelExamples: {
+        parameters: {
+            query?: {
+                pageSize?: number;
+                pageToken?: string;
+                heldOut?: boolean;
+                rendered?: boolean;
+            };
+            header?: never;
+            path: {
+                model_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StoredExamplesPage"];
+                };
+            };
+            /** @description The error envelope. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
     ListTunedModels: {
         parameters: {
             query?: {
@@ -3714,6 +4065,225 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ParsedDatasetOut"];
+                };
+            };
+            /** @description The error envelope. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    ListPrompts: {
+        parameters: {
+            query?: {
+                pageSize?: number;
+                pageToken?: string;
+                filter?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PromptsPage"];
+                };
+            };
+            /** @description The error envelope. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    CreatePrompt: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["PromptIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PromptOut"];
+                };
+            };
+            /** @description The error envelope. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    ImportPrompt: {
+        parameters: {
+            query?: {
+                displayName?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["PromptFileIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PromptOut"];
+                };
+            };
+            /** @description The error envelope. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    GetPrompt: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                prompt_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PromptOut"];
+                };
+            };
+            /** @description The error envelope. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    DeletePrompt: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                prompt_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description An empty object. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description The error envelope. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    UpdatePrompt: {
+        parameters: {
+            query?: {
+                updateMask?: string;
+            };
+            header?: never;
+            path: {
+                prompt_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["PromptIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PromptOut"];
+                };
+            };
+            /** @description The error envelope. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    ExportPrompt: {
+        parameters: {
+            query?: {
+                format?: string;
+            };
+            header?: never;
+            path: {
+                prompt_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description An empty object. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
                 };
             };
             /** @description The error envelope. */

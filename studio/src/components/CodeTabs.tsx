@@ -1,11 +1,13 @@
-import { Button, Tab, TabList, TabPanel, Tabs } from "react-aria-components";
+import { Tab, TabList, TabPanel, Tabs } from "react-aria-components";
+import type { Snippets } from "../snippets";
 import { text } from "../text/en";
+import { CopyButton } from "./CopyButton";
 
 /** The same request in several languages, each to be copied. */
-export function CodeTabs({ snippets }: { snippets: Record<string, string> }) {
+export function CodeTabs({ snippets }: { snippets: Snippets }) {
   const names = Object.keys(snippets);
   return (
-    <Tabs>
+    <Tabs className="react-aria-Tabs code-tabs">
       <TabList aria-label={text.model.api}>
         {names.map((name) => (
           <Tab key={name} id={name}>
@@ -16,10 +18,8 @@ export function CodeTabs({ snippets }: { snippets: Record<string, string> }) {
       {names.map((name) => (
         <TabPanel key={name} id={name}>
           <pre>{snippets[name]}</pre>
-          <div className="row" style={{ marginTop: 8 }}>
-            <Button onPress={() => void navigator.clipboard.writeText(snippets[name] ?? "")}>
-              {text.playground.copy}
-            </Button>
+          <div className="row gap-top">
+            <CopyButton content={snippets[name] ?? ""} />
           </div>
         </TabPanel>
       ))}

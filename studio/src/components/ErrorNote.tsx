@@ -1,24 +1,32 @@
 import { Button } from "react-aria-components";
-import { ApiError } from "../api/client";
-import { signInAddress } from "../api/account";
+import { ApiError, isLost, needsSignIn } from "../api/client";
+import { askToSignIn } from "../signInStore";
 import { text } from "../text/en";
 
 /** What went wrong, what to do, and the code in small print; without a sign-in it leads there. */
 export function ErrorNote({ error, retry }: { error: unknown; retry?: () => void }) {
-  const known = error instanceof ApiError ? error : undefined;
-  const needsSignIn = known?.code === 401 || known?.message.startsWith("Method doesn't allow");
+  if (needsSignIn(error)) return <SignInNote why={text.signIn.key} />;
+  const known = error instanceof ApiError && !isLost(error) ? error : undefined;
+  const message = known?.message ?? text.error.unreachable;
   return (
-    <div className={needsSignIn ? "note" : "note bad"} role="alert">
-      <p>{needsSignIn ? text.signIn.help : (known?.message ?? text.error.lost)}</p>
+    <div className="note bad" role="alert">
+      <p className="limited">{message}</p>
       <div className="row small">
-        {needsSignIn && (
-          <a className="button primary" href={signInAddress()}>
-            {text.signIn.title}
-          </a>
-        )}
         {retry && <Button onPress={retry}>{text.error.again}</Button>}
-        {known?.status && !needsSignIn && <span className="soft">{text.error.code(known.status)}</span>}
+        {known?.status && <span className="soft">{text.error.code(known.status)}</span>}
       </div>
+    </div>
+  );
+}
+
+/** Says that one has to sign in, and opens the dialog. */
+export function SignInNote({ why = text.signIn.help }: { why?: string }) {
+  return (
+    <div className="note" role="alert">
+      <p>{why}</p>
+      <Button className="button primary" onPress={() => askToSignIn()}>
+        {text.signIn.title}
+      </Button>
     </div>
   );
 }

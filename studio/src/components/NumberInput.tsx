@@ -1,4 +1,5 @@
-import { FieldError, Input, Label, NumberField, Text } from "react-aria-components";
+import { Button, FieldError, Input, Label, NumberField, Text } from "react-aria-components";
+import { text } from "../text/en";
 
 type Props = {
   label: string;
@@ -7,11 +8,12 @@ type Props = {
   change: (value: number) => void;
   min: number;
   max?: number;
-  step?: number;
+  standard?: number; // what Reset goes back to
 };
 
-/** A number with its name, one sentence of help, and what is wrong with it. */
-export function NumberInput({ label, help, value, change, min, max, step }: Props) {
+/** A number with its name, one sentence of help, its default and the way back to it. */
+export function NumberInput({ label, help, value, change, min, max, standard }: Props) {
+  const isOwn = standard !== undefined && value !== standard;
   return (
     <NumberField
       value={value}
@@ -20,14 +22,25 @@ export function NumberInput({ label, help, value, change, min, max, step }: Prop
       }}
       minValue={min}
       maxValue={max}
-      formatOptions={{ maximumFractionDigits: 6, useGrouping: false }}
-      {...(step !== undefined && { step })}
+      formatOptions={{ maximumFractionDigits: 8, useGrouping: false }}
     >
-      <Label>{label}</Label>
+      <div className="row spread nowrap label-row">
+        <Label>{label}</Label>
+        {isOwn && (
+          <Button
+            slot={null}
+            className="button quiet tiny"
+            aria-label={text.create.resetField(label)}
+            onPress={() => change(standard)}
+          >
+            {text.create.reset}
+          </Button>
+        )}
+      </div>
       <Input />
       {help && (
         <Text slot="description" className="help">
-          {help}
+          {help} {standard !== undefined && text.create.standard(standard)}
         </Text>
       )}
       <FieldError className="wrong" />

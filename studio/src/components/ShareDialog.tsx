@@ -1,120 +1,75 @@
 import { useState } from "react";
-import {
-  Button,
-  Dialog,
-  DialogTrigger,
-  Heading,
-  Input,
-  Label,
-  Modal,
-  ModalOverlay,
-  TextField,
-} from "react-aria-components";
-import { usePermissions, useSharing, type Permission } from "../api/sharing";
+import { useMe } from "../api/account";
+import { roleOf, usePermissions, useSharing, type Permission } from "../api/sharing";
 import { text } from "../text/en";
+import { AddPerson } from "./AddPerson";
+import { Confirm } from "./Confirm";
+import { CopyButton } from "./CopyButton";
 import { ErrorNote } from "./ErrorNote";
+import { Person } from "./Person";
+import { Skeleton } from "./Skeleton";
+import { Window } from "./Window";
 
-/** People with their roles; add one, take one away, or let everyone on this server use the model. */
-export function ShareDialog({ id, name }: { id: string; name: string }) {
-  return (
-    <DialogTrigger>
-      <Button>{text.sharing.share}</Button>
-      <ModalOverlay isDismissable>
-        <Modal>
-          <Dialog>
-            {({ close }) => (
-              <div className="stack">
-                <Heading slot="title" level={2}>
-                  {text.sharing.title(name)}
-                </Heading>
-                <p className="soft">{text.sharing.help}</p>
-                <People id={id} />
-                <div className="row" style={{ justifyContent: "flex-end" }}>
-                  <Button onPress={close}>{text.sharing.done}</Button>
-                </div>
-              </div>
-            )}
-          </Dialog>
-        </Modal>
-      </ModalOverlay>
-    </DialogTrigger>
-  );
-}
-
-function People({ id }: { id: string }) {
-  const known = usePermissions(id).data ?? [];
-  const { give, take } = useSharing(id);
+/** People with their roles; add one, change or take a role, let everyone use the model, hand it on. */
+export function ShareDialog({ id, name, onClose }: { id: string; name: string; onClose: () => void }) {
+  const query = usePermissions(id);
+  const me = useMe().data?.user;
+  const { give, change, take, transfer } = useSharing(id);
+  const [heir, setHeir] = useState<Permission>();
+  const known = query.data ?? [];
   const everyone = known.find(({ granteeType }) => granteeType === "EVERYONE");
-  const error = give.error ?? take.error;
+  const role = roleOf(known, me);
+  const canWrite = role === "OWNER" || role === "WRITER";
+  const error = query.error ?? give.error ?? change.error ?? take.error ?? transfer.error;
   return (
-    <>
+    <Window title={text.sharing.title(name)} isOpen onClose={onClose}>
+      <p className="soft">{canWrite || query.isPending ? text.sharing.help : text.sharing.readOnly}</p>
       {error && <ErrorNote error={error} />}
+      {query.isPending && <Skeleton rows={2} />}
       <ul className="people">
-        {known.map((permission) => (
-          <Person key={permission.name} permission={permission} take={() => take.mutate(permission)} />
-        ))}
+        {known
+          .filter((permission) => permission !== everyone)
+          .map((permission) => (
+            <Person
+              key={permission.name}
+              permission={permission}
+              canWrite={canWrite}
+              isOwner={role === "OWNER"}
+              change={(next) => change.mutate({ permission, role: next })}
+              take={() => take.mutate(permission)}
+              transfer={() => setHeir(permission)}
+            />
+          ))}
       </ul>
-      <AddPerson add={(emailAddress, role) => give.mutate({ granteeType: "USER", emailAddress, role })} />
-      <label className="row">
-        <input
-          type="checkbox"
-          checked={everyone !== undefined}
-          onChange={() =>
-            everyone ? take.mutate(everyone) : give.mutate({ granteeType: "EVERYONE", role: "READER" })
-          }
-        />
-        {text.sharing.everyone}
-      </label>
-    </>
-  );
-}
-
-function Person({ permission, take }: { permission: Permission; take: () => void }) {
-  const who = permission.emailAddress ?? text.sharing.all;
-  return (
-    <li className="row spread">
-      <span>
-        {who} <span className="badge">{permission.role.toLowerCase()}</span>
-      </span>
-      {permission.role !== "OWNER" && (
-        <Button className="button quiet" aria-label={`${text.sharing.remove} ${who}`} onPress={take}>
-          {text.sharing.remove}
-        </Button>
+      {canWrite && (
+        <>
+          <AddPerson
+            add={(emailAddress, next) => give.mutate({ granteeType: "USER", emailAddress, role: next })}
+          />
+          <label className="row plain">
+            <input
+              type="checkbox"
+              checked={everyone !== undefined}
+              onChange={() =>
+                everyone ? take.mutate(everyone) : give.mutate({ granteeType: "EVERYONE", role: "READER" })
+              }
+            />
+            {text.sharing.everyone}
+          </label>
+        </>
       )}
-    </li>
-  );
-}
-
-function AddPerson({ add }: { add: (address: string, role: "READER" | "WRITER") => void }) {
-  const [address, setAddress] = useState("");
-  const [role, setRole] = useState<"READER" | "WRITER">("READER");
-  return (
-    <form
-      className="row"
-      onSubmit={(event) => {
-        event.preventDefault();
-        add(address, role);
-        setAddress("");
-      }}
-    >
-      <TextField value={address} onChange={setAddress} type="email" isRequired style={{ flex: "1 1 180px" }}>
-        <Label>{text.sharing.address}</Label>
-        <Input />
-      </TextField>
-      <label className="field">
-        {text.sharing.role}
-        <select
-          className="select"
-          value={role}
-          onChange={(event) => setRole(event.target.value === "WRITER" ? "WRITER" : "READER")}
-        >
-          <option value="READER">{text.sharing.reader}</option>
-          <option value="WRITER">{text.sharing.writer}</option>
-        </select>
-      </label>
-      <Button type="submit" style={{ alignSelf: "end" }} isDisabled={address === ""}>
-        {text.sharing.add}
-      </Button>
-    </form>
+      <div className="row spread">
+        <CopyButton content={`${location.origin}/studio/models/${id}`} label={text.sharing.link} />
+      </div>
+      <Confirm
+        isOpen={heir !== undefined}
+        onClose={() => setHeir(undefined)}
+        title={text.sharing.transferTitle(heir?.emailAddress ?? "")}
+        body={text.sharing.transferText}
+        keep={text.sharing.keepOwner}
+        act={text.sharing.transfer}
+        onAct={() => heir?.emailAddress && transfer.mutate(heir.emailAddress)}
+      />
+    </Window>
   );
 }

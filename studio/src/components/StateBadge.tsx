@@ -13,7 +13,6 @@ export function StateBadge({ model, operation }: { model: TunedModel; operation?
   if (model.cancelled) return <span className="badge warn">{text.state.cancelled}</span>;
   if (model.state === "FAILED") return <span className="badge bad">{text.state.failed}</span>;
   if (model.state === "ACTIVE") return <span className="badge good">{text.state.ready}</span>;
-  const phase = String(operation?.metadata.phase ?? "");
-  const started = model.tuningTask.startTime ? text.state.tuning : text.state.queued;
-  return <span className="badge live">{PHASES[phase] ?? started}</span>;
+  const phase = operation?.metadata.phase ?? model.tuningTask.phase;
+  return <span className="badge live">{PHASES[phase] ?? text.state.saving}</span>;
 }

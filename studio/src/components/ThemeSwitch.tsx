@@ -1,27 +1,26 @@
-import { useEffect, useState } from "react";
+import { useState } from "react";
+import { chosenTheme, setTheme, THEMES, type Theme } from "../theme";
 import { text } from "../text/en";
-
-const KEY = "tunery-theme";
-const CHOICES = ["system", "light", "dark"] as const;
+import { SelectField } from "./SelectField";
 
 /** Light, dark, or as the system says; remembered in this browser. */
 export function ThemeSwitch() {
-  const [theme, setTheme] = useState(() => localStorage.getItem(KEY) ?? "system");
-  useEffect(() => {
-    localStorage.setItem(KEY, theme);
-    if (theme === "system") delete document.documentElement.dataset.theme;
-    else document.documentElement.dataset.theme = theme;
-  }, [theme]);
+  const [theme, show] = useState(chosenTheme);
   return (
-    <label className="field small">
-      {text.theme.label}
-      <select className="select" value={theme} onChange={(event) => setTheme(event.target.value)}>
-        {CHOICES.map((choice) => (
-          <option key={choice} value={choice}>
-            {text.theme[choice]}
-          </option>
-        ))}
-      </select>
-    </label>
+    <SelectField
+      label={text.theme.label}
+      value={theme}
+      isSmall
+      change={(next) => {
+        setTheme(next as Theme);
+        show(next as Theme);
+      }}
+    >
+      {THEMES.map((choice) => (
+        <option key={choice} value={choice}>
+          {text.theme[choice]}
+        </option>
+      ))}
+    </SelectField>
   );
 }

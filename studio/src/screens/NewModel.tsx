@@ -1,43 +1,134 @@
-import { useState } from "react";
+import { useEffect, useRef, useState } from "react";
+import { Button } from "react-aria-components";
 import { useLocation, useSearch } from "wouter";
+import { useIsSignedIn } from "../api/account";
+import { needsSignIn } from "../api/client";
+import { useEstimate } from "../api/datasets";
 import { idOf, useBaseModels, useCreate } from "../api/models";
-import { EstimateCard } from "../components/EstimateCard";
-import { ExamplesSection } from "../components/ExamplesSection";
-import { NameSection } from "../components/NameSection";
+import { deletePrompt } from "../api/prompts";
+import { useServerInfo } from "../api/server";
+import { EstimateCard } from "../components/create/EstimateCard";
+import { ExamplesSection } from "../components/create/ExamplesSection";
+import { FormProblems } from "../components/create/FormProblems";
+import { ModelSection } from "../components/create/ModelSection";
+import { RequestCode } from "../components/create/RequestCode";
+import { SettingsSection } from "../components/create/SettingsSection";
+import { ErrorNote, SignInNote } from "../components/ErrorNote";
 import { Page } from "../components/Page";
-import { SettingsSection } from "../components/SettingsSection";
-import { EMPTY, requestOf, type Draft } from "../draft";
+import { EMPTY, isEmpty, requestOf, tunable, type Draft } from "../draft";
+import { problemsOf } from "../formProblems";
+import { useDraft } from "../hooks/useDraft";
+import { useDraftSource } from "../hooks/useDraftSource";
+import { isError, rowProblems } from "../rows";
+import { askToSignIn } from "../signInStore";
 import { text } from "../text/en";
+
+const SAVING = {
+  nothing: "",
+  saving: text.create.saving,
+  saved: text.create.saved,
+  unsaved: text.create.unsaved,
+};
 
 /** Examples, a name, and Tune: one page in three sections with a summary beside it. */
 export function NewModel() {
   const [, go] = useLocation();
-  const sample = new URLSearchParams(useSearch()).get("sample") ?? undefined;
-  const [draft, setDraft] = useState<Draft>(EMPTY);
-  const bases = useBaseModels().data ?? [];
+  const isSignedIn = useIsSignedIn();
+  const kept = useDraft(isSignedIn === true);
+  const { change } = kept;
+  const source = useDraftSource(new URLSearchParams(useSearch()), kept.id, kept.take);
+  const bases = tunable(useBaseModels().data ?? []);
+  const draft: Draft = { ...kept.draft, baseModel: kept.draft.baseModel || (bases[0]?.name ?? "") };
+  const limits = useServerInfo().data?.limits;
+  const [limitInput, limitOutput] = [
+    limits?.textInputCharacters ?? 40_000,
+    limits?.outputCharacters ?? 5_000,
+  ];
+  const broken = rowProblems(draft.examples, { input: limitInput, output: limitOutput }).filter(
+    isError,
+  ).length;
+  const problems = problemsOf(draft, broken);
+  const canAsk = isSignedIn === true && draft.examples.length > 0 && broken === 0 && draft.baseModel !== "";
+  const estimate = useEstimate(
+    canAsk ? requestOf({ ...draft, displayName: draft.displayName.trim() || "estimate" }) : undefined,
+  );
   const create = useCreate();
-  const change = (part: Partial<Draft>) => setDraft((before) => ({ ...before, ...part }));
-  const baseModel = draft.baseModel || (bases[0]?.name ?? "");
+  const [isTold, setTold] = useState(false); // problems are shown once Tune was pressed
+  const list = useRef<HTMLDivElement>(null);
+
   function tune() {
-    create.mutate(requestOf({ ...draft, baseModel }), {
-      onSuccess: (operation) => go(`/models/${idOf(operation.metadata.tunedModel)}`),
-    });
+    setTold(true);
+    if (problems.length > 0) return list.current?.focus();
+    if (isSignedIn === false) return askToSignIn(text.signIn.key);
+    create.mutate(
+      { body: requestOf(draft), id: draft.id },
+      {
+        onSuccess: (operation) => {
+          if (kept.id) void deletePrompt(kept.id).catch(() => undefined); // the model holds its examples from now on
+          kept.take(EMPTY);
+          go(`/models/${idOf(operation.metadata.tunedModel)}`);
+        },
+        onError: (error) => needsSignIn(error) && askToSignIn(text.signIn.key),
+      },
+    );
   }
+  useTuneKey(tune);
+  const beside = (
+    <span className="small soft" role="status">
+      {SAVING[kept.saving]}
+    </span>
+  );
+  const startOver = !isEmpty(kept.draft) && (
+    <Button
+      className="button quiet"
+      onPress={() => {
+        if (kept.id) void deletePrompt(kept.id).catch(() => undefined);
+        kept.take(EMPTY);
+        go("/new", { replace: true });
+      }}
+    >
+      {text.create.startOver}
+    </Button>
+  );
   return (
-    <Page title={text.create.title}>
+    <Page title={text.create.title} beside={beside} actions={startOver}>
+      {isSignedIn === false && <SignInNote why={text.signIn.key} />}
+      {source.error !== undefined && <ErrorNote error={source.error} />}
+      {isTold && problems.length > 0 && <FormProblems problems={problems} ref={list} />}
       <div className="columns">
-        <div className="stack">
-          <ExamplesSection draft={draft} change={change} sample={sample} />
-          <NameSection draft={{ ...draft, baseModel }} change={change} bases={bases} />
+        <div className="stack sections">
+          <ExamplesSection draft={draft} change={change} file={source.file} estimate={estimate.data} />
+          <ModelSection draft={draft} change={change} bases={bases} isTold={isTold} />
           <SettingsSection draft={draft} change={change} />
         </div>
         <EstimateCard
-          draft={{ ...draft, baseModel }}
+          draft={draft}
+          estimate={estimate}
+          isAsked={canAsk}
           tune={tune}
           error={create.error}
           isBusy={create.isPending}
-        />
+        >
+          <RequestCode draft={draft} />
+        </EstimateCard>
       </div>
     </Page>
   );
+}
+
+/** Ctrl+Enter tunes from anywhere in the form, but not from a row of the grid, where it saves. */
+function useTuneKey(tune: () => void) {
+  const latest = useRef(tune);
+  useEffect(() => {
+    latest.current = tune;
+  });
+  useEffect(() => {
+    const onKey = (event: KeyboardEvent) => {
+      const isTune = event.key === "Enter" && (event.ctrlKey || event.metaKey) && !event.defaultPrevented;
+      const isInGrid = event.target instanceof Element && event.target.closest("[role=grid], [role=dialog]");
+      if (isTune && !isInGrid) latest.current();
+    };
+    window.addEventListener("keydown", onKey);
+    return () => window.removeEventListener("keydown", onKey);
+  }, []);
 }

@@ -1,27 +1,34 @@
 import { useState } from "react";
-import { Button, Label, TextArea, TextField } from "react-aria-components";
+import { Button } from "react-aria-components";
 import { useLocation, useSearch } from "wouter";
-import { useBaseModels, useTunedModels } from "../api/models";
-import type { RunSettings } from "../api/answers";
-import { AnswerColumn } from "../components/AnswerColumn";
-import { CodeTabs } from "../components/CodeTabs";
+import { DEFAULTS } from "../api/answers";
+import { useIsSignedIn } from "../api/account";
+import { useServerInfo } from "../api/server";
+import { SignInNote } from "../components/ErrorNote";
 import { Page } from "../components/Page";
-import { RunSettingsForm } from "../components/RunSettingsForm";
-import { useAnswer } from "../useAnswer";
-import { answerSnippets } from "../snippets";
+import { AnswerPanel } from "../components/playground/AnswerPanel";
+import { HeldOutPicker } from "../components/playground/HeldOutPicker";
+import { ModelChoice } from "../components/playground/ModelChoice";
+import { PromptBox } from "../components/playground/PromptBox";
+import { RunSettingsForm } from "../components/playground/RunSettingsForm";
+import { AnswerCode } from "../components/playground/AnswerCode";
+import { useAnswer } from "../hooks/useAnswer";
+import { useModelNames } from "../hooks/useModelNames";
 import { text } from "../text/en";
-
-const DEFAULTS: RunSettings = { temperature: 0, topP: 1, maxOutputTokens: 256 };
 
 /** Ask one model, or two side by side with the same prompt and settings. */
 export function Playground() {
   const search = new URLSearchParams(useSearch());
   const [, go] = useLocation();
   const names = useModelNames();
-  const model = search.get("model") ?? names[0]?.[0] ?? "";
+  const isSignedIn = useIsSignedIn();
+  const isBusy = (useServerInfo().data?.runningTasks ?? 0) > 0;
+  const model = search.get("model") ?? names.ready[0]?.name ?? "";
   const other = search.get("with") ?? "";
   const [prompt, setPrompt] = useState("");
+  const [expected, setExpected] = useState<string>();
   const [settings, setSettings] = useState(DEFAULTS);
+  const [isDiff, setDiff] = useState(false);
   const [first, second] = [useAnswer(), useAnswer()];
   const isRunning = first.isRunning || second.isRunning;
   function choose(changes: Record<string, string>) {
@@ -30,20 +37,23 @@ export function Playground() {
     go(`/playground?${next}`, { replace: true });
   }
   function run() {
-    if (!prompt || !model) return;
+    if (!prompt.trim() || !model) return;
     void first.run(model, prompt, settings);
     if (other) void second.run(other, prompt, settings);
   }
+  function stop() {
+    first.stop();
+    second.stop();
+  }
+  function ask(next: string, wanted?: string) {
+    setPrompt(next);
+    setExpected(wanted);
+  }
   return (
     <Page title={text.playground.title}>
+      {isSignedIn === false && <SignInNote />}
       <div className="columns">
-        <form
-          className="stack"
-          onSubmit={(event) => {
-            event.preventDefault();
-            run();
-          }}
-        >
+        <div className="stack">
           <div className="halves">
             <ModelChoice
               label={text.playground.model}
@@ -53,80 +63,58 @@ export function Playground() {
             />
             <ModelChoice
               label={text.playground.compare}
-              names={[["", text.playground.none], ...names]}
+              names={names}
               value={other}
               choose={(m) => choose({ with: m })}
+              isOptional
             />
           </div>
-          <TextField
-            value={prompt}
-            onChange={setPrompt}
-            onKeyDown={(event) => {
-              if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) run();
-            }}
-          >
-            <Label>{text.playground.prompt}</Label>
-            <TextArea rows={5} />
-          </TextField>
+          <PromptBox model={model} prompt={prompt} change={(next) => ask(next)} run={run} />
           <div className="row">
-            <Button type="submit" className="button primary" isDisabled={!prompt || !model || isRunning}>
+            <Button
+              className="button primary"
+              onPress={run}
+              isDisabled={!prompt.trim() || !model || isRunning}
+            >
               {text.playground.run}
             </Button>
-            {isRunning && (
-              <Button
-                onPress={() => {
-                  first.stop();
-                  second.stop();
-                }}
-              >
-                {text.playground.stop}
-              </Button>
+            {isRunning && <Button onPress={stop}>{text.playground.stop}</Button>}
+            <HeldOutPicker model={model} other={other} pick={ask} />
+            {other && (
+              <label className="row plain">
+                <input type="checkbox" checked={isDiff} onChange={() => setDiff(!isDiff)} />
+                {text.playground.diff}
+              </label>
+            )}
+            <span className="small soft only-wide">{text.playground.keys}</span>
+          </div>
+          {isBusy && isRunning && <p className="note warn small">{text.playground.busy}</p>}
+          {expected !== undefined && (
+            <div className="expected">
+              <span className="soft small">{text.playground.expected}</span>
+              <div>{expected}</div>
+            </div>
+          )}
+          <div className="halves answers">
+            <AnswerPanel name={names.titleOf(model)} model={model} prompt={prompt} answer={first} />
+            {other && (
+              <AnswerPanel
+                name={names.titleOf(other)}
+                model={other}
+                prompt={prompt}
+                answer={second}
+                against={isDiff ? first.answer : undefined}
+              />
             )}
           </div>
-          <div className="halves">
-            <AnswerColumn name={model} answer={first} />
-            {other && <AnswerColumn name={other} answer={second} />}
-          </div>
-        </form>
-        <RunSettingsForm settings={settings} change={setSettings} />
+        </div>
+        <aside className="stack sticky">
+          <RunSettingsForm model={model} settings={settings} change={setSettings} />
+          {model && (
+            <AnswerCode model={model} prompt={prompt || text.playground.placeholder} settings={settings} />
+          )}
+        </aside>
       </div>
-      {prompt && model && (
-        <details className="card">
-          <summary>{text.create.code}</summary>
-          <CodeTabs snippets={answerSnippets(location.origin, model, prompt)} />
-        </details>
-      )}
     </Page>
-  );
-}
-
-function useModelNames(): [string, string][] {
-  const tuned = useTunedModels("readers:me").data ?? [];
-  const bases = useBaseModels().data ?? [];
-  return [
-    ...tuned.filter((m) => m.state === "ACTIVE").map((m): [string, string] => [m.name, m.displayName]),
-    ...bases.map((m): [string, string] => [m.name, m.displayName]),
-  ];
-}
-
-type ChoiceProps = {
-  label: string;
-  names: [string, string][];
-  value: string;
-  choose: (name: string) => void;
-};
-
-function ModelChoice({ label, names, value, choose }: ChoiceProps) {
-  return (
-    <label className="field">
-      {label}
-      <select className="select" value={value} onChange={(event) => choose(event.target.value)}>
-        {names.map(([name, title]) => (
-          <option key={name} value={name}>
-            {title}
-          </option>
-        ))}
-      </select>
-    </label>
   );
 }

@@ -40,9 +40,8 @@ class EstimateOut(Message):
     tokens_per_epoch: int
     total_tokens: int
     longest_example_tokens: int
-    cut_rows: Annotated[
-        list[int] | None, Field(description="Examples, counted from 1 without those held out, that lose their end.")
-    ]
+    example_tokens: Annotated[list[int], Field(description="Of each example, in the order in which they came.")]
+    cut_rows: Annotated[list[int] | None, Field(description="Examples, counted from 1, that lose their end.")]
     seconds: SecondsOut
     waiting_before: int
     memory: MemoryOut
@@ -60,6 +59,7 @@ def estimate_out(estimate: Estimate, problems: Sequence[DataProblem]) -> Estimat
         tokens_per_epoch=estimate.tokens_per_epoch,
         total_tokens=estimate.total_tokens,
         longest_example_tokens=estimate.longest_tokens,
+        example_tokens=list(estimate.example_tokens),
         cut_rows=[place + 1 for place in estimate.cut] or None,
         seconds=SecondsOut(at_least=round(at_least, 1), at_most=round(at_most, 1), source=estimate.source),
         waiting_before=estimate.waiting_before,

@@ -7,6 +7,11 @@ the token limits are those of the weights that answer.
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import Field
+
+from tunery.engine.bases.memory import memory_estimate
 from tunery.server.wire.base import Message
 from tunery.types import CatalogEntry
 
@@ -27,6 +32,11 @@ class ModelOut(Message):
     max_temperature: float
     top_p: float
     top_k: int | None
+    base_weights: Annotated[str, Field(description="Extension: the open weights that answer to this name.")]
+    licence: Annotated[str, Field(description="Extension: of these weights.")]
+    parameters: Annotated[int | None, Field(description="Extension: how many numbers they are.")]
+    is_present: Annotated[bool, Field(description="Extension: they are on this machine.")]
+    tuning_memory_bytes: Annotated[int | None, Field(description="Extension: about what tuning takes.")]
 
 
 class ModelsPage(Message):
@@ -50,6 +60,11 @@ def model_out(entry: CatalogEntry) -> ModelOut:
         max_temperature=2.0,
         top_p=1.0,
         top_k=None,
+        base_weights=entry.alias_of or entry.name,
+        licence=entry.licence,
+        parameters=entry.parameters,
+        is_present=entry.is_present,
+        tuning_memory_bytes=None if entry.parameters is None else memory_estimate(entry.parameters),
     )
 
 

@@ -70,6 +70,15 @@ class CountRows:
 
 
 @dataclass(frozen=True, slots=True)
+class RenderRows:
+    """To the child: how these examples look to the base, with its template and special tokens."""
+
+    number: int
+    base_model: str
+    examples: tuple[TuningExample, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Drop:
     """To the child: nobody waits for this answer any more."""
 
@@ -109,6 +118,14 @@ class RowsCounted:
     number: int
     tokens: tuple[int, ...]
     cut: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RowsRendered:
+    """From the child: the text of each example as tuning reads it."""
+
+    number: int
+    texts: tuple[str, ...] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +202,7 @@ class _AnsweringChild:
 
     def _take(self, message: object) -> None:
         match message:
-            case Ask() | Count() | CountRows():
+            case Ask() | Count() | CountRows() | RenderRows():
                 try:
                     self._take_question(message)
                 except TuneryError as error:
@@ -201,7 +218,7 @@ class _AnsweringChild:
                 except Exception as error:  # noqa: BLE001  # the question that needs the base will say so
                     _log.warning("The base %s was not loaded ahead: %r", base_model, error)
 
-    def _take_question(self, message: Ask | Count | CountRows) -> None:
+    def _take_question(self, message: Ask | Count | CountRows | RenderRows) -> None:
         match message:
             case Ask(number, question):
                 self._begin(number, question)
@@ -212,6 +229,9 @@ class _AnsweringChild:
                 rows = self._loaded(base_model).resident.encoder.examples(examples)
                 cut = tuple(place for place, row in enumerate(rows) if row.was_cut)
                 self._line.send(RowsCounted(number, tuple(len(row.token_ids) for row in rows), cut))
+            case RenderRows(number, base_model, examples):
+                encoder = self._loaded(base_model).resident.encoder
+                self._line.send(RowsRendered(number, tuple(encoder.rendered(example) for example in examples)))
 
     def _begin(self, number: int, question: Question) -> None:
         from tunery.engine.answers.generator import Request

@@ -1,0 +1,25 @@
+const PATHS = {
+  library: "M4 5h5v14H4zM11 5h4v14h-4zM17.5 5.6l3 .8-3.4 13-3-.8z",
+  create: "M12 5v14M5 12h14",
+  playground: "M4 5h16v11H10l-5 4v-4H4z",
+  prompts: "M5 4h14v16H5zM8 9h8M8 13h8M8 17h5",
+  activity: "M3 12h4l3-7 4 14 3-7h4",
+  help: "M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18zM9.6 9.4a2.5 2.5 0 1 1 3.4 2.4c-.7.3-1 .8-1 1.7M12 16.8v.2",
+  menu: "M4 7h16M4 12h16M4 17h16",
+  more: "M12 6v.1M12 12v.1M12 18v.1",
+  close: "M6 6l12 12M18 6L6 18",
+  check: "M5 13l4 4L19 7",
+  up: "M12 19V6M6 11l6-6 6 6",
+  down: "M12 5v13M6 13l6 6 6-6",
+} as const;
+
+export type IconName = keyof typeof PATHS;
+
+/** A small picture beside a word; it says nothing by itself. */
+export function Icon({ name, size = 18 }: { name: IconName; size?: number }) {
+  return (
+    <svg className="icon" width={size} height={size} viewBox="0 0 24 24" aria-hidden="true" focusable="false">
+      <path d={PATHS[name]} />
+    </svg>
+  );
+}

@@ -1,0 +1,146 @@
+import {
+  CartesianGrid,
+  Line,
+  LineChart,
+  ReferenceArea,
+  ReferenceLine,
+  ResponsiveContainer,
+  Tooltip,
+  XAxis,
+  YAxis,
+} from "recharts";
+import type { Schemas, Snapshot } from "../../api/client";
+import { bestEpoch, points, smoothed, thinned, type EpochPoint } from "../../curve";
+import { loss } from "../../format";
+import { text } from "../../text/en";
+
+type Props = {
+  snapshots: Snapshot[];
+  epochs: EpochPoint[];
+  epochLosses: Schemas["EpochLossOut"][];
+  batchSize: number;
+  examples: number;
+  epochCount: number;
+  knee?: number;
+  readEpoch?: number;
+  isLog: boolean;
+  isSteps: boolean;
+  isSmooth: boolean;
+};
+
+const SOFT = "var(--text-soft)";
+
+/** Mean loss of each step, of each epoch, and of the held-out rows; the whole run is always visible. */
+export default function LossChart(props: Props) {
+  const { snapshots, epochs, epochLosses, batchSize, examples, epochCount, knee, readEpoch } = props;
+  const perEpoch = props.isSteps ? examples / batchSize : 1; // from epochs to what the axis counts
+  const all = points(snapshots, batchSize, examples);
+  const steps = thinned(props.isSmooth ? smoothed(all) : all).map((point) => ({
+    x: props.isSteps ? point.step : point.epoch,
+    loss: point.loss,
+  }));
+  const means = epochs.map(({ epoch, loss: mean }) => ({ x: epoch * perEpoch, mean }));
+  const heldOut = epochLosses
+    .filter((entry) => entry.heldOutLoss !== undefined)
+    .map((entry) => ({ x: entry.epoch * perEpoch, heldOut: Number(entry.heldOutLoss) }));
+  const best = bestEpoch(epochLosses) ?? knee;
+  const end = epochCount * perEpoch;
+  return (
+    <div className="chart">
+      <ResponsiveContainer width="100%" height="100%">
+        <LineChart accessibilityLayer={false} margin={{ top: 20, right: 16, bottom: 24, left: 8 }}>
+          <CartesianGrid stroke="var(--line-soft)" vertical={false} />
+          <XAxis
+            dataKey="x"
+            type="number"
+            domain={[0, Math.ceil(end)]}
+            allowDataOverflow
+            allowDecimals={false}
+            tickCount={Math.min(epochCount, 10) + 1}
+            stroke={SOFT}
+            label={{
+              value: props.isSteps ? text.chart.steps : text.chart.epochs,
+              position: "bottom",
+              fill: SOFT,
+            }}
+          />
+          <YAxis
+            scale={props.isLog ? "log" : "linear"}
+            domain={props.isLog ? ["auto", "auto"] : [0, "auto"]}
+            tickFormatter={(value: number) => loss(value)}
+            stroke={SOFT}
+            width={56}
+            label={{ value: text.chart.loss, angle: -90, position: "insideLeft", fill: SOFT }}
+          />
+          <Tooltip
+            isAnimationActive={false}
+            formatter={(value) => loss(Number(value))}
+            labelFormatter={(value) =>
+              `${props.isSteps ? text.chart.step : text.chart.epochs} ${Number(value).toFixed(props.isSteps ? 0 : 2)}`
+            }
+            contentStyle={{
+              background: "var(--surface-raised)",
+              borderColor: "var(--line)",
+              color: "var(--text)",
+            }}
+          />
+          {knee !== undefined && knee < epochCount && (
+            <ReferenceArea
+              x1={knee * perEpoch}
+              x2={end}
+              fill="var(--line-soft)"
+              fillOpacity={0.7}
+              label={{ value: text.chart.flat, position: "insideTop", fill: SOFT, fontSize: 12 }}
+            />
+          )}
+          {best !== undefined && (
+            <ReferenceLine
+              x={best * perEpoch}
+              stroke="var(--good)"
+              strokeDasharray="3 3"
+              label={{ value: text.chart.best, position: "top", fill: "var(--good)", fontSize: 12 }}
+            />
+          )}
+          {readEpoch !== undefined && (
+            <ReferenceLine x={readEpoch * perEpoch} stroke="var(--accent)" strokeWidth={2} />
+          )}
+          <Line
+            name={text.chart.stepLoss}
+            data={steps}
+            dataKey="loss"
+            stroke="var(--field-line)"
+            strokeWidth={1}
+            dot={false}
+            isAnimationActive={false}
+          />
+          <Line
+            name={text.chart.epochLoss}
+            data={means}
+            dataKey="mean"
+            stroke="var(--accent)"
+            strokeWidth={2.5}
+            dot={{ r: 4, fill: "var(--accent)" }}
+            isAnimationActive={false}
+          />
+          {heldOut.length > 0 && (
+            <Line
+              name={text.chart.heldOutLoss}
+              data={heldOut}
+              dataKey="heldOut"
+              stroke="var(--good)"
+              strokeWidth={2.5}
+              strokeDasharray="6 4"
+              dot={<Square />}
+              isAnimationActive={false}
+            />
+          )}
+        </LineChart>
+      </ResponsiveContainer>
+    </div>
+  );
+}
+
+/** The mark of held-out losses: another form than that of the others, for who does not see colours. */
+function Square({ cx = 0, cy = 0 }: { cx?: number; cy?: number }) {
+  return <rect x={cx - 4} y={cy - 4} width={8} height={8} fill="var(--good)" />;
+}

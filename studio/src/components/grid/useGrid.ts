@@ -1,0 +1,87 @@
+import { useState } from "react";
+import type { Example } from "../../draft";
+import { withDuplicates, withoutRows, withRow, unique } from "../../rows";
+import { text } from "../../text/en";
+import { toast } from "../../toasts";
+
+export type Cursor = { row: number; column: 0 | 1 };
+export type Grid = ReturnType<typeof useGrid>;
+
+const EMPTY_ROW: Example = { textInput: "", output: "" };
+
+/** The state of the grid: where the cursor is, which rows are selected, which one is under edit; and its changes. */
+export function useGrid(rows: Example[], change: (rows: Example[]) => void) {
+  const [cursor, setCursor] = useState<Cursor>({ row: 0, column: 0 });
+  const [selected, setSelected] = useState<ReadonlySet<number>>(new Set());
+  const [editing, setEditing] = useState<number>();
+  const last = rows.length - 1;
+
+  /** Change the rows, and offer to undo it: the newest change alone can be undone. */
+  function apply(next: Example[], message: string) {
+    const undo = { label: text.toast.undo, act: () => change(rows) };
+    change(next);
+    toast(message, { action: undo, topic: "grid" });
+  }
+  const target = (): ReadonlySet<number> => (selected.size > 0 ? selected : new Set([cursor.row]));
+  const move = (row: number, column: 0 | 1 = cursor.column) =>
+    setCursor({ row: Math.max(0, Math.min(last, row)), column });
+  function afterwards(row: number) {
+    setSelected(new Set());
+    setEditing(undefined);
+    setCursor({ row: Math.max(0, row), column: cursor.column });
+  }
+  return {
+    cursor,
+    selected,
+    editing,
+    move,
+    edit: (row: number) => {
+      move(row);
+      setEditing(row);
+    },
+    leave: () => setEditing(undefined),
+    save: (row: number, value: Example) => {
+      const known = rows[row];
+      if (known && (known.textInput !== value.textInput || known.output !== value.output))
+        apply(withRow(rows, row, value), text.grid.changed(row + 1));
+      setEditing(undefined);
+    },
+    toggle: (row: number) => {
+      const next = new Set(selected);
+      if (!next.delete(row)) next.add(row);
+      setSelected(next);
+    },
+    selectAll: () => setSelected(new Set(rows.keys())),
+    selectNone: () => setSelected(new Set()),
+    add: () => {
+      change([...rows, EMPTY_ROW]);
+      setCursor({ row: rows.length, column: 0 });
+      setEditing(rows.length);
+    },
+    append: (more: Example[]) => {
+      apply([...rows, ...more], text.import.appended(more.length));
+      afterwards(rows.length);
+    },
+    remove: () => {
+      const doomed = target();
+      apply(withoutRows(rows, doomed), text.grid.removed(doomed.size));
+      afterwards(Math.min(cursor.row, rows.length - doomed.size - 1));
+    },
+    duplicate: () => {
+      const twice = target();
+      apply(withDuplicates(rows, twice), text.grid.duplicated(twice.size));
+      afterwards(cursor.row);
+    },
+    removeDoubles: () => {
+      const once = unique(rows);
+      if (once.length === rows.length) return toast(text.grid.nothingDouble);
+      apply(once, text.grid.removed(rows.length - once.length));
+      afterwards(0);
+    },
+    clear: () => {
+      const row = rows[cursor.row];
+      const cell = cursor.column === 0 ? { textInput: "" } : { output: "" };
+      if (row) apply(withRow(rows, cursor.row, { ...row, ...cell }), text.grid.cleared);
+    },
+  };
+}

@@ -1,0 +1,127 @@
+import { useState } from "react";
+import { Button, SearchField, Input, Label } from "react-aria-components";
+import { useMe } from "../../api/account";
+import type { TunedModel } from "../../api/client";
+import { idOf, useDelete, useTunedModels } from "../../api/models";
+import { useSettled } from "../../hooks/useSettled";
+import { text } from "../../text/en";
+import { toast } from "../../toasts";
+import { Confirm } from "../Confirm";
+import { ErrorNote } from "../ErrorNote";
+import { ShareDialog } from "../ShareDialog";
+import { Skeleton } from "../Skeleton";
+import { EmptyLibrary } from "./EmptyLibrary";
+import { FilterChips, FILTERS, type Filter } from "./FilterChips";
+import { ModelTable } from "./ModelTable";
+import { ordered, type Order } from "./order";
+
+const TYPING_MS = 250;
+const NOTHING = {
+  mine: text.library.nothing,
+  shared: text.library.noneShared,
+  everyone: text.library.noneEveryone,
+};
+
+/** The tuned models one may see: searched, filtered, sorted, deleted. */
+export function ModelList() {
+  const [filter, setFilter] = useState<Filter>("mine");
+  const [words, setWords] = useState("");
+  const [order, setOrder] = useState<Order>();
+  const [selected, setSelected] = useState<ReadonlySet<string>>(new Set());
+  const [doomed, setDoomed] = useState<TunedModel[]>([]);
+  const [shared, setShared] = useState<TunedModel>();
+  const settledWords = useSettled(words, TYPING_MS);
+  const query = useTunedModels(`${FILTERS[filter]} ${settledWords}`.trim());
+  const found = useOthers(query.data ?? [], filter);
+  const isEmpty = query.isSuccess && !query.isPlaceholderData && found.length === 0;
+  if (query.isPending && !query.isError) return <Skeleton />;
+  if (isEmpty && !settledWords && filter === "mine" && !words) return <EmptyWithFilters choose={setFilter} />;
+  const chosen = found.filter(({ name }) => selected.has(name));
+  return (
+    <div className="stack">
+      {query.isError && <ErrorNote error={query.error} retry={() => void query.refetch()} />}
+      <div className="row">
+        <SearchField value={words} onChange={setWords} className="grow">
+          <Label className="visually-hidden">{text.library.search}</Label>
+          <Input placeholder={text.library.search} />
+        </SearchField>
+        <FilterChips chosen={filter} choose={setFilter} />
+      </div>
+      {chosen.length > 0 && (
+        <div className="row selection">
+          <strong>{text.library.selected(chosen.length)}</strong>
+          <Button className="button danger" onPress={() => setDoomed(chosen)}>
+            {text.library.removeSelected}
+          </Button>
+        </div>
+      )}
+      {found.length > 0 && (
+        <ModelTable
+          models={ordered(found, order)}
+          selected={selected}
+          select={setSelected}
+          order={order}
+          sort={setOrder}
+          remove={setDoomed}
+          share={setShared}
+        />
+      )}
+      {isEmpty && <p className="soft">{settledWords ? text.library.nothing : NOTHING[filter]}</p>}
+      {query.hasNextPage && (
+        <div className="row center">
+          <Button onPress={() => void query.fetchNextPage()} isDisabled={query.isFetchingNextPage}>
+            {text.common.more}
+          </Button>
+        </div>
+      )}
+      <Removal models={doomed} close={() => setDoomed([])} />
+      {shared && (
+        <ShareDialog id={idOf(shared.name)} name={shared.displayName} onClose={() => setShared(undefined)} />
+      )}
+    </div>
+  );
+}
+
+function EmptyWithFilters({ choose }: { choose: (filter: Filter) => void }) {
+  return (
+    <div className="stack">
+      <FilterChips chosen="mine" choose={choose} />
+      <EmptyLibrary />
+    </div>
+  );
+}
+
+/** Under "Shared with me" only what belongs to others: the server's filter includes one's own. */
+function useOthers(models: TunedModel[], filter: Filter): TunedModel[] {
+  const me = useMe().data?.user;
+  const mine = useTunedModels("owner:me").data ?? [];
+  if (filter !== "shared" || !me) return models;
+  const own = new Set(mine.map(({ name }) => name));
+  return models.filter(({ name }) => !own.has(name));
+}
+
+function Removal({ models, close }: { models: TunedModel[]; close: () => void }) {
+  const remove = useDelete();
+  const [first] = models;
+  const isOne = models.length === 1 && first;
+  return (
+    <Confirm
+      isOpen={models.length > 0}
+      onClose={close}
+      title={isOne ? text.model.removeTitle(first.displayName) : text.library.removeManyTitle(models.length)}
+      body={text.model.removeText}
+      keep={text.model.keepModel}
+      act={text.model.remove}
+      onAct={() =>
+        remove.mutate(
+          models.map(({ name }) => idOf(name)),
+          {
+            onSuccess: () =>
+              toast(isOne ? text.model.removed(first.displayName) : text.library.removed(models.length)),
+            onError: (error) => toast(error.message, { kind: "bad" }),
+          },
+        )
+      }
+    />
+  );
+}

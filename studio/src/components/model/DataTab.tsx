@@ -1,0 +1,27 @@
+import type { TunedModel } from "../../api/client";
+import { useFirstExamples } from "../../api/examples";
+import { idOf } from "../../api/models";
+import { text } from "../../text/en";
+import { ErrorNote } from "../ErrorNote";
+import { Skeleton } from "../Skeleton";
+
+/** The first rows exactly as the base read them. */
+export function DataTab({ model }: { model: TunedModel }) {
+  const query = useFirstExamples(idOf(model.name), true, true);
+  return (
+    <section className="card stack" aria-labelledby="seen">
+      <div>
+        <h2 id="seen">{text.model.seen}</h2>
+        <p className="soft">{text.model.seenHelp}</p>
+      </div>
+      {query.isPending && <Skeleton />}
+      {query.isError && <ErrorNote error={query.error} retry={() => void query.refetch()} />}
+      {query.data?.examples?.map(({ rendered = "", output }, place) => (
+        <pre key={place}>
+          {rendered.slice(0, rendered.lastIndexOf(output))}
+          <mark>{rendered.slice(rendered.lastIndexOf(output))}</mark>
+        </pre>
+      ))}
+    </section>
+  );
+}

@@ -1,0 +1,37 @@
+import type { ModelName, ModelNames } from "../../hooks/useModelNames";
+import { text } from "../../text/en";
+import { SelectField } from "../SelectField";
+
+type Props = {
+  label: string;
+  names: ModelNames;
+  value: string;
+  choose: (name: string) => void;
+  isOptional?: boolean;
+};
+
+/** A tuned model or a base; those that are still being made cannot be chosen. */
+export function ModelChoice({ label, names, value, choose, isOptional }: Props) {
+  const isKnown = value === "" || [...names.tuned, ...names.bases].some(({ name }) => name === value);
+  return (
+    <SelectField label={label} value={value} change={choose}>
+      {isOptional && <option value="">{text.playground.none}</option>}
+      {!isKnown && <option value={value}>{value}</option>}
+      <Group label={text.playground.tuned} models={names.tuned} />
+      <Group label={text.playground.bases} models={names.bases} />
+    </SelectField>
+  );
+}
+
+function Group({ label, models }: { label: string; models: ModelName[] }) {
+  if (models.length === 0) return null;
+  return (
+    <optgroup label={label}>
+      {models.map(({ name, title, isReady }) => (
+        <option key={name} value={name} disabled={!isReady}>
+          {isReady ? title : text.playground.busyModel(title)}
+        </option>
+      ))}
+    </optgroup>
+  );
+}

@@ -1,0 +1,70 @@
+import { useEffect, useRef, useState } from "react";
+import { useLocation } from "wouter";
+import { useIsSignedIn } from "../api/account";
+import { api, dataOf, type TunedModel } from "../api/client";
+import { storedExamples } from "../api/examples";
+import { readPrompt } from "../api/prompts";
+import { draftAgain, EMPTY, settingsFrom, type Draft } from "../draft";
+import { examplesOf } from "../promptText";
+import { sampleFile, sampleNamed } from "../samples";
+
+type Take = (draft: Draft, promptId?: string) => void;
+
+/**
+ * Where the address says that a draft comes from: a sample, a kept draft, a structured prompt, or a model to tune
+ * again. It is fetched once, and then leaves the address, so that a reload shows what was made of it since.
+ */
+export function useDraftSource(asked: URLSearchParams, keptId: string, take: Take) {
+  const [, go] = useLocation();
+  const [file, setFile] = useState<File>();
+  const [error, setError] = useState<unknown>();
+  const isSignedIn = useIsSignedIn();
+  const begun = useRef("");
+  useEffect(() => {
+    const address = asked.toString();
+    if (address === "") begun.current = "";
+    if (address === begun.current || isSignedIn === undefined) return;
+    begun.current = address;
+    const fetched = async () => {
+      const sample = sampleNamed(asked.get("sample"));
+      if (sample) setFile(await sampleFile(sample));
+      else if (isSignedIn) await takeFrom(asked, keptId, take);
+      go("/new", { replace: true });
+    };
+    fetched().catch(setError);
+  }, [asked, keptId, take, go, isSignedIn]);
+  return { file, error };
+}
+
+async function takeFrom(asked: URLSearchParams, keptId: string, take: Take) {
+  const [draftId, promptId, modelId] = ["draft", "prompt", "from"].map((name) => asked.get(name));
+  if (draftId && draftId !== keptId) take(await keptDraft(draftId), draftId);
+  if (promptId) take(await draftOfPrompt(promptId, asked.get("plain") !== "1"));
+  if (modelId) {
+    const again = await draftOfModel(modelId);
+    const epochCount = Number(asked.get("epochs"));
+    take(epochCount > 0 ? { ...again, epochCount } : again);
+  }
+}
+
+async function keptDraft(id: string): Promise<Draft> {
+  const prompt = await readPrompt(id);
+  const examples = (prompt.rows ?? []).map(({ cells }) => ({
+    textInput: cells[0] ?? "",
+    output: cells[1] ?? "",
+  }));
+  return { ...EMPTY, ...settingsFrom(prompt.tuning), examples };
+}
+
+async function draftOfPrompt(id: string, isLabelled: boolean): Promise<Draft> {
+  const prompt = await readPrompt(id);
+  const { displayName } = prompt;
+  return { ...EMPTY, displayName, source: displayName, examples: examplesOf(prompt, isLabelled) };
+}
+
+async function draftOfModel(id: string): Promise<Draft> {
+  const path = { model_id: id };
+  const model: TunedModel = dataOf(await api.GET("/v1beta/tunedModels/{model_id}", { params: { path } }));
+  const [learned, heldOut] = await Promise.all([storedExamples(id, false), storedExamples(id, true)]);
+  return draftAgain(model, [...learned, ...heldOut]);
+}

@@ -1,0 +1,77 @@
+import { useState } from "react";
+import { Button, MenuTrigger } from "react-aria-components";
+import { useLocation } from "wouter";
+import { useIsSignedIn } from "../api/account";
+import { exportPrompt, useDeletePrompt, usePrompt, type Prompt } from "../api/prompts";
+import { Confirm } from "../components/Confirm";
+import { ErrorNote, SignInNote } from "../components/ErrorNote";
+import { Page } from "../components/Page";
+import { PromptEditor } from "../components/prompts/PromptEditor";
+import { ActionPopover, RowMenu } from "../components/RowMenu";
+import { Skeleton } from "../components/Skeleton";
+import { download } from "../download";
+import { text } from "../text/en";
+import { toast } from "../toasts";
+
+/** One structured prompt: preamble, columns, rows; exported, tested, tuned on. */
+export function PromptPage({ id }: { id: string }) {
+  const query = usePrompt(id);
+  const isSignedIn = useIsSignedIn();
+  const [title, setTitle] = useState<string>();
+  const prompt = query.data;
+  return (
+    <Page
+      title={title ?? prompt?.displayName ?? text.prompts.untitled}
+      actions={prompt && <Actions id={id} prompt={prompt} />}
+    >
+      {isSignedIn === false && <SignInNote />}
+      {query.isPending && isSignedIn && <Skeleton />}
+      {query.isError && <ErrorNote error={query.error} retry={() => void query.refetch()} />}
+      {prompt && <PromptEditor key={prompt.name} id={id} prompt={prompt} rename={setTitle} />}
+    </Page>
+  );
+}
+
+const ENDINGS = { csv: ".csv", jsonl: ".jsonl", aistudio: ".json" };
+
+function Actions({ id, prompt }: { id: string; prompt: Prompt }) {
+  const [, go] = useLocation();
+  const [isDoomed, setDoomed] = useState(false);
+  const remove = useDeletePrompt();
+  const exports = (Object.keys(ENDINGS) as (keyof typeof ENDINGS)[]).map((format) => ({
+    id: format,
+    label: text.prompts.exports[format],
+    act: () =>
+      void exportPrompt(id, format)
+        .then((content) => download(prompt.displayName + ENDINGS[format], content))
+        .catch((error: Error) => toast(error.message, { kind: "bad" })),
+  }));
+  return (
+    <>
+      <MenuTrigger>
+        <Button>{text.prompts.export}</Button>
+        <ActionPopover name={text.prompts.export} actions={exports} />
+      </MenuTrigger>
+      <RowMenu
+        name={prompt.displayName}
+        actions={[{ id: "remove", label: text.model.remove, act: () => setDoomed(true), isDanger: true }]}
+      />
+      <Confirm
+        isOpen={isDoomed}
+        onClose={() => setDoomed(false)}
+        title={text.prompts.removeTitle(prompt.displayName)}
+        body={text.prompts.removeText}
+        keep={text.prompts.keep}
+        act={text.model.remove}
+        onAct={() =>
+          remove.mutate(id, {
+            onSuccess: () => {
+              toast(text.prompts.removed(prompt.displayName));
+              go("/prompts");
+            },
+          })
+        }
+      />
+    </>
+  );
+}

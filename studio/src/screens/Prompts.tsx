@@ -1,0 +1,67 @@
+import { useEffect, useRef } from "react";
+import { Button, FileTrigger } from "react-aria-components";
+import { useLocation, useSearch } from "wouter";
+import { useQueryClient } from "@tanstack/react-query";
+import { useIsSignedIn } from "../api/account";
+import { idOf } from "../api/models";
+import { createPrompt, useImportPrompt } from "../api/prompts";
+import { ErrorNote, SignInNote } from "../components/ErrorNote";
+import { Page } from "../components/Page";
+import { PromptList } from "../components/prompts/PromptList";
+import { text } from "../text/en";
+import { toast } from "../toasts";
+
+const COLUMNS = [
+  { prefix: "input:", isInput: true },
+  { prefix: "output:", isInput: false },
+];
+
+/** The structured prompts of the user, and the ways to a new one. */
+export function Prompts() {
+  const [, go] = useLocation();
+  const isSignedIn = useIsSignedIn();
+  const client = useQueryClient();
+  const importing = useImportPrompt();
+  const wantsImport = new URLSearchParams(useSearch()).has("import");
+  const button = useRef<HTMLButtonElement>(null);
+  useEffect(() => {
+    if (wantsImport && isSignedIn) button.current?.focus();
+  }, [wantsImport, isSignedIn]);
+  async function create() {
+    const body = { displayName: text.prompts.untitled, columns: COLUMNS, rows: [{ cells: ["", ""] }] };
+    const prompt = await createPrompt(body);
+    void client.invalidateQueries({ queryKey: ["prompts"] });
+    go(`/prompts/${idOf(prompt.name)}`);
+  }
+  const actions = isSignedIn && (
+    <>
+      <FileTrigger
+        onSelect={(files) => {
+          const file = files?.[0];
+          if (file)
+            importing.mutate(file, {
+              onSuccess: (prompt) => {
+                toast(text.prompts.imported(prompt.displayName), { kind: "good" });
+                go(`/prompts/${idOf(prompt.name)}`);
+              },
+            });
+        }}
+      >
+        <Button ref={button}>{text.prompts.import}</Button>
+      </FileTrigger>
+      <Button
+        className="button primary"
+        onPress={() => void create().catch((error: Error) => toast(error.message, { kind: "bad" }))}
+      >
+        {text.prompts.create}
+      </Button>
+    </>
+  );
+  return (
+    <Page title={text.prompts.title} actions={actions}>
+      {isSignedIn === false && <SignInNote />}
+      {importing.isError && <ErrorNote error={importing.error} />}
+      {isSignedIn && <PromptList />}
+    </Page>
+  );
+}

@@ -1,0 +1,102 @@
+"""
+A server, a browser and users for the journeys; all but the users are shared by the tests of this folder.
+
+Scope "package": Playwright keeps an event loop running, which tests elsewhere would stumble over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.chaos.served import wait_until
+from tests.studio import chromium
+from tests.studio.hosts import Host, make_home
+from tests.studio.visitor import Visitor
+from tests.studio.watch import Watch
+
+_FAILED = pytest.StashKey[bool]()
+
+Visit = Callable[..., Visitor]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Note on each test whether it failed: its fixtures keep evidence then."""
+    report = yield
+    item.stash[_FAILED] = item.stash.get(_FAILED, False) or report.failed
+    return report
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    """Return the browser of this folder's tests."""
+    with chromium.browsing() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="package")
+def home(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: ARG001 (no browser, no work)
+    """Return a data folder with a tiny base."""
+    return make_home(tmp_path_factory.mktemp("studio"))
+
+
+@pytest.fixture(scope="package")
+def host(home: Path) -> Iterator[Host]:
+    """Return the server of this folder's tests; each test has a user of its own, and so a library of its own."""
+    with Host.on(home) as host:
+        yield host
+
+
+@pytest.fixture
+def visit(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Visit]:
+    """
+    Return a function that lets somebody visit a server: `visit(host, "ann")` signs a new user in.
+
+    When the test ends, nothing that pages must never do may have happened.
+    """
+    visitors: list[Visitor] = []
+    with ExitStack() as stack:
+
+        def visiting(host: Host, name: str | None = "ann", *, user: str = "", **options: Any) -> Visitor:
+            context = browser.new_context(base_url=host.address, **options)
+            stack.callback(context.close)
+            context.set_default_timeout(chromium.ACTION_MS)
+            context.tracing.start(snapshots=True)
+            watch = Watch(context, host.address)
+            page = context.new_page()
+            if name is not None:
+                user = user or host.new_user(name)
+                page.goto(host.link(user))
+            visitors.append(Visitor(user, host, context, watch, page))
+            return visitors[-1]
+
+        yield visiting
+        complaints = [complaint for visitor in visitors for complaint in visitor.watch.complaints]
+        if request.node.stash.get(_FAILED, False) or complaints:
+            for number, visitor in enumerate(visitors):
+                chromium.keep_evidence(visitor.context, f"{request.node.name}-{number}")
+    assert complaints == []
+
+
+@pytest.fixture
+def ann(visit: Visit, host: Host) -> Visitor:
+    """Return a user who has just signed in for the first time."""
+    return visit(host)
+
+
+@pytest.fixture(scope="package")
+def make_model() -> Callable[[Visitor], str]:
+    """Return a function that gives a user a model tuned on numbers, with two held-out rows, when it is ready."""
+
+    def made(visitor: Visitor) -> str:
+        model = visitor.create("Numbers", rows=12, holdOut=2)
+        wait_until(lambda: visitor.host.phase(model) in ("SUCCEEDED", "FAILED"))
+        return model
+
+    return made

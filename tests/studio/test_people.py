@@ -1,0 +1,61 @@
+"""More than one user: a model that is shared, and somebody who has not signed in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from playwright.sync_api import expect
+
+from tests.studio.conftest import Visit
+from tests.studio.hosts import PASSWORD, Host
+from tests.studio.visitor import Visitor
+
+
+def test_sharing(ann: Visitor, visit: Visit, make_model: Callable[[Visitor], str]) -> None:
+    """Journey 8: who is given a model finds it under Shared with me, can ask it, and cannot change it."""
+    model = make_model(ann)
+    bob = visit(ann.host, "bob")
+    ann.goto(f"/models/{model}")
+    ann.press("Share")
+    dialog = ann.page.get_by_role("dialog")
+    dialog.get_by_label("E-mail address").fill(bob.user)
+    dialog.get_by_role("button", name="Add", exact=True).click()
+    expect(dialog.get_by_role("listitem").filter(has_text=bob.user)).to_be_visible()
+
+    bob.goto("/")
+    expect(bob.page.get_by_text("No tuned models yet.")).to_be_visible()
+    bob.page.goto(f"{bob.host.address}/studio/?show=shared")
+    bob.page.get_by_role("link", name="Numbers").click()
+    expect(bob.heading).to_have_text("Numbers")
+    expect(bob.page.get_by_role("link", name="Use in playground")).to_be_visible()
+    expect(bob.page.get_by_role("button", name="Rename")).to_have_count(0)
+    bob.press("Actions for Numbers")
+    expect(bob.page.get_by_role("menuitem", name="Tune again")).to_be_visible()
+    expect(bob.page.get_by_role("menuitem", name="Delete")).to_have_count(0)
+
+
+def test_signing_in_keeps_the_form(visit: Visit, host: Host) -> None:
+    """Journey 9: without a sign-in Tune asks for one over the page; then the form is as it was, and tunes."""
+    visitor = visit(host, None)
+    user = host.new_user("carol")
+    visitor.watch.allow("401", "403")
+    page = visitor.goto("/new")
+    page.get_by_role("button", name="Type or paste examples").click()
+    page.get_by_role("textbox", name=re.compile("One example a line")).fill(
+        "\n".join(f"{number}\t{number + 1}" for number in range(20))
+    )
+    visitor.press("Use 20 examples")
+    visitor.name("Typed before signing in")
+    page.get_by_role("button", name="Tune", exact=True).click()
+
+    dialog = page.get_by_role("dialog", name="Sign in")
+    expect(dialog).to_contain_text("Tuning needs you to sign in. An API key alone is not enough.")
+    dialog.get_by_label("User").fill(user)
+    dialog.get_by_label("Password").fill(PASSWORD)
+    dialog.get_by_role("button", name="Sign in").click()
+
+    expect(dialog).to_be_hidden()
+    expect(page.get_by_role("textbox", name="Name", exact=True)).to_have_value("Typed before signing in")
+    expect(page.get_by_text("20 examples").first).to_be_visible()
+    visitor.tune()
