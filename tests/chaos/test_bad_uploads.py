@@ -1,4 +1,4 @@
-"""The corpus of bad files, sent to a running server (A-12): each is answered with what is wrong, and the server lives."""
+"""The corpus of bad files, sent to a running server (A-12): each is told what is wrong, and the server lives."""
 
 from __future__ import annotations
 
