@@ -1,6 +1,6 @@
 # make demo    a fresh machine to a tuned model, with a comparison on held-out rows
 # make test    format, lint, types, import contract, all tests
-# make clients the official Google clients in environments of their own against a server
+# make clients all official Google clients in environments of their own against a server
 # make studio  the Studio again, after a change in studio/
 # make quality the visible quality suite (about two hours on two cores; goes on where it stopped)
 # make bench   speed and memory beside TRL + PEFT, llama.cpp and transformers + PEFT, in one run each
@@ -48,12 +48,14 @@ pictures: $(VENV)/.developed base
 	$(BIN)/python -m tests.studio.pictures
 
 # the official clients, unchanged, against a server; makes an environment for each of them (minutes the first time)
+# and writes docs/compatibility.md from what came out
 clients: $(VENV)/.developed
-	$(BIN)/python -m pytest -q --override-ini addopts="-ra --import-mode=importlib" tests/acceptance/clients
+	$(BIN)/python -m pytest -q --override-ini addopts="-ra --import-mode=importlib --strict-markers" tests/acceptance/clients tests/acceptance/test_readme.py
+	$(BIN)/python -m tests.acceptance.clients.matrix
 
 # servers and children that are killed, frozen and asked for the impossible; commands through a running server
 chaos: $(VENV)/.developed
-	$(BIN)/python -m pytest -q --override-ini addopts="-ra --import-mode=importlib" tests/chaos tests/cli/test_served.py
+	$(BIN)/python -m pytest -q --override-ini addopts="-ra --import-mode=importlib --strict-markers" tests/chaos tests/cli/test_served.py
 
 quality: $(VENV)/.developed base
 	$(BIN)/python -m benchmarks.quality

@@ -59,6 +59,7 @@ def test_a_killed_server_loses_nothing(new_home: Callable[[], Path]) -> None:
         assert sorted(model["name"] for model in server.models()) == [f"tunedModels/{model_id}" for model_id in ids]
 
 
+@pytest.mark.full
 def test_sigterm_puts_the_task_back_with_its_steps(new_home: Callable[[], Path]) -> None:
     """SIGTERM ends the server with 0 and leaves the task where it was; the next server goes on behind that step."""
     server = Served.fake(new_home()).start()
@@ -74,6 +75,7 @@ def test_sigterm_puts_the_task_back_with_its_steps(new_home: Callable[[], Path])
         server.ask("DELETE", "tunedModels/numbers")
 
 
+@pytest.mark.full
 def test_a_second_server_on_the_same_folder_says_who_holds_it(running: Served) -> None:
     """`tunery serve` on a folder that is served: one sentence with process and address, exit status 19."""
     environment = {**os.environ, "TUNERY_HOME": str(running.home), "TUNERY_BASE": "tiny"}
@@ -117,6 +119,7 @@ def test_one_of_many_equal_creations_wins(running: Served) -> None:
     assert sorted(statuses) == [200] + [409] * 29
 
 
+@pytest.mark.full
 def test_a_creation_cut_before_its_reply_is_not_made_twice(running: Served) -> None:
     """10 creations whose client left before the reply, then sent again: 10 tasks."""
     assert double_submit.cut_and_repeated(running, 10) == 10
@@ -162,15 +165,17 @@ def test_a_body_is_refused_while_it_comes_in(running: Served) -> None:
         head += "Transfer-Encoding: chunked"
         line.sendall(head.encode() + b"\r\n\r\n")
         chunk = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
-        for _ in range(65):
+        for _ in range(64):
             line.sendall(chunk)
+        line.sendall(b"1\r\n \r\n")  # a whole chunk could meet a connection that is closed already
 
         assert line.recv(1000).startswith(b"HTTP/1.1 400")
 
 
+@pytest.mark.full
 def test_a_frozen_answering_child_is_replaced(new_home: Callable[[], Path]) -> None:
     """An answering child that is stopped is taken for frozen; the server answers meanwhile, and starts another."""
-    with Served.fake(new_home(), lease_seconds=1) as server:
+    with Served.fake(new_home(), lease_seconds=4) as server:
         body = {"contents": [{"parts": [{"text": "x" * 30_000}], "role": "user"}]}
         wait_until(lambda: server.tuning_child() is not None)
         assert server.ask("POST", "models/tiny:generateContent", body)[1]["error"]["message"].startswith("Nothing is")
@@ -187,6 +192,7 @@ def test_a_frozen_answering_child_is_replaced(new_home: Callable[[], Path]) -> N
         assert not _runs(frozen)
 
 
+@pytest.mark.full
 def test_tokens_and_texts_are_in_no_log(running: Served) -> None:
     """Examples, prompts and tokens show neither in what the server writes nor in the list of processes."""
     canaries = [f"canary{number}rq7" for number in range(50)]

@@ -18,6 +18,8 @@ from tunery.cli.main import main
 from tunery.service.folder import DataFolder
 from tunery.types import Phase
 
+pytestmark = pytest.mark.full
+
 
 @pytest.fixture
 def held(live: Live, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:

@@ -7,6 +7,7 @@ nothing of single resources.
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -23,7 +24,10 @@ class Message(BaseModel):
 
     def json_object(self, *, with_extensions: bool = True) -> dict[str, Any]:
         """Return the message as plain JSON values, if wanted without the fields that are described as extensions."""
-        return self.model_dump(mode="json", exclude_none=True, exclude=None if with_extensions else _extensions(self))
+        # through JSON: only there pydantic makes texts of NaN and infinity, which are no JSON when bare
+        text = self.model_dump_json(exclude_none=True, exclude=None if with_extensions else _extensions(self))
+        values: dict[str, Any] = json.loads(text)
+        return values
 
 
 class Incoming(Message):

@@ -1,0 +1,115 @@
+"""
+Clients that put load on a server: they keep their connection, poll, stream and create, and note how long each call took.
+
+Bare sockets on asyncio, since the clients share the cores with what they measure. Knows HTTP/1.1 as our server writes
+it; nothing of what is measured.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+
+@dataclass
+class Calls:
+    """What came of many calls: milliseconds of each, statuses, texts of the answers."""
+
+    milliseconds: list[float] = field(default_factory=list)
+    statuses: Counter[int] = field(default_factory=Counter)
+    refused_after: list[float] = field(default_factory=list)
+
+    def note(self, status: int, milliseconds: float) -> None:
+        self.statuses[status] += 1
+        (self.milliseconds if status == 200 else self.refused_after).append(milliseconds)
+
+    def summary(self) -> dict[str, Any]:
+        return {
+            "calls": sum(self.statuses.values()),
+            "statuses": {str(status): count for status, count in sorted(self.statuses.items())},
+            "median ms": rounded(median(self.milliseconds)) if self.milliseconds else None,
+            "p95 ms": rounded(p95(self.milliseconds)),
+            "refused after, p95 ms": rounded(p95(self.refused_after)),
+        }
+
+
+class Connection:
+    """One connection that stays open between calls."""
+
+    def __init__(self, port: int, token: str) -> None:
+        self._port, self._token = port, token
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def call(self, method: str, path: str, body: object = None) -> tuple[int, bytes, float]:
+        """Return status, body and milliseconds to the last byte of one call."""
+        if self._streams is None:
+            self._streams = await asyncio.open_connection("127.0.0.1", self._port)
+        reader, writer = self._streams
+        content = b"" if body is None else json.dumps(body).encode()
+        head = f"{method} /v1beta/{path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {self._token}\r\n"
+        begin = time.perf_counter()
+        writer.write(f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content)
+        status, headers = await _head(reader)
+        received = await _body(reader, headers)
+        return status, received, 1000 * (time.perf_counter() - begin)
+
+    def close(self) -> None:
+        if self._streams is not None:
+            self._streams[1].close()
+
+
+async def repeat(
+    connection: Connection,
+    calls: Calls,
+    is_over: Callable[[], bool],
+    pause: float,
+    method: str,
+    path: str,
+    body: Any = None,
+) -> None:
+    """Make the same call again and again, with a pause between, until it is over."""
+    while not is_over():
+        status, _, milliseconds = await connection.call(method, path, body)
+        calls.note(status, milliseconds)
+        if pause:
+            await asyncio.sleep(pause)
+    connection.close()
+
+
+async def once(connection: Connection, calls: Calls, method: str, path: str, body: Any = None) -> None:
+    """Make one call on a connection of its own."""
+    status, _, milliseconds = await connection.call(method, path, body)
+    calls.note(status, milliseconds)
+    connection.close()
+
+
+def p95(values: list[float]) -> float | None:
+    """Return the 95th percentile, None of nothing."""
+    return sorted(values)[max(0, round(0.95 * len(values)) - 1)] if values else None
+
+
+def rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 1)
+
+
+async def _head(reader: asyncio.StreamReader) -> tuple[int, dict[str, str]]:
+    lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+    headers = dict(line.lower().split(": ", 1) for line in lines[1:] if line)
+    return int(lines[0].split()[1]), headers
+
+
+async def _body(reader: asyncio.StreamReader, headers: dict[str, str]) -> bytes:
+    if headers.get("transfer-encoding") != "chunked":
+        return await reader.readexactly(int(headers.get("content-length", "0")))
+    parts = []
+    while size := int(await reader.readline(), 16):
+        parts.append(await reader.readexactly(size))
+        await reader.readexactly(2)
+    await reader.readexactly(2)
+    return b"".join(parts)

@@ -1,0 +1,40 @@
+"""Who calls, by what comes with a request: headers in any case, keys in the query, a token beside a key."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.server.api import OWNER, Api, error_of
+
+
+def secret_of(api: Api) -> str:
+    return str(api.client(OWNER).headers["authorization"]).removeprefix("Bearer ")
+
+
+@pytest.mark.parametrize("name", ["authorization", "Authorization", "AUTHORIZATION"])
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
+def test_header_and_scheme_in_any_case(api: Api, name: str, scheme: str) -> None:
+    """Google's REST transport sends `authorization`, curl guides `Authorization`."""
+    headers = {name: f"{scheme} {secret_of(api)}"}
+
+    assert api.client().get("/v1beta/tunedModels", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("place", ["header", "query"])
+def test_a_key_in_header_or_query(api: Api, place: str) -> None:
+    """`x-goog-api-key` and `?key=` are the same."""
+    key = api.accounts.keys.create("a key")[1]
+    given = {"headers": {"x-goog-api-key": key}} if place == "header" else {"params": {"key": key}}
+
+    assert api.client().get("/v1beta/models", **given).status_code == 200  # type: ignore[arg-type]
+    assert error_of(api.client().get("/v1beta/tunedModels", **given))["code"] == 403  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("key", ["nonsense", ""])
+def test_the_token_decides(api: Api, key: str) -> None:
+    """A key beside a good token is not looked at; a good key does not mend a bad token."""
+    good = {"authorization": f"Bearer {secret_of(api)}", "x-goog-api-key": key}
+    bad = {"authorization": "Bearer nonsense", "x-goog-api-key": api.accounts.keys.create("a key")[1]}
+
+    assert api.client().get("/v1beta/tunedModels", headers=good).status_code == 200
+    assert error_of(api.client().get("/v1beta/models", headers=bad))["code"] == 401

@@ -1,0 +1,36 @@
+"""A server as a whole: where it may listen, and what it says when it cannot."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from tunery.errors import FailedPrecondition, TuneryError
+from tunery.server.serve import ServerSettings, serve
+
+
+def nobody(_services: object) -> None:
+    raise AssertionError("it must not become ready")
+
+
+def test_a_taken_port_is_named(tmp_path: Path) -> None:
+    """One sentence with address and port, before anything of the data folder is made."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+
+        with pytest.raises(FailedPrecondition, match=rf"127\.0\.0\.1:{port} cannot be listened on"):
+            serve(ServerSettings(tmp_path / "home", "tiny", port=port), nobody)
+
+    assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_a_server_that_is_not_secured_stays_on_this_machine(tmp_path: Path, host: str) -> None:
+    """Other addresses than loopback are refused until the owner has a password and there is TLS."""
+    if host == "::" and not socket.has_ipv6:
+        pytest.skip("this machine has no IPv6")
+
+    with pytest.raises(TuneryError, match=r"password|TLS|cannot be listened on"):
+        serve(ServerSettings(tmp_path / "home", "smollm2-135m-instruct", host=host, port=0), nobody)
