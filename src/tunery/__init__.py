@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tunery.engine.cross_validation import cross_validate
     from tunery.engine.data.datasets import Dataset
     from tunery.engine.model import Model, load, tune
+    from tunery.engine.surgery import surgery
     from tunery.engine.tuning.schedule import Recipe
 
 __version__ = "0.1.0.dev0"
@@ -27,10 +28,11 @@ _HOMES = {
     "Recipe": "tunery.engine.tuning.schedule",
     "cross_validate": "tunery.engine.cross_validation",
     "load": "tunery.engine.model",
+    "surgery": "tunery.engine.surgery",
     "tune": "tunery.engine.model",
 }
 
-__all__ = ["Dataset", "Model", "Recipe", "cross_validate", "load", "tune"]
+__all__ = ["Dataset", "Model", "Recipe", "cross_validate", "load", "surgery", "tune"]
 
 
 def __getattr__(name: str) -> object:

@@ -15,6 +15,7 @@ from tunery import config
 from tunery.cli import documents, problems, terminal
 from tunery.cli.options import DataFile, InputColumn, Json, OutputColumn, option
 from tunery.cli.report import column_facts, file_facts
+from tunery.cli.surgery import surgery
 from tunery.errors import DatasetInvalid
 from tunery.problems import DataProblem, Level
 from tunery.types import DEFAULT_BASE_MODEL
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from tunery.engine.data.preview import Preview
 
 data = typer.Typer(help="Look at and check files of examples.", no_args_is_help=True)
+
+data.command()(surgery)
 
 _LEAST_CELL_COLUMNS = 8
 _LEAST_SHARED_CHARACTERS = 40

@@ -20,6 +20,9 @@ from tunery.engine.evaluation.residents import ResidentAnswering
 from tunery.engine.model import Model, resident_base, tune
 from tunery.types import DEFAULT_BASE_MODEL, Hyperparameters, TuningExample, TuningSnapshot
 
+# Three passes: a model that has learned its rows by heart is too sure of everything, also of what it has not seen
+DOUBTING = Hyperparameters(epoch_count=3)
+
 OnStep = Callable[[int, TuningSnapshot], None]  # the number of the tuning, from 1, and a step of it
 
 

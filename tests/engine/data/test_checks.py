@@ -101,7 +101,17 @@ def test_a_label_seen_once_is_named() -> None:
     """In a set of labels, the one that comes only once may be misspelt."""
     examples = [(f"text {n}", ("spam", "ham")[n % 2]) for n in range(12)] + [("text 12", "spamm")]
 
-    assert warnings_of(*examples) == [("single-label", 13, "'spamm' is the output of no other row.")]
+    assert warnings_of(*examples) == [
+        ("label-variant", 13, "'spamm' is probably 'spam' in another spelling."),
+        ("single-label", 13, "'spamm' is the output of no other row."),
+    ]
+
+
+def test_inputs_that_differ_in_signs_only_are_named() -> None:
+    """Case, blanks and punctuation do not make another row; a sign before a number does."""
+    examples = [("Where is it?", "here"), ("where is  it", "there"), ("5", "a"), ("-5", "b")]
+
+    assert warnings_of(*examples) == [("near-duplicate", 2, "differs from row 1 in case, blanks or punctuation only.")]
 
 
 def test_free_answers_are_no_labels() -> None:

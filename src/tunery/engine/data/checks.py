@@ -12,6 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tunery.engine.data.columns import Mapping
+from tunery.engine.data.surgery.labels import label_variants
+from tunery.engine.data.surgery.likeness import plain
 from tunery.engine.data.tables import BadCell, Cell, Row, Table, warning
 from tunery.problems import DataProblem, Level
 from tunery.types import MAX_OUTPUT_CHARACTERS, MAX_TEXT_INPUT_CHARACTERS, RECOMMENDED_EXAMPLES, TuningExample
@@ -60,6 +62,8 @@ def check_examples(
         yield from _doubtful_text(example.text_input, row, columns[0])
         yield from _doubtful_text(example.output, row, columns[1])
     yield from _repeats(examples, rows)
+    yield from _near_repeats(examples, rows)
+    yield from _spellings(examples, rows, columns[1])
     yield from _labels_seen_once(examples, rows, columns[1])
 
 
@@ -180,6 +184,24 @@ def _repeats(examples: Sequence[TuningExample], rows: Sequence[int]) -> Iterator
             yield warning("contradiction", message, row=row)
         first_by_example[example] = row
         first_by_input.setdefault(example.text_input, row)
+
+
+def _near_repeats(examples: Sequence[TuningExample], rows: Sequence[int]) -> Iterator[DataProblem]:
+    """Yield inputs that differ from an earlier one in case, blanks and punctuation only."""
+    first: dict[str, tuple[str, int]] = {}
+    for row, example in zip(rows, examples, strict=True):
+        text, other = first.setdefault(plain(example.text_input), (example.text_input, row))
+        if text.strip() != example.text_input.strip():
+            yield warning("near-duplicate", f"differs from row {other} in case, blanks or punctuation only.", row=row)
+
+
+def _spellings(examples: Sequence[TuningExample], rows: Sequence[int], column: str) -> Iterator[DataProblem]:
+    meant = label_variants([example.output for example in examples])
+    for row, example in zip(rows, examples, strict=True):
+        label = example.output.strip()
+        if label in meant:
+            message = f"{label!r} is probably {meant[label]!r} in another spelling."
+            yield warning("label-variant", message, row=row, column=column)
 
 
 def _labels_seen_once(examples: Sequence[TuningExample], rows: Sequence[int], column: str) -> Iterator[DataProblem]:

@@ -32,6 +32,14 @@ def test_long_texts_with_one_other_word_are_alike_and_short_ones_are_not() -> No
     assert 0.85 <= found[0][2] < 1
 
 
+@pytest.mark.parametrize(
+    ("one", "other"), [("3+4", "3*4"), ("-5", "5"), ("1.5", "15"), (LONG + " 7", LONG + " 8"), ("a < b", "a > b")]
+)
+def test_signs_and_numbers_make_another_text(one: str, other: str) -> None:
+    """What changes a meaning is no likeness, however long the rest is."""
+    assert list(alike([one, other])) == []
+
+
 def test_instructions_do_not_make_rows_alike() -> None:
     """What all rows begin with says nothing about any two of them."""
     instructions = "Reply with one word: what kind of answer does the question ask for, of all the kinds? Question: "

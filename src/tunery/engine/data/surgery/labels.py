@@ -62,7 +62,7 @@ def are_labels(outputs: Sequence[str]) -> bool:
 
 
 def is_a_letter_off(one: str, other: str) -> bool:
-    """Say whether a text becomes another by one letter more, less, other or swapped with its neighbour; no digit."""
+    """Say whether two texts differ in one letter: more, less, exchanged, or swapped with its neighbour; no digit."""
     if one == other or min(len(one), len(other)) < _LEAST_LETTERS or abs(len(one) - len(other)) > 1:
         return False
     start = next((at for at, pair in enumerate(zip(one, other, strict=False)) if len(set(pair)) > 1), None)

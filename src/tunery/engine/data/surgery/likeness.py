@@ -17,12 +17,13 @@ LEAST_LIKENESS = 0.85
 # All texts are held against all: 4,000 take a second and 130 MB; beyond, only the plain form is compared
 MAX_COMPARED = 4_000
 
-_NOT_WORDS = re.compile(r"[\W_]+")
+# what does not change a meaning; a sign before a digit, a decimal point and + * / = % do
+_SOFT = re.compile(r"""(?:[\s_!?;:'"()\[\]{}…–—«»„“”‘’]|[.,](?!\d)|-(?!\d))+""")
 
 
 def plain(text: str) -> str:
-    """Return a text in lower case, with one blank for everything that is no letter or digit."""
-    return _NOT_WORDS.sub(" ", text.casefold()).strip()
+    """Return a text in lower case, with one blank for blanks and signs that do not change its meaning."""
+    return _SOFT.sub(" ", text.casefold()).strip()
 
 
 def alike(texts: Sequence[str], among: int | None = None) -> Iterator[tuple[int, int, float]]:
@@ -64,9 +65,11 @@ def _sharing_words(forms: Sequence[str], among: int | None) -> Iterator[tuple[in
     chosen = (later > earlier) & (likeness >= LEAST_LIKENESS)
     if among is not None:
         chosen &= (earlier < among) & (later >= among)
+    numbers = [sorted(word for word in form.split() if any(map(str.isdigit, word))) for form in forms]
     best: dict[int, tuple[float, int]] = {}
     for row, column, value in zip(later[chosen], earlier[chosen], likeness[chosen], strict=True):
-        best[int(row)] = max(best.get(int(row), (0.0, 0)), (float(value), int(column)))
+        if numbers[row] == numbers[column]:  # another number is another question
+            best[int(row)] = max(best.get(int(row), (0.0, 0)), (float(value), int(column)))
     for row in sorted(best):
         yield row, best[row][1], best[row][0]
 
@@ -75,6 +78,6 @@ def _words_and_pairs(forms: Sequence[str]) -> Any:
     from sklearn.feature_extraction.text import CountVectorizer
 
     try:
-        return CountVectorizer(ngram_range=(1, 2), binary=True, token_pattern=r"(?u)\w+").fit_transform(forms)
+        return CountVectorizer(ngram_range=(1, 2), binary=True, token_pattern=r"\S+").fit_transform(forms)
     except ValueError:  # no word in any of them
         return None

@@ -1,0 +1,93 @@
+"""`tunery data surgery` on a file with everything that can be doubtful."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Run
+
+LONG = "the parcel that I ordered two weeks ago with express delivery has still not arrived at my new address"
+ROWS = [
+    *((f"ticket {n}, please help me with it", "delivery") for n in range(8)),
+    (LONG, "delivery"),
+    (LONG, "delivery"),
+    (LONG.upper(), "delivery"),
+    (LONG + "!", "return"),
+    ("my password is lost", "Delivery"),
+    ("one more thing to say", "delivry"),
+]
+
+
+@pytest.fixture
+def doubtful(tmp_path: Path) -> Path:
+    """Return a file with copies, a contradiction and two misspelt labels."""
+    path = tmp_path / "tickets.csv"
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([("text_input", "output"), *ROWS])
+    return path
+
+
+def test_doubtful_rows_are_named_as_in_the_file(run: Run, tiny: str, doubtful: Path) -> None:
+    """Rows count from 1 with the header; each kind has a heading."""
+    done = run("data", "surgery", doubtful, "--base-model", tiny)
+
+    assert done.status == 0, done.said
+    assert "Duplicates: 1\n  row 11: the same as row 10." in done.output
+    assert "Near duplicates: 1\n  row 12:" in done.output
+    assert "Contradictions: 1\n  row 13:" in done.output
+    assert "row 14: 'Delivery' is probably 'delivery' in another spelling." in done.output
+    assert "--fix tickets-fixed.csv" in done.said
+
+
+def test_a_fixed_copy_can_be_written_once(run: Run, tiny: str, doubtful: Path, tmp_path: Path) -> None:
+    """Copies are gone, labels are spelt alike, the original is as it was; no file is written over."""
+    before, copy = doubtful.read_bytes(), tmp_path / "fixed.csv"
+
+    run("data", "surgery", doubtful, "--base-model", tiny, "--fix", copy)
+    again = run("data", "surgery", doubtful, "--base-model", tiny, "--fix", copy)
+
+    with copy.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(ROWS) - 2
+    assert {row["output"] for row in rows} == {"delivery", "return"}
+    assert doubtful.read_bytes() == before
+    assert again.status == 13
+    assert "there already" in again.said
+
+
+def test_json_has_every_finding(run: Run, tiny: str, doubtful: Path) -> None:
+    """With row, other row, what a fix does, and how alike."""
+    found = json.loads(run("data", "surgery", doubtful, "--base-model", tiny, "--json").output)
+
+    copy = next(one for one in found["findings"] if one["kind"] == "duplicate")
+    assert (copy["row"], copy["other_row"], copy["is_dropped"], copy["score"]) == (11, 10, True, 1.0)
+    assert (found["rows"], found["kept_rows"], found["fixed"]) == (len(ROWS), len(ROWS) - 2, None)
+
+
+def test_wrong_labels_are_looked_for_by_tuning_without_the_row(run: Run, tiny: str, data: Path) -> None:
+    """Each fold is tuned once; a tiny model that has learned nothing still gives each row a loss."""
+    done = run("data", "surgery", data, "--base-model", tiny, "--folds", "2")
+
+    assert done.status == 0, done.said
+    assert "Tuning 2 of 2" in done.said
+
+
+def test_held_out_rows_of_a_model_are_not_given_away(run: Run, tiny: str, data: Path, tmp_path: Path) -> None:
+    """A row that is nearly one of them is named; the held-out row itself is none."""
+    run("tune", data, "--base-model", tiny, "--id", "m", "--epochs", "1", "--hold-out", "4", "--no-verdict")
+    whole = json.loads(run("data", "surgery", data, "--model", "m", "--json").output)
+    more = tmp_path / "more.csv"
+    more.write_text(data.read_text() + "".join(f'"{n}.",{n + 1}\n' for n in range(20)))
+    found = json.loads(run("data", "surgery", more, "--model", "m", "--json").output)
+
+    assert [one for one in whole["findings"] if one["kind"] == "held-out-copy"] == []
+    assert sum(one["kind"] == "held-out-copy" for one in found["findings"]) == 4
+
+
+def test_a_file_without_doubts_says_so(run: Run, tiny: str, data: Path) -> None:
+    """Nothing found is a result too."""
+    assert "Nothing is doubtful about 20 rows." in run("data", "surgery", data, "--base-model", tiny).output
