@@ -51,6 +51,7 @@ def test_a_job_belongs_to_the_server(ann: Visitor) -> None:
         ann.watch.allow("ERR_CONNECTION_REFUSED", "ERR_EMPTY_RESPONSE", "ERR_CONNECTION_RESET")
         with ann.host.gone():
             expect(ann.page.get_by_text("Connection lost")).to_be_visible()
+            expect(ann.page.get_by_text("Connection lost")).to_be_visible()
         expect(ann.page.get_by_text("Connection lost")).to_be_hidden()
         expect(position).to_be_visible(timeout=ann.TUNE_MS)
         assert step(position) >= before
