@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-HEAVY = ("torch", "transformers", "fastapi", "sqlalchemy", "numpy", "rich")
+HEAVY = ("torch", "transformers", "fastapi", "sqlalchemy", "numpy", "rich", "sklearn", "sacrebleu")
 
 
 def test_import_loads_nothing_heavy() -> None:

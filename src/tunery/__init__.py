@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from tunery.engine.cross_validation import cross_validate
     from tunery.engine.data.datasets import Dataset
     from tunery.engine.model import Model, load, tune
     from tunery.engine.tuning.schedule import Recipe
@@ -24,11 +25,12 @@ _HOMES = {
     "Dataset": "tunery.engine.data.datasets",
     "Model": "tunery.engine.model",
     "Recipe": "tunery.engine.tuning.schedule",
+    "cross_validate": "tunery.engine.cross_validation",
     "load": "tunery.engine.model",
     "tune": "tunery.engine.model",
 }
 
-__all__ = ["Dataset", "Model", "Recipe", "load", "tune"]
+__all__ = ["Dataset", "Model", "Recipe", "cross_validate", "load", "tune"]
 
 
 def __getattr__(name: str) -> object:

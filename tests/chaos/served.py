@@ -19,8 +19,6 @@ from typing import Any
 
 import psutil
 
-from tunery.service.worker import NICENESS
-
 MAX_WAIT_SECONDS = 300  # the tuning process has a low priority, and tests keep all cores busy
 FAKE = ("-m", "tests.chaos.server")
 REAL = ("-m", "tunery", "serve", "--port", "0")
@@ -155,11 +153,15 @@ class Served:
 
     def tuning_child(self) -> psutil.Process | None:
         """Return the process that tunes, once it has lowered its priority."""
-        return next((child for child in children(self.pid) if _niceness(child) >= NICENESS), None)
+        return next((child for child in children(self.pid) if _niceness(child) > self._niceness), None)
 
     def answering_child(self) -> psutil.Process | None:
         """Return the process that answers."""
-        return next((child for child in children(self.pid) if _niceness(child) < NICENESS), None)
+        return next((child for child in children(self.pid) if _niceness(child) <= self._niceness), None)
+
+    @property
+    def _niceness(self) -> int:
+        return _niceness(psutil.Process(self.pid))  # not 0 where the tests themselves run with `nice`
 
 
 def a_wish(examples: Sequence[tuple[str, str]] | int = 4, *, epochs: int = 5, base: str = "tiny", **more: Any) -> Any:

@@ -22,6 +22,8 @@ WANTED = {
     "models show": "--server --json",
     "models delete": "--server --yes",
     "models export": "--format --to",
+    "evaluate": "--against --folds --rows --seed --input-column --output-column --server --json",
+    "rescue": "--endpoint --model --to --style --key-variable --bearer --per-minute --json",
     "doctor": "--port --json",
     "backup": "--with-bases --json",
     "restore": "--json",

@@ -11,9 +11,10 @@ import tunery
 from tests.fakes import counting_examples, write_learnable_base
 from tunery.engine.adapter import CONFIG, WEIGHTS
 from tunery.engine.bases.catalog import Catalog
+from tunery.engine.cross_validation import Repeated
 from tunery.engine.model import resident_base
 from tunery.errors import InvalidArgument, NotFound
-from tunery.types import TuningSnapshot
+from tunery.types import Hyperparameters, TuningExample, TuningSnapshot
 
 RECIPE = tunery.Recipe(rank=8, alpha=32)
 
@@ -110,3 +111,47 @@ def test_unknown_name_is_not_found() -> None:
     """Neither a folder of an adapter nor a base of the catalog."""
     with pytest.raises(NotFound, match="nothing-here"):
         tunery.load("nothing-here")
+
+
+def test_a_model_says_whether_tuning_helped() -> None:
+    """On the rows that were held out: base, base with examples, simple baselines and the tuned model, one sentence."""
+    rows = tunery.Dataset.from_records([(example.text_input, "yes") for example in counting_examples(60)])
+    model = tunery.tune(rows, base_model="tiny", epoch_count=4, learning_rate=0.01, recipe=RECIPE, hold_out=25)
+
+    found = model.evaluate()
+
+    assert (found.rows, found.source) == (25, "held-out rows")
+    assert found.verdict is not None
+    assert found.verdict.kind == "NO_BETTER"  # "yes" is always right, and nobody has to learn that
+    assert [one.name for one in found.contenders] == ["majority", "similar", "base", "base_examples", "tuned"]
+
+
+def test_a_plain_base_is_evaluated_without_a_verdict() -> None:
+    """There is nothing tuned to judge; without rows that is said."""
+    base = tunery.load("tiny")
+
+    assert base.evaluate(counting_examples(12)).verdict is None
+    with pytest.raises(InvalidArgument, match="no held-out rows"):
+        base.evaluate()
+
+
+def test_losses_tell_rows_that_were_learned_from_those_that_were_not() -> None:
+    """One number for each row, low where the model expects the output."""
+    rows = tunery.Dataset.from_records([(example.text_input, "yes") for example in counting_examples(30)])
+    model = tunery.tune(rows, base_model="tiny", epoch_count=10, learning_rate=0.01, recipe=RECIPE)
+
+    learned, other = model.losses([TuningExample("7", "yes"), TuningExample("7", "no!")])
+
+    assert learned < other - 1
+    assert model.generate("7", max_output_tokens=3) == "yes"  # measuring has left the answers alone
+
+
+def test_cross_validation_evaluates_each_row() -> None:
+    """Every row is answered by a model that was tuned without it."""
+    rows = tunery.Dataset.from_records([(example.text_input, "yes") for example in counting_examples(24)])
+    how = Repeated("tiny", Hyperparameters(epoch_count=2, learning_rate=0.01))
+
+    found = tunery.cross_validate(rows, 3, repeated=how)
+
+    assert (found.rows, found.folds, found.source) == (24, 3, "3 folds of 24 rows")
+    assert found.verdict is not None

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from tests.server.accounts_app import Clock, browser, make_accounts, make_app
+from tests.server.api import Api, serving_api, write_base
 from tunery.service.accounts import passwords
 from tunery.service.accounts.accounts import Accounts
 from tunery.service.library import Library
@@ -42,6 +43,27 @@ def empty_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with Library.own(home):
         pass
     return home
+
+
+@pytest.fixture(scope="session")
+def base_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the files of the base `tiny`."""
+    return write_base(tmp_path_factory.mktemp("base") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def one_api(empty_home: Path, base_files: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """Return the whole application, made once: its routes under four versions take longer than most tests."""
+    home = shutil.copytree(empty_home, tmp_path_factory.mktemp("api") / "home")
+    with serving_api(home, base_files) as api:
+        yield api
+
+
+@pytest.fixture
+def api(one_api: Api) -> Iterator[Api]:
+    """Return the whole application over an empty library, without worker and children."""
+    yield one_api
+    one_api.clear()
 
 
 @pytest.fixture

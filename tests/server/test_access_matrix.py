@@ -20,6 +20,7 @@ from tunery.errors import Unavailable
 from tunery.server.app import make_app
 from tunery.service.access import CLOUD_PLATFORM, RETRIEVER, SCOPES, TUNING, TUNING_READONLY
 from tunery.service.creation import Creation
+from tunery.service.evaluations import Evaluations
 from tunery.service.library import Library
 from tunery.types import Caller, GranteeType, Role
 
@@ -58,6 +59,8 @@ RULES = {
     "DeleteTunedModel": "own",
     "TransferOwnership": "own",
     "GetTunedModelLog": "read",
+    "EvaluateTunedModel": "write",
+    "GetEvaluation": "read",
     "ListTunedModelExamples": "read",
     "ParseDataset": "create",
     "CreatePrompt": "create",
@@ -120,6 +123,7 @@ BODIES: dict[str, Any] = {
         "baseModel": "models/none-of-ours",
         "tuningTask": {"trainingData": {"examples": {"examples": [{"textInput": "1", "output": "2"}]}}},
     },
+    "EvaluateTunedModel": {},
     "UpdateTunedModel": {"description": "new"},
     "CreatePermission": {"granteeType": "USER", "emailAddress": "new@example.com", "role": "READER"},
     "UpdatePermission": {"role": "READER"},
@@ -162,6 +166,7 @@ class World:
             accounts=self.accounts,
             answering=_NobodyAnswers(),
             creation=Creation(library, catalog),
+            evaluations=Evaluations(library, cast(Any, _NobodyAnswers()), catalog),
             worker=SimpleNamespace(wake=lambda: None),
             address="http://127.0.0.1:8000",
         )

@@ -32,6 +32,7 @@ from tunery.service.accounts import Accounts
 from tunery.service.answering import Answering
 from tunery.service.creation import Creation
 from tunery.service.estimates import Estimates
+from tunery.service.evaluations import Evaluations
 from tunery.service.library import Library
 from tunery.service.worker import Worker
 
@@ -110,6 +111,7 @@ def app(library: Library) -> FastAPI:
             answering=answering,
             creation=Creation(library, catalog),
             estimates=Estimates(answering, library, catalog),
+            evaluations=Evaluations(library, answering, catalog),
             worker=Worker(library, main=trainer.main),
             address="http://127.0.0.1",
         )

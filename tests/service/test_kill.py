@@ -44,31 +44,31 @@ def template(place: Path) -> Path:
 
 def test_killed_at_file_events_and_statements(template: Path, place: Path) -> None:
     """At points all along making, tuning, publishing, cancelling and deleting, what is left is whole."""
-    lives = _lives(template, place / "lives", "points", STRIDE or "3")
+    left = lives(template, place / "lives", "points", STRIDE or "3")
 
-    assert len(lives) > 60
-    for life in lives:
-        _judge(life)
+    assert len(left) > 60
+    for life in left:
+        judge(life)
 
 
 def test_killed_at_times_spread_over_a_life(template: Path, place: Path) -> None:
     """Killed at 40 moments that fall anywhere, what is left is whole."""
-    for life in _lives(template, place / "lives", "times", "40"):
-        _judge(life)
+    for life in lives(template, place / "lives", "times", "40"):
+        judge(life)
 
 
 def test_killed_at_system_calls_that_write(template: Path, place: Path) -> None:
     """Killed at writes, syncs, renames and removals, also those of SQLite, what is left is whole."""
     _need_strace()
 
-    for life in _lives(template, place / "lives", "calls", STRIDE or "13"):
-        _judge(life)
+    for life in lives(template, place / "lives", "calls", STRIDE or "13"):
+        judge(life)
 
 
 def test_killed_while_the_first_tables_are_made(place: Path) -> None:
     """A data folder whose first opening was killed opens as an empty library or goes on where it was."""
-    for life in _lives(place / "no template", place / "lives", "times", "20"):
-        _judge(life)
+    for life in lives(place / "no template", place / "lives", "times", "20"):
+        judge(life)
 
 
 def _need_strace() -> None:
@@ -79,13 +79,14 @@ def _need_strace() -> None:
         pytest.skip(f"strace does not work here: {tried.stderr}")
 
 
-def _lives(template: Path, folder: Path, *mode: str) -> list[Path]:
+def lives(template: Path, folder: Path, *mode: str) -> list[Path]:
+    """Let a victim live and die below `folder`, as `victim.py` understands `mode`; return what each life left."""
     command = [sys.executable, "-W", "error", "-m", "tests.service.victim", str(template), str(folder), *mode]
-    subprocess.run(command, check=True, timeout=600)
+    subprocess.run(command, check=True, timeout=3600)
     return sorted(folder.iterdir())
 
 
-def _judge(life: Path) -> None:
+def judge(life: Path) -> None:
     """Open what a killed life left, and compare it with the calls that had returned."""
     home = life / "home"
     done = set((life / "done").read_text().splitlines()) if (life / "done").exists() else set()

@@ -85,10 +85,10 @@ def _answer(model: Model | ServedModel, name: str, asked: str, settings: dict[st
 def _found(name: str, address: str | None) -> Model | ServedModel:
     """Return a model of the server that was asked for or that has it in memory already, else one loaded here."""
     server = asked_server(address) or holding_server(config.data_folder())
-    return _loaded(name) if server is None else server.model(name)
+    return loaded(name) if server is None else server.model(name)
 
 
-def _loaded(name: str) -> Model:
+def loaded(name: str) -> Model:
     """Return a tuned model of the library by id or display name, or a base by its name in the catalog."""
     from tunery.service.library import Library
 

@@ -20,10 +20,12 @@ from tunery.cli.backup import backup, restore
 from tunery.cli.bases import bases
 from tunery.cli.data import data
 from tunery.cli.doctor import doctor
+from tunery.cli.evaluate import evaluate
 from tunery.cli.generate import generate
 from tunery.cli.keys import keys
 from tunery.cli.login import login
 from tunery.cli.models import models
+from tunery.cli.rescue import rescue
 from tunery.cli.serve import serve
 from tunery.cli.tune import tune
 from tunery.cli.users import users
@@ -38,6 +40,8 @@ app = typer.Typer(
 )
 app.command()(tune)
 app.command()(generate)
+app.command()(evaluate)
+app.command()(rescue)
 app.command()(serve)
 app.command()(doctor)
 app.command()(backup)

@@ -6,9 +6,10 @@ The inverse of `server/wire/` for what the commands need; the rest of a reply is
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tunery.types import (
     Advice,
@@ -22,6 +23,9 @@ from tunery.types import (
     TuningSnapshot,
     TuningTask,
 )
+
+if TYPE_CHECKING:
+    from tunery.engine.evaluation.report import Evaluation
 
 Reply = Mapping[str, Any]
 
@@ -55,6 +59,13 @@ def base_model(reply: Reply) -> CatalogEntry:
         output_token_limit=reply["outputTokenLimit"],
         is_present=True,
     )
+
+
+def evaluation(report: Reply) -> Evaluation:
+    """Return a report about a tuned model."""
+    from tunery.engine.evaluation.report import from_document
+
+    return from_document(_snake(report))
 
 
 def snapshots(replies: list[Reply]) -> tuple[TuningSnapshot, ...]:
@@ -99,3 +110,14 @@ def _task(reply: Reply, model_id: str, created: datetime) -> TuningTask:
 
 def _time(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(text)
+
+
+def _snake(value: Any) -> Any:
+    """Return a report with our own field names; keys of answers are names already."""
+    if isinstance(value, list):
+        return [_snake(item) for item in value]
+    if isinstance(value, dict):
+        return {
+            re.sub("[A-Z]", lambda found: f"_{found[0].lower()}", name): _snake(inner) for name, inner in value.items()
+        }
+    return value

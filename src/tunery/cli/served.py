@@ -8,7 +8,8 @@ Knows addresses, tokens and paths; nothing of terminals. The HTTP library is loa
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,12 +22,15 @@ from tunery.errors import InvalidArgument, NotFound, TuneryError, Unauthenticate
 from tunery.types import CatalogEntry, TunedModel, TuningExample
 
 if TYPE_CHECKING:
+    from tunery.engine.evaluation.contest import Recorded
+    from tunery.engine.evaluation.report import Evaluation
     from tunery.service.values import TuningRequest
 
 TIMEOUT_SECONDS = 600.0  # of an answer; a connection has to be there sooner
 CONNECT_SECONDS = 10.0
 MAX_ANSWERS_AT_ONCE = 8  # what the server decodes together
 PAGE_SIZE = 200
+LOOK_SECONDS = 0.5  # between two looks at what a server works on
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -118,6 +122,32 @@ class Server:
     def delete(self, model: TunedModel) -> None:
         """Delete a tuned model."""
         self._call("DELETE", model.name)
+
+    def evaluate(
+        self,
+        model: TunedModel,
+        rows: Sequence[TuningExample] | None,
+        source: str,
+        recorded: Recorded | None,
+        max_rows: int,
+        seed: int,
+        on_answered: Callable[[int, int], None],
+    ) -> Evaluation:
+        """Have a tuned model evaluated, on its held-out rows or on those given, and wait for the report."""
+        body: dict[str, Any] = {"maxRows": max_rows, "seed": seed}
+        if rows is not None:
+            body["examples"] = {"examples": [{"textInput": row.text_input, "output": row.output} for row in rows]}
+            body["source"] = source
+        if recorded is not None:
+            body["recorded"] = {"title": recorded.title, "answers": list(recorded.answers)}
+        reply = self._call("POST", f"{model.name}:evaluate", {}, body)
+        while reply["state"] == "RUNNING":
+            on_answered(reply["answeredPrompts"], reply["totalPrompts"])
+            time.sleep(LOOK_SECONDS)
+            reply = self._call("GET", f"{model.name}:evaluation")
+        if reply["state"] == "FAILED":
+            raise error_of_code(reply["error"]["code"], reply["error"]["message"])
+        return received.evaluation(reply["report"])
 
     def model(self, name: str) -> ServedModel:
         """Return a tuned or base model to be asked; raises NotFound if there is neither."""

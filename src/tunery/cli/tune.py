@@ -8,8 +8,9 @@ Reads the options, makes the request and shows the events; the work itself is `s
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +19,7 @@ import typer
 from tunery import config
 from tunery.cli import documents, needs, problems, report, terminal
 from tunery.cli.bases import fetched
+from tunery.cli.evaluate import after_tuning
 from tunery.cli.interrupts import INTERRUPTED, Interrupts
 from tunery.cli.needs import Needs
 from tunery.cli.options import DataFile, InputColumn, OutputColumn, ServerAddress, option
@@ -61,6 +63,9 @@ def tune(
     ] = None,
     seed: Annotated[int | None, option("Fixes the order of the rows and the start.", 0, metavar="N")] = None,
     resume: Annotated[bool, option("Only go on with an unfinished job.", "go on or start", "--resume")] = False,
+    verdict: Annotated[
+        bool, option("Say at the end whether tuning helped, if rows were held out.", "say it", "--verdict/--no-verdict")
+    ] = True,
     server: ServerAddress = None,
     json: Annotated[bool, option("Print one JSON document at the end.", "the name", "--json")] = False,
     yes: Annotated[bool, option("Do not ask about warnings.", "ask on a terminal", "--yes", "-y")] = False,
@@ -89,7 +94,8 @@ def tune(
     if not yes:
         _ask_about_doubts(plan, needed)
     ended, seconds = _tune(plan, asked, is_resume=resume)
-    _say_result(ended, plan.request, needed, seconds, json=json)
+    judge = after_tuning if verdict and plan.request.held_out and ended.task.phase is Phase.SUCCEEDED else None
+    _say_result(ended, plan.request, needed, seconds, judge and partial(judge, ended, asked), json=json)
     if ended.task.phase is Phase.CANCELLED:
         raise typer.Exit(INTERRUPTED)
 
@@ -290,14 +296,23 @@ def _say_state_there(server: Server, model: TunedModel) -> None:
         terminal.say(f"The tuning job of {model.id} goes on when the server does.")
 
 
-def _say_result(model: TunedModel, request: TuningRequest, needed: Needs | None, seconds: float, *, json: bool) -> None:
+def _say_result(
+    model: TunedModel,
+    request: TuningRequest,
+    needed: Needs | None,
+    seconds: float,
+    judge: Callable[[], dict[str, object]] | None,
+    *,
+    json: bool,
+) -> None:
     data_folder = config.data_folder()
     for line in ("", *report.curve(model.task), ""):
         terminal.say(line)
     report.say_end(model, data_folder, seconds)
+    judged = judge() if judge is not None else {}
     if json:
         estimate = {"estimate": needed.document()} if needed is not None else {}
-        terminal.result(documents.dumped(documents.model_document(model, data_folder) | estimate))
+        terminal.result(documents.dumped(documents.model_document(model, data_folder) | estimate | judged))
     elif model.state is State.ACTIVE:
         terminal.result(model.name)
     report.say_next(model, request.held_out or request.examples)

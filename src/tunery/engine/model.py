@@ -20,13 +20,16 @@ from tunery import config
 from tunery.engine.adapter import CONFIG, read_adapter, write_adapter
 from tunery.engine.bases import base
 from tunery.engine.data.datasets import Dataset, hold_out
+from tunery.engine.evaluation.contest import MAX_ROWS, Contest, Recorded, Told
+from tunery.engine.evaluation.report import Evaluation
+from tunery.engine.evaluation.residents import ResidentAnswering
 from tunery.engine.layers.lora import Adapter
 from tunery.engine.precision import fast_dtype
 from tunery.engine.resident import ResidentBase
 from tunery.engine.tuning.advice import advise
 from tunery.engine.tuning.curve import read_curve, write_curve
 from tunery.engine.tuning.schedule import Recipe
-from tunery.errors import NotFound
+from tunery.errors import InvalidArgument, NotFound
 from tunery.types import (
     DEFAULT_BASE_MODEL,
     Advice,
@@ -54,7 +57,7 @@ class Model:
     A base in memory, with or without an adapter, that answers.
 
     `snapshots` and `epoch_losses` are the curve it was tuned along (empty for a plain base), `advice` what the curve
-    says.
+    says; `examples` and `held_out` the rows of `tune`, empty after `load`.
     """
 
     def __init__(
@@ -66,6 +69,8 @@ class Model:
     ) -> None:
         self._resident, self._adapter = resident, adapter
         self.snapshots, self.epoch_losses = tuple(snapshots), tuple(epoch_losses)
+        self.examples: tuple[TuningExample, ...] = ()
+        self.held_out: tuple[TuningExample, ...] = ()
         self._slot = None if adapter is None else resident.add(adapter)
         if self._slot is not None:
             weakref.finalize(self, resident.remove, self._slot)
@@ -94,6 +99,45 @@ class Model:
         for piece in self._resident.stream([text], _sampling(settings), self._slot):
             if piece.text:
                 yield piece.text
+
+    def evaluate(
+        self,
+        dataset: Dataset | Iterable[TuningExample] | None = None,
+        *,
+        examples: Iterable[TuningExample] | None = None,
+        recorded: Recorded | None = None,
+        max_rows: int = MAX_ROWS,
+        seed: int = 0,
+        on_answered: Told = lambda _done, _total: None,
+    ) -> Evaluation:
+        """
+        Say whether tuning helped, on a dataset or on the rows that `tune` held out.
+
+        `examples` are the rows that were tuned on, for baselines and prompts with examples; those of `tune` if they are
+        not given. `recorded` holds another model's answers to the dataset. Raises InvalidArgument without rows.
+        """
+        rows = self.held_out if dataset is None else _checked(dataset).examples
+        contest = Contest(
+            ResidentAnswering(self._resident),
+            None if self._slot is None else self.answering(),
+            self.examples if examples is None else tuple(examples),
+            recorded,
+            on_answered,
+        )
+        if not rows:
+            raise InvalidArgument("There are no held-out rows. Tune with hold_out, or give a dataset.")
+        source = "held-out rows" if dataset is None else dataset.source if isinstance(dataset, Dataset) else "records"
+        return contest.evaluate(rows, max_rows=max_rows, source=source, seed=seed)
+
+    def answering(self) -> ResidentAnswering:
+        """Return the model as one who answers in a contest."""
+        return ResidentAnswering(self._resident, self._slot)
+
+    def losses(self, dataset: Dataset | Iterable[TuningExample], *, are_whole: bool = False) -> list[float]:
+        """Return the loss of each example in nats: the mean over its answer tokens, or of the whole output."""
+        rows = self._resident.encoder.examples(_checked(dataset).examples)
+        means = self._resident.losses(rows, self._adapter)
+        return [mean * row.answer_tokens if are_whole else mean for mean, row in zip(means, rows, strict=True)]
 
     def save(self, folder: str | Path) -> Path:
         """Write the adapter in PEFT's layout with the curve beside it; raises NotFound for a plain base."""
@@ -134,7 +178,9 @@ def tune(
         for snapshot in tuner.run():
             if on_snapshot is not None:
                 on_snapshot(snapshot)
-        return Model(resident, tuner.chosen_adapter(), tuner.snapshots, tuner.epoch_losses)
+        model = Model(resident, tuner.chosen_adapter(), tuner.snapshots, tuner.epoch_losses)
+        model.examples, model.held_out = tuple(examples), tuple(held_out)
+        return model
     finally:
         resident.remove(0)
         shutil.rmtree(work, ignore_errors=True)
@@ -180,8 +226,11 @@ def base_of(folder: Path) -> str:
 def _split(
     dataset: Dataset | Iterable[TuningExample], amount: int | float | str, seed: int
 ) -> tuple[Sequence[TuningExample], Sequence[TuningExample]]:
-    checked = dataset if isinstance(dataset, Dataset) else Dataset.from_records(dataset)
-    return hold_out(checked.examples, amount, seed)
+    return hold_out(_checked(dataset).examples, amount, seed)
+
+
+def _checked(dataset: Dataset | Iterable[TuningExample]) -> Dataset:
+    return dataset if isinstance(dataset, Dataset) else Dataset.from_records(dataset)
 
 
 def _sampling(options: SamplingOptions) -> SamplingSettings:

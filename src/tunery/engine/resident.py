@@ -18,7 +18,7 @@ from tunery.engine.answers.lean import LeanModel
 from tunery.engine.answers.prefixes import PrefixStore
 from tunery.engine.bases import four_bit
 from tunery.engine.bases.base import Base
-from tunery.engine.encoding import Encoder
+from tunery.engine.encoding import EncodedExample, Encoder
 from tunery.engine.layers.lora import Adapter
 from tunery.engine.layers.network import Network
 from tunery.engine.tuning.schedule import Recipe
@@ -76,6 +76,15 @@ class ResidentBase:
             recipe=recipe,
             source=None if source is None else read_adapter(source, self.network),
         )
+
+    def losses(self, rows: Sequence[EncodedExample], adapter: Adapter | None = None) -> list[float]:
+        """Return for each row its mean loss over the answer tokens, in nats; takes the slot of the tuner."""
+        if adapter is not None:
+            self.network.install(0, adapter)
+        try:
+            return [self.network.loss([row]) / row.answer_tokens for row in rows]
+        finally:
+            self.network.remove(0)
 
     def stream(self, texts: Sequence[str], settings: SamplingSettings, slot: int | None = None) -> Iterator[Piece]:
         """Yield pieces of the answers to `texts` as they come, numbered like them; leaving the loop stops the work."""

@@ -12,6 +12,7 @@ from tunery import __version__
 from tunery.server import (
     accounts,
     datasets,
+    evaluations,
     examples,
     generation,
     info,
@@ -79,6 +80,7 @@ def _routers() -> tuple[APIRouter, ...]:
         text.router,
         operations.router,
         permissions.router,
+        evaluations.router,
         examples.router,
         tuned_models.router,
         models.router,

@@ -35,11 +35,12 @@ FEATURES = (
     "datasets.parse",
     "tunedModels.validateOnly",
     "tunedModels.log",
-    "tunedModels.examples",
-    "prompts",
     "holdOut",
     "advice",
     "openai",
+    "tunedModels.evaluate",
+    "tunedModels.examples",
+    "prompts",
 )
 
 

@@ -33,9 +33,10 @@ def create(
     request: Request, caller: CallerOf, model_id: str, body: Annotated[PermissionIn, Depends(body_of(PermissionIn))]
 ) -> Response:
     """Share a tuned model with a user, a group or everyone."""
+    sharing = services_of(request).library.sharing
+    sharing.require(caller, Action.WRITE, model_id)  # who may not is not told what else is wrong
     if body.grantee_type is None or body.role is None:
         raise InvalidArgument("grantee_type and role must be set.")
-    sharing = services_of(request).library.sharing
     permission = sharing.create(caller, model_id, body.grantee_type, body.email_address, body.role)
     return JsonReply(permission_out(permission).json_object())
 
@@ -72,11 +73,13 @@ def update(
     body: Annotated[PermissionIn, Depends(body_of(PermissionIn))],
 ) -> Response:
     """Change the role of a permission; nothing else of it can change."""
+    sharing = services_of(request).library.sharing
+    sharing.require(caller, Action.WRITE, model_id)
     if (text_parameter(request, "update_mask") or "role") not in ("role", "*"):
         raise InvalidArgument("updateMask: only role can be updated.")
     if body.role is None:
         raise InvalidArgument("role must be set.")
-    permission = services_of(request).library.sharing.change_role(caller, model_id, permission_id, body.role)
+    permission = sharing.change_role(caller, model_id, permission_id, body.role)
     return JsonReply(permission_out(permission).json_object())
 
 
@@ -92,7 +95,9 @@ def transfer(
     request: Request, caller: CallerOf, model_id: str, body: Annotated[TransferIn, Depends(body_of(TransferIn))]
 ) -> Response:
     """Make another user the owner; the old owner stays a writer."""
+    sharing = services_of(request).library.sharing
+    sharing.require(caller, Action.OWN, model_id)
     if not body.email_address:
         raise InvalidArgument("email_address must be set.")
-    services_of(request).library.sharing.transfer(caller, model_id, body.email_address)
+    sharing.transfer(caller, model_id, body.email_address)
     return JsonReply({})

@@ -27,6 +27,7 @@ from tunery.service.accounts import Accounts
 from tunery.service.answering import Answering
 from tunery.service.creation import Creation
 from tunery.service.estimates import Estimates
+from tunery.service.evaluations import Evaluations
 from tunery.service.library import Library
 from tunery.service.worker import Worker
 
@@ -77,6 +78,7 @@ def running(settings: ServerSettings, address: str) -> Iterator[Services]:
     with Library.own(settings.data_folder, address) as library:
         answering = Answering(settings.data_folder, warm_base=warm_base)
         worker = Worker(library, warm_base=warm_base)
+        evaluations = Evaluations(library, answering, catalog)
         accounts = Accounts(
             library.database, library.folder, address=address, keys_act_as_users=settings.keys_act_as_users
         )
@@ -85,6 +87,7 @@ def running(settings: ServerSettings, address: str) -> Iterator[Services]:
             accounts.start_local_proof()
             answering.start()
             worker.start()
+            evaluations.start()
             yield Services(
                 library=library,
                 catalog=catalog,
@@ -92,11 +95,13 @@ def running(settings: ServerSettings, address: str) -> Iterator[Services]:
                 answering=answering,
                 creation=Creation(library, catalog),
                 estimates=Estimates(answering, library, catalog),
+                evaluations=evaluations,
                 worker=worker,
                 address=address,
             )
         finally:
             accounts.stop_local_proof()
+            evaluations.stop()
             worker.stop()
             answering.stop()
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tunery.service.answering import Answering
     from tunery.service.creation import Creation
     from tunery.service.estimates import Estimates
+    from tunery.service.evaluations import Evaluations
     from tunery.service.library import Library
     from tunery.service.worker import Worker
 
@@ -31,6 +32,7 @@ class Services:
     answering: Answering
     creation: Creation
     estimates: Estimates
+    evaluations: Evaluations
     worker: Worker
     address: str
 

@@ -34,6 +34,7 @@ router = APIRouter(tags=["tunedModels"])
 DEFAULT_PAGE_SIZE = 10
 UPDATABLE = ("display_name", "description", "temperature", "top_p", "top_k", "reader_project_numbers")
 _CLEARED: Mapping[str, Any] = {
+    "display_name": "",
     "description": "",
     "temperature": SamplingSettings().temperature,
     "top_p": SamplingSettings().top_p,
@@ -54,7 +55,7 @@ def create(
     require_scope(caller, Action.CREATE)
     services = services_of(request)
     wish = _wish(body, str(caller.user_id), text_parameter(request, "tuned_model_id"))
-    if body.tuned_model_source is not None and wish.source_tuned_model is not None:
+    if wish.source_tuned_model is not None and wish.base_model is None:  # both are refused below
         services.library.sharing.require(caller, Action.READ, wish.source_tuned_model.removeprefix("tunedModels/"))
     checked = services.creation.checked(wish)
     if text_parameter(request, "validate_only") == "true":
@@ -157,7 +158,7 @@ def _wish(body: TunedModelIn, user_id: str, model_id: str | None) -> Wish:
         user_id=user_id,
         examples=[(example.text_input, example.output) for example in (inner.examples if inner else [])],
         hyperparameters=Hyperparameters(**given),
-        base_model=None if source is not None else body.base_model,
+        base_model=body.base_model,
         source_tuned_model=None if source is None else source.tuned_model,
         id=model_id,
         display_name=body.display_name,
@@ -180,7 +181,7 @@ def _changes(body: TunedModelIn, mask: str | None) -> dict[str, Any]:
     for name in names:
         if name not in UPDATABLE:
             raise InvalidArgument(f"updateMask: {name} cannot be updated. These can: {', '.join(UPDATABLE)}.")
-    return {name: _CLEARED.get(name) if (value := getattr(body, name)) is None else value for name in names}
+    return {name: _CLEARED[name] if (value := getattr(body, name)) is None else value for name in names}
 
 
 def _check_sampling(model: TunedModel, changes: Mapping[str, Any]) -> None:

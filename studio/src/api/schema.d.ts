@@ -360,6 +360,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1beta/tunedModels/{model_id}:evaluate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Evaluatetunedmodel
+         * @description Have a tuned model evaluated on its held-out rows or on the examples sent; the reply comes at once.
+         */
+        post: operations["EvaluateTunedModel"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1beta/tunedModels/{model_id}:evaluation": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Getevaluation
+         * @description Return the newest evaluation; rows with their texts are shown to those who may write.
+         */
+        get: operations["GetEvaluation"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1beta/tunedModels/{model_id}/examples": {
         parameters: {
             query?: never;
@@ -1100,6 +1140,21 @@ export interface components {
             createTime: string;
         };
         /**
+         * ComparisonOut
+         * @description The tuned model less another contender, on the same rows.
+         */
+        ComparisonOut: {
+            /** Against */
+            against: string;
+            /** Difference */
+            difference: number;
+            interval: components["schemas"]["IntervalOut"];
+            /** Pvalue */
+            pValue: number;
+            /** Relation */
+            relation: string;
+        };
+        /**
          * CompletionChoiceOut
          * @description One answer to a prompt, or its next piece; then `finish_reason` comes with the last one.
          */
@@ -1133,6 +1188,30 @@ export interface components {
             /** Choices */
             choices: components["schemas"]["CompletionChoiceOut"][];
             usage?: components["schemas"]["tunery__server__wire__openai__UsageOut"];
+        };
+        /**
+         * ConfusionOut
+         * @description Rows of each label (line) by answer (column); the last column is any other answer.
+         */
+        ConfusionOut: {
+            /** Labels */
+            labels: string[];
+            /** Counts */
+            counts: number[][];
+        };
+        /**
+         * ContenderOut
+         * @description A way to answer the rows; the first figure is the one that counts.
+         */
+        ContenderOut: {
+            /** Name */
+            name: string;
+            /** Title */
+            title: string;
+            /** Figures */
+            figures: components["schemas"]["FigureOut"][];
+            /** Examplesinprompt */
+            examplesInPrompt?: number;
         };
         /**
          * ContentOut
@@ -1274,6 +1353,34 @@ export interface components {
             problems?: components["schemas"]["DataProblemOut"][];
         };
         /**
+         * EvaluationErrorOut
+         * @description Why the last evaluation came to nothing.
+         */
+        EvaluationErrorOut: {
+            /** Code */
+            code: number;
+            /** Message */
+            message: string;
+        };
+        /**
+         * EvaluationOut
+         * @description RUNNING with its progress, FAILED with its error, or SUCCEEDED; `report` is the newest there is.
+         */
+        EvaluationOut: {
+            /** Name */
+            name: string;
+            /** State */
+            state: string;
+            /** Answeredprompts */
+            answeredPrompts?: number;
+            /** Totalprompts */
+            totalPrompts?: number;
+            error?: components["schemas"]["EvaluationErrorOut"];
+            /** Createtime */
+            createTime?: string;
+            report?: components["schemas"]["ReportOut"];
+        };
+        /**
          * ExampleOut
          * @description An example as tuning would read it, and the row it comes from.
          */
@@ -1284,6 +1391,17 @@ export interface components {
             output: string;
             /** Row */
             row?: number;
+        };
+        /**
+         * FigureOut
+         * @description A score from 0 to 1.
+         */
+        FigureOut: {
+            /** Metric */
+            metric: string;
+            /** Value */
+            value: number;
+            interval: components["schemas"]["IntervalOut"];
         };
         /**
          * GenerateContentOut
@@ -1352,6 +1470,16 @@ export interface components {
             batchSize: number;
             /** Learningrate */
             learningRate: number;
+        };
+        /**
+         * IntervalOut
+         * @description The range of a figure with 95 % confidence.
+         */
+        IntervalOut: {
+            /** Low */
+            low: number;
+            /** High */
+            high: number;
         };
         /**
          * KeyMessage
@@ -1728,7 +1856,7 @@ export interface components {
         };
         /**
          * PromptOut
-         * @description A structured prompt; lists leave out `rows`, `testRows` and `tuning`.
+         * @description A structured prompt; lists leave out `rows` and `testRows`.
          */
         PromptOut: {
             /** Name */
@@ -1776,6 +1904,38 @@ export interface components {
             nextPageToken?: string;
         };
         /**
+         * ReportOut
+         * @description What an evaluation found; rows are shown to writers only.
+         */
+        ReportOut: {
+            /** Rows */
+            rows: number;
+            /** Shape */
+            shape: string;
+            /** Metric */
+            metric: string;
+            /** Contenders */
+            contenders: components["schemas"]["ContenderOut"][];
+            /** Comparisons */
+            comparisons: components["schemas"]["ComparisonOut"][];
+            verdict?: components["schemas"]["VerdictOut"];
+            confusion?: components["schemas"]["ConfusionOut"];
+            /** Bestrows */
+            bestRows: components["schemas"]["ScoredRowOut"][];
+            /** Worstrows */
+            worstRows: components["schemas"]["ScoredRowOut"][];
+            /** Source */
+            source: string;
+            /** Rowsleftout */
+            rowsLeftOut: number;
+            /** Rowsknown */
+            rowsKnown: number;
+            /** Rowsavailable */
+            rowsAvailable: number;
+            /** Folds */
+            folds?: number;
+        };
+        /**
          * Role
          * @description What a grantee may do with a tuned model; each role includes the ones before it.
          * @enum {string}
@@ -1790,6 +1950,24 @@ export interface components {
             number: number;
             /** Cells */
             cells: string[];
+        };
+        /**
+         * ScoredRowOut
+         * @description A row with all answers to it, and the tuned model's score.
+         */
+        ScoredRowOut: {
+            /** Row */
+            row: number;
+            /** Textinput */
+            textInput: string;
+            /** Expected */
+            expected: string;
+            /** Answers */
+            answers: {
+                [key: string]: string;
+            };
+            /** Score */
+            score: number;
         };
         /**
          * SecondsOut
@@ -2119,6 +2297,16 @@ export interface components {
             input?: unknown;
             /** Context */
             ctx?: Record<string, never>;
+        };
+        /**
+         * VerdictOut
+         * @description HELPED, PROMPT_ENOUGH, NO_BETTER or TOO_FEW_ROWS, and the sentence.
+         */
+        VerdictOut: {
+            /** Kind */
+            kind: string;
+            /** Text */
+            text: string;
         };
         /**
          * UsageOut
@@ -2510,6 +2698,31 @@ export interface components {
             examples?: components["schemas"]["TuningExamplesIn"];
         };
         /**
+         * EvaluateIn
+         * @description What to evaluate on; without `examples` the held-out rows.
+         */
+        EvaluateIn: {
+            /** @default null */
+            examples?: components["schemas"]["TuningExamplesIn"];
+            /**
+             * Source
+             * @default null
+             */
+            source?: string;
+            /** @default null */
+            recorded?: components["schemas"]["RecordedIn"];
+            /**
+             * Maxrows
+             * @default null
+             */
+            maxRows?: number;
+            /**
+             * Seed
+             * @default null
+             */
+            seed?: number;
+        };
+        /**
          * GenerateContentIn
          * @description A question.
          */
@@ -2814,6 +3027,19 @@ export interface components {
         PromptRowIn: {
             /** Cells */
             cells?: string[];
+        };
+        /**
+         * RecordedIn
+         * @description Answers of another model to the examples, in their order.
+         */
+        RecordedIn: {
+            /**
+             * Title
+             * @default recorded answers
+             */
+            title?: string;
+            /** Answers */
+            answers: string[];
         };
         /**
          * SetGroupBody
@@ -3761,6 +3987,68 @@ export interface operations {
                 };
                 content: {
                     "application/json": unknown;
+                };
+            };
+            /** @description The error envelope. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    EvaluateTunedModel: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                model_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["EvaluateIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EvaluationOut"];
+                };
+            };
+            /** @description The error envelope. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    GetEvaluation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                model_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EvaluationOut"];
                 };
             };
             /** @description The error envelope. */

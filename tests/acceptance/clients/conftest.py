@@ -159,6 +159,8 @@ def _made(journey: Journey, environment: dict[str, str]) -> dict[str, Any]:
 
 def command_of(environment: str, script: Path) -> list[str]:
     """Return the command that runs a script inside a client's environment; raises environments.Unavailable."""
+    if environment == environments.SYSTEM:
+        return [sys.executable, str(script)]
     if script.suffix == ".py":
         return [str(environments.python_of(environment)), str(script)]
     folder = environments.javascript_folder()  # Node looks for packages beside the script

@@ -26,6 +26,7 @@ ROOT = HERE.parents[2]
 CACHE = ROOT / ".cache" / "clients"
 TABLE = HERE / "clients.txt"
 JAVASCRIPT = "javascript"
+SYSTEM = "system"  # needs nothing but the Python that runs the tests
 INSTALL_SECONDS = 600
 
 _PIP = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.acceptance.clients.environments import CACHE, JAVASCRIPT, ROOT
+from tests.acceptance.clients.environments import CACHE, JAVASCRIPT, ROOT, SYSTEM
 
 SCRIPTS = Path(__file__).parent / "journeys"
 RESULTS = CACHE / "results"
@@ -51,6 +51,7 @@ _ALL = (
     Journey("google-genai-3.4.0", "google-genai 3.4.0", "google-genai-3.4.0", SCRIPTS / "genai.py"),
     Journey("google-genai-js", "@google/genai 3.1.0", JAVASCRIPT, SCRIPTS / "genai.mjs"),
     Journey("generative-ai-js", "@google/generative-ai 0.24.1", JAVASCRIPT, SCRIPTS / "generative_ai.mjs"),
+    Journey("curl", "curl", SYSTEM, SCRIPTS / "curl_guide.py"),
     Journey("langchain", "langchain-google-genai 4.4.2", "langchain-google-genai-4.4.2", SCRIPTS / "langchain_chat.py"),
 )
 JOURNEYS: Mapping[str, Journey] = {journey.client: journey for journey in _ALL}
@@ -88,6 +89,7 @@ Written by `python -m tests.acceptance.clients.matrix`; a test says when it is o
 - *no*: the client itself refuses or leaves out what is needed; the reason stands below.
 - *·*: the client has no such call.
 
+OpenAI's client is driven by tests of its own; [openai.md](openai.md) has what is different there.
 How to point a client here: [clients.md](clients.md).
 When something goes wrong: [troubleshooting.md](troubleshooting.md).
 """

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.full
+
 SCRIPT, CHAIN = "generative-ai-js", "langchain"
 
 Value = Callable[[str, str], Any]

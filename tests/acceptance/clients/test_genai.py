@@ -12,10 +12,12 @@ GUIDE_BASE = "models/gemini-1.5-flash-001-tuning"
 
 Value = Callable[[str, str], Any]
 
-python = pytest.mark.parametrize("client", [OLD, NEW])
-every = pytest.mark.parametrize("client", [OLD, NEW, SCRIPT])
+old, script = (pytest.param(client, marks=pytest.mark.full) for client in (OLD, SCRIPT))
+python = pytest.mark.parametrize("client", [old, NEW])
+every = pytest.mark.parametrize("client", [old, NEW, script])
 
 
+@pytest.mark.full
 def test_examples_are_sent_before_1_47(value_of: Value) -> None:
     """Version 1.46 tunes with its examples directly; the job is queued."""
     name, state, data = value_of(OLD, "create.dicts")
@@ -24,7 +26,7 @@ def test_examples_are_sent_before_1_47(value_of: Value) -> None:
     assert (state, data[0]) == ("JOB_STATE_QUEUED", 15)
 
 
-@pytest.mark.parametrize("client", [NEW, SCRIPT])
+@pytest.mark.parametrize("client", [NEW, script])
 def test_dropped_examples_are_an_error(client: str, value_of: Value) -> None:
     """Later versions send no examples: a 400 that says so and where to read on, not a tuned model of nothing."""
     error = value_of(client, "errors.dropped")
@@ -34,6 +36,7 @@ def test_dropped_examples_are_an_error(client: str, value_of: Value) -> None:
     assert "extra_body" in error["text"]
 
 
+@pytest.mark.full
 def test_extra_body_carries_the_examples(value_of: Value) -> None:
     """With `extra_body` version 3 sends the very examples that 1.46 sends."""
     name, state, data = value_of(NEW, "create.extra_body")
@@ -43,6 +46,7 @@ def test_extra_body_carries_the_examples(value_of: Value) -> None:
     assert data == value_of(OLD, "create.dicts")[2]
 
 
+@pytest.mark.full
 def test_extra_body_in_javascript(value_of: Value) -> None:
     """With `extraBody` the JavaScript client sends its examples, its settings beside them."""
     _, state, rows, settings = value_of(SCRIPT, "create.extra_body")
@@ -61,6 +65,7 @@ def test_states_go_from_running_to_succeeded(client: str, value_of: Value) -> No
     assert (base, has_zone) == (GUIDE_BASE, True)
 
 
+@pytest.mark.full
 def test_state_in_javascript(value_of: Value) -> None:
     """The JavaScript client sees the finished job with its model and base."""
     state, name, base = value_of(SCRIPT, "progress.state")
@@ -132,6 +137,7 @@ def test_lists(client: str, value_of: Value) -> None:
     assert names == value_of(client, "list")
 
 
+@pytest.mark.full
 def test_jobs_are_listed_where_the_client_can(value_of: Value, outcomes_of: Callable[[str], dict[str, Any]]) -> None:
     """`tunings.list` works in 1.46; 3.4 refuses by itself."""
     assert value_of(OLD, "list.jobs") == value_of(OLD, "list")
@@ -147,6 +153,7 @@ def test_cancel(client: str, value_of: Value) -> None:
     assert again in (True, "CancelTuningJobResponse")
 
 
+@pytest.mark.full
 def test_cancel_in_javascript(value_of: Value) -> None:
     """The JavaScript client cancels, too."""
     assert value_of(SCRIPT, "cancel") == "ACTIVE"

@@ -14,7 +14,7 @@ GUIDE_BASE = "models/gemini-1.5-flash-001-tuning"
 
 Value = Callable[[str, str], Any]
 
-both = pytest.mark.parametrize("client", [NEW, OLD])
+both = pytest.mark.parametrize("client", [NEW, pytest.param(OLD, marks=pytest.mark.full)])
 
 
 @both
@@ -152,6 +152,7 @@ def test_a_base_streams(client: str, value_of: Value) -> None:
     assert len(value_of(client, "generate.stream_of_base")) > 1
 
 
+@pytest.mark.full
 def test_the_old_client_refuses_by_itself(outcomes_of: Callable[[str], dict[str, Any]]) -> None:
     """What version 0.7.2 cannot do with a tuned model is refused before anything is sent."""
     assert "cannot" in outcomes_of(OLD)["generate.stream"]
@@ -164,6 +165,7 @@ def test_tokens_of_a_base_are_counted(client: str, value_of: Value) -> None:
     assert value_of(client, "count_tokens.of_base") > len("one two")
 
 
+@pytest.mark.full
 def test_generate_text_answers_as_generate_content(value_of: Value) -> None:
     """The call of PaLM's days gives a tuned model's answer, too."""
     assert value_of(OLD, "generate_text") == value_of(OLD, "generate.text")["seven"]

@@ -7,8 +7,11 @@ import torch
 
 from tunery.engine.answers.products import (
     FOUR_BIT_ROWS,
+    HALF_ROWS,
     Product,
+    fits_half,
     has_fast_four_bit_products,
+    has_fast_half_products,
     has_reordered_products,
     pack_four_bit,
 )
@@ -45,14 +48,45 @@ def test_every_number_of_rows_gives_the_dense_product(rows: int, has_bias: bool)
     assert ((ours - exact).abs() <= ROUNDING * (size + 2 * exact.abs() + 1)).all()
 
 
-def test_weights_of_another_type_are_multiplied_as_they_are() -> None:
-    """In float32 the product is exactly that of the linear layers."""
+def test_weights_that_float16_cannot_hold_are_multiplied_as_they_are() -> None:
+    """In float32 the product of weights with more bits is exactly that of the linear layers."""
     weights = [torch.randn(24, 32), torch.randn(8, 32)]
     x = torch.randn(2, 32)
+    assert not fits_half(weights[0])
 
     ours = Product(weights, [None, None], None).form(2)(x)
 
     assert torch.equal(ours, torch.cat([x @ weight.t() for weight in weights], dim=1))
+
+
+@pytest.mark.parametrize("rows", [1, 3, HALF_ROWS, HALF_ROWS + 1])
+@pytest.mark.parametrize("has_bias", [False, True])
+def test_float32_rows_times_stored_weights(rows: int, has_bias: bool) -> None:
+    """Weights that were stored in bfloat16 and read as float32 give float32's own product, whatever form is taken."""
+    random = torch.Generator().manual_seed(5)
+    weights = [torch.randn(count, 96, generator=random).mul_(0.05).bfloat16().float() for count in (64, 32)]
+    biases = [torch.randn(len(weight), generator=random) if has_bias else None for weight in weights]
+    x = torch.randn(rows, 96, generator=random)
+
+    ours = Product(weights, biases, None).form(rows)(x)
+
+    parts = [weight.double() for weight in weights]
+    exact = torch.cat([x.double() @ part.t() for part in parts], dim=1)
+    if has_bias:
+        exact += torch.cat([bias.double() for bias in biases if bias is not None])
+    assert torch.allclose(ours.double(), exact, rtol=1e-5, atol=1e-6)
+
+
+def test_what_fits_float16() -> None:
+    """Numbers of bfloat16 do, down to those that are rounded to nothing; too large or too precise ones do not."""
+    stored = torch.randn(64, 64, generator=torch.Generator().manual_seed(6)).mul_(0.05).bfloat16().float()
+    tiny = stored.clone()
+    tiny[0, :8] = 1e-9
+
+    assert fits_half(stored)
+    assert fits_half(tiny)
+    assert not fits_half(stored * 1e-6)
+    assert not fits_half(torch.full((4, 4), 1e6))
 
 
 def test_packed_four_bits_multiply_the_numbers_that_tuning_saw() -> None:
@@ -71,3 +105,4 @@ def test_probes_answer() -> None:
     """What a machine can do is found out without an error on any."""
     assert has_reordered_products() in (True, False)
     assert has_fast_four_bit_products() in (True, False)
+    assert has_fast_half_products() in (True, False)

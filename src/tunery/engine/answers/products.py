@@ -2,7 +2,8 @@
 The frozen products of a decoding step: a few rows times the weights of one or several linear layers side by side.
 
 With few rows the time is that of reading the weights, so the form that is read fastest is chosen: 4 bits where the base
-came so, else bfloat16 in oneDNN's own order, else as it is. All forms hold the same numbers up to bfloat16's rounding.
+came so, else bfloat16 in oneDNN's own order; float32 weights whose values fit float16 are read in float16. All forms
+hold the same numbers up to the rounding of the type in which the base is loaded.
 Knows weights and rows; nothing of adapters, layers' order or caches.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,6 +23,10 @@ from tunery.engine.bases.four_bit import BLOCK_WEIGHTS, FourBitWeight
 # 4 bits beat oneDNN's order up to 4 rows: 76, 78, 93, 104 µs for 1-4 rows of a 3072×576 product (one core of an EPYC
 # with avx512_bf16) against 119, 130, 131, 145; from 5 rows on it is 152 against 134. Plain bfloat16 took 250.
 FOUR_BIT_ROWS = 4
+
+# float16 weights beat float32 ones up to 16 rows: 269, 336, 421, 623, 1042 µs for 1, 2, 4, 8, 16 rows of a 3072×576
+# product against 618, 1033, 1420, 1529, 2238 (one core of an EPYC with AVX2)
+HALF_ROWS = 16
 
 _ROW_STEP = 16  # the 4-bit kernel wants a multiple of this many output features
 
@@ -45,6 +51,8 @@ class Product:
         self.bias = None if all(bias is None for bias in biases) else torch.cat(given)
         self._four_bit = pack_four_bit(four_bit) if four_bit is not None and self._can_be_packed() else None
         self._reordered: Tensor | None = None
+        self._halved: Any = None
+        self._is_halved = self.dtype == torch.float32 and has_fast_half_products()
 
     def form(self, rows: int) -> Callable[[Tensor], Tensor]:
         """Return the fastest way to this product for so many rows: `x` `[rows, in]` to `[rows, out]`."""
@@ -54,6 +62,9 @@ class Product:
             if bias is None:
                 return lambda x: multiply(x, quants, BLOCK_WEIGHTS, scales)
             return lambda x: multiply(x, quants, BLOCK_WEIGHTS, scales).add_(bias)
+        if self._is_halved and rows <= HALF_ROWS and self._half() is not None:
+            packed, multiply = self._half(), torch.ops.quantized.linear_dynamic_fp16
+            return lambda x: multiply(x, packed)
         if self.dtype != torch.bfloat16 or not has_reordered_products():
             return self._plain
         weight = self._reordered if self._reordered is not None else self._reorder()
@@ -68,6 +79,15 @@ class Product:
         output = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
         return output if self.bias is None else output.add_(self.bias)
 
+    def _half(self) -> Any:
+        """Return the weights in float16, packed; None if that would change what they are."""
+        if self._halved is None:
+            weight = torch.cat(self.weights) if len(self.weights) > 1 else self.weights[0]
+            self._is_halved = fits_half(weight)
+            if self._is_halved:
+                self._halved = torch.ops.quantized.linear_prepack_fp16(weight, self.bias)
+        return self._halved
+
     def _reorder(self) -> Tensor:
         self._reordered = reordered(torch.cat(self.weights) if len(self.weights) > 1 else self.weights[0])
         return self._reordered
@@ -80,6 +100,17 @@ def pack_four_bit(weights: Sequence[FourBitWeight]) -> tuple[Tensor, Tensor]:
     zeros = torch.cat([weight.zeros for weight in weights])
     packed = torch._convert_weight_to_int4pack_for_cpu(quants, 1)
     return packed, torch.stack((scales.t(), zeros.t()), dim=-1).contiguous()
+
+
+def fits_half(weight: Tensor) -> bool:
+    """
+    Say whether a float32 weight is itself in float16 up to float32's own rounding.
+
+    Numbers of bfloat16, in which bases are stored, are exact in float16 from 2^-17 up, and off by 2^-25 at most below;
+    what that changes must be less than 2^-24 of the weight (norms), which is what float32 rounds off anyway.
+    """
+    error = weight.half().float().sub_(weight)
+    return bool(error.norm() <= 2**-24 * weight.norm())
 
 
 def reordered(weight: Tensor) -> Tensor:
@@ -121,6 +152,27 @@ def has_fast_four_bit_products() -> bool:
     except (AttributeError, RuntimeError, NotImplementedError):
         return False
     return four_bit < _best_seconds(lambda: functional.linear(row, dense))
+
+
+@cache
+def has_fast_half_products() -> bool:
+    """
+    Say whether float32 rows times float16 weights are computed in float32 here, and faster than from float32 weights.
+
+    Only builds of torch with FBGEMM have it (x86-64 with AVX2): half the bytes are read.
+    """
+    x, weight = torch.linspace(-1, 1, 1024).view(2, 512), torch.linspace(-2, 2, 512 * 512).bfloat16().float()
+    weight = weight.view(512, 512)
+    try:
+        packed = torch.ops.quantized.linear_prepack_fp16(weight, None)
+        ours = torch.ops.quantized.linear_dynamic_fp16(x, packed)
+    except (AttributeError, RuntimeError, NotImplementedError):
+        return False
+    plain = functional.linear(x, weight)
+    if not torch.allclose(ours, plain, rtol=1e-5, atol=1e-4):
+        return False
+    halved = _best_seconds(lambda: torch.ops.quantized.linear_dynamic_fp16(x, packed))
+    return halved < _best_seconds(lambda: functional.linear(x, weight))
 
 
 def _best_seconds(work: Callable[[], object]) -> float:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 from pydantic.alias_generators import to_camel
 
 
@@ -73,6 +73,12 @@ def enum_name(names: dict[int, str]) -> BeforeValidator:
     return BeforeValidator(convert)
 
 
+def _no_truth(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("true and false are no numbers")
+    return value
+
+
 def _rfc3339(time: datetime) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S.%fZ")  # with T and Z: Google's old client reads nothing else
 
@@ -82,4 +88,7 @@ def _int64_text(numbers: list[int]) -> list[str]:
 
 
 Timestamp = Annotated[datetime, PlainSerializer(_rfc3339, return_type=str, when_used="json")]
-Int64List = Annotated[list[int], PlainSerializer(_int64_text, return_type=list[str], when_used="json")]
+# whole numbers as the proto has them; texts and integral floats are taken too
+Int32 = Annotated[int, BeforeValidator(_no_truth), Field(ge=-(2**31), lt=2**31)]
+Int64 = Annotated[int, BeforeValidator(_no_truth), Field(ge=-(2**63), lt=2**63)]
+Int64List = Annotated[list[Int64], PlainSerializer(_int64_text, return_type=list[str], when_used="json")]

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from tunery.errors import InvalidArgument
-from tunery.server.wire.base import Incoming, Message, one_or_list
+from tunery.server.wire.base import Incoming, Int32, Int64, Message, one_or_list
 from tunery.types import SamplingSettings, Turn
 
 MAX_TEXT_CHARACTERS = 40_000
@@ -44,12 +44,12 @@ class GenerationConfigIn(Incoming):
 
     temperature: float | None = None
     top_p: float | None = None
-    top_k: int | None = None
-    seed: int | None = None
+    top_k: Int32 | None = None
+    seed: Int64 | None = None
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
-    candidate_count: int | None = None
-    max_output_tokens: int | None = None
+    candidate_count: Int32 | None = None
+    max_output_tokens: Int32 | None = None
     stop_sequences: list[str] | None = None
     response_mime_type: str | None = None
     response_schema: Any = None
@@ -86,9 +86,9 @@ class GenerateTextIn(Incoming):
     prompt: TextPromptIn = Field(default_factory=TextPromptIn)
     temperature: float | None = None
     top_p: float | None = None
-    top_k: int | None = None
-    candidate_count: int | None = None
-    max_output_tokens: int | None = None
+    top_k: Int32 | None = None
+    candidate_count: Int32 | None = None
+    max_output_tokens: Int32 | None = None
     stop_sequences: list[str] | None = None
     safety_settings: Any = Field(default=None, description="Accepted, without effect.")
 

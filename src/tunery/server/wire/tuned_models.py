@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from tunery.server.wire.base import Incoming, Int64List, Message, StrictIncoming, Timestamp
+from tunery.server.wire.base import Incoming, Int32, Int64, Int64List, Message, StrictIncoming, Timestamp
 from tunery.types import EpochLoss, Phase, State, TunedModel, TuningSnapshot, TuningTask
 
 MAX_SNAPSHOTS = 2000  # above it the curve is thinned evenly; first and last stay
@@ -39,8 +39,8 @@ class DatasetIn(StrictIncoming):
 class HyperparametersIn(StrictIncoming):
     """Settings of a tuning task; at most one of the two rates."""
 
-    epoch_count: int | None = None
-    batch_size: int | None = None
+    epoch_count: Int32 | None = None
+    batch_size: Int32 | None = None
     learning_rate: float | None = None
     learning_rate_multiplier: float | None = None
 
@@ -57,7 +57,7 @@ class TuningTaskIn(StrictIncoming):
     training_data: DatasetIn | None = None
     hyperparameters: HyperparametersIn | None = None
     hold_out: str | int | float | None = None
-    seed: int | None = None
+    seed: Int64 | None = None
     start_time: Any = None
     complete_time: Any = None
     snapshots: Any = None
@@ -89,9 +89,9 @@ class TunedModelIn(StrictIncoming):
     description: str | None = None
     temperature: float | None = None
     top_p: float | None = None
-    top_k: Annotated[int | None, AfterValidator(lambda k: k or None)] = None  # 0 is the old client's way to say none
+    top_k: Annotated[Int32 | None, AfterValidator(lambda k: k or None)] = None  # 0 is the old client's way to say none
     tuning_task: TuningTaskIn | None = None
-    reader_project_numbers: list[int] | None = None
+    reader_project_numbers: list[Int64] | None = None
     state: Any = None
     create_time: Any = None
     update_time: Any = None

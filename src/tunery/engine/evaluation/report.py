@@ -1,0 +1,144 @@
+"""
+The values of an evaluation: figures, contenders, comparisons, the verdict, single rows; and their JSON document.
+
+Frozen, pure data with the names that documents use. Knows nothing of how they are found.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+
+class OutputShape(StrEnum):
+    """What the outputs of a dataset look like; it decides how answers are scored."""
+
+    LABELS = "LABELS"  # one of a closed set of short texts
+    SHORT_TEXT = "SHORT_TEXT"  # right if equal
+    JSON = "JSON"  # right field by field
+    LONG_TEXT = "LONG_TEXT"  # near or far
+
+
+class VerdictKind(StrEnum):
+    """What an evaluation says in one word."""
+
+    HELPED = "HELPED"
+    PROMPT_ENOUGH = "PROMPT_ENOUGH"
+    NO_BETTER = "NO_BETTER"
+    TOO_FEW_ROWS = "TOO_FEW_ROWS"
+
+
+class Relation(StrEnum):
+    """How the tuned model stands to another contender."""
+
+    BETTER = "BETTER"  # the whole interval of the difference is above 0
+    NOT_BETTER = "NOT_BETTER"  # a gain that would matter can be ruled out
+    UNCLEAR = "UNCLEAR"
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """The range in which a figure lies with 95 % confidence."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One score of one contender, 0 to 1, with its interval."""
+
+    metric: str  # accuracy, macro_f1, exact_match, fields, whole_rows, rouge_l, chrf
+    value: float
+    interval: Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """One way to answer the rows; the first figure is the one that counts."""
+
+    name: str  # majority, similar, base, base_examples, tuned, recorded
+    title: str
+    figures: tuple[Figure, ...]
+    examples_in_prompt: int | None = None  # at most; long rows leave room for fewer
+
+    @property
+    def score(self) -> float:
+        return self.figures[0].value
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The tuned model less another contender on the same rows; `p_value` is two-sided."""
+
+    against: str
+    difference: float
+    interval: Interval
+    p_value: float
+    relation: Relation
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One word for programs, one sentence for people."""
+
+    kind: VerdictKind
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Confusion:
+    """How often rows of a label (line) got an answer (column); the last column is any other answer."""
+
+    labels: tuple[str, ...]
+    counts: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredRow:
+    """A row with what was expected, what the contenders answered, and the tuned model's score, 0 to 1."""
+
+    row: int  # place in the evaluated rows, from 1
+    text_input: str
+    expected: str
+    answers: dict[str, str]
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Everything that an evaluation found; `verdict` is None when there was nothing to compare."""
+
+    rows: int
+    shape: OutputShape
+    metric: str  # of the figure that counts
+    contenders: tuple[Contender, ...]
+    comparisons: tuple[Comparison, ...] = ()
+    verdict: Verdict | None = None
+    confusion: Confusion | None = None
+    best_rows: tuple[ScoredRow, ...] = ()
+    worst_rows: tuple[ScoredRow, ...] = ()
+    source: str = ""  # where the rows come from, in words
+    rows_left_out: int = 0  # too long for the base with their answer
+    rows_known: int = 0  # left out too: the model was tuned on their inputs
+    rows_available: int = 0  # of which `rows` were drawn, if there were more than are asked
+    folds: int | None = None  # each row answered by a model that was tuned without it
+
+    def contender(self, name: str) -> Contender | None:
+        return next((contender for contender in self.contenders if contender.name == name), None)
+
+    def without_rows(self) -> Evaluation:
+        """Return the evaluation without the texts of single rows, for those who may not see the data."""
+        return replace(self, best_rows=(), worst_rows=())
+
+    def document(self) -> dict[str, Any]:
+        """Return the evaluation as plain JSON values."""
+        return asdict(self)
+
+
+def from_document(document: Any) -> Evaluation:
+    """Return the evaluation of a document; raises ValueError when it is none."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Evaluation).validate_python(document)

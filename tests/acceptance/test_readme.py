@@ -1,0 +1,126 @@
+"""What the README tells users to type, typed: from a fresh data folder, its commands and nothing else."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.clients import environments
+from tests.fakes import write_learnable_base
+from tunery import config
+from tunery.engine.bases.catalog import Catalog
+from tunery.types import DEFAULT_BASE_MODEL
+
+README = (environments.ROOT / "README.md").read_text("utf-8")
+ADDRESS = "http://127.0.0.1:8000"
+START_SECONDS = 180
+RUN_SECONDS = 600
+# what would lead a client elsewhere
+_HIDDEN = ("GOOGLE_", "GEMINI_", "TUNERY_", "PYTHON")
+
+
+def section(heading: str) -> str:
+    """Return the text below a heading of the README."""
+    return README.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+
+
+def blocks(text: str, language: str) -> list[str]:
+    """Return the code blocks of a language; "" are those without one."""
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def environment(home: Path) -> dict[str, str]:
+    """Return an environment that knows a data folder and nothing else of tunery or Google."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(_HIDDEN)} | {
+        "TUNERY_HOME": str(home),
+        "OMP_NUM_THREADS": "1",
+        "HF_HUB_OFFLINE": "1",
+    }
+
+
+def command(line: str) -> list[str]:
+    """Return a command of the README as it is run here: `.venv/bin/tunery` is the one that is tested."""
+    program, *arguments = line.split()
+    assert program.endswith("tunery")
+    return [sys.executable, "-m", "tunery", *arguments]
+
+
+@contextmanager
+def served(line: str, folder: Path, home: Path) -> Iterator[str]:
+    """Run the README's server command, on a free port; give its address."""
+    said = folder / "said"
+    with (
+        said.open("w") as output,
+        subprocess.Popen(
+            [*command(line), "--port", "0"], stdout=output, stderr=output, env=environment(home)
+        ) as server,
+    ):
+        try:
+            give_up = time.monotonic() + START_SECONDS
+            while (found := re.search(r"Serving at +(\S+)", said.read_text("utf-8"))) is None:
+                assert server.poll() is None, said.read_text("utf-8")
+                assert time.monotonic() < give_up, said.read_text("utf-8")
+                time.sleep(0.1)
+            yield found[1]
+        finally:
+            server.send_signal(signal.SIGINT)
+            server.wait()
+
+
+def test_the_library_as_the_readme_has_it(tmp_path: Path) -> None:
+    """The Python of the README runs beside a file of one's own, and leaves a folder that can be loaded."""
+    home = tmp_path / "home"
+    Catalog(home).add(str(write_learnable_base(tmp_path / "base")), "tiny")
+    rows = "".join(f"number {n},{n + 1}\n" for n in range(30))
+    (tmp_path / "mine.csv").write_text(f"text_input,output\n{rows}", "utf-8")
+    (snippet,) = blocks(section("From a file to an answer"), "python")
+
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", snippet],
+        cwd=tmp_path,
+        env=environment(home) | {"TUNERY_BASE": "tiny"},
+        capture_output=True,
+        text=True,
+        timeout=RUN_SECONDS,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+    assert (tmp_path / "my-adapter" / "adapter_model.safetensors").is_file()
+
+
+@pytest.mark.base
+def test_the_old_client_as_the_readme_has_it(tmp_path: Path) -> None:
+    """From a fresh data folder to an answer of a tuned model: serve, print a token, the snippet with that token."""
+    bases = config.data_folder() / "bases"
+    if not Catalog(config.data_folder()).is_present(DEFAULT_BASE_MODEL):
+        pytest.skip("the default base is not in the data folder; run `make base`")
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    (home / "bases").symlink_to(bases)  # what the server would fetch first
+    try:
+        python = environments.python_of("google-generativeai-0.8.6")
+    except environments.Unavailable as why:
+        pytest.skip(f"the environment of google-generativeai could not be made: {why}")
+    text = section("The tuning API, on your machine")
+    (serve,), (snippet, *_) = blocks(text, ""), blocks(text, "python")
+    (login,) = re.findall(r"`(tunery login[^`]*)`", text)
+
+    with served(serve.strip(), tmp_path, home) as address:
+        token = subprocess.run(command(login), env=environment(home), capture_output=True, text=True, check=True)
+        program = snippet.replace(ADDRESS, address).replace("TOKEN", repr(token.stdout.strip()))
+        done = subprocess.run(
+            [python, "-c", program], env=environment(home), capture_output=True, text=True, timeout=RUN_SECONDS
+        )
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()

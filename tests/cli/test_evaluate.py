@@ -1,0 +1,120 @@
+"""`tunery evaluate` on a library with a tiny base."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Run
+from tunery.service.library import Library
+
+ROWS = 24
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Path:
+    """Return a file of rows that no model was tuned on."""
+    path = tmp_path / "new.csv"
+    path.write_text("text_input,output\n" + "".join(f"{n},{n + 1}\n" for n in range(100, 100 + ROWS)))
+    return path
+
+
+def test_a_file_is_answered_by_all_contenders(run: Run, tuned: str, rows: Path, home: Path) -> None:
+    """A line for each contender, the sentence at the end, and the report kept in the library."""
+    done = run("evaluate", tuned, rows)
+
+    assert done.status == 0, done.said
+    for title in ("the most frequent answer", "the base with the plain prompt", "the tuned model"):
+        assert title in done.output
+    with Library.open(home) as library:
+        report = library.report(library.get(tuned), "EVALUATION")
+    assert report is not None
+    assert done.output.strip().endswith(report["verdict"]["text"])
+    assert report["source"] == "new.csv"
+
+
+def test_json_is_the_report(run: Run, tuned: str, rows: Path) -> None:
+    """One document with our field names."""
+    found = json.loads(run("evaluate", tuned, rows, "--json", "--rows", 21).output)
+
+    assert (found["rows"], found["rows_available"], found["shape"]) == (21, ROWS, "SHORT_TEXT")
+    assert found["verdict"]["kind"] in ("NO_BETTER", "TOO_FEW_ROWS", "HELPED", "PROMPT_ENOUGH")
+
+
+def test_held_out_rows_are_taken_without_a_file(run: Run, tiny: str, data: Path) -> None:
+    """What was held out is evaluated, however few rows; a model without any says what to do."""
+    run("tune", data, "--base-model", tiny, "--id", "held", "--epochs", "1", "--hold-out", "5", "--no-verdict")
+
+    done = run("evaluate", "held")
+
+    assert "5 (held-out rows)" in done.output
+    assert "Too few rows to tell: 5 rows" in done.output
+
+
+def test_without_held_out_rows_the_way_out_is_said(run: Run, tuned: str) -> None:
+    """A file, or folds."""
+    done = run("evaluate", tuned)
+
+    assert done.status == 13
+    assert "--folds 5" in done.said
+
+
+def test_folds_tune_again_and_answer_every_row(run: Run, tuned: str) -> None:
+    """All rows of the model are answered, each by a tuning without it."""
+    done = run("evaluate", tuned, "--folds", "2")
+
+    assert done.status == 0, done.said
+    assert "20 (2 folds of 20 rows)" in done.output
+    assert "Tuning 2 of 2" in done.said
+
+
+def test_rows_that_were_tuned_on_are_left_out(run: Run, tuned: str, data: Path, rows: Path) -> None:
+    """A file that holds them too is evaluated on the others; one that holds nothing else is refused."""
+    rows.write_text(rows.read_text() + "3,4\n")
+
+    assert "1 left out that were tuned on" in run("evaluate", tuned, rows).output
+    assert "tuned on all of them" in run("evaluate", tuned, data).said
+
+
+def test_recorded_answers_are_a_contender(run: Run, tuned: str, rows: Path, tmp_path: Path) -> None:
+    """What `tunery rescue` recorded stands beside the others; missing rows are counted."""
+    recorded = tmp_path / "answers.jsonl"
+    lines = [
+        {"row": n + 1, "text_input": str(100 + n), "output": "", "answer": str(101 + n), "model": "gemini-old"}
+        for n in range(ROWS)
+    ]
+    recorded.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    found = json.loads(run("evaluate", tuned, rows, "--against", recorded, "--json").output)
+    recorded.write_text(json.dumps(lines[0]) + "\n")
+    refused = run("evaluate", tuned, rows, "--against", recorded)
+
+    old = next(one for one in found["contenders"] if one["name"] == "recorded")
+    assert (old["title"], old["figures"][0]["value"]) == ("gemini-old", 1.0)
+    assert f"no answer to {ROWS - 1} of {ROWS} rows" in refused.said
+
+
+def test_a_base_alone_has_no_verdict(run: Run, tiny: str, rows: Path) -> None:
+    """Nothing was tuned: its score is shown and nothing judged."""
+    done = run("evaluate", tiny, rows)
+
+    assert done.status == 0, done.said
+    assert "the base with the plain prompt" in done.output
+    assert "Too few" not in done.output
+
+
+def test_tuning_with_held_out_rows_ends_with_the_verdict(run: Run, tiny: str, data: Path, home: Path) -> None:
+    """The sentence stands at the end and in the JSON, and the report is kept; --no-verdict leaves it out."""
+    options = ("--base-model", tiny, "--epochs", "1", "--hold-out", "4", "--json")
+
+    with_verdict = run("tune", data, "--id", "one", *options)
+    without = run("tune", data, "--id", "two", "--no-verdict", *options)
+
+    assert json.loads(with_verdict.output)["verdict"]["kind"] == "TOO_FEW_ROWS"
+    assert "Too few rows to tell" in with_verdict.said
+    assert "verdict" not in json.loads(without.output)
+    with Library.open(home) as library:
+        assert library.report(library.get("one"), "EVALUATION") is not None
+        assert library.report(library.get("two"), "EVALUATION") is None

@@ -1,0 +1,135 @@
+"""Contenders that answer the rows of an evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import pytest
+
+from tunery.engine.evaluation.contest import Contest, Recorded
+from tunery.engine.evaluation.few_shot import choose_shots, few_shot_prompts
+from tunery.engine.evaluation.folds import cross_validated, split
+from tunery.errors import InvalidArgument
+from tunery.types import TuningExample
+
+
+@dataclass
+class Scripted:
+    """Answers with the last word of a prompt plus one, and remembers what it was asked."""
+
+    room: int = 10_000
+    asked: list[str] = field(default_factory=list)
+
+    def fits(self, prompt: str, max_output_tokens: int) -> bool:
+        return len(prompt) + max_output_tokens <= self.room
+
+    def answers(self, prompts: Sequence[str], _max_output_tokens: int) -> list[str]:
+        self.asked += prompts
+        return [str(int(prompt.removesuffix("\nAnswer:").split()[-1]) + 1) for prompt in prompts]
+
+
+def numbers(start: int, count: int) -> list[TuningExample]:
+    return [TuningExample(f"What comes after the number {n}", str(n + 1)) for n in range(start, start + count)]
+
+
+def test_everybody_answers_the_same_rows() -> None:
+    """Baselines come from the examples, the base is asked plainly and with examples, the tuned model plainly."""
+    base, tuned = Scripted(), Scripted()
+    told: list[tuple[int, int]] = []
+
+    found = Contest(base, tuned, numbers(100, 10), on_answered=lambda *at: told.append(at)).evaluate(numbers(0, 30))
+
+    assert [one.name for one in found.contenders] == ["majority", "similar", "base", "base_examples", "tuned"]
+    assert len(base.asked) == 60
+    assert tuned.asked == [row.text_input for row in numbers(0, 30)]
+    assert (found.rows, told[-1]) == (30, (90, 90))
+
+
+def test_rows_that_were_tuned_on_prove_nothing() -> None:
+    """They are left out and counted; if there are no others, that is said."""
+    contest = Contest(Scripted(), Scripted(), numbers(0, 10))
+
+    assert (found := contest.evaluate(numbers(5, 20))).rows == 15
+    assert found.rows_known == 5
+    with pytest.raises(InvalidArgument, match="tuned on all of them"):
+        contest.evaluate(numbers(0, 10))
+
+
+def test_rows_that_the_window_does_not_take_are_left_out() -> None:
+    """A row that cannot be asked is not a row that is answered wrong."""
+    long = TuningExample("What comes after " + "the " * 50 + "number 7", "8")
+
+    found = Contest(Scripted(room=60), Scripted()).evaluate([*numbers(0, 12), long])
+
+    assert (found.rows, found.rows_left_out) == (12, 1)
+
+
+def test_many_rows_are_drawn_from_and_equally_for_equal_seeds() -> None:
+    """Five hundred rows are enough; which ones follows from the seed."""
+    first, again = (Contest(Scripted(), Scripted()).evaluate(numbers(0, 50), max_rows=10, seed=3) for _ in range(2))
+
+    assert (first.rows, first.rows_available) == (10, 50)
+    assert first == again
+
+
+def test_recorded_answers_follow_their_rows() -> None:
+    """Rows that are left out take their recorded answers with them."""
+    rows = numbers(0, 20)
+    recorded = Recorded([row.output for row in rows], "old")
+
+    found = Contest(Scripted(), Scripted(), numbers(3, 1), recorded).evaluate(rows)
+
+    old = found.contender("recorded")
+    assert old is not None
+    assert (old.title, old.score) == ("old", 1.0)
+
+
+def test_shots_show_different_outputs_first() -> None:
+    """A prompt that shows one label only misleads."""
+    rows = [TuningExample(str(n), label) for n, label in enumerate("aaaabc")]
+
+    assert [shot.output for shot in choose_shots(rows, 3)] == ["a", "b", "c"]
+
+
+def test_prompts_have_the_instructions_once_and_as_many_examples_as_fit() -> None:
+    """A long row gets fewer examples; one that takes none gets its plain text."""
+    rows = numbers(0, 3)
+
+    prompts, most = few_shot_prompts(rows, ["What comes after the number 7"], lambda prompt: prompt.count("Answer") < 4)
+    plain, none = few_shot_prompts(rows, ["What comes after the number 7"], lambda prompt: "Answer" not in prompt)
+
+    assert most == 2
+    assert prompts == ["What comes after the number 0\nAnswer: 1\n\n1\nAnswer: 2\n\n7\nAnswer:"]
+    assert (plain, none) == (["What comes after the number 7"], 0)
+
+
+def test_folds_hold_each_row_once_and_each_label_in_its_share() -> None:
+    """Equal inputs lie in one fold, labels are dealt out."""
+    rows = [TuningExample(str(n // 2), "ab"[n // 2 % 2]) for n in range(40)]
+
+    found = split(rows, 5)
+
+    assert sorted(place for fold in found for place in fold) == list(range(40))
+    assert all({place ^ 1 for place in fold} == set(fold) for fold in found)
+    assert all(sum(rows[place].output == "a" for place in fold) == 4 for fold in found)
+
+
+def test_cross_validation_answers_every_row_by_a_model_without_it() -> None:
+    """Each fold is tuned on the others; the report holds all rows."""
+    rows, seen = numbers(0, 20), []
+
+    @contextmanager
+    def tuned(examples: Sequence[TuningExample], number: int) -> Iterator[Scripted]:
+        model = Scripted()
+        yield model
+        seen.append((number, {row.text_input for row in examples}, set(model.asked)))
+
+    found = cross_validated(rows, 4, Scripted(), tuned)
+
+    assert (found.rows, found.folds) == (20, 4)
+    assert [number for number, _, _ in seen] == [1, 2, 3, 4]
+    assert all(not known & asked and len(known | asked) == 20 for _, known, asked in seen)
+    with pytest.raises(InvalidArgument, match="at least 2"):
+        split(rows, 21)

@@ -1,0 +1,57 @@
+"""What outputs look like, and how answers are read."""
+
+from __future__ import annotations
+
+import pytest
+
+from tunery.engine.evaluation.report import OutputShape
+from tunery.engine.evaluation.shapes import Shape, shape_of
+
+LABELS = Shape(OutputShape.LABELS, ("human", "human being", "number"))
+
+
+@pytest.mark.parametrize(
+    ("outputs", "kind"),
+    [
+        (["spam", "ham", "ham"] * 4, OutputShape.LABELS),
+        (["spam", "ham", "ham"], OutputShape.SHORT_TEXT),  # too few to know that there are no others
+        ([str(number) for number in range(20)], OutputShape.SHORT_TEXT),
+        (['{"a": 1}', '{"a": 2}', "[1]"], OutputShape.JSON),
+        (["A sentence that goes on for a while, as summaries do, and then for some more words. " * 2], "LONG_TEXT"),
+    ],
+)
+def test_shape_is_that_of_the_outputs(outputs: list[str], kind: str) -> None:
+    """Labels repeat, JSON parses, long texts are long, the rest is short text."""
+    assert shape_of(outputs).kind == kind
+
+
+@pytest.mark.parametrize(
+    ("answer", "read"),
+    [
+        ("The answer is: Human.", "human"),
+        ("A human being, clearly", "human being"),
+        ("numbers", "numbers"),  # no label stands in it
+        (" number \n", "number"),
+    ],
+)
+def test_a_patient_reader_finds_the_first_label(answer: str, read: str) -> None:
+    """Whole words count, in any case, the longest label first."""
+    assert LABELS.generous(answer) == read
+
+
+def test_the_exact_reading_takes_blanks_off_and_nothing_else() -> None:
+    """What a program would compare is compared."""
+    assert LABELS.exact(" Human.\n") == "Human."
+
+
+def test_a_patient_reader_takes_json_out_of_its_wrapping() -> None:
+    """Fences and words around an object do not count."""
+    shape = Shape(OutputShape.JSON)
+
+    assert shape.generous('Sure!\n```json\n{"a": 1}\n```\nDone.') == '{"a": 1}'
+    assert shape.generous('It is {"a": {"b": 2}}.') == '{"a": {"b": 2}}'
+
+
+def test_a_patient_reader_takes_the_first_line_of_a_short_answer() -> None:
+    """What a base says after its answer does not count against it."""
+    assert Shape(OutputShape.SHORT_TEXT).generous("forty-two.\n\nQuestion: and then?") == "forty-two"

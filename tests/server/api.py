@@ -1,0 +1,143 @@
+"""
+The whole application over a library of its own, without worker and children: for routes that need no tensors.
+
+Tasks stand where a test puts them, with the statements that a worker uses. The one place where tests of these routes
+make callers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+from starlette.testclient import TestClient
+
+from tests.engine.bases.tiny_bases import make_folder
+from tests.server.accounts_app import ADDRESS, Clock, make_accounts
+from tests.service.samples import a_curve, a_request, tuned, write_adapter
+from tunery.engine.bases.catalog import Catalog
+from tunery.errors import TuneryError, Unavailable
+from tunery.server.app import make_app
+from tunery.server.services import Services
+from tunery.service.access import TUNING
+from tunery.service.creation import Creation
+from tunery.service.library import Library
+from tunery.service.values import Progress
+from tunery.types import Phase, TunedModel, TuningTask
+
+OWNER = "owner@example.com"
+BASE = "tiny"
+EXAMPLES = [{"textInput": str(n), "output": str(n + 1)} for n in range(15)]
+
+
+class _NobodyAnswers:
+    """Stands for the answering child: whoever gets here may ask."""
+
+    def ask(self, *_: object) -> int:
+        raise Unavailable("Nothing is answered here.")
+
+    count = ask
+
+    def drop(self, _number: int) -> None:
+        pass
+
+
+class Api:
+    """A library behind its routes, and an owner who calls them."""
+
+    def __init__(self, library: Library) -> None:
+        self.library = library
+        self.accounts = make_accounts(library, Clock())
+        catalog = Catalog(library.folder.path, BASE)
+        self.services = SimpleNamespace(
+            library=library,
+            catalog=catalog,
+            accounts=self.accounts,
+            answering=_NobodyAnswers(),
+            creation=Creation(library, catalog),
+            worker=SimpleNamespace(wake=lambda: None, logs={}),
+            address=ADDRESS,
+        )
+        self.app = make_app(cast(Services, self.services))
+        self.web = self.client(OWNER)
+
+    def clear(self) -> None:
+        """Delete all tuned models."""
+        for model in self.library.list():
+            self.library.delete(model.id)
+
+    def client(self, user: str | None = None, scope: str = TUNING, key: str | None = None) -> TestClient:
+        """Return a client of a user who is added if missing, with a token; of nobody without one."""
+        headers = {"x-goog-api-key": key} if key else {}
+        if user is not None:
+            if user not in {known.id for known in self.accounts.users.all()}:
+                self.accounts.users.add(user)
+            _, secret = self.accounts.tokens.create_plain(user, [scope], 30)
+            headers["authorization"] = f"Bearer {secret}"
+        return TestClient(self.app, base_url=ADDRESS, headers=headers, raise_server_exceptions=False)
+
+    def queued(self, model_id: str, **changes: Any) -> TunedModel:
+        """Return a tuned model whose task waits."""
+        return self.library.create(a_request(id=model_id, user_id=OWNER, **changes))
+
+    def running(self, model_id: str, steps: int = 3, **changes: Any) -> TuningTask:
+        """Return the task of a tuned model, claimed and so many steps far."""
+        task = self.library.claim("a test", task_id=self.queued(model_id, **changes).task.id)
+        assert task is not None
+        self.library.heartbeat(task, Phase.RUNNING, Progress(step=steps, snapshots=a_curve(steps)))
+        return task
+
+    def active(self, model_id: str, **changes: Any) -> TunedModel:
+        """Return a tuned model that is ACTIVE."""
+        return tuned(self.library, id=model_id, user_id=OWNER, **changes)
+
+    def cancelled(self, model_id: str) -> TunedModel:
+        """Return a tuned model that was cancelled after three steps."""
+        task = self.running(model_id)
+        self.library.request_cancel(model_id)
+        return self.library.finish(task, Phase.CANCELLED, published=self.library.publish(task, write_adapter))
+
+    def failed(self, model_id: str, error: TuneryError) -> TunedModel:
+        """Return a tuned model whose task failed after three steps."""
+        return self.library.finish(self.running(model_id), Phase.FAILED, error=error)
+
+    def create(
+        self,
+        model_id: str | None = None,
+        *,
+        task: dict[str, Any] | None = None,
+        headers: dict[str, str] | None = None,
+        **fields: Any,
+    ) -> Any:
+        """Ask for a tuned model on 15 number pairs; return the reply."""
+        wish = {"trainingData": {"examples": {"examples": EXAMPLES}}, **(task or {})}
+        body = {"baseModel": f"models/{BASE}", "displayName": "numbers", "tuningTask": wish, **fields}
+        query = {} if model_id is None else {"tunedModelId": model_id}
+        return self.web.post("/v1beta/tunedModels", params=query, json=body, headers=headers)
+
+
+@contextmanager
+def serving_api(home: Path, base: Path) -> Iterator[Api]:
+    """Give the application over a data folder with the base `tiny`, whose files are at `base`."""
+    Catalog(home).add(str(base), BASE)
+    with Library.own(home) as library:
+        yield Api(library)
+
+
+def write_base(folder: Path) -> Path:
+    """Write the files of the base `tiny`."""
+    return make_folder(folder)
+
+
+def error_of(reply: Any) -> dict[str, Any]:
+    """Return the error object of a reply, after its envelope was checked."""
+    assert reply.headers["content-type"] == "application/json; charset=UTF-8"
+    body = reply.json()
+    assert set(body) == {"error"}, body
+    error: dict[str, Any] = body["error"]
+    assert {"code", "message", "status"} <= set(error) <= {"code", "message", "status", "details"}
+    assert error["code"] == reply.status_code
+    return error

@@ -1,0 +1,223 @@
+"""Permissions over HTTP: sharing as the old client does it, and what is refused."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from tests.server.api import OWNER, Api, error_of
+
+PATH = "/v1beta/tunedModels/numbers/permissions"
+READER = {"granteeType": "USER", "emailAddress": "r@example.com", "role": "READER"}
+EVERYONE = {"granteeType": "EVERYONE", "role": "READER"}
+
+
+@pytest.fixture
+def web(api: Api) -> TestClient:
+    """Return the client of the owner of `numbers`."""
+    api.active("numbers")
+    return api.web
+
+
+def given(web: TestClient, **permission: Any) -> dict[str, Any]:
+    reply = web.post(PATH, json=permission)
+    assert reply.status_code == 200, reply.text
+    return dict(reply.json())
+
+
+def listed(web: TestClient) -> list[tuple[str, str]]:
+    permissions = web.get(PATH, params={"pageSize": 1000}).json()["permissions"]
+    return [(one.get("emailAddress", "everyone"), one["role"]) for one in permissions]
+
+
+def test_the_creator_owns(web: TestClient) -> None:
+    """The owner's own permission is listed."""
+    (own,) = web.get(PATH).json()["permissions"]
+
+    assert own["name"].startswith("tunedModels/numbers/permissions/")
+    assert {name: own[name] for name in own if name != "name"} == {
+        "granteeType": "USER",
+        "emailAddress": OWNER,
+        "role": "OWNER",
+    }
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"granteeType": "USER", "emailAddress": "r@example.com", "role": "READER"},
+        {"granteeType": 1, "emailAddress": "r@example.com", "role": 3},
+        {"grantee_type": "1", "email_address": "R@Example.com", "role": "3"},
+    ],
+)
+def test_enums_and_names_in_every_form(web: TestClient, body: dict[str, Any]) -> None:
+    """Numbers, as Google's REST transport sends them, names, either case; names come out."""
+    made = given(web, **body)
+
+    assert (made["granteeType"], made["emailAddress"], made["role"]) == ("USER", "r@example.com", "READER")
+
+
+@pytest.mark.parametrize(("number", "kind"), [(1, "USER"), (2, "GROUP")])
+@pytest.mark.parametrize(("rank", "role"), [(2, "WRITER"), (3, "READER")])
+def test_every_kind_and_role(web: TestClient, number: int, kind: str, rank: int, role: str) -> None:
+    """Users and groups can be given both roles."""
+    made = given(web, granteeType=number, emailAddress="x@example.com", role=rank)
+
+    assert (made["granteeType"], made["role"]) == (kind, role)
+
+
+def test_ids_are_such_that_the_old_client_finds_them(web: TestClient) -> None:
+    """The last part of the name is [a-z0-9]+."""
+    name = given(web, **EVERYONE)["name"]
+
+    assert re.fullmatch(r"tunedModels/numbers/permissions/[a-z0-9]+", name)
+    assert web.get(f"/v1beta/{name}").json()["granteeType"] == "EVERYONE"
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({"granteeType": "USER", "role": "READER"}, 400),
+        ({"granteeType": "GROUP", "role": "READER"}, 400),
+        ({"granteeType": "USER", "emailAddress": "nobody", "role": "READER"}, 400),
+        ({"granteeType": "EVERYONE", "emailAddress": "r@example.com", "role": "READER"}, 400),
+        ({"granteeType": "EVERYONE", "role": "WRITER"}, 400),
+        ({"granteeType": "USER", "emailAddress": "r@example.com", "role": "OWNER"}, 400),
+        ({"granteeType": "USER", "emailAddress": "r@example.com"}, 400),
+        ({"emailAddress": "r@example.com", "role": "READER"}, 400),
+        ({"granteeType": "ALIEN", "emailAddress": "r@example.com", "role": "READER"}, 400),
+        ({"granteeType": 9, "emailAddress": "r@example.com", "role": "READER"}, 400),
+        ({"granteeTyp": "USER", "emailAddress": "r@example.com", "role": "READER"}, 400),
+        ({"granteeType": "USER", "emailAddress": OWNER, "role": "READER"}, 409),
+    ],
+)
+def test_a_permission_is_refused(web: TestClient, body: dict[str, Any], code: int) -> None:
+    """No address, one too many, no such kind or role, a misspelt name: 400; the same grantee again: 409."""
+    error = error_of(web.post(PATH, json=body))
+
+    assert (error["code"], error["status"]) == (code, {400: "INVALID_ARGUMENT", 409: "ALREADY_EXISTS"}[code])
+    assert listed(web) == [(OWNER, "OWNER")]
+
+
+def test_everyone_only_once(web: TestClient) -> None:
+    """EVERYONE twice is 409, too."""
+    given(web, **EVERYONE)
+
+    assert error_of(web.post(PATH, json=EVERYONE))["status"] == "ALREADY_EXISTS"
+
+
+def test_pages(web: TestClient) -> None:
+    """Ten a page unless asked otherwise; the pages together are all, each once, the last without a token."""
+    for number in range(12):
+        given(web, **READER | {"emailAddress": f"r{number}@example.com"})
+
+    first = web.get(PATH).json()
+    second = web.get(PATH, params={"pageToken": first["nextPageToken"]}).json()
+
+    assert [len(page["permissions"]) for page in (first, second)] == [10, 3]
+    assert "nextPageToken" not in second
+    assert len({one["name"] for page in (first, second) for one in page["permissions"]}) == 13
+    assert error_of(web.get(PATH, params={"pageToken": "x"}))["code"] == 400
+    assert error_of(web.get(PATH, params={"pageSize": "-1"}))["code"] == 400
+
+
+@pytest.mark.parametrize("query", [{}, {"updateMask": "role"}, {"update_mask": "role"}, {"updateMask": "*"}])
+def test_a_role_changes(web: TestClient, query: dict[str, str]) -> None:
+    """With the mask `role`, or none; what else is in the body is read over."""
+    name = given(web, **READER)["name"]
+
+    changed = web.patch(f"/v1beta/{name}", params=query, json=READER | {"role": 2}).json()
+    assert (changed["role"], changed["emailAddress"]) == ("WRITER", "r@example.com")
+    assert ("r@example.com", "WRITER") in listed(web)
+
+
+@pytest.mark.parametrize(
+    ("query", "body"),
+    [
+        ({"updateMask": "emailAddress"}, {"emailAddress": "x@example.com"}),
+        ({"updateMask": "role,emailAddress"}, {"role": "WRITER"}),
+        ({}, {}),
+        ({}, {"role": "OWNER"}),
+    ],
+)
+def test_nothing_else_changes(web: TestClient, query: dict[str, str], body: dict[str, Any]) -> None:
+    """Other masks, no role and the role OWNER are 400."""
+    name = given(web, **READER)["name"]
+
+    assert error_of(web.patch(f"/v1beta/{name}", params=query, json=body))["code"] == 400
+    assert ("r@example.com", "READER") in listed(web)
+
+
+def test_a_permission_is_taken_back(web: TestClient) -> None:
+    """`{}`; then it is 404, and who had it is refused."""
+    name = given(web, **READER)["name"]
+
+    assert web.delete(f"/v1beta/{name}").json() == {}
+    for reply in (web.get(f"/v1beta/{name}"), web.delete(f"/v1beta/{name}"), web.patch(f"/v1beta/{name}", json=READER)):
+        error = error_of(reply)
+        assert (error["code"], error["status"]) == (404, "NOT_FOUND")
+
+
+def test_the_owners_permission_stays(web: TestClient) -> None:
+    """It can neither be changed nor taken."""
+    (own,) = web.get(PATH).json()["permissions"]
+
+    assert error_of(web.delete(f"/v1beta/{own['name']}"))["code"] == 400
+    assert error_of(web.patch(f"/v1beta/{own['name']}", json={"role": "READER"}))["code"] == 400
+
+
+def test_roles(api: Api, web: TestClient) -> None:
+    """A reader sees, a writer edits and shares, neither deletes."""
+    given(web, **READER)
+    given(web, granteeType="USER", emailAddress="w@example.com", role="WRITER")
+    reader, writer, stranger = (api.client(f"{name}@example.com") for name in "rwx")
+    share = READER | {"emailAddress": "new@example.com"}
+
+    def statuses(client: TestClient) -> list[int]:
+        return [
+            client.get("/v1beta/tunedModels/numbers").status_code,
+            client.patch("/v1beta/tunedModels/numbers", json={"description": "x"}).status_code,
+            client.post(PATH, json=share).status_code,
+            client.delete("/v1beta/tunedModels/numbers").status_code,
+        ]
+
+    assert statuses(stranger) == [403] * 4
+    assert statuses(reader) == [200, 403, 403, 403]
+    assert statuses(writer) == [200, 200, 200, 403]
+
+
+def test_ownership_is_handed_on(api: Api, web: TestClient) -> None:
+    """`{}`; the new owner owns, the old one writes and may not hand it on again."""
+    path = "/v1beta/tunedModels/numbers:transferOwnership"
+
+    assert web.post(path, json={"email_address": "heir@example.com"}).json() == {}
+
+    assert sorted(listed(web)) == [("heir@example.com", "OWNER"), (OWNER, "WRITER")]
+    assert error_of(web.post(path, json={"emailAddress": OWNER}))["code"] == 403
+    assert api.client("heir@example.com").delete("/v1beta/tunedModels/numbers").json() == {}
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({}, "INVALID_ARGUMENT"),
+        ({"emailAddress": "nobody"}, "INVALID_ARGUMENT"),
+        ({"emailAddress": OWNER}, "FAILED_PRECONDITION"),
+    ],
+)
+def test_a_transfer_is_refused(web: TestClient, body: dict[str, str], status: str) -> None:
+    """Without an address, with something else, to who owns it already: 400."""
+    error = error_of(web.post("/v1beta/tunedModels/numbers:transferOwnership", json=body))
+
+    assert (error["code"], error["status"]) == (400, status)
+
+
+def test_the_error_names_the_rpc_of_permissions(api: Api) -> None:
+    """The detail names the service of permissions."""
+    keyed = api.client(key=api.accounts.keys.create("a key")[1])
+
+    (detail,) = error_of(keyed.get(PATH))["details"]
+    assert detail["metadata"]["method"] == "google.ai.generativelanguage.v1beta.PermissionService.ListPermissions"

@@ -1,0 +1,618 @@
+"""tunedModels over HTTP: what may come in, what goes out, and what is refused with which words."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.server.api import BASE, EXAMPLES, OWNER, Api, error_of
+from tunery.types import MAX_DATASET_BYTES, GranteeType, Role
+
+FORMS = [{"textInput": "1", "output": "2"}, {"text_input": "1", "output": "2"}]
+
+
+def names(api: Api, **query: Any) -> list[str]:
+    """Return the ids that a list shows, page after page."""
+    found: list[str] = []
+    token = ""
+    while True:
+        reply = api.web.get("/v1beta/tunedModels", params={**query, **({"pageToken": token} if token else {})})
+        assert reply.status_code == 200, reply.text
+        page = reply.json()
+        found += [model["name"].removeprefix("tunedModels/") for model in page.get("tunedModels", [])]
+        token = page.get("nextPageToken", "")
+        if not token:
+            return found
+
+
+def settings_of(api: Api, model_id: str) -> dict[str, Any]:
+    """Return the hyperparameters that a tuned model shows."""
+    found: dict[str, Any] = api.web.get(f"/v1beta/tunedModels/{model_id}").json()["tuningTask"]["hyperparameters"]
+    return found
+
+
+# create: what may come in
+
+
+@pytest.mark.parametrize("example", FORMS)
+def test_both_cases_of_names_are_read(api: Api, example: dict[str, str]) -> None:
+    """camelCase and snake_case, also mixed within one body."""
+    wish = {
+        "training_data": {"examples": {"examples": [example]}},
+        "hyperparameters": {"epoch_count": 2, "batchSize": 1},
+    }
+    body = {"base_model": f"models/{BASE}", "displayName": "mixed", "tuning_task": wish}
+
+    reply = api.web.post("/v1beta/tunedModels?tuned_model_id=mixed", json=body)
+
+    assert reply.status_code == 200, reply.text
+    assert settings_of(api, "mixed") == {"epochCount": 2, "batchSize": 1, "learningRate": 0.001}
+
+
+def test_trailing_commas_are_read(api: Api) -> None:
+    """The body of the published curl guide, commas before closing brackets and braces included."""
+    body = """
+      {
+        "display_name": "number generator model",
+        "base_model": "models/gemini-1.5-flash-001-tuning",
+        "tuning_task": {
+          "hyperparameters": {"batch_size": 2, "learning_rate": 0.001, "epoch_count":5,},
+          "training_data": {"examples": {"examples": [
+            {"text_input": "a,]", "output": "b,}",}, {"text_input": "3", "output": "4"},
+          ],},},
+        },
+      }"""
+
+    reply = api.web.post("/v1beta/tunedModels", content=body)
+
+    assert reply.status_code == 200, reply.text
+    model = api.library.find(reply.json()["metadata"]["tunedModel"].removeprefix("tunedModels/"))
+    assert [(e.text_input, e.output) for e in api.library.examples(model)[0]] == [("a,]", "b,}"), ("3", "4")]
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "text/plain", "application/x-www-form-urlencoded", None])
+def test_a_body_is_json_whatever_it_is_called(api: Api, content_type: str | None) -> None:
+    """The Content-Type does not matter; `curl -d` says it is a form."""
+    wish = {"trainingData": {"examples": {"examples": EXAMPLES}}}
+    body = json.dumps({"baseModel": f"models/{BASE}", "displayName": "numbers", "tuningTask": wish})
+    headers = {"content-type": content_type} if content_type else {}
+
+    assert api.web.post("/v1beta/tunedModels", content=body, headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("base", [BASE, f"models/{BASE}", "gemini-1.5-flash-001-tuning", "models/text-bison-001"])
+def test_a_base_is_named_with_and_without_its_kind(api: Api, base: str) -> None:
+    """The base is shown as it was asked for, in full form."""
+    assert api.create("numbers", baseModel=base).status_code == 200
+
+    shown = api.web.get("/v1beta/tunedModels/numbers").json()
+    assert shown["baseModel"] == f"models/{base.removeprefix('models/')}"
+    assert "tunedModelSource" not in shown
+
+
+def test_null_means_not_set(api: Api) -> None:
+    """Fields that are null are as if they were not there."""
+    reply = api.create("numbers", description=None, temperature=None, task={"hyperparameters": {"epochCount": None}})
+
+    assert reply.status_code == 200
+    assert settings_of(api, "numbers")["epochCount"] == 5
+
+
+@pytest.mark.parametrize("count", [5, "5", 5.0])
+def test_whole_numbers_in_every_form(api: Api, count: Any) -> None:
+    """A whole number may come as number, text or integral float."""
+    assert api.create("numbers", task={"hyperparameters": {"epochCount": count}}).status_code == 200
+    assert settings_of(api, "numbers")["epochCount"] == 5
+
+
+@pytest.mark.parametrize("state", [2, "ACTIVE", "STATE_UNSPECIFIED", 7])
+def test_output_only_fields_are_read_over(api: Api, state: Any) -> None:
+    """State, times, snapshots and name of a resource that is sent back are ignored, whatever is in them."""
+    task = {"startTime": "2024-01-01T00:00:00Z", "completeTime": "never", "snapshots": [{"step": 1, "meanLoss": 2}]}
+    reply = api.create("numbers", state=state, createTime="x", updateTime="y", name="tunedModels/else", task=task)
+
+    assert reply.status_code == 200, reply.text
+    assert api.web.get("/v1beta/tunedModels/numbers").json()["state"] == "CREATING"
+
+
+def test_a_multiplier_becomes_a_rate(api: Api) -> None:
+    """The reply has the learning rate that follows from a multiplier, and no multiplier: the old client fails on it."""
+    api.create("numbers", task={"hyperparameters": {"learningRateMultiplier": 2.0}})
+
+    assert settings_of(api, "numbers") == {"epochCount": 5, "batchSize": 4, "learningRate": 0.002}
+
+
+@pytest.mark.parametrize("given", [{"temperature": 2.0}, {"topP": 0.5}, {"topK": 40}])
+def test_defaults_for_answers_are_kept(api: Api, given: dict[str, Any]) -> None:
+    """Temperature up to 2, topP and topK are shown as they were set."""
+    api.create("numbers", **given)
+
+    shown = api.web.get("/v1beta/tunedModels/numbers").json()
+    assert {name: shown[name] for name in given} == given
+
+
+def test_fewer_than_20_examples_are_enough(api: Api) -> None:
+    """15 rows, as the published guides have, are tuned on without a word."""
+    assert len(EXAMPLES) == 15
+    assert api.create().status_code == 200
+
+
+# create: what is refused
+
+
+REFUSED: list[tuple[dict[str, Any], int, str, str]] = [
+    ({"displayName": None}, 400, "INVALID_ARGUMENT", "Either tuned_model_id or display_name must be set."),
+    ({"displayName": "x" * 41}, 400, "INVALID_ARGUMENT", "40"),
+    ({"baseModel": None}, 400, "INVALID_ARGUMENT", "Exactly one of base_model and tuned_model_source must be set."),
+    (
+        {"tunedModelSource": {"tunedModel": "tunedModels/x"}},
+        400,
+        "INVALID_ARGUMENT",
+        "Exactly one of base_model and tuned_model_source must be set.",
+    ),
+    (
+        {"baseModel": "models/missing"},
+        404,
+        "NOT_FOUND",
+        "models/missing is not found for CREATE TUNED MODEL at API version v1beta.",
+    ),
+    (
+        {"baseModel": None, "tunedModelSource": {"tunedModel": "tunedModels/missing"}},
+        404,
+        "NOT_FOUND",
+        "Tuned model tunedModels/missing does not exist.",
+    ),
+    ({"tuningTask": None}, 400, "INVALID_ARGUMENT", "tuningTask must be set"),
+    ({"tuningTask": {}}, 400, "INVALID_ARGUMENT", "tuningTask.trainingData.examples.examples is empty"),
+    ({"temperature": 2.1}, 400, "INVALID_ARGUMENT", "temperature"),
+    ({"temperature": -0.1}, 400, "INVALID_ARGUMENT", "temperature"),
+    ({"temperature": "NaN"}, 400, "INVALID_ARGUMENT", "temperature"),
+    ({"topP": 1.5}, 400, "INVALID_ARGUMENT", "top_p"),
+    ({"topK": -1}, 400, "INVALID_ARGUMENT", "top_k"),
+    ({"topK": 1.5}, 400, "INVALID_ARGUMENT", "topK"),
+    ({"topK": 10**30}, 400, "INVALID_ARGUMENT", "topK"),
+    ({"dispalyName": "x"}, 400, "INVALID_ARGUMENT", 'Unknown name "dispalyName": Cannot find field.'),
+    ({"readerProjectNumbers": ["x"]}, 400, "INVALID_ARGUMENT", "readerProjectNumbers"),
+    ({"readerProjectNumbers": [2**63]}, 400, "INVALID_ARGUMENT", "readerProjectNumbers"),
+]
+
+
+@pytest.mark.parametrize(("changes", "code", "status", "words"), REFUSED, ids=lambda value: str(value)[:40])
+def test_a_create_is_refused(api: Api, changes: dict[str, Any], code: int, status: str, words: str) -> None:
+    """Each thing that is wrong is named, and nothing is left behind."""
+    body = {
+        "baseModel": f"models/{BASE}",
+        "displayName": "numbers",
+        "tuningTask": {"trainingData": {"examples": {"examples": EXAMPLES}}},
+    } | changes
+
+    error = error_of(api.web.post("/v1beta/tunedModels", json=body))
+
+    assert (error["code"], error["status"]) == (code, status)
+    assert words in error["message"]
+    assert names(api) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"epochCount": 0}, "epoch_count"),
+        ({"epochCount": -1}, "epoch_count"),
+        ({"epochCount": 1.5}, "epochCount"),
+        ({"epochCount": 10**30}, "epochCount"),
+        ({"epochCount": True}, "epochCount"),
+        ({"batchSize": 0}, "batch_size"),
+        ({"batchSize": 10**30}, "batchSize"),
+        ({"learningRate": 0}, "learning_rate"),
+        ({"learningRate": -0.1}, "learning_rate"),
+        ({"learningRate": "Infinity"}, "learning_rate"),
+        ({"learningRateMultiplier": 0}, "learning_rate_multiplier"),
+        ({"learningRate": 0.1, "learningRateMultiplier": 1}, "not both"),
+        ({"epochs": 5}, "Unknown name \"epochs\" at 'tuningTask.hyperparameters'"),
+    ],
+)
+def test_hyperparameters_are_refused(api: Api, settings: dict[str, Any], words: str) -> None:
+    """A value of 0 or below, a fraction, a number without end, both rates, a misspelt name: 400."""
+    error = error_of(api.create("numbers", task={"hyperparameters": settings}))
+
+    assert (error["code"], error["status"]) == (400, "INVALID_ARGUMENT")
+    assert words in error["message"]
+
+
+@pytest.mark.parametrize("epochs", [1, 100])
+def test_up_to_100_epochs_at_least(api: Api, epochs: int) -> None:
+    """The quick starts use 100."""
+    assert api.create(task={"hyperparameters": {"epochCount": epochs}}).status_code == 200
+
+
+@pytest.mark.parametrize("seed", [10**30, -(2**63) - 1])
+def test_a_seed_that_nothing_holds_is_refused(api: Api, seed: int) -> None:
+    """Our own field for the seed takes 64 bits."""
+    error = error_of(api.create("numbers", task={"seed": seed}))
+
+    assert (error["code"], error["status"]) == (400, "INVALID_ARGUMENT")
+    assert "seed" in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("example", "where"),
+    [
+        ({"textInput": "", "output": "x"}, "[15].textInput"),
+        ({"output": "x"}, "[15].textInput"),
+        ({"textInput": "x", "output": ""}, "[15].output"),
+        ({"textInput": "x" * 40_001, "output": "x"}, "[15].textInput"),
+        ({"textInput": "x", "output": "x" * 5_001}, "[15].output"),
+        ({"textInput": "a\0b", "output": "x"}, "[15].textInput"),
+        ({"textInput": 7, "output": "x"}, "[15].textInput"),
+        ({"textInput": "x", "output": "y", "extra": "z"}, "[15]"),
+    ],
+)
+def test_an_example_is_refused_with_its_place(api: Api, example: dict[str, Any], where: str) -> None:
+    """Empty, too long, poisonous, not a text, misspelt: the path of the field with the number of the example."""
+    error = error_of(api.create("numbers", task={"trainingData": {"examples": {"examples": [*EXAMPLES, example]}}}))
+
+    assert (error["code"], error["status"]) == (400, "INVALID_ARGUMENT")
+    assert f"tuningTask.trainingData.examples.examples{where}" in error["message"]
+
+
+def test_the_longest_texts_are_taken(api: Api) -> None:
+    """40,000 characters in and 5,000 out are within the limits."""
+    example = {"textInput": "x" * 40_000, "output": "y" * 5_000}
+
+    assert api.create(task={"trainingData": {"examples": {"examples": [example]}}}).status_code == 200
+
+
+def test_all_bad_rows_are_named_at_once(api: Api) -> None:
+    """The message names both rows, the details hold a violation for each."""
+    rows = [{"textInput": "", "output": "x"}, {"textInput": "x", "output": ""}]
+    error = error_of(api.create("numbers", task={"trainingData": {"examples": {"examples": rows}}}))
+
+    assert "[0].textInput" in error["message"]
+    assert "[1].output" in error["message"]
+    (details,) = error["details"]
+    assert details["@type"] == "type.googleapis.com/google.rpc.BadRequest"
+    assert len(details["fieldViolations"]) >= 2
+
+
+@pytest.mark.parametrize("model_id", ["A", "a_b", "-a", "a-", "x" * 41, "ä", "a/b", "a b", "1.5"])
+def test_an_id_is_refused(api: Api, model_id: str) -> None:
+    """An id is 1 to 40 of a-z, 0-9 and -, beginning with a letter and not ending with -."""
+    error = error_of(api.create(model_id))
+
+    assert (error["code"], error["status"]) == (400, "INVALID_ARGUMENT")
+    assert "cannot be used" in error["message"]
+
+
+@pytest.mark.parametrize("model_id", ["a", "a1", "a-b", "x" * 40])
+def test_an_id_is_taken_as_it_is(api: Api, model_id: str) -> None:
+    """An id that was given is the name, without anything behind it."""
+    assert api.create(model_id).json()["metadata"]["tunedModel"] == f"tunedModels/{model_id}"
+
+
+def test_an_id_is_made_of_the_display_name(api: Api) -> None:
+    """Without an id: the words of the display name in lower case, and 10 to 12 characters of chance."""
+    name = api.create(displayName="Number Generator Model").json()["metadata"]["tunedModel"]
+
+    words, _, chance = name.removeprefix("tunedModels/").rpartition("-")
+    assert words == "number-generator-model"
+    assert 10 <= len(chance) <= 12
+
+
+def test_an_id_is_taken_once(api: Api) -> None:
+    """A second model of the same id is 409 ALREADY_EXISTS."""
+    api.create("numbers")
+
+    error = error_of(api.create("numbers", displayName="another"))
+    assert (error["code"], error["status"]) == (409, "ALREADY_EXISTS")
+
+
+def test_a_body_beyond_4_mib_is_refused(api: Api) -> None:
+    """The old client knows the error by its first words; the last byte within the limit is taken."""
+    error = error_of(api.web.post("/v1beta/tunedModels", content=b" " * (MAX_DATASET_BYTES + 1)))
+    within = error_of(api.web.post("/v1beta/tunedModels", content=b" " * MAX_DATASET_BYTES))
+
+    assert error["code"] == 400
+    assert error["message"].startswith("Request payload size exceeds the limit: 4194304 bytes")
+    assert "exceeds" not in within["message"]
+
+
+def test_a_model_that_is_not_active_is_not_tuned_further(api: Api) -> None:
+    """A source that is CREATING is 400 FAILED_PRECONDITION."""
+    api.queued("numbers")
+
+    reply = api.create(baseModel=None, tunedModelSource={"tunedModel": "tunedModels/numbers"})
+    assert error_of(reply)["status"] == "FAILED_PRECONDITION"
+
+
+def test_another_users_model_is_not_a_source(api: Api) -> None:
+    """Who may not read a tuned model may not tune it further."""
+    api.active("numbers", base_model=BASE)
+    body = {
+        "displayName": "further",
+        "tunedModelSource": {"tunedModel": "tunedModels/numbers"},
+        "tuningTask": {"trainingData": {"examples": {"examples": EXAMPLES}}},
+    }
+
+    assert error_of(api.client("x@example.com").post("/v1beta/tunedModels", json=body))["code"] == 403
+
+
+def test_a_source_is_shown_with_the_base_of_both(api: Api) -> None:
+    """The reply has `tunedModelSource` with the root base in it, and no `baseModel`; the old client needs both."""
+    api.active("numbers", base_model=BASE)
+    source = {"tunedModel": "tunedModels/numbers", "baseModel": "models/ignored"}
+
+    assert api.create("further", baseModel=None, tunedModelSource=source).status_code == 200
+
+    shown = api.web.get("/v1beta/tunedModels/further").json()
+    assert shown["tunedModelSource"] == {"tunedModel": "tunedModels/numbers", "baseModel": f"models/{BASE}"}
+    assert "baseModel" not in shown
+
+
+def test_the_same_key_gives_the_same_model(api: Api) -> None:
+    """A request repeated with its Idempotency-Key makes no second model."""
+    keyed = {"Idempotency-Key": "once"}
+
+    assert api.create(headers=keyed).json()["name"] == api.create(headers=keyed).json()["name"]
+
+
+# get
+
+
+def test_a_queued_model(api: Api) -> None:
+    """Every field that is always there, and none that is not known yet."""
+    api.queued("numbers")
+
+    shown = api.web.get("/v1beta/tunedModels/numbers").json()
+    assert shown["name"] == "tunedModels/numbers"
+    assert (shown["displayName"], shown["state"]) == ("Next number", "CREATING")
+    assert (shown["temperature"], shown["topP"]) == (0.0, 1.0)
+    assert shown["createTime"].endswith("Z")
+    assert "T" in shown["updateTime"]
+    assert shown["tuningTask"]["hyperparameters"] == {"epochCount": 5, "batchSize": 4, "learningRate": 0.001}
+    assert "startTime" not in shown["tuningTask"]
+    assert "snapshots" not in shown["tuningTask"]
+
+
+def test_an_active_model_has_its_whole_curve(api: Api) -> None:
+    """A snapshot for each step, times in RFC 3339, no epoch while it is 0."""
+    api.active("numbers")
+
+    task = api.web.get("/v1beta/tunedModels/numbers").json()["tuningTask"]
+    assert [snapshot["step"] for snapshot in task["snapshots"]] == list(range(1, 20))
+    assert "epoch" not in task["snapshots"][0]
+    assert task["snapshots"][-1]["epoch"] == 5
+    assert task["snapshots"][0]["computeTime"] == "2026-01-02T03:04:06.678901Z"
+    assert task["startTime"].endswith("Z")
+    assert task["completeTime"].endswith("Z")
+
+
+@pytest.mark.parametrize("path", ["tunedModels/numbers", "tunedModels", "tunedModels/numbers/operations"])
+def test_training_data_never_goes_out(api: Api, path: str) -> None:
+    """No reply has the examples: the old client fails on one, and on a whole list with one."""
+    api.active("numbers")
+
+    assert "trainingData" not in api.web.get(f"/v1beta/{path}").text
+
+
+def test_the_multiplier_never_goes_out(api: Api) -> None:
+    """Not even in a list."""
+    api.create("numbers", task={"hyperparameters": {"learningRateMultiplier": 2.0}})
+
+    assert "ultiplier" not in api.web.get("/v1beta/tunedModels").text
+
+
+def test_replies_are_indented(api: Api) -> None:
+    """Guides do `curl ... | grep state`: one field a line, two spaces."""
+    api.active("numbers")
+
+    reply = api.web.get("/v1beta/tunedModels/numbers")
+    assert reply.headers["content-type"] == "application/json; charset=UTF-8"
+    assert '\n  "state": "ACTIVE",\n' in reply.text
+
+
+def test_numbers_of_64_bits_are_texts(api: Api) -> None:
+    """readerProjectNumbers come back as strings, given as strings or numbers."""
+    api.create("numbers", readerProjectNumbers=["9007199254740993", 7])
+
+    assert api.web.get("/v1beta/tunedModels/numbers").json()["readerProjectNumbers"] == ["9007199254740993", "7"]
+
+
+def test_a_missing_model(api: Api) -> None:
+    """404 with the original's sentence, for each verb on the resource."""
+    for reply in (
+        api.web.get("/v1beta/tunedModels/missing"),
+        api.web.patch("/v1beta/tunedModels/missing", json={"description": "x"}),
+        api.web.delete("/v1beta/tunedModels/missing"),
+    ):
+        error = error_of(reply)
+        assert (error["code"], error["status"]) == (404, "NOT_FOUND")
+        assert error["message"] == "Tuned model tunedModels/missing does not exist."
+
+
+# list
+
+
+def test_an_empty_list(api: Api) -> None:
+    """An empty list is an empty object."""
+    assert api.web.get("/v1beta/tunedModels").json() == {}
+
+
+def test_the_newest_come_first_page_by_page(api: Api) -> None:
+    """Pages of any size hold the same models in the same order, the last one without a token."""
+    for number in range(5):
+        api.queued(f"m{number}")
+
+    wanted = [f"m{number}" for number in reversed(range(5))]
+    assert names(api) == wanted
+    assert names(api, pageSize=2) == wanted
+    assert names(api, page_size=1) == wanted
+
+
+@pytest.mark.parametrize(("size", "shown"), [("0", 10), ("", 10), ("5000", 12), ("12", 12), ("11", 11)])
+def test_the_size_of_a_page(api: Api, size: str, shown: int) -> None:
+    """0 or nothing is the default of 10, more than the limit is the limit."""
+    for number in range(12):
+        api.queued(f"m{number}")
+
+    assert len(api.web.get("/v1beta/tunedModels", params={"pageSize": size}).json()["tunedModels"]) == shown
+
+
+@pytest.mark.parametrize(
+    "query", [{"pageSize": "-1"}, {"pageSize": "x"}, {"pageToken": "x"}, {"pageToken": "ä"}, {"filter": "owner:you"}]
+)
+def test_a_list_is_refused(api: Api, query: dict[str, str]) -> None:
+    """Negative sizes, broken tokens and filters that are not known are 400."""
+    error = error_of(api.web.get("/v1beta/tunedModels", params=query))
+
+    assert (error["code"], error["status"]) == (400, "INVALID_ARGUMENT")
+
+
+def test_a_token_of_another_list_is_refused(api: Api) -> None:
+    """A page token is good for the list, the filter and the user it was given for."""
+    for number in range(3):
+        api.queued(f"m{number}")
+    token = api.web.get("/v1beta/tunedModels", params={"pageSize": 1}).json()["nextPageToken"]
+
+    elsewhere = api.web.get("/v1beta/tunedModels", params={"pageToken": token, "filter": "owner:me"})
+    others = api.client("x@example.com").get("/v1beta/tunedModels", params={"pageToken": token})
+    bases = api.web.get("/v1beta/models", params={"pageToken": token})
+
+    assert {error_of(reply)["code"] for reply in (elsewhere, others, bases)} == {400}
+
+
+def test_filters(api: Api) -> None:
+    """Words in names and descriptions, in any case; roles that include the higher ones; what everyone may read."""
+    api.queued("mine", display_name="Ticket router")
+    api.queued("also-mine", display_name="numbers", description="routes TICKETS")
+    theirs = api.client("x@example.com")
+    for model_id in ("lent", "written", "open", "hidden"):
+        body = {
+            "baseModel": f"models/{BASE}",
+            "displayName": model_id,
+            "tuningTask": {"trainingData": {"examples": {"examples": EXAMPLES}}},
+        }
+        assert theirs.post(f"/v1beta/tunedModels?tunedModelId={model_id}", json=body).status_code == 200
+    for model_id, permission in {
+        "lent": {"granteeType": "USER", "emailAddress": OWNER, "role": "READER"},
+        "written": {"granteeType": "USER", "emailAddress": OWNER, "role": "WRITER"},
+        "open": {"granteeType": "EVERYONE", "role": "READER"},
+    }.items():
+        reply = theirs.post(f"/v1beta/tunedModels/{model_id}/permissions", json=permission)
+        assert reply.status_code == 200, reply.text
+
+    assert names(api) == ["written", "lent", "also-mine", "mine"]  # what is shared with everyone only is left out
+    assert names(api, filter="ticket") == ["also-mine", "mine"]
+    assert names(api, filter="router ticket") == ["mine"]
+    assert names(api, filter="owner:me") == ["also-mine", "mine"]
+    assert names(api, filter="writers:me") == ["written", "also-mine", "mine"]
+    assert names(api, filter="readers:me") == ["written", "lent", "also-mine", "mine"]
+    assert names(api, filter="readers:everyone") == ["open"]
+
+
+# update
+
+
+def patched(api: Api, body: dict[str, Any], mask: str | None = None, name: str = "updateMask") -> dict[str, Any]:
+    reply = api.web.patch("/v1beta/tunedModels/numbers", json=body, params={} if mask is None else {name: mask})
+    assert reply.status_code == 200, reply.text
+    return dict(reply.json())
+
+
+def test_without_a_mask_what_is_there_changes(api: Api) -> None:
+    """Newer clients send none: fields of the body change, the others stay."""
+    api.active("numbers", description="old")
+
+    changed = patched(api, {"displayName": "new"})
+    assert (changed["displayName"], changed["description"]) == ("new", "old")
+
+
+@pytest.mark.parametrize("name", ["updateMask", "update_mask"])
+@pytest.mark.parametrize("mask", ["displayName,topK", "display_name,top_k", " display_name , topK"])
+def test_with_a_mask_only_its_fields_change(api: Api, name: str, mask: str) -> None:
+    """Masks in either case; what is not in the mask stays although it is in the body."""
+    api.active("numbers", description="old")
+
+    changed = patched(api, {"displayName": "new", "topK": 5, "description": "no"}, mask, name)
+    assert (changed["displayName"], changed["topK"], changed["description"]) == ("new", 5, "old")
+
+
+def test_a_masked_field_that_is_missing_is_cleared(api: Api) -> None:
+    """A field of the mask that the body lacks goes back to what it was without being set."""
+    api.active("numbers", description="old", temperature=0.7, top_k=3)
+
+    changed = patched(api, {}, "description,temperature,topK")
+    assert "description" not in changed
+    assert "topK" not in changed
+    assert changed["temperature"] == 0.0
+
+
+def test_the_whole_resource_may_come_back(api: Api) -> None:
+    """The old client sends what it read, with a mask; output-only fields do no harm."""
+    api.active("numbers")
+    whole = api.web.get("/v1beta/tunedModels/numbers").json() | {"state": 2, "description": "This is my model."}
+
+    assert patched(api, whole, "description")["description"] == "This is my model."
+    assert api.library.find("numbers").state == "ACTIVE"
+
+
+def test_every_updatable_field(api: Api) -> None:
+    """Name, description, answer defaults and project numbers can be changed."""
+    api.active("numbers")
+    wanted: dict[str, Any] = {"displayName": "n", "description": "d", "temperature": 1.5, "topP": 0.5, "topK": 7}
+    wanted["readerProjectNumbers"] = ["1"]
+
+    assert wanted.items() <= patched(api, wanted).items()
+    assert wanted.items() <= api.web.get("/v1beta/tunedModels/numbers").json().items()
+
+
+@pytest.mark.parametrize(
+    ("body", "mask", "words"),
+    [
+        ({"baseModel": "models/x"}, "baseModel", "base_model cannot be updated"),
+        ({"state": "FAILED"}, "state", "state cannot be updated"),
+        ({}, "nothing", "nothing cannot be updated"),
+        ({"temperature": 5}, None, "temperature"),
+        ({"topP": 0}, "topP", "top_p"),
+        ({"displayName": "x" * 41}, None, "40"),
+        ({"discription": "x"}, None, 'Unknown name "discription"'),
+        ({}, "displayName", "display"),
+    ],
+)
+def test_an_update_is_refused(api: Api, body: dict[str, Any], mask: str | None, words: str) -> None:
+    """Other fields, values out of range and misspelt names are 400, and nothing changes."""
+    api.active("numbers")
+    before = api.web.get("/v1beta/tunedModels/numbers").json()
+
+    query = {} if mask is None else {"updateMask": mask}
+    error = error_of(api.web.patch("/v1beta/tunedModels/numbers", json=body, params=query))
+
+    assert (error["code"], error["status"]) == (400, "INVALID_ARGUMENT")
+    assert words in error["message"]
+    assert api.web.get("/v1beta/tunedModels/numbers").json() == before
+
+
+# delete
+
+
+def test_delete(api: Api) -> None:
+    """An empty object; afterwards model and operation are 404 and the files are gone."""
+    model = api.active("numbers")
+    folder = api.library.adapter_folder(model)
+
+    assert api.web.delete("/v1beta/tunedModels/numbers").json() == {}
+    assert error_of(api.web.get("/v1beta/tunedModels/numbers"))["code"] == 404
+    assert error_of(api.web.get(f"/v1beta/{model.operation_name}"))["code"] == 404
+    assert not folder.exists()
+
+
+def test_a_writer_does_not_delete(api: Api) -> None:
+    """Deleting is for the owner: others are told that they have no access."""
+    model = api.active("numbers")
+    owner = api.accounts.caller_of_token(api.web.headers["authorization"].removeprefix("Bearer "))
+    api.library.sharing.create(owner, model.id, GranteeType.USER, "w@example.com", Role.WRITER)
+
+    error = error_of(api.client("w@example.com").delete("/v1beta/tunedModels/numbers"))
+    assert (error["code"], error["status"]) == (403, "PERMISSION_DENIED")
+    assert error["message"].startswith("You do not have permission to access tuned model tunedModels/numbers")
