@@ -70,7 +70,7 @@ class Visitor:
 
     def use_rows(self) -> None:
         """Take the rows of the file that is shown into the examples."""
-        self.page.get_by_role("button", name=re.compile(r"^Import \d+ examples")).click()
+        self.page.get_by_role("button", name=re.compile(r"^Import [\d,]+ examples")).click()
 
     def name(self, name: str) -> None:
         """Type the name of the new tuned model."""
