@@ -73,7 +73,8 @@ def print_next_commands(model_id: str, seconds: float) -> None:
         f"\nDone in {seconds / 60:.1f} minutes. Next:\n"
         f"  .venv/bin/tunery generate {model_id} TEXT    ask it; TEXT begins with the instructions of its examples\n"
         f"  .venv/bin/tunery models show {model_id}\n"
-        "  .venv/bin/tunery tune YOUR.csv    your own examples: two columns, text_input and output"
+        "  .venv/bin/tunery tune YOUR.csv    your own examples: two columns, text_input and output\n"
+        "  .venv/bin/tunery serve --open     the Studio: this model and your own in a web page"
     )
 
 

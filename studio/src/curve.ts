@@ -4,7 +4,8 @@ import type { Snapshot } from "./api/client";
 import { epochOf } from "./format";
 
 export type Point = { step: number; epoch: number; loss: number };
-export type EpochPoint = { epoch: number; step: number; loss: number };
+/** The mean of a pass over the examples; `end` is how far it has come, in epochs: the last one may be under way. */
+export type EpochPoint = { epoch: number; step: number; end: number; loss: number };
 
 const MAX_POINTS = 1000;
 
@@ -31,6 +32,7 @@ export function epochMeans(
   return [...groups].map(([epoch, group]) => ({
     epoch,
     step: group.at(-1)?.step ?? 0,
+    end: Math.min(epoch, ((group.at(-1)?.step ?? 0) * batchSize) / examples),
     loss: group.reduce((sum, { meanLoss }) => sum + Number(meanLoss), 0) / group.length,
   }));
 }

@@ -56,7 +56,7 @@ export function withRow(rows: Example[], place: number, row: Example): Example[]
   return rows.map((known, other) => (other === place ? row : known));
 }
 
-const MAX_LABELS = 12;
+const MAX_LABELS = 40;
 
 /** How often each output occurs, if they repeat as labels do; undefined if this is no classification. */
 export function labels(rows: Example[]): [string, number][] | undefined {

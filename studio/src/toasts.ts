@@ -28,6 +28,10 @@ export function dismiss(id: number): void {
   set(toasts.filter((known) => known.id !== id));
 }
 
+export function dismissTopic(topic: string): void {
+  set(toasts.filter((known) => known.topic !== topic));
+}
+
 export function useToasts(): readonly Toast[] {
   return useSyncExternalStore(subscribe, () => toasts);
 }

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.sync_api import Browser
@@ -17,8 +16,7 @@ from playwright.sync_api import Browser
 from tests.chaos.served import wait_until
 from tests.studio import chromium
 from tests.studio.hosts import Host, make_home
-from tests.studio.visitor import Visitor
-from tests.studio.watch import Watch
+from tests.studio.visitor import Visitor, arrive
 
 _FAILED = pytest.StashKey[bool]()
 
@@ -63,17 +61,10 @@ def visit(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Visit]:
     visitors: list[Visitor] = []
     with ExitStack() as stack:
 
-        def visiting(host: Host, name: str | None = "ann", *, user: str = "", **options: Any) -> Visitor:
-            context = browser.new_context(base_url=host.address, **options)
-            stack.callback(context.close)
-            context.set_default_timeout(chromium.ACTION_MS)
-            context.tracing.start(snapshots=True)
-            watch = Watch(context, host.address)
-            page = context.new_page()
-            if name is not None:
-                user = user or host.new_user(name)
-                page.goto(host.link(user))
-            visitors.append(Visitor(user, host, context, watch, page))
+        def visiting(host: Host, name: str | None = "ann", *, user: str = "") -> Visitor:
+            wanted = user or (host.new_user(name) if name else "")
+            visitors.append(arrive(browser, host, wanted))
+            stack.callback(visitors[-1].context.close)
             return visitors[-1]
 
         yield visiting
@@ -96,7 +87,7 @@ def make_model() -> Callable[[Visitor], str]:
 
     def made(visitor: Visitor) -> str:
         model = visitor.create("Numbers", rows=12, holdOut=2)
-        wait_until(lambda: visitor.host.phase(model) in ("SUCCEEDED", "FAILED"))
+        wait_until(lambda: visitor.operation(model).get("done"))
         return model
 
     return made

@@ -9,15 +9,18 @@ from __future__ import annotations
 import itertools
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from tests.chaos.served import Served
 from tests.fakes import write_learnable_base
+from tunery import config
 from tunery.engine.bases.catalog import Catalog
+from tunery.types import DEFAULT_BASE_MODEL
 
 BASE = "tiny"
+DEFAULT = DEFAULT_BASE_MODEL
 WINDOW = 2048  # tokens are bytes here, and a ticket has about 500
 PASSWORD = "correct horse battery staple"
 
@@ -69,6 +72,15 @@ class Host(Served):
     def link(self, user: str) -> str:
         """Return a link that signs a user in once."""
         return str(self.call("POST", "accounts/setupLinks", {"user": user})["uri"])
+
+
+def make_default_home(folder: Path) -> Path:
+    """Return a data folder with the default base, which is not copied; FileNotFoundError if it is not there."""
+    there = config.data_folder() / "bases" / DEFAULT
+    (folder / "bases").mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        (folder / "bases" / DEFAULT).symlink_to(there.resolve(strict=True))
+    return folder
 
 
 def make_home(folder: Path) -> Path:

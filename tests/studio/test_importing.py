@@ -126,4 +126,4 @@ def test_seven_bad_rows(ann: Visitor) -> None:
     expect(page.get_by_text("17 examples").first).to_be_visible()
     ann.name("Without the bad rows")
     model = ann.tune()
-    assert ann.host.call("GET", f"tunedModels/{model}?extensions=true")["tuningTask"]["data"]["rows"] == 17
+    assert ann.call("GET", f"tunedModels/{model}?extensions=true")["tuningTask"]["data"]["rows"] == 17

@@ -25,7 +25,7 @@ def test_sharing(ann: Visitor, visit: Visit, make_model: Callable[[Visitor], str
 
     bob.goto("/")
     expect(bob.page.get_by_text("No tuned models yet.")).to_be_visible()
-    bob.page.goto(f"{bob.host.address}/studio/?show=shared")
+    bob.press("Shared with me")
     bob.page.get_by_role("link", name="Numbers").click()
     expect(bob.heading).to_have_text("Numbers")
     expect(bob.page.get_by_role("link", name="Use in playground")).to_be_visible()

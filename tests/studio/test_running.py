@@ -24,7 +24,7 @@ def a_long_job(visitor: Visitor) -> Iterator[str]:
         expect(visitor.page.get_by_text(POSITION)).to_be_visible()
         yield model
     finally:
-        visitor.host.call("DELETE", f"tunedModels/{model}")
+        visitor.call("DELETE", f"tunedModels/{model}")
 
 
 def step(position: Locator) -> int:
@@ -51,11 +51,12 @@ def test_a_job_belongs_to_the_server(ann: Visitor) -> None:
         ann.watch.allow("ERR_CONNECTION_REFUSED", "ERR_EMPTY_RESPONSE", "ERR_CONNECTION_RESET")
         with ann.host.gone():
             expect(ann.page.get_by_text("Connection lost")).to_be_visible()
+            expect(ann.page.get_by_text("Connection lost")).to_be_visible()
         expect(ann.page.get_by_text("Connection lost")).to_be_hidden()
-        expect(position).to_be_visible()
+        expect(position).to_be_visible(timeout=ann.TUNE_MS)
         assert step(position) >= before
 
-        snapshots = ann.host.operation(model)["metadata"]["snapshots"]
+        snapshots = ann.operation(model)["metadata"]["snapshots"]
         assert [snapshot["step"] for snapshot in snapshots[:3]] == [1, 2, 3]
         ann.page.get_by_role("button", name="Table", exact=True).click()
         expect(ann.page.get_by_role("row", name=re.compile(r"^1 \d"))).to_be_visible()
@@ -76,7 +77,7 @@ def test_cancelling(ann: Visitor) -> None:
         expect(page.get_by_text(re.compile(r"Cancelled at epoch \d+ of 20"))).to_be_visible()
         expect(page.get_by_text("Cancelled", exact=True)).to_be_visible()
 
-        ann.press("Tune again")
+        ann.choose("Actions for Long", "Tune again")
         expect(ann.heading).to_have_text("New tuned model")
         expect(page.get_by_text("400 examples").first).to_be_visible()
         ann.open_settings()
@@ -103,10 +104,11 @@ def test_a_failed_job_says_why(ann: Visitor) -> None:
 def test_a_lost_connection(ann: Visitor) -> None:
     """Journey 11: without a connection the page says so and keeps what it knows; with it the job is shown on."""
     with a_long_job(ann):
-        page, failed = ann.page, []
+        page = ann.page
+        failed: list[str] = []
         position = page.get_by_text(POSITION)
         ann.watch.allow("ERR_INTERNET_DISCONNECTED")
-        page.on("requestfailed", failed.append)
+        page.on("requestfailed", lambda request: failed.append(request.url))
 
         ann.context.set_offline(True)
         expect(page.get_by_text("Connection lost")).to_be_visible()
@@ -135,4 +137,4 @@ def test_a_lost_connection_loses_no_input(ann: Visitor) -> None:
     ann.context.set_offline(False)
     model = ann.tune()
 
-    ann.host.call("DELETE", f"tunedModels/{model}")
+    ann.call("DELETE", f"tunedModels/{model}")

@@ -2,17 +2,179 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
 import pytest
+from playwright.sync_api import Browser, expect
 
+from tests.studio import chromium
 from tests.studio.accessibility import faults
-from tests.studio.visitor import Visitor
+from tests.studio.hosts import Host
+from tests.studio.test_importing import seven_bad_rows
+from tests.studio.visitor import Visitor, arrive
 
-EMPTY = {"library": "/", "new": "/new", "playground": "/playground", "help": "/help", "missing": "/nowhere"}
+NEW_USER = {
+    "library": "/",
+    "new": "/new",
+    "playground": "/playground",
+    "prompts": "/prompts",
+    "activity": "/activity",
+    "help": "/help",
+    "no such page": "/nowhere",
+    "no such model": "/models/nothing",
+}
 
 
-@pytest.mark.parametrize("path", EMPTY.values(), ids=EMPTY.keys())
-def test_screens_of_a_new_user(ann: Visitor, path: str) -> None:
-    """Screens before there is anything to show."""
-    ann.goto(path)
+@dataclass(frozen=True)
+class Furnished:
+    """A user with something to see, and the ids of the tuned models."""
 
-    assert faults(ann.page) == []
+    visitor: Visitor
+    ready: str
+    failed: str
+
+    def close_dialogs(self) -> None:
+        self.visitor.page.keyboard.press("Escape")
+
+
+@pytest.fixture(scope="module")
+def furnished(browser: Browser, host: Host, make_model: Callable[[Visitor], str]) -> Iterator[Furnished]:
+    """Return a user who has a ready and a failed model and a structured prompt."""
+    visitor = arrive(browser, host, host.new_user("dora"))
+    failed = visitor.create("Too fast", learning_rate=1e30)
+    yield Furnished(visitor, make_model(visitor), failed)
+    visitor.context.close()
+
+
+@pytest.fixture(scope="module")
+def newcomer(browser: Browser, host: Host) -> Iterator[Visitor]:
+    """Return a user who has nothing yet."""
+    visitor = arrive(browser, host, host.new_user("newcomer"))
+    visitor.watch.allow("404")  # what does not exist is asked for on purpose
+    yield visitor
+    visitor.context.close()
+
+
+def check(visitor: Visitor, request: pytest.FixtureRequest) -> None:
+    """Fail with all that is wrong with what is shown; a picture is kept then."""
+    found = [*faults(visitor.page), *visitor.watch.complaints]
+    if found:
+        chromium.keep_evidence(visitor.context, request.node.name)
+        visitor.context.tracing.start(snapshots=True)
+    assert found == []
+
+
+@pytest.mark.parametrize("path", NEW_USER.values(), ids=NEW_USER.keys())
+def test_before_there_is_anything(newcomer: Visitor, path: str, request: pytest.FixtureRequest) -> None:
+    """Screens of a new user."""
+    newcomer.goto(path)
+
+    check(newcomer, request)
+
+
+def test_of_a_stranger(browser: Browser, host: Host, request: pytest.FixtureRequest) -> None:
+    """The library and the dialog of somebody who has not signed in."""
+    visitor = arrive(browser, host)
+    visitor.watch.allow("401", "403")
+    visitor.goto("/")
+    check(visitor, request)
+
+    visitor.press("Sign in")
+    expect(visitor.page.get_by_role("dialog")).to_be_visible()
+    check(visitor, request)
+    visitor.context.close()
+
+
+def test_library_with_models(furnished: Furnished, request: pytest.FixtureRequest) -> None:
+    """Ready and failed models in the table, and the menu of a row."""
+    page = furnished.visitor.goto("/")
+    expect(page.get_by_role("row", name="Too fast")).to_be_visible()
+    check(furnished.visitor, request)
+
+    furnished.visitor.press("Actions for Numbers")
+    expect(page.get_by_role("menu")).to_be_visible()
+    check(furnished.visitor, request)
+
+
+@pytest.mark.parametrize("tab", ["overview", "heldOut", "data", "api", "log"])
+def test_tabs_of_a_model(furnished: Furnished, tab: str, request: pytest.FixtureRequest) -> None:
+    """What a ready model shows: curve, held-out rows, rows as the model saw them, calls, log."""
+    page = furnished.visitor.goto(f"/models/{furnished.ready}?tab={tab}")
+    if tab == "overview":
+        expect(page.locator(".chart svg").first).to_be_visible()
+    if tab == "heldOut":
+        furnished.visitor.press("Ask both models 2 rows")
+        expect(page.get_by_text("Exactly right")).to_be_visible()
+
+    check(furnished.visitor, request)
+
+
+def test_failed_model(furnished: Furnished, request: pytest.FixtureRequest) -> None:
+    """What happened, what to do, and the way to tune again."""
+    furnished.visitor.goto(f"/models/{furnished.failed}")
+
+    check(furnished.visitor, request)
+
+
+@pytest.mark.parametrize("dialog", ["Share", "Delete"])
+def test_dialogs_of_a_model(furnished: Furnished, dialog: str, request: pytest.FixtureRequest) -> None:
+    """People with their roles; the question before a model is deleted."""
+    visitor = furnished.visitor
+    page = visitor.goto(f"/models/{furnished.ready}")
+    if dialog == "Delete":
+        visitor.choose("Actions for Numbers", "Delete")
+    else:
+        visitor.press(dialog)
+    expect(page.get_by_role("dialog").or_(page.get_by_role("alertdialog"))).to_be_visible()
+
+    check(visitor, request)
+
+
+def test_running_model(furnished: Furnished, request: pytest.FixtureRequest) -> None:
+    """Progress and curve of a job at work, and the question before it is cancelled."""
+    visitor = furnished.visitor
+    model = visitor.create("At work", rows=400, epochs=20, batch_size=1)
+    try:
+        page = visitor.goto(f"/models/{model}")
+        expect(page.get_by_text("Epoch 1 of 20").first).to_be_visible()
+        check(visitor, request)
+
+        visitor.press("Cancel tuning")
+        expect(page.get_by_role("alertdialog")).to_be_visible()
+        check(visitor, request)
+        visitor.goto("/activity")
+        expect(page.get_by_text("At work").first).to_be_visible()
+        check(visitor, request)
+    finally:
+        visitor.call("DELETE", f"tunedModels/{model}")
+
+
+def test_new_model_step_by_step(furnished: Furnished, request: pytest.FixtureRequest) -> None:
+    """A file with problems; then the grid with a row under edit, settings, estimate and the request as code."""
+    visitor = furnished.visitor
+    page = visitor.goto("/new")
+    visitor.import_file("bad.csv", seven_bad_rows())
+    expect(page.get_by_role("heading", name="Problems")).to_be_visible()
+    check(visitor, request)
+
+    visitor.press("Skip 7 rows with errors")
+    visitor.use_rows()
+    grid = page.get_by_role("grid", name="Examples")
+    grid.press("Enter")
+    visitor.open_settings()
+    visitor.press("Show as code")
+    expect(page.get_by_text("on this machine")).to_be_visible()
+    check(visitor, request)
+
+
+def test_compared_answers(furnished: Furnished, request: pytest.FixtureRequest) -> None:
+    """Two answers side by side with their differences marked."""
+    visitor = furnished.visitor
+    page = visitor.goto(f"/playground?model=tunedModels/{furnished.ready}&with=models/tiny")
+    page.get_by_role("textbox", name="Prompt").fill("7")
+    visitor.press("Run")
+    expect(page.get_by_text("tokens in")).to_have_count(2)
+    page.get_by_label("Word diff").check()
+
+    check(visitor, request)

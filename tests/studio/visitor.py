@@ -8,12 +8,24 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from playwright.sync_api import BrowserContext, Locator, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
+from tests.studio.chromium import ACTION_MS
 from tests.studio.hosts import Host
 from tests.studio.watch import Watch
+
+
+def arrive(browser: Browser, host: Host, user: str = "", **options: Any) -> Visitor:
+    """Open a browser of its own for a user, who is signed in, or for a stranger."""
+    context = browser.new_context(**options)
+    context.set_default_timeout(ACTION_MS)
+    context.tracing.start(snapshots=True)
+    visitor = Visitor(user, host, context, Watch(context, host.address), context.new_page())
+    if user:
+        visitor.page.goto(host.link(user))
+    return visitor
 
 
 @dataclass(frozen=True)
@@ -45,6 +57,11 @@ class Visitor:
             self.page.get_by_role("link", name=name, exact=True)
         ).first.click()
 
+    def choose(self, menu: str, item: str) -> None:
+        """Open a menu by the name of its button and choose an item."""
+        self.press(menu)
+        self.page.get_by_role("menuitem", name=item, exact=True).click()
+
     def import_file(self, name: str, content: bytes) -> None:
         """Choose a file on the screen of a new tuned model."""
         self.page.locator("input[type=file]").first.set_input_files(
@@ -53,7 +70,7 @@ class Visitor:
 
     def use_rows(self) -> None:
         """Take the rows of the file that is shown into the examples."""
-        self.page.get_by_role("button", name=re.compile(r"^Import \d+ examples")).click()
+        self.page.get_by_role("button", name=re.compile(r"^Import [\d,]+ examples")).click()
 
     def name(self, name: str) -> None:
         """Type the name of the new tuned model."""
@@ -94,8 +111,17 @@ class Visitor:
                 **task,
             },
         }
-        reply = self.context.request.post(
-            f"{self.host.address}/v1beta/tunedModels", data=body, headers={"Origin": self.host.address}
+        operation = self.call("POST", "tunedModels", body)
+        return str(operation["metadata"]["tunedModel"]).removeprefix("tunedModels/")
+
+    def operation(self, model: str) -> dict[str, Any]:
+        """Return the operation that makes a tuned model."""
+        return dict(self.call("GET", f"tunedModels/{model}/operations?extensions=true")["operations"][0])
+
+    def call(self, method: str, path: str, body: object = None) -> Any:
+        """Return the document of a request that must succeed, made in this user's own session."""
+        reply = self.context.request.fetch(
+            f"{self.host.address}/v1beta/{path}", method=method, data=body, headers={"Origin": self.host.address}
         )
         assert reply.ok, reply.text()
-        return str(reply.json()["metadata"]["tunedModel"]).removeprefix("tunedModels/")
+        return reply.json()

@@ -6,7 +6,12 @@ Fetches the default base first if it is not here. The server itself is `tunery.s
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
+import threading
 import webbrowser
+from contextlib import suppress
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -58,12 +63,32 @@ def serve(
 
 
 def _say_ready(services: Services, *, open_browser: bool) -> None:
-    link = f"{services.address}/setup?token={services.accounts.sessions.new_setup_link()}"
+    link = _link(services)
     terminal.say(f"Data folder  {services.library.folder.path}")
     terminal.say(f"Serving at   {services.address}")
     terminal.say(f"Studio       {link}")
     terminal.say("             This link signs you in once, within 15 minutes; `tunery users link` makes another.")
+    if not open_browser and sys.stdin.isatty():
+        _offer_browser(services)
     terminal.say("For clients  tunery login --print-token")
     terminal.say("Ctrl-C stops; a tuning job goes on where it was when the server starts again.")
     if open_browser:
         webbrowser.open(link)
+
+
+def _link(services: Services) -> str:
+    return f"{services.address}/setup?token={services.accounts.sessions.new_setup_link()}"
+
+
+def _offer_browser(services: Services) -> None:
+    """Open the Studio with a fresh link each time somebody presses Enter, as long as there is a terminal to do so."""
+    if hasattr(signal, "SIGTTIN"):  # reading in the background would stop the whole server
+        signal.signal(signal.SIGTTIN, signal.SIG_IGN)
+    terminal.say("             Press Enter to open it in your browser.")
+    threading.Thread(target=_open_on_enter, args=(services,), name="enter", daemon=True).start()
+
+
+def _open_on_enter(services: Services) -> None:
+    with suppress(OSError):
+        while os.read(sys.stdin.fileno(), 1024):  # not a buffered read: its lock would be held when the server ends
+            webbrowser.open(_link(services))

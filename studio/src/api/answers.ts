@@ -57,9 +57,14 @@ export async function* streamAnswer(
 }
 
 /** The text of a whole answer. */
-export async function wholeAnswer(model: string, prompt: string, signal: AbortSignal): Promise<string> {
+export async function wholeAnswer(
+  model: string,
+  prompt: string,
+  settings: RunSettings,
+  signal: AbortSignal,
+): Promise<string> {
   let answer = "";
-  for await (const chunk of streamAnswer(model, prompt, DEFAULTS, signal)) {
+  for await (const chunk of streamAnswer(model, prompt, settings, signal)) {
     answer += chunk.candidates[0]?.content.parts.map((part) => part.text).join("") ?? "";
   }
   return answer;

@@ -6,10 +6,12 @@ const PATHS = {
   activity: "M3 12h4l3-7 4 14 3-7h4",
   help: "M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18zM9.6 9.4a2.5 2.5 0 1 1 3.4 2.4c-.7.3-1 .8-1 1.7M12 16.8v.2",
   menu: "M4 7h16M4 12h16M4 17h16",
-  more: "M12 6v.1M12 12v.1M12 18v.1",
+  more: "M12 5v.01M12 12v.01M12 19v.01",
   close: "M6 6l12 12M18 6L6 18",
   check: "M5 13l4 4L19 7",
   up: "M12 19V6M6 11l6-6 6 6",
+  open: "M6 9l6 6 6-6",
+  shut: "M6 15l6-6 6 6",
   down: "M12 5v13M6 13l6 6 6-6",
 } as const;
 
@@ -18,7 +20,14 @@ export type IconName = keyof typeof PATHS;
 /** A small picture beside a word; it says nothing by itself. */
 export function Icon({ name, size = 18 }: { name: IconName; size?: number }) {
   return (
-    <svg className="icon" width={size} height={size} viewBox="0 0 24 24" aria-hidden="true" focusable="false">
+    <svg
+      className={`icon icon-${name}`}
+      width={size}
+      height={size}
+      viewBox="0 0 24 24"
+      aria-hidden="true"
+      focusable="false"
+    >
       <path d={PATHS[name]} />
     </svg>
   );

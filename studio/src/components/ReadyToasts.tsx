@@ -2,7 +2,7 @@ import { useEffect, useRef } from "react";
 import { useLocation } from "wouter";
 import { idOf, isRunning, useTunedModels } from "../api/models";
 import { text } from "../text/en";
-import { toast } from "../toasts";
+import { dismissTopic, toast } from "../toasts";
 
 /** Watches the user's runs from every page and says when one has ended; the model's own page says it itself. */
 export function ReadyToasts() {
@@ -17,10 +17,12 @@ export function ReadyToasts() {
         const isReady = model.state === "ACTIVE";
         toast(isReady ? text.model.ready(model.displayName) : text.model.failedToast(model.displayName), {
           kind: isReady ? "good" : "bad",
+          topic: path,
           action: { label: text.library.open, act: () => go(path) },
         });
       }
     }
   }, [models, here, go]);
+  useEffect(() => dismissTopic(here), [here]);
   return null;
 }

@@ -1,11 +1,14 @@
 import { useEffect, useRef, useState } from "react";
-import { wholeAnswer } from "../api/answers";
+import { DEFAULTS, wholeAnswer } from "../api/answers";
 import type { TunedModel } from "../api/client";
 import type { StoredExample } from "../api/examples";
 import { likeness } from "../likeness";
 
 export type One = { answer: string; isRight: boolean; likeness: number };
 export type Asked = { tuned: One; base: One };
+
+const TOGETHER = 2; // rows at a time: four streams of the six that a browser opens to one server
+const LEAST_TOKENS = 24;
 
 /** Answers of base and tuned model to held-out rows, asked a few at a time and kept while the page is open. */
 export function useHeldOutAnswers(model: TunedModel, rows: StoredExample[]) {
@@ -19,18 +22,16 @@ export function useHeldOutAnswers(model: TunedModel, rows: StoredExample[]) {
     setRunning(true);
     setError(undefined);
     try {
-      const open = [...rows.keys()].filter((place) => answers[place] === undefined);
-      for (const place of open.slice(0, number)) {
-        const row = rows[place];
-        if (!row) continue;
-        const [tuned, base] = await Promise.all(
-          [model.name, `models/${model.baseWeights}`].map((name) =>
-            wholeAnswer(name, row.textInput, controller.signal),
-          ),
-        );
-        const asked = { tuned: judged(tuned ?? "", row.output), base: judged(base ?? "", row.output) };
+      const open = [...rows.keys()].filter((place) => answers[place] === undefined).slice(0, number);
+      const askNext = async (): Promise<void> => {
+        const place = open.shift();
+        const row = place === undefined ? undefined : rows[place];
+        if (place === undefined || !row) return;
+        const asked = await askBoth(model, row, controller.signal);
         setAnswers((before) => Object.assign([...before], { [place]: asked }));
-      }
+        return askNext();
+      };
+      await Promise.all(Array.from({ length: TOGETHER }, askNext));
     } catch (problem) {
       if (!controller.signal.aborted) setError(problem);
     } finally {
@@ -43,4 +44,15 @@ export function useHeldOutAnswers(model: TunedModel, rows: StoredExample[]) {
 function judged(answer: string, expected: string): One {
   const isRight = answer.trim() === expected.trim();
   return { answer, isRight, likeness: isRight ? 1 : likeness(answer, expected) };
+}
+
+/** An answer may be as long as what is expected, in tokens as many as that has characters: beyond, it is wrong anyway. */
+async function askBoth(model: TunedModel, row: StoredExample, signal: AbortSignal): Promise<Asked> {
+  const maxOutputTokens = Math.max(LEAST_TOKENS, row.output.length);
+  const [tuned, base] = await Promise.all(
+    [model.name, `models/${model.baseWeights}`].map((name) =>
+      wholeAnswer(name, row.textInput, { ...DEFAULTS, maxOutputTokens }, signal),
+    ),
+  );
+  return { tuned: judged(tuned ?? "", row.output), base: judged(base ?? "", row.output) };
 }

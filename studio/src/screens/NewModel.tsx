@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from "react";
+import { useEffect, useMemo, useRef, useState } from "react";
 import { Button } from "react-aria-components";
 import { useLocation, useSearch } from "wouter";
 import { useIsSignedIn } from "../api/account";
@@ -44,9 +44,11 @@ export function NewModel() {
     limits?.textInputCharacters ?? 40_000,
     limits?.outputCharacters ?? 5_000,
   ];
-  const broken = rowProblems(draft.examples, { input: limitInput, output: limitOutput }).filter(
-    isError,
-  ).length;
+  const { examples } = kept.draft;
+  const broken = useMemo(
+    () => rowProblems(examples, { input: limitInput, output: limitOutput }).filter(isError).length,
+    [examples, limitInput, limitOutput],
+  );
   const problems = problemsOf(draft, broken);
   const canAsk = isSignedIn === true && draft.examples.length > 0 && broken === 0 && draft.baseModel !== "";
   const estimate = useEstimate(

@@ -39,7 +39,7 @@ export default function LossChart(props: Props) {
     x: props.isSteps ? point.step : point.epoch,
     loss: point.loss,
   }));
-  const means = epochs.map(({ epoch, loss: mean }) => ({ x: epoch * perEpoch, mean }));
+  const means = epochs.map(({ end: place, loss: mean }) => ({ x: place * perEpoch, mean }));
   const heldOut = epochLosses
     .filter((entry) => entry.heldOutLoss !== undefined)
     .map((entry) => ({ x: entry.epoch * perEpoch, heldOut: Number(entry.heldOutLoss) }));
@@ -56,6 +56,7 @@ export default function LossChart(props: Props) {
             domain={[0, Math.ceil(end)]}
             allowDataOverflow
             allowDecimals={false}
+            padding={{ right: 10 }}
             tickCount={Math.min(epochCount, 10) + 1}
             stroke={SOFT}
             label={{

@@ -31,10 +31,14 @@ export function LossCurve({ name, task, snapshots, epochLosses, advice }: Props)
   const epochs = epochMeans(snapshots, batchSize, examples, epochCount);
   const knee = advice?.kind === "flat" ? advice.epochCount : undefined;
   const toggle = (part: keyof View) => setView({ ...view, [part]: !view[part] });
-  const [first, last] = [epochs[0], epochs.at(-1)];
+  const whole = epochs.filter(({ epoch, end }) => end > epoch - 1e-6);
   return (
     <div className="stack">
-      <p className="soft">{text.chart.summary(loss(first?.loss), loss(last?.loss), epochs.length, knee)}</p>
+      <p className="soft">
+        {whole.length > 0
+          ? text.chart.summary(loss(whole[0]?.loss), loss(whole.at(-1)?.loss), whole.length, knee)
+          : text.chart.now(loss(snapshots.at(-1)?.meanLoss), snapshots.length)}
+      </p>
       {view.isTable ? (
         <CurveTable epochs={epochs} epochLosses={epochLosses} />
       ) : (

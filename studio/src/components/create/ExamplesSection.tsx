@@ -30,6 +30,7 @@ export function ExamplesSection({ draft, change, file, estimate }: Props) {
   const [error, setError] = useState<unknown>();
   const [isReading, setReading] = useState(false);
   const [isAdding, setAdding] = useState(false); // more, to those that are there
+  const reading = useRef(0);
   const limit = useServerInfo().data?.limits?.requestBytes ?? LIMIT_BYTES;
   async function read(next: File, options: ReadOptions = {}) {
     setError(undefined);
@@ -38,12 +39,15 @@ export function ExamplesSection({ draft, change, file, estimate }: Props) {
       return setError(new ApiError(message, 400, ""));
     }
     setReading(true);
+    const number = ++reading.current;
+    const isNewest = () => number === reading.current; // what was asked before may come back after
     try {
-      setParsed(await parseFile(next, options));
+      const found = await parseFile(next, options);
+      if (isNewest()) setParsed(found);
     } catch (problem) {
-      setError(problem);
+      if (isNewest()) setError(problem);
     } finally {
-      setReading(false);
+      if (isNewest()) setReading(false);
     }
   }
   useArrived(file, (arrived) => void read(arrived));
@@ -54,6 +58,7 @@ export function ExamplesSection({ draft, change, file, estimate }: Props) {
     if (isAdding) toast(text.import.appended(examples.length));
     setParsed(undefined);
     setAdding(false);
+    document.getElementById("examples")?.focus(); // where the rows are now; the button that was pressed is gone
   }
   const hasExamples = draft.examples.length > 0;
   return (

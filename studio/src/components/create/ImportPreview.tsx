@@ -34,7 +34,13 @@ export function ImportPreview({ parsed, isReading, again, leave, use }: Props) {
   return (
     <div className="stack" aria-busy={isReading}>
       <ReadFacts parsed={parsed} change={change} leave={leave} />
-      {columns.length > 0 && <Mapping parsed={parsed} change={change} />}
+      {columns.length > 0 && (
+        <Mapping
+          key={`${options.sheet} ${options.header} ${columns.join()}`}
+          parsed={parsed}
+          change={change}
+        />
+      )}
       {examples[0] && (
         <div>
           <h3>{text.import.oneExample}</h3>

@@ -52,7 +52,7 @@ export function ModelSection({ draft, change, bases, isTold }: Props) {
           <FieldError className="wrong">{text.create.idWrong}</FieldError>
         </TextField>
       ) : (
-        <div>
+        <div className="flush-left">
           <Button className="button quiet" onPress={() => setIdShown(true)}>
             {text.create.showId}
           </Button>

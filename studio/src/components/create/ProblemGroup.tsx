@@ -5,6 +5,7 @@ import { text } from "../../text/en";
 import { rowsOf } from "./ProblemTable";
 
 const SHOWN = 50;
+const ABOUT_THE_FILE = /^(guessed-|ignored-|few-|hidden-|several-)/; // leaving out a row would not mend these
 
 type Props = {
   group: Problem[];
@@ -18,7 +19,7 @@ export function ProblemGroup({ group, canShow, show, skip }: Props) {
   const [first] = group;
   if (!first) return null;
   const isError = first.level === "error";
-  const rows = rowsOf(group);
+  const rows = ABOUT_THE_FILE.test(first.kind) ? [] : rowsOf(group);
   return (
     <tbody>
       <tr className="group">

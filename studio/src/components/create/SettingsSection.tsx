@@ -22,7 +22,7 @@ export function SettingsSection({ draft, change }: Props) {
           {draft.holdOut !== "0" && ` · ${text.create.heldOutShort(draft.holdOut)}`}
         </span>
         <Button aria-expanded={isOpen} onPress={() => setOpen(!isOpen)}>
-          {text.create.advanced} <Icon name={isOpen ? "up" : "down"} size={14} />
+          {text.create.advanced} <Icon name={isOpen ? "shut" : "open"} size={14} />
         </Button>
       </div>
       {isOpen && (

@@ -1,9 +1,10 @@
-import { useId, useRef, useState } from "react";
+import { useId, useMemo, useRef, useState } from "react";
 import type { Estimate } from "../../api/datasets";
 import { useServerInfo } from "../../api/server";
 import type { Example } from "../../draft";
 import { parseExamples } from "../../paste";
 import { rowProblems } from "../../rows";
+import { commonBeginning } from "../../shape";
 import { text } from "../../text/en";
 import { toast } from "../../toasts";
 import { gridKeys } from "./gridKeys";
@@ -11,6 +12,7 @@ import { GridRows } from "./GridRows";
 import { GridToolbar } from "./GridToolbar";
 import { PasteDialog } from "./PasteDialog";
 import { useGrid } from "./useGrid";
+import { ROW_PX, SHORT_ROW_PX } from "./useVisible";
 
 type Props = { rows: Example[]; change: (rows: Example[]) => void; estimate?: Estimate };
 
@@ -23,10 +25,19 @@ export function ExamplesGrid({ rows, change, estimate }: Props) {
   const [pasted, setPasted] = useState<Example[]>();
   const limits = useServerInfo().data?.limits;
   const isCurrent = estimate?.exampleTokens.length === rows.length;
-  const problems = rowProblems(
-    rows,
-    { input: limits?.textInputCharacters ?? 40_000, output: limits?.outputCharacters ?? 5_000 },
-    isCurrent ? estimate.cutRows : [],
+  const [inputLimit, outputLimit] = [
+    limits?.textInputCharacters ?? 40_000,
+    limits?.outputCharacters ?? 5_000,
+  ];
+  const cut = isCurrent ? estimate.cutRows : undefined;
+  const problems = useMemo(
+    () => rowProblems(rows, { input: inputLimit, output: outputLimit }, cut),
+    [rows, inputLimit, outputLimit, cut],
+  );
+  const beginning = useMemo(() => longBeginning(rows), [rows]);
+  const isShort = useMemo(
+    () => rows.every(({ textInput, output }) => fits(textInput, 60) && fits(output, 30)),
+    [rows],
   );
   const all = [...rows.keys()];
   const withProblem = all.filter((row) => problems[row] !== undefined || row === grid.editing);
@@ -50,7 +61,7 @@ export function ExamplesGrid({ rows, change, estimate }: Props) {
       />
       <div
         ref={frame}
-        className="grid-frame"
+        className={`grid-frame${problems.some((problem) => problem !== undefined) ? " has-problems" : ""}`}
         role="grid"
         tabIndex={0}
         aria-label={text.grid.label}
@@ -73,11 +84,13 @@ export function ExamplesGrid({ rows, change, estimate }: Props) {
           places={places}
           problems={problems}
           tokens={isCurrent ? estimate.exampleTokens : []}
+          rowPx={isShort ? SHORT_ROW_PX : ROW_PX}
+          beginning={beginning}
           grid={grid}
         />
       </div>
       <p className="help" id={`${id}-help`}>
-        {text.grid.help}
+        {beginning !== "" && text.grid.begins(beginning.trim().slice(0, 60))} {text.grid.help}
       </p>
       {pasted && (
         <PasteDialog
@@ -92,3 +105,12 @@ export function ExamplesGrid({ rows, change, estimate }: Props) {
     </div>
   );
 }
+
+const LONG = 30; // characters; a shorter beginning is shown in each row
+
+function longBeginning(rows: Example[]): string {
+  const beginning = commonBeginning(rows.map(({ textInput }) => textInput));
+  return beginning.length >= LONG ? beginning : "";
+}
+
+const fits = (line: string, characters: number) => line.length <= characters && !line.includes("\n");

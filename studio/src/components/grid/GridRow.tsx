@@ -13,13 +13,16 @@ type Props = {
   example: Example;
   problem?: RowProblem;
   tokens?: number;
+  beginning: string;
   grid: Grid;
 };
 
 /** One row as it is read; a click sets the cursor, a double click edits. */
-export function GridRow({ id, row, place, style, example, problem, tokens, grid }: Props) {
+export function GridRow({ id, row, place, style, example, problem, tokens, beginning, grid }: Props) {
   const isSelected = grid.selected.has(row);
-  const cells = [example.textInput, example.output] as const;
+  const isCut = beginning !== "" && example.textInput.startsWith(beginning);
+  const input = isCut ? `… ${example.textInput.slice(beginning.length)}` : example.textInput;
+  const cells = [input, example.output] as const;
   return (
     <div
       role="row"

@@ -5,7 +5,7 @@ import { text } from "../../text/en";
 import { GridEditor } from "./GridEditor";
 import { GridRow } from "./GridRow";
 import type { Grid } from "./useGrid";
-import { EDIT_PX, ROW_PX, useVisible } from "./useVisible";
+import { EDIT_PX, useVisible } from "./useVisible";
 
 type Props = {
   id: string;
@@ -14,24 +14,30 @@ type Props = {
   places: number[];
   problems: (RowProblem | undefined)[];
   tokens: number[];
+  rowPx: number;
+  beginning: string; // what all inputs begin with; it is not shown in each of them
   grid: Grid;
 };
 
 const HEADS = [text.grid.number, text.grid.input, text.grid.output, text.grid.tokens, text.grid.problem];
 
+const HEAD_PX = 40;
+
 /** Head and rows; only those in sight are drawn. */
-export function GridRows({ id, frame, rows, places, problems, tokens, grid }: Props) {
+export function GridRows({ id, frame, rows, places, problems, tokens, rowPx, beginning, grid }: Props) {
   const editedPlace = grid.editing === undefined ? undefined : places.indexOf(grid.editing);
-  const { first, last, topOf, height } = useVisible(frame, places.length, editedPlace);
+  const { first, last, topOf, height } = useVisible(frame, places.length, editedPlace, rowPx);
+  const isEditing = grid.editing !== undefined;
   const cursorPlace = places.indexOf(grid.cursor.row);
   useEffect(() => {
     const element = frame.current;
     if (!element || cursorPlace < 0) return;
-    const [top, bottom] = [cursorPlace * ROW_PX, (cursorPlace + 1) * ROW_PX];
-    const seen = element.clientHeight - ROW_PX; // the head covers a part
+    const top = cursorPlace * rowPx;
+    const bottom = top + (isEditing ? EDIT_PX : rowPx);
+    const seen = element.clientHeight - HEAD_PX; // the head covers a part
     if (top < element.scrollTop) element.scrollTo({ top });
     else if (bottom > element.scrollTop + seen) element.scrollTo({ top: bottom - seen });
-  }, [frame, cursorPlace]);
+  }, [frame, cursorPlace, rowPx, isEditing]);
   return (
     <>
       <div role="rowgroup" className="grid-head">
@@ -49,7 +55,7 @@ export function GridRows({ id, frame, rows, places, problems, tokens, grid }: Pr
           const example = rows[row];
           if (!example) return null;
           const isEdited = row === grid.editing;
-          const style = { top: topOf(place), height: isEdited ? EDIT_PX : ROW_PX };
+          const style = { top: topOf(place), height: isEdited ? EDIT_PX : rowPx };
           return isEdited ? (
             <GridEditor
               key={row}
@@ -78,6 +84,7 @@ export function GridRows({ id, frame, rows, places, problems, tokens, grid }: Pr
               example={example}
               problem={problems[row]}
               tokens={tokens[row]}
+              beginning={beginning}
               grid={grid}
             />
           );

@@ -64,6 +64,7 @@ export function ModelList() {
           sort={setOrder}
           remove={setDoomed}
           share={setShared}
+          showsOwner={filter !== "mine"}
         />
       )}
       {isEmpty && <p className="soft">{settledWords ? text.library.nothing : NOTHING[filter]}</p>}

@@ -18,10 +18,11 @@ type Props = {
   toggle: () => void;
   remove: () => void;
   share: () => void;
+  showsOwner: boolean;
 };
 
 /** One tuned model in My Library. */
-export function ModelRow({ model, isSelected, toggle, remove, share }: Props) {
+export function ModelRow({ model, isSelected, toggle, remove, share, showsOwner }: Props) {
   const operation = useOperation(model).data;
   const task = model.tuningTask;
   const took = tookSeconds(task);
@@ -44,7 +45,9 @@ export function ModelRow({ model, isSelected, toggle, remove, share }: Props) {
         <StateBadge model={model} operation={operation} />
         {isRunning(model) && operation && <StepProgress operation={operation} />}
       </td>
-      <td className="soft extra">{model.baseWeights}</td>
+      <td className="soft extra base-name" title={model.baseWeights}>
+        {model.baseWeights}
+      </td>
       <td className="number extra">{count(task.data.rows)}</td>
       <td className="number extra">{task.hyperparameters.epochCount}</td>
       <td className="number">{loss(task.epochLosses?.at(-1)?.meanLoss)}</td>
@@ -52,9 +55,11 @@ export function ModelRow({ model, isSelected, toggle, remove, share }: Props) {
       <td className="soft nowrap">
         <Ago time={model.updateTime} />
       </td>
-      <td className="soft extra">
-        <Owner id={idOf(model.name)} />
-      </td>
+      {showsOwner && (
+        <td className="soft">
+          <Owner id={idOf(model.name)} />
+        </td>
+      )}
       <td className="narrow">
         <RowMenu name={model.displayName} actions={useActions(model, remove, share)} />
       </td>

@@ -14,10 +14,11 @@ type Props = {
   sort: (order: Order) => void;
   remove: (models: TunedModel[]) => void;
   share: (model: TunedModel) => void;
+  showsOwner: boolean; // where all are one's own it says nothing
 };
 
 /** Tuned models as rows: sorted, selected, each with its menu; a running one shows how far it is. */
-export function ModelTable({ models, selected, select, order, sort, remove, share }: Props) {
+export function ModelTable({ models, selected, select, order, sort, remove, share, showsOwner }: Props) {
   const names = models.map(({ name }) => name);
   const areAll = names.length > 0 && names.every((name) => selected.has(name));
   return (
@@ -41,9 +42,7 @@ export function ModelTable({ models, selected, select, order, sort, remove, shar
             <SortHeader id="loss" label={columns.loss} order={order} sort={sort} isNumber />
             <SortHeader id="took" label={columns.took} order={order} sort={sort} isNumber isExtra />
             <SortHeader id="updated" label={columns.updated} order={order} sort={sort} />
-            <th scope="col" className="extra">
-              {columns.owner}
-            </th>
+            {showsOwner && <th scope="col">{columns.owner}</th>}
             <th scope="col" className="narrow">
               <span className="visually-hidden">{text.common.actions}</span>
             </th>
@@ -58,6 +57,7 @@ export function ModelTable({ models, selected, select, order, sort, remove, shar
               toggle={() => select(toggled(selected, model.name))}
               remove={() => remove([model])}
               share={() => share(model)}
+              showsOwner={showsOwner}
             />
           ))}
         </tbody>

@@ -13,7 +13,8 @@ export function ExportMenu({ id }: { id: string }) {
   const actions = Object.entries(FORMATS).map(([format, label]) => ({
     id: format,
     label,
-    act: () => location.assign(`/v1beta/tunedModels/${id}:export?format=${format}`),
+    // in a tab of its own: the browser saves the file there, or shows what the server says is wrong
+    act: () => void window.open(`/v1beta/tunedModels/${id}:export?format=${format}`, "_blank", "noopener"),
   }));
   return (
     <MenuTrigger>

@@ -135,6 +135,7 @@ export const create = {
     roles: { input: "Input", output: "Output", ignored: "Ignored" },
     roleOf: (column: string) => `Use of column ${column}`,
     sample: "First rows of the file",
+    needBoth: "Choose an input and an output.",
     several: "Several input columns become lines of “name: text”.",
     oneExample: "One example, as it will be learned",
     input: "Input",
@@ -191,6 +192,7 @@ export const create = {
   grid: {
     label: "Examples",
     help: "Arrow keys move, Enter edits, Ctrl+Enter saves and goes down, Delete clears, Ctrl+A selects all, Ctrl+V adds rows from a spreadsheet.",
+    begins: (beginning: string) => `All inputs begin with “${beginning}…”; the table shows what follows.`,
     number: "#",
     input: "Input",
     output: "Output",

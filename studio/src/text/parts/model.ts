@@ -89,6 +89,7 @@ export const model = {
   chart: {
     summary: (from: string, to: string, all: number, knee?: number) =>
       `Loss ${Number(to) < Number(from) ? "fell" : "went"} from ${from} to ${to} over ${epochs(all)}${knee ? `; flat after epoch ${knee}` : ""}.`,
+    now: (loss: string, step: number) => `Loss is ${loss} at step ${step}.`,
     none: "The curve begins with the first step.",
     table: "Table",
     epochs: "Epochs",

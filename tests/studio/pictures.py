@@ -1,0 +1,174 @@
+"""
+Pictures of every screen, light and dark, with real data and the default base, into docs/studio/.
+
+    python -m tests.studio.pictures [--home FOLDER]    # tunes the tickets of examples/ first, if that folder has none
+
+Look at them after a change of the Studio: spacing, truncation, contrast, wording.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, expect
+
+from tests.chaos.served import wait_until
+from tests.studio import chromium
+from tests.studio.hosts import DEFAULT, Host, make_default_home
+from tests.studio.test_importing import seven_bad_rows
+from tests.studio.visitor import Visitor, arrive
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "docs" / "studio"
+LOCAL = "local"
+SIZE = {"width": 1280, "height": 860}
+TICKETS, LONG = "Ticket labels", "Headlines, long run"
+
+
+def main() -> None:
+    """Take all pictures."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--home", type=Path)
+    with _home(parser.parse_args().home) as home, Host.on(home, DEFAULT) as host, chromium.browsing() as browser:
+        tickets = _tickets(host)
+        running = _running(host)
+        try:
+            for theme in ("light", "dark"):
+                _take(browser, host, theme, tickets, running)
+            _take_narrow(browser, host, tickets)
+        finally:
+            host.call("DELETE", f"tunedModels/{running}")
+
+
+@contextmanager
+def _home(given: Path | None) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as folder:
+        yield make_default_home(given or Path(folder))
+
+
+def _tickets(host: Host) -> str:
+    """Return the id of a model tuned on tickets, with held-out rows."""
+    for model in host.models():
+        if model["displayName"] == TICKETS and model["state"] == "ACTIVE":
+            return str(model["name"]).removeprefix("tunedModels/")
+    model = _create(host, TICKETS, (ROOT / "examples" / "tickets.csv"), 3, holdOut="10%")
+    wait_until(lambda: host.operation(model).get("done"), 1200)
+    return model
+
+
+def _running(host: Host) -> str:
+    model = _create(host, LONG, (ROOT / "examples" / "next-number.csv"), 50)
+    wait_until(lambda: host.operation(model)["metadata"].get("completedSteps", 0) > 60, 600)
+    return model
+
+
+def _create(host: Host, name: str, file: Path, epochs: int, **task: object) -> str:
+    from tunery import Dataset
+
+    examples = [{"textInput": row.text_input, "output": row.output} for row in Dataset.read(file).examples]
+    settings = {"hyperparameters": {"epochCount": epochs}, "trainingData": {"examples": {"examples": examples}}}
+    body = {"displayName": name, "baseModel": f"models/{DEFAULT}", "tuningTask": {**settings, **task}}
+    return str(host.call("POST", "tunedModels", body)["metadata"]["tunedModel"]).removeprefix("tunedModels/")
+
+
+def _take(browser: Browser, host: Host, theme: str, tickets: str, running: str) -> None:
+    newcomer = arrive(browser, host, host.new_user("ann"), color_scheme=theme, viewport=SIZE)
+    owner = arrive(browser, host, LOCAL, color_scheme=theme, viewport=SIZE)
+    for name, show in _screens(tickets, running).items():
+        visitor = newcomer if name.startswith("empty") else owner
+        show(visitor)
+        _shoot(visitor.page, f"{name}-{theme}")
+    for visitor in (newcomer, owner):
+        visitor.context.close()
+
+
+def _take_narrow(browser: Browser, host: Host, tickets: str) -> None:
+    """Take a few screens as a phone shows them."""
+    phone = arrive(browser, host, LOCAL, viewport={"width": 320, "height": 700})
+    for name, path in {"library": "/", "model": f"/models/{tickets}", "new": "/new"}.items():
+        phone.goto(path)
+        _settle(phone.page)
+        _shoot(phone.page, f"{name}-narrow")
+    phone.context.close()
+
+
+def _screens(tickets: str, running: str) -> dict[str, Callable[[Visitor], object]]:
+    model = f"/models/{tickets}"
+    return {
+        "empty-library": lambda visitor: visitor.goto("/"),
+        "library": lambda visitor: visitor.goto("/"),
+        "new-empty": lambda visitor: visitor.goto("/new"),
+        "new-problems": _problems,
+        "new-settings": _filled,
+        "running": lambda visitor: visitor.goto(f"/models/{running}"),
+        "cancel": _cancel,
+        "model": lambda visitor: visitor.goto(model),
+        "model-held-out": lambda visitor: _held_out(visitor, model),
+        "model-data": lambda visitor: visitor.goto(f"{model}?tab=data"),
+        "model-api": lambda visitor: visitor.goto(f"{model}?tab=api"),
+        "share": lambda visitor: (visitor.goto(model), visitor.press("Share")),
+        "playground": lambda visitor: _compare(visitor, tickets),
+        "prompts": lambda visitor: visitor.goto("/prompts"),
+        "prompt": _prompt,
+        "activity": lambda visitor: visitor.goto("/activity"),
+        "help": lambda visitor: visitor.goto("/help"),
+    }
+
+
+def _problems(visitor: Visitor) -> None:
+    visitor.goto("/new")
+    visitor.import_file("bad.csv", seven_bad_rows())
+    expect(visitor.page.get_by_role("heading", name="Problems")).to_be_visible()
+
+
+def _filled(visitor: Visitor) -> None:
+    page = visitor.goto("/new")
+    visitor.import_file("tickets.csv", (ROOT / "examples" / "tickets.csv").read_bytes())
+    visitor.use_rows()
+    visitor.open_settings()
+    expect(page.get_by_text("on this machine")).to_be_visible(timeout=120_000)
+
+
+def _cancel(visitor: Visitor) -> None:
+    visitor.press("Cancel tuning")
+    expect(visitor.page.get_by_role("alertdialog")).to_be_visible()
+
+
+def _held_out(visitor: Visitor, model: str) -> None:
+    page = visitor.goto(f"{model}?tab=heldOut")
+    page.get_by_role("button", name="Ask both models").click()
+    expect(page.get_by_role("button", name="Stop")).to_be_hidden(timeout=300_000)
+
+
+def _compare(visitor: Visitor, tickets: str) -> None:
+    page = visitor.goto(f"/playground?model=tunedModels/{tickets}&with=models/{DEFAULT}")
+    visitor.press("Pick a held-out example")
+    visitor.press("Run")
+    expect(page.get_by_text("tokens in")).to_have_count(2, timeout=120_000)
+    expect(page.get_by_role("button", name="Stop")).to_be_hidden(timeout=120_000)
+
+
+def _prompt(visitor: Visitor) -> None:
+    visitor.press("New structured prompt")
+    visitor.page.wait_for_url("**/prompts/*")
+
+
+def _shoot(page: Page, name: str) -> None:
+    _settle(page)
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=FOLDER / f"{name}.png", animations="disabled", caret="hide")
+    print(name)  # noqa: T201
+
+
+def _settle(page: Page) -> None:
+    page.wait_for_load_state("load")
+    expect(page.get_by_text("Loading…")).to_have_count(0)
+    page.wait_for_timeout(700)  # a picture of what the eye sees: charts and popovers have come to rest
+
+
+if __name__ == "__main__":
+    main()

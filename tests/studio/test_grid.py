@@ -1,0 +1,93 @@
+"""The examples grid with thousands of rows, by mouse, keyboard and clipboard."""
+
+from __future__ import annotations
+
+from playwright.sync_api import Locator, expect
+
+from tests.studio.visitor import Visitor
+
+ROWS = 5_000
+
+
+def numbers(count: int = ROWS) -> bytes:
+    """A file of examples."""
+    return ("text_input,output\n" + "".join(f"question {n},answer {n}\n" for n in range(count))).encode()
+
+
+def grid_of(visitor: Visitor, content: bytes) -> Locator:
+    """Import a file and return the grid, which has the focus."""
+    visitor.goto("/new")
+    visitor.import_file("rows.csv", content)
+    visitor.use_rows()
+    grid = visitor.page.get_by_role("grid", name="Examples")
+    grid.focus()
+    return grid
+
+
+def test_five_thousand_rows(ann: Visitor) -> None:
+    """Of 5,000 rows the last is reached, changed, deleted and brought back; only few are in the page at a time."""
+    page = ann.page
+    grid = grid_of(ann, numbers())
+    expect(page.get_by_text("5,000 examples").first).to_be_visible()
+    expect(grid).to_have_attribute("aria-rowcount", str(ROWS + 1))
+    assert grid.get_by_role("row").count() < 200
+
+    grid.press("Control+End")
+    expect(grid.get_by_text("question 4999", exact=True)).to_be_visible()
+    grid.press("Enter")
+    page.get_by_role("textbox", name="Output of row 5000").fill("changed")
+    page.keyboard.press("Control+Enter")
+    expect(grid.get_by_text("changed", exact=True)).to_be_visible()
+
+    grid.press("Control+A")
+    expect(page.get_by_text("5,000 selected")).to_be_visible()
+    ann.press("Delete")
+    expect(page.get_by_text("5,000 rows deleted.")).to_be_visible()
+    ann.press("Undo")
+    expect(page.get_by_text("5,000 examples").first).to_be_visible()
+
+
+def test_rows_from_a_spreadsheet(ann: Visitor) -> None:
+    """Pasted rows, with quotes and a line break in a cell, are shown before they are added; Undo takes them out."""
+    page = ann.page
+    grid = grid_of(ann, numbers(20))
+    ann.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.evaluate('navigator.clipboard.writeText(`pasted\\tone\\n"two\\nlines"\\t"a ""quote"""\\n`)')
+
+    grid.press("Control+V")
+    dialog = page.get_by_role("dialog", name="Add 2 rows?")
+    expect(dialog).to_contain_text('a "quote"')
+    dialog.get_by_role("button", name="Add 2 rows").click()
+
+    expect(page.get_by_text("22 examples").first).to_be_visible()
+    ann.press("Undo")
+    expect(page.get_by_text("20 examples").first).to_be_visible()
+
+
+def test_problems_and_duplicates(ann: Visitor) -> None:
+    """Find problems shows the rows that have one; Remove duplicates leaves one of each."""
+    page = ann.page
+    grid = grid_of(ann, numbers(20) + b"question 3,answer 3\n")
+
+    ann.press("Find problems")
+    expect(grid).to_have_attribute("aria-rowcount", "2")
+    ann.press("Show all rows")
+    ann.press("Remove duplicates")
+
+    expect(page.get_by_text("1 row deleted.")).to_be_visible()
+    expect(page.get_by_text("20 examples").first).to_be_visible()
+
+
+def test_escape_restores_a_row(ann: Visitor) -> None:
+    """What was typed into a row is dropped with Esc, and Tab leaves the grid."""
+    page = ann.page
+    grid = grid_of(ann, numbers(20))
+    grid.press("F2")
+    page.get_by_role("textbox", name="Input of row 1").fill("typed in vain")
+    page.keyboard.press("Escape")
+    expect(grid.get_by_text("question 0", exact=True)).to_be_visible()
+    expect(grid).to_be_focused()
+
+    page.keyboard.press("Tab")
+
+    expect(grid).not_to_be_focused()
