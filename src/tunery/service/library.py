@@ -14,13 +14,14 @@ from __future__ import annotations
 import difflib
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from tunery.errors import Cancelled, FailedPrecondition, FolderLocked, InvalidArgument, NotFound, TuneryError
 from tunery.service import names
-from tunery.service.database import models, schema, tasks
+from tunery.service.database import models, reports, schema, tasks
 from tunery.service.database.connection import Database
 from tunery.service.folder import DataFolder
 from tunery.service.listing import ModelFilter
@@ -220,6 +221,23 @@ class Library:
         with self._database.writing() as connection:
             models.change(connection, model.id, changes)
         return self.get(model.id)
+
+    def put_report(self, model: TunedModel, kind: str, document: Mapping[str, Any]) -> None:
+        """Keep what was found out about a tuned model; the newest of a kind counts. Raises NotFound."""
+        with self._database.writing() as connection:
+            if not models.exists(connection, model.id):
+                raise NotFound(f"Tuned model {model.name} does not exist.")
+            reports.put(connection, model.id, kind, document)
+
+    def report(self, model: TunedModel, kind: str) -> dict[str, Any] | None:
+        """Return the document of a report about a tuned model, None if there is none of this kind."""
+        with self._database.reading() as connection:
+            return reports.get(connection, model.id, kind)
+
+    def reports(self, model: TunedModel) -> dict[str, dict[str, Any]]:
+        """Return the documents of all reports about a tuned model, by kind."""
+        with self._database.reading() as connection:
+            return reports.all_of(connection, model.id)
 
     def delete(self, name: str) -> None:
         """Delete a tuned model with its examples, curve, checkpoints and adapter; a worker at it is fenced."""
