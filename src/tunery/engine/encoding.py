@@ -64,7 +64,7 @@ class Encoder:
 
         Raises InvalidArgument when the window is too small or the template of the base takes no such turns.
         """
-        token_ids = self._tokenize(self._render(*turns))
+        token_ids = self._tokenize(self.rendered(turns))
         limit = self.window_tokens - max_output_tokens
         if len(token_ids) > limit:
             raise InvalidArgument(
@@ -93,6 +93,10 @@ class Encoder:
     def text(self, token_ids: Sequence[int]) -> str:
         """Return the text of answer tokens; special tokens are left out."""
         return str(self.tokenizer.decode(token_ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+    def rendered(self, turns: Sequence[Turn]) -> str:
+        """Return the text that stands before the answer to a conversation, as other programs would be given it."""
+        return self._render(*turns)
 
     def _render(self, *turns: Turn) -> str:
         said = [{"role": turn.role, "content": turn.text} for turn in turns]

@@ -12,6 +12,7 @@ from tunery import __version__
 from tunery.server import (
     accounts,
     datasets,
+    exports,
     generation,
     info,
     metrics,
@@ -75,6 +76,7 @@ def _routers() -> tuple[APIRouter, ...]:
     return (
         generation.router,
         text.router,
+        exports.router,
         operations.router,
         permissions.router,
         tuned_models.router,

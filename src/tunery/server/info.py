@@ -31,7 +31,16 @@ from tunery.types import MAX_DATASET_BYTES, MAX_OUTPUT_CHARACTERS, MAX_TEXT_INPU
 router = APIRouter(tags=["operation (extension)"])
 health = APIRouter(tags=["operation (extension)"])
 
-FEATURES = ("datasets.parse", "tunedModels.validateOnly", "tunedModels.log", "holdOut", "advice", "openai")
+FEATURES = (
+    "datasets.parse",
+    "tunedModels.validateOnly",
+    "tunedModels.log",
+    "tunedModels.export",
+    "tunedModels.card",
+    "holdOut",
+    "advice",
+    "openai",
+)
 
 
 @router.get("/serverInfo", name="GetServerInfo", **described(ServerInfoOut))
