@@ -90,6 +90,11 @@ class Encoder:
     def examples(self, examples: Sequence[TuningExample]) -> list[EncodedExample]:
         return [self.example(example) for example in examples]
 
+    def answers(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
+        """Return the token ids of whole answers, each with the token that ends it."""
+        prompt = self._tokenize(self._render(_asked("")))
+        return [tuple(self._answer(TuningExample("", text), prompt)) for text in texts]
+
     def text(self, token_ids: Sequence[int]) -> str:
         """Return the text of answer tokens; special tokens are left out."""
         return str(self.tokenizer.decode(token_ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
