@@ -8,6 +8,7 @@ environment.
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import platformdirs
@@ -36,3 +37,10 @@ def default_base_model() -> str:
     from tunery.types import DEFAULT_BASE_MODEL
 
     return os.environ.get("TUNERY_BASE") or DEFAULT_BASE_MODEL
+
+
+def proof_python() -> str:
+    """
+    Return the Python that runs PEFT, transformers or llama.cpp to prove exports: `$TUNERY_PROOF_PYTHON`, else this one.
+    """
+    return os.environ.get("TUNERY_PROOF_PYTHON") or sys.executable

@@ -267,6 +267,27 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerForm:
+    """
+    What an answer must be: one of `labels`, or a text that a JSON schema (as JSON text) or a pattern describes.
+
+    With `none_below`, 0..1, an answer whose label is less probable than that is `none_label` instead.
+    """
+
+    labels: tuple[str, ...] = ()
+    json_schema: str | None = None
+    pattern: str | None = None
+    none_below: float = 0.0
+    none_label: str = "none of these"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.none_below <= 1:
+            raise InvalidArgument(f"none_below must be between 0 and 1, not {self.none_below!r}.")
+        if len({*self.labels}) != len(self.labels) or not all(self.labels):
+            raise InvalidArgument("labels must be different texts, none of them empty.")
+
+
+@dataclass(frozen=True, slots=True)
 class SamplingSettings:
     """
     How an answer is drawn.
@@ -284,6 +305,7 @@ class SamplingSettings:
     seed: int = 0
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
+    form: AnswerForm | None = None  # None: any text
 
     def __post_init__(self) -> None:
         for name in ("presence_penalty", "frequency_penalty"):

@@ -94,10 +94,64 @@ def test_export_to_where_nothing_can_be_written(run: Run, tuned: str, data: Path
 
 def test_a_form_that_does_not_exist_is_refused(run: Run, tuned: str) -> None:
     """Only forms that can be made are offered."""
-    done = run("models", "export", tuned, "--format", "gguf")
+    done = run("models", "export", tuned, "--format", "onnx")
 
     assert done.status == 2
     assert "adapter" in done.said
+
+
+def test_export_writes_other_formats(run: Run, tuned: str, tmp_path: Path) -> None:
+    """Merged weights and GGUF files, each with its card; without held-out rows it says that nothing was proven."""
+    merged = run("models", "export", tuned, "--format", "merged", "--to", tmp_path / "merged", "--json")
+    files = run("models", "export", f"{tuned}@epoch-1", "--format", "gguf", "--to", tmp_path / "gguf")
+
+    assert json.loads(merged.output)["proof"] is None
+    assert "Not proven; --prove does it." in merged.said
+    assert {"model.safetensors", "tokenizer.json", "model-card.md"} <= {p.name for p in (tmp_path / "merged").iterdir()}
+    assert "Exported numbers@epoch-1 as gguf" in files.said
+    assert {"model-f16.gguf", "model-q8_0.gguf", "adapter.gguf", "Modelfile"} <= {
+        p.name for p in (tmp_path / "gguf").iterdir()
+    }
+
+
+def test_export_of_an_epoch_has_its_weights(run: Run, home: Path, tuned: str, tmp_path: Path) -> None:
+    """`@epoch-2` is the adapter after the second epoch; one that was not kept ends with 15 and those that were."""
+    done = run("models", "export", f"{tuned}@epoch-2", "--to", tmp_path / "second")
+    missing = run("models", "export", f"{tuned}@epoch-9", "--to", tmp_path / "ninth")
+
+    kept = next(home.glob("models/*/1/epochs/2")) / "adapter_model.safetensors"
+    assert done.status == 0
+    assert (tmp_path / "second" / "adapter_model.safetensors").read_bytes() == kept.read_bytes()
+    assert missing.status == 15
+    assert "Kept epochs: 1, 2, 3" in missing.said
+
+
+def test_a_proof_is_printed_and_kept(run: Run, tuned: str, tmp_path: Path) -> None:
+    """transformers answers the merged weights; the share of equal answers is in the card afterwards."""
+    done = run("models", "export", tuned, "--format", "merged", "--prove", "--to", tmp_path / "merged", "--json")
+
+    (proof,) = json.loads(done.output)["proof"]["proofs"]
+    assert (proof["runtime"], proof["rows"]) == ("transformers", 20)
+    assert f"{proof['agreed']} of 20 training rows as the served model does" in done.said
+    (export,) = json.loads(run("models", "card", tuned, "--json").output)["exports"]
+    assert export["proofs"][0]["agreed"] == proof["agreed"]
+    assert "differences" not in export["proofs"][0]
+
+
+def test_the_card_is_one_page(run: Run, tuned: str) -> None:
+    """Base, licence, data, settings, loss, contracts and how to call it, in Markdown."""
+    page = run("models", "card", tuned).output
+
+    for text in (
+        "## Base",
+        "Licence:",
+        "numbers.csv: 20 rows",
+        "3 epochs",
+        "## Loss",
+        "The inputs are numbers",
+        "tunery generate",
+    ):
+        assert text in page
 
 
 def test_delete_removes_model_and_files(run: Run, home: Path, tuned: str) -> None:

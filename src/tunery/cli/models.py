@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from tunery import config
-from tunery.cli import documents, report, terminal
-from tunery.cli.options import Json, ServerAddress, TunedModelName, Yes, option
+from tunery.cli import documents, exporting, report, terminal
+from tunery.cli.options import Json, ServerAddress, TunedModelName, Yes
 from tunery.cli.served import Server, asked_server, holding_server
 from tunery.errors import FolderLocked, InvalidArgument
 from tunery.types import Phase, TunedModel
@@ -27,10 +26,8 @@ if TYPE_CHECKING:
 models = typer.Typer(help="List, show, export and delete tuned models.", no_args_is_help=True)
 
 
-class Format(StrEnum):
-    """What a tuned model can be exported as."""
-
-    ADAPTER = "adapter"
+models.command()(exporting.export)
+models.command()(exporting.card)
 
 
 @models.command("list")
@@ -75,25 +72,6 @@ def delete(model: TunedModelName, server: ServerAddress = None, yes: Yes = False
             raise typer.Exit(1)
     _delete(asked, folder, found)
     terminal.say(f"Deleted {found.id}.")
-
-
-@models.command()
-def export(
-    model: TunedModelName,
-    to: Annotated[
-        Path | None, option("Folder to write; new or empty.", "the id of the model", metavar="FOLDER")
-    ] = None,
-    format: Annotated[Format, option("What to write; an adapter is what PEFT reads.", "adapter")] = Format.ADAPTER,
-) -> None:
-    """Copy a tuned model out of the library, every file checked."""
-    from tunery.service.export import export_adapter
-    from tunery.service.library import Library
-
-    with Library.open(config.data_folder()) as library:
-        found = library.get(model)
-        target = export_adapter(library, found, to or Path(found.id))
-    terminal.say(f"Exported {found.id} as {format}; its base is {found.base_model}.")
-    terminal.result(str(target))
 
 
 def _all(server: Server | None, folder: Path) -> Sequence[TunedModel]:

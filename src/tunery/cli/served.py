@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from tunery import config, errors
@@ -182,6 +182,20 @@ class Server:
         """Return a whole answer."""
         reply = self._call("POST", f"{name}:generateContent", {}, _question(text, settings))
         return str(reply["candidates"][0]["content"]["parts"][0]["text"])
+
+    def card(self, model: TunedModel) -> dict[str, Any]:
+        """Return the card of a tuned model."""
+        return self._call("GET", f"{model.name}:card")
+
+    def export(self, name: str, export_format: str, proves: bool | None, file: IO[bytes]) -> None:
+        """Write the tar file of an export into a file; `proves` None leaves it to the server."""
+        prove = "auto" if proves is None else str(proves).lower()
+        query = {"format": export_format, "prove": prove}
+        with self._errors(), self._client.stream("GET", f"{name}:export", params=query, timeout=None) as reply:
+            if reply.status_code != 200:
+                raise _raised(reply.read(), reply.status_code)
+            for piece in reply.iter_bytes():
+                file.write(piece)
 
     def _call(
         self, method: str, path: str, query: Mapping[str, Any] | None = None, body: object = None

@@ -64,7 +64,7 @@ class Encoder:
 
         Raises InvalidArgument when the window is too small or the template of the base takes no such turns.
         """
-        token_ids = self._tokenize(self._render(*turns))
+        token_ids = self._tokenize(self.rendered(turns))
         limit = self.window_tokens - max_output_tokens
         if len(token_ids) > limit:
             raise InvalidArgument(
@@ -94,9 +94,18 @@ class Encoder:
         """Return the text of an example's row as the base reads it: template, special tokens, answer."""
         return str(self.tokenizer.decode(self.example(example).token_ids, clean_up_tokenization_spaces=False))
 
+    def answers(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
+        """Return the token ids of whole answers, each with the token that ends it."""
+        prompt = self._tokenize(self._render(_asked("")))
+        return [tuple(self._answer(TuningExample("", text), prompt)) for text in texts]
+
     def text(self, token_ids: Sequence[int]) -> str:
         """Return the text of answer tokens; special tokens are left out."""
         return str(self.tokenizer.decode(token_ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+    def rendered(self, turns: Sequence[Turn]) -> str:
+        """Return the text that stands before the answer to a conversation, as other programs would be given it."""
+        return self._render(*turns)
 
     def _render(self, *turns: Turn) -> str:
         said = [{"role": turn.role, "content": turn.text} for turn in turns]

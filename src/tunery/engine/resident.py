@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tunery.engine.adapter import read_adapter
 from tunery.engine.answers.generator import Generator, Piece, Request
+from tunery.engine.answers.guides import Guides
 from tunery.engine.answers.lean import LeanModel
 from tunery.engine.answers.prefixes import PrefixStore
 from tunery.engine.bases import four_bit
@@ -35,6 +36,7 @@ class ResidentBase:
         self.encoder = Encoder(base.tokenizer, base.window_tokens)
         self._slots = count(1)
         self.prefixes = PrefixStore()
+        self.guides = Guides(self.encoder)
         reads_four_bit = four_bit.has_four_bit_weights(base.folder)
         self.lean = LeanModel.of(self.network, partial(four_bit.read, base.folder) if reads_four_bit else None)
 
@@ -95,7 +97,7 @@ class ResidentBase:
 
     def generator(self) -> Generator:
         """Return a generator without requests; all of a resident base know the same beginnings of prompts."""
-        return Generator(self.network, self.encoder, lean=self.lean, prefixes=self.prefixes)
+        return Generator(self.network, self.encoder, lean=self.lean, prefixes=self.prefixes, guides=self.guides)
 
     def answers(self, texts: Sequence[str], settings: SamplingSettings, slot: int | None = None) -> list[str]:
         """Return the whole answers to `texts`."""

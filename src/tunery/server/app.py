@@ -14,6 +14,7 @@ from tunery.server import (
     datasets,
     evaluations,
     examples,
+    exports,
     generation,
     info,
     metrics,
@@ -78,6 +79,7 @@ def _routers() -> tuple[APIRouter, ...]:
     return (
         generation.router,
         text.router,
+        exports.router,
         operations.router,
         permissions.router,
         evaluations.router,

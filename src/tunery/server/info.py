@@ -41,6 +41,8 @@ FEATURES = (
     "tunedModels.evaluate",
     "tunedModels.examples",
     "prompts",
+    "tunedModels.export",
+    "tunedModels.card",
 )
 
 

@@ -1,47 +1,207 @@
 """
-Copies of tuned models for use elsewhere: an adapter as PEFT reads it.
+Copies of tuned models for use elsewhere: an adapter as PEFT reads it, merged weights, GGUF; each with its proof.
 
-Checks what is copied against the manifest of its publication, and the copy too. Knows files; nothing of what they mean.
+An order says all that is needed in plain values, so that the command itself or a child of the server can do the work.
+What is copied is checked against its publication. Knows folders and the library; the formats are the engine's.
 """
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from tunery.errors import AlreadyExists, FailedPrecondition
+from tunery.service import epochs
 from tunery.service.library import Library
-from tunery.service.publish import MANIFEST, open_published
-from tunery.types import TunedModel
+from tunery.service.publish import open_published
+from tunery.types import SamplingSettings, TunedModel
+
+if TYPE_CHECKING:
+    from tunery.engine.bases.catalog import Catalog
+    from tunery.engine.exporting.formats import Source
+    from tunery.engine.exporting.proof import Questions
+
+FORMATS = ("adapter", "merged", "gguf")
+MAX_PROOF_ROWS = 100  # as many answers as two cores give in a minute or two, three times over
+MAX_PROOF_TOKENS = 128  # of an answer
 
 
-def export_adapter(library: Library, model: TunedModel, target: Path) -> Path:
+@dataclass(frozen=True, slots=True)
+class ExportOrder:
+    """An export as plain values: what is exported, from where, and which questions prove it (none: no proof)."""
+
+    format: str
+    model_id: str
+    base_model: str
+    data_folder: Path
+    base_folder: Path
+    published: Path
+    manifest_sha256: str
+    epoch: int | None = None
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int | None = None
+    questions: tuple[str, ...] = field(default=(), repr=False)
+    rows_from: str = "held-out"  # or "training", where nothing was held out
+    python: str = ""
+
+
+def order(
+    library: Library,
+    catalog: Catalog,
+    model: TunedModel,
+    export_format: str,
+    *,
+    epoch: int | None = None,
+    proves: bool | None = None,
+    python: str = "",
+) -> ExportOrder:
     """
-    Copy the adapter folder of a model to `target`, all of it or nothing, and return `target`.
+    Return what is to be exported; `proves` None proves it where there are held-out rows.
 
-    Raises AlreadyExists if something is there, FailedPrecondition if the model has no adapter or `target` cannot be
-    written, DataLoss if a file was changed since it was published.
+    Raises FailedPrecondition if the model cannot be called or its base is not the one it was tuned on, NotFound for an
+    epoch that was not kept.
     """
-    source = library.adapter_folder(model)
-    digest = hashlib.sha256((source / MANIFEST).read_bytes()).hexdigest()
+    published, digest = library.artifact(model)
+    epochs.folder_of(published, epoch)
+    if (export_format != "adapter" or proves) and catalog.digest(model.base_model) != model.base_digest:
+        raise FailedPrecondition(f"The base {model.base_model} is not the one that {model.id} was tuned on.")
+    used, held_out = library.examples(model)
+    rows = () if proves is False or (proves is None and not held_out) else (held_out or used)
+    needs_base = export_format != "adapter" or bool(rows)
+    return ExportOrder(
+        format=export_format,
+        model_id=model.id,
+        base_model=model.base_model,
+        data_folder=library.folder.path,
+        base_folder=catalog.folder(model.base_model) if needs_base else Path(),
+        published=published,
+        manifest_sha256=digest,
+        epoch=epoch,
+        temperature=model.temperature,
+        top_p=model.top_p,
+        top_k=model.top_k,
+        questions=tuple(row.text_input for row in rows[:MAX_PROOF_ROWS]),
+        rows_from="held-out" if held_out else "training",
+        python=python,
+    )
+
+
+def write(order: ExportOrder, folder: Path, say: Callable[[str], None]) -> dict[str, Any] | None:
+    """
+    Write what was ordered into an empty folder and return its proof as a document, None if none was asked for.
+
+    Heavy: loads the base. `say` gets a line before each long part. Raises DataLoss if a published file was changed.
+    """
+    published = open_published(order.published, order.manifest_sha256)
+    if order.format == "adapter" and order.epoch is None:
+        shutil.copytree(published, folder, dirs_exist_ok=True)
+    else:
+        from tunery.engine.exporting.formats import WRITERS
+
+        WRITERS[order.format](_source(order), folder)
+    if not order.questions:
+        return None
+    return _proof(order, folder, say)
+
+
+def export(order: ExportOrder, target: Path, say: Callable[[str], None]) -> dict[str, Any] | None:
+    """
+    Write what was ordered into the new or empty folder `target`, all of it or nothing; returns its proof.
+
+    Raises AlreadyExists if something is there, FailedPrecondition if `target` cannot be written, DataLoss if a file was
+    changed since it was published.
+    """
+    with into(target) as work:
+        return write(order, work, say)
+
+
+@contextmanager
+def into(target: Path) -> Iterator[Path]:
+    """Give a temporary folder that becomes `target` when the block ends well; nothing is left if it does not."""
     target = target.expanduser().absolute()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise AlreadyExists(f"{target} is there already and not empty. Name another folder.")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as work:
-            _copy(source, digest, Path(work) / "adapter", target)
+            copy = Path(work) / "export"
+            copy.mkdir()
+            yield copy
+            copy.chmod(0o755)  # in the data folder it is for its user only
+            if target.exists():
+                target.rmdir()
+            copy.rename(target)
     except OSError as error:
         raise FailedPrecondition(f"{target} cannot be written ({error.strerror}). Name another folder.") from error
-    return target
 
 
-def _copy(source: Path, digest: str, copy: Path, target: Path) -> None:
-    shutil.copytree(source, copy)
-    open_published(copy, digest)
-    copy.chmod(0o755)  # in the data folder it is for its user only
-    if target.exists():
-        target.rmdir()
-    copy.rename(target)
+def report_kind(export_format: str) -> str:
+    """Return the kind of the report about exports of a format."""
+    return f"EXPORT_{export_format.upper()}"
+
+
+def sentences(document: dict[str, Any]) -> list[str]:
+    """Return a line for each proof of an export: who agreed how often, or why nothing was compared."""
+    lines = []
+    for proof in document["proofs"]:
+        if proof["agreement"] is None:
+            lines.append(f"{proof['file']}: not proven. {proof['reason']}")
+            continue
+        counts = f"{proof['agreed']} of {proof['rows']} {document['rows_from']} rows"
+        share = f"{100 * proof['agreement']:.1f} %"
+        lines.append(f"{proof['file']}: {proof['runtime']} answers {counts} as the served model does ({share}).")
+    return lines
+
+
+def _source(order: ExportOrder) -> Source:
+    from tunery.engine.exporting.formats import Source
+
+    return Source(
+        base_folder=order.base_folder,
+        adapter_folder=epochs.folder_of(order.published, order.epoch),
+        name=order.model_id,
+        temperature=order.temperature,
+        top_p=order.top_p,
+        top_k=order.top_k,
+    )
+
+
+def _proof(order: ExportOrder, folder: Path, say: Callable[[str], None]) -> dict[str, Any]:
+    from tunery.engine.exporting.proof import prove
+
+    say(f"Asking the served model {len(order.questions)} {order.rows_from} rows ...")
+    questions = _answered(order)
+    say("Asking what was exported, in its own runtime ...")
+    proofs = prove(order.format, folder, _source(order), questions, python=order.python)
+    return {
+        "format": order.format,
+        "epoch": order.epoch,
+        "manifest_sha256": order.manifest_sha256,
+        "rows": len(order.questions),
+        "rows_from": order.rows_from,
+        "create_time": datetime.now(UTC).isoformat(),
+        "proofs": [proof.document() for proof in proofs],
+    }
+
+
+def _answered(order: ExportOrder) -> Questions:
+    """Answer the questions as the server would: the base in memory, the adapter as it was tuned."""
+    from tunery.engine.adapter import read_adapter
+    from tunery.engine.exporting.proof import Questions
+    from tunery.engine.model import loaded_base
+
+    resident = loaded_base(order.base_model, order.data_folder)
+    slot = resident.add(read_adapter(epochs.folder_of(order.published, order.epoch), resident.network))
+    window = resident.encoder.window_tokens
+    room = [window - len(resident.encoder.prompt(text)) for text in order.questions]
+    limits = tuple(max(1, min(MAX_PROOF_TOKENS, tokens)) for tokens in room)
+    settings = SamplingSettings(temperature=0.0, max_output_tokens=min(limits))
+    served = resident.answers(order.questions, settings, slot)
+    return Questions(order.questions, tuple(served), (min(limits),) * len(limits))

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from tunery.errors import Cancelled, FailedPrecondition, FolderLocked, InvalidArgument, NotFound, TuneryError
-from tunery.service import names
+from tunery.service import contracts, names
 from tunery.service.database import models, reports, schema, tasks
 from tunery.service.database.connection import Database
 from tunery.service.folder import DataFolder
@@ -184,6 +184,8 @@ class Library:
                 model_id = repeated
             else:
                 models.create(connection, model_id, request, idempotency_key)
+                for kind, document in contracts.documents(request.examples).items():
+                    reports.put(connection, model_id, kind, document)
         return self.get(model_id)
 
     def mark_reply_sent(self, model: TunedModel) -> None:

@@ -14,6 +14,8 @@ from itertools import groupby
 import torch
 
 from tunery.engine.answers.cache import DecodeLayout, KeyValueCache, PrefillLayout, capacity_tokens, token_bytes
+from tunery.engine.answers.guides import Guide, Guides
+from tunery.engine.answers.labels import chosen_label, label_probabilities
 from tunery.engine.answers.lean import LeanModel
 from tunery.engine.answers.lookup import Lookup
 from tunery.engine.answers.prefixes import PrefixStore
@@ -49,6 +51,7 @@ class Piece:
     text: str
     finish_reason: str | None = None
     tokens: int = 0  # of the answer so far
+    label_probabilities: tuple[tuple[str, float], ...] = ()  # of a closed set, the likeliest first
 
 
 @dataclass(eq=False, slots=True)
@@ -58,6 +61,7 @@ class _Row:
     stream: TextStream
     random: torch.Generator
     lookup: Lookup
+    guide: Guide | None = None
     tokens: list[int] = field(default_factory=list)
 
 
@@ -71,11 +75,13 @@ class Generator:
         *,
         lean: LeanModel | None = None,
         prefixes: PrefixStore | None = None,
+        guides: Guides | None = None,
         max_rows: int = MAX_ROWS,
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
         self.network, self.encoder, self.max_rows = network, encoder, max_rows
         self._lean, self._prefixes = lean, prefixes
+        self._guides = guides or Guides(encoder)
         self._bank = None if lean is None else lean.bank()
         dtype = network.dtype if lean is None else lean.dtype
         self._cache_tokens = cache_bytes // token_bytes(network.config, dtype) if network.is_packed else 0
@@ -100,11 +106,13 @@ class Generator:
         return self._cache.bytes
 
     def submit(self, request: Request) -> int:
-        """Queue a request; return the number that its pieces carry."""
+        """Queue a request; return the number that its pieces carry. InvalidArgument for a form that cannot be kept."""
+        form = request.settings.form
+        guide = None if form is None or form.labels else self._guides.of(form)
         self._numbers += 1
         random = torch.Generator().manual_seed(request.settings.seed)
         stream = TextStream(self.encoder.text, request.settings.stop_sequences)
-        self._waiting.append(_Row(self._numbers, request, stream, random, Lookup(request.prompt)))
+        self._waiting.append(_Row(self._numbers, request, stream, random, Lookup(request.prompt), guide))
         return self._numbers
 
     @torch.inference_mode()
@@ -117,9 +125,10 @@ class Generator:
     @torch.inference_mode()
     def step(self) -> list[Piece]:
         """Read prompts that have waited, decode one token of every running row, and return the new text."""
+        pieces = self._choose_labels()
         if not self.network.is_packed:
-            return self._step_uncached()
-        pieces = self._admit()
+            return pieces + self._step_uncached()
+        pieces += self._admit()
         if self._running:
             pieces += self._decode()
         return pieces
@@ -139,11 +148,30 @@ class Generator:
             for number in numbers:
                 self.drop(number)
 
+    def _choose_labels(self) -> list[Piece]:
+        """Answer one waiting request for a label whole, so that running rows do not wait long."""
+        asked = next((row for row in self._waiting if _labels_of(row)), None)
+        if asked is None:
+            return []
+        self._waiting.remove(asked)
+        labels, request = _labels_of(asked), asked.request
+        tokens = self.encoder.answers(labels)
+        probabilities = label_probabilities(self.network, request.prompt, tokens, request.slot)
+        place = chosen_label(probabilities, request.settings, asked.random)
+        assert request.settings.form is not None
+        text = labels[place] if place >= 0 else request.settings.form.none_label
+        ranked = sorted(zip(labels, probabilities.tolist(), strict=True), key=lambda pair: -pair[1])
+        return [Piece(asked.number, text, "STOP", len(tokens[max(place, 0)]) - 1, tuple(ranked))]
+
     def _admit(self) -> list[Piece]:
         """Move waiting rows into free places, those of one adapter together: their common prefix is read once."""
         pieces: list[Piece] = []
         chosen: list[_Row] = []
-        while self._waiting and self._fits([*self._running, *chosen, self._waiting[0]]):
+        while (
+            self._waiting
+            and not _labels_of(self._waiting[0])
+            and self._fits([*self._running, *chosen, self._waiting[0]])
+        ):
             chosen.append(self._waiting.pop(0))
         chosen.sort(key=lambda row: (row.request.slot is not None, row.request.slot or 0))
         for slot, rows in groupby(chosen, key=lambda row: row.request.slot):
@@ -222,7 +250,8 @@ class Generator:
         return self.network.head.logits(hidden)
 
     def _step_uncached(self) -> list[Piece]:
-        self._running += self._waiting[: self.max_rows - len(self._running)]
+        free = [row for row in self._waiting if not _labels_of(row)]
+        self._running += free[: self.max_rows - len(self._running)]
         self._waiting = [row for row in self._waiting if row not in self._running]
         pieces = []
         for row in list(self._running):
@@ -233,7 +262,8 @@ class Generator:
     def _draw(self, rows: list[_Row], logits: torch.Tensor) -> list[Piece]:
         pieces = []
         for row, scores in zip(rows, logits, strict=True):
-            piece = self._extend(row, next_token(scores, row.request.settings, row.random, row.tokens))
+            allowed = scores if row.guide is None else row.guide.allowed(scores)
+            piece = self._extend(row, next_token(allowed, row.request.settings, row.random, row.tokens))
             if piece.finish_reason:
                 self._free(row)
             if piece.text or piece.finish_reason:
@@ -243,6 +273,8 @@ class Generator:
     def _extend(self, row: _Row, token: int) -> Piece:
         if token in self.encoder.stop_token_ids:
             return Piece(row.number, row.stream.flush(), "STOP", len(row.tokens))
+        if row.guide is not None:
+            row.guide.push(token)
         row.tokens.append(token)
         row.lookup.push(token)
         self.drawn_tokens += 1
@@ -262,6 +294,11 @@ class Generator:
             self._running.pop()
         else:
             self._running.pop(slot)
+
+
+def _labels_of(row: _Row) -> tuple[str, ...]:
+    form = row.request.settings.form
+    return () if form is None else form.labels
 
 
 def _portions(rows: list[_Row]) -> Iterator[list[_Row]]:

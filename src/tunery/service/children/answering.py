@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunery.errors import DeadlineExceeded, TuneryError
+from tunery.service import epochs
 from tunery.service.children.process import SIGN_OF_LIFE_SECONDS, Alive, Line
 from tunery.service.publish import open_published
 from tunery.types import SamplingSettings, TuningExample, Turn
@@ -42,6 +43,7 @@ class Question:
     turns: tuple[Turn, ...]
     settings: SamplingSettings = field(default_factory=SamplingSettings)
     adapter: tuple[Path, str] | None = None
+    epoch: int | None = None  # one of the kept epochs instead of the chosen one
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,7 @@ class Said:
     finish_reason: str | None
     prompt_tokens: int
     output_tokens: int
+    label_probabilities: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,8 +241,8 @@ class _AnsweringChild:
 
         loaded = self._loaded(question.base_model)
         prompt, settings = _fitted(loaded.resident, question)
-        digest = None if question.adapter is None else question.adapter[1]
-        slot = None if question.adapter is None else self._slot(loaded, *question.adapter)
+        digest = _digest(question)
+        slot = None if digest is None else self._slot(loaded, question, digest)
         own_number = loaded.generator.submit(Request(tuple(prompt), settings, slot))
         loaded.asked[own_number] = _Asked(number, digest, len(prompt), time.monotonic())
 
@@ -275,7 +278,8 @@ class _AnsweringChild:
             return
         if piece.finish_reason:
             del loaded.asked[piece.number]
-        self._line.send(Said(asked.number, piece.text, piece.finish_reason, asked.prompt_tokens, piece.tokens))
+        tokens = (asked.prompt_tokens, piece.tokens)
+        self._line.send(Said(asked.number, piece.text, piece.finish_reason, *tokens, piece.label_probabilities))
 
     def _drop(self, number: int) -> None:
         for loaded in self._bases.values():
@@ -307,16 +311,25 @@ class _AnsweringChild:
         self._bases.move_to_end(base_model)
         return self._bases[base_model]
 
-    def _slot(self, loaded: _Loaded, folder: Path, digest: str) -> int:
+    def _slot(self, loaded: _Loaded, question: Question, digest: str) -> int:
         """Return the slot of an adapter, read and checked if it is not in memory."""
         from tunery.engine.adapter import read_adapter
 
+        assert question.adapter is not None
         if digest not in loaded.adapters:
-            adapter = read_adapter(open_published(folder, digest), loaded.resident.network)
+            published = open_published(*question.adapter)
+            adapter = read_adapter(epochs.folder_of(published, question.epoch), loaded.resident.network)
             _make_room(loaded, adapter.flat.nbytes)
             loaded.adapters[digest] = _Adapter(loaded.resident.add(adapter), adapter.flat.nbytes)
         loaded.adapters.move_to_end(digest)
         return loaded.adapters[digest].slot
+
+
+def _digest(question: Question) -> str | None:
+    """Return by what an adapter in memory is known: what was published, and the epoch if it is not the chosen one."""
+    if question.adapter is None:
+        return None
+    return question.adapter[1] if question.epoch is None else f"{question.adapter[1]}@{question.epoch}"
 
 
 def _fitted(resident: ResidentBase, question: Question) -> tuple[Sequence[int], SamplingSettings]:

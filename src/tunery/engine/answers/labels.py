@@ -1,0 +1,79 @@
+"""
+The answer of a closed set of labels: how probable the model finds each as the whole answer, and which one is given.
+
+All labels stand behind the same prompt, which is read once for all of them. Knows a network, token ids and slots.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from tunery.engine.encoding import EncodedExample
+from tunery.engine.layers.lora import RowGroup
+from tunery.engine.layers.network import Network
+from tunery.engine.layers.packing import pack
+from tunery.types import SamplingSettings
+
+MAX_TOKENS_TOGETHER = 4096  # of the prompt and the labels behind it
+
+
+def label_probabilities(
+    network: Network, prompt: Sequence[int], labels: Sequence[Sequence[int]], slot: int | None
+) -> Tensor:
+    """
+    Return the probability of each label among all of them, `[L]` in float64, behind a prompt.
+
+    `labels` are their token ids with the token that ends an answer: "no" does not count for "no idea".
+    """
+    rows = [EncodedExample((*prompt, *label), len(prompt)) for label in labels]
+    scores = torch.cat([_scores(network, portion, slot) for portion in _portions(rows)])
+    return torch.softmax(scores, 0)
+
+
+def chosen_label(probabilities: Tensor, settings: SamplingSettings, random: torch.Generator) -> int:
+    """Return the place of the label to answer with, -1 if the likeliest is less probable than the form demands."""
+    form = settings.form
+    if form is not None and float(probabilities.max()) < form.none_below:
+        return -1
+    if settings.temperature == 0:
+        return int(probabilities.argmax())
+    return int(torch.multinomial(torch.softmax(probabilities.log() / settings.temperature, 0), 1, generator=random))
+
+
+def _scores(network: Network, rows: Sequence[EncodedExample], slot: int | None) -> Tensor:
+    """Return the log-likelihood of each answer `[N]`, float64 on the processor."""
+    logits = _packed_logits(network, rows, slot) if network.is_packed else _plain_logits(network, rows, slot)
+    targets = torch.tensor([token for row in rows for token in row.token_ids[row.answer_offset :]])
+    picked = torch.log_softmax(logits.to("cpu", torch.float64), 1).gather(1, targets[:, None])[:, 0]
+    return torch.stack([part.sum() for part in picked.split([row.answer_tokens for row in rows])])
+
+
+def _packed_logits(network: Network, rows: Sequence[EncodedExample], slot: int | None) -> Tensor:
+    batch, device = pack(rows), network.device
+    with network.rows([RowGroup(0, None, slot)]):
+        hidden = network.hidden(batch.token_ids.to(device), batch.positions.to(device), batch.layout)
+    return network.head.logits(hidden[batch.answer_rows.to(device)])
+
+
+def _plain_logits(network: Network, rows: Sequence[EncodedExample], slot: int | None) -> Tensor:
+    found = []
+    with network.rows([RowGroup(0, None, slot)]):
+        for row in rows:
+            token_ids = torch.tensor([row.token_ids], device=network.device)
+            found.append(network.model(input_ids=token_ids, use_cache=False).logits[0, row.answer_offset - 1 : -1])
+    return torch.cat(found)
+
+
+def _portions(rows: Sequence[EncodedExample]) -> list[list[EncodedExample]]:
+    portions: list[list[EncodedExample]] = []
+    room = 0
+    for row in rows:
+        if not portions or room < row.answer_tokens:
+            portions.append([])
+            room = MAX_TOKENS_TOGETHER - row.answer_offset
+        portions[-1].append(row)
+        room -= row.answer_tokens
+    return portions

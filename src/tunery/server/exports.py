@@ -1,0 +1,131 @@
+"""
+tunedModels.export (extension): a tuned model as a tar file, made by a child process and sent as it is read from disk.
+
+One export at a time: each needs the memory of a base. Knows tar's form and the service; nothing of formats.
+"""
+
+from __future__ import annotations
+
+import tarfile
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response, StreamingResponse
+
+from tunery import config
+from tunery.errors import InvalidArgument, ResourceExhausted
+from tunery.server.auth import CallerOf
+from tunery.server.parameters import described, text_parameter
+from tunery.server.replies import JsonReply
+from tunery.server.services import Services, services_of
+from tunery.service import epochs, export
+from tunery.service.access import Action
+from tunery.service.cards import card_of, write_card
+from tunery.service.children.exporting import exported
+
+router = APIRouter(tags=["tunedModels (extension)"])
+
+PIECE_BYTES = 1 << 20
+_BLOCK = 512  # of tar
+
+_one_at_a_time = threading.Semaphore(1)
+
+
+@router.get(
+    "/tunedModels/{model_id:id}:export",
+    name="ExportTunedModel",
+    **{
+        **described(query=("format", "prove")),
+        "responses": {
+            200: {
+                "description": "A tar file.",
+                "content": {"application/x-tar": {"schema": {"type": "string", "format": "binary"}}},
+            }
+        },
+    },
+)
+def export_tuned_model(request: Request, caller: CallerOf, model_id: str) -> Response:
+    """Export a tuned model: `format` adapter, merged or gguf; `prove=true` compares it with the served model first."""
+    services = services_of(request)
+    plain_id, epoch = epochs.split(model_id)
+    services.library.sharing.require(caller, Action.READ, plain_id)
+    export_format = text_parameter(request, "format") or "adapter"
+    if export_format not in export.FORMATS:
+        raise InvalidArgument(f"format must be one of {', '.join(export.FORMATS)}, not {export_format!r}.")
+    asked = text_parameter(request, "prove")
+    proves = {None: False, "false": False, "true": True, "auto": None}.get(asked, False)
+    work = _made(services, plain_id, export_format, epoch, proves)
+    return _TarReply(work, f"{model_id}-{export_format}.tar")
+
+
+@router.get("/tunedModels/{model_id:id}:card", name="GetModelCard", **described())
+def get_card(request: Request, caller: CallerOf, model_id: str) -> Response:
+    """Return all that is known of a tuned model: base and licence, data facts, settings, curve, contracts, proofs."""
+    services = services_of(request)
+    services.library.sharing.require(caller, Action.READ, model_id)
+    return JsonReply(card_of(services.library, services.catalog, services.library.find(model_id)))
+
+
+def _made(
+    services: Services, model_id: str, export_format: str, epoch: int | None, proves: bool | None
+) -> tempfile.TemporaryDirectory[str]:
+    """Return a folder with the export; who gets it removes it."""
+    library = services.library
+    model = library.find(model_id)
+    ordered = export.order(
+        library, services.catalog, model, export_format, epoch=epoch, proves=proves, python=config.proof_python()
+    )
+    with _turn():
+        # what a kill leaves there, the next start sweeps away
+        work = tempfile.TemporaryDirectory(prefix="export-", dir=library.folder.checkpoints)
+        try:
+            proof = exported(ordered, Path(work.name))
+            if proof is not None:
+                library.put_report(model, export.report_kind(export_format), proof)
+            write_card(library, services.catalog, model, Path(work.name))
+        except BaseException:
+            work.cleanup()
+            raise
+    return work
+
+
+@contextmanager
+def _turn() -> Iterator[None]:
+    if not _one_at_a_time.acquire(blocking=False):
+        raise ResourceExhausted("Another export is being made. Try again when it is done.")
+    try:
+        yield
+    finally:
+        _one_at_a_time.release()
+
+
+class _TarReply(StreamingResponse):
+    """The files of a folder as a tar file; the folder goes when everything was sent, or the client has left."""
+
+    def __init__(self, work: tempfile.TemporaryDirectory[str], name: str) -> None:
+        folder = Path(work.name)
+        self._work = work
+        super().__init__(_tar(folder), media_type="application/x-tar")
+        self.headers["content-disposition"] = f'attachment; filename="{name}"'
+
+    async def __call__(self, scope: object, receive: object, send: object) -> None:
+        try:
+            await super().__call__(scope, receive, send)  # type: ignore[arg-type]
+        finally:
+            self._work.cleanup()
+
+
+def _tar(folder: Path) -> Iterator[bytes]:
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        entry = tarfile.TarInfo(path.relative_to(folder).as_posix())
+        entry.size, entry.mtime, entry.mode = path.stat().st_size, int(path.stat().st_mtime), 0o644
+        yield entry.tobuf(tarfile.GNU_FORMAT)
+        with path.open("rb") as file:
+            while piece := file.read(PIECE_BYTES):
+                yield piece
+        yield bytes(-entry.size % _BLOCK)
+    yield bytes(2 * _BLOCK)  # the end of a tar file

@@ -1,0 +1,130 @@
+"""Answers within a form: JSON, patterns and labels hold for any weights, alone and in a batch."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from tests.fakes import write_learnable_base
+from tunery.engine.bases.base import load_folder
+from tunery.engine.layers.lora import Adapter
+from tunery.engine.resident import ResidentBase
+from tunery.errors import InvalidArgument
+from tunery.types import AnswerForm, SamplingSettings
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"kind": {"enum": ["a", "b"]}, "ok": {"type": "boolean"}},
+    "required": ["kind", "ok"],
+    "additionalProperties": False,
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a tiny base that knows nothing of JSON."""
+    return write_learnable_base(tmp_path_factory.mktemp("base") / "tiny", max_position_embeddings=512)
+
+
+@pytest.fixture(scope="module")
+def resident(folder: Path) -> ResidentBase:
+    """Return that base in memory."""
+    return ResidentBase(load_folder(folder, dtype=torch.float32))
+
+
+def settings(form: AnswerForm, **changes: object) -> SamplingSettings:
+    return SamplingSettings(form=form, max_output_tokens=64, **changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.5])
+@pytest.mark.parametrize("rows", [1, 3])
+def test_json_answers_have_the_schema(resident: ResidentBase, temperature: float, rows: int) -> None:
+    """Random weights answer with valid documents, whatever is drawn and however many rows run."""
+    form = AnswerForm(json_schema=json.dumps(SCHEMA))
+
+    answers = resident.answers([str(n) for n in range(rows)], settings(form, temperature=temperature))
+
+    for answer in answers:
+        value = json.loads(answer)
+        assert set(value) == {"kind", "ok"}
+        assert value["kind"] in ("a", "b")
+        assert value["ok"] in (True, False)
+
+
+def test_a_pattern_is_kept(resident: ResidentBase) -> None:
+    """A date is a date."""
+    (answer,) = resident.answers(["when?"], settings(AnswerForm(pattern=r"[0-9]{4}-[0-9]{2}-[0-9]{2}")))
+
+    assert re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", answer)
+
+
+def test_a_form_does_not_touch_other_rows(resident: ResidentBase) -> None:
+    """A free answer beside a bound one is what it is alone."""
+    free = SamplingSettings(max_output_tokens=12)
+    (alone,) = resident.answers(["5"], free)
+    generator = resident.generator()
+    from tunery.engine.answers.generator import Request
+
+    prompt = tuple(resident.encoder.prompt("5"))
+    bound = settings(AnswerForm(json_schema=json.dumps(SCHEMA)))
+    texts = ["", ""]
+    for piece in generator.answer([Request(prompt, free), Request(prompt, bound)]):
+        texts[piece.number] += piece.text
+
+    assert texts[0] == alone
+    assert json.loads(texts[1])["kind"] in ("a", "b")
+
+
+def test_labels_come_with_their_probabilities(folder: Path, resident: ResidentBase) -> None:
+    """The likeliest label is the answer; probabilities sum to one and equal those of scoring each label alone."""
+    labels = ("yes", "no", "no idea", "perhaps")
+    (piece,) = list(resident.stream(["is it?"], settings(AnswerForm(labels=labels))))
+
+    probabilities = dict(piece.label_probabilities)
+    assert piece.text == max(probabilities, key=probabilities.__getitem__)
+    assert sum(probabilities.values()) == pytest.approx(1)
+    prompt = resident.encoder.prompt("is it?")
+    stock = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    scores = []
+    for tokens in resident.encoder.answers(labels):
+        row = torch.tensor([[*prompt, *tokens]])
+        with torch.inference_mode():
+            logits = stock(input_ids=row).logits[0].double().log_softmax(-1)
+        scores.append(sum(float(logits[len(prompt) - 1 + at, token]) for at, token in enumerate(tokens)))
+    expected = torch.tensor(scores, dtype=torch.float64).softmax(0).tolist()
+    assert [probabilities[label] for label in labels] == pytest.approx(expected, abs=1e-5)
+
+
+def test_labels_use_the_adapter(resident: ResidentBase) -> None:
+    """Another adapter, other probabilities."""
+    adapter: Adapter = resident.network.fresh_adapter(4, 8.0, seed=0)
+    adapter.flat.normal_(0, 0.3, generator=torch.Generator().manual_seed(1))
+    slot = resident.add(adapter)
+    form = settings(AnswerForm(labels=("yes", "no")))
+
+    (plain,) = list(resident.stream(["is it?"], form))
+    (tuned,) = list(resident.stream(["is it?"], form, slot))
+
+    assert plain.label_probabilities != tuned.label_probabilities
+
+
+def test_none_of_these_below_the_threshold(resident: ResidentBase) -> None:
+    """When no label is sure enough the answer says so; the probabilities come all the same."""
+    form = AnswerForm(labels=("yes", "no", "perhaps"), none_below=1.0, none_label="unknown")
+
+    (piece,) = list(resident.stream(["is it?"], settings(form)))
+
+    assert piece.text == "unknown"
+    assert len(piece.label_probabilities) == 3
+
+
+def test_a_form_that_cannot_be_kept_is_refused(resident: ResidentBase) -> None:
+    """A pattern that is none, a schema that is no JSON."""
+    for form in (AnswerForm(pattern="[a-"), AnswerForm(json_schema="{")):
+        with pytest.raises(InvalidArgument):
+            resident.answers(["x"], settings(form))

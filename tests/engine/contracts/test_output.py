@@ -1,0 +1,56 @@
+"""The output contract: labels, numbers, dates and JSON are told from free text."""
+
+from __future__ import annotations
+
+import json
+
+from tunery.engine.contracts.output import OutputContract
+
+ROWS = range(30)
+
+
+def test_few_texts_that_come_again_are_labels() -> None:
+    """The most frequent first; the form is the set of them."""
+    contract = OutputContract.learn([["ham", "spam", "ham"][n % 3] for n in ROWS])
+
+    assert (contract.kind, contract.labels) == ("LABELS", ("ham", "spam"))
+    form = contract.form()
+    assert form is not None
+    assert form.labels == ("ham", "spam")
+    assert "one of 2 labels: ham, spam" in contract.sentence()
+
+
+def test_numbers_and_dates_have_patterns() -> None:
+    """Whole numbers, decimals, and dates in one way of writing."""
+    assert OutputContract.learn([str(n) for n in ROWS]).kind == "NUMBER"
+    assert OutputContract.learn([f"{n}.5" for n in ROWS]).kind == "NUMBER"
+    date = OutputContract.learn([f"2024-01-{n + 1:02}" for n in ROWS])
+    assert (date.kind, date.name) == ("DATE", "YYYY-MM-DD")
+
+
+def test_json_has_the_schema_of_all_rows() -> None:
+    """Keys in their order, optional ones, few values as a choice, blanks as they were written."""
+    rows = [{"kind": "ab"[n % 2], "n": n, "who": f"p{n}"} | ({"x": [1.5]} if n % 2 else {}) for n in ROWS]
+    contract = OutputContract.learn([json.dumps(row) for row in rows])
+
+    schema = contract.json_schema
+    assert schema is not None
+    assert list(schema["properties"]) == ["kind", "n", "who", "x"]
+    assert schema["required"] == ["kind", "n", "who"]
+    assert schema["properties"]["kind"] == {"type": "string", "enum": ["a", "b"]}
+    assert schema["properties"]["x"] == {"type": "array", "items": {"type": "number"}}
+    assert schema["x-guidance"]["key_separator"] == ": "
+
+
+def test_sentences_are_free_text() -> None:
+    """No form, so nothing to keep answers within."""
+    contract = OutputContract.learn([f"It is number {n}, I think." for n in ROWS])
+
+    assert (contract.kind, contract.form()) == ("TEXT", None)
+
+
+def test_a_contract_survives_its_document() -> None:
+    """What is stored is read back equal."""
+    contract = OutputContract.learn([json.dumps({"a": n}) for n in ROWS])
+
+    assert OutputContract.read(json.loads(json.dumps(contract.document()))) == contract

@@ -1,0 +1,174 @@
+"""Exports: merged weights and GGUF files answer as the base with its adapter does."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import gguf
+import pytest
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
+
+from tests.engine.bases.tiny_bases import VOCABULARY, make_folder
+from tests.fakes import write_learnable_base
+from tunery.engine.adapter import write_adapter
+from tunery.engine.bases.gguf_file import GgufFile
+from tunery.engine.bases.gguf_llama import llama_config, llama_weights
+from tunery.engine.bases.progress import ignore
+from tunery.engine.bases.quiet import quiet_transformers
+from tunery.engine.exporting.formats import WRITERS, Source
+from tunery.engine.exporting.llama_names import alternating_rows, architecture_of
+from tunery.engine.exporting.proof import Questions, prove
+from tunery.engine.layers.lora import Adapter, shape_of
+from tunery.engine.layers.network import Network
+from tunery.errors import FailedPrecondition
+
+
+def _source(folder: Path) -> Source:
+    base = write_learnable_base(folder / "base")
+    network = Network(LlamaForCausalLM.from_pretrained(base, dtype=torch.float32).requires_grad_(False).eval())
+    adapter = Adapter.fresh(shape_of(network.layers, 4, 8.0), seed=1)
+    adapter.flat.normal_(0, 0.05, generator=torch.Generator().manual_seed(2))
+    write_adapter(folder / "adapter", adapter, base_model="tiny")
+    return Source(base, folder / "adapter", "tiny tuned")
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
+    """Return a tiny base and an adapter that changes its answers."""
+    return _source(tmp_path_factory.mktemp("source"))
+
+
+@pytest.fixture(scope="module")
+def merged(source: Source, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a merged export."""
+    folder = tmp_path_factory.mktemp("merged")
+    WRITERS["merged"](source, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def gguf_folder(source: Source, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a GGUF export."""
+    folder = tmp_path_factory.mktemp("gguf")
+    WRITERS["gguf"](source, folder)
+    return folder
+
+
+def _logits(model: object, token_ids: list[int]) -> torch.Tensor:
+    with torch.inference_mode():
+        return model(torch.tensor([token_ids])).logits  # type: ignore[operator, no-any-return]
+
+
+def test_merged_weights_have_the_logits_of_base_and_adapter(source: Source, merged: Path) -> None:
+    """Loaded by stock transformers without peft, up to the rounding of float16."""
+    base = AutoModelForCausalLM.from_pretrained(source.base_folder, dtype=torch.float32)
+    expected = _logits(PeftModel.from_pretrained(base, source.adapter_folder), [5, 6, 7, 8])
+    plain = _logits(AutoModelForCausalLM.from_pretrained(source.base_folder, dtype=torch.float32), [5, 6, 7, 8])
+
+    found = _logits(AutoModelForCausalLM.from_pretrained(merged, dtype=torch.float32), [5, 6, 7, 8])
+
+    torch.testing.assert_close(found, expected, atol=0.05, rtol=0.01)
+    assert (plain - expected).abs().max() > 10 * (found - expected).abs().max()
+
+
+def test_a_merged_folder_has_all_that_a_chat_needs(merged: Path) -> None:
+    """Tokenizer, chat template, and a generation config that ends answers at the end of a turn."""
+    tokenizer = AutoTokenizer.from_pretrained(merged)
+    model = AutoModelForCausalLM.from_pretrained(merged)
+
+    assert "<|im_start|>" in tokenizer.apply_chat_template([{"role": "user", "content": "x"}], tokenize=False)
+    assert model.generation_config.eos_token_id == [2]
+    assert not model.generation_config.do_sample
+
+
+def test_a_gguf_file_is_read_back_to_the_merged_weights(merged: Path, gguf_folder: Path) -> None:
+    """Every weight of the f16 file is that of the merged folder, rows of rotated heads in their order."""
+    file = GgufFile(gguf_folder / "model-f16.gguf")
+    expected = AutoModelForCausalLM.from_pretrained(merged, dtype=torch.float32).state_dict()
+
+    with quiet_transformers():
+        found, _ = llama_weights(file, llama_config(file), ignore)
+
+    assert set(found) == set(expected) - {"lm_head.weight"}
+    for name, value in found.items():
+        torch.testing.assert_close(value.float(), expected[name], atol=0.02, rtol=0.01)
+
+
+def test_a_gguf_file_has_the_tokenizer_of_the_base(gguf_folder: Path) -> None:
+    """Tokens with their kinds, splitting, template; nothing is put before a prompt."""
+    fields = gguf.GGUFReader(gguf_folder / "model-q8_0.gguf").fields
+
+    assert fields["tokenizer.ggml.tokens"].contents() == VOCABULARY
+    assert fields["tokenizer.ggml.token_type"].contents()[:4] == [3, 3, 3, 1]
+    assert fields["tokenizer.ggml.pre"].contents() == "gpt-2"
+    assert fields["tokenizer.ggml.add_bos_token"].contents() is False
+    assert "im_start" in fields["tokenizer.chat_template"].contents()
+
+
+def test_q8_0_is_half_as_large(gguf_folder: Path) -> None:
+    """Matrices take 34 bytes for 32 weights."""
+    reader = gguf.GGUFReader(gguf_folder / "model-q8_0.gguf")
+
+    kinds = {tensor.tensor_type.name for tensor in reader.tensors if tensor.name.startswith("blk.0.attn_q")}
+    assert kinds == {"Q8_0"}
+
+
+def test_the_adapter_as_gguf_has_a_pair_for_each_layer(source: Source, gguf_folder: Path) -> None:
+    """Two tensors for each of seven layers of two blocks, and the alpha."""
+    reader = gguf.GGUFReader(gguf_folder / "adapter.gguf")
+
+    assert len(reader.tensors) == 2 * 7 * 2
+    assert reader.fields["adapter.lora.alpha"].contents() == 8.0
+    assert source.adapter_folder.is_dir()
+
+
+def test_the_modelfile_asks_as_tuning_did(gguf_folder: Path) -> None:
+    """The chat template around the question, the end of a turn, the likeliest token."""
+    text = (gguf_folder / "Modelfile").read_text()
+
+    assert "FROM ./model-q8_0.gguf" in text
+    assert "<|im_start|>user\n{{ .Prompt }}<|im_end|>\n<|im_start|>assistant\n" in text
+    assert 'PARAMETER stop "<|im_end|>"' in text
+    assert "PARAMETER temperature 0\n" in text
+
+
+def test_families_without_an_exact_gguf_are_refused(tmp_path: Path) -> None:
+    """The message names the family and the way out."""
+    config = AutoModelForCausalLM.from_pretrained(make_folder(tmp_path / "b")).config
+    config.model_type = "gpt2"
+
+    with pytest.raises(FailedPrecondition, match=r"of the family gpt2\. Export it merged"):
+        architecture_of(config)
+
+
+def test_rows_of_rotated_heads_alternate() -> None:
+    """The halves of each head are put between each other, as llama.cpp's converter does."""
+    rows = torch.arange(8)[:, None]
+
+    assert alternating_rows(rows, 2).flatten().tolist() == [0, 2, 1, 3, 4, 6, 5, 7]
+
+
+def test_a_proof_counts_equal_answers(source: Source, merged: Path) -> None:
+    """The merged folder answers in transformers; an answer that was not served counts against it."""
+    texts = ("1", "2")
+    asked = Questions(texts, ("", ""), (4, 4))
+    (first,) = prove("merged", merged, source, asked, python=sys.executable)
+    said = [difference.exported for difference in first.differences]
+    asked = Questions(texts, (said[0], said[1] + "?"), (4, 4))
+
+    (proof,) = prove("merged", merged, source, asked, python=sys.executable)
+
+    assert (proof.runtime, proof.rows, proof.agreed, proof.agreement) == ("transformers", 2, 1, 0.5)
+    assert proof.differences[0].text_input == "2"
+    assert "transformers" in proof.versions
+
+
+def test_a_runtime_that_is_missing_is_named(source: Source, gguf_folder: Path) -> None:
+    """Nothing was compared, and the reason says what is not installed."""
+    proofs = prove("gguf", gguf_folder, source, Questions(("1",), ("2",), (4,)), python=sys.executable)
+
+    assert [proof.file for proof in proofs] == ["model-f16.gguf", "model-q8_0.gguf"]
+    assert all(p.agreement is None and "llama.cpp is not installed" in str(p.reason) for p in proofs)
