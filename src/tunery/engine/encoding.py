@@ -90,7 +90,7 @@ class Encoder:
     def examples(self, examples: Sequence[TuningExample]) -> list[EncodedExample]:
         return [self.example(example) for example in examples]
 
-    def rendered(self, example: TuningExample) -> str:
+    def row_text(self, example: TuningExample) -> str:
         """Return the text of an example's row as the base reads it: template, special tokens, answer."""
         return str(self.tokenizer.decode(self.example(example).token_ids, clean_up_tokenization_spaces=False))
 

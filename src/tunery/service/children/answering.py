@@ -234,7 +234,7 @@ class _AnsweringChild:
                 self._line.send(RowsCounted(number, tuple(len(row.token_ids) for row in rows), cut))
             case RenderRows(number, base_model, examples):
                 encoder = self._loaded(base_model).resident.encoder
-                self._line.send(RowsRendered(number, tuple(encoder.rendered(example) for example in examples)))
+                self._line.send(RowsRendered(number, tuple(encoder.row_text(example) for example in examples)))
 
     def _begin(self, number: int, question: Question) -> None:
         from tunery.engine.answers.generator import Request
