@@ -3,8 +3,8 @@ How often exports answer as the served model does: PEFT, transformers and llama.
 
     make peers base && .venv/bin/python -m benchmarks.export_agreement
 
-Tunes the default base on `examples/tickets.csv` once (kept in the data folder as `export-agreement`), exports
-it in each format and asks each export, in the peers' environment, the 54 held-out tickets and 46 of those it was tuned on.
+Tunes the default base on `examples/tickets.csv` once (kept in the data folder as `export-agreement`), exports it in
+each format and asks each export, in the peers' environment, the 54 held-out tickets and 46 of those it was tuned on.
 """
 
 from __future__ import annotations
