@@ -1,8 +1,7 @@
 """
 A server under load on this machine: polls, streams and creations beside a running task; far more than it can do.
 
-    python -m benchmarks.load --rounds 5    # some ten minutes; one line of JSON per figure, appended to
-results/load.jsonl
+    python -m benchmarks.load --rounds 5    # some ten minutes; each figure is a line of JSON in results/load.jsonl
 
 The server is `tunery serve` as users start it, on a fresh data folder with the default base; task and examples are
 those of `examples/tickets.csv`. What is compared is measured in turn, since other programs may use the machine too.

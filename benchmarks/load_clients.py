@@ -1,6 +1,5 @@
 """
-Clients that put load on a server: they keep their connection, poll, stream and create, and note how long each
-call took.
+Clients that put load on a server: they keep their connection, poll, stream and create, and note how long a call takes.
 
 Bare sockets on asyncio, since the clients share the cores with what they measure. Knows HTTP/1.1 as our server writes
 it; nothing of what is measured.
