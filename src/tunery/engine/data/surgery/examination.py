@@ -60,8 +60,8 @@ def doubted_loss(examples: Sequence[TuningExample], losses: Sequence[float]) -> 
     """
     Return the loss from which an output is doubted.
 
-    For labels it is a chance below five percent, which benchmarks/surgery.py compares with other limits and which is not
-    confirmed by a measurement yet; other outputs must stand out from the rest.
+    For labels it is a chance below five percent, a first choice that benchmarks/surgery.py is there to confirm; other
+    outputs must stand out from the rest.
     """
     if not losses:
         return inf
