@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tunery.engine.cross_validation import cross_validate
     from tunery.engine.data.datasets import Dataset
+    from tunery.engine.data_curve import data_curve
     from tunery.engine.model import Model, load, tune
     from tunery.engine.surgery import surgery
     from tunery.engine.tuning.schedule import Recipe
@@ -27,12 +28,13 @@ _HOMES = {
     "Model": "tunery.engine.model",
     "Recipe": "tunery.engine.tuning.schedule",
     "cross_validate": "tunery.engine.cross_validation",
+    "data_curve": "tunery.engine.data_curve",
     "load": "tunery.engine.model",
     "surgery": "tunery.engine.surgery",
     "tune": "tunery.engine.model",
 }
 
-__all__ = ["Dataset", "Model", "Recipe", "cross_validate", "load", "surgery", "tune"]
+__all__ = ["Dataset", "Model", "Recipe", "cross_validate", "data_curve", "load", "surgery", "tune"]
 
 
 def __getattr__(name: str) -> object:

@@ -18,6 +18,7 @@ WANTED = {
     "generate": GENERATE,
     "data preview": "--input-column --output-column --json",
     "data check": "--base-model --json",
+    "data curve": "--base-model --sizes --repeats --epochs --seed --json",
     "data surgery": "--model --folds --fix --drop-mislabelled --base-model --json",
     "models list": "--server --json",
     "models show": "--server --json",

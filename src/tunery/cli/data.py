@@ -13,6 +13,7 @@ import typer
 
 from tunery import config
 from tunery.cli import documents, problems, terminal
+from tunery.cli.data_curve import curve
 from tunery.cli.options import DataFile, InputColumn, Json, OutputColumn, option
 from tunery.cli.report import column_facts, file_facts
 from tunery.cli.surgery import surgery
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 data = typer.Typer(help="Look at and check files of examples.", no_args_is_help=True)
 
 data.command()(surgery)
+data.command()(curve)
 
 _LEAST_CELL_COLUMNS = 8
 _LEAST_SHARED_CHARACTERS = 40

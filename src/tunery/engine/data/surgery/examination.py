@@ -16,7 +16,7 @@ from tunery.engine.data.surgery.labels import are_labels, label_variants
 from tunery.engine.data.surgery.likeness import alike
 from tunery.types import TuningExample
 
-DOUBTED_LABEL_LOSS = 3.0
+DOUBTED_LABEL_LOSS = 3.0  # a chance of 5 %
 _SPREADS = 6.0  # of the middle deviation: one row in 20,000 of a normal curve
 _LEAST_SPREAD = 0.5  # nats; where all rows are learned alike, small differences mean nothing
 
@@ -60,7 +60,8 @@ def doubted_loss(examples: Sequence[TuningExample], losses: Sequence[float]) -> 
     """
     Return the loss from which an output is doubted.
 
-    For labels it is a chance that measured well (docs/experiments.md); other outputs must stand out from the rest.
+    For labels it is a chance below five percent, a first choice that benchmarks/surgery.py is there to confirm; other
+    outputs must stand out from the rest.
     """
     if not losses:
         return inf
