@@ -114,7 +114,7 @@ export const model = {
   },
   heldOut: {
     none: "This model was tuned without held-out rows. Hold out 10 % next time to see how it answers rows it has not learned.",
-    help: "Rows the model has not learned. Base and tuned model answer them here, with the settings of the playground's defaults.",
+    help: "Rows the model has not learned. Base and tuned model answer them here, each with its likeliest words.",
     ask: (number: number) => `Ask both models ${number} rows`,
     more: (number: number) => `Ask ${number} more`,
     stop: "Stop",
