@@ -29,10 +29,11 @@ export function epochMeans(
     const epoch = Math.min(epochCount, epochOf(snapshot.step, batchSize, examples));
     groups.set(epoch, [...(groups.get(epoch) ?? []), snapshot]);
   }
+  const last = snapshots.at(-1)?.step ?? 0;
   return [...groups].map(([epoch, group]) => ({
     epoch,
     step: group.at(-1)?.step ?? 0,
-    end: Math.min(epoch, ((group.at(-1)?.step ?? 0) * batchSize) / examples),
+    end: Math.min(epoch, (last * batchSize) / examples),
     loss: group.reduce((sum, { meanLoss }) => sum + Number(meanLoss), 0) / group.length,
   }));
 }

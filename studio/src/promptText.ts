@@ -15,18 +15,24 @@ export function inputText({ preamble, columns }: Shape, cells: string[], isLabel
   return (isLabelled && preamble ? [preamble, ...inputs] : inputs).join("\n");
 }
 
-/** The examples of a prompt: rows with an input and an output; several outputs become labelled lines. */
+/** What a model shall answer to a row; several outputs become labelled lines. */
+export function outputText({ columns }: Pick<Shape, "columns">, cells: string[]): string {
+  const outputs = columns.flatMap(({ prefix, isInput }, place) =>
+    isInput ? [] : [{ prefix, cell: cells[place] ?? "" }],
+  );
+  return outputs
+    .filter(({ cell }) => cell)
+    .map(({ prefix, cell }) => (outputs.length > 1 ? `${prefix} ${cell}`.trim() : cell))
+    .join("\n");
+}
+
+/** The examples of a prompt: rows that have any text. */
 export function examplesOf(prompt: Prompt, isLabelled: boolean): Example[] {
-  const outputs = prompt.columns.flatMap((column, place) => (column.isInput ? [] : [{ ...column, place }]));
+  const hasInput = (cells: string[]) => prompt.columns.some(({ isInput }, place) => isInput && cells[place]);
   return (prompt.rows ?? [])
     .filter(({ cells }) => cells.some((cell) => cell.trim()))
     .map(({ cells }) => ({
-      textInput: prompt.columns.some(({ isInput }, place) => isInput && cells[place])
-        ? inputText(prompt, cells, isLabelled)
-        : "",
-      output: outputs
-        .filter(({ place }) => cells[place])
-        .map(({ prefix, place }) => (outputs.length > 1 ? `${prefix} ${cells[place]}`.trim() : cells[place]))
-        .join("\n"),
+      textInput: hasInput(cells) ? inputText(prompt, cells, isLabelled) : "",
+      output: outputText(prompt, cells),
     }));
 }

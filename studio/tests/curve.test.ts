@@ -11,7 +11,7 @@ test("a step belongs to the pass in which it ends", () => {
 
 test("epochs are means of their steps, and the last step stays in the last epoch", () => {
   const means = epochMeans(snapshots([4, 2, 1, 1]), 2, 5, 1);
-  expect(means).toEqual([{ epoch: 1, step: 4, loss: 2 }]);
+  expect(means).toEqual([{ epoch: 1, step: 4, end: 1, loss: 2 }]);
 });
 
 test("thinning keeps the highest and the lowest point", () => {
@@ -32,5 +32,13 @@ test("numbers are short", () => {
     "89 s",
     "10 min",
     "2.0 h",
+  ]);
+});
+
+test("an epoch under way ends where its last step is, those before at their own number", () => {
+  const means = epochMeans(snapshots([4, 2, 1]), 2, 4, 5);
+  expect(means.map(({ epoch, end }) => [epoch, end])).toEqual([
+    [1, 1],
+    [2, 1.5],
   ]);
 });

@@ -62,6 +62,7 @@ RULES = {
     "EvaluateTunedModel": "write",
     "GetEvaluation": "read",
     "ListTunedModelExamples": "read",
+    "ListEvaluations": "read",
     "ParseDataset": "create",
     "CreatePrompt": "create",
     "ImportPrompt": "create",

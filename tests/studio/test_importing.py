@@ -58,6 +58,14 @@ def seven_bad_rows() -> bytes:
     return "\n".join(",".join(row) for row in rows).encode()
 
 
+def ai_studio_file() -> bytes:
+    """A structured prompt as it lies in Google Drive."""
+    columns = [{"columnId": "a", "displayName": "input:", "isInput": True}, {"columnId": "b", "displayName": "output:"}]
+    rows = [{"rowId": f"r{n}", "columnBindings": {"a": asked, "b": said}} for n, (asked, said) in enumerate(ROWS)]
+    prompt = {"dataPrompt": {"preamble": "Measure it.", "columns": columns, "rows": rows}, "testExamples": []}
+    return json.dumps(prompt).encode()
+
+
 def rows_with_errors(page: Page) -> set[int]:
     """Return the numbers of the rows that the table of problems names."""
     table = page.get_by_role("region", name="Problems").get_by_role("table")
@@ -113,6 +121,17 @@ def test_lines_that_are_broken(ann: Visitor) -> None:
     ann.press("Skip 2 rows with errors")
     ann.use_rows()
     expect(page.get_by_text("22 examples").first).to_be_visible()
+
+
+def test_a_file_of_ai_studio(ann: Visitor) -> None:
+    """Journey 2: rows of a structured prompt become examples with its preamble and prefixes."""
+    page = ann.goto("/new")
+    ann.import_file("Number maker", ai_studio_file())
+    expect(page.get_by_text("Measure it.").first).to_be_visible()
+    ann.use_rows()
+
+    expect(page.get_by_text("24 examples").first).to_be_visible()
+    expect(page.get_by_role("grid", name="Examples")).to_contain_text("Größe 1")
 
 
 def test_seven_bad_rows(ann: Visitor) -> None:

@@ -17,7 +17,7 @@ from tunery.server.body import body_of
 from tunery.server.parameters import described
 from tunery.server.replies import JsonReply
 from tunery.server.services import Services, services_of
-from tunery.server.wire.evaluations import EvaluateIn, EvaluationOut, evaluation_out
+from tunery.server.wire.evaluations import EvaluateIn, EvaluationOut, EvaluationsPage, evaluation_out
 from tunery.service.access import Action
 from tunery.service.children.evaluating import Work
 from tunery.service.evaluations import MAX_ROWS
@@ -47,6 +47,19 @@ def evaluation(request: Request, caller: CallerOf, model_id: str) -> Response:
     services.library.sharing.require(caller, Action.READ, model_id)
     model = services.library.find(model_id)
     return JsonReply(_found(services, model, with_rows=_may_write(services, caller, model_id)).json_object())
+
+
+@router.get("/tunedModels/{model_id:id}/evaluations", name="ListEvaluations", **described(EvaluationsPage))
+def list_(request: Request, caller: CallerOf, model_id: str) -> Response:
+    """List the newest evaluation, or nothing where there is none: for pages that only want to know."""
+    services = services_of(request)
+    services.library.sharing.require(caller, Action.READ, model_id)
+    model = services.library.find(model_id)
+    try:
+        found = [_found(services, model, with_rows=_may_write(services, caller, model_id))]
+    except NotFound:
+        found = []
+    return JsonReply(EvaluationsPage(evaluations=found or None).json_object())
 
 
 def _work(services: Services, model: TunedModel, body: EvaluateIn) -> Work:

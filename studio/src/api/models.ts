@@ -50,6 +50,11 @@ export function useTunedModel(id: string) {
   });
 }
 
+const madeHere = new Map<string, string>(); // ids of models made in this page, and their names
+
+/** What a model is called, as far as this page knows before it has read it. */
+export const titleOf = (id: string) => madeHere.get(id) ?? id;
+
 export function useCreate() {
   const client = useQueryClient();
   return useMutation({
@@ -59,7 +64,10 @@ export function useCreate() {
         `/v1beta/tunedModels${id ? `?tunedModelId=${encodeURIComponent(id)}` : ""}`,
         body,
       ),
-    onSuccess: () => client.invalidateQueries({ queryKey: ["tunedModels"] }),
+    onSuccess: (operation, { body }) => {
+      madeHere.set(idOf(operation.metadata.tunedModel), body.displayName ?? "");
+      return client.invalidateQueries({ queryKey: ["tunedModels"] });
+    },
   });
 }
 

@@ -440,6 +440,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1beta/tunedModels/{model_id}/evaluations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Listevaluations
+         * @description List the newest evaluation, or nothing where there is none: for pages that only want to know.
+         */
+        get: operations["ListEvaluations"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1beta/tunedModels/{model_id}/examples": {
         parameters: {
             query?: never;
@@ -1419,6 +1439,14 @@ export interface components {
             /** Createtime */
             createTime?: string;
             report?: components["schemas"]["ReportOut"];
+        };
+        /**
+         * EvaluationsPage
+         * @description The newest evaluation of a tuned model, or nothing.
+         */
+        EvaluationsPage: {
+            /** Evaluations */
+            evaluations?: components["schemas"]["EvaluationOut"][];
         };
         /**
          * ExampleOut
@@ -4151,6 +4179,35 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["EvaluationOut"];
+                };
+            };
+            /** @description The error envelope. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    ListEvaluations: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                model_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EvaluationsPage"];
                 };
             };
             /** @description The error envelope. */

@@ -29,25 +29,27 @@ export function Shell({ children }: { children: ReactNode }) {
         {text.skip}
       </a>
       <header className="side" data-open={isOpen || undefined}>
-        <div className="brand">
-          <img src="/studio/icon.svg" alt="" width="22" height="22" />
-          <span>{text.product}</span>
-          <button
-            type="button"
-            className="button quiet only-narrow"
-            aria-expanded={isOpen}
-            aria-controls="pages"
-            onClick={() => setOpen(!isOpen)}
-          >
-            <Icon name="menu" /> {text.nav.menu}
-          </button>
-        </div>
-        <div className="folds" id="pages">
-          <Pages features={info?.features} leave={() => setOpen(false)} />
-          <div className="foot stack">
-            {info?.device && <div className="small soft">{text.device(info.device.cores)}</div>}
-            <Account />
-            <ThemeSwitch />
+        <div className="side-inner">
+          <div className="brand">
+            <img src="/studio/icon.svg" alt="" width="22" height="22" />
+            <span>{text.product}</span>
+            <button
+              type="button"
+              className="button quiet only-narrow"
+              aria-expanded={isOpen}
+              aria-controls="pages"
+              onClick={() => setOpen(!isOpen)}
+            >
+              <Icon name="menu" /> {text.nav.menu}
+            </button>
+          </div>
+          <div className="folds" id="pages">
+            <Pages features={info?.features} leave={() => setOpen(false)} />
+            <div className="foot stack">
+              {info?.device && <div className="small soft">{text.device(info.device.cores)}</div>}
+              <Account />
+              <ThemeSwitch />
+            </div>
           </div>
         </div>
       </header>

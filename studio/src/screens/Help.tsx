@@ -13,7 +13,7 @@ const help = text.helpPage;
 export function Help() {
   return (
     <Page title={help.title}>
-      <div className="halves">
+      <div className="halves wide">
         <Card title={help.first}>
           <Steps steps={help.firstSteps} />
         </Card>

@@ -1,11 +1,12 @@
 import { Tab, TabList, TabPanel, Tabs } from "react-aria-components";
 import { Link, useLocation, useSearch } from "wouter";
 import { useIsSignedIn } from "../api/account";
-import { useOffers } from "../api/server";
+import { useServerInfo } from "../api/server";
 import { SignInNote } from "../components/ErrorNote";
 import { ModelList } from "../components/library/ModelList";
 import { Page } from "../components/Page";
 import { PromptList } from "../components/prompts/PromptList";
+import { Skeleton } from "../components/Skeleton";
 import { text } from "../text/en";
 
 /** Everything one has: tuned models and structured prompts. */
@@ -13,7 +14,7 @@ export function Library() {
   const [, go] = useLocation();
   const tab = new URLSearchParams(useSearch()).get("tab") ?? "models";
   const isSignedIn = useIsSignedIn();
-  const hasPrompts = useOffers("prompts");
+  const features = useServerInfo().data?.features;
   const create = (
     <Link className="button primary" href="/new">
       {text.nav.create}
@@ -22,25 +23,23 @@ export function Library() {
   return (
     <Page title={text.library.title} actions={create}>
       {isSignedIn === false && <SignInNote />}
-      {isSignedIn && (
+      {isSignedIn && !features && <Skeleton />}
+      {isSignedIn && features && !features.includes("prompts") && <ModelList />}
+      {isSignedIn && features?.includes("prompts") && (
         <Tabs
           selectedKey={tab}
           onSelectionChange={(key) => go(key === "models" ? "/" : `/?tab=${key}`, { replace: true })}
         >
-          {hasPrompts && (
-            <TabList aria-label={text.library.title}>
-              <Tab id="models">{text.library.models}</Tab>
-              <Tab id="prompts">{text.library.prompts}</Tab>
-            </TabList>
-          )}
+          <TabList aria-label={text.library.title}>
+            <Tab id="models">{text.library.models}</Tab>
+            <Tab id="prompts">{text.library.prompts}</Tab>
+          </TabList>
           <TabPanel id="models">
             <ModelList />
           </TabPanel>
-          {hasPrompts && (
-            <TabPanel id="prompts">
-              <PromptList />
-            </TabPanel>
-          )}
+          <TabPanel id="prompts">
+            <PromptList />
+          </TabPanel>
         </Tabs>
       )}
     </Page>

@@ -2,7 +2,7 @@ import { Tab, TabList, TabPanel, Tabs } from "react-aria-components";
 import { Link, useLocation, useSearch } from "wouter";
 import { useIsSignedIn } from "../api/account";
 import { ApiError } from "../api/client";
-import { idOf, isRunning, useTunedModel } from "../api/models";
+import { idOf, isRunning, titleOf, useTunedModel } from "../api/models";
 import { useOperation } from "../api/operations";
 import { useOffers } from "../api/server";
 import { ErrorNote, SignInNote } from "../components/ErrorNote";
@@ -32,7 +32,7 @@ export function ModelPage({ id }: { id: string }) {
   if (!model) {
     const isMissing = query.error instanceof ApiError && query.error.code === 404;
     return (
-      <Page title={id}>
+      <Page title={titleOf(id)}>
         {isSignedIn === false && <SignInNote />}
         {isMissing ? (
           <Missing />

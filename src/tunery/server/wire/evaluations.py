@@ -128,6 +128,12 @@ class EvaluationOut(Message):
     report: ReportOut | None = None
 
 
+class EvaluationsPage(Message):
+    """The newest evaluation of a tuned model, or nothing."""
+
+    evaluations: list[EvaluationOut] | None
+
+
 def evaluation_out(
     name: str, progress: Progress | None, document: Mapping[str, Any] | None, *, with_rows: bool
 ) -> EvaluationOut:

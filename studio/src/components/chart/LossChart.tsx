@@ -28,6 +28,8 @@ type Props = {
   isSmooth: boolean;
 };
 
+const MARGIN = 1.015; // so that the mark of the last epoch is drawn whole
+const MAX_TICKS = 10;
 const SOFT = "var(--text-soft)";
 
 /** Mean loss of each step, of each epoch, and of the held-out rows; the whole run is always visible. */
@@ -53,11 +55,9 @@ export default function LossChart(props: Props) {
           <XAxis
             dataKey="x"
             type="number"
-            domain={[0, Math.ceil(end)]}
+            domain={[0, end * MARGIN]}
             allowDataOverflow
-            allowDecimals={false}
-            padding={{ right: 10 }}
-            tickCount={Math.min(epochCount, 10) + 1}
+            ticks={ticks(epochCount).map((epoch) => Math.round(epoch * perEpoch))}
             stroke={SOFT}
             label={{
               value: props.isSteps ? text.chart.steps : text.chart.epochs,
@@ -144,4 +144,9 @@ export default function LossChart(props: Props) {
 /** The mark of held-out losses: another form than that of the others, for who does not see colours. */
 function Square({ cx = 0, cy = 0 }: { cx?: number; cy?: number }) {
   return <rect x={cx - 4} y={cy - 4} width={8} height={8} fill="var(--good)" />;
+}
+
+function ticks(epochCount: number): number[] {
+  const step = Math.ceil(epochCount / MAX_TICKS);
+  return Array.from({ length: Math.floor(epochCount / step) + 1 }, (_, place) => place * step);
 }

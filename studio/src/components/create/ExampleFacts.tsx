@@ -31,7 +31,7 @@ export function ExampleFacts({ examples, estimate }: { examples: Example[]; esti
 
 function listed(found: [string, number][]) {
   const shown = found.slice(0, SHOWN_LABELS).map(([label, times]) => `${label} ${count(times)}`);
-  return shown.join(", ") + (found.length > SHOWN_LABELS ? ", …" : "");
+  return shown.join(", ") + (found.length > SHOWN_LABELS ? " and others" : "");
 }
 
 function advice(rows: number) {

@@ -61,7 +61,7 @@ export function ExamplesGrid({ rows, change, estimate }: Props) {
       />
       <div
         ref={frame}
-        className={`grid-frame${problems.some((problem) => problem !== undefined) ? " has-problems" : ""}`}
+        className={`grid-frame${problems.some((problem) => problem !== undefined) ? " has-problems" : ""}${isShort ? " short" : ""}`}
         role="grid"
         tabIndex={0}
         aria-label={text.grid.label}

@@ -9,6 +9,7 @@ import { ErrorNote } from "../ErrorNote";
 import { SelectField } from "../SelectField";
 import { Skeleton } from "../Skeleton";
 import { HeldOutTable } from "./HeldOutTable";
+import { Verdict } from "./Verdict";
 
 const AT_ONCE = 10;
 type Order = keyof typeof text.heldOut.orders;
@@ -26,6 +27,7 @@ export function HeldOutTab({ model }: { model: TunedModel }) {
   const next = Math.min(AT_ONCE, rows.length - asked.length);
   return (
     <section className="stack" aria-label={text.model.heldOut}>
+      <Verdict model={model} />
       <p className="soft">{text.heldOut.help}</p>
       {error !== undefined && <ErrorNote error={error} />}
       <div className="row spread">

@@ -4,7 +4,7 @@ import { useLocation } from "wouter";
 import type { Prompt } from "../../api/prompts";
 import { NAME_CHARACTERS } from "../../draft";
 import { usePromptEdit } from "../../hooks/usePromptEdit";
-import { inputText } from "../../promptText";
+import { inputText, outputText } from "../../promptText";
 import { text } from "../../text/en";
 import { toast } from "../../toasts";
 import { ColumnsEditor } from "./ColumnsEditor";
@@ -69,8 +69,12 @@ export function PromptEditor({
           {text.prompts.include}
         </label>
         <div>
-          <h2>{text.prompts.live}</h2>
-          <pre>{inputText(parts, row, isLabelled)}</pre>
+          <h2 className="gap-under">{text.prompts.live}</h2>
+          <pre>
+            {inputText(parts, row, isLabelled)}
+            {"\n"}
+            <mark>{outputText(parts, row)}</mark>
+          </pre>
           <p className="help gap-top">{text.prompts.reminder}</p>
         </div>
         <Button className="button primary" onPress={tune}>

@@ -114,7 +114,7 @@ export const model = {
   },
   heldOut: {
     none: "This model was tuned without held-out rows. Hold out 10 % next time to see how it answers rows it has not learned.",
-    help: "Rows the model has not learned. Base and tuned model answer them here, with the settings of the playground's defaults.",
+    help: "Rows the model has not learned. Base and tuned model answer them here, each with its likeliest words.",
     ask: (number: number) => `Ask both models ${number} rows`,
     more: (number: number) => `Ask ${number} more`,
     stop: "Stop",
@@ -129,7 +129,21 @@ export const model = {
     same: "same as expected",
     differs: "differs from expected",
     notAsked: "not asked yet",
-    verdict: "Verdict",
+  },
+  verdict: {
+    title: "Did tuning help?",
+    evaluate: "Evaluate",
+    again: "Evaluate again",
+    help: "Asks the tuned model, its base, its base with examples in the prompt, and simple baselines the held-out rows, and says in one sentence whether tuning was worth it. Takes minutes.",
+    running: (answered: number, all?: number) =>
+      all ? `Evaluating: ${count(answered)} of ${count(all)} answers.` : "Evaluating…",
+    caption: (rows: number, metric: string) => `${count(rows)} rows, ${metric}; ranges with 95 % confidence`,
+    contender: "Way to answer",
+    score: "Score",
+    range: "95 % range",
+    worst: "Worst rows",
+    row: (row: number) => `Row ${row}`,
+    instead: (expected: string, answer: string) => `Expected “${expected}”, answered “${answer}”.`,
   },
   api: {
     help: "Each call works as it stands once TUNERY_TOKEN holds a token: `export TUNERY_TOKEN=$(tunery login --print-token)`.",

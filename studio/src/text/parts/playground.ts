@@ -42,7 +42,7 @@ export const playground = {
     shape: (begin: string) => `This model was tuned with “${begin}” before each text.`,
     addIt: "Add it",
     heldOut: "Pick a held-out example",
-    next: "Next",
+    next: "Next held-out example",
     expected: "Expected",
     diff: "Word diff",
     diffLegend: "Marked: what the second answer adds; struck: what it leaves out.",

@@ -1,0 +1,44 @@
+"""`tunery serve` at a terminal: Enter opens the Studio in the browser."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tests.live import BASE, MAX_WAIT_SECONDS, make_home
+
+
+def test_enter_opens_the_studio_signed_in(tmp_path: Path) -> None:
+    """The browser is given a link that signs it in, each time a fresh one."""
+    home, opened, browser = make_home(tmp_path), tmp_path / "opened", tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" >> {opened}\n')
+    browser.chmod(0o755)
+    keyboard, terminal = pty.openpty()
+    environment = {**os.environ, "TUNERY_HOME": str(home), "TUNERY_BASE": BASE, "BROWSER": str(browser)}
+    command = [sys.executable, "-m", "tunery", "serve", "--port", "0"]
+    with subprocess.Popen(command, stdin=terminal, stderr=subprocess.PIPE, text=True, env=environment) as server:
+        try:
+            assert server.stderr is not None
+            assert any("Press Enter" in line for line in iter(server.stderr.readline, ""))
+            links = [_pressed(keyboard, opened, number) for number in (1, 2)]
+        finally:
+            server.terminate()
+    os.close(keyboard)
+    os.close(terminal)
+
+    assert all("/setup?token=" in link for link in links)
+    assert links[0] != links[1]
+
+
+def _pressed(keyboard: int, opened: Path, number: int) -> str:
+    """Press Enter and return the link with which the browser was opened for the n-th time."""
+    os.write(keyboard, b"\n")
+    give_up = time.monotonic() + MAX_WAIT_SECONDS
+    while not opened.exists() or len(lines := opened.read_text().splitlines()) < number:
+        assert time.monotonic() < give_up
+        time.sleep(0.05)
+    return lines[number - 1]

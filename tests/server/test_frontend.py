@@ -1,0 +1,61 @@
+"""The Studio's files: how they are served, and what stands in their place where they were not built."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI
+from starlette.testclient import TestClient
+
+from tunery.server.frontend import add_frontend
+
+
+@pytest.fixture
+def built(tmp_path: Path) -> TestClient:
+    (tmp_path / "assets").mkdir()
+    (tmp_path / "samples").mkdir()
+    (tmp_path / "index.html").write_text("<title>Studio</title>")
+    (tmp_path / "assets" / "index-abc.js").write_text("1")
+    return _client(tmp_path)
+
+
+def _client(folder: Path) -> TestClient:
+    app = FastAPI()
+    add_frontend(app, folder)
+    return TestClient(app, follow_redirects=False)
+
+
+def test_every_page_is_the_one_file_and_never_kept(built: TestClient) -> None:
+    """Pages are made in the browser; the file that names the newest bundle is asked for each time."""
+    replies = [built.get(path) for path in ("/studio/", "/studio/models/x", "/studio/new")]
+
+    assert {reply.text for reply in replies} == {"<title>Studio</title>"}
+    assert {reply.headers["cache-control"] for reply in replies} == {"no-cache"}
+
+
+def test_hashed_files_are_kept_for_good(built: TestClient) -> None:
+    """Their names change with their content."""
+    assert "immutable" in built.get("/studio/assets/index-abc.js").headers["cache-control"]
+
+
+def test_scripts_and_styles_come_from_this_server_only(built: TestClient) -> None:
+    """The policy allows nothing inline but one style element, named by its hash."""
+    policy = built.get("/studio/").headers["content-security-policy"]
+
+    assert "'unsafe-inline'" not in policy
+    assert "'unsafe-eval'" not in policy
+    assert "default-src 'none'; script-src 'self'; style-src 'self' 'sha256-" in policy
+
+
+def test_the_root_leads_to_the_studio(built: TestClient) -> None:
+    """Who types the address of the server alone finds the page."""
+    assert built.get("/").headers["location"] == "/studio/"
+
+
+def test_without_a_build_the_page_says_how_to_make_one(tmp_path: Path) -> None:
+    """The API works as ever; the page names the command."""
+    reply = _client(tmp_path).get("/studio/")
+
+    assert reply.status_code == 200
+    assert "make studio" in reply.text
