@@ -37,6 +37,8 @@ FEATURES = (
     "tunedModels.log",
     "tunedModels.export",
     "tunedModels.card",
+    "promptContract",
+    "answerForms",
     "holdOut",
     "advice",
     "openai",
