@@ -71,9 +71,9 @@ def _grammar(form: AnswerForm) -> str:
     from llguidance import LLMatcher
 
     if form.pattern is not None:
-        return LLMatcher.grammar_from_regex(form.pattern)
+        return str(LLMatcher.grammar_from_regex(form.pattern))
     try:
         schema = json.loads(form.json_schema or "{}")
-        return LLMatcher.grammar_from_json_schema(schema, defaults=_STYLE)
+        return str(LLMatcher.grammar_from_json_schema(schema, defaults=_STYLE))
     except ValueError as error:
         raise InvalidArgument(f"The JSON schema cannot be read: {error}.") from error

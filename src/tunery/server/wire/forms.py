@@ -45,9 +45,9 @@ def form_of(config: GenerationConfigIn, outputs: OutputContract | None) -> Answe
     form = _asked_form(config, outputs)
     if form is None:
         return None
-    threshold, label = config.none_below, config.none_label
-    changes: dict[str, Any] = {} if threshold is None else {"none_below": threshold}
-    return replace(form, **changes, **({} if label is None else {"none_label": label}))
+    given = {"none_below": config.none_below, "none_label": config.none_label}
+    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    return replace(form, **changes)
 
 
 def json_schema(schema: Any, place: str = "responseSchema") -> dict[str, Any]:
@@ -117,7 +117,7 @@ def _properties(given: dict[str, Any], place: str) -> dict[str, Any]:
 
 
 def _type(kind: Any, place: str) -> str:
-    name = _TYPES.get(kind) if isinstance(kind, int) else str(kind).lower()
+    name = _TYPES.get(kind, "") if isinstance(kind, int) else str(kind).lower()
     if name not in _TYPES.values():
         raise InvalidArgument(f"{place}.type is {kind!r}; it must be one of {', '.join(_TYPES.values())}.")
     return name
