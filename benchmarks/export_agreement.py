@@ -9,6 +9,7 @@ each format and asks each export, in the peers' environment, the 54 held-out tic
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -18,8 +19,9 @@ from pathlib import Path
 
 from tunery import Dataset, config
 from tunery.engine.bases.catalog import Catalog
+from tunery.engine.exporting.proof import Proof, Questions, prove
 from tunery.errors import NotFound
-from tunery.service.export import FORMATS, export, order, sentences
+from tunery.service.export import FORMATS, ExportOrder, answered, export, order, source_of
 from tunery.service.library import Library
 from tunery.types import TunedModel
 
@@ -33,36 +35,46 @@ BARS = {"model-q8_0.gguf": 0.97}  # others 0.99
 
 def main() -> None:
     """Export, prove, print and write the results; exit 1 if an export stays below its bar."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=ROWS)
+    parser.add_argument("--model", default=MODEL_ID)
+    asked = parser.parse_args()
     data_folder = config.data_folder()
     catalog = Catalog(data_folder, config.default_base_model())
-    held_out = Dataset.read(EXAMPLES / "tickets-held-out.csv").examples
-    used = Dataset.read(EXAMPLES / "tickets.csv").examples
-    questions = tuple(row.text_input for row in (*held_out, *used))[:ROWS]
-    results = []
+    rows = [*Dataset.read(EXAMPLES / "tickets-held-out.csv").examples, *Dataset.read(EXAMPLES / "tickets.csv").examples]
     with Library.open(data_folder) as library:
-        model = _model(library, data_folder)
-        for export_format in FORMATS:
-            ordered = order(library, catalog, model, export_format, proves=True, python=str(PEERS))
-            ordered = replace(ordered, questions=questions, rows_from="held-out and tuning")
-            with tempfile.TemporaryDirectory() as work:
-                report = export(ordered, Path(work) / export_format, print)
-            assert report is not None
-            print(*sentences(report), sep="\n", flush=True)
-            results.append(report)
-    RESULTS.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n", "utf-8")
-    proofs = [proof for report in results for proof in report["proofs"]]
-    is_good = all((proof["agreement"] or 0) >= BARS.get(proof["file"], 0.99) for proof in proofs)
-    raise SystemExit(0 if is_good else 1)
+        model = _model(library, data_folder, asked.model)
+        ordered = order(library, catalog, model, "gguf", proves=True)
+    ordered = replace(ordered, questions=tuple(row.text_input for row in rows[: asked.rows]))
+    served = answered(ordered)
+    correct = sum(said == row.output for said, row in zip(served.served, rows, strict=False))
+    print(f"the served model gives the expected output for {correct} of {len(served.texts)} rows", flush=True)
+    proofs = [proof for name in FORMATS for proof in _proofs(replace(ordered, format=name), served)]
+    RESULTS.write_text(json.dumps([proof.document() for proof in proofs], indent=2, ensure_ascii=False) + "\n", "utf-8")
+    raise SystemExit(0 if all((p.agreement or 0) >= BARS.get(p.file, 0.99) for p in proofs) else 1)
 
 
-def _model(library: Library, data_folder: Path) -> TunedModel:
+def _proofs(ordered: ExportOrder, served: Questions) -> list[Proof]:
+    with tempfile.TemporaryDirectory() as work:
+        folder = Path(work) / ordered.format
+        export(replace(ordered, questions=()), folder, print)
+        found = prove(ordered.format, folder, source_of(ordered), served, python=str(PEERS))
+    for proof in found:
+        versions = ", ".join(f"{name} {number}" for name, number in proof.versions.items())
+        print(
+            f"{proof.file:18} {proof.runtime:13} {proof.agreed} of {proof.rows}  {proof.reason or versions}", flush=True
+        )
+    return found
+
+
+def _model(library: Library, data_folder: Path, name: str) -> TunedModel:
     try:
-        return library.get(MODEL_ID)
+        return library.get(name)
     except NotFound:
-        command = [sys.executable, "-m", "tunery", "tune", str(EXAMPLES / "tickets.csv"), "--id", MODEL_ID, "--yes"]
+        command = [sys.executable, "-m", "tunery", "tune", str(EXAMPLES / "tickets.csv"), "--id", name, "--yes"]
         subprocess.run(command, check=True)
     with Library.open(data_folder) as again:
-        return again.get(MODEL_ID)
+        return again.get(name)
 
 
 if __name__ == "__main__":

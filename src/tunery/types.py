@@ -288,6 +288,14 @@ class AnswerForm:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer; `label_probabilities` of a closed set of labels, the likeliest first, else empty."""
+
+    text: str
+    label_probabilities: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class SamplingSettings:
     """
     How an answer is drawn.

@@ -157,3 +157,27 @@ def test_a_changed_adapter_does_not_answer(run: Run, home: Path, tuned: str) -> 
 
     assert done.status == 25
     assert "not the file that was published" in done.said
+
+
+def test_labels_and_their_probabilities(run: Run, tuned: str) -> None:
+    """The answer is one of the labels; as JSON each has its probability."""
+    document = json.loads(run("generate", tuned, "5", "--labels", "yes,no", "--json").output)
+
+    assert document["output"] in ("yes", "no")
+    assert abs(sum(document["label_probabilities"].values()) - 1) < 1e-6
+
+
+def test_none_of_these(run: Run, tuned: str) -> None:
+    """Below the threshold the answer says so."""
+    assert run("generate", tuned, "5", "--labels", "yes,no", "--none-below", "1").output == "none of these\n"
+
+
+def test_an_answer_keeps_to_a_schema(run: Run, tuned: str, tmp_path: Path) -> None:
+    """What is printed is JSON of the schema; a file that is not there is refused."""
+    schema = tmp_path / "schema.json"
+    schema.write_text('{"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"]}')
+
+    answer = json.loads(run("generate", f"{tuned}@epoch-1", "5", "--json-schema", schema).output)
+
+    assert answer["ok"] in (True, False)
+    assert run("generate", tuned, "5", "--json-schema", tmp_path / "none").status == 13

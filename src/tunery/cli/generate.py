@@ -17,7 +17,7 @@ from tunery.cli.bases import fetched
 from tunery.cli.options import ServerAddress, argument, option
 from tunery.cli.served import ServedModel, asked_server, holding_server
 from tunery.errors import FailedPrecondition, InvalidArgument, NotFound
-from tunery.types import SamplingSettings
+from tunery.types import AnswerForm, SamplingSettings
 
 if TYPE_CHECKING:
     from tunery.engine.model import Model
@@ -47,6 +47,13 @@ def generate(
     stop: Annotated[
         list[str] | None, option("Text at which the answer ends; may be repeated.", "none", metavar="TEXT")
     ] = None,
+    json_schema: Annotated[Path | None, option("JSON schema that the answer keeps to.", "none", metavar="FILE")] = None,
+    labels: Annotated[
+        str | None, option("Answer with one of these, as billing,login,bug.", "none", metavar="LABELS")
+    ] = None,
+    none_below: Annotated[
+        float, option("With --labels: say 'none of these' if the likeliest is less probable.", 0, metavar="P")
+    ] = 0.0,
     seed: Annotated[int, option("Equal seeds draw equal answers.", _DEFAULTS.seed, metavar="N")] = _DEFAULTS.seed,
     server: ServerAddress = None,
     json: Annotated[bool, option("Print one JSON document.", "the answer as it is made", "--json")] = False,
@@ -59,6 +66,7 @@ def generate(
         "max_output_tokens": max_output_tokens,
         "stop_sequences": tuple(stop or ()),
         "seed": seed,
+        "form": _form(json_schema, labels, none_below),
     }
     SamplingSettings(**settings)  # type: ignore[arg-type]  # refuse wrong values before anything is loaded
     if (text is None) == (input is None) or (output and not input):
@@ -74,12 +82,28 @@ def generate(
 
 def _answer(model: Model | ServedModel, name: str, asked: str, settings: dict[str, Any], *, json: bool) -> None:
     if json:
-        document = {"model": name, "text_input": asked, "output": model.generate(asked, **settings)}
+        answer = model.answer(asked, **settings)
+        document: dict[str, Any] = {"model": name, "text_input": asked, "output": answer.text}
+        if answer.label_probabilities:
+            document["label_probabilities"] = dict(answer.label_probabilities)
         terminal.result(documents.dumped(document))
         return
     for piece in model.stream(asked, **settings):
         terminal.piece(piece)
     terminal.piece("\n")
+
+
+def _form(json_schema: Path | None, labels: str | None, none_below: float) -> AnswerForm | None:
+    if json_schema is not None and labels is not None:
+        raise InvalidArgument("Give --json-schema or --labels, not both.")
+    if json_schema is not None:
+        try:
+            return AnswerForm(json_schema=json_schema.read_text("utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise InvalidArgument(f"{json_schema} cannot be read: {error}.") from error
+    if labels is None:
+        return None
+    return AnswerForm(labels=tuple(label.strip() for label in labels.split(",")), none_below=none_below)
 
 
 def _found(name: str, address: str | None) -> Model | ServedModel:
@@ -90,15 +114,17 @@ def _found(name: str, address: str | None) -> Model | ServedModel:
 
 def loaded(name: str) -> Model:
     """Return a tuned model of the library by id or display name, or a base by its name in the catalog."""
+    from tunery.service import epochs
     from tunery.service.library import Library
 
     data_folder = config.data_folder()
+    tuned_name, epoch = epochs.split(name)
     with Library.open(data_folder) as library:
         try:
-            found = library.get(name)
+            found = library.get(tuned_name)
         except NotFound as error:
             return _loaded_base(name, str(error))
-        adapter = library.adapter_folder(found)
+        adapter = epochs.folder_of(library.adapter_folder(found), epoch)
     _require_base(found.base_model, found.base_digest)
     from tunery.engine.model import load
 

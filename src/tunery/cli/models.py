@@ -49,11 +49,14 @@ def list_models(server: ServerAddress = None, json: Json = False) -> None:
 def show(model: TunedModelName, server: ServerAddress = None, json: Json = False) -> None:
     """Show a tuned model: where it comes from, its loss curve, and what the curve says."""
     folder = config.data_folder()
-    found = _one(asked_server(server), folder, model)
+    server_asked = asked_server(server)
+    found = _one(server_asked, folder, model)
+    inputs, outputs = _contracts(server_asked, folder, found)
     if json:
-        terminal.result(documents.dumped(documents.model_document(found, folder)))
+        document = documents.model_document(found, folder)
+        terminal.result(documents.dumped({**document, "prompt_contract": inputs, "output_contract": outputs}))
         return
-    for line in terminal.facts(_facts(found, folder)):
+    for line in terminal.facts([*_facts(found, folder), ("Inputs", inputs), ("Outputs", outputs)]):
         terminal.result(line)
     for line in ("", *report.curve(found.task, sys.stdout)) if found.task.snapshots else ():
         terminal.result(line)
@@ -90,6 +93,19 @@ def _one(server: Server | None, folder: Path, name: str) -> TunedModel:
 
     with Library.open(folder) as library:
         return library.get(name)
+
+
+def _contracts(server: Server | None, folder: Path, model: TunedModel) -> tuple[str, str]:
+    """Return in a sentence each how the inputs of a model look and what its outputs are."""
+    if server is not None and not server.is_here:
+        card = server.card(model)
+        return str(card["prompt_sentence"]), str(card["output_sentence"])
+    from tunery.service.contracts import contracts_of
+    from tunery.service.library import Library
+
+    with Library.open(folder) as library:
+        found = contracts_of(library, model)
+    return found.prompt.sentence(), found.output.sentence()
 
 
 def _delete(server: Server | None, folder: Path, model: TunedModel) -> None:

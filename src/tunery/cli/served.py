@@ -19,7 +19,8 @@ from urllib.parse import quote, urlsplit
 from tunery import config, errors
 from tunery.cli import received
 from tunery.errors import InvalidArgument, NotFound, TuneryError, Unauthenticated, Unavailable
-from tunery.types import CatalogEntry, TunedModel, TuningExample
+from tunery.service import epochs
+from tunery.types import Answer, AnswerForm, CatalogEntry, TunedModel, TuningExample
 
 if TYPE_CHECKING:
     from tunery.engine.evaluation.contest import Recorded
@@ -151,8 +152,10 @@ class Server:
 
     def model(self, name: str) -> ServedModel:
         """Return a tuned or base model to be asked; raises NotFound if there is neither."""
+        plain_name, epoch = epochs.split(name)
         try:
-            return ServedModel(self, self.get(name).name)
+            found = self.get(plain_name).name
+            return ServedModel(self, found if epoch is None else f"{found}@epoch-{epoch}")
         except NotFound as error:
             try:
                 return ServedModel(self, f"models/{self.base(name).name}")
@@ -178,10 +181,12 @@ class Server:
             finally:
                 reply.close()
 
-    def answer(self, name: str, text: str, settings: Mapping[str, Any]) -> str:
+    def answer(self, name: str, text: str, settings: Mapping[str, Any]) -> Answer:
         """Return a whole answer."""
         reply = self._call("POST", f"{name}:generateContent", {}, _question(text, settings))
-        return str(reply["candidates"][0]["content"]["parts"][0]["text"])
+        candidate = reply["candidates"][0]
+        labels = tuple(candidate.get("labelProbabilities", {}).items())
+        return Answer(str(candidate["content"]["parts"][0]["text"]), labels)
 
     def card(self, model: TunedModel) -> dict[str, Any]:
         """Return the card of a tuned model."""
@@ -227,9 +232,13 @@ class ServedModel:
     def generate(self, text_input: Any, **settings: Any) -> Any:
         """Return the answer to a text, or the answers to a list of texts."""
         if isinstance(text_input, str):
-            return self._server.answer(self._name, text_input, settings)
+            return self._server.answer(self._name, text_input, settings).text
         with ThreadPoolExecutor(MAX_ANSWERS_AT_ONCE) as threads:
-            return list(threads.map(lambda text: self._server.answer(self._name, text, settings), text_input))
+            return list(threads.map(lambda text: self._server.answer(self._name, text, settings).text, text_input))
+
+    def answer(self, text_input: str, **settings: Any) -> Answer:
+        """Return the answer to a text with the probabilities of its labels."""
+        return self._server.answer(self._name, text_input, settings)
 
     def stream(self, text_input: str, **settings: Any) -> Iterator[str]:
         """Yield the answer as it is made."""
@@ -274,8 +283,22 @@ def _question(text: str, settings: Mapping[str, Any]) -> dict[str, Any]:
         "maxOutputTokens": settings["max_output_tokens"],
         "stopSequences": list(settings["stop_sequences"]),
         "seed": settings["seed"],
+        **_form(settings.get("form")),
     }
     return {"contents": [{"role": "user", "parts": [{"text": text}]}], "generationConfig": configuration}
+
+
+def _form(form: AnswerForm | None) -> dict[str, Any]:
+    if form is None:
+        return {}
+    if form.labels:
+        more = {"noneBelow": form.none_below, "noneLabel": form.none_label}
+        return {"responseMimeType": "text/x.enum", "responseJsonSchema": {"enum": list(form.labels)}, **more}
+    try:
+        schema = json.loads(form.json_schema or "{}")
+    except ValueError as error:
+        raise InvalidArgument(f"The JSON schema cannot be read: {error}.") from error
+    return {"responseMimeType": "application/json", "responseJsonSchema": schema}
 
 
 def error_of_code(code: int, message: str) -> TuneryError:

@@ -6,13 +6,14 @@ Works in this process and on files the caller names; the library of tuned models
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TypedDict, Unpack, overload
+from typing import Any, TypedDict, Unpack, overload
 
 import torch
 
@@ -33,6 +34,8 @@ from tunery.errors import InvalidArgument, NotFound
 from tunery.types import (
     DEFAULT_BASE_MODEL,
     Advice,
+    Answer,
+    AnswerForm,
     EpochLoss,
     Hyperparameters,
     SamplingSettings,
@@ -50,6 +53,9 @@ class SamplingOptions(TypedDict, total=False):
     max_output_tokens: int
     stop_sequences: str | Sequence[str]
     seed: int
+    form: AnswerForm | None  # or one of the next two, which are short for it
+    labels: Sequence[str]
+    json_schema: Mapping[str, Any]
 
 
 class Model:
@@ -93,6 +99,15 @@ class Model:
         texts = [text] if isinstance(text, str) else text
         answers = self._resident.answers(texts, _sampling(settings), self._slot)
         return answers[0] if isinstance(text, str) else answers
+
+    def answer(self, text: str, **settings: Unpack[SamplingOptions]) -> Answer:
+        """Answer one text; with `labels` the answer says how probable each of them is."""
+        said = ""
+        probabilities: tuple[tuple[str, float], ...] = ()
+        for piece in self._resident.stream([text], _sampling(settings), self._slot):
+            said += piece.text
+            probabilities = piece.label_probabilities or probabilities
+        return Answer(said, probabilities)
 
     def stream(self, text: str, **settings: Unpack[SamplingOptions]) -> Iterator[str]:
         """Yield the answer to `text` piece by piece; settings as in `generate`; leaving the loop stops the work."""
@@ -218,8 +233,6 @@ def loaded_base(name: str, data_folder: Path, dtype: str | None = None) -> Resid
 
 def base_of(folder: Path) -> str:
     """Return the name of the base that an adapter folder was tuned on."""
-    import json
-
     return str(json.loads((folder / CONFIG).read_text("utf-8"))["base_model_name_or_path"])
 
 
@@ -234,7 +247,11 @@ def _checked(dataset: Dataset | Iterable[TuningExample]) -> Dataset:
 
 
 def _sampling(options: SamplingOptions) -> SamplingSettings:
-    values = dict(options)
+    values = {name: value for name, value in options.items() if name not in ("labels", "json_schema")}
+    if "labels" in options:
+        values["form"] = AnswerForm(labels=tuple(options["labels"]))
+    elif "json_schema" in options:
+        values["form"] = AnswerForm(json_schema=json.dumps(options["json_schema"]))
     stops = options.get("stop_sequences", ())
     values["stop_sequences"] = (stops,) if isinstance(stops, str) else tuple(stops)
     return SamplingSettings(**values)  # type: ignore[arg-type]

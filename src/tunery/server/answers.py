@@ -37,6 +37,7 @@ class Whole:
     finish_reason: str
     prompt_tokens: int
     output_tokens: int
+    label_probabilities: tuple[tuple[str, float], ...] = ()
 
 
 async def said(answering: Answering, questions: Sequence[Question]) -> AsyncGenerator[tuple[int, Said]]:
@@ -73,7 +74,7 @@ async def whole(answering: Answering, questions: Sequence[Question]) -> list[Who
             texts[place] += piece.text
             ends[place] = piece
     return [
-        Whole(text, end.finish_reason or "STOP", end.prompt_tokens, end.output_tokens)
+        Whole(text, end.finish_reason or "STOP", end.prompt_tokens, end.output_tokens, end.label_probabilities)
         for text, end in zip(texts, ends, strict=True)
         if end is not None
     ]

@@ -6,7 +6,8 @@ The original bound countTokens to base models only; clients call it on tuned one
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
@@ -17,10 +18,12 @@ from tunery.server import answers
 from tunery.server.auth import CallerOf
 from tunery.server.body import body_of
 from tunery.server.parameters import described
+from tunery.server.prompt_checks import PromptCheck, checked
 from tunery.server.questions import Target, base_target, tuned_target
 from tunery.server.replies import JsonReply
 from tunery.server.services import services_of
 from tunery.server.streams import event_stream, json_array
+from tunery.server.wire.forms import form_of
 from tunery.server.wire.generation import (
     CandidateOut,
     ContentOut,
@@ -30,6 +33,8 @@ from tunery.server.wire.generation import (
     GenerateContentOut,
     GenerationConfigIn,
     PartOut,
+    PromptContractOut,
+    PromptDifferenceOut,
     UsageOut,
     candidate_count,
     refuse_unsupported,
@@ -37,7 +42,7 @@ from tunery.server.wire.generation import (
     turns_of,
 )
 from tunery.service.children.answering import Question, Said
-from tunery.types import Caller
+from tunery.types import Caller, Turn
 
 router = APIRouter(tags=["generation"])
 
@@ -108,21 +113,25 @@ async def _tuned(request: Request, caller: Caller, model_id: str) -> Target:
 
 
 async def _whole(request: Request, target: Target, body: GenerateContentIn) -> Response:
-    questions = _questions(target, body)
+    check = _checked(request, target, turns_of(body))
+    questions = _questions(target, body, check)
     finished = await answers.while_connected(request, answers.whole(services_of(request).answering, questions))
     candidates = [
-        _candidate(place, answer.text, answer.finish_reason, answer.output_tokens)
+        _candidate(place, answer.text, answer.finish_reason, answer.output_tokens, answer.label_probabilities)
         for place, answer in enumerate(finished)
     ]
     usage = _usage(finished[0].prompt_tokens, sum(answer.output_tokens for answer in finished))
-    out = GenerateContentOut(candidates=candidates, usage_metadata=usage, model_version=target.name)
-    return JsonReply(out.json_object())
+    out = GenerateContentOut(
+        candidates=candidates, usage_metadata=usage, model_version=target.name, prompt_contract=_contract_out(check)
+    )
+    return check.tell(JsonReply(out.json_object()))
 
 
 async def _streamed(request: Request, target: Target, body: GenerateContentIn) -> Response:
-    pieces = answers.said(services_of(request).answering, _questions(target, body))
-    chunks = _chunks(target, await answers.while_connected(request, answers.with_first(pieces)))
-    return event_stream(chunks) if request.query_params.get("alt") == "sse" else json_array(chunks)
+    check = _checked(request, target, turns_of(body))
+    pieces = answers.said(services_of(request).answering, _questions(target, body, check))
+    chunks = _chunks(target, check, await answers.while_connected(request, answers.with_first(pieces)))
+    return check.tell(event_stream(chunks) if request.query_params.get("alt") == "sse" else json_array(chunks))
 
 
 async def _counted(request: Request, target: Target, body: CountTokensIn) -> Response:
@@ -131,29 +140,54 @@ async def _counted(request: Request, target: Target, body: CountTokensIn) -> Res
     return JsonReply(CountTokensOut(total_tokens=tokens).json_object())
 
 
-def _questions(target: Target, body: GenerateContentIn) -> list[Question]:
+def _checked(request: Request, target: Target, turns: tuple[Turn, ...]) -> PromptCheck:
+    contract = None if target.contracts is None else target.contracts.prompt
+    check = checked(contract, turns, wraps=target.wraps_plain_inputs)
+    request.app.state.metrics.observe_prompt(difference.kind for difference in check.differences)
+    return check
+
+
+def _questions(target: Target, body: GenerateContentIn, check: PromptCheck) -> list[Question]:
     refuse_unsupported(body)
     config = body.generation_config or GenerationConfigIn()
-    settings, turns = sampling_of(config, target.defaults), turns_of(body)
-    return [target.asked(turns, settings, place) for place in range(candidate_count(config))]
+    outputs = None if target.contracts is None else target.contracts.output
+    settings = replace(sampling_of(config, target.defaults), form=form_of(config, outputs))
+    return [target.asked(check.turns, settings, place) for place in range(candidate_count(config))]
 
 
-async def _chunks(target: Target, pieces: AsyncIterator[tuple[int, Said]]) -> AsyncIterator[dict[str, Any]]:
+async def _chunks(
+    target: Target, check: PromptCheck, pieces: AsyncIterator[tuple[int, Said]]
+) -> AsyncIterator[dict[str, Any]]:
     output_tokens: dict[int, int] = {}
     async for place, piece in pieces:
         output_tokens[place] = piece.output_tokens
         chunk = GenerateContentOut(
-            candidates=[_candidate(place, piece.text, piece.finish_reason)],
+            candidates=[_candidate(place, piece.text, piece.finish_reason, None, piece.label_probabilities)],
             usage_metadata=_usage(piece.prompt_tokens, sum(output_tokens.values())),
             model_version=target.name,
+            prompt_contract=_contract_out(check) if piece.finish_reason else None,
         )
         yield chunk.json_object()
 
 
-def _candidate(place: int, text: str, finish_reason: str | None, tokens: int | None = None) -> CandidateOut:
+def _candidate(
+    place: int, text: str, finish_reason: str | None, tokens: int | None, labels: Sequence[tuple[str, float]]
+) -> CandidateOut:
     # without parts the clients' `.text` raises, so an empty answer has an empty one
-    content = ContentOut(parts=[PartOut(text=text)])
-    return CandidateOut(content=content, finish_reason=finish_reason, index=place, token_count=tokens)
+    return CandidateOut(
+        content=ContentOut(parts=[PartOut(text=text)]),
+        finish_reason=finish_reason,
+        index=place,
+        token_count=tokens,
+        label_probabilities=dict(labels) or None,
+    )
+
+
+def _contract_out(check: PromptCheck) -> PromptContractOut | None:
+    if not check.differences:
+        return None
+    differences = [PromptDifferenceOut(kind=found.kind, text=found.text) for found in check.differences]
+    return PromptContractOut(differences=differences, wrapped=check.was_wrapped or None)
 
 
 def _usage(prompt_tokens: int, output_tokens: int) -> UsageOut:

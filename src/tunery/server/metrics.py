@@ -8,7 +8,7 @@ machine and administrators may read them.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
 from fastapi import APIRouter, Request
@@ -44,12 +44,23 @@ class Metrics:
             buckets=BUCKETS,
             registry=self.registry,
         )
+        self._differences = Counter(
+            "tunery_prompt_differences",
+            "Inputs of tuned models that differed from their examples.",
+            ("kind",),
+            registry=self.registry,
+        )
         self.registry.register(_Now(services))
 
     def observe(self, method: str, status: int, seconds: float) -> None:
         """Count an answered request."""
         self._requests.labels(method, str(status)).inc()
         self._seconds.labels(method).observe(seconds)
+
+    def observe_prompt(self, kinds: Iterable[str]) -> None:
+        """Count in what an input differed from the examples of its model."""
+        for kind in kinds:
+            self._differences.labels(kind).inc()
 
 
 @router.get("/metrics", name="GetMetrics", include_in_schema=False)

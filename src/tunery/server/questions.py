@@ -12,8 +12,10 @@ from dataclasses import dataclass, replace
 from tunery.errors import NotFound
 from tunery.server.services import Services
 from tunery.server.wire.generation import DEFAULT_OUTPUT_TOKENS
+from tunery.service import epochs
 from tunery.service.access import require_known, require_use
 from tunery.service.children.answering import Question
+from tunery.service.contracts import Contracts, contracts_of, wraps_plain_inputs
 from tunery.types import Caller, SamplingSettings, Turn
 
 
@@ -24,6 +26,8 @@ class Target:
     name: str
     question: Question  # without turns
     defaults: SamplingSettings
+    contracts: Contracts | None = None  # of a tuned model
+    wraps_plain_inputs: bool = False
 
     def asked(self, turns: tuple[Turn, ...], settings: SamplingSettings, candidate: int = 0) -> Question:
         """Return the question; further candidates are drawn with other seeds."""
@@ -49,11 +53,15 @@ def tuned_target(services: Services, caller: Caller, model_id: str) -> Target:
     """Return a tuned model to be asked; raises PermissionDenied, NotFound, FailedPrecondition if it is not ACTIVE."""
     require_known(caller)
     library = services.library
-    model = library.find(model_id)
-    require_use(caller, model.name, library.sharing.of_model(model_id))
-    question = Question(model.base_model, (), adapter=library.artifact(model))
+    plain_id, epoch = epochs.split(model_id)
+    model = library.find(plain_id)
+    require_use(caller, model.name, library.sharing.of_model(plain_id))
+    artifact = library.artifact(model)
+    epochs.folder_of(artifact[0], epoch)  # raises where that epoch was not kept
+    question = Question(model.base_model, (), adapter=artifact, epoch=epoch)
     own = SamplingSettings(temperature=model.temperature, top_p=model.top_p, top_k=model.top_k)
-    return Target(model.name, question, _defaults(own))
+    contracts, wraps = contracts_of(library, model), wraps_plain_inputs(library, model)
+    return Target(f"tunedModels/{model_id}", question, _defaults(own), contracts, wraps)
 
 
 def _defaults(settings: SamplingSettings) -> SamplingSettings:

@@ -25,14 +25,24 @@ from tunery.server.wire.estimates import EstimateOut, estimate_out
 from tunery.server.wire.operations import OperationOut, operation_json
 from tunery.server.wire.tuned_models import TunedModelIn, TunedModelOut, TunedModelsPage, tuned_model_out
 from tunery.service.access import Action, require_scope
+from tunery.service.contracts import contracts_of, set_wraps_plain_inputs, wraps_plain_inputs
 from tunery.service.creation import Creation, Wish
+from tunery.service.library import Library
 from tunery.service.listing import ModelFilter, page_size, page_token, read_page_token
 from tunery.types import Hyperparameters, SamplingSettings, TunedModel
 
 router = APIRouter(tags=["tunedModels"])
 
 DEFAULT_PAGE_SIZE = 10
-UPDATABLE = ("display_name", "description", "temperature", "top_p", "top_k", "reader_project_numbers")
+UPDATABLE = (
+    "display_name",
+    "description",
+    "temperature",
+    "top_p",
+    "top_k",
+    "reader_project_numbers",
+    "wrap_plain_inputs",
+)
 _CLEARED: Mapping[str, Any] = {
     "display_name": "",
     "description": "",
@@ -40,6 +50,7 @@ _CLEARED: Mapping[str, Any] = {
     "top_p": SamplingSettings().top_p,
     "top_k": None,
     "reader_project_numbers": [],
+    "wrap_plain_inputs": False,
 }
 
 
@@ -91,7 +102,7 @@ def get(request: Request, caller: CallerOf, model_id: str) -> Response:
     """Return a tuned model."""
     library = services_of(request).library
     library.sharing.require(caller, Action.READ, model_id)
-    return JsonReply(tuned_model_out(library.find(model_id)).json_object())
+    return JsonReply(_with_contracts(library, library.find(model_id)).json_object())
 
 
 @router.patch(
@@ -107,8 +118,11 @@ def update(
     library.sharing.require(caller, Action.WRITE, model_id)
     changes = _changes(body, text_parameter(request, "update_mask"))
     _check_sampling(library.find(model_id), changes)
+    wraps = changes.pop("wrap_plain_inputs", None)
     model = library.update(model_id, **changes) if changes else library.find(model_id)
-    return JsonReply(tuned_model_out(model).json_object())
+    if wraps is not None:
+        set_wraps_plain_inputs(library, model, bool(wraps))
+    return JsonReply(_with_contracts(library, model).json_object())
 
 
 @router.delete("/tunedModels/{model_id:id}", name="DeleteTunedModel", **described())
@@ -118,6 +132,16 @@ def delete(request: Request, caller: CallerOf, model_id: str) -> Response:
     library.sharing.require(caller, Action.OWN, model_id)
     library.delete(model_id)
     return JsonReply({})
+
+
+def _with_contracts(library: Library, model: TunedModel) -> TunedModelOut:
+    contracts = contracts_of(library, model)
+    facts = {
+        "prompt_contract": contracts.prompt.sentence(),
+        "output_contract": contracts.output.sentence(),
+        "wrap_plain_inputs": wraps_plain_inputs(library, model) or None,
+    }
+    return tuned_model_out(model).model_copy(update=facts)
 
 
 def version_of(request: Request) -> str:

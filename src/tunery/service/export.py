@@ -105,7 +105,7 @@ def write(order: ExportOrder, folder: Path, say: Callable[[str], None]) -> dict[
     else:
         from tunery.engine.exporting.formats import WRITERS
 
-        WRITERS[order.format](_source(order), folder)
+        WRITERS[order.format](source_of(order), folder)
     if not order.questions:
         return None
     return _proof(order, folder, say)
@@ -160,7 +160,8 @@ def sentences(document: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _source(order: ExportOrder) -> Source:
+def source_of(order: ExportOrder) -> Source:
+    """Return what the engine needs to know of an order."""
     from tunery.engine.exporting.formats import Source
 
     return Source(
@@ -173,25 +174,7 @@ def _source(order: ExportOrder) -> Source:
     )
 
 
-def _proof(order: ExportOrder, folder: Path, say: Callable[[str], None]) -> dict[str, Any]:
-    from tunery.engine.exporting.proof import prove
-
-    say(f"Asking the served model {len(order.questions)} {order.rows_from} rows ...")
-    questions = _answered(order)
-    say("Asking what was exported, in its own runtime ...")
-    proofs = prove(order.format, folder, _source(order), questions, python=order.python)
-    return {
-        "format": order.format,
-        "epoch": order.epoch,
-        "manifest_sha256": order.manifest_sha256,
-        "rows": len(order.questions),
-        "rows_from": order.rows_from,
-        "create_time": datetime.now(UTC).isoformat(),
-        "proofs": [proof.document() for proof in proofs],
-    }
-
-
-def _answered(order: ExportOrder) -> Questions:
+def answered(order: ExportOrder) -> Questions:
     """Answer the questions as the server would: the base in memory, the adapter as it was tuned."""
     from tunery.engine.adapter import read_adapter
     from tunery.engine.exporting.proof import Questions
@@ -205,3 +188,21 @@ def _answered(order: ExportOrder) -> Questions:
     settings = SamplingSettings(temperature=0.0, max_output_tokens=min(limits))
     served = resident.answers(order.questions, settings, slot)
     return Questions(order.questions, tuple(served), (min(limits),) * len(limits))
+
+
+def _proof(order: ExportOrder, folder: Path, say: Callable[[str], None]) -> dict[str, Any]:
+    from tunery.engine.exporting.proof import prove
+
+    say(f"Asking the served model {len(order.questions)} {order.rows_from} rows ...")
+    questions = answered(order)
+    say("Asking what was exported, in its own runtime ...")
+    proofs = prove(order.format, folder, source_of(order), questions, python=order.python)
+    return {
+        "format": order.format,
+        "epoch": order.epoch,
+        "manifest_sha256": order.manifest_sha256,
+        "rows": len(order.questions),
+        "rows_from": order.rows_from,
+        "create_time": datetime.now(UTC).isoformat(),
+        "proofs": [proof.document() for proof in proofs],
+    }

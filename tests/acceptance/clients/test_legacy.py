@@ -318,7 +318,7 @@ def test_a_refused_create_leaves_nothing(client: str, value_of: Value) -> None:
 @both
 @pytest.mark.parametrize("case", ["temperature", "json", "long"])
 def test_a_question_is_refused(client: str, case: str, value_of: Value) -> None:
-    """A setting out of range, JSON mode and a text beyond the limit are BadRequests."""
+    """A setting out of range, a form of answers that is none and a text beyond the limit are BadRequests."""
     assert value_of(client, "errors.generate")[case]["type"] == "BadRequest"
 
 

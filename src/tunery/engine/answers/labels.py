@@ -48,7 +48,8 @@ def _scores(network: Network, rows: Sequence[EncodedExample], slot: int | None) 
     logits = _packed_logits(network, rows, slot) if network.is_packed else _plain_logits(network, rows, slot)
     targets = torch.tensor([token for row in rows for token in row.token_ids[row.answer_offset :]])
     picked = torch.log_softmax(logits.to("cpu", torch.float64), 1).gather(1, targets[:, None])[:, 0]
-    return torch.stack([part.sum() for part in torch.split(picked, [row.answer_tokens for row in rows])])
+    parts = torch.split(picked, [row.answer_tokens for row in rows])
+    return torch.stack([part.sum() for part in parts])
 
 
 def _packed_logits(network: Network, rows: Sequence[EncodedExample], slot: int | None) -> Tensor:

@@ -2,7 +2,7 @@
 Questions and answers on the wire (google/ai/generativelanguage/v1beta/generative_service.proto, text_service.proto).
 
 Names that are not known are ignored: newer clients send settings that have no meaning here. What cannot be left out
-silently (images, JSON mode, tools) is refused by name.
+silently (images, tools) is refused by name.
 """
 
 from __future__ import annotations
@@ -53,6 +53,14 @@ class GenerationConfigIn(Incoming):
     stop_sequences: list[str] | None = None
     response_mime_type: str | None = None
     response_schema: Any = None
+    response_json_schema: Any = None
+    constrain_to_training_outputs: bool | None = Field(
+        default=None, description="Extension: keep the answer to what the outputs of the examples were."
+    )
+    none_below: float | None = Field(
+        default=None, description="Extension: a label less probable than this is answered as none of them."
+    )
+    none_label: str | None = Field(default=None, description='Extension: the answer then; "none of these".')
 
 
 class GenerateContentIn(Incoming):
@@ -119,6 +127,23 @@ class CandidateOut(Message):
     finish_reason: str | None
     index: int
     token_count: int | None
+    label_probabilities: Annotated[
+        dict[str, float] | None, Field(description="Extension: of a closed set of labels, the likeliest first.")
+    ] = None
+
+
+class PromptDifferenceOut(Message):
+    """Extension: one thing in which an input differs from the examples."""
+
+    kind: str
+    text: str
+
+
+class PromptContractOut(Message):
+    """Extension: how an input looks beside the examples; left out when nothing differs."""
+
+    differences: list[PromptDifferenceOut]
+    wrapped: bool | None
 
 
 class UsageOut(Message):
@@ -135,6 +160,9 @@ class GenerateContentOut(Message):
     candidates: list[CandidateOut]
     usage_metadata: UsageOut | None
     model_version: str
+    prompt_contract: Annotated[
+        PromptContractOut | None, Field(description="Extension: what differs from the examples of a tuned model.")
+    ] = None
 
 
 class CountTokensOut(Message):
@@ -186,8 +214,6 @@ def prompt_turns(prompt: TextPromptIn) -> tuple[Turn, ...]:
 
 def sampling_of(given: GenerationConfigIn | GenerateTextIn, defaults: SamplingSettings) -> SamplingSettings:
     """Return how to draw; what is not given is the model's own. Raises InvalidArgument for what is out of range."""
-    if isinstance(given, GenerationConfigIn):
-        _refuse_json_mode(given)
     names = ("temperature", "top_p", "top_k", "seed", "presence_penalty", "frequency_penalty", "max_output_tokens")
     values = {name: value for name in names if (value := getattr(given, name, None)) is not None}
     if values.get("top_k") == 0:  # the proto's way to say all
@@ -221,11 +247,6 @@ def refuse_unsupported(asked: GenerateContentIn) -> None:
         raise InvalidArgument("tools are not supported; leave them out.")
     if asked.cached_content:
         raise InvalidArgument("cachedContent is not supported; send the contents.")
-
-
-def _refuse_json_mode(config: GenerationConfigIn) -> None:
-    if config.response_schema is not None or config.response_mime_type not in (None, "", "text/plain"):
-        raise InvalidArgument("JSON mode (responseMimeType, responseSchema) is not supported; leave it out.")
 
 
 def _role(content: ContentIn) -> str:

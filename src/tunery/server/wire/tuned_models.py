@@ -100,6 +100,9 @@ class TunedModelIn(StrictIncoming):
     base_weights: Any = None
     base_digest: Any = None
     operation: Any = None
+    prompt_contract: Any = None
+    output_contract: Any = None
+    wrap_plain_inputs: bool | None = None
 
 
 class SnapshotOut(Message):
@@ -197,6 +200,11 @@ class TunedModelOut(Message):
     operation: Annotated[str, Field(description="Extension: name of the operation that made it.")]
     cancelled: Annotated[bool | None, Field(description="Extension: cancelled before its last step.")]
     error: Annotated[TaskErrorOut | None, Field(description="Extension.")]
+    prompt_contract: Annotated[str | None, Field(description="Extension: how the inputs look, in a sentence.")] = None
+    output_contract: Annotated[str | None, Field(description="Extension: what the outputs are, in a sentence.")] = None
+    wrap_plain_inputs: Annotated[
+        bool | None, Field(description="Extension: plain inputs get the preamble and label that the examples have.")
+    ] = None
 
 
 class TunedModelsPage(Message):

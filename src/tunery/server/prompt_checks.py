@@ -1,0 +1,50 @@
+"""
+The prompt contract at a call: what differs from the examples is said in the reply; plain inputs are wrapped if wanted.
+
+A difference never refuses a call. Knows turns and contracts; nothing of JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from starlette.responses import Response
+
+from tunery.engine.contracts.prompt import PromptContract, PromptDifference
+from tunery.types import Turn
+
+HEADER = "x-tunery-prompt-contract"
+MAX_HEADER_CHARACTERS = 400
+
+
+@dataclass(frozen=True, slots=True)
+class PromptCheck:
+    """What was found of a call: the turns to ask, what differs, whether the input was wrapped."""
+
+    turns: tuple[Turn, ...]
+    differences: tuple[PromptDifference, ...] = ()
+    was_wrapped: bool = False
+    has_contract: bool = False
+
+    def tell(self, reply: Response) -> Response:
+        """Return the reply with the header that says whether the input looks like the examples."""
+        if self.has_contract:
+            text = "; ".join(difference.text for difference in self.differences) or "ok"
+            said = f"wrapped: {text}" if self.was_wrapped else text
+            reply.headers[HEADER] = said.encode("ascii", "backslashreplace").decode()[:MAX_HEADER_CHARACTERS]
+        return reply
+
+
+def checked(contract: PromptContract | None, turns: Sequence[Turn], *, wraps: bool = False) -> PromptCheck:
+    """Check what is asked against a contract, None for a base; `wraps` adds what a plain input lacks."""
+    asked = tuple(turns)
+    if contract is None:
+        return PromptCheck(asked)
+    if len(asked) != 1:
+        text = "the model was tuned on single questions; this call has a system instruction or several turns"
+        return PromptCheck(asked, (PromptDifference("TURNS", text),), has_contract=True)
+    differences = contract.differences(asked[0].text)
+    wrapped = contract.wrapped(asked[0].text) if wraps and differences else asked[0].text
+    was_wrapped = wrapped != asked[0].text
+    return PromptCheck((replace(asked[0], text=wrapped),), differences, was_wrapped, has_contract=True)

@@ -1,0 +1,201 @@
+"""Contracts, forms of answers, epochs, exports and the card over HTTP."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import tarfile
+from collections.abc import Iterator
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.live import BASE, TUNED, Live
+
+HEADER = "x-tunery-prompt-contract"
+
+
+@pytest.fixture
+def client(live: Live) -> Iterator[httpx2.Client]:
+    """Return a client of the user at this machine."""
+    with live.client() as client:
+        yield client
+
+
+def asked(client: httpx2.Client, name: str, text: str, **config: Any) -> httpx2.Response:
+    body = {"contents": [{"parts": [{"text": text}]}], "generationConfig": {"maxOutputTokens": 40, **config}}
+    return client.post(f"/v1beta/{name}:generateContent", json=body)
+
+
+def said(reply: httpx2.Response) -> str:
+    assert reply.status_code == 200, reply.text
+    return str(reply.json()["candidates"][0]["content"]["parts"][0]["text"])
+
+
+def test_an_input_like_the_examples_is_ok(client: httpx2.Client) -> None:
+    """The header says ok and the reply has no field about it."""
+    reply = asked(client, f"tunedModels/{TUNED}", "3")
+
+    assert reply.headers[HEADER] == "ok"
+    assert "promptContract" not in reply.json()
+
+
+def test_an_input_of_another_form_is_noticed(client: httpx2.Client) -> None:
+    """Header and field say what differs, streams too, and the metrics count it; the call is answered all the same."""
+    reply = asked(client, f"tunedModels/{TUNED}", "three")
+
+    assert said(reply) is not None
+    assert reply.json()["promptContract"]["differences"][0]["kind"] == "FORM"
+    assert "not a number" in reply.headers[HEADER]
+    body = {"contents": [{"parts": [{"text": "three"}]}]}
+    streamed = client.post(f"/v1beta/tunedModels/{TUNED}:streamGenerateContent?alt=sse", json=body)
+    assert "not a number" in streamed.headers[HEADER]
+    assert "promptContract" in streamed.text
+    assert 'tunery_prompt_differences_total{kind="FORM"}' in client.get("/metrics").text
+
+
+def test_a_base_has_no_contract(client: httpx2.Client) -> None:
+    """There is nothing it was tuned on."""
+    assert HEADER not in asked(client, f"models/{BASE}", "three").headers
+
+
+def test_the_tuned_model_says_its_contracts(client: httpx2.Client) -> None:
+    """One sentence for inputs, one for outputs."""
+    model = client.get(f"/v1beta/tunedModels/{TUNED}").json()
+
+    assert model["promptContract"].startswith("The inputs are numbers")
+    assert model["outputContract"] == "The outputs are numbers."
+
+
+def test_wrapping_is_wanted_and_unwanted_by_update(client: httpx2.Client) -> None:
+    """An update of `wrapPlainInputs` is shown by get, with and without a mask."""
+    url = f"/v1beta/tunedModels/{TUNED}"
+
+    assert client.patch(url, json={"wrapPlainInputs": True}).json()["wrapPlainInputs"] is True
+    assert client.get(url).json()["wrapPlainInputs"] is True
+    client.patch(url, params={"updateMask": "wrapPlainInputs"}, json={})
+    assert "wrapPlainInputs" not in client.get(url).json()
+
+
+def test_a_plain_input_is_wrapped(live: Live, client: httpx2.Client) -> None:
+    """With the option on, a plain input is asked as the examples were, and the reply says that it was."""
+    examples = [{"textInput": f"Say the next number.\nNumber: {n}", "output": str(n + 1)} for n in range(6)]
+    task = {"trainingData": {"examples": {"examples": examples}}, "hyperparameters": {"epochCount": 1}}
+    body = {"baseModel": f"models/{BASE}", "displayName": "wrapped", "tuningTask": task}
+    created = client.post("/v1beta/tunedModels", params={"tunedModelId": "wrapped"}, json=body)
+    live.wait_until_done(client, created.json()["name"])
+    client.patch("/v1beta/tunedModels/wrapped", json={"wrapPlainInputs": True})
+
+    whole = asked(client, "tunedModels/wrapped", "Say the next number.\nNumber: 3")
+    plain = asked(client, "tunedModels/wrapped", "3")
+
+    assert whole.headers[HEADER] == "ok"
+    assert plain.json()["promptContract"]["wrapped"] is True
+    assert plain.headers[HEADER].startswith("wrapped: ")
+    assert said(plain) == said(whole)
+    assert plain.json()["usageMetadata"]["promptTokenCount"] == whole.json()["usageMetadata"]["promptTokenCount"]
+
+
+@pytest.mark.parametrize("name", [f"models/{BASE}", f"tunedModels/{TUNED}"])
+def test_json_mode_follows_the_schema(client: httpx2.Client, name: str) -> None:
+    """Google's Schema, types in capitals, on base and tuned models alike."""
+    schema = {
+        "type": "OBJECT",
+        "properties": {"ok": {"type": "BOOLEAN"}, "kind": {"type": "STRING", "enum": ["a", "b"]}},
+        "required": ["ok", "kind"],
+        "propertyOrdering": ["kind", "ok"],
+    }
+
+    reply = asked(client, name, "3", responseMimeType="application/json", responseSchema=schema)
+
+    value = json.loads(said(reply))
+    assert list(value) == ["kind", "ok"]
+    assert value["kind"] in ("a", "b")
+
+
+def test_an_enum_comes_with_probabilities(client: httpx2.Client) -> None:
+    """One of the labels, and how probable each is; below a threshold none of them."""
+    config = {"responseMimeType": "text/x.enum", "responseSchema": {"type": "STRING", "enum": ["yes", "no"]}}
+
+    sure = asked(client, f"tunedModels/{TUNED}", "3", **config)
+    unsure = asked(client, f"tunedModels/{TUNED}", "3", **config, noneBelow=1.0, noneLabel="neither")
+
+    probabilities = sure.json()["candidates"][0]["labelProbabilities"]
+    assert said(sure) == max(probabilities, key=probabilities.__getitem__)
+    assert sum(probabilities.values()) == pytest.approx(1)
+    assert said(unsure) == "neither"
+
+
+def test_answers_keep_to_the_training_outputs(client: httpx2.Client) -> None:
+    """The outputs were numbers, so the answer begins as one; a base has no training outputs."""
+    bound = asked(client, f"tunedModels/{TUNED}", "3", constrainToTrainingOutputs=True)
+    base = asked(client, f"models/{BASE}", "3", constrainToTrainingOutputs=True)
+
+    assert re.fullmatch(r"-?[0-9]+", said(bound))
+    assert base.status_code == 400
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"responseMimeType": "text/x.poem"},
+        {"responseSchema": {"type": "OBJECT"}},
+        {"responseMimeType": "application/json", "responseSchema": {"type": "POEM"}},
+        {"responseMimeType": "text/x.enum"},
+        {"responseMimeType": "text/x.enum", "responseSchema": {"enum": ["a"]}, "noneBelow": 2},
+    ],
+)
+def test_forms_that_make_no_sense_are_refused(client: httpx2.Client, config: dict[str, Any]) -> None:
+    """400 with a message, before anything is answered."""
+    reply = asked(client, f"models/{BASE}", "3", **config)
+
+    assert (reply.status_code, reply.json()["error"]["status"]) == (400, "INVALID_ARGUMENT")
+
+
+def test_a_kept_epoch_answers_under_its_own_name(client: httpx2.Client) -> None:
+    """`@epoch-1` is the only epoch, so it answers as the model does; one that was not kept is 404."""
+    chosen = asked(client, f"tunedModels/{TUNED}", "3")
+    epoch = asked(client, f"tunedModels/{TUNED}@epoch-1", "3")
+
+    assert said(epoch) == said(chosen)
+    assert epoch.json()["modelVersion"] == f"tunedModels/{TUNED}@epoch-1"
+    missing = asked(client, f"tunedModels/{TUNED}@epoch-7", "3")
+    assert missing.status_code == 404
+    assert "Kept epochs: 1" in missing.json()["error"]["message"]
+
+
+def test_an_export_comes_as_a_tar_file(live: Live, client: httpx2.Client) -> None:
+    """Merged weights with the card beside them; nothing is left behind on the server."""
+    reply = client.get(f"/v1beta/tunedModels/{TUNED}:export", params={"format": "merged"})
+
+    assert reply.headers["content-type"] == "application/x-tar"
+    with tarfile.open(fileobj=io.BytesIO(reply.content)) as archive:
+        assert {"model.safetensors", "config.json", "model-card.md"} <= set(archive.getnames())
+    assert not list(live.home.glob("checkpoints/export-*"))
+
+
+def test_an_unknown_format_is_refused(client: httpx2.Client) -> None:
+    """400, and the formats that there are."""
+    reply = client.get(f"/v1beta/tunedModels/{TUNED}:export", params={"format": "onnx"})
+
+    assert reply.status_code == 400
+    assert "adapter, merged, gguf" in reply.json()["error"]["message"]
+
+
+def test_an_export_is_for_readers(live: Live) -> None:
+    """A key without a user gets 403 for export and card."""
+    with httpx2.Client(base_url=live.address, headers={"x-goog-api-key": live.key}, trust_env=False) as stranger:
+        for verb in ("export", "card"):
+            assert stranger.get(f"/v1beta/tunedModels/{TUNED}:{verb}").status_code == 403
+
+
+def test_the_card_is_a_document(client: httpx2.Client) -> None:
+    """Base, data, settings, curve and contracts; no text of an example."""
+    card = client.get(f"/v1beta/tunedModels/{TUNED}:card").json()
+
+    assert card["name"] == f"tunedModels/{TUNED}"
+    assert card["base"]["licence"]
+    assert card["curve"]["kept_epochs"] == [1]
+    assert "examples" not in json.dumps(card["data"])
