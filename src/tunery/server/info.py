@@ -45,8 +45,6 @@ FEATURES = (
     "tunedModels.evaluate",
     "tunedModels.examples",
     "prompts",
-    "tunedModels.export",
-    "tunedModels.card",
 )
 
 

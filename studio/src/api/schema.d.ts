@@ -1132,6 +1132,13 @@ export interface components {
             index: number;
             /** Tokencount */
             tokenCount?: number;
+            /**
+             * Labelprobabilities
+             * @description Extension: of a closed set of labels, the likeliest first.
+             */
+            labelProbabilities?: {
+                [key: string]: number;
+            };
         };
         /**
          * ChatChoiceOut
@@ -1481,6 +1488,8 @@ export interface components {
             usageMetadata?: components["schemas"]["tunery__server__wire__generation__UsageOut"];
             /** Modelversion */
             modelVersion: string;
+            /** @description Extension: what differs from the examples of a tuned model. */
+            promptContract?: components["schemas"]["PromptContractOut"];
         };
         /**
          * GenerateTextOut
@@ -1923,6 +1932,26 @@ export interface components {
             isInput: boolean;
         };
         /**
+         * PromptContractOut
+         * @description Extension: how an input looks beside the examples; left out when nothing differs.
+         */
+        PromptContractOut: {
+            /** Differences */
+            differences: components["schemas"]["PromptDifferenceOut"][];
+            /** Wrapped */
+            wrapped?: boolean;
+        };
+        /**
+         * PromptDifferenceOut
+         * @description Extension: one thing in which an input differs from the examples.
+         */
+        PromptDifferenceOut: {
+            /** Kind */
+            kind: string;
+            /** Text */
+            text: string;
+        };
+        /**
          * PromptOut
          * @description A structured prompt; lists leave out `rows` and `testRows`.
          */
@@ -2258,6 +2287,21 @@ export interface components {
             cancelled?: boolean;
             /** @description Extension. */
             error?: components["schemas"]["TaskErrorOut"];
+            /**
+             * Promptcontract
+             * @description Extension: how the inputs look, in a sentence.
+             */
+            promptContract?: string;
+            /**
+             * Outputcontract
+             * @description Extension: what the outputs are, in a sentence.
+             */
+            outputContract?: string;
+            /**
+             * Wrapplaininputs
+             * @description Extension: plain inputs get the preamble and label that the examples have.
+             */
+            wrapPlainInputs?: boolean;
         };
         /**
          * TunedModelSourceOut
@@ -2929,6 +2973,29 @@ export interface components {
              * @default null
              */
             responseSchema?: unknown;
+            /**
+             * Responsejsonschema
+             * @default null
+             */
+            responseJsonSchema?: unknown;
+            /**
+             * Constraintotrainingoutputs
+             * @description Extension: keep the answer to what the outputs of the examples were.
+             * @default null
+             */
+            constrainToTrainingOutputs?: boolean;
+            /**
+             * Nonebelow
+             * @description Extension: a label less probable than this is answered as none of them.
+             * @default null
+             */
+            noneBelow?: number;
+            /**
+             * Nonelabel
+             * @description Extension: the answer then; "none of these".
+             * @default null
+             */
+            noneLabel?: string;
         };
         /**
          * HyperparametersIn
@@ -3244,6 +3311,21 @@ export interface components {
              * @default null
              */
             operation?: unknown;
+            /**
+             * Promptcontract
+             * @default null
+             */
+            promptContract?: unknown;
+            /**
+             * Outputcontract
+             * @default null
+             */
+            outputContract?: unknown;
+            /**
+             * Wrapplaininputs
+             * @default null
+             */
+            wrapPlainInputs?: boolean;
         };
         /**
          * TunedModelSourceIn
