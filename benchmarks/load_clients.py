@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -73,7 +74,8 @@ async def repeat(
     path: str,
     body: Any = None,
 ) -> None:
-    """Make the same call again and again, with a pause between, until it is over."""
+    """Make the same call again and again, with a pause between, until it is over; clients do not begin in step."""
+    await asyncio.sleep(random.uniform(0, pause))
     while not is_over():
         status, _, milliseconds = await connection.call(method, path, body)
         calls.note(status, milliseconds)

@@ -125,7 +125,7 @@ class Worker:
                 self._library.take_back_lost_tasks()  # we have none in hand: what runs by its row was lost by an error
                 task = self._claim()
                 if task is None:
-                    self._wanted.wait(LOOK_SECONDS)
+                    self._wanted.wait(self._seconds_to_look())
                 else:
                     self._work(task)
             except TuneryError as error:  # a disk that is full, a database that is locked: it may pass
@@ -138,6 +138,11 @@ class Worker:
     def _keep_warm(self) -> None:
         if time.monotonic() - self._child_time > RESTART_SECONDS:  # one that dies at once must not be started for ever
             self._ready_child()
+
+    def _seconds_to_look(self) -> float:
+        """Return until when to wait for a call: no longer than until the pause of a lost task is over."""
+        left = [until - time.monotonic() for _, until in self._held_back.values()]
+        return max(0.0, min([LOOK_SECONDS, *(seconds for seconds in left if seconds > 0)]))
 
     def _claim(self) -> TuningTask | None:
         now = time.monotonic()
