@@ -37,7 +37,7 @@ class QuickStart:
     def written(self, folder: Path, name: str, url: str) -> Path:
         """Write the snippet for a server at `url` into a folder, under a name of its own; return the file."""
         assert ADDRESS in self.text, "the snippet has no address to be replaced"
-        file = folder / f"{re.sub('[^a-z0-9]+', '_', name.lower())}{_SUFFIXES[self.language]}"
+        file = folder / f"quick_start_{re.sub('[^a-z0-9]+', '_', name.lower())}{_SUFFIXES[self.language]}"
         file.write_text(self.text.replace(ADDRESS, url), "utf-8")
         return file
 
