@@ -99,7 +99,12 @@ export default function LossChart(props: Props) {
               x={best * perEpoch}
               stroke="var(--good)"
               strokeDasharray="3 3"
-              label={{ value: text.chart.best, position: "top", fill: "var(--good)", fontSize: 12 }}
+              label={{
+                value: text.chart.best,
+                position: best > epochCount / 2 ? "insideTopRight" : "insideTopLeft",
+                fill: "var(--good)",
+                fontSize: 12,
+              }}
             />
           )}
           {readEpoch !== undefined && (
