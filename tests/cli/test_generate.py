@@ -180,9 +180,9 @@ def test_none_of_these(run: Run, tuned: str) -> None:
 def test_an_answer_keeps_to_a_schema(run: Run, tuned: str, tmp_path: Path) -> None:
     """What is printed is JSON of the schema; a file that is not there is refused."""
     schema = tmp_path / "schema.json"
-    schema.write_text(
-        '{"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"], "additionalProperties": false}'
-    )
+    properties = {"ok": {"type": "boolean"}}
+    demanded = {"type": "object", "properties": properties, "required": ["ok"], "additionalProperties": False}
+    schema.write_text(json.dumps(demanded))
 
     answer = json.loads(
         run("generate", f"{tuned}@epoch-1", "5", "--max-output-tokens", "20", "--json-schema", schema).output

@@ -58,6 +58,8 @@ RULES = {
     "DeleteTunedModel": "own",
     "TransferOwnership": "own",
     "GetTunedModelLog": "read",
+    "GetModelCard": "read",
+    "ExportTunedModel": "read",
     "ParseDataset": "create",
     "GetServerInfo": "open",
     "GetHealth": "unguarded",
