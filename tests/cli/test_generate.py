@@ -161,7 +161,9 @@ def test_a_changed_adapter_does_not_answer(run: Run, home: Path, tuned: str) -> 
 
 def test_labels_and_their_probabilities(run: Run, tuned: str) -> None:
     """The answer is one of the labels; as JSON each has its probability."""
-    document = json.loads(run("generate", tuned, "5", "--labels", "yes,no", "--json").output)
+    document = json.loads(
+        run("generate", tuned, "5", "--max-output-tokens", "20", "--labels", "yes,no", "--json").output
+    )
 
     assert document["output"] in ("yes", "no")
     assert abs(sum(document["label_probabilities"].values()) - 1) < 1e-6
@@ -169,15 +171,22 @@ def test_labels_and_their_probabilities(run: Run, tuned: str) -> None:
 
 def test_none_of_these(run: Run, tuned: str) -> None:
     """Below the threshold the answer says so."""
-    assert run("generate", tuned, "5", "--labels", "yes,no", "--none-below", "1").output == "none of these\n"
+    assert (
+        run("generate", tuned, "5", "--max-output-tokens", "20", "--labels", "yes,no", "--none-below", "1").output
+        == "none of these\n"
+    )
 
 
 def test_an_answer_keeps_to_a_schema(run: Run, tuned: str, tmp_path: Path) -> None:
     """What is printed is JSON of the schema; a file that is not there is refused."""
     schema = tmp_path / "schema.json"
-    schema.write_text('{"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"]}')
+    properties = {"ok": {"type": "boolean"}}
+    demanded = {"type": "object", "properties": properties, "required": ["ok"], "additionalProperties": False}
+    schema.write_text(json.dumps(demanded))
 
-    answer = json.loads(run("generate", f"{tuned}@epoch-1", "5", "--json-schema", schema).output)
+    answer = json.loads(
+        run("generate", f"{tuned}@epoch-1", "5", "--max-output-tokens", "20", "--json-schema", schema).output
+    )
 
     assert answer["ok"] in (True, False)
     assert run("generate", tuned, "5", "--json-schema", tmp_path / "none").status == 13

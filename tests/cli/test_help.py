@@ -13,6 +13,7 @@ TUNE = (
     " --learning-rate --learning-rate-multiplier --hold-out --seed --resume --server --json --yes"
 )
 GENERATE = "--input --output --temperature --top-p --top-k --max-output-tokens --stop --seed --server --json"
+GENERATE += " --json-schema --labels --none-below"
 WANTED = {
     "tune": TUNE,
     "generate": GENERATE,
@@ -23,9 +24,10 @@ WANTED = {
     "models list": "--server --json",
     "models show": "--server --json",
     "models delete": "--server --yes",
-    "models export": "--format --to",
+    "models export": "--format --to --prove --server --json",
     "evaluate": "--against --folds --rows --seed --input-column --output-column --server --json",
     "rescue": "--endpoint --model --to --style --key-variable --bearer --per-minute --json",
+    "models card": "--server --json",
     "doctor": "--port --json",
     "backup": "--with-bases --json",
     "restore": "--json",

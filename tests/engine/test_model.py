@@ -73,6 +73,19 @@ def test_streamed_pieces_join_to_the_answer() -> None:
     assert "".join(model.stream("8", max_output_tokens=12)) == model.generate("8", max_output_tokens=12)
 
 
+def test_answers_within_a_form() -> None:
+    """Labels come with their probabilities, a JSON schema is kept, free text has neither."""
+    model = tunery.load("tiny")
+
+    labelled = model.answer("3", labels=["yes", "no"], max_output_tokens=8)
+    document = model.generate("3", json_schema={"enum": ["a", "b"]}, max_output_tokens=8)
+
+    assert labelled.text == labelled.label_probabilities[0][0]
+    assert sum(share for _, share in labelled.label_probabilities) == pytest.approx(1)
+    assert document in ('"a"', '"b"')
+    assert model.answer("3", max_output_tokens=8).label_probabilities == ()
+
+
 def test_two_tuned_models_live_beside_each_other() -> None:
     """Tuning a second model does not change the first, and a forgotten one leaves its place."""
     first = tunery.tune(dataset(), base_model="tiny", epoch_count=10, learning_rate=0.01, recipe=RECIPE)

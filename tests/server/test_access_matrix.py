@@ -63,6 +63,8 @@ RULES = {
     "GetEvaluation": "read",
     "ListTunedModelExamples": "read",
     "ListEvaluations": "read",
+    "GetModelCard": "read",
+    "ExportTunedModel": "read",
     "ParseDataset": "create",
     "CreatePrompt": "create",
     "ImportPrompt": "create",

@@ -72,7 +72,7 @@ class OutputContract:
     def sentence(self) -> str:
         """Return in a sentence what the outputs are."""
         if self.kind == "LABELS":
-            more = ", ..." if len(self.labels) > _SHOWN else ""
+            more = f" and {len(self.labels) - _SHOWN} more" if len(self.labels) > _SHOWN else ""
             return f"The outputs are one of {len(self.labels)} labels: {', '.join(self.labels[:_SHOWN])}{more}."
         if self.kind == "JSON":
             keys = list((self.json_schema or {}).get("properties", {}))

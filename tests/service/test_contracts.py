@@ -1,0 +1,55 @@
+"""Contracts in the library: made with the model, kept as reports, learned anew for models from before."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from tests.service.samples import a_request, tuned
+from tunery.service import epochs
+from tunery.service.contracts import OUTPUT_CONTRACT, PROMPT_CONTRACT, contracts_of, learned
+from tunery.service.library import Library
+
+RELEASED = sorted((Path(__file__).parent / "database" / "released").glob("*.sql"))
+
+
+def test_a_new_model_has_its_contracts(library: Library) -> None:
+    """Both are reports from the moment it is created, and say what the examples are."""
+    model = library.create(a_request())
+
+    assert {PROMPT_CONTRACT, OUTPUT_CONTRACT} <= set(library.reports(model))
+    assert contracts_of(library, model) == learned(a_request().examples)
+    assert contracts_of(library, model).output.kind == "NUMBER"
+
+
+@pytest.mark.parametrize("dump", RELEASED, ids=lambda path: path.stem)
+def test_models_from_before_have_contracts_too(dump: Path, tmp_path: Path) -> None:
+    """A library of any released version gives the contracts of its models, from the examples it kept."""
+    (tmp_path / "home").mkdir()
+    with sqlite3.connect(tmp_path / "home" / "tunery.sqlite3") as connection:
+        connection.executescript(dump.read_text())
+    connection.close()
+
+    with Library.own(tmp_path / "home") as library:
+        for model in library.list():
+            used, _ = library.examples(model)
+            assert contracts_of(library, model) == learned(used)
+
+
+def test_an_old_folder_without_epochs_is_served_as_it_is(library: Library) -> None:
+    """What was published before epochs had names has a chosen adapter and says that no other was kept."""
+    model = tuned(library, lambda folder: (folder / "adapter_config.json").write_text("{}") and None)
+    published, _ = library.artifact(model)
+
+    assert epochs.kept(published) == []
+    assert epochs.folder_of(published, None) == published
+
+
+def test_names_of_epochs() -> None:
+    """`x@epoch-3` is epoch 3 of x; anything else is a name."""
+    assert epochs.split("x@epoch-3") == ("x", 3)
+    assert epochs.split("tunedModels/x@epoch-12") == ("tunedModels/x", 12)
+    assert epochs.split("x@epoch-") == ("x@epoch-", None)
+    assert epochs.split("x-epoch-3") == ("x-epoch-3", None)
