@@ -134,7 +134,9 @@ def _processor() -> str:
     except OSError:
         lines = []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return next(iter(names), platform.processor() or platform.machine())
+    if names:
+        return names[0]
+    return platform.processor() or platform.machine()  # the first starts a process
 
 
 def _memory() -> int | None:
