@@ -223,7 +223,8 @@ class World:
         return model.id
 
     def ask(self, operation: Operation, caller: str, model_id: str) -> int:
-        """Return the status with which an operation is answered."""
+        """Return the status with which an operation is answered; a second after the last, or wrong keys would wait."""
+        self.clock.go_on(seconds=2)
         model = self.library.find(model_id) if model_id else None
         is_base = operation.path.startswith("/v1beta/models")
         values = {
