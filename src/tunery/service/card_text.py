@@ -84,8 +84,8 @@ def _verdict(card: Card) -> Iterator[str]:
     if report is None:
         yield f"Not measured yet: `tunery evaluate {card['name'].removeprefix('tunedModels/')}`."
     else:
-        sentence = report.get("sentence") or report.get("verdict")
-        yield str(sentence) if sentence else "See the report EVALUATION."
+        verdict = report["verdict"]
+        yield "There was nothing to compare the tuned model with." if verdict is None else str(verdict["text"])
 
 
 def _contracts(card: Card) -> Iterator[str]:

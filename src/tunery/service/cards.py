@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 CARD_JSON, CARD_MARKDOWN = "model-card.json", "model-card.md"
 EVALUATION = "EVALUATION"
+_ROW_TEXTS = frozenset({"best_rows", "worst_rows"})
 
 
 def card_of(library: Library, catalog: Catalog, model: TunedModel) -> dict[str, Any]:
@@ -43,7 +44,7 @@ def card_of(library: Library, catalog: Catalog, model: TunedModel) -> dict[str, 
         "data": _data(model),
         "settings": _settings(model),
         "curve": _curve(library, model),
-        "evaluation": reports.get(EVALUATION),
+        "evaluation": _evaluation(reports.get(EVALUATION)),
         "prompt_contract": contracts.prompt.document(),
         "prompt_sentence": contracts.prompt.sentence(),
         "output_contract": contracts.output.document(),
@@ -93,6 +94,11 @@ def _curve(library: Library, model: TunedModel) -> dict[str, Any]:
         "total_steps": task.total_steps,
         "kept_epochs": epochs.kept(published) if published else [],
     }
+
+
+def _evaluation(report: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return an evaluation without the texts of single rows: readers see the card, and it goes out with exports."""
+    return None if report is None else {key: value for key, value in report.items() if key not in _ROW_TEXTS}
 
 
 def _export(report: Mapping[str, Any]) -> dict[str, Any]:

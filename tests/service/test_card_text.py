@@ -1,0 +1,37 @@
+"""The card as text: what an evaluation found is said in its own sentence."""
+
+from __future__ import annotations
+
+import json
+
+from tests.service.samples import tuned
+from tunery.engine.bases.catalog import Catalog
+from tunery.engine.evaluation.report import Verdict, VerdictKind
+from tunery.service.card_text import markdown
+from tunery.service.cards import card_of
+from tunery.service.evaluations import KIND
+from tunery.service.library import Library
+
+
+def test_the_verdict_is_a_sentence(library: Library) -> None:
+    """A model that was evaluated has the sentence of its verdict on its card, and nothing of how it is kept."""
+    model = tuned(library, id="judged", base_model="smollm2-135m-instruct")
+    verdict = Verdict(next(iter(VerdictKind)), "Tuning helped: 89 % against 59 %.")
+    library.put_report(model, KIND, {"verdict": {"kind": verdict.kind, "text": verdict.text}})
+
+    text = markdown(card_of(library, Catalog(library.folder.path), library.get("judged")))
+
+    assert verdict.text in text
+    assert "{'kind'" not in text
+
+
+def test_texts_of_rows_stay_out_of_the_card(library: Library) -> None:
+    """Whoever may only read a model, or gets an export of it, sees no example in its evaluation."""
+    model = tuned(library, id="judged", base_model="smollm2-135m-instruct")
+    rows = [{"row": 1, "text_input": "a private row", "expected": "x", "answers": {}, "score": 0.0}]
+    library.put_report(model, KIND, {"verdict": None, "best_rows": rows, "worst_rows": rows})
+
+    card = card_of(library, Catalog(library.folder.path), library.get("judged"))
+
+    assert "a private row" not in json.dumps(card)
+    assert card["evaluation"] == {"verdict": None}
