@@ -53,9 +53,9 @@ class Host(Served):
         return f"http://127.0.0.1:{self.port}"
 
     @property
-    def first_link(self) -> str:
-        """Return the link that the server printed when it started."""
-        return next(part for part in self.said.split() if part.startswith(f"{self.address}/setup?"))
+    def printed_link(self) -> str:
+        """Return the link that the server printed when it last started: each start ends the link before."""
+        return [part for part in self.said.split() if part.startswith(f"{self.address}/setup?")][-1]
 
     def call(self, method: str, path: str, body: object = None) -> Any:
         """Return the document of a request that must succeed, made by the owner of the data folder."""

@@ -13,7 +13,7 @@ def test_the_printed_link_opens_the_studio_signed_in(visit: Visit, host: Host) -
     """The link of `tunery serve` leads to My Library, with nobody asked for a password."""
     visitor = visit(host, None)
 
-    visitor.page.goto(host.first_link)
+    visitor.page.goto(host.printed_link)
 
     expect(visitor.heading).to_have_text("My Library")
     expect(visitor.page.get_by_role("button", name="Sign out")).to_be_visible()
