@@ -24,7 +24,7 @@ def a_long_job(visitor: Visitor) -> Iterator[str]:
         expect(visitor.page.get_by_text(POSITION)).to_be_visible()
         yield model
     finally:
-        visitor.call("DELETE", f"tunedModels/{model}")
+        visitor.delete(model)
 
 
 def step(position: Locator) -> int:
@@ -137,4 +137,4 @@ def test_a_lost_connection_loses_no_input(ann: Visitor) -> None:
     ann.context.set_offline(False)
     model = ann.tune()
 
-    ann.call("DELETE", f"tunedModels/{model}")
+    ann.delete(model)

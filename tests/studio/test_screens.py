@@ -147,7 +147,7 @@ def test_running_model(furnished: Furnished, request: pytest.FixtureRequest) -> 
         expect(page.get_by_text("At work").first).to_be_visible()
         check(visitor, request)
     finally:
-        visitor.call("DELETE", f"tunedModels/{model}")
+        visitor.delete(model)
 
 
 def test_new_model_step_by_step(furnished: Furnished, request: pytest.FixtureRequest) -> None:

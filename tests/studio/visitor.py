@@ -82,6 +82,12 @@ class Visitor:
         self.page.wait_for_url("**/studio/models/*")
         return self.page.url.rpartition("/")[2]
 
+    def delete(self, model: str) -> None:
+        """Delete a tuned model, when no page is left that asks how it is: it would rightly be told that it is gone."""
+        for page in self.context.pages:
+            page.goto("about:blank")
+        self.call("DELETE", f"tunedModels/{model}")
+
     def wait_until_ready(self) -> None:
         """Wait on the page of a tuned model until it can be used."""
         expect(self.page.get_by_text("Ready", exact=True)).to_be_visible(timeout=self.TUNE_MS)
