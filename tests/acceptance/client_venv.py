@@ -7,14 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 from filelock import FileLock
+
+from tests.needs import missing
 
 CACHE = Path(__file__).parents[2] / ".cache" / "clients"
 
 
 def client_python(name: str, *requirements: str) -> Path:
-    """Return the Python of an environment with exactly these requirements; skips the test if it cannot be made."""
+    """Return the Python of an environment with exactly these requirements; one that cannot be made is `missing`."""
     folder = CACHE / name
     wanted = "\n".join(requirements)
     CACHE.mkdir(parents=True, exist_ok=True)
@@ -33,4 +34,4 @@ def _make(folder: Path, requirements: tuple[str, ...]) -> None:
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             shutil.rmtree(folder, ignore_errors=True)
-            pytest.skip(f"an environment with {', '.join(requirements)} could not be made: {done.stderr[-300:]}")
+            missing(f"an environment with {', '.join(requirements)} could not be made: {done.stderr[-300:]}")

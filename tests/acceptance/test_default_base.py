@@ -10,6 +10,7 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
+from tests.needs import NO_DEFAULT_BASE, missing
 from tunery import config
 from tunery.engine.answers.products import Product, has_fast_four_bit_products
 from tunery.engine.bases import base, four_bit
@@ -34,7 +35,7 @@ def default_base(dtype: torch.dtype) -> base.Base:
     home = config.data_folder()
     entry = Catalog(home).resolve(DEFAULT_BASE_MODEL)
     if not entry.is_present:
-        pytest.skip("the default base is not in the data folder; run `make base`")
+        missing(NO_DEFAULT_BASE)
     return base.load(entry, home, dtype=dtype)
 
 

@@ -16,6 +16,7 @@ import pytest
 
 from tests.acceptance.clients import environments
 from tests.fakes import write_learnable_base
+from tests.needs import NO_DEFAULT_BASE, missing
 from tunery import config
 from tunery.engine.bases.catalog import Catalog
 from tunery.types import DEFAULT_BASE_MODEL
@@ -103,14 +104,14 @@ def test_the_old_client_as_the_readme_has_it(tmp_path: Path) -> None:
     """From a fresh data folder to an answer of a tuned model: serve, print a token, the snippet with that token."""
     bases = config.data_folder() / "bases"
     if not Catalog(config.data_folder()).is_present(DEFAULT_BASE_MODEL):
-        pytest.skip("the default base is not in the data folder; run `make base`")
+        missing(NO_DEFAULT_BASE)
     home = tmp_path / "home"
     home.mkdir(mode=0o700)
     (home / "bases").symlink_to(bases)  # what the server would fetch first
     try:
         python = environments.python_of("google-generativeai-0.8.6")
     except environments.Unavailable as why:
-        pytest.skip(f"the environment of google-generativeai could not be made: {why}")
+        missing(f"the environment of google-generativeai could not be made: {why}")
     text = section("The tuning API, on your machine")
     (serve,), (snippet, *_) = blocks(text, ""), blocks(text, "python")
     (login,) = re.findall(r"`(tunery login[^`]*)`", text)

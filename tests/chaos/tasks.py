@@ -27,6 +27,7 @@ from tunery.service.values import Progress
 from tunery.types import Phase, TuningTask
 
 LEASE_SECONDS = 3.0
+LOOK_SECONDS = 5.0
 TERMINAL = {"SUCCEEDED", "FAILED", "CANCELLED"}
 
 
@@ -165,12 +166,15 @@ class Chaos:
     def _wait_for_a_step(self, kind: str) -> None:
         begin = time.monotonic()
         give_up = begin + 60
+        next_look = begin + LOOK_SECONDS  # a look asks once for each task: all the time, it would be the load measured
         while time.monotonic() < give_up:
             last = self._last_step()
             if last > begin:
                 self.outcome.seconds_to_the_next_step.setdefault(kind, []).append(last - begin)
                 return
-            self.look()
+            if time.monotonic() > next_look:
+                self.look()
+                next_look = time.monotonic() + LOOK_SECONDS
             if self.is_over:
                 return
             time.sleep(0.02)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.needs import missing
 from tunery.service.library import Library
 from tunery.types import Phase, State, TunedModel
 
@@ -73,7 +74,7 @@ def test_killed_while_the_first_tables_are_made(place: Path) -> None:
 
 def _need_strace() -> None:
     if shutil.which("strace") is None:
-        pytest.skip("strace is not installed")
+        missing("strace is not installed")
     tried = subprocess.run(["strace", "-o", os.devnull, "true"], stderr=subprocess.PIPE, text=True)
     if tried.returncode != 0:
         pytest.skip(f"strace does not work here: {tried.stderr}")

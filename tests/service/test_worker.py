@@ -75,6 +75,20 @@ def test_a_child_that_dies_or_freezes_is_replaced(library: Library) -> None:
     ]
 
 
+def test_the_next_child_starts_while_the_lost_task_waits(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BACKOFF_SECONDS", (60.0,) * 4)
+    monkeypatch.setattr(module, "RESTART_SECONDS", 60.0)
+    model = created(library, epochs=30)
+    with working(library) as worker:
+        wait_until(lambda: steps(library, model) > 1)
+        pid = worker.child_pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: worker.child_pid not in (None, pid))
+
+        assert is_in(library, model, Phase.QUEUED)()
+
+
 def test_an_error_of_the_loop_does_not_leave_the_child_waiting(
     library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,14 +6,14 @@ Knows how it is found and started, and what is kept of a visit that failed. Noth
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
 from playwright.sync_api import Browser, BrowserContext, Error, expect, sync_playwright
+
+from tests.needs import missing
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = (
@@ -33,10 +33,7 @@ def find() -> str:
     """Return the path of Chromium; without one the test is skipped, in CI (CI=true) it fails."""
     found = next(filter(None, map(shutil.which, NAMES)), None)
     if found is None:
-        advice = "no Chromium on this machine: apt-get install chromium"
-        if os.environ.get("CI") == "true":
-            pytest.fail(advice, pytrace=False)
-        pytest.skip(advice)
+        missing("no Chromium on this machine: apt-get install chromium")
     return found
 
 

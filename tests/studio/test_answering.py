@@ -9,13 +9,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 from playwright.sync_api import expect
 
 from tests.acceptance.client_venv import client_python
 from tests.acceptance.clients import environments
 from tests.acceptance.test_openai_client import OPENAI
 from tests.chaos.served import proof
+from tests.needs import missing
 from tests.studio.conftest import Visit
 from tests.studio.hosts import BASE, Host
 from tests.studio.visitor import Visitor
@@ -116,7 +116,7 @@ def _or_skip(make: Callable[[], Path]) -> Path:
     try:
         return make()
     except environments.Unavailable as error:
-        pytest.skip(f"a client could not be installed: {error}")
+        missing(f"a client could not be installed: {error}")
 
 
 RUNNERS = {

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
+from tests.needs import NO_DEFAULT_BASE, missing
 from tests.studio.conftest import Visit
 from tests.studio.hosts import DEFAULT, Host, make_default_home
 
@@ -27,7 +28,7 @@ def default_host(browser: Browser, tmp_path: Path) -> Iterator[Host]:  # noqa: A
     try:
         home = make_default_home(tmp_path / "home")
     except FileNotFoundError:
-        pytest.skip("the default base is not in the data folder; run `make base`")
+        missing(NO_DEFAULT_BASE)
     with Host.on(home, DEFAULT) as host:
         yield host
 

@@ -222,6 +222,7 @@ class Worker:
             else:
                 self._library.take_back(task, is_short_of_memory=is_short_of_memory)
                 self._hold_back(task)
+                self._ready_child()  # it starts while the task waits; losses are counted, so this ends
 
     def _hold_back(self, task: TuningTask) -> None:
         losses = self._held_back.get(task.id, (0, 0.0))[0]

@@ -21,6 +21,7 @@ from filelock import FileLock
 from tests.acceptance.clients import environments
 from tests.acceptance.clients.matrix import JOURNEYS, RESULTS, Journey
 from tests.fakes import write_learnable_base
+from tests.needs import missing
 from tunery.engine.bases.catalog import Catalog
 
 START_SECONDS = 90
@@ -122,7 +123,7 @@ def outcomes_of(
                 file.write_text(json.dumps(_made(JOURNEYS[client], request.getfixturevalue("client_environment"))))
         found: dict[str, Outcome] = json.loads(file.read_text())
         if "unavailable" in found:
-            pytest.skip(f"The environment of {client} could not be made: {found['unavailable']}")
+            missing(f"The environment of {client} could not be made: {found['unavailable']}")
         return found
 
     return outcomes

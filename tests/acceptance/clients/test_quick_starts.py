@@ -14,6 +14,7 @@ import pytest
 from tests.acceptance.clients import environments
 from tests.acceptance.clients.conftest import Served
 from tests.acceptance.clients.quick_starts import COMMANDS, quick_starts, run
+from tests.needs import missing
 
 ASKED = "next-number"  # what the clients that cannot tune ask
 ALWAYS = ("curl", "google-generativeai", "google-genai 1.47 and newer", "OpenAI")
@@ -64,7 +65,7 @@ def test_a_quick_start_runs(served: Served, client_environment: dict[str, str], 
     try:
         done = run(heading, tmp_path, served.url, client_environment)
     except environments.Unavailable as why:
-        pytest.skip(f"the environment of {heading} could not be made: {why}")
+        missing(f"the environment of {heading} could not be made: {why}")
 
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.engine.bases.tiny_bases import TEMPLATE, WINDOW, make_folder
+from tests.needs import NO_DEFAULT_BASE, missing
 from tunery import config
 from tunery.engine.bases import base, four_bit
 from tunery.engine.bases.catalog import EMBEDDED, Catalog
@@ -127,7 +128,7 @@ def test_default_base_answers_and_keeps_its_four_bits() -> None:
     home = config.data_folder()
     entry = Catalog(home).resolve(EMBEDDED.name)
     if not entry.is_present:
-        pytest.skip("the default base is not in the data folder; run `make base`")
+        missing(NO_DEFAULT_BASE)
 
     loaded = base.load(entry, home, dtype=torch.bfloat16)
 
