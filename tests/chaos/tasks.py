@@ -17,6 +17,7 @@ import statistics
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 import psutil
 
@@ -188,20 +189,27 @@ class Chaos:
             self.outcome.phases[phase] = self.outcome.phases.get(phase, 0) + 1
 
 
-def chaos(tasks: int, kills: int, freezes: int, server_kills: int, seed: int = 0) -> Outcome:
+def chaos(
+    tasks: int, kills: int, freezes: int, server_kills: int, seed: int = 0, step_seconds: float = 0.02
+) -> Outcome:
     """Return what became of so many tasks."""
-    with in_a_new_home() as home, Served.fake(home, lease_seconds=LEASE_SECONDS) as server:
+    with in_a_new_home() as home, _served(home, step_seconds) as server:
         return Chaos(server, tasks, seed).run(kills, freezes, server_kills)
 
 
 def main() -> None:
     """Measure what the command line asks for."""
     parser = argparse.ArgumentParser()
+    parser.add_argument("--step-seconds", type=float, default=0.1)  # long enough tasks that most harms meet one at work
     for name, default in (("tasks", 100), ("kills", 20), ("freezes", 10), ("server-kills", 5), ("seed", 0)):
         parser.add_argument(f"--{name}", type=int, default=default)
     asked = parser.parse_args()
-    outcome = chaos(asked.tasks, asked.kills, asked.freezes, asked.server_kills, asked.seed)
+    outcome = chaos(asked.tasks, asked.kills, asked.freezes, asked.server_kills, asked.seed, asked.step_seconds)
     print(json.dumps(outcome.summary()))  # noqa: T201
+
+
+def _served(home: Path, step_seconds: float) -> Served:
+    return Served.fake(home, lease_seconds=LEASE_SECONDS, step_seconds=step_seconds)
 
 
 def _p95(values: list[float]) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -128,6 +129,67 @@ def test_dialogs_of_a_model(furnished: Furnished, dialog: str, request: pytest.F
         visitor.press(dialog)
     expect(page.get_by_role("dialog").or_(page.get_by_role("alertdialog"))).to_be_visible()
 
+    check(visitor, request)
+
+
+def test_evaluated_model(furnished: Furnished, request: pytest.FixtureRequest) -> None:
+    """The verdict with its table and worst rows, and the menu of what a model can be exported as."""
+    visitor = furnished.visitor
+    page = visitor.goto(f"/models/{furnished.ready}?tab=heldOut")
+    panel = page.get_by_role("region", name="Did tuning help?")
+    panel.get_by_role("button").first.click()
+    expect(panel.get_by_role("table")).to_be_visible(timeout=Visitor.TUNE_MS)
+    if (worst := panel.get_by_text("Worst rows")).count():
+        worst.click()
+    check(visitor, request)
+
+    visitor.press("Export")
+    expect(page.get_by_role("menu")).to_be_visible()
+    check(visitor, request)
+
+
+def test_question_before_a_model_is_handed_on(furnished: Furnished, request: pytest.FixtureRequest) -> None:
+    """The dialog over the dialog: who shall own the model."""
+    visitor = furnished.visitor
+    heir = visitor.host.new_user("heir")
+    page = visitor.goto(f"/models/{furnished.ready}")
+    visitor.press("Share")
+    page.get_by_role("dialog").get_by_label("E-mail address").fill(heir)
+    page.get_by_role("dialog").get_by_role("button", name="Add", exact=True).click()
+    page.get_by_role("button", name=f"Make {heir} the owner?").click()
+    expect(page.get_by_role("alertdialog")).to_be_visible()
+
+    check(visitor, request)
+
+
+def test_structured_prompt(furnished: Furnished, request: pytest.FixtureRequest) -> None:
+    """The editor of a structured prompt, and the list that it stands in afterwards."""
+    visitor = furnished.visitor
+    page = visitor.goto("/prompts")
+    visitor.press("New structured prompt")
+    page.wait_for_url("**/prompts/*")
+    expect(visitor.heading).to_be_visible()
+    check(visitor, request)
+
+    visitor.goto("/prompts")
+    check(visitor, request)
+
+
+def test_pasted_rows(furnished: Furnished, request: pytest.FixtureRequest) -> None:
+    """The box to paste examples into, and the question before rows from a spreadsheet are added."""
+    visitor = furnished.visitor
+    page = visitor.goto("/new")
+    visitor.press("Type or paste examples")
+    page.get_by_role("textbox", name=re.compile("One example a line")).fill("1\t2\n2\t3")
+    check(visitor, request)
+
+    visitor.press("Use 2 examples")
+    visitor.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.evaluate(
+        "navigator.clipboard.writeText([...Array(12).keys()].map((row) => `${row}\\t${row + 1}`).join('\\n'))"
+    )
+    page.get_by_role("grid", name="Examples").press("Control+V")
+    expect(page.get_by_role("dialog")).to_be_visible()
     check(visitor, request)
 
 

@@ -41,6 +41,7 @@ class Served:
     port: int
     token: str
     key: str
+    home: Path
 
 
 @pytest.fixture(scope="session")
@@ -56,7 +57,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
             url = _address(process, said)
             host, _, port = url.removeprefix("http://").rpartition(":")
             token, key = _credentials(home, url)
-            yield Served(url, host, int(port), token, key)
+            yield Served(url, host, int(port), token, key, home)
         finally:
             process.send_signal(signal.SIGINT)
             process.wait()

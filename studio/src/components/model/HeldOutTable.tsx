@@ -1,6 +1,7 @@
 import { useState } from "react";
 import type { StoredExample } from "../../api/examples";
 import type { Asked, One } from "../../hooks/useHeldOutAnswers";
+import { commonBeginning } from "../../shape";
 import { text } from "../../text/en";
 import { Icon } from "../Icon";
 import { ScrollRegion } from "../ScrollRegion";
@@ -11,7 +12,9 @@ type Props = {
   order: keyof typeof text.heldOut.orders;
 };
 
-/** Input, expected, base and tuned answer of each held-out row. */
+const MANY_CHARACTERS = 30; // a shorter beginning is no trouble to read in every row
+
+/** Input, expected, base and tuned answer of each held-out row; what all inputs begin with is shown once. */
 export function HeldOutTable({ rows, answers, order }: Props) {
   const [seeds] = useState(() => rows.map(() => Math.random()));
   const value = (place: number) => answers[place]?.tuned.likeness;
@@ -19,8 +22,15 @@ export function HeldOutTable({ rows, answers, order }: Props) {
   if (order === "random") places.sort((a, b) => (seeds[a] ?? 0) - (seeds[b] ?? 0));
   if (order === "best") places.sort((a, b) => (value(b) ?? -1) - (value(a) ?? -1));
   if (order === "worst") places.sort((a, b) => (value(a) ?? 2) - (value(b) ?? 2));
+  const common = commonBeginning(rows.map(({ textInput }) => textInput));
+  const start = common.length < MANY_CHARACTERS ? 0 : common.length;
   return (
     <div className="card flush">
+      {start > 0 && (
+        <p className="common">
+          <span className="soft">{text.heldOut.begins}</span> {common.trim()}
+        </p>
+      )}
       <ScrollRegion height={620} label={text.model.heldOut}>
         <table className="list held-out">
           <thead>
@@ -35,7 +45,7 @@ export function HeldOutTable({ rows, answers, order }: Props) {
             {places.map((place) => (
               <tr key={place}>
                 <td>
-                  <div className="clamp four">{rows[place]?.textInput}</div>
+                  <div className="clamp four">{rows[place]?.textInput.slice(start)}</div>
                 </td>
                 <td>
                   <div className="clamp four">{rows[place]?.output}</div>

@@ -118,6 +118,7 @@ export const model = {
     ask: (number: number) => `Ask both models ${number} rows`,
     more: (number: number) => `Ask ${number} more`,
     stop: "Stop",
+    begins: "Every input begins with:",
     input: "Input",
     expected: "Expected",
     base: "Base",
