@@ -55,7 +55,7 @@ clients: $(VENV)/.developed
 
 # servers and children that are killed, frozen and asked for the impossible; commands through a running server
 chaos: $(VENV)/.developed
-	$(BIN)/python -m pytest -q --override-ini addopts="-ra --import-mode=importlib --strict-markers" tests/chaos tests/cli/test_served.py
+	$(BIN)/python -m pytest -q --override-ini addopts="-ra --import-mode=importlib --strict-markers" tests/chaos tests/cli/test_served.py tests/cli/test_served_exports.py
 
 quality: $(VENV)/.developed base
 	$(BIN)/python -m benchmarks.quality

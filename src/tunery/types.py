@@ -288,11 +288,36 @@ class AnswerForm:
 
 
 @dataclass(frozen=True, slots=True)
+class PromptDifference:
+    """
+    What an input has otherwise than the examples: `kind` for programs, `text` for people.
+
+    Kinds: PREAMBLE, LABEL, LABEL_ORDER, ENDING, FORM, SCRIPT, TOO_SHORT, TOO_LONG, TURNS.
+    """
+
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class InputCheck:
+    """What the prompt contract says of an input: what differs, and whether what it lacked was added."""
+
+    differences: tuple[PromptDifference, ...] = ()
+    was_wrapped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole answer; `label_probabilities` of a closed set of labels, the likeliest first, else empty."""
+    """
+    A whole answer.
+
+    `label_probabilities` of a closed set of labels, the likeliest first, else empty; `input_check` of a tuned model.
+    """
 
     text: str
     label_probabilities: tuple[tuple[str, float], ...] = ()
+    input_check: InputCheck = InputCheck()
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,13 @@ from typing import Any
 import openai
 
 MESSAGES: Any = [{"role": "user", "content": "7"}]
+SCHEMA = {
+    "type": "object",
+    "properties": {"kind": {"enum": ["bug", "login"]}, "is_open": {"type": "boolean"}},
+    "required": ["kind", "is_open"],
+    "additionalProperties": False,
+}
+FORMAT: Any = {"type": "json_schema", "json_schema": {"name": "ticket", "schema": SCHEMA, "strict": True}}
 SETTINGS: dict[str, Any] = {"temperature": 0, "max_tokens": 12}
 
 
@@ -27,6 +34,9 @@ def main(address: str, key: str, model: str) -> dict[str, Any]:
     )
     text = client.completions.create(model=model, prompt="7", **SETTINGS)
     pieces = list(client.completions.create(model=model, prompt="7", stream=True, **SETTINGS))
+    formed = client.chat.completions.create(
+        model=model, messages=MESSAGES, temperature=0, max_tokens=60, response_format=FORMAT
+    )
     assert whole.usage
     assert chunks[-1].usage
     return {
@@ -37,6 +47,7 @@ def main(address: str, key: str, model: str) -> dict[str, Any]:
         "completed": text.choices[0].text,
         "streamed_completion": "".join(choice.text for piece in pieces for choice in piece.choices),
         "asynchronous": asyncio.run(asked_asynchronously(address, key, model)),
+        "formed": formed.choices[0].message.content,
         "models": [found.id for found in client.models.list()],
         "retrieved": client.models.retrieve(model).id,
         "errors": errors(client, address, model),

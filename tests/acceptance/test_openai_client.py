@@ -41,6 +41,15 @@ def test_whole_streamed_and_asynchronous_answers_are_the_same(called: dict[str, 
     assert called["finish_reason"] == "length"
 
 
+def test_an_answer_keeps_to_the_schema(called: dict[str, Any]) -> None:
+    """What the client asks for as `response_format` comes as JSON of that schema."""
+    answer = json.loads(called["formed"])
+
+    assert answer["kind"] in ("bug", "login")
+    assert answer["is_open"] in (True, False)
+    assert len(answer) == 2
+
+
 def test_models_are_found(called: dict[str, Any]) -> None:
     """The client lists base and tuned models and finds one by its full name."""
     assert {BASE, f"tunedModels/{TUNED}"} <= set(called["models"])

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import Run
+from tunery.service.contracts import set_wraps_plain_inputs
+from tunery.service.library import Library
+
+NUMBER = re.compile(r"-?(0|[1-9][0-9]*)\n")
 
 
 def test_an_answer_is_the_result(run: Run, tuned: str) -> None:
@@ -114,6 +119,9 @@ def test_answers_that_could_not_be_written(run: Run, tuned: str, tmp_path: Path)
         (("7", "--temperature", "3"), 13, "temperature must be between 0 and 2"),
         ((), 13, "Give a text"),
         (("7", "--input", "x.jsonl"), 13, "Give a text"),
+        (("7", "--labels", "a,b", "--constrain-to-training-outputs"), 13, "Give one of --json-schema, --labels and"),
+        (("7", "--none-below", "0.5"), 13, "--none-below goes with --labels or"),
+        (("7", "--labels", "a,b", "--none-below", "2"), 13, "none_below must be between 0 and 1"),
         (("7", "--output", "x.jsonl"), 13, "--output goes with --input"),
         (("--input", "x.jsonl"), 15, "There is no file 'x.jsonl'"),
     ],
@@ -190,3 +198,105 @@ def test_an_answer_keeps_to_a_schema(run: Run, tuned: str, tmp_path: Path) -> No
 
     assert answer["ok"] in (True, False)
     assert run("generate", tuned, "5", "--json-schema", tmp_path / "none").status == 13
+
+
+def test_an_input_unlike_the_examples_is_noticed(run: Run, tuned: str) -> None:
+    """It is answered; a warning says what differs, where to look, and `--json` has it as a field."""
+    streamed = run("generate", tuned, "three", "--max-output-tokens", "4")
+    document = run("generate", tuned, "three", "--max-output-tokens", "4", "--json")
+
+    assert streamed.status == 0
+    assert "Warning: the input is not like the examples: it is not a number" in streamed.said
+    assert f"tunery models show {tuned}" in streamed.said
+    assert json.loads(document.output)["prompt_differences"][0]["kind"] == "FORM"
+    assert json.loads(document.output)["output"] + "\n" == streamed.output
+    assert document.said == streamed.said
+
+
+def test_a_base_has_no_examples_to_be_like(run: Run, tiny: str) -> None:
+    """Whatever a base is asked, nothing is said of it."""
+    assert run("generate", tiny, "three", "--max-output-tokens", "4").said == ""
+
+
+def test_a_plain_input_is_wrapped_if_wanted(run: Run, tiny: str, home: Path, tmp_path: Path) -> None:
+    """With the option of the model on, a plain input is asked as the examples were, and the command says so."""
+    rows = [{"text_input": f"Say the next number.\nNumber: {n}", "output": str(n + 1)} for n in range(6)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    run("tune", tmp_path / "rows.jsonl", "--base-model", tiny, "--id", "wrapping", "--epochs", "1", "--yes")
+    with Library.own(home) as library:
+        set_wraps_plain_inputs(library, library.get("wrapping"), wraps=True)
+
+    whole = run("generate", "wrapping", "Say the next number.\nNumber: 3", "--max-output-tokens", "4")
+    plain = run("generate", "wrapping", "3", "--max-output-tokens", "4")
+    document = run("generate", "wrapping", "3", "--max-output-tokens", "4", "--json").output
+
+    assert plain.output == whole.output
+    assert "was asked in the form of the examples" in plain.said
+    assert whole.said == ""
+    assert json.loads(document)["was_wrapped"] is True
+
+
+def test_rows_unlike_the_examples_are_counted(run: Run, tuned: str, tmp_path: Path) -> None:
+    """Each line says what differs; one warning says how many there are and what most of them lack."""
+    questions, answers = tmp_path / "questions.jsonl", tmp_path / "answers.jsonl"
+    questions.write_text("".join(json.dumps({"text_input": text}) + "\n" for text in ("1", "two", "3", "four")))
+
+    done = run("generate", tuned, "--input", questions, "--output", answers, "--max-output-tokens", "4")
+
+    rows = [json.loads(line) for line in answers.read_text("utf-8").splitlines()]
+    assert ["prompt_differences" in row for row in rows] == [False, True, False, True]
+    assert "Warning: 2 of 4 inputs are not like the examples, most often: it is not a number" in done.said
+
+
+def test_answers_keep_to_the_training_outputs(run: Run, tuned: str, tmp_path: Path) -> None:
+    """The outputs were numbers, so what is said is one: streamed, as JSON and for files."""
+    drawn = ("--max-output-tokens", "8", "--temperature", "2")  # with chance enough to say anything
+    flags = ("--constrain-to-training-outputs", *drawn)
+    (tmp_path / "questions.jsonl").write_text('{"text_input": "7"}\n')
+
+    free = run("generate", tuned, "7", *drawn).output
+    streamed = run("generate", tuned, "7", *flags).output
+    document = json.loads(run("generate", tuned, "7", *flags, "--json").output)
+    row = json.loads(run("generate", tuned, "--input", tmp_path / "questions.jsonl", *flags).output)
+
+    assert not NUMBER.fullmatch(free)
+    assert NUMBER.fullmatch(streamed)
+    assert document["output"] + "\n" == row["output"] + "\n" == streamed
+
+
+def test_answers_keep_to_the_training_labels(run: Run, tiny: str, tmp_path: Path) -> None:
+    """Labels of the examples are answered with their probabilities, and below a threshold none of them."""
+    (tmp_path / "rows.csv").write_text(
+        "text_input,output\n" + "".join(f"{n},{'yes' if n % 2 else 'no'}\n" for n in range(12))
+    )
+    run("tune", tmp_path / "rows.csv", "--base-model", tiny, "--id", "odd", "--epochs", "1", "--yes")
+    flags = ("--constrain-to-training-outputs", "--max-output-tokens", "20", "--json")
+
+    document = json.loads(run("generate", "odd", "5", *flags).output)
+    unsure = json.loads(run("generate", "odd", "5", *flags, "--none-below", "1").output)
+
+    assert document["output"] in ("yes", "no")
+    assert document["label_probabilities"].keys() == {"yes", "no"}
+    assert unsure["output"] == "none of these"
+
+
+def test_free_text_has_no_form(run: Run, tiny: str, tmp_path: Path) -> None:
+    """A model whose outputs are all different cannot be kept to them: 19 and why."""
+    (tmp_path / "rows.csv").write_text("text_input,output\n" + "".join(f"{n},text {n}\n" for n in range(8)))
+    run("tune", tmp_path / "rows.csv", "--base-model", tiny, "--id", "free", "--epochs", "1", "--yes")
+
+    done = run("generate", "free", "5", "--constrain-to-training-outputs")
+
+    assert (done.status, done.output) == (19, "")
+    assert "are free text" in done.said
+
+
+def test_a_base_has_no_training_outputs(run: Run, tiny: str, tmp_path: Path) -> None:
+    """The option is refused for a base, for one text and for a file alike."""
+    (tmp_path / "questions.jsonl").write_text('{"text_input": "7"}\n')
+
+    for question in (("7",), ("--input", tmp_path / "questions.jsonl")):
+        done = run("generate", tiny, *question, "--constrain-to-training-outputs")
+
+        assert done.status == 13
+        assert done.said.endswith("--constrain-to-training-outputs is for tuned models; tiny is a base.\n")

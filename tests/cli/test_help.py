@@ -13,7 +13,7 @@ TUNE = (
     " --learning-rate --learning-rate-multiplier --hold-out --seed --resume --server --json --yes"
 )
 GENERATE = "--input --output --temperature --top-p --top-k --max-output-tokens --stop --seed --server --json"
-GENERATE += " --json-schema --labels --none-below"
+GENERATE += " --json-schema --labels --none-below --constrain-to-training-outputs"
 WANTED = {
     "tune": TUNE,
     "generate": GENERATE,

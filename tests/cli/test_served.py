@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import threading
 import time
@@ -142,6 +143,49 @@ def test_a_file_of_questions_is_answered(either: Run, tmp_path: Path) -> None:
     rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     assert done.status == 0, done.said
     assert [row["text_input"] for row in rows] == ["0", "1", "2", "3", "4"]
+
+
+def test_inputs_unlike_the_examples_are_noticed(either: Run, tmp_path: Path) -> None:
+    """Streamed, as JSON and in files the server's word on an input is told as that of a model in memory."""
+    settings = ("--max-output-tokens", 4)
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps({"text_input": text}) + "\n" for text in ("1", "two")))
+
+    streamed = either("generate", TUNED, "three", *settings)
+    document = json.loads(either("generate", TUNED, "three", *settings, "--json").output)
+    rows = either("generate", TUNED, "--input", tmp_path / "in.jsonl", *settings)
+
+    assert "Warning: the input is not like the examples: it is not a number" in streamed.said
+    assert document["prompt_differences"][0]["kind"] == "FORM"
+    assert ["prompt_differences" in json.loads(row) for row in rows.output.splitlines()] == [False, True]
+    assert "Warning: 1 of 2 inputs are not like the examples" in rows.said
+    assert either("generate", TUNED, "7", *settings).said == ""
+
+
+def test_answers_keep_to_the_training_outputs(either: Run, tmp_path: Path) -> None:
+    """The outputs were numbers, so what is said is one: streamed, as JSON and for files; a base is refused."""
+    flags = ("--constrain-to-training-outputs", "--max-output-tokens", 8, "--temperature", 2)
+    (tmp_path / "in.jsonl").write_text('{"text_input": "7"}\n')
+
+    streamed = either("generate", TUNED, "7", *flags).output
+    document = json.loads(either("generate", TUNED, "7", *flags, "--json").output)
+    row = json.loads(either("generate", TUNED, "--input", tmp_path / "in.jsonl", *flags).output)
+    base = either("generate", BASE, "7", *flags)
+
+    assert re.fullmatch(r"-?[0-9]+\n", streamed)
+    assert document["output"] + "\n" == row["output"] + "\n" == streamed
+    assert base.status == 13
+    assert "is for tuned models; tiny is a base" in base.said
+
+
+def test_labels_come_with_probabilities_or_none_of_them(either: Run) -> None:
+    """The server scores the labels of the command and takes its threshold."""
+    flags = ("--labels", "yes,no", "--json")
+
+    document = json.loads(either("generate", TUNED, "7", *flags).output)
+    unsure = json.loads(either("generate", TUNED, "7", *flags, "--none-below", "1").output)
+
+    assert document["label_probabilities"].keys() == {"yes", "no"}
+    assert unsure["output"] == "none of these"
 
 
 @pytest.mark.parametrize(

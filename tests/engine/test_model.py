@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,9 @@ from tunery.engine.adapter import CONFIG, WEIGHTS
 from tunery.engine.bases.catalog import Catalog
 from tunery.engine.cross_validation import Repeated
 from tunery.engine.model import resident_base
+from tunery.engine.sampling_options import SamplingOptions
 from tunery.errors import InvalidArgument, NotFound
-from tunery.types import Hyperparameters, TuningExample, TuningSnapshot
+from tunery.types import Hyperparameters, InputCheck, TuningExample, TuningSnapshot
 
 RECIPE = tunery.Recipe(rank=8, alpha=32)
 
@@ -168,3 +170,46 @@ def test_cross_validation_evaluates_each_row() -> None:
 
     assert (found.rows, found.folds, found.source) == (24, 3, "3 folds of 24 rows")
     assert found.verdict is not None
+
+
+def test_what_an_input_has_unlike_the_examples(tmp_path: Path) -> None:
+    """A tuned model says it beside its answer and at the beginning of a stream, also after it was saved and loaded."""
+    tuned = tunery.tune(dataset(), base_model="tiny", epoch_count=1)
+    seen: list[InputCheck] = []
+
+    for model in (tuned, tunery.load(tuned.save(tmp_path / "saved"))):
+        like, unlike = model.answers(["7", "seven"], max_output_tokens=2)
+        list(model.stream("seven", max_output_tokens=2, on_input_check=seen.append))
+
+        assert like.input_check == InputCheck()
+        assert unlike.input_check.differences[0].kind == "FORM"
+        assert seen.pop() == unlike.input_check == model.answer("seven", max_output_tokens=2).input_check
+
+    assert tunery.load("tiny").answer("seven", max_output_tokens=2).input_check == InputCheck()
+
+
+def test_plain_inputs_are_wrapped_if_wanted() -> None:
+    """An input gets what it lacks of the examples before it is asked; not unless it is wanted."""
+    rows = [TuningExample(f"Say the next number.\nNumber: {n}", str(n + 1)) for n in range(6)]
+    model = tunery.tune(rows, base_model="tiny", epoch_count=1)
+    settings: SamplingOptions = {"max_output_tokens": 8, "temperature": 1.0}
+
+    plain = model.answer("3", **settings)
+    model.wraps_plain_inputs = True
+    wrapped = model.answer("3", **settings)
+
+    assert wrapped.text == model.generate("Say the next number.\nNumber: 3", **settings) != plain.text
+    assert (plain.input_check.was_wrapped, wrapped.input_check.was_wrapped) == (False, True)
+    assert "".join(model.stream("3", **settings)) == wrapped.text
+
+
+def test_answers_keep_to_the_training_outputs() -> None:
+    """Drawn with chance, answers of a model that was tuned on numbers are numbers; a base has nothing to keep to."""
+    model = tunery.tune(dataset(), base_model="tiny", epoch_count=1)
+    settings: SamplingOptions = {"max_output_tokens": 8, "temperature": 2.0, "constrain_to_training_outputs": True}
+
+    answers = model.generate(["7", "8", "9"], **settings)
+
+    assert all(re.fullmatch(r"-?(0|[1-9][0-9]*)", answer) for answer in answers)
+    with pytest.raises(InvalidArgument, match="a base has none"):
+        tunery.load("tiny").generate("7", **settings)

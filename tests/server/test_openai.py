@@ -19,6 +19,18 @@ CHAT: dict[str, Any] = {
     "max_tokens": 12,
     "temperature": 0,
 }
+SCHEMA: dict[str, Any] = {  # as pydantic writes it: with titles, references and null as a choice
+    "$defs": {"Kind": {"enum": ["bug", "login"], "title": "Kind", "type": "string"}},
+    "title": "Ticket",
+    "type": "object",
+    "properties": {
+        "kind": {"$ref": "#/$defs/Kind"},
+        "urgency": {"anyOf": [{"type": "integer", "minimum": 0, "maximum": 9}, {"type": "null"}]},
+        "is_open": {"type": "boolean"},
+    },
+    "required": ["kind", "urgency", "is_open"],
+    "additionalProperties": False,
+}
 
 
 @pytest.fixture
@@ -39,6 +51,15 @@ def keyed(live: Live) -> Iterator[httpx2.Client]:
 
 def chat(client: httpx2.Client, **changes: Any) -> httpx2.Response:
     return client.post("/chat/completions", json={**CHAT, **changes})
+
+
+def check_ticket(text: str) -> None:
+    """Make sure that an answer is JSON of SCHEMA."""
+    ticket = json.loads(text)
+    assert list(ticket) == ["kind", "urgency", "is_open"]
+    assert ticket["kind"] in ("bug", "login")
+    assert ticket["urgency"] in (None, *range(10))
+    assert isinstance(ticket["is_open"], bool)
 
 
 def error(reply: httpx2.Response) -> dict[str, Any]:
@@ -199,8 +220,22 @@ def test_a_prompt_is_streamed(client: httpx2.Client) -> None:
     [
         ({"tools": [{"type": "function"}]}, "tools is not supported"),
         ({"functions": [{}]}, "functions is not supported"),
-        ({"response_format": {"type": "json_schema", "json_schema": {}}}, "response_format 'json_schema'"),
-        ({"response_format": {"type": "json_object"}}, "response_format 'json_object'"),
+        (
+            {"response_format": {"type": "grammar"}},
+            "response_format.type must be one of text, json_object, json_schema",
+        ),
+        ({"response_format": {}}, "json_schema, not ''"),
+        ({"response_format": "json"}, "response_format"),
+        ({"response_format": {"type": "json_schema"}}, "response_format.json_schema.schema must be set"),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"schema": 5}}},
+            "response_format.json_schema.schema",
+        ),
+        (
+            {"response_format": {"type": "text", "json_schema": {"schema": {}}}},
+            "needs response_format.type 'json_schema'",
+        ),
+        ({"response_format": {"type": "json_schema", "json_schema": {"strict": "often"}}}, "json_schema.strict"),
         ({"logprobs": True}, "logprobs is not supported"),
         ({"logit_bias": {"7": 1}}, "logit_bias is not supported"),
         ({"modalities": ["text", "audio"]}, "modalities"),
@@ -249,6 +284,56 @@ def test_what_cannot_be_done_with_prompts(client: httpx2.Client, changes: dict[s
 
     assert reply.status_code == 400
     assert words in error(reply)["message"]
+
+
+@pytest.mark.parametrize("strict", [{}, {"strict": True}, {"strict": False}, {"strict": None}])
+@pytest.mark.parametrize("name", [BASE, TUNED])
+def test_an_answer_keeps_to_a_schema(client: httpx2.Client, name: str, strict: dict[str, Any]) -> None:
+    """JSON of the schema, on base and tuned models alike, whether `strict` is said or not."""
+    asked = {"type": "json_schema", "json_schema": {"name": "ticket", "schema": SCHEMA, **strict}}
+
+    choice = chat(client, model=name, max_tokens=60, response_format=asked).json()["choices"][0]
+
+    check_ticket(choice["message"]["content"])
+    assert choice["finish_reason"] == "stop"
+
+
+def test_a_stream_keeps_to_a_schema(client: httpx2.Client) -> None:
+    """Drawn with chance and streamed, each of several answers is JSON of the schema."""
+    asked = {"type": "json_schema", "json_schema": {"name": "ticket", "schema": SCHEMA}}
+
+    reply = chat(client, max_tokens=60, response_format=asked, stream=True, n=3, temperature=1.5, seed=5)
+
+    texts = ["", "", ""]
+    for chunk in events(reply):
+        for choice in chunk["choices"]:
+            texts[choice["index"]] += choice["delta"].get("content", "")
+    for text in texts:
+        check_ticket(text)
+
+
+def test_an_answer_is_any_json_object(client: httpx2.Client) -> None:
+    """Without a schema the answer is some object, where free text of the same model is no JSON."""
+    free = chat(client).json()["choices"][0]["message"]["content"]
+    bound = chat(client, response_format={"type": "json_object"}).json()["choices"][0]["message"]["content"]
+
+    assert not free.startswith("{")
+    assert isinstance(json.loads(bound), dict)
+
+
+def test_a_schema_that_cannot_be_kept_is_refused_as_on_the_other_api(live: Live, client: httpx2.Client) -> None:
+    """A keyword that no grammar can keep is status 400 in the words of generateContent, streamed or not."""
+    schema = {"type": "array", "items": {"type": "integer"}, "uniqueItems": True}
+    asked = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+    config = {"responseMimeType": "application/json", "responseJsonSchema": schema}
+    body = {"contents": [{"parts": [{"text": "7"}]}], "generationConfig": config}
+    with live.client() as other:
+        theirs = other.post(f"/v1beta/tunedModels/{TUNED}:generateContent", json=body).json()["error"]["message"]
+
+    replies = [chat(client, response_format=asked, stream=streams) for streams in (False, True)]
+
+    assert [(reply.status_code, error(reply)["message"]) for reply in replies] == [(400, theirs)] * 2
+    assert "uniqueItems" in theirs
 
 
 def test_what_asks_for_nothing_is_not_refused(client: httpx2.Client) -> None:

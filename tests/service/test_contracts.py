@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.service.samples import a_request, tuned
+from tunery.engine.contracts.contracts import Contracts
 from tunery.service import epochs
-from tunery.service.contracts import OUTPUT_CONTRACT, PROMPT_CONTRACT, contracts_of, learned
+from tunery.service.contracts import OUTPUT_CONTRACT, PROMPT_CONTRACT, contracts_of
 from tunery.service.library import Library
 
 RELEASED = sorted((Path(__file__).parent / "database" / "released").glob("*.sql"))
@@ -20,7 +21,7 @@ def test_a_new_model_has_its_contracts(library: Library) -> None:
     model = library.create(a_request())
 
     assert {PROMPT_CONTRACT, OUTPUT_CONTRACT} <= set(library.reports(model))
-    assert contracts_of(library, model) == learned(a_request().examples)
+    assert contracts_of(library, model) == Contracts.learn(a_request().examples)
     assert contracts_of(library, model).output.kind == "NUMBER"
 
 
@@ -35,7 +36,7 @@ def test_models_from_before_have_contracts_too(dump: Path, tmp_path: Path) -> No
     with Library.own(tmp_path / "home") as library:
         for model in library.list():
             used, _ = library.examples(model)
-            assert contracts_of(library, model) == learned(used)
+            assert contracts_of(library, model) == Contracts.learn(used)
 
 
 def test_an_old_folder_without_epochs_is_served_as_it_is(library: Library) -> None:

@@ -13,17 +13,18 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from tunery.cli import terminal
+from tunery.cli import input_checks, terminal
 from tunery.cli.progress import LiveLine, count_progress
 from tunery.errors import DatasetInvalid, InvalidArgument, NotFound
 from tunery.problems import DataProblem
+from tunery.types import Answer
 
 
 class Answering(Protocol):
     """What answers: a model in memory, or one of a server."""
 
-    def generate(self, *text_input: Any, **settings: Any) -> Any:
-        """Return the answer to a text, or the answers to a list of texts."""
+    def answers(self, *texts: Any, **settings: Any) -> list[Answer]:
+        """Return the answers to several texts."""
 
 
 BATCH_ROWS = 32  # enough for the generator to keep its places filled, few enough to show progress
@@ -56,19 +57,23 @@ def answer(model: Answering, rows: Sequence[tuple[int, str]], settings: dict[str
     """
     Answer all rows and write `text_input` and `output` of each as a line of JSON; into `output` all or nothing.
 
+    A line of an input unlike the examples says so, as `--json` does for a single one.
+
     Raises InvalidArgument when a row is too long or the folder of `output` cannot be written.
     """
     if output is not None and not os.access(output.absolute().parent, os.W_OK):
         raise InvalidArgument(f"{output.absolute().parent} is not a folder that can be written.")
-    answers: list[str] = []
+    answers: list[Answer] = []
     with LiveLine() as live:
         show = count_progress(live, "Answering", len(rows))
         for start in range(0, len(rows), BATCH_ROWS):
             answers += _answers(model, rows[start : start + BATCH_ROWS], settings)
             show(len(answers))
     lines = [
-        json.dumps({"text_input": text, "output": said}, ensure_ascii=False)
-        for (_, text), said in zip(rows, answers, strict=True)
+        json.dumps(
+            {"text_input": text, "output": answer.text, **input_checks.document(answer.input_check)}, ensure_ascii=False
+        )
+        for (_, text), answer in zip(rows, answers, strict=True)
     ]
     if output is None:
         for line in lines:
@@ -76,6 +81,7 @@ def answer(model: Answering, rows: Sequence[tuple[int, str]], settings: dict[str
     else:
         _write_whole(output, "\n".join(lines) + "\n")
         terminal.say(f"{len(rows)} answers in {output}")
+    input_checks.warn_of_rows([answer.input_check for answer in answers])
 
 
 def _lines(path: Path) -> Iterator[str]:
@@ -99,13 +105,13 @@ def _text_input(line: str) -> tuple[str, str]:
     return text, ""
 
 
-def _answers(model: Answering, rows: Sequence[tuple[int, str]], settings: dict[str, Any]) -> list[str]:
+def _answers(model: Answering, rows: Sequence[tuple[int, str]], settings: dict[str, Any]) -> list[Answer]:
     try:
-        return list(model.generate([text for _, text in rows], **settings))
+        return model.answers([text for _, text in rows], **settings)
     except InvalidArgument:
         for number, text in rows:  # find the row that does not fit
             try:
-                model.generate(text, **settings)
+                model.answers([text], **settings)
             except InvalidArgument as error:
                 raise InvalidArgument(f"Line {number}: {error}") from error
         raise

@@ -8,11 +8,12 @@ engine's.
 from __future__ import annotations
 
 import json as jsonlib
+import os
 import tarfile
 import tempfile
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,11 +21,14 @@ from tunery import config
 from tunery.cli import documents, terminal
 from tunery.cli.options import Json, ServerAddress, TunedModelName, option
 from tunery.cli.served import Server, asked_server, holding_server
-from tunery.errors import FolderLocked
+from tunery.errors import FolderLocked, Unavailable
 from tunery.types import TunedModel
 
 if TYPE_CHECKING:
     from tunery.service.library import Library
+
+
+_TAR_END_BYTES = 1024  # two empty blocks of 512
 
 
 class Format(StrEnum):
@@ -137,11 +141,25 @@ def _downloaded(
     with into(target) as work:
         with tempfile.TemporaryFile(dir=work.parent) as file:
             server.export(asked, format, prove, file)
-            file.seek(0)
-            with tarfile.open(fileobj=file) as archive:
-                archive.extractall(work, filter="data")
+            _unpack(file, work)
         report = None if prove is False else _report_in(work, format)
     return found, report, target
+
+
+def _unpack(file: IO[bytes], folder: Path) -> None:
+    """Unpack what a server sent; raises Unavailable if it is not there to its end, whatever cut it on its way."""
+    broken = Unavailable("The export broke off on its way from the server. Export it again.")
+    if file.seek(0, os.SEEK_END) < _TAR_END_BYTES:
+        raise broken
+    file.seek(-_TAR_END_BYTES, os.SEEK_END)
+    if any(file.read()):  # between two files a tar file can be cut without looking broken
+        raise broken
+    file.seek(0)
+    try:
+        with tarfile.open(fileobj=file, mode="r:") as archive:
+            archive.extractall(folder, filter="data")
+    except tarfile.TarError as error:
+        raise broken from error
 
 
 def _report_in(work: Path, format: Format) -> dict[str, Any] | None:

@@ -17,7 +17,9 @@ from tunery.types import (
     DataFacts,
     EpochLoss,
     Hyperparameters,
+    InputCheck,
     Phase,
+    PromptDifference,
     State,
     TunedModel,
     TuningSnapshot,
@@ -66,6 +68,13 @@ def evaluation(report: Reply) -> Evaluation:
     from tunery.engine.evaluation.report import from_document
 
     return from_document(_snake(report))
+
+
+def input_check(reply: Reply) -> InputCheck:
+    """Return what the reply to a question says of its input; a reply that says nothing found nothing."""
+    found = reply.get("promptContract", {})
+    differences = tuple(PromptDifference(each["kind"], each["text"]) for each in found.get("differences", ()))
+    return InputCheck(differences, was_wrapped=found.get("wrapped", False))
 
 
 def snapshots(replies: list[Reply]) -> tuple[TuningSnapshot, ...]:

@@ -20,7 +20,7 @@ from tunery import config, errors
 from tunery.cli import received
 from tunery.errors import InvalidArgument, NotFound, TuneryError, Unauthenticated, Unavailable
 from tunery.service import epochs
-from tunery.types import Answer, AnswerForm, CatalogEntry, TunedModel, TuningExample
+from tunery.types import Answer, AnswerForm, CatalogEntry, InputCheck, TunedModel, TuningExample
 
 if TYPE_CHECKING:
     from tunery.engine.evaluation.contest import Recorded
@@ -162,8 +162,10 @@ class Server:
             except NotFound:
                 raise NotFound(f"{error} Nor is there a base model of that name.") from None
 
-    def pieces(self, name: str, text: str, settings: Mapping[str, Any]) -> Iterator[str]:
-        """Yield an answer as it is made."""
+    def pieces(
+        self, name: str, text: str, settings: Mapping[str, Any], on_input_check: Callable[[InputCheck], None]
+    ) -> Iterator[str]:
+        """Yield an answer as it is made; what its input has otherwise than the examples is told at the end."""
         request = self._client.build_request(
             "POST", f"{name}:streamGenerateContent", params={"alt": "sse"}, json=_question(text, settings)
         )
@@ -178,6 +180,8 @@ class Server:
                         if "error" in chunk:
                             raise _error(chunk["error"])
                         yield chunk["candidates"][0]["content"]["parts"][0]["text"]
+                        if "promptContract" in chunk:
+                            on_input_check(received.input_check(chunk))
             finally:
                 reply.close()
 
@@ -186,7 +190,7 @@ class Server:
         reply = self._call("POST", f"{name}:generateContent", {}, _question(text, settings))
         candidate = reply["candidates"][0]
         labels = tuple(candidate.get("labelProbabilities", {}).items())
-        return Answer(str(candidate["content"]["parts"][0]["text"]), labels)
+        return Answer(str(candidate["content"]["parts"][0]["text"]), labels, received.input_check(reply))
 
     def card(self, model: TunedModel) -> dict[str, Any]:
         """Return the card of a tuned model."""
@@ -229,20 +233,22 @@ class ServedModel:
     def __init__(self, server: Server, name: str) -> None:
         self._server, self._name = server, name
 
-    def generate(self, text_input: Any, **settings: Any) -> Any:
-        """Return the answer to a text, or the answers to a list of texts."""
-        if isinstance(text_input, str):
-            return self._server.answer(self._name, text_input, settings).text
+    @property
+    def is_tuned(self) -> bool:
+        return self._name.startswith("tunedModels/")
+
+    def answers(self, texts: Sequence[str], **settings: Any) -> list[Answer]:
+        """Return the answers to several texts, several of which are asked at once."""
         with ThreadPoolExecutor(MAX_ANSWERS_AT_ONCE) as threads:
-            return list(threads.map(lambda text: self._server.answer(self._name, text, settings).text, text_input))
+            return list(threads.map(lambda text: self.answer(text, **settings), texts))
 
-    def answer(self, text_input: str, **settings: Any) -> Answer:
+    def answer(self, text: str, **settings: Any) -> Answer:
         """Return the answer to a text with the probabilities of its labels."""
-        return self._server.answer(self._name, text_input, settings)
+        return self._server.answer(self._name, text, settings)
 
-    def stream(self, text_input: str, **settings: Any) -> Iterator[str]:
+    def stream(self, text: str, *, on_input_check: Callable[[InputCheck], None], **settings: Any) -> Iterator[str]:
         """Yield the answer as it is made."""
-        return self._server.pieces(self._name, text_input, settings)
+        return self._server.pieces(self._name, text, settings, on_input_check)
 
 
 def asked_server(address: str | None) -> Server | None:
@@ -283,17 +289,20 @@ def _question(text: str, settings: Mapping[str, Any]) -> dict[str, Any]:
         "maxOutputTokens": settings["max_output_tokens"],
         "stopSequences": list(settings["stop_sequences"]),
         "seed": settings["seed"],
-        **_form(settings.get("form")),
+        **_form(settings),
     }
     return {"contents": [{"role": "user", "parts": [{"text": text}]}], "generationConfig": configuration}
 
 
-def _form(form: AnswerForm | None) -> dict[str, Any]:
+def _form(settings: Mapping[str, Any]) -> dict[str, Any]:
+    form: AnswerForm | None = settings.get("form")
+    none_below = {"noneBelow": settings["none_below"]} if settings.get("none_below") else {}
+    if settings.get("constrain_to_training_outputs"):
+        return {"constrainToTrainingOutputs": True, **none_below}
     if form is None:
         return {}
     if form.labels:
-        more = {"noneBelow": form.none_below, "noneLabel": form.none_label}
-        return {"responseMimeType": "text/x.enum", "responseJsonSchema": {"enum": list(form.labels)}, **more}
+        return {"responseMimeType": "text/x.enum", "responseJsonSchema": {"enum": list(form.labels)}, **none_below}
     try:
         schema = json.loads(form.json_schema or "{}")
     except ValueError as error:

@@ -10,16 +10,18 @@ import json
 import shutil
 import tempfile
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypedDict, Unpack, overload
+from typing import Unpack, overload
 
 import torch
 
 from tunery import config
 from tunery.engine.adapter import CONFIG, read_adapter, write_adapter
 from tunery.engine.bases import base
+from tunery.engine.contracts.contracts import Contracts, read_contracts, write_contracts
 from tunery.engine.data.datasets import Dataset, hold_out
 from tunery.engine.evaluation.contest import MAX_ROWS, Contest, Recorded, Told
 from tunery.engine.evaluation.report import Evaluation
@@ -27,6 +29,7 @@ from tunery.engine.evaluation.residents import ResidentAnswering
 from tunery.engine.layers.lora import Adapter
 from tunery.engine.precision import fast_dtype
 from tunery.engine.resident import ResidentBase
+from tunery.engine.sampling_options import SamplingOptions, settings_of
 from tunery.engine.tuning.advice import advise
 from tunery.engine.tuning.curve import read_curve, write_curve
 from tunery.engine.tuning.schedule import Recipe
@@ -35,27 +38,13 @@ from tunery.types import (
     DEFAULT_BASE_MODEL,
     Advice,
     Answer,
-    AnswerForm,
     EpochLoss,
     Hyperparameters,
+    InputCheck,
     SamplingSettings,
     TuningExample,
     TuningSnapshot,
 )
-
-
-class SamplingOptions(TypedDict, total=False):
-    """Settings of an answer by name; ranges and defaults are those of `types.SamplingSettings`."""
-
-    temperature: float
-    top_p: float
-    top_k: int | None
-    max_output_tokens: int
-    stop_sequences: str | Sequence[str]
-    seed: int
-    form: AnswerForm | None  # or one of the next two, which are short for it
-    labels: Sequence[str]
-    json_schema: Mapping[str, Any]
 
 
 class Model:
@@ -63,7 +52,8 @@ class Model:
     A base in memory, with or without an adapter, that answers.
 
     `snapshots` and `epoch_losses` are the curve it was tuned along (empty for a plain base), `advice` what the curve
-    says; `examples` and `held_out` the rows of `tune`, empty after `load`.
+    says; `examples` and `held_out` the rows of `tune`, empty after `load`. `contracts` say what its inputs and outputs
+    look like; with `wraps_plain_inputs` an input gets what it lacks of that before it is asked.
     """
 
     def __init__(
@@ -77,6 +67,8 @@ class Model:
         self.snapshots, self.epoch_losses = tuple(snapshots), tuple(epoch_losses)
         self.examples: tuple[TuningExample, ...] = ()
         self.held_out: tuple[TuningExample, ...] = ()
+        self.contracts: Contracts | None = None
+        self.wraps_plain_inputs = False
         self._slot = None if adapter is None else resident.add(adapter)
         if self._slot is not None:
             weakref.finalize(self, resident.remove, self._slot)
@@ -84,6 +76,10 @@ class Model:
     @property
     def base_model(self) -> str:
         return self._resident.name
+
+    @property
+    def is_tuned(self) -> bool:
+        return self._adapter is not None
 
     @property
     def advice(self) -> Advice | None:
@@ -96,22 +92,39 @@ class Model:
     def generate(self, text: list[str], **settings: Unpack[SamplingOptions]) -> list[str]: ...
     def generate(self, text: str | list[str], **settings: Unpack[SamplingOptions]) -> str | list[str]:
         """Answer one text, or several in one batch; raises InvalidArgument for a setting out of range."""
-        texts = [text] if isinstance(text, str) else text
-        answers = self._resident.answers(texts, _sampling(settings), self._slot)
+        answers = [answer.text for answer in self.answers([text] if isinstance(text, str) else text, **settings)]
         return answers[0] if isinstance(text, str) else answers
 
     def answer(self, text: str, **settings: Unpack[SamplingOptions]) -> Answer:
-        """Answer one text; with `labels` the answer says how probable each of them is."""
-        said = ""
-        probabilities: tuple[tuple[str, float], ...] = ()
-        for piece in self._resident.stream([text], _sampling(settings), self._slot):
-            said += piece.text
-            probabilities = piece.label_probabilities or probabilities
-        return Answer(said, probabilities)
+        """Answer one text; the answer says how probable each label is, and what the input has unlike the examples."""
+        return self.answers([text], **settings)[0]
 
-    def stream(self, text: str, **settings: Unpack[SamplingOptions]) -> Iterator[str]:
-        """Yield the answer to `text` piece by piece; settings as in `generate`; leaving the loop stops the work."""
-        for piece in self._resident.stream([text], _sampling(settings), self._slot):
+    def answers(self, texts: Sequence[str], **settings: Unpack[SamplingOptions]) -> list[Answer]:
+        """Answer several texts in one batch, each as `answer` would."""
+        asked = [self._checked(text) for text in texts]
+        answers = [Answer("", input_check=check) for _, check in asked]
+        for piece in self._resident.stream([text for text, _ in asked], self._settings(settings), self._slot):
+            so_far = answers[piece.number]
+            labels = piece.label_probabilities or so_far.label_probabilities
+            answers[piece.number] = replace(so_far, text=so_far.text + piece.text, label_probabilities=labels)
+        return answers
+
+    def stream(
+        self,
+        text: str,
+        *,
+        on_input_check: Callable[[InputCheck], None] | None = None,
+        **settings: Unpack[SamplingOptions],
+    ) -> Iterator[str]:
+        """
+        Yield the answer to `text` piece by piece; settings as in `generate`; leaving the loop stops the work.
+
+        `on_input_check` is called once with what the input has otherwise than the examples.
+        """
+        asked, check = self._checked(text)
+        if on_input_check is not None:
+            on_input_check(check)
+        for piece in self._resident.stream([asked], self._settings(settings), self._slot):
             if piece.text:
                 yield piece.text
 
@@ -161,7 +174,17 @@ class Model:
         target = Path(folder)
         write_adapter(target, self._adapter, base_model=self.base_model)
         write_curve(target, self.snapshots, self.epoch_losses)
+        if self.contracts is not None:
+            write_contracts(target, self.contracts)
         return target
+
+    def _checked(self, text: str) -> tuple[str, InputCheck]:
+        if self.contracts is None:
+            return text, InputCheck()
+        return self.contracts.prompt.checked(text, wraps=self.wraps_plain_inputs)
+
+    def _settings(self, options: SamplingOptions) -> SamplingSettings:
+        return settings_of(options, self.contracts)
 
 
 def tune(
@@ -195,6 +218,7 @@ def tune(
                 on_snapshot(snapshot)
         model = Model(resident, tuner.chosen_adapter(), tuner.snapshots, tuner.epoch_losses)
         model.examples, model.held_out = tuple(examples), tuple(held_out)
+        model.contracts = Contracts.learn(examples)
         return model
     finally:
         resident.remove(0)
@@ -211,7 +235,9 @@ def load(folder: str | Path) -> Model:
     if not (path / CONFIG).is_file():
         return Model(resident_base(str(folder), config.data_folder()))
     resident = resident_base(base_of(path), config.data_folder())
-    return Model(resident, read_adapter(path, resident.network), *read_curve(path))
+    model = Model(resident, read_adapter(path, resident.network), *read_curve(path))
+    model.contracts = read_contracts(path)
+    return model
 
 
 @lru_cache(maxsize=1)
@@ -244,14 +270,3 @@ def _split(
 
 def _checked(dataset: Dataset | Iterable[TuningExample]) -> Dataset:
     return dataset if isinstance(dataset, Dataset) else Dataset.from_records(dataset)
-
-
-def _sampling(options: SamplingOptions) -> SamplingSettings:
-    values = {name: value for name, value in options.items() if name not in ("labels", "json_schema")}
-    if "labels" in options:
-        values["form"] = AnswerForm(labels=tuple(options["labels"]))
-    elif "json_schema" in options:
-        values["form"] = AnswerForm(json_schema=json.dumps(options["json_schema"]))
-    stops = options.get("stop_sequences", ())
-    values["stop_sequences"] = (stops,) if isinstance(stops, str) else tuple(stops)
-    return SamplingSettings(**values)  # type: ignore[arg-type]

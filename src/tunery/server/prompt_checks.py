@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 
 from starlette.responses import Response
 
-from tunery.engine.contracts.prompt import PromptContract, PromptDifference
-from tunery.types import Turn
+from tunery.engine.contracts.prompt import PromptContract
+from tunery.types import PromptDifference, Turn
 
 HEADER = "x-tunery-prompt-contract"
 MAX_HEADER_CHARACTERS = 400
@@ -44,7 +44,5 @@ def checked(contract: PromptContract | None, turns: Sequence[Turn], *, wraps: bo
     if len(asked) != 1:
         text = "the model was tuned on single questions; this call has a system instruction or several turns"
         return PromptCheck(asked, (PromptDifference("TURNS", text),), has_contract=True)
-    differences = contract.differences(asked[0].text)
-    wrapped = contract.wrapped(asked[0].text) if wraps and differences else asked[0].text
-    was_wrapped = wrapped != asked[0].text
-    return PromptCheck((replace(asked[0], text=wrapped),), differences, was_wrapped, has_contract=True)
+    text, check = contract.checked(asked[0].text, wraps=wraps)
+    return PromptCheck((replace(asked[0], text=text),), check.differences, check.was_wrapped, has_contract=True)

@@ -9,13 +9,14 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass, replace
 
+from tunery.engine.contracts.contracts import Contracts
 from tunery.errors import NotFound
 from tunery.server.services import Services
 from tunery.server.wire.generation import DEFAULT_OUTPUT_TOKENS
 from tunery.service import epochs
 from tunery.service.access import require_known, require_use
 from tunery.service.children.answering import Question
-from tunery.service.contracts import Contracts, contracts_of, wraps_plain_inputs
+from tunery.service.contracts import contracts_of, wraps_plain_inputs
 from tunery.types import Caller, SamplingSettings, Turn
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunery import __version__
+from tunery.engine.contracts.contracts import CARD_FILE
 from tunery.service import epochs
 from tunery.service.card_text import markdown
 from tunery.service.contracts import contracts_of
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from tunery.engine.bases.catalog import Catalog
     from tunery.service.library import Library
 
-CARD_JSON, CARD_MARKDOWN = "model-card.json", "model-card.md"
+CARD_JSON, CARD_MARKDOWN = CARD_FILE, "model-card.md"
 EVALUATION = "EVALUATION"
 _ROW_TEXTS = frozenset({"best_rows", "worst_rows"})
 

@@ -7,9 +7,9 @@ Also the option that wraps plain inputs. Knows the library and the contracts of 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tunery.engine.contracts.contracts import Contracts
 from tunery.engine.contracts.output import OutputContract
 from tunery.engine.contracts.prompt import PromptContract
 from tunery.types import TunedModel, TuningExample
@@ -21,23 +21,9 @@ PROMPT_CONTRACT, OUTPUT_CONTRACT, PROMPT_OPTIONS = "PROMPT_CONTRACT", "OUTPUT_CO
 KEPT = 1000  # tuned models whose contracts stay in memory
 
 
-@dataclass(frozen=True, slots=True)
-class Contracts:
-    """How the inputs of a tuned model look, and what its outputs are."""
-
-    prompt: PromptContract
-    output: OutputContract
-
-
-def learned(examples: Sequence[TuningExample]) -> Contracts:
-    """Return the contracts of these examples."""
-    prompt = PromptContract.learn([example.text_input for example in examples])
-    return Contracts(prompt, OutputContract.learn([example.output for example in examples]))
-
-
 def documents(examples: Sequence[TuningExample]) -> dict[str, dict[str, Any]]:
     """Return the contracts of these examples as reports, by kind."""
-    contracts = learned(examples)
+    contracts = Contracts.learn(examples)
     return {PROMPT_CONTRACT: contracts.prompt.document(), OUTPUT_CONTRACT: contracts.output.document()}
 
 
@@ -70,5 +56,5 @@ def _remembered(library: Library, model: TunedModel) -> Contracts:
     reports = library.reports(model)
     prompt, output = reports.get(PROMPT_CONTRACT), reports.get(OUTPUT_CONTRACT)
     if prompt is None or output is None:
-        return learned(library.examples(model)[0])
+        return Contracts.learn(library.examples(model)[0])
     return Contracts(PromptContract.read(prompt), OutputContract.read(output))

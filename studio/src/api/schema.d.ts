@@ -2517,13 +2517,8 @@ export interface components {
              * @default null
              */
             max_completion_tokens?: number;
-            /**
-             * Response Format
-             * @default null
-             */
-            response_format?: {
-                [key: string]: unknown;
-            };
+            /** @default null */
+            response_format?: components["schemas"]["ResponseFormatIn"];
             /**
              * Modalities
              * @default null
@@ -3024,6 +3019,37 @@ export interface components {
             learningRateMultiplier?: number;
         };
         /**
+         * JsonSchemaIn
+         * @description A schema that the answer shall keep to.
+         */
+        JsonSchemaIn: {
+            /**
+             * Name
+             * @description Accepted, without effect.
+             * @default
+             */
+            name?: string;
+            /**
+             * Description
+             * @description Accepted, without effect.
+             * @default
+             */
+            description?: string;
+            /**
+             * Schema
+             * @default null
+             */
+            schema?: {
+                [key: string]: unknown;
+            };
+            /**
+             * Strict
+             * @description Accepted, without effect: answers keep to the schema either way.
+             * @default true
+             */
+            strict?: boolean;
+        };
+        /**
          * PartIn
          * @description A part of a content; only text can be read.
          */
@@ -3175,6 +3201,19 @@ export interface components {
             title?: string;
             /** Answers */
             answers: string[];
+        };
+        /**
+         * ResponseFormatIn
+         * @description What the answer shall be: `text`, `json_object` or `json_schema`.
+         */
+        ResponseFormatIn: {
+            /**
+             * Type
+             * @default
+             */
+            type?: string;
+            /** @default null */
+            json_schema?: components["schemas"]["JsonSchemaIn"];
         };
         /**
          * SetGroupBody

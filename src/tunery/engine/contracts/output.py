@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from tunery.engine.contracts.json_shapes import separators_of, shape_of_values
+from tunery.errors import FailedPrecondition
 from tunery.types import AnswerForm
 
 MIN_ROWS = 5
@@ -86,6 +87,13 @@ class OutputContract:
             return None
         schema = None if self.json_schema is None else json.dumps(self.json_schema)
         return AnswerForm(labels=self.labels, pattern=self.pattern, json_schema=schema)
+
+    def closed_form(self) -> AnswerForm:
+        """Return the form within which answers are kept; raises FailedPrecondition for free text."""
+        form = self.form()
+        if form is None:
+            raise FailedPrecondition("The training outputs of this model are free text; there is no form to keep to.")
+        return form
 
 
 def _json(outputs: Sequence[str]) -> OutputContract | None:

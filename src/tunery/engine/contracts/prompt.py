@@ -13,24 +13,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from tunery.engine.contracts import commons
+from tunery.types import InputCheck, PromptDifference
 
 MIN_ROWS = 5  # fewer have too much in common by chance
 LENGTH_FACTOR = 3.0  # an input may be so many times as long as the longest, or shorter than the shortest
 SLACK_CHARACTERS = 40
 _NUMBER = re.compile(r"\s*[-+]?\d[\d.,]*\s*")
 _SHOWN = 60  # characters of a preamble in a sentence
-
-
-@dataclass(frozen=True, slots=True)
-class PromptDifference:
-    """
-    What an input has otherwise than the examples: `kind` for programs, `text` for people.
-
-    Kinds: PREAMBLE, LABEL, LABEL_ORDER, ENDING, FORM, SCRIPT, TOO_SHORT, TOO_LONG, TURNS.
-    """
-
-    kind: str
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +86,12 @@ class PromptContract:
     def differences(self, text: str) -> tuple[PromptDifference, ...]:
         """Return what an input has otherwise than the examples, the most important first; empty if nothing."""
         return tuple(self._differences(text))
+
+    def checked(self, text: str, *, wraps: bool = False) -> tuple[str, InputCheck]:
+        """Return the text to ask and what was found of an input; `wraps` adds what a plain input lacks."""
+        differences = self.differences(text)
+        asked = self.wrapped(text) if wraps and differences else text
+        return asked, InputCheck(differences, was_wrapped=asked != text)
 
     def wrapped(self, text: str) -> str:
         """

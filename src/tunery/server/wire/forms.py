@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from tunery.engine.contracts.output import OutputContract
-from tunery.errors import FailedPrecondition, InvalidArgument
+from tunery.errors import InvalidArgument
 from tunery.server.wire.generation import GenerationConfigIn
 from tunery.types import AnswerForm
 
@@ -90,10 +90,7 @@ def _asked_form(config: GenerationConfigIn, outputs: OutputContract | None) -> A
 def _training_form(outputs: OutputContract | None) -> AnswerForm:
     if outputs is None:
         raise InvalidArgument("constrainToTrainingOutputs is for tuned models; a base has no training outputs.")
-    form = outputs.form()
-    if form is None:
-        raise FailedPrecondition("The training outputs of this model are free text; there is no form to keep to.")
-    return form
+    return outputs.closed_form()
 
 
 def _choices(schema: Any) -> tuple[str, ...]:

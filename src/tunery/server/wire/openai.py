@@ -2,18 +2,19 @@
 Questions and answers in OpenAI's style (platform.openai.com/docs/api-reference: chat, completions, models).
 
 Names are snake_case both ways. Names that are not known are ignored; what would change the answer and cannot be done
-(tools, images, JSON mode, log probabilities) is refused by name. Conversion to turns and settings happens here.
+(tools, images, log probabilities) is refused by name. Conversion to turns and settings happens here.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from tunery.errors import InvalidArgument
-from tunery.server.wire.base import Incoming
 from tunery.server.wire.generation import MAX_CANDIDATES, GenerationConfigIn, check_length, sampling_of
+from tunery.server.wire.response_formats import ResponseFormatIn, SnakeIncoming, form_of_format
 from tunery.types import SamplingSettings, Turn
 
 MAX_ANSWERS = 32  # prompts times `n`: half of what may wait for an answer in the whole server
@@ -36,17 +37,13 @@ _UNSUPPORTED = (
 _NAMES = {"max_output_tokens": "max_tokens", "stop_sequences": "stop"}
 
 
-class _In(Incoming):
-    model_config = ConfigDict(alias_generator=None)
-
-
-class StreamOptionsIn(_In):
+class StreamOptionsIn(SnakeIncoming):
     """What a stream shall say besides the text."""
 
     include_usage: bool = False
 
 
-class SettingsIn(_In):
+class SettingsIn(SnakeIncoming):
     """What both kinds of questions share; ranges are those of `types.SamplingSettings`."""
 
     model: str = ""
@@ -64,7 +61,7 @@ class SettingsIn(_In):
     logit_bias: Any = None
 
 
-class ChatMessageIn(_In):
+class ChatMessageIn(SnakeIncoming):
     """What one side said: a text, or parts of text."""
 
     role: str = ""
@@ -77,7 +74,7 @@ class ChatCompletionIn(SettingsIn):
 
     messages: list[ChatMessageIn] = Field(default_factory=list)
     max_completion_tokens: int | None = None
-    response_format: dict[str, Any] | None = None
+    response_format: ResponseFormatIn | None = None
     modalities: list[str] | None = None
     tools: Any = None
     functions: Any = None
@@ -253,8 +250,9 @@ def settings_of(asked: ChatCompletionIn | CompletionIn, defaults: SamplingSettin
         max_output_tokens=asked.max_tokens if longest is None else longest,
         stop_sequences=stop,
     )
+    form = form_of_format(getattr(asked, "response_format", None))
     try:
-        return sampling_of(config, defaults)
+        return replace(sampling_of(config, defaults), form=form)
     except InvalidArgument as error:
         raise InvalidArgument(_in_their_words(str(error))) from error
 
@@ -266,9 +264,6 @@ def check_supported(asked: ChatCompletionIn | CompletionIn, prompts: int = 1) ->
             raise InvalidArgument(f"{name} is not supported; leave it out.")
     if isinstance(asked, CompletionIn) and asked.logprobs == 0 and asked.logprobs is not False:
         raise InvalidArgument("logprobs is not supported; leave it out.")
-    form = (getattr(asked, "response_format", None) or {}).get("type", "text")
-    if form != "text":
-        raise InvalidArgument(f"response_format {form!r} is not supported; only 'text' is.")
     if set(getattr(asked, "modalities", None) or ("text",)) != {"text"}:
         raise InvalidArgument("modalities other than 'text' are not supported.")
     if getattr(asked, "best_of", None) not in (None, 1, asked.n):

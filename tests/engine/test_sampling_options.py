@@ -1,0 +1,67 @@
+"""Settings of an answer by name: the four ways to say a form, and what cannot be."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.fakes import counting_examples
+from tunery.engine.contracts.contracts import Contracts
+from tunery.engine.sampling_options import SamplingOptions, settings_of
+from tunery.errors import FailedPrecondition, InvalidArgument
+from tunery.types import AnswerForm, SamplingSettings, TuningExample
+
+NUMBERS = Contracts.learn(counting_examples())
+ODD = Contracts.learn([TuningExample(str(n), "yes" if n % 2 else "no") for n in range(12)])
+TEXTS = Contracts.learn([TuningExample(str(n), f"text {n}") for n in range(12)])
+
+
+def test_nothing_given_is_the_default() -> None:
+    """Without options the settings are those of the type; a lone stop text is one of a list."""
+    assert settings_of({}, None) == SamplingSettings()
+    assert settings_of({"stop_sequences": "x", "form": None}, NUMBERS) == SamplingSettings(stop_sequences=("x",))
+
+
+@pytest.mark.parametrize(
+    ("options", "form"),
+    [
+        ({"form": AnswerForm(pattern="x")}, AnswerForm(pattern="x")),
+        ({"labels": ["a", "b"]}, AnswerForm(labels=("a", "b"))),
+        ({"labels": ["a", "b"], "none_below": 0.5}, AnswerForm(labels=("a", "b"), none_below=0.5)),
+        ({"json_schema": {"type": "object"}}, AnswerForm(json_schema=json.dumps({"type": "object"}))),
+        ({"constrain_to_training_outputs": True}, ODD.output.form()),
+        ({"constrain_to_training_outputs": False}, None),
+        (
+            {"constrain_to_training_outputs": True, "none_below": 0.5},
+            AnswerForm(labels=ODD.output.labels, none_below=0.5),
+        ),
+    ],
+)
+def test_each_way_to_say_a_form(options: SamplingOptions, form: AnswerForm | None) -> None:
+    """Labels, a schema and the training outputs are short for a form."""
+    assert settings_of(options, ODD).form == form
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"labels": ["a"], "json_schema": {}}, "not labels and json_schema"),
+        ({"form": AnswerForm(pattern="x"), "constrain_to_training_outputs": True}, "not form and constrain"),
+        ({"none_below": 0.5}, "none_below needs labels"),
+        ({"labels": ["a"], "none_below": 2}, "none_below must be between 0 and 1"),
+        ({"temperature": 3}, "temperature must be between"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(options: SamplingOptions, words: str) -> None:
+    """Two forms, a threshold without labels and values out of range are named."""
+    with pytest.raises(InvalidArgument, match=words):
+        settings_of(options, ODD)
+
+
+def test_no_training_outputs_to_keep_to() -> None:
+    """A base has none, and free text has no form."""
+    with pytest.raises(InvalidArgument, match="a base has none"):
+        settings_of({"constrain_to_training_outputs": True}, None)
+    with pytest.raises(FailedPrecondition, match="free text"):
+        settings_of({"constrain_to_training_outputs": True}, TEXTS)
