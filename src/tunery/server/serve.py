@@ -44,6 +44,7 @@ class ServerSettings:
     port: int = 8000
     public_address: str | None = None  # of the TLS proxy before us, such as https://tunery.example
     keys_act_as_users: bool = False  # an API key that belongs to a user may tune, as in the original's last months
+    evaluates: bool = True  # a tuned model with held-out rows, without being asked
 
 
 def serve(settings: ServerSettings, on_ready: Callable[[Services], None]) -> None:
@@ -77,8 +78,8 @@ def running(settings: ServerSettings, address: str) -> Iterator[Services]:
     warm_base = settings.default_base if catalog.is_present(settings.default_base) else None
     with Library.own(settings.data_folder, address) as library:
         answering = Answering(settings.data_folder, warm_base=warm_base)
-        worker = Worker(library, warm_base=warm_base)
         evaluations = Evaluations(library, answering, catalog)
+        worker = Worker(library, warm_base=warm_base, on_success=evaluations.begin if settings.evaluates else None)
         accounts = Accounts(
             library.database, library.folder, address=address, keys_act_as_users=settings.keys_act_as_users
         )

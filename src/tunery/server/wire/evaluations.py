@@ -12,7 +12,7 @@ from typing import Any
 
 from tunery.server.wire.base import Message, StrictIncoming, Timestamp
 from tunery.server.wire.tuned_models import TuningExamplesIn
-from tunery.service.evaluations import Progress
+from tunery.service.inquiries import Progress
 
 
 class RecordedIn(StrictIncoming):
@@ -146,7 +146,7 @@ def evaluation_out(
     return EvaluationOut(
         name=f"{name}/evaluation",
         state=progress.state if progress is not None else "SUCCEEDED",
-        answered_prompts=progress.answered if progress is not None and error is None else None,
+        answered_prompts=progress.done if progress is not None and error is None else None,
         total_prompts=progress.total if progress is not None and error is None else None,
         error=None if error is None else EvaluationErrorOut(code=error.code, message=str(error)),
         create_time=None if document is None else datetime.fromisoformat(document["create_time"]),
