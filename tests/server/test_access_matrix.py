@@ -21,6 +21,7 @@ from tunery.server.app import make_app
 from tunery.service.access import CLOUD_PLATFORM, RETRIEVER, SCOPES, TUNING, TUNING_READONLY
 from tunery.service.creation import Creation
 from tunery.service.evaluations import Evaluations
+from tunery.service.examinations import Examinations
 from tunery.service.library import Library
 from tunery.types import Caller, GranteeType, Role
 
@@ -63,6 +64,9 @@ RULES = {
     "GetEvaluation": "read",
     "ListTunedModelExamples": "read",
     "ListEvaluations": "read",
+    "ExamineTunedModel": "write",
+    "GetExamination": "read",
+    "ListExaminations": "read",
     "GetModelCard": "read",
     "ExportTunedModel": "read",
     "ParseDataset": "create",
@@ -170,6 +174,7 @@ class World:
             answering=_NobodyAnswers(),
             creation=Creation(library, catalog),
             evaluations=Evaluations(library, cast(Any, _NobodyAnswers()), catalog),
+            examinations=Examinations(library, catalog),
             worker=SimpleNamespace(wake=lambda: None),
             address="http://127.0.0.1:8000",
         )

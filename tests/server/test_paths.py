@@ -33,6 +33,7 @@ from tunery.service.answering import Answering
 from tunery.service.creation import Creation
 from tunery.service.estimates import Estimates
 from tunery.service.evaluations import Evaluations
+from tunery.service.examinations import Examinations
 from tunery.service.library import Library
 from tunery.service.worker import Worker
 
@@ -112,6 +113,7 @@ def app(library: Library) -> FastAPI:
             creation=Creation(library, catalog),
             estimates=Estimates(answering, library, catalog),
             evaluations=Evaluations(library, answering, catalog),
+            examinations=Examinations(library, catalog),
             worker=Worker(library, main=trainer.main),
             address="http://127.0.0.1",
         )

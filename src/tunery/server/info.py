@@ -43,6 +43,7 @@ FEATURES = (
     "advice",
     "openai",
     "tunedModels.evaluate",
+    "tunedModels.examine",
     "tunedModels.examples",
     "prompts",
 )

@@ -28,6 +28,7 @@ from tunery.service.answering import Answering
 from tunery.service.creation import Creation
 from tunery.service.estimates import Estimates
 from tunery.service.evaluations import Evaluations
+from tunery.service.examinations import Examinations
 from tunery.service.library import Library
 from tunery.service.worker import Worker
 
@@ -78,7 +79,7 @@ def running(settings: ServerSettings, address: str) -> Iterator[Services]:
     warm_base = settings.default_base if catalog.is_present(settings.default_base) else None
     with Library.own(settings.data_folder, address) as library:
         answering = Answering(settings.data_folder, warm_base=warm_base)
-        evaluations = Evaluations(library, answering, catalog)
+        evaluations, examinations = Evaluations(library, answering, catalog), Examinations(library, catalog)
         worker = Worker(library, warm_base=warm_base, on_success=evaluations.begin if settings.evaluates else None)
         accounts = Accounts(
             library.database, library.folder, address=address, keys_act_as_users=settings.keys_act_as_users
@@ -89,6 +90,7 @@ def running(settings: ServerSettings, address: str) -> Iterator[Services]:
             answering.start()
             worker.start()
             evaluations.start()
+            examinations.start()
             yield Services(
                 library=library,
                 catalog=catalog,
@@ -97,12 +99,14 @@ def running(settings: ServerSettings, address: str) -> Iterator[Services]:
                 creation=Creation(library, catalog),
                 estimates=Estimates(answering, library, catalog),
                 evaluations=evaluations,
+                examinations=examinations,
                 worker=worker,
                 address=address,
             )
         finally:
             accounts.stop_local_proof()
             evaluations.stop()
+            examinations.stop()
             worker.stop()
             answering.stop()
 

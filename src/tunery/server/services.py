@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tunery.service.creation import Creation
     from tunery.service.estimates import Estimates
     from tunery.service.evaluations import Evaluations
+    from tunery.service.examinations import Examinations
     from tunery.service.library import Library
     from tunery.service.worker import Worker
 
@@ -33,6 +34,7 @@ class Services:
     creation: Creation
     estimates: Estimates
     evaluations: Evaluations
+    examinations: Examinations
     worker: Worker
     address: str
 
