@@ -20,6 +20,7 @@ from tunery.errors import Unavailable
 from tunery.server.app import make_app
 from tunery.service.access import CLOUD_PLATFORM, RETRIEVER, SCOPES, TUNING, TUNING_READONLY
 from tunery.service.creation import Creation
+from tunery.service.data_curves import DataCurves
 from tunery.service.evaluations import Evaluations
 from tunery.service.examinations import Examinations
 from tunery.service.library import Library
@@ -67,6 +68,9 @@ RULES = {
     "ExamineTunedModel": "write",
     "GetExamination": "read",
     "ListExaminations": "read",
+    "DrawDataCurve": "write",
+    "GetDataCurve": "read",
+    "ListDataCurves": "read",
     "GetModelCard": "read",
     "ExportTunedModel": "read",
     "ParseDataset": "create",
@@ -175,6 +179,7 @@ class World:
             creation=Creation(library, catalog),
             evaluations=Evaluations(library, cast(Any, _NobodyAnswers()), catalog),
             examinations=Examinations(library, catalog),
+            data_curves=DataCurves(library, catalog),
             worker=SimpleNamespace(wake=lambda: None),
             address="http://127.0.0.1:8000",
         )

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, FastAPI
 from tunery import __version__
 from tunery.server import (
     accounts,
+    data_curves,
     datasets,
     evaluations,
     examinations,
@@ -85,6 +86,7 @@ def _routers() -> tuple[APIRouter, ...]:
         permissions.router,
         evaluations.router,
         examinations.router,
+        data_curves.router,
         examples.router,
         tuned_models.router,
         models.router,

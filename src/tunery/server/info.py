@@ -44,6 +44,7 @@ FEATURES = (
     "openai",
     "tunedModels.evaluate",
     "tunedModels.examine",
+    "tunedModels.dataCurve",
     "tunedModels.examples",
     "prompts",
 )

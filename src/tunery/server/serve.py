@@ -26,6 +26,7 @@ from tunery.server.services import Services
 from tunery.service.accounts import Accounts
 from tunery.service.answering import Answering
 from tunery.service.creation import Creation
+from tunery.service.data_curves import DataCurves
 from tunery.service.estimates import Estimates
 from tunery.service.evaluations import Evaluations
 from tunery.service.examinations import Examinations
@@ -79,7 +80,9 @@ def running(settings: ServerSettings, address: str) -> Iterator[Services]:
     warm_base = settings.default_base if catalog.is_present(settings.default_base) else None
     with Library.own(settings.data_folder, address) as library:
         answering = Answering(settings.data_folder, warm_base=warm_base)
-        evaluations, examinations = Evaluations(library, answering, catalog), Examinations(library, catalog)
+        evaluations = Evaluations(library, answering, catalog)
+        examinations, data_curves = Examinations(library, catalog), DataCurves(library, catalog)
+        inquiries = (evaluations, examinations, data_curves)
         worker = Worker(library, warm_base=warm_base, on_success=evaluations.begin if settings.evaluates else None)
         accounts = Accounts(
             library.database, library.folder, address=address, keys_act_as_users=settings.keys_act_as_users
@@ -89,8 +92,8 @@ def running(settings: ServerSettings, address: str) -> Iterator[Services]:
             accounts.start_local_proof()
             answering.start()
             worker.start()
-            evaluations.start()
-            examinations.start()
+            for inquiry in inquiries:
+                inquiry.start()
             yield Services(
                 library=library,
                 catalog=catalog,
@@ -100,13 +103,14 @@ def running(settings: ServerSettings, address: str) -> Iterator[Services]:
                 estimates=Estimates(answering, library, catalog),
                 evaluations=evaluations,
                 examinations=examinations,
+                data_curves=data_curves,
                 worker=worker,
                 address=address,
             )
         finally:
             accounts.stop_local_proof()
-            evaluations.stop()
-            examinations.stop()
+            for inquiry in inquiries:
+                inquiry.stop()
             worker.stop()
             answering.stop()
 

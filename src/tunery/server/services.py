@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tunery.service.accounts import Accounts
     from tunery.service.answering import Answering
     from tunery.service.creation import Creation
+    from tunery.service.data_curves import DataCurves
     from tunery.service.estimates import Estimates
     from tunery.service.evaluations import Evaluations
     from tunery.service.examinations import Examinations
@@ -35,6 +36,7 @@ class Services:
     estimates: Estimates
     evaluations: Evaluations
     examinations: Examinations
+    data_curves: DataCurves
     worker: Worker
     address: str
 

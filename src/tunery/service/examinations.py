@@ -8,9 +8,8 @@ inquiries. Knows no HTTP.
 from __future__ import annotations
 
 from tunery.engine.bases.catalog import Catalog
-from tunery.errors import FailedPrecondition
 from tunery.service.children import examining
-from tunery.service.inquiries import Inquiries, Progress
+from tunery.service.inquiries import Inquiries, Progress, require_base
 from tunery.service.library import Library
 from tunery.types import TunedModel
 
@@ -34,9 +33,7 @@ class Examinations(Inquiries):
         examinations wait.
         """
         adapter = self._library.artifact(model)
-        is_here = self._catalog.is_present(model.base_model)  # else the child fetches it
-        if is_here and self._catalog.digest(model.base_model) != model.base_digest:
-            raise FailedPrecondition(f"The base {model.base_model} is not the one that {model.id} was tuned on.")
+        require_base(self._catalog, model)
         examples, held_out = self._library.examples(model)
         return self._put(
             model, examining.Work(model.base_model, self._library.folder.path, adapter, examples, held_out)

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from tunery.errors import NotFound, ResourceExhausted, TuneryError, Unavailable
+from tunery.engine.bases.catalog import Catalog
+from tunery.errors import FailedPrecondition, NotFound, ResourceExhausted, TuneryError, Unavailable
 from tunery.service.children.inquiring import Done, Progressed
 from tunery.service.children.process import Child
 from tunery.service.library import Library
@@ -39,6 +40,13 @@ def keep_document(library: Library, model: TunedModel, kind: str, document: Mapp
     library.put_report(model, kind, {**document, "create_time": datetime.now(UTC).isoformat()})
 
 
+def require_base(catalog: Catalog, model: TunedModel) -> None:
+    """Raise FailedPrecondition if the base here is not the one that a model was tuned on."""
+    # one that is not here is fetched by the child
+    if catalog.is_present(model.base_model) and catalog.digest(model.base_model) != model.base_digest:
+        raise FailedPrecondition(f"The base {model.base_model} is not the one that {model.id} was tuned on.")
+
+
 class Inquiries:
     """One kind of inquiry, made by a subclass; `start` a thread with it, `stop` at the end."""
 
@@ -56,6 +64,12 @@ class Inquiries:
         self._child: Child | None = None
         self._is_stopping = threading.Event()
         self._thread = threading.Thread(target=self._loop, name=f"{self.title}s", daemon=True)
+
+    @property
+    def child_pid(self) -> int | None:
+        """The process that works on an inquiry; None while there is none."""
+        child = self._child
+        return None if child is None else child.pid
 
     def start(self) -> None:
         """Begin to work on what is asked for."""

@@ -520,6 +520,50 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1beta/tunedModels/{model_id}:dataCurve": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Getdatacurve
+         * @description Return the newest data curve.
+         */
+        get: operations["GetDataCurve"];
+        put?: never;
+        /**
+         * Drawdatacurve
+         * @description Have the data curve of a tuned model drawn from its own rows; the reply comes at once.
+         */
+        post: operations["DrawDataCurve"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1beta/tunedModels/{model_id}/dataCurves": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Listdatacurves
+         * @description List the newest data curve, or nothing where there is none: for pages that only want to know.
+         */
+        get: operations["ListDataCurves"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1beta/tunedModels/{model_id}/examples": {
         parameters: {
             query?: never;
@@ -1370,6 +1414,48 @@ export interface components {
             totalTokens: number;
         };
         /**
+         * DataCurveOut
+         * @description Where the data curve of a tuned model stands: which tuning is at work; `report` is the newest there is.
+         */
+        DataCurveOut: {
+            /** Name */
+            name: string;
+            /** State */
+            state: string;
+            error?: components["schemas"]["InquiryErrorOut"];
+            /** Createtime */
+            createTime?: string;
+            /** Tuning */
+            tuning?: number;
+            /** Tunings */
+            tunings?: number;
+            report?: components["schemas"]["DataCurveReportOut"];
+        };
+        /**
+         * DataCurveReportOut
+         * @description What a data curve says.
+         */
+        DataCurveReportOut: {
+            /** Rows */
+            rows: number;
+            /** Metric */
+            metric: string;
+            /** Measured */
+            measured: components["schemas"]["MeasuredOut"][];
+            /** Promises */
+            promises: components["schemas"]["PromiseOut"][];
+            /** Advice */
+            advice: string;
+        };
+        /**
+         * DataCurvesPage
+         * @description The newest data curve of a tuned model, or nothing.
+         */
+        DataCurvesPage: {
+            /** Datacurves */
+            dataCurves?: components["schemas"]["DataCurveOut"][];
+        };
+        /**
          * DataFactsOut
          * @description Extension: what is remembered of the data.
          */
@@ -1820,6 +1906,18 @@ export interface components {
             scopes?: string[];
         };
         /**
+         * MeasuredOut
+         * @description The score, 0 to 1, after tuning on so many rows, on `tested` others.
+         */
+        MeasuredOut: {
+            /** Rows */
+            rows: number;
+            /** Score */
+            score: number;
+            /** Tested */
+            tested: number;
+        };
+        /**
          * MemoryOut
          * @description About how much memory it would take, and how much is free now; what is not known is left out.
          */
@@ -2055,6 +2153,21 @@ export interface components {
          * @enum {string}
          */
         Phase: "QUEUED" | "PREPARING" | "RUNNING" | "PUBLISHING" | "SUCCEEDED" | "FAILED" | "CANCELLED";
+        /**
+         * PromiseOut
+         * @description The score to be expected with so many rows, and the gain over the largest size that was measured.
+         */
+        PromiseOut: {
+            /** Rows */
+            rows: number;
+            /** Score */
+            score: number;
+            /** Gain */
+            gain: number;
+            interval: components["schemas"]["IntervalOut"];
+            /** Text */
+            text: string;
+        };
         /**
          * PromptColumnOut
          * @description A column.
@@ -4511,6 +4624,93 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ExaminationsPage"];
+                };
+            };
+            /** @description The error envelope. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    GetDataCurve: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                model_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DataCurveOut"];
+                };
+            };
+            /** @description The error envelope. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    DrawDataCurve: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                model_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DataCurveOut"];
+                };
+            };
+            /** @description The error envelope. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    ListDataCurves: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                model_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DataCurvesPage"];
                 };
             };
             /** @description The error envelope. */
