@@ -66,12 +66,12 @@ class Live:
 
 
 @contextmanager
-def serving(home: Path) -> Iterator[Live]:
-    """Serve a data folder on a free port within the block."""
+def serving(home: Path, **settings: Any) -> Iterator[Live]:
+    """Serve a data folder on a free port within the block, with these settings of the server."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        with running(ServerSettings(home, BASE), address) as services:
+        with running(ServerSettings(home, BASE, **settings), address) as services:
             config = uvicorn.Config(make_app(services), log_config=None, access_log=False, lifespan="off")
             server = uvicorn.Server(config)
             thread = threading.Thread(target=server.run, args=([listener],))

@@ -61,3 +61,6 @@ export function parameters(number: number | undefined): string {
 }
 
 export const percent = (done: number, total: number) => Math.floor((100 * done) / Math.max(1, total));
+
+/** A share of 1 as percent. */
+export const share = (value: number) => `${Math.round(100 * value)} %`;

@@ -20,7 +20,9 @@ from tunery.errors import Unavailable
 from tunery.server.app import make_app
 from tunery.service.access import CLOUD_PLATFORM, RETRIEVER, SCOPES, TUNING, TUNING_READONLY
 from tunery.service.creation import Creation
+from tunery.service.data_curves import DataCurves
 from tunery.service.evaluations import Evaluations
+from tunery.service.examinations import Examinations
 from tunery.service.library import Library
 from tunery.types import Caller, GranteeType, Role
 
@@ -63,6 +65,12 @@ RULES = {
     "GetEvaluation": "read",
     "ListTunedModelExamples": "read",
     "ListEvaluations": "read",
+    "ExamineTunedModel": "write",
+    "GetExamination": "read",
+    "ListExaminations": "read",
+    "DrawDataCurve": "write",
+    "GetDataCurve": "read",
+    "ListDataCurves": "read",
     "GetModelCard": "read",
     "ExportTunedModel": "read",
     "ParseDataset": "create",
@@ -170,6 +178,8 @@ class World:
             answering=_NobodyAnswers(),
             creation=Creation(library, catalog),
             evaluations=Evaluations(library, cast(Any, _NobodyAnswers()), catalog),
+            examinations=Examinations(library, catalog),
+            data_curves=DataCurves(library, catalog),
             worker=SimpleNamespace(wake=lambda: None),
             address="http://127.0.0.1:8000",
         )

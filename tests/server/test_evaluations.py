@@ -14,8 +14,9 @@ from tests.live import MAX_WAIT_SECONDS, TUNED, Live, make_home, serving
 
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    """Return a server with one tuned model that has held-out rows."""
-    with serving(make_home(tmp_path_factory.mktemp("evaluations"))) as live, live.client() as client:
+    """Return a server that evaluates when it is asked, with one tuned model that has held-out rows."""
+    home = make_home(tmp_path_factory.mktemp("evaluations"))
+    with serving(home, evaluates=False) as live, live.client() as client:
         examples = [{"textInput": str(n), "output": str(n + 1)} for n in range(16)]
         task = {
             "trainingData": {"examples": {"examples": examples}},

@@ -31,8 +31,10 @@ from tunery.server.services import Services
 from tunery.service.accounts import Accounts
 from tunery.service.answering import Answering
 from tunery.service.creation import Creation
+from tunery.service.data_curves import DataCurves
 from tunery.service.estimates import Estimates
 from tunery.service.evaluations import Evaluations
+from tunery.service.examinations import Examinations
 from tunery.service.library import Library
 from tunery.service.worker import Worker
 
@@ -112,6 +114,8 @@ def app(library: Library) -> FastAPI:
             creation=Creation(library, catalog),
             estimates=Estimates(answering, library, catalog),
             evaluations=Evaluations(library, answering, catalog),
+            examinations=Examinations(library, catalog),
+            data_curves=DataCurves(library, catalog),
             worker=Worker(library, main=trainer.main),
             address="http://127.0.0.1",
         )

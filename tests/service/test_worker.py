@@ -33,8 +33,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextmanager
-def working(library: Library, lease_seconds: float = 10.0) -> Iterator[Worker]:
-    worker = Worker(library, lease_seconds=lease_seconds, main=trainer.main)
+def working(library: Library, lease_seconds: float = 10.0, **options: Any) -> Iterator[Worker]:
+    worker = Worker(library, lease_seconds=lease_seconds, main=trainer.main, **options)
     worker.start()
     try:
         yield worker
@@ -104,6 +104,21 @@ def test_an_error_of_the_loop_does_not_leave_the_child_waiting(
     model = created(library)
     with working(library):
         wait_until(is_in(library, model, Phase.SUCCEEDED))
+
+
+def test_successes_are_told_and_nothing_else(library: Library) -> None:
+    """A cancelled task leaves a usable model, but only what ended SUCCEEDED is told of, once."""
+    told: list[TunedModel] = []
+    cancelled = created(library, epochs=100)
+    with working(library, on_success=told.append):
+        wait_until(lambda: steps(library, cancelled) > 1)
+        library.request_cancel(cancelled.id)
+        wait_until(is_in(library, cancelled, Phase.CANCELLED))
+        model = created(library)
+        wait_until(lambda: bool(told))
+
+    assert library.find(cancelled.id).state is State.ACTIVE
+    assert [(one.id, one.task.phase) for one in told] == [(model.id, Phase.SUCCEEDED)]
 
 
 def test_a_row_that_an_error_left_running_is_taken_back(library: Library) -> None:

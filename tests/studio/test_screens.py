@@ -137,7 +137,6 @@ def test_evaluated_model(furnished: Furnished, request: pytest.FixtureRequest) -
     visitor = furnished.visitor
     page = visitor.goto(f"/models/{furnished.ready}?tab=heldOut")
     panel = page.get_by_role("region", name="Did tuning help?")
-    panel.get_by_role("button").first.click()
     expect(panel.get_by_role("table")).to_be_visible(timeout=Visitor.TUNE_MS)
     if (worst := panel.get_by_text("Worst rows")).count():
         worst.click()

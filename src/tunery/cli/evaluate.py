@@ -85,7 +85,11 @@ def after_tuning(model: TunedModel, server: Server | None) -> dict[str, object]:
     asked = Asked(None, "held-out rows", None, MAX_ROWS, 0)
     server = server or holding_server(config.data_folder())
     try:
-        found = evaluated_here(model.id, asked) if server is None else evaluated_there(server, model.id, asked)
+        if server is None:
+            found = evaluated_here(model.id, asked)
+        else:
+            with LiveLine() as live:
+                found = server.verdict(model, MAX_ROWS, verdict.progress(live))
     except (TuneryError, KeyboardInterrupt) as error:  # the model is there, whatever comes of this
         why = "interrupted." if isinstance(error, KeyboardInterrupt) else str(error)
         terminal.say(f"No verdict: {why} `tunery evaluate {model.id}` tries again.")

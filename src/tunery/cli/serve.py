@@ -43,6 +43,14 @@ def serve(
     keys_may_tune: Annotated[
         bool, option("Let an API key that belongs to a user tune.", "only tokens may", "--keys-may-tune")
     ] = False,
+    evaluation: Annotated[
+        bool,
+        option(
+            "Evaluate each new tuned model that has held-out rows, without being asked.",
+            "evaluate",
+            "--evaluation/--no-evaluation",
+        ),
+    ] = True,
     open_browser: Annotated[bool, option("Open the Studio, signed in.", "print the link", "--open")] = False,
     log_format: Annotated[
         LogFormat, option("One line per request on standard error: text, or JSON objects.", "text", metavar="FORMAT")
@@ -55,7 +63,13 @@ def serve(
     from tunery.server.serve import serve as run
 
     settings = ServerSettings(
-        config.data_folder(), base.alias_of or base.name, host, port, behind_tls_proxy, keys_may_tune
+        config.data_folder(),
+        base.alias_of or base.name,
+        host,
+        port,
+        public_address=behind_tls_proxy,
+        keys_act_as_users=keys_may_tune,
+        evaluates=evaluation,
     )
     start_logging(log_format)
     run(settings, lambda services: _say_ready(services, open_browser=open_browser))

@@ -141,7 +141,18 @@ class Server:
             body["source"] = source
         if recorded is not None:
             body["recorded"] = {"title": recorded.title, "answers": list(recorded.answers)}
-        reply = self._call("POST", f"{model.name}:evaluate", {}, body)
+        return self._awaited_evaluation(model, self._call("POST", f"{model.name}:evaluate", {}, body), on_answered)
+
+    def verdict(self, model: TunedModel, max_rows: int, on_answered: Callable[[int, int], None]) -> Evaluation:
+        """Return the evaluation of a tuned model on its held-out rows, that which the server began by itself if any."""
+        known = self._call("GET", f"{model.name}/evaluations").get("evaluations")
+        if known and known[0]["state"] != "FAILED":
+            return self._awaited_evaluation(model, known[0], on_answered)
+        return self.evaluate(model, None, "held-out rows", None, max_rows, 0, on_answered)
+
+    def _awaited_evaluation(
+        self, model: TunedModel, reply: dict[str, Any], on_answered: Callable[[int, int], None]
+    ) -> Evaluation:
         while reply["state"] == "RUNNING":
             on_answered(reply["answeredPrompts"], reply["totalPrompts"])
             time.sleep(LOOK_SECONDS)

@@ -10,6 +10,7 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,6 +37,7 @@ _TITLES = {
     "label-variant": "Other spellings of a label",
     "cut-row": "Rows that are cut",
     "likely-mislabelled": "Likely mislabelled",
+    "still-wrong": "Still wrong after tuning on them",
 }
 
 
@@ -72,7 +74,8 @@ def surgery(
     if fix is not None:
         _write(fix, kept)
     if json:
-        document = {"rows": len(dataset.examples), "findings": _document(found, dataset), "kept_rows": len(kept)}
+        findings = [finding.document(partial(_row, dataset)) for finding in found]
+        document = {"rows": len(dataset.examples), "findings": findings, "kept_rows": len(kept)}
         terminal.result(documents.dumped(document | {"fixed": None if fix is None else str(fix)}))
         return
     for line in _lines(found, dataset):
@@ -88,23 +91,33 @@ def _examined(dataset: Dataset, name: str | None, folds: int | None, base_model:
     from tunery.engine.data.surgery.examination import examine
     from tunery.engine.data.surgery.findings import Kind
 
-    model, held_out = _of_library(name)
+    model, used, held_out = _of_library(name)
     base_name = model.base_model if model is not None else base_model
     counts, window = _tokens(dataset.examples, base_name)
     losses = _losses(dataset, name, model, folds, base_name)
-    found = examine(dataset.examples, held_out=held_out, token_counts=counts, window_tokens=window, losses=losses)
+    found = examine(
+        dataset.examples,
+        held_out=held_out,
+        token_counts=counts,
+        window_tokens=window,
+        losses=losses,
+        learned=() if folds is not None else used,
+    )
     own = set(held_out)
     return [f for f in found if f.kind is not Kind.HELD_OUT_COPY or dataset.examples[f.place] not in own]
 
 
-def _of_library(name: str | None) -> tuple[TunedModel | None, tuple[TuningExample, ...]]:
+def _of_library(
+    name: str | None,
+) -> tuple[TunedModel | None, tuple[TuningExample, ...], tuple[TuningExample, ...]]:
+    """Return a tuned model with what it was tuned on and what was held out."""
     if name is None:
-        return None, ()
+        return None, (), ()
     from tunery.service.library import Library
 
     with Library.open(config.data_folder()) as library:
         model = library.get(name)
-        return model, library.examples(model)[1]
+        return model, *library.examples(model)
 
 
 def _tokens(examples: Sequence[TuningExample], base_name: str) -> tuple[list[int], int | None]:
@@ -161,34 +174,13 @@ def _lines(found: Sequence[Finding], dataset: Dataset) -> Iterator[str]:
         if those:
             yield f"{title}: {counts[those[0].kind]}"
         for finding in those[:_SHOWN]:
-            yield f"  row {_row(dataset, finding.place)}: {_message(finding, dataset)}"
+            yield f"  row {_row(dataset, finding.place)}: {finding.sentence(partial(_row, dataset))}"
         if len(those) > _SHOWN:
             yield f"  and {len(those) - _SHOWN} more; --json lists all."
 
 
-def _message(finding: Finding, dataset: Dataset) -> str:
-    if finding.other is None:
-        return finding.message
-    return finding.message.replace("another row", f"row {_row(dataset, finding.other)}", 1)
-
-
 def _row(dataset: Dataset, place: int) -> int:
     return dataset.rows[place] if dataset.rows else place + 1
-
-
-def _document(found: Sequence[Finding], dataset: Dataset) -> list[dict[str, object]]:
-    return [
-        {
-            "kind": finding.kind.value,
-            "row": _row(dataset, finding.place),
-            "other_row": None if finding.other is None else _row(dataset, finding.other),
-            "message": _message(finding, dataset),
-            "is_dropped": finding.drops,
-            "new_output": finding.new_output,
-            "score": finding.score,
-        }
-        for finding in found
-    ]
 
 
 def _write(path: Path, examples: Sequence[TuningExample]) -> None:

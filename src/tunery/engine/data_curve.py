@@ -12,7 +12,7 @@ from random import Random
 from tunery.engine.cross_validation import Repeated
 from tunery.engine.data.datasets import Dataset, hold_out
 from tunery.engine.evaluation.contest import MAX_ROWS, drawn, output_limit
-from tunery.engine.evaluation.growth import Growth, Measured, grow
+from tunery.engine.evaluation.growth import LEAST_ROWS, Growth, Measured, grow
 from tunery.engine.evaluation.metrics import METRICS, row_scores
 from tunery.engine.evaluation.shapes import shape_of
 from tunery.errors import InvalidArgument
@@ -20,7 +20,6 @@ from tunery.types import TuningExample
 
 SHARES = (0.25, 0.5, 1.0)  # of the rows that are not held out
 TESTED_SHARE = 0.3
-LEAST_ROWS = 40  # below, the smallest part has seven rows and the test twelve
 REPEATS = 1
 
 

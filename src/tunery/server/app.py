@@ -11,8 +11,10 @@ from fastapi import APIRouter, Depends, FastAPI
 from tunery import __version__
 from tunery.server import (
     accounts,
+    data_curves,
     datasets,
     evaluations,
+    examinations,
     examples,
     exports,
     generation,
@@ -83,6 +85,8 @@ def _routers() -> tuple[APIRouter, ...]:
         operations.router,
         permissions.router,
         evaluations.router,
+        examinations.router,
+        data_curves.router,
         examples.router,
         tuned_models.router,
         models.router,

@@ -11,7 +11,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
-from tunery.errors import InvalidArgument, NotFound, PermissionDenied
+from tunery.errors import InvalidArgument, NotFound
 from tunery.server.auth import CallerOf
 from tunery.server.body import body_of
 from tunery.server.parameters import described
@@ -21,7 +21,7 @@ from tunery.server.wire.evaluations import EvaluateIn, EvaluationOut, Evaluation
 from tunery.service.access import Action
 from tunery.service.children.evaluating import Work
 from tunery.service.evaluations import MAX_ROWS
-from tunery.types import Caller, TunedModel, TuningExample
+from tunery.types import TunedModel, TuningExample
 
 router = APIRouter(tags=["evaluations (extension)"])
 
@@ -46,7 +46,9 @@ def evaluation(request: Request, caller: CallerOf, model_id: str) -> Response:
     services = services_of(request)
     services.library.sharing.require(caller, Action.READ, model_id)
     model = services.library.find(model_id)
-    return JsonReply(_found(services, model, with_rows=_may_write(services, caller, model_id)).json_object())
+    return JsonReply(
+        _found(services, model, with_rows=services.library.sharing.allows(caller, Action.WRITE, model_id)).json_object()
+    )
 
 
 @router.get("/tunedModels/{model_id:id}/evaluations", name="ListEvaluations", **described(EvaluationsPage))
@@ -56,7 +58,7 @@ def list_(request: Request, caller: CallerOf, model_id: str) -> Response:
     services.library.sharing.require(caller, Action.READ, model_id)
     model = services.library.find(model_id)
     try:
-        found = [_found(services, model, with_rows=_may_write(services, caller, model_id))]
+        found = [_found(services, model, with_rows=services.library.sharing.allows(caller, Action.WRITE, model_id))]
     except NotFound:
         found = []
     return JsonReply(EvaluationsPage(evaluations=found or None).json_object())
@@ -84,11 +86,3 @@ def _found(services: Services, model: TunedModel, *, with_rows: bool) -> Evaluat
     if progress is None and document is None:
         raise NotFound(f"{model.name} was not evaluated yet; POST to {model.name}:evaluate does it.")
     return evaluation_out(model.name, progress, document, with_rows=with_rows)
-
-
-def _may_write(services: Services, caller: Caller, model_id: str) -> bool:
-    try:
-        services.library.sharing.require(caller, Action.WRITE, model_id)
-    except PermissionDenied:
-        return False
-    return True

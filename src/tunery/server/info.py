@@ -43,6 +43,8 @@ FEATURES = (
     "advice",
     "openai",
     "tunedModels.evaluate",
+    "tunedModels.examine",
+    "tunedModels.dataCurve",
     "tunedModels.examples",
     "prompts",
 )

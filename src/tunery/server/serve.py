@@ -26,8 +26,10 @@ from tunery.server.services import Services
 from tunery.service.accounts import Accounts
 from tunery.service.answering import Answering
 from tunery.service.creation import Creation
+from tunery.service.data_curves import DataCurves
 from tunery.service.estimates import Estimates
 from tunery.service.evaluations import Evaluations
+from tunery.service.examinations import Examinations
 from tunery.service.library import Library
 from tunery.service.worker import Worker
 
@@ -44,6 +46,7 @@ class ServerSettings:
     port: int = 8000
     public_address: str | None = None  # of the TLS proxy before us, such as https://tunery.example
     keys_act_as_users: bool = False  # an API key that belongs to a user may tune, as in the original's last months
+    evaluates: bool = True  # a tuned model with held-out rows, without being asked
 
 
 def serve(settings: ServerSettings, on_ready: Callable[[Services], None]) -> None:
@@ -77,8 +80,10 @@ def running(settings: ServerSettings, address: str) -> Iterator[Services]:
     warm_base = settings.default_base if catalog.is_present(settings.default_base) else None
     with Library.own(settings.data_folder, address) as library:
         answering = Answering(settings.data_folder, warm_base=warm_base)
-        worker = Worker(library, warm_base=warm_base)
         evaluations = Evaluations(library, answering, catalog)
+        examinations, data_curves = Examinations(library, catalog), DataCurves(library, catalog)
+        inquiries = (evaluations, examinations, data_curves)
+        worker = Worker(library, warm_base=warm_base, on_success=evaluations.begin if settings.evaluates else None)
         accounts = Accounts(
             library.database, library.folder, address=address, keys_act_as_users=settings.keys_act_as_users
         )
@@ -87,7 +92,8 @@ def running(settings: ServerSettings, address: str) -> Iterator[Services]:
             accounts.start_local_proof()
             answering.start()
             worker.start()
-            evaluations.start()
+            for inquiry in inquiries:
+                inquiry.start()
             yield Services(
                 library=library,
                 catalog=catalog,
@@ -96,12 +102,15 @@ def running(settings: ServerSettings, address: str) -> Iterator[Services]:
                 creation=Creation(library, catalog),
                 estimates=Estimates(answering, library, catalog),
                 evaluations=evaluations,
+                examinations=examinations,
+                data_curves=data_curves,
                 worker=worker,
                 address=address,
             )
         finally:
             accounts.stop_local_proof()
-            evaluations.stop()
+            for inquiry in inquiries:
+                inquiry.stop()
             worker.stop()
             answering.stop()
 

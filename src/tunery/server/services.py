@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from tunery.service.accounts import Accounts
     from tunery.service.answering import Answering
     from tunery.service.creation import Creation
+    from tunery.service.data_curves import DataCurves
     from tunery.service.estimates import Estimates
     from tunery.service.evaluations import Evaluations
+    from tunery.service.examinations import Examinations
     from tunery.service.library import Library
     from tunery.service.worker import Worker
 
@@ -33,6 +35,8 @@ class Services:
     creation: Creation
     estimates: Estimates
     evaluations: Evaluations
+    examinations: Examinations
+    data_curves: DataCurves
     worker: Worker
     address: str
 

@@ -1,27 +1,24 @@
 """
-Evaluations of tuned models in a server: asked for, worked on one after the other in a child, kept as reports.
+Evaluations of tuned models in a server: asked for by users, or by the server itself when a tuning task has succeeded.
 
 The child (`children/evaluating.py`) scores; its prompts are answered by the answering child, beside the questions of
-users. What runs is known in memory only: after a restart the newest report counts. Knows no HTTP.
+users. Queue and reports are those of all inquiries. Knows no HTTP.
 """
 
 from __future__ import annotations
 
-import queue
-import threading
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tunery.engine.bases.catalog import Catalog
-from tunery.errors import InvalidArgument, ResourceExhausted, TuneryError, Unavailable
+from tunery.errors import InvalidArgument, TuneryError
 from tunery.service.answering import Answering
 from tunery.service.batches import Batches
 from tunery.service.children import evaluating
 from tunery.service.children.answering import Question
 from tunery.service.children.process import Child
+from tunery.service.inquiries import Inquiries, Progress, keep_document
 from tunery.service.library import Library
 from tunery.types import SamplingSettings, TunedModel, Turn
 
@@ -29,56 +26,29 @@ if TYPE_CHECKING:
     from tunery.engine.evaluation.report import Evaluation
 
 KIND = "EVALUATION"
-MAX_WAITING = 8
+MAX_OPEN = 8
+MAX_OPEN_UNASKED = 4  # the other places are for who asks
 MAX_ROWS = 500  # of one evaluation; more are drawn from
-LEASE_SECONDS = 30.0
-NICENESS = 5
 
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Where an evaluation stands: RUNNING with how many prompts are answered, or FAILED with its error."""
-
-    state: str
-    answered: int = 0
-    total: int = 0
-    error: TuneryError | None = None
+_log = logging.getLogger("tunery.evaluations")
 
 
 def keep(library: Library, model: TunedModel, found: Evaluation) -> None:
-    """Keep the newest report about a tuned model."""
-    keep_document(library, model, found.document())
+    """Keep the newest evaluation of a tuned model."""
+    keep_document(library, model, KIND, found.document())
 
 
-def keep_document(library: Library, model: TunedModel, document: Mapping[str, Any]) -> None:
-    """Keep the newest report about a tuned model, as its document, with the time."""
-    library.put_report(model, KIND, {**document, "create_time": datetime.now(UTC).isoformat()})
+class Evaluations(Inquiries):
+    """Evaluates tuned models of a library."""
 
-
-class Evaluations:
-    """Evaluates tuned models of a library; `start` a thread with it, `stop` at the end."""
+    kind, title = KIND, "evaluation"
+    max_open, niceness = MAX_OPEN, 5
+    child_main = evaluating.main
 
     def __init__(self, library: Library, answering: Answering, catalog: Catalog) -> None:
-        self._library, self._catalog = library, catalog
-        self._wanted: queue.Queue[tuple[TunedModel, evaluating.Work] | None] = queue.Queue()
-        self._progress: dict[str, Progress] = {}
-        self._lock = threading.Lock()
-        self._child: Child | None = None
-        self._is_stopping = threading.Event()
+        super().__init__(library)
+        self._catalog = catalog
         self._batches = Batches(answering, self._is_stopping)
-        self._thread = threading.Thread(target=self._loop, name="evaluations", daemon=True)
-
-    def start(self) -> None:
-        """Begin to work on what is asked for."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End what runs; nothing is kept of it."""
-        self._is_stopping.set()
-        self._wanted.put(None)
-        if (child := self._child) is not None:
-            child.kill()
-        self._thread.join()
 
     def ask(self, model: TunedModel, work: evaluating.Work) -> Progress:
         """
@@ -90,59 +60,29 @@ class Evaluations:
         self._library.artifact(model)
         if not work.rows:
             raise InvalidArgument("The model has no held-out rows; send examples to evaluate on.")
-        with self._lock:
-            current = self._progress.get(model.id)
-            if current is not None and current.state == "RUNNING":
-                return current
-            if self._wanted.qsize() >= MAX_WAITING:
-                raise ResourceExhausted(f"{MAX_WAITING} evaluations wait already. Try again later.")
-            self._progress[model.id] = Progress("RUNNING")
-        self._wanted.put((model, work))
-        return self._progress[model.id]
+        return self._put(model, work)
+
+    def begin(self, model: TunedModel) -> None:
+        """
+        Evaluate a tuned model that nobody asked about, on its held-out rows.
+
+        Nothing happens if it has none, if somebody has asked already, or if there is no room; a log line says so then.
+        """
+        try:
+            work = self.held_out_work(model)
+            if work.rows and self.progress(model) is None and self.report(model) is None:
+                self._put(model, work, MAX_OPEN_UNASKED)
+        except TuneryError as error:
+            _log.info("%s is not evaluated by itself: %s", model.name, error)
 
     def held_out_work(self, model: TunedModel, *, max_rows: int = MAX_ROWS, seed: int = 0) -> evaluating.Work:
         """Return the work of evaluating a tuned model on its held-out rows."""
         used, held_out = self._library.examples(model)
         return evaluating.Work(held_out, used, "held-out rows", max_rows, seed)
 
-    def progress(self, model: TunedModel) -> Progress | None:
-        """Return where the evaluation of a tuned model stands, None if none runs or has failed since the last."""
-        return self._progress.get(model.id)
-
-    def report(self, model: TunedModel) -> dict[str, Any] | None:
-        """Return the document of the newest report, with `create_time`; None if there is none."""
-        return self._library.report(model, KIND)
-
-    def _loop(self) -> None:
-        while (wanted := self._wanted.get()) is not None and not self._is_stopping.is_set():
-            model, work = wanted
-            try:
-                keep_document(self._library, model, self._evaluated(model, work))
-                self._progress.pop(model.id, None)
-            except TuneryError as error:
-                self._progress[model.id] = Progress("FAILED", error=error)
-
-    def _evaluated(self, model: TunedModel, work: evaluating.Work) -> dict[str, Any]:
-        child = self._child = Child("evaluating", evaluating.main, niceness=NICENESS)
-        try:
-            child.send(work)
-            while not isinstance(message := child.receive(LEASE_SECONDS), evaluating.Done):
-                self._take(child, model, message)
-        except (EOFError, TimeoutError):
-            raise Unavailable("The evaluation broke off. Start it again.") from None
-        finally:
-            child.stop()
-            self._child = None
-        if message.error is not None:
-            raise message.error
-        assert message.document is not None
-        return message.document
-
-    def _take(self, child: Child, model: TunedModel, message: object) -> None:
+    def _answer(self, child: Child, model: TunedModel, message: object) -> None:
         try:
             match message:
-                case evaluating.Progressed(answered, total):
-                    self._progress[model.id] = Progress("RUNNING", answered, total)
                 case evaluating.AskFits(prompt, tokens):
                     child.send(evaluating.Reply(self._fits(model, prompt, tokens)))
                 case evaluating.AskAll(is_tuned, prompts, tokens):

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 from sqlalchemy import Connection
 
-from tunery.errors import FailedPrecondition, InvalidArgument, NotFound
+from tunery.errors import FailedPrecondition, InvalidArgument, NotFound, PermissionDenied
 from tunery.service.access import Action, require_role, require_scope
 from tunery.service.database import models, permissions
 from tunery.service.database.connection import Database
@@ -30,6 +30,14 @@ class Sharing:
         require_scope(caller, action)  # first: who may not ask at all does not learn which models there are
         with self._database.reading() as connection:
             return _checked(connection, caller, action, model_id)
+
+    def allows(self, caller: Caller, action: Action, model_id: str) -> bool:
+        """Say whether a caller may do something with a tuned model; raises NotFound."""
+        try:
+            self.require(caller, action, model_id)
+        except PermissionDenied:
+            return False
+        return True
 
     def of_model(self, model_id: str) -> tuple[Permission, ...]:
         """Return the permissions of a tuned model, none if there is no such model."""

@@ -11,6 +11,7 @@ import logging
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +24,7 @@ from tunery.service.events import Event, Noticed, PhaseEntered, Started
 from tunery.service.library import Fenced, Library
 from tunery.service.memory_kills import memory_kills
 from tunery.service.run import worker_name
-from tunery.types import Phase, TuningTask
+from tunery.types import Phase, TunedModel, TuningTask
 
 LEASE_SECONDS = 10.0  # a child that says nothing so long is taken for frozen
 STOP_SECONDS = 8.0  # to write a checkpoint when the server stops
@@ -51,7 +52,11 @@ class TaskLog:
 
 
 class Worker:
-    """Works on the tasks of a library, one at a time; `start`, then `wake` after each new task, `stop` at the end."""
+    """
+    Works on the tasks of a library, one at a time; `start`, then `wake` after each new task, `stop` at the end.
+
+    `on_success` is told of each tuned model whose task ended SUCCEEDED, in the thread of the worker: it must be quick.
+    """
 
     def __init__(
         self,
@@ -60,8 +65,10 @@ class Worker:
         warm_base: str | None = None,
         lease_seconds: float = LEASE_SECONDS,
         main: Any = tuning.main,
+        on_success: Callable[[TunedModel], None] | None = None,
     ) -> None:
         self._library, self._warm_base, self._lease_seconds, self._main = library, warm_base, lease_seconds, main
+        self._on_success = on_success
         self._wanted = threading.Event()
         self._is_stopping = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="tuning worker", daemon=True)
@@ -203,14 +210,17 @@ class Worker:
         if error is not None:
             self.log_of(task.id).add(f"Ended with {error.status}: {error}")
         try:
-            is_waiting = self._library.find(task.tuned_model_id).task.phase is Phase.QUEUED
+            model = self._library.find(task.tuned_model_id)
         except NotFound:  # deleted meanwhile; the child may have written files after that
-            is_waiting = False
             self._library.sweep()
-        if is_waiting and not self._is_stopping.is_set():  # put back for a cause outside of it: a full disk
-            self._hold_back(task)
-        elif not is_waiting:
             self._held_back.pop(task.id, None)
+            return
+        if model.task.phase is not Phase.QUEUED:
+            self._held_back.pop(task.id, None)
+        elif not self._is_stopping.is_set():  # put back for a cause outside of it: a full disk
+            self._hold_back(task)
+        if self._on_success is not None and (model.task.id, model.task.phase) == (task.id, Phase.SUCCEEDED):
+            self._on_success(model)
 
     def _lose(self, task: TuningTask, how: str, *, is_short_of_memory: bool) -> None:
         cause = " because memory ran out" if is_short_of_memory else ""

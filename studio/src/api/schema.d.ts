@@ -460,6 +460,110 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1beta/tunedModels/{model_id}:examine": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Examinetunedmodel
+         * @description Have the examples of a tuned model examined; the reply comes at once.
+         */
+        post: operations["ExamineTunedModel"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1beta/tunedModels/{model_id}:examination": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Getexamination
+         * @description Return the newest examination; its findings, which show texts of rows, to those who may write.
+         */
+        get: operations["GetExamination"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1beta/tunedModels/{model_id}/examinations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Listexaminations
+         * @description List the newest examination, or nothing where there is none: for pages that only want to know.
+         */
+        get: operations["ListExaminations"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1beta/tunedModels/{model_id}:dataCurve": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Getdatacurve
+         * @description Return the newest data curve.
+         */
+        get: operations["GetDataCurve"];
+        put?: never;
+        /**
+         * Drawdatacurve
+         * @description Have the data curve of a tuned model drawn from its own rows; the reply comes at once.
+         */
+        post: operations["DrawDataCurve"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1beta/tunedModels/{model_id}/dataCurves": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Listdatacurves
+         * @description List the newest data curve, or nothing where there is none: for pages that only want to know.
+         */
+        get: operations["ListDataCurves"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1beta/tunedModels/{model_id}/examples": {
         parameters: {
             query?: never;
@@ -1310,6 +1414,48 @@ export interface components {
             totalTokens: number;
         };
         /**
+         * DataCurveOut
+         * @description Where the data curve of a tuned model stands: which tuning is at work; `report` is the newest there is.
+         */
+        DataCurveOut: {
+            /** Name */
+            name: string;
+            /** State */
+            state: string;
+            error?: components["schemas"]["InquiryErrorOut"];
+            /** Createtime */
+            createTime?: string;
+            /** Tuning */
+            tuning?: number;
+            /** Tunings */
+            tunings?: number;
+            report?: components["schemas"]["DataCurveReportOut"];
+        };
+        /**
+         * DataCurveReportOut
+         * @description What a data curve says.
+         */
+        DataCurveReportOut: {
+            /** Rows */
+            rows: number;
+            /** Metric */
+            metric: string;
+            /** Measured */
+            measured: components["schemas"]["MeasuredOut"][];
+            /** Promises */
+            promises: components["schemas"]["PromiseOut"][];
+            /** Advice */
+            advice: string;
+        };
+        /**
+         * DataCurvesPage
+         * @description The newest data curve of a tuned model, or nothing.
+         */
+        DataCurvesPage: {
+            /** Datacurves */
+            dataCurves?: components["schemas"]["DataCurveOut"][];
+        };
+        /**
          * DataFactsOut
          * @description Extension: what is remembered of the data.
          */
@@ -1420,31 +1566,21 @@ export interface components {
             problems?: components["schemas"]["DataProblemOut"][];
         };
         /**
-         * EvaluationErrorOut
-         * @description Why the last evaluation came to nothing.
-         */
-        EvaluationErrorOut: {
-            /** Code */
-            code: number;
-            /** Message */
-            message: string;
-        };
-        /**
          * EvaluationOut
-         * @description RUNNING with its progress, FAILED with its error, or SUCCEEDED; `report` is the newest there is.
+         * @description Where the evaluation of a tuned model stands; `report` is the newest there is.
          */
         EvaluationOut: {
             /** Name */
             name: string;
             /** State */
             state: string;
+            error?: components["schemas"]["InquiryErrorOut"];
+            /** Createtime */
+            createTime?: string;
             /** Answeredprompts */
             answeredPrompts?: number;
             /** Totalprompts */
             totalPrompts?: number;
-            error?: components["schemas"]["EvaluationErrorOut"];
-            /** Createtime */
-            createTime?: string;
             report?: components["schemas"]["ReportOut"];
         };
         /**
@@ -1454,6 +1590,46 @@ export interface components {
         EvaluationsPage: {
             /** Evaluations */
             evaluations?: components["schemas"]["EvaluationOut"][];
+        };
+        /**
+         * ExaminationOut
+         * @description Where the examination of a tuned model stands; `report` is the newest there is.
+         */
+        ExaminationOut: {
+            /** Name */
+            name: string;
+            /** State */
+            state: string;
+            error?: components["schemas"]["InquiryErrorOut"];
+            /** Createtime */
+            createTime?: string;
+            /** Examinedrows */
+            examinedRows?: number;
+            /** Totalrows */
+            totalRows?: number;
+            report?: components["schemas"]["ExaminationReportOut"];
+        };
+        /**
+         * ExaminationReportOut
+         * @description What an examination found; findings, with the texts of rows, are shown to writers only.
+         */
+        ExaminationReportOut: {
+            /** Rows */
+            rows: number;
+            /** Heldoutrows */
+            heldOutRows: number;
+            /** Counts */
+            counts: components["schemas"]["KindCountOut"][];
+            /** Findings */
+            findings: components["schemas"]["FindingOut"][];
+        };
+        /**
+         * ExaminationsPage
+         * @description The newest examination of a tuned model, or nothing.
+         */
+        ExaminationsPage: {
+            /** Examinations */
+            examinations?: components["schemas"]["ExaminationOut"][];
         };
         /**
          * ExampleOut
@@ -1477,6 +1653,30 @@ export interface components {
             /** Value */
             value: number;
             interval: components["schemas"]["IntervalOut"];
+        };
+        /**
+         * FindingOut
+         * @description A doubtful row, counted from 1 among the examples, and what a fix does: leave it out, or change its output.
+         */
+        FindingOut: {
+            /** Kind */
+            kind: string;
+            /** Row */
+            row: number;
+            /** Otherrow */
+            otherRow?: number;
+            /** Heldoutrow */
+            heldOutRow?: number;
+            /** Message */
+            message: string;
+            /** Isdropped */
+            isDropped: boolean;
+            /** Newoutput */
+            newOutput?: string;
+            /** Score */
+            score?: number;
+            example: components["schemas"]["StoredExampleOut"];
+            otherExample?: components["schemas"]["StoredExampleOut"];
         };
         /**
          * GenerateContentOut
@@ -1549,6 +1749,16 @@ export interface components {
             learningRate: number;
         };
         /**
+         * InquiryErrorOut
+         * @description Why the last inquiry came to nothing.
+         */
+        InquiryErrorOut: {
+            /** Code */
+            code: number;
+            /** Message */
+            message: string;
+        };
+        /**
          * IntervalOut
          * @description The range of a figure with 95 % confidence.
          */
@@ -1577,6 +1787,16 @@ export interface components {
             createTime: string;
             /** Lastusetime */
             lastUseTime?: string;
+        };
+        /**
+         * KindCountOut
+         * @description How many findings of a kind there are.
+         */
+        KindCountOut: {
+            /** Kind */
+            kind: string;
+            /** Findings */
+            findings: number;
         };
         /**
          * Level
@@ -1684,6 +1904,18 @@ export interface components {
             groups?: string[];
             /** Scopes */
             scopes?: string[];
+        };
+        /**
+         * MeasuredOut
+         * @description The score, 0 to 1, after tuning on so many rows, on `tested` others.
+         */
+        MeasuredOut: {
+            /** Rows */
+            rows: number;
+            /** Score */
+            score: number;
+            /** Tested */
+            tested: number;
         };
         /**
          * MemoryOut
@@ -1921,6 +2153,21 @@ export interface components {
          * @enum {string}
          */
         Phase: "QUEUED" | "PREPARING" | "RUNNING" | "PUBLISHING" | "SUCCEEDED" | "FAILED" | "CANCELLED";
+        /**
+         * PromiseOut
+         * @description The score to be expected with so many rows, and the gain over the largest size that was measured.
+         */
+        PromiseOut: {
+            /** Rows */
+            rows: number;
+            /** Score */
+            score: number;
+            /** Gain */
+            gain: number;
+            interval: components["schemas"]["IntervalOut"];
+            /** Text */
+            text: string;
+        };
         /**
          * PromptColumnOut
          * @description A column.
@@ -4329,6 +4576,180 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["EvaluationsPage"];
+                };
+            };
+            /** @description The error envelope. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    ExamineTunedModel: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                model_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExaminationOut"];
+                };
+            };
+            /** @description The error envelope. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    GetExamination: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                model_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExaminationOut"];
+                };
+            };
+            /** @description The error envelope. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    ListExaminations: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                model_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExaminationsPage"];
+                };
+            };
+            /** @description The error envelope. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    GetDataCurve: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                model_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DataCurveOut"];
+                };
+            };
+            /** @description The error envelope. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    DrawDataCurve: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                model_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DataCurveOut"];
+                };
+            };
+            /** @description The error envelope. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    ListDataCurves: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                model_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DataCurvesPage"];
                 };
             };
             /** @description The error envelope. */

@@ -3,8 +3,10 @@ import { useLocation } from "wouter";
 import { useIsSignedIn } from "../api/account";
 import { api, dataOf, type TunedModel } from "../api/client";
 import { storedExamples } from "../api/examples";
+import { readInquiry } from "../api/inquiries";
 import { readPrompt } from "../api/prompts";
 import { draftAgain, EMPTY, settingsFrom, type Draft } from "../draft";
+import { mended } from "../mending";
 import { examplesOf } from "../promptText";
 import { sampleFile, sampleNamed } from "../samples";
 
@@ -41,7 +43,7 @@ async function takeFrom(asked: URLSearchParams, keptId: string, take: Take) {
   if (draftId && draftId !== keptId) take(await keptDraft(draftId), draftId);
   if (promptId) take(await draftOfPrompt(promptId, asked.get("plain") !== "1"));
   if (modelId) {
-    const again = await draftOfModel(modelId);
+    const again = await draftOfModel(modelId, asked.get("mended") === "1");
     const epochCount = Number(asked.get("epochs"));
     take(epochCount > 0 ? { ...again, epochCount } : again);
   }
@@ -62,9 +64,10 @@ async function draftOfPrompt(id: string, isLabelled: boolean): Promise<Draft> {
   return { ...EMPTY, displayName, source: displayName, examples: examplesOf(prompt, isLabelled) };
 }
 
-async function draftOfModel(id: string): Promise<Draft> {
+async function draftOfModel(id: string, isMended: boolean): Promise<Draft> {
   const path = { model_id: id };
   const model: TunedModel = dataOf(await api.GET("/v1beta/tunedModels/{model_id}", { params: { path } }));
   const [learned, heldOut] = await Promise.all([storedExamples(id, false), storedExamples(id, true)]);
-  return draftAgain(model, [...learned, ...heldOut]);
+  const found = isMended ? (await readInquiry("examinations", id))?.report?.findings : undefined;
+  return draftAgain(model, [...mended(learned, found ?? []), ...heldOut]);
 }

@@ -16,6 +16,7 @@ from tunery.engine.evaluation.verdict import points
 from tunery.errors import InvalidArgument
 
 LEAST_SIZES = 3
+LEAST_ROWS = 40  # below, the smallest part has seven rows and the test twelve
 REFITS = 300
 # Rows that the page "Intro to model tuning" names for its tasks
 RECOMMENDED_ROWS = {"classification": "100+", "summarization": "100-500+", "document search": "100+"}

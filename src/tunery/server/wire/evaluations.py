@@ -7,12 +7,12 @@ The names are those of `engine.evaluation.report`, in camelCase; docs/evaluation
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
-from tunery.server.wire.base import Message, StrictIncoming, Timestamp
+from tunery.server.wire.base import Message, StrictIncoming
+from tunery.server.wire.inquiries import InquiryOut, common, done_and_total
 from tunery.server.wire.tuned_models import TuningExamplesIn
-from tunery.service.evaluations import Progress
+from tunery.service.inquiries import Progress
 
 
 class RecordedIn(StrictIncoming):
@@ -109,22 +109,11 @@ class ReportOut(Message):
     folds: int | None = None
 
 
-class EvaluationErrorOut(Message):
-    """Why the last evaluation came to nothing."""
+class EvaluationOut(InquiryOut):
+    """Where the evaluation of a tuned model stands; `report` is the newest there is."""
 
-    code: int
-    message: str
-
-
-class EvaluationOut(Message):
-    """RUNNING with its progress, FAILED with its error, or SUCCEEDED; `report` is the newest there is."""
-
-    name: str
-    state: str
     answered_prompts: int | None = None
     total_prompts: int | None = None
-    error: EvaluationErrorOut | None = None
-    create_time: Timestamp | None = None
     report: ReportOut | None = None
 
 
@@ -142,13 +131,7 @@ def evaluation_out(
     if document is not None:
         hidden: dict[str, Any] = {} if with_rows else {"best_rows": [], "worst_rows": []}
         report = ReportOut.model_validate({**document, **hidden})
-    error = progress.error if progress is not None else None
+    done, total = done_and_total(progress)
     return EvaluationOut(
-        name=f"{name}/evaluation",
-        state=progress.state if progress is not None else "SUCCEEDED",
-        answered_prompts=progress.answered if progress is not None and error is None else None,
-        total_prompts=progress.total if progress is not None and error is None else None,
-        error=None if error is None else EvaluationErrorOut(code=error.code, message=str(error)),
-        create_time=None if document is None else datetime.fromisoformat(document["create_time"]),
-        report=report,
+        **common(f"{name}/evaluation", progress, document), answered_prompts=done, total_prompts=total, report=report
     )

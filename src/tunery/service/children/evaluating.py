@@ -7,18 +7,14 @@ of SQL or HTTP.
 
 from __future__ import annotations
 
-import logging
-import threading
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from tunery.errors import TuneryError
-from tunery.service.children.process import SIGN_OF_LIFE_SECONDS, Alive, Line
+from tunery.service.children.inquiring import Progressed, find_out
+from tunery.service.children.process import Line
 from tunery.types import TuningExample
-
-_log = logging.getLogger("tunery.evaluating")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,40 +53,9 @@ class Reply:
     value: Any = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Progressed:
-    """From the child: so many prompts of all are answered."""
-
-    answered: int
-    total: int
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """From the child: the document of the evaluation, or why there is none."""
-
-    document: dict[str, Any] | None = field(default=None, repr=False)
-    error: TuneryError | None = None
-
-
 def main(line: Line) -> None:
     """Evaluate once."""
-    threading.Thread(target=_say_alive, args=(line,), name="signs of life", daemon=True).start()
-    work = line.messages.get()
-    try:
-        line.send(Done(_evaluated(line, work)))
-    except TuneryError as error:
-        line.send(Done(error=error))
-    except Exception as error:  # noqa: BLE001  # the server must hear of it
-        _log.exception("An evaluation failed")
-        line.send(Done(error=TuneryError(f"Something went wrong: {error!r}.")))
-    line.messages.get()  # until the server has read all and ends us
-
-
-def _say_alive(line: Line) -> None:
-    while True:
-        line.send(Alive())
-        time.sleep(SIGN_OF_LIFE_SECONDS)
+    find_out(line, lambda work: _evaluated(line, work))
 
 
 def _evaluated(line: Line, work: Work) -> dict[str, Any]:

@@ -3,8 +3,9 @@ import { useMe } from "../../api/account";
 import type { TunedModel } from "../../api/client";
 import { idOf, isRunning } from "../../api/models";
 import { useOperation } from "../../api/operations";
-import { roleOf, usePermissions } from "../../api/sharing";
+import { usePermissions } from "../../api/sharing";
 import { count, duration, loss } from "../../format";
+import { useRole } from "../../hooks/useRole";
 import { text } from "../../text/en";
 import { tookSeconds } from "../../took";
 import { Ago } from "../Ago";
@@ -75,9 +76,8 @@ function Owner({ id }: { id: string }) {
 
 function useActions(model: TunedModel, remove: () => void, share: () => void): Action[] {
   const [, go] = useLocation();
-  const me = useMe().data?.user;
   const id = idOf(model.name);
-  const role = roleOf(usePermissions(id).data ?? [], me);
+  const role = useRole(id);
   const isReady = model.state === "ACTIVE";
   const all: (Action | false)[] = [
     { id: "open", label: text.library.open, act: () => go(`/models/${id}`) },

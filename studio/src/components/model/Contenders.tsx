@@ -1,7 +1,6 @@
-import type { Report } from "../../api/evaluations";
+import type { Report } from "../../api/inquiries";
+import { share } from "../../format";
 import { text } from "../../text/en";
-
-const share = (value: number) => `${Math.round(100 * value)} %`;
 
 /** The ways to answer the rows, each with its score and the range in which it lies with 95 % confidence. */
 export function Contenders({ report }: { report: Report }) {

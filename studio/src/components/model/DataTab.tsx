@@ -4,9 +4,21 @@ import { idOf } from "../../api/models";
 import { text } from "../../text/en";
 import { ErrorNote } from "../ErrorNote";
 import { Skeleton } from "../Skeleton";
+import { DataCurve } from "./DataCurve";
+import { Examination } from "./Examination";
 
-/** The first rows exactly as the base read them. */
+/** What is doubtful about a model's rows, what more would bring, and the first ones exactly as the base read them. */
 export function DataTab({ model }: { model: TunedModel }) {
+  return (
+    <div className="stack">
+      <Examination model={model} />
+      <DataCurve model={model} />
+      <Seen model={model} />
+    </div>
+  );
+}
+
+function Seen({ model }: { model: TunedModel }) {
   const query = useFirstExamples(idOf(model.name), true, true);
   return (
     <section className="card stack" aria-labelledby="seen">

@@ -1,11 +1,10 @@
 import { useState } from "react";
 import { Button } from "react-aria-components";
 import { Link, useLocation } from "wouter";
-import { useMe } from "../../api/account";
 import type { TunedModel } from "../../api/client";
 import { idOf, isRunning, useCancel, useDelete } from "../../api/models";
 import { useOffers } from "../../api/server";
-import { roleOf, usePermissions } from "../../api/sharing";
+import { useRole } from "../../hooks/useRole";
 import { text } from "../../text/en";
 import { toast } from "../../toasts";
 import { Confirm } from "../Confirm";
@@ -19,7 +18,7 @@ export function ModelActions({ model }: { model: TunedModel }) {
   const id = idOf(model.name);
   const [open, setOpen] = useState<"cancel" | "remove" | "share">();
   const [cancel, remove] = [useCancel(id), useDelete()];
-  const role = roleOf(usePermissions(id).data ?? [], useMe().data?.user);
+  const role = useRole(id);
   const canExport = useOffers("tunedModels.export");
   const [isReady, isUnderWay] = [model.state === "ACTIVE", isRunning(model)];
   const canWrite = role === "OWNER" || role === "WRITER";

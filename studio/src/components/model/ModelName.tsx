@@ -1,9 +1,8 @@
 import { useState } from "react";
 import { Button, Input, Label, TextField } from "react-aria-components";
-import { useMe } from "../../api/account";
 import type { TunedModel } from "../../api/client";
 import { idOf, useRename } from "../../api/models";
-import { roleOf, usePermissions } from "../../api/sharing";
+import { useRole } from "../../hooks/useRole";
 import { NAME_CHARACTERS } from "../../draft";
 import { text } from "../../text/en";
 import { ErrorNote } from "../ErrorNote";
@@ -13,8 +12,7 @@ export function ModelName({ model }: { model: TunedModel }) {
   const id = idOf(model.name);
   const [name, setName] = useState<string>(); // undefined: it is not being changed
   const rename = useRename(id);
-  const me = useMe().data?.user;
-  const role = roleOf(usePermissions(id).data ?? [], me);
+  const role = useRole(id);
   const canWrite = role === "OWNER" || role === "WRITER";
   if (name === undefined) {
     return (

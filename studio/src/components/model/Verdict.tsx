@@ -1,40 +1,24 @@
-import { Button } from "react-aria-components";
-import { useMe } from "../../api/account";
 import type { TunedModel } from "../../api/client";
-import { useEvaluate, useEvaluation, type Report } from "../../api/evaluations";
+import type { Report } from "../../api/inquiries";
 import { idOf } from "../../api/models";
 import { useOffers } from "../../api/server";
-import { roleOf, usePermissions } from "../../api/sharing";
 import { text } from "../../text/en";
-import { ErrorNote } from "../ErrorNote";
 import { Contenders } from "./Contenders";
+import { InquiryCard } from "./InquiryCard";
 
-/** Whether tuning helped: the sentence, and the figures behind it; for writers the button that finds it out. */
+/** Whether tuning helped: the sentence, and the figures behind it. */
 export function Verdict({ model }: { model: TunedModel }) {
-  const id = idOf(model.name);
   const isOffered = useOffers("tunedModels.evaluate") && model.state === "ACTIVE";
-  const query = useEvaluation(id, isOffered);
-  const evaluate = useEvaluate(id);
-  const role = roleOf(usePermissions(id).data ?? [], useMe().data?.user);
-  if (!isOffered || query.isPending) return null;
-  const { state, report, error, answeredPrompts = 0, totalPrompts } = query.data ?? {};
-  const isRunning = state === "RUNNING";
+  if (!isOffered) return null;
   return (
-    <section className="card stack" aria-labelledby="verdict">
-      <div className="row spread">
-        <h2 id="verdict">{text.verdict.title}</h2>
-        {!isRunning && role !== undefined && role !== "READER" && (
-          <Button isDisabled={evaluate.isPending} onPress={() => evaluate.mutate()}>
-            {report ? text.verdict.again : text.verdict.evaluate}
-          </Button>
-        )}
-      </div>
-      {evaluate.isError && <ErrorNote error={evaluate.error} />}
-      {error && <p className="note bad">{error.message}</p>}
-      {isRunning && <p role="status">{text.verdict.running(answeredPrompts, totalPrompts)}</p>}
-      {!report && !isRunning && <p className="soft">{text.verdict.help}</p>}
-      {report && <Found report={report} />}
-    </section>
+    <InquiryCard
+      kind="evaluations"
+      id={idOf(model.name)}
+      words={text.verdict}
+      running={({ answeredPrompts = 0, totalPrompts }) => text.verdict.running(answeredPrompts, totalPrompts)}
+    >
+      {(report) => <Found report={report} />}
+    </InquiryCard>
   );
 }
 

@@ -72,7 +72,8 @@ def test_rows_that_give_held_out_rows_away_are_found() -> None:
 
     found = examine(examples, held_out=[TuningExample(LONG + "!", "a")])
 
-    assert [finding.place for finding in found if finding.kind is Kind.HELD_OUT_COPY] == [0, 1]
+    copies = [(finding.place, finding.held_out_place) for finding in found if finding.kind is Kind.HELD_OUT_COPY]
+    assert copies == [(0, 0), (1, 0)]
 
 
 def test_spellings_of_one_label_become_the_most_frequent() -> None:
@@ -146,3 +147,29 @@ def test_a_fix_trims_blanks_and_changes_labels() -> None:
         TuningExample("a", "x"),
         TuningExample("b", "y"),
     ]
+
+
+def test_learned_rows_that_are_unlikely_are_still_wrong() -> None:
+    """Nobody shall read that a model was tuned without a row which it was tuned on."""
+    examples = [TuningExample(f"text {n}", "ab"[n % 2]) for n in range(12)]
+
+    found = examine(examples, losses=[0.1] * 10 + [4.0, 6.0], learned=examples[:11])
+
+    assert [(finding.kind, finding.place) for finding in found] == [(Kind.STILL_WRONG, 10), (Kind.MISLABELLED, 11)]
+    assert found[0].message.startswith("tuned on this row, the model still gives 'a'")
+
+
+def test_a_document_has_rows_instead_of_places() -> None:
+    """Also in the sentence; held-out rows count from 1."""
+    finding = Finding(Kind.DUPLICATE, 3, "the same as another row.", 1, drops=True, score=1.0, held_out_place=0)
+
+    assert finding.document(lambda place: place + 2) == {
+        "kind": "duplicate",
+        "row": 5,
+        "other_row": 3,
+        "held_out_row": 1,
+        "message": "the same as row 3.",
+        "is_dropped": True,
+        "new_output": None,
+        "score": 1.0,
+    }

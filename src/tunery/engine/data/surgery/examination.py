@@ -7,7 +7,7 @@ Token counts and losses are brought by the caller, since they need a base. Knows
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from math import exp, inf
 from statistics import median
 
@@ -28,32 +28,43 @@ def examine(
     token_counts: Sequence[int] = (),
     window_tokens: int | None = None,
     losses: Sequence[float] = (),
+    learned: Collection[TuningExample] = (),
 ) -> list[Finding]:
     """
     Return what is doubtful, in the order of the rows.
 
     `held_out` are rows that the examples shall not give away. `token_counts` and `losses` belong to the examples:
-    prompt and answer, and the loss in nats of the whole output under a model that was tuned without the row.
+    prompt and answer, and the loss in nats of the whole output under a model that was tuned without the row, or on it
+    if it is one of the `learned`.
     """
     found = [
         *_copies(examples),
         *_held_out_copies(examples, held_out),
         *_variants(examples),
         *_cut(token_counts, window_tokens),
-        *mislabelled(examples, losses),
+        *mislabelled(examples, losses, learned),
     ]
     return sorted(found, key=lambda finding: finding.place)
 
 
-def mislabelled(examples: Sequence[TuningExample], losses: Sequence[float]) -> Iterator[Finding]:
-    """Yield rows whose output is very unlikely for a model that was tuned without them, the least likely first."""
-    limit = doubted_loss(examples, losses)
+def mislabelled(
+    examples: Sequence[TuningExample], losses: Sequence[float], learned: Collection[TuningExample] = ()
+) -> Iterator[Finding]:
+    """
+    Yield rows whose output is very unlikely for a model that was tuned without them, the least likely first.
+
+    Of rows that it has `learned` it is said that it still gets them wrong.
+    """
+    limit, own = doubted_loss(examples, losses), frozenset(learned)
     for place in sorted(range(len(losses)), key=lambda place: -losses[place]):
         if losses[place] < limit:
             return
         output, chance = _short(examples[place].output), exp(-losses[place])
-        message = f"a model tuned without this row gives {output} a chance of {chance:.2%}; is it right?"
-        yield Finding(Kind.MISLABELLED, place, message, score=losses[place])
+        kind, model = Kind.MISLABELLED, "a model tuned without this row gives"
+        if examples[place] in own:
+            kind, model = Kind.STILL_WRONG, "tuned on this row, the model still gives"
+        message = f"{model} {output} a chance of {chance:.2%}; is it right?"
+        yield Finding(kind, place, message, score=losses[place])
 
 
 def doubted_loss(examples: Sequence[TuningExample], losses: Sequence[float]) -> float:
@@ -91,10 +102,10 @@ def _held_out_copies(examples: Sequence[TuningExample], held_out: Sequence[Tunin
     texts = [example.text_input for example in held_out]
     start = len(texts)
     both = [*texts, *(example.text_input for example in examples)]
-    for place, _, likeness in alike(both, among=start) if texts else ():
+    for place, other, likeness in alike(both, among=start) if texts else ():
         if place >= start:
             message = f"nearly the same ({likeness:.0%}) input as a held-out row, which then proves little."
-            yield Finding(Kind.HELD_OUT_COPY, place - start, message, drops=True, score=likeness)
+            yield Finding(Kind.HELD_OUT_COPY, place - start, message, drops=True, score=likeness, held_out_place=other)
 
 
 def _variants(examples: Sequence[TuningExample]) -> Iterator[Finding]:

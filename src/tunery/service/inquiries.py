@@ -1,0 +1,160 @@
+"""
+Inquiries about tuned models: asked for, worked on one after the other in a child, kept as reports.
+
+What all of them have in common: the queue, the progress, the child and the report. A subclass says what the work is and
+answers what its child asks (`evaluations.py`, `examinations.py`). What runs is known in memory only: after a restart
+the newest report counts. Knows no HTTP.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from tunery.engine.bases.catalog import Catalog
+from tunery.errors import FailedPrecondition, NotFound, ResourceExhausted, TuneryError, Unavailable
+from tunery.service.children.inquiring import Done, Progressed
+from tunery.service.children.process import Child
+from tunery.service.library import Library
+from tunery.types import TunedModel
+
+LEASE_SECONDS = 30.0  # a child that says nothing so long is taken for frozen
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where an inquiry stands: RUNNING with how much is done, or FAILED with its error."""
+
+    state: str
+    done: int = 0
+    total: int = 0
+    error: TuneryError | None = None
+
+
+def keep_document(library: Library, model: TunedModel, kind: str, document: Mapping[str, Any]) -> None:
+    """Keep the newest report of a kind about a tuned model, with the time."""
+    library.put_report(model, kind, {**document, "create_time": datetime.now(UTC).isoformat()})
+
+
+def require_base(catalog: Catalog, model: TunedModel) -> None:
+    """Raise FailedPrecondition if the base here is not the one that a model was tuned on."""
+    # one that is not here is fetched by the child
+    if catalog.is_present(model.base_model) and catalog.digest(model.base_model) != model.base_digest:
+        raise FailedPrecondition(f"The base {model.base_model} is not the one that {model.id} was tuned on.")
+
+
+class Inquiries:
+    """One kind of inquiry, made by a subclass; `start` a thread with it, `stop` at the end."""
+
+    kind: str  # of the reports
+    title: str  # one of them, for messages
+    max_open: int  # asked for and not finished
+    niceness: int
+    child_main: Callable[..., None]
+
+    def __init__(self, library: Library) -> None:
+        self._library = library
+        self._wanted: queue.Queue[tuple[TunedModel, object] | None] = queue.Queue()
+        self._progress: dict[str, Progress] = {}  # by task: another model may get the id of one that was deleted
+        self._lock = threading.Lock()
+        self._child: Child | None = None
+        self._is_stopping = threading.Event()
+        self._thread = threading.Thread(target=self._loop, name=f"{self.title}s", daemon=True)
+
+    @property
+    def child_pid(self) -> int | None:
+        """The process that works on an inquiry; None while there is none."""
+        child = self._child
+        return None if child is None else child.pid
+
+    def start(self) -> None:
+        """Begin to work on what is asked for."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End what runs; nothing is kept of it."""
+        self._is_stopping.set()
+        self._wanted.put(None)
+        if (child := self._child) is not None:
+            child.kill()
+        self._thread.join()
+
+    def progress(self, model: TunedModel) -> Progress | None:
+        """Return where the inquiry about a tuned model stands, None if none runs or has failed since the last."""
+        return self._progress.get(model.task.id)
+
+    def report(self, model: TunedModel) -> dict[str, Any] | None:
+        """Return the document of the newest report, with `create_time`; None if there is none."""
+        return self._library.report(model, self.kind)
+
+    def _put(self, model: TunedModel, work: object, max_open: int | None = None) -> Progress:
+        """Take work into the queue; one that runs already is returned. Raises ResourceExhausted if too many wait."""
+        limit = self.max_open if max_open is None else max_open
+        with self._lock:
+            current = self._progress.get(model.task.id)
+            if current is not None and current.state == "RUNNING":
+                return current
+            if sum(known.state == "RUNNING" for known in self._progress.values()) >= limit:
+                raise ResourceExhausted(f"The limit of open {self.title}s is reached ({limit}). Try again later.")
+            begun = self._progress[model.task.id] = Progress("RUNNING")
+        self._wanted.put((model, work))
+        return begun
+
+    def _loop(self) -> None:
+        while (wanted := self._wanted.get()) is not None and not self._is_stopping.is_set():
+            model, work = wanted
+            try:
+                document = self._found(model, work)
+                if self._is_there(model):
+                    keep_document(self._library, model, self.kind, document)
+                self._end(model)
+            except TuneryError as error:
+                self._end(model, Progress("FAILED", error=error) if self._is_there(model) else None)
+
+    def _found(self, model: TunedModel, work: object) -> dict[str, Any]:
+        child = self._child = Child(self.title, type(self).child_main, niceness=self.niceness)
+        try:
+            child.send(work)
+            while not isinstance(message := self._received(child), Done):
+                if isinstance(message, Progressed):
+                    self._note(model, Progress("RUNNING", message.done, message.total))
+                else:
+                    self._answer(child, model, message)
+        except (EOFError, TimeoutError):
+            raise Unavailable(f"The {self.title} broke off. Start it again.") from None
+        finally:
+            child.stop()
+            self._child = None
+        if message.error is not None:
+            raise message.error
+        assert message.document is not None
+        return message.document
+
+    def _received(self, child: Child) -> object:
+        if self._is_stopping.is_set():  # `stop` may have looked before the child was there
+            raise EOFError
+        return child.receive(LEASE_SECONDS)
+
+    def _answer(self, child: Child, model: TunedModel, message: object) -> None:
+        """Answer what the child asks; those that ask nothing send signs of life only."""
+
+    def _note(self, model: TunedModel, progress: Progress) -> None:
+        with self._lock:
+            self._progress[model.task.id] = progress
+
+    def _end(self, model: TunedModel, progress: Progress | None = None) -> None:
+        with self._lock:
+            self._progress.pop(model.task.id, None)
+            if progress is not None:
+                self._progress[model.task.id] = progress
+
+    def _is_there(self, model: TunedModel) -> bool:
+        """Say whether the model is what it was; its id may be another's by now."""
+        try:
+            return self._library.find(model.id).task.id == model.task.id
+        except NotFound:
+            return False

@@ -1,0 +1,47 @@
+// What a server finds out about a tuned model in minutes: asked for, watched while it goes on, and the newest report.
+
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { send, type Schemas } from "./client";
+
+type Kinds = {
+  evaluations: Schemas["EvaluationOut"];
+  examinations: Schemas["ExaminationOut"];
+  dataCurves: Schemas["DataCurveOut"];
+};
+export type Kind = keyof Kinds;
+export type Report = Schemas["ReportOut"];
+export type Finding = Schemas["FindingOut"];
+
+const ASK: Record<Kind, string> = {
+  evaluations: "evaluate",
+  examinations: "examine",
+  dataCurves: "dataCurve",
+};
+const RUNNING_MS = 2000;
+const NONE_MS = 10_000; // somebody else may ask, and a server evaluates a new model by itself
+
+/** The newest of its kind, without waiting for one that runs; null if there was none. */
+export async function readInquiry<K extends Kind>(kind: K, id: string): Promise<Kinds[K] | null> {
+  const page = await send<Partial<Record<K, Kinds[K][]>>>("GET", `/v1beta/tunedModels/${id}/${kind}`);
+  return page[kind]?.[0] ?? null;
+}
+
+/** The newest of its kind, read again while it goes on, and the way to ask for another. */
+export function useInquiry<K extends Kind>(kind: K, id: string, isWanted: boolean) {
+  const client = useQueryClient();
+  const queryKey = [kind, id];
+  const query = useQuery({
+    queryKey,
+    queryFn: () => readInquiry(kind, id),
+    enabled: isWanted,
+    refetchInterval: ({ state: { data } }) => {
+      if (data?.state === "RUNNING") return RUNNING_MS;
+      return data === null && NONE_MS;
+    },
+  });
+  const asking = useMutation({
+    mutationFn: () => send<Kinds[K]>("POST", `/v1beta/tunedModels/${id}:${ASK[kind]}`, {}),
+    onSuccess: (inquiry) => client.setQueryData(queryKey, inquiry),
+  });
+  return { query, asking };
+}

@@ -1,0 +1,120 @@
+"""Examinations over HTTP, on a running server with a tiny base: the doubtful rows of a tuned model."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.live import MAX_WAIT_SECONDS, TUNED, Live, make_home, serving
+from tunery.service.access import TUNING
+from tunery.types import Caller, GranteeType, Role
+
+WORDS = ("alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "omega")
+# each twice but for a sign, so that some copy of each odd number of held-out rows is tuned on
+EXAMPLES = [
+    *({"textInput": text, "output": "yes" if at % 2 else "no"} for at, w in enumerate(WORDS) for text in (w, w + "!")),
+    {"textInput": "x" * 700, "output": "no"},
+    {"textInput": "one more", "output": "Yes"},
+    {"textInput": "again", "output": "no"},
+    {"textInput": "again", "output": "yes"},
+]
+ADDRESS = f"/v1beta/tunedModels/{TUNED}"
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    """Return a server with a tuned model whose examples have everything that can be doubtful."""
+    home = make_home(tmp_path_factory.mktemp("examinations"))
+    with serving(home, evaluates=False) as live, live.client() as client:
+        task = {
+            "trainingData": {"examples": {"examples": EXAMPLES}},
+            "hyperparameters": {"epochCount": 1},
+            "holdOut": "3",
+        }
+        body = {"baseModel": "models/tiny", "displayName": TUNED, "tuningTask": task}
+        reply = client.post("/v1beta/tunedModels", params={"tunedModelId": TUNED}, json=body)
+        assert reply.status_code == 200, reply.text
+        live.wait_until_done(client, reply.json()["name"])
+        yield live
+
+
+@pytest.fixture
+def client(live: Live) -> Iterator[httpx2.Client]:
+    with live.client() as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def found(live: Live) -> dict[str, Any]:
+    """Return the examination of the model, once it is there."""
+    with live.client() as client:
+        before = client.get(f"{ADDRESS}:examination")
+        assert (before.status_code, client.get(f"{ADDRESS}/examinations").json()) == (404, {})
+        assert ":examine" in before.json()["error"]["message"]
+        reply = client.post(f"{ADDRESS}:examine")
+        assert reply.status_code == 200, reply.text
+        found, give_up = reply.json(), time.monotonic() + MAX_WAIT_SECONDS
+        assert found["state"] == "RUNNING"
+        while found["state"] == "RUNNING":
+            assert time.monotonic() < give_up, found
+            time.sleep(0.05)
+            found = client.get(f"{ADDRESS}:examination").json()
+    assert found["state"] == "SUCCEEDED", found
+    return dict(found)
+
+
+def test_all_kinds_of_doubtful_rows_are_found(found: dict[str, Any]) -> None:
+    """What needs no model, and what the base's window and the model's losses say."""
+    report = found["report"]
+
+    assert (report["rows"], report["heldOutRows"]) == (25, 3)
+    kinds = {finding["kind"] for finding in report["findings"]}
+    assert {"NEAR_DUPLICATE", "CONTRADICTION", "HELD_OUT_COPY", "LABEL_VARIANT", "CUT_ROW", "STILL_WRONG"} >= kinds
+    assert kinds >= {"NEAR_DUPLICATE", "HELD_OUT_COPY", "CUT_ROW", "STILL_WRONG"}
+    assert sum(count["findings"] for count in report["counts"]) == len(report["findings"])
+
+
+def test_findings_name_rows_as_the_list_of_examples_has_them(client: httpx2.Client, found: dict[str, Any]) -> None:
+    """Row, other row and held-out row count from 1, and their texts stand beside them."""
+    learned = client.get(f"{ADDRESS}/examples", params={"pageSize": 100}).json()["examples"]
+    held_out = client.get(f"{ADDRESS}/examples", params={"pageSize": 100, "heldOut": "true"}).json()["examples"]
+
+    for finding in found["report"]["findings"]:
+        assert finding["example"] == learned[finding["row"] - 1]
+        if "otherRow" in finding:
+            assert finding["otherExample"] == learned[finding["otherRow"] - 1]
+            assert f"row {finding['otherRow']}" in finding["message"]
+        if finding["kind"] == "HELD_OUT_COPY":
+            assert finding["otherExample"] == held_out[finding["heldOutRow"] - 1]
+
+
+def test_readers_see_counts_and_no_row(live: Live, found: dict[str, Any]) -> None:
+    """A reader is told how many rows are doubtful, not which."""
+    accounts = live.services.accounts
+    accounts.users.add("reader@example.com")
+    live.services.library.sharing.create(
+        Caller("local", frozenset({TUNING})), TUNED, GranteeType.USER, "reader@example.com", Role.READER
+    )
+    with live.client(accounts.tokens.create_plain("reader@example.com", [TUNING], 30)[1]) as client:
+        seen = client.get(f"{ADDRESS}:examination").json()
+        listed = client.get(f"{ADDRESS}/examinations").json()["examinations"]
+        refused = client.post(f"{ADDRESS}:examine")
+
+    assert seen["report"]["counts"] == found["report"]["counts"]
+    assert seen["report"]["findings"] == []
+    assert listed == [seen]
+    assert refused.status_code == 403
+
+
+def test_a_base_that_has_changed_is_refused(live: Live, client: httpx2.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its losses would say nothing about the tuned model."""
+    monkeypatch.setattr(type(live.services.catalog), "digest", lambda _self, _name: "another")
+
+    reply = client.post(f"{ADDRESS}:examine")
+
+    assert reply.status_code == 400
+    assert "is not the one" in reply.json()["error"]["message"]

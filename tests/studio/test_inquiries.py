@@ -1,0 +1,50 @@
+"""What a server finds out about a tuned model: the verdict by itself, doubtful rows and the data curve on request."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.studio.test_screens import check
+from tests.studio.visitor import Visitor
+
+
+def test_doubtful_rows_are_found_and_mended(ann: Visitor, request: pytest.FixtureRequest) -> None:
+    """A duplicate is found and left out when the model is tuned again; a contradiction stays, for the user to judge."""
+    rows = [(f"question {number}", f"answer {number}") for number in range(8)]
+    rows += [rows[0], ("question 1", "another answer")]
+    examples = {"examples": [{"textInput": text_input, "output": output} for text_input, output in rows]}
+    model = ann.create("Doubtful", trainingData={"examples": examples})
+    page = ann.goto(f"/models/{model}?tab=data")
+    panel = page.get_by_role("region", name="Doubtful rows")
+    panel.get_by_role("button", name="Examine rows").click(timeout=Visitor.TUNE_MS)
+    expect(panel.get_by_text(re.compile("In 10 rows: .*1 duplicate"))).to_be_visible(timeout=Visitor.TUNE_MS)
+    expect(panel.get_by_role("row", name=re.compile("^9 .*question 0"))).to_contain_text("Left out of a mended copy")
+    check(ann, request)
+
+    ann.press("Tune again with 1 row mended")
+    expect(page.get_by_role("textbox", name="Name", exact=True)).to_have_value("Doubtful")
+    expect(page.get_by_text("9 examples").first).to_be_visible()
+
+
+def test_what_more_rows_would_bring(ann: Visitor, request: pytest.FixtureRequest) -> None:
+    """The data curve says what it measured, and what twice the rows promise."""
+    model = ann.create("Curve", rows=40, epochs=1)
+    page = ann.goto(f"/models/{model}?tab=data")
+    panel = page.get_by_role("region", name="Would more examples help?")
+    panel.get_by_role("button", name="Find out").click(timeout=Visitor.TUNE_MS)
+
+    expect(panel.get_by_role("table")).to_be_visible(timeout=Visitor.TUNE_MS)
+    expect(panel.get_by_text(re.compile("more rows: about"))).to_have_count(3)
+    check(ann, request)
+
+
+def test_a_new_model_is_evaluated_by_itself(ann: Visitor) -> None:
+    """With held-out rows the verdict comes without a click."""
+    model = ann.create("Judged", rows=30, holdOut="5")
+    page = ann.goto(f"/models/{model}?tab=heldOut")
+
+    panel = page.get_by_role("region", name="Did tuning help?")
+    expect(panel.get_by_text("Too few rows to tell")).to_be_visible(timeout=Visitor.TUNE_MS)
