@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tunery.engine.model import Model, load, tune
     from tunery.engine.surgery import surgery
     from tunery.engine.tuning.schedule import Recipe
+    from tunery.old_models.rescue import rescue
 
 __version__ = "0.1.0.dev0"
 
@@ -30,11 +31,12 @@ _HOMES = {
     "cross_validate": "tunery.engine.cross_validation",
     "data_curve": "tunery.engine.data_curve",
     "load": "tunery.engine.model",
+    "rescue": "tunery.old_models.rescue",
     "surgery": "tunery.engine.surgery",
     "tune": "tunery.engine.model",
 }
 
-__all__ = ["Dataset", "Model", "Recipe", "cross_validate", "data_curve", "load", "surgery", "tune"]
+__all__ = ["Dataset", "Model", "Recipe", "cross_validate", "data_curve", "load", "rescue", "surgery", "tune"]
 
 
 def __getattr__(name: str) -> object:

@@ -8,16 +8,19 @@ import re
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.cli.conftest import Done, Run
-from tests.live import BASE, TUNED, Live
+from tests.live import BASE, MAX_WAIT_SECONDS, TUNED, Live
 from tunery.cli.main import main
+from tunery.cli.served import Server
 from tunery.service.folder import DataFolder
-from tunery.types import Phase
+from tunery.service.library import Library
+from tunery.types import Phase, TunedModel
 
 pytestmark = pytest.mark.full
 
@@ -66,6 +69,33 @@ def test_the_held_folder_names_its_server(live: Live, tmp_path: Path) -> None:
     assert holder.address == live.address
     assert DataFolder(tmp_path).server() is None
     assert DataFolder(tmp_path / "nothing").server() is None
+
+
+def test_the_verdict_of_the_server_is_taken(held: Run, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that evaluates by itself is not made to do it twice; the command ends with its sentence."""
+    kept: list[str] = []
+    put_report = Library.put_report
+
+    def counted(self: Library, model: TunedModel, kind: str, document: Mapping[str, Any]) -> None:
+        put_report(self, model, kind, document)
+        kept.append(kind)
+
+    monkeypatch.setattr(Library, "put_report", counted)
+    verdict = Server.verdict
+
+    def late(self: Server, model: TunedModel, *arguments: Any) -> Any:
+        give_up = time.monotonic() + MAX_WAIT_SECONDS
+        while not kept and time.monotonic() < give_up:
+            time.sleep(0.05)
+        return verdict(self, model, *arguments)
+
+    monkeypatch.setattr(Server, "verdict", late)
+
+    done = held("tune", data, "--base-model", BASE, "--epochs", "1", "--hold-out", "4", "--id", "judged", "--json")
+
+    assert done.status == 0, done.said
+    assert json.loads(done.output)["verdict"]["kind"] == "TOO_FEW_ROWS"
+    assert kept == ["EVALUATION"]
 
 
 def test_tuning_is_done_by_the_server(either: Run, data: Path) -> None:

@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 
 import pytest
+from gguf import GGUFReader
+from transformers import AutoModelForCausalLM
 
 import tunery
 from tests.fakes import counting_examples, write_learnable_base
@@ -15,7 +17,7 @@ from tunery.engine.bases.catalog import Catalog
 from tunery.engine.cross_validation import Repeated
 from tunery.engine.model import resident_base
 from tunery.engine.sampling_options import SamplingOptions
-from tunery.errors import InvalidArgument, NotFound
+from tunery.errors import AlreadyExists, InvalidArgument, NotFound
 from tunery.types import Hyperparameters, InputCheck, TuningExample, TuningSnapshot
 
 RECIPE = tunery.Recipe(rank=8, alpha=32)
@@ -47,6 +49,35 @@ def test_tuned_model_has_learned_and_the_base_has_not() -> None:
     assert "yes" not in tunery.load("tiny").generate(["77", "x"], max_output_tokens=3)
     assert tuple(seen) == model.snapshots
     assert model.advice is not None
+
+
+def test_exported_models_are_read_by_other_programs(tmp_path: Path) -> None:
+    """The adapter by this library, merged weights by stock transformers, GGUF by its reader."""
+    model = tunery.tune(dataset(), base_model="tiny", epoch_count=1, recipe=RECIPE)
+
+    adapter, merged, gguf_folder = (model.export(tmp_path / name, name) for name in ("adapter", "merged", "gguf"))
+
+    assert tunery.load(adapter).generate("7", max_output_tokens=4) == model.generate("7", max_output_tokens=4)
+    AutoModelForCausalLM.from_pretrained(merged)
+    fields = GGUFReader(gguf_folder / "model-q8_0.gguf").fields
+    assert fields["general.name"].contents() == "tuned"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["adapter", "gguf", "home", "merged", "weights"]
+
+
+def test_exports_that_make_no_sense_leave_nothing(tmp_path: Path) -> None:
+    """A format nobody knows, a base without an adapter, a folder with something in it."""
+    model = tunery.tune(dataset(), base_model="tiny", epoch_count=1, recipe=RECIPE)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine").touch()
+
+    with pytest.raises(InvalidArgument, match="adapter, merged, gguf, not 'onnx'"):
+        model.export(tmp_path / "new", "onnx")
+    with pytest.raises(NotFound, match="without an adapter"):
+        tunery.load("tiny").export(tmp_path / "new")
+    with pytest.raises(AlreadyExists, match="not empty"):
+        model.export(tmp_path / "full")
+
+    assert not (tmp_path / "new").exists()
 
 
 def test_saved_model_answers_as_before(tmp_path: Path) -> None:

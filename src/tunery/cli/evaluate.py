@@ -182,7 +182,7 @@ def _asked(file: Path | None, against: Path | None, columns: dict[str, object], 
     dataset = read_guarded(file, **columns)  # type: ignore[arg-type]
     recorded = None
     if against is not None:
-        from tunery.cli.recorded import read_recorded
+        from tunery.old_models.recorded import read_recorded
 
         recorded = read_recorded(against, dataset.examples)
     return Asked(dataset.examples, dataset.source, recorded, max_rows, seed)

@@ -101,8 +101,9 @@ def _written(
     name: str, epoch: int | None, format: Format, prove: bool | None, to: Path | None
 ) -> tuple[TunedModel, dict[str, Any] | None, Path]:
     from tunery.engine.bases.catalog import Catalog
+    from tunery.engine.files import into
     from tunery.service.cards import write_card
-    from tunery.service.export import into, order, report_kind, write
+    from tunery.service.export import order, report_kind, write
     from tunery.service.library import Library
 
     folder = config.data_folder()
@@ -133,7 +134,7 @@ def _keep(library: Library, model: TunedModel, kind: str, report: dict[str, Any]
 def _downloaded(
     server: Server, name: str, epoch: int | None, format: Format, prove: bool | None, to: Path | None
 ) -> tuple[TunedModel, dict[str, Any] | None, Path]:
-    from tunery.service.export import into
+    from tunery.engine.files import into
 
     found = server.get(name)
     asked = found.name if epoch is None else f"{found.name}@epoch-{epoch}"

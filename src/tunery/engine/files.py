@@ -9,7 +9,11 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from tunery.errors import AlreadyExists, FailedPrecondition
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -25,6 +29,30 @@ def write_whole(path: Path, data: bytes) -> None:
     finally:
         temporary.unlink(missing_ok=True)
     sync(path.parent)
+
+
+@contextmanager
+def into(target: Path) -> Iterator[Path]:
+    """
+    Give a temporary folder that becomes `target` when the block ends well; nothing is left if it does not.
+
+    Raises AlreadyExists if something is there, FailedPrecondition if `target` cannot be written.
+    """
+    target = target.expanduser().absolute()
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise AlreadyExists(f"{target} is there already and not empty. Name another folder.")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as work:
+            copy = Path(work) / "export"
+            copy.mkdir()
+            yield copy
+            copy.chmod(0o755)  # in the data folder it is for its user only
+            if target.exists():
+                target.rmdir()
+            copy.rename(target)
+    except OSError as error:
+        raise FailedPrecondition(f"{target} cannot be written ({error.strerror}). Name another folder.") from error
 
 
 def sync(path: Path) -> None:

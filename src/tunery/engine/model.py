@@ -26,6 +26,7 @@ from tunery.engine.data.datasets import Dataset, hold_out
 from tunery.engine.evaluation.contest import MAX_ROWS, Contest, Recorded, Told
 from tunery.engine.evaluation.report import Evaluation
 from tunery.engine.evaluation.residents import ResidentAnswering
+from tunery.engine.files import into
 from tunery.engine.layers.lora import Adapter
 from tunery.engine.precision import fast_dtype
 from tunery.engine.resident import ResidentBase
@@ -177,6 +178,23 @@ class Model:
         if self.contracts is not None:
             write_contracts(target, self.contracts)
         return target
+
+    def export(self, folder: str | Path, format: str = "adapter", *, name: str = "tuned") -> Path:
+        """
+        Write the model for other programs into a new or empty folder, all of it or nothing; returns the folder.
+
+        `format` "adapter" is for PEFT, "merged" for transformers, "gguf" for llama.cpp and Ollama; `name` is what GGUF
+        files call it. Merging takes the memory of the base in float32. Raises NotFound for a plain base,
+        InvalidArgument for another format, AlreadyExists if something is there, FailedPrecondition for a base that
+        cannot be said in GGUF.
+        """
+        from tunery.engine.exporting.formats import WRITERS, Source
+
+        if format not in WRITERS:
+            raise InvalidArgument(f"format must be {', '.join(WRITERS)}, not {format!r}.")
+        with tempfile.TemporaryDirectory(prefix="tunery-") as saved, into(Path(folder)) as work:
+            WRITERS[format](Source(self._resident.folder, self.save(saved), name), work)
+        return Path(folder)
 
     def _checked(self, text: str) -> tuple[str, InputCheck]:
         if self.contracts is None:

@@ -31,7 +31,7 @@ class ResidentBase:
     """A loaded base. Slot 0 belongs to the tuner, the others to tuned models."""
 
     def __init__(self, base: Base) -> None:
-        self.name, self.digest = base.name, base.digest
+        self.name, self.digest, self.folder = base.name, base.digest, base.folder
         self.network = Network(base.model)
         self.encoder = Encoder(base.tokenizer, base.window_tokens)
         self._slots = count(1)

@@ -8,15 +8,14 @@ What is copied is checked against its publication. Knows folders and the library
 from __future__ import annotations
 
 import shutil
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunery.errors import AlreadyExists, FailedPrecondition
+from tunery.engine.files import into
+from tunery.errors import FailedPrecondition
 from tunery.service import epochs
 from tunery.service.library import Library
 from tunery.service.publish import open_published
@@ -120,26 +119,6 @@ def export(order: ExportOrder, target: Path, say: Callable[[str], None]) -> dict
     """
     with into(target) as work:
         return write(order, work, say)
-
-
-@contextmanager
-def into(target: Path) -> Iterator[Path]:
-    """Give a temporary folder that becomes `target` when the block ends well; nothing is left if it does not."""
-    target = target.expanduser().absolute()
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise AlreadyExists(f"{target} is there already and not empty. Name another folder.")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as work:
-            copy = Path(work) / "export"
-            copy.mkdir()
-            yield copy
-            copy.chmod(0o755)  # in the data folder it is for its user only
-            if target.exists():
-                target.rmdir()
-            copy.rename(target)
-    except OSError as error:
-        raise FailedPrecondition(f"{target} cannot be written ({error.strerror}). Name another folder.") from error
 
 
 def report_kind(export_format: str) -> str:

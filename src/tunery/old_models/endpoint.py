@@ -28,6 +28,8 @@ TRIES = 6
 FIRST_WAIT_SECONDS = 1.0  # doubled with each try
 MAX_WAIT_SECONDS = 60.0
 TIMEOUT_SECONDS = 120.0
+PER_MINUTE = 60.0
+MAX_OUTPUT_TOKENS = 256
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _SHOWN_CHARACTERS = 200
 
@@ -37,6 +39,13 @@ class Style(StrEnum):
 
     OPENAI = "openai"
     GEMINI = "gemini"
+
+    @classmethod
+    def named(cls, name: str) -> Style:
+        """Return the style of a name; raises InvalidArgument."""
+        if name not in list(cls):
+            raise InvalidArgument(f"style must be {' or '.join(cls)}, not {name!r}.")
+        return cls(name)
 
 
 class Blocked(TuneryError):
@@ -53,7 +62,7 @@ class Endpoint:
     key: str
     key_name: str  # the environment variable, for messages
     is_bearer: bool = False
-    max_output_tokens: int = 256
+    max_output_tokens: int = MAX_OUTPUT_TOKENS
     temperature: float = 0.0
 
     def __post_init__(self) -> None:
@@ -101,8 +110,11 @@ class OldModel:
     """Asks an endpoint, at most `per_minute` times a minute; a context that closes its connection."""
 
     def __init__(self, endpoint: Endpoint, per_minute: float, *, sleep: Callable[[float], None] = time.sleep) -> None:
+        """Raise InvalidArgument for a rate that is not above 0."""
         import httpx2
 
+        if per_minute <= 0:
+            raise InvalidArgument(f"The requests in a minute must be more than 0, not {per_minute}.")
         self._endpoint, self._sleep = endpoint, sleep
         self._pause_seconds = 60 / per_minute
         self._next = time.monotonic()

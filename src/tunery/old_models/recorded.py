@@ -26,7 +26,7 @@ class Records:
 
     def __init__(self, path: Path, model: str, rows: Sequence[TuningExample]) -> None:
         """Read what is there; raises FailedPrecondition if it is of another model or of other rows."""
-        self._path, self._model, self._rows = path, model, rows
+        self._path, self._model, self.rows = path, model, rows
         self.lines = {line["row"]: line for line in _read(path)} if path.exists() else {}
         for number, line in self.lines.items():
             if line["model"] != model:
@@ -39,11 +39,11 @@ class Records:
     @property
     def missing(self) -> list[int]:
         """The numbers of the rows, from 1, that have no line yet."""
-        return [number for number in range(1, len(self._rows) + 1) if number not in self.lines]
+        return [number for number in range(1, len(self.rows) + 1) if number not in self.lines]
 
     def add(self, number: int, answer: str, error: str | None = None) -> None:
         """Write the line of a row at the end of the file."""
-        row = self._rows[number - 1]
+        row = self.rows[number - 1]
         line: Line = {"row": number, "text_input": row.text_input, "output": row.output, "answer": answer}
         line["model"] = self._model
         if error is not None:
