@@ -61,9 +61,23 @@ def _tickets(host: Host) -> str:
     for model in host.models():
         if model["displayName"] == TICKETS and model["state"] == "ACTIVE":
             return str(model["name"]).removeprefix("tunedModels/")
-    model = _create(host, TICKETS, (ROOT / "examples" / "tickets.csv"), 3, holdOut="10%")
+    model = _create(host, TICKETS, (ROOT / "examples" / "tickets.csv"), 3, holdOut="20%")
     _wait(lambda: host.operation(model).get("done"))
+    _wait_for(host, f"tunedModels/{model}/evaluations")  # it comes by itself
+    for what in ("examine", "dataCurve"):
+        host.call("POST", f"tunedModels/{model}:{what}", {})
+    for what in ("examinations", "dataCurves"):
+        _wait_for(host, f"tunedModels/{model}/{what}")
     return model
+
+
+def _wait_for(host: Host, inquiries: str) -> None:
+    def is_found() -> bool:
+        (newest,) = next(iter(host.call("GET", inquiries).values()), []) or ({"state": "RUNNING"},)
+        assert newest["state"] != "FAILED", newest
+        return bool(newest["state"] == "SUCCEEDED")
+
+    _wait(is_found)
 
 
 def _running(host: Host) -> str:
@@ -120,6 +134,9 @@ def _screens(tickets: str, running: str) -> dict[str, Callable[[Visitor], object
         "model": lambda visitor: visitor.goto(model),
         "model-held-out": lambda visitor: _held_out(visitor, model),
         "model-data": lambda visitor: visitor.goto(f"{model}?tab=data"),
+        "model-data-rows": lambda visitor: visitor.page.get_by_role(
+            "heading", name="Rows as the model saw them"
+        ).evaluate("heading => heading.scrollIntoView()"),
         "model-api": lambda visitor: visitor.goto(f"{model}?tab=api"),
         "share": lambda visitor: (visitor.goto(model), visitor.press("Share")),
         "playground": lambda visitor: _compare(visitor, tickets),

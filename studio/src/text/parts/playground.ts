@@ -78,7 +78,7 @@ export const playground = {
     run: "Run",
     runRow: (number: number) => `Run test row ${number}`,
     model: "Model for test rows",
-    tune: "Tune a model with these examples",
+    tune: "Tune with these examples",
     include: "Include preamble and prefixes",
     live: "One training text",
     reminder: "Calls of the tuned model must use the same form.",
