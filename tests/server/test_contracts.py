@@ -57,6 +57,24 @@ def test_an_input_of_another_form_is_noticed(client: httpx2.Client) -> None:
     assert 'tunery_prompt_differences_total{kind="FORM"}' in client.get("/metrics").text
 
 
+@pytest.mark.parametrize("is_streamed", [False, True])
+def test_other_routes_say_it_in_the_header(client: httpx2.Client, is_streamed: bool) -> None:
+    """OpenAI's chat and completions, and generateText of PaLM, check what is asked of a tuned model as well."""
+    chat = {"messages": [{"role": "user", "content": "three"}]}
+    asked_of = {
+        "/v1beta/openai/chat/completions": {"model": TUNED, "stream": is_streamed, "max_tokens": 2, **chat},
+        "/v1beta/openai/completions": {
+            "model": TUNED,
+            "stream": is_streamed,
+            "max_tokens": 2,
+            "prompt": ["3", "three"],
+        },
+        f"/v1beta/tunedModels/{TUNED}:generateText": {"prompt": {"text": "three"}, "maxOutputTokens": 2},
+    }
+    for path, body in asked_of.items():
+        assert "not a number" in client.post(path, json=body).headers[HEADER], path
+
+
 def test_a_base_has_no_contract(client: httpx2.Client) -> None:
     """There is nothing it was tuned on."""
     assert HEADER not in asked(client, f"models/{BASE}", "three").headers

@@ -18,7 +18,7 @@ from tunery.server import answers
 from tunery.server.auth import CallerOf
 from tunery.server.body import body_of
 from tunery.server.parameters import described
-from tunery.server.prompt_checks import PromptCheck, checked
+from tunery.server.prompt_checks import PromptCheck, checked_call
 from tunery.server.questions import Target, base_target, tuned_target
 from tunery.server.replies import JsonReply
 from tunery.server.services import services_of
@@ -42,7 +42,7 @@ from tunery.server.wire.generation import (
     turns_of,
 )
 from tunery.service.children.answering import Question, Said
-from tunery.types import Caller, Turn
+from tunery.types import Caller
 
 router = APIRouter(tags=["generation"])
 
@@ -113,7 +113,7 @@ async def _tuned(request: Request, caller: Caller, model_id: str) -> Target:
 
 
 async def _whole(request: Request, target: Target, body: GenerateContentIn) -> Response:
-    check = _checked(request, target, turns_of(body))
+    check = checked_call(request, target, turns_of(body))
     questions = _questions(target, body, check)
     finished = await answers.while_connected(request, answers.whole(services_of(request).answering, questions))
     candidates = [
@@ -128,7 +128,7 @@ async def _whole(request: Request, target: Target, body: GenerateContentIn) -> R
 
 
 async def _streamed(request: Request, target: Target, body: GenerateContentIn) -> Response:
-    check = _checked(request, target, turns_of(body))
+    check = checked_call(request, target, turns_of(body))
     pieces = answers.said(services_of(request).answering, _questions(target, body, check))
     chunks = _chunks(target, check, await answers.while_connected(request, answers.with_first(pieces)))
     return check.tell(event_stream(chunks) if request.query_params.get("alt") == "sse" else json_array(chunks))
@@ -138,13 +138,6 @@ async def _counted(request: Request, target: Target, body: CountTokensIn) -> Res
     question = target.asked(turns_of(body), target.defaults)
     tokens = await answers.counted(services_of(request).answering, question)
     return JsonReply(CountTokensOut(total_tokens=tokens).json_object())
-
-
-def _checked(request: Request, target: Target, turns: tuple[Turn, ...]) -> PromptCheck:
-    contract = None if target.contracts is None else target.contracts.prompt
-    check = checked(contract, turns, wraps=target.wraps_plain_inputs)
-    request.app.state.metrics.observe_prompt(difference.kind for difference in check.differences)
-    return check
 
 
 def _questions(target: Target, body: GenerateContentIn, check: PromptCheck) -> list[Question]:

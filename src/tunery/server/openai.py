@@ -27,6 +27,7 @@ from tunery.server.body import body_of
 from tunery.server.errors import HTTP_STATUS, reply_of
 from tunery.server.log import note_caller
 from tunery.server.parameters import described
+from tunery.server.prompt_checks import checked_call
 from tunery.server.questions import Target, base_target, tuned_target
 from tunery.server.replies import JsonReply
 from tunery.server.services import Services, services_of
@@ -99,15 +100,15 @@ async def chat(request: Request, caller: CallerOf, body: ChatAsked) -> Response:
     """Go on with a conversation: whole, or with `stream` as server-sent events."""
     wire.check_supported(body)
     target = await run_in_threadpool(_target, services_of(request), caller, body.model)
-    settings, turns = wire.settings_of(body, target.defaults), wire.chat_turns(body)
-    questions = [target.asked(turns, settings, place) for place in range(body.n)]
+    settings, check = wire.settings_of(body, target.defaults), checked_call(request, target, wire.chat_turns(body))
+    questions = [target.asked(check.turns, settings, place) for place in range(body.n)]
     reply = _Chat(target.name, body.n)
     if body.stream:
-        return await _streamed(request, reply, questions, has_usage=body.stream_options.include_usage)
+        return check.tell(await _streamed(request, reply, questions, has_usage=body.stream_options.include_usage))
     finished = await _finished(request, questions)
     choices = [reply.choice(place, answer) for place, answer in enumerate(finished)]
     out = wire.ChatCompletionOut(**reply.head, choices=choices, usage=_usage(finished, body.n))
-    return JsonReply(out.json_object())
+    return check.tell(JsonReply(out.json_object()))
 
 
 @router.post("/completions", name="CreateCompletion", **described(wire.CompletionOut, body=wire.CompletionIn))
@@ -117,14 +118,16 @@ async def complete(request: Request, caller: CallerOf, body: TextAsked) -> Respo
     wire.check_supported(body, len(prompts))
     target = await run_in_threadpool(_target, services_of(request), caller, body.model)
     settings = wire.settings_of(body, target.defaults)
-    questions = [target.asked(turns, settings, place) for turns in prompts for place in range(body.n)]
+    checks = [checked_call(request, target, turns) for turns in prompts]
+    worst = max(checks, key=lambda check: len(check.differences))  # one header speaks for all prompts
+    questions = [target.asked(check.turns, settings, place) for check in checks for place in range(body.n)]
     reply = _Text(target.name, body.n)
     if body.stream:
-        return await _streamed(request, reply, questions, has_usage=body.stream_options.include_usage)
+        return worst.tell(await _streamed(request, reply, questions, has_usage=body.stream_options.include_usage))
     finished = await _finished(request, questions)
     choices = [reply.choice(place, answer) for place, answer in enumerate(finished)]
     out = wire.CompletionOut(**reply.head, choices=choices, usage=_usage(finished, body.n))
-    return JsonReply(out.json_object())
+    return worst.tell(JsonReply(out.json_object()))
 
 
 @router.get("/models", name="ListOpenAIModels", **described(wire.OpenAIModelsOut))

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from starlette.requests import Request
 from starlette.responses import Response
 
 from tunery.engine.contracts.prompt import PromptContract
+from tunery.server.questions import Target
 from tunery.types import PromptDifference, Turn
 
 HEADER = "x-tunery-prompt-contract"
@@ -34,6 +36,14 @@ class PromptCheck:
             said = f"wrapped: {text}" if self.was_wrapped else text
             reply.headers[HEADER] = said.encode("ascii", "backslashreplace").decode()[:MAX_HEADER_CHARACTERS]
         return reply
+
+
+def checked_call(request: Request, target: Target, turns: Sequence[Turn]) -> PromptCheck:
+    """Check what a model is asked, as its settings say, and count what differs in the metrics."""
+    contract = None if target.contracts is None else target.contracts.prompt
+    check = checked(contract, turns, wraps=target.wraps_plain_inputs)
+    request.app.state.metrics.observe_prompt(difference.kind for difference in check.differences)
+    return check
 
 
 def checked(contract: PromptContract | None, turns: Sequence[Turn], *, wraps: bool = False) -> PromptCheck:

@@ -16,6 +16,7 @@ from tunery.server import answers
 from tunery.server.auth import CallerOf
 from tunery.server.body import body_of
 from tunery.server.parameters import described
+from tunery.server.prompt_checks import checked_call
 from tunery.server.questions import Target, base_target, tuned_target
 from tunery.server.replies import JsonReply
 from tunery.server.services import services_of
@@ -70,8 +71,8 @@ async def count(request: Request, caller: CallerOf, model_id: str, body: ToCount
 
 
 async def _answered(request: Request, target: Target, body: GenerateTextIn) -> Response:
-    settings, turns = sampling_of(body, target.defaults), prompt_turns(body.prompt)
-    questions = [target.asked(turns, settings, place) for place in range(candidate_count(body))]
+    check, settings = checked_call(request, target, prompt_turns(body.prompt)), sampling_of(body, target.defaults)
+    questions = [target.asked(check.turns, settings, place) for place in range(candidate_count(body))]
     finished = await answers.while_connected(request, answers.whole(services_of(request).answering, questions))
     out = GenerateTextOut(candidates=[TextCompletionOut(output=answer.text) for answer in finished])
-    return JsonReply(out.json_object())
+    return check.tell(JsonReply(out.json_object()))

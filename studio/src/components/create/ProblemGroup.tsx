@@ -54,7 +54,7 @@ export function ProblemGroup({ group, canShow, show, skip }: Props) {
             )}
           </td>
           <td>{problem.column ?? "–"}</td>
-          <td>{problem.message}</td>
+          <td className="sentence">{problem.message}</td>
           <td className="number">{problem.limit === undefined ? "–" : count(problem.limit)}</td>
           <td className="number">{problem.actual === undefined ? "–" : count(problem.actual)}</td>
         </tr>
