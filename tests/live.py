@@ -48,10 +48,17 @@ class Live:
         headers = {"Authorization": f"Bearer {self.token if credential is None else credential}"}
         return httpx2.Client(base_url=self.address, headers=headers, timeout=MAX_WAIT_SECONDS, trust_env=False)
 
-    def tune(self, client: httpx2.Client, model_id: str, rows: int = 6, **settings: Any) -> None:
+    def tune(
+        self, client: httpx2.Client, model_id: str, rows: int = 6, *, hold_out: str | None = None, **settings: Any
+    ) -> None:
         """Create a tuned model and wait until its task has ended."""
         examples = [{"textInput": str(n), "output": str(n + 1)} for n in range(rows)]
-        task = {"trainingData": {"examples": {"examples": examples}}, "hyperparameters": {"epochCount": 1, **settings}}
+        task: dict[str, Any] = {
+            "trainingData": {"examples": {"examples": examples}},
+            "hyperparameters": {"epochCount": 1, **settings},
+        }
+        if hold_out is not None:
+            task["holdOut"] = hold_out
         body = {"baseModel": f"models/{BASE}", "displayName": model_id, "tuningTask": task}
         reply = client.post("/v1beta/tunedModels", params={"tunedModelId": model_id}, json=body)
         assert reply.status_code == 200, reply.text

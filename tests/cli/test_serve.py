@@ -1,4 +1,4 @@
-"""`tunery serve` at a terminal: Enter opens the Studio in the browser."""
+"""`tunery serve`: at a terminal Enter opens the Studio in the browser; what its options switch off."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any, cast
 
-from tests.live import BASE, MAX_WAIT_SECONDS, make_home
+from tests.live import BASE, MAX_WAIT_SECONDS, Live, make_home
 
 
 def test_enter_opens_the_studio_signed_in(tmp_path: Path) -> None:
@@ -32,6 +33,29 @@ def test_enter_opens_the_studio_signed_in(tmp_path: Path) -> None:
 
     assert all("/setup?token=" in link for link in links)
     assert links[0] != links[1]
+
+
+def test_evaluations_nobody_asked_for_can_be_switched_off(tmp_path: Path) -> None:
+    """With --no-evaluation a model with held-out rows is tuned, and not evaluated."""
+    home = make_home(tmp_path)
+    environment = {**os.environ, "TUNERY_HOME": str(home), "TUNERY_BASE": BASE}
+    command = [sys.executable, "-m", "tunery", "serve", "--port", "0", "--no-evaluation"]
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment
+    ) as server:
+        try:
+            assert server.stderr is not None
+            address = next(line.split()[-1] for line in iter(server.stderr.readline, "") if "Serving at" in line)
+            live = Live(home, address, cast(Any, None))
+            with live.client() as client:
+                live.tune(client, "first", rows=12, hold_out="4")
+                live.tune(client, "second", rows=6)  # by its end the first would be under evaluation
+                evaluations = client.get("/v1beta/tunedModels/first/evaluations").json()
+                held_out = client.get("/v1beta/tunedModels/first/examples", params={"heldOut": "true"}).json()
+        finally:
+            server.terminate()
+
+    assert (evaluations, held_out["totalSize"]) == ({}, 4)
 
 
 def _pressed(keyboard: int, opened: Path, number: int) -> str:

@@ -88,6 +88,25 @@ def test_held_out_rows_of_a_model_are_not_given_away(run: Run, tiny: str, data: 
     assert sum(one["kind"] == "held-out-copy" for one in found["findings"]) == 4
 
 
+def test_rows_that_a_model_has_learned_are_told_from_others(
+    run: Run, tiny: str, doubtful: Path, tmp_path: Path
+) -> None:
+    """Nobody reads that a model was tuned without a row which it was tuned on, nor the other way round."""
+    run("tune", doubtful, "--base-model", tiny, "--id", "m", "--epochs", "1", "--yes")
+    more = tmp_path / "more.csv"
+    more.write_text(doubtful.read_text() + "".join(f"new {n},a label that is long\n" for n in range(3)))
+
+    found = json.loads(run("data", "surgery", more, "--model", "m", "--json").output)["findings"]
+
+    rows = {
+        kind: {one["row"] for one in found if one["kind"] == kind} for kind in ("still-wrong", "likely-mislabelled")
+    }
+    learned = range(2, 2 + len(ROWS))
+    assert rows["still-wrong"] <= set(learned)
+    assert rows["still-wrong"]
+    assert rows["likely-mislabelled"] == {learned.stop, learned.stop + 1, learned.stop + 2}
+
+
 def test_a_file_without_doubts_says_so(run: Run, tiny: str, data: Path) -> None:
     """Nothing found is a result too."""
     assert "Nothing is doubtful about 20 rows." in run("data", "surgery", data, "--base-model", tiny).output

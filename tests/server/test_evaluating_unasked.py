@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import httpx2
 import pytest
@@ -25,19 +24,9 @@ def client(live: Live) -> Iterator[httpx2.Client]:
         yield client
 
 
-def tuned(live: Live, client: httpx2.Client, model_id: str, **settings: Any) -> None:
-    """Tune a model and wait for its end."""
-    examples = [{"textInput": str(n), "output": str(n + 1)} for n in range(16)]
-    task = {"trainingData": {"examples": {"examples": examples}}, "hyperparameters": {"epochCount": 1}, **settings}
-    body = {"baseModel": "models/tiny", "displayName": model_id, "tuningTask": task}
-    reply = client.post("/v1beta/tunedModels", params={"tunedModelId": model_id}, json=body)
-    assert reply.status_code == 200, reply.text
-    live.wait_until_done(client, reply.json()["name"])
-
-
 def test_the_verdict_is_there_without_asking(live: Live, client: httpx2.Client) -> None:
     """The report about the held-out rows comes by itself."""
-    tuned(live, client, "judged", holdOut="6")
+    live.tune(client, "judged", rows=16, hold_out="6")
 
     give_up = time.monotonic() + MAX_WAIT_SECONDS
     while not (found := client.get("/v1beta/tunedModels/judged/evaluations").json()).get("evaluations") or (
@@ -56,8 +45,8 @@ def test_the_verdict_is_there_without_asking(live: Live, client: httpx2.Client) 
 
 def test_a_model_without_held_out_rows_is_left_alone(live: Live, client: httpx2.Client) -> None:
     """The next model with held-out rows is under evaluation, and this one is not."""
-    tuned(live, client, "unjudged")
-    tuned(live, client, "next", holdOut="4")
+    live.tune(client, "unjudged", rows=16)
+    live.tune(client, "next", rows=16, hold_out="4")
     give_up = time.monotonic() + MAX_WAIT_SECONDS
     while not client.get("/v1beta/tunedModels/next/evaluations").json():
         assert time.monotonic() < give_up

@@ -8,6 +8,7 @@ the newest report counts. Knows no HTTP.
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 from collections.abc import Callable, Mapping
@@ -23,6 +24,8 @@ from tunery.service.library import Library
 from tunery.types import TunedModel
 
 LEASE_SECONDS = 30.0  # a child that says nothing so long is taken for frozen
+
+_log = logging.getLogger("tunery.inquiries")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +111,20 @@ class Inquiries:
         while (wanted := self._wanted.get()) is not None and not self._is_stopping.is_set():
             model, work = wanted
             try:
-                document = self._found(model, work)
-                if self._is_there(model):
-                    keep_document(self._library, model, self.kind, document)
-                self._end(model)
-            except TuneryError as error:
-                self._end(model, Progress("FAILED", error=error) if self._is_there(model) else None)
+                self._end(model, self._worked(model, work))
+            except Exception as error:  # noqa: BLE001  # one inquiry must not end the thread that all others need
+                _log.exception("The %s of %s failed", self.title, model.name)
+                self._end(model, Progress("FAILED", error=TuneryError(f"Something went wrong: {error!r}.")))
+
+    def _worked(self, model: TunedModel, work: object) -> Progress | None:
+        """Work on one inquiry and keep its report; returns the failure if there is one to be told of."""
+        try:
+            document = self._found(model, work)
+        except TuneryError as error:
+            return Progress("FAILED", error=error) if self._is_there(model) else None
+        if self._is_there(model):
+            keep_document(self._library, model, self.kind, document)
+        return None
 
     def _found(self, model: TunedModel, work: object) -> dict[str, Any]:
         child = self._child = Child(self.title, type(self).child_main, niceness=self.niceness)
@@ -146,7 +157,7 @@ class Inquiries:
         with self._lock:
             self._progress[model.task.id] = progress
 
-    def _end(self, model: TunedModel, progress: Progress | None = None) -> None:
+    def _end(self, model: TunedModel, progress: Progress | None) -> None:
         with self._lock:
             self._progress.pop(model.task.id, None)
             if progress is not None:

@@ -1,0 +1,34 @@
+"""The child of an inquiry that finds out nothing: it ends, errs, dies or waits, as its work says."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+from tunery.errors import InvalidArgument
+from tunery.service.children.inquiring import Progressed, find_out
+from tunery.service.children.process import Line
+
+DIED = 9
+
+
+def main(line: Line) -> None:
+    """Do once what the work says."""
+
+    def found(work: str) -> dict[str, Any]:
+        match work.partition(" "):
+            case ("err", _, _):
+                raise InvalidArgument("It cannot be found out.")
+            case ("break", _, _):
+                raise RuntimeError("a mistake of ours")
+            case ("die", _, _):
+                os._exit(DIED)
+            case ("wait", _, path):
+                line.send(Progressed(1, 2))
+                while not Path(path).exists():
+                    threading.Event().wait(0.01)
+        return {"work": work}
+
+    find_out(line, found)

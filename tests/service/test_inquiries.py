@@ -1,0 +1,150 @@
+"""What all inquiries have in common: one after the other in a child, whatever becomes of a child or a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.chaos.served import wait_until
+from tests.service import inquirer
+from tests.service.samples import tuned
+from tunery.errors import ResourceExhausted
+from tunery.service.inquiries import Inquiries, Progress
+from tunery.service.library import Library
+from tunery.types import TunedModel
+
+
+class Asked(Inquiries):
+    """Inquiries whose child does as it is told."""
+
+    kind, title = "ASKED", "question"
+    max_open, niceness = 2, 0
+    child_main = inquirer.main
+
+    def ask(self, model: TunedModel, work: str) -> Progress:
+        return self._put(model, work)
+
+
+@pytest.fixture
+def asked(library: Library) -> Iterator[Asked]:
+    """Return inquiries at work."""
+    asked = Asked(library)
+    asked.start()
+    yield asked
+    asked.stop()
+
+
+def state(asked: Asked, model: TunedModel) -> str | None:
+    progress = asked.progress(model)
+    return None if progress is None else progress.state
+
+
+def ended(asked: Asked, model: TunedModel) -> None:
+    wait_until(lambda: state(asked, model) != "RUNNING")
+
+
+def test_the_document_is_kept_with_its_time(library: Library, asked: Asked) -> None:
+    """And nothing is known of its progress any more."""
+    model = tuned(library, id="one")
+
+    asked.ask(model, "end")
+    ended(asked, model)
+
+    report = asked.report(model)
+    assert report is not None
+    assert (report["work"], set(report)) == ("end", {"work", "create_time"})
+    assert asked.progress(model) is None
+
+
+@pytest.mark.parametrize(
+    ("work", "message"),
+    [
+        ("err", "It cannot be found out."),
+        ("break", "Something went wrong: RuntimeError('a mistake of ours')."),
+        ("die", "The question broke off. Start it again."),
+    ],
+)
+def test_a_failure_is_told_and_the_next_goes_on(library: Library, asked: Asked, work: str, message: str) -> None:
+    """The error of the child, or that it died; asked again it is forgotten."""
+    model = tuned(library, id="one")
+
+    asked.ask(model, work)
+    ended(asked, model)
+
+    progress = asked.progress(model)
+    assert progress is not None
+    assert (progress.state, str(progress.error)) == ("FAILED", message)
+    asked.ask(model, "end")
+    ended(asked, model)
+    assert asked.report(model) is not None
+    assert asked.progress(model) is None
+
+
+def test_an_error_of_the_server_does_not_end_the_thread(
+    library: Library, asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A report that could not be written is a failure, and the next one is written."""
+    first, second = tuned(library, id="one"), tuned(library, id="two")
+    put_report = Library.put_report
+
+    def breaking(self: Library, model: TunedModel, *arguments: Any) -> None:
+        if model.id == "one":
+            raise OSError("no such disk")
+        put_report(self, model, *arguments)
+
+    monkeypatch.setattr(Library, "put_report", breaking)
+    asked.ask(first, "end")
+    asked.ask(second, "end")
+    ended(asked, second)
+
+    assert state(asked, first) == "FAILED"
+    assert asked.report(second) is not None
+
+
+def test_one_runs_and_others_wait_until_there_is_no_room(library: Library, asked: Asked, tmp_path: Path) -> None:
+    """The same question again is the one that runs; progress is that of the child."""
+    models = [tuned(library, id=name) for name in ("one", "two", "three")]
+    asked.ask(models[0], f"wait {tmp_path / 'go'}")
+    wait_until(lambda: asked.progress(models[0]) == Progress("RUNNING", 1, 2))
+
+    assert asked.ask(models[0], "end") == Progress("RUNNING", 1, 2)
+    assert asked.ask(models[1], "end") == Progress("RUNNING")
+    with pytest.raises(ResourceExhausted, match=r"limit of open questions is reached \(2\)"):
+        asked.ask(models[2], "end")
+    (tmp_path / "go").touch()
+    ended(asked, models[1])
+
+    assert asked.ask(models[2], "end").state == "RUNNING"
+
+
+def test_a_model_that_takes_the_id_of_a_deleted_one_gets_no_report_of_it(
+    library: Library, asked: Asked, tmp_path: Path
+) -> None:
+    """What was found out about the one that is gone is dropped."""
+    model = tuned(library, id="one")
+    asked.ask(model, f"wait {tmp_path / 'go'}")
+    wait_until(lambda: asked.progress(model) == Progress("RUNNING", 1, 2))
+
+    library.delete("one")
+    again = tuned(library, id="one")
+    (tmp_path / "go").touch()
+    ended(asked, model)
+
+    assert (asked.progress(model), asked.progress(again), asked.report(again)) == (None, None, None)
+
+
+def test_stopping_ends_what_runs(library: Library, tmp_path: Path) -> None:
+    """Nothing is kept of it, and its process is gone."""
+    asked = Asked(library)
+    asked.start()
+    model = tuned(library, id="one")
+    asked.ask(model, f"wait {tmp_path / 'never'}")
+    wait_until(lambda: asked.progress(model) == Progress("RUNNING", 1, 2))
+
+    asked.stop()
+
+    assert asked.child_pid is None
+    assert asked.report(model) is None
