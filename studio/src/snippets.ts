@@ -19,12 +19,16 @@ export function answerSnippets(
   prompt: string,
   settings: RunSettings = DEFAULTS,
 ): Snippets {
-  const config = changed(settings);
-  const hasConfig = Object.keys(config).length > 0;
+  const own = changed(settings, model);
   const body = JSON.stringify({
     contents: [{ parts: [{ text: prompt }] }],
-    ...(hasConfig && { generationConfig: config }),
+    ...(Object.keys(own).length > 0 && { generationConfig: own }),
   });
+  // Google's libraries refuse what they do not know
+  const config = Object.fromEntries(
+    Object.entries(own).filter(([name]) => name !== "constrainToTrainingOutputs"),
+  );
+  const hasConfig = Object.keys(config).length > 0;
   return {
     curl: `curl -H "Authorization: Bearer $TUNERY_TOKEN" -H "Content-Type: application/json" \\
   -d ${shell(body)} \\
@@ -62,7 +66,7 @@ const ai = new GoogleGenAI({
 });
 const answer = await ai.models.generateContent({ model: ${quote(model)}, contents: ${quote(prompt)}${hasConfig ? `, config: ${JSON.stringify(config)}` : ""} });
 console.log(answer.text);`,
-    "Command line": `tunery generate ${model.replace("tunedModels/", "").replace("models/", "")} ${shell(prompt)}${flags(config)}`,
+    "Command line": `tunery generate ${model.replace("tunedModels/", "").replace("models/", "")} ${shell(prompt)}${flags(own)}`,
   };
 }
 
@@ -120,10 +124,10 @@ print(urllib.request.urlopen(call).read().decode())`,
 export const examplesFile = (examples: Example[]) =>
   examples.map(({ textInput, output }) => JSON.stringify({ text_input: textInput, output }) + "\n").join("");
 
-function changed(settings: RunSettings): Record<string, unknown> {
-  const standard = generationConfig(DEFAULTS) as Record<string, unknown>;
+function changed(settings: RunSettings, model: string): Record<string, unknown> {
+  const standard = generationConfig(DEFAULTS, model) as Record<string, unknown>;
   return Object.fromEntries(
-    Object.entries(generationConfig(settings)).filter(([name, value]) => standard[name] !== value),
+    Object.entries(generationConfig(settings, model)).filter(([name, value]) => standard[name] !== value),
   );
 }
 
@@ -164,9 +168,10 @@ const FLAGS: Record<string, string> = {
   topP: "--top-p",
   topK: "--top-k",
   maxOutputTokens: "--max-output-tokens",
+  constrainToTrainingOutputs: "--constrain-to-training-outputs",
 };
 
 function flags(config: Record<string, unknown>): string {
   const known = Object.entries(config).filter(([name]) => FLAGS[name]);
-  return known.map(([name, value]) => ` ${FLAGS[name]} ${String(value)}`).join("");
+  return known.map(([name, value]) => ` ${FLAGS[name]}${value === true ? "" : ` ${String(value)}`}`).join("");
 }

@@ -20,6 +20,15 @@ test("settings that differ from the defaults stand in every snippet, others in n
   }
 });
 
+test("answering only as the examples do is said where it can be", () => {
+  const settings = { ...DEFAULTS, constrainToTrainingOutputs: true };
+  const tuned = answerSnippets("http://x", "tunedModels/a", "7", settings);
+  expect(tuned.curl).toContain('"constrainToTrainingOutputs":true');
+  expect(tuned["Command line"]).toBe("tunery generate a '7' --constrain-to-training-outputs");
+  expect(tuned["Python (google-genai)"]).not.toContain("onstrain");
+  expect(answerSnippets("http://x", "models/b", "7", settings).curl).not.toContain("onstrain");
+});
+
 test("a request with few examples holds them, with many it reads a file", () => {
   const example = { textInput: "1", output: "2" };
   const few = requestOf({ ...EMPTY, baseModel: "models/b", displayName: "n", examples: [example] });

@@ -86,6 +86,7 @@ def test_the_tuned_model_says_its_contracts(client: httpx2.Client) -> None:
 
     assert model["promptContract"].startswith("The inputs are numbers")
     assert model["outputContract"] == "The outputs are numbers."
+    assert model["outputForm"] == "NUMBER"
 
 
 def test_wrapping_is_wanted_and_unwanted_by_update(client: httpx2.Client) -> None:
@@ -212,9 +213,21 @@ def test_an_export_is_for_readers(live: Live) -> None:
 
 def test_the_card_is_a_document(client: httpx2.Client) -> None:
     """Base, data, settings, curve and contracts; no text of an example."""
-    card = client.get(f"/v1beta/tunedModels/{TUNED}:card").json()
+    url = f"/v1beta/tunedModels/{TUNED}:card"
+    card = client.get(url).json()
 
     assert card["name"] == f"tunedModels/{TUNED}"
     assert card["base"]["licence"]
     assert card["curve"]["kept_epochs"] == [1]
     assert "examples" not in json.dumps(card["data"])
+
+
+def test_the_card_is_a_page(client: httpx2.Client) -> None:
+    """With `format=markdown`; another format is refused."""
+    url = f"/v1beta/tunedModels/{TUNED}:card"
+    page = client.get(url, params={"format": "markdown"})
+
+    assert page.headers["content-type"] == "text/plain; charset=utf-8"
+    assert page.text.startswith("# ")
+    assert "## Base" in page.text
+    assert client.get(url, params={"format": "pdf"}).status_code == 400

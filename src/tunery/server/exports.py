@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fastapi import APIRouter, Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
 from tunery import config
 from tunery.errors import InvalidArgument, ResourceExhausted
@@ -24,12 +24,14 @@ from tunery.server.replies import JsonReply
 from tunery.server.services import Services, services_of
 from tunery.service import epochs, export
 from tunery.service.access import Action
+from tunery.service.card_text import markdown
 from tunery.service.cards import card_of, write_card
 from tunery.service.children.exporting import exported
 
 router = APIRouter(tags=["tunedModels (extension)"])
 
 PIECE_BYTES = 1 << 20
+CARD_FORMATS = ("json", "markdown")
 _BLOCK = 512  # of tar
 
 _one_at_a_time = threading.Semaphore(1)
@@ -62,12 +64,16 @@ def export_tuned_model(request: Request, caller: CallerOf, model_id: str) -> Res
     return _TarReply(work, f"{model_id}-{export_format}.tar")
 
 
-@router.get("/tunedModels/{model_id:id}:card", name="GetModelCard", **described())
+@router.get("/tunedModels/{model_id:id}:card", name="GetModelCard", **described(query=("format",)))
 def get_card(request: Request, caller: CallerOf, model_id: str) -> Response:
-    """Return all that is known of a tuned model: base and licence, data facts, settings, curve, contracts, proofs."""
+    """Return all that is known of a tuned model, as a document or with `format=markdown` as a page."""
     services = services_of(request)
     services.library.sharing.require(caller, Action.READ, model_id)
-    return JsonReply(card_of(services.library, services.catalog, services.library.find(model_id)))
+    card_format = text_parameter(request, "format") or "json"
+    if card_format not in CARD_FORMATS:
+        raise InvalidArgument(f"format must be one of {', '.join(CARD_FORMATS)}, not {card_format!r}.")
+    card = card_of(services.library, services.catalog, services.library.find(model_id))
+    return JsonReply(card) if card_format == "json" else PlainTextResponse(markdown(card))
 
 
 def _made(

@@ -139,6 +139,7 @@ def _with_contracts(library: Library, model: TunedModel) -> TunedModelOut:
     facts = {
         "prompt_contract": contracts.prompt.sentence(),
         "output_contract": contracts.output.sentence(),
+        "output_form": contracts.output.kind,
         "wrap_plain_inputs": wraps_plain_inputs(library, model) or None,
     }
     return tuned_model_out(model).model_copy(update=facts)

@@ -9,6 +9,7 @@ export type RunSettings = {
   topK: number;
   maxOutputTokens: number;
   stopSequences: string[];
+  constrainToTrainingOutputs: boolean; // tuned models only
 };
 export type Chunk = Schemas["GenerateContentOut"];
 
@@ -18,16 +19,22 @@ export const DEFAULTS: RunSettings = {
   topK: 0,
   maxOutputTokens: 256,
   stopSequences: [],
+  constrainToTrainingOutputs: false,
 };
 
-/** The settings as the API takes them: what is not set is left out. */
-export function generationConfig({
-  topK,
-  stopSequences,
-  ...rest
-}: RunSettings): Schemas["GenerationConfigIn"] {
+/** The settings as the API takes them for a model: what is not set is left out. */
+export function generationConfig(
+  { topK, stopSequences, constrainToTrainingOutputs, ...rest }: RunSettings,
+  model: string,
+): Schemas["GenerationConfigIn"] {
   const stops = stopSequences.filter((stop) => stop !== "");
-  return { ...rest, ...(topK > 0 && { topK }), ...(stops.length > 0 && { stopSequences: stops }) };
+  const isConstrained = constrainToTrainingOutputs && model.startsWith("tunedModels/");
+  return {
+    ...rest,
+    ...(topK > 0 && { topK }),
+    ...(stops.length > 0 && { stopSequences: stops }),
+    ...(isConstrained && { constrainToTrainingOutputs }),
+  };
 }
 
 export async function* streamAnswer(
@@ -42,7 +49,7 @@ export async function* streamAnswer(
     credentials: "same-origin",
     body: JSON.stringify({
       contents: [{ role: "user", parts: [{ text: prompt }] }],
-      generationConfig: generationConfig(settings),
+      generationConfig: generationConfig(settings, model),
     }),
     signal,
   });

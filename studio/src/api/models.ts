@@ -83,6 +83,16 @@ export function useRename(id: string) {
   });
 }
 
+/** Whether plain inputs get what the examples have around theirs. */
+export function useWrapping(id: string) {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: (wrapPlainInputs: boolean) =>
+      send<TunedModel>("PATCH", `/v1beta/tunedModels/${id}?updateMask=wrapPlainInputs`, { wrapPlainInputs }),
+    onSuccess: (model) => client.setQueryData(["tunedModel", id], model),
+  });
+}
+
 export function useCancel(id: string) {
   const client = useQueryClient();
   return useMutation({

@@ -213,7 +213,7 @@ export interface paths {
         };
         /**
          * Getmodelcard
-         * @description Return all that is known of a tuned model: base and licence, data facts, settings, curve, contracts, proofs.
+         * @description Return all that is known of a tuned model, as a document or with `format=markdown` as a page.
          */
         get: operations["GetModelCard"];
         put?: never;
@@ -2545,6 +2545,11 @@ export interface components {
              */
             outputContract?: string;
             /**
+             * Outputform
+             * @description Extension: LABELS, NUMBER, DATE, JSON or TEXT; all but TEXT can be kept to.
+             */
+            outputForm?: string;
+            /**
              * Wrapplaininputs
              * @description Extension: plain inputs get the preamble and label that the examples have.
              */
@@ -3608,6 +3613,11 @@ export interface components {
              */
             outputContract?: unknown;
             /**
+             * Outputform
+             * @default null
+             */
+            outputForm?: unknown;
+            /**
              * Wrapplaininputs
              * @default null
              */
@@ -4091,7 +4101,9 @@ export interface operations {
     };
     GetModelCard: {
         parameters: {
-            query?: never;
+            query?: {
+                format?: string;
+            };
             header?: never;
             path: {
                 model_id: string;

@@ -1,13 +1,15 @@
 import { useEffect, useRef, useState } from "react";
-import { streamAnswer, type RunSettings } from "../api/answers";
+import { type Chunk, streamAnswer, type RunSettings } from "../api/answers";
 
 export type Usage = { input: number; output: number; seconds: number; finishReason?: string };
+export type Remarks = Pick<Chunk, "promptContract"> & Pick<Chunk["candidates"][number], "labelProbabilities">;
 export type Answer = ReturnType<typeof useAnswer>;
 
 /** One answer: started, streamed, stopped; its text so far and what it took. */
 export function useAnswer() {
   const [answer, setAnswer] = useState("");
   const [usage, setUsage] = useState<Usage>();
+  const [remarks, setRemarks] = useState<Remarks>({});
   const [error, setError] = useState<unknown>();
   const [isRunning, setRunning] = useState(false);
   const [wasStopped, setStopped] = useState(false);
@@ -20,6 +22,7 @@ export function useAnswer() {
     const start = performance.now();
     setAnswer("");
     setUsage(undefined);
+    setRemarks({});
     setError(undefined);
     setStopped(false);
     setRunning(true);
@@ -27,6 +30,12 @@ export function useAnswer() {
       for await (const chunk of streamAnswer(model, prompt, settings, controller.signal)) {
         const candidate = chunk.candidates[0];
         setAnswer((before) => before + (candidate?.content.parts.map((part) => part.text).join("") ?? ""));
+        const { promptContract } = chunk;
+        const labelProbabilities = candidate?.labelProbabilities;
+        setRemarks((before) => ({
+          promptContract: promptContract ?? before.promptContract,
+          labelProbabilities: labelProbabilities ?? before.labelProbabilities,
+        }));
         setUsage({
           input: chunk.usageMetadata?.promptTokenCount ?? 0,
           output: chunk.usageMetadata?.candidatesTokenCount ?? 0,
@@ -42,5 +51,5 @@ export function useAnswer() {
     }
   }
 
-  return { answer, usage, error, isRunning, wasStopped, run, stop: () => abort.current?.abort() };
+  return { answer, usage, remarks, error, isRunning, wasStopped, run, stop: () => abort.current?.abort() };
 }

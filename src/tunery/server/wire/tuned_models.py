@@ -102,6 +102,7 @@ class TunedModelIn(StrictIncoming):
     operation: Any = None
     prompt_contract: Any = None
     output_contract: Any = None
+    output_form: Any = None
     wrap_plain_inputs: bool | None = None
 
 
@@ -202,6 +203,9 @@ class TunedModelOut(Message):
     error: Annotated[TaskErrorOut | None, Field(description="Extension.")]
     prompt_contract: Annotated[str | None, Field(description="Extension: how the inputs look, in a sentence.")] = None
     output_contract: Annotated[str | None, Field(description="Extension: what the outputs are, in a sentence.")] = None
+    output_form: Annotated[
+        str | None, Field(description="Extension: LABELS, NUMBER, DATE, JSON or TEXT; all but TEXT can be kept to.")
+    ] = None
     wrap_plain_inputs: Annotated[
         bool | None, Field(description="Extension: plain inputs get the preamble and label that the examples have.")
     ] = None

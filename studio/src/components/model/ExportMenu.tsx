@@ -8,13 +8,15 @@ const FORMATS = {
   gguf: "GGUF (llama.cpp)",
 };
 
+/** Open a path of the API in a tab of its own: the browser saves or shows what comes, also what is wrong. */
+export const openPath = (path: string) => void window.open(`/v1beta/${path}`, "_blank", "noopener");
+
 /** The forms in which a tuned model can be taken along; the browser saves what the server sends. */
 export function ExportMenu({ id }: { id: string }) {
   const actions = Object.entries(FORMATS).map(([format, label]) => ({
     id: format,
     label,
-    // in a tab of its own: the browser saves the file there, or shows what the server says is wrong
-    act: () => void window.open(`/v1beta/tunedModels/${id}:export?format=${format}`, "_blank", "noopener"),
+    act: () => openPath(`tunedModels/${id}:export?format=${format}`),
   }));
   return (
     <MenuTrigger>

@@ -10,7 +10,7 @@ import { toast } from "../../toasts";
 import { Confirm } from "../Confirm";
 import { RowMenu, type Action } from "../RowMenu";
 import { ShareDialog } from "../ShareDialog";
-import { ExportMenu } from "./ExportMenu";
+import { ExportMenu, openPath } from "./ExportMenu";
 
 /** What can be done with a tuned model, as far as the role allows it. */
 export function ModelActions({ model }: { model: TunedModel }) {
@@ -19,12 +19,22 @@ export function ModelActions({ model }: { model: TunedModel }) {
   const [open, setOpen] = useState<"cancel" | "remove" | "share">();
   const [cancel, remove] = [useCancel(id), useDelete()];
   const role = useRole(id);
+  const hasCard = useOffers("tunedModels.card");
   const canExport = useOffers("tunedModels.export");
   const [isReady, isUnderWay] = [model.state === "ACTIVE", isRunning(model)];
   const canWrite = role === "OWNER" || role === "WRITER";
   const close = () => setOpen(undefined);
   const rare: Action[] = [
     { id: "again", label: text.model.again, act: () => go(`/new?from=${id}`) },
+    ...(hasCard && isReady
+      ? [
+          {
+            id: "card",
+            label: text.model.card,
+            act: () => openPath(`tunedModels/${id}:card?format=markdown`),
+          },
+        ]
+      : []),
     ...(role === "OWNER"
       ? [{ id: "remove", label: text.model.remove, act: () => setOpen("remove"), isDanger: true }]
       : []),

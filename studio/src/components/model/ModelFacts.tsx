@@ -4,6 +4,7 @@ import { text } from "../../text/en";
 import { tookSeconds } from "../../took";
 import { Ago } from "../Ago";
 import { Facts } from "../Facts";
+import { Contract } from "./Contract";
 
 /** The settings of a run as they were saved, and facts about data, machine and versions. */
 export function ModelFacts({ model }: { model: TunedModel }) {
@@ -41,6 +42,7 @@ export function ModelFacts({ model }: { model: TunedModel }) {
           ]}
         />
       </section>
+      <Contract model={model} />
       {Object.keys(versions).length > 0 && (
         <details className="card">
           <summary>{text.model.machine}</summary>

@@ -6,6 +6,7 @@ import { text } from "../../text/en";
 import { toast } from "../../toasts";
 import { CopyButton } from "../CopyButton";
 import { ErrorNote } from "../ErrorNote";
+import { AnswerRemarks } from "./AnswerRemarks";
 import { WordDiff } from "./WordDiff";
 
 type Props = { name: string; model: string; prompt: string; answer: Answer; against?: string };
@@ -45,6 +46,7 @@ export function AnswerPanel({ name, model, prompt, answer, against }: Props) {
           {!isRunning && ` · ${finish(answer)}`}
         </div>
       )}
+      {!isRunning && <AnswerRemarks remarks={answer.remarks} />}
       {answer.answer && !isRunning && (
         <div className="row small-gap">
           <CopyButton content={answer.answer} />

@@ -67,6 +67,16 @@ export function RunSettingsForm({ model, settings, change }: Props) {
           {text.playground.stopsHelp}
         </Text>
       </TextField>
+      {isTuned && tuned?.outputForm !== undefined && tuned.outputForm !== "TEXT" && (
+        <label className="row plain">
+          <input
+            type="checkbox"
+            checked={settings.constrainToTrainingOutputs}
+            onChange={({ target }) => change({ ...settings, constrainToTrainingOutputs: target.checked })}
+          />
+          {text.playground.constrain}
+        </label>
+      )}
       <Button className="button quiet" onPress={() => change(standard)}>
         {text.playground.reset}
       </Button>
