@@ -20,6 +20,7 @@ from tests.chaos.served import Served, wait_until
 from tests.chaos.template import in_a_new_home
 from tunery.service.library import Library
 
+PAUSE_SECONDS = 0.1  # between two looks: a server that is asked all the time takes the cores from the tuning
 ROWS = [(str(number), str(number + 1)) for number in range(20)]
 
 
@@ -27,7 +28,7 @@ def resume(server: Served, base: str, kills: int, epochs: int, seed: int = 0) ->
     """Return how many of the killed tasks gave the undisturbed bytes, and how many seconds of work each lost."""
     order = random.Random(seed)
     _create(server, "undisturbed", base, epochs)
-    wait_until(lambda: server.phase("undisturbed") == "SUCCEEDED", 900)
+    wait_until(lambda: server.phase("undisturbed") == "SUCCEEDED", 900, PAUSE_SECONDS)
     wanted = _adapter(server, "undisturbed")
     curve = server.operation("undisturbed")["metadata"]["snapshots"]
     same, lost = 0, []
@@ -35,7 +36,7 @@ def resume(server: Served, base: str, kills: int, epochs: int, seed: int = 0) ->
         model_id = f"killed-{number}"
         _create(server, model_id, base, epochs)
         step = order.randint(1, len(curve) - 1)
-        wait_until(lambda: _steps(server, model_id) >= step, 900)  # noqa: B023
+        wait_until(lambda: _steps(server, model_id) >= step, 900, PAUSE_SECONDS)  # noqa: B023
         child = server.tuning_child()
         assert child is not None
         killed = _steps(server, model_id)
@@ -45,7 +46,7 @@ def resume(server: Served, base: str, kills: int, epochs: int, seed: int = 0) ->
         with Library.open(server.home) as library:
             checkpoint = library.get(model_id).task.checkpoint_step
         lost.append((killed - checkpoint, round(time.monotonic() - begin, 2)))
-        wait_until(lambda: server.phase(model_id) in ("SUCCEEDED", "FAILED"), 900)  # noqa: B023
+        wait_until(lambda: server.phase(model_id) in ("SUCCEEDED", "FAILED"), 900, PAUSE_SECONDS)  # noqa: B023
         same += _adapter(server, model_id) == wanted
     return {"base": base, "steps": len(curve), "kills": kills, "same sha256": same, "steps lost, s to requeue": lost}
 

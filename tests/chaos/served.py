@@ -184,12 +184,12 @@ def children(pid: int) -> list[psutil.Process]:
         return []
 
 
-def wait_until(is_so: Callable[[], object], seconds: float = MAX_WAIT_SECONDS) -> float:
+def wait_until(is_so: Callable[[], object], seconds: float = MAX_WAIT_SECONDS, pause: float = 0.01) -> float:
     """Wait, and return for how many seconds."""
     begin = time.monotonic()
     while not is_so():
         assert time.monotonic() - begin < seconds, "waited too long"
-        time.sleep(0.01)
+        time.sleep(pause)
     return time.monotonic() - begin
 
 
