@@ -160,7 +160,7 @@ class Model:
 
     def answering(self) -> ResidentAnswering:
         """Return the model as one who answers in a contest."""
-        return ResidentAnswering(self._resident, self._slot)
+        return ResidentAnswering(self._resident, self._slot, self)
 
     def losses(self, dataset: Dataset | Iterable[TuningExample], *, are_whole: bool = False) -> list[float]:
         """Return the loss of each example in nats: the mean over its answer tokens, or of the whole output."""

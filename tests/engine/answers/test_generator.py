@@ -18,6 +18,7 @@ from tunery.engine.answers.lean import LeanModel
 from tunery.engine.encoding import Encoder
 from tunery.engine.layers.lora import Adapter
 from tunery.engine.layers.network import Network
+from tunery.errors import NotFound
 from tunery.types import SamplingSettings
 
 PROMPTS = ((5, 6, 7, 8), (5, 6, 9), (5, 6, 7, 8, 10, 11, 12, 13, 14), (5,), (20, 21))
@@ -198,3 +199,14 @@ def test_texts_of_a_real_tokenizer_are_streamed_whole() -> None:
 
     assert len(pieces) > 3
     assert "".join(pieces)
+
+
+def test_a_slot_without_an_adapter_is_no_plain_base() -> None:
+    """An adapter that was removed is missed: answers of the base would pass for its own."""
+    network = make_network()
+    generator = make_generator(network)
+    network.install(1, random_adapter(network, 1))
+    network.remove(1)
+
+    with pytest.raises(NotFound, match="slot 1"):
+        generator.submit(Request((1, 2), SamplingSettings(), 1))

@@ -26,6 +26,7 @@ from tunery.engine.encoding import EncodedExample, Encoder
 from tunery.engine.layers.lora import RowGroup
 from tunery.engine.layers.network import Network
 from tunery.engine.layers.packing import lane, pack
+from tunery.errors import NotFound
 from tunery.types import SamplingSettings
 
 MAX_ROWS = 16  # rows decoded together; beyond this a step of the default base is bound by products, not by memory
@@ -106,7 +107,14 @@ class Generator:
         return self._cache.bytes
 
     def submit(self, request: Request) -> int:
-        """Queue a request; return the number that its pieces carry. InvalidArgument for a form that cannot be kept."""
+        """
+        Queue a request; return the number that its pieces carry.
+
+        Raises InvalidArgument for a form that cannot be kept, NotFound for a slot without an adapter: the plain base
+        would answer in its place, and nobody would notice.
+        """
+        if request.slot is not None and request.slot not in self.network.adapters:
+            raise NotFound(f"There is no adapter in slot {request.slot}; it was removed with its model.")
         form = request.settings.form
         guide = None if form is None or form.labels else self._guides.of(form)
         self._numbers += 1

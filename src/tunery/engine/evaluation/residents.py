@@ -17,10 +17,14 @@ if TYPE_CHECKING:
 
 
 class ResidentAnswering:
-    """A base in memory, with the adapter in a slot or, with None, without one."""
+    """
+    A base in memory, with the adapter in a slot or, with None, without one.
 
-    def __init__(self, resident: ResidentBase, slot: int | None = None) -> None:
-        self._resident, self._slot = resident, slot
+    `owner` is kept alive as long as this: an adapter leaves the base with the model that it belongs to.
+    """
+
+    def __init__(self, resident: ResidentBase, slot: int | None = None, owner: object = None) -> None:
+        self._resident, self._slot, self._owner = resident, slot, owner
 
     def fits(self, prompt: str, max_output_tokens: int) -> bool:
         """Say whether the window takes a prompt and so many tokens behind it."""

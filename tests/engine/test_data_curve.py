@@ -1,0 +1,42 @@
+"""The data curve of the Python library: tunings on nested parts, each measured with its own adapter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import tunery
+from tests.fakes import counting_examples, write_learnable_base
+from tunery.engine import data_curve
+from tunery.engine.bases.catalog import Catalog
+from tunery.engine.cross_validation import Repeated
+from tunery.engine.model import resident_base
+from tunery.errors import InvalidArgument
+from tunery.types import Hyperparameters, TuningExample
+
+
+@pytest.fixture(autouse=True)
+def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A data folder of its own with a tiny base, kept in memory for one test."""
+    monkeypatch.setenv("TUNERY_HOME", str(tmp_path / "home"))
+    Catalog(tmp_path / "home").add(str(write_learnable_base(tmp_path / "weights")), "tiny")
+    resident_base.cache_clear()
+
+
+def test_what_is_measured_is_the_tuned_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where all rows answer the same, a model tuned on enough of them answers rows right that it has not seen."""
+    monkeypatch.setattr(data_curve, "output_limit", lambda _rows: len("yes"))  # the tiny base learns no end
+    rows = [TuningExample(example.text_input, "yes") for example in counting_examples(40)]
+    how = Repeated("tiny", Hyperparameters(epoch_count=10, learning_rate=0.01))
+
+    growth = tunery.data_curve(rows, repeated=how)
+
+    assert [(one.rows, one.tested) for one in growth.measured] == [(7, 12), (14, 12), (28, 12)]
+    assert growth.measured[-1].score == 1
+    assert len(growth.promises) == 3
+
+
+def test_too_few_rows_are_refused() -> None:
+    with pytest.raises(InvalidArgument, match="at least 40 rows, not 12"):
+        tunery.data_curve(counting_examples(12))
