@@ -174,22 +174,21 @@ def test_structured_prompt(furnished: Furnished, request: pytest.FixtureRequest)
     check(visitor, request)
 
 
-def test_pasted_rows(furnished: Furnished, request: pytest.FixtureRequest) -> None:
+def test_pasted_rows(ann: Visitor, request: pytest.FixtureRequest) -> None:
     """The box to paste examples into, and the question before rows from a spreadsheet are added."""
-    visitor = furnished.visitor
-    page = visitor.goto("/new")
-    visitor.press("Type or paste examples")
+    page = ann.goto("/new")
+    ann.press("Type or paste examples")
     page.get_by_role("textbox", name=re.compile("One example a line")).fill("1\t2\n2\t3")
-    check(visitor, request)
+    check(ann, request)
 
-    visitor.press("Use 2 examples")
-    visitor.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    ann.press("Use 2 examples")
+    ann.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.evaluate(
         "navigator.clipboard.writeText([...Array(12).keys()].map((row) => `${row}\\t${row + 1}`).join('\\n'))"
     )
     page.get_by_role("grid", name="Examples").press("Control+V")
     expect(page.get_by_role("dialog")).to_be_visible()
-    check(visitor, request)
+    check(ann, request)
 
 
 def test_running_model(furnished: Furnished, request: pytest.FixtureRequest) -> None:
