@@ -27,6 +27,12 @@ NEW_USER = {
 }
 
 
+BEYOND = """() => {
+  const table = document.querySelector("table.models");
+  return table.scrollWidth - table.parentElement.clientWidth;
+}"""
+
+
 @dataclass(frozen=True)
 class Furnished:
     """A user with something to see, and the ids of the tuned models."""
@@ -206,6 +212,9 @@ def test_running_model(furnished: Furnished, request: pytest.FixtureRequest) -> 
         visitor.goto("/activity")
         expect(page.get_by_text("At work").first).to_be_visible()
         check(visitor, request)
+        visitor.goto("/")
+        expect(page.get_by_role("row", name="At work").get_by_text("left")).to_be_visible()
+        assert page.evaluate(BEYOND) <= 0, "the library at 1,280 px ends beyond its card"
     finally:
         visitor.delete(model)
 
