@@ -24,7 +24,7 @@ test: $(VENV)/.developed base rows
 	$(MAKE) --no-print-directory studio-test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
 
-# the tests marked "base" need the default base; without it they are skipped and say so
+# the tests marked "base" need the default base; without it they are skipped and say so, in CI they fail
 base: $(VENV)/.installed
 	$(BIN)/tunery bases pull smollm2-135m-instruct || echo "The default base could not be fetched; tests that need it will be skipped."
 
