@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.studio import chromium
-from tests.studio.accessibility import faults
+from tests.studio.accessibility import NARROW, faults, sideways
 from tests.studio.hosts import Host
 from tests.studio.test_importing import seven_bad_rows
 from tests.studio.visitor import Visitor, arrive
@@ -115,6 +115,16 @@ def test_tabs_of_a_model(furnished: Furnished, tab: str, request: pytest.Fixture
         expect(page.get_by_text("Exactly right")).to_be_visible()
 
     check(furnished.visitor, request)
+
+
+def test_chart_of_a_wider_window(furnished: Furnished) -> None:
+    """A chart that is not drawn anew yet after the window became narrow does not widen the page."""
+    page = furnished.visitor.goto(f"/models/{furnished.ready}")
+    chart = page.locator(".chart .recharts-wrapper")
+    chart.evaluate("chart => chart.style.minWidth = '900px'")
+
+    assert chart.bounding_box()["width"] == 900
+    assert sideways(page, NARROW) == []
 
 
 def test_failed_model(furnished: Furnished, request: pytest.FixtureRequest) -> None:
