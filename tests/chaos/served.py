@@ -36,6 +36,7 @@ class Served:
         self.home, self._arguments = home, arguments
         self._environment = {**os.environ, "TUNERY_HOME": str(home), "HF_HUB_OFFLINE": "1", **(environment or {})}
         self._errors = home.parent / f"{home.name}.errors"
+        self._errors.unlink(missing_ok=True)  # another server's "Serving at" is not this one's
         self.starts = 0
         self.start_seconds = 0.0
         self.port = 0

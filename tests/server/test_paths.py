@@ -19,7 +19,7 @@ from urllib.parse import quote
 import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from tests.chaos import trainer
@@ -136,6 +136,7 @@ def test_no_id_leads_out_of_the_data_folder(
     @given(st.sampled_from(routes), st.lists(_HOSTILE, min_size=3, max_size=3), st.booleans())
     def ask(route: tuple[str, str], ids: list[str], is_quoted: bool) -> None:
         method, path = route
+        assume((method, ids[0]) != ("DELETE", "kept"))  # which is no path, and would rightly be done
         for name in ("{model_id:id}", "{operation_id:id}", "{permission_id:id}"):
             path = path.replace(name, quote(ids[0], safe="") if is_quoted else ids[0], 1)
             ids = ids[1:] + ids[:1]
@@ -176,8 +177,12 @@ async def _status(app: FastAPI, home: Path, method: str, path: str, query: str) 
         "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 2),
     }  # fmt: skip
 
+    sent = iter([{"type": "http.request", "body": b"{}", "more_body": False}])
+
     async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": b"{}", "more_body": False}
+        if (message := next(sent, None)) is None:
+            await asyncio.Event().wait()  # as clients do; a stream whose client never waits could not end
+        return cast("dict[str, Any]", message)
 
     async def send(message: Any) -> None:
         if message["type"] == "http.response.start":

@@ -90,7 +90,7 @@ def test_best_epoch_is_held_out_first_then_knee() -> None:
     ("epochs", "text"),
     [
         (curve(2.31, 1, 0.6, 0.43, 0.42), "Loss fell from 2.31 to 0.42 over 5 epochs; flat after epoch 4."),
-        (curve(2), "Loss went from 2.00 to 2.00 over 1 epoch."),
+        (curve(2), "Loss was 2.00 over the first epoch."),
         ([], "No epoch was finished."),
     ],
 )

@@ -83,7 +83,7 @@ def _advice(soon: Promise, doubled: Promise) -> str:
         return "More rows of this kind will hardly help; better ones, or another task description, may."
     if soon.interval.low > 0.01:
         return "More rows will help."
-    return "More rows may help; how much, so few measurements do not tell."
+    return "More rows may help; so few measurements tell no more than the ranges do."
 
 
 def _predicted(measured: Sequence[Measured], errors: Sequence[float], sizes: Sequence[int]) -> Any:

@@ -50,11 +50,12 @@ def summary(epochs: Sequence[EpochLoss]) -> str:
     if not epochs:
         return "No epoch was finished."
     first, last = epochs[0].mean_loss, epochs[-1].mean_loss
+    if len(epochs) == 1:
+        return f"Loss was {last:.2f} over the first epoch."
     verb = "fell" if last < first else "went"
-    passes = f"{len(epochs)} epoch" + ("s" if len(epochs) > 1 else "")
     flat = knee([epoch.mean_loss for epoch in epochs])
     tail = f"; flat after epoch {flat}" if flat is not None and flat < len(epochs) else ""
-    return f"Loss {verb} from {first:.2f} to {last:.2f} over {passes}{tail}."
+    return f"Loss {verb} from {first:.2f} to {last:.2f} over {len(epochs)} epochs{tail}."
 
 
 def _memorised(epochs: Sequence[EpochLoss]) -> Advice | None:

@@ -92,7 +92,9 @@ export const model = {
   },
   chart: {
     summary: (from: string, to: string, all: number, knee?: number) =>
-      `Loss ${Number(to) < Number(from) ? "fell" : "went"} from ${from} to ${to} over ${epochs(all)}${knee ? `; flat after epoch ${knee}` : ""}.`,
+      all === 1
+        ? `Loss was ${to} over the first epoch.`
+        : `Loss ${Number(to) < Number(from) ? "fell" : "went"} from ${from} to ${to} over ${epochs(all)}${knee ? `; flat after epoch ${knee}` : ""}.`,
     now: (loss: string, step: number) => `Loss is ${loss} at step ${step}.`,
     none: "The curve begins with the first step.",
     table: "Table",
