@@ -55,14 +55,19 @@ def found(live: Live) -> dict[str, Any]:
         before = client.get(f"{ADDRESS}:examination")
         assert (before.status_code, client.get(f"{ADDRESS}/examinations").json()) == (404, {})
         assert ":examine" in before.json()["error"]["message"]
-        reply = client.post(f"{ADDRESS}:examine")
-        assert reply.status_code == 200, reply.text
-        found, give_up = reply.json(), time.monotonic() + MAX_WAIT_SECONDS
-        assert found["state"] == "RUNNING"
-        while found["state"] == "RUNNING":
-            assert time.monotonic() < give_up, found
-            time.sleep(0.05)
-            found = client.get(f"{ADDRESS}:examination").json()
+        return examined(client)
+
+
+def examined(client: httpx2.Client, **how: int) -> dict[str, Any]:
+    """Have the model examined, and return what was found."""
+    reply = client.post(f"{ADDRESS}:examine", json=how)
+    assert reply.status_code == 200, reply.text
+    found, give_up = reply.json(), time.monotonic() + MAX_WAIT_SECONDS
+    assert found["state"] == "RUNNING"
+    while found["state"] == "RUNNING":
+        assert time.monotonic() < give_up, found
+        time.sleep(0.05)
+        found = client.get(f"{ADDRESS}:examination").json()
     assert found["state"] == "SUCCEEDED", found
     return dict(found)
 
@@ -118,3 +123,27 @@ def test_a_base_that_has_changed_is_refused(live: Live, client: httpx2.Client, m
 
     assert reply.status_code == 400
     assert "is not the one" in reply.json()["error"]["message"]
+
+
+def test_outputs_are_doubted_by_models_that_have_not_seen_the_row(client: httpx2.Client, found: dict[str, Any]) -> None:
+    """With folds rows are doubted as likely mislabelled instead of as still wrong; the rest is found as before."""
+    by_folds = examined(client, foldCount=2)["report"]
+
+    def of(report: dict[str, Any], kind: str) -> list[dict[str, Any]]:
+        return [finding for finding in report["findings"] if finding["kind"] == kind]
+
+    assert (by_folds["foldCount"], found["report"].get("foldCount")) == (2, None)
+    assert of(by_folds, "STILL_WRONG") == []
+    assert all("tuned without this row" in finding["message"] for finding in of(by_folds, "LIKELY_MISLABELLED"))
+    assert of(by_folds, "LIKELY_MISLABELLED")
+    for kind in ("NEAR_DUPLICATE", "HELD_OUT_COPY", "CUT_ROW", "LABEL_VARIANT"):
+        assert of(by_folds, kind) == of(found["report"], kind)
+
+
+@pytest.mark.parametrize("folds", [0, 1, 11])
+def test_folds_out_of_range_are_refused(client: httpx2.Client, folds: int) -> None:
+    """Before anything is tuned, with the range."""
+    reply = client.post(f"{ADDRESS}:examine", json={"foldCount": folds})
+
+    assert reply.status_code == 400
+    assert reply.json()["error"]["message"] == f"fold_count must be 2 to 10, not {folds}."

@@ -42,7 +42,7 @@ def test_plain_inputs_are_wrapped_on_wish(ann: Visitor) -> None:
     model = ann.create("Wrapped", trainingData={"examples": examples})
     page = ann.goto(f"/models/{model}")
     ann.wait_until_ready()
-    page.get_by_label("Add to plain inputs what the examples have around theirs").check()
+    page.get_by_label("Add to plain inputs what the examples have around theirs").click()
     expect(page.get_by_label("Add to plain inputs what the examples have around theirs")).to_be_checked()
 
     ann.goto(f"/playground?model=tunedModels/{model}")

@@ -24,6 +24,13 @@ def test_doubtful_rows_are_found_and_mended(ann: Visitor, request: pytest.Fixtur
     expect(panel.get_by_role("row", name=re.compile("^9 .*question 0"))).to_contain_text("Left out of a mended copy")
     check(ann, request)
 
+    with page.expect_request(re.compile(":examine$")) as asked:
+        panel.get_by_role("button", name="Look for wrong outputs").click()
+    assert asked.value.post_data_json == {"foldCount": 5}
+    expect(panel.get_by_role("status")).to_contain_text("Examining")
+    expect(panel.get_by_role("status")).to_be_hidden(timeout=Visitor.TUNE_MS)
+    expect(panel.get_by_text(re.compile("In 10 rows: .*1 duplicate"))).to_be_visible()
+
     ann.press("Tune again with 1 row mended")
     expect(page.get_by_role("textbox", name="Name", exact=True)).to_have_value("Doubtful")
     expect(page.get_by_text("9 examples").first).to_be_visible()

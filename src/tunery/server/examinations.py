@@ -1,33 +1,40 @@
 """
 tunedModels/{id}:examine and :examination (extension): which of its own examples are doubtful, asked for and read.
 
-It takes as long as reading all examples does, so asking returns at once; who asked looks again until its state is not
-RUNNING.
+It takes as long as reading all examples does, or several tunings, so asking returns at once; who asked looks again
+until its state is not RUNNING.
 """
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from tunery.errors import NotFound
 from tunery.server.auth import CallerOf
+from tunery.server.body import body_of
 from tunery.server.parameters import described
 from tunery.server.replies import JsonReply
 from tunery.server.services import Services, services_of
-from tunery.server.wire.examinations import ExaminationOut, ExaminationsPage, examination_out
+from tunery.server.wire.examinations import ExaminationOut, ExaminationsPage, ExamineIn, examination_out
 from tunery.service.access import Action
 from tunery.types import Caller
 
 router = APIRouter(tags=["examinations (extension)"])
 
 
-@router.post("/tunedModels/{model_id:id}:examine", name="ExamineTunedModel", **described(ExaminationOut))
-def examine(request: Request, caller: CallerOf, model_id: str) -> Response:
+@router.post(
+    "/tunedModels/{model_id:id}:examine", name="ExamineTunedModel", **described(ExaminationOut, body=ExamineIn)
+)
+def examine(
+    request: Request, caller: CallerOf, model_id: str, body: Annotated[ExamineIn, Depends(body_of(ExamineIn))]
+) -> Response:
     """Have the examples of a tuned model examined; the reply comes at once."""
     services = services_of(request)
     services.library.sharing.require(caller, Action.WRITE, model_id)
-    services.examinations.ask(services.library.find(model_id))
+    services.examinations.ask(services.library.find(model_id), body.fold_count)
     return JsonReply(_required(services, caller, model_id).json_object())
 
 

@@ -7,11 +7,6 @@ no HTTP.
 
 from __future__ import annotations
 
-import tempfile
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
-
 from tunery.engine.bases.catalog import Catalog
 from tunery.engine.evaluation.growth import LEAST_ROWS
 from tunery.errors import FailedPrecondition
@@ -50,8 +45,3 @@ class DataCurves(Inquiries):
             model,
             curving.Work(model.base_model, task.hyperparameters, task.seed, self._library.folder.path, rows),
         )
-
-    def _found(self, model: TunedModel, work: object) -> dict[str, Any]:
-        assert isinstance(work, curving.Work)
-        with tempfile.TemporaryDirectory(prefix="tunery-curve-") as folder:
-            return super()._found(model, replace(work, temporary=Path(folder)))

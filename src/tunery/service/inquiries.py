@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import logging
 import queue
+import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from tunery.engine.bases.catalog import Catalog
 from tunery.errors import FailedPrecondition, NotFound, ResourceExhausted, TuneryError, Unavailable
-from tunery.service.children.inquiring import Done, Progressed
+from tunery.service.children.inquiring import Begin, Done, Progressed
 from tunery.service.children.process import Child
 from tunery.service.library import Library
 from tunery.types import TunedModel
@@ -127,9 +129,13 @@ class Inquiries:
         return None
 
     def _found(self, model: TunedModel, work: object) -> dict[str, Any]:
+        with tempfile.TemporaryDirectory(prefix="tunery-inquiry-") as folder:
+            return self._asked(model, Begin(work, Path(folder)))
+
+    def _asked(self, model: TunedModel, begin: Begin) -> dict[str, Any]:
         child = self._child = Child(self.title, type(self).child_main, niceness=self.niceness)
         try:
-            child.send(work)
+            child.send(begin)
             while not isinstance(message := self._received(child), Done):
                 if isinstance(message, Progressed):
                     self._note(model, Progress("RUNNING", message.done, message.total))

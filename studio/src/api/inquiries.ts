@@ -40,7 +40,7 @@ export function useInquiry<K extends Kind>(kind: K, id: string, isWanted: boolea
     },
   });
   const asking = useMutation({
-    mutationFn: () => send<Kinds[K]>("POST", `/v1beta/tunedModels/${id}:${ASK[kind]}`, {}),
+    mutationFn: (how: object) => send<Kinds[K]>("POST", `/v1beta/tunedModels/${id}:${ASK[kind]}`, how),
     onSuccess: (inquiry) => client.setQueryData(queryKey, inquiry),
   });
   return { query, asking };

@@ -1618,6 +1618,8 @@ export interface components {
             rows: number;
             /** Heldoutrows */
             heldOutRows: number;
+            /** Foldcount */
+            foldCount?: number;
             /** Counts */
             counts: components["schemas"]["KindCountOut"][];
             /** Findings */
@@ -3080,6 +3082,17 @@ export interface components {
              * @default null
              */
             seed?: number;
+        };
+        /**
+         * ExamineIn
+         * @description How to examine: with `foldCount` the base is tuned so many times to find outputs that are likely wrong.
+         */
+        ExamineIn: {
+            /**
+             * Foldcount
+             * @default null
+             */
+            foldCount?: number;
         };
         /**
          * GenerateContentIn
@@ -4608,7 +4621,11 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["ExamineIn"];
+            };
+        };
         responses: {
             /** @description Successful Response */
             200: {

@@ -11,11 +11,17 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tunery.server.wire.base import Message
+from tunery.server.wire.base import Message, StrictIncoming
 from tunery.server.wire.examples import StoredExampleOut
 from tunery.server.wire.inquiries import InquiryOut, common, done_and_total
 from tunery.service.inquiries import Progress
 from tunery.types import TuningExample
+
+
+class ExamineIn(StrictIncoming):
+    """How to examine: with `foldCount` the base is tuned so many times to find outputs that are likely wrong."""
+
+    fold_count: int | None = None
 
 
 class FindingOut(Message):
@@ -45,6 +51,7 @@ class ExaminationReportOut(Message):
 
     rows: int
     held_out_rows: int
+    fold_count: int | None = None
     counts: list[KindCountOut]
     findings: list[FindingOut]
 
@@ -87,6 +94,7 @@ def _report(
     return ExaminationReportOut(
         rows=document["rows"],
         held_out_rows=document["held_out_rows"],
+        fold_count=document.get("folds"),  # reports of the first versions have none
         counts=[KindCountOut(kind=kind, findings=count) for kind, count in counts.most_common()],
         findings=[] if rows is None else [_finding(finding, *rows) for finding in found],
     )

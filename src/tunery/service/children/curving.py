@@ -7,7 +7,6 @@ The tunings are those of the Python library; nothing of them is kept. Knows rows
 from __future__ import annotations
 
 import os
-import tempfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,14 +18,13 @@ from tunery.types import Hyperparameters, TuningExample
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """To the child: draw the curve of these rows; `temporary` is a folder that the parent removes."""
+    """To the child: draw the curve of these rows."""
 
     base_model: str
     hyperparameters: Hyperparameters
     seed: int
     data_folder: Path
     rows: tuple[TuningExample, ...] = field(repr=False)
-    temporary: Path = Path()
 
 
 def main(line: Line) -> None:
@@ -39,7 +37,6 @@ def _drawn(line: Line, work: Work) -> dict[str, Any]:
     from tunery.engine.data_curve import SHARES, data_curve
 
     os.environ["TUNERY_HOME"] = str(work.data_folder)  # where the Python library finds its bases
-    tempfile.tempdir = str(work.temporary)  # checkpoints: a child that is killed cannot remove them
     line.send(Progressed(1, len(SHARES)))
     how = Repeated(
         work.base_model,

@@ -1,20 +1,26 @@
 """
-The child that examines: loads a tuned model, and looks for doubtful rows among its own examples.
+The child that examines: looks for doubtful rows among the examples of a tuned model.
 
-The losses take a forward pass for each row, which would hold up the answers of the answering child. What is doubtful is
-decided in `engine.surgery`. Knows folders and rows; nothing of SQL or HTTP.
+The losses that it needs come from the tuned model, which has learned most rows by heart, or from tunings without the
+row, if a number of folds is given. What is doubtful is decided in `engine.surgery`. Knows folders and rows; nothing of
+SQL or HTTP.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import os
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tunery.service.children.inquiring import Progressed, find_out
 from tunery.service.children.process import Line
 from tunery.service.publish import open_published
-from tunery.types import TuningExample
+from tunery.types import Hyperparameters, TuningExample
+
+if TYPE_CHECKING:
+    from tunery.engine.cross_validation import Repeated
+    from tunery.engine.model import Model
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +32,9 @@ class Work:
     adapter: tuple[Path, str]
     examples: tuple[TuningExample, ...] = field(repr=False)
     held_out: tuple[TuningExample, ...] = field(repr=False)
+    hyperparameters: Hyperparameters
+    seed: int
+    folds: int | None = None
 
 
 def main(line: Line) -> None:
@@ -34,17 +43,18 @@ def main(line: Line) -> None:
 
 
 def _examined(line: Line, work: Work) -> dict[str, Any]:
-    from tunery.engine.adapter import read_adapter
     from tunery.engine.bases.catalog import Catalog
     from tunery.engine.bases.token_counts import token_counts
-    from tunery.engine.model import Model, loaded_base
     from tunery.engine.surgery import surgery
 
-    resident = loaded_base(work.base_model, work.data_folder)
+    os.environ["TUNERY_HOME"] = str(work.data_folder)  # where the Python library finds its bases
+    line.send(Progressed(0, len(work.examples)))
     entry = Catalog(work.data_folder).resolve(work.base_model)
     found = surgery(
         work.examples,
-        model=Model(resident, read_adapter(open_published(*work.adapter), resident.network)),
+        folds=work.folds,
+        repeated=_repeated(line, work),
+        model=_model(work) if work.folds is None else None,
         held_out=work.held_out,
         token_counts=token_counts(entry, work.data_folder, work.examples),
         window_tokens=entry.input_token_limit,
@@ -54,5 +64,27 @@ def _examined(line: Line, work: Work) -> dict[str, Any]:
     return {
         "rows": len(work.examples),
         "held_out_rows": len(work.held_out),
+        "folds": work.folds,
         "findings": [finding.document(lambda place: place + 1) for finding in found],
     }
+
+
+def _model(work: Work) -> Model:
+    from tunery.engine.adapter import read_adapter
+    from tunery.engine.model import Model, loaded_base
+
+    resident = loaded_base(work.base_model, work.data_folder)
+    return Model(resident, read_adapter(open_published(*work.adapter), resident.network))
+
+
+def _repeated(line: Line, work: Work) -> Repeated:
+    """Return how each fold is tuned: as the model was, but not so long that a model is sure of everything."""
+    from tunery.engine.cross_validation import DOUBTING, Repeated
+
+    settings, folds, rows = work.hyperparameters, work.folds or 1, len(work.examples)
+    return Repeated(
+        work.base_model,
+        replace(settings, epoch_count=min(settings.epoch_count, DOUBTING.epoch_count)),
+        work.seed,
+        lambda number, _snapshot: line.send(Progressed(rows * (number - 1) // folds, rows)),
+    )

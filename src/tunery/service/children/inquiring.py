@@ -8,16 +8,26 @@ model, SQL or HTTP.
 from __future__ import annotations
 
 import logging
+import tempfile
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from tunery.errors import TuneryError
 from tunery.service.children.process import SIGN_OF_LIFE_SECONDS, Alive, Line
 
 _log = logging.getLogger("tunery.inquiring")
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """To the child: the work, and a folder for temporary files, which the parent removes: who is killed cannot."""
+
+    work: object = field(repr=False)
+    temporary: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +49,10 @@ class Done:
 def find_out(line: Line, found: Callable[[Any], dict[str, Any]]) -> None:
     """Take one piece of work from the line, and send the document that `found` makes of it."""
     threading.Thread(target=_say_alive, args=(line,), name="signs of life", daemon=True).start()
-    work = line.messages.get()
+    begin = line.messages.get()
+    tempfile.tempdir = str(begin.temporary)
     try:
-        line.send(Done(found(work)))
+        line.send(Done(found(begin.work)))
     except TuneryError as error:
         line.send(Done(error=error))
     except Exception as error:  # noqa: BLE001  # the server must hear of it

@@ -7,6 +7,8 @@ import { text } from "../../text/en";
 import { FindingTable } from "./FindingTable";
 import { InquiryCard } from "./InquiryCard";
 
+const FOLDS = 5;
+
 /** Which of a model's own examples are doubtful, and the way to tune again without what is surely wrong. */
 export function Examination({ model }: { model: TunedModel }) {
   const id = idOf(model.name);
@@ -17,6 +19,7 @@ export function Examination({ model }: { model: TunedModel }) {
       kind="examinations"
       id={id}
       words={text.examination}
+      more={{ label: text.examination.tuneToo, how: { foldCount: FOLDS } }}
       running={({ examinedRows = 0, totalRows }) => text.examination.running(examinedRows, totalRows)}
     >
       {({ rows, counts, findings }) => (

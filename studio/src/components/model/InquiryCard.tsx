@@ -11,12 +11,13 @@ type Props<K extends Kind> = {
   kind: K;
   id: string; // of the tuned model
   words: Words;
+  more?: { label: string; how: object }; // another way to ask, which takes longer
   running: (inquiry: Inquiry<K>) => string;
   children: (report: NonNullable<Inquiry<K>["report"]>) => ReactNode;
 };
 
 /** Something that is found out about a tuned model on request: the button for writers, how far it is, its report. */
-export function InquiryCard<K extends Kind>({ kind, id, words, running, children }: Props<K>) {
+export function InquiryCard<K extends Kind>({ kind, id, words, more, running, children }: Props<K>) {
   const { query, asking } = useInquiry(kind, id, true);
   const role = useRole(id);
   if (query.isPending) return null;
@@ -29,9 +30,16 @@ export function InquiryCard<K extends Kind>({ kind, id, words, running, children
       <div className="row spread">
         <h2 id={kind}>{words.title}</h2>
         {!isRunning && canAsk && (
-          <Button isDisabled={asking.isPending} onPress={() => asking.mutate()}>
-            {report ? words.again : words.ask}
-          </Button>
+          <div className="row small-gap">
+            {more && (
+              <Button isDisabled={asking.isPending} onPress={() => asking.mutate(more.how)}>
+                {more.label}
+              </Button>
+            )}
+            <Button isDisabled={asking.isPending} onPress={() => asking.mutate({})}>
+              {report ? words.again : words.ask}
+            </Button>
+          </div>
         )}
       </div>
       {asking.isError && <ErrorNote error={asking.error} />}

@@ -13,6 +13,7 @@ const KINDS: Record<string, (number: number) => string> = {
   HELD_OUT_COPY: some("copy of a held-out row", "copies of held-out rows"),
   LABEL_VARIANT: some("label in another spelling", "labels in another spelling"),
   CUT_ROW: some("row that was cut", "rows that were cut"),
+  LIKELY_MISLABELLED: some("likely wrong output", "likely wrong outputs"),
   STILL_WRONG: some("row that the model still gets wrong", "rows that the model still gets wrong"),
 };
 
@@ -36,7 +37,8 @@ export const inquiries = {
     title: "Doubtful rows",
     ask: "Examine rows",
     again: "Examine again",
-    help: "Looks for duplicates, contradictions, copies of held-out rows, labels in two spellings, rows that were cut, and rows that the model still gets wrong. Takes about as long as one epoch.",
+    help: "Looks for duplicates, contradictions, copies of held-out rows, labels in two spellings, rows that were cut, and rows that the model still gets wrong. Takes about as long as one epoch. Wrong outputs are found better by tuning five times, each time without the rows that are then doubted; that takes a few times as long as tuning did.",
+    tuneToo: "Look for wrong outputs",
     running: (examined: number, all?: number) =>
       all ? `Examining: ${count(examined)} of ${rows(all)}.` : "Examining…",
     found: (all: number, kinds: string[]) =>
