@@ -5,6 +5,8 @@ How often exports answer as the served model does: PEFT, transformers and llama.
 
 Tunes the default base on `examples/tickets.csv` once (kept in the data folder as `export-agreement`), exports it in
 each format and asks each export, in the peers' environment, the 54 held-out tickets and 46 of those it was tuned on.
+`adapter.gguf` is asked twice: beside the 4-bit base, and beside the same weights in float16, which tells what the
+adapter file does from what llama.cpp's arithmetic with 4-bit weights does.
 """
 
 from __future__ import annotations
@@ -19,6 +21,9 @@ from pathlib import Path
 
 from tunery import Dataset, config
 from tunery.engine.bases.catalog import Catalog
+from tunery.engine.exporting.formats import Source
+from tunery.engine.exporting.gguf_model import pre_type_of, write_gguf
+from tunery.engine.exporting.merged import tokenizer_of, unmerged
 from tunery.engine.exporting.proof import Proof, Questions, prove
 from tunery.errors import NotFound
 from tunery.service.export import FORMATS, ExportOrder, answered, export, order, source_of
@@ -58,13 +63,23 @@ def _proofs(ordered: ExportOrder, served: Questions) -> list[Proof]:
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work) / ordered.format
         export(replace(ordered, questions=()), folder, print)
-        found = prove(ordered.format, folder, source_of(ordered), served, python=str(PEERS))
+        source = source_of(ordered)
+        bases = [_base_in_f16(source, Path(work))] if ordered.format == "gguf" else []
+        found = prove(ordered.format, folder, source, served, python=str(PEERS), gguf_bases=bases)
     for proof in found:
         versions = ", ".join(f"{name} {number}" for name, number in proof.versions.items())
         print(
             f"{proof.file:18} {proof.runtime:13} {proof.agreed} of {proof.rows}  {proof.reason or versions}", flush=True
         )
     return found
+
+
+def _base_in_f16(source: Source, folder: Path) -> Path:
+    """Write the weights of the base, as tuning saw them, as a GGUF file of their own."""
+    path = folder / "base-f16.gguf"
+    base = source.base_folder
+    write_gguf(path, unmerged(base), tokenizer_of(base), "f16", name="base", pre_type=pre_type_of(base))
+    return path
 
 
 def _model(library: Library, data_folder: Path, name: str) -> TunedModel:

@@ -29,12 +29,7 @@ def merge(base_folder: Path, adapter_folder: Path) -> Any:
 
     `W + alpha / rank · B A`, computed in float32. Raises InvalidArgument if the adapter is not one of this base.
     """
-    from transformers import AutoModelForCausalLM
-
-    with quiet_transformers():
-        model = AutoModelForCausalLM.from_pretrained(
-            base_folder, dtype=torch.float32, use_safetensors=True, local_files_only=True, trust_remote_code=False
-        )
+    model = unmerged(base_folder)
     config = json.loads((adapter_folder / CONFIG).read_text("utf-8"))
     scale = float(config["lora_alpha"]) / int(config["r"])
     tensors = safetensors.torch.load_file(adapter_folder / WEIGHTS)
@@ -44,6 +39,16 @@ def merge(base_folder: Path, adapter_folder: Path) -> Any:
             delta = scale * (tensors[_PREFIX + path + _UP].float() @ tensors[name].float())
             _add(model, path, delta, is_transposed=bool(config.get("fan_in_fan_out")))
     return model.eval()
+
+
+def unmerged(base_folder: Path) -> Any:
+    """Return a base alone as a model of transformers in float32."""
+    from transformers import AutoModelForCausalLM
+
+    with quiet_transformers():
+        return AutoModelForCausalLM.from_pretrained(
+            base_folder, dtype=torch.float32, use_safetensors=True, local_files_only=True, trust_remote_code=False
+        )
 
 
 def tokenizer_of(base_folder: Path) -> Any:

@@ -70,8 +70,20 @@ class Questions:
     limits: tuple[int, ...]
 
 
-def prove(export_format: str, folder: Path, source: Source, questions: Questions, *, python: str) -> list[Proof]:
-    """Ask each exported file in its runtime, run by the interpreter `python`; one proof for each."""
+def prove(
+    export_format: str,
+    folder: Path,
+    source: Source,
+    questions: Questions,
+    *,
+    python: str,
+    gguf_bases: Sequence[Path] = (),
+) -> list[Proof]:
+    """
+    Ask each exported file in its runtime, run by the interpreter `python`; one proof for each.
+
+    `adapter.gguf` is asked beside the base as it came, if that was GGUF, and beside each of `gguf_bases`.
+    """
     tokenizer = tokenizer_of(source.base_folder)
     encoder = Encoder(tokenizer, window_tokens=1 << 30)
     prompts = [encoder.rendered((Turn("user", text),)) for text in questions.texts]
@@ -80,20 +92,25 @@ def prove(export_format: str, folder: Path, source: Source, questions: Questions
     ends = [encoder.end_token_id, *sorted(encoder.stop_token_ids - {encoder.end_token_id})]
     common = {"prompts": prompts, "limits": questions.limits, "ends": ends, "window": window, "threads": os.cpu_count()}
     return [
-        _compared(Path(asked["model"]).name, {**asked, **common}, questions, python)
-        for asked in _runs(export_format, folder, source)
+        _compared(file, {**asked, **common}, questions, python)
+        for file, asked in _runs(export_format, folder, source, gguf_bases)
     ]
 
 
-def _runs(export_format: str, folder: Path, source: Source) -> list[dict[str, str]]:
+def _runs(
+    export_format: str, folder: Path, source: Source, gguf_bases: Sequence[Path]
+) -> list[tuple[str, dict[str, str]]]:
+    """Return what is asked, and under which name its proof goes."""
     if export_format == "adapter":
-        return [{"runtime": "peft", "model": str(folder), "base": str(source.base_folder)}]
+        return [(folder.name, {"runtime": "peft", "model": str(folder), "base": str(source.base_folder)})]
     if export_format == "merged":
-        return [{"runtime": "transformers", "model": str(folder)}]
-    runs = [{"runtime": "llama.cpp", "model": str(folder / f"model-{kind}.gguf")} for kind in KINDS]
+        return [(folder.name, {"runtime": "transformers", "model": str(folder)})]
+    models = [folder / f"model-{kind}.gguf" for kind in KINDS]
+    runs = [(model.name, {"runtime": "llama.cpp", "model": str(model)}) for model in models]
     original = source.base_folder / ORIGINAL_FILE
-    if original.is_file():  # the adapter needs its base as GGUF
-        runs.append({"runtime": "llama.cpp", "model": str(folder / ADAPTER_GGUF), "base": str(original)})
+    for base in (*((original,) if original.is_file() else ()), *gguf_bases):  # the adapter needs its base as GGUF
+        name = ADAPTER_GGUF if base == original else f"{ADAPTER_GGUF} beside {base.name}"
+        runs.append((name, {"runtime": "llama.cpp", "model": str(folder / ADAPTER_GGUF), "base": str(base)}))
     return runs
 
 
