@@ -131,6 +131,20 @@ def test_merged_weights_are_exported(run: Run, alone: Run, held: Held, tmp_path:
     wait_until(lambda: not list(held.home.glob("checkpoints/export-*")), 30)  # it goes once the last byte was sent
 
 
+def test_gguf_files_are_exported(run: Run, alone: Run, tmp_path: Path) -> None:
+    """Files for llama.cpp and Ollama come through the server with the bytes that they have without it."""
+    served, own = tmp_path / "served", tmp_path / "own"
+
+    done = run("models", "export", MODEL, "--format", "gguf", "--no-prove", "--to", served)
+    assert alone("models", "export", MODEL, "--format", "gguf", "--no-prove", "--to", own).status == 0, done.said
+
+    arrived, expected = files_in(served), files_in(own)
+    assert arrived.keys() == CARDS | {"model-f16.gguf", "model-q8_0.gguf", "adapter.gguf", "Modelfile"}
+    assert {name: arrived[name] for name in arrived.keys() - CARDS} == {
+        name: expected[name] for name in expected.keys() - CARDS
+    }
+
+
 def test_an_epoch_is_exported_by_display_name(run: Run, held: Held, tmp_path: Path) -> None:
     """`NAME@epoch-1` has the weights of that epoch; without --to the folder is named after the id and the epoch."""
     with pytest.MonkeyPatch.context() as patch:
