@@ -49,12 +49,18 @@ class Live:
         return httpx2.Client(base_url=self.address, headers=headers, timeout=MAX_WAIT_SECONDS, trust_env=False)
 
     def tune(
-        self, client: httpx2.Client, model_id: str, rows: int = 6, *, hold_out: str | None = None, **settings: Any
+        self,
+        client: httpx2.Client,
+        model_id: str,
+        rows: int | list[dict[str, str]] = 6,
+        *,
+        hold_out: str | None = None,
+        **settings: Any,
     ) -> None:
-        """Create a tuned model and wait until its task has ended."""
-        examples = [{"textInput": str(n), "output": str(n + 1)} for n in range(rows)]
+        """Create a tuned model on these rows, or on so many numbers, and wait until its task has ended."""
+        numbers = [{"textInput": str(n), "output": str(n + 1)} for n in range(rows)] if isinstance(rows, int) else rows
         task: dict[str, Any] = {
-            "trainingData": {"examples": {"examples": examples}},
+            "trainingData": {"examples": {"examples": numbers}},
             "hyperparameters": {"epochCount": 1, **settings},
         }
         if hold_out is not None:
@@ -63,6 +69,18 @@ class Live:
         reply = client.post("/v1beta/tunedModels", params={"tunedModelId": model_id}, json=body)
         assert reply.status_code == 200, reply.text
         self.wait_until_done(client, reply.json()["name"])
+
+    def found_out(self, client: httpx2.Client, model_id: str, verb: str, noun: str, **how: Any) -> dict[str, Any]:
+        """Ask for an inquiry about a tuned model, and return it once it has ended."""
+        reply = client.post(f"/v1beta/tunedModels/{model_id}:{verb}", json=how)
+        assert reply.status_code == 200, reply.text
+        found, give_up = reply.json(), time.monotonic() + MAX_WAIT_SECONDS
+        assert found["state"] == "RUNNING"
+        while found["state"] == "RUNNING":
+            assert time.monotonic() < give_up, found
+            time.sleep(0.05)
+            found = client.get(f"/v1beta/tunedModels/{model_id}:{noun}").json()
+        return dict(found)
 
     def wait_until_done(self, client: httpx2.Client, operation: str) -> dict[str, Any]:
         give_up = time.monotonic() + MAX_WAIT_SECONDS

@@ -38,8 +38,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "home"
 
 
-@pytest.fixture
-def run(home: Path, capfd: pytest.CaptureFixture[str]) -> Run:  # noqa: ARG001
+def runner(capfd: pytest.CaptureFixture[str]) -> Run:
     """Return a function that runs a command in this process."""
 
     def ran(*arguments: object) -> Done:
@@ -50,6 +49,12 @@ def run(home: Path, capfd: pytest.CaptureFixture[str]) -> Run:  # noqa: ARG001
         return Done(int(end.value.code or 0), output, said)
 
     return ran
+
+
+@pytest.fixture
+def run(home: Path, capfd: pytest.CaptureFixture[str]) -> Run:  # noqa: ARG001
+    """Return a function that runs a command on a data folder of the test's own."""
+    return runner(capfd)
 
 
 @pytest.fixture

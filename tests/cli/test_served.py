@@ -14,9 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.cli.conftest import Done, Run
+from tests.cli.conftest import Run, runner
 from tests.live import BASE, MAX_WAIT_SECONDS, TUNED, Live
-from tunery.cli.main import main
 from tunery.cli.served import Server
 from tunery.service.folder import DataFolder
 from tunery.service.library import Library
@@ -29,7 +28,7 @@ pytestmark = pytest.mark.full
 def held(live: Live, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
     """Return a function that runs a command on the data folder that the running server holds."""
     monkeypatch.setenv("TUNERY_HOME", str(live.home))
-    return _runner(capfd)
+    return runner(capfd)
 
 
 @pytest.fixture
@@ -38,18 +37,7 @@ def far(live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pyte
     monkeypatch.setenv("TUNERY_HOME", str(tmp_path / "elsewhere"))
     monkeypatch.setenv("TUNERY_SERVER", live.address)
     monkeypatch.setenv("TUNERY_TOKEN", live.token)
-    return _runner(capfd)
-
-
-def _runner(capfd: pytest.CaptureFixture[str]) -> Run:
-    def ran(*arguments: object) -> Done:
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as end:
-            main([str(argument) for argument in arguments])
-        output, said = capfd.readouterr()
-        return Done(int(end.value.code or 0), output, said)
-
-    return ran
+    return runner(capfd)
 
 
 @pytest.fixture(params=["held", "far"])

@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM
 
 import tunery
 from tests.chaos.served import Served, wait_until
-from tests.cli.conftest import Done, Run
+from tests.cli.conftest import Done, Run, runner
 from tests.live import BASE, make_home
 from tunery.cli.main import main
 from tunery.cli.served import Server
@@ -57,15 +57,7 @@ def held(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Held]:
 def run(held: Held, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
     """Return a function that runs a command on the data folder."""
     monkeypatch.setenv("TUNERY_HOME", str(held.home))
-
-    def ran(*arguments: object) -> Done:
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as end:
-            main([str(argument) for argument in arguments])
-        output, said = capfd.readouterr()
-        return Done(int(end.value.code or 0), output, said)
-
-    return ran
+    return runner(capfd)
 
 
 @pytest.fixture

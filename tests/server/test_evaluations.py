@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
-from typing import Any
 
 import httpx2
 import pytest
 
-from tests.live import MAX_WAIT_SECONDS, TUNED, Live, make_home, serving
+from tests.live import TUNED, Live, make_home, serving
 
 
 @pytest.fixture(scope="module")
@@ -17,16 +15,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """Return a server that evaluates when it is asked, with one tuned model that has held-out rows."""
     home = make_home(tmp_path_factory.mktemp("evaluations"))
     with serving(home, evaluates=False) as live, live.client() as client:
-        examples = [{"textInput": str(n), "output": str(n + 1)} for n in range(16)]
-        task = {
-            "trainingData": {"examples": {"examples": examples}},
-            "hyperparameters": {"epochCount": 1},
-            "holdOut": "6",
-        }
-        body = {"baseModel": "models/tiny", "displayName": TUNED, "tuningTask": task}
-        reply = client.post("/v1beta/tunedModels", params={"tunedModelId": TUNED}, json=body)
-        assert reply.status_code == 200, reply.text
-        live.wait_until_done(client, reply.json()["name"])
+        live.tune(client, TUNED, rows=16, hold_out="6")
         yield live
 
 
@@ -34,18 +23,6 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
 def client(live: Live) -> Iterator[httpx2.Client]:
     with live.client() as client:
         yield client
-
-
-def evaluated(client: httpx2.Client, body: dict[str, Any]) -> dict[str, Any]:
-    """Ask for an evaluation and wait for its end."""
-    reply = client.post(f"/v1beta/tunedModels/{TUNED}:evaluate", json=body)
-    assert reply.status_code == 200, reply.text
-    found, give_up = reply.json(), time.monotonic() + MAX_WAIT_SECONDS
-    while found["state"] == "RUNNING":
-        assert time.monotonic() < give_up, found
-        time.sleep(0.05)
-        found = client.get(f"/v1beta/tunedModels/{TUNED}:evaluation").json()
-    return dict(found)
 
 
 def test_there_is_none_before_it_is_asked_for(client: httpx2.Client) -> None:
@@ -56,9 +33,9 @@ def test_there_is_none_before_it_is_asked_for(client: httpx2.Client) -> None:
     assert ":evaluate" in reply.json()["error"]["message"]
 
 
-def test_held_out_rows_are_answered_by_everybody(client: httpx2.Client) -> None:
+def test_held_out_rows_are_answered_by_everybody(live: Live, client: httpx2.Client) -> None:
     """The report has all contenders, the sentence and the rows, and stays for the next look."""
-    found = evaluated(client, {})
+    found = live.found_out(client, TUNED, "evaluate", "evaluation")
 
     report = found["report"]
     assert (found["state"], report["rows"], report["source"]) == ("SUCCEEDED", 6, "held-out rows")
@@ -69,14 +46,13 @@ def test_held_out_rows_are_answered_by_everybody(client: httpx2.Client) -> None:
     assert client.get(f"/v1beta/tunedModels/{TUNED}:evaluation").json() == found
 
 
-def test_examples_that_are_sent_take_the_place_of_held_out_rows(client: httpx2.Client) -> None:
+def test_examples_that_are_sent_take_the_place_of_held_out_rows(live: Live, client: httpx2.Client) -> None:
     """With recorded answers of another model beside them."""
     examples = [{"textInput": str(n), "output": str(n + 1)} for n in range(100, 121)]
     recorded = {"title": "old", "answers": [str(n + 1) for n in range(100, 121)]}
 
-    report = evaluated(client, {"examples": {"examples": examples}, "source": "new.csv", "recorded": recorded})[
-        "report"
-    ]
+    how = {"examples": {"examples": examples}, "source": "new.csv", "recorded": recorded}
+    report = live.found_out(client, TUNED, "evaluate", "evaluation", **how)["report"]
 
     assert (report["rows"], report["source"]) == (21, "new.csv")
     old = next(one for one in report["contenders"] if one["name"] == "recorded")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import httpx2
 import pytest
 
-from tests.live import MAX_WAIT_SECONDS, TUNED, Live, make_home, serving
+from tests.live import TUNED, Live, make_home, serving
 from tunery.service.access import TUNING
 from tunery.types import Caller, GranteeType, Role
 
@@ -30,15 +29,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """Return a server with a tuned model whose examples have everything that can be doubtful."""
     home = make_home(tmp_path_factory.mktemp("examinations"))
     with serving(home, evaluates=False) as live, live.client() as client:
-        task = {
-            "trainingData": {"examples": {"examples": EXAMPLES}},
-            "hyperparameters": {"epochCount": 1},
-            "holdOut": "3",
-        }
-        body = {"baseModel": "models/tiny", "displayName": TUNED, "tuningTask": task}
-        reply = client.post("/v1beta/tunedModels", params={"tunedModelId": TUNED}, json=body)
-        assert reply.status_code == 200, reply.text
-        live.wait_until_done(client, reply.json()["name"])
+        live.tune(client, TUNED, EXAMPLES, hold_out="3")
         yield live
 
 
@@ -55,21 +46,14 @@ def found(live: Live) -> dict[str, Any]:
         before = client.get(f"{ADDRESS}:examination")
         assert (before.status_code, client.get(f"{ADDRESS}/examinations").json()) == (404, {})
         assert ":examine" in before.json()["error"]["message"]
-        return examined(client)
+        return examined(live, client)
 
 
-def examined(client: httpx2.Client, **how: int) -> dict[str, Any]:
+def examined(live: Live, client: httpx2.Client, **how: int) -> dict[str, Any]:
     """Have the model examined, and return what was found."""
-    reply = client.post(f"{ADDRESS}:examine", json=how)
-    assert reply.status_code == 200, reply.text
-    found, give_up = reply.json(), time.monotonic() + MAX_WAIT_SECONDS
-    assert found["state"] == "RUNNING"
-    while found["state"] == "RUNNING":
-        assert time.monotonic() < give_up, found
-        time.sleep(0.05)
-        found = client.get(f"{ADDRESS}:examination").json()
+    found = live.found_out(client, TUNED, "examine", "examination", **how)
     assert found["state"] == "SUCCEEDED", found
-    return dict(found)
+    return found
 
 
 def test_all_kinds_of_doubtful_rows_are_found(found: dict[str, Any]) -> None:
@@ -125,9 +109,11 @@ def test_a_base_that_has_changed_is_refused(live: Live, client: httpx2.Client, m
     assert "is not the one" in reply.json()["error"]["message"]
 
 
-def test_outputs_are_doubted_by_models_that_have_not_seen_the_row(client: httpx2.Client, found: dict[str, Any]) -> None:
+def test_outputs_are_doubted_by_models_that_have_not_seen_the_row(
+    live: Live, client: httpx2.Client, found: dict[str, Any]
+) -> None:
     """With folds rows are doubted as likely mislabelled instead of as still wrong; the rest is found as before."""
-    by_folds = examined(client, foldCount=2)["report"]
+    by_folds = examined(live, client, foldCount=2)["report"]
 
     def of(report: dict[str, Any], kind: str) -> list[dict[str, Any]]:
         return [finding for finding in report["findings"] if finding["kind"] == kind]
