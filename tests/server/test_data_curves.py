@@ -85,3 +85,34 @@ def test_a_curve_that_breaks_off_leaves_no_files(
     assert found["state"] == "FAILED"
     assert "The data curve broke off. Start it again." in found["error"]["message"]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_curve_is_cancelled(live: Live, client: httpx2.Client) -> None:
+    """What was known before is what is known afterwards, and another curve may be drawn at once."""
+    before = client.get("/v1beta/tunedModels/other:dataCurve").json()
+    assert client.post("/v1beta/tunedModels/large:dataCurve").json()["state"] == "RUNNING"
+
+    assert client.post("/v1beta/tunedModels/large:cancelDataCurve").json() == {}
+
+    assert client.get("/v1beta/tunedModels/large:dataCurve").json()["state"] == "SUCCEEDED"
+    assert client.post("/v1beta/tunedModels/other:dataCurve").json()["state"] == "RUNNING"
+    assert client.post("/v1beta/tunedModels/other:cancelDataCurve").json() == {}
+    assert before["state"] == "FAILED"
+    assert client.get("/v1beta/tunedModels/other:dataCurve").status_code == 404
+    give_up = time.monotonic() + MAX_WAIT_SECONDS
+    while live.services.data_curves.child_pid is not None:
+        assert time.monotonic() < give_up
+        time.sleep(0.01)
+
+
+def test_deleting_a_model_ends_its_curve(live: Live, client: httpx2.Client) -> None:
+    """Its process does not go on with rows that are gone."""
+    client.post("/v1beta/tunedModels/other:dataCurve")
+
+    assert client.delete("/v1beta/tunedModels/other").status_code == 200
+
+    give_up = time.monotonic() + MAX_WAIT_SECONDS
+    while live.services.data_curves.child_pid is not None:
+        assert time.monotonic() < give_up
+        time.sleep(0.01)
+    assert client.get("/v1beta/tunedModels/other:dataCurve").status_code == 404

@@ -136,6 +136,52 @@ def test_a_model_that_takes_the_id_of_a_deleted_one_gets_no_report_of_it(
     assert (asked.progress(model), asked.progress(again), asked.report(again)) == (None, None, None)
 
 
+def test_one_that_runs_is_cancelled_and_the_next_goes_on(library: Library, asked: Asked, tmp_path: Path) -> None:
+    """Nothing is known of it at once, nothing is kept, its process is gone; it may be asked for again."""
+    first, second = tuned(library, id="one"), tuned(library, id="two")
+    asked.ask(first, f"wait {tmp_path / 'never'}")
+    asked.ask(second, "end")
+    wait_until(lambda: asked.progress(first) == Progress("RUNNING", 1, 2))
+
+    asked.cancel(first)
+
+    assert asked.progress(first) is None
+    ended(asked, second)
+    assert (asked.report(first), asked.report(second) is not None) == (None, True)
+    asked.ask(first, "end")
+    ended(asked, first)
+    assert asked.report(first) is not None
+
+
+def test_one_that_waits_is_cancelled_and_makes_room(library: Library, asked: Asked, tmp_path: Path) -> None:
+    """It is never begun, not even when it is asked for again and cancelled again; what runs goes on."""
+    first, second, third = (tuned(library, id=name) for name in ("one", "two", "three"))
+    asked.ask(first, f"wait {tmp_path / 'go'}")
+    for _ in range(2):
+        asked.ask(second, "end")
+        asked.cancel(second)
+    asked.ask(third, "end")
+    (tmp_path / "go").touch()
+    ended(asked, third)
+
+    assert asked.report(second) is None
+    assert asked.report(first) is not None
+
+
+def test_cancelling_what_has_ended_changes_nothing(library: Library, asked: Asked) -> None:
+    """Neither a report nor a failure is forgotten."""
+    good, bad = tuned(library, id="one"), tuned(library, id="two")
+    asked.ask(good, "end")
+    asked.ask(bad, "err")
+    ended(asked, bad)
+
+    asked.cancel(good)
+    asked.cancel(bad)
+
+    assert asked.report(good) is not None
+    assert state(asked, bad) == "FAILED"
+
+
 def test_stopping_ends_what_runs(library: Library, tmp_path: Path) -> None:
     """Nothing is kept of it, and its process is gone."""
     asked = Asked(library)

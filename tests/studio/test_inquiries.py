@@ -42,6 +42,9 @@ def test_what_more_rows_would_bring(ann: Visitor, request: pytest.FixtureRequest
     page = ann.goto(f"/models/{model}?tab=data")
     panel = page.get_by_role("region", name="Would more examples help?")
     panel.get_by_role("button", name="Find out").click(timeout=Visitor.TUNE_MS)
+    panel.get_by_role("button", name="Stop").click()
+    expect(panel.get_by_role("status")).to_be_hidden()
+    panel.get_by_role("button", name="Find out").click()
 
     expect(panel.get_by_role("table")).to_be_visible(timeout=Visitor.TUNE_MS)
     expect(panel.get_by_text(re.compile("more rows: about"))).to_have_count(3)

@@ -45,6 +45,7 @@ FEATURES = (
     "tunedModels.evaluate",
     "tunedModels.examine",
     "tunedModels.dataCurve",
+    "inquiries.cancel",
     "tunedModels.examples",
     "prompts",
 )

@@ -127,10 +127,12 @@ def update(
 
 @router.delete("/tunedModels/{model_id:id}", name="DeleteTunedModel", **described())
 def delete(request: Request, caller: CallerOf, model_id: str) -> Response:
-    """Delete a tuned model with its data, curve and adapter; a task that is running stops."""
-    library = services_of(request).library
-    library.sharing.require(caller, Action.OWN, model_id)
-    library.delete(model_id)
+    """Delete a tuned model with its data, curve and adapter; a task that is running stops, and what is found out."""
+    services = services_of(request)
+    services.library.sharing.require(caller, Action.OWN, model_id)
+    for inquiries in (services.evaluations, services.examinations, services.data_curves):
+        inquiries.cancel(services.library.find(model_id))
+    services.library.delete(model_id)
     return JsonReply({})
 
 

@@ -40,6 +40,15 @@ class Progress:
     error: TuneryError | None = None
 
 
+@dataclass(slots=True)
+class _Asked:
+    """An inquiry that is open: waiting or at work."""
+
+    model: TunedModel
+    work: object
+    is_cancelled: bool = False
+
+
 def keep_document(library: Library, model: TunedModel, kind: str, document: Mapping[str, Any]) -> None:
     """Keep the newest report of a kind about a tuned model, with the time."""
     library.put_report(model, kind, {**document, "create_time": datetime.now(UTC).isoformat()})
@@ -63,8 +72,11 @@ class Inquiries:
 
     def __init__(self, library: Library) -> None:
         self._library = library
-        self._wanted: queue.Queue[tuple[TunedModel, object] | None] = queue.Queue()
-        self._progress: dict[str, Progress] = {}  # by task: another model may get the id of one that was deleted
+        self._wanted: queue.Queue[_Asked | None] = queue.Queue()
+        # both by task: another model may get the id of one that was deleted
+        self._open: dict[str, _Asked] = {}
+        self._progress: dict[str, Progress] = {}
+        self._working: _Asked | None = None
         self._lock = threading.Lock()
         self._child: Child | None = None
         self._is_stopping = threading.Event()
@@ -88,6 +100,18 @@ class Inquiries:
             child.kill()
         self._thread.join()
 
+    def cancel(self, model: TunedModel) -> None:
+        """End the inquiry about a tuned model, waiting or at work; nothing is kept of it. One that has ended stays."""
+        with self._lock:
+            asked = self._open.pop(model.task.id, None)
+            if asked is None:
+                return
+            asked.is_cancelled = True
+            del self._progress[model.task.id]
+            child = self._child if self._working is asked else None
+        if child is not None:
+            child.kill()
+
     def progress(self, model: TunedModel) -> Progress | None:
         """Return where the inquiry about a tuned model stands, None if none runs or has failed since the last."""
         return self._progress.get(model.task.id)
@@ -106,68 +130,75 @@ class Inquiries:
             if sum(known.state == "RUNNING" for known in self._progress.values()) >= limit:
                 raise ResourceExhausted(f"The limit of open {self.title}s is reached ({limit}). Try again later.")
             begun = self._progress[model.task.id] = Progress("RUNNING")
-        self._wanted.put((model, work))
+            asked = self._open[model.task.id] = _Asked(model, work)
+        self._wanted.put(asked)
         return begun
 
     def _loop(self) -> None:
-        while (wanted := self._wanted.get()) is not None and not self._is_stopping.is_set():
-            model, work = wanted
+        while (asked := self._wanted.get()) is not None and not self._is_stopping.is_set():
+            if asked.is_cancelled:
+                continue
             try:
-                self._end(model, self._worked(model, work))
+                self._end(asked, self._worked(asked))
             except Exception as error:  # noqa: BLE001  # one inquiry must not end the thread that all others need
-                _log.exception("The %s of %s failed", self.title, model.name)
-                self._end(model, Progress("FAILED", error=TuneryError(f"Something went wrong: {error!r}.")))
+                _log.exception("The %s of %s failed", self.title, asked.model.name)
+                self._end(asked, Progress("FAILED", error=TuneryError(f"Something went wrong: {error!r}.")))
 
-    def _worked(self, model: TunedModel, work: object) -> Progress | None:
+    def _worked(self, asked: _Asked) -> Progress | None:
         """Work on one inquiry and keep its report; returns the failure if there is one to be told of."""
         try:
-            document = self._found(model, work)
+            document = self._found(asked)
         except TuneryError as error:
-            return Progress("FAILED", error=error) if self._is_there(model) else None
-        if self._is_there(model):
-            keep_document(self._library, model, self.kind, document)
+            return Progress("FAILED", error=error) if self._is_there(asked.model) else None
+        if self._is_there(asked.model) and not asked.is_cancelled:
+            keep_document(self._library, asked.model, self.kind, document)
         return None
 
-    def _found(self, model: TunedModel, work: object) -> dict[str, Any]:
+    def _found(self, asked: _Asked) -> dict[str, Any]:
         with tempfile.TemporaryDirectory(prefix="tunery-inquiry-") as folder:
-            return self._asked(model, Begin(work, Path(folder)))
+            return self._told(asked, Begin(asked.work, Path(folder)))
 
-    def _asked(self, model: TunedModel, begin: Begin) -> dict[str, Any]:
+    def _told(self, asked: _Asked, begin: Begin) -> dict[str, Any]:
+        self._working = asked
         child = self._child = Child(self.title, type(self).child_main, niceness=self.niceness)
         try:
             child.send(begin)
-            while not isinstance(message := self._received(child), Done):
+            while not isinstance(message := self._received(child, asked), Done):
                 if isinstance(message, Progressed):
-                    self._note(model, Progress("RUNNING", message.done, message.total))
+                    self._note(asked, Progress("RUNNING", message.done, message.total))
                 else:
-                    self._answer(child, model, message)
+                    self._answer(child, asked.model, message)
         except (EOFError, TimeoutError):
             raise Unavailable(f"The {self.title} broke off. Start it again.") from None
         finally:
             child.stop()
-            self._child = None
+            self._child = self._working = None
         if message.error is not None:
             raise message.error
         assert message.document is not None
         return message.document
 
-    def _received(self, child: Child) -> object:
-        if self._is_stopping.is_set():  # `stop` may have looked before the child was there
+    def _received(self, child: Child, asked: _Asked) -> object:
+        if self._is_stopping.is_set() or asked.is_cancelled:  # who ended it may have looked before the child was there
             raise EOFError
         return child.receive(LEASE_SECONDS)
 
     def _answer(self, child: Child, model: TunedModel, message: object) -> None:
         """Answer what the child asks; those that ask nothing send signs of life only."""
 
-    def _note(self, model: TunedModel, progress: Progress) -> None:
+    def _note(self, asked: _Asked, progress: Progress) -> None:
         with self._lock:
-            self._progress[model.task.id] = progress
+            if not asked.is_cancelled:
+                self._progress[asked.model.task.id] = progress
 
-    def _end(self, model: TunedModel, progress: Progress | None) -> None:
+    def _end(self, asked: _Asked, progress: Progress | None) -> None:
         with self._lock:
-            self._progress.pop(model.task.id, None)
+            if asked.is_cancelled:  # and another may have been asked for
+                return
+            self._open.pop(asked.model.task.id, None)
+            self._progress.pop(asked.model.task.id, None)
             if progress is not None:
-                self._progress[model.task.id] = progress
+                self._progress[asked.model.task.id] = progress
 
     def _is_there(self, model: TunedModel) -> bool:
         """Say whether the model is what it was; its id may be another's by now."""

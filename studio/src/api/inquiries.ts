@@ -17,6 +17,11 @@ const ASK: Record<Kind, string> = {
   examinations: "examine",
   dataCurves: "dataCurve",
 };
+const CANCEL: Record<Kind, string> = {
+  evaluations: "cancelEvaluation",
+  examinations: "cancelExamination",
+  dataCurves: "cancelDataCurve",
+};
 const RUNNING_MS = 2000;
 const NONE_MS = 10_000; // somebody else may ask, and a server evaluates a new model by itself
 
@@ -26,7 +31,7 @@ export async function readInquiry<K extends Kind>(kind: K, id: string): Promise<
   return page[kind]?.[0] ?? null;
 }
 
-/** The newest of its kind, read again while it goes on, and the way to ask for another. */
+/** The newest of its kind, read again while it goes on, and the ways to ask for another and to end it. */
 export function useInquiry<K extends Kind>(kind: K, id: string, isWanted: boolean) {
   const client = useQueryClient();
   const queryKey = [kind, id];
@@ -43,5 +48,9 @@ export function useInquiry<K extends Kind>(kind: K, id: string, isWanted: boolea
     mutationFn: (how: object) => send<Kinds[K]>("POST", `/v1beta/tunedModels/${id}:${ASK[kind]}`, how),
     onSuccess: (inquiry) => client.setQueryData(queryKey, inquiry),
   });
-  return { query, asking };
+  const cancelling = useMutation({
+    mutationFn: () => send("POST", `/v1beta/tunedModels/${id}:${CANCEL[kind]}`),
+    onSuccess: () => client.invalidateQueries({ queryKey }),
+  });
+  return { query, asking, cancelling };
 }

@@ -1,6 +1,7 @@
 import type { ReactNode } from "react";
 import { Button } from "react-aria-components";
 import { type Kind, useInquiry } from "../../api/inquiries";
+import { useOffers } from "../../api/server";
 import { useRole } from "../../hooks/useRole";
 import { text } from "../../text/en";
 import { ErrorNote } from "../ErrorNote";
@@ -18,7 +19,8 @@ type Props<K extends Kind> = {
 
 /** Something that is found out about a tuned model on request: the button for writers, how far it is, its report. */
 export function InquiryCard<K extends Kind>({ kind, id, words, more, running, children }: Props<K>) {
-  const { query, asking } = useInquiry(kind, id, true);
+  const { query, asking, cancelling } = useInquiry(kind, id, true);
+  const canCancel = useOffers("inquiries.cancel");
   const role = useRole(id);
   if (query.isPending) return null;
   const inquiry = query.data as Inquiry<K> | null | undefined;
@@ -29,6 +31,11 @@ export function InquiryCard<K extends Kind>({ kind, id, words, more, running, ch
     <section className="card stack" aria-labelledby={kind}>
       <div className="row spread">
         <h2 id={kind}>{words.title}</h2>
+        {isRunning && canAsk && canCancel && (
+          <Button isDisabled={cancelling.isPending} onPress={() => cancelling.mutate()}>
+            {text.model.stopInquiry}
+          </Button>
+        )}
         {!isRunning && canAsk && (
           <div className="row small-gap">
             {more && (
@@ -42,6 +49,7 @@ export function InquiryCard<K extends Kind>({ kind, id, words, more, running, ch
           </div>
         )}
       </div>
+      {cancelling.isError && <ErrorNote error={cancelling.error} />}
       {asking.isError && <ErrorNote error={asking.error} />}
       {query.isError && <ErrorNote error={query.error} retry={() => void query.refetch()} />}
       {inquiry?.error && <p className="note bad">{inquiry.error.message}</p>}

@@ -78,6 +78,7 @@ export const model = {
     failedTitle: "Tuning failed",
     failedHelp: "Change what the message names, then tune again with these settings.",
     againSame: "Tune again with these settings",
+    stopInquiry: "Stop",
     notAsked: "Nobody has asked for this yet.",
     noLog: "The server has begun anew since; the log of this job is gone.",
     logHelp: "The last 200 lines of the job.",
