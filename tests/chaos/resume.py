@@ -12,12 +12,11 @@ import argparse
 import hashlib
 import json
 import random
-import tempfile
 import time
 from pathlib import Path
 
 from tests.chaos.served import Served, wait_until
-from tests.chaos.template import in_a_new_home
+from tests.chaos.template import in_a_home_with, in_a_new_home
 from tunery.service.library import Library
 
 PAUSE_SECONDS = 0.1  # between two looks: a server that is asked all the time takes the cores from the tuning
@@ -78,12 +77,8 @@ def main() -> None:
         with in_a_new_home() as home, Served.real(home, {"TUNERY_BASE": asked.base}) as server:
             print(json.dumps(resume(server, asked.base, asked.kills, asked.epochs)))  # noqa: T201
         return
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        home = Path(folder) / "home"
-        home.mkdir()
-        (home / "bases").symlink_to(asked.bases.expanduser())
-        with Served.real(home, {"TUNERY_BASE": asked.base}) as server:
-            print(json.dumps(resume(server, asked.base, asked.kills, asked.epochs)))  # noqa: T201
+    with in_a_home_with(asked.bases) as home, Served.real(home, {"TUNERY_BASE": asked.base}) as server:
+        print(json.dumps(resume(server, asked.base, asked.kills, asked.epochs)))  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A temporary data folder with the base `tiny`, for the scripts beside this one."""
+"""Temporary data folders for the scripts beside this one: with the base `tiny`, or with bases that are there."""
 
 from __future__ import annotations
 
@@ -17,4 +17,14 @@ def in_a_new_home() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         home = Path(folder) / "home"
         Catalog(home).add(str(make_folder(Path(folder) / "base")), "tiny")
+        yield home
+
+
+@contextmanager
+def in_a_home_with(bases: Path) -> Iterator[Path]:
+    """Give a new data folder that has the bases of another one."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        home = Path(folder) / "home"
+        home.mkdir()
+        (home / "bases").symlink_to(bases.expanduser())
         yield home
