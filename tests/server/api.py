@@ -23,7 +23,11 @@ from tunery.errors import TuneryError, Unavailable
 from tunery.server.app import make_app
 from tunery.server.services import Services
 from tunery.service.access import TUNING
+from tunery.service.answering import Answering
 from tunery.service.creation import Creation
+from tunery.service.data_curves import DataCurves
+from tunery.service.evaluations import Evaluations
+from tunery.service.examinations import Examinations
 from tunery.service.library import Library
 from tunery.service.values import Progress
 from tunery.types import Phase, TunedModel, TuningTask
@@ -58,6 +62,9 @@ class Api:
             accounts=self.accounts,
             answering=_NobodyAnswers(),
             creation=Creation(library, catalog),
+            evaluations=Evaluations(library, cast(Answering, None), catalog),  # not started
+            examinations=Examinations(library, catalog),
+            data_curves=DataCurves(library, catalog),
             worker=SimpleNamespace(wake=lambda: None, logs={}),
             address=ADDRESS,
         )
