@@ -73,6 +73,8 @@ def main() -> None:
     parser.add_argument("--bases", type=Path)
     parser.add_argument("--count", type=int, default=20)
     asked = parser.parse_args()
+    if (asked.base is None) != (asked.bases is None):
+        parser.error("--base and --bases belong together")
     if asked.base is None:
         with in_a_new_home() as home, Served.fake(home) as server:
             print(json.dumps(cancels(server, "tiny", asked.count)))  # noqa: T201

@@ -154,7 +154,7 @@ def test_one_that_runs_is_cancelled_and_the_next_goes_on(library: Library, asked
 
 
 def test_one_that_waits_is_cancelled_and_makes_room(library: Library, asked: Asked, tmp_path: Path) -> None:
-    """It is never begun, not even when it is asked for again and cancelled again; what runs goes on."""
+    """It leaves no report, not even when it is asked for again and cancelled again; what runs goes on."""
     first, second, third = (tuned(library, id=name) for name in ("one", "two", "three"))
     asked.ask(first, f"wait {tmp_path / 'go'}")
     for _ in range(2):

@@ -33,9 +33,7 @@ _WIDER = """() => [...document.querySelectorAll("body *")]
 def faults(page: Page) -> list[str]:
     """Return all that is wrong with the screen as it stands, in both themes and when it is narrow."""
     found = [f"{theme}: {fault}" for theme in ("light", "dark") for fault in violations(page, theme)]
-    found += [f"{width} px: {fault}" for width in (NARROW, ZOOMED) for fault in sideways(page, width)]
-    page.set_viewport_size({"width": 1280, "height": HEIGHT})
-    return found
+    return found + [f"{width} px: {fault}" for width in (NARROW, ZOOMED) for fault in sideways(page, width)]
 
 
 def violations(page: Page, theme: Theme) -> list[str]:
@@ -46,10 +44,14 @@ def violations(page: Page, theme: Theme) -> list[str]:
 
 
 def sideways(page: Page, width: int) -> list[str]:
-    """Return what makes the page scroll sideways at a width."""
+    """Return what makes the page scroll sideways at a width; afterwards the window is as wide as it was."""
+    before = page.viewport_size
+    assert before is not None
     page.set_viewport_size({"width": width, "height": HEIGHT})
     scrolled = page.evaluate("document.documentElement.scrollWidth")
-    return [] if scrolled <= width else [f"{scrolled} px wide because of {page.evaluate(_WIDER)[:5]}"]
+    found = [] if scrolled <= width else [f"{scrolled} px wide because of {page.evaluate(_WIDER)[:5]}"]
+    page.set_viewport_size(before)
+    return found
 
 
 @cache

@@ -172,3 +172,12 @@ def test_a_runtime_that_is_missing_is_named(source: Source, gguf_folder: Path) -
 
     assert [proof.file for proof in proofs] == ["model-f16.gguf", "model-q8_0.gguf"]
     assert all(p.agreement is None and "llama.cpp is not installed" in str(p.reason) for p in proofs)
+
+
+def test_the_adapter_is_asked_beside_each_base_that_is_named(source: Source, gguf_folder: Path) -> None:
+    """The proof says which base it was, for one adapter file may stand beside several."""
+    asked = Questions(("1",), ("2",), (4,))
+    bases = (Path("base-f16.gguf"), Path("base-q8_0.gguf"))
+    proofs = prove("gguf", gguf_folder, source, asked, python=sys.executable, gguf_bases=bases)
+
+    assert [proof.file for proof in proofs[2:]] == [f"adapter.gguf beside {base}" for base in bases]

@@ -53,8 +53,8 @@ def _examined(line: Line, work: Work) -> dict[str, Any]:
     found = surgery(
         work.examples,
         folds=work.folds,
-        repeated=_repeated(line, work),
-        model=_model(work) if work.folds is None else None,
+        repeated=_repeated(line, work, work.folds) if work.folds else None,
+        model=None if work.folds else _model(work),
         held_out=work.held_out,
         token_counts=token_counts(entry, work.data_folder, work.examples),
         window_tokens=entry.input_token_limit,
@@ -77,11 +77,11 @@ def _model(work: Work) -> Model:
     return Model(resident, read_adapter(open_published(*work.adapter), resident.network))
 
 
-def _repeated(line: Line, work: Work) -> Repeated:
+def _repeated(line: Line, work: Work, folds: int) -> Repeated:
     """Return how each fold is tuned: as the model was, but not so long that a model is sure of everything."""
     from tunery.engine.cross_validation import DOUBTING, Repeated
 
-    settings, folds, rows = work.hyperparameters, work.folds or 1, len(work.examples)
+    settings, rows = work.hyperparameters, len(work.examples)
     return Repeated(
         work.base_model,
         replace(settings, epoch_count=min(settings.epoch_count, DOUBTING.epoch_count)),
