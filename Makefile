@@ -2,6 +2,7 @@
 # make test    format, lint, types, import contract, all tests
 # make clients all official Google clients in environments of their own against a server
 # make studio  the Studio again, after a change in studio/
+# make step    the compiled decoding step again, after a change in src/tunery/engine/answers/native
 # make quality the visible quality suite (about two hours on two cores; goes on where it stopped)
 # make bench   speed and memory beside TRL + PEFT, llama.cpp and transformers + PEFT, in one run each
 
@@ -9,9 +10,10 @@ PYTHON ?= python3
 VENV := .venv
 PEERS := .venv-peers
 BIN := $(VENV)/bin
+STEP := src/tunery/engine/answers/native
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test clients chaos studio studio-test browser pictures base rows quality bench peers format clean
+.PHONY: demo test clients chaos studio step studio-test browser pictures base rows quality bench peers format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python examples/demo.py
@@ -19,6 +21,7 @@ demo: $(VENV)/.installed
 test: $(VENV)/.developed base rows
 	$(BIN)/ruff format --check src tests benchmarks examples tools
 	$(BIN)/ruff check src tests benchmarks examples tools
+	$(BIN)/clang-format --dry-run --Werror $(STEP)/*.c $(STEP)/*.h
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(MAKE) --no-print-directory studio-test
@@ -34,7 +37,11 @@ rows: $(VENV)/.developed
 
 # the Studio's bundle, with the Node that comes as a Python package
 studio: $(VENV)/.developed
-	$(BIN)/python hatch_build.py
+	$(BIN)/python hatch_build.py studio
+
+# the compiled decoding step, after a change of its source
+step: $(VENV)/.developed
+	$(BIN)/python hatch_build.py step
 
 studio-test: $(VENV)/.developed
 	$(BIN)/python tools/studio.py
@@ -77,6 +84,7 @@ $(PEERS)/.installed: benchmarks/peers.txt constraints.txt
 format: $(VENV)/.developed
 	$(BIN)/ruff format src tests benchmarks examples tools
 	$(BIN)/ruff check --fix src tests benchmarks examples tools
+	$(BIN)/clang-format -i $(STEP)/*.c $(STEP)/*.h
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("tunery needs Python 3.11 or newer, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'

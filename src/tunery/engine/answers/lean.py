@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from tunery.engine.answers.cache import KeyValueCache
 from tunery.engine.answers.low_rank import AdapterBank, Fused
+from tunery.engine.answers.native.step import LayerParts, ModelParts, NativeStep, NormParts
 from tunery.engine.answers.products import Product
 from tunery.engine.answers.step_inputs import StepInputs
 from tunery.engine.answers.threads import ThreadChoice
@@ -77,11 +78,14 @@ class _Layer:
 class LeanModel:
     """
     A resident base as decoding reads it; `of` says whether there is one for a network. Made once, used by any number of
-    generators. Weights are brought into their fast forms at the first step.
+    generators. Weights are brought into their fast forms at the first step: those of the compiled step where it can be
+    used (`is_compiled` False: never), else those of torch's operations.
     """
 
-    def __init__(self, network: Network, read_four_bit: ReadFourBit | None) -> None:
+    def __init__(self, network: Network, read_four_bit: ReadFourBit | None, is_compiled: bool) -> None:
         self.network = network
+        self._is_compiled = is_compiled
+        self.native: NativeStep | None = None
         self.dtype = torch.promote_types(network.dtype, torch.float32)
         self._decoder: Any = network.model.get_decoder()
         self._read_four_bit = read_four_bit
@@ -99,9 +103,11 @@ class LeanModel:
         self._threads = ThreadChoice()
 
     @classmethod
-    def of(cls, network: Network, read_four_bit: ReadFourBit | None = None) -> LeanModel | None:
+    def of(
+        cls, network: Network, read_four_bit: ReadFourBit | None = None, *, is_compiled: bool = True
+    ) -> LeanModel | None:
         """Return the lean form of a network, None if it is not recognised as a whole."""
-        return cls(network, read_four_bit) if is_recognised(network) else None
+        return cls(network, read_four_bit, is_compiled) if is_recognised(network) else None
 
     def bank(self) -> AdapterBank:
         """Return an empty bank for the adapters of one generator."""
@@ -133,6 +139,8 @@ class LeanModel:
         is_one_answer: bool,
     ) -> Tensor:
         self._prepare()
+        if self.native is not None:
+            return self.native.logits(token_ids, cache, adapters, is_one_answer)
         with self._threads.step((len(token_ids), is_one_answer)):
             space, forms = self._space(len(token_ids), is_one_answer)
             bank.arrange(adapters, space.joints)
@@ -205,7 +213,10 @@ class LeanModel:
         ]
 
     def _prepare(self) -> None:
-        if self._layers:
+        if self._layers or self.native is not None:
+            return
+        self.native = NativeStep.of(self._parts(), self._read_four_bit) if self._is_compiled else None
+        if self.native is not None:
             return
         is_wanted = self._read_four_bit is not None and self.network.dtype == torch.bfloat16
         four_bit = dict(self._read_four_bit()) if self._read_four_bit is not None and is_wanted else {}
@@ -213,6 +224,30 @@ class LeanModel:
         head = self.network.head
         self._head = Product([head.weight], [head.bias], None)
         self._layers = [self._layer(index, module, four_bit) for index, module in enumerate(self._decoder.layers)]
+
+    def _parts(self) -> ModelParts:
+        head = self.network.head
+        return ModelParts(
+            layers=[self._layer_parts(index, module) for index, module in enumerate(self._decoder.layers)],
+            embedding=self._decoder.embed_tokens.weight,
+            head=(head.weight, head.bias),
+            last_norm=_norm_parts(self._decoder.norm),
+            rotary=self._decoder.rotary_emb,
+            sizes=self._sizes,
+            scaling=self._scaling,
+        )
+
+    def _layer_parts(self, index: int, module: Any) -> LayerParts:
+        paths = [path for names in _FUSED for path in self._fused(index, names).paths]
+        linear = {path: (self.network.layers[path].weight, self.network.layers[path].bias) for path in paths}
+        attention = module.self_attn
+        head_norms = (attention.q_norm, attention.k_norm) if hasattr(attention, "q_norm") else None
+        return LayerParts(
+            linear=linear,
+            norms=(_norm_parts(module.input_layernorm), _norm_parts(module.post_attention_layernorm)),
+            head_norms=None if head_norms is None else (_norm_parts(head_norms[0]), _norm_parts(head_norms[1])),
+            window=_window(self.network, module),
+        )
 
     def _layer(self, index: int, module: Any, four_bit: dict[str, FourBitWeight]) -> _Layer:
         products = []
@@ -234,6 +269,10 @@ class LeanModel:
         query, key = self._norm(attention.q_norm), self._norm(attention.k_norm)
         scale = torch.cat((query.scale.expand(self._sizes.heads, -1), key.scale.expand(self._sizes.kinds, -1)))
         return _Norm(scale, query.epsilon.view(()))
+
+
+def _norm_parts(module: Any) -> NormParts:
+    return NormParts(module.scale, float(module.epsilon))
 
 
 def is_recognised(network: Network) -> bool:
