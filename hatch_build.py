@@ -28,7 +28,7 @@ LIBRARY = STEP.with_name("libstep.so")
 
 COMPILERS = ("cc", "gcc", "clang")
 # AVX2 and FMA, in every x86-64 processor since about 2015; native/library.py asks for them before it loads the step
-INSTRUCTIONS = {"x86_64": ["-march=x86-64-v3"], "amd64": ["-march=x86-64-v3"]}
+INSTRUCTIONS = {"x86_64": ["-mavx2", "-mfma"], "amd64": ["-mavx2", "-mfma"]}
 
 
 class PartsBuildHook(BuildHookInterface):  # type: ignore[type-arg]
@@ -73,7 +73,9 @@ def compile_step(root: Path) -> None:
     options = ["-O3", "-std=gnu11", "-fPIC", "-shared", "-pthread", f'-DTUNERY_SOURCE="{digest}"']
     options += INSTRUCTIONS.get(platform.machine().lower(), [])
     compiler = _compiler() or [sys.executable, "-m", "ziglang", "cc"]
-    subprocess.run([*compiler, *options, str(root / STEP), "-o", str(root / LIBRARY), "-lm"], check=True)
+    new = root / LIBRARY.with_suffix(".new.so")  # a running server may use the old one
+    subprocess.run([*compiler, *options, str(root / STEP), "-o", str(new), "-lm"], check=True)
+    new.replace(root / LIBRARY)
 
 
 def _compiler() -> list[str] | None:
