@@ -12,9 +12,11 @@ from transformers import AutoModelForCausalLM
 
 from tests.needs import NO_DEFAULT_BASE, missing
 from tunery import config
+from tunery.engine.answers.native import library, step
 from tunery.engine.answers.products import Product, has_fast_four_bit_products
 from tunery.engine.bases import base, four_bit
 from tunery.engine.bases.catalog import Catalog
+from tunery.engine.precision import fast_dtype
 from tunery.engine.resident import ResidentBase
 from tunery.engine.tuning.tuner import Tuner, weights_digest
 from tunery.types import DEFAULT_BASE_MODEL, Hyperparameters, SamplingSettings, TuningExample
@@ -64,10 +66,10 @@ def test_greedy_text_equals_that_of_transformers_and_peft(tmp_path: Path) -> Non
 
 def test_resumed_task_gives_the_bytes_of_an_undisturbed_one(tmp_path: Path) -> None:
     """In the number format of this machine, with all its cores, a break after step 4 of 9 changes nothing."""
-    whole = tuned(ResidentBase(default_base(torch.bfloat16)), tmp_path / "whole")
+    whole = tuned(ResidentBase(default_base(fast_dtype())), tmp_path / "whole")
 
-    tuned(ResidentBase(default_base(torch.bfloat16)), tmp_path / "broken", steps=4)
-    resumed = tuned(ResidentBase(default_base(torch.bfloat16)), tmp_path / "broken")
+    tuned(ResidentBase(default_base(fast_dtype())), tmp_path / "broken", steps=4)
+    resumed = tuned(ResidentBase(default_base(fast_dtype())), tmp_path / "broken")
 
     assert resumed.completed_steps == whole.completed_steps == 9
     assert weights_digest(resumed.adapter.flat) == weights_digest(whole.adapter.flat)
@@ -90,6 +92,20 @@ def test_packed_loss_of_the_default_base_is_the_padded_one() -> None:
         targets = torch.tensor(row.token_ids[row.answer_offset :])
         total += float(torch.nn.functional.cross_entropy(logits, targets, reduction="sum"))
     assert loss == pytest.approx(total, rel=1e-5)
+
+
+def test_the_compiled_step_reads_the_bits_in_which_the_base_came() -> None:
+    """All layers keep their 4 bits and the head its 8, which is said of weights only where no bit differs."""
+    if not library.can_run():
+        pytest.skip("this processor has no AVX2: torch's operations answer")
+    resident = ResidentBase(default_base(torch.float32))
+    assert resident.lean is not None
+
+    assert resident.answers(["7"], SETTINGS)[0]
+
+    assert resident.lean.native is not None
+    assert resident.lean.native.forms == {step.FOUR_BIT}
+    assert resident.lean.native.head_form == step.EIGHT_BIT
 
 
 def test_four_bit_products_are_the_dense_ones() -> None:

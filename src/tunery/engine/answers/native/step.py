@@ -144,6 +144,10 @@ class NativeStep:
         """Return the forms in which the layers' weights are kept."""
         return {matrix.form for layer in self._layers for matrix in layer.matrices}
 
+    @property
+    def head_form(self) -> int:
+        return int(self._model.head.form)
+
     def logits(
         self, token_ids: Sequence[int], cache: KeyValueCache, adapters: Sequence[Adapter | None], is_one_answer: bool
     ) -> Tensor:
