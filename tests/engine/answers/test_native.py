@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from tests.engine.answers.test_lean import adapted, filled, generic_logits
 from tunery.engine.answers.lean import LeanModel
 from tunery.engine.answers.native import library, step
 from tunery.engine.bases.four_bit import FourBitWeight
+from tunery.engine.layers.lora import Adapter
 from tunery.engine.layers.network import Network
 
 SLOTS: list[int | None] = [1, 2, 1, None, 3]
@@ -162,6 +164,46 @@ def test_long_rows_give_the_logits_of_torchs_operations(family: str) -> None:
             cache.lengths[0] += 1
 
 
+@pytest.mark.parametrize("slot", [None, 1])
+@pytest.mark.parametrize("family", ["llama", "mistral", "qwen3"])
+@torch.inference_mode()
+def test_tokens_ahead_are_those_of_one_after_another(family: str, slot: int | None) -> None:
+    """Four successive tokens of one answer at once give, bit by bit, the logits of four steps."""
+    network = adapted(make_network(family))
+    lean = LeanModel.of(network)
+    assert lean is not None
+    adapter = None if slot is None else network.adapters[slot]
+    together, single = filled(network, [slot], lean.dtype), filled(network, [slot], lean.dtype)
+
+    ahead = lean.logits_ahead([11, 12, 13, 14], together, lean.bank(), adapter)
+
+    assert lean.native is not None
+    for index, token in enumerate([11, 12, 13, 14]):
+        (logits,) = lean.logits([token], single, lean.bank(), [adapter])
+        single.lengths[0] += 1
+        assert torch.equal(ahead[index], logits)
+
+
+@torch.inference_mode()
+def test_an_adapter_of_some_layers_leaves_the_others_as_they_are() -> None:
+    """PEFT adapters may adapt queries and values alone."""
+    network = make_network()
+    whole = network.fresh_adapter(4, 8.0, 1).shape
+    chosen = tuple(layer for layer in whole.layers if layer[0].endswith(("q_proj", "v_proj")))
+    shape = replace(whole, layers=chosen)
+    values = torch.empty(shape.size).normal_(0, 0.2, generator=torch.Generator().manual_seed(1))
+    network.install(1, Adapter(shape, values))
+    lean = LeanModel.of(network)
+    assert lean is not None
+
+    ours = lean.logits([11], filled(network, [1], lean.dtype), lean.bank(), [network.adapters[1]])
+
+    assert lean.native is not None
+    theirs = generic_logits(network, [1], [11])
+    assert float((ours - theirs).abs().max()) <= 1e-5 * float(theirs.abs().max())
+    assert not torch.allclose(ours, generic_logits(network, [None], [11]), atol=1e-2)
+
+
 def test_a_weight_that_differs_in_one_bit_is_not_kept_in_fewer_bits() -> None:
     """Records are taken only if they widen to every weight exactly."""
     compiled = library.library()
@@ -176,9 +218,7 @@ def test_a_weight_that_differs_in_one_bit_is_not_kept_in_fewer_bits() -> None:
 
 
 def test_rounding_that_fails_at_the_top_of_a_binade_is_noticed() -> None:
-    """
-    2 − 2^-23 is all ones: rounded by adding 2^16 times itself it does not become 2, so no record is made.
-    """
+    """2 − 2^-23 is all ones: rounded by adding 2^16 times itself it does not become 2, so no record is made."""
     compiled = library.library()
     assert compiled is not None
     four_bit = FourBitWeight(

@@ -2,8 +2,8 @@
 One decoding step of a model of Llama's shape on the processor: what lean.py computes with torch's operations, in one
 call. Everything is float32; weights may be kept in fewer bits and are widened as they are read, which is exact.
 
-The sum behind each number is taken in one order, whatever the number of rows, threads or neighbours: an answer does not
-depend on what else is being answered. Work is cut into chunks that threads claim one by one, so that a thread whose
+The sum behind each number is taken in one order, whatever the number of rows, threads or neighbours: the logits of a row
+do not depend on what else is in the step. Work is cut into chunks that threads claim one by one, so that a thread whose
 core was taken away delays the others by a chunk at most. Knows pointers and sizes; nothing of tokens' meaning, slots'
 owners or files. step.py fills the structures, whose fields must stay the same on both sides.
 */
