@@ -21,12 +21,9 @@ from pathlib import Path
 
 from tunery import Dataset, config
 from tunery.engine.bases.catalog import Catalog
-from tunery.engine.exporting.formats import Source
-from tunery.engine.exporting.gguf_model import pre_type_of, write_gguf
-from tunery.engine.exporting.merged import tokenizer_of, unmerged
-from tunery.engine.exporting.proof import Proof, Questions, prove
+from tunery.engine.exporting.proof import Proof, Questions
 from tunery.errors import NotFound
-from tunery.service.export import FORMATS, ExportOrder, answered, export, order, source_of
+from tunery.service.export import FORMATS, ExportOrder, answered, export, order, proofs_of
 from tunery.service.library import Library
 from tunery.types import TunedModel
 
@@ -63,23 +60,13 @@ def _proofs(ordered: ExportOrder, served: Questions) -> list[Proof]:
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work) / ordered.format
         export(replace(ordered, questions=()), folder, print)
-        source = source_of(ordered)
-        bases = [_base_in_f16(source, Path(work))] if ordered.format == "gguf" else []
-        found = prove(ordered.format, folder, source, served, python=str(PEERS), gguf_bases=bases)
+        found = proofs_of(replace(ordered, python=str(PEERS)), folder, served)
     for proof in found:
         versions = ", ".join(f"{name} {number}" for name, number in proof.versions.items())
         print(
             f"{proof.file:18} {proof.runtime:13} {proof.agreed} of {proof.rows}  {proof.reason or versions}", flush=True
         )
     return found
-
-
-def _base_in_f16(source: Source, folder: Path) -> Path:
-    """Write the weights of the base, as tuning saw them, as a GGUF file of their own."""
-    path = folder / "base-f16.gguf"
-    base = source.base_folder
-    write_gguf(path, unmerged(base), tokenizer_of(base), "f16", name="base", pre_type=pre_type_of(base))
-    return path
 
 
 def _model(library: Library, data_folder: Path, name: str) -> TunedModel:

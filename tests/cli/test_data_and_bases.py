@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import gguf
 import pytest
 
 from tests.cli.conftest import Run
@@ -115,6 +116,26 @@ def test_adding_says_what_it_is(run: Run, base_folder: Path) -> None:
 def test_pulling_what_is_here_does_nothing(run: Run, tiny: str) -> None:
     """A base that is used where it is needs no fetching."""
     assert run("bases", "pull", tiny).output == "tiny\n"
+
+
+def test_a_base_is_exported_for_adapters_to_stand_beside(run: Run, tiny: str, tmp_path: Path) -> None:
+    """One GGUF file in float16, its path is the result; nothing is written over what is there."""
+    done = run("bases", "export", tiny, "--to", tmp_path / "out", "--json")
+
+    document = json.loads(done.output)
+    assert (document["base"], Path(document["file"])) == ("tiny", tmp_path / "out" / "tiny-f16.gguf")
+    assert {tensor.tensor_type.name for tensor in gguf.GGUFReader(document["file"]).tensors} == {"F16", "F32"}
+    assert "llama-cli -m" in done.said
+    assert run("bases", "export", tiny, "--to", tmp_path / "out").status == 16
+
+
+def test_a_base_that_is_not_here_is_not_exported(run: Run, tmp_path: Path) -> None:
+    """Nothing is fetched and nothing is written; the message says how to bring it."""
+    done = run("bases", "export", "smollm2-135m-instruct", "--to", tmp_path / "out")
+
+    assert done.status != 0
+    assert "tunery bases pull" in done.said
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("arguments", [("bases", "add", "no/such/folder/here"), ("bases", "pull", "unknown")])

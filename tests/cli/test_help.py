@@ -34,6 +34,7 @@ WANTED = {
     "bases list": "--json",
     "bases pull": "--json",
     "bases add": "--name --json",
+    "bases export": "--to --json",
     "serve": "--host --port --behind-tls-proxy --keys-may-tune --open --log-format",
     "login": "--server --local --no-browser --print-token --print-env --days",
     "keys create": "--label --user --service-account --json",

@@ -138,6 +138,19 @@ def test_a_proof_is_printed_and_kept(run: Run, tuned: str, tmp_path: Path) -> No
     assert "differences" not in export["proofs"][0]
 
 
+def test_each_gguf_file_is_asked_the_adapter_beside_its_base(run: Run, tuned: str, tmp_path: Path) -> None:
+    """Where a runtime is missing each file is named as not proven; the base in float16 is not left behind."""
+    done = run("models", "export", tuned, "--format", "gguf", "--prove", "--to", tmp_path / "gguf", "--json")
+
+    proofs = json.loads(done.output)["proof"]["proofs"]
+    assert [proof["file"] for proof in proofs] == [
+        "model-f16.gguf",
+        "model-q8_0.gguf",
+        "adapter.gguf beside tiny-f16.gguf",
+    ]
+    assert not list((tmp_path / "gguf").glob("tiny*"))
+
+
 def test_the_card_is_one_page(run: Run, tuned: str) -> None:
     """Base, licence, data, settings, loss, contracts and how to call it, in Markdown."""
     page = run("models", "card", tuned).output

@@ -1,11 +1,12 @@
 """
-`tunery bases`: the base models of this machine, listed, fetched and added.
+`tunery bases`: the base models of this machine, listed, fetched, added and exported.
 
-Knows the catalog; loads no weights but when a GGUF file is converted.
+Knows the catalog; loads no weights but when a GGUF file is converted or a base exported.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,7 +19,7 @@ from tunery.cli.progress import LiveLine, byte_progress
 if TYPE_CHECKING:
     from tunery.types import CatalogEntry
 
-bases = typer.Typer(help="List, fetch and add base models.", no_args_is_help=True)
+bases = typer.Typer(help="List, fetch, add and export base models.", no_args_is_help=True)
 
 
 @bases.command("list")
@@ -60,6 +61,26 @@ def add(
     if not entry.is_present:
         terminal.say(f"Next: tunery bases pull {entry.name}")
     terminal.result(documents.dumped(documents.base_document(entry)) if json else entry.name)
+
+
+@bases.command()
+def export(
+    name: Annotated[str, argument("Name of the base model.", "NAME")],
+    to: Annotated[
+        Path | None, option("Folder to write; new or empty.", "the name of the base", metavar="FOLDER")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Write a base model in float16 as GGUF, for the adapter.gguf of any model tuned on it."""
+    from tunery.engine.bases.catalog import Catalog
+    from tunery.service.export import export_base
+
+    catalog = Catalog(config.data_folder(), config.default_base_model())
+    entry = catalog.resolve(name)
+    file = export_base(catalog, name, to or Path(entry.alias_of or entry.name))
+    terminal.say(f"Exported {entry.alias_of or entry.name}; its licence is {entry.licence}.")
+    terminal.say(f"Next: llama-cli -m {file} --lora adapter.gguf")
+    terminal.result(documents.dumped({"base": entry.name, "file": str(file)}) if json else str(file))
 
 
 def fetched(name: str) -> CatalogEntry:

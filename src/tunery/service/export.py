@@ -8,6 +8,7 @@ What is copied is checked against its publication. Knows folders and the library
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -24,7 +25,7 @@ from tunery.types import SamplingSettings, TunedModel
 if TYPE_CHECKING:
     from tunery.engine.bases.catalog import Catalog
     from tunery.engine.exporting.formats import Source
-    from tunery.engine.exporting.proof import Questions
+    from tunery.engine.exporting.proof import Proof, Questions
 
 FORMATS = ("adapter", "merged", "gguf")
 MAX_PROOF_ROWS = 100  # as many answers as two cores give in a minute or two, three times over
@@ -121,6 +122,28 @@ def export(order: ExportOrder, target: Path, say: Callable[[str], None]) -> dict
         return write(order, work, say)
 
 
+def export_base(catalog: Catalog, base_model: str, target: Path) -> Path:
+    """
+    Write a base in float16 as GGUF into the new or empty folder `target`; returns the file in it.
+
+    One such file serves the `adapter.gguf` of every model tuned on it. Heavy: loads the base.
+    Raises what `export` does, NotFound for an unknown base, FailedPrecondition for one that is not here or cannot be
+    said in GGUF.
+    """
+    from tunery.engine.exporting.formats import write_base_gguf
+
+    entry, weights = catalog.resolve(base_model), catalog.folder(base_model)
+    own_name = entry.alias_of or entry.name
+    with into(target) as work:
+        write_base_gguf(weights, work / base_gguf(own_name), own_name)
+    return target / base_gguf(own_name)
+
+
+def base_gguf(base_model: str) -> str:
+    """Return the file name of a base as GGUF."""
+    return f"{base_model}-f16.gguf"
+
+
 def report_kind(export_format: str) -> str:
     """Return the kind of the report about exports of a format."""
     return f"EXPORT_{export_format.upper()}"
@@ -170,12 +193,10 @@ def answered(order: ExportOrder) -> Questions:
 
 
 def _proof(order: ExportOrder, folder: Path, say: Callable[[str], None]) -> dict[str, Any]:
-    from tunery.engine.exporting.proof import prove
-
     say(f"Asking the served model {len(order.questions)} {order.rows_from} rows ...")
     questions = answered(order)
     say("Asking what was exported, in its own runtime ...")
-    proofs = prove(order.format, folder, source_of(order), questions, python=order.python)
+    proofs = proofs_of(order, folder, questions)
     return {
         "format": order.format,
         "epoch": order.epoch,
@@ -185,3 +206,16 @@ def _proof(order: ExportOrder, folder: Path, say: Callable[[str], None]) -> dict
         "create_time": datetime.now(UTC).isoformat(),
         "proofs": [proof.document() for proof in proofs],
     }
+
+
+def proofs_of(order: ExportOrder, folder: Path, questions: Questions) -> list[Proof]:
+    """Ask what was exported; `adapter.gguf` also beside its base in float16, as `tunery bases export` writes it."""
+    from tunery.engine.exporting.formats import write_base_gguf
+    from tunery.engine.exporting.proof import prove
+
+    with tempfile.TemporaryDirectory() as work:
+        base = Path(work) / base_gguf(order.base_model)
+        if order.format == "gguf":
+            write_base_gguf(order.base_folder, base, order.base_model)
+        bases = [base] if order.format == "gguf" else []
+        return prove(order.format, folder, source_of(order), questions, python=order.python, gguf_bases=bases)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from tunery.engine.bases.gguf_file import GgufFile
 from tunery.engine.bases.gguf_llama import llama_config, llama_weights
 from tunery.engine.bases.progress import ignore
 from tunery.engine.bases.quiet import quiet_transformers
-from tunery.engine.exporting.formats import WRITERS, Source
+from tunery.engine.exporting.formats import WRITERS, Source, write_base_gguf
 from tunery.engine.exporting.llama_names import alternating_rows, architecture_of
 from tunery.engine.exporting.proof import Questions, prove
 from tunery.engine.layers.lora import Adapter, shape_of
@@ -108,12 +109,37 @@ def test_a_gguf_file_has_the_tokenizer_of_the_base(gguf_folder: Path) -> None:
     assert "im_start" in fields["tokenizer.chat_template"].contents()
 
 
-def test_q8_0_is_half_as_large(gguf_folder: Path) -> None:
-    """Matrices take 34 bytes for 32 weights."""
+def test_q8_0_holds_all_but_the_table_of_tokens_in_8_bits(gguf_folder: Path) -> None:
+    """Matrices take 34 bytes for 32 weights; what turns the last hidden state into tokens stays in 16 bits."""
     reader = gguf.GGUFReader(gguf_folder / "model-q8_0.gguf")
 
-    kinds = {tensor.tensor_type.name for tensor in reader.tensors if tensor.name.startswith("blk.0.attn_q")}
-    assert kinds == {"Q8_0"}
+    kinds = {tensor.name: tensor.tensor_type.name for tensor in reader.tensors if len(tensor.shape) > 1}
+    assert kinds.pop("token_embd.weight") == "F16"
+    assert set(kinds.values()) == {"Q8_0"}
+
+
+def test_a_base_alone_is_written_as_tuning_saw_it(source: Source, tmp_path: Path) -> None:
+    """Its weights in float16 are those of the folder, without any adapter."""
+    write_base_gguf(source.base_folder, tmp_path / "base.gguf", "tiny")
+
+    file = GgufFile(tmp_path / "base.gguf")
+    with quiet_transformers():
+        found, _ = llama_weights(file, llama_config(file), ignore)
+    expected = AutoModelForCausalLM.from_pretrained(source.base_folder, dtype=torch.float32).state_dict()
+    for name, value in found.items():
+        torch.testing.assert_close(value.float(), expected[name], atol=0.02, rtol=0.01)
+    assert found.keys() >= {"model.embed_tokens.weight", "model.norm.weight"}
+
+
+def test_a_base_of_another_family_is_not_written(tmp_path: Path) -> None:
+    """The refusal comes before a file."""
+    folder = make_folder(tmp_path / "b")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "model_type": "gpt2"}))
+
+    with pytest.raises(FailedPrecondition, match="of the family gpt2"):
+        write_base_gguf(folder, tmp_path / "base.gguf", "b")
+    assert not (tmp_path / "base.gguf").exists()
 
 
 def test_the_adapter_as_gguf_has_a_pair_for_each_layer(source: Source, gguf_folder: Path) -> None:

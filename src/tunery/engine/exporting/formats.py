@@ -20,7 +20,7 @@ from tunery.engine.adapter import CONFIG, WEIGHTS
 from tunery.engine.exporting.gguf_adapter import Pair, write_pairs
 from tunery.engine.exporting.gguf_model import KINDS, pre_type_of, write_gguf
 from tunery.engine.exporting.llama_names import architecture_of
-from tunery.engine.exporting.merged import merge, tokenizer_of, write_merged
+from tunery.engine.exporting.merged import merge, tokenizer_of, unmerged, write_merged
 from tunery.engine.exporting.modelfile import modelfile
 
 ADAPTER_GGUF = "adapter.gguf"
@@ -76,6 +76,19 @@ def write_gguf_export(source: Source, folder: Path) -> None:
         top_k=source.top_k,
     )
     (folder / "Modelfile").write_text(text, "utf-8")
+
+
+def write_base_gguf(base_folder: Path, path: Path, name: str) -> None:
+    """
+    Write a base alone in float16, for `adapter.gguf` to stand beside.
+
+    Raises FailedPrecondition for a family or tokenizer that cannot be said exactly in GGUF.
+    """
+    from transformers import AutoConfig
+
+    architecture_of(AutoConfig.from_pretrained(base_folder, local_files_only=True, trust_remote_code=False))
+    tokenizer, pre_type = tokenizer_of(base_folder), pre_type_of(base_folder)
+    write_gguf(path, unmerged(base_folder), tokenizer, "f16", name=name, pre_type=pre_type)
 
 
 WRITERS = {"adapter": write_adapter_export, "merged": write_merged_export, "gguf": write_gguf_export}

@@ -1,7 +1,8 @@
 """
 A merged model as one GGUF file, as llama.cpp and Ollama read it: in float16, or with 8 bits a weight (Q8_0).
 
-Weights with one row stay float32, as llama.cpp's converter leaves them. Knows Llama-type models of transformers and the
+Weights with one row stay float32, as llama.cpp's converter leaves them; of 8 bits the table of tokens and the head stay
+in float16, which costs a sixth of the file and keeps answers. Knows Llama-type models of transformers and the
 gguf package; nothing of adapters.
 """
 
@@ -19,6 +20,7 @@ from tunery.engine.exporting.llama_names import TensorNames
 
 KINDS = ("f16", "q8_0")
 _BLOCK = 32  # weights in a block of Q8_0; a matrix of other width stays float16
+_WIDE = ("token_embd.weight", "output.weight")  # 8 bits there turn 3 of 100 answers: docs/experiments.md
 
 
 def write_gguf(path: Path, model: Any, tokenizer: Any, kind: str, *, name: str, pre_type: str | None = None) -> None:
@@ -77,5 +79,6 @@ def _add_tensor(writer: Any, name: str, value: torch.Tensor, kind: str) -> None:
     if value.ndim == 1:
         writer.add_tensor(name, value.contiguous().numpy())
         return
-    chosen = types.Q8_0 if kind == "q8_0" and value.shape[-1] % _BLOCK == 0 else types.F16
+    in_blocks = kind == "q8_0" and name not in _WIDE and value.shape[-1] % _BLOCK == 0
+    chosen = types.Q8_0 if in_blocks else types.F16
     writer.add_tensor(name, gguf.quantize(value.contiguous().numpy(), chosen), raw_dtype=chosen)
