@@ -69,6 +69,7 @@ quality: $(VENV)/.developed base
 
 bench: $(VENV)/.installed base peers
 	$(BIN)/python -m benchmarks.speed
+	$(BIN)/python -m benchmarks.start
 	$(BIN)/python -m benchmarks.conditions
 	$(BIN)/python -m benchmarks.decode
 	$(BIN)/python -m benchmarks.growth

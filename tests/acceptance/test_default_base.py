@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM
 
 from tests.needs import NO_DEFAULT_BASE, missing
 from tunery import config
+from tunery.engine.adapter import read_adapter
 from tunery.engine.answers.native import library, step
 from tunery.engine.answers.products import Product, has_fast_four_bit_products
 from tunery.engine.bases import base, four_bit
@@ -132,11 +133,11 @@ def test_four_bit_answers_are_those_of_transformers_and_peft(tmp_path: Path) -> 
     In bfloat16 each token of an answer, one row at a time (4 bits) and eight together, is one that stock PEFT in
     float32 finds likeliest, or within NEAR_TIE of the likeliest: there the rounding of any kernel may choose.
     """
+    tuner = tuned(ResidentBase(default_base(fast_dtype())), tmp_path)  # bfloat16 would be slow on some machines
     loaded = default_base(torch.bfloat16)
     resident = ResidentBase(loaded)
-    tuner = tuned(resident, tmp_path)
     questions = [row.text_input for row in rows("next-number-held-out.csv", 8)]
-    slot = resident.add(tuner.chosen_adapter())
+    slot = resident.add(read_adapter(tuner.epoch_folder(3), resident.network))
 
     alone = [resident.answers([question], SETTINGS, slot)[0] for question in questions]
     together = resident.answers(questions, SETTINGS, slot)

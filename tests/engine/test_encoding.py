@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import decoders
 
 from tests.engine.bases.tiny_bases import SPECIAL, tiny_tokenizer
 from tunery.engine.bases.base import PLAIN_CHAT_TEMPLATE
@@ -59,6 +60,26 @@ def test_texts_come_back(text_input: str, output: str) -> None:
 
     assert list(row.token_ids[: row.answer_offset]) == encoder.prompt(text_input)
     assert encoder.text(row.token_ids[row.answer_offset :]) == output
+
+
+@given(text=st.text(max_size=30), data=st.data())
+def test_text_of_bytes_is_that_of_its_parts(text: str, data: st.DataObject) -> None:
+    """The tokenizer of bytes says that it is additive, and is, wherever its tokens are cut between two characters."""
+    encoder = Encoder(tiny_tokenizer(), 512)
+    tokens = encoder.tokenizer(text, add_special_tokens=False)["input_ids"]
+    at = data.draw(st.integers(0, len(tokens)))
+    parts = encoder.text(tokens[:at]), encoder.text(tokens[at:])
+
+    assert encoder.is_additive
+    assert "\ufffd" in parts[0] or "".join(parts) == encoder.text(tokens)
+
+
+def test_other_decoders_are_not_taken_for_additive() -> None:
+    """SentencePiece's drops the blank at the beginning, so parts would lose theirs."""
+    tokenizer = tiny_tokenizer()
+    tokenizer.backend_tokenizer.decoder = decoders.Metaspace()
+
+    assert not Encoder(tokenizer, WINDOW).is_additive
 
 
 def test_row_longer_than_the_window_loses_the_end_of_its_input(encoder: Encoder) -> None:

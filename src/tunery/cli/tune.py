@@ -109,7 +109,7 @@ def _plan(
 ) -> Plan:
     """Read the data, resolve the settings, and make sure that the base is here."""
     from tunery.engine.data.datasets import hold_out
-    from tunery.engine.data.guarded import preview_guarded, read_guarded
+    from tunery.engine.data.guarded import read_and_preview_guarded
     from tunery.service.values import TuningRequest
 
     given = {name: value for name, value in settings.items() if value is not None}
@@ -117,7 +117,7 @@ def _plan(
         **{name: given[name] for name in Hyperparameters.__slots__ if name in given}  # type: ignore[arg-type]
     ).resolve()
     seed = int(given.get("seed", 0))  # type: ignore[call-overload]
-    dataset = read_guarded(file, **columns)  # type: ignore[arg-type]
+    dataset, preview = read_and_preview_guarded(file, **columns)  # type: ignore[arg-type]
     examples, held_out = hold_out(dataset.examples, str(given.get("hold_out", "0")), seed)
     asked_base = str(given.get("base_model", DEFAULT_BASE_MODEL))
     base, digest = _base(asked_base, server)
@@ -133,7 +133,7 @@ def _plan(
         seed=seed,
         **names,  # type: ignore[arg-type]
     )
-    return Plan(preview_guarded(file, **columns), base, asked_base, request, dataset.examples, given)  # type: ignore[arg-type]
+    return Plan(preview, base, asked_base, request, dataset.examples, given)
 
 
 def _needed(plan: Plan) -> Needs:

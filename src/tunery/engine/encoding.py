@@ -103,6 +103,12 @@ class Encoder:
         """Return the text of answer tokens; special tokens are left out."""
         return str(self.tokenizer.decode(token_ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
+    @property
+    def is_additive(self) -> bool:
+        """Whether the text of tokens cut between two characters is that of their parts: so with byte-level BPE."""
+        backend = getattr(self.tokenizer, "backend_tokenizer", None)
+        return type(getattr(backend, "decoder", None)).__name__ == "ByteLevel"
+
     def rendered(self, turns: Sequence[Turn]) -> str:
         """Return the text that stands before the answer to a conversation, as other programs would be given it."""
         return self._render(*turns)

@@ -15,6 +15,8 @@ import torch
 
 # below this the rounding of bfloat16 is not worth what it saves; a processor with the instructions shows 2-4
 MINIMUM_GAIN = 1.3
+_ROUNDS = 8  # about 1 ms each; the first pays for loading the kernels
+_HOPELESS_ROUNDS, _HOPELESS_GAIN = 2, 0.5  # emulated bfloat16 takes 80 ms a round, which nobody should wait for
 
 
 @cache
@@ -27,7 +29,9 @@ def bfloat16_gain() -> float:
     """Return how many times faster than float32 a product `[192, 512] × [512, 512]` is in bfloat16."""
     best = {torch.float32: float("inf"), torch.bfloat16: float("inf")}
     operands = {dtype: (torch.ones(192, 512, dtype=dtype), torch.ones(512, 512, dtype=dtype)) for dtype in best}
-    for _ in range(8):  # the first round pays for loading the kernels; about 1 ms a round
+    for number in range(_ROUNDS):
+        if number >= _HOPELESS_ROUNDS and best[torch.float32] < _HOPELESS_GAIN * best[torch.bfloat16]:
+            break
         for dtype, (left, right) in operands.items():
             start = time.perf_counter()
             torch.mm(left, right)

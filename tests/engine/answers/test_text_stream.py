@@ -15,8 +15,8 @@ def from_bytes(tokens: Sequence[int]) -> str:
     return bytes(tokens).decode("utf-8", errors="replace")
 
 
-def pieces(text: str, stops: Sequence[str] = ()) -> tuple[list[str], bool]:
-    stream = TextStream(from_bytes, stops)
+def pieces(text: str, stops: Sequence[str] = (), is_additive: bool = False) -> tuple[list[str], bool]:
+    stream = TextStream(from_bytes, stops, is_additive=is_additive)
     shown = []
     for token in text.encode():
         shown.append(stream.push(token))
@@ -25,18 +25,22 @@ def pieces(text: str, stops: Sequence[str] = ()) -> tuple[list[str], bool]:
     return [*shown, stream.flush()], False
 
 
-@given(st.text(max_size=40))
-def test_joined_pieces_are_the_text(text: str) -> None:
+@given(st.text(max_size=40), st.booleans())
+def test_joined_pieces_are_the_text(text: str, is_additive: bool) -> None:
     """Whatever the characters, nothing is lost, doubled or cut in half."""
-    shown, _ = pieces(text)
+    shown, _ = pieces(text, (), is_additive)
 
     assert "".join(shown) == text
 
 
-@given(st.text("abc", max_size=40), st.lists(st.text("abc", min_size=1, max_size=4), min_size=1, max_size=3))
-def test_stop_sequences_are_cut_off(text: str, stops: list[str]) -> None:
+@given(
+    st.text("abc", max_size=60),
+    st.lists(st.text("abc", min_size=1, max_size=4), min_size=1, max_size=3),
+    st.booleans(),
+)
+def test_stop_sequences_are_cut_off(text: str, stops: list[str], is_additive: bool) -> None:
     """What is shown ends before the first stop sequence that the text reaches."""
-    shown, is_stopped = pieces(text, stops)
+    shown, is_stopped = pieces(text, stops, is_additive)
     ends = [end for end in range(len(text) + 1) if any(text[:end].endswith(stop) for stop in stops)]
 
     assert is_stopped == bool(ends)
@@ -45,6 +49,22 @@ def test_stop_sequences_are_cut_off(text: str, stops: list[str]) -> None:
         assert "".join(shown) == reached[: min(reached.find(stop) for stop in stops if stop in reached)]
     else:
         assert "".join(shown) == text
+
+
+@given(st.lists(st.integers(0, 255), max_size=80))
+def test_few_tokens_are_decoded_again(tokens: list[int]) -> None:
+    """Bytes of any kind give the same pieces, and no more than some twenty are decoded with each."""
+    seen = []
+
+    def watched(some: Sequence[int]) -> str:
+        seen.append(len(some))
+        return from_bytes(some)
+
+    slow, fast = TextStream(from_bytes), TextStream(watched, is_additive=True)
+
+    assert [fast.push(token) for token in tokens] == [slow.push(token) for token in tokens]
+    assert fast.flush() == slow.flush()
+    assert max(seen) <= 16 or "\ufffd" in from_bytes(tokens)
 
 
 def test_a_half_character_waits() -> None:

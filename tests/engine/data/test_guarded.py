@@ -10,7 +10,7 @@ import pytest
 
 from tests.engine.data import made_workbooks as made
 from tunery.engine.data.datasets import Dataset
-from tunery.engine.data.guarded import preview_guarded, read_guarded
+from tunery.engine.data.guarded import preview_guarded, read_and_preview_guarded, read_guarded
 from tunery.engine.data.preview import preview
 from tunery.errors import DatasetInvalid, InvalidArgument, NotFound
 
@@ -37,6 +37,10 @@ def test_previews_are_equal_too(tickets: Path, tmp_path: Path) -> None:
 
     assert preview_guarded(tickets) == preview(tickets)
     assert preview_guarded(book) == preview(book)
+
+
+def test_both_from_one_child(tickets: Path) -> None:
+    assert read_and_preview_guarded(tickets) == (Dataset.read(tickets), preview(tickets))
 
 
 def test_errors_come_through(tickets: Path, tmp_path: Path) -> None:

@@ -97,11 +97,11 @@ class KeyValueCache:
 
     def memories(self, tokens: int) -> Sequence[LayerMemory]:
         """Return the buffers of all layers, in order, with room for `tokens` tokens in each slot in use."""
-        for layer, (keys, _) in self._layers.items():
-            self.room(layer, tokens, keys[0])
         seen = -(-tokens // VIEW_TOKENS) * VIEW_TOKENS
         name = (len(self.lengths), seen)
         if self._memories is None or self._memories[0] != name:
+            for layer, (keys, _) in self._layers.items():
+                self.room(layer, seen, keys[0])
             views = [_memory(*self._layers[layer], *name) for layer in sorted(self._layers)]
             self._memories = (name, views)
         return self._memories[1]

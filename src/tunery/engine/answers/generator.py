@@ -119,7 +119,8 @@ class Generator:
         guide = None if form is None or form.labels else self._guides.of(form)
         self._numbers += 1
         random = torch.Generator().manual_seed(request.settings.seed)
-        stream = TextStream(self.encoder.text, request.settings.stop_sequences)
+        stops, is_additive = request.settings.stop_sequences, self.encoder.is_additive
+        stream = TextStream(self.encoder.text, stops, is_additive=is_additive)
         self._waiting.append(_Row(self._numbers, request, stream, random, Lookup(request.prompt), guide))
         return self._numbers
 

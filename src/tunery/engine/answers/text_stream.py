@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 _HALF_CHARACTER = "\ufffd"  # what a decoder writes for bytes that are not a character yet
+_WINDOW_TOKENS = 16  # decoded again with each token where the text before them is sure; a thousand take a millisecond
 
 
 class TextStream:
@@ -18,12 +19,16 @@ class TextStream:
 
     `push` takes a token and returns the text that is now sure; `is_stopped` once a stop sequence was met (its text is
     cut off);
-    `flush` returns what was held back, at the end.
+    `flush` returns what was held back, at the end. `is_additive`: the text of tokens cut between two characters is that
+    of their parts.
     """
 
-    def __init__(self, to_text: Callable[[Sequence[int]], str], stop_sequences: Sequence[str] = ()) -> None:
-        self._to_text = to_text
+    def __init__(
+        self, to_text: Callable[[Sequence[int]], str], stop_sequences: Sequence[str] = (), *, is_additive: bool = False
+    ) -> None:
+        self._to_text, self._is_additive = to_text, is_additive
         self._stops = tuple(stop_sequences)
+        self._before = ""  # the text of tokens that are no longer kept
         self._tokens: list[int] = []
         self._text = ""
         self._shown = 0
@@ -31,10 +36,12 @@ class TextStream:
 
     def push(self, token: int) -> str:
         self._tokens.append(token)
-        text = self._to_text(self._tokens)
+        text = self._before + self._to_text(self._tokens)
         if text.endswith(_HALF_CHARACTER):
             return ""
         self._text = text
+        if self._is_additive and len(self._tokens) >= _WINDOW_TOKENS:
+            self._before, self._tokens = text, []
         found = [
             place for place in (text.find(stop, max(0, self._shown - len(stop))) for stop in self._stops) if place >= 0
         ]
@@ -46,7 +53,7 @@ class TextStream:
 
     def flush(self) -> str:
         if not self.is_stopped:
-            self._text = self._to_text(self._tokens)
+            self._text = self._before + self._to_text(self._tokens)
         return self._show(len(self._text))
 
     def _held_back(self, text: str) -> int:

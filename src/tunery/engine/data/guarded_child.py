@@ -10,12 +10,15 @@ from __future__ import annotations
 import json
 import resource
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
 from tunery.engine.data.datasets import Dataset
 from tunery.engine.data.preview import preview
 from tunery.errors import DatasetInvalid, TuneryError
+
+_READERS: dict[str, Callable[..., Any]] = {"dataset": Dataset.read, "preview": preview}
 
 
 def main(arguments: list[str]) -> None:
@@ -37,8 +40,7 @@ def _limit(kind: int, value: int) -> None:
 
 def _answer(request: dict[str, Any]) -> dict[str, Any]:
     try:
-        read = Dataset.read if request["action"] == "read" else preview
-        return asdict(read(request["path"], **request["options"]))
+        return {name: asdict(_READERS[name](request["path"], **request["options"])) for name in request["wanted"]}
     except TuneryError as error:
         problems = [asdict(problem) for problem in error.problems] if isinstance(error, DatasetInvalid) else []
         return {"error": {"class": type(error).__name__, "message": str(error), "problems": problems}}

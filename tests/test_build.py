@@ -1,0 +1,48 @@
+"""Tests of `hatch_build`: the compiled step is made when its library is missing or of another source."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import hatch_build
+from tunery.engine.answers.native import library
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    source = tmp_path / hatch_build.STEP
+    source.parent.mkdir(parents=True)
+    source.write_text("int one(void) { return 1; }\n")
+    return tmp_path
+
+
+@pytest.fixture
+def compiled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Compile nothing: the library holds the digest alone; return the digests in the order of compilation."""
+    digests: list[str] = []
+
+    def compile_step(root: Path) -> None:
+        digests.append(hatch_build.step_digest(root))
+        (root / hatch_build.LIBRARY).write_bytes(b"\x7fELF" + digests[-1].encode() + b"\0")
+
+    monkeypatch.setattr(hatch_build, "compile_step", compile_step)
+    return digests
+
+
+def test_compiles_once_for_a_source(root: Path, compiled: list[str]) -> None:
+    hatch_build.make_step(root)
+    hatch_build.make_step(root)
+    assert len(compiled) == 1
+
+
+def test_compiles_again_when_the_source_changed(root: Path, compiled: list[str]) -> None:
+    hatch_build.make_step(root)
+    (root / hatch_build.STEP).write_text("int one(void) { return 2; }\n")
+    hatch_build.make_step(root)
+    assert len(set(compiled)) == 2
+
+
+def test_knows_a_source_by_the_name_under_which_it_is_loaded(root: Path) -> None:
+    assert hatch_build.step_digest(root) == library.source_digest((root / hatch_build.STEP).parent)
