@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Locator, expect
 
 from tests.studio.test_screens import check
 from tests.studio.visitor import Visitor
@@ -58,3 +59,29 @@ def test_a_new_model_is_evaluated_by_itself(ann: Visitor) -> None:
 
     panel = page.get_by_role("region", name="Did tuning help?")
     expect(panel.get_by_text("Too few rows to tell")).to_be_visible(timeout=Visitor.TUNE_MS)
+
+
+def test_rows_of_a_file_beside_an_old_model(ann: Visitor, request: pytest.FixtureRequest) -> None:
+    """Without held-out rows a file is asked about; what rescue recorded of an old model is one more way to answer."""
+    model = ann.create("Successor")
+    page = ann.goto(f"/models/{model}?tab=heldOut")
+    panel = page.get_by_role("region", name="Did tuning help?")
+    expect(panel.get_by_text("Choose a file with rows")).to_be_visible(timeout=Visitor.TUNE_MS)
+    expect(panel.get_by_role("button", name="Evaluate", exact=True)).to_be_hidden()
+
+    choose(panel, "broken.csv", "text_input,output\n,2\n")
+    expect(panel.get_by_role("alert")).to_contain_text("Row 2")
+
+    rows = [{"text_input": str(n), "output": str(n + 1), "answer": str(n + 1), "model": "old-one"} for n in range(50, 62)]
+    choose(panel, "answers.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    expect(panel.get_by_role("table")).to_be_visible(timeout=Visitor.TUNE_MS)
+    expect(panel.get_by_text("12 rows (answers.jsonl)")).to_be_visible()
+    expect(panel.get_by_role("row", name=re.compile("old-one"))).to_contain_text("100")
+    expect(panel.get_by_role("alert")).to_be_hidden()
+    check(ann, request)
+
+
+def choose(panel: Locator, name: str, content: str) -> None:
+    with panel.page.expect_file_chooser() as chooser:
+        panel.get_by_role("button", name="Evaluate on a file").click()
+    chooser.value.set_files({"name": name, "mimeType": "text/plain", "buffer": content.encode()})

@@ -8,7 +8,7 @@ export function Contenders({ report }: { report: Report }) {
     <div className="scroll">
       <table className="list">
         <caption className="help left">
-          {text.verdict.caption(report.rows, report.metric.replaceAll("_", " "))}
+          {text.verdict.caption(report.rows, report.source, report.metric.replaceAll("_", " "))}
         </caption>
         <thead>
           <tr>

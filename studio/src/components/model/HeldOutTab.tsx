@@ -22,12 +22,19 @@ export function HeldOutTab({ model }: { model: TunedModel }) {
   const [order, setOrder] = useState<Order>("given");
   if (query.isPending) return <Skeleton />;
   if (query.isError) return <ErrorNote error={query.error} retry={() => void query.refetch()} />;
-  if (rows.length === 0) return <p className="card soft">{text.heldOut.none}</p>;
+  if (rows.length === 0) {
+    return (
+      <section className="stack" aria-label={text.model.heldOut}>
+        <p className="card soft">{text.heldOut.none}</p>
+        <Verdict model={model} hasHeldOut={false} />
+      </section>
+    );
+  }
   const asked = answers.filter((answer) => answer !== undefined);
   const next = Math.min(AT_ONCE, rows.length - asked.length);
   return (
     <section className="stack" aria-label={text.model.heldOut}>
-      <Verdict model={model} />
+      <Verdict model={model} hasHeldOut />
       <p className="soft">{text.heldOut.help}</p>
       {error !== undefined && <ErrorNote error={error} />}
       <div className="row spread">

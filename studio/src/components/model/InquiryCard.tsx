@@ -13,12 +13,23 @@ type Props<K extends Kind> = {
   id: string; // of the tuned model
   words: Words;
   more?: { label: string; how: object }; // another way to ask, which takes longer
+  other?: (ask: (how: object) => void) => ReactNode; // a way that wants something of the user
+  isBare?: boolean; // there is nothing to ask without it
   running: (inquiry: Inquiry<K>) => string;
   children: (report: NonNullable<Inquiry<K>["report"]>) => ReactNode;
 };
 
 /** Something that is found out about a tuned model on request: the button for writers, how far it is, its report. */
-export function InquiryCard<K extends Kind>({ kind, id, words, more, running, children }: Props<K>) {
+export function InquiryCard<K extends Kind>({
+  kind,
+  id,
+  words,
+  more,
+  other,
+  isBare,
+  running,
+  children,
+}: Props<K>) {
   const { query, asking, cancelling } = useInquiry(kind, id, true);
   const canCancel = useOffers("inquiries.cancel");
   const role = useRole(id);
@@ -38,14 +49,17 @@ export function InquiryCard<K extends Kind>({ kind, id, words, more, running, ch
         )}
         {!isRunning && canAsk && (
           <div className="row small-gap">
+            {other?.((how) => asking.mutate(how))}
             {more && (
               <Button isDisabled={asking.isPending} onPress={() => asking.mutate(more.how)}>
                 {more.label}
               </Button>
             )}
-            <Button isDisabled={asking.isPending} onPress={() => asking.mutate({})}>
-              {report ? words.again : words.ask}
-            </Button>
+            {!isBare && (
+              <Button isDisabled={asking.isPending} onPress={() => asking.mutate({})}>
+                {report ? words.again : words.ask}
+              </Button>
+            )}
           </div>
         )}
       </div>

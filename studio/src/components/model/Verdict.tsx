@@ -5,16 +5,19 @@ import { useOffers } from "../../api/server";
 import { text } from "../../text/en";
 import { Contenders } from "./Contenders";
 import { InquiryCard } from "./InquiryCard";
+import { OtherRows } from "./OtherRows";
 
-/** Whether tuning helped: the sentence, and the figures behind it. */
-export function Verdict({ model }: { model: TunedModel }) {
+/** Whether tuning helped, on held-out rows or those of a file: the sentence, and the figures behind it. */
+export function Verdict({ model, hasHeldOut }: { model: TunedModel; hasHeldOut: boolean }) {
   const isOffered = useOffers("tunedModels.evaluate") && model.state === "ACTIVE";
   if (!isOffered) return null;
   return (
     <InquiryCard
       kind="evaluations"
       id={idOf(model.name)}
-      words={text.verdict}
+      words={hasHeldOut ? text.verdict : { ...text.verdict, help: text.verdict.helpWithout }}
+      other={(ask) => <OtherRows ask={ask} />}
+      isBare={!hasHeldOut}
       running={({ answeredPrompts = 0, totalPrompts }) => text.verdict.running(answeredPrompts, totalPrompts)}
     >
       {(report) => <Found report={report} />}

@@ -25,7 +25,11 @@ export const inquiries = {
     help: "Asks the tuned model, its base, its base with examples in the prompt, and simple baselines the held-out rows, and says in one sentence whether tuning was worth it. Takes minutes.",
     running: (answered: number, all?: number) =>
       all ? `Evaluating: ${count(answered)} of ${count(all)} answers.` : "Evaluating…",
-    caption: (rows: number, metric: string) => `${count(rows)} rows, ${metric}; ranges with 95 % confidence`,
+    helpWithout:
+      "Choose a file with rows that were not tuned on: the tuned model, its base, its base with examples in the prompt, and simple baselines answer them, and one sentence says whether tuning was worth it. A file that “tunery rescue” wrote adds the old model. Takes minutes.",
+    otherRows: "Evaluate on a file…",
+    caption: (all: number, source: string, metric: string) =>
+      `${rows(all)} (${source}), ${metric}; ranges with 95 % confidence`,
     contender: "Way to answer",
     score: "Score",
     range: "95 % range",

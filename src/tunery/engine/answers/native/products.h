@@ -57,7 +57,7 @@ INLINED void block(
             block(job, matrix, kind, input, at, m, MATRIX_ROWS, ROWS, WIDE, to + at - n, stride);                      \
     } while (0)
 
-/* Eight accumulators: all `count` rows of the matrix from n on with ROWS inputs from m on. */
+/* Accumulators in registers: all `count` rows of the matrix from n on with ROWS inputs from m on. */
 #define BLOCK(MATRIX_ROWS, ROWS)                                                                                       \
     do {                                                                                                               \
         int at = n;                                                                                                    \
@@ -78,7 +78,7 @@ static void multiply(
         while (rows - m >= 8) BLOCK(1, 8);
         if (rows - m >= 4) BLOCK(2, 4);
         if (rows - m >= 2) BLOCK(4, 2);
-        if (rows - m) BLOCK(4, 1);
+        if (rows - m) BLOCK(2, 1);
     }
 }
 

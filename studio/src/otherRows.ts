@@ -1,0 +1,34 @@
+// Rows of a file on which a model is evaluated instead of its held-out ones, and what an old model answered to them.
+
+import { parseFile } from "./api/datasets";
+import { ApiError, type Schemas } from "./api/client";
+
+type Recorded = { title: string; answers: string[] };
+
+/** What to ask for a file as the server reads it; throws ApiError with the first thing that is wrong with it. */
+export async function evaluationOf(file: File): Promise<Schemas["EvaluateIn"]> {
+  const { examples = [], problems } = await parseFile(file, {});
+  const wrong = problems.find(({ level }) => level === "error");
+  if (wrong) throw new ApiError(placed(wrong), 400, "INVALID_ARGUMENT");
+  const recorded = recordedIn(await file.text());
+  return {
+    source: file.name,
+    examples: { examples: examples.map(({ textInput, output }) => ({ textInput, output })) },
+    ...(recorded?.answers.length === examples.length && { recorded }),
+  };
+}
+
+/** The answers that `tunery rescue` wrote beside the rows, a line of JSON each; undefined in any other file. */
+export function recordedIn(content: string): Recorded | undefined {
+  const lines = content.split("\n").filter((line) => line.trim() !== "");
+  try {
+    const written = lines.map((line) => JSON.parse(line) as { answer?: unknown; model?: unknown });
+    const answers = written.map(({ answer }) => answer).filter((answer) => typeof answer === "string");
+    if (answers.length === 0 || answers.length < written.length) return undefined;
+    return { title: String(written[0]?.model ?? "recorded answers"), answers };
+  } catch {
+    return undefined; // not of lines of JSON
+  }
+}
+
+const placed = ({ message, row }: Schemas["DataProblemOut"]) => (row ? `Row ${row}: ${message}` : message);
