@@ -79,6 +79,7 @@ def step_digest(root: Path) -> str:
 
 
 def compile_step(root: Path) -> None:
+    """Compile `step.c` with the instructions that this kind of processor has; CC names another compiler."""
     options = [*OPTIMISATION, "-std=gnu11", "-fPIC", "-shared", "-pthread", f'-DTUNERY_SOURCE="{step_digest(root)}"']
     options += INSTRUCTIONS.get(platform.machine().lower(), [])
     compiler = _compiler() or [sys.executable, "-m", "ziglang", "cc"]

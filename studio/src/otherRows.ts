@@ -2,6 +2,7 @@
 
 import { parseFile } from "./api/datasets";
 import { ApiError, type Schemas } from "./api/client";
+import { text } from "./text/en";
 
 type Recorded = { title: string; answers: string[] };
 
@@ -9,7 +10,7 @@ type Recorded = { title: string; answers: string[] };
 export async function evaluationOf(file: File): Promise<Schemas["EvaluateIn"]> {
   const { examples = [], problems } = await parseFile(file, {});
   const wrong = problems.find(({ level }) => level === "error");
-  if (wrong) throw new ApiError(placed(wrong), 400, "INVALID_ARGUMENT");
+  if (wrong) throw new ApiError(text.verdict.wrongFile(file.name, wrong), 400, "INVALID_ARGUMENT");
   const recorded = recordedIn(await file.text());
   return {
     source: file.name,
@@ -30,5 +31,3 @@ export function recordedIn(content: string): Recorded | undefined {
     return undefined; // not of lines of JSON
   }
 }
-
-const placed = ({ message, row }: Schemas["DataProblemOut"]) => (row ? `Row ${row}: ${message}` : message);

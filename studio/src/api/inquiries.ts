@@ -45,7 +45,8 @@ export function useInquiry<K extends Kind>(kind: K, id: string, isWanted: boolea
     },
   });
   const asking = useMutation({
-    mutationFn: (how: object) => send<Kinds[K]>("POST", `/v1beta/tunedModels/${id}:${ASK[kind]}`, how),
+    mutationFn: async (how: object | Promise<object>) =>
+      send<Kinds[K]>("POST", `/v1beta/tunedModels/${id}:${ASK[kind]}`, await how),
     onSuccess: (inquiry) => client.setQueryData(queryKey, inquiry),
   });
   const cancelling = useMutation({

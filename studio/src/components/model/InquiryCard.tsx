@@ -13,7 +13,7 @@ type Props<K extends Kind> = {
   id: string; // of the tuned model
   words: Words;
   more?: { label: string; how: object }; // another way to ask, which takes longer
-  other?: (ask: (how: object) => void) => ReactNode; // a way that wants something of the user
+  other?: (ask: (how: Promise<object>) => void) => ReactNode; // a way that wants something of the user
   isBare?: boolean; // there is nothing to ask without it
   running: (inquiry: Inquiry<K>) => string;
   children: (report: NonNullable<Inquiry<K>["report"]>) => ReactNode;

@@ -1,26 +1,12 @@
-import { useState } from "react";
 import { Button, FileTrigger } from "react-aria-components";
 import { evaluationOf } from "../../otherRows";
 import { text } from "../../text/en";
-import { ErrorNote } from "../ErrorNote";
 
 /** The way to evaluate on the rows of a file, beside an old model if `tunery rescue` wrote it. */
-export function OtherRows({ ask }: { ask: (how: object) => void }) {
-  const [error, setError] = useState<unknown>();
-  async function read(file: File) {
-    setError(undefined);
-    try {
-      ask(await evaluationOf(file));
-    } catch (reason) {
-      setError(reason);
-    }
-  }
+export function OtherRows({ ask }: { ask: (how: Promise<object>) => void }) {
   return (
-    <>
-      <FileTrigger onSelect={(files) => files?.[0] && void read(files[0])}>
-        <Button>{text.verdict.otherRows}</Button>
-      </FileTrigger>
-      {error !== undefined && <ErrorNote error={error} />}
-    </>
+    <FileTrigger onSelect={(files) => files?.[0] && ask(evaluationOf(files[0]))}>
+      <Button>{text.verdict.otherRows}</Button>
+    </FileTrigger>
   );
 }

@@ -28,6 +28,8 @@ export const inquiries = {
     helpWithout:
       "Choose a file with rows that were not tuned on: the tuned model, its base, its base with examples in the prompt, and simple baselines answer them, and one sentence says whether tuning was worth it. A file that “tunery rescue” wrote adds the old model. Takes minutes.",
     otherRows: "Evaluate on a file…",
+    wrongFile: (name: string, { message, row, column }: { message: string; row?: number; column?: string }) =>
+      `${[name, row && `row ${row}`, column && `column ${column}`].filter(Boolean).join(", ")}: ${message}`,
     caption: (all: number, source: string, metric: string) =>
       `${rows(all)} (${source}), ${metric}; ranges with 95 % confidence`,
     contender: "Way to answer",
