@@ -72,7 +72,9 @@ def test_rows_of_a_file_beside_an_old_model(ann: Visitor, request: pytest.Fixtur
     choose(panel, "broken.csv", "text_input,output\n,2\n")
     expect(panel.get_by_role("alert")).to_contain_text("broken.csv, row 2, column text_input: empty")
 
-    rows = [{"text_input": str(n), "output": str(n + 1), "answer": str(n + 1), "model": "old-one"} for n in range(50, 62)]
+    rows = [
+        {"text_input": str(n), "output": str(n + 1), "answer": str(n + 1), "model": "old-one"} for n in range(50, 62)
+    ]
     choose(panel, "answers.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
     expect(panel.get_by_role("table")).to_be_visible(timeout=Visitor.TUNE_MS)
     expect(panel.get_by_text("12 rows (answers.jsonl)")).to_be_visible()
