@@ -5,6 +5,7 @@ import { ApiError, type Schemas } from "./api/client";
 import { text } from "./text/en";
 
 type Recorded = { title: string; answers: string[] };
+type Line = { output: string; answer: string; model: string };
 
 /** What to ask for a file as the server reads it; throws ApiError with the first thing that is wrong with it. */
 export async function evaluationOf(file: File): Promise<Schemas["EvaluateIn"]> {
@@ -15,19 +16,22 @@ export async function evaluationOf(file: File): Promise<Schemas["EvaluateIn"]> {
   return {
     source: file.name,
     examples: { examples: examples.map(({ textInput, output }) => ({ textInput, output })) },
-    ...(recorded?.answers.length === examples.length && { recorded }),
+    ...(recorded && { recorded }),
   };
 }
 
-/** The answers that `tunery rescue` wrote beside the rows, a line of JSON each; undefined in any other file. */
+/** The answers that `tunery rescue` wrote beside rows and model, a line of JSON each; undefined in any other file. */
 export function recordedIn(content: string): Recorded | undefined {
   const lines = content.split("\n").filter((line) => line.trim() !== "");
   try {
-    const written = lines.map((line) => JSON.parse(line) as { answer?: unknown; model?: unknown });
-    const answers = written.map(({ answer }) => answer).filter((answer) => typeof answer === "string");
-    if (answers.length === 0 || answers.length < written.length) return undefined;
-    return { title: String(written[0]?.model ?? "recorded answers"), answers };
+    const written = lines.map((line) => JSON.parse(line) as Line);
+    const [first] = written;
+    if (!first || !written.every(isRecorded)) return undefined;
+    return { title: first.model, answers: written.map(({ answer }) => answer) };
   } catch {
     return undefined; // not of lines of JSON
   }
 }
+
+const isRecorded = (line: Partial<Line>) =>
+  [line.output, line.answer, line.model].every((text) => typeof text === "string");

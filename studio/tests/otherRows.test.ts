@@ -13,7 +13,8 @@ test("answers of an old model are found in the lines that rescue wrote", () => {
 test("other files have none", () => {
   expect(recordedIn("text_input,output\na,b\n")).toBeUndefined();
   expect(recordedIn(line({}))).toBeUndefined();
-  expect(recordedIn([line({ answer: "b" }), line({})].join("\n"))).toBeUndefined();
+  expect(recordedIn([line({ answer: "b", model: "old" }), line({})].join("\n"))).toBeUndefined();
+  expect(recordedIn(JSON.stringify({ question: "a", answer: "b" }))).toBeUndefined(); // the user's own column
   expect(recordedIn("")).toBeUndefined();
   expect(recordedIn("null")).toBeUndefined();
 });

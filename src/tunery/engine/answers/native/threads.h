@@ -21,7 +21,7 @@ enum { SPINS = 2000, LINGER = 20000 }; /* looks for work before giving way to ot
 
 /*
 A share holds the number of its phase in the upper half, then the first chunk that is not claimed and the one behind the
-last, so that a claim fails once the phase has passed. The caller ends a phase when all its chunks are done; it never
+last, each below 65,536 (a head of 16 million tokens), so that a claim fails once the phase has passed. The caller ends a phase when all its chunks are done; it never
 waits for a thread to begin.
 */
 typedef struct {
