@@ -28,7 +28,7 @@ from tunery import config
 from tunery.engine.adapter import write_adapter
 from tunery.engine.bases.catalog import Catalog
 from tunery.engine.exporting.gguf_adapter import write_gguf_adapter
-from tunery.engine.model import resident_base
+from tunery.engine.resident import resident_base
 from tunery.engine.tuning.schedule import Recipe
 from tunery.types import DEFAULT_BASE_MODEL
 

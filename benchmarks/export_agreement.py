@@ -16,16 +16,15 @@ import json
 import subprocess
 import sys
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
+import tunery
 from tunery import Dataset, config
-from tunery.engine.bases.catalog import Catalog
-from tunery.engine.exporting.proof import Proof, Questions
+from tunery.engine.exporting.formats import WRITERS
+from tunery.engine.exporting.proof import Proof
 from tunery.errors import NotFound
-from tunery.service.export import FORMATS, ExportOrder, answered, export, order, proofs_of
 from tunery.service.library import Library
-from tunery.types import TunedModel
+from tunery.types import TuningExample
 
 MODEL_ID = "export-agreement"
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -41,26 +40,21 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=ROWS)
     parser.add_argument("--model", default=MODEL_ID)
     asked = parser.parse_args()
-    data_folder = config.data_folder()
-    catalog = Catalog(data_folder, config.default_base_model())
     rows = [*Dataset.read(EXAMPLES / "tickets-held-out.csv").examples, *Dataset.read(EXAMPLES / "tickets.csv").examples]
-    with Library.open(data_folder) as library:
-        model = _model(library, data_folder, asked.model)
-        ordered = order(library, catalog, model, "gguf", proves=True)
-    ordered = replace(ordered, questions=tuple(row.text_input for row in rows[: asked.rows]))
-    served = answered(ordered)
-    correct = sum(said == row.output for said, row in zip(served.served, rows, strict=False))
-    print(f"the served model gives the expected output for {correct} of {len(served.texts)} rows", flush=True)
-    proofs = [proof for name in FORMATS for proof in _proofs(replace(ordered, format=name), served)]
+    model = tunery.load(_adapter(asked.model))
+    rows = rows[: asked.rows]
+    said = model.generate([row.text_input for row in rows])
+    correct = sum(text == row.output for text, row in zip(said, rows, strict=True))
+    print(f"the served model gives the expected output for {correct} of {len(rows)} rows", flush=True)
+    proofs = [proof for name in WRITERS for proof in _proofs(model, name, rows)]
     RESULTS.write_text(json.dumps([proof.document() for proof in proofs], indent=2, ensure_ascii=False) + "\n", "utf-8")
     raise SystemExit(0 if all((p.agreement or 0) >= BARS.get(p.file, 0.99) for p in proofs) else 1)
 
 
-def _proofs(ordered: ExportOrder, served: Questions) -> list[Proof]:
+def _proofs(model: tunery.Model, export_format: str, rows: list[TuningExample]) -> tuple[Proof, ...]:
     with tempfile.TemporaryDirectory() as work:
-        folder = Path(work) / ordered.format
-        export(replace(ordered, questions=()), folder, print)
-        found = proofs_of(replace(ordered, python=str(PEERS)), folder, served)
+        folder = model.export(Path(work) / export_format, export_format)
+        found = model.prove(folder, rows, max_rows=len(rows), python=str(PEERS)).proofs
     for proof in found:
         versions = ", ".join(f"{name} {number}" for name, number in proof.versions.items())
         print(
@@ -69,14 +63,16 @@ def _proofs(ordered: ExportOrder, served: Questions) -> list[Proof]:
     return found
 
 
-def _model(library: Library, data_folder: Path, name: str) -> TunedModel:
+def _adapter(name: str) -> Path:
+    """Return the folder of the adapter in the data folder, tuned first if it is not there."""
     try:
-        return library.get(name)
+        with Library.open(config.data_folder()) as library:
+            return library.adapter_folder(library.get(name))
     except NotFound:
         command = [sys.executable, "-m", "tunery", "tune", str(EXAMPLES / "tickets.csv"), "--id", name, "--yes"]
         subprocess.run(command, check=True)
-    with Library.open(data_folder) as again:
-        return again.get(name)
+    with Library.open(config.data_folder()) as library:
+        return library.adapter_folder(library.get(name))
 
 
 if __name__ == "__main__":

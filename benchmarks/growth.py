@@ -26,9 +26,8 @@ from tunery import config
 from tunery.engine.answers.generator import Generator, Request
 from tunery.engine.encoding import EncodedExample
 from tunery.engine.layers.network import Network
-from tunery.engine.model import resident_base
 from tunery.engine.precision import fast_dtype
-from tunery.engine.resident import ResidentBase
+from tunery.engine.resident import ResidentBase, resident_base
 from tunery.engine.tuning.schedule import Recipe
 from tunery.types import DEFAULT_BASE_MODEL, SamplingSettings
 

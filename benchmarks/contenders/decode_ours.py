@@ -12,8 +12,7 @@ from peak_memory import peak_bytes
 from tunery import config
 from tunery.engine.adapter import read_adapter
 from tunery.engine.answers.generator import Generator, Request
-from tunery.engine.model import resident_base
-from tunery.engine.resident import ResidentBase
+from tunery.engine.resident import ResidentBase, resident_base
 from tunery.types import SamplingSettings
 
 WARM_TOKENS = 4

@@ -17,7 +17,7 @@ from tunery import config
 from tunery.engine.encoding import EncodedExample
 from tunery.engine.layers.network import Network
 from tunery.engine.layers.packing import pack
-from tunery.engine.model import resident_base
+from tunery.engine.resident import resident_base
 from tunery.engine.tuning.schedule import Recipe, Schedule
 from tunery.engine.tuning.tuner import Tuner
 from tunery.types import Hyperparameters

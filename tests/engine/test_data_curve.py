@@ -11,7 +11,7 @@ from tests.fakes import counting_examples, write_learnable_base
 from tunery.engine import data_curve
 from tunery.engine.bases.catalog import Catalog
 from tunery.engine.cross_validation import Repeated
-from tunery.engine.model import resident_base
+from tunery.engine.resident import resident_base
 from tunery.errors import InvalidArgument
 from tunery.types import Hyperparameters, TuningExample
 

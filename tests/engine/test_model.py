@@ -14,8 +14,9 @@ import tunery
 from tests.fakes import counting_examples, write_learnable_base
 from tunery.engine.adapter import CONFIG, WEIGHTS
 from tunery.engine.bases.catalog import Catalog
+from tunery.engine.card.card import ModelCard
 from tunery.engine.cross_validation import Repeated
-from tunery.engine.model import resident_base
+from tunery.engine.resident import resident_base
 from tunery.engine.sampling_options import SamplingOptions
 from tunery.errors import AlreadyExists, InvalidArgument, NotFound
 from tunery.types import Hyperparameters, InputCheck, TuningExample, TuningSnapshot
@@ -78,6 +79,77 @@ def test_exports_that_make_no_sense_leave_nothing(tmp_path: Path) -> None:
         model.export(tmp_path / "full")
 
     assert not (tmp_path / "new").exists()
+
+
+def test_an_export_is_proven_and_the_card_says_so(tmp_path: Path) -> None:
+    """transformers answers the rows that were held out; the proof is in the model's card and in the one it exported."""
+    model = tunery.tune(dataset(), base_model="tiny", epoch_count=1, hold_out=3, recipe=RECIPE)
+    folder = model.export(tmp_path / "merged", "merged")
+    said: list[str] = []
+
+    proof = model.prove(folder, say=said.append)
+
+    (compared,) = proof.proofs
+    assert (proof.format, compared.runtime, compared.rows, proof.rows_from) == ("merged", "transformers", 3, "held-out")
+    differing = [difference.text_input for difference in compared.differences]
+    assert compared.agreed == 3 - len(differing)
+    assert said[0] == "Asking the served model 3 held-out rows ..."
+    assert f"{compared.agreed} of 3 held-out rows as the served model does" in proof.sentences()[0]
+    assert ModelCard.read(folder) == model.card()
+    assert model.card().exports[0]["proofs"][0]["agreed"] == compared.agreed
+
+
+def test_a_proof_asks_the_rows_that_are_given(tmp_path: Path) -> None:
+    """As many as are wanted, of a loaded model too; without any, or for a folder that is no export, it is refused."""
+    tuned = tunery.tune(dataset(), base_model="tiny", epoch_count=1, recipe=RECIPE)
+    folder = tuned.export(tmp_path / "adapter")
+    model = tunery.load(folder)
+
+    assert tuned.prove(folder, max_rows=2).rows_from == "training"
+    found = model.prove(folder, counting_examples(), max_rows=2)
+
+    assert (found.rows, found.rows_from, found.proofs[0].runtime) == (2, "given", "peft")
+    with pytest.raises(InvalidArgument, match="There are no rows to ask"):
+        model.prove(folder)
+    with pytest.raises(InvalidArgument, match="no exported model"):
+        model.prove(tmp_path, counting_examples())
+    with pytest.raises(NotFound, match="without an adapter"):
+        tunery.load("tiny").prove(folder, counting_examples())
+
+
+def test_the_card_tells_how_a_model_was_tuned(tmp_path: Path) -> None:
+    """Data, settings, curve, contracts and verdict; it lies beside what is saved and comes back with it."""
+    model = tunery.tune(
+        dataset(), base_model="tiny", epoch_count=2, hold_out=3, seed=5, display_name="Numbers", recipe=RECIPE
+    )
+    model.evaluate()
+    card = model.card()
+
+    assert card.display_name == "Numbers"
+    assert card.base["sha256"] == Catalog(tmp_path / "home").digest("tiny")
+    assert card.data == {"rows": 12, "sha256": dataset().facts.sha256, "source": "records", "held_out_rows": 3}
+    assert card.settings is not None
+    assert (card.settings["seed"], card.settings["learning_rate"], card.settings["in_force"]["rank"]) == (5, 0.001, 8)
+    assert card.curve["completed_steps"] == card.curve["total_steps"] == 5
+    assert card.contracts == model.contracts is not None
+    assert card.evaluation is not None
+    assert card.evaluation["rows"] == 3
+    assert tunery.load(model.save(tmp_path / "saved")).card() == card
+    assert tunery.load(model.export(tmp_path / "exported")).card() == card
+
+
+def test_an_adapter_made_elsewhere_has_a_card(tmp_path: Path) -> None:
+    """Of its base and no more; a base has none."""
+    folder = tunery.tune(dataset(), base_model="tiny", epoch_count=1, recipe=RECIPE).save(tmp_path / "saved")
+    for path in folder.iterdir():
+        if path.name not in (CONFIG, WEIGHTS):
+            path.unlink()
+
+    card = tunery.load(folder).card()
+
+    assert (card.base["name"], card.data, card.create_time, card.contracts) == ("tiny", None, None, None)
+    with pytest.raises(NotFound, match="without an adapter"):
+        tunery.load("tiny").card()
 
 
 def test_saved_model_answers_as_before(tmp_path: Path) -> None:

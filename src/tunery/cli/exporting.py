@@ -88,11 +88,11 @@ def card(model: TunedModelName, server: ServerAddress = None, json: Json = False
 
         folder = config.data_folder()
         with Library.open(folder) as library:
-            document = card_of(library, Catalog(folder, config.default_base_model()), library.get(model))
+            document = card_of(library, Catalog(folder, config.default_base_model()), library.get(model)).document()
     if json:
         terminal.result(documents.dumped(document))
         return
-    from tunery.service.card_text import markdown
+    from tunery.engine.card.page import markdown
 
     terminal.result(markdown(document).rstrip("\n"))
 
@@ -102,7 +102,7 @@ def _written(
 ) -> tuple[TunedModel, dict[str, Any] | None, Path]:
     from tunery.engine.bases.catalog import Catalog
     from tunery.engine.files import into
-    from tunery.service.cards import write_card
+    from tunery.service.cards import card_of
     from tunery.service.export import order, report_kind, write
     from tunery.service.library import Library
 
@@ -116,7 +116,7 @@ def _written(
             report = write(ordered, work, terminal.say)
             if report is not None:
                 _keep(library, found, report_kind(format), report)
-            write_card(library, catalog, found, work)
+            card_of(library, catalog, found).write(work)
     return found, report, target
 
 
@@ -165,7 +165,7 @@ def _unpack(file: IO[bytes], folder: Path) -> None:
 
 def _report_in(work: Path, format: Format) -> dict[str, Any] | None:
     """Return the proof of this export as the card beside it tells it."""
-    from tunery.service.cards import CARD_JSON
+    from tunery.engine.card.card import CARD_JSON
 
     exports = jsonlib.loads((work / CARD_JSON).read_text("utf-8"))["exports"]
     return next((export for export in exports if export["format"] == format), None)
@@ -176,6 +176,6 @@ def _called(model: TunedModel, epoch: int | None) -> str:
 
 
 def _proven(report: dict[str, Any] | None) -> list[str]:
-    from tunery.service.export import sentences
+    from tunery.engine.exporting.proof import sentences
 
     return ["Not proven; --prove does it."] if report is None else sentences(report)

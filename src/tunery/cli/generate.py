@@ -162,7 +162,8 @@ def _loaded_base(name: str, why_not_tuned: str) -> Model:
     except NotFound as error:
         raise NotFound(f"{why_not_tuned} Nor is there a base model of that name.") from error
     entry = fetched(name)
-    from tunery.engine.model import Model, resident_base
+    from tunery.engine.model import Model
+    from tunery.engine.resident import resident_base
 
     return Model(resident_base(entry.name, config.data_folder()))
 

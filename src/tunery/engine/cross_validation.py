@@ -17,7 +17,8 @@ from tunery.engine.evaluation.contest import Told
 from tunery.engine.evaluation.folds import cross_validated, split
 from tunery.engine.evaluation.report import Evaluation
 from tunery.engine.evaluation.residents import ResidentAnswering
-from tunery.engine.model import Model, resident_base, tune
+from tunery.engine.model import Model, tune
+from tunery.engine.resident import resident_base
 from tunery.types import DEFAULT_BASE_MODEL, Hyperparameters, TuningExample, TuningSnapshot
 
 # Three passes: a model that has learned its rows by heart is too sure of everything, also of what it has not seen

@@ -12,24 +12,25 @@ import tempfile
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Unpack, overload
 
-import torch
-
 from tunery import config
 from tunery.engine.adapter import CONFIG, read_adapter, write_adapter
-from tunery.engine.bases import base
-from tunery.engine.contracts.contracts import Contracts, read_contracts, write_contracts
-from tunery.engine.data.datasets import Dataset, hold_out
+from tunery.engine.card.card import ModelCard
+from tunery.engine.card.of_models import card_of, card_of_tuning
+from tunery.engine.contracts.contracts import Contracts, read_contracts
+from tunery.engine.data.datasets import Dataset
+from tunery.engine.data.datasets import hold_out as split
 from tunery.engine.evaluation.contest import MAX_ROWS, Contest, Recorded, Told
 from tunery.engine.evaluation.report import Evaluation
 from tunery.engine.evaluation.residents import ResidentAnswering
+from tunery.engine.exporting.formats import WRITERS, Source, format_of
+from tunery.engine.exporting.proof import ExportProof
 from tunery.engine.files import into
 from tunery.engine.layers.lora import Adapter
-from tunery.engine.precision import fast_dtype
-from tunery.engine.resident import ResidentBase
+from tunery.engine.proving import MAX_PROOF_ROWS, prove_export
+from tunery.engine.resident import ResidentBase, resident_base
 from tunery.engine.sampling_options import SamplingOptions, settings_of
 from tunery.engine.tuning.advice import advise
 from tunery.engine.tuning.curve import read_curve, write_curve
@@ -70,6 +71,7 @@ class Model:
         self.held_out: tuple[TuningExample, ...] = ()
         self.contracts: Contracts | None = None
         self.wraps_plain_inputs = False
+        self._card: ModelCard | None = None
         self._slot = None if adapter is None else resident.add(adapter)
         if self._slot is not None:
             weakref.finalize(self, resident.remove, self._slot)
@@ -156,7 +158,10 @@ class Model:
         if not rows:
             raise InvalidArgument("There are no held-out rows. Tune with hold_out, or give a dataset.")
         source = "held-out rows" if dataset is None else dataset.source if isinstance(dataset, Dataset) else "records"
-        return contest.evaluate(rows, max_rows=max_rows, source=source, seed=seed)
+        found = contest.evaluate(rows, max_rows=max_rows, source=source, seed=seed)
+        if self.is_tuned:
+            self._card = self.card().with_evaluation(found.document())
+        return found
 
     def answering(self) -> ResidentAnswering:
         """Return the model as one who answers in a contest."""
@@ -168,33 +173,87 @@ class Model:
         means = self._resident.losses(rows, self._adapter)
         return [mean * row.answer_tokens if are_whole else mean for mean, row in zip(means, rows, strict=True)]
 
+    def card(self) -> ModelCard:
+        """
+        Return all that is known of the tuned model: base and licence, data, settings, curve, contracts.
+
+        `evaluate` adds its verdict and `prove` its proofs. Raises NotFound for a plain base.
+        """
+        self._require_adapter()
+        known = self._card or card_of(self._resident, self.snapshots, self.epoch_losses)
+        return replace(known, contracts=self.contracts)
+
     def save(self, folder: str | Path) -> Path:
-        """Write the adapter in PEFT's layout with the curve beside it; raises NotFound for a plain base."""
-        if self._adapter is None:
-            raise NotFound(f"{self.base_model} is a base without an adapter; there is nothing to save.")
-        target = Path(folder)
-        write_adapter(target, self._adapter, base_model=self.base_model)
+        """Write the adapter in PEFT's layout with curve and model card beside it; raises NotFound for a plain base."""
+        adapter, target = self._require_adapter(), Path(folder)
+        write_adapter(target, adapter, base_model=self.base_model)
         write_curve(target, self.snapshots, self.epoch_losses)
-        if self.contracts is not None:
-            write_contracts(target, self.contracts)
+        self.card().write(target)
         return target
 
-    def export(self, folder: str | Path, format: str = "adapter", *, name: str = "tuned") -> Path:
+    def export(self, folder: str | Path, format: str = "adapter", *, name: str | None = None) -> Path:
         """
         Write the model for other programs into a new or empty folder, all of it or nothing; returns the folder.
 
         `format` "adapter" is for PEFT, "merged" for transformers, "gguf" for llama.cpp and Ollama; `name` is what GGUF
-        files call it. Merging takes the memory of the base in float32. Raises NotFound for a plain base,
-        InvalidArgument for another format, AlreadyExists if something is there, FailedPrecondition for a base that
-        cannot be said in GGUF.
+        files call it, the display name if not given. Merging takes the memory of the base in float32. Raises NotFound
+        for a plain base, InvalidArgument for another format, AlreadyExists if something is there, FailedPrecondition
+        for a base that cannot be said in GGUF.
         """
-        from tunery.engine.exporting.formats import WRITERS, Source
-
         if format not in WRITERS:
             raise InvalidArgument(f"format must be {', '.join(WRITERS)}, not {format!r}.")
+        called = name or self.card().display_name
         with tempfile.TemporaryDirectory(prefix="tunery-") as saved, into(Path(folder)) as work:
-            WRITERS[format](Source(self._resident.folder, self.save(saved), name), work)
+            WRITERS[format](Source(self._resident.folder, self.save(saved), called), work)
+            self.card().write(work)
         return Path(folder)
+
+    def prove(
+        self,
+        folder: str | Path,
+        dataset: Dataset | Iterable[TuningExample] | None = None,
+        *,
+        max_rows: int = MAX_PROOF_ROWS,
+        python: str | None = None,
+        say: Callable[[str], None] = lambda _line: None,
+    ) -> ExportProof:
+        """
+        Ask an exported folder in its own runtime; say how often it answers as this model does, letter for letter.
+
+        The first `max_rows` inputs of `dataset` are asked; without one, of the rows that `tune` held out, or tuned on
+        where it held out none. `python` has peft, transformers or llama-cpp-python; `$TUNERY_PROOF_PYTHON` or this one
+        if not given; `say` gets a line before each long part. The model card has the proof from then on, in the folder
+        too. Raises NotFound for a plain base, InvalidArgument without rows or for a folder that is no export.
+        """
+        self._require_adapter()
+        exported, slot = Path(folder), self._slot
+        export_format, (rows, rows_from) = format_of(exported), self._rows_to_prove(dataset)
+        assert slot is not None  # of the adapter
+        proof = prove_export(
+            export_format,
+            exported,
+            self._resident,
+            slot,
+            [row.text_input for row in rows[:max_rows]],
+            rows_from=rows_from,
+            python=python or config.proof_python(),
+            say=say,
+        )
+        self._card = self.card().with_export(proof.document())
+        self._card.write(exported)
+        return proof
+
+    def _rows_to_prove(self, dataset: Dataset | Iterable[TuningExample] | None) -> tuple[Sequence[TuningExample], str]:
+        if dataset is not None:
+            return _checked(dataset).examples, "given"
+        if not (self.held_out or self.examples):
+            raise InvalidArgument("There are no rows to ask; a loaded model has none. Give a dataset.")
+        return (self.held_out, "held-out") if self.held_out else (self.examples, "training")
+
+    def _require_adapter(self) -> Adapter:
+        if self._adapter is None:
+            raise NotFound(f"{self.base_model} is a base without an adapter.")
+        return self._adapter
 
     def _checked(self, text: str) -> tuple[str, InputCheck]:
         if self.contracts is None:
@@ -215,18 +274,20 @@ def tune(
     learning_rate_multiplier: float | None = None,
     hold_out: int | float | str = 0,
     seed: int = 0,
+    display_name: str = "tuned",
     on_snapshot: Callable[[TuningSnapshot], None] | None = None,
     recipe: Recipe | None = None,
 ) -> Model:
     """
     Tune a base on a dataset and return the tuned model.
 
-    `learning_rate` defaults to 0.001; `hold_out` is a number of rows, a fraction below 1 or "10%". `on_snapshot` is
-    called after each step; an exception it raises ends the tuning. Raises InvalidArgument, TuningUnstable and
-    OutOfMemory.
+    `learning_rate` defaults to 0.001; `hold_out` is a number of rows, a fraction below 1 or "10%". `display_name` is
+    what the model card and exports call it. `on_snapshot` is called after each step; an exception it raises ends the
+    tuning. Raises InvalidArgument, TuningUnstable and OutOfMemory.
     """
     hyperparameters = Hyperparameters(epoch_count, batch_size, learning_rate, learning_rate_multiplier)
-    examples, held_out = _split(dataset, hold_out, seed)
+    rows = _checked(dataset)
+    examples, held_out = split(rows.examples, hold_out, seed)
     resident = resident_base(base_model, config.data_folder())
     work = Path(tempfile.mkdtemp(prefix="tunery-"))
     try:
@@ -237,6 +298,7 @@ def tune(
         model = Model(resident, tuner.chosen_adapter(), tuner.snapshots, tuner.epoch_losses)
         model.examples, model.held_out = tuple(examples), tuple(held_out)
         model.contracts = Contracts.learn(examples)
+        model._card = card_of_tuning(resident, tuner, hyperparameters, rows.facts, display_name)
         return model
     finally:
         resident.remove(0)
@@ -255,35 +317,13 @@ def load(folder: str | Path) -> Model:
     resident = resident_base(base_of(path), config.data_folder())
     model = Model(resident, read_adapter(path, resident.network), *read_curve(path))
     model.contracts = read_contracts(path)
+    model._card = ModelCard.read(path)
     return model
-
-
-@lru_cache(maxsize=1)
-def resident_base(name: str, data_folder: Path, dtype: str | None = None) -> ResidentBase:
-    """Return a base of the catalog, kept in memory for the next call; see `loaded_base`."""
-    return loaded_base(name, data_folder, dtype)
-
-
-def loaded_base(name: str, data_folder: Path, dtype: str | None = None) -> ResidentBase:
-    """
-    Load a base of the catalog into memory; it is fetched first if it is not in the data folder.
-
-    `dtype` "bfloat16" or "float32"; None is the faster one on this machine.
-    """
-    entry = base.pull(name, data_folder, config.default_base_model())
-    chosen = fast_dtype() if dtype is None else getattr(torch, dtype)
-    return ResidentBase(base.load(entry, data_folder, dtype=chosen))
 
 
 def base_of(folder: Path) -> str:
     """Return the name of the base that an adapter folder was tuned on."""
     return str(json.loads((folder / CONFIG).read_text("utf-8"))["base_model_name_or_path"])
-
-
-def _split(
-    dataset: Dataset | Iterable[TuningExample], amount: int | float | str, seed: int
-) -> tuple[Sequence[TuningExample], Sequence[TuningExample]]:
-    return hold_out(_checked(dataset).examples, amount, seed)
 
 
 def _checked(dataset: Dataset | Iterable[TuningExample]) -> Dataset:

@@ -8,20 +8,23 @@ together; nothing of libraries, users or HTTP.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from itertools import count
 from pathlib import Path
 
+import torch
+
+from tunery import config
 from tunery.engine.adapter import read_adapter
 from tunery.engine.answers.generator import Generator, Piece, Request
 from tunery.engine.answers.guides import Guides
 from tunery.engine.answers.lean import LeanModel
 from tunery.engine.answers.prefixes import PrefixStore
-from tunery.engine.bases import four_bit
-from tunery.engine.bases.base import Base
+from tunery.engine.bases import base, four_bit
 from tunery.engine.encoding import EncodedExample, Encoder
 from tunery.engine.layers.lora import Adapter
 from tunery.engine.layers.network import Network
+from tunery.engine.precision import fast_dtype
 from tunery.engine.tuning.schedule import Recipe
 from tunery.engine.tuning.tuner import Tuner
 from tunery.types import Hyperparameters, SamplingSettings, TuningExample
@@ -30,15 +33,15 @@ from tunery.types import Hyperparameters, SamplingSettings, TuningExample
 class ResidentBase:
     """A loaded base. Slot 0 belongs to the tuner, the others to tuned models."""
 
-    def __init__(self, base: Base) -> None:
-        self.name, self.digest, self.folder = base.name, base.digest, base.folder
-        self.network = Network(base.model)
-        self.encoder = Encoder(base.tokenizer, base.window_tokens)
+    def __init__(self, loaded: base.Base) -> None:
+        self.name, self.digest, self.folder, self.entry = loaded.name, loaded.digest, loaded.folder, loaded.entry
+        self.network = Network(loaded.model)
+        self.encoder = Encoder(loaded.tokenizer, loaded.window_tokens)
         self._slots = count(1)
         self.prefixes = PrefixStore()
         self.guides = Guides(self.encoder)
-        reads_four_bit = four_bit.has_four_bit_weights(base.folder)
-        self.lean = LeanModel.of(self.network, partial(four_bit.read, base.folder) if reads_four_bit else None)
+        reads_four_bit = four_bit.has_four_bit_weights(loaded.folder)
+        self.lean = LeanModel.of(self.network, partial(four_bit.read, loaded.folder) if reads_four_bit else None)
 
     def add(self, adapter: Adapter) -> int:
         """Keep an adapter; return its slot."""
@@ -105,3 +108,20 @@ class ResidentBase:
         for piece in self.stream(texts, settings, slot):
             answers[piece.number] += piece.text
         return answers
+
+
+@lru_cache(maxsize=1)
+def resident_base(name: str, data_folder: Path, dtype: str | None = None) -> ResidentBase:
+    """Return a base of the catalog, kept in memory for the next call; see `loaded_base`."""
+    return loaded_base(name, data_folder, dtype)
+
+
+def loaded_base(name: str, data_folder: Path, dtype: str | None = None) -> ResidentBase:
+    """
+    Load a base of the catalog into memory; it is fetched first if it is not in the data folder.
+
+    `dtype` "bfloat16" or "float32"; None is the faster one on this machine.
+    """
+    entry = base.pull(name, data_folder, config.default_base_model())
+    chosen = fast_dtype() if dtype is None else getattr(torch, dtype)
+    return ResidentBase(base.load(entry, data_folder, dtype=chosen))

@@ -24,8 +24,7 @@ from tunery.server.replies import JsonReply
 from tunery.server.services import Services, services_of
 from tunery.service import epochs, export
 from tunery.service.access import Action
-from tunery.service.card_text import markdown
-from tunery.service.cards import card_of, write_card
+from tunery.service.cards import card_of
 from tunery.service.children.exporting import exported
 
 router = APIRouter(tags=["tunedModels (extension)"])
@@ -73,7 +72,7 @@ def get_card(request: Request, caller: CallerOf, model_id: str) -> Response:
     if card_format not in CARD_FORMATS:
         raise InvalidArgument(f"format must be one of {', '.join(CARD_FORMATS)}, not {card_format!r}.")
     card = card_of(services.library, services.catalog, services.library.find(model_id))
-    return JsonReply(card) if card_format == "json" else PlainTextResponse(markdown(card))
+    return JsonReply(card.document()) if card_format == "json" else PlainTextResponse(card.markdown())
 
 
 def _made(
@@ -92,7 +91,7 @@ def _made(
             proof = exported(ordered, Path(work.name))
             if proof is not None:
                 library.put_report(model, export.report_kind(export_format), proof)
-            write_card(library, services.catalog, model, Path(work.name))
+            card_of(library, services.catalog, model).write(Path(work.name))
         except BaseException:
             work.cleanup()
             raise

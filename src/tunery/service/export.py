@@ -8,10 +8,8 @@ What is copied is checked against its publication. Knows folders and the library
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,16 +18,13 @@ from tunery.errors import FailedPrecondition
 from tunery.service import epochs
 from tunery.service.library import Library
 from tunery.service.publish import open_published
-from tunery.types import SamplingSettings, TunedModel
+from tunery.types import TunedModel
 
 if TYPE_CHECKING:
     from tunery.engine.bases.catalog import Catalog
     from tunery.engine.exporting.formats import Source
-    from tunery.engine.exporting.proof import Proof, Questions
 
 FORMATS = ("adapter", "merged", "gguf")
-MAX_PROOF_ROWS = 100  # as many answers as two cores give in a minute or two, three times over
-MAX_PROOF_TOKENS = 128  # of an answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +82,7 @@ def order(
         temperature=model.temperature,
         top_p=model.top_p,
         top_k=model.top_k,
-        questions=tuple(row.text_input for row in rows[:MAX_PROOF_ROWS]),
+        questions=tuple(row.text_input for row in rows),
         rows_from="held-out" if held_out else "training",
         python=python,
     )
@@ -130,7 +125,7 @@ def export_base(catalog: Catalog, base_model: str, target: Path) -> Path:
     Raises what `export` does, NotFound for an unknown base, FailedPrecondition for one that is not here or cannot be
     said in GGUF.
     """
-    from tunery.engine.exporting.formats import write_base_gguf
+    from tunery.engine.exporting.formats import base_gguf, write_base_gguf
 
     entry, weights = catalog.resolve(base_model), catalog.folder(base_model)
     own_name = entry.alias_of or entry.name
@@ -139,27 +134,9 @@ def export_base(catalog: Catalog, base_model: str, target: Path) -> Path:
     return target / base_gguf(own_name)
 
 
-def base_gguf(base_model: str) -> str:
-    """Return the file name of a base as GGUF."""
-    return f"{base_model}-f16.gguf"
-
-
 def report_kind(export_format: str) -> str:
     """Return the kind of the report about exports of a format."""
     return f"EXPORT_{export_format.upper()}"
-
-
-def sentences(document: dict[str, Any]) -> list[str]:
-    """Return a line for each proof of an export: who agreed how often, or why nothing was compared."""
-    lines = []
-    for proof in document["proofs"]:
-        if proof["agreement"] is None:
-            lines.append(f"{proof['file']}: not proven. {proof['reason']}")
-            continue
-        counts = f"{proof['agreed']} of {proof['rows']} {document['rows_from']} rows"
-        share = f"{100 * proof['agreement']:.1f} %"
-        lines.append(f"{proof['file']}: {proof['runtime']} answers {counts} as the served model does ({share}).")
-    return lines
 
 
 def source_of(order: ExportOrder) -> Source:
@@ -176,46 +153,21 @@ def source_of(order: ExportOrder) -> Source:
     )
 
 
-def answered(order: ExportOrder) -> Questions:
-    """Answer the questions as the server would: the base in memory, the adapter as it was tuned."""
+def _proof(order: ExportOrder, folder: Path, say: Callable[[str], None]) -> dict[str, Any]:
     from tunery.engine.adapter import read_adapter
-    from tunery.engine.exporting.proof import Questions
-    from tunery.engine.model import loaded_base
+    from tunery.engine.proving import MAX_PROOF_ROWS, prove_export
+    from tunery.engine.resident import loaded_base
 
     resident = loaded_base(order.base_model, order.data_folder)
     slot = resident.add(read_adapter(epochs.folder_of(order.published, order.epoch), resident.network))
-    window = resident.encoder.window_tokens
-    room = [window - len(resident.encoder.prompt(text)) for text in order.questions]
-    limits = tuple(max(1, min(MAX_PROOF_TOKENS, tokens)) for tokens in room)
-    settings = SamplingSettings(temperature=0.0, max_output_tokens=min(limits))
-    served = resident.answers(order.questions, settings, slot)
-    return Questions(order.questions, tuple(served), (min(limits),) * len(limits))
-
-
-def _proof(order: ExportOrder, folder: Path, say: Callable[[str], None]) -> dict[str, Any]:
-    say(f"Asking the served model {len(order.questions)} {order.rows_from} rows ...")
-    questions = answered(order)
-    say("Asking what was exported, in its own runtime ...")
-    proofs = proofs_of(order, folder, questions)
-    return {
-        "format": order.format,
-        "epoch": order.epoch,
-        "manifest_sha256": order.manifest_sha256,
-        "rows": len(order.questions),
-        "rows_from": order.rows_from,
-        "create_time": datetime.now(UTC).isoformat(),
-        "proofs": [proof.document() for proof in proofs],
-    }
-
-
-def proofs_of(order: ExportOrder, folder: Path, questions: Questions) -> list[Proof]:
-    """Ask what was exported; `adapter.gguf` also beside its base in float16, as `tunery bases export` writes it."""
-    from tunery.engine.exporting.formats import write_base_gguf
-    from tunery.engine.exporting.proof import prove
-
-    with tempfile.TemporaryDirectory() as work:
-        base = Path(work) / base_gguf(order.base_model)
-        if order.format == "gguf":
-            write_base_gguf(order.base_folder, base, order.base_model)
-        bases = [base] if order.format == "gguf" else []
-        return prove(order.format, folder, source_of(order), questions, python=order.python, gguf_bases=bases)
+    proof = prove_export(
+        order.format,
+        folder,
+        resident,
+        slot,
+        order.questions[:MAX_PROOF_ROWS],
+        rows_from=order.rows_from,
+        python=order.python,
+        say=say,
+    )
+    return {**proof.document(), "epoch": order.epoch, "manifest_sha256": order.manifest_sha256}

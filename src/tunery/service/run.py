@@ -122,7 +122,7 @@ class TaskWorker:
             raise
 
     def _work(self) -> Iterator[Event]:
-        from tunery.engine.model import resident_base
+        from tunery.engine.resident import resident_base
         from tunery.engine.tuning.circumstances import settings_in_force, versions
 
         yield PhaseEntered(Phase.PREPARING)

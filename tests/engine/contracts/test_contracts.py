@@ -1,4 +1,4 @@
-"""Contracts beside an adapter: written, read again, read from a model card, or not there."""
+"""Contracts beside an adapter: in a model card, in a file of before there were cards, or not there."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import json
 from pathlib import Path
 
 from tests.fakes import counting_examples
-from tunery.engine.contracts.contracts import CARD_FILE, Contracts, read_contracts, write_contracts
+from tunery.engine.contracts.contracts import CARD_FILE, OLD_FILE, Contracts, read_contracts
 
 
-def test_written_contracts_are_read_again(tmp_path: Path) -> None:
-    """What was learned comes back equal."""
+def test_contracts_saved_before_there_were_cards_are_read(tmp_path: Path) -> None:
+    """The file of older versions, with both contracts and nothing else."""
     contracts = Contracts.learn(counting_examples())
-
-    write_contracts(tmp_path, contracts)
+    old = {"prompt_contract": contracts.prompt.document(), "output_contract": contracts.output.document()}
+    (tmp_path / OLD_FILE).write_text(json.dumps(old))
 
     assert contracts.output.kind == "NUMBER"
     assert read_contracts(tmp_path) == contracts
@@ -26,6 +26,13 @@ def test_a_model_card_has_them_too(tmp_path: Path) -> None:
     (tmp_path / CARD_FILE).write_text(json.dumps(card))
 
     assert read_contracts(tmp_path) == contracts
+
+
+def test_a_card_without_contracts_has_none(tmp_path: Path) -> None:
+    """The card of an adapter that was made elsewhere and saved again."""
+    (tmp_path / CARD_FILE).write_text(json.dumps({"prompt_contract": None, "output_contract": None}))
+
+    assert read_contracts(tmp_path) is None
 
 
 def test_an_adapter_made_elsewhere_has_none(tmp_path: Path) -> None:

@@ -19,12 +19,12 @@ from tunery.engine.bases.gguf_file import GgufFile
 from tunery.engine.bases.gguf_llama import llama_config, llama_weights
 from tunery.engine.bases.progress import ignore
 from tunery.engine.bases.quiet import quiet_transformers
-from tunery.engine.exporting.formats import WRITERS, Source, write_base_gguf
+from tunery.engine.exporting.formats import WRITERS, Source, format_of, write_base_gguf
 from tunery.engine.exporting.llama_names import alternating_rows, architecture_of
 from tunery.engine.exporting.proof import Questions, prove
 from tunery.engine.layers.lora import Adapter, shape_of
 from tunery.engine.layers.network import Network
-from tunery.errors import FailedPrecondition
+from tunery.errors import FailedPrecondition, InvalidArgument
 
 
 def _source(folder: Path) -> Source:
@@ -181,11 +181,11 @@ def test_a_proof_counts_equal_answers(source: Source, merged: Path) -> None:
     """The merged folder answers in transformers; an answer that was not served counts against it."""
     texts = ("1", "2")
     asked = Questions(texts, ("", ""), (4, 4))
-    (first,) = prove("merged", merged, source, asked, python=sys.executable)
+    (first,) = prove("merged", merged, source.base_folder, "tiny", asked, python=sys.executable)
     said = [difference.exported for difference in first.differences]
     asked = Questions(texts, (said[0], said[1] + "?"), (4, 4))
 
-    (proof,) = prove("merged", merged, source, asked, python=sys.executable)
+    (proof,) = prove("merged", merged, source.base_folder, "tiny", asked, python=sys.executable)
 
     assert (proof.runtime, proof.rows, proof.agreed, proof.agreement) == ("transformers", 2, 1, 0.5)
     assert proof.differences[0].text_input == "2"
@@ -193,17 +193,26 @@ def test_a_proof_counts_equal_answers(source: Source, merged: Path) -> None:
 
 
 def test_a_runtime_that_is_missing_is_named(source: Source, gguf_folder: Path) -> None:
-    """Nothing was compared, and the reason says what is not installed."""
-    proofs = prove("gguf", gguf_folder, source, Questions(("1",), ("2",), (4,)), python=sys.executable)
+    """
+    Nothing was compared, and the reason says what is not installed.
 
-    assert [proof.file for proof in proofs] == ["model-f16.gguf", "model-q8_0.gguf"]
+    The proof of the adapter says beside which base, for one adapter file may stand beside several.
+    """
+    asked = Questions(("1",), ("2",), (4,))
+
+    proofs = prove("gguf", gguf_folder, source.base_folder, "tiny", asked, python=sys.executable)
+
+    files = ["model-f16.gguf", "model-q8_0.gguf", "adapter.gguf beside tiny-f16.gguf"]
+    assert [proof.file for proof in proofs] == files
     assert all(p.agreement is None and "llama.cpp is not installed" in str(p.reason) for p in proofs)
 
 
-def test_the_adapter_is_asked_beside_each_base_that_is_named(source: Source, gguf_folder: Path) -> None:
-    """The proof says which base it was, for one adapter file may stand beside several."""
-    asked = Questions(("1",), ("2",), (4,))
-    bases = (Path("base-f16.gguf"), Path("base-q8_0.gguf"))
-    proofs = prove("gguf", gguf_folder, source, asked, python=sys.executable, gguf_bases=bases)
-
-    assert [proof.file for proof in proofs[2:]] == [f"adapter.gguf beside {base}" for base in bases]
+def test_a_folder_tells_its_format(source: Source, merged: Path, gguf_folder: Path, tmp_path: Path) -> None:
+    """By the files that are in it; another folder is refused with what it lacks."""
+    assert [format_of(folder) for folder in (source.adapter_folder, merged, gguf_folder)] == [
+        "adapter",
+        "merged",
+        "gguf",
+    ]
+    with pytest.raises(InvalidArgument, match=r"no exported model.*adapter\.gguf"):
+        format_of(tmp_path)

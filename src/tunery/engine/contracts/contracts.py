@@ -1,22 +1,22 @@
 """
-Both contracts of a tuned model, as a value and as a file beside its adapter.
+Both contracts of a tuned model, as a value and as a document.
 
-A folder that was exported from a library has them in its model card. Knows examples and folders; no models, no library.
+Beside an adapter they stand in its model card. Knows examples and folders; no models, no library.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tunery.engine.contracts.output import OutputContract
 from tunery.engine.contracts.prompt import PromptContract
-from tunery.engine.files import write_whole
 from tunery.types import TuningExample
 
-JSON_FILE = "contracts.json"
+OLD_FILE = "contracts.json"  # beside adapters that were saved before they had a card
 CARD_FILE = "model-card.json"
 _PROMPT, _OUTPUT = "prompt_contract", "output_contract"
 
@@ -34,18 +34,27 @@ class Contracts:
         prompt = PromptContract.learn([example.text_input for example in examples])
         return cls(prompt, OutputContract.learn([example.output for example in examples]))
 
+    @classmethod
+    def of_document(cls, document: Mapping[str, Any]) -> Contracts | None:
+        """Return the contracts in a document that may hold much else, None if there are none in it."""
+        if document.get(_PROMPT) is None:
+            return None
+        return cls(PromptContract.read(document[_PROMPT]), OutputContract.read(document[_OUTPUT]))
 
-def write_contracts(folder: Path, contracts: Contracts) -> None:
-    """Write the contracts beside an adapter."""
-    document = {_PROMPT: contracts.prompt.document(), _OUTPUT: contracts.output.document()}
-    write_whole(folder / JSON_FILE, (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode())
+    def document(self) -> dict[str, Any]:
+        """Return both as plain values, each with its sentence."""
+        return {
+            _PROMPT: self.prompt.document(),
+            "prompt_sentence": self.prompt.sentence(),
+            _OUTPUT: self.output.document(),
+            "output_sentence": self.output.sentence(),
+        }
 
 
 def read_contracts(folder: Path) -> Contracts | None:
     """Return the contracts of an adapter folder, None if it has none (an adapter made elsewhere)."""
-    for name in (JSON_FILE, CARD_FILE):
+    for name in (CARD_FILE, OLD_FILE):
         path = folder / name
         if path.is_file():
-            document = json.loads(path.read_text("utf-8"))
-            return Contracts(PromptContract.read(document[_PROMPT]), OutputContract.read(document[_OUTPUT]))
+            return Contracts.of_document(json.loads(path.read_text("utf-8")))
     return None

@@ -22,6 +22,7 @@ from tunery.engine.exporting.gguf_model import KINDS, pre_type_of, write_gguf
 from tunery.engine.exporting.llama_names import architecture_of
 from tunery.engine.exporting.merged import merge, tokenizer_of, unmerged, write_merged
 from tunery.engine.exporting.modelfile import modelfile
+from tunery.errors import InvalidArgument
 
 ADAPTER_GGUF = "adapter.gguf"
 MERGED_DTYPE = torch.float16  # as small as bfloat16, with eight times finer steps: see docs/experiments.md
@@ -89,6 +90,19 @@ def write_base_gguf(base_folder: Path, path: Path, name: str) -> None:
     architecture_of(AutoConfig.from_pretrained(base_folder, local_files_only=True, trust_remote_code=False))
     tokenizer, pre_type = tokenizer_of(base_folder), pre_type_of(base_folder)
     write_gguf(path, unmerged(base_folder), tokenizer, "f16", name=name, pre_type=pre_type)
+
+
+def base_gguf(base_model: str) -> str:
+    """Return the file name of a base as GGUF."""
+    return f"{base_model}-f16.gguf"
+
+
+def format_of(folder: Path) -> str:
+    """Return the format of an exported folder by its files; raises InvalidArgument if it is none."""
+    for name, file in (("adapter", CONFIG), ("gguf", ADAPTER_GGUF), ("merged", "config.json")):
+        if (folder / file).is_file():
+            return name
+    raise InvalidArgument(f"{folder} is no exported model: it has no {CONFIG}, {ADAPTER_GGUF} or config.json.")
 
 
 WRITERS = {"adapter": write_adapter_export, "merged": write_merged_export, "gguf": write_gguf_export}

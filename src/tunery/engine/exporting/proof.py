@@ -10,14 +10,17 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from tunery.engine.bases.four_bit import ORIGINAL_FILE
 from tunery.engine.encoding import Encoder
 from tunery.engine.exporting import runtimes
-from tunery.engine.exporting.formats import ADAPTER_GGUF, Source
+from tunery.engine.exporting.formats import ADAPTER_GGUF, base_gguf, write_base_gguf
 from tunery.engine.exporting.gguf_model import KINDS
 from tunery.engine.exporting.merged import tokenizer_of
 from tunery.types import Turn
@@ -62,6 +65,33 @@ class Proof:
 
 
 @dataclass(frozen=True, slots=True)
+class ExportProof:
+    """
+    The proofs of all files of one export; `rows_from` says which rows were asked: "held-out", "training" or "given".
+    """
+
+    format: str
+    rows: int
+    rows_from: str
+    create_time: datetime
+    proofs: tuple[Proof, ...]
+
+    def document(self) -> dict[str, Any]:
+        """Return the proofs as plain values."""
+        return {
+            "format": self.format,
+            "rows": self.rows,
+            "rows_from": self.rows_from,
+            "create_time": self.create_time.isoformat(),
+            "proofs": [proof.document() for proof in self.proofs],
+        }
+
+    def sentences(self) -> list[str]:
+        """Return a line for each file; see `sentences`."""
+        return sentences(self.document())
+
+
+@dataclass(frozen=True, slots=True)
 class Questions:
     """What is asked, what the served model answered, and how long each answer may be in tokens."""
 
@@ -70,48 +100,55 @@ class Questions:
     limits: tuple[int, ...]
 
 
+def sentences(document: Mapping[str, Any]) -> list[str]:
+    """Return a line for each proof in the document of an export: who agreed how often, or why nothing was compared."""
+    return [_sentence(proof, document["rows_from"]) for proof in document["proofs"]]
+
+
 def prove(
-    export_format: str,
-    folder: Path,
-    source: Source,
-    questions: Questions,
-    *,
-    python: str,
-    gguf_bases: Sequence[Path] = (),
-) -> list[Proof]:
+    export_format: str, folder: Path, base_folder: Path, base_name: str, questions: Questions, *, python: str
+) -> tuple[Proof, ...]:
     """
     Ask each exported file in its runtime, run by the interpreter `python`; one proof for each.
 
-    `adapter.gguf` is asked beside the base as it came, if that was GGUF, and beside each of `gguf_bases`.
+    `adapter.gguf` is asked beside the base as it came, if that was GGUF, and beside the base in float16, as
+    `tunery bases export` writes it.
     """
-    tokenizer = tokenizer_of(source.base_folder)
+    common = {**_asked(base_folder, questions), "threads": os.cpu_count()}
+    with tempfile.TemporaryDirectory(prefix="tunery-") as work:
+        runs = _runs(export_format, folder, base_folder, Path(work) / base_gguf(base_name))
+        return tuple(_compared(file, {**asked, **common}, questions, python) for file, asked in runs)
+
+
+def _asked(base_folder: Path, questions: Questions) -> dict[str, Any]:
+    tokenizer = tokenizer_of(base_folder)
     encoder = Encoder(tokenizer, window_tokens=1 << 30)
     prompts = [encoder.rendered((Turn("user", text),)) for text in questions.texts]
     lengths = [len(encoder.prompt(text)) for text in questions.texts]
     window = max((n + limit for n, limit in zip(lengths, questions.limits, strict=True)), default=0) + 8
     ends = [encoder.end_token_id, *sorted(encoder.stop_token_ids - {encoder.end_token_id})]
-    common = {"prompts": prompts, "limits": questions.limits, "ends": ends, "window": window, "threads": os.cpu_count()}
-    return [
-        _compared(file, {**asked, **common}, questions, python)
-        for file, asked in _runs(export_format, folder, source, gguf_bases)
-    ]
+    return {"prompts": prompts, "limits": questions.limits, "ends": ends, "window": window}
 
 
-def _runs(
-    export_format: str, folder: Path, source: Source, gguf_bases: Sequence[Path]
-) -> list[tuple[str, dict[str, str]]]:
-    """Return what is asked, and under which name its proof goes."""
+def _runs(export_format: str, folder: Path, base_folder: Path, float16: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield what is asked, and under which name its proof goes; the base in `float16` is written when it is needed."""
     if export_format == "adapter":
-        return [(folder.name, {"runtime": "peft", "model": str(folder), "base": str(source.base_folder)})]
-    if export_format == "merged":
-        return [(folder.name, {"runtime": "transformers", "model": str(folder)})]
-    models = [folder / f"model-{kind}.gguf" for kind in KINDS]
-    runs = [(model.name, {"runtime": "llama.cpp", "model": str(model)}) for model in models]
-    original = source.base_folder / ORIGINAL_FILE
-    for base in (*((original,) if original.is_file() else ()), *gguf_bases):  # the adapter needs its base as GGUF
-        name = ADAPTER_GGUF if base == original else f"{ADAPTER_GGUF} beside {base.name}"
-        runs.append((name, {"runtime": "llama.cpp", "model": str(folder / ADAPTER_GGUF), "base": str(base)}))
-    return runs
+        yield folder.name, {"runtime": "peft", "model": str(folder), "base": str(base_folder)}
+    elif export_format == "merged":
+        yield folder.name, {"runtime": "transformers", "model": str(folder)}
+    else:
+        for model in (folder / f"model-{kind}.gguf" for kind in KINDS):
+            yield model.name, {"runtime": "llama.cpp", "model": str(model)}
+        yield from _runs_of_adapter(folder, base_folder, float16)
+
+
+def _runs_of_adapter(folder: Path, base_folder: Path, float16: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    asked = {"runtime": "llama.cpp", "model": str(folder / ADAPTER_GGUF)}
+    original = base_folder / ORIGINAL_FILE
+    if original.is_file():
+        yield ADAPTER_GGUF, {**asked, "base": str(original)}
+    write_base_gguf(base_folder, float16, float16.stem)
+    yield f"{ADAPTER_GGUF} beside {float16.name}", {**asked, "base": str(float16)}
 
 
 def _compared(file: str, asked: dict[str, object], questions: Questions, python: str) -> Proof:
@@ -138,3 +175,11 @@ def _judged(file: str, runtime: str, questions: Questions, answers: Sequence[str
     differences = [Difference(text, served, exported) for text, served, exported in rows if served != exported]
     agreed = len(rows) - len(differences)
     return Proof(file, runtime, len(rows), agreed, versions, tuple(differences[:MAX_DIFFERENCES]))
+
+
+def _sentence(proof: Mapping[str, Any], rows_from: str) -> str:
+    if proof["agreement"] is None:
+        return f"{proof['file']}: not proven. {proof['reason']}"
+    counts = f"{proof['agreed']} of {proof['rows']} {rows_from} rows"
+    share = f"{100 * proof['agreement']:.1f} %"
+    return f"{proof['file']}: {proof['runtime']} answers {counts} as the served model does ({share})."

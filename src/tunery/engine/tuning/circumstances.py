@@ -20,6 +20,7 @@ def settings_in_force(tuner: Tuner) -> dict[str, object]:
     is_done = tuner.completed_steps == tuner.schedule.total_steps
     return {
         **asdict(tuner.recipe),
+        "betas": list(tuner.recipe.betas),
         "dtype": str(tuner.network.dtype).removeprefix("torch."),
         "threads": torch.get_num_threads(),
         "micro_batch_size": tuner.micro_batch_size,

@@ -301,7 +301,7 @@ class _AnsweringChild:
     def _loaded(self, base_model: str) -> _Loaded:
         """Return a base, loaded if it is not in memory; an idle one may have to go for it."""
         if base_model not in self._bases:
-            from tunery.engine.model import loaded_base
+            from tunery.engine.resident import loaded_base
 
             idle = [name for name, loaded in self._bases.items() if not loaded.asked]
             for name in idle[: max(0, len(self._bases) + 1 - MAX_BASES)]:

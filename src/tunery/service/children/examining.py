@@ -71,7 +71,8 @@ def _examined(line: Line, work: Work) -> dict[str, Any]:
 
 def _model(work: Work) -> Model:
     from tunery.engine.adapter import read_adapter
-    from tunery.engine.model import Model, loaded_base
+    from tunery.engine.model import Model
+    from tunery.engine.resident import loaded_base
 
     resident = loaded_base(work.base_model, work.data_folder)
     return Model(resident, read_adapter(open_published(*work.adapter), resident.network))

@@ -128,7 +128,7 @@ class _TuningChild:
                     self._is_leaving = True
 
     def _warm(self, base_model: str) -> None:
-        from tunery.engine.model import resident_base
+        from tunery.engine.resident import resident_base
 
         try:
             resident_base(base_model, self._data_folder)

@@ -1,4 +1,4 @@
-"""The card as text: what an evaluation found is said in its own sentence."""
+"""The card of a model of My Library: what an evaluation and exports found is on it, no text of an example."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import json
 from tests.service.samples import tuned
 from tunery.engine.bases.catalog import Catalog
 from tunery.engine.evaluation.report import Verdict, VerdictKind
-from tunery.service.card_text import markdown
 from tunery.service.cards import card_of
 from tunery.service.evaluations import KIND
 from tunery.service.library import Library
@@ -19,7 +18,7 @@ def test_the_verdict_is_a_sentence(library: Library) -> None:
     verdict = Verdict(next(iter(VerdictKind)), "Tuning helped: 89 % against 59 %.")
     library.put_report(model, KIND, {"verdict": {"kind": verdict.kind, "text": verdict.text}})
 
-    text = markdown(card_of(library, Catalog(library.folder.path), library.get("judged")))
+    text = card_of(library, Catalog(library.folder.path), library.get("judged")).markdown()
 
     assert verdict.text in text
     assert "{'kind'" not in text
@@ -33,5 +32,5 @@ def test_texts_of_rows_stay_out_of_the_card(library: Library) -> None:
 
     card = card_of(library, Catalog(library.folder.path), library.get("judged"))
 
-    assert "a private row" not in json.dumps(card)
-    assert card["evaluation"] == {"verdict": None}
+    assert "a private row" not in json.dumps(card.document())
+    assert card.evaluation == {"verdict": None}

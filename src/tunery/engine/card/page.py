@@ -1,7 +1,7 @@
 """
 The model card as a page in Markdown.
 
-Knows the document that `cards.py` makes; looks nothing up.
+Knows the document of `card.py`; looks nothing up. A part that is None was not recorded, and the page says so.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ def markdown(card: Card) -> str:
 def _head(card: Card) -> Iterator[str]:
     yield f"# {card['display_name']}"
     yield ""
-    yield f"`{card['name']}`, {card['state']}, made {card['create_time'][:10]} by {card['made_by']}."
+    named = f"`{card['name']}`, {card['state']}, made" if card["name"] else "Made"
+    day = f" {card['create_time'][:10]}" if card["create_time"] else ""
+    yield f"{named}{day} by {card['made_by']}."
     if card["description"]:
         yield ""
         yield card["description"]
@@ -42,6 +44,9 @@ def _base(card: Card) -> Iterator[str]:
 def _data(card: Card) -> Iterator[str]:
     data = card["data"]
     yield from _title("Data")
+    if data is None:
+        yield "Not recorded."
+        return
     held_out = f", {data['held_out_rows']} of them held out" if data["held_out_rows"] else ", none held out"
     yield f"{data['source']}: {data['rows']} rows{held_out}. sha256 `{data['sha256']}`."
 
@@ -49,6 +54,9 @@ def _data(card: Card) -> Iterator[str]:
 def _settings(card: Card) -> Iterator[str]:
     settings = card["settings"]
     yield from _title("Settings")
+    if settings is None:
+        yield "Not recorded."
+        return
     yield (
         f"{settings['epoch_count']} epochs, batch size {settings['batch_size']},"
         f" learning rate {settings['learning_rate']:g}, seed {settings['seed']}."
@@ -82,7 +90,7 @@ def _verdict(card: Card) -> Iterator[str]:
     report = card["evaluation"]
     yield from _title("Did tuning help?")
     if report is None:
-        yield f"Not measured yet: `tunery evaluate {card['name'].removeprefix('tunedModels/')}`."
+        yield f"Not measured yet: `{_evaluating(card['name'])}`."
     else:
         verdict = report["verdict"]
         yield "There was nothing to compare the tuned model with." if verdict is None else str(verdict["text"])
@@ -90,8 +98,8 @@ def _verdict(card: Card) -> Iterator[str]:
 
 def _contracts(card: Card) -> Iterator[str]:
     yield from _title("Inputs and outputs")
-    yield card["prompt_sentence"]
-    yield card["output_sentence"]
+    yield card["prompt_sentence"] or "How the inputs looked was not recorded."
+    yield card["output_sentence"] or "What the outputs were was not recorded."
 
 
 def _exports(card: Card) -> Iterator[str]:
@@ -112,6 +120,10 @@ def _calls(card: Card) -> Iterator[str]:
     yield "```"
     yield from card["calls"].values()
     yield "```"
+
+
+def _evaluating(name: str | None) -> str:
+    return f"tunery evaluate {name.removeprefix('tunedModels/')}" if name else "model.evaluate()"
 
 
 def _title(text: str) -> tuple[str, ...]:
