@@ -1,4 +1,7 @@
-// Files for the user, made in the browser.
+// Files for the user, made in the browser or sent by the server.
+
+/** Open a path of the API in a tab of its own: the browser saves or shows what comes, also what is wrong. */
+export const openPath = (path: string) => void window.open(`/v1beta/${path}`, "_blank", "noopener");
 
 export function download(name: string, content: string, type = "text/plain"): void {
   const address = URL.createObjectURL(new Blob([content], { type }));

@@ -149,7 +149,7 @@ def test_dialogs_of_a_model(furnished: Furnished, dialog: str, request: pytest.F
 
 
 def test_evaluated_model(furnished: Furnished, request: pytest.FixtureRequest) -> None:
-    """The verdict with its table and worst rows, and the menu of what a model can be exported as."""
+    """The verdict with its table and worst rows, and the dialog that exports a model."""
     visitor = furnished.visitor
     page = visitor.goto(f"/models/{furnished.ready}?tab=heldOut")
     panel = page.get_by_role("region", name="Did tuning help?")
@@ -159,7 +159,7 @@ def test_evaluated_model(furnished: Furnished, request: pytest.FixtureRequest) -
     check(visitor, request)
 
     visitor.press("Export")
-    expect(page.get_by_role("menu")).to_be_visible()
+    expect(page.get_by_role("dialog").get_by_label("For", exact=True)).to_be_visible()
     check(visitor, request)
 
 

@@ -7,7 +7,18 @@ import { api, dataOf, send, type Operation, type Schemas, type TunedModel } from
 const PAGE = 50;
 const LIST_MS = 5000; // while something runs; its own progress comes from its operation, each second
 
-export const idOf = (name: string) => name.slice(name.lastIndexOf("/") + 1);
+const EPOCH = "@epoch-"; // between a tuned model and the epoch that is asked instead of the chosen one
+
+/** The last part of a name, without an epoch. */
+export const idOf = (name: string) => splitEpoch(name)[0].slice(name.lastIndexOf("/") + 1);
+
+/** A name and its epoch, "" where none is named. */
+export function splitEpoch(name: string): [string, string] {
+  const [plain = "", epoch = ""] = name.split(EPOCH);
+  return [plain, epoch];
+}
+
+export const atEpoch = (name: string, epoch: string) => (epoch ? name + EPOCH + epoch : name);
 export const isRunning = (model: TunedModel | undefined) => model?.state === "CREATING";
 
 export function useBaseModels() {

@@ -1,4 +1,5 @@
-import { useBaseModels, useTunedModels } from "../api/models";
+import { splitEpoch, useBaseModels, useTunedModels } from "../api/models";
+import { text } from "../text/en";
 
 export type ModelName = { name: string; title: string; isReady: boolean };
 export type ModelNames = {
@@ -28,6 +29,9 @@ export function useModelNames(): ModelNames {
     tuned,
     bases,
     ready: all.filter(({ isReady }) => isReady),
-    titleOf: (name) => all.find((model) => model.name === name)?.title ?? name,
+    titleOf: (name) => {
+      const [plain, epoch] = splitEpoch(name);
+      return text.epochs.suffix(all.find((model) => model.name === plain)?.title ?? plain, epoch);
+    },
   };
 }

@@ -1,6 +1,7 @@
 // All texts of the Studio, ready for translation. Plain and short: what happened, then what to do.
 
 import { create } from "./parts/create";
+import { exports } from "./parts/exports";
 import { inquiries } from "./parts/inquiries";
 import { library } from "./parts/library";
 import { model } from "./parts/model";
@@ -14,6 +15,7 @@ export const text = {
   ...create,
   ...model,
   ...inquiries,
+  ...exports,
   ...playground,
   ...pages,
 } as const;

@@ -4,19 +4,20 @@ import { Link, useLocation } from "wouter";
 import type { TunedModel } from "../../api/client";
 import { idOf, isRunning, useCancel, useDelete } from "../../api/models";
 import { useOffers } from "../../api/server";
+import { openPath } from "../../download";
 import { useRole } from "../../hooks/useRole";
 import { text } from "../../text/en";
 import { toast } from "../../toasts";
 import { Confirm } from "../Confirm";
 import { RowMenu, type Action } from "../RowMenu";
 import { ShareDialog } from "../ShareDialog";
-import { ExportMenu, openPath } from "./ExportMenu";
+import { ExportDialog } from "./ExportDialog";
 
 /** What can be done with a tuned model, as far as the role allows it. */
 export function ModelActions({ model }: { model: TunedModel }) {
   const [, go] = useLocation();
   const id = idOf(model.name);
-  const [open, setOpen] = useState<"cancel" | "remove" | "share">();
+  const [open, setOpen] = useState<"cancel" | "export" | "remove" | "share">();
   const [cancel, remove] = [useCancel(id), useDelete()];
   const role = useRole(id);
   const hasCard = useOffers("tunedModels.card");
@@ -57,9 +58,10 @@ export function ModelActions({ model }: { model: TunedModel }) {
         </Button>
       )}
       <Button onPress={() => setOpen("share")}>{text.sharing.share}</Button>
-      {isReady && canExport && <ExportMenu id={id} />}
+      {isReady && canExport && <Button onPress={() => setOpen("export")}>{text.model.export}</Button>}
       <RowMenu name={model.displayName} actions={rare} />
       {open === "share" && <ShareDialog id={id} name={model.displayName} onClose={close} />}
+      {open === "export" && <ExportDialog model={model} onClose={close} />}
       <Confirm
         isOpen={open === "cancel"}
         onClose={close}

@@ -1,6 +1,8 @@
+import { splitEpoch } from "../../api/models";
 import type { ModelName, ModelNames } from "../../hooks/useModelNames";
 import { text } from "../../text/en";
 import { SelectField } from "../SelectField";
+import { EpochChoice } from "./EpochChoice";
 
 type Props = {
   label: string;
@@ -10,16 +12,20 @@ type Props = {
   isOptional?: boolean;
 };
 
-/** A tuned model or a base; those that are still being made cannot be chosen. */
+/** A tuned model, at an epoch perhaps, or a base; those that are still being made cannot be chosen. */
 export function ModelChoice({ label, names, value, choose, isOptional }: Props) {
-  const isKnown = value === "" || [...names.tuned, ...names.bases].some(({ name }) => name === value);
+  const [plain] = splitEpoch(value);
+  const isKnown = plain === "" || [...names.tuned, ...names.bases].some(({ name }) => name === plain);
   return (
-    <SelectField label={label} value={value} change={choose}>
-      {isOptional && <option value="">{text.playground.none}</option>}
-      {!isKnown && <option value={value}>{value}</option>}
-      <Group label={text.playground.tuned} models={names.tuned} />
-      <Group label={text.playground.bases} models={names.bases} />
-    </SelectField>
+    <div className="stack tight">
+      <SelectField label={label} value={plain} change={choose}>
+        {isOptional && <option value="">{text.playground.none}</option>}
+        {!isKnown && <option value={plain}>{plain}</option>}
+        <Group label={text.playground.tuned} models={names.tuned} />
+        <Group label={text.playground.bases} models={names.bases} />
+      </SelectField>
+      <EpochChoice of={label} model={value} choose={choose} />
+    </div>
   );
 }
 

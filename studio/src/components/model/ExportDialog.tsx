@@ -1,0 +1,72 @@
+import { useState } from "react";
+import { Button } from "react-aria-components";
+import { useCard } from "../../api/cards";
+import type { TunedModel } from "../../api/client";
+import { idOf } from "../../api/models";
+import { openPath } from "../../download";
+import { text } from "../../text/en";
+import { SelectField } from "../SelectField";
+import { Window } from "../Window";
+import { Proofs } from "./Proofs";
+
+type Format = keyof typeof text.exports.formats;
+const FORMATS = Object.keys(text.exports.formats) as Format[];
+
+/** Take a tuned model along: in which form, which epoch, and whether to prove that it answers the same there. */
+export function ExportDialog({ model, onClose }: { model: TunedModel; onClose: () => void }) {
+  const id = idOf(model.name);
+  const hasHeldOut = (model.tuningTask?.heldOutRows ?? 0) > 0;
+  const [format, setFormat] = useState<Format>("adapter");
+  const [epoch, setEpoch] = useState("");
+  const [proves, setProves] = useState(hasHeldOut);
+  const [askedAt, setAskedAt] = useState<number>();
+  const [isProving, setProving] = useState(false);
+  const card = useCard(id, true, isProving).data;
+  const known = card?.exports ?? [];
+  const isProven = known.some(
+    ({ create_time }) => askedAt !== undefined && Date.parse(create_time) > askedAt,
+  );
+  if (isProving && isProven) setProving(false);
+  function take() {
+    setAskedAt(Date.now());
+    setProving(proves);
+    openPath(`tunedModels/${id}${epoch && `@epoch-${epoch}`}:export?format=${format}&prove=${proves}`);
+  }
+  return (
+    <Window title={text.exports.title(model.displayName)} isOpen onClose={onClose}>
+      <SelectField
+        label={text.exports.format}
+        value={format}
+        change={(next) => setFormat(next as Format)}
+        help={text.exports.formats[format].help}
+      >
+        {FORMATS.map((name) => (
+          <option key={name} value={name}>
+            {text.exports.formats[name].label}
+          </option>
+        ))}
+      </SelectField>
+      {(card?.curve.kept_epochs.length ?? 0) > 1 && (
+        <SelectField label={text.epochs.epoch} value={epoch} change={setEpoch}>
+          <option value="">{text.epochs.chosen}</option>
+          {card?.curve.kept_epochs.map((number) => (
+            <option key={number}>{number}</option>
+          ))}
+        </SelectField>
+      )}
+      <label className="row plain">
+        <input type="checkbox" checked={proves} onChange={() => setProves(!proves)} />
+        {text.exports.prove(hasHeldOut)}
+      </label>
+      <div className="row">
+        <Button className="button primary" onPress={take} isDisabled={isProving}>
+          {text.exports.download}
+        </Button>
+        <span role="status" className="small soft">
+          {isProving ? text.exports.proving : ""}
+        </span>
+      </div>
+      <Proofs exports={known} />
+    </Window>
+  );
+}
