@@ -15,9 +15,10 @@ from tests.studio.visitor import Visitor
 def test_an_export_is_chosen_proven_and_downloaded(ann: Visitor, request: pytest.FixtureRequest) -> None:
     """Merged weights of the first epoch come as a tar file once transformers has answered; the dialog says how."""
     model = ann.create("Taken", epochs=2)
-    page = ann.goto(f"/models/{model}")
+    ann.goto(f"/models/{model}")
     ann.wait_until_ready()
-    ann.press("Export")
+    page = ann.goto("/")
+    ann.choose("Actions for Taken", "Export")
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("For", exact=True).select_option("transformers (merged weights)")
     dialog.get_by_label("Epoch", exact=True).select_option("1")

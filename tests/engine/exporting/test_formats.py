@@ -207,6 +207,19 @@ def test_a_runtime_that_is_missing_is_named(source: Source, gguf_folder: Path) -
     assert all(p.agreement is None and "llama.cpp is not installed" in str(p.reason) for p in proofs)
 
 
+def test_a_runtime_that_crashes_is_named_with_its_signal(source: Source, merged: Path, tmp_path: Path) -> None:
+    """Whatever it wrote before; llama.cpp meets illegal instructions on some processors."""
+    crashing = tmp_path / "python"
+    crashing.write_text("#!/bin/sh\necho loading >&2\nkill -ILL $$\n")
+    crashing.chmod(0o755)
+
+    asked = Questions(("1",), ("2",), (4,))
+    (proof,) = prove("merged", merged, source.base_folder, "tiny", asked, python=str(crashing))
+
+    assert proof.reason == "transformers was ended by SIGILL (Illegal instruction)."
+    assert proof.agreement is None
+
+
 def test_a_folder_tells_its_format(source: Source, merged: Path, gguf_folder: Path, tmp_path: Path) -> None:
     """By the files that are in it; another folder is refused with what it lacks."""
     assert [format_of(folder) for folder in (source.adapter_folder, merged, gguf_folder)] == [

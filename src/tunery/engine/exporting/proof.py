@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -161,13 +162,21 @@ def _compared(file: str, asked: dict[str, object], questions: Questions, python:
         timeout=TIMEOUT_SECONDS,
         check=False,
     )
-    if done.returncode == runtimes.NOT_INSTALLED:
-        return Proof(file, runtime, 0, 0, {}, reason=f"{runtime} is not installed for {python}.")
     if done.returncode != 0:
-        last = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
-        return Proof(file, runtime, 0, 0, {}, reason=f"{runtime} failed: {last}")
+        return Proof(file, runtime, 0, 0, {}, reason=_why_not(done, runtime, python))
     said = json.loads(done.stdout)
     return _judged(file, runtime, questions, said["answers"], said["versions"])
+
+
+def _why_not(done: subprocess.CompletedProcess[str], runtime: str, python: str) -> str:
+    """Say why a runtime gave no answers."""
+    if done.returncode == runtimes.NOT_INSTALLED:
+        return f"{runtime} is not installed for {python}."
+    if done.returncode < 0:  # its last line, if it wrote any, was about something else
+        killed = signal.Signals(-done.returncode)
+        return f"{runtime} was ended by {killed.name} ({signal.strsignal(killed)})."
+    last = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
+    return f"{runtime} failed: {last}"
 
 
 def _judged(file: str, runtime: str, questions: Questions, answers: Sequence[str], versions: dict[str, str]) -> Proof:

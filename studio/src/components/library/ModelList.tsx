@@ -8,6 +8,7 @@ import { text } from "../../text/en";
 import { toast } from "../../toasts";
 import { Confirm } from "../Confirm";
 import { ErrorNote } from "../ErrorNote";
+import { ExportDialog } from "../model/ExportDialog";
 import { ShareDialog } from "../ShareDialog";
 import { Skeleton } from "../Skeleton";
 import { EmptyLibrary } from "./EmptyLibrary";
@@ -30,6 +31,7 @@ export function ModelList() {
   const [selected, setSelected] = useState<ReadonlySet<string>>(new Set());
   const [doomed, setDoomed] = useState<TunedModel[]>([]);
   const [shared, setShared] = useState<TunedModel>();
+  const [taken, setTaken] = useState<TunedModel>();
   const settledWords = useSettled(words, TYPING_MS);
   const query = useTunedModels(`${FILTERS[filter]} ${settledWords}`.trim());
   const found = useOthers(query.data ?? [], filter);
@@ -64,6 +66,7 @@ export function ModelList() {
           sort={setOrder}
           remove={setDoomed}
           share={setShared}
+          take={setTaken}
           showsOwner={filter !== "mine"}
         />
       )}
@@ -76,6 +79,7 @@ export function ModelList() {
         </div>
       )}
       <Removal models={doomed} close={() => setDoomed([])} />
+      {taken && <ExportDialog model={taken} onClose={() => setTaken(undefined)} />}
       {shared && (
         <ShareDialog id={idOf(shared.name)} name={shared.displayName} onClose={() => setShared(undefined)} />
       )}

@@ -3,6 +3,7 @@ import { useMe } from "../../api/account";
 import type { TunedModel } from "../../api/client";
 import { idOf, isRunning } from "../../api/models";
 import { useOperation } from "../../api/operations";
+import { useOffers } from "../../api/server";
 import { usePermissions } from "../../api/sharing";
 import { count, duration, loss } from "../../format";
 import { useRole } from "../../hooks/useRole";
@@ -19,11 +20,12 @@ type Props = {
   toggle: () => void;
   remove: () => void;
   share: () => void;
+  take: () => void;
   showsOwner: boolean;
 };
 
 /** One tuned model in My Library. */
-export function ModelRow({ model, isSelected, toggle, remove, share, showsOwner }: Props) {
+export function ModelRow({ model, isSelected, toggle, remove, share, take, showsOwner }: Props) {
   const operation = useOperation(model).data;
   const task = model.tuningTask;
   const took = tookSeconds(task);
@@ -62,7 +64,7 @@ export function ModelRow({ model, isSelected, toggle, remove, share, showsOwner 
         </td>
       )}
       <td className="narrow">
-        <RowMenu name={model.displayName} actions={useActions(model, remove, share)} />
+        <RowMenu name={model.displayName} actions={useActions(model, { remove, share, take })} />
       </td>
     </tr>
   );
@@ -74,16 +76,20 @@ function Owner({ id }: { id: string }) {
   return <>{owner === me ? text.library.me : owner}</>;
 }
 
-function useActions(model: TunedModel, remove: () => void, share: () => void): Action[] {
+type Acts = Pick<Props, "remove" | "share" | "take">;
+
+function useActions(model: TunedModel, { remove, share, take }: Acts): Action[] {
   const [, go] = useLocation();
   const id = idOf(model.name);
   const role = useRole(id);
   const isReady = model.state === "ACTIVE";
+  const canExport = useOffers("tunedModels.export");
   const all: (Action | false)[] = [
     { id: "open", label: text.library.open, act: () => go(`/models/${id}`) },
     isReady && { id: "use", label: text.model.use, act: () => go(`/playground?model=${model.name}`) },
     { id: "again", label: text.model.again, act: () => go(`/new?from=${id}`) },
     { id: "share", label: text.sharing.share, act: share },
+    isReady && canExport && { id: "export", label: text.model.export, act: take },
     role === "OWNER" && { id: "remove", label: text.model.remove, act: remove, isDanger: true },
   ];
   return all.filter((action) => action !== false);

@@ -14,11 +14,22 @@ type Props = {
   sort: (order: Order) => void;
   remove: (models: TunedModel[]) => void;
   share: (model: TunedModel) => void;
+  take: (model: TunedModel) => void;
   showsOwner: boolean; // where all are one's own it says nothing
 };
 
 /** Tuned models as rows: sorted, selected, each with its menu; a running one shows how far it is. */
-export function ModelTable({ models, selected, select, order, sort, remove, share, showsOwner }: Props) {
+export function ModelTable({
+  models,
+  selected,
+  select,
+  order,
+  sort,
+  remove,
+  share,
+  take,
+  showsOwner,
+}: Props) {
   const names = models.map(({ name }) => name);
   const areAll = names.length > 0 && names.every((name) => selected.has(name));
   return (
@@ -57,6 +68,7 @@ export function ModelTable({ models, selected, select, order, sort, remove, shar
               toggle={() => select(toggled(selected, model.name))}
               remove={() => remove([model])}
               share={() => share(model)}
+              take={() => take(model)}
               showsOwner={showsOwner}
             />
           ))}

@@ -7,7 +7,7 @@ export function Proofs({ exports }: { exports: ProvenExport[] }) {
   return (
     <section className="stack tight" aria-labelledby="proofs">
       <h3 id="proofs">{text.exports.proofs}</h3>
-      <ul className="small">
+      <ul className="plain-list small">
         {exports.flatMap((one) =>
           one.proofs.map((proof) => <li key={`${one.format}/${proof.file}`}>{sentence(one, proof)}</li>),
         )}
