@@ -14,7 +14,8 @@ import tunery
 from tests.fakes import counting_examples, write_learnable_base
 from tunery.engine.adapter import CONFIG, WEIGHTS
 from tunery.engine.bases.catalog import Catalog
-from tunery.engine.card.card import ModelCard
+from tunery.engine.card.card import CARD_JSON, ModelCard
+from tunery.engine.contracts.contracts import OLD_FILE
 from tunery.engine.cross_validation import Repeated
 from tunery.engine.resident import resident_base
 from tunery.engine.sampling_options import SamplingOptions
@@ -150,6 +151,19 @@ def test_an_adapter_made_elsewhere_has_a_card(tmp_path: Path) -> None:
     assert (card.base["name"], card.data, card.create_time, card.contracts) == ("tiny", None, None, None)
     with pytest.raises(NotFound, match="without an adapter"):
         tunery.load("tiny").card()
+
+
+def test_a_folder_saved_before_there_were_cards_is_loaded(tmp_path: Path) -> None:
+    """With its contracts, which stood in a file of their own."""
+    tuned = tunery.tune(dataset(), base_model="tiny", epoch_count=1, recipe=RECIPE)
+    folder = tuned.save(tmp_path / "saved")
+    (folder / CARD_JSON).rename(folder / OLD_FILE)  # has them under the same names
+
+    model = tunery.load(folder)
+
+    assert model.contracts == tuned.contracts is not None
+    assert model.card().data is None
+    assert model.card().curve["completed_steps"] == 3
 
 
 def test_saved_model_answers_as_before(tmp_path: Path) -> None:

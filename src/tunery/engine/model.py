@@ -239,8 +239,9 @@ class Model:
             python=python or config.proof_python(),
             say=say,
         )
-        self._card = self.card().with_export(proof.document())
-        self._card.write(exported)
+        found = proof.document()
+        self._card = self.card().with_export(found)
+        (ModelCard.read(exported) or self._card).with_export(found).write(exported)
         return proof
 
     def _rows_to_prove(self, dataset: Dataset | Iterable[TuningExample] | None) -> tuple[Sequence[TuningExample], str]:
@@ -316,8 +317,8 @@ def load(folder: str | Path) -> Model:
         return Model(resident_base(str(folder), config.data_folder()))
     resident = resident_base(base_of(path), config.data_folder())
     model = Model(resident, read_adapter(path, resident.network), *read_curve(path))
-    model.contracts = read_contracts(path)
-    model._card = ModelCard.read(path)
+    card = model._card = ModelCard.read(path)
+    model.contracts = read_contracts(path) if card is None else card.contracts
     return model
 
 

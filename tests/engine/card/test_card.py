@@ -6,10 +6,13 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from tests.fakes import counting_examples
 from tunery.engine.card.card import CARD_JSON, CARD_MARKDOWN, ModelCard
 from tunery.engine.card.sections import base_section, curve_section, data_section, settings_section
 from tunery.engine.contracts.contracts import Contracts
+from tunery.errors import InvalidArgument
 from tunery.types import CatalogEntry, DataFacts, EpochLoss, Hyperparameters
 
 ENTRY = CatalogEntry("tiny", "Tiny", "", "folder:/tiny", "apache-2.0", 100, 100, parameters=5_000_000)
@@ -51,6 +54,15 @@ def test_cards_of_other_versions_are_read(tmp_path: Path) -> None:
     (tmp_path / CARD_JSON).write_text(json.dumps({**document, "of_tomorrow": 1}))
 
     assert ModelCard.read(tmp_path) == replace(CARD, data=None)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"display_name": "x"}', '{"prompt_contract": {}}'])
+def test_a_file_of_another_kind_is_named(content: str, tmp_path: Path) -> None:
+    """With what to do: the adapter beside it may be good."""
+    (tmp_path / CARD_JSON).write_text(content)
+
+    with pytest.raises(InvalidArgument, match=f"{CARD_JSON} is no model card of tunery.*Move it away"):
+        ModelCard.read(tmp_path)
 
 
 def test_the_page_tells_every_part() -> None:

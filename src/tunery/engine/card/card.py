@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from tunery.engine.card.page import markdown
-from tunery.engine.contracts.contracts import CARD_FILE, Contracts
+from tunery.engine.contracts.contracts import Contracts
 from tunery.engine.files import write_whole
+from tunery.errors import InvalidArgument
 
-CARD_JSON, CARD_MARKDOWN = CARD_FILE, "model-card.md"
+CARD_JSON, CARD_MARKDOWN = "model-card.json", "model-card.md"
 MADE_BY = f"tunery {version('tunery')}"
 _ROW_TEXTS = frozenset({"best_rows", "worst_rows"})
 
@@ -57,9 +58,14 @@ class ModelCard:
 
     @classmethod
     def read(cls, folder: Path) -> ModelCard | None:
-        """Return the card beside an adapter, None if there is none."""
+        """Return the card beside an adapter, None without one; raises InvalidArgument for a file of another kind."""
         path = folder / CARD_JSON
-        return cls.of_document(json.loads(path.read_text("utf-8"))) if path.is_file() else None
+        if not path.is_file():
+            return None
+        try:
+            return cls.of_document(json.loads(path.read_text("utf-8")))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InvalidArgument(f"{path} is no model card of tunery ({error!r}). Move it away to go on.") from error
 
     def document(self) -> dict[str, Any]:
         """Return the card as plain values."""

@@ -16,8 +16,7 @@ from tunery.engine.contracts.output import OutputContract
 from tunery.engine.contracts.prompt import PromptContract
 from tunery.types import TuningExample
 
-OLD_FILE = "contracts.json"  # beside adapters that were saved before they had a card
-CARD_FILE = "model-card.json"
+OLD_FILE = "contracts.json"
 _PROMPT, _OUTPUT = "prompt_contract", "output_contract"
 
 
@@ -52,9 +51,6 @@ class Contracts:
 
 
 def read_contracts(folder: Path) -> Contracts | None:
-    """Return the contracts of an adapter folder, None if it has none (an adapter made elsewhere)."""
-    for name in (CARD_FILE, OLD_FILE):
-        path = folder / name
-        if path.is_file():
-            return Contracts.of_document(json.loads(path.read_text("utf-8")))
-    return None
+    """Return the contracts beside an adapter that was saved before there were cards, None if there are none."""
+    path = folder / OLD_FILE
+    return Contracts.of_document(json.loads(path.read_text("utf-8"))) if path.is_file() else None
