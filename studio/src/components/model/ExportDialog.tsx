@@ -2,7 +2,7 @@ import { useState } from "react";
 import { Button } from "react-aria-components";
 import { useCard } from "../../api/cards";
 import type { TunedModel } from "../../api/client";
-import { idOf } from "../../api/models";
+import { atEpoch, idOf } from "../../api/models";
 import { openPath } from "../../download";
 import { text } from "../../text/en";
 import { SelectField } from "../SelectField";
@@ -19,18 +19,14 @@ export function ExportDialog({ model, onClose }: { model: TunedModel; onClose: (
   const [format, setFormat] = useState<Format>("adapter");
   const [epoch, setEpoch] = useState("");
   const [proves, setProves] = useState(hasHeldOut);
-  const [askedAt, setAskedAt] = useState<number>();
-  const [isProving, setProving] = useState(false);
-  const card = useCard(id, true, isProving).data;
+  const [awaited, setAwaited] = useState<{ format: Format; before?: string }>(); // a proof that is not there yet
+  const card = useCard(id, true, awaited !== undefined).data;
   const known = card?.exports ?? [];
-  const isProven = known.some(
-    ({ create_time }) => askedAt !== undefined && Date.parse(create_time) > askedAt,
-  );
-  if (isProving && isProven) setProving(false);
+  const timeOf = (name: Format) => known.find((one) => one.format === name)?.create_time;
+  if (awaited && timeOf(awaited.format) !== awaited.before) setAwaited(undefined);
   function take() {
-    setAskedAt(Date.now());
-    setProving(proves);
-    openPath(`tunedModels/${id}${epoch && `@epoch-${epoch}`}:export?format=${format}&prove=${proves}`);
+    setAwaited(proves ? { format, before: timeOf(format) } : undefined);
+    openPath(`tunedModels/${atEpoch(id, epoch)}:export?format=${format}&prove=${proves}`);
   }
   return (
     <Window title={text.exports.title(model.displayName)} isOpen onClose={onClose}>
@@ -59,11 +55,11 @@ export function ExportDialog({ model, onClose }: { model: TunedModel; onClose: (
         {text.exports.prove(hasHeldOut)}
       </label>
       <div className="row">
-        <Button className="button primary" onPress={take} isDisabled={isProving}>
+        <Button className="button primary" onPress={take}>
           {text.exports.download}
         </Button>
         <span role="status" className="small soft">
-          {isProving ? text.exports.proving : ""}
+          {awaited ? text.exports.proving : ""}
         </span>
       </div>
       <Proofs exports={known} />
