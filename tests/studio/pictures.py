@@ -139,6 +139,7 @@ def _screens(tickets: str, running: str) -> dict[str, Callable[[Visitor], object
         ).evaluate("heading => heading.scrollIntoView()"),
         "model-api": lambda visitor: visitor.goto(f"{model}?tab=api"),
         "share": lambda visitor: (visitor.goto(model), visitor.press("Share")),
+        "export": lambda visitor: _export(visitor, model),
         "playground": lambda visitor: _compare(visitor, tickets),
         "prompts": lambda visitor: visitor.goto("/prompts"),
         "prompt": _prompt,
@@ -170,6 +171,18 @@ def _held_out(visitor: Visitor, model: str) -> None:
     page = visitor.goto(f"{model}?tab=heldOut")
     page.get_by_role("button", name="Ask both models").click()
     expect(page.get_by_role("button", name="Stop")).to_be_hidden(timeout=300_000)
+
+
+def _export(visitor: Visitor, model: str) -> None:
+    """Take the adapter with a proof, the first time around; later the dialog shows it."""
+    page = visitor.goto(model)
+    visitor.press("Export")
+    proofs = page.get_by_role("region", name="Proofs")
+    expect(page.get_by_label("Epoch", exact=True)).to_be_visible()  # the card is there
+    if not proofs.is_visible():
+        with page.expect_download(timeout=300_000):
+            visitor.press("Download")
+    expect(proofs).to_be_visible()
 
 
 def _compare(visitor: Visitor, tickets: str) -> None:
