@@ -41,3 +41,34 @@ def test_no_gradient_is_made_where_none_is_asked() -> None:
     assert float(total) == pytest.approx(
         float(torch.nn.functional.cross_entropy(head.logits(hidden), targets, reduction="sum")), rel=1e-5
     )
+
+
+@pytest.mark.parametrize("softcap", [None, 30.0])
+@pytest.mark.parametrize("has_bias", [False, True])
+def test_tokens_are_drawn_from_exact_logits_where_it_counts(softcap: float | None, has_bias: bool) -> None:
+    """In bfloat16 the likeliest tokens have one logit; computed again they have float32's, the others their own."""
+    random = torch.Generator().manual_seed(1)
+    weight = torch.randn(64, 32, generator=random)
+    weight[3:6] = weight[3] * 2 + torch.randn(3, 32, generator=random) * 0.01  # three that are nearly alike
+    bias = torch.randn(64, generator=random) * 0.01
+    head = Head(weight.bfloat16(), bias.bfloat16() if has_bias else None, softcap)
+    hidden = torch.stack([weight[3], -weight[3], weight[9]]).bfloat16()
+    wide = Head(head.weight.float(), None if head.bias is None else head.bias.float(), softcap)
+    plain, exact = head.logits(hidden), wide.logits(hidden.float())
+
+    drawn = head.drawn_logits(hidden)
+
+    near = plain >= plain.amax(1, keepdim=True) - loss.NEAR
+    assert near[0, 3:6].all()
+    assert len(plain[0, 3:6].unique()) < 3 == len(drawn[0, 3:6].unique())
+    torch.testing.assert_close(drawn[near], exact[near], rtol=1e-5, atol=1e-4)
+    assert torch.equal(drawn[~near], plain[~near])
+
+
+def test_logits_of_float32_are_left_alone() -> None:
+    """They are exact already; the same tensor comes back."""
+    head, hidden = Head(torch.randn(11, 6)), torch.randn(4, 6)
+    logits = head.logits(hidden)
+
+    assert head.sharpen(logits, hidden) is logits
+    assert torch.equal(logits, head.logits(hidden))

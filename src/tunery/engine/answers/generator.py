@@ -214,7 +214,7 @@ class Generator:
             self._cache.lengths[cache_slot] = len(prompt.token_ids)
         self._keep_prefix(slot, rows[0].request.prompt[: whole.layout.prefix or None], slots[0])
         ends = torch.tensor([end - 1 - begin for _, end in starts], device=device)
-        return self._draw(rows, self.network.head.logits(hidden[ends]))
+        return self._draw(rows, self.network.head.drawn_logits(hidden[ends]))
 
     def _keep_prefix(self, slot: int | None, token_ids: Sequence[int], cache_slot: int) -> None:
         if self._prefixes is not None:
@@ -256,7 +256,7 @@ class Generator:
         groups = [RowGroup(index, index + 1, row.request.slot) for index, row in enumerate(rows)]
         with self.network.rows(_merged(groups)):
             hidden = self.network.hidden(token_ids, lengths[None], DecodeLayout(self._cache, lengths))
-        return self.network.head.logits(hidden)
+        return self.network.head.drawn_logits(hidden)
 
     def _step_uncached(self) -> list[Piece]:
         free = [row for row in self._waiting if not _labels_of(row)]

@@ -56,7 +56,7 @@ def _packed_logits(network: Network, rows: Sequence[EncodedExample], slot: int |
     batch, device = pack(rows), network.device
     with network.rows([RowGroup(0, None, slot)]):
         hidden = network.hidden(batch.token_ids.to(device), batch.positions.to(device), batch.layout)
-    return network.head.logits(hidden[batch.answer_rows.to(device)])
+    return network.head.drawn_logits(hidden[batch.answer_rows.to(device)])
 
 
 def _plain_logits(network: Network, rows: Sequence[EncodedExample], slot: int | None) -> Tensor:

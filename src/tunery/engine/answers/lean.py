@@ -157,7 +157,8 @@ class LeanModel:
             self._threads.watch()
             self._attend(index, layer, forms[index], space, inputs, bank)
             self._feed(index, layer, forms[index], space, bank)
-        return forms[-1][0](self._last_norm.of_state(space)).to(self.dtype)
+        last = self._last_norm.of_state(space)
+        return self.network.head.sharpen(forms[-1][0](last).to(self.dtype), last)
 
     def _attend(
         self, index: int, layer: _Layer, forms: Forms, space: Workspace, inputs: StepInputs, bank: AdapterBank

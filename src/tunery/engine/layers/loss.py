@@ -10,10 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 BLOCK_ROWS = 128  # 25 MB of logits with a vocabulary of 49,152
+NEAR = 3.0  # nats: tokens at least a twentieth as likely as the likeliest, some four of them in an answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,39 @@ class Head:
         if self.bias is not None:
             product += self.bias
         logits = product.to(torch.promote_types(product.dtype, torch.float32))
+        return self._capped(logits)
+
+    def drawn_logits(self, hidden: Tensor) -> Tensor:
+        """Map `[N, H]` to `[N, V]` in float32 or wider, as `logits` does, then `sharpen` them to draw tokens from."""
+        return self.sharpen(self.logits(hidden), hidden)
+
+    def sharpen(self, logits: Tensor, hidden: Tensor) -> Tensor:
+        """
+        Compute logits `[N, V]` of `[N, H]` again in float32 where it counts, in place: for tokens near the likeliest.
+
+        A product in bfloat16 ends in 8 bits: a logit of 32 in steps of 1/4, so that labels fall on one number. Of 54
+        first tokens of a model after 15 steps, 4 were not float32's, 1 with this (docs/experiments.md).
+        """
+        if self.weight.dtype.itemsize >= torch.float32.itemsize:
+            return logits
+        for scores, state in zip(logits, hidden, strict=True):
+            near = _near(scores)
+            exact = self.weight[near].float() @ state.float()
+            if self.bias is not None:
+                exact += self.bias[near].float()
+            scores[near] = self._capped(exact).to(scores.dtype)
+        return logits
+
+    def _capped(self, logits: Tensor) -> Tensor:
         return logits if self.softcap is None else torch.tanh(logits / self.softcap) * self.softcap
+
+
+def _near(scores: Tensor) -> Tensor:
+    """Return the places within `NEAR` of the highest; on a processor numpy finds them in 22 µs, torch in 158."""
+    if scores.device.type != "cpu":
+        return (scores >= scores.max() - NEAR).nonzero()[:, 0]
+    values = scores.numpy()
+    return torch.from_numpy(np.flatnonzero(values >= values.max() - NEAR))
 
 
 def answer_loss(hidden: Tensor, targets: Tensor, head: Head) -> Tensor:
