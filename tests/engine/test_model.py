@@ -83,8 +83,19 @@ def test_exports_that_make_no_sense_leave_nothing(tmp_path: Path) -> None:
 
 
 def test_an_export_is_proven_and_the_card_says_so(tmp_path: Path) -> None:
-    """transformers answers the rows that were held out; the proof is in the model's card and in the one it exported."""
-    model = tunery.tune(dataset(), base_model="tiny", epoch_count=1, hold_out=3, recipe=RECIPE)
+    """transformers answers rows that were held out as the model does, and none as another one does."""
+    model, other = (
+        tunery.tune(
+            [TuningExample(example.text_input, answer) for example in counting_examples(30)],
+            base_model="tiny",
+            epoch_count=10,
+            learning_rate=0.01,
+            hold_out=3,
+            display_name=answer,
+            recipe=RECIPE,
+        )
+        for answer in ("yes", "no")
+    )
     folder = model.export(tmp_path / "merged", "merged")
     said: list[str] = []
 
@@ -92,12 +103,16 @@ def test_an_export_is_proven_and_the_card_says_so(tmp_path: Path) -> None:
 
     (compared,) = proof.proofs
     assert (proof.format, compared.runtime, compared.rows, proof.rows_from) == ("merged", "transformers", 3, "held-out")
-    differing = [difference.text_input for difference in compared.differences]
-    assert compared.agreed == 3 - len(differing)
+    assert compared.agreed > 0  # rarely not all: in bfloat16 a tiny model is not always sure
     assert said[0] == "Asking the served model 3 held-out rows ..."
-    assert f"{compared.agreed} of 3 held-out rows as the served model does" in proof.sentences()[0]
+    assert f"transformers answers {compared.agreed} of 3 held-out rows as the served model does" in proof.sentences()[0]
     assert ModelCard.read(folder) == model.card()
     assert model.card().exports[0]["proofs"][0]["agreed"] == compared.agreed
+
+    assert other.prove(folder).proofs[0].agreed == 0
+    card = ModelCard.read(folder)
+    assert card is not None
+    assert (card.display_name, card.exports[0]["proofs"][0]["agreed"]) == ("yes", 0)
 
 
 def test_a_proof_asks_the_rows_that_are_given(tmp_path: Path) -> None:

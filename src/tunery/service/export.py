@@ -106,24 +106,13 @@ def write(order: ExportOrder, folder: Path, say: Callable[[str], None]) -> dict[
     return _proof(order, folder, say)
 
 
-def export(order: ExportOrder, target: Path, say: Callable[[str], None]) -> dict[str, Any] | None:
-    """
-    Write what was ordered into the new or empty folder `target`, all of it or nothing; returns its proof.
-
-    Raises AlreadyExists if something is there, FailedPrecondition if `target` cannot be written, DataLoss if a file was
-    changed since it was published.
-    """
-    with into(target) as work:
-        return write(order, work, say)
-
-
 def export_base(catalog: Catalog, base_model: str, target: Path) -> Path:
     """
     Write a base in float16 as GGUF into the new or empty folder `target`; returns the file in it.
 
     One such file serves the `adapter.gguf` of every model tuned on it. Heavy: loads the base.
-    Raises what `export` does, NotFound for an unknown base, FailedPrecondition for one that is not here or cannot be
-    said in GGUF.
+    Raises AlreadyExists if something is there, NotFound for an unknown base, FailedPrecondition if `target` cannot be
+    written or the base is not here or cannot be said in GGUF.
     """
     from tunery.engine.exporting.formats import base_gguf, write_base_gguf
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 BLOCK_ROWS = 128  # 25 MB of logits with a vocabulary of 49,152
-NEAR = 3.0  # nats: tokens at least a twentieth as likely as the likeliest, some four of them in an answer
+NEAR = 3.0  # nats: tokens at least a twentieth as likely as the likeliest, some five of them at a first token
 
 
 @dataclass(frozen=True, slots=True)
