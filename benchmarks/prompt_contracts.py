@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.quality_data import TASKS, load_task
-from tunery.engine.contracts.prompt import PromptContract
+from tunery.data.inputs import PromptContract
 
 ROWS, SEEDS = 100, range(5)
 RESULTS = Path(__file__).parent / "results" / "prompt_contracts.json"

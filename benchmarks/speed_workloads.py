@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tunery import config
+from tunery.data.dataset import Dataset
 from tunery.engine.adapter import write_adapter
 from tunery.engine.bases.base import load
 from tunery.engine.bases.catalog import Catalog
-from tunery.engine.data.datasets import Dataset
 from tunery.engine.precision import fast_dtype
 from tunery.engine.resident import ResidentBase
 from tunery.engine.tuning.schedule import Recipe, Schedule

@@ -14,8 +14,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from tunery.data.dataset import Dataset
     from tunery.engine.cross_validation import cross_validate
-    from tunery.engine.data.datasets import Dataset
     from tunery.engine.data_curve import data_curve
     from tunery.engine.model import Model, load, tune
     from tunery.engine.surgery import surgery
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0.dev0"
 
 _HOMES = {
-    "Dataset": "tunery.engine.data.datasets",
+    "Dataset": "tunery.data.dataset",
     "Model": "tunery.engine.model",
     "Recipe": "tunery.engine.tuning.schedule",
     "cross_validate": "tunery.engine.cross_validation",

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tests.fakes import counting_examples
-from tunery.engine.contracts.contracts import Contracts
+from tunery.data.inputs import Contracts
 from tunery.engine.sampling_options import SamplingOptions, settings_of
 from tunery.errors import FailedPrecondition, InvalidArgument
 from tunery.types import AnswerForm, SamplingSettings, TuningExample

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.service.samples import a_request, tuned
-from tunery.engine.contracts.contracts import Contracts
+from tunery.data.inputs import Contracts
 from tunery.service import epochs
 from tunery.service.contracts import OUTPUT_CONTRACT, PROMPT_CONTRACT, contracts_of
 from tunery.service.library import Library

@@ -22,8 +22,7 @@ from tunery.problems import DataProblem, Level
 from tunery.types import DEFAULT_BASE_MODEL
 
 if TYPE_CHECKING:
-    from tunery.engine.data.datasets import Dataset
-    from tunery.engine.data.preview import Preview
+    from tunery.data.dataset import Dataset, Preview
 
 data = typer.Typer(help="Look at and check files of examples.", no_args_is_help=True)
 
@@ -39,7 +38,7 @@ def show_preview(
     file: DataFile, input_column: InputColumn = None, output_column: OutputColumn = None, json: Json = False
 ) -> None:
     """Show how a file is understood, and its first rows."""
-    from tunery.engine.data.guarded import preview_guarded
+    from tunery.data.sandbox import preview_guarded
 
     found = preview_guarded(file, input_column=input_column or None, output_column=output_column)
     if json:
@@ -62,7 +61,7 @@ def check(
     json: Json = False,
 ) -> None:
     """Check a file as tuning would; exit status 13 if it cannot be used."""
-    from tunery.engine.data.guarded import preview_guarded, read_guarded
+    from tunery.data.sandbox import preview_guarded, read_guarded
 
     found = preview_guarded(file, input_column=input_column or None, output_column=output_column)
     all_problems = found.problems
@@ -88,8 +87,8 @@ def check(
 
 def _tokens(dataset: Dataset, base_model: str) -> tuple[list[int], tuple[DataProblem, ...]]:
     """Return the tokens of each example and the rows that are too long; nothing if the base is not here."""
+    from tunery.data.checks import long_rows
     from tunery.engine.bases.catalog import Catalog
-    from tunery.engine.data.checks import long_rows
 
     entry = Catalog(config.data_folder(), config.default_base_model()).resolve(base_model)
     if not entry.is_present:

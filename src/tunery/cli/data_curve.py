@@ -37,8 +37,8 @@ def curve(
 
     Tunes on parts of the file and measures on rows that no part holds; nothing is kept in My Library.
     """
+    from tunery.data.sandbox import read_guarded
     from tunery.engine.cross_validation import Repeated
-    from tunery.engine.data.guarded import read_guarded
     from tunery.engine.data_curve import data_curve
     from tunery.engine.evaluation.growth import RECOMMENDED_ROWS
     from tunery.engine.evaluation.metrics import TITLES

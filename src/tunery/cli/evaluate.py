@@ -177,7 +177,7 @@ def _asked(file: Path | None, against: Path | None, columns: dict[str, object], 
         if against is not None:
             raise InvalidArgument("--against goes with the file whose rows were answered.")
         return Asked(None, "held-out rows", None, max_rows, seed)
-    from tunery.engine.data.guarded import read_guarded
+    from tunery.data.sandbox import read_guarded
 
     dataset = read_guarded(file, **columns)  # type: ignore[arg-type]
     recorded = None

@@ -16,7 +16,7 @@ from tunery.cli import chart, problems, terminal
 from tunery.types import CatalogEntry, EpochLoss, Hyperparameters, State, TunedModel, TuningExample, TuningTask
 
 if TYPE_CHECKING:
-    from tunery.engine.data.preview import Preview
+    from tunery.data.dataset import Preview
     from tunery.service.values import TuningRequest
 
 MAX_EPOCH_LINES = 20

@@ -49,7 +49,7 @@ def rescue(
 
     The rows are sent to the endpoint that you name, and to nobody else. The same command goes on after a stop.
     """
-    from tunery.engine.data.guarded import read_guarded
+    from tunery.data.sandbox import read_guarded
 
     key = key_in(key_variable)
     asked = Endpoint(endpoint, style, model, key, key_variable, bearer, max_output_tokens, temperature)

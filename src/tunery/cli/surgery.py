@@ -23,9 +23,9 @@ from tunery.errors import InvalidArgument
 from tunery.types import DEFAULT_BASE_MODEL, TuningExample
 
 if TYPE_CHECKING:
+    from tunery.data.cleaning import Finding
+    from tunery.data.dataset import Dataset
     from tunery.engine.cross_validation import Repeated
-    from tunery.engine.data.datasets import Dataset
-    from tunery.engine.data.surgery.findings import Finding
     from tunery.types import TunedModel
 
 _SHOWN = 10  # of each kind
@@ -63,8 +63,8 @@ def surgery(
 
     Copies and other spellings of a label are fixed; contradictions and wrong labels are for you to decide.
     """
-    from tunery.engine.data.guarded import read_guarded
-    from tunery.engine.data.surgery.findings import fixed
+    from tunery.data.cleaning import fixed
+    from tunery.data.sandbox import read_guarded
 
     if fix is not None and fix.exists():
         raise InvalidArgument(f"{fix} is there already; --fix writes a new file.")
@@ -88,8 +88,7 @@ def surgery(
 
 def _examined(dataset: Dataset, name: str | None, folds: int | None, base_model: str) -> list[Finding]:
     """Examine all rows; those that a model has held out are not copies of themselves."""
-    from tunery.engine.data.surgery.examination import examine
-    from tunery.engine.data.surgery.findings import Kind
+    from tunery.data.cleaning import Kind, examine
 
     model, used, held_out = _of_library(name)
     base_name = model.base_model if model is not None else base_model
@@ -159,7 +158,7 @@ def _repeated(base_name: str, model: TunedModel | None, folds: int, live: LiveLi
 def _dropped(found: Sequence[Finding]) -> Iterator[Finding]:
     from dataclasses import replace
 
-    from tunery.engine.data.surgery.findings import Kind
+    from tunery.data.cleaning import Kind
 
     return (replace(finding, drops=True) for finding in found if finding.kind is Kind.MISLABELLED)
 

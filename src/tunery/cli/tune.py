@@ -108,8 +108,8 @@ def _plan(
     server: Server | None,
 ) -> Plan:
     """Read the data, resolve the settings, and make sure that the base is here."""
-    from tunery.engine.data.datasets import hold_out
-    from tunery.engine.data.guarded import read_and_preview_guarded
+    from tunery.data.dataset import hold_out
+    from tunery.data.sandbox import read_and_preview_guarded
     from tunery.service.values import TuningRequest
 
     given = {name: value for name, value in settings.items() if value is not None}

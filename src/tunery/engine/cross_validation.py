@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from tunery import config
-from tunery.engine.data.datasets import Dataset
+from tunery.data.dataset import Dataset
 from tunery.engine.evaluation.contest import Told
 from tunery.engine.evaluation.folds import cross_validated, split
 from tunery.engine.evaluation.report import Evaluation

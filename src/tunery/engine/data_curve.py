@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from random import Random
 
+from tunery.data.dataset import Dataset, hold_out
+from tunery.data.outputs import shape_of
 from tunery.engine.cross_validation import Repeated
-from tunery.engine.data.datasets import Dataset, hold_out
 from tunery.engine.evaluation.contest import MAX_ROWS, drawn, output_limit
 from tunery.engine.evaluation.growth import LEAST_ROWS, Growth, Measured, grow
 from tunery.engine.evaluation.metrics import METRICS, row_scores
-from tunery.engine.evaluation.shapes import shape_of
 from tunery.errors import InvalidArgument
 from tunery.types import TuningExample
 

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Unpack, overload
 
 from tunery import config
+from tunery.data.dataset import Dataset
+from tunery.data.dataset import hold_out as split
+from tunery.data.inputs import Contracts, read_contracts
 from tunery.engine.adapter import CONFIG, read_adapter, write_adapter
 from tunery.engine.card.card import ModelCard
 from tunery.engine.card.of_models import card_of, card_of_tuning
-from tunery.engine.contracts.contracts import Contracts, read_contracts
-from tunery.engine.data.datasets import Dataset
-from tunery.engine.data.datasets import hold_out as split
 from tunery.engine.evaluation.contest import MAX_ROWS, Contest, Recorded, Told
 from tunery.engine.evaluation.report import Evaluation
 from tunery.engine.evaluation.residents import ResidentAnswering

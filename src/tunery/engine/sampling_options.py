@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypedDict
 
-from tunery.engine.contracts.contracts import Contracts
+from tunery.data.inputs import Contracts
 from tunery.errors import InvalidArgument
 from tunery.types import AnswerForm, SamplingSettings
 

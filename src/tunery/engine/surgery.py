@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 
+from tunery.data.cleaning import Finding, examine
+from tunery.data.dataset import Dataset
 from tunery.engine.cross_validation import DOUBTING, Repeated, cross_validated_losses
-from tunery.engine.data.datasets import Dataset
-from tunery.engine.data.surgery.examination import examine
-from tunery.engine.data.surgery.findings import Finding
 from tunery.engine.model import Model
 from tunery.types import TuningExample
 

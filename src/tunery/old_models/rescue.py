@@ -19,7 +19,7 @@ from tunery.old_models.recorded import Records, read_recorded
 from tunery.types import TuningExample
 
 if TYPE_CHECKING:
-    from tunery.engine.data.datasets import Dataset
+    from tunery.data.dataset import Dataset
     from tunery.engine.evaluation.contest import Recorded
 
 KEY_NAME = "RESCUE_API_KEY"
@@ -49,7 +49,7 @@ def rescue(
     Raises Unauthenticated without a key, InvalidArgument for an endpoint or a setting that cannot be,
     FailedPrecondition if `to` holds other answers, and what the endpoint refuses for good.
     """
-    from tunery.engine.data.datasets import Dataset
+    from tunery.data.dataset import Dataset
 
     rows = (dataset if isinstance(dataset, Dataset) else Dataset.from_records(dataset)).examples
     how = Endpoint(

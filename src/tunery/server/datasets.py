@@ -21,8 +21,8 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.responses import Response
 
-from tunery.engine.data.guarded import preview_guarded, read_guarded
-from tunery.engine.data.preview import ReadOptions
+from tunery.data.dataset import ReadOptions
+from tunery.data.sandbox import preview_guarded, read_guarded
 from tunery.errors import DatasetInvalid, InvalidArgument, ResourceExhausted
 from tunery.problems import DataProblem, Level
 from tunery.server.auth import CallerOf

@@ -13,12 +13,13 @@ import re
 import secrets
 import sys
 import time
+from collections.abc import MutableMapping
 from datetime import UTC, datetime
-from typing import TextIO
+from typing import Any, TextIO
 
 from fastapi import Request
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tunery.server.auth import CallerOf
 from tunery.server.metrics import Metrics
@@ -48,7 +49,7 @@ class RequestLog:
         request_id = given if _ID.fullmatch(given) else secrets.token_hex(8)
         begin, status = time.monotonic(), 500
 
-        async def send_named(message: Message) -> None:
+        async def send_named(message: MutableMapping[str, Any]) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]

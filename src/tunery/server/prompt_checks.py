@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from starlette.requests import Request
+from fastapi import Request
 from starlette.responses import Response
 
-from tunery.engine.contracts.prompt import PromptContract
+from tunery.data.inputs import PromptContract
 from tunery.server.questions import Target
 from tunery.types import PromptDifference, Turn
 

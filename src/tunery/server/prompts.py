@@ -15,7 +15,7 @@ from fastapi import APIRouter, Depends, Request
 from pydantic.alias_generators import to_snake
 from starlette.responses import Response
 
-from tunery.engine.data.structured_prompts import StructuredPrompt, structured_prompt
+from tunery.data.prompts import StructuredPrompt, structured_prompt
 from tunery.errors import InvalidArgument
 from tunery.server.auth import CallerOf
 from tunery.server.body import body_of

@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass, replace
 
-from tunery.engine.contracts.contracts import Contracts
+from tunery.data.inputs import Contracts
 from tunery.errors import NotFound
 from tunery.server.services import Services
 from tunery.server.wire.generation import DEFAULT_OUTPUT_TOKENS

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from tunery.engine.contracts.contracts import Contracts
-from tunery.engine.contracts.output import OutputContract
-from tunery.engine.contracts.prompt import PromptContract
+from tunery.data.inputs import Contracts, PromptContract
+from tunery.data.outputs import OutputContract
 from tunery.types import TunedModel, TuningExample
 
 if TYPE_CHECKING:

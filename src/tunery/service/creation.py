@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from tunery.data.dataset import Dataset, hold_out
 from tunery.engine.bases.catalog import Catalog
-from tunery.engine.data.datasets import Dataset, hold_out
 from tunery.errors import DatasetInvalid, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted, Unavailable
 from tunery.problems import DataProblem, Level
 from tunery.service.library import Library

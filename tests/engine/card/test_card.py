@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.fakes import counting_examples
+from tunery.data.inputs import Contracts
 from tunery.engine.card.card import CARD_JSON, CARD_MARKDOWN, ModelCard
 from tunery.engine.card.sections import base_section, curve_section, data_section, settings_section
-from tunery.engine.contracts.contracts import Contracts
 from tunery.errors import InvalidArgument
 from tunery.types import CatalogEntry, DataFacts, EpochLoss, Hyperparameters
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from tunery.engine.contracts.output import OutputContract
+from tunery.data.outputs import OutputContract
 
 ROWS = range(30)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tunery.engine.contracts.prompt import PromptContract
+from tunery.data.inputs import PromptContract
 
 PREAMBLE = "Classify the ticket. Answer with one word.\n"
 LABELLED = [f"question: who is number {n}?\ncontext: he is {n} years old" for n in range(30)]

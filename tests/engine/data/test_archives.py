@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.engine.data import made_workbooks as made
-from tunery.engine.data.archives import pack, unpack
+from tunery.data.workbook_limits import pack, unpack
 from tunery.errors import DatasetInvalid
 
 

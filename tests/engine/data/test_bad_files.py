@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.engine.data.bad_files import BadFile, bad_files
-from tunery.engine.data.datasets import Dataset
+from tunery.data.dataset import Dataset
 from tunery.errors import DatasetInvalid
 from tunery.problems import Level
 
@@ -22,7 +22,7 @@ CORPUS = bad_files()
 READ_ALL = """
 import json, resource, sys, time
 from pathlib import Path
-from tunery.engine.data.datasets import Dataset
+from tunery.data.dataset import Dataset
 from tunery.errors import DatasetInvalid
 
 slowest = 0.0

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tunery.engine.data.checks import check_examples, check_rows, long_rows, order_problems
-from tunery.engine.data.columns import Mapping
-from tunery.engine.data.tables import BadCell, Cell, Row, Table
+from tunery.data.checks import check_examples, check_rows, long_rows, order_problems
+from tunery.data.columns import Mapping
+from tunery.data.tables import BadCell, Cell, Row, Table
 from tunery.problems import DataProblem, Level
 from tunery.types import TuningExample
 

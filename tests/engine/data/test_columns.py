@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tunery.engine.data.columns import choose, mapping_notes, suggest
-from tunery.engine.data.tables import Row, Table
+from tunery.data.columns import choose, mapping_notes, suggest
+from tunery.data.tables import Row, Table
 from tunery.errors import DatasetInvalid
 
 

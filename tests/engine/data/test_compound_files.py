@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.engine.data import made_workbooks as made
-from tunery.engine.data.compound_files import compound_file, streams
+from tunery.data.workbook_limits import compound_file, streams
 from tunery.errors import DatasetInvalid
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tunery.engine.data.conversations import RecordError, from_conversation, is_conversation
+from tunery.data.json_records import RecordError, from_conversation, is_conversation
 
 
 def message(role: str, content: object) -> dict[str, object]:

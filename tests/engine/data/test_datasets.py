@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tunery.engine.data.datasets import Dataset, digest, hold_out
+from tunery.data.dataset import Dataset, digest, hold_out
 from tunery.errors import DatasetInvalid, InvalidArgument, NotFound
 from tunery.problems import Level
 from tunery.types import MAX_DATASET_BYTES, TuningExample
@@ -228,7 +228,7 @@ def test_another_seed_holds_out_other_rows() -> None:
 
 def test_import_loads_no_heavy_library() -> None:
     """Neither tensors nor the workbook reader are loaded before they are needed."""
-    code = "import sys, tunery.engine.data.datasets; print(*sys.modules)"
+    code = "import sys, tunery.data.dataset; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
 
     assert not {"torch", "transformers", "numpy", "python_calamine"} & set(loaded)

@@ -9,9 +9,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from tunery.engine.data.delimited import read_delimited
-from tunery.engine.data.tables import Table, TableOptions
-from tunery.engine.data.text_encoding import DecodedText
+from tunery.data.delimited import read_delimited
+from tunery.data.tables import DecodedText, Table, TableOptions
 from tunery.errors import DatasetInvalid, InvalidArgument
 
 

@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.engine.data import made_workbooks as made
-from tunery.engine.data.datasets import Dataset
-from tunery.engine.data.guarded import preview_guarded, read_and_preview_guarded, read_guarded
-from tunery.engine.data.preview import preview
+from tunery.data.dataset import Dataset, preview
+from tunery.data.sandbox import preview_guarded, read_and_preview_guarded, read_guarded
 from tunery.errors import DatasetInvalid, InvalidArgument, NotFound
 
 
@@ -71,7 +70,7 @@ def test_memory_is_limited(tmp_path: Path) -> None:
 
 def test_processor_time_is_limited(tickets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that takes too long ends the child, and this process says so."""
-    monkeypatch.setattr("tunery.engine.data.guarded.MAX_CPU_SECONDS", 1)
+    monkeypatch.setattr("tunery.data.sandbox.MAX_CPU_SECONDS", 1)
     rows = "".join(
         f"<row><c><v>{n}</v></c><c><v>{n}</v></c><c><v>1</v></c><c><v>2</v></c></row>" for n in range(99_000)
     )
@@ -91,7 +90,7 @@ def test_the_folder_of_the_user_is_not_searched_for_code(tickets: Path, monkeypa
 
 def test_the_child_loads_no_heavy_library() -> None:
     """It must start in a fraction of a second."""
-    code = "import sys, tunery.engine.data.guarded_child; print(*sys.modules)"
+    code = "import sys, tunery.data.sandbox; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
 
     assert not {"torch", "transformers", "numpy", "sqlalchemy", "typer"} & set(loaded)

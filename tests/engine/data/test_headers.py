@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tunery.engine.data.headers import NamedRows, is_known_name, name_columns
-from tunery.engine.data.tables import Row
+from tunery.data.columns import NamedRows, is_known_name, name_columns
+from tunery.data.tables import Row
 
 LONG = "I have been waiting for my parcel for two weeks and nobody answers"
 

@@ -9,10 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tunery.engine.data.json_records import read_json, read_jsonl, read_records
-from tunery.engine.data.json_text import looks_like_json
-from tunery.engine.data.tables import BadCell, Table
-from tunery.engine.data.text_encoding import DecodedText
+from tunery.data.json_records import looks_like_json, read_json, read_jsonl, read_records
+from tunery.data.tables import BadCell, DecodedText, Table
 from tunery.errors import DatasetInvalid
 from tunery.types import TuningExample
 

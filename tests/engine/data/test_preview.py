@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.engine.data import made_workbooks as made
-from tunery.engine.data.preview import SampleRow, preview
-from tunery.engine.data.tables import Sheet
+from tunery.data.dataset import SampleRow, preview
+from tunery.data.tables import Sheet
 from tunery.errors import DatasetInvalid, InvalidArgument
 from tunery.problems import Level
 from tunery.types import TuningExample

@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
-from tunery.engine.data.datasets import Dataset
-from tunery.engine.data.preview import preview
-from tunery.engine.data.structured_prompts import structured_prompt
-from tunery.engine.data.tables import BadCell
+from tunery.data.dataset import Dataset, preview
+from tunery.data.prompts import structured_prompt
+from tunery.data.tables import BadCell
 from tunery.errors import DatasetInvalid
 from tunery.types import TuningExample
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tunery.engine.data.text_encoding import decode
+from tunery.data.tables import decode
 from tunery.errors import DatasetInvalid, InvalidArgument
 
 TEXT = "text,label\nGrüße,hallo\n日本,x\n"

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.engine.data import made_workbooks as made
-from tunery.engine.data.tables import BadCell, Sheet, Table, TableOptions
-from tunery.engine.data.workbooks import read_workbook
+from tunery.data.tables import BadCell, Sheet, Table, TableOptions
+from tunery.data.workbooks import read_workbook
 from tunery.errors import DatasetInvalid
 
 HEADER = ["text", "label"]

@@ -7,9 +7,9 @@ import random
 import pytest
 from sklearn.metrics import f1_score
 
+from tunery.data.outputs import Shape
 from tunery.engine.evaluation.metrics import confusion, figures, row_scores
 from tunery.engine.evaluation.report import Figure, OutputShape
-from tunery.engine.evaluation.shapes import Shape
 
 LABELS = Shape(OutputShape.LABELS, ("a", "b", "c"))
 JSON = Shape(OutputShape.JSON)

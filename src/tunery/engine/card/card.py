@@ -13,8 +13,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from tunery.data.inputs import Contracts
 from tunery.engine.card.page import markdown
-from tunery.engine.contracts.contracts import Contracts
 from tunery.engine.files import write_whole
 from tunery.errors import InvalidArgument
 

@@ -12,9 +12,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from tunery.engine.data.instructions import shared_start
+from tunery.data.likeness import shared_start
+from tunery.data.outputs import Shape
 from tunery.engine.evaluation.report import OutputShape
-from tunery.engine.evaluation.shapes import Shape
 from tunery.types import TuningExample
 
 # Of 1, 10, 100 and 1000 within 0.003 of the best on TREC-6 and SMS with 100 and 500 rows (benchmarks/quality_methods)

@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Protocol
 
+from tunery.data.outputs import shape_of
 from tunery.engine.evaluation.baselines import majority, similar
 from tunery.engine.evaluation.few_shot import few_shot_prompts
 from tunery.engine.evaluation.judging import RECORDED, Answers, judge
 from tunery.engine.evaluation.report import Evaluation
-from tunery.engine.evaluation.shapes import shape_of
 from tunery.engine.evaluation.verdict import TUNED
 from tunery.errors import InvalidArgument
 from tunery.types import TuningExample

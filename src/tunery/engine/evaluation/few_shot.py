@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from tunery.engine.data.instructions import shared_start
+from tunery.data.likeness import shared_start
 from tunery.types import TuningExample
 
 SHOTS = 5

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from tunery.data.outputs import Shape, shape_of
 from tunery.engine.evaluation.metrics import METRICS, confusion, figures, row_scores
 from tunery.engine.evaluation.report import Contender, Evaluation, OutputShape, ScoredRow
-from tunery.engine.evaluation.shapes import Shape, shape_of
 from tunery.engine.evaluation.verdict import PROMPTED, SIMPLE, TUNED, compare, decide
 from tunery.types import TuningExample
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from tunery.data.outputs import Shape, parsed
 from tunery.engine.evaluation.intervals import bootstrap, bootstrap_mean, wilson
 from tunery.engine.evaluation.report import Confusion, Figure, OutputShape
-from tunery.engine.evaluation.shapes import Shape, parsed
 
 MAX_CONFUSION_LABELS = 30
 METRICS = {

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tunery.engine.data.datasets import Dataset
-from tunery.engine.data.preview import Preview
+from tunery.data.dataset import Dataset, Preview
 from tunery.problems import DataProblem, Level
 from tunery.server.wire.base import Message
 

@@ -11,7 +11,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from tunery.engine.contracts.output import OutputContract
+from tunery.data.outputs import OutputContract
 from tunery.errors import InvalidArgument
 from tunery.server.wire.generation import GenerationConfigIn
 from tunery.types import AnswerForm

@@ -12,8 +12,8 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
 
-from tunery.engine.data.structured_prompts import PromptColumn, StructuredPrompt
-from tunery.engine.data.tables import MAX_COLUMNS, Cell, Row
+from tunery.data.prompts import PromptColumn, StructuredPrompt
+from tunery.data.tables import MAX_COLUMNS, Cell, Row
 from tunery.errors import InvalidArgument
 from tunery.server.wire.base import Incoming, Message, StrictIncoming, Timestamp
 from tunery.service.values import Prompt

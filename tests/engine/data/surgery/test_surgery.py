@@ -6,10 +6,9 @@ import random
 
 import pytest
 
-from tunery.engine.data.surgery.examination import examine
-from tunery.engine.data.surgery.findings import Finding, Kind, fixed
-from tunery.engine.data.surgery.labels import is_a_letter_off, label_variants
-from tunery.engine.data.surgery.likeness import alike
+from tunery.data.cleaning import Finding, Kind, examine, fixed
+from tunery.data.likeness import alike
+from tunery.data.outputs import is_a_letter_off, label_variants
 from tunery.types import TuningExample
 
 LONG = "the parcel that I ordered two weeks ago with express delivery has still not arrived at my new address"

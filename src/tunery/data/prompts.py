@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tunery.engine.data.tables import BadCell, Cell, Row, Table, check_extent, column_name, invalid
+from tunery.data.tables import BadCell, Cell, Row, Table, check_extent, column_name, invalid
 
 # Names under which the files of the years hold their rows; the types are public in LangChain.js (MakerSuite hub).
 _STRUCTURED = ("dataPrompt", "structuredPrompt", "multimodalDataPrompt")

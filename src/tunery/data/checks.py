@@ -11,10 +11,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from tunery.engine.data.columns import Mapping
-from tunery.engine.data.surgery.labels import label_variants
-from tunery.engine.data.surgery.likeness import plain
-from tunery.engine.data.tables import BadCell, Cell, Row, Table, warning
+from tunery.data.columns import Mapping
+from tunery.data.likeness import plain
+from tunery.data.outputs import label_variants
+from tunery.data.tables import BadCell, Cell, Row, Table, warning
 from tunery.problems import DataProblem, Level
 from tunery.types import MAX_OUTPUT_CHARACTERS, MAX_TEXT_INPUT_CHARACTERS, RECOMMENDED_EXAMPLES, TuningExample
 

@@ -8,15 +8,15 @@ the text they are written as. It knows nothing of files; JSON itself is the subj
 
 from __future__ import annotations
 
+import functools
+import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from tunery.engine.data.conversations import RecordError, from_conversation, is_conversation
-from tunery.engine.data.json_text import JsonError, JsonNumber, loads
-from tunery.engine.data.structured_prompts import structured_prompt
-from tunery.engine.data.tables import BadCell, Cell, Row, Table, check_extent, column_name, invalid
-from tunery.engine.data.text_encoding import DecodedText
+from tunery.data.prompts import structured_prompt
+from tunery.data.tables import BadCell, Cell, DecodedText, Row, Table, check_extent, column_name, invalid
 from tunery.problems import DataProblem
 from tunery.types import TuningExample
 
@@ -161,3 +161,144 @@ def _with_encoding(table: Table, decoded: DecodedText) -> Table:
         encoding=decoded.encoding,
         encoding_is_guessed=decoded.is_guessed,
     )
+
+
+_ROLES = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "human": "user",
+    "assistant": "model",
+    "model": "model",
+}
+
+
+class RecordError(Exception):
+    """A record that cannot become an example; `kind` is the kind of the problem."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+def is_conversation(record: Mapping[str, object]) -> bool:
+    """Whether the record has the form of a chat line: a list of objects under one of the two names."""
+    turns = record.get("messages", record.get("contents"))
+    return isinstance(turns, list) and all(isinstance(turn, Mapping) for turn in turns)
+
+
+def from_conversation(record: Mapping[str, Any]) -> tuple[str, str]:
+    """Return input and output. Raises RecordError when there is not exactly one of each."""
+    turns = [_message(turn) for turn in record.get("messages") or record.get("contents") or []]
+    instruction = record.get("systemInstruction", record.get("system_instruction"))
+    system = [] if instruction is None else [_text(instruction)]
+    system += [text for role, text in turns if role == "system"]
+    talk = [turn for turn in turns if turn[0] != "system"]
+    if [role for role, _ in talk] != ["user", "model"]:
+        raise RecordError("conversation", _why_not([role for role, _ in talk]))
+    question, answer = talk[0][1], talk[1][1]
+    return "\n\n".join([*system, question]), answer
+
+
+def _message(turn: object) -> tuple[str, str]:
+    if not isinstance(turn, Mapping):
+        raise RecordError("conversation", "a message is not an object.")
+    role = turn.get("role", "user")
+    if not isinstance(role, str) or role not in _ROLES:
+        raise RecordError("conversation", f"a message with the role {str(role)[:40]!r} cannot be used.")
+    return _ROLES[role], _text(turn)
+
+
+def _text(turn: object) -> str:
+    """Return the text of a message: `content`, a list of parts, or plain text."""
+    if isinstance(turn, str):
+        return turn
+    content = turn.get("parts", turn.get("content")) if isinstance(turn, Mapping) else None
+    if isinstance(content, str):
+        return content
+    if isinstance(content, Mapping):
+        content = [content]
+    parts = content if isinstance(content, list) and content else [None]
+    texts = [part.get("text") if isinstance(part, Mapping) else None for part in parts]
+    if not all(isinstance(text, str) for text in texts):
+        raise RecordError("conversation", "a message holds something other than text.")
+    return "".join(text for text in texts if isinstance(text, str))
+
+
+def _why_not(roles: list[str]) -> str:
+    if len(roles) > 2:
+        return f"{len(roles)} messages; only one question and one answer can be tuned on."
+    if "model" not in roles:
+        return "the answer is missing."
+    return "the question is missing." if "user" not in roles else "the answer stands before the question."
+
+
+class JsonNumber(str):
+    """A number as it is written, so that 7 is "7" and 0.10 is "0.10"."""
+
+    __slots__ = ()
+
+
+class JsonError(Exception):
+    """Text that is not JSON; the message says where."""
+
+    def __init__(self, message: str, line: int | None = None) -> None:
+        super().__init__(message)
+        self.line = line
+
+
+def looks_like_json(text: str, suffix: str) -> str | None:
+    """Return "json" or "jsonl" when that is what `text` is, None otherwise; `suffix` decides only what is broken."""
+    start = text.lstrip()[:1]
+    if start not in ("{", "["):
+        return {".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl"}.get(suffix)
+    lines = [stripped for line in text.split("\n") if (stripped := line.strip())]
+    if len(lines) == 1:
+        return suffix.lstrip(".") if suffix in (".json", ".jsonl") else "json"
+    whole = sum(_is_value(line) for line in lines[:20])
+    if _is_value(lines[0]) or whole > len(lines[:20]) / 2:
+        return "jsonl"
+    if suffix in (".jsonl", ".ndjson"):
+        return "json" if _is_value(text) else "jsonl"
+    # A CSV may begin with a bracket too: "[greeting],label"
+    return "json" if suffix == ".json" or lines[0] in ("{", "[") or start == "{" or _is_value(text) else None
+
+
+def loads(text: str) -> object:
+    """Return the value of a JSON text. Raises JsonError."""
+    try:
+        return json.loads(
+            text,
+            parse_int=_number,
+            parse_float=_number,
+            parse_constant=lambda _: None,
+            object_pairs_hook=_object,
+        )
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, " if "\n" in text.strip() else ""
+        message = f"{where}character {error.colno}: {error.msg[0].lower()}{error.msg[1:]}"
+        raise JsonError(message, error.lineno) from error
+    except RecursionError as error:
+        raise JsonError("brackets are nested too deeply") from error
+
+
+@functools.lru_cache(maxsize=65_536)  # 4 MiB can hold two million numbers, but not as many different ones
+def _number(text: str) -> JsonNumber:
+    return JsonNumber(text)
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Refuse a name that appears twice; Python would keep the last value and say nothing."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
+        raise JsonError(f"the name {column_name(twice)!r} appears twice in one object")
+    return found
+
+
+def _is_value(text: str) -> bool:
+    try:
+        loads(text)
+    except JsonError:
+        return False
+    return True

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Unpack
 
 from tunery import errors
-from tunery.engine.data.datasets import Dataset
-from tunery.engine.data.preview import Preview, ReadOptions, SampleRow, preview
-from tunery.engine.data.tables import Sheet, invalid
+from tunery.data.dataset import Dataset, Preview, ReadOptions, SampleRow, preview
+from tunery.data.tables import Sheet, invalid
 from tunery.errors import DatasetInvalid, InvalidArgument, TuneryError
 from tunery.problems import DataProblem, Level
 from tunery.types import TuningExample
@@ -59,7 +60,7 @@ def _ask(path: str | Path, options: ReadOptions, *wanted: str) -> dict[str, Any]
     """Return the child's answer, by what was wanted of it. Raises DatasetInvalid when it was stopped by a limit."""
     request = {"wanted": wanted, "path": str(path), "options": _plain(options)}
     # -P: a file named json.py in the user's folder must not be imported.
-    command = [sys.executable, "-P", "-m", "tunery.engine.data.guarded_child"]
+    command = [sys.executable, "-P", "-m", "tunery.data.sandbox"]
     command += [str(MAX_MEMORY_BYTES), str(MAX_CPU_SECONDS * len(wanted))]
     try:
         done = subprocess.run(
@@ -132,3 +133,37 @@ def _preview(value: Mapping[str, Any]) -> Preview:
 
 def _problems(values: list[dict[str, Any]]) -> tuple[DataProblem, ...]:
     return tuple(DataProblem(**{**value, "level": Level(value["level"])}) for value in values)
+
+
+_READERS: dict[str, Callable[..., Any]] = {"dataset": Dataset.read, "preview": preview}
+
+
+def main(arguments: list[str]) -> None:
+    """Answer one request."""
+    memory_bytes, cpu_seconds = map(int, arguments)
+    request = json.load(sys.stdin)
+    _limit(resource.RLIMIT_AS, memory_bytes)
+    _limit(resource.RLIMIT_CPU, cpu_seconds)
+    _limit(resource.RLIMIT_CORE, 0)
+    json.dump(_answer(request), sys.stdout)
+
+
+def _limit(kind: int, value: int) -> None:
+    """Lower the soft limit; never ask for more than the hard one, which may be lower already."""
+    hard = resource.getrlimit(kind)[1]
+    soft = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(kind, (soft, hard))
+
+
+def _answer(request: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return {name: asdict(_READERS[name](request["path"], **request["options"])) for name in request["wanted"]}
+    except TuneryError as error:
+        problems = [asdict(problem) for problem in error.problems] if isinstance(error, DatasetInvalid) else []
+        return {"error": {"class": type(error).__name__, "message": str(error), "problems": problems}}
+    except MemoryError:
+        return {"error": {"class": "MemoryError"}}
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

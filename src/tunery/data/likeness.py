@@ -10,8 +10,6 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from tunery.engine.data.instructions import shared_start
-
 # Two texts of 20 words with one word exchanged have 0.86 of their words and pairs in common
 LEAST_LIKENESS = 0.85
 # All texts are held against all: 4,000 take a second and 130 MB; beyond, only the plain form is compared
@@ -81,3 +79,14 @@ def _words_and_pairs(forms: Sequence[str]) -> Any:
         return CountVectorizer(ngram_range=(1, 2), binary=True, token_pattern=r"\S+").fit_transform(forms)
     except ValueError:  # no word in any of them
         return None
+
+
+_LEAST_SHARED_CHARACTERS = 20  # shorter beginnings are chance: many questions begin with "What is the"
+
+
+def shared_start(texts: Sequence[str]) -> str:
+    """Return the instructions with which all texts begin, up to a blank; empty if they share little."""
+    first, last = min(texts), max(texts)  # what these two share, all others share
+    shared = next((at for at, pair in enumerate(zip(first, last, strict=False)) if len(set(pair)) > 1), len(first))
+    last_blank = max(first.rfind(" ", 0, shared), first.rfind("\n", 0, shared)) + 1
+    return first[:last_blank] if last_blank >= _LEAST_SHARED_CHARACTERS else ""

@@ -11,13 +11,14 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict, Unpack
 
-from tunery.engine.data.checks import check_rows, order_problems
-from tunery.engine.data.columns import choose, mapping_notes
-from tunery.engine.data.formats import read_table
-from tunery.engine.data.json_records import read_records
-from tunery.engine.data.tables import Table, TableOptions, invalid
-from tunery.errors import DatasetInvalid, InvalidArgument
+from tunery.data.checks import check_rows, order_problems
+from tunery.data.columns import choose, mapping_notes
+from tunery.data.delimited import read_delimited
+from tunery.data.json_records import looks_like_json, read_json, read_jsonl, read_records
+from tunery.data.tables import Sheet, Table, TableOptions, decode, invalid, printable
+from tunery.errors import DatasetInvalid, InvalidArgument, NotFound
 from tunery.problems import DataProblem, Level
 from tunery.types import MAX_DATASET_BYTES, DataFacts, TuningExample
 
@@ -187,3 +188,191 @@ def _parsed(amount: int | float | str) -> int | float:
         return int(text) if text.lstrip("+-").isdigit() else float(text)
     except ValueError as error:
         raise InvalidArgument(f"Rows held out must look like 12 or 10%, not {amount!r}.") from error
+
+
+# Beginnings of files that people take for tables.
+_OTHER_FORMATS = (
+    (b"%PDF", "a PDF file"),
+    (b"\x89PNG", "a picture (PNG)"),
+    (b"\xff\xd8\xff", "a picture (JPEG)"),
+    (b"GIF8", "a picture (GIF)"),
+    (b"\x1f\x8b", "a gzip file; unpack it first"),
+    (b"BZh", "a bzip2 file; unpack it first"),
+    (b"\xfd7zXZ", "an xz file; unpack it first"),
+    (b"7z\xbc\xaf", "a 7z archive; unpack it first"),
+    (b"\x28\xb5\x2f\xfd", "a zstd file; unpack it first"),
+    (b"PAR1", "a Parquet file; save it as CSV or JSONL"),
+    (b"SQLite format 3", "a SQLite database; export the table as CSV"),
+    (b"{\\rtf", "an RTF document; save the table as CSV"),
+)
+_NOTHING = " \t\r\n,;|"  # blank lines and rows without any cell
+_SAMPLE_CHARACTERS = 4096
+_MAX_SHARE_OF_CONTROLS = 0.1  # a few are an accident of one cell, which is then named
+_OLE2 = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+
+
+def read_table(path: str | Path, options: TableOptions, name: str | None = None) -> Table:
+    """
+    Read the file at `path`; `name` is what the user calls it.
+
+    Raises NotFound, InvalidArgument when it cannot be opened, and DatasetInvalid when it is no table.
+    """
+    path = Path(path)
+    data = _bytes(path)
+    suffix = Path(name or path).suffix.lower()
+    if data.startswith((b"PK\x03\x04", b"PK\x05\x06", _OLE2)):
+        _refuse_options("A workbook", encoding=options.encoding, delimiter=options.delimiter)
+        from tunery.data.workbooks import read_workbook
+
+        return read_workbook(data, options)
+    _refuse_other_formats(data)
+    _refuse_options("A text file", sheet=options.sheet)
+    decoded = decode(data, options.encoding)
+    if not decoded.text.strip(_NOTHING):
+        raise invalid("empty-file", "The file is empty.")
+    _refuse_binary(decoded.text)
+    form = None if options.delimiter else looks_like_json(decoded.text, suffix)
+    if form is None:
+        return read_delimited(decoded, options)
+    _refuse_options("JSON", header=options.header)
+    return read_jsonl(decoded) if form == "jsonl" else read_json(decoded)
+
+
+def _bytes(path: Path) -> bytes:
+    if not path.exists():
+        raise NotFound(f"There is no file {str(path)!r}.")
+    if not path.is_file():  # a device or a pipe might never end
+        raise InvalidArgument(f"{str(path)!r} is not a file.")
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_DATASET_BYTES + 1)
+            size = len(data) if len(data) <= MAX_DATASET_BYTES else path.stat().st_size
+    except OSError as error:
+        raise InvalidArgument(f"{str(path)!r} cannot be read: {error.strerror}.") from error
+    if size > MAX_DATASET_BYTES:
+        raise invalid(
+            "too-large",
+            f"The file has {size:,} bytes, limit {MAX_DATASET_BYTES:,}.",
+            limit=MAX_DATASET_BYTES,
+            actual=size,
+        )
+    return data
+
+
+def _refuse_other_formats(data: bytes) -> None:
+    for start, what in _OTHER_FORMATS:
+        if data.startswith(start):
+            raise invalid("not-a-table", f"This is {what}. CSV, TSV, XLSX, XLS, ODS, JSONL and JSON can be read.")
+
+
+def _refuse_options(what: str, **given: object) -> None:
+    """Say so when an option has no meaning for this format."""
+    for name, value in given.items():
+        if value is not None:
+            raise InvalidArgument(f"{what} has no {name} that could be chosen.")
+
+
+def _refuse_binary(text: str) -> None:
+    sample = text[:_SAMPLE_CHARACTERS]
+    controls = sum(character < " " and character not in "\t\n\r\f\v" for character in sample)
+    if controls > _MAX_SHARE_OF_CONTROLS * len(sample):
+        raise invalid("not-a-table", "This is not a text file. CSV, TSV, XLSX, XLS, ODS, JSONL and JSON can be read.")
+
+
+SAMPLE_ROWS = 20
+
+
+class ReadOptions(TypedDict, total=False):
+    """The options of `Dataset.read`."""
+
+    input_column: str | Sequence[str] | None
+    output_column: str | None
+    sheet: str | None
+    encoding: str | None
+    delimiter: str | None
+    header: bool | None
+    skip_rows: Iterable[int]
+    name: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SampleRow:
+    """A row as it stands in the file; None where a cell has no text."""
+
+    number: int
+    cells: tuple[str | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """How a file was understood; everything that was found out can be overruled by an option of `Dataset.read`."""
+
+    source: str
+    format: str  # csv, tsv, xlsx, xls, ods, json, jsonl, aistudio
+    columns: tuple[str, ...]
+    sample: tuple[SampleRow, ...]  # the first 20
+    row_count: int  # without the header
+    example_count: int  # rows that can be used
+    input_columns: tuple[str, ...]
+    output_column: str | None
+    ignored_columns: tuple[str, ...]
+    problems: tuple[DataProblem, ...]  # errors and warnings
+    first_example: TuningExample | None = None
+    has_header: bool | None = None  # None: this format has no header row
+    encoding: str | None = None  # None: a workbook
+    encoding_is_guessed: bool = False
+    delimiter: str | None = None
+    sheet: str | None = None
+    sheets: tuple[Sheet, ...] = ()
+
+
+def preview(path: str | Path, **options: Unpack[ReadOptions]) -> Preview:
+    """
+    Look at a file with the options of `Dataset.read`.
+
+    Raises DatasetInvalid only when there is no table to show, NotFound, and InvalidArgument.
+    """
+    table_options = TableOptions(
+        options.get("sheet"), options.get("encoding"), options.get("delimiter"), options.get("header")
+    )
+    name = options.get("name")
+    table = read_table(path, table_options, name).without(frozenset(options.get("skip_rows", ())))
+    examples: tuple[TuningExample, ...] = ()
+    inputs: tuple[str, ...] = ()
+    output, ignored = None, table.columns
+    try:
+        mapping = choose(table, options.get("input_column"), options.get("output_column"))
+    except DatasetInvalid as error:
+        problems = order_problems([*table.problems, *error.problems])
+    else:
+        checked = check_rows(table, mapping)
+        examples, problems = checked.examples, (*mapping_notes(table, mapping), *checked.problems)
+        inputs = tuple(table.columns[position] for position in mapping.inputs)
+        output = table.columns[mapping.output]
+        ignored = tuple(table.columns[position] for position in mapping.ignored)
+    return Preview(
+        source=name or Path(path).name,
+        format=table.format,
+        columns=table.columns,
+        sample=_sample(table),
+        row_count=len(table.rows),
+        example_count=len(examples),
+        input_columns=inputs,
+        output_column=output,
+        ignored_columns=ignored,
+        problems=problems,
+        first_example=next(iter(examples), None),
+        has_header=table.has_header,
+        encoding=table.encoding,
+        encoding_is_guessed=table.encoding_is_guessed,
+        delimiter=table.delimiter,
+        sheet=table.sheet,
+        sheets=table.sheets,
+    )
+
+
+def _sample(table: Table) -> tuple[SampleRow, ...]:
+    return tuple(
+        SampleRow(row.number, tuple(printable(cell) if isinstance(cell, str) else None for cell in row.cells))
+        for row in table.rows[:SAMPLE_ROWS]
+    )
