@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def measured(name: str, seed: int) -> dict[str, Any]:
     """Return what the curve of ROWS rows says, and the scores after tuning on as many rows as it speaks of."""
     import tunery
-    from tunery.engine.cross_validation import Repeated
+    from tunery.resampling import Repeated
 
     begin = time.perf_counter()
     train, test = load_task(name).sample(POOL, seed)

@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def measured(rows: int, folds: int, epochs: int, seed: int) -> dict[str, Any]:
     """Return the losses of rows of TREC-6, some of them with a wrong label, under models that have not seen them."""
-    from tunery.engine.cross_validation import Repeated, cross_validated_losses
+    from tunery.resampling import Repeated, cross_validated_losses
 
     examples, flipped = spoilt(load_task("trec6").sample(rows, seed)[0], seed)
     begin = time.perf_counter()

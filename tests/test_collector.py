@@ -22,4 +22,4 @@ def test_commands_look_more_seldom() -> None:
 
 
 def test_the_library_leaves_the_collector_alone() -> None:
-    assert threshold_after("import tunery, tunery.engine.model") == threshold_after("")
+    assert threshold_after("import tunery, tunery.model") == threshold_after("")

@@ -15,25 +15,23 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tunery.data.dataset import Dataset
-    from tunery.engine.cross_validation import cross_validate
-    from tunery.engine.data_curve import data_curve
-    from tunery.engine.model import Model, load, tune
-    from tunery.engine.surgery import surgery
     from tunery.engine.tuning.schedule import Recipe
-    from tunery.old_models.rescue import rescue
+    from tunery.model import Model, load, tune
+    from tunery.resampling import cross_validate, data_curve, surgery
+    from tunery.rescue import rescue
 
 __version__ = "0.1.0.dev0"
 
 _HOMES = {
     "Dataset": "tunery.data.dataset",
-    "Model": "tunery.engine.model",
+    "Model": "tunery.model",
     "Recipe": "tunery.engine.tuning.schedule",
-    "cross_validate": "tunery.engine.cross_validation",
-    "data_curve": "tunery.engine.data_curve",
-    "load": "tunery.engine.model",
-    "rescue": "tunery.old_models.rescue",
-    "surgery": "tunery.engine.surgery",
-    "tune": "tunery.engine.model",
+    "cross_validate": "tunery.resampling",
+    "data_curve": "tunery.resampling",
+    "load": "tunery.model",
+    "rescue": "tunery.rescue",
+    "surgery": "tunery.resampling",
+    "tune": "tunery.model",
 }
 
 __all__ = ["Dataset", "Model", "Recipe", "cross_validate", "data_curve", "load", "rescue", "surgery", "tune"]

@@ -7,6 +7,7 @@ environment.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -44,3 +45,11 @@ def proof_python() -> str:
     Return the Python that runs PEFT, transformers or llama.cpp to prove exports: `$TUNERY_PROOF_PYTHON`, else this one.
     """
     return os.environ.get("TUNERY_PROOF_PYTHON") or sys.executable
+
+
+_THRESHOLDS = 50_000, 10, 10  # new objects before a look at the youngest; of younger looks before one at the next
+
+
+def relax_garbage_collector() -> None:
+    """Let the collector of this process look more seldom."""
+    gc.set_threshold(*_THRESHOLDS)

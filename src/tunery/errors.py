@@ -8,8 +8,8 @@ It knows no HTTP, no SQL and no tensors. A message is one sentence: what was wro
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-from tunery.problems import DataProblem
+from dataclasses import dataclass
+from enum import StrEnum
 
 
 class TuneryError(Exception):
@@ -142,3 +142,27 @@ def _rebuilt(kind: type[TuneryError], message: str, fields: dict[str, object]) -
     error = kind.__new__(kind, message)
     error.__dict__.update(fields)
     return error
+
+
+class Level(StrEnum):
+    """How much a problem of the data matters."""
+
+    ERROR = "error"  # the row cannot be used; nothing starts
+    WARNING = "warning"  # usable, but the user should know
+
+
+@dataclass(frozen=True, slots=True)
+class DataProblem:
+    """One thing that is wrong with the data, and where."""
+
+    kind: str  # stable word for programs, e.g. "empty-output"
+    message: str  # a sentence with what, limit and actual value
+    level: Level = Level.ERROR
+    row: int | None = None  # as in the file, counted from 1 with the header; None: the whole file
+    column: str | None = None
+    limit: int | None = None
+    actual: int | None = None
+
+    def __str__(self) -> str:
+        where = ", ".join(part for part in (f"Row {self.row}" if self.row else "", self.column or "") if part)
+        return f"{where}: {self.message}" if where else self.message

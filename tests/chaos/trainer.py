@@ -16,8 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.service.samples import write_adapter
-from tunery.engine.files import write_whole
 from tunery.errors import ResourceExhausted, Unavailable
+from tunery.files import write_whole
 from tunery.service.children import tuning
 from tunery.service.children.answering import Ask, Count, CountRows, Refused
 from tunery.service.children.process import SIGN_OF_LIFE_SECONDS, Alive, Line

@@ -11,7 +11,7 @@ import pytest
 from tunery.cli import problems, terminal
 from tunery.cli.interrupts import Interrupts
 from tunery.cli.progress import LiveLine, StepProgress, byte_progress, clock
-from tunery.problems import DataProblem, Level
+from tunery.errors import DataProblem, Level
 from tunery.types import TuningSnapshot
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)

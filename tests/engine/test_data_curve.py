@@ -8,11 +8,11 @@ import pytest
 
 import tunery
 from tests.fakes import counting_examples, write_learnable_base
-from tunery.engine import data_curve
+from tunery import resampling
 from tunery.engine.bases.catalog import Catalog
-from tunery.engine.cross_validation import Repeated
 from tunery.engine.resident import resident_base
 from tunery.errors import InvalidArgument
+from tunery.resampling import Repeated
 from tunery.types import Hyperparameters, TuningExample
 
 
@@ -26,7 +26,7 @@ def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_is_measured_is_the_tuned_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where all rows answer the same, a model tuned on enough of them answers rows right that it has not seen."""
-    monkeypatch.setattr(data_curve, "output_limit", lambda _rows: len("yes"))  # the tiny base learns no end
+    monkeypatch.setattr(resampling, "output_limit", lambda _rows: len("yes"))  # the tiny base learns no end
     rows = [TuningExample(example.text_input, "yes") for example in counting_examples(40)]
     how = Repeated("tiny", Hyperparameters(epoch_count=10, learning_rate=0.01))
 

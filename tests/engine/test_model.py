@@ -12,14 +12,14 @@ from transformers import AutoModelForCausalLM
 
 import tunery
 from tests.fakes import counting_examples, write_learnable_base
+from tunery.card import CARD_JSON, ModelCard
 from tunery.data.inputs import OLD_FILE
 from tunery.engine.adapter import CONFIG, WEIGHTS
 from tunery.engine.bases.catalog import Catalog
-from tunery.engine.card.card import CARD_JSON, ModelCard
-from tunery.engine.cross_validation import Repeated
 from tunery.engine.resident import resident_base
-from tunery.engine.sampling_options import SamplingOptions
 from tunery.errors import AlreadyExists, InvalidArgument, NotFound
+from tunery.model import SamplingOptions
+from tunery.resampling import Repeated
 from tunery.types import Hyperparameters, InputCheck, TuningExample, TuningSnapshot
 
 RECIPE = tunery.Recipe(rank=8, alpha=32)

@@ -8,8 +8,8 @@ import pytest
 
 from tests.fakes import counting_examples
 from tunery.data.inputs import Contracts
-from tunery.engine.sampling_options import SamplingOptions, settings_of
 from tunery.errors import FailedPrecondition, InvalidArgument
+from tunery.model import SamplingOptions, settings_of
 from tunery.types import AnswerForm, SamplingSettings, TuningExample
 
 NUMBERS = Contracts.learn(counting_examples())

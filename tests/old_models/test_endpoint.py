@@ -8,7 +8,7 @@ import pytest
 
 from tests.old_models.provider import KEY, Provider, providing
 from tunery.errors import InvalidArgument, PermissionDenied
-from tunery.old_models.endpoint import Endpoint, OldModel, Style
+from tunery.rescue import Endpoint, OldModel, Style
 
 
 @pytest.fixture

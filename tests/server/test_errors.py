@@ -12,8 +12,16 @@ from starlette.testclient import TestClient
 
 from tests.server.api import Api, error_of
 from tunery import errors
-from tunery.errors import DataLoss, DatasetInvalid, ResourceExhausted, TuneryError, Unauthenticated, Unavailable
-from tunery.problems import DataProblem, Level
+from tunery.errors import (
+    DataLoss,
+    DataProblem,
+    DatasetInvalid,
+    Level,
+    ResourceExhausted,
+    TuneryError,
+    Unauthenticated,
+    Unavailable,
+)
 from tunery.server.errors import HTTP_STATUS, add_error_handlers, envelope
 
 # google/rpc/code.proto

@@ -13,7 +13,7 @@ import pytest
 
 from tests.service.samples import write_adapter
 from tunery.errors import DataLoss, ResourceExhausted, TuneryError, Unavailable
-from tunery.service.publish import MANIFEST, open_published, publish, sweep
+from tunery.files import MANIFEST, open_published, publish, sweep
 
 
 @pytest.fixture
@@ -135,7 +135,7 @@ _PUBLISH_LIMITED = """
 import resource, sys
 from pathlib import Path
 from tunery.errors import ResourceExhausted
-from tunery.service.publish import publish
+from tunery.files import publish
 resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
 try:
     publish(Path(sys.argv[1]), lambda folder: (folder / "adapter").write_bytes(bytes(6000)) and None)

@@ -15,8 +15,7 @@ from typing import Any, Protocol
 
 from tunery.cli import input_checks, terminal
 from tunery.cli.progress import LiveLine, count_progress
-from tunery.errors import DatasetInvalid, InvalidArgument, NotFound
-from tunery.problems import DataProblem
+from tunery.errors import DataProblem, DatasetInvalid, InvalidArgument, NotFound
 from tunery.types import Answer
 
 

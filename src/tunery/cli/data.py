@@ -17,8 +17,7 @@ from tunery.cli.data_curve import curve
 from tunery.cli.options import DataFile, InputColumn, Json, OutputColumn, option
 from tunery.cli.report import column_facts, file_facts
 from tunery.cli.surgery import surgery
-from tunery.errors import DatasetInvalid
-from tunery.problems import DataProblem, Level
+from tunery.errors import DataProblem, DatasetInvalid, Level
 from tunery.types import DEFAULT_BASE_MODEL
 
 if TYPE_CHECKING:

@@ -38,10 +38,9 @@ def curve(
     Tunes on parts of the file and measures on rows that no part holds; nothing is kept in My Library.
     """
     from tunery.data.sandbox import read_guarded
-    from tunery.engine.cross_validation import Repeated
-    from tunery.engine.data_curve import data_curve
     from tunery.engine.evaluation.growth import RECOMMENDED_ROWS
     from tunery.engine.evaluation.metrics import TITLES
+    from tunery.resampling import Repeated, data_curve
 
     if sizes < _SIZES or repeats < 1:
         raise InvalidArgument(f"--sizes must be at least {_SIZES} and --repeats at least 1.")

@@ -178,8 +178,7 @@ def _disk(folder: Path) -> Iterator[Finding]:
 def _base(folder: Path) -> Iterator[Finding]:
     from tunery.engine.bases.catalog import Catalog
     from tunery.engine.bases.memory import fits
-    from tunery.engine.bases.publishing import MANIFEST, read_json
-    from tunery.engine.files import sha256_of
+    from tunery.files import MANIFEST, read_json, sha256_of
 
     catalog = Catalog(folder, config.default_base_model())
     entry = catalog.resolve(catalog.default_base)

@@ -138,7 +138,7 @@ def evaluated_there(server: Server, name: str, asked: Asked) -> Evaluation:
 
 def _folded(name: str, asked: Asked, folds: int) -> Evaluation:
     """Tune again on parts of the rows, with the settings of the model, or the defaults on a base."""
-    from tunery.engine.cross_validation import Repeated, cross_validate
+    from tunery.resampling import Repeated, cross_validate
 
     model, used, held_out = _of_library(name)
     rows = asked.rows if asked.rows is not None else (*used, *held_out)
@@ -182,7 +182,7 @@ def _asked(file: Path | None, against: Path | None, columns: dict[str, object], 
     dataset = read_guarded(file, **columns)  # type: ignore[arg-type]
     recorded = None
     if against is not None:
-        from tunery.old_models.recorded import read_recorded
+        from tunery.rescue import read_recorded
 
         recorded = read_recorded(against, dataset.examples)
     return Asked(dataset.examples, dataset.source, recorded, max_rows, seed)

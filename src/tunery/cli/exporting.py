@@ -92,7 +92,7 @@ def card(model: TunedModelName, server: ServerAddress = None, json: Json = False
     if json:
         terminal.result(documents.dumped(document))
         return
-    from tunery.engine.card.page import markdown
+    from tunery.card import markdown
 
     terminal.result(markdown(document).rstrip("\n"))
 
@@ -101,7 +101,7 @@ def _written(
     name: str, epoch: int | None, format: Format, prove: bool | None, to: Path | None
 ) -> tuple[TunedModel, dict[str, Any] | None, Path]:
     from tunery.engine.bases.catalog import Catalog
-    from tunery.engine.files import into
+    from tunery.files import into
     from tunery.service.cards import card_of
     from tunery.service.export import order, report_kind, write
     from tunery.service.library import Library
@@ -134,7 +134,7 @@ def _keep(library: Library, model: TunedModel, kind: str, report: dict[str, Any]
 def _downloaded(
     server: Server, name: str, epoch: int | None, format: Format, prove: bool | None, to: Path | None
 ) -> tuple[TunedModel, dict[str, Any] | None, Path]:
-    from tunery.engine.files import into
+    from tunery.files import into
 
     found = server.get(name)
     asked = found.name if epoch is None else f"{found.name}@epoch-{epoch}"
@@ -165,7 +165,7 @@ def _unpack(file: IO[bytes], folder: Path) -> None:
 
 def _report_in(work: Path, format: Format) -> dict[str, Any] | None:
     """Return the proof of this export as the card beside it tells it."""
-    from tunery.engine.card.card import CARD_JSON
+    from tunery.card import CARD_JSON
 
     exports = jsonlib.loads((work / CARD_JSON).read_text("utf-8"))["exports"]
     return next((export for export in exports if export["format"] == format), None)

@@ -20,7 +20,7 @@ from tunery.errors import FailedPrecondition, InvalidArgument, NotFound
 from tunery.types import AnswerForm, InputCheck, SamplingSettings
 
 if TYPE_CHECKING:
-    from tunery.engine.model import Model
+    from tunery.model import Model
 
 _DEFAULTS = SamplingSettings()
 
@@ -147,7 +147,7 @@ def loaded(name: str) -> Model:
         adapter = epochs.folder_of(library.adapter_folder(found), epoch)
         contracts, wraps = contracts_of(library, found), wraps_plain_inputs(library, found)
     _require_base(found.base_model, found.base_digest)
-    from tunery.engine.model import load
+    from tunery.model import load
 
     model = load(adapter)
     model.contracts, model.wraps_plain_inputs = contracts, wraps
@@ -162,8 +162,8 @@ def _loaded_base(name: str, why_not_tuned: str) -> Model:
     except NotFound as error:
         raise NotFound(f"{why_not_tuned} Nor is there a base model of that name.") from error
     entry = fetched(name)
-    from tunery.engine.model import Model
     from tunery.engine.resident import resident_base
+    from tunery.model import Model
 
     return Model(resident_base(entry.name, config.data_folder()))
 

@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from tunery import __version__, collector
+from tunery import __version__, config
 from tunery.cli import problems, terminal
 from tunery.cli.backup import backup, restore
 from tunery.cli.bases import bases
@@ -56,7 +56,7 @@ app.add_typer(users, name="users")
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; always ends with SystemExit."""
-    collector.relax()
+    config.relax_garbage_collector()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # an answer may hold what the encoding of a terminal has not
     try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
-from tunery.problems import DataProblem, Level
+from tunery.errors import DataProblem, Level
 
 ROWS_PER_KIND = 5
 

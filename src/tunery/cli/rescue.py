@@ -14,9 +14,7 @@ from tunery.cli import documents, terminal
 from tunery.cli.options import DataFile, InputColumn, Json, OutputColumn, option
 from tunery.cli.progress import LiveLine, count_progress
 from tunery.errors import TuneryError
-from tunery.old_models.endpoint import MAX_OUTPUT_TOKENS, PER_MINUTE, Endpoint, OldModel, Style
-from tunery.old_models.recorded import Records
-from tunery.old_models.rescue import KEY_NAME, key_in, record
+from tunery.rescue import KEY_NAME, MAX_OUTPUT_TOKENS, PER_MINUTE, Endpoint, OldModel, Records, Style, key_in, record
 
 _EVERY = 20  # answers between two lines into a pipe
 

@@ -25,7 +25,7 @@ from tunery.types import DEFAULT_BASE_MODEL, TuningExample
 if TYPE_CHECKING:
     from tunery.data.cleaning import Finding
     from tunery.data.dataset import Dataset
-    from tunery.engine.cross_validation import Repeated
+    from tunery.resampling import Repeated
     from tunery.types import TunedModel
 
 _SHOWN = 10  # of each kind
@@ -135,7 +135,7 @@ def _losses(
     dataset: Dataset, name: str | None, model: TunedModel | None, folds: int | None, base_name: str
 ) -> list[float]:
     if folds is not None:
-        from tunery.engine.cross_validation import cross_validated_losses
+        from tunery.resampling import cross_validated_losses
 
         fetched(base_name)
         with LiveLine() as live:
@@ -149,7 +149,7 @@ def _losses(
 
 
 def _repeated(base_name: str, model: TunedModel | None, folds: int, live: LiveLine) -> Repeated:
-    from tunery.engine.cross_validation import DOUBTING, Repeated
+    from tunery.resampling import DOUBTING, Repeated
 
     settings = DOUBTING if model is None else model.task.hyperparameters
     return Repeated(base_name, settings, on_step=verdict.tuning_progress(live, folds))
@@ -183,7 +183,7 @@ def _row(dataset: Dataset, place: int) -> int:
 
 
 def _write(path: Path, examples: Sequence[TuningExample]) -> None:
-    from tunery.engine.files import write_whole
+    from tunery.files import write_whole
 
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

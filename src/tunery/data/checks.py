@@ -15,7 +15,7 @@ from tunery.data.columns import Mapping
 from tunery.data.likeness import plain
 from tunery.data.outputs import label_variants
 from tunery.data.tables import BadCell, Cell, Row, Table, warning
-from tunery.problems import DataProblem, Level
+from tunery.errors import DataProblem, Level
 from tunery.types import MAX_OUTPUT_CHARACTERS, MAX_TEXT_INPUT_CHARACTERS, RECOMMENDED_EXAMPLES, TuningExample
 
 # More of one kind tell nobody anything, and 4 MiB can hold a hundred thousand bad rows.

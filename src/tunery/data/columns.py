@@ -12,8 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tunery.data.tables import BadCell, Cell, Row, Table, check_extent, column_name, invalid, listed, warning
-from tunery.errors import DatasetInvalid
-from tunery.problems import DataProblem, Level
+from tunery.errors import DataProblem, DatasetInvalid, Level
 
 
 @dataclass(frozen=True, slots=True)

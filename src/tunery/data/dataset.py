@@ -18,8 +18,7 @@ from tunery.data.columns import choose, mapping_notes
 from tunery.data.delimited import read_delimited
 from tunery.data.json_records import looks_like_json, read_json, read_jsonl, read_records
 from tunery.data.tables import Sheet, Table, TableOptions, decode, invalid, printable
-from tunery.errors import DatasetInvalid, InvalidArgument, NotFound
-from tunery.problems import DataProblem, Level
+from tunery.errors import DataProblem, DatasetInvalid, InvalidArgument, Level, NotFound
 from tunery.types import MAX_DATASET_BYTES, DataFacts, TuningExample
 
 _PROBLEMS_IN_MESSAGE = 5

@@ -13,8 +13,7 @@ from itertools import islice
 
 from tunery.data.columns import is_known_name, name_columns
 from tunery.data.tables import DecodedText, Row, Table, TableOptions, check_extent, warning
-from tunery.errors import InvalidArgument
-from tunery.problems import DataProblem
+from tunery.errors import DataProblem, InvalidArgument
 
 # On a tie the one that is rarer in running text wins: a comma stands in most sentences.
 DELIMITERS = ("\t", "|", ";", ",")

@@ -17,7 +17,7 @@ from typing import Any
 
 from tunery.data.prompts import structured_prompt
 from tunery.data.tables import BadCell, Cell, DecodedText, Row, Table, check_extent, column_name, invalid
-from tunery.problems import DataProblem
+from tunery.errors import DataProblem
 from tunery.types import TuningExample
 
 _PAIR = ("text_input", "output")

@@ -21,8 +21,7 @@ from typing import Any, Unpack
 from tunery import errors
 from tunery.data.dataset import Dataset, Preview, ReadOptions, SampleRow, preview
 from tunery.data.tables import Sheet, invalid
-from tunery.errors import DatasetInvalid, InvalidArgument, TuneryError
-from tunery.problems import DataProblem, Level
+from tunery.errors import DataProblem, DatasetInvalid, InvalidArgument, Level, TuneryError
 from tunery.types import TuningExample
 
 MAX_MEMORY_BYTES = 512 * 1024 * 1024

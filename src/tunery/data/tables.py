@@ -14,8 +14,7 @@ import codecs
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
-from tunery.errors import DatasetInvalid, InvalidArgument
-from tunery.problems import DataProblem, Level
+from tunery.errors import DataProblem, DatasetInvalid, InvalidArgument, Level
 
 # The reader may take 512 MB and 10 s. 4 MiB can hold 1,000,000 rows, or rows that name a column each; a million cells
 # of a workbook took 10 s to measure and read.

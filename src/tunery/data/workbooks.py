@@ -26,7 +26,7 @@ from tunery.data.workbook_limits import (
     streams,
     unpack,
 )
-from tunery.problems import DataProblem
+from tunery.errors import DataProblem
 
 if TYPE_CHECKING:
     from python_calamine import CalamineWorkbook

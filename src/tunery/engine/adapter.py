@@ -15,10 +15,10 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from tunery.engine.files import write_whole
 from tunery.engine.layers.lora import Adapter, AdapterShape, shape_of
 from tunery.engine.layers.network import Network
 from tunery.errors import InvalidArgument, NotFound
+from tunery.files import write_whole
 
 WEIGHTS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"

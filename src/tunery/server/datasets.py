@@ -23,8 +23,7 @@ from starlette.responses import Response
 
 from tunery.data.dataset import ReadOptions
 from tunery.data.sandbox import preview_guarded, read_guarded
-from tunery.errors import DatasetInvalid, InvalidArgument, ResourceExhausted
-from tunery.problems import DataProblem, Level
+from tunery.errors import DataProblem, DatasetInvalid, InvalidArgument, Level, ResourceExhausted
 from tunery.server.auth import CallerOf
 from tunery.server.body import read_limited
 from tunery.server.parameters import described

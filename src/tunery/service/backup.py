@@ -23,13 +23,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from tunery import __version__
-from tunery.engine.files import sha256_of, sync
 from tunery.errors import AlreadyExists, DataLoss, FailedPrecondition, NotFound
+from tunery.files import open_published, sha256_of, sync
 from tunery.service.database import copies, models
 from tunery.service.database.connection import Database
 from tunery.service.folder import DataFolder
 from tunery.service.library import Library
-from tunery.service.publish import open_published
 from tunery.types import TunedModel
 
 MANIFEST = "backup.json"

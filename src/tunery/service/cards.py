@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tunery.engine.card.card import ModelCard
-from tunery.engine.card.sections import base_section, curve_section, data_section, settings_section
+from tunery.card import ModelCard, base_section, curve_section, data_section, settings_section
 from tunery.service import epochs
 from tunery.service.contracts import contracts_of
 from tunery.service.export import FORMATS, report_kind

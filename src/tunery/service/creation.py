@@ -15,8 +15,16 @@ from typing import Any
 
 from tunery.data.dataset import Dataset, hold_out
 from tunery.engine.bases.catalog import Catalog
-from tunery.errors import DatasetInvalid, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted, Unavailable
-from tunery.problems import DataProblem, Level
+from tunery.errors import (
+    DataProblem,
+    DatasetInvalid,
+    FailedPrecondition,
+    InvalidArgument,
+    Level,
+    NotFound,
+    ResourceExhausted,
+    Unavailable,
+)
 from tunery.service.library import Library
 from tunery.service.values import TuningRequest
 from tunery.types import CatalogEntry, Hyperparameters, SamplingSettings, State, TunedModel

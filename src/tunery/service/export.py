@@ -13,11 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunery.engine.files import into
 from tunery.errors import FailedPrecondition
+from tunery.files import into, open_published
 from tunery.service import epochs
 from tunery.service.library import Library
-from tunery.service.publish import open_published
 from tunery.types import TunedModel
 
 if TYPE_CHECKING:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from tunery.errors import Cancelled, FailedPrecondition, FolderLocked, InvalidArgument, NotFound, TuneryError
+from tunery.files import open_published, publish, sweep
 from tunery.service import contracts, names
 from tunery.service.database import models, reports, schema, tasks
 from tunery.service.database.connection import Database
@@ -27,7 +28,6 @@ from tunery.service.folder import DataFolder
 from tunery.service.listing import ModelFilter
 from tunery.service.polling import Polling
 from tunery.service.prompts import Prompts
-from tunery.service.publish import open_published, publish, sweep
 from tunery.service.sharing import Sharing
 from tunery.service.values import Progress, Published, TuningRequest
 from tunery.types import Caller, Phase, State, TunedModel, TuningExample, TuningTask

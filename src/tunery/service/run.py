@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from tunery.errors import FailedPrecondition, OutOfMemory, ResourceExhausted, TuneryError, Unavailable
+from tunery.files import DISK_FULL
 from tunery.service.events import Ended, Event, Noticed, PhaseEntered, Started, StepDone
 from tunery.service.folder import DataFolder
 from tunery.service.library import Fenced
-from tunery.service.publish import DISK_FULL
 from tunery.service.values import Progress, Published
 from tunery.types import Phase, TunedModel, TuningExample, TuningTask
 
@@ -228,7 +228,7 @@ class TaskWorker:
         )
 
     def _finish(self, phase: Phase, tuner: Tuner, published: Published | None) -> TunedModel:
-        from tunery.engine.tuning.advice import advise
+        from tunery.curve import advise
         from tunery.engine.tuning.circumstances import settings_in_force
 
         progress = self._progress(advice=advise(tuner.epoch_losses), settings=settings_in_force(tuner))
@@ -263,8 +263,8 @@ def worker_name() -> str:
 
 def _write(folder: Path, tuner: Tuner, kept: Sequence[Path]) -> None:
     """Write the adapter to serve, the kept epochs below `epochs/`, and the curve."""
+    from tunery.curve import write_curve
     from tunery.engine.adapter import CONFIG, WEIGHTS, write_adapter
-    from tunery.engine.tuning.curve import write_curve
 
     write_adapter(folder, tuner.chosen_adapter(), base_model=tuner.base_name)
     for epoch in kept:

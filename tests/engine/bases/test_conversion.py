@@ -15,9 +15,9 @@ from tests.engine.bases.tiny_bases import HEADS, HIDDEN, TEMPLATE, VOCABULARY, m
 from tunery.engine.bases import four_bit
 from tunery.engine.bases.conversion import convert
 from tunery.engine.bases.gguf_file import GgufFile
-from tunery.engine.bases.progress import Progress
 from tunery.engine.bases.quiet import quiet_transformers
 from tunery.errors import InvalidArgument
+from tunery.files import Progress
 
 
 def converted(gguf_file: Path, folder: Path) -> dict[str, torch.Tensor]:

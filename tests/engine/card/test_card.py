@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.fakes import counting_examples
+from tunery.card import CARD_JSON, CARD_MARKDOWN, ModelCard, base_section, curve_section, data_section, settings_section
 from tunery.data.inputs import Contracts
-from tunery.engine.card.card import CARD_JSON, CARD_MARKDOWN, ModelCard
-from tunery.engine.card.sections import base_section, curve_section, data_section, settings_section
 from tunery.errors import InvalidArgument
 from tunery.types import CatalogEntry, DataFacts, EpochLoss, Hyperparameters
 

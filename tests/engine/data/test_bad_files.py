@@ -11,8 +11,7 @@ import pytest
 
 from tests.engine.data.bad_files import BadFile, bad_files
 from tunery.data.dataset import Dataset
-from tunery.errors import DatasetInvalid
-from tunery.problems import Level
+from tunery.errors import DatasetInvalid, Level
 
 MAX_MEMORY_MB = 512
 MAX_SECONDS = 10

@@ -7,7 +7,7 @@ import pytest
 from tunery.data.checks import check_examples, check_rows, long_rows, order_problems
 from tunery.data.columns import Mapping
 from tunery.data.tables import BadCell, Cell, Row, Table
-from tunery.problems import DataProblem, Level
+from tunery.errors import DataProblem, Level
 from tunery.types import TuningExample
 
 

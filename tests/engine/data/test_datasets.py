@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tunery.data.dataset import Dataset, digest, hold_out
-from tunery.errors import DatasetInvalid, InvalidArgument, NotFound
-from tunery.problems import Level
+from tunery.errors import DatasetInvalid, InvalidArgument, Level, NotFound
 from tunery.types import MAX_DATASET_BYTES, TuningExample
 
 ROWS = tuple(TuningExample(f"question {number}", f"answer {number}") for number in range(40))

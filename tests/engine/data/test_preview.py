@@ -9,8 +9,7 @@ import pytest
 from tests.engine.data import made_workbooks as made
 from tunery.data.dataset import SampleRow, preview
 from tunery.data.tables import Sheet
-from tunery.errors import DatasetInvalid, InvalidArgument
-from tunery.problems import Level
+from tunery.errors import DatasetInvalid, InvalidArgument, Level
 from tunery.types import TuningExample
 
 

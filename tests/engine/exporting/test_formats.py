@@ -17,7 +17,6 @@ from tests.fakes import write_learnable_base
 from tunery.engine.adapter import write_adapter
 from tunery.engine.bases.gguf_file import GgufFile
 from tunery.engine.bases.gguf_llama import llama_config, llama_weights
-from tunery.engine.bases.progress import ignore
 from tunery.engine.bases.quiet import quiet_transformers
 from tunery.engine.exporting.formats import WRITERS, Source, format_of, write_base_gguf
 from tunery.engine.exporting.llama_names import alternating_rows, architecture_of
@@ -25,6 +24,7 @@ from tunery.engine.exporting.proof import Questions, prove
 from tunery.engine.layers.lora import Adapter, shape_of
 from tunery.engine.layers.network import Network
 from tunery.errors import FailedPrecondition, InvalidArgument
+from tunery.files import ignore
 
 
 def _source(folder: Path) -> Source:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tunery.engine.tuning.advice import advise, best_epoch, knee, summary
+from tunery.curve import advise, best_epoch, knee, summary
 from tunery.types import EpochLoss
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tunery.engine.tuning.curve import JSON_FILE, SVG_FILE, read_curve, write_curve
+from tunery.curve import JSON_FILE, SVG_FILE, read_curve, write_curve
 from tunery.types import EpochLoss, TuningSnapshot
 
 SNAPSHOTS = tuple(

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from xml.etree import ElementTree
 
 from tests.engine.tuning.test_curve import EPOCHS, SNAPSHOTS
-from tunery.engine.tuning.picture import svg
+from tunery.curve import svg
 from tunery.types import TuningSnapshot
 
 NAMESPACE = "{http://www.w3.org/2000/svg}"

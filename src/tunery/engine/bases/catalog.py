@@ -12,10 +12,10 @@ import hashlib
 from dataclasses import replace
 from pathlib import Path
 
-from tunery.engine.bases.publishing import MANIFEST, read_json
 from tunery.engine.bases.records import Record, check_name, is_unchanged, read_records, require_unchanged, write_record
 from tunery.engine.bases.sources import WEIGHT_FILE, inspect
 from tunery.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
+from tunery.files import MANIFEST, read_json
 from tunery.types import DEFAULT_BASE_MODEL, CatalogEntry
 
 EMBEDDED = CatalogEntry(

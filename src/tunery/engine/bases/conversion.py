@@ -20,10 +20,9 @@ import torch
 from tunery.engine.bases import four_bit
 from tunery.engine.bases.gguf_file import GgufFile
 from tunery.engine.bases.gguf_llama import is_plain_llama, llama_config, llama_weights
-from tunery.engine.bases.progress import OnProgress, Progress, ignore
-from tunery.engine.bases.publishing import write_json
 from tunery.engine.bases.quiet import quiet_transformers
 from tunery.errors import FailedPrecondition, InvalidArgument
+from tunery.files import OnProgress, Progress, ignore, write_json
 
 WEIGHTS_FILE = "model.safetensors"
 

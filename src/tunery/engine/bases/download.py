@@ -18,9 +18,8 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tunery.engine.bases.progress import OnProgress, Progress, ignore
-from tunery.engine.files import sha256_of
 from tunery.errors import DataLoss, FailedPrecondition, Unavailable
+from tunery.files import OnProgress, Progress, ignore, sha256_of
 
 CHUNK_BYTES = 2**20
 POLL_SECONDS = 0.2

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from tunery.engine.bases.publishing import read_json
+from tunery.files import read_json
 
 INDEX_FILE = "four_bit.json"
 ORIGINAL_FILE = "original.gguf"

@@ -13,8 +13,8 @@ import torch
 
 from tunery.engine.bases import four_bit
 from tunery.engine.bases.gguf_file import GgufFile, GgufTensor
-from tunery.engine.bases.progress import OnProgress, Progress
 from tunery.errors import InvalidArgument
+from tunery.files import OnProgress, Progress
 
 
 def is_plain_llama(file: GgufFile) -> bool:

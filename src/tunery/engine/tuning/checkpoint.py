@@ -18,8 +18,8 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
-from tunery.engine.files import write_whole
 from tunery.errors import FailedPrecondition
+from tunery.files import write_whole
 from tunery.types import EpochLoss, TuningSnapshot
 
 FILE = "checkpoint.safetensors"

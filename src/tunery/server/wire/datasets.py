@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tunery.data.dataset import Dataset, Preview
-from tunery.problems import DataProblem, Level
+from tunery.errors import DataProblem, Level
 from tunery.server.wire.base import Message
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from tunery.problems import DataProblem
+from tunery.errors import DataProblem
 from tunery.server.wire.base import Message
 from tunery.server.wire.datasets import DataProblemOut, problems_out
 from tunery.service.estimates import Estimate, Source

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunery.errors import DeadlineExceeded, TuneryError
+from tunery.files import open_published
 from tunery.service import epochs
 from tunery.service.children.process import SIGN_OF_LIFE_SECONDS, Alive, Line
-from tunery.service.publish import open_published
 from tunery.types import SamplingSettings, TuningExample, Turn
 
 if TYPE_CHECKING:

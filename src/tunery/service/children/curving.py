@@ -33,8 +33,7 @@ def main(line: Line) -> None:
 
 
 def _drawn(line: Line, work: Work) -> dict[str, Any]:
-    from tunery.engine.cross_validation import Repeated
-    from tunery.engine.data_curve import SHARES, data_curve
+    from tunery.resampling import SHARES, Repeated, data_curve
 
     os.environ["TUNERY_HOME"] = str(work.data_folder)  # where the Python library finds its bases
     line.send(Progressed(1, len(SHARES)))

@@ -13,14 +13,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tunery.files import open_published
 from tunery.service.children.inquiring import Progressed, find_out
 from tunery.service.children.process import Line
-from tunery.service.publish import open_published
 from tunery.types import Hyperparameters, TuningExample
 
 if TYPE_CHECKING:
-    from tunery.engine.cross_validation import Repeated
-    from tunery.engine.model import Model
+    from tunery.model import Model
+    from tunery.resampling import Repeated
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ def main(line: Line) -> None:
 def _examined(line: Line, work: Work) -> dict[str, Any]:
     from tunery.engine.bases.catalog import Catalog
     from tunery.engine.bases.token_counts import token_counts
-    from tunery.engine.surgery import surgery
+    from tunery.resampling import surgery
 
     os.environ["TUNERY_HOME"] = str(work.data_folder)  # where the Python library finds its bases
     line.send(Progressed(0, len(work.examples)))
@@ -71,8 +71,8 @@ def _examined(line: Line, work: Work) -> dict[str, Any]:
 
 def _model(work: Work) -> Model:
     from tunery.engine.adapter import read_adapter
-    from tunery.engine.model import Model
     from tunery.engine.resident import loaded_base
+    from tunery.model import Model
 
     resident = loaded_base(work.base_model, work.data_folder)
     return Model(resident, read_adapter(open_published(*work.adapter), resident.network))
@@ -80,7 +80,7 @@ def _model(work: Work) -> Model:
 
 def _repeated(line: Line, work: Work, folds: int) -> Repeated:
     """Return how each fold is tuned: as the model was, but not so long that a model is sure of everything."""
-    from tunery.engine.cross_validation import DOUBTING, Repeated
+    from tunery.resampling import DOUBTING, Repeated
 
     settings, rows = work.hyperparameters, len(work.examples)
     return Repeated(

@@ -21,7 +21,7 @@ from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
 
-from tunery import collector
+from tunery import config
 
 SIGN_OF_LIFE_SECONDS = 1.0
 START_SECONDS = 60.0  # until the first word of a child; ten times what a start took on two busy cores
@@ -149,7 +149,7 @@ class Line:
 
 
 def _run(main: Callable[..., None], connection: Connection, niceness: int, arguments: tuple[Any, ...]) -> None:
-    collector.relax()
+    config.relax_garbage_collector()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal goes to all; the parent decides
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     with contextlib.suppress(OSError):

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from tunery.errors import TuneryError
+from tunery.files import publish
 from tunery.service.children.process import SIGN_OF_LIFE_SECONDS, Alive, Line
 from tunery.service.events import Event
 from tunery.service.folder import DataFolder
 from tunery.service.library import Fenced
-from tunery.service.publish import publish
 from tunery.service.run import TaskWorker
 from tunery.service.values import Progress, Published
 from tunery.types import Phase, TunedModel, TuningExample, TuningTask

@@ -1,28 +1,39 @@
 """
-A model behind somebody's endpoint, in OpenAI's style or Gemini's: one prompt in, one answer out.
+Rescue of an old model: its answers to the rows of a dataset, recorded in a file that is gone on with after a stop.
 
-Keeps to a rate, waits as long as the endpoint asks, and says in a sentence why it cannot go on. Knows HTTP; nothing of
-rows or files.
+The rows go to the endpoint that is named, and to nobody else. What is recorded already is not asked again. Knows
+datasets; the command line shows the progress.
 """
 
 from __future__ import annotations
 
+import json
+import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from tunery.errors import (
     DeadlineExceeded,
+    FailedPrecondition,
     InvalidArgument,
     NotFound,
     PermissionDenied,
     ResourceExhausted,
     TuneryError,
+    Unauthenticated,
     Unavailable,
 )
+from tunery.types import TuningExample
+
+if TYPE_CHECKING:
+    from tunery.data.dataset import Dataset
+    from tunery.engine.evaluation.contest import Recorded
 
 TRIES = 6
 FIRST_WAIT_SECONDS = 1.0  # doubled with each try
@@ -185,3 +196,144 @@ class OldModel:
 def _retry_after(error: TuneryError, seconds: str | None) -> TuneryError:
     error.retry_after = float(seconds) if seconds and seconds.isdecimal() else None  # type: ignore[attr-defined]
     return error
+
+
+KEY_NAME = "RESCUE_API_KEY"
+
+
+def rescue(
+    dataset: Dataset | Iterable[TuningExample],
+    *,
+    endpoint: str,
+    model: str,
+    to: str | Path,
+    style: str = "openai",
+    key_variable: str = KEY_NAME,
+    is_bearer: bool = False,
+    per_minute: float = PER_MINUTE,
+    max_output_tokens: int = MAX_OUTPUT_TOKENS,
+    temperature: float = 0.0,
+    on_answered: Callable[[int, int], None] = lambda _done, _total: None,
+) -> Recorded:
+    """
+    Record what an old model answers to the inputs of a dataset, in the JSONL file `to`, and return the answers.
+
+    They are another contender: `model.evaluate(dataset, recorded=answers)`. The same call goes on after a stop. The
+    key is read from the environment, so that it stands in no notebook; `style` is "openai" or "gemini", and `is_bearer`
+    sends a Gemini key as a token. `on_answered` hears of the rows that are recorded, and of all.
+
+    Raises Unauthenticated without a key, InvalidArgument for an endpoint or a setting that cannot be,
+    FailedPrecondition if `to` holds other answers, and what the endpoint refuses for good.
+    """
+    from tunery.data.dataset import Dataset
+
+    rows = (dataset if isinstance(dataset, Dataset) else Dataset.from_records(dataset)).examples
+    how = Endpoint(
+        endpoint,
+        Style.named(style),
+        model,
+        key_in(key_variable),
+        key_variable,
+        is_bearer,
+        max_output_tokens,
+        temperature,
+    )
+    records = Records(Path(to), model, rows)
+    record(records, OldModel(how, per_minute), on_answered)
+    return read_recorded(Path(to), rows)
+
+
+def key_in(variable: str) -> str:
+    """Return the key in an environment variable; raises Unauthenticated with its name if there is none."""
+    key = os.environ.get(variable, "")
+    if not key:
+        raise Unauthenticated(f"Set ${variable} to the key of the endpoint.")
+    return key
+
+
+def record(records: Records, old: OldModel, on_answered: Callable[[int, int], None]) -> None:
+    """Ask an old model for the answers that are missing, each written as it comes; closes the connection."""
+    missing, total = records.missing, len(records.rows)
+    with closing(old):
+        for done, number in enumerate(missing, start=total - len(missing) + 1):
+            try:
+                records.add(number, old.ask(records.rows[number - 1].text_input))
+            except Blocked as error:
+                records.add(number, "", str(error))
+            on_answered(done, total)
+
+
+Line = dict[str, Any]
+
+
+class Records:
+    """The file of a recording; what it holds already is not asked again."""
+
+    def __init__(self, path: Path, model: str, rows: Sequence[TuningExample]) -> None:
+        """Read what is there; raises FailedPrecondition if it is of another model or of other rows."""
+        self._path, self._model, self.rows = path, model, rows
+        self.lines = {line["row"]: line for line in _read(path)} if path.exists() else {}
+        for number, line in self.lines.items():
+            if line["model"] != model:
+                raise FailedPrecondition(f"{path} holds answers of {line['model']}, not of {model}. Use another --to.")
+            if number > len(rows) or line["text_input"] != rows[number - 1].text_input:
+                raise FailedPrecondition(
+                    f"{path} holds answers to other rows (line of row {number}). Use another --to."
+                )
+
+    @property
+    def missing(self) -> list[int]:
+        """The numbers of the rows, from 1, that have no line yet."""
+        return [number for number in range(1, len(self.rows) + 1) if number not in self.lines]
+
+    def add(self, number: int, answer: str, error: str | None = None) -> None:
+        """Write the line of a row at the end of the file."""
+        row = self.rows[number - 1]
+        line: Line = {"row": number, "text_input": row.text_input, "output": row.output, "answer": answer}
+        line["model"] = self._model
+        if error is not None:
+            line["error"] = error
+        self.lines[number] = line
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+def read_recorded(path: Path, rows: Sequence[TuningExample]) -> Recorded:
+    """Return the recorded answers to these rows, found by their input; raises InvalidArgument if some are missing."""
+    from tunery.engine.evaluation.contest import Recorded
+
+    if not path.exists():
+        raise NotFound(f"There is no file {str(path)!r}.")
+    lines = _read(path)
+    by_input = {line["text_input"]: line["answer"] for line in lines}
+    missing = sum(row.text_input not in by_input for row in rows)
+    if missing:
+        raise InvalidArgument(
+            f"{path} has no answer to {missing} of {len(rows)} rows. `tunery rescue` goes on with it."
+        )
+    return Recorded([by_input[row.text_input] for row in rows], lines[0]["model"])
+
+
+def _read(path: Path) -> list[Line]:
+    found: list[Line] = []
+    texts = path.read_text("utf-8").splitlines()
+    for number, text in enumerate(texts, start=1):
+        try:
+            line = json.loads(text)
+            is_whole = isinstance(line["row"], int) and all(
+                isinstance(line[name], str) for name in ("text_input", "answer", "model")
+            )
+        except (ValueError, KeyError, TypeError):
+            is_whole = False
+        if is_whole:
+            found.append(line)
+        elif number == len(texts):  # cut off when the command was killed: that row is asked again
+            _drop_last_line(path, text)
+        else:
+            raise InvalidArgument(f"Line {number} of {path} is none of `tunery rescue`.")
+    return found
+
+
+def _drop_last_line(path: Path, text: str) -> None:
+    whole = path.read_bytes()
+    path.write_bytes(whole[: whole.rindex(text.encode())])

@@ -10,36 +10,38 @@ import json
 import shutil
 import tempfile
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Unpack, overload
+from typing import Any, TypedDict, Unpack, overload
 
 from tunery import config
+from tunery.card import ModelCard, base_section, curve_section, data_section, settings_section
+from tunery.curve import advise, read_curve, write_curve
 from tunery.data.dataset import Dataset
 from tunery.data.dataset import hold_out as split
 from tunery.data.inputs import Contracts, read_contracts
 from tunery.engine.adapter import CONFIG, read_adapter, write_adapter
-from tunery.engine.card.card import ModelCard
-from tunery.engine.card.of_models import card_of, card_of_tuning
 from tunery.engine.evaluation.contest import MAX_ROWS, Contest, Recorded, Told
 from tunery.engine.evaluation.report import Evaluation
 from tunery.engine.evaluation.residents import ResidentAnswering
 from tunery.engine.exporting.formats import WRITERS, Source, format_of
 from tunery.engine.exporting.proof import ExportProof
-from tunery.engine.files import into
 from tunery.engine.layers.lora import Adapter
 from tunery.engine.proving import MAX_PROOF_ROWS, prove_export
 from tunery.engine.resident import ResidentBase, resident_base
-from tunery.engine.sampling_options import SamplingOptions, settings_of
-from tunery.engine.tuning.advice import advise
-from tunery.engine.tuning.curve import read_curve, write_curve
+from tunery.engine.tuning.circumstances import settings_in_force, versions
 from tunery.engine.tuning.schedule import Recipe
+from tunery.engine.tuning.tuner import Tuner
 from tunery.errors import InvalidArgument, NotFound
+from tunery.files import into
 from tunery.types import (
     DEFAULT_BASE_MODEL,
     Advice,
     Answer,
+    AnswerForm,
+    DataFacts,
     EpochLoss,
     Hyperparameters,
     InputCheck,
@@ -329,3 +331,102 @@ def base_of(folder: Path) -> str:
 
 def _checked(dataset: Dataset | Iterable[TuningExample]) -> Dataset:
     return dataset if isinstance(dataset, Dataset) else Dataset.from_records(dataset)
+
+
+CALLS = {"python": 'tunery.load("folder of the adapter").generate("...")'}
+
+
+def card_of(
+    resident: ResidentBase, snapshots: Sequence[TuningSnapshot], epoch_losses: Sequence[EpochLoss]
+) -> ModelCard:
+    """Return the card of an adapter of which nothing is recorded but its curve, perhaps not even that."""
+    entry = resident.entry
+    steps = snapshots[-1].step if snapshots else 0
+    return ModelCard(
+        display_name="tuned",
+        base=base_section(entry, resident.name, resident.digest, asked_as=entry.name),
+        curve=curve_section(epoch_losses, advise(epoch_losses), completed_steps=steps, total_steps=steps),
+        calls=CALLS,
+        create_time=snapshots[-1].compute_time.isoformat() if snapshots else None,
+    )
+
+
+def card_of_tuning(
+    resident: ResidentBase, tuner: Tuner, hyperparameters: Hyperparameters, facts: DataFacts, display_name: str
+) -> ModelCard:
+    """Return the card of a finished tuning; `facts` are those of all rows, the held-out ones too."""
+    entry = resident.entry
+    return ModelCard(
+        display_name=display_name,
+        base=base_section(entry, resident.name, resident.digest, asked_as=entry.name),
+        data=data_section(facts, len(tuner.held_out)),
+        settings=settings_section(hyperparameters, tuner.schedule.seed, settings_in_force(tuner), versions()),
+        curve=curve_section(
+            tuner.epoch_losses,
+            advise(tuner.epoch_losses),
+            completed_steps=tuner.completed_steps,
+            total_steps=tuner.schedule.total_steps,
+        ),
+        calls=CALLS,
+        create_time=datetime.now(UTC).isoformat(),
+    )
+
+
+class SamplingOptions(TypedDict, total=False):
+    """Settings of an answer by name; ranges and defaults are those of `types.SamplingSettings`."""
+
+    temperature: float
+    top_p: float
+    top_k: int | None
+    max_output_tokens: int
+    stop_sequences: str | Sequence[str]
+    seed: int
+    form: AnswerForm | None  # or one of the next three, which are short for it
+    labels: Sequence[str]
+    json_schema: Mapping[str, Any]
+    constrain_to_training_outputs: bool
+    none_below: float  # with labels, also those of the training outputs
+
+
+_FORMS = ("form", "labels", "json_schema", "constrain_to_training_outputs")
+_OTHERWISE = (*_FORMS, "none_below", "stop_sequences")
+
+
+def settings_of(options: SamplingOptions, contracts: Contracts | None) -> SamplingSettings:
+    """
+    Return the settings that options come to for a model with these contracts, None for a base.
+
+    Raises InvalidArgument for a value out of range or two forms, FailedPrecondition if the training outputs have none.
+    """
+    values = {name: value for name, value in options.items() if name not in _OTHERWISE}
+    stops = options.get("stop_sequences", ())
+    values["stop_sequences"] = (stops,) if isinstance(stops, str) else tuple(stops)
+    return SamplingSettings(**values, form=_form(options, contracts))  # type: ignore[arg-type]
+
+
+def _form(options: SamplingOptions, contracts: Contracts | None) -> AnswerForm | None:
+    given = [name for name in _FORMS if options.get(name) not in (None, False)]
+    if len(given) > 1:
+        raise InvalidArgument(f"Give one of {', '.join(_FORMS)}, not {' and '.join(given)}.")
+    form = _asked_form(options, contracts)
+    none_below = options.get("none_below", 0.0)
+    if not none_below:
+        return form
+    if form is None:
+        raise InvalidArgument("none_below needs labels, or constrain_to_training_outputs.")
+    return replace(form, none_below=none_below)
+
+
+def _asked_form(options: SamplingOptions, contracts: Contracts | None) -> AnswerForm | None:
+    if (labels := options.get("labels")) is not None:
+        return AnswerForm(labels=tuple(labels))
+    if (schema := options.get("json_schema")) is not None:
+        return AnswerForm(json_schema=json.dumps(schema))
+    if not options.get("constrain_to_training_outputs"):
+        return options.get("form")
+    if contracts is None:
+        raise InvalidArgument(
+            "constrain_to_training_outputs is for tuned models whose training outputs are known;"
+            " a base has none, and neither has an adapter made elsewhere."
+        )
+    return contracts.output.closed_form()

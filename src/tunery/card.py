@@ -1,0 +1,285 @@
+"""
+The model card: all that is known of a tuned model, as a value, a document and two files beside an adapter.
+
+Holds no text of an example, whoever made it. Knows plain values and contracts; neither libraries nor models in memory.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from tunery.data.inputs import Contracts
+from tunery.errors import InvalidArgument
+from tunery.files import write_whole
+from tunery.types import Advice, CatalogEntry, DataFacts, EpochLoss, Hyperparameters
+
+CARD_JSON, CARD_MARKDOWN = "model-card.json", "model-card.md"
+MADE_BY = f"tunery {version('tunery')}"
+_ROW_TEXTS = frozenset({"best_rows", "worst_rows"})
+
+Section = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """
+    What is known of a tuned model; `sections.py` makes the parts, None is one that nobody recorded.
+
+    `name` and `state` are those of My Library, None elsewhere; `create_time` is in ISO 8601; `calls` say how it is
+    asked, by way.
+    """
+
+    display_name: str
+    base: Section
+    curve: Section
+    calls: Section
+    name: str | None = None
+    description: str = ""
+    state: str | None = None
+    create_time: str | None = None
+    made_by: str = MADE_BY
+    data: Section | None = None
+    settings: Section | None = None
+    contracts: Contracts | None = None
+    evaluation: Section | None = None
+    exports: tuple[Section, ...] = ()
+
+    @classmethod
+    def of_document(cls, document: Mapping[str, Any]) -> ModelCard:
+        """Return the card of a document, of an older version too."""
+        known = {name: document[name] for name in cls.__slots__ if name in document and name != "contracts"}
+        known["exports"] = tuple(document.get("exports", ()))
+        return cls(**known, contracts=Contracts.of_document(document))
+
+    @classmethod
+    def read(cls, folder: Path) -> ModelCard | None:
+        """Return the card beside an adapter, None without one; raises InvalidArgument for a file of another kind."""
+        path = folder / CARD_JSON
+        if not path.is_file():
+            return None
+        try:
+            return cls.of_document(json.loads(path.read_text("utf-8")))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InvalidArgument(f"{path} is no model card of tunery ({error!r}). Move it away to go on.") from error
+
+    def document(self) -> dict[str, Any]:
+        """Return the card as plain values."""
+        return {
+            "name": self.name,
+            "display_name": self.display_name,
+            "description": self.description,
+            "state": self.state,
+            "create_time": self.create_time,
+            "made_by": self.made_by,
+            "base": self.base,
+            "data": self.data,
+            "settings": self.settings,
+            "curve": self.curve,
+            "evaluation": self.evaluation,
+            **(_no_contracts() if self.contracts is None else self.contracts.document()),
+            "exports": list(self.exports),
+            "calls": self.calls,
+        }
+
+    def markdown(self) -> str:
+        """Return the card as a page."""
+        return markdown(self.document())
+
+    def write(self, folder: Path) -> None:
+        """Write the card into a folder, for people and for programs."""
+        text = json.dumps(self.document(), indent=2, ensure_ascii=False) + "\n"
+        write_whole(folder / CARD_JSON, text.encode())
+        write_whole(folder / CARD_MARKDOWN, self.markdown().encode())
+
+    def with_evaluation(self, report: Mapping[str, Any]) -> ModelCard:
+        """Return the card with an evaluation, but for the texts of single rows: it goes out with exports."""
+        return replace(self, evaluation=_plain({key: value for key, value in report.items() if key not in _ROW_TEXTS}))
+
+    def with_export(self, report: Mapping[str, Any]) -> ModelCard:
+        """Return the card with the proof of an export, the newest of each format, but for the rows that differed."""
+        proofs = [{k: v for k, v in proof.items() if k != "differences"} for proof in report["proofs"]]
+        others = tuple(export for export in self.exports if export["format"] != report["format"])
+        return replace(self, exports=(*others, _plain({**report, "proofs": proofs})))
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    """Return values as they are when they have been written and read again: no tuples, no enums."""
+    plain: dict[str, Any] = json.loads(json.dumps(values))
+    return plain
+
+
+def _no_contracts() -> dict[str, None]:
+    return dict.fromkeys(("prompt_contract", "prompt_sentence", "output_contract", "output_sentence"))
+
+
+Card = Mapping[str, Any]
+
+
+def markdown(card: Card) -> str:
+    """Return the page."""
+    parts = (_head, _base, _data, _settings, _curve, _verdict, _contracts, _exports, _calls)
+    return "\n".join(line for part in parts for line in part(card)) + "\n"
+
+
+def _head(card: Card) -> Iterator[str]:
+    yield f"# {card['display_name']}"
+    yield ""
+    named = f"`{card['name']}`, {card['state']}, made" if card["name"] else "Made"
+    day = f" {card['create_time'][:10]}" if card["create_time"] else ""
+    yield f"{named}{day} by {card['made_by']}."
+    if card["description"]:
+        yield ""
+        yield card["description"]
+
+
+def _base(card: Card) -> Iterator[str]:
+    base = card["base"]
+    yield from _title("Base")
+    size = f", {base['parameters'] / 1e6:,.0f} million parameters" if base["parameters"] else ""
+    yield f"{base['display_name']} (`{base['name']}`){size}. Licence: {base['licence']}. Source: {base['source']}."
+    yield f"Weights: sha256 `{base['sha256']}`."
+    if base["asked_as"] and base["asked_as"] != base["name"]:
+        yield f"It was asked for as `{base['asked_as']}`, which stands for this base."
+    if base["source_tuned_model"]:
+        yield f"Tuning went on from `tunedModels/{base['source_tuned_model']}`."
+
+
+def _data(card: Card) -> Iterator[str]:
+    data = card["data"]
+    yield from _title("Data")
+    if data is None:
+        yield "Not recorded."
+        return
+    held_out = f", {data['held_out_rows']} of them held out" if data["held_out_rows"] else ", none held out"
+    yield f"{data['source']}: {data['rows']} rows{held_out}. sha256 `{data['sha256']}`."
+
+
+def _settings(card: Card) -> Iterator[str]:
+    settings = card["settings"]
+    yield from _title("Settings")
+    if settings is None:
+        yield "Not recorded."
+        return
+    yield (
+        f"{settings['epoch_count']} epochs, batch size {settings['batch_size']},"
+        f" learning rate {settings['learning_rate']:g}, seed {settings['seed']}."
+    )
+    for name in ("in_force", "versions"):
+        if settings[name]:
+            yield "  " + ", ".join(f"{key} {value}" for key, value in settings[name].items()) + "."
+
+
+def _curve(card: Card) -> Iterator[str]:
+    curve = card["curve"]
+    yield from _title("Loss")
+    yield f"{curve['completed_steps']} of {curve['total_steps']} steps."
+    if curve["epoch_losses"]:
+        yield ""
+        yield "| epoch | mean loss | held-out loss |"
+        yield "|---|---|---|"
+        for loss in curve["epoch_losses"]:
+            held_out = "" if loss["held_out_loss"] is None else f"{loss['held_out_loss']:.4f}"
+            yield f"| {loss['epoch']} | {loss['mean_loss']:.4f} | {held_out} |"
+    if curve["advice"]:
+        yield ""
+        yield curve["advice"]
+    if curve["kept_epochs"]:
+        example = f"{card['name']}@epoch-{curve['kept_epochs'][0]}"
+        yield ""
+        yield f"Kept epochs: {', '.join(map(str, curve['kept_epochs']))}; one of them is asked as `{example}`."
+
+
+def _verdict(card: Card) -> Iterator[str]:
+    report = card["evaluation"]
+    yield from _title("Did tuning help?")
+    if report is None:
+        yield f"Not measured yet: `{_evaluating(card['name'])}`."
+    else:
+        verdict = report["verdict"]
+        yield "There was nothing to compare the tuned model with." if verdict is None else str(verdict["text"])
+
+
+def _contracts(card: Card) -> Iterator[str]:
+    yield from _title("Inputs and outputs")
+    yield card["prompt_sentence"] or "How the inputs looked was not recorded."
+    yield card["output_sentence"] or "What the outputs were was not recorded."
+
+
+def _exports(card: Card) -> Iterator[str]:
+    yield from _title("Exports")
+    if not card["exports"]:
+        yield "None was proven yet."
+    for export in card["exports"]:
+        for proof in export["proofs"]:
+            if proof["agreement"] is None:
+                yield f"- `{proof['file']}`: not proven. {proof['reason']}"
+            else:
+                share = f"{proof['agreed']} of {proof['rows']} {export['rows_from']} rows"
+                yield f"- `{proof['file']}` in {proof['runtime']}: {share} answered as served."
+
+
+def _calls(card: Card) -> Iterator[str]:
+    yield from _title("How to call it")
+    yield "```"
+    yield from card["calls"].values()
+    yield "```"
+
+
+def _evaluating(name: str | None) -> str:
+    return f"tunery evaluate {name.removeprefix('tunedModels/')}" if name else "model.evaluate()"
+
+
+def _title(text: str) -> tuple[str, ...]:
+    return "", f"## {text}", ""
+
+
+def base_section(
+    entry: CatalogEntry, name: str, sha256: str, *, asked_as: str | None = None, source_tuned_model: str | None = None
+) -> dict[str, Any]:
+    """Return what is known of the base, and which weights they were."""
+    return {
+        "name": name,
+        "display_name": entry.display_name,
+        "licence": entry.licence,
+        "source": entry.source,
+        "parameters": entry.parameters,
+        "sha256": sha256,
+        "asked_as": asked_as,
+        "source_tuned_model": source_tuned_model,
+    }
+
+
+def data_section(facts: DataFacts, held_out_rows: int) -> dict[str, Any]:
+    """Return what recognises the data; nothing of its content."""
+    return {**asdict(facts), "held_out_rows": held_out_rows}
+
+
+def settings_section(
+    hyperparameters: Hyperparameters, seed: int, in_force: Mapping[str, object], versions: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return what was asked, what was in force, and the versions that computed it."""
+    given = {name: value for name, value in asdict(hyperparameters.resolve()).items() if value is not None}
+    return {**given, "seed": seed, "in_force": dict(in_force), "versions": dict(versions)}
+
+
+def curve_section(
+    epoch_losses: Sequence[EpochLoss],
+    advice: Advice | None,
+    *,
+    completed_steps: int,
+    total_steps: int,
+    kept_epochs: Sequence[int] = (),
+) -> dict[str, Any]:
+    """Return the losses of the epochs and what they say."""
+    return {
+        "epoch_losses": [asdict(loss) for loss in epoch_losses],
+        "advice": advice.text if advice else None,
+        "completed_steps": completed_steps,
+        "total_steps": total_steps,
+        "kept_epochs": list(kept_epochs),
+    }

@@ -1,0 +1,190 @@
+"""
+Tuning several times on parts of a dataset: every row is evaluated, or its loss measured, by a model without it.
+
+Works in this process with the base that `tune` keeps in memory. What is done with answers and losses is decided in
+`evaluation/` and by the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from random import Random
+
+from tunery import config
+from tunery.data.cleaning import Finding, examine
+from tunery.data.dataset import Dataset, hold_out
+from tunery.data.outputs import shape_of
+from tunery.engine.evaluation.contest import MAX_ROWS, Told, drawn, output_limit
+from tunery.engine.evaluation.folds import cross_validated, split
+from tunery.engine.evaluation.growth import LEAST_ROWS, Growth, Measured, grow
+from tunery.engine.evaluation.metrics import METRICS, row_scores
+from tunery.engine.evaluation.report import Evaluation
+from tunery.engine.evaluation.residents import ResidentAnswering
+from tunery.engine.resident import resident_base
+from tunery.errors import InvalidArgument
+from tunery.model import Model, tune
+from tunery.types import DEFAULT_BASE_MODEL, Hyperparameters, TuningExample, TuningSnapshot
+
+# Three passes: a model that has learned its rows by heart is too sure of everything, also of what it has not seen
+DOUBTING = Hyperparameters(epoch_count=3)
+
+OnStep = Callable[[int, TuningSnapshot], None]  # the number of the tuning, from 1, and a step of it
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """How each of several tunings is done."""
+
+    base_model: str = DEFAULT_BASE_MODEL
+    hyperparameters: Hyperparameters = field(default_factory=Hyperparameters)
+    seed: int = 0
+    on_step: OnStep = lambda _number, _snapshot: None
+
+    def tune(self, examples: Sequence[TuningExample], number: int = 1) -> Model:
+        """Tune on some rows; `number` counts the tunings for `on_step`."""
+        settings = self.hyperparameters
+        return tune(
+            examples,
+            base_model=self.base_model,
+            epoch_count=settings.epoch_count,
+            batch_size=settings.batch_size,
+            learning_rate=settings.learning_rate,
+            learning_rate_multiplier=settings.learning_rate_multiplier,
+            seed=self.seed,
+            on_snapshot=lambda snapshot: self.on_step(number, snapshot),
+        )
+
+
+def cross_validate(
+    dataset: Dataset | Iterable[TuningExample],
+    folds: int = 5,
+    *,
+    repeated: Repeated | None = None,
+    on_answered: Told = lambda _done, _total: None,
+) -> Evaluation:
+    """
+    Evaluate all rows of a dataset by tuning `folds` times, each time without the rows that are then answered.
+
+    Raises InvalidArgument for fewer than 2 folds or more than there are different inputs, and what `tune` raises.
+    """
+    how = repeated or Repeated()
+    base = ResidentAnswering(resident_base(how.base_model, config.data_folder()))
+
+    @contextmanager
+    def tuned(examples: Sequence[TuningExample], number: int) -> Iterator[ResidentAnswering]:
+        model = how.tune(examples, number)
+        yield model.answering()
+
+    return cross_validated(_examples(dataset), folds, base, tuned, seed=how.seed, on_answered=on_answered)
+
+
+def cross_validated_losses(
+    dataset: Dataset | Iterable[TuningExample], folds: int = 5, *, repeated: Repeated | None = None
+) -> list[float]:
+    """Return for each example the loss of its whole output, in nats, under a model that was tuned without it."""
+    how, examples = repeated or Repeated(), _examples(dataset)
+    losses = [0.0] * len(examples)
+    for number, places in enumerate(split(examples, folds, how.seed)):
+        inside = set(places)
+        model = how.tune([row for place, row in enumerate(examples) if place not in inside], number + 1)
+        for place, loss in zip(
+            places, model.losses([examples[place] for place in places], are_whole=True), strict=True
+        ):
+            losses[place] = loss
+    return losses
+
+
+def _examples(dataset: Dataset | Iterable[TuningExample]) -> tuple[TuningExample, ...]:
+    return dataset.examples if isinstance(dataset, Dataset) else Dataset.from_records(dataset).examples
+
+
+SHARES = (0.25, 0.5, 1.0)  # of the rows that are not held out
+TESTED_SHARE = 0.3
+REPEATS = 1
+
+
+def data_curve(
+    dataset: Dataset | Iterable[TuningExample],
+    *,
+    shares: Sequence[float] = SHARES,
+    repeats: int = REPEATS,
+    repeated: Repeated | None = None,
+) -> Growth:
+    """
+    Return how the score grows with the rows: `len(shares)` × `repeats` tunings.
+
+    The rows of a smaller part are among those of a larger one; another repeat draws other rows, to tune on and to test.
+    Raises InvalidArgument for fewer than LEAST_ROWS rows, fewer than three shares, and what `tune` raises.
+    """
+    examples = (dataset if isinstance(dataset, Dataset) else Dataset.from_records(dataset)).examples
+    if len(examples) < LEAST_ROWS:
+        raise InvalidArgument(f"A data curve needs at least {LEAST_ROWS} rows, not {len(examples)}.")
+    how = repeated or Repeated()
+    shape = shape_of([example.output for example in examples])
+    measured: list[Measured] = []
+    for repeat in range(repeats):
+        pool, test = hold_out(examples, TESTED_SHARE, how.seed + repeat)
+        order = list(pool)
+        Random(how.seed + repeat).shuffle(order)
+        asked = [test[at] for at in drawn(len(test), MAX_ROWS, how.seed)]
+        limit = output_limit(examples)
+        for share in sorted(shares):
+            part = order[: max(2, round(share * len(order)))]
+            answering = how.tune(part, len(measured) + 1).answering()
+            usable = [row for row in asked if answering.fits(row.text_input, limit)]
+            if not usable:
+                raise InvalidArgument("No row can be tested: the base takes none with its answer.")
+            said = answering.answers([row.text_input for row in usable], limit)
+            scores = row_scores(shape, [row.output for row in usable], [shape.exact(answer) for answer in said])
+            measured.append(Measured(len(part), sum(scores) / len(scores), len(scores)))
+    return grow(measured, METRICS[shape.kind], seed=how.seed)
+
+
+ROWS_AT_ONCE = 32  # between two reports of how far it is
+
+
+def surgery(
+    dataset: Dataset | Iterable[TuningExample],
+    *,
+    folds: int | None = None,
+    model: Model | None = None,
+    held_out: Sequence[TuningExample] = (),
+    repeated: Repeated | None = None,
+    token_counts: Sequence[int] = (),
+    window_tokens: int | None = None,
+    learned: Collection[TuningExample] | None = None,
+    on_rows: Callable[[int, int], None] = lambda _done, _total: None,
+) -> list[Finding]:
+    """
+    Return the doubtful rows of a dataset, by their place from 0.
+
+    With `folds` the base is tuned so many times to find rows that are likely mislabelled; with `model` its own losses
+    are taken instead; `learned` are rows that it was tuned on, `model.examples` if they are not given. `held_out` rows
+    shall not be given away by the dataset. `on_rows` hears of how many rows the model has read, and of how many.
+    """
+    examples = (dataset if isinstance(dataset, Dataset) else Dataset.from_records(dataset)).examples
+    losses: list[float] = []
+    own: Collection[TuningExample] = ()
+    if folds is not None:
+        losses = cross_validated_losses(examples, folds, repeated=repeated or Repeated(hyperparameters=DOUBTING))
+    elif model is not None:
+        own = model.examples if learned is None else learned
+        losses = _losses(model, examples, on_rows)
+    return examine(
+        examples,
+        held_out=held_out,
+        token_counts=token_counts,
+        window_tokens=window_tokens,
+        losses=losses,
+        learned=own,
+    )
+
+
+def _losses(model: Model, examples: Sequence[TuningExample], on_rows: Callable[[int, int], None]) -> list[float]:
+    losses: list[float] = []
+    while len(losses) < len(examples):
+        losses += model.losses(examples[len(losses) :][:ROWS_AT_ONCE], are_whole=True)
+        on_rows(len(losses), len(examples))
+    return losses
