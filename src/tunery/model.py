@@ -23,8 +23,6 @@ from tunery.data.dataset import Dataset
 from tunery.data.dataset import hold_out as split
 from tunery.data.inputs import Contracts, read_contracts
 from tunery.engine.adapter import CONFIG, read_adapter, write_adapter
-from tunery.engine.evaluation.contest import MAX_ROWS, Contest, Recorded, Told
-from tunery.engine.evaluation.report import Evaluation
 from tunery.engine.evaluation.residents import ResidentAnswering
 from tunery.engine.exporting.formats import WRITERS, Source, format_of
 from tunery.engine.exporting.proof import ExportProof
@@ -35,6 +33,8 @@ from tunery.engine.tuning.circumstances import settings_in_force, versions
 from tunery.engine.tuning.schedule import Recipe
 from tunery.engine.tuning.tuner import Tuner
 from tunery.errors import InvalidArgument, NotFound
+from tunery.evaluation.contest import MAX_ROWS, Contest, Recorded, Told
+from tunery.evaluation.report import Evaluation
 from tunery.files import into
 from tunery.types import (
     DEFAULT_BASE_MODEL,

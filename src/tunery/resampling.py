@@ -16,14 +16,13 @@ from tunery import config
 from tunery.data.cleaning import Finding, examine
 from tunery.data.dataset import Dataset, hold_out
 from tunery.data.outputs import shape_of
-from tunery.engine.evaluation.contest import MAX_ROWS, Told, drawn, output_limit
-from tunery.engine.evaluation.folds import cross_validated, split
-from tunery.engine.evaluation.growth import LEAST_ROWS, Growth, Measured, grow
-from tunery.engine.evaluation.metrics import METRICS, row_scores
-from tunery.engine.evaluation.report import Evaluation
 from tunery.engine.evaluation.residents import ResidentAnswering
 from tunery.engine.resident import resident_base
 from tunery.errors import InvalidArgument
+from tunery.evaluation.contest import MAX_ROWS, Told, cross_validated, drawn, output_limit, split
+from tunery.evaluation.growth import LEAST_ROWS, Growth, Measured, grow
+from tunery.evaluation.report import Evaluation
+from tunery.evaluation.scores import METRICS, row_scores
 from tunery.model import Model, tune
 from tunery.types import DEFAULT_BASE_MODEL, Hyperparameters, TuningExample, TuningSnapshot
 

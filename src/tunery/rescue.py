@@ -33,7 +33,7 @@ from tunery.types import TuningExample
 
 if TYPE_CHECKING:
     from tunery.data.dataset import Dataset
-    from tunery.engine.evaluation.contest import Recorded
+    from tunery.evaluation.contest import Recorded
 
 TRIES = 6
 FIRST_WAIT_SECONDS = 1.0  # doubled with each try
@@ -300,7 +300,7 @@ class Records:
 
 def read_recorded(path: Path, rows: Sequence[TuningExample]) -> Recorded:
     """Return the recorded answers to these rows, found by their input; raises InvalidArgument if some are missing."""
-    from tunery.engine.evaluation.contest import Recorded
+    from tunery.evaluation.contest import Recorded
 
     if not path.exists():
         raise NotFound(f"There is no file {str(path)!r}.")

@@ -6,7 +6,7 @@ import json
 
 from tests.service.samples import tuned
 from tunery.engine.bases.catalog import Catalog
-from tunery.engine.evaluation.report import Verdict, VerdictKind
+from tunery.evaluation.report import Verdict, VerdictKind
 from tunery.service.cards import card_of
 from tunery.service.evaluations import KIND
 from tunery.service.library import Library

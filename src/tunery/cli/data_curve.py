@@ -38,8 +38,8 @@ def curve(
     Tunes on parts of the file and measures on rows that no part holds; nothing is kept in My Library.
     """
     from tunery.data.sandbox import read_guarded
-    from tunery.engine.evaluation.growth import RECOMMENDED_ROWS
-    from tunery.engine.evaluation.metrics import TITLES
+    from tunery.evaluation.growth import RECOMMENDED_ROWS
+    from tunery.evaluation.scores import TITLES
     from tunery.resampling import Repeated, data_curve
 
     if sizes < _SIZES or repeats < 1:

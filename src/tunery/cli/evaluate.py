@@ -22,8 +22,8 @@ from tunery.errors import FolderLocked, InvalidArgument, NotFound, TuneryError
 from tunery.types import TunedModel, TuningExample
 
 if TYPE_CHECKING:
-    from tunery.engine.evaluation.contest import Recorded
-    from tunery.engine.evaluation.report import Evaluation
+    from tunery.evaluation.contest import Recorded
+    from tunery.evaluation.report import Evaluation
 
 MAX_ROWS = 500
 

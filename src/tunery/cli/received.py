@@ -27,7 +27,7 @@ from tunery.types import (
 )
 
 if TYPE_CHECKING:
-    from tunery.engine.evaluation.report import Evaluation
+    from tunery.evaluation.report import Evaluation
 
 Reply = Mapping[str, Any]
 
@@ -65,7 +65,7 @@ def base_model(reply: Reply) -> CatalogEntry:
 
 def evaluation(report: Reply) -> Evaluation:
     """Return a report about a tuned model."""
-    from tunery.engine.evaluation.report import from_document
+    from tunery.evaluation.report import from_document
 
     return from_document(_snake(report))
 

@@ -23,8 +23,8 @@ from tunery.service import epochs
 from tunery.types import Answer, AnswerForm, CatalogEntry, InputCheck, TunedModel, TuningExample
 
 if TYPE_CHECKING:
-    from tunery.engine.evaluation.contest import Recorded
-    from tunery.engine.evaluation.report import Evaluation
+    from tunery.evaluation.contest import Recorded
+    from tunery.evaluation.report import Evaluation
     from tunery.service.values import TuningRequest
 
 TIMEOUT_SECONDS = 600.0  # of an answer; a connection has to be there sooner

@@ -14,7 +14,7 @@ from tunery.cli.progress import LiveLine
 from tunery.types import TuningSnapshot
 
 if TYPE_CHECKING:
-    from tunery.engine.evaluation.report import Comparison, Confusion, Evaluation, Figure, ScoredRow
+    from tunery.evaluation.report import Comparison, Confusion, Evaluation, Figure, ScoredRow
 
 _SHOWN_ROWS = 3
 _SHOWN_CONFUSIONS = 5
@@ -80,7 +80,7 @@ def _rows(found: Evaluation) -> str:
 
 
 def _contenders(found: Evaluation) -> list[str]:
-    from tunery.engine.evaluation.metrics import TITLES
+    from tunery.evaluation.scores import TITLES
 
     metrics = [figure.metric for figure in found.contenders[0].figures]
     against = {comparison.against: comparison for comparison in found.comparisons}
@@ -97,7 +97,7 @@ def _figure(figure: Figure) -> str:
 
 
 def _lead(comparison: Comparison | None) -> str:
-    from tunery.engine.evaluation.verdict import points
+    from tunery.evaluation.verdict import points
 
     if comparison is None:
         return ""

@@ -11,12 +11,22 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from typing import Any
 
 from tunery.data.likeness import plain
-from tunery.engine.evaluation.report import OutputShape
 from tunery.errors import FailedPrecondition
 from tunery.types import AnswerForm
+
+
+class OutputShape(StrEnum):
+    """What the outputs of a dataset look like; it decides how answers are scored."""
+
+    LABELS = "LABELS"  # one of a closed set of short texts
+    SHORT_TEXT = "SHORT_TEXT"  # right if equal
+    JSON = "JSON"  # right field by field
+    LONG_TEXT = "LONG_TEXT"  # near or far
+
 
 MIN_ROWS = 5
 MAX_LABELS = 100

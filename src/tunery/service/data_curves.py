@@ -8,8 +8,8 @@ no HTTP.
 from __future__ import annotations
 
 from tunery.engine.bases.catalog import Catalog
-from tunery.engine.evaluation.growth import LEAST_ROWS
 from tunery.errors import FailedPrecondition
+from tunery.evaluation.growth import LEAST_ROWS
 from tunery.service.children import curving
 from tunery.service.inquiries import Inquiries, Progress, require_base
 from tunery.service.library import Library

@@ -23,7 +23,7 @@ from tunery.service.library import Library
 from tunery.types import SamplingSettings, TunedModel, Turn
 
 if TYPE_CHECKING:
-    from tunery.engine.evaluation.report import Evaluation
+    from tunery.evaluation.report import Evaluation
 
 KIND = "EVALUATION"
 MAX_OPEN = 8

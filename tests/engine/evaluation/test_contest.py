@@ -8,10 +8,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tunery.engine.evaluation.contest import Contest, Recorded
-from tunery.engine.evaluation.few_shot import choose_shots, few_shot_prompts
-from tunery.engine.evaluation.folds import cross_validated, split
 from tunery.errors import InvalidArgument
+from tunery.evaluation.contest import Contest, Recorded, choose_shots, cross_validated, few_shot_prompts, split
 from tunery.types import TuningExample
 
 

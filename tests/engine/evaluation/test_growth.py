@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tunery.engine.evaluation.growth import Measured, grow
 from tunery.errors import InvalidArgument
+from tunery.evaluation.growth import Measured, grow
 
 
 def curve(*scores: float, tested: int = 300) -> list[Measured]:

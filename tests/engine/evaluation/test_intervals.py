@@ -6,14 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from tunery.engine.evaluation.intervals import (
-    Z,
-    bootstrap_mean,
-    bootstrap_p_value,
-    mcnemar,
-    paired_shares,
-    wilson,
-)
+from tunery.evaluation.scores import Z, bootstrap_mean, bootstrap_p_value, mcnemar, paired_shares, wilson
 
 
 @pytest.mark.parametrize(("right", "rows"), [(0, 12), (12, 12), (7, 20), (261, 300)])

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from tunery.data.outputs import Shape
-from tunery.engine.evaluation.baselines import majority, similar
-from tunery.engine.evaluation.judging import Answers, judge
-from tunery.engine.evaluation.report import Evaluation, OutputShape, Relation, VerdictKind, from_document
+from tunery.data.outputs import OutputShape, Shape
+from tunery.evaluation.contest import majority, similar
+from tunery.evaluation.report import Evaluation, Relation, VerdictKind, from_document
+from tunery.evaluation.verdict import Answers, judge
 from tunery.types import TuningExample
 
 KINDS = ("bill", "delivery", "return")

@@ -7,9 +7,9 @@ import random
 import pytest
 from sklearn.metrics import f1_score
 
-from tunery.data.outputs import Shape
-from tunery.engine.evaluation.metrics import confusion, figures, row_scores
-from tunery.engine.evaluation.report import Figure, OutputShape
+from tunery.data.outputs import OutputShape, Shape
+from tunery.evaluation.report import Figure
+from tunery.evaluation.scores import confusion, figures, row_scores
 
 LABELS = Shape(OutputShape.LABELS, ("a", "b", "c"))
 JSON = Shape(OutputShape.JSON)

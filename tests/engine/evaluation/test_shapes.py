@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tunery.data.outputs import Shape, shape_of
-from tunery.engine.evaluation.report import OutputShape
+from tunery.data.outputs import OutputShape, Shape, shape_of
 
 LABELS = Shape(OutputShape.LABELS, ("human", "human being", "number"))
 

@@ -59,7 +59,7 @@ def main(line: Line) -> None:
 
 
 def _evaluated(line: Line, work: Work) -> dict[str, Any]:
-    from tunery.engine.evaluation.contest import Contest, Recorded
+    from tunery.evaluation.contest import Contest, Recorded
 
     recorded = None if work.recorded is None else Recorded(work.recorded[1], work.recorded[0])
     contest = Contest(

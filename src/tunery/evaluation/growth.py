@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tunery.engine.evaluation.report import Interval
-from tunery.engine.evaluation.verdict import points
 from tunery.errors import InvalidArgument
+from tunery.evaluation.report import Interval
+from tunery.evaluation.verdict import points
 
 LEAST_SIZES = 3
 LEAST_ROWS = 40  # below, the smallest part has seven rows and the test twelve

@@ -10,14 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-
-class OutputShape(StrEnum):
-    """What the outputs of a dataset look like; it decides how answers are scored."""
-
-    LABELS = "LABELS"  # one of a closed set of short texts
-    SHORT_TEXT = "SHORT_TEXT"  # right if equal
-    JSON = "JSON"  # right field by field
-    LONG_TEXT = "LONG_TEXT"  # near or far
+from tunery.data.outputs import OutputShape
 
 
 class VerdictKind(StrEnum):
