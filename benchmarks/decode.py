@@ -26,10 +26,10 @@ from benchmarks import side_by_side
 from benchmarks.side_by_side import OURS, PEERS, Result, by_contender, middle, times
 from tunery import config
 from tunery.engine.adapter import write_adapter
-from tunery.engine.bases.catalog import Catalog
-from tunery.engine.exporting.gguf_adapter import write_gguf_adapter
+from tunery.engine.catalog import Catalog
+from tunery.engine.gguf_export import write_gguf_adapter
 from tunery.engine.resident import resident_base
-from tunery.engine.tuning.schedule import Recipe
+from tunery.engine.tuner import Recipe
 from tunery.types import DEFAULT_BASE_MODEL
 
 RESULTS = side_by_side.RESULTS / "decode.jsonl"

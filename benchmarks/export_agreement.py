@@ -20,8 +20,8 @@ from pathlib import Path
 
 import tunery
 from tunery import Dataset, config
-from tunery.engine.exporting.formats import WRITERS
-from tunery.engine.exporting.proof import Proof
+from tunery.engine.export import WRITERS
+from tunery.engine.proof import Proof
 from tunery.errors import NotFound
 from tunery.service.library import Library
 from tunery.types import TuningExample

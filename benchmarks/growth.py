@@ -24,11 +24,11 @@ from benchmarks import side_by_side
 from benchmarks.side_by_side import Result
 from tunery import config
 from tunery.engine.answers.generator import Generator, Request
+from tunery.engine.base import fast_dtype
 from tunery.engine.encoding import EncodedExample
 from tunery.engine.layers.network import Network
-from tunery.engine.precision import fast_dtype
 from tunery.engine.resident import ResidentBase, resident_base
-from tunery.engine.tuning.schedule import Recipe
+from tunery.engine.tuner import Recipe
 from tunery.types import DEFAULT_BASE_MODEL, SamplingSettings
 
 RESULTS = side_by_side.RESULTS / "growth.jsonl"

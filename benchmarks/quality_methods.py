@@ -133,7 +133,7 @@ def _recipe(options: TuningOptions) -> Any:
     values = {name: value for name in RECIPE_OPTIONS if (value := getattr(options, name)) is not None}
     if not values:
         return None
-    from tunery.engine.tuning.schedule import Recipe
+    from tunery.engine.tuner import Recipe
 
     return Recipe(**values)
 

@@ -22,7 +22,7 @@ import torch
 
 from benchmarks import side_by_side
 from tunery.engine.answers.products import has_reordered_products, reordered, reordered_product
-from tunery.engine.precision import fast_dtype
+from tunery.engine.base import fast_dtype
 
 RESULTS = side_by_side.RESULTS / "roofline.jsonl"
 PICTURE = side_by_side.HERE.parent / "docs" / "performance-roofline.svg"

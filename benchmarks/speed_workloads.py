@@ -15,11 +15,10 @@ from pathlib import Path
 from tunery import config
 from tunery.data.dataset import Dataset
 from tunery.engine.adapter import write_adapter
-from tunery.engine.bases.base import load
-from tunery.engine.bases.catalog import Catalog
-from tunery.engine.precision import fast_dtype
+from tunery.engine.base import fast_dtype, load
+from tunery.engine.catalog import Catalog
 from tunery.engine.resident import ResidentBase
-from tunery.engine.tuning.schedule import Recipe, Schedule
+from tunery.engine.tuner import Recipe, Schedule
 from tunery.types import Hyperparameters, TuningExample
 
 TICKETS = Path(__file__).parent.parent / "examples" / "tickets.csv"

@@ -15,7 +15,7 @@ import httpx2
 import uvicorn
 
 from tests.engine.bases.tiny_bases import make_folder
-from tunery.engine.bases.catalog import Catalog
+from tunery.engine.catalog import Catalog
 from tunery.server.app import make_app
 from tunery.server.serve import ServerSettings, running
 from tunery.server.services import Services

@@ -18,8 +18,7 @@ from tunery.engine.encoding import EncodedExample
 from tunery.engine.layers.network import Network
 from tunery.engine.layers.packing import pack
 from tunery.engine.resident import resident_base
-from tunery.engine.tuning.schedule import Recipe, Schedule
-from tunery.engine.tuning.tuner import Tuner
+from tunery.engine.tuner import Recipe, Schedule, Tuner
 from tunery.types import Hyperparameters
 
 WARM_STEPS = 2  # not counted: kernels are chosen, buffers are made

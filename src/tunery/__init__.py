@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tunery.data.dataset import Dataset
-    from tunery.engine.tuning.schedule import Recipe
+    from tunery.engine.tuner import Recipe
     from tunery.model import Model, load, tune
     from tunery.resampling import cross_validate, data_curve, surgery
     from tunery.rescue import rescue
@@ -25,7 +25,7 @@ __version__ = "0.1.0.dev0"
 _HOMES = {
     "Dataset": "tunery.data.dataset",
     "Model": "tunery.model",
-    "Recipe": "tunery.engine.tuning.schedule",
+    "Recipe": "tunery.engine.tuner",
     "cross_validate": "tunery.resampling",
     "data_curve": "tunery.resampling",
     "load": "tunery.model",

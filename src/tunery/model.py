@@ -23,15 +23,11 @@ from tunery.data.dataset import Dataset
 from tunery.data.dataset import hold_out as split
 from tunery.data.inputs import Contracts, read_contracts
 from tunery.engine.adapter import CONFIG, read_adapter, write_adapter
-from tunery.engine.evaluation.residents import ResidentAnswering
-from tunery.engine.exporting.formats import WRITERS, Source, format_of
-from tunery.engine.exporting.proof import ExportProof
+from tunery.engine.export import WRITERS, Source, format_of
 from tunery.engine.layers.lora import Adapter
-from tunery.engine.proving import MAX_PROOF_ROWS, prove_export
-from tunery.engine.resident import ResidentBase, resident_base
-from tunery.engine.tuning.circumstances import settings_in_force, versions
-from tunery.engine.tuning.schedule import Recipe
-from tunery.engine.tuning.tuner import Tuner
+from tunery.engine.proof import MAX_PROOF_ROWS, ExportProof, prove_export
+from tunery.engine.resident import ResidentAnswering, ResidentBase, resident_base
+from tunery.engine.tuner import Recipe, Tuner, settings_in_force, versions
 from tunery.errors import InvalidArgument, NotFound
 from tunery.evaluation.contest import MAX_ROWS, Contest, Recorded, Told
 from tunery.evaluation.report import Evaluation

@@ -16,8 +16,7 @@ from tunery import config
 from tunery.data.cleaning import Finding, examine
 from tunery.data.dataset import Dataset, hold_out
 from tunery.data.outputs import shape_of
-from tunery.engine.evaluation.residents import ResidentAnswering
-from tunery.engine.resident import resident_base
+from tunery.engine.resident import ResidentAnswering, resident_base
 from tunery.errors import InvalidArgument
 from tunery.evaluation.contest import MAX_ROWS, Told, cross_validated, drawn, output_limit, split
 from tunery.evaluation.growth import LEAST_ROWS, Growth, Measured, grow

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.engine.bases.tiny_bases import make_folder
-from tunery.engine.bases.catalog import Catalog
+from tunery.engine.catalog import Catalog
 from tunery.service.library import Library
 
 MAX_WAIT_SECONDS = 60

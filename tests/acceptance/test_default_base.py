@@ -12,14 +12,14 @@ from transformers import AutoModelForCausalLM
 
 from tests.needs import NO_DEFAULT_BASE, missing
 from tunery import config
+from tunery.engine import base, conversion
 from tunery.engine.adapter import read_adapter
 from tunery.engine.answers.native import library, step
 from tunery.engine.answers.products import Product, has_fast_four_bit_products
-from tunery.engine.bases import base, four_bit
-from tunery.engine.bases.catalog import Catalog
-from tunery.engine.precision import fast_dtype
+from tunery.engine.base import fast_dtype
+from tunery.engine.catalog import Catalog
 from tunery.engine.resident import ResidentBase
-from tunery.engine.tuning.tuner import Tuner, weights_digest
+from tunery.engine.tuner import Tuner, weights_digest
 from tunery.types import DEFAULT_BASE_MODEL, Hyperparameters, SamplingSettings, TuningExample
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -114,7 +114,7 @@ def test_four_bit_products_are_the_dense_ones() -> None:
     if not has_fast_four_bit_products():
         pytest.skip("this build of torch has no fast 4-bit product")
     loaded = default_base(torch.bfloat16)
-    weights = four_bit.read(loaded.folder)
+    weights = conversion.read_four_bit(loaded.folder)
     random = torch.Generator().manual_seed(0)
 
     assert len(weights) == 210

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from tests.engine.bases.tiny_bases import make_folder
-from tunery.engine.bases.catalog import Catalog
+from tunery.engine.catalog import Catalog
 
 DEMO = Path(__file__).parents[2] / "examples" / "demo.py"
 

@@ -18,7 +18,7 @@ from tests.acceptance.clients import environments
 from tests.fakes import write_learnable_base
 from tests.needs import NO_DEFAULT_BASE, missing
 from tunery import config
-from tunery.engine.bases.catalog import Catalog
+from tunery.engine.catalog import Catalog
 from tunery.types import DEFAULT_BASE_MODEL
 
 README = (environments.ROOT / "README.md").read_text("utf-8")

@@ -18,7 +18,7 @@ import torch  # noqa: F401
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM  # noqa: F401
 
 from tunery.cli.main import main
-from tunery.engine.tuning import tuner
+from tunery.engine import tuner
 from tunery.service import library, run  # noqa: F401
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks import decode
 from tests.fakes import write_learnable_base
-from tunery.engine.bases.catalog import Catalog
+from tunery.engine.catalog import Catalog
 
 
 def test_contenders_give_equal_answers(

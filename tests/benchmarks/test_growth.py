@@ -12,7 +12,7 @@ import pytest
 from benchmarks import growth, roofline
 from benchmarks.roofline import Roof
 from tests.fakes import write_learnable_base
-from tunery.engine.bases.catalog import Catalog
+from tunery.engine.catalog import Catalog
 
 
 def test_each_dimension_has_its_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

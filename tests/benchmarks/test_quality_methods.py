@@ -11,7 +11,7 @@ import tunery
 from benchmarks import quality_methods
 from benchmarks.quality_data import Task
 from benchmarks.quality_methods import METHODS, Trial, TuningOptions, choose_shots, few_shot_prompt, tune_model
-from tunery.engine.tuning.schedule import Recipe
+from tunery.engine.tuner import Recipe
 from tunery.types import TuningExample
 
 TRAIN = (

@@ -11,7 +11,7 @@ import pytest
 from benchmarks import speed
 from benchmarks.speed_workloads import WORKLOADS, examples
 from tests.engine.bases.tiny_bases import make_folder
-from tunery.engine.bases.catalog import Catalog
+from tunery.engine.catalog import Catalog
 
 
 def test_contenders_agree_on_the_loss_of_each_epoch(

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import start
 from tests.fakes import write_learnable_base
-from tunery.engine.bases.catalog import Catalog
+from tunery.engine.catalog import Catalog
 
 
 def test_waits_for_the_first_step(

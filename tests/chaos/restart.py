@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.chaos.served import Served, wait_until
 from tests.chaos.template import in_a_new_home
 from tests.service.samples import a_request, tuned
-from tunery.engine.bases.catalog import Catalog
+from tunery.engine.catalog import Catalog
 from tunery.service.library import Library
 
 

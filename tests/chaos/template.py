@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.engine.bases.tiny_bases import make_folder
-from tunery.engine.bases.catalog import Catalog
+from tunery.engine.catalog import Catalog
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import pytest
 from tests.chaos.served import Served
 from tests.engine.bases.tiny_bases import make_folder
 from tests.engine.data.bad_files import BadFile, bad_files
-from tunery.engine.bases.catalog import Catalog
+from tunery.engine.catalog import Catalog
 
 pytestmark = pytest.mark.full
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.chaos.served import Served, children, proof, wait_until
 from tests.engine.bases.tiny_bases import make_folder
-from tunery.engine.bases.catalog import Catalog
+from tunery.engine.catalog import Catalog
 
 pytestmark = pytest.mark.full
 

@@ -9,7 +9,7 @@ import pytest
 import tunery
 from tests.fakes import counting_examples, write_learnable_base
 from tunery import resampling
-from tunery.engine.bases.catalog import Catalog
+from tunery.engine.catalog import Catalog
 from tunery.engine.resident import resident_base
 from tunery.errors import InvalidArgument
 from tunery.resampling import Repeated

@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 from tokenizers import decoders
 
 from tests.engine.bases.tiny_bases import SPECIAL, tiny_tokenizer
-from tunery.engine.bases.base import PLAIN_CHAT_TEMPLATE
-from tunery.engine.encoding import Encoder
+from tunery.engine.encoding import PLAIN_CHAT_TEMPLATE, Encoder
 from tunery.errors import InvalidArgument
 from tunery.types import TuningExample
 

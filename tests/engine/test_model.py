@@ -15,7 +15,7 @@ from tests.fakes import counting_examples, write_learnable_base
 from tunery.card import CARD_JSON, ModelCard
 from tunery.data.inputs import OLD_FILE
 from tunery.engine.adapter import CONFIG, WEIGHTS
-from tunery.engine.bases.catalog import Catalog
+from tunery.engine.catalog import Catalog
 from tunery.engine.resident import resident_base
 from tunery.errors import AlreadyExists, InvalidArgument, NotFound
 from tunery.model import SamplingOptions

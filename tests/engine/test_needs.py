@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tunery.engine.bases.catalog import EMBEDDED
+from tunery.engine.catalog import EMBEDDED
 from tunery.engine.encoding import EncodedExample
 from tunery.engine.layers.packing import ROUND_TOKENS, pack
 from tunery.engine.needs import RowCounts, last_rate, memory_bytes, seconds_range, telling

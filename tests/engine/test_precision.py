@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tunery.engine.precision import MINIMUM_GAIN, bfloat16_gain, fast_dtype
-from tunery.engine.tuning.out_of_memory import is_out_of_memory
+from tunery.engine.base import MINIMUM_GAIN, bfloat16_gain, fast_dtype
+from tunery.engine.tuner import is_out_of_memory
 
 
 def test_type_follows_from_the_measured_gain(monkeypatch: pytest.MonkeyPatch) -> None:
     """bfloat16 from MINIMUM_GAIN on, float32 below."""
     for gain, dtype in ((MINIMUM_GAIN, torch.bfloat16), (MINIMUM_GAIN - 0.1, torch.float32)):
-        monkeypatch.setattr("tunery.engine.precision.bfloat16_gain", lambda gain=gain: gain)
+        monkeypatch.setattr("tunery.engine.base.bfloat16_gain", lambda gain=gain: gain)
         fast_dtype.cache_clear()
         assert fast_dtype() is dtype
     fast_dtype.cache_clear()

@@ -18,7 +18,7 @@ from starlette.testclient import TestClient
 from tests.engine.bases.tiny_bases import make_folder
 from tests.server.accounts_app import ADDRESS, Clock, make_accounts
 from tests.service.samples import a_curve, a_request, tuned, write_adapter
-from tunery.engine.bases.catalog import Catalog
+from tunery.engine.catalog import Catalog
 from tunery.errors import TuneryError, Unavailable
 from tunery.server.app import make_app
 from tunery.server.services import Services

@@ -15,7 +15,7 @@ from starlette.testclient import TestClient
 
 from tests.server.accounts_app import Clock, make_accounts
 from tests.service.samples import tuned
-from tunery.engine.bases.catalog import Catalog
+from tunery.engine.catalog import Catalog
 from tunery.errors import Unavailable
 from tunery.server.app import make_app
 from tunery.service.access import CLOUD_PLATFORM, RETRIEVER, SCOPES, TUNING, TUNING_READONLY

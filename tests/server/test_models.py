@@ -8,7 +8,7 @@ import pytest
 
 from tests.engine.bases.tiny_bases import WINDOW
 from tests.server.api import BASE, Api, error_of
-from tunery.engine.bases.catalog import ALIASES
+from tunery.engine.catalog import ALIASES
 
 REQUIRED = {
     "name",

@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from tests.chaos import trainer
 from tests.chaos.served import proof
 from tests.service.samples import tuned
-from tunery.engine.bases.catalog import Catalog
+from tunery.engine.catalog import Catalog
 from tunery.server.app import _routers, make_app
 from tunery.server.services import Services
 from tunery.service.accounts import Accounts

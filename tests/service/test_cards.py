@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from tests.service.samples import tuned
-from tunery.engine.bases.catalog import Catalog
+from tunery.engine.catalog import Catalog
 from tunery.evaluation.report import Verdict, VerdictKind
 from tunery.service.cards import card_of
 from tunery.service.evaluations import KIND

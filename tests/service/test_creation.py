@@ -11,7 +11,7 @@ import pytest
 
 from tests.engine.bases.tiny_bases import make_folder
 from tests.service.samples import a_request, claimed, tuned
-from tunery.engine.bases.catalog import Catalog
+from tunery.engine.catalog import Catalog
 from tunery.errors import (
     AlreadyExists,
     DatasetInvalid,

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from tests.service.samples import tuned
-from tunery.engine.bases.catalog import Catalog
+from tunery.engine.catalog import Catalog
 from tunery.errors import ResourceExhausted
 from tunery.service.evaluations import MAX_OPEN, MAX_OPEN_UNASKED, Evaluations, keep_document
 from tunery.service.library import Library

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from tests.engine.bases.tiny_bases import make_folder
-from tunery.engine.bases.catalog import Catalog
+from tunery.engine import tuner as tuning
+from tunery.engine.catalog import Catalog
 from tunery.engine.layers.network import Network
-from tunery.engine.tuning import tuner as tuning
 from tunery.errors import FailedPrecondition, OutOfMemory, ResourceExhausted, TuningUnstable
 from tunery.service.events import Ended, Event, Noticed, PhaseEntered, Started, StepDone
 from tunery.service.library import Fenced, Library

@@ -16,7 +16,7 @@ from typing import Any
 from tests.chaos.served import Served
 from tests.fakes import write_learnable_base
 from tunery import config
-from tunery.engine.bases.catalog import Catalog
+from tunery.engine.catalog import Catalog
 from tunery.types import DEFAULT_BASE_MODEL
 
 BASE = "tiny"

@@ -25,7 +25,7 @@ bases = typer.Typer(help="List, fetch, add and export base models.", no_args_is_
 @bases.command("list")
 def list_bases(json: Json = False) -> None:
     """List the base models that can be named."""
-    from tunery.engine.bases.catalog import Catalog
+    from tunery.engine.catalog import Catalog
 
     entries = Catalog(config.data_folder(), config.default_base_model()).entries()
     if json:
@@ -52,7 +52,7 @@ def add(
     json: Json = False,
 ) -> None:
     """Add a base model of your own to the catalog."""
-    from tunery.engine.bases.catalog import Catalog
+    from tunery.engine.catalog import Catalog
 
     entry = Catalog(config.data_folder(), config.default_base_model()).add(source, name)
     terminal.say(f"Added {entry.display_name}: {_size(entry)} parameters, window {entry.input_token_limit:,} tokens.")
@@ -72,7 +72,7 @@ def export(
     json: Json = False,
 ) -> None:
     """Write a base model in float16 as GGUF, for the adapter.gguf of any model tuned on it."""
-    from tunery.engine.bases.catalog import Catalog
+    from tunery.engine.catalog import Catalog
     from tunery.service.export import export_base
 
     catalog = Catalog(config.data_folder(), config.default_base_model())
@@ -85,7 +85,7 @@ def export(
 
 def fetched(name: str) -> CatalogEntry:
     """Return the entry of a base whose weights are on this machine, fetched with a line of progress if need be."""
-    from tunery.engine.bases.pull import pull as pull_base
+    from tunery.engine.fetch import pull as pull_base
 
     with LiveLine() as live:
         show = byte_progress(live, f"Fetching {name}")
@@ -112,7 +112,7 @@ def _weights(entry: CatalogEntry) -> tuple[str, str]:
 
 
 def _say_fit(entry: CatalogEntry) -> None:
-    from tunery.engine.bases.memory import fits, memory_estimate
+    from tunery.engine.catalog import fits, memory_estimate
 
     if entry.parameters and fits(entry.parameters) is False:
         terminal.say(

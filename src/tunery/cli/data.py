@@ -87,12 +87,12 @@ def check(
 def _tokens(dataset: Dataset, base_model: str) -> tuple[list[int], tuple[DataProblem, ...]]:
     """Return the tokens of each example and the rows that are too long; nothing if the base is not here."""
     from tunery.data.checks import long_rows
-    from tunery.engine.bases.catalog import Catalog
+    from tunery.engine.catalog import Catalog
 
     entry = Catalog(config.data_folder(), config.default_base_model()).resolve(base_model)
     if not entry.is_present:
         return [], ()
-    from tunery.engine.bases.token_counts import token_counts
+    from tunery.engine.encoding import token_counts
 
     counts = token_counts(entry, config.data_folder(), dataset.examples)
     return counts, long_rows(counts, entry.input_token_limit, dataset.rows or None)

@@ -176,8 +176,7 @@ def _disk(folder: Path) -> Iterator[Finding]:
 
 
 def _base(folder: Path) -> Iterator[Finding]:
-    from tunery.engine.bases.catalog import Catalog
-    from tunery.engine.bases.memory import fits
+    from tunery.engine.catalog import Catalog, fits
     from tunery.files import MANIFEST, read_json, sha256_of
 
     catalog = Catalog(folder, config.default_base_model())

@@ -82,7 +82,7 @@ def card(model: TunedModelName, server: ServerAddress = None, json: Json = False
     if found_server is not None:
         document = found_server.card(found_server.get(model))
     else:
-        from tunery.engine.bases.catalog import Catalog
+        from tunery.engine.catalog import Catalog
         from tunery.service.cards import card_of
         from tunery.service.library import Library
 
@@ -100,7 +100,7 @@ def card(model: TunedModelName, server: ServerAddress = None, json: Json = False
 def _written(
     name: str, epoch: int | None, format: Format, prove: bool | None, to: Path | None
 ) -> tuple[TunedModel, dict[str, Any] | None, Path]:
-    from tunery.engine.bases.catalog import Catalog
+    from tunery.engine.catalog import Catalog
     from tunery.files import into
     from tunery.service.cards import card_of
     from tunery.service.export import order, report_kind, write
@@ -176,6 +176,6 @@ def _called(model: TunedModel, epoch: int | None) -> str:
 
 
 def _proven(report: dict[str, Any] | None) -> list[str]:
-    from tunery.engine.exporting.proof import sentences
+    from tunery.engine.proof import sentences
 
     return ["Not proven; --prove does it."] if report is None else sentences(report)

@@ -155,7 +155,7 @@ def loaded(name: str) -> Model:
 
 
 def _loaded_base(name: str, why_not_tuned: str) -> Model:
-    from tunery.engine.bases.catalog import Catalog
+    from tunery.engine.catalog import Catalog
 
     try:
         Catalog(config.data_folder(), config.default_base_model()).resolve(name)
@@ -170,7 +170,7 @@ def _loaded_base(name: str, why_not_tuned: str) -> Model:
 
 def _require_base(name: str, digest: str) -> None:
     """Make sure that the base is here and the one the model was tuned on."""
-    from tunery.engine.bases.catalog import Catalog
+    from tunery.engine.catalog import Catalog
 
     fetched(name)
     if Catalog(config.data_folder()).digest(name) != digest:

@@ -31,10 +31,10 @@ class Needs:
 
 def estimated(base: CatalogEntry, examples: Sequence[TuningExample], hyperparameters: Hyperparameters) -> Needs:
     """Return what tuning these examples needs; loads the tokenizer and looks which number format is used."""
-    from tunery.engine.bases.memory import available_memory
-    from tunery.engine.bases.token_counts import encoded
+    from tunery.engine.base import fast_dtype
+    from tunery.engine.catalog import available_memory
+    from tunery.engine.encoding import encoded
     from tunery.engine.needs import RowCounts, memory_bytes, telling
-    from tunery.engine.precision import fast_dtype
 
     rows = encoded(base, config.data_folder(), telling(examples, hyperparameters.batch_size))
     needed = memory_bytes(base, RowCounts.of(rows), hyperparameters, fast_dtype().itemsize)

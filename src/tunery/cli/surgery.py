@@ -121,12 +121,12 @@ def _of_library(
 
 def _tokens(examples: Sequence[TuningExample], base_name: str) -> tuple[list[int], int | None]:
     """Return the tokens of each example and the window, nothing if the base is not here."""
-    from tunery.engine.bases.catalog import Catalog
+    from tunery.engine.catalog import Catalog
 
     entry = Catalog(config.data_folder(), config.default_base_model()).resolve(base_name)
     if not entry.is_present:
         return [], None
-    from tunery.engine.bases.token_counts import token_counts
+    from tunery.engine.encoding import token_counts
 
     return token_counts(entry, config.data_folder(), examples), entry.input_token_limit
 

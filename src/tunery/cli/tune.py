@@ -153,7 +153,7 @@ def _base(name: str, server: Server | None) -> tuple[CatalogEntry, str]:
     """Return a base that is ready to be tuned and the digest of its weights, which only the server knows of its own."""
     if server is not None and not server.is_here:
         return server.base(name), ""
-    from tunery.engine.bases.catalog import Catalog
+    from tunery.engine.catalog import Catalog
 
     base = fetched(name)
     return base, Catalog(config.data_folder(), config.default_base_model()).digest(base.name)

@@ -8,14 +8,30 @@ tuned. Knows tokenizers; no tensors, no files.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from jinja2 import TemplateError
 
+from tunery.engine.catalog import Catalog
 from tunery.errors import InvalidArgument
-from tunery.types import TuningExample, Turn
+from tunery.types import CatalogEntry, TuningExample, Turn
+
+# For bases that come without a chat template (pretrained, not instructed). Plain words that any tokenizer has; the
+# line break before the answer keeps its first word a token of its own; answers stop at the end-of-text token.
+PLAIN_CHAT_TEMPLATE = (
+    "{%- if bos_token %}{{ bos_token }}{% endif -%}"
+    "{%- for message in messages -%}"
+    "{%- if message['role'] == 'system' -%}{{ message['content'] + '\n\n' }}"
+    "{%- elif message['role'] == 'user' -%}{{ 'Input:\n' + message['content'] + '\n' }}"
+    "{%- else -%}{{ 'Output:\n' + message['content'] + eos_token }}{%- endif -%}"
+    "{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{ 'Output:\n' }}{%- endif -%}"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,3 +179,45 @@ class Encoder:
 
 def _asked(text_input: str) -> Turn:
     return Turn("user", text_input)
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Keep transformers' progress bars off stderr; ours are drawn by the consumer of Progress."""
+    from transformers.utils import logging
+
+    was_on = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            # views of the file are read-only memory; nothing writes to them
+            warnings.filterwarnings("ignore", message="The given (NumPy array|buffer) is not writable")
+            yield
+    finally:
+        if was_on:
+            logging.enable_progress_bar()
+
+
+_NO_LIMIT_TOKENS = 1 << 30
+
+
+def token_counts(entry: CatalogEntry, data_folder: Path, examples: Sequence[TuningExample]) -> list[int]:
+    """
+    Return the tokens of each example, prompt and answer, as the tuner would read it.
+
+    Raises FailedPrecondition when the base is not on this machine.
+    """
+    return [len(row.token_ids) for row in encoded(entry, data_folder, examples)]
+
+
+def encoded(entry: CatalogEntry, data_folder: Path, examples: Sequence[TuningExample]) -> list[EncodedExample]:
+    """Return the rows of the examples, however long; raises as `token_counts` does."""
+    from transformers import AutoTokenizer
+
+    folder = Catalog(data_folder).folder(entry.alias_of or entry.name)
+    with quiet_transformers():
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    if not tokenizer.chat_template:
+        tokenizer.chat_template = PLAIN_CHAT_TEMPLATE
+    encoder = Encoder(tokenizer, _NO_LIMIT_TOKENS)
+    return encoder.examples(examples)

@@ -11,7 +11,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tunery.engine.bases.memory import WEIGHT_BYTES, memory_estimate
+from tunery.engine.catalog import WEIGHT_BYTES, memory_estimate
 from tunery.engine.encoding import EncodedExample, shared_prefix_tokens
 from tunery.types import CatalogEntry, Hyperparameters, TuningExample, TuningTask
 

@@ -15,18 +15,19 @@ from pathlib import Path
 import torch
 
 from tunery import config
+from tunery.engine import base, conversion
 from tunery.engine.adapter import read_adapter
 from tunery.engine.answers.generator import Generator, Piece, Request
 from tunery.engine.answers.guides import Guides
 from tunery.engine.answers.lean import LeanModel
 from tunery.engine.answers.prefixes import PrefixStore
-from tunery.engine.bases import base, four_bit
+from tunery.engine.base import fast_dtype
 from tunery.engine.encoding import EncodedExample, Encoder
+from tunery.engine.fetch import pull
 from tunery.engine.layers.lora import Adapter
 from tunery.engine.layers.network import Network
-from tunery.engine.precision import fast_dtype
-from tunery.engine.tuning.schedule import Recipe
-from tunery.engine.tuning.tuner import Tuner
+from tunery.engine.tuner import Recipe, Tuner
+from tunery.errors import InvalidArgument
 from tunery.types import Hyperparameters, SamplingSettings, TuningExample
 
 
@@ -40,8 +41,10 @@ class ResidentBase:
         self._slots = count(1)
         self.prefixes = PrefixStore()
         self.guides = Guides(self.encoder)
-        reads_four_bit = four_bit.has_four_bit_weights(loaded.folder)
-        self.lean = LeanModel.of(self.network, partial(four_bit.read, loaded.folder) if reads_four_bit else None)
+        reads_four_bit = conversion.has_four_bit_weights(loaded.folder)
+        self.lean = LeanModel.of(
+            self.network, partial(conversion.read_four_bit, loaded.folder) if reads_four_bit else None
+        )
 
     def add(self, adapter: Adapter) -> int:
         """Keep an adapter; return its slot."""
@@ -122,6 +125,30 @@ def loaded_base(name: str, data_folder: Path, dtype: str | None = None) -> Resid
 
     `dtype` "bfloat16" or "float32"; None is the faster one on this machine.
     """
-    entry = base.pull(name, data_folder, config.default_base_model())
+    entry = pull(name, data_folder, config.default_base_model())
     chosen = fast_dtype() if dtype is None else getattr(torch, dtype)
     return ResidentBase(base.load(entry, data_folder, dtype=chosen))
+
+
+class ResidentAnswering:
+    """
+    A base in memory, with the adapter in a slot or, with None, without one.
+
+    `owner` is kept alive as long as this: an adapter leaves the base with the model that it belongs to.
+    """
+
+    def __init__(self, resident: ResidentBase, slot: int | None = None, owner: object = None) -> None:
+        self._resident, self._slot, self._owner = resident, slot, owner
+
+    def fits(self, prompt: str, max_output_tokens: int) -> bool:
+        """Say whether the window takes a prompt and so many tokens behind it."""
+        try:
+            self._resident.encoder.prompt(prompt, max_output_tokens)
+        except InvalidArgument:
+            return False
+        return True
+
+    def answers(self, prompts: Sequence[str], max_output_tokens: int) -> list[str]:
+        """Return the whole answers."""
+        settings = SamplingSettings(max_output_tokens=max_output_tokens)
+        return self._resident.answers(prompts, settings, self._slot)

@@ -14,7 +14,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from tunery import __version__
-from tunery.engine.bases.memory import available_memory
+from tunery.engine.catalog import available_memory
 from tunery.errors import TuneryError
 from tunery.server.auth import CallerOf
 from tunery.server.parameters import described

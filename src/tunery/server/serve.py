@@ -18,7 +18,7 @@ from pathlib import Path
 
 import uvicorn
 
-from tunery.engine.bases.catalog import Catalog
+from tunery.engine.catalog import Catalog
 from tunery.errors import FailedPrecondition
 from tunery.server.app import make_app
 from tunery.server.guards import scrub_logs

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from fastapi import Request
 
 if TYPE_CHECKING:
-    from tunery.engine.bases.catalog import Catalog
+    from tunery.engine.catalog import Catalog
     from tunery.service.accounts import Accounts
     from tunery.service.answering import Answering
     from tunery.service.creation import Creation

@@ -16,7 +16,7 @@ from tunery.service.export import FORMATS, report_kind
 from tunery.types import TunedModel
 
 if TYPE_CHECKING:
-    from tunery.engine.bases.catalog import Catalog
+    from tunery.engine.catalog import Catalog
     from tunery.service.library import Library
 
 EVALUATION = "EVALUATION"

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tunery.data.dataset import Dataset, hold_out
-from tunery.engine.bases.catalog import Catalog
+from tunery.engine.catalog import Catalog
 from tunery.errors import (
     DataProblem,
     DatasetInvalid,

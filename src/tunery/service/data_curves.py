@@ -7,7 +7,7 @@ no HTTP.
 
 from __future__ import annotations
 
-from tunery.engine.bases.catalog import Catalog
+from tunery.engine.catalog import Catalog
 from tunery.errors import FailedPrecondition
 from tunery.evaluation.growth import LEAST_ROWS
 from tunery.service.children import curving

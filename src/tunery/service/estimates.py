@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from statistics import median
 
-from tunery.engine.bases.catalog import Catalog
-from tunery.engine.bases.memory import available_memory, memory_estimate
+from tunery.engine.catalog import Catalog, available_memory, memory_estimate
 from tunery.errors import NotFound
 from tunery.service.answering import Answering
 from tunery.service.database import figures

@@ -11,7 +11,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tunery.engine.bases.catalog import Catalog
+from tunery.engine.catalog import Catalog
 from tunery.errors import InvalidArgument, TuneryError
 from tunery.service.answering import Answering
 from tunery.service.batches import Batches

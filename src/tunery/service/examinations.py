@@ -7,7 +7,7 @@ inquiries. Knows no HTTP.
 
 from __future__ import annotations
 
-from tunery.engine.bases.catalog import Catalog
+from tunery.engine.catalog import Catalog
 from tunery.errors import InvalidArgument
 from tunery.service.children import examining
 from tunery.service.inquiries import Inquiries, Progress, require_base

@@ -20,8 +20,8 @@ from tunery.service.library import Library
 from tunery.types import TunedModel
 
 if TYPE_CHECKING:
-    from tunery.engine.bases.catalog import Catalog
-    from tunery.engine.exporting.formats import Source
+    from tunery.engine.catalog import Catalog
+    from tunery.engine.export import Source
 
 FORMATS = ("adapter", "merged", "gguf")
 
@@ -97,7 +97,7 @@ def write(order: ExportOrder, folder: Path, say: Callable[[str], None]) -> dict[
     if order.format == "adapter" and order.epoch is None:
         shutil.copytree(published, folder, dirs_exist_ok=True)
     else:
-        from tunery.engine.exporting.formats import WRITERS
+        from tunery.engine.export import WRITERS
 
         WRITERS[order.format](source_of(order), folder)
     if not order.questions:
@@ -113,7 +113,7 @@ def export_base(catalog: Catalog, base_model: str, target: Path) -> Path:
     Raises AlreadyExists if something is there, NotFound for an unknown base, FailedPrecondition if `target` cannot be
     written or the base is not here or cannot be said in GGUF.
     """
-    from tunery.engine.exporting.formats import base_gguf, write_base_gguf
+    from tunery.engine.export import base_gguf, write_base_gguf
 
     entry, weights = catalog.resolve(base_model), catalog.folder(base_model)
     own_name = entry.alias_of or entry.name
@@ -129,7 +129,7 @@ def report_kind(export_format: str) -> str:
 
 def source_of(order: ExportOrder) -> Source:
     """Return what the engine needs to know of an order."""
-    from tunery.engine.exporting.formats import Source
+    from tunery.engine.export import Source
 
     return Source(
         base_folder=order.base_folder,
@@ -143,7 +143,7 @@ def source_of(order: ExportOrder) -> Source:
 
 def _proof(order: ExportOrder, folder: Path, say: Callable[[str], None]) -> dict[str, Any]:
     from tunery.engine.adapter import read_adapter
-    from tunery.engine.proving import MAX_PROOF_ROWS, prove_export
+    from tunery.engine.proof import MAX_PROOF_ROWS, prove_export
     from tunery.engine.resident import loaded_base
 
     resident = loaded_base(order.base_model, order.data_folder)

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tunery.engine.bases.catalog import Catalog
+from tunery.engine.catalog import Catalog
 from tunery.errors import FailedPrecondition, NotFound, ResourceExhausted, TuneryError, Unavailable
 from tunery.service.children.inquiring import Begin, Done, Progressed
 from tunery.service.children.process import Child

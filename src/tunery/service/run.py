@@ -32,7 +32,7 @@ from tunery.types import Phase, TunedModel, TuningExample, TuningTask
 
 if TYPE_CHECKING:
     from tunery.engine.resident import ResidentBase
-    from tunery.engine.tuning.tuner import Tuner
+    from tunery.engine.tuner import Tuner
 
 BEAT_SECONDS = 1.0
 CURVE_SECONDS = 5.0  # between two writings of a long curve: the whole is written each time
@@ -123,7 +123,7 @@ class TaskWorker:
 
     def _work(self) -> Iterator[Event]:
         from tunery.engine.resident import resident_base
-        from tunery.engine.tuning.circumstances import settings_in_force, versions
+        from tunery.engine.tuner import settings_in_force, versions
 
         yield PhaseEntered(Phase.PREPARING)
         # a checkpoint goes on in the number format it was made in, whatever the probe says today
@@ -229,7 +229,7 @@ class TaskWorker:
 
     def _finish(self, phase: Phase, tuner: Tuner, published: Published | None) -> TunedModel:
         from tunery.curve import advise
-        from tunery.engine.tuning.circumstances import settings_in_force
+        from tunery.engine.tuner import settings_in_force
 
         progress = self._progress(advice=advise(tuner.epoch_losses), settings=settings_in_force(tuner))
         return self._library.finish(self._task, phase, progress, published=published)

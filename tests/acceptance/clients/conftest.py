@@ -22,7 +22,7 @@ from tests.acceptance.clients import environments
 from tests.acceptance.clients.matrix import JOURNEYS, RESULTS, Journey
 from tests.fakes import write_learnable_base
 from tests.needs import missing
-from tunery.engine.bases.catalog import Catalog
+from tunery.engine.catalog import Catalog
 
 START_SECONDS = 90
 JOURNEY_SECONDS = 400

@@ -11,7 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from tests.fakes import write_learnable_base
-from tunery.engine.bases.base import load_folder
+from tunery.engine.base import load_folder
 from tunery.engine.layers.lora import Adapter
 from tunery.engine.resident import ResidentBase
 from tunery.errors import InvalidArgument

@@ -16,7 +16,7 @@ from tests.engine.answers.test_generator import make_network
 from tests.engine.answers.test_lean import adapted, filled, generic_logits
 from tunery.engine.answers.lean import LeanModel
 from tunery.engine.answers.native import library, step
-from tunery.engine.bases.four_bit import FourBitWeight
+from tunery.engine.conversion import FourBitWeight
 from tunery.engine.layers.lora import Adapter
 from tunery.engine.layers.network import Network
 

@@ -13,7 +13,7 @@ from tunery.engine.answers.cache import KeyValueCache, PrefillLayout
 from tunery.engine.answers.generator import Generator, Request
 from tunery.engine.answers.lean import LeanModel
 from tunery.engine.answers.prefixes import KnownPrefix, PrefixStore
-from tunery.engine.bases.base import load_folder
+from tunery.engine.base import load_folder
 from tunery.engine.encoding import EncodedExample, Encoder
 from tunery.engine.layers.lora import RowGroup
 from tunery.engine.layers.network import Network

@@ -15,7 +15,7 @@ from tunery.engine.answers.products import (
     has_reordered_products,
     pack_four_bit,
 )
-from tunery.engine.bases.four_bit import FourBitWeight
+from tunery.engine.conversion import FourBitWeight
 
 # bfloat16 keeps 8 bits: rounding errs by up to 2^-9 of a value; weights of a dense product were rounded once, and so is
 # every result

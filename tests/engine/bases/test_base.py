@@ -12,8 +12,8 @@ from safetensors.torch import load_file, save_file
 from tests.engine.bases.tiny_bases import TEMPLATE, WINDOW, make_folder
 from tests.needs import NO_DEFAULT_BASE, missing
 from tunery import config
-from tunery.engine.bases import base, four_bit
-from tunery.engine.bases.catalog import EMBEDDED, Catalog
+from tunery.engine import base, conversion
+from tunery.engine.catalog import EMBEDDED, Catalog
 from tunery.errors import FailedPrecondition, InvalidArgument
 
 
@@ -141,5 +141,6 @@ def test_default_base_answers_and_keeps_its_four_bits() -> None:
     assert sum(parameter.numel() for parameter in loaded.model.parameters()) == entry.parameters
     weights = dict(loaded.model.named_parameters())
     assert all(
-        torch.equal(four.dense().bfloat16(), weights[name]) for name, four in four_bit.read(loaded.folder).items()
+        torch.equal(four.dense().bfloat16(), weights[name])
+        for name, four in conversion.read_four_bit(loaded.folder).items()
     )

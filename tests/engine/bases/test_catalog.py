@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.engine.bases.tiny_bases import WINDOW, make_folder, make_gguf
-from tunery.engine.bases.catalog import ALIASES, Catalog
-from tunery.engine.bases.memory import available_memory, fits, memory_estimate
+from tunery.engine.catalog import ALIASES, Catalog, available_memory, fits, memory_estimate
 from tunery.errors import AlreadyExists, DataLoss, FailedPrecondition, InvalidArgument, NotFound
 
 DEFAULT = "smollm2-135m-instruct"
@@ -227,9 +226,9 @@ def test_damaged_record_is_an_error_that_names_it(catalog: Catalog, folder: Path
 def test_catalog_loads_no_torch(tmp_path: Path, folder: Path) -> None:
     """Listing and adding work without torch and transformers, so that commands start at once."""
     script = (
-        "import sys; from pathlib import Path; from tunery.engine.bases import pull;"
-        "from tunery.engine.bases.catalog import Catalog;"
-        "c = Catalog(Path(sys.argv[1])); c.add(sys.argv[2]); c.entries(); pull.pull('tiny-base', Path(sys.argv[1]));"
+        "import sys; from pathlib import Path; from tunery.engine import fetch;"
+        "from tunery.engine.catalog import Catalog;"
+        "c = Catalog(Path(sys.argv[1])); c.add(sys.argv[2]); c.entries(); fetch.pull('tiny-base', Path(sys.argv[1]));"
         "print({'torch', 'transformers', 'numpy'} & set(sys.modules))"
     )
 

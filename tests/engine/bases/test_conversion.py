@@ -12,10 +12,10 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.engine.bases.tiny_bases import HEADS, HIDDEN, TEMPLATE, VOCABULARY, make_gguf
-from tunery.engine.bases import four_bit
-from tunery.engine.bases.conversion import convert
-from tunery.engine.bases.gguf_file import GgufFile
-from tunery.engine.bases.quiet import quiet_transformers
+from tunery.engine import conversion
+from tunery.engine.conversion import convert
+from tunery.engine.encoding import quiet_transformers
+from tunery.engine.gguf import GgufFile
 from tunery.errors import InvalidArgument
 from tunery.files import Progress
 
@@ -49,7 +49,7 @@ def test_four_bit_weights_are_close_to_those_that_transformers_reads(tmp_path: P
     weights = converted(gguf_file, tmp_path / "out")
 
     expected = dict(as_transformers_reads(gguf_file).named_parameters())
-    for name, four_bits in four_bit.read(tmp_path / "out").items():
+    for name, four_bits in conversion.read_four_bit(tmp_path / "out").items():
         step = four_bits.scales.float().repeat_interleave(32, dim=1)
         assert ((weights[name].float() - expected[name]).abs() <= 0.1 * step.abs()).all(), name
 
@@ -58,17 +58,17 @@ def test_four_bit_file_gives_the_dense_weights(tmp_path: Path) -> None:
     """What 4-bit decoding multiplies, rounded to bfloat16, is what tuning sees."""
     weights = converted(make_gguf(tmp_path / "tiny.gguf"), tmp_path / "out")
 
-    four_bits = four_bit.read(tmp_path / "out")
+    four_bits = conversion.read_four_bit(tmp_path / "out")
 
     assert len(four_bits) == 2 * 7
     assert all(torch.equal(weight.dense().bfloat16(), weights[name]) for name, weight in four_bits.items())
-    assert four_bit.has_four_bit_weights(tmp_path / "out")
+    assert conversion.has_four_bit_weights(tmp_path / "out")
 
 
 def test_four_bit_kernel_multiplies_the_same_weights(tmp_path: Path) -> None:
     """The 4-bit product of torch equals the product with the dense weights up to the rounding of its result."""
     converted(make_gguf(tmp_path / "tiny.gguf"), tmp_path / "out")
-    weight = four_bit.read(tmp_path / "out")["model.layers.1.self_attn.q_proj.weight"]
+    weight = conversion.read_four_bit(tmp_path / "out")["model.layers.1.self_attn.q_proj.weight"]
     row = torch.randn(1, HIDDEN, generator=torch.Generator().manual_seed(0)).bfloat16()
 
     packed = torch.ops.aten._convert_weight_to_int4pack_for_cpu(weight.quants.int(), 1)
@@ -84,7 +84,7 @@ def test_q4_1_blocks_decode_as_gguf_does() -> None:
     values[:, 0::32], values[:, 1::32] = -2, -2 + 15 * 0.25
     blocks = gguf.quantize(values.numpy(), gguf.GGMLQuantizationType.Q4_1)
 
-    weight = four_bit.decode(torch.from_numpy(blocks))
+    weight = conversion.decode_four_bit(torch.from_numpy(blocks))
 
     assert torch.equal(weight.dense(), values)
 
@@ -138,7 +138,7 @@ def test_other_architectures_are_read_by_transformers(tmp_path: Path) -> None:
         config = AutoModelForCausalLM.from_pretrained(tmp_path / "out").config
     assert config.architectures == ["Qwen2ForCausalLM"]
     assert "quantization_config" not in config.to_dict()
-    assert not four_bit.has_four_bit_weights(tmp_path / "out")
+    assert not conversion.has_four_bit_weights(tmp_path / "out")
 
 
 def test_original_is_kept_and_progress_reaches_its_total(tmp_path: Path) -> None:

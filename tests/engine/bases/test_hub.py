@@ -18,14 +18,14 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from tests.engine.bases.tiny_bases import WINDOW, make_folder
-from tunery.engine.bases.sources import wanted_files
+from tunery.engine.catalog import wanted_files
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 SCRIPT = """
 import dataclasses, json, sys
 from pathlib import Path
-from tunery.engine.bases.catalog import Catalog
-from tunery.engine.bases.pull import pull
+from tunery.engine.catalog import Catalog
+from tunery.engine.fetch import pull
 from tunery.errors import TuneryError
 
 home, source = Path(sys.argv[1]), sys.argv[2]

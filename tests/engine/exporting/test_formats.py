@@ -15,14 +15,14 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
 from tests.engine.bases.tiny_bases import VOCABULARY, make_folder
 from tests.fakes import write_learnable_base
 from tunery.engine.adapter import write_adapter
-from tunery.engine.bases.gguf_file import GgufFile
-from tunery.engine.bases.gguf_llama import llama_config, llama_weights
-from tunery.engine.bases.quiet import quiet_transformers
-from tunery.engine.exporting.formats import WRITERS, Source, format_of, write_base_gguf
-from tunery.engine.exporting.llama_names import alternating_rows, architecture_of
-from tunery.engine.exporting.proof import Questions, prove
+from tunery.engine.conversion import llama_config, llama_weights
+from tunery.engine.encoding import quiet_transformers
+from tunery.engine.export import WRITERS, Source, format_of, write_base_gguf
+from tunery.engine.gguf import GgufFile
+from tunery.engine.gguf_export import alternating_rows, architecture_of
 from tunery.engine.layers.lora import Adapter, shape_of
 from tunery.engine.layers.network import Network
+from tunery.engine.proof import Questions, prove
 from tunery.errors import FailedPrecondition, InvalidArgument
 from tunery.files import ignore
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tunery.engine.tuning.checkpoint import FILE, Checkpoint, read_checkpoint, write_checkpoint
+from tunery.engine.tuner import FILE, Checkpoint, read_checkpoint, write_checkpoint
 from tunery.errors import FailedPrecondition
 from tunery.types import EpochLoss, TuningSnapshot
 
@@ -62,7 +62,7 @@ def test_full_disk_keeps_the_checkpoint_before(tmp_path: Path) -> None:
     code = (
         "import signal, sys; from pathlib import Path; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
         "from tests.engine.tuning.test_checkpoint import checkpoint;"
-        "from tunery.engine.tuning.checkpoint import write_checkpoint\n"
+        "from tunery.engine.tuner import write_checkpoint\n"
         "try: write_checkpoint(Path(sys.argv[1]), checkpoint(step=4, size=100_000))\n"
         "except OSError: sys.exit(7)"
     )

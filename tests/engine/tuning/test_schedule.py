@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunery.engine.tuning.schedule import Recipe, Schedule
+from tunery.engine.tuner import Recipe, Schedule
 from tunery.types import Hyperparameters
 
 

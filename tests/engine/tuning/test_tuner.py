@@ -13,8 +13,7 @@ from tests.fakes import random_rows, tiny_model
 from tunery.engine.adapter import WEIGHTS
 from tunery.engine.encoding import EncodedExample
 from tunery.engine.layers.network import Network
-from tunery.engine.tuning.schedule import Recipe
-from tunery.engine.tuning.tuner import KEPT_EPOCHS, Tuner, weights_digest
+from tunery.engine.tuner import KEPT_EPOCHS, Recipe, Tuner, weights_digest
 from tunery.errors import FailedPrecondition, OutOfMemory, TuningUnstable
 from tunery.types import Hyperparameters
 

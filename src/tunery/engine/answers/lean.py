@@ -24,7 +24,7 @@ from tunery.engine.answers.products import Product
 from tunery.engine.answers.step_inputs import StepInputs
 from tunery.engine.answers.threads import ThreadChoice
 from tunery.engine.answers.workspace import Sizes, Workspace
-from tunery.engine.bases.four_bit import FourBitWeight
+from tunery.engine.conversion import FourBitWeight
 from tunery.engine.layers.lora import Adapter
 from tunery.engine.layers.network import Network
 from tunery.engine.layers.norms import RMSNorm

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tunery.engine.bases.four_bit import BLOCK_WEIGHTS, FourBitWeight
+from tunery.engine.conversion import BLOCK_WEIGHTS, FourBitWeight
 
 # 4 bits beat oneDNN's order up to 4 rows: 76, 78, 93, 104 µs for 1-4 rows of a 3072×576 product (one core of an EPYC
 # with avx512_bf16) against 119, 130, 131, 145; from 5 rows on it is 152 against 134. Plain bfloat16 took 250.

@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from tunery.engine.bases.memory import memory_estimate
+from tunery.engine.catalog import memory_estimate
 from tunery.server.wire.base import Message
 from tunery.types import CatalogEntry
 

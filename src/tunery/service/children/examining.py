@@ -43,8 +43,8 @@ def main(line: Line) -> None:
 
 
 def _examined(line: Line, work: Work) -> dict[str, Any]:
-    from tunery.engine.bases.catalog import Catalog
-    from tunery.engine.bases.token_counts import token_counts
+    from tunery.engine.catalog import Catalog
+    from tunery.engine.encoding import token_counts
     from tunery.resampling import surgery
 
     os.environ["TUNERY_HOME"] = str(work.data_folder)  # where the Python library finds its bases

@@ -19,7 +19,7 @@ from torch import Tensor
 from tunery.engine.answers.cache import KeyValueCache, LayerMemory
 from tunery.engine.answers.native.library import library
 from tunery.engine.answers.workspace import Sizes
-from tunery.engine.bases.four_bit import BLOCK_WEIGHTS, FourBitWeight
+from tunery.engine.conversion import BLOCK_WEIGHTS, FourBitWeight
 from tunery.engine.layers.lora import Adapter
 
 LANES = 8  # sizes that are summed over must be a multiple of this

@@ -12,19 +12,19 @@ import os
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tunery.engine.bases.four_bit import ORIGINAL_FILE
+from tunery.engine import runtimes
+from tunery.engine.conversion import ORIGINAL_FILE
 from tunery.engine.encoding import Encoder
-from tunery.engine.exporting import runtimes
-from tunery.engine.exporting.formats import ADAPTER_GGUF, base_gguf, write_base_gguf
-from tunery.engine.exporting.gguf_model import KINDS
-from tunery.engine.exporting.merged import tokenizer_of
-from tunery.types import Turn
+from tunery.engine.export import ADAPTER_GGUF, base_gguf, tokenizer_of, write_base_gguf
+from tunery.engine.gguf_export import KINDS
+from tunery.engine.resident import ResidentBase
+from tunery.types import SamplingSettings, Turn
 
 MAX_DIFFERENCES = 5  # shown in the report
 TIMEOUT_SECONDS = 3600.0
@@ -192,3 +192,40 @@ def _sentence(proof: Mapping[str, Any], rows_from: str) -> str:
     counts = f"{proof['agreed']} of {proof['rows']} {rows_from} rows"
     share = f"{100 * proof['agreement']:.1f} %"
     return f"{proof['file']}: {proof['runtime']} answers {counts} as the served model does ({share})."
+
+
+MAX_PROOF_ROWS = 100  # as many answers as two cores give in a minute or two, three times over
+MAX_PROOF_TOKENS = 128  # of an answer
+
+
+def prove_export(
+    export_format: str,
+    folder: Path,
+    resident: ResidentBase,
+    slot: int,
+    texts: Sequence[str],
+    *,
+    rows_from: str,
+    python: str,
+    say: Callable[[str], None],
+) -> ExportProof:
+    """
+    Compare an exported folder with the tuned model in a slot on one text or more.
+
+    `python` is the interpreter that has the runtimes; `say` gets a line before each long part.
+    """
+    say(f"Asking the served model {len(texts)} {rows_from} rows ...")
+    questions = answered(resident, slot, texts)
+    say("Asking what was exported, in its own runtime ...")
+    proofs = prove(export_format, folder, resident.folder, resident.name, questions, python=python)
+    return ExportProof(export_format, len(questions.texts), rows_from, datetime.now(UTC), proofs)
+
+
+def answered(resident: ResidentBase, slot: int, texts: Sequence[str]) -> Questions:
+    """Answer texts as a server would, always with the likeliest token, all up to the same length."""
+    window = resident.encoder.window_tokens
+    room = min(window - len(resident.encoder.prompt(text)) for text in texts)
+    limit = max(1, min(MAX_PROOF_TOKENS, room))
+    settings = SamplingSettings(temperature=0.0, max_output_tokens=limit)
+    served = resident.answers(texts, settings, slot)
+    return Questions(tuple(texts), tuple(served), (limit,) * len(texts))

@@ -17,11 +17,8 @@ import safetensors.torch
 import torch
 
 from tunery.engine.adapter import CONFIG, WEIGHTS
-from tunery.engine.exporting.gguf_adapter import Pair, write_pairs
-from tunery.engine.exporting.gguf_model import KINDS, pre_type_of, write_gguf
-from tunery.engine.exporting.llama_names import architecture_of
-from tunery.engine.exporting.merged import merge, tokenizer_of, unmerged, write_merged
-from tunery.engine.exporting.modelfile import modelfile
+from tunery.engine.encoding import PLAIN_CHAT_TEMPLATE, Encoder, quiet_transformers
+from tunery.engine.gguf_export import KINDS, Pair, architecture_of, pre_type_of, write_gguf, write_pairs
 from tunery.errors import InvalidArgument
 
 ADAPTER_GGUF = "adapter.gguf"
@@ -115,3 +112,103 @@ def _pairs(adapter_folder: Path) -> tuple[Iterator[Pair], float]:
     layers = [name.removeprefix(before).removesuffix(down) for name in tensors if name.endswith(down)]
     pairs = ((layer, tensors[f"{before}{layer}{down}"], tensors[f"{before}{layer}{up}"]) for layer in layers)
     return pairs, float(config["lora_alpha"])
+
+
+_PREFIX, _DOWN, _UP = "base_model.model.", ".lora_A.weight", ".lora_B.weight"
+
+
+def merge(base_folder: Path, adapter_folder: Path) -> Any:
+    """
+    Return the base as a model of transformers in float32, the adapter added to its weights.
+
+    `W + alpha / rank · B A`, computed in float32. Raises InvalidArgument if the adapter is not one of this base.
+    """
+    model = unmerged(base_folder)
+    config = json.loads((adapter_folder / CONFIG).read_text("utf-8"))
+    scale = float(config["lora_alpha"]) / int(config["r"])
+    tensors = safetensors.torch.load_file(adapter_folder / WEIGHTS)
+    with torch.no_grad():
+        for name in [name for name in tensors if name.endswith(_DOWN)]:
+            path = name.removeprefix(_PREFIX).removesuffix(_DOWN)
+            delta = scale * (tensors[_PREFIX + path + _UP].float() @ tensors[name].float())
+            _add(model, path, delta, is_transposed=bool(config.get("fan_in_fan_out")))
+    return model.eval()
+
+
+def unmerged(base_folder: Path) -> Any:
+    """Return a base alone as a model of transformers in float32."""
+    from transformers import AutoModelForCausalLM
+
+    with quiet_transformers():
+        return AutoModelForCausalLM.from_pretrained(
+            base_folder, dtype=torch.float32, use_safetensors=True, local_files_only=True, trust_remote_code=False
+        )
+
+
+def tokenizer_of(base_folder: Path) -> Any:
+    """Return the tokenizer of a base, always with the chat template that tuning used."""
+    from transformers import AutoTokenizer
+
+    with quiet_transformers():
+        tokenizer = AutoTokenizer.from_pretrained(base_folder, local_files_only=True, trust_remote_code=False)
+    if not tokenizer.chat_template:
+        tokenizer.chat_template = PLAIN_CHAT_TEMPLATE
+    return tokenizer
+
+
+def write_merged(folder: Path, model: Any, tokenizer: Any, *, dtype: torch.dtype = torch.float32) -> None:
+    """
+    Write a merged model into a folder, with weights in `dtype`.
+
+    Its generation config ends answers where tunery ends them and takes the likeliest token, as tunery does by default.
+    """
+    from transformers import GenerationConfig
+
+    encoder = Encoder(tokenizer, window_tokens=1 << 30)
+    first_end = encoder.end_token_id
+    ends = [first_end, *sorted(encoder.stop_token_ids - {first_end})]
+    padding = tokenizer.pad_token_id
+    model.generation_config = GenerationConfig(
+        do_sample=False, eos_token_id=ends, pad_token_id=first_end if padding is None else padding
+    )
+    with quiet_transformers():
+        model.to(dtype).save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+
+
+def _add(model: Any, path: str, delta: torch.Tensor, *, is_transposed: bool) -> None:
+    try:
+        weight = model.get_submodule(path).weight
+    except AttributeError:
+        raise InvalidArgument(f"The adapter changes {path}, which this base does not have.") from None
+    change = delta.T if is_transposed else delta
+    if weight.shape != change.shape:
+        raise InvalidArgument(f"The adapter does not fit this base: {path} is {tuple(weight.shape)} there.")
+    weight += change
+
+
+_MARK = "\u0001question\u0001"
+
+
+def modelfile(weights: str, tokenizer: Any, *, temperature: float, top_p: float, top_k: int | None) -> str:
+    """Return the text of a Modelfile for a GGUF file beside it; the settings are those with which it is served."""
+    before, after = prompt_frame(tokenizer)
+    stop = tokenizer.eos_token
+    lines = [
+        f"FROM ./{weights}",
+        f'TEMPLATE """{before}{{{{ .Prompt }}}}{after}"""',
+        *([f'PARAMETER stop "{stop}"'] if stop else []),
+        f"PARAMETER temperature {temperature:g}",
+        f"PARAMETER top_p {top_p:g}",
+        *([f"PARAMETER top_k {top_k}"] if top_k else []),
+        "PARAMETER repeat_penalty 1.0",  # Ollama's own default lowers labels that the question names
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def prompt_frame(tokenizer: Any) -> tuple[str, str]:
+    """Return what the chat template of a base writes before and behind a question."""
+    turns = [{"role": "user", "content": _MARK}]
+    text = str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+    before, _, after = text.partition(_MARK)
+    return before, after

@@ -10,12 +10,18 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import platform
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
+import safetensors
+import safetensors.torch
 import torch
 from torch import Tensor
 
@@ -23,10 +29,8 @@ from tunery.engine.adapter import read_adapter, write_adapter
 from tunery.engine.encoding import EncodedExample
 from tunery.engine.layers.lora import Adapter
 from tunery.engine.layers.network import Network
-from tunery.engine.tuning.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
-from tunery.engine.tuning.out_of_memory import is_out_of_memory
-from tunery.engine.tuning.schedule import Recipe, Schedule
-from tunery.errors import InvalidArgument, OutOfMemory, TuningUnstable
+from tunery.errors import FailedPrecondition, InvalidArgument, OutOfMemory, TuningUnstable
+from tunery.files import write_whole
 from tunery.types import EpochLoss, Hyperparameters, TuningSnapshot
 
 CHECKPOINT_SECONDS = 10.0  # at most this much work is lost
@@ -266,3 +270,169 @@ def _fingerprint(
 def weights_digest(flat: Tensor) -> str:
     """Return the sha256 of the adapter's bytes."""
     return hashlib.sha256(flat.detach().cpu().contiguous().numpy().tobytes()).hexdigest()
+
+
+FILE = "checkpoint.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """
+    State after `step` optimizer steps.
+
+    `flat`, `first_moment`, `second_moment`: `[adapter size]`; `fingerprint` names base, data and settings.
+    """
+
+    fingerprint: str
+    step: int
+    micro_batch_size: int
+    snapshots: tuple[TuningSnapshot, ...]
+    epoch_losses: tuple[EpochLoss, ...]
+    flat: Tensor
+    first_moment: Tensor
+    second_moment: Tensor
+
+
+def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    header = {
+        "fingerprint": checkpoint.fingerprint,
+        "step": checkpoint.step,
+        "micro_batch_size": checkpoint.micro_batch_size,
+        "snapshots": [[s.step, s.epoch, s.mean_loss, s.compute_time.isoformat()] for s in checkpoint.snapshots],
+        "epoch_losses": [[e.epoch, e.mean_loss, e.held_out_loss] for e in checkpoint.epoch_losses],
+    }
+    tensors = {name: getattr(checkpoint, name).cpu() for name in ("flat", "first_moment", "second_moment")}
+    write_whole(folder / FILE, safetensors.torch.save(tensors, {"checkpoint": json.dumps(header)}))
+
+
+def read_checkpoint(folder: Path, fingerprint: str) -> Checkpoint | None:
+    """
+    Return the checkpoint of a folder, None when there is none.
+
+    Raises FailedPrecondition when it belongs to other data or settings: nothing is mixed, nothing is thrown away.
+    """
+    path = folder / FILE
+    if not path.exists():
+        return None
+    with safetensors.safe_open(path, framework="pt") as file:
+        header: dict[str, Any] = json.loads(file.metadata()["checkpoint"])
+        tensors = {name: file.get_tensor(name) for name in ("flat", "first_moment", "second_moment")}
+    if header["fingerprint"] != fingerprint:
+        raise FailedPrecondition(
+            f"The checkpoint in {folder} belongs to other data or settings; remove it to start anew."
+        )
+    return Checkpoint(
+        fingerprint=fingerprint,
+        step=header["step"],
+        micro_batch_size=header["micro_batch_size"],
+        snapshots=tuple(TuningSnapshot(s, e, loss, datetime.fromisoformat(t)) for s, e, loss, t in header["snapshots"]),
+        epoch_losses=tuple(EpochLoss(*values) for values in header["epoch_losses"]),
+        **tensors,
+    )
+
+
+def settings_in_force(tuner: Tuner) -> dict[str, object]:
+    """Return recipe, number format, threads and micro-batch size; after the last step also the epoch to serve."""
+    is_done = tuner.completed_steps == tuner.schedule.total_steps
+    return {
+        **asdict(tuner.recipe),
+        "betas": list(tuner.recipe.betas),
+        "dtype": str(tuner.network.dtype).removeprefix("torch."),
+        "threads": torch.get_num_threads(),
+        "micro_batch_size": tuner.micro_batch_size,
+        "best_epoch": tuner.best_epoch if is_done else None,
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of everything that takes part in the arithmetic."""
+    libraries = {name: version(name) for name in ("tunery", "torch", "transformers")}
+    return {**libraries, "python": platform.python_version()}
+
+
+# torch raises a plain RuntimeError for the processor's memory (c10/core/impl/alloc_cpu.cpp) and for oneDNN's
+_MESSAGES = ("can't allocate memory", "not enough memory", "could not create a memory object", "std::bad_alloc")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Say whether an exception means that an allocation failed."""
+    if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(message in str(error) for message in _MESSAGES)
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """
+    What the user does not set: shape of the adapter, optimizer and schedule.
+
+    `rank` ≥ 1, `alpha` (scale = alpha / rank), `schedule` "constant", "linear" or "cosine" (to 0 at the end),
+    `warmup_fraction` of all steps, `weight_decay` of AdamW, `clip_norm` of the whole gradient, `betas`, `epsilon`.
+    Chosen by measurement: docs/experiments.md.
+    """
+
+    rank: int = 16
+    alpha: float = 32.0
+    schedule: str = "linear"
+    warmup_fraction: float = 0.0
+    weight_decay: float = 0.0
+    clip_norm: float = 1.0
+    betas: tuple[float, float] = (0.9, 0.999)
+    epsilon: float = 1e-8
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """The steps of a task of `examples` examples."""
+
+    examples: int
+    hyperparameters: Hyperparameters
+    recipe: Recipe
+    seed: int
+
+    @property
+    def total_steps(self) -> int:
+        return self.hyperparameters.total_steps(self.examples)
+
+    def batch(self, step: int) -> list[int]:
+        """
+        Return the indexes of the examples of a step (from 1); batches run across epoch borders, the last may be short.
+        """
+        size = self.hyperparameters.batch_size
+        last = min(step * size, self.examples * self.hyperparameters.epoch_count)
+        return [self._order(index // self.examples)[index % self.examples] for index in range((step - 1) * size, last)]
+
+    def epoch(self, step: int) -> int:
+        """Return floor(step × batch_size / examples), at most epoch_count: passes finished after this step."""
+        finished = step * self.hyperparameters.batch_size // self.examples
+        return min(finished, self.hyperparameters.epoch_count)
+
+    def pass_of(self, step: int) -> int:
+        """Return the 1-based pass in which a step ends: ceil(step × batch_size / examples)."""
+        return min(-(-step * self.hyperparameters.batch_size // self.examples), self.hyperparameters.epoch_count)
+
+    def ends_epoch(self, step: int) -> bool:
+        return self.epoch(step) > self.epoch(step - 1)
+
+    def learning_rate(self, step: int) -> float:
+        """Return the rate of a step (from 1)."""
+        rate = self.hyperparameters.resolve().learning_rate or 0.0
+        warmup = self.recipe.warmup_fraction * self.total_steps
+        if step <= warmup:
+            return rate * step / math.ceil(warmup)
+        progress = (step - 1 - warmup) / max(self.total_steps - warmup, 1)
+        if self.recipe.schedule == "linear":
+            return rate * (1 - progress)
+        if self.recipe.schedule == "cosine":
+            return rate * 0.5 * (1 + math.cos(math.pi * progress))
+        return rate
+
+    def _order(self, epoch: int) -> tuple[int, ...]:
+        return _permutation(self.examples, self.seed, epoch)
+
+
+@lru_cache(maxsize=4)
+def _permutation(examples: int, seed: int, epoch: int) -> tuple[int, ...]:
+    generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
+    return tuple(torch.randperm(examples, generator=generator).tolist())

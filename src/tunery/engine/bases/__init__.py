@@ -1,1 +1,0 @@
-"""Base models: what can be named, fetched, converted and loaded. No adapters, no prompts."""

