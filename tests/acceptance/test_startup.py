@@ -31,7 +31,7 @@ def test_nothing_heavy_is_loaded(code: str) -> None:
 
 def test_service_does_not_load_torch() -> None:
     """The library and the worker can be imported without tensors."""
-    script = "import sys, tunery.service.run, tunery.service.export; assert 'torch' not in sys.modules"
+    script = "import sys, tunery.service.task, tunery.service.export; assert 'torch' not in sys.modules"
 
     assert subprocess.run([sys.executable, "-c", script]).returncode == 0
 

@@ -19,7 +19,6 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM  
 
 from tunery.cli.main import main
 from tunery.engine import tuner
-from tunery.service import library, run  # noqa: F401
 
 
 def serve() -> None:

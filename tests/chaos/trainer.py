@@ -18,12 +18,12 @@ from pathlib import Path
 from tests.service.samples import write_adapter
 from tunery.errors import ResourceExhausted, Unavailable
 from tunery.files import write_whole
-from tunery.service.children import tuning
-from tunery.service.children.answering import Ask, Count, CountRows, Refused
-from tunery.service.children.process import SIGN_OF_LIFE_SECONDS, Alive, Line
-from tunery.service.events import Ended, Event, PhaseEntered, Started, StepDone
-from tunery.service.run import WorkLibrary
-from tunery.service.values import Progress
+from tunery.service import worker
+from tunery.service.answering_child import Ask, Count, CountRows, Refused
+from tunery.service.phases import Ended, Event, PhaseEntered, Started, StepDone
+from tunery.service.process import SIGN_OF_LIFE_SECONDS, Alive, Line
+from tunery.service.requests import Progress
+from tunery.service.task import WorkLibrary
 from tunery.types import Phase, TunedModel, TuningSnapshot, TuningTask
 
 STEP_SECONDS = float(os.environ.get("TUNERY_TEST_STEP_SECONDS", "0.02"))
@@ -32,9 +32,9 @@ CHECKPOINT_STEPS = 3
 
 def main(line: Line, data_folder: Path) -> None:
     """Be the tuning child."""
-    tuning.TaskWorker = FakeTaskWorker  # type: ignore[assignment,misc]
-    tuning._TuningChild._warm = lambda *_: None  # type: ignore[method-assign]
-    tuning.main(line, data_folder)
+    worker.TaskWorker = FakeTaskWorker  # type: ignore[assignment,misc]
+    worker._TuningChild._warm = lambda *_: None  # type: ignore[method-assign]
+    worker.tuning_child(line, data_folder)
 
 
 def refusing(line: Line, data_folder: Path) -> None:  # noqa: ARG001

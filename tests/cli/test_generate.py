@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Run
-from tunery.service.contracts import set_wraps_plain_inputs
-from tunery.service.library import Library
+from tunery.service.library import Library, set_wraps_plain_inputs
 
 NUMBER = re.compile(r"-?(0|[1-9][0-9]*)\n")
 

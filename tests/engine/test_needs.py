@@ -10,7 +10,7 @@ import pytest
 from tunery.engine.catalog import EMBEDDED
 from tunery.engine.encoding import EncodedExample
 from tunery.engine.layers.packing import ROUND_TOKENS, pack
-from tunery.engine.needs import RowCounts, last_rate, memory_bytes, seconds_range, telling
+from tunery.service.estimate import RowCounts, last_rate, memory_bytes, seconds_range, telling
 from tunery.types import DataFacts, Hyperparameters, Phase, TuningExample, TuningSnapshot, TuningTask
 
 DEFAULTS = Hyperparameters().resolve()

@@ -25,11 +25,9 @@ from tunery.server.services import Services
 from tunery.service.access import TUNING
 from tunery.service.answering import Answering
 from tunery.service.creation import Creation
-from tunery.service.data_curves import DataCurves
-from tunery.service.evaluations import Evaluations
-from tunery.service.examinations import Examinations
 from tunery.service.library import Library
-from tunery.service.values import Progress
+from tunery.service.reports import DataCurves, Evaluations, Examinations
+from tunery.service.requests import Progress
 from tunery.types import Phase, TunedModel, TuningTask
 
 OWNER = "owner@example.com"

@@ -20,10 +20,8 @@ from tunery.errors import Unavailable
 from tunery.server.app import make_app
 from tunery.service.access import CLOUD_PLATFORM, RETRIEVER, SCOPES, TUNING, TUNING_READONLY
 from tunery.service.creation import Creation
-from tunery.service.data_curves import DataCurves
-from tunery.service.evaluations import Evaluations
-from tunery.service.examinations import Examinations
 from tunery.service.library import Library
+from tunery.service.reports import DataCurves, Evaluations, Examinations
 from tunery.types import Caller, GranteeType, Role
 
 OWNER, WRITER, READER, MEMBER, STRANGER = (

@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 from tests.server.accounts_app import ADDRESS, browser, make_app
 from tunery.server.guards import Scrub, scrub_logs, scrubbed
 from tunery.service.accounts.accounts import Accounts
-from tunery.service.accounts.opaque import Prefix, new_secret
+from tunery.service.accounts.secrets import Prefix, new_secret
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8000", "localhost:8000", "LOCALHOST", "[::1]:8000", "127.0.0.1"])

@@ -11,7 +11,7 @@ from tests.server.accounts_app import ADDRESS, Clock
 from tests.server.oauth_flow import App, add_app, consent, hidden, opens, query, redeem, renew, sent_back, signed_in
 from tunery.service.access import SCOPES, TUNING, TUNING_READONLY
 from tunery.service.accounts.accounts import Accounts
-from tunery.service.accounts.clients import COMMAND_LINE, DEVICE
+from tunery.service.accounts.oauth import COMMAND_LINE, DEVICE
 
 
 def test_a_program_gets_tokens_that_open_the_api(ann: TestClient, accounts: Accounts) -> None:

@@ -28,7 +28,7 @@ from tests.server.oauth_flow import (
 )
 from tunery.service.access import CLOUD_PLATFORM, TUNING, TUNING_READONLY
 from tunery.service.accounts.accounts import Accounts
-from tunery.service.accounts.clients import COMMAND_LINE, DEVICE
+from tunery.service.accounts.oauth import COMMAND_LINE, DEVICE
 
 KINDS = pytest.mark.parametrize("is_public", [True, False], ids=["public", "confidential"])
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from tunery.errors import InvalidArgument
-from tunery.service.children.inquiring import Progressed, find_out
-from tunery.service.children.process import Line
+from tunery.service.process import Line
+from tunery.service.report_child import Progressed, find_out
 
 DIED = 9
 

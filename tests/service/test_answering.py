@@ -14,8 +14,8 @@ import pytest
 from tests.chaos.served import wait_until
 from tunery.errors import ResourceExhausted, Unavailable
 from tunery.service.answering import Answer, Answering
-from tunery.service.children.answering import Ask, Drop, Question, Refused, Said
-from tunery.service.children.process import Alive, Line
+from tunery.service.answering_child import Ask, Drop, Question, Refused, Said
+from tunery.service.process import Alive, Line
 from tunery.types import Turn
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither kill -9 nor SIGSTOP")

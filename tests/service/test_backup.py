@@ -14,7 +14,7 @@ from tests.service.samples import a_curve, claimed, tuned
 from tunery.errors import AlreadyExists, DataLoss, FailedPrecondition, NotFound
 from tunery.service.backup import MANIFEST, back_up, restore
 from tunery.service.library import Library
-from tunery.service.values import Progress
+from tunery.service.requests import Progress
 from tunery.types import Phase
 
 
@@ -82,9 +82,9 @@ def test_what_is_deleted_meanwhile_is_left_out(
     tuned(library, id="stays")
     tuned(library, id="goes")
     copy = "tunery.service.backup.copies.copy"
-    from tunery.service.database import copies
+    from tunery.service.database import connection
 
-    original = copies.copy
+    original = connection.copy_database
 
     def copy_then_delete(source: Path, target: Path) -> None:
         original(source, target)

@@ -7,9 +7,9 @@ import json
 from tests.service.samples import tuned
 from tunery.engine.catalog import Catalog
 from tunery.evaluation.report import Verdict, VerdictKind
-from tunery.service.cards import card_of
-from tunery.service.evaluations import KIND
+from tunery.service.export import card_of
 from tunery.service.library import Library
+from tunery.service.reports import KIND
 
 
 def test_the_verdict_is_a_sentence(library: Library) -> None:

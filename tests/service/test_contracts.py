@@ -9,9 +9,8 @@ import pytest
 
 from tests.service.samples import a_request, tuned
 from tunery.data.inputs import Contracts
-from tunery.service import epochs
-from tunery.service.contracts import OUTPUT_CONTRACT, PROMPT_CONTRACT, contracts_of
-from tunery.service.library import Library
+from tunery.service import folder as epochs
+from tunery.service.library import OUTPUT_CONTRACT, PROMPT_CONTRACT, Library, contracts_of
 
 RELEASED = sorted((Path(__file__).parent / "database" / "released").glob("*.sql"))
 
@@ -44,13 +43,13 @@ def test_an_old_folder_without_epochs_is_served_as_it_is(library: Library) -> No
     model = tuned(library, lambda folder: (folder / "adapter_config.json").write_text("{}") and None)
     published, _ = library.artifact(model)
 
-    assert epochs.kept(published) == []
-    assert epochs.folder_of(published, None) == published
+    assert epochs.kept_epochs(published) == []
+    assert epochs.epoch_folder(published, None) == published
 
 
 def test_names_of_epochs() -> None:
     """`x@epoch-3` is epoch 3 of x; anything else is a name."""
-    assert epochs.split("x@epoch-3") == ("x", 3)
-    assert epochs.split("tunedModels/x@epoch-12") == ("tunedModels/x", 12)
-    assert epochs.split("x@epoch-") == ("x@epoch-", None)
-    assert epochs.split("x-epoch-3") == ("x-epoch-3", None)
+    assert epochs.split_epoch("x@epoch-3") == ("x", 3)
+    assert epochs.split_epoch("tunedModels/x@epoch-12") == ("tunedModels/x", 12)
+    assert epochs.split_epoch("x@epoch-") == ("x@epoch-", None)
+    assert epochs.split_epoch("x-epoch-3") == ("x-epoch-3", None)

@@ -10,8 +10,8 @@ import pytest
 from tests.service.samples import tuned
 from tunery.engine.catalog import Catalog
 from tunery.errors import ResourceExhausted
-from tunery.service.evaluations import MAX_OPEN, MAX_OPEN_UNASKED, Evaluations, keep_document
 from tunery.service.library import Library
+from tunery.service.reports import MAX_OPEN, MAX_OPEN_UNASKED, Evaluations, keep_document
 from tunery.types import TunedModel, TuningExample
 
 HELD_OUT = (TuningExample("100", "101"), TuningExample("101", "102"))

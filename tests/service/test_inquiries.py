@@ -12,8 +12,8 @@ from tests.chaos.served import wait_until
 from tests.service import inquirer
 from tests.service.samples import tuned
 from tunery.errors import ResourceExhausted
-from tunery.service.inquiries import Inquiries, Progress
 from tunery.service.library import Library
+from tunery.service.reports import Inquiries, Progress
 from tunery.types import TunedModel
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tunery.service import memory_kills as module
-from tunery.service.memory_kills import memory_kills
+from tunery.service import process as module
+from tunery.service.process import memory_kills
 
 
 def test_the_count_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

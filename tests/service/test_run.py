@@ -15,10 +15,10 @@ from tunery.engine import tuner as tuning
 from tunery.engine.catalog import Catalog
 from tunery.engine.layers.network import Network
 from tunery.errors import FailedPrecondition, OutOfMemory, ResourceExhausted, TuningUnstable
-from tunery.service.events import Ended, Event, Noticed, PhaseEntered, Started, StepDone
 from tunery.service.library import Fenced, Library
-from tunery.service.run import TaskWorker
-from tunery.service.values import TuningRequest
+from tunery.service.phases import Ended, Event, Noticed, PhaseEntered, Started, StepDone
+from tunery.service.requests import TuningRequest
+from tunery.service.task import TaskWorker
 from tunery.types import DataFacts, Hyperparameters, Phase, State, TunedModel, TuningExample
 
 EXAMPLES = tuple(TuningExample(str(number), str(number + 1)) for number in range(12))
@@ -293,7 +293,7 @@ def test_force_in_the_middle_of_a_step_keeps_the_checkpoint_before(
 
 def test_a_deleted_model_stops_its_worker(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     """Deleting the model fences the worker at its next beat; nothing of it is left."""
-    monkeypatch.setattr("tunery.service.run.BEAT_SECONDS", 0)
+    monkeypatch.setattr("tunery.service.task.BEAT_SECONDS", 0)
     model = created(library)
 
     events = TaskWorker(library, model).events()

@@ -29,7 +29,7 @@ from sqlalchemy import Engine, event
 
 from tests.service.samples import a_curve, a_request, claimed, write_adapter
 from tunery.service.library import Library
-from tunery.service.values import Progress
+from tunery.service.requests import Progress
 from tunery.types import Phase
 
 _FILE_EVENTS = {"open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.truncate", "sqlite3.connect"}

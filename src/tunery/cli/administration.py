@@ -16,8 +16,8 @@ from tunery.cli.remote import Document, Remote, local_server
 from tunery.errors import FailedPrecondition, FolderLocked, NotFound
 
 if TYPE_CHECKING:
+    from tunery.service.account_values import ApiKey, ServiceAccountKey
     from tunery.service.accounts import Accounts
-    from tunery.service.accounts.values import ApiKey, ServiceAccountKey
 
 PREFIX = "/v1beta/accounts"
 

@@ -141,7 +141,7 @@ def _examinations(folder: Path, port: int) -> list[Callable[[], Iterator[Finding
 
 
 def _data_folder(folder: Path) -> Iterator[Finding]:
-    from tunery.service.database import copies, schema
+    from tunery.service.database import connection
     from tunery.service.database.connection import Database
     from tunery.service.folder import DataFolder
 
@@ -156,8 +156,8 @@ def _data_folder(folder: Path) -> Iterator[Finding]:
     if path.exists():
         database = Database(path, is_writer=False)
         try:
-            schema.is_current(database)
-            copies.check(database)
+            connection.is_current_schema(database)
+            connection.check_database(database)
         finally:
             database.close()
         yield Finding("database", Verdict.OK, "whole")

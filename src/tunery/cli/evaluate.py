@@ -103,8 +103,8 @@ def after_tuning(model: TunedModel, server: Server | None) -> dict[str, object]:
 
 def evaluated_here(name: str, asked: Asked) -> Evaluation:
     """Evaluate a model of the library, or a base, in this process, and keep the report."""
-    from tunery.service.evaluations import keep
     from tunery.service.library import Library
+    from tunery.service.reports import keep
 
     model, used, held_out = _of_library(name)
     terminal.say("Loading the model ...")

@@ -59,9 +59,9 @@ def export(
     json: Json = False,
 ) -> None:
     """Copy a tuned model out of the library for other programs, and prove that it answers the same there."""
-    from tunery.service import epochs
+    from tunery.service import folder as epochs
 
-    name, epoch = epochs.split(model)
+    name, epoch = epochs.split_epoch(model)
     found_server = asked_server(server) or holding_server(config.data_folder())
     if found_server is not None:
         found, report, target = _downloaded(found_server, name, epoch, format, prove, to)
@@ -83,7 +83,7 @@ def card(model: TunedModelName, server: ServerAddress = None, json: Json = False
         document = found_server.card(found_server.get(model))
     else:
         from tunery.engine.catalog import Catalog
-        from tunery.service.cards import card_of
+        from tunery.service.export import card_of
         from tunery.service.library import Library
 
         folder = config.data_folder()
@@ -102,8 +102,7 @@ def _written(
 ) -> tuple[TunedModel, dict[str, Any] | None, Path]:
     from tunery.engine.catalog import Catalog
     from tunery.files import into
-    from tunery.service.cards import card_of
-    from tunery.service.export import order, report_kind, write
+    from tunery.service.export import card_of, order, report_kind, write
     from tunery.service.library import Library
 
     folder = config.data_folder()

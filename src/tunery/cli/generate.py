@@ -133,18 +133,17 @@ def _found(name: str, address: str | None, has_to_be_tuned: bool) -> Model | Ser
 
 def loaded(name: str) -> Model:
     """Return a tuned model of the library by id or display name, or a base by its name in the catalog."""
-    from tunery.service import epochs
-    from tunery.service.contracts import contracts_of, wraps_plain_inputs
-    from tunery.service.library import Library
+    from tunery.service import folder
+    from tunery.service.library import Library, contracts_of, wraps_plain_inputs
 
     data_folder = config.data_folder()
-    tuned_name, epoch = epochs.split(name)
+    tuned_name, epoch = folder.split_epoch(name)
     with Library.open(data_folder) as library:
         try:
             found = library.get(tuned_name)
         except NotFound as error:
             return _loaded_base(name, str(error))
-        adapter = epochs.folder_of(library.adapter_folder(found), epoch)
+        adapter = folder.epoch_folder(library.adapter_folder(found), epoch)
         contracts, wraps = contracts_of(library, found), wraps_plain_inputs(library, found)
     _require_base(found.base_model, found.base_digest)
     from tunery.model import load

@@ -100,8 +100,7 @@ def _contracts(server: Server | None, folder: Path, model: TunedModel) -> tuple[
     if server is not None and not server.is_here:
         card = server.card(model)
         return str(card["prompt_sentence"]), str(card["output_sentence"])
-    from tunery.service.contracts import contracts_of
-    from tunery.service.library import Library
+    from tunery.service.library import Library, contracts_of
 
     with Library.open(folder) as library:
         found = contracts_of(library, model)

@@ -34,7 +34,7 @@ def estimated(base: CatalogEntry, examples: Sequence[TuningExample], hyperparame
     from tunery.engine.base import fast_dtype
     from tunery.engine.catalog import available_memory
     from tunery.engine.encoding import encoded
-    from tunery.engine.needs import RowCounts, memory_bytes, telling
+    from tunery.service.estimate import RowCounts, memory_bytes, telling
 
     rows = encoded(base, config.data_folder(), telling(examples, hyperparameters.batch_size))
     needed = memory_bytes(base, RowCounts.of(rows), hyperparameters, fast_dtype().itemsize)

@@ -13,7 +13,7 @@ from typing import Any
 
 from tunery.cli import received
 from tunery.cli.served import Server, error_of_code
-from tunery.service.events import Ended, Event, PhaseEntered, Started, StepDone
+from tunery.service.phases import Ended, Event, PhaseEntered, Started, StepDone
 from tunery.types import Phase, TunedModel
 
 LOOK_SECONDS = 0.3

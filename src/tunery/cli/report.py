@@ -17,7 +17,7 @@ from tunery.types import CatalogEntry, EpochLoss, Hyperparameters, State, TunedM
 
 if TYPE_CHECKING:
     from tunery.data.dataset import Preview
-    from tunery.service.values import TuningRequest
+    from tunery.service.requests import TuningRequest
 
 MAX_EPOCH_LINES = 20
 _EXAMPLE_COLUMNS = 48

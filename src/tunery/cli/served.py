@@ -19,13 +19,13 @@ from urllib.parse import quote, urlsplit
 from tunery import config, errors
 from tunery.cli import received
 from tunery.errors import InvalidArgument, NotFound, TuneryError, Unauthenticated, Unavailable
-from tunery.service import epochs
+from tunery.service import folder
 from tunery.types import Answer, AnswerForm, CatalogEntry, InputCheck, TunedModel, TuningExample
 
 if TYPE_CHECKING:
     from tunery.evaluation.contest import Recorded
     from tunery.evaluation.report import Evaluation
-    from tunery.service.values import TuningRequest
+    from tunery.service.requests import TuningRequest
 
 TIMEOUT_SECONDS = 600.0  # of an answer; a connection has to be there sooner
 CONNECT_SECONDS = 10.0
@@ -163,7 +163,7 @@ class Server:
 
     def model(self, name: str) -> ServedModel:
         """Return a tuned or base model to be asked; raises NotFound if there is neither."""
-        plain_name, epoch = epochs.split(name)
+        plain_name, epoch = folder.split_epoch(name)
         try:
             found = self.get(plain_name).name
             return ServedModel(self, found if epoch is None else f"{found}@epoch-{epoch}")

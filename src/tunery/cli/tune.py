@@ -31,10 +31,10 @@ from tunery.types import DEFAULT_BASE_MODEL, CatalogEntry, Hyperparameters, Phas
 
 if TYPE_CHECKING:
     from tunery.cli.remote_task import RemoteTask, Waited
-    from tunery.service.events import Event
     from tunery.service.library import Library
-    from tunery.service.run import TaskWorker
-    from tunery.service.values import TuningRequest
+    from tunery.service.phases import Event
+    from tunery.service.requests import TuningRequest
+    from tunery.service.task import TaskWorker
 
 _DEFAULTS = Hyperparameters()
 _NAME_CHARACTERS = 40
@@ -110,7 +110,7 @@ def _plan(
     """Read the data, resolve the settings, and make sure that the base is here."""
     from tunery.data.dataset import hold_out
     from tunery.data.sandbox import read_and_preview_guarded
-    from tunery.service.values import TuningRequest
+    from tunery.service.requests import TuningRequest
 
     given = {name: value for name, value in settings.items() if value is not None}
     hyperparameters = Hyperparameters(
@@ -181,7 +181,7 @@ def _tune(plan: Plan, server: Server | None, *, is_resume: bool) -> tuple[TunedM
 
 
 def _tuned_here(library: Library, request: TuningRequest, interrupts: Interrupts, *, is_resume: bool) -> TunedModel:
-    from tunery.service.run import TaskWorker
+    from tunery.service.task import TaskWorker
 
     model = _unfinished(library, request, is_resume=is_resume) or library.create(request)
     worker = TaskWorker(library, model)
@@ -231,7 +231,7 @@ def _unfinished(library: Library, request: TuningRequest, *, is_resume: bool) ->
 
 def _worked(worker: TaskWorker | RemoteTask, interrupts: Interrupts) -> TunedModel | None:
     """Take the events of a task until it ends; None if the task was left for later."""
-    from tunery.service.events import Ended
+    from tunery.service.phases import Ended
 
     is_cancelled = False
     try:
@@ -260,7 +260,7 @@ class _View:
 
     def show(self, event: Event | Waited) -> None:
         from tunery.cli.remote_task import Waited
-        from tunery.service.events import Noticed, PhaseEntered, Started, StepDone
+        from tunery.service.phases import Noticed, PhaseEntered, Started, StepDone
 
         match event:
             case Waited(int(before)):

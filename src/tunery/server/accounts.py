@@ -18,8 +18,8 @@ from tunery.server.parameters import described
 from tunery.server.services import services_of
 from tunery.server.wire import accounts as wire
 from tunery.service.access import CLOUD_PLATFORM, SCOPES
+from tunery.service.account_values import ApiKey, ServiceAccountKey
 from tunery.service.accounts.accounts import Accounts
-from tunery.service.accounts.values import ApiKey, ServiceAccountKey
 from tunery.types import Caller
 
 router = APIRouter(prefix="/v1beta/accounts", tags=["accounts (extension)"])

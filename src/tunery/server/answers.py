@@ -18,7 +18,7 @@ from starlette.concurrency import run_in_threadpool
 
 from tunery.errors import TuneryError
 from tunery.service.answering import Answer, Answering
-from tunery.service.children.answering import Counted, Question, Refused, Said
+from tunery.service.answering_child import Counted, Question, Refused, Said
 
 T = TypeVar("T")
 

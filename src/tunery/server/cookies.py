@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from tunery.errors import PermissionDenied
 from tunery.server.services import services_of
-from tunery.service.accounts.sessions import SESSION_DAYS
+from tunery.service.accounts.users import SESSION_DAYS
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 

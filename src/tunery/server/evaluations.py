@@ -19,8 +19,8 @@ from tunery.server.replies import JsonReply
 from tunery.server.services import Services, services_of
 from tunery.server.wire.evaluations import EvaluateIn, EvaluationOut, EvaluationsPage, evaluation_out
 from tunery.service.access import Action
-from tunery.service.children.evaluating import Work
-from tunery.service.evaluations import MAX_ROWS
+from tunery.service.report_child import EvaluationWork
+from tunery.service.reports import MAX_ROWS
 from tunery.types import TunedModel, TuningExample
 
 router = APIRouter(tags=["evaluations (extension)"])
@@ -64,7 +64,7 @@ def list_(request: Request, caller: CallerOf, model_id: str) -> Response:
     return JsonReply(EvaluationsPage(evaluations=found or None).json_object())
 
 
-def _work(services: Services, model: TunedModel, body: EvaluateIn) -> Work:
+def _work(services: Services, model: TunedModel, body: EvaluateIn) -> EvaluationWork:
     max_rows = MAX_ROWS if body.max_rows is None else body.max_rows
     if not 1 <= max_rows <= MAX_ROWS:
         raise InvalidArgument(f"maxRows must be between 1 and {MAX_ROWS}, not {max_rows}.")
@@ -78,7 +78,7 @@ def _work(services: Services, model: TunedModel, body: EvaluateIn) -> Work:
     if recorded is not None and len(recorded.answers) != len(rows):
         raise InvalidArgument(f"recorded has {len(recorded.answers)} answers for {len(rows)} examples.")
     named = None if recorded is None else (recorded.title, tuple(recorded.answers))
-    return Work(rows, work.examples, body.source or "request", max_rows, work.seed, named)
+    return EvaluationWork(rows, work.examples, body.source or "request", max_rows, work.seed, named)
 
 
 def _found(services: Services, model: TunedModel, *, with_rows: bool) -> EvaluationOut:

@@ -15,7 +15,7 @@ from tunery.server.replies import JsonReply
 from tunery.server.services import Services, services_of
 from tunery.server.wire.examples import StoredExampleOut, StoredExamplesPage
 from tunery.service.access import Action
-from tunery.service.listing import page_size, page_token, read_page_token
+from tunery.service.requests import page_size, page_token, read_page_token
 from tunery.types import TuningExample
 
 router = APIRouter(tags=["tunedModels (extension)"])

@@ -22,10 +22,10 @@ from tunery.server.auth import CallerOf
 from tunery.server.parameters import described, text_parameter
 from tunery.server.replies import JsonReply
 from tunery.server.services import Services, services_of
-from tunery.service import epochs, export
+from tunery.service import export
+from tunery.service import folder as epochs
 from tunery.service.access import Action
-from tunery.service.cards import card_of
-from tunery.service.children.exporting import exported
+from tunery.service.export import card_of, exported
 
 router = APIRouter(tags=["tunedModels (extension)"])
 
@@ -52,7 +52,7 @@ _one_at_a_time = threading.Semaphore(1)
 def export_tuned_model(request: Request, caller: CallerOf, model_id: str) -> Response:
     """Export a tuned model: `format` adapter, merged or gguf; `prove=true` compares it with the served model first."""
     services = services_of(request)
-    plain_id, epoch = epochs.split(model_id)
+    plain_id, epoch = epochs.split_epoch(model_id)
     services.library.sharing.require(caller, Action.READ, plain_id)
     export_format = text_parameter(request, "format") or "adapter"
     if export_format not in export.FORMATS:

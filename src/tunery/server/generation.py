@@ -41,7 +41,7 @@ from tunery.server.wire.generation import (
     sampling_of,
     turns_of,
 )
-from tunery.service.children.answering import Question, Said
+from tunery.service.answering_child import Question, Said
 from tunery.types import Caller
 
 router = APIRouter(tags=["generation"])

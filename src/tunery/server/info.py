@@ -24,8 +24,8 @@ from tunery.server.wire.generation import MAX_CANDIDATES, MAX_TEXT_CHARACTERS
 from tunery.server.wire.info import DefaultBaseOut, DeviceOut, HealthOut, LimitsOut, ServerInfoOut
 from tunery.service.answering import MAX_WAITING
 from tunery.service.creation import MAX_WAITING_TASKS
-from tunery.service.database import figures
-from tunery.service.states import RUNNING_PHASES
+from tunery.service.database import tasks
+from tunery.service.phases import RUNNING_PHASES
 from tunery.types import MAX_DATASET_BYTES, MAX_OUTPUT_CHARACTERS, MAX_TEXT_INPUT_CHARACTERS, Phase
 
 router = APIRouter(tags=["operation (extension)"])
@@ -60,7 +60,7 @@ def server_info(request: Request, caller: CallerOf) -> Response:
     if caller.user_id is None and not caller.has_key:
         return JsonReply(out.json_object())
     with services.library.database.reading() as connection:
-        phases = figures.tasks_by_phase(connection)
+        phases = tasks.tasks_by_phase(connection)
     base = services.catalog.resolve(services.catalog.default_base)
     more = out.model_copy(
         update={

@@ -15,7 +15,7 @@ from tunery.server.parameters import described
 from tunery.server.replies import JsonReply
 from tunery.server.services import Services, services_of
 from tunery.service.access import Action
-from tunery.service.inquiries import Inquiries
+from tunery.service.reports import Inquiries
 from tunery.types import Caller
 
 router = APIRouter(tags=["inquiries (extension)"])

@@ -20,7 +20,7 @@ from starlette.responses import Response
 from tunery.errors import PermissionDenied
 from tunery.server.auth import caller_of
 from tunery.server.services import Services
-from tunery.service.database import figures
+from tunery.service.database import tasks as figures
 from tunery.types import Phase, TuningSnapshot
 
 router = APIRouter(tags=["operation (extension)"])
@@ -89,7 +89,7 @@ class _Now(Collector):
     def collect(self) -> Iterator[Metric]:
         services = self._services
         with services.library.database.reading() as connection:
-            phases, running = figures.tasks_by_phase(connection), figures.running(connection)
+            phases, running = figures.tasks_by_phase(connection), figures.running_task(connection)
         tasks = GaugeMetricFamily("tunery_tasks", "Tuning tasks by phase.", labels=["phase"])
         for phase, count in phases.items():
             tasks.add_metric([phase], count)

@@ -16,7 +16,7 @@ from tunery.server.replies import JsonReply
 from tunery.server.services import services_of
 from tunery.server.wire.models import ModelOut, ModelsPage, model_out
 from tunery.service.access import require_known
-from tunery.service.listing import page_size, page_token, read_page_token
+from tunery.service.requests import page_size, page_token, read_page_token
 
 router = APIRouter(tags=["models"])
 

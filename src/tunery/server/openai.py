@@ -33,8 +33,8 @@ from tunery.server.replies import JsonReply
 from tunery.server.services import Services, services_of
 from tunery.server.wire import openai as wire
 from tunery.service.access import Action, require_known, require_scope
-from tunery.service.children.answering import Question, Said
-from tunery.service.listing import MAX_PAGE_SIZE, ModelFilter
+from tunery.service.answering_child import Question, Said
+from tunery.service.requests import MAX_PAGE_SIZE, ModelFilter
 from tunery.types import Caller, State, TunedModel
 
 PREFIXES = ("/v1beta/openai", "/openai/v1")

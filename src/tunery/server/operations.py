@@ -19,9 +19,8 @@ from tunery.server.services import services_of
 from tunery.server.tuned_models import version_of, wants_extensions
 from tunery.server.wire.operations import OperationOut, OperationsPage, TaskLogOut, operation_json
 from tunery.service.access import Action
-from tunery.service.library import Library
-from tunery.service.listing import page_size, read_page_token
-from tunery.service.polling import Seen
+from tunery.service.library import Library, Seen
+from tunery.service.requests import page_size, read_page_token
 from tunery.types import Caller
 
 router = APIRouter(tags=["operations"])

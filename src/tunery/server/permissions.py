@@ -19,7 +19,7 @@ from tunery.server.replies import JsonReply
 from tunery.server.services import services_of
 from tunery.server.wire.permissions import PermissionIn, PermissionOut, PermissionsPage, TransferIn, permission_out
 from tunery.service.access import Action
-from tunery.service.listing import page_size, page_token, read_page_token
+from tunery.service.requests import page_size, page_token, read_page_token
 
 router = APIRouter(tags=["permissions"])
 

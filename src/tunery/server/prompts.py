@@ -35,7 +35,7 @@ from tunery.server.wire.prompts import (
     structured_prompt_of,
 )
 from tunery.service.access import Action, require_scope
-from tunery.service.listing import page_size, page_token, read_page_token
+from tunery.service.requests import page_size, page_token, read_page_token
 
 router = APIRouter(tags=["prompts (extension)"])
 

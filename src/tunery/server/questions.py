@@ -13,10 +13,10 @@ from tunery.data.inputs import Contracts
 from tunery.errors import NotFound
 from tunery.server.services import Services
 from tunery.server.wire.generation import DEFAULT_OUTPUT_TOKENS
-from tunery.service import epochs
+from tunery.service import folder
 from tunery.service.access import require_known, require_use
-from tunery.service.children.answering import Question
-from tunery.service.contracts import contracts_of, wraps_plain_inputs
+from tunery.service.answering_child import Question
+from tunery.service.library import contracts_of, wraps_plain_inputs
 from tunery.types import Caller, SamplingSettings, Turn
 
 
@@ -54,11 +54,11 @@ def tuned_target(services: Services, caller: Caller, model_id: str) -> Target:
     """Return a tuned model to be asked; raises PermissionDenied, NotFound, FailedPrecondition if it is not ACTIVE."""
     require_known(caller)
     library = services.library
-    plain_id, epoch = epochs.split(model_id)
+    plain_id, epoch = folder.split_epoch(model_id)
     model = library.find(plain_id)
     require_use(caller, model.name, library.sharing.of_model(plain_id))
     artifact = library.artifact(model)
-    epochs.folder_of(artifact[0], epoch)  # raises where that epoch was not kept
+    folder.epoch_folder(artifact[0], epoch)  # raises where that epoch was not kept
     question = Question(model.base_model, (), adapter=artifact, epoch=epoch)
     own = SamplingSettings(temperature=model.temperature, top_p=model.top_p, top_k=model.top_k)
     contracts, wraps = contracts_of(library, model), wraps_plain_inputs(library, model)

@@ -26,11 +26,9 @@ from tunery.server.services import Services
 from tunery.service.accounts import Accounts
 from tunery.service.answering import Answering
 from tunery.service.creation import Creation
-from tunery.service.data_curves import DataCurves
-from tunery.service.estimates import Estimates
-from tunery.service.evaluations import Evaluations
-from tunery.service.examinations import Examinations
+from tunery.service.estimate import Estimates
 from tunery.service.library import Library
+from tunery.service.reports import DataCurves, Evaluations, Examinations
 from tunery.service.worker import Worker
 
 STREAM_SECONDS = 5  # for streams that are still being sent when the server stops

@@ -22,8 +22,8 @@ from tunery.server.errors import HTTP_STATUS
 from tunery.server.forms import MAX_FORM_BYTES, Parameters, form_of
 from tunery.server.replies import JsonReply
 from tunery.server.services import services_of
-from tunery.service.accounts.sessions import form_token
-from tunery.service.accounts.values import LOCAL_USER, Session
+from tunery.service.account_values import LOCAL_USER, Session
+from tunery.service.accounts.users import form_token
 
 router = APIRouter(tags=["sign-in"], include_in_schema=False)
 

@@ -25,10 +25,9 @@ from tunery.server.wire.estimates import EstimateOut, estimate_out
 from tunery.server.wire.operations import OperationOut, operation_json
 from tunery.server.wire.tuned_models import TunedModelIn, TunedModelOut, TunedModelsPage, tuned_model_out
 from tunery.service.access import Action, require_scope
-from tunery.service.contracts import contracts_of, set_wraps_plain_inputs, wraps_plain_inputs
 from tunery.service.creation import Creation, Wish
-from tunery.service.library import Library
-from tunery.service.listing import ModelFilter, page_size, page_token, read_page_token
+from tunery.service.library import Library, contracts_of, set_wraps_plain_inputs, wraps_plain_inputs
+from tunery.service.requests import ModelFilter, page_size, page_token, read_page_token
 from tunery.types import Hyperparameters, SamplingSettings, TunedModel
 
 router = APIRouter(tags=["tunedModels"])

@@ -12,15 +12,18 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from tunery.errors import DeadlineExceeded, ResourceExhausted, Unavailable
-from tunery.service.children import answering
-from tunery.service.children.answering import Counted, Question, Refused, RowsCounted, RowsRendered, Said
-from tunery.service.children.process import Alive, Child
+from tunery.errors import Cancelled, DeadlineExceeded, ResourceExhausted, Unavailable
+from tunery.service import answering_child
+from tunery.service.answering_child import Counted, Question, Refused, RowsCounted, RowsRendered, Said
+from tunery.service.process import Alive, Child
 from tunery.types import TuningExample
 
 MAX_WAITING = 64
@@ -51,7 +54,7 @@ class Answering:
         warm_base: str | None = None,
         max_waiting: int = MAX_WAITING,
         lease_seconds: float = LEASE_SECONDS,
-        main: Callable[..., None] = answering.main,
+        main: Callable[..., None] = answering_child.main,
     ) -> None:
         self._data_folder, self._warm_base, self._max_waiting = data_folder, warm_base, max_waiting
         self._lease_seconds, self._main = lease_seconds, main
@@ -94,22 +97,22 @@ class Answering:
                 raise ResourceExhausted(
                     f"{self._max_waiting} requests wait for an answer already. Try again in a moment."
                 )
-            return self._send(lambda number: answering.Ask(number, question), listener)
+            return self._send(lambda number: answering_child.Ask(number, question), listener)
 
     def count(self, question: Question, listener: Listener) -> int:
         """Count the tokens of a prompt; `listener` gets a `Counted` or a `Refused`."""
         with self._lock:
-            return self._send(lambda number: answering.Count(number, question), listener)
+            return self._send(lambda number: answering_child.Count(number, question), listener)
 
     def count_rows(self, base_model: str, examples: tuple[TuningExample, ...]) -> RowsCounted:
         """Return the tokens of examples as tuning reads them; raises DeadlineExceeded if nobody can count in time."""
-        counted = self._awaited(lambda number: answering.CountRows(number, base_model, examples))
+        counted = self._awaited(lambda number: answering_child.CountRows(number, base_model, examples))
         assert isinstance(counted, RowsCounted)
         return counted
 
     def render_rows(self, base_model: str, examples: tuple[TuningExample, ...]) -> tuple[str, ...]:
         """Return examples as tuning reads them, template and special tokens included; raises as `count_rows` does."""
-        rendered = self._awaited(lambda number: answering.RenderRows(number, base_model, examples))
+        rendered = self._awaited(lambda number: answering_child.RenderRows(number, base_model, examples))
         assert isinstance(rendered, RowsRendered)
         return rendered.texts
 
@@ -118,7 +121,7 @@ class Answering:
         with self._lock:
             asked = self._asked.pop(number, None)
         if asked is not None:
-            asked.child.send(answering.Drop(number))
+            asked.child.send(answering_child.Drop(number))
 
     def is_ready(self) -> bool:
         """Say whether the child lives; if it died another is started, so that the next answer is soon yes."""
@@ -163,7 +166,7 @@ class Answering:
         if self._child is None or not self._child.is_alive:
             self._child = Child("answering", self._main, self._data_folder)
             if self._warm_base is not None:
-                self._child.send(answering.Warm(self._warm_base))
+                self._child.send(answering_child.Warm(self._warm_base))
             self._reader = threading.Thread(target=self._read, args=(self._child,), name="answers", daemon=True)
             self._reader.start()
         return self._child
@@ -203,3 +206,80 @@ class Answering:
             _log.error("The answering process %s with %d requests", how, len(lost))
         for number, asked in lost.items():
             asked.listener(Refused(number, Unavailable(f"The answering process {how}. Ask again.")))
+
+
+AT_ONCE = 8  # half of what the child decodes together
+TRIES = 5
+WAIT_SECONDS = 2.0  # before a question that found no room is asked again
+_LOOK_SECONDS = 0.5  # for a wish to stop
+_PASSES = (DeadlineExceeded, ResourceExhausted, Unavailable)
+
+
+class Batches:
+    """Questions that wait for their whole answers, until `is_stopping` is set."""
+
+    def __init__(self, answering: Answering, is_stopping: threading.Event) -> None:
+        self._answering, self._is_stopping = answering, is_stopping
+
+    def answers(self, questions: Sequence[Question]) -> list[str]:
+        """Return the answers; raises what a question was refused with, Cancelled when it is time to stop."""
+        texts, tries = [""] * len(questions), [0] * len(questions)
+        open_places, asked = deque(range(len(questions))), dict[int, int]()
+        arrived: queue.SimpleQueue[tuple[int, Answer]] = queue.SimpleQueue()
+        try:
+            while open_places or asked:
+                while open_places and len(asked) < AT_ONCE:
+                    place = open_places.popleft()
+                    asked[place] = self._ask(questions[place], place, arrived)
+                place, answer = self._next(arrived)
+                if isinstance(answer, Refused):
+                    del asked[place]
+                    tries[place] += 1
+                    self._pause_or_raise(answer, tries[place])
+                    texts[place] = ""
+                    open_places.append(place)
+                elif isinstance(answer, Said):
+                    texts[place] += answer.text
+                    if answer.finish_reason is not None:
+                        del asked[place]
+        finally:
+            for number in asked.values():
+                self._answering.drop(number)
+        return texts
+
+    def tokens(self, question: Question) -> int:
+        """Return how many tokens the prompt of a question has; raises InvalidArgument if the window is too small."""
+        for attempt in range(1, TRIES + 1):
+            arrived: queue.SimpleQueue[tuple[int, Answer]] = queue.SimpleQueue()
+            self._answering.count(question, partial(_put, arrived, 0))
+            _, answer = self._next(arrived)
+            if isinstance(answer, Counted):
+                return answer.tokens
+            assert isinstance(answer, Refused)
+            self._pause_or_raise(answer, attempt)
+        raise AssertionError("the last try raises")
+
+    def _ask(self, question: Question, place: int, arrived: queue.SimpleQueue[Any]) -> int:
+        for attempt in range(1, TRIES + 1):
+            try:
+                return self._answering.ask(question, partial(_put, arrived, place))
+            except ResourceExhausted as error:
+                self._pause_or_raise(Refused(0, error), attempt)
+        raise AssertionError("the last try raises")
+
+    def _next(self, arrived: queue.SimpleQueue[tuple[int, Answer]]) -> tuple[int, Answer]:
+        while not self._is_stopping.is_set():
+            try:
+                return arrived.get(timeout=_LOOK_SECONDS)
+            except queue.Empty:
+                continue
+        raise Cancelled("The server is stopping.")
+
+    def _pause_or_raise(self, refused: Refused, attempt: int) -> None:
+        if attempt >= TRIES or not isinstance(refused.error, _PASSES):
+            raise refused.error
+        self._is_stopping.wait(WAIT_SECONDS * attempt)
+
+
+def _put(arrived: queue.SimpleQueue[tuple[int, Answer]], place: int, answer: Answer) -> None:
+    arrived.put((place, answer))

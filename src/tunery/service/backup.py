@@ -25,7 +25,8 @@ from typing import Any
 from tunery import __version__
 from tunery.errors import AlreadyExists, DataLoss, FailedPrecondition, NotFound
 from tunery.files import open_published, sha256_of, sync
-from tunery.service.database import copies, models
+from tunery.service.database import connection as copies
+from tunery.service.database import models
 from tunery.service.database.connection import Database
 from tunery.service.folder import DataFolder
 from tunery.service.library import Library
@@ -101,7 +102,7 @@ def restore(archive: Path, data_folder: Path) -> Contents:
 
 def _write(folder: DataFolder, work: Path, target: Path, *, with_bases: bool) -> Contents:
     copied = work / folder.database.name
-    copies.copy(folder.database, copied)
+    copies.copy_database(folder.database, copied)
     copied.chmod(0o600)
     files: dict[str, dict[str, Any]] = {}
     adapters = 0
@@ -237,7 +238,7 @@ def _checked(staged: DataFolder, files: dict[str, dict[str, Any]]) -> Contents:
     if not staged.database.is_file():
         raise DataLoss("The backup has no database.")
     with _database(staged.database, is_writer=False) as database:
-        copies.check(database)
+        copies.check_database(database)
         found = Library(staged, database).list()
     adapters = [model for model in found if model.artifact is not None]
     for model in adapters:

@@ -26,7 +26,7 @@ from tunery.errors import (
     Unavailable,
 )
 from tunery.service.library import Library
-from tunery.service.values import TuningRequest
+from tunery.service.requests import TuningRequest
 from tunery.types import CatalogEntry, Hyperparameters, SamplingSettings, State, TunedModel
 
 MAX_WAITING_TASKS = 1000

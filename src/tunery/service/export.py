@@ -7,16 +7,22 @@ What is copied is checked against its publication. Knows folders and the library
 
 from __future__ import annotations
 
+import logging
 import shutil
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunery.errors import FailedPrecondition
+from tunery.card import ModelCard, base_section, curve_section, data_section, settings_section
+from tunery.errors import FailedPrecondition, TuneryError, Unavailable
 from tunery.files import into, open_published
-from tunery.service import epochs
-from tunery.service.library import Library
+from tunery.service import folder
+from tunery.service import folder as epochs
+from tunery.service.library import Library, contracts_of
+from tunery.service.process import SIGN_OF_LIFE_SECONDS, Alive, Child, Line
 from tunery.types import TunedModel
 
 if TYPE_CHECKING:
@@ -63,7 +69,7 @@ def order(
     epoch that was not kept.
     """
     published, digest = library.artifact(model)
-    epochs.folder_of(published, epoch)
+    epochs.epoch_folder(published, epoch)
     if (export_format != "adapter" or proves) and catalog.digest(model.base_model) != model.base_digest:
         raise FailedPrecondition(f"The base {model.base_model} is not the one that {model.id} was tuned on.")
     used, held_out = library.examples(model)
@@ -133,7 +139,7 @@ def source_of(order: ExportOrder) -> Source:
 
     return Source(
         base_folder=order.base_folder,
-        adapter_folder=epochs.folder_of(order.published, order.epoch),
+        adapter_folder=epochs.epoch_folder(order.published, order.epoch),
         name=order.model_id,
         temperature=order.temperature,
         top_p=order.top_p,
@@ -147,7 +153,7 @@ def _proof(order: ExportOrder, folder: Path, say: Callable[[str], None]) -> dict
     from tunery.engine.resident import loaded_base
 
     resident = loaded_base(order.base_model, order.data_folder)
-    slot = resident.add(read_adapter(epochs.folder_of(order.published, order.epoch), resident.network))
+    slot = resident.add(read_adapter(epochs.epoch_folder(order.published, order.epoch), resident.network))
     proof = prove_export(
         order.format,
         folder,
@@ -159,3 +165,108 @@ def _proof(order: ExportOrder, folder: Path, say: Callable[[str], None]) -> dict
         say=say,
     )
     return {**proof.document(), "epoch": order.epoch, "manifest_sha256": order.manifest_sha256}
+
+
+EVALUATION = "EVALUATION"
+
+
+def card_of(library: Library, catalog: Catalog, model: TunedModel) -> ModelCard:
+    """Return the card of a tuned model."""
+    reports, task = library.reports(model), model.task
+    card = ModelCard(
+        name=model.name,
+        display_name=model.display_name,
+        description=model.description,
+        state=model.state.value,
+        create_time=model.create_time.isoformat(),
+        base=base_section(
+            catalog.resolve(model.base_model),
+            model.base_model,
+            model.base_digest,
+            asked_as=model.base_name_asked,
+            source_tuned_model=model.source_tuned_model,
+        ),
+        data=data_section(task.data, task.held_out_rows),
+        settings=settings_section(task.hyperparameters, task.seed, task.settings, task.versions),
+        curve=curve_section(
+            task.epoch_losses,
+            task.advice,
+            completed_steps=task.completed_steps,
+            total_steps=task.total_steps,
+            kept_epochs=folder.kept_epochs(library.folder.path / model.artifact) if model.artifact else (),
+        ),
+        contracts=contracts_of(library, model),
+        calls=_calls(model),
+    )
+    if EVALUATION in reports:
+        card = card.with_evaluation(reports[EVALUATION])
+    for kind in map(report_kind, FORMATS):
+        card = card.with_export(reports[kind]) if kind in reports else card
+    return card
+
+
+def _calls(model: TunedModel) -> dict[str, str]:
+    return {
+        "cli": f'tunery generate {model.id} "..."',
+        "http": f"POST /v1beta/{model.name}:generateContent",
+        "python": f'genai.GenerativeModel("{model.name}").generate_content("...")',
+    }
+
+
+LEASE_SECONDS = 30.0  # a child that says nothing so long is taken for frozen
+NICENESS = 10  # answers and tuning go first
+
+_log = logging.getLogger("tunery.exporting")
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """From the child: everything is written; the proof if one was asked for."""
+
+    proof: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """From the child: it cannot be done."""
+
+    error: TuneryError
+
+
+def exported(order: ExportOrder, folder: Path) -> dict[str, Any] | None:
+    """
+    Have a child write an order into a folder and return the proof, None if none was asked for.
+
+    Raises what the child raised, Unavailable if it died.
+    """
+    child = Child("exporting", main, order, folder, niceness=NICENESS)
+    try:
+        while isinstance(message := child.receive(LEASE_SECONDS), Alive):
+            pass
+    except (EOFError, TimeoutError):
+        raise Unavailable("The exporting process ended before it was done, out of memory perhaps.") from None
+    finally:
+        child.kill()
+        child.stop()
+    if isinstance(message, Refused):
+        raise message.error
+    assert isinstance(message, Exported)
+    return message.proof
+
+
+def main(line: Line, order: ExportOrder, folder: Path) -> None:
+    """Write one order, tell the parent, and end."""
+    threading.Thread(target=_say_alive, args=(line,), name="signs of life", daemon=True).start()
+    try:
+        line.send(Exported(write(order, folder, _log.info)))
+    except TuneryError as error:
+        line.send(Refused(error))
+    except Exception as error:  # noqa: BLE001  # the parent shall hear of it, whatever it is
+        _log.exception("An export failed")
+        line.send(Refused(TuneryError(f"Something went wrong: {error!r}.")))
+
+
+def _say_alive(line: Line) -> None:
+    while True:
+        line.send(Alive())
+        time.sleep(SIGN_OF_LIFE_SECONDS)

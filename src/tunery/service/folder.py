@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tunery.errors import FailedPrecondition, FolderLocked
+from tunery.errors import FailedPrecondition, FolderLocked, NotFound
 from tunery.types import TuningTask
 
 if sys.platform == "win32":
@@ -157,3 +158,32 @@ def _let_go_in_child() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_let_go_in_child)
+
+
+FOLDER = "epochs"
+_NAME = re.compile(r"(?P<model>.+)@epoch-(?P<epoch>[0-9]{1,6})")
+
+
+def split_epoch(name: str) -> tuple[str, int | None]:
+    """Return the name of the model and the epoch that is asked for, None for the chosen one."""
+    found = _NAME.fullmatch(name)
+    return (found["model"], int(found["epoch"])) if found else (name, None)
+
+
+def kept_epochs(published: Path) -> list[int]:
+    """Return the epochs that were kept with a published adapter, the first first."""
+    folder = published / FOLDER
+    if not folder.is_dir():
+        return []
+    return sorted(int(path.name) for path in folder.iterdir() if path.name.isdecimal())
+
+
+def epoch_folder(published: Path, epoch: int | None) -> Path:
+    """Return the adapter folder of an epoch; raises NotFound with the epochs that there are."""
+    if epoch is None:
+        return published
+    there = kept_epochs(published)
+    if epoch not in there:
+        which = ", ".join(map(str, there)) or "none"
+        raise NotFound(f"Epoch {epoch} of this tuned model was not kept. Kept epochs: {which}.")
+    return published / FOLDER / str(epoch)

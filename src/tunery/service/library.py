@@ -13,24 +13,43 @@ from __future__ import annotations
 
 import difflib
 import shutil
+import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tunery.errors import Cancelled, FailedPrecondition, FolderLocked, InvalidArgument, NotFound, TuneryError
+from tunery.data.inputs import Contracts, PromptContract
+from tunery.data.outputs import OutputContract
+from tunery.errors import (
+    Cancelled,
+    FailedPrecondition,
+    FolderLocked,
+    InvalidArgument,
+    NotFound,
+    ResourceExhausted,
+    TuneryError,
+)
 from tunery.files import open_published, publish, sweep
-from tunery.service import contracts, names
-from tunery.service.database import models, reports, schema, tasks
+from tunery.service import requests
+from tunery.service.access import Action, Sharing, require_role, require_scope
+from tunery.service.database import connection as schema
+from tunery.service.database import models, tasks
 from tunery.service.database.connection import Database
 from tunery.service.folder import DataFolder
-from tunery.service.listing import ModelFilter
-from tunery.service.polling import Polling
-from tunery.service.prompts import Prompts
-from tunery.service.sharing import Sharing
-from tunery.service.values import Progress, Published, TuningRequest
-from tunery.types import Caller, Phase, State, TunedModel, TuningExample, TuningTask
+from tunery.service.requests import (
+    ModelFilter,
+    Progress,
+    Prompt,
+    Published,
+    TuningRequest,
+    check_display_name,
+    random_id,
+)
+from tunery.types import Caller, Permission, Phase, State, TunedModel, TuningExample, TuningTask
 
 MAX_WAIT_FOR_TABLES_SECONDS = 10
 
@@ -81,7 +100,7 @@ class Library:
         with folder.own(address):
             database = Database(folder.database, is_writer=True)
             try:
-                if not schema.is_current(database):
+                if not schema.is_current_schema(database):
                     schema.upgrade(database)
                 library = cls(folder, database)
                 library.take_back_lost_tasks()  # whoever had one owned the folder, and we own it now
@@ -177,15 +196,15 @@ class Library:
         request of the last 90 s whose reply was not sent, unless `is_new` says of that model's id that it is another.
         Raises AlreadyExists if the id that was given is taken.
         """
-        model_id = request.id or names.new_id(request.display_name or "")
+        model_id = request.id or requests.new_id(request.display_name or "")
         with self._database.writing() as connection:
             repeated = tasks.repeated(connection, request.user_id, request.sha256(), idempotency_key)
             if repeated is not None and (idempotency_key is not None or not is_new(repeated)):
                 model_id = repeated
             else:
                 models.create(connection, model_id, request, idempotency_key)
-                for kind, document in contracts.documents(request.examples).items():
-                    reports.put(connection, model_id, kind, document)
+                for kind, document in contract_documents(request.examples).items():
+                    models.put_report(connection, model_id, kind, document)
         return self.get(model_id)
 
     def mark_reply_sent(self, model: TunedModel) -> None:
@@ -220,7 +239,7 @@ class Library:
         What is not named stays. Raises InvalidArgument for a display name that cannot be.
         """
         if "display_name" in changes:
-            names.check_display_name(str(changes["display_name"]))
+            requests.check_display_name(str(changes["display_name"]))
         model = self.get(name)
         with self._database.writing() as connection:
             models.change(connection, model.id, changes)
@@ -231,17 +250,17 @@ class Library:
         with self._database.writing() as connection:
             if not models.exists(connection, model.id):
                 raise NotFound(f"Tuned model {model.name} does not exist.")
-            reports.put(connection, model.id, kind, document)
+            models.put_report(connection, model.id, kind, document)
 
     def report(self, model: TunedModel, kind: str) -> dict[str, Any] | None:
         """Return the document of a report about a tuned model, None if there is none of this kind."""
         with self._database.reading() as connection:
-            return reports.get(connection, model.id, kind)
+            return models.get_report(connection, model.id, kind)
 
     def reports(self, model: TunedModel) -> dict[str, dict[str, Any]]:
         """Return the documents of all reports about a tuned model, by kind."""
         with self._database.reading() as connection:
-            return reports.all_of(connection, model.id)
+            return models.reports_of(connection, model.id)
 
     def delete(self, name: str) -> None:
         """Delete a tuned model with its examples, curve, checkpoints and adapter; a worker at it is fenced."""
@@ -366,7 +385,7 @@ class Library:
 def _wait_for_tables(folder: DataFolder, database: Database) -> None:
     """Make the tables if they are missing or old, or wait for the process that is making them just now."""
     give_up = time.monotonic() + MAX_WAIT_FOR_TABLES_SECONDS
-    while not schema.is_current(database):
+    while not schema.is_current_schema(database):
         try:
             with Library.own(folder.path):
                 return
@@ -392,3 +411,164 @@ def _not_callable(model: TunedModel) -> str:
         done, total = model.task.completed_steps, model.task.total_steps
         return f"The tuned model {model.id} is still being tuned ({done} of {total} steps). Wait until it is done."
     return f"The tuned model {model.id} cannot be used: {model.task.error_message} Tune it again."
+
+
+PROMPT_CONTRACT, OUTPUT_CONTRACT, PROMPT_OPTIONS = "PROMPT_CONTRACT", "OUTPUT_CONTRACT", "PROMPT_OPTIONS"
+KEPT = 1000  # tuned models whose contracts stay in memory
+
+
+def contract_documents(examples: Sequence[TuningExample]) -> dict[str, dict[str, Any]]:
+    """Return the contracts of these examples as reports, by kind."""
+    contracts = Contracts.learn(examples)
+    return {PROMPT_CONTRACT: contracts.prompt.document(), OUTPUT_CONTRACT: contracts.output.document()}
+
+
+def contracts_of(library: Library, model: TunedModel) -> Contracts:
+    """Return the contracts of a tuned model, from its reports or, if it is older than these, from its examples."""
+    found = _known.get(model.task.id)
+    if found is None:
+        found = _remembered(library, model)
+        while len(_known) >= KEPT:
+            _known.pop(next(iter(_known)), None)
+        _known[model.task.id] = found
+    return found
+
+
+def wraps_plain_inputs(library: Library, model: TunedModel) -> bool:
+    """Say whether plain inputs of a tuned model get what they lack before it is asked; not unless it was wanted."""
+    options = library.report(model, PROMPT_OPTIONS)
+    return bool(options and options.get("wrap_plain_inputs"))
+
+
+def set_wraps_plain_inputs(library: Library, model: TunedModel, wraps: bool) -> None:
+    """Want plain inputs to be wrapped, or not any more."""
+    library.put_report(model, PROMPT_OPTIONS, {"wrap_plain_inputs": wraps})
+
+
+_known: dict[str, Contracts] = {}  # by id of the task, which never gets other examples; the oldest first
+
+
+def _remembered(library: Library, model: TunedModel) -> Contracts:
+    reports = library.reports(model)
+    prompt, output = reports.get(PROMPT_CONTRACT), reports.get(OUTPUT_CONTRACT)
+    if prompt is None or output is None:
+        return Contracts.learn(library.examples(model)[0])
+    return Contracts(PromptContract.read(prompt), OutputContract.read(output))
+
+
+MAX_KEPT = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A tuned model as it is until the next write; `made` keeps what its readers make of it."""
+
+    model: TunedModel
+    permissions: tuple[Permission, ...]
+    waiting_before: int | None  # tasks before it in the queue, None if it is not in the queue
+    made: dict[Any, Any] = field(default_factory=dict, repr=False)
+
+
+class Polling:
+    """The tuned models that are asked for often, of one database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._lock = threading.Lock()
+        self._changes = -1
+        self._kept: dict[str, Seen] = {}
+
+    def get(self, caller: Caller, action: Action, model_id: str) -> Seen:
+        """Return a tuned model; raises NotFound, and PermissionDenied unless the caller may do this with it."""
+        require_scope(caller, action)  # first: who may not ask at all does not learn which models there are
+        changes = self._database.changes  # before reading: what is written meanwhile is read again the next time
+        with self._lock:
+            seen = self._kept.get(model_id) if self._changes == changes else None
+        if seen is None:
+            seen = self._read(model_id)
+            self._keep(seen, changes)
+        require_role(caller, action, seen.model.name, seen.permissions)
+        return seen
+
+    def _read(self, model_id: str) -> Seen:
+        with self._database.reading() as connection:
+            model = models.get(connection, model_id)
+            if model is None:
+                raise NotFound(f"Tuned model tunedModels/{model_id} does not exist.")
+            is_waiting = model.task.phase is Phase.QUEUED
+            place = tasks.places(connection).get(model.task.id) if is_waiting else None
+            return Seen(model, models.permissions_of(connection, model_id), place)
+
+    def _keep(self, seen: Seen, changes: int) -> None:
+        with self._lock:
+            if self._changes != changes or len(self._kept) >= MAX_KEPT:
+                self._changes, self._kept = changes, {}
+            self._kept[seen.model.id] = seen
+
+
+MAX_PROMPTS = 1000  # of a user; each takes up to 4 MiB
+
+
+class Prompts:
+    """The structured prompts of one database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def create(self, caller: Caller, display_name: str, document: Mapping[str, Any]) -> Prompt:
+        """Keep a new prompt; raises ResourceExhausted when its user has too many, InvalidArgument for a bad name."""
+        user_id = _user(caller, Action.CREATE)
+        check_display_name(display_name)
+        now = datetime.now(UTC)
+        prompt = Prompt(random_id(), user_id, display_name, dict(document), now, now)
+        with self._database.writing() as connection:
+            if models.count_prompts(connection, user_id) >= MAX_PROMPTS:
+                raise ResourceExhausted(f"You have {MAX_PROMPTS:,} structured prompts, the limit. Delete some first.")
+            models.add_prompt(connection, prompt)
+        return prompt
+
+    def get(self, caller: Caller, prompt_id: str) -> Prompt:
+        """Return a prompt of the caller; raises NotFound, also for those of others."""
+        user_id = _user(caller, Action.LIST)
+        with self._database.reading() as connection:
+            found = models.get_prompt(connection, user_id, prompt_id)
+        return found or _missing(prompt_id)
+
+    def page(self, caller: Caller, words: str, *, start: int, limit: int) -> Sequence[Prompt]:
+        """Return up to `limit` prompts of the caller from place `start` on, changed last first."""
+        user_id = _user(caller, Action.LIST)
+        with self._database.reading() as connection:
+            return models.page_of_prompts(connection, user_id, tuple(words.split()), start=start, limit=limit)
+
+    def update(
+        self, caller: Caller, prompt_id: str, *, display_name: str | None, document: Mapping[str, Any]
+    ) -> Prompt:
+        """Set the parts of a prompt's document that are given, and its name unless that is None; raises NotFound."""
+        user_id = _user(caller, Action.CREATE)
+        if display_name is not None:
+            check_display_name(display_name)
+        with self._database.writing() as connection:
+            found = models.get_prompt(connection, user_id, prompt_id) or _missing(prompt_id)
+            columns = {
+                "display_name": display_name or found.display_name,
+                "document": found.document | dict(document),
+                "update_time": datetime.now(UTC),
+            }
+            models.change_prompt(connection, user_id, prompt_id, columns)
+            return models.get_prompt(connection, user_id, prompt_id) or _missing(prompt_id)
+
+    def delete(self, caller: Caller, prompt_id: str) -> None:
+        """Delete a prompt of the caller; raises NotFound."""
+        user_id = _user(caller, Action.CREATE)
+        with self._database.writing() as connection:
+            if not models.remove_prompt(connection, user_id, prompt_id):
+                _missing(prompt_id)
+
+
+def _user(caller: Caller, action: Action) -> str:
+    require_scope(caller, action)
+    return str(caller.user_id)
+
+
+def _missing(prompt_id: str) -> Prompt:
+    raise NotFound(f"Structured prompt prompts/{prompt_id} does not exist.")

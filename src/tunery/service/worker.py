@@ -8,23 +8,215 @@ claim. It knows the library and the child; nothing of tensors or HTTP.
 from __future__ import annotations
 
 import logging
+import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Collection
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tunery.errors import NotFound, TuneryError
-from tunery.service.children import tuning
-from tunery.service.children.process import Child
-from tunery.service.events import Event, Noticed, PhaseEntered, Started
+from tunery.files import publish
+from tunery.service.folder import DataFolder
 from tunery.service.library import Fenced, Library
-from tunery.service.memory_kills import memory_kills
-from tunery.service.run import worker_name
-from tunery.types import Phase, TunedModel, TuningTask
+from tunery.service.phases import Event, Noticed, PhaseEntered, Started
+from tunery.service.process import SIGN_OF_LIFE_SECONDS, Alive, Child, Line, memory_kills
+from tunery.service.requests import Progress, Published
+from tunery.service.task import TaskWorker, worker_name
+from tunery.types import Phase, TunedModel, TuningExample, TuningTask
+
+_NOTHING_NEW = Progress()
+_child_log = logging.getLogger("tunery.tuning")
+
+
+@dataclass(frozen=True, slots=True)
+class Warm:
+    """To the child: load this base before a task asks for it."""
+
+    base_model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """To the child: work on this claimed task."""
+
+    model: TunedModel
+    task: TuningTask
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """To the child: write a checkpoint, put the task back and end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """To the child: what a call returned or raised."""
+
+    value: Any = None
+    error: TuneryError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """From the child: a method of the library and its arguments."""
+
+    method: str
+    arguments: tuple[Any, ...]
+    options: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """From the child: an event of the task."""
+
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """From the child: it is ready for the next task; `error` is how the last one ended, if not well."""
+
+    error: TuneryError | None = None
+
+
+def tuning_child(line: Line, data_folder: Path) -> None:
+    """Take commands until told to leave."""
+    child = _TuningChild(line, data_folder)
+    threading.Thread(target=child.say_alive, name="signs of life", daemon=True).start()
+    child.serve()
+
+
+class _TuningChild:
+    def __init__(self, line: Line, data_folder: Path) -> None:
+        self._line, self._data_folder = line, data_folder
+        self._library = _LibraryOverLine(self, DataFolder(data_folder))
+        self._is_leaving = False
+        self._is_busy = False  # otherwise nobody reads the signs of life, and the pipe fills up
+
+    def say_alive(self) -> None:
+        pause = threading.Event()
+        self._line.send(Alive())
+        while not pause.wait(SIGN_OF_LIFE_SECONDS):
+            if self._is_busy:
+                self._line.send(Alive())
+
+    def serve(self) -> None:
+        while not self._is_leaving:
+            message = self._line.messages.get()
+            self._is_busy = True
+            match message:
+                case Warm(base_model):
+                    self._warm(base_model)
+                case Work(model, task):
+                    self._line.send(Done(self._work(model, task)))
+                case Leave():
+                    return
+            self._is_busy = False
+
+    def call(self, method: str, *arguments: Any, **options: Any) -> Any:
+        """Call a method of the library in the server; raises what it raised."""
+        self._line.send(Call(method, arguments, options))
+        while True:
+            match self._line.messages.get():
+                case Reply(value, error):
+                    if error is not None:
+                        raise error
+                    return value
+                case Leave():
+                    self._is_leaving = True
+
+    def _warm(self, base_model: str) -> None:
+        from tunery.engine.resident import resident_base
+
+        try:
+            resident_base(base_model, self._data_folder)
+        except Exception as error:  # noqa: BLE001  # the task that needs the base will say so to its user
+            _child_log.warning("The base %s was not loaded ahead: %r", base_model, error)
+
+    def _work(self, model: TunedModel, task: TuningTask) -> TuneryError | None:
+        try:
+            with closing(TaskWorker(self._library, model, task).events()) as events:
+                for event in events:
+                    self._line.send(Happened(event))
+                    self._look_for_leave()
+                    if self._is_leaving:
+                        break
+        except Fenced:
+            return None
+        except TuneryError as error:
+            return error
+        except Exception as error:  # noqa: BLE001  # written into the task by its worker; the child goes on
+            _child_log.exception("The tuning job of %s failed", model.id)
+            return TuneryError(f"Something went wrong: {error!r}.")
+        return None
+
+    def _look_for_leave(self) -> None:
+        with suppress(queue.Empty):
+            self._is_leaving |= isinstance(self._line.messages.get_nowait(), Leave)
+
+
+class _LibraryOverLine:
+    """What stands for the library: rows are written by the server, files by this process."""
+
+    def __init__(self, child: _TuningChild, folder: DataFolder) -> None:
+        self._child, self.folder = child, folder
+
+    def claim(
+        self,
+        worker: str,  # noqa: ARG002
+        *,
+        task_id: str | None = None,  # noqa: ARG002
+        is_cancelled: bool = False,  # noqa: ARG002
+        held_back: Collection[str] = (),  # noqa: ARG002
+    ) -> TuningTask | None:
+        raise AssertionError("the server claims; the child gets claimed tasks")
+
+    def examples(self, model: TunedModel) -> tuple[tuple[TuningExample, ...], tuple[TuningExample, ...]]:
+        found: tuple[tuple[TuningExample, ...], tuple[TuningExample, ...]] = self._child.call("examples", model)
+        return found
+
+    def source_adapter(self, model: TunedModel) -> Path | None:
+        found: Path | None = self._child.call("source_adapter", model)
+        return found
+
+    def heartbeat(self, task: TuningTask, phase: Phase, progress: Progress = _NOTHING_NEW) -> bool:
+        return bool(self._child.call("heartbeat", task, phase, progress))
+
+    def request_cancel(self, name: str) -> TunedModel:
+        return _model(self._child.call("request_cancel", name))
+
+    def checkpoint_folder(self, task: TuningTask) -> Path:
+        folder = self.folder.checkpoint(task.id)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return folder
+
+    def publish(self, task: TuningTask, write: Callable[[Path], None], *, needed_bytes: int | None = None) -> Published:
+        folder = self.folder.adapter(task)
+        return Published(folder, task.fencing_epoch, publish(folder, write, needed_bytes=needed_bytes))
+
+    def finish(
+        self,
+        task: TuningTask,
+        phase: Phase,
+        progress: Progress = _NOTHING_NEW,
+        *,
+        published: Published | None = None,
+        error: TuneryError | None = None,
+    ) -> TunedModel:
+        return _model(self._child.call("finish", task, phase, progress, published=published, error=error))
+
+    def release(self, task: TuningTask) -> None:
+        self._child.call("release", task)
+
+
+def _model(value: object) -> TunedModel:
+    assert isinstance(value, TunedModel)
+    return value
+
 
 LEASE_SECONDS = 10.0  # a child that says nothing so long is taken for frozen
 STOP_SECONDS = 8.0  # to write a checkpoint when the server stops
@@ -64,7 +256,7 @@ class Worker:
         *,
         warm_base: str | None = None,
         lease_seconds: float = LEASE_SECONDS,
-        main: Any = tuning.main,
+        main: Any = tuning_child,
         on_success: Callable[[TunedModel], None] | None = None,
     ) -> None:
         self._library, self._warm_base, self._lease_seconds, self._main = library, warm_base, lease_seconds, main
@@ -105,7 +297,7 @@ class Worker:
         self._is_stopping.set()
         self._wanted.set()
         if (child := self._child) is not None:
-            child.send(tuning.Leave())
+            child.send(Leave())
 
     def stop(self) -> None:
         """Stop, and return when nothing runs any more; the child is killed STOP_SECONDS after it was told to leave."""
@@ -166,7 +358,7 @@ class Worker:
         kills_before = memory_kills()
         try:
             child = self._ready_child()
-            child.send(tuning.Work(self._library.find(task.tuned_model_id), task))
+            child.send(Work(self._library.find(task.tuned_model_id), task))
             self._attend(child, task)
         except NotFound:  # deleted since it was claimed; the child knows nothing of it yet
             self._end(task, None)
@@ -188,23 +380,23 @@ class Worker:
         while True:
             message = child.receive(self._lease_seconds)
             if self._is_stopping.is_set() and not is_told_to_leave:
-                child.send(tuning.Leave())
+                child.send(Leave())
                 is_told_to_leave = True
             match message:
-                case tuning.Call(method, arguments, options):
+                case Call(method, arguments, options):
                     child.send(self._called(method, arguments, options))
-                case tuning.Happened(event):
+                case Happened(event):
                     self._note(task, event)
-                case tuning.Done(error):
+                case Done(error):
                     self._end(task, error)
                     return
 
-    def _called(self, method: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> tuning.Reply:
+    def _called(self, method: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> Reply:
         assert method in _CALLS
         try:
-            return tuning.Reply(getattr(self._library, method)(*arguments, **options))
+            return Reply(getattr(self._library, method)(*arguments, **options))
         except TuneryError as error:
-            return tuning.Reply(error=error)
+            return Reply(error=error)
 
     def _end(self, task: TuningTask, error: TuneryError | None) -> None:
         if error is not None:
@@ -246,7 +438,7 @@ class Worker:
             self._child_time = time.monotonic()
             self._child = Child("tuning", self._main, folder, niceness=NICENESS)
             if self._warm_base is not None:
-                self._child.send(tuning.Warm(self._warm_base))
+                self._child.send(Warm(self._warm_base))
         return self._child
 
     def _discard_child(self) -> None:

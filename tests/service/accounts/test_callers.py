@@ -12,9 +12,9 @@ from tests.server.accounts_app import ADDRESS, Clock, make_accounts
 from tunery.cli.credentials import new_key_pair
 from tunery.errors import InvalidArgument, NotFound, PermissionDenied, ResourceExhausted, Unauthenticated
 from tunery.service.access import CLOUD_PLATFORM, TUNING, TUNING_READONLY
+from tunery.service.account_values import ServiceAccountKey
 from tunery.service.accounts.accounts import Accounts
-from tunery.service.accounts.jwt import GOOGLE_AUDIENCE
-from tunery.service.accounts.values import ServiceAccountKey
+from tunery.service.accounts.credentials import GOOGLE_AUDIENCE
 from tunery.service.library import Library
 
 ROBOT = "ci@tunery.invalid"

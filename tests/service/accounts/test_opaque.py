@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tunery.service.accounts.opaque import Prefix, digest, is_well_formed, new_secret
+from tunery.service.accounts.secrets import Prefix, digest, is_well_formed, new_secret
 
 
 @pytest.mark.parametrize("prefix", list(Prefix))

@@ -14,9 +14,9 @@ from tunery.errors import (
     ResourceExhausted,
     Unauthenticated,
 )
-from tunery.service.accounts import passwords
+from tunery.service.accounts import secrets
 from tunery.service.accounts.accounts import Accounts
-from tunery.service.accounts.rates import Rate
+from tunery.service.accounts.secrets import Rate
 
 
 def test_the_person_at_this_machine_is_there_from_the_start(accounts: Accounts) -> None:
@@ -119,7 +119,7 @@ def test_right_passwords_do_not_count(accounts: Accounts) -> None:
 
 def test_a_password_is_kept_as_argon2id() -> None:
     """The winner of the password hashing competition, which RFC 9106 recommends."""
-    assert passwords.hashed(PASSWORD).startswith("$argon2id$")
+    assert secrets.hashed_password(PASSWORD).startswith("$argon2id$")
 
 
 def test_the_person_at_this_machine_cannot_be_locked_out(accounts: Accounts) -> None:

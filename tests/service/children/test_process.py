@@ -13,8 +13,8 @@ import psutil
 import pytest
 
 from tests.chaos.served import wait_until
-from tunery.service.children import process
-from tunery.service.children.process import Child, Line
+from tunery.service import process
+from tunery.service.process import Child, Line
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither kill -9 nor SIGSTOP")
 
@@ -74,7 +74,7 @@ def test_a_child_dies_with_its_parent(tmp_path: Path) -> None:
         textwrap.dedent("""
         import time
         from tests.service.children.test_process import echo
-        from tunery.service.children.process import Child
+        from tunery.service.process import Child
         if __name__ == "__main__":
             child = Child("echo", echo)
             child.send("ready"); child.receive()

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunery.service.database.rows import pack_snapshots, unpack_snapshots
+from tunery.service.database.models import pack_snapshots, unpack_snapshots
 from tunery.types import TuningSnapshot
 
 _snapshots = st.builds(

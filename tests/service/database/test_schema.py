@@ -12,7 +12,8 @@ from sqlalchemy import create_engine, inspect
 
 from tests.service.samples import EXAMPLES
 from tunery.errors import FailedPrecondition
-from tunery.service.database import account_tables, schema
+from tunery.service.database import connection as schema
+from tunery.service.database import tables
 from tunery.service.database.connection import Database
 from tunery.service.database.tables import metadata
 from tunery.service.library import Library
@@ -51,7 +52,7 @@ def test_the_steps_lead_to_the_tables_that_the_program_knows(tmp_path: Path) -> 
     schema.upgrade(migrated)
     migrated.close()
     engine = create_engine(f"sqlite:///{tmp_path / 'direct.sqlite3'}")
-    assert account_tables.users.metadata is metadata
+    assert tables.users.metadata is metadata
     metadata.create_all(engine)
     engine.dispose()
 

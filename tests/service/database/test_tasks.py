@@ -19,10 +19,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.service.samples import EXAMPLES, a_curve, a_request
-from tunery.service.database import models, schema, tasks
+from tunery.service.database import connection as schema
+from tunery.service.database import models, tasks
 from tunery.service.database.connection import Database
-from tunery.service.states import MAX_LOSSES, MAX_LOSSES_AT_ONE_STEP, RUNNING_PHASES, state_of
-from tunery.service.values import Progress, Published
+from tunery.service.phases import MAX_LOSSES, MAX_LOSSES_AT_ONE_STEP, RUNNING_PHASES, state_of
+from tunery.service.requests import Progress, Published
 from tunery.types import Phase, TunedModel, TuningTask
 
 STEPS = 19

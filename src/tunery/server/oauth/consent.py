@@ -10,8 +10,8 @@ from starlette.responses import Response
 
 from tunery.server import pages
 from tunery.service.access import CLOUD_PLATFORM, GENERATIVE_LANGUAGE, RETRIEVER, TUNING, TUNING_READONLY
-from tunery.service.accounts.clients import COMMAND_LINE
-from tunery.service.accounts.values import Client
+from tunery.service.account_values import Client
+from tunery.service.accounts.oauth import COMMAND_LINE
 
 _MEANING = {
     CLOUD_PLATFORM: "Everything you can do here; for an administrator also users and keys",

@@ -16,11 +16,10 @@ from authlib.oauth2.rfc7636 import CodeChallenge
 from authlib.oauth2.rfc8628 import DeviceCodeGrant
 
 from tunery.errors import Unauthenticated
+from tunery.service.account_values import AuthorizationCode, DeviceCode, Token
 from tunery.service.accounts.accounts import Accounts
-from tunery.service.accounts.clients import KEY_FILE
-from tunery.service.accounts.jwt import GOOGLE_TOKEN_ENDPOINT, key_id_of
-from tunery.service.accounts.tokens import Grant, Issued
-from tunery.service.accounts.values import AuthorizationCode, DeviceCode, Token
+from tunery.service.accounts.credentials import GOOGLE_TOKEN_ENDPOINT, Grant, Issued, key_id_of
+from tunery.service.accounts.oauth import KEY_FILE
 
 AUTH_METHODS = ["client_secret_basic", "client_secret_post", "none"]
 NO_STORE = [("Content-Type", "application/json"), ("Cache-Control", "no-store"), ("Pragma", "no-cache")]

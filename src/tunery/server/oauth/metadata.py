@@ -7,7 +7,7 @@ Static but for the address.
 from __future__ import annotations
 
 from tunery.service.access import SCOPES
-from tunery.service.accounts.clients import CODE, DEVICE, KEY_FILE, REFRESH
+from tunery.service.accounts.oauth import CODE, DEVICE, KEY_FILE, REFRESH
 
 
 def authorization_server(address: str) -> dict[str, object]:

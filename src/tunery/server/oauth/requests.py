@@ -16,8 +16,8 @@ from authlib.oauth2.rfc6749.requests import BasicOAuth2Payload
 from fastapi import Request
 
 from tunery.server.forms import Parameters
-from tunery.service.accounts.clients import CODE, has_secret, may_redirect
-from tunery.service.accounts.values import Client
+from tunery.service.account_values import Client
+from tunery.service.accounts.oauth import CODE, has_secret, may_redirect
 
 # What RFC 6749, appendix A, lets these hold; Authlib repeats some of them in its errors and fails on other characters.
 _PLAIN = re.compile(r"[\x20-\x21\x23-\x5b\x5d-\x7e]{1,4096}")

@@ -30,9 +30,8 @@ from tunery.server.oauth.requests import OAuthClient, WebRequest
 from tunery.server.replies import JsonReply
 from tunery.service.access import SCOPES
 from tunery.service.accounts.accounts import Accounts
-from tunery.service.accounts.clients import DEVICE
-from tunery.service.accounts.codes import DEVICE_CODE_SECONDS, POLL_SECONDS, new_user_code
-from tunery.service.accounts.opaque import Prefix, new_secret
+from tunery.service.accounts.oauth import DEVICE, DEVICE_CODE_SECONDS, POLL_SECONDS, new_user_code
+from tunery.service.accounts.secrets import Prefix, new_secret
 
 DEVICE_PATH = "/oauth/device"
 

@@ -10,9 +10,9 @@ from pydantic import Field
 
 from tunery.server.wire.base import Message, StrictIncoming, Timestamp
 from tunery.service.access import TUNING
-from tunery.service.accounts.logins import Login
-from tunery.service.accounts.tokens import REFRESH_DAYS
-from tunery.service.accounts.values import ApiKey, Client, Group, ServiceAccountKey, Token, User
+from tunery.service.account_values import ApiKey, Client, Group, ServiceAccountKey, Token, User
+from tunery.service.accounts.accounts import Login
+from tunery.service.accounts.credentials import REFRESH_DAYS
 
 
 class UserMessage(Message):

@@ -12,7 +12,7 @@ from typing import Any
 from tunery.server.wire.base import Message
 from tunery.server.wire.evaluations import IntervalOut
 from tunery.server.wire.inquiries import InquiryOut, common, done_and_total
-from tunery.service.inquiries import Progress
+from tunery.service.reports import Progress
 
 
 class MeasuredOut(Message):

@@ -12,7 +12,7 @@ from pydantic import Field
 from tunery.errors import DataProblem
 from tunery.server.wire.base import Message
 from tunery.server.wire.datasets import DataProblemOut, problems_out
-from tunery.service.estimates import Estimate, Source
+from tunery.service.estimate import Estimate, Source
 
 
 class SecondsOut(Message):

@@ -12,7 +12,7 @@ from typing import Any
 from tunery.server.wire.base import Message, StrictIncoming
 from tunery.server.wire.inquiries import InquiryOut, common, done_and_total
 from tunery.server.wire.tuned_models import TuningExamplesIn
-from tunery.service.inquiries import Progress
+from tunery.service.reports import Progress
 
 
 class RecordedIn(StrictIncoming):

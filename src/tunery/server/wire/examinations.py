@@ -14,7 +14,7 @@ from typing import Any
 from tunery.server.wire.base import Message, StrictIncoming
 from tunery.server.wire.examples import StoredExampleOut
 from tunery.server.wire.inquiries import InquiryOut, common, done_and_total
-from tunery.service.inquiries import Progress
+from tunery.service.reports import Progress
 from tunery.types import TuningExample
 
 

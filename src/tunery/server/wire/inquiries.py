@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from tunery.server.wire.base import Message, Timestamp
-from tunery.service.inquiries import Progress
+from tunery.service.reports import Progress
 
 
 class InquiryErrorOut(Message):

@@ -16,7 +16,7 @@ from tunery.data.prompts import PromptColumn, StructuredPrompt
 from tunery.data.tables import MAX_COLUMNS, Cell, Row
 from tunery.errors import InvalidArgument
 from tunery.server.wire.base import Incoming, Message, StrictIncoming, Timestamp
-from tunery.service.values import Prompt
+from tunery.service.requests import Prompt
 
 MAX_TUNING_CHARACTERS = 20_000
 

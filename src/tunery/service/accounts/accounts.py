@@ -9,25 +9,25 @@ Knows credentials and users; what users may do with tuned models is in `service/
 
 from __future__ import annotations
 
+import contextlib
+import hmac
+import os
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
-from tunery.errors import FailedPrecondition, Unauthenticated
+from tunery.errors import FailedPrecondition, InvalidArgument, PermissionDenied, Unauthenticated
 from tunery.service.access import CLOUD_PLATFORM, TUNING, TUNING_READONLY
-from tunery.service.accounts import jwt
-from tunery.service.accounts.clients import Clients
-from tunery.service.accounts.codes import Codes
-from tunery.service.accounts.keys import Keys
-from tunery.service.accounts.local_proof import LocalProof
-from tunery.service.accounts.logins import Logins
-from tunery.service.accounts.sessions import Sessions
-from tunery.service.accounts.store import Store
-from tunery.service.accounts.tokens import Tokens
-from tunery.service.accounts.users import Users
-from tunery.service.accounts.values import LOCAL_USER
+from tunery.service.account_values import LOCAL_USER, Client, Token
+from tunery.service.accounts import credentials
+from tunery.service.accounts.credentials import ACCESS_SECONDS, REFRESH_DAYS, Keys, Tokens
+from tunery.service.accounts.oauth import COMMAND_LINE, Clients, Codes
+from tunery.service.accounts.secrets import Prefix, Store, digest, is_well_formed, new_secret
+from tunery.service.accounts.users import Sessions, Users
+from tunery.service.database import accounts as session_rows
 from tunery.service.database import accounts as user_rows
-from tunery.service.database import sessions as session_rows
 from tunery.service.database.connection import Database
 from tunery.service.folder import DataFolder
 from tunery.types import Caller
@@ -59,7 +59,7 @@ class Accounts:
         self._folder = folder
         self._keys_act_as_users = keys_act_as_users
         base = address.rstrip("/")
-        self._audiences = frozenset({jwt.GOOGLE_AUDIENCE} | ({base, f"{base}/"} if base else set()))
+        self._audiences = frozenset({credentials.GOOGLE_AUDIENCE} | ({base, f"{base}/"} if base else set()))
         self._proof = LocalProof()
         self.users = Users(self._store)
         self.keys = Keys(self._store, self.users)
@@ -80,7 +80,7 @@ class Accounts:
     def tidy(self) -> None:
         """Delete what ended a while ago; to be called when the server starts and once a day."""
         with self._store.database.writing() as connection:
-            session_rows.forget_what_ended(connection, self._store.clock() - timedelta(days=KEPT_DAYS))
+            session_rows.forget_ended_sessions(connection, self._store.clock() - timedelta(days=KEPT_DAYS))
 
     def require_ready_for_network(self, *, is_encrypted: bool) -> None:
         """
@@ -137,13 +137,13 @@ class Accounts:
 
         With `audiences` it is one that is to be exchanged at the token endpoint, and made for one of these.
         """
-        key_id = jwt.key_id_of(token)
+        key_id = credentials.key_id_of(token)
         key = None if key_id is None else self.keys.service_account(key_id)
         if key is None:
             raise Unauthenticated(_REFUSED)
-        claims = jwt.claims_of(token, key.public_key)
+        claims = credentials.claims_of(token, key.public_key)
         accepted, is_exchanged = (self._audiences, False) if audiences is None else (audiences, True)
-        asked = jwt.check_claims(claims, key.address, accepted, self._store.clock(), is_exchanged=is_exchanged)
+        asked = credentials.check_claims(claims, key.address, accepted, self._store.clock(), is_exchanged=is_exchanged)
         self.keys.note_service_account_use(key)
         is_reading = bool(asked) and set(asked) <= {TUNING_READONLY}
         return self._caller(key.user_id, (TUNING_READONLY if is_reading else TUNING,))
@@ -155,3 +155,76 @@ class Accounts:
         if user is None or user.is_disabled:
             raise Unauthenticated(_REFUSED)
         return Caller(user.id, frozenset(scopes), groups, is_admin=user.is_admin)
+
+
+class LocalProof:
+    """The proof of one running server; none until it is started."""
+
+    def __init__(self) -> None:
+        self._sha256: str | None = None
+
+    def start(self, folder: DataFolder) -> Path:
+        """Write a new token into the data folder, readable for its user only, and return the file."""
+        token = new_secret(Prefix.LOCAL)
+        path = folder.local_token
+        new = path.with_suffix(f".{os.getpid()}")
+        new.unlink(missing_ok=True)
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(token)
+        new.replace(path)
+        self._sha256 = digest(token)
+        return path
+
+    def matches(self, token: str) -> bool:
+        """Say whether this is the token in the file."""
+        if self._sha256 is None or not is_well_formed(token, Prefix.LOCAL):
+            return False
+        return hmac.compare_digest(self._sha256, digest(token))
+
+    def stop(self, folder: DataFolder) -> None:
+        """Take the token back."""
+        self._sha256 = None
+        with contextlib.suppress(OSError):
+            folder.local_token.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """What a credentials file holds."""
+
+    client: Client
+    client_secret: str
+    refresh_token: str
+
+
+class Logins:
+    """The exchange of proofs."""
+
+    def __init__(self, clients: Clients, tokens: Tokens) -> None:
+        self._clients, self._tokens = clients, tokens
+        self.access_seconds = ACCESS_SECONDS  # of logins; tests make it short
+
+    def spend_proof(self, token: str) -> None:
+        """
+        Use up an access token of the command line; raises PermissionDenied for any other token.
+
+        Otherwise a token that was meant for an hour could make itself one for years.
+        """
+        found = self._tokens.find(token)
+        if found is None or found.client_id != COMMAND_LINE:
+            raise PermissionDenied("Only `tunery login` makes logins and tokens. Sign in with it.")
+        self._tokens.revoke(found)
+
+    def create(self, user_id: str, scopes: Sequence[str], days: int = REFRESH_DAYS, name: str = "") -> Login:
+        """Make a login of a client of its own, which is renewed for so many days (1 to 90)."""
+        if not 1 <= days <= REFRESH_DAYS:
+            raise InvalidArgument(f"A login lives 1 to {REFRESH_DAYS} days, not {days:,}.")
+        client, secret = self._clients.for_login(name or "tunery login", user_id, self.access_seconds)
+        issued = self._tokens.create_login(client, user_id, scopes, days)
+        assert issued.refresh_token is not None
+        return Login(client, secret, issued.refresh_token)
+
+    def create_token(self, user_id: str, scopes: Sequence[str], days: int, name: str = "") -> tuple[Token, str]:
+        """Make a plain token that lives so many days; return it with its secret."""
+        return self._tokens.create_plain(user_id, scopes, days, name)

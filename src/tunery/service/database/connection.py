@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import sqlalchemy.exc
-from sqlalchemy import URL, Connection, create_engine, event
+from sqlalchemy import URL, Connection, create_engine, event, inspect, text, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from tunery.errors import DataLoss, FailedPrecondition, ResourceExhausted, TuneryError, Unavailable
+from tunery.service.database.tables import tuning_tasks
+from tunery.types import Phase
 
 BUSY_TIMEOUT_SECONDS = 10
 
@@ -147,3 +149,71 @@ def _meaning(code: int, path: Path) -> TuneryError | None:
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
             return DataLoss(f"{path} is damaged or not a database of tunery. Restore it from a backup.")
     return None
+
+
+def copy_database(source: Path, target: Path) -> None:
+    """Copy a database that others may be writing; the copy is one state of it."""
+    opened = sqlite3.connect(f"{source.as_uri()}?mode=ro", uri=True)
+    with closing(opened) as reading, closing(sqlite3.connect(target)) as writing:
+        reading.backup(writing)
+
+
+def check_database(database: Database) -> None:
+    """Raise DataLoss if the file is damaged."""
+    with database.reading() as connection:
+        found = connection.scalar(text("PRAGMA integrity_check(1)"))
+    if found != "ok":
+        raise DataLoss(f"{database.path} is damaged ({found}). Restore it from a backup.")
+
+
+def begin_unfinished_again(connection: Connection) -> None:
+    """Let tasks that have not ended begin at their first step: their checkpoints are not where a copy goes."""
+    unfinished = tuning_tasks.c.phase.not_in([phase for phase in Phase if phase.is_final])
+    connection.execute(
+        update(tuning_tasks)
+        .where(unfinished)
+        .values(phase=Phase.QUEUED, worker=None, checkpoint_step=0, completed_steps=0, snapshots=b"", epoch_losses=None)
+    )
+
+
+REVISION = "0005"  # the newest step in migrations/versions; revisions count upwards
+
+_MIGRATIONS = Path(__file__).parent.parent / "migrations"
+
+
+def is_current_schema(database: Database) -> bool:
+    """
+    Say whether the tables are those that this version of tunery knows; False also if there are none yet.
+
+    Raises FailedPrecondition if a newer tunery made them.
+    """
+    found = revision(database)
+    if found is not None and found > REVISION:
+        raise FailedPrecondition(
+            f"The data folder {database.path.parent} was made by a newer tunery (tables {found}, this one knows "
+            f"{REVISION}). Update tunery or use another TUNERY_HOME."
+        )
+    return found == REVISION
+
+
+def revision(database: Database) -> str | None:
+    """Return the revision of the tables, None if there are none."""
+    if not database.path.exists():  # opening it would make an empty one
+        return None
+    with database.reading() as connection:
+        if not inspect(connection).has_table("alembic_version"):
+            return None
+        found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+        return found
+
+
+def upgrade(database: Database, to: str = "head") -> None:
+    """Take every missing step in one transaction: a process killed in between leaves the tables as they were."""
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    with database.changing_tables() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, to)

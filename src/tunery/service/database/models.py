@@ -6,27 +6,34 @@ The caller holds the transaction. What happens to the task of a model is in `tas
 
 from __future__ import annotations
 
+import struct
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Select, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, delete, func, insert, or_, select, update
 
 from tunery.errors import AlreadyExists
-from tunery.service.database.permissions import given_to, given_to_everyone
-from tunery.service.database.rows import (
-    examples_from_rows,
-    examples_to_rows,
-    model_from_rows,
-    model_to_row,
-    task_to_row,
+from tunery.service.database.tables import permissions, prompts, reports, tuned_models, tuning_examples, tuning_tasks
+from tunery.service.requests import ModelFilter, Progress, Prompt, TuningRequest, random_id
+from tunery.types import (
+    Advice,
+    Caller,
+    DataFacts,
+    EpochLoss,
+    GranteeType,
+    Hyperparameters,
+    Permission,
+    Phase,
+    Role,
+    State,
+    TunedModel,
+    TuningExample,
+    TuningSnapshot,
+    TuningTask,
 )
-from tunery.service.database.tables import permissions, tuned_models, tuning_examples, tuning_tasks
-from tunery.service.listing import ModelFilter
-from tunery.service.names import random_id
-from tunery.service.values import TuningRequest
-from tunery.types import Caller, Phase, TunedModel, TuningExample
 
 _FINAL = [phase for phase in Phase if phase.is_final]
 
@@ -145,3 +152,296 @@ def _models(connection: Connection, statement: Select[Any]) -> list[TunedModel]:
 
 def _model(row: RowMapping) -> TunedModel:
     return model_from_rows({name: row[label] for name, label in _MODEL_COLUMNS.items()}, row)
+
+
+_permissions = permissions.c
+
+
+def permissions_of(connection: Connection, model_id: str) -> tuple[Permission, ...]:
+    """Return the permissions of a tuned model, the oldest first: its first owner."""
+    statement = (
+        select(permissions)
+        .where(_permissions.tuned_model_id == model_id)
+        .order_by(_permissions.create_time, _permissions.id)
+    )
+    return tuple(_permission(row) for row in connection.execute(statement).mappings())
+
+
+def give_permission(
+    connection: Connection, model_id: str, grantee_type: GranteeType, grantee: str | None, role: Role
+) -> str:
+    """Write a permission and return its id; raises AlreadyExists if the grantee has one."""
+    same = and_(*(_permissions[name] == value for name, value in _key(model_id, grantee_type, grantee).items()))
+    if connection.scalar(select(_permissions.id).where(same)) is not None:
+        who = grantee or "Everyone"
+        raise AlreadyExists(f"{who} has a permission on tunedModels/{model_id} already. Change its role instead.")
+    row = {"id": random_id(), "role": role, "create_time": datetime.now(UTC)}
+    connection.execute(insert(permissions).values(row | _key(model_id, grantee_type, grantee)))
+    return str(row["id"])
+
+
+def change_role(connection: Connection, permission_id: str, role: Role) -> None:
+    """Set the role of a permission."""
+    connection.execute(update(permissions).where(_permissions.id == permission_id).values(role=role))
+
+
+def take_permission(connection: Connection, permission_id: str) -> None:
+    """Delete a permission."""
+    connection.execute(delete(permissions).where(_permissions.id == permission_id))
+
+
+def transfer_ownership(connection: Connection, model_id: str, new_owner: str) -> None:
+    """Make a user the owner of a tuned model; those who owned it stay its writers."""
+    mine = _permissions.tuned_model_id == model_id
+    connection.execute(update(permissions).where(mine, _permissions.role == Role.OWNER).values(role=Role.WRITER))
+    his = and_(mine, _permissions.grantee_type == GranteeType.USER, _permissions.grantee == new_owner)
+    if connection.execute(update(permissions).where(his).values(role=Role.OWNER)).rowcount == 0:
+        give_permission(connection, model_id, GranteeType.USER, new_owner, Role.OWNER)
+
+
+def given_to(caller: Caller, roles: Iterable[Role]) -> Any:
+    """Return the select of ids of tuned models on which a caller has one of these roles in person or by a group."""
+    user = and_(_permissions.grantee_type == GranteeType.USER, _permissions.grantee == caller.user_id)
+    group = and_(_permissions.grantee_type == GranteeType.GROUP, _permissions.grantee.in_(sorted(caller.groups)))
+    return _models_where(or_(user, group) & _permissions.role.in_(list(roles)))
+
+
+def given_to_everyone() -> Any:
+    """Return the select of ids of tuned models that everyone may use."""
+    return _models_where(_permissions.grantee_type == GranteeType.EVERYONE)
+
+
+def _models_where(condition: ColumnElement[bool]) -> Any:
+    return select(_permissions.tuned_model_id).where(condition)
+
+
+def _key(model_id: str, grantee_type: GranteeType, grantee: str | None) -> dict[str, str]:
+    return {"tuned_model_id": model_id, "grantee_type": grantee_type, "grantee": grantee or ""}
+
+
+def _permission(row: Any) -> Permission:
+    return Permission(
+        id=row["id"],
+        tuned_model_id=row["tuned_model_id"],
+        grantee_type=GranteeType(row["grantee_type"]),
+        email_address=row["grantee"] or None,
+        role=Role(row["role"]),
+    )
+
+
+_prompts = prompts.c
+
+
+def add_prompt(connection: Connection, prompt: Prompt) -> None:
+    """Write down a prompt."""
+    connection.execute(insert(prompts).values(**asdict(prompt)))
+
+
+def get_prompt(connection: Connection, user_id: str, prompt_id: str) -> Prompt | None:
+    """Return a prompt of a user; None also if it belongs to somebody else."""
+    row = connection.execute(_of(user_id).where(_prompts.id == prompt_id)).mappings().first()
+    return None if row is None else Prompt(**row)
+
+
+def page_of_prompts(
+    connection: Connection, user_id: str, words: tuple[str, ...], *, start: int, limit: int
+) -> list[Prompt]:
+    """Return prompts of a user from place `start` on, changed last first; every word must be in the name."""
+    statement = _of(user_id)
+    for word in words:
+        statement = statement.where(_prompts.display_name.icontains(word, autoescape=True))
+    ordered = statement.order_by(_prompts.update_time.desc(), _prompts.id).offset(start).limit(limit)
+    return [Prompt(**row) for row in connection.execute(ordered).mappings()]
+
+
+def count_prompts(connection: Connection, user_id: str) -> int:
+    """Return how many prompts a user has."""
+    return connection.scalar(select(func.count()).select_from(prompts).where(_prompts.user_id == user_id)) or 0
+
+
+def change_prompt(connection: Connection, user_id: str, prompt_id: str, columns: Mapping[str, Any]) -> bool:
+    """Set columns of a prompt of a user; False if there is none."""
+    mine = (_prompts.user_id == user_id) & (_prompts.id == prompt_id)
+    result = connection.execute(update(prompts).where(mine).values(**columns).returning(_prompts.id))
+    return result.first() is not None
+
+
+def remove_prompt(connection: Connection, user_id: str, prompt_id: str) -> bool:
+    """Delete a prompt of a user; False if there is none."""
+    mine = (_prompts.user_id == user_id) & (_prompts.id == prompt_id)
+    return connection.execute(delete(prompts).where(mine).returning(_prompts.id)).first() is not None
+
+
+def _of(user_id: str) -> Select[Any]:
+    return select(prompts).where(_prompts.user_id == user_id)
+
+
+def put_report(connection: Connection, tuned_model_id: str, kind: str, document: Mapping[str, Any]) -> None:
+    """Keep a report; one of the same kind that is there gives way."""
+    which = (reports.c.tuned_model_id == tuned_model_id) & (reports.c.kind == kind)
+    row = {"tuned_model_id": tuned_model_id, "kind": kind, "document": dict(document)}
+    connection.execute(delete(reports).where(which))
+    connection.execute(insert(reports).values(**row, create_time=datetime.now(UTC)))
+
+
+def get_report(connection: Connection, tuned_model_id: str, kind: str) -> dict[str, Any] | None:
+    """Return the document of the report of a kind, None if there is none."""
+    which = (reports.c.tuned_model_id == tuned_model_id) & (reports.c.kind == kind)
+    document: dict[str, Any] | None = connection.scalar(select(reports.c.document).where(which))
+    return document
+
+
+def reports_of(connection: Connection, tuned_model_id: str) -> dict[str, dict[str, Any]]:
+    """Return all documents of a tuned model by their kind."""
+    statement = select(reports.c.kind, reports.c.document).where(reports.c.tuned_model_id == tuned_model_id)
+    return {row.kind: row.document for row in connection.execute(statement.order_by(reports.c.kind))}
+
+
+# step u32, epoch u32, mean_loss f64, compute_time f64 in seconds since 1970 UTC: 24 bytes a snapshot.
+# One value of 24 × steps bytes instead of a row per step: a million models of 188 steps are 4.5 GB, not 188 M rows.
+_SNAPSHOT = struct.Struct("<IIdd")
+
+Row = Mapping[Any, Any]  # values by column name
+
+
+def pack_snapshots(snapshots: Iterable[TuningSnapshot]) -> bytes:
+    """Return 24 bytes for each snapshot."""
+    return b"".join(_SNAPSHOT.pack(s.step, s.epoch, s.mean_loss, s.compute_time.timestamp()) for s in snapshots)
+
+
+def unpack_snapshots(packed: bytes) -> tuple[TuningSnapshot, ...]:
+    """Return the snapshots that `pack_snapshots` packed."""
+    return tuple(
+        TuningSnapshot(step, epoch, loss, datetime.fromtimestamp(seconds, UTC))
+        for step, epoch, loss, seconds in _SNAPSHOT.iter_unpack(packed)
+    )
+
+
+def task_from_row(row: Row) -> TuningTask:
+    """Return the task of a row of `tuning_tasks`; without the column `snapshots` its curve is empty."""
+    return TuningTask(
+        id=row["id"],
+        tuned_model_id=row["tuned_model_id"],
+        phase=Phase(row["phase"]),
+        hyperparameters=Hyperparameters(row["epoch_count"], row["batch_size"], row["learning_rate"]),
+        seed=row["seed"],
+        data=DataFacts(row["data_rows"], row["data_sha256"], row["data_source"]),
+        held_out_rows=row["held_out_rows"],
+        total_steps=row["total_steps"],
+        completed_steps=row["completed_steps"],
+        checkpoint_step=row["checkpoint_step"],
+        fencing_epoch=row["fencing_epoch"],
+        cancel_requested=row["cancel_requested"],
+        micro_batch_size=row["micro_batch_size"],
+        create_time=row["create_time"],
+        start_time=row["start_time"],
+        complete_time=row["complete_time"],
+        error_code=row["error_code"],
+        error_message=row["error_message"],
+        operation_id=row["operation_id"],
+        user_id=row["user_id"],
+        snapshots=unpack_snapshots(row.get("snapshots", b"")),
+        epoch_losses=tuple(EpochLoss(**loss) for loss in row["epoch_losses"] or ()),
+        advice=Advice(**row["advice"]) if row["advice"] else None,
+        settings=row["settings"] or {},
+        versions=row["versions"] or {},
+    )
+
+
+def model_from_rows(model: Row, task: Row) -> TunedModel:
+    """Return the tuned model of a row of `tuned_models` and the row of its task."""
+    epoch = task["artifact_epoch"]
+    return TunedModel(
+        id=model["id"],
+        display_name=model["display_name"],
+        description=model["description"],
+        base_model=model["base_model"],
+        base_digest=model["base_digest"],
+        state=State(model["state"]),
+        task=task_from_row(task),
+        create_time=model["create_time"],
+        update_time=model["update_time"],
+        artifact=None if epoch is None else artifact_path(task["id"], epoch),
+        manifest_sha256=task["manifest_sha256"],
+        temperature=model["temperature"],
+        top_p=model["top_p"],
+        top_k=model["top_k"],
+        reader_project_numbers=tuple(model["reader_project_numbers"] or ()),
+        source_tuned_model=model["source_tuned_model"],
+        base_name_asked=model["base_name_asked"],
+    )
+
+
+def artifact_path(task_id: str, fencing_epoch: int) -> str:
+    """Return where the adapter of one claim of a task is published, relative to the data folder."""
+    return f"models/{task_id}/{fencing_epoch}"
+
+
+def model_to_row(model_id: str, request: TuningRequest, now: datetime) -> dict[str, object]:
+    """Return the row of `tuned_models` for a request."""
+    return {
+        "id": model_id,
+        "display_name": request.display_name or model_id,
+        "description": request.description,
+        "base_model": request.base_model,
+        "base_digest": request.base_digest,
+        "state": State.CREATING,
+        "create_time": now,
+        "update_time": now,
+        "temperature": request.temperature,
+        "top_p": request.top_p,
+        "top_k": request.top_k,
+        "reader_project_numbers": list(request.reader_project_numbers) or None,
+        "source_tuned_model": request.source_tuned_model,
+        "base_name_asked": request.base_name_asked,
+    }
+
+
+def task_to_row(request: TuningRequest, now: datetime) -> dict[str, object]:
+    """Return what a request says of its row in `tuning_tasks`; the ids are the caller's."""
+    return {
+        "phase": Phase.QUEUED,
+        "total_steps": request.total_steps,
+        "request_sha256": request.sha256(),
+        "create_time": now,
+        "epoch_count": request.hyperparameters.epoch_count,
+        "batch_size": request.hyperparameters.batch_size,
+        "learning_rate": request.hyperparameters.learning_rate,
+        "seed": request.seed,
+        "data_rows": request.data.rows,
+        "data_sha256": request.data.sha256,
+        "data_source": request.data.source,
+        "held_out_rows": len(request.held_out),
+        "snapshots": b"",
+    }
+
+
+def examples_to_rows(task_id: str, request: TuningRequest) -> list[dict[str, object]]:
+    """Return the rows of `tuning_examples`: the examples, behind them the held-out ones."""
+    marked = [(False, example) for example in request.examples] + [(True, example) for example in request.held_out]
+    return [
+        {"task_id": task_id, "position": position, "is_held_out": is_held_out, **asdict(example)}
+        for position, (is_held_out, example) in enumerate(marked)
+    ]
+
+
+def examples_from_rows(rows: Sequence[Row]) -> tuple[list[TuningExample], list[TuningExample]]:
+    """Return the examples and the held-out examples of a task."""
+    examples: list[TuningExample] = []
+    held_out: list[TuningExample] = []
+    for row in rows:
+        (held_out if row["is_held_out"] else examples).append(TuningExample(row["text_input"], row["output"]))
+    return examples, held_out
+
+
+def progress_to_columns(progress: Progress) -> dict[str, object]:
+    """Return the plain columns that a progress report sets; steps and snapshots need care and are not among them."""
+    columns: dict[str, object] = {
+        "checkpoint_step": progress.checkpoint_step,
+        "micro_batch_size": progress.micro_batch_size,
+        "epoch_losses": None if progress.epoch_losses is None else [asdict(loss) for loss in progress.epoch_losses],
+        "advice": None if progress.advice is None else asdict(progress.advice),
+        "settings": None if progress.settings is None else dict(progress.settings),
+        "versions": None if progress.versions is None else dict(progress.versions),
+    }
+    return {name: value for name, value in columns.items() if value is not None}

@@ -14,9 +14,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, RowMapping, and_, case, func, literal, select, update
 
 from tunery.errors import Cancelled, OutOfMemory, TuneryError
-from tunery.service.database.rows import pack_snapshots, progress_to_columns, task_from_row
+from tunery.service.database.models import pack_snapshots, progress_to_columns, task_from_row
 from tunery.service.database.tables import tuned_models, tuning_tasks
-from tunery.service.states import (
+from tunery.service.phases import (
     MAX_LOSSES,
     MAX_LOSSES_AT_ONE_STEP,
     PHASES_BEFORE,
@@ -24,7 +24,7 @@ from tunery.service.states import (
     RUNNING_PHASES,
     state_of,
 )
-from tunery.service.values import Progress, Published
+from tunery.service.requests import Progress, Published
 from tunery.types import Phase, TuningTask
 
 _LOST = "The tuning job was given up: its worker was lost {losses} times, the last time after step {step}."
@@ -288,3 +288,26 @@ def _show_state(connection: Connection, task: RowMapping) -> None:
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+_tasks = tuning_tasks.c
+
+
+def tasks_by_phase(connection: Connection) -> dict[Phase, int]:
+    """Return how many tasks stand in each phase."""
+    rows = connection.execute(select(_tasks.phase, func.count()).group_by(_tasks.phase))
+    return dict.fromkeys(Phase, 0) | {Phase(phase): count for phase, count in rows}
+
+
+def running_task(connection: Connection) -> TuningTask | None:
+    """Return the task that takes steps at this moment, with its curve."""
+    row = connection.execute(select(tuning_tasks).where(_tasks.phase == Phase.RUNNING).limit(1)).mappings().first()
+    return None if row is None else task_from_row(row)
+
+
+def last_succeeded(connection: Connection, base_model: str, limit: int) -> list[TuningTask]:
+    """Return the tasks on a base that succeeded last, newest first, with their curves."""
+    mine = tuned_models.c.base_model == base_model
+    statement = select(tuning_tasks).join(tuned_models).where(mine, _tasks.phase == Phase.SUCCEEDED)
+    rows = connection.execute(statement.order_by(_tasks.complete_time.desc()).limit(limit)).mappings()
+    return [task_from_row(row) for row in rows]

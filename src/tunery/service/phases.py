@@ -6,7 +6,10 @@ Pure rules: no SQL, no files. The database package writes them down, the library
 
 from __future__ import annotations
 
-from tunery.types import Phase, State
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tunery.types import Phase, State, TunedModel, TuningSnapshot
 
 RUNNING_PHASES = (Phase.PREPARING, Phase.RUNNING, Phase.PUBLISHING)  # a worker has the task in hand
 
@@ -38,3 +41,43 @@ def state_of(phase: Phase, has_artifact: bool) -> State:
     if phase == Phase.SUCCEEDED or (phase == Phase.CANCELLED and has_artifact):
         return State.ACTIVE
     return State.FAILED if phase.is_final else State.CREATING
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseEntered:
+    """The task has come to a phase that is not final."""
+
+    phase: Phase
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The base is loaded and the first step begins; `settings` are those in force, `step` is where a resume goes on."""
+
+    settings: Mapping[str, object]
+    step: int
+    total_steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepDone:
+    """An optimizer step is done. Between two of these the task can be cancelled or left."""
+
+    snapshot: TuningSnapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Noticed:
+    """Something the user should know, as a sentence; the work goes on."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The task is SUCCEEDED or CANCELLED, and this is its tuned model; the last event."""
+
+    model: TunedModel
+
+
+Event = PhaseEntered | Started | StepDone | Noticed | Ended

@@ -24,10 +24,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from tunery.errors import FailedPrecondition, OutOfMemory, ResourceExhausted, TuneryError, Unavailable
 from tunery.files import DISK_FULL
-from tunery.service.events import Ended, Event, Noticed, PhaseEntered, Started, StepDone
 from tunery.service.folder import DataFolder
 from tunery.service.library import Fenced
-from tunery.service.values import Progress, Published
+from tunery.service.phases import Ended, Event, Noticed, PhaseEntered, Started, StepDone
+from tunery.service.requests import Progress, Published
 from tunery.types import Phase, TunedModel, TuningExample, TuningTask
 
 if TYPE_CHECKING:

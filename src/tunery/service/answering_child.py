@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 
 from tunery.errors import DeadlineExceeded, TuneryError
 from tunery.files import open_published
-from tunery.service import epochs
-from tunery.service.children.process import SIGN_OF_LIFE_SECONDS, Alive, Line
+from tunery.service import folder
+from tunery.service.process import SIGN_OF_LIFE_SECONDS, Alive, Line
 from tunery.types import SamplingSettings, TuningExample, Turn
 
 if TYPE_CHECKING:
@@ -318,7 +318,7 @@ class _AnsweringChild:
         assert question.adapter is not None
         if digest not in loaded.adapters:
             published = open_published(*question.adapter)
-            adapter = read_adapter(epochs.folder_of(published, question.epoch), loaded.resident.network)
+            adapter = read_adapter(folder.epoch_folder(published, question.epoch), loaded.resident.network)
             _make_room(loaded, adapter.flat.nbytes)
             loaded.adapters[digest] = _Adapter(loaded.resident.add(adapter), adapter.flat.nbytes)
         loaded.adapters.move_to_end(digest)

@@ -16,14 +16,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tunery.engine.catalog import Catalog
-from tunery.errors import FailedPrecondition, NotFound, ResourceExhausted, TuneryError, Unavailable
-from tunery.service.children.inquiring import Begin, Done, Progressed
-from tunery.service.children.process import Child
+from tunery.errors import FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted, TuneryError, Unavailable
+from tunery.evaluation.growth import LEAST_ROWS
+from tunery.service import report_child
+from tunery.service.answering import Answering, Batches
+from tunery.service.answering_child import Question
 from tunery.service.library import Library
-from tunery.types import TunedModel
+from tunery.service.process import Child
+from tunery.service.report_child import Begin, Done, Progressed
+from tunery.types import SamplingSettings, TunedModel, Turn
+
+if TYPE_CHECKING:
+    from tunery.evaluation.report import Evaluation
 
 LEASE_SECONDS = 30.0  # a child that says nothing so long is taken for frozen
 
@@ -206,3 +213,154 @@ class Inquiries:
             return self._library.find(model.id).task.id == model.task.id
         except NotFound:
             return False
+
+
+class DataCurves(Inquiries):
+    """Draws the data curves of tuned models of a library."""
+
+    kind, title = "DATA_CURVE", "data curve"
+    max_open, niceness = 1, 15  # each tunes three times; tuning tasks, at 10, go first
+    child_main = report_child.draw_curve
+
+    def __init__(self, library: Library, catalog: Catalog) -> None:
+        super().__init__(library)
+        self._catalog = catalog
+
+    def ask(self, model: TunedModel) -> Progress:
+        """
+        Have the data curve of a tuned model drawn, with its settings and all of its rows; one that runs is returned.
+
+        Raises FailedPrecondition if the model is not ACTIVE, its base has changed or it has fewer than LEAST_ROWS rows,
+        ResourceExhausted if the curve of another model is being drawn.
+        """
+        self._library.artifact(model)
+        require_base(self._catalog, model)
+        used, held_out = self._library.examples(model)
+        rows = (*used, *held_out)
+        if len(rows) < LEAST_ROWS:
+            raise FailedPrecondition(f"A data curve needs at least {LEAST_ROWS} rows; {model.id} has {len(rows)}.")
+        task = model.task
+        return self._put(
+            model,
+            report_child.CurveWork(model.base_model, task.hyperparameters, task.seed, self._library.folder.path, rows),
+        )
+
+
+KIND = "EVALUATION"
+MAX_OPEN = 8
+MAX_OPEN_UNASKED = 4  # the other places are for who asks
+MAX_ROWS = 500  # of one evaluation; more are drawn from
+
+_evaluations_log = logging.getLogger("tunery.evaluations")
+
+
+def keep(library: Library, model: TunedModel, found: Evaluation) -> None:
+    """Keep the newest evaluation of a tuned model."""
+    keep_document(library, model, KIND, found.document())
+
+
+class Evaluations(Inquiries):
+    """Evaluates tuned models of a library."""
+
+    kind, title = KIND, "evaluation"
+    max_open, niceness = MAX_OPEN, 5
+    child_main = report_child.evaluate
+
+    def __init__(self, library: Library, answering: Answering, catalog: Catalog) -> None:
+        super().__init__(library)
+        self._catalog = catalog
+        self._batches = Batches(answering, self._is_stopping)
+
+    def ask(self, model: TunedModel, work: report_child.EvaluationWork) -> Progress:
+        """
+        Have a tuned model evaluated; one that runs already is returned.
+
+        Raises FailedPrecondition if the model is not ACTIVE, InvalidArgument without rows, ResourceExhausted if too
+        many evaluations wait.
+        """
+        self._library.artifact(model)
+        if not work.rows:
+            raise InvalidArgument("The model has no held-out rows; send examples to evaluate on.")
+        return self._put(model, work)
+
+    def begin(self, model: TunedModel) -> None:
+        """
+        Evaluate a tuned model that nobody asked about, on its held-out rows.
+
+        Nothing happens if it has none, if somebody has asked already, or if there is no room; a log line says so then.
+        """
+        try:
+            work = self.held_out_work(model)
+            if work.rows and self.progress(model) is None and self.report(model) is None:
+                self._put(model, work, MAX_OPEN_UNASKED)
+        except TuneryError as error:
+            _evaluations_log.info("%s is not evaluated by itself: %s", model.name, error)
+
+    def held_out_work(
+        self, model: TunedModel, *, max_rows: int = MAX_ROWS, seed: int = 0
+    ) -> report_child.EvaluationWork:
+        """Return the work of evaluating a tuned model on its held-out rows."""
+        used, held_out = self._library.examples(model)
+        return report_child.EvaluationWork(held_out, used, "held-out rows", max_rows, seed)
+
+    def _answer(self, child: Child, model: TunedModel, message: object) -> None:
+        try:
+            match message:
+                case report_child.AskFits(prompt, tokens):
+                    child.send(report_child.Reply(self._fits(model, prompt, tokens)))
+                case report_child.AskAll(is_tuned, prompts, tokens):
+                    adapter = self._library.artifact(model) if is_tuned else None
+                    questions = [_question(model, prompt, tokens, adapter) for prompt in prompts]
+                    child.send(report_child.Reply(self._batches.answers(questions)))
+        except TuneryError as error:
+            child.send(error)
+
+    def _fits(self, model: TunedModel, prompt: str, max_output_tokens: int) -> bool:
+        limit = self._catalog.resolve(model.base_model).input_token_limit
+        try:
+            return self._batches.tokens(_question(model, prompt, 1)) + max_output_tokens <= limit
+        except InvalidArgument:  # longer than the window alone
+            return False
+
+
+def _question(
+    model: TunedModel, prompt: str, max_output_tokens: int, adapter: tuple[Path, str] | None = None
+) -> Question:
+    settings = SamplingSettings(max_output_tokens=max_output_tokens)
+    return Question(model.base_model, (Turn("user", prompt),), settings, adapter)
+
+
+MAX_FOLDS = 10  # each is a tuning
+
+
+class Examinations(Inquiries):
+    """Examines the examples of tuned models of a library."""
+
+    kind, title = "SURGERY", "examination"
+    max_open, niceness = 8, 15  # it may tune several times; tuning tasks, at 10, go first
+    child_main = report_child.check_data
+
+    def __init__(self, library: Library, catalog: Catalog) -> None:
+        super().__init__(library)
+        self._catalog = catalog
+
+    def ask(self, model: TunedModel, folds: int | None = None) -> Progress:
+        """
+        Have the examples of a tuned model examined; an examination that runs already is returned.
+
+        With `folds` the base is tuned so many times, each time without the rows whose outputs are then doubted.
+        Raises InvalidArgument for folds outside 2 to MAX_FOLDS or more than there are examples, FailedPrecondition if
+        the model is not ACTIVE or its base has changed, ResourceExhausted if too many examinations wait.
+        """
+        adapter = self._library.artifact(model)
+        require_base(self._catalog, model)
+        examples, held_out = self._library.examples(model)
+        if folds is not None and not 2 <= folds <= min(MAX_FOLDS, len(examples)):
+            raise InvalidArgument(f"fold_count must be 2 to {min(MAX_FOLDS, len(examples))}, not {folds}.")
+        folder, task = self._library.folder.path, model.task
+        return self._put(
+            model,
+            report_child.CheckWork(
+                model.base_model, folder, adapter, examples, held_out, task.hyperparameters, task.seed, folds
+            ),
+        )

@@ -157,3 +157,15 @@ def _run(main: Callable[..., None], connection: Connection, niceness: int, argum
     if niceness and hasattr(os, "nice"):
         os.nice(niceness)
     main(Line(connection), *arguments)
+
+
+_COUNTS = Path("/proc/vmstat")
+
+
+def memory_kills() -> int:
+    """Return the count since the machine started; always 0 where the system does not count."""
+    try:
+        lines = _COUNTS.read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))

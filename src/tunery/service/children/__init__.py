@@ -1,1 +1,0 @@
-"""Child processes of the server: one tunes, one answers. A crash ends one of them, never the server."""

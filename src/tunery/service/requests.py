@@ -1,0 +1,235 @@
+"""
+Values that the library takes and gives: what shall be tuned, how far a worker has come, what it published.
+
+Pure data and the rules about it; no SQL, no files.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import secrets
+import string
+import struct
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from tunery.errors import InvalidArgument
+from tunery.types import Advice, DataFacts, EpochLoss, Hyperparameters, Role, TuningExample, TuningSnapshot
+
+LOCAL_USER = "local"  # who works on this machine without signing in
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A structured prompt of a user; `document` holds preamble, columns and rows as plain JSON values."""
+
+    id: str
+    user_id: str
+    display_name: str
+    document: dict[str, Any] = field(repr=False)
+    create_time: datetime
+    update_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class TuningRequest:
+    """
+    What a user asks to be tuned: everything that a tuning task needs, so that resuming asks for nothing again.
+
+    `id` or `display_name` must be given; `hyperparameters` are resolved, `examples` are without the `held_out` ones.
+    """
+
+    base_model: str  # name in the catalog
+    base_digest: str
+    data: DataFacts
+    examples: Sequence[TuningExample] = field(repr=False)
+    hyperparameters: Hyperparameters
+    id: str | None = None
+    display_name: str | None = None
+    description: str = ""
+    held_out: Sequence[TuningExample] = field(default=(), repr=False)
+    seed: int = 0
+    user_id: str = LOCAL_USER  # who owns the tuned model
+    temperature: float = 0.0  # how it answers unless a call says otherwise
+    top_p: float = 1.0
+    top_k: int | None = None
+    reader_project_numbers: Sequence[int] = ()
+    source_tuned_model: str | None = None  # id of the tuned model to go on from
+    base_name_asked: str | None = None  # the base as the user named it
+
+    def __post_init__(self) -> None:
+        if self.id is None and not self.display_name:
+            raise InvalidArgument("Give the tuned model an id or a display name.")
+        if self.id is not None:
+            check_id(self.id)
+        if self.display_name is not None:
+            check_display_name(self.display_name)
+        if not self.examples:
+            raise InvalidArgument("There are no examples to tune on.")
+        if self.hyperparameters.learning_rate is None:
+            raise InvalidArgument("The hyperparameters are not resolved: learning_rate is missing.")
+
+    @property
+    def total_steps(self) -> int:
+        return self.hyperparameters.total_steps(len(self.examples))
+
+    def sha256(self) -> str:
+        """Return the digest by which the same request is recognised: what changes the result, and the names."""
+        facts = {
+            "id": self.id,
+            "display_name": self.display_name,
+            "base_digest": self.base_digest,
+            "examples": _digest(self.examples),
+            "held_out": _digest(self.held_out),
+            "hyperparameters": asdict(self.hyperparameters),
+            "seed": self.seed,
+        }
+        if self.source_tuned_model is not None:
+            facts["source"] = self.source_tuned_model
+        if self.user_id != LOCAL_USER:
+            facts["user"] = self.user_id
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a worker has come with a task. None leaves what is stored; no value ever makes the curve shorter."""
+
+    step: int = 0  # optimizer steps done
+    checkpoint_step: int | None = None
+    micro_batch_size: int | None = None
+    snapshots: Sequence[TuningSnapshot] | None = None  # all since step 1, also those before a resume
+    epoch_losses: Sequence[EpochLoss] | None = None
+    advice: Advice | None = None
+    settings: Mapping[str, object] | None = None
+    versions: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """An adapter folder that was made visible, and the sha256 of its manifest."""
+
+    folder: Path
+    fencing_epoch: int
+    manifest_sha256: str
+
+
+def _digest(examples: Sequence[TuningExample]) -> str:
+    pairs = [(example.text_input, example.output) for example in examples]
+    return hashlib.sha256(json.dumps(pairs).encode()).hexdigest()
+
+
+MAX_PAGE_SIZE = 1000
+
+_TOKEN = struct.Struct(">Q8s")
+
+# each word includes the higher roles (google/ai/generativelanguage/v1beta/model_service.proto)
+_ROLES = {
+    "owner:me": (Role.OWNER,),
+    "writers:me": (Role.OWNER, Role.WRITER),
+    "readers:me": (Role.OWNER, Role.WRITER, Role.READER),
+}
+_EVERYONE = "readers:everyone"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFilter:
+    """
+    Which tuned models a list shows: those on which the caller has one of `roles` in person, or those shared with
+    everyone; with every one of `words` in display name or description.
+    """
+
+    roles: tuple[Role, ...] = _ROLES["readers:me"]
+    is_everyone: bool = False
+    words: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, text: str) -> ModelFilter:
+        """Return the filter that a text asks for; raises InvalidArgument for an unknown `key:value`."""
+        roles, is_everyone, words = cls().roles, False, []
+        for word in text.split():
+            if word in _ROLES:
+                roles = _ROLES[word]
+            elif word == _EVERYONE:
+                is_everyone = True
+            elif word.partition(":")[0] in ("owner", "owners", "writers", "readers"):
+                known = ", ".join([*_ROLES, _EVERYONE])
+                raise InvalidArgument(f"The filter {word!r} is not known. Use words to look for, or one of: {known}.")
+            else:
+                words.append(word)
+        return cls(roles, is_everyone, tuple(words))
+
+
+def page_size(asked: int | None, default: int) -> int:
+    """Return the size of a page: the default for 0 or nothing, never above the limit; raises InvalidArgument."""
+    if asked is not None and asked < 0:
+        raise InvalidArgument(f"page_size must not be negative, {asked} was given.")
+    return min(asked or default, MAX_PAGE_SIZE)
+
+
+def page_token(last_number: int, *asked: object) -> str:
+    """Return the token of the page behind `last_number` of the list that was `asked` for."""
+    return base64.urlsafe_b64encode(_TOKEN.pack(last_number, _filter_digest(asked))).decode().rstrip("=")
+
+
+def read_page_token(token: str | None, *asked: object) -> int | None:
+    """Return the number behind which a page begins, None for the first; InvalidArgument if it is not of this list."""
+    if not token:
+        return None
+    try:
+        number, digest = _TOKEN.unpack(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+    except (ValueError, struct.error):
+        digest = b""
+    if digest != _filter_digest(asked):
+        raise InvalidArgument("The page token is not one of this list. Begin with the first page.")
+    return int(number)
+
+
+def _filter_digest(asked: Sequence[object]) -> bytes:
+    return hashlib.sha256(repr(asked).encode()).digest()[:8]
+
+
+MAX_NAME_CHARACTERS = 40  # proto TunedModel: both for the id that is given and for display_name
+RANDOM_CHARACTERS = 12  # as the original made them: number-generator-model-dzlmi0gswwqb
+
+_ID = re.compile(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?")
+_ALPHABET = string.ascii_lowercase + string.digits
+
+
+def check_id(model_id: str) -> None:
+    """Raise InvalidArgument unless this may be the id of a new tuned model."""
+    if not _ID.fullmatch(model_id):
+        raise InvalidArgument(
+            f"The id {model_id!r} cannot be used: it takes up to {MAX_NAME_CHARACTERS} lower-case letters, digits "
+            "and hyphens, starts with a letter and does not end with a hyphen."
+        )
+
+
+def check_display_name(display_name: str) -> None:
+    """Raise InvalidArgument if a display name is too long or empty."""
+    length = len(display_name)
+    if not display_name.strip() or length > MAX_NAME_CHARACTERS:
+        raise InvalidArgument(f"The display name takes 1 to {MAX_NAME_CHARACTERS} characters, not {length}.")
+    if "\0" in display_name:
+        raise InvalidArgument(f"The display name has a NUL character at place {display_name.index(chr(0)) + 1}.")
+
+
+def new_id(display_name: str) -> str:
+    """Return the words of a display name and random characters: "My tickets" → `my-tickets-dzlmi0gswwqb`."""
+    plain = unicodedata.normalize("NFKD", display_name).encode("ascii", "ignore").decode().lower()
+    words = "-".join(re.findall(r"[a-z0-9]+", plain))
+    if not words[:1].isalpha():  # an id starts with a letter; names like "2024" or "日本語" have none to offer
+        words = f"tuned-{words}".strip("-")
+    return f"{words[:MAX_NAME_CHARACTERS].strip('-')}-{random_id()}"
+
+
+def random_id() -> str:
+    """Return 12 random characters of a-z and 0-9: 62 bits, nothing a user could guess or meet twice."""
+    return "".join(secrets.choice(_ALPHABET) for _ in range(RANDOM_CHARACTERS))
