@@ -17,8 +17,8 @@ import uvicorn
 from tests.engine.bases.tiny_bases import make_folder
 from tunery.engine.catalog import Catalog
 from tunery.server.app import make_app
+from tunery.server.http import Services
 from tunery.server.serve import ServerSettings, running
-from tunery.server.services import Services
 
 BASE = "tiny"
 TUNED = "numbers"

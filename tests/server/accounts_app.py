@@ -11,11 +11,10 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from tunery.server import accounts as accounts_routes
-from tunery.server import session
-from tunery.server.auth import CallerOf
-from tunery.server.errors import add_error_handlers
-from tunery.server.guards import Guards
+from tunery.server import sign_in
+from tunery.server.http import add_error_handlers
 from tunery.server.oauth import routes as oauth
+from tunery.server.security import CallerOf, Guards
 from tunery.service.accounts.accounts import Accounts
 from tunery.service.library import Library
 
@@ -47,7 +46,7 @@ def make_app(accounts: Accounts, address: str = ADDRESS) -> FastAPI:
     """Return the application, with a route that says who calls and one that changes something."""
     app = FastAPI()
     app.state.services = SimpleNamespace(accounts=accounts, address=address)
-    for router in (accounts_routes.router, oauth.router, session.router):
+    for router in (accounts_routes.router, oauth.router, sign_in.router):
         app.include_router(router)
 
     @app.api_route("/v1beta/whoami", methods=["GET", "POST"])

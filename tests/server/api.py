@@ -21,7 +21,7 @@ from tests.service.samples import a_curve, a_request, tuned, write_adapter
 from tunery.engine.catalog import Catalog
 from tunery.errors import TuneryError, Unavailable
 from tunery.server.app import make_app
-from tunery.server.services import Services
+from tunery.server.http import Services
 from tunery.service.access import TUNING
 from tunery.service.answering import Answering
 from tunery.service.creation import Creation

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pydantic import Field
 
 from tunery.errors import InvalidArgument
-from tunery.server.body import parsed
-from tunery.server.wire.base import Incoming, Int32, Int64, StrictIncoming
+from tunery.server.http import parsed
+from tunery.server.wire.messages import Incoming, Int32, Int64, StrictIncoming
 
 
 class Inner(StrictIncoming):

@@ -22,7 +22,7 @@ from tunery.errors import (
     Unauthenticated,
     Unavailable,
 )
-from tunery.server.errors import HTTP_STATUS, add_error_handlers, envelope
+from tunery.server.http import HTTP_STATUS, add_error_handlers, envelope
 
 # google/rpc/code.proto
 STATUS = {

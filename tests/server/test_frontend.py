@@ -8,7 +8,7 @@ import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from tunery.server.frontend import add_frontend
+from tunery.server.app import add_frontend
 
 
 @pytest.fixture

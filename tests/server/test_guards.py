@@ -9,7 +9,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from tests.server.accounts_app import ADDRESS, browser, make_app
-from tunery.server.guards import Scrub, scrub_logs, scrubbed
+from tunery.server.security import Scrub, scrub_logs, scrubbed
 from tunery.service.accounts.accounts import Accounts
 from tunery.service.accounts.secrets import Prefix, new_secret
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.live import BASE, TUNED, Live
 from tunery import __version__
-from tunery.server.metrics import step_rate
+from tunery.server.monitoring import step_rate
 from tunery.types import TuningSnapshot
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)

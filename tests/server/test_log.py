@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.live import TUNED, Live
-from tunery.server.log import start_logging, user_hash
+from tunery.server.monitoring import start_logging, user_hash
 
 CANARY = "canary-7f3a"
 

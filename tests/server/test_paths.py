@@ -27,7 +27,7 @@ from tests.chaos.served import proof
 from tests.service.samples import tuned
 from tunery.engine.catalog import Catalog
 from tunery.server.app import _routers, make_app
-from tunery.server.services import Services
+from tunery.server.http import Services
 from tunery.service.accounts import Accounts
 from tunery.service.answering import Answering
 from tunery.service.creation import Creation

@@ -11,7 +11,7 @@ import pytest
 from starlette.responses import StreamingResponse
 
 from tunery.errors import ResourceExhausted
-from tunery.server.streams import event_stream, json_array
+from tunery.server.http import event_stream, json_array
 
 TEXTS = ["one", 'line\nbreak "quoted"', "\u2028\u2029\x85", "ä日本🎉", ""]
 

@@ -21,7 +21,7 @@ from tunery.cli.bases import fetched
 from tunery.cli.options import option
 
 if TYPE_CHECKING:
-    from tunery.server.services import Services
+    from tunery.server.http import Services
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8000
@@ -58,7 +58,7 @@ def serve(
 ) -> None:
     """Serve the Gemini tuning API to clients on this machine."""
     base = fetched(config.default_base_model())
-    from tunery.server.log import start_logging
+    from tunery.server.monitoring import start_logging
     from tunery.server.serve import ServerSettings
     from tunery.server.serve import serve as run
 

@@ -12,10 +12,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 
 from tunery.errors import InvalidArgument, PermissionDenied, Unauthenticated
-from tunery.server.auth import Administrator, CallerOf, bearer_token
-from tunery.server.body import body_of
-from tunery.server.parameters import described
-from tunery.server.services import services_of
+from tunery.server.http import body_of, described, services_of
+from tunery.server.security import Administrator, CallerOf, bearer_token
 from tunery.server.wire import accounts as wire
 from tunery.service.access import CLOUD_PLATFORM, SCOPES
 from tunery.service.account_values import ApiKey, ServiceAccountKey

@@ -6,37 +6,33 @@ Made from services that somebody else starts and stops (`serve.py`). Knows route
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Depends, FastAPI
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi.openapi.utils import get_openapi
+from pydantic.json_schema import models_json_schema
+from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
+from starlette.staticfiles import StaticFiles
 
 from tunery import __version__
 from tunery.server import (
     accounts,
-    data_curves,
     datasets,
-    evaluations,
-    examinations,
-    examples,
     exports,
     generation,
-    info,
-    inquiries,
-    metrics,
     models,
+    monitoring,
     openai,
-    operations,
-    permissions,
     prompts,
-    session,
-    text,
+    reports,
+    sign_in,
     tuned_models,
 )
-from tunery.server.errors import add_error_handlers
-from tunery.server.frontend import add_frontend
-from tunery.server.guards import Guards
-from tunery.server.log import RequestLog, noted_caller
+from tunery.server.http import BODIES, SCHEMA_REFERENCE, Services, add_error_handlers
+from tunery.server.monitoring import RequestLog, noted_caller
 from tunery.server.oauth import routes as oauth
-from tunery.server.openapi import add_openapi
-from tunery.server.services import Services
+from tunery.server.security import Guards
 
 # Clients of different years default to different versions; all show the same resources.
 VERSIONS = ("v1beta", "v1", "v1alpha", "v1beta3")
@@ -56,20 +52,20 @@ def make_app(services: Services) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,  # rpcs have names of their own
     )
     app.state.services = services
-    app.state.metrics = metrics.metrics_of(services)
+    app.state.metrics = monitoring.metrics_of(services)
     app.add_middleware(RequestLog, metrics=app.state.metrics)
     noting = [Depends(noted_caller)]
     for version in VERSIONS:
         for router in _routers():
             is_described = version == DESCRIBED_VERSION
             app.include_router(router, prefix=f"/{version}", dependencies=noting, include_in_schema=is_described)
-    app.include_router(text.router, prefix="/v1beta2", dependencies=noting, include_in_schema=False)
-    for router in (info.health, metrics.router):
+    app.include_router(generation.text_router, prefix="/v1beta2", dependencies=noting, include_in_schema=False)
+    for router in (monitoring.health_router, monitoring.metrics_router):
         app.include_router(router)
     for prefix in openai.PREFIXES:
         app.include_router(openai.router, prefix=prefix, include_in_schema=prefix == openai.PREFIXES[0])
     add_frontend(app)
-    for router in (accounts.router, oauth.router, session.router):
+    for router in (accounts.router, oauth.router, sign_in.router):
         app.include_router(router)
     app.add_middleware(Guards, address=services.address)
     add_error_handlers(app)
@@ -81,18 +77,107 @@ def _routers() -> tuple[APIRouter, ...]:
     # `{id}:verb` before `{id}`: what is more special comes first
     return (
         generation.router,
-        text.router,
+        generation.text_router,
         exports.router,
-        operations.router,
-        permissions.router,
-        evaluations.router,
-        examinations.router,
-        data_curves.router,
-        inquiries.router,
-        examples.router,
+        tuned_models.operations_router,
+        tuned_models.permissions_router,
+        reports.evaluations_router,
+        reports.examinations_router,
+        reports.data_curves_router,
+        reports.inquiries_router,
+        tuned_models.examples_router,
         tuned_models.router,
         models.router,
         datasets.router,
         prompts.router,
-        info.router,
+        monitoring.info_router,
     )
+
+
+STUDIO = Path(__file__).parent / "studio"
+
+# React Aria writes one style element (touch-action of what is pressed); the browser tests see it if that text changes.
+_REACT_ARIA_STYLE = "'sha256-38RhXrc7EdReTKsOm23ZPOCUgniTUUcjky8QOOrQx6o='"
+CONTENT_SECURITY_POLICY = (
+    f"default-src 'none'; script-src 'self'; style-src 'self' {_REACT_ARIA_STYLE}; img-src 'self' data:;"
+    " connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+)
+_NOT_BUILT = """<!doctype html><title>tunery</title><h1>The Studio was not built</h1>
+<p>The API works as ever. To have the Studio, run <code>make studio</code> in the source folder
+and start the server again.</p>"""
+
+
+def add_frontend(app: FastAPI, folder: Path = STUDIO) -> None:
+    """Let an app serve the Studio, or a page that tells how to build it."""
+
+    @app.get("/", include_in_schema=False)
+    @app.get("/studio", include_in_schema=False)
+    def root() -> Response:
+        return RedirectResponse("/studio/")
+
+    if (folder / "assets").is_dir():
+        app.mount("/studio/assets", _Hashed(directory=folder / "assets"))
+        app.mount("/studio/samples", StaticFiles(directory=folder / "samples"))
+
+    @app.get("/studio/{page:path}", include_in_schema=False)
+    def studio(page: str, _request: Request) -> Response:
+        if not (folder / "index.html").is_file():
+            return HTMLResponse(_NOT_BUILT, headers=_HEADERS)
+        file = folder / ("icon.svg" if page == "icon.svg" else "index.html")  # pages are made in the browser
+        return FileResponse(file, headers=_HEADERS)
+
+
+class _Hashed(StaticFiles):
+    """Files whose names change with their content: kept by browsers for good."""
+
+    def file_response(self, *arguments: object, **options: object) -> Response:
+        """Return the reply for a file."""
+        reply = super().file_response(*arguments, **options)  # type: ignore[arg-type]
+        reply.headers["Cache-Control"] = "public, max-age=31536000, immutable"
+        return reply
+
+
+_HEADERS = {
+    "Cache-Control": "no-cache",
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+}
+
+
+def add_openapi(app: FastAPI) -> None:
+    """Let an app describe itself with the bodies of its requests."""
+
+    def document() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = _document(app)
+        return app.openapi_schema
+
+    app.openapi = document  # type: ignore[method-assign]
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+    for path in document["paths"].values():
+        for operation in path.values():
+            operation["responses"].setdefault("default", {"description": "The error envelope."})
+            operation["responses"].pop("422", None)
+    _, definitions = models_json_schema(
+        [(body, "validation") for body in BODIES.values()], by_alias=True, ref_template=SCHEMA_REFERENCE
+    )
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    schemas.update(definitions.get("$defs", {}))
+    for schema in schemas.values():
+        _leave_out_null(schema)
+    return document
+
+
+def _leave_out_null(schema: dict[str, Any]) -> None:
+    """Say of a field that may be None that it may be missing: null is never sent, and means not set."""
+    required = schema.get("required", [])
+    for name, field in schema.get("properties", {}).items():
+        kinds = field.get("anyOf", [])
+        others = [kind for kind in kinds if kind != {"type": "null"}]
+        if len(others) < len(kinds):
+            field.pop("anyOf")
+            field.update(others[0] if len(others) == 1 else {"anyOf": others})
+            if name in required:
+                required.remove(name)

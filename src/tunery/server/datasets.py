@@ -24,11 +24,9 @@ from starlette.responses import Response
 from tunery.data.dataset import ReadOptions
 from tunery.data.sandbox import preview_guarded, read_guarded
 from tunery.errors import DataProblem, DatasetInvalid, InvalidArgument, Level, ResourceExhausted
-from tunery.server.auth import CallerOf
-from tunery.server.body import read_limited
-from tunery.server.parameters import described
-from tunery.server.replies import JsonReply
-from tunery.server.wire.datasets import ParsedDatasetOut, parsed_out, refused_out
+from tunery.server.http import JsonReply, described, read_limited
+from tunery.server.security import CallerOf
+from tunery.server.wire.tuning import ParsedDatasetOut, parsed_out, refused_out
 from tunery.service.access import Action, require_scope
 from tunery.types import MAX_DATASET_BYTES
 

@@ -18,10 +18,8 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
 from tunery import config
 from tunery.errors import InvalidArgument, ResourceExhausted
-from tunery.server.auth import CallerOf
-from tunery.server.parameters import described, text_parameter
-from tunery.server.replies import JsonReply
-from tunery.server.services import Services, services_of
+from tunery.server.http import JsonReply, Services, described, services_of, text_parameter
+from tunery.server.security import CallerOf
 from tunery.service import export
 from tunery.service import folder as epochs
 from tunery.service.access import Action

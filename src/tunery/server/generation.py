@@ -6,43 +6,52 @@ The original bound countTokens to base models only; clients call it on tuned one
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
-from typing import Annotated, Any
+import asyncio
+import secrets
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Sequence
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from tunery.server import answers
-from tunery.server.auth import CallerOf
-from tunery.server.body import body_of
-from tunery.server.parameters import described
-from tunery.server.prompt_checks import PromptCheck, checked_call
-from tunery.server.questions import Target, base_target, tuned_target
-from tunery.server.replies import JsonReply
-from tunery.server.services import services_of
-from tunery.server.streams import event_stream, json_array
-from tunery.server.wire.forms import form_of
+from tunery.data.inputs import Contracts, PromptContract
+from tunery.errors import NotFound, TuneryError
+from tunery.server.http import JsonReply, Services, body_of, described, event_stream, json_array, services_of
+from tunery.server.security import CallerOf
 from tunery.server.wire.generation import (
+    DEFAULT_OUTPUT_TOKENS,
     CandidateOut,
     ContentOut,
+    CountTextTokensIn,
+    CountTextTokensOut,
     CountTokensIn,
     CountTokensOut,
     GenerateContentIn,
     GenerateContentOut,
+    GenerateTextIn,
+    GenerateTextOut,
     GenerationConfigIn,
     PartOut,
     PromptContractOut,
     PromptDifferenceOut,
+    TextCompletionOut,
     UsageOut,
     candidate_count,
+    form_of,
+    prompt_turns,
     refuse_unsupported,
     sampling_of,
     turns_of,
 )
-from tunery.service.answering_child import Question, Said
-from tunery.types import Caller
+from tunery.service import folder
+from tunery.service.access import require_known, require_use
+from tunery.service.answering import Answer, Answering
+from tunery.service.answering_child import Counted, Question, Refused, Said
+from tunery.service.library import contracts_of, wraps_plain_inputs
+from tunery.types import Caller, PromptDifference, SamplingSettings, Turn
 
 router = APIRouter(tags=["generation"])
 
@@ -115,7 +124,7 @@ async def _tuned(request: Request, caller: Caller, model_id: str) -> Target:
 async def _whole(request: Request, target: Target, body: GenerateContentIn) -> Response:
     check = checked_call(request, target, turns_of(body))
     questions = _questions(target, body, check)
-    finished = await answers.while_connected(request, answers.whole(services_of(request).answering, questions))
+    finished = await while_connected(request, whole_answers(services_of(request).answering, questions))
     candidates = [
         _candidate(place, answer.text, answer.finish_reason, answer.output_tokens, answer.label_probabilities)
         for place, answer in enumerate(finished)
@@ -129,14 +138,14 @@ async def _whole(request: Request, target: Target, body: GenerateContentIn) -> R
 
 async def _streamed(request: Request, target: Target, body: GenerateContentIn) -> Response:
     check = checked_call(request, target, turns_of(body))
-    pieces = answers.said(services_of(request).answering, _questions(target, body, check))
-    chunks = _chunks(target, check, await answers.while_connected(request, answers.with_first(pieces)))
+    pieces = streamed(services_of(request).answering, _questions(target, body, check))
+    chunks = _chunks(target, check, await while_connected(request, with_first_piece(pieces)))
     return check.tell(event_stream(chunks) if request.query_params.get("alt") == "sse" else json_array(chunks))
 
 
 async def _counted(request: Request, target: Target, body: CountTokensIn) -> Response:
     question = target.asked(turns_of(body), target.defaults)
-    tokens = await answers.counted(services_of(request).answering, question)
+    tokens = await counted_tokens(services_of(request).answering, question)
     return JsonReply(CountTokensOut(total_tokens=tokens).json_object())
 
 
@@ -189,3 +198,259 @@ def _usage(prompt_tokens: int, output_tokens: int) -> UsageOut:
         candidates_token_count=output_tokens,
         total_token_count=prompt_tokens + output_tokens,
     )
+
+
+T = TypeVar("T")
+
+
+class ClientGone(TuneryError):
+    """The client has closed the connection."""
+
+    status, code = "CANCELLED", 1
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A finished answer."""
+
+    text: str
+    finish_reason: str
+    prompt_tokens: int
+    output_tokens: int
+    label_probabilities: tuple[tuple[str, float], ...] = ()
+
+
+async def streamed(answering: Answering, questions: Sequence[Question]) -> AsyncGenerator[tuple[int, Said]]:
+    """
+    Ask, and yield the pieces of all answers as they come, each with the place of its question.
+
+    Raises what the child refused with.
+    """
+    arrived: asyncio.Queue[tuple[int, Answer]] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+    numbers: list[int] = []
+    try:
+        for place, question in enumerate(questions):
+            numbers.append(await run_in_threadpool(answering.ask, question, _Listener(loop, arrived, place)))
+        left = len(numbers)
+        while left:
+            place, answer = await arrived.get()
+            if isinstance(answer, Refused):
+                raise answer.error
+            assert isinstance(answer, Said)
+            left -= answer.finish_reason is not None
+            yield place, answer
+    finally:
+        for number in numbers:
+            answering.drop(number)
+
+
+async def whole_answers(answering: Answering, questions: Sequence[Question]) -> list[Whole]:
+    """Return the finished answers to some questions."""
+    texts = [""] * len(questions)
+    ends: list[Said | None] = [None] * len(questions)
+    async with aclosing(streamed(answering, questions)) as pieces:
+        async for place, piece in pieces:
+            texts[place] += piece.text
+            ends[place] = piece
+    return [
+        Whole(text, end.finish_reason or "STOP", end.prompt_tokens, end.output_tokens, end.label_probabilities)
+        for text, end in zip(texts, ends, strict=True)
+        if end is not None
+    ]
+
+
+async def counted_tokens(answering: Answering, question: Question) -> int:
+    """Return how many tokens the prompt of a question has."""
+    arrived: asyncio.Queue[tuple[int, Answer]] = asyncio.Queue()
+    listener = _Listener(asyncio.get_running_loop(), arrived, 0)
+    await run_in_threadpool(answering.count, question, listener)
+    _, answer = await arrived.get()
+    if isinstance(answer, Refused):
+        raise answer.error
+    assert isinstance(answer, Counted)
+    return answer.tokens
+
+
+async def while_connected(request: Request, work: Awaitable[T]) -> T:
+    """Return what `work` returns; if the client goes away first, end it and raise ClientGone."""
+    working = asyncio.ensure_future(work)
+    leaving = asyncio.ensure_future(_left(request))
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        raise ClientGone
+    finally:
+        for task in (working, leaving):
+            task.cancel()
+        with suppress(asyncio.CancelledError, TuneryError):
+            await working
+
+
+async def with_first_piece(pieces: AsyncGenerator[tuple[int, Said]]) -> AsyncIterator[tuple[int, Said]]:
+    """Return the pieces once the first has come, so that an error before it is still an ordinary reply."""
+    first = await anext(pieces)
+
+    async def again() -> AsyncIterator[tuple[int, Said]]:
+        async with aclosing(pieces):
+            yield first
+            async for piece in pieces:
+                yield piece
+
+    return again()
+
+
+class _Listener:
+    """Hands what the child says from the thread that reads it to the loop that waits for it."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, arrived: asyncio.Queue[tuple[int, Answer]], place: int) -> None:
+        self._loop, self._arrived, self._place = loop, arrived, place
+
+    def __call__(self, answer: Answer) -> None:
+        with suppress(RuntimeError):  # the loop has ended, and with it everybody who waited
+            self._loop.call_soon_threadsafe(self._arrived.put_nowait, (self._place, answer))
+
+
+async def _left(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+HEADER = "x-tunery-prompt-contract"
+MAX_HEADER_CHARACTERS = 400
+
+
+@dataclass(frozen=True, slots=True)
+class PromptCheck:
+    """What was found of a call: the turns to ask, what differs, whether the input was wrapped."""
+
+    turns: tuple[Turn, ...]
+    differences: tuple[PromptDifference, ...] = ()
+    was_wrapped: bool = False
+    has_contract: bool = False
+
+    def tell(self, reply: Response) -> Response:
+        """Return the reply with the header that says whether the input looks like the examples."""
+        if self.has_contract:
+            text = "; ".join(difference.text for difference in self.differences) or "ok"
+            said = f"wrapped: {text}" if self.was_wrapped else text
+            reply.headers[HEADER] = said.encode("ascii", "backslashreplace").decode()[:MAX_HEADER_CHARACTERS]
+        return reply
+
+
+def checked_call(request: Request, target: Target, turns: Sequence[Turn]) -> PromptCheck:
+    """Check what a model is asked, as its settings say, and count what differs in the metrics."""
+    contract = None if target.contracts is None else target.contracts.prompt
+    check = checked(contract, turns, wraps=target.wraps_plain_inputs)
+    request.app.state.metrics.observe_prompt(difference.kind for difference in check.differences)
+    return check
+
+
+def checked(contract: PromptContract | None, turns: Sequence[Turn], *, wraps: bool = False) -> PromptCheck:
+    """Check what is asked against a contract, None for a base; `wraps` adds what a plain input lacks."""
+    asked = tuple(turns)
+    if contract is None:
+        return PromptCheck(asked)
+    if len(asked) != 1:
+        text = "the model was tuned on single questions; this call has a system instruction or several turns"
+        return PromptCheck(asked, (PromptDifference("TURNS", text),), has_contract=True)
+    text, check = contract.checked(asked[0].text, wraps=wraps)
+    return PromptCheck((replace(asked[0], text=text),), check.differences, check.was_wrapped, has_contract=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A model that may be asked: the base in memory, the adapter beside it, and how it answers by default."""
+
+    name: str
+    question: Question  # without turns
+    defaults: SamplingSettings
+    contracts: Contracts | None = None  # of a tuned model
+    wraps_plain_inputs: bool = False
+
+    def asked(self, turns: tuple[Turn, ...], settings: SamplingSettings, candidate: int = 0) -> Question:
+        """Return the question; further candidates are drawn with other seeds."""
+        return replace(self.question, turns=turns, settings=replace(settings, seed=settings.seed + candidate))
+
+
+def base_target(services: Services, caller: Caller, model_id: str, method: str = "generateContent") -> Target:
+    """Return a base model to be asked; raises PermissionDenied, NotFound, FailedPrecondition if it is not here."""
+    require_known(caller)
+    try:
+        entry = services.catalog.resolve(model_id)
+    except NotFound:
+        raise NotFound(
+            f"models/{model_id} is not found for API version v1beta, or is not supported for {method}."
+            " Call ListModels to see the list of available models and their supported methods."
+        ) from None
+    name = entry.alias_of or entry.name
+    services.catalog.folder(name)
+    return Target(f"models/{entry.name}", Question(name, ()), _defaults(SamplingSettings()))
+
+
+def tuned_target(services: Services, caller: Caller, model_id: str) -> Target:
+    """Return a tuned model to be asked; raises PermissionDenied, NotFound, FailedPrecondition if it is not ACTIVE."""
+    require_known(caller)
+    library = services.library
+    plain_id, epoch = folder.split_epoch(model_id)
+    model = library.find(plain_id)
+    require_use(caller, model.name, library.sharing.of_model(plain_id))
+    artifact = library.artifact(model)
+    folder.epoch_folder(artifact[0], epoch)  # raises where that epoch was not kept
+    question = Question(model.base_model, (), adapter=artifact, epoch=epoch)
+    own = SamplingSettings(temperature=model.temperature, top_p=model.top_p, top_k=model.top_k)
+    contracts, wraps = contracts_of(library, model), wraps_plain_inputs(library, model)
+    return Target(f"tunedModels/{model_id}", question, _defaults(own), contracts, wraps)
+
+
+def _defaults(settings: SamplingSettings) -> SamplingSettings:
+    # a call that names no seed wants chance, where its temperature leaves any
+    return replace(settings, max_output_tokens=DEFAULT_OUTPUT_TOKENS, seed=secrets.randbits(31))
+
+
+text_router = APIRouter(tags=["text"])
+
+TextAsked = Annotated[GenerateTextIn, Depends(body_of(GenerateTextIn))]
+TextToCount = Annotated[CountTextTokensIn, Depends(body_of(CountTextTokensIn))]
+
+
+@text_router.post(
+    "/models/{model_id:id}:generateText", name="GenerateText", **described(GenerateTextOut, body=GenerateTextIn)
+)
+async def generate_text(request: Request, caller: CallerOf, model_id: str, body: TextAsked) -> Response:
+    """Answer a prompt with a base model."""
+    target = await run_in_threadpool(base_target, services_of(request), caller, model_id, "generateText")
+    return await _text_answered(request, target, body)
+
+
+@text_router.post(
+    "/tunedModels/{model_id:id}:generateText",
+    name="GenerateTextTuned",
+    **described(GenerateTextOut, body=GenerateTextIn),
+)
+async def generate_text_tuned(request: Request, caller: CallerOf, model_id: str, body: TextAsked) -> Response:
+    """Answer a prompt with a tuned model."""
+    target = await run_in_threadpool(tuned_target, services_of(request), caller, model_id)
+    return await _text_answered(request, target, body)
+
+
+@text_router.post(
+    "/models/{model_id:id}:countTextTokens",
+    name="CountTextTokens",
+    **described(CountTextTokensOut, body=CountTextTokensIn),
+)
+async def count_text(request: Request, caller: CallerOf, model_id: str, body: TextToCount) -> Response:
+    """Count the tokens of a prompt."""
+    target = await run_in_threadpool(base_target, services_of(request), caller, model_id, "countTextTokens")
+    question = target.asked(prompt_turns(body.prompt), target.defaults)
+    tokens = await counted_tokens(services_of(request).answering, question)
+    return JsonReply(CountTextTokensOut(token_count=tokens).json_object())
+
+
+async def _text_answered(request: Request, target: Target, body: GenerateTextIn) -> Response:
+    check, settings = checked_call(request, target, prompt_turns(body.prompt)), sampling_of(body, target.defaults)
+    questions = [target.asked(check.turns, settings, place) for place in range(candidate_count(body))]
+    finished = await while_connected(request, whole_answers(services_of(request).answering, questions))
+    out = GenerateTextOut(candidates=[TextCompletionOut(output=answer.text) for answer in finished])
+    return check.tell(JsonReply(out.json_object()))

@@ -20,17 +20,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
 from tunery.errors import InvalidArgument, NotFound, TuneryError, Unauthenticated
-from tunery.server import answers
-from tunery.server.answers import Whole
-from tunery.server.auth import caller_of
-from tunery.server.body import body_of
-from tunery.server.errors import HTTP_STATUS, reply_of
-from tunery.server.log import note_caller
-from tunery.server.parameters import described
-from tunery.server.prompt_checks import checked_call
-from tunery.server.questions import Target, base_target, tuned_target
-from tunery.server.replies import JsonReply
-from tunery.server.services import Services, services_of
+from tunery.server import generation
+from tunery.server.generation import Target, Whole, base_target, checked_call, tuned_target
+from tunery.server.http import HTTP_STATUS, JsonReply, Services, body_of, described, reply_of, services_of
+from tunery.server.monitoring import note_caller
+from tunery.server.security import caller_of
 from tunery.server.wire import openai as wire
 from tunery.service.access import Action, require_known, require_scope
 from tunery.service.answering_child import Question, Said
@@ -215,12 +209,14 @@ class _Text(_Reply):
 
 
 async def _finished(request: Request, questions: list[Question]) -> list[Whole]:
-    return await answers.while_connected(request, answers.whole(services_of(request).answering, questions))
+    return await generation.while_connected(
+        request, generation.whole_answers(services_of(request).answering, questions)
+    )
 
 
 async def _streamed(request: Request, reply: _Chat | _Text, questions: list[Question], *, has_usage: bool) -> Response:
-    said = answers.said(services_of(request).answering, questions)
-    pieces = await answers.while_connected(request, answers.with_first(said))
+    said = generation.streamed(services_of(request).answering, questions)
+    pieces = await generation.while_connected(request, generation.with_first_piece(said))
     events = _events(_chunks(reply, pieces, has_usage=has_usage))
     return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-cache"})
 

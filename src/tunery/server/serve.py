@@ -21,8 +21,8 @@ import uvicorn
 from tunery.engine.catalog import Catalog
 from tunery.errors import FailedPrecondition
 from tunery.server.app import make_app
-from tunery.server.guards import scrub_logs
-from tunery.server.services import Services
+from tunery.server.http import Services
+from tunery.server.security import scrub_logs
 from tunery.service.accounts import Accounts
 from tunery.service.answering import Answering
 from tunery.service.creation import Creation

@@ -10,10 +10,9 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.service.samples import a_curve
-from tunery.server.wire.base import Message, one_or_list
 from tunery.server.wire.generation import GenerateContentIn, turns_of
-from tunery.server.wire.permissions import PermissionIn
-from tunery.server.wire.tuned_models import MAX_SNAPSHOTS, snapshots_out
+from tunery.server.wire.messages import Message, one_or_list
+from tunery.server.wire.tuning import MAX_SNAPSHOTS, PermissionIn, snapshots_out
 from tunery.types import GranteeType, Role, TuningSnapshot
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

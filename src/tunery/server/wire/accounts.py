@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from tunery.server.wire.base import Message, StrictIncoming, Timestamp
+from tunery.server.wire.messages import Message, StrictIncoming, Timestamp
 from tunery.service.access import TUNING
 from tunery.service.account_values import ApiKey, Client, Group, ServiceAccountKey, Token, User
 from tunery.service.accounts.accounts import Login

@@ -10,14 +10,19 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
+from fastapi import Depends, Request
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tunery.errors import InvalidArgument, PermissionDenied, TuneryError
-from tunery.server.errors import reply_of
+from tunery.errors import InvalidArgument, PermissionDenied, TuneryError, Unauthenticated
+from tunery.server.http import reply_of, services_of
+from tunery.service.access import CLOUD_PLATFORM
+from tunery.service.accounts.users import SESSION_DAYS
+from tunery.types import Caller
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _UNSAFE_METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
@@ -126,3 +131,97 @@ def _scrubbed_value(value: Any) -> Any:
     if isinstance(value, str):
         return scrubbed(value)
     return scrubbed(str(value)) if isinstance(value, BaseException) else value
+
+
+def caller_of(request: Request) -> Caller:
+    """Return who calls; raises Unauthenticated for a bad token or cookie, InvalidArgument for a bad key."""
+    accounts = services_of(request).accounts
+    token = bearer_token(request)
+    if token is not None:
+        return accounts.caller_of_token(token)
+    key = request.headers.get("x-goog-api-key") or request.query_params.get("key")
+    if key:
+        return accounts.caller_of_key(key)
+    secret = session_secret(request)
+    if secret:
+        require_own_page(request)
+        return accounts.caller_of_session(secret)
+    return Caller()
+
+
+def administrator(request: Request) -> Caller:
+    """Return an administrator with a token for everything; raises PermissionDenied for all others."""
+    caller = caller_of(request)
+    if caller.user_id is None:
+        raise Unauthenticated("Only an administrator with a token may do this.")
+    if not caller.is_admin:
+        raise PermissionDenied("Only an administrator may do this.")
+    if CLOUD_PLATFORM not in caller.scopes:
+        raise PermissionDenied(
+            "Request had insufficient authentication scopes.", reason="ACCESS_TOKEN_SCOPE_INSUFFICIENT"
+        )
+    return caller
+
+
+def bearer_token(request: Request) -> str | None:
+    """Return the bearer token of a request, None if it brings none."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
+
+
+CallerOf = Annotated[Caller, Depends(caller_of)]
+Administrator = Annotated[Caller, Depends(administrator)]
+
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+def cookie_name(address: str) -> str:
+    """Return the name of the cookie of the server at an address; browsers mix up the ports of one host."""
+    parts = urlsplit(address)
+    return "__Host-tunery_session" if parts.scheme == "https" else f"tunery_session_{parts.port or 80}"
+
+
+def session_secret(request: Request) -> str | None:
+    """Return what the cookie of a request holds."""
+    return request.cookies.get(cookie_name(services_of(request).address))
+
+
+def set_cookie(reply: Response, request: Request, secret: str) -> None:
+    """Let a reply give the browser its cookie."""
+    address = services_of(request).address
+    reply.set_cookie(
+        cookie_name(address),
+        secret,
+        max_age=SESSION_DAYS * 86_400,
+        path="/",
+        secure=address.startswith("https:"),
+        httponly=True,
+        samesite="lax",
+    )
+
+
+def clear_cookie(reply: Response, request: Request) -> None:
+    """Let a reply take the cookie back."""
+    address = services_of(request).address
+    is_secure = address.startswith("https:")
+    reply.delete_cookie(cookie_name(address), path="/", secure=is_secure, httponly=True, samesite="lax")
+
+
+def require_own_page(request: Request) -> None:
+    """
+    Raise PermissionDenied if a call that changes something comes with a cookie, but not from a page of ours.
+
+    A browser sends the cookie along with whatever a foreign page asks it to; it always says which page that was.
+    """
+    if request.method in SAFE_METHODS or request.headers.get("sec-fetch-site") == "same-origin":
+        return
+    if request.headers.get("origin") not in own_origins(request):
+        raise PermissionDenied("This call came with a cookie, but not from a page of this server.")
+
+
+def own_origins(request: Request) -> frozenset[str]:
+    """Return the origins of our own pages: the public address, and the one that this request was sent to."""
+    address = urlsplit(services_of(request).address)
+    host = request.headers.get("host", "")
+    return frozenset({f"{address.scheme}://{address.netloc}", f"{address.scheme}://{host}"})

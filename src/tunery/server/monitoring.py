@@ -1,0 +1,414 @@
+"""
+One line per request: method, status, duration, who (as a hash) and the id of the request, which the reply carries too.
+
+Never a path, a query, a header or a body: keys and prompts stand there. Knows ASGI and logging; nothing of handlers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import json
+import logging
+import os
+import platform
+import re
+import secrets
+import sys
+import time
+from collections.abc import Iterable, Iterator, MutableMapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, TextIO
+
+from fastapi import APIRouter, Request
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from pydantic import Field
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from tunery import __version__
+from tunery.engine.catalog import available_memory
+from tunery.errors import PermissionDenied, TuneryError
+from tunery.server.http import JsonReply, Services, described, services_of
+from tunery.server.security import CallerOf, caller_of
+from tunery.server.wire.generation import MAX_CANDIDATES, MAX_TEXT_CHARACTERS
+from tunery.server.wire.messages import Message
+from tunery.service.answering import MAX_WAITING
+from tunery.service.creation import MAX_WAITING_TASKS
+from tunery.service.database import tasks
+from tunery.service.database import tasks as figures
+from tunery.service.phases import RUNNING_PHASES
+from tunery.types import (
+    MAX_DATASET_BYTES,
+    MAX_OUTPUT_CHARACTERS,
+    MAX_TEXT_INPUT_CHARACTERS,
+    Caller,
+    Phase,
+    TuningSnapshot,
+)
+
+FORMATS = ("text", "json")
+UNKNOWN = "unknown"  # no route: its path may be anything, so it is not written
+
+_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_FIELDS = ("method", "status", "duration_ms", "user", "request_id")
+
+_log = logging.getLogger("tunery.requests")
+
+
+class RequestLog:
+    """The ASGI middleware that writes the lines and counts the requests."""
+
+    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
+        self._app, self._metrics = app, metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the application answer; note how."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get("x-request-id", "")
+        request_id = given if _ID.fullmatch(given) else secrets.token_hex(8)
+        begin, status = time.monotonic(), 500
+
+        async def send_named(message: MutableMapping[str, Any]) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)["X-Request-Id"] = request_id
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_named)
+        finally:
+            seconds = time.monotonic() - begin
+            method = str(getattr(scope.get("route"), "name", UNKNOWN))
+            self._metrics.observe(method, status, seconds)
+            values = (method, status, round(1000 * seconds, 1), scope.get("state", {}).get("user"), request_id)
+            _log.info("%s %s in %s ms", *values[:3], extra=dict(zip(_FIELDS, values, strict=True)))
+
+
+async def noted_caller(request: Request, caller: CallerOf) -> None:
+    """A dependency of all routes with callers: remember who calls for the line."""
+    note_caller(request, caller)
+
+
+def note_caller(request: Request, caller: Caller) -> None:
+    """Remember who calls, as a hash, for the line of this request."""
+    request.state.user = None if caller.user_id is None else user_hash(caller.user_id)
+
+
+def user_hash(user_id: str) -> str:
+    """Return by what a user is known in logs."""
+    return hashlib.sha256(user_id.encode()).hexdigest()[:12]
+
+
+def start_logging(form: str, stream: TextIO | None = None) -> None:
+    """Write what the server logs to standard error or a stream, as plain lines or as one JSON object per line."""
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(_JsonLines() if form == "json" else logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.setLevel(logging.INFO)
+    root = logging.getLogger("tunery")
+    for known in list(root.handlers):
+        root.removeHandler(known)
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    root.propagate = False
+
+
+class _JsonLines(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+        }
+        fields = {name: getattr(record, name) for name in _FIELDS if hasattr(record, name)}
+        line |= fields or {"message": record.getMessage()}
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)
+
+
+class DeviceOut(Message):
+    """What computes."""
+
+    kind: str
+    name: str
+    cores: int
+    memory_bytes: int | None
+    free_memory_bytes: int | None
+
+
+class LimitsOut(Message):
+    """What is refused beyond."""
+
+    request_bytes: int
+    text_input_characters: int
+    output_characters: int
+    prompt_characters: int
+    candidates: int
+    waiting_tasks: int
+    waiting_answers: int
+
+
+class DefaultBaseOut(Message):
+    """The base that API names stand for."""
+
+    name: str
+    display_name: str
+    description: str
+    is_present: bool
+
+
+class ServerInfoOut(Message):
+    """A server; to those who do not say who they are only what they need to sign in."""
+
+    version: str
+    sign_in_modes: list[str]
+    features: list[str]
+    device: DeviceOut | None = None
+    limits: LimitsOut | None = None
+    default_base: DefaultBaseOut | None = None
+    queue_length: int | None = None
+    running_tasks: int | None = None
+    running_answers: int | None = None
+    waiting_answers: int | None = None
+    hourly_price: Annotated[str | None, Field(description="Not set: this server asks no price.")] = None
+
+
+class HealthOut(Message):
+    """Whether the server works, and its parts."""
+
+    status: str
+    database: bool | None = None
+    worker: bool | None = None
+    answering: bool | None = None
+
+
+info_router = APIRouter(tags=["operation (extension)"])
+health_router = APIRouter(tags=["operation (extension)"])
+
+FEATURES = (
+    "datasets.parse",
+    "tunedModels.validateOnly",
+    "tunedModels.log",
+    "tunedModels.export",
+    "tunedModels.card",
+    "promptContract",
+    "answerForms",
+    "holdOut",
+    "advice",
+    "openai",
+    "tunedModels.evaluate",
+    "tunedModels.examine",
+    "tunedModels.dataCurve",
+    "inquiries.cancel",
+    "tunedModels.examples",
+    "prompts",
+)
+
+
+@info_router.get("/serverInfo", name="GetServerInfo", **described(ServerInfoOut))
+def server_info(request: Request, caller: CallerOf) -> Response:
+    """Say what this server is and offers; what it is busy with only to known callers."""
+    services = services_of(request)
+    modes = getattr(services.accounts, "sign_in_modes", ("token", "key"))
+    out = ServerInfoOut(version=__version__, sign_in_modes=list(modes), features=list(FEATURES))
+    if caller.user_id is None and not caller.has_key:
+        return JsonReply(out.json_object())
+    with services.library.database.reading() as connection:
+        phases = tasks.tasks_by_phase(connection)
+    base = services.catalog.resolve(services.catalog.default_base)
+    more = out.model_copy(
+        update={
+            "device": _device(),
+            "limits": _LIMITS,
+            "default_base": DefaultBaseOut(
+                name=f"models/{base.name}",
+                display_name=base.display_name,
+                description=base.description,
+                is_present=base.is_present,
+            ),
+            "queue_length": phases[Phase.QUEUED],
+            "running_tasks": sum(phases[phase] for phase in RUNNING_PHASES),
+            "running_answers": services.answering.running,
+            "waiting_answers": services.answering.waiting,
+        }
+    )
+    return JsonReply(more.json_object())
+
+
+@health_router.get("/healthz", name="GetHealth", **described(HealthOut))
+def healthz() -> Response:
+    """Say that the server answers at all."""
+    return JsonReply(HealthOut(status="ok").json_object())
+
+
+@health_router.get("/readyz", name="GetReadiness", **described(HealthOut))
+def readyz(request: Request) -> Response:
+    """Say whether the server can work: 503 if the database, the worker or the answering process is gone."""
+    services = services_of(request)
+    parts = {
+        "database": _database_answers(services),
+        "worker": services.worker.is_alive,
+        "answering": services.answering.is_ready(),
+    }
+    is_ready = all(parts.values())
+    out = HealthOut(status="ok" if is_ready else "not ready", **parts)
+    return JsonReply(out.json_object(), 200 if is_ready else 503)
+
+
+def _database_answers(services: Services) -> bool:
+    try:
+        services.library.places_in_queue()
+    except TuneryError:
+        return False
+    return True
+
+
+_LIMITS = LimitsOut(
+    request_bytes=MAX_DATASET_BYTES,
+    text_input_characters=MAX_TEXT_INPUT_CHARACTERS,
+    output_characters=MAX_OUTPUT_CHARACTERS,
+    prompt_characters=MAX_TEXT_CHARACTERS,
+    candidates=MAX_CANDIDATES,
+    waiting_tasks=MAX_WAITING_TASKS,
+    waiting_answers=MAX_WAITING,
+)
+
+
+def _device() -> DeviceOut:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return DeviceOut(
+        kind="cpu",
+        name=_processor(),
+        cores=cores,
+        memory_bytes=_memory(),
+        free_memory_bytes=available_memory(),
+    )
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    if names:
+        return names[0]
+    return platform.processor() or platform.machine()  # the first starts a process
+
+
+def _memory() -> int | None:
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # Windows has no sysconf
+        return None
+
+
+metrics_router = APIRouter(tags=["operation (extension)"])
+
+BUCKETS = (0.005, 0.02, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0)  # seconds; a poll is in the first, an answer in the last
+STEPS_IN_RATE = 20
+STALE_SECONDS = 60.0
+_FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
+
+
+class Metrics:
+    """What is counted in one server."""
+
+    def __init__(self, services: Services) -> None:
+        self.registry = CollectorRegistry()
+        self._requests = Counter("tunery_requests", "Requests answered.", ("method", "status"), registry=self.registry)
+        self._seconds = Histogram(
+            "tunery_request_seconds",
+            "Time to the last byte of a reply.",
+            ("method",),
+            buckets=BUCKETS,
+            registry=self.registry,
+        )
+        self._differences = Counter(
+            "tunery_prompt_differences",
+            "Inputs of tuned models that differed from their examples.",
+            ("kind",),
+            registry=self.registry,
+        )
+        self.registry.register(_Now(services))
+
+    def observe(self, method: str, status: int, seconds: float) -> None:
+        """Count an answered request."""
+        self._requests.labels(method, str(status)).inc()
+        self._seconds.labels(method).observe(seconds)
+
+    def observe_prompt(self, kinds: Iterable[str]) -> None:
+        """Count in what an input differed from the examples of its model."""
+        for kind in kinds:
+            self._differences.labels(kind).inc()
+
+
+@metrics_router.get("/metrics", name="GetMetrics", include_in_schema=False)
+def metrics(request: Request) -> Response:
+    """Return the figures in Prometheus' text form."""
+    if not _is_from_here(request) and not caller_of(request).is_admin:
+        raise PermissionDenied("Metrics are for this machine and for administrators.")
+    counted: Metrics = request.app.state.metrics
+    return Response(generate_latest(counted.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+def metrics_of(services: Services) -> Metrics:
+    """Return the figures of a server that begins now."""
+    return Metrics(services)
+
+
+class _Now(Collector):
+    """What is asked for when somebody looks."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def describe(self) -> list[Metric]:
+        return []  # or registering would ask the database
+
+    def collect(self) -> Iterator[Metric]:
+        services = self._services
+        with services.library.database.reading() as connection:
+            phases, running = figures.tasks_by_phase(connection), figures.running_task(connection)
+        tasks = GaugeMetricFamily("tunery_tasks", "Tuning tasks by phase.", labels=["phase"])
+        for phase, count in phases.items():
+            tasks.add_metric([phase], count)
+        yield tasks
+        curve = running.snapshots if running is not None else ()
+        for name, text, value in (
+            ("tunery_queue_length", "Tuning tasks that wait.", phases[Phase.QUEUED]),
+            ("tunery_answers_waiting", "Requests that have not begun to be answered.", services.answering.waiting),
+            ("tunery_answers_running", "Requests that are being answered.", services.answering.running),
+            ("tunery_tuning_steps_per_second", "Steps of the task at work.", step_rate(curve, datetime.now(UTC))),
+        ):
+            yield GaugeMetricFamily(name, text, value=value)
+        yield CounterMetricFamily(
+            "tunery_generated_tokens", "Tokens of finished answers.", value=services.answering.generated_tokens
+        )
+
+
+def step_rate(curve: tuple[TuningSnapshot, ...], now: datetime) -> float:
+    """Return steps per second of the last steps, 0 if there were none lately."""
+    last = curve[-STEPS_IN_RATE:]
+    if len(last) < 2 or (now - last[-1].compute_time).total_seconds() > STALE_SECONDS:
+        return 0.0
+    seconds = (last[-1].compute_time - last[0].compute_time).total_seconds()
+    return (last[-1].step - last[0].step) / seconds if seconds > 0 else 0.0
+
+
+def _is_from_here(request: Request) -> bool:
+    """Say whether a request comes from this machine itself, not through a proxy on it."""
+    if request.client is None or any(name in request.headers for name in _FORWARDED):
+        return False
+    try:
+        return ipaddress.ip_address(request.client.host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,332 @@
+"""
+What all inquiries about tuned models have in common on the wire (extension): state, progress, error and time.
+
+Evaluations have names of their own for the progress, which came first. Knows progress and documents; no reports.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from tunery.server.wire.messages import Message, StrictIncoming, Timestamp
+from tunery.server.wire.tuning import StoredExampleOut, TuningExamplesIn
+from tunery.service.reports import Progress
+from tunery.types import TuningExample
+
+
+class InquiryErrorOut(Message):
+    """Why the last inquiry came to nothing."""
+
+    code: int
+    message: str
+
+
+class InquiryOut(Message):
+    """RUNNING with its progress, FAILED with its error, or SUCCEEDED; a report is the newest there is."""
+
+    name: str
+    state: str
+    error: InquiryErrorOut | None = None
+    create_time: Timestamp | None = None
+
+
+def common(name: str, progress: Progress | None, document: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the fields of an inquiry that is called `name`, but for progress and report."""
+    error = None if progress is None else progress.error
+    return {
+        "name": name,
+        "state": "SUCCEEDED" if progress is None else progress.state,
+        "error": None if error is None else InquiryErrorOut(code=error.code, message=str(error)),
+        "create_time": None if document is None else datetime.fromisoformat(document["create_time"]),
+    }
+
+
+def done_and_total(progress: Progress | None) -> tuple[int | None, int | None]:
+    """Return how much is done and how much there is, None when nothing runs."""
+    if progress is None or progress.state != "RUNNING":
+        return None, None
+    return progress.done, progress.total
+
+
+class RecordedIn(StrictIncoming):
+    """Answers of another model to the examples, in their order."""
+
+    title: str = "recorded answers"
+    answers: list[str]
+
+
+class EvaluateIn(StrictIncoming):
+    """What to evaluate on; without `examples` the held-out rows."""
+
+    examples: TuningExamplesIn | None = None
+    source: str | None = None
+    recorded: RecordedIn | None = None
+    max_rows: int | None = None
+    seed: int | None = None
+
+
+class IntervalOut(Message):
+    """The range of a figure with 95 % confidence."""
+
+    low: float
+    high: float
+
+
+class FigureOut(Message):
+    """A score from 0 to 1."""
+
+    metric: str
+    value: float
+    interval: IntervalOut
+
+
+class ContenderOut(Message):
+    """A way to answer the rows; the first figure is the one that counts."""
+
+    name: str
+    title: str
+    figures: list[FigureOut]
+    examples_in_prompt: int | None = None
+
+
+class ComparisonOut(Message):
+    """The tuned model less another contender, on the same rows."""
+
+    against: str
+    difference: float
+    interval: IntervalOut
+    p_value: float
+    relation: str
+
+
+class VerdictOut(Message):
+    """HELPED, PROMPT_ENOUGH, NO_BETTER or TOO_FEW_ROWS, and the sentence."""
+
+    kind: str
+    text: str
+
+
+class ConfusionOut(Message):
+    """Rows of each label (line) by answer (column); the last column is any other answer."""
+
+    labels: list[str]
+    counts: list[list[int]]
+
+
+class ScoredRowOut(Message):
+    """A row with all answers to it, and the tuned model's score."""
+
+    row: int
+    text_input: str
+    expected: str
+    answers: dict[str, str]
+    score: float
+
+
+class ReportOut(Message):
+    """What an evaluation found; rows are shown to writers only."""
+
+    rows: int
+    shape: str
+    metric: str
+    contenders: list[ContenderOut]
+    comparisons: list[ComparisonOut]
+    verdict: VerdictOut | None = None
+    confusion: ConfusionOut | None = None
+    best_rows: list[ScoredRowOut]
+    worst_rows: list[ScoredRowOut]
+    source: str
+    rows_left_out: int
+    rows_known: int
+    rows_available: int
+    folds: int | None = None
+
+
+class EvaluationOut(InquiryOut):
+    """Where the evaluation of a tuned model stands; `report` is the newest there is."""
+
+    answered_prompts: int | None = None
+    total_prompts: int | None = None
+    report: ReportOut | None = None
+
+
+class EvaluationsPage(Message):
+    """The newest evaluation of a tuned model, or nothing."""
+
+    evaluations: list[EvaluationOut] | None
+
+
+def evaluation_out(
+    name: str, progress: Progress | None, document: Mapping[str, Any] | None, *, with_rows: bool
+) -> EvaluationOut:
+    """Return where the evaluation of a tuned model stands, with the newest report."""
+    report = None
+    if document is not None:
+        hidden: dict[str, Any] = {} if with_rows else {"best_rows": [], "worst_rows": []}
+        report = ReportOut.model_validate({**document, **hidden})
+    done, total = done_and_total(progress)
+    return EvaluationOut(
+        **common(f"{name}/evaluation", progress, document), answered_prompts=done, total_prompts=total, report=report
+    )
+
+
+class MeasuredOut(Message):
+    """The score, 0 to 1, after tuning on so many rows, on `tested` others."""
+
+    rows: int
+    score: float
+    tested: int
+
+
+class PromiseOut(Message):
+    """The score to be expected with so many rows, and the gain over the largest size that was measured."""
+
+    rows: int
+    score: float
+    gain: float
+    interval: IntervalOut
+    text: str
+
+
+class DataCurveReportOut(Message):
+    """What a data curve says."""
+
+    rows: int
+    metric: str
+    measured: list[MeasuredOut]
+    promises: list[PromiseOut]
+    advice: str
+
+
+class DataCurveOut(InquiryOut):
+    """Where the data curve of a tuned model stands: which tuning is at work; `report` is the newest there is."""
+
+    tuning: int | None = None
+    tunings: int | None = None
+    report: DataCurveReportOut | None = None
+
+
+class DataCurvesPage(Message):
+    """The newest data curve of a tuned model, or nothing."""
+
+    data_curves: list[DataCurveOut] | None
+
+
+def data_curve_out(name: str, progress: Progress | None, document: Mapping[str, Any] | None) -> DataCurveOut:
+    """Return where the data curve of a tuned model stands, with the newest report."""
+    tuning, tunings = done_and_total(progress)
+    return DataCurveOut(
+        **common(f"{name}/dataCurve", progress, document),
+        tuning=tuning,
+        tunings=tunings,
+        report=None if document is None else DataCurveReportOut.model_validate(document),
+    )
+
+
+class ExamineIn(StrictIncoming):
+    """How to examine: with `foldCount` the base is tuned so many times to find outputs that are likely wrong."""
+
+    fold_count: int | None = None
+
+
+class FindingOut(Message):
+    """A doubtful row, counted from 1 among the examples, and what a fix does: leave it out, or change its output."""
+
+    kind: str
+    row: int
+    other_row: int | None = None
+    held_out_row: int | None = None
+    message: str
+    is_dropped: bool
+    new_output: str | None = None
+    score: float | None = None
+    example: StoredExampleOut
+    other_example: StoredExampleOut | None = None
+
+
+class KindCountOut(Message):
+    """How many findings of a kind there are."""
+
+    kind: str
+    findings: int
+
+
+class ExaminationReportOut(Message):
+    """What an examination found; findings, with the texts of rows, are shown to writers only."""
+
+    rows: int
+    held_out_rows: int
+    fold_count: int | None = None
+    counts: list[KindCountOut]
+    findings: list[FindingOut]
+
+
+class ExaminationOut(InquiryOut):
+    """Where the examination of a tuned model stands; `report` is the newest there is."""
+
+    examined_rows: int | None = None
+    total_rows: int | None = None
+    report: ExaminationReportOut | None = None
+
+
+class ExaminationsPage(Message):
+    """The newest examination of a tuned model, or nothing."""
+
+    examinations: list[ExaminationOut] | None
+
+
+def examination_out(
+    name: str,
+    progress: Progress | None,
+    document: Mapping[str, Any] | None,
+    rows: tuple[Sequence[TuningExample], Sequence[TuningExample]] | None,
+) -> ExaminationOut:
+    """Return where an examination stands; `rows` are examples and held-out rows for who may see texts, else None."""
+    done, total = done_and_total(progress)
+    return ExaminationOut(
+        **common(f"{name}/examination", progress, document),
+        examined_rows=done,
+        total_rows=total,
+        report=None if document is None else _report(document, rows),
+    )
+
+
+def _report(
+    document: Mapping[str, Any], rows: tuple[Sequence[TuningExample], Sequence[TuningExample]] | None
+) -> ExaminationReportOut:
+    found = document["findings"]
+    counts = Counter(_kind(finding) for finding in found)
+    return ExaminationReportOut(
+        rows=document["rows"],
+        held_out_rows=document["held_out_rows"],
+        fold_count=document.get("folds"),  # reports of the first versions have none
+        counts=[KindCountOut(kind=kind, findings=count) for kind, count in counts.most_common()],
+        findings=[] if rows is None else [_finding(finding, *rows) for finding in found],
+    )
+
+
+def _finding(
+    finding: Mapping[str, Any], examples: Sequence[TuningExample], held_out: Sequence[TuningExample]
+) -> FindingOut:
+    other = None
+    if finding["other_row"] is not None:
+        other = examples[finding["other_row"] - 1]
+    elif finding["held_out_row"] is not None:
+        other = held_out[finding["held_out_row"] - 1]
+    return FindingOut(
+        **{**finding, "kind": _kind(finding)},
+        example=_example(examples[finding["row"] - 1]),
+        other_example=None if other is None else _example(other),
+    )
+
+
+def _kind(finding: Mapping[str, Any]) -> str:
+    """Return the kind as enums are written on the wire: NEAR_DUPLICATE."""
+    return str(finding["kind"]).replace("-", "_").upper()
+
+
+def _example(example: TuningExample) -> StoredExampleOut:
+    return StoredExampleOut(text_input=example.text_input, output=example.output)
