@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tunery.cli import chart
+from tunery.cli import output
 from tunery.types import EpochLoss, TuningSnapshot
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -14,26 +14,26 @@ CURVE = [TuningSnapshot(step, step // 4, 4.0 / step, NOW) for step in range(1, 2
 EPOCHS = [EpochLoss(epoch, 4.0 / epoch, 3.0 if epoch < 3 else None) for epoch in range(1, 6)]
 
 
-@pytest.mark.parametrize("signs", [chart.BRAILLE, chart.ASCII])
+@pytest.mark.parametrize("signs", [output.BRAILLE, output.ASCII])
 @pytest.mark.parametrize("columns", [40, 79, 100])
-def test_a_chart_fits_its_columns(signs: chart.Signs, columns: int) -> None:
+def test_a_chart_fits_its_columns(signs: output.Signs, columns: int) -> None:
     """No line is longer than the columns that are there."""
-    assert max(map(len, chart.draw(CURVE, EPOCHS, columns, signs=signs))) <= columns
+    assert max(map(len, output.draw_chart(CURVE, EPOCHS, columns, signs=signs))) <= columns
 
 
 def test_axes_have_names_and_numbers() -> None:
     """The highest loss and zero stand at the left, the epochs below, a legend at the end."""
-    lines = chart.draw(CURVE, EPOCHS, 79)
+    lines = output.draw_chart(CURVE, EPOCHS, 79)
 
     assert lines[0].startswith("  4.00 ┤")
-    assert lines[chart.HEIGHT - 1].startswith("  0.00 ┤")
+    assert lines[output.CHART_HEIGHT - 1].startswith("  0.00 ┤")
     assert lines[-2].split() == ["epoch", "1", "2", "3", "4", "5"]
     assert lines[-1].strip() == "⣀ loss per step   ● mean of an epoch   ○ held-out rows"
 
 
 def test_marks_are_drawn() -> None:
     """A mark for each epoch, and one for each that was measured."""
-    drawing = "\n".join(chart.draw(CURVE, EPOCHS, 79)[:-1])
+    drawing = "\n".join(output.draw_chart(CURVE, EPOCHS, 79)[:-1])
 
     assert drawing.count("●") == 5
     assert drawing.count("○") == 2
@@ -41,20 +41,20 @@ def test_marks_are_drawn() -> None:
 
 def test_ascii_is_ascii() -> None:
     """Where the encoding has nothing else, nothing else is used."""
-    assert "\n".join(chart.draw(CURVE, EPOCHS, 79, signs=chart.ASCII)).isascii()
+    assert "\n".join(output.draw_chart(CURVE, EPOCHS, 79, signs=output.ASCII)).isascii()
 
 
 def test_a_curve_without_an_epoch_counts_steps() -> None:
     """A job that was cancelled in its first epoch has an axis of steps."""
-    lines = chart.draw(CURVE[:3], [], 79)
+    lines = output.draw_chart(CURVE[:3], [], 79)
 
     assert lines[-2].split() == ["step", "3"]
 
 
 def test_short_curves_can_be_drawn() -> None:
     """No snapshot gives no line; one snapshot, and a loss of zero, give a chart."""
-    assert chart.draw([], [], 79) == []
-    assert chart.draw([TuningSnapshot(1, 1, 0.0, NOW)], [EpochLoss(1, 0.0)], 79)
+    assert output.draw_chart([], [], 79) == []
+    assert output.draw_chart([TuningSnapshot(1, 1, 0.0, NOW)], [EpochLoss(1, 0.0)], 79)
 
 
 def test_many_epochs_are_numbered_as_far_as_they_fit() -> None:
@@ -62,7 +62,7 @@ def test_many_epochs_are_numbered_as_far_as_they_fit() -> None:
     curve = [TuningSnapshot(step, step, 1.0, NOW) for step in range(1, 101)]
     epochs = [EpochLoss(epoch, 1.0) for epoch in range(1, 101)]
 
-    numbers = chart.draw(curve, epochs, 60)[-2].split()[1:]
+    numbers = output.draw_chart(curve, epochs, 60)[-2].split()[1:]
 
     assert [int(number) for number in numbers] == sorted({int(number) for number in numbers})
     assert all(1 <= int(number) <= 100 for number in numbers)

@@ -14,7 +14,7 @@ import pytest
 from tests.cli.conftest import Run
 from tests.engine.bases.tiny_bases import make_gguf
 from tests.live import Live
-from tunery.cli.doctor import Verdict, client_lines, environment_findings
+from tunery.cli.serve import Verdict, client_lines, environment_findings
 
 ADDRESS = "http://127.0.0.1:8000"
 

@@ -20,7 +20,7 @@ from tests.cli.conftest import Run
 from tests.server.accounts_app import browser, make_app
 from tests.server.oauth_flow import hidden
 from tests.server.running import Running, running_server
-from tunery.cli import sign_in
+from tunery.cli import login
 from tunery.service.access import TUNING
 
 PASSWORD = "correct horse battery"
@@ -129,7 +129,7 @@ def test_an_answer_of_another_server_is_not_taken(
 ) -> None:
     """A missing or foreign issuer ends the login (RFC 9207)."""
     monkeypatch.setattr(webbrowser, "open", lambda _: True)
-    monkeypatch.setattr(sign_in._Listener, "wait", lambda _: {"code": "x", **given})
+    monkeypatch.setattr(login._Listener, "wait", lambda _: {"code": "x", **given})
 
     done = run("login", "--server", server.address)
 
@@ -149,7 +149,7 @@ def test_a_login_with_a_code_in_another_browser(
         form = {"form_token": token, "user_code": said[0].rpartition(" ")[2], "decision": "allow"}
         assert visitor.post("/oauth/device", data=form).status_code == 200
 
-    monkeypatch.setattr(sign_in.through_device_code, "__defaults__", (sleep,))
+    monkeypatch.setattr(login.through_device_code, "__defaults__", (sleep,))
 
     done = run("login", "--no-browser", "--print-token")
 

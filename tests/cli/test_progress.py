@@ -8,9 +8,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tunery.cli import problems, terminal
-from tunery.cli.interrupts import Interrupts
-from tunery.cli.progress import LiveLine, StepProgress, byte_progress, clock
+from tunery.cli import output, terminal
+from tunery.cli.terminal import Interrupts, LiveLine, StepProgress, byte_progress, clock
 from tunery.errors import DataProblem, Level
 from tunery.types import TuningSnapshot
 
@@ -37,7 +36,7 @@ def _screen(monkeypatch: pytest.MonkeyPatch) -> Terminal:
 def test_a_terminal_has_one_line_that_is_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each step is drawn over the one before, within the columns, and the line is gone at the end."""
     screen = _screen(monkeypatch)
-    monkeypatch.setattr("tunery.cli.progress.REDRAW_SECONDS", 0)
+    monkeypatch.setattr("tunery.cli.terminal.REDRAW_SECONDS", 0)
     with LiveLine() as live:
         steps = StepProgress(live, 1, 1_000)
         for step in range(1, 1_001):
@@ -100,7 +99,7 @@ def test_signals_only_leave_a_note() -> None:
 
 def test_leaving_is_forced(monkeypatch: pytest.MonkeyPatch) -> None:
     """A loop that does not come round in time is interrupted."""
-    monkeypatch.setattr("tunery.cli.interrupts.FORCE_SECONDS", 0.05)
+    monkeypatch.setattr("tunery.cli.terminal.FORCE_SECONDS", 0.05)
     interrupts = Interrupts(lambda: None)
 
     with interrupts.watching(), pytest.raises(KeyboardInterrupt):
@@ -132,9 +131,9 @@ def test_problems_are_grouped() -> None:
     many = [DataProblem("empty", "empty.", row=row, column="output") for row in range(2, 20)]
     warning = DataProblem("few", "3 examples.", Level.WARNING)
 
-    lines = list(problems.lines([warning, *many]))
+    lines = list(output.problem_lines([warning, *many]))
 
     assert lines[0] == "Error:    Row 2, output: empty."
     assert lines[5] == "          13 more like this, in rows 7, 8, 9, 10, 11, ..."
     assert lines[6] == "Warning:  3 examples."
-    assert problems.counted([warning, *many]) == "18 errors, 1 warning"
+    assert output.problem_counts([warning, *many]) == "18 errors, 1 warning"

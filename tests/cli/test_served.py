@@ -16,7 +16,7 @@ import pytest
 
 from tests.cli.conftest import Run, runner
 from tests.live import BASE, MAX_WAIT_SECONDS, TUNED, Live
-from tunery.cli.served import Server
+from tunery.cli.client import Server
 from tunery.service.folder import DataFolder
 from tunery.service.library import Library
 from tunery.types import Phase, TunedModel

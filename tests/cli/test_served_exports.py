@@ -16,8 +16,8 @@ import tunery
 from tests.chaos.served import Served, wait_until
 from tests.cli.conftest import Done, Run, runner
 from tests.live import BASE, make_home
+from tunery.cli.client import Server
 from tunery.cli.main import main
-from tunery.cli.served import Server
 from tunery.service.folder import DataFolder
 
 pytestmark = pytest.mark.full
@@ -66,7 +66,7 @@ def alone(run: Run) -> Run:
 
     def ran(*arguments: object) -> Done:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("tunery.cli.exporting.holding_server", lambda _: None)
+            patch.setattr("tunery.cli.models.holding_server", lambda _: None)
             return run(*arguments)
 
     return ran

@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 
 from tests.server.conftest import PASSWORD
 from tests.server.oauth_flow import add_app, signed_in
-from tunery.cli.credentials import new_key_pair
+from tunery.cli.login import new_key_pair
 from tunery.service.access import CLOUD_PLATFORM, TUNING
 from tunery.service.accounts.accounts import Accounts
 from tunery.service.library import Library

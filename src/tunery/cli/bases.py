@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tunery import config
-from tunery.cli import documents, terminal
-from tunery.cli.options import Json, argument, option
-from tunery.cli.progress import LiveLine, byte_progress
+from tunery.cli import output, terminal
+from tunery.cli.terminal import Json, LiveLine, argument, byte_progress, option
 
 if TYPE_CHECKING:
     from tunery.types import CatalogEntry
@@ -29,7 +28,7 @@ def list_bases(json: Json = False) -> None:
 
     entries = Catalog(config.data_folder(), config.default_base_model()).entries()
     if json:
-        terminal.result(documents.dumped([documents.base_document(entry) for entry in entries]))
+        terminal.result(output.dumped([output.base_document(entry) for entry in entries]))
         return
     rows = [(entry.name, _size(entry), f"{entry.input_token_limit:,}", *_weights(entry)) for entry in entries]
     for line in terminal.table(("NAME", "SIZE", "WINDOW", "WEIGHTS", "LICENCE"), rows, right=(1, 2)):
@@ -42,7 +41,7 @@ def pull(name: Annotated[str, argument("Name of the base model.", "NAME")], json
     entry = fetched(name)
     own_name = entry.alias_of or entry.name
     terminal.say(f"The weights of {own_name} are on this machine.")
-    terminal.result(documents.dumped(documents.base_document(entry)) if json else own_name)
+    terminal.result(output.dumped(output.base_document(entry)) if json else own_name)
 
 
 @bases.command()
@@ -60,7 +59,7 @@ def add(
     _say_fit(entry)
     if not entry.is_present:
         terminal.say(f"Next: tunery bases pull {entry.name}")
-    terminal.result(documents.dumped(documents.base_document(entry)) if json else entry.name)
+    terminal.result(output.dumped(output.base_document(entry)) if json else entry.name)
 
 
 @bases.command()
@@ -80,7 +79,7 @@ def export(
     file = export_base(catalog, name, to or Path(entry.alias_of or entry.name))
     terminal.say(f"Exported {entry.alias_of or entry.name}; its licence is {entry.licence}.")
     terminal.say(f"Next: llama-cli -m {file} --lora adapter.gguf")
-    terminal.result(documents.dumped({"base": entry.name, "file": str(file)}) if json else str(file))
+    terminal.result(output.dumped({"base": entry.name, "file": str(file)}) if json else str(file))
 
 
 def fetched(name: str) -> CatalogEntry:

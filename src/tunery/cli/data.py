@@ -6,22 +6,243 @@ Shows what `engine.data.preview` finds; stores nothing. Tokens are counted only 
 
 from __future__ import annotations
 
+import csv
+import io
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tunery import config
-from tunery.cli import documents, problems, terminal
-from tunery.cli.data_curve import curve
-from tunery.cli.options import DataFile, InputColumn, Json, OutputColumn, option
-from tunery.cli.report import column_facts, file_facts
-from tunery.cli.surgery import surgery
-from tunery.errors import DataProblem, DatasetInvalid, Level
-from tunery.types import DEFAULT_BASE_MODEL
+from tunery.cli import output, terminal
+from tunery.cli.bases import fetched
+from tunery.cli.output import column_facts, file_facts
+from tunery.cli.terminal import DataFile, InputColumn, Json, LiveLine, OutputColumn, option
+from tunery.errors import DataProblem, DatasetInvalid, InvalidArgument, Level
+from tunery.types import DEFAULT_BASE_MODEL, Hyperparameters, TuningExample
 
 if TYPE_CHECKING:
+    from tunery.data.cleaning import Finding
     from tunery.data.dataset import Dataset, Preview
+    from tunery.resampling import Repeated
+    from tunery.types import TunedModel
+
+_SIZES = 3
+
+
+def curve(
+    file: DataFile,
+    base_model: Annotated[str, option("Base to tune.", DEFAULT_BASE_MODEL, metavar="NAME")] = DEFAULT_BASE_MODEL,
+    sizes: Annotated[int, option("Parts of the file, each twice the one before.", _SIZES, metavar="N")] = _SIZES,
+    repeats: Annotated[int, option("Times that each size is tuned, on other rows.", 1, metavar="N")] = 1,
+    epochs: Annotated[
+        int, option("Passes over the examples.", Hyperparameters().epoch_count, metavar="N")
+    ] = Hyperparameters().epoch_count,
+    seed: Annotated[int, option("Fixes which rows are drawn.", 0, metavar="N")] = 0,
+    input_column: InputColumn = None,
+    output_column: OutputColumn = None,
+    json: Json = False,
+) -> None:
+    """
+    Say what more rows would bring.
+
+    Tunes on parts of the file and measures on rows that no part holds; nothing is kept in My Library.
+    """
+    from tunery.data.sandbox import read_guarded
+    from tunery.evaluation.growth import RECOMMENDED_ROWS
+    from tunery.evaluation.scores import TITLES
+    from tunery.resampling import Repeated, data_curve
+
+    if sizes < _SIZES or repeats < 1:
+        raise InvalidArgument(f"--sizes must be at least {_SIZES} and --repeats at least 1.")
+    settings = Hyperparameters(epoch_count=epochs)
+    dataset = read_guarded(file, input_column=input_column or None, output_column=output_column)
+    fetched(base_model)
+    with LiveLine() as live:
+        told = output.tuning_progress(live, sizes * repeats)
+        shares = [0.5**step for step in range(sizes)]
+        found = data_curve(dataset, shares=shares, repeats=repeats, repeated=Repeated(base_model, settings, seed, told))
+    if json:
+        terminal.result(output.dumped(asdict(found) | {"recommended_rows": RECOMMENDED_ROWS}))
+        return
+    rows = [(str(one.rows), output.percent(one.score), str(one.tested)) for one in found.measured]
+    for line in terminal.table(("ROWS", TITLES[found.metric].upper(), "TESTED ON"), rows, right=(0, 1, 2)):
+        terminal.result(line)
+    terminal.result("")
+    for promise in found.promises:
+        terminal.result(promise.text)
+    terminal.result(found.advice)
+    usual = ", ".join(f"{task} {count}" for task, count in RECOMMENDED_ROWS.items())
+    terminal.result(f"Usual for good results: {usual}.")
+
+
+_SHOWN = 10  # of each kind
+_TITLES = {
+    "duplicate": "Duplicates",
+    "near-duplicate": "Near duplicates",
+    "contradiction": "Contradictions",
+    "held-out-copy": "Copies of held-out rows",
+    "label-variant": "Other spellings of a label",
+    "cut-row": "Rows that are cut",
+    "likely-mislabelled": "Likely mislabelled",
+    "still-wrong": "Still wrong after tuning on them",
+}
+
+
+def surgery(
+    file: DataFile,
+    model: Annotated[
+        str | None, option("Tuned model: its base, settings and held-out rows.", "none", metavar="MODEL")
+    ] = None,
+    folds: Annotated[int | None, option("Tune so many times to find wrong labels.", "do not tune", metavar="K")] = None,
+    fix: Annotated[Path | None, option("CSV file for a fixed copy.", "none", metavar="FILE")] = None,
+    drop_mislabelled: Annotated[
+        bool, option("Leave out of the copy what is likely mislabelled.", "keep it", "--drop-mislabelled")
+    ] = False,
+    base_model: Annotated[
+        str, option("Base to tune with --folds.", DEFAULT_BASE_MODEL, metavar="NAME")
+    ] = DEFAULT_BASE_MODEL,
+    input_column: InputColumn = None,
+    output_column: OutputColumn = None,
+    json: Json = False,
+) -> None:
+    """
+    Find doubtful rows, and write a fixed copy if asked to.
+
+    Copies and other spellings of a label are fixed; contradictions and wrong labels are for you to decide.
+    """
+    from tunery.data.cleaning import fixed
+    from tunery.data.sandbox import read_guarded
+
+    if fix is not None and fix.exists():
+        raise InvalidArgument(f"{fix} is there already; --fix writes a new file.")
+    dataset = read_guarded(file, input_column=input_column or None, output_column=output_column)
+    found = _examined(dataset, model, folds, base_model)
+    kept = fixed(dataset.examples, [*found, *_dropped(found)] if drop_mislabelled else found)
+    if fix is not None:
+        _write(fix, kept)
+    if json:
+        findings = [finding.document(partial(_row, dataset)) for finding in found]
+        document = {"rows": len(dataset.examples), "findings": findings, "kept_rows": len(kept)}
+        terminal.result(output.dumped(document | {"fixed": None if fix is None else str(fix)}))
+        return
+    for line in _lines(found, dataset):
+        terminal.result(line)
+    if fix is not None:
+        terminal.say(f"{len(kept)} of {len(dataset.examples)} rows are in {fix}. Next: tunery tune {fix}")
+    elif any(finding.drops or finding.new_output is not None for finding in found):
+        terminal.say(f"Next: tunery data surgery {file} --fix {file.stem}-fixed.csv")
+
+
+def _examined(dataset: Dataset, name: str | None, folds: int | None, base_model: str) -> list[Finding]:
+    """Examine all rows; those that a model has held out are not copies of themselves."""
+    from tunery.data.cleaning import Kind, examine
+
+    model, used, held_out = _of_library(name)
+    base_name = model.base_model if model is not None else base_model
+    counts, window = _tokens_and_window(dataset.examples, base_name)
+    losses = _losses(dataset, name, model, folds, base_name)
+    found = examine(
+        dataset.examples,
+        held_out=held_out,
+        token_counts=counts,
+        window_tokens=window,
+        losses=losses,
+        learned=() if folds is not None else used,
+    )
+    own = set(held_out)
+    return [f for f in found if f.kind is not Kind.HELD_OUT_COPY or dataset.examples[f.place] not in own]
+
+
+def _of_library(
+    name: str | None,
+) -> tuple[TunedModel | None, tuple[TuningExample, ...], tuple[TuningExample, ...]]:
+    """Return a tuned model with what it was tuned on and what was held out."""
+    if name is None:
+        return None, (), ()
+    from tunery.service.library import Library
+
+    with Library.open(config.data_folder()) as library:
+        model = library.get(name)
+        return model, *library.examples(model)
+
+
+def _tokens_and_window(examples: Sequence[TuningExample], base_name: str) -> tuple[list[int], int | None]:
+    """Return the tokens of each example and the window, nothing if the base is not here."""
+    from tunery.engine.catalog import Catalog
+
+    entry = Catalog(config.data_folder(), config.default_base_model()).resolve(base_name)
+    if not entry.is_present:
+        return [], None
+    from tunery.engine.encoding import token_counts
+
+    return token_counts(entry, config.data_folder(), examples), entry.input_token_limit
+
+
+def _losses(
+    dataset: Dataset, name: str | None, model: TunedModel | None, folds: int | None, base_name: str
+) -> list[float]:
+    if folds is not None:
+        from tunery.resampling import cross_validated_losses
+
+        fetched(base_name)
+        with LiveLine() as live:
+            return cross_validated_losses(dataset, folds, repeated=_repeated(base_name, model, folds, live))
+    if name is None:
+        return []
+    from tunery.cli.generate import loaded
+
+    terminal.say("A model has learned its own rows by heart; --folds 5 finds wrong labels among them too.")
+    return loaded(name).losses(dataset, are_whole=True)
+
+
+def _repeated(base_name: str, model: TunedModel | None, folds: int, live: LiveLine) -> Repeated:
+    from tunery.resampling import DOUBTING, Repeated
+
+    settings = DOUBTING if model is None else model.task.hyperparameters
+    return Repeated(base_name, settings, on_step=output.tuning_progress(live, folds))
+
+
+def _dropped(found: Sequence[Finding]) -> Iterator[Finding]:
+    from dataclasses import replace
+
+    from tunery.data.cleaning import Kind
+
+    return (replace(finding, drops=True) for finding in found if finding.kind is Kind.MISLABELLED)
+
+
+def _lines(found: Sequence[Finding], dataset: Dataset) -> Iterator[str]:
+    counts = Counter(finding.kind for finding in found)
+    if not found:
+        yield f"Nothing is doubtful about {len(dataset.examples)} rows."
+    for kind, title in _TITLES.items():
+        those = [finding for finding in found if finding.kind == kind]
+        those.sort(key=lambda finding: -(finding.score or 0.0))
+        if those:
+            yield f"{title}: {counts[those[0].kind]}"
+        for finding in those[:_SHOWN]:
+            yield f"  row {_row(dataset, finding.place)}: {finding.sentence(partial(_row, dataset))}"
+        if len(those) > _SHOWN:
+            yield f"  and {len(those) - _SHOWN} more; --json lists all."
+
+
+def _row(dataset: Dataset, place: int) -> int:
+    return dataset.rows[place] if dataset.rows else place + 1
+
+
+def _write(path: Path, examples: Sequence[TuningExample]) -> None:
+    from tunery.files import write_whole
+
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("text_input", "output"))
+    writer.writerows((example.text_input, example.output) for example in examples)
+    write_whole(path.absolute(), text.getvalue().encode())
+
 
 data = typer.Typer(help="Look at and check files of examples.", no_args_is_help=True)
 
@@ -41,11 +262,11 @@ def show_preview(
 
     found = preview_guarded(file, input_column=input_column or None, output_column=output_column)
     if json:
-        terminal.result(documents.dumped(asdict(found)))
+        terminal.result(output.dumped(asdict(found)))
         return
     for line in (*_facts(found), "", *_sample(found)):
         terminal.result(line)
-    for line in problems.lines(found.problems):
+    for line in output.problem_lines(found.problems):
         terminal.say(line)
 
 
@@ -72,16 +293,16 @@ def check(
         token_facts = _token_facts(tokens, base_model)
         all_problems = (*all_problems, *too_long)
     if json:
-        terminal.result(documents.dumped(_document(found, all_problems, tokens)))
+        terminal.result(output.dumped(_document(found, all_problems, tokens)))
     else:
         for line in _facts(found, token_facts):
             terminal.result(line)
     if any(problem.level is Level.ERROR for problem in all_problems):
         raise DatasetInvalid("", all_problems)
-    for line in problems.lines(all_problems):
+    for line in output.problem_lines(all_problems):
         terminal.say(line)
     if not json:
-        terminal.result(f"The data can be used: {problems.counted(all_problems)}.")
+        terminal.result(f"The data can be used: {output.problem_counts(all_problems)}.")
 
 
 def _tokens(dataset: Dataset, base_model: str) -> tuple[list[int], tuple[DataProblem, ...]]:
@@ -153,5 +374,5 @@ def _document(found: Preview, all_problems: tuple[DataProblem, ...], tokens: lis
         "input_columns": found.input_columns,
         "output_column": found.output_column,
         "tokens": {"total": sum(tokens), "longest": max(tokens)} if tokens else None,
-        "problems": problems.as_json(all_problems),
+        "problems": output.problem_document(all_problems),
     }

@@ -13,12 +13,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from tunery import config
-from tunery.cli import documents, terminal, verdict
+from tunery.cli import output, terminal
+from tunery.cli.client import Server, asked_server, holding_server
 from tunery.cli.generate import loaded
-from tunery.cli.options import InputColumn, Json, OutputColumn, ServerAddress, argument, option
-from tunery.cli.progress import LiveLine
-from tunery.cli.served import Server, asked_server, holding_server
+from tunery.cli.terminal import (
+    DataFile,
+    InputColumn,
+    Json,
+    LiveLine,
+    OutputColumn,
+    ServerAddress,
+    argument,
+    count_progress,
+    option,
+)
 from tunery.errors import FolderLocked, InvalidArgument, NotFound, TuneryError
+from tunery.rescue import KEY_NAME, MAX_OUTPUT_TOKENS, PER_MINUTE, Endpoint, OldModel, Records, Style, key_in, record
 from tunery.types import TunedModel, TuningExample
 
 if TYPE_CHECKING:
@@ -74,9 +84,9 @@ def evaluate(
     else:
         found = evaluated_here(model, asked)
     if json:
-        terminal.result(documents.dumped(found.document()))
+        terminal.result(output.dumped(found.document()))
         return
-    for line in verdict.lines(found):
+    for line in output.verdict_lines(found):
         terminal.result(line)
 
 
@@ -89,7 +99,7 @@ def after_tuning(model: TunedModel, server: Server | None) -> dict[str, object]:
             found = evaluated_here(model.id, asked)
         else:
             with LiveLine() as live:
-                found = server.verdict(model, MAX_ROWS, verdict.progress(live))
+                found = server.verdict(model, MAX_ROWS, output.evaluation_progress(live))
     except (TuneryError, KeyboardInterrupt) as error:  # the model is there, whatever comes of this
         why = "interrupted." if isinstance(error, KeyboardInterrupt) else str(error)
         terminal.say(f"No verdict: {why} `tunery evaluate {model.id}` tries again.")
@@ -115,7 +125,7 @@ def evaluated_here(name: str, asked: Asked) -> Evaluation:
             recorded=asked.recorded,
             max_rows=asked.max_rows,
             seed=asked.seed,
-            on_answered=verdict.progress(live),
+            on_answered=output.evaluation_progress(live),
         )
     found = replace(found, source=asked.source)
     if model is not None:
@@ -132,7 +142,13 @@ def evaluated_there(server: Server, name: str, asked: Asked) -> Evaluation:
     model = server.get(name)
     with LiveLine() as live:
         return server.evaluate(
-            model, asked.rows, asked.source, asked.recorded, asked.max_rows, asked.seed, verdict.progress(live)
+            model,
+            asked.rows,
+            asked.source,
+            asked.recorded,
+            asked.max_rows,
+            asked.seed,
+            output.evaluation_progress(live),
         )
 
 
@@ -145,13 +161,13 @@ def _folded(name: str, asked: Asked, folds: int) -> Evaluation:
     if not rows:
         raise InvalidArgument(f"{name} is a base; give a file of rows to tune on.")
     with LiveLine() as live:
-        told = verdict.tuning_progress(live, folds)
+        told = output.tuning_progress(live, folds)
         how = (
             Repeated(name, seed=asked.seed, on_step=told)
             if model is None
             else Repeated(model.base_model, model.task.hyperparameters, model.task.seed, told)
         )
-        return cross_validate(rows, folds, repeated=how, on_answered=verdict.progress(live))
+        return cross_validate(rows, folds, repeated=how, on_answered=output.evaluation_progress(live))
 
 
 def _of_library(name: str) -> tuple[TunedModel | None, Sequence[TuningExample], Sequence[TuningExample]]:
@@ -186,3 +202,71 @@ def _asked(file: Path | None, against: Path | None, columns: dict[str, object], 
 
         recorded = read_recorded(against, dataset.examples)
     return Asked(dataset.examples, dataset.source, recorded, max_rows, seed)
+
+
+_EVERY = 20  # answers between two lines into a pipe
+
+
+def rescue(
+    file: DataFile,
+    endpoint: Annotated[str, option("Address of the API, up to its version.", "must be given", metavar="URL")],
+    model: Annotated[str, option("Model to ask, as the API names it.", "must be given", metavar="NAME")],
+    to: Annotated[
+        Path | None, option("JSONL file for the answers.", "FILE with .answers.jsonl", metavar="FILE")
+    ] = None,
+    style: Annotated[Style, option("Whose API it is: openai or gemini.", "openai")] = Style.OPENAI,
+    key_variable: Annotated[
+        str, option("Environment variable that holds the key.", KEY_NAME, metavar="NAME")
+    ] = KEY_NAME,
+    bearer: Annotated[
+        bool, option("Send the key of a Gemini API as an access token.", "as an API key", "--bearer")
+    ] = False,
+    per_minute: Annotated[float, option("Requests in a minute, at most.", PER_MINUTE, metavar="N")] = PER_MINUTE,
+    max_output_tokens: Annotated[
+        int, option("Longest answer, in tokens.", MAX_OUTPUT_TOKENS, metavar="N")
+    ] = MAX_OUTPUT_TOKENS,
+    temperature: Annotated[float, option("0 for the likeliest answer.", 0, metavar="T")] = 0.0,
+    input_column: InputColumn = None,
+    output_column: OutputColumn = None,
+    json: Json = False,
+) -> None:
+    """
+    Record the answers of an old model to the rows of a file.
+
+    The rows are sent to the endpoint that you name, and to nobody else. The same command goes on after a stop.
+    """
+    from tunery.data.sandbox import read_guarded
+
+    key = key_in(key_variable)
+    asked = Endpoint(endpoint, style, model, key, key_variable, bearer, max_output_tokens, temperature)
+    dataset = read_guarded(file, input_column=input_column or None, output_column=output_column)
+    path = to or file.with_name(f"{file.stem}.answers.jsonl")
+    records = Records(path, model, dataset.examples)
+    total = len(records.rows)
+    try:
+        _record(records, OldModel(asked, per_minute))
+    except TuneryError:
+        terminal.say(f"{len(records.lines)} of {total} answers are in {path}; the same command goes on.")
+        raise
+    refused = sum("error" in line for line in records.lines.values())
+    if json:
+        document = {"file": str(path), "model": model, "rows": total, "without_answer": refused}
+        terminal.result(output.dumped(document))
+        return
+    terminal.say(f"{total} answers of {model}" + (f", {refused} rows got none" if refused else ""))
+    terminal.say(f"Next: tunery evaluate MODEL {file} --against {path}")
+    terminal.result(str(path))
+
+
+def _record(records: Records, old: OldModel) -> None:
+    total, known = len(records.rows), len(records.lines)
+    if known:
+        terminal.say(f"{known} answers are there already; going on.")
+    with LiveLine() as live:
+        show = count_progress(live, "Answers", total)
+
+        def shown(done: int, _total: int) -> None:
+            if live.is_live or done % _EVERY == 0 or done == total:
+                show(done)
+
+        record(records, old, shown)

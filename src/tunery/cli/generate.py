@@ -7,17 +7,23 @@ unlike the examples is said beside its answer. Knows the library and the Python 
 
 from __future__ import annotations
 
+import json
+import os
 import sys
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 from tunery import config
-from tunery.cli import batch, documents, input_checks, terminal
+from tunery.cli import output as documents
+from tunery.cli import output as input_checks
+from tunery.cli import terminal
 from tunery.cli.bases import fetched
-from tunery.cli.options import ServerAddress, argument, option
-from tunery.cli.served import ServedModel, asked_server, holding_server
-from tunery.errors import FailedPrecondition, InvalidArgument, NotFound
-from tunery.types import AnswerForm, InputCheck, SamplingSettings
+from tunery.cli.client import ServedModel, asked_server, holding_server
+from tunery.cli.terminal import LiveLine, ServerAddress, argument, count_progress, option
+from tunery.errors import DataProblem, DatasetInvalid, FailedPrecondition, InvalidArgument, NotFound
+from tunery.types import Answer, AnswerForm, InputCheck, SamplingSettings
 
 if TYPE_CHECKING:
     from tunery.model import Model
@@ -78,8 +84,8 @@ def generate(
     if (text is None) == (input is None) or (output and not input):
         raise InvalidArgument("Give a text, - for standard input, or --input FILE; --output goes with --input.")
     if input is not None:
-        rows = batch.read_inputs(input)
-        batch.answer(_found(model, server, constrain_to_training_outputs), rows, settings, output)
+        rows = read_inputs(input)
+        answer_file(_found(model, server, constrain_to_training_outputs), rows, settings, output)
         return
     asked = sys.stdin.read().rstrip("\n") if text == "-" else text
     assert asked is not None
@@ -92,15 +98,15 @@ def _answer(model: Model | ServedModel, name: str, asked: str, settings: dict[st
         document: dict[str, Any] = {"model": name, "text_input": asked, "output": answer.text}
         if answer.label_probabilities:
             document["label_probabilities"] = dict(answer.label_probabilities)
-        terminal.result(documents.dumped(document | input_checks.document(answer.input_check)))
-        input_checks.warn(answer.input_check, name)
+        terminal.result(documents.dumped(document | input_checks.input_check_document(answer.input_check)))
+        input_checks.warn_of_input(answer.input_check, name)
         return
     found: list[InputCheck] = []
     for piece in model.stream(asked, on_input_check=found.append, **settings):
         terminal.piece(piece)
     terminal.piece("\n")
     for check in found:
-        input_checks.warn(check, name)
+        input_checks.warn_of_input(check, name)
 
 
 def _check_none_below(none_below: float, *, has_labels: bool) -> None:
@@ -176,3 +182,120 @@ def _require_base(name: str, digest: str) -> None:
         raise FailedPrecondition(
             f"The base {name} is not the one this model was tuned on: its weights have changed. Add that base again."
         )
+
+
+class Answering(Protocol):
+    """What answers: a model in memory, or one of a server."""
+
+    def answers(self, *texts: Any, **settings: Any) -> list[Answer]:
+        """Return the answers to several texts."""
+
+
+BATCH_ROWS = 32  # enough for the generator to keep its places filled, few enough to show progress
+
+
+def read_inputs(path: Path) -> list[tuple[int, str]]:
+    """
+    Return number and `text_input` of each line that is not blank.
+
+    Raises NotFound, InvalidArgument, and DatasetInvalid with all lines that cannot be used.
+    """
+    rows: list[tuple[int, str]] = []
+    found: list[DataProblem] = []
+    for number, line in enumerate(_lines(path), start=1):
+        if not line.strip():
+            continue
+        text, problem = _text_input(line)
+        if problem:
+            found.append(DataProblem("bad-line", problem, row=number))
+        else:
+            rows.append((number, text))
+    if not rows and not found:
+        found.append(DataProblem("no-rows", "There are no lines."))
+    if found:
+        raise DatasetInvalid(f"{path}: {found[0]}", found)
+    return rows
+
+
+def answer_file(
+    model: Answering, rows: Sequence[tuple[int, str]], settings: dict[str, Any], output: Path | None
+) -> None:
+    """
+    Answer all rows and write `text_input` and `output` of each as a line of JSON; into `output` all or nothing.
+
+    A line of an input unlike the examples says so, as `--json` does for a single one.
+
+    Raises InvalidArgument when a row is too long or the folder of `output` cannot be written.
+    """
+    if output is not None and not os.access(output.absolute().parent, os.W_OK):
+        raise InvalidArgument(f"{output.absolute().parent} is not a folder that can be written.")
+    answers: list[Answer] = []
+    with LiveLine() as live:
+        show = count_progress(live, "Answering", len(rows))
+        for start in range(0, len(rows), BATCH_ROWS):
+            answers += _answers(model, rows[start : start + BATCH_ROWS], settings)
+            show(len(answers))
+    lines = [
+        json.dumps(
+            {
+                "text_input": text,
+                "output": answer_file.text,
+                **input_checks.input_check_document(answer_file.input_check),
+            },
+            ensure_ascii=False,
+        )
+        for (_, text), answer_file in zip(rows, answers, strict=True)
+    ]
+    if output is None:
+        for line in lines:
+            terminal.result(line)
+    else:
+        _write_whole(output, "\n".join(lines) + "\n")
+        terminal.say(f"{len(rows)} answers in {output}")
+    input_checks.warn_of_inputs([answer_file.input_check for answer_file in answers])
+
+
+def _lines(path: Path) -> Iterator[str]:
+    if not path.exists():
+        raise NotFound(f"There is no file {str(path)!r}.")
+    try:
+        yield from path.read_text("utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidArgument(f"{str(path)!r} cannot be read as UTF-8 text: {error}.") from error
+
+
+def _text_input(line: str) -> tuple[str, str]:
+    """Return the text of a line, or what is wrong with it."""
+    try:
+        value = json.loads(line)
+    except ValueError as error:
+        return "", f"not JSON: {error}."
+    text = value.get("text_input") if isinstance(value, dict) else None
+    if not isinstance(text, str) or not text.strip():
+        return "", 'needs the form {"text_input": "..."} with a text that is not empty.'
+    return text, ""
+
+
+def _answers(model: Answering, rows: Sequence[tuple[int, str]], settings: dict[str, Any]) -> list[Answer]:
+    try:
+        return model.answers([text for _, text in rows], **settings)
+    except InvalidArgument:
+        for number, text in rows:  # find the row that does not fit
+            try:
+                model.answers([text], **settings)
+            except InvalidArgument as error:
+                raise InvalidArgument(f"Line {number}: {error}") from error
+        raise
+
+
+def _write_whole(path: Path, text: str) -> None:
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.absolute().parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

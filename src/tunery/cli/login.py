@@ -6,14 +6,34 @@ Here the data folder is the proof; elsewhere a browser is. Never touches the fil
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
+import json
+import os
+import secrets
+import shlex
+import time
+import webbrowser
+from collections.abc import Callable, Mapping
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 from tunery import config
-from tunery.cli import credentials, terminal
-from tunery.cli.options import option
-from tunery.cli.remote import Document, Remote, local_server
-from tunery.errors import InvalidArgument, TuneryError
+from tunery.cli import terminal
+from tunery.cli.client import Document, Remote, local_server
+from tunery.cli.terminal import option
+from tunery.errors import (
+    DeadlineExceeded,
+    FailedPrecondition,
+    InvalidArgument,
+    PermissionDenied,
+    TuneryError,
+    Unauthenticated,
+    Unavailable,
+)
 
 DEFAULT_DAYS = 90
 _TUNING = "https://www.googleapis.com/auth/generative-language.tuning"
@@ -39,34 +59,33 @@ def login(
             terminal.result(str(remote.call("POST", "/v1beta/accounts/tokens", body)["secret"]))
             return
         made = remote.call("POST", "/v1beta/accounts/logins", body)
-    path = config.data_folder() / credentials.LOGIN_FILE
+    path = config.data_folder() / LOGIN_FILE
     _end_earlier_login(path)
-    credentials.write_private(path, _document(address, made))
+    write_private(path, _document(address, made))
     if not print_env:
         terminal.say(f"Signed in to {address} for {days} days. Google's libraries find it after this line:")
-    terminal.result(credentials.export_line(path))
+    terminal.result(export_line(path))
 
 
 def _proof(address: str | None, *, no_browser: bool) -> tuple[str, str]:
     """Return the address of the server and a token that shows who sits here."""
-    from tunery.cli import sign_in
 
     if address is None:
         address, token = local_server(config.data_folder())
         if not no_browser:
             return address, token
     with Remote(address) as remote:
-        through = sign_in.through_device_code if no_browser else sign_in.through_browser
+        through = through_device_code if no_browser else through_browser
         return remote.address, through(remote, _TUNING, terminal.say)
 
 
 def _document(address: str, made: Document) -> dict[str, str]:
-    return credentials.login_document(address, made["clientId"], made["clientSecret"], made["refreshToken"])
+    return login_document(address, made["clientId"], made["clientSecret"], made["refreshToken"])
 
 
 def _end_earlier_login(path: Path) -> None:
     """Give back what the file held until now; if that server is gone, it ends by itself."""
-    earlier = credentials.read_login(path)
+    earlier = read_login(path)
     if earlier is None:
         return
     try:
@@ -81,3 +100,217 @@ def _machine() -> str:
     import platform
 
     return platform.node()[:60] or "a computer"
+
+
+LOGIN_FILE = "credentials.json"
+
+# A domain of our own that leads nowhere: with Google's, google-auth 2.62 shows the user's signed token to Google.
+UNIVERSE_DOMAIN = "tunery.invalid"
+
+
+def login_document(address: str, client_id: str, client_secret: str, refresh_token: str) -> dict[str, str]:
+    """Return what `google.auth.default()` reads of a login; it renews the login by itself."""
+    return {
+        "type": "external_account_authorized_user",
+        "audience": f"{address}/",  # anything but a workforce pool: for these, google-auth calls Google
+        "client_id": client_id,
+        "client_secret": client_secret,
+        "refresh_token": refresh_token,
+        "token_url": f"{address}/oauth/token",
+        "token_info_url": f"{address}/oauth/introspect",
+        "revoke_url": f"{address}/oauth/revoke",
+    }
+
+
+def key_document(address: str, email: str, key_id: str, private_key: str) -> dict[str, str]:
+    """Return a key file: its holder signs tokens himself, without asking anybody."""
+    return {
+        "type": "service_account",
+        "project_id": "tunery",
+        "private_key_id": key_id,
+        "private_key": private_key,
+        "client_email": email,
+        "client_id": key_id,
+        "auth_uri": f"{address}/oauth/authorize",
+        "token_uri": f"{address}/oauth/token",
+        "universe_domain": UNIVERSE_DOMAIN,
+    }
+
+
+def new_key_pair() -> tuple[str, str]:
+    """Return a private and a public RSA key as PEM."""
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    key = rsa.generate_private_key(public_exponent=65_537, key_size=2048)
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return private.decode(), public.decode()
+
+
+def write_private(path: Path, document: Mapping[str, str]) -> None:
+    """Write a file that only its user can read, whole or not at all; raises FailedPrecondition."""
+    new = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        new.unlink(missing_ok=True)
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(document, file, indent=2)
+            file.write("\n")
+        new.replace(path)
+    except OSError as error:
+        new.unlink(missing_ok=True)
+        raise FailedPrecondition(f"{path} cannot be written ({error.strerror}).") from error
+
+
+def read_login(path: Path) -> dict[str, str] | None:
+    """Return the login in a file, None if there is none that can be read."""
+    try:
+        document = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return document if isinstance(document, dict) and "refresh_token" in document else None
+
+
+def export_line(path: Path) -> str:
+    """Return the line that lets Google's libraries find a file."""
+    return f"export GOOGLE_APPLICATION_CREDENTIALS={shlex.quote(str(path))}"
+
+
+CLIENT_ID = "tunery-cli"
+BROWSER_SECONDS = 300
+_DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
+_DONE = b"<!doctype html><title>tunery</title><p>Signed in. You can close this page and go back to the terminal."
+
+Say = Callable[[str], None]
+
+
+def through_browser(server: Remote, scope: str, say: Say) -> str:
+    """
+    Return a token from a sign-in in the browser of this machine (RFC 8252 with PKCE).
+
+    Raises PermissionDenied if the user says no, DeadlineExceeded after five minutes.
+    """
+    issuer = _issuer(server)
+    verifier, state = secrets.token_urlsafe(48), secrets.token_urlsafe(24)
+    challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
+    with _Listener(state) as listener:
+        redirect_uri = f"http://127.0.0.1:{listener.server_port}/callback"
+        asked = {
+            "response_type": "code",
+            "client_id": CLIENT_ID,
+            "redirect_uri": redirect_uri,
+            "scope": scope,
+            "state": state,
+            "code_challenge": challenge,
+            "code_challenge_method": "S256",
+        }
+        address = f"{server.address}/oauth/authorize?{urlencode(asked)}"
+        say(f"Sign in here: {address}")
+        webbrowser.open(address)
+        answer = listener.wait()
+    if answer.get("iss") != issuer:
+        raise Unauthenticated("The answer in the browser came from another server. Begin again.")
+    if "code" not in answer:
+        raise PermissionDenied(f"The sign-in ended without access ({answer.get('error', 'no reason given')}).")
+    form = {
+        "grant_type": "authorization_code",
+        "code": answer["code"],
+        "redirect_uri": redirect_uri,
+        "code_verifier": verifier,
+        "client_id": CLIENT_ID,
+    }
+    return _access_token(*server.form("/oauth/token", form))
+
+
+def through_device_code(server: Remote, scope: str, say: Say, sleep: Callable[[float], None] = time.sleep) -> str:
+    """Return a token from a sign-in in a browser anywhere (RFC 8628); raises PermissionDenied, DeadlineExceeded."""
+    status, codes = server.form("/oauth/device_authorization", {"client_id": CLIENT_ID, "scope": scope})
+    if status != 200:
+        raise _refusal(codes)
+    say(f"Open {codes['verification_uri']} in any browser and type the code {codes['user_code']}")
+    form = {"grant_type": _DEVICE_GRANT, "device_code": str(codes["device_code"]), "client_id": CLIENT_ID}
+    interval, waited = float(codes.get("interval", 5)), 0.0
+    while waited < float(codes["expires_in"]):
+        sleep(interval)
+        waited += interval
+        status, reply = server.form("/oauth/token", form)
+        match reply.get("error"):
+            case "authorization_pending":
+                continue
+            case "slow_down":
+                interval += 5
+            case _:
+                return _access_token(status, reply)
+    raise DeadlineExceeded("Nobody typed the code in time. Begin again.")
+
+
+class _Listener(HTTPServer):
+    """Waits on this machine for the browser to come back with our state."""
+
+    def __init__(self, state: str) -> None:
+        self._state = state
+        self.answer: dict[str, str] | None = None
+        super().__init__(("127.0.0.1", 0), _Callback)
+        self.timeout = 1
+
+    def take(self, path: str) -> bool:
+        """Take the parameters of a request if it is the one that is waited for."""
+        parts = urlsplit(path)
+        fields = {name: values[0] for name, values in parse_qs(parts.query).items()}
+        is_ours = parts.path == "/callback" and hmac.compare_digest(
+            fields.get("state", "").encode(), self._state.encode()
+        )
+        if is_ours and self.answer is None:
+            self.answer = fields
+        return is_ours
+
+    def wait(self) -> dict[str, str]:
+        """Return the parameters with which the browser came back."""
+        give_up = time.monotonic() + BROWSER_SECONDS
+        while self.answer is None:
+            if time.monotonic() > give_up:
+                raise DeadlineExceeded("Nobody signed in within five minutes. Begin again, perhaps with --no-browser.")
+            self.handle_request()
+        return self.answer
+
+
+class _Callback(BaseHTTPRequestHandler):
+    server: _Listener
+    timeout = 5  # seconds; a browser may open a connection and say nothing
+
+    def do_GET(self) -> None:
+        is_ours = self.server.take(self.path)
+        self.send_response(200 if is_ours else 404)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.send_header("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+        self.send_header("Referrer-Policy", "no-referrer")
+        self.end_headers()
+        self.wfile.write(_DONE if is_ours else b"")
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing: the address has the code in it."""
+
+
+def _issuer(server: Remote) -> str:
+    """Return who the server says that it is; raises Unavailable if that is not where we asked."""
+    issuer = str(server.call("GET", "/.well-known/oauth-authorization-server").get("issuer"))
+    if issuer != server.address:
+        raise Unavailable(f"The server at {server.address} calls itself {issuer}. Use that address with --server.")
+    return issuer
+
+
+def _access_token(status: int, reply: Document) -> str:
+    if status != 200 or "access_token" not in reply:
+        raise _refusal(reply)
+    return str(reply["access_token"])
+
+
+def _refusal(reply: Document) -> PermissionDenied | DeadlineExceeded:
+    error = str(reply.get("error", "no reason given"))
+    if error == "expired_token":
+        return DeadlineExceeded("Nobody typed the code in time. Begin again.")
+    return PermissionDenied(f"The server did not let you in ({error}: {reply.get('error_description', '')}).")

@@ -15,20 +15,16 @@ from typing import Annotated
 import typer
 
 from tunery import __version__, config
-from tunery.cli import problems, terminal
-from tunery.cli.backup import backup, restore
+from tunery.cli import output, terminal
+from tunery.cli.accounts import keys, users
 from tunery.cli.bases import bases
 from tunery.cli.data import data
-from tunery.cli.doctor import doctor
-from tunery.cli.evaluate import evaluate
+from tunery.cli.evaluate import evaluate, rescue
 from tunery.cli.generate import generate
-from tunery.cli.keys import keys
 from tunery.cli.login import login
-from tunery.cli.models import models
-from tunery.cli.rescue import rescue
-from tunery.cli.serve import serve
+from tunery.cli.models import backup, models, restore
+from tunery.cli.serve import doctor, serve
 from tunery.cli.tune import tune
-from tunery.cli.users import users
 from tunery.errors import DatasetInvalid, TuneryError
 
 app = typer.Typer(
@@ -93,9 +89,9 @@ _is_debugging = False
 def _said(error: Exception) -> int:
     """Say an error in one sentence and return the exit status that goes with it."""
     if isinstance(error, DatasetInvalid) and error.problems:
-        for line in problems.lines(error.problems):
+        for line in output.problem_lines(error.problems):
             terminal.say(line)
-        terminal.say(f"The data cannot be used: {problems.counted(error.problems)}.")
+        terminal.say(f"The data cannot be used: {output.problem_counts(error.problems)}.")
         return error.exit_status
     if isinstance(error, TuneryError):
         terminal.say(f"Error: {error}")

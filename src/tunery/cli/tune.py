@@ -17,20 +17,27 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tunery import config
-from tunery.cli import documents, needs, problems, report, terminal
+from tunery.cli import output, terminal
 from tunery.cli.bases import fetched
+from tunery.cli.client import Server, asked_server, holding_server
 from tunery.cli.evaluate import after_tuning
-from tunery.cli.interrupts import INTERRUPTED, Interrupts
-from tunery.cli.needs import Needs
-from tunery.cli.options import DataFile, InputColumn, OutputColumn, ServerAddress, option
-from tunery.cli.progress import LiveLine, StepProgress
-from tunery.cli.report import Plan
-from tunery.cli.served import Server, asked_server, holding_server
+from tunery.cli.output import Needs, Plan
+from tunery.cli.terminal import (
+    INTERRUPTED,
+    DataFile,
+    InputColumn,
+    Interrupts,
+    LiveLine,
+    OutputColumn,
+    ServerAddress,
+    StepProgress,
+    option,
+)
 from tunery.errors import FolderLocked, InvalidArgument, NotFound, TuneryError
 from tunery.types import DEFAULT_BASE_MODEL, CatalogEntry, Hyperparameters, Phase, State, TunedModel
 
 if TYPE_CHECKING:
-    from tunery.cli.remote_task import RemoteTask, Waited
+    from tunery.cli.client import RemoteTask, Waited
     from tunery.service.library import Library
     from tunery.service.phases import Event
     from tunery.service.requests import TuningRequest
@@ -89,7 +96,7 @@ def tune(
     if asked is not None and not asked.is_here and resume:
         raise InvalidArgument("--resume goes on with a job of this machine; the server goes on with its own by itself.")
     plan = _plan(file, {"input_column": input_column or None, "output_column": output_column}, names, given, asked)
-    report.say_plan(plan)
+    output.print_plan(plan)
     needed = None if asked is not None and not asked.is_here else _needed(plan)
     if not yes:
         _ask_about_doubts(plan, needed)
@@ -137,13 +144,13 @@ def _plan(
 
 
 def _needed(plan: Plan) -> Needs:
-    needed = needs.estimated(plan.base, plan.request.examples, plan.request.hyperparameters)
-    needs.say(needed)
+    needed = output.estimate(plan.base, plan.request.examples, plan.request.hyperparameters)
+    output.print_estimate(needed)
     return needed
 
 
 def _ask_about_doubts(plan: Plan, needed: Needs | None) -> None:
-    doubts = [problems.counted(plan.preview.problems)] if plan.preview.problems else []
+    doubts = [output.problem_counts(plan.preview.problems)] if plan.preview.problems else []
     doubts += [] if needed is None or needed.fits else ["Little memory"]
     if doubts and terminal.can_ask() and not terminal.ask(f"{', '.join(doubts)}. Tune anyway?", default=True):
         raise typer.Exit(1)
@@ -198,7 +205,7 @@ def _tuned_here(library: Library, request: TuningRequest, interrupts: Interrupts
 
 def _tuned_there(server: Server, plan: Plan, interrupts: Interrupts, *, is_resume: bool) -> TunedModel:
     """Have a server tune; if it holds our data folder, the library is read beside it."""
-    from tunery.cli.remote_task import RemoteTask
+    from tunery.cli.client import RemoteTask
     from tunery.service.library import Library
 
     with Library.open(config.data_folder()) if server.is_here else nullcontext() as library:
@@ -259,7 +266,7 @@ class _View:
         self._steps: StepProgress | None = None
 
     def show(self, event: Event | Waited) -> None:
-        from tunery.cli.remote_task import Waited
+        from tunery.cli.client import Waited
         from tunery.service.phases import Noticed, PhaseEntered, Started, StepDone
 
         match event:
@@ -272,7 +279,7 @@ class _View:
             case Noticed(text):
                 self._live.say(text)
             case Started(settings, step, total):
-                self._live.say(f"Machine   {report.machine_facts(settings)}")
+                self._live.say(f"Machine   {output.machine_facts(settings)}")
                 if step > 1:
                     self._live.say(f"Going on from its checkpoint at step {step} of {total}.")
                 self._steps = StepProgress(self._live, step, total)
@@ -306,13 +313,13 @@ def _say_result(
     json: bool,
 ) -> None:
     data_folder = config.data_folder()
-    for line in ("", *report.curve(model.task), ""):
+    for line in ("", *output.print_curve(model.task), ""):
         terminal.say(line)
-    report.say_end(model, data_folder, seconds)
+    output.print_end(model, data_folder, seconds)
     judged = judge() if judge is not None else {}
     if json:
         estimate = {"estimate": needed.document()} if needed is not None else {}
-        terminal.result(documents.dumped(documents.model_document(model, data_folder) | estimate | judged))
+        terminal.result(output.dumped(output.model_document(model, data_folder) | estimate | judged))
     elif model.state is State.ACTIVE:
         terminal.result(model.name)
-    report.say_next(model, request.held_out or request.examples)
+    output.print_next(model, request.held_out or request.examples)

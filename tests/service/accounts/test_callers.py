@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.server.accounts_app import ADDRESS, Clock, make_accounts
-from tunery.cli.credentials import new_key_pair
+from tunery.cli.login import new_key_pair
 from tunery.errors import InvalidArgument, NotFound, PermissionDenied, ResourceExhausted, Unauthenticated
 from tunery.service.access import CLOUD_PLATFORM, TUNING, TUNING_READONLY
 from tunery.service.account_values import ServiceAccountKey

@@ -8,19 +8,47 @@ Knows addresses, tokens and paths; nothing of terminals. The HTTP library is loa
 from __future__ import annotations
 
 import json
+import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from types import TracebackType
+from typing import IO, TYPE_CHECKING, Any, Self
 from urllib.parse import quote, urlsplit
 
 from tunery import config, errors
-from tunery.cli import received
-from tunery.errors import InvalidArgument, NotFound, TuneryError, Unauthenticated, Unavailable
+from tunery.errors import (
+    FailedPrecondition,
+    FolderLocked,
+    InvalidArgument,
+    NotFound,
+    TuneryError,
+    Unauthenticated,
+    Unavailable,
+)
 from tunery.service import folder
-from tunery.types import Answer, AnswerForm, CatalogEntry, InputCheck, TunedModel, TuningExample
+from tunery.service.phases import Ended, Event, PhaseEntered, Started, StepDone
+from tunery.types import (
+    Advice,
+    Answer,
+    AnswerForm,
+    CatalogEntry,
+    DataFacts,
+    EpochLoss,
+    Hyperparameters,
+    InputCheck,
+    Phase,
+    PromptDifference,
+    State,
+    TunedModel,
+    TuningExample,
+    TuningSnapshot,
+    TuningTask,
+)
 
 if TYPE_CHECKING:
     from tunery.evaluation.contest import Recorded
@@ -63,7 +91,7 @@ class Server:
         page: dict[str, Any] = {"pageSize": PAGE_SIZE}
         while True:
             reply = self._call("GET", "tunedModels", page)
-            found += map(received.tuned_model, reply.get("tunedModels", ()))
+            found += map(received_model, reply.get("tunedModels", ()))
             if "nextPageToken" not in reply:
                 return found
             page["pageToken"] = reply["nextPageToken"]
@@ -73,7 +101,7 @@ class Server:
         model_id = name.removeprefix("tunedModels/")
         if not any(character in model_id for character in "/:"):  # neither stands in an id
             try:
-                return received.tuned_model(self._call("GET", f"tunedModels/{quote(model_id)}"))
+                return received_model(self._call("GET", f"tunedModels/{quote(model_id)}"))
             except NotFound:
                 pass
         named = [model for model in self.models() if model.display_name == name]
@@ -86,7 +114,7 @@ class Server:
 
     def base(self, name: str) -> CatalogEntry:
         """Return a base model of the server."""
-        return received.base_model(self._call("GET", f"models/{quote(name.removeprefix('models/'), safe='')}"))
+        return received_base(self._call("GET", f"models/{quote(name.removeprefix('models/'), safe='')}"))
 
     def create(
         self, request: TuningRequest, rows: Sequence[TuningExample], asked_base: str, hold_out: str
@@ -159,7 +187,7 @@ class Server:
             reply = self._call("GET", f"{model.name}:evaluation")
         if reply["state"] == "FAILED":
             raise error_of_code(reply["error"]["code"], reply["error"]["message"])
-        return received.evaluation(reply["report"])
+        return received_evaluation(reply["report"])
 
     def model(self, name: str) -> ServedModel:
         """Return a tuned or base model to be asked; raises NotFound if there is neither."""
@@ -192,7 +220,7 @@ class Server:
                             raise _error(chunk["error"])
                         yield chunk["candidates"][0]["content"]["parts"][0]["text"]
                         if "promptContract" in chunk:
-                            on_input_check(received.input_check(chunk))
+                            on_input_check(received_input_check(chunk))
             finally:
                 reply.close()
 
@@ -201,7 +229,7 @@ class Server:
         reply = self._call("POST", f"{name}:generateContent", {}, _question(text, settings))
         candidate = reply["candidates"][0]
         labels = tuple(candidate.get("labelProbabilities", {}).items())
-        return Answer(str(candidate["content"]["parts"][0]["text"]), labels, received.input_check(reply))
+        return Answer(str(candidate["content"]["parts"][0]["text"]), labels, received_input_check(reply))
 
     def card(self, model: TunedModel) -> dict[str, Any]:
         """Return the card of a tuned model."""
@@ -342,3 +370,265 @@ def _kinds() -> list[type[TuneryError]]:
     """Return the classes that stand for a status each, not those below them."""
     found = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, TuneryError)]
     return [kind for kind in found if kind.__base__ is TuneryError]
+
+
+Reply = Mapping[str, Any]
+
+
+def received_model(reply: Reply) -> TunedModel:
+    """Return a tuned model; where its adapter lies only the server knows."""
+    created = datetime.fromisoformat(reply["createTime"])
+    model_id = reply["name"].removeprefix("tunedModels/")
+    return TunedModel(
+        id=model_id,
+        display_name=reply.get("displayName", ""),
+        description=reply.get("description", ""),
+        base_model=reply["baseWeights"],
+        base_digest=reply["baseDigest"],
+        state=State(reply["state"]),
+        task=_task(reply, model_id, created),
+        create_time=created,
+        update_time=datetime.fromisoformat(reply["updateTime"]),
+    )
+
+
+def received_base(reply: Reply) -> CatalogEntry:
+    """Return a base model of the server's catalog."""
+    return CatalogEntry(
+        name=reply["name"].removeprefix("models/"),
+        display_name=reply["displayName"],
+        description=reply["description"],
+        source="",
+        licence="",
+        input_token_limit=reply["inputTokenLimit"],
+        output_token_limit=reply["outputTokenLimit"],
+        is_present=True,
+    )
+
+
+def received_evaluation(report: Reply) -> Evaluation:
+    """Return a report about a tuned model."""
+    from tunery.evaluation.report import from_document
+
+    return from_document(_snake(report))
+
+
+def received_input_check(reply: Reply) -> InputCheck:
+    """Return what the reply to a question says of its input; a reply that says nothing found nothing."""
+    found = reply.get("promptContract", {})
+    differences = tuple(PromptDifference(each["kind"], each["text"]) for each in found.get("differences", ()))
+    return InputCheck(differences, was_wrapped=found.get("wrapped", False))
+
+
+def received_snapshots(replies: list[Reply]) -> tuple[TuningSnapshot, ...]:
+    """Return a curve; an epoch that is not there is 0."""
+    return tuple(
+        TuningSnapshot(
+            reply["step"], reply.get("epoch", 0), float(reply["meanLoss"]), datetime.fromisoformat(reply["computeTime"])
+        )
+        for reply in replies
+    )
+
+
+def _task(reply: Reply, model_id: str, created: datetime) -> TuningTask:
+    task, error, data = reply["tuningTask"], reply.get("error", {}), reply["tuningTask"]["data"]
+    advice, settings = task.get("advice"), task["hyperparameters"]
+    return TuningTask(
+        id="",
+        tuned_model_id=model_id,
+        phase=Phase(task["phase"]),
+        hyperparameters=Hyperparameters(settings["epochCount"], settings["batchSize"], settings["learningRate"]),
+        seed=task["seed"],
+        data=DataFacts(data["rows"], data["sha256"], data["source"]),
+        held_out_rows=task.get("heldOutRows", 0),
+        total_steps=task["totalSteps"],
+        completed_steps=task["completedSteps"],
+        create_time=created,
+        start_time=_time(task.get("startTime")),
+        complete_time=_time(task.get("completeTime")),
+        error_code=error.get("code"),
+        error_message=error.get("message"),
+        operation_id=reply["operation"].rpartition("/")[2],
+        snapshots=received_snapshots(task.get("snapshots", [])),
+        epoch_losses=tuple(
+            EpochLoss(loss["epoch"], float(loss["meanLoss"]), loss.get("heldOutLoss"))
+            for loss in task.get("epochLosses", ())
+        ),
+        advice=Advice(advice["kind"], advice["text"], advice.get("epochCount")) if advice else None,
+        settings=task.get("settings", {}),
+        versions=task.get("versions", {}),
+    )
+
+
+def _time(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
+
+
+def _snake(value: Any) -> Any:
+    """Return a report with our own field names; keys of answers are names already."""
+    if isinstance(value, list):
+        return [_snake(item) for item in value]
+    if isinstance(value, dict):
+        return {
+            re.sub("[A-Z]", lambda found: f"_{found[0].lower()}", name): _snake(inner) for name, inner in value.items()
+        }
+    return value
+
+
+SIGN_IN_TIMEOUT_SECONDS = 30
+_LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+
+Document = dict[str, Any]
+
+
+class Remote:
+    """A server at an address, with a token for it; to be used in a `with` block."""
+
+    def __init__(self, address: str, token: str | None = None) -> None:
+        import httpx2
+
+        self.address = checked_address(address)
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        # what goes to this machine does not go through the proxy of a company
+        trusts_proxy = urlsplit(self.address).hostname not in _LOOPBACK_NAMES
+        self._client = httpx2.Client(
+            base_url=self.address, headers=headers, timeout=SIGN_IN_TIMEOUT_SECONDS, trust_env=trusts_proxy
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None
+    ) -> None:
+        self._client.close()
+
+    def call(self, method: str, path: str, body: Mapping[str, object] | None = None) -> Document:
+        """Return the reply to a call of the API; raises what the server says went wrong."""
+        reply = self._sent(method, path, json=body)
+        document = _document(reply)
+        if reply.status_code >= 400:
+            raise _remote_error(document, reply.status_code)
+        return document
+
+    def form(self, path: str, fields: Mapping[str, str]) -> tuple[int, Document]:
+        """Return status and reply to a form, as the endpoints of the authorization server take it."""
+        reply = self._sent("POST", path, data=fields)
+        return reply.status_code, _document(reply)
+
+    def _sent(self, method: str, path: str, **content: Any) -> Any:
+        import httpx2
+
+        try:
+            return self._client.request(method, path, **content)
+        except httpx2.TransportError as error:
+            raise Unavailable(
+                f"No server answers at {self.address} ({type(error).__name__}). Is it running?"
+            ) from error
+
+
+def checked_address(address: str) -> str:
+    """Return an address without a slash at its end; raises InvalidArgument unless tokens may be sent there."""
+    parts = urlsplit(address)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query or parts.fragment:
+        raise InvalidArgument(f"{address!r} is not the address of a server, such as https://tunery.example.")
+    if parts.scheme == "http" and parts.hostname not in _LOOPBACK_NAMES:
+        raise InvalidArgument(f"{address} is not encrypted: your token could be read on its way. Use https.")
+    return address.rstrip("/")
+
+
+def local_server(data_folder: Path) -> tuple[str, str]:
+    """
+    Return address and local proof of the server that owns a data folder.
+
+    Raises FailedPrecondition if there is none, FolderLocked if its owner is not a server.
+    """
+    from tunery.service.folder import DataFolder
+
+    folder = DataFolder(data_folder)
+    holder = folder.holder()
+    if holder is None or not folder.local_token.exists():
+        raise FailedPrecondition(
+            f"No server uses the data folder {data_folder}. Start one with `tunery serve`, or name one with --server."
+        )
+    if holder.address is None:
+        raise FolderLocked(f"Process {holder.pid} is using the data folder {data_folder}; wait until it is done.")
+    return holder.address, folder.local_token.read_text("ascii").strip()
+
+
+def _document(reply: Any) -> Document:
+    try:
+        document = reply.json()
+    except ValueError:
+        document = None
+    return document if isinstance(document, dict) else {}
+
+
+def _remote_error(document: Document, status: int) -> TuneryError:
+    said = document.get("error")
+    if not isinstance(said, dict):
+        return Unavailable(f"The server answered {status} and did not say why. Is it a tunery server?")
+    kinds = {kind.status: kind for kind in _own_kinds()}
+    return kinds.get(str(said.get("status")), TuneryError)(str(said.get("message")))
+
+
+def _own_kinds() -> list[type[TuneryError]]:
+    """Return the classes that stand for a status themselves: those right below the base."""
+    return [kind for kind in vars(errors).values() if isinstance(kind, type) and kind.__base__ is TuneryError]
+
+
+TASK_POLL_SECONDS = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Waited:
+    """Some time went by; `before` tasks wait before this one, None once it is worked on."""
+
+    before: int | None
+
+
+class RemoteTask:
+    """The task of a tuned model on a server."""
+
+    def __init__(self, server: Server, model: TunedModel) -> None:
+        self._server, self._model = server, model
+        self._phase = Phase.QUEUED
+        self._is_started = False
+        self._shown_step = 0
+
+    def cancel(self) -> None:
+        """Ask to end the task, and to keep what was tuned."""
+        self._server.cancel(self._model)
+
+    def events(self) -> Generator[Event | Waited]:
+        """Yield what happens until the task ends; raises the error that it FAILED with."""
+        while True:
+            operation = self._server.operation(self._model)
+            yield from self._news(operation["metadata"])
+            if operation.get("done"):
+                yield Ended(self._ended())
+                return
+            yield Waited(operation["metadata"].get("waitingBefore"))
+            time.sleep(TASK_POLL_SECONDS)
+
+    def _news(self, metadata: Mapping[str, Any]) -> Generator[Event]:
+        phase = Phase(metadata["phase"])
+        if phase in (Phase.PREPARING, Phase.PUBLISHING) and phase is not self._phase:
+            yield PhaseEntered(phase)
+        self._phase = phase
+        curve = received_snapshots(metadata.get("snapshots", []))
+        if not self._is_started and (curve or phase is Phase.RUNNING):
+            settings = self._server.get(self._model.name).task.settings
+            if settings:
+                yield Started(settings, 1, metadata["totalSteps"])
+                self._is_started = True
+        for snapshot in curve if self._is_started else ():
+            if snapshot.step > self._shown_step:
+                yield StepDone(snapshot)
+                self._shown_step = snapshot.step
+
+    def _ended(self) -> TunedModel:
+        model = self._server.get(self._model.name)
+        if model.task.phase is Phase.FAILED:
+            raise error_of_code(model.task.error_code or 13, model.task.error_message or "The tuning job failed.")
+        return model

@@ -1,0 +1,588 @@
+"""
+What `tunery tune` says before the first step and after the last: what was resolved and from where, what was made.
+
+Knows plans and tuned models; it writes to standard error and decides nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from tunery import config
+from tunery.cli import terminal
+from tunery.cli.terminal import LiveLine
+from tunery.errors import DataProblem, Level
+from tunery.types import (
+    CatalogEntry,
+    EpochLoss,
+    Hyperparameters,
+    InputCheck,
+    State,
+    TunedModel,
+    TuningExample,
+    TuningSnapshot,
+    TuningTask,
+)
+
+if TYPE_CHECKING:
+    from tunery.data.dataset import Preview
+    from tunery.evaluation.report import Comparison, Confusion, Evaluation, Figure, ScoredRow
+    from tunery.service.requests import TuningRequest
+
+MAX_EPOCH_LINES = 20
+_EXAMPLE_COLUMNS = 48
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What will be tuned; `given` are the names of the settings that the user gave, with what was typed."""
+
+    preview: Preview
+    base: CatalogEntry
+    asked_base: str
+    request: TuningRequest
+    rows: Sequence[TuningExample]  # all of them, also those held out
+    given: Mapping[str, object]
+
+
+def print_plan(plan: Plan) -> None:
+    """Say what was resolved, and what is doubtful about the data."""
+    request = plan.request
+    for line in terminal.facts(
+        (
+            ("Data", file_facts(plan.preview)),
+            ("Columns", column_facts(plan.preview)),
+            (
+                "Held out",
+                f"{len(request.held_out)} rows (--hold-out {plan.given.get('hold_out')})" * bool(request.held_out),
+            ),
+            ("Base", _base_facts(plan)),
+            ("Settings", _setting_facts(request.hyperparameters, request.seed, plan.given)),
+            ("Steps", f"{request.total_steps:,} on {_rows(len(request.examples))}"),
+        )
+    ):
+        terminal.say(line)
+    for line in problem_lines(plan.preview.problems):
+        terminal.say(line)
+
+
+def file_facts(preview: Preview) -> str:
+    """Return the name of the file, how it was read, and its rows."""
+    encoding = f"{preview.encoding}{' (guessed)' if preview.encoding_is_guessed else ''}" if preview.encoding else ""
+    sheet = f"sheet {preview.sheet!r}" if preview.sheet else ""
+    delimiter = f"delimiter {preview.delimiter!r}" if preview.delimiter not in (None, ",", "\t") else ""
+    parts = (f"{preview.source}: {preview.format.upper()}", encoding, sheet, delimiter, _rows(preview.row_count))
+    return ", ".join(part for part in parts if part)
+
+
+def column_facts(preview: Preview) -> str:
+    """Return which columns are used as what."""
+    if preview.output_column is None:
+        return ""
+    inputs = " and ".join(repr(column) for column in preview.input_columns)
+    return f"input {inputs}, output {preview.output_column!r}"
+
+
+def machine_facts(settings: Mapping[str, object]) -> str:
+    """Return the number format and the threads of a tuning job."""
+    return f"{settings['dtype']}, {settings['threads']} thread{'s' * (settings['threads'] != 1)}"
+
+
+def print_curve(task: TuningTask, stream: TextIO | None = None) -> list[str]:
+    """Return the loss curve as lines for a stream, standard error if none is given, and what it means."""
+    signs = BRAILLE if terminal.can_show("●○⣿┤└─", stream) else ASCII
+    lines = draw_chart(task.snapshots, task.epoch_losses, terminal.columns(stream) - 1, signs=signs)
+    if task.epoch_losses:
+        lines += ["", *epoch_table(task.epoch_losses, task.settings.get("best_epoch"))]
+    if task.advice:
+        lines += ["", task.advice.text]
+    return lines
+
+
+def epoch_table(losses: Sequence[EpochLoss], served: object) -> list[str]:
+    """Return a table of the losses per epoch, a word beside the one that is served; many are thinned."""
+    if not losses:
+        return []
+    every = -(-len(losses) // MAX_EPOCH_LINES)
+    last = losses[-1].epoch
+    shown = [loss for loss in losses if loss.epoch % every == 0 or loss.epoch in (1, last, served)]
+    is_measured = any(loss.held_out_loss is not None for loss in losses)
+    header = ("EPOCH", "MEAN LOSS", *(["HELD-OUT LOSS"] if is_measured else []), "")
+
+    def row(loss: EpochLoss) -> tuple[str, ...]:
+        held_out = [] if not is_measured else ["" if loss.held_out_loss is None else f"{loss.held_out_loss:.4f}"]
+        return (str(loss.epoch), f"{loss.mean_loss:.4f}", *held_out, "served" if loss.epoch == served else "")
+
+    return terminal.table(header, map(row, shown), right=(0, 1, 2) if is_measured else (0, 1))
+
+
+def print_end(model: TunedModel, data_folder: Path, seconds: float) -> None:
+    """Say what was made and where it is."""
+    task = model.task
+    is_whole = task.completed_steps == task.total_steps
+    how = (
+        f"{task.completed_steps} steps"
+        if is_whole
+        else f"cancelled after step {task.completed_steps} of {task.total_steps}"
+    )
+    artifact = data_folder / model.artifact if model.artifact else None
+    for line in terminal.facts(
+        (
+            ("Tuned", f"{model.id} in {seconds:.0f} s, {how}"),
+            ("Adapter", str(artifact or "")),
+            ("Curve", str(artifact / "loss.svg") if artifact else ""),
+        )
+    ):
+        terminal.say(line)
+
+
+def print_next(model: TunedModel, examples: Sequence[TuningExample]) -> None:
+    """Say what to type next."""
+    if model.state is State.ACTIVE:
+        text = terminal.shortened(examples[0].text_input, _EXAMPLE_COLUMNS)
+        terminal.say(f"Next: tunery generate {model.id} {shlex.quote(text)}")
+
+
+def _base_facts(plan: Plan) -> str:
+    name = plan.base.alias_of or plan.base.name
+    stands_for = f" (for {plan.asked_base})" if plan.base.alias_of else ""
+    size = f"{plan.base.parameters / 1e6:,.1f}M parameters" if plan.base.parameters else ""
+    licence = f"licence {plan.base.licence}" if plan.base.licence else ""  # of a base on a server it is not known here
+    facts = ", ".join(part for part in (size, licence) if part)
+    return f"{name}{stands_for}{_source(plan.given, 'base_model')}{f', {facts}' if facts else ''}"
+
+
+def _setting_facts(values: Hyperparameters, seed: int, given: Mapping[str, object]) -> str:
+    """Return the settings in force, those that were given first."""
+    multiplier = f" (multiplier {given['learning_rate_multiplier']:g})" if "learning_rate_multiplier" in given else ""
+    texts = {
+        "epoch_count": f"{values.epoch_count} epoch{'s' * (values.epoch_count != 1)}",
+        "batch_size": f"batch size {values.batch_size}",
+        "learning_rate": f"learning rate {values.learning_rate:g}{multiplier}",
+        "seed": f"seed {seed}",
+    }
+    is_given = {name: name in given or (name == "learning_rate" and bool(multiplier)) for name in texts}
+    chosen = ", ".join(text for name, text in texts.items() if is_given[name])
+    default = ", ".join(text for name, text in texts.items() if not is_given[name])
+    return "; ".join(part for part in (chosen, f"default: {default}" if default else "") if part)
+
+
+def _source(given: Mapping[str, object], name: str) -> str:
+    return "" if name in given else " (default)"
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} row{'s' * (count != 1)}"
+
+
+CHART_HEIGHT = 12
+_LABELS = 7  # columns left of the axis: "12.34 "
+_BRAILLE = 0x2800
+# bit of the dot in row 0-3 of column 0-1 (Unicode 15, section 21.1)
+_DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
+
+
+@dataclass(frozen=True, slots=True)
+class Signs:
+    """The characters of a drawing; `dots` are the rows and columns of points that one character can show."""
+
+    axis: str
+    tick: str
+    corner: str
+    floor: str
+    epoch: str
+    held_out: str
+    step: str
+    dots: tuple[int, int]
+
+
+BRAILLE = Signs("│", "┤", "└", "─", "●", "○", "⣀", (4, 2))
+ASCII = Signs("|", "+", "+", "-", "o", "x", ".", (1, 1))
+
+
+def draw_chart(
+    snapshots: Sequence[TuningSnapshot], epochs: Sequence[EpochLoss], columns: int, *, signs: Signs = BRAILLE
+) -> list[str]:
+    """Return the lines of a chart of at most `columns` columns; empty for an empty curve."""
+    if not snapshots:
+        return []
+    held_out = [epoch.held_out_loss for epoch in epochs if epoch.held_out_loss is not None]
+    highest = max([*(s.mean_loss for s in snapshots), *held_out]) or 1.0
+    canvas = _Canvas(columns - _LABELS - 1, CHART_HEIGHT, signs)
+    last = snapshots[-1].step
+    canvas.line([((s.step - 1) / max(last - 1, 1), s.mean_loss / highest) for s in snapshots])
+    marks = _epoch_ends(snapshots, epochs)
+    for place, epoch in zip(marks, epochs, strict=True):
+        canvas.mark(place, epoch.mean_loss / highest, signs.epoch)
+        if epoch.held_out_loss is not None:
+            canvas.mark(place, epoch.held_out_loss / highest, signs.held_out)
+    ticks = [(place, str(epoch.epoch)) for place, epoch in zip(marks, epochs, strict=True)]
+    floor = _floor(canvas.width, ticks or [(1, str(last))], "epoch" if ticks else "step", signs)
+    return [*_with_losses(canvas.rows(), highest, signs), *floor, *_legend(epochs, columns, signs)]
+
+
+class _Canvas:
+    """Points in a rectangle; (0, 0) is at the bottom left, (1, 1) at the top right."""
+
+    def __init__(self, width: int, height: int, signs: Signs) -> None:
+        self.width, self.height, self.signs = width, height, signs
+        self._points: set[tuple[int, int]] = set()
+        self._marks: dict[tuple[int, int], str] = {}
+
+    def line(self, points: Sequence[tuple[float, float]]) -> None:
+        down, across = self.signs.dots
+        places = [(x * (self.width * across - 1), (1 - y) * (self.height * down - 1)) for x, y in points]
+        self._points.update((round(x), round(y)) for x, y in places)
+        for (x, y), (next_x, next_y) in pairwise(places):
+            steps = int(max(abs(next_x - x), abs(next_y - y)))
+            for step in range(1, steps):
+                share = step / steps
+                self._points.add((round(x + (next_x - x) * share), round(y + (next_y - y) * share)))
+
+    def mark(self, x: float, y: float, sign: str) -> None:
+        self._marks[round(x * (self.width - 1)), round((1 - y) * (self.height - 1))] = sign
+
+    def rows(self) -> Iterator[str]:
+        for row in range(self.height):
+            yield "".join(self._character(column, row) for column in range(self.width)).rstrip()
+
+    def _character(self, column: int, row: int) -> str:
+        if (column, row) in self._marks:
+            return self._marks[column, row]
+        down, across = self.signs.dots
+        points = [
+            _DOTS[y][x]
+            for y in range(down)
+            for x in range(across)
+            if (column * across + x, row * down + y) in self._points
+        ]
+        if not points:
+            return " "
+        return self.signs.step if (down, across) == (1, 1) else chr(_BRAILLE + sum(points))
+
+
+def _epoch_ends(snapshots: Sequence[TuningSnapshot], epochs: Sequence[EpochLoss]) -> list[float]:
+    """Return where on the axis, 0 to 1, each epoch was finished."""
+    first, last = snapshots[0].step, snapshots[-1].step
+    ends = [next((s.step for s in snapshots if s.epoch >= epoch.epoch), last) for epoch in epochs]
+    return [(step - first) / max(last - first, 1) for step in ends]
+
+
+def _with_losses(rows: Iterator[str], highest: float, signs: Signs) -> Iterator[str]:
+    for index, row in enumerate(rows):
+        loss = highest * (1 - index / (CHART_HEIGHT - 1))
+        has_label = index in (0, CHART_HEIGHT // 2, CHART_HEIGHT - 1)
+        label = f"{loss:.2f}" if has_label else ""
+        yield f"{label:>{_LABELS - 1}} {signs.tick if has_label else signs.axis}{row}"
+
+
+def _floor(width: int, ticks: Sequence[tuple[float, str]], name: str, signs: Signs) -> Iterator[str]:
+    """Return the horizontal axis: a line, and below it its name and the numbers that fit."""
+    yield " " * _LABELS + signs.corner + signs.floor * width
+    line = f"{name:>{_LABELS - 1}} "
+    for place, text in ticks:
+        start = _LABELS + 1 + min(round(place * (width - 1)), width - len(text))
+        if start > len(line):
+            line = line.ljust(start) + text
+    yield line
+
+
+def _legend(epochs: Sequence[EpochLoss], columns: int, signs: Signs) -> list[str]:
+    parts = [f"{signs.step} loss per step"]
+    if epochs:
+        parts.append(f"{signs.epoch} mean of an epoch")
+    if any(epoch.held_out_loss is not None for epoch in epochs):
+        parts.append(f"{signs.held_out} held-out rows")
+    margin = " " * (_LABELS + 1)
+    line = margin + "   ".join(parts)
+    return [line] if len(line) <= columns else [margin + part for part in parts]
+
+
+def dumped(document: object) -> str:
+    return json.dumps(document, indent=2, ensure_ascii=False)
+
+
+def model_document(model: TunedModel, data_folder: Path, *, has_curve: bool = True) -> dict[str, object]:
+    """Return a tuned model with its task; without `has_curve` the snapshots are left out."""
+    return {
+        "name": model.name,
+        "display_name": model.display_name,
+        "description": model.description,
+        "base_model": model.base_model,
+        "base_digest": model.base_digest,
+        "state": model.state.value,
+        "create_time": _time(model.create_time),
+        "update_time": _time(model.update_time),
+        "adapter_folder": str(data_folder / model.artifact) if model.artifact else None,
+        "tuning_task": _task_document(model.task, has_curve),
+    }
+
+
+def base_document(entry: CatalogEntry) -> dict[str, object]:
+    return asdict(entry)
+
+
+def _task_document(task: TuningTask, has_curve: bool) -> dict[str, object]:
+    document: dict[str, object] = {
+        "phase": task.phase.value,
+        "start_time": _time(task.start_time),
+        "complete_time": _time(task.complete_time),
+        "hyperparameters": {
+            "epoch_count": task.hyperparameters.epoch_count,
+            "batch_size": task.hyperparameters.batch_size,
+            "learning_rate": task.hyperparameters.learning_rate,
+        },
+        "seed": task.seed,
+        "data": asdict(task.data),
+        "held_out_rows": task.held_out_rows,
+        "completed_steps": task.completed_steps,
+        "total_steps": task.total_steps,
+        "epoch_losses": [asdict(loss) for loss in task.epoch_losses],
+        "advice": asdict(task.advice) if task.advice else None,
+        "error": None if task.error_code is None else {"code": task.error_code, "message": task.error_message},
+        "settings": task.settings,
+        "versions": task.versions,
+    }
+    if has_curve:
+        document["snapshots"] = [{**asdict(s), "compute_time": _time(s.compute_time)} for s in task.snapshots]
+    return document
+
+
+def _time(time: datetime | None) -> str | None:
+    return None if time is None else time.isoformat()
+
+
+def input_check_document(check: InputCheck) -> dict[str, Any]:
+    """Return the fields that say what differs; none if nothing does."""
+    if not check.differences:
+        return {}
+    found: dict[str, Any] = {"prompt_differences": [asdict(difference) for difference in check.differences]}
+    return found | ({"was_wrapped": True} if check.was_wrapped else {})
+
+
+def warn_of_input(check: InputCheck, name: str) -> None:
+    """Say how the input of one answer differs, if it does."""
+    if not check.differences:
+        return
+    what = "; ".join(difference.text for difference in check.differences)
+    if check.was_wrapped:
+        terminal.say(f"The input was asked in the form of the examples, which it had not: {what}.")
+    else:
+        terminal.say(f"Warning: the input is not like the examples: {what}. The answer may be worse.")
+        terminal.say(f"`tunery models show {name}` says what the inputs look like.")
+
+
+def warn_of_inputs(checks: Sequence[InputCheck]) -> None:
+    """Say how many of several inputs differ, and how most of them do."""
+    differing = [check for check in checks if check.differences]
+    if not differing:
+        return
+    counts = Counter(difference.text for check in differing for difference in check.differences)
+    ((most, rows),) = counts.most_common(1)
+    wrapped = all(check.was_wrapped for check in differing)
+    end = "They were asked in the form of the examples." if wrapped else "Their answers may be worse."
+    terminal.say(
+        f"Warning: {len(differing)} of {len(checks)} inputs are not like the examples, most often: {most} ({rows})."
+        f" {end} prompt_differences says it of each."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """Bytes that a tuning job takes at most and that are free now; None: not known."""
+
+    memory_bytes: int | None
+    free_bytes: int | None
+
+    @property
+    def fits(self) -> bool:
+        return self.memory_bytes is None or self.free_bytes is None or self.memory_bytes <= self.free_bytes
+
+    def document(self) -> dict[str, object]:
+        return asdict(self)
+
+
+def estimate(base: CatalogEntry, examples: Sequence[TuningExample], hyperparameters: Hyperparameters) -> Needs:
+    """Return what tuning these examples needs; loads the tokenizer and looks which number format is used."""
+    from tunery.engine.base import fast_dtype
+    from tunery.engine.catalog import available_memory
+    from tunery.engine.encoding import encoded
+    from tunery.service.estimate import RowCounts, memory_bytes, telling
+
+    rows = encoded(base, config.data_folder(), telling(examples, hyperparameters.batch_size))
+    needed = memory_bytes(base, RowCounts.of(rows), hyperparameters, fast_dtype().itemsize)
+    return Needs(needed, available_memory())
+
+
+def print_estimate(needs: Needs) -> None:
+    """Say how much memory is needed and free, and what to do when it is too little."""
+    if needs.memory_bytes is None:
+        return
+    free = "" if needs.free_bytes is None else f"; {_gigabytes(needs.free_bytes)} free"
+    terminal.say(f"Memory    needs about {_gigabytes(needs.memory_bytes)}{free}")
+    if not needs.fits:
+        terminal.say("Warning: this may not fit. Smaller batches (--batch-size), shorter rows or a smaller base help.")
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / 1e9:.1f} GB"
+
+
+ROWS_PER_KIND = 5
+
+
+def problem_lines(problems: Sequence[DataProblem]) -> Iterator[str]:
+    """Return a line for each problem, errors first; of a kind that many rows have, a few and the number of the rest."""
+    for level in (Level.ERROR, Level.WARNING):
+        groups: dict[tuple[str, str | None], list[DataProblem]] = {}
+        for problem in problems:
+            if problem.level is level:
+                groups.setdefault((problem.kind, problem.column), []).append(problem)
+        for group in groups.values():
+            yield from _group(level, group)
+
+
+def problem_counts(problems: Sequence[DataProblem]) -> str:
+    """Return how many there are: "2 errors, 1 warning", or "no problems"."""
+    numbers = {level: sum(problem.level is level for problem in problems) for level in Level}
+    parts = [f"{count} {level}{'s' if count > 1 else ''}" for level, count in numbers.items() if count]
+    return ", ".join(parts) or "no problems"
+
+
+def problem_document(problems: Sequence[DataProblem]) -> list[dict[str, object]]:
+    return [asdict(problem) for problem in problems]
+
+
+def _group(level: Level, group: Sequence[DataProblem]) -> Iterator[str]:
+    label = f"{level.capitalize()}:"
+    for problem in group[:ROWS_PER_KIND]:
+        yield f"{label:<8}  {problem}"
+    more = len(group) - ROWS_PER_KIND
+    if more > 0:
+        rows = [str(problem.row) for problem in group[ROWS_PER_KIND : 2 * ROWS_PER_KIND]]
+        dots = ", ..." if more > ROWS_PER_KIND else ""
+        yield f"{'':<8}  {more:,} more like this, in rows {', '.join(rows)}{dots}"
+
+
+_SHOWN_ROWS = 3
+_SHOWN_CONFUSIONS = 5
+_TEXT_COLUMNS = 60
+_SHAPES = {
+    "LABELS": "labels",
+    "SHORT_TEXT": "short texts, right if equal",
+    "JSON": "JSON, right field by field",
+    "LONG_TEXT": "long texts, near or far",
+}
+
+
+def verdict_lines(found: Evaluation) -> Iterator[str]:
+    """Return what an evaluation found: contenders, what is taken for what, the worst rows, and the sentence."""
+    yield from terminal.facts((("Rows", _verdict_rows(found)), ("Outputs", _SHAPES[found.shape])))
+    yield ""
+    yield from _contenders(found)
+    if found.confusion is not None:
+        yield from _confusions(found.confusion)
+    yield from _worst(found.worst_rows)
+    if found.verdict is not None:
+        yield ""
+        yield found.verdict.text
+
+
+def evaluation_progress(live: LiveLine) -> Callable[[int, int], None]:
+    """Return a function that shows how many answers are there."""
+
+    def show(done: int, total: int) -> None:
+        live.draw(f"Answered {done} of {total} prompts ...", is_last=done == total)
+
+    return show
+
+
+def tuning_progress(live: LiveLine, tunings: int) -> Callable[[int, TuningSnapshot], None]:
+    """Return a function that shows the steps of several tunings."""
+    told: set[int] = set()
+
+    def show(number: int, snapshot: TuningSnapshot) -> None:
+        if number not in told:
+            told.add(number)
+            live.say(f"Tuning {number} of {tunings} ...")
+        live.draw(f"Tuning {number} of {tunings}: step {snapshot.step}, loss {snapshot.mean_loss:.4f}")
+
+    return show
+
+
+def percent(value: float) -> str:
+    """Return a score from 0 to 1 as a percentage."""
+    return f"{100 * value:.0f} %"
+
+
+def _verdict_rows(found: Evaluation) -> str:
+    facts = [f"{found.rows:,}"]
+    if found.rows_available > found.rows + found.rows_left_out:
+        facts[0] += f" drawn from {found.rows_available:,}"
+    facts[0] += f" ({found.source})" if found.source else ""
+    if found.rows_known:
+        facts.append(f"{found.rows_known:,} left out that were tuned on")
+    if found.rows_left_out:
+        facts.append(f"{found.rows_left_out:,} left out that are too long for the base")
+    return ", ".join(facts)
+
+
+def _contenders(found: Evaluation) -> list[str]:
+    from tunery.evaluation.scores import TITLES
+
+    metrics = [figure.metric for figure in found.contenders[0].figures]
+    against = {comparison.against: comparison for comparison in found.comparisons}
+    header = ["", *(TITLES[metric].upper() for metric in metrics), *(["TUNED MODEL AHEAD BY"] if against else [])]
+    rows = []
+    for contender in found.contenders:
+        cells = [contender.title, *map(_figure, contender.figures)]
+        rows.append([*cells, *([_lead(against.get(contender.name))] if against else [])])
+    return terminal.table(header, rows)
+
+
+def _figure(figure: Figure) -> str:
+    return f"{100 * figure.value:3.0f} % ({100 * figure.interval.low:.0f}-{100 * figure.interval.high:.0f})"
+
+
+def _lead(comparison: Comparison | None) -> str:
+    from tunery.evaluation.verdict import points
+
+    if comparison is None:
+        return ""
+    low, high = points(comparison.interval.low), points(comparison.interval.high)
+    return f"{points(comparison.difference)} points ({low} to {high})"
+
+
+def _confusions(table: Confusion) -> Iterator[str]:
+    names = (*table.labels, "something else")
+    pairs = [
+        (count, names[line], names[column])
+        for line, counts in enumerate(table.counts)
+        for column, count in enumerate(counts)
+        if count and line != column
+    ]
+    for number, (count, expected, answered) in enumerate(sorted(pairs, key=lambda pair: -pair[0])[:_SHOWN_CONFUSIONS]):
+        yield from ["", "Taken for another:"] if number == 0 else []
+        yield f"  {count:>3} x  {expected} answered as {answered}"
+
+
+def _worst(rows: tuple[ScoredRow, ...]) -> Iterator[str]:
+    for number, row in enumerate(rows[:_SHOWN_ROWS]):
+        yield from ["", "Rows that it has most wrong:"] if number == 0 else []
+        expected, answered = (terminal.shortened(text, _TEXT_COLUMNS) for text in (row.expected, row.answers["tuned"]))
+        yield f"  row {row.row}: {_end(row.text_input)}"
+        yield f"    expected {expected!r}, answered {answered!r}"
+
+
+def _end(text: str) -> str:
+    """Return the end of a text, where rows with the same instructions differ."""
+    line = " ".join(text.split())
+    return line if len(line) <= _TEXT_COLUMNS else "..." + line[-_TEXT_COLUMNS:]
