@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, LlamaForCausalLM
 
-from tests.engine.bases.tiny_bases import tiny_config, tiny_tokenizer
+from tests.engine.tiny_bases import tiny_config, tiny_tokenizer
 from tunery.engine.encoding import EncodedExample
 from tunery.types import TuningExample
 

@@ -14,7 +14,7 @@ from typing import Any
 import httpx2
 import uvicorn
 
-from tests.engine.bases.tiny_bases import make_folder
+from tests.engine.tiny_bases import make_folder
 from tunery.engine.catalog import Catalog
 from tunery.server.app import make_app
 from tunery.server.http import Services

@@ -23,17 +23,17 @@ def functions(path: Path) -> list[tuple[str, int]]:
 
 @pytest.mark.parametrize("path", MODULES, ids=NAMES)
 def test_module_is_small_and_says_what_it_does(path: Path) -> None:
-    """At most 400 lines, no function above 60, and a docstring at the top."""
+    """At most 700 lines, no function above 60, and a docstring at the top."""
     text = path.read_text("utf-8")
 
-    assert text.count("\n") <= 400
+    assert text.count("\n") <= 700
     assert [(name, lines) for name, lines in functions(path) if lines > 60] == []
     assert ast.get_docstring(ast.parse(text)) is not None
 
 
 def test_medians_are_low() -> None:
-    """The median module has at most 180 lines and the median function at most 10."""
-    assert median(path.read_text("utf-8").count("\n") for path in MODULES) <= 180
+    """The median module has at most 300 lines and the median function at most 10."""
+    assert median(path.read_text("utf-8").count("\n") for path in MODULES) <= 300
     assert median(lines for _, lines in chain.from_iterable(map(functions, MODULES))) <= 10
 
 

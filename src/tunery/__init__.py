@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from tunery.data.dataset import Dataset
     from tunery.engine.tuner import Recipe
     from tunery.model import Model, load, tune
+    from tunery.old_models import rescue
     from tunery.resampling import cross_validate, data_curve, surgery
-    from tunery.rescue import rescue
 
 __version__ = "0.1.0.dev0"
 
@@ -29,7 +29,7 @@ _HOMES = {
     "cross_validate": "tunery.resampling",
     "data_curve": "tunery.resampling",
     "load": "tunery.model",
-    "rescue": "tunery.rescue",
+    "rescue": "tunery.old_models",
     "surgery": "tunery.resampling",
     "tune": "tunery.model",
 }

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.bases.tiny_bases import make_folder
+from tests.engine.tiny_bases import make_folder
 from tunery.engine.catalog import Catalog
 from tunery.service.library import Library
 

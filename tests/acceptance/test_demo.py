@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.engine.bases.tiny_bases import make_folder
+from tests.engine.tiny_bases import make_folder
 from tunery.engine.catalog import Catalog
 
 DEMO = Path(__file__).parents[2] / "examples" / "demo.py"

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks import speed
 from benchmarks.speed_workloads import WORKLOADS, examples
-from tests.engine.bases.tiny_bases import make_folder
+from tests.engine.tiny_bases import make_folder
 from tunery.engine.catalog import Catalog
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.engine.bases.tiny_bases import make_folder
+from tests.engine.tiny_bases import make_folder
 from tunery.engine.catalog import Catalog
 
 

@@ -8,8 +8,8 @@ from urllib.parse import urlencode
 import pytest
 
 from tests.chaos.served import Served
-from tests.engine.bases.tiny_bases import make_folder
-from tests.engine.data.bad_files import BadFile, bad_files
+from tests.data.bad_files import BadFile, bad_files
+from tests.engine.tiny_bases import make_folder
 from tunery.engine.catalog import Catalog
 
 pytestmark = pytest.mark.full

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from tests.chaos.served import Served, children, proof, wait_until
-from tests.engine.bases.tiny_bases import make_folder
+from tests.engine.tiny_bases import make_folder
 from tunery.engine.catalog import Catalog
 
 pytestmark = pytest.mark.full

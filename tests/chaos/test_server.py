@@ -17,7 +17,7 @@ import pytest
 
 from tests.chaos import double_submit
 from tests.chaos.served import REAL, Served, children, proof, wait_until
-from tests.engine.bases.tiny_bases import make_folder
+from tests.engine.tiny_bases import make_folder
 from tunery.engine.catalog import Catalog
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither kill -9 nor SIGSTOP")

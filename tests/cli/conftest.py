@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.bases.tiny_bases import make_folder
+from tests.engine.tiny_bases import make_folder
 from tunery.cli.main import main
 
 

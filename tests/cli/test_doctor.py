@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import Run
-from tests.engine.bases.tiny_bases import make_gguf
+from tests.engine.tiny_bases import make_gguf
 from tests.live import Live
 from tunery.cli.serve import Verdict, client_lines, environment_findings
 

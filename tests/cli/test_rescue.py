@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import Run
-from tests.old_models.provider import KEY, Provider, providing
+from tests.provider import KEY, Provider, providing
 
 
 @pytest.fixture

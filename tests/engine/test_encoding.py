@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import decoders
 
-from tests.engine.bases.tiny_bases import SPECIAL, tiny_tokenizer
+from tests.engine.tiny_bases import SPECIAL, tiny_tokenizer
 from tunery.engine.encoding import PLAIN_CHAT_TEMPLATE, Encoder
 from tunery.errors import InvalidArgument
 from tunery.types import TuningExample

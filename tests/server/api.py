@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from starlette.testclient import TestClient
 
-from tests.engine.bases.tiny_bases import make_folder
+from tests.engine.tiny_bases import make_folder
 from tests.server.accounts_app import ADDRESS, Clock, make_accounts
 from tests.service.samples import a_curve, a_request, tuned, write_adapter
 from tunery.engine.catalog import Catalog

@@ -9,8 +9,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.engine.data import made_workbooks as made
-from tests.engine.data.bad_files import BadFile, bad_files
+from tests.data import made_workbooks as made
+from tests.data.bad_files import BadFile, bad_files
 from tests.live import Live
 from tunery.types import MAX_DATASET_BYTES
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.engine.bases.tiny_bases import WINDOW
+from tests.engine.tiny_bases import WINDOW
 from tests.server.api import BASE, Api, error_of
 from tunery.engine.catalog import ALIASES
 

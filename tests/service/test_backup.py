@@ -81,7 +81,7 @@ def test_what_is_deleted_meanwhile_is_left_out(
     """A model deleted between the copy of the database and that of its adapter is not in the backup; others are."""
     tuned(library, id="stays")
     tuned(library, id="goes")
-    copy = "tunery.service.backup.copies.copy"
+    copy = "tunery.service.backup.copies.copy_database"
     from tunery.service.database import connection
 
     original = connection.copy_database

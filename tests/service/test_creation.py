@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.engine.bases.tiny_bases import make_folder
+from tests.engine.tiny_bases import make_folder
 from tests.service.samples import a_request, claimed, tuned
 from tunery.engine.catalog import Catalog
 from tunery.errors import (

@@ -28,7 +28,17 @@ from tunery.cli.terminal import (
     option,
 )
 from tunery.errors import FolderLocked, InvalidArgument, NotFound, TuneryError
-from tunery.rescue import KEY_NAME, MAX_OUTPUT_TOKENS, PER_MINUTE, Endpoint, OldModel, Records, Style, key_in, record
+from tunery.old_models import (
+    KEY_NAME,
+    MAX_OUTPUT_TOKENS,
+    PER_MINUTE,
+    Endpoint,
+    OldModel,
+    Records,
+    Style,
+    key_in,
+    record,
+)
 from tunery.types import TunedModel, TuningExample
 
 if TYPE_CHECKING:
@@ -198,7 +208,7 @@ def _asked(file: Path | None, against: Path | None, columns: dict[str, object], 
     dataset = read_guarded(file, **columns)  # type: ignore[arg-type]
     recorded = None
     if against is not None:
-        from tunery.rescue import read_recorded
+        from tunery.old_models import read_recorded
 
         recorded = read_recorded(against, dataset.examples)
     return Asked(dataset.examples, dataset.source, recorded, max_rows, seed)

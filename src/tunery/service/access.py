@@ -11,11 +11,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import Enum
 
-from sqlalchemy import Connection
-
 from tunery.errors import FailedPrecondition, InvalidArgument, NotFound, PermissionDenied
 from tunery.service.database import models
-from tunery.service.database.connection import Database
+from tunery.service.database.connection import Connection, Database
 from tunery.types import Caller, GranteeType, Permission, Role
 
 _AUTH = "https://www.googleapis.com/auth/"

@@ -10,7 +10,7 @@ import pytest
 import torch
 from peft import PeftModel
 
-from tests.engine.bases.tiny_bases import tiny_config, tiny_tokenizer
+from tests.engine.tiny_bases import tiny_config, tiny_tokenizer
 from tests.fakes import tiny_model
 from tunery.engine.adapter import write_adapter
 from tunery.engine.answers.generator import Generator, Piece, Request

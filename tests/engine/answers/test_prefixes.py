@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.engine.answers.test_generator import Numbers, make_network, random_adapter, tokens
-from tests.engine.bases.tiny_bases import make_folder
+from tests.engine.tiny_bases import make_folder
 from tunery.engine.answers.cache import KeyValueCache, PrefillLayout
 from tunery.engine.answers.generator import Generator, Request
 from tunery.engine.answers.lean import LeanModel

@@ -12,7 +12,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import sqlalchemy.exc
-from sqlalchemy import URL, Connection, create_engine, event, inspect, text, update
+from sqlalchemy import URL, create_engine, event, inspect, text, update
+from sqlalchemy import Connection as Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 

@@ -73,7 +73,7 @@ def test_a_child_dies_with_its_parent(tmp_path: Path) -> None:
     parent.write_text(
         textwrap.dedent("""
         import time
-        from tests.service.children.test_process import echo
+        from tests.service.test_process import echo
         from tunery.service.process import Child
         if __name__ == "__main__":
             child = Child("echo", echo)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.engine.data import made_workbooks as made
+from tests.data import made_workbooks as made
 from tunery.data.tables import BadCell, Sheet, Table, TableOptions
 from tunery.data.workbooks import read_workbook
 from tunery.errors import DatasetInvalid

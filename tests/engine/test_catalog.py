@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.bases.tiny_bases import WINDOW, make_folder, make_gguf
+from tests.engine.tiny_bases import WINDOW, make_folder, make_gguf
 from tunery.engine.catalog import ALIASES, Catalog, available_memory, fits, memory_estimate
 from tunery.errors import AlreadyExists, DataLoss, FailedPrecondition, InvalidArgument, NotFound
 

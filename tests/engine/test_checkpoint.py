@@ -61,7 +61,7 @@ def test_full_disk_keeps_the_checkpoint_before(tmp_path: Path) -> None:
     write_checkpoint(tmp_path, checkpoint(step=3))
     code = (
         "import signal, sys; from pathlib import Path; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
-        "from tests.engine.tuning.test_checkpoint import checkpoint;"
+        "from tests.engine.test_checkpoint import checkpoint;"
         "from tunery.engine.tuner import write_checkpoint\n"
         "try: write_checkpoint(Path(sys.argv[1]), checkpoint(step=4, size=100_000))\n"
         "except OSError: sys.exit(7)"
@@ -71,7 +71,7 @@ def test_full_disk_keeps_the_checkpoint_before(tmp_path: Path) -> None:
         [sys.executable, "-c", code, str(tmp_path)],
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000)),
         check=False,
-        cwd=Path(__file__).parents[3],
+        cwd=Path(__file__).parents[2],
     )
 
     assert child.returncode == 7

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.data import made_workbooks as made
+from tests.data import made_workbooks as made
 from tunery.data.dataset import SampleRow, preview
 from tunery.data.tables import Sheet
 from tunery.errors import DatasetInvalid, InvalidArgument, Level

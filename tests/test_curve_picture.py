@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from xml.etree import ElementTree
 
-from tests.engine.tuning.test_curve import EPOCHS, SNAPSHOTS
+from tests.test_curve import EPOCHS, SNAPSHOTS
 from tunery.curve import svg
 from tunery.types import TuningSnapshot
 

@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from tests.engine.bases.tiny_bases import WINDOW, make_folder
+from tests.engine.tiny_bases import WINDOW, make_folder
 from tunery.engine.catalog import wanted_files
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any
 
-from tests.engine.data import made_workbooks as made
+from tests.data import made_workbooks as made
 from tunery.types import MAX_DATASET_BYTES
 
 HEADER = "text_input,output\n"

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 from gguf import GGUFReader
 from transformers import AutoModelForCausalLM
 
@@ -82,8 +83,10 @@ def test_exports_that_make_no_sense_leave_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "new").exists()
 
 
-def test_an_export_is_proven_and_the_card_says_so(tmp_path: Path) -> None:
+def test_an_export_is_proven_and_the_card_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """transformers answers rows that were held out as the model does, and none as another one does."""
+    # in bfloat16 a tiny model is unsure of its answers on some processors, so that an export need not repeat them
+    monkeypatch.setattr("tunery.engine.resident.fast_dtype", lambda: torch.float32)
     model, other = (
         tunery.tune(
             [TuningExample(example.text_input, answer) for example in counting_examples(30)],
@@ -103,7 +106,7 @@ def test_an_export_is_proven_and_the_card_says_so(tmp_path: Path) -> None:
 
     (compared,) = proof.proofs
     assert (proof.format, compared.runtime, compared.rows, proof.rows_from) == ("merged", "transformers", 3, "held-out")
-    assert compared.agreed > 0  # rarely not all: in bfloat16 a tiny model is not always sure
+    assert compared.agreed == 3
     assert said[0] == "Asking the served model 3 held-out rows ..."
     assert f"transformers answers {compared.agreed} of 3 held-out rows as the served model does" in proof.sentences()[0]
     assert ModelCard.read(folder) == model.card()

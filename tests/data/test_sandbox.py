@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.data import made_workbooks as made
+from tests.data import made_workbooks as made
 from tunery.data.dataset import Dataset, preview
 from tunery.data.sandbox import preview_guarded, read_and_preview_guarded, read_guarded
 from tunery.errors import DatasetInvalid, InvalidArgument, NotFound

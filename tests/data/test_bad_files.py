@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.data.bad_files import BadFile, bad_files
+from tests.data.bad_files import BadFile, bad_files
 from tunery.data.dataset import Dataset
 from tunery.errors import DatasetInvalid, Level
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests.engine.bases.tiny_bases import TEMPLATE, WINDOW, make_folder
+from tests.engine.tiny_bases import TEMPLATE, WINDOW, make_folder
 from tests.needs import NO_DEFAULT_BASE, missing
 from tunery import config
 from tunery.engine import base, conversion

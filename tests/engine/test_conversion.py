@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from tests.engine.bases.tiny_bases import HEADS, HIDDEN, TEMPLATE, VOCABULARY, make_gguf
+from tests.engine.tiny_bases import HEADS, HIDDEN, TEMPLATE, VOCABULARY, make_gguf
 from tunery.engine import conversion
 from tunery.engine.conversion import convert
 from tunery.engine.encoding import quiet_transformers

@@ -9,7 +9,7 @@ import pytest
 
 import tunery
 from tests.fakes import counting_examples
-from tests.old_models.provider import KEY, Provider, providing
+from tests.provider import KEY, Provider, providing
 from tunery.errors import FailedPrecondition, InvalidArgument, Unauthenticated
 
 

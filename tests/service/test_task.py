@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.engine.bases.tiny_bases import make_folder
+from tests.engine.tiny_bases import make_folder
 from tunery.engine import tuner as tuning
 from tunery.engine.catalog import Catalog
 from tunery.engine.layers.network import Network

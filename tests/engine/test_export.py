@@ -12,7 +12,7 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
 
-from tests.engine.bases.tiny_bases import VOCABULARY, make_folder
+from tests.engine.tiny_bases import VOCABULARY, make_folder
 from tests.fakes import write_learnable_base
 from tunery.engine.adapter import write_adapter
 from tunery.engine.conversion import llama_config, llama_weights
