@@ -21,7 +21,7 @@ from tunery.files import write_whole
 from tunery.service import worker
 from tunery.service.answering_child import Ask, Count, CountRows, Refused
 from tunery.service.phases import Ended, Event, PhaseEntered, Started, StepDone
-from tunery.service.process import SIGN_OF_LIFE_SECONDS, Alive, Line
+from tunery.service.process import SIGN_OF_LIFE_SECONDS, Alive, Channel
 from tunery.service.requests import Progress
 from tunery.service.task import WorkLibrary
 from tunery.types import Phase, TunedModel, TuningSnapshot, TuningTask
@@ -30,21 +30,21 @@ STEP_SECONDS = float(os.environ.get("TUNERY_TEST_STEP_SECONDS", "0.02"))
 CHECKPOINT_STEPS = 3
 
 
-def main(line: Line, data_folder: Path) -> None:
+def main(channel: Channel, data_folder: Path) -> None:
     """Be the tuning child."""
     worker.TaskWorker = FakeTaskWorker  # type: ignore[assignment,misc]
     worker._TuningChild._warm = lambda *_: None  # type: ignore[method-assign]
-    worker.tuning_child(line, data_folder)
+    worker.tuning_child(channel, data_folder)
 
 
-def refusing(line: Line, data_folder: Path) -> None:  # noqa: ARG001
+def refusing(channel: Channel, data_folder: Path) -> None:  # noqa: ARG001
     """Be an answering child that has no answers."""
     while True:
         with suppress(queue.Empty):
-            message = line.messages.get(timeout=SIGN_OF_LIFE_SECONDS / 4)
+            message = channel.messages.get(timeout=SIGN_OF_LIFE_SECONDS / 4)
             if isinstance(message, Ask | Count | CountRows):
-                line.send(Refused(message.number, Unavailable("Nothing is answered here.")))
-        line.send(Alive())
+                channel.send(Refused(message.number, Unavailable("Nothing is answered here.")))
+        channel.send(Alive())
 
 
 class FakeTaskWorker:

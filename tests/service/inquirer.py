@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from tunery.errors import InvalidArgument
-from tunery.service.process import Line
+from tunery.service.process import Channel
 from tunery.service.report_child import Progressed, find_out
 
 DIED = 9
 
 
-def main(line: Line) -> None:
+def main(channel: Channel) -> None:
     """Do once what the work says."""
 
     def found(work: str) -> dict[str, Any]:
@@ -26,9 +26,9 @@ def main(line: Line) -> None:
             case ("die", _, _):
                 os._exit(DIED)
             case ("wait", _, path):
-                line.send(Progressed(1, 2))
+                channel.send(Progressed(1, 2))
                 while not Path(path).exists():
                     threading.Event().wait(0.01)
         return {"work": work}
 
-    find_out(line, found)
+    find_out(channel, found)

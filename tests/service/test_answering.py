@@ -15,26 +15,26 @@ from tests.chaos.served import wait_until
 from tunery.errors import ResourceExhausted, Unavailable
 from tunery.service.answering import Answer, Answering
 from tunery.service.answering_child import Ask, Drop, Question, Refused, Said
-from tunery.service.process import Alive, Line
+from tunery.service.process import Alive, Channel
 from tunery.types import Turn
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither kill -9 nor SIGSTOP")
 
 
-def echo(line: Line, data_folder: Path) -> None:  # noqa: ARG001
+def echo(channel: Channel, data_folder: Path) -> None:  # noqa: ARG001
     """Answer each question with its text; keep silent on "wait"."""
     while True:
         try:
-            message = line.messages.get(timeout=0.2)
+            message = channel.messages.get(timeout=0.2)
         except queue.Empty:
-            line.send(Alive())
+            channel.send(Alive())
             continue
         match message:
             case Ask(number, question) if question.turns[0].text != "wait":
-                line.send(Said(number, question.turns[0].text, None, 1, 1))
-                line.send(Said(number, "!", "STOP", 1, 2))
+                channel.send(Said(number, question.turns[0].text, None, 1, 1))
+                channel.send(Said(number, "!", "STOP", 1, 2))
             case Drop(number):
-                line.send(Said(number, "late", "STOP", 1, 1))
+                channel.send(Said(number, "late", "STOP", 1, 1))
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""From a wish to a task: what is refused before anything is written, and which requests are the same one again."""
+"""Creation of a tuned model: what is refused before anything is written, and which requests are repetitions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tunery.errors import (
     Unavailable,
 )
 from tunery.service import creation as module
-from tunery.service.creation import Creation, Wish
+from tunery.service.creation import Creation, CreationRequest
 from tunery.service.library import Library
 from tunery.types import Hyperparameters
 
@@ -41,13 +41,15 @@ def creation(library: Library, base: Path) -> Creation:
     return Creation(library, catalog)
 
 
-def a_wish(**changes: Any) -> Wish:
-    return replace(Wish("local", ROWS, Hyperparameters(), base_model="models/tiny", display_name="Numbers"), **changes)
+def wanted(**changes: Any) -> CreationRequest:
+    return replace(
+        CreationRequest("local", ROWS, Hyperparameters(), base_model="models/tiny", display_name="Numbers"), **changes
+    )
 
 
-def test_a_wish_becomes_a_request(creation: Creation) -> None:
-    """Base, settings and rows stand in the request; held-out rows are apart."""
-    request = creation.checked(a_wish(hold_out=5, temperature=0.5, id="numbers"))
+def test_a_creation_request_becomes_a_tuning_request(creation: Creation) -> None:
+    """The request has base, settings and rows; held-out rows are separate."""
+    request = creation.checked(wanted(hold_out=5, temperature=0.5, id="numbers"))
 
     assert (request.base_model, request.base_name_asked, request.id) == ("tiny", "tiny", "numbers")
     assert (len(request.examples), len(request.held_out)) == (15, 5)
@@ -68,26 +70,28 @@ def test_a_wish_becomes_a_request(creation: Creation) -> None:
         ({"examples": [("a", "")]}, DatasetInvalid, r"examples\[0\]\.output"),
     ],
 )
-def test_a_wish_that_cannot_be(creation: Creation, changes: dict[str, Any], error: type[Exception], said: str) -> None:
-    """What is missing, unknown or not text is refused by the path or name that the caller used."""
+def test_an_impossible_request_is_refused(
+    creation: Creation, changes: dict[str, Any], error: type[Exception], said: str
+) -> None:
+    """The error names what is missing, unknown or not text as the caller wrote it."""
     with pytest.raises(error, match=said):
-        creation.checked(a_wish(**changes))
+        creation.checked(wanted(**changes))
 
 
 def test_only_a_usable_model_is_tuned_further(creation: Creation, library: Library) -> None:
-    """A source that is still being tuned is refused; one that is ACTIVE gives base and answer defaults."""
+    """A source still being tuned is refused; an ACTIVE one provides the base and the sampling defaults."""
     claimed(library, id="creating", base_model="tiny")
     with pytest.raises(FailedPrecondition, match="tunedModels/creating is CREATING"):
-        creation.checked(a_wish(base_model=None, source_tuned_model="tunedModels/creating"))
+        creation.checked(wanted(base_model=None, source_tuned_model="tunedModels/creating"))
 
     tuned(library, id="active", base_model="tiny", temperature=0.7)
-    request = creation.checked(a_wish(base_model=None, source_tuned_model="tunedModels/active"))
+    request = creation.checked(wanted(base_model=None, source_tuned_model="tunedModels/active"))
 
     assert (request.base_model, request.source_tuned_model, request.temperature) == ("tiny", "active", 0.7)
 
 
 def test_an_unanswered_creation_is_repeated_not_doubled(creation: Creation) -> None:
-    """The same request after a reply that was never sent gets the same model; after one that was sent, another."""
+    """A repeated request gets the same model if the reply was never sent, a new model if it was."""
     first = creation.create(a_request())
     creation.answered(first, was_sent=False)
     second = creation.create(a_request())
@@ -99,7 +103,7 @@ def test_an_unanswered_creation_is_repeated_not_doubled(creation: Creation) -> N
 
 
 def test_two_equal_creations_at_once_are_two(creation: Creation) -> None:
-    """While the reply to the first is on its way, an equal request is another one; with the same id it is refused."""
+    """While the first reply is being sent, an equal request makes another model; with the same id it is refused."""
     assert creation.create(a_request()).id != creation.create(a_request()).id
 
     creation.create(a_request(id="numbers"))
@@ -108,7 +112,7 @@ def test_two_equal_creations_at_once_are_two(creation: Creation) -> None:
 
 
 def test_a_key_names_a_creation(creation: Creation) -> None:
-    """With the same key the same model comes back, also after its reply was sent, and for another user another."""
+    """The same key returns the same model, even after its reply was sent; for another user it makes a new one."""
     first = creation.create(a_request(), "key")
     creation.answered(first, was_sent=True)
 
@@ -117,18 +121,18 @@ def test_a_key_names_a_creation(creation: Creation) -> None:
 
 
 def test_a_full_queue_refuses(creation: Creation, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When as many wait as may, a further creation is refused and nothing is written."""
+    """When the queue is full, another creation is refused and nothing is written."""
     monkeypatch.setattr(module, "MAX_WAITING_TASKS", 1)
     creation.create(a_request())
 
-    with pytest.raises(ResourceExhausted, match="1 tuning jobs wait already"):
+    with pytest.raises(ResourceExhausted, match="1 tuning jobs are waiting already"):
         creation.create(a_request(id="numbers"))
 
 
 def test_a_disk_below_its_reserve_refuses(
     creation: Creation, library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With less free space than the reserve a creation is refused as unavailable and nothing is written."""
+    """With less free space than the reserve, a creation is refused as unavailable and nothing is written."""
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(module.shutil, "disk_usage", lambda _: usage(100 * 10**9, 99.5 * 10**9, 5 * 10**8))
 

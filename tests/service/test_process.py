@@ -1,4 +1,4 @@
-"""A child process and the line to it: freezing, dying, and being left alone."""
+"""A child process and the channel to it: freezing, dying, and being left alone."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ import pytest
 
 from tests.chaos.served import wait_until
 from tunery.service import process
-from tunery.service.process import Child, Line
+from tunery.service.process import Channel, Child, memory_kills
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither kill -9 nor SIGSTOP")
 
 
-def echo(line: Line) -> None:
+def echo(channel: Channel) -> None:
     """Send back what comes."""
     while True:
-        line.send(line.messages.get())
+        channel.send(channel.messages.get())
 
 
 def test_messages_come_back_in_order() -> None:
@@ -89,3 +89,18 @@ def test_a_child_dies_with_its_parent(tmp_path: Path) -> None:
         running.kill()
 
     wait_until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+
+
+def test_memory_kills_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The number behind `oom_kill` counts, not those of other lines."""
+    (tmp_path / "vmstat").write_text("pgfault 7\noom_kill 3\noom_killer 9\n")
+    monkeypatch.setattr(process, "_KERNEL_COUNTS", tmp_path / "vmstat")
+
+    assert memory_kills() == 3
+
+
+def test_no_kernel_count_means_no_kills(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the file, no kill is ever seen."""
+    monkeypatch.setattr(process, "_KERNEL_COUNTS", tmp_path / "nothing")
+
+    assert memory_kills() == 0

@@ -39,7 +39,7 @@ from tunery.server.wire.tuning import (
     tuned_model_out,
 )
 from tunery.service.access import Action, require_scope
-from tunery.service.creation import Creation, Wish
+from tunery.service.creation import Creation, CreationRequest
 from tunery.service.library import Library, Seen, contracts_of, set_wraps_plain_inputs, wraps_plain_inputs
 from tunery.service.requests import ModelFilter, page_size, page_token, read_page_token
 from tunery.types import Caller, Hyperparameters, SamplingSettings, TunedModel, TuningExample
@@ -78,13 +78,13 @@ def create(
     """Queue a tuning task; the operation comes back at once. With `validateOnly=true` only say what it would take."""
     require_scope(caller, Action.CREATE)
     services = services_of(request)
-    wish = _wish(body, str(caller.user_id), text_parameter(request, "tuned_model_id"))
-    if wish.source_tuned_model is not None and wish.base_model is None:  # both are refused below
-        services.library.sharing.require(caller, Action.READ, wish.source_tuned_model.removeprefix("tunedModels/"))
-    checked = services.creation.checked(wish)
+    wanted = _creation_request(body, str(caller.user_id), text_parameter(request, "tuned_model_id"))
+    if wanted.source_tuned_model is not None and wanted.base_model is None:  # both are refused below
+        services.library.sharing.require(caller, Action.READ, wanted.source_tuned_model.removeprefix("tunedModels/"))
+    checked = services.creation.checked(wanted)
     if text_parameter(request, "validate_only") == "true":
-        problems = services.creation.problems(wish)
-        return JsonReply(estimate_out(services.estimates.of(checked, wish.examples), problems).json_object())
+        problems = services.creation.problems(wanted)
+        return JsonReply(estimate_out(services.estimates.of(checked, wanted.examples), problems).json_object())
     model = services.creation.create(checked, request.headers.get("idempotency-key"))
     services.worker.wake()
     operation = operation_json(model, version_of(request), with_extensions=wants_extensions(request))
@@ -187,14 +187,14 @@ class _Created(JsonReply):
             await run_in_threadpool(self._creation.answered, self._model, was_sent=was_sent)
 
 
-def _wish(body: TunedModelIn, user_id: str, model_id: str | None) -> Wish:
+def _creation_request(body: TunedModelIn, user_id: str, model_id: str | None) -> CreationRequest:
     task, source = body.tuning_task, body.tuned_model_source
     if task is None:
         raise InvalidArgument("tuningTask must be set: it holds the training data.")
     data = task.training_data
     inner = data.examples if data is not None else None
     given = task.hyperparameters.model_dump(by_alias=False, exclude_none=True) if task.hyperparameters else {}
-    return Wish(
+    return CreationRequest(
         user_id=user_id,
         examples=[(example.text_input, example.output) for example in (inner.examples if inner else [])],
         hyperparameters=Hyperparameters(**given),

@@ -1,7 +1,7 @@
 """
 The child that answers: holds bases and adapters in memory and decodes all running requests together.
 
-It takes questions over its line and sends pieces of text back as they come. Adapters are known by the digest of what
+It takes questions over its channel and sends pieces of text back as they come. Adapters are known by the digest of what
 was published, checked when they are read, and go when they are not used and room is needed. Knows the engine; nothing
 of users, SQL or HTTP.
 """
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import queue
-import threading
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING
 from tunery.errors import DeadlineExceeded, TuneryError
 from tunery.files import open_published
 from tunery.service import folder
-from tunery.service.process import SIGN_OF_LIFE_SECONDS, Alive, Line
+from tunery.service.process import Channel
 from tunery.types import SamplingSettings, TuningExample, Turn
 
 if TYPE_CHECKING:
@@ -166,23 +165,17 @@ class _Loaded:
     adapters: OrderedDict[str, _Adapter] = field(default_factory=OrderedDict)
 
 
-def main(line: Line, data_folder: Path) -> None:
+def main(channel: Channel, data_folder: Path) -> None:
     """Answer until the server ends."""
-    threading.Thread(target=_say_alive, args=(line,), name="signs of life", daemon=True).start()
-    child = _AnsweringChild(line, data_folder)
+    channel.show_life()
+    child = _AnsweringChild(channel, data_folder)
     while True:
         child.turn()
 
 
-def _say_alive(line: Line) -> None:
-    while True:
-        line.send(Alive())
-        time.sleep(SIGN_OF_LIFE_SECONDS)
-
-
 class _AnsweringChild:
-    def __init__(self, line: Line, data_folder: Path) -> None:
-        self._line, self._data_folder = line, data_folder
+    def __init__(self, channel: Channel, data_folder: Path) -> None:
+        self._channel, self._data_folder = channel, data_folder
         self._bases: OrderedDict[str, _Loaded] = OrderedDict()
 
     def turn(self) -> None:
@@ -196,10 +189,10 @@ class _AnsweringChild:
     def _take_messages(self) -> None:
         is_idle = not any(loaded.asked for loaded in self._bases.values())
         try:
-            message = self._line.messages.get(block=is_idle)
+            message = self._channel.messages.get(block=is_idle)
             while True:
                 self._take(message)
-                message = self._line.messages.get_nowait()
+                message = self._channel.messages.get_nowait()
         except queue.Empty:
             pass
 
@@ -209,10 +202,10 @@ class _AnsweringChild:
                 try:
                     self._take_question(message)
                 except TuneryError as error:
-                    self._line.send(Refused(message.number, error))
+                    self._channel.send(Refused(message.number, error))
                 except Exception as error:  # noqa: BLE001  # one question must not end the others
                     _log.exception("A question could not be taken")
-                    self._line.send(Refused(message.number, TuneryError(f"Something went wrong: {error!r}.")))
+                    self._channel.send(Refused(message.number, TuneryError(f"Something went wrong: {error!r}.")))
             case Drop(number):
                 self._drop(number)
             case Warm(base_model):
@@ -227,14 +220,14 @@ class _AnsweringChild:
                 self._begin(number, question)
             case Count(number, question):
                 prompt = self._loaded(question.base_model).resident.encoder.conversation(question.turns)
-                self._line.send(Counted(number, len(prompt)))
+                self._channel.send(Counted(number, len(prompt)))
             case CountRows(number, base_model, examples):
                 rows = self._loaded(base_model).resident.encoder.examples(examples)
                 cut = tuple(place for place, row in enumerate(rows) if row.was_cut)
-                self._line.send(RowsCounted(number, tuple(len(row.token_ids) for row in rows), cut))
+                self._channel.send(RowsCounted(number, tuple(len(row.token_ids) for row in rows), cut))
             case RenderRows(number, base_model, examples):
                 encoder = self._loaded(base_model).resident.encoder
-                self._line.send(RowsRendered(number, tuple(encoder.row_text(example) for example in examples)))
+                self._channel.send(RowsRendered(number, tuple(encoder.row_text(example) for example in examples)))
 
     def _begin(self, number: int, question: Question) -> None:
         from tunery.engine.answers.generator import Request
@@ -265,7 +258,7 @@ class _AnsweringChild:
             _log.exception("A decoding step failed; its answers end")
             said = error if isinstance(error, TuneryError) else TuneryError("The answer broke off; ask again.")
             for asked in loaded.asked.values():
-                self._line.send(Refused(asked.number, said))
+                self._channel.send(Refused(asked.number, said))
             loaded.asked.clear()
             loaded.generator = loaded.resident.generator()
             return
@@ -279,7 +272,7 @@ class _AnsweringChild:
         if piece.finish_reason:
             del loaded.asked[piece.number]
         tokens = (asked.prompt_tokens, piece.tokens)
-        self._line.send(Said(asked.number, piece.text, piece.finish_reason, *tokens, piece.label_probabilities))
+        self._channel.send(Said(asked.number, piece.text, piece.finish_reason, *tokens, piece.label_probabilities))
 
     def _drop(self, number: int) -> None:
         for loaded in self._bases.values():
@@ -296,7 +289,7 @@ class _AnsweringChild:
                 loaded.generator.drop(own_number)
                 del loaded.asked[own_number]
                 text = f"The request waited {MAX_WAIT_SECONDS:.0f} s for its turn. The server is busy; try again later."
-                self._line.send(Refused(asked.number, DeadlineExceeded(text)))
+                self._channel.send(Refused(asked.number, DeadlineExceeded(text)))
 
     def _loaded(self, base_model: str) -> _Loaded:
         """Return a base, loaded if it is not in memory; an idle one may have to go for it."""

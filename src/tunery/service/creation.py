@@ -1,8 +1,8 @@
 """
-From what a user asks of the API to a task in the queue: everything is checked before anything is written.
+Creation of tuned models through the API: everything is checked before anything is written.
 
-Repeated requests are told from new ones: by the key the client gives, or because the reply to the same request was
-never sent. Knows the library, the catalog and the data rules; no HTTP.
+A request counts as a repetition if it has the idempotency key of an earlier one, or equals one whose reply was never
+sent.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import shutil
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from tunery.data.dataset import Dataset, hold_out
 from tunery.engine.catalog import Catalog
@@ -30,7 +29,7 @@ from tunery.service.requests import TuningRequest
 from tunery.types import CatalogEntry, Hyperparameters, SamplingSettings, State, TunedModel
 
 MAX_WAITING_TASKS = 1000
-RESERVE_BYTES = 10**9  # free space that must stay, or RESERVE_SHARE of a small disk
+RESERVE_BYTES = 10**9  # must stay free; on a small disk RESERVE_SHARE of it
 RESERVE_SHARE = 0.05
 
 _EXAMPLES = "tuningTask.trainingData.examples.examples"
@@ -38,8 +37,8 @@ _SHOWN_PROBLEMS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """What a user asks to be tuned, as it came in: exactly one of base and source, names and settings unchecked."""
+class CreationRequest:
+    """A request as received, unchecked; exactly one of `base_model` and `source_tuned_model` must be set."""
 
     user_id: str
     examples: Sequence[tuple[str, str]] = field(repr=False)
@@ -59,80 +58,82 @@ class Wish:
 
 
 class Creation:
-    """Takes wishes into the library; one for the whole server, since it knows which replies are on their way."""
+    """Checks requests and queues them; one for the whole server, since it tracks which replies are being sent."""
 
     def __init__(self, library: Library, catalog: Catalog) -> None:
         self._library, self._catalog = library, catalog
         self._lock = threading.Lock()
-        self._on_their_way: set[str] = set()  # ids of tuned models whose creation has not been answered yet
+        self._unanswered: set[str] = set()  # ids of tuned models whose reply is still being sent
 
-    def checked(self, wish: Wish) -> TuningRequest:
-        """Return the request that a wish amounts to; raises InvalidArgument, NotFound or FailedPrecondition."""
-        if not wish.id and not wish.display_name:
+    def checked(self, wanted: CreationRequest) -> TuningRequest:
+        """Return the checked request; raise InvalidArgument, NotFound or FailedPrecondition."""
+        if not wanted.id and not wanted.display_name:
             raise InvalidArgument("Either tuned_model_id or display_name must be set.")
-        base, source = self._begin_with(wish)
-        defaults = SamplingSettings() if source is None else _defaults_of(source)
-        given = {name: getattr(wish, name) for name in ("temperature", "top_p", "top_k")}
+        base, source = self._begin_with(wanted)
+        defaults = SamplingSettings()
+        if source is not None:
+            defaults = SamplingSettings(temperature=source.temperature, top_p=source.top_p, top_k=source.top_k)
+        given = {name: getattr(wanted, name) for name in ("temperature", "top_p", "top_k")}
         sampling = replace(defaults, **{name: value for name, value in given.items() if value is not None})
-        dataset = _dataset(wish.examples, wish.source)
-        examples, held_out = hold_out(dataset.examples, wish.hold_out, wish.seed)
-        asked = (wish.base_model or "").removeprefix("models/")
+        dataset = _dataset(wanted.examples, wanted.source)
+        examples, held_out = hold_out(dataset.examples, wanted.hold_out, wanted.seed)
+        asked = (wanted.base_model or "").removeprefix("models/")
         return TuningRequest(
             base_model=base.alias_of or base.name,
             base_digest=self._catalog.digest(base.name),
             data=dataset.facts,
             examples=examples,
-            hyperparameters=wish.hyperparameters.resolve(),
-            id=wish.id or None,
-            display_name=wish.display_name or None,
-            description=wish.description,
+            hyperparameters=wanted.hyperparameters.resolve(),
+            id=wanted.id or None,
+            display_name=wanted.display_name or None,
+            description=wanted.description,
             held_out=held_out,
-            seed=wish.seed,
-            user_id=wish.user_id,
+            seed=wanted.seed,
+            user_id=wanted.user_id,
             temperature=sampling.temperature,
             top_p=sampling.top_p,
             top_k=sampling.top_k,
-            reader_project_numbers=tuple(wish.reader_project_numbers),
+            reader_project_numbers=tuple(wanted.reader_project_numbers),
             source_tuned_model=None if source is None else source.id,
             base_name_asked=source.base_name_asked if source is not None else asked,
         )
 
-    def problems(self, wish: Wish) -> tuple[DataProblem, ...]:
-        """Return the warnings about the examples of a wish that was `checked`."""
-        return _dataset(wish.examples, wish.source).problems
+    def problems(self, wanted: CreationRequest) -> tuple[DataProblem, ...]:
+        """Return the warnings about the examples of a request that was `checked`."""
+        return _dataset(wanted.examples, wanted.source).problems
 
     def create(self, request: TuningRequest, idempotency_key: str | None = None) -> TunedModel:
         """
-        Take a request into the queue, or return what an earlier, unanswered try of it made; then call `answered`.
+        Queue a request, or return the model that an earlier, unanswered try of it made; then call `answered`.
 
-        Raises AlreadyExists, ResourceExhausted when the queue is full, Unavailable when the disk nearly is.
+        Raises AlreadyExists, ResourceExhausted if the queue is full, Unavailable if the disk is nearly full.
         """
         self._require_room()
         with self._lock:
             model = self._library.create(
-                request, idempotency_key=idempotency_key, is_new=lambda model_id: model_id in self._on_their_way
+                request, idempotency_key=idempotency_key, is_new=lambda model_id: model_id in self._unanswered
             )
-            self._on_their_way.add(model.id)
+            self._unanswered.add(model.id)
         return model
 
     def answered(self, model: TunedModel, *, was_sent: bool) -> None:
-        """Note that the reply to a creation was sent, or could not be: then the same request again is a repetition."""
+        """Note whether the reply was sent; if not, the same request again counts as a repetition."""
         try:
             if was_sent:
                 self._library.mark_reply_sent(model)
         finally:
             with self._lock:
-                self._on_their_way.discard(model.id)
+                self._unanswered.discard(model.id)
 
-    def _begin_with(self, wish: Wish) -> tuple[CatalogEntry, TunedModel | None]:
-        if (wish.base_model is None) == (wish.source_tuned_model is None):
+    def _begin_with(self, wanted: CreationRequest) -> tuple[CatalogEntry, TunedModel | None]:
+        if (wanted.base_model is None) == (wanted.source_tuned_model is None):
             raise InvalidArgument("Exactly one of base_model and tuned_model_source must be set.")
-        if wish.source_tuned_model is not None:
-            source = self._library.find(wish.source_tuned_model.removeprefix("tunedModels/"))
+        if wanted.source_tuned_model is not None:
+            source = self._library.find(wanted.source_tuned_model.removeprefix("tunedModels/"))
             if source.state is not State.ACTIVE:
                 raise FailedPrecondition(f"{source.name} is {source.state}; only an ACTIVE model can be tuned further.")
             return self._catalog.resolve(source.base_model), source
-        name = str(wish.base_model)
+        name = str(wanted.base_model)
         try:
             return self._catalog.resolve(name), None
         except NotFound:
@@ -142,17 +143,20 @@ class Creation:
     def _require_room(self) -> None:
         waiting = len(self._library.places_in_queue())
         if waiting >= MAX_WAITING_TASKS:
-            raise ResourceExhausted(f"{waiting:,} tuning jobs wait already; the limit is {MAX_WAITING_TASKS:,}.")
+            raise ResourceExhausted(
+                f"{waiting:,} tuning jobs are waiting already; the limit is {MAX_WAITING_TASKS:,}. Try again later."
+            )
         disk = shutil.disk_usage(self._library.folder.path)
         reserve = reserve_bytes(disk.total)
         if disk.free < reserve:
             raise Unavailable(
                 f"The disk of the data folder has {disk.free // 10**6} MB left; {reserve // 10**6} MB must stay free."
+                " Free some space and try again."
             )
 
 
 def reserve_bytes(total_bytes: int) -> int:
-    """Return how much of a disk of this size must stay free."""
+    """Return how many bytes of a disk of this size must stay free."""
     return min(RESERVE_BYTES, int(RESERVE_SHARE * total_bytes))
 
 
@@ -160,7 +164,7 @@ def _dataset(examples: Sequence[tuple[str, str]], source: str) -> Dataset:
     if not examples:
         raise InvalidArgument(
             f"{_EXAMPLES} is empty: there are no examples to tune on."
-            " google-genai from 1.47 on leaves them out; send them in extra_body (docs/clients.md)."
+            " google-genai 1.47 and later leaves them out; send them in extra_body (docs/clients.md)."
         )
     records = [{"text_input": text_input, "output": output} for text_input, output in examples]
     try:
@@ -177,12 +181,8 @@ def _with_paths(error: DatasetInvalid) -> DatasetInvalid:
     return DatasetInvalid(" ".join(said) + more, error.problems)
 
 
-def _path(problem: Any) -> str:
+def _path(problem: DataProblem) -> str:
     if problem.row is None:
         return _EXAMPLES
-    column = {"text_input": ".textInput", "output": ".output"}.get(problem.column, "")
+    column = {"text_input": ".textInput", "output": ".output"}.get(problem.column or "", "")
     return f"{_EXAMPLES}[{problem.row - 1}]{column}"
-
-
-def _defaults_of(model: TunedModel) -> SamplingSettings:
-    return SamplingSettings(temperature=model.temperature, top_p=model.top_p, top_k=model.top_k)

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import logging
 import shutil
-import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +20,7 @@ from tunery.files import into, open_published
 from tunery.service import folder
 from tunery.service import folder as epochs
 from tunery.service.library import Library, contracts_of
-from tunery.service.process import SIGN_OF_LIFE_SECONDS, Alive, Child, Line
+from tunery.service.process import Alive, Channel, Child
 from tunery.types import TunedModel
 
 if TYPE_CHECKING:
@@ -254,19 +252,13 @@ def exported(order: ExportOrder, folder: Path) -> dict[str, Any] | None:
     return message.proof
 
 
-def main(line: Line, order: ExportOrder, folder: Path) -> None:
+def main(channel: Channel, order: ExportOrder, folder: Path) -> None:
     """Write one order, tell the parent, and end."""
-    threading.Thread(target=_say_alive, args=(line,), name="signs of life", daemon=True).start()
+    channel.show_life()
     try:
-        line.send(Exported(write(order, folder, _log.info)))
+        channel.send(Exported(write(order, folder, _log.info)))
     except TuneryError as error:
-        line.send(Refused(error))
+        channel.send(Refused(error))
     except Exception as error:  # noqa: BLE001  # the parent shall hear of it, whatever it is
         _log.exception("An export failed")
-        line.send(Refused(TuneryError(f"Something went wrong: {error!r}.")))
-
-
-def _say_alive(line: Line) -> None:
-    while True:
-        line.send(Alive())
-        time.sleep(SIGN_OF_LIFE_SECONDS)
+        channel.send(Refused(TuneryError(f"Something went wrong: {error!r}.")))

@@ -1,8 +1,7 @@
 """
-A child process and the line to it: how it starts, how both sides notice that the other is gone.
+A child process and the channel to it: starting, exchanging messages, and noticing that the other side is gone.
 
-Messages are plain values, pickled by `multiprocessing` over a pipe that only these two processes have. Knows nothing of
-what they say to each other.
+Messages are plain values, pickled by `multiprocessing` over a pipe that only these two processes hold.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ import queue
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -24,22 +24,23 @@ from typing import Any
 from tunery import config
 
 SIGN_OF_LIFE_SECONDS = 1.0
-START_SECONDS = 60.0  # until the first word of a child; ten times what a start took on two busy cores
+START_SECONDS = 60.0  # limit for a child's first message; ten times the start measured on two busy cores
 ORPHANED = 70  # exit status of a child whose parent died
 _WAIT_SECONDS = 0.5
-_OOM_SCORE = "1000"  # the kernel shall take a child when memory runs out, not the server
+_OOM_SCORE = "1000"  # when memory runs out, the kernel kills a child first, not the server
+_KERNEL_COUNTS = Path("/proc/vmstat")
 
 
 @dataclass(frozen=True, slots=True)
 class Alive:
-    """From a child: it is not frozen, though it may have nothing else to say."""
+    """From a child: it is not frozen, even if it has nothing else to report."""
 
 
 class Child:
     """
-    The parent's side of a child process that runs `main(line, *arguments)`; it starts at once.
+    The parent's side of a child process that runs `main(channel, *arguments)`; the process starts at once.
 
-    `niceness` lowers its priority, so that the server answers while it computes.
+    `niceness` lowers its priority, so that the server keeps answering while the child computes.
     """
 
     def __init__(self, name: str, main: Callable[..., None], *arguments: Any, niceness: int = 0) -> None:
@@ -49,9 +50,9 @@ class Child:
             target=_run, args=(main, theirs, niceness, arguments), name=f"tunery {name}", daemon=True
         )
         self._process.start()
-        theirs.close()  # or the end of the child would never be seen
+        theirs.close()  # while we hold this end, the pipe would not report the child's death
         self._outgoing: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-        self._writer = threading.Thread(target=self._write, name=f"line to {name}", daemon=True)
+        self._writer = threading.Thread(target=self._write, name=f"channel to {name}", daemon=True)
         self._writer.start()
         self._stopping = threading.Lock()
         self._has_spoken = False
@@ -66,15 +67,15 @@ class Child:
 
     @property
     def was_killed(self) -> bool:
-        """SIGKILL has ended the child: somebody's `kill -9`, or the kernel when memory ran out."""
+        """Whether SIGKILL ended the child: a `kill -9`, or the kernel when memory ran out."""
         return sys.platform != "win32" and self._process.exitcode == -signal.SIGKILL
 
     def send(self, message: object) -> None:
-        """Send a message without waiting: a frozen child must not hold up its parent. Nothing happens if it is gone."""
+        """Queue a message and return at once, so that a frozen child cannot block its parent; ignored if it is gone."""
         self._outgoing.put(bytes(ForkingPickler.dumps(message)))
 
     def receive(self, timeout_seconds: float | None = None) -> Any:
-        """Return the next message; raises EOFError if the child is gone, TimeoutError if it says nothing so long."""
+        """Return the next message; raise EOFError if the child is gone, TimeoutError if nothing came in time."""
         if timeout_seconds is not None and not self._has_spoken:  # it is still loading its modules
             timeout_seconds = max(timeout_seconds, START_SECONDS)
         try:
@@ -88,14 +89,14 @@ class Child:
             raise EOFError from error
 
     def kill(self) -> None:
-        """Kill the child; who receives from it gets an EOFError."""
+        """Kill the child; a thread waiting in `receive` gets an EOFError."""
         self._process.kill()
 
     def stop(self, grace_seconds: float = 0.0) -> None:
         """
-        Wait so long for the child to end by itself, then kill it; returns when it is gone and the line closed.
+        Give the child `grace_seconds` to end by itself, then kill it; return when it is gone and the channel closed.
 
-        For the thread that receives: a closed descriptor may soon be another's.
+        Call it only from the thread that receives: the number of a closed descriptor may soon be reused.
         """
         with self._stopping:
             self._process.join(grace_seconds)
@@ -110,7 +111,7 @@ class Child:
         if timeout_seconds is None:
             return self._connection.poll(None)
         left = timeout_seconds
-        while left > 0:  # in short waits: time in which we were stopped ourselves proves nothing
+        while left > 0:  # in short waits: if this process itself was suspended, that time proves nothing
             wait = min(left, _WAIT_SECONDS)
             if self._connection.poll(wait):
                 return True
@@ -123,14 +124,14 @@ class Child:
                 self._connection.send_bytes(message)
 
 
-class Line:
+class Channel:
     """The child's side: messages from the parent wait in `messages`; if the parent dies, so does the child."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._sending = threading.Lock()
         self.messages: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        threading.Thread(target=self._read, name="line", daemon=True).start()
+        threading.Thread(target=self._read, name="channel", daemon=True).start()
 
     def send(self, message: object) -> None:
         """Send a message to the parent."""
@@ -140,32 +141,44 @@ class Line:
         except OSError:
             os._exit(ORPHANED)
 
+    def show_life(self, is_needed: Callable[[], bool] = lambda: True) -> None:
+        """Send `Alive` now, and from a thread each second in which it `is_needed`."""
+        threading.Thread(target=self._show_life, args=(is_needed,), name="signs of life", daemon=True).start()
+
+    def _show_life(self, is_needed: Callable[[], bool]) -> None:
+        self.send(Alive())
+        while True:
+            time.sleep(SIGN_OF_LIFE_SECONDS)
+            if is_needed():
+                self.send(Alive())
+
     def _read(self) -> None:
         try:
             while True:
                 self.messages.put(self._connection.recv())
         except (EOFError, OSError):
-            os._exit(ORPHANED)  # nobody is left to work for; what counts was written before
+            os._exit(ORPHANED)  # no one is left to work for; all that counts is on the disk
+
+
+def memory_kills() -> int:
+    """
+    Return how many processes the kernel has killed for lack of memory since the machine started; 0 if unknown.
+
+    To the parent such a kill looks like `kill -9` by hand; only this count tells them apart.
+    """
+    try:
+        lines = _KERNEL_COUNTS.read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
 
 
 def _run(main: Callable[..., None], connection: Connection, niceness: int, arguments: tuple[Any, ...]) -> None:
     config.relax_garbage_collector()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal goes to all; the parent decides
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches every process; the parent decides
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE)
     if niceness and hasattr(os, "nice"):
         os.nice(niceness)
-    main(Line(connection), *arguments)
-
-
-_COUNTS = Path("/proc/vmstat")
-
-
-def memory_kills() -> int:
-    """Return the count since the machine started; always 0 where the system does not count."""
-    try:
-        lines = _COUNTS.read_text().splitlines()
-    except OSError:
-        return 0
-    return sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
+    main(Channel(connection), *arguments)

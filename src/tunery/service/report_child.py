@@ -10,8 +10,6 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
-import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -19,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from tunery.errors import TuneryError
 from tunery.files import open_published
-from tunery.service.process import SIGN_OF_LIFE_SECONDS, Alive, Line
+from tunery.service.process import Channel
 from tunery.types import Hyperparameters, TuningExample
 
 if TYPE_CHECKING:
@@ -53,25 +51,19 @@ class Done:
     error: TuneryError | None = None
 
 
-def find_out(line: Line, found: Callable[[Any], dict[str, Any]]) -> None:
-    """Take one piece of work from the line, and send the document that `found` makes of it."""
-    threading.Thread(target=_say_alive, args=(line,), name="signs of life", daemon=True).start()
-    begin = line.messages.get()
+def find_out(channel: Channel, found: Callable[[Any], dict[str, Any]]) -> None:
+    """Take one piece of work from the channel, and send the document that `found` makes of it."""
+    channel.show_life()
+    begin = channel.messages.get()
     tempfile.tempdir = str(begin.temporary)
     try:
-        line.send(Done(found(begin.work)))
+        channel.send(Done(found(begin.work)))
     except TuneryError as error:
-        line.send(Done(error=error))
+        channel.send(Done(error=error))
     except Exception as error:  # noqa: BLE001  # the server must hear of it
         _log.exception("An inquiry failed")
-        line.send(Done(error=TuneryError(f"Something went wrong: {error!r}.")))
-    line.messages.get()  # until the server has read all and ends us
-
-
-def _say_alive(line: Line) -> None:
-    while True:
-        line.send(Alive())
-        time.sleep(SIGN_OF_LIFE_SECONDS)
+        channel.send(Done(error=TuneryError(f"Something went wrong: {error!r}.")))
+    channel.messages.get()  # until the server has read all and ends us
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,21 +77,21 @@ class CurveWork:
     rows: tuple[TuningExample, ...] = field(repr=False)
 
 
-def draw_curve(line: Line) -> None:
+def draw_curve(channel: Channel) -> None:
     """Draw one curve."""
-    find_out(line, lambda work: _drawn(line, work))
+    find_out(channel, lambda work: _drawn(channel, work))
 
 
-def _drawn(line: Line, work: CurveWork) -> dict[str, Any]:
+def _drawn(channel: Channel, work: CurveWork) -> dict[str, Any]:
     from tunery.resampling import SHARES, Repeated, data_curve
 
     os.environ["TUNERY_HOME"] = str(work.data_folder)  # where the Python library finds its bases
-    line.send(Progressed(1, len(SHARES)))
+    channel.send(Progressed(1, len(SHARES)))
     how = Repeated(
         work.base_model,
         work.hyperparameters,
         work.seed,
-        lambda number, _snapshot: line.send(Progressed(number, len(SHARES))),
+        lambda number, _snapshot: channel.send(Progressed(number, len(SHARES))),
     )
     return {"rows": len(work.rows), **asdict(data_curve(work.rows, repeated=how))}
 
@@ -140,21 +132,21 @@ class Reply:
     value: Any = field(repr=False)
 
 
-def evaluate(line: Line) -> None:
+def evaluate(channel: Channel) -> None:
     """Evaluate once."""
-    find_out(line, lambda work: _evaluated(line, work))
+    find_out(channel, lambda work: _evaluated(channel, work))
 
 
-def _evaluated(line: Line, work: EvaluationWork) -> dict[str, Any]:
+def _evaluated(channel: Channel, work: EvaluationWork) -> dict[str, Any]:
     from tunery.evaluation.contest import Contest, Recorded
 
     recorded = None if work.recorded is None else Recorded(work.recorded[1], work.recorded[0])
     contest = Contest(
-        _Asking(line, is_tuned=False),
-        _Asking(line, is_tuned=True),
+        _Asking(channel, is_tuned=False),
+        _Asking(channel, is_tuned=True),
         work.examples,
         recorded,
-        lambda done, total: line.send(Progressed(done, total)),
+        lambda done, total: channel.send(Progressed(done, total)),
     )
     found = contest.evaluate(work.rows, max_rows=work.max_rows, source=work.source, seed=work.seed)
     return found.document()
@@ -163,8 +155,8 @@ def _evaluated(line: Line, work: EvaluationWork) -> dict[str, Any]:
 class _Asking:
     """A model that answers through the server."""
 
-    def __init__(self, line: Line, *, is_tuned: bool) -> None:
-        self._line, self._is_tuned = line, is_tuned
+    def __init__(self, channel: Channel, *, is_tuned: bool) -> None:
+        self._channel, self._is_tuned = channel, is_tuned
 
     def fits(self, prompt: str, max_output_tokens: int) -> bool:
         return bool(self._asked(AskFits(prompt, max_output_tokens)))
@@ -173,8 +165,8 @@ class _Asking:
         return list(self._asked(AskAll(self._is_tuned, tuple(prompts), max_output_tokens)))
 
     def _asked(self, question: AskAll | AskFits) -> Any:
-        self._line.send(question)
-        reply = self._line.messages.get()
+        self._channel.send(question)
+        reply = self._channel.messages.get()
         if isinstance(reply, TuneryError):
             raise reply
         assert isinstance(reply, Reply)
@@ -195,29 +187,29 @@ class CheckWork:
     folds: int | None = None
 
 
-def check_data(line: Line) -> None:
+def check_data(channel: Channel) -> None:
     """Examine once."""
-    find_out(line, lambda work: _examined(line, work))
+    find_out(channel, lambda work: _examined(channel, work))
 
 
-def _examined(line: Line, work: CheckWork) -> dict[str, Any]:
+def _examined(channel: Channel, work: CheckWork) -> dict[str, Any]:
     from tunery.engine.catalog import Catalog
     from tunery.engine.encoding import token_counts
     from tunery.resampling import surgery
 
     os.environ["TUNERY_HOME"] = str(work.data_folder)  # where the Python library finds its bases
-    line.send(Progressed(0, len(work.examples)))
+    channel.send(Progressed(0, len(work.examples)))
     entry = Catalog(work.data_folder).resolve(work.base_model)
     found = surgery(
         work.examples,
         folds=work.folds,
-        repeated=_repeated(line, work, work.folds) if work.folds else None,
+        repeated=_repeated(channel, work, work.folds) if work.folds else None,
         model=None if work.folds else _model(work),
         held_out=work.held_out,
         token_counts=token_counts(entry, work.data_folder, work.examples),
         window_tokens=entry.input_token_limit,
         learned=work.examples,
-        on_rows=lambda done, total: line.send(Progressed(done, total)),
+        on_rows=lambda done, total: channel.send(Progressed(done, total)),
     )
     return {
         "rows": len(work.examples),
@@ -236,7 +228,7 @@ def _model(work: CheckWork) -> Model:
     return Model(resident, read_adapter(open_published(*work.adapter), resident.network))
 
 
-def _repeated(line: Line, work: CheckWork, folds: int) -> Repeated:
+def _repeated(channel: Channel, work: CheckWork, folds: int) -> Repeated:
     """Return how each fold is tuned: as the model was, but not so long that a model is sure of everything."""
     from tunery.resampling import DOUBTING, Repeated
 
@@ -245,5 +237,5 @@ def _repeated(line: Line, work: CheckWork, folds: int) -> Repeated:
         work.base_model,
         replace(settings, epoch_count=min(settings.epoch_count, DOUBTING.epoch_count)),
         work.seed,
-        lambda number, _snapshot: line.send(Progressed(rows * (number - 1) // folds, rows)),
+        lambda number, _snapshot: channel.send(Progressed(rows * (number - 1) // folds, rows)),
     )

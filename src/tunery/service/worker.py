@@ -23,7 +23,7 @@ from tunery.files import publish
 from tunery.service.folder import DataFolder
 from tunery.service.library import Fenced, Library
 from tunery.service.phases import Event, Noticed, PhaseEntered, Started
-from tunery.service.process import SIGN_OF_LIFE_SECONDS, Alive, Child, Line, memory_kills
+from tunery.service.process import Channel, Child, memory_kills
 from tunery.service.requests import Progress, Published
 from tunery.service.task import TaskWorker, worker_name
 from tunery.types import Phase, TunedModel, TuningExample, TuningTask
@@ -83,45 +83,38 @@ class Done:
     error: TuneryError | None = None
 
 
-def tuning_child(line: Line, data_folder: Path) -> None:
+def tuning_child(channel: Channel, data_folder: Path) -> None:
     """Take commands until told to leave."""
-    child = _TuningChild(line, data_folder)
-    threading.Thread(target=child.say_alive, name="signs of life", daemon=True).start()
+    child = _TuningChild(channel, data_folder)
+    channel.show_life(lambda: child.is_busy)
     child.serve()
 
 
 class _TuningChild:
-    def __init__(self, line: Line, data_folder: Path) -> None:
-        self._line, self._data_folder = line, data_folder
-        self._library = _LibraryOverLine(self, DataFolder(data_folder))
+    def __init__(self, channel: Channel, data_folder: Path) -> None:
+        self._channel, self._data_folder = channel, data_folder
+        self._library = _LibraryOverChannel(self, DataFolder(data_folder))
         self._is_leaving = False
-        self._is_busy = False  # otherwise nobody reads the signs of life, and the pipe fills up
-
-    def say_alive(self) -> None:
-        pause = threading.Event()
-        self._line.send(Alive())
-        while not pause.wait(SIGN_OF_LIFE_SECONDS):
-            if self._is_busy:
-                self._line.send(Alive())
+        self.is_busy = False  # while idle, no signs of life: the server does not read them, and the pipe would fill up
 
     def serve(self) -> None:
         while not self._is_leaving:
-            message = self._line.messages.get()
-            self._is_busy = True
+            message = self._channel.messages.get()
+            self.is_busy = True
             match message:
                 case Warm(base_model):
                     self._warm(base_model)
                 case Work(model, task):
-                    self._line.send(Done(self._work(model, task)))
+                    self._channel.send(Done(self._work(model, task)))
                 case Leave():
                     return
-            self._is_busy = False
+            self.is_busy = False
 
     def call(self, method: str, *arguments: Any, **options: Any) -> Any:
         """Call a method of the library in the server; raises what it raised."""
-        self._line.send(Call(method, arguments, options))
+        self._channel.send(Call(method, arguments, options))
         while True:
-            match self._line.messages.get():
+            match self._channel.messages.get():
                 case Reply(value, error):
                     if error is not None:
                         raise error
@@ -141,7 +134,7 @@ class _TuningChild:
         try:
             with closing(TaskWorker(self._library, model, task).events()) as events:
                 for event in events:
-                    self._line.send(Happened(event))
+                    self._channel.send(Happened(event))
                     self._look_for_leave()
                     if self._is_leaving:
                         break
@@ -156,10 +149,10 @@ class _TuningChild:
 
     def _look_for_leave(self) -> None:
         with suppress(queue.Empty):
-            self._is_leaving |= isinstance(self._line.messages.get_nowait(), Leave)
+            self._is_leaving |= isinstance(self._channel.messages.get_nowait(), Leave)
 
 
-class _LibraryOverLine:
+class _LibraryOverChannel:
     """What stands for the library: rows are written by the server, files by this process."""
 
     def __init__(self, child: _TuningChild, folder: DataFolder) -> None:
