@@ -10,7 +10,7 @@ import pytest
 
 from tests.fakes import counting_examples
 from tunery.card import CARD_JSON, CARD_MARKDOWN, ModelCard, base_section, curve_section, data_section, settings_section
-from tunery.data.inputs import Contracts
+from tunery.data.outputs import Contracts
 from tunery.errors import InvalidArgument
 from tunery.types import CatalogEntry, DataFacts, EpochLoss, Hyperparameters
 

@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM
 import tunery
 from tests.fakes import counting_examples, write_learnable_base
 from tunery.card import CARD_JSON, ModelCard
-from tunery.data.inputs import OLD_FILE
+from tunery.data.outputs import OLD_FILE
 from tunery.engine.adapter import CONFIG, WEIGHTS
 from tunery.engine.catalog import Catalog
 from tunery.engine.resident import resident_base

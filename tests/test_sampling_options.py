@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tests.fakes import counting_examples
-from tunery.data.inputs import Contracts
+from tunery.data.outputs import Contracts
 from tunery.errors import FailedPrecondition, InvalidArgument
 from tunery.model import SamplingOptions, settings_of
 from tunery.types import AnswerForm, SamplingSettings, TuningExample

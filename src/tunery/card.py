@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tunery.data.inputs import Contracts
+from tunery.data.outputs import Contracts
 from tunery.errors import InvalidArgument
 from tunery.files import write_whole
 from tunery.types import Advice, CatalogEntry, DataFacts, EpochLoss, Hyperparameters

@@ -21,7 +21,7 @@ from tunery.card import ModelCard, base_section, curve_section, data_section, se
 from tunery.curve import advise, read_curve, write_curve
 from tunery.data.dataset import Dataset
 from tunery.data.dataset import hold_out as split
-from tunery.data.inputs import Contracts, read_contracts
+from tunery.data.outputs import Contracts, read_contracts
 from tunery.engine.adapter import CONFIG, read_adapter, write_adapter
 from tunery.engine.export import WRITERS, Source, format_of
 from tunery.engine.layers.lora import Adapter

@@ -39,7 +39,7 @@ def test_doubtful_rows_are_named_as_in_the_file(run: Run, tiny: str, doubtful: P
     assert "Duplicates: 1\n  row 11: the same as row 10." in done.output
     assert "Near duplicates: 1\n  row 12:" in done.output
     assert "Contradictions: 1\n  row 13:" in done.output
-    assert "row 14: 'Delivery' is probably 'delivery' in another spelling." in done.output
+    assert "row 14: 'Delivery' is probably another spelling of 'delivery'." in done.output
     assert "--fix tickets-fixed.csv" in done.said
 
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from tests.fakes import counting_examples
-from tunery.data.inputs import OLD_FILE, Contracts, read_contracts
+from tunery.data.outputs import OLD_FILE, Contracts, read_contracts
 
 
 def test_a_document_is_read_again() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 
-from tunery.data.outputs import OutputContract
+import pytest
+
+from tunery.data.outputs import OutputContract, OutputKind, OutputShape, output_kind, shape_of
 
 ROWS = range(30)
 
@@ -54,3 +56,25 @@ def test_a_contract_survives_its_document() -> None:
     contract = OutputContract.learn([json.dumps({"a": n}) for n in ROWS])
 
     assert OutputContract.read(json.loads(json.dumps(contract.document()))) == contract
+
+
+@pytest.mark.parametrize(
+    ("outputs", "kind"),
+    [
+        (["yes", "no"] * 3, OutputKind.LABELS),
+        (["spam"] * 6 + ["Spam.", "spams"] + ["ham"] * 2, OutputKind.LABELS),  # spellings of one label
+        (["a", "a", "b", "b", "c", "d"], OutputKind.TEXT),  # a third of the rows have an output of their own
+        (["yes"] * 4, OutputKind.TEXT),
+        ([f"label {number}" for number in range(101)] * 2, OutputKind.TEXT),
+        (["x" * 101] * 10, OutputKind.TEXT),
+        (['{"a": 1}', "[2]"] * 3, OutputKind.JSON),
+        (['{"a": 1}'] * 19 + ["broken"], OutputKind.JSON),
+        (["1", "2.5", "-3"], OutputKind.NUMBER),
+        ([], OutputKind.TEXT),
+    ],
+)
+def test_there_is_one_rule_for_what_outputs_are(outputs: list[str], kind: OutputKind) -> None:
+    """Warnings, scoring and the contract follow the same rule."""
+    assert output_kind(outputs) is kind
+    assert (shape_of(outputs).kind is OutputShape.LABELS) == (kind is OutputKind.LABELS)
+    assert (OutputContract.learn(outputs).kind == "LABELS") == (kind is OutputKind.LABELS)

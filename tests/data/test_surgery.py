@@ -7,7 +7,7 @@ import random
 import pytest
 
 from tunery.data.cleaning import Finding, Kind, examine, fixed
-from tunery.data.likeness import alike
+from tunery.data.inputs import alike
 from tunery.data.outputs import is_a_letter_off, label_variants
 from tunery.types import TuningExample
 

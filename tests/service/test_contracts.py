@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.service.samples import a_request, tuned
-from tunery.data.inputs import Contracts
+from tunery.data.outputs import Contracts
 from tunery.service import folder as epochs
 from tunery.service.library import OUTPUT_CONTRACT, PROMPT_CONTRACT, Library, contracts_of
 

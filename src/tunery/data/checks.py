@@ -1,31 +1,27 @@
 """
-Rows to examples, and everything that is wrong or doubtful about them, with row numbers.
+Turns rows into examples and finds everything that is wrong or doubtful about them, with row numbers.
 
-Errors make a row unusable; warnings do not stop tuning. It knows no files and no tokenizer: rows that are too long
-for a model are found from token counts that the caller brings.
+Errors make a row unusable; warnings do not stop tuning. Rows too long for a base are found from token counts that the
+caller passes in.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tunery.data.columns import Mapping
-from tunery.data.likeness import plain
-from tunery.data.outputs import label_variants
+from tunery.data.inputs import plain
+from tunery.data.outputs import OutputKind, label_variants, output_kind
 from tunery.data.tables import BadCell, Cell, Row, Table, warning
 from tunery.errors import DataProblem, Level
 from tunery.types import MAX_OUTPUT_CHARACTERS, MAX_TEXT_INPUT_CHARACTERS, RECOMMENDED_EXAMPLES, TuningExample
 
-# More of one kind tell nobody anything, and 4 MiB can hold a hundred thousand bad rows.
+# More of one kind help nobody, and 4 MiB can hold a hundred thousand bad rows.
 MAX_PROBLEMS_PER_KIND = 1_000
 
 _MISSING_WORDS = frozenset({"nan", "null", "none", "n/a", "#n/a", "<na>", "undefined"})
-# A closed set of labels: short texts, nearly all of them seen again. Chosen on TREC-6, tickets and headlines.
-_MAX_LABEL_CHARACTERS = 60
-_LEAST_ROWS_FOR_LABELS = 10
-_LEAST_SHARE_OF_REPEATED = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +34,7 @@ class CheckedRows:
 
 
 def check_rows(table: Table, mapping: Mapping) -> CheckedRows:
-    """Turn rows into examples and collect errors and warnings; errors of columns that are not used do not count."""
+    """Turn rows into examples and collect errors and warnings; errors in unused columns do not count."""
     used = {table.columns[position] for position in (*mapping.inputs, mapping.output)}
     problems = [problem for problem in table.problems if problem.column is None or problem.column in used]
     examples: list[TuningExample] = []
@@ -57,7 +53,7 @@ def check_rows(table: Table, mapping: Mapping) -> CheckedRows:
 def check_examples(
     examples: Sequence[TuningExample], rows: Sequence[int], columns: tuple[str, str] = ("text_input", "output")
 ) -> Iterator[DataProblem]:
-    """Yield the warnings about examples that can be used; `rows` are their numbers in the file."""
+    """Yield warnings about usable examples; `rows` are their numbers in the file."""
     for row, example in zip(rows, examples, strict=True):
         yield from _doubtful_text(example.text_input, row, columns[0])
         yield from _doubtful_text(example.output, row, columns[1])
@@ -82,7 +78,7 @@ def long_rows(token_counts: Sequence[int], limit: int, rows: Sequence[int] | Non
 
 
 def order_problems(problems: Sequence[DataProblem]) -> tuple[DataProblem, ...]:
-    """Sort by row, the whole file first, and cut each kind after MAX_PROBLEMS_PER_KIND with a word about the rest."""
+    """Sort by row, the whole file first, and cut each kind after MAX_PROBLEMS_PER_KIND with a line about the rest."""
     kept: list[DataProblem] = []
     seen: Counter[tuple[str, str | None]] = Counter()
     for problem in sorted(problems, key=lambda problem: problem.row or 0):
@@ -93,7 +89,7 @@ def order_problems(problems: Sequence[DataProblem]) -> tuple[DataProblem, ...]:
     for (kind, column), count in seen.items():
         if count > MAX_PROBLEMS_PER_KIND:
             level = next(problem.level for problem in kept if problem.kind == kind)
-            message = f"{count - MAX_PROBLEMS_PER_KIND:,} more problems of the kind {kind!r} are not listed."
+            message = f"{count - MAX_PROBLEMS_PER_KIND:,} more problems of kind {kind!r} are not listed."
             kept.append(DataProblem(kind, message, level, column=column, limit=MAX_PROBLEMS_PER_KIND, actual=count))
     return tuple(kept)
 
@@ -119,7 +115,7 @@ def _names(columns: Sequence[str], mapping: Mapping) -> tuple[str, str]:
 
 
 def _joined(row: Row, columns: Sequence[str], inputs: Sequence[int]) -> str:
-    """One input is its text; several are lines of "name: text", those without text left out."""
+    """Join input columns: one as its text, several as lines of "name: text" without the empty ones."""
     if len(inputs) == 1:
         return _text(row.cells[inputs[0]])
     filled = [(columns[position], text) for position in inputs if (text := _text(row.cells[position])).strip()]
@@ -139,7 +135,7 @@ def _text_problems(part: str, text: str, row: int, column: str, limit: int) -> I
         yield DataProblem(f"long-{part}", message, row=row, column=column, limit=limit, actual=len(text))
     position = text.find("\0")
     if position >= 0:
-        yield DataProblem("nul", f"a NUL at character {position + 1:,}; not text.", row=row, column=column)
+        yield DataProblem("nul", f"a NUL at character {position + 1:,}; this is not text.", row=row, column=column)
     if not text.isascii():
         yield from _surrogates(text, row, column)
 
@@ -153,7 +149,7 @@ def _surrogates(text: str, row: int, column: str) -> Iterator[DataProblem]:
 
 
 def _few(rows: int) -> Iterator[DataProblem]:
-    """Warn below the number of examples that the page names; never refuse: Google's own quickstart has 15."""
+    """Warn below the recommended number of examples; never refuse, since Google's own quickstart has 15."""
     if rows < RECOMMENDED_EXAMPLES:
         message = (
             f"{'1 example' if rows == 1 else f'{rows} examples'}; most tasks need at least {RECOMMENDED_EXAMPLES}."
@@ -168,11 +164,13 @@ def _doubtful_text(text: str, row: int, column: str) -> Iterator[DataProblem]:
     if stripped.casefold() in _MISSING_WORDS:
         yield warning("missing-value", f"{stripped!r} looks like a missing value.", row=row, column=column)
     if "\ufffd" in text:
-        yield warning("lost-character", "a character was lost before this file was made.", row=row, column=column)
+        yield warning(
+            "lost-character", "contains U+FFFD: a character was lost before this file was made.", row=row, column=column
+        )
 
 
 def _repeats(examples: Sequence[TuningExample], rows: Sequence[int]) -> Iterator[DataProblem]:
-    """Yield duplicates and contradictions, each pointing at the first row it repeats."""
+    """Yield duplicates and contradictions, each pointing to the first row it repeats."""
     first_by_example: dict[TuningExample, int] = {}
     first_by_input: dict[str, int] = {}
     for row, example in zip(rows, examples, strict=True):
@@ -180,7 +178,7 @@ def _repeats(examples: Sequence[TuningExample], rows: Sequence[int]) -> Iterator
             yield warning("duplicate", f"the same as row {first_by_example[example]}.", row=row)
             continue
         if example.text_input in first_by_input:
-            message = f"the same input as row {first_by_input[example.text_input]}, but another output."
+            message = f"the same input as row {first_by_input[example.text_input]}, but a different output."
             yield warning("contradiction", message, row=row)
         first_by_example[example] = row
         first_by_input.setdefault(example.text_input, row)
@@ -200,18 +198,14 @@ def _spellings(examples: Sequence[TuningExample], rows: Sequence[int], column: s
     for row, example in zip(rows, examples, strict=True):
         label = example.output.strip()
         if label in meant:
-            message = f"{label!r} is probably {meant[label]!r} in another spelling."
+            message = f"{label!r} is probably another spelling of {meant[label]!r}."
             yield warning("label-variant", message, row=row, column=column)
 
 
 def _labels_seen_once(examples: Sequence[TuningExample], rows: Sequence[int], column: str) -> Iterator[DataProblem]:
-    rows_by_label: dict[str, list[int]] = defaultdict(list)
-    for row, example in zip(rows, examples, strict=True):
-        rows_by_label[example.output].append(row)
-    repeated = sum(len(found) for found in rows_by_label.values() if len(found) > 1)
-    is_label_set = len(examples) >= _LEAST_ROWS_FOR_LABELS and repeated >= _LEAST_SHARE_OF_REPEATED * len(examples)
-    if not is_label_set or any(len(label) > _MAX_LABEL_CHARACTERS for label in rows_by_label):
+    if output_kind([example.output for example in examples]) is not OutputKind.LABELS:
         return
-    for label, found in rows_by_label.items():
-        if len(found) == 1:
-            yield warning("single-label", f"{label!r} is the output of no other row.", row=found[0], column=column)
+    counts = Counter(example.output for example in examples)
+    for row, example in zip(rows, examples, strict=True):
+        if counts[example.output] == 1:
+            yield warning("single-label", f"no other row has the output {example.output!r}.", row=row, column=column)

@@ -14,8 +14,8 @@ from math import exp, inf
 from statistics import median
 from typing import Any
 
-from tunery.data.likeness import alike
-from tunery.data.outputs import are_labels, label_variants
+from tunery.data.inputs import alike
+from tunery.data.outputs import OutputKind, label_variants, output_kind
 from tunery.types import TuningExample
 
 DOUBTED_LABEL_LOSS = 3.0  # a chance of 5 %
@@ -81,7 +81,8 @@ def doubted_loss(examples: Sequence[TuningExample], losses: Sequence[float]) -> 
     middle = median(losses)
     spread = median(abs(loss - middle) for loss in losses)
     stands_out = middle + _SPREADS * max(spread, _LEAST_SPREAD)
-    return max(DOUBTED_LABEL_LOSS, middle) if are_labels([e.output for e in examples]) else stands_out
+    has_labels = output_kind([example.output for example in examples]) is OutputKind.LABELS
+    return max(DOUBTED_LABEL_LOSS, middle) if has_labels else stands_out
 
 
 def _copies(examples: Sequence[TuningExample]) -> Iterator[Finding]:
@@ -115,7 +116,7 @@ def _variants(examples: Sequence[TuningExample]) -> Iterator[Finding]:
     for place, example in enumerate(examples):
         label = example.output.strip()
         if label in meant:
-            message = f"{_short(label)} is probably {_short(meant[label])} in another spelling."
+            message = f"{_short(label)} is probably another spelling of {_short(meant[label])}."
             yield Finding(Kind.LABEL_VARIANT, place, message, new_output=meant[label])
 
 

@@ -1,7 +1,8 @@
 """
-The output contract: what the outputs of a tuned model are: one of a few labels, numbers, dates, JSON, or free text.
+What the outputs of a data set are: labels, JSON, numbers or text.
 
-Learned from the examples. It gives the form within which answers can be kept on request. Knows texts; no tokens.
+`output_kind` is the one rule; warnings, scoring and the output contract follow it. The contract is the format that
+answers can be constrained to on request.
 """
 
 from __future__ import annotations
@@ -12,29 +13,29 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
-from tunery.data.likeness import plain
+from tunery.data.inputs import PromptContract, plain
 from tunery.errors import FailedPrecondition
-from tunery.types import AnswerForm
-
-
-class OutputShape(StrEnum):
-    """What the outputs of a dataset look like; it decides how answers are scored."""
-
-    LABELS = "LABELS"  # one of a closed set of short texts
-    SHORT_TEXT = "SHORT_TEXT"  # right if equal
-    JSON = "JSON"  # right field by field
-    LONG_TEXT = "LONG_TEXT"  # near or far
-
+from tunery.types import AnswerForm, TuningExample
 
 MIN_ROWS = 5
 MAX_LABELS = 100
-MIN_ROWS_PER_LABEL = 2.0  # on average; fewer look like names or sentences rather than labels
-CONTRACT_MAX_LABEL_CHARACTERS = 100
-_SHOWN = 8
+MAX_LABEL_CHARACTERS = 100
+MIN_REPEATED_SHARE = 0.8  # of the rows; chosen on TREC-6, tickets and headlines
+MIN_JSON_SHARE = 0.95  # of the rows; a model that answers JSON is scored as such in spite of a broken row
 
-_DATES = {  # names as people write them, and what stands for a digit
+MAX_CHOICES = 20  # of a string inside JSON outputs
+MIN_ROWS_PER_CHOICE = 3.0
+OLD_FILE = "contracts.json"
+
+_SHOWN = 8
+_SHORT_CHARACTERS = 80  # of the median output: a title, a name, a number, not a summary
+_RARE_ROWS = 2
+_TIMES_AS_FREQUENT = 4  # a misspelling is much rarer than the label it stands for
+_MIN_LETTERS = 4  # in short words one letter makes another word: "bill" and "ball", "no" and "so"
+_DATES = {
     "YYYY-MM-DD": r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])",
     "DD.MM.YYYY": r"(0[1-9]|[12][0-9]|3[01])\.(0[1-9]|1[0-2])\.[0-9]{4}",
     "MM/DD/YYYY": r"(0[1-9]|1[0-2])/(0[1-9]|[12][0-9]|3[01])/[0-9]{4}",
@@ -42,15 +43,113 @@ _DATES = {  # names as people write them, and what stands for a digit
 }
 _INTEGER = r"-?(0|[1-9][0-9]*)"
 _DECIMAL = r"-?(0|[1-9][0-9]*)\.[0-9]+"
+_NUMBERS = (_INTEGER, _DECIMAL, f"({_INTEGER}|{_DECIMAL})")
+_FENCE = re.compile(r"```(?:json)?\s*(.*?)```", re.DOTALL)
+_JSON_STYLES = ((", ", ": "), (",", ":"))  # item and key separators
+_PROMPT, _OUTPUT = "prompt_contract", "output_contract"
+
+
+class OutputKind(StrEnum):
+    """What the outputs of a data set are."""
+
+    LABELS = "LABELS"  # a closed set of short texts
+    JSON = "JSON"  # objects or arrays
+    NUMBER = "NUMBER"
+    TEXT = "TEXT"
+
+
+def output_kind(outputs: Sequence[str]) -> OutputKind:
+    """
+    Return what these outputs are, judged best on all that are known.
+
+    Labels: at least MIN_ROWS rows, at most MAX_LABELS different texts of at most MAX_LABEL_CHARACTERS, and
+    MIN_REPEATED_SHARE of the rows have a label that occurs again, case and punctuation aside.
+    """
+    stripped = [output.strip() for output in outputs]
+    if sum(map(_is_json, stripped)) >= MIN_JSON_SHARE * len(stripped) > 0:
+        return OutputKind.JSON
+    if _are_labels(stripped):
+        return OutputKind.LABELS
+    if stripped and any(all(re.fullmatch(pattern, output) for output in stripped) for pattern in _NUMBERS):
+        return OutputKind.NUMBER
+    return OutputKind.TEXT
+
+
+def _are_labels(outputs: Sequence[str]) -> bool:
+    labels = set(outputs)
+    if len(outputs) < MIN_ROWS or len(labels) > MAX_LABELS or max(map(len, labels)) > MAX_LABEL_CHARACTERS:
+        return False
+    repeated = sum(count for count in Counter(map(_normalized, outputs)).values() if count > 1)
+    return repeated >= MIN_REPEATED_SHARE * len(outputs)
+
+
+def _is_json(text: str) -> bool:
+    return text[:1] in ("{", "[") and isinstance(parsed(text), dict | list)
+
+
+def parsed(text: str) -> Any:
+    """Return the JSON value of a text, None if it is not JSON."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def label_variants(outputs: Sequence[str]) -> dict[str, str]:
+    """Map each misspelt or differently written label to its most frequent spelling; empty if these are not labels."""
+    if output_kind(outputs) is not OutputKind.LABELS:
+        return {}
+    counts = Counter(output.strip() for output in outputs)
+    found: dict[str, str] = {}
+    by_normalized: dict[str, str] = {}
+    for label, _ in counts.most_common():
+        normalized = _normalized(label)
+        if normalized in by_normalized:
+            found[label] = by_normalized[normalized]
+        else:
+            by_normalized[normalized] = label
+    remaining = [label for label in counts if label not in found]
+    for label in remaining:
+        if counts[label] <= _RARE_ROWS and (meant := _meant(label, remaining, counts)) is not None:
+            found[label] = meant
+    return found
+
+
+def _normalized(label: str) -> str:
+    """Return a label without case, punctuation, blanks and the plural's s."""
+    letters = plain(label).replace(" ", "") or label
+    return letters.removesuffix("s") if len(letters) > _MIN_LETTERS else letters
+
+
+def _meant(label: str, labels: Sequence[str], counts: Counter[str]) -> str | None:
+    near = [
+        other
+        for other in labels
+        if counts[other] >= _TIMES_AS_FREQUENT * counts[label] and is_a_letter_off(plain(label), plain(other))
+    ]
+    return max(near, key=counts.__getitem__, default=None)
+
+
+def is_a_letter_off(one: str, other: str) -> bool:
+    """Return whether two texts differ in one letter: added, missing, replaced, or two swapped; digits do not count."""
+    if one == other or min(len(one), len(other)) < _MIN_LETTERS or abs(len(one) - len(other)) > 1:
+        return False
+    start = next((at for at, pair in enumerate(zip(one, other, strict=False)) if len(set(pair)) > 1), None)
+    at = min(len(one), len(other)) if start is None else start
+    left, right = one[at:], other[at:]
+    if any(character.isdigit() for character in (left[:1] + right[:1])):
+        return False
+    swapped = left[:2] == right[:2][::-1] and left[2:] == right[2:]
+    return left[1:] == right[1:] or left[1:] == right or left == right[1:] or swapped
 
 
 @dataclass(frozen=True, slots=True)
 class OutputContract:
     """
-    What the outputs are.
+    What the outputs are, as the format that answers can be constrained to.
 
-    `kind` LABELS, NUMBER, DATE, JSON or TEXT. `labels` are ordered by how often they occur; `pattern` describes numbers
-    and dates, `json_schema` JSON; `name` is the format of a date.
+    `kind` is LABELS, NUMBER, DATE, JSON or TEXT. `labels` are ordered by frequency; `pattern` describes numbers and
+    dates, `json_schema` JSON; `name` is the format of a date.
     """
 
     kind: str
@@ -62,19 +161,25 @@ class OutputContract:
 
     @classmethod
     def learn(cls, outputs: Sequence[str]) -> OutputContract:
-        """Return the contract of these outputs; every one of them is within it."""
+        """Return the contract of these outputs; all of them satisfy it."""
         rows = len(outputs)
         if rows < MIN_ROWS:
             return cls("TEXT", rows)
-        for learned in (_json, _labels, _dates, _numbers):
-            found = learned(outputs)
-            if found is not None:
-                return found
+        match output_kind(outputs):
+            case OutputKind.LABELS:
+                return cls("LABELS", rows, labels=tuple(label for label, _ in Counter(outputs).most_common()))
+            case OutputKind.JSON if (schema := _json_schema(outputs)) is not None:
+                return cls("JSON", rows, json_schema=schema)
+        for kind, patterns in (("DATE", _DATES), ("NUMBER", dict.fromkeys(_NUMBERS))):
+            for name in patterns:
+                pattern = patterns[name] or name
+                if all(re.fullmatch(pattern, output) for output in outputs):
+                    return cls(kind, rows, pattern=pattern, name=name if kind == "DATE" else None)
         return cls("TEXT", rows)
 
     @classmethod
     def read(cls, document: Mapping[str, Any]) -> OutputContract:
-        """Return the contract that `document` made."""
+        """Return the contract that `document` wrote."""
         return cls(**{**document, "labels": tuple(document["labels"])})
 
     def document(self) -> dict[str, Any]:
@@ -82,7 +187,7 @@ class OutputContract:
         return {**asdict(self), "labels": list(self.labels)}
 
     def sentence(self) -> str:
-        """Return in a sentence what the outputs are."""
+        """Describe the outputs in one sentence."""
         if self.kind == "LABELS":
             more = f" and {len(self.labels) - _SHOWN} more" if len(self.labels) > _SHOWN else ""
             return f"The outputs are one of {len(self.labels)} labels: {', '.join(self.labels[:_SHOWN])}{more}."
@@ -93,61 +198,30 @@ class OutputContract:
         return f"The outputs are {words[self.kind]}."
 
     def form(self) -> AnswerForm | None:
-        """Return the form within which answers are kept; None for free text."""
+        """Return the constraint for answers, None for free text."""
         if self.kind == "TEXT":
             return None
         schema = None if self.json_schema is None else json.dumps(self.json_schema)
         return AnswerForm(labels=self.labels, pattern=self.pattern, json_schema=schema)
 
     def closed_form(self) -> AnswerForm:
-        """Return the form within which answers are kept; raises FailedPrecondition for free text."""
+        """Return the constraint for answers; raises FailedPrecondition for free text."""
         form = self.form()
         if form is None:
-            raise FailedPrecondition("The training outputs of this model are free text; there is no form to keep to.")
+            raise FailedPrecondition("This model was tuned on free text, so its answers cannot be constrained.")
         return form
 
 
-def _json(outputs: Sequence[str]) -> OutputContract | None:
-    try:
-        values = [json.loads(output) for output in outputs]
-    except ValueError:
-        return None
+def _json_schema(outputs: Sequence[str]) -> dict[str, Any] | None:
+    """Return a schema that all outputs satisfy; None if one of them is not JSON."""
+    values = [parsed(output) for output in outputs]
     if not all(isinstance(value, dict | list) for value in values):
         return None
-    schema = shape_of_values(values)
-    separators = separators_of(outputs, values)
-    return OutputContract("JSON", len(outputs), json_schema={**schema, "x-guidance": separators})
-
-
-def _labels(outputs: Sequence[str]) -> OutputContract | None:
-    counts = Counter(outputs)
-    few = len(counts) <= MAX_LABELS and len(outputs) >= MIN_ROWS_PER_LABEL * len(counts)
-    if not few or max(map(len, counts)) > CONTRACT_MAX_LABEL_CHARACTERS:
-        return None
-    return OutputContract("LABELS", len(outputs), labels=tuple(label for label, _ in counts.most_common()))
-
-
-def _dates(outputs: Sequence[str]) -> OutputContract | None:
-    for name, pattern in _DATES.items():
-        if all(re.fullmatch(pattern, output) for output in outputs):
-            return OutputContract("DATE", len(outputs), pattern=pattern, name=name)
-    return None
-
-
-def _numbers(outputs: Sequence[str]) -> OutputContract | None:
-    for pattern in (_INTEGER, _DECIMAL, f"({_INTEGER}|{_DECIMAL})"):
-        if all(re.fullmatch(pattern, output) for output in outputs):
-            return OutputContract("NUMBER", len(outputs), pattern=pattern)
-    return None
-
-
-MAX_CHOICES = 20
-MIN_ROWS_PER_CHOICE = 3.0
-_STYLES = ((", ", ": "), (",", ":"))
+    return {**shape_of_values(values), "x-guidance": separators_of(outputs, values)}
 
 
 def shape_of_values(values: Sequence[Any]) -> dict[str, Any]:
-    """Return a JSON schema that all these values satisfy; at least one value."""
+    """Return a JSON schema that all these values satisfy; at least one value is needed."""
     kinds = sorted({_kind(value) for value in values})
     if kinds == ["integer", "number"]:
         return {"type": "number"}
@@ -165,8 +239,8 @@ def shape_of_values(values: Sequence[Any]) -> dict[str, Any]:
 
 
 def separators_of(texts: Sequence[str], values: Sequence[Any]) -> dict[str, Any]:
-    """Return how these values were written, as llguidance's options: on one line with or without blanks, or freely."""
-    for item, key in _STYLES:
+    """Return llguidance's options for how these values were written: on one line, with or without blanks, or freely."""
+    for item, key in _JSON_STYLES:
         written = [_dumped(value, item, key) for value in values]
         if written == list(texts):
             return {"whitespace_flexible": False, "item_separator": item, "key_separator": key}
@@ -195,87 +269,24 @@ def _string(values: Sequence[str]) -> dict[str, Any]:
     return {"type": "string", "enum": choices} if is_closed else {"type": "string"}
 
 
-MAX_LABEL_CHARACTERS = 60
-_LEAST_ROWS = 10
-_LEAST_SHARE_OF_REPEATED = 0.6  # variants make labels rarer than those of a clean file
-_RARE_ROWS = 2
-_TIMES_AS_FREQUENT = 4  # a misspelling is much rarer than what it stands for
-_LEAST_LETTERS = 4  # in short words a letter is a difference: "bill", "ball" is a risk, "no", "so" a certainty
+class OutputShape(StrEnum):
+    """How answers are scored; the values are stored in reports."""
 
-
-def label_variants(outputs: Sequence[str]) -> dict[str, str]:
-    """Return for each variant the label it stands for, the most frequent spelling; empty if outputs are no labels."""
-    if not are_labels(outputs):
-        return {}
-    counts = Counter(output.strip() for output in outputs)
-    found: dict[str, str] = {}
-    by_form: dict[str, str] = {}
-    for label, _ in counts.most_common():
-        form = _form(label)
-        if form in by_form:
-            found[label] = by_form[form]
-        else:
-            by_form[form] = label
-    remaining = [label for label in counts if label not in found]
-    for label in remaining:
-        if counts[label] <= _RARE_ROWS and (meant := _meant(label, remaining, counts)) is not None:
-            found[label] = meant
-    return found
-
-
-def _form(label: str) -> str:
-    form = plain(label).replace(" ", "")
-    return form.removesuffix("s") if len(form) > _LEAST_LETTERS else form
-
-
-def _meant(label: str, labels: Sequence[str], counts: Counter[str]) -> str | None:
-    near = [
-        other
-        for other in labels
-        if counts[other] >= _TIMES_AS_FREQUENT * counts[label] and is_a_letter_off(plain(label), plain(other))
-    ]
-    return max(near, key=counts.__getitem__, default=None)
-
-
-def are_labels(outputs: Sequence[str]) -> bool:
-    """Say whether outputs are a closed set of labels, some of them misspelt perhaps."""
-    counts = Counter(output.strip() for output in outputs)
-    if len(outputs) < _LEAST_ROWS or max(map(len, counts)) > MAX_LABEL_CHARACTERS:
-        return False
-    return sum(count for count in counts.values() if count > 1) >= _LEAST_SHARE_OF_REPEATED * len(outputs)
-
-
-def is_a_letter_off(one: str, other: str) -> bool:
-    """Say whether two texts differ in one letter: more, less, exchanged, or swapped with its neighbour; no digit."""
-    if one == other or min(len(one), len(other)) < _LEAST_LETTERS or abs(len(one) - len(other)) > 1:
-        return False
-    start = next((at for at, pair in enumerate(zip(one, other, strict=False)) if len(set(pair)) > 1), None)
-    at = min(len(one), len(other)) if start is None else start
-    left, right = one[at:], other[at:]
-    if any(character.isdigit() for character in (left[:1] + right[:1])):
-        return False
-    swapped = left[:2] == right[:2][::-1] and left[2:] == right[2:]
-    return left[1:] == right[1:] or left[1:] == right or left == right[1:] or swapped
-
-
-# A closed set of labels: short texts, nearly all seen again; the rule of `engine.data.checks`
-SHAPE_MAX_LABEL_CHARACTERS = 60
-_SHAPE_LEAST_ROWS = 10
-_SHAPE_LEAST_SHARE_OF_REPEATED = 0.8
-_LEAST_SHARE_OF_JSON = 0.95
-_SHORT_CHARACTERS = 80  # of the outputs in the middle; a title, a name, a number, not a summary
-_FENCE = re.compile(r"```(?:json)?\s*(.*?)```", re.DOTALL)
+    LABELS = "LABELS"  # right if equal
+    SHORT_TEXT = "SHORT_TEXT"  # right if equal
+    JSON = "JSON"  # field by field
+    LONG_TEXT = "LONG_TEXT"  # by likeness
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The shape of some outputs, and the labels if they are a closed set."""
+    """How answers are scored, and the labels if the outputs are labels."""
 
     kind: OutputShape
     labels: tuple[str, ...] = ()
 
     def exact(self, answer: str) -> str:
-        """Return what counts of an answer: all of it but blanks at the edges."""
+        """Return an answer without blanks at its ends."""
         return answer.strip()
 
     def generous(self, answer: str) -> str:
@@ -299,35 +310,16 @@ class Shape:
 
 
 def shape_of(outputs: Sequence[str]) -> Shape:
-    """Return the shape of outputs, best given all that are known."""
+    """Return how answers to these outputs are scored, judged best on all that are known."""
     stripped = [output.strip() for output in outputs]
-    if sum(_is_object(output) for output in stripped) >= _LEAST_SHARE_OF_JSON * len(stripped) > 0:
+    kind = output_kind(stripped)
+    if kind is OutputKind.JSON:
         return Shape(OutputShape.JSON)
-    if _are_labels(stripped):
+    if kind is OutputKind.LABELS:
         return Shape(OutputShape.LABELS, tuple(sorted(set(stripped))))
     lengths = sorted(map(len, stripped))
-    if lengths and lengths[len(lengths) // 2] > _SHORT_CHARACTERS:
-        return Shape(OutputShape.LONG_TEXT)
-    return Shape(OutputShape.SHORT_TEXT)
-
-
-def parsed(text: str) -> Any:
-    """Return the JSON value of a text, None if it is none."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _are_labels(outputs: Sequence[str]) -> bool:
-    if len(outputs) < _SHAPE_LEAST_ROWS or max(map(len, outputs)) > SHAPE_MAX_LABEL_CHARACTERS:
-        return False
-    repeated = sum(count for count in Counter(outputs).values() if count > 1)
-    return repeated >= _SHAPE_LEAST_SHARE_OF_REPEATED * len(outputs)
-
-
-def _is_object(text: str) -> bool:
-    return text[:1] in ("{", "[") and isinstance(parsed(text), dict | list)
+    is_long = bool(lengths) and lengths[len(lengths) // 2] > _SHORT_CHARACTERS
+    return Shape(OutputShape.LONG_TEXT if is_long else OutputShape.SHORT_TEXT)
 
 
 def _json_in(answer: str) -> str:
@@ -335,3 +327,39 @@ def _json_in(answer: str) -> str:
     text = fenced.group(1) if fenced else answer
     start, end = text.find("{"), text.rfind("}")
     return text[start : end + 1] if 0 <= start < end else text.strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Contracts:
+    """The prompt contract and the output contract of a tuned model."""
+
+    prompt: PromptContract
+    output: OutputContract
+
+    @classmethod
+    def learn(cls, examples: Sequence[TuningExample]) -> Contracts:
+        """Return the contracts of these examples."""
+        prompt = PromptContract.learn([example.text_input for example in examples])
+        return cls(prompt, OutputContract.learn([example.output for example in examples]))
+
+    @classmethod
+    def of_document(cls, document: Mapping[str, Any]) -> Contracts | None:
+        """Return the contracts in a document that may hold much else, None if there are none."""
+        if document.get(_PROMPT) is None:
+            return None
+        return cls(PromptContract.read(document[_PROMPT]), OutputContract.read(document[_OUTPUT]))
+
+    def document(self) -> dict[str, Any]:
+        """Return both as plain values, each with its sentence."""
+        return {
+            _PROMPT: self.prompt.document(),
+            "prompt_sentence": self.prompt.sentence(),
+            _OUTPUT: self.output.document(),
+            "output_sentence": self.output.sentence(),
+        }
+
+
+def read_contracts(folder: Path) -> Contracts | None:
+    """Return the contracts saved beside an adapter before there were model cards, None if there are none."""
+    path = folder / OLD_FILE
+    return Contracts.of_document(json.loads(path.read_text("utf-8"))) if path.is_file() else None

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import resource
 import signal
 import subprocess
 import sys
@@ -141,14 +140,17 @@ def main(arguments: list[str]) -> None:
     """Answer one request."""
     memory_bytes, cpu_seconds = map(int, arguments)
     request = json.load(sys.stdin)
-    _limit(resource.RLIMIT_AS, memory_bytes)
-    _limit(resource.RLIMIT_CPU, cpu_seconds)
-    _limit(resource.RLIMIT_CORE, 0)
+    _limit("RLIMIT_AS", memory_bytes)
+    _limit("RLIMIT_CPU", cpu_seconds)
+    _limit("RLIMIT_CORE", 0)
     json.dump(_answer(request), sys.stdout)
 
 
-def _limit(kind: int, value: int) -> None:
-    """Lower the soft limit; never ask for more than the hard one, which may be lower already."""
+def _limit(name: str, value: int) -> None:
+    """Lower the soft limit, to the hard one at most, which may be lower already."""
+    import resource  # POSIX only; the parent never starts a child without it
+
+    kind = getattr(resource, name)
     hard = resource.getrlimit(kind)[1]
     soft = value if hard == resource.RLIM_INFINITY else min(value, hard)
     resource.setrlimit(kind, (soft, hard))

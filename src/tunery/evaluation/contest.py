@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, Protocol
 
-from tunery.data.likeness import shared_start
+from tunery.data.inputs import common_preamble
 from tunery.data.outputs import OutputShape, Shape, shape_of
 from tunery.errors import InvalidArgument
 from tunery.evaluation.report import Evaluation
@@ -141,8 +141,9 @@ def similar(shape: Shape, examples: Sequence[TuningExample], asked: Sequence[str
     outputs = [example.output.strip() for example in examples]
     if len(set(outputs)) == 1:
         return [outputs[0]] * len(asked)
-    start = len(shared_start([*(example.text_input for example in examples), *asked]))
-    known, new = [example.text_input[start:] for example in examples], [text[start:] for text in asked]
+    preamble = common_preamble([*(example.text_input for example in examples), *asked])
+    known = [example.text_input.removeprefix(preamble) for example in examples]
+    new = [text.removeprefix(preamble) for text in asked]
     if not any(any(map(str.isalnum, text)) for text in known):  # nothing to learn from
         return majority(examples, asked)
     if shape.kind is OutputShape.LABELS:
@@ -190,7 +191,7 @@ def few_shot_prompts(
 ) -> tuple[list[str], int]:
     """Return a prompt for each text with up to SHOTS examples, as many as fit, and the most that a prompt has."""
     shots = choose_shots(examples)
-    instructions = shared_start([*(example.text_input for example in examples), *asked])
+    instructions = common_preamble([*(example.text_input for example in examples), *asked])
     prompts, most = [], 0
     for text in asked:
         count = len(shots)

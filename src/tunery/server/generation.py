@@ -17,7 +17,8 @@ from fastapi import APIRouter, Depends, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from tunery.data.inputs import Contracts, PromptContract
+from tunery.data.inputs import PromptContract
+from tunery.data.outputs import Contracts
 from tunery.errors import NotFound, TuneryError
 from tunery.server.http import JsonReply, Services, body_of, described, event_stream, json_array, services_of
 from tunery.server.security import CallerOf

@@ -22,8 +22,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tunery.data.inputs import Contracts, PromptContract
-from tunery.data.outputs import OutputContract
+from tunery.data.inputs import PromptContract
+from tunery.data.outputs import Contracts, OutputContract
 from tunery.errors import (
     Cancelled,
     FailedPrecondition,
