@@ -38,7 +38,7 @@ def test_too_little_memory_is_told_before_the_start(
     run: Run, tiny: str, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What may not fit gets a warning that says what helps; without a terminal to ask on it is tried all the same."""
-    monkeypatch.setattr("tunery.engine.catalog.available_memory", lambda: 100_000_000)
+    monkeypatch.setattr("tunery.service.estimate.available_memory", lambda: 100_000_000)
 
     done = run("tune", data, "--base-model", tiny, "--epochs", "1")
 

@@ -1,29 +1,52 @@
-"""Tests of `engine.needs`: the estimates agree with what the benchmarks have measured, and grow as they should."""
+"""Estimates: they agree with what the benchmarks measured, grow as they should, and are the same everywhere."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import cast
 
 import pytest
+import torch
 
-from tunery.engine.catalog import EMBEDDED
+from tests.engine.tiny_bases import make_folder
+from tests.service.samples import a_request
+from tunery.cli import output
+from tunery.engine.catalog import EMBEDDED, Catalog
 from tunery.engine.encoding import EncodedExample
 from tunery.engine.layers.packing import ROUND_TOKENS, pack
-from tunery.service.estimate import RowCounts, last_rate, memory_bytes, seconds_range, telling
-from tunery.types import DataFacts, Hyperparameters, Phase, TuningExample, TuningSnapshot, TuningTask
+from tunery.engine.resident import loaded_base
+from tunery.service.answering import Answering
+from tunery.service.answering_child import RowsCounted, count_rows
+from tunery.service.estimate import (
+    Estimates,
+    RowCounts,
+    Source,
+    estimated_memory,
+    longest_examples,
+    seconds_per_step,
+)
+from tunery.service.library import Library
+from tunery.types import CatalogEntry, DataFacts, Hyperparameters, Phase, TuningExample, TuningSnapshot, TuningTask
 
 DEFAULTS = Hyperparameters().resolve()
 
 
-def task_of(rows: int, seconds_per_step: float, steps: int) -> TuningTask:
-    start = datetime(2026, 1, 1, tzinfo=UTC)
-    snapshots = tuple(
-        TuningSnapshot(n, 0, 1.0, start + timedelta(seconds=n * seconds_per_step)) for n in range(1, steps)
-    )
-    total = DEFAULTS.total_steps(rows)
-    facts = DataFacts(rows, "", "records")
-    return TuningTask("1", "m", Phase.SUCCEEDED, DEFAULTS, 0, facts, 0, total, snapshots=snapshots)
+class CountingHere:
+    """The answering child's count of rows, without the child."""
+
+    def __init__(self, data_folder: Path) -> None:
+        self._data_folder = data_folder
+
+    def count_rows(self, base_model: str, examples: tuple[TuningExample, ...]) -> RowsCounted:
+        return count_rows(1, loaded_base(base_model, self._data_folder), examples)
+
+
+def memory_bytes(
+    rows: RowCounts, hyperparameters: Hyperparameters = DEFAULTS, weight_bytes: int = 2, entry: CatalogEntry = EMBEDDED
+) -> int:
+    return estimated_memory(entry, rows, hyperparameters, weight_bytes).memory_bytes or 0
 
 
 # the four longest rows and the common tokens of W1, W2 and W3 in benchmarks/speed_workloads.py, with the median of
@@ -41,74 +64,87 @@ def test_estimate_is_within_a_quarter_of_measured_peaks(
     tokens: tuple[int, ...], prefix: int, weight_bytes: int, measured: float
 ) -> None:
     """The default base with short and long rows, with and without common instructions."""
-    estimate = memory_bytes(EMBEDDED, RowCounts(tokens, prefix), DEFAULTS, weight_bytes)
-
-    assert estimate == pytest.approx(measured, rel=0.25)
+    assert memory_bytes(RowCounts(tokens, prefix), weight_bytes=weight_bytes) == pytest.approx(measured, rel=0.25)
 
 
-def test_memory_grows_with_batch_rows_and_number_format() -> None:
-    """A larger batch, longer rows and float32 need more; rows beyond the window count as far as it reaches."""
+def test_memory_grows_with_batch_and_rows_and_in_float32() -> None:
+    """A larger batch, longer rows and float32 need more; rows beyond the window count up to the window."""
     rows = RowCounts((200,) * 20)
-    least = memory_bytes(EMBEDDED, rows, DEFAULTS) or 0
+    least = memory_bytes(rows)
 
-    assert least < (memory_bytes(EMBEDDED, rows, Hyperparameters(batch_size=16)) or 0)
-    assert least < (memory_bytes(EMBEDDED, RowCounts((400,) * 20), DEFAULTS) or 0)
-    assert least + 2 * 134_000_000 < (memory_bytes(EMBEDDED, rows, DEFAULTS, weight_bytes=4) or 0)
-    window = EMBEDDED.input_token_limit
-    assert memory_bytes(EMBEDDED, RowCounts((10**6,)), DEFAULTS) == memory_bytes(
-        EMBEDDED, RowCounts((window,)), DEFAULTS
-    )
+    assert least < memory_bytes(rows, Hyperparameters(batch_size=16))
+    assert least < memory_bytes(RowCounts((400,) * 20))
+    assert least + 2 * 134_000_000 < memory_bytes(rows, weight_bytes=4)
+    assert memory_bytes(RowCounts((10**6,))) == memory_bytes(RowCounts((EMBEDDED.input_token_limit,)))
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a data folder with the base `tiny`."""
+    folder = tmp_path_factory.mktemp("estimate")
+    Catalog(folder / "home").add(str(make_folder(folder / "base")), "tiny")
+    return folder / "home"
+
+
+def test_the_command_and_the_api_agree(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both state the same memory for the same rows, and more on a machine that tunes in float32."""
+    monkeypatch.setenv("TUNERY_HOME", str(home))
+    needed = {}
+    with Library.own(home) as library:
+        request = a_request(base_model="tiny", held_out=(TuningExample("held out " * 20, "x"),))
+        catalog = Catalog(home)
+        estimates = Estimates(cast(Answering, CountingHere(home)), library, catalog)
+        for dtype in (torch.bfloat16, torch.float32):
+            for module in ("base", "resident"):
+                monkeypatch.setattr(f"tunery.engine.{module}.fast_dtype", lambda dtype=dtype: dtype)
+            sent = [(row.text_input, row.output) for row in (*request.examples, *request.held_out)]
+            by_api = estimates.of(request, sent)
+            by_command = output.estimate(catalog.resolve("tiny"), request.examples, request.hyperparameters)
+
+            assert by_api.source is Source.GUESSED
+            assert by_api.memory.memory_bytes == by_command.memory_bytes
+            needed[dtype] = by_command.memory_bytes or 0
+
+    assert 0 < needed[torch.bfloat16] < needed[torch.float32]
 
 
 def test_counts_are_those_of_the_packed_row() -> None:
-    """The largest batch has as many tokens as its packed row, but for the filling."""
+    """The largest batch has as many tokens as its packed row, apart from the padding."""
     rows = [EncodedExample((1, 2, 3, *range(10, 10 + extra)), 4) for extra in (5, 9, 30, 2)]
 
     packed = pack(rows).token_ids.shape[1]
 
     counts = RowCounts.of(rows)
-    assert packed - ROUND_TOKENS < counts.largest_batch(4) <= packed
-    assert counts.per_epoch(2) == 2 * counts.prefix + sum(len(row.token_ids) - counts.prefix for row in rows)
+    assert packed - ROUND_TOKENS < counts.largest_batch(4, window=100) <= packed
 
 
-def test_longest_examples_tell() -> None:
-    """Of many examples those with the most characters are looked at, four batches of them at least."""
+def test_the_longest_examples_are_enough() -> None:
+    """Of many examples those with the most characters are counted, at least four batches of them."""
     examples = [TuningExample("x" * number, "y") for number in range(1, 301)]
 
-    assert len(telling(examples, 4)) == 64
-    assert len(telling(examples, 32)) == 128
-    assert telling(examples, 4)[0] == examples[-1]
+    assert len(longest_examples(examples, 4)) == 64
+    assert len(longest_examples(examples, 32)) == 128
+    assert longest_examples(examples, 4)[0] == examples[-1]
 
 
-def test_unknown_size_gives_no_estimate() -> None:
-    """A base whose parameters nobody has counted gets no number instead of a wrong one."""
-    unknown = replace(EMBEDDED, parameters=None)
+def test_a_base_of_unknown_size_gets_no_estimate() -> None:
+    """Without a parameter count there is no figure instead of a wrong one."""
+    found = estimated_memory(replace(EMBEDDED, parameters=None), RowCounts((100,)), DEFAULTS, 2)
 
-    assert memory_bytes(unknown, RowCounts((100,)), DEFAULTS) is None
-    assert seconds_range(unknown, RowCounts((100,)), DEFAULTS) is None
-
-
-def test_seconds_follow_from_a_known_rate() -> None:
-    """100 rows of 100 tokens five times, at 1,000 tokens a second, take about 50 seconds and the start."""
-    low, high = seconds_range(EMBEDDED, RowCounts((100,) * 100), DEFAULTS, 1000.0) or (0.0, 0.0)
-
-    assert low < 53 < high
-    assert high / low < 2.1
+    assert (found.memory_bytes, found.fits) == (None, None)
 
 
-def test_first_guess_is_a_wide_range() -> None:
-    """Without a rate the range holds what the benchmarks measured on two cores: 96 tickets once in 8.7 seconds."""
-    rows, once = RowCounts((151,) * 96, 114), Hyperparameters(epoch_count=1)
+@pytest.mark.parametrize(("steps", "seconds"), [(10, 0.5), (3, None)])
+def test_the_time_of_a_step_comes_from_the_curve(steps: int, seconds: float | None) -> None:
+    """The median counts, so a pause of an hour before the last step changes nothing; three steps are too few."""
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    pauses = [timedelta(hours=1) if number == steps else timedelta() for number in range(1, steps + 1)]
+    curve = tuple(
+        TuningSnapshot(number, 0, 1.0, start + timedelta(seconds=number * 0.5) + pause)
+        for number, pause in enumerate(pauses, 1)
+    )
+    facts = DataFacts(20, "", "records")
 
-    low, high = seconds_range(EMBEDDED, rows, once) or (0.0, 0.0)
+    task = TuningTask("1", "m", Phase.SUCCEEDED, DEFAULTS, 0, facts, 0, 20, snapshots=curve)
 
-    assert low < 8.7 < high
-    assert high > 2 * low
-
-
-def test_last_rate_comes_from_the_curve() -> None:
-    """20 rows of 50 tokens in steps of four, two steps a second: 400 tokens a second; one snapshot tells nothing."""
-    rows = RowCounts((50,) * 20)
-
-    assert last_rate(task_of(20, 0.5, 10), rows) == pytest.approx(400)
-    assert last_rate(task_of(20, 0.5, 2), rows) is None
+    assert seconds_per_step(task) == seconds

@@ -35,6 +35,7 @@ from tunery.types import (
 if TYPE_CHECKING:
     from tunery.data.dataset import Preview
     from tunery.evaluation.report import Comparison, Confusion, Evaluation, Figure, ScoredRow
+    from tunery.service.estimate import MemoryEstimate
     from tunery.service.requests import TuningRequest
 
 MAX_EPOCH_LINES = 20
@@ -395,40 +396,23 @@ def warn_of_inputs(checks: Sequence[InputCheck]) -> None:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Needs:
-    """Bytes that a tuning job takes at most and that are free now; None: not known."""
-
-    memory_bytes: int | None
-    free_bytes: int | None
-
-    @property
-    def fits(self) -> bool:
-        return self.memory_bytes is None or self.free_bytes is None or self.memory_bytes <= self.free_bytes
-
-    def document(self) -> dict[str, object]:
-        return asdict(self)
-
-
-def estimate(base: CatalogEntry, examples: Sequence[TuningExample], hyperparameters: Hyperparameters) -> Needs:
-    """Return what tuning these examples needs; loads the tokenizer and looks which number format is used."""
+def estimate(base: CatalogEntry, examples: Sequence[TuningExample], hyperparameters: Hyperparameters) -> MemoryEstimate:
+    """Return what tuning these examples needs; loads the tokenizer and measures which number format is faster."""
     from tunery.engine.base import fast_dtype
-    from tunery.engine.catalog import available_memory
     from tunery.engine.encoding import encoded
-    from tunery.service.estimate import RowCounts, memory_bytes, telling
+    from tunery.service.estimate import RowCounts, estimated_memory, longest_examples
 
-    rows = encoded(base, config.data_folder(), telling(examples, hyperparameters.batch_size))
-    needed = memory_bytes(base, RowCounts.of(rows), hyperparameters, fast_dtype().itemsize)
-    return Needs(needed, available_memory())
+    rows = encoded(base, config.data_folder(), longest_examples(examples, hyperparameters.batch_size))
+    return estimated_memory(base, RowCounts.of(rows), hyperparameters, fast_dtype().itemsize)
 
 
-def print_estimate(needs: Needs) -> None:
-    """Say how much memory is needed and free, and what to do when it is too little."""
-    if needs.memory_bytes is None:
+def print_estimate(needed: MemoryEstimate) -> None:
+    """Print how much memory is needed and free, and what to do when it is too little."""
+    if needed.memory_bytes is None:
         return
-    free = "" if needs.free_bytes is None else f"; {_gigabytes(needs.free_bytes)} free"
-    terminal.say(f"Memory    needs about {_gigabytes(needs.memory_bytes)}{free}")
-    if not needs.fits:
+    free = "" if needed.free_bytes is None else f"; {_gigabytes(needed.free_bytes)} free"
+    terminal.say(f"Memory    needs about {_gigabytes(needed.memory_bytes)}{free}")
+    if needed.fits is False:
         terminal.say("Warning: this may not fit. Smaller batches (--batch-size), shorter rows or a smaller base help.")
 
 

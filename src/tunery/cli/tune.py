@@ -21,7 +21,7 @@ from tunery.cli import output, terminal
 from tunery.cli.bases import fetched
 from tunery.cli.client import Server, asked_server, holding_server
 from tunery.cli.evaluate import after_tuning
-from tunery.cli.output import Needs, Plan
+from tunery.cli.output import Plan
 from tunery.cli.terminal import (
     INTERRUPTED,
     DataFile,
@@ -38,6 +38,7 @@ from tunery.types import DEFAULT_BASE_MODEL, CatalogEntry, Hyperparameters, Phas
 
 if TYPE_CHECKING:
     from tunery.cli.client import RemoteTask, Waited
+    from tunery.service.estimate import MemoryEstimate
     from tunery.service.library import Library
     from tunery.service.phases import Event
     from tunery.service.requests import TuningRequest
@@ -143,15 +144,15 @@ def _plan(
     return Plan(preview, base, asked_base, request, dataset.examples, given)
 
 
-def _needed(plan: Plan) -> Needs:
+def _needed(plan: Plan) -> MemoryEstimate:
     needed = output.estimate(plan.base, plan.request.examples, plan.request.hyperparameters)
     output.print_estimate(needed)
     return needed
 
 
-def _ask_about_doubts(plan: Plan, needed: Needs | None) -> None:
+def _ask_about_doubts(plan: Plan, needed: MemoryEstimate | None) -> None:
     doubts = [output.problem_counts(plan.preview.problems)] if plan.preview.problems else []
-    doubts += [] if needed is None or needed.fits else ["Little memory"]
+    doubts += [] if needed is None or needed.fits is not False else ["Little memory"]
     if doubts and terminal.can_ask() and not terminal.ask(f"{', '.join(doubts)}. Tune anyway?", default=True):
         raise typer.Exit(1)
 
@@ -306,7 +307,7 @@ def _say_state_there(server: Server, model: TunedModel) -> None:
 def _say_result(
     model: TunedModel,
     request: TuningRequest,
-    needed: Needs | None,
+    needed: MemoryEstimate | None,
     seconds: float,
     judge: Callable[[], dict[str, object]] | None,
     *,

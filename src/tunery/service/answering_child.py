@@ -115,11 +115,13 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class RowsCounted:
-    """From the child: tokens of each example, and the places of those that the window cuts."""
+    """From the child: tokens of each example, and what else an estimate needs to know from the base."""
 
     number: int
     tokens: tuple[int, ...]
-    cut: tuple[int, ...] = ()
+    cut: tuple[int, ...]  # indexes of the examples that the window cuts
+    prefix: int  # tokens that all examples share at their beginning
+    weight_bytes: int  # of a number in the weights: 2 for bfloat16, 4 for float32
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,9 +224,7 @@ class _AnsweringChild:
                 prompt = self._loaded(question.base_model).resident.encoder.conversation(question.turns)
                 self._channel.send(Counted(number, len(prompt)))
             case CountRows(number, base_model, examples):
-                rows = self._loaded(base_model).resident.encoder.examples(examples)
-                cut = tuple(place for place, row in enumerate(rows) if row.was_cut)
-                self._channel.send(RowsCounted(number, tuple(len(row.token_ids) for row in rows), cut))
+                self._channel.send(count_rows(number, self._loaded(base_model).resident, examples))
             case RenderRows(number, base_model, examples):
                 encoder = self._loaded(base_model).resident.encoder
                 self._channel.send(RowsRendered(number, tuple(encoder.row_text(example) for example in examples)))
@@ -316,6 +316,20 @@ class _AnsweringChild:
             loaded.adapters[digest] = _Adapter(loaded.resident.add(adapter), adapter.flat.nbytes)
         loaded.adapters.move_to_end(digest)
         return loaded.adapters[digest].slot
+
+
+def count_rows(number: int, resident: ResidentBase, examples: Sequence[TuningExample]) -> RowsCounted:
+    """Count the tokens of examples as tuning reads them."""
+    from tunery.engine.encoding import shared_prefix_tokens
+
+    rows = resident.encoder.examples(examples)
+    return RowsCounted(
+        number,
+        tuple(len(row.token_ids) for row in rows),
+        tuple(place for place, row in enumerate(rows) if row.was_cut),
+        shared_prefix_tokens(rows) if len(rows) > 1 else 0,
+        resident.network.dtype.itemsize,
+    )
 
 
 def _digest(question: Question) -> str | None:

@@ -1,8 +1,8 @@
 """
-What a tuning task will take, said before it starts: steps, tokens, time from what this machine did last, memory.
+Estimates of a tuning task before it starts: steps, tokens, time and memory.
 
-Nothing is stored for it: the tokens of the last tasks are counted again, their times stand in their curves. Knows
-requests, the library and the answering child, which has the tokenizer; no HTTP.
+The command line and the API get the same figures: memory from the task's longest rows, time from the curves of the
+last tasks on the same base on this machine. Nothing is stored.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from statistics import median
 
-from tunery.engine.catalog import WEIGHT_BYTES, Catalog, available_memory, memory_estimate
+from tunery.engine.catalog import Catalog, available_memory, memory_estimate
 from tunery.engine.encoding import EncodedExample, shared_prefix_tokens
 from tunery.errors import NotFound
 from tunery.service.answering import Answering
@@ -26,27 +26,85 @@ from tunery.types import CatalogEntry, Hyperparameters, TuningExample, TuningTas
 LAST_TASKS = 3
 LEAST_STEPS = 4  # the first step of a task is slower than the rest
 START_SECONDS = 2.0  # reading the data, publishing
-MEASURED_SPREAD = (0.8, 1.4)  # other lengths of rows, other programs beside
+MEASURED_SPREAD = (0.8, 1.4)  # rows of other lengths, other programs on the machine
 GUESSED_SPREAD = (0.3, 3.0)
-# docs/performance.md: about so many tokens a second and core of the default base, which has so many parameters
+# docs/performance.md: about this many tokens a second and core with the default base, which has this many parameters
 _GUESSED_TOKENS, _GUESSED_PARAMETERS = 500.0, 134.5e6
+_LONGEST_ROWS = 64
 _MAX_REMEMBERED = 100
+
+
+@dataclass(frozen=True, slots=True)
+class RowCounts:
+    """Tokens of each row, prompt and answer, and how many tokens all rows share at their beginning."""
+
+    tokens: tuple[int, ...]
+    prefix: int = 0
+
+    @classmethod
+    def of(cls, rows: Sequence[EncodedExample]) -> RowCounts:
+        return cls(tuple(len(row.token_ids) for row in rows), shared_prefix_tokens(rows) if len(rows) > 1 else 0)
+
+    def largest_batch(self, batch_size: int, window: int) -> int:
+        """Return the tokens of the longest `batch_size` rows, cut at the window and packed behind their prefix."""
+        prefix = min(self.prefix, window)
+        longest = sorted(self.tokens, reverse=True)[:batch_size]
+        return prefix + sum(min(tokens, window) - prefix for tokens in longest)
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryEstimate:
+    """Bytes that a tuning task takes at most and bytes that are free now; None if not known."""
+
+    memory_bytes: int | None
+    free_bytes: int | None
+
+    @property
+    def fits(self) -> bool | None:
+        if self.memory_bytes is None or self.free_bytes is None:
+            return None
+        return self.memory_bytes <= self.free_bytes
+
+    def document(self) -> dict[str, object]:
+        return asdict(self)
+
+
+def longest_examples(examples: Sequence[TuningExample], batch_size: int) -> list[TuningExample]:
+    """Return the examples with the most characters: enough to find the largest batch, few enough to encode quickly."""
+    by_length = sorted(examples, key=lambda example: -len(example.text_input) - len(example.output))
+    return by_length[: max(_LONGEST_ROWS, 4 * batch_size)]
+
+
+def estimated_memory(
+    entry: CatalogEntry, longest: RowCounts, hyperparameters: Hyperparameters, weight_bytes: int
+) -> MemoryEstimate:
+    """
+    Estimate the memory of a task from its `longest_examples`, see `catalog.memory_estimate`.
+
+    `weight_bytes` is 2 where the base is tuned in bfloat16, 4 in float32. Assumes packed rows; bases that are tuned
+    with padded rows take more.
+    """
+    needed = None
+    if entry.parameters:
+        batch_tokens = longest.largest_batch(hyperparameters.batch_size, entry.input_token_limit)
+        needed = memory_estimate(entry.parameters, batch_tokens=batch_tokens, weight_bytes=weight_bytes)
+    return MemoryEstimate(needed, available_memory())
 
 
 class Source(StrEnum):
     """Where an estimate of time comes from."""
 
-    MEASURED = "measured"  # on the last tasks of this base here
+    MEASURED = "measured"  # on the last tasks with this base on this machine
     GUESSED = "guess"
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """
-    What a task would take; memory in bytes.
+    What a task would take.
 
-    `example_tokens` and `cut` (places of examples that are longer than the window) are in the order in which the
-    examples came, those that would be held out among them; totals are without these.
+    `example_tokens` and `cut` (indexes of examples longer than the window) follow the order in which the examples were
+    sent, held-out ones included; the totals leave these out.
     """
 
     total_steps: int
@@ -60,45 +118,48 @@ class Estimate:
     seconds: tuple[float, float]  # at least, at most
     source: Source
     waiting_before: int
-    needed_memory: int | None
-    free_memory: int | None
+    memory: MemoryEstimate
 
 
 class Estimates:
-    """Estimates tuning tasks; creates nothing."""
+    """Estimates tuning tasks for the API; the answering child counts the tokens."""
 
     def __init__(self, answering: Answering, library: Library, catalog: Catalog) -> None:
         self._answering, self._library, self._catalog = answering, library, catalog
-        self._remembered: dict[str, int] = {}  # tokens of the examples of a task that is done
+        self._remembered: dict[str, int] = {}  # tokens of the examples of finished tasks
 
-    def of(self, request: TuningRequest, came: Sequence[tuple[str, str]]) -> Estimate:
-        """Return what a task would take whose examples `came` so; DeadlineExceeded if nobody can count its tokens."""
+    def of(self, request: TuningRequest, sent: Sequence[tuple[str, str]]) -> Estimate:
+        """Return what a task would take; `sent` are its examples in order. Raises DeadlineExceeded."""
         rows = (*request.examples, *request.held_out)
         counted = self._answering.count_rows(request.base_model, rows)
         cut = {(rows[place].text_input, rows[place].output) for place in counted.cut}
         known = {(row.text_input, row.output): tokens for row, tokens in zip(rows, counted.tokens, strict=True)}
-        learned = counted.tokens[: len(request.examples)]
-        settings = request.hyperparameters
-        total = sum(learned) * settings.epoch_count
+        learned = sum(counted.tokens[: len(request.examples)])
+        total = learned * request.hyperparameters.epoch_count
         seconds, source = self._seconds(request.base_model, total)
         return Estimate(
             total_steps=request.total_steps,
             examples=len(request.examples),
             held_out=len(request.held_out),
-            tokens_per_epoch=sum(learned),
+            tokens_per_epoch=learned,
             total_tokens=total,
             longest_tokens=max(counted.tokens),
-            example_tokens=tuple(known[example] for example in came),
-            cut=tuple(place for place, example in enumerate(came) if example in cut),
+            example_tokens=tuple(known[example] for example in sent),
+            cut=tuple(place for place, example in enumerate(sent) if example in cut),
             seconds=seconds,
             source=source,
             waiting_before=len(self._library.places_in_queue()),
-            needed_memory=self._memory(request.base_model, sum(sorted(learned)[-settings.batch_size :])),
-            free_memory=available_memory(),
+            memory=self._memory(request),
         )
 
+    def _memory(self, request: TuningRequest) -> MemoryEstimate:
+        longest = longest_examples(request.examples, request.hyperparameters.batch_size)
+        counted = self._answering.count_rows(request.base_model, tuple(longest))
+        entry, counts = self._catalog.resolve(request.base_model), RowCounts(counted.tokens, counted.prefix)
+        return estimated_memory(entry, counts, request.hyperparameters, counted.weight_bytes)
+
     def _seconds(self, base_model: str, tokens: int) -> tuple[tuple[float, float], Source]:
-        """Return the range of time for so many tokens, and where it comes from."""
+        """Return the range of time for a number of tokens, and where it comes from."""
         rates = self._measured_rates(base_model)
         source, spread = Source.MEASURED, MEASURED_SPREAD
         if not rates:
@@ -109,7 +170,7 @@ class Estimates:
         return (least + START_SECONDS, most + START_SECONDS), source
 
     def _measured_rates(self, base_model: str) -> list[float]:
-        """Return the tokens per second of the last tasks on a base, as the base counts them."""
+        """Return the tokens per second of the last tasks on a base."""
         with self._library.database.reading() as connection:
             last = tasks.last_succeeded(connection, base_model, LAST_TASKS)
         rates = []
@@ -120,7 +181,7 @@ class Estimates:
         return [rate for rate in rates if rate > 0]
 
     def _tokens_of(self, task: TuningTask, base_model: str) -> int:
-        """Return the tokens that a task learned from in all its epochs, 0 if its model has just been deleted."""
+        """Return the tokens that a task learned in all its epochs, 0 if its model has just been deleted."""
         if task.id not in self._remembered:
             try:
                 examples, _ = self._library.examples(self._library.find(task.tuned_model_id))
@@ -131,101 +192,11 @@ class Estimates:
             self._remembered[task.id] = sum(self._answering.count_rows(base_model, examples).tokens) if examples else 0
         return self._remembered[task.id] * task.hyperparameters.epoch_count
 
-    def _memory(self, base_model: str, batch_tokens: int) -> int | None:
-        parameters = self._catalog.resolve(base_model).parameters
-        return None if parameters is None else memory_estimate(parameters, batch_tokens=batch_tokens)
-
 
 def seconds_per_step(task: TuningTask) -> float | None:
-    """Return the usual time of a step of a task; pauses between a kill and a resume do not count. None: too few."""
+    """Return the median time of a step, which leaves out pauses between a kill and a resume; None if too few steps."""
     curve = task.snapshots
     if len(curve) < LEAST_STEPS:
         return None
     times = [snapshot.compute_time.timestamp() for snapshot in curve[1:]]
     return median(later - earlier for earlier, later in itertools.pairwise(times)) or None
-
-
-# Tokens times parameters that a core tunes in a second: 5.5e10 with avx512_bf16 (benchmarks, W2); an older or a shared
-# core does a fifth, one with AMX four times as much
-FIRST_GUESS_RATE = 5e10
-FIRST_GUESS_RANGE = 0.25, 5.0  # of the guessed seconds
-KNOWN_RATE_RANGE = 0.75, 1.5  # other programs come and go
-PROCESS_START_SECONDS = 3.0  # libraries and base
-_TELLING_ROWS = 64
-
-
-@dataclass(frozen=True, slots=True)
-class RowCounts:
-    """Tokens of each row, prompt and answer, and how many of them all rows have in common at their beginning."""
-
-    tokens: tuple[int, ...]
-    prefix: int = 0
-
-    @classmethod
-    def of(cls, rows: Sequence[EncodedExample]) -> RowCounts:
-        prefix = shared_prefix_tokens(rows) if len(rows) > 1 else 0
-        return cls(tuple(len(row.token_ids) for row in rows), prefix)
-
-    def largest_batch(self, batch_size: int) -> int:
-        """Return the tokens of the packed row of the longest `batch_size` rows; no batch has more."""
-        longest = sorted(self.tokens, reverse=True)[:batch_size]
-        return self.prefix + sum(tokens - self.prefix for tokens in longest)
-
-    def per_epoch(self, batch_size: int) -> int:
-        """Return how many tokens are computed in a pass over the rows."""
-        batches = -(-len(self.tokens) // batch_size)
-        return batches * self.prefix + sum(tokens - self.prefix for tokens in self.tokens)
-
-
-def telling(examples: Sequence[TuningExample], batch_size: int) -> list[TuningExample]:
-    """Return the examples with the most characters: enough to know the largest batch, few enough to encode at once."""
-    by_length = sorted(examples, key=lambda example: -len(example.text_input) - len(example.output))
-    return by_length[: max(_TELLING_ROWS, 4 * batch_size)]
-
-
-def memory_bytes(
-    entry: CatalogEntry, counts: RowCounts, hyperparameters: Hyperparameters, weight_bytes: int = WEIGHT_BYTES
-) -> int | None:
-    """
-    Return about how many bytes the process of a task takes at most; None if the size of the base is not known.
-
-    `weight_bytes`: 2 where the base is tuned in bfloat16, 4 in float32. Rows count up to the window of the base.
-    """
-    if not entry.parameters:
-        return None
-    window = entry.input_token_limit
-    within = RowCounts(tuple(min(tokens, window) for tokens in counts.tokens), min(counts.prefix, window))
-    batch_tokens = within.largest_batch(hyperparameters.batch_size)
-    return memory_estimate(entry.parameters, batch_tokens=batch_tokens, weight_bytes=weight_bytes)
-
-
-def seconds_range(
-    entry: CatalogEntry, counts: RowCounts, hyperparameters: Hyperparameters, tokens_per_second: float | None = None
-) -> tuple[float, float] | None:
-    """
-    Return between how many seconds a task takes, start included; None if the size of the base is not known.
-
-    `tokens_per_second`: of the last task on this base, see `last_rate`; without it a first guess from the number of
-    cores, and so a wide range.
-    """
-    if tokens_per_second is None and not entry.parameters:
-        return None
-    low, high = FIRST_GUESS_RANGE if tokens_per_second is None else KNOWN_RATE_RANGE
-    rate = tokens_per_second or FIRST_GUESS_RATE * min(os.cpu_count() or 1, 8) / (entry.parameters or 1)
-    seconds = counts.per_epoch(hyperparameters.batch_size) * hyperparameters.epoch_count / rate
-    return PROCESS_START_SECONDS + low * seconds, PROCESS_START_SECONDS + high * seconds
-
-
-def last_rate(task: TuningTask, counts: RowCounts) -> float | None:
-    """
-    Return the computed tokens per second of a task from its curve; None if that is too short to tell.
-
-    `counts` are those of the task's own rows. A task that was left for a while shows less than its rate.
-    """
-    if len(task.snapshots) < 2 or not task.total_steps:
-        return None
-    first, last = task.snapshots[0], task.snapshots[-1]
-    seconds = (last.compute_time - first.compute_time).total_seconds()
-    size = task.hyperparameters.batch_size
-    per_step = counts.per_epoch(size) * task.hyperparameters.epoch_count / task.total_steps
-    return (last.step - first.step) * per_step / seconds if seconds > 0 else None

@@ -455,7 +455,7 @@ class EstimateOut(Message):
 
 def estimate_out(estimate: Estimate, problems: Sequence[DataProblem]) -> EstimateOut:
     """Return an estimate as the API shows it."""
-    needed, free = estimate.needed_memory, estimate.free_memory
+    memory = estimate.memory
     at_least, at_most = estimate.seconds
     return EstimateOut(
         total_steps=estimate.total_steps,
@@ -468,11 +468,7 @@ def estimate_out(estimate: Estimate, problems: Sequence[DataProblem]) -> Estimat
         cut_rows=[place + 1 for place in estimate.cut] or None,
         seconds=SecondsOut(at_least=round(at_least, 1), at_most=round(at_most, 1), source=estimate.source),
         waiting_before=estimate.waiting_before,
-        memory=MemoryOut(
-            needed_bytes=needed,
-            free_bytes=free,
-            fits=None if needed is None or free is None else needed <= free,
-        ),
+        memory=MemoryOut(needed_bytes=memory.memory_bytes, free_bytes=memory.free_bytes, fits=memory.fits),
         problems=problems_out(problems) or None,
     )
 
