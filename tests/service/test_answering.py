@@ -13,8 +13,8 @@ import pytest
 
 from tests.chaos.served import wait_until
 from tunery.errors import ResourceExhausted, Unavailable
-from tunery.service.answering import Answer, Answering
-from tunery.service.answering_child import Ask, Drop, Question, Refused, Said
+from tunery.service.answering import Answering, Reply
+from tunery.service.answering_child import AnswerChunk, Ask, Drop, Question, Refused
 from tunery.service.process import Alive, Channel
 from tunery.types import Turn
 
@@ -31,10 +31,10 @@ def echo(channel: Channel, data_folder: Path) -> None:  # noqa: ARG001
             continue
         match message:
             case Ask(number, question) if question.turns[0].text != "wait":
-                channel.send(Said(number, question.turns[0].text, None, 1, 1))
-                channel.send(Said(number, "!", "STOP", 1, 2))
+                channel.send(AnswerChunk(number, question.turns[0].text, None, 1, 1))
+                channel.send(AnswerChunk(number, "!", "STOP", 1, 2))
             case Drop(number):
-                channel.send(Said(number, "late", "STOP", 1, 1))
+                channel.send(AnswerChunk(number, "late", "STOP", 1, 1))
 
 
 @pytest.fixture
@@ -44,13 +44,13 @@ def answering(tmp_path: Path) -> Iterator[Answering]:
     answering.stop()
 
 
-def asked(answering: Answering, text: str) -> queue.SimpleQueue[Answer]:
-    arrived: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+def asked(answering: Answering, text: str) -> queue.SimpleQueue[Reply]:
+    arrived: queue.SimpleQueue[Reply] = queue.SimpleQueue()
     answering.ask(Question("tiny", (Turn("user", text),)), arrived.put)
     return arrived
 
 
-def said(arrived: queue.SimpleQueue[Answer]) -> Answer:
+def said(arrived: queue.SimpleQueue[Reply]) -> Reply:
     return arrived.get(timeout=30)
 
 
@@ -59,7 +59,7 @@ def test_pieces_come_as_they_are_made(answering: Answering) -> None:
     arrived = asked(answering, "hello")
 
     pieces = [said(arrived), said(arrived)]
-    assert [piece.text for piece in pieces if isinstance(piece, Said)] == ["hello", "!"]
+    assert [piece.text for piece in pieces if isinstance(piece, AnswerChunk)] == ["hello", "!"]
     assert (answering.waiting, answering.running) == (0, 0)
 
 
@@ -72,7 +72,7 @@ def test_too_many_that_wait_are_refused(answering: Answering) -> None:
 
     answering.drop(number)
 
-    assert isinstance(said(asked(answering, "hello")), Said)
+    assert isinstance(said(asked(answering, "hello")), AnswerChunk)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
@@ -87,7 +87,7 @@ def test_a_child_that_dies_or_freezes_is_replaced(answering: Answering, number: 
     refused = said(lost)
     assert isinstance(refused, Refused)
     assert isinstance(refused.error, Unavailable)
-    assert isinstance(said(asked(answering, "hello")), Said)
+    assert isinstance(said(asked(answering, "hello")), AnswerChunk)
     assert answering.child_pid != pid
 
 
@@ -102,7 +102,7 @@ def test_a_frozen_child_does_not_hold_up_who_asks_or_leaves(answering: Answering
         answering.drop(number)
 
     assert answering.waiting == 0
-    wait_until(lambda: isinstance(_tried(answering), Said))
+    wait_until(lambda: isinstance(_tried(answering), AnswerChunk))
 
 
 def test_after_the_stop_nothing_is_asked(answering: Answering) -> None:
@@ -115,5 +115,5 @@ def test_after_the_stop_nothing_is_asked(answering: Answering) -> None:
         asked(answering, "hello")
 
 
-def _tried(answering: Answering) -> Answer:
+def _tried(answering: Answering) -> Reply:
     return said(asked(answering, "hello"))

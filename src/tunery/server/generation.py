@@ -49,8 +49,8 @@ from tunery.server.wire.generation import (
 )
 from tunery.service import folder
 from tunery.service.access import require_known, require_use
-from tunery.service.answering import Answer, Answering
-from tunery.service.answering_child import Counted, Question, Refused, Said
+from tunery.service.answering import Answering, Reply
+from tunery.service.answering_child import AnswerChunk, Counted, Question, Refused
 from tunery.service.library import contracts_of, wraps_plain_inputs
 from tunery.types import Caller, PromptDifference, SamplingSettings, Turn
 
@@ -159,7 +159,7 @@ def _questions(target: Target, body: GenerateContentIn, check: PromptCheck) -> l
 
 
 async def _chunks(
-    target: Target, check: PromptCheck, pieces: AsyncIterator[tuple[int, Said]]
+    target: Target, check: PromptCheck, pieces: AsyncIterator[tuple[int, AnswerChunk]]
 ) -> AsyncIterator[dict[str, Any]]:
     output_tokens: dict[int, int] = {}
     async for place, piece in pieces:
@@ -211,7 +211,7 @@ class ClientGone(TuneryError):
 
 
 @dataclass(frozen=True, slots=True)
-class Whole:
+class FinishedAnswer:
     """A finished answer."""
 
     text: str
@@ -221,13 +221,13 @@ class Whole:
     label_probabilities: tuple[tuple[str, float], ...] = ()
 
 
-async def streamed(answering: Answering, questions: Sequence[Question]) -> AsyncGenerator[tuple[int, Said]]:
+async def streamed(answering: Answering, questions: Sequence[Question]) -> AsyncGenerator[tuple[int, AnswerChunk]]:
     """
     Ask, and yield the pieces of all answers as they come, each with the place of its question.
 
     Raises what the child refused with.
     """
-    arrived: asyncio.Queue[tuple[int, Answer]] = asyncio.Queue()
+    arrived: asyncio.Queue[tuple[int, Reply]] = asyncio.Queue()
     loop = asyncio.get_running_loop()
     numbers: list[int] = []
     try:
@@ -238,7 +238,7 @@ async def streamed(answering: Answering, questions: Sequence[Question]) -> Async
             place, answer = await arrived.get()
             if isinstance(answer, Refused):
                 raise answer.error
-            assert isinstance(answer, Said)
+            assert isinstance(answer, AnswerChunk)
             left -= answer.finish_reason is not None
             yield place, answer
     finally:
@@ -246,16 +246,16 @@ async def streamed(answering: Answering, questions: Sequence[Question]) -> Async
             answering.drop(number)
 
 
-async def whole_answers(answering: Answering, questions: Sequence[Question]) -> list[Whole]:
+async def whole_answers(answering: Answering, questions: Sequence[Question]) -> list[FinishedAnswer]:
     """Return the finished answers to some questions."""
     texts = [""] * len(questions)
-    ends: list[Said | None] = [None] * len(questions)
+    ends: list[AnswerChunk | None] = [None] * len(questions)
     async with aclosing(streamed(answering, questions)) as pieces:
         async for place, piece in pieces:
             texts[place] += piece.text
             ends[place] = piece
     return [
-        Whole(text, end.finish_reason or "STOP", end.prompt_tokens, end.output_tokens, end.label_probabilities)
+        FinishedAnswer(text, end.finish_reason or "STOP", end.prompt_tokens, end.output_tokens, end.label_probabilities)
         for text, end in zip(texts, ends, strict=True)
         if end is not None
     ]
@@ -263,7 +263,7 @@ async def whole_answers(answering: Answering, questions: Sequence[Question]) -> 
 
 async def counted_tokens(answering: Answering, question: Question) -> int:
     """Return how many tokens the prompt of a question has."""
-    arrived: asyncio.Queue[tuple[int, Answer]] = asyncio.Queue()
+    arrived: asyncio.Queue[tuple[int, Reply]] = asyncio.Queue()
     listener = _Listener(asyncio.get_running_loop(), arrived, 0)
     await run_in_threadpool(answering.count, question, listener)
     _, answer = await arrived.get()
@@ -289,11 +289,11 @@ async def while_connected(request: Request, work: Awaitable[T]) -> T:
             await working
 
 
-async def with_first_piece(pieces: AsyncGenerator[tuple[int, Said]]) -> AsyncIterator[tuple[int, Said]]:
+async def with_first_piece(pieces: AsyncGenerator[tuple[int, AnswerChunk]]) -> AsyncIterator[tuple[int, AnswerChunk]]:
     """Return the pieces once the first has come, so that an error before it is still an ordinary reply."""
     first = await anext(pieces)
 
-    async def again() -> AsyncIterator[tuple[int, Said]]:
+    async def again() -> AsyncIterator[tuple[int, AnswerChunk]]:
         async with aclosing(pieces):
             yield first
             async for piece in pieces:
@@ -305,10 +305,10 @@ async def with_first_piece(pieces: AsyncGenerator[tuple[int, Said]]) -> AsyncIte
 class _Listener:
     """Hands what the child says from the thread that reads it to the loop that waits for it."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, arrived: asyncio.Queue[tuple[int, Answer]], place: int) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, arrived: asyncio.Queue[tuple[int, Reply]], place: int) -> None:
         self._loop, self._arrived, self._place = loop, arrived, place
 
-    def __call__(self, answer: Answer) -> None:
+    def __call__(self, answer: Reply) -> None:
         with suppress(RuntimeError):  # the loop has ended, and with it everybody who waited
             self._loop.call_soon_threadsafe(self._arrived.put_nowait, (self._place, answer))
 

@@ -21,13 +21,13 @@ from starlette.responses import Response, StreamingResponse
 
 from tunery.errors import InvalidArgument, NotFound, TuneryError, Unauthenticated
 from tunery.server import generation
-from tunery.server.generation import Target, Whole, base_target, checked_call, tuned_target
+from tunery.server.generation import FinishedAnswer, Target, base_target, checked_call, tuned_target
 from tunery.server.http import HTTP_STATUS, JsonReply, Services, body_of, described, reply_of, services_of
 from tunery.server.monitoring import note_caller
 from tunery.server.security import caller_of
 from tunery.server.wire import openai as wire
 from tunery.service.access import Action, require_known, require_scope
-from tunery.service.answering_child import Question, Said
+from tunery.service.answering_child import AnswerChunk, Question
 from tunery.service.requests import MAX_PAGE_SIZE, ModelFilter
 from tunery.types import Caller, State, TunedModel
 
@@ -169,11 +169,11 @@ class _Chat(_Reply):
 
     id_prefix = "chatcmpl"
 
-    def choice(self, place: int, answer: Whole) -> wire.ChatChoiceOut:
+    def choice(self, place: int, answer: FinishedAnswer) -> wire.ChatChoiceOut:
         message = wire.ChatMessageOut(content=answer.text)
         return wire.ChatChoiceOut(index=place, message=message, finish_reason=wire.finish_reason(answer.finish_reason))
 
-    def chunks(self, place: int, piece: Said, *, is_first: bool) -> list[dict[str, Any]]:
+    def chunks(self, place: int, piece: AnswerChunk, *, is_first: bool) -> list[dict[str, Any]]:
         """Return the chunks of a piece: the role alone comes first, the reason of the end alone comes last."""
         deltas = [wire.ChatDeltaOut(role="assistant", content="")] * is_first
         deltas += [wire.ChatDeltaOut(content=piece.text)] * bool(piece.text)
@@ -195,11 +195,11 @@ class _Text(_Reply):
 
     id_prefix = "cmpl"
 
-    def choice(self, place: int, answer: Whole) -> wire.CompletionChoiceOut:
+    def choice(self, place: int, answer: FinishedAnswer) -> wire.CompletionChoiceOut:
         reason = wire.finish_reason(answer.finish_reason)
         return wire.CompletionChoiceOut(index=place, text=answer.text, finish_reason=reason)
 
-    def chunks(self, place: int, piece: Said, *, is_first: bool) -> list[dict[str, Any]]:  # noqa: ARG002
+    def chunks(self, place: int, piece: AnswerChunk, *, is_first: bool) -> list[dict[str, Any]]:  # noqa: ARG002
         reason = None if piece.finish_reason is None else wire.finish_reason(piece.finish_reason)
         choice = wire.CompletionChoiceOut(index=place, text=piece.text, finish_reason=reason)
         return [wire.CompletionOut(**self.head, choices=[choice], usage=None).json_object()]
@@ -208,7 +208,7 @@ class _Text(_Reply):
         return wire.CompletionOut(**self.head, choices=[], usage=usage).json_object()
 
 
-async def _finished(request: Request, questions: list[Question]) -> list[Whole]:
+async def _finished(request: Request, questions: list[Question]) -> list[FinishedAnswer]:
     return await generation.while_connected(
         request, generation.whole_answers(services_of(request).answering, questions)
     )
@@ -222,9 +222,9 @@ async def _streamed(request: Request, reply: _Chat | _Text, questions: list[Ques
 
 
 async def _chunks(
-    reply: _Chat | _Text, pieces: AsyncIterator[tuple[int, Said]], *, has_usage: bool
+    reply: _Chat | _Text, pieces: AsyncIterator[tuple[int, AnswerChunk]], *, has_usage: bool
 ) -> AsyncIterator[dict[str, Any]]:
-    lasts: dict[int, Said] = {}
+    lasts: dict[int, AnswerChunk] = {}
     async for place, piece in pieces:
         for chunk in reply.chunks(place, piece, is_first=place not in lasts):
             yield chunk
@@ -304,7 +304,7 @@ def _tuned_out(model: TunedModel) -> wire.OpenAIModelOut:
     return wire.OpenAIModelOut(id=model.name, created=int(model.create_time.timestamp()), owned_by="tuned model")
 
 
-def _usage(finished: list[Whole], answers_per_prompt: int) -> wire.UsageOut:
+def _usage(finished: list[FinishedAnswer], answers_per_prompt: int) -> wire.UsageOut:
     prompts = sum(answer.prompt_tokens for answer in finished[::answers_per_prompt])
     return wire.usage_out(prompts, sum(answer.output_tokens for answer in finished))
 

@@ -22,7 +22,7 @@ from typing import Any
 
 from tunery.errors import Cancelled, DeadlineExceeded, ResourceExhausted, Unavailable
 from tunery.service import answering_child
-from tunery.service.answering_child import Counted, Question, Refused, RowsCounted, RowsRendered, Said
+from tunery.service.answering_child import AnswerChunk, Counted, Question, Refused, RowsCounted, RowsRendered
 from tunery.service.process import Alive, Child
 from tunery.types import TuningExample
 
@@ -31,8 +31,8 @@ LEASE_SECONDS = 10.0  # a child that says nothing so long is taken for frozen
 RESTART_SECONDS = 10.0
 ROWS_SECONDS = 60.0  # a base that is not in memory has to be loaded
 
-Answer = Said | Counted | RowsCounted | RowsRendered | Refused
-Listener = Callable[[Answer], None]
+Reply = AnswerChunk | Counted | RowsCounted | RowsRendered | Refused
+Listener = Callable[[Reply], None]
 
 _log = logging.getLogger("tunery.answering")
 
@@ -141,8 +141,8 @@ class Answering:
         """Requests that are being answered."""
         return sum(asked.has_begun for asked in self._asked.values())
 
-    def _awaited(self, message: Callable[[int], object]) -> Answer:
-        arrived: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+    def _awaited(self, message: Callable[[int], object]) -> Reply:
+        arrived: queue.SimpleQueue[Reply] = queue.SimpleQueue()
         with self._lock:
             self._send(message, arrived.put)
         try:
@@ -185,15 +185,15 @@ class Answering:
             if time.monotonic() - started > RESTART_SECONDS:  # else it may die at once again: when it is asked for
                 self._ready_child()
 
-    def _hand_over(self, answer: Answer) -> None:
+    def _hand_over(self, answer: Reply) -> None:
         with self._lock:
             asked = self._asked.get(answer.number)
             if asked is None:  # dropped
                 return
             asked.has_begun = True
-            if not (isinstance(answer, Said) and answer.finish_reason is None):
+            if not (isinstance(answer, AnswerChunk) and answer.finish_reason is None):
                 del self._asked[answer.number]
-            if isinstance(answer, Said) and answer.finish_reason is not None:
+            if isinstance(answer, AnswerChunk) and answer.finish_reason is not None:
                 self.generated_tokens += answer.output_tokens
         asked.listener(answer)
 
@@ -225,7 +225,7 @@ class Batches:
         """Return the answers; raises what a question was refused with, Cancelled when it is time to stop."""
         texts, tries = [""] * len(questions), [0] * len(questions)
         open_places, asked = deque(range(len(questions))), dict[int, int]()
-        arrived: queue.SimpleQueue[tuple[int, Answer]] = queue.SimpleQueue()
+        arrived: queue.SimpleQueue[tuple[int, Reply]] = queue.SimpleQueue()
         try:
             while open_places or asked:
                 while open_places and len(asked) < AT_ONCE:
@@ -238,7 +238,7 @@ class Batches:
                     self._pause_or_raise(answer, tries[place])
                     texts[place] = ""
                     open_places.append(place)
-                elif isinstance(answer, Said):
+                elif isinstance(answer, AnswerChunk):
                     texts[place] += answer.text
                     if answer.finish_reason is not None:
                         del asked[place]
@@ -250,7 +250,7 @@ class Batches:
     def tokens(self, question: Question) -> int:
         """Return how many tokens the prompt of a question has; raises InvalidArgument if the window is too small."""
         for attempt in range(1, TRIES + 1):
-            arrived: queue.SimpleQueue[tuple[int, Answer]] = queue.SimpleQueue()
+            arrived: queue.SimpleQueue[tuple[int, Reply]] = queue.SimpleQueue()
             self._answering.count(question, partial(_put, arrived, 0))
             _, answer = self._next(arrived)
             if isinstance(answer, Counted):
@@ -267,7 +267,7 @@ class Batches:
                 self._pause_or_raise(Refused(0, error), attempt)
         raise AssertionError("the last try raises")
 
-    def _next(self, arrived: queue.SimpleQueue[tuple[int, Answer]]) -> tuple[int, Answer]:
+    def _next(self, arrived: queue.SimpleQueue[tuple[int, Reply]]) -> tuple[int, Reply]:
         while not self._is_stopping.is_set():
             try:
                 return arrived.get(timeout=_LOOK_SECONDS)
@@ -281,5 +281,5 @@ class Batches:
         self._is_stopping.wait(WAIT_SECONDS * attempt)
 
 
-def _put(arrived: queue.SimpleQueue[tuple[int, Answer]], place: int, answer: Answer) -> None:
+def _put(arrived: queue.SimpleQueue[tuple[int, Reply]], place: int, answer: Reply) -> None:
     arrived.put((place, answer))

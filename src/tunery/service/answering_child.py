@@ -94,7 +94,7 @@ class Warm:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class AnswerChunk:
     """From the child: new text; `finish_reason` "STOP" or "MAX_TOKENS" comes with the last piece."""
 
     number: int
@@ -272,7 +272,9 @@ class _AnsweringChild:
         if piece.finish_reason:
             del loaded.asked[piece.number]
         tokens = (asked.prompt_tokens, piece.tokens)
-        self._channel.send(Said(asked.number, piece.text, piece.finish_reason, *tokens, piece.label_probabilities))
+        self._channel.send(
+            AnswerChunk(asked.number, piece.text, piece.finish_reason, *tokens, piece.label_probabilities)
+        )
 
     def _drop(self, number: int) -> None:
         for loaded in self._bases.values():
