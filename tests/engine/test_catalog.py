@@ -226,9 +226,9 @@ def test_damaged_record_is_an_error_that_names_it(catalog: Catalog, folder: Path
 def test_catalog_loads_no_torch(tmp_path: Path, folder: Path) -> None:
     """Listing and adding work without torch and transformers, so that commands start at once."""
     script = (
-        "import sys; from pathlib import Path; from tunery.engine import fetch;"
+        "import sys; from pathlib import Path; from tunery.engine import catalog;"
         "from tunery.engine.catalog import Catalog;"
-        "c = Catalog(Path(sys.argv[1])); c.add(sys.argv[2]); c.entries(); fetch.pull('tiny-base', Path(sys.argv[1]));"
+        "c = Catalog(Path(sys.argv[1])); c.add(sys.argv[2]); c.entries(); catalog.pull('tiny-base', Path(sys.argv[1]));"
         "print({'torch', 'transformers', 'numpy'} & set(sys.modules))"
     )
 

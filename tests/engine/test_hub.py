@@ -25,7 +25,7 @@ SCRIPT = """
 import dataclasses, json, sys
 from pathlib import Path
 from tunery.engine.catalog import Catalog
-from tunery.engine.fetch import pull
+from tunery.engine.catalog import pull
 from tunery.errors import TuneryError
 
 home, source = Path(sys.argv[1]), sys.argv[2]

@@ -84,7 +84,7 @@ def export(
 
 def fetched(name: str) -> CatalogEntry:
     """Return the entry of a base whose weights are on this machine, fetched with a line of progress if need be."""
-    from tunery.engine.fetch import pull as pull_base
+    from tunery.engine.catalog import pull as pull_base
 
     with LiveLine() as live:
         show = byte_progress(live, f"Fetching {name}")

@@ -16,7 +16,8 @@ from typing import Any
 import torch
 
 from tunery.engine.catalog import Catalog, folder_entry, inspect_folder, weights_digest
-from tunery.engine.encoding import PLAIN_CHAT_TEMPLATE, quiet_transformers
+from tunery.engine.conversion import quiet_transformers
+from tunery.engine.encoding import PLAIN_CHAT_TEMPLATE
 from tunery.errors import InvalidArgument
 from tunery.types import CatalogEntry
 

@@ -8,9 +8,7 @@ tuned. Knows tokenizers; no tensors, no files.
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -181,23 +179,6 @@ def _asked(text_input: str) -> Turn:
     return Turn("user", text_input)
 
 
-@contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """Keep transformers' progress bars off stderr; ours are drawn by the consumer of Progress."""
-    from transformers.utils import logging
-
-    was_on = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            # views of the file are read-only memory; nothing writes to them
-            warnings.filterwarnings("ignore", message="The given (NumPy array|buffer) is not writable")
-            yield
-    finally:
-        if was_on:
-            logging.enable_progress_bar()
-
-
 _NO_LIMIT_TOKENS = 1 << 30
 
 
@@ -215,8 +196,7 @@ def encoded(entry: CatalogEntry, data_folder: Path, examples: Sequence[TuningExa
     from transformers import AutoTokenizer
 
     folder = Catalog(data_folder).folder(entry.alias_of or entry.name)
-    with quiet_transformers():
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     if not tokenizer.chat_template:
         tokenizer.chat_template = PLAIN_CHAT_TEMPLATE
     encoder = Encoder(tokenizer, _NO_LIMIT_TOKENS)

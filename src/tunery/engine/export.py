@@ -17,7 +17,8 @@ import safetensors.torch
 import torch
 
 from tunery.engine.adapter import CONFIG, WEIGHTS
-from tunery.engine.encoding import PLAIN_CHAT_TEMPLATE, Encoder, quiet_transformers
+from tunery.engine.conversion import quiet_transformers
+from tunery.engine.encoding import PLAIN_CHAT_TEMPLATE, Encoder
 from tunery.engine.gguf_export import KINDS, Pair, architecture_of, pre_type_of, write_gguf, write_pairs
 from tunery.errors import InvalidArgument
 

@@ -22,8 +22,8 @@ from tunery.engine.answers.guides import Guides
 from tunery.engine.answers.lean import LeanModel
 from tunery.engine.answers.prefixes import PrefixStore
 from tunery.engine.base import fast_dtype
+from tunery.engine.catalog import pull
 from tunery.engine.encoding import EncodedExample, Encoder
-from tunery.engine.fetch import pull
 from tunery.engine.layers.lora import Adapter
 from tunery.engine.layers.network import Network
 from tunery.engine.tuner import Recipe, Tuner
