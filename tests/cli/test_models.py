@@ -106,7 +106,7 @@ def test_export_writes_other_formats(run: Run, tuned: str, tmp_path: Path) -> No
     files = run("models", "export", f"{tuned}@epoch-1", "--format", "gguf", "--to", tmp_path / "gguf")
 
     assert json.loads(merged.output)["proof"] is None
-    assert "Not proven; --prove does it." in merged.said
+    assert "Not proven. Add --prove to compare it." in merged.said
     assert {"model.safetensors", "tokenizer.json", "model-card.md"} <= {p.name for p in (tmp_path / "merged").iterdir()}
     assert "Exported numbers@epoch-1 as gguf" in files.said
     assert {"model-f16.gguf", "model-q8_0.gguf", "adapter.gguf", "Modelfile"} <= {
@@ -181,5 +181,5 @@ def test_delete_does_not_guess(run: Run, tuned: str) -> None:
     done = run("models", "delete", tuned)
 
     assert done.status == 13
-    assert "add --yes" in done.said
+    assert "Add --yes" in done.said
     assert run("models", "show", tuned).status == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import signal
 from datetime import UTC, datetime
 
@@ -30,11 +31,18 @@ def _screen(monkeypatch: pytest.MonkeyPatch) -> Terminal:
     screen = Terminal()
     monkeypatch.setattr("sys.stderr", screen)
     monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", "1")
     return screen
 
 
+def _shown(screen: Terminal) -> list[str]:
+    """Return the texts between the control sequences."""
+    return [text for text in re.split(r"\x1b\[[0-9?]*[A-Za-z]|\r", screen.getvalue()) if text]
+
+
 def test_a_terminal_has_one_line_that_is_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each step is drawn over the one before, within the columns, and the line is gone at the end."""
+    """Each step is drawn over the one before, with a bar and within the columns; the line is erased at the end."""
     screen = _screen(monkeypatch)
     monkeypatch.setattr("tunery.cli.terminal.REDRAW_SECONDS", 0)
     with LiveLine() as live:
@@ -42,22 +50,34 @@ def test_a_terminal_has_one_line_that_is_drawn_again(monkeypatch: pytest.MonkeyP
         for step in range(1, 1_001):
             steps.show(TuningSnapshot(step, step // 5, 12.3456, NOW))
 
-    drawn = screen.getvalue().split("\r")
-    assert "\n" not in screen.getvalue()
-    assert max(map(len, drawn)) < 80
-    assert "step 1000/1000  100%  epoch 200  loss 12.3456  0:00 left" in drawn[-3]
-    assert drawn[-2].strip() == drawn[-1] == ""
+    shown = _shown(screen)
+    assert "\n" not in "".join(shown[:-1])
+    assert max(len(text) for text in shown) <= 80
+    assert "━" * 20 in screen.getvalue()
+    assert "step 1000/1000  100%  epoch 200  loss 12.3456  0:00 left" in "".join(shown)
+    assert screen.getvalue().endswith("\x1b[2K")  # erased, with the cursor at its beginning
 
 
-def test_what_is_said_stands_above_the_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_lines_appear_above_the_live_line(monkeypatch: pytest.MonkeyPatch) -> None:
     """A notice is a line of its own, and the live line comes back below it."""
     screen = _screen(monkeypatch)
 
     with LiveLine() as live:
         live.draw("working")
-        live.say("a notice")
+        terminal.say("a notice")
 
-    assert screen.getvalue().replace(" " * 7, "") == "\rworking\r\ra notice\n\rworking\r\r"
+    assert [text.strip() for text in _shown(screen) if text.strip()][:2] == ["working", "a notice\nworking"]
+
+
+def test_a_terminal_that_cannot_redraw_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With TERM=dumb there are lines as in a pipe."""
+    screen = _screen(monkeypatch)
+    monkeypatch.setenv("TERM", "dumb")
+
+    with LiveLine() as live:
+        StepProgress(live, 1, 1).show(TuningSnapshot(1, 1, 1.0, NOW))
+
+    assert screen.getvalue().startswith("step 1/1  100%  epoch 1  loss  1.0000")
 
 
 def test_bytes_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
@@ -119,11 +139,12 @@ def test_text_of_a_file_cannot_steer_the_terminal() -> None:
     assert terminal.shortened("日本語のテキスト", 9) == "日本語..."
 
 
-def test_tables_align_wide_characters() -> None:
-    """Columns stand below each other also with characters of double width."""
-    lines = terminal.table(("A", "B"), [("日本", "1"), ("x", "22")], right=(1,))
+def test_tables_align_wide_characters(capsys: pytest.CaptureFixture[str]) -> None:
+    """Columns are aligned also with characters of double width; in a pipe no cell is wrapped."""
+    terminal.table(("A", "B"), [("日本", "1"), ("x" * 100, "22")], right=(1,))
 
-    assert lines == ["A      B", "日本   1", "x     22"]
+    gap = " " * 96
+    assert capsys.readouterr().out == f"A   {gap}   B\n日本{gap}   1\n{'x' * 100}  22\n"
 
 
 def test_problems_are_grouped() -> None:

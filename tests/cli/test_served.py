@@ -16,7 +16,7 @@ import pytest
 
 from tests.cli.conftest import Run, runner
 from tests.live import BASE, MAX_WAIT_SECONDS, TUNED, Live
-from tunery.cli.client import Server
+from tunery.cli.workplace import There
 from tunery.service.folder import DataFolder
 from tunery.service.library import Library
 from tunery.types import Phase, TunedModel
@@ -69,15 +69,15 @@ def test_the_verdict_of_the_server_is_taken(held: Run, data: Path, monkeypatch: 
         kept.append(kind)
 
     monkeypatch.setattr(Library, "put_report", counted)
-    verdict = Server.verdict
+    verdict = There.verdict
 
-    def late(self: Server, model: TunedModel, *arguments: Any) -> Any:
+    def late(self: There, model: TunedModel, *arguments: Any) -> Any:
         give_up = time.monotonic() + MAX_WAIT_SECONDS
         while not kept and time.monotonic() < give_up:
             time.sleep(0.05)
         return verdict(self, model, *arguments)
 
-    monkeypatch.setattr(Server, "verdict", late)
+    monkeypatch.setattr(There, "verdict", late)
 
     done = held("tune", data, "--base-model", BASE, "--epochs", "1", "--hold-out", "4", "--id", "judged", "--json")
 
@@ -144,7 +144,7 @@ def test_answers_are_the_same_with_and_without_a_server(held: Run, far: Run, liv
             patch.setenv("TUNERY_HOME", str(live.home))
             patch.delenv("TUNERY_SERVER")
             beside = held("generate", name, *settings)
-            patch.setattr("tunery.cli.generate.holding_server", lambda _: None)
+            patch.setattr("tunery.cli.workplace.holding_server", lambda _: None)
             alone = held("generate", name, *settings)
 
         assert streamed.status == 0, streamed.said

@@ -16,8 +16,8 @@ import tunery
 from tests.chaos.served import Served, wait_until
 from tests.cli.conftest import Done, Run, runner
 from tests.live import BASE, make_home
-from tunery.cli.client import Server
 from tunery.cli.main import main
+from tunery.cli.workplace import There
 from tunery.service.folder import DataFolder
 
 pytestmark = pytest.mark.full
@@ -66,7 +66,7 @@ def alone(run: Run) -> Run:
 
     def ran(*arguments: object) -> Done:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("tunery.cli.models.holding_server", lambda _: None)
+            patch.setattr("tunery.cli.workplace.holding_server", lambda _: None)
             return run(*arguments)
 
     return ran
@@ -202,15 +202,15 @@ def test_a_folder_with_files_is_left_alone(run: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize("kept", [0, 700, 0.5, -1024], ids=["nothing", "one-header", "half", "all-but-the-end"])
 def test_a_reply_that_breaks_off_leaves_nothing(run: Run, tmp_path: Path, kept: float) -> None:
     """Wherever a proxy cuts the tar file, the command ends with 24 and a sentence, and no folder is left."""
-    export = Server.export
+    export = There.download
 
-    def cut(server: Server, name: str, export_format: str, proves: bool | None, file: IO[bytes]) -> None:
+    def cut(server: There, name: str, export_format: str, proves: bool | None, file: IO[bytes]) -> None:
         export(server, name, export_format, proves, file)
         whole = file.tell()
         file.truncate(int(whole * kept) if 0 < kept < 1 else int(kept) if kept >= 0 else whole + int(kept))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Server, "export", cut)
+        patch.setattr(There, "download", cut)
         done = run("models", "export", MODEL, "--no-prove", "--to", tmp_path / "copy")
 
     assert done.status == 24

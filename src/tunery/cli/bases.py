@@ -31,8 +31,7 @@ def list_bases(json: Json = False) -> None:
         terminal.result(output.dumped([output.base_document(entry) for entry in entries]))
         return
     rows = [(entry.name, _size(entry), f"{entry.input_token_limit:,}", *_weights(entry)) for entry in entries]
-    for line in terminal.table(("NAME", "SIZE", "WINDOW", "WEIGHTS", "LICENCE"), rows, right=(1, 2)):
-        terminal.result(line)
+    terminal.table(("NAME", "SIZE", "WINDOW", "WEIGHTS", "LICENCE"), rows, right=(1, 2))
 
 
 @bases.command()

@@ -22,6 +22,7 @@ from tunery.cli import output, terminal
 from tunery.cli.bases import fetched
 from tunery.cli.output import column_facts, file_facts
 from tunery.cli.terminal import DataFile, InputColumn, Json, LiveLine, OutputColumn, option
+from tunery.cli.workplace import Here
 from tunery.errors import DataProblem, DatasetInvalid, InvalidArgument, Level
 from tunery.types import DEFAULT_BASE_MODEL, Hyperparameters, TuningExample
 
@@ -70,8 +71,7 @@ def curve(
         terminal.result(output.dumped(asdict(found) | {"recommended_rows": RECOMMENDED_ROWS}))
         return
     rows = [(str(one.rows), output.percent(one.score), str(one.tested)) for one in found.measured]
-    for line in terminal.table(("ROWS", TITLES[found.metric].upper(), "TESTED ON"), rows, right=(0, 1, 2)):
-        terminal.result(line)
+    terminal.table(("ROWS", TITLES[found.metric].upper(), "TESTED ON"), rows, right=(0, 1, 2))
     terminal.result("")
     for promise in found.promises:
         terminal.result(promise.text)
@@ -142,7 +142,8 @@ def _examined(dataset: Dataset, name: str | None, folds: int | None, base_model:
     """Examine all rows; those that a model has held out are not copies of themselves."""
     from tunery.data.cleaning import Kind, examine
 
-    model, used, held_out = _of_library(name)
+    model = Here().get(name) if name else None
+    used, held_out = Here().rows_of(model) if model else ((), ())
     base_name = model.base_model if model is not None else base_model
     counts, window = _tokens_and_window(dataset.examples, base_name)
     losses = _losses(dataset, name, model, folds, base_name)
@@ -156,19 +157,6 @@ def _examined(dataset: Dataset, name: str | None, folds: int | None, base_model:
     )
     own = set(held_out)
     return [f for f in found if f.kind is not Kind.HELD_OUT_COPY or dataset.examples[f.place] not in own]
-
-
-def _of_library(
-    name: str | None,
-) -> tuple[TunedModel | None, tuple[TuningExample, ...], tuple[TuningExample, ...]]:
-    """Return a tuned model with what it was tuned on and what was held out."""
-    if name is None:
-        return None, (), ()
-    from tunery.service.library import Library
-
-    with Library.open(config.data_folder()) as library:
-        model = library.get(name)
-        return model, *library.examples(model)
 
 
 def _tokens_and_window(examples: Sequence[TuningExample], base_name: str) -> tuple[list[int], int | None]:
@@ -194,10 +182,8 @@ def _losses(
             return cross_validated_losses(dataset, folds, repeated=_repeated(base_name, model, folds, live))
     if name is None:
         return []
-    from tunery.cli.generate import loaded
-
     terminal.say("A model has learned its own rows by heart; --folds 5 finds wrong labels among them too.")
-    return loaded(name).losses(dataset, are_whole=True)
+    return Here().model(name).losses(dataset, are_whole=True)
 
 
 def _repeated(base_name: str, model: TunedModel | None, folds: int, live: LiveLine) -> Repeated:
@@ -264,8 +250,9 @@ def show_preview(
     if json:
         terminal.result(output.dumped(asdict(found)))
         return
-    for line in (*_facts(found), "", *_sample(found)):
+    for line in (*_facts(found), ""):
         terminal.result(line)
+    _print_sample(found)
     for line in output.problem_lines(found.problems):
         terminal.say(line)
 
@@ -332,8 +319,8 @@ def _token_facts(tokens: list[int], base_model: str) -> str:
     return f"{sum(tokens):,} in all, {sum(tokens) / len(tokens):.0f} per row, longest {max(tokens):,} ({base_model})"
 
 
-def _sample(found: Preview) -> list[str]:
-    """Return the first rows as a table that fits the terminal; what does not fit is cut with dots."""
+def _print_sample(found: Preview) -> None:
+    """Print the first rows as a table that fits the terminal; long cells are cut."""
     header = ("ROW", *found.columns)
     columns = [_told_apart([row.cells[c] or "" for row in found.sample]) for c in range(len(found.columns))]
     rows = [(str(row.number), *(column[i] for column in columns)) for i, row in enumerate(found.sample)]
@@ -342,9 +329,9 @@ def _sample(found: Preview) -> list[str]:
     shown = max(min(len(found.columns), room // (_LEAST_CELL_COLUMNS + 2)), 1)
     widths = _shared_out([max(len(line[c + 1]) for line in (header, *rows)) for c in range(shown)], room - 2 * shown)
     lines = [(line[0], *(terminal.shortened(line[c + 1], widths[c]) for c in range(shown))) for line in (header, *rows)]
-    drawn = terminal.table(lines[0], lines[1:], right=(0,))
-    hidden = len(found.columns) - shown
-    return [*drawn, *([f"{hidden} more columns are not shown."] if hidden else [])]
+    terminal.table(lines[0], lines[1:], right=(0,))
+    if hidden := len(found.columns) - shown:
+        terminal.result(f"{hidden} more columns are not shown.")
 
 
 def _told_apart(cells: list[str]) -> list[str]:

@@ -1,21 +1,16 @@
 """
-`tunery evaluate`: whether tuning helped, on held-out rows or on a file, beside simple baselines and the prompted base.
-
-Works on the library here or through the server that holds it; the newest report about a tuned model is kept there. The
-work is `engine.evaluation`, the lines are `verdict.py`'s.
+`tunery evaluate`: whether tuning helped, compared with the prompted base and simple baselines.
+`tunery rescue`: record the answers of an old model, to compare with.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
-from tunery import config
 from tunery.cli import output, terminal
-from tunery.cli.client import Server, asked_server, holding_server
-from tunery.cli.generate import loaded
 from tunery.cli.terminal import (
     DataFile,
     InputColumn,
@@ -27,7 +22,8 @@ from tunery.cli.terminal import (
     count_progress,
     option,
 )
-from tunery.errors import FolderLocked, InvalidArgument, NotFound, TuneryError
+from tunery.cli.workplace import MAX_ROWS, EvaluationRequest, Workplace, workplace
+from tunery.errors import InvalidArgument, TuneryError
 from tunery.old_models import (
     KEY_NAME,
     MAX_OUTPUT_TOKENS,
@@ -39,24 +35,7 @@ from tunery.old_models import (
     key_in,
     record,
 )
-from tunery.types import TunedModel, TuningExample
-
-if TYPE_CHECKING:
-    from tunery.evaluation.contest import Recorded
-    from tunery.evaluation.report import Evaluation
-
-MAX_ROWS = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What shall be evaluated: rows of a file, None for those that were held out, and answers to compare with."""
-
-    rows: tuple[TuningExample, ...] | None
-    source: str
-    recorded: Recorded | None
-    max_rows: int
-    seed: int
+from tunery.types import TunedModel
 
 
 def evaluate(
@@ -83,36 +62,29 @@ def evaluate(
     """
     if rows < 1:
         raise InvalidArgument("--rows must be at least 1.")
-    asked = _asked(file, against, {"input_column": input_column or None, "output_column": output_column}, rows, seed)
-    at_work = asked_server(server) or holding_server(config.data_folder())
-    if folds is not None:
-        if at_work is not None and not at_work.is_here:
-            raise InvalidArgument("--folds tunes on this machine; leave --server out.")
-        found = _folded(model, asked, folds)
-    elif at_work is not None:
-        found = evaluated_there(at_work, model, asked)
-    else:
-        found = evaluated_here(model, asked)
+    columns = {"input_column": input_column or None, "output_column": output_column}
+    request = _request(file, against, columns, rows, seed)
+    place = workplace(server)
+    with LiveLine() as live:
+        shown = output.evaluation_progress(live)
+        if folds is not None:
+            found = place.cross_validate(model, request, folds, output.tuning_progress(live, folds), shown)
+        else:
+            found = place.evaluate(model, request, shown)
     if json:
         terminal.result(output.dumped(found.document()))
-        return
-    for line in output.verdict_lines(found):
-        terminal.result(line)
+    else:
+        output.print_evaluation(found)
 
 
-def after_tuning(model: TunedModel, server: Server | None) -> dict[str, object]:
-    """Evaluate a model that was just tuned on its held-out rows, say the sentence and return it for the JSON."""
-    asked = Asked(None, "held-out rows", None, MAX_ROWS, 0)
-    server = server or holding_server(config.data_folder())
+def print_verdict_of(model: TunedModel, place: Workplace) -> dict[str, object]:
+    """Evaluate a model that was just tuned on its held-out rows, print the verdict and return it for the JSON."""
     try:
-        if server is None:
-            found = evaluated_here(model.id, asked)
-        else:
-            with LiveLine() as live:
-                found = server.verdict(model, MAX_ROWS, output.evaluation_progress(live))
-    except (TuneryError, KeyboardInterrupt) as error:  # the model is there, whatever comes of this
+        with LiveLine() as live:
+            found = place.verdict(model, output.evaluation_progress(live))
+    except (TuneryError, KeyboardInterrupt) as error:  # the tuned model is complete without a verdict
         why = "interrupted." if isinstance(error, KeyboardInterrupt) else str(error)
-        terminal.say(f"No verdict: {why} `tunery evaluate {model.id}` tries again.")
+        terminal.say(f"No verdict: {why} Try again with: tunery evaluate {model.id}")
         return {}
     if found.verdict is None:
         return {}
@@ -121,88 +93,13 @@ def after_tuning(model: TunedModel, server: Server | None) -> dict[str, object]:
     return {"verdict": asdict(found.verdict)}
 
 
-def evaluated_here(name: str, asked: Asked) -> Evaluation:
-    """Evaluate a model of the library, or a base, in this process, and keep the report."""
-    from tunery.service.library import Library
-    from tunery.service.reports import keep
-
-    model, used, held_out = _of_library(name)
-    terminal.say("Loading the model ...")
-    with LiveLine() as live:
-        found = loaded(name).evaluate(
-            asked.rows if asked.rows is not None else _required(held_out),
-            examples=used,
-            recorded=asked.recorded,
-            max_rows=asked.max_rows,
-            seed=asked.seed,
-            on_answered=output.evaluation_progress(live),
-        )
-    found = replace(found, source=asked.source)
-    if model is not None:
-        try:
-            with Library.own(config.data_folder()) as library:
-                keep(library, model, found)
-        except FolderLocked:
-            terminal.say("The report was not kept: another command is using the data folder.")
-    return found
-
-
-def evaluated_there(server: Server, name: str, asked: Asked) -> Evaluation:
-    """Have a server evaluate a tuned model of its library; it keeps the report."""
-    model = server.get(name)
-    with LiveLine() as live:
-        return server.evaluate(
-            model,
-            asked.rows,
-            asked.source,
-            asked.recorded,
-            asked.max_rows,
-            asked.seed,
-            output.evaluation_progress(live),
-        )
-
-
-def _folded(name: str, asked: Asked, folds: int) -> Evaluation:
-    """Tune again on parts of the rows, with the settings of the model, or the defaults on a base."""
-    from tunery.resampling import Repeated, cross_validate
-
-    model, used, held_out = _of_library(name)
-    rows = asked.rows if asked.rows is not None else (*used, *held_out)
-    if not rows:
-        raise InvalidArgument(f"{name} is a base; give a file of rows to tune on.")
-    with LiveLine() as live:
-        told = output.tuning_progress(live, folds)
-        how = (
-            Repeated(name, seed=asked.seed, on_step=told)
-            if model is None
-            else Repeated(model.base_model, model.task.hyperparameters, model.task.seed, told)
-        )
-        return cross_validate(rows, folds, repeated=how, on_answered=output.evaluation_progress(live))
-
-
-def _of_library(name: str) -> tuple[TunedModel | None, Sequence[TuningExample], Sequence[TuningExample]]:
-    """Return a tuned model with what it was tuned on and what was held out; None for what may be a base."""
-    from tunery.service.library import Library
-
-    with Library.open(config.data_folder()) as library:
-        try:
-            model = library.get(name)
-        except NotFound:
-            return None, (), ()
-        return model, *library.examples(model)
-
-
-def _required(held_out: Sequence[TuningExample]) -> Sequence[TuningExample]:
-    if not held_out:
-        raise InvalidArgument("No rows were held out. Give a file of rows, or --folds 5 to tune on parts of them.")
-    return held_out
-
-
-def _asked(file: Path | None, against: Path | None, columns: dict[str, object], max_rows: int, seed: int) -> Asked:
+def _request(
+    file: Path | None, against: Path | None, columns: Mapping[str, object], max_rows: int, seed: int
+) -> EvaluationRequest:
     if file is None:
         if against is not None:
-            raise InvalidArgument("--against goes with the file whose rows were answered.")
-        return Asked(None, "held-out rows", None, max_rows, seed)
+            raise InvalidArgument("--against needs FILE, whose rows were answered.")
+        return EvaluationRequest(max_rows=max_rows, seed=seed)
     from tunery.data.sandbox import read_guarded
 
     dataset = read_guarded(file, **columns)  # type: ignore[arg-type]
@@ -211,7 +108,7 @@ def _asked(file: Path | None, against: Path | None, columns: dict[str, object], 
         from tunery.old_models import read_recorded
 
         recorded = read_recorded(against, dataset.examples)
-    return Asked(dataset.examples, dataset.source, recorded, max_rows, seed)
+    return EvaluationRequest(dataset.examples, dataset.source, recorded, max_rows, seed)
 
 
 _EVERY = 20  # answers between two lines into a pipe

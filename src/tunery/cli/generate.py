@@ -1,32 +1,24 @@
 """
-`tunery generate`: ask a tuned model, or a plain base, one text or a file of them.
+`tunery generate`: answers of a tuned model or a base, to one text or to a file of them.
 
-An answer is streamed as it is made; answers to a file are written whole at the end (`batch.py`). What an input has
-unlike the examples is said beside its answer. Knows the library and the Python library; the work is the engine's.
+A single answer is printed as it is made; answers to a file are written at the end, all or none.
 """
 
 from __future__ import annotations
 
-import json
+import json as jsonlib
 import os
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from typing import Annotated, Any
 
-from tunery import config
-from tunery.cli import output as documents
-from tunery.cli import output as input_checks
+from tunery.cli import output as out
 from tunery.cli import terminal
-from tunery.cli.bases import fetched
-from tunery.cli.client import ServedModel, asked_server, holding_server
 from tunery.cli.terminal import LiveLine, ServerAddress, argument, count_progress, option
-from tunery.errors import DataProblem, DatasetInvalid, FailedPrecondition, InvalidArgument, NotFound
+from tunery.cli.workplace import AnsweringModel, workplace
+from tunery.errors import DataProblem, DatasetInvalid, InvalidArgument, NotFound
 from tunery.types import Answer, AnswerForm, InputCheck, SamplingSettings
-
-if TYPE_CHECKING:
-    from tunery.model import Model
 
 _DEFAULTS = SamplingSettings()
 
@@ -83,30 +75,31 @@ def generate(
     settings |= {"constrain_to_training_outputs": constrain_to_training_outputs, "none_below": none_below}
     if (text is None) == (input is None) or (output and not input):
         raise InvalidArgument("Give a text, - for standard input, or --input FILE; --output goes with --input.")
+    rows = read_inputs(input) if input is not None else []
+    found = workplace(server).model(model)
+    if constrain_to_training_outputs and not found.is_tuned:
+        raise InvalidArgument(f"--constrain-to-training-outputs is for tuned models; {model} is a base.")
     if input is not None:
-        rows = read_inputs(input)
-        answer_file(_found(model, server, constrain_to_training_outputs), rows, settings, output)
-        return
-    asked = sys.stdin.read().rstrip("\n") if text == "-" else text
-    assert asked is not None
-    _answer(_found(model, server, constrain_to_training_outputs), model, asked, settings, json=json)
+        answer_file(found, rows, settings, output)
+    else:
+        _answer(found, model, sys.stdin.read().rstrip("\n") if text == "-" else str(text), settings, json=json)
 
 
-def _answer(model: Model | ServedModel, name: str, asked: str, settings: dict[str, Any], *, json: bool) -> None:
+def _answer(model: AnsweringModel, name: str, text: str, settings: dict[str, Any], *, json: bool) -> None:
+    checks: list[InputCheck] = []
     if json:
-        answer = model.answer(asked, **settings)
-        document: dict[str, Any] = {"model": name, "text_input": asked, "output": answer.text}
+        answer = model.answer(text, **settings)
+        document: dict[str, Any] = {"model": name, "text_input": text, "output": answer.text}
         if answer.label_probabilities:
             document["label_probabilities"] = dict(answer.label_probabilities)
-        terminal.result(documents.dumped(document | input_checks.input_check_document(answer.input_check)))
-        input_checks.warn_of_input(answer.input_check, name)
-        return
-    found: list[InputCheck] = []
-    for piece in model.stream(asked, on_input_check=found.append, **settings):
-        terminal.piece(piece)
-    terminal.piece("\n")
-    for check in found:
-        input_checks.warn_of_input(check, name)
+        terminal.result(out.dumped(document | out.input_check_document(answer.input_check)))
+        checks.append(answer.input_check)
+    else:
+        for piece in model.stream(text, on_input_check=checks.append, **settings):
+            terminal.piece(piece)
+        terminal.piece("\n")
+    for check in checks:
+        out.warn_of_input(check, name)
 
 
 def _check_none_below(none_below: float, *, has_labels: bool) -> None:
@@ -128,70 +121,7 @@ def _form(json_schema: Path | None, labels: str | None, *, is_constrained: bool)
     return AnswerForm(labels=tuple(label.strip() for label in labels.split(",")))
 
 
-def _found(name: str, address: str | None, has_to_be_tuned: bool) -> Model | ServedModel:
-    """Return a model of the server that was asked for or that has it in memory already, else one loaded here."""
-    server = asked_server(address) or holding_server(config.data_folder())
-    found = loaded(name) if server is None else server.model(name)
-    if has_to_be_tuned and not found.is_tuned:
-        raise InvalidArgument(f"--constrain-to-training-outputs is for tuned models; {name} is a base.")
-    return found
-
-
-def loaded(name: str) -> Model:
-    """Return a tuned model of the library by id or display name, or a base by its name in the catalog."""
-    from tunery.service import folder
-    from tunery.service.library import Library, contracts_of, wraps_plain_inputs
-
-    data_folder = config.data_folder()
-    tuned_name, epoch = folder.split_epoch(name)
-    with Library.open(data_folder) as library:
-        try:
-            found = library.get(tuned_name)
-        except NotFound as error:
-            return _loaded_base(name, str(error))
-        adapter = folder.epoch_folder(library.adapter_folder(found), epoch)
-        contracts, wraps = contracts_of(library, found), wraps_plain_inputs(library, found)
-    _require_base(found.base_model, found.base_digest)
-    from tunery.model import load
-
-    model = load(adapter)
-    model.contracts, model.wraps_plain_inputs = contracts, wraps
-    return model
-
-
-def _loaded_base(name: str, why_not_tuned: str) -> Model:
-    from tunery.engine.catalog import Catalog
-
-    try:
-        Catalog(config.data_folder(), config.default_base_model()).resolve(name)
-    except NotFound as error:
-        raise NotFound(f"{why_not_tuned} Nor is there a base model of that name.") from error
-    entry = fetched(name)
-    from tunery.engine.resident import resident_base
-    from tunery.model import Model
-
-    return Model(resident_base(entry.name, config.data_folder()))
-
-
-def _require_base(name: str, digest: str) -> None:
-    """Make sure that the base is here and the one the model was tuned on."""
-    from tunery.engine.catalog import Catalog
-
-    fetched(name)
-    if Catalog(config.data_folder()).digest(name) != digest:
-        raise FailedPrecondition(
-            f"The base {name} is not the one this model was tuned on: its weights have changed. Add that base again."
-        )
-
-
-class Answering(Protocol):
-    """What answers: a model in memory, or one of a server."""
-
-    def answers(self, *texts: Any, **settings: Any) -> list[Answer]:
-        """Return the answers to several texts."""
-
-
-BATCH_ROWS = 32  # enough for the generator to keep its places filled, few enough to show progress
+BATCH_ROWS = 32  # enough to keep the generator busy, few enough to show progress
 
 
 def read_inputs(path: Path) -> list[tuple[int, str]]:
@@ -218,14 +148,13 @@ def read_inputs(path: Path) -> list[tuple[int, str]]:
 
 
 def answer_file(
-    model: Answering, rows: Sequence[tuple[int, str]], settings: dict[str, Any], output: Path | None
+    model: AnsweringModel, rows: Sequence[tuple[int, str]], settings: dict[str, Any], output: Path | None
 ) -> None:
     """
-    Answer all rows and write `text_input` and `output` of each as a line of JSON; into `output` all or nothing.
+    Write `text_input` and `output` of each row as a line of JSON, to `output` or standard output.
 
-    A line of an input unlike the examples says so, as `--json` does for a single one.
-
-    Raises InvalidArgument when a row is too long or the folder of `output` cannot be written.
+    A line whose input is unlike the examples says so, as `--json` does. Raises InvalidArgument for a row that is too
+    long, or if the folder of `output` cannot be written.
     """
     if output is not None and not os.access(output.absolute().parent, os.W_OK):
         raise InvalidArgument(f"{output.absolute().parent} is not a folder that can be written.")
@@ -235,24 +164,20 @@ def answer_file(
         for start in range(0, len(rows), BATCH_ROWS):
             answers += _answers(model, rows[start : start + BATCH_ROWS], settings)
             show(len(answers))
-    lines = [
-        json.dumps(
-            {
-                "text_input": text,
-                "output": answer_file.text,
-                **input_checks.input_check_document(answer_file.input_check),
-            },
-            ensure_ascii=False,
-        )
-        for (_, text), answer_file in zip(rows, answers, strict=True)
-    ]
+    lines = [_line(text, answer) for (_, text), answer in zip(rows, answers, strict=True)]
     if output is None:
-        for line in lines:
-            terminal.result(line)
+        terminal.result("\n".join(lines))
     else:
-        _write_whole(output, "\n".join(lines) + "\n")
-        terminal.say(f"{len(rows)} answers in {output}")
-    input_checks.warn_of_inputs([answer_file.input_check for answer_file in answers])
+        from tunery.files import write_whole
+
+        write_whole(output.absolute(), ("\n".join(lines) + "\n").encode())
+        terminal.say(f"Wrote {len(rows)} answers to {output}")
+    out.warn_of_inputs([answer.input_check for answer in answers])
+
+
+def _line(text: str, answer: Answer) -> str:
+    document = {"text_input": text, "output": answer.text, **out.input_check_document(answer.input_check)}
+    return jsonlib.dumps(document, ensure_ascii=False)
 
 
 def _lines(path: Path) -> Iterator[str]:
@@ -267,7 +192,7 @@ def _lines(path: Path) -> Iterator[str]:
 def _text_input(line: str) -> tuple[str, str]:
     """Return the text of a line, or what is wrong with it."""
     try:
-        value = json.loads(line)
+        value = jsonlib.loads(line)
     except ValueError as error:
         return "", f"not JSON: {error}."
     text = value.get("text_input") if isinstance(value, dict) else None
@@ -276,7 +201,7 @@ def _text_input(line: str) -> tuple[str, str]:
     return text, ""
 
 
-def _answers(model: Answering, rows: Sequence[tuple[int, str]], settings: dict[str, Any]) -> list[Answer]:
+def _answers(model: AnsweringModel, rows: Sequence[tuple[int, str]], settings: dict[str, Any]) -> list[Answer]:
     try:
         return model.answers([text for _, text in rows], **settings)
     except InvalidArgument:
@@ -285,17 +210,4 @@ def _answers(model: Answering, rows: Sequence[tuple[int, str]], settings: dict[s
                 model.answers([text], **settings)
             except InvalidArgument as error:
                 raise InvalidArgument(f"Line {number}: {error}") from error
-        raise
-
-
-def _write_whole(path: Path, text: str) -> None:
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.absolute().parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
         raise

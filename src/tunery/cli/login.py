@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import json
 import os
+import platform
 import secrets
 import shlex
 import time
@@ -23,7 +24,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 from tunery import config
 from tunery.cli import terminal
-from tunery.cli.client import Document, Remote, local_server
+from tunery.cli.client import API, Client, Document, holding_server
 from tunery.cli.terminal import option
 from tunery.errors import (
     DeadlineExceeded,
@@ -52,35 +53,34 @@ def login(
     """Sign in: get credentials that Google's libraries take as they are."""
     if local and (server or no_browser):
         raise InvalidArgument("--local is for the server on this data folder: no address and no browser go with it.")
-    address, proof = _proof(server or (None if local else config.server_address()), no_browser=no_browser)
-    with Remote(address, proof) as remote:
-        body = {"days": days, "scopes": [_TUNING], "name": f"tunery login on {_machine()}"}
-        if print_token:
-            terminal.result(str(remote.call("POST", "/v1beta/accounts/tokens", body)["secret"]))
-            return
-        made = remote.call("POST", "/v1beta/accounts/logins", body)
+    client = _signed_in(server or (None if local else config.server_address()), no_browser=no_browser)
+    body = {"days": days, "scopes": [_TUNING], "name": f"tunery login on {platform.node()[:60] or 'a computer'}"}
+    if print_token:
+        terminal.result(str(client.call("POST", f"{API}/accounts/tokens", body=body)["secret"]))
+        return
+    made = client.call("POST", f"{API}/accounts/logins", body=body)
     path = config.data_folder() / LOGIN_FILE
     _end_earlier_login(path)
-    write_private(path, _document(address, made))
+    write_private(path, login_document(client.address, made["clientId"], made["clientSecret"], made["refreshToken"]))
     if not print_env:
-        terminal.say(f"Signed in to {address} for {days} days. Google's libraries find it after this line:")
+        terminal.say(f"Signed in to {client.address} for {days} days. Google's libraries use it after this line:")
     terminal.result(export_line(path))
 
 
-def _proof(address: str | None, *, no_browser: bool) -> tuple[str, str]:
-    """Return the address of the server and a token that shows who sits here."""
-
+def _signed_in(address: str | None, *, no_browser: bool) -> Client:
+    """Return the server at an address, or that of the data folder, with a token that stands for the user."""
     if address is None:
-        address, token = local_server(config.data_folder())
+        client = holding_server(config.data_folder())
+        if client is None:
+            raise FailedPrecondition(
+                f"No server uses the data folder {config.data_folder()}. "
+                "Start one with `tunery serve`, or name one with --server."
+            )
         if not no_browser:
-            return address, token
-    with Remote(address) as remote:
-        through = through_device_code if no_browser else through_browser
-        return remote.address, through(remote, _TUNING, terminal.say)
-
-
-def _document(address: str, made: Document) -> dict[str, str]:
-    return login_document(address, made["clientId"], made["clientSecret"], made["refreshToken"])
+            return client
+        address = client.address
+    through = through_device_code if no_browser else through_browser
+    return Client(address, through(Client(address), _TUNING, terminal.say))
 
 
 def _end_earlier_login(path: Path) -> None:
@@ -89,17 +89,11 @@ def _end_earlier_login(path: Path) -> None:
     if earlier is None:
         return
     try:
-        with Remote(earlier.get("revoke_url", "").removesuffix("/oauth/revoke")) as remote:
-            fields = {name: earlier.get(name, "") for name in ("client_id", "client_secret")}
-            remote.form("/oauth/revoke", fields | {"token": earlier["refresh_token"]})
+        client = Client(earlier.get("revoke_url", "").removesuffix("/oauth/revoke"))
+        fields = {name: earlier.get(name, "") for name in ("client_id", "client_secret")}
+        client.form("/oauth/revoke", fields | {"token": earlier["refresh_token"]})
     except TuneryError:
         return
-
-
-def _machine() -> str:
-    import platform
-
-    return platform.node()[:60] or "a computer"
 
 
 LOGIN_FILE = "credentials.json"
@@ -188,7 +182,7 @@ _DONE = b"<!doctype html><title>tunery</title><p>Signed in. You can close this p
 Say = Callable[[str], None]
 
 
-def through_browser(server: Remote, scope: str, say: Say) -> str:
+def through_browser(server: Client, scope: str, say: Say) -> str:
     """
     Return a token from a sign-in in the browser of this machine (RFC 8252 with PKCE).
 
@@ -226,7 +220,7 @@ def through_browser(server: Remote, scope: str, say: Say) -> str:
     return _access_token(*server.form("/oauth/token", form))
 
 
-def through_device_code(server: Remote, scope: str, say: Say, sleep: Callable[[float], None] = time.sleep) -> str:
+def through_device_code(server: Client, scope: str, say: Say, sleep: Callable[[float], None] = time.sleep) -> str:
     """Return a token from a sign-in in a browser anywhere (RFC 8628); raises PermissionDenied, DeadlineExceeded."""
     status, codes = server.form("/oauth/device_authorization", {"client_id": CLIENT_ID, "scope": scope})
     if status != 200:
@@ -295,7 +289,7 @@ class _Callback(BaseHTTPRequestHandler):
         """Say nothing: the address has the code in it."""
 
 
-def _issuer(server: Remote) -> str:
+def _issuer(server: Client) -> str:
     """Return who the server says that it is; raises Unavailable if that is not where we asked."""
     issuer = str(server.call("GET", "/.well-known/oauth-authorization-server").get("issuer"))
     if issuer != server.address:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,6 +16,8 @@ from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
+
+import typer
 
 from tunery import config
 from tunery.cli import terminal
@@ -97,24 +100,22 @@ def machine_facts(settings: Mapping[str, object]) -> str:
     return f"{settings['dtype']}, {settings['threads']} thread{'s' * (settings['threads'] != 1)}"
 
 
-def print_curve(task: TuningTask, stream: TextIO | None = None) -> list[str]:
-    """Return the loss curve as lines for a stream, standard error if none is given, and what it means."""
+def print_curve(task: TuningTask, stream: TextIO) -> None:
+    """Print the loss curve, the losses of the epochs, and what the curve means."""
     signs = BRAILLE if terminal.can_show("●○⣿┤└─", stream) else ASCII
-    lines = draw_chart(task.snapshots, task.epoch_losses, terminal.columns(stream) - 1, signs=signs)
+    for line in draw_chart(task.snapshots, task.epoch_losses, terminal.columns(stream) - 1, signs=signs):
+        typer.echo(line, file=stream)
     if task.epoch_losses:
-        lines += ["", *epoch_table(task.epoch_losses, task.settings.get("best_epoch"))]
+        typer.echo(file=stream)
+        print_epochs(task.epoch_losses, task.settings.get("best_epoch"), stream)
     if task.advice:
-        lines += ["", task.advice.text]
-    return lines
+        typer.echo(f"\n{task.advice.text}", file=stream)
 
 
-def epoch_table(losses: Sequence[EpochLoss], served: object) -> list[str]:
-    """Return a table of the losses per epoch, a word beside the one that is served; many are thinned."""
-    if not losses:
-        return []
+def print_epochs(losses: Sequence[EpochLoss], served: object, stream: TextIO) -> None:
+    """Print a table of the losses of the epochs, of many only some, with a mark at the one that is served."""
     every = -(-len(losses) // MAX_EPOCH_LINES)
-    last = losses[-1].epoch
-    shown = [loss for loss in losses if loss.epoch % every == 0 or loss.epoch in (1, last, served)]
+    shown = [loss for loss in losses if loss.epoch % every == 0 or loss.epoch in (1, losses[-1].epoch, served)]
     is_measured = any(loss.held_out_loss is not None for loss in losses)
     header = ("EPOCH", "MEAN LOSS", *(["HELD-OUT LOSS"] if is_measured else []), "")
 
@@ -122,11 +123,11 @@ def epoch_table(losses: Sequence[EpochLoss], served: object) -> list[str]:
         held_out = [] if not is_measured else ["" if loss.held_out_loss is None else f"{loss.held_out_loss:.4f}"]
         return (str(loss.epoch), f"{loss.mean_loss:.4f}", *held_out, "served" if loss.epoch == served else "")
 
-    return terminal.table(header, map(row, shown), right=(0, 1, 2) if is_measured else (0, 1))
+    terminal.table(header, map(row, shown), right=(0, 1, 2) if is_measured else (0, 1), stream=stream)
 
 
-def print_end(model: TunedModel, data_folder: Path, seconds: float) -> None:
-    """Say what was made and where it is."""
+def print_end(model: TunedModel, seconds: float) -> None:
+    """Print the curve, what was made, and where it is."""
     task = model.task
     is_whole = task.completed_steps == task.total_steps
     how = (
@@ -134,7 +135,10 @@ def print_end(model: TunedModel, data_folder: Path, seconds: float) -> None:
         if is_whole
         else f"cancelled after step {task.completed_steps} of {task.total_steps}"
     )
-    artifact = data_folder / model.artifact if model.artifact else None
+    artifact = artifact_folder(model)
+    terminal.say()
+    print_curve(task, sys.stderr)
+    terminal.say()
     for line in terminal.facts(
         (
             ("Tuned", f"{model.id} in {seconds:.0f} s, {how}"),
@@ -143,6 +147,11 @@ def print_end(model: TunedModel, data_folder: Path, seconds: float) -> None:
         )
     ):
         terminal.say(line)
+
+
+def artifact_folder(model: TunedModel) -> Path | None:
+    """Return the folder of the adapter; None if there is none or only a server knows it."""
+    return config.data_folder() / model.artifact if model.artifact else None
 
 
 def print_next(model: TunedModel, examples: Sequence[TuningExample]) -> None:
@@ -311,7 +320,7 @@ def dumped(document: object) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False)
 
 
-def model_document(model: TunedModel, data_folder: Path, *, has_curve: bool = True) -> dict[str, object]:
+def model_document(model: TunedModel, *, has_curve: bool = True) -> dict[str, object]:
     """Return a tuned model with its task; without `has_curve` the snapshots are left out."""
     return {
         "name": model.name,
@@ -322,7 +331,7 @@ def model_document(model: TunedModel, data_folder: Path, *, has_curve: bool = Tr
         "state": model.state.value,
         "create_time": _time(model.create_time),
         "update_time": _time(model.update_time),
-        "adapter_folder": str(data_folder / model.artifact) if model.artifact else None,
+        "adapter_folder": str(artifact_folder(model)) if model.artifact else None,
         "tuning_task": _task_document(model.task, has_curve),
     }
 
@@ -467,17 +476,16 @@ _SHAPES = {
 }
 
 
-def verdict_lines(found: Evaluation) -> Iterator[str]:
-    """Return what an evaluation found: contenders, what is taken for what, the worst rows, and the sentence."""
-    yield from terminal.facts((("Rows", _verdict_rows(found)), ("Outputs", _SHAPES[found.shape])))
-    yield ""
-    yield from _contenders(found)
-    if found.confusion is not None:
-        yield from _confusions(found.confusion)
-    yield from _worst(found.worst_rows)
+def print_evaluation(found: Evaluation) -> None:
+    """Print an evaluation: the candidates, the most frequent confusions, the worst rows, and the verdict."""
+    for line in terminal.facts((("Rows", _verdict_rows(found)), ("Outputs", _SHAPES[found.shape]))):
+        terminal.result(line)
+    terminal.result("")
+    _print_candidates(found)
+    for line in (*_confusions(found.confusion), *_worst(found.worst_rows)):
+        terminal.result(line)
     if found.verdict is not None:
-        yield ""
-        yield found.verdict.text
+        terminal.result(f"\n{found.verdict.text}")
 
 
 def evaluation_progress(live: LiveLine) -> Callable[[int, int], None]:
@@ -496,7 +504,7 @@ def tuning_progress(live: LiveLine, tunings: int) -> Callable[[int, TuningSnapsh
     def show(number: int, snapshot: TuningSnapshot) -> None:
         if number not in told:
             told.add(number)
-            live.say(f"Tuning {number} of {tunings} ...")
+            terminal.say(f"Tuning {number} of {tunings} ...")
         live.draw(f"Tuning {number} of {tunings}: step {snapshot.step}, loss {snapshot.mean_loss:.4f}")
 
     return show
@@ -519,7 +527,7 @@ def _verdict_rows(found: Evaluation) -> str:
     return ", ".join(facts)
 
 
-def _contenders(found: Evaluation) -> list[str]:
+def _print_candidates(found: Evaluation) -> None:
     from tunery.evaluation.scores import TITLES
 
     metrics = [figure.metric for figure in found.contenders[0].figures]
@@ -529,7 +537,7 @@ def _contenders(found: Evaluation) -> list[str]:
     for contender in found.contenders:
         cells = [contender.title, *map(_figure, contender.figures)]
         rows.append([*cells, *([_lead(against.get(contender.name))] if against else [])])
-    return terminal.table(header, rows)
+    terminal.table(header, rows)
 
 
 def _figure(figure: Figure) -> str:
@@ -545,7 +553,9 @@ def _lead(comparison: Comparison | None) -> str:
     return f"{points(comparison.difference)} points ({low} to {high})"
 
 
-def _confusions(table: Confusion) -> Iterator[str]:
+def _confusions(table: Confusion | None) -> Iterator[str]:
+    if table is None:
+        return
     names = (*table.labels, "something else")
     pairs = [
         (count, names[line], names[column])
@@ -554,13 +564,13 @@ def _confusions(table: Confusion) -> Iterator[str]:
         if count and line != column
     ]
     for number, (count, expected, answered) in enumerate(sorted(pairs, key=lambda pair: -pair[0])[:_SHOWN_CONFUSIONS]):
-        yield from ["", "Taken for another:"] if number == 0 else []
+        yield from ["", "Most frequent confusions:"] if number == 0 else []
         yield f"  {count:>3} x  {expected} answered as {answered}"
 
 
 def _worst(rows: tuple[ScoredRow, ...]) -> Iterator[str]:
     for number, row in enumerate(rows[:_SHOWN_ROWS]):
-        yield from ["", "Rows that it has most wrong:"] if number == 0 else []
+        yield from ["", "Worst rows:"] if number == 0 else []
         expected, answered = (terminal.shortened(text, _TEXT_COLUMNS) for text in (row.expected, row.answers["tuned"]))
         yield f"  row {row.row}: {_end(row.text_input)}"
         yield f"    expected {expected!r}, answered {answered!r}"

@@ -17,16 +17,20 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType, TracebackType
-from typing import Annotated, Any, Self, TextIO
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any, Self, TextIO
 
 import typer
 
-from tunery.cli import terminal
 from tunery.types import TuningSnapshot
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.live import Live
 
 MAX_COLUMNS = 100  # longer lines are harder to read
 PIPE_COLUMNS = 80
+_UNLIMITED_COLUMNS = 100_000  # tables in a pipe are not wrapped
 
 
 def result(text: str) -> None:
@@ -92,7 +96,7 @@ def shortened(text: str, width: int) -> str:
 
 
 def facts(pairs: Iterable[tuple[str, str]]) -> list[str]:
-    """Return lines of a name and what is known under it, aligned; longer texts go on below where they began."""
+    """Return aligned lines of a name and its text; long texts are wrapped, empty ones left out."""
     filled = [(name, text) for name, text in pairs if text]
     width = max((len(name) for name, _ in filled), default=0)
     room = max(columns() - width - 2, 20)
@@ -103,23 +107,25 @@ def facts(pairs: Iterable[tuple[str, str]]) -> list[str]:
     return lines
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[int] = ()) -> list[str]:
-    """Return the lines of a table; the columns in `right` are aligned to the right."""
-    from rich.cells import cell_len
+def table(
+    header: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[int] = (), stream: TextIO | None = None
+) -> None:
+    """Write a table to a stream, standard output if none is given; the columns in `right` are aligned to the right."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
 
-    lines = [tuple(header), *(tuple(row) for row in rows)]
-    widths = [max(cell_len(line[column]) for line in lines) for column in range(len(header))]
-
-    def drawn(line: Sequence[str]) -> str:
-        blanks = [" " * (width - cell_len(cell)) for cell, width in zip(line, widths, strict=True)]
-        cells = [blank + cell if column in right else cell + blank for column, (cell, blank) in _numbered(line, blanks)]
-        return "  ".join(cells).rstrip()
-
-    return [drawn(line) for line in lines]
-
-
-def _numbered(line: Sequence[str], blanks: Sequence[str]) -> Iterator[tuple[int, tuple[str, str]]]:
-    return enumerate(zip(line, blanks, strict=True))
+    stream = stream or sys.stdout
+    drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for index, name in enumerate(header):
+        drawn.add_column(name, justify="right" if index in right else "left", overflow="fold")
+    for row in rows:
+        drawn.add_row(*(Text(harmless(cell)) for cell in row))
+    console = Console(file=stream, width=None if stream.isatty() else _UNLIMITED_COLUMNS)
+    with console.capture() as captured:
+        console.print(drawn)
+    for line in captured.get().splitlines():
+        typer.echo(line.rstrip(), file=stream)
 
 
 FORCE_SECONDS = 6.0  # leaves some of the 10 s that a stop may take
@@ -214,52 +220,52 @@ _BAR_COLUMNS = 20
 
 
 class LiveLine:
-    """A line at the bottom of the terminal; what is said while it stands there goes above it."""
+    """A line at the bottom of a terminal; other lines appear above it. A pipe gets none."""
 
     def __init__(self) -> None:
-        self.is_live = sys.stderr.isatty()
-        self._text = ""
+        self.is_live = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        self._live: Live | None = None
         self._time = 0.0
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.clear()
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.stop()
 
-    def draw(self, text: str, *, is_last: bool = False) -> None:
-        """Show a text in place of the one before, not more often than eyes can follow."""
+    def draw(self, text: str, *, share: float | None = None, is_last: bool = False) -> None:
+        """Replace the line, at most ten times a second; `share`, 0 to 1, is drawn as a bar before the text."""
         now = time.monotonic()
         if not self.is_live or (now - self._time < REDRAW_SECONDS and not is_last):
             return
-        line = text[: terminal.columns() - 1]
-        self._write("\r" + line.ljust(len(self._text)))
-        self._text, self._time = line, now
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
 
-    def say(self, text: str) -> None:
-        """Write a line that stays."""
-        drawn = self._text
-        self.clear()
-        terminal.say(text)
-        if drawn:
-            self._write("\r" + drawn)
-            self._text = drawn
+        row: list[RenderableType] = [Text(harmless(text), no_wrap=True, overflow="ellipsis")]
+        line = Table.grid(padding=(0, 1))
+        if share is not None:
+            row.insert(0, ProgressBar(1.0, share, _BAR_COLUMNS))
+        line.add_row(*row)
+        self._started().update(line, refresh=True)
+        self._time = now
 
-    def clear(self) -> None:
-        if self._text:
-            self._write("\r" + " " * len(self._text) + "\r")
-            self._text = ""
+    def _started(self) -> Live:
+        if self._live is None:
+            from rich.console import Console
+            from rich.live import Live
 
-    @staticmethod
-    def _write(text: str) -> None:
-        sys.stderr.write(text)
-        sys.stderr.flush()
+            console = Console(stderr=True, width=columns())
+            # standard output is not redirected: it holds the result, and may be a file
+            self._live = Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False)
+            self._live.start()
+            console.show_cursor()  # a killed process could not bring it back
+        return self._live
 
 
 class StepProgress:
-    """Lines about the steps of a tuning job."""
+    """The steps of a tuning job: a live line on a terminal, lines in a pipe."""
 
     def __init__(self, live: LiveLine, first_step: int, total_steps: int) -> None:
         self._live, self._first, self._total = live, first_step, total_steps
@@ -269,33 +275,33 @@ class StepProgress:
 
     def show(self, snapshot: TuningSnapshot) -> None:
         """Show a finished step."""
-        is_last = snapshot.step == self._total
+        is_last, share = snapshot.step == self._total, snapshot.step / self._total
         width = len(str(self._total))
         line = (
-            f"step {snapshot.step:>{width}}/{self._total}  {100 * snapshot.step / self._total:3.0f}%  "
+            f"step {snapshot.step:>{width}}/{self._total}  {100 * share:3.0f}%  "
             f"epoch {snapshot.epoch}  loss {snapshot.mean_loss:7.4f}"
         )
         rate = (snapshot.step - self._first + 1) / max(time.monotonic() - self._begin, 1e-6)  # steps a second
         left = f"{clock((self._total - snapshot.step) / rate)} left"
         if self._live.is_live:
-            self._live.draw(f"{_bar(snapshot.step / self._total)} {line}  {left}", is_last=is_last)
+            self._live.draw(f"{line}  {left}", share=share, is_last=is_last)
         elif snapshot.step % self._every == 0 or is_last or snapshot.epoch > self._epoch:
-            terminal.say(f"{line}  {rate:7.2f} steps/s  {left}")
+            say(f"{line}  {rate:7.2f} steps/s  {left}")
         self._epoch = snapshot.epoch
 
 
 def byte_progress(live: LiveLine, what: str) -> Callable[[str, int, int | None], None]:
-    """Return a function that shows how far fetching is: stage, bytes done, bytes in all."""
+    """Return a function that shows the progress of a download: stage, bytes done, bytes in all."""
     shown_stage, shown_time = "", 0.0
 
     def show(stage: str, done: int, total: int | None) -> None:
         nonlocal shown_stage, shown_time
         amount = f"{done / 1e6:,.0f} of {total / 1e6:,.0f} MB" if total else f"{done / 1e6:,.0f} MB"
-        share = f"{_bar(done / total)} " if total else ""
-        live.draw(f"{share}{what}: {stage}  {amount}", is_last=done == total)
+        line = f"{what}: {stage}  {amount}"
+        live.draw(line, share=done / total if total else None, is_last=done == total)
         now = time.monotonic()
         if not live.is_live and (stage != shown_stage or now - shown_time >= PIPE_SECONDS):
-            terminal.say(f"{what}: {stage}  {amount}")
+            say(line)
             shown_stage, shown_time = stage, now
 
     return show
@@ -307,21 +313,15 @@ def count_progress(live: LiveLine, what: str, total: int) -> Callable[[int], Non
     def show(done: int) -> None:
         line = f"{what} {done:>{len(str(total))}}/{total}"
         if live.is_live:
-            live.draw(f"{_bar(done / total)} {line}", is_last=done == total)
+            live.draw(line, share=done / total, is_last=done == total)
         else:
-            terminal.say(line)
+            say(line)
 
     return show
 
 
 def clock(seconds: float) -> str:
-    """Return minutes and seconds, with hours if there are any."""
+    """Return minutes and seconds, and hours if there are any."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def _bar(share: float) -> str:
-    full, empty = ("━", "╌") if terminal.can_show("━╌") else ("#", ".")
-    filled = round(share * _BAR_COLUMNS)
-    return full * filled + empty * (_BAR_COLUMNS - filled)

@@ -1,0 +1,695 @@
+"""
+Where a command works: on the data folder (`Here`), or through a tunery server (`There`).
+
+A command has one body for both. `There` is a server elsewhere, or the one that owns this user's data folder; in that
+case what can be read from the folder is read from it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tarfile
+import tempfile
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Protocol
+from urllib.parse import quote
+
+from tunery import config
+from tunery.cli import output, terminal
+from tunery.cli.bases import fetched
+from tunery.cli.client import (
+    API,
+    Client,
+    Document,
+    RemoteModel,
+    error_from,
+    holding_server,
+    named_server,
+    received_base,
+    received_model,
+    received_snapshots,
+    snake_case,
+)
+from tunery.cli.output import Plan
+from tunery.errors import FailedPrecondition, FolderLocked, InvalidArgument, NotFound, TuneryError, Unavailable
+from tunery.service import folder as folders
+from tunery.service.phases import Ended, Event, PhaseEntered, Started, StepDone
+from tunery.types import Answer, CatalogEntry, InputCheck, Phase, State, TunedModel, TuningExample
+
+if TYPE_CHECKING:
+    from tunery.evaluation.contest import Recorded
+    from tunery.evaluation.report import Evaluation
+    from tunery.model import Model
+    from tunery.resampling import OnStep
+    from tunery.service.accounts.accounts import Accounts
+    from tunery.service.estimate import MemoryEstimate
+    from tunery.service.library import Library
+    from tunery.service.task import TaskWorker
+
+MAX_ROWS = 500
+PAGE_SIZE = 200
+POLL_SECONDS = 0.3
+
+_HELD_OUT = "held-out rows"
+_TAR_END_BYTES = 1024  # two empty blocks of 512
+
+OnAnswered = Callable[[int, int], None]  # prompts answered, prompts in all
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationRequest:
+    """What to evaluate: rows of a file, or None for the held-out rows; `recorded` answers are compared too."""
+
+    rows: tuple[TuningExample, ...] | None = None
+    source: str = _HELD_OUT
+    recorded: Recorded | None = None
+    max_rows: int = MAX_ROWS
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Waited:
+    """A server was asked for news and had none; `before` tasks come first, None once it works on this one."""
+
+    before: int | None
+
+
+class AnsweringModel(Protocol):
+    """A tuned model or a base that answers."""
+
+    @property
+    def is_tuned(self) -> bool: ...
+    def answer(self, *text: Any, **settings: Any) -> Answer: ...
+    def answers(self, *texts: Any, **settings: Any) -> list[Answer]: ...
+    def stream(self, *text: Any, **settings: Any) -> Iterator[str]: ...
+
+
+class Job(Protocol):
+    """The tuning task of a model."""
+
+    def events(self) -> Generator[Event | Waited]:
+        """Yield what happens until the task ends; raise the error that it FAILED with."""
+
+    def cancel(self) -> None:
+        """Ask to end the task and to keep what was tuned."""
+
+    def outlook(self, *, has_error: bool) -> str:
+        """Return what becomes of a task that did not end, in a sentence; empty if there is nothing to say."""
+
+
+class Workplace(Protocol):
+    """What commands need of the place where they work; accounts come as documents with the names of the API."""
+
+    @property
+    def address(self) -> str | None:
+        """Address of the server, None on the data folder."""
+
+    def models(self) -> Sequence[TunedModel]: ...
+    def get(self, name: str) -> TunedModel: ...
+    def delete(self, model: TunedModel) -> None: ...
+    def contract_sentences(self, model: TunedModel) -> tuple[str, str]: ...
+    def card(self, model: TunedModel) -> Document: ...
+    def export(
+        self, model: TunedModel, epoch: int | None, export_format: str, proves: bool | None, work: Path
+    ) -> Document | None: ...
+
+    def base(self, name: str) -> tuple[CatalogEntry, str]: ...
+    def estimate(self, plan: Plan) -> MemoryEstimate | None: ...
+    def job(self, plan: Plan, *, is_resume: bool) -> AbstractContextManager[Job]: ...
+
+    def evaluate(self, name: str, request: EvaluationRequest, on_answered: OnAnswered) -> Evaluation: ...
+    def verdict(self, model: TunedModel, on_answered: OnAnswered) -> Evaluation: ...
+    def cross_validate(
+        self, name: str, request: EvaluationRequest, folds: int, on_step: OnStep, on_answered: OnAnswered
+    ) -> Evaluation: ...
+    def model(self, name: str) -> AnsweringModel: ...
+
+    def list_users(self) -> list[Document]: ...
+    def add_user(self, address: str, password: str | None, *, is_admin: bool) -> Document: ...
+    def set_password(self, user: str, password: str) -> Document: ...
+    def set_disabled(self, user: str, is_disabled: bool) -> Document: ...
+    def setup_link(self, user: str) -> str: ...
+    def list_keys(self) -> list[Document]: ...
+    def create_key(self, label: str, user: str | None) -> Document: ...
+    def add_key_file(self, address: str, public_key: str, user: str, label: str) -> Document: ...
+    def list_tokens(self) -> list[Document]: ...
+    def revoke(self, key: str) -> None: ...
+
+
+def workplace(server: str | None) -> Workplace:
+    """Return the server of --server or $TUNERY_SERVER, else that which owns the data folder, else the folder."""
+    client = named_server(server) or holding_server(config.data_folder())
+    return Here() if client is None else There(client)
+
+
+def own_workplace() -> Workplace:
+    """Return the server that owns the data folder, or the folder; servers elsewhere do not count."""
+    client = holding_server(config.data_folder())
+    return Here() if client is None else There(client)
+
+
+def epoch_name(model: TunedModel, epoch: int | None) -> str:
+    """Return the id of a tuned model, with the epoch if it is not the one that is served."""
+    return model.id if epoch is None else f"{model.id}@epoch-{epoch}"
+
+
+class Here:
+    """The data folder. Reading it needs no lock; what changes it fails with FolderLocked while another uses it."""
+
+    address = None
+
+    def __init__(self) -> None:
+        self._folder = config.data_folder()
+
+    def models(self) -> Sequence[TunedModel]:
+        with self._library() as library:
+            return library.list()
+
+    def get(self, name: str) -> TunedModel:
+        with self._library() as library:
+            return library.get(name)
+
+    def delete(self, model: TunedModel) -> None:
+        with self._owned() as library:
+            library.delete(model.id)
+
+    def contract_sentences(self, model: TunedModel) -> tuple[str, str]:
+        from tunery.service.library import contracts_of
+
+        with self._library() as library:
+            found = contracts_of(library, model)
+        return found.prompt.sentence(), found.output.sentence()
+
+    def card(self, model: TunedModel) -> Document:
+        from tunery.engine.catalog import Catalog
+        from tunery.service.export import card_of
+
+        with self._library() as library:
+            return card_of(library, Catalog(self._folder, config.default_base_model()), model).document()
+
+    def export(
+        self, model: TunedModel, epoch: int | None, export_format: str, proves: bool | None, work: Path
+    ) -> Document | None:
+        from tunery.engine.catalog import Catalog
+        from tunery.service.export import card_of, order, report_kind, write
+
+        catalog = Catalog(self._folder, config.default_base_model())
+        python = config.proof_python()
+        with self._library() as library:
+            ordered = order(library, catalog, model, export_format, epoch=epoch, proves=proves, python=python)
+            proof = write(ordered, work, terminal.say)
+            if proof is not None:
+                try:
+                    with self._owned() as owned:
+                        owned.put_report(model, report_kind(export_format), proof)
+                except FolderLocked as error:
+                    terminal.say(f"The proof was not kept in the library. {error}")
+            card_of(library, catalog, model).write(work)
+        return proof
+
+    def base(self, name: str) -> tuple[CatalogEntry, str]:
+        from tunery.engine.catalog import Catalog
+
+        entry = fetched(name)
+        return entry, Catalog(self._folder, config.default_base_model()).digest(entry.name)
+
+    def estimate(self, plan: Plan) -> MemoryEstimate:
+        return output.estimate(plan.base, plan.request.examples, plan.request.hyperparameters)
+
+    @contextmanager
+    def job(self, plan: Plan, *, is_resume: bool) -> Iterator[_JobHere]:
+        from tunery.service.task import TaskWorker
+
+        with self._owned() as library:
+            model = self.unfinished(plan, is_resume=is_resume) or library.create(plan.request)
+            yield _JobHere(library, model, TaskWorker(library, model))
+
+    def unfinished(self, plan: Plan, *, is_resume: bool) -> TunedModel | None:
+        """Return the model whose unfinished task is the one of a plan, None if there is none."""
+        with self._library() as library:
+            found = library.find_unfinished(plan.request.sha256())
+        if found is None:
+            if is_resume:
+                raise NotFound("There is no unfinished tuning job of this command. Leave out --resume to start one.")
+        elif found.task.cancel_requested:
+            terminal.say(f"The tuning job of {found.id} was cancelled; what was tuned is made ready.")
+        else:
+            terminal.say(f"Resuming the unfinished tuning job of {found.id}.")
+        return found
+
+    def evaluate(self, name: str, request: EvaluationRequest, on_answered: OnAnswered) -> Evaluation:
+        from tunery.service.reports import keep
+
+        model, used, held_out = self._model_and_rows(name)
+        rows = held_out if request.rows is None else request.rows
+        if not rows:
+            raise InvalidArgument("No rows were held out. Give a file of rows, or --folds 5 to tune on parts of them.")
+        terminal.say("Loading the model ...")
+        found = self.model(name).evaluate(
+            rows,
+            examples=used,
+            recorded=request.recorded,
+            max_rows=request.max_rows,
+            seed=request.seed,
+            on_answered=on_answered,
+        )
+        found = replace(found, source=request.source)
+        if model is not None:
+            try:
+                with self._owned() as library:
+                    keep(library, model, found)
+            except FolderLocked:
+                terminal.say("The report was not kept: another command is using the data folder.")
+        return found
+
+    def verdict(self, model: TunedModel, on_answered: OnAnswered) -> Evaluation:
+        return self.evaluate(model.id, EvaluationRequest(), on_answered)
+
+    def cross_validate(
+        self, name: str, request: EvaluationRequest, folds: int, on_step: OnStep, on_answered: OnAnswered
+    ) -> Evaluation:
+        from tunery.resampling import Repeated, cross_validate
+
+        model, used, held_out = self._model_and_rows(name)
+        rows = (*used, *held_out) if request.rows is None else request.rows
+        if not rows:
+            raise InvalidArgument(f"{name} is a base; give a file of rows to tune on.")
+        how = (
+            Repeated(name, seed=request.seed, on_step=on_step)
+            if model is None
+            else Repeated(model.base_model, model.task.hyperparameters, model.task.seed, on_step)
+        )
+        return cross_validate(rows, folds, repeated=how, on_answered=on_answered)
+
+    def model(self, name: str) -> Model:
+        """Load a tuned model by id or display name, or a base by its name in the catalog."""
+        from tunery.service.library import contracts_of, wraps_plain_inputs
+
+        tuned_name, epoch = folders.split_epoch(name)
+        with self._library() as library:
+            try:
+                found = library.get(tuned_name)
+            except NotFound as error:
+                return self._base_model(name, str(error))
+            adapter = folders.epoch_folder(library.adapter_folder(found), epoch)
+            contracts, wraps = contracts_of(library, found), wraps_plain_inputs(library, found)
+        if self.base(found.base_model)[1] != found.base_digest:
+            raise FailedPrecondition(
+                f"The weights of the base {found.base_model} have changed since this model was tuned on it. "
+                "Add the former base again."
+            )
+        from tunery.model import load
+
+        model = load(adapter)
+        model.contracts, model.wraps_plain_inputs = contracts, wraps
+        return model
+
+    def rows_of(self, model: TunedModel) -> tuple[Sequence[TuningExample], Sequence[TuningExample]]:
+        """Return the rows that a model was tuned on, and those held out."""
+        with self._library() as library:
+            return library.examples(model)
+
+    def list_users(self) -> list[Document]:
+        with self._accounts() as (accounts, wire):
+            return [wire.UserMessage.of(user).json_object() for user in accounts.users.all()]
+
+    def add_user(self, address: str, password: str | None, *, is_admin: bool) -> Document:
+        with self._accounts() as (accounts, wire):
+            return _document(wire.UserMessage.of(accounts.users.add(address, password, is_admin=is_admin)))
+
+    def set_password(self, user: str, password: str) -> Document:
+        with self._accounts() as (accounts, wire):
+            return _document(wire.UserMessage.of(accounts.users.set_password(user, password)))
+
+    def set_disabled(self, user: str, is_disabled: bool) -> Document:
+        with self._accounts() as (accounts, wire):
+            return _document(wire.UserMessage.of(accounts.users.set_disabled(user, is_disabled)))
+
+    def setup_link(self, user: str) -> str:
+        raise FailedPrecondition(f"A link for {user} leads to a running server. Start one with `tunery serve`.")
+
+    def list_keys(self) -> list[Document]:
+        with self._accounts() as (accounts, wire):
+            keys = [*accounts.keys.all(), *accounts.keys.service_accounts()]
+            return [wire.KeyMessage.of(key).json_object() for key in keys]
+
+    def create_key(self, label: str, user: str | None) -> Document:
+        with self._accounts() as (accounts, wire):
+            return _document(wire.KeyMessage.of(*accounts.keys.create(label, user)))
+
+    def add_key_file(self, address: str, public_key: str, user: str, label: str) -> Document:
+        with self._accounts() as (accounts, wire):
+            key = accounts.keys.add_service_account(address, public_key, user, label)
+            return _document(wire.KeyMessage.of(key))
+
+    def list_tokens(self) -> list[Document]:
+        with self._accounts() as (accounts, wire):
+            return [wire.TokenMessage.of(token).json_object() for token in accounts.tokens.all()]
+
+    def revoke(self, key: str) -> None:
+        with self._accounts() as (accounts, _):
+            _revoke_first(lambda: accounts.keys.revoke(key), lambda: accounts.tokens.revoke_by_id(key))
+
+    def _model_and_rows(self, name: str) -> tuple[TunedModel | None, Sequence[TuningExample], Sequence[TuningExample]]:
+        try:
+            model = self.get(name)
+        except NotFound:  # perhaps a base
+            return None, (), ()
+        return model, *self.rows_of(model)
+
+    def _library(self) -> AbstractContextManager[Library]:
+        from tunery.service.library import Library
+
+        return Library.open(self._folder)
+
+    def _owned(self) -> AbstractContextManager[Library]:
+        from tunery.service.library import Library
+
+        return Library.own(self._folder)
+
+    @contextmanager
+    def _accounts(self) -> Iterator[tuple[Accounts, Any]]:
+        """Give the accounts and the module that makes documents of them."""
+        from tunery.server.wire import accounts as wire
+        from tunery.service.accounts.accounts import Accounts
+
+        with self._owned() as library:
+            yield Accounts(library.database, library.folder), wire
+
+    def _base_model(self, name: str, why_not_tuned: str) -> Model:
+        from tunery.engine.catalog import Catalog
+
+        try:
+            Catalog(self._folder, config.default_base_model()).resolve(name)
+        except NotFound as error:
+            raise NotFound(f"{why_not_tuned} Nor is there a base model of that name.") from error
+        entry = fetched(name)
+        from tunery.engine.resident import resident_base
+        from tunery.model import Model
+
+        return Model(resident_base(entry.name, self._folder))
+
+
+class _JobHere:
+    def __init__(self, library: Library, model: TunedModel, worker: TaskWorker) -> None:
+        self._library, self._model, self._worker = library, model, worker
+        self.events, self.cancel = worker.events, worker.cancel
+
+    def outlook(self, *, has_error: bool) -> str:  # noqa: ARG002
+        if self._worker.resume_step is not None:
+            return f"The same command resumes {self._model.id} at step {self._worker.resume_step}."
+        return _failed_sentence(self._library.get(self._model.id))
+
+
+class There:
+    """A server."""
+
+    def __init__(self, client: Client) -> None:
+        self._client, self.address = client, client.address
+        self._here = Here() if client.is_here else None
+
+    def models(self) -> Sequence[TunedModel]:
+        if self._here:
+            return self._here.models()
+        found: list[TunedModel] = []
+        page: dict[str, Any] = {"pageSize": PAGE_SIZE}
+        while True:
+            reply = self._call("GET", "tunedModels", page)
+            found += map(received_model, reply.get("tunedModels", ()))
+            if "nextPageToken" not in reply:
+                return found
+            page["pageToken"] = reply["nextPageToken"]
+
+    def get(self, name: str) -> TunedModel:
+        if self._here:
+            return self._here.get(name)
+        model_id = name.removeprefix("tunedModels/")
+        if not any(character in model_id for character in "/:"):  # no id contains one
+            try:
+                return received_model(self._call("GET", f"tunedModels/{quote(model_id)}"))
+            except NotFound:
+                pass
+        named = [model for model in self.models() if model.display_name == name]
+        if not named:
+            raise NotFound(f"There is no tuned model {name!r} on the server. `tunery models list` shows the names.")
+        if len(named) > 1:
+            ids = ", ".join(model.id for model in named)
+            raise InvalidArgument(f"{len(named)} tuned models are called {name!r}. Name one by its id: {ids}.")
+        return named[0]
+
+    def delete(self, model: TunedModel) -> None:
+        self._call("DELETE", model.name)
+
+    def contract_sentences(self, model: TunedModel) -> tuple[str, str]:
+        if self._here:
+            return self._here.contract_sentences(model)
+        card = self.card(model)
+        return str(card["prompt_sentence"]), str(card["output_sentence"])
+
+    def card(self, model: TunedModel) -> Document:
+        return self._call("GET", f"{model.name}:card")
+
+    def export(
+        self, model: TunedModel, epoch: int | None, export_format: str, proves: bool | None, work: Path
+    ) -> Document | None:
+        with tempfile.TemporaryFile(dir=work.parent) as file:
+            self.download(f"tunedModels/{epoch_name(model, epoch)}", export_format, proves, file)
+            _unpack(file, work)
+        return None if proves is False else _proof_in(work, export_format)
+
+    def download(self, name: str, export_format: str, proves: bool | None, file: IO[bytes]) -> None:
+        """Write the tar file of an export into a file; `proves` None lets the server decide."""
+        query = {"format": export_format, "prove": "auto" if proves is None else str(proves).lower()}
+        with self._client.streaming("GET", f"{API}/{name}:export", query, timeout=None) as reply:
+            for piece in reply.iter_bytes():
+                file.write(piece)
+
+    def base(self, name: str) -> tuple[CatalogEntry, str]:
+        if self._here:
+            return self._here.base(name)
+        path = f"models/{quote(name.removeprefix('models/'), safe='')}"
+        return received_base(self._call("GET", path)), ""  # only the server needs to know the digest
+
+    def estimate(self, plan: Plan) -> MemoryEstimate | None:
+        return self._here.estimate(plan) if self._here else None
+
+    @contextmanager
+    def job(self, plan: Plan, *, is_resume: bool) -> Iterator[_JobThere]:
+        if is_resume and self._here is None:
+            raise InvalidArgument("--resume is for jobs of this machine; a server resumes its own by itself.")
+        model = self._here and self._here.unfinished(plan, is_resume=is_resume)
+        yield _JobThere(self, self._client, model or self.create(plan))
+
+    def create(self, plan: Plan) -> TunedModel:
+        """Queue a tuning task with all rows, which the server splits as the request was split."""
+        request, settings = plan.request, plan.request.hyperparameters
+        task = {
+            "trainingData": _examples(plan.rows),
+            "hyperparameters": {
+                "epochCount": settings.epoch_count,
+                "batchSize": settings.batch_size,
+                "learningRate": settings.learning_rate,
+            },
+            "holdOut": str(plan.given.get("hold_out", "0")),
+            "seed": request.seed,
+            "data": {"source": request.data.source},
+        }
+        body = {"baseModel": plan.asked_base, "tuningTask": task, "description": request.description or None}
+        if request.display_name is not None:
+            body["displayName"] = request.display_name
+        reply = self._call("POST", "tunedModels", {"tunedModelId": request.id} if request.id else {}, body)
+        return self.get(reply["metadata"]["tunedModel"])
+
+    def evaluate(self, name: str, request: EvaluationRequest, on_answered: OnAnswered) -> Evaluation:
+        model = self.get(name)
+        body: dict[str, Any] = {"maxRows": request.max_rows, "seed": request.seed}
+        if request.rows is not None:
+            body |= {"examples": _examples(request.rows), "source": request.source}
+        if request.recorded is not None:
+            body["recorded"] = {"title": request.recorded.title, "answers": list(request.recorded.answers)}
+        return self._awaited(model, self._call("POST", f"{model.name}:evaluate", {}, body), on_answered)
+
+    def verdict(self, model: TunedModel, on_answered: OnAnswered) -> Evaluation:
+        known = self._call("GET", f"{model.name}/evaluations").get("evaluations")
+        if known and known[0]["state"] != "FAILED":  # the server began it by itself
+            return self._awaited(model, known[0], on_answered)
+        return self.evaluate(model.id, EvaluationRequest(), on_answered)
+
+    def cross_validate(
+        self, name: str, request: EvaluationRequest, folds: int, on_step: OnStep, on_answered: OnAnswered
+    ) -> Evaluation:
+        if self._here is None:
+            raise InvalidArgument("--folds tunes on this machine; leave out --server.")
+        return self._here.cross_validate(name, request, folds, on_step, on_answered)
+
+    def model(self, name: str) -> RemoteModel:
+        tuned_name, epoch = folders.split_epoch(name)
+        try:
+            return RemoteModel(self._client, f"tunedModels/{epoch_name(self.get(tuned_name), epoch)}")
+        except NotFound as error:
+            try:
+                path = f"models/{quote(name.removeprefix('models/'), safe='')}"
+                return RemoteModel(self._client, f"models/{received_base(self._call('GET', path)).name}")
+            except NotFound:
+                raise NotFound(f"{error} Nor is there a base model of that name.") from None
+
+    def list_users(self) -> list[Document]:
+        return self._listed("users")
+
+    def add_user(self, address: str, password: str | None, *, is_admin: bool) -> Document:
+        return self._call("POST", "accounts/users", body={"id": address, "password": password, "isAdmin": is_admin})
+
+    def set_password(self, user: str, password: str) -> Document:
+        return self._call("PATCH", f"accounts/users/{quote(user, safe='')}", body={"password": password})
+
+    def set_disabled(self, user: str, is_disabled: bool) -> Document:
+        return self._call("PATCH", f"accounts/users/{quote(user, safe='')}", body={"isDisabled": is_disabled})
+
+    def setup_link(self, user: str) -> str:
+        return str(self._call("POST", "accounts/setupLinks", body={"user": user})["uri"])
+
+    def list_keys(self) -> list[Document]:
+        return self._listed("keys")
+
+    def create_key(self, label: str, user: str | None) -> Document:
+        return self._call("POST", "accounts/keys", body={"label": label, "user": user})
+
+    def add_key_file(self, address: str, public_key: str, user: str, label: str) -> Document:
+        body = {"address": address, "publicKey": public_key, "user": user, "label": label}
+        return self._call("POST", "accounts/keys", body=body)
+
+    def list_tokens(self) -> list[Document]:
+        return self._listed("tokens")
+
+    def revoke(self, key: str) -> None:
+        name = quote(key, safe="")
+        _revoke_first(
+            lambda: self._call("DELETE", f"accounts/keys/{name}"),
+            lambda: self._call("DELETE", f"accounts/tokens/{name}"),
+        )
+
+    def _call(self, method: str, path: str, query: Mapping[str, Any] | None = None, body: object = None) -> Document:
+        return self._client.call(method, f"{API}/{path}", query, body)
+
+    def _listed(self, resource: str) -> list[Document]:
+        found: list[Document] = self._call("GET", f"accounts/{resource}").get(resource, [])
+        return found
+
+    def _awaited(self, model: TunedModel, reply: Document, on_answered: OnAnswered) -> Evaluation:
+        from tunery.evaluation.report import from_document
+
+        while reply["state"] == "RUNNING":
+            on_answered(reply["answeredPrompts"], reply["totalPrompts"])
+            time.sleep(POLL_SECONDS)
+            reply = self._call("GET", f"{model.name}:evaluation")
+        if reply["state"] == "FAILED":
+            raise error_from(reply["error"])
+        return from_document(snake_case(reply["report"]))
+
+
+class _JobThere:
+    def __init__(self, place: There, client: Client, model: TunedModel) -> None:
+        self._place, self._client, self._model = place, client, model
+        self._phase = Phase.QUEUED
+        self._is_started = False
+        self._shown_step = 0
+
+    def cancel(self) -> None:
+        self._client.call("POST", f"{API}/{self._model.operation_name}:cancel")
+
+    def events(self) -> Generator[Event | Waited]:
+        path = f"{API}/{self._model.operation_name}"
+        while True:
+            operation = self._client.call("GET", path, {"extensions": "true"})
+            yield from self._news(operation["metadata"])
+            if operation.get("done"):
+                yield Ended(self._ended())
+                return
+            yield Waited(operation["metadata"].get("waitingBefore"))
+            time.sleep(POLL_SECONDS)
+
+    def outlook(self, *, has_error: bool) -> str:
+        if not has_error:
+            return f"The tuning job of {self._model.id} continues on the server at {self._client.address}."
+        try:
+            return _failed_sentence(self._place.get(self._model.name))
+        except TuneryError:  # the server is gone, which the error says
+            return f"The tuning job of {self._model.id} resumes when the server does."
+
+    def _news(self, metadata: Mapping[str, Any]) -> Generator[Event]:
+        phase = Phase(metadata["phase"])
+        if phase in (Phase.PREPARING, Phase.PUBLISHING) and phase is not self._phase:
+            yield PhaseEntered(phase)
+        self._phase = phase
+        curve = received_snapshots(metadata.get("snapshots", ()))
+        if not self._is_started and (curve or phase is Phase.RUNNING):
+            settings = self._place.get(self._model.name).task.settings
+            if settings:
+                yield Started(settings, 1, metadata["totalSteps"])
+                self._is_started = True
+        for snapshot in curve if self._is_started else ():
+            if snapshot.step > self._shown_step:
+                yield StepDone(snapshot)
+                self._shown_step = snapshot.step
+
+    def _ended(self) -> TunedModel:
+        model = self._place.get(self._model.name)
+        if model.task.phase is Phase.FAILED:
+            message = model.task.error_message or "The tuning job failed."
+            raise error_from({"code": model.task.error_code, "message": message})
+        return model
+
+
+def _failed_sentence(model: TunedModel) -> str:
+    if model.state is not State.FAILED:
+        return ""
+    return f"{model.id} is listed as FAILED. See its curve with: tunery models show {model.id}"
+
+
+def _document(message: Any) -> Document:
+    document: Document = message.json_object()
+    return document
+
+
+def _revoke_first(key: Callable[[], object], token: Callable[[], object]) -> None:
+    """Revoke a key, or else a token of that id; raise what is said of the key if there is neither."""
+    try:
+        key()
+    except NotFound as error:
+        try:
+            token()
+        except NotFound:
+            raise error from None
+
+
+def _examples(rows: Sequence[TuningExample]) -> Document:
+    return {"examples": {"examples": [{"textInput": row.text_input, "output": row.output} for row in rows]}}
+
+
+def _unpack(file: IO[bytes], folder: Path) -> None:
+    """Unpack what a server sent; raise Unavailable if the end is missing, wherever it was cut."""
+    broken = Unavailable("The export broke off on its way from the server. Export it again.")
+    if file.seek(0, os.SEEK_END) < _TAR_END_BYTES:
+        raise broken
+    file.seek(-_TAR_END_BYTES, os.SEEK_END)
+    if any(file.read()):  # between two files a tar file can be cut without looking broken
+        raise broken
+    file.seek(0)
+    try:
+        with tarfile.open(fileobj=file, mode="r:") as archive:
+            archive.extractall(folder, filter="data")
+    except tarfile.TarError as error:
+        raise broken from error
+
+
+def _proof_in(work: Path, export_format: str) -> Document | None:
+    """Return the proof of an export from the card in its folder."""
+    from tunery.card import CARD_JSON
+
+    exports = json.loads((work / CARD_JSON).read_text("utf-8"))["exports"]
+    return next((export for export in exports if export["format"] == export_format), None)
