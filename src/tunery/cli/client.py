@@ -8,21 +8,35 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from tunery import config, errors
 from tunery.errors import InvalidArgument, TuneryError, Unauthenticated, Unavailable
-from tunery.types import Answer, AnswerForm, CatalogEntry, InputCheck, PromptDifference, TunedModel, TuningSnapshot
+from tunery.service.phases import Ended, Event, PhaseEntered, Started, StepDone
+from tunery.types import (
+    Answer,
+    AnswerForm,
+    CatalogEntry,
+    InputCheck,
+    Phase,
+    PromptDifference,
+    State,
+    TunedModel,
+    TuningSnapshot,
+)
 
 API = "/v1beta"
 TIMEOUT_SECONDS = 600.0  # for a reply: an answer may wait for others
 CONNECT_SECONDS = 10.0
 MAX_ANSWERS_AT_ONCE = 8  # what the server decodes together
+POLL_SECONDS = 0.3
 
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
@@ -121,6 +135,75 @@ class RemoteModel:
                     yield chunk["candidates"][0]["content"]["parts"][0]["text"]
                     if "promptContract" in chunk:
                         on_input_check(received_input_check(chunk))
+
+
+@dataclass(frozen=True, slots=True)
+class Waited:
+    """A server was asked for news and had none; `before` tasks come first, None once it works on this one."""
+
+    before: int | None
+
+
+class RemoteJob:
+    """The tuning task of a model on a server; `get` returns the model as it is now."""
+
+    def __init__(self, client: Client, model: TunedModel, get: Callable[[str], TunedModel]) -> None:
+        self._client, self._model, self._get = client, model, get
+        self._phase = Phase.QUEUED
+        self._is_started = False
+        self._shown_step = 0
+
+    def cancel(self) -> None:
+        self._client.call("POST", f"{API}/{self._model.operation_name}:cancel")
+
+    def events(self) -> Generator[Event | Waited]:
+        path = f"{API}/{self._model.operation_name}"
+        while True:
+            operation = self._client.call("GET", path, {"extensions": "true"})
+            yield from self._news(operation["metadata"])
+            if operation.get("done"):
+                yield Ended(self._ended())
+                return
+            yield Waited(operation["metadata"].get("waitingBefore"))
+            time.sleep(POLL_SECONDS)
+
+    def outlook(self, *, has_error: bool) -> str:
+        if not has_error:
+            return f"The tuning job of {self._model.id} continues on the server at {self._client.address}."
+        try:
+            return failed_sentence(self._get(self._model.name))
+        except TuneryError:  # the server is gone, which the error says
+            return f"The tuning job of {self._model.id} resumes when the server does."
+
+    def _news(self, metadata: Mapping[str, Any]) -> Generator[Event]:
+        phase = Phase(metadata["phase"])
+        if phase in (Phase.PREPARING, Phase.PUBLISHING) and phase is not self._phase:
+            yield PhaseEntered(phase)
+        self._phase = phase
+        curve = received_snapshots(metadata.get("snapshots", ()))
+        if not self._is_started and (curve or phase is Phase.RUNNING):
+            settings = self._get(self._model.name).task.settings
+            if settings:
+                yield Started(settings, 1, metadata["totalSteps"])
+                self._is_started = True
+        for snapshot in curve if self._is_started else ():
+            if snapshot.step > self._shown_step:
+                yield StepDone(snapshot)
+                self._shown_step = snapshot.step
+
+    def _ended(self) -> TunedModel:
+        model = self._get(self._model.name)
+        if model.task.phase is Phase.FAILED:
+            message = model.task.error_message or "The tuning job failed."
+            raise error_from({"code": model.task.error_code, "message": message})
+        return model
+
+
+def failed_sentence(model: TunedModel) -> str:
+    """Return where to look if a model is FAILED, else an empty text."""
+    if model.state is not State.FAILED:
+        return ""
+    return f"{model.id} is listed as FAILED. See its curve with: tunery models show {model.id}"
 
 
 def named_server(address: str | None) -> Client | None:

@@ -405,19 +405,9 @@ def warn_of_inputs(checks: Sequence[InputCheck]) -> None:
     )
 
 
-def estimate(base: CatalogEntry, examples: Sequence[TuningExample], hyperparameters: Hyperparameters) -> MemoryEstimate:
-    """Return what tuning these examples needs; loads the tokenizer and measures which number format is faster."""
-    from tunery.engine.base import fast_dtype
-    from tunery.engine.encoding import encoded
-    from tunery.service.estimate import RowCounts, estimated_memory, longest_examples
-
-    rows = encoded(base, config.data_folder(), longest_examples(examples, hyperparameters.batch_size))
-    return estimated_memory(base, RowCounts.of(rows), hyperparameters, fast_dtype().itemsize)
-
-
-def print_estimate(needed: MemoryEstimate) -> None:
+def print_estimate(needed: MemoryEstimate | None) -> None:
     """Print how much memory is needed and free, and what to do when it is too little."""
-    if needed.memory_bytes is None:
+    if needed is None or needed.memory_bytes is None:
         return
     free = "" if needed.free_bytes is None else f"; {_gigabytes(needed.free_bytes)} free"
     terminal.say(f"Memory    needs about {_gigabytes(needed.memory_bytes)}{free}")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tunery.cli import output, terminal
+from tunery.cli.client import Waited
 from tunery.cli.evaluate import print_verdict_of
 from tunery.cli.output import Plan
 from tunery.cli.terminal import (
@@ -28,7 +29,7 @@ from tunery.cli.terminal import (
     StepProgress,
     option,
 )
-from tunery.cli.workplace import Job, Waited, Workplace, workplace
+from tunery.cli.workplace import Job, Workplace, workplace
 from tunery.errors import TuneryError
 from tunery.service.phases import Ended, Event, Noticed, PhaseEntered, Started, StepDone
 from tunery.types import DEFAULT_BASE_MODEL, Hyperparameters, Phase, State, TunedModel
@@ -89,22 +90,24 @@ def tune(
     plan = _plan(file, {"input_column": input_column or None, "output_column": output_column}, names, given, place)
     output.print_plan(plan)
     needed = place.estimate(plan)
-    if needed is not None:
-        output.print_estimate(needed)
+    output.print_estimate(needed)
     if not yes:
         _ask_about_doubts(plan, needed)
     ended, seconds = _tune(plan, place, is_resume=resume)
     output.print_end(ended, seconds)
-    has_verdict = verdict and plan.request.held_out and ended.task.phase is Phase.SUCCEEDED
-    judged = print_verdict_of(ended, place) if has_verdict else {}
+    judged = print_verdict_of(ended, place) if verdict and plan.request.held_out and _is_whole(ended) else {}
     if json:
         estimate = {"estimate": needed.document()} if needed is not None else {}
         terminal.result(output.dumped(output.model_document(ended) | estimate | judged))
     elif ended.state is State.ACTIVE:
         terminal.result(ended.name)
     output.print_next(ended, plan.request.held_out or plan.request.examples)
-    if ended.task.phase is Phase.CANCELLED:
+    if not _is_whole(ended):
         raise typer.Exit(INTERRUPTED)
+
+
+def _is_whole(model: TunedModel) -> bool:
+    return model.task.phase is Phase.SUCCEEDED
 
 
 def _plan(

@@ -20,26 +20,29 @@ from typing import IO, TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
 from tunery import config
-from tunery.cli import output, terminal
+from tunery.cli import terminal
 from tunery.cli.bases import fetched
 from tunery.cli.client import (
     API,
+    POLL_SECONDS,
     Client,
     Document,
+    RemoteJob,
     RemoteModel,
+    Waited,
     error_from,
+    failed_sentence,
     holding_server,
     named_server,
     received_base,
     received_model,
-    received_snapshots,
     snake_case,
 )
 from tunery.cli.output import Plan
-from tunery.errors import FailedPrecondition, FolderLocked, InvalidArgument, NotFound, TuneryError, Unavailable
+from tunery.errors import FailedPrecondition, FolderLocked, InvalidArgument, NotFound, Unavailable
 from tunery.service import folder as folders
-from tunery.service.phases import Ended, Event, PhaseEntered, Started, StepDone
-from tunery.types import Answer, CatalogEntry, InputCheck, Phase, State, TunedModel, TuningExample
+from tunery.service.phases import Event
+from tunery.types import Answer, CatalogEntry, TunedModel, TuningExample
 
 if TYPE_CHECKING:
     from tunery.evaluation.contest import Recorded
@@ -53,7 +56,6 @@ if TYPE_CHECKING:
 
 MAX_ROWS = 500
 PAGE_SIZE = 200
-POLL_SECONDS = 0.3
 
 _HELD_OUT = "held-out rows"
 _TAR_END_BYTES = 1024  # two empty blocks of 512
@@ -70,13 +72,6 @@ class EvaluationRequest:
     recorded: Recorded | None = None
     max_rows: int = MAX_ROWS
     seed: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Waited:
-    """A server was asked for news and had none; `before` tasks come first, None once it works on this one."""
-
-    before: int | None
 
 
 class AnsweringModel(Protocol):
@@ -219,7 +214,13 @@ class Here:
         return entry, Catalog(self._folder, config.default_base_model()).digest(entry.name)
 
     def estimate(self, plan: Plan) -> MemoryEstimate:
-        return output.estimate(plan.base, plan.request.examples, plan.request.hyperparameters)
+        from tunery.engine.base import fast_dtype
+        from tunery.engine.encoding import encoded
+        from tunery.service.estimate import RowCounts, estimated_memory, longest_examples
+
+        settings = plan.request.hyperparameters
+        rows = encoded(plan.base, self._folder, longest_examples(plan.request.examples, settings.batch_size))
+        return estimated_memory(plan.base, RowCounts.of(rows), settings, fast_dtype().itemsize)
 
     @contextmanager
     def job(self, plan: Plan, *, is_resume: bool) -> Iterator[_JobHere]:
@@ -403,7 +404,7 @@ class _JobHere:
     def outlook(self, *, has_error: bool) -> str:  # noqa: ARG002
         if self._worker.resume_step is not None:
             return f"The same command resumes {self._model.id} at step {self._worker.resume_step}."
-        return _failed_sentence(self._library.get(self._model.id))
+        return failed_sentence(self._library.get(self._model.id))
 
 
 class There:
@@ -479,11 +480,11 @@ class There:
         return self._here.estimate(plan) if self._here else None
 
     @contextmanager
-    def job(self, plan: Plan, *, is_resume: bool) -> Iterator[_JobThere]:
+    def job(self, plan: Plan, *, is_resume: bool) -> Iterator[RemoteJob]:
         if is_resume and self._here is None:
             raise InvalidArgument("--resume is for jobs of this machine; a server resumes its own by itself.")
         model = self._here and self._here.unfinished(plan, is_resume=is_resume)
-        yield _JobThere(self, self._client, model or self.create(plan))
+        yield RemoteJob(self._client, model or self.create(plan), self.get)
 
     def create(self, plan: Plan) -> TunedModel:
         """Queue a tuning task with all rows, which the server splits as the request was split."""
@@ -590,65 +591,6 @@ class There:
         if reply["state"] == "FAILED":
             raise error_from(reply["error"])
         return from_document(snake_case(reply["report"]))
-
-
-class _JobThere:
-    def __init__(self, place: There, client: Client, model: TunedModel) -> None:
-        self._place, self._client, self._model = place, client, model
-        self._phase = Phase.QUEUED
-        self._is_started = False
-        self._shown_step = 0
-
-    def cancel(self) -> None:
-        self._client.call("POST", f"{API}/{self._model.operation_name}:cancel")
-
-    def events(self) -> Generator[Event | Waited]:
-        path = f"{API}/{self._model.operation_name}"
-        while True:
-            operation = self._client.call("GET", path, {"extensions": "true"})
-            yield from self._news(operation["metadata"])
-            if operation.get("done"):
-                yield Ended(self._ended())
-                return
-            yield Waited(operation["metadata"].get("waitingBefore"))
-            time.sleep(POLL_SECONDS)
-
-    def outlook(self, *, has_error: bool) -> str:
-        if not has_error:
-            return f"The tuning job of {self._model.id} continues on the server at {self._client.address}."
-        try:
-            return _failed_sentence(self._place.get(self._model.name))
-        except TuneryError:  # the server is gone, which the error says
-            return f"The tuning job of {self._model.id} resumes when the server does."
-
-    def _news(self, metadata: Mapping[str, Any]) -> Generator[Event]:
-        phase = Phase(metadata["phase"])
-        if phase in (Phase.PREPARING, Phase.PUBLISHING) and phase is not self._phase:
-            yield PhaseEntered(phase)
-        self._phase = phase
-        curve = received_snapshots(metadata.get("snapshots", ()))
-        if not self._is_started and (curve or phase is Phase.RUNNING):
-            settings = self._place.get(self._model.name).task.settings
-            if settings:
-                yield Started(settings, 1, metadata["totalSteps"])
-                self._is_started = True
-        for snapshot in curve if self._is_started else ():
-            if snapshot.step > self._shown_step:
-                yield StepDone(snapshot)
-                self._shown_step = snapshot.step
-
-    def _ended(self) -> TunedModel:
-        model = self._place.get(self._model.name)
-        if model.task.phase is Phase.FAILED:
-            message = model.task.error_message or "The tuning job failed."
-            raise error_from({"code": model.task.error_code, "message": message})
-        return model
-
-
-def _failed_sentence(model: TunedModel) -> str:
-    if model.state is not State.FAILED:
-        return ""
-    return f"{model.id} is listed as FAILED. See its curve with: tunery models show {model.id}"
 
 
 def _document(message: Any) -> Document:
