@@ -138,6 +138,11 @@ class Unauthenticated(TuneryError):
     status, code = "UNAUTHENTICATED", 16
 
 
+def as_tunery_error(error: Exception) -> TuneryError:
+    """Return the error itself, or one that reports an unexpected error."""
+    return error if isinstance(error, TuneryError) else TuneryError(f"Something went wrong: {error!r}.")
+
+
 def _rebuilt(kind: type[TuneryError], message: str, fields: dict[str, object]) -> TuneryError:
     error = kind.__new__(kind, message)
     error.__dict__.update(fields)

@@ -152,7 +152,7 @@ class TuningTask:
     total_steps: int
     completed_steps: int = 0
     checkpoint_step: int = 0
-    fencing_epoch: int = 0  # claims of this task, not passes over the examples
+    claim_number: int = 0  # how often a worker has claimed the task
     cancel_requested: bool = False
     micro_batch_size: int | None = None
     create_time: datetime | None = None

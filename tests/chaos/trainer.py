@@ -10,20 +10,20 @@ from __future__ import annotations
 import os
 import queue
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from tests.service.samples import write_adapter
 from tunery.errors import ResourceExhausted, Unavailable
 from tunery.files import write_whole
 from tunery.service import worker
 from tunery.service.answering_child import Ask, Count, CountRows, Refused
-from tunery.service.phases import Ended, Event, PhaseEntered, Started, StepDone
+from tunery.service.folder import DataFolder
+from tunery.service.phases import Beat, Call, Ended, Event, Finish, PhaseEntered, Progress, PutBack, Started, StepDone
 from tunery.service.process import SIGN_OF_LIFE_SECONDS, Alive, Channel
-from tunery.service.requests import Progress
-from tunery.service.task import WorkLibrary
 from tunery.types import Phase, TunedModel, TuningSnapshot, TuningTask
 
 STEP_SECONDS = float(os.environ.get("TUNERY_TEST_STEP_SECONDS", "0.02"))
@@ -50,10 +50,10 @@ def refusing(channel: Channel, data_folder: Path) -> None:  # noqa: ARG001
 class FakeTaskWorker:
     """Counts up to the last step."""
 
-    def __init__(self, library: WorkLibrary, model: TunedModel, task: TuningTask) -> None:
-        self._library, self._task, self._total = library, task, model.task.total_steps
+    def __init__(self, model: TunedModel, task: TuningTask, folder: DataFolder, call: Callable[[Call], Any]) -> None:
+        self._folder, self._task, self._call, self._total = folder, task, call, model.task.total_steps
         self._snapshots = list(task.snapshots)
-        self._checkpoint = library.checkpoint_folder(task) / "step"
+        self._checkpoint = folder.checkpoint(task.id) / "step"
         self._step = self._saved = int(self._checkpoint.read_text()) if self._checkpoint.exists() else 0
 
     def events(self) -> Generator[Event]:
@@ -61,43 +61,43 @@ class FakeTaskWorker:
         try:
             yield from self._work()
         except ResourceExhausted:
-            self._library.release(self._task)
+            self._call(PutBack())
             raise
         except GeneratorExit:
             self._save()
-            self._library.heartbeat(self._task, Phase.RUNNING, self._progress())
-            self._library.release(self._task)
+            self._beat(Phase.RUNNING)
+            self._call(PutBack())
             raise
 
     def _work(self) -> Generator[Event]:
-        library, task = self._library, self._task
         yield PhaseEntered(Phase.PREPARING)
-        is_cancelled = library.heartbeat(task, Phase.RUNNING, self._progress())
+        is_cancelled = self._beat(Phase.RUNNING)
         yield Started({}, self._step + 1, self._total)
         while self._step < self._total and not is_cancelled:
             time.sleep(STEP_SECONDS)
             self._take_step()
-            is_cancelled = library.heartbeat(task, Phase.RUNNING, self._progress())
+            is_cancelled = self._beat(Phase.RUNNING)
             yield StepDone(self._snapshots[-1])
         if not is_cancelled:
-            is_cancelled = library.heartbeat(task, Phase.PUBLISHING, self._progress())
-        if is_cancelled:
-            published = library.publish(task, write_adapter) if self._step else None
-            yield Ended(library.finish(task, Phase.CANCELLED, self._progress(), published=published))
-        else:
-            published = library.publish(task, write_adapter)
-            yield Ended(library.finish(task, Phase.SUCCEEDED, self._progress(), published=published))
+            is_cancelled = self._beat(Phase.PUBLISHING)
+        published = self._folder.publish(self._task, write_adapter) if self._step or not is_cancelled else None
+        phase = Phase.CANCELLED if is_cancelled else Phase.SUCCEEDED
+        yield Ended(self._call(Finish(phase, self._progress(), published)))
+
+    def _beat(self, phase: Phase) -> bool:
+        return bool(self._call(Beat(phase, self._progress())))
 
     def _take_step(self) -> None:
         self._step += 1
         self._snapshots = [*self._snapshots[: self._step - 1], TuningSnapshot(self._step, 0, 1.0, datetime.now(UTC))]
         if self._step % CHECKPOINT_STEPS == 0:
             self._save()
-        _note(f"{time.monotonic():.3f} {os.getpid()} {self._task.id} {self._task.fencing_epoch} {self._step}\n")
+        _note(f"{time.monotonic():.3f} {os.getpid()} {self._task.id} {self._task.claim_number} {self._step}\n")
 
     def _save(self) -> None:
         if Path(os.environ.get("TUNERY_TEST_DISK_FULL", "/nowhere")).exists():
             raise ResourceExhausted("The disk is full.")
+        self._checkpoint.parent.mkdir(parents=True, exist_ok=True)
         write_whole(self._checkpoint, str(self._step).encode())
         self._saved = self._step
 

@@ -272,4 +272,4 @@ def _visible(home: Path) -> list[str]:
 
 
 def _staging_folders(home: Path) -> list[Path]:
-    return list((home / "bases").glob("*_staging_*"))
+    return list((home / "bases").glob(".*.partial"))

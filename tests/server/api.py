@@ -26,8 +26,8 @@ from tunery.service.access import TUNING
 from tunery.service.answering import Answering
 from tunery.service.creation import Creation
 from tunery.service.library import Library
+from tunery.service.phases import Progress
 from tunery.service.reports import DataCurves, Evaluations, Examinations
-from tunery.service.requests import Progress
 from tunery.types import Phase, TunedModel, TuningTask
 
 OWNER = "owner@example.com"
@@ -103,7 +103,7 @@ class Api:
         """Return a tuned model that was cancelled after three steps."""
         task = self.running(model_id)
         self.library.request_cancel(model_id)
-        return self.library.finish(task, Phase.CANCELLED, published=self.library.publish(task, write_adapter))
+        return self.library.finish(task, Phase.CANCELLED, published=self.library.folder.publish(task, write_adapter))
 
     def failed(self, model_id: str, error: TuneryError) -> TunedModel:
         """Return a tuned model whose task failed after three steps."""

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from tunery.service.library import Library
-from tunery.service.requests import Progress, TuningRequest
+from tunery.service.phases import Progress
+from tunery.service.requests import TuningRequest
 from tunery.types import DataFacts, Hyperparameters, Phase, TunedModel, TuningExample, TuningSnapshot, TuningTask
 
 EXAMPLES = tuple(TuningExample(str(number), str(number + 1)) for number in range(15))
@@ -57,4 +58,11 @@ def tuned(library: Library, write: Callable[[Path], None] = write_adapter, **cha
     task = claimed(library, **changes)
     library.heartbeat(task, Phase.RUNNING, Progress(step=19, snapshots=a_curve(19)))
     library.heartbeat(task, Phase.PUBLISHING)
-    return library.finish(task, Phase.SUCCEEDED, published=library.publish(task, write))
+    return library.finish(task, Phase.SUCCEEDED, published=library.folder.publish(task, write))
+
+
+def made_checkpoint(library: Library, task: TuningTask) -> Path:
+    """Return the folder for the checkpoints of a task, as its worker makes it."""
+    folder = library.folder.checkpoint(task.id)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

@@ -14,7 +14,7 @@ from tests.service.samples import a_curve, claimed, tuned
 from tunery.errors import AlreadyExists, DataLoss, FailedPrecondition, NotFound
 from tunery.service.backup import MANIFEST, back_up, restore
 from tunery.service.library import Library
-from tunery.service.requests import Progress
+from tunery.service.phases import Progress
 from tunery.types import Phase
 
 

@@ -74,10 +74,10 @@ def test_an_adapter_that_does_not_fit_can_be_published_later(small_disk: Path) -
         library.heartbeat(task, Phase.PUBLISHING)
 
         with pytest.raises(ResourceExhausted, match="2 MB are needed"):
-            library.publish(task, lambda folder: _write_large(folder / "adapter"), needed_bytes=2_000_000)
+            library.folder.publish(task, lambda folder: _write_large(folder / "adapter"), needed_bytes=2_000_000)
 
         assert list(library.folder.models.glob("*/*")) == []
-        model = library.finish(task, Phase.SUCCEEDED, published=library.publish(task, write_adapter))
+        model = library.finish(task, Phase.SUCCEEDED, published=library.folder.publish(task, write_adapter))
         assert library.adapter_folder(model)
 
 

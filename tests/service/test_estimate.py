@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import cast
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import torch
 
 from tests.engine.tiny_bases import make_folder
 from tests.service.samples import a_request
-from tunery.cli import output
+from tunery.cli.workplace import Here
 from tunery.engine.catalog import EMBEDDED, Catalog
 from tunery.engine.encoding import EncodedExample
 from tunery.engine.layers.packing import ROUND_TOKENS, pack
@@ -99,7 +100,8 @@ def test_the_command_and_the_api_agree(home: Path, monkeypatch: pytest.MonkeyPat
                 monkeypatch.setattr(f"tunery.engine.{module}.fast_dtype", lambda dtype=dtype: dtype)
             sent = [(row.text_input, row.output) for row in (*request.examples, *request.held_out)]
             by_api = estimates.of(request, sent)
-            by_command = output.estimate(catalog.resolve("tiny"), request.examples, request.hyperparameters)
+            plan: Any = SimpleNamespace(base=catalog.resolve("tiny"), request=request)
+            by_command = Here().estimate(plan)
 
             assert by_api.source is Source.GUESSED
             assert by_api.memory.memory_bytes == by_command.memory_bytes

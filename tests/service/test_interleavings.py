@@ -19,7 +19,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, 
 from tests.service.samples import a_curve, a_request, write_adapter
 from tunery.errors import FailedPrecondition, NotFound, TuningUnstable
 from tunery.service.library import Fenced, Library
-from tunery.service.requests import Progress, Published
+from tunery.service.phases import Progress, Published
 from tunery.types import Phase, State, TuningTask
 
 INTERLEAVINGS = int(os.environ.get("TUNERY_TEST_INTERLEAVINGS", "60"))
@@ -73,7 +73,7 @@ class Interleavings(RuleBasedStateMachine):
     @rule(data=st.data())
     def publish(self, data: st.DataObject) -> None:
         def published(task: TuningTask) -> None:
-            self.published[task.id, task.fencing_epoch] = self.library.publish(task, write_adapter)
+            self.published[task.id, task.claim_number] = self.library.folder.publish(task, write_adapter)
 
         if any(task.id not in self.deleted for task in self.claims):
             self._try(published, data)
@@ -81,7 +81,7 @@ class Interleavings(RuleBasedStateMachine):
     @rule(data=st.data(), phase=st.sampled_from([Phase.SUCCEEDED, Phase.CANCELLED, Phase.FAILED]))
     def finish(self, data: st.DataObject, phase: Phase) -> None:
         def finished(task: TuningTask) -> None:
-            published = self.published.get((task.id, task.fencing_epoch))
+            published = self.published.get((task.id, task.claim_number))
             if published is None and phase is Phase.SUCCEEDED:
                 return
             error = TuningUnstable(3) if phase is Phase.FAILED else None
@@ -146,7 +146,7 @@ class Interleavings(RuleBasedStateMachine):
         except (Fenced, NotFound):
             assert self._row(task) == before
         else:
-            is_own = before is not None and before[0] == task.fencing_epoch
+            is_own = before is not None and before[0] == task.claim_number
             assert is_own or self._row(task) == before
 
     def _row(self, task: TuningTask) -> tuple[int, Phase, int] | None:
@@ -154,7 +154,7 @@ class Interleavings(RuleBasedStateMachine):
             now = self.library.find(task.tuned_model_id).task
         except NotFound:
             return None
-        return now.fencing_epoch, now.phase, now.completed_steps
+        return now.claim_number, now.phase, now.completed_steps
 
     def _ask(self, act: object, model_id: str) -> bool:
         try:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.samples import EXAMPLES, a_curve, a_request, claimed, tuned
+from tests.service.samples import EXAMPLES, a_curve, a_request, claimed, made_checkpoint, tuned
 from tunery.errors import (
     AlreadyExists,
     FailedPrecondition,
@@ -135,7 +135,7 @@ def test_the_next_owner_sweeps_what_nobody_names(home: Path) -> None:
         (library.folder.path / str(model.artifact)).with_name(".2.partial").mkdir()
         (library.folder.checkpoints / "unknown").mkdir()
         waiting = claimed(library)
-        library.checkpoint_folder(waiting)
+        made_checkpoint(library, waiting)
 
     with Library.own(home) as library:
         assert {path.name for path in library.folder.models.iterdir()} == {model.task.id}

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.samples import a_curve, a_request, claimed, tuned, write_adapter
+from tests.service.samples import a_curve, a_request, claimed, made_checkpoint, tuned, write_adapter
 from tunery.errors import DataLoss, FailedPrecondition, NotFound, TuningUnstable
 from tunery.service.library import Fenced, Library
-from tunery.service.requests import Progress
+from tunery.service.phases import Progress
 from tunery.types import Advice, EpochLoss, Phase, State, TuningTask
 
 
@@ -26,7 +26,7 @@ def test_a_task_goes_its_way_to_a_usable_model(library: Library) -> None:
 
     assert not library.heartbeat(task, Phase.RUNNING, progress)
     assert not library.heartbeat(task, Phase.PUBLISHING)
-    published = library.publish(task, write_adapter)
+    published = library.folder.publish(task, write_adapter)
     model = library.finish(task, Phase.SUCCEEDED, Progress(advice=Advice("flat", "Stop.", 3)), published=published)
 
     assert (model.state, model.task.phase, model.task.completed_steps) == (State.ACTIVE, Phase.SUCCEEDED, 19)
@@ -42,7 +42,7 @@ def test_a_task_goes_its_way_to_a_usable_model(library: Library) -> None:
 def test_a_finished_task_leaves_no_checkpoint(library: Library) -> None:
     """The checkpoints of a task go when it ends."""
     task = claimed(library)
-    (library.checkpoint_folder(task) / "state").touch()
+    (made_checkpoint(library, task) / "state").touch()
 
     library.finish(task, Phase.FAILED, error=TuningUnstable(3))
 
@@ -89,7 +89,7 @@ def test_a_cancelled_run_keeps_what_was_tuned(library: Library) -> None:
 
     assert library.heartbeat(task, Phase.RUNNING, Progress(step=2))
     assert library.heartbeat(task, Phase.PUBLISHING)
-    model = library.finish(task, Phase.CANCELLED, published=library.publish(task, write_adapter))
+    model = library.finish(task, Phase.CANCELLED, published=library.folder.publish(task, write_adapter))
 
     assert (model.state, model.task.phase, model.task.error_code) == (State.ACTIVE, Phase.CANCELLED, 1)
     assert library.adapter_folder(model)
@@ -115,8 +115,8 @@ def test_a_waiting_task_with_a_checkpoint_is_cancelled_by_publishing_it(library:
     assert library.claim("a test") is None
     again = library.claim("a test", is_cancelled=True)
     assert again is not None
-    assert (again.checkpoint_step, again.fencing_epoch) == (4, 2)
-    model = library.finish(again, Phase.CANCELLED, published=library.publish(again, write_adapter))
+    assert (again.checkpoint_step, again.claim_number) == (4, 2)
+    model = library.finish(again, Phase.CANCELLED, published=library.folder.publish(again, write_adapter))
     assert model.state == State.ACTIVE
 
 
@@ -131,8 +131,8 @@ def test_deleting_takes_everything_and_fences_the_worker(library: Library) -> No
     """A deleted model is gone with its files and examples; its worker can write nothing more."""
     task = claimed(library, id="numbers")
     model = library.get("numbers")
-    library.checkpoint_folder(task)
-    library.publish(task, write_adapter)
+    made_checkpoint(library, task)
+    library.folder.publish(task, write_adapter)
 
     library.delete("numbers")
 
@@ -197,7 +197,7 @@ def test_a_lost_task_waits_to_be_resumed(home: Path) -> None:
         assert found.task.phase == Phase.QUEUED
         task = library.claim("a test", task_id=found.task.id)
         assert task is not None
-        assert (task.fencing_epoch, task.checkpoint_step, task.completed_steps) == (2, 5, 7)
+        assert (task.claim_number, task.checkpoint_step, task.completed_steps) == (2, 5, 7)
         with pytest.raises(Fenced):
             library.heartbeat(lost, Phase.RUNNING)
 

@@ -69,7 +69,7 @@ def adapter(library: Library, model: TunedModel) -> bytes:
 
 def test_a_task_tells_its_trip_in_order(library: Library) -> None:
     """Preparing, started, one event a step, publishing, ended with an ACTIVE model."""
-    events = worked(TaskWorker(library, created(library)))
+    events = worked(TaskWorker.claim(library, created(library)))
 
     assert events[0] == PhaseEntered(Phase.PREPARING)
     assert isinstance(events[1], Started)
@@ -84,7 +84,7 @@ def test_the_record_is_complete(library: Library) -> None:
     """Curve, losses per epoch, advice, settings in force and versions stand in the library; no checkpoint is left."""
     model = created(library)
 
-    worked(TaskWorker(library, model))
+    worked(TaskWorker.claim(library, model))
 
     task = library.get(model.id).task
     assert (task.phase, task.completed_steps, len(task.snapshots)) == (Phase.SUCCEEDED, 9, 9)
@@ -100,7 +100,7 @@ def test_everything_is_published(library: Library) -> None:
     """The adapter to serve at the root, every kept epoch below `epochs`, the curve beside them, all in the manifest."""
     model = created(library)
 
-    worked(TaskWorker(library, model))
+    worked(TaskWorker.claim(library, model))
 
     folder = library.adapter_folder(library.get(model.id))
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
@@ -119,7 +119,7 @@ def test_held_out_rows_choose_the_epoch(library: Library) -> None:
     values = Hyperparameters(epoch_count=8, learning_rate=0.05).resolve()
     model = created(library, hyperparameters=values, held_out=(TuningExample("40", "x"), TuningExample("41", "y")))
 
-    worked(TaskWorker(library, model))
+    worked(TaskWorker.claim(library, model))
 
     task = library.get(model.id).task
     best = min(task.epoch_losses, key=lambda loss: loss.held_out_loss or 0).epoch
@@ -130,7 +130,7 @@ def test_held_out_rows_choose_the_epoch(library: Library) -> None:
 
 def test_cancel_keeps_what_was_tuned(library: Library) -> None:
     """A task that is cancelled after two steps ends CANCELLED with a usable adapter of two steps."""
-    worker = TaskWorker(library, created(library))
+    worker = TaskWorker.claim(library, created(library))
     events = []
     for event in worker.events():
         events.append(event)
@@ -146,7 +146,7 @@ def test_cancel_keeps_what_was_tuned(library: Library) -> None:
 
 def test_cancel_before_the_first_step_leaves_nothing(library: Library) -> None:
     """A task that is cancelled while it is prepared ends CANCELLED, its model FAILED."""
-    worker = TaskWorker(library, created(library))
+    worker = TaskWorker.claim(library, created(library))
     events = worker.events()
     next(events)
     worker.cancel()
@@ -158,7 +158,7 @@ def test_cancel_before_the_first_step_leaves_nothing(library: Library) -> None:
 
 def test_cancel_past_the_commit_point_has_no_effect(library: Library) -> None:
     """A task that is cancelled while it is published succeeds."""
-    worker = TaskWorker(library, created(library))
+    worker = TaskWorker.claim(library, created(library))
     for event in worker.events():
         if event == PhaseEntered(Phase.PUBLISHING):
             worker.cancel()
@@ -170,7 +170,7 @@ def test_cancel_past_the_commit_point_has_no_effect(library: Library) -> None:
 def test_leaving_puts_the_task_back_with_a_checkpoint(library: Library) -> None:
     """A closed generator leaves the task QUEUED with a checkpoint of the last step, and says where it goes on."""
     model = created(library)
-    worker = TaskWorker(library, model)
+    worker = TaskWorker.claim(library, model)
 
     left_after(worker, 4)
 
@@ -182,11 +182,11 @@ def test_leaving_puts_the_task_back_with_a_checkpoint(library: Library) -> None:
 def test_a_resumed_task_gives_the_same_bytes(library: Library) -> None:
     """Left after each of three steps and resumed, a task makes the adapter of an undisturbed one."""
     undisturbed, model = created(library), created(library)
-    worked(TaskWorker(library, undisturbed))
+    worked(TaskWorker.claim(library, undisturbed))
 
     for steps in (2, 3, 7):
-        left_after(TaskWorker(library, library.get(model.id)), steps)
-    events = worked(TaskWorker(library, library.get(model.id)))
+        left_after(TaskWorker.claim(library, library.get(model.id)), steps)
+    events = worked(TaskWorker.claim(library, library.get(model.id)))
 
     assert [event.step for event in events if isinstance(event, Started)] == [8]
     assert adapter(library, model) == adapter(library, undisturbed)
@@ -196,10 +196,10 @@ def test_a_resumed_task_gives_the_same_bytes(library: Library) -> None:
 def test_a_task_cancelled_while_it_waited_is_published(library: Library) -> None:
     """A task with a checkpoint that was cancelled in the queue is published without another step."""
     model = created(library)
-    left_after(TaskWorker(library, model), 3)
+    left_after(TaskWorker.claim(library, model), 3)
     library.request_cancel(model.id)
 
-    events = worked(TaskWorker(library, library.get(model.id)))
+    events = worked(TaskWorker.claim(library, library.get(model.id)))
 
     assert not any(isinstance(event, StepDone) for event in events)
     assert library.get(model.id).state is State.ACTIVE
@@ -209,13 +209,13 @@ def test_a_task_cancelled_while_it_waited_is_published(library: Library) -> None
 def test_a_checkpoint_of_other_settings_is_not_continued(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     """With another recipe than that of the checkpoint, tuning begins again and says so."""
     model = created(library)
-    left_after(TaskWorker(library, model), 3)
+    left_after(TaskWorker.claim(library, model), 3)
     monkeypatch.setattr(tuning, "Recipe", lambda: replace(_RECIPE, rank=4))
 
-    events = worked(TaskWorker(library, library.get(model.id)))
+    events = worked(TaskWorker.claim(library, library.get(model.id)))
 
     notices = [event.text for event in events if isinstance(event, Noticed)]
-    assert any("begins again at step 1" in text for text in notices)
+    assert any("starts over at step 1" in text for text in notices)
     assert library.get(model.id).state is State.ACTIVE
 
 
@@ -226,7 +226,7 @@ def test_rows_that_are_too_long_are_noticed(library: Library) -> None:
     """Rows that lose the end of their input are counted in a notice."""
     long = (*EXAMPLES, TuningExample("a" * 500, "b"))
 
-    events = worked(TaskWorker(library, created(library, examples=long)))
+    events = worked(TaskWorker.claim(library, created(library, examples=long)))
 
     notices = [event.text for event in events if isinstance(event, Noticed)]
     assert notices == ["1 row is longer than the 128 tokens of this base; the end of the input is cut off."]
@@ -237,7 +237,7 @@ def test_numbers_that_are_none_fail_the_task(library: Library) -> None:
     model = created(library, hyperparameters=Hyperparameters(learning_rate=1e30).resolve())
 
     with pytest.raises(TuningUnstable, match="Use a smaller learning rate"):
-        worked(TaskWorker(library, model))
+        worked(TaskWorker.claim(library, model))
 
     task = library.get(model.id).task
     assert (task.phase, task.error_code) == (Phase.FAILED, 3)
@@ -254,7 +254,7 @@ def test_failures_of_the_work_are_recorded(
     monkeypatch.setattr(Network, "add_gradient", _raising(raised()))
 
     with pytest.raises(expected):
-        worked(TaskWorker(library, model))
+        worked(TaskWorker.claim(library, model))
 
     failed = library.get(model.id)
     assert (failed.state, failed.task.error_code) == (State.FAILED, code)
@@ -263,10 +263,10 @@ def test_failures_of_the_work_are_recorded(
 def test_a_full_disk_puts_the_task_back(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     """A checkpoint that meets a full disk: the one before is kept, the task waits, the error says what to do."""
     model = created(library)
-    left_after(TaskWorker(library, model), 3)
+    left_after(TaskWorker.claim(library, model), 3)
     full = OSError(28, "No space left on device")
     monkeypatch.setattr(tuning, "write_checkpoint", _raising(full))
-    worker = TaskWorker(library, library.get(model.id))
+    worker = TaskWorker.claim(library, library.get(model.id))
 
     with pytest.raises(ResourceExhausted, match=r"disk is full.*Free some space"):
         worked(worker)
@@ -281,11 +281,11 @@ def test_force_in_the_middle_of_a_step_keeps_the_checkpoint_before(
 ) -> None:
     """KeyboardInterrupt inside a step puts the task back without writing half a step."""
     model = created(library)
-    left_after(TaskWorker(library, model), 3)
+    left_after(TaskWorker.claim(library, model), 3)
     with monkeypatch.context() as patch:
         patch.setattr(Network, "add_gradient", _raising(KeyboardInterrupt()))
         with pytest.raises(KeyboardInterrupt):
-            worked(TaskWorker(library, library.get(model.id)))
+            worked(TaskWorker.claim(library, library.get(model.id)))
 
     task = library.get(model.id).task
     assert (task.phase, task.checkpoint_step) == (Phase.QUEUED, 3)
@@ -296,7 +296,7 @@ def test_a_deleted_model_stops_its_worker(library: Library, monkeypatch: pytest.
     monkeypatch.setattr("tunery.service.task.BEAT_SECONDS", 0)
     model = created(library)
 
-    events = TaskWorker(library, model).events()
+    events = TaskWorker.claim(library, model).events()
     while not isinstance(next(events), StepDone):
         pass
     library.delete(model.id)
@@ -311,8 +311,8 @@ def test_a_base_that_changed_is_refused(library: Library) -> None:
     """A task whose base has other weights by now fails with a sentence instead of mixing them."""
     model = created(library, base_digest="another")
 
-    with pytest.raises(FailedPrecondition, match="tiny is not the one"):
-        worked(TaskWorker(library, model))
+    with pytest.raises(FailedPrecondition, match="base tiny changed"):
+        worked(TaskWorker.claim(library, model))
 
     assert library.get(model.id).task.error_code == 9
 
@@ -320,10 +320,10 @@ def test_a_base_that_changed_is_refused(library: Library) -> None:
 def test_a_task_is_worked_on_once(library: Library) -> None:
     """A finished task cannot be claimed again."""
     model = created(library)
-    worked(TaskWorker(library, model))
+    worked(TaskWorker.claim(library, model))
 
     with pytest.raises(FailedPrecondition, match="not waiting"):
-        TaskWorker(library, library.get(model.id))
+        TaskWorker.claim(library, library.get(model.id))
 
 
 def _raising(error: BaseException) -> Any:

@@ -70,8 +70,8 @@ def test_a_child_that_dies_or_freezes_is_replaced(library: Library) -> None:
         wait_until(is_in(library, model, Phase.SUCCEEDED))
 
     assert [line.split(" ", 1)[1] for line in worker.log_of(model.task.id).lines if "worker process" in line] == [
-        "The worker process died; the tuning job goes on from its checkpoint",
-        "The worker process froze; the tuning job goes on from its checkpoint",
+        "The worker process died; the tuning job resumes from its checkpoint",
+        "The worker process froze; the tuning job resumes from its checkpoint",
     ]
 
 

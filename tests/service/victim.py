@@ -27,9 +27,9 @@ import alembic.command  # noqa: F401  # imported once here, not again in each ch
 import sqlalchemy.dialects.sqlite  # noqa: F401
 from sqlalchemy import Engine, event
 
-from tests.service.samples import a_curve, a_request, claimed, write_adapter
+from tests.service.samples import a_curve, a_request, claimed, made_checkpoint, write_adapter
 from tunery.service.library import Library
-from tunery.service.requests import Progress
+from tunery.service.phases import Progress
 from tunery.types import Phase
 
 _FILE_EVENTS = {"open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.truncate", "sqlite3.connect"}
@@ -54,10 +54,10 @@ def live(home: Path, done: Callable[[str], None]) -> None:
         assert task is not None
         library.heartbeat(task, Phase.RUNNING, Progress(step=3, snapshots=a_curve(3)))
         done("step 3")
-        (library.checkpoint_folder(task) / "state").write_bytes(bytes(5000))
+        (made_checkpoint(library, task) / "state").write_bytes(bytes(5000))
         library.heartbeat(task, Phase.RUNNING, Progress(step=4, checkpoint_step=4))
         library.heartbeat(task, Phase.PUBLISHING)
-        published = library.publish(task, write_adapter)
+        published = library.folder.publish(task, write_adapter)
         library.finish(task, Phase.SUCCEEDED, Progress(step=19, snapshots=a_curve(19)), published=published)
         done("finished kept")
 
@@ -70,7 +70,7 @@ def live(home: Path, done: Callable[[str], None]) -> None:
         library.heartbeat(task, Phase.RUNNING, Progress(step=1, snapshots=a_curve(1)))
         library.request_cancel("cancelled")
         done("asked to cancel")
-        library.finish(task, Phase.CANCELLED, published=library.publish(task, write_adapter))
+        library.finish(task, Phase.CANCELLED, published=library.folder.publish(task, write_adapter))
         done("finished cancelled")
         library.delete("cancelled")
         done("deleted cancelled")

@@ -228,7 +228,7 @@ class Here:
 
         with self._owned() as library:
             model = self.unfinished(plan, is_resume=is_resume) or library.create(plan.request)
-            yield _JobHere(library, model, TaskWorker(library, model))
+            yield _JobHere(library, model, TaskWorker.claim(library, model))
 
     def unfinished(self, plan: Plan, *, is_resume: bool) -> TunedModel | None:
         """Return the model whose unfinished task is the one of a plan, None if there is none."""

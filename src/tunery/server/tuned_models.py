@@ -38,9 +38,9 @@ from tunery.server.wire.tuning import (
     permission_out,
     tuned_model_out,
 )
-from tunery.service.access import Action, require_scope
+from tunery.service.access import Action, Seen, require_scope
 from tunery.service.creation import Creation, CreationRequest
-from tunery.service.library import Library, Seen, contracts_of, set_wraps_plain_inputs, wraps_plain_inputs
+from tunery.service.library import Library, contracts_of, set_wraps_plain_inputs, wraps_plain_inputs
 from tunery.service.requests import ModelFilter, page_size, page_token, read_page_token
 from tunery.types import Caller, Hyperparameters, SamplingSettings, TunedModel, TuningExample
 

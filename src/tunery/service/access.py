@@ -7,14 +7,17 @@ be shared with somebody who signs in for the first time tomorrow.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
 from tunery.errors import FailedPrecondition, InvalidArgument, NotFound, PermissionDenied
-from tunery.service.database import models
+from tunery.service.database import models, tasks
 from tunery.service.database.connection import Connection, Database
-from tunery.types import Caller, GranteeType, Permission, Role
+from tunery.types import Caller, GranteeType, Permission, Phase, Role, TunedModel
 
 _AUTH = "https://www.googleapis.com/auth/"
 CLOUD_PLATFORM = f"{_AUTH}cloud-platform"
@@ -23,6 +26,8 @@ TUNING_READONLY = f"{_AUTH}generative-language.tuning.readonly"
 RETRIEVER = f"{_AUTH}generative-language.retriever"
 GENERATIVE_LANGUAGE = f"{_AUTH}generative-language"
 SCOPES = (CLOUD_PLATFORM, TUNING, TUNING_READONLY, RETRIEVER, GENERATIVE_LANGUAGE)
+
+MAX_POLLED = 1000  # tuned models kept for polling
 
 _WRITING = frozenset({CLOUD_PLATFORM, TUNING})
 _READING = _WRITING | {TUNING_READONLY}
@@ -165,6 +170,58 @@ class Sharing:
         require_scope(caller, action)
         with self._database.writing() as connection:
             yield connection, _checked(connection, caller, action, model_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A tuned model as of the last write; `made` caches what readers derive from it."""
+
+    model: TunedModel
+    permissions: tuple[Permission, ...]
+    waiting_before: int | None  # tasks before it in the queue, None if it is not in the queue
+    made: dict[Any, Any] = field(default_factory=dict, repr=False)
+
+
+class Polling:
+    """
+    The tuned models that clients poll, kept in memory until the next write.
+
+    Fifty clients polling an operation in a bare loop would otherwise read and encode the same curve a thousand times a
+    second, at the cost of the task they wait for. Valid only in the one process that writes.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._lock = threading.Lock()
+        self._changes = -1
+        self._kept: dict[str, Seen] = {}
+
+    def get(self, caller: Caller, action: Action, model_id: str) -> Seen:
+        """Return a tuned model; raise NotFound, or PermissionDenied unless the caller may do `action` with it."""
+        require_scope(caller, action)  # first, so that a caller without the scope does not learn which models exist
+        changes = self._database.changes  # taken before reading: a write in between invalidates the entry
+        with self._lock:
+            seen = self._kept.get(model_id) if self._changes == changes else None
+        if seen is None:
+            seen = self._read(model_id)
+            self._keep(seen, changes)
+        require_role(caller, action, seen.model.name, seen.permissions)
+        return seen
+
+    def _read(self, model_id: str) -> Seen:
+        with self._database.reading() as connection:
+            model = models.get(connection, model_id)
+            if model is None:
+                raise NotFound(f"Tuned model tunedModels/{model_id} does not exist.")
+            is_waiting = model.task.phase is Phase.QUEUED
+            place = tasks.places(connection).get(model.task.id) if is_waiting else None
+            return Seen(model, models.permissions_of(connection, model_id), place)
+
+    def _keep(self, seen: Seen, changes: int) -> None:
+        with self._lock:
+            if self._changes != changes or len(self._kept) >= MAX_POLLED:
+                self._changes, self._kept = changes, {}
+            self._kept[seen.model.id] = seen
 
 
 def _checked(connection: Connection, caller: Caller, action: Action, model_id: str) -> tuple[Permission, ...]:

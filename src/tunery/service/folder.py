@@ -1,8 +1,8 @@
 """
-The data folder: what lies where in it, and the lock by which one process at a time owns it.
+The data folder: its layout, and the lock that lets one process at a time own it.
 
-Reading needs no lock. The lock belongs to the operating system, so a holder that dies leaves none behind; the file only
-says who holds it. It knows nothing of the database in the folder.
+Reading needs no lock. The operating system releases the lock of a process that dies; the text in the lock file only
+names the holder.
 """
 
 from __future__ import annotations
@@ -10,22 +10,19 @@ from __future__ import annotations
 import json
 import os
 import re
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tunery.errors import FailedPrecondition, FolderLocked, NotFound
+from tunery.files import publish
+from tunery.service.phases import Published
 from tunery.types import TuningTask
 
-if sys.platform == "win32":
-    import msvcrt
-else:
-    import fcntl
-
-# On Windows a locked byte cannot be read by others: lock one far behind the text that names the holder.
-_LOCKED_BYTE = 1 << 30
+_EPOCHS = "epochs"
+_EPOCH_NAME = re.compile(r"(?P<model>.+)@epoch-(?P<epoch>[0-9]{1,6})")
+_held: set[int] = set()  # descriptors of the locks this process holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +35,7 @@ class Holder:
 
 @dataclass(frozen=True, slots=True)
 class DataFolder:
-    """A data folder and the places in it; none of them needs to exist."""
+    """A data folder and the paths in it, which need not exist."""
 
     path: Path
 
@@ -60,46 +57,50 @@ class DataFolder:
 
     @property
     def local_token(self) -> Path:
-        """The file with which commands on this machine prove themselves to the server that owns the folder."""
+        """The file with which commands on this machine identify themselves to the server that owns the folder."""
         return self.path / "local-token"
 
     def checkpoint(self, task_id: str) -> Path:
         """Return the folder for the checkpoints of a task."""
         return self.checkpoints / task_id
 
-    def adapter(self, task: TuningTask) -> Path:
-        """Return the folder in which a claimed task publishes its adapter."""
-        return self.models / task.id / str(task.fencing_epoch)
+    def publish(self, task: TuningTask, write: Callable[[Path], None], *, needed_bytes: int | None = None) -> Published:
+        """Publish the adapter of a claimed task: `write` puts its files into the folder it is given."""
+        folder = self.models / task.id / str(task.claim_number)
+        return Published(folder, task.claim_number, publish(folder, write, needed_bytes=needed_bytes))
 
     @contextmanager
     def own(self, address: str | None = None) -> Iterator[None]:
         """
-        Own the folder within the block; it is made if it is not there, readable for its user only.
+        Own the folder within the block; a missing one is created, readable for its user only.
 
-        Raises FolderLocked with the holder's process id, FailedPrecondition if the folder cannot be written.
+        `address` is where a server answers. Raises FolderLocked with the holder's process id, FailedPrecondition if
+        the folder cannot be written.
         """
         lock = self._open_lock()
         try:
             if not _try_to_lock(lock):
                 raise FolderLocked(self._locked_message())
-            _HELD.add(lock)
+            _held.add(lock)
             _rewrite(lock, json.dumps({"pid": os.getpid(), "address": address}))
             yield
             _rewrite(lock, "")
         finally:
-            _HELD.discard(lock)
+            _held.discard(lock)
             os.close(lock)  # which unlocks
 
     def holder(self) -> Holder | None:
-        """Return who holds the folder, as its lock file says; only to be believed after a FolderLocked."""
+        """Return who holds the folder according to its lock file; reliable only after a FolderLocked."""
         try:
-            entry = json.loads((self.path / "lock").read_text())
+            with (self.path / "lock").open("rb") as file:
+                file.seek(1)  # the first byte is locked, and on Windows a locked byte cannot be read
+                entry = json.loads(b"{" + file.read())
             return Holder(entry["pid"], entry["address"])
-        except (OSError, ValueError):  # no lock file, or its holder has not written it yet
+        except (OSError, ValueError):  # no lock file, or its holder has not written to it yet
             return None
 
     def server(self) -> Holder | None:
-        """Return the server that holds the folder at this moment, None if there is none; takes nothing from anybody."""
+        """Return the server that holds the folder at this moment, or None."""
         holder = self.holder()
         if holder is None or holder.address is None:
             return None
@@ -128,16 +129,35 @@ class DataFolder:
         return f"{who} is using the data folder {self.path}{where}; wait for it or use another TUNERY_HOME."
 
 
+def split_epoch(name: str) -> tuple[str, int | None]:
+    """Return the model's name and the epoch: `x@epoch-3` names epoch 3 of `x`, plain `x` the chosen one (None)."""
+    found = _EPOCH_NAME.fullmatch(name)
+    return (found["model"], int(found["epoch"])) if found else (name, None)
+
+
+def kept_epochs(published: Path) -> list[int]:
+    """Return the epochs kept with a published adapter, in order."""
+    folder = published / _EPOCHS
+    if not folder.is_dir():
+        return []
+    return sorted(int(path.name) for path in folder.iterdir() if path.name.isdecimal())
+
+
+def epoch_folder(published: Path, epoch: int | None) -> Path:
+    """Return the adapter folder of an epoch; raise NotFound with the kept epochs."""
+    if epoch is None:
+        return published
+    kept = kept_epochs(published)
+    if epoch not in kept:
+        which = ", ".join(map(str, kept)) or "none"
+        raise NotFound(f"Epoch {epoch} of this tuned model was not kept. Kept epochs: {which}.")
+    return published / _EPOCHS / str(epoch)
+
+
 def _try_to_lock(lock: int) -> bool:
-    try:
-        if sys.platform == "win32":
-            os.lseek(lock, _LOCKED_BYTE, os.SEEK_SET)
-            msvcrt.locking(lock, msvcrt.LK_NBLCK, 1)
-        else:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):  # flock says the one, Windows the other
-        return False
-    return True
+    from filelock import lock_descriptor
+
+    return lock_descriptor(lock, blocking=False)
 
 
 def _rewrite(lock: int, text: str) -> None:
@@ -146,44 +166,12 @@ def _rewrite(lock: int, text: str) -> None:
     os.write(lock, text.encode())
 
 
-_HELD: set[int] = set()  # descriptors of locks that this process holds
-
-
 def _let_go_in_child() -> None:
-    """A forked child shares its parent's locks: it would keep the folder when the parent is long dead."""
-    for lock in _HELD:
+    """Close the locks in a forked child, which would keep the folder after its parent's death."""
+    for lock in _held:
         os.close(lock)
-    _HELD.clear()
+    _held.clear()
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_let_go_in_child)
-
-
-FOLDER = "epochs"
-_NAME = re.compile(r"(?P<model>.+)@epoch-(?P<epoch>[0-9]{1,6})")
-
-
-def split_epoch(name: str) -> tuple[str, int | None]:
-    """Return the name of the model and the epoch that is asked for, None for the chosen one."""
-    found = _NAME.fullmatch(name)
-    return (found["model"], int(found["epoch"])) if found else (name, None)
-
-
-def kept_epochs(published: Path) -> list[int]:
-    """Return the epochs that were kept with a published adapter, the first first."""
-    folder = published / FOLDER
-    if not folder.is_dir():
-        return []
-    return sorted(int(path.name) for path in folder.iterdir() if path.name.isdecimal())
-
-
-def epoch_folder(published: Path, epoch: int | None) -> Path:
-    """Return the adapter folder of an epoch; raises NotFound with the epochs that there are."""
-    if epoch is None:
-        return published
-    there = kept_epochs(published)
-    if epoch not in there:
-        which = ", ".join(map(str, there)) or "none"
-        raise NotFound(f"Epoch {epoch} of this tuned model was not kept. Kept epochs: {which}.")
-    return published / FOLDER / str(epoch)

@@ -14,14 +14,13 @@ import secrets
 import string
 import struct
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from tunery.errors import InvalidArgument
-from tunery.types import Advice, DataFacts, EpochLoss, Hyperparameters, Role, TuningExample, TuningSnapshot
+from tunery.types import DataFacts, Hyperparameters, Role, TuningExample
 
 LOCAL_USER = "local"  # who works on this machine without signing in
 
@@ -96,29 +95,6 @@ class TuningRequest:
         if self.user_id != LOCAL_USER:
             facts["user"] = self.user_id
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a worker has come with a task. None leaves what is stored; no value ever makes the curve shorter."""
-
-    step: int = 0  # optimizer steps done
-    checkpoint_step: int | None = None
-    micro_batch_size: int | None = None
-    snapshots: Sequence[TuningSnapshot] | None = None  # all since step 1, also those before a resume
-    epoch_losses: Sequence[EpochLoss] | None = None
-    advice: Advice | None = None
-    settings: Mapping[str, object] | None = None
-    versions: Mapping[str, str] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """An adapter folder that was made visible, and the sha256 of its manifest."""
-
-    folder: Path
-    fencing_epoch: int
-    manifest_sha256: str
 
 
 def _digest(examples: Sequence[TuningExample]) -> str:

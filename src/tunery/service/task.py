@@ -1,11 +1,11 @@
 """
-The trip of one task: claim, load the base, tune, publish, finish.
+The work on one task: claim, load the base, tune, publish, finish.
 
-A generator of events; its consumer owns the loop. `cancel()` between two events ends the task and keeps what was
-tuned; closing the generator writes a checkpoint and puts the task back into the queue. It knows the library and the
-engine, not who looks on; torch is loaded when the first event has been taken.
+A generator of events whose consumer owns the loop. After `cancel()` the task ends and keeps what was tuned; closing
+the generator writes a checkpoint and puts the task back into the queue. Files are written here; rows are written by
+`answer`, in a child process's case by its parent. torch is not loaded before the second event.
 
-    worker = TaskWorker(library, library.create(request))
+    worker = TaskWorker.claim(library, library.create(request))
     with closing(worker.events()) as events:
         for event in events: ...
 """
@@ -16,108 +16,98 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Callable, Collection, Generator, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Self
 
-from tunery.errors import FailedPrecondition, OutOfMemory, ResourceExhausted, TuneryError, Unavailable
-from tunery.files import DISK_FULL
+from tunery.errors import FailedPrecondition, OutOfMemory, ResourceExhausted, Unavailable, as_tunery_error
+from tunery.files import disk_errors
 from tunery.service.folder import DataFolder
-from tunery.service.library import Fenced
-from tunery.service.phases import Ended, Event, Noticed, PhaseEntered, Started, StepDone
-from tunery.service.requests import Progress, Published
-from tunery.types import Phase, TunedModel, TuningExample, TuningTask
+from tunery.service.library import Fenced, Library
+from tunery.service.phases import (
+    Beat,
+    Call,
+    Cancel,
+    Ended,
+    Event,
+    Finish,
+    Noticed,
+    PhaseEntered,
+    Progress,
+    Published,
+    PutBack,
+    ReadInputs,
+    Started,
+    StepDone,
+)
+from tunery.types import Phase, TunedModel, TuningTask
 
 if TYPE_CHECKING:
     from tunery.engine.resident import ResidentBase
     from tunery.engine.tuner import Tuner
 
 BEAT_SECONDS = 1.0
-CURVE_SECONDS = 5.0  # between two writings of a long curve: the whole is written each time
-SHORT_CURVE = 500  # steps; so many are 12 kB, written with each beat
-
-
-class WorkLibrary(Protocol):
-    """What a worker asks of the library; see `Library` for each."""
-
-    @property
-    def folder(self) -> DataFolder: ...
-    def claim(
-        self, worker: str, *, task_id: str | None = None, is_cancelled: bool = False, held_back: Collection[str] = ()
-    ) -> TuningTask | None: ...
-    def examples(self, model: TunedModel) -> tuple[tuple[TuningExample, ...], tuple[TuningExample, ...]]: ...
-    def source_adapter(self, model: TunedModel) -> Path | None: ...
-    def heartbeat(self, task: TuningTask, phase: Phase, progress: Progress = ...) -> bool: ...
-    def request_cancel(self, name: str) -> TunedModel: ...
-    def checkpoint_folder(self, task: TuningTask) -> Path: ...
-    def publish(
-        self, task: TuningTask, write: Callable[[Path], None], *, needed_bytes: int | None = None
-    ) -> Published: ...
-    def finish(
-        self,
-        task: TuningTask,
-        phase: Phase,
-        progress: Progress = ...,
-        *,
-        published: Published | None = None,
-        error: TuneryError | None = None,
-    ) -> TunedModel: ...
-    def release(self, task: TuningTask) -> None: ...
+CURVE_SECONDS = 5.0  # between two writes of a long curve, which is written whole each time
+SHORT_CURVE = 500  # steps; a curve up to here, 12 kB, is written with each beat
 
 
 class TaskWorker:
     """
-    Works on the task of one tuned model, in this process.
+    Works on the claimed task of a tuned model, in this process.
 
-    `library` is the library itself, or what stands for it in a child process (`children/tuning.py`).
+    `call` has the owner of the library do what a `Call` says and returns the answer; it may raise Fenced.
     """
 
-    def __init__(self, library: WorkLibrary, model: TunedModel, task: TuningTask | None = None) -> None:
-        """Take over a claimed task, or claim that of the model; raises FailedPrecondition if it is not waiting."""
-        if task is None:
-            task = library.claim(worker_name(), task_id=model.task.id, is_cancelled=model.task.cancel_requested)
-        if task is None:
-            raise FailedPrecondition(f"The tuning job of {model.id} is not waiting to be worked on.")
-        self._library, self._model, self._task = library, model, task
+    def __init__(self, model: TunedModel, task: TuningTask, folder: DataFolder, call: Callable[[Call], Any]) -> None:
+        self._model, self._task, self._folder, self._call = model, task, folder, call
         self._tuner: Tuner | None = None
         self._phase = Phase.PREPARING
         self._is_cancelled = task.cancel_requested
         self._beat_time = self._curve_time = float("-inf")  # the first step is shown at once
-        self.resume_step: int | None = None  # where the task would go on, once it was put back into the queue
+        self.resume_step: int | None = None  # the step to resume at, once the task was put back into the queue
+
+    @classmethod
+    def claim(cls, library: Library, model: TunedModel) -> Self:
+        """Claim the task of a model in a library of this process; raises FailedPrecondition if it is not waiting."""
+        task = library.claim(worker_name(), task_id=model.task.id, is_cancelled=model.task.cancel_requested)
+        if task is None:
+            raise FailedPrecondition(f"The tuning job of {model.id} is not waiting in the queue.")
+        return cls(model, task, library.folder, partial(answer, library, model, task))
 
     def cancel(self) -> None:
-        """Ask to end the task after the step that was reported last, and to keep what was tuned."""
-        self._library.request_cancel(self._model.id)
+        """End the task after the step that was reported last, and keep what was tuned."""
+        self._call(Cancel())
         self._is_cancelled = True
 
     def events(self) -> Generator[Event]:
         """
         Work, and yield what happens.
 
-        Raises TuningUnstable, OutOfMemory and other TuneryErrors after the task FAILED with them; ResourceExhausted and
-        Unavailable for a disk that is full or fails, and Fenced, without ending the task.
+        Raises TuningUnstable, OutOfMemory and other TuneryErrors after the task FAILED with them. ResourceExhausted and
+        Unavailable, if the disk is full or fails, and Fenced do not end the task.
         """
         try:
-            with _disk_errors(self._library.folder.path):
+            with disk_errors(self._folder.path):
                 yield from self._work()
         except Fenced:
             raise
-        except GeneratorExit:  # left between two steps, so the state is whole
+        except GeneratorExit:  # closed between two steps, so the state is consistent
             try:
-                with _disk_errors(self._library.folder.path):
+                with disk_errors(self._folder.path):
                     self._write_checkpoint()
             finally:
                 self._put_back()
             raise
         except Exception as error:
-            if _passes(error):
+            if _is_temporary(error):
                 self._put_back()
             else:
                 self._fail(error)
             raise
-        except BaseException:  # stopped by force in the middle of a step: the checkpoint before counts
+        except BaseException:  # forced in the middle of a step: only the earlier checkpoint is consistent
             self._put_back()
             raise
 
@@ -126,9 +116,9 @@ class TaskWorker:
         from tunery.engine.tuner import settings_in_force, versions
 
         yield PhaseEntered(Phase.PREPARING)
-        # a checkpoint goes on in the number format it was made in, whatever the probe says today
+        # a checkpoint is continued in the number format it was made in, whatever is faster now
         dtype = self._task.settings.get("dtype")
-        resident = resident_base(self._model.base_model, self._library.folder.path, dtype and str(dtype))
+        resident = resident_base(self._model.base_model, self._folder.path, dtype and str(dtype))
         try:
             tuner, notices = self._prepared(resident)
             self._tuner = tuner
@@ -143,16 +133,19 @@ class TaskWorker:
             resident.remove(0)
 
     def _prepared(self, resident: ResidentBase) -> tuple[Tuner, Sequence[Noticed]]:
-        """Return the tuner, at its checkpoint if there is one, and what the user should know about it."""
+        """Return the tuner, at its checkpoint if there is one, and notices for the user."""
         if resident.digest != self._model.base_digest:
-            raise FailedPrecondition(f"The base {resident.name} is not the one that this tuning job was asked for.")
+            raise FailedPrecondition(
+                f"The weights of the base {resident.name} changed after this tuning job was created. Create a new one."
+            )
         notices = []
+        checkpoint = self._folder.checkpoint(self._task.id)
         try:
-            tuner = self._new_tuner(resident)
-        except FailedPrecondition:  # of another number format, recipe or version; going on would mix them
-            shutil.rmtree(self._library.checkpoint_folder(self._task))
-            tuner = self._new_tuner(resident)
-            notices.append(Noticed("The checkpoint was made with other settings; tuning begins again at step 1."))
+            tuner = self._new_tuner(resident, checkpoint)
+        except FailedPrecondition:  # it has another number format, recipe or version, which must not be mixed
+            shutil.rmtree(checkpoint)
+            tuner = self._new_tuner(resident, checkpoint)
+            notices.append(Noticed("The checkpoint was made with other settings; tuning starts over at step 1."))
         cut = sum(row.was_cut for row in (*tuner.examples, *tuner.held_out))
         if cut:
             rows = f"{cut} rows are" if cut > 1 else "1 row is"
@@ -160,29 +153,24 @@ class TaskWorker:
             notices.append(Noticed(f"{rows} longer than the {limit} of this base; the end of the input is cut off."))
         return tuner, notices
 
-    def _new_tuner(self, resident: ResidentBase) -> Tuner:
-        examples, held_out = self._library.examples(self._model)
-        folder = self._library.checkpoint_folder(self._task)
+    def _new_tuner(self, resident: ResidentBase, checkpoint: Path) -> Tuner:
         task = self._task
+        checkpoint.mkdir(mode=0o700, parents=True, exist_ok=True)
+        examples, held_out, source = self._call(ReadInputs())
         tuner = resident.tuner(
-            examples,
-            task.hyperparameters,
-            folder=folder,
-            held_out=held_out,
-            seed=task.seed,
-            source=self._library.source_adapter(self._model),
+            examples, task.hyperparameters, folder=checkpoint, held_out=held_out, seed=task.seed, source=source
         )
-        if task.micro_batch_size is not None:  # smaller since the kernel took a worker of this task
+        if task.micro_batch_size is not None:  # reduced after the kernel killed a worker of this task
             tuner.micro_batch_size = min(tuner.micro_batch_size, task.micro_batch_size)
         return tuner
 
     def _steps(self, tuner: Tuner) -> Iterator[Event]:
-        told = 0
+        shown = 0
         for snapshot in tuner.run():
             self._beat_if_due()
-            for text in tuner.notices[told:]:
+            for text in tuner.notices[shown:]:
                 yield Noticed(text)
-            told = len(tuner.notices)
+            shown = len(tuner.notices)
             yield StepDone(snapshot)
             if self._is_cancelled:
                 return
@@ -193,7 +181,7 @@ class TaskWorker:
         if self._is_cancelled:
             published = self._publish(tuner) if tuner.completed_steps else None
             yield Ended(self._finish(Phase.CANCELLED, tuner, published))
-        else:  # past the commit point: asking to cancel has no effect any more
+        else:  # past the commit point cancelling has no effect
             yield PhaseEntered(Phase.PUBLISHING)
             yield Ended(self._finish(Phase.SUCCEEDED, tuner, self._publish(tuner)))
 
@@ -210,11 +198,11 @@ class TaskWorker:
         self._curve_time = now if has_curve else self._curve_time
 
     def _beat(self, phase: Phase, progress: Progress) -> None:
-        self._is_cancelled |= self._library.heartbeat(self._task, phase, progress)
+        self._is_cancelled |= self._call(Beat(phase, progress))
         self._phase = phase
 
     def _progress(self, **more: object) -> Progress:
-        """Return how far the task is, with its whole curve."""
+        """Return the progress with the whole curve."""
         tuner = self._tuner
         if tuner is None:
             return Progress()
@@ -232,32 +220,47 @@ class TaskWorker:
         from tunery.engine.tuner import settings_in_force
 
         progress = self._progress(advice=advise(tuner.epoch_losses), settings=settings_in_force(tuner))
-        return self._library.finish(self._task, phase, progress, published=published)
+        model: TunedModel = self._call(Finish(phase, progress, published))
+        return model
 
     def _publish(self, tuner: Tuner) -> Published:
         epochs = [tuner.epoch_folder(loss.epoch) for loss in tuner.epoch_losses]
         kept = [folder for folder in epochs if folder.is_dir()]
         needed = tuner.adapter.flat.nbytes * (len(kept) + 1)
-        return self._library.publish(self._task, lambda folder: _write(folder, tuner, kept), needed_bytes=needed)
+        return self._folder.publish(self._task, lambda folder: _write(folder, tuner, kept), needed_bytes=needed)
 
     def _write_checkpoint(self) -> None:
         if self._tuner is not None and self._tuner.completed_steps > self._tuner.checkpoint_step:
             self._tuner.write_checkpoint()
 
     def _put_back(self) -> None:
-        """Release the task. If the database cannot be written either, the next owner of the folder takes it back."""
+        """Put the task back. If the database cannot be written either, the next owner of the folder does it."""
         self.resume_step = self._tuner.checkpoint_step + 1 if self._tuner else self._task.checkpoint_step + 1
         with suppress(ResourceExhausted, Unavailable, Fenced):
-            self._library.heartbeat(self._task, self._phase, self._progress())
-            self._library.release(self._task)
+            self._call(Beat(self._phase, self._progress()))
+            self._call(PutBack())
 
     def _fail(self, error: Exception) -> None:
-        known = error if isinstance(error, TuneryError) else TuneryError(f"Something went wrong: {error!r}.")
-        self._library.finish(self._task, Phase.FAILED, self._progress(), error=known)
+        self._call(Finish(Phase.FAILED, self._progress(), error=as_tunery_error(error)))
+
+
+def answer(library: Library, model: TunedModel, task: TuningTask, call: Call) -> Any:
+    """Do in the library what the worker of a claimed task calls for; raises Fenced if the claim was lost."""
+    match call:
+        case ReadInputs():
+            return *library.examples(model), library.source_adapter(model)
+        case Beat(phase, progress):
+            return library.heartbeat(task, phase, progress)
+        case Cancel():
+            return library.request_cancel(model.id)
+        case Finish(phase, progress, published, error):
+            return library.finish(task, phase, progress, published=published, error=error)
+        case PutBack():
+            return library.release(task)
 
 
 def worker_name() -> str:
-    """Return the name by which people recognise this process."""
+    """Return a name by which people can recognise this process."""
     return f"{platform.node()} ({os.getpid()})"
 
 
@@ -270,21 +273,11 @@ def _write(folder: Path, tuner: Tuner, kept: Sequence[Path]) -> None:
     for epoch in kept:
         target = folder / "epochs" / epoch.name
         target.mkdir(parents=True)
-        for name in (CONFIG, WEIGHTS):  # a killed worker may have left other files beside them
+        for name in (CONFIG, WEIGHTS):  # a killed worker may have left other files in the folder
             shutil.copyfile(epoch / name, target / name)
     write_curve(folder, tuner.snapshots, tuner.epoch_losses)
 
 
-def _passes(error: Exception) -> bool:
-    """Say whether the cause lies outside the task, so that trying it again later makes sense."""
+def _is_temporary(error: Exception) -> bool:
+    """Return whether the cause lies outside the task, so that a later try may succeed."""
     return isinstance(error, ResourceExhausted | Unavailable) and not isinstance(error, OutOfMemory)
-
-
-@contextmanager
-def _disk_errors(place: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in DISK_FULL:
-            raise ResourceExhausted(f"The disk is full: {place} could not grow. Free some space.") from error
-        raise Unavailable(f"{place} could not be read or written ({error.strerror}). Check the disk.") from error

@@ -1,8 +1,8 @@
 """
-The worker loop of a server: claims waiting tasks, has a child process work on them, and takes back what it loses.
+The worker of a server: a thread that claims waiting tasks, and a warm child process that works on them.
 
-One thread and one warm child. The child writes files, this thread writes rows, always under the fencing epoch of the
-claim. It knows the library and the child; nothing of tensors or HTTP.
+The child writes files and reports events; this side writes rows, always under the number of its own claim, and takes
+back a task whose child died or froze.
 """
 
 from __future__ import annotations
@@ -12,29 +12,46 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tunery.errors import NotFound, TuneryError
-from tunery.files import publish
+from tunery.errors import NotFound, TuneryError, as_tunery_error
 from tunery.service.folder import DataFolder
 from tunery.service.library import Fenced, Library
-from tunery.service.phases import Event, Noticed, PhaseEntered, Started
+from tunery.service.phases import Call, Event, Noticed, PhaseEntered, Started
 from tunery.service.process import Channel, Child, memory_kills
-from tunery.service.requests import Progress, Published
-from tunery.service.task import TaskWorker, worker_name
-from tunery.types import Phase, TunedModel, TuningExample, TuningTask
+from tunery.service.task import TaskWorker, answer, worker_name
+from tunery.types import Phase, TunedModel, TuningTask
 
-_NOTHING_NEW = Progress()
-_child_log = logging.getLogger("tunery.tuning")
+LEASE_SECONDS = 10.0  # a child that is silent for this long counts as frozen
+STOP_SECONDS = 8.0  # to write a checkpoint when the server stops
+LEAVE_SECONDS = 0.5  # for an idle child
+LOOK_SECONDS = 1.0  # between two looks for tasks that nobody announced
+BACKOFF_SECONDS = (1.0, 5.0, 30.0, 120.0)
+NICENESS = 10  # answers come first: beside a tuning child of equal priority they take more than twice as long
+RESTART_SECONDS = 30.0  # between two starts of an idle child
+LOG_LINES = 200
+MAX_LOGS = 500
+
+_log = logging.getLogger("tunery.worker")
+
+
+@dataclass(slots=True)
+class TaskLog:
+    """The last messages about a task, for people; lost when the server ends."""
+
+    lines: deque[str] = field(default_factory=lambda: deque(maxlen=LOG_LINES))
+
+    def add(self, text: str) -> None:
+        self.lines.append(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {text}")
 
 
 @dataclass(frozen=True, slots=True)
 class Warm:
-    """To the child: load this base before a task asks for it."""
+    """To the child: load this base ahead of the first task."""
 
     base_model: str
 
@@ -54,193 +71,31 @@ class Leave:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """To the child: what a call returned or raised."""
+    """To the child: the answer to a `Call`, or the error it raised."""
 
     value: Any = None
     error: TuneryError | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """From the child: a method of the library and its arguments."""
-
-    method: str
-    arguments: tuple[Any, ...]
-    options: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Happened:
-    """From the child: an event of the task."""
-
-    event: Event
-
-
-@dataclass(frozen=True, slots=True)
 class Done:
-    """From the child: it is ready for the next task; `error` is how the last one ended, if not well."""
+    """From the child: it is ready for the next task; `error` is the one the last task ended with."""
 
     error: TuneryError | None = None
 
 
 def tuning_child(channel: Channel, data_folder: Path) -> None:
-    """Take commands until told to leave."""
+    """Run the child: send events and calls, and take commands until told to leave."""
     child = _TuningChild(channel, data_folder)
     channel.show_life(lambda: child.is_busy)
     child.serve()
-
-
-class _TuningChild:
-    def __init__(self, channel: Channel, data_folder: Path) -> None:
-        self._channel, self._data_folder = channel, data_folder
-        self._library = _LibraryOverChannel(self, DataFolder(data_folder))
-        self._is_leaving = False
-        self.is_busy = False  # while idle, no signs of life: the server does not read them, and the pipe would fill up
-
-    def serve(self) -> None:
-        while not self._is_leaving:
-            message = self._channel.messages.get()
-            self.is_busy = True
-            match message:
-                case Warm(base_model):
-                    self._warm(base_model)
-                case Work(model, task):
-                    self._channel.send(Done(self._work(model, task)))
-                case Leave():
-                    return
-            self.is_busy = False
-
-    def call(self, method: str, *arguments: Any, **options: Any) -> Any:
-        """Call a method of the library in the server; raises what it raised."""
-        self._channel.send(Call(method, arguments, options))
-        while True:
-            match self._channel.messages.get():
-                case Reply(value, error):
-                    if error is not None:
-                        raise error
-                    return value
-                case Leave():
-                    self._is_leaving = True
-
-    def _warm(self, base_model: str) -> None:
-        from tunery.engine.resident import resident_base
-
-        try:
-            resident_base(base_model, self._data_folder)
-        except Exception as error:  # noqa: BLE001  # the task that needs the base will say so to its user
-            _child_log.warning("The base %s was not loaded ahead: %r", base_model, error)
-
-    def _work(self, model: TunedModel, task: TuningTask) -> TuneryError | None:
-        try:
-            with closing(TaskWorker(self._library, model, task).events()) as events:
-                for event in events:
-                    self._channel.send(Happened(event))
-                    self._look_for_leave()
-                    if self._is_leaving:
-                        break
-        except Fenced:
-            return None
-        except TuneryError as error:
-            return error
-        except Exception as error:  # noqa: BLE001  # written into the task by its worker; the child goes on
-            _child_log.exception("The tuning job of %s failed", model.id)
-            return TuneryError(f"Something went wrong: {error!r}.")
-        return None
-
-    def _look_for_leave(self) -> None:
-        with suppress(queue.Empty):
-            self._is_leaving |= isinstance(self._channel.messages.get_nowait(), Leave)
-
-
-class _LibraryOverChannel:
-    """What stands for the library: rows are written by the server, files by this process."""
-
-    def __init__(self, child: _TuningChild, folder: DataFolder) -> None:
-        self._child, self.folder = child, folder
-
-    def claim(
-        self,
-        worker: str,  # noqa: ARG002
-        *,
-        task_id: str | None = None,  # noqa: ARG002
-        is_cancelled: bool = False,  # noqa: ARG002
-        held_back: Collection[str] = (),  # noqa: ARG002
-    ) -> TuningTask | None:
-        raise AssertionError("the server claims; the child gets claimed tasks")
-
-    def examples(self, model: TunedModel) -> tuple[tuple[TuningExample, ...], tuple[TuningExample, ...]]:
-        found: tuple[tuple[TuningExample, ...], tuple[TuningExample, ...]] = self._child.call("examples", model)
-        return found
-
-    def source_adapter(self, model: TunedModel) -> Path | None:
-        found: Path | None = self._child.call("source_adapter", model)
-        return found
-
-    def heartbeat(self, task: TuningTask, phase: Phase, progress: Progress = _NOTHING_NEW) -> bool:
-        return bool(self._child.call("heartbeat", task, phase, progress))
-
-    def request_cancel(self, name: str) -> TunedModel:
-        return _model(self._child.call("request_cancel", name))
-
-    def checkpoint_folder(self, task: TuningTask) -> Path:
-        folder = self.folder.checkpoint(task.id)
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return folder
-
-    def publish(self, task: TuningTask, write: Callable[[Path], None], *, needed_bytes: int | None = None) -> Published:
-        folder = self.folder.adapter(task)
-        return Published(folder, task.fencing_epoch, publish(folder, write, needed_bytes=needed_bytes))
-
-    def finish(
-        self,
-        task: TuningTask,
-        phase: Phase,
-        progress: Progress = _NOTHING_NEW,
-        *,
-        published: Published | None = None,
-        error: TuneryError | None = None,
-    ) -> TunedModel:
-        return _model(self._child.call("finish", task, phase, progress, published=published, error=error))
-
-    def release(self, task: TuningTask) -> None:
-        self._child.call("release", task)
-
-
-def _model(value: object) -> TunedModel:
-    assert isinstance(value, TunedModel)
-    return value
-
-
-LEASE_SECONDS = 10.0  # a child that says nothing so long is taken for frozen
-STOP_SECONDS = 8.0  # to write a checkpoint when the server stops
-LEAVE_SECONDS = 0.5  # for a child with nothing to do
-LOOK_SECONDS = 1.0  # for tasks that nobody told us of
-BACKOFF_SECONDS = (1.0, 5.0, 30.0, 120.0)
-NICENESS = 10  # answers come first: beside a tuning child of the same rank they take more than twice as long
-RESTART_SECONDS = 30.0  # between two starts of a child that has nothing to do
-LOG_LINES = 200
-MAX_LOGS = 500
-
-_CALLS = frozenset({"examples", "source_adapter", "heartbeat", "request_cancel", "finish", "release"})
-
-_log = logging.getLogger("tunery.worker")
-
-
-@dataclass(slots=True)
-class TaskLog:
-    """What a task said last, for people; lost when the server ends."""
-
-    lines: deque[str] = field(default_factory=lambda: deque(maxlen=LOG_LINES))
-
-    def add(self, text: str) -> None:
-        self.lines.append(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {text}")
 
 
 class Worker:
     """
     Works on the tasks of a library, one at a time; `start`, then `wake` after each new task, `stop` at the end.
 
-    `on_success` is told of each tuned model whose task ended SUCCEEDED, in the thread of the worker: it must be quick.
+    `on_success` gets each tuned model whose task ended SUCCEEDED, in the worker's thread: it must be quick.
     """
 
     def __init__(
@@ -266,13 +121,13 @@ class Worker:
 
     @property
     def child_pid(self) -> int | None:
-        """The process that tunes, or waits to; None while there is none."""
+        """The process that tunes or waits for a task; None while there is none."""
         child = self._child
         return None if child is None else child.pid
 
     @property
     def is_alive(self) -> bool:
-        """Say whether the loop goes round."""
+        """Whether the loop is running."""
         return self._thread.is_alive()
 
     def start(self) -> None:
@@ -284,7 +139,7 @@ class Worker:
         self._wanted.set()
 
     def begin_stop(self) -> None:
-        """Take no further task and have the one in hand put back with a checkpoint; returns at once."""
+        """Take no further task and have the current one put back with a checkpoint; return at once."""
         if not self._is_stopping.is_set():
             self._stop_time = time.monotonic()
         self._is_stopping.set()
@@ -314,25 +169,25 @@ class Worker:
             self._wanted.clear()
             try:
                 self._keep_warm()
-                self._library.take_back_lost_tasks()  # we have none in hand: what runs by its row was lost by an error
+                self._library.take_back_lost_tasks()  # we hold none: a row that says running was left by an error
                 task = self._claim()
                 if task is None:
                     self._wanted.wait(self._seconds_to_look())
                 else:
                     self._work(task)
-            except TuneryError as error:  # a disk that is full, a database that is locked: it may pass
+            except TuneryError as error:  # a full disk or a locked database, which may pass
                 _log.warning("The worker waits: %s", error)
                 self._is_stopping.wait(BACKOFF_SECONDS[1])
             except Exception:  # noqa: BLE001  # one task must not end the loop that all others need
-                _log.exception("The worker goes on after an error of its own")
+                _log.exception("The worker continues after an unexpected error")
                 self._is_stopping.wait(BACKOFF_SECONDS[1])
 
     def _keep_warm(self) -> None:
-        if time.monotonic() - self._child_time > RESTART_SECONDS:  # one that dies at once must not be started for ever
+        if time.monotonic() - self._child_time > RESTART_SECONDS:  # a child that dies at once is not restarted forever
             self._ready_child()
 
     def _seconds_to_look(self) -> float:
-        """Return until when to wait for a call: no longer than until the pause of a lost task is over."""
+        """Return how long to wait for a wake-up: at most until the pause of a lost task is over."""
         left = [until - time.monotonic() for _, until in self._held_back.values()]
         return max(0.0, min([LOOK_SECONDS, *(seconds for seconds in left if seconds > 0)]))
 
@@ -347,13 +202,14 @@ class Worker:
 
     def _work(self, task: TuningTask) -> None:
         self.current_task_id = task.id
-        self.log_of(task.id).add(f"Claimed by {worker_name()}, claim {task.fencing_epoch}")
+        self.log_of(task.id).add(f"Claimed by {worker_name()}, claim {task.claim_number}")
         kills_before = memory_kills()
         try:
+            model = self._library.find(task.tuned_model_id)
             child = self._ready_child()
-            child.send(Work(self._library.find(task.tuned_model_id), task))
-            self._attend(child, task)
-        except NotFound:  # deleted since it was claimed; the child knows nothing of it yet
+            child.send(Work(model, task))
+            self._attend(child, model, task)
+        except NotFound:  # deleted since it was claimed; the child has not heard of it yet
             self._end(task, None)
         except (EOFError, TimeoutError) as lost:
             self._discard_child()
@@ -367,27 +223,25 @@ class Worker:
         finally:
             self.current_task_id = None
 
-    def _attend(self, child: Child, task: TuningTask) -> None:
-        """Answer the calls of the child until its task is done."""
+    def _attend(self, child: Child, model: TunedModel, task: TuningTask) -> None:
+        """Note the events of the child and answer its calls until its task is done."""
         is_told_to_leave = False
         while True:
             message = child.receive(self._lease_seconds)
             if self._is_stopping.is_set() and not is_told_to_leave:
                 child.send(Leave())
                 is_told_to_leave = True
-            match message:
-                case Call(method, arguments, options):
-                    child.send(self._called(method, arguments, options))
-                case Happened(event):
-                    self._note(task, event)
-                case Done(error):
-                    self._end(task, error)
-                    return
+            if isinstance(message, Call):
+                child.send(self._reply(model, task, message))
+            elif isinstance(message, Event):
+                self._note(task, message)
+            elif isinstance(message, Done):
+                self._end(task, message.error)
+                return
 
-    def _called(self, method: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> Reply:
-        assert method in _CALLS
+    def _reply(self, model: TunedModel, task: TuningTask, call: Call) -> Reply:
         try:
-            return Reply(getattr(self._library, method)(*arguments, **options))
+            return Reply(answer(self._library, model, task, call))
         except TuneryError as error:
             return Reply(error=error)
 
@@ -402,14 +256,14 @@ class Worker:
             return
         if model.task.phase is not Phase.QUEUED:
             self._held_back.pop(task.id, None)
-        elif not self._is_stopping.is_set():  # put back for a cause outside of it: a full disk
+        elif not self._is_stopping.is_set():  # put back for a cause outside the task, such as a full disk
             self._hold_back(task)
         if self._on_success is not None and (model.task.id, model.task.phase) == (task.id, Phase.SUCCEEDED):
             self._on_success(model)
 
     def _lose(self, task: TuningTask, how: str, *, is_short_of_memory: bool) -> None:
         cause = " because memory ran out" if is_short_of_memory else ""
-        self.log_of(task.id).add(f"The worker process {how}{cause}; the tuning job goes on from its checkpoint")
+        self.log_of(task.id).add(f"The worker process {how}{cause}; the tuning job resumes from its checkpoint")
         _log.warning("The child working on %s %s%s", task.tuned_model_id, how, cause)
         with suppress(Fenced):
             if self._is_stopping.is_set():  # no fault of the task
@@ -427,9 +281,8 @@ class Worker:
     def _ready_child(self) -> Child:
         if self._child is None or not self._child.is_alive:
             self._discard_child()
-            folder: Path = self._library.folder.path
             self._child_time = time.monotonic()
-            self._child = Child("tuning", self._main, folder, niceness=NICENESS)
+            self._child = Child("tuning", self._main, self._library.folder.path, niceness=NICENESS)
             if self._warm_base is not None:
                 self._child.send(Warm(self._warm_base))
         return self._child
@@ -448,3 +301,63 @@ class Worker:
                 log.add(text)
             case Started(settings, step, total):
                 log.add(f"Step {step} of {total} begins; {settings}")
+
+
+class _TuningChild:
+    def __init__(self, channel: Channel, data_folder: Path) -> None:
+        self._channel, self._folder = channel, DataFolder(data_folder)
+        self._is_leaving = False
+        self.is_busy = False  # while idle it sends nothing: the server is not reading, and the pipe would fill up
+
+    def serve(self) -> None:
+        while not self._is_leaving:
+            message = self._channel.messages.get()
+            self.is_busy = True
+            match message:
+                case Warm(base_model):
+                    self._warm(base_model)
+                case Work(model, task):
+                    self._channel.send(Done(self._work(model, task)))
+                case Leave():
+                    return
+            self.is_busy = False
+
+    def call(self, call: Call) -> Any:
+        """Have the server do what a call says; return its answer or raise its error."""
+        self._channel.send(call)
+        while True:
+            match self._channel.messages.get():
+                case Reply(value, error):
+                    if error is not None:
+                        raise error
+                    return value
+                case Leave():
+                    self._is_leaving = True
+
+    def _warm(self, base_model: str) -> None:
+        from tunery.engine.resident import resident_base
+
+        try:
+            resident_base(base_model, self._folder.path)
+        except Exception as error:  # noqa: BLE001  # the task that needs the base will report it to its user
+            _log.warning("The base %s was not loaded ahead: %r", base_model, error)
+
+    def _work(self, model: TunedModel, task: TuningTask) -> TuneryError | None:
+        try:
+            with closing(TaskWorker(model, task, self._folder, self.call).events()) as events:
+                for event in events:
+                    self._channel.send(event)
+                    self._look_for_leave()
+                    if self._is_leaving:
+                        break
+        except Fenced:
+            return None
+        except Exception as error:  # noqa: BLE001  # its worker wrote it into the task; the child continues
+            if not isinstance(error, TuneryError):
+                _log.exception("The tuning job of %s failed", model.id)
+            return as_tunery_error(error)
+        return None
+
+    def _look_for_leave(self) -> None:
+        with suppress(queue.Empty):
+            self._is_leaving |= isinstance(self._channel.messages.get_nowait(), Leave)

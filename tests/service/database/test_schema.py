@@ -85,9 +85,9 @@ def test_a_library_of_every_released_version_opens(dump: Path, home: Path) -> No
 
 def test_a_library_of_a_newer_version_is_left_alone(library: Library, home: Path) -> None:
     """A data folder that a newer tunery made gives an error that says so, for reading and for owning."""
-    with library._database.writing() as connection:
+    with library.database.writing() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
-    library._database.close()
+    library.database.close()
 
     with pytest.raises(FailedPrecondition, match="was made by a newer tunery"), Library.open(home):
         pass

@@ -22,8 +22,7 @@ from tests.service.samples import EXAMPLES, a_curve, a_request
 from tunery.service.database import connection as schema
 from tunery.service.database import models, tasks
 from tunery.service.database.connection import Database
-from tunery.service.phases import MAX_LOSSES, MAX_LOSSES_AT_ONE_STEP, RUNNING_PHASES, state_of
-from tunery.service.requests import Progress, Published
+from tunery.service.phases import MAX_LOSSES, MAX_LOSSES_AT_ONE_STEP, RUNNING_PHASES, Progress, Published, state_of
 from tunery.types import Phase, TunedModel, TuningTask
 
 STEPS = 19
@@ -99,7 +98,7 @@ class Account:
 
     model_id: str
     phase: Phase = Phase.QUEUED
-    fencing_epoch: int = 0
+    claim_number: int = 0
     completed_steps: int = 0
     checkpoint_step: int = 0
     heartbeat: int = 0
@@ -126,7 +125,7 @@ class Account:
 
     def is_owned_by(self, claim: TuningTask) -> bool:
         """Say whether a worker with this claim may still write."""
-        return not self.is_deleted and self.fencing_epoch == claim.fencing_epoch and self.phase in RUNNING_PHASES
+        return not self.is_deleted and self.claim_number == claim.claim_number and self.phase in RUNNING_PHASES
 
 
 class Play:
@@ -164,8 +163,8 @@ class Play:
         if task is not None:
             account = self.accounts[task.id]
             account.phase, account.heartbeat = Phase.PREPARING, 0
-            account.fencing_epoch += 1
-            assert (task.fencing_epoch, task.checkpoint_step) == (account.fencing_epoch, account.checkpoint_step)
+            account.claim_number += 1
+            assert (task.claim_number, task.checkpoint_step) == (account.claim_number, account.checkpoint_step)
             self.claims.append(task)
 
     def beat(self, act: Act) -> None:
@@ -195,7 +194,7 @@ class Play:
                 Phase.CANCELLED: account.phase != Phase.PUBLISHING and account.is_cancel_requested,
             }[phase]
             has_artifact = phase == Phase.SUCCEEDED or (phase == Phase.CANCELLED and act.is_so)
-            published = Published(Path("unused"), claim.fencing_epoch, "digest") if has_artifact else None
+            published = Published(Path("unused"), claim.claim_number, "digest") if has_artifact else None
             with self.database.writing() as connection:
                 is_done = tasks.finish(connection, claim, phase, Progress(), published=published)
 
@@ -238,12 +237,12 @@ class Play:
 
     def reap(self, act: Act) -> None:
         """A reconciler takes back a task whose worker did not move since it was seen; if it moved, nothing happens."""
-        for task_id, fencing_epoch, heartbeat in self.sightings[::-1][act.which : act.which + 1]:
+        for task_id, claim_number, heartbeat in self.sightings[::-1][act.which : act.which + 1]:
             account = self.accounts[task_id]
-            if _runs(account) and (fencing_epoch, heartbeat) == (account.fencing_epoch, account.heartbeat):
+            if _runs(account) and (claim_number, heartbeat) == (account.claim_number, account.heartbeat):
                 account.lose()
             with self.database.writing() as connection:
-                tasks.reap(connection, task_id, fencing_epoch, heartbeat)
+                tasks.reap(connection, task_id, claim_number, heartbeat)
 
     def restart(self, _: Act) -> None:
         """The owner process dies with all workers, and the next takes back what they had."""
@@ -274,7 +273,7 @@ class Play:
 def _compare(model: TunedModel, account: Account) -> None:
     task = model.task
     assert task.phase == account.phase
-    assert task.fencing_epoch == account.fencing_epoch
+    assert task.claim_number == account.claim_number
     assert task.completed_steps == account.completed_steps
     assert task.checkpoint_step == account.checkpoint_step
     assert task.cancel_requested == account.is_cancel_requested

@@ -17,7 +17,8 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, dele
 
 from tunery.errors import AlreadyExists
 from tunery.service.database.tables import permissions, prompts, reports, tuned_models, tuning_examples, tuning_tasks
-from tunery.service.requests import ModelFilter, Progress, Prompt, TuningRequest, random_id
+from tunery.service.phases import Progress
+from tunery.service.requests import ModelFilter, Prompt, TuningRequest, random_id
 from tunery.types import (
     Advice,
     Caller,
@@ -126,12 +127,6 @@ def examples(connection: Connection, task_id: str) -> tuple[list[TuningExample],
     table = tuning_examples
     statement = select(table).where(table.c.task_id == task_id).order_by(table.c.position)
     return examples_from_rows(connection.execute(statement).mappings().all())
-
-
-def manifest_sha256(connection: Connection, task_id: str) -> str | None:
-    """Return the digest of the manifest that a task published, None if it published nothing."""
-    digest: str | None = connection.scalar(select(tuning_tasks.c.manifest_sha256).where(tuning_tasks.c.id == task_id))
-    return digest
 
 
 _TEXTS = (tuned_models.c.display_name, tuned_models.c.description)
@@ -330,7 +325,7 @@ def task_from_row(row: Row) -> TuningTask:
         total_steps=row["total_steps"],
         completed_steps=row["completed_steps"],
         checkpoint_step=row["checkpoint_step"],
-        fencing_epoch=row["fencing_epoch"],
+        claim_number=row["fencing_epoch"],
         cancel_requested=row["cancel_requested"],
         micro_batch_size=row["micro_batch_size"],
         create_time=row["create_time"],
@@ -372,9 +367,9 @@ def model_from_rows(model: Row, task: Row) -> TunedModel:
     )
 
 
-def artifact_path(task_id: str, fencing_epoch: int) -> str:
+def artifact_path(task_id: str, claim_number: int) -> str:
     """Return where the adapter of one claim of a task is published, relative to the data folder."""
-    return f"models/{task_id}/{fencing_epoch}"
+    return f"models/{task_id}/{claim_number}"
 
 
 def model_to_row(model_id: str, request: TuningRequest, now: datetime) -> dict[str, object]:

@@ -1,8 +1,8 @@
 """
 The tuning task as a queue: the statements by which a task is claimed, kept, finished, cancelled and taken back.
 
-Every statement of a worker carries the fencing epoch of its claim; no row back means that the task is not its own any
-more. The caller holds the write transaction. Nothing here knows files, processes or clocks other than for display.
+Every statement of a worker carries the number of its claim (column `fencing_epoch`); if no row comes back, the task is
+not its own any more. The caller holds the write transaction. Clocks are only for display.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from tunery.service.phases import (
     PHASES_BEFORE,
     PHASES_BEFORE_END,
     RUNNING_PHASES,
+    Progress,
+    Published,
     state_of,
 )
-from tunery.service.requests import Progress, Published
 from tunery.types import Phase, TuningTask
 
 _LOST = "The tuning job was given up: its worker was lost {losses} times, the last time after step {step}."
@@ -44,7 +45,7 @@ def claim(
     held_back: Collection[str] = (),
 ) -> TuningTask | None:
     """
-    Give the oldest waiting task to a worker: PREPARING, fencing epoch + 1; None if there is none.
+    Give the oldest waiting task to a worker: PREPARING, claim number + 1; None if there is none.
 
     `is_cancelled` asks for those whose user cancelled them while a checkpoint was there to be published.
     """
@@ -100,7 +101,7 @@ def finish(
     row = _update(
         connection,
         condition,
-        artifact_epoch=published.fencing_epoch if published else None,
+        artifact_epoch=published.claim_number if published else None,
         manifest_sha256=published.manifest_sha256 if published else None,
         **_progressed(progress),
         **_ended(phase, error_code, error_message),
@@ -129,15 +130,15 @@ def request_cancel(connection: Connection, tuned_model_id: str) -> None:
 
 
 def reap(
-    connection: Connection, task_id: str, fencing_epoch: int, heartbeat: int, *, is_short_of_memory: bool = False
+    connection: Connection, task_id: str, claim_number: int, heartbeat: int, *, is_short_of_memory: bool = False
 ) -> None:
     """
     Take back the task of a worker that is gone, counted as a loss: QUEUED again, or FAILED if it kills its workers.
 
-    `fencing_epoch` and `heartbeat` are those that were seen when the worker was judged: if it moved since, it lives.
+    `claim_number` and `heartbeat` are those that were seen when the worker was judged: if it moved since, it lives.
     A worker that was taken because memory ran out is no loss: half as many examples at a time may fit.
     """
-    seen = and_(_task.id == task_id, _task.fencing_epoch == fencing_epoch, _task.heartbeat == heartbeat)
+    seen = and_(_task.id == task_id, _task.fencing_epoch == claim_number, _task.heartbeat == heartbeat)
     row = _update(
         connection,
         seen & _task.phase.in_(RUNNING_PHASES),
@@ -158,7 +159,7 @@ def reap(
 
 
 def running(connection: Connection) -> list[tuple[str, int, int]]:
-    """Return id, fencing epoch and heartbeat of each task that a worker has, or had when it died."""
+    """Return id, claim number and heartbeat of each task that a worker has, or had when it died."""
     statement = select(_task.id, _task.fencing_epoch, _task.heartbeat).where(_task.phase.in_(RUNNING_PHASES))
     return [(row.id, row.fencing_epoch, row.heartbeat) for row in connection.execute(statement)]
 
@@ -203,7 +204,7 @@ def heartbeat_of(connection: Connection, task: TuningTask) -> int | None:
 
 
 def kept_folders(connection: Connection) -> tuple[dict[str, set[int]], set[str]]:
-    """Return what files are still named: fencing epochs with an adapter by task id, and task ids with a checkpoint."""
+    """Return what files are still named: claim numbers with an adapter by task id, and task ids with a checkpoint."""
     statement = select(_task.id, _task.phase, _task.artifact_epoch, _task.fencing_epoch)
     adapters: dict[str, set[int]] = {}
     checkpoints: set[str] = set()
@@ -223,7 +224,7 @@ def _update(connection: Connection, condition: ColumnElement[bool], **values: An
 
 def _owned(task: TuningTask, phases: Collection[Phase]) -> ColumnElement[bool]:
     """Return the condition that a worker still has the task: its claim was the last, and the task stands there."""
-    return and_(_task.id == task.id, _task.fencing_epoch == task.fencing_epoch, _task.phase.in_(phases))
+    return and_(_task.id == task.id, _task.fencing_epoch == task.claim_number, _task.phase.in_(phases))
 
 
 def _progressed(progress: Progress) -> dict[str, Any]:
