@@ -130,7 +130,7 @@ def test_a_proof_asks_the_rows_that_are_given(tmp_path: Path) -> None:
     assert (found.rows, found.rows_from, found.proofs[0].runtime) == (2, "given", "peft")
     with pytest.raises(InvalidArgument, match="There are no rows to ask"):
         model.prove(folder)
-    with pytest.raises(InvalidArgument, match="no exported model"):
+    with pytest.raises(InvalidArgument, match="not an exported model"):
         model.prove(tmp_path, counting_examples())
     with pytest.raises(NotFound, match="without an adapter"):
         tunery.load("tiny").prove(folder, counting_examples())

@@ -123,7 +123,7 @@ def test_taken_name_is_refused(catalog: Catalog, folder: Path, tmp_path: Path, n
     """A name stands for one base."""
     catalog.add(str(make_folder(tmp_path / "other")))
 
-    with pytest.raises(AlreadyExists, match=f"a base {name} already.*--name"):
+    with pytest.raises(AlreadyExists, match=f"A base named {name} exists already.*--name"):
         catalog.add(str(folder), name)
 
 
@@ -149,7 +149,7 @@ def test_pickled_weights_are_refused_with_the_reason(catalog: Catalog, folder: P
     """A folder with nothing but pickles is not read."""
     (folder / "model.safetensors").rename(folder / f"pytorch_model.{ending}")
 
-    with pytest.raises(InvalidArgument, match=r"pickle, and loading it runs code"):
+    with pytest.raises(InvalidArgument, match=r"pickle, and loading it runs the code"):
         catalog.add(str(folder))
 
 
@@ -166,7 +166,7 @@ def test_code_of_a_model_is_refused(catalog: Catalog, folder: Path, name: str) -
     config = json.loads((folder / name).read_text())
     (folder / name).write_text(json.dumps({**config, "auto_map": {"AutoModelForCausalLM": "evil.Evil"}}))
 
-    with pytest.raises(InvalidArgument, match=rf"{name} names code of its own \(auto_map\)"):
+    with pytest.raises(InvalidArgument, match=rf"{name} asks for its own code to be run \(auto_map\)"):
         catalog.add(str(folder))
 
 
@@ -209,7 +209,7 @@ def test_source_that_does_not_exist_is_refused(catalog: Catalog, source: str) ->
 
 def test_file_that_is_no_gguf_is_refused(catalog: Catalog, folder: Path) -> None:
     """A single file must be a GGUF file."""
-    with pytest.raises(InvalidArgument, match="is no GGUF file"):
+    with pytest.raises(InvalidArgument, match="is not a GGUF file"):
         catalog.add(str(folder / "model.safetensors"))
 
 

@@ -99,5 +99,5 @@ def test_row_whose_answer_does_not_fit_is_refused(encoder: Encoder) -> None:
 
 def test_prompt_that_leaves_no_room_is_refused(encoder: Encoder) -> None:
     """The message names tokens asked for and tokens there are."""
-    with pytest.raises(InvalidArgument, match=r"200 output tokens this base takes 0"):
+    with pytest.raises(InvalidArgument, match=r"200 output tokens this base can read 0"):
         encoder.prompt("a" * 10, max_output_tokens=200)

@@ -226,5 +226,5 @@ def test_a_folder_tells_its_format(source: Source, merged: Path, gguf_folder: Pa
         "merged",
         "gguf",
     ]
-    with pytest.raises(InvalidArgument, match=r"no exported model.*adapter\.gguf"):
+    with pytest.raises(InvalidArgument, match=r"not an exported model.*adapter\.gguf"):
         format_of(tmp_path)

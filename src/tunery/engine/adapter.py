@@ -1,8 +1,7 @@
 """
 Adapters in PEFT's file layout: `adapter_config.json` and `adapter_model.safetensors`.
 
-Stock `peft` loads what is written here, and adapters made by PEFT (plain LoRA on linear layers) are read back.
-Knows the files and the flat tensor; nothing of tuning.
+Stock `peft` loads what is written here; adapters made by PEFT (plain LoRA on linear layers) can be read.
 """
 
 from __future__ import annotations

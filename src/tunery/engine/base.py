@@ -1,8 +1,7 @@
 """
-Load a base: its frozen weights and its tokenizer, from safetensors in one folder.
+Loads the frozen weights and the tokenizer of a base from a folder with safetensors.
 
-The weights stay a memory-mapped file where the wanted number format is that of the file. Code from models is never run.
-It knows no adapters and no prompts; `pull` is offered here because whoever loads a base may have to fetch it first.
+The weights stay memory-mapped where the file has the wanted number format. Code that comes with a model is never run.
 """
 
 from __future__ import annotations
@@ -35,20 +34,20 @@ class Base:
 
     @property
     def name(self) -> str:
-        """Return the name in the catalog, of the base itself where an API name was asked for."""
+        """Return the base's own name in the catalog, also when it was requested by an API name."""
         return self.entry.alias_of or self.entry.name
 
     @property
     def window_tokens(self) -> int:
-        """Return the longest row, prompt and answer, in tokens."""
+        """Return the longest sequence, prompt plus answer, in tokens."""
         return self.entry.input_token_limit
 
 
 def load(entry: CatalogEntry, data_folder: Path, *, dtype: torch.dtype) -> Base:
     """
-    Load a base of the catalog whose weights are on this machine, as `pull` returned its entry.
+    Load a base whose weights are on this machine (see `catalog.pull`).
 
-    Raises FailedPrecondition when its weights are not here or were changed, InvalidArgument when transformers cannot
+    Raises FailedPrecondition when the weights are missing or were changed, InvalidArgument when transformers cannot
     load them.
     """
     catalog, name = Catalog(data_folder), entry.alias_of or entry.name
@@ -56,7 +55,7 @@ def load(entry: CatalogEntry, data_folder: Path, *, dtype: torch.dtype) -> Base:
 
 
 def load_folder(folder: Path, *, dtype: torch.dtype) -> Base:
-    """Load a folder in the layout of transformers that is in no catalog; reads all its weights for the digest."""
+    """Load a folder in transformers' layout that is not in the catalog; reads all weights to compute the digest."""
     record = inspect_folder(folder.resolve())
     return _load(folder_entry(record), folder, weights_digest(record), dtype)
 
@@ -87,15 +86,15 @@ def _model(folder: Path, dtype: torch.dtype) -> Any:
         trust_remote_code=False,
         output_loading_info=True,
     )
-    if report["missing_keys"]:  # transformers would go on with random numbers in their place
+    if report["missing_keys"]:  # transformers would fill them with random numbers
         raise ValueError(f"weights are missing: {', '.join(sorted(report['missing_keys'])[:3])}")
     return model.eval().requires_grad_(False)
 
 
-# below this the rounding of bfloat16 is not worth what it saves; a processor with the instructions shows 2-4
+# below this, bfloat16's rounding is not worth the time saved; processors with the instructions gain 2-4
 MINIMUM_GAIN = 1.3
 _ROUNDS = 8  # about 1 ms each; the first pays for loading the kernels
-_HOPELESS_ROUNDS, _HOPELESS_GAIN = 2, 0.5  # emulated bfloat16 takes 80 ms a round, which nobody should wait for
+_HOPELESS_ROUNDS, _HOPELESS_GAIN = 2, 0.5  # emulated bfloat16 takes 80 ms a round: stop early
 
 
 @cache

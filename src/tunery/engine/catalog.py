@@ -1,9 +1,8 @@
 """
-The base models that can be named, where their weights are and what their limits are.
+The base models: their names, where their weights are, how one is added and pulled.
 
-Three kinds of names: the embedded base, bases that the user added, and API names of old code that stand for one of
-these.
-It loads nothing and fetches nothing (`base`, `pull`); torch stays out, so that a list of bases is quick.
+Three kinds of names: the embedded base, bases that the user added, and API names in existing code, which stand for one
+of these. Torch is not imported, so that listing bases is quick.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ EMBEDDED = CatalogEntry(
     parameters=134_515_008,
 )
 
-# names that existing code and guides pass as base model (ai.google.dev and Vertex documentation, 2023-2024)
+# names that existing code and guides use as base model (ai.google.dev and Vertex documentation, 2023-2024)
 ALIASES = {
     "gemini-1.0-pro": "Gemini 1.0 Pro",
     "gemini-1.0-pro-001": "Gemini 1.0 Pro 001",
@@ -54,36 +53,36 @@ class Catalog:
     """
     The bases of one data folder.
 
-    `default_base` is the name that the API names stand for. Names are taken with or without `models/`.
+    `default_base` is the base that API names stand for. Names may begin with `models/`.
     """
 
     def __init__(self, data_folder: Path, default_base: str = DEFAULT_BASE_MODEL) -> None:
         self.bases = data_folder / "bases"
         self.default_base = _plain(default_base)
         if self.default_base in ALIASES:
-            raise InvalidArgument(f"{default_base} is an API name; the base it stands for must be an open model.")
+            raise InvalidArgument(f"{default_base} is an API name. Set the default base to an open model.")
 
     def entries(self) -> list[CatalogEntry]:
         """
         Return all entries: the default base, the embedded one, added ones by name, API names.
 
-        The first is one that works, since guides take the first that can be tuned.
+        The first one works on this machine, since guides take the first that can be tuned.
         """
         own = self._own_entries()
         ordered = sorted(own.values(), key=lambda entry: entry.name != self.default_base)
         return [*ordered, *(self._alias(name, own) for name in ALIASES)]
 
     def resolve(self, name: str) -> CatalogEntry:
-        """Return the entry of a name or of the hub id of an added base; raises NotFound with the known ones."""
+        """Return the entry for a name or for the hub id of an added base; raises NotFound, listing the known names."""
         plain, own = _plain(name), self._own_entries()
         return self._alias(plain, own) if plain in ALIASES else _find(plain, own)
 
     def is_present(self, name: str) -> bool:
-        """Say whether the weights of a base are on this machine, complete."""
+        """Return whether all weights of a base are on this machine."""
         return self.resolve(name).is_present
 
     def folder(self, name: str) -> Path:
-        """Return the folder with the weights of a base; raises FailedPrecondition when they are not there."""
+        """Return the folder with the weights of a base; raises FailedPrecondition when they are missing."""
         entry = self.resolve(name)
         own_name = entry.alias_of or entry.name
         record = read_records(self.bases).get(own_name)
@@ -91,14 +90,16 @@ class Catalog:
             require_unchanged(record)
             return Path(record.place)
         if not entry.is_present:
-            raise FailedPrecondition(f"The weights of {own_name} are not here yet. Run `tunery bases pull {own_name}`.")
+            raise FailedPrecondition(
+                f"The weights of {own_name} are not on this machine yet. Run `tunery bases pull {own_name}`."
+            )
         return self.bases / own_name
 
     def digest(self, name: str) -> str:
         """
-        Return the sha256 of the weights of a base as found when they were pulled or added; nothing is hashed again.
+        Return the sha256 of a base's weights, computed when they were pulled or added.
 
-        Of several weight files, the sha256 of their sha256 one after the other.
+        For several weight files, the sha256 of their concatenated sha256.
         """
         record = self.record(name)
         if record and record.kind == "folder":
@@ -108,24 +109,26 @@ class Catalog:
 
     def add(self, source: str, name: str | None = None) -> CatalogEntry:
         """
-        Remember a folder, a GGUF file or a hub id as a base, under `name` or one made from the source.
+        Add a folder, a GGUF file or a hub id as a base, under `name` or a name derived from the source.
 
-        The same source again replaces its record; a GGUF file that changed must be pulled again. Raises AlreadyExists
-        when the name stands for another base, and what `sources.inspect` raises.
+        Adding a source again replaces the earlier entry; a GGUF file that changed must be pulled again. Raises
+        AlreadyExists when the name belongs to another base, and what `inspect` raises.
         """
         record = inspect(source)
         record = replace(record, name=check_name(name) if name else self._free_name(record))
         own = self._own_entries()
         if record.name in ALIASES or (record.name in own and own[record.name].source != record.source):
-            raise AlreadyExists(f"There is a base {record.name} already. Give this one another name with --name.")
+            raise AlreadyExists(f"A base named {record.name} exists already. Choose another name with --name.")
         earlier = read_records(self.bases).get(record.name)
         if earlier and _contents(earlier) != _contents(record):
-            (self.bases / record.name / MANIFEST).unlink(missing_ok=True)  # what was converted is of another file
+            (self.bases / record.name / MANIFEST).unlink(
+                missing_ok=True
+            )  # the converted weights belong to another file
         write_record(self.bases, record)
         return self.resolve(record.name)
 
     def record(self, name: str) -> Record | None:
-        """Return what is remembered of an added base; None for the embedded one."""
+        """Return what is known of an added base; None for the embedded one."""
         entry = self.resolve(name)
         return read_records(self.bases).get(entry.alias_of or entry.name)
 
@@ -153,7 +156,7 @@ class Catalog:
         )
 
     def _free_name(self, record: Record) -> str:
-        """Return the name of an earlier record of this source, the derived name or, if that is taken, `owner-name`."""
+        """Return the name this source had before, the derived name or, if that is taken, `owner-name`."""
         own = self._own_entries()
         earlier = [entry.name for entry in own.values() if entry.source == record.source]
         is_taken = record.name in own or record.name in ALIASES
@@ -162,7 +165,7 @@ class Catalog:
 
 
 def folder_entry(record: Record) -> CatalogEntry:
-    """Return the entry of a base that is used where it is."""
+    """Return the entry of a base whose files stay where they are."""
     return CatalogEntry(
         name=record.name,
         display_name=record.display_name,
@@ -177,7 +180,7 @@ def folder_entry(record: Record) -> CatalogEntry:
 
 
 def weights_digest(record: Record) -> str:
-    """Return the sha256 of the weights of a base that is used where it is, as found when it was inspected."""
+    """Return the sha256 of the weights of a base whose files stay where they are, computed when it was added."""
     return _digest({Path(path).name: facts.sha256 for path, facts in record.files.items()})
 
 
@@ -206,21 +209,21 @@ def _find(name: str, own: dict[str, CatalogEntry]) -> CatalogEntry:
 
 
 WEIGHT_BYTES = 2  # bfloat16
-ADAPTER_SHARE = 0.037  # rank 16 on all linear layers of the default base: 4.9 of 134.5 million; larger bases have less
+ADAPTER_SHARE = 0.037  # rank 16 on all linear layers of the default base: 4.9 of 134.5 million; less for larger bases
 ADAPTER_BYTES = 22  # float32: weight, gradient of each lane and the two moments of AdamW; a working copy in bfloat16
 # Kept per token, layer and hidden value until the gradient, in the type of the weights: 873 kB a token between the two
 # workloads W2 and W3 of benchmarks/results/speed.jsonl (272 and 896 tokens, 1,248 and 1,793 MB) with bfloat16
 ACTIVATION_VALUES = 24
 LAYERS = 30  # 30 of 135 million parameters, 32 of 360 million, 24 of 1.7 billion, 32 of 7 billion
-RUNTIME_BYTES = 600 * 2**20  # python with torch and transformers: 368 MiB; the rest are programs compiled for products
+RUNTIME_BYTES = 600 * 2**20  # Python with torch and transformers: 368 MiB; the rest is for compiled matrix products
 
 
 def memory_estimate(parameters: int, *, batch_tokens: int = 2048, weight_bytes: int = WEIGHT_BYTES) -> int:
     """
-    Return about how many bytes tuning takes: weights + adapter + activations + runtime.
+    Estimate the bytes that tuning takes: weights + adapter + activations + runtime.
 
     `parameters · (weight_bytes + 0.037 · 22) + batch_tokens · 24 · weight_bytes · layers · hidden + 600 MiB`. The
-    hidden size follows from the usual shape of a decoder, `parameters = 12 · layers · hidden²`, with 30 layers.
+    hidden size follows from a decoder's usual proportions, `parameters = 12 · layers · hidden²`, with 30 layers.
     """
     hidden = (parameters / (12 * LAYERS)) ** 0.5
     activations = batch_tokens * ACTIVATION_VALUES * weight_bytes * LAYERS * hidden
@@ -228,13 +231,13 @@ def memory_estimate(parameters: int, *, batch_tokens: int = 2048, weight_bytes: 
 
 
 def available_memory() -> int | None:
-    """Return the bytes that can be used without swapping, within the limit of the container; None: not known."""
+    """Return the bytes available without swapping, within the container's limit; None if unknown."""
     known = [value for value in (_system_memory(), _container_memory()) if value is not None]
     return min(known, default=None)
 
 
 def fits(parameters: int, *, batch_tokens: int = 2048) -> bool | None:
-    """Say whether tuning a base of this size fits into the memory that is free now; None: not known."""
+    """Return whether tuning a base of this size fits into the memory free now; None if unknown."""
     available = available_memory()
     return None if available is None else memory_estimate(parameters, batch_tokens=batch_tokens) <= available
 
@@ -244,7 +247,7 @@ def _system_memory() -> int | None:
     if meminfo.is_file():
         fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines() if ":" in line)
         return int(fields["MemAvailable"].split()[0]) * 1024
-    try:  # macOS tells the whole memory only
+    try:  # macOS only reports total memory
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):  # Windows has no sysconf
         return None
@@ -255,7 +258,7 @@ def _container_memory() -> int | None:
     limit, used, details = folder / "memory.max", folder / "memory.current", folder / "memory.stat"
     if not (limit.is_file() and used.is_file() and details.is_file()) or limit.read_text().strip() == "max":
         return None
-    # files that were read count as used, but are given up when memory is wanted
+    # the page cache counts as used but is reclaimable
     reclaimable = dict(line.split() for line in details.read_text().splitlines()).get("inactive_file", "0")
     return max(0, int(limit.read_text()) - int(used.read_text()) + int(reclaimable))
 
@@ -266,7 +269,7 @@ NAME_RULE = re.compile(r"[a-z0-9][a-z0-9.-]{0,62}")
 
 @dataclass(frozen=True, slots=True)
 class FileFacts:
-    """What a file was when its base was added."""
+    """A file as it was when its base was added."""
 
     size: int  # bytes
     modified: int  # nanoseconds since 1970
@@ -306,30 +309,30 @@ def check_name(name: str) -> str:
 
 
 def read_records(bases: Path) -> dict[str, Record]:
-    """Return all records by name, in the order of their names."""
+    """Return all added bases, sorted by name."""
     return {path.parent.name: _read(path) for path in sorted(bases.glob(f"[!.]*/{RECORD_FILE}"))}
 
 
 def write_record(bases: Path, record: Record) -> None:
-    """Write the record of a base; an earlier one is replaced."""
+    """Write what is known of an added base, replacing an earlier version."""
     folder = bases / check_name(record.name)
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / RECORD_FILE, asdict(record))
 
 
 def file_facts(path: Path) -> FileFacts:
-    """Return size, time and sha256 of a file; reads all of it."""
+    """Return size, time and sha256 of a file; reads it completely."""
     status = path.stat()
     return FileFacts(status.st_size, status.st_mtime_ns, sha256_of(path))
 
 
 def is_unchanged(record: Record) -> bool:
-    """Say whether the files used in place still have the size and time that they had when they were added."""
+    """Return whether files used in place have the size and time they had when they were added."""
     return all(_same(Path(path), facts) for path, facts in record.files.items())
 
 
 def require_unchanged(record: Record) -> None:
-    """Raise FailedPrecondition when files that are used in place are gone or were changed."""
+    """Raise FailedPrecondition when files used in place are gone or were changed."""
     changed = [path for path, facts in record.files.items() if not _same(Path(path), facts)]
     if changed:
         raise FailedPrecondition(
@@ -365,7 +368,7 @@ WEIGHT_FILE = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors")
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 CONFIG_FILES = ("config.json", "tokenizer_config.json")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
-MODEL_FILES = (  # further files that decide what the model computes
+MODEL_FILES = (  # other files that affect what the model computes
     "generation_config.json",
     "model.safetensors.index.json",
     "special_tokens_map.json",
@@ -380,9 +383,9 @@ NOT_STATED = "not stated"
 
 def inspect(source: str) -> Record:
     """
-    Return the record of a source, its name derived from it; hashes the files that will be used in place.
+    Describe a source, with a name derived from it; hashes the files that will be used in place.
 
-    Raises NotFound, InvalidArgument (with the reason for a refusal) or, for the hub, Unavailable.
+    Raises NotFound, InvalidArgument with the reason, or Unavailable for the hub.
     """
     path = Path(source).expanduser()
     if path.is_dir():
@@ -390,7 +393,7 @@ def inspect(source: str) -> Record:
     if path.is_file() and path.suffix == ".gguf":
         return inspect_gguf(path.resolve())
     if path.is_file():
-        raise InvalidArgument(f"{path} is no GGUF file. Give a folder with safetensors, a .gguf file or a hub id.")
+        raise InvalidArgument(f"{path} is not a GGUF file. Give a folder with safetensors, a .gguf file or a hub id.")
     match = HUB_ID.fullmatch(source)
     if match is None or path.suffix == ".gguf":
         raise NotFound(f"There is no {source}. Give a folder, a .gguf file or a hub id such as owner/name.")
@@ -398,7 +401,7 @@ def inspect(source: str) -> Record:
 
 
 def inspect_folder(folder: Path) -> Record:
-    """Return the record of a folder in the layout of transformers, used where it is."""
+    """Describe a folder in transformers' layout, which is used where it is."""
     weights, config = check_folder(folder)
     small = (name for name in (*CONFIG_FILES, *TOKENIZER_FILES, *MODEL_FILES) if (folder / name).is_file())
     return Record(
@@ -413,18 +416,18 @@ def inspect_folder(folder: Path) -> Record:
 
 
 def check_folder(folder: Path) -> tuple[list[str], dict[str, Any]]:
-    """Return weight files and config of a folder; raises InvalidArgument when it does not hold a safe base."""
+    """Return weight files and config of a folder; raises InvalidArgument unless they are safe to load."""
     weights = check_files([path.name for path in folder.iterdir() if path.is_file()], str(folder))
     return weights, _read_config(folder)
 
 
 def inspect_gguf(path: Path) -> Record:
-    """Return the record of a GGUF file, to be converted into the data folder."""
+    """Describe a GGUF file, which is converted into the data folder when it is pulled."""
     file = GgufFile(path)
     file.require_complete()
     window = file.metadata.get(f"{file.architecture}.context_length")
     if not window:
-        raise InvalidArgument(f"{path} does not state its context length; it is no language model.")
+        raise InvalidArgument(f"{path} does not state its context length; it is not a language model.")
     return Record(
         name=derive_name(path.stem),
         display_name=str(file.metadata.get("general.name", path.stem)),
@@ -437,7 +440,7 @@ def inspect_gguf(path: Path) -> Record:
 
 
 def inspect_hub(repository: str, revision: str | None) -> Record:
-    """Return the record of a model on the hub, pinned to the commit of `revision` now; fetches small files only."""
+    """Describe a model on the hub, pinned to the current commit of `revision`; fetches small files only."""
     listing = list_hub(repository, revision)
     weights = check_files(list(listing.files), repository)
     small = [name for name in (*CONFIG_FILES, "README.md") if name in listing.files]
@@ -456,13 +459,13 @@ def inspect_hub(repository: str, revision: str | None) -> Record:
 
 
 def check_files(names: Collection[str], where: str) -> list[str]:
-    """Return the weight files among `names`; raises InvalidArgument when these are not the files of a safe base."""
+    """Return the weight files among `names`; raises InvalidArgument unless these are the files of a safe base."""
     weights = sorted(name for name in names if WEIGHT_FILE.fullmatch(name))
     pickles = sorted(name for name in names if name.endswith(PICKLES))
     if not weights and pickles:
         raise InvalidArgument(
-            f"{where} has its weights only as {pickles[0]}: such a file is a pickle, and loading it runs code in it."
-            " Use a version with .safetensors, or convert it where you trust it."
+            f"{where} has its weights only as {pickles[0]}: this is a pickle, and loading it runs the code in it."
+            " Use a version with .safetensors, or convert it on a machine where you trust it."
         )
     if not weights:
         raise InvalidArgument(f"{where} has no model.safetensors.")
@@ -474,23 +477,23 @@ def check_files(names: Collection[str], where: str) -> list[str]:
 
 
 def wanted_files(names: Collection[str]) -> list[str]:
-    """Return those files of a hub repository that a base consists of."""
+    """Return the files of a hub repository that a base needs."""
     small = {*CONFIG_FILES, *TOKENIZER_FILES, *MODEL_FILES, *PAPERS}
     return sorted(name for name in names if WEIGHT_FILE.fullmatch(name) or name in small)
 
 
 def derive_name(text: str) -> str:
-    """Return a name of a base made from a file name, folder name or hub id."""
+    """Derive a base name from a file name, folder name or hub id."""
     return re.sub(r"[^a-z0-9.]+", "-", text.lower()).strip("-.")[:63].rstrip("-.") or "base"
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
-    """Return config.json; raises InvalidArgument when it or the tokenizer names code to be run."""
+    """Return config.json; raises InvalidArgument when it or the tokenizer asks for code to be run."""
     for name in CONFIG_FILES:
         if (folder / name).is_file() and "auto_map" in _read_json(folder / name):
             raise InvalidArgument(
-                f"{name} names code of its own (auto_map), which would have to be run. tunery runs no code from models;"
-                " use a version that transformers knows."
+                f"{name} asks for its own code to be run (auto_map). tunery never runs code from models;"
+                " use a version that transformers supports."
             )
     return _read_json(folder / "config.json")
 
@@ -514,7 +517,7 @@ def _licence(folder: Path) -> str:
 
 
 def _count_parameters(path: Path) -> int:
-    """Return the numbers in a safetensors file from its header: 8 bytes with the length of the JSON that follows."""
+    """Count the parameters in a safetensors file from its header: 8 bytes with the length of the JSON that follows."""
     with path.open("rb") as file:
         try:
             (length,) = struct.unpack("<Q", file.read(8))
@@ -530,7 +533,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise InvalidArgument(f"{path} is not JSON: {error}") from error
     if not isinstance(value, dict):
-        raise InvalidArgument(f"{path} holds no JSON object.")
+        raise InvalidArgument(f"{path} is not a JSON object.")
     return value
 
 
@@ -556,7 +559,7 @@ def pull(
     on_progress: OnProgress = ignore,
 ) -> CatalogEntry:
     """
-    Make sure that the weights of a base are here; returns its entry.
+    Make sure the weights of a base are on this machine; returns its entry.
 
     Raises NotFound for an unknown name, Unavailable when they cannot be fetched, DataLoss when a digest differs,
     ResourceExhausted when the disk is too small, FailedPrecondition when a folder or file used in place has changed.
@@ -590,7 +593,7 @@ def _require_space(entry: CatalogEntry, data_folder: Path) -> None:
 
 
 def _fetch(entry: CatalogEntry, catalog: Catalog, folder: Path, on_progress: OnProgress) -> None:
-    """Fill `folder` with the files of a base; whatever stands in its subfolders is not published."""
+    """Fill `folder` with the files of a base; its subfolders are not published."""
     kind, _, place = entry.source.partition(":")
     record = catalog.record(entry.name)
     if kind == "hub":

@@ -1,9 +1,8 @@
 """
-From one GGUF file to the folder that tuning and serving read: bfloat16 safetensors, config, tokenizer, chat template.
+Converts a GGUF file to the folder that tuning and serving read: bfloat16 safetensors, config, tokenizer, template.
 
-Llama files are read here, tensor by tensor; others by transformers' own loader. Q4_1 weights go through `four_bit`, so
-that 4-bit decoding multiplies the numbers that tuning saw; where such blocks lie is kept in `four_bit.json`.
-It knows nothing of downloads, of the catalog or of where the folder will be published.
+Llama files are read tensor by tensor, others by transformers' loader. The positions of Q4_1 blocks are kept in
+`four_bit.json`, so that 4-bit decoding multiplies exactly the numbers that tuning saw.
 """
 
 from __future__ import annotations
@@ -33,9 +32,9 @@ DIGIT_SPLITTING = frozenset({"smollm", "starcoder", "refact", "command-r", "code
 
 def convert(gguf_file: Path, folder: Path, on_progress: OnProgress = ignore) -> None:
     """
-    Write the base in `gguf_file` into `folder`, with a copy of the file itself as `original.gguf`.
+    Write the base in `gguf_file` into `folder`, with a copy of the file as `original.gguf`.
 
-    Raises InvalidArgument when the file is no GGUF file or holds something that cannot be converted exactly.
+    Raises InvalidArgument when the file is not GGUF or cannot be converted exactly.
     """
     file = GgufFile(gguf_file)
     file.require_complete()
@@ -59,7 +58,7 @@ def _generic(gguf_file: Path) -> tuple[Any, dict[str, torch.Tensor]]:
     from transformers import AutoModelForCausalLM, GgufConfig
 
     try:
-        with redirect_stderr(io.StringIO()):  # this loader draws a bar that cannot be switched off
+        with redirect_stderr(io.StringIO()):  # this loader's progress bar cannot be switched off
             model = AutoModelForCausalLM.from_pretrained(
                 gguf_file.parent,
                 gguf_file=gguf_file.name,
@@ -68,13 +67,11 @@ def _generic(gguf_file: Path) -> tuple[Any, dict[str, torch.Tensor]]:
                 trust_remote_code=False,
             )
     except ImportError as error:
-        raise FailedPrecondition(
-            f"{gguf_file.name} needs one more package to be read: pip install accelerate"
-        ) from error
+        raise FailedPrecondition(f"{gguf_file.name} needs another package: pip install accelerate") from error
     except (ValueError, NotImplementedError) as error:
         raise InvalidArgument(f"{gguf_file.name} cannot be converted: {error}") from error
     settings = {**model.config.to_dict(), "architectures": [type(model).__name__]}
-    settings.pop("quantization_config", None)  # the weights are not quantized any more
+    settings.pop("quantization_config", None)  # the weights are no longer quantized
     config = type(model.config)(**settings)
     own = {name for name, _ in (*model.named_parameters(), *model.named_buffers())}  # a tied head is listed once
     state = {name: value for name, value in model.state_dict().items() if name in own}
@@ -131,7 +128,7 @@ class FourBitWeight:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the blocks of one weight matrix `[N, K]` are in the GGUF file, and how its rows are ordered."""
+    """Where the blocks of a weight matrix `[N, K]` are in the GGUF file, and the order of its rows."""
 
     offset: int  # bytes from the beginning of the file
     rows: int  # N
@@ -143,7 +140,7 @@ def decode_four_bit(blocks: torch.Tensor, rotary_heads: int | None = None) -> Fo
     """
     Return the weight matrix in Q4_1 blocks: uint8 `[N, K/32·20]`.
 
-    With `rotary_heads` the rows are put back into the order of the original weights.
+    With `rotary_heads` the rows return to the order of the original weights.
     """
     rows = blocks.shape[0]
     blocks = original_rows(blocks, rotary_heads).reshape(rows, -1, BLOCK_BYTES)
@@ -157,7 +154,7 @@ def original_rows(weight: torch.Tensor, rotary_heads: int | None) -> torch.Tenso
     """
     Undo the row order that llama.cpp gives to query and key weights of Llama models: `[N, ...]`.
 
-    There, rows of a head alternate between its two rotated halves (`LlamaModel.permute` in llama.cpp's converter).
+    In GGUF, a head's rows alternate between its two rotated halves (`LlamaModel.permute` in llama.cpp's converter).
     """
     if rotary_heads is None:
         return weight
@@ -167,15 +164,15 @@ def original_rows(weight: torch.Tensor, rotary_heads: int | None) -> torch.Tenso
 
 
 def has_four_bit_weights(folder: Path) -> bool:
-    """Say whether the base in this folder came with weights in 4 bits."""
+    """Return whether the base in this folder came with 4-bit weights."""
     return (folder / INDEX_FILE).is_file()
 
 
 def read_four_bit(folder: Path) -> dict[str, FourBitWeight]:
-    """Return the 4-bit weights of a base by parameter name (`model.layers.0.mlp.up_proj.weight`); no others."""
+    """Return the 4-bit weights of a base by parameter name (`model.layers.0.mlp.up_proj.weight`)."""
     places = {name: Place(**values) for name, values in read_json(folder / INDEX_FILE).items()}
     with (folder / ORIGINAL_FILE).open("rb") as file:
-        content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)  # torch wants memory that could be written
+        content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)  # torch warns about read-only memory
     return {name: decode_four_bit(_blocks(content, place), place.rotary_heads) for name, place in places.items()}
 
 
@@ -186,12 +183,12 @@ def _blocks(content: mmap.mmap, place: Place) -> torch.Tensor:
 
 
 def is_plain_llama(file: GgufFile) -> bool:
-    """Say whether this module can read the file: a Llama without experts."""
+    """Return whether this module can read the file: a Llama without experts."""
     return file.architecture == "llama" and not file.metadata.get("llama.expert_count")
 
 
 def llama_config(file: GgufFile) -> Any:
-    """Return the LlamaConfig that the metadata describes; equal to the one that transformers makes."""
+    """Return the LlamaConfig that the metadata describes, equal to the one transformers makes."""
     from transformers import LlamaConfig
 
     names = {tensor.name for tensor in file.tensors}
@@ -221,7 +218,7 @@ def llama_config(file: GgufFile) -> Any:
 def llama_weights(
     file: GgufFile, config: Any, on_progress: OnProgress
 ) -> tuple[dict[str, torch.Tensor], dict[str, Place]]:
-    """Return the weights in bfloat16 by parameter name, and where those in 4 bits lie in the file."""
+    """Return bfloat16 weights by parameter name, and where the 4-bit ones are in the file."""
     names = _parameter_names(config)
     total, done = sum(tensor.total_bytes for tensor in file.tensors), 0
     weights: dict[str, torch.Tensor] = {}
@@ -252,7 +249,7 @@ def _refuse_scaled_positions(file: GgufFile, names: set[str]) -> None:
 
 
 def _parameter_names(config: Any) -> dict[str, str]:
-    """Return names of parameters by the names that llama.cpp gives them."""
+    """Map llama.cpp's tensor names to parameter names."""
     import gguf
     from transformers import LlamaForCausalLM
 
@@ -281,7 +278,7 @@ def _read(file: GgufFile, tensor: GgufTensor, heads: int | None) -> torch.Tensor
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Keep transformers' progress bars off stderr; ours are drawn by the consumer of Progress."""
+    """Keep transformers' progress bars off stderr; the consumer of Progress draws ours."""
     from transformers.utils import logging
 
     was_on = logging.is_progress_bar_enabled()

@@ -1,9 +1,9 @@
 """
-From texts to token ids and back, with one template for tuning and for serving.
+Encodes texts as token ids and decodes them, with one template for tuning and serving.
 
 A prompt is the chat template with one user turn and the opening of the answer; an example is that prompt, its output
 and the token that ends a turn. Both come from the same call, so a served prompt has exactly the token ids that were
-tuned. Knows tokenizers; no tensors, no files.
+tuned on.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from tunery.engine.catalog import Catalog
 from tunery.errors import InvalidArgument
 from tunery.types import CatalogEntry, TuningExample, Turn
 
-# For bases that come without a chat template (pretrained, not instructed). Plain words that any tokenizer has; the
-# line break before the answer keeps its first word a token of its own; answers stop at the end-of-text token.
+# For bases without a chat template (pretrained, not instruction-tuned). Plain words that any tokenizer has; the line
+# break before the answer keeps its first word a separate token; answers stop at the end-of-text token.
 PLAIN_CHAT_TEMPLATE = (
     "{%- if bos_token %}{{ bos_token }}{% endif -%}"
     "{%- for message in messages -%}"
@@ -46,7 +46,7 @@ class EncodedExample:
 
 
 def shared_prefix_tokens(rows: Sequence[EncodedExample]) -> int:
-    """Return how many leading tokens all rows have in common, leaving at least one to each row."""
+    """Return how many leading tokens all rows share, leaving each row at least one."""
     shortest = min(len(row.token_ids) for row in rows) - 1
     first = rows[0].token_ids
     for index in range(shortest):
@@ -59,7 +59,7 @@ class Encoder:
     """
     The template and tokenizer of one base.
 
-    `window_tokens` is the longest row (prompt and answer) that the base can read.
+    `window_tokens` is the longest sequence (prompt plus answer) that the base can read.
     """
 
     def __init__(self, tokenizer: Any, window_tokens: int) -> None:
@@ -69,21 +69,21 @@ class Encoder:
         self.stop_token_ids = frozenset({self.end_token_id, *self._special_ends()})
 
     def prompt(self, text_input: str, max_output_tokens: int = 1) -> list[int]:
-        """Return the token ids that stand before the answer; raises InvalidArgument when the window is too small."""
+        """Return the token ids before the answer; raises InvalidArgument when the window is too small."""
         return self.conversation((_asked(text_input),), max_output_tokens)
 
     def conversation(self, turns: Sequence[Turn], max_output_tokens: int = 1) -> list[int]:
         """
-        Return the token ids that stand before the answer to a conversation; a single turn of the user is a prompt.
+        Return the token ids before the answer to a conversation; a prompt is a single turn of the user.
 
-        Raises InvalidArgument when the window is too small or the template of the base takes no such turns.
+        Raises InvalidArgument when the window is too small or the base's template rejects these turns.
         """
         token_ids = self._tokenize(self.rendered(turns))
         limit = self.window_tokens - max_output_tokens
         if len(token_ids) > limit:
             raise InvalidArgument(
-                f"The prompt has {len(token_ids):,} tokens; with {max_output_tokens:,} output tokens this base takes"
-                f" {max(limit, 0):,}. Shorten it or ask for fewer output tokens."
+                f"The prompt has {len(token_ids):,} tokens; with {max_output_tokens:,} output tokens this base can read"
+                f" {max(limit, 0):,}. Shorten it or request fewer output tokens."
             )
         return token_ids
 
@@ -105,34 +105,34 @@ class Encoder:
         return [self.example(example) for example in examples]
 
     def row_text(self, example: TuningExample) -> str:
-        """Return the text of an example's row as the base reads it: template, special tokens, answer."""
+        """Return an example as the base reads it: template, special tokens, answer."""
         return str(self.tokenizer.decode(self.example(example).token_ids, clean_up_tokenization_spaces=False))
 
     def answers(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
-        """Return the token ids of whole answers, each with the token that ends it."""
+        """Return the token ids of complete answers, each with its end token."""
         prompt = self._tokenize(self._render(_asked("")))
         return [tuple(self._answer(TuningExample("", text), prompt)) for text in texts]
 
     def text(self, token_ids: Sequence[int]) -> str:
-        """Return the text of answer tokens; special tokens are left out."""
+        """Return the text of answer tokens without special tokens."""
         return str(self.tokenizer.decode(token_ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
     @property
     def is_additive(self) -> bool:
-        """Whether the text of tokens cut between two characters is that of their parts: so with byte-level BPE."""
+        """Return whether texts of token runs can be concatenated, as with byte-level BPE."""
         backend = getattr(self.tokenizer, "backend_tokenizer", None)
         return type(getattr(backend, "decoder", None)).__name__ == "ByteLevel"
 
     def rendered(self, turns: Sequence[Turn]) -> str:
-        """Return the text that stands before the answer to a conversation, as other programs would be given it."""
+        """Return the text before the answer to a conversation, as other programs need it."""
         return self._render(*turns)
 
     def _render(self, *turns: Turn) -> str:
         said = [{"role": turn.role, "content": turn.text} for turn in turns]
         try:
             return str(self.tokenizer.apply_chat_template(said, tokenize=False, add_generation_prompt=True))
-        except TemplateError as error:  # templates refuse what their model has not learned, such as a system turn
-            raise InvalidArgument(f"The chat template of this base does not take these turns: {error}.") from error
+        except TemplateError as error:  # templates reject what their model has not learned, such as a system turn
+            raise InvalidArgument(f"The chat template of this base rejects these turns: {error}.") from error
 
     def _tokenize(self, text: str) -> list[int]:
         # the template writes its own special tokens
@@ -140,8 +140,8 @@ class Encoder:
 
     def _answer(self, example: TuningExample, prompt: list[int]) -> list[int]:
         whole = self._tokenize(self._render(_asked(example.text_input)) + example.output)
-        # a tokenizer that puts a mark before a lone text (SentencePiece) gives the true ids only behind the prompt;
-        # where both melt into one token at the border the prompt must stay as it will be served
+        # SentencePiece marks the start of a text, so the answer's true ids only follow from prompt + answer; where both
+        # merge into one token at the border, the prompt must stay as it will be served
         is_prefix = whole[: len(prompt)] == prompt
         return [*(whole[len(prompt) :] if is_prefix else self._tokenize(example.output)), self.end_token_id]
 
@@ -154,13 +154,13 @@ class Encoder:
                 return prompt
             keep -= len(prompt) - limit
         raise InvalidArgument(
-            f"The output and the template alone do not fit the {self.window_tokens:,} tokens of this base."
+            f"The output and the template alone exceed the {self.window_tokens:,} tokens of this base."
             " Shorten the output."
         )
 
     def _find_end_token(self) -> int:
         """
-        Find what the template writes behind an answer: its first token if that is special, else the end-of-text token.
+        Return the first token the template writes after an answer if it is special, else the end-of-text token.
         """
         turns = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]
         rendered = str(self.tokenizer.apply_chat_template(turns, tokenize=False))
@@ -168,7 +168,7 @@ class Encoder:
         if behind and behind[0] in self.tokenizer.all_special_ids:
             return int(behind[0])
         if self.tokenizer.eos_token_id is None:
-            raise InvalidArgument("The tokenizer of this base has no token that ends a text; it cannot be tuned.")
+            raise InvalidArgument("The tokenizer of this base has no end-of-text token, so the base cannot be tuned.")
         return int(self.tokenizer.eos_token_id)
 
     def _special_ends(self) -> set[int]:
@@ -184,7 +184,7 @@ _NO_LIMIT_TOKENS = 1 << 30
 
 def token_counts(entry: CatalogEntry, data_folder: Path, examples: Sequence[TuningExample]) -> list[int]:
     """
-    Return the tokens of each example, prompt and answer, as the tuner would read it.
+    Count the tokens of each example, prompt plus answer, as the tuner encodes it.
 
     Raises FailedPrecondition when the base is not on this machine.
     """
@@ -192,7 +192,7 @@ def token_counts(entry: CatalogEntry, data_folder: Path, examples: Sequence[Tuni
 
 
 def encoded(entry: CatalogEntry, data_folder: Path, examples: Sequence[TuningExample]) -> list[EncodedExample]:
-    """Return the rows of the examples, however long; raises as `token_counts` does."""
+    """Encode examples of any length; raises as `token_counts` does."""
     from transformers import AutoTokenizer
 
     folder = Catalog(data_folder).folder(entry.alias_of or entry.name)

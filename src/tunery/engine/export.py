@@ -1,7 +1,7 @@
 """
-One call for each format of export: from a base folder and an adapter folder to the files that other programs read.
+Exports a tuned model to files that other programs read, one function per format.
 
-Knows folders; nothing of libraries or of who asks. Large work: it belongs into a process of its own.
+This takes much memory and time, so servers run it in a child process.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from tunery.engine.gguf_export import KINDS, Pair, architecture_of, pre_type_of,
 from tunery.errors import InvalidArgument
 
 ADAPTER_GGUF = "adapter.gguf"
-MERGED_DTYPE = torch.float16  # as small as bfloat16, with eight times finer steps: see docs/experiments.md
+MERGED_DTYPE = torch.float16  # as small as bfloat16 with eight times finer steps: docs/experiments.md
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What is exported: folders of base and adapter (checked), a name, and how the model answers by default."""
+    """A model to export: checked folders of base and adapter, a name, and its default sampling."""
 
     base_folder: Path
     adapter_folder: Path
@@ -40,7 +40,7 @@ class Source:
 
 
 def write_adapter_export(source: Source, folder: Path) -> None:
-    """Copy the adapter as PEFT reads it, with the tokenizer and chat template of its base beside it."""
+    """Copy the adapter in PEFT's layout, together with the tokenizer and chat template of its base."""
     for name in source.files:
         shutil.copyfile(source.adapter_folder / name, folder / name)
 
@@ -55,12 +55,12 @@ def write_gguf_export(source: Source, folder: Path) -> None:
     """
     Write `model-f16.gguf`, `model-q8_0.gguf`, `adapter.gguf` and a Modelfile for Ollama.
 
-    Raises FailedPrecondition for a family or tokenizer that cannot be said exactly in GGUF.
+    Raises FailedPrecondition for a family or tokenizer that GGUF cannot represent exactly.
     """
     from transformers import AutoConfig
 
     config = AutoConfig.from_pretrained(source.base_folder, local_files_only=True, trust_remote_code=False)
-    architecture_of(config)  # refuse before weights are read
+    architecture_of(config)  # refuse before reading weights
     tokenizer = tokenizer_of(source.base_folder)
     model, pre_type = merge(source.base_folder, source.adapter_folder), pre_type_of(source.base_folder)
     for kind in KINDS:
@@ -79,9 +79,9 @@ def write_gguf_export(source: Source, folder: Path) -> None:
 
 def write_base_gguf(base_folder: Path, path: Path, name: str) -> None:
     """
-    Write a base alone in float16, for `adapter.gguf` to stand beside.
+    Write a base alone in float16, for use with `adapter.gguf`.
 
-    Raises FailedPrecondition for a family or tokenizer that cannot be said exactly in GGUF.
+    Raises FailedPrecondition for a family or tokenizer that GGUF cannot represent exactly.
     """
     from transformers import AutoConfig
 
@@ -96,11 +96,11 @@ def base_gguf(base_model: str) -> str:
 
 
 def format_of(folder: Path) -> str:
-    """Return the format of an exported folder by its files; raises InvalidArgument if it is none."""
+    """Return the format of an exported folder by its files; raises InvalidArgument if it is not an export."""
     for name, file in (("adapter", CONFIG), ("gguf", ADAPTER_GGUF), ("merged", "config.json")):
         if (folder / file).is_file():
             return name
-    raise InvalidArgument(f"{folder} is no exported model: it has no {CONFIG}, {ADAPTER_GGUF} or config.json.")
+    raise InvalidArgument(f"{folder} is not an exported model: it has no {CONFIG}, {ADAPTER_GGUF} or config.json.")
 
 
 WRITERS = {"adapter": write_adapter_export, "merged": write_merged_export, "gguf": write_gguf_export}
@@ -120,9 +120,9 @@ _PREFIX, _DOWN, _UP = "base_model.model.", ".lora_A.weight", ".lora_B.weight"
 
 def merge(base_folder: Path, adapter_folder: Path) -> Any:
     """
-    Return the base as a model of transformers in float32, the adapter added to its weights.
+    Return the base as a transformers model in float32 with the adapter merged into its weights.
 
-    `W + alpha / rank · B A`, computed in float32. Raises InvalidArgument if the adapter is not one of this base.
+    `W + alpha / rank · B A`, computed in float32. Raises InvalidArgument if the adapter does not fit this base.
     """
     model = unmerged(base_folder)
     config = json.loads((adapter_folder / CONFIG).read_text("utf-8"))
@@ -137,7 +137,7 @@ def merge(base_folder: Path, adapter_folder: Path) -> Any:
 
 
 def unmerged(base_folder: Path) -> Any:
-    """Return a base alone as a model of transformers in float32."""
+    """Return a base alone as a transformers model in float32."""
     from transformers import AutoModelForCausalLM
 
     with quiet_transformers():
@@ -147,7 +147,7 @@ def unmerged(base_folder: Path) -> Any:
 
 
 def tokenizer_of(base_folder: Path) -> Any:
-    """Return the tokenizer of a base, always with the chat template that tuning used."""
+    """Return the tokenizer of a base with the chat template that tuning used."""
     from transformers import AutoTokenizer
 
     with quiet_transformers():
@@ -161,7 +161,7 @@ def write_merged(folder: Path, model: Any, tokenizer: Any, *, dtype: torch.dtype
     """
     Write a merged model into a folder, with weights in `dtype`.
 
-    Its generation config ends answers where tunery ends them and takes the likeliest token, as tunery does by default.
+    Its generation config stops where tunery stops and decodes greedily, as tunery does by default.
     """
     from transformers import GenerationConfig
 
@@ -192,7 +192,7 @@ _MARK = "\u0001question\u0001"
 
 
 def modelfile(weights: str, tokenizer: Any, *, temperature: float, top_p: float, top_k: int | None) -> str:
-    """Return the text of a Modelfile for a GGUF file beside it; the settings are those with which it is served."""
+    """Return the text of a Modelfile for a GGUF file in the same folder, with the settings it is served with."""
     before, after = prompt_frame(tokenizer)
     stop = tokenizer.eos_token
     lines = [
@@ -202,13 +202,13 @@ def modelfile(weights: str, tokenizer: Any, *, temperature: float, top_p: float,
         f"PARAMETER temperature {temperature:g}",
         f"PARAMETER top_p {top_p:g}",
         *([f"PARAMETER top_k {top_k}"] if top_k else []),
-        "PARAMETER repeat_penalty 1.0",  # Ollama's own default lowers labels that the question names
+        "PARAMETER repeat_penalty 1.0",  # Ollama's default penalises labels that occur in the question
     ]
     return "\n".join(lines) + "\n"
 
 
 def prompt_frame(tokenizer: Any) -> tuple[str, str]:
-    """Return what the chat template of a base writes before and behind a question."""
+    """Return what the chat template of a base writes before and after a question."""
     turns = [{"role": "user", "content": _MARK}]
     text = str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
     before, _, after = text.partition(_MARK)

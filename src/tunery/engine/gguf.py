@@ -1,8 +1,8 @@
 """
-Read a GGUF file: metadata, the table of tensors, and the bytes of single tensors, memory-mapped.
+Reads GGUF files (ggml's docs/gguf.md): metadata, the table of tensors, and memory-mapped bytes of single tensors.
 
-The reader of the gguf package takes seconds for a vocabulary (an array object for every token); this one walks over it.
-It knows the container only (ggml's docs/gguf.md), no architectures and no quantizations, and needs no torch.
+The gguf package's reader takes seconds for a vocabulary (one array object per token); this one skips over it. Torch is
+not imported.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ NUMBERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "
 
 @dataclass(frozen=True, slots=True)
 class GgufTensor:
-    """An entry of the table of tensors."""
+    """An entry in the table of tensors."""
 
     name: str
-    shape: tuple[int, ...]  # slowest-moving dimension first, as torch has it
+    shape: tuple[int, ...]  # slowest-moving dimension first, as in torch
     type_id: int  # ggml type
     offset: int  # bytes from the beginning of the file
 
     @property
     def numbers(self) -> int:
-        """Return how many numbers the tensor holds."""
+        """Return the number of elements."""
         return prod(self.shape)
 
     @property
@@ -62,7 +62,7 @@ class GgufFile:
     """
     An opened GGUF file.
 
-    `metadata` holds all values; of an array of strings, such as the vocabulary, only the length. `tensors` keeps the
+    `metadata` holds all values, but only the length of an array of strings such as the vocabulary. `tensors` keeps the
     order of the file. Raises InvalidArgument when the file is not GGUF or ends too early.
     """
 
@@ -77,7 +77,7 @@ class GgufFile:
 
     @cached_property
     def architecture(self) -> str:
-        """Return llama.cpp's word for the kind of model, such as "llama"."""
+        """Return llama.cpp's name of the architecture, such as "llama"."""
         return str(self.metadata.get("general.architecture", ""))
 
     def data(self, tensor: GgufTensor) -> NDArray[numpy.uint8]:

@@ -1,9 +1,8 @@
 """
-A merged model as one GGUF file, as llama.cpp and Ollama read it: in float16, or with 8 bits a weight (Q8_0).
+Writes GGUF files for llama.cpp and Ollama: a merged model in float16 or with 8 bits per weight (Q8_0), or an adapter.
 
-Weights with one row stay float32, as llama.cpp's converter leaves them; of 8 bits the table of tokens and the head stay
-in float16, which costs a sixth of the file and keeps answers. Knows Llama-type models of transformers and the
-gguf package; nothing of adapters.
+One-dimensional weights stay float32, as in llama.cpp's converter. With 8 bits, the token table and the head stay
+float16: a sixth more file, and the answers stay the same.
 """
 
 from __future__ import annotations
@@ -21,8 +20,8 @@ from tunery.engine.layers.lora import Adapter
 from tunery.errors import FailedPrecondition
 
 KINDS = ("f16", "q8_0")
-_BLOCK = 32  # weights in a block of Q8_0; a matrix of other width stays float16
-_WIDE = ("token_embd.weight", "output.weight")  # 8 bits there turn 3 of 100 answers: docs/experiments.md
+_BLOCK = 32  # weights per block of Q8_0; a matrix of another width stays float16
+_WIDE = ("token_embd.weight", "output.weight")  # 8 bits there change 3 of 100 answers: docs/experiments.md
 
 
 def write_gguf(path: Path, model: Any, tokenizer: Any, kind: str, *, name: str, pre_type: str | None = None) -> None:
@@ -47,7 +46,7 @@ def write_gguf(path: Path, model: Any, tokenizer: Any, kind: str, *, name: str, 
 
 
 def pre_type_of(base_folder: Path) -> str | None:
-    """Return llama.cpp's name for how the tokenizer of a base splits text, if the base came as GGUF."""
+    """Return llama.cpp's name for the way a base's tokenizer splits text, if the base came as GGUF."""
     original = base_folder / ORIGINAL_FILE
     return GgufFile(original).metadata.get("tokenizer.ggml.pre") if original.is_file() else None
 
@@ -90,12 +89,12 @@ Pair = tuple[str, torch.Tensor, torch.Tensor]  # path of the layer, A [r, in], B
 
 
 def write_gguf_adapter(path: Path, adapter: Adapter, config: Any) -> None:
-    """Write an adapter of a base with this config in float32, the converter's default."""
+    """Write an adapter for a base with this config in float32, the converter's default."""
     write_pairs(path, adapter.shape.pairs(adapter.flat), adapter.shape.alpha, config)
 
 
 def write_pairs(path: Path, pairs: Iterable[Pair], alpha: float, config: Any) -> None:
-    """Write low-rank pairs as they stand in an adapter; raises FailedPrecondition for a family that has no GGUF."""
+    """Write the low-rank pairs of an adapter; raises FailedPrecondition for a family without GGUF support."""
     import gguf
 
     names = TensorNames(config)
@@ -116,7 +115,7 @@ def write_pairs(path: Path, pairs: Iterable[Pair], alpha: float, config: Any) ->
 
 _NORMAL, _CONTROL, _USER_DEFINED, _UNUSED = 1, 3, 4, 5  # llama_token_type of llama.cpp
 
-# how llama.cpp calls the ways to split (llama-vocab.cpp), by the regular expression in tokenizer.json
+# llama.cpp's names for ways of splitting (llama-vocab.cpp), by the regular expression in tokenizer.json
 _LLAMA = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -128,8 +127,8 @@ def add_tokenizer(writer: Any, tokenizer: Any, vocabulary_size: int, pre_type: s
     """
     Write a tokenizer of transformers into GGUF's metadata.
 
-    `vocabulary_size` is that of the weights; `pre_type` is llama.cpp's name of the splitting where it is known already.
-    Raises FailedPrecondition for a tokenizer that would read texts differently there.
+    `vocabulary_size` is that of the weights; `pre_type` is llama.cpp's name for the way of splitting, if known.
+    Raises FailedPrecondition for a tokenizer that would split texts differently in llama.cpp.
     """
     description = json.loads(tokenizer.backend_tokenizer.to_str())
     writer.add_tokenizer_model("gpt2")
@@ -162,7 +161,7 @@ def _pre_type(description: dict[str, Any]) -> str:
         if found is not None:
             return found
     raise FailedPrecondition(
-        "The tokenizer of this base is not one that GGUF can say exactly here (byte-level BPE as in Llama 3, Qwen 2 and"
+        "This tokenizer cannot be represented exactly in GGUF (supported: byte-level BPE as in Llama 3, Qwen 2 and"
         " SmolLM). Export it merged, and convert that with llama.cpp's own converter."
     )
 
@@ -178,13 +177,13 @@ def _tokens(description: dict[str, Any], vocabulary_size: int) -> tuple[list[str
     return tokens, kinds
 
 
-# model_type of transformers -> architecture of llama.cpp; the first two have their rotated rows in another order there
+# model_type of transformers -> architecture of llama.cpp; the first two reorder their rotated rows there
 ARCHITECTURES = {"llama": "llama", "mistral": "llama", "qwen2": "qwen2", "qwen3": "qwen3"}
 _REORDERED = "llama"
 
 
 def architecture_of(config: Any) -> str:
-    """Return llama.cpp's name of the architecture; raises FailedPrecondition if it cannot be written exactly."""
+    """Return llama.cpp's name of the architecture; raises FailedPrecondition if it cannot be represented exactly."""
     found = ARCHITECTURES.get(config.model_type)
     if found is None:
         known = ", ".join(ARCHITECTURES)
@@ -194,12 +193,12 @@ def architecture_of(config: Any) -> str:
         )
     positions = getattr(config, "rope_parameters", None) or {}
     if positions.get("rope_type", "default") != "default":
-        raise FailedPrecondition("The rotary positions of this base are scaled, which GGUF cannot say exactly here.")
+        raise FailedPrecondition("This base scales its rotary positions, which cannot be represented exactly in GGUF.")
     return found
 
 
 class TensorNames:
-    """llama.cpp's names for the parameters of one config, and the order of rows it wants."""
+    """llama.cpp's names and row order for the parameters of one config."""
 
     def __init__(self, config: Any) -> None:
         import gguf
@@ -210,7 +209,7 @@ class TensorNames:
         self._heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}
 
     def of(self, parameter: str) -> str:
-        """Return the name in GGUF of `model.layers.0.self_attn.q_proj.weight` and its like."""
+        """Return the GGUF name of a parameter such as `model.layers.0.self_attn.q_proj.weight`."""
         module, _, kind = parameter.rpartition(".")
         found = self._table.get_name(module)
         if found is None:
@@ -218,7 +217,7 @@ class TensorNames:
         return f"{found}.{kind}"
 
     def ordered(self, parameter: str, value: torch.Tensor) -> torch.Tensor:
-        """Return the rows of a parameter as llama.cpp wants them; `value` is `[rows, ...]`."""
+        """Return the rows of a parameter in llama.cpp's order; `value` is `[rows, ...]`."""
         heads = self._heads.get(parameter.split(".")[-2])
         if self.architecture != _REORDERED or heads is None:
             return value

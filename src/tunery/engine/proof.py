@@ -1,8 +1,8 @@
 """
-Proof of an export: the same questions answered by what was exported, in its own runtime, and by the served model.
+Proves an export: asks the exported files, in their own runtime, and the served model the same questions.
 
-The runtime is another process (`runtimes.py`), which has nothing of tunery. What is not installed is named, never
-passed over. Knows folders, texts and answers; nothing of libraries.
+The runtime is another process (`runtimes.py`) that does not import tunery. A runtime that is not installed is named,
+never skipped silently.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ class Difference:
 @dataclass(frozen=True, slots=True)
 class Proof:
     """
-    How often an exported file answered as the served model does, in which runtime.
+    How often an exported file gave the served model's answer, and in which runtime.
 
-    `rows` is 0, and `reason` says why, where nothing could be compared.
+    If nothing could be compared, `rows` is 0 and `reason` says why.
     """
 
     file: str
@@ -68,7 +68,7 @@ class Proof:
 @dataclass(frozen=True, slots=True)
 class ExportProof:
     """
-    The proofs of all files of one export; `rows_from` says which rows were asked: "held-out", "training" or "given".
+    The proofs of all files of one export; `rows_from` names the rows used: "held-out", "training" or "given".
     """
 
     format: str
@@ -94,7 +94,7 @@ class ExportProof:
 
 @dataclass(frozen=True, slots=True)
 class Questions:
-    """What is asked, what the served model answered, and how long each answer may be in tokens."""
+    """Questions, the served model's answers, and the maximum length of an answer in tokens."""
 
     texts: tuple[str, ...]
     served: tuple[str, ...]
@@ -102,7 +102,7 @@ class Questions:
 
 
 def sentences(document: Mapping[str, Any]) -> list[str]:
-    """Return a line for each proof in the document of an export: who agreed how often, or why nothing was compared."""
+    """Return a sentence for each proof of an export: how often it agreed, or why nothing was compared."""
     return [_sentence(proof, document["rows_from"]) for proof in document["proofs"]]
 
 
@@ -110,9 +110,9 @@ def prove(
     export_format: str, folder: Path, base_folder: Path, base_name: str, questions: Questions, *, python: str
 ) -> tuple[Proof, ...]:
     """
-    Ask each exported file in its runtime, run by the interpreter `python`; one proof for each.
+    Ask each exported file in its runtime, run by the interpreter `python`; return one proof per file.
 
-    `adapter.gguf` is asked beside the base as it came, if that was GGUF, and beside the base in float16, as
+    `adapter.gguf` is tried with the base as it came, if that was GGUF, and with the base in float16, as
     `tunery bases export` writes it.
     """
     common = {**_asked(base_folder, questions), "threads": os.cpu_count()}
@@ -132,7 +132,7 @@ def _asked(base_folder: Path, questions: Questions) -> dict[str, Any]:
 
 
 def _runs(export_format: str, folder: Path, base_folder: Path, float16: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield what is asked, and under which name its proof goes; the base in `float16` is written when it is needed."""
+    """Yield what to ask and the name of its proof; the base in `float16` is written when needed."""
     if export_format == "adapter":
         yield folder.name, {"runtime": "peft", "model": str(folder), "base": str(base_folder)}
     elif export_format == "merged":
@@ -169,10 +169,10 @@ def _compared(file: str, asked: dict[str, object], questions: Questions, python:
 
 
 def _why_not(done: subprocess.CompletedProcess[str], runtime: str, python: str) -> str:
-    """Say why a runtime gave no answers."""
+    """Return why a runtime gave no answers."""
     if done.returncode == runtimes.NOT_INSTALLED:
         return f"{runtime} is not installed for {python}."
-    if done.returncode < 0:  # its last line, if it wrote any, was about something else
+    if done.returncode < 0:  # its last line, if any, was about something else
         killed = signal.Signals(-done.returncode)
         return f"{runtime} was ended by {killed.name} ({signal.strsignal(killed)})."
     last = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
@@ -194,7 +194,7 @@ def _sentence(proof: Mapping[str, Any], rows_from: str) -> str:
     return f"{proof['file']}: {proof['runtime']} answers {counts} as the served model does ({share})."
 
 
-MAX_PROOF_ROWS = 100  # as many answers as two cores give in a minute or two, three times over
+MAX_PROOF_ROWS = 100  # what two cores answer in one to two minutes, times three
 MAX_PROOF_TOKENS = 128  # of an answer
 
 
@@ -210,9 +210,9 @@ def prove_export(
     say: Callable[[str], None],
 ) -> ExportProof:
     """
-    Compare an exported folder with the tuned model in a slot on one text or more.
+    Compare an exported folder with the tuned model in a slot on at least one text.
 
-    `python` is the interpreter that has the runtimes; `say` gets a line before each long part.
+    `python` is the interpreter with the runtimes; `say` gets a line before each long part.
     """
     say(f"Asking the served model {len(texts)} {rows_from} rows ...")
     questions = answered(resident, slot, texts)
@@ -222,7 +222,7 @@ def prove_export(
 
 
 def answered(resident: ResidentBase, slot: int, texts: Sequence[str]) -> Questions:
-    """Answer texts as a server would, always with the likeliest token, all up to the same length."""
+    """Answer texts greedily as a server would, all up to the same length."""
     window = resident.encoder.window_tokens
     room = min(window - len(resident.encoder.prompt(text)) for text in texts)
     limit = max(1, min(MAX_PROOF_TOKENS, room))

@@ -1,8 +1,7 @@
 """
-A base model in memory: network, encoder, and the slots in which adapters are kept.
+A base model in memory: network, encoder, and the slots that hold adapters.
 
-One resident base serves any number of tuned models and one tuner at a time. Knows the engine's parts and how they fit
-together; nothing of libraries, users or HTTP.
+One resident base serves any number of tuned models and one tuner at a time.
 """
 
 from __future__ import annotations
@@ -68,7 +67,7 @@ class ResidentBase:
         source: Path | None = None,
     ) -> Tuner:
         """
-        Return a tuner for these examples; `folder` keeps its checkpoint, one found there is continued.
+        Return a tuner for these examples, resuming from a checkpoint in `folder` if there is one.
 
         `source` is the folder of an adapter to begin with, of the same rank and layers.
         """
@@ -95,18 +94,18 @@ class ResidentBase:
             self.network.remove(0)
 
     def stream(self, texts: Sequence[str], settings: SamplingSettings, slot: int | None = None) -> Iterator[Piece]:
-        """Yield pieces of the answers to `texts` as they come, numbered like them; leaving the loop stops the work."""
+        """Yield pieces of the answers to `texts`, numbered like these; leaving the loop stops the work."""
         requests = [
             Request(tuple(self.encoder.prompt(text, settings.max_output_tokens)), settings, slot) for text in texts
         ]
         return self.generator().answer(requests)
 
     def generator(self) -> Generator:
-        """Return a generator without requests; all of a resident base know the same beginnings of prompts."""
+        """Return an empty generator; the generators of a resident base share cached prefixes."""
         return Generator(self.network, self.encoder, lean=self.lean, prefixes=self.prefixes, guides=self.guides)
 
     def answers(self, texts: Sequence[str], settings: SamplingSettings, slot: int | None = None) -> list[str]:
-        """Return the whole answers to `texts`."""
+        """Return the complete answers to `texts`."""
         answers = [""] * len(texts)
         for piece in self.stream(texts, settings, slot):
             answers[piece.number] += piece.text
@@ -115,15 +114,15 @@ class ResidentBase:
 
 @lru_cache(maxsize=1)
 def resident_base(name: str, data_folder: Path, dtype: str | None = None) -> ResidentBase:
-    """Return a base of the catalog, kept in memory for the next call; see `loaded_base`."""
+    """Return a base of the catalog and keep it in memory for the next call; see `loaded_base`."""
     return loaded_base(name, data_folder, dtype)
 
 
 def loaded_base(name: str, data_folder: Path, dtype: str | None = None) -> ResidentBase:
     """
-    Load a base of the catalog into memory; it is fetched first if it is not in the data folder.
+    Load a base of the catalog into memory, pulling it first if it is missing.
 
-    `dtype` "bfloat16" or "float32"; None is the faster one on this machine.
+    `dtype` is "bfloat16", "float32", or None for the faster one on this machine.
     """
     entry = pull(name, data_folder, config.default_base_model())
     chosen = fast_dtype() if dtype is None else getattr(torch, dtype)
@@ -132,16 +131,16 @@ def loaded_base(name: str, data_folder: Path, dtype: str | None = None) -> Resid
 
 class ResidentAnswering:
     """
-    A base in memory, with the adapter in a slot or, with None, without one.
+    Answers of a base in memory with the adapter in a slot, or without one if the slot is None.
 
-    `owner` is kept alive as long as this: an adapter leaves the base with the model that it belongs to.
+    Holds on to `owner`: an adapter is removed from the base together with the model it belongs to.
     """
 
     def __init__(self, resident: ResidentBase, slot: int | None = None, owner: object = None) -> None:
         self._resident, self._slot, self._owner = resident, slot, owner
 
     def fits(self, prompt: str, max_output_tokens: int) -> bool:
-        """Say whether the window takes a prompt and so many tokens behind it."""
+        """Return whether the window fits a prompt and this many output tokens."""
         try:
             self._resident.encoder.prompt(prompt, max_output_tokens)
         except InvalidArgument:
@@ -149,6 +148,6 @@ class ResidentAnswering:
         return True
 
     def answers(self, prompts: Sequence[str], max_output_tokens: int) -> list[str]:
-        """Return the whole answers."""
+        """Return the complete answers."""
         settings = SamplingSettings(max_output_tokens=max_output_tokens)
         return self._resident.answers(prompts, settings, self._slot)

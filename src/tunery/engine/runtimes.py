@@ -1,8 +1,8 @@
 """
-Answers of an exported model in its own runtime: transformers, PEFT or llama.cpp, without anything of tunery.
+Answers prompts with an exported model in its own runtime: transformers, PEFT or llama.cpp.
 
-Run as a program by any Python that has the runtime: a JSON document with the prompts comes in on standard input, one
-with the answers goes out on standard output. It imports nothing of tunery, so that the proof is not tunery's own word.
+Run as a program by any Python that has the runtime: reads a JSON document with the prompts from standard input and
+writes one with the answers to standard output. It must not import tunery, so that a proof does not depend on it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def transformers_answers(asked: dict[str, Any]) -> list[str]:
-    """Return greedy answers of a folder in the layout of transformers, or of a base with a PEFT adapter."""
+    """Return greedy answers of a folder in transformers' layout, or of a base with a PEFT adapter."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 

@@ -1,8 +1,7 @@
 """
-The tuning loop: yields a TuningSnapshot for each optimizer step; the consumer owns it and stops it by leaving.
+The tuning loop: yields a TuningSnapshot after each optimizer step; to stop, the consumer leaves the loop.
 
-Learns an adapter on encoded examples of one base. Knows tensors and a folder for its checkpoints; nothing of datasets,
-libraries, users or processes. Equal base, examples, settings and seed give equal bytes, also across a resume.
+Equal base, examples, settings and seed give equal adapter bytes, also across a resume.
 """
 
 from __future__ import annotations
@@ -34,18 +33,18 @@ from tunery.files import write_whole
 from tunery.types import EpochLoss, Hyperparameters, TuningSnapshot
 
 CHECKPOINT_SECONDS = 10.0  # at most this much work is lost
-EPOCH_CHECKPOINT_SECONDS = 2.0  # an epoch of four short steps is not worth 30 MB each second
-KEPT_EPOCHS = 20  # 100 epochs of 10 MB would be 1 GB a model
+EPOCH_CHECKPOINT_SECONDS = 2.0  # a four-step epoch is not worth writing 30 MB every second
+KEPT_EPOCHS = 20  # 100 epochs of 10 MB would be 1 GB per model
 HELD_OUT_TOKENS = 2048  # rows measured together
 
 
 class Tuner:
     """
-    One task of tuning.
+    One tuning task.
 
-    `examples` and `held_out` are encoded rows; `folder` keeps the checkpoint and the adapter of each epoch. A
-    checkpoint found there is continued; else it begins with `source`, or afresh. `slot` of the network is used and
-    stays installed. Raises InvalidArgument for settings that do not fit.
+    `examples` and `held_out` are encoded rows; `folder` keeps the checkpoint and the adapter of each epoch. Tuning
+    resumes from a checkpoint there, else starts from `source`, else afresh. Raises InvalidArgument for settings that do
+    not fit.
     """
 
     def __init__(
@@ -84,7 +83,7 @@ class Tuner:
 
     @property
     def best_epoch(self) -> int | None:
-        """The kept epoch with the lowest held-out loss; without held-out rows the last one; None before the first."""
+        """Return the kept epoch with the lowest held-out loss, else the last one; None before the first."""
         measured = [e for e in self.epoch_losses if e.held_out_loss is not None and self.epoch_folder(e.epoch).exists()]
         if measured:
             return min(measured, key=lambda e: (e.held_out_loss, e.epoch)).epoch
@@ -95,9 +94,9 @@ class Tuner:
 
     def run(self) -> Iterator[TuningSnapshot]:
         """
-        Tune from where the checkpoint ends to the last step.
+        Tune from the checkpoint to the last step.
 
-        Raises TuningUnstable when loss or gradient is not finite, OutOfMemory when not even one example fits.
+        Raises TuningUnstable when loss or gradient is not finite, OutOfMemory when even one example is too much.
         """
         for step in range(self.completed_steps + 1, self.schedule.total_steps + 1):
             batch = [self.examples[index] for index in self.schedule.batch(step)]
@@ -114,7 +113,7 @@ class Tuner:
             yield self.snapshots[-1]
 
     def write_checkpoint(self) -> None:
-        """Write the state after the last finished step; done by itself every CHECKPOINT_SECONDS."""
+        """Write the state after the last finished step; `run` does so every CHECKPOINT_SECONDS."""
         state = self._optimizer.state[self._weights]
         write_checkpoint(
             self.folder,
@@ -133,7 +132,7 @@ class Tuner:
         self._checkpoint_time = time.monotonic()
 
     def chosen_adapter(self) -> Adapter:
-        """Return the adapter to serve: of the best epoch when all steps are done, else what was learned so far."""
+        """Return the adapter to serve: the best epoch's when all steps are done, else the current one."""
         epoch = self.best_epoch
         if self.completed_steps < self.schedule.total_steps or epoch is None or epoch == self.epoch_losses[-1].epoch:
             return self.adapter
@@ -142,7 +141,7 @@ class Tuner:
     def _begin_with(self, source: Adapter) -> None:
         if source.shape != self.adapter.shape:
             raise InvalidArgument(
-                f"The tuned model to go on from has rank {source.shape.rank} and alpha {source.shape.alpha}, not"
+                f"The tuned model to start from has rank {source.shape.rank} and alpha {source.shape.alpha}, not"
                 f" rank {self.recipe.rank} and alpha {self.recipe.alpha}. Tune from the base instead."
             )
         self.adapter.flat.copy_(source.flat)
@@ -171,7 +170,7 @@ class Tuner:
 
     def _forward_backward(self, batch: Sequence[EncodedExample]) -> float:
         """
-        Add the gradient of the batch's mean loss and return that loss; halve the micro-batch when memory runs out.
+        Add the gradient of the batch's mean loss and return the loss; halve the micro-batch when memory runs out.
         """
         tokens = sum(row.answer_tokens for row in batch)
         while True:
@@ -206,7 +205,7 @@ class Tuner:
 
     def _end_epoch(self, step: int) -> None:
         """
-        Measure and keep each epoch that this step finished (more than one when the batch is larger than the data).
+        Measure and keep each epoch this step finished (several when the batch is larger than the data).
         """
         held_out_loss = self.held_out_loss() if self.held_out else None
         for epoch in range(self.schedule.epoch(step - 1) + 1, self.schedule.epoch(step) + 1):
@@ -223,7 +222,7 @@ class Tuner:
         return total / sum(row.answer_tokens for row in self.held_out)
 
     def _keeps(self, epoch: int) -> bool:
-        """Keep every epoch up to KEPT_EPOCHS, evenly thinned beyond, the last and a best one always."""
+        """Keep up to KEPT_EPOCHS epochs, evenly thinned, always with the last and the best."""
         epochs = self.schedule.hyperparameters.epoch_count
         measured = [e.held_out_loss for e in self.epoch_losses if e.held_out_loss is not None]
         is_best = bool(measured) and measured[-1] == min(measured)
@@ -253,7 +252,7 @@ def _fingerprint(
     examples: Sequence[EncodedExample],
     held_out: Sequence[EncodedExample],
 ) -> str:
-    """Name everything the result depends on: a checkpoint of another fingerprint is not continued."""
+    """Hash everything the result depends on; a checkpoint with another fingerprint is not resumed."""
     parts = {
         "base": base_digest,
         "dtype": str(network.dtype),
@@ -310,7 +309,7 @@ def read_checkpoint(folder: Path, fingerprint: str) -> Checkpoint | None:
     """
     Return the checkpoint of a folder, None when there is none.
 
-    Raises FailedPrecondition when it belongs to other data or settings: nothing is mixed, nothing is thrown away.
+    Raises FailedPrecondition when it belongs to other data or settings; it is then left as it is.
     """
     path = folder / FILE
     if not path.exists():
@@ -320,7 +319,7 @@ def read_checkpoint(folder: Path, fingerprint: str) -> Checkpoint | None:
         tensors = {name: file.get_tensor(name) for name in ("flat", "first_moment", "second_moment")}
     if header["fingerprint"] != fingerprint:
         raise FailedPrecondition(
-            f"The checkpoint in {folder} belongs to other data or settings; remove it to start anew."
+            f"The checkpoint in {folder} belongs to other data or settings. Delete it to start over."
         )
     return Checkpoint(
         fingerprint=fingerprint,
@@ -333,7 +332,7 @@ def read_checkpoint(folder: Path, fingerprint: str) -> Checkpoint | None:
 
 
 def settings_in_force(tuner: Tuner) -> dict[str, object]:
-    """Return recipe, number format, threads and micro-batch size; after the last step also the epoch to serve."""
+    """Return recipe, number format, threads and micro-batch size, after the last step also the served epoch."""
     is_done = tuner.completed_steps == tuner.schedule.total_steps
     return {
         **asdict(tuner.recipe),
@@ -346,17 +345,17 @@ def settings_in_force(tuner: Tuner) -> dict[str, object]:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of everything that takes part in the arithmetic."""
+    """Return the versions of all libraries that affect the result."""
     libraries = {name: version(name) for name in ("tunery", "torch", "transformers")}
     return {**libraries, "python": platform.python_version()}
 
 
-# torch raises a plain RuntimeError for the processor's memory (c10/core/impl/alloc_cpu.cpp) and for oneDNN's
+# torch raises a plain RuntimeError for CPU memory (c10/core/impl/alloc_cpu.cpp) and for oneDNN's
 _MESSAGES = ("can't allocate memory", "not enough memory", "could not create a memory object", "std::bad_alloc")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Say whether an exception means that an allocation failed."""
+    """Return whether an exception means that an allocation failed."""
     if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and any(message in str(error) for message in _MESSAGES)
@@ -365,7 +364,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """
-    What the user does not set: shape of the adapter, optimizer and schedule.
+    Settings that users do not choose: adapter shape, optimizer and schedule.
 
     `rank` ≥ 1, `alpha` (scale = alpha / rank), `schedule` "constant", "linear" or "cosine" (to 0 at the end),
     `warmup_fraction` of all steps, `weight_decay` of AdamW, `clip_norm` of the whole gradient, `betas`, `epsilon`.
@@ -384,7 +383,7 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """The steps of a task of `examples` examples."""
+    """The optimizer steps of a task."""
 
     examples: int
     hyperparameters: Hyperparameters
@@ -397,26 +396,26 @@ class Schedule:
 
     def batch(self, step: int) -> list[int]:
         """
-        Return the indexes of the examples of a step (from 1); batches run across epoch borders, the last may be short.
+        Return the example indexes of a step (from 1); batches cross epoch borders, the last may be short.
         """
         size = self.hyperparameters.batch_size
         last = min(step * size, self.examples * self.hyperparameters.epoch_count)
         return [self._order(index // self.examples)[index % self.examples] for index in range((step - 1) * size, last)]
 
     def epoch(self, step: int) -> int:
-        """Return floor(step × batch_size / examples), at most epoch_count: passes finished after this step."""
+        """Return the passes finished after this step: floor(step × batch_size / examples), at most epoch_count."""
         finished = step * self.hyperparameters.batch_size // self.examples
         return min(finished, self.hyperparameters.epoch_count)
 
     def pass_of(self, step: int) -> int:
-        """Return the 1-based pass in which a step ends: ceil(step × batch_size / examples)."""
+        """Return the pass, from 1, in which a step ends: ceil(step × batch_size / examples)."""
         return min(-(-step * self.hyperparameters.batch_size // self.examples), self.hyperparameters.epoch_count)
 
     def ends_epoch(self, step: int) -> bool:
         return self.epoch(step) > self.epoch(step - 1)
 
     def learning_rate(self, step: int) -> float:
-        """Return the rate of a step (from 1)."""
+        """Return the learning rate of a step (from 1)."""
         rate = self.hyperparameters.resolve().learning_rate or 0.0
         warmup = self.recipe.warmup_fraction * self.total_steps
         if step <= warmup:
