@@ -106,7 +106,7 @@ def test_a_user_without_a_password_gets_a_link(run: Run, home: Path, owner: str)
 
 
 @pytest.mark.parametrize(
-    ("password", "said"), [("short", "at least 8"), ("password123", "first that somebody would guess"), ("", "Pipe")]
+    ("password", "said"), [("short", "at least 8"), ("password123", "easy to guess"), ("", "Pipe")]
 )
 @pytest.mark.usefixtures("owner")
 def test_a_bad_password_is_refused(run: Run, monkeypatch: pytest.MonkeyPatch, password: str, said: str) -> None:

@@ -214,7 +214,7 @@ def reached(process: Any) -> set[str]:
 
 def test_google_auth_renews_a_login_in_two_processes_in_turn(run: Run, home: Path, server: Running) -> None:
     """Access tokens expire at once; both processes go on, the login stays alive, no other host is reached (B-3)."""
-    server.accounts.logins.access_seconds = 1
+    server.accounts.access_seconds = 1
     run("login")
 
     for _ in range(2):
@@ -235,4 +235,4 @@ def test_google_auth_takes_a_key_file(run: Run, tmp_path: Path, server: Running)
         assert process.stdout == "200 local\n200 local\n", process.stderr
         assert reached(process) == {"127.0.0.1"}
     assert json.loads(path.read_text())["universe_domain"] != "googleapis.com"
-    assert server.accounts.keys.service_accounts()[0].user_id == "local"
+    assert server.accounts.keys.all()[0].user_id == "local"

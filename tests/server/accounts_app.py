@@ -11,9 +11,8 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from tunery.server import accounts as accounts_routes
-from tunery.server import sign_in
+from tunery.server import oauth, sign_in
 from tunery.server.http import add_error_handlers
-from tunery.server.oauth import routes as oauth
 from tunery.server.security import CallerOf, Guards
 from tunery.service.accounts.accounts import Accounts
 from tunery.service.library import Library

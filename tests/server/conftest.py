@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 
 from tests.server.accounts_app import Clock, browser, make_accounts, make_app
 from tests.server.api import Api, serving_api, write_base
-from tunery.service.accounts import secrets
+from tunery.service.accounts import users
 from tunery.service.accounts.accounts import Accounts
 from tunery.service.library import Library
 
@@ -26,7 +26,7 @@ def quick_hashes() -> Iterator[None]:
 
     quick = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(secrets, "_hasher", lambda: quick)
+        patch.setattr(users, "_hasher", lambda: quick)
         yield
 
 

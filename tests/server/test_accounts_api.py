@@ -36,7 +36,7 @@ PATHS = [
 @pytest.fixture
 def admin(web: TestClient, accounts: Accounts, library: Library) -> TestClient:
     """Return a client with the local proof."""
-    accounts.start_local_proof()
+    accounts.start_local_token()
     web.headers["Authorization"] = f"Bearer {library.folder.local_token.read_text()}"
     return web
 

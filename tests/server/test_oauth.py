@@ -127,7 +127,10 @@ def test_a_device_is_signed_in_from_another_browser(ann: TestClient, clock: Cloc
     typed = begun["user_code"].lower().replace("-", " ")
     asked = ann.post("/oauth/device", data={"form_token": token, "user_code": typed, "decision": "find"}).text
     assert "tunery login" in asked
-    assert "Done" in ann.post("/oauth/device", data={"form_token": token, "user_code": typed, "decision": "allow"}).text
+    assert (
+        "Access allowed"
+        in ann.post("/oauth/device", data={"form_token": token, "user_code": typed, "decision": "allow"}).text
+    )
     clock.go_on(seconds=6)
 
     tokens = ann.post("/oauth/token", data=form).json()

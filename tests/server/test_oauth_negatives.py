@@ -399,8 +399,8 @@ def test_a_revoked_client_can_do_nothing(ann: TestClient, accounts: Accounts) ->
 
 def test_a_client_without_the_grant_cannot_use_it(ann: TestClient, accounts: Accounts) -> None:
     """The client of a login renews; it can neither open a browser nor begin with a device."""
-    login = accounts.logins.create("ann@example.com", [TUNING])
-    app = App(login.client.id, login.client_secret)
+    login = accounts.create_login("ann@example.com", [TUNING])
+    app = App(login.client_id, login.client_secret)
 
     assert asked(ann, app).status_code == 400
     reply = ann.post("/oauth/device_authorization", data={"scope": TUNING, **app.form})

@@ -28,7 +28,7 @@ from tests.service.samples import tuned
 from tunery.engine.catalog import Catalog
 from tunery.server.app import _routers, make_app
 from tunery.server.http import Services
-from tunery.service.accounts import Accounts
+from tunery.service.accounts.accounts import Accounts
 from tunery.service.answering import Answering
 from tunery.service.creation import Creation
 from tunery.service.estimate import Estimates
@@ -102,7 +102,7 @@ def app(library: Library) -> FastAPI:
     answering = Answering(library.folder.path, main=trainer.refusing)
     answering.stop()  # so that every question is refused
     accounts = Accounts(library.database, library.folder, address="http://127.0.0.1")
-    accounts.start_local_proof()
+    accounts.start_local_token()
     return make_app(
         Services(
             library=library,

@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 from tests.server.accounts_app import ADDRESS, browser, make_app
 from tunery.server.security import Scrub, scrub_logs, scrubbed
 from tunery.service.accounts.accounts import Accounts
-from tunery.service.accounts.secrets import Prefix, new_secret
+from tunery.service.accounts.values import TokenKind, new_secret
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8000", "localhost:8000", "LOCALHOST", "[::1]:8000", "127.0.0.1"])
@@ -84,7 +84,7 @@ def test_replies_tell_browsers_what_not_to_do(web: TestClient, path: str) -> Non
         ("GET /setup?token=canary", "/setup"),
         ("?code=canary&state=s", "state=s"),
         ("?a=b&KEY=canary", "a=b"),
-        (f"token {new_secret(Prefix.PLAIN).replace('tny_t_', 'tny_t_canary')} refused", "refused"),
+        (f"token {new_secret(TokenKind.PLAIN).replace('tny_t_', 'tny_t_canary')} refused", "refused"),
     ],
     ids=["key", "token", "code", "upper case", "one of ours"],  # the same in each process that collects the tests
 )

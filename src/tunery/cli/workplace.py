@@ -336,7 +336,7 @@ class Here:
 
     def list_keys(self) -> list[Document]:
         with self._accounts() as (accounts, wire):
-            keys = [*accounts.keys.all(), *accounts.keys.service_accounts()]
+            keys = accounts.keys.all()
             return [wire.KeyMessage.of(key).json_object() for key in keys]
 
     def create_key(self, label: str, user: str | None) -> Document:
@@ -345,7 +345,7 @@ class Here:
 
     def add_key_file(self, address: str, public_key: str, user: str, label: str) -> Document:
         with self._accounts() as (accounts, wire):
-            key = accounts.keys.add_service_account(address, public_key, user, label)
+            key = accounts.keys.add_key_file(address, public_key, user, label)
             return _document(wire.KeyMessage.of(key))
 
     def list_tokens(self) -> list[Document]:

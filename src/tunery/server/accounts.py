@@ -1,8 +1,8 @@
 """
-Administration of accounts over HTTP: what `tunery keys`, `users` and `login` ask of a running server.
+Administration of accounts over HTTP, under `/v1beta/accounts/`: an extension of the API.
 
-An extension of the API, under `/v1beta/accounts/`. Only administrators may, with a token for everything; making a login
-needs a proof of who sits there. Knows HTTP; what is done, the accounts know.
+Used by `tunery keys`, `users` and `login`. Only administrators may call it, with a token for everything; logins and
+tokens are made with the local token or a sign-in that is used up.
 """
 
 from __future__ import annotations
@@ -11,12 +11,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 
-from tunery.errors import InvalidArgument, PermissionDenied, Unauthenticated
+from tunery.errors import InvalidArgument, Unauthenticated
 from tunery.server.http import body_of, described, services_of
 from tunery.server.security import Administrator, CallerOf, bearer_token
 from tunery.server.wire import accounts as wire
-from tunery.service.access import CLOUD_PLATFORM, SCOPES
-from tunery.service.account_values import ApiKey, ServiceAccountKey
+from tunery.service.access import require_delegable
 from tunery.service.accounts.accounts import Accounts
 from tunery.types import Caller
 
@@ -41,7 +40,7 @@ Document = dict[str, Any]
 
 @router.get("/me", name="GetMe", **described(wire.MeMessage))
 def get_me(caller: CallerOf) -> Document:
-    """Say who calls."""
+    """Return the caller."""
     groups, scopes = sorted(caller.groups), sorted(caller.scopes)
     me = wire.MeMessage(user=caller.user_id, is_admin=caller.is_admin, groups=groups, scopes=scopes)
     return me.json_object()
@@ -62,7 +61,7 @@ def create_user(accounts: AccountsOf, _: Administrator, body: CreateUser) -> Doc
 
 @router.patch("/users/{user_id:id}", name="UpdateUser", **described(wire.UserMessage, body=wire.UpdateUserBody))
 def update_user(accounts: AccountsOf, _: Administrator, user_id: str, body: UpdateUser) -> Document:
-    """Set the password of a user, lock a user out or let one in again."""
+    """Set the password of a user, disable or enable a user."""
     user = accounts.users.get(user_id)
     if body.password is not None:
         user = accounts.users.set_password(user_id, body.password)
@@ -73,7 +72,7 @@ def update_user(accounts: AccountsOf, _: Administrator, user_id: str, body: Upda
 
 @router.post("/setupLinks", name="CreateSetupLink", **described(wire.SetupLinkMessage, body=wire.CreateSetupLinkBody))
 def create_setup_link(request: Request, accounts: AccountsOf, _: Administrator, body: CreateSetupLink) -> Document:
-    """Make a link that signs a user in once, within 15 minutes."""
+    """Create a link that signs a user in once, within 15 minutes."""
     secret = accounts.sessions.new_setup_link(accounts.users.get(body.user).id)
     return wire.SetupLinkMessage(uri=f"{services_of(request).address}/setup?token={secret}").json_object()
 
@@ -86,7 +85,7 @@ def list_groups(accounts: AccountsOf, _: Administrator) -> Document:
 
 @router.put("/groups/{group_id:id}", name="SetGroup", **described(wire.GroupMessage, body=wire.SetGroupBody))
 def set_group(accounts: AccountsOf, _: Administrator, group_id: str, body: SetGroup) -> Document:
-    """Say who is in a group; it is made if it is not there."""
+    """Set the members of a group; create it if it is new."""
     return wire.GroupMessage.of(accounts.users.set_group(group_id, body.members)).json_object()
 
 
@@ -100,20 +99,19 @@ def delete_group(accounts: AccountsOf, _: Administrator, group_id: str) -> Docum
 @router.get("/keys", name="ListKeys", **described(wire.ListKeysReply))
 def list_keys(accounts: AccountsOf, _: Administrator) -> Document:
     """List API keys and key files."""
-    keys: list[ApiKey | ServiceAccountKey] = [*accounts.keys.all(), *accounts.keys.service_accounts()]
-    return wire.ListKeysReply(keys=[wire.KeyMessage.of(key) for key in keys]).json_object()
+    return wire.ListKeysReply(keys=[wire.KeyMessage.of(key) for key in accounts.keys.all()]).json_object()
 
 
 @router.post("/keys", name="CreateKey", **described(wire.KeyMessage, body=wire.CreateKeyBody))
 def create_key(accounts: AccountsOf, caller: Administrator, body: CreateKey) -> Document:
-    """Make an API key, or take in the public half of a key file."""
+    """Create an API key, or add the public half of a key file."""
     if body.public_key is None:
         return wire.KeyMessage.of(*accounts.keys.create(body.label, body.user)).json_object()
     if body.address is None:
-        raise InvalidArgument("A key file needs an address.")
+        raise InvalidArgument("A key file needs an address: set `address`.")
     owner = body.user or caller.user_id
     assert owner is not None, "an administrator is a user"
-    key = accounts.keys.add_service_account(body.address, body.public_key, owner, body.label)
+    key = accounts.keys.add_key_file(body.address, body.public_key, owner, body.label)
     return wire.KeyMessage.of(key).json_object()
 
 
@@ -126,27 +124,27 @@ def delete_key(accounts: AccountsOf, _: Administrator, key_id: str) -> Document:
 
 @router.get("/tokens", name="ListTokens", **described(wire.ListTokensReply))
 def list_tokens(accounts: AccountsOf, _: Administrator) -> Document:
-    """List what signs users in for long."""
+    """List the plain and refresh tokens."""
     return wire.ListTokensReply(tokens=[wire.TokenMessage.of(token) for token in accounts.tokens.all()]).json_object()
 
 
 @router.delete("/tokens/{token_id:id}", name="DeleteToken", **described())
 def delete_token(accounts: AccountsOf, _: Administrator, token_id: str) -> Document:
-    """Revoke a token and all that follows from its sign-in."""
+    """Revoke a token and all other tokens of its sign-in."""
     accounts.tokens.revoke_by_id(token_id)
     return {}
 
 
 @router.get("/clients", name="ListClients", **described(wire.ListClientsReply))
 def list_clients(accounts: AccountsOf, _: Administrator) -> Document:
-    """List the programs that sign users in."""
+    """List the OAuth clients."""
     clients = [wire.ClientMessage.of(client) for client in accounts.clients.all()]
     return wire.ListClientsReply(clients=clients).json_object()
 
 
 @router.post("/clients", name="CreateClient", **described(wire.ClientMessage, body=wire.CreateClientBody))
 def create_client(accounts: AccountsOf, _: Administrator, body: CreateClient) -> Document:
-    """Add a program that signs users in."""
+    """Add an OAuth client."""
     if body.is_desktop:
         return wire.ClientMessage.of(*accounts.clients.add_desktop(body.name)).json_object()
     made = accounts.clients.add(body.name, body.redirect_uris, is_public=body.is_public)
@@ -155,37 +153,31 @@ def create_client(accounts: AccountsOf, _: Administrator, body: CreateClient) ->
 
 @router.delete("/clients/{client_id:id}", name="DeleteClient", **described())
 def delete_client(accounts: AccountsOf, _: Administrator, client_id: str) -> Document:
-    """Revoke a program with all its tokens."""
+    """Revoke an OAuth client with all its tokens."""
     accounts.clients.revoke(client_id)
     return {}
 
 
 @router.post("/logins", name="CreateLogin", **described(wire.LoginMessage, body=wire.CreateLoginBody))
 def create_login(request: Request, accounts: AccountsOf, caller: CallerOf, body: CreateLogin) -> Document:
-    """Exchange a proof of who sits there for what a credentials file holds."""
-    user_id = _proven(request, accounts, caller, body.scopes)
-    return wire.LoginMessage.of(accounts.logins.create(user_id, body.scopes, body.days, body.name)).json_object()
+    """Exchange a sign-in for the content of a credentials file."""
+    user_id = _signed_in(request, accounts, caller, body.scopes)
+    return wire.LoginMessage.of(accounts.create_login(user_id, body.scopes, body.days, body.name)).json_object()
 
 
 @router.post("/tokens", name="CreateToken", **described(wire.TokenMessage, body=wire.CreateLoginBody))
 def create_token(request: Request, accounts: AccountsOf, caller: CallerOf, body: CreateLogin) -> Document:
-    """Exchange a proof of who sits there for a token that lives long."""
-    user_id = _proven(request, accounts, caller, body.scopes)
-    made = accounts.logins.create_token(user_id, body.scopes, body.days, body.name)
+    """Exchange a sign-in for a token that lives for a number of days."""
+    user_id = _signed_in(request, accounts, caller, body.scopes)
+    made = accounts.tokens.create_plain(user_id, body.scopes, body.days, body.name)
     return wire.TokenMessage.of(*made).json_object()
 
 
-def _proven(request: Request, accounts: Accounts, caller: Caller, scopes: list[str]) -> str:
-    """Return the user of a proof; raises unless the proof may be exchanged and has the scopes."""
+def _signed_in(request: Request, accounts: Accounts, caller: Caller, scopes: list[str]) -> str:
+    """Use up a sign-in and return its user; raises unless it may be exchanged and has the scopes."""
     token = bearer_token(request)
     if caller.user_id is None or token is None:
         raise Unauthenticated("Sign in with `tunery login`.")
-    if not scopes or not set(scopes) <= set(SCOPES):
-        raise InvalidArgument(f"Scopes must be some of {', '.join(SCOPES)}.")
-    if CLOUD_PLATFORM not in caller.scopes and not set(scopes) <= caller.scopes:
-        raise PermissionDenied(
-            "Request had insufficient authentication scopes.", reason="ACCESS_TOKEN_SCOPE_INSUFFICIENT"
-        )
-    if not accounts.is_local_proof(token):
-        accounts.logins.spend_proof(token)
+    require_delegable(caller, scopes)
+    accounts.spend(token)
     return caller.user_id

@@ -23,6 +23,7 @@ from tunery.server import (
     generation,
     models,
     monitoring,
+    oauth,
     openai,
     prompts,
     reports,
@@ -31,7 +32,6 @@ from tunery.server import (
 )
 from tunery.server.http import BODIES, SCHEMA_REFERENCE, Services, add_error_handlers
 from tunery.server.monitoring import RequestLog, noted_caller
-from tunery.server.oauth import routes as oauth
 from tunery.server.security import Guards
 
 # Clients of different years default to different versions; all show the same resources.

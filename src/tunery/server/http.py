@@ -40,7 +40,7 @@ from tunery.types import MAX_DATASET_BYTES
 
 if TYPE_CHECKING:
     from tunery.engine.catalog import Catalog
-    from tunery.service.accounts import Accounts
+    from tunery.service.accounts.accounts import Accounts
     from tunery.service.answering import Answering
     from tunery.service.creation import Creation
     from tunery.service.estimate import Estimates

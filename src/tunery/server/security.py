@@ -1,15 +1,15 @@
 """
-What every request passes before it reaches a handler, and every reply on its way out.
+Checks every request passes before its handler, and headers every reply leaves with.
 
-Host: names that are ours only, else a foreign page whose name was bound anew to this address could talk to us. Origin:
-no foreign page may change anything. Replies: headers that tell browsers what not to do. Logs: no keys. Knows ASGI only.
+The Host header must be a name of ours, else a foreign page could have its own name resolve to this address. Pages of
+other origins may not change anything. Logs hold no keys or tokens.
 """
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -18,17 +18,17 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tunery.errors import InvalidArgument, PermissionDenied, TuneryError, Unauthenticated
+from tunery.errors import InvalidArgument, PermissionDenied, TuneryError
 from tunery.server.http import reply_of, services_of
-from tunery.service.access import CLOUD_PLATFORM
-from tunery.service.accounts.users import SESSION_DAYS
+from tunery.service.access import require_administrator
+from tunery.service.accounts.credentials import SESSION_DAYS
 from tunery.types import Caller
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
-_UNSAFE_METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([0-9]{1,5}))?")
 
-# Set unless a reply has its own: the Studio's pages bring a policy that lets them work.
+# Set unless a reply has its own, as the Studio's pages do.
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -46,20 +46,19 @@ _OUR_SECRETS = re.compile(r"tny_([a-z])_[0-9A-Za-z]+")
 
 class Guards:
     """
-    The ASGI middleware; `address` is the public address of the server, `hosts` are further names that it has.
+    The ASGI middleware; `address` is the public address of the server, `hosts` are its further names.
 
     app.add_middleware(Guards, address=services.address)
     """
 
     def __init__(self, app: ASGIApp, *, address: str, hosts: Iterable[str] = ()) -> None:
         self._app = app
-        self._address = urlsplit(address)
-        own_name = _HOST.match(self._address.netloc.lower())
+        self._address = address
+        own_name = _HOST.match(urlsplit(address).netloc.lower())
         self._hosts = LOOPBACK_NAMES | {name.lower() for name in hosts} | ({own_name[1]} if own_name else set())
-        self._is_https = self._address.scheme == "https"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or let the application do it."""
+        """Refuse a request or pass it on to the application."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -80,29 +79,25 @@ class Guards:
         hosts = headers.getlist("host")
         host = _HOST.fullmatch(hosts[0].lower()) if len(hosts) == 1 else None
         if host is None:
-            raise InvalidArgument("A request needs one Host header that can be read.")
+            raise InvalidArgument("A request needs exactly one valid Host header.")
         if host[1] not in self._hosts:
-            raise PermissionDenied(f"This server is not called {host[1]}. Its operator can add names that it has.")
+            raise PermissionDenied(f"This server is not called {host[1]}. Its operator can add further names.")
         origin = headers.get("origin")
-        if method in _UNSAFE_METHODS and origin is not None and origin.lower() not in self._origins(hosts[0]):
+        if method not in SAFE_METHODS and origin is not None and not is_own_origin(origin, self._address, hosts[0]):
             raise PermissionDenied("Pages of other servers may not change anything here.")
-
-    def _origins(self, host: str) -> Sequence[str]:
-        """Return the origins of our own pages: the public one, and the one that this request was sent to."""
-        return f"{self._address.scheme}://{self._address.netloc}".lower(), f"{self._address.scheme}://{host}".lower()
 
     def _add_headers(self, headers: MutableHeaders) -> None:
         for name, value in _HEADERS.items():
             headers.setdefault(name, value)
-        if self._is_https:
+        if self._address.startswith("https:"):
             headers.setdefault("Strict-Transport-Security", f"max-age={_ONE_YEAR}")
 
 
 class Scrub(logging.Filter):
-    """Takes keys, tokens and codes out of what is logged."""
+    """Removes keys, tokens and codes from log records."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Change a record; always keep it."""
+        """Change a record and keep it."""
         record.msg = scrubbed(record.msg) if isinstance(record.msg, str) else record.msg
         if isinstance(record.args, tuple):
             record.args = tuple(_scrubbed_value(value) for value in record.args)
@@ -114,7 +109,7 @@ class Scrub(logging.Filter):
 def scrub_logs(
     names: Iterable[str] = ("tunery", "tunery.server", "uvicorn", "uvicorn.access", "uvicorn.error"),
 ) -> None:
-    """Let nothing secret into these logs, nor into what their handlers write for others."""
+    """Keep secrets out of these logs and out of what their handlers write for other loggers."""
     for name in names:
         logger = logging.getLogger(name)
         for place in (logger, *logger.handlers):
@@ -123,7 +118,7 @@ def scrub_logs(
 
 
 def scrubbed(text: str) -> str:
-    """Return a text without keys and tokens."""
+    """Return a text without its keys, tokens and codes."""
     return _OUR_SECRETS.sub(r"tny_\1_...", _SECRETS.sub(r"\1...", text))
 
 
@@ -134,7 +129,7 @@ def _scrubbed_value(value: Any) -> Any:
 
 
 def caller_of(request: Request) -> Caller:
-    """Return who calls; raises Unauthenticated for a bad token or cookie, InvalidArgument for a bad key."""
+    """Return the caller; raises Unauthenticated for a bad token or cookie, InvalidArgument for a bad key."""
     accounts = services_of(request).accounts
     token = bearer_token(request)
     if token is not None:
@@ -150,78 +145,63 @@ def caller_of(request: Request) -> Caller:
 
 
 def administrator(request: Request) -> Caller:
-    """Return an administrator with a token for everything; raises PermissionDenied for all others."""
+    """Return the caller, who must be an administrator."""
     caller = caller_of(request)
-    if caller.user_id is None:
-        raise Unauthenticated("Only an administrator with a token may do this.")
-    if not caller.is_admin:
-        raise PermissionDenied("Only an administrator may do this.")
-    if CLOUD_PLATFORM not in caller.scopes:
-        raise PermissionDenied(
-            "Request had insufficient authentication scopes.", reason="ACCESS_TOKEN_SCOPE_INSUFFICIENT"
-        )
+    require_administrator(caller)
     return caller
-
-
-def bearer_token(request: Request) -> str | None:
-    """Return the bearer token of a request, None if it brings none."""
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else None
 
 
 CallerOf = Annotated[Caller, Depends(caller_of)]
 Administrator = Annotated[Caller, Depends(administrator)]
 
 
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+def bearer_token(request: Request) -> str | None:
+    """Return the bearer token of a request, None if it has none."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
 
 
 def cookie_name(address: str) -> str:
-    """Return the name of the cookie of the server at an address; browsers mix up the ports of one host."""
+    """Return the name of the session cookie; browsers share cookies between the ports of one host."""
     parts = urlsplit(address)
     return "__Host-tunery_session" if parts.scheme == "https" else f"tunery_session_{parts.port or 80}"
 
 
 def session_secret(request: Request) -> str | None:
-    """Return what the cookie of a request holds."""
+    """Return the content of the session cookie."""
     return request.cookies.get(cookie_name(services_of(request).address))
 
 
 def set_cookie(reply: Response, request: Request, secret: str) -> None:
-    """Let a reply give the browser its cookie."""
-    address = services_of(request).address
-    reply.set_cookie(
-        cookie_name(address),
-        secret,
-        max_age=SESSION_DAYS * 86_400,
-        path="/",
-        secure=address.startswith("https:"),
-        httponly=True,
-        samesite="lax",
-    )
+    """Add the session cookie to a reply."""
+    reply.set_cookie(value=secret, max_age=SESSION_DAYS * 86_400, **_cookie(request))
 
 
 def clear_cookie(reply: Response, request: Request) -> None:
-    """Let a reply take the cookie back."""
+    """Let a reply delete the session cookie."""
+    reply.delete_cookie(**_cookie(request))
+
+
+def _cookie(request: Request) -> dict[str, Any]:
     address = services_of(request).address
     is_secure = address.startswith("https:")
-    reply.delete_cookie(cookie_name(address), path="/", secure=is_secure, httponly=True, samesite="lax")
+    return {"key": cookie_name(address), "path": "/", "secure": is_secure, "httponly": True, "samesite": "lax"}
 
 
 def require_own_page(request: Request) -> None:
     """
-    Raise PermissionDenied if a call that changes something comes with a cookie, but not from a page of ours.
+    Raise PermissionDenied for a call that changes something with a cookie, but not from a page of ours.
 
-    A browser sends the cookie along with whatever a foreign page asks it to; it always says which page that was.
+    A browser sends the cookie with every call a foreign page makes; it always names the page's origin, too.
     """
     if request.method in SAFE_METHODS or request.headers.get("sec-fetch-site") == "same-origin":
         return
-    if request.headers.get("origin") not in own_origins(request):
+    origin, host = request.headers.get("origin", ""), request.headers.get("host", "")
+    if not is_own_origin(origin, services_of(request).address, host):
         raise PermissionDenied("This call came with a cookie, but not from a page of this server.")
 
 
-def own_origins(request: Request) -> frozenset[str]:
-    """Return the origins of our own pages: the public address, and the one that this request was sent to."""
-    address = urlsplit(services_of(request).address)
-    host = request.headers.get("host", "")
-    return frozenset({f"{address.scheme}://{address.netloc}", f"{address.scheme}://{host}"})
+def is_own_origin(origin: str, address: str, host: str) -> bool:
+    """Return whether an origin is that of our own pages: the public address, or the host the request was sent to."""
+    parts = urlsplit(address)
+    return origin.lower() in (f"{parts.scheme}://{parts.netloc}".lower(), f"{parts.scheme}://{host}".lower())

@@ -23,7 +23,7 @@ from tunery.errors import FailedPrecondition
 from tunery.server.app import make_app
 from tunery.server.http import Services
 from tunery.server.security import scrub_logs
-from tunery.service.accounts import Accounts
+from tunery.service.accounts.accounts import Accounts
 from tunery.service.answering import Answering
 from tunery.service.creation import Creation
 from tunery.service.estimate import Estimates
@@ -87,7 +87,7 @@ def running(settings: ServerSettings, address: str) -> Iterator[Services]:
         )
         try:
             accounts.tidy()
-            accounts.start_local_proof()
+            accounts.start_local_token()
             answering.start()
             worker.start()
             for inquiry in inquiries:
@@ -106,7 +106,7 @@ def running(settings: ServerSettings, address: str) -> Iterator[Services]:
                 address=address,
             )
         finally:
-            accounts.stop_local_proof()
+            accounts.stop_local_token()
             for inquiry in inquiries:
                 inquiry.stop()
             worker.stop()

@@ -1,7 +1,5 @@
 """
-Signing browsers in and out: with a password, or with a link that works once. For the Studio and the consent page.
-
-Knows forms, pages and cookies; whose password it is, the accounts say.
+Pages that sign browsers in and out, with a password or a link that works once, and the pages of the OAuth flow.
 """
 
 from __future__ import annotations
@@ -22,23 +20,23 @@ from tunery.errors import InvalidArgument, ResourceExhausted, Unauthenticated
 from tunery.server.http import HTTP_STATUS, MAX_FORM_BYTES, JsonReply, Parameters, form_of, read_limited, services_of
 from tunery.server.security import clear_cookie, require_own_page, session_secret, set_cookie
 from tunery.service.access import CLOUD_PLATFORM, GENERATIVE_LANGUAGE, RETRIEVER, TUNING, TUNING_READONLY
-from tunery.service.account_values import LOCAL_USER, Client, Session
 from tunery.service.accounts.oauth import COMMAND_LINE
-from tunery.service.accounts.users import form_token
+from tunery.service.accounts.values import Client, Credential
+from tunery.service.requests import LOCAL_USER
 
 router = APIRouter(tags=["sign-in"], include_in_schema=False)
 
 
 async def _credentials(request: Request) -> Parameters:
     """Read user and password from a form, or from JSON as our own pages send it."""
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+    if not _is_json(request):
         return await form_of(request)
     try:
         fields = json.loads(await read_limited(request, MAX_FORM_BYTES))
     except (ValueError, RecursionError):
-        raise InvalidArgument("The body must be a JSON object with user and password.") from None
+        fields = None
     if not isinstance(fields, dict) or not all(isinstance(value, str) for value in fields.values()):
-        raise InvalidArgument("The body must be a JSON object with user and password.")
+        raise InvalidArgument("The body must be a JSON object with the texts `user` and `password`.")
     return fields
 
 
@@ -48,22 +46,21 @@ Form = Annotated[Parameters, Depends(form_of)]
 
 @router.get("/signin")
 def show_sign_in(next: str = "/") -> Response:
-    """Show the form for user and password."""
+    """Show the sign-in form."""
     return _sign_in_page(_own_path(next))
 
 
 @router.post("/signin")
 def sign_in(request: Request, fields: Credentials) -> Response:
     """Sign a browser in with a password; 401 if it is wrong, 429 after five wrong ones in a minute."""
-    is_form = not request.headers.get("content-type", "").startswith("application/json")
     target = _own_path(fields.get("next", "/"))
     try:
         user = services_of(request).accounts.users.sign_in(fields.get("user", ""), fields.get("password", ""))
     except (Unauthenticated, ResourceExhausted) as error:
-        if not is_form:
+        if _is_json(request):
             raise
         return _sign_in_page(target, str(error), fields.get("user", ""), HTTP_STATUS[error.status])
-    reply = RedirectResponse(target, 303) if is_form else JsonReply({"user": user.id})
+    reply = JsonReply({"user": user.id}) if _is_json(request) else RedirectResponse(target, 303)
     return _signed_in(request, user.id, reply)
 
 
@@ -82,13 +79,13 @@ def sign_out(request: Request) -> Response:
 
 @router.get("/setup")
 def set_up(request: Request, token: str = "") -> Response:
-    """Sign a browser in with a link that works once; a user without a password chooses one next."""
+    """Sign a browser in with a link that works once; a user without a password then chooses one."""
     accounts = services_of(request).accounts
     try:
         user = accounts.users.get(accounts.sessions.use_setup_link(token))
     except Unauthenticated as error:
-        advice = html_paragraph("On the computer of the server, `tunery users link` prints a new one.")
-        return html_page("This link does not work", html_alert(str(error)) + advice, 401)
+        advice = html_paragraph("Run `tunery users link` on the server's computer for a new link.")
+        return html_page("Link not valid", html_alert(str(error)) + advice, 401)
     needs_password = user.id != LOCAL_USER and not user.has_password
     return _signed_in(request, user.id, RedirectResponse("/password" if needs_password else "/", 303))
 
@@ -97,46 +94,52 @@ def set_up(request: Request, token: str = "") -> Response:
 def show_password(request: Request) -> Response:
     """Show the form for a new password."""
     session = session_of(request)
-    return sign_in_first(request) if session is None else _password_page(request, session)
+    return sign_in_first(request) if session is None else _password_page(request, str(session.user_id))
 
 
 @router.post("/password")
 def change_password(request: Request, fields: Form) -> Response:
-    """Change the password of who is signed in; all other browsers of this user are signed out."""
+    """Change the password of the signed-in user; all other browsers of this user are signed out."""
     session, accounts = session_of(request), services_of(request).accounts
     if session is None:
         return sign_in_first(request)
     require_form_token(request, fields)
+    user_id = str(session.user_id)
     try:
-        if accounts.users.get(session.user_id).has_password:
-            accounts.users.sign_in(session.user_id, fields.get("current", ""))
-        accounts.users.set_password(session.user_id, fields.get("password", ""))
+        if accounts.users.get(user_id).has_password:
+            accounts.users.sign_in(user_id, fields.get("current", ""))
+        accounts.users.set_password(user_id, fields.get("password", ""))
     except (InvalidArgument, Unauthenticated, ResourceExhausted) as error:
-        return _password_page(request, session, str(error), HTTP_STATUS[error.status])
-    return _signed_in(request, session.user_id, RedirectResponse("/", 303))
+        return _password_page(request, user_id, str(error), HTTP_STATUS[error.status])
+    return _signed_in(request, user_id, RedirectResponse("/", 303))
 
 
-def session_of(request: Request) -> Session | None:
+def session_of(request: Request) -> Credential | None:
     """Return the session of a browser, None if it is not signed in."""
     secret = session_secret(request)
     return services_of(request).accounts.sessions.find(secret) if secret else None
 
 
 def sign_in_first(request: Request) -> Response:
-    """Return a reply that sends a browser to sign in and back to where it wanted to go."""
+    """Return a redirect to the sign-in form, which leads back to this address."""
     wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     return RedirectResponse(f"/signin?{urlencode({'next': wanted})}", 303)
 
 
 def form_token_of(request: Request) -> str:
-    """Return the value that forms of this browser carry."""
-    return form_token(session_secret(request) or "")
+    """Return what forms of this browser carry, so that no other page can send them: it depends on the cookie."""
+    return hashlib.sha256(f"form {session_secret(request) or ''}".encode()).hexdigest()
 
 
 def require_form_token(request: Request, fields: Parameters) -> None:
     """Raise InvalidArgument unless a form was drawn for this browser."""
     if not hmac.compare_digest(fields.get("form_token", "").encode(), form_token_of(request).encode()):
-        raise InvalidArgument("This form is not valid any more. Go back, load the page again and repeat.")
+        raise InvalidArgument("This form has expired. Go back, reload the page and try again.")
+
+
+def _is_json(request: Request) -> bool:
+    kind = request.headers.get("content-type", "").partition(";")[0]
+    return kind.strip().lower() == "application/json"
 
 
 def _signed_in(request: Request, user_id: str, reply: Response) -> Response:
@@ -150,7 +153,7 @@ def _signed_in(request: Request, user_id: str, reply: Response) -> Response:
 
 
 def _own_path(path: str) -> str:
-    """Return a path on this server, `/` for anything that a browser could read as another place."""
+    """Return a path on this server, `/` for anything a browser could read as another address."""
     is_own = path.startswith("/") and not path.startswith("//") and "\\" not in path and path.isprintable()
     return path if is_own else "/"
 
@@ -158,68 +161,67 @@ def _own_path(path: str) -> str:
 def _sign_in_page(target: str, problem: str = "", user: str = "", status: int = 200) -> Response:
     fields = html_field("User", "user", value=user, fills="username")
     fields += html_field("Password", "password", "password", fills="current-password")
-    advice = html_paragraph("No password yet? On the computer of the server, `tunery users link` prints a link.")
+    advice = html_paragraph("No password yet? Run `tunery users link` on the server's computer for a sign-in link.")
     drawn = html_form("/signin", fields, {"signin": "Sign in"}, {"next": target})
     return html_page("Sign in to tunery", html_alert(problem) + drawn + advice, status)
 
 
-def _password_page(request: Request, session: Session, problem: str = "", status: int = 200) -> Response:
-    user = services_of(request).accounts.users.get(session.user_id)
+def _password_page(request: Request, user_id: str, problem: str = "", status: int = 200) -> Response:
     fields = ""
-    if user.has_password:
-        fields += html_field("Password until now", "current", "password", fills="current-password")
+    if services_of(request).accounts.users.get(user_id).has_password:
+        fields += html_field("Current password", "current", "password", fills="current-password")
     fields += html_field("New password", "password", "password", fills="new-password")
     drawn = html_form("/password", fields, {"change": "Save"}, {"form_token": form_token_of(request)})
-    about = html_paragraph(f"For {user.id}. At least 8 characters; 15 or more are better.")
+    about = html_paragraph(f"For {user_id}. At least 8 characters; 15 or more are better.")
     return html_page("Choose a password", html_alert(problem) + about + drawn, status)
 
 
 _MEANING = {
-    CLOUD_PLATFORM: "Everything you can do here; for an administrator also users and keys",
-    TUNING: "Tune models, and see, use, share and delete your tuned models",
-    TUNING_READONLY: "See and use your tuned models",
-    RETRIEVER: "Nothing here; old programs ask for it",
-    GENERATIVE_LANGUAGE: "Ask base models",
+    CLOUD_PLATFORM: "Everything you can do here, including users and keys if you are an administrator",
+    TUNING: "Tune models, and view, use, share and delete your tuned models",
+    TUNING_READONLY: "View and use your tuned models",
+    RETRIEVER: "Nothing here; older programs ask for it",
+    GENERATIVE_LANGUAGE: "Use base models",
 }
 _DECISIONS = {"allow": "Allow", "deny": "Deny"}
 
 
 def consent_page(client: Client, user_id: str, scope: str, redirect_uri: str, query: str, form_token: str) -> Response:
-    """Return the page for a program that opened the browser; `query` is its request, to be decided on."""
+    """Return the page on which a user decides about a program; `query` is the program's request."""
     hidden = {"request": query, "form_token": form_token}
-    body = _wish(client, user_id, scope)
-    body += html_paragraph(f"After that you are sent to {redirect_uri}.")
+    body = _request_of(client, user_id, scope)
+    body += html_paragraph(f"You will then be sent to {redirect_uri}.")
     body += html_form("/oauth/authorize", "", _DECISIONS, hidden)
     return html_page("Allow access?", body, sends_to=redirect_uri)
 
 
 def code_page(action: str, form_token: str, user_code: str = "", problem: str = "", status: int = 200) -> Response:
-    """Return the page on which the code of a device is typed."""
+    """Return the page on which a user types the code of a device."""
     field = html_field("Code", "user_code", value=user_code)
     drawn = html_form(action, field, {"find": "Continue"}, {"form_token": form_token})
-    about = html_paragraph("Type the code that the other device shows. Did nobody here ask for it? Then close this.")
+    about = html_paragraph("Type the code shown on the other device. If you did not start this, close the page.")
     return html_page("Sign in another device", html_alert(problem) + about + drawn, status)
 
 
 def device_page(action: str, client: Client, user_id: str, scope: str, user_code: str, form_token: str) -> Response:
     """Return the page on which a user decides about a device."""
     hidden = {"user_code": user_code, "form_token": form_token}
-    body = _wish(client, user_id, scope)
-    body += html_paragraph(f"Only go on if the code {user_code} is on a screen before you.")
+    body = _request_of(client, user_id, scope)
+    body += html_paragraph(f"Continue only if you see the code {user_code} on your own device.")
     return html_page("Allow access?", body + html_form(action, "", _DECISIONS, hidden))
 
 
 def end_page(title: str, text: str, status: int = 200) -> Response:
-    """Return a page that says how it ended."""
+    """Return a page with a result."""
     return html_page(title, html_paragraph(text), status)
 
 
-def _wish(client: Client, user_id: str, scope: str) -> str:
-    wish = html_paragraph(f"{client.name or client.id} wants to act for you, {user_id}:")
-    wish += html_bullets([_MEANING[name] for name in scope.split(" ")])
+def _request_of(client: Client, user_id: str, scope: str) -> str:
+    text = html_paragraph(f"{client.name or client.id} wants to act for you, {user_id}:")
+    text += html_bullets([_MEANING[name] for name in scope.split(" ")])
     if client.id == COMMAND_LINE:
-        wish += html_paragraph("It keeps this access, for up to 90 days, or as long as you told it to.")
-    return wish
+        text += html_paragraph("It keeps this access for up to 90 days, or for as long as you chose.")
+    return text
 
 
 _STYLE = (
@@ -233,9 +235,9 @@ _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode(
 
 def html_page(title: str, body: str, status: int = 200, *, sends_to: str = "") -> HTMLResponse:
     """
-    Return a page; `body` is HTML. `sends_to` is where a form may end up besides this server.
+    Return a page; `body` is HTML. `sends_to` is an address outside of this server that a form may lead to.
 
-    No other page can frame it or read it. Forms need a referrer of the same origin, else browsers hide where they are.
+    No other page can frame or read it. Without a same-origin referrer browsers would send forms with Origin: null.
     """
     policy = (
         f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; form-action 'self' {_origin(sends_to)};"
@@ -254,7 +256,7 @@ def html_page(title: str, body: str, status: int = 200, *, sends_to: str = "") -
 
 
 def html_form(action: str, fields: str, buttons: Mapping[str, str], hidden: Mapping[str, str]) -> str:
-    """Return a form; `buttons` are values of `decision` and what stands on them."""
+    """Return a form; `buttons` maps values of `decision` to labels."""
     kept = "".join(f'<input type="hidden" name="{escape(n)}" value="{escape(v)}">' for n, v in hidden.items())
     ends = "".join(
         f'<button name="decision" value="{escape(value)}">{escape(label)}</button>' for value, label in buttons.items()
@@ -263,7 +265,7 @@ def html_form(action: str, fields: str, buttons: Mapping[str, str], hidden: Mapp
 
 
 def html_field(label: str, name: str, kind: str = "text", *, value: str = "", fills: str = "off") -> str:
-    """Return an input with its label; `fills` tells password managers what it is."""
+    """Return an input with its label; `fills` is its `autocomplete`, for password managers."""
     return (
         f'<label>{escape(label)}<input name="{escape(name)}" type="{kind}" value="{escape(value)}"'
         f' autocomplete="{fills}" required></label>'
@@ -281,12 +283,12 @@ def html_bullets(texts: list[str]) -> str:
 
 
 def html_alert(text: str) -> str:
-    """Return a paragraph that says what went wrong."""
+    """Return a paragraph with an error, nothing for no error."""
     return f'<p role="alert">{escape(text)}</p>' if text else ""
 
 
 def _origin(uri: str) -> str:
-    """Return the origin of an address for a policy; browsers follow `form-action` through redirects, too."""
+    """Return the origin of an address for `form-action`, which browsers also apply to redirects."""
     parts = urlsplit(uri)
     if not uri:
         return ""

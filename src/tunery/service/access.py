@@ -1,20 +1,20 @@
 """
-Who may do what: rules about callers, scopes and roles, default deny. No HTTP, no SQL.
+Who may do what: callers, scopes, roles and sharing. Whatever no rule allows is denied.
 
-A user's id is the address in lower case (or "local", who works on this machine without signing in), so that a model can
-be shared with somebody who signs in for the first time tomorrow.
+A user's id is the e-mail address in lower case (or "local", the user of this machine, who needs no sign-in), so a model
+can be shared with somebody who signs in for the first time tomorrow.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from tunery.errors import FailedPrecondition, InvalidArgument, NotFound, PermissionDenied
+from tunery.errors import FailedPrecondition, InvalidArgument, NotFound, PermissionDenied, Unauthenticated
 from tunery.service.database import models, tasks
 from tunery.service.database.connection import Connection, Database
 from tunery.types import Caller, GranteeType, Permission, Phase, Role, TunedModel
@@ -36,7 +36,7 @@ _RANK = {Role.READER: 1, Role.WRITER: 2, Role.OWNER: 3}
 
 
 class Action(Enum):
-    """What a caller wants with tuned models: the scopes that allow it, and the role it takes on the model."""
+    """What a caller does with tuned models: the scopes that allow it, and the role it needs on the model."""
 
     LIST = "list", _READING, None
     CREATE = "create", _WRITING, None
@@ -52,9 +52,7 @@ def require_scope(caller: Caller, action: Action) -> None:
     """Raise PermissionDenied unless the caller's credentials allow an action on any tuned model at all."""
     require_known(caller)
     if caller.user_id is None or not caller.scopes & action.scopes:
-        raise PermissionDenied(
-            "Request had insufficient authentication scopes.", reason="ACCESS_TOKEN_SCOPE_INSUFFICIENT"
-        )
+        raise _insufficient_scopes()
 
 
 def require_role(caller: Caller, action: Action, model_name: str, permissions: Iterable[Permission]) -> None:
@@ -66,19 +64,37 @@ def require_role(caller: Caller, action: Action, model_name: str, permissions: I
 
 
 def require_use(caller: Caller, model_name: str, permissions: Iterable[Permission]) -> None:
-    """Raise PermissionDenied unless the caller may ask a tuned model: a reader, or a key if everyone is one."""
+    """Raise PermissionDenied unless the caller may generate with a tuned model: its readers, keys if it is public."""
     require_known(caller)
     if role_of(caller, permissions) is None:
         raise _no_access(model_name)
 
 
 def require_known(caller: Caller) -> None:
-    """Raise PermissionDenied for a caller with neither a token nor a key; all others may ask base models."""
+    """Raise PermissionDenied for a caller with neither token nor key; all others may generate with base models."""
     if caller.user_id is None and not caller.has_key:
         raise PermissionDenied(
             "Method doesn't allow unregistered callers (callers without established identity)."
             " Please use a token or an API key to call this API."
         )
+
+
+def require_administrator(caller: Caller) -> None:
+    """Raise Unauthenticated or PermissionDenied unless the caller is an administrator with a token for everything."""
+    if caller.user_id is None:
+        raise Unauthenticated("Only an administrator with a token may do this.")
+    if not caller.is_admin:
+        raise PermissionDenied("Only an administrator may do this.")
+    if CLOUD_PLATFORM not in caller.scopes:
+        raise _insufficient_scopes()
+
+
+def require_delegable(caller: Caller, scopes: Collection[str]) -> None:
+    """Raise InvalidArgument for unknown scopes, PermissionDenied if the caller cannot pass them on to a new token."""
+    if not scopes or not set(scopes) <= set(SCOPES):
+        raise InvalidArgument(f"Scopes must be some of {', '.join(SCOPES)}.")
+    if CLOUD_PLATFORM not in caller.scopes and not set(scopes) <= caller.scopes:
+        raise _insufficient_scopes()
 
 
 def role_of(caller: Caller, permissions: Iterable[Permission]) -> Role | None:
@@ -97,6 +113,10 @@ def _is_given_to(permission: Permission, caller: Caller) -> bool:
             return caller.user_id is not None and permission.email_address == caller.user_id
 
 
+def _insufficient_scopes() -> PermissionDenied:
+    return PermissionDenied("Request had insufficient authentication scopes.", reason="ACCESS_TOKEN_SCOPE_INSUFFICIENT")
+
+
 def _no_access(model_name: str) -> PermissionDenied:
     return PermissionDenied(f"You do not have permission to access tuned model {model_name}.")
 
@@ -108,13 +128,13 @@ class Sharing:
         self._database = database
 
     def require(self, caller: Caller, action: Action, model_id: str) -> tuple[Permission, ...]:
-        """Raise unless a caller may do something with a tuned model; return the permissions of the model."""
-        require_scope(caller, action)  # first: who may not ask at all does not learn which models there are
+        """Raise unless a caller may take an action on a tuned model; return the permissions of the model."""
+        require_scope(caller, action)  # first: a caller without access must not learn which models exist
         with self._database.reading() as connection:
             return _checked(connection, caller, action, model_id)
 
     def allows(self, caller: Caller, action: Action, model_id: str) -> bool:
-        """Say whether a caller may do something with a tuned model; raises NotFound."""
+        """Return whether a caller may take an action on a tuned model; raises NotFound."""
         try:
             self.require(caller, action, model_id)
         except PermissionDenied:
@@ -124,7 +144,7 @@ class Sharing:
     def of_model(self, model_id: str) -> tuple[Permission, ...]:
         """Return the permissions of a tuned model, none if there is no such model."""
         with self._database.reading() as connection:
-            return models.permissions_of(connection, model_id)
+            return models.list_permissions(connection, model_id)
 
     def get(self, caller: Caller, model_id: str, permission_id: str) -> Permission:
         """Return a permission of a tuned model; raises NotFound."""
@@ -133,30 +153,30 @@ class Sharing:
     def create(
         self, caller: Caller, model_id: str, grantee_type: GranteeType, address: str | None, role: Role
     ) -> Permission:
-        """Give a permission; raises AlreadyExists if the grantee has one, InvalidArgument if it makes no sense."""
+        """Add a permission; raises AlreadyExists if the grantee has one, InvalidArgument for an impossible one."""
         grantee = _grantee(grantee_type, address, role)
         with self._changing(caller, Action.WRITE, model_id) as (connection, _):
-            permission_id = models.give_permission(connection, model_id, grantee_type, grantee, role)
-            return _found(models.permissions_of(connection, model_id), permission_id)
+            permission_id = models.add_permission(connection, model_id, grantee_type, grantee, role)
+            return _found(models.list_permissions(connection, model_id), permission_id)
 
     def change_role(self, caller: Caller, model_id: str, permission_id: str, role: Role) -> Permission:
-        """Set the role of a permission; ownership changes by `transfer` only."""
+        """Change the role of a permission; ownership changes only by `transfer`."""
         with self._changing(caller, Action.WRITE, model_id) as (connection, known):
             permission = _found(known, permission_id)
             if role == permission.role:
                 return permission
             _refuse_owner(permission.role, role)
             models.change_role(connection, permission_id, role)
-            return _found(models.permissions_of(connection, model_id), permission_id)
+            return _found(models.list_permissions(connection, model_id), permission_id)
 
     def delete(self, caller: Caller, model_id: str, permission_id: str) -> None:
-        """Take a permission back; that of the owner stays."""
+        """Delete a permission, except the owner's."""
         with self._changing(caller, Action.WRITE, model_id) as (connection, known):
             _refuse_owner(_found(known, permission_id).role)
-            models.take_permission(connection, permission_id)
+            models.remove_permission(connection, permission_id)
 
     def transfer(self, caller: Caller, model_id: str, address: str) -> None:
-        """Make another user the owner; the old owner stays a writer."""
+        """Make another user the owner; the old owner becomes a writer."""
         new_owner = _grantee(GranteeType.USER, address, Role.READER)
         with self._changing(caller, Action.OWN, model_id) as (connection, known):
             if any(p.email_address == new_owner and p.role == Role.OWNER for p in known):
@@ -210,12 +230,12 @@ class Polling:
 
     def _read(self, model_id: str) -> Seen:
         with self._database.reading() as connection:
-            model = models.get(connection, model_id)
+            model = models.get_model(connection, model_id)
             if model is None:
                 raise NotFound(f"Tuned model tunedModels/{model_id} does not exist.")
             is_waiting = model.task.phase is Phase.QUEUED
             place = tasks.places(connection).get(model.task.id) if is_waiting else None
-            return Seen(model, models.permissions_of(connection, model_id), place)
+            return Seen(model, models.list_permissions(connection, model_id), place)
 
     def _keep(self, seen: Seen, changes: int) -> None:
         with self._lock:
@@ -225,9 +245,9 @@ class Polling:
 
 
 def _checked(connection: Connection, caller: Caller, action: Action, model_id: str) -> tuple[Permission, ...]:
-    if not models.exists(connection, model_id):
+    if not models.has_model(connection, model_id):
         raise NotFound(f"Tuned model tunedModels/{model_id} does not exist.")
-    known = models.permissions_of(connection, model_id)
+    known = models.list_permissions(connection, model_id)
     require_role(caller, action, f"tunedModels/{model_id}", known)
     return known
 
@@ -254,4 +274,4 @@ def _grantee(grantee_type: GranteeType, address: str | None, role: Role) -> str 
 
 def _refuse_owner(*roles: Role) -> None:
     if Role.OWNER in roles:
-        raise InvalidArgument("The role OWNER is handed on with transferOwnership; it cannot be given or taken.")
+        raise InvalidArgument("The role OWNER moves with transferOwnership only; it cannot be given or taken away.")

@@ -145,7 +145,7 @@ def _add_adapter(
             open_published(folder.path / model.artifact, model.manifest_sha256)  # says what is wrong
             raise
         with database.writing() as connection:
-            models.remove(connection, model.id)
+            models.remove_model(connection, model.id)
         return False
     finally:
         shutil.rmtree(staged, ignore_errors=True)

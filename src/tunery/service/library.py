@@ -111,19 +111,19 @@ class Library:
         Curves are left out unless `with_snapshots`: a library of 1,000 models has 200,000 snapshots.
         """
         with self.database.reading() as connection:
-            return tuple(models.listed(connection, words, with_snapshots=with_snapshots))
+            return tuple(models.list_models(connection, words, with_snapshots=with_snapshots))
 
     def page(
         self, caller: Caller, wanted: ModelFilter, *, before: int | None = None, limit: int
     ) -> Sequence[tuple[int, TunedModel]]:
         """Return up to `limit` tuned models that a caller may see, newest first, each with its row number."""
         with self.database.reading() as connection:
-            return models.page(connection, caller, wanted, before=before, limit=limit)
+            return models.list_page(connection, caller, wanted, before=before, limit=limit)
 
     def find(self, model_id: str) -> TunedModel:
         """Return the tuned model with exactly this id; raise NotFound in the API's words."""
         with self.database.reading() as connection:
-            found = models.get(connection, model_id)
+            found = models.get_model(connection, model_id)
         if found is None:
             raise NotFound(f"Tuned model tunedModels/{model_id} does not exist.")
         return found
@@ -135,12 +135,12 @@ class Library:
         Raises NotFound with similar names, InvalidArgument if several models have the display name.
         """
         with self.database.reading() as connection:
-            found = models.get(connection, name.removeprefix("tunedModels/"))
+            found = models.get_model(connection, name.removeprefix("tunedModels/"))
             if found is not None:
                 return found
-            named = models.with_display_name(connection, name)
+            named = models.list_named(connection, name)
             if not named:
-                raise NotFound(_not_found(name, models.names(connection)))
+                raise NotFound(_not_found(name, models.list_names(connection)))
         if len(named) > 1:
             ids = ", ".join(model.id for model in named)
             raise InvalidArgument(f"{len(named)} tuned models are called {name!r}. Use one of their ids: {ids}.")
@@ -149,7 +149,7 @@ class Library:
     def find_unfinished(self, request_sha256: str) -> TunedModel | None:
         """Return the unfinished tuned model of the same request, if there is one."""
         with self.database.reading() as connection:
-            return models.unfinished(connection, request_sha256)
+            return models.get_unfinished_model(connection, request_sha256)
 
     def create(
         self,
@@ -171,9 +171,9 @@ class Library:
             if repeated is not None and (idempotency_key is not None or not is_new(repeated)):
                 model_id = repeated
             else:
-                models.create(connection, model_id, request, idempotency_key)
+                models.add_model(connection, model_id, request, idempotency_key)
                 for kind, document in contract_documents(request.examples).items():
-                    models.put_report(connection, model_id, kind, document)
+                    models.set_report(connection, model_id, kind, document)
         return self.get(model_id)
 
     def mark_reply_sent(self, model: TunedModel) -> None:
@@ -191,21 +191,21 @@ class Library:
             check_display_name(str(changes["display_name"]))
         model = self.get(name)
         with self.database.writing() as connection:
-            models.change(connection, model.id, changes)
+            models.change_model(connection, model.id, changes)
         return self.get(model.id)
 
     def delete(self, name: str) -> None:
         """Delete a tuned model with its examples, curve, checkpoints and adapter; a worker at it is fenced."""
         model = self.get(name)
         with self.database.writing() as connection:
-            models.remove(connection, model.id)
+            models.remove_model(connection, model.id)
         self._remove(self.folder.models / model.task.id)
         self._remove(self.folder.checkpoint(model.task.id))
 
     def examples(self, model: TunedModel) -> tuple[tuple[TuningExample, ...], tuple[TuningExample, ...]]:
         """Return the examples a model was tuned on, and those that were held out, in the user's order."""
         with self.database.reading() as connection:
-            used, held_out = models.examples(connection, model.task.id)
+            used, held_out = models.list_examples(connection, model.task.id)
         return tuple(used), tuple(held_out)
 
     def artifact(self, model: TunedModel) -> tuple[Path, str]:
@@ -226,7 +226,7 @@ class Library:
         """
         artifact = self.artifact(model)
         with self.database.reading() as connection:
-            if not models.exists(connection, model.id):
+            if not models.has_model(connection, model.id):
                 raise NotFound(f"The tuned model {model.id} was deleted.")
         return open_published(*artifact)
 
@@ -244,9 +244,9 @@ class Library:
     def put_report(self, model: TunedModel, kind: str, document: Mapping[str, Any]) -> None:
         """Store a report about a tuned model, replacing an earlier one of its kind; raise NotFound."""
         with self.database.writing() as connection:
-            if not models.exists(connection, model.id):
+            if not models.has_model(connection, model.id):
                 raise NotFound(f"Tuned model {model.name} does not exist.")
-            models.put_report(connection, model.id, kind, document)
+            models.set_report(connection, model.id, kind, document)
 
     def report(self, model: TunedModel, kind: str) -> dict[str, Any] | None:
         """Return the report of this kind about a tuned model, or None."""
@@ -256,7 +256,7 @@ class Library:
     def reports(self, model: TunedModel) -> dict[str, dict[str, Any]]:
         """Return all reports about a tuned model, by kind."""
         with self.database.reading() as connection:
-            return models.reports_of(connection, model.id)
+            return models.list_reports(connection, model.id)
 
     def claim(
         self, worker: str, *, task_id: str | None = None, is_cancelled: bool = False, held_back: Collection[str] = ()
@@ -394,7 +394,7 @@ class Prompts:
         """Return up to `limit` prompts of the caller after the first `start`, most recently changed first."""
         user_id = _user(caller, Action.LIST)
         with self._database.reading() as connection:
-            return models.page_of_prompts(connection, user_id, tuple(words.split()), start=start, limit=limit)
+            return models.list_prompts(connection, user_id, tuple(words.split()), start=start, limit=limit)
 
     def update(
         self, caller: Caller, prompt_id: str, *, display_name: str | None, document: Mapping[str, Any]

@@ -12,9 +12,9 @@ from tests.server.accounts_app import ADDRESS, Clock, make_accounts
 from tunery.cli.login import new_key_pair
 from tunery.errors import InvalidArgument, NotFound, PermissionDenied, ResourceExhausted, Unauthenticated
 from tunery.service.access import CLOUD_PLATFORM, TUNING, TUNING_READONLY
-from tunery.service.account_values import ServiceAccountKey
 from tunery.service.accounts.accounts import Accounts
 from tunery.service.accounts.credentials import GOOGLE_AUDIENCE
+from tunery.service.accounts.values import Credential
 from tunery.service.library import Library
 
 ROBOT = "ci@tunery.invalid"
@@ -24,7 +24,7 @@ OTHER_PAIR = new_key_pair()
 
 def test_the_local_proof_lets_the_user_of_this_machine_in(accounts: Accounts, library: Library) -> None:
     """While the server runs, by a file that only this user can read."""
-    accounts.start_local_proof()
+    accounts.start_local_token()
     path = library.folder.local_token
     token = path.read_text()
 
@@ -32,7 +32,7 @@ def test_the_local_proof_lets_the_user_of_this_machine_in(accounts: Accounts, li
 
     assert (caller.user_id, caller.is_admin, caller.scopes) == ("local", True, {CLOUD_PLATFORM})
     assert path.stat().st_mode & 0o777 == 0o600
-    accounts.stop_local_proof()
+    accounts.stop_local_token()
     assert not path.exists()
     with pytest.raises(Unauthenticated):
         accounts.caller_of_token(token)
@@ -40,10 +40,10 @@ def test_the_local_proof_lets_the_user_of_this_machine_in(accounts: Accounts, li
 
 def test_the_proof_of_an_earlier_server_is_worth_nothing(accounts: Accounts, library: Library, clock: Clock) -> None:
     """Each start makes a new one."""
-    accounts.start_local_proof()
+    accounts.start_local_token()
     earlier = library.folder.local_token.read_text()
     later = make_accounts(library, clock)
-    later.start_local_proof()
+    later.start_local_token()
 
     with pytest.raises(Unauthenticated):
         later.caller_of_token(earlier)
@@ -174,16 +174,16 @@ def test_a_login_needs_a_proof_that_is_spent(accounts: Accounts) -> None:
 
     for token in (plain, "x"):
         with pytest.raises(PermissionDenied):
-            accounts.logins.spend_proof(token)
+            accounts.spend(token)
 
 
 # --- key files --------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def robot(accounts: Accounts) -> ServiceAccountKey:
+def robot(accounts: Accounts) -> Credential:
     """Return the registered half of a key file that acts as ann."""
-    return accounts.keys.add_service_account(ROBOT, PAIR[1], "ann@example.com", "CI")
+    return accounts.keys.add_key_file(ROBOT, PAIR[1], "ann@example.com", "CI")
 
 
 def signed(key_id: str | None, clock: Clock, *, private_key: str = PAIR[0], alg: str = "RS256", **claims: Any) -> str:
@@ -210,7 +210,7 @@ def signed(key_id: str | None, clock: Clock, *, private_key: str = PAIR[0], alg:
     ],
 )
 def test_a_key_file_acts_as_its_owner(
-    accounts: Accounts, robot: ServiceAccountKey, clock: Clock, claims: dict[str, Any], scope: str
+    accounts: Accounts, robot: Credential, clock: Clock, claims: dict[str, Any], scope: str
 ) -> None:
     """With the scope for tuning and no more, whatever audience or scope the library writes."""
     caller = accounts.caller_of_token(signed(robot.id, clock, **claims))
@@ -241,7 +241,7 @@ def test_a_key_file_acts_as_its_owner(
     ids=str,
 )
 def test_claims_that_do_not_hold_are_refused(
-    accounts: Accounts, robot: ServiceAccountKey, clock: Clock, claims: dict[str, Any]
+    accounts: Accounts, robot: Credential, clock: Clock, claims: dict[str, Any]
 ) -> None:
     """Issuer, subject, audience and times must all be there and right."""
     with pytest.raises(Unauthenticated):
@@ -253,7 +253,7 @@ def test_claims_that_do_not_hold_are_refused(
     [(0, 3601), (-3600, 0), (-7200, -3600), (61, 3600), (0, -1), (-10_000, 10_000)],
 )
 def test_times_that_do_not_hold_are_refused(
-    accounts: Accounts, robot: ServiceAccountKey, clock: Clock, issued: int, expires: int
+    accounts: Accounts, robot: Credential, clock: Clock, issued: int, expires: int
 ) -> None:
     """At most an hour, begun, not over; seconds from now."""
     now = int(clock.seconds())
@@ -262,9 +262,9 @@ def test_times_that_do_not_hold_are_refused(
         accounts.caller_of_token(signed(robot.id, clock, iat=now + issued, exp=now + expires))
 
 
-def test_a_signature_of_another_key_is_refused(accounts: Accounts, robot: ServiceAccountKey, clock: Clock) -> None:
+def test_a_signature_of_another_key_is_refused(accounts: Accounts, robot: Credential, clock: Clock) -> None:
     """Also one of a key that is registered for somebody else."""
-    other = accounts.keys.add_service_account("other@tunery.invalid", OTHER_PAIR[1], "local")
+    other = accounts.keys.add_key_file("other@tunery.invalid", OTHER_PAIR[1], "local")
 
     for key_id in (robot.id, other.id):
         wrong = OTHER_PAIR[0] if key_id == robot.id else PAIR[0]
@@ -280,13 +280,13 @@ def test_a_token_without_a_known_key_is_refused(accounts: Accounts, clock: Clock
 
 
 @pytest.mark.parametrize("alg", ["RS384", "PS256", "RS512"])
-def test_another_algorithm_is_refused(accounts: Accounts, robot: ServiceAccountKey, clock: Clock, alg: str) -> None:
+def test_another_algorithm_is_refused(accounts: Accounts, robot: Credential, clock: Clock, alg: str) -> None:
     """RS256 is pinned, whatever the header says."""
     with pytest.raises(Unauthenticated):
         accounts.caller_of_token(signed(robot.id, clock, alg=alg))
 
 
-def test_a_public_key_is_no_password(accounts: Accounts, robot: ServiceAccountKey, clock: Clock) -> None:
+def test_a_public_key_is_no_password(accounts: Accounts, robot: Credential, clock: Clock) -> None:
     """Neither `none` nor HS256 with the public key as its secret are taken."""
     import base64
     import hashlib
@@ -300,14 +300,14 @@ def test_a_public_key_is_no_password(accounts: Accounts, robot: ServiceAccountKe
     claims["exp"] = int(clock.seconds()) + 60
     for alg in ("none", "HS256"):
         body = f"{part({'alg': alg, 'kid': robot.id})}.{part(claims)}"
-        mac = hmac.new(robot.public_key.encode(), body.encode(), hashlib.sha256).digest()
+        mac = hmac.new(str(robot.public_key).encode(), body.encode(), hashlib.sha256).digest()
         with pytest.raises(Unauthenticated):
             accounts.caller_of_token(f"{body}.{base64.urlsafe_b64encode(mac).decode()}")
         with pytest.raises(Unauthenticated):
             accounts.caller_of_token(f"{body}.")
 
 
-def test_a_revoked_key_file_is_out_at_once(accounts: Accounts, robot: ServiceAccountKey, clock: Clock) -> None:
+def test_a_revoked_key_file_is_out_at_once(accounts: Accounts, robot: Credential, clock: Clock) -> None:
     """And so is one whose owner is disabled."""
     token = signed(robot.id, clock)
     accounts.users.set_disabled("ann@example.com", True)
@@ -326,15 +326,15 @@ def test_a_revoked_key_file_is_out_at_once(accounts: Accounts, robot: ServiceAcc
 def test_only_public_keys_are_kept(accounts: Accounts, pem: str) -> None:
     """A private key that is sent by mistake is not stored."""
     with pytest.raises(InvalidArgument):
-        accounts.keys.add_service_account(ROBOT, pem, "local")
+        accounts.keys.add_key_file(ROBOT, pem, "local")
 
 
-def test_an_address_acts_as_one_user(accounts: Accounts, robot: ServiceAccountKey) -> None:  # noqa: ARG001
+def test_an_address_acts_as_one_user(accounts: Accounts, robot: Credential) -> None:  # noqa: ARG001
     """A second key of it must belong to the same user."""
-    accounts.keys.add_service_account(ROBOT, OTHER_PAIR[1], "ann@example.com")
+    accounts.keys.add_key_file(ROBOT, OTHER_PAIR[1], "ann@example.com")
 
     with pytest.raises(InvalidArgument, match="another user"):
-        accounts.keys.add_service_account(ROBOT, OTHER_PAIR[1], "local")
+        accounts.keys.add_key_file(ROBOT, OTHER_PAIR[1], "local")
 
 
 # --- what is in the files ---------------------------------------------------------------------------------------------
@@ -342,8 +342,8 @@ def test_an_address_acts_as_one_user(accounts: Accounts, robot: ServiceAccountKe
 
 def test_no_secret_is_in_the_database_file(accounts: Accounts, library: Library, clock: Clock) -> None:
     """Of tokens, keys, codes, links and passwords the bytes of the file hold nothing in clear (B-9)."""
-    accounts.start_local_proof()
-    login = accounts.logins.create("ann@example.com", [TUNING])
+    accounts.start_local_token()
+    login = accounts.create_login("ann@example.com", [TUNING])
     _, key = accounts.keys.create("")
     _, plain = accounts.tokens.create_plain("local", [TUNING], 1)
     client, client_secret = accounts.clients.add("x", ["http://127.0.0.1/"])
@@ -352,7 +352,7 @@ def test_no_secret_is_in_the_database_file(accounts: Accounts, library: Library,
     secrets = [login.client_secret, login.refresh_token, key, plain, str(client_secret), code]
     secrets += [accounts.sessions.start("local"), accounts.sessions.new_setup_link(), "tny_d_secret", "BCDF-GHJK"]
     secrets += ["BCDFGHJK", "correct horse battery", library.folder.local_token.read_text()]
-    accounts.keys.add_service_account(ROBOT, PAIR[1], "local")
+    accounts.keys.add_key_file(ROBOT, PAIR[1], "local")
 
     kept = b"".join(path.read_bytes() for path in Path(library.folder.path).glob("tunery.sqlite3*"))
 

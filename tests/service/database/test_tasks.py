@@ -143,8 +143,8 @@ class Play:
             return
         model_id = f"model-{len(self.accounts)}"
         with self.database.writing() as connection:
-            models.create(connection, model_id, a_request(id=model_id, examples=EXAMPLES[:1]))
-            model = models.get(connection, model_id)
+            models.add_model(connection, model_id, a_request(id=model_id, examples=EXAMPLES[:1]))
+            model = models.get_model(connection, model_id)
         assert model is not None
         self.accounts[model.task.id] = Account(model_id)
 
@@ -227,7 +227,7 @@ class Play:
         """A user deletes a model, whatever its task is doing."""
         for account in self._one_of_the_tasks(act):
             with self.database.writing() as connection:
-                assert models.remove(connection, account.model_id)
+                assert models.remove_model(connection, account.model_id)
             account.is_deleted = True
 
     def see(self, _: Act) -> None:
@@ -255,7 +255,7 @@ class Play:
     def compare(self) -> None:
         """Compare phases, epochs, steps, curves and states with the account; no deleted model is left."""
         with self.database.reading() as connection:
-            found = {model.task.id: model for model in models.listed(connection, None, with_snapshots=True)}
+            found = {model.task.id: model for model in models.list_models(connection, None, with_snapshots=True)}
 
         assert set(found) == {task_id for task_id, account in self.accounts.items() if not account.is_deleted}
         for task_id, model in found.items():

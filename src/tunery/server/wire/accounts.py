@@ -1,22 +1,32 @@
 """
-Users, groups, keys and logins on the wire. All of it is an extension; Google's API has nothing like it.
+Users, groups, keys and logins on the wire: an extension, Google's API has nothing like it.
 
-Secrets go out once, in the reply to the call that made them. Knows messages and the values of accounts.
+A secret is sent once, in the reply to the call that made it.
 """
 
 from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any, Self
 
 from pydantic import Field
 
 from tunery.server.wire.messages import Message, StrictIncoming, Timestamp
 from tunery.service.access import TUNING
-from tunery.service.account_values import ApiKey, Client, Group, ServiceAccountKey, Token, User
-from tunery.service.accounts.accounts import Login
 from tunery.service.accounts.credentials import REFRESH_DAYS
 
 
-class UserMessage(Message):
-    """A user; `id` is the address."""
+class _AccountMessage(Message):
+    @classmethod
+    def of(cls, value: Any, secret: str | None = None) -> Self:
+        """Return the message for a value of accounts; fields of the value that are not listed here are left out."""
+        values = asdict(value)
+        names = {"user": values.get("user_id"), "client": values.get("client_id")}
+        return cls.model_validate({"secret": secret} | values | names)
+
+
+class UserMessage(_AccountMessage):
+    """A user; `id` is the e-mail address."""
 
     id: str
     is_admin: bool
@@ -24,33 +34,17 @@ class UserMessage(Message):
     has_password: bool
     create_time: Timestamp
 
-    @classmethod
-    def of(cls, user: User) -> UserMessage:
-        """Return the message for a user."""
-        return cls(
-            id=user.id,
-            is_admin=user.is_admin,
-            is_disabled=user.is_disabled,
-            has_password=user.has_password,
-            create_time=user.create_time,
-        )
 
-
-class GroupMessage(Message):
+class GroupMessage(_AccountMessage):
     """A group with the ids of its members."""
 
     id: str
     members: list[str]
     create_time: Timestamp
 
-    @classmethod
-    def of(cls, group: Group) -> GroupMessage:
-        """Return the message for a group."""
-        return cls(id=group.id, members=list(group.members), create_time=group.create_time)
 
-
-class KeyMessage(Message):
-    """An API key, or the key of a key file, which has an `address`; `secret` only from the call that made it."""
+class KeyMessage(_AccountMessage):
+    """An API key, or a key file, which has an `address`; `secret` only from the call that made it."""
 
     id: str
     label: str
@@ -60,21 +54,8 @@ class KeyMessage(Message):
     create_time: Timestamp
     last_use_time: Timestamp | None = None
 
-    @classmethod
-    def of(cls, key: ApiKey | ServiceAccountKey, secret: str | None = None) -> KeyMessage:
-        """Return the message for a key."""
-        return cls(
-            id=key.id,
-            label=key.label,
-            user=key.user_id,
-            address=key.address if isinstance(key, ServiceAccountKey) else None,
-            secret=secret,
-            create_time=key.create_time,
-            last_use_time=key.last_use_time,
-        )
 
-
-class TokenMessage(Message):
+class TokenMessage(_AccountMessage):
     """A token; `secret` only from the call that made it."""
 
     id: str
@@ -87,24 +68,9 @@ class TokenMessage(Message):
     expire_time: Timestamp
     last_use_time: Timestamp | None = None
 
-    @classmethod
-    def of(cls, token: Token, secret: str | None = None) -> TokenMessage:
-        """Return the message for a token."""
-        return cls(
-            id=token.id,
-            label=token.label,
-            user=token.user_id,
-            scope=token.scope,
-            client=token.client_id,
-            secret=secret,
-            create_time=token.create_time,
-            expire_time=token.expire_time,
-            last_use_time=token.last_use_time,
-        )
 
-
-class ClientMessage(Message):
-    """A program that signs users in; `secret` only from the call that made it."""
+class ClientMessage(_AccountMessage):
+    """An OAuth client; `secret` only from the call that made it."""
 
     id: str
     name: str
@@ -112,24 +78,13 @@ class ClientMessage(Message):
     secret: str | None = None
     create_time: Timestamp
 
-    @classmethod
-    def of(cls, client: Client, secret: str | None = None) -> ClientMessage:
-        """Return the message for a client."""
-        uris = list(client.redirect_uris)
-        return cls(id=client.id, name=client.name, redirect_uris=uris, secret=secret, create_time=client.create_time)
 
-
-class LoginMessage(Message):
-    """What a credentials file holds."""
+class LoginMessage(_AccountMessage):
+    """The content of a credentials file."""
 
     client_id: str
     client_secret: str
     refresh_token: str
-
-    @classmethod
-    def of(cls, login: Login) -> LoginMessage:
-        """Return the message for a login."""
-        return cls(client_id=login.client.id, client_secret=login.client_secret, refresh_token=login.refresh_token)
 
 
 class SetupLinkMessage(Message):
@@ -139,7 +94,7 @@ class SetupLinkMessage(Message):
 
 
 class MeMessage(Message):
-    """Who calls."""
+    """The caller."""
 
     user: str | None = None
     is_admin: bool = False
@@ -160,25 +115,25 @@ class ListGroupsReply(Message):
 
 
 class ListKeysReply(Message):
-    """All keys that can be used, of both kinds."""
+    """All API keys and key files that were not revoked."""
 
     keys: list[KeyMessage]
 
 
 class ListTokensReply(Message):
-    """What signs users in for long."""
+    """All plain and refresh tokens that can be used."""
 
     tokens: list[TokenMessage]
 
 
 class ListClientsReply(Message):
-    """All clients that an administrator added, and those of logins."""
+    """All clients, those of logins included."""
 
     clients: list[ClientMessage]
 
 
 class CreateUserBody(StrictIncoming):
-    """A new user; without a password he signs in with a set-up link."""
+    """A new user; without a password the first sign-in needs a set-up link."""
 
     id: str
     password: str | None = None
@@ -186,7 +141,7 @@ class CreateUserBody(StrictIncoming):
 
 
 class UpdateUserBody(StrictIncoming):
-    """What changes of a user."""
+    """Changes of a user."""
 
     password: str | None = None
     is_disabled: bool | None = None
@@ -199,7 +154,7 @@ class SetGroupBody(StrictIncoming):
 
 
 class CreateKeyBody(StrictIncoming):
-    """A new API key; with `public_key` and `address` the key of a key file, which acts as `user`."""
+    """A new API key; with `public_key` and `address` a key file that acts as `user`."""
 
     label: str = ""
     user: str | None = None
@@ -217,7 +172,7 @@ class CreateClientBody(StrictIncoming):
 
 
 class CreateLoginBody(StrictIncoming):
-    """A new login or token for who calls."""
+    """A new login or token for the caller."""
 
     days: int = REFRESH_DAYS
     scopes: list[str] = Field(default_factory=lambda: [TUNING])
@@ -225,6 +180,6 @@ class CreateLoginBody(StrictIncoming):
 
 
 class CreateSetupLinkBody(StrictIncoming):
-    """For whom the link is."""
+    """The user of a new set-up link."""
 
     user: str

@@ -1,8 +1,7 @@
 """
-Tokens: made, checked, exchanged and revoked.
+Tokens, API keys, key files and browser sessions: made, found while they are valid, listed and revoked.
 
-An access token opens the API for an hour, a plain one as long as its user chose, a refresh token only the token
-endpoint. Knows tokens and their clients; nothing of HTTP.
+All of them are a `Credential`, found by the hash of its secret; a key file signs tokens instead (RFC 7523).
 """
 
 from __future__ import annotations
@@ -11,27 +10,49 @@ import base64
 import binascii
 import json
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeGuard
 
-from tunery.errors import InvalidArgument, NotFound, ResourceExhausted, Unauthenticated
-from tunery.service.account_values import ApiKey, Client, ServiceAccountKey, Token, TokenKind
-from tunery.service.accounts.secrets import Prefix, Rate, Store, digest, is_well_formed, new_id, new_secret
-from tunery.service.accounts.users import Users, normal_address
-from tunery.service.database import accounts
+from tunery.errors import InvalidArgument, NotFound, Unauthenticated
+from tunery.service.accounts.users import Rate, Store, Users, normal_address
+from tunery.service.accounts.values import (
+    AuthorizationCode,
+    Client,
+    Credential,
+    DeviceCode,
+    TokenKind,
+    digest,
+    kind_of,
+    new_secret,
+)
+from tunery.service.database import accounts as rows
+from tunery.service.database.connection import Connection
+from tunery.service.requests import LOCAL_USER, random_id
 
 ACCESS_SECONDS = 3600
-REFRESH_DAYS = 90  # of a sign-in as a whole, however often it was renewed
-IDLE_DAYS = 30
+REFRESH_DAYS = 90  # of a sign-in as a whole, however often it is renewed
+REFRESH_IDLE_DAYS = 30
 MAX_PLAIN_DAYS = 3650
+SESSION_DAYS = 30
+SESSION_IDLE_DAYS = 7
+SETUP_LINK_MINUTES = 15
+WRONG_KEYS = 60  # in a minute, of all callers together; good keys keep working meanwhile
 
-_PREFIX = {TokenKind.ACCESS: Prefix.ACCESS, TokenKind.REFRESH: Prefix.REFRESH, TokenKind.PLAIN: Prefix.PLAIN}
+GOOGLE_AUDIENCE = "https://generativelanguage.googleapis.com/"  # Google's client sends it to every endpoint
+GOOGLE_TOKEN_ENDPOINT = "https://oauth2.googleapis.com/token"  # the audience to exchange, whatever `token_uri` says
+MAX_LIFE_SECONDS = 3600
+CLOCK_SKEW_SECONDS = 60
+MIN_KEY_BITS = 2048
+MAX_TOKEN_CHARACTERS = 8_192
+
+_ALGORITHM = "RS256"
+_BETWEEN_USES = timedelta(minutes=1)  # a use is written at most once a minute, not with every call
 
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """What a sign-in or a renewal gives out: the only place where the secrets are."""
+    """The tokens of a sign-in or a renewal; the only place with their secrets."""
 
     access_token: str
     expires_in: int  # seconds
@@ -41,191 +62,288 @@ class Issued:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """Whom tokens are for: a client that acts for a user within scopes."""
+    """What tokens are issued for: a client that acts for a user within scopes."""
 
     client: Client
     user_id: str
     scope: str
-    family: str
-    expire_time: datetime | None = None  # of the refresh token; None for the whole life of a new sign-in
-    access_scope: str | None = None  # of the access token, if it is to have less than the sign-in
+    sign_in: str
+    expire_time: datetime | None = None  # of the refresh token; None for the full life of a new sign-in
+    access_scope: str | None = None  # of the access token, if it gets less than the sign-in
 
 
-class Tokens:
-    """The tokens of one data folder."""
+class Credentials:
+    """What tokens, keys and sessions share: how they are made and found, and when a use is noted."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def check_bearer(self, secret: str) -> Token | None:
-        """Return the token that opens the API with this secret; None if it does not, or not any more."""
-        if not is_well_formed(secret, Prefix.ACCESS, Prefix.PLAIN):
+    def _create(
+        self, connection: Connection, kind: TokenKind, user_id: str | None, life: timedelta | None, **fields: Any
+    ) -> tuple[Credential, str]:
+        """Make and store a credential; return it with its secret, which is not stored."""
+        now, secret = self._store.clock(), new_secret(kind)
+        expire_time = None if life is None else now + life
+        credential = Credential(kind, random_id(), user_id, now, expire_time=expire_time, **fields)
+        rows.add_credential(connection, credential, digest(secret))
+        return credential, secret
+
+    def _find(self, secret: str, *kinds: TokenKind, idle_days: int | None = None) -> Credential | None:
+        """Return the valid credential of one of these kinds, None also if it was not used for `idle_days`."""
+        kind, now = kind_of(secret), self._store.clock()
+        if kind is None or kind not in kinds:
             return None
-        now = self._store.clock()
         with self._store.database.reading() as connection:
-            token = accounts.find_valid_token(connection, digest(secret), now)
-        if token is not None and self._store.is_worth_noting(token.last_use_time):
+            found = rows.find_credential(connection, kind, digest(secret), now)
+        if found is None or idle_days is None:
+            return found
+        last_use = found.last_use_time or found.create_time
+        return found if now - last_use < timedelta(days=idle_days) else None
+
+    def _note_use(self, credential: Credential) -> None:
+        now, last_use = self._store.clock(), credential.last_use_time
+        if last_use is None or now - last_use >= _BETWEEN_USES:
             with self._store.database.writing() as connection:
-                accounts.note_token_use(connection, token.id, now)
+                rows.note_use(connection, credential, now)
+
+
+class Tokens(Credentials):
+    """Access tokens for an hour, plain tokens until a date, refresh tokens for the token endpoint only."""
+
+    def check_bearer(self, secret: str) -> Credential | None:
+        """Return the token with this secret if it opens the API, and note the use."""
+        token = self._find(secret, TokenKind.ACCESS, TokenKind.PLAIN)
+        if token is not None:
+            self._note_use(token)
         return token
 
-    def check_refresh(self, secret: str, client: Client) -> Token | None:
+    def check_refresh(self, secret: str, client: Client) -> Credential | None:
         """
-        Return the refresh token of a client with this secret, None if it is not good any more.
+        Return the refresh token of a client with this secret, None if it is not valid any more.
 
-        One that was exchanged before has been stolen, from its user or by him: the whole sign-in ends (RFC 9700, 4.14).
+        A token that was exchanged before was stolen, from its user or by one: the whole sign-in ends (RFC 9700, 4.14).
         """
-        if not is_well_formed(secret, Prefix.REFRESH):
-            return None
-        now = self._store.clock()
+        token = self._find(secret, TokenKind.REFRESH, idle_days=REFRESH_IDLE_DAYS)
+        if token is not None:
+            return token if token.client_id == client.id else None
         with self._store.database.reading() as connection:
-            token = accounts.find_valid_token(connection, digest(secret), now)
-            spent = accounts.find_token(connection, digest(secret)) if token is None else None
-        if spent is not None and spent.client_id == client.id and spent.replace_time is not None:
-            self.revoke_family(spent.family)
-        if token is None or token.client_id != client.id:
-            return None
-        last_use = token.last_use_time or token.create_time
-        return token if now - last_use < timedelta(days=IDLE_DAYS) else None
+            stolen = rows.replaced_sign_in(connection, digest(secret), client.id)
+        if stolen is not None:
+            self.revoke_sign_in(stolen)
+        return None
 
-    def redeem_code(self, grant: Grant, code_sha256: str) -> Issued | None:
-        """Give tokens for an authorization code; None, and the end of what it gave before, if it was used already."""
-        now = self._store.clock()
-        with self._store.database.writing() as connection:
-            if not accounts.use_code(connection, code_sha256, now):
-                accounts.revoke_token_family(connection, grant.family, now)
-                return None
-            issued, made = self._made(grant, now)
-            for token, secret in made:
-                accounts.add_token(connection, token, digest(secret))
-        return issued
-
-    def redeem_device_code(self, grant: Grant, code_sha256: str) -> Issued | None:
-        """Give tokens for a device code that was approved; None if it was used already."""
-        now = self._store.clock()
-        with self._store.database.writing() as connection:
-            if not accounts.use_device_code(connection, code_sha256, now):
-                return None
-            issued, made = self._made(grant, now)
-            for token, secret in made:
-                accounts.add_token(connection, token, digest(secret))
-        return issued
-
-    def renew(self, grant: Grant, refresh_token: Token) -> Issued | None:
+    def redeem(self, grant: Grant, code: AuthorizationCode | DeviceCode) -> Issued | None:
         """
-        Give an access token for a refresh token; a public client gets a new refresh token with it.
+        Issue tokens for a code, marked as used in the same transaction; None if it was used before.
 
-        A confidential client keeps its own: google-auth does not write a new one down, and would lose it with its
-        process. None if somebody else was faster with this token; then the sign-in ends.
+        The second use of an authorization code also ends what the first one gave (RFC 6749, section 4.1.2).
         """
         now = self._store.clock()
         with self._store.database.writing() as connection:
-            if grant.client.is_public and not accounts.replace_token(connection, refresh_token.id, now):
-                accounts.revoke_token_family(connection, grant.family, now)
+            if not rows.use_code(connection, code, now):
+                if isinstance(code, AuthorizationCode):
+                    rows.revoke_tokens(connection, now, sign_in=grant.sign_in)
                 return None
-            accounts.note_token_use(connection, refresh_token.id, now)
-            issued, made = self._made(grant, now, has_refresh_token=grant.client.is_public)
-            for token, secret in made:
-                accounts.add_token(connection, token, digest(secret))
-        return issued
+            return self._issue(connection, grant)
+
+    def renew(self, grant: Grant, refresh_token: Credential) -> Issued | None:
+        """
+        Issue an access token for a refresh token; a public client gets a new refresh token with it.
+
+        A confidential client keeps its refresh token: google-auth does not store a new one and would lose it when its
+        process ends. None if the token was exchanged by somebody else meanwhile; then the sign-in ends.
+        """
+        now = self._store.clock()
+        with self._store.database.writing() as connection:
+            if grant.client.is_public and not rows.replace_token(connection, refresh_token.id, now):
+                rows.revoke_tokens(connection, now, sign_in=grant.sign_in)
+                return None
+            rows.note_use(connection, refresh_token, now)
+            return self._issue(connection, grant, has_refresh_token=grant.client.is_public)
 
     def create_login(self, client: Client, user_id: str, scopes: Collection[str], days: int) -> Issued:
-        """Sign a client in for a user without a browser; the caller has checked who asks."""
-        grant = Grant(client, user_id, " ".join(scopes), new_id(), self._store.clock() + timedelta(days=days))
-        issued, made = self._made(grant, self._store.clock())
+        """Sign a new client in for a user without a browser; the caller has checked who asks for it."""
+        grant = Grant(client, user_id, " ".join(scopes), random_id(), self._store.clock() + timedelta(days=days))
         with self._store.database.writing() as connection:
-            accounts.add_client(connection, client)
-            for token, secret in made:
-                accounts.add_token(connection, token, digest(secret))
-        return issued
+            rows.add_client(connection, client)
+            return self._issue(connection, grant)
 
-    def create_access(self, user_id: str, scope: str, family: str) -> Issued:
-        """Give an access token to who proved himself in another way; `family` is the id of the key he did it with."""
+    def create_access(self, user_id: str, scope: str, key_id: str) -> Issued:
+        """Issue an access token for the user of a key file; it ends with the key."""
         life = timedelta(seconds=ACCESS_SECONDS)
-        token, secret = _new_token(TokenKind.ACCESS, None, user_id, scope, family, self._store.clock(), life)
         with self._store.database.writing() as connection:
-            accounts.add_token(connection, token, digest(secret))
+            _, secret = self._create(connection, TokenKind.ACCESS, user_id, life, scope=scope, sign_in=key_id)
         return Issued(secret, ACCESS_SECONDS, scope)
 
-    def create_plain(self, user_id: str, scopes: Collection[str], days: int, label: str = "") -> tuple[Token, str]:
-        """Make a token that lives for so many days; return it with its secret, which cannot be had again."""
+    def create_plain(self, user_id: str, scopes: Collection[str], days: int, label: str = "") -> tuple[Credential, str]:
+        """Make a token that lives for a number of days; return it with its secret, which is not stored."""
         if not 1 <= days <= MAX_PLAIN_DAYS:
             raise InvalidArgument(f"A token lives 1 to {MAX_PLAIN_DAYS:,} days, not {days:,}.")
-        now = self._store.clock()
-        token, secret = _new_token(
-            TokenKind.PLAIN, None, user_id, " ".join(scopes), new_id(), now, timedelta(days=days)
-        )
-        token = replace(token, label=checked_label(label))
+        fields = {"scope": " ".join(scopes), "sign_in": random_id(), "label": checked_label(label)}
         with self._store.database.writing() as connection:
-            accounts.add_token(connection, token, digest(secret))
-        return token, secret
+            return self._create(connection, TokenKind.PLAIN, user_id, timedelta(days=days), **fields)
 
-    def all(self) -> list[Token]:
-        """Return what signs users in for long: plain and refresh tokens that can be used."""
+    def all(self) -> list[Credential]:
+        """Return the plain and refresh tokens that can be used."""
         with self._store.database.reading() as connection:
-            return accounts.list_tokens(connection, self._store.clock())
+            return rows.list_tokens(connection, self._store.clock())
 
-    def find(self, secret: str) -> Token | None:
-        """Return the token with this secret if it is good, of whatever kind."""
-        if not is_well_formed(secret, Prefix.ACCESS, Prefix.PLAIN, Prefix.REFRESH):
-            return None
-        with self._store.database.reading() as connection:
-            return accounts.find_valid_token(connection, digest(secret), self._store.clock())
+    def find(self, secret: str) -> Credential | None:
+        """Return the valid token of any kind with this secret."""
+        return self._find(secret, TokenKind.ACCESS, TokenKind.PLAIN, TokenKind.REFRESH)
 
-    def revoke(self, token: Token) -> None:
-        """Revoke a token; a refresh token takes with it all that its sign-in gave (RFC 7009, section 2.1)."""
+    def revoke(self, token: Credential) -> None:
+        """Revoke a token; a refresh token with everything its sign-in gave (RFC 7009, section 2.1)."""
+        is_sign_in = token.kind is TokenKind.REFRESH
         with self._store.database.writing() as connection:
-            if token.kind is TokenKind.REFRESH:
-                accounts.revoke_token_family(connection, token.family, self._store.clock())
-            else:
-                accounts.revoke_token(connection, token.id, self._store.clock())
+            which = {"sign_in": token.sign_in} if is_sign_in else {"id": token.id}
+            rows.revoke_tokens(connection, self._store.clock(), **which)
 
     def revoke_by_id(self, token_id: str) -> None:
-        """Revoke a token and all of its sign-in; raises NotFound."""
+        """Revoke a token with everything its sign-in gave; raises NotFound."""
         with self._store.database.writing() as connection:
-            family = accounts.token_family(connection, token_id)
-            if family is None:
-                raise NotFound(f"There is no token {token_id}.")
-            accounts.revoke_token_family(connection, family, self._store.clock())
+            sign_in = rows.sign_in_of(connection, token_id)
+            if sign_in is None:
+                raise NotFound(f"There is no token {token_id}. `tunery keys list` lists all tokens.")
+            rows.revoke_tokens(connection, self._store.clock(), sign_in=sign_in)
 
-    def revoke_family(self, family: str) -> None:
-        """End a sign-in: revoke all tokens that follow from it."""
+    def revoke_sign_in(self, sign_in: str) -> None:
+        """Revoke all tokens that follow from one sign-in."""
         with self._store.database.writing() as connection:
-            accounts.revoke_token_family(connection, family, self._store.clock())
+            rows.revoke_tokens(connection, self._store.clock(), sign_in=sign_in)
 
-    @staticmethod
-    def _made(grant: Grant, now: datetime, *, has_refresh_token: bool = True) -> tuple[Issued, list[tuple[Token, str]]]:
-        """Return the tokens of a grant: what the client gets, and what is to be written down."""
-        client, seconds = grant.client, grant.client.access_seconds
-        scope = grant.access_scope or grant.scope
-        life = timedelta(seconds=seconds)
-        made = [_new_token(TokenKind.ACCESS, client.id, grant.user_id, scope, grant.family, now, life)]
+    def _issue(self, connection: Connection, grant: Grant, *, has_refresh_token: bool = True) -> Issued:
+        client, scope = grant.client, grant.access_scope or grant.scope
+        shared = {"client_id": client.id, "sign_in": grant.sign_in}
+        life, refresh_token = timedelta(seconds=client.access_seconds), None
+        _, access_token = self._create(connection, TokenKind.ACCESS, grant.user_id, life, scope=scope, **shared)
         if has_refresh_token and "refresh_token" in client.grant_types:
-            life = (grant.expire_time - now) if grant.expire_time else timedelta(days=REFRESH_DAYS)
-            made.append(_new_token(TokenKind.REFRESH, client.id, grant.user_id, grant.scope, grant.family, now, life))
-        refresh_token = made[1][1] if len(made) > 1 else None
-        return Issued(made[0][1], seconds, scope, refresh_token), made
+            life = grant.expire_time - self._store.clock() if grant.expire_time else timedelta(days=REFRESH_DAYS)
+            made = self._create(connection, TokenKind.REFRESH, grant.user_id, life, scope=grant.scope, **shared)
+            refresh_token = made[1]
+        return Issued(access_token, client.access_seconds, scope, refresh_token)
 
 
-def _new_token(
-    kind: TokenKind, client_id: str | None, user_id: str, scope: str, family: str, now: datetime, life: timedelta
-) -> tuple[Token, str]:
-    token = Token(new_id(), kind, family, client_id, user_id, scope, "", now, now + life)
-    return token, new_secret(_PREFIX[kind])
+class Keys(Credentials):
+    """API keys and key files."""
+
+    def __init__(self, store: Store, users: Users) -> None:
+        super().__init__(store)
+        self._users = users
+        self._wrong_keys = Rate(WRONG_KEYS, 60, store.stopwatch)
+
+    def create(self, label: str = "", user_id: str | None = None) -> tuple[Credential, str]:
+        """Make an API key; return it with its secret, which is not stored."""
+        owner = None if user_id is None else self._users.get(user_id).id
+        with self._store.database.writing() as connection:
+            return self._create(connection, TokenKind.KEY, owner, None, label=checked_label(label))
+
+    def add_key_file(self, address: str, public_key: str, user_id: str, label: str = "") -> Credential:
+        """
+        Add the public half (PEM, RSA of at least 2048 bits) of a key file that acts as a user.
+
+        Several key files may have one address if they act as one user. Raises InvalidArgument, NotFound.
+        """
+        user, normal = self._users.get(user_id), normal_address(address)
+        if any(key.address == normal and key.user_id != user.id for key in self.all()):
+            raise InvalidArgument(f"{normal} acts as another user already. Choose another address.")
+        pem, now = normal_public_key(public_key), self._store.clock()
+        key = Credential(
+            TokenKind.KEY, random_id(), user.id, now, label=checked_label(label), address=normal, public_key=pem
+        )
+        with self._store.database.writing() as connection:
+            rows.add_credential(connection, key)
+        return key
+
+    def all(self) -> list[Credential]:
+        """Return the API keys and key files that were not revoked."""
+        with self._store.database.reading() as connection:
+            return rows.list_keys(connection, self._store.clock())
+
+    def check(self, secret: str) -> Credential:
+        """Return the API key with this secret; raises InvalidArgument, or ResourceExhausted while many guess."""
+        key = self._find(secret, TokenKind.KEY)
+        if key is None:
+            with self._wrong_keys.attempt("all callers"):
+                raise InvalidArgument("API key not valid. Please pass a valid API key.", reason="API_KEY_INVALID")
+        self._note_use(key)
+        return key
+
+    def check_signed(
+        self, token: str, audiences: Collection[str], *, is_exchanged: bool
+    ) -> tuple[Credential, tuple[str, ...]]:
+        """Return the key file that signed a token, and the scopes the token asks for; raises Unauthenticated."""
+        key_id, now = key_id_of(token), self._store.clock()
+        if key_id is None:
+            raise Unauthenticated
+        with self._store.database.reading() as connection:
+            key = rows.find_key_file(connection, key_id, now)
+        if key is None or key.public_key is None:
+            raise Unauthenticated
+        claims = _verified_claims(token, key.public_key)
+        scopes = _checked_claims(claims, str(key.address), audiences, now, is_exchanged=is_exchanged)
+        self._note_use(key)
+        return key, scopes
+
+    def revoke(self, key_id: str) -> None:
+        """Revoke an API key or a key file, with the tokens it was exchanged for; raises NotFound."""
+        now = self._store.clock()
+        with self._store.database.writing() as connection:
+            rows.revoke_tokens(connection, now, sign_in=key_id)
+            if not rows.revoke_key(connection, key_id, now):
+                raise NotFound(f"There is no key {key_id}. `tunery keys list` lists all keys.")
 
 
-GOOGLE_AUDIENCE = "https://generativelanguage.googleapis.com/"  # Google's client sends it whatever the endpoint is
-GOOGLE_TOKEN_ENDPOINT = "https://oauth2.googleapis.com/token"  # in what it exchanges, whatever `token_uri` is
-MAX_LIFE_SECONDS = 3600
-CLOCK_SKEW_SECONDS = 60
-MIN_KEY_BITS = 2048
-MAX_TOKEN_CHARACTERS = 8_192
+class Sessions(Credentials):
+    """Browsers that are signed in, and the links that sign one in."""
 
-_ALGORITHM = "RS256"
+    def start(self, user_id: str) -> str:
+        """Sign a browser in as a user and return the secret for its cookie."""
+        life, now = timedelta(days=SESSION_DAYS), self._store.clock()
+        with self._store.database.writing() as connection:
+            return self._create(connection, TokenKind.SESSION, user_id, life, last_use_time=now)[1]
+
+    def find(self, secret: str) -> Credential | None:
+        """Return the session with this secret and note the use; None if it has ended."""
+        session = self._find(secret, TokenKind.SESSION, idle_days=SESSION_IDLE_DAYS)
+        if session is not None:
+            self._note_use(session)
+        return session
+
+    def end(self, secret: str) -> None:
+        """Sign a browser out."""
+        with self._store.database.writing() as connection:
+            rows.revoke_sessions(connection, self._store.clock(), sha256=digest(secret))
+
+    def new_setup_link(self, user_id: str = LOCAL_USER) -> str:
+        """Return the secret of a link that signs a user in once, within 15 minutes; an earlier link ends."""
+        secret = new_secret(TokenKind.SETUP)
+        expire_time = self._store.clock() + timedelta(minutes=SETUP_LINK_MINUTES)
+        with self._store.database.writing() as connection:
+            rows.add_setup_link(connection, digest(secret), user_id, expire_time)
+        return secret
+
+    def use_setup_link(self, secret: str) -> str:
+        """Return the user of a set-up link and end the link; raises Unauthenticated."""
+        user_id = None
+        if kind_of(secret) is TokenKind.SETUP:
+            with self._store.database.writing() as connection:
+                user_id = rows.use_setup_link(connection, digest(secret), self._store.clock())
+        if user_id is None:
+            raise Unauthenticated("This link was used before or is older than 15 minutes.")
+        return user_id
+
+
+def checked_label(label: str) -> str:
+    """Return a label without blanks around it; raises InvalidArgument if it is too long or not printable."""
+    stripped = label.strip()
+    if len(stripped) > 100 or not stripped.isprintable():
+        raise InvalidArgument("A label may have up to 100 characters, on one line.")
+    return stripped
 
 
 def key_id_of(token: str) -> str | None:
-    """Return the `kid` that a token names, None if it is no signed token of the right algorithm."""
+    """Return the `kid` of a token in the format and algorithm of key files, None for any other text."""
     header, _, rest = token.partition(".")
     if len(token) > MAX_TOKEN_CHARACTERS or rest.count(".") != 1:
         return None
@@ -239,8 +357,23 @@ def key_id_of(token: str) -> str | None:
     return key_id if isinstance(key_id, str) else None
 
 
-def claims_of(token: str, public_key: str) -> dict[str, Any]:
-    """Return the claims of a token that was signed with the other half of a key; raises Unauthenticated."""
+def normal_public_key(pem: str) -> str:
+    """Return an RSA public key as PEM; raises InvalidArgument for a short key, a private key and other texts."""
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
+    try:
+        key = serialization.load_pem_public_key(pem.encode())
+    except ValueError:
+        raise InvalidArgument("The public key is not a PEM document of a public key.") from None
+    if not isinstance(key, RSAPublicKey) or key.key_size < MIN_KEY_BITS:
+        raise InvalidArgument(f"The public key must be an RSA key of at least {MIN_KEY_BITS} bits.")
+    encoded = key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return encoded.decode()
+
+
+def _verified_claims(token: str, public_key: str) -> dict[str, Any]:
+    """Return the claims of a token signed with the private half of a key; raises Unauthenticated."""
     from joserfc import jwt
     from joserfc.errors import JoseError
     from joserfc.jwk import RSAKey
@@ -251,14 +384,14 @@ def claims_of(token: str, public_key: str) -> dict[str, Any]:
         raise Unauthenticated from None
 
 
-def check_claims(
-    claims: dict[str, Any], address: str, audiences: Collection[str], now: datetime, *, is_exchanged: bool = False
+def _checked_claims(
+    claims: dict[str, Any], address: str, audiences: Collection[str], now: datetime, *, is_exchanged: bool
 ) -> tuple[str, ...]:
     """
     Return the scopes that a token asks for, none if it names none; raises Unauthenticated unless its claims hold.
 
-    As a bearer, libraries leave the audience out when they send scopes; one that is exchanged (`is_exchanged`) has an
-    audience, and names a subject only for somebody else.
+    A bearer token may leave the audience out when it names scopes, as libraries do. A token to be exchanged
+    (`is_exchanged`) must have an audience, and may leave the subject out.
     """
     issued, expires, not_before = claims.get("iat"), claims.get("exp"), claims.get("nbf", 0)
     scope, audience = claims.get("scope", ""), claims.get("aud")
@@ -279,118 +412,9 @@ def check_claims(
     return tuple(scope.split())
 
 
-def normal_public_key(pem: str) -> str:
-    """Return an RSA public key as PEM; raises InvalidArgument if it is none, too short, or a private key."""
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-
-    try:
-        key = serialization.load_pem_public_key(pem.encode())
-    except ValueError:
-        raise InvalidArgument("The public key is not a PEM document of a public key.") from None
-    if not isinstance(key, RSAPublicKey) or key.key_size < MIN_KEY_BITS:
-        raise InvalidArgument(f"The public key must be an RSA key of at least {MIN_KEY_BITS} bits.")
-    encoded = key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    return encoded.decode()
-
-
 def _is_for_us(audience: object, audiences: Collection[str], *, may_be_missing: bool) -> bool:
     return may_be_missing if audience is None else isinstance(audience, str) and audience in audiences
 
 
 def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-WRONG_KEYS = 60  # in a minute, of all callers together; good keys go on working meanwhile
-
-
-class Keys:
-    """The API keys and key files of one data folder."""
-
-    def __init__(self, store: Store, users: Users) -> None:
-        self._store, self._users = store, users
-        self._wrong_keys = Rate(WRONG_KEYS, 60, store.stopwatch)
-
-    def create(self, label: str = "", user_id: str | None = None) -> tuple[ApiKey, str]:
-        """Make an API key; return it with its secret, which cannot be had again."""
-        owner = None if user_id is None else self._users.get(user_id).id
-        secret = new_secret(Prefix.KEY)
-        key = ApiKey(new_id(), checked_label(label), owner, self._store.clock())
-        with self._store.database.writing() as connection:
-            accounts.add_api_key(connection, key, digest(secret))
-        return key, secret
-
-    def all(self) -> list[ApiKey]:
-        """Return the API keys that can be used."""
-        with self._store.database.reading() as connection:
-            return accounts.list_api_keys(connection)
-
-    def check(self, secret: str) -> ApiKey:
-        """Return the API key with this secret; raises InvalidArgument, or ResourceExhausted while many guess."""
-        key = None
-        if is_well_formed(secret, Prefix.KEY):
-            with self._store.database.reading() as connection:
-                key = accounts.find_api_key(connection, digest(secret))
-        if key is None:
-            raise self._refusal()
-        self._note_use(key)
-        return key
-
-    def add_service_account(self, address: str, public_key: str, user_id: str, label: str = "") -> ServiceAccountKey:
-        """
-        Take in the public half (PEM, RSA of at least 2048 bits) of a key file that acts as a user.
-
-        Several keys may have one address if they act as one user. Raises InvalidArgument, NotFound.
-        """
-        user, known = self._users.get(user_id), normal_address(address)
-        if any(key.address == known and key.user_id != user.id for key in self.service_accounts()):
-            raise InvalidArgument(f"{known} acts as another user already. Choose another address.")
-        pem = normal_public_key(public_key)
-        key = ServiceAccountKey(new_id(), known, pem, checked_label(label), user.id, self._store.clock())
-        with self._store.database.writing() as connection:
-            accounts.add_service_account_key(connection, key)
-        return key
-
-    def service_accounts(self) -> list[ServiceAccountKey]:
-        """Return the keys of key files that can be used."""
-        with self._store.database.reading() as connection:
-            return accounts.list_service_account_keys(connection)
-
-    def service_account(self, key_id: str) -> ServiceAccountKey | None:
-        """Return the key of a key file by its id, None if it cannot be used."""
-        with self._store.database.reading() as connection:
-            return accounts.find_service_account_key(connection, key_id)
-
-    def note_service_account_use(self, key: ServiceAccountKey) -> None:
-        """Write down that a key file was used."""
-        self._note_use(key)
-
-    def revoke(self, key_id: str) -> None:
-        """Revoke an API key or a key file, with the tokens it was exchanged for; raises NotFound."""
-        now = self._store.clock()
-        with self._store.database.writing() as connection:
-            accounts.revoke_token_family(connection, key_id, now)
-            if not accounts.revoke_key(connection, key_id, now):
-                raise NotFound(f"There is no key {key_id}. `tunery keys list` shows them.")
-
-    def _note_use(self, key: ApiKey | ServiceAccountKey) -> None:
-        if self._store.is_worth_noting(key.last_use_time):
-            with self._store.database.writing() as connection:
-                accounts.note_key_use(connection, key, self._store.clock())
-
-    def _refusal(self) -> InvalidArgument | ResourceExhausted:
-        refusal = InvalidArgument("API key not valid. Please pass a valid API key.", reason="API_KEY_INVALID")
-        try:
-            with self._wrong_keys.attempt("all callers"):
-                raise refusal
-        except (InvalidArgument, ResourceExhausted) as error:
-            return error
-
-
-def checked_label(label: str) -> str:
-    """Return a label without blanks around it; raises InvalidArgument if it is long or cannot be printed."""
-    stripped = label.strip()
-    if len(stripped) > 100 or not (stripped.isprintable()):
-        raise InvalidArgument("A label is up to 100 characters on one line.")
-    return stripped

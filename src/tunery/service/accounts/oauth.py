@@ -1,7 +1,7 @@
 """
-Programs that sign users in: the built-in one of the command line, those of logins, and those an administrator adds.
+OAuth clients and the codes of sign-ins.
 
-Also where the authorization server may send a browser back to. Knows clients; nothing of HTTP.
+Clients are the built-in one of the command line, one for each login, and those an administrator adds.
 """
 
 from __future__ import annotations
@@ -13,20 +13,35 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from tunery.errors import InvalidArgument, NotFound
-from tunery.service.account_values import AuthorizationCode, Client, DeviceCode
 from tunery.service.accounts.credentials import ACCESS_SECONDS, REFRESH_DAYS, checked_label
-from tunery.service.accounts.secrets import Prefix, Rate, Store, digest, is_well_formed, new_id, new_secret
-from tunery.service.database import accounts
+from tunery.service.accounts.users import Rate, Store
+from tunery.service.accounts.values import (
+    AuthorizationCode,
+    Client,
+    DeviceCode,
+    TokenKind,
+    digest,
+    kind_of,
+    new_secret,
+)
+from tunery.service.database import accounts as rows
+from tunery.service.requests import random_id
 
-COMMAND_LINE = "tunery-cli"  # `tunery login`, a public client that everybody has
+COMMAND_LINE = "tunery-cli"  # the public client of `tunery login`
 CODE, REFRESH = "authorization_code", "refresh_token"
 KEY_FILE = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
 
-# http on this machine, any port, no user-info, no query: a browser and we must read an address in the same way
+CODE_SECONDS = 60
+DEVICE_CODE_SECONDS = 600
+POLL_SECONDS = 5  # RFC 8628, section 3.2
+WRONG_USER_CODES = 5  # of one user in the life of a device code, against 20 ** 8 codes
+
+# http on this machine, any port, no user-info, no query: browsers and we must read an address in the same way
 _LOOPBACK = re.compile(r"http://(localhost|127\.0\.0\.1|\[::1\])(?::([1-9][0-9]{0,4}))?(/[A-Za-z0-9._~/-]*)?")
 _HTTPS = re.compile(r"https://[a-z0-9.-]+(:[0-9]{1,5})?/[A-Za-z0-9._~/-]*")
 _DESKTOP_REDIRECTS = ("http://localhost/", "http://127.0.0.1/", "http://[::1]/")
+_CONSONANTS = "BCDFGHJKLMNPQRSTVWXZ"  # RFC 8628, section 6.1: codes spell no words and no letters look alike
 
 
 class Clients:
@@ -37,15 +52,14 @@ class Clients:
 
     def get(self, client_id: str) -> Client | None:
         """Return a client, None if there is none or it was revoked."""
-        if client_id == COMMAND_LINE:
-            return self._command_line()
         with self._store.database.reading() as connection:
-            return accounts.get_client(connection, client_id)
+            client = rows.get_client(connection, client_id)
+        return self._add_command_line() if client is None and client_id == COMMAND_LINE else client
 
     def all(self) -> list[Client]:
         """Return the clients that were not revoked, without the built-in one."""
         with self._store.database.reading() as connection:
-            return [client for client in accounts.list_clients(connection) if client.id != COMMAND_LINE]
+            return [client for client in rows.list_clients(connection) if client.id != COMMAND_LINE]
 
     def add(self, name: str, redirect_uris: Sequence[str], *, is_public: bool = False) -> tuple[Client, str | None]:
         """
@@ -56,48 +70,41 @@ class Clients:
         for uri in redirect_uris:
             if not _LOOPBACK.fullmatch(uri) and not _HTTPS.fullmatch(uri):
                 raise InvalidArgument(f"{uri!r} must begin with https://, or with http:// and a loopback name.")
-        client, secret = self._new(name, (CODE, REFRESH), redirect_uris, is_public=is_public)
-        with self._store.database.writing() as connection:
-            accounts.add_client(connection, client)
-        return client, secret
+        secret = None if is_public else new_secret(TokenKind.CLIENT)
+        return self._add(self._new(name, secret, (CODE, REFRESH), redirect_uris)), secret
 
     def add_desktop(self, name: str) -> tuple[Client, str]:
         """
         Add a client for Google's desktop flow (`InstalledAppFlow`); return it with its secret.
 
-        What guides store of it is never renewed: its access token lives as long as the sign-in.
+        Published guides never renew what they store of it: its access token lives as long as the sign-in.
         """
-        client, secret = self._new(name, (CODE, REFRESH), _DESKTOP_REDIRECTS, access_seconds=REFRESH_DAYS * 86_400)
-        assert secret is not None
-        with self._store.database.writing() as connection:
-            accounts.add_client(connection, client)
-        return client, secret
+        secret, life = new_secret(TokenKind.CLIENT), REFRESH_DAYS * 86_400
+        return self._add(self._new(name, secret, (CODE, REFRESH), _DESKTOP_REDIRECTS, access_seconds=life)), secret
 
     def for_login(self, name: str, user_id: str, access_seconds: int = ACCESS_SECONDS) -> tuple[Client, str]:
-        """Return a confidential client of a single login, not written down yet, with its secret."""
-        client, secret = self._new(name, (REFRESH,), (), user_id=user_id, access_seconds=access_seconds)
-        assert secret is not None
-        return client, secret
+        """Return a confidential client of a single login, not stored yet, with its secret."""
+        secret = new_secret(TokenKind.CLIENT)
+        return self._new(name, secret, (REFRESH,), (), user_id=user_id, access_seconds=access_seconds), secret
 
     def revoke(self, client_id: str) -> None:
         """Revoke a client with all its tokens; raises NotFound."""
         with self._store.database.writing() as connection:
-            if not accounts.revoke_client(connection, client_id, self._store.clock()):
+            if not rows.revoke_client(connection, client_id, self._store.clock()):
                 raise NotFound(f"There is no client {client_id}.")
 
     def _new(
         self,
         name: str,
+        secret: str | None,
         grant_types: Sequence[str],
         redirect_uris: Sequence[str],
         *,
-        is_public: bool = False,
         user_id: str | None = None,
         access_seconds: int = ACCESS_SECONDS,
-    ) -> tuple[Client, str | None]:
-        secret = None if is_public else new_secret(Prefix.CLIENT)
-        client = Client(
-            id=new_id(),
+    ) -> Client:
+        return Client(
+            id=random_id(),
             secret_sha256=digest(secret) if secret else None,
             name=checked_label(name),
             redirect_uris=tuple(redirect_uris),
@@ -106,51 +113,42 @@ class Clients:
             user_id=user_id,
             create_time=self._store.clock(),
         )
-        return client, secret
 
-    def _command_line(self) -> Client:
-        """Return the client of the command line; its row is made with the first sign-in."""
-        with self._store.database.reading() as connection:
-            client = accounts.get_client(connection, COMMAND_LINE)
-        if client is not None:
-            return client
-        redirects = ("http://127.0.0.1/callback",)
-        now = self._store.clock()
-        client = Client(COMMAND_LINE, None, "tunery login", redirects, (CODE, DEVICE), 600, None, now)
+    def _add(self, client: Client) -> Client:
         with self._store.database.writing() as connection:
-            if accounts.get_client(connection, COMMAND_LINE) is None:
-                accounts.add_client(connection, client)
+            rows.add_client(connection, client)
+        return client
+
+    def _add_command_line(self) -> Client:
+        """Return the client of the command line; its row is added with the first sign-in."""
+        redirects = ("http://127.0.0.1/callback",)
+        client = Client(COMMAND_LINE, None, "tunery login", redirects, (CODE, DEVICE), 600, None, self._store.clock())
+        with self._store.database.writing() as connection:
+            if rows.get_client(connection, COMMAND_LINE) is None:
+                rows.add_client(connection, client)
         return client
 
 
 def has_secret(client: Client, secret: str) -> bool:
-    """Say whether this is the secret of a client."""
-    if client.secret_sha256 is None or not is_well_formed(secret, Prefix.CLIENT):
+    """Return whether this is the secret of a client."""
+    if client.secret_sha256 is None or kind_of(secret) is not TokenKind.CLIENT:
         return False
     return hmac.compare_digest(client.secret_sha256, digest(secret))
 
 
 def may_redirect(client: Client, uri: str) -> bool:
-    """Say whether a browser may be sent there: letter by letter, on this machine with any port (RFC 8252, 7.3)."""
+    """Return whether a client may send a browser to an address, on this machine with any port (RFC 8252, 7.3)."""
     if uri in client.redirect_uris:
         return True
-    asked = _LOOPBACK.fullmatch(uri)
-    if asked is None or int(asked[2] or 80) > 65_535:
+    wanted = _LOOPBACK.fullmatch(uri)
+    if wanted is None or int(wanted[2] or 80) > 65_535:
         return False
     registered = (_LOOPBACK.fullmatch(known) for known in client.redirect_uris)
-    return any(known is not None and (known[1], known[3]) == (asked[1], asked[3]) for known in registered)
-
-
-CODE_SECONDS = 60
-DEVICE_CODE_SECONDS = 600
-POLL_SECONDS = 5  # RFC 8628, section 3.2
-WRONG_USER_CODES = 5  # of one user in the life of a device code, against 20 ** 8 codes
-
-_CONSONANTS = "BCDFGHJKLMNPQRSTVWXZ"  # RFC 8628, section 6.1: no words, nothing to mistake
+    return any(known is not None and (known[1], known[3]) == (wanted[1], wanted[3]) for known in registered)
 
 
 class Codes:
-    """The codes of one data folder."""
+    """The authorization codes and device codes of one data folder."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -158,68 +156,64 @@ class Codes:
 
     def new_code(self, client: Client, user_id: str, redirect_uri: str, scope: str, code_challenge: str) -> str:
         """Make an authorization code and return its secret."""
-        secret = new_secret(Prefix.CODE)
+        secret = new_secret(TokenKind.CODE)
         expire_time = self._store.clock() + timedelta(seconds=CODE_SECONDS)
         code = AuthorizationCode(
-            digest(secret), new_id(), client.id, user_id, redirect_uri, scope, code_challenge, expire_time
+            digest(secret), random_id(), client.id, user_id, redirect_uri, scope, code_challenge, expire_time
         )
         with self._store.database.writing() as connection:
-            accounts.add_code(connection, code)
+            rows.add_code(connection, code)
         return secret
 
     def find_code(self, secret: str) -> AuthorizationCode | None:
-        """Return the authorization code with this secret, also a used one; None if it is unknown or too old."""
-        if not is_well_formed(secret, Prefix.CODE):
-            return None
+        """Return the authorization code with this secret, even a used one; None if it is unknown or has expired."""
         with self._store.database.reading() as connection:
-            code = accounts.find_code(connection, digest(secret))
+            code = rows.find_authorization_code(connection, digest(secret))
         return code if code and (code.use_time or code.expire_time > self._store.clock()) else None
 
     def new_device_code(self, client: Client, scope: str, device_code: str, user_code: str) -> None:
-        """Write down the two codes of a device that waits."""
+        """Store the two codes of a device that waits."""
         expire_time = self._store.clock() + timedelta(seconds=DEVICE_CODE_SECONDS)
         code = DeviceCode(
-            digest(device_code), _user_code_digest(user_code), new_id(), client.id, scope, expire_time, POLL_SECONDS
+            digest(device_code), _user_code_digest(user_code), random_id(), client.id, scope, expire_time, POLL_SECONDS
         )
         with self._store.database.writing() as connection:
-            accounts.add_device_code(connection, code)
+            rows.add_code(connection, code)
 
     def find_device_code(self, secret: str) -> DeviceCode | None:
-        """Return the device code with this secret, whatever became of it."""
-        if not is_well_formed(secret, Prefix.DEVICE):
-            return None
+        """Return the device code with this secret, used and expired ones included."""
         with self._store.database.reading() as connection:
-            return accounts.find_device_code(connection, digest(secret))
+            return rows.find_device_code(connection, digest(secret))
 
     def is_expired(self, code: DeviceCode) -> bool:
-        """Say whether a device code is too old."""
+        """Return whether a device code has expired."""
         return code.expire_time <= self._store.clock()
 
     def waiting_device(self, user_code: str, user_id: str) -> DeviceCode:
         """
-        Return the device that waits for what a user typed; blanks, hyphens and case do not matter.
+        Return the device that waits for the code a user typed; blanks, hyphens and case do not matter.
 
         Raises NotFound, and ResourceExhausted after `WRONG_USER_CODES` wrong ones.
         """
         with self._wrong_user_codes.attempt(user_id), self._store.database.reading() as connection:
-            code = accounts.find_user_code(connection, _user_code_digest(user_code), self._store.clock())
+            code = rows.find_user_code(connection, _user_code_digest(user_code), self._store.clock())
             if code is None:
-                raise NotFound("No sign-in waits for this code. Look at the code again, or start anew for a new one.")
+                raise NotFound("No sign-in waits for this code. Check the code, or start again for a new one.")
         return code
 
-    def decide(self, code: DeviceCode, user_id: str, *, is_approved: bool) -> bool:
-        """Write down what a user decided about a device; False if somebody did before."""
+    def decide(self, code: DeviceCode, user_id: str, *, is_approved: bool) -> None:
+        """Store what a user decided about a device; the first decision stands."""
         with self._store.database.writing() as connection:
-            return accounts.decide_device_code(connection, code.sha256, user_id, is_approved=is_approved)
+            rows.decide_device_code(connection, code.sha256, user_id, is_approved=is_approved)
 
     def polls_too_fast(self, code: DeviceCode) -> bool:
-        """Note that a device asks; True if it did not wait, which makes its wait 5 s longer (RFC 8628, section 3.5)."""
+        """Note a poll; return whether it came too early, which adds 5 s to the wait (RFC 8628, section 3.5)."""
         now = self._store.clock()
         wait = timedelta(seconds=code.interval_seconds)
         is_too_fast = code.poll_time is not None and now - code.poll_time < wait
         interval = code.interval_seconds + (POLL_SECONDS if is_too_fast else 0)
         with self._store.database.writing() as connection:
-            accounts.note_poll(connection, code.sha256, now, interval)
+            rows.note_poll(connection, code.sha256, now, interval)
         return is_too_fast
 
 

@@ -1,28 +1,97 @@
 """
-Users and groups: made, listed, changed, and signed in with a password.
-
-It knows users and their passwords; nothing of tokens, and no HTTP.
+Users and groups, their passwords, and the limit on guesses.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Iterable
-from datetime import timedelta
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from typing import TYPE_CHECKING
 
-from tunery.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, Unauthenticated
-from tunery.service.account_values import LOCAL_USER, Group, Session, User
-from tunery.service.accounts import secrets
-from tunery.service.accounts.secrets import Prefix, Rate, Store, digest, is_well_formed, new_secret
-from tunery.service.database import accounts
+from tunery.errors import (
+    AlreadyExists,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    ResourceExhausted,
+    Unauthenticated,
+)
+from tunery.service.accounts.values import Group, User
+from tunery.service.database import accounts as rows
+from tunery.service.database.connection import Database
+from tunery.service.requests import LOCAL_USER
+
+if TYPE_CHECKING:
+    from argon2 import PasswordHasher
 
 WRONG_PASSWORDS = 5  # in a minute: 10,000 guesses take more than a day
+MIN_CHARACTERS = 8  # NIST SP 800-63B and OWASP ASVS 5.0, 6.2.1; 15 are better
+MAX_PASSWORD_CHARACTERS = 1024  # hashing a megabyte would be a way to attack us
+
 _ADDRESS = re.compile(r"[^\s@<>\"'()\\,;:]{1,64}@[^\s@<>\"'()\\,;:/]{1,190}")
+_MANY_NAMES = 10_000  # names with failed tries before old ones are dropped
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """The database with its clocks; `stopwatch` returns seconds that never go back, even if the clock is set."""
+
+    database: Database
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    stopwatch: Callable[[], float] = time.monotonic
+
+
+class Rate:
+    """At most `limit` failed tries in `seconds` for each name; `clock` returns seconds that never go back."""
+
+    def __init__(self, limit: int, seconds: float, clock: Callable[[], float]) -> None:
+        self._limit, self._seconds, self._clock = limit, seconds, clock
+        self._tries: dict[str, deque[float]] = {}
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def attempt(self, name: str) -> Iterator[None]:
+        """
+        Count a try for a name; it does not count unless the block raises.
+
+        Raises ResourceExhausted, before the block, if the name had too many failed tries.
+        """
+        started = self._begin(name)
+        yield
+        with self._lock:
+            tries = self._tries.get(name)
+            if tries and started in tries:
+                tries.remove(started)
+
+    def _begin(self, name: str) -> float:
+        with self._lock:
+            now = self._clock()
+            tries = self._recent(name, now)
+            if len(tries) >= self._limit:
+                wait = tries[0] + self._seconds - now
+                raise ResourceExhausted(f"Too many failed tries. Try again in {max(1, round(wait))} seconds.")
+            tries.append(now)
+            return now
+
+    def _recent(self, name: str, now: float) -> deque[float]:
+        oldest = now - self._seconds
+        if len(self._tries) > _MANY_NAMES:
+            self._tries = {key: tries for key, tries in self._tries.items() if tries and tries[-1] > oldest}
+        tries = self._tries.setdefault(name, deque())
+        while tries and tries[0] <= oldest:
+            tries.popleft()
+        return tries
 
 
 class Users:
-    """The users of one data folder."""
+    """The users and groups of one data folder."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -30,37 +99,34 @@ class Users:
 
     def add(self, address: str, password: str | None = None, *, is_admin: bool = False) -> User:
         """
-        Take in a user. Raises InvalidArgument for an address or password that cannot be used, AlreadyExists.
+        Add a user. Raises InvalidArgument for an unusable address or password, AlreadyExists.
 
         Without a password the user signs in with a set-up link.
         """
         user_id = normal_address(address)
-        password_hash = None
-        if password is not None:
-            secrets.check_password(password, user_id)
-            password_hash = secrets.hashed_password(password)
+        hashed = None if password is None else _checked_and_hashed(password, user_id)
         now = self._store.clock()
         with self._store.database.writing() as connection:
-            if not accounts.add_user(connection, user_id, password_hash, is_admin=is_admin, now=now):
+            if not rows.add_user(connection, user_id, hashed, is_admin=is_admin, now=now):
                 raise AlreadyExists(f"There is already a user {user_id}.")
         return self.get(user_id)
 
     def get(self, user_id: str) -> User:
         """Return a user; raises NotFound."""
         with self._store.database.reading() as connection:
-            user = accounts.get_user(connection, user_id.strip().lower())
+            user = rows.get_user(connection, user_id.strip().lower())
         if user is None:
-            raise NotFound(f"There is no user {user_id}. `tunery users list` shows them.")
+            raise NotFound(f"There is no user {user_id}. `tunery users list` lists all users.")
         return user
 
     def all(self) -> list[User]:
         """Return all users."""
         with self._store.database.reading() as connection:
-            return accounts.list_users(connection)
+            return rows.list_users(connection)
 
     def sign_in(self, user_id: str, password: str) -> User:
         """
-        Return the user whose password this is.
+        Return the user with this password.
 
         Raises Unauthenticated, the same for a wrong password and an unknown user; ResourceExhausted after
         `WRONG_PASSWORDS` wrong ones in a minute.
@@ -68,118 +134,119 @@ class Users:
         name = user_id.strip().lower()
         with self._wrong_passwords.attempt(name):
             with self._store.database.reading() as connection:
-                password_hash = accounts.password_hash(connection, name)
-            if len(password) > secrets.MAX_PASSWORD_CHARACTERS or not secrets.password_matches(password, password_hash):
+                password_hash = rows.password_hash(connection, name)
+            if len(password) > MAX_PASSWORD_CHARACTERS or not _matches(password, password_hash):
                 raise Unauthenticated("The user or the password is wrong.")
         return self.get(name)
 
     def set_password(self, user_id: str, password: str) -> User:
-        """Give a user a password; browsers that are signed in as this user are signed out."""
+        """Set a user's password and sign out all browsers of this user."""
         user = self.get(user_id)
-        secrets.check_password(password, user.id)
-        password_hash = secrets.hashed_password(password)
+        password_hash = _checked_and_hashed(password, user.id)
         with self._store.database.writing() as connection:
-            accounts.change_user(connection, user.id, password_hash=password_hash)
-            accounts.revoke_sessions_of_user(connection, user.id, self._store.clock())
+            rows.change_user(connection, user.id, password_hash=password_hash)
+            rows.revoke_sessions(connection, self._store.clock(), user_id=user.id)
         return self.get(user.id)
 
     def set_disabled(self, user_id: str, is_disabled: bool) -> User:
-        """Lock a user out, with all that is signed in, or let one in again; raises FailedPrecondition for "local"."""
+        """Disable a user, with all sessions and tokens, or enable one; raises FailedPrecondition for "local"."""
         user = self.get(user_id)
         if user.id == LOCAL_USER and is_disabled:
-            raise FailedPrecondition("The user of this machine cannot be disabled: nobody could undo it.")
+            raise FailedPrecondition("The local user cannot be disabled: nobody could enable it again.")
         now = self._store.clock()
         with self._store.database.writing() as connection:
-            accounts.change_user(connection, user.id, is_disabled=is_disabled)
+            rows.change_user(connection, user.id, is_disabled=is_disabled)
             if is_disabled:
-                accounts.revoke_sessions_of_user(connection, user.id, now)
-                accounts.revoke_tokens_of_user(connection, user.id, now)
+                rows.revoke_sessions(connection, now, user_id=user.id)
+                rows.revoke_tokens(connection, now, user_id=user.id)
         return self.get(user.id)
 
     def groups(self) -> list[Group]:
         """Return all groups."""
         with self._store.database.reading() as connection:
-            return accounts.list_groups(connection)
+            return rows.list_groups(connection)
 
     def set_group(self, address: str, members: Iterable[str]) -> Group:
-        """Make these users the members of a group, which is made if it is not there; raises NotFound for a user."""
+        """Set the members of a group, which is added if it is new; raises NotFound for an unknown user."""
         group_id = normal_address(address)
         user_ids = sorted({self.get(member).id for member in members})
         with self._store.database.writing() as connection:
-            accounts.add_group(connection, group_id, self._store.clock())
-            accounts.set_members(connection, group_id, user_ids)
+            rows.set_group(connection, group_id, user_ids, self._store.clock())
         return next(group for group in self.groups() if group.id == group_id)
 
     def remove_group(self, address: str) -> None:
         """Delete a group; raises NotFound."""
         with self._store.database.writing() as connection:
-            if not accounts.remove_group(connection, address.strip().lower()):
+            if not rows.remove_group(connection, address.strip().lower()):
                 raise NotFound(f"There is no group {address}.")
 
 
 def normal_address(address: str) -> str:
-    """Return an e-mail address as ids have it, in lower case; raises InvalidArgument if it is none."""
+    """Return an e-mail address in lower case, as ids have it; raises InvalidArgument for any other text."""
     normal = address.strip().lower()
     if not _ADDRESS.fullmatch(normal) or not normal.isprintable():
         raise InvalidArgument(f"{address!r} is not an e-mail address.")
     return normal
 
 
-SESSION_DAYS = 30
-IDLE_DAYS = 7
-SETUP_LINK_MINUTES = 15
+# A hash takes 64 MiB while it is computed: two at once limit the memory that many guesses can take.
+_TWO_AT_ONCE = threading.BoundedSemaphore(2)
+
+# The most frequent passwords of at least 8 characters in lists of leaked passwords, in lower case.
+_LISTED = """
+00000000 0123456789 11111111 1111111111 11223344 112233445566 12121212 12344321 12345678 123123123 123321123
+1234567890 123456789 12345678910 1234567891 123456abc 1234qwer 123qweasd 123qwe123 147258369 14725836 147852369
+1q2w3e4r 1q2w3e4r5t 1qaz2wsx 1qazxsw2 22222222 55555555 66666666 77777777 87654321 88888888 987654321 99999999
+a1234567 a12345678 a123456789 aa123456 aa12345678 abc12345 abc123456 abcd1234 abcdefgh adminadmin administrator
+admin123 admin1234 alexander asdasdasd asdf1234 asdfasdf asdfghjk asdfghjkl babygirl baseball basketball blink182
+butterfly changeme charlie1 chocolate computer corvette danielle dragon123 elizabeth facebook family123 fernando
+football football1 garfield gabriela iloveyou iloveyou1 iloveyou2 internet jennifer jonathan jordan23 justinbieber
+killer123 letmein1 letmein123 liverpool lovelove loveyou1 manchester marlboro maverick michelle michael1 midnight
+minecraft monkey123 motdepasse mustang1 nicholas nothing1 passw0rd password password! password1 password12 password123
+password1234 passwort patricia pokemon1 princess princess1 q1w2e3r4 q1w2e3r4t5 qazwsxedc qwer1234 qwerasdf qwert123
+qwertyui qwertyuiop qwerty12 qwerty123 qwerty1234 qwerty12345 qwertz123 rockyou1 samantha samsung1 scorpion secret123
+simpsons slipknot softball spiderman startrek starwars steelers steven123 sunshine sunshine1 superman superstar
+test1234 testtest trustno1 tuneryadmin tunery123 unknown1 valentina veronica victoria volleyball welcome1 welcome123
+whatever william1 xxxxxxxx zaq12wsx zaq1zaq1 zxcvbnm1 zxcvbnm123
+"""
+_COMMON = frozenset(_LISTED.split())
 
 
-class Sessions:
-    """The sessions of one data folder."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
-    def start(self, user_id: str) -> str:
-        """Sign a browser in as a user and return the secret for its cookie."""
-        secret, now = new_secret(Prefix.SESSION), self._store.clock()
-        session = Session(digest(secret), user_id, now, now + timedelta(days=SESSION_DAYS), now)
-        with self._store.database.writing() as connection:
-            accounts.add_session(connection, session)
-        return secret
-
-    def find(self, secret: str) -> Session | None:
-        """Return the session with this secret, None if it is over."""
-        if not is_well_formed(secret, Prefix.SESSION):
-            return None
-        now = self._store.clock()
-        with self._store.database.reading() as connection:
-            session = accounts.find_session(connection, digest(secret), now, now - timedelta(days=IDLE_DAYS))
-        if session is not None and self._store.is_worth_noting(session.last_use_time):
-            with self._store.database.writing() as connection:
-                accounts.note_session_use(connection, session.sha256, now)
-        return session
-
-    def end(self, secret: str) -> None:
-        """Sign a browser out."""
-        with self._store.database.writing() as connection:
-            accounts.revoke_session(connection, digest(secret), self._store.clock())
-
-    def new_setup_link(self, user_id: str = LOCAL_USER) -> str:
-        """Return the secret of a link that signs a user in once, within 15 minutes; the one before ends."""
-        secret = new_secret(Prefix.SETUP)
-        expire_time = self._store.clock() + timedelta(minutes=SETUP_LINK_MINUTES)
-        with self._store.database.writing() as connection:
-            accounts.add_setup_link(connection, digest(secret), user_id, expire_time)
-        return secret
-
-    def use_setup_link(self, secret: str) -> str:
-        """Return the user of a set-up link, which thereby ends; raises Unauthenticated."""
-        user_id = None
-        if is_well_formed(secret, Prefix.SETUP):
-            with self._store.database.writing() as connection:
-                user_id = accounts.use_setup_link(connection, digest(secret), self._store.clock())
-        if user_id is None:
-            raise Unauthenticated("This link was used already or is older than 15 minutes.")
-        return user_id
+def _checked_and_hashed(password: str, user_id: str) -> str:
+    """Return the hash of a new password; raises InvalidArgument with the reason if it must not be used."""
+    if len(password) < MIN_CHARACTERS:
+        raise InvalidArgument(
+            f"A password needs at least {MIN_CHARACTERS} characters (15 are better); this one has {len(password)}."
+        )
+    if len(password) > MAX_PASSWORD_CHARACTERS:
+        raise InvalidArgument(
+            f"A password may have up to {MAX_PASSWORD_CHARACTERS:,} characters; this one has {len(password):,}."
+        )
+    plain = password.lower()
+    if plain in _COMMON or len(set(plain)) < 3 or plain in (user_id, user_id.partition("@")[0]):
+        raise InvalidArgument("This password is too easy to guess. Choose another one.")
+    with _TWO_AT_ONCE:
+        return _hasher().hash(password)
 
 
-def form_token(secret: str) -> str:
-    """Return what forms of a session carry, so that no other page can send them: only the cookie leads to it."""
-    return hashlib.sha256(f"form {secret}".encode()).hexdigest()
+def _matches(password: str, password_hash: str | None) -> bool:
+    """Return whether this is the password. Without a hash it takes as long, so that nobody learns who exists."""
+    from argon2.exceptions import VerifyMismatchError
+
+    try:
+        with _TWO_AT_ONCE:
+            return _hasher().verify(password_hash or _hash_of_nobody(), password) and password_hash is not None
+    except VerifyMismatchError:
+        return False
+
+
+@cache
+def _hasher() -> PasswordHasher:
+    from argon2 import PasswordHasher, profiles
+
+    return PasswordHasher.from_parameters(profiles.RFC_9106_LOW_MEMORY)
+
+
+@cache
+def _hash_of_nobody() -> str:
+    return _hasher().hash("nobody has this password")

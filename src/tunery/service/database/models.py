@@ -1,14 +1,12 @@
 """
-Tuned models as rows: made, found, listed, changed, deleted, with the examples and the owner that belong to them.
-
-The caller holds the transaction. What happens to the task of a model is in `tasks.py`.
+Tuned models, permissions, prompts and reports as rows. The caller holds the transaction.
 """
 
 from __future__ import annotations
 
 import struct
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -38,136 +36,155 @@ from tunery.types import (
 
 _FINAL = [phase for phase in Phase if phase.is_final]
 
+# Both tables have an `id` and times, so the columns of the model get their own names.
+_MODEL_COLUMNS = {column.name: f"model_{column.name}" for column in tuned_models.columns}
 
-def create(connection: Connection, model_id: str, request: TuningRequest, idempotency_key: str | None = None) -> None:
-    """Write down a tuned model, its owner, its task in the queue and the examples; AlreadyExists if the id is taken."""
-    if exists(connection, model_id):
+# step u32, epoch u32, mean_loss f64, compute_time f64 in seconds since 1970 UTC: 24 bytes a snapshot.
+# One value of 24 × steps bytes instead of a row per step: a million models of 188 steps are 4.5 GB, not 188 M rows.
+_SNAPSHOT = struct.Struct("<IIdd")
+
+Row = Mapping[Any, Any]  # values by column name
+
+
+def add_model(
+    connection: Connection, model_id: str, request: TuningRequest, idempotency_key: str | None = None
+) -> None:
+    """Add a tuned model with its owner, its task in the queue and its examples; AlreadyExists if the id is taken."""
+    if has_model(connection, model_id):
         raise AlreadyExists(f"There is already a tuned model {model_id!r}. Choose another id or delete that model.")
-    now = datetime.now(UTC)
-    task_id = str(uuid.uuid4())
-    user = request.user_id
-    owner = {"id": random_id(), "tuned_model_id": model_id, "grantee_type": "USER", "grantee": user}
-    task = {"id": task_id, "tuned_model_id": model_id, "operation_id": random_id(), "user_id": user} | (
-        {"idempotency_key": idempotency_key} if idempotency_key is not None else {}
-    )
-    connection.execute(insert(tuned_models).values(model_to_row(model_id, request, now)))
-    connection.execute(insert(permissions).values(owner | {"role": "OWNER", "create_time": now}))
-    connection.execute(insert(tuning_tasks).values(task | task_to_row(request, now)))
-    connection.execute(insert(tuning_examples), examples_to_rows(task_id, request))
+    now, task_id = datetime.now(UTC), str(uuid.uuid4())
+    task: dict[str, object] = {"id": task_id, "tuned_model_id": model_id, "operation_id": random_id()}
+    if idempotency_key is not None:
+        task["idempotency_key"] = idempotency_key
+    connection.execute(insert(tuned_models).values(_model_to_row(model_id, request, now)))
+    connection.execute(insert(tuning_tasks).values(task | _task_to_row(request, now)))
+    connection.execute(insert(tuning_examples), _examples_to_rows(task_id, request))
+    add_permission(connection, model_id, GranteeType.USER, request.user_id, Role.OWNER)
 
 
-def exists(connection: Connection, model_id: str) -> bool:
-    """Say whether there is a tuned model with this id."""
+def has_model(connection: Connection, model_id: str) -> bool:
+    """Return whether there is a tuned model with this id."""
     return connection.scalar(select(tuned_models.c.id).where(tuned_models.c.id == model_id)) is not None
 
 
-def get(connection: Connection, model_id: str) -> TunedModel | None:
-    """Return the tuned model with this id, with its curve."""
-    return next(iter(_models(connection, _selected(with_snapshots=True).where(tuned_models.c.id == model_id))), None)
+def get_model(connection: Connection, model_id: str) -> TunedModel | None:
+    """Return a tuned model with its curve."""
+    return next(iter(_models(connection, tuned_models.c.id == model_id)), None)
 
 
-def listed(connection: Connection, words: str | None, *, with_snapshots: bool) -> list[TunedModel]:
+def get_unfinished_model(connection: Connection, request_sha256: str) -> TunedModel | None:
+    """Return the newest tuned model of this request with a task that has not ended, with its curve."""
+    same, is_unfinished = tuning_tasks.c.request_sha256 == request_sha256, tuning_tasks.c.phase.not_in(_FINAL)
+    return next(iter(_models(connection, same, is_unfinished)), None)
+
+
+def list_models(connection: Connection, words: str | None, *, with_snapshots: bool) -> list[TunedModel]:
     """Return the tuned models, newest first; `words` must be in the display name or description, case aside."""
-    statement = _selected(with_snapshots)
-    if words:
-        found = (column.icontains(words, autoescape=True) for column in _TEXTS)
-        statement = statement.where(or_(*found))
-    return _models(connection, statement)
+    return _models(connection, *([_mentions(words)] if words else []), with_snapshots=with_snapshots)
 
 
-def page(
+def list_named(connection: Connection, display_name: str) -> list[TunedModel]:
+    """Return the tuned models with exactly this display name, newest first, with their curves."""
+    return _models(connection, tuned_models.c.display_name == display_name)
+
+
+def list_page(
     connection: Connection, caller: Caller, wanted: ModelFilter, *, before: int | None, limit: int
 ) -> list[tuple[int, TunedModel]]:
-    """Return tuned models of a caller with their place in the queue, newest first, those before a place only."""
+    """Return tuned models a caller may see with their queue numbers, newest first, only numbers below `before`."""
     ids = given_to_everyone() if wanted.is_everyone else given_to(caller, wanted.roles)
-    statement = _selected(with_snapshots=True).where(tuned_models.c.id.in_(ids))
-    for word in wanted.words:
-        statement = statement.where(or_(*(column.icontains(word, autoescape=True) for column in _TEXTS)))
+    conditions = [tuned_models.c.id.in_(ids), *map(_mentions, wanted.words)]
     if before is not None:
-        statement = statement.where(tuning_tasks.c.number < before)
-    rows = connection.execute(statement.limit(limit)).mappings().all()
+        conditions.append(tuning_tasks.c.number < before)
+    rows = connection.execute(_selected(*conditions).limit(limit)).mappings()
     return [(row["number"], _model(row)) for row in rows]
 
 
-def with_display_name(connection: Connection, display_name: str) -> list[TunedModel]:
-    """Return the tuned models of exactly this display name, newest first, with their curves."""
-    statement = _selected(with_snapshots=True).where(tuned_models.c.display_name == display_name)
-    return _models(connection, statement)
-
-
-def unfinished(connection: Connection, request_sha256: str) -> TunedModel | None:
-    """Return the newest tuned model of this request whose task has not ended, with its curve."""
-    statement = _selected(with_snapshots=True).where(
-        tuning_tasks.c.request_sha256 == request_sha256, tuning_tasks.c.phase.not_in(_FINAL)
-    )
-    return next(iter(_models(connection, statement)), None)
-
-
-def names(connection: Connection) -> list[tuple[str, str]]:
+def list_names(connection: Connection) -> list[tuple[str, str]]:
     """Return id and display name of every tuned model, newest first."""
     joined = select(tuned_models.c.id, tuned_models.c.display_name).join(tuning_tasks)
     return [(row.id, row.display_name) for row in connection.execute(joined.order_by(tuning_tasks.c.number.desc()))]
 
 
-def change(connection: Connection, model_id: str, columns: Mapping[str, Any]) -> bool:
-    """Set display name, description or answer defaults of a tuned model; False if there is none."""
+def change_model(connection: Connection, model_id: str, columns: Mapping[str, Any]) -> None:
+    """Set display name, description or answer defaults of a tuned model."""
     statement = update(tuned_models).where(tuned_models.c.id == model_id)
-    result = connection.execute(statement.values(**columns, update_time=datetime.now(UTC)).returning(tuned_models.c.id))
-    return result.first() is not None
+    connection.execute(statement.values(**columns, update_time=datetime.now(UTC)))
 
 
-def remove(connection: Connection, model_id: str) -> bool:
-    """Delete a tuned model with its task, examples and permissions, which fences its worker; False if there is none."""
-    statement = delete(tuned_models).where(tuned_models.c.id == model_id).returning(tuned_models.c.id)
-    return connection.execute(statement).first() is not None
+def remove_model(connection: Connection, model_id: str) -> bool:
+    """Delete a tuned model with its task, examples and permissions; return False if there is none."""
+    return connection.execute(delete(tuned_models).where(tuned_models.c.id == model_id)).rowcount > 0
 
 
-def examples(connection: Connection, task_id: str) -> tuple[list[TuningExample], list[TuningExample]]:
+def list_examples(connection: Connection, task_id: str) -> tuple[list[TuningExample], list[TuningExample]]:
     """Return the examples and the held-out examples of a task, in the user's order."""
     table = tuning_examples
     statement = select(table).where(table.c.task_id == task_id).order_by(table.c.position)
-    return examples_from_rows(connection.execute(statement).mappings().all())
+    examples: list[TuningExample] = []
+    held_out: list[TuningExample] = []
+    for row in connection.execute(statement):
+        (held_out if row.is_held_out else examples).append(TuningExample(row.text_input, row.output))
+    return examples, held_out
 
 
-_TEXTS = (tuned_models.c.display_name, tuned_models.c.description)
-
-# Both tables have an `id` and times: the columns of the model come under names of their own.
-_MODEL_COLUMNS = {column.name: f"model_{column.name}" for column in tuned_models.columns}
-
-
-def _selected(with_snapshots: bool) -> Select[Any]:
+def _selected(*conditions: ColumnElement[bool], with_snapshots: bool = True) -> Select[Any]:
     model = [tuned_models.c[name].label(label) for name, label in _MODEL_COLUMNS.items()]
     task = [column for column in tuning_tasks.columns if with_snapshots or column.name != "snapshots"]
-    return select(*model, *task).join_from(tuned_models, tuning_tasks).order_by(tuning_tasks.c.number.desc())
+    joined = select(*model, *task).join_from(tuned_models, tuning_tasks).where(*conditions)
+    return joined.order_by(tuning_tasks.c.number.desc())
 
 
-def _models(connection: Connection, statement: Select[Any]) -> list[TunedModel]:
+def _mentions(word: str) -> ColumnElement[bool]:
+    texts = (tuned_models.c.display_name, tuned_models.c.description)
+    return or_(*(text.icontains(word, autoescape=True) for text in texts))
+
+
+def _models(connection: Connection, *conditions: ColumnElement[bool], with_snapshots: bool = True) -> list[TunedModel]:
+    statement = _selected(*conditions, with_snapshots=with_snapshots)
     return [_model(row) for row in connection.execute(statement).mappings()]
 
 
 def _model(row: RowMapping) -> TunedModel:
-    return model_from_rows({name: row[label] for name, label in _MODEL_COLUMNS.items()}, row)
+    model = {name: row[label] for name, label in _MODEL_COLUMNS.items()}
+    epoch = row["artifact_epoch"]
+    return TunedModel(
+        id=model["id"],
+        display_name=model["display_name"],
+        description=model["description"],
+        base_model=model["base_model"],
+        base_digest=model["base_digest"],
+        state=State(model["state"]),
+        task=task_from_row(row),
+        create_time=model["create_time"],
+        update_time=model["update_time"],
+        artifact=None if epoch is None else artifact_path(row["id"], epoch),
+        manifest_sha256=row["manifest_sha256"],
+        temperature=model["temperature"],
+        top_p=model["top_p"],
+        top_k=model["top_k"],
+        reader_project_numbers=tuple(model["reader_project_numbers"] or ()),
+        source_tuned_model=model["source_tuned_model"],
+        base_name_asked=model["base_name_asked"],
+    )
 
 
-_permissions = permissions.c
-
-
-def permissions_of(connection: Connection, model_id: str) -> tuple[Permission, ...]:
-    """Return the permissions of a tuned model, the oldest first: its first owner."""
+def list_permissions(connection: Connection, model_id: str) -> tuple[Permission, ...]:
+    """Return the permissions of a tuned model, oldest first."""
     statement = (
         select(permissions)
-        .where(_permissions.tuned_model_id == model_id)
-        .order_by(_permissions.create_time, _permissions.id)
+        .where(permissions.c.tuned_model_id == model_id)
+        .order_by(permissions.c.create_time, permissions.c.id)
     )
     return tuple(_permission(row) for row in connection.execute(statement).mappings())
 
 
-def give_permission(
+def add_permission(
     connection: Connection, model_id: str, grantee_type: GranteeType, grantee: str | None, role: Role
 ) -> str:
-    """Write a permission and return its id; raises AlreadyExists if the grantee has one."""
-    same = and_(*(_permissions[name] == value for name, value in _key(model_id, grantee_type, grantee).items()))
-    if connection.scalar(select(_permissions.id).where(same)) is not None:
+    """Add a permission and return its id; raises AlreadyExists if the grantee has one."""
+    same = and_(*(permissions.c[name] == value for name, value in _key(model_id, grantee_type, grantee).items()))
+    if connection.scalar(select(permissions.c.id).where(same)) is not None:
         who = grantee or "Everyone"
         raise AlreadyExists(f"{who} has a permission on tunedModels/{model_id} already. Change its role instead.")
     row = {"id": random_id(), "role": role, "create_time": datetime.now(UTC)}
@@ -177,37 +194,34 @@ def give_permission(
 
 def change_role(connection: Connection, permission_id: str, role: Role) -> None:
     """Set the role of a permission."""
-    connection.execute(update(permissions).where(_permissions.id == permission_id).values(role=role))
+    connection.execute(update(permissions).where(permissions.c.id == permission_id).values(role=role))
 
 
-def take_permission(connection: Connection, permission_id: str) -> None:
+def remove_permission(connection: Connection, permission_id: str) -> None:
     """Delete a permission."""
-    connection.execute(delete(permissions).where(_permissions.id == permission_id))
+    connection.execute(delete(permissions).where(permissions.c.id == permission_id))
 
 
 def transfer_ownership(connection: Connection, model_id: str, new_owner: str) -> None:
-    """Make a user the owner of a tuned model; those who owned it stay its writers."""
-    mine = _permissions.tuned_model_id == model_id
-    connection.execute(update(permissions).where(mine, _permissions.role == Role.OWNER).values(role=Role.WRITER))
-    his = and_(mine, _permissions.grantee_type == GranteeType.USER, _permissions.grantee == new_owner)
-    if connection.execute(update(permissions).where(his).values(role=Role.OWNER)).rowcount == 0:
-        give_permission(connection, model_id, GranteeType.USER, new_owner, Role.OWNER)
+    """Make a user the owner of a tuned model; earlier owners become writers."""
+    mine = permissions.c.tuned_model_id == model_id
+    connection.execute(update(permissions).where(mine, permissions.c.role == Role.OWNER).values(role=Role.WRITER))
+    theirs = and_(mine, permissions.c.grantee_type == GranteeType.USER, permissions.c.grantee == new_owner)
+    if connection.execute(update(permissions).where(theirs).values(role=Role.OWNER)).rowcount == 0:
+        add_permission(connection, model_id, GranteeType.USER, new_owner, Role.OWNER)
 
 
-def given_to(caller: Caller, roles: Iterable[Role]) -> Any:
-    """Return the select of ids of tuned models on which a caller has one of these roles in person or by a group."""
-    user = and_(_permissions.grantee_type == GranteeType.USER, _permissions.grantee == caller.user_id)
-    group = and_(_permissions.grantee_type == GranteeType.GROUP, _permissions.grantee.in_(sorted(caller.groups)))
-    return _models_where(or_(user, group) & _permissions.role.in_(list(roles)))
+def given_to(caller: Caller, roles: Iterable[Role]) -> Select[tuple[str]]:
+    """Return the select of ids of tuned models on which a caller has one of these roles, in person or by a group."""
+    column = permissions.c
+    user = and_(column.grantee_type == GranteeType.USER, column.grantee == caller.user_id)
+    group = and_(column.grantee_type == GranteeType.GROUP, column.grantee.in_(sorted(caller.groups)))
+    return select(column.tuned_model_id).where(or_(user, group), column.role.in_(list(roles)))
 
 
-def given_to_everyone() -> Any:
+def given_to_everyone() -> Select[tuple[str]]:
     """Return the select of ids of tuned models that everyone may use."""
-    return _models_where(_permissions.grantee_type == GranteeType.EVERYONE)
-
-
-def _models_where(condition: ColumnElement[bool]) -> Any:
-    return select(_permissions.tuned_model_id).where(condition)
+    return select(permissions.c.tuned_model_id).where(permissions.c.grantee_type == GranteeType.EVERYONE)
 
 
 def _key(model_id: str, grantee_type: GranteeType, grantee: str | None) -> dict[str, str]:
@@ -224,79 +238,67 @@ def _permission(row: Any) -> Permission:
     )
 
 
-_prompts = prompts.c
-
-
 def add_prompt(connection: Connection, prompt: Prompt) -> None:
-    """Write down a prompt."""
+    """Add a prompt."""
     connection.execute(insert(prompts).values(**asdict(prompt)))
 
 
 def get_prompt(connection: Connection, user_id: str, prompt_id: str) -> Prompt | None:
     """Return a prompt of a user; None also if it belongs to somebody else."""
-    row = connection.execute(_of(user_id).where(_prompts.id == prompt_id)).mappings().first()
+    row = connection.execute(select(prompts).where(_is_prompt(user_id, prompt_id))).mappings().first()
     return None if row is None else Prompt(**row)
 
 
-def page_of_prompts(
+def list_prompts(
     connection: Connection, user_id: str, words: tuple[str, ...], *, start: int, limit: int
 ) -> list[Prompt]:
-    """Return prompts of a user from place `start` on, changed last first; every word must be in the name."""
-    statement = _of(user_id)
-    for word in words:
-        statement = statement.where(_prompts.display_name.icontains(word, autoescape=True))
-    ordered = statement.order_by(_prompts.update_time.desc(), _prompts.id).offset(start).limit(limit)
+    """Return prompts of a user from index `start` on, last changed first; every word must be in the name."""
+    named = (prompts.c.display_name.icontains(word, autoescape=True) for word in words)
+    statement = select(prompts).where(prompts.c.user_id == user_id, *named)
+    ordered = statement.order_by(prompts.c.update_time.desc(), prompts.c.id).offset(start).limit(limit)
     return [Prompt(**row) for row in connection.execute(ordered).mappings()]
 
 
 def count_prompts(connection: Connection, user_id: str) -> int:
     """Return how many prompts a user has."""
-    return connection.scalar(select(func.count()).select_from(prompts).where(_prompts.user_id == user_id)) or 0
+    return connection.scalar(select(func.count()).select_from(prompts).where(prompts.c.user_id == user_id)) or 0
 
 
-def change_prompt(connection: Connection, user_id: str, prompt_id: str, columns: Mapping[str, Any]) -> bool:
-    """Set columns of a prompt of a user; False if there is none."""
-    mine = (_prompts.user_id == user_id) & (_prompts.id == prompt_id)
-    result = connection.execute(update(prompts).where(mine).values(**columns).returning(_prompts.id))
-    return result.first() is not None
+def change_prompt(connection: Connection, user_id: str, prompt_id: str, columns: Mapping[str, Any]) -> None:
+    """Set columns of a prompt of a user."""
+    connection.execute(update(prompts).where(_is_prompt(user_id, prompt_id)).values(**columns))
 
 
 def remove_prompt(connection: Connection, user_id: str, prompt_id: str) -> bool:
-    """Delete a prompt of a user; False if there is none."""
-    mine = (_prompts.user_id == user_id) & (_prompts.id == prompt_id)
-    return connection.execute(delete(prompts).where(mine).returning(_prompts.id)).first() is not None
+    """Delete a prompt of a user; return False if there is none."""
+    return connection.execute(delete(prompts).where(_is_prompt(user_id, prompt_id))).rowcount > 0
 
 
-def _of(user_id: str) -> Select[Any]:
-    return select(prompts).where(_prompts.user_id == user_id)
+def _is_prompt(user_id: str, prompt_id: str) -> ColumnElement[bool]:
+    return and_(prompts.c.user_id == user_id, prompts.c.id == prompt_id)
 
 
-def put_report(connection: Connection, tuned_model_id: str, kind: str, document: Mapping[str, Any]) -> None:
-    """Keep a report; one of the same kind that is there gives way."""
-    which = (reports.c.tuned_model_id == tuned_model_id) & (reports.c.kind == kind)
-    row = {"tuned_model_id": tuned_model_id, "kind": kind, "document": dict(document)}
-    connection.execute(delete(reports).where(which))
-    connection.execute(insert(reports).values(**row, create_time=datetime.now(UTC)))
+def set_report(connection: Connection, model_id: str, kind: str, document: Mapping[str, Any]) -> None:
+    """Store a report; an earlier one of the same kind is replaced."""
+    connection.execute(delete(reports).where(_is_report(model_id, kind)))
+    row = {"tuned_model_id": model_id, "kind": kind, "document": dict(document), "create_time": datetime.now(UTC)}
+    connection.execute(insert(reports).values(row))
 
 
-def get_report(connection: Connection, tuned_model_id: str, kind: str) -> dict[str, Any] | None:
-    """Return the document of the report of a kind, None if there is none."""
-    which = (reports.c.tuned_model_id == tuned_model_id) & (reports.c.kind == kind)
-    document: dict[str, Any] | None = connection.scalar(select(reports.c.document).where(which))
+def get_report(connection: Connection, model_id: str, kind: str) -> dict[str, Any] | None:
+    """Return the document of the report of a kind."""
+    document: dict[str, Any] | None = connection.scalar(select(reports.c.document).where(_is_report(model_id, kind)))
     return document
 
 
-def reports_of(connection: Connection, tuned_model_id: str) -> dict[str, dict[str, Any]]:
-    """Return all documents of a tuned model by their kind."""
-    statement = select(reports.c.kind, reports.c.document).where(reports.c.tuned_model_id == tuned_model_id)
+def list_reports(connection: Connection, model_id: str) -> dict[str, dict[str, Any]]:
+    """Return all report documents of a tuned model by kind."""
+    statement = select(reports.c.kind, reports.c.document).where(reports.c.tuned_model_id == model_id)
     return {row.kind: row.document for row in connection.execute(statement.order_by(reports.c.kind))}
 
 
-# step u32, epoch u32, mean_loss f64, compute_time f64 in seconds since 1970 UTC: 24 bytes a snapshot.
-# One value of 24 × steps bytes instead of a row per step: a million models of 188 steps are 4.5 GB, not 188 M rows.
-_SNAPSHOT = struct.Struct("<IIdd")
-
-Row = Mapping[Any, Any]  # values by column name
+def _is_report(model_id: str, kind: str) -> ColumnElement[bool]:
+    return and_(reports.c.tuned_model_id == model_id, reports.c.kind == kind)
 
 
 def pack_snapshots(snapshots: Iterable[TuningSnapshot]) -> bytes:
@@ -343,37 +345,12 @@ def task_from_row(row: Row) -> TuningTask:
     )
 
 
-def model_from_rows(model: Row, task: Row) -> TunedModel:
-    """Return the tuned model of a row of `tuned_models` and the row of its task."""
-    epoch = task["artifact_epoch"]
-    return TunedModel(
-        id=model["id"],
-        display_name=model["display_name"],
-        description=model["description"],
-        base_model=model["base_model"],
-        base_digest=model["base_digest"],
-        state=State(model["state"]),
-        task=task_from_row(task),
-        create_time=model["create_time"],
-        update_time=model["update_time"],
-        artifact=None if epoch is None else artifact_path(task["id"], epoch),
-        manifest_sha256=task["manifest_sha256"],
-        temperature=model["temperature"],
-        top_p=model["top_p"],
-        top_k=model["top_k"],
-        reader_project_numbers=tuple(model["reader_project_numbers"] or ()),
-        source_tuned_model=model["source_tuned_model"],
-        base_name_asked=model["base_name_asked"],
-    )
-
-
 def artifact_path(task_id: str, claim_number: int) -> str:
     """Return where the adapter of one claim of a task is published, relative to the data folder."""
     return f"models/{task_id}/{claim_number}"
 
 
-def model_to_row(model_id: str, request: TuningRequest, now: datetime) -> dict[str, object]:
-    """Return the row of `tuned_models` for a request."""
+def _model_to_row(model_id: str, request: TuningRequest, now: datetime) -> dict[str, object]:
     return {
         "id": model_id,
         "display_name": request.display_name or model_id,
@@ -392,9 +369,9 @@ def model_to_row(model_id: str, request: TuningRequest, now: datetime) -> dict[s
     }
 
 
-def task_to_row(request: TuningRequest, now: datetime) -> dict[str, object]:
-    """Return what a request says of its row in `tuning_tasks`; the ids are the caller's."""
+def _task_to_row(request: TuningRequest, now: datetime) -> dict[str, object]:
     return {
+        "user_id": request.user_id,
         "phase": Phase.QUEUED,
         "total_steps": request.total_steps,
         "request_sha256": request.sha256(),
@@ -411,8 +388,8 @@ def task_to_row(request: TuningRequest, now: datetime) -> dict[str, object]:
     }
 
 
-def examples_to_rows(task_id: str, request: TuningRequest) -> list[dict[str, object]]:
-    """Return the rows of `tuning_examples`: the examples, behind them the held-out ones."""
+def _examples_to_rows(task_id: str, request: TuningRequest) -> list[dict[str, object]]:
+    """Return the rows of `tuning_examples`: the examples, then the held-out ones."""
     marked = [(False, example) for example in request.examples] + [(True, example) for example in request.held_out]
     return [
         {"task_id": task_id, "position": position, "is_held_out": is_held_out, **asdict(example)}
@@ -420,17 +397,8 @@ def examples_to_rows(task_id: str, request: TuningRequest) -> list[dict[str, obj
     ]
 
 
-def examples_from_rows(rows: Sequence[Row]) -> tuple[list[TuningExample], list[TuningExample]]:
-    """Return the examples and the held-out examples of a task."""
-    examples: list[TuningExample] = []
-    held_out: list[TuningExample] = []
-    for row in rows:
-        (held_out if row["is_held_out"] else examples).append(TuningExample(row["text_input"], row["output"]))
-    return examples, held_out
-
-
 def progress_to_columns(progress: Progress) -> dict[str, object]:
-    """Return the plain columns that a progress report sets; steps and snapshots need care and are not among them."""
+    """Return the columns that a progress report sets, except steps and snapshots, which must not fall back."""
     columns: dict[str, object] = {
         "checkpoint_step": progress.checkpoint_step,
         "micro_batch_size": progress.micro_batch_size,

@@ -259,7 +259,7 @@ tokens = Table(
     Column("id", Text, primary_key=True),
     Column("sha256", Text, nullable=False, unique=True),
     Column("kind", Text, nullable=False),
-    Column("family", Text, nullable=False),  # of all tokens that follow from one sign-in
+    Column("family", Text, key="sign_in", nullable=False),  # shared by the tokens of one sign-in
     Column("client_id", Text, ForeignKey("oauth_clients.id", ondelete="CASCADE")),
     _user(),
     Column("scope", Text, nullable=False),
@@ -270,7 +270,7 @@ tokens = Table(
     Column("replace_time", UtcDateTime),  # a refresh token that was exchanged for the next one
     Column("revoke_time", UtcDateTime),
     one_of("kind", ("ACCESS", "REFRESH", "PLAIN")),
-    Index(None, "family"),
+    Index(None, "sign_in"),
     Index(None, "user_id"),
 )
 
@@ -278,7 +278,7 @@ authorization_codes = Table(
     "authorization_codes",
     metadata,
     Column("sha256", Text, primary_key=True),
-    Column("family", Text, nullable=False),
+    Column("family", Text, key="sign_in", nullable=False),
     _client(),
     _user(),
     Column("redirect_uri", Text, nullable=False),
@@ -293,7 +293,7 @@ device_codes = Table(
     metadata,
     Column("sha256", Text, primary_key=True),
     Column("user_code_sha256", Text, nullable=False, unique=True),
-    Column("family", Text, nullable=False),
+    Column("family", Text, key="sign_in", nullable=False),
     _client(),
     Column("scope", Text, nullable=False),
     Column("expire_time", UtcDateTime, nullable=False),
