@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.server.api import BASE, EXAMPLES, Api, error_of
-from tunery.server.app import VERSIONS
+from tunery.server.app import API_VERSIONS
 
 # what Google's clients and guides send along without needing an answer to it
 UNKNOWN_QUERY = {
@@ -28,7 +28,7 @@ UNKNOWN_HEADERS = {
 }
 
 
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("version", API_VERSIONS)
 def test_every_version_shows_the_same(api: Api, version: str) -> None:
     """What one version creates another gets, lists, changes, cancels, shares and deletes."""
     wish = {"trainingData": {"examples": {"examples": EXAMPLES}}}
@@ -36,7 +36,7 @@ def test_every_version_shows_the_same(api: Api, version: str) -> None:
     made = api.web.post(f"/{version}/tunedModels?tunedModelId=numbers", json=body)
     assert made.status_code == 200, made.text
 
-    for other in VERSIONS:
+    for other in API_VERSIONS:
         assert api.web.get(f"/{other}/{made.json()['name']}").status_code == 200
         assert api.web.get(f"/{other}/tunedModels/numbers").json()["name"] == "tunedModels/numbers"
         assert len(api.web.get(f"/{other}/tunedModels").json()["tunedModels"]) == 1
@@ -76,7 +76,7 @@ RPCS = [
 ]
 
 
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("version", API_VERSIONS)
 @pytest.mark.parametrize(("verb", "path"), RPCS)
 def test_every_method_is_there_in_every_version(api: Api, version: str, verb: str, path: str) -> None:
     """Without credentials each method of the contract refuses: that is, it exists."""

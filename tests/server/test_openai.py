@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from tests.live import BASE, TUNED, Live
-from tunery.server.openai import PREFIXES
+from tunery.server.openai import OPENAI_PATHS
 from tunery.types import GranteeType, Role
 
 CHAT: dict[str, Any] = {
@@ -37,7 +37,7 @@ SCHEMA: dict[str, Any] = {  # as pydantic writes it: with titles, references and
 def client(live: Live) -> Iterator[httpx2.Client]:
     """Return a client of the user at this machine."""
     with live.client() as client:
-        client.base_url = live.address + PREFIXES[0]
+        client.base_url = live.address + OPENAI_PATHS[0]
         yield client
 
 
@@ -45,7 +45,7 @@ def client(live: Live) -> Iterator[httpx2.Client]:
 def keyed(live: Live) -> Iterator[httpx2.Client]:
     """Return a client that has an API key only, and shows it as these clients do: as a bearer."""
     with live.client(live.key) as client:
-        client.base_url = live.address + PREFIXES[0]
+        client.base_url = live.address + OPENAI_PATHS[0]
         yield client
 
 
@@ -90,7 +90,7 @@ def test_a_conversation_is_answered(client: httpx2.Client) -> None:
     assert reply["usage"]["total_tokens"] == reply["usage"]["prompt_tokens"] + 12
 
 
-@pytest.mark.parametrize("prefix", PREFIXES)
+@pytest.mark.parametrize("prefix", OPENAI_PATHS)
 @pytest.mark.parametrize("name", [TUNED, f"tunedModels/{TUNED}", BASE, f"models/{BASE}", "gemini-1.5-flash-001-tuning"])
 def test_names_with_and_without_their_kind(live: Live, prefix: str, name: str) -> None:
     """Base and tuned models answer under both addresses, by their full or their plain name."""
@@ -395,7 +395,7 @@ def test_a_key_is_taken_as_bearer(live: Live, keyed: httpx2.Client) -> None:
 def test_a_bearer_that_is_neither(live: Live) -> None:
     """A bearer that is no token and no key is 401 with the code that these clients know."""
     with live.client("sk-wrong") as client:
-        reply = client.post(f"{PREFIXES[1]}/chat/completions", json=CHAT)
+        reply = client.post(f"{OPENAI_PATHS[1]}/chat/completions", json=CHAT)
 
     assert (reply.status_code, error(reply)["code"]) == (401, "invalid_api_key")
     assert reply.headers["www-authenticate"] == "Bearer"
@@ -403,7 +403,7 @@ def test_a_bearer_that_is_neither(live: Live) -> None:
 
 def test_nobody_is_refused(live: Live) -> None:
     """Without credentials nothing is answered or listed."""
-    with httpx2.Client(base_url=live.address + PREFIXES[0], trust_env=False) as client:
+    with httpx2.Client(base_url=live.address + OPENAI_PATHS[0], trust_env=False) as client:
         assert chat(client).status_code == 403
         assert client.get("/models").status_code == 403
 
@@ -413,5 +413,5 @@ def test_routes_are_described(live: Live) -> None:
     with live.client() as client:
         document = client.get("/openapi.json").json()
 
-    assert f"{PREFIXES[0]}/chat/completions" in document["paths"]
+    assert f"{OPENAI_PATHS[0]}/chat/completions" in document["paths"]
     assert "max_completion_tokens" in document["components"]["schemas"]["ChatCompletionIn"]["properties"]

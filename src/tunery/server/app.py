@@ -35,7 +35,7 @@ from tunery.server.monitoring import RequestLog, noted_caller
 from tunery.server.security import Guards
 
 # Clients of different years default to different versions; all show the same resources.
-VERSIONS = ("v1beta", "v1", "v1alpha", "v1beta3")
+API_VERSIONS = ("v1beta", "v1", "v1alpha", "v1beta3")
 DESCRIBED_VERSION = "v1beta"
 
 
@@ -52,18 +52,18 @@ def make_app(services: Services) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,  # rpcs have names of their own
     )
     app.state.services = services
-    app.state.metrics = monitoring.metrics_of(services)
+    app.state.metrics = monitoring.Metrics(services)
     app.add_middleware(RequestLog, metrics=app.state.metrics)
     noting = [Depends(noted_caller)]
-    for version in VERSIONS:
+    for version in API_VERSIONS:
         for router in _routers():
             is_described = version == DESCRIBED_VERSION
             app.include_router(router, prefix=f"/{version}", dependencies=noting, include_in_schema=is_described)
     app.include_router(generation.text_router, prefix="/v1beta2", dependencies=noting, include_in_schema=False)
     for router in (monitoring.health_router, monitoring.metrics_router):
         app.include_router(router)
-    for prefix in openai.PREFIXES:
-        app.include_router(openai.router, prefix=prefix, include_in_schema=prefix == openai.PREFIXES[0])
+    for path in openai.OPENAI_PATHS:
+        app.include_router(openai.router, prefix=path, include_in_schema=path == openai.OPENAI_PATHS[0])
     add_frontend(app)
     for router in (accounts.router, oauth.router, sign_in.router):
         app.include_router(router)
@@ -160,6 +160,8 @@ def _document(app: FastAPI) -> dict[str, Any]:
         for operation in path.values():
             operation["responses"].setdefault("default", {"description": "The error envelope."})
             operation["responses"].pop("422", None)
+            for parameter in operation.get("parameters", []):
+                _plain_parameter(parameter)
     _, definitions = models_json_schema(
         [(body, "validation") for body in BODIES.values()], by_alias=True, ref_template=SCHEMA_REFERENCE
     )
@@ -170,8 +172,14 @@ def _document(app: FastAPI) -> dict[str, Any]:
     return document
 
 
+def _plain_parameter(parameter: dict[str, Any]) -> None:
+    if parameter["in"] == "query":
+        kinds = parameter["schema"].get("anyOf", [parameter["schema"]])  # a type or null
+        parameter["schema"] = {"type": kinds[0]["type"]}
+
+
 def _leave_out_null(schema: dict[str, Any]) -> None:
-    """Say of a field that may be None that it may be missing: null is never sent, and means not set."""
+    """Describe a field that may be None as one that may be missing: null is never sent, and means not set."""
     required = schema.get("required", [])
     for name, field in schema.get("properties", {}).items():
         kinds = field.get("anyOf", [])

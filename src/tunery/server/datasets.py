@@ -1,8 +1,8 @@
 """
-datasets:parse (extension): a user's file to columns, examples and all its problems; nothing is stored.
+datasets:parse (extension): a user's file turned into columns, examples and a list of all its problems.
 
-The file comes as a form (`file`) or as the body itself (`fileName` in the query); options in the form or the query. It
-is counted while it comes in and read in a child process with limits, so that no file can hurt the server.
+The file is the field `file` of a form, or the body itself with `fileName` in the query; options go into either. Nothing
+is stored. The size is checked while the file arrives, and it is parsed in a sandboxed child process.
 """
 
 from __future__ import annotations
@@ -14,25 +14,24 @@ from contextlib import contextmanager
 from pathlib import Path, PurePath
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from pydantic.alias_generators import to_camel
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.responses import Response
 
 from tunery.data.dataset import ReadOptions
 from tunery.data.sandbox import preview_guarded, read_guarded
 from tunery.errors import DataProblem, DatasetInvalid, InvalidArgument, Level, ResourceExhausted
-from tunery.server.http import JsonReply, described, read_limited
+from tunery.server.http import ApiRouter, read_limited
 from tunery.server.security import CallerOf
 from tunery.server.wire.tuning import ParsedDatasetOut, parsed_out, refused_out
 from tunery.service.access import Action, require_scope
 from tunery.types import MAX_DATASET_BYTES
 
-router = APIRouter(tags=["datasets (extension)"])
+router = ApiRouter(tags=["datasets (extension)"])
 
-MAX_FORM_BYTES = 64 * 1024  # what a form has besides the file
+MAX_FORM_BYTES = 64 * 1024  # of a form, besides the file
 MAX_NAME_CHARACTERS = 200
 MAX_READERS = 2  # each may take 512 MB and 10 s of a processor
 MAX_WAIT_SECONDS = 30.0
@@ -44,8 +43,11 @@ _readers = threading.BoundedSemaphore(MAX_READERS)
 
 Given = dict[str, list[str]]
 
-_DESCRIBED = described(ParsedDatasetOut, query=_NAMES)
-_DESCRIBED["openapi_extra"]["requestBody"] = {
+# Options may come in the query or in the form, and some more than once, so the handler reads them itself.
+_PARAMETERS = [
+    {"name": to_camel(name), "in": "query", "required": False, "schema": {"type": "string"}} for name in _NAMES
+]
+_BODY = {
     "required": True,
     "content": {
         "multipart/form-data": {
@@ -61,26 +63,21 @@ _DESCRIBED["openapi_extra"]["requestBody"] = {
 }
 
 
-@router.post("/datasets:parse", name="ParseDataset", **_DESCRIBED)
-async def parse(request: Request, caller: CallerOf) -> Response:
-    """Read a file as tuning would; what is wrong with it stands in the reply, all of it at once."""
+@router.post("/datasets:parse", name="ParseDataset", openapi_extra={"parameters": _PARAMETERS, "requestBody": _BODY})
+async def parse(request: Request, caller: CallerOf) -> ParsedDatasetOut:
+    """Read a file as tuning would; the reply lists all its problems."""
     require_scope(caller, Action.CREATE)
-    given: Given = {name: _query(request, name) for name in _NAMES}
+    given: Given = {name: request.query_params.getlist(to_camel(name)) for name in _NAMES}
     if request.headers.get("content-type", "").startswith("multipart/form-data"):
         content, name = await _form(request, given)
     else:
         content, name = await read_limited(request), ""
     name = PurePath((given["file_name"] or [name])[0].replace("\\", "/")).name[:MAX_NAME_CHARACTERS] or "data"
-    out = await run_in_threadpool(_parsed, content, name, _options(given))
-    return JsonReply(out.json_object())
-
-
-def _query(request: Request, name: str) -> list[str]:
-    return request.query_params.getlist(to_camel(name)) or request.query_params.getlist(name)
+    return await run_in_threadpool(_parsed, content, name, _options(given))
 
 
 async def _form(request: Request, given: Given) -> tuple[bytes, str]:
-    """Return content and name of the file of a form, and add its fields to what was given."""
+    """Return content and name of the file in a form, and add its other fields to `given`."""
     body = await read_limited(request, MAX_DATASET_BYTES + MAX_FORM_BYTES)
 
     async def stream() -> AsyncGenerator[bytes]:
@@ -115,7 +112,7 @@ def _options(given: Given) -> ReadOptions:
         options["header"] = given["header"][0] == "true"
     numbers = [number for text in given["skip_rows"] for number in text.split(",") if number.strip()]
     if not all(number.strip().isdecimal() for number in numbers):
-        raise InvalidArgument("skipRows must be numbers of rows, as 3,17.")
+        raise InvalidArgument("skipRows must be row numbers, such as 3,17.")
     if numbers:
         options["skip_rows"] = [int(number) for number in numbers]
     return options
@@ -135,7 +132,7 @@ def _parsed(content: bytes, name: str, options: ReadOptions) -> ParsedDatasetOut
         if not any(problem.level is Level.ERROR for problem in problems):
             try:
                 dataset = read_guarded(path, **asked)
-            except DatasetInvalid as error:  # it took longer than the preview, or more memory
+            except DatasetInvalid as error:  # it ran out of time or memory, which the preview did not
                 problems = error.problems
         return parsed_out(preview, dataset, problems)
 

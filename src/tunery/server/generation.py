@@ -1,7 +1,8 @@
 """
-Asking models: generateContent, streamGenerateContent and countTokens on base and tuned models alike.
+Answers of base and tuned models: generateContent, streamGenerateContent, countTokens, and PaLM's older text methods.
 
-The original bound countTokens to base models only; clients call it on tuned ones too.
+Tuned models take every method of base models. The original bound countTokens to base models only, but clients call it
+on tuned ones too; and users of text-bison could not find out which of the two ways to call their tuned model was right.
 """
 
 from __future__ import annotations
@@ -13,14 +14,14 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from tunery.data.inputs import PromptContract
 from tunery.data.outputs import Contracts
 from tunery.errors import NotFound, TuneryError
-from tunery.server.http import JsonReply, Services, body_of, described, event_stream, json_array, services_of
+from tunery.server.http import ApiRouter, JsonReply, Services, ServicesOf, event_stream, json_array
 from tunery.server.security import CallerOf
 from tunery.server.wire.generation import (
     DEFAULT_OUTPUT_TOKENS,
@@ -54,100 +55,96 @@ from tunery.service.answering_child import AnswerChunk, Counted, Question, Refus
 from tunery.service.library import contracts_of, wraps_plain_inputs
 from tunery.types import Caller, PromptDifference, SamplingSettings, Turn
 
-router = APIRouter(tags=["generation"])
+T = TypeVar("T")
 
-Asked = Annotated[GenerateContentIn, Depends(body_of(GenerateContentIn))]
-ToCount = Annotated[CountTokensIn, Depends(body_of(CountTokensIn))]
+CONTRACT_HEADER = "x-tunery-prompt-contract"
+MAX_HEADER_CHARACTERS = 400
 
+router = ApiRouter(tags=["generation"])
+text_router = ApiRouter(tags=["text"])
 
-@router.post(
-    "/models/{model_id:id}:generateContent",
-    name="GenerateContent",
-    **described(GenerateContentOut, body=GenerateContentIn),
-)
-async def generate(request: Request, caller: CallerOf, model_id: str, body: Asked) -> Response:
-    """Answer with a base model."""
-    return await _whole(request, await _base(request, caller, model_id), body)
+Responses = dict[int | str, dict[str, Any]]
+_BASE, _TUNED = "/models/{model_id:id}", "/tunedModels/{model_id:id}"
+_ANSWER: Responses = {200: {"model": GenerateContentOut}}
+_TEXT: Responses = {200: {"model": GenerateTextOut}}
 
 
-@router.post(
-    "/tunedModels/{model_id:id}:generateContent",
-    name="GenerateContentTuned",
-    **described(GenerateContentOut, body=GenerateContentIn),
-)
-async def generate_tuned(request: Request, caller: CallerOf, model_id: str, body: Asked) -> Response:
-    """Answer with a tuned model."""
-    return await _whole(request, await _tuned(request, caller, model_id), body)
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A model that the caller may use: base and adapter, as a question without turns, and its default settings."""
+
+    name: str
+    question: Question
+    defaults: SamplingSettings
+    contracts: Contracts | None = None  # of a tuned model
+    wraps_plain_inputs: bool = False
+
+    def question_of(self, turns: tuple[Turn, ...], settings: SamplingSettings, candidate: int = 0) -> Question:
+        """Return the question; each candidate is drawn with another seed."""
+        return replace(self.question, turns=turns, settings=replace(settings, seed=settings.seed + candidate))
 
 
-@router.post(
-    "/models/{model_id:id}:streamGenerateContent",
-    name="StreamGenerateContent",
-    **described(GenerateContentOut, body=GenerateContentIn, query=("alt",)),
-)
-async def stream(request: Request, caller: CallerOf, model_id: str, body: Asked) -> Response:
-    """Answer with a base model, piece by piece: server-sent events with `alt=sse`, else one JSON array."""
-    return await _streamed(request, await _base(request, caller, model_id), body)
+def _target_of(request: Request, services: ServicesOf, caller: CallerOf, model_id: str) -> Target:
+    path, _, method = request.url.path.rpartition(":")
+    if "/tunedModels/" in path:
+        return tuned_target(services, caller, model_id)
+    return base_target(services, caller, model_id, method if "Text" in method else "generateContent")
 
 
-@router.post(
-    "/tunedModels/{model_id:id}:streamGenerateContent",
-    name="StreamGenerateContentTuned",
-    **described(GenerateContentOut, body=GenerateContentIn, query=("alt",)),
-)
-async def stream_tuned(request: Request, caller: CallerOf, model_id: str, body: Asked) -> Response:
-    """Answer with a tuned model, piece by piece: server-sent events with `alt=sse`, else one JSON array."""
-    return await _streamed(request, await _tuned(request, caller, model_id), body)
+TargetOf = Annotated[Target, Depends(_target_of)]
 
 
-@router.post("/models/{model_id:id}:countTokens", name="CountTokens", **described(CountTokensOut, body=CountTokensIn))
-async def count(request: Request, caller: CallerOf, model_id: str, body: ToCount) -> Response:
-    """Count the tokens of a prompt as a base model reads it, its template included."""
-    return await _counted(request, await _base(request, caller, model_id), body)
-
-
-@router.post(
-    "/tunedModels/{model_id:id}:countTokens", name="CountTokensTuned", **described(CountTokensOut, body=CountTokensIn)
-)
-async def count_tuned(request: Request, caller: CallerOf, model_id: str, body: ToCount) -> Response:
-    """Count the tokens of a prompt as a tuned model reads it."""
-    return await _counted(request, await _tuned(request, caller, model_id), body)
-
-
-async def _base(request: Request, caller: Caller, model_id: str) -> Target:
-    return await run_in_threadpool(base_target, services_of(request), caller, model_id)
-
-
-async def _tuned(request: Request, caller: Caller, model_id: str) -> Target:
-    return await run_in_threadpool(tuned_target, services_of(request), caller, model_id)
-
-
-async def _whole(request: Request, target: Target, body: GenerateContentIn) -> Response:
+@router.post(f"{_TUNED}:generateContent", name="GenerateContentTuned", responses=_ANSWER)
+@router.post(f"{_BASE}:generateContent", name="GenerateContent", responses=_ANSWER)
+async def generate(request: Request, services: ServicesOf, body: GenerateContentIn, target: TargetOf) -> Response:
+    """Answer with a model."""
     check = checked_call(request, target, turns_of(body))
-    questions = _questions(target, body, check)
-    finished = await while_connected(request, whole_answers(services_of(request).answering, questions))
-    candidates = [
-        _candidate(place, answer.text, answer.finish_reason, answer.output_tokens, answer.label_probabilities)
-        for place, answer in enumerate(finished)
-    ]
+    finished = await finished_answers(request, services, _questions(target, body, check))
     usage = _usage(finished[0].prompt_tokens, sum(answer.output_tokens for answer in finished))
     out = GenerateContentOut(
-        candidates=candidates, usage_metadata=usage, model_version=target.name, prompt_contract=_contract_out(check)
+        candidates=[_candidate(index, answer, answer.output_tokens) for index, answer in enumerate(finished)],
+        usage_metadata=usage,
+        model_version=target.name,
+        prompt_contract=_contract_out(check),
     )
-    return check.tell(JsonReply(out.json_object()))
+    return check.add_header(JsonReply(out))
 
 
-async def _streamed(request: Request, target: Target, body: GenerateContentIn) -> Response:
+@router.post(f"{_TUNED}:streamGenerateContent", name="StreamGenerateContentTuned", responses=_ANSWER)
+@router.post(f"{_BASE}:streamGenerateContent", name="StreamGenerateContent", responses=_ANSWER)
+async def stream(
+    request: Request, services: ServicesOf, body: GenerateContentIn, target: TargetOf, alt: str = "json"
+) -> Response:
+    """Answer with a model, chunk by chunk: as server-sent events with `alt=sse`, else as one JSON array."""
     check = checked_call(request, target, turns_of(body))
-    pieces = streamed(services_of(request).answering, _questions(target, body, check))
-    chunks = _chunks(target, check, await while_connected(request, with_first_piece(pieces)))
-    return check.tell(event_stream(chunks) if request.query_params.get("alt") == "sse" else json_array(chunks))
+    chunks = _chunks(target, check, await answer_chunks(request, services, _questions(target, body, check)))
+    return check.add_header(event_stream(chunks) if alt == "sse" else json_array(chunks))
 
 
-async def _counted(request: Request, target: Target, body: CountTokensIn) -> Response:
-    question = target.asked(turns_of(body), target.defaults)
-    tokens = await counted_tokens(services_of(request).answering, question)
-    return JsonReply(CountTokensOut(total_tokens=tokens).json_object())
+@router.post(f"{_TUNED}:countTokens", name="CountTokensTuned")
+@router.post(f"{_BASE}:countTokens", name="CountTokens")
+async def count(services: ServicesOf, body: CountTokensIn, target: TargetOf) -> CountTokensOut:
+    """Count the tokens of a prompt as a model reads it, chat template included."""
+    question = target.question_of(turns_of(body), target.defaults)
+    return CountTokensOut(total_tokens=await counted_tokens(services.answering, question))
+
+
+@text_router.post(f"{_TUNED}:generateText", name="GenerateTextTuned", responses=_TEXT)
+@text_router.post(f"{_BASE}:generateText", name="GenerateText", responses=_TEXT)
+async def generate_text(request: Request, services: ServicesOf, body: GenerateTextIn, target: TargetOf) -> Response:
+    """Answer a prompt with a model."""
+    check, settings = checked_call(request, target, prompt_turns(body.prompt)), sampling_of(body, target.defaults)
+    questions = [target.question_of(check.turns, settings, index) for index in range(candidate_count(body))]
+    finished = await finished_answers(request, services, questions)
+    out = GenerateTextOut(candidates=[TextCompletionOut(output=answer.text) for answer in finished])
+    return check.add_header(JsonReply(out))
+
+
+@text_router.post(f"{_BASE}:countTextTokens", name="CountTextTokens")
+async def count_text(services: ServicesOf, body: CountTextTokensIn, target: TargetOf) -> CountTextTokensOut:
+    """Count the tokens of a prompt."""
+    question = target.question_of(prompt_turns(body.prompt), target.defaults)
+    return CountTextTokensOut(token_count=await counted_tokens(services.answering, question))
 
 
 def _questions(target: Target, body: GenerateContentIn, check: PromptCheck) -> list[Question]:
@@ -155,34 +152,29 @@ def _questions(target: Target, body: GenerateContentIn, check: PromptCheck) -> l
     config = body.generation_config or GenerationConfigIn()
     outputs = None if target.contracts is None else target.contracts.output
     settings = replace(sampling_of(config, target.defaults), form=form_of(config, outputs))
-    return [target.asked(check.turns, settings, place) for place in range(candidate_count(config))]
+    return [target.question_of(check.turns, settings, index) for index in range(candidate_count(config))]
 
 
-async def _chunks(
-    target: Target, check: PromptCheck, pieces: AsyncIterator[tuple[int, AnswerChunk]]
-) -> AsyncIterator[dict[str, Any]]:
+async def _chunks(target: Target, check: PromptCheck, chunks: Chunks) -> AsyncIterator[GenerateContentOut]:
     output_tokens: dict[int, int] = {}
-    async for place, piece in pieces:
-        output_tokens[place] = piece.output_tokens
-        chunk = GenerateContentOut(
-            candidates=[_candidate(place, piece.text, piece.finish_reason, None, piece.label_probabilities)],
-            usage_metadata=_usage(piece.prompt_tokens, sum(output_tokens.values())),
+    async for index, chunk in chunks:
+        output_tokens[index] = chunk.output_tokens
+        yield GenerateContentOut(
+            candidates=[_candidate(index, chunk)],
+            usage_metadata=_usage(chunk.prompt_tokens, sum(output_tokens.values())),
             model_version=target.name,
-            prompt_contract=_contract_out(check) if piece.finish_reason else None,
+            prompt_contract=_contract_out(check) if chunk.finish_reason else None,
         )
-        yield chunk.json_object()
 
 
-def _candidate(
-    place: int, text: str, finish_reason: str | None, tokens: int | None, labels: Sequence[tuple[str, float]]
-) -> CandidateOut:
+def _candidate(index: int, answer: FinishedAnswer | AnswerChunk, tokens: int | None = None) -> CandidateOut:
     # without parts the clients' `.text` raises, so an empty answer has an empty one
     return CandidateOut(
-        content=ContentOut(parts=[PartOut(text=text)]),
-        finish_reason=finish_reason,
-        index=place,
+        content=ContentOut(parts=[PartOut(text=answer.text)]),
+        finish_reason=answer.finish_reason,
+        index=index,
         token_count=tokens,
-        label_probabilities=dict(labels) or None,
+        label_probabilities=dict(answer.label_probabilities) or None,
     )
 
 
@@ -201,7 +193,81 @@ def _usage(prompt_tokens: int, output_tokens: int) -> UsageOut:
     )
 
 
-T = TypeVar("T")
+def base_target(services: Services, caller: Caller, model_id: str, method: str = "generateContent") -> Target:
+    """Return a base model to answer with; raises NotFound, FailedPrecondition if it is not on this machine."""
+    require_known(caller)
+    try:
+        entry = services.catalog.resolve(model_id)
+    except NotFound:
+        raise NotFound(
+            f"models/{model_id} is not found for API version v1beta, or is not supported for {method}."
+            " Call ListModels to see the list of available models and their supported methods."
+        ) from None
+    name = entry.alias_of or entry.name
+    services.catalog.folder(name)
+    return Target(f"models/{entry.name}", Question(name, ()), _defaults(SamplingSettings()))
+
+
+def tuned_target(services: Services, caller: Caller, model_id: str) -> Target:
+    """Return a tuned model to answer with; raises NotFound, PermissionDenied, FailedPrecondition if not ACTIVE."""
+    require_known(caller)
+    library = services.library
+    plain_id, epoch = folder.split_epoch(model_id)
+    model = library.find(plain_id)
+    require_use(caller, model.name, library.sharing.of_model(plain_id))
+    artifact = library.artifact(model)
+    folder.epoch_folder(artifact[0], epoch)  # raises where that epoch was not kept
+    question = Question(model.base_model, (), adapter=artifact, epoch=epoch)
+    own = SamplingSettings(temperature=model.temperature, top_p=model.top_p, top_k=model.top_k)
+    contracts, wraps = contracts_of(library, model), wraps_plain_inputs(library, model)
+    return Target(f"tunedModels/{model_id}", question, _defaults(own), contracts, wraps)
+
+
+def _defaults(settings: SamplingSettings) -> SamplingSettings:
+    # a call without a seed wants chance, where its temperature leaves any
+    return replace(settings, max_output_tokens=DEFAULT_OUTPUT_TOKENS, seed=secrets.randbits(31))
+
+
+@dataclass(frozen=True, slots=True)
+class PromptCheck:
+    """A call checked against the prompt contract: turns to answer, differences, whether the input was wrapped."""
+
+    turns: tuple[Turn, ...]
+    differences: tuple[PromptDifference, ...] = ()
+    was_wrapped: bool = False
+    has_contract: bool = False
+
+    def add_header(self, reply: Response) -> Response:
+        """Return the reply with a header: "ok", or how the input differs from the examples."""
+        if self.has_contract:
+            text = "; ".join(difference.text for difference in self.differences) or "ok"
+            value = f"wrapped: {text}" if self.was_wrapped else text
+            reply.headers[CONTRACT_HEADER] = value.encode("ascii", "backslashreplace").decode()[:MAX_HEADER_CHARACTERS]
+        return reply
+
+
+def checked_call(request: Request, target: Target, turns: Sequence[Turn]) -> PromptCheck:
+    """Check the turns of a call against the model's prompt contract, and count the differences in the metrics."""
+    contract = None if target.contracts is None else target.contracts.prompt
+    check = checked(contract, turns, wraps=target.wraps_plain_inputs)
+    request.app.state.metrics.observe_prompt(difference.kind for difference in check.differences)
+    return check
+
+
+def checked(contract: PromptContract | None, turns: Sequence[Turn], *, wraps: bool = False) -> PromptCheck:
+    """
+    Check turns against a contract, None for a base model; `wraps` adds preamble and label to a plain input.
+
+    A difference is reported, never refused.
+    """
+    turns = tuple(turns)
+    if contract is None:
+        return PromptCheck(turns)
+    if len(turns) != 1:
+        text = "the model was tuned on single questions; this call has a system instruction or several turns"
+        return PromptCheck(turns, (PromptDifference("TURNS", text),), has_contract=True)
+    text, check = contract.checked(turns[0].text, wraps=wraps)
+    return PromptCheck((replace(turns[0], text=text),), check.differences, check.was_wrapped, has_contract=True)
 
 
 class ClientGone(TuneryError):
@@ -221,62 +287,96 @@ class FinishedAnswer:
     label_probabilities: tuple[tuple[str, float], ...] = ()
 
 
-async def streamed(answering: Answering, questions: Sequence[Question]) -> AsyncGenerator[tuple[int, AnswerChunk]]:
-    """
-    Ask, and yield the pieces of all answers as they come, each with the place of its question.
+Chunks = AsyncIterator[tuple[int, AnswerChunk]]  # each with the index of its question
 
-    Raises what the child refused with.
+
+async def answer_chunks(request: Request, services: Services, questions: Sequence[Question]) -> Chunks:
     """
+    Return the chunks of all answers as they come, once the first has come.
+
+    So an error before the first chunk is still an ordinary reply. Raises ClientGone, and what the child refused with.
+    """
+    chunks = _asked(services.answering, questions)
+    first = await _while_connected(request, anext(chunks))
+
+    async def all_chunks() -> Chunks:
+        async with aclosing(chunks):
+            yield first
+            async for chunk in chunks:
+                yield chunk
+
+    return all_chunks()
+
+
+async def finished_answers(request: Request, services: Services, questions: Sequence[Question]) -> list[FinishedAnswer]:
+    """Return the answers to questions in their order; raises as `answer_chunks` does."""
+    return await _while_connected(request, _finished(services.answering, questions))
+
+
+async def counted_tokens(answering: Answering, question: Question) -> int:
+    """Return the number of tokens of a question's prompt."""
+    arrived: asyncio.Queue[tuple[int, Reply]] = asyncio.Queue()
+    await run_in_threadpool(answering.count, question, _Listener(asyncio.get_running_loop(), arrived, 0))
+    _, reply = await arrived.get()
+    if isinstance(reply, Refused):
+        raise reply.error
+    assert isinstance(reply, Counted)
+    return reply.tokens
+
+
+async def _finished(answering: Answering, questions: Sequence[Question]) -> list[FinishedAnswer]:
+    chunks: list[list[AnswerChunk]] = [[] for _ in questions]
+    async with aclosing(_asked(answering, questions)) as arriving:
+        async for index, chunk in arriving:
+            chunks[index].append(chunk)
+    return [
+        FinishedAnswer(
+            "".join(chunk.text for chunk in parts),
+            parts[-1].finish_reason or "STOP",
+            parts[-1].prompt_tokens,
+            parts[-1].output_tokens,
+            parts[-1].label_probabilities,
+        )
+        for parts in chunks
+    ]
+
+
+async def _asked(answering: Answering, questions: Sequence[Question]) -> AsyncGenerator[tuple[int, AnswerChunk]]:
+    """Yield the chunks of all answers; leaving the generator frees the places of unfinished answers in the child."""
     arrived: asyncio.Queue[tuple[int, Reply]] = asyncio.Queue()
     loop = asyncio.get_running_loop()
     numbers: list[int] = []
     try:
-        for place, question in enumerate(questions):
-            numbers.append(await run_in_threadpool(answering.ask, question, _Listener(loop, arrived, place)))
-        left = len(numbers)
-        while left:
-            place, answer = await arrived.get()
-            if isinstance(answer, Refused):
-                raise answer.error
-            assert isinstance(answer, AnswerChunk)
-            left -= answer.finish_reason is not None
-            yield place, answer
+        for index, question in enumerate(questions):
+            numbers.append(await run_in_threadpool(answering.ask, question, _Listener(loop, arrived, index)))
+        unfinished = len(numbers)
+        while unfinished:
+            index, reply = await arrived.get()
+            if isinstance(reply, Refused):
+                raise reply.error
+            assert isinstance(reply, AnswerChunk)
+            unfinished -= reply.finish_reason is not None
+            yield index, reply
     finally:
         for number in numbers:
             answering.drop(number)
 
 
-async def whole_answers(answering: Answering, questions: Sequence[Question]) -> list[FinishedAnswer]:
-    """Return the finished answers to some questions."""
-    texts = [""] * len(questions)
-    ends: list[AnswerChunk | None] = [None] * len(questions)
-    async with aclosing(streamed(answering, questions)) as pieces:
-        async for place, piece in pieces:
-            texts[place] += piece.text
-            ends[place] = piece
-    return [
-        FinishedAnswer(text, end.finish_reason or "STOP", end.prompt_tokens, end.output_tokens, end.label_probabilities)
-        for text, end in zip(texts, ends, strict=True)
-        if end is not None
-    ]
+class _Listener:
+    """Passes replies from the thread that reads them from the child to the event loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, arrived: asyncio.Queue[tuple[int, Reply]], index: int) -> None:
+        self._loop, self._arrived, self._index = loop, arrived, index
+
+    def __call__(self, reply: Reply) -> None:
+        with suppress(RuntimeError):  # the loop has ended, and nobody waits any more
+            self._loop.call_soon_threadsafe(self._arrived.put_nowait, (self._index, reply))
 
 
-async def counted_tokens(answering: Answering, question: Question) -> int:
-    """Return how many tokens the prompt of a question has."""
-    arrived: asyncio.Queue[tuple[int, Reply]] = asyncio.Queue()
-    listener = _Listener(asyncio.get_running_loop(), arrived, 0)
-    await run_in_threadpool(answering.count, question, listener)
-    _, answer = await arrived.get()
-    if isinstance(answer, Refused):
-        raise answer.error
-    assert isinstance(answer, Counted)
-    return answer.tokens
-
-
-async def while_connected(request: Request, work: Awaitable[T]) -> T:
-    """Return what `work` returns; if the client goes away first, end it and raise ClientGone."""
+async def _while_connected(request: Request, work: Awaitable[T]) -> T:
+    """Return what `work` returns; if the client disconnects first, cancel it and raise ClientGone."""
     working = asyncio.ensure_future(work)
-    leaving = asyncio.ensure_future(_left(request))
+    leaving = asyncio.ensure_future(_disconnected(request))
     try:
         await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
         if working.done():
@@ -289,169 +389,6 @@ async def while_connected(request: Request, work: Awaitable[T]) -> T:
             await working
 
 
-async def with_first_piece(pieces: AsyncGenerator[tuple[int, AnswerChunk]]) -> AsyncIterator[tuple[int, AnswerChunk]]:
-    """Return the pieces once the first has come, so that an error before it is still an ordinary reply."""
-    first = await anext(pieces)
-
-    async def again() -> AsyncIterator[tuple[int, AnswerChunk]]:
-        async with aclosing(pieces):
-            yield first
-            async for piece in pieces:
-                yield piece
-
-    return again()
-
-
-class _Listener:
-    """Hands what the child says from the thread that reads it to the loop that waits for it."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, arrived: asyncio.Queue[tuple[int, Reply]], place: int) -> None:
-        self._loop, self._arrived, self._place = loop, arrived, place
-
-    def __call__(self, answer: Reply) -> None:
-        with suppress(RuntimeError):  # the loop has ended, and with it everybody who waited
-            self._loop.call_soon_threadsafe(self._arrived.put_nowait, (self._place, answer))
-
-
-async def _left(request: Request) -> None:
+async def _disconnected(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
-
-
-HEADER = "x-tunery-prompt-contract"
-MAX_HEADER_CHARACTERS = 400
-
-
-@dataclass(frozen=True, slots=True)
-class PromptCheck:
-    """What was found of a call: the turns to ask, what differs, whether the input was wrapped."""
-
-    turns: tuple[Turn, ...]
-    differences: tuple[PromptDifference, ...] = ()
-    was_wrapped: bool = False
-    has_contract: bool = False
-
-    def tell(self, reply: Response) -> Response:
-        """Return the reply with the header that says whether the input looks like the examples."""
-        if self.has_contract:
-            text = "; ".join(difference.text for difference in self.differences) or "ok"
-            said = f"wrapped: {text}" if self.was_wrapped else text
-            reply.headers[HEADER] = said.encode("ascii", "backslashreplace").decode()[:MAX_HEADER_CHARACTERS]
-        return reply
-
-
-def checked_call(request: Request, target: Target, turns: Sequence[Turn]) -> PromptCheck:
-    """Check what a model is asked, as its settings say, and count what differs in the metrics."""
-    contract = None if target.contracts is None else target.contracts.prompt
-    check = checked(contract, turns, wraps=target.wraps_plain_inputs)
-    request.app.state.metrics.observe_prompt(difference.kind for difference in check.differences)
-    return check
-
-
-def checked(contract: PromptContract | None, turns: Sequence[Turn], *, wraps: bool = False) -> PromptCheck:
-    """Check what is asked against a contract, None for a base; `wraps` adds what a plain input lacks."""
-    asked = tuple(turns)
-    if contract is None:
-        return PromptCheck(asked)
-    if len(asked) != 1:
-        text = "the model was tuned on single questions; this call has a system instruction or several turns"
-        return PromptCheck(asked, (PromptDifference("TURNS", text),), has_contract=True)
-    text, check = contract.checked(asked[0].text, wraps=wraps)
-    return PromptCheck((replace(asked[0], text=text),), check.differences, check.was_wrapped, has_contract=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A model that may be asked: the base in memory, the adapter beside it, and how it answers by default."""
-
-    name: str
-    question: Question  # without turns
-    defaults: SamplingSettings
-    contracts: Contracts | None = None  # of a tuned model
-    wraps_plain_inputs: bool = False
-
-    def asked(self, turns: tuple[Turn, ...], settings: SamplingSettings, candidate: int = 0) -> Question:
-        """Return the question; further candidates are drawn with other seeds."""
-        return replace(self.question, turns=turns, settings=replace(settings, seed=settings.seed + candidate))
-
-
-def base_target(services: Services, caller: Caller, model_id: str, method: str = "generateContent") -> Target:
-    """Return a base model to be asked; raises PermissionDenied, NotFound, FailedPrecondition if it is not here."""
-    require_known(caller)
-    try:
-        entry = services.catalog.resolve(model_id)
-    except NotFound:
-        raise NotFound(
-            f"models/{model_id} is not found for API version v1beta, or is not supported for {method}."
-            " Call ListModels to see the list of available models and their supported methods."
-        ) from None
-    name = entry.alias_of or entry.name
-    services.catalog.folder(name)
-    return Target(f"models/{entry.name}", Question(name, ()), _defaults(SamplingSettings()))
-
-
-def tuned_target(services: Services, caller: Caller, model_id: str) -> Target:
-    """Return a tuned model to be asked; raises PermissionDenied, NotFound, FailedPrecondition if it is not ACTIVE."""
-    require_known(caller)
-    library = services.library
-    plain_id, epoch = folder.split_epoch(model_id)
-    model = library.find(plain_id)
-    require_use(caller, model.name, library.sharing.of_model(plain_id))
-    artifact = library.artifact(model)
-    folder.epoch_folder(artifact[0], epoch)  # raises where that epoch was not kept
-    question = Question(model.base_model, (), adapter=artifact, epoch=epoch)
-    own = SamplingSettings(temperature=model.temperature, top_p=model.top_p, top_k=model.top_k)
-    contracts, wraps = contracts_of(library, model), wraps_plain_inputs(library, model)
-    return Target(f"tunedModels/{model_id}", question, _defaults(own), contracts, wraps)
-
-
-def _defaults(settings: SamplingSettings) -> SamplingSettings:
-    # a call that names no seed wants chance, where its temperature leaves any
-    return replace(settings, max_output_tokens=DEFAULT_OUTPUT_TOKENS, seed=secrets.randbits(31))
-
-
-text_router = APIRouter(tags=["text"])
-
-TextAsked = Annotated[GenerateTextIn, Depends(body_of(GenerateTextIn))]
-TextToCount = Annotated[CountTextTokensIn, Depends(body_of(CountTextTokensIn))]
-
-
-@text_router.post(
-    "/models/{model_id:id}:generateText", name="GenerateText", **described(GenerateTextOut, body=GenerateTextIn)
-)
-async def generate_text(request: Request, caller: CallerOf, model_id: str, body: TextAsked) -> Response:
-    """Answer a prompt with a base model."""
-    target = await run_in_threadpool(base_target, services_of(request), caller, model_id, "generateText")
-    return await _text_answered(request, target, body)
-
-
-@text_router.post(
-    "/tunedModels/{model_id:id}:generateText",
-    name="GenerateTextTuned",
-    **described(GenerateTextOut, body=GenerateTextIn),
-)
-async def generate_text_tuned(request: Request, caller: CallerOf, model_id: str, body: TextAsked) -> Response:
-    """Answer a prompt with a tuned model."""
-    target = await run_in_threadpool(tuned_target, services_of(request), caller, model_id)
-    return await _text_answered(request, target, body)
-
-
-@text_router.post(
-    "/models/{model_id:id}:countTextTokens",
-    name="CountTextTokens",
-    **described(CountTextTokensOut, body=CountTextTokensIn),
-)
-async def count_text(request: Request, caller: CallerOf, model_id: str, body: TextToCount) -> Response:
-    """Count the tokens of a prompt."""
-    target = await run_in_threadpool(base_target, services_of(request), caller, model_id, "countTextTokens")
-    question = target.asked(prompt_turns(body.prompt), target.defaults)
-    tokens = await counted_tokens(services_of(request).answering, question)
-    return JsonReply(CountTextTokensOut(token_count=tokens).json_object())
-
-
-async def _text_answered(request: Request, target: Target, body: GenerateTextIn) -> Response:
-    check, settings = checked_call(request, target, prompt_turns(body.prompt)), sampling_of(body, target.defaults)
-    questions = [target.asked(check.turns, settings, place) for place in range(candidate_count(body))]
-    finished = await while_connected(request, whole_answers(services_of(request).answering, questions))
-    out = GenerateTextOut(candidates=[TextCompletionOut(output=answer.text) for answer in finished])
-    return check.tell(JsonReply(out.json_object()))

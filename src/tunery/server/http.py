@@ -1,8 +1,7 @@
 """
-Request bodies: read within the limit of 4 MiB, parsed leniently, checked against a message of `wire/`.
+HTTP as Google's clients speak it: routes and their parameters, request bodies, replies, streams and the error envelope.
 
-Published curl guides post trailing commas and clients post nothing at all; both were answered by the original. Knows
-bytes and messages; nothing of what they are for.
+Handlers take and return the messages of `wire/`; `ApiRouter` binds them.
 """
 
 from __future__ import annotations
@@ -10,18 +9,21 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import wraps
 from http import HTTPStatus
+from inspect import Signature, iscoroutinefunction, signature
 from types import UnionType
-from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import parse_qsl
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
+from urllib.parse import parse_qsl, urlencode
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Query, Request, params
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ValidationError
-from pydantic.alias_generators import to_camel
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, BeforeValidator, ValidationError
+from pydantic.alias_generators import to_camel, to_snake
 from starlette.concurrency import run_in_threadpool
 from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
@@ -36,6 +38,8 @@ from tunery.errors import (
     Unauthenticated,
     Unavailable,
 )
+from tunery.server.wire.messages import Incoming, Message
+from tunery.service.requests import MAX_PAGE_SIZE, page_size, page_token, read_page_token
 from tunery.types import MAX_DATASET_BYTES
 
 if TYPE_CHECKING:
@@ -48,17 +52,188 @@ if TYPE_CHECKING:
     from tunery.service.reports import DataCurves, Evaluations, Examinations
     from tunery.service.worker import Worker
 
-# A string that never closes is taken to the end and never looked at again: trying again at each quote inside it took
-# hours for 4 MiB.
+# Possessive, so a string that never closes is matched once; trying again at each quote in it took hours for 4 MiB.
 _STRINGS_AND_TRAILING_COMMAS = re.compile(r'("(?:[^"\\]|\\.|\\\Z)*+(?:"|\Z))|,(?=\s*[}\]])', re.DOTALL)
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
-_IN_THE_LOOP_BYTES = 20_000  # larger bodies are parsed beside the event loop, which they would hold up for 0.2 s
+_IN_THE_LOOP_BYTES = 20_000  # larger bodies are parsed in a thread; 4 MiB would block the event loop for 0.2 s
 
 M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
+
+SCHEMA_REFERENCE = "#/components/schemas/{model}"
+BODIES: dict[str, type[BaseModel]] = {}  # messages of request bodies by name, for the OpenAPI document
+
+Flag = Annotated[bool, BeforeValidator(lambda value: value == "true")]
+
+
+class _IdConvertor(StringConvertor):
+    regex = "[^/:]+"  # without the colon, or `{id}` would also match `{id}:verb`
+
+
+register_url_convertor("id", _IdConvertor())
+
+
+class ApiRoute(APIRoute):
+    """A route that takes query names in either case, as clients send `pageSize` and samples `page_size`."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return the handler; it sees camelCase names only, and no empty values."""
+        handle = super().get_route_handler()
+
+        async def handled(request: Request) -> Response:
+            given = parse_qsl(request.scope["query_string"].decode("latin-1"))
+            request.scope["query_string"] = urlencode([(to_camel(name), value) for name, value in given]).encode()
+            return await handle(request)
+
+        return handled
+
+
+class ApiRouter(APIRouter):
+    """
+    A router whose handlers are written in messages.
+
+    A parameter that is an `Incoming` message is the body, other parameters are path or query (in camelCase). A handler
+    returns the message to send, None for an empty object, or a finished Response.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"route_class": ApiRoute} | options)
+
+    def add_api_route(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        """Add a route; the OpenAPI document learns body and reply from the signature."""
+        hints = get_type_hints(endpoint, include_extras=True)
+        reply = hints.pop("return")
+        is_message = reply is not Response and reply is not type(None)
+        options["responses"] = options.get("responses") or {
+            200: {"model": reply} if is_message else {"description": "An empty object."}
+        }
+        for name, hint in hints.items():
+            if isinstance(hint, type) and issubclass(hint, Incoming):
+                options["openapi_extra"] = _body_described(hint)
+                hints[name] = Annotated[hint, Depends(body_of(hint))]
+            elif hint is not Request and f"{{{name}" not in path and not _is_dependency(hint):
+                hints[name] = Annotated[hint, Query(alias=to_camel(name))]
+        super().add_api_route(path, _replying(endpoint, hints), **options | {"response_model": None})
+
+
+def _body_described(message: type[BaseModel]) -> dict[str, Any]:
+    BODIES[message.__name__] = message
+    reference = {"$ref": SCHEMA_REFERENCE.format(model=message.__name__)}
+    return {"requestBody": {"content": {"application/json": {"schema": reference}}}}
+
+
+def _is_dependency(hint: Any) -> bool:
+    return any(isinstance(extra, params.Depends) for extra in getattr(hint, "__metadata__", ()))
+
+
+def _replying(endpoint: Callable[..., Any], hints: Mapping[str, Any]) -> Callable[..., Any]:
+    """Return a handler with these types that sends what `endpoint` returns."""
+
+    @wraps(endpoint)
+    def handler(*args: Any, **values: Any) -> Response:
+        return _reply(endpoint(*args, **values))
+
+    @wraps(endpoint)
+    async def async_handler(*args: Any, **values: Any) -> Response:
+        return _reply(await endpoint(*args, **values))
+
+    chosen = async_handler if iscoroutinefunction(endpoint) else handler
+    given = signature(endpoint).parameters.values()
+    chosen.__signature__ = Signature([each.replace(annotation=hints[each.name]) for each in given])  # type: ignore[union-attr]
+    return chosen
+
+
+def _reply(value: Message | Response | None) -> Response:
+    return value if isinstance(value, Response) else JsonReply({} if value is None else value)
+
+
+def page_of(
+    items: Sequence[T],
+    size: int | None,
+    token: str | None,
+    *list_key: object,
+    default: int,
+    largest: int = MAX_PAGE_SIZE,
+) -> tuple[list[T], str | None]:
+    """Return a page of a list and the token of the next; `list_key` is what the list depends on."""
+    end = (start := read_page_token(token, *list_key) or 0) + min(page_size(size, default), largest)
+    return list(items[start:end]), page_token(end, *list_key) if len(items) > end else None
+
+
+def text_parameter(request: Request, name: str) -> str | None:
+    """Return a query parameter given as `name` or in camelCase, None if it is missing or empty."""
+    return request.query_params.get(to_camel(name)) or request.query_params.get(name) or None
+
+
+def described(
+    reply: type[BaseModel] | UnionType | None = None,
+    *,
+    body: type[BaseModel] | None = None,
+    query: tuple[str, ...] = (),
+) -> dict[str, Any]:
+    """Return the OpenAPI description of a route that is not on an `ApiRouter`, as arguments of its decorator."""
+    parameters = [
+        {"name": to_camel(name), "in": "query", "required": False, "schema": {"type": "string"}} for name in query
+    ]
+    extra: dict[str, Any] = {"parameters": parameters} if parameters else {}
+    if body is not None:
+        extra |= _body_described(body)
+    return {
+        "response_model": None,
+        "responses": {200: {"model": reply} if reply is not None else {"description": "An empty object."}},
+        "openapi_extra": extra,
+    }
+
+
+class JsonReply(Response):
+    """A JSON document, indented by two spaces: guides read it with `curl ... | grep state`."""
+
+    media_type = "application/json; charset=UTF-8"
+
+    def render(self, content: Any) -> bytes:
+        """Return a message or plain JSON values as bytes."""
+        if isinstance(content, Message):
+            return content.to_json(indent=2).encode() + b"\n"
+        return json.dumps(content, ensure_ascii=False, allow_nan=False, indent=2).encode() + b"\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The parts behind the handlers; `address` is the public address of the server, without a slash at the end."""
+
+    library: Library
+    catalog: Catalog
+    accounts: Accounts
+    answering: Answering
+    creation: Creation
+    estimates: Estimates
+    evaluations: Evaluations
+    examinations: Examinations
+    data_curves: DataCurves
+    worker: Worker
+    address: str
+
+
+def services_of(request: Request) -> Services:
+    """Return the services of the app that a request came to."""
+    services: Services = request.app.state.services
+    return services
+
+
+async def _services(request: Request) -> Services:  # async: FastAPI would run a plain function in a thread
+    return services_of(request)
+
+
+ServicesOf = Annotated[Services, Depends(_services)]
 
 
 def body_of(message: type[M]) -> Callable[[Request], Awaitable[M]]:
-    """Return the dependency that reads a request's body as such a message; raises InvalidArgument."""
+    """
+    Return the dependency that reads a request's body as `message`; it raises InvalidArgument.
+
+    FastAPI's own body binding does not fit: it reads bodies of any size before it knows the caller, ignores a body
+    without a JSON content type (curl's default), and replaces every error raised while parsing with one of its own.
+    """
 
     async def read(request: Request) -> M:
         body = await read_limited(request)
@@ -166,21 +341,26 @@ def _path(place: Sequence[int | str]) -> str:
     return path
 
 
+# Some clients end a line of a stream at U+0085, U+2028 and U+2029 as well.
 _LINE_ENDS = {ord(character): f"\\u{ord(character):04x}" for character in "\x85\u2028\u2029"}
 
-Chunks = AsyncIterator[Mapping[str, Any]]
+Chunks = AsyncIterator[Message | Mapping[str, Any]]
 
 _log = logging.getLogger("tunery.server")
 
 
 def event_stream(chunks: Chunks) -> StreamingResponse:
-    """Return chunks as server-sent events."""
+    """
+    Return chunks as server-sent events.
+
+    At least one client breaks on each of: comments, event names, `[DONE]`, indented JSON, a missing last blank line.
+    """
     headers = {"Content-Type": "text/event-stream", "Cache-Control": "no-cache"}
     return StreamingResponse(_events(chunks), headers=headers)
 
 
 def json_array(chunks: Chunks) -> StreamingResponse:
-    """Return chunks as the elements of one JSON array."""
+    """Return chunks as the elements of one JSON array, with nothing behind the closing bracket, not even a newline."""
     return StreamingResponse(_elements(chunks), headers={"Content-Type": "application/json; charset=UTF-8"})
 
 
@@ -198,19 +378,20 @@ async def _elements(chunks: Chunks) -> AsyncIterator[bytes]:
 
 
 async def _lines(chunks: Chunks) -> AsyncIterator[bytes]:
-    """Yield each chunk as JSON of one line; an error in the middle becomes the last one."""
+    """Yield each chunk as one line of JSON; an error in the middle becomes the last line."""
     try:
         async for chunk in chunks:
             yield _line(chunk)
     except TuneryError as error:
         yield _line(envelope(error))
-    except Exception as error:  # noqa: BLE001  # the status has been sent; only a chunk can still say it
+    except Exception as error:  # noqa: BLE001  # the status line is sent already; the error can only be a chunk
         _log.error("A stream broke off", exc_info=error)
         yield _line(envelope(TuneryError("Internal error encountered.")))
 
 
-def _line(value: Mapping[str, Any]) -> bytes:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False).translate(_LINE_ENDS).encode()
+def _line(value: Message | Mapping[str, Any]) -> bytes:
+    plain = value.model_dump(mode="json", exclude_none=True) if isinstance(value, Message) else value
+    return json.dumps(plain, ensure_ascii=False, allow_nan=False).translate(_LINE_ENDS).encode()
 
 
 SERVICE = "generativelanguage.googleapis.com"
@@ -291,13 +472,19 @@ def _on_http_error(_request: Request, error: HTTPException) -> Response:
 
 
 def _on_wrong_parameter(request: Request, error: RequestValidationError) -> Response:
-    wrong = [f"Invalid value for {problem['loc'][-1]}: {problem['msg']}." for problem in error.errors()]
-    return reply_of(InvalidArgument(" ".join(wrong)), _method(request))
+    return reply_of(InvalidArgument(" ".join(map(_wrong_parameter, error.errors()))), _method(request))
+
+
+def _wrong_parameter(problem: Mapping[str, Any]) -> str:
+    name = problem["loc"][-1]
+    if problem["type"].startswith("int_"):
+        return f"{to_snake(name)} must be a whole number, not {problem['input']!r}."
+    return f"Invalid value for {name}: {problem['msg']}."
 
 
 def _on_unexpected(request: Request, error: Exception) -> Response:
     _log.error("%s failed", _method(request), exc_info=error)
-    return reply_of(TuneryError("Internal error encountered. The log of the server says more."), _method(request))
+    return reply_of(TuneryError("Internal error encountered. See the log of the server."), _method(request))
 
 
 def _method(request: Request) -> str:
@@ -350,96 +537,3 @@ def parameters_of(encoded: str) -> Parameters:
     if twice:
         raise InvalidArgument(f"The parameter {twice[0]!r} is there more than once.")
     return {name: value for name, value in pairs if value}
-
-
-SCHEMA_REFERENCE = "#/components/schemas/{model}"
-BODIES: dict[str, type[BaseModel]] = {}  # messages that handlers read themselves, by name, for the OpenAPI document
-
-
-class _IdConvertor(StringConvertor):
-    regex = "[^/:]+"
-
-
-register_url_convertor("id", _IdConvertor())
-
-
-def text_parameter(request: Request, name: str) -> str | None:
-    """Return a query parameter given as `name` or in camelCase, None if it is missing or empty."""
-    found = request.query_params.get(to_camel(name)) or request.query_params.get(name)
-    return found or None
-
-
-def int_parameter(request: Request, name: str) -> int | None:
-    """Return a whole number from the query, None if it is missing; raises InvalidArgument."""
-    text = text_parameter(request, name)
-    if text is None:
-        return None
-    try:
-        return int(text)
-    except ValueError:
-        raise InvalidArgument(f"{name} must be a whole number, not {text!r}.") from None
-
-
-def described(
-    reply: type[BaseModel] | UnionType | None = None,
-    *,
-    body: type[BaseModel] | None = None,
-    query: tuple[str, ...] = (),
-) -> dict[str, Any]:
-    """Return what a route says of itself in the OpenAPI document, as arguments of its decorator."""
-    parameters = [
-        {"name": to_camel(name), "in": "query", "required": False, "schema": {"type": _TYPES.get(name, "string")}}
-        for name in query
-    ]
-    extra: dict[str, Any] = {"parameters": parameters} if parameters else {}
-    if body is not None:
-        BODIES[body.__name__] = body
-        extra["requestBody"] = {
-            "content": {"application/json": {"schema": {"$ref": SCHEMA_REFERENCE.format(model=body.__name__)}}}
-        }
-    return {
-        "response_model": None,
-        "responses": {200: {"model": reply} if reply is not None else {"description": "An empty object."}},
-        "openapi_extra": extra,
-    }
-
-
-_TYPES = {
-    "page_size": "integer",
-    "validate_only": "boolean",
-    "extensions": "boolean",
-    "held_out": "boolean",
-    "rendered": "boolean",
-}
-
-
-class JsonReply(Response):
-    """A JSON document, indented; NaN and infinity must have been made texts before (`wire.base.Message`)."""
-
-    media_type = "application/json; charset=UTF-8"
-
-    def render(self, content: Any) -> bytes:
-        return json.dumps(content, ensure_ascii=False, allow_nan=False, indent=2).encode() + b"\n"
-
-
-@dataclass(frozen=True, slots=True)
-class Services:
-    """The parts behind the handlers; `address` is the public address of the server, without a slash at the end."""
-
-    library: Library
-    catalog: Catalog
-    accounts: Accounts
-    answering: Answering
-    creation: Creation
-    estimates: Estimates
-    evaluations: Evaluations
-    examinations: Examinations
-    data_curves: DataCurves
-    worker: Worker
-    address: str
-
-
-def services_of(request: Request) -> Services:
-    """Return the services of the app that a request came to."""
-    services: Services = request.app.state.services
-    return services

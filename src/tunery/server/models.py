@@ -1,24 +1,22 @@
 """
-Base models: list and get.
+Base models on the wire (google/ai/generativelanguage/v1beta/model.proto): list and get.
 
-API names of old code are listed beside the bases they stand for.
+Guides choose a base by its methods and by words in its name, so API names of old code keep both; their token limits are
+those of the weights that answer.
 """
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Request
 from pydantic import Field
-from starlette.responses import Response
 
 from tunery.engine.catalog import memory_estimate
 from tunery.errors import NotFound
-from tunery.server.http import JsonReply, described, int_parameter, services_of, text_parameter
+from tunery.server.http import ApiRouter, ServicesOf, page_of
 from tunery.server.security import CallerOf
 from tunery.server.wire.messages import Message
 from tunery.service.access import require_known
-from tunery.service.requests import page_size, page_token, read_page_token
 from tunery.types import CatalogEntry
 
 _TEXT_BISON = "text-bison-001"
@@ -38,11 +36,11 @@ class ModelOut(Message):
     max_temperature: float
     top_p: float
     top_k: int | None
-    base_weights: Annotated[str, Field(description="Extension: the open weights that answer to this name.")]
-    licence: Annotated[str, Field(description="Extension: of these weights.")]
-    parameters: Annotated[int | None, Field(description="Extension: how many numbers they are.")]
-    is_present: Annotated[bool, Field(description="Extension: they are on this machine.")]
-    tuning_memory_bytes: Annotated[int | None, Field(description="Extension: about what tuning takes.")]
+    base_weights: Annotated[str, Field(description="Extension: the open weights behind this name.")]
+    licence: Annotated[str, Field(description="Extension: licence of these weights.")]
+    parameters: Annotated[int | None, Field(description="Extension: number of weights.")]
+    is_present: Annotated[bool, Field(description="Extension: whether the weights are on this machine.")]
+    tuning_memory_bytes: Annotated[int | None, Field(description="Extension: approximate memory for tuning.")]
 
 
 class ModelsPage(Message):
@@ -80,31 +78,27 @@ def _methods(name: str) -> list[str]:
     return ["generateContent", "countTokens", "createTunedModel"]
 
 
-router = APIRouter(tags=["models"])
+router = ApiRouter(tags=["models"])
 
 DEFAULT_PAGE_SIZE = 50
 
 
-@router.get("/models", name="ListModels", **described(ModelsPage, query=("page_size", "page_token")))
-def list_(request: Request, caller: CallerOf) -> Response:
-    """List the base models that can be asked and tuned."""
+@router.get("/models", name="ListModels")
+def list_(
+    services: ServicesOf, caller: CallerOf, page_size: int | None = None, page_token: str | None = None
+) -> ModelsPage:
+    """List the base models that answer and can be tuned."""
     require_known(caller)
-    size = page_size(int_parameter(request, "page_size"), DEFAULT_PAGE_SIZE)
-    start = read_page_token(text_parameter(request, "page_token"), "models") or 0
-    entries = services_of(request).catalog.entries()
-    page = ModelsPage(
-        models=[model_out(entry) for entry in entries[start : start + size]] or None,
-        next_page_token=page_token(start + size, "models") if len(entries) > start + size else None,
-    )
-    return JsonReply(page.json_object())
+    entries = services.catalog.entries()
+    shown, next_page = page_of(entries, page_size, page_token, "models", default=DEFAULT_PAGE_SIZE)
+    return ModelsPage(models=[model_out(entry) for entry in shown] or None, next_page_token=next_page)
 
 
-@router.get("/models/{model_id:id}", name="GetModel", **described(ModelOut))
-def get(request: Request, caller: CallerOf, model_id: str) -> Response:
+@router.get("/models/{model_id:id}", name="GetModel")
+def get(services: ServicesOf, caller: CallerOf, model_id: str) -> ModelOut:
     """Return a base model."""
     require_known(caller)
     try:
-        entry = services_of(request).catalog.resolve(model_id)
+        return model_out(services.catalog.resolve(model_id))
     except NotFound:
         raise NotFound(f"models/{model_id} is not found for API version v1beta.") from None
-    return JsonReply(model_out(entry).json_object())

@@ -1,7 +1,8 @@
 """
-One line per request: method, status, duration, who (as a hash) and the id of the request, which the reply carries too.
+What operators see of a server: a log line per request, serverInfo, healthz and readyz, and Prometheus metrics.
 
-Never a path, a query, a header or a body: keys and prompts stand there. Knows ASGI and logging; nothing of handlers.
+Log lines and metric labels hold names of methods, status codes and phases only, never a path, header, body, user or id
+of a model: keys and prompts are in these. A user is logged as a hash.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, TextIO
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -33,14 +34,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from tunery import __version__
 from tunery.engine.catalog import available_memory
 from tunery.errors import PermissionDenied, TuneryError
-from tunery.server.http import JsonReply, Services, described, services_of
+from tunery.server.http import ApiRouter, JsonReply, Services, ServicesOf
 from tunery.server.security import CallerOf, caller_of
 from tunery.server.wire.generation import MAX_CANDIDATES, MAX_TEXT_CHARACTERS
 from tunery.server.wire.messages import Message
 from tunery.service.answering import MAX_WAITING
 from tunery.service.creation import MAX_WAITING_TASKS
 from tunery.service.database import tasks
-from tunery.service.database import tasks as figures
 from tunery.service.phases import RUNNING_PHASES
 from tunery.types import (
     MAX_DATASET_BYTES,
@@ -190,8 +190,9 @@ class HealthOut(Message):
     answering: bool | None = None
 
 
-info_router = APIRouter(tags=["operation (extension)"])
-health_router = APIRouter(tags=["operation (extension)"])
+info_router = ApiRouter(tags=["operation (extension)"])
+health_router = ApiRouter(tags=["operation (extension)"])
+metrics_router = ApiRouter(tags=["operation (extension)"])
 
 FEATURES = (
     "datasets.parse",
@@ -213,18 +214,17 @@ FEATURES = (
 )
 
 
-@info_router.get("/serverInfo", name="GetServerInfo", **described(ServerInfoOut))
-def server_info(request: Request, caller: CallerOf) -> Response:
-    """Say what this server is and offers; what it is busy with only to known callers."""
-    services = services_of(request)
+@info_router.get("/serverInfo", name="GetServerInfo")
+def server_info(services: ServicesOf, caller: CallerOf) -> ServerInfoOut:
+    """Return what this server is and offers; its load only to known callers."""
     modes = getattr(services.accounts, "sign_in_modes", ("token", "key"))
     out = ServerInfoOut(version=__version__, sign_in_modes=list(modes), features=list(FEATURES))
     if caller.user_id is None and not caller.has_key:
-        return JsonReply(out.json_object())
+        return out
     with services.library.database.reading() as connection:
         phases = tasks.tasks_by_phase(connection)
     base = services.catalog.resolve(services.catalog.default_base)
-    more = out.model_copy(
+    return out.model_copy(
         update={
             "device": _device(),
             "limits": _LIMITS,
@@ -240,27 +240,24 @@ def server_info(request: Request, caller: CallerOf) -> Response:
             "waiting_answers": services.answering.waiting,
         }
     )
-    return JsonReply(more.json_object())
 
 
-@health_router.get("/healthz", name="GetHealth", **described(HealthOut))
-def healthz() -> Response:
-    """Say that the server answers at all."""
-    return JsonReply(HealthOut(status="ok").json_object())
+@health_router.get("/healthz", name="GetHealth")
+def healthz() -> HealthOut:
+    """Return ok: the server answers at all."""
+    return HealthOut(status="ok")
 
 
-@health_router.get("/readyz", name="GetReadiness", **described(HealthOut))
-def readyz(request: Request) -> Response:
-    """Say whether the server can work: 503 if the database, the worker or the answering process is gone."""
-    services = services_of(request)
+@health_router.get("/readyz", name="GetReadiness", responses={200: {"model": HealthOut}})
+def readyz(services: ServicesOf) -> Response:
+    """Check whether the server can work: 503 if the database, the worker or the answering process is gone."""
     parts = {
         "database": _database_answers(services),
         "worker": services.worker.is_alive,
         "answering": services.answering.is_ready(),
     }
     is_ready = all(parts.values())
-    out = HealthOut(status="ok" if is_ready else "not ready", **parts)
-    return JsonReply(out.json_object(), 200 if is_ready else 503)
+    return JsonReply(HealthOut(status="ok" if is_ready else "not ready", **parts), 200 if is_ready else 503)
 
 
 def _database_answers(services: Services) -> bool:
@@ -311,8 +308,6 @@ def _memory() -> int | None:
         return None
 
 
-metrics_router = APIRouter(tags=["operation (extension)"])
-
 BUCKETS = (0.005, 0.02, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0)  # seconds; a poll is in the first, an answer in the last
 STEPS_IN_RATE = 20
 STALE_SECONDS = 60.0
@@ -360,11 +355,6 @@ def metrics(request: Request) -> Response:
     return Response(generate_latest(counted.registry), media_type=CONTENT_TYPE_LATEST)
 
 
-def metrics_of(services: Services) -> Metrics:
-    """Return the figures of a server that begins now."""
-    return Metrics(services)
-
-
 class _Now(Collector):
     """What is asked for when somebody looks."""
 
@@ -377,11 +367,11 @@ class _Now(Collector):
     def collect(self) -> Iterator[Metric]:
         services = self._services
         with services.library.database.reading() as connection:
-            phases, running = figures.tasks_by_phase(connection), figures.running_task(connection)
-        tasks = GaugeMetricFamily("tunery_tasks", "Tuning tasks by phase.", labels=["phase"])
+            phases, running = tasks.tasks_by_phase(connection), tasks.running_task(connection)
+        by_phase = GaugeMetricFamily("tunery_tasks", "Tuning tasks by phase.", labels=["phase"])
         for phase, count in phases.items():
-            tasks.add_metric([phase], count)
-        yield tasks
+            by_phase.add_metric([phase], count)
+        yield by_phase
         curve = running.snapshots if running is not None else ()
         for name, text, value in (
             ("tunery_queue_length", "Tuning tasks that wait.", phases[Phase.QUEUED]),

@@ -1,8 +1,8 @@
 """
-The same models for clients of OpenAI's API: chat/completions, completions and models, errors in that API's shape.
+The same models for clients of OpenAI's API: chat/completions, completions, models, and errors in that API's shape.
 
-Model names are taken with or without `models/` and `tunedModels/`; a plain name is a base model's if there is one.
-These clients send whatever they have as a bearer, so an API key is taken there too. What answers is `answers.py`.
+Model names may have the prefix `models/` or `tunedModels/`; a plain name means a base model if there is one of that
+name. These clients send any credential as a bearer token, so API keys are accepted there too.
 """
 
 from __future__ import annotations
@@ -14,24 +14,32 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import Depends, Request
 from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
 from tunery.errors import InvalidArgument, NotFound, TuneryError, Unauthenticated
-from tunery.server import generation
-from tunery.server.generation import FinishedAnswer, Target, base_target, checked_call, tuned_target
-from tunery.server.http import HTTP_STATUS, JsonReply, Services, body_of, described, reply_of, services_of
+from tunery.server.generation import (
+    FinishedAnswer,
+    Target,
+    answer_chunks,
+    base_target,
+    checked_call,
+    finished_answers,
+    tuned_target,
+)
+from tunery.server.http import HTTP_STATUS, ApiRouter, JsonReply, Services, ServicesOf, reply_of, services_of
 from tunery.server.monitoring import note_caller
 from tunery.server.security import caller_of
 from tunery.server.wire import openai as wire
+from tunery.server.wire.messages import Message
 from tunery.service.access import Action, require_known, require_scope
-from tunery.service.answering_child import AnswerChunk, Question
+from tunery.service.answering_child import AnswerChunk
 from tunery.service.requests import MAX_PAGE_SIZE, ModelFilter
-from tunery.types import Caller, State, TunedModel
+from tunery.types import Caller, State, TunedModel, Turn
 
-PREFIXES = ("/v1beta/openai", "/openai/v1")
+OPENAI_PATHS = ("/v1beta/openai", "/openai/v1")
 
 # HTTP status to `type` and `code` of an error (platform.openai.com/docs/guides/error-codes)
 _ERRORS: dict[int, tuple[str, str | None]] = {
@@ -46,7 +54,7 @@ _log = logging.getLogger("tunery.server")
 
 
 class _Route(APIRoute):
-    """A route whose errors are of this API's shape."""
+    """A route whose errors have this API's shape."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -56,18 +64,18 @@ class _Route(APIRoute):
                 return await handle(request)
             except TuneryError as error:
                 return _error_reply(error)
-            except Exception as error:  # noqa: BLE001  # these clients read errors of this shape only
+            except Exception as error:  # noqa: BLE001  # these clients can read errors of this shape only
                 _log.error("%s failed", self.name, exc_info=error)
-                return _error_reply(TuneryError("Internal error encountered. The log of the server says more."))
+                return _error_reply(TuneryError("Internal error encountered. See the log of the server."))
 
         return handled
 
 
-router = APIRouter(tags=["OpenAI style (extension)"], route_class=_Route)
+router = ApiRouter(tags=["OpenAI style (extension)"], route_class=_Route)
 
 
 def bearer_or_key(request: Request) -> Caller:
-    """Return who calls; a bearer may be a token or an API key. Raises Unauthenticated if it is neither."""
+    """Return the caller; the bearer may be a token or an API key. Raises Unauthenticated if it is neither."""
     try:
         caller = caller_of(request)
     except Unauthenticated:
@@ -81,77 +89,49 @@ def bearer_or_key(request: Request) -> Caller:
 
 
 CallerOf = Annotated[Caller, Depends(bearer_or_key)]
-ChatAsked = Annotated[wire.ChatCompletionIn, Depends(body_of(wire.ChatCompletionIn))]
-TextAsked = Annotated[wire.CompletionIn, Depends(body_of(wire.CompletionIn))]
 
 
-@router.post(
-    "/chat/completions",
-    name="CreateChatCompletion",
-    **described(wire.ChatCompletionOut, body=wire.ChatCompletionIn),
-)
-async def chat(request: Request, caller: CallerOf, body: ChatAsked) -> Response:
-    """Go on with a conversation: whole, or with `stream` as server-sent events."""
+@router.post("/chat/completions", name="CreateChatCompletion", responses={200: {"model": wire.ChatCompletionOut}})
+async def chat(request: Request, services: ServicesOf, caller: CallerOf, body: wire.ChatCompletionIn) -> Response:
+    """Continue a conversation: in one reply, or with `stream` as server-sent events."""
     wire.check_supported(body)
-    target = await run_in_threadpool(_target, services_of(request), caller, body.model)
-    settings, check = wire.settings_of(body, target.defaults), checked_call(request, target, wire.chat_turns(body))
-    questions = [target.asked(check.turns, settings, place) for place in range(body.n)]
-    reply = _Chat(target.name, body.n)
-    if body.stream:
-        return check.tell(await _streamed(request, reply, questions, has_usage=body.stream_options.include_usage))
-    finished = await _finished(request, questions)
-    choices = [reply.choice(place, answer) for place, answer in enumerate(finished)]
-    out = wire.ChatCompletionOut(**reply.head, choices=choices, usage=_usage(finished, body.n))
-    return check.tell(JsonReply(out.json_object()))
+    target = await run_in_threadpool(_target, services, caller, body.model)
+    return await _answered(request, services, target, body, [wire.chat_turns(body)], _Chat(target.name, body.n))
 
 
-@router.post("/completions", name="CreateCompletion", **described(wire.CompletionOut, body=wire.CompletionIn))
-async def complete(request: Request, caller: CallerOf, body: TextAsked) -> Response:
-    """Answer prompts: whole, or with `stream` as server-sent events."""
+@router.post("/completions", name="CreateCompletion", responses={200: {"model": wire.CompletionOut}})
+async def complete(request: Request, services: ServicesOf, caller: CallerOf, body: wire.CompletionIn) -> Response:
+    """Answer prompts: in one reply, or with `stream` as server-sent events."""
     prompts = wire.prompts_turns(body)
     wire.check_supported(body, len(prompts))
-    target = await run_in_threadpool(_target, services_of(request), caller, body.model)
-    settings = wire.settings_of(body, target.defaults)
-    checks = [checked_call(request, target, turns) for turns in prompts]
-    worst = max(checks, key=lambda check: len(check.differences))  # one header speaks for all prompts
-    questions = [target.asked(check.turns, settings, place) for check in checks for place in range(body.n)]
-    reply = _Text(target.name, body.n)
-    if body.stream:
-        return worst.tell(await _streamed(request, reply, questions, has_usage=body.stream_options.include_usage))
-    finished = await _finished(request, questions)
-    choices = [reply.choice(place, answer) for place, answer in enumerate(finished)]
-    out = wire.CompletionOut(**reply.head, choices=choices, usage=_usage(finished, body.n))
-    return worst.tell(JsonReply(out.json_object()))
+    target = await run_in_threadpool(_target, services, caller, body.model)
+    return await _answered(request, services, target, body, prompts, _Text(target.name, body.n))
 
 
-@router.get("/models", name="ListOpenAIModels", **described(wire.OpenAIModelsOut))
-def list_(request: Request, caller: CallerOf) -> Response:
-    """List the models that the caller may ask: base models whose weights are here, and tuned models."""
+@router.get("/models", name="ListOpenAIModels")
+def list_(services: ServicesOf, caller: CallerOf) -> wire.OpenAIModelsOut:
+    """List the models that the caller may use: base models with weights on this machine, and tuned models."""
     require_known(caller)
-    services = services_of(request)
     found = [_base_out(entry.name) for entry in services.catalog.entries() if entry.is_present]
-    found += [_tuned_out(model) for model in _tuned_models(services, caller)]
-    return JsonReply(wire.OpenAIModelsOut(data=found).json_object())
+    return wire.OpenAIModelsOut(data=found + [_tuned_out(model) for model in _tuned_models(services, caller)])
 
 
-@router.get("/models/{name:path}", name="GetOpenAIModel", **described(wire.OpenAIModelOut))
-def get(request: Request, caller: CallerOf, name: str) -> Response:
-    """Return a model that the caller may ask."""
-    services = services_of(request)
+@router.get("/models/{name:path}", name="GetOpenAIModel")
+def get(services: ServicesOf, caller: CallerOf, name: str) -> wire.OpenAIModelOut:
+    """Return a model that the caller may use."""
     target = _target(services, caller, name)
     is_tuned = target.question.adapter is not None
-    out = _tuned_out(services.library.find(target.name.partition("/")[2])) if is_tuned else _base_out(target.name)
-    return JsonReply(out.json_object())
+    return _tuned_out(services.library.find(target.name.partition("/")[2])) if is_tuned else _base_out(target.name)
 
 
 @router.api_route("/{rest:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"], include_in_schema=False)
 def unknown(rest: str) -> Response:
-    """Say in this API's shape that a path is not offered."""
+    """Refuse other paths in this API's shape."""
     raise NotFound(f"There is no /{rest} here. Offered: chat/completions, completions, models.")
 
 
 class _Reply:
-    """What all parts of a reply begin with, and how many answers each prompt gets."""
+    """The fields every part of a reply begins with, and the number of answers to each prompt."""
 
     id_prefix = ""
 
@@ -165,94 +145,114 @@ class _Reply:
 
 
 class _Chat(_Reply):
-    """How answers of a conversation are written."""
+    """Answers in a conversation."""
 
     id_prefix = "chatcmpl"
 
-    def choice(self, place: int, answer: FinishedAnswer) -> wire.ChatChoiceOut:
-        message = wire.ChatMessageOut(content=answer.text)
-        return wire.ChatChoiceOut(index=place, message=message, finish_reason=wire.finish_reason(answer.finish_reason))
+    def whole(self, answers: list[FinishedAnswer], usage: wire.UsageOut) -> Message:
+        choices = [
+            wire.ChatChoiceOut(
+                index=index,
+                message=wire.ChatMessageOut(content=answer.text),
+                finish_reason=wire.finish_reason(answer.finish_reason),
+            )
+            for index, answer in enumerate(answers)
+        ]
+        return wire.ChatCompletionOut(**self.head, choices=choices, usage=usage)
 
-    def chunks(self, place: int, piece: AnswerChunk, *, is_first: bool) -> list[dict[str, Any]]:
-        """Return the chunks of a piece: the role alone comes first, the reason of the end alone comes last."""
+    def chunks(self, index: int, chunk: AnswerChunk, *, is_first: bool) -> list[Message]:
+        """Return the chunks to send for one of ours: the role comes first, the finish reason last, each alone."""
         deltas = [wire.ChatDeltaOut(role="assistant", content="")] * is_first
-        deltas += [wire.ChatDeltaOut(content=piece.text)] * bool(piece.text)
-        made = [self._chunk(place, delta, None) for delta in deltas]
-        if piece.finish_reason is not None:
-            made.append(self._chunk(place, wire.ChatDeltaOut(), wire.finish_reason(piece.finish_reason)))
+        deltas += [wire.ChatDeltaOut(content=chunk.text)] * bool(chunk.text)
+        made: list[Message] = [self._chunk(index, delta, None) for delta in deltas]
+        if chunk.finish_reason is not None:
+            made.append(self._chunk(index, wire.ChatDeltaOut(), wire.finish_reason(chunk.finish_reason)))
         return made
 
-    def last(self, usage: wire.UsageOut) -> dict[str, Any]:
-        return wire.ChatChunkOut(**self.head, choices=[], usage=usage).json_object()
+    def last(self, usage: wire.UsageOut) -> Message:
+        return wire.ChatChunkOut(**self.head, choices=[], usage=usage)
 
-    def _chunk(self, place: int, delta: wire.ChatDeltaOut, reason: str | None) -> dict[str, Any]:
-        choice = wire.ChatChunkChoiceOut(index=place, delta=delta, finish_reason=reason)
-        return wire.ChatChunkOut(**self.head, choices=[choice]).json_object()
+    def _chunk(self, index: int, delta: wire.ChatDeltaOut, reason: str | None) -> wire.ChatChunkOut:
+        choice = wire.ChatChunkChoiceOut(index=index, delta=delta, finish_reason=reason)
+        return wire.ChatChunkOut(**self.head, choices=[choice])
 
 
 class _Text(_Reply):
-    """How answers to prompts are written."""
+    """Answers to prompts."""
 
     id_prefix = "cmpl"
 
-    def choice(self, place: int, answer: FinishedAnswer) -> wire.CompletionChoiceOut:
-        reason = wire.finish_reason(answer.finish_reason)
-        return wire.CompletionChoiceOut(index=place, text=answer.text, finish_reason=reason)
+    def whole(self, answers: list[FinishedAnswer], usage: wire.UsageOut) -> Message:
+        choices = [self._choice(index, answer) for index, answer in enumerate(answers)]
+        return wire.CompletionOut(**self.head, choices=choices, usage=usage)
 
-    def chunks(self, place: int, piece: AnswerChunk, *, is_first: bool) -> list[dict[str, Any]]:  # noqa: ARG002
-        reason = None if piece.finish_reason is None else wire.finish_reason(piece.finish_reason)
-        choice = wire.CompletionChoiceOut(index=place, text=piece.text, finish_reason=reason)
-        return [wire.CompletionOut(**self.head, choices=[choice], usage=None).json_object()]
+    def chunks(self, index: int, chunk: AnswerChunk, *, is_first: bool) -> list[Message]:  # noqa: ARG002
+        return [wire.CompletionOut(**self.head, choices=[self._choice(index, chunk)], usage=None)]
 
-    def last(self, usage: wire.UsageOut) -> dict[str, Any]:
-        return wire.CompletionOut(**self.head, choices=[], usage=usage).json_object()
+    def last(self, usage: wire.UsageOut) -> Message:
+        return wire.CompletionOut(**self.head, choices=[], usage=usage)
+
+    def _choice(self, index: int, answer: FinishedAnswer | AnswerChunk) -> wire.CompletionChoiceOut:
+        reason = None if answer.finish_reason is None else wire.finish_reason(answer.finish_reason)
+        return wire.CompletionChoiceOut(index=index, text=answer.text, finish_reason=reason)
 
 
-async def _finished(request: Request, questions: list[Question]) -> list[FinishedAnswer]:
-    return await generation.while_connected(
-        request, generation.whole_answers(services_of(request).answering, questions)
+async def _answered(
+    request: Request,
+    services: Services,
+    target: Target,
+    body: wire.ChatCompletionIn | wire.CompletionIn,
+    prompts: list[tuple[Turn, ...]],
+    reply: _Chat | _Text,
+) -> Response:
+    settings = wire.settings_of(body, target.defaults)
+    checks = [checked_call(request, target, turns) for turns in prompts]
+    worst = max(checks, key=lambda check: len(check.differences))  # there is one header for all prompts
+    questions = [target.question_of(check.turns, settings, index) for check in checks for index in range(body.n)]
+    if body.stream:
+        chunks = await answer_chunks(request, services, questions)
+        events = _events(_chunks(reply, chunks, has_usage=body.stream_options.include_usage))
+        headers = {"Cache-Control": "no-cache"}
+        return worst.add_header(StreamingResponse(events, media_type="text/event-stream", headers=headers))
+    finished = await finished_answers(request, services, questions)
+    usage = wire.usage_out(
+        sum(answer.prompt_tokens for answer in finished[:: body.n]), sum(answer.output_tokens for answer in finished)
     )
-
-
-async def _streamed(request: Request, reply: _Chat | _Text, questions: list[Question], *, has_usage: bool) -> Response:
-    said = generation.streamed(services_of(request).answering, questions)
-    pieces = await generation.while_connected(request, generation.with_first_piece(said))
-    events = _events(_chunks(reply, pieces, has_usage=has_usage))
-    return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-cache"})
+    return worst.add_header(JsonReply(reply.whole(finished, usage)))
 
 
 async def _chunks(
-    reply: _Chat | _Text, pieces: AsyncIterator[tuple[int, AnswerChunk]], *, has_usage: bool
-) -> AsyncIterator[dict[str, Any]]:
+    reply: _Chat | _Text, chunks: AsyncIterator[tuple[int, AnswerChunk]], *, has_usage: bool
+) -> AsyncIterator[Message]:
     lasts: dict[int, AnswerChunk] = {}
-    async for place, piece in pieces:
-        for chunk in reply.chunks(place, piece, is_first=place not in lasts):
-            yield chunk
-        lasts[place] = piece
+    async for index, chunk in chunks:
+        for part in reply.chunks(index, chunk, is_first=index not in lasts):
+            yield part
+        lasts[index] = chunk
     if has_usage:
-        prompts = sum(piece.prompt_tokens for place, piece in lasts.items() if place % reply.answers_per_prompt == 0)
-        yield reply.last(wire.usage_out(prompts, sum(piece.output_tokens for piece in lasts.values())))
+        prompts = sum(chunk.prompt_tokens for index, chunk in lasts.items() if index % reply.answers_per_prompt == 0)
+        yield reply.last(wire.usage_out(prompts, sum(chunk.output_tokens for chunk in lasts.values())))
 
 
-async def _events(chunks: AsyncIterator[dict[str, Any]]) -> AsyncIterator[bytes]:
-    """Yield server-sent events as these clients want them, `[DONE]` behind the last."""
+async def _events(chunks: AsyncIterator[Message]) -> AsyncIterator[bytes]:
+    """Yield server-sent events as these clients want them, with `[DONE]` as the last."""
     try:
         async for chunk in chunks:
-            yield _event(chunk)
+            yield _event(chunk.to_json())
     except TuneryError as error:
-        yield _event(_error_object(error))
-    except Exception as error:  # noqa: BLE001  # the status has been sent; only an event can still say it
+        yield _event(json.dumps(_error_object(error), ensure_ascii=False))
+    except Exception as error:  # noqa: BLE001  # the status line is sent already; the error can only be an event
         _log.error("A stream broke off", exc_info=error)
-        yield _event(_error_object(TuneryError("Internal error encountered.")))
+        yield _event(json.dumps(_error_object(TuneryError("Internal error encountered."))))
     yield b"data: [DONE]\n\n"
 
 
-def _event(value: dict[str, Any]) -> bytes:
-    return b"data: " + json.dumps(value, ensure_ascii=False, allow_nan=False).encode() + b"\n\n"
+def _event(data: str) -> bytes:
+    return f"data: {data}\n\n".encode()
 
 
 def _target(services: Services, caller: Caller, name: str) -> Target:
-    """Return the model that a name means, to be asked; raises InvalidArgument, NotFound, PermissionDenied."""
+    """Return the model with this name; raises InvalidArgument, NotFound, PermissionDenied."""
     if not name:
         raise InvalidArgument("model must be set.")
     kind, _, model_id = name.rpartition("/")
@@ -279,11 +279,11 @@ def _no_model(name: str) -> NotFound:
 
 
 def _tuned_models(services: Services, caller: Caller) -> list[TunedModel]:
-    """Return the usable tuned models that a caller may ask, newest first."""
-    wanted = [ModelFilter(is_everyone=True)]
+    """Return the tuned models that a caller may use, newest first."""
+    filters = [ModelFilter(is_everyone=True)]
     if _may_list(caller):
-        wanted.insert(0, ModelFilter())
-    pages = [services.library.page(caller, one, limit=MAX_PAGE_SIZE) for one in wanted]
+        filters.insert(0, ModelFilter())
+    pages = [services.library.page(caller, one, limit=MAX_PAGE_SIZE) for one in filters]
     found = {number: model for page in pages for number, model in page if model.state is State.ACTIVE}
     return [found[number] for number in sorted(found, reverse=True)]
 
@@ -302,11 +302,6 @@ def _base_out(name: str) -> wire.OpenAIModelOut:
 
 def _tuned_out(model: TunedModel) -> wire.OpenAIModelOut:
     return wire.OpenAIModelOut(id=model.name, created=int(model.create_time.timestamp()), owned_by="tuned model")
-
-
-def _usage(finished: list[FinishedAnswer], answers_per_prompt: int) -> wire.UsageOut:
-    prompts = sum(answer.prompt_tokens for answer in finished[::answers_per_prompt])
-    return wire.usage_out(prompts, sum(answer.output_tokens for answer in finished))
 
 
 def _error_object(error: TuneryError) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """
-prompts (extension): structured prompts of a user, kept, listed, changed, deleted; AI Studio's files in and out.
+Structured prompts (extension): stored, listed, changed, deleted; imported from and exported to files of AI Studio.
 
-Each is seen by its owner alone. The rules are in `service/prompts.py`.
+A prompt is visible to its owner only. The rules are in `service/library.py`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import io
 import json
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request
 from pydantic import ConfigDict, Field
 from pydantic.alias_generators import to_snake
 from starlette.responses import Response
@@ -19,11 +18,12 @@ from starlette.responses import Response
 from tunery.data.prompts import PromptColumn, StructuredPrompt, structured_prompt
 from tunery.data.tables import MAX_COLUMNS, Cell, Row
 from tunery.errors import InvalidArgument
-from tunery.server.http import JsonReply, body_of, described, int_parameter, services_of, text_parameter
+from tunery.server.http import ApiRouter, JsonReply, ServicesOf
 from tunery.server.security import CallerOf
 from tunery.server.wire.messages import Incoming, Message, StrictIncoming, Timestamp
+from tunery.service import requests
 from tunery.service.access import Action, require_scope
-from tunery.service.requests import Prompt, page_size, page_token, read_page_token
+from tunery.service.requests import Prompt
 
 MAX_TUNING_CHARACTERS = 20_000
 
@@ -32,20 +32,20 @@ DOCUMENT_FIELDS = ("preamble", "columns", "rows", "test_rows", "tuning")
 
 
 class PromptColumnIn(StrictIncoming):
-    """A column; `prefix` stands before each of its texts, such as "input:"."""
+    """A column; `prefix` is put before each of its texts, such as "input:"."""
 
     prefix: str = ""
     is_input: bool = False
 
 
 class PromptRowIn(StrictIncoming):
-    """A row: a text for each column, in their order; what is missing is empty."""
+    """A row: one text per column, in order; missing texts are empty."""
 
     cells: Annotated[list[str], Field(max_length=MAX_COLUMNS)] = Field(default_factory=list)
 
 
 class PromptIn(StrictIncoming):
-    """A prompt to be kept or changed; output-only fields are read over."""
+    """A prompt to store or change; output-only fields are ignored."""
 
     name: str | None = None
     display_name: str | None = None
@@ -60,7 +60,7 @@ class PromptIn(StrictIncoming):
 
 
 class PromptFileIn(Incoming):
-    """A file of AI Studio as it lies in Google Drive, whatever else stands in it."""
+    """A file of AI Studio as Google Drive stores it, with any other fields."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -73,7 +73,7 @@ class PromptColumnOut(Message):
 
 
 class PromptRowOut(Message):
-    """A row: a text for each column."""
+    """A row: one text per column."""
 
     cells: list[str]
 
@@ -88,7 +88,7 @@ class PromptOut(Message):
     row_count: int
     rows: list[PromptRowOut] | None
     test_rows: list[PromptRowOut] | None
-    tuning: Annotated[dict[str, Any] | None, Field(description="Settings of the page that tunes; kept as they came.")]
+    tuning: Annotated[dict[str, Any] | None, Field(description="Settings of the page that tunes; stored unread.")]
     create_time: Timestamp
     update_time: Timestamp
 
@@ -101,9 +101,9 @@ class PromptsPage(Message):
 
 
 def document_of(body: PromptIn) -> Document:
-    """Return the parts of a document that a body has; raises InvalidArgument for settings that are too long."""
+    """Return the parts of a document that are set in a body; raises InvalidArgument if `tuning` is too long."""
     if body.tuning is not None and len(json.dumps(body.tuning)) > MAX_TUNING_CHARACTERS:
-        raise InvalidArgument(f"tuning may have {MAX_TUNING_CHARACTERS:,} characters as JSON.")
+        raise InvalidArgument(f"tuning takes at most {MAX_TUNING_CHARACTERS:,} characters as JSON.")
     parts: Document = {
         "preamble": body.preamble,
         "columns": None if body.columns is None else [column.model_dump(by_alias=False) for column in body.columns],
@@ -115,7 +115,7 @@ def document_of(body: PromptIn) -> Document:
 
 
 def imported(prompt: StructuredPrompt) -> Document:
-    """Return a prompt that was read from a file as it is kept; a cell that is no text is left empty."""
+    """Return the document to store for a prompt from a file; cells that are not text become empty."""
     return {
         "preamble": prompt.preamble,
         "columns": [{"prefix": column.prefix, "is_input": column.is_input} for column in prompt.columns],
@@ -124,7 +124,7 @@ def imported(prompt: StructuredPrompt) -> Document:
 
 
 def structured_prompt_of(document: Document) -> StructuredPrompt:
-    """Return what is kept as the value that makes examples; rows without any text are left out."""
+    """Return the value that makes examples of a stored document; rows without any text are left out."""
     columns = tuple(
         PromptColumn(f"c{place}", column["prefix"], column["is_input"])
         for place, column in enumerate(_columns(document))
@@ -137,7 +137,7 @@ def structured_prompt_of(document: Document) -> StructuredPrompt:
 
 
 def aistudio_file(document: Document) -> dict[str, Any]:
-    """Return a prompt as AI Studio keeps structured prompts in files (public in LangChain.js, its MakerSuite hub)."""
+    """Return a prompt in the file format of AI Studio (public in LangChain.js, its MakerSuite hub)."""
     columns = _columns(document)
 
     def bindings(row: list[str]) -> dict[str, str]:
@@ -190,7 +190,7 @@ def _columns(document: Document) -> list[dict[str, Any]]:
 
 
 def _rows(document: Document, name: str) -> list[list[str]]:
-    """Return rows as wide as there are columns."""
+    """Return rows, padded or cut to the number of columns."""
     width = len(_columns(document))
     return [[*row[:width], *[""] * (width - len(row))] for row in document.get(name, ())]
 
@@ -199,85 +199,77 @@ def _text(cell: Cell) -> str:
     return cell if isinstance(cell, str) else ""
 
 
-router = APIRouter(tags=["prompts (extension)"])
+router = ApiRouter(tags=["prompts (extension)"])
 
 DEFAULT_PAGE_SIZE = 50
 UNNAMED = "Untitled prompt"
 _PROMPT = "/prompts/{prompt_id:id}"
 
 
-@router.post("/prompts", name="CreatePrompt", **described(PromptOut, body=PromptIn))
-def create(request: Request, caller: CallerOf, body: Annotated[PromptIn, Depends(body_of(PromptIn))]) -> Response:
-    """Keep a structured prompt."""
-    prompts = services_of(request).library.prompts
-    return JsonReply(prompt_out(prompts.create(caller, body.display_name or UNNAMED, document_of(body))).json_object())
+@router.post("/prompts", name="CreatePrompt")
+def create(services: ServicesOf, caller: CallerOf, body: PromptIn) -> PromptOut:
+    """Store a structured prompt."""
+    return prompt_out(services.library.prompts.create(caller, body.display_name or UNNAMED, document_of(body)))
 
 
-@router.post("/prompts:import", name="ImportPrompt", **described(PromptOut, body=PromptFileIn, query=("display_name",)))
-def import_(
-    request: Request, caller: CallerOf, body: Annotated[PromptFileIn, Depends(body_of(PromptFileIn))]
-) -> Response:
-    """Keep the structured prompt of an AI Studio file; other files are refused by name."""
+@router.post("/prompts:import", name="ImportPrompt")
+def import_(services: ServicesOf, caller: CallerOf, body: PromptFileIn, display_name: str = UNNAMED) -> PromptOut:
+    """Store the structured prompt of an AI Studio file; other files are refused by name."""
     require_scope(caller, Action.CREATE)
     found = structured_prompt(body.model_extra)
     if found is None:
         raise InvalidArgument("This is not the file of a structured prompt: it has no dataPrompt.")
-    prompts = services_of(request).library.prompts
-    name = text_parameter(request, "display_name") or UNNAMED
-    return JsonReply(prompt_out(prompts.create(caller, name, imported(found))).json_object())
+    return prompt_out(services.library.prompts.create(caller, display_name, imported(found)))
 
 
-@router.get("/prompts", name="ListPrompts", **described(PromptsPage, query=("page_size", "page_token", "filter")))
-def list_(request: Request, caller: CallerOf) -> Response:
-    """List the caller's structured prompts, changed last first; `filter` is words of their names."""
-    prompts = services_of(request).library.prompts
-    words = text_parameter(request, "filter") or ""
-    size = page_size(int_parameter(request, "page_size"), DEFAULT_PAGE_SIZE)
-    asked = ("prompts", caller.user_id, words)
-    start = read_page_token(text_parameter(request, "page_token"), *asked) or 0
-    found = prompts.page(caller, words, start=start, limit=size + 1)
-    page = PromptsPage(
+@router.get("/prompts", name="ListPrompts")
+def list_(
+    services: ServicesOf,
+    caller: CallerOf,
+    page_size: int | None = None,
+    page_token: str | None = None,
+    filter: str = "",  # the name of the query parameter
+) -> PromptsPage:
+    """List the caller's structured prompts, last changed first; `filter` is words of their names."""
+    size, list_key = requests.page_size(page_size, DEFAULT_PAGE_SIZE), ("prompts", caller.user_id, filter)
+    start = requests.read_page_token(page_token, *list_key) or 0
+    found = services.library.prompts.page(caller, filter, start=start, limit=size + 1)
+    return PromptsPage(
         prompts=[prompt_out(prompt, with_rows=False) for prompt in found[:size]] or None,
-        next_page_token=page_token(start + size, *asked) if len(found) > size else None,
+        next_page_token=requests.page_token(start + size, *list_key) if len(found) > size else None,
     )
-    return JsonReply(page.json_object())
 
 
-@router.get(_PROMPT, name="GetPrompt", **described(PromptOut))
-def get(request: Request, caller: CallerOf, prompt_id: str) -> Response:
+@router.get(_PROMPT, name="GetPrompt")
+def get(services: ServicesOf, caller: CallerOf, prompt_id: str) -> PromptOut:
     """Return a structured prompt."""
-    return JsonReply(prompt_out(services_of(request).library.prompts.get(caller, prompt_id)).json_object())
+    return prompt_out(services.library.prompts.get(caller, prompt_id))
 
 
-@router.patch(_PROMPT, name="UpdatePrompt", **described(PromptOut, body=PromptIn, query=("update_mask",)))
-def update(
-    request: Request, caller: CallerOf, prompt_id: str, body: Annotated[PromptIn, Depends(body_of(PromptIn))]
-) -> Response:
-    """Change the parts of a structured prompt that the mask names, or without one those that are in the body."""
-    changes: dict[str, Any] = {"display_name": body.display_name, "document": document_of(body)}
-    mask = text_parameter(request, "update_mask")
-    if mask is not None and mask != "*":
-        names = {to_snake(path.strip()) for path in mask.split(",") if path.strip()}
+@router.patch(_PROMPT, name="UpdatePrompt")
+def update(services: ServicesOf, caller: CallerOf, prompt_id: str, body: PromptIn, update_mask: str = "*") -> PromptOut:
+    """Change the parts of a structured prompt that the mask names, or without a mask those in the body."""
+    name, document = body.display_name, document_of(body)
+    if update_mask != "*":
+        names = {to_snake(path.strip()) for path in update_mask.split(",") if path.strip()}
         if unknown := names - {"display_name", *DOCUMENT_FIELDS}:
             raise InvalidArgument(f"updateMask: {min(unknown)} cannot be updated.")
-        changes["document"] = {name: value for name, value in changes["document"].items() if name in names}
-        changes["display_name"] = body.display_name if "display_name" in names else None
-    prompt = services_of(request).library.prompts.update(caller, prompt_id, **changes)
-    return JsonReply(prompt_out(prompt).json_object())
+        document = {part: value for part, value in document.items() if part in names}
+        name = name if "display_name" in names else None
+    return prompt_out(services.library.prompts.update(caller, prompt_id, display_name=name, document=document))
 
 
-@router.delete(_PROMPT, name="DeletePrompt", **described())
-def delete(request: Request, caller: CallerOf, prompt_id: str) -> Response:
+@router.delete(_PROMPT, name="DeletePrompt")
+def delete(services: ServicesOf, caller: CallerOf, prompt_id: str) -> None:
     """Delete a structured prompt."""
-    services_of(request).library.prompts.delete(caller, prompt_id)
-    return JsonReply({})
+    services.library.prompts.delete(caller, prompt_id)
 
 
-@router.get(_PROMPT + ":export", name="ExportPrompt", **described(query=("format",)))
-def export(request: Request, caller: CallerOf, prompt_id: str) -> Response:
+@router.get(_PROMPT + ":export", name="ExportPrompt")
+def export(services: ServicesOf, caller: CallerOf, prompt_id: str, format: str = "aistudio") -> Response:
     """Return a prompt as a file: `aistudio`, or its examples with preamble and prefixes as `csv` or `jsonl`."""
-    document = services_of(request).library.prompts.get(caller, prompt_id).document
-    match text_parameter(request, "format") or "aistudio":
+    document = services.library.prompts.get(caller, prompt_id).document
+    match format:
         case "aistudio":
             return JsonReply(aistudio_file(document))
         case "csv":

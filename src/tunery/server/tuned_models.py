@@ -1,23 +1,23 @@
 """
-tunedModels: create, list, get, update, delete.
+tunedModels with their examples, operations and permissions.
 
-A handler says who calls, decodes, makes one call below and encodes; rules are in `service/`.
+A handler authorizes the caller, makes one call to `service/` and returns a message; the rules are in `service/`.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import Request
 from pydantic.alias_generators import to_snake
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from tunery.errors import InvalidArgument, NotFound, Unimplemented
-from tunery.server.http import JsonReply, Services, body_of, described, int_parameter, services_of, text_parameter
+from tunery.server.http import ApiRouter, Flag, JsonReply, Services, ServicesOf, page_of
 from tunery.server.security import CallerOf
 from tunery.server.wire.tuning import (
     EstimateOut,
@@ -34,28 +34,27 @@ from tunery.server.wire.tuning import (
     TunedModelOut,
     TunedModelsPage,
     estimate_out,
-    operation_json,
+    operation_out,
     permission_out,
     tuned_model_out,
 )
+from tunery.service import requests
 from tunery.service.access import Action, Seen, require_scope
 from tunery.service.creation import Creation, CreationRequest
 from tunery.service.library import Library, contracts_of, set_wraps_plain_inputs, wraps_plain_inputs
-from tunery.service.requests import ModelFilter, page_size, page_token, read_page_token
+from tunery.service.requests import MAX_PAGE_SIZE, ModelFilter
 from tunery.types import Caller, Hyperparameters, SamplingSettings, TunedModel, TuningExample
 
-router = APIRouter(tags=["tunedModels"])
+router = ApiRouter(tags=["tunedModels"])
+examples_router = ApiRouter(tags=["tunedModels (extension)"])
+operations_router = ApiRouter(tags=["operations"])
+permissions_router = ApiRouter(tags=["permissions"])
 
 DEFAULT_PAGE_SIZE = 10
-UPDATABLE = (
-    "display_name",
-    "description",
-    "temperature",
-    "top_p",
-    "top_k",
-    "reader_project_numbers",
-    "wrap_plain_inputs",
-)
+EXAMPLES_PAGE_SIZE = 50
+MAX_RENDERED = 100  # a larger page would keep the answering child busy for too long
+
+# The fields an update may change, with the value that clears each.
 _CLEARED: Mapping[str, Any] = {
     "display_name": "",
     "description": "",
@@ -65,88 +64,84 @@ _CLEARED: Mapping[str, Any] = {
     "reader_project_numbers": [],
     "wrap_plain_inputs": False,
 }
+_MODEL = "/tunedModels/{model_id:id}"
+_OPERATION = f"{_MODEL}/operations/{{operation_id:id}}"
+_PERMISSIONS = f"{_MODEL}/permissions"
+_PERMISSION = f"{_PERMISSIONS}/{{permission_id:id}}"
 
 
-@router.post(
-    "/tunedModels",
-    name="CreateTunedModel",
-    **described(OperationOut | EstimateOut, body=TunedModelIn, query=("tuned_model_id", "validate_only", "extensions")),
-)
+@router.post("/tunedModels", name="CreateTunedModel", responses={200: {"model": OperationOut | EstimateOut}})
 def create(
-    request: Request, caller: CallerOf, body: Annotated[TunedModelIn, Depends(body_of(TunedModelIn))]
-) -> Response:
-    """Queue a tuning task; the operation comes back at once. With `validateOnly=true` only say what it would take."""
+    request: Request,
+    services: ServicesOf,
+    caller: CallerOf,
+    body: TunedModelIn,
+    tuned_model_id: str | None = None,
+    validate_only: Flag = False,
+    extensions: Flag = False,
+) -> Response | EstimateOut:
+    """Queue a tuning task and return its operation at once; with `validateOnly=true` only estimate what it takes."""
     require_scope(caller, Action.CREATE)
-    services = services_of(request)
-    wanted = _creation_request(body, str(caller.user_id), text_parameter(request, "tuned_model_id"))
-    if wanted.source_tuned_model is not None and wanted.base_model is None:  # both are refused below
-        services.library.sharing.require(caller, Action.READ, wanted.source_tuned_model.removeprefix("tunedModels/"))
-    checked = services.creation.checked(wanted)
-    if text_parameter(request, "validate_only") == "true":
-        problems = services.creation.problems(wanted)
-        return JsonReply(estimate_out(services.estimates.of(checked, wanted.examples), problems).json_object())
+    asked = _creation_request(body, str(caller.user_id), tuned_model_id)
+    if asked.source_tuned_model is not None and asked.base_model is None:  # having both is refused below
+        services.library.sharing.require(caller, Action.READ, asked.source_tuned_model.removeprefix("tunedModels/"))
+    checked = services.creation.checked(asked)
+    if validate_only:
+        return estimate_out(services.estimates.of(checked, asked.examples), services.creation.problems(asked))
     model = services.creation.create(checked, request.headers.get("idempotency-key"))
     services.worker.wake()
-    operation = operation_json(model, version_of(request), with_extensions=wants_extensions(request))
-    return _Created(operation, services.creation, model)
+    return _Created(operation_out(model, _version(request), with_extensions=extensions), services.creation, model)
 
 
-@router.get(
-    "/tunedModels", name="ListTunedModels", **described(TunedModelsPage, query=("page_size", "page_token", "filter"))
-)
-def list_(request: Request, caller: CallerOf) -> Response:
+@router.get("/tunedModels", name="ListTunedModels")
+def list_(
+    services: ServicesOf,
+    caller: CallerOf,
+    page_size: int | None = None,
+    page_token: str | None = None,
+    filter: str = "",  # the name of the query parameter
+) -> TunedModelsPage:
     """List the tuned models that the caller has a role on, newest first."""
     require_scope(caller, Action.LIST)
-    text = text_parameter(request, "filter") or ""
-    size = page_size(int_parameter(request, "page_size"), DEFAULT_PAGE_SIZE)
-    asked = ("tunedModels", caller.user_id, text)
-    before = read_page_token(text_parameter(request, "page_token"), *asked)
-    library = services_of(request).library
-    rows = library.page(caller, ModelFilter.parse(text), before=before, limit=size + 1)
-    page = TunedModelsPage(
+    size, list_key = requests.page_size(page_size, DEFAULT_PAGE_SIZE), ("tunedModels", caller.user_id, filter)
+    before = requests.read_page_token(page_token, *list_key)
+    rows = services.library.page(caller, ModelFilter.parse(filter), before=before, limit=size + 1)
+    return TunedModelsPage(
         tuned_models=[tuned_model_out(model) for _, model in rows[:size]] or None,
-        next_page_token=page_token(rows[size - 1][0], *asked) if len(rows) > size else None,
+        next_page_token=requests.page_token(rows[size - 1][0], *list_key) if len(rows) > size else None,
     )
-    return JsonReply(page.json_object())
 
 
-@router.get("/tunedModels/{model_id:id}", name="GetTunedModel", **described(TunedModelOut))
-def get(request: Request, caller: CallerOf, model_id: str) -> Response:
+@router.get(_MODEL, name="GetTunedModel")
+def get(services: ServicesOf, caller: CallerOf, model_id: str) -> TunedModelOut:
     """Return a tuned model."""
-    library = services_of(request).library
-    library.sharing.require(caller, Action.READ, model_id)
-    return JsonReply(_with_contracts(library, library.find(model_id)).json_object())
+    services.library.sharing.require(caller, Action.READ, model_id)
+    return _with_contracts(services.library, services.library.find(model_id))
 
 
-@router.patch(
-    "/tunedModels/{model_id:id}",
-    name="UpdateTunedModel",
-    **described(TunedModelOut, body=TunedModelIn, query=("update_mask",)),
-)
+@router.patch(_MODEL, name="UpdateTunedModel")
 def update(
-    request: Request, caller: CallerOf, model_id: str, body: Annotated[TunedModelIn, Depends(body_of(TunedModelIn))]
-) -> Response:
-    """Change names and answer defaults of a tuned model."""
-    library = services_of(request).library
+    services: ServicesOf, caller: CallerOf, model_id: str, body: TunedModelIn, update_mask: str | None = None
+) -> TunedModelOut:
+    """Change the names and sampling defaults of a tuned model."""
+    library = services.library
     library.sharing.require(caller, Action.WRITE, model_id)
-    changes = _changes(body, text_parameter(request, "update_mask"))
+    changes = _changes(body, update_mask)
     _check_sampling(library.find(model_id), changes)
     wraps = changes.pop("wrap_plain_inputs", None)
     model = library.update(model_id, **changes) if changes else library.find(model_id)
     if wraps is not None:
         set_wraps_plain_inputs(library, model, bool(wraps))
-    return JsonReply(_with_contracts(library, model).json_object())
+    return _with_contracts(library, model)
 
 
-@router.delete("/tunedModels/{model_id:id}", name="DeleteTunedModel", **described())
-def delete(request: Request, caller: CallerOf, model_id: str) -> Response:
-    """Delete a tuned model with its data, curve and adapter; a task that is running stops, and what is found out."""
-    services = services_of(request)
+@router.delete(_MODEL, name="DeleteTunedModel")
+def delete(services: ServicesOf, caller: CallerOf, model_id: str) -> None:
+    """Delete a tuned model with its data, curve and adapter; its running task and reports are stopped."""
     services.library.sharing.require(caller, Action.OWN, model_id)
-    for inquiries in (services.evaluations, services.examinations, services.data_curves):
-        inquiries.cancel(services.library.find(model_id))
+    for reports in (services.evaluations, services.examinations, services.data_curves):
+        reports.cancel(services.library.find(model_id))
     services.library.delete(model_id)
-    return JsonReply({})
 
 
 def _with_contracts(library: Library, model: TunedModel) -> TunedModelOut:
@@ -160,29 +155,27 @@ def _with_contracts(library: Library, model: TunedModel) -> TunedModelOut:
     return tuned_model_out(model).model_copy(update=facts)
 
 
-def version_of(request: Request) -> str:
-    """Return the version prefix of a request's path."""
+def _version(request: Request) -> str:
     return request.url.path.strip("/").partition("/")[0]
 
 
-def wants_extensions(request: Request) -> bool:
-    """Say whether an operation may have fields that Google's clients do not know (`extensions=true`)."""
-    return text_parameter(request, "extensions") == "true"
-
-
 class _Created(JsonReply):
-    """The reply to a creation; notes whether its client was still there, since else the same request comes again."""
+    """
+    The reply to a creation.
 
-    def __init__(self, content: object, creation: Creation, model: TunedModel) -> None:
+    Notes whether the client was still connected: if not, it will retry, and the retry must find the model it created.
+    """
+
+    def __init__(self, content: OperationOut, creation: Creation, model: TunedModel) -> None:
         super().__init__(content)
         self._creation, self._model = creation, model
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         was_sent = False
         try:
-            is_there = not await Request(scope, receive).is_disconnected()
+            is_connected = not await Request(scope, receive).is_disconnected()
             await super().__call__(scope, receive, send)
-            was_sent = is_there
+            was_sent = is_connected
         finally:
             await run_in_threadpool(self._creation.answered, self._model, was_sent=was_sent)
 
@@ -214,13 +207,13 @@ def _creation_request(body: TunedModelIn, user_id: str, model_id: str | None) ->
 
 
 def _changes(body: TunedModelIn, mask: str | None) -> dict[str, Any]:
-    """Return the columns to change: those of the mask, or without one those that are in the body."""
+    """Return the columns to change: those in the mask, or without a mask those set in the body."""
     if mask is None or mask == "*":
-        return {name: value for name in UPDATABLE if (value := getattr(body, name)) is not None}
+        return {name: value for name in _CLEARED if (value := getattr(body, name)) is not None}
     names = [to_snake(path.strip()) for path in mask.split(",") if path.strip()]
     for name in names:
-        if name not in UPDATABLE:
-            raise InvalidArgument(f"updateMask: {name} cannot be updated. These can: {', '.join(UPDATABLE)}.")
+        if name not in _CLEARED:
+            raise InvalidArgument(f"updateMask: {name} cannot be updated. These can: {', '.join(_CLEARED)}.")
     return {name: _CLEARED[name] if (value := getattr(body, name)) is None else value for name in names}
 
 
@@ -229,39 +222,31 @@ def _check_sampling(model: TunedModel, changes: Mapping[str, Any]) -> None:
     SamplingSettings(**values)
 
 
-examples_router = APIRouter(tags=["tunedModels (extension)"])
-
-EXAMPLES_PAGE_SIZE = 50
-MAX_RENDERED = 100  # a page of them takes the answering child's time
-
-
-@examples_router.get(
-    "/tunedModels/{model_id:id}/examples",
-    name="ListTunedModelExamples",
-    **described(StoredExamplesPage, query=("page_size", "page_token", "held_out", "rendered")),
-)
-def list_examples(request: Request, caller: CallerOf, model_id: str) -> Response:
+@examples_router.get(f"{_MODEL}/examples", name="ListTunedModelExamples")
+def list_examples(
+    services: ServicesOf,
+    caller: CallerOf,
+    model_id: str,
+    page_size: int | None = None,
+    page_token: str | None = None,
+    held_out: Flag = False,
+    rendered: Flag = False,
+) -> StoredExamplesPage:
     """List the examples of a tuned model; with `heldOut=true` those that were held out."""
-    services = services_of(request)
     services.library.sharing.require(caller, Action.READ, model_id)
     model = services.library.find(model_id)
-    is_held_out = text_parameter(request, "held_out") == "true"
-    examples = services.library.examples(model)[is_held_out]
-    size = page_size(int_parameter(request, "page_size"), EXAMPLES_PAGE_SIZE)
-    asked = ("examples", model_id, is_held_out)
-    start = read_page_token(text_parameter(request, "page_token"), *asked) or 0
-    is_rendered = text_parameter(request, "rendered") == "true"
-    shown = examples[start : start + (min(size, MAX_RENDERED) if is_rendered else size)]
-    end = start + len(shown)
-    page = StoredExamplesPage(
-        examples=_out(services, model.base_model, shown, is_rendered) or None,
+    examples = services.library.examples(model)[held_out]
+    largest = MAX_RENDERED if rendered else MAX_PAGE_SIZE
+    list_key = ("examples", model_id, held_out)
+    shown, next_page = page_of(examples, page_size, page_token, *list_key, default=EXAMPLES_PAGE_SIZE, largest=largest)
+    return StoredExamplesPage(
+        examples=_examples_out(services, model.base_model, tuple(shown), rendered) or None,
         total_size=len(examples),
-        next_page_token=page_token(end, *asked) if len(examples) > end else None,
+        next_page_token=next_page,
     )
-    return JsonReply(page.json_object())
 
 
-def _out(
+def _examples_out(
     services: Services, base_model: str, examples: tuple[TuningExample, ...], is_rendered: bool
 ) -> list[StoredExampleOut]:
     texts = services.answering.render_rows(base_model, examples) if is_rendered and examples else [None] * len(examples)
@@ -271,80 +256,73 @@ def _out(
     ]
 
 
-operations_router = APIRouter(tags=["operations"])
-
-OPERATIONS_PAGE_SIZE = 10
-
-
-@operations_router.get(
-    "/tunedModels/{model_id:id}/operations/{operation_id:id}",
-    name="GetOperation",
-    **described(OperationOut, query=("extensions",)),
-)
-def get_operation(request: Request, caller: CallerOf, model_id: str, operation_id: str) -> Response:
-    """Return the operation that makes a tuned model; 304 if it is as the caller knows it (If-None-Match)."""
-    seen = _seen(services_of(request).library, caller, Action.READ, model_id, operation_id)
-    form = version_of(request), wants_extensions(request)
-    if form not in seen.made:  # many ask between two steps, and a long curve takes long to write
-        body = JsonReply(_json(seen, *form)).body
-        seen.made[form] = bytes(body), f'"{hashlib.sha256(body).hexdigest()[:24]}"'
-    body, tag = seen.made[form]
+@operations_router.get(_OPERATION, name="GetOperation", responses={200: {"model": OperationOut}})
+def get_operation(
+    request: Request,
+    services: ServicesOf,
+    caller: CallerOf,
+    model_id: str,
+    operation_id: str,
+    extensions: Flag = False,
+) -> Response:
+    """Return the operation that makes a tuned model; 304 if the caller has the current one (If-None-Match)."""
+    seen = _seen(services.library, caller, Action.READ, model_id, operation_id)
+    variant = _version(request), extensions
+    if variant not in seen.made:  # many clients poll between two steps, and a long curve is slow to encode
+        body = JsonReply(_operation_out(seen, *variant)).body
+        seen.made[variant] = bytes(body), f'"{hashlib.sha256(body).hexdigest()[:24]}"'
+    body, tag = seen.made[variant]
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers={"ETag": tag})
     return Response(body, media_type=JsonReply.media_type, headers={"ETag": tag})
 
 
-@operations_router.get(
-    "/tunedModels/{model_id:id}/operations",
-    name="ListOperations",
-    **described(OperationsPage, query=("page_size", "page_token", "filter", "extensions")),
-)
-def list_operations(request: Request, caller: CallerOf, model_id: str) -> Response:
+@operations_router.get(f"{_MODEL}/operations", name="ListOperations")
+def list_operations(
+    request: Request,
+    services: ServicesOf,
+    caller: CallerOf,
+    model_id: str,
+    page_size: int | None = None,
+    page_token: str | None = None,
+    filter: str = "",  # noqa: ARG001  # Google's API has it; there is one operation to filter
+    extensions: Flag = False,
+) -> OperationsPage:
     """List the operations of a tuned model: the one that makes it."""
-    seen = services_of(request).library.polling.get(caller, Action.READ, model_id)
-    page_size(int_parameter(request, "page_size"), OPERATIONS_PAGE_SIZE)
-    if read_page_token(text_parameter(request, "page_token"), "operations", model_id) is not None:
-        return JsonReply({})
-    return JsonReply({"operations": [_json(seen, version_of(request), wants_extensions(request))]})
+    seen = services.library.polling.get(caller, Action.READ, model_id)
+    operation = _operation_out(seen, _version(request), extensions)
+    shown, _ = page_of([operation], page_size, page_token, "operations", model_id, default=DEFAULT_PAGE_SIZE)
+    return OperationsPage(operations=shown or None, next_page_token=None)
 
 
-@operations_router.get("/tunedModels/{model_id:id}:log", name="GetTunedModelLog", **described(TaskLogOut))
-def log(request: Request, caller: CallerOf, model_id: str) -> Response:
-    """Return what the task of a tuned model said last, at most 200 lines (extension)."""
-    services = services_of(request)
+@operations_router.get(f"{_MODEL}:log", name="GetTunedModelLog")
+def log(services: ServicesOf, caller: CallerOf, model_id: str) -> TaskLogOut:
+    """Return the last lines that the task of a tuned model logged, at most 200 (extension)."""
     services.library.sharing.require(caller, Action.READ, model_id)
     known = services.worker.logs.get(services.library.find(model_id).task.id)
-    return JsonReply(TaskLogOut(lines=list(known.lines) if known else []).json_object())
+    return TaskLogOut(lines=list(known.lines) if known else [])
 
 
-@operations_router.post(
-    "/tunedModels/{model_id:id}/operations/{operation_id:id}:cancel", name="CancelOperation", **described()
-)
-def cancel(request: Request, caller: CallerOf, model_id: str, operation_id: str) -> Response:
-    """Ask to cancel; what was tuned so far stays usable. Nothing happens to an operation that is done."""
-    services = services_of(request)
+@operations_router.post(f"{_OPERATION}:cancel", name="CancelOperation")
+def cancel(services: ServicesOf, caller: CallerOf, model_id: str, operation_id: str) -> None:
+    """Request cancellation; what was tuned so far stays usable. A finished operation is left as it is."""
     _seen(services.library, caller, Action.WRITE, model_id, operation_id)
     services.library.request_cancel(model_id)
     services.worker.wake()
-    return JsonReply({})
 
 
-@operations_router.post("/tunedModels/{model_id:id}:cancel", name="CancelTunedModel", **described())
-def cancel_of_model(request: Request, caller: CallerOf, model_id: str) -> Response:
+@operations_router.post(f"{_MODEL}:cancel", name="CancelTunedModel")
+def cancel_of_model(services: ServicesOf, caller: CallerOf, model_id: str) -> None:
     """Cancel the operation of a tuned model; google-genai's `tunings.cancel` posts here."""
-    services = services_of(request)
     services.library.sharing.require(caller, Action.WRITE, model_id)
     services.library.request_cancel(model_id)
     services.worker.wake()
-    return JsonReply({})
 
 
-@operations_router.delete(
-    "/tunedModels/{model_id:id}/operations/{operation_id:id}", name="DeleteOperation", **described()
-)
-def delete_operation(request: Request, caller: CallerOf, model_id: str, operation_id: str) -> Response:
-    """Refuse: an operation lives as long as its tuned model."""
-    _seen(services_of(request).library, caller, Action.WRITE, model_id, operation_id)
+@operations_router.delete(_OPERATION, name="DeleteOperation")
+def delete_operation(services: ServicesOf, caller: CallerOf, model_id: str, operation_id: str) -> None:
+    """Refuse: an operation exists as long as its tuned model."""
+    _seen(services.library, caller, Action.WRITE, model_id, operation_id)
     raise Unimplemented("Operations cannot be deleted; delete the tuned model.")
 
 
@@ -355,91 +333,68 @@ def _seen(library: Library, caller: Caller, action: Action, model_id: str, opera
     return seen
 
 
-def _json(seen: Seen, version: str, with_extensions: bool) -> dict[str, object]:
-    return operation_json(seen.model, version, waiting_before=seen.waiting_before, with_extensions=with_extensions)
+def _operation_out(seen: Seen, version: str, with_extensions: bool) -> OperationOut:
+    return operation_out(seen.model, version, waiting_before=seen.waiting_before, with_extensions=with_extensions)
 
 
-permissions_router = APIRouter(tags=["permissions"])
-
-PERMISSIONS_PAGE_SIZE = 10
-_PERMISSIONS = "/tunedModels/{model_id:id}/permissions"
-_PERMISSION = f"{_PERMISSIONS}/{{permission_id:id}}"
-
-
-@permissions_router.post(_PERMISSIONS, name="CreatePermission", **described(PermissionOut, body=PermissionIn))
-def create_permission(
-    request: Request, caller: CallerOf, model_id: str, body: Annotated[PermissionIn, Depends(body_of(PermissionIn))]
-) -> Response:
+@permissions_router.post(_PERMISSIONS, name="CreatePermission")
+def create_permission(services: ServicesOf, caller: CallerOf, model_id: str, body: PermissionIn) -> PermissionOut:
     """Share a tuned model with a user, a group or everyone."""
-    sharing = services_of(request).library.sharing
-    sharing.require(caller, Action.WRITE, model_id)  # who may not is not told what else is wrong
+    sharing = services.library.sharing
+    sharing.require(caller, Action.WRITE, model_id)  # first: others learn nothing about the rest of their request
     if body.grantee_type is None or body.role is None:
         raise InvalidArgument("grantee_type and role must be set.")
-    permission = sharing.create(caller, model_id, body.grantee_type, body.email_address, body.role)
-    return JsonReply(permission_out(permission).json_object())
+    return permission_out(sharing.create(caller, model_id, body.grantee_type, body.email_address, body.role))
 
 
-@permissions_router.get(
-    _PERMISSIONS, name="ListPermissions", **described(PermissionsPage, query=("page_size", "page_token"))
-)
-def list_permissions(request: Request, caller: CallerOf, model_id: str) -> Response:
-    """List the permissions of a tuned model, the oldest first."""
-    known = services_of(request).library.sharing.require(caller, Action.READ, model_id)
-    size = page_size(int_parameter(request, "page_size"), PERMISSIONS_PAGE_SIZE)
-    start = read_page_token(text_parameter(request, "page_token"), "permissions", model_id) or 0
-    shown = known[start : start + size]
-    page = PermissionsPage(
-        permissions=[permission_out(permission) for permission in shown] or None,
-        next_page_token=page_token(start + size, "permissions", model_id) if len(known) > start + size else None,
+@permissions_router.get(_PERMISSIONS, name="ListPermissions")
+def list_permissions(
+    services: ServicesOf, caller: CallerOf, model_id: str, page_size: int | None = None, page_token: str | None = None
+) -> PermissionsPage:
+    """List the permissions of a tuned model, oldest first."""
+    known = services.library.sharing.require(caller, Action.READ, model_id)
+    shown, next_page = page_of(known, page_size, page_token, "permissions", model_id, default=DEFAULT_PAGE_SIZE)
+    return PermissionsPage(
+        permissions=[permission_out(permission) for permission in shown] or None, next_page_token=next_page
     )
-    return JsonReply(page.json_object())
 
 
-@permissions_router.get(_PERMISSION, name="GetPermission", **described(PermissionOut))
-def get_permission(request: Request, caller: CallerOf, model_id: str, permission_id: str) -> Response:
+@permissions_router.get(_PERMISSION, name="GetPermission")
+def get_permission(services: ServicesOf, caller: CallerOf, model_id: str, permission_id: str) -> PermissionOut:
     """Return a permission."""
-    permission = services_of(request).library.sharing.get(caller, model_id, permission_id)
-    return JsonReply(permission_out(permission).json_object())
+    return permission_out(services.library.sharing.get(caller, model_id, permission_id))
 
 
-@permissions_router.patch(
-    _PERMISSION, name="UpdatePermission", **described(PermissionOut, body=PermissionIn, query=("update_mask",))
-)
+@permissions_router.patch(_PERMISSION, name="UpdatePermission")
 def update_permission(
-    request: Request,
+    services: ServicesOf,
     caller: CallerOf,
     model_id: str,
     permission_id: str,
-    body: Annotated[PermissionIn, Depends(body_of(PermissionIn))],
-) -> Response:
-    """Change the role of a permission; nothing else of it can change."""
-    sharing = services_of(request).library.sharing
+    body: PermissionIn,
+    update_mask: str = "role",
+) -> PermissionOut:
+    """Change the role of a permission; nothing else about it can change."""
+    sharing = services.library.sharing
     sharing.require(caller, Action.WRITE, model_id)
-    if (text_parameter(request, "update_mask") or "role") not in ("role", "*"):
+    if update_mask not in ("role", "*"):
         raise InvalidArgument("updateMask: only role can be updated.")
     if body.role is None:
         raise InvalidArgument("role must be set.")
-    permission = sharing.change_role(caller, model_id, permission_id, body.role)
-    return JsonReply(permission_out(permission).json_object())
+    return permission_out(sharing.change_role(caller, model_id, permission_id, body.role))
 
 
-@permissions_router.delete(_PERMISSION, name="DeletePermission", **described())
-def delete_permission(request: Request, caller: CallerOf, model_id: str, permission_id: str) -> Response:
-    """Take a permission back."""
-    services_of(request).library.sharing.delete(caller, model_id, permission_id)
-    return JsonReply({})
+@permissions_router.delete(_PERMISSION, name="DeletePermission")
+def delete_permission(services: ServicesOf, caller: CallerOf, model_id: str, permission_id: str) -> None:
+    """Revoke a permission."""
+    services.library.sharing.delete(caller, model_id, permission_id)
 
 
-@permissions_router.post(
-    "/tunedModels/{model_id:id}:transferOwnership", name="TransferOwnership", **described(body=TransferIn)
-)
-def transfer(
-    request: Request, caller: CallerOf, model_id: str, body: Annotated[TransferIn, Depends(body_of(TransferIn))]
-) -> Response:
+@permissions_router.post(f"{_MODEL}:transferOwnership", name="TransferOwnership")
+def transfer(services: ServicesOf, caller: CallerOf, model_id: str, body: TransferIn) -> None:
     """Make another user the owner; the old owner stays a writer."""
-    sharing = services_of(request).library.sharing
+    sharing = services.library.sharing
     sharing.require(caller, Action.OWN, model_id)
     if not body.email_address:
         raise InvalidArgument("email_address must be set.")
     sharing.transfer(caller, model_id, body.email_address)
-    return JsonReply({})

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 from pydantic.alias_generators import to_camel
+
+M = TypeVar("M", bound="Message")
 
 
 class Message(BaseModel):
@@ -22,11 +24,13 @@ class Message(BaseModel):
         alias_generator=to_camel, populate_by_name=True, serialize_by_alias=True, ser_json_inf_nan="strings"
     )
 
-    def json_object(self, *, with_extensions: bool = True) -> dict[str, Any]:
-        """Return the message as plain JSON values, if wanted without the fields that are described as extensions."""
-        # through JSON: only there pydantic makes texts of NaN and infinity, which are no JSON when bare
-        text = self.model_dump_json(exclude_none=True, exclude=None if with_extensions else _extensions(self))
-        values: dict[str, Any] = json.loads(text)
+    def to_json(self, *, indent: int | None = None) -> str:
+        """Return the message as JSON text; NaN and infinity become texts, since JSON has no such numbers."""
+        return self.model_dump_json(exclude_none=True, indent=indent)
+
+    def json_object(self) -> dict[str, Any]:
+        """Return the message as plain JSON values, for the command line; replies are written by `to_json`."""
+        values: dict[str, Any] = json.loads(self.to_json())
         return values
 
 
@@ -51,15 +55,15 @@ class StrictIncoming(Incoming):
     model_config = ConfigDict(extra="forbid")
 
 
-def _extensions(message: Message) -> dict[str, Any]:
-    """Return the names of all extension fields, as pydantic wants to have them named."""
-    found: dict[str, Any] = {}
+def without_extensions(message: M) -> M:
+    """Return a copy without the fields that are described as extensions, in messages inside too; lists stay."""
+    changes: dict[str, Any] = {}
     for name, field in type(message).model_fields.items():
         if (field.description or "").startswith("Extension"):
-            found[name] = True
-        elif isinstance(value := getattr(message, name), Message) and (inner := _extensions(value)):
-            found[name] = inner
-    return found
+            changes[name] = None
+        elif isinstance(value := getattr(message, name), Message):
+            changes[name] = without_extensions(value)
+    return message.model_copy(update=changes)
 
 
 def one_or_list(value: Any) -> Any:

@@ -11,11 +11,11 @@ import json
 from dataclasses import replace
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from tunery.errors import InvalidArgument
 from tunery.server.wire.generation import MAX_CANDIDATES, GenerationConfigIn, check_length, sampling_of
-from tunery.server.wire.messages import Incoming
+from tunery.server.wire.messages import Incoming, Message
 from tunery.types import AnswerForm, SamplingSettings, Turn
 
 TEXT, JSON_OBJECT, JSON_SCHEMA = "text", "json_object", "json_schema"
@@ -141,10 +141,12 @@ class CompletionIn(SettingsIn):
     echo: Any = None
 
 
-class _Out(BaseModel):
-    def json_object(self) -> dict[str, Any]:
-        """Return the message as plain JSON values; null is written where clients look for it."""
-        return self.model_dump(mode="json")
+class _Out(Message):
+    model_config = ConfigDict(alias_generator=None)
+
+    def to_json(self, *, indent: int | None = None) -> str:
+        """Return the message as JSON text; null is written where clients look for it."""
+        return self.model_dump_json(indent=indent)
 
 
 class UsageOut(_Out):
@@ -203,15 +205,19 @@ class CompletionOut(_Out):
     usage: UsageOut | None
 
 
-class ChatDeltaOut(BaseModel):
+class ChatDeltaOut(_Out):
     """New text; the role comes with the first."""
 
     role: Literal["assistant"] | None = None
     content: str | None = None
 
+    @model_serializer(mode="wrap")
+    def _only_what_is_new(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in dump(self).items() if value is not None}
 
-class ChatChunkChoiceOut(BaseModel):
-    """The next piece of one answer."""
+
+class ChatChunkChoiceOut(_Out):
+    """The next part of one answer."""
 
     index: int
     delta: ChatDeltaOut
@@ -219,8 +225,8 @@ class ChatChunkChoiceOut(BaseModel):
     finish_reason: str | None = None
 
 
-class ChatChunkOut(BaseModel):
-    """The next piece of a conversation; `usage` comes with the last one, if it was asked for."""
+class ChatChunkOut(_Out):
+    """The next part of a conversation; `usage` comes with the last one, if requested."""
 
     id: str
     object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
@@ -228,13 +234,6 @@ class ChatChunkOut(BaseModel):
     model: str
     choices: list[ChatChunkChoiceOut]
     usage: UsageOut | None = None
-
-    def json_object(self) -> dict[str, Any]:
-        """Return the message as plain JSON values; a delta has only what is new."""
-        chunk = self.model_dump(mode="json")
-        for choice in chunk["choices"]:
-            choice["delta"] = {name: value for name, value in choice["delta"].items() if value is not None}
-        return chunk
 
 
 class OpenAIModelOut(_Out):

@@ -10,11 +10,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 
 from tunery.data.dataset import Dataset, Preview
 from tunery.errors import DataProblem, Level
-from tunery.server.wire.messages import Incoming, Int32, Int64, Int64List, Message, StrictIncoming, Timestamp, enum_name
+from tunery.server.wire.messages import (
+    Incoming,
+    Int32,
+    Int64,
+    Int64List,
+    Message,
+    StrictIncoming,
+    Timestamp,
+    enum_name,
+    without_extensions,
+)
 from tunery.service.estimate import Estimate, Source
 from tunery.types import EpochLoss, GranteeType, Permission, Phase, Role, State, TunedModel, TuningSnapshot, TuningTask
 
@@ -516,14 +526,25 @@ class MetadataOut(Message):
     advice: Annotated[AdviceOut | None, Field(description="Extension.")]
 
 
+class _Typed(Message):
+    type_url: Annotated[str, Field(alias="@type")]
+
+
+class _OperationResponse(TunedModelOut, _Typed):
+    """A tuned model, packed as protobuf's Any."""
+
+
+_ANY_MESSAGE = WithJsonSchema({"title": "Response", "type": "object", "additionalProperties": True})
+
+
 class OperationOut(Message):
     """An operation; when it is done, `response` holds the tuned model or `error` says why there is none."""
 
     name: str
     metadata: MetadataOut
-    done: bool | None
-    response: dict[str, Any] | None
-    error: StatusOut | None
+    done: bool | None = None
+    response: Annotated[Any, _ANY_MESSAGE] = None
+    error: StatusOut | None = None
 
 
 class TaskLogOut(Message):
@@ -539,32 +560,32 @@ class OperationsPage(Message):
     next_page_token: str | None
 
 
-def operation_json(
+def operation_out(
     model: TunedModel, version: str, *, waiting_before: int | None = None, with_extensions: bool = False
-) -> dict[str, Any]:
+) -> OperationOut:
     """
-    Return the operation of a tuned model as version `v1beta` or another shows it.
+    Return the operation of a tuned model, as shown in API `version`; `waiting_before` tasks are ahead in the queue.
 
-    `waiting_before` tasks are before it in the queue. Old clients know only the types of v1beta, so /v1 uses them too.
+    Extensions are for callers who ask: Google's old client polls with a parser that raises on unknown fields.
     """
-    task = model.task
-    family = f"{TYPE_URL}.{'v1beta' if version == 'v1' else version}"
-    metadata = _metadata(model, family, waiting_before).json_object(with_extensions=with_extensions)
-    operation: dict[str, Any] = {"name": model.operation_name, "metadata": metadata}
-    if not task.phase.is_final:
-        return operation
-    if task.phase is Phase.SUCCEEDED:
-        shown = tuned_model_out(model).json_object(with_extensions=with_extensions)
-        response = {"@type": f"{family}.TunedModel", **shown}
-        return operation | {"done": True, "response": response}
-    return operation | {"done": True, "error": {"code": task.error_code, "message": task.error_message}}
+    # old clients know only the types of v1beta, so /v1 names them too
+    package = f"{TYPE_URL}.{'v1beta' if version == 'v1' else version}"
+    out = OperationOut(name=model.operation_name, metadata=_metadata(model, package, waiting_before))
+    match model.task.phase:
+        case Phase.SUCCEEDED:
+            shown = _OperationResponse(type_url=f"{package}.TunedModel", **dict(tuned_model_out(model)))
+            out = out.model_copy(update={"done": True, "response": shown})
+        case phase if phase.is_final:
+            error = StatusOut(code=model.task.error_code or 0, message=model.task.error_message or "")
+            out = out.model_copy(update={"done": True, "error": error})
+    return out if with_extensions else without_extensions(out)
 
 
-def _metadata(model: TunedModel, family: str, waiting_before: int | None) -> MetadataOut:
+def _metadata(model: TunedModel, package: str, waiting_before: int | None) -> MetadataOut:
     task = model.task
     done = task.total_steps if task.phase is Phase.SUCCEEDED else task.completed_steps
     return MetadataOut(
-        type_url=f"{family}.CreateTunedModelMetadata",
+        type_url=f"{package}.CreateTunedModelMetadata",
         total_steps=task.total_steps,
         completed_steps=done,
         completed_percent=100.0 * done / task.total_steps if task.snapshots else None,
