@@ -1,9 +1,8 @@
 """
-`make demo`: from a file of examples to a tuned model, and what it is worth.
+`make demo`: from a file of examples to a tuned model, and whether tuning helped.
 
-Runs the same commands that a user would type, then asks the base and the tuned model questions that neither has seen.
-Ends with status 0 only if the tuned answers are right more often than the base's.
-`demo.py BASE OPTION...` does the same with another base model and with options of `tunery tune`.
+Runs the commands that a user would type. Exit status 0 only if `tunery evaluate` says that tuning helped on rows that
+no model has seen. `demo.py BASE OPTION...` uses another base model and options of `tunery tune`.
 """
 
 from __future__ import annotations
@@ -15,12 +14,13 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).parent
 TRAIN, HELD_OUT = HERE / "tickets.csv", HERE / "tickets-held-out.csv"
 BASE = "smollm2-135m-instruct"
-SHOWN = 8  # rows side by side; all are counted
-TOKENS = "16"  # the longest right answer has 5; the rest leaves the base room for a sentence around it
+SHOWN = 8  # rows side by side
+TOKENS = "16"  # the longest expected answer has 5
 
 
 def main(base_model: str = BASE, *options: str) -> int:
@@ -28,16 +28,17 @@ def main(base_model: str = BASE, *options: str) -> int:
     run("bases", "pull", base_model)
     tune = ("tune", shown(TRAIN), "--base-model", base_model, "--display-name", "Ticket labels", "--yes", "--json")
     model_id = json.loads(run(*tune, *options))["name"].removeprefix("tunedModels/")
-    questions = list(csv.DictReader(HELD_OUT.open(encoding="utf-8", newline="")))
-    print(f"\nAsking both models the {len(questions)} tickets of {shown(HELD_OUT)}, which neither has seen.")
-    base, tuned = answers(base_model, questions), answers(model_id, questions)
-    base_right, tuned_right = compare(questions, base, tuned)
+    questions = list(csv.DictReader(HELD_OUT.open(encoding="utf-8", newline="")))[:SHOWN]
+    print(f"\nThe first {SHOWN} tickets of {shown(HELD_OUT)}, which neither model has seen:")
+    print_side_by_side(questions, answers(base_model, questions), answers(model_id, questions))
+    evaluation = json.loads(run("evaluate", model_id, shown(HELD_OUT), "--json"))
+    print_evaluation(evaluation)
     print_next_commands(model_id, time.monotonic() - start)
-    return 0 if tuned_right > base_right else 1
+    return 0 if evaluation["verdict"]["kind"] == "HELPED" else 1
 
 
 def run(*arguments: str) -> str:
-    """Run a command of tunery with its progress shown; return what it prints as its result."""
+    """Run a command of tunery with its progress visible and return its result."""
     print(f"\n$ tunery {' '.join(arguments)}", flush=True)
     command = [sys.executable, "-m", "tunery", *arguments]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, cwd=HERE.parent, check=False)
@@ -47,34 +48,38 @@ def run(*arguments: str) -> str:
 
 
 def answers(model: str, questions: list[dict[str, str]]) -> list[str]:
-    """Answer all questions in one batch, through files as a user would."""
+    """Answer the questions in one batch, through a file as a user would."""
     with tempfile.TemporaryDirectory() as folder:
-        prompts, results = Path(folder) / "prompts.jsonl", Path(folder) / "answers.jsonl"
+        prompts = Path(folder) / "prompts.jsonl"
         lines = [json.dumps({"text_input": question["text_input"]}) for question in questions]
         prompts.write_text("\n".join(lines) + "\n", "utf-8")
-        run("generate", model, "--input", str(prompts), "--output", str(results), "--max-output-tokens", TOKENS)
-        return [json.loads(line)["output"].strip() for line in results.read_text("utf-8").splitlines()]
+        found = run("generate", model, "--input", str(prompts), "--max-output-tokens", TOKENS)
+        return [json.loads(line)["output"].strip() for line in found.splitlines()]
 
 
-def compare(questions: list[dict[str, str]], base: list[str], tuned: list[str]) -> tuple[int, int]:
-    """Print some rows side by side and the counts over all; return how many each got right."""
-    print(f"\n{'ticket':<40}  {'wanted':<18}  {'tuned':<20}  base")
-    for question, plain, learned in list(zip(questions, base, tuned, strict=True))[:SHOWN]:
+def print_side_by_side(questions: list[dict[str, str]], base: list[str], tuned: list[str]) -> None:
+    print(f"\n{'ticket':<40}  {'expected':<18}  {'tuned':<20}  base")
+    for question, plain, learned in zip(questions, base, tuned, strict=True):
         ticket = question["text_input"].rpartition("Ticket: ")[2]
         mark = "+" if learned == question["output"] else "-"
         print(f"{fit(ticket, 40)}  {question['output']:<18}  {mark} {fit(learned, 18)}  {fit(plain, 36)}")
-    right = [sum(a == q["output"] for a, q in zip(given, questions, strict=True)) for given in (base, tuned)]
-    print(f"\nRight of {len(questions)}:  tuned {right[1]}   base {right[0]}")
-    return right[0], right[1]
+
+
+def print_evaluation(evaluation: dict[str, Any]) -> None:
+    """Print the main score of each candidate, and the verdict."""
+    print(f"\nScores on all {evaluation['rows']} rows ({evaluation['metric']}):")
+    for candidate in evaluation["contenders"]:
+        print(f"  {100 * candidate['figures'][0]['value']:3.0f} %  {candidate['title']}")
+    print(f"\n{evaluation['verdict']['text']}")
 
 
 def print_next_commands(model_id: str, seconds: float) -> None:
     print(
         f"\nDone in {seconds / 60:.1f} minutes. Next:\n"
-        f"  .venv/bin/tunery generate {model_id} TEXT    ask it; TEXT begins with the instructions of its examples\n"
+        f"  .venv/bin/tunery generate {model_id} TEXT    TEXT begins with the instructions of the examples\n"
         f"  .venv/bin/tunery models show {model_id}\n"
-        "  .venv/bin/tunery tune YOUR.csv    your own examples: two columns, text_input and output\n"
-        "  .venv/bin/tunery serve --open     the Studio: this model and your own in a web page"
+        "  .venv/bin/tunery tune YOUR.csv --hold-out 10%    two columns: text_input and output\n"
+        "  .venv/bin/tunery serve --open    the Studio: this model and yours in the browser"
     )
 
 

@@ -13,8 +13,8 @@ from tunery.engine.catalog import Catalog
 DEMO = Path(__file__).parents[2] / "examples" / "demo.py"
 
 
-def test_demo_counts_right_answers_and_fails_when_tuning_did_not_help(tmp_path: Path) -> None:
-    """A random base learns nothing in 9 steps: both models get 0 of 54, and the status says so."""
+def test_demo_ends_with_the_verdict_and_fails_when_tuning_did_not_help(tmp_path: Path) -> None:
+    """A random base learns nothing in 9 steps: the verdict says so in a sentence, and so does the exit status."""
     base = make_folder(tmp_path / "base", max_position_embeddings=1024)
     Catalog(tmp_path / "home").add(str(base), "wide")
     command = [sys.executable, str(DEMO), "wide", "--epochs", "1", "--batch-size", "16"]
@@ -23,5 +23,9 @@ def test_demo_counts_right_answers_and_fails_when_tuning_did_not_help(tmp_path: 
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
     assert done.returncode == 1, done.stderr
-    assert "Right of 54:  tuned 0   base 0" in done.stdout
+    assert "loss per step" in done.stderr
+    assert done.stdout.count("billing / ") > 0  # expected answers, side by side with those of both models
+    assert "Scores on all 54 rows" in done.stdout
+    assert "  0 %  the tuned model" in done.stdout
+    assert "No better than the simplest baseline" in done.stdout
     assert "tunery generate ticket-labels-" in done.stdout

@@ -78,10 +78,10 @@ def test_sigterm_leaves_a_checkpoint_and_the_same_command_goes_on(
     assert command.wait() == 143
     assert time.monotonic() - begin < 10
     assert _phases(home) == [Phase.QUEUED]
-    assert "The same command goes on with numbers at step" in command.said
+    assert "The same command resumes numbers at step" in command.said
     again = start(home, *_tune(data, 8), "--resume")
     assert again.wait() == 0, again.said
-    assert "Going on from its checkpoint at step" in again.said
+    assert "Resuming from the checkpoint at step" in again.said
     assert adapter_bytes(home, "numbers") == adapter_bytes(undisturbed, "numbers")
     assert not any((home / "checkpoints").iterdir())
 
@@ -107,7 +107,7 @@ def test_a_kill_at_any_moment_costs_nothing(start: Start, new_home: Callable[[st
         if not half_made:
             again = start(home, *_tune(data, 8))
             assert again.wait() == 0, again.said
-            resumed += "from its checkpoint" in again.said
+            resumed += "from the checkpoint" in again.said
         assert adapter_bytes(home, "numbers") == wanted
         assert len(list(home.glob("models/*/*"))) == 1
 

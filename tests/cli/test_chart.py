@@ -28,7 +28,7 @@ def test_axes_have_names_and_numbers() -> None:
     assert lines[0].startswith("  4.00 ┤")
     assert lines[output.CHART_HEIGHT - 1].startswith("  0.00 ┤")
     assert lines[-2].split() == ["epoch", "1", "2", "3", "4", "5"]
-    assert lines[-1].strip() == "⣀ loss per step   ● mean of an epoch   ○ held-out rows"
+    assert lines[-1].strip() == "⣀ loss per step   ● epoch mean   ○ held-out rows"
 
 
 def test_marks_are_drawn() -> None:

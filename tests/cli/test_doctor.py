@@ -92,7 +92,7 @@ def test_the_server_of_this_folder_is_no_trouble(run: Run, live: Live, monkeypat
 
     assert status == 0
     assert live.address in found["server"]["text"]
-    assert found["database"]["text"] == "whole"
+    assert found["database"]["text"] == "intact"
 
 
 def test_a_full_disk_is_wrong(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

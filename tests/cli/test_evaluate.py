@@ -74,7 +74,7 @@ def test_rows_that_were_tuned_on_are_left_out(run: Run, tuned: str, data: Path, 
     """A file that holds them too is evaluated on the others; one that holds nothing else is refused."""
     rows.write_text(rows.read_text() + "3,4\n")
 
-    assert "1 left out that were tuned on" in run("evaluate", tuned, rows).output
+    assert "1 left out because they were tuned on" in run("evaluate", tuned, rows).output
     assert "tuned on all of them" in run("evaluate", tuned, data).said
 
 

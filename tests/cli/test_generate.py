@@ -84,7 +84,7 @@ def test_bad_lines_are_all_told(run: Run, tuned: str, tmp_path: Path) -> None:
     done = run("generate", tuned, "--input", questions)
 
     assert done.status == 13
-    assert "Row 2: needs the form" in done.said
+    assert "Row 2: must be {" in done.said
     assert "Row 3: not JSON" in done.said
 
 
@@ -116,12 +116,12 @@ def test_answers_that_could_not_be_written(run: Run, tuned: str, tmp_path: Path)
     ("arguments", "status", "sentence"),
     [
         (("7", "--temperature", "3"), 13, "temperature must be between 0 and 2"),
-        ((), 13, "Give a text"),
-        (("7", "--input", "x.jsonl"), 13, "Give a text"),
+        ((), 13, "Give TEXT"),
+        (("7", "--input", "x.jsonl"), 13, "Give TEXT"),
         (("7", "--labels", "a,b", "--constrain-to-training-outputs"), 13, "Give one of --json-schema, --labels and"),
-        (("7", "--none-below", "0.5"), 13, "--none-below goes with --labels or"),
+        (("7", "--none-below", "0.5"), 13, "--none-below needs --labels or"),
         (("7", "--labels", "a,b", "--none-below", "2"), 13, "none_below must be between 0 and 1"),
-        (("7", "--output", "x.jsonl"), 13, "--output goes with --input"),
+        (("7", "--output", "x.jsonl"), 13, "--output needs --input"),
         (("--input", "x.jsonl"), 15, "There is no file 'x.jsonl'"),
     ],
 )
@@ -205,7 +205,7 @@ def test_an_input_unlike_the_examples_is_noticed(run: Run, tuned: str) -> None:
     document = run("generate", tuned, "three", "--max-output-tokens", "4", "--json")
 
     assert streamed.status == 0
-    assert "Warning: the input is not like the examples: it is not a number" in streamed.said
+    assert "Warning: the input is unlike the training examples: it is not a number" in streamed.said
     assert f"tunery models show {tuned}" in streamed.said
     assert json.loads(document.output)["prompt_differences"][0]["kind"] == "FORM"
     assert json.loads(document.output)["output"] + "\n" == streamed.output
@@ -230,7 +230,7 @@ def test_a_plain_input_is_wrapped_if_wanted(run: Run, tiny: str, home: Path, tmp
     document = run("generate", "wrapping", "3", "--max-output-tokens", "4", "--json").output
 
     assert plain.output == whole.output
-    assert "was asked in the form of the examples" in plain.said
+    assert "was rewritten to match the training examples" in plain.said
     assert whole.said == ""
     assert json.loads(document)["was_wrapped"] is True
 
@@ -244,7 +244,7 @@ def test_rows_unlike_the_examples_are_counted(run: Run, tuned: str, tmp_path: Pa
 
     rows = [json.loads(line) for line in answers.read_text("utf-8").splitlines()]
     assert ["prompt_differences" in row for row in rows] == [False, True, False, True]
-    assert "Warning: 2 of 4 inputs are not like the examples, most often: it is not a number" in done.said
+    assert "Warning: 2 of 4 inputs are unlike the training examples, most often: it is not a number" in done.said
 
 
 def test_answers_keep_to_the_training_outputs(run: Run, tuned: str, tmp_path: Path) -> None:

@@ -106,9 +106,9 @@ def test_signals_only_leave_a_note() -> None:
 
     with interrupts.watching():
         signal.raise_signal(signal.SIGINT)
-        assert (interrupts.is_end_asked, interrupts.is_leave_asked) == (True, False)
+        assert (interrupts.should_end, interrupts.should_leave) == (True, False)
         signal.raise_signal(signal.SIGINT)
-        assert interrupts.is_leave_asked
+        assert interrupts.should_leave
         assert interrupts.exit_status == 130
         signal.raise_signal(signal.SIGTERM)
         assert interrupts.exit_status == 143

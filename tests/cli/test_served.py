@@ -172,10 +172,10 @@ def test_inputs_unlike_the_examples_are_noticed(either: Run, tmp_path: Path) -> 
     document = json.loads(either("generate", TUNED, "three", *settings, "--json").output)
     rows = either("generate", TUNED, "--input", tmp_path / "in.jsonl", *settings)
 
-    assert "Warning: the input is not like the examples: it is not a number" in streamed.said
+    assert "Warning: the input is unlike the training examples: it is not a number" in streamed.said
     assert document["prompt_differences"][0]["kind"] == "FORM"
     assert ["prompt_differences" in json.loads(row) for row in rows.output.splitlines()] == [False, True]
-    assert "Warning: 1 of 2 inputs are not like the examples" in rows.said
+    assert "Warning: 1 of 2 inputs are unlike the training examples" in rows.said
     assert either("generate", TUNED, "7", *settings).said == ""
 
 
@@ -250,7 +250,7 @@ def test_terminated_the_task_goes_on(held: Run, live: Live, data: Path) -> None:
     again = held(*arguments)
 
     assert done.status == 143, done.said
-    assert "goes on in the server" in done.said
+    assert "continues on the server" in done.said
     assert "The tuning job of left" in again.said
     assert again.status == 130
 

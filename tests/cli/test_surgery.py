@@ -109,4 +109,4 @@ def test_rows_that_a_model_has_learned_are_told_from_others(
 
 def test_a_file_without_doubts_says_so(run: Run, tiny: str, data: Path) -> None:
     """Nothing found is a result too."""
-    assert "Nothing is doubtful about 20 rows." in run("data", "surgery", data, "--base-model", tiny).output
+    assert "Found nothing doubtful in 20 rows." in run("data", "surgery", data, "--base-model", tiny).output

@@ -79,7 +79,7 @@ def test_the_end_says_what_was_made(run: Run, home: Path, tiny: str, data: Path)
     """Curve, losses per epoch with the one that is served, advice, files, and the next command."""
     done = run("tune", data, "--base-model", tiny, "--id", "numbers", "--epochs", "3", "--hold-out", "3")
 
-    assert "⣀ loss per step   ● mean of an epoch   ○ held-out rows" in done.said
+    assert "⣀ loss per step   ● epoch mean   ○ held-out rows" in done.said
     assert "EPOCH  MEAN LOSS  HELD-OUT LOSS" in done.said
     assert done.said.count("  served\n") == 1
     advice = json.loads(run("models", "show", "numbers", "--json").output)["tuning_task"]["advice"]

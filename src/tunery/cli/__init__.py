@@ -1,1 +1,1 @@
-"""The command line: reads options, shows what happens; the work is done by service and engine."""
+"""The command line: options, output and the commands themselves; the work is done by the service and the engine."""

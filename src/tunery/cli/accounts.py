@@ -15,7 +15,7 @@ from tunery.cli.terminal import Json, argument, option
 from tunery.cli.workplace import own_workplace
 from tunery.errors import InvalidArgument
 
-keys = typer.Typer(help="Make, list and revoke API keys, key files and tokens.", no_args_is_help=True)
+keys = typer.Typer(name="keys", help="Create, list and revoke API keys, key files and tokens.", no_args_is_help=True)
 
 _LOCAL_USER = "local"
 _USUAL_ADDRESS = "http://127.0.0.1:8000"
@@ -23,25 +23,27 @@ _USUAL_ADDRESS = "http://127.0.0.1:8000"
 
 @keys.command()
 def create(
-    label: Annotated[str, option("What it is for.", "none", metavar="TEXT")] = "",
-    user: Annotated[str | None, option("Whose it is.", "nobody's; of a key file yours", metavar="USER")] = None,
+    label: Annotated[str, option("Note about its use.", "none", metavar="TEXT")] = "",
+    user: Annotated[str | None, option("User it acts for.", "none; you for a key file", metavar="USER")] = None,
     service_account: Annotated[
-        Path | None, option("Write a key file for a machine instead, to this new file.", "an API key", metavar="FILE")
+        Path | None, option("New file for a key file of a machine.", "an API key", metavar="FILE")
     ] = None,
     json: Json = False,
 ) -> None:
-    """Make an API key, or a key file with which a machine acts as a user."""
+    """Create an API key, or a key file with which a machine acts as a user."""
     if service_account is not None:
         _create_key_file(service_account, user or _LOCAL_USER, label, json=json)
         return
     made = own_workplace().create_key(label, user)
-    terminal.say("This is shown once. Callers with it may ask base models, and tuned models that everyone may read.")
+    terminal.say(
+        "This key is shown only once. It gives access to base models and to tuned models shared with everyone."
+    )
     terminal.result(output.dumped(snake_case(made)) if json else str(made["secret"]))
 
 
 @keys.command("list")
 def list_keys(json: Json = False) -> None:
-    """List API keys, key files and what keeps users signed in."""
+    """List API keys, key files, logins and tokens."""
     place = own_workplace()
     found = [{"kind": "key file" if key.get("address") else "API key", **key} for key in place.list_keys()]
     found += [{"kind": "token" if token.get("client") is None else "login", **token} for token in place.list_tokens()]
@@ -66,15 +68,15 @@ def list_keys(json: Json = False) -> None:
 
 
 @keys.command()
-def revoke(key: Annotated[str, argument("Id of an API key, a key file or a token.", "ID")]) -> None:
-    """Revoke a key; whoever has it is out at once."""
+def revoke(key: Annotated[str, argument("Id of an API key, key file, login or token.", "ID")]) -> None:
+    """Revoke a key, login or token at once."""
     own_workplace().revoke(key)
     terminal.say(f"Revoked {key}.")
 
 
 def _create_key_file(path: Path, user: str, label: str, *, json: bool) -> None:
     if path.exists():
-        raise InvalidArgument(f"{path} exists already. Name a new file.")
+        raise InvalidArgument(f"{path} already exists. Name a new file.")
     private_key, public_key = login.new_key_pair()
     address = f"{user.partition('@')[0]}-{path.stem.lower()}@{login.UNIVERSE_DOMAIN}"
     place = own_workplace()
@@ -82,7 +84,9 @@ def _create_key_file(path: Path, user: str, label: str, *, json: bool) -> None:
     server = place.address or config.server_address() or _USUAL_ADDRESS
     document = login.key_document(server, str(made["address"]), str(made["id"]), private_key)
     login.write_private(path, document)
-    terminal.say(f"Wrote {path}, readable for you only. Who has it acts as {user}. Google's libraries find it after:")
+    terminal.say(
+        f"Wrote {path}, which only you can read. It gives the rights of {user}. Google's libraries use it after:"
+    )
     terminal.result(output.dumped(snake_case(made)) if json else login.export_line(path.absolute()))
 
 
@@ -90,7 +94,7 @@ def _day(time: object) -> str:
     return str(time)[:10] if time else ""
 
 
-users = typer.Typer(help="Add and list users, set passwords.", no_args_is_help=True)
+users = typer.Typer(name="users", help="Add, list and disable users, and set passwords.", no_args_is_help=True)
 
 UserName = Annotated[str, argument("E-mail address of a user, or local.", "USER")]
 
@@ -98,11 +102,11 @@ UserName = Annotated[str, argument("E-mail address of a user, or local.", "USER"
 @users.command()
 def add(
     user: Annotated[str, argument("E-mail address.", "USER")],
-    admin: Annotated[bool, option("May manage users and keys.", "no", "--admin")] = False,
+    admin: Annotated[bool, option("Allow managing users and keys.", "no", "--admin")] = False,
     password: Annotated[bool, option("Ask for a password, or read it from a pipe.", "a link", "--password")] = False,
     json: Json = False,
 ) -> None:
-    """Add a user, who signs in with a password or, the first time, with a link."""
+    """Add a user, who first signs in with a password or a link."""
     chosen = _password() if password else None
     place = own_workplace()
     made = place.add_user(user, chosen, is_admin=admin)
@@ -112,10 +116,10 @@ def add(
         return
     terminal.say(f"Added {made['id']}.")
     if link:
-        terminal.say("This link signs in once, within 15 minutes:")
+        terminal.say("This link signs the user in once, within 15 minutes:")
         terminal.result(link)
     elif chosen is None:
-        terminal.say(f"While the server is running, `tunery users link {made['id']}` prints a link to sign in.")
+        terminal.say(f"Start `tunery serve`; then `tunery users link {made['id']}` prints a link to sign in.")
 
 
 @users.command("list")
@@ -133,10 +137,10 @@ def list_users(json: Json = False) -> None:
 
 @users.command()
 def password(user: UserName) -> None:
-    """Set the password of a user; asked for on a terminal, else read from standard input."""
+    """Set the password of a user, asked for or read from standard input."""
     chosen = _password()
     own_workplace().set_password(user, chosen)
-    terminal.say(f"{user} has a new password; browsers that were signed in must sign in again.")
+    terminal.say(f"Set the password of {user}. Browsers must sign in again.")
 
 
 @users.command()
@@ -147,16 +151,16 @@ def link(user: Annotated[str, argument("E-mail address of a user.", "USER")] = "
 
 @users.command()
 def disable(user: UserName) -> None:
-    """Lock a user out, with all keys, tokens and browsers; tuned models stay."""
+    """Lock out a user, with all keys and tokens; tuned models stay."""
     own_workplace().set_disabled(user, True)
-    terminal.say(f"{user} is locked out. `tunery users enable {user}` lets them in again.")
+    terminal.say(f"Locked out {user}. `tunery users enable {user}` lets them in again.")
 
 
 @users.command()
 def enable(user: UserName) -> None:
-    """Let a user in again."""
+    """Let a disabled user in again."""
     own_workplace().set_disabled(user, False)
-    terminal.say(f"{user} may sign in again.")
+    terminal.say(f"{user} can sign in again.")
 
 
 def _password() -> str:
@@ -165,7 +169,7 @@ def _password() -> str:
         return chosen
     given = sys.stdin.readline().rstrip("\r\n")
     if not given:
-        raise InvalidArgument("Pipe the password into standard input, or run this on a terminal.")
+        raise InvalidArgument("Pipe the password to standard input, or run this in a terminal.")
     return given
 
 

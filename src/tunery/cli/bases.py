@@ -1,8 +1,4 @@
-"""
-`tunery bases`: the base models of this machine, listed, fetched, added and exported.
-
-Knows the catalog; loads no weights but when a GGUF file is converted or a base exported.
-"""
+"""`tunery bases`: list, fetch, add and export base models."""
 
 from __future__ import annotations
 
@@ -18,12 +14,12 @@ from tunery.cli.terminal import Json, LiveLine, argument, byte_progress, option
 if TYPE_CHECKING:
     from tunery.types import CatalogEntry
 
-bases = typer.Typer(help="List, fetch, add and export base models.", no_args_is_help=True)
+bases = typer.Typer(name="bases", help="List, fetch, add and export base models.", no_args_is_help=True)
 
 
 @bases.command("list")
 def list_bases(json: Json = False) -> None:
-    """List the base models that can be named."""
+    """List the base models."""
     from tunery.engine.catalog import Catalog
 
     entries = Catalog(config.data_folder(), config.default_base_model()).entries()
@@ -36,7 +32,7 @@ def list_bases(json: Json = False) -> None:
 
 @bases.command()
 def pull(name: Annotated[str, argument("Name of the base model.", "NAME")], json: Json = False) -> None:
-    """Bring the weights of a base model onto this machine."""
+    """Fetch the weights of a base model to this machine."""
     entry = fetched(name)
     own_name = entry.alias_of or entry.name
     terminal.say(f"The weights of {own_name} are on this machine.")
@@ -46,10 +42,10 @@ def pull(name: Annotated[str, argument("Name of the base model.", "NAME")], json
 @bases.command()
 def add(
     source: Annotated[str, argument("Folder with safetensors, GGUF file, or OWNER/NAME on Hugging Face.", "SOURCE")],
-    name: Annotated[str | None, option("Name of the base.", "made from the source", metavar="NAME")] = None,
+    name: Annotated[str | None, option("Name of the base.", "made from SOURCE", metavar="NAME")] = None,
     json: Json = False,
 ) -> None:
-    """Add a base model of your own to the catalog."""
+    """Add your own base model to the catalog."""
     from tunery.engine.catalog import Catalog
 
     entry = Catalog(config.data_folder(), config.default_base_model()).add(source, name)
@@ -65,11 +61,11 @@ def add(
 def export(
     name: Annotated[str, argument("Name of the base model.", "NAME")],
     to: Annotated[
-        Path | None, option("Folder to write; new or empty.", "the name of the base", metavar="FOLDER")
+        Path | None, option("New or empty folder to write to.", "the name of the base", metavar="FOLDER")
     ] = None,
     json: Json = False,
 ) -> None:
-    """Write a base model in float16 as GGUF, for the adapter.gguf of any model tuned on it."""
+    """Export a base as GGUF in float16, for the adapter.gguf of its tuned models."""
     from tunery.engine.catalog import Catalog
     from tunery.service.export import export_base
 
@@ -82,7 +78,7 @@ def export(
 
 
 def fetched(name: str) -> CatalogEntry:
-    """Return the entry of a base whose weights are on this machine, fetched with a line of progress if need be."""
+    """Return the entry of a base, after fetching its weights if they are not on this machine."""
     from tunery.engine.catalog import pull as pull_base
 
     with LiveLine() as live:
@@ -103,7 +99,7 @@ def _size(entry: CatalogEntry) -> str:
 
 
 def _weights(entry: CatalogEntry) -> tuple[str, str]:
-    """Return where the weights are, and their licence; of an API name the base it stands for."""
+    """Return where the weights are, and their licence; an API name only says which base it stands for."""
     if entry.alias_of:
         return f"as {entry.alias_of}", ""
     return "here" if entry.is_present else "not here", entry.licence
@@ -115,5 +111,5 @@ def _say_fit(entry: CatalogEntry) -> None:
     if entry.parameters and fits(entry.parameters) is False:
         terminal.say(
             f"Warning: tuning it takes about {memory_estimate(entry.parameters) / 1e9:.1f} GB of memory, "
-            "more than this machine has free."
+            "more than is free on this machine."
         )

@@ -139,7 +139,7 @@ class RemoteModel:
 
 @dataclass(frozen=True, slots=True)
 class Waited:
-    """A server was asked for news and had none; `before` tasks come first, None once it works on this one."""
+    """A poll brought nothing new; `before` tasks come first, None once the server works on this one."""
 
     before: int | None
 
@@ -172,7 +172,7 @@ class RemoteJob:
             return f"The tuning job of {self._model.id} continues on the server at {self._client.address}."
         try:
             return failed_sentence(self._get(self._model.name))
-        except TuneryError:  # the server is gone, which the error says
+        except TuneryError:  # the server does not answer, as the error says
             return f"The tuning job of {self._model.id} resumes when the server does."
 
     def _news(self, metadata: Mapping[str, Any]) -> Generator[Event]:

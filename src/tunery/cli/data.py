@@ -1,8 +1,4 @@
-"""
-`tunery data`: look at a file before tuning on it, and check it as a whole.
-
-Shows what `engine.data.preview` finds; stores nothing. Tokens are counted only when the base is on this machine.
-"""
+"""`tunery data`: preview, check and clean a file of examples, and estimate what more rows would bring."""
 
 from __future__ import annotations
 
@@ -38,20 +34,20 @@ _SIZES = 3
 def curve(
     file: DataFile,
     base_model: Annotated[str, option("Base to tune.", DEFAULT_BASE_MODEL, metavar="NAME")] = DEFAULT_BASE_MODEL,
-    sizes: Annotated[int, option("Parts of the file, each twice the one before.", _SIZES, metavar="N")] = _SIZES,
-    repeats: Annotated[int, option("Times that each size is tuned, on other rows.", 1, metavar="N")] = 1,
+    sizes: Annotated[int, option("Number of sizes, each twice the one before.", _SIZES, metavar="N")] = _SIZES,
+    repeats: Annotated[int, option("Tunings per size, on different rows.", 1, metavar="N")] = 1,
     epochs: Annotated[
         int, option("Passes over the examples.", Hyperparameters().epoch_count, metavar="N")
     ] = Hyperparameters().epoch_count,
-    seed: Annotated[int, option("Fixes which rows are drawn.", 0, metavar="N")] = 0,
+    seed: Annotated[int, option("Seed for sampling rows.", 0, metavar="N")] = 0,
     input_column: InputColumn = None,
     output_column: OutputColumn = None,
     json: Json = False,
 ) -> None:
     """
-    Say what more rows would bring.
+    Estimate what more rows would bring.
 
-    Tunes on parts of the file and measures on rows that no part holds; nothing is kept in My Library.
+    Tunes on parts of the file and measures on the other rows. Nothing is kept in My Library.
     """
     from tunery.data.sandbox import read_guarded
     from tunery.evaluation.growth import RECOMMENDED_ROWS
@@ -64,9 +60,9 @@ def curve(
     dataset = read_guarded(file, input_column=input_column or None, output_column=output_column)
     fetched(base_model)
     with LiveLine() as live:
-        told = output.tuning_progress(live, sizes * repeats)
+        show = output.tuning_progress(live, sizes * repeats)
         shares = [0.5**step for step in range(sizes)]
-        found = data_curve(dataset, shares=shares, repeats=repeats, repeated=Repeated(base_model, settings, seed, told))
+        found = data_curve(dataset, shares=shares, repeats=repeats, repeated=Repeated(base_model, settings, seed, show))
     if json:
         terminal.result(output.dumped(asdict(found) | {"recommended_rows": RECOMMENDED_ROWS}))
         return
@@ -77,7 +73,7 @@ def curve(
         terminal.result(promise.text)
     terminal.result(found.advice)
     usual = ", ".join(f"{task} {count}" for task, count in RECOMMENDED_ROWS.items())
-    terminal.result(f"Usual for good results: {usual}.")
+    terminal.result(f"Rows that usually give good results: {usual}.")
 
 
 _SHOWN = 10  # of each kind
@@ -87,7 +83,7 @@ _TITLES = {
     "contradiction": "Contradictions",
     "held-out-copy": "Copies of held-out rows",
     "label-variant": "Other spellings of a label",
-    "cut-row": "Rows that are cut",
+    "cut-row": "Rows that are cut off",
     "likely-mislabelled": "Likely mislabelled",
     "still-wrong": "Still wrong after tuning on them",
 }
@@ -96,12 +92,14 @@ _TITLES = {
 def surgery(
     file: DataFile,
     model: Annotated[
-        str | None, option("Tuned model: its base, settings and held-out rows.", "none", metavar="MODEL")
+        str | None, option("Tuned model to take base, settings and held-out rows from.", "none", metavar="MODEL")
     ] = None,
-    folds: Annotated[int | None, option("Tune so many times to find wrong labels.", "do not tune", metavar="K")] = None,
-    fix: Annotated[Path | None, option("CSV file for a fixed copy.", "none", metavar="FILE")] = None,
+    folds: Annotated[
+        int | None, option("Find wrong labels by K-fold cross-validation (tunes K times).", "do not tune", metavar="K")
+    ] = None,
+    fix: Annotated[Path | None, option("New CSV file for a fixed copy.", "none", metavar="FILE")] = None,
     drop_mislabelled: Annotated[
-        bool, option("Leave out of the copy what is likely mislabelled.", "keep it", "--drop-mislabelled")
+        bool, option("Leave likely mislabelled rows out of the copy.", "keep them", "--drop-mislabelled")
     ] = False,
     base_model: Annotated[
         str, option("Base to tune with --folds.", DEFAULT_BASE_MODEL, metavar="NAME")
@@ -111,15 +109,15 @@ def surgery(
     json: Json = False,
 ) -> None:
     """
-    Find doubtful rows, and write a fixed copy if asked to.
+    Find doubtful rows, and write a fixed copy with --fix.
 
-    Copies and other spellings of a label are fixed; contradictions and wrong labels are for you to decide.
+    Fixes copies and variant spellings of labels; contradictions and wrong labels are for you to decide.
     """
     from tunery.data.cleaning import fixed
     from tunery.data.sandbox import read_guarded
 
     if fix is not None and fix.exists():
-        raise InvalidArgument(f"{fix} is there already; --fix writes a new file.")
+        raise InvalidArgument(f"{fix} already exists; --fix writes a new file.")
     dataset = read_guarded(file, input_column=input_column or None, output_column=output_column)
     found = _examined(dataset, model, folds, base_model)
     kept = fixed(dataset.examples, [*found, *_dropped(found)] if drop_mislabelled else found)
@@ -133,13 +131,13 @@ def surgery(
     for line in _lines(found, dataset):
         terminal.result(line)
     if fix is not None:
-        terminal.say(f"{len(kept)} of {len(dataset.examples)} rows are in {fix}. Next: tunery tune {fix}")
+        terminal.say(f"Wrote {len(kept)} of {len(dataset.examples)} rows to {fix}. Next: tunery tune {fix}")
     elif any(finding.drops or finding.new_output is not None for finding in found):
         terminal.say(f"Next: tunery data surgery {file} --fix {file.stem}-fixed.csv")
 
 
 def _examined(dataset: Dataset, name: str | None, folds: int | None, base_model: str) -> list[Finding]:
-    """Examine all rows; those that a model has held out are not copies of themselves."""
+    """Return the doubtful rows; held-out rows of the model are not reported as copies of themselves."""
     from tunery.data.cleaning import Kind, examine
 
     model = Here().get(name) if name else None
@@ -160,7 +158,7 @@ def _examined(dataset: Dataset, name: str | None, folds: int | None, base_model:
 
 
 def _tokens_and_window(examples: Sequence[TuningExample], base_name: str) -> tuple[list[int], int | None]:
-    """Return the tokens of each example and the window, nothing if the base is not here."""
+    """Return the tokens of each example and the window of the base, nothing if it is not on this machine."""
     from tunery.engine.catalog import Catalog
 
     entry = Catalog(config.data_folder(), config.default_base_model()).resolve(base_name)
@@ -182,7 +180,7 @@ def _losses(
             return cross_validated_losses(dataset, folds, repeated=_repeated(base_name, model, folds, live))
     if name is None:
         return []
-    terminal.say("A model has learned its own rows by heart; --folds 5 finds wrong labels among them too.")
+    terminal.say("A model has memorized its own rows; --folds 5 finds wrong labels among them too.")
     return Here().model(name).losses(dataset, are_whole=True)
 
 
@@ -204,7 +202,7 @@ def _dropped(found: Sequence[Finding]) -> Iterator[Finding]:
 def _lines(found: Sequence[Finding], dataset: Dataset) -> Iterator[str]:
     counts = Counter(finding.kind for finding in found)
     if not found:
-        yield f"Nothing is doubtful about {len(dataset.examples)} rows."
+        yield f"Found nothing doubtful in {len(dataset.examples)} rows."
     for kind, title in _TITLES.items():
         those = [finding for finding in found if finding.kind == kind]
         those.sort(key=lambda finding: -(finding.score or 0.0))
@@ -230,7 +228,7 @@ def _write(path: Path, examples: Sequence[TuningExample]) -> None:
     write_whole(path.absolute(), text.getvalue().encode())
 
 
-data = typer.Typer(help="Look at and check files of examples.", no_args_is_help=True)
+data = typer.Typer(name="data", help="Preview, check and clean files of examples.", no_args_is_help=True)
 
 data.command()(surgery)
 data.command()(curve)
@@ -243,7 +241,7 @@ _LEAST_SHARED_CHARACTERS = 40
 def show_preview(
     file: DataFile, input_column: InputColumn = None, output_column: OutputColumn = None, json: Json = False
 ) -> None:
-    """Show how a file is understood, and its first rows."""
+    """Show how a file is read, and its first rows."""
     from tunery.data.sandbox import preview_guarded
 
     found = preview_guarded(file, input_column=input_column or None, output_column=output_column)
@@ -261,19 +259,19 @@ def show_preview(
 def check(
     file: DataFile,
     base_model: Annotated[
-        str, option("Base whose tokens are counted, if it is on this machine.", DEFAULT_BASE_MODEL, metavar="NAME")
+        str, option("Base whose tokens to count, if it is on this machine.", DEFAULT_BASE_MODEL, metavar="NAME")
     ] = DEFAULT_BASE_MODEL,
     input_column: InputColumn = None,
     output_column: OutputColumn = None,
     json: Json = False,
 ) -> None:
-    """Check a file as tuning would; exit status 13 if it cannot be used."""
+    """Check a file of examples; exit status 13 if it cannot be used."""
     from tunery.data.sandbox import preview_guarded, read_guarded
 
     found = preview_guarded(file, input_column=input_column or None, output_column=output_column)
     all_problems = found.problems
     tokens: list[int] = []
-    token_facts = ""  # an unusable file is not counted
+    token_facts = ""  # tokens of an unusable file are not counted
     if not any(problem.level is Level.ERROR for problem in all_problems):
         dataset = read_guarded(file, input_column=input_column or None, output_column=output_column)
         tokens, too_long = _tokens(dataset, base_model)
@@ -293,7 +291,7 @@ def check(
 
 
 def _tokens(dataset: Dataset, base_model: str) -> tuple[list[int], tuple[DataProblem, ...]]:
-    """Return the tokens of each example and the rows that are too long; nothing if the base is not here."""
+    """Return the tokens of each example and the rows that are too long; nothing without the base."""
     from tunery.data.checks import long_rows
     from tunery.engine.catalog import Catalog
 
@@ -316,13 +314,13 @@ def _facts(found: Preview, tokens: str = "") -> list[str]:
 def _token_facts(tokens: list[int], base_model: str) -> str:
     if not tokens:
         return f"not counted: {base_model} is not on this machine"
-    return f"{sum(tokens):,} in all, {sum(tokens) / len(tokens):.0f} per row, longest {max(tokens):,} ({base_model})"
+    return f"{sum(tokens):,} in total, {sum(tokens) / len(tokens):.0f} per row, at most {max(tokens):,} ({base_model})"
 
 
 def _print_sample(found: Preview) -> None:
     """Print the first rows as a table that fits the terminal; long cells are cut."""
     header = ("ROW", *found.columns)
-    columns = [_told_apart([row.cells[c] or "" for row in found.sample]) for c in range(len(found.columns))]
+    columns = [_without_shared_start([row.cells[c] or "" for row in found.sample]) for c in range(len(found.columns))]
     rows = [(str(row.number), *(column[i] for column in columns)) for i, row in enumerate(found.sample)]
     number_width = max(len(line[0]) for line in (header, *rows))
     room = terminal.columns() - number_width
@@ -334,8 +332,8 @@ def _print_sample(found: Preview) -> None:
         terminal.result(f"{hidden} more columns are not shown.")
 
 
-def _told_apart(cells: list[str]) -> list[str]:
-    """Leave out the instructions with which all cells of a column begin: what differs would be cut off."""
+def _without_shared_start(cells: list[str]) -> list[str]:
+    """Cut the instructions that all cells of a column share, so that the differences are visible."""
     first, last = min(cells, default=""), max(cells, default="")
     shared = next((at for at, pair in enumerate(zip(first, last, strict=False)) if len(set(pair)) > 1), 0)
     start = first.rfind(" ", 0, shared) + 1
@@ -345,7 +343,7 @@ def _told_apart(cells: list[str]) -> list[str]:
 
 
 def _shared_out(wanted: list[int], room: int) -> list[int]:
-    """Give narrow columns what they want and share the rest out among the wide ones."""
+    """Give narrow columns their width and share the rest among the wide ones."""
     widths = [0] * len(wanted)
     for left, column in enumerate(sorted(range(len(wanted)), key=wanted.__getitem__)):
         widths[column] = min(wanted[column], (room - sum(widths)) // (len(wanted) - left))

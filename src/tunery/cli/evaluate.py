@@ -40,25 +40,24 @@ from tunery.types import TunedModel
 
 def evaluate(
     model: Annotated[str, argument("Tuned model of My Library, or a base model.", "MODEL")],
-    file: Annotated[Path | None, argument("Rows to evaluate on; without it the held-out rows.", "FILE")] = None,
+    file: Annotated[Path | None, argument("Rows to evaluate on; by default the held-out rows.", "FILE")] = None,
     against: Annotated[
-        Path | None, option("JSONL that `tunery rescue` made of FILE, to compare with.", "none", metavar="ANSWERS")
+        Path | None, option("Answers to FILE recorded by `tunery rescue`, to compare.", "none", metavar="ANSWERS")
     ] = None,
     folds: Annotated[
-        int | None, option("Tune so many times, each without the rows that it answers.", "do not tune", metavar="K")
+        int | None, option("Evaluate by K-fold cross-validation (tunes K times).", "do not tune", metavar="K")
     ] = None,
-    rows: Annotated[int, option("Rows at most, drawn from all.", MAX_ROWS, metavar="N")] = MAX_ROWS,
-    seed: Annotated[int, option("Fixes which rows are drawn.", 0, metavar="N")] = 0,
+    rows: Annotated[int, option("Maximum number of rows; more are sampled.", MAX_ROWS, metavar="N")] = MAX_ROWS,
+    seed: Annotated[int, option("Seed for sampling rows.", 0, metavar="N")] = 0,
     input_column: InputColumn = None,
     output_column: OutputColumn = None,
     server: ServerAddress = None,
     json: Json = False,
 ) -> None:
     """
-    Say whether tuning helped.
+    Find out whether tuning helped.
 
-    The rows are answered by the tuned model, by its base with the plain prompt and with examples in it, and by two
-    simple baselines.
+    Compares the tuned model with its base, with and without examples in the prompt, and with two simple baselines.
     """
     if rows < 1:
         raise InvalidArgument("--rows must be at least 1.")
@@ -111,28 +110,26 @@ def _request(
     return EvaluationRequest(dataset.examples, dataset.source, recorded, max_rows, seed)
 
 
-_EVERY = 20  # answers between two lines into a pipe
+_EVERY = 20  # answers between two lines in a pipe
 
 
 def rescue(
     file: DataFile,
-    endpoint: Annotated[str, option("Address of the API, up to its version.", "must be given", metavar="URL")],
-    model: Annotated[str, option("Model to ask, as the API names it.", "must be given", metavar="NAME")],
+    endpoint: Annotated[str, option("Address of the API, including its version.", "required", metavar="URL")],
+    model: Annotated[str, option("Name of the model in that API.", "required", metavar="NAME")],
     to: Annotated[
         Path | None, option("JSONL file for the answers.", "FILE with .answers.jsonl", metavar="FILE")
     ] = None,
-    style: Annotated[Style, option("Whose API it is: openai or gemini.", "openai")] = Style.OPENAI,
-    key_variable: Annotated[
-        str, option("Environment variable that holds the key.", KEY_NAME, metavar="NAME")
-    ] = KEY_NAME,
+    style: Annotated[Style, option("Kind of API: openai or gemini.", "openai")] = Style.OPENAI,
+    key_variable: Annotated[str, option("Environment variable with the key.", KEY_NAME, metavar="NAME")] = KEY_NAME,
     bearer: Annotated[
-        bool, option("Send the key of a Gemini API as an access token.", "as an API key", "--bearer")
+        bool, option("Send the key to a Gemini API as an access token.", "as an API key", "--bearer")
     ] = False,
-    per_minute: Annotated[float, option("Requests in a minute, at most.", PER_MINUTE, metavar="N")] = PER_MINUTE,
+    per_minute: Annotated[float, option("Maximum requests per minute.", PER_MINUTE, metavar="N")] = PER_MINUTE,
     max_output_tokens: Annotated[
-        int, option("Longest answer, in tokens.", MAX_OUTPUT_TOKENS, metavar="N")
+        int, option("Maximum length of an answer, in tokens.", MAX_OUTPUT_TOKENS, metavar="N")
     ] = MAX_OUTPUT_TOKENS,
-    temperature: Annotated[float, option("0 for the likeliest answer.", 0, metavar="T")] = 0.0,
+    temperature: Annotated[float, option("Randomness, from 0 for the most likely answer.", 0, metavar="T")] = 0.0,
     input_column: InputColumn = None,
     output_column: OutputColumn = None,
     json: Json = False,
@@ -140,27 +137,27 @@ def rescue(
     """
     Record the answers of an old model to the rows of a file.
 
-    The rows are sent to the endpoint that you name, and to nobody else. The same command goes on after a stop.
+    The rows are sent only to the endpoint you name. The same command resumes after a stop.
     """
     from tunery.data.sandbox import read_guarded
 
     key = key_in(key_variable)
-    asked = Endpoint(endpoint, style, model, key, key_variable, bearer, max_output_tokens, temperature)
+    old = Endpoint(endpoint, style, model, key, key_variable, bearer, max_output_tokens, temperature)
     dataset = read_guarded(file, input_column=input_column or None, output_column=output_column)
     path = to or file.with_name(f"{file.stem}.answers.jsonl")
     records = Records(path, model, dataset.examples)
     total = len(records.rows)
     try:
-        _record(records, OldModel(asked, per_minute))
+        _record(records, OldModel(old, per_minute))
     except TuneryError:
-        terminal.say(f"{len(records.lines)} of {total} answers are in {path}; the same command goes on.")
+        terminal.say(f"{path} has {len(records.lines)} of {total} answers; the same command resumes.")
         raise
     refused = sum("error" in line for line in records.lines.values())
     if json:
         document = {"file": str(path), "model": model, "rows": total, "without_answer": refused}
         terminal.result(output.dumped(document))
         return
-    terminal.say(f"{total} answers of {model}" + (f", {refused} rows got none" if refused else ""))
+    terminal.say(f"Recorded {total} answers of {model}" + (f"; {refused} rows have none" if refused else ""))
     terminal.say(f"Next: tunery evaluate MODEL {file} --against {path}")
     terminal.result(str(path))
 
@@ -168,7 +165,7 @@ def rescue(
 def _record(records: Records, old: OldModel) -> None:
     total, known = len(records.rows), len(records.lines)
     if known:
-        terminal.say(f"{known} answers are there already; going on.")
+        terminal.say(f"Resuming after {known} answers.")
     with LiveLine() as live:
         show = count_progress(live, "Answers", total)
 

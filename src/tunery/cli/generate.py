@@ -25,42 +25,44 @@ _DEFAULTS = SamplingSettings()
 
 def generate(
     model: Annotated[str, argument("Tuned model of My Library, or a base model.", "MODEL")],
-    text: Annotated[str | None, argument("What to ask; - reads it from standard input.", "TEXT")] = None,
+    text: Annotated[str | None, argument("Input text; - reads it from standard input.", "TEXT")] = None,
     input: Annotated[
-        Path | None, option("JSONL file with text_input in each line, instead of TEXT.", "none", metavar="FILE")
+        Path | None, option("JSONL file with a text_input per line, instead of TEXT.", "none", metavar="FILE")
     ] = None,
     output: Annotated[
         Path | None, option("JSONL file for the answers to --input.", "standard output", metavar="FILE")
     ] = None,
     temperature: Annotated[
-        float, option("0 for the likeliest answer, up to 2 for more chance.", _DEFAULTS.temperature, metavar="T")
+        float, option("Randomness, from 0 (most likely answer) to 2.", _DEFAULTS.temperature, metavar="T")
     ] = _DEFAULTS.temperature,
     top_p: Annotated[
-        float, option("Draw from the likeliest tokens with this share.", _DEFAULTS.top_p, metavar="P")
+        float, option("Sample from the most likely tokens of this total probability.", _DEFAULTS.top_p, metavar="P")
     ] = _DEFAULTS.top_p,
-    top_k: Annotated[int | None, option("Draw from so many of the likeliest tokens.", "all", metavar="N")] = None,
+    top_k: Annotated[int | None, option("Sample from the K most likely tokens.", "all", metavar="K")] = None,
     max_output_tokens: Annotated[
-        int, option("Longest answer, in tokens.", _DEFAULTS.max_output_tokens, metavar="N")
+        int, option("Maximum length of the answer, in tokens.", _DEFAULTS.max_output_tokens, metavar="N")
     ] = _DEFAULTS.max_output_tokens,
     stop: Annotated[
-        list[str] | None, option("Text at which the answer ends; may be repeated.", "none", metavar="TEXT")
+        list[str] | None, option("Text that ends the answer; repeat it for several.", "none", metavar="TEXT")
     ] = None,
-    json_schema: Annotated[Path | None, option("JSON schema that the answer keeps to.", "none", metavar="FILE")] = None,
+    json_schema: Annotated[
+        Path | None, option("JSON schema that the answer must follow.", "none", metavar="FILE")
+    ] = None,
     labels: Annotated[
-        str | None, option("Answer with one of these, as billing,login,bug.", "none", metavar="LABELS")
+        str | None, option("Labels to choose from, as billing,login,bug.", "none", metavar="LABELS")
     ] = None,
     constrain_to_training_outputs: Annotated[
         bool,
-        option("Answer only as the outputs of the examples were.", "any text", "--constrain-to-training-outputs"),
+        option("Allow only answers like the outputs of the examples.", "any text", "--constrain-to-training-outputs"),
     ] = False,
-    none_below: Annotated[
-        float, option("With labels: say 'none of these' if the likeliest is less probable.", 0, metavar="P")
-    ] = 0.0,
-    seed: Annotated[int, option("Equal seeds draw equal answers.", _DEFAULTS.seed, metavar="N")] = _DEFAULTS.seed,
+    none_below: Annotated[float, option("Answer 'none of these' if no label is this probable.", 0, metavar="P")] = 0.0,
+    seed: Annotated[
+        int, option("Seed for sampling; equal seeds give equal answers.", _DEFAULTS.seed, metavar="N")
+    ] = _DEFAULTS.seed,
     server: ServerAddress = None,
     json: Annotated[bool, option("Print one JSON document.", "the answer as it is made", "--json")] = False,
 ) -> None:
-    """Ask a tuned model or a base model."""
+    """Answer a text, or a file of texts, with a tuned or base model."""
     settings = {
         "temperature": temperature,
         "top_p": top_p,
@@ -70,11 +72,11 @@ def generate(
         "seed": seed,
         "form": _form(json_schema, labels, is_constrained=constrain_to_training_outputs),
     }
-    SamplingSettings(**settings)  # type: ignore[arg-type]  # refuse wrong values before anything is loaded
+    SamplingSettings(**settings)  # type: ignore[arg-type]  # check values before anything is loaded
     _check_none_below(none_below, has_labels=labels is not None or constrain_to_training_outputs)
     settings |= {"constrain_to_training_outputs": constrain_to_training_outputs, "none_below": none_below}
     if (text is None) == (input is None) or (output and not input):
-        raise InvalidArgument("Give a text, - for standard input, or --input FILE; --output goes with --input.")
+        raise InvalidArgument("Give TEXT, - for standard input, or --input FILE. --output needs --input.")
     rows = read_inputs(input) if input is not None else []
     found = workplace(server).model(model)
     if constrain_to_training_outputs and not found.is_tuned:
@@ -103,9 +105,9 @@ def _answer(model: AnsweringModel, name: str, text: str, settings: dict[str, Any
 
 
 def _check_none_below(none_below: float, *, has_labels: bool) -> None:
-    AnswerForm(none_below=none_below)  # refuses what is out of range
+    AnswerForm(none_below=none_below)  # checks the range
     if none_below and not has_labels:
-        raise InvalidArgument("--none-below goes with --labels or --constrain-to-training-outputs.")
+        raise InvalidArgument("--none-below needs --labels or --constrain-to-training-outputs.")
 
 
 def _form(json_schema: Path | None, labels: str | None, *, is_constrained: bool) -> AnswerForm | None:
@@ -128,7 +130,7 @@ def read_inputs(path: Path) -> list[tuple[int, str]]:
     """
     Return number and `text_input` of each line that is not blank.
 
-    Raises NotFound, InvalidArgument, and DatasetInvalid with all lines that cannot be used.
+    Raises NotFound, InvalidArgument, or DatasetInvalid with all unusable lines.
     """
     rows: list[tuple[int, str]] = []
     found: list[DataProblem] = []
@@ -141,7 +143,7 @@ def read_inputs(path: Path) -> list[tuple[int, str]]:
         else:
             rows.append((number, text))
     if not rows and not found:
-        found.append(DataProblem("no-rows", "There are no lines."))
+        found.append(DataProblem("no-rows", "The file is empty."))
     if found:
         raise DatasetInvalid(f"{path}: {found[0]}", found)
     return rows
@@ -190,14 +192,14 @@ def _lines(path: Path) -> Iterator[str]:
 
 
 def _text_input(line: str) -> tuple[str, str]:
-    """Return the text of a line, or what is wrong with it."""
+    """Return the text of a line and an empty problem, or the problem."""
     try:
         value = jsonlib.loads(line)
     except ValueError as error:
         return "", f"not JSON: {error}."
     text = value.get("text_input") if isinstance(value, dict) else None
     if not isinstance(text, str) or not text.strip():
-        return "", 'needs the form {"text_input": "..."} with a text that is not empty.'
+        return "", 'must be {"text_input": "..."} with a text that is not empty.'
     return text, ""
 
 

@@ -1,25 +1,22 @@
 """
 `tunery login`: credentials for Google's libraries, from a server here or elsewhere.
 
-Here the data folder is the proof; elsewhere a browser is. Never touches the file of Google's own tools.
+On this machine, access to the data folder is enough; elsewhere the user signs in with a browser. The file of Google's
+own tools is never touched.
 """
 
 from __future__ import annotations
 
 import base64
-import hashlib
-import hmac
 import json
 import os
 import platform
-import secrets
 import shlex
 import time
 import webbrowser
 from collections.abc import Callable, Mapping
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from tunery import config
@@ -42,17 +39,19 @@ _TUNING = "https://www.googleapis.com/auth/generative-language.tuning"
 
 def login(
     server: Annotated[
-        str | None, option("Address of the server; also TUNERY_SERVER.", "the one on this data folder", metavar="URL")
+        str | None, option("Address of the server; also TUNERY_SERVER.", "that of the data folder", metavar="URL")
     ] = None,
-    local: Annotated[bool, option("Only sign in to the server on this data folder.", "no", "--local")] = False,
-    no_browser: Annotated[bool, option("Sign in with a code, in a browser anywhere.", "no", "--no-browser")] = False,
-    print_token: Annotated[bool, option("Print a plain token, write no file.", "no", "--print-token")] = False,
-    print_env: Annotated[bool, option("Print the export line and nothing else.", "no", "--print-env")] = False,
-    days: Annotated[int, option("How long it lasts.", DEFAULT_DAYS, metavar="N")] = DEFAULT_DAYS,
+    local: Annotated[bool, option("Use only the server of this data folder.", "no", "--local")] = False,
+    no_browser: Annotated[
+        bool, option("Sign in with a code in a browser on any device.", "no", "--no-browser")
+    ] = False,
+    print_token: Annotated[bool, option("Print a token and write no file.", "no", "--print-token")] = False,
+    print_env: Annotated[bool, option("Print only the export line.", "no", "--print-env")] = False,
+    days: Annotated[int, option("Days until it expires.", DEFAULT_DAYS, metavar="N")] = DEFAULT_DAYS,
 ) -> None:
-    """Sign in: get credentials that Google's libraries take as they are."""
+    """Sign in and get credentials for Google's libraries."""
     if local and (server or no_browser):
-        raise InvalidArgument("--local is for the server on this data folder: no address and no browser go with it.")
+        raise InvalidArgument("--local uses the server of this data folder; leave out --server and --no-browser.")
     client = _signed_in(server or (None if local else config.server_address()), no_browser=no_browser)
     body = {"days": days, "scopes": [_TUNING], "name": f"tunery login on {platform.node()[:60] or 'a computer'}"}
     if print_token:
@@ -84,7 +83,7 @@ def _signed_in(address: str | None, *, no_browser: bool) -> Client:
 
 
 def _end_earlier_login(path: Path) -> None:
-    """Give back what the file held until now; if that server is gone, it ends by itself."""
+    """Revoke the login that the file holds; if its server is gone, it expires."""
     earlier = read_login(path)
     if earlier is None:
         return
@@ -98,15 +97,15 @@ def _end_earlier_login(path: Path) -> None:
 
 LOGIN_FILE = "credentials.json"
 
-# A domain of our own that leads nowhere: with Google's, google-auth 2.62 shows the user's signed token to Google.
+# A domain that does not exist: with Google's domain, google-auth 2.62 would send the signed token to Google.
 UNIVERSE_DOMAIN = "tunery.invalid"
 
 
 def login_document(address: str, client_id: str, client_secret: str, refresh_token: str) -> dict[str, str]:
-    """Return what `google.auth.default()` reads of a login; it renews the login by itself."""
+    """Return a login as `google.auth.default()` reads it; that library renews it by itself."""
     return {
         "type": "external_account_authorized_user",
-        "audience": f"{address}/",  # anything but a workforce pool: for these, google-auth calls Google
+        "audience": f"{address}/",  # not a workforce pool: for those, google-auth calls Google
         "client_id": client_id,
         "client_secret": client_secret,
         "refresh_token": refresh_token,
@@ -117,7 +116,7 @@ def login_document(address: str, client_id: str, client_secret: str, refresh_tok
 
 
 def key_document(address: str, email: str, key_id: str, private_key: str) -> dict[str, str]:
-    """Return a key file: its holder signs tokens himself, without asking anybody."""
+    """Return a key file, whose holder signs tokens without a server."""
     return {
         "type": "service_account",
         "project_id": "tunery",
@@ -145,7 +144,7 @@ def new_key_pair() -> tuple[str, str]:
 
 
 def write_private(path: Path, document: Mapping[str, str]) -> None:
-    """Write a file that only its user can read, whole or not at all; raises FailedPrecondition."""
+    """Write a file that only its user can read, completely or not at all; raise FailedPrecondition."""
     new = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -161,7 +160,7 @@ def write_private(path: Path, document: Mapping[str, str]) -> None:
 
 
 def read_login(path: Path) -> dict[str, str] | None:
-    """Return the login in a file, None if there is none that can be read."""
+    """Return the login in a file, None without a readable one."""
     try:
         document = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
@@ -170,7 +169,7 @@ def read_login(path: Path) -> dict[str, str] | None:
 
 
 def export_line(path: Path) -> str:
-    """Return the line that lets Google's libraries find a file."""
+    """Return the shell line that makes Google's libraries use a file."""
     return f"export GOOGLE_APPLICATION_CREDENTIALS={shlex.quote(str(path))}"
 
 
@@ -186,14 +185,17 @@ def through_browser(server: Client, scope: str, say: Say) -> str:
     """
     Return a token from a sign-in in the browser of this machine (RFC 8252 with PKCE).
 
-    Raises PermissionDenied if the user says no, DeadlineExceeded after five minutes.
+    Raises PermissionDenied if the user refuses, DeadlineExceeded after five minutes.
     """
+    import hashlib
+    import secrets
+
     issuer = _issuer(server)
     verifier, state = secrets.token_urlsafe(48), secrets.token_urlsafe(24)
     challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
     with _Listener(state) as listener:
-        redirect_uri = f"http://127.0.0.1:{listener.server_port}/callback"
-        asked = {
+        redirect_uri = f"http://127.0.0.1:{listener.port}/callback"
+        query = {
             "response_type": "code",
             "client_id": CLIENT_ID,
             "redirect_uri": redirect_uri,
@@ -202,12 +204,12 @@ def through_browser(server: Client, scope: str, say: Say) -> str:
             "code_challenge": challenge,
             "code_challenge_method": "S256",
         }
-        address = f"{server.address}/oauth/authorize?{urlencode(asked)}"
+        address = f"{server.address}/oauth/authorize?{urlencode(query)}"
         say(f"Sign in here: {address}")
         webbrowser.open(address)
         answer = listener.wait()
     if answer.get("iss") != issuer:
-        raise Unauthenticated("The answer in the browser came from another server. Begin again.")
+        raise Unauthenticated("The browser came back from another server. Start again.")
     if "code" not in answer:
         raise PermissionDenied(f"The sign-in ended without access ({answer.get('error', 'no reason given')}).")
     form = {
@@ -221,11 +223,11 @@ def through_browser(server: Client, scope: str, say: Say) -> str:
 
 
 def through_device_code(server: Client, scope: str, say: Say, sleep: Callable[[float], None] = time.sleep) -> str:
-    """Return a token from a sign-in in a browser anywhere (RFC 8628); raises PermissionDenied, DeadlineExceeded."""
+    """Return a token from a sign-in on any device (RFC 8628); raise PermissionDenied or DeadlineExceeded."""
     status, codes = server.form("/oauth/device_authorization", {"client_id": CLIENT_ID, "scope": scope})
     if status != 200:
         raise _refusal(codes)
-    say(f"Open {codes['verification_uri']} in any browser and type the code {codes['user_code']}")
+    say(f"Open {codes['verification_uri']} in any browser and enter the code {codes['user_code']}")
     form = {"grant_type": _DEVICE_GRANT, "device_code": str(codes["device_code"]), "client_id": CLIENT_ID}
     interval, waited = float(codes.get("interval", 5)), 0.0
     while waited < float(codes["expires_in"]):
@@ -239,61 +241,72 @@ def through_device_code(server: Client, scope: str, say: Say, sleep: Callable[[f
                 interval += 5
             case _:
                 return _access_token(status, reply)
-    raise DeadlineExceeded("Nobody typed the code in time. Begin again.")
+    raise DeadlineExceeded("The code was not entered in time. Start again.")
 
 
-class _Listener(HTTPServer):
-    """Waits on this machine for the browser to come back with our state."""
+class _Listener:
+    """Waits for the browser to come back with our state."""
 
     def __init__(self, state: str) -> None:
+        from http.server import BaseHTTPRequestHandler, HTTPServer  # not at the top: it loads ssl
+
+        listener = self
+
+        class Callback(BaseHTTPRequestHandler):
+            timeout = 5  # seconds; a browser may open a connection and send nothing
+
+            def do_GET(self) -> None:
+                is_ours = listener.take(self.path)
+                self.send_response(200 if is_ours else 404)
+                self.send_header("Content-Type", "text/html; charset=utf-8")
+                self.send_header("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+                self.send_header("Referrer-Policy", "no-referrer")
+                self.end_headers()
+                self.wfile.write(_DONE if is_ours else b"")
+
+            def log_message(self, *_: object) -> None:
+                """Log nothing: the address contains the code."""
+
         self._state = state
-        self.answer: dict[str, str] | None = None
-        super().__init__(("127.0.0.1", 0), _Callback)
-        self.timeout = 1
+        self._answer: dict[str, str] | None = None
+        self._server = HTTPServer(("127.0.0.1", 0), Callback)
+        self._server.timeout = 1
+        self.port = self._server.server_port
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.server_close()
 
     def take(self, path: str) -> bool:
-        """Take the parameters of a request if it is the one that is waited for."""
+        """Take the parameters of the expected request; return False for any other."""
+        import hmac
+
         parts = urlsplit(path)
         fields = {name: values[0] for name, values in parse_qs(parts.query).items()}
         is_ours = parts.path == "/callback" and hmac.compare_digest(
             fields.get("state", "").encode(), self._state.encode()
         )
-        if is_ours and self.answer is None:
-            self.answer = fields
+        if is_ours and self._answer is None:
+            self._answer = fields
         return is_ours
 
     def wait(self) -> dict[str, str]:
-        """Return the parameters with which the browser came back."""
+        """Return the parameters that the browser brings."""
         give_up = time.monotonic() + BROWSER_SECONDS
-        while self.answer is None:
+        while self._answer is None:
             if time.monotonic() > give_up:
-                raise DeadlineExceeded("Nobody signed in within five minutes. Begin again, perhaps with --no-browser.")
-            self.handle_request()
-        return self.answer
-
-
-class _Callback(BaseHTTPRequestHandler):
-    server: _Listener
-    timeout = 5  # seconds; a browser may open a connection and say nothing
-
-    def do_GET(self) -> None:
-        is_ours = self.server.take(self.path)
-        self.send_response(200 if is_ours else 404)
-        self.send_header("Content-Type", "text/html; charset=utf-8")
-        self.send_header("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-        self.send_header("Referrer-Policy", "no-referrer")
-        self.end_headers()
-        self.wfile.write(_DONE if is_ours else b"")
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing: the address has the code in it."""
+                raise DeadlineExceeded("No sign-in within five minutes. Start again, or try --no-browser.")
+            self._server.handle_request()
+        return self._answer
 
 
 def _issuer(server: Client) -> str:
-    """Return who the server says that it is; raises Unavailable if that is not where we asked."""
+    """Return the issuer that the server names; raise Unavailable if it is not the address we called."""
     issuer = str(server.call("GET", "/.well-known/oauth-authorization-server").get("issuer"))
     if issuer != server.address:
-        raise Unavailable(f"The server at {server.address} calls itself {issuer}. Use that address with --server.")
+        raise Unavailable(f"The server at {server.address} calls itself {issuer}. Use --server with that address.")
     return issuer
 
 
@@ -306,5 +319,5 @@ def _access_token(status: int, reply: Document) -> str:
 def _refusal(reply: Document) -> PermissionDenied | DeadlineExceeded:
     error = str(reply.get("error", "no reason given"))
     if error == "expired_token":
-        return DeadlineExceeded("Nobody typed the code in time. Begin again.")
-    return PermissionDenied(f"The server did not let you in ({error}: {reply.get('error_description', '')}).")
+        return DeadlineExceeded("The code was not entered in time. Start again.")
+    return PermissionDenied(f"The server refused the sign-in ({error}: {reply.get('error_description', '')}).")

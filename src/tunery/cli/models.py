@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Format(StrEnum):
-    """What a tuned model can be exported as."""
+    """Formats that a tuned model can be exported to."""
 
     ADAPTER = "adapter"
     MERGED = "merged"
@@ -38,16 +38,16 @@ class Format(StrEnum):
 def export(
     model: TunedModelName,
     to: Annotated[
-        Path | None, option("Folder to write; new or empty.", "the id of the model", metavar="FOLDER")
+        Path | None, option("New or empty folder to write to.", "the id of the model", metavar="FOLDER")
     ] = None,
     format: Annotated[
-        Format, option("adapter for PEFT, merged for transformers, gguf for llama.cpp and Ollama.", "adapter")
+        Format, option("adapter (PEFT), merged (transformers) or gguf (llama.cpp, Ollama).", "adapter")
     ] = Format.ADAPTER,
     prove: Annotated[
         bool | None,
         typer.Option(
             "--prove/--no-prove",
-            help="Compare what was exported with the served model. (default: if rows were held out)",
+            help="Compare answers of the export with the served model. (default: if rows were held out)",
             show_default=False,
         ),
     ] = None,
@@ -83,7 +83,7 @@ def card(model: TunedModelName, server: ServerAddress = None, json: Json = False
     terminal.result(output.dumped(document) if json else markdown(document).rstrip("\n"))
 
 
-models = typer.Typer(help="List, show, export and delete tuned models.", no_args_is_help=True)
+models = typer.Typer(name="models", help="List, show, export and delete tuned models.", no_args_is_help=True)
 
 
 models.command()(export)
@@ -171,7 +171,7 @@ def _state(model: TunedModel) -> str:
 
 
 def _loss(model: TunedModel) -> str:
-    """Return the mean loss of the last finished epoch."""
+    """Return the mean loss of the last complete epoch."""
     losses = model.task.epoch_losses
     return f"{losses[-1].mean_loss:.4f}" if losses else ""
 
@@ -180,36 +180,38 @@ def _local(time: datetime) -> str:
     return f"{time.astimezone():%Y-%m-%d %H:%M}"
 
 
-BackupFile = Annotated[Path, argument("File of the backup, as library.tar.", "FILE")]
+BackupFile = Annotated[Path, argument("Backup file, such as library.tar.", "FILE")]
 
 
 def backup(
     file: BackupFile,
-    with_bases: Annotated[bool, option("Also the weights of the base models.", "not", "--with-bases")] = False,
+    with_bases: Annotated[
+        bool, option("Include the weights of base models.", "leave them out", "--with-bases")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Write all tuned models, their examples and adapters into one file; also while a server is running."""
+    """Back up all tuned models with their examples to one file."""
     from tunery.service.backup import back_up
 
     contents = back_up(config.data_folder(), file, with_bases=with_bases)
-    terminal.say(f"Backed up {_said(contents)}.")
-    _say_result(file, contents, json=json)
+    terminal.say(f"Backed up {_counts(contents)}.")
+    _print_result(file, contents, json=json)
 
 
 def restore(file: BackupFile, json: Json = False) -> None:
-    """Make the data folder from a backup, every file checked; it must have no tuned models yet."""
+    """Restore a backup into a data folder without tuned models."""
     from tunery.service.backup import restore as restored
 
     contents = restored(file, config.data_folder())
-    terminal.say(f"Restored {_said(contents)} into {config.data_folder()}.")
-    terminal.say("Jobs that were not finished begin again when they are worked on. Next: tunery models list")
-    _say_result(config.data_folder(), contents, json=json)
+    terminal.say(f"Restored {_counts(contents)} to {config.data_folder()}.")
+    terminal.say("Unfinished tuning jobs start again from the beginning. Next: tunery models list")
+    _print_result(config.data_folder(), contents, json=json)
 
 
-def _said(contents: Contents) -> str:
+def _counts(contents: Contents) -> str:
     models = f"{contents.tuned_models} tuned model{'s' * (contents.tuned_models != 1)}"
     return f"{models}, {contents.adapters} with an adapter, {contents.bytes / 1e6:,.1f} MB"
 
 
-def _say_result(place: Path, contents: Contents, *, json: bool) -> None:
+def _print_result(place: Path, contents: Contents, *, json: bool) -> None:
     terminal.result(output.dumped({"path": str(place), **asdict(contents)}) if json else str(place))

@@ -1,8 +1,4 @@
-"""
-What `tunery tune` says before the first step and after the last: what was resolved and from where, what was made.
-
-Knows plans and tuned models; it writes to standard error and decides nothing.
-"""
+"""What commands print: plans, curves, problems, evaluations, warnings about inputs, and the documents of `--json`."""
 
 from __future__ import annotations
 
@@ -47,18 +43,18 @@ _EXAMPLE_COLUMNS = 48
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What will be tuned; `given` are the names of the settings that the user gave, with what was typed."""
+    """What to tune; `given` maps the settings that the user gave to their values."""
 
     preview: Preview
     base: CatalogEntry
     asked_base: str
     request: TuningRequest
-    rows: Sequence[TuningExample]  # all of them, also those held out
+    rows: Sequence[TuningExample]  # including those held out
     given: Mapping[str, object]
 
 
 def print_plan(plan: Plan) -> None:
-    """Say what was resolved, and what is doubtful about the data."""
+    """Print what will be tuned, with which settings, and the problems of the data."""
     request = plan.request
     for line in terminal.facts(
         (
@@ -79,7 +75,7 @@ def print_plan(plan: Plan) -> None:
 
 
 def file_facts(preview: Preview) -> str:
-    """Return the name of the file, how it was read, and its rows."""
+    """Return name, format and number of rows of a file."""
     encoding = f"{preview.encoding}{' (guessed)' if preview.encoding_is_guessed else ''}" if preview.encoding else ""
     sheet = f"sheet {preview.sheet!r}" if preview.sheet else ""
     delimiter = f"delimiter {preview.delimiter!r}" if preview.delimiter not in (None, ",", "\t") else ""
@@ -88,7 +84,7 @@ def file_facts(preview: Preview) -> str:
 
 
 def column_facts(preview: Preview) -> str:
-    """Return which columns are used as what."""
+    """Return the columns of the input and the output."""
     if preview.output_column is None:
         return ""
     inputs = " and ".join(repr(column) for column in preview.input_columns)
@@ -101,7 +97,7 @@ def machine_facts(settings: Mapping[str, object]) -> str:
 
 
 def print_curve(task: TuningTask, stream: TextIO) -> None:
-    """Print the loss curve, the losses of the epochs, and what the curve means."""
+    """Print the loss curve, the losses of each epoch, and what the curve means."""
     signs = BRAILLE if terminal.can_show("●○⣿┤└─", stream) else ASCII
     for line in draw_chart(task.snapshots, task.epoch_losses, terminal.columns(stream) - 1, signs=signs):
         typer.echo(line, file=stream)
@@ -113,7 +109,7 @@ def print_curve(task: TuningTask, stream: TextIO) -> None:
 
 
 def print_epochs(losses: Sequence[EpochLoss], served: object, stream: TextIO) -> None:
-    """Print a table of the losses of the epochs, of many only some, with a mark at the one that is served."""
+    """Print a table of the losses of each epoch, thinned if there are many, with the served one marked."""
     every = -(-len(losses) // MAX_EPOCH_LINES)
     shown = [loss for loss in losses if loss.epoch % every == 0 or loss.epoch in (1, losses[-1].epoch, served)]
     is_measured = any(loss.held_out_loss is not None for loss in losses)
@@ -155,7 +151,7 @@ def artifact_folder(model: TunedModel) -> Path | None:
 
 
 def print_next(model: TunedModel, examples: Sequence[TuningExample]) -> None:
-    """Say what to type next."""
+    """Print the next command to type."""
     if model.state is State.ACTIVE:
         text = terminal.shortened(examples[0].text_input, _EXAMPLE_COLUMNS)
         terminal.say(f"Next: tunery generate {model.id} {shlex.quote(text)}")
@@ -165,13 +161,13 @@ def _base_facts(plan: Plan) -> str:
     name = plan.base.alias_of or plan.base.name
     stands_for = f" (for {plan.asked_base})" if plan.base.alias_of else ""
     size = f"{plan.base.parameters / 1e6:,.1f}M parameters" if plan.base.parameters else ""
-    licence = f"licence {plan.base.licence}" if plan.base.licence else ""  # of a base on a server it is not known here
+    licence = f"licence {plan.base.licence}" if plan.base.licence else ""  # unknown for a base on a server
     facts = ", ".join(part for part in (size, licence) if part)
     return f"{name}{stands_for}{_source(plan.given, 'base_model')}{f', {facts}' if facts else ''}"
 
 
 def _setting_facts(values: Hyperparameters, seed: int, given: Mapping[str, object]) -> str:
-    """Return the settings in force, those that were given first."""
+    """Return the settings, given ones before defaults."""
     multiplier = f" (multiplier {given['learning_rate_multiplier']:g})" if "learning_rate_multiplier" in given else ""
     texts = {
         "epoch_count": f"{values.epoch_count} epoch{'s' * (values.epoch_count != 1)}",
@@ -202,7 +198,7 @@ _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 
 @dataclass(frozen=True, slots=True)
 class Signs:
-    """The characters of a drawing; `dots` are the rows and columns of points that one character can show."""
+    """The characters of a chart; one character shows `dots` rows and columns of points."""
 
     axis: str
     tick: str
@@ -308,7 +304,7 @@ def _floor(width: int, ticks: Sequence[tuple[float, str]], name: str, signs: Sig
 def _legend(epochs: Sequence[EpochLoss], columns: int, signs: Signs) -> list[str]:
     parts = [f"{signs.step} loss per step"]
     if epochs:
-        parts.append(f"{signs.epoch} mean of an epoch")
+        parts.append(f"{signs.epoch} epoch mean")
     if any(epoch.held_out_loss is not None for epoch in epochs):
         parts.append(f"{signs.held_out} held-out rows")
     margin = " " * (_LABELS + 1)
@@ -321,7 +317,7 @@ def dumped(document: object) -> str:
 
 
 def model_document(model: TunedModel, *, has_curve: bool = True) -> dict[str, object]:
-    """Return a tuned model with its task; without `has_curve` the snapshots are left out."""
+    """Return a tuned model with its task, and its snapshots if `has_curve`."""
     return {
         "name": model.name,
         "display_name": model.display_name,
@@ -371,7 +367,7 @@ def _time(time: datetime | None) -> str | None:
 
 
 def input_check_document(check: InputCheck) -> dict[str, Any]:
-    """Return the fields that say what differs; none if nothing does."""
+    """Return how an input differs from the examples; empty if it does not."""
     if not check.differences:
         return {}
     found: dict[str, Any] = {"prompt_differences": [asdict(difference) for difference in check.differences]}
@@ -379,29 +375,29 @@ def input_check_document(check: InputCheck) -> dict[str, Any]:
 
 
 def warn_of_input(check: InputCheck, name: str) -> None:
-    """Say how the input of one answer differs, if it does."""
+    """Warn if an input differs from the examples."""
     if not check.differences:
         return
     what = "; ".join(difference.text for difference in check.differences)
     if check.was_wrapped:
-        terminal.say(f"The input was asked in the form of the examples, which it had not: {what}.")
+        terminal.say(f"The input was rewritten to match the training examples: {what}.")
     else:
-        terminal.say(f"Warning: the input is not like the examples: {what}. The answer may be worse.")
-        terminal.say(f"`tunery models show {name}` says what the inputs look like.")
+        terminal.say(f"Warning: the input is unlike the training examples: {what}. The answer may be worse.")
+        terminal.say(f"`tunery models show {name}` describes the inputs of the examples.")
 
 
 def warn_of_inputs(checks: Sequence[InputCheck]) -> None:
-    """Say how many of several inputs differ, and how most of them do."""
+    """Warn if some inputs differ from the examples, with the most frequent difference."""
     differing = [check for check in checks if check.differences]
     if not differing:
         return
     counts = Counter(difference.text for check in differing for difference in check.differences)
     ((most, rows),) = counts.most_common(1)
     wrapped = all(check.was_wrapped for check in differing)
-    end = "They were asked in the form of the examples." if wrapped else "Their answers may be worse."
+    end = "They were rewritten to match." if wrapped else "Their answers may be worse."
     terminal.say(
-        f"Warning: {len(differing)} of {len(checks)} inputs are not like the examples, most often: {most} ({rows})."
-        f" {end} prompt_differences says it of each."
+        f"Warning: {len(differing)} of {len(checks)} inputs are unlike the training examples, most often: "
+        f"{most} ({rows}). {end} See prompt_differences of each answer."
     )
 
 
@@ -412,7 +408,7 @@ def print_estimate(needed: MemoryEstimate | None) -> None:
     free = "" if needed.free_bytes is None else f"; {_gigabytes(needed.free_bytes)} free"
     terminal.say(f"Memory    needs about {_gigabytes(needed.memory_bytes)}{free}")
     if needed.fits is False:
-        terminal.say("Warning: this may not fit. Smaller batches (--batch-size), shorter rows or a smaller base help.")
+        terminal.say("Warning: this may not fit. Use smaller batches (--batch-size), shorter rows or a smaller base.")
 
 
 def _gigabytes(size: int) -> str:
@@ -423,7 +419,7 @@ ROWS_PER_KIND = 5
 
 
 def problem_lines(problems: Sequence[DataProblem]) -> Iterator[str]:
-    """Return a line for each problem, errors first; of a kind that many rows have, a few and the number of the rest."""
+    """Return a line for each problem, errors first; of a frequent kind, a few lines and the number of the rest."""
     for level in (Level.ERROR, Level.WARNING):
         groups: dict[tuple[str, str | None], list[DataProblem]] = {}
         for problem in problems:
@@ -434,7 +430,7 @@ def problem_lines(problems: Sequence[DataProblem]) -> Iterator[str]:
 
 
 def problem_counts(problems: Sequence[DataProblem]) -> str:
-    """Return how many there are: "2 errors, 1 warning", or "no problems"."""
+    """Return the number of problems, as "2 errors, 1 warning" or "no problems"."""
     numbers = {level: sum(problem.level is level for problem in problems) for level in Level}
     parts = [f"{count} {level}{'s' if count > 1 else ''}" for level, count in numbers.items() if count]
     return ", ".join(parts) or "no problems"
@@ -460,9 +456,9 @@ _SHOWN_CONFUSIONS = 5
 _TEXT_COLUMNS = 60
 _SHAPES = {
     "LABELS": "labels",
-    "SHORT_TEXT": "short texts, right if equal",
-    "JSON": "JSON, right field by field",
-    "LONG_TEXT": "long texts, near or far",
+    "SHORT_TEXT": "short texts, correct if equal",
+    "JSON": "JSON, scored field by field",
+    "LONG_TEXT": "long texts, scored by similarity",
 }
 
 
@@ -479,7 +475,7 @@ def print_evaluation(found: Evaluation) -> None:
 
 
 def evaluation_progress(live: LiveLine) -> Callable[[int, int], None]:
-    """Return a function that shows how many answers are there."""
+    """Return a function that shows how many prompts were answered."""
 
     def show(done: int, total: int) -> None:
         live.draw(f"Answered {done} of {total} prompts ...", is_last=done == total)
@@ -489,11 +485,11 @@ def evaluation_progress(live: LiveLine) -> Callable[[int, int], None]:
 
 def tuning_progress(live: LiveLine, tunings: int) -> Callable[[int, TuningSnapshot], None]:
     """Return a function that shows the steps of several tunings."""
-    told: set[int] = set()
+    begun: set[int] = set()
 
     def show(number: int, snapshot: TuningSnapshot) -> None:
-        if number not in told:
-            told.add(number)
+        if number not in begun:
+            begun.add(number)
             terminal.say(f"Tuning {number} of {tunings} ...")
         live.draw(f"Tuning {number} of {tunings}: step {snapshot.step}, loss {snapshot.mean_loss:.4f}")
 
@@ -508,12 +504,12 @@ def percent(value: float) -> str:
 def _verdict_rows(found: Evaluation) -> str:
     facts = [f"{found.rows:,}"]
     if found.rows_available > found.rows + found.rows_left_out:
-        facts[0] += f" drawn from {found.rows_available:,}"
+        facts[0] += f" sampled from {found.rows_available:,}"
     facts[0] += f" ({found.source})" if found.source else ""
     if found.rows_known:
-        facts.append(f"{found.rows_known:,} left out that were tuned on")
+        facts.append(f"{found.rows_known:,} left out because they were tuned on")
     if found.rows_left_out:
-        facts.append(f"{found.rows_left_out:,} left out that are too long for the base")
+        facts.append(f"{found.rows_left_out:,} left out as too long for the base")
     return ", ".join(facts)
 
 
@@ -567,6 +563,6 @@ def _worst(rows: tuple[ScoredRow, ...]) -> Iterator[str]:
 
 
 def _end(text: str) -> str:
-    """Return the end of a text, where rows with the same instructions differ."""
+    """Return the end of a text, where rows with shared instructions differ."""
     line = " ".join(text.split())
     return line if len(line) <= _TEXT_COLUMNS else "..." + line[-_TEXT_COLUMNS:]

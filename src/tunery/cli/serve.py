@@ -1,7 +1,6 @@
 """
-`tunery serve`: the HTTP API for a data folder, in the foreground.
-
-Fetches the default base first if it is not here. The server itself is `tunery.server.serve`.
+`tunery serve`: run the server in the foreground.
+`tunery doctor`: look for problems on this machine.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ _LIBRARIES = ("torch", "transformers", "fastapi", "SQLAlchemy")
 
 
 class Verdict(StrEnum):
-    """How a finding is meant."""
+    """How bad a finding is."""
 
     OK = "ok"
     WARNING = "warning"
@@ -48,7 +47,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was found about one thing."""
+    """What the doctor found about one subject."""
 
     subject: str
     verdict: Verdict
@@ -56,10 +55,10 @@ class Finding:
 
 
 def doctor(
-    port: Annotated[int, option("Port that the server shall have.", DEFAULT_PORT, metavar="N")] = DEFAULT_PORT,
+    port: Annotated[int, option("Port the server will use.", DEFAULT_PORT, metavar="N")] = DEFAULT_PORT,
     json: Json = False,
 ) -> None:
-    """Look for what is wrong on this machine; exit status 1 if something is."""
+    """Look for problems on this machine; exit status 1 if there are any."""
     folder, found = config.data_folder(), []
     for examine in _examinations(folder, port):
         try:
@@ -81,7 +80,7 @@ def doctor(
 
 
 def client_lines(address: str) -> list[str]:
-    """Return what the clients need to find the server, to be copied."""
+    """Return the settings by which clients find the server, to copy."""
     return [
         "What clients need:",
         f'  curl               curl -H "Authorization: Bearer $TOKEN" {address}/v1beta/tunedModels',
@@ -93,28 +92,28 @@ def client_lines(address: str) -> list[str]:
 
 
 def environment_findings(environment: dict[str, str], address: str) -> Iterator[Finding]:
-    """Yield what variables would lead clients astray."""
+    """Yield the environment variables that would misdirect clients."""
     for name in ("GOOGLE_API_KEY", "GEMINI_API_KEY"):
         if environment.get(name):
-            text = f"{name} is set: google-generativeai refuses credentials beside it. Unset it for that client."
+            text = f"{name} is set: with it, google-generativeai refuses credentials. Unset it for that client."
             yield Finding("environment", Verdict.WARNING, text)
     if environment.get("GOOGLE_GENAI_USE_VERTEXAI", "").lower() in ("1", "true"):
         text = (
-            "GOOGLE_GENAI_USE_VERTEXAI is set: google-genai then talks to Google Cloud, not to this server. Unset it."
+            "GOOGLE_GENAI_USE_VERTEXAI is set: google-genai would call Google Cloud instead of this server. Unset it."
         )
         yield Finding("environment", Verdict.WARNING, text)
     credentials = environment.get("GOOGLE_APPLICATION_CREDENTIALS")
     if credentials and not Path(credentials).is_file():
-        text = "GOOGLE_APPLICATION_CREDENTIALS names a file that is not there: clients raise before they ask anything."
+        text = "GOOGLE_APPLICATION_CREDENTIALS names a missing file: clients fail before their first request."
         yield Finding("environment", Verdict.WARNING, text)
     other = environment.get("GOOGLE_GEMINI_BASE_URL")
     if other and other.rstrip("/") != address:
-        text = f"GOOGLE_GEMINI_BASE_URL leads google-genai to another server; this one is {address}."
+        text = f"GOOGLE_GEMINI_BASE_URL names another server; this one is {address}."
         yield Finding("environment", Verdict.WARNING, text)
     proxies = [name for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY") if environment.get(name)]
     spared = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
     if proxies and spared != "*" and str(urlsplit(address).hostname) not in spared.split(","):
-        text = f"{proxies[0]} is set: clients would ask the proxy for this machine. Add 127.0.0.1 to NO_PROXY."
+        text = f"{proxies[0]} is set: clients would use the proxy even for this machine. Add 127.0.0.1 to NO_PROXY."
         yield Finding("environment", Verdict.WARNING, text)
 
 
@@ -144,7 +143,7 @@ def _examinations(folder: Path, port: int) -> list[Callable[[], Iterator[Finding
     def environment() -> Iterator[Finding]:
         address = _serving_address(folder) or f"http://127.0.0.1:{port}"
         found = list(environment_findings(dict(os.environ), address))
-        yield from found or [Finding("environment", Verdict.OK, "no variable that leads clients astray")]
+        yield from found or [Finding("environment", Verdict.OK, "no variable misdirects clients")]
 
     return [versions, sqlite, data_folder, disk, base, port_, environment]
 
@@ -155,7 +154,9 @@ def _data_folder(folder: Path) -> Iterator[Finding]:
     from tunery.service.folder import DataFolder
 
     if not folder.exists():
-        yield Finding("data folder", Verdict.OK, f"{folder} will be made by the first command that needs it")
+        yield Finding(
+            "data folder", Verdict.OK, f"{folder} does not exist yet; the first command that needs it creates it"
+        )
         return
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         yield Finding("data folder", Verdict.ERROR, f"{folder} cannot be written. Make it writable or set TUNERY_HOME.")
@@ -169,7 +170,7 @@ def _data_folder(folder: Path) -> Iterator[Finding]:
             connection.check_database(database)
         finally:
             database.close()
-        yield Finding("database", Verdict.OK, "whole")
+        yield Finding("database", Verdict.OK, "intact")
 
 
 def _disk(folder: Path) -> Iterator[Finding]:
@@ -179,7 +180,7 @@ def _disk(folder: Path) -> Iterator[Finding]:
     reserve = reserve_bytes(disk.total)
     text = f"{disk.free / 1e9:,.1f} GB free, {reserve / 1e9:,.1f} GB must stay free"
     if disk.free < reserve:
-        yield Finding("disk", Verdict.ERROR, f"{text}: no tuning job is taken. Free some space.")
+        yield Finding("disk", Verdict.ERROR, f"{text}: tuning jobs are refused. Free some space.")
     else:
         yield Finding("disk", Verdict.OK, text)
 
@@ -191,19 +192,21 @@ def _base(folder: Path) -> Iterator[Finding]:
     catalog = Catalog(folder, config.default_base_model())
     entry = catalog.resolve(catalog.default_base)
     if not entry.is_present:
-        yield Finding("base", Verdict.WARNING, f"{entry.name} is not here yet: tunery bases pull {entry.name}")
+        yield Finding(
+            "base", Verdict.WARNING, f"{entry.name} is not on this machine yet: tunery bases pull {entry.name}"
+        )
         return
     place = catalog.folder(entry.name)
     manifest = place / MANIFEST
     files = read_json(manifest)["files"] if manifest.is_file() and place.parent == catalog.bases else {}
     wrong = [name for name, facts in files.items() if not _is_as_listed(place / name, facts["sha256"], sha256_of)]
     if wrong:
-        text = f"{', '.join(wrong)} of {entry.name} changed on the disk. Delete {place} and run: tunery bases pull"
+        text = f"{', '.join(wrong)} of {entry.name} changed on disk. Delete {place} and run: tunery bases pull"
         yield Finding("base", Verdict.ERROR, f"{text} {entry.name}")
         return
-    yield Finding("base", Verdict.OK, f"{entry.name} is here, digest {catalog.digest(entry.name)[:12]}")
+    yield Finding("base", Verdict.OK, f"{entry.name} is on this machine, digest {catalog.digest(entry.name)[:12]}")
     if entry.parameters and fits(entry.parameters) is False:
-        yield Finding("memory", Verdict.WARNING, f"tuning {entry.name} takes more memory than is free now")
+        yield Finding("memory", Verdict.WARNING, f"tuning {entry.name} needs more memory than is free now")
 
 
 def _port(folder: Path, port: int) -> Iterator[Finding]:
@@ -218,19 +221,21 @@ def _port(folder: Path, port: int) -> Iterator[Finding]:
             probe.bind(("127.0.0.1", port))
         except OSError:
             verdict = Verdict.WARNING if own is not None else Verdict.ERROR
-            yield Finding("port", verdict, f"{port} is taken by {_who(port)}. Choose another: tunery serve --port N")
+            yield Finding(
+                "port", verdict, f"{port} is in use by {_user_of(port)}. Choose another: tunery serve --port N"
+            )
         else:
             yield Finding("port", Verdict.OK, f"{port} is free")
 
 
-def _who(port: int) -> str:
-    """Say what answers at a port, by what it says of itself to anybody."""
+def _user_of(port: int) -> str:
+    """Return what answers at a port, by what it tells everyone."""
     import httpx2
 
     try:
         with httpx2.Client(timeout=2.0, trust_env=False) as client:
-            said = client.get(f"http://127.0.0.1:{port}/v1beta/serverInfo").json()
-        return f"a server of another data folder (tunery {said['version']})"
+            info = client.get(f"http://127.0.0.1:{port}/v1beta/serverInfo").json()
+        return f"a server of another data folder (tunery {info['version']})"
     except (httpx2.HTTPError, ValueError, KeyError, TypeError):
         return "another program"
 
@@ -257,7 +262,7 @@ DEFAULT_HOST = "127.0.0.1"
 
 
 class LogFormat(StrEnum):
-    """How the server writes what it logs."""
+    """Format of the server's log."""
 
     TEXT = "text"
     JSON = "json"
@@ -265,27 +270,25 @@ class LogFormat(StrEnum):
 
 def serve(
     host: Annotated[str, option("Address to listen on.", DEFAULT_HOST, metavar="ADDRESS")] = DEFAULT_HOST,
-    port: Annotated[int, option("Port to listen on; 0 takes a free one.", DEFAULT_PORT, metavar="N")] = DEFAULT_PORT,
+    port: Annotated[int, option("Port to listen on; 0 for any free one.", DEFAULT_PORT, metavar="N")] = DEFAULT_PORT,
     behind_tls_proxy: Annotated[
-        str | None, option("Public address of a TLS proxy before the server.", "none", metavar="URL")
+        str | None, option("Public address of a TLS proxy in front of the server.", "none", metavar="URL")
     ] = None,
-    keys_may_tune: Annotated[
-        bool, option("Let an API key that belongs to a user tune.", "only tokens may", "--keys-may-tune")
-    ] = False,
+    keys_may_tune: Annotated[bool, option("Let API keys of users tune.", "only tokens", "--keys-may-tune")] = False,
     evaluation: Annotated[
         bool,
         option(
-            "Evaluate each new tuned model that has held-out rows, without being asked.",
+            "Evaluate each new tuned model that has held-out rows.",
             "evaluate",
             "--evaluation/--no-evaluation",
         ),
     ] = True,
     open_browser: Annotated[bool, option("Open the Studio, signed in.", "print the link", "--open")] = False,
     log_format: Annotated[
-        LogFormat, option("One line per request on standard error: text, or JSON objects.", "text", metavar="FORMAT")
+        LogFormat, option("Log format on standard error: text or json.", "text", metavar="FORMAT")
     ] = LogFormat.TEXT,
 ) -> None:
-    """Serve the Gemini tuning API to clients on this machine."""
+    """Serve the Studio and the Gemini tuning API."""
     base = fetched(config.default_base_model())
     from tunery.server.monitoring import start_logging
     from tunery.server.serve import ServerSettings
@@ -310,11 +313,11 @@ def _say_ready(services: Services, *, open_browser: bool) -> None:
     terminal.say(f"Data folder  {services.library.folder.path}")
     terminal.say(f"Serving at   {services.address}")
     terminal.say(f"Studio       {link}")
-    terminal.say("             This link signs you in once, within 15 minutes; `tunery users link` makes another.")
+    terminal.say("             The link signs you in once, within 15 minutes; `tunery users link` prints another.")
     if not open_browser and sys.stdin.isatty():
         _offer_browser(services)
     terminal.say("For clients  tunery login --print-token")
-    terminal.say("Ctrl-C stops; a tuning job goes on where it was when the server starts again.")
+    terminal.say("Ctrl-C stops the server; tuning jobs resume when it starts again.")
     if open_browser:
         webbrowser.open(link)
 
@@ -324,8 +327,8 @@ def _link(services: Services) -> str:
 
 
 def _offer_browser(services: Services) -> None:
-    """Open the Studio with a fresh link each time somebody presses Enter, as long as there is a terminal to do so."""
-    if hasattr(signal, "SIGTTIN"):  # reading in the background would stop the whole server
+    """Open the Studio with a new link each time the user presses Enter."""
+    if hasattr(signal, "SIGTTIN"):  # a read in the background would stop the server
         signal.signal(signal.SIGTTIN, signal.SIG_IGN)
     terminal.say("             Press Enter to open it in your browser.")
     threading.Thread(target=_open_on_enter, args=(services,), name="enter", daemon=True).start()
@@ -333,5 +336,5 @@ def _offer_browser(services: Services) -> None:
 
 def _open_on_enter(services: Services) -> None:
     with suppress(OSError):
-        while os.read(sys.stdin.fileno(), 1024):  # not a buffered read: its lock would be held when the server ends
+        while os.read(sys.stdin.fileno(), 1024):  # a buffered read would hold its lock when the server ends
             webbrowser.open(_link(services))

@@ -1,7 +1,7 @@
 """
-Where the commands write: results to standard output, everything else to standard error.
+What commands share at the terminal: the two streams, tables, live lines, signals and common options.
 
-Knows what the two streams can show (a terminal or a pipe, its width, its characters); nothing of what is written.
+Results go to standard output, everything else to standard error.
 """
 
 from __future__ import annotations
@@ -34,52 +34,52 @@ _UNLIMITED_COLUMNS = 100_000  # tables in a pipe are not wrapped
 
 
 def result(text: str) -> None:
-    """Write a line of the result to standard output."""
+    """Print a line of the result."""
     typer.echo(text)
 
 
 def piece(text: str) -> None:
-    """Write a part of the result to standard output, at once."""
+    """Print a part of a line of the result at once."""
     typer.echo(harmless(text) if sys.stdout.isatty() else text, nl=False)
     sys.stdout.flush()
 
 
 def say(text: str = "") -> None:
-    """Write a line for the user, not part of the result, to standard error."""
+    """Print a line for the user on standard error."""
     sys.stdout.flush()  # both streams may be one terminal
     typer.echo(harmless(text), err=True)
 
 
 def say_at_once(text: str) -> None:
-    """Write a line for the user from a signal handler, where buffered streams may be in the middle of a write."""
-    start = "\n" if sys.stderr.isatty() else ""  # behind the ^C that a terminal shows
+    """Print a line for the user from a signal handler, which may interrupt a buffered write."""
+    start = "\n" if sys.stderr.isatty() else ""  # after the ^C that a terminal shows
     os.write(sys.stderr.fileno(), f"{start}{text}\n".encode())
 
 
 def harmless(text: str) -> str:
-    """Return text without the characters by which a file, or a model, could steer the terminal."""
+    """Return text without the control characters by which a file or a model could control the terminal."""
     return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
 
 
 def ask(question: str, *, default: bool) -> bool:
-    """Return the answer to a question of yes or no; only to be called when `can_ask`."""
+    """Return the answer to a yes-or-no question; call it only if `can_ask`."""
     return typer.confirm(question, default=default, err=True)
 
 
 def can_ask() -> bool:
-    """Say whether somebody is there to answer."""
+    """Return whether a person can answer."""
     return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def columns(stream: TextIO | None = None) -> int:
-    """Return how many columns to use on a stream, standard error if none is given."""
+    """Return how many columns to use on a stream, by default standard error."""
     if not (stream or sys.stderr).isatty():
         return PIPE_COLUMNS
     return min(shutil.get_terminal_size().columns, MAX_COLUMNS)
 
 
 def can_show(characters: str, stream: TextIO | None = None) -> bool:
-    """Say whether the encoding of a stream, standard error if none is given, has these characters."""
+    """Return whether a stream, by default standard error, can encode these characters."""
     try:
         characters.encode((stream or sys.stderr).encoding or "ascii")
     except UnicodeEncodeError:
@@ -88,7 +88,7 @@ def can_show(characters: str, stream: TextIO | None = None) -> bool:
 
 
 def shortened(text: str, width: int) -> str:
-    """Return a text as one line of at most `width` columns."""
+    """Return a text as one line of at most `width` columns, cut with dots."""
     from rich.cells import cell_len, set_cell_size
 
     line = " ".join(harmless(text).split())
@@ -110,7 +110,7 @@ def facts(pairs: Iterable[tuple[str, str]]) -> list[str]:
 def table(
     header: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[int] = (), stream: TextIO | None = None
 ) -> None:
-    """Write a table to a stream, standard output if none is given; the columns in `right` are aligned to the right."""
+    """Print a table on a stream, by default standard output; columns in `right` are aligned to the right."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -128,13 +128,13 @@ def table(
         typer.echo(line.rstrip(), file=stream)
 
 
-FORCE_SECONDS = 6.0  # leaves some of the 10 s that a stop may take
+FORCE_SECONDS = 6.0  # of the 10 s that a stop may take
 
 INTERRUPTED, TERMINATED = 130, 143  # exit statuses, 128 + the signal
 
 
 class Interrupts:
-    """What was asked by signals so far."""
+    """Counts the signals that ask a tuning job to end."""
 
     def __init__(self, on_first: Callable[[], None]) -> None:
         self._on_first = on_first
@@ -143,13 +143,13 @@ class Interrupts:
         self._timers: list[threading.Timer] = []
 
     @property
-    def is_end_asked(self) -> bool:
+    def should_end(self) -> bool:
         """Ctrl-C was pressed: end the task and keep what was tuned."""
         return self._presses > 0
 
     @property
-    def is_leave_asked(self) -> bool:
-        """Ctrl-C was pressed again, or the system wants the process to go: leave the task for later."""
+    def should_leave(self) -> bool:
+        """Ctrl-C was pressed again, or SIGTERM came: leave the task for later."""
         return self._presses > 1 or self._is_terminated
 
     @property
@@ -158,7 +158,7 @@ class Interrupts:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Handle the signals within the block; raises KeyboardInterrupt in it when leaving has to be forced."""
+        """Handle the signals within the block; raise KeyboardInterrupt in it if it does not end in time."""
         before = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield
@@ -175,7 +175,7 @@ class Interrupts:
             self._presses += 1
         if self._presses > 2:
             raise KeyboardInterrupt
-        if self.is_leave_asked:
+        if self.should_leave:
             self._timers.append(threading.Timer(FORCE_SECONDS, self._force))
             self._timers[-1].daemon = True
             self._timers[-1].start()
@@ -188,7 +188,7 @@ class Interrupts:
 
 
 def option(text: str, default: object, *names: str, metavar: str | None = None) -> Any:
-    """Declare an option; `default` is said in the help, `names` only where they do not follow from the parameter."""
+    """Declare an option; give `names` only if they do not follow from the parameter."""
     return typer.Option(*names, help=f"{text} (default: {default})", show_default=False, metavar=metavar)
 
 
@@ -197,25 +197,25 @@ def argument(text: str, metavar: str) -> Any:
     return typer.Argument(help=text, metavar=metavar, show_default=False)
 
 
-DataFile = Annotated[Path, argument("CSV, TSV, XLSX, XLS, ODS, JSONL or JSON with an input and an output.", "FILE")]
+DataFile = Annotated[Path, argument("CSV, TSV, XLSX, XLS, ODS, JSONL or JSON with inputs and outputs.", "FILE")]
 InputColumn = Annotated[
-    list[str] | None, option("Column with the input; may be repeated.", "found by its name", metavar="COLUMN")
+    list[str] | None, option("Column of the input; repeat it for several.", "found by its name", metavar="COLUMN")
 ]
-OutputColumn = Annotated[str | None, option("Column with the output.", "found by its name", metavar="COLUMN")]
+OutputColumn = Annotated[str | None, option("Column of the output.", "found by its name", metavar="COLUMN")]
 TunedModelName = Annotated[str, argument("Id or display name of a tuned model.", "MODEL")]
 ServerAddress = Annotated[
     str | None,
     option(
-        "Server to work with, as TUNERY_SERVER; its token in TUNERY_TOKEN.", "data folder", "--server", metavar="URL"
+        "Server to use; also TUNERY_SERVER, with its token in TUNERY_TOKEN.", "data folder", "--server", metavar="URL"
     ),
 ]
 Json = Annotated[bool, option("Print one JSON document.", "text", "--json")]
-Yes = Annotated[bool, option("Do not ask.", "ask on a terminal", "--yes", "-y")]
+Yes = Annotated[bool, option("Skip the question.", "ask on a terminal", "--yes", "-y")]
 
 
 MAX_PIPE_LINES = 200
 REDRAW_SECONDS = 0.1
-PIPE_SECONDS = 5.0  # between two lines about bytes
+PIPE_SECONDS = 5.0  # between two lines of a download in a pipe
 _BAR_COLUMNS = 20
 
 

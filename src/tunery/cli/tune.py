@@ -52,29 +52,29 @@ def tune(
     input_column: InputColumn = None,
     output_column: OutputColumn = None,
     epochs: Annotated[int | None, option("Passes over the examples.", _DEFAULTS.epoch_count, metavar="N")] = None,
-    batch_size: Annotated[int | None, option("Examples in one step.", _DEFAULTS.batch_size, metavar="N")] = None,
+    batch_size: Annotated[int | None, option("Examples per step.", _DEFAULTS.batch_size, metavar="N")] = None,
     learning_rate: Annotated[
-        float | None, option("How far a step goes.", _DEFAULTS.DEFAULT_LEARNING_RATE, metavar="RATE")
+        float | None, option("Size of a step.", _DEFAULTS.DEFAULT_LEARNING_RATE, metavar="RATE")
     ] = None,
     learning_rate_multiplier: Annotated[
-        float | None, option("Times the default learning rate, instead of a rate.", 1, metavar="X")
+        float | None, option("Factor for the default learning rate.", 1, metavar="X")
     ] = None,
     hold_out: Annotated[
-        str | None, option("Rows to measure on instead of tuning on, as 12 or 10%.", 0, metavar="ROWS")
+        str | None, option("Rows kept out of tuning to measure it, as 12 or 10%.", 0, metavar="ROWS")
     ] = None,
-    seed: Annotated[int | None, option("Fixes the order of the rows and the start.", 0, metavar="N")] = None,
-    resume: Annotated[bool, option("Only go on with an unfinished job.", "go on or start", "--resume")] = False,
+    seed: Annotated[int | None, option("Seed for the order of rows and the first weights.", 0, metavar="N")] = None,
+    resume: Annotated[bool, option("Only resume an unfinished job.", "resume or start", "--resume")] = False,
     verdict: Annotated[
-        bool, option("Say at the end whether tuning helped, if rows were held out.", "say it", "--verdict/--no-verdict")
+        bool, option("Evaluate at the end, if rows were held out.", "evaluate", "--verdict/--no-verdict")
     ] = True,
     server: ServerAddress = None,
     json: Annotated[bool, option("Print one JSON document at the end.", "the name", "--json")] = False,
-    yes: Annotated[bool, option("Do not ask about warnings.", "ask on a terminal", "--yes", "-y")] = False,
+    yes: Annotated[bool, option("Tune in spite of warnings.", "ask on a terminal", "--yes", "-y")] = False,
 ) -> None:
     """
     Tune a base model on a file of examples.
 
-    Ctrl-C ends the tuning job and keeps what was tuned. After a kill the same command goes on where it was.
+    Ctrl-C ends the job and keeps what was tuned. After a crash, the same command resumes the job.
     """
     given = {
         "base_model": base_model,
@@ -154,7 +154,7 @@ def _ask_about_doubts(plan: Plan, needed: MemoryEstimate | None) -> None:
 
 
 def _tune(plan: Plan, place: Workplace, *, is_resume: bool) -> tuple[TunedModel, float]:
-    """Return the model that was tuned and the seconds it took; exit if the task was left for later."""
+    """Return the tuned model and the seconds it took; exit if the task was left for later."""
     begin = time.monotonic()
     interrupts = Interrupts(lambda: terminal.say_at_once("Stopping after this step; press again to abort."))
     with interrupts.watching(), place.job(plan, is_resume=is_resume) as job:
@@ -179,9 +179,9 @@ def _watched(job: Job, interrupts: Interrupts) -> TunedModel | None:
                 if isinstance(event, Ended):
                     return event.model
                 view.show(event)
-                if interrupts.is_leave_asked:
+                if interrupts.should_leave:
                     return None
-                if interrupts.is_end_asked and not is_cancelled:
+                if interrupts.should_end and not is_cancelled:
                     job.cancel()
                     is_cancelled = True
     except KeyboardInterrupt:  # leaving was forced

@@ -94,7 +94,7 @@ class Job(Protocol):
         """Ask to end the task and to keep what was tuned."""
 
     def outlook(self, *, has_error: bool) -> str:
-        """Return what becomes of a task that did not end, in a sentence; empty if there is nothing to say."""
+        """Return what happens next to a task that did not end, in a sentence or empty."""
 
 
 class Workplace(Protocol):
@@ -482,7 +482,7 @@ class There:
     @contextmanager
     def job(self, plan: Plan, *, is_resume: bool) -> Iterator[RemoteJob]:
         if is_resume and self._here is None:
-            raise InvalidArgument("--resume is for jobs of this machine; a server resumes its own by itself.")
+            raise InvalidArgument("--resume is for jobs of this machine; a server resumes its jobs itself.")
         model = self._here and self._here.unfinished(plan, is_resume=is_resume)
         yield RemoteJob(self._client, model or self.create(plan), self.get)
 
@@ -517,7 +517,7 @@ class There:
 
     def verdict(self, model: TunedModel, on_answered: OnAnswered) -> Evaluation:
         known = self._call("GET", f"{model.name}/evaluations").get("evaluations")
-        if known and known[0]["state"] != "FAILED":  # the server began it by itself
+        if known and known[0]["state"] != "FAILED":  # the server started it after tuning
             return self._awaited(model, known[0], on_answered)
         return self.evaluate(model.id, EvaluationRequest(), on_answered)
 
