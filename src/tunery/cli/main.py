@@ -54,7 +54,7 @@ class _Groups(TyperGroup):
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
         for title, commands in _GROUPS.items():
             names = [
-                command.info.name if isinstance(command, typer.Typer) else command.__name__ for command in commands
+                str(command.info.name) if isinstance(command, typer.Typer) else command.__name__ for command in commands
             ]
             with formatter.section(title):
                 formatter.write_dl([(name, self.commands[name].get_short_help_str(_HELP_COLUMNS)) for name in names])
