@@ -49,7 +49,7 @@ def test_check_counts_tokens_of_a_base_that_is_here(run: Run, tiny: str, data: P
     done = run("data", "check", data, "--base-model", tiny)
 
     assert done.status == 0
-    assert "per row, longest" in done.output
+    assert "per row, at most" in done.output
     assert "The data can be used: no problems." in done.output
 
 

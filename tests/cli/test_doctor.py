@@ -140,8 +140,8 @@ def test_a_changed_base_is_wrong(run: Run, home: Path, tmp_path: Path, monkeypat
         ({"GOOGLE_API_KEY": "x"}, "GOOGLE_API_KEY is set"),
         ({"GEMINI_API_KEY": "x"}, "GEMINI_API_KEY is set"),
         ({"GOOGLE_GENAI_USE_VERTEXAI": "true"}, "Google Cloud"),
-        ({"GOOGLE_APPLICATION_CREDENTIALS": "/nothing/here.json"}, "a file that is not there"),
-        ({"GOOGLE_GEMINI_BASE_URL": "http://127.0.0.1:9"}, "to another server"),
+        ({"GOOGLE_APPLICATION_CREDENTIALS": "/nothing/here.json"}, "a missing file"),
+        ({"GOOGLE_GEMINI_BASE_URL": "http://127.0.0.1:9"}, "names another server"),
         ({"http_proxy": "http://proxy"}, "NO_PROXY"),
     ],
 )

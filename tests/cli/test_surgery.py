@@ -56,7 +56,7 @@ def test_a_fixed_copy_can_be_written_once(run: Run, tiny: str, doubtful: Path, t
     assert {row["output"] for row in rows} == {"delivery", "return"}
     assert doubtful.read_bytes() == before
     assert again.status == 13
-    assert "there already" in again.said
+    assert "already exists" in again.said
 
 
 def test_json_has_every_finding(run: Run, tiny: str, doubtful: Path) -> None:

@@ -43,7 +43,7 @@ def test_too_little_memory_is_told_before_the_start(
     done = run("tune", data, "--base-model", tiny, "--epochs", "1")
 
     assert done.status == 0
-    assert "; 0.1 GB free\nWarning: this may not fit. Smaller batches (--batch-size)" in done.said
+    assert "; 0.1 GB free\nWarning: this may not fit. Use smaller batches (--batch-size)" in done.said
 
 
 def test_a_multiplier_is_shown_with_its_rate(run: Run, tiny: str, data: Path) -> None:

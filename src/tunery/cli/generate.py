@@ -63,7 +63,7 @@ def generate(
     json: Annotated[bool, option("Print one JSON document.", "the answer as it is made", "--json")] = False,
 ) -> None:
     """Answer a text, or a file of texts, with a tuned or base model."""
-    settings = {
+    sampling = {
         "temperature": temperature,
         "top_p": top_p,
         "top_k": top_k,
@@ -72,19 +72,23 @@ def generate(
         "seed": seed,
         "form": _form(json_schema, labels, is_constrained=constrain_to_training_outputs),
     }
-    SamplingSettings(**settings)  # type: ignore[arg-type]  # check values before anything is loaded
-    _check_none_below(none_below, has_labels=labels is not None or constrain_to_training_outputs)
-    settings |= {"constrain_to_training_outputs": constrain_to_training_outputs, "none_below": none_below}
+    _check(sampling, none_below, has_labels=labels is not None or constrain_to_training_outputs)
     if (text is None) == (input is None) or (output and not input):
         raise InvalidArgument("Give TEXT, - for standard input, or --input FILE. --output needs --input.")
     rows = read_inputs(input) if input is not None else []
-    found = workplace(server).model(model)
-    if constrain_to_training_outputs and not found.is_tuned:
-        raise InvalidArgument(f"--constrain-to-training-outputs is for tuned models; {model} is a base.")
-    if input is not None:
+    settings = sampling | {"constrain_to_training_outputs": constrain_to_training_outputs, "none_below": none_below}
+    found = _model(model, server, must_be_tuned=constrain_to_training_outputs)
+    if rows:
         answer_file(found, rows, settings, output)
     else:
         _answer(found, model, sys.stdin.read().rstrip("\n") if text == "-" else str(text), settings, json=json)
+
+
+def _model(name: str, server: str | None, *, must_be_tuned: bool) -> AnsweringModel:
+    found = workplace(server).model(name)
+    if must_be_tuned and not found.is_tuned:
+        raise InvalidArgument(f"--constrain-to-training-outputs is for tuned models; {name} is a base.")
+    return found
 
 
 def _answer(model: AnsweringModel, name: str, text: str, settings: dict[str, Any], *, json: bool) -> None:
@@ -104,8 +108,10 @@ def _answer(model: AnsweringModel, name: str, text: str, settings: dict[str, Any
         out.warn_of_input(check, name)
 
 
-def _check_none_below(none_below: float, *, has_labels: bool) -> None:
-    AnswerForm(none_below=none_below)  # checks the range
+def _check(settings: dict[str, Any], none_below: float, *, has_labels: bool) -> None:
+    """Raise InvalidArgument for a value out of range, before anything is loaded."""
+    SamplingSettings(**settings)
+    AnswerForm(none_below=none_below)
     if none_below and not has_labels:
         raise InvalidArgument("--none-below needs --labels or --constrain-to-training-outputs.")
 

@@ -95,19 +95,19 @@ def tune(
         _ask_about_doubts(plan, needed)
     ended, seconds = _tune(plan, place, is_resume=resume)
     output.print_end(ended, seconds)
-    judged = print_verdict_of(ended, place) if verdict and plan.request.held_out and _is_whole(ended) else {}
-    if json:
-        estimate = {"estimate": needed.document()} if needed is not None else {}
-        terminal.result(output.dumped(output.model_document(ended) | estimate | judged))
-    elif ended.state is State.ACTIVE:
-        terminal.result(ended.name)
+    is_whole = ended.task.phase is Phase.SUCCEEDED
+    judged = print_verdict_of(ended, place) if verdict and plan.request.held_out and is_whole else {}
+    _print_result(ended, ({"estimate": needed.document()} if needed else {}) | judged, json=json)
     output.print_next(ended, plan.request.held_out or plan.request.examples)
-    if not _is_whole(ended):
+    if not is_whole:
         raise typer.Exit(INTERRUPTED)
 
 
-def _is_whole(model: TunedModel) -> bool:
-    return model.task.phase is Phase.SUCCEEDED
+def _print_result(model: TunedModel, more: dict[str, object], *, json: bool) -> None:
+    if json:
+        terminal.result(output.dumped(output.model_document(model) | more))
+    elif model.state is State.ACTIVE:
+        terminal.result(model.name)
 
 
 def _plan(
