@@ -20,7 +20,7 @@ Start = Callable[..., Command]
 
 
 def _mount(*arguments: str) -> None:
-    """Mount, or skip the test where that is not allowed."""
+    """Mount, or skip the test if that is not allowed."""
     if sys.platform != "linux" or os.geteuid() != 0:
         pytest.skip("only root can mount a file system, and only Linux has tmpfs")
     tried = subprocess.run(["mount", *arguments], stderr=subprocess.PIPE, text=True)
@@ -40,7 +40,7 @@ def small_home(template: Path, tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def read_only_home(home: Path) -> Iterator[Path]:
-    """Return a data folder that cannot be written any more."""
+    """Return a data folder that has become read-only."""
     _mount("--bind", str(home), str(home))
     _mount("-o", "remount,bind,ro", str(home))
     yield home
@@ -50,7 +50,7 @@ def read_only_home(home: Path) -> Iterator[Path]:
 def test_a_full_disk_keeps_the_checkpoint_and_the_same_command_goes_on(
     start: Start, home: Path, small_home: Path, data: Path
 ) -> None:
-    """The disk fills up while tuning: exit status 18 and how to go on; with space again, the undisturbed bytes."""
+    """A disk that fills up ends the job with 18 and how to resume; with space again it gives the undisturbed bytes."""
     tune = ["tune", data, "--base-model", "tiny", "--id", "numbers", "--epochs", "15"]
     command = start(small_home, *tune)
     command.wait_until(lambda: command.has_checkpoint)
@@ -82,7 +82,7 @@ def test_a_read_only_data_folder_is_one_sentence(start: Start, read_only_home: P
 
 
 def test_a_second_writer_is_refused_and_readers_are_not(start: Start, home: Path, data: Path) -> None:
-    """While a job is tuned, a second one and deleting end with 19 and name the process; listing and showing work."""
+    """During a job, tuning and deleting end with 19 and name the process; listing and showing work."""
     command = start(home, "tune", data, "--base-model", "tiny", "--id", "first", "--epochs", "2000")
     command.wait_until(lambda: "loss" in command.said)
 

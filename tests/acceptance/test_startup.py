@@ -37,7 +37,7 @@ def test_service_does_not_load_torch() -> None:
 
 
 def test_a_closed_pipe_is_no_error() -> None:
-    """A reader that goes away, such as `head`, brings no traceback."""
+    """A pipe closed by its reader, such as `head`, causes no traceback."""
     done = subprocess.run(
         f"{sys.executable} -m tunery tune --help | true", shell=True, stderr=subprocess.PIPE, text=True
     )

@@ -21,7 +21,7 @@ def _tune(data: Path, epochs: int) -> list[str | Path]:
 
 
 def test_ctrl_c_keeps_what_was_tuned(start: Start, home: Path, data: Path) -> None:
-    """Ctrl-C once: said at once, the step is finished, the partial model is ACTIVE and usable, exit status 130."""
+    """Ctrl-C once: a message at once, the step is finished, the partial model is usable, exit status 130."""
     command = start(home, *_tune(data, 2_000))
     command.wait_until(lambda: "step" in command.said and "loss" in command.said)
     command.kill(signal.SIGINT)
@@ -67,7 +67,7 @@ def test_ctrl_c_twice_leaves_the_job_for_later(start: Start, home: Path, data: P
 def test_sigterm_leaves_a_checkpoint_and_the_same_command_goes_on(
     start: Start, new_home: Callable[[str], Path], data: Path
 ) -> None:
-    """SIGTERM ends within 10 s with 143; the same command goes on and makes the bytes of an undisturbed one."""
+    """SIGTERM ends within 10 s with 143; the same command resumes and gives the bytes of an undisturbed job."""
     undisturbed, home = new_home("undisturbed"), new_home("disturbed")
     assert start(undisturbed, *_tune(data, 8)).wait() == 0
     command = start(home, *_tune(data, 8))
@@ -87,7 +87,7 @@ def test_sigterm_leaves_a_checkpoint_and_the_same_command_goes_on(
 
 
 def test_a_kill_at_any_moment_costs_nothing(start: Start, new_home: Callable[[str], Path], data: Path) -> None:
-    """Killed at ten moments, then the same command: the bytes of an undisturbed one, and nothing half-made listed."""
+    """Killed at ten moments and resumed, a job gives the bytes of an undisturbed one; nothing incomplete is listed."""
     undisturbed = new_home("undisturbed")
     begin = time.monotonic()
     assert start(undisturbed, *_tune(data, 8)).wait() == 0

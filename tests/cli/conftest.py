@@ -14,7 +14,7 @@ from tunery.cli.main import main
 
 @dataclass(frozen=True)
 class Done:
-    """What a command left: exit status, standard output, standard error."""
+    """Exit status, standard output and standard error of a command."""
 
     status: int
     output: str
@@ -66,7 +66,7 @@ def tiny(run: Run, base_folder: Path) -> str:
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """Return a file of 20 examples without anything doubtful."""
+    """Return a file of 20 examples without problems."""
     path = tmp_path / "numbers.csv"
     path.write_text("text_input,output\n" + "".join(f"{n},{n + 1}\n" for n in range(20)))
     return path

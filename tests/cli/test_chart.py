@@ -17,12 +17,12 @@ EPOCHS = [EpochLoss(epoch, 4.0 / epoch, 3.0 if epoch < 3 else None) for epoch in
 @pytest.mark.parametrize("signs", [output.BRAILLE, output.ASCII])
 @pytest.mark.parametrize("columns", [40, 79, 100])
 def test_a_chart_fits_its_columns(signs: output.Signs, columns: int) -> None:
-    """No line is longer than the columns that are there."""
+    """No line is longer than the given columns."""
     assert max(map(len, output.draw_chart(CURVE, EPOCHS, columns, signs=signs))) <= columns
 
 
 def test_axes_have_names_and_numbers() -> None:
-    """The highest loss and zero stand at the left, the epochs below, a legend at the end."""
+    """The highest loss and zero are at the left, the epochs below, a legend at the end."""
     lines = output.draw_chart(CURVE, EPOCHS, 79)
 
     assert lines[0].startswith("  4.00 ┤")
@@ -32,7 +32,7 @@ def test_axes_have_names_and_numbers() -> None:
 
 
 def test_marks_are_drawn() -> None:
-    """A mark for each epoch, and one for each that was measured."""
+    """Each epoch has a mark, and another if its held-out loss was measured."""
     drawing = "\n".join(output.draw_chart(CURVE, EPOCHS, 79)[:-1])
 
     assert drawing.count("●") == 5
@@ -40,25 +40,25 @@ def test_marks_are_drawn() -> None:
 
 
 def test_ascii_is_ascii() -> None:
-    """Where the encoding has nothing else, nothing else is used."""
+    """The ASCII chart uses only ASCII."""
     assert "\n".join(output.draw_chart(CURVE, EPOCHS, 79, signs=output.ASCII)).isascii()
 
 
 def test_a_curve_without_an_epoch_counts_steps() -> None:
-    """A job that was cancelled in its first epoch has an axis of steps."""
+    """A job cancelled in its first epoch has an axis of steps."""
     lines = output.draw_chart(CURVE[:3], [], 79)
 
     assert lines[-2].split() == ["step", "3"]
 
 
 def test_short_curves_can_be_drawn() -> None:
-    """No snapshot gives no line; one snapshot, and a loss of zero, give a chart."""
+    """No snapshot gives no chart; one snapshot with a loss of zero does."""
     assert output.draw_chart([], [], 79) == []
     assert output.draw_chart([TuningSnapshot(1, 1, 0.0, NOW)], [EpochLoss(1, 0.0)], 79)
 
 
 def test_many_epochs_are_numbered_as_far_as_they_fit() -> None:
-    """Numbers of epochs never run into each other."""
+    """Epoch numbers never overlap."""
     curve = [TuningSnapshot(step, step, 1.0, NOW) for step in range(1, 101)]
     epochs = [EpochLoss(epoch, 1.0) for epoch in range(1, 101)]
 

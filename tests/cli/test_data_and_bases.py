@@ -21,7 +21,7 @@ def test_preview_shows_how_a_file_is_understood(run: Run, data: Path) -> None:
 
 
 def test_preview_fits_the_terminal(run: Run, tmp_path: Path) -> None:
-    """Long cells, many columns and control characters do not leave 80 columns, and instructions in common are cut."""
+    """Long cells and many columns fit 80 columns, control characters are replaced and shared instructions cut."""
     start = "Classify the ticket. Answer with one word and nothing else, please: "
     path = tmp_path / "wide.csv"
     header = ",".join(f"column {n}" for n in range(12))
@@ -66,7 +66,7 @@ def test_check_names_rows_that_are_too_long(run: Run, tiny: str, tmp_path: Path)
 
 
 def test_check_without_the_base(run: Run, data: Path) -> None:
-    """Where the base is not on this machine nothing is fetched, and it is said that tokens were not counted."""
+    """Without the base nothing is fetched, and the output says that tokens were not counted."""
     done = run("data", "check", data)
 
     assert done.status == 0
@@ -87,7 +87,7 @@ def test_check_ends_with_the_problems(run: Run, tmp_path: Path) -> None:
 
 
 def test_bases_are_added_and_listed(run: Run, tiny: str) -> None:
-    """An added base is listed as here; the embedded one and the API names are listed too."""
+    """An added base is listed as present; the embedded one and the API names are listed too."""
     done = run("bases", "list")
 
     lines = {line.split()[0]: line for line in done.output.splitlines()}
@@ -105,7 +105,7 @@ def test_bases_as_json(run: Run, tiny: str) -> None:
 
 
 def test_adding_says_what_it_is(run: Run, base_folder: Path) -> None:
-    """Size, window and licence are told; the name is the result."""
+    """Size, window and licence are printed; the name is the result."""
     done = run("bases", "add", base_folder, "--name", "mine")
 
     assert (done.status, done.output) == (0, "mine\n")
@@ -114,12 +114,12 @@ def test_adding_says_what_it_is(run: Run, base_folder: Path) -> None:
 
 
 def test_pulling_what_is_here_does_nothing(run: Run, tiny: str) -> None:
-    """A base that is used where it is needs no fetching."""
+    """A base that is used in place is not fetched."""
     assert run("bases", "pull", tiny).output == "tiny\n"
 
 
 def test_a_base_is_exported_for_adapters_to_stand_beside(run: Run, tiny: str, tmp_path: Path) -> None:
-    """One GGUF file in float16, its path is the result; nothing is written over what is there."""
+    """Writes one GGUF file in float16 and prints its path; existing files are kept."""
     done = run("bases", "export", tiny, "--to", tmp_path / "out", "--json")
 
     document = json.loads(done.output)
@@ -130,7 +130,7 @@ def test_a_base_is_exported_for_adapters_to_stand_beside(run: Run, tiny: str, tm
 
 
 def test_a_base_that_is_not_here_is_not_exported(run: Run, tmp_path: Path) -> None:
-    """Nothing is fetched and nothing is written; the message says how to bring it."""
+    """Nothing is fetched or written; the message says how to fetch the base."""
     done = run("bases", "export", "smollm2-135m-instruct", "--to", tmp_path / "out")
 
     assert done.status != 0

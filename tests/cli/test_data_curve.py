@@ -14,7 +14,7 @@ def numbers(path: Path, count: int) -> Path:
 
 
 def test_parts_of_a_file_are_tuned_and_more_rows_are_judged(run: Run, tiny: str, tmp_path: Path) -> None:
-    """Three nested parts, tested on rows outside of them; a line for each number of further rows."""
+    """Three nested parts are tested on other rows; each number of further rows has a line."""
     file = numbers(tmp_path / "n.csv", 60)
 
     done = run("data", "curve", file, "--base-model", tiny, "--epochs", "1")
@@ -36,7 +36,7 @@ def test_json_has_sizes_and_promises(run: Run, tiny: str, tmp_path: Path) -> Non
 
 
 def test_a_small_file_is_refused(run: Run, tiny: str, data: Path) -> None:
-    """Twenty rows cannot be divided into a curve."""
+    """Twenty rows are too few for a curve."""
     done = run("data", "curve", data, "--base-model", tiny)
 
     assert done.status == 13

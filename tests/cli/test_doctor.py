@@ -21,7 +21,7 @@ ADDRESS = "http://127.0.0.1:8000"
 
 @pytest.fixture(autouse=True)
 def quiet_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave nothing in the environment that clients would stumble over."""
+    """Remove variables from the environment that would misdirect clients."""
     for name in ("GOOGLE_API_KEY", "GEMINI_API_KEY", "GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_GEMINI_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
@@ -30,7 +30,7 @@ def quiet_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def port() -> Iterator[int]:
-    """Return a port at which another program listens."""
+    """Return a port in use by another program."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
@@ -59,7 +59,7 @@ def test_a_new_machine_passes(run: Run) -> None:
 
 
 def test_plain_lines_name_the_address(run: Run) -> None:
-    """As text there is a line per finding, and behind them what clients need."""
+    """The text has a line per finding, then the settings for clients."""
     port = free_port()
 
     done = run("doctor", "--port", port)
@@ -77,7 +77,7 @@ def test_a_taken_port_is_wrong(run: Run, port: int) -> None:
 
 
 def test_a_server_of_another_folder_is_named(run: Run, live: Live) -> None:
-    """A tunery at the port that serves another data folder is recognised."""
+    """A tunery server of another data folder at the port is recognised."""
     status, found = findings(run, "--port", live.address.rpartition(":")[2])
 
     assert status == 1
@@ -85,7 +85,7 @@ def test_a_server_of_another_folder_is_named(run: Run, live: Live) -> None:
 
 
 def test_the_server_of_this_folder_is_no_trouble(run: Run, live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where this folder's own server has the port, it is named and nothing is wrong."""
+    """If this folder's own server has the port, it is named and nothing is wrong."""
     monkeypatch.setenv("TUNERY_HOME", str(live.home))
 
     status, found = findings(run, "--port", live.address.rpartition(":")[2])
@@ -119,7 +119,7 @@ def test_a_damaged_database_is_wrong(run: Run, home: Path, tuned: str) -> None:
 
 
 def test_a_changed_base_is_wrong(run: Run, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Weights that are not those that were pulled are an error."""
+    """Weights that changed after they were pulled are an error."""
     run("bases", "add", make_gguf(tmp_path / "tiny.gguf"), "--name", "tiny")
     run("bases", "pull", "tiny")
     monkeypatch.setenv("TUNERY_BASE", "tiny")
@@ -146,7 +146,7 @@ def test_a_changed_base_is_wrong(run: Run, home: Path, tmp_path: Path, monkeypat
     ],
 )
 def test_variables_that_mislead_clients(environment: dict[str, str], words: str) -> None:
-    """Each variable that leads a client astray is a warning that names it and never its value."""
+    """Each misleading variable is a warning with its name but not its value."""
     (found,) = environment_findings(environment, ADDRESS)
 
     assert found.verdict is Verdict.WARNING
@@ -155,7 +155,7 @@ def test_variables_that_mislead_clients(environment: dict[str, str], words: str)
 
 
 def test_variables_that_are_right() -> None:
-    """The server's own address and a spared proxy are no findings."""
+    """The server's own address and an exempted proxy are no findings."""
     good = {"GOOGLE_GEMINI_BASE_URL": f"{ADDRESS}/", "http_proxy": "http://proxy", "no_proxy": "localhost,127.0.0.1"}
 
     assert list(environment_findings(good, ADDRESS)) == []

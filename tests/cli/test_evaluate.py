@@ -22,7 +22,7 @@ def rows(tmp_path: Path) -> Path:
 
 
 def test_a_file_is_answered_by_all_contenders(run: Run, tuned: str, rows: Path, home: Path) -> None:
-    """A line for each contender, the sentence at the end, and the report kept in the library."""
+    """Each candidate has a line, the verdict comes last, and the library keeps the report."""
     done = run("evaluate", tuned, rows)
 
     assert done.status == 0, done.said
@@ -44,7 +44,7 @@ def test_json_is_the_report(run: Run, tuned: str, rows: Path) -> None:
 
 
 def test_held_out_rows_are_taken_without_a_file(run: Run, tiny: str, data: Path) -> None:
-    """What was held out is evaluated, however few rows; a model without any says what to do."""
+    """Held-out rows are evaluated, however few; without any the message says what to do."""
     run("tune", data, "--base-model", tiny, "--id", "held", "--epochs", "1", "--hold-out", "5", "--no-verdict")
 
     done = run("evaluate", "held")
@@ -54,7 +54,7 @@ def test_held_out_rows_are_taken_without_a_file(run: Run, tiny: str, data: Path)
 
 
 def test_without_held_out_rows_the_way_out_is_said(run: Run, tuned: str) -> None:
-    """A file, or folds."""
+    """The message suggests a file or folds."""
     done = run("evaluate", tuned)
 
     assert done.status == 13
@@ -62,7 +62,7 @@ def test_without_held_out_rows_the_way_out_is_said(run: Run, tuned: str) -> None
 
 
 def test_folds_tune_again_and_answer_every_row(run: Run, tuned: str) -> None:
-    """All rows of the model are answered, each by a tuning without it."""
+    """Each row of the model is answered by a tuning without it."""
     done = run("evaluate", tuned, "--folds", "2")
 
     assert done.status == 0, done.said
@@ -71,7 +71,7 @@ def test_folds_tune_again_and_answer_every_row(run: Run, tuned: str) -> None:
 
 
 def test_rows_that_were_tuned_on_are_left_out(run: Run, tuned: str, data: Path, rows: Path) -> None:
-    """A file that holds them too is evaluated on the others; one that holds nothing else is refused."""
+    """They are left out of a file with other rows; a file without other rows is refused."""
     rows.write_text(rows.read_text() + "3,4\n")
 
     assert "1 left out because they were tuned on" in run("evaluate", tuned, rows).output
@@ -79,7 +79,7 @@ def test_rows_that_were_tuned_on_are_left_out(run: Run, tuned: str, data: Path, 
 
 
 def test_recorded_answers_are_a_contender(run: Run, tuned: str, rows: Path, tmp_path: Path) -> None:
-    """What `tunery rescue` recorded stands beside the others; missing rows are counted."""
+    """Answers recorded by `tunery rescue` are compared too; missing rows are counted."""
     recorded = tmp_path / "answers.jsonl"
     lines = [
         {"row": n + 1, "text_input": str(100 + n), "output": "", "answer": str(101 + n), "model": "gemini-old"}
@@ -97,7 +97,7 @@ def test_recorded_answers_are_a_contender(run: Run, tuned: str, rows: Path, tmp_
 
 
 def test_a_base_alone_has_no_verdict(run: Run, tiny: str, rows: Path) -> None:
-    """Nothing was tuned: its score is shown and nothing judged."""
+    """A base has a score and no verdict."""
     done = run("evaluate", tiny, rows)
 
     assert done.status == 0, done.said
@@ -106,7 +106,7 @@ def test_a_base_alone_has_no_verdict(run: Run, tiny: str, rows: Path) -> None:
 
 
 def test_tuning_with_held_out_rows_ends_with_the_verdict(run: Run, tiny: str, data: Path, home: Path) -> None:
-    """The sentence stands at the end and in the JSON, and the report is kept; --no-verdict leaves it out."""
+    """The verdict is at the end and in the JSON, and the report is kept; --no-verdict leaves it out."""
     options = ("--base-model", tiny, "--epochs", "1", "--hold-out", "4", "--json")
 
     with_verdict = run("tune", data, "--id", "one", *options)

@@ -37,14 +37,14 @@ def test_a_model_is_found_by_its_full_name_and_by_its_display_name(run: Run, tin
 
 
 def test_a_base_answers(run: Run, tiny: str) -> None:
-    """A name of the catalog is asked without an adapter."""
+    """A base from the catalog answers without an adapter."""
     done = run("generate", tiny, "7", "--max-output-tokens", "4")
 
     assert done.status == 0
 
 
 def test_json_is_one_document(run: Run, tuned: str) -> None:
-    """With --json the answer stands beside the question and the model."""
+    """--json prints answer, input and model."""
     plain = run("generate", tuned, "7", "--max-output-tokens", "8").output
     document = json.loads(run("generate", tuned, "7", "--max-output-tokens", "8", "--json").output)
 
@@ -52,7 +52,7 @@ def test_json_is_one_document(run: Run, tuned: str) -> None:
 
 
 def test_standard_input_is_read(run: Run, tuned: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A hyphen asks what standard input holds, without its last line break."""
+    """A hyphen reads the input from standard input, without its last line break."""
     monkeypatch.setattr("sys.stdin", io.StringIO("7\n"))
 
     piped = run("generate", tuned, "-", "--max-output-tokens", "8").output
@@ -61,7 +61,7 @@ def test_standard_input_is_read(run: Run, tuned: str, monkeypatch: pytest.Monkey
 
 
 def test_a_file_of_questions(run: Run, tuned: str, tmp_path: Path) -> None:
-    """Answers come in the order of the questions, each as it would come alone, in a file written whole."""
+    """Answers are in the order of the inputs and equal to single answers; the file is written at once."""
     questions, answers = tmp_path / "questions.jsonl", tmp_path / "answers.jsonl"
     questions.write_text("".join(json.dumps({"text_input": str(n)}) + "\n\n" for n in range(40)))
 
@@ -77,7 +77,7 @@ def test_a_file_of_questions(run: Run, tuned: str, tmp_path: Path) -> None:
 
 
 def test_bad_lines_are_all_told(run: Run, tuned: str, tmp_path: Path) -> None:
-    """Lines that are no questions are named with their numbers before anything is answered."""
+    """All unusable lines are reported by number before anything is answered."""
     questions = tmp_path / "questions.jsonl"
     questions.write_text('{"text_input": "1"}\n{"text": "2"}\nthree\n')
 
@@ -89,7 +89,7 @@ def test_bad_lines_are_all_told(run: Run, tuned: str, tmp_path: Path) -> None:
 
 
 def test_a_line_that_is_too_long_is_named(run: Run, tuned: str, tmp_path: Path) -> None:
-    """A question longer than the window ends with 13, its line, and no file."""
+    """An input longer than the window ends with 13, its line number, and no file."""
     questions, answers = tmp_path / "questions.jsonl", tmp_path / "answers.jsonl"
     questions.write_text('{"text_input": "1"}\n' + json.dumps({"text_input": "x" * 500}) + "\n")
 
@@ -101,7 +101,7 @@ def test_a_line_that_is_too_long_is_named(run: Run, tuned: str, tmp_path: Path) 
 
 
 def test_answers_that_could_not_be_written(run: Run, tuned: str, tmp_path: Path) -> None:
-    """A folder that is not there is said before anything is answered."""
+    """A missing folder is reported before anything is answered."""
     questions = tmp_path / "questions.jsonl"
     questions.write_text('{"text_input": "1"}\n')
 
@@ -136,7 +136,7 @@ def test_what_cannot_be_is_one_sentence(
 
 
 def test_an_unknown_model(run: Run, tuned: str) -> None:  # noqa: ARG001
-    """A name that is neither a model nor a base ends with 15 and the name that comes near."""
+    """An unknown name ends with 15 and the most similar name."""
     done = run("generate", "nunbers", "7")
 
     assert done.status == 15
@@ -144,7 +144,7 @@ def test_an_unknown_model(run: Run, tuned: str) -> None:  # noqa: ARG001
 
 
 def test_a_failed_model_does_not_answer(run: Run, tiny: str, data: Path) -> None:
-    """Asking a model whose tuning failed ends with 19 and the reason."""
+    """A model whose tuning failed ends with 19 and the reason."""
     run("tune", data, "--base-model", tiny, "--id", "wild", "--learning-rate", "1e30")
 
     done = run("generate", "wild", "7")
@@ -185,7 +185,7 @@ def test_none_of_these(run: Run, tuned: str) -> None:
 
 
 def test_an_answer_keeps_to_a_schema(run: Run, tuned: str, tmp_path: Path) -> None:
-    """What is printed is JSON of the schema; a file that is not there is refused."""
+    """The output is JSON of the schema; a missing file is refused."""
     schema = tmp_path / "schema.json"
     properties = {"ok": {"type": "boolean"}}
     demanded = {"type": "object", "properties": properties, "required": ["ok"], "additionalProperties": False}
@@ -200,7 +200,7 @@ def test_an_answer_keeps_to_a_schema(run: Run, tuned: str, tmp_path: Path) -> No
 
 
 def test_an_input_unlike_the_examples_is_noticed(run: Run, tuned: str) -> None:
-    """It is answered; a warning says what differs, where to look, and `--json` has it as a field."""
+    """The answer comes with a warning that says what differs; `--json` has a field for it."""
     streamed = run("generate", tuned, "three", "--max-output-tokens", "4")
     document = run("generate", tuned, "three", "--max-output-tokens", "4", "--json")
 
@@ -213,12 +213,12 @@ def test_an_input_unlike_the_examples_is_noticed(run: Run, tuned: str) -> None:
 
 
 def test_a_base_has_no_examples_to_be_like(run: Run, tiny: str) -> None:
-    """Whatever a base is asked, nothing is said of it."""
+    """A base has no warnings about inputs."""
     assert run("generate", tiny, "three", "--max-output-tokens", "4").said == ""
 
 
 def test_a_plain_input_is_wrapped_if_wanted(run: Run, tiny: str, home: Path, tmp_path: Path) -> None:
-    """With the option of the model on, a plain input is asked as the examples were, and the command says so."""
+    """If the model wraps plain inputs, the input is rewritten like the examples, and the command says so."""
     rows = [{"text_input": f"Say the next number.\nNumber: {n}", "output": str(n + 1)} for n in range(6)]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     run("tune", tmp_path / "rows.jsonl", "--base-model", tiny, "--id", "wrapping", "--epochs", "1", "--yes")
@@ -236,7 +236,7 @@ def test_a_plain_input_is_wrapped_if_wanted(run: Run, tiny: str, home: Path, tmp
 
 
 def test_rows_unlike_the_examples_are_counted(run: Run, tuned: str, tmp_path: Path) -> None:
-    """Each line says what differs; one warning says how many there are and what most of them lack."""
+    """Each line says what differs; one warning counts them and names the most frequent difference."""
     questions, answers = tmp_path / "questions.jsonl", tmp_path / "answers.jsonl"
     questions.write_text("".join(json.dumps({"text_input": text}) + "\n" for text in ("1", "two", "3", "four")))
 
@@ -248,7 +248,7 @@ def test_rows_unlike_the_examples_are_counted(run: Run, tuned: str, tmp_path: Pa
 
 
 def test_answers_keep_to_the_training_outputs(run: Run, tuned: str, tmp_path: Path) -> None:
-    """The outputs were numbers, so what is said is one: streamed, as JSON and for files."""
+    """The outputs were numbers, so the answer is one: streamed, as JSON and for files."""
     drawn = ("--max-output-tokens", "8", "--temperature", "2")  # with chance enough to say anything
     flags = ("--constrain-to-training-outputs", *drawn)
     (tmp_path / "questions.jsonl").write_text('{"text_input": "7"}\n')
@@ -280,7 +280,7 @@ def test_answers_keep_to_the_training_labels(run: Run, tiny: str, tmp_path: Path
 
 
 def test_free_text_has_no_form(run: Run, tiny: str, tmp_path: Path) -> None:
-    """A model whose outputs are all different cannot be kept to them: 19 and why."""
+    """A model tuned on free text cannot be constrained: exit status 19 and the reason."""
     (tmp_path / "rows.csv").write_text("text_input,output\n" + "".join(f"{n},text {n}\n" for n in range(8)))
     run("tune", tmp_path / "rows.csv", "--base-model", tiny, "--id", "free", "--epochs", "1", "--yes")
 

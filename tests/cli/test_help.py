@@ -71,7 +71,7 @@ def test_every_option_of_the_design_is_there(name: str) -> None:
 
 
 def test_no_command_is_a_stub() -> None:
-    """There are the commands that work, and no others."""
+    """No other commands exist."""
     assert _options().keys() == WANTED.keys()
 
 
@@ -95,3 +95,23 @@ def test_help_fits_80_columns(run: Run, name: str) -> None:
 def test_version(run: Run) -> None:
     """--version prints one line."""
     assert run("--version").output.startswith("tunery 0.")
+
+
+def test_without_arguments_the_first_steps_are_shown(run: Run) -> None:
+    """Five commands, what to type first and where the others are, within 80 columns; exit status 2."""
+    done = run()
+
+    assert (done.status, done.output) == (2, "")
+    commands = [line.split()[1] for line in done.said.splitlines() if line.startswith("  tunery ")]
+    assert commands == ["data", "tune", "generate", "evaluate", "serve"]
+    assert "Start with `tunery data check FILE`" in done.said
+    assert "tunery --help" in done.said
+    assert max(map(len, done.said.splitlines())) <= 80
+
+
+def test_help_lists_every_command(run: Run) -> None:
+    """The groups of the help hold all commands, each with a summary that is not cut off."""
+    lines = [line for line in run("--help").output.splitlines() if line.startswith("  ")]
+
+    assert {name.split()[0] for name in WANTED} <= {line.split()[0] for line in lines}
+    assert not any(line.endswith("...") for line in lines)

@@ -18,7 +18,7 @@ from tunery.service.library import Library
 
 @pytest.fixture(params=["folder", "server"])
 def owner(home: Path, request: pytest.FixtureRequest) -> Iterator[str]:
-    """Say who owns the data folder while the command runs: nobody, or a server."""
+    """Return who owns the data folder while the command runs: no process, or a server."""
     if request.param == "folder":
         yield "folder"
         return
@@ -27,7 +27,7 @@ def owner(home: Path, request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 def typed(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    """Pipe a line into the next command."""
+    """Pipe a line to the next command."""
     monkeypatch.setattr(sys, "stdin", io.StringIO(text + "\n"))
 
 
@@ -94,7 +94,7 @@ def test_a_user_is_added_listed_and_locked_out(run: Run, monkeypatch: pytest.Mon
 
 
 def test_a_user_without_a_password_gets_a_link(run: Run, home: Path, owner: str) -> None:  # noqa: ARG001
-    """The link leads to the server; without one the command says how to get it."""
+    """The link leads to the server; without a server the command says how to get it."""
     done = run("users", "add", "ann@example.com")
 
     if owner == "server":
@@ -120,7 +120,7 @@ def test_a_bad_password_is_refused(run: Run, monkeypatch: pytest.MonkeyPatch, pa
 
 
 def test_a_folder_that_a_command_uses_is_left_alone(run: Run, home: Path) -> None:
-    """While a tuning job runs in the foreground nobody changes accounts."""
+    """While a command tunes, accounts cannot be changed."""
     with Library.own(home):
         done = run("keys", "list")
 
@@ -129,7 +129,7 @@ def test_a_folder_that_a_command_uses_is_left_alone(run: Run, home: Path) -> Non
 
 
 def test_what_a_command_made_works_on_the_server(run: Run, home: Path) -> None:
-    """Keys made on the folder open the server that is started later."""
+    """Keys created on the folder work on a server started later."""
     secret = run("keys", "create").output.strip()
 
     with Library.own(home) as library:

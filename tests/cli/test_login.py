@@ -44,7 +44,7 @@ def visitor(server: Running) -> Iterator[TestClient]:
 
 
 def test_a_login_on_this_machine_needs_nothing_but_the_data_folder(run: Run, home: Path, server: Running) -> None:
-    """It writes a private file of the kind that google-auth renews by itself, and prints where it is."""
+    """It writes a private file that google-auth renews by itself, and prints its path."""
     done = run("login")
 
     path = home / "credentials.json"
@@ -58,7 +58,7 @@ def test_a_login_on_this_machine_needs_nothing_but_the_data_folder(run: Run, hom
 
 
 def test_a_second_login_ends_the_first(run: Run, home: Path, server: Running) -> None:
-    """No login is left behind that nobody can see."""
+    """The former login is revoked."""
     run("login")
     first = json.loads((home / "credentials.json").read_text())["refresh_token"]
     run("login")
@@ -77,7 +77,7 @@ def test_print_token_gives_a_token_that_opens_the_api(run: Run, home: Path, serv
 
 
 def test_print_env_says_nothing_else(run: Run, server: Running) -> None:  # noqa: ARG001
-    """Fit for `eval`."""
+    """Only the export line is printed, fit for `eval`."""
     done = run("login", "--print-env")
 
     assert done.output.startswith("export GOOGLE_APPLICATION_CREDENTIALS=")
@@ -86,7 +86,7 @@ def test_print_env_says_nothing_else(run: Run, server: Running) -> None:  # noqa
 
 @pytest.mark.parametrize("days", [0, 91])
 def test_a_login_lives_up_to_ninety_days(run: Run, server: Running, days: int) -> None:  # noqa: ARG001
-    """More or less is said to be wrong."""
+    """Other lifetimes are refused."""
     done = run("login", "--days", days)
 
     assert done.status == 13
@@ -96,7 +96,7 @@ def test_a_login_lives_up_to_ninety_days(run: Run, server: Running, days: int) -
 def test_a_login_through_the_browser(
     run: Run, server: Running, visitor: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The browser opens, ann allows it, the command goes on as ann."""
+    """The browser opens, ann allows it, and the token is ann's."""
     visits: list[threading.Thread] = []
 
     def visit(address: str) -> bool:
@@ -114,7 +114,7 @@ def test_a_login_through_the_browser(
 
 
 def allow(web: TestClient, address: str) -> None:
-    """Do what a user does: read the page, press Allow, let the browser go where it is sent."""
+    """Act like a user: read the page, press Allow, follow the redirect."""
     page = web.get(address).text
     form = {name: hidden(page, name) for name in ("request", "form_token")}
     back = web.post("/oauth/authorize", data=form | {"decision": "allow"}).headers["location"]
@@ -140,7 +140,7 @@ def test_an_answer_of_another_server_is_not_taken(
 def test_a_login_with_a_code_in_another_browser(
     run: Run, server: Running, visitor: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """--no-browser shows a code; ann types it elsewhere."""
+    """--no-browser prints a code, which ann enters in another browser."""
     said: list[str] = []
     monkeypatch.setattr("tunery.cli.terminal.say", said.append)
 
@@ -169,7 +169,7 @@ def test_a_login_with_a_code_in_another_browser(
     ],
 )
 def test_what_cannot_be_done_is_said(run: Run, home: Path, arguments: list[str], status: int) -> None:  # noqa: ARG001
-    """No server, an address in the clear, a contradiction: one sentence and a status."""
+    """No server, an unencrypted address or conflicting options: one sentence and a status."""
     done = run("login", *arguments)
 
     assert done.status == status
@@ -213,7 +213,7 @@ def reached(process: Any) -> set[str]:
 
 
 def test_google_auth_renews_a_login_in_two_processes_in_turn(run: Run, home: Path, server: Running) -> None:
-    """Access tokens expire at once; both processes go on, the login stays alive, no other host is reached (B-3)."""
+    """Access tokens expire at once, yet both processes work on, and no other host is reached (B-3)."""
     server.accounts.access_seconds = 1
     run("login")
 
@@ -226,7 +226,7 @@ def test_google_auth_renews_a_login_in_two_processes_in_turn(run: Run, home: Pat
 
 
 def test_google_auth_takes_a_key_file(run: Run, tmp_path: Path, server: Running) -> None:
-    """The machine acts as its owner, and nothing is asked of anybody else."""
+    """The machine acts as its owner, and no other host is reached."""
     path = tmp_path / "ci.json"
     assert run("keys", "create", "--service-account", path, "--label", "CI").status == 0
 

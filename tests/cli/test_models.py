@@ -64,7 +64,7 @@ def test_export_copies_what_was_published(run: Run, home: Path, tuned: str, tmp_
 
 
 def test_export_does_not_overwrite(run: Run, tuned: str, tmp_path: Path) -> None:
-    """A folder with something in it is left alone, exit status 16; an empty one is used."""
+    """A folder with files is left alone, exit status 16; an empty one is used."""
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").touch()
     (tmp_path / "empty").mkdir()
@@ -92,8 +92,8 @@ def test_export_to_where_nothing_can_be_written(run: Run, tuned: str, data: Path
     assert "numbers.csv/copy cannot be written" in done.said
 
 
-def test_a_form_that_does_not_exist_is_refused(run: Run, tuned: str) -> None:
-    """Only forms that can be made are offered."""
+def test_an_unknown_format_is_refused(run: Run, tuned: str) -> None:
+    """Unknown formats are refused."""
     done = run("models", "export", tuned, "--format", "onnx")
 
     assert done.status == 2
@@ -101,7 +101,7 @@ def test_a_form_that_does_not_exist_is_refused(run: Run, tuned: str) -> None:
 
 
 def test_export_writes_other_formats(run: Run, tuned: str, tmp_path: Path) -> None:
-    """Merged weights and GGUF files, each with its card; without held-out rows it says that nothing was proven."""
+    """Merged weights and GGUF files, each with its card; without held-out rows nothing is proven."""
     merged = run("models", "export", tuned, "--format", "merged", "--to", tmp_path / "merged", "--json")
     files = run("models", "export", f"{tuned}@epoch-1", "--format", "gguf", "--to", tmp_path / "gguf")
 
@@ -115,7 +115,7 @@ def test_export_writes_other_formats(run: Run, tuned: str, tmp_path: Path) -> No
 
 
 def test_export_of_an_epoch_has_its_weights(run: Run, home: Path, tuned: str, tmp_path: Path) -> None:
-    """`@epoch-2` is the adapter after the second epoch; one that was not kept ends with 15 and those that were."""
+    """`@epoch-2` is the adapter after the second epoch; one that was not kept ends with 15 and the kept ones."""
     done = run("models", "export", f"{tuned}@epoch-2", "--to", tmp_path / "second")
     missing = run("models", "export", f"{tuned}@epoch-9", "--to", tmp_path / "ninth")
 
@@ -127,7 +127,7 @@ def test_export_of_an_epoch_has_its_weights(run: Run, home: Path, tuned: str, tm
 
 
 def test_a_proof_is_printed_and_kept(run: Run, tuned: str, tmp_path: Path) -> None:
-    """transformers answers the merged weights; the share of equal answers is in the card afterwards."""
+    """transformers runs the merged weights; the share of equal answers is in the card afterwards."""
     done = run("models", "export", tuned, "--format", "merged", "--prove", "--to", tmp_path / "merged", "--json")
 
     (proof,) = json.loads(done.output)["proof"]["proofs"]
@@ -139,7 +139,7 @@ def test_a_proof_is_printed_and_kept(run: Run, tuned: str, tmp_path: Path) -> No
 
 
 def test_each_gguf_file_is_asked_the_adapter_beside_its_base(run: Run, tuned: str, tmp_path: Path) -> None:
-    """Where a runtime is missing each file is named as not proven; the base in float16 is not left behind."""
+    """Without the runtime each file is reported as not proven; the base in float16 is removed."""
     done = run("models", "export", tuned, "--format", "gguf", "--prove", "--to", tmp_path / "gguf", "--json")
 
     proofs = json.loads(done.output)["proof"]["proofs"]
@@ -177,7 +177,7 @@ def test_delete_removes_model_and_files(run: Run, home: Path, tuned: str) -> Non
 
 
 def test_delete_does_not_guess(run: Run, tuned: str) -> None:
-    """Without --yes and nobody to ask, nothing is deleted."""
+    """Without --yes and without a terminal, nothing is deleted."""
     done = run("models", "delete", tuned)
 
     assert done.status == 13

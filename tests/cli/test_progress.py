@@ -99,7 +99,7 @@ def test_times_are_read_at_a_glance(seconds: float, text: str) -> None:
 
 
 def test_signals_only_leave_a_note() -> None:
-    """The first Ctrl-C asks to end, the second and SIGTERM to leave; handlers are put back afterwards."""
+    """The first Ctrl-C ends the job, the second and SIGTERM leave it; handlers are restored afterwards."""
     before = signal.getsignal(signal.SIGINT)
     calls: list[None] = []
     interrupts = Interrupts(lambda: calls.append(None))
@@ -118,7 +118,7 @@ def test_signals_only_leave_a_note() -> None:
 
 
 def test_leaving_is_forced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A loop that does not come round in time is interrupted."""
+    """A loop that does not end in time is interrupted."""
     monkeypatch.setattr("tunery.cli.terminal.FORCE_SECONDS", 0.05)
     interrupts = Interrupts(lambda: None)
 
@@ -148,7 +148,7 @@ def test_tables_align_wide_characters(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_problems_are_grouped() -> None:
-    """Errors come first, of a kind a few rows and the count of the others."""
+    """Errors come first; of a frequent kind a few rows are listed and the others counted."""
     many = [DataProblem("empty", "empty.", row=row, column="output") for row in range(2, 20)]
     warning = DataProblem("few", "3 examples.", Level.WARNING)
 

@@ -26,7 +26,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 
 def test_answers_are_recorded_in_openai_style(run: Run, data: Path, address: str) -> None:
-    """A line for each row, with what the file expects and what the model said."""
+    """Each row has a line with the expected output and the answer."""
     done = run("rescue", data, "--endpoint", address, "--model", "old", "--per-minute", 100_000)
 
     recorded = data.with_name("numbers.answers.jsonl")
@@ -38,7 +38,7 @@ def test_answers_are_recorded_in_openai_style(run: Run, data: Path, address: str
 
 
 def test_a_prompt_without_an_answer_is_kept_as_such(run: Run, data: Path, address: str) -> None:
-    """In Gemini's style, with the key in its header; a blocked row has an error and is not asked again."""
+    """In Gemini's style, with the key in its header; a blocked row has an error and is not sent again."""
     options = ("--endpoint", address, "--style", "gemini", "--model", "tunedModels/x", "--per-minute", 100_000)
 
     found = json.loads(run("rescue", data, *options, "--json").output)
@@ -50,7 +50,7 @@ def test_a_prompt_without_an_answer_is_kept_as_such(run: Run, data: Path, addres
 
 
 def test_the_same_command_goes_on_where_it_stopped(run: Run, data: Path, address: str) -> None:
-    """Whole lines are kept, a line that was cut off is asked again; answers of another model are not mixed in."""
+    """Complete lines are kept and cut ones repeated; answers of another model are not mixed in."""
     options = ("--endpoint", address, "--per-minute", 100_000)
     run("rescue", data, *options, "--model", "old")
     recorded = data.with_name("numbers.answers.jsonl")
@@ -67,7 +67,7 @@ def test_the_same_command_goes_on_where_it_stopped(run: Run, data: Path, address
 
 
 def test_without_a_key_nothing_is_asked(run: Run, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The variable that is missing is named."""
+    """The missing variable is named."""
     monkeypatch.delenv("RESCUE_API_KEY", raising=False)
 
     done = run("rescue", data, "--endpoint", "http://127.0.0.1:9/v1", "--model", "old")

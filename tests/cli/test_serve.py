@@ -14,7 +14,7 @@ from tests.live import BASE, MAX_WAIT_SECONDS, Live, make_home
 
 
 def test_enter_opens_the_studio_signed_in(tmp_path: Path) -> None:
-    """The browser is given a link that signs it in, each time a fresh one."""
+    """Each Enter opens the browser with a new link that signs in."""
     home, opened, browser = make_home(tmp_path), tmp_path / "opened", tmp_path / "browser"
     browser.write_text(f'#!/bin/sh\necho "$1" >> {opened}\n')
     browser.chmod(0o755)
@@ -59,7 +59,7 @@ def test_evaluations_nobody_asked_for_can_be_switched_off(tmp_path: Path) -> Non
 
 
 def _pressed(keyboard: int, opened: Path, number: int) -> str:
-    """Press Enter and return the link with which the browser was opened for the n-th time."""
+    """Press Enter and return the n-th link that was opened."""
     os.write(keyboard, b"\n")
     give_up = time.monotonic() + MAX_WAIT_SECONDS
     while not opened.exists() or len(lines := opened.read_text().splitlines()) < number:

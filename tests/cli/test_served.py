@@ -42,13 +42,13 @@ def far(live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pyte
 
 @pytest.fixture(params=["held", "far"])
 def either(request: pytest.FixtureRequest) -> Run:
-    """Return the one and the other."""
+    """Return `held`, then `far`."""
     run: Run = request.getfixturevalue(request.param)
     return run
 
 
 def test_the_held_folder_names_its_server(live: Live, tmp_path: Path) -> None:
-    """A server is found while it holds the folder, not by the address that a dead one left behind."""
+    """A server is found while it owns the folder; the address of a dead one is ignored."""
     (tmp_path / "lock").write_text(json.dumps({"pid": 1, "address": "http://127.0.0.1:1"}))
 
     holder = DataFolder(live.home).server()
@@ -60,7 +60,7 @@ def test_the_held_folder_names_its_server(live: Live, tmp_path: Path) -> None:
 
 
 def test_the_verdict_of_the_server_is_taken(held: Run, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that evaluates by itself is not made to do it twice; the command ends with its sentence."""
+    """A server that evaluates by itself is not asked to repeat it; the command prints its verdict."""
     kept: list[str] = []
     put_report = Library.put_report
 
@@ -87,7 +87,7 @@ def test_the_verdict_of_the_server_is_taken(held: Run, data: Path, monkeypatch: 
 
 
 def test_tuning_is_done_by_the_server(either: Run, data: Path) -> None:
-    """Lines of steps, the curve and the name come as from a task in the foreground."""
+    """Steps, curve and name are printed as for a task in the foreground."""
     done = either("tune", data, "--base-model", BASE, "--epochs", "2", "--hold-out", "10%", "--seed", "7")
 
     steps = [line for line in done.said.splitlines() if line.startswith("step ")]
@@ -127,7 +127,7 @@ def test_a_model_is_listed_and_shown(either: Run) -> None:
 
 
 def test_a_model_is_deleted(either: Run, data: Path) -> None:
-    """With --yes the server deletes it; a second time there is nothing."""
+    """With --yes the server deletes it; a second time it is not found."""
     assert either("tune", data, "--base-model", BASE, "--epochs", "1", "--id", "gone").status == 0
 
     assert either("models", "delete", "gone", "--yes").said == "Deleted gone.\n"
@@ -152,7 +152,7 @@ def test_answers_are_the_same_with_and_without_a_server(held: Run, far: Run, liv
 
 
 def test_a_file_of_questions_is_answered(either: Run, tmp_path: Path) -> None:
-    """Answers come in the order of the questions."""
+    """Answers are in the order of the inputs."""
     questions = tmp_path / "in.jsonl"
     questions.write_text("".join(json.dumps({"text_input": str(n)}) + "\n" for n in range(5)))
 
@@ -164,7 +164,7 @@ def test_a_file_of_questions_is_answered(either: Run, tmp_path: Path) -> None:
 
 
 def test_inputs_unlike_the_examples_are_noticed(either: Run, tmp_path: Path) -> None:
-    """Streamed, as JSON and in files the server's word on an input is told as that of a model in memory."""
+    """Streamed, as JSON and in files, input checks of the server are printed like local ones."""
     settings = ("--max-output-tokens", 4)
     (tmp_path / "in.jsonl").write_text("".join(json.dumps({"text_input": text}) + "\n" for text in ("1", "two")))
 
@@ -180,7 +180,7 @@ def test_inputs_unlike_the_examples_are_noticed(either: Run, tmp_path: Path) -> 
 
 
 def test_answers_keep_to_the_training_outputs(either: Run, tmp_path: Path) -> None:
-    """The outputs were numbers, so what is said is one: streamed, as JSON and for files; a base is refused."""
+    """The outputs were numbers, so the answer is one: streamed, as JSON and for files; a base is refused."""
     flags = ("--constrain-to-training-outputs", "--max-output-tokens", 8, "--temperature", 2)
     (tmp_path / "in.jsonl").write_text('{"text_input": "7"}\n')
 
@@ -219,7 +219,7 @@ def test_labels_come_with_probabilities_or_none_of_them(either: Run) -> None:
 def test_refusals_keep_sentence_and_status(
     either: Run, data: Path, arguments: tuple[str, ...], status: int, words: str
 ) -> None:
-    """What the server refuses ends with the sentence and the exit status of the same error here."""
+    """Errors of the server have the sentence and the exit status of the same error here."""
     done = either(*(data if argument == "DATA" else argument for argument in arguments))
 
     assert done.status == status, done.said
@@ -241,7 +241,7 @@ def test_ctrl_c_cancels_and_keeps_what_was_tuned(held: Run, live: Live, data: Pa
 
 
 def test_terminated_the_task_goes_on(held: Run, live: Live, data: Path) -> None:
-    """SIGTERM ends the command, not the server's task, and the same command finds it again."""
+    """SIGTERM ends the command but not the server's task, and the same command finds it again."""
     arguments = ("tune", data, "--base-model", BASE, "--epochs", "2000", "--id", "left")
     _when(lambda: _is_running(live, "left"), lambda: os.kill(os.getpid(), signal.SIGTERM))
 
@@ -256,7 +256,7 @@ def test_terminated_the_task_goes_on(held: Run, live: Live, data: Path) -> None:
 
 
 def test_a_server_that_is_not_there(far: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An address where nobody answers is said with exit status 24, one that is none with 13, no token with 26."""
+    """No server at the address ends with 24, an invalid address with 13, a missing token with 26."""
     assert far("models", "list", "--server", "http://127.0.0.1:9").status == 24
     assert far("models", "list", "--server", "127.0.0.1").status == 13
     monkeypatch.delenv("TUNERY_TOKEN")
@@ -273,7 +273,7 @@ def _is_running(live: Live, model_id: str) -> bool:
 
 
 def _when(is_so: Callable[[], bool], then: Callable[[], object]) -> None:
-    """Do something from another thread as soon as a condition holds."""
+    """Call `then` in another thread once a condition holds."""
 
     def wait() -> None:
         while not is_so():

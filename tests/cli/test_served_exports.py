@@ -78,7 +78,7 @@ def files_in(folder: Path) -> dict[str, bytes]:
 
 
 def test_the_server_is_another_process_that_holds_the_folder(held: Held) -> None:
-    """What these tests stand on: the lock names the process and its address."""
+    """The lock names the process and its address."""
     holder = DataFolder(held.home).server()
 
     assert holder is not None
@@ -124,7 +124,7 @@ def test_merged_weights_are_exported(run: Run, alone: Run, held: Held, tmp_path:
 
 
 def test_gguf_files_are_exported(run: Run, alone: Run, tmp_path: Path) -> None:
-    """Files for llama.cpp and Ollama come through the server with the bytes that they have without it."""
+    """Files for llama.cpp and Ollama have the same bytes with and without the server."""
     served, own = tmp_path / "served", tmp_path / "own"
 
     done = run("models", "export", MODEL, "--format", "gguf", "--no-prove", "--to", served)
@@ -150,7 +150,7 @@ def test_an_epoch_is_exported_by_display_name(run: Run, held: Held, tmp_path: Pa
 
 
 def test_the_card_is_the_one_without_a_server(run: Run, alone: Run, held: Held) -> None:
-    """Markdown and `--json` are letter for letter what the command makes of the data folder itself."""
+    """Markdown and `--json` are identical with and without the server."""
     page, document = run("models", "card", MODEL), run("models", "card", MODEL, "--json")
 
     assert (page.status, document.status) == (0, 0), page.said + document.said
@@ -162,7 +162,7 @@ def test_the_card_is_the_one_without_a_server(run: Run, alone: Run, held: Held) 
 
 
 def test_a_proof_is_printed_and_in_the_card(run: Run, tmp_path: Path) -> None:
-    """Held-out rows are compared without being asked for; the card has the figures afterwards, here and beside."""
+    """Held-out rows are compared by default; both cards have the figures afterwards."""
     done = run("models", "export", MODEL, "--format", "merged", "--to", tmp_path / "proven", "--json")
 
     (proof,) = json.loads(done.output)["proof"]["proofs"]
@@ -182,7 +182,7 @@ def test_a_proof_is_printed_and_in_the_card(run: Run, tmp_path: Path) -> None:
     ],
 )
 def test_what_is_not_there(run: Run, tmp_path: Path, arguments: tuple[str, ...], status: int, words: str) -> None:
-    """Exit status and sentence are those of the command alone, and no folder is left."""
+    """Exit status and sentence are those without a server, and no folder is left."""
     to = ("--to", str(tmp_path / "copy")) if arguments[0] == "export" else ()
 
     done = run("models", *arguments, *to)

@@ -44,7 +44,7 @@ def test_doubtful_rows_are_named_as_in_the_file(run: Run, tiny: str, doubtful: P
 
 
 def test_a_fixed_copy_can_be_written_once(run: Run, tiny: str, doubtful: Path, tmp_path: Path) -> None:
-    """Copies are gone, labels are spelt alike, the original is as it was; no file is written over."""
+    """Copies are removed and labels unified; the original is unchanged and no file overwritten."""
     before, copy = doubtful.read_bytes(), tmp_path / "fixed.csv"
 
     run("data", "surgery", doubtful, "--base-model", tiny, "--fix", copy)
@@ -60,7 +60,7 @@ def test_a_fixed_copy_can_be_written_once(run: Run, tiny: str, doubtful: Path, t
 
 
 def test_json_has_every_finding(run: Run, tiny: str, doubtful: Path) -> None:
-    """With row, other row, what a fix does, and how alike."""
+    """Each finding has row, other row, fix and similarity."""
     found = json.loads(run("data", "surgery", doubtful, "--base-model", tiny, "--json").output)
 
     copy = next(one for one in found["findings"] if one["kind"] == "duplicate")
@@ -69,7 +69,7 @@ def test_json_has_every_finding(run: Run, tiny: str, doubtful: Path) -> None:
 
 
 def test_wrong_labels_are_looked_for_by_tuning_without_the_row(run: Run, tiny: str, data: Path) -> None:
-    """Each fold is tuned once; a tiny model that has learned nothing still gives each row a loss."""
+    """Each fold is tuned once, and every row gets a loss."""
     done = run("data", "surgery", data, "--base-model", tiny, "--folds", "2")
 
     assert done.status == 0, done.said
@@ -77,7 +77,7 @@ def test_wrong_labels_are_looked_for_by_tuning_without_the_row(run: Run, tiny: s
 
 
 def test_held_out_rows_of_a_model_are_not_given_away(run: Run, tiny: str, data: Path, tmp_path: Path) -> None:
-    """A row that is nearly one of them is named; the held-out row itself is none."""
+    """A near copy of a held-out row is reported, the held-out row itself is not."""
     run("tune", data, "--base-model", tiny, "--id", "m", "--epochs", "1", "--hold-out", "4", "--no-verdict")
     whole = json.loads(run("data", "surgery", data, "--model", "m", "--json").output)
     more = tmp_path / "more.csv"
@@ -91,7 +91,7 @@ def test_held_out_rows_of_a_model_are_not_given_away(run: Run, tiny: str, data: 
 def test_rows_that_a_model_has_learned_are_told_from_others(
     run: Run, tiny: str, doubtful: Path, tmp_path: Path
 ) -> None:
-    """Nobody reads that a model was tuned without a row which it was tuned on, nor the other way round."""
+    """The sentence says correctly whether the model was tuned on the row."""
     run("tune", doubtful, "--base-model", tiny, "--id", "m", "--epochs", "1", "--yes")
     more = tmp_path / "more.csv"
     more.write_text(doubtful.read_text() + "".join(f"new {n},a label that is long\n" for n in range(3)))
@@ -108,5 +108,5 @@ def test_rows_that_a_model_has_learned_are_told_from_others(
 
 
 def test_a_file_without_doubts_says_so(run: Run, tiny: str, data: Path) -> None:
-    """Nothing found is a result too."""
+    """A clean file is reported as such."""
     assert "Found nothing doubtful in 20 rows." in run("data", "surgery", data, "--base-model", tiny).output

@@ -37,7 +37,7 @@ def test_the_start_says_what_was_resolved(run: Run, tiny: str, data: Path) -> No
 def test_too_little_memory_is_told_before_the_start(
     run: Run, tiny: str, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What may not fit gets a warning that says what helps; without a terminal to ask on it is tried all the same."""
+    """A job that may not fit gets a warning with advice; without a terminal it is tried anyway."""
     monkeypatch.setattr("tunery.service.estimate.available_memory", lambda: 100_000_000)
 
     done = run("tune", data, "--base-model", tiny, "--epochs", "1")
@@ -47,7 +47,7 @@ def test_too_little_memory_is_told_before_the_start(
 
 
 def test_a_multiplier_is_shown_with_its_rate(run: Run, tiny: str, data: Path) -> None:
-    """The rate in force is shown beside the multiplier that was given."""
+    """The resulting rate is shown with the multiplier."""
     said = run("tune", data, "--base-model", tiny, "--epochs", "1", "--learning-rate-multiplier", "2").said
 
     assert "learning rate 0.002 (multiplier 2)" in said
@@ -108,7 +108,7 @@ def test_json_is_one_document(run: Run, tiny: str, data: Path) -> None:
 
 
 def test_bad_rows_are_all_told(run: Run, tiny: str, tmp_path: Path) -> None:
-    """Every bad row is named at once, many of a kind are counted; exit status 13 and nothing in the library."""
+    """All bad rows are reported, many of a kind counted; exit status 13 and nothing in the library."""
     path = tmp_path / "bad.csv"
     path.write_text("text_input,output\n" + "a,\n" * 8 + ",b\n" + "c,d\n")
 
@@ -123,7 +123,7 @@ def test_bad_rows_are_all_told(run: Run, tiny: str, tmp_path: Path) -> None:
 
 
 def test_warnings_are_told_and_do_not_stop(run: Run, tiny: str, tmp_path: Path) -> None:
-    """Doubtful data is said once and tuned, as nobody is there to be asked."""
+    """Without a terminal, doubtful data gets a warning and is tuned."""
     path = tmp_path / "few.csv"
     path.write_text("text_input,output\n1,2\n2,3\n3,4\n")
 
@@ -210,7 +210,7 @@ def test_a_folder_that_cannot_be_written(run: Run, data: Path, monkeypatch: pyte
 
 
 def test_debug_shows_the_traceback(run: Run, capfd: pytest.CaptureFixture[str]) -> None:  # noqa: ARG001
-    """With --debug an error comes as it is."""
+    """With --debug the exception is raised."""
     from tunery.cli.main import main
     from tunery.errors import NotFound
 

@@ -32,7 +32,7 @@ FIRST_STEPS = """\
 Tune small text models on your own examples, on your own machine.
 
   tunery data check FILE           Check a file of examples.
-  tunery tune FILE --hold-out 10%  Tune a model; keep some rows to measure it.
+  tunery tune FILE --hold-out 10%  Tune a model; measure it on 10% of the rows.
   tunery generate MODEL TEXT       Ask the tuned model.
   tunery evaluate MODEL            See whether tuning helped.
   tunery serve --open              Do it all in the browser; serve the Gemini API.
