@@ -33,7 +33,7 @@ from tunery.server.oauth_grants import (
     Stored,
     WebRequest,
 )
-from tunery.server.sign_in import form_token_of, require_form_token, session_of, sign_in_first
+from tunery.server.sign_in import form_token_of, require_form_token, sign_in_first, user_of
 from tunery.service.access import SCOPES
 from tunery.service.accounts.accounts import Accounts
 from tunery.service.accounts.oauth import (
@@ -235,12 +235,12 @@ def authorize(request: Request) -> Response:
     authorization = _authorization(server, request, request.url.query)
     if isinstance(authorization, Response):
         return authorization
-    session = session_of(request)
-    if session is None:
+    user_id = user_of(request)
+    if user_id is None:
         return sign_in_first(request)
     return sign_in.consent_page(
         authorization.request.client.client,
-        str(session.user_id),
+        user_id,
         authorization.request.scope,
         authorization.redirect_uri,
         request.url.query,
@@ -251,14 +251,14 @@ def authorize(request: Request) -> Response:
 @router.post("/oauth/authorize")
 def decide(request: Request, fields: Form) -> Response:
     """Send the browser back to the program with a code, or with the error that the user denied access."""
-    server, session = _server(request), session_of(request)
-    if session is None:
+    server, user_id = _server(request), user_of(request)
+    if user_id is None:
         return sign_in.end_page("You are signed out", "Go back to the program and start again.", 401)
     require_form_token(request, fields)
     authorization = _authorization(server, request, fields.get("request", ""))
     if isinstance(authorization, Response):
         return authorization
-    user = session.user_id if fields.get("decision") == "allow" else None
+    user = user_id if fields.get("decision") == "allow" else None
     reply: Response = server.create_authorization_response(authorization.request, grant_user=user, grant=authorization)
     return reply
 
@@ -290,7 +290,7 @@ def introspect(request: Request, form: OAuthForm) -> Response:
 @router.get(DEVICE_PATH)
 def show_device(request: Request, user_code: str = "") -> Response:
     """Show the form for the code of a device."""
-    if session_of(request) is None:
+    if user_of(request) is None:
         return sign_in_first(request)
     return sign_in.code_page(DEVICE_PATH, form_token_of(request), user_code)
 
@@ -298,11 +298,11 @@ def show_device(request: Request, user_code: str = "") -> Response:
 @router.post(DEVICE_PATH)
 def decide_device(request: Request, fields: Form) -> Response:
     """Find the device that waits for a code and let the user decide about it."""
-    session, accounts = session_of(request), services_of(request).accounts
-    if session is None:
+    user_id, accounts = user_of(request), services_of(request).accounts
+    if user_id is None:
         return sign_in_first(request)
     require_form_token(request, fields)
-    typed, token, user_id = fields.get("user_code", ""), form_token_of(request), str(session.user_id)
+    typed, token = fields.get("user_code", ""), form_token_of(request)
     try:
         code = accounts.codes.waiting_device(typed, user_id)
     except (NotFound, ResourceExhausted) as error:

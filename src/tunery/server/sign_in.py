@@ -21,7 +21,7 @@ from tunery.server.http import HTTP_STATUS, MAX_FORM_BYTES, JsonReply, Parameter
 from tunery.server.security import clear_cookie, require_own_page, session_secret, set_cookie
 from tunery.service.access import CLOUD_PLATFORM, GENERATIVE_LANGUAGE, RETRIEVER, TUNING, TUNING_READONLY
 from tunery.service.accounts.oauth import COMMAND_LINE
-from tunery.service.accounts.values import Client, Credential
+from tunery.service.accounts.values import Client
 from tunery.service.requests import LOCAL_USER
 
 router = APIRouter(tags=["sign-in"], include_in_schema=False)
@@ -93,18 +93,17 @@ def set_up(request: Request, token: str = "") -> Response:
 @router.get("/password")
 def show_password(request: Request) -> Response:
     """Show the form for a new password."""
-    session = session_of(request)
-    return sign_in_first(request) if session is None else _password_page(request, str(session.user_id))
+    user_id = user_of(request)
+    return sign_in_first(request) if user_id is None else _password_page(request, user_id)
 
 
 @router.post("/password")
 def change_password(request: Request, fields: Form) -> Response:
     """Change the password of the signed-in user; all other browsers of this user are signed out."""
-    session, accounts = session_of(request), services_of(request).accounts
-    if session is None:
+    user_id, accounts = user_of(request), services_of(request).accounts
+    if user_id is None:
         return sign_in_first(request)
     require_form_token(request, fields)
-    user_id = str(session.user_id)
     try:
         if accounts.users.get(user_id).has_password:
             accounts.users.sign_in(user_id, fields.get("current", ""))
@@ -114,10 +113,11 @@ def change_password(request: Request, fields: Form) -> Response:
     return _signed_in(request, user_id, RedirectResponse("/", 303))
 
 
-def session_of(request: Request) -> Credential | None:
-    """Return the session of a browser, None if it is not signed in."""
+def user_of(request: Request) -> str | None:
+    """Return the user a browser is signed in as, None if it is not signed in."""
     secret = session_secret(request)
-    return services_of(request).accounts.sessions.find(secret) if secret else None
+    session = services_of(request).accounts.sessions.find(secret) if secret else None
+    return None if session is None else session.user_id
 
 
 def sign_in_first(request: Request) -> Response:

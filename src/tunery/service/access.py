@@ -192,6 +192,39 @@ class Sharing:
             yield connection, _checked(connection, caller, action, model_id)
 
 
+def _checked(connection: Connection, caller: Caller, action: Action, model_id: str) -> tuple[Permission, ...]:
+    if not models.has_model(connection, model_id):
+        raise NotFound(f"Tuned model tunedModels/{model_id} does not exist.")
+    known = models.list_permissions(connection, model_id)
+    require_role(caller, action, f"tunedModels/{model_id}", known)
+    return known
+
+
+def _found(known: tuple[Permission, ...], permission_id: str) -> Permission:
+    for permission in known:
+        if permission.id == permission_id:
+            return permission
+    raise NotFound(f"There is no permission {permission_id}.")
+
+
+def _grantee(grantee_type: GranteeType, address: str | None, role: Role) -> str | None:
+    if grantee_type == GranteeType.EVERYONE:
+        if address:
+            raise InvalidArgument("email_address must be empty for EVERYONE.")
+        if role != Role.READER:
+            raise InvalidArgument("EVERYONE can be given the role READER only.")
+        return None
+    if not address or "@" not in address.strip("@") or any(character.isspace() for character in address.strip()):
+        raise InvalidArgument(f"email_address must be the address of a {grantee_type.lower()}, not {address!r}.")
+    _refuse_owner(role)
+    return address.strip().lower()
+
+
+def _refuse_owner(*roles: Role) -> None:
+    if Role.OWNER in roles:
+        raise InvalidArgument("The role OWNER moves with transferOwnership only; it cannot be given or taken away.")
+
+
 @dataclass(frozen=True, slots=True)
 class Seen:
     """A tuned model as of the last write; `made` caches what readers derive from it."""
@@ -242,36 +275,3 @@ class Polling:
             if self._changes != changes or len(self._kept) >= MAX_POLLED:
                 self._changes, self._kept = changes, {}
             self._kept[seen.model.id] = seen
-
-
-def _checked(connection: Connection, caller: Caller, action: Action, model_id: str) -> tuple[Permission, ...]:
-    if not models.has_model(connection, model_id):
-        raise NotFound(f"Tuned model tunedModels/{model_id} does not exist.")
-    known = models.list_permissions(connection, model_id)
-    require_role(caller, action, f"tunedModels/{model_id}", known)
-    return known
-
-
-def _found(known: tuple[Permission, ...], permission_id: str) -> Permission:
-    for permission in known:
-        if permission.id == permission_id:
-            return permission
-    raise NotFound(f"There is no permission {permission_id}.")
-
-
-def _grantee(grantee_type: GranteeType, address: str | None, role: Role) -> str | None:
-    if grantee_type == GranteeType.EVERYONE:
-        if address:
-            raise InvalidArgument("email_address must be empty for EVERYONE.")
-        if role != Role.READER:
-            raise InvalidArgument("EVERYONE can be given the role READER only.")
-        return None
-    if not address or "@" not in address.strip("@") or any(character.isspace() for character in address.strip()):
-        raise InvalidArgument(f"email_address must be the address of a {grantee_type.lower()}, not {address!r}.")
-    _refuse_owner(role)
-    return address.strip().lower()
-
-
-def _refuse_owner(*roles: Role) -> None:
-    if Role.OWNER in roles:
-        raise InvalidArgument("The role OWNER moves with transferOwnership only; it cannot be given or taken away.")

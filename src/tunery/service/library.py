@@ -334,7 +334,9 @@ class Library:
         with self.database.writing() as connection:
             heartbeat = tasks.heartbeat_of(connection, task)
             if heartbeat is not None:
-                tasks.reap(connection, task.id, task.claim_number, heartbeat, is_short_of_memory=is_short_of_memory)
+                tasks.requeue_lost(
+                    connection, task.id, task.claim_number, heartbeat, is_short_of_memory=is_short_of_memory
+                )
 
     def take_back_lost_tasks(self) -> None:
         """Put back every task whose row says that a worker has it; call this only when no worker is left."""
@@ -344,7 +346,7 @@ class Library:
             return
         with self.database.writing() as connection:
             for task_id, claim_number, heartbeat in lost:
-                tasks.reap(connection, task_id, claim_number, heartbeat)
+                tasks.requeue_lost(connection, task_id, claim_number, heartbeat)
 
     def places_in_queue(self) -> dict[str, int]:
         """Return how many tasks wait before each waiting task, by task id."""

@@ -242,13 +242,13 @@ class Play:
             if _runs(account) and (claim_number, heartbeat) == (account.claim_number, account.heartbeat):
                 account.lose()
             with self.database.writing() as connection:
-                tasks.reap(connection, task_id, claim_number, heartbeat)
+                tasks.requeue_lost(connection, task_id, claim_number, heartbeat)
 
     def restart(self, _: Act) -> None:
         """The owner process dies with all workers, and the next takes back what they had."""
         with self.database.writing() as connection:
             for sighting in tasks.running(connection):
-                tasks.reap(connection, *sighting)
+                tasks.requeue_lost(connection, *sighting)
         for account in filter(_runs, self.accounts.values()):
             account.lose()
 

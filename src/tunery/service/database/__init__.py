@@ -1,6 +1,6 @@
 """
-All SQL of tunery, grouped by what it is about; the rest of the program calls these functions by name.
+All SQL of tunery, in functions by resource; callers hold the transaction.
 
-`tables`: the columns; `rows`: rows to domain values; `connection`: the file and its transactions; `schema`: its
-version; `models`: tuned models; `tasks`: the queue. None of them knows the files of an adapter, processes or HTTP.
+`connection` opens the file and upgrades its tables, `tables` has the columns; `models`, `tasks` and `accounts` have the
+statements.
 """

@@ -1,7 +1,7 @@
 """
-One SQLite database file: how it is opened, how transactions begin, and what its errors mean for the user.
+One SQLite database file: how it is opened, how transactions begin, how its tables are upgraded.
 
-It knows SQLite's switches and nothing of the tables. One process writes, the owner of the data folder; all may read.
+One process writes, the owner of the data folder; all may read.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Database:
     """
     An open database file. `is_writer` is for the one process that owns the data folder.
 
-    A writer has a single connection, so its threads take turns; a reader cannot write, whatever is asked of it.
+    A writer has a single connection, so its threads take turns; a reader cannot write at all.
     """
 
     def __init__(self, path: Path, *, is_writer: bool) -> None:
@@ -50,14 +50,14 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """Give a connection that sees one state of the database throughout the block."""
+        """Yield a connection that sees one state of the database throughout the block."""
         with _named_errors(self.path), self._engine.connect() as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """
-        Give a connection inside a write transaction: committed at the end of the block, undone if it raises.
+        Yield a connection inside a write transaction: committed at the end of the block, rolled back if it raises.
 
         BEGIN IMMEDIATE takes the write lock first: a transaction that reads, then writes cannot lose a race half-way.
         """
@@ -70,9 +70,9 @@ class Database:
     @contextmanager
     def changing_tables(self) -> Iterator[Connection]:
         """
-        Give a write transaction in which tables may be rebuilt: foreign keys are checked at its end instead.
+        Yield a write transaction in which tables may be rebuilt: foreign keys are checked at its end instead.
 
-        SQLite alters many things only by copying a table and dropping the old one; with foreign keys on, that drop
+        Many changes need a copy of the table in SQLite; with foreign keys on, dropping the old table
         would delete every row that points to it (sqlite.org/lang_altertable.html, section 7).
         """
         with _named_errors(self.path), self._engine.connect() as connection:
@@ -84,7 +84,7 @@ class Database:
                 with immediate.begin():
                     yield immediate
                     broken = immediate.exec_driver_sql("PRAGMA foreign_key_check").all()
-                    assert not broken, f"a migration leaves rows that point nowhere: {broken}"
+                    assert not broken, f"a migration leaves dangling foreign keys: {broken}"
             finally:
                 raw.execute("PRAGMA foreign_keys = ON")
 
@@ -94,12 +94,12 @@ class Database:
 
 
 def sqlite_version() -> str:
-    """Return the version of SQLite that Python was linked with."""
+    """Return the version of SQLite that Python is linked with."""
     return sqlite3.sqlite_version
 
 
 def journal_mode() -> str:
-    """Return the journal that a writer uses with the SQLite of this Python."""
+    """Return the journal mode of a writer with the SQLite of this Python."""
     return "WAL" if sqlite3.sqlite_version_info >= _FIRST_SAFE_WAL else "TRUNCATE"
 
 
@@ -116,7 +116,7 @@ def _set_up(connection: sqlite3.Connection, is_writer: bool) -> None:
 
 
 def _lower(text: str | None) -> str | None:
-    """SQLite's own `lower` leaves Ä and Ж as they are."""
+    """Replace SQLite's own `lower`, which leaves Ä and Ж unchanged."""
     return None if text is None else text.casefold()
 
 
@@ -125,7 +125,7 @@ def _named_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlalchemy.exc.TimeoutError as error:
-        raise Unavailable(f"Too many requests wait for {path}. Try again in a moment.") from error
+        raise Unavailable(f"Too many requests are waiting for {path}. Try again in a moment.") from error
     except DBAPIError as error:
         code = getattr(error.orig, "sqlite_errorcode", None)
         named = None if code is None else _meaning(code & 0xFF, path)  # the low byte is SQLite's primary code
@@ -135,7 +135,7 @@ def _named_errors(path: Path) -> Iterator[None]:
 
 
 def _meaning(code: int, path: Path) -> TuneryError | None:
-    """Return what an error code of SQLite means for the user, or None if it is our own mistake."""
+    """Return the error a user can act on for an error code of SQLite, None if it is our own mistake."""
     match code:
         case sqlite3.SQLITE_FULL:
             return ResourceExhausted(f"The disk is full: {path} could not grow. Free some space and try again.")
@@ -153,7 +153,7 @@ def _meaning(code: int, path: Path) -> TuneryError | None:
 
 
 def copy_database(source: Path, target: Path) -> None:
-    """Copy a database that others may be writing; the copy is one state of it."""
+    """Copy a database that others may be writing; the copy is consistent."""
     opened = sqlite3.connect(f"{source.as_uri()}?mode=ro", uri=True)
     with closing(opened) as reading, closing(sqlite3.connect(target)) as writing:
         reading.backup(writing)
@@ -168,7 +168,7 @@ def check_database(database: Database) -> None:
 
 
 def begin_unfinished_again(connection: Connection) -> None:
-    """Let tasks that have not ended begin at their first step: their checkpoints are not where a copy goes."""
+    """Let unfinished tasks begin at their first step: a backup has no checkpoints."""
     unfinished = tuning_tasks.c.phase.not_in([phase for phase in Phase if phase.is_final])
     connection.execute(
         update(tuning_tasks)
@@ -177,14 +177,14 @@ def begin_unfinished_again(connection: Connection) -> None:
     )
 
 
-REVISION = "0005"  # the newest step in migrations/versions; revisions count upwards
+REVISION = "0005"  # the newest one in migrations/versions; revisions count upwards
 
 _MIGRATIONS = Path(__file__).parent.parent / "migrations"
 
 
 def is_current_schema(database: Database) -> bool:
     """
-    Say whether the tables are those that this version of tunery knows; False also if there are none yet.
+    Return whether the tables are those of this version of tunery; False also if there are none yet.
 
     Raises FailedPrecondition if a newer tunery made them.
     """
@@ -209,7 +209,7 @@ def revision(database: Database) -> str | None:
 
 
 def upgrade(database: Database, to: str = "head") -> None:
-    """Take every missing step in one transaction: a process killed in between leaves the tables as they were."""
+    """Apply all missing migrations in one transaction: a process killed in between leaves the tables as they were."""
     from alembic import command
     from alembic.config import Config
 

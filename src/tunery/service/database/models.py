@@ -146,27 +146,16 @@ def _models(connection: Connection, *conditions: ColumnElement[bool], with_snaps
 
 
 def _model(row: RowMapping) -> TunedModel:
-    model = {name: row[label] for name, label in _MODEL_COLUMNS.items()}
+    columns = {name: row[label] for name, label in _MODEL_COLUMNS.items()}
     epoch = row["artifact_epoch"]
-    return TunedModel(
-        id=model["id"],
-        display_name=model["display_name"],
-        description=model["description"],
-        base_model=model["base_model"],
-        base_digest=model["base_digest"],
-        state=State(model["state"]),
-        task=task_from_row(row),
-        create_time=model["create_time"],
-        update_time=model["update_time"],
-        artifact=None if epoch is None else artifact_path(row["id"], epoch),
-        manifest_sha256=row["manifest_sha256"],
-        temperature=model["temperature"],
-        top_p=model["top_p"],
-        top_k=model["top_k"],
-        reader_project_numbers=tuple(model["reader_project_numbers"] or ()),
-        source_tuned_model=model["source_tuned_model"],
-        base_name_asked=model["base_name_asked"],
-    )
+    derived = {
+        "state": State(columns["state"]),
+        "task": task_from_row(row),
+        "artifact": None if epoch is None else artifact_path(row["id"], epoch),
+        "manifest_sha256": row["manifest_sha256"],
+        "reader_project_numbers": tuple(columns["reader_project_numbers"] or ()),
+    }
+    return TunedModel(**columns | derived)
 
 
 def list_permissions(connection: Connection, model_id: str) -> tuple[Permission, ...]:
@@ -302,7 +291,7 @@ def _is_report(model_id: str, kind: str) -> ColumnElement[bool]:
 
 
 def pack_snapshots(snapshots: Iterable[TuningSnapshot]) -> bytes:
-    """Return 24 bytes for each snapshot."""
+    """Return the snapshots as 24 bytes each."""
     return b"".join(_SNAPSHOT.pack(s.step, s.epoch, s.mean_loss, s.compute_time.timestamp()) for s in snapshots)
 
 
@@ -315,7 +304,7 @@ def unpack_snapshots(packed: bytes) -> tuple[TuningSnapshot, ...]:
 
 
 def task_from_row(row: Row) -> TuningTask:
-    """Return the task of a row of `tuning_tasks`; without the column `snapshots` its curve is empty."""
+    """Return the task in a row of `tuning_tasks`; without the column `snapshots` its curve is empty."""
     return TuningTask(
         id=row["id"],
         tuned_model_id=row["tuned_model_id"],

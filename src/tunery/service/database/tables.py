@@ -1,7 +1,7 @@
 """
-The tables of the data folder, as SQLAlchemy Core sees them.
+The tables of the data folder for SQLAlchemy Core.
 
-`migrations/` makes the same tables step by step; a test compares the two. Nothing here reads or writes a row.
+`migrations/` creates the same tables step by step; a test compares the two.
 """
 
 from __future__ import annotations
@@ -40,29 +40,27 @@ else:
 
 
 class UtcDateTime(_DateTimeType):
-    """A point in time, always in UTC: SQLite keeps no zone, so it is taken off and put back here."""
+    """A point in time in UTC; SQLite stores no time zone, so it is removed and added again here."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Return the value as the database shall store it."""
         if value is None or dialect.name != "sqlite":
             return value
         return value.astimezone(UTC).replace(tzinfo=None)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """Return the value with its zone."""
         return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
 
 
 def one_of(column: str, values: type[StrEnum] | tuple[str, ...]) -> CheckConstraint:
-    """Return the constraint that a column holds one of these values."""
+    """Return the check that a column holds one of these values."""
     names = ", ".join(f"'{value}'" for value in values)
     return CheckConstraint(f"{column} IN ({names})", name=f"{column}_is_known")
 
 
-# Every constraint has a name, so that a later migration can name what it changes.
+# Every constraint has a name, so that a later migration can refer to it.
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -81,16 +79,16 @@ tuned_models = Table(
     Column("description", Text, nullable=False),
     Column("base_model", Text, nullable=False),
     Column("base_digest", Text, nullable=False),
-    Column("state", Text, nullable=False),  # always `states.state_of` its task; here so that lists can filter by it
+    Column("state", Text, nullable=False),  # `phases.state_of` its task; here so that lists can filter by it
     Column("create_time", UtcDateTime, nullable=False),
     Column("update_time", UtcDateTime, nullable=False),
-    # How answers are drawn unless a call says otherwise.
+    # sampling defaults, unless a request sets its own
     Column("temperature", Float, nullable=False, server_default="0"),
     Column("top_p", Float, nullable=False, server_default="1"),
     Column("top_k", Integer),
-    Column("reader_project_numbers", JSON(none_as_null=True)),  # kept and shown, as old clients expect; no effect
-    Column("source_tuned_model", Text),  # id of the tuned model it goes on from; that one may be deleted since
-    Column("base_name_asked", Text),  # the name of the base as the user gave it, an API name perhaps
+    Column("reader_project_numbers", JSON(none_as_null=True)),  # stored and shown, as old clients expect; no effect
+    Column("source_tuned_model", Text),  # id of the tuned model it was tuned from, which may be deleted by now
+    Column("base_name_asked", Text),  # the name of the base as the user gave it, perhaps an API name
     one_of("state", State),
 )
 
@@ -111,7 +109,7 @@ permissions = Table(
 tuning_tasks = Table(
     "tuning_tasks",
     metadata,
-    # Place in the queue. SQLite gives numbers by itself only to a primary key that is called INTEGER.
+    # Place in the queue. SQLite numbers rows only for a primary key of type INTEGER.
     Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
     Column("id", Text, nullable=False, unique=True),
     Column("tuned_model_id", Text, ForeignKey("tuned_models.id", ondelete="CASCADE"), nullable=False, unique=True),
@@ -153,7 +151,7 @@ tuning_tasks = Table(
     Column("advice", JSON(none_as_null=True)),
     Column("settings", JSON(none_as_null=True)),
     Column("versions", JSON(none_as_null=True)),
-    # 24 bytes a step, see rows.py. Last, so that reading the other columns does not walk through it.
+    # 24 bytes a step, see models.py. Last, so that reading other columns does not walk through it.
     Column("snapshots", LargeBinary, nullable=False),
     one_of("phase", Phase),
     UniqueConstraint("user_id", "idempotency_key"),
@@ -165,7 +163,7 @@ tuning_examples = Table(
     "tuning_examples",
     metadata,
     Column("task_id", Text, ForeignKey("tuning_tasks.id", ondelete="CASCADE"), primary_key=True),
-    Column("position", Integer, primary_key=True),  # from 0, in the user's order; held-out rows behind the others
+    Column("position", Integer, primary_key=True),  # from 0, in the user's order; held-out rows after the others
     Column("is_held_out", Boolean, nullable=False),
     Column("text_input", Text, nullable=False),
     Column("output", Text, nullable=False),
@@ -175,7 +173,7 @@ reports = Table(
     "reports",
     metadata,
     Column("tuned_model_id", Text, ForeignKey("tuned_models.id", ondelete="CASCADE"), primary_key=True),
-    Column("kind", Text, primary_key=True),  # what it is about; a new one of a kind takes the place of the last
+    Column("kind", Text, primary_key=True),  # a new report replaces an earlier one of its kind
     Column("document", JSON, nullable=False),
     Column("create_time", UtcDateTime, nullable=False),
 )
@@ -229,9 +227,9 @@ api_keys = Table(
 service_account_keys = Table(
     "service_account_keys",
     metadata,
-    Column("id", Text, primary_key=True),  # `kid` of the tokens that it signs
-    Column("address", Text, nullable=False),  # `iss` and `sub` of the tokens that it signs
-    Column("public_key", Text, nullable=False),  # PEM; the other half is in the user's key file only
+    Column("id", Text, primary_key=True),  # `kid` of the tokens it signs
+    Column("address", Text, nullable=False),  # `iss` and `sub` of the tokens it signs
+    Column("public_key", Text, nullable=False),  # PEM; the private half is in the user's key file only
     Column("label", Text, nullable=False),
     _user(),
     Column("create_time", UtcDateTime, nullable=False),
@@ -330,7 +328,7 @@ prompts = Table(
     Column("id", Text, primary_key=True),
     _user(),
     Column("display_name", Text, nullable=False),
-    Column("document", JSON, nullable=False),  # preamble, columns, rows: `wire/prompts.py` says what
+    Column("document", JSON, nullable=False),  # preamble, columns, rows; see `server/prompts.py`
     Column("create_time", UtcDateTime, nullable=False),
     Column("update_time", UtcDateTime, nullable=False),
     Index(None, "user_id"),

@@ -1,8 +1,8 @@
 """
-The tuning task as a queue: the statements by which a task is claimed, kept, finished, cancelled and taken back.
+Tuning tasks as a queue: how a task is claimed, kept, finished, cancelled and requeued.
 
-Every statement of a worker carries the number of its claim (column `fencing_epoch`); if no row comes back, the task is
-not its own any more. The caller holds the write transaction. Clocks are only for display.
+Every statement of a worker carries the number of its claim (column `fencing_epoch`); if no row comes back, the task was
+claimed again. The caller holds the write transaction. Clocks are only for display.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tunery.service.phases import (
 )
 from tunery.types import Phase, TuningTask
 
-_LOST = "The tuning job was given up: its worker was lost {losses} times, the last time after step {step}."
+_LOST = "The tuning job failed: its worker was lost {losses} times, the last time after step {step}."
 
 KEY_LIFE = timedelta(days=1)
 UNANSWERED_LIFE = timedelta(seconds=90)
@@ -47,7 +47,7 @@ def claim(
     """
     Give the oldest waiting task to a worker: PREPARING, claim number + 1; None if there is none.
 
-    `is_cancelled` asks for those whose user cancelled them while a checkpoint was there to be published.
+    `is_cancelled` selects the tasks that were cancelled but have a checkpoint to publish.
     """
     wanted = [_task.phase == Phase.QUEUED, _task.cancel_requested == is_cancelled, _task.id.not_in(held_back)]
     if task_id is not None:
@@ -67,9 +67,9 @@ def claim(
 
 def heartbeat(connection: Connection, task: TuningTask, phase: Phase, progress: Progress) -> bool | None:
     """
-    Keep a claimed task and write down how far it is; return whether its user asked to cancel, None if fenced.
+    Keep a claimed task and store its progress; return whether it is to be cancelled, None if it was claimed again.
 
-    Going to PUBLISHING is refused once cancel is asked: nothing is written, the answer is True.
+    A cancelled task cannot enter PUBLISHING: nothing is written, and True is returned.
     """
     not_too_late = literal(phase != Phase.PUBLISHING) | ~_task.cancel_requested
     row = _update(
@@ -94,7 +94,7 @@ def finish(
     error_code: int | None = None,
     error_message: str | None = None,
 ) -> bool:
-    """End a claimed task, and say so in the state of its tuned model; False if fenced."""
+    """End a claimed task and set the state of its tuned model; return False if the task was claimed again."""
     condition = _owned(task, PHASES_BEFORE_END[phase])
     if phase == Phase.CANCELLED:
         condition &= _task.cancel_requested
@@ -112,13 +112,13 @@ def finish(
 
 
 def release(connection: Connection, task: TuningTask) -> bool:
-    """Put a claimed task back into the queue without counting a loss (stop, full disk); False if fenced."""
+    """Requeue a claimed task without counting a loss (stop, full disk); return False if it was claimed again."""
     return _update(connection, _owned(task, RUNNING_PHASES), phase=Phase.QUEUED, worker=None) is not None
 
 
 def request_cancel(connection: Connection, tuned_model_id: str) -> None:
     """
-    Cancel: at once what waits and has nothing to keep, by a flag what is running or has a checkpoint to publish.
+    Cancel a task: at once if it waits without a checkpoint, else by a flag that its worker reads.
 
     Past the commit point nothing happens.
     """
@@ -129,14 +129,14 @@ def request_cancel(connection: Connection, tuned_model_id: str) -> None:
     )
 
 
-def reap(
+def requeue_lost(
     connection: Connection, task_id: str, claim_number: int, heartbeat: int, *, is_short_of_memory: bool = False
 ) -> None:
     """
-    Take back the task of a worker that is gone, counted as a loss: QUEUED again, or FAILED if it kills its workers.
+    Requeue the task of a lost worker and count the loss; after too many losses the task is FAILED.
 
-    `claim_number` and `heartbeat` are those that were seen when the worker was judged: if it moved since, it lives.
-    A worker that was taken because memory ran out is no loss: half as many examples at a time may fit.
+    `claim_number` and `heartbeat` are those at which the worker was declared lost: if they have changed, it lives.
+    A worker killed because memory ran out is not a loss: the task continues with half as many examples at a time.
     """
     seen = and_(_task.id == task_id, _task.fencing_epoch == claim_number, _task.heartbeat == heartbeat)
     row = _update(
@@ -166,9 +166,9 @@ def running(connection: Connection) -> list[tuple[str, int, int]]:
 
 def repeated(connection: Connection, user_id: str, request_sha256: str, idempotency_key: str | None) -> str | None:
     """
-    Return the tuned model that an earlier try of a request made: of this key, else of equal content and not answered.
+    Return the tuned model an earlier try of a request made: one with this key, else an equal one not yet answered.
 
-    A key is forgotten after a day, and an unanswered request after 90 s (section 1.5, rule 1).
+    Keys are kept for a day, unanswered requests for 90 s.
     """
     if idempotency_key is not None:
         same = _task.idempotency_key == idempotency_key
@@ -187,7 +187,7 @@ def repeated(connection: Connection, user_id: str, request_sha256: str, idempote
 
 
 def mark_reply_sent(connection: Connection, task_id: str) -> None:
-    """Note that the reply to a request has left."""
+    """Note that the reply to a request was sent."""
     connection.execute(update(tuning_tasks).where(_task.id == task_id).values(reply_sent=True))
 
 
@@ -198,13 +198,13 @@ def places(connection: Connection) -> dict[str, int]:
 
 
 def heartbeat_of(connection: Connection, task: TuningTask) -> int | None:
-    """Return the heartbeat counter of a claimed task, None if it is not of this claim any more."""
+    """Return the heartbeat counter of a claimed task, None if it was claimed again or has ended."""
     count: int | None = connection.scalar(select(_task.heartbeat).where(_owned(task, RUNNING_PHASES)))
     return count
 
 
 def kept_folders(connection: Connection) -> tuple[dict[str, set[int]], set[str]]:
-    """Return what files are still named: claim numbers with an adapter by task id, and task ids with a checkpoint."""
+    """Return which folders to keep: claim numbers with an adapter by task id, and task ids with a checkpoint."""
     statement = select(_task.id, _task.phase, _task.artifact_epoch, _task.fencing_epoch)
     adapters: dict[str, set[int]] = {}
     checkpoints: set[str] = set()
@@ -217,18 +217,38 @@ def kept_folders(connection: Connection) -> tuple[dict[str, set[int]], set[str]]
     return adapters, checkpoints
 
 
+def tasks_by_phase(connection: Connection) -> dict[Phase, int]:
+    """Return how many tasks are in each phase."""
+    rows = connection.execute(select(_task.phase, func.count()).group_by(_task.phase))
+    return dict.fromkeys(Phase, 0) | {Phase(phase): count for phase, count in rows}
+
+
+def running_task(connection: Connection) -> TuningTask | None:
+    """Return the task that is RUNNING, with its curve."""
+    row = connection.execute(select(tuning_tasks).where(_task.phase == Phase.RUNNING).limit(1)).mappings().first()
+    return None if row is None else task_from_row(row)
+
+
+def last_succeeded(connection: Connection, base_model: str, limit: int) -> list[TuningTask]:
+    """Return the last tasks on a base that succeeded, newest first, with their curves."""
+    mine = tuned_models.c.base_model == base_model
+    statement = select(tuning_tasks).join(tuned_models).where(mine, _task.phase == Phase.SUCCEEDED)
+    rows = connection.execute(statement.order_by(_task.complete_time.desc()).limit(limit)).mappings()
+    return [task_from_row(row) for row in rows]
+
+
 def _update(connection: Connection, condition: ColumnElement[bool], **values: Any) -> RowMapping | None:
     statement = update(tuning_tasks).where(condition).values(**values).returning(tuning_tasks)
     return connection.execute(statement).mappings().first()
 
 
 def _owned(task: TuningTask, phases: Collection[Phase]) -> ColumnElement[bool]:
-    """Return the condition that a worker still has the task: its claim was the last, and the task stands there."""
+    """Return the condition that a worker still has the task: its claim is the last, in one of these phases."""
     return and_(_task.id == task.id, _task.fencing_epoch == task.claim_number, _task.phase.in_(phases))
 
 
 def _progressed(progress: Progress) -> dict[str, Any]:
-    """Return the columns of a report. Steps and curve never fall back: a resumed task repeats some of its steps."""
+    """Return the columns for a progress. Steps and curve never fall back: a resumed task repeats some of its steps."""
     columns = progress_to_columns(progress)
     columns["completed_steps"] = case(
         (_task.completed_steps < progress.step, progress.step), else_=_task.completed_steps
@@ -270,7 +290,7 @@ def _one_more_loss() -> dict[str, Any]:
 
 
 def _with_less_memory() -> dict[str, Any]:
-    """Return the columns for half as many examples at a time, rounded up; 0 says that one was too many."""
+    """Return the columns for half as many examples at a time, rounded up; 0 if one was too many."""
     size = func.coalesce(_task.micro_batch_size, _task.batch_size)
     return {"micro_batch_size": case((size > 1, (size + 1) // 2), else_=0)}
 
@@ -289,26 +309,3 @@ def _show_state(connection: Connection, task: RowMapping) -> None:
 
 def _now() -> datetime:
     return datetime.now(UTC)
-
-
-_tasks = tuning_tasks.c
-
-
-def tasks_by_phase(connection: Connection) -> dict[Phase, int]:
-    """Return how many tasks stand in each phase."""
-    rows = connection.execute(select(_tasks.phase, func.count()).group_by(_tasks.phase))
-    return dict.fromkeys(Phase, 0) | {Phase(phase): count for phase, count in rows}
-
-
-def running_task(connection: Connection) -> TuningTask | None:
-    """Return the task that takes steps at this moment, with its curve."""
-    row = connection.execute(select(tuning_tasks).where(_tasks.phase == Phase.RUNNING).limit(1)).mappings().first()
-    return None if row is None else task_from_row(row)
-
-
-def last_succeeded(connection: Connection, base_model: str, limit: int) -> list[TuningTask]:
-    """Return the tasks on a base that succeeded last, newest first, with their curves."""
-    mine = tuned_models.c.base_model == base_model
-    statement = select(tuning_tasks).join(tuned_models).where(mine, _tasks.phase == Phase.SUCCEEDED)
-    rows = connection.execute(statement.order_by(_tasks.complete_time.desc()).limit(limit)).mappings()
-    return [task_from_row(row) for row in rows]
