@@ -1,4 +1,4 @@
-"""A small application with everything about accounts and nothing else, and a clock that tests turn on."""
+"""A small application with the routes on accounts only, and a clock that tests can move."""
 
 from __future__ import annotations
 

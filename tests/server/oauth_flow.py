@@ -1,4 +1,4 @@
-"""The steps of the browser flow, made by hand, each with room for what an attacker would send instead."""
+"""The steps of the browser flow by hand, each open to what an attacker would send instead."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real server on a free port of this machine, with everything about accounts, for clients that open sockets."""
+"""A real server on a free port, with the routes on accounts only, for clients that open sockets."""
 
 from __future__ import annotations
 

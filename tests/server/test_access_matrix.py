@@ -1,4 +1,4 @@
-"""Every operation of the OpenAPI document, asked by everyone there is: who is let in and who is not."""
+"""Every operation of the OpenAPI document, called by every kind of caller."""
 
 from __future__ import annotations
 
@@ -257,7 +257,7 @@ def _bearer(token: str) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def world(empty_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """Return a server with models to be made in it; one for all, each question has a model of its own."""
+    """Return a server for all tests of this file; each test makes its own model."""
     home = tmp_path_factory.mktemp("matrix") / "home"
     shutil.copytree(empty_home, home)
     with Library.own(home) as library:
@@ -265,7 +265,7 @@ def world(empty_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 def operations(document: dict[str, Any]) -> dict[str, Operation]:
-    """Return the operations of the tuning API by their names."""
+    """Return the operations of the tuning API by name."""
     found = {}
     for path, verbs in document["paths"].items():
         for verb, operation in verbs.items():
@@ -274,13 +274,13 @@ def operations(document: dict[str, Any]) -> dict[str, Operation]:
 
 
 def test_every_operation_has_a_rule(world: World) -> None:
-    """A route nobody decided about cannot be added."""
+    """A route without a rule fails the test."""
     assert set(operations(world.document)) == set(RULES) | ELSEWHERE
 
 
 @pytest.mark.parametrize("name", RULES)
-def test_only_those_come_in_who_may(world: World, name: str) -> None:
-    """Everyone is let in or refused exactly as the table of rules says; refused are 401, 403, or 400 for a bad key."""
+def test_only_allowed_callers_come_in(world: World, name: str) -> None:
+    """Every caller is let in or refused exactly as the table says; refusals are 401, 403, or 400 for a bad key."""
     operation = operations(world.document)[name]
     let_in = set()
     model_id = world.model() if "{model_id}" in operation.path else ""
@@ -297,7 +297,7 @@ def test_only_those_come_in_who_may(world: World, name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name, rule in RULES.items() if rule == "use"])
 def test_everyone_may_use_what_is_shared_with_everyone(world: World, name: str) -> None:
-    """A model shared with everyone answers everybody who has a token or a key."""
+    """A model shared with everyone answers every caller with a token or a key."""
     operation = operations(world.document)[name]
     model_id = world.model(is_for_everyone=True)
 
@@ -325,14 +325,14 @@ def test_everyone_may_use_what_is_shared_with_everyone(world: World, name: str) 
     ],
 )
 def test_each_refusal_has_its_status(world: World, caller: str, status: int) -> None:
-    """No credentials and too little of them are 403, bad tokens 401, bad keys 400."""
+    """Missing or insufficient credentials are 403, bad tokens 401, bad keys 400."""
     operation = operations(world.document)["GetTunedModel"]
 
     assert world.ask(operation, caller, world.model()) == status
 
 
 def test_a_key_alone_on_tuning_gets_the_famous_refusal(world: World) -> None:
-    """The reply to a bare API key is the one that the guides print."""
+    """The reply to a bare API key is the one printed in the guides."""
     reply = world.web.get("/v1beta/tunedModels", headers=world.callers["key"])
 
     error = reply.json()["error"]

@@ -1,4 +1,4 @@
-"""The extension with which commands manage users, keys and logins: what it does, and for whom."""
+"""The API extension with which commands manage users, keys and logins."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ PATHS = [
 
 @pytest.fixture
 def admin(web: TestClient, accounts: Accounts, library: Library) -> TestClient:
-    """Return a client with the local proof."""
+    """Return a client with the local token."""
     accounts.start_local_token()
     web.headers["Authorization"] = f"Bearer {library.folder.local_token.read_text()}"
     return web
@@ -46,7 +46,7 @@ def admin(web: TestClient, accounts: Accounts, library: Library) -> TestClient:
 def test_only_administrators_with_a_token_for_everything(
     web: TestClient, accounts: Accounts, who: str, method: str, path: str
 ) -> None:
-    """All others get 401 or 403, before anything is read of what they sent."""
+    """All others get 401 or 403 before anything of their request is read."""
     if who == "key":
         web.headers["x-goog-api-key"] = accounts.keys.create("")[1]
     elif who == "cookie":
@@ -63,7 +63,7 @@ def test_only_administrators_with_a_token_for_everything(
 
 
 def test_users(admin: TestClient, accounts: Accounts) -> None:
-    """Added, listed, changed; hashes stay inside."""
+    """Users are added, listed and changed; hashes are not shown."""
     body = {"id": "Eve@example.com", "password": "a good password", "isAdmin": True}
 
     made = admin.post("/v1beta/accounts/users", json=body).json()
@@ -81,7 +81,7 @@ def test_users(admin: TestClient, accounts: Accounts) -> None:
 
 
 def test_groups(admin: TestClient) -> None:
-    """Set, listed, deleted."""
+    """Groups are set, listed and deleted."""
     admin.put("/v1beta/accounts/groups/team@example.com", json={"members": ["ann@example.com"]})
 
     assert admin.get("/v1beta/accounts/groups").json()["groups"][0]["members"] == ["ann@example.com"]
@@ -90,7 +90,7 @@ def test_groups(admin: TestClient) -> None:
 
 
 def test_keys(admin: TestClient) -> None:
-    """The secret comes once; a key file is registered by its public half."""
+    """The secret is shown once; a key file is registered by its public half."""
     made = admin.post("/v1beta/accounts/keys", json={"label": "phone"}).json()
     body = {"address": "ci@tunery.invalid", "publicKey": new_key_pair()[1]}
     robot = admin.post("/v1beta/accounts/keys", json=body).json()
@@ -107,7 +107,7 @@ def test_keys(admin: TestClient) -> None:
 
 
 def test_clients(admin: TestClient) -> None:
-    """Public, confidential and desktop ones."""
+    """Clients can be public, confidential or desktop clients."""
     public = {"name": "a", "redirectUris": ["http://127.0.0.1/"], "isPublic": True}
 
     assert "secret" not in admin.post("/v1beta/accounts/clients", json=public).json()
@@ -121,7 +121,7 @@ def test_clients(admin: TestClient) -> None:
 
 
 def test_a_login_of_the_local_user(admin: TestClient, accounts: Accounts) -> None:
-    """What a credentials file holds, listed and revocable."""
+    """The reply is the content of a credentials file; the login is listed and can be revoked."""
     made = admin.post("/v1beta/accounts/logins", json={"days": 5, "name": "laptop"}).json()
 
     assert set(made) == {"clientId", "clientSecret", "refreshToken"}
@@ -132,8 +132,8 @@ def test_a_login_of_the_local_user(admin: TestClient, accounts: Accounts) -> Non
 
 
 @pytest.mark.parametrize("path", ["logins", "tokens"])
-def test_a_login_needs_a_fresh_proof(ann: TestClient, accounts: Accounts, path: str) -> None:
-    """Neither cookie, key, plain token nor the token of another program make logins."""
+def test_a_login_needs_a_fresh_sign_in(ann: TestClient, accounts: Accounts, path: str) -> None:
+    """No cookie, key, plain token or token of another program makes a login."""
     url = f"/v1beta/accounts/{path}"
     program = signed_in(ann, add_app(accounts))["access_token"]
     plain = accounts.tokens.create_plain("ann@example.com", [CLOUD_PLATFORM], 1)[1]
@@ -146,12 +146,12 @@ def test_a_login_needs_a_fresh_proof(ann: TestClient, accounts: Accounts, path: 
 
 @pytest.mark.parametrize("scopes", [[], ["everything"], [TUNING, "everything"]])
 def test_a_login_has_known_scopes(admin: TestClient, scopes: list[str]) -> None:
-    """Anything else is 400."""
+    """Unknown scopes are 400."""
     assert admin.post("/v1beta/accounts/logins", json={"scopes": scopes}).status_code == 400
 
 
-def test_everybody_may_ask_who_he_is(admin: TestClient, web: TestClient) -> None:
-    """Also nobody."""
+def test_every_caller_may_ask_who_it_is(admin: TestClient, web: TestClient) -> None:
+    """Anonymous callers get an answer, too."""
     assert admin.get("/v1beta/accounts/me").json()["isAdmin"] is True
     del web.headers["Authorization"]
     assert web.get("/v1beta/accounts/me").json()["scopes"] == []

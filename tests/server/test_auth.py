@@ -1,4 +1,4 @@
-"""Who calls, by what comes with a request: headers in any case, keys in the query, a token beside a key."""
+"""Credentials in a request: headers in any case, keys in the query, a token next to a key."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def secret_of(api: Api) -> str:
 @pytest.mark.parametrize("name", ["authorization", "Authorization", "AUTHORIZATION"])
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
 def test_header_and_scheme_in_any_case(api: Api, name: str, scheme: str) -> None:
-    """Google's REST transport sends `authorization`, curl guides `Authorization`."""
+    """Google's REST transport sends `authorization`, curl guides send `Authorization`."""
     headers = {name: f"{scheme} {secret_of(api)}"}
 
     assert api.client().get("/v1beta/tunedModels", headers=headers).status_code == 200
@@ -22,7 +22,7 @@ def test_header_and_scheme_in_any_case(api: Api, name: str, scheme: str) -> None
 
 @pytest.mark.parametrize("place", ["header", "query"])
 def test_a_key_in_header_or_query(api: Api, place: str) -> None:
-    """`x-goog-api-key` and `?key=` are the same."""
+    """`x-goog-api-key` and `?key=` mean the same."""
     key = api.accounts.keys.create("a key")[1]
     given = {"headers": {"x-goog-api-key": key}} if place == "header" else {"params": {"key": key}}
 
@@ -32,7 +32,7 @@ def test_a_key_in_header_or_query(api: Api, place: str) -> None:
 
 @pytest.mark.parametrize("key", ["nonsense", ""])
 def test_the_token_decides(api: Api, key: str) -> None:
-    """A key beside a good token is not looked at; a good key does not mend a bad token."""
+    """A key next to a good token is ignored; a good key does not repair a bad token."""
     good = {"authorization": f"Bearer {secret_of(api)}", "x-goog-api-key": key}
     bad = {"authorization": "Bearer nonsense", "x-goog-api-key": api.accounts.keys.create("a key")[1]}
 

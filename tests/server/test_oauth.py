@@ -1,4 +1,4 @@
-"""Signing in for programs as it should go: browser, renewal, devices, and what programs can read about it."""
+"""The OAuth flows as they should go: browser, renewal, devices, metadata."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tunery.service.accounts.oauth import COMMAND_LINE, DEVICE
 
 
 def test_a_program_gets_tokens_that_open_the_api(ann: TestClient, accounts: Accounts) -> None:
-    """Consent, code, tokens, call: the caller is the user with exactly the scope that was asked for."""
+    """After consent and code the caller is the user with exactly the requested scope."""
     tokens = signed_in(ann, add_app(accounts))
 
     reply = ann.get("/v1beta/whoami", headers={"Authorization": f"Bearer {tokens['access_token']}"})
@@ -24,7 +24,7 @@ def test_a_program_gets_tokens_that_open_the_api(ann: TestClient, accounts: Acco
     assert (tokens["token_type"], tokens["scope"], tokens["expires_in"]) == ("Bearer", TUNING, 3600)
 
 
-def test_the_way_back_carries_state_and_issuer(ann: TestClient, accounts: Accounts) -> None:
+def test_the_redirect_carries_state_and_issuer(ann: TestClient, accounts: Accounts) -> None:
     """The browser comes back with the exact state, and with `iss` (RFC 9207)."""
     back = consent(ann, add_app(accounts))
 
@@ -32,7 +32,7 @@ def test_the_way_back_carries_state_and_issuer(ann: TestClient, accounts: Accoun
     assert back["iss"] == ADDRESS
 
 
-def test_a_user_who_says_no_sends_the_browser_back_with_an_error(ann: TestClient, accounts: Accounts) -> None:
+def test_a_user_who_denies_sends_the_browser_back_with_an_error(ann: TestClient, accounts: Accounts) -> None:
     """Deny leads to `access_denied` with state and issuer, and to no code."""
     back = consent(ann, add_app(accounts), "deny")
 
@@ -40,7 +40,7 @@ def test_a_user_who_says_no_sends_the_browser_back_with_an_error(ann: TestClient
     assert "code" not in back
 
 
-def test_who_is_not_signed_in_is_asked_to_first(web: TestClient, accounts: Accounts) -> None:
+def test_a_browser_that_is_not_signed_in_signs_in_first(web: TestClient, accounts: Accounts) -> None:
     """The sign-in page leads back to the consent page."""
     reply = web.get("/oauth/authorize", params=query(add_app(accounts)))
 
@@ -50,8 +50,8 @@ def test_who_is_not_signed_in_is_asked_to_first(web: TestClient, accounts: Accou
     assert target.startswith("/oauth/authorize?response_type=code")
 
 
-def test_the_consent_page_names_program_user_and_wishes(ann: TestClient, accounts: Accounts) -> None:
-    """The page says who wants what for whom, and where the browser goes next."""
+def test_the_consent_page_names_program_user_and_scopes(ann: TestClient, accounts: Accounts) -> None:
+    """The page shows which program wants which access for whom, and where the browser goes next."""
     page = ann.get("/oauth/authorize", params=query(add_app(accounts))).text
 
     for text in ("A notebook", "ann@example.com", "Tune models", "http://127.0.0.1:5555/back"):
@@ -59,8 +59,8 @@ def test_the_consent_page_names_program_user_and_wishes(ann: TestClient, account
 
 
 @pytest.mark.parametrize("way", ["basic", "post"])
-def test_a_confidential_client_shows_its_secret_in_either_way(ann: TestClient, accounts: Accounts, way: str) -> None:
-    """Basic as desktop programs send it, form fields as google-auth's Credentials do."""
+def test_a_confidential_client_sends_its_secret_in_either_way(ann: TestClient, accounts: Accounts, way: str) -> None:
+    """Desktop programs use Basic, google-auth's Credentials use form fields."""
     app = add_app(accounts, is_public=False)
     code = consent(ann, app)["code"]
     if way == "post":
@@ -72,7 +72,7 @@ def test_a_confidential_client_shows_its_secret_in_either_way(ann: TestClient, a
 
 
 def test_a_public_client_gets_a_new_refresh_token_each_time(ann: TestClient, accounts: Accounts) -> None:
-    """The new pair works, the spent refresh token is another one."""
+    """The new pair of tokens works and replaces the exchanged refresh token."""
     app = add_app(accounts)
     first = signed_in(ann, app)
 
@@ -83,7 +83,7 @@ def test_a_public_client_gets_a_new_refresh_token_each_time(ann: TestClient, acc
 
 
 def test_a_confidential_client_keeps_its_refresh_token(ann: TestClient, accounts: Accounts) -> None:
-    """google-auth does not write a new one down: the same one works again and again."""
+    """google-auth does not store a new one, so the same one works again and again."""
     app = add_app(accounts, is_public=False)
     first = signed_in(ann, app)
 
@@ -92,8 +92,8 @@ def test_a_confidential_client_keeps_its_refresh_token(ann: TestClient, accounts
     assert all("refresh_token" not in reply.json() and opens(ann, reply.json()["access_token"]) for reply in replies)
 
 
-def test_a_renewal_may_ask_for_less(ann: TestClient, accounts: Accounts) -> None:
-    """The access token has the part that was asked for, the sign-in keeps all of its scope."""
+def test_a_renewal_may_request_less(ann: TestClient, accounts: Accounts) -> None:
+    """The access token has the requested part, the sign-in keeps its full scope."""
     app = add_app(accounts)
     code = consent(ann, app, scope=f"{TUNING} {TUNING_READONLY}")["code"]
     tokens = redeem(ann, app, code).json()
@@ -117,7 +117,7 @@ def test_a_desktop_client_gets_a_token_for_the_whole_sign_in(ann: TestClient, ac
 
 
 def test_a_device_is_signed_in_from_another_browser(ann: TestClient, clock: Clock) -> None:
-    """Pending until the user typed the code and allowed it, then tokens, once."""
+    """The device waits until the user has typed and allowed the code, then gets tokens once."""
     begun = ann.post("/oauth/device_authorization", data={"client_id": COMMAND_LINE, "scope": TUNING}).json()
     form = {"grant_type": DEVICE, "device_code": begun["device_code"], "client_id": COMMAND_LINE}
     assert ann.post("/oauth/token", data=form).json()["error"] == "authorization_pending"
@@ -140,8 +140,8 @@ def test_a_device_is_signed_in_from_another_browser(ann: TestClient, clock: Cloc
     assert ann.post("/oauth/token", data=form).json()["error"] == "invalid_grant"
 
 
-def test_a_client_can_give_its_token_back(ann: TestClient, accounts: Accounts) -> None:
-    """After a revocation neither the refresh token nor the access token of the sign-in work."""
+def test_a_client_can_revoke_its_token(ann: TestClient, accounts: Accounts) -> None:
+    """After a revocation neither the refresh token nor the access token of the sign-in works."""
     app = add_app(accounts)
     tokens = signed_in(ann, app)
 
@@ -152,8 +152,8 @@ def test_a_client_can_give_its_token_back(ann: TestClient, accounts: Accounts) -
     assert renew(ann, app, tokens["refresh_token"]).json()["error"] == "invalid_grant"
 
 
-def test_a_client_with_a_secret_can_ask_about_its_token(ann: TestClient, accounts: Accounts) -> None:
-    """Introspection says whose token it is and what it may do; nothing about tokens of others."""
+def test_a_client_with_a_secret_can_introspect_its_token(ann: TestClient, accounts: Accounts) -> None:
+    """Introspection shows user and scope of the client's own tokens, and nothing about others."""
     app, other = add_app(accounts, is_public=False), add_app(accounts, is_public=False)
     token = signed_in(ann, app)["access_token"]
 
@@ -164,7 +164,7 @@ def test_a_client_with_a_secret_can_ask_about_its_token(ann: TestClient, account
     assert foreign == {"active": False}
 
 
-def test_programs_can_read_about_the_server(web: TestClient) -> None:
+def test_programs_can_read_the_metadata(web: TestClient) -> None:
     """Both well-known documents name this server and the scopes."""
     server = web.get("/.well-known/oauth-authorization-server").json()
     resource = web.get("/.well-known/oauth-protected-resource").json()
@@ -174,7 +174,7 @@ def test_programs_can_read_about_the_server(web: TestClient) -> None:
     assert server["scopes_supported"] == resource["scopes_supported"] == list(SCOPES)
 
 
-def test_an_error_that_goes_back_to_the_client_carries_the_issuer(ann: TestClient, accounts: Accounts) -> None:
+def test_an_error_for_the_client_carries_the_issuer(ann: TestClient, accounts: Accounts) -> None:
     """A wrong scope sends the browser back with error, state and issuer."""
     reply = ann.get("/oauth/authorize", params=query(add_app(accounts), scope="https://example.com/all"))
 

@@ -1,4 +1,4 @@
-"""What the authorization server refuses: RFC 9700's attacks, one small request each. None may end in a token."""
+"""What the authorization server refuses: the attacks of RFC 9700, one small request each, none may end in a token."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def asked(web: TestClient, app: App, **changed: str | None) -> Any:
 def test_no_code_without_a_challenge_of_s256(
     ann: TestClient, accounts: Accounts, is_public: bool, changed: dict[str, str | None]
 ) -> None:
-    """The authorization endpoint refuses every client whose challenge is missing, plain or malformed."""
+    """A missing, plain or malformed challenge is refused for every client."""
     reply = asked(ann, add_app(accounts, is_public=is_public), **changed)
 
     assert reply.status_code == 303
@@ -75,7 +75,7 @@ def test_no_code_without_a_challenge_of_s256(
 def test_no_token_without_the_verifier(
     ann: TestClient, accounts: Accounts, is_public: bool, verifier: str | None
 ) -> None:
-    """The token endpoint refuses a missing, wrong or malformed verifier (downgrade of PKCE included)."""
+    """A missing, wrong or malformed verifier is refused (downgrade of PKCE included)."""
     app = add_app(accounts, is_public=is_public)
 
     reply = redeem(ann, app, consent(ann, app)["code"], code_verifier=verifier)
@@ -89,7 +89,7 @@ def test_no_token_without_the_verifier(
 
 @KINDS
 def test_a_code_that_is_used_twice_ends_what_it_gave(ann: TestClient, accounts: Accounts, is_public: bool) -> None:
-    """The second use fails and revokes access and refresh token of the first."""
+    """The second use fails and revokes the tokens of the first."""
     app = add_app(accounts, is_public=is_public)
     code = consent(ann, app)["code"]
     first = redeem(ann, app, code).json()
@@ -102,7 +102,7 @@ def test_a_code_that_is_used_twice_ends_what_it_gave(ann: TestClient, accounts: 
 
 
 def test_two_uses_of_a_code_at_once_give_one_sign_in_at_most(app: FastAPI, ann: TestClient, accounts: Accounts) -> None:
-    """Of eight uses at the same moment at most one gets tokens, and even these end."""
+    """At most one of eight simultaneous uses gets tokens, and those end, too."""
     program = add_app(accounts)
     code = consent(ann, program)["code"]
     replies: list[Any] = []
@@ -123,7 +123,7 @@ def test_two_uses_of_a_code_at_once_give_one_sign_in_at_most(app: FastAPI, ann: 
 
 
 def test_a_code_lives_for_a_minute(ann: TestClient, accounts: Accounts, clock: Clock) -> None:
-    """After 60 seconds it is refused."""
+    """After 60 seconds the code is refused."""
     app = add_app(accounts)
     code = consent(ann, app)["code"]
     clock.go_on(seconds=60)
@@ -136,7 +136,7 @@ def test_a_code_lives_for_a_minute(ann: TestClient, accounts: Accounts, clock: C
 def test_a_code_of_another_client_is_refused(
     ann: TestClient, accounts: Accounts, owner_is_public: bool, thief_is_public: bool
 ) -> None:
-    """Code injection: a code is good for the client it was made for only, and stays good for that one."""
+    """A code works only for the client it was made for (code injection), and keeps working for it."""
     owner = add_app(accounts, is_public=owner_is_public)
     thief = add_app(accounts, is_public=thief_is_public)
     code = consent(ann, owner)["code"]
@@ -149,7 +149,7 @@ def test_a_code_of_another_client_is_refused(
     "redirect", [None, "http://127.0.0.1:5556/back", "http://127.0.0.1:5555/back/", "http://localhost:5555/back"]
 )
 def test_a_code_needs_the_redirect_it_was_made_for(ann: TestClient, accounts: Accounts, redirect: str | None) -> None:
-    """The token endpoint compares the redirect letter by letter."""
+    """The token endpoint compares redirects exactly."""
     app = add_app(accounts)
 
     reply = redeem(ann, app, consent(ann, app)["code"], redirect_uri=redirect)
@@ -158,8 +158,8 @@ def test_a_code_needs_the_redirect_it_was_made_for(ann: TestClient, accounts: Ac
 
 
 @pytest.mark.parametrize("code", ["", "x", "tny_c_" + "A" * 49, "é"])
-def test_a_code_that_was_never_given_is_refused(ann: TestClient, accounts: Accounts, code: str) -> None:
-    """Guesses get nothing, and no server error."""
+def test_an_unknown_code_is_refused(ann: TestClient, accounts: Accounts, code: str) -> None:
+    """Guesses get an error, not a server error."""
     assert redeem(ann, add_app(accounts), code).status_code == 400
 
 
@@ -214,7 +214,7 @@ def test_a_code_that_was_never_given_is_refused(ann: TestClient, accounts: Accou
     ],
 )
 def test_the_browser_is_sent_nowhere_else(ann: TestClient, accounts: Accounts, redirect: str | None) -> None:
-    """A redirect that is not the registered one is answered with a page, never with a redirect."""
+    """An unregistered redirect gets a page, never a redirect."""
     reply = asked(ann, add_app(accounts), redirect_uri=redirect)
 
     assert reply.status_code == 400
@@ -236,7 +236,7 @@ def test_a_registered_https_redirect_is_exact(ann: TestClient, accounts: Account
 
 @pytest.mark.parametrize("response_type", [None, "token", "code token", "id_token", "none", 'co"de', "Code"])
 def test_only_codes_are_given(ann: TestClient, accounts: Accounts, response_type: str | None) -> None:
-    """No implicit grant and no mixture; an error, and no token, goes back."""
+    """Other response types, mixed ones included, lead back with an error and no token."""
     reply = asked(ann, add_app(accounts), response_type=response_type)
 
     assert reply.status_code in (303, 400)
@@ -245,7 +245,7 @@ def test_only_codes_are_given(ann: TestClient, accounts: Accounts, response_type
 
 @pytest.mark.parametrize("client_id", [None, "nobody", "é", "a" * 5000, "' OR 1=1 --"])
 def test_an_unknown_client_gets_a_page(ann: TestClient, accounts: Accounts, client_id: str | None) -> None:
-    """No redirect to whatever address came along."""
+    """There is no redirect to the address in the request."""
     reply = asked(ann, add_app(accounts), client_id=client_id)
 
     assert reply.status_code == 400
@@ -254,7 +254,7 @@ def test_an_unknown_client_gets_a_page(ann: TestClient, accounts: Accounts, clie
 
 @pytest.mark.parametrize("name", ["client_id", "redirect_uri", "scope", "state", "code_challenge", "response_type"])
 def test_a_parameter_that_comes_twice_is_refused(ann: TestClient, accounts: Accounts, name: str) -> None:
-    """What is there twice could be read differently by two readers."""
+    """Two readers could read different values."""
     parameters = query(add_app(accounts))
     doubled = f"{urlencode(parameters)}&{urlencode({name: parameters[name]})}"
 
@@ -262,7 +262,7 @@ def test_a_parameter_that_comes_twice_is_refused(ann: TestClient, accounts: Acco
 
 
 def test_a_form_field_that_comes_twice_is_refused(ann: TestClient, accounts: Accounts) -> None:
-    """The token endpoint reads a parameter once."""
+    """The token endpoint accepts each parameter once."""
     app = add_app(accounts)
     body = f"grant_type=authorization_code&grant_type=refresh_token&client_id={app.id}&code=x"
 
@@ -285,7 +285,7 @@ def test_a_form_field_that_comes_twice_is_refused(ann: TestClient, accounts: Acc
     ],
 )
 def test_a_scope_that_is_not_wholly_known_is_refused(ann: TestClient, accounts: Accounts, scope: str | None) -> None:
-    """Granted is exactly what was asked for, or nothing."""
+    """The scope is granted exactly as requested, or not at all."""
     reply = asked(ann, add_app(accounts), scope=scope)
 
     if reply.status_code == 303:
@@ -307,7 +307,7 @@ def test_a_scope_that_is_not_wholly_known_is_refused(ann: TestClient, accounts: 
     ],
 )
 def test_other_grants_do_not_exist(ann: TestClient, accounts: Accounts, grant_type: str | None) -> None:
-    """Nothing is exchanged but codes, refresh tokens and device codes."""
+    """Only codes, refresh tokens, device codes and key files are exchanged."""
     app = add_app(accounts, is_public=False)
     form = {"username": "ann@example.com", "password": "correct horse battery", "scope": TUNING, **app.form}
 
@@ -327,7 +327,7 @@ def test_parameters_in_the_address_of_the_token_endpoint_are_refused(ann: TestCl
 
 @pytest.mark.parametrize("kind", ["application/json", "multipart/form-data; boundary=x", "text/plain"])
 def test_the_token_endpoint_reads_forms_only(ann: TestClient, kind: str) -> None:
-    """A body of another type is an error of OAuth's own."""
+    """Another body type gets an OAuth error."""
     reply = ann.post("/oauth/token", content=b'{"grant_type": "password"}', headers={"Content-Type": kind})
 
     assert (reply.status_code, reply.json()["error"]) == (400, "invalid_request")
@@ -341,7 +341,7 @@ def test_the_token_endpoint_reads_forms_only(ann: TestClient, kind: str) -> None
 def test_a_confidential_client_needs_its_secret(
     ann: TestClient, accounts: Accounts, way: str, secret: str | None
 ) -> None:
-    """A missing or wrong secret gets no token, in either way of showing it."""
+    """A missing or wrong secret gets no token, however it is sent."""
     app = add_app(accounts, is_public=False)
     code = consent(ann, app)["code"]
     if way == "form":
@@ -355,9 +355,7 @@ def test_a_confidential_client_needs_its_secret(
 
 
 @pytest.mark.parametrize("header", ["Basic", "Basic !!!", "Basic /////w==", "Basic w6k6w6k=", "Bearer x", "Digest x"])
-def test_an_authorization_header_that_cannot_be_read_is_refused(
-    ann: TestClient, accounts: Accounts, header: str
-) -> None:
+def test_a_malformed_authorization_header_is_refused(ann: TestClient, accounts: Accounts, header: str) -> None:
     """Malformed authentication is invalid_client, never a server error."""
     app = add_app(accounts)
     ann.headers["Authorization"] = header
@@ -368,8 +366,8 @@ def test_an_authorization_header_that_cannot_be_read_is_refused(
     assert reply.json()["error"] in ("invalid_client", "invalid_request")
 
 
-def test_two_ways_of_showing_a_secret_at_once_are_refused(ann: TestClient, accounts: Accounts) -> None:
-    """RFC 6749, section 2.3: not more than one method."""
+def test_a_secret_sent_in_two_ways_is_refused(ann: TestClient, accounts: Accounts) -> None:
+    """A client uses one method (RFC 6749, section 2.3)."""
     app = add_app(accounts, is_public=False)
     code = consent(ann, app)["code"]
     ann.headers["Authorization"] = "Basic " + base64.b64encode(f"{app.id}:{app.secret}".encode()).decode()
@@ -377,8 +375,8 @@ def test_two_ways_of_showing_a_secret_at_once_are_refused(ann: TestClient, accou
     assert redeem(ann, app, code).json()["error"] == "invalid_request"
 
 
-def test_the_name_of_another_client_beside_basic_is_refused(ann: TestClient, accounts: Accounts) -> None:
-    """Authenticated as one client, nobody speaks for another."""
+def test_the_id_of_another_client_with_basic_is_refused(ann: TestClient, accounts: Accounts) -> None:
+    """A client cannot act under another client's id."""
     app, other = add_app(accounts, is_public=False), add_app(accounts)
     ann.headers["Authorization"] = "Basic " + base64.b64encode(f"{app.id}:{app.secret}".encode()).decode()
 
@@ -386,7 +384,7 @@ def test_the_name_of_another_client_beside_basic_is_refused(ann: TestClient, acc
 
 
 def test_a_revoked_client_can_do_nothing(ann: TestClient, accounts: Accounts) -> None:
-    """Its tokens stop working, it cannot renew them and cannot begin anew."""
+    """Its tokens stop working, and it can neither renew them nor start again."""
     app = add_app(accounts, is_public=False)
     tokens = signed_in(ann, app)
 
@@ -398,7 +396,7 @@ def test_a_revoked_client_can_do_nothing(ann: TestClient, accounts: Accounts) ->
 
 
 def test_a_client_without_the_grant_cannot_use_it(ann: TestClient, accounts: Accounts) -> None:
-    """The client of a login renews; it can neither open a browser nor begin with a device."""
+    """The client of a login can renew, but neither open a browser nor start a device."""
     login = accounts.create_login("ann@example.com", [TUNING])
     app = App(login.client_id, login.client_secret)
 
@@ -410,8 +408,8 @@ def test_a_client_without_the_grant_cannot_use_it(ann: TestClient, accounts: Acc
 # --- refresh tokens ---------------------------------------------------------------------------------------------------
 
 
-def test_a_spent_refresh_token_ends_the_sign_in(ann: TestClient, accounts: Accounts) -> None:
-    """Thief or user: one of them comes second, and then neither has access."""
+def test_an_exchanged_refresh_token_ends_the_sign_in(ann: TestClient, accounts: Accounts) -> None:
+    """Thief or user, the second one to renew ends access for both."""
     app = add_app(accounts)
     first = signed_in(ann, app)
     second = renew(ann, app, first["refresh_token"]).json()
@@ -422,7 +420,7 @@ def test_a_spent_refresh_token_ends_the_sign_in(ann: TestClient, accounts: Accou
 
 
 def test_two_renewals_at_once_give_one_token_at_most(app: FastAPI, ann: TestClient, accounts: Accounts) -> None:
-    """Of eight renewals with one token at most one gets tokens, and even these end."""
+    """At most one of eight simultaneous renewals gets tokens, and those end, too."""
     program = add_app(accounts)
     spent = signed_in(ann, program)["refresh_token"]
     replies: list[Any] = []
@@ -444,7 +442,7 @@ def test_two_renewals_at_once_give_one_token_at_most(app: FastAPI, ann: TestClie
 
 @KINDS
 def test_a_refresh_token_of_another_client_is_refused(ann: TestClient, accounts: Accounts, is_public: bool) -> None:
-    """And stays good for its own."""
+    """It keeps working for its own client."""
     owner, thief = add_app(accounts, is_public=is_public), add_app(accounts, is_public=is_public)
     tokens = signed_in(ann, owner)
 
@@ -464,9 +462,7 @@ def test_a_renewal_cannot_widen_the_scope(ann: TestClient, accounts: Accounts, i
 
 @KINDS
 @pytest.mark.parametrize("days", [30, 89], ids=["idle", "idle-long"])
-def test_a_sign_in_that_nobody_used_ends(
-    ann: TestClient, accounts: Accounts, clock: Clock, is_public: bool, days: int
-) -> None:
+def test_an_unused_sign_in_ends(ann: TestClient, accounts: Accounts, clock: Clock, is_public: bool, days: int) -> None:
     """After 30 days without a renewal the refresh token is refused."""
     app = add_app(accounts, is_public=is_public)
     tokens = signed_in(ann, app)
@@ -479,7 +475,7 @@ def test_a_sign_in_that_nobody_used_ends(
 def test_a_sign_in_ends_after_ninety_days_however_often_it_is_renewed(
     ann: TestClient, accounts: Accounts, clock: Clock, is_public: bool
 ) -> None:
-    """Rotation does not make it longer."""
+    """Rotation does not extend it."""
     app = add_app(accounts, is_public=is_public)
     token = signed_in(ann, app)["refresh_token"]
     for _ in range(4):
@@ -491,13 +487,13 @@ def test_a_sign_in_ends_after_ninety_days_however_often_it_is_renewed(
 
 
 @pytest.mark.parametrize("token", ["", "x", "tny_r_" + "A" * 49])
-def test_a_refresh_token_that_was_never_given_is_refused(ann: TestClient, accounts: Accounts, token: str) -> None:
-    """Guesses get nothing."""
+def test_an_unknown_refresh_token_is_refused(ann: TestClient, accounts: Accounts, token: str) -> None:
+    """Guesses get an error."""
     assert renew(ann, add_app(accounts), token).status_code == 400
 
 
-def test_tokens_are_not_taken_for_each_other(ann: TestClient, accounts: Accounts) -> None:
-    """A refresh token does not open the API, an access token renews nothing, a code is no token."""
+def test_tokens_are_not_interchangeable(ann: TestClient, accounts: Accounts) -> None:
+    """A refresh token does not open the API, an access token does not renew, and a code is not a token."""
     app = add_app(accounts)
     tokens = signed_in(ann, app)
 
@@ -507,7 +503,7 @@ def test_tokens_are_not_taken_for_each_other(ann: TestClient, accounts: Accounts
 
 
 def test_an_access_token_lives_for_an_hour(ann: TestClient, accounts: Accounts, clock: Clock) -> None:
-    """Then it is 401."""
+    """After an hour it is 401."""
     tokens = signed_in(ann, add_app(accounts))
     clock.go_on(seconds=3600)
 
@@ -529,7 +525,7 @@ def test_a_disabled_user_is_out_at_once(ann: TestClient, accounts: Accounts) -> 
 # --- revocation and introspection -------------------------------------------------------------------------------------
 
 
-def test_nobody_asks_about_tokens_without_a_secret(ann: TestClient, accounts: Accounts) -> None:
+def test_introspection_needs_a_secret(ann: TestClient, accounts: Accounts) -> None:
     """A public client cannot introspect, not even its own token."""
     app = add_app(accounts)
     token = signed_in(ann, app)["access_token"]
@@ -540,7 +536,7 @@ def test_nobody_asks_about_tokens_without_a_secret(ann: TestClient, accounts: Ac
 
 
 def test_a_token_of_another_client_cannot_be_revoked(ann: TestClient, accounts: Accounts) -> None:
-    """It goes on working."""
+    """The token keeps working."""
     app, other = add_app(accounts), add_app(accounts)
     tokens = signed_in(ann, app)
 
@@ -554,7 +550,7 @@ def test_a_token_of_another_client_cannot_be_revoked(ann: TestClient, accounts: 
 
 @pytest.mark.parametrize("token", [None, "", "0" * 64])
 def test_consent_needs_the_form_of_this_browser(ann: TestClient, accounts: Accounts, token: str | None) -> None:
-    """A page elsewhere that sends the form does not know its token."""
+    """A foreign page that sends the form does not know its token."""
     form = {"request": urlencode(query(add_app(accounts))), "decision": "allow"}
 
     reply = ann.post("/oauth/authorize", data=form | ({} if token is None else {"form_token": token}))
@@ -563,14 +559,14 @@ def test_consent_needs_the_form_of_this_browser(ann: TestClient, accounts: Accou
     assert "location" not in reply.headers
 
 
-def test_consent_is_not_given_by_a_browser_that_is_not_signed_in(web: TestClient, accounts: Accounts) -> None:
+def test_consent_needs_a_session(web: TestClient, accounts: Accounts) -> None:
     """A form without a session gives no code."""
     form = {"request": urlencode(query(add_app(accounts))), "decision": "allow", "form_token": "0" * 64}
 
     assert web.post("/oauth/authorize", data=form).status_code == 401
 
 
-def test_anything_but_allow_is_a_no(ann: TestClient, accounts: Accounts) -> None:
+def test_anything_but_allow_is_a_denial(ann: TestClient, accounts: Accounts) -> None:
     """A missing or unknown decision gives no code."""
     for decision in ("", "yes", "Allow"):
         assert consent(ann, add_app(accounts), decision)["error"] == "access_denied"
@@ -590,7 +586,7 @@ def test_the_request_behind_the_form_is_checked_again(ann: TestClient, accounts:
     assert "location" not in reply.headers
 
 
-def test_pages_show_what_comes_from_outside_as_text(ann: TestClient, accounts: Accounts) -> None:
+def test_pages_escape_foreign_text(ann: TestClient, accounts: Accounts) -> None:
     """A client's name or a state cannot become markup."""
     client, _ = accounts.clients.add("<script>alert(1)</script>", ["http://127.0.0.1/back"], is_public=True)
 
@@ -604,7 +600,7 @@ def test_pages_show_what_comes_from_outside_as_text(ann: TestClient, accounts: A
 
 
 def begun(web: TestClient) -> dict[str, Any]:
-    """Begin a sign-in of a device."""
+    """Start the sign-in of a device."""
     codes: dict[str, Any] = web.post(
         "/oauth/device_authorization", data={"client_id": COMMAND_LINE, "scope": TUNING}
     ).json()
@@ -612,19 +608,19 @@ def begun(web: TestClient) -> dict[str, Any]:
 
 
 def polled(web: TestClient, device_code: str, client_id: str = COMMAND_LINE) -> str:
-    """Return the error that a device gets when it asks."""
+    """Return the error that a polling device gets."""
     form = {"grant_type": DEVICE, "device_code": device_code, "client_id": client_id}
     return str(web.post("/oauth/token", data=form).json().get("error"))
 
 
 def typed(web: TestClient, user_code: str, decision: str = "find") -> Any:
-    """Return the reply to a code that was typed."""
+    """Return the reply to a typed code."""
     token = hidden(web.get("/oauth/device").text, "form_token")
     return web.post("/oauth/device", data={"form_token": token, "user_code": user_code, "decision": decision})
 
 
 def test_five_wrong_user_codes_and_no_more(ann: TestClient, clock: Clock) -> None:
-    """The sixth try is 429, with the right code too; later codes are taken again."""
+    """The sixth try is 429 even with the right code; later tries work again."""
     codes = begun(ann)
     for _ in range(5):
         assert typed(ann, "BBBB-BBBB").status_code == 404
@@ -639,8 +635,8 @@ def test_right_user_codes_do_not_count(ann: TestClient) -> None:
     assert [typed(ann, begun(ann)["user_code"]).status_code for _ in range(10)] == [200] * 10
 
 
-def test_a_device_that_asks_too_often_is_told_to_slow_down(ann: TestClient, clock: Clock) -> None:
-    """Each hasty question makes the wait five seconds longer."""
+def test_a_device_that_polls_too_often_must_slow_down(ann: TestClient, clock: Clock) -> None:
+    """Each early poll makes the wait five seconds longer."""
     code = begun(ann)["device_code"]
 
     assert polled(ann, code) == "authorization_pending"
@@ -652,7 +648,7 @@ def test_a_device_that_asks_too_often_is_told_to_slow_down(ann: TestClient, cloc
 
 
 def test_a_device_code_lives_for_ten_minutes(ann: TestClient, clock: Clock) -> None:
-    """Then neither the device nor the user can go on."""
+    """Then neither the device nor the user can continue."""
     codes = begun(ann)
     clock.go_on(seconds=600)
 
@@ -661,7 +657,7 @@ def test_a_device_code_lives_for_ten_minutes(ann: TestClient, clock: Clock) -> N
 
 
 def test_a_device_that_was_denied_gets_nothing(ann: TestClient, clock: Clock) -> None:
-    """And the code cannot be decided again."""
+    """The code cannot be decided again."""
     codes = begun(ann)
     typed(ann, codes["user_code"], "deny")
     clock.go_on(seconds=6)
@@ -671,26 +667,26 @@ def test_a_device_that_was_denied_gets_nothing(ann: TestClient, clock: Clock) ->
 
 
 def test_a_device_code_of_another_client_is_refused(ann: TestClient, accounts: Accounts) -> None:
-    """Only who began gets an answer."""
+    """Only the client that started gets tokens."""
     assert polled(ann, begun(ann)["device_code"], add_app(accounts).id) == "unauthorized_client"
 
 
 @pytest.mark.parametrize("code", ["", "x", "tny_d_" + "A" * 49])
-def test_a_device_code_that_was_never_given_is_refused(ann: TestClient, code: str) -> None:
-    """Guesses get nothing."""
+def test_an_unknown_device_code_is_refused(ann: TestClient, code: str) -> None:
+    """Guesses get an error."""
     assert polled(ann, code) == "invalid_request"
 
 
 @pytest.mark.parametrize("scope", [None, "everything"])
-def test_a_device_asks_for_known_scopes(ann: TestClient, scope: str | None) -> None:
-    """The same rule as in the browser."""
+def test_a_device_requests_known_scopes(ann: TestClient, scope: str | None) -> None:
+    """Devices follow the same rule as browsers."""
     form = {"client_id": COMMAND_LINE} | ({"scope": scope} if scope else {})
 
     assert ann.post("/oauth/device_authorization", data=form).json()["error"] == "invalid_scope"
 
 
 def test_a_device_page_needs_sign_in_and_the_form_of_this_browser(app: FastAPI, ann: TestClient) -> None:
-    """Nobody approves a device from outside."""
+    """A foreign page cannot approve a device."""
     codes = begun(ann)
     form = {"user_code": codes["user_code"], "decision": "allow", "form_token": "0" * 64}
 
@@ -704,7 +700,7 @@ def test_a_device_page_needs_sign_in_and_the_form_of_this_browser(app: FastAPI, 
 
 
 def test_plain_http_off_this_machine_is_refused(accounts: Accounts) -> None:
-    """Tokens do not cross a network in the clear: only https, or http on a loopback name."""
+    """Redirects are https, or http on a loopback name."""
     from tests.server.accounts_app import make_app
 
     with browser(make_app(accounts, "http://tunery.example"), "http://tunery.example") as web:
@@ -714,7 +710,7 @@ def test_plain_http_off_this_machine_is_refused(accounts: Accounts) -> None:
 
 
 def test_the_issuer_is_the_public_address_whatever_the_host_header_says(ann: TestClient, accounts: Accounts) -> None:
-    """Mix-up: a client compares `iss` with the server it began with."""
+    """Clients compare `iss` with the server they started at (mix-up)."""
     reply = ann.get("/oauth/authorize", params=query(add_app(accounts), scope="x"), headers={"Host": "localhost:1"})
 
     assert sent_back(reply)["iss"] == ADDRESS

@@ -54,7 +54,7 @@ def test_the_creator_owns(web: TestClient) -> None:
     ],
 )
 def test_enums_and_names_in_every_form(web: TestClient, body: dict[str, Any]) -> None:
-    """Numbers, as Google's REST transport sends them, names, either case; names come out."""
+    """Enums may be numbers, as Google's REST transport sends them, or names; replies have names."""
     made = given(web, **body)
 
     assert (made["granteeType"], made["emailAddress"], made["role"]) == ("USER", "r@example.com", "READER")
@@ -69,7 +69,7 @@ def test_every_kind_and_role(web: TestClient, number: int, kind: str, rank: int,
     assert (made["granteeType"], made["role"]) == (kind, role)
 
 
-def test_ids_are_such_that_the_old_client_finds_them(web: TestClient) -> None:
+def test_ids_suit_the_old_client(web: TestClient) -> None:
     """The last part of the name is [a-z0-9]+."""
     name = given(web, **EVERYONE)["name"]
 
@@ -95,7 +95,7 @@ def test_ids_are_such_that_the_old_client_finds_them(web: TestClient) -> None:
     ],
 )
 def test_a_permission_is_refused(web: TestClient, body: dict[str, Any], code: int) -> None:
-    """No address, one too many, no such kind or role, a misspelt name: 400; the same grantee again: 409."""
+    """Bad addresses, kinds, roles and names are 400, a second permission of a grantee is 409."""
     error = error_of(web.post(PATH, json=body))
 
     assert (error["code"], error["status"]) == (code, {400: "INVALID_ARGUMENT", 409: "ALREADY_EXISTS"}[code])
@@ -103,14 +103,14 @@ def test_a_permission_is_refused(web: TestClient, body: dict[str, Any], code: in
 
 
 def test_everyone_only_once(web: TestClient) -> None:
-    """EVERYONE twice is 409, too."""
+    """A second permission for EVERYONE is 409, too."""
     given(web, **EVERYONE)
 
     assert error_of(web.post(PATH, json=EVERYONE))["status"] == "ALREADY_EXISTS"
 
 
 def test_pages(web: TestClient) -> None:
-    """Ten a page unless asked otherwise; the pages together are all, each once, the last without a token."""
+    """The default page has ten; all pages together list each permission once."""
     for number in range(12):
         given(web, **READER | {"emailAddress": f"r{number}@example.com"})
 
@@ -126,7 +126,7 @@ def test_pages(web: TestClient) -> None:
 
 @pytest.mark.parametrize("query", [{}, {"updateMask": "role"}, {"update_mask": "role"}, {"updateMask": "*"}])
 def test_a_role_changes(web: TestClient, query: dict[str, str]) -> None:
-    """With the mask `role`, or none; what else is in the body is read over."""
+    """The mask is `role` or missing; other fields of the body are ignored."""
     name = given(web, **READER)["name"]
 
     changed = web.patch(f"/v1beta/{name}", params=query, json=READER | {"role": 2}).json()
@@ -144,15 +144,15 @@ def test_a_role_changes(web: TestClient, query: dict[str, str]) -> None:
     ],
 )
 def test_nothing_else_changes(web: TestClient, query: dict[str, str], body: dict[str, Any]) -> None:
-    """Other masks, no role and the role OWNER are 400."""
+    """Other masks, a missing role and the role OWNER are 400."""
     name = given(web, **READER)["name"]
 
     assert error_of(web.patch(f"/v1beta/{name}", params=query, json=body))["code"] == 400
     assert ("r@example.com", "READER") in listed(web)
 
 
-def test_a_permission_is_taken_back(web: TestClient) -> None:
-    """`{}`; then it is 404, and who had it is refused."""
+def test_a_permission_is_deleted(web: TestClient) -> None:
+    """The reply is `{}`; then the permission is 404 and its grantee is refused."""
     name = given(web, **READER)["name"]
 
     assert web.delete(f"/v1beta/{name}").json() == {}
@@ -162,7 +162,7 @@ def test_a_permission_is_taken_back(web: TestClient) -> None:
 
 
 def test_the_owners_permission_stays(web: TestClient) -> None:
-    """It can neither be changed nor taken."""
+    """It can be neither changed nor deleted."""
     (own,) = web.get(PATH).json()["permissions"]
 
     assert error_of(web.delete(f"/v1beta/{own['name']}"))["code"] == 400
@@ -170,7 +170,7 @@ def test_the_owners_permission_stays(web: TestClient) -> None:
 
 
 def test_roles(api: Api, web: TestClient) -> None:
-    """A reader sees, a writer edits and shares, neither deletes."""
+    """A reader reads, a writer edits and shares, and neither deletes."""
     given(web, **READER)
     given(web, granteeType="USER", emailAddress="w@example.com", role="WRITER")
     reader, writer, stranger = (api.client(f"{name}@example.com") for name in "rwx")
@@ -189,8 +189,8 @@ def test_roles(api: Api, web: TestClient) -> None:
     assert statuses(writer) == [200, 200, 200, 403]
 
 
-def test_ownership_is_handed_on(api: Api, web: TestClient) -> None:
-    """`{}`; the new owner owns, the old one writes and may not hand it on again."""
+def test_ownership_is_transferred(api: Api, web: TestClient) -> None:
+    """The new owner owns the model; the old one writes and cannot transfer it again."""
     path = "/v1beta/tunedModels/numbers:transferOwnership"
 
     assert web.post(path, json={"email_address": "heir@example.com"}).json() == {}
@@ -209,14 +209,14 @@ def test_ownership_is_handed_on(api: Api, web: TestClient) -> None:
     ],
 )
 def test_a_transfer_is_refused(web: TestClient, body: dict[str, str], status: str) -> None:
-    """Without an address, with something else, to who owns it already: 400."""
+    """A missing or malformed address, or that of the owner, is 400."""
     error = error_of(web.post("/v1beta/tunedModels/numbers:transferOwnership", json=body))
 
     assert (error["code"], error["status"]) == (400, status)
 
 
 def test_the_error_names_the_rpc_of_permissions(api: Api) -> None:
-    """The detail names the service of permissions."""
+    """The error detail names the permission service."""
     keyed = api.client(key=api.accounts.keys.create("a key")[1])
 
     (detail,) = error_of(keyed.get(PATH))["details"]

@@ -1,4 +1,4 @@
-"""What every request passes: Host, Origin, headers of replies, and logs without secrets."""
+"""Host, Origin, headers of replies, and logs without secrets."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tunery.service.accounts.values import TokenKind, new_secret
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8000", "localhost:8000", "LOCALHOST", "[::1]:8000", "127.0.0.1"])
 def test_our_names_are_answered(web: TestClient, host: str) -> None:
-    """Loopback names on any port."""
+    """Loopback names work on any port."""
     assert web.get("/v1beta/whoami", headers={"Host": host}).status_code == 200
 
 
@@ -33,8 +33,8 @@ def test_our_names_are_answered(web: TestClient, host: str) -> None:
         "@x",
     ],
 )
-def test_other_names_are_not(web: TestClient, host: str) -> None:
-    """DNS rebinding: a foreign name that leads here gets an error in the envelope."""
+def test_other_names_are_refused(web: TestClient, host: str) -> None:
+    """A foreign name that resolves to this address gets an error (DNS rebinding)."""
     reply = web.get("/v1beta/whoami", headers={"Host": host})
 
     assert reply.status_code in (400, 403)
@@ -51,14 +51,14 @@ def test_the_public_address_and_further_names_are_answered(accounts: Accounts) -
 @pytest.mark.parametrize("origin", ["http://evil.test", "null", "http://127.0.0.1:9", "https://127.0.0.1:8000", "x"])
 @pytest.mark.parametrize("method", ["POST", "PATCH", "PUT", "DELETE"])
 def test_a_foreign_page_changes_nothing(web: TestClient, method: str, origin: str) -> None:
-    """Whatever credentials it has."""
+    """A foreign origin is refused whatever its credentials."""
     reply = web.request(method, "/v1beta/whoami", headers={"Origin": origin})
 
     assert (reply.status_code, reply.json()["error"]["status"]) == (403, "PERMISSION_DENIED")
 
 
 def test_programs_send_no_origin_and_are_answered(web: TestClient) -> None:
-    """So do our own pages with ours."""
+    """Our own pages with our own origin are answered, too."""
     assert web.post("/v1beta/whoami").status_code == 200
     assert web.post("/v1beta/whoami", headers={"Origin": ADDRESS}).status_code == 200
     here = {"Origin": "http://localhost:8000", "Host": "localhost:8000"}
@@ -66,8 +66,8 @@ def test_programs_send_no_origin_and_are_answered(web: TestClient) -> None:
 
 
 @pytest.mark.parametrize("path", ["/v1beta/whoami", "/nothing", "/.well-known/oauth-protected-resource"])
-def test_replies_tell_browsers_what_not_to_do(web: TestClient, path: str) -> None:
-    """Errors included; and there are no CORS headers."""
+def test_replies_restrict_browsers(web: TestClient, path: str) -> None:
+    """All replies, errors included, have the security headers and no CORS headers."""
     headers = web.get(path, headers={"Origin": "http://evil.test"}).headers
 
     assert headers["x-content-type-options"] == "nosniff"
@@ -89,13 +89,13 @@ def test_replies_tell_browsers_what_not_to_do(web: TestClient, path: str) -> Non
     ids=["key", "token", "code", "upper case", "one of ours"],  # the same in each process that collects the tests
 )
 def test_logs_hold_no_secrets(text: str, kept: str) -> None:
-    """Keys, tokens and codes are taken out, what is around them stays."""
+    """Keys, tokens and codes are removed, the text around them stays."""
     assert "canary" not in scrubbed(text)
     assert kept in scrubbed(text)
 
 
 def test_log_records_are_scrubbed_with_their_values() -> None:
-    """As uvicorn writes them: the address is an argument."""
+    """Arguments of a record are scrubbed, as uvicorn passes the address."""
     stream = io.StringIO()
     logger = logging.getLogger("tunery.test.scrub")
     logger.addHandler(logging.StreamHandler(stream))
@@ -115,7 +115,7 @@ def test_log_records_are_scrubbed_with_their_values() -> None:
 def test_nothing_secret_is_logged_by_a_sign_in(
     ann: TestClient, accounts: Accounts, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Not even where somebody switches all logs to debug (Authlib would write tokens there)."""
+    """No secret is logged even at debug level, where Authlib would write tokens."""
     from tests.server.oauth_flow import add_app, signed_in
 
     caplog.set_level(logging.DEBUG)

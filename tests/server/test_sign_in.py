@@ -1,4 +1,4 @@
-"""Browsers: signing in and out, the cookie, and what it is worth as a credential of the API."""
+"""Browsers: signing in and out, the cookie, and its worth as a credential of the API."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ANN = {"user": "ann@example.com", "password": PASSWORD}
 
 
 def test_a_form_signs_a_browser_in(web: TestClient) -> None:
-    """The cookie cannot be read by scripts and is not sent along by other sites."""
+    """The cookie is hidden from scripts and not sent by other sites."""
     reply = web.post("/signin", data=ANN | {"next": "/studio?x=1"})
 
     assert (reply.status_code, reply.headers["location"]) == (303, "/studio?x=1")
@@ -28,7 +28,7 @@ def test_a_form_signs_a_browser_in(web: TestClient) -> None:
 
 
 def test_under_tls_the_cookie_is_for_this_host_alone(accounts: Accounts) -> None:
-    """`__Host-` and Secure."""
+    """The cookie is `__Host-` and Secure."""
     with browser(make_app(accounts, "https://tunery.example"), "https://tunery.example") as web:
         reply = web.post("/signin", json=ANN)
 
@@ -40,7 +40,7 @@ def test_under_tls_the_cookie_is_for_this_host_alone(accounts: Accounts) -> None
 
 
 def test_our_own_pages_sign_in_with_json(web: TestClient) -> None:
-    """The reply says who it is; an error comes in the envelope."""
+    """The reply names the user; an error is in the JSON envelope."""
     assert web.post("/signin", json=ANN).json() == {"user": "ann@example.com"}
     wrong = web.post("/signin", json=ANN | {"password": "wrong password"})
 
@@ -49,15 +49,15 @@ def test_our_own_pages_sign_in_with_json(web: TestClient) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"user": 1}', b'{"user": "a"}'])
-def test_json_that_is_no_sign_in_is_refused(web: TestClient, body: bytes) -> None:
-    """400 or 401, never a server error."""
+def test_malformed_json_is_refused(web: TestClient, body: bytes) -> None:
+    """The reply is 400 or 401, never a server error."""
     reply = web.post("/signin", content=body, headers={"Content-Type": "application/json"})
 
     assert reply.status_code in (400, 401)
 
 
 def test_the_sixth_wrong_password_is_429(web: TestClient) -> None:
-    """The page says so, keeps the name, and repeats no password."""
+    """The page says so, keeps the user name and repeats no password."""
     replies = [web.post("/signin", data=ANN | {"password": f"wrong {n} canary"}) for n in range(6)]
 
     assert [reply.status_code for reply in replies] == [401] * 5 + [429]
@@ -68,15 +68,15 @@ def test_the_sixth_wrong_password_is_429(web: TestClient) -> None:
 @pytest.mark.parametrize(
     "target", ["https://evil.test/", "//evil.test", "/\\evil.test", "\\\\evil.test", "javascript:x", "", "/a\nb"]
 )
-def test_the_way_back_stays_on_this_server(web: TestClient, target: str) -> None:
-    """An address elsewhere is replaced by the start page."""
+def test_the_redirect_stays_on_this_server(web: TestClient, target: str) -> None:
+    """A foreign address is replaced by the start page."""
     reply = web.post("/signin", data=ANN | {"next": target})
 
     assert reply.headers["location"] == "/"
 
 
 def test_a_cookie_is_a_credential_for_our_own_pages(ann: TestClient) -> None:
-    """Reading works as it is; changing needs our own origin."""
+    """Reading needs only the cookie, changing needs our own origin, too."""
     assert ann.get("/v1beta/whoami").json() == {"user": "ann@example.com", "scopes": [TUNING], "hasKey": False}
     assert ann.post("/v1beta/whoami", headers={"Origin": ADDRESS}).status_code == 200
     assert ann.post("/v1beta/whoami", headers={"Sec-Fetch-Site": "same-origin"}).status_code == 200
@@ -95,12 +95,12 @@ def test_a_cookie_is_a_credential_for_our_own_pages(ann: TestClient) -> None:
     ],
 )
 def test_a_cookie_from_another_page_changes_nothing(ann: TestClient, headers: dict[str, str]) -> None:
-    """CSRF: without our origin the cookie is no credential."""
+    """Without our origin the cookie is not a credential (CSRF)."""
     assert ann.post("/v1beta/whoami", headers=headers).status_code == 403
 
 
-def test_a_token_goes_before_the_cookie(ann: TestClient, accounts: Accounts) -> None:
-    """A bad token is 401 even where the cookie is good."""
+def test_a_token_takes_precedence_over_the_cookie(ann: TestClient, accounts: Accounts) -> None:
+    """A bad token is 401 even with a good cookie."""
     _, secret = accounts.tokens.create_plain("bob@example.com", [TUNING], 1)
 
     good = ann.get("/v1beta/whoami", headers={"Authorization": f"bearer {secret}"})
@@ -111,7 +111,7 @@ def test_a_token_goes_before_the_cookie(ann: TestClient, accounts: Accounts) -> 
 
 
 def test_signing_out_ends_the_session(ann: TestClient, accounts: Accounts) -> None:
-    """On the server, not only in the browser."""
+    """The session ends on the server, not only in the browser."""
     secret = ann.cookies["tunery_session_8000"]
 
     assert ann.post("/signout", headers={"Origin": ADDRESS}).status_code == 200
@@ -126,8 +126,8 @@ def test_another_page_cannot_sign_out(ann: TestClient) -> None:
     assert ann.get("/v1beta/whoami").status_code == 200
 
 
-def test_signing_in_again_ends_the_session_before(ann: TestClient, accounts: Accounts) -> None:
-    """A secret from before a sign-in is worth nothing after it (session fixation)."""
+def test_signing_in_again_ends_the_earlier_session(ann: TestClient, accounts: Accounts) -> None:
+    """A secret from before a sign-in is worthless after it (session fixation)."""
     earlier = ann.cookies["tunery_session_8000"]
     ann.post("/signin", json=ANN)
 
@@ -135,15 +135,15 @@ def test_signing_in_again_ends_the_session_before(ann: TestClient, accounts: Acc
     assert ann.cookies["tunery_session_8000"] != earlier
 
 
-def test_a_session_that_is_over_is_401(ann: TestClient, clock: Clock) -> None:
-    """So that our pages ask for a sign-in and keep what was typed."""
+def test_an_ended_session_is_401(ann: TestClient, clock: Clock) -> None:
+    """Our pages can ask for a sign-in and keep what was typed."""
     clock.go_on(days=31)
 
     assert ann.get("/v1beta/whoami").status_code == 401
 
 
 def test_a_set_up_link_signs_in_once(web: TestClient, accounts: Accounts) -> None:
-    """The second use shows a page that says why not."""
+    """The second use shows a page with the reason."""
     secret = accounts.sessions.new_setup_link()
 
     first = web.get("/setup", params={"token": secret})
@@ -154,7 +154,7 @@ def test_a_set_up_link_signs_in_once(web: TestClient, accounts: Accounts) -> Non
 
 
 def test_a_new_user_chooses_a_password_after_the_link(web: TestClient, accounts: Accounts) -> None:
-    """The link leads to the form; with the password the user can sign in from then on."""
+    """The link leads to the form, and the new password signs the user in."""
     accounts.users.add("eve@example.com")
     secret = accounts.sessions.new_setup_link("eve@example.com")
     assert web.get("/setup", params={"token": secret}).headers["location"] == "/password"
@@ -166,8 +166,8 @@ def test_a_new_user_chooses_a_password_after_the_link(web: TestClient, accounts:
     assert accounts.users.sign_in("eve@example.com", "a better password").id == "eve@example.com"
 
 
-def test_a_password_is_changed_with_the_one_before(ann: TestClient, app: FastAPI) -> None:
-    """Without it nothing changes; other browsers are signed out by it."""
+def test_changing_a_password_needs_the_current_one(ann: TestClient, app: FastAPI) -> None:
+    """A change signs out all other browsers."""
     with browser(app) as other:
         other.post("/signin", json=ANN)
         token = hidden(ann.get("/password").text, "form_token")

@@ -1,4 +1,4 @@
-"""From a token, a key or a cookie to a caller; and what is found of them in the files."""
+"""Callers by their tokens, keys and cookies, and what the database file reveals of those."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ PAIR = new_key_pair()
 OTHER_PAIR = new_key_pair()
 
 
-def test_the_local_proof_lets_the_user_of_this_machine_in(accounts: Accounts, library: Library) -> None:
-    """While the server runs, by a file that only this user can read."""
+def test_the_local_token_lets_the_user_of_this_machine_in(accounts: Accounts, library: Library) -> None:
+    """The local token works while the server runs, and only this user can read its file."""
     accounts.start_local_token()
     path = library.folder.local_token
     token = path.read_text()
@@ -38,8 +38,8 @@ def test_the_local_proof_lets_the_user_of_this_machine_in(accounts: Accounts, li
         accounts.caller_of_token(token)
 
 
-def test_the_proof_of_an_earlier_server_is_worth_nothing(accounts: Accounts, library: Library, clock: Clock) -> None:
-    """Each start makes a new one."""
+def test_the_local_token_of_an_earlier_server_is_refused(accounts: Accounts, library: Library, clock: Clock) -> None:
+    """Each start of the server makes a new local token."""
     accounts.start_local_token()
     earlier = library.folder.local_token.read_text()
     later = make_accounts(library, clock)
@@ -50,14 +50,14 @@ def test_the_proof_of_an_earlier_server_is_worth_nothing(accounts: Accounts, lib
 
 
 @pytest.mark.parametrize("token", ["", "x", "a.b.c", "..", "tny_l_" + "A" * 49, "tny_t_" + "A" * 49, "é" * 60])
-def test_what_is_no_token_is_refused(accounts: Accounts, token: str) -> None:
-    """With the words that Google's clients know."""
+def test_malformed_tokens_are_refused(accounts: Accounts, token: str) -> None:
+    """Any text that is not a valid token is Unauthenticated."""
     with pytest.raises(Unauthenticated):
         accounts.caller_of_token(token)
 
 
 def test_a_plain_token_lives_as_long_as_its_user_chose(accounts: Accounts, clock: Clock) -> None:
-    """Listed by its label meanwhile."""
+    """A plain token is listed by its label until it expires."""
     _, secret = accounts.tokens.create_plain("ann@example.com", [TUNING], 3, "notebook")
 
     assert [token.label for token in accounts.tokens.all()] == ["notebook"]
@@ -70,7 +70,7 @@ def test_a_plain_token_lives_as_long_as_its_user_chose(accounts: Accounts, clock
 
 
 def test_a_revoked_token_is_out_at_once(accounts: Accounts) -> None:
-    """By its id; an id that is none is NotFound."""
+    """A token is revoked by its id; an unknown id is NotFound."""
     token, secret = accounts.tokens.create_plain("ann@example.com", [TUNING], 3)
     accounts.tokens.revoke_by_id(token.id)
 
@@ -81,7 +81,7 @@ def test_a_revoked_token_is_out_at_once(accounts: Accounts) -> None:
 
 
 def test_an_api_key_makes_its_caller_known_and_no_user(accounts: Accounts) -> None:
-    """Also if it belongs to one."""
+    """An API key names no user, even if it belongs to one."""
     _, secret = accounts.keys.create("phone", "ann@example.com")
 
     caller = accounts.caller_of_key(secret)
@@ -90,7 +90,7 @@ def test_an_api_key_makes_its_caller_known_and_no_user(accounts: Accounts) -> No
 
 
 def test_a_setting_lets_a_key_act_as_its_user(library: Library, clock: Clock) -> None:
-    """Off by default; on, it tunes for its user, and never administers."""
+    """With the setting, which is off by default, a key tunes for its user and never administers."""
     accounts = make_accounts(library, clock, keys_act_as_users=True)
     _, mine = accounts.keys.create("", "local")
     _, nobodys = accounts.keys.create("")
@@ -102,7 +102,7 @@ def test_a_setting_lets_a_key_act_as_its_user(library: Library, clock: Clock) ->
 
 
 def test_a_wrong_or_revoked_key_is_refused(accounts: Accounts) -> None:
-    """With the reason that Google's clients know."""
+    """The error has the reason that Google's clients know."""
     key, secret = accounts.keys.create("")
     accounts.keys.revoke(key.id)
 
@@ -113,7 +113,7 @@ def test_a_wrong_or_revoked_key_is_refused(accounts: Accounts) -> None:
 
 
 def test_a_key_of_a_disabled_user_is_refused(accounts: Accounts) -> None:
-    """What a user made does not outlive the right to be here."""
+    """A key stops working with its user."""
     _, secret = accounts.keys.create("", "ann@example.com")
     accounts.users.set_disabled("ann@example.com", True)
 
@@ -121,8 +121,8 @@ def test_a_key_of_a_disabled_user_is_refused(accounts: Accounts) -> None:
         accounts.caller_of_key(secret)
 
 
-def test_who_guesses_keys_is_told_to_wait_and_good_keys_go_on(accounts: Accounts, clock: Clock) -> None:
-    """After 60 wrong ones in a minute (B-11)."""
+def test_wrong_keys_are_limited_and_good_keys_keep_working(accounts: Accounts, clock: Clock) -> None:
+    """After 60 wrong keys in a minute further wrong ones must wait (B-11)."""
     _, secret = accounts.keys.create("")
     for _ in range(60):
         with pytest.raises(InvalidArgument):
@@ -137,7 +137,7 @@ def test_who_guesses_keys_is_told_to_wait_and_good_keys_go_on(accounts: Accounts
 
 
 def test_a_session_lives_for_a_week_without_use_and_a_month_in_all(accounts: Accounts, clock: Clock) -> None:
-    """A browser that is signed in has the scope for tuning."""
+    """A session gives the scope for tuning until it has been idle for 7 days or is 30 days old."""
     secret = accounts.sessions.start("ann@example.com")
     for _ in range(4):
         clock.go_on(days=6)
@@ -153,7 +153,7 @@ def test_a_session_lives_for_a_week_without_use_and_a_month_in_all(accounts: Acc
 
 
 def test_a_set_up_link_works_once_and_for_fifteen_minutes(accounts: Accounts, clock: Clock) -> None:
-    """A newer one ends the one before."""
+    """A newer link ends the earlier one."""
     first, second = accounts.sessions.new_setup_link(), accounts.sessions.new_setup_link()
 
     for secret in (first, "x"):
@@ -168,8 +168,8 @@ def test_a_set_up_link_works_once_and_for_fifteen_minutes(accounts: Accounts, cl
         accounts.sessions.use_setup_link(late)
 
 
-def test_a_login_needs_a_proof_that_is_spent(accounts: Accounts) -> None:
-    """A plain token, or an access token of another program, cannot make itself one that lives longer."""
+def test_a_login_uses_up_a_sign_in_of_the_command_line(accounts: Accounts) -> None:
+    """A plain token or a token of another program cannot make a token that lives longer."""
     _, plain = accounts.tokens.create_plain("ann@example.com", [CLOUD_PLATFORM], 1)
 
     for token in (plain, "x"):
@@ -187,7 +187,7 @@ def robot(accounts: Accounts) -> Credential:
 
 
 def signed(key_id: str | None, clock: Clock, *, private_key: str = PAIR[0], alg: str = "RS256", **claims: Any) -> str:
-    """Return a token as google-auth signs it; a claim that is None is left out."""
+    """Return a token as google-auth signs it; claims that are None are left out."""
     from joserfc import jwt
     from joserfc.jwk import RSAKey
 
@@ -212,7 +212,7 @@ def signed(key_id: str | None, clock: Clock, *, private_key: str = PAIR[0], alg:
 def test_a_key_file_acts_as_its_owner(
     accounts: Accounts, robot: Credential, clock: Clock, claims: dict[str, Any], scope: str
 ) -> None:
-    """With the scope for tuning and no more, whatever audience or scope the library writes."""
+    """A key file gets the scope for tuning and no more, whatever audience or scope the library writes."""
     caller = accounts.caller_of_token(signed(robot.id, clock, **claims))
 
     assert (caller.user_id, caller.scopes) == ("ann@example.com", {scope})
@@ -243,7 +243,7 @@ def test_a_key_file_acts_as_its_owner(
 def test_claims_that_do_not_hold_are_refused(
     accounts: Accounts, robot: Credential, clock: Clock, claims: dict[str, Any]
 ) -> None:
-    """Issuer, subject, audience and times must all be there and right."""
+    """Issuer, subject, audience and times must all be present and right."""
     with pytest.raises(Unauthenticated):
         accounts.caller_of_token(signed(robot.id, clock, **claims))
 
@@ -255,7 +255,7 @@ def test_claims_that_do_not_hold_are_refused(
 def test_times_that_do_not_hold_are_refused(
     accounts: Accounts, robot: Credential, clock: Clock, issued: int, expires: int
 ) -> None:
-    """At most an hour, begun, not over; seconds from now."""
+    """A signed token lives for an hour at most, has begun and has not expired; times are seconds from now."""
     now = int(clock.seconds())
 
     with pytest.raises(Unauthenticated):
@@ -263,7 +263,7 @@ def test_times_that_do_not_hold_are_refused(
 
 
 def test_a_signature_of_another_key_is_refused(accounts: Accounts, robot: Credential, clock: Clock) -> None:
-    """Also one of a key that is registered for somebody else."""
+    """A key registered for another user does not help either."""
     other = accounts.keys.add_key_file("other@tunery.invalid", OTHER_PAIR[1], "local")
 
     for key_id in (robot.id, other.id):
@@ -274,20 +274,20 @@ def test_a_signature_of_another_key_is_refused(accounts: Accounts, robot: Creden
 
 @pytest.mark.parametrize("key_id", [None, "", "nothing", "' OR 1=1 --"])
 def test_a_token_without_a_known_key_is_refused(accounts: Accounts, clock: Clock, key_id: str | None) -> None:
-    """`kid` names the key."""
+    """`kid` must name a registered key."""
     with pytest.raises(Unauthenticated):
         accounts.caller_of_token(signed(key_id, clock))
 
 
 @pytest.mark.parametrize("alg", ["RS384", "PS256", "RS512"])
 def test_another_algorithm_is_refused(accounts: Accounts, robot: Credential, clock: Clock, alg: str) -> None:
-    """RS256 is pinned, whatever the header says."""
+    """Only RS256 is accepted, whatever the header says."""
     with pytest.raises(Unauthenticated):
         accounts.caller_of_token(signed(robot.id, clock, alg=alg))
 
 
-def test_a_public_key_is_no_password(accounts: Accounts, robot: Credential, clock: Clock) -> None:
-    """Neither `none` nor HS256 with the public key as its secret are taken."""
+def test_a_public_key_is_not_a_shared_secret(accounts: Accounts, robot: Credential, clock: Clock) -> None:
+    """Neither `none` nor HS256 with the public key as secret is accepted."""
     import base64
     import hashlib
     import hmac
@@ -308,7 +308,7 @@ def test_a_public_key_is_no_password(accounts: Accounts, robot: Credential, cloc
 
 
 def test_a_revoked_key_file_is_out_at_once(accounts: Accounts, robot: Credential, clock: Clock) -> None:
-    """And so is one whose owner is disabled."""
+    """A key file stops working when it is revoked or its owner is disabled."""
     token = signed(robot.id, clock)
     accounts.users.set_disabled("ann@example.com", True)
     with pytest.raises(Unauthenticated):
@@ -324,13 +324,13 @@ def test_a_revoked_key_file_is_out_at_once(accounts: Accounts, robot: Credential
 
 @pytest.mark.parametrize("pem", ["", "x", PAIR[0]])
 def test_only_public_keys_are_kept(accounts: Accounts, pem: str) -> None:
-    """A private key that is sent by mistake is not stored."""
+    """A private key sent by mistake is refused."""
     with pytest.raises(InvalidArgument):
         accounts.keys.add_key_file(ROBOT, pem, "local")
 
 
 def test_an_address_acts_as_one_user(accounts: Accounts, robot: Credential) -> None:  # noqa: ARG001
-    """A second key of it must belong to the same user."""
+    """A second key with the same address must belong to the same user."""
     accounts.keys.add_key_file(ROBOT, OTHER_PAIR[1], "ann@example.com")
 
     with pytest.raises(InvalidArgument, match="another user"):
@@ -341,7 +341,7 @@ def test_an_address_acts_as_one_user(accounts: Accounts, robot: Credential) -> N
 
 
 def test_no_secret_is_in_the_database_file(accounts: Accounts, library: Library, clock: Clock) -> None:
-    """Of tokens, keys, codes, links and passwords the bytes of the file hold nothing in clear (B-9)."""
+    """The database file has no token, key, code, link or password in clear text (B-9)."""
     accounts.start_local_token()
     login = accounts.create_login("ann@example.com", [TUNING])
     _, key = accounts.keys.create("")
@@ -361,8 +361,8 @@ def test_no_secret_is_in_the_database_file(accounts: Accounts, library: Library,
     assert clock.seconds() <= time.time() + 1
 
 
-def test_what_ended_is_forgotten_after_a_day(accounts: Accounts, clock: Clock) -> None:
-    """Rows of tokens and sessions that nobody can use do not pile up."""
+def test_expired_rows_are_deleted_after_a_day(accounts: Accounts, clock: Clock) -> None:
+    """Expired tokens and sessions do not accumulate."""
     _, secret = accounts.tokens.create_plain("ann@example.com", [TUNING], 1)
     accounts.sessions.start("ann@example.com")
     clock.go_on(days=40)
@@ -373,8 +373,8 @@ def test_what_ended_is_forgotten_after_a_day(accounts: Accounts, clock: Clock) -
         accounts.caller_of_token(secret)
 
 
-def test_a_use_is_written_down_once_a_minute(accounts: Accounts, clock: Clock) -> None:
-    """Not with every call: that would be a write each."""
+def test_a_use_is_noted_once_a_minute(accounts: Accounts, clock: Clock) -> None:
+    """Not every call costs a write."""
     token, secret = accounts.tokens.create_plain("ann@example.com", [TUNING], 9)
 
     times = set()

@@ -20,15 +20,15 @@ from tunery.service.database import accounts as rows
 from tunery.service.library import Library
 
 
-def test_the_person_at_this_machine_is_there_from_the_start(accounts: Accounts) -> None:
+def test_the_local_user_exists_from_the_start(accounts: Accounts) -> None:
     """ "local" is an administrator without a password."""
     user = accounts.users.get("local")
 
     assert (user.is_admin, user.has_password) == (True, False)
 
 
-def test_addresses_are_one_whatever_their_case(accounts: Accounts) -> None:
-    """Ann@Example.com is ann@example.com, and there once."""
+def test_addresses_ignore_case(accounts: Accounts) -> None:
+    """Ann@Example.com and ann@example.com are one user."""
     assert accounts.users.get(" Ann@Example.COM ").id == "ann@example.com"
     with pytest.raises(AlreadyExists):
         accounts.users.add("ANN@example.com")
@@ -37,8 +37,8 @@ def test_addresses_are_one_whatever_their_case(accounts: Accounts) -> None:
 @pytest.mark.parametrize(
     "address", ["", "ann", "a b@c.de", "@c.de", "a@", "a@b@c", "a@b/c", "a@b\nc", "<a@b.c>", "a:b@c"]
 )
-def test_what_is_no_address_is_refused(accounts: Accounts, address: str) -> None:
-    """And would not fit into a path of the API."""
+def test_malformed_addresses_are_refused(accounts: Accounts, address: str) -> None:
+    """An address must fit into a path of the API."""
     with pytest.raises(InvalidArgument, match="not an e-mail address"):
         accounts.users.add(address)
 
@@ -54,7 +54,7 @@ def test_what_is_no_address_is_refused(accounts: Accounts, address: str) -> None
     ],
 )
 def test_passwords_that_are_refused(accounts: Accounts, password: str, said: str) -> None:
-    """Too short, too long, common, or the address itself; the message does not repeat it."""
+    """A short, long or common password, or the address itself, is refused without being repeated in the message."""
     with pytest.raises(InvalidArgument, match=said) as caught:
         accounts.users.set_password("ann@example.com", password)
 
@@ -62,15 +62,15 @@ def test_passwords_that_are_refused(accounts: Accounts, password: str, said: str
 
 
 @pytest.mark.parametrize("password", ["eight ch", "x y" * 300, "пароль и ещё", "  blanks  "])
-def test_passwords_that_are_taken(accounts: Accounts, password: str) -> None:
-    """From 8 characters on, long ones, any script, blanks as they are."""
+def test_passwords_that_are_accepted(accounts: Accounts, password: str) -> None:
+    """Passwords may be long, in any script, with blanks."""
     accounts.users.set_password("ann@example.com", password)
 
     assert accounts.users.sign_in("ann@example.com", password).id == "ann@example.com"
 
 
 def test_wrong_password_and_unknown_user_look_alike(accounts: Accounts) -> None:
-    """Nobody learns who exists."""
+    """The error does not reveal which users exist."""
     said = []
     for user in ("ann@example.com", "nobody@example.com", "local"):
         with pytest.raises(Unauthenticated) as caught:
@@ -80,8 +80,8 @@ def test_wrong_password_and_unknown_user_look_alike(accounts: Accounts) -> None:
     assert len(set(said)) == 1
 
 
-def test_the_sixth_wrong_password_in_a_minute_is_one_too_many(accounts: Accounts, clock: Clock) -> None:
-    """Also for the right one, for this account only, and for a minute (B-11)."""
+def test_the_sixth_wrong_password_in_a_minute_is_refused(accounts: Accounts, clock: Clock) -> None:
+    """For a minute this account refuses even the right password; other accounts do not (B-11)."""
     accounts.users.add("bob@example.com", PASSWORD)
     for _ in range(5):
         with pytest.raises(Unauthenticated):
@@ -95,7 +95,7 @@ def test_the_sixth_wrong_password_in_a_minute_is_one_too_many(accounts: Accounts
 
 
 def test_ten_thousand_guesses_take_more_than_a_day() -> None:
-    """Whoever tries as fast as it is allowed (B-11)."""
+    """The limit holds however fast somebody guesses (B-11)."""
     now = 0.0
     rate = Rate(5, 60, lambda: now)
     guesses = 0
@@ -126,14 +126,14 @@ def test_a_password_is_kept_as_argon2id(accounts: Accounts, library: Library) ->
         assert str(rows.password_hash(connection, "local")).startswith("$argon2id$")
 
 
-def test_the_person_at_this_machine_cannot_be_locked_out(accounts: Accounts) -> None:
-    """Nobody could undo it."""
+def test_the_local_user_cannot_be_disabled(accounts: Accounts) -> None:
+    """Nobody could enable it again."""
     with pytest.raises(FailedPrecondition):
         accounts.users.set_disabled("local", True)
 
 
 def test_groups(accounts: Accounts) -> None:
-    """A group has users that exist; setting it again replaces them; callers bring their groups."""
+    """A group has existing users, setting it replaces them, and callers carry their groups."""
     accounts.users.set_group("Team@example.com", ["local", "ANN@example.com"])
     _, secret = accounts.tokens.create_plain("ann@example.com", ["x"], 1)
 
@@ -148,7 +148,7 @@ def test_groups(accounts: Accounts) -> None:
 
 
 def test_other_machines_wait_for_a_password_and_tls(accounts: Accounts) -> None:
-    """The owner needs a password, the connection TLS."""
+    """The owner needs a password, and the connection TLS."""
     with pytest.raises(FailedPrecondition, match="password"):
         accounts.require_ready_for_network(is_encrypted=True)
     accounts.users.set_password("local", PASSWORD)

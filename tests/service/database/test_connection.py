@@ -1,4 +1,4 @@
-"""SQLite's switches, transactions, and what its errors become."""
+"""SQLite's pragmas, transactions, and the errors they become."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def _pragma(database: Database, name: str) -> object:
         return connection.scalar(text(f"PRAGMA {name}"))
 
 
-def test_the_switches_that_keep_data_are_set(path: Path) -> None:
-    """Full syncs, foreign keys, a busy timeout, no memory map; WAL only where SQLite has it without its reset bug."""
+def test_the_pragmas_that_protect_data_are_set(path: Path) -> None:
+    """Syncs are full, foreign keys on, no memory map; WAL only where SQLite has it without its reset bug."""
     database = Database(path, is_writer=True)
 
     assert _pragma(database, "synchronous") == 2
@@ -41,7 +41,7 @@ def test_the_switches_that_keep_data_are_set(path: Path) -> None:
     database.close()
 
 
-def test_a_write_that_raises_is_undone(path: Path) -> None:
+def test_a_write_that_raises_is_rolled_back(path: Path) -> None:
     """An error within a write transaction leaves nothing of it."""
     database = Database(path, is_writer=True)
 
@@ -59,7 +59,7 @@ def test_a_write_that_raises_is_undone(path: Path) -> None:
 
 
 def test_a_write_takes_the_lock_before_it_reads(path: Path) -> None:
-    """Four connections, with two threads each, that read, add one and write lose no addition and never fail."""
+    """Four connections with two threads each that read, add one and write lose no addition and never fail."""
     databases = [Database(path, is_writer=True) for _ in range(4)]
 
     def add_one(database: Database) -> None:
@@ -78,7 +78,7 @@ def test_a_write_takes_the_lock_before_it_reads(path: Path) -> None:
 
 
 def test_a_reader_refuses_to_write(path: Path) -> None:
-    """A database opened to read gives an error when it is asked to write."""
+    """A write on a database opened for reading raises an error."""
     database = Database(path, is_writer=False)
 
     with pytest.raises(FailedPrecondition, match="cannot be written"), database.reading() as connection:
@@ -87,8 +87,8 @@ def test_a_reader_refuses_to_write(path: Path) -> None:
     database.close()
 
 
-def test_a_locked_database_is_said_to_be_locked(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another program that keeps the lock for longer than the busy timeout gives Unavailable."""
+def test_a_locked_database_is_unavailable(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lock that another program holds for longer than the busy timeout gives Unavailable."""
     monkeypatch.setattr(module, "BUSY_TIMEOUT_SECONDS", 0)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
@@ -101,7 +101,7 @@ def test_a_locked_database_is_said_to_be_locked(path: Path, monkeypatch: pytest.
     database.close()
 
 
-def test_a_file_that_is_no_database_is_said_to_be_damaged(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_damaged(tmp_path: Path) -> None:
     """A file with other content gives DataLoss that names it."""
     (tmp_path / "test.sqlite3").write_bytes(b"not a database at all" * 100)
     database = Database(tmp_path / "test.sqlite3", is_writer=True)

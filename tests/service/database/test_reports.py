@@ -1,4 +1,4 @@
-"""Reports about tuned models: one of a kind, gone with their model."""
+"""Reports about tuned models: one of each kind, deleted with their model."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from tunery.errors import NotFound
 from tunery.service.library import Library
 
 
-def test_a_report_is_read_as_it_was_put(library: Library) -> None:
-    """The document comes back as it was; another kind is not there."""
+def test_a_report_is_read_as_it_was_stored(library: Library) -> None:
+    """The document comes back unchanged; other kinds have none."""
     model = library.create(a_request())
 
     library.put_report(model, "EVALUATION", {"rows": 3, "text": "ä"})
@@ -20,7 +20,7 @@ def test_a_report_is_read_as_it_was_put(library: Library) -> None:
 
 
 def test_the_newest_report_of_a_kind_counts(library: Library) -> None:
-    """A second one takes the place of the first; other kinds and other models keep theirs."""
+    """A second report replaces the first; other kinds and other models keep theirs."""
     model, other = library.create(a_request()), library.create(a_request())
     library.put_report(other, "EVALUATION", {"of": "other"})
     library.put_report(model, "EVALUATION", {"try": 1})
@@ -34,7 +34,7 @@ def test_the_newest_report_of_a_kind_counts(library: Library) -> None:
 
 
 def test_reports_go_with_their_model(library: Library) -> None:
-    """After a model is deleted it has no reports, and none can be put."""
+    """A deleted model has no reports and accepts none."""
     model = library.create(a_request())
     library.put_report(model, "EVALUATION", {})
 

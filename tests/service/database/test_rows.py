@@ -19,7 +19,7 @@ _snapshots = st.builds(
 
 @given(st.lists(_snapshots, max_size=20))
 def test_snapshots_survive_packing_exactly(snapshots: list[TuningSnapshot]) -> None:
-    """24 bytes a snapshot bring back step, epoch, loss and time to the microsecond."""
+    """24 bytes a snapshot keep step, epoch, loss and time to the microsecond."""
     packed = pack_snapshots(snapshots)
 
     assert len(packed) == 24 * len(snapshots)

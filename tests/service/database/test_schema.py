@@ -1,4 +1,4 @@
-"""Versions of the tables: from every released one to the newest, and what the newest is."""
+"""Upgrades of the tables from every released revision to the newest."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RELEASED = sorted((Path(__file__).parent / "released").glob("*.sql"))  # dumps o
 
 
 def _tables(url: str) -> dict[str, Any]:
-    """Return all that SQLite says of the tables."""
+    """Return everything SQLite knows about the tables."""
     engine = create_engine(url)
     inspector = inspect(engine)
     facts = {
@@ -46,7 +46,7 @@ def _sorted(facts: list[Any]) -> list[Any]:
     return sorted(facts, key=lambda fact: str(fact["name"]))
 
 
-def test_the_steps_lead_to_the_tables_that_the_program_knows(tmp_path: Path) -> None:
+def test_the_migrations_lead_to_the_declared_tables(tmp_path: Path) -> None:
     """Columns, types, defaults, keys, checks and indexes are the same by migration and by metadata."""
     migrated = Database(tmp_path / "migrated.sqlite3", is_writer=True)
     schema.upgrade(migrated)
@@ -59,8 +59,8 @@ def test_the_steps_lead_to_the_tables_that_the_program_knows(tmp_path: Path) -> 
     assert _tables(f"sqlite:///{tmp_path / 'migrated.sqlite3'}") == _tables(f"sqlite:///{tmp_path / 'direct.sqlite3'}")
 
 
-def test_the_newest_step_is_the_one_the_program_asks_for() -> None:
-    """The revision in `schema.py` is the head of the steps, and there is a dump of every earlier one and of itself."""
+def test_the_newest_migration_is_the_expected_revision() -> None:
+    """`REVISION` is the head of the migrations, and there is a dump of every released revision."""
     steps = ScriptDirectory(str(Path(schema.__file__).parent.parent / "migrations"))
 
     assert steps.get_current_head() == schema.REVISION
@@ -69,7 +69,7 @@ def test_the_newest_step_is_the_one_the_program_asks_for() -> None:
 
 @pytest.mark.parametrize("dump", RELEASED, ids=lambda dump: dump.stem)
 def test_a_library_of_every_released_version_opens(dump: Path, home: Path) -> None:
-    """A data folder that an earlier version made is brought up to date with all that it holds."""
+    """A data folder of an earlier version is upgraded with everything in it."""
     home.mkdir()
     connection = sqlite3.connect(home / "tunery.sqlite3")
     connection.executescript(dump.read_text())
@@ -84,7 +84,7 @@ def test_a_library_of_every_released_version_opens(dump: Path, home: Path) -> No
 
 
 def test_a_library_of_a_newer_version_is_left_alone(library: Library, home: Path) -> None:
-    """A data folder that a newer tunery made gives an error that says so, for reading and for owning."""
+    """A data folder of a newer tunery gives an error that says so, for reading and for owning."""
     with library.database.writing() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     library.database.close()
@@ -94,7 +94,7 @@ def test_a_library_of_a_newer_version_is_left_alone(library: Library, home: Path
 
 
 def test_an_upgrade_that_fails_leaves_the_tables_as_they_were(tmp_path: Path) -> None:
-    """All steps are one transaction: after an error in between there is no table of them."""
+    """All migrations are one transaction: after an error none of their tables exists."""
     path = tmp_path / "test.sqlite3"
     with sqlite3.connect(path) as connection:
         connection.execute("CREATE TABLE tuning_examples (taken INTEGER)")  # the last table of the first step
