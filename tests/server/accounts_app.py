@@ -22,7 +22,7 @@ ADDRESS = "http://127.0.0.1:8000"
 
 @dataclass
 class Clock:
-    """What time it is."""
+    """A clock that tests move."""
 
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
 
@@ -42,7 +42,7 @@ def make_accounts(library: Library, clock: Clock, **settings: Any) -> Accounts:
 
 
 def make_app(accounts: Accounts, address: str = ADDRESS) -> FastAPI:
-    """Return the application, with a route that says who calls and one that changes something."""
+    """Return the application, with a route that returns its caller."""
     app = FastAPI()
     app.state.services = SimpleNamespace(accounts=accounts, address=address)
     for router in (accounts_routes.router, oauth.router, sign_in.router):

@@ -21,7 +21,7 @@ PASSWORD = "correct horse battery"
 
 @pytest.fixture(autouse=True, scope="session")
 def quick_hashes() -> Iterator[None]:
-    """Let passwords cost milliseconds here, not a quarter of a second and 64 MiB."""
+    """Make password hashes cost milliseconds instead of a quarter of a second and 64 MiB."""
     from argon2 import PasswordHasher
 
     quick = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
@@ -32,13 +32,13 @@ def quick_hashes() -> Iterator[None]:
 
 @pytest.fixture
 def clock() -> Clock:
-    """Return a clock that stands still."""
+    """Return a clock that moves only by hand."""
     return Clock()
 
 
 @pytest.fixture(scope="session")
 def empty_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a data folder with all tables and no rows, to be copied: making it takes longer than most tests."""
+    """Return a data folder with empty tables, to be copied: creating one takes longer than most tests."""
     home = tmp_path_factory.mktemp("empty") / "home"
     with Library.own(home):
         pass
@@ -53,7 +53,7 @@ def base_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def one_api(empty_home: Path, base_files: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    """Return the whole application, made once: its routes under four versions take longer than most tests."""
+    """Return the whole application, built once: its routes under four versions take longer than most tests."""
     home = shutil.copytree(empty_home, tmp_path_factory.mktemp("api") / "home")
     with serving_api(home, base_files) as api:
         yield api

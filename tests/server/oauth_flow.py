@@ -39,7 +39,7 @@ def add_app(accounts: Accounts, *, is_public: bool = True, redirect: str = REDIR
 
 
 def query(app: App, **changed: str | None) -> dict[str, str]:
-    """Return the parameters of a good authorization request; None leaves one out."""
+    """Return the parameters of a valid authorization request; None leaves one out."""
     parameters: dict[str, str | None] = {
         "response_type": "code",
         "client_id": app.id,
@@ -93,7 +93,7 @@ def renew(web: TestClient, app: App, refresh_token: str, **changed: str) -> Any:
 
 
 def signed_in(web: TestClient, app: App) -> dict[str, Any]:
-    """Go the whole way and return what the token endpoint gave."""
+    """Sign in through the browser and return the reply of the token endpoint."""
     reply = redeem(web, app, consent(web, app)["code"])
     assert reply.status_code == 200, reply.text
     tokens: dict[str, Any] = reply.json()
@@ -101,7 +101,7 @@ def signed_in(web: TestClient, app: App) -> dict[str, Any]:
 
 
 def opens(web: TestClient, token: str) -> bool:
-    """Say whether a token opens the API."""
+    """Return whether a token opens the API."""
     reply = web.get("/v1beta/whoami", headers={"Authorization": f"Bearer {token}"})
     assert reply.status_code in (200, 401)
     return bool(reply.status_code == 200)

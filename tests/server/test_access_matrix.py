@@ -29,7 +29,7 @@ OWNER, WRITER, READER, MEMBER, STRANGER = (
 )
 GROUP = "team@example.com"
 
-# What each operation takes, from section 2.3 of the rules on security; an operation that is not here fails the test.
+# The rule of each operation; an operation that is not listed here fails the test.
 RULES = {
     "ListModels": "known",
     "GetModel": "known",
@@ -101,10 +101,10 @@ RULES = {
     "ListClients": "administer",
     "CreateClient": "administer",
     "DeleteClient": "administer",
-    "CreateLogin": "local proof",
-    "CreateToken": "local proof",
+    "CreateLogin": "fresh sign-in",
+    "CreateToken": "fresh sign-in",
 }
-# Their model stands in the body, and their errors have another shape: test_openai.py asks them.
+# Their model is in the body, and their errors have another shape: test_openai.py tests them.
 ELSEWHERE = {"CreateChatCompletion", "CreateCompletion", "ListOpenAIModels", "GetOpenAIModel"}
 ADMINISTRATORS = {"administrator", "administrator for tuning"}
 WRITERS, READERS = {"tuning as owner", "everything as owner"}, {"readonly as owner"}
@@ -123,7 +123,7 @@ for rule in ("create", "own", "write", "read", "list"):
 for rule in ("create", "list"):
     ALLOWED[rule] = ALLOWED[rule] | ADMINISTRATORS
 SIGNED_IN = ALLOWED["list"] | {"retriever as owner", "retriever as stranger"}
-ALLOWED["administer"], ALLOWED["local proof"] = {"administrator"}, set()
+ALLOWED["administer"], ALLOWED["fresh sign-in"] = {"administrator"}, set()
 ALLOWED["open"] = SIGNED_IN | {"key", "nobody"}
 ALLOWED["unguarded"] = ALLOWED["open"] | {"no such token", "expired token", "revoked token", "good key, bad token"}
 ALLOWED["known"] = SIGNED_IN | {"key"}
@@ -152,7 +152,7 @@ class Operation(NamedTuple):
 
 
 class _NobodyAnswers:
-    """Stands for the answering child: whoever gets here was let in."""
+    """Replaces the answering child: a call that gets here was let in."""
 
     def ask(self, *_: object) -> int:
         raise Unavailable("let in")
@@ -164,7 +164,7 @@ class _NobodyAnswers:
 
 
 class World:
-    """A server's app over a library, and everybody who may call it."""
+    """A server's app on a library, with every kind of caller."""
 
     def __init__(self, library: Library) -> None:
         self.library, self.clock, self.numbers = library, Clock(), itertools.count(1)

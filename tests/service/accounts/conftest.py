@@ -14,7 +14,7 @@ __all__ = ["accounts", "clock", "empty_home", "library", "quick_hashes"]
 
 @pytest.fixture
 def clock() -> Clock:
-    """Return a clock that stands still."""
+    """Return a clock that moves only by hand."""
     return Clock()
 
 

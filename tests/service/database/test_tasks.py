@@ -1,8 +1,8 @@
 """
-The statements of the queue in any order, with claims that are still good and claims that are long overtaken.
+The statements of the queue in any order, with valid and superseded claims.
 
-Random scripts are played on a real database while a plain account is kept of what must be; after each act the rows are
-compared with it. The way that a task normally goes is tested in `test_library_tasks.py`.
+Random scripts run on a real database next to a simple model of what must be true; after each act the rows are compared
+with the model. The normal course of a task is tested in `test_library_tasks.py`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _PLACE = _MEMORY if os.access(_MEMORY, os.W_OK) else None
 
 @dataclass(frozen=True)
 class Act:
-    """One call of a script; the numbers mean what the call makes of them."""
+    """One call of a script; each call interprets the numbers in its own way."""
 
     name: str
     which: int  # of the last claims, or of the tasks
@@ -44,7 +44,7 @@ class Act:
     is_so: bool
 
 
-# How often each is called, of 30: workers do most, and users who cancel and delete all the time leave them nothing
+# How often each is called, of 30: workers most, since frequent cancels and deletes would leave them nothing
 _OFTEN = {
     "create": 3,
     "claim": 5,
@@ -54,7 +54,7 @@ _OFTEN = {
     "cancel": 1,
     "delete": 1,
     "see": 2,
-    "reap": 3,
+    "requeue_lost": 3,
     "restart": 2,
 }
 
@@ -82,7 +82,7 @@ def empty_database() -> Iterator[Path]:
 @settings(max_examples=20, deadline=None)
 @given(st.lists(_acts, min_size=ACTS_OF_A_SCRIPT, max_size=ACTS_OF_A_SCRIPT))
 def test_whatever_happens_each_task_has_one_end_and_no_late_write_counts(empty_database: Path, acts: list[Act]) -> None:
-    """In any order of calls, steps never fall, an overtaken worker writes nothing, and an ended task stays as it is."""
+    """In any order of calls, steps never fall, a superseded worker writes nothing, and an ended task stays unchanged."""
     with tempfile.TemporaryDirectory(dir=_PLACE) as folder:
         path = Path(shutil.copy(empty_database, folder))
         play = Play(Database(path, is_writer=True))
@@ -115,7 +115,7 @@ class Account:
         return not self.is_deleted and self.phase == Phase.QUEUED
 
     def lose(self) -> None:
-        """The worker is gone: one loss more, and what follows from it."""
+        """The worker is lost: count it and apply the consequences."""
         self.losses.append(self.completed_steps)
         last = self.losses[-MAX_LOSSES_AT_ONE_STEP:]
         is_poison = len(last) == MAX_LOSSES_AT_ONE_STEP and len(set(last)) == 1
@@ -124,21 +124,21 @@ class Account:
             self.phase = Phase.CANCELLED
 
     def is_owned_by(self, claim: TuningTask) -> bool:
-        """Say whether a worker with this claim may still write."""
+        """Return whether a worker with this claim may still write."""
         return not self.is_deleted and self.claim_number == claim.claim_number and self.phase in RUNNING_PHASES
 
 
 class Play:
-    """Users, workers and a reconciler at one queue, and the account of what they did."""
+    """Users, workers and a reconciler on one queue, and what must be true after their calls."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
         self.accounts: dict[str, Account] = {}
         self.claims: list[TuningTask] = []
-        self.sightings: list[tuple[str, int, int]] = []  # what a reconciler saw, perhaps acted upon later
+        self.sightings: list[tuple[str, int, int]] = []  # what a reconciler saw, perhaps used later
 
     def create(self, _: Act) -> None:
-        """A user asks for a model."""
+        """A user creates a model."""
         if sum(not account.is_over for account in self.accounts.values()) >= MAX_OPEN_TASKS:
             return
         model_id = f"model-{len(self.accounts)}"
@@ -149,7 +149,7 @@ class Play:
         self.accounts[model.task.id] = Account(model_id)
 
     def claim(self, act: Act) -> None:
-        """A worker gets the oldest task that waits, or that waits to be cancelled, and no other."""
+        """A worker gets the oldest waiting task, or the oldest that waits to be cancelled."""
         is_cancelled = act.is_so and any(account.is_cancel_requested for account in self.accounts.values())
         waiting = [
             task_id
@@ -168,7 +168,7 @@ class Play:
             self.claims.append(task)
 
     def beat(self, act: Act) -> None:
-        """A worker, perhaps one that was long asleep, reports; what it may not, changes nothing."""
+        """A worker, perhaps a superseded one, reports progress; what it may not report changes nothing."""
         for claim, account in self._one_of_the_last_claims(act):
             checkpoint_step = act.step if act.is_so else None  # may fall, as after a damaged file
             is_forward = _runs(account) and _rank(act.phase) >= _rank(account.phase)
@@ -185,7 +185,7 @@ class Play:
                 account.checkpoint_step = account.checkpoint_step if checkpoint_step is None else checkpoint_step
 
     def finish(self, act: Act) -> None:
-        """A worker ends its task; success only past the commit point, cancelled only before it and if asked."""
+        """A worker ends its task: SUCCEEDED only past the commit point, CANCELLED only before it and on request."""
         phase = {Phase.PUBLISHING: Phase.SUCCEEDED, Phase.RUNNING: Phase.CANCELLED}.get(act.phase, Phase.FAILED)
         for claim, account in self._one_of_the_last_claims(act):
             may_end = {
@@ -203,7 +203,7 @@ class Play:
                 account.phase = phase
 
     def release(self, act: Act) -> None:
-        """A worker that stops gives its task back."""
+        """A worker that stops releases its task."""
         for claim, account in self._one_of_the_last_claims(act):
             with self.database.writing() as connection:
                 is_done = tasks.release(connection, claim)
@@ -235,8 +235,8 @@ class Play:
         with self.database.reading() as connection:
             self.sightings += tasks.running(connection)
 
-    def reap(self, act: Act) -> None:
-        """A reconciler takes back a task whose worker did not move since it was seen; if it moved, nothing happens."""
+    def requeue_lost(self, act: Act) -> None:
+        """A reconciler requeues a task if its worker did not report since it was seen."""
         for task_id, claim_number, heartbeat in self.sightings[::-1][act.which : act.which + 1]:
             account = self.accounts[task_id]
             if _runs(account) and (claim_number, heartbeat) == (account.claim_number, account.heartbeat):
@@ -245,7 +245,7 @@ class Play:
                 tasks.requeue_lost(connection, task_id, claim_number, heartbeat)
 
     def restart(self, _: Act) -> None:
-        """The owner process dies with all workers, and the next takes back what they had."""
+        """The owner process dies with all workers, and the next one requeues their tasks."""
         with self.database.writing() as connection:
             for sighting in tasks.running(connection):
                 tasks.requeue_lost(connection, *sighting)

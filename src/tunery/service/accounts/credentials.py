@@ -162,7 +162,7 @@ class Tokens(Credentials):
             return self._issue(connection, grant, has_refresh_token=grant.client.is_public)
 
     def create_login(self, client: Client, user_id: str, scopes: Collection[str], days: int) -> Issued:
-        """Sign a new client in for a user without a browser; the caller has checked who asks for it."""
+        """Sign a new client in for a user without a browser; the caller has checked that the user asked for it."""
         grant = Grant(client, user_id, " ".join(scopes), random_id(), self._store.clock() + timedelta(days=days))
         with self._store.database.writing() as connection:
             rows.add_client(connection, client)
