@@ -82,7 +82,7 @@ def empty_database() -> Iterator[Path]:
 @settings(max_examples=20, deadline=None)
 @given(st.lists(_acts, min_size=ACTS_OF_A_SCRIPT, max_size=ACTS_OF_A_SCRIPT))
 def test_whatever_happens_each_task_has_one_end_and_no_late_write_counts(empty_database: Path, acts: list[Act]) -> None:
-    """In any order of calls, steps never fall, a superseded worker writes nothing, and an ended task stays unchanged."""
+    """In any order of calls, steps never fall, a superseded worker writes nothing, an ended task is final."""
     with tempfile.TemporaryDirectory(dir=_PLACE) as folder:
         path = Path(shutil.copy(empty_database, folder))
         play = Play(Database(path, is_writer=True))
