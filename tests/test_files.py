@@ -24,7 +24,7 @@ def models(tmp_path: Path) -> Path:
 
 
 def test_what_was_written_is_published_whole(models: Path) -> None:
-    """The published folder has every file, a manifest with size and digest of each, and nothing stays beside it."""
+    """The published folder has every file and a manifest with size and digest of each; no temporary folder remains."""
     digest = publish(models / "task" / "1", write_adapter)
 
     folder = open_published(models / "task" / "1", digest)
@@ -39,7 +39,7 @@ def test_what_was_written_is_published_whole(models: Path) -> None:
 @pytest.mark.parametrize("name", ["adapter_config.json", "epochs/1.safetensors", MANIFEST])
 @pytest.mark.parametrize("damage", ["changed", "cut", "gone"])
 def test_a_damaged_file_is_found_when_it_is_opened(models: Path, name: str, damage: str) -> None:
-    """A changed, cut or missing file raises DataLoss that names it, and never gives the folder."""
+    """A changed, truncated or missing file raises a DataLoss that names it."""
     digest = publish(models / "task" / "1", write_adapter)
     path = models / "task" / "1" / name
     content = path.read_bytes()
@@ -71,7 +71,7 @@ def test_nothing_is_visible_before_all_is_written(models: Path) -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="no /proc to tell which file a descriptor is of")
 def test_everything_is_on_the_disk_before_it_becomes_visible(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A power loss leaves nothing half visible: files and folders are synced before the rename, the parent after."""
+    """After a power loss nothing is half visible: files and folders are synced before the rename, the parent after."""
     sync, rename = os.fsync, os.rename
     happened: list[str] = []
 
@@ -156,7 +156,7 @@ def test_a_file_over_the_limit_of_the_process_is_a_full_disk(models: Path) -> No
 
 
 def test_the_sweeper_removes_what_no_row_names(models: Path) -> None:
-    """Only the named fencing epochs of known tasks stay; temporary folders of others go."""
+    """Only the kept claims of known tasks stay; temporary folders of others are removed."""
     for name in ("known/1", "known/2", "known/.2.partial", "known/.3.partial", "unknown/1"):
         (models / name).mkdir(parents=True)
 

@@ -1,10 +1,10 @@
 """
-Cancelled tasks: how long from the request until the operation is done, and whether a process stays behind.
+Cancelled tasks: the time from the request until the operation is done, and whether a process is left behind.
 
-    python -m tests.chaos.cancels                                                     # trainer that computes nothing
+    python -m tests.chaos.cancels                                                     # fake trainer
     python -m tests.chaos.cancels --base smollm2-135m-instruct --bases ~/.local/share/tunery/bases    # real tuning
 
-Each cancel gets a task of its own, at a random step; the model of each must be usable afterwards. One JSON line.
+Each cancel gets its own task, at a random step, whose model must be usable afterwards. Prints one JSON line.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LATEST_STEP = 20
 
 
 def cancels(server: Served, base: str, count: int, seed: int = 0) -> dict[str, Any]:
-    """Return the seconds that each cancel took, how long a step takes, and how many processes there are afterwards."""
+    """Return the seconds each cancel took, the time of a step, and the number of processes afterwards."""
     order, seconds, steps = random.Random(seed), [], []
     processes: set[int] = set()
     for number in range(count):
@@ -67,7 +67,7 @@ def _step_seconds(snapshots: list[dict[str, Any]]) -> float:
 
 
 def main() -> None:
-    """Measure what the command line asks for."""
+    """Run the measurement with the options of the command line."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--base")
     parser.add_argument("--bases", type=Path)

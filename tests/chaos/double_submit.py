@@ -1,5 +1,5 @@
 """
-Creations that come twice: at the same time under one id, and again because the reply never arrived.
+Repeated creations: at the same time under one id, and again because the reply never arrived.
 
     python -m tests.chaos.double_submit    # 200 at once; 100 cut and repeated; prints one line of JSON
 """
@@ -12,37 +12,39 @@ import socket
 import time
 from collections import Counter
 
-from tests.chaos.served import Served, a_wish, proof
+from tests.chaos.served import Served, creation_body, proof
 from tests.chaos.template import in_a_new_home
 
 
 def at_once(server: Served, times: int) -> list[int]:
-    """Create one tuned model so often at the same time; return the statuses."""
+    """Create one tuned model many times at once; return the statuses."""
     return asyncio.run(_at_once(server, times))
 
 
 def cut_and_repeated(server: Served, times: int) -> int:
     """
-    Send creations and leave before the reply, then send each again and stay; return how many tasks there are now.
+    Send creations, disconnect before the reply, then send each again; return the number of tasks.
 
-    They leave after 0 to 20 ms: some before the server has begun, most between its commit and its reply.
+    They disconnect after 0 to 20 ms: some before the server has begun, most between its commit and its reply.
     """
     before = len(server.models())
-    wishes = [a_wish([(f"{server.pid} {time.monotonic()} {n}", "x")], displayName=f"cut {n}") for n in range(times)]
-    for number, wish in enumerate(wishes):
+    bodies = [
+        creation_body([(f"{server.pid} {time.monotonic()} {n}", "x")], displayName=f"cut {n}") for n in range(times)
+    ]
+    for number, body in enumerate(bodies):
         with socket.create_connection(("127.0.0.1", server.port)) as line:
-            line.sendall(_request(server, wish))
+            line.sendall(_request(server, body))
             time.sleep(number % 10 * 0.002)
     time.sleep(1)  # until the handlers have found out that nobody is there
-    for wish in wishes:
-        status, reply = server.ask("POST", "tunedModels", wish)
+    for body in bodies:
+        status, reply = server.ask("POST", "tunedModels", body)
         assert status == 200, reply
     return len(server.models()) - before
 
 
 async def _at_once(server: Served, times: int) -> list[int]:
     lines = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(times)]
-    request = _request(server, a_wish(), "?tuned_model_id=at-once")
+    request = _request(server, creation_body(), "?tuned_model_id=at-once")
     for _, writer in lines:
         writer.write(request)
     heads = await asyncio.gather(*(reader.readline() for reader, _ in lines))
@@ -51,8 +53,8 @@ async def _at_once(server: Served, times: int) -> list[int]:
     return [int(head.split()[1]) for head in heads]
 
 
-def _request(server: Served, wish: object, query: str = "") -> bytes:
-    body = json.dumps(wish).encode()
+def _request(server: Served, value: object, query: str = "") -> bytes:
+    body = json.dumps(value).encode()
     headers = {"Host": "127.0.0.1", "Content-Length": str(len(body)), **proof(server.home)}
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     return f"POST /v1beta/tunedModels{query} HTTP/1.1\r\n{lines}\r\n".encode() + body

@@ -1,9 +1,9 @@
 """
-kill -9 at every point of a library's life, and at every system call of it that writes (A-1); what is left is judged.
+kill -9 at every point of a library's life, and at each of its system calls that write (A-1); what is left is checked.
 
-    python -m tests.chaos.kill_points    # some minutes; prints one line of JSON; needs strace
+    python -m tests.chaos.kill_points    # a few minutes; prints one line of JSON; needs strace
 
-The victim and the judge are those of `tests/service/test_kill.py`, which takes every 3rd point and every 13th call.
+Victim and checks are those of `tests/service/test_kill.py`, which takes every 3rd point and every 13th call.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tunery.service.library import Library
 
 
 def main() -> None:
-    """Kill everywhere; a life that is not whole ends this with an AssertionError."""
+    """Kill at every point; raise AssertionError if what a life left is not consistent."""
     begin = time.monotonic()
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as folder:

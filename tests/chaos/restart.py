@@ -3,7 +3,7 @@ The server is killed with a long queue, a running task and a thousand finished o
 
     python -m tests.chaos.restart --queued 200 --finished 1000    # prints one line of JSON
 
-There is one worker, so one task runs; it is killed in the middle.
+There is one worker, so one task is running when the server is killed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tunery.service.library import Library
 
 
 def seed(home: Path, queued: int, finished: int) -> None:
-    """Fill a data folder: models that are ACTIVE, one task that will run long, and tasks that wait behind it."""
+    """Fill a data folder with ACTIVE models, one long task, and tasks waiting behind it."""
     digest = Catalog(home).digest("tiny")
     with Library.own(home) as library:
         for number in range(finished):
@@ -31,7 +31,7 @@ def seed(home: Path, queued: int, finished: int) -> None:
 
 
 def restart(home: Path, queued: int, finished: int) -> dict[str, object]:
-    """Return how long a start takes and until the running task goes on, and what is missing afterwards."""
+    """Return how long a start takes, how long until the running task continues, and what is missing afterwards."""
     seed(home, queued, finished)
     server = Served.fake(home, step_seconds=1.0).start()
     first = server.start_seconds
@@ -61,7 +61,7 @@ def _seconds(work: object) -> float:
 
 
 def main() -> None:
-    """Measure what the command line asks for."""
+    """Run the measurement with the options of the command line."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--queued", type=int, default=200)
     parser.add_argument("--finished", type=int, default=1000)

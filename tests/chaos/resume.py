@@ -3,7 +3,7 @@ Real tuning, killed: the tuning child dies by kill -9 at ten random steps; the a
 
     python -m tests.chaos.resume --base smollm2-135m-instruct --bases ~/.local/share/tunery/bases    # one JSON line
 
-Each kill gets a task of its own. What is lost of the work is the time from the checkpoint to the kill.
+Each kill gets its own task. The lost work is the time from the checkpoint to the kill.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ROWS = [(str(number), str(number + 1)) for number in range(20)]
 
 
 def resume(server: Served, base: str, kills: int, epochs: int, seed: int = 0) -> dict[str, object]:
-    """Return how many of the killed tasks gave the undisturbed bytes, and how many seconds of work each lost."""
+    """Return how many of the killed tasks gave the undisturbed bytes, and the seconds of work each lost."""
     order = random.Random(seed)
     _create(server, "undisturbed", base, epochs)
     wait_until(lambda: server.phase("undisturbed") == "SUCCEEDED", 900, PAUSE_SECONDS)
@@ -66,7 +66,7 @@ def _adapter(server: Served, model_id: str) -> str:
 
 
 def main() -> None:
-    """Measure what the command line asks for."""
+    """Run the measurement with the options of the command line."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--base", default="tiny")
     parser.add_argument("--bases", type=Path)

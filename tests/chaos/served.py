@@ -1,7 +1,7 @@
 """
-A server as a process of its own, to be asked, stopped, frozen and killed; and its children.
+A server process, to be called, stopped, frozen and killed, and its child processes.
 
-The one place that knows how tests prove who they are: `proof`.
+Tests authenticate with `proof`, and nowhere else.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ REAL = ("-m", "tunery", "serve", "--port", "0")
 
 
 def proof(home: Path) -> dict[str, str]:
-    """Return the headers by which the owner of a data folder is known to its running server."""
+    """Return the headers that authenticate the owner of a data folder at its running server."""
     return {"Authorization": f"Bearer {(home / 'local-token').read_text().strip()}"}
 
 
@@ -60,7 +60,7 @@ class Served:
 
     @property
     def said(self) -> str:
-        """All that the server and its children wrote to standard error, over all its lives."""
+        """All that the server and its children wrote to standard error, across restarts."""
         return self._errors.read_text("utf-8", errors="replace") if self._errors.exists() else ""
 
     @property
@@ -94,13 +94,13 @@ class Served:
             self.stop()
 
     def kill(self) -> None:
-        """Kill the server as if the power of its process went out."""
+        """Kill the server with SIGKILL."""
         assert self._process is not None
         self._process.kill()
         self._process.wait()
 
     def stop(self) -> float:
-        """Stop the server as a service manager does; return after how many seconds it was gone."""
+        """Stop the server as a service manager does; return the seconds it took."""
         assert self._process is not None
         begin = time.monotonic()
         self._process.send_signal(signal.SIGTERM)
@@ -114,7 +114,7 @@ class Served:
     def ask(
         self, method: str, path: str, body: object = None, headers: dict[str, str] | None = None
     ) -> tuple[int, Any]:
-        """Return status and document of one request on a connection of its own."""
+        """Return status and document of one request on a new connection."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             content = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
@@ -124,10 +124,10 @@ class Served:
         finally:
             connection.close()
 
-    def create(self, model_id: str | None = None, **wish: Any) -> tuple[int, Any]:
+    def create(self, model_id: str | None = None, **body: Any) -> tuple[int, Any]:
         """Create a tuned model."""
         query = "" if model_id is None else f"?tuned_model_id={model_id}"
-        return self.ask("POST", f"tunedModels{query}", a_wish(**wish))
+        return self.ask("POST", f"tunedModels{query}", creation_body(**body))
 
     def phase(self, model_id: str) -> str:
         """Return the phase of the task of a tuned model."""
@@ -165,8 +165,10 @@ class Served:
         return _niceness(psutil.Process(self.pid))  # not 0 where the tests themselves run with `nice`
 
 
-def a_wish(examples: Sequence[tuple[str, str]] | int = 4, *, epochs: int = 5, base: str = "tiny", **more: Any) -> Any:
-    """Return the body of a creation; with batches of 4, 4 examples are one step an epoch."""
+def creation_body(
+    examples: Sequence[tuple[str, str]] | int = 4, *, epochs: int = 5, base: str = "tiny", **more: Any
+) -> Any:
+    """Return the body of a creation; with batches of 4, 4 examples are one step per epoch."""
     rows = [(str(n), str(n + 1)) for n in range(examples)] if isinstance(examples, int) else examples
     inner = [{"textInput": text_input, "output": output} for text_input, output in rows]
     task = {
@@ -177,7 +179,7 @@ def a_wish(examples: Sequence[tuple[str, str]] | int = 4, *, epochs: int = 5, ba
 
 
 def children(pid: int) -> list[psutil.Process]:
-    """Return the children of a server that work for it."""
+    """Return the child processes of a server."""
     try:
         found = psutil.Process(pid).children(recursive=True)
         return [child for child in found if "spawn_main" in " ".join(child.cmdline())]
@@ -186,7 +188,7 @@ def children(pid: int) -> list[psutil.Process]:
 
 
 def wait_until(is_so: Callable[[], object], seconds: float = MAX_WAIT_SECONDS, pause: float = 0.01) -> float:
-    """Wait, and return for how many seconds."""
+    """Wait for a condition; return the seconds it took."""
     begin = time.monotonic()
     while not is_so():
         assert time.monotonic() - begin < seconds, "waited too long"

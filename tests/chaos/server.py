@@ -1,5 +1,5 @@
 """
-The real server on a data folder, but with the trainer that computes nothing; run as a process of its own.
+The real server on a data folder with the fake trainer, run as a process.
 
     python -m tests.chaos.server HOME LEASE_SECONDS    # says "Serving at ADDRESS" on standard error
 """

@@ -1,10 +1,10 @@
 """
-Chaos on the table of tasks: workers and servers are killed and frozen at random while tasks run that compute nothing.
+Chaos on the table of tasks: workers and servers are killed and frozen at random while fake tasks run.
 
     python -m tests.chaos.tasks --tasks 100 --kills 20 --freezes 10 --server-kills 5    # prints one line of JSON
 
-Afterwards every task must have one terminal state, no claim may have stepped behind the next one, no count of steps may
-have fallen, and what a lost claim writes late must be refused.
+Afterwards every task must have one terminal state, no claim may have taken steps after the next one, no step count may
+have fallen, and late writes of lost claims must be refused.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ TERMINAL = {"SUCCEEDED", "FAILED", "CANCELLED"}
 
 @dataclass
 class Outcome:
-    """What was done to the tasks, and what became of them."""
+    """What was done to the tasks, and how they ended."""
 
     tasks: int
     seed: int
@@ -70,7 +70,7 @@ class Chaos:
         self.seen: dict[str, tuple[str, int]] = {}
 
     def run(self, kills: int, freezes: int, server_kills: int) -> Outcome:
-        """Create the tasks, do the harm in random order, and wait for all ends."""
+        """Create the tasks, kill and freeze in random order, and wait for all to end."""
         begin = time.monotonic()
         for number, model_id in enumerate(self.ids):
             status, reply = self.server.create(model_id, epochs=self.random.randint(6, 24))
@@ -96,7 +96,7 @@ class Chaos:
         return len(self.seen) == len(self.ids) and all(phase in TERMINAL for phase, _ in self.seen.values())
 
     def look(self) -> None:
-        """Compare every task with what was seen of it last."""
+        """Compare every task with its last observed state."""
         for model in self.server.models():
             model_id = model["name"].removeprefix("tunedModels/")
             operation = self.server.operation(model_id)["metadata"]
@@ -123,7 +123,7 @@ class Chaos:
                 child.send_signal(signal.SIGCONT)
 
     def kill_server(self) -> None:
-        """kill -9 of the server; before the next one starts, the lost claims write late."""
+        """kill -9 of the server; before the next one starts, the lost claims try late writes."""
         self.server.kill()
         self.outcome.server_kills += 1
         self._write_late()
@@ -192,13 +192,13 @@ class Chaos:
 def chaos(
     tasks: int, kills: int, freezes: int, server_kills: int, seed: int = 0, step_seconds: float = 0.02
 ) -> Outcome:
-    """Return what became of so many tasks."""
+    """Run a number of tasks and return their outcome."""
     with in_a_new_home() as home, _served(home, step_seconds) as server:
         return Chaos(server, tasks, seed).run(kills, freezes, server_kills)
 
 
 def main() -> None:
-    """Measure what the command line asks for."""
+    """Run the measurement with the options of the command line."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--step-seconds", type=float, default=0.1)  # long enough tasks that most harms meet one at work
     for name, default in (("tasks", 100), ("kills", 20), ("freezes", 10), ("server-kills", 5), ("seed", 0)):

@@ -1,4 +1,4 @@
-"""Temporary data folders for the scripts beside this one: with the base `tiny`, or with bases that are there."""
+"""Temporary data folders for the chaos scripts: with the base `tiny`, or with existing bases."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tunery.engine.catalog import Catalog
 
 @contextmanager
 def in_a_new_home() -> Iterator[Path]:
-    """Give a new data folder."""
+    """Yield a new data folder."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         home = Path(folder) / "home"
         Catalog(home).add(str(make_folder(Path(folder) / "base")), "tiny")
@@ -22,7 +22,7 @@ def in_a_new_home() -> Iterator[Path]:
 
 @contextmanager
 def in_a_home_with(bases: Path) -> Iterator[Path]:
-    """Give a new data folder that has the bases of another one."""
+    """Yield a new data folder with the bases of another one."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         home = Path(folder) / "home"
         home.mkdir()

@@ -1,4 +1,4 @@
-"""The corpus of bad files, sent to a running server (A-12): each is told what is wrong, and the server lives."""
+"""The corpus of bad files, sent to a running server (A-12): each error says what is wrong, and the server survives."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 @pytest.mark.parametrize("bad", [bad for bad in bad_files() if not bad.options], ids=lambda bad: bad.name)
 def test_a_bad_file_is_answered(server: Served, bad: BadFile) -> None:
-    """200 with an error among its problems, or 400 for what is too large; health is asked after each."""
+    """200 with an error among its problems, or 400 if too large; the server is healthy after each."""
     status, reply = server.ask("POST", f"datasets:parse?{urlencode({'fileName': bad.name})}", bad.content)
 
     if status == 400:

@@ -1,4 +1,4 @@
-"""Canaries in prompts, examples, passwords, keys and tokens (B-9): where none of them may ever be seen."""
+"""Canaries in prompts, examples, passwords, keys and tokens (B-9), and where they must never appear."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def server(tmp_path: Path) -> Iterator[Served]:
 
 
 def test_fifty_canaries_are_seen_nowhere(server: Served) -> None:
-    """Texts are in no log, error, figure or list of processes; secrets are not in the database either, in no form."""
+    """Texts appear in no log, error, metric or process list; secrets also appear in the database in no form."""
     texts = [f"canary{number}rq7" for number in range(34)]
     prompts, examples, passwords, strangers = texts[:14], texts[14:24], texts[24:28], texts[28:]
     secrets = _issued(server, "tokens", 8) + _issued(server, "keys", 8)
@@ -59,7 +59,7 @@ def test_fifty_canaries_are_seen_nowhere(server: Served) -> None:
 
 
 def _issued(server: Served, kind: str, count: int) -> list[str]:
-    """Return secrets that the server gave out."""
+    """Return secrets the server has issued."""
     scope = "https://www.googleapis.com/auth/generative-language.tuning"
     body = {"tokens": {"days": 1, "scopes": [scope], "name": "c"}, "keys": {"label": "c"}}[kind]
     return [str(server.ask("POST", f"accounts/{kind}", body)[1]["secret"]) for _ in range(count)]

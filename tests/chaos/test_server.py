@@ -1,4 +1,4 @@
-"""The real server process with a trainer that computes nothing: killed, stopped, asked twice, asked nonsense."""
+"""The real server process with a fake trainer: killed, stopped, sent duplicate and malformed requests."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def running(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 def test_a_killed_server_loses_nothing(new_home: Callable[[], Path]) -> None:
-    """kill -9 of the server: its children end, the next one has every task, and the running one goes on."""
+    """kill -9 of the server: its children end, the next server has every task, and the running one continues."""
     server = Served.fake(new_home(), step_seconds=0.05).start()
     ids = [f"numbers-{number}" for number in range(8)]
     assert [server.create(model_id)[0] for model_id in ids] == [200] * 8
@@ -61,7 +61,7 @@ def test_a_killed_server_loses_nothing(new_home: Callable[[], Path]) -> None:
 
 @pytest.mark.full
 def test_sigterm_puts_the_task_back_with_its_steps(new_home: Callable[[], Path]) -> None:
-    """SIGTERM ends the server with 0 and leaves the task where it was; the next server goes on behind that step."""
+    """SIGTERM ends the server with status 0 and keeps the task's steps; the next server continues after them."""
     server = Served.fake(new_home()).start()
     server.create("numbers", epochs=200)
     wait_until(lambda: len(server.steps) > 4)
@@ -77,7 +77,7 @@ def test_sigterm_puts_the_task_back_with_its_steps(new_home: Callable[[], Path])
 
 @pytest.mark.full
 def test_a_second_server_on_the_same_folder_says_who_holds_it(running: Served) -> None:
-    """`tunery serve` on a folder that is served: one sentence with process and address, exit status 19."""
+    """`tunery serve` on a folder already served: one message with process and address, exit status 19."""
     environment = {**os.environ, "TUNERY_HOME": str(running.home), "TUNERY_BASE": "tiny"}
     second = subprocess.run([sys.executable, *REAL], env=environment, capture_output=True, text=True, timeout=60)
 
@@ -87,7 +87,7 @@ def test_a_second_server_on_the_same_folder_says_who_holds_it(running: Served) -
 
 
 def test_a_killed_child_is_replaced(running: Served) -> None:
-    """kill -9 of the tuning child in the middle of a task: another takes it over, no step is lost but those since."""
+    """kill -9 of the tuning child in the middle of a task: another continues from the last checkpoint."""
     running.create("killed-child", epochs=60)
     wait_until(lambda: _completed(running, "killed-child") > 5)
     child = running.tuning_child()
@@ -113,7 +113,7 @@ def test_cancel_and_delete_of_a_running_task(running: Served) -> None:
 
 
 def test_one_of_many_equal_creations_wins(running: Served) -> None:
-    """30 creations of one id at once: one 200, the others 409."""
+    """Of 30 simultaneous creations of one id, one returns 200 and the others 409."""
     statuses = double_submit.at_once(running, 30)
 
     assert sorted(statuses) == [200] + [409] * 29
@@ -121,7 +121,7 @@ def test_one_of_many_equal_creations_wins(running: Served) -> None:
 
 @pytest.mark.full
 def test_a_creation_cut_before_its_reply_is_not_made_twice(running: Served) -> None:
-    """10 creations whose client left before the reply, then sent again: 10 tasks."""
+    """10 creations whose client left before the reply and sent them again make 10 tasks."""
     assert double_submit.cut_and_repeated(running, 10) == 10
 
 
@@ -142,7 +142,7 @@ def test_a_creation_cut_before_its_reply_is_not_made_twice(running: Served) -> N
     ],
 )
 def test_bodies_that_cannot_be(running: Served, body: bytes, said: str) -> None:
-    """Broken, bottomless and poisonous bodies are answered 400 with what is wrong; the server lives."""
+    """Malformed, deeply nested and hostile bodies get 400 with the reason; the server survives."""
     status, reply = running.ask("POST", "tunedModels", body)
 
     assert (status, reply["error"]["status"]) == (400, "INVALID_ARGUMENT")
@@ -158,7 +158,7 @@ def test_examples_that_cannot_be(running: Served) -> None:
 
 
 def test_a_body_is_refused_while_it_comes_in(running: Served) -> None:
-    """A body beyond 4 MiB is refused when the limit is passed, though its end was never sent."""
+    """A body over 4 MiB is refused when it passes the limit, though its end was never sent."""
     with socket.create_connection(("127.0.0.1", running.port)) as line:
         token = proof(running.home)["Authorization"]
         head = f"POST /v1beta/tunedModels HTTP/1.1\r\nHost: localhost\r\nAuthorization: {token}\r\n"
@@ -174,7 +174,7 @@ def test_a_body_is_refused_while_it_comes_in(running: Served) -> None:
 
 @pytest.mark.full
 def test_a_frozen_answering_child_is_replaced(new_home: Callable[[], Path]) -> None:
-    """An answering child that is stopped is taken for frozen; the server answers meanwhile, and starts another."""
+    """A stopped answering child counts as frozen; the server keeps answering requests and starts another."""
     with Served.fake(new_home(), lease_seconds=4) as server:
         body = {"contents": [{"parts": [{"text": "x" * 30_000}], "role": "user"}]}
         wait_until(lambda: server.tuning_child() is not None)
@@ -194,7 +194,7 @@ def test_a_frozen_answering_child_is_replaced(new_home: Callable[[], Path]) -> N
 
 @pytest.mark.full
 def test_tokens_and_texts_are_in_no_log(running: Served) -> None:
-    """Examples, prompts and tokens show neither in what the server writes nor in the list of processes."""
+    """Examples, prompts and tokens appear neither in the server's output nor in the process list."""
     canaries = [f"canary{number}rq7" for number in range(50)]
     running.create("canaries", examples=[(canary, canary) for canary in canaries[:30]])
     for canary in canaries[30:40]:

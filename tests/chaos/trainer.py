@@ -1,8 +1,8 @@
 """
-A trainer that computes nothing: it takes the trip of a task as the real one does, in milliseconds and without torch.
+A fake trainer: it takes a task through its phases as the real one does, in milliseconds and without torch.
 
-It runs in the child of a real worker, so that only the steps are not real. Each step is noted in the file that
-TUNERY_TEST_STEPS names: monotonic time, process, task, claim, step.
+It runs in the child of a real worker, so that only the steps are fake. Each step is written to the file named by
+TUNERY_TEST_STEPS: monotonic time, process, task, claim, step.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ CHECKPOINT_STEPS = 3
 
 
 def main(channel: Channel, data_folder: Path) -> None:
-    """Be the tuning child."""
+    """Run the tuning child with the fake trainer."""
     worker.TaskWorker = FakeTaskWorker  # type: ignore[assignment,misc]
     worker._TuningChild._warm = lambda *_: None  # type: ignore[method-assign]
     worker.tuning_child(channel, data_folder)
 
 
 def refusing(channel: Channel, data_folder: Path) -> None:  # noqa: ARG001
-    """Be an answering child that has no answers."""
+    """Run an answering child that refuses every question."""
     while True:
         with suppress(queue.Empty):
             message = channel.messages.get(timeout=SIGN_OF_LIFE_SECONDS / 4)

@@ -1,4 +1,4 @@
-"""The child of an inquiry that finds out nothing: it ends, errs, dies or waits, as its work says."""
+"""A report child that computes nothing: it ends, raises, dies or waits, as its work says."""
 
 from __future__ import annotations
 

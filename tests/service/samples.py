@@ -31,7 +31,7 @@ def a_request(**changes: Any) -> TuningRequest:
 
 
 def a_curve(steps: int) -> tuple[TuningSnapshot, ...]:
-    """Return the snapshots of so many steps, one a second, the loss falling."""
+    """Return the snapshots of a number of steps, one a second, with falling loss."""
     return tuple(
         TuningSnapshot(step, step * 4 // 15, 3.2 / step, START + timedelta(seconds=step))
         for step in range(1, steps + 1)
@@ -39,7 +39,7 @@ def a_curve(steps: int) -> tuple[TuningSnapshot, ...]:
 
 
 def write_adapter(folder: Path) -> None:
-    """Write two files such as an adapter has, one of them in a folder below."""
+    """Write two files as an adapter has, one of them in a subfolder."""
     (folder / "adapter_config.json").write_text("{}")
     (folder / "epochs").mkdir()
     (folder / "epochs" / "1.safetensors").write_bytes(bytes(range(256)) * 40)

@@ -1,4 +1,4 @@
-"""The parent's side of answering, with children that only pretend: bounded, and whole when a child dies or freezes."""
+"""The parent's side of answering, with fake children: bounded, and intact when a child dies or freezes."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def said(arrived: queue.SimpleQueue[Reply]) -> Reply:
 
 
 def test_pieces_come_as_they_are_made(answering: Answering) -> None:
-    """The pieces of an answer reach its listener in order; afterwards nothing is kept of it."""
+    """The pieces of an answer reach its listener in order; afterwards nothing of it is kept."""
     arrived = asked(answering, "hello")
 
     pieces = [said(arrived), said(arrived)]
@@ -64,7 +64,7 @@ def test_pieces_come_as_they_are_made(answering: Answering) -> None:
 
 
 def test_too_many_that_wait_are_refused(answering: Answering) -> None:
-    """Beyond the limit of those that have not begun, a further one is refused; a dropped one makes room."""
+    """Beyond the limit of waiting questions another one is refused; a dropped one makes room."""
     asked(answering, "wait")
     number = answering.ask(Question("tiny", (Turn("user", "wait"),)), lambda _: None)
     with pytest.raises(ResourceExhausted, match="2 requests wait"):
@@ -77,7 +77,7 @@ def test_too_many_that_wait_are_refused(answering: Answering) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_child_that_dies_or_freezes_is_replaced(answering: Answering, number: signal.Signals) -> None:
-    """What it was answering is refused as unavailable, and the next question is answered by another child."""
+    """Its questions are refused as unavailable, and the next question is answered by another child."""
     said(asked(answering, "hello"))
     lost = asked(answering, "wait")
     pid = answering.child_pid
@@ -92,7 +92,7 @@ def test_a_child_that_dies_or_freezes_is_replaced(answering: Answering, number: 
 
 
 def test_a_frozen_child_does_not_hold_up_who_asks_or_leaves(answering: Answering) -> None:
-    """Questions larger than the pipe and leaving again return while the child is frozen."""
+    """Asking questions larger than the pipe and dropping them return while the child is frozen."""
     said(asked(answering, "hello"))
     assert answering.child_pid is not None
     os.kill(answering.child_pid, signal.SIGSTOP)
@@ -106,7 +106,7 @@ def test_a_frozen_child_does_not_hold_up_who_asks_or_leaves(answering: Answering
 
 
 def test_after_the_stop_nothing_is_asked(answering: Answering) -> None:
-    """What was under way is refused when answering stops, and so is a new question."""
+    """Running questions are refused when answering stops, and so is a new one."""
     lost = asked(answering, "wait")
     answering.stop()
 

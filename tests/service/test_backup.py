@@ -1,4 +1,4 @@
-"""Backups: everything that counts is in them, nothing damaged gets in or out."""
+"""Backups: everything needed is in them, and damaged files get neither in nor out."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_backup_is_for_its_user_only(archive: Path) -> None:
 
 
 def test_unfinished_tasks_begin_again(library: Library, home: Path, tmp_path: Path) -> None:
-    """A task at work is in the backup as one that waits at its first step, and goes on undisturbed where it is."""
+    """A running task is in the backup as one waiting at its first step, and continues undisturbed in its library."""
     task = claimed(library, id="running")
     library.heartbeat(task, Phase.RUNNING, Progress(step=7, checkpoint_step=5, snapshots=a_curve(7)))
 
@@ -101,7 +101,7 @@ def test_what_is_deleted_meanwhile_is_left_out(
 
 
 def test_a_changed_adapter_is_not_backed_up(library: Library, home: Path, tmp_path: Path) -> None:
-    """A file that is not as published stops the backup, which leaves nothing."""
+    """A file that differs from the published one stops the backup, which leaves no file."""
     tuned(library, id="one")
     next(home.glob("models/*/1/adapter_config.json")).write_text("changed")
 
@@ -111,7 +111,7 @@ def test_a_changed_adapter_is_not_backed_up(library: Library, home: Path, tmp_pa
 
 
 def test_records_of_bases_are_in_it_weights_only_if_asked(library: Library, home: Path, tmp_path: Path) -> None:
-    """What is known of an added base is always there, its files only with_bases; files that are there already stay."""
+    """The record of an added base is always in the backup, its files only with_bases; existing files stay."""
     tuned(library, id="one")
     (home / "bases" / "mine").mkdir()
     (home / "bases" / "mine" / "base.json").write_text("{}")
@@ -145,7 +145,7 @@ def test_records_of_bases_are_in_it_weights_only_if_asked(library: Library, home
 def test_a_damaged_backup_is_refused_whole(
     archive: Path, tmp_path: Path, change: Callable[[dict[str, bytes]], object], words: str
 ) -> None:
-    """Nothing of a backup that is not as written gets into the data folder or anywhere else."""
+    """Nothing of a changed backup gets into the data folder or anywhere else."""
     edited(archive, change)
 
     with pytest.raises(DataLoss) as caught:
@@ -157,7 +157,7 @@ def test_a_damaged_backup_is_refused_whole(
 
 
 def test_a_cut_file_and_another_file_are_refused(archive: Path, tmp_path: Path) -> None:
-    """Half a backup, and a file that is none, are told."""
+    """Half a backup, and a file that is no backup, are refused with the reason."""
     half = tmp_path / "half.tar"
     half.write_bytes(archive.read_bytes()[:3_000])
     (tmp_path / "other.tar").write_bytes(b"no archive" * 100)
@@ -168,7 +168,7 @@ def test_a_cut_file_and_another_file_are_refused(archive: Path, tmp_path: Path) 
 
 
 def test_a_backup_of_a_newer_tunery(archive: Path, tmp_path: Path) -> None:
-    """An unknown format says to update."""
+    """An unknown format is refused with the advice to update."""
 
     def newer(parts: dict[str, bytes]) -> None:
         parts[MANIFEST] = json.dumps({**json.loads(parts[MANIFEST]), "format": 2, "tunery": "9.0"}).encode()
@@ -180,7 +180,7 @@ def test_a_backup_of_a_newer_tunery(archive: Path, tmp_path: Path) -> None:
 
 
 def test_nothing_is_overwritten(library: Library, home: Path, archive: Path, tmp_path: Path) -> None:
-    """A file that is there, a library that is there, a folder in use and things that are not there are refused."""
+    """An existing target, an existing library, a folder in use and missing files are refused."""
     del library
     with pytest.raises(AlreadyExists):
         back_up(home, archive)

@@ -1,4 +1,4 @@
-"""The card of a model of My Library: what an evaluation and exports found is on it, no text of an example."""
+"""The card of a model of My Library: it has the findings of evaluation and exports, and no text of an example."""
 
 from __future__ import annotations
 

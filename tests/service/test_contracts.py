@@ -1,4 +1,4 @@
-"""Contracts in the library: made with the model, kept as reports, learned anew for models from before."""
+"""Contracts in the library: learned with the model, kept as reports, learned again for older models."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RELEASED = sorted((Path(__file__).parent / "database" / "released").glob("*.sql"
 
 
 def test_a_new_model_has_its_contracts(library: Library) -> None:
-    """Both are reports from the moment it is created, and say what the examples are."""
+    """Both are stored as reports when the model is created, and describe its examples."""
     model = library.create(a_request())
 
     assert {PROMPT_CONTRACT, OUTPUT_CONTRACT} <= set(library.reports(model))
@@ -26,7 +26,7 @@ def test_a_new_model_has_its_contracts(library: Library) -> None:
 
 @pytest.mark.parametrize("dump", RELEASED, ids=lambda path: path.stem)
 def test_models_from_before_have_contracts_too(dump: Path, tmp_path: Path) -> None:
-    """A library of any released version gives the contracts of its models, from the examples it kept."""
+    """A library of any released version returns the contracts of its models, from the stored examples."""
     (tmp_path / "home").mkdir()
     with sqlite3.connect(tmp_path / "home" / "tunery.sqlite3") as connection:
         connection.executescript(dump.read_text())
@@ -39,7 +39,7 @@ def test_models_from_before_have_contracts_too(dump: Path, tmp_path: Path) -> No
 
 
 def test_an_old_folder_without_epochs_is_served_as_it_is(library: Library) -> None:
-    """What was published before epochs had names has a chosen adapter and says that no other was kept."""
+    """An adapter published before epochs were kept is served, and no other epoch is listed."""
     model = tuned(library, lambda folder: (folder / "adapter_config.json").write_text("{}") and None)
     published, _ = library.artifact(model)
 
@@ -48,7 +48,7 @@ def test_an_old_folder_without_epochs_is_served_as_it_is(library: Library) -> No
 
 
 def test_names_of_epochs() -> None:
-    """`x@epoch-3` is epoch 3 of x; anything else is a name."""
+    """`x@epoch-3` is epoch 3 of x; anything else is a plain name."""
     assert epochs.split_epoch("x@epoch-3") == ("x", 3)
     assert epochs.split_epoch("tunedModels/x@epoch-12") == ("tunedModels/x", 12)
     assert epochs.split_epoch("x@epoch-") == ("x@epoch-", None)

@@ -1,4 +1,4 @@
-"""Disks that are full or cannot be written, as far as this machine lets a test make one."""
+"""Disks that are full or read-only, where the machine allows a test to create one."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def read_only_home(home: Path) -> Iterator[Path]:
-    """Return a data folder with one tuned model that cannot be written any more."""
+    """Return a read-only data folder with one tuned model."""
     with Library.own(home) as library:
         tuned(library, id="numbers")
     if sys.platform == "linux" and os.geteuid() == 0:  # to whom permissions say nothing
@@ -54,7 +54,7 @@ def read_only_home(home: Path) -> Iterator[Path]:
 
 
 def test_a_full_disk_refuses_a_new_model_and_keeps_the_others(small_disk: Path) -> None:
-    """Models are created until the disk is full; the one that does not fit is an error, the others are all there."""
+    """Models are created until the disk is full; the one that does not fit raises an error, the others all remain."""
     large = tuple(TuningExample(example.text_input + "x" * 5000, example.output) for example in EXAMPLES)
     created = []
 
@@ -68,7 +68,7 @@ def test_a_full_disk_refuses_a_new_model_and_keeps_the_others(small_disk: Path) 
 
 
 def test_an_adapter_that_does_not_fit_can_be_published_later(small_disk: Path) -> None:
-    """A publish that fills the disk gives the space back; once there is enough, the same claim publishes."""
+    """A publish that fills the disk gives the space back; once there is enough space, the same claim publishes."""
     with Library.own(small_disk / "home") as library:
         task = claimed(library)
         library.heartbeat(task, Phase.PUBLISHING)
@@ -86,7 +86,7 @@ def _write_large(path: Path) -> None:
 
 
 def test_a_read_only_library_can_be_read(read_only_home: Path) -> None:
-    """Models of a data folder that cannot be written are listed, shown and opened."""
+    """Models of a read-only data folder are listed, shown and opened."""
     with Library.open(read_only_home) as library:
         model = library.get("numbers")
 
@@ -95,7 +95,7 @@ def test_a_read_only_library_can_be_read(read_only_home: Path) -> None:
 
 
 def test_a_read_only_library_cannot_be_owned(read_only_home: Path) -> None:
-    """Owning a folder that cannot be written is one clear error with its path."""
+    """Owning a read-only folder raises one clear error with its path."""
     with pytest.raises(FailedPrecondition, match="cannot be written") as refused, Library.own(read_only_home):
         pass
 
@@ -104,7 +104,7 @@ def test_a_read_only_library_cannot_be_owned(read_only_home: Path) -> None:
 
 @pytest.mark.parametrize("opens", [Library.open, Library.own])
 def test_a_folder_that_cannot_be_there_is_named(tmp_path: Path, opens: object) -> None:
-    """A data folder below a regular file is one clear error, for reading and for owning."""
+    """A data folder below a regular file raises one clear error, for reading and for owning."""
     (tmp_path / "file").touch()
     assert callable(opens)
 

@@ -40,7 +40,7 @@ def _another_owner(home: Path, address: str = "") -> Iterator[subprocess.Popen[s
 
 
 def test_a_new_folder_is_for_its_user_only(home: Path) -> None:
-    """Owning a folder that is not there makes it with mode 0700, and the places in it."""
+    """Owning a missing folder creates it with mode 0700, with its subfolders."""
     folder = DataFolder(home)
 
     with folder.own():
@@ -138,7 +138,7 @@ print(won)
 
 
 def test_two_competing_processes_are_never_inside_together(home: Path) -> None:
-    """Of two processes that own and leave a folder 50 times each, never two are inside, and both get in."""
+    """Two processes own and leave a folder 50 times each: never both at once, and each succeeds every time."""
     command = [sys.executable, "-c", _COMPETE, str(home)]
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
 
@@ -149,7 +149,7 @@ def test_two_competing_processes_are_never_inside_together(home: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
-    """A data folder below a regular file gives one clear error with its path and what to do."""
+    """A data folder below a regular file raises one clear error with its path and what to do."""
     (tmp_path / "file").touch()
     home = tmp_path / "file" / "home"
 

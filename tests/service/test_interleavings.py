@@ -1,5 +1,5 @@
 """
-Cancel × finish, delete × run, change × publish: whatever comes in between, one end of each task, one row of each file.
+Cancel × finish, delete × run, change × publish: in any order each task has one end and each adapter one row.
 
 1,200 acts by default; TUNERY_TEST_INTERLEAVINGS=5000 for the full figure.
 """
@@ -136,7 +136,7 @@ class Interleavings(RuleBasedStateMachine):
                 assert (self.library.adapter_folder(model) / "adapter_config.json").read_text() == "{}"
 
     def _try(self, act: object, data: st.DataObject) -> None:
-        """Let one of the claims, lost or not, act; one that is lost must be refused."""
+        """Let one of the claims act, lost or not; a lost one must be refused."""
         if not self.claims:
             return
         task = data.draw(st.sampled_from(self.claims))
@@ -166,7 +166,7 @@ class Interleavings(RuleBasedStateMachine):
 
 
 def test_whatever_comes_in_between_each_task_has_one_end(tmp_path: Path) -> None:
-    """Random acts of users, workers and lost workers, with restarts: one end each, no late write, all files whole."""
+    """Random acts of users, workers and lost workers, with restarts: one end per task, no late write, whole files."""
     with Library.own(tmp_path / "template"):
         pass
     Interleavings.template = tmp_path / "template"

@@ -1,7 +1,7 @@
 """
-kill -9 at any moment: afterwards nothing half-made is seen, and nothing that was acknowledged is lost.
+kill -9 at any moment: nothing half-made is visible afterwards, and nothing acknowledged is lost.
 
-The process that is killed is `victim.py`; here the folders it leaves are opened and judged.
+The killed process is `victim.py`; these tests open the folders it leaves and check them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ STRIDE = os.environ.get("TUNERY_TEST_KILL_STRIDE")
 
 @pytest.fixture
 def place() -> Iterator[Path]:
-    """Return a folder in memory if there is one: kill -9 needs no disk, where each sync took 4 ms."""
+    """Return a folder in memory if possible: kill -9 needs no disk, where each sync took 4 ms."""
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as folder:
         yield Path(folder)
@@ -37,14 +37,14 @@ def place() -> Iterator[Path]:
 
 @pytest.fixture
 def template(place: Path) -> Path:
-    """Return an empty library, so that a life does not begin with making the tables."""
+    """Return an empty library, so that a life does not begin with creating the tables."""
     with Library.own(place / "template"):
         pass
     return place / "template"
 
 
 def test_killed_at_file_events_and_statements(template: Path, place: Path) -> None:
-    """At points all along making, tuning, publishing, cancelling and deleting, what is left is whole."""
+    """Killed at points throughout creating, tuning, publishing, cancelling and deleting, what remains is consistent."""
     left = lives(template, place / "lives", "points", STRIDE or "3")
 
     assert len(left) > 60
@@ -53,13 +53,13 @@ def test_killed_at_file_events_and_statements(template: Path, place: Path) -> No
 
 
 def test_killed_at_times_spread_over_a_life(template: Path, place: Path) -> None:
-    """Killed at 40 moments that fall anywhere, what is left is whole."""
+    """Killed at 40 arbitrary moments, what remains is consistent."""
     for life in lives(template, place / "lives", "times", "40"):
         judge(life)
 
 
 def test_killed_at_system_calls_that_write(template: Path, place: Path) -> None:
-    """Killed at writes, syncs, renames and removals, also those of SQLite, what is left is whole."""
+    """Killed at writes, syncs, renames and removals, also those of SQLite, what remains is consistent."""
     _need_strace()
 
     for life in lives(template, place / "lives", "calls", STRIDE or "13"):
@@ -67,7 +67,7 @@ def test_killed_at_system_calls_that_write(template: Path, place: Path) -> None:
 
 
 def test_killed_while_the_first_tables_are_made(place: Path) -> None:
-    """A data folder whose first opening was killed opens as an empty library or goes on where it was."""
+    """A data folder whose first opening was killed opens as an empty library or continues where it was."""
     for life in lives(place / "no template", place / "lives", "times", "20"):
         judge(life)
 
@@ -81,7 +81,7 @@ def _need_strace() -> None:
 
 
 def lives(template: Path, folder: Path, *mode: str) -> list[Path]:
-    """Let a victim live and die below `folder`, as `victim.py` understands `mode`; return what each life left."""
+    """Run victims below `folder`, killed as `mode` of `victim.py` says; return what each life left."""
     command = [sys.executable, "-W", "error", "-m", "tests.service.victim", str(template), str(folder), *mode]
     subprocess.run(command, check=True, timeout=3600)
     return sorted(folder.iterdir())

@@ -1,4 +1,4 @@
-"""My Library on a real data folder: making, finding, changing and listing tuned models, by one process and many."""
+"""My Library on a real data folder: creating, finding, changing and listing tuned models, by one process and many."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def test_what_is_created_is_found_as_it_was_asked_for(library: Library) -> None:
 
 
 def test_without_an_id_one_is_made_of_the_display_name(library: Library) -> None:
-    """A model without id gets the words of its display name; one without display name is called by its id."""
+    """A model without id gets one made from its display name; one without display name is called by its id."""
     assert library.create(a_request()).id.startswith("next-number-")
     assert library.create(a_request(id="plain", display_name=None)).display_name == "plain"
 
 
 def test_a_taken_id_is_refused_and_changes_nothing(library: Library) -> None:
-    """The second create of an id raises AlreadyExists, and the first stays as it was."""
+    """The second create with an id raises AlreadyExists, and the first model stays unchanged."""
     first = library.create(a_request(id="taken"))
 
     with pytest.raises(AlreadyExists, match="'taken'"):
@@ -66,7 +66,7 @@ def test_the_list_has_the_newest_first(library: Library) -> None:
     ("words", "found"), [("ticket", ["b"]), ("ÄPFEL", ["a"]), ("100%", ["c"]), ("_", []), ("'; --", []), ("", "cba")]
 )
 def test_the_list_is_filtered_by_words_as_they_stand(library: Library, words: str, found: list[str]) -> None:
-    """Words are searched in name and description, any case of any alphabet, with no character special."""
+    """Words are searched in name and description, ignoring case in any alphabet; no character is special."""
     library.create(a_request(id="a", display_name="Äpfel zählen"))
     library.create(a_request(id="b", display_name="x", description="Support TICKETS"))
     library.create(a_request(id="c", display_name="100% sure"))
@@ -75,7 +75,7 @@ def test_the_list_is_filtered_by_words_as_they_stand(library: Library, words: st
 
 
 def test_curves_are_listed_only_if_asked_for(library: Library) -> None:
-    """The list leaves the snapshots out unless they are asked for; a single model has them."""
+    """The list omits the snapshots unless requested; a single model has them."""
     tuned(library, id="done")
 
     assert library.list()[0].task.snapshots == ()
@@ -92,7 +92,7 @@ def test_a_model_is_found_by_each_of_its_names(library: Library, name: str) -> N
 
 
 def test_a_display_name_that_two_models_have_is_refused(library: Library) -> None:
-    """An ambiguous display name is an error that lists the ids to choose from."""
+    """An ambiguous display name raises an error that lists the ids to choose from."""
     for model_id in ("one", "two"):
         library.create(a_request(id=model_id))
 
@@ -101,7 +101,7 @@ def test_a_display_name_that_two_models_have_is_refused(library: Library) -> Non
 
 
 def test_an_unknown_name_is_answered_with_those_that_come_near(library: Library) -> None:
-    """A misspelt name raises NotFound with the near ids; an empty library says that it is empty."""
+    """A misspelt name raises NotFound with similar ids; for an empty library the error says that it is empty."""
     with pytest.raises(NotFound, match="My Library is empty"):
         library.get("tickets")
     library.create(a_request(id="support-tickets"))
@@ -128,7 +128,7 @@ def test_names_can_be_changed(library: Library) -> None:
 
 
 def test_the_next_owner_sweeps_what_nobody_names(home: Path) -> None:
-    """Adapters and checkpoints of no task are removed when the folder is owned again; those in use stay."""
+    """Adapters and checkpoints without a task are removed when the folder is owned again; those in use stay."""
     with Library.own(home) as library:
         model = tuned(library)
         (library.folder.models / "unknown" / "1").mkdir(parents=True)
@@ -170,7 +170,7 @@ def test_another_process_reads_while_this_one_owns(library: Library, home: Path)
 
 
 def test_opening_a_new_folder_shows_an_empty_library(home: Path) -> None:
-    """Reading where there is no data folder yet makes an empty one."""
+    """Reading a missing data folder creates an empty library."""
     with Library.open(home) as library:
         assert library.list() == ()
 
@@ -185,7 +185,7 @@ with Library.open(Path(sys.argv[1])) as library:
 
 
 def test_processes_that_open_a_new_folder_together_wait_for_each_other(home: Path) -> None:
-    """Of three processes that open a folder nobody has used, one makes the tables and all see an empty library."""
+    """Of three processes that open a new folder, one creates the tables and all see an empty library."""
     command = [sys.executable, "-c", _OPEN, str(home)]
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
 
@@ -193,13 +193,13 @@ def test_processes_that_open_a_new_folder_together_wait_for_each_other(home: Pat
 
 
 def test_a_reader_cannot_write(home: Path) -> None:
-    """What was opened to read refuses to change anything."""
+    """A library opened to read refuses all changes."""
     with Library.open(home) as library, pytest.raises(FailedPrecondition, match="cannot be written"):
         library.create(a_request())
 
 
 def test_owning_twice_is_refused(library: Library, home: Path) -> None:
-    """A second owner of the same folder is refused, and the first goes on."""
+    """A second owner of the same folder is refused, and the first continues."""
     with pytest.raises(FolderLocked), Library.own(home):
         pass
 

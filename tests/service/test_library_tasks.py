@@ -1,4 +1,4 @@
-"""The tasks of a library: claimed, tuned, finished, cancelled, lost with their process and taken up again."""
+"""The tasks of a library: claimed, tuned, finished, cancelled, lost with their process and resumed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_task_goes_its_way_to_a_usable_model(library: Library) -> None:
 
 
 def test_a_finished_task_leaves_no_checkpoint(library: Library) -> None:
-    """The checkpoints of a task go when it ends."""
+    """The checkpoints of a task are removed when it ends."""
     task = claimed(library)
     (made_checkpoint(library, task) / "state").touch()
 
@@ -64,7 +64,7 @@ def test_a_failed_task_says_why(library: Library) -> None:
 
 
 def test_a_model_cannot_be_used_while_it_is_tuned(library: Library) -> None:
-    """Asking for the adapter of a model that is CREATING says how far it is."""
+    """Opening the adapter of a CREATING model raises an error that says how far it is."""
     task = claimed(library, id="numbers")
     library.heartbeat(task, Phase.RUNNING, Progress(step=3))
 
@@ -82,7 +82,7 @@ def test_a_damaged_adapter_is_never_given(library: Library) -> None:
 
 
 def test_a_cancelled_run_keeps_what_was_tuned(library: Library) -> None:
-    """A run asked to cancel learns it at its next heartbeat, cannot commit, and ends CANCELLED with a usable model."""
+    """A cancelled task learns it at its next heartbeat, cannot commit, and ends CANCELLED with a usable model."""
     task = claimed(library, id="numbers")
     library.heartbeat(task, Phase.RUNNING, Progress(step=1))
     library.request_cancel("numbers")
@@ -96,7 +96,7 @@ def test_a_cancelled_run_keeps_what_was_tuned(library: Library) -> None:
 
 
 def test_a_waiting_task_is_cancelled_at_once(library: Library) -> None:
-    """Cancelling a queued task without checkpoint ends it there and then, with a model that failed."""
+    """Cancelling a queued task without checkpoint ends it at once, with a FAILED model."""
     library.create(a_request(id="numbers"))
 
     model = library.request_cancel("numbers")
@@ -166,7 +166,7 @@ def test_the_same_request_finds_its_unfinished_model(library: Library) -> None:
 
 
 def test_tasks_are_claimed_in_the_order_they_came(library: Library) -> None:
-    """The oldest waiting task is claimed first, those held back are passed over, and each is given out once."""
+    """The oldest waiting task is claimed first, those held back are skipped, and each is claimed once."""
     first, second, third = (library.create(a_request()).task.id for _ in range(3))
 
     claims = [library.claim("a test", held_back=[first]), library.claim("a test"), library.claim("a test")]
@@ -177,7 +177,7 @@ def test_tasks_are_claimed_in_the_order_they_came(library: Library) -> None:
 
 
 def _with_lost_worker(home: Path, task_id: str, **progress: int) -> TuningTask:
-    """Claim a task and leave the library without a word, as a process does that dies."""
+    """Claim a task and abandon the library, as a dying process does."""
     with Library.own(home) as library:
         task = library.claim("a test", task_id=task_id)
         assert task is not None, "the task cannot be claimed any more"
@@ -186,7 +186,7 @@ def _with_lost_worker(home: Path, task_id: str, **progress: int) -> TuningTask:
 
 
 def test_a_lost_task_waits_to_be_resumed(home: Path) -> None:
-    """The next owner puts the task of a dead one back into the queue, to go on from its checkpoint; it was one loss."""
+    """The next owner puts the task of a dead one back into the queue, to resume from its checkpoint, as one loss."""
     with Library.own(home) as library:
         model = library.create(a_request())
     lost = _with_lost_worker(home, model.task.id, step=7, checkpoint_step=5)
@@ -203,7 +203,7 @@ def test_a_lost_task_waits_to_be_resumed(home: Path) -> None:
 
 
 def test_a_resumed_task_never_shows_less_than_before(library: Library) -> None:
-    """Steps that are repeated after a resume make neither the count of steps nor the curve shorter."""
+    """Steps repeated after a resume shorten neither the step count nor the curve."""
     task = claimed(library, id="numbers")
     library.heartbeat(task, Phase.RUNNING, Progress(step=7, checkpoint_step=5, snapshots=a_curve(7)))
     library.release(task)
@@ -218,7 +218,7 @@ def test_a_resumed_task_never_shows_less_than_before(library: Library) -> None:
 
 
 def test_a_task_that_kills_three_workers_at_one_step_is_given_up(home: Path) -> None:
-    """Three losses at the same step end the task as FAILED/13 with a sentence."""
+    """Three losses at the same step end the task as FAILED/13 with a message."""
     with Library.own(home) as library:
         task_id = library.create(a_request(id="poison")).task.id
     for _ in range(3):

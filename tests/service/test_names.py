@@ -16,8 +16,8 @@ def test_ids_of_google_form_are_taken(model_id: str) -> None:
 
 @pytest.mark.parametrize("model_id", ["", "A", "1a", "a-", "-a", "a" * 41, "a b", "a/b", "../a", "a\n", "ä"])
 def test_other_ids_are_refused(model_id: str) -> None:
-    """Anything else is refused with the rule in the message."""
-    with pytest.raises(InvalidArgument, match="starts with a letter"):
+    """Other ids are refused with the rule in the message."""
+    with pytest.raises(InvalidArgument, match="start with a letter"):
         check_id(model_id)
 
 

@@ -28,7 +28,7 @@ def test_an_ended_task_shows_what_it_left(phase: Phase, has_artifact: bool, stat
 
 
 def test_every_phase_has_a_way_in() -> None:
-    """Workers reach the running phases and the final ones, and each final phase only from a running one."""
+    """Every phase can be reached, and each final phase only from a running one."""
     assert set(PHASES_BEFORE) == set(RUNNING_PHASES)
     assert set(PHASES_BEFORE_END) == {phase for phase in Phase if phase.is_final}
     assert all(set(before) <= set(RUNNING_PHASES) for before in PHASES_BEFORE_END.values())

@@ -1,4 +1,4 @@
-"""What is polled: as it stands in the library, kept in between, and only for who may see it."""
+"""Polling: as in the library, cached in between, and only for callers with access."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def seen(library: Library, model_id: str = "numbers", caller: Caller = OWNER) ->
 
 
 def test_it_is_kept_until_something_is_written(library: Library) -> None:
-    """Two polls get the same object; after a report of the worker the next one has the new step."""
+    """Two polls get the same object; after a heartbeat the next one has the new step."""
     task = claimed(library, id="numbers")
     first = seen(library)
 
@@ -30,7 +30,7 @@ def test_it_is_kept_until_something_is_written(library: Library) -> None:
 
 
 def test_the_place_in_the_queue_moves_up(library: Library) -> None:
-    """A waiting task knows how many are before it; a claim moves it up, and takes the place from the first."""
+    """A waiting task shows how many are before it; a claim moves it up, and the claimed task has no place."""
     for number in range(3):
         library.create(a_request(id=f"numbers-{number}"))
     assert seen(library, "numbers-2").waiting_before == 2
@@ -42,7 +42,7 @@ def test_the_place_in_the_queue_moves_up(library: Library) -> None:
 
 
 def test_only_who_may_see_it_does(library: Library) -> None:
-    """A stranger is refused also when the owner has just looked, and a deleted model is gone at once."""
+    """A stranger is refused even if the owner has just polled, and a deleted model is gone at once."""
     library.create(a_request(id="numbers"))
     seen(library)
 

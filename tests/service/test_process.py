@@ -20,13 +20,13 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has nei
 
 
 def echo(channel: Channel) -> None:
-    """Send back what comes."""
+    """Send back each message."""
     while True:
         channel.send(channel.messages.get())
 
 
 def test_messages_come_back_in_order() -> None:
-    """What is sent arrives whole and in order, however large."""
+    """Messages arrive complete and in order, however large."""
     child = Child("echo", echo)
     try:
         sent = [bytes(size) for size in (1, 5_000_000, 2)]
@@ -38,7 +38,7 @@ def test_messages_come_back_in_order() -> None:
 
 
 def test_a_frozen_child_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    """To send more than the pipe takes returns at once; nothing received within the time raises TimeoutError."""
+    """Sending more than the pipe holds returns at once; receiving nothing in time raises TimeoutError."""
     monkeypatch.setattr(process, "START_SECONDS", 0.0)
     child = Child("echo", echo)
     child.send("ready")
@@ -58,7 +58,7 @@ def test_a_frozen_child_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_dead_child_is_seen_at_once() -> None:
-    """kill -9 ends a wait without limit."""
+    """kill -9 of the child ends a wait without timeout."""
     child = Child("echo", echo)
     child.kill()
 
@@ -68,7 +68,7 @@ def test_a_dead_child_is_seen_at_once() -> None:
 
 
 def test_a_child_dies_with_its_parent(tmp_path: Path) -> None:
-    """kill -9 of the parent ends the child, also one that never asks for a message."""
+    """kill -9 of the parent ends the child, also one that never receives a message."""
     parent = tmp_path / "parent.py"
     parent.write_text(
         textwrap.dedent("""
@@ -92,7 +92,7 @@ def test_a_child_dies_with_its_parent(tmp_path: Path) -> None:
 
 
 def test_memory_kills_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The number behind `oom_kill` counts, not those of other lines."""
+    """The number after `oom_kill` is read, not those of other lines."""
     (tmp_path / "vmstat").write_text("pgfault 7\noom_kill 3\noom_killer 9\n")
     monkeypatch.setattr(process, "_KERNEL_COUNTS", tmp_path / "vmstat")
 
@@ -100,7 +100,7 @@ def test_memory_kills_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_no_kernel_count_means_no_kills(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the file, no kill is ever seen."""
+    """Without the file the count is 0."""
     monkeypatch.setattr(process, "_KERNEL_COUNTS", tmp_path / "nothing")
 
     assert memory_kills() == 0

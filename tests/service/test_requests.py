@@ -1,4 +1,4 @@
-"""Requests for tuning, and the digest by which a repeated one is recognised."""
+"""Tuning requests, and the digest that identifies a repeated one."""
 
 from dataclasses import replace
 from typing import Any
@@ -11,7 +11,7 @@ from tunery.types import DataFacts, Hyperparameters
 
 
 def test_equal_requests_have_equal_digests() -> None:
-    """The digest depends on what is asked, not on the kind of sequence or the name of the file."""
+    """The digest depends on the content, not on the type of sequence or the name of the file."""
     request = a_request()
     again = a_request(examples=list(EXAMPLES), data=DataFacts(15, "data-digest", "copy.csv"), description="other words")
 
@@ -33,12 +33,12 @@ def test_equal_requests_have_equal_digests() -> None:
     ],
 )
 def test_any_change_of_the_result_or_the_names_changes_the_digest(changes: dict[str, Any]) -> None:
-    """A request with another id, name, base, data, settings or seed is another request."""
+    """A request with another id, name, base, data, settings or seed has another digest."""
     assert a_request().sha256() != a_request(**changes).sha256()
 
 
 def test_the_multiplier_is_worked_in_before() -> None:
-    """A learning rate given as multiplier is the same request as the rate it resolves to."""
+    """A learning rate multiplier gives the same digest as the rate it resolves to."""
     by_multiplier = Hyperparameters(learning_rate_multiplier=2.0).resolve()
 
     assert a_request(hyperparameters=by_multiplier).sha256() == (
@@ -57,7 +57,7 @@ def test_the_multiplier_is_worked_in_before() -> None:
     ],
 )
 def test_a_request_that_cannot_be_tuned_is_refused(changes: dict[str, Any], message: str) -> None:
-    """A request without name, examples or learning rate is refused when it is made."""
+    """A request without name, examples or learning rate is refused when it is created."""
     with pytest.raises(InvalidArgument, match=message):
         replace(a_request(), **changes)
 

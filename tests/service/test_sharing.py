@@ -1,4 +1,4 @@
-"""Permissions of tuned models: given, changed, taken and handed on, by who may."""
+"""Permissions of tuned models: created, changed, deleted and transferred by those who may."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def give(library: Library, role: Role, address: str = "other@example.com", calle
 
 
 def test_who_has_no_role_may_nothing(library: Library) -> None:
-    """A stranger is refused; once a reader, may read and not write."""
+    """A stranger is refused; a reader may read but not write."""
     with pytest.raises(PermissionDenied):
         library.sharing.require(OTHER, Action.READ, "numbers")
 
@@ -36,7 +36,7 @@ def test_who_has_no_role_may_nothing(library: Library) -> None:
 
 
 def test_scopes_come_before_existence(library: Library) -> None:
-    """Without the scope, a model that is not there is refused like one that is; with it, it is not found."""
+    """Without the scope, a missing model is refused like an existing one; with it, it is not found."""
     caller = Caller("local", frozenset({TUNING_READONLY}))
     for model_id in ("numbers", "none"):
         with pytest.raises(PermissionDenied):
@@ -46,7 +46,7 @@ def test_scopes_come_before_existence(library: Library) -> None:
 
 
 def test_a_grantee_has_one_permission(library: Library) -> None:
-    """A second permission for the same address is refused; its role is changed instead, and it can be taken back."""
+    """A second permission for the same address is refused; the role can be changed and the permission deleted."""
     permission_id = give(library, Role.READER)
     with pytest.raises(AlreadyExists):
         give(library, Role.WRITER)
@@ -69,13 +69,13 @@ def test_a_grantee_has_one_permission(library: Library) -> None:
     ],
 )
 def test_permissions_that_make_no_sense(library: Library, kind: GranteeType, address: str | None, role: Role) -> None:
-    """Everyone has no address and only reads, others have one, and ownership is not given."""
+    """EVERYONE has no address and only reads, others need one, and OWNER cannot be granted."""
     with pytest.raises(InvalidArgument):
         library.sharing.create(OWNER, "numbers", kind, address, role)
 
 
 def test_the_owner_stays_until_handed_on(library: Library) -> None:
-    """The owner's permission is neither changed nor taken; handed on, the old owner writes and the new one owns."""
+    """The owner's permission can be neither changed nor deleted; after a transfer the old owner is a writer."""
     [owner] = library.sharing.of_model("numbers")
     with pytest.raises(InvalidArgument):
         library.sharing.delete(OWNER, "numbers", owner.id)

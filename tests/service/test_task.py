@@ -1,4 +1,4 @@
-"""The trip of a task in this process: events, endings, and what stands in the library after each."""
+"""The work on a task in this process: events, endings, and the state of the library after each."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def worked(worker: TaskWorker) -> list[Event]:
 
 
 def left_after(worker: TaskWorker, steps: int) -> None:
-    """Take so many steps of a task, then leave it."""
+    """Do a number of steps of a task, then leave it."""
     with closing(worker.events()) as events:
         for event in events:
             if isinstance(event, StepDone) and event.snapshot.step == steps:
@@ -68,7 +68,7 @@ def adapter(library: Library, model: TunedModel) -> bytes:
 
 
 def test_a_task_tells_its_trip_in_order(library: Library) -> None:
-    """Preparing, started, one event a step, publishing, ended with an ACTIVE model."""
+    """Preparing, started, one event per step, publishing, ended with an ACTIVE model."""
     events = worked(TaskWorker.claim(library, created(library)))
 
     assert events[0] == PhaseEntered(Phase.PREPARING)
@@ -81,7 +81,7 @@ def test_a_task_tells_its_trip_in_order(library: Library) -> None:
 
 
 def test_the_record_is_complete(library: Library) -> None:
-    """Curve, losses per epoch, advice, settings in force and versions stand in the library; no checkpoint is left."""
+    """Curve, losses per epoch, advice, settings in force and versions are in the library; no checkpoint is left."""
     model = created(library)
 
     worked(TaskWorker.claim(library, model))
@@ -97,7 +97,7 @@ def test_the_record_is_complete(library: Library) -> None:
 
 
 def test_everything_is_published(library: Library) -> None:
-    """The adapter to serve at the root, every kept epoch below `epochs`, the curve beside them, all in the manifest."""
+    """The adapter to serve, every kept epoch below `epochs`, and the curve are published and in the manifest."""
     model = created(library)
 
     worked(TaskWorker.claim(library, model))
@@ -168,7 +168,7 @@ def test_cancel_past_the_commit_point_has_no_effect(library: Library) -> None:
 
 
 def test_leaving_puts_the_task_back_with_a_checkpoint(library: Library) -> None:
-    """A closed generator leaves the task QUEUED with a checkpoint of the last step, and says where it goes on."""
+    """A closed generator leaves the task QUEUED with a checkpoint of the last step, and sets the step to resume at."""
     model = created(library)
     worker = TaskWorker.claim(library, model)
 
@@ -180,7 +180,7 @@ def test_leaving_puts_the_task_back_with_a_checkpoint(library: Library) -> None:
 
 
 def test_a_resumed_task_gives_the_same_bytes(library: Library) -> None:
-    """Left after each of three steps and resumed, a task makes the adapter of an undisturbed one."""
+    """Left three times and resumed, a task makes the same adapter as an undisturbed one."""
     undisturbed, model = created(library), created(library)
     worked(TaskWorker.claim(library, undisturbed))
 
@@ -207,7 +207,7 @@ def test_a_task_cancelled_while_it_waited_is_published(library: Library) -> None
 
 
 def test_a_checkpoint_of_other_settings_is_not_continued(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With another recipe than that of the checkpoint, tuning begins again and says so."""
+    """With another recipe than that of the checkpoint, tuning starts over with a notice."""
     model = created(library)
     left_after(TaskWorker.claim(library, model), 3)
     monkeypatch.setattr(tuning, "Recipe", lambda: replace(_RECIPE, rank=4))
@@ -233,7 +233,7 @@ def test_rows_that_are_too_long_are_noticed(library: Library) -> None:
 
 
 def test_numbers_that_are_none_fail_the_task(library: Library) -> None:
-    """An absurd learning rate ends FAILED with code 3 and the step; the curve up to there stays."""
+    """An absurd learning rate ends FAILED with code 3 and the step; the curve so far is kept."""
     model = created(library, hyperparameters=Hyperparameters(learning_rate=1e30).resolve())
 
     with pytest.raises(TuningUnstable, match="Use a smaller learning rate"):
@@ -249,7 +249,7 @@ def test_numbers_that_are_none_fail_the_task(library: Library) -> None:
 def test_failures_of_the_work_are_recorded(
     library: Library, monkeypatch: pytest.MonkeyPatch, raised: type[Exception], expected: type[Exception], code: int
 ) -> None:
-    """Memory that runs out ends FAILED with 8, a mistake of ours with 13; the model is not usable."""
+    """Out of memory ends FAILED with 8, an unexpected error with 13; the model is not usable."""
     model = created(library)
     monkeypatch.setattr(Network, "add_gradient", _raising(raised()))
 
@@ -261,7 +261,7 @@ def test_failures_of_the_work_are_recorded(
 
 
 def test_a_full_disk_puts_the_task_back(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A checkpoint that meets a full disk: the one before is kept, the task waits, the error says what to do."""
+    """With no room for a checkpoint the earlier one is kept, the task waits and the error says what to do."""
     model = created(library)
     left_after(TaskWorker.claim(library, model), 3)
     full = OSError(28, "No space left on device")
@@ -292,7 +292,7 @@ def test_force_in_the_middle_of_a_step_keeps_the_checkpoint_before(
 
 
 def test_a_deleted_model_stops_its_worker(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Deleting the model fences the worker at its next beat; nothing of it is left."""
+    """Deleting the model fences the worker at its next beat; no file of it is left."""
     monkeypatch.setattr("tunery.service.task.BEAT_SECONDS", 0)
     model = created(library)
 
@@ -308,7 +308,7 @@ def test_a_deleted_model_stops_its_worker(library: Library, monkeypatch: pytest.
 
 
 def test_a_base_that_changed_is_refused(library: Library) -> None:
-    """A task whose base has other weights by now fails with a sentence instead of mixing them."""
+    """A task whose base has changed fails with a message instead of mixing weights."""
     model = created(library, base_digest="another")
 
     with pytest.raises(FailedPrecondition, match="base tiny changed"):

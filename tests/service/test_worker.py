@@ -1,4 +1,4 @@
-"""The worker loop with a real child whose trainer computes nothing: it dies, freezes, errs; the task goes on."""
+"""The worker loop with a real child and a fake trainer: the child dies, freezes or fails; the task continues."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def steps(library: Library, model: TunedModel) -> int:
 
 
 def test_a_child_that_dies_or_freezes_is_replaced(library: Library) -> None:
-    """Killed, then frozen past its lease: each time a new child goes on, and both losses are counted."""
+    """Killed, then frozen past its lease: each time a new child continues, and both losses are counted."""
     model = created(library, epochs=30)
     with working(library, lease_seconds=1.5) as worker:
         for number in (signal.SIGKILL, signal.SIGSTOP):
@@ -92,7 +92,7 @@ def test_the_next_child_starts_while_the_lost_task_waits(library: Library, monke
 def test_an_error_of_the_loop_does_not_leave_the_child_waiting(
     library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A call that breaks in the server: the task is put back, and a fresh child finishes it."""
+    """If a call raises an unexpected error in the server, the task is put back and a new child finishes it."""
     heartbeat, calls = Library.heartbeat, iter(range(1_000_000))
 
     def breaking(self: Library, *arguments: Any, **options: Any) -> bool:
@@ -107,7 +107,7 @@ def test_an_error_of_the_loop_does_not_leave_the_child_waiting(
 
 
 def test_successes_are_told_and_nothing_else(library: Library) -> None:
-    """A cancelled task leaves a usable model, but only what ended SUCCEEDED is told of, once."""
+    """A cancelled task leaves a usable model, but `on_success` gets only models whose task SUCCEEDED, once."""
     told: list[TunedModel] = []
     cancelled = created(library, epochs=100)
     with working(library, on_success=told.append):
@@ -122,7 +122,7 @@ def test_successes_are_told_and_nothing_else(library: Library) -> None:
 
 
 def test_a_row_that_an_error_left_running_is_taken_back(library: Library) -> None:
-    """A task that is running by its row while the loop has none in hand goes back into the queue and on."""
+    """A task whose row says running while the loop has none goes back into the queue and is finished."""
     model = created(library)
     library.claim("nobody", task_id=model.task.id)
 
@@ -131,7 +131,7 @@ def test_a_row_that_an_error_left_running_is_taken_back(library: Library) -> Non
 
 
 def test_a_task_deleted_as_it_is_claimed_is_passed_over(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A tuned model that is gone between claim and work: the next task is worked on at once."""
+    """If a tuned model is deleted between claim and work, the next task is worked on at once."""
     gone, model = created(library), created(library)
     find = Library.find
 
@@ -147,7 +147,7 @@ def test_a_task_deleted_as_it_is_claimed_is_passed_over(library: Library, monkey
 
 
 def test_a_kill_by_the_kernel_halves_the_examples_at_a_time(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
-    """SIGKILL while the kernel's count of memory kills rises: half as many examples at a time, and no loss."""
+    """SIGKILL while the kernel's count of memory kills rises means half as many examples at a time, and no loss."""
     kills = iter(range(1_000))
     monkeypatch.setattr(module, "memory_kills", lambda: next(kills))
     model = created(library, epochs=30)
@@ -175,7 +175,7 @@ def test_stopping_puts_the_task_back_with_its_checkpoint(library: Library) -> No
 
 
 def test_stopping_does_not_wait_for_a_frozen_child(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A frozen child is killed when the grace period is over; its task waits at the checkpoint before."""
+    """A frozen child is killed after the grace period; its task waits at the earlier checkpoint."""
     monkeypatch.setattr(module, "STOP_SECONDS", 0.2)
     model = created(library, epochs=100)
     with working(library) as worker:
@@ -189,7 +189,7 @@ def test_stopping_does_not_wait_for_a_frozen_child(library: Library, monkeypatch
 
 
 def test_a_full_disk_holds_the_task_back(library: Library, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A child that finds the disk full puts its task back; the task waits longer each time, and succeeds in the end."""
+    """A child that finds the disk full puts its task back; the task waits longer each time and finally succeeds."""
     full = tmp_path / "full"
     full.touch()
     monkeypatch.setenv("TUNERY_TEST_DISK_FULL", str(full))
@@ -203,7 +203,7 @@ def test_a_full_disk_holds_the_task_back(library: Library, monkeypatch: pytest.M
 
 
 def test_a_child_that_dies_idle_is_replaced_ahead_of_the_next_task(library: Library) -> None:
-    """The warm child is there again before a task asks for it."""
+    """A new warm child is ready before the next task."""
     with working(library) as worker:
         wait_until(lambda: worker.child_pid)
         pid = worker.child_pid
@@ -221,7 +221,7 @@ def _is_alive(pid: int) -> bool:
 
 
 def test_logs_of_old_tasks_are_forgotten(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The logs of no more than MAX_LOGS tasks are kept, those of the oldest go first."""
+    """The logs of at most MAX_LOGS tasks are kept; the oldest are removed first."""
     monkeypatch.setattr(module, "MAX_LOGS", 2)
     worker = Worker(library, main=trainer.main)
 

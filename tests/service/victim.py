@@ -1,13 +1,13 @@
 """
-A whole life of a library that is killed at a chosen moment; run by `test_kill.py` as a process of its own.
+A whole life of a library that is killed at a chosen moment; `test_kill.py` runs it as a process.
 
     python -m tests.service.victim TEMPLATE FOLDER points 3    # lives in FOLDER/1, FOLDER/2, ...: every 3rd kill point
     python -m tests.service.victim TEMPLATE FOLDER times 50    # 50 lives, killed at times spread over one of them
     python -m tests.service.victim TEMPLATE FOLDER calls 7     # killed by strace at every 7th system call that writes
 
-Each life begins with a copy of TEMPLATE, if there is one, and leaves a file `done` beside it: one line for each call
-that returned. A kill point is every opening, renaming, making and removing of a file below the copy, and the moments
-before and after each SQL statement and before each commit.
+Each life begins with a copy of TEMPLATE, if it exists, and leaves a file `done` beside it, with a line for each call
+that returned. Kill points are each opening, renaming, creating and removing of a file in the copy, the moments before
+and after each SQL statement, and before each commit.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def live(home: Path, done: Callable[[str], None]) -> None:
 
 
 def main() -> None:
-    """Live as often as the command line says, each time with another death."""
+    """Live as often as the command line says, killed at another moment each time."""
     template, folder, mode, *numbers = sys.argv[1:]
     homes = (_home(Path(template), Path(folder) / str(number)) for number in itertools.count(1))
     {"points": _at_points, "times": _at_times, "calls": _at_calls}[mode](homes, *map(int, numbers))
@@ -142,14 +142,14 @@ def _born(home: Path, kill_point: int | None = None, wait_for: int | None = None
 
 
 def _outlives(child: int) -> bool:
-    """Wait for the end of a child; return whether it came to the end of its life."""
+    """Wait for a child to end; return whether it lived to its end."""
     _, status = os.waitpid(child, 0)
     assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0, "the victim failed by itself"
     return os.WIFEXITED(status)
 
 
 def _let_anyone_trace() -> None:
-    """Where only ancestors may trace (kernel.yama.ptrace_scope = 1), strace beside us could not."""
+    """Allow strace, a sibling process, to trace us where only ancestors may (kernel.yama.ptrace_scope = 1)."""
     ctypes.CDLL(None).prctl(0x59616D61, ctypes.c_ulong(-1), 0, 0, 0)  # PR_SET_PTRACER, PR_SET_PTRACER_ANY
 
 

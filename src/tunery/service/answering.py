@@ -1,8 +1,8 @@
 """
-Answers of base and tuned models: questions go to a child process, pieces of text come back as they are made.
+Answers of base and tuned models: questions go to a child process, pieces of text come back as they are generated.
 
-Bounded: beyond `MAX_WAITING` requests that have not begun, a further one is refused at once. If the child dies or
-freezes, what it was answering fails and another takes its place. Knows no HTTP; who asks is checked before.
+At most `MAX_WAITING` questions wait for their turn; another is refused at once. If the child dies or freezes, its
+questions fail and a new child starts. Access is checked by the callers.
 """
 
 from __future__ import annotations
@@ -20,16 +20,35 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tunery.errors import Cancelled, DeadlineExceeded, ResourceExhausted, Unavailable
-from tunery.service import answering_child
-from tunery.service.answering_child import AnswerChunk, Counted, Question, Refused, RowsCounted, RowsRendered
+from tunery.errors import Cancelled, DeadlineExceeded, ResourceExhausted, TuneryError, Unavailable
+from tunery.service.answering_child import (
+    AnswerChunk,
+    Ask,
+    Count,
+    Counted,
+    CountRows,
+    Drop,
+    Question,
+    Refused,
+    RenderRows,
+    RowsCounted,
+    RowsRendered,
+    Warm,
+    answering_child,
+)
 from tunery.service.process import Alive, Child
 from tunery.types import TuningExample
 
 MAX_WAITING = 64
-LEASE_SECONDS = 10.0  # a child that says nothing so long is taken for frozen
+LEASE_SECONDS = 10.0  # a child that is silent for this long counts as frozen
 RESTART_SECONDS = 10.0
 ROWS_SECONDS = 60.0  # a base that is not in memory has to be loaded
+
+AT_ONCE = 8  # half of what the child decodes together
+TRIES = 5
+WAIT_SECONDS = 2.0  # before a refused question is asked again
+_LOOK_SECONDS = 0.5  # between two looks whether to stop
+_TEMPORARY = (DeadlineExceeded, ResourceExhausted, Unavailable)
 
 Reply = AnswerChunk | Counted | RowsCounted | RowsRendered | Refused
 Listener = Callable[[Reply], None]
@@ -45,7 +64,7 @@ class _Waiting:
 
 
 class Answering:
-    """The answering child of a data folder; `start` loads a base ahead of the first question."""
+    """The answering child of a data folder."""
 
     def __init__(
         self,
@@ -54,7 +73,7 @@ class Answering:
         warm_base: str | None = None,
         max_waiting: int = MAX_WAITING,
         lease_seconds: float = LEASE_SECONDS,
-        main: Callable[..., None] = answering_child.main,
+        main: Callable[..., None] = answering_child,
     ) -> None:
         self._data_folder, self._warm_base, self._max_waiting = data_folder, warm_base, max_waiting
         self._lease_seconds, self._main = lease_seconds, main
@@ -62,9 +81,11 @@ class Answering:
         self._lock = threading.Lock()
         self._asked: dict[int, _Waiting] = {}
         self._child: Child | None = None
-        self._reader: threading.Thread | None = None  # of that child: alone reads from it, and closes the line to it
+        self._reader: threading.Thread | None = (
+            None  # of that child: the only thread that reads from it and closes its channel
+        )
         self._is_stopped = False
-        self.generated_tokens = 0  # of finished answers, since the server began
+        self.generated_tokens = 0  # in finished answers, since the server started
 
     @property
     def child_pid(self) -> int | None:
@@ -73,12 +94,12 @@ class Answering:
         return None if child is None else child.pid
 
     def start(self) -> None:
-        """Start the child, with the base loaded ahead."""
+        """Start the child, with a base loaded ahead of the first question."""
         with self._lock:
             self._ready_child()
 
     def stop(self) -> None:
-        """End the child; what it was answering fails."""
+        """End the child; the questions it was answering fail."""
         with self._lock:
             self._is_stopped = True
             child, reader = self._child, self._reader
@@ -88,43 +109,44 @@ class Answering:
 
     def ask(self, question: Question, listener: Listener) -> int:
         """
-        Ask; `listener` gets each piece from another thread, the last one with a finish reason, or a `Refused`.
+        Ask a question and return its number, for `drop`.
 
-        Returns a number for `drop`. Raises ResourceExhausted when too many wait.
+        `listener` is called from another thread with each piece of the answer, the last with a finish reason, or with
+        a `Refused`. Raises ResourceExhausted if too many questions wait.
         """
         with self._lock:
             if self.waiting >= self._max_waiting:
                 raise ResourceExhausted(
                     f"{self._max_waiting} requests wait for an answer already. Try again in a moment."
                 )
-            return self._send(lambda number: answering_child.Ask(number, question), listener)
+            return self._send(lambda number: Ask(number, question), listener)
 
     def count(self, question: Question, listener: Listener) -> int:
         """Count the tokens of a prompt; `listener` gets a `Counted` or a `Refused`."""
         with self._lock:
-            return self._send(lambda number: answering_child.Count(number, question), listener)
+            return self._send(lambda number: Count(number, question), listener)
 
     def count_rows(self, base_model: str, examples: tuple[TuningExample, ...]) -> RowsCounted:
-        """Return the tokens of examples as tuning reads them; raises DeadlineExceeded if nobody can count in time."""
-        counted = self._awaited(lambda number: answering_child.CountRows(number, base_model, examples))
+        """Count the tokens of examples as tuning reads them; raise DeadlineExceeded if the child takes too long."""
+        counted = self._awaited(lambda number: CountRows(number, base_model, examples))
         assert isinstance(counted, RowsCounted)
         return counted
 
     def render_rows(self, base_model: str, examples: tuple[TuningExample, ...]) -> tuple[str, ...]:
-        """Return examples as tuning reads them, template and special tokens included; raises as `count_rows` does."""
-        rendered = self._awaited(lambda number: answering_child.RenderRows(number, base_model, examples))
+        """Return examples as tuning reads them, with template and special tokens; raise as `count_rows` does."""
+        rendered = self._awaited(lambda number: RenderRows(number, base_model, examples))
         assert isinstance(rendered, RowsRendered)
         return rendered.texts
 
     def drop(self, number: int) -> None:
-        """Forget a request: its row is free for others within one token. Nothing happens if it has ended."""
+        """Drop a question, if it has not ended; its place in the batch is free within one token."""
         with self._lock:
             asked = self._asked.pop(number, None)
         if asked is not None:
-            asked.child.send(answering_child.Drop(number))
+            asked.child.send(Drop(number))
 
     def is_ready(self) -> bool:
-        """Say whether the child lives; if it died another is started, so that the next answer is soon yes."""
+        """Return whether the child is alive; if not, start another."""
         with self._lock:
             is_alive = self._child is not None and self._child.is_alive
             if not is_alive and not self._is_stopped:
@@ -133,12 +155,12 @@ class Answering:
 
     @property
     def waiting(self) -> int:
-        """Requests that have not begun to be answered."""
+        """Questions whose answer has not begun."""
         return sum(not asked.has_begun for asked in self._asked.values())
 
     @property
     def running(self) -> int:
-        """Requests that are being answered."""
+        """Questions that are being answered."""
         return sum(asked.has_begun for asked in self._asked.values())
 
     def _awaited(self, message: Callable[[int], object]) -> Reply:
@@ -148,7 +170,7 @@ class Answering:
         try:
             answer = arrived.get(timeout=ROWS_SECONDS)
         except queue.Empty:
-            raise DeadlineExceeded("Nobody could read the rows in time. Try again in a moment.") from None
+            raise DeadlineExceeded("The rows could not be read in time. Try again in a moment.") from None
         if isinstance(answer, Refused):
             raise answer.error
         return answer
@@ -157,7 +179,7 @@ class Answering:
         child = self._ready_child()
         number = next(self._numbers)
         self._asked[number] = _Waiting(listener, child)
-        child.send(message(number))  # if the child is gone, whoever reads from it finds out and refuses
+        child.send(message(number))  # if the child is gone, the reading thread notices and refuses
         return number
 
     def _ready_child(self) -> Child:
@@ -166,7 +188,7 @@ class Answering:
         if self._child is None or not self._child.is_alive:
             self._child = Child("answering", self._main, self._data_folder)
             if self._warm_base is not None:
-                self._child.send(answering_child.Warm(self._warm_base))
+                self._child.send(Warm(self._warm_base))
             self._reader = threading.Thread(target=self._read, args=(self._child,), name="answers", daemon=True)
             self._reader.start()
         return self._child
@@ -182,7 +204,7 @@ class Answering:
             child.stop()
             self._refuse_all(child, "froze" if isinstance(lost, TimeoutError) else "ended")
         with self._lock, suppress(Unavailable):
-            if time.monotonic() - started > RESTART_SECONDS:  # else it may die at once again: when it is asked for
+            if time.monotonic() - started > RESTART_SECONDS:  # else it may die at once again; wait for a question
                 self._ready_child()
 
     def _hand_over(self, answer: Reply) -> None:
@@ -208,21 +230,14 @@ class Answering:
             asked.listener(Refused(number, Unavailable(f"The answering process {how}. Ask again.")))
 
 
-AT_ONCE = 8  # half of what the child decodes together
-TRIES = 5
-WAIT_SECONDS = 2.0  # before a question that found no room is asked again
-_LOOK_SECONDS = 0.5  # for a wish to stop
-_PASSES = (DeadlineExceeded, ResourceExhausted, Unavailable)
-
-
 class Batches:
-    """Questions that wait for their whole answers, until `is_stopping` is set."""
+    """Answers many questions, a few at a time, so that the questions of users find room; ends with `is_stopping`."""
 
     def __init__(self, answering: Answering, is_stopping: threading.Event) -> None:
         self._answering, self._is_stopping = answering, is_stopping
 
     def answers(self, questions: Sequence[Question]) -> list[str]:
-        """Return the answers; raises what a question was refused with, Cancelled when it is time to stop."""
+        """Return the answers; raise the error of a question refused too often, or Cancelled when stopping."""
         texts, tries = [""] * len(questions), [0] * len(questions)
         open_places, asked = deque(range(len(questions))), dict[int, int]()
         arrived: queue.SimpleQueue[tuple[int, Reply]] = queue.SimpleQueue()
@@ -235,7 +250,7 @@ class Batches:
                 if isinstance(answer, Refused):
                     del asked[place]
                     tries[place] += 1
-                    self._pause_or_raise(answer, tries[place])
+                    self._pause_or_raise(answer.error, tries[place])
                     texts[place] = ""
                     open_places.append(place)
                 elif isinstance(answer, AnswerChunk):
@@ -248,7 +263,7 @@ class Batches:
         return texts
 
     def tokens(self, question: Question) -> int:
-        """Return how many tokens the prompt of a question has; raises InvalidArgument if the window is too small."""
+        """Return the number of tokens of a question's prompt; raise InvalidArgument if it exceeds the window."""
         for attempt in range(1, TRIES + 1):
             arrived: queue.SimpleQueue[tuple[int, Reply]] = queue.SimpleQueue()
             self._answering.count(question, partial(_put, arrived, 0))
@@ -256,16 +271,16 @@ class Batches:
             if isinstance(answer, Counted):
                 return answer.tokens
             assert isinstance(answer, Refused)
-            self._pause_or_raise(answer, attempt)
-        raise AssertionError("the last try raises")
+            self._pause_or_raise(answer.error, attempt)
+        raise AssertionError("the last try raises its error")
 
     def _ask(self, question: Question, place: int, arrived: queue.SimpleQueue[Any]) -> int:
         for attempt in range(1, TRIES + 1):
             try:
                 return self._answering.ask(question, partial(_put, arrived, place))
             except ResourceExhausted as error:
-                self._pause_or_raise(Refused(0, error), attempt)
-        raise AssertionError("the last try raises")
+                self._pause_or_raise(error, attempt)
+        raise AssertionError("the last try raises its error")
 
     def _next(self, arrived: queue.SimpleQueue[tuple[int, Reply]]) -> tuple[int, Reply]:
         while not self._is_stopping.is_set():
@@ -275,9 +290,9 @@ class Batches:
                 continue
         raise Cancelled("The server is stopping.")
 
-    def _pause_or_raise(self, refused: Refused, attempt: int) -> None:
-        if attempt >= TRIES or not isinstance(refused.error, _PASSES):
-            raise refused.error
+    def _pause_or_raise(self, error: TuneryError, attempt: int) -> None:
+        if attempt >= TRIES or not isinstance(error, _TEMPORARY):
+            raise error
         self._is_stopping.wait(WAIT_SECONDS * attempt)
 
 

@@ -1,9 +1,8 @@
 """
-The child that answers: holds bases and adapters in memory and decodes all running requests together.
+The child process that answers: it holds bases and adapters in memory and decodes all running answers together.
 
-It takes questions over its channel and sends pieces of text back as they come. Adapters are known by the digest of what
-was published, checked when they are read, and go when they are not used and room is needed. Knows the engine; nothing
-of users, SQL or HTTP.
+Questions come over its channel, pieces of text go back as they are generated. Adapters are identified by the digest of
+their manifest, checked when they are read, and dropped when unused and room is needed.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tunery.errors import DeadlineExceeded, TuneryError
+from tunery.errors import DeadlineExceeded, TuneryError, as_tunery_error
 from tunery.files import open_published
 from tunery.service import folder
 from tunery.service.process import Channel
@@ -27,8 +26,8 @@ if TYPE_CHECKING:
     from tunery.engine.answers.generator import Generator, Piece
     from tunery.engine.resident import ResidentBase
 
-MAX_WAIT_SECONDS = 30.0  # longer than this nobody waits for an answer to begin
-ADAPTER_BYTES = 1 << 30  # of adapters in memory; 50 of the default base at rank 16
+MAX_WAIT_SECONDS = 30.0  # a question that waits longer is refused
+ADAPTER_BYTES = 1 << 30  # limit of adapters in memory: 50 of the default base at rank 16
 MAX_BASES = 2
 
 _log = logging.getLogger("tunery.answering")
@@ -36,7 +35,7 @@ _log = logging.getLogger("tunery.answering")
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked of a base, or of a tuned model: its adapter's folder and the digest of its manifest."""
+    """A prompt for a base, or for a tuned model: `adapter` is its folder and the digest of its manifest."""
 
     base_model: str
     turns: tuple[Turn, ...]
@@ -47,7 +46,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """To the child: answer this under this number."""
+    """To the child: answer this question."""
 
     number: int
     question: Question
@@ -55,7 +54,7 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """To the child: how many tokens the prompt of this question has."""
+    """To the child: count the tokens of this prompt."""
 
     number: int
     question: Question
@@ -63,7 +62,7 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class CountRows:
-    """To the child: how many tokens each of these examples has, prompt and answer, as tuning reads it."""
+    """To the child: count the tokens of these examples, prompt and answer, as tuning reads them."""
 
     number: int
     base_model: str
@@ -72,7 +71,7 @@ class CountRows:
 
 @dataclass(frozen=True, slots=True)
 class RenderRows:
-    """To the child: how these examples look to the base, with its template and special tokens."""
+    """To the child: render these examples as tuning reads them, with template and special tokens."""
 
     number: int
     base_model: str
@@ -81,14 +80,14 @@ class RenderRows:
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """To the child: nobody waits for this answer any more."""
+    """To the child: stop answering this question."""
 
     number: int
 
 
 @dataclass(frozen=True, slots=True)
 class Warm:
-    """To the child: load this base before a question asks for it."""
+    """To the child: load this base ahead of the first question."""
 
     base_model: str
 
@@ -107,7 +106,7 @@ class AnswerChunk:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """From the child: tokens of a prompt."""
+    """From the child: the number of tokens of a prompt."""
 
     number: int
     tokens: int
@@ -134,7 +133,7 @@ class RowsRendered:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """From the child: this cannot be answered, or not any further."""
+    """From the child: this cannot be answered, or the answer broke off."""
 
     number: int
     error: TuneryError
@@ -142,7 +141,7 @@ class Refused:
 
 @dataclass(slots=True)
 class _Asked:
-    """A request on its way: the child's number, its adapter, and since when it waits."""
+    """A question being answered: its number, its adapter, and since when it waits."""
 
     number: int
     digest: str | None
@@ -167,8 +166,8 @@ class _Loaded:
     adapters: OrderedDict[str, _Adapter] = field(default_factory=OrderedDict)
 
 
-def main(channel: Channel, data_folder: Path) -> None:
-    """Answer until the server ends."""
+def answering_child(channel: Channel, data_folder: Path) -> None:
+    """Run the child: answer until the server ends."""
     channel.show_life()
     child = _AnsweringChild(channel, data_folder)
     while True:
@@ -181,7 +180,7 @@ class _AnsweringChild:
         self._bases: OrderedDict[str, _Loaded] = OrderedDict()
 
     def turn(self) -> None:
-        """Take what has come in, then one step for each base that has something to do."""
+        """Take the messages that arrived, then do one step of each base with running answers."""
         self._take_messages()
         for loaded in self._bases.values():
             self._refuse_late(loaded)
@@ -203,17 +202,16 @@ class _AnsweringChild:
             case Ask() | Count() | CountRows() | RenderRows():
                 try:
                     self._take_question(message)
-                except TuneryError as error:
-                    self._channel.send(Refused(message.number, error))
                 except Exception as error:  # noqa: BLE001  # one question must not end the others
-                    _log.exception("A question could not be taken")
-                    self._channel.send(Refused(message.number, TuneryError(f"Something went wrong: {error!r}.")))
+                    if not isinstance(error, TuneryError):
+                        _log.exception("A question could not be taken")
+                    self._channel.send(Refused(message.number, as_tunery_error(error)))
             case Drop(number):
                 self._drop(number)
             case Warm(base_model):
                 try:
                     self._warm(base_model)
-                except Exception as error:  # noqa: BLE001  # the question that needs the base will say so
+                except Exception as error:  # noqa: BLE001  # the question that needs the base will report it
                     _log.warning("The base %s was not loaded ahead: %r", base_model, error)
 
     def _take_question(self, message: Ask | Count | CountRows | RenderRows) -> None:
@@ -244,7 +242,7 @@ class _AnsweringChild:
 
         resident = self._loaded(base_model).resident
         prompt = resident.encoder.conversation((Turn("user", "Hello"),))
-        # the first step makes the weights that decoding multiplies
+        # the first step prepares the weights for decoding
         generator = self._loaded(base_model).generator
         number = generator.submit(Request(tuple(prompt), SamplingSettings(max_output_tokens=2)))
         while not generator.is_idle and not self._loaded(base_model).asked:
@@ -256,16 +254,16 @@ class _AnsweringChild:
             pieces = loaded.generator.step()
         except Exception as error:  # noqa: BLE001  # one question must not end the others
             _log.exception("A decoding step failed; its answers end")
-            said = error if isinstance(error, TuneryError) else TuneryError("The answer broke off; ask again.")
+            shown = error if isinstance(error, TuneryError) else TuneryError("The answer broke off. Ask again.")
             for asked in loaded.asked.values():
-                self._channel.send(Refused(asked.number, said))
+                self._channel.send(Refused(asked.number, shown))
             loaded.asked.clear()
             loaded.generator = loaded.resident.generator()
             return
         for piece in pieces:
-            self._tell(loaded, piece)
+            self._send(loaded, piece)
 
-    def _tell(self, loaded: _Loaded, piece: Piece) -> None:
+    def _send(self, loaded: _Loaded, piece: Piece) -> None:
         asked = loaded.asked.get(piece.number)
         if asked is None:
             return
@@ -294,7 +292,7 @@ class _AnsweringChild:
                 self._channel.send(Refused(asked.number, DeadlineExceeded(text)))
 
     def _loaded(self, base_model: str) -> _Loaded:
-        """Return a base, loaded if it is not in memory; an idle one may have to go for it."""
+        """Return a base, loading it if needed; an idle one may be dropped for it."""
         if base_model not in self._bases:
             from tunery.engine.resident import loaded_base
 
@@ -307,7 +305,7 @@ class _AnsweringChild:
         return self._bases[base_model]
 
     def _slot(self, loaded: _Loaded, question: Question, digest: str) -> int:
-        """Return the slot of an adapter, read and checked if it is not in memory."""
+        """Return the slot of an adapter, reading and checking it if it is not in memory."""
         from tunery.engine.adapter import read_adapter
 
         assert question.adapter is not None
@@ -335,14 +333,14 @@ def count_rows(number: int, resident: ResidentBase, examples: Sequence[TuningExa
 
 
 def _digest(question: Question) -> str | None:
-    """Return by what an adapter in memory is known: what was published, and the epoch if it is not the chosen one."""
+    """Return the key of an adapter in memory: the digest of its manifest, and the epoch unless it is the chosen one."""
     if question.adapter is None:
         return None
     return question.adapter[1] if question.epoch is None else f"{question.adapter[1]}@{question.epoch}"
 
 
 def _fitted(resident: ResidentBase, question: Question) -> tuple[Sequence[int], SamplingSettings]:
-    """Return the prompt, and the settings with no more output tokens than the window has room for."""
+    """Return the prompt, and the settings with output tokens limited to the rest of the window."""
     prompt = resident.encoder.conversation(question.turns)
     room = resident.encoder.window_tokens - len(prompt)
     return prompt, replace(question.settings, max_output_tokens=max(1, min(question.settings.max_output_tokens, room)))

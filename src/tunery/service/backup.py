@@ -1,9 +1,8 @@
 """
-A data folder in one file, and back: the database, the published adapters, and what is known of added bases.
+Backup of a data folder into one file, and restore: database, published adapters, and records of added bases.
 
-Taken while a server works on the folder: the database is copied as one state, adapters never change once published, and
-what was deleted meanwhile is left out. Every file is checked on the way in and on the way out. Knows files and the
-library; no SQL, no HTTP.
+A backup may be taken while a server works on the folder: the database is copied in one state, published adapters never
+change, and models deleted meanwhile are left out. Every file is checked on the way in and on the way out.
 """
 
 from __future__ import annotations
@@ -15,8 +14,7 @@ import os
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -34,14 +32,14 @@ from tunery.types import TunedModel
 
 MANIFEST = "backup.json"
 FORMAT = 1
-_RECORD = "base.json"  # of a base that was added; the weights are not in it
+_RECORD = "base.json"  # describes an added base; does not contain its weights
 _MAX_MANIFEST_BYTES = 256 * 2**20
 _CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What a backup holds."""
+    """What a backup contains."""
 
     tuned_models: int  # all of them, also those without an adapter
     adapters: int
@@ -51,16 +49,16 @@ class Contents:
 
 def back_up(data_folder: Path, target: Path, *, with_bases: bool = False) -> Contents:
     """
-    Write a backup of a data folder; `with_bases` also the weights of its bases, but not of those used where they are.
+    Write a backup of a data folder; `with_bases` adds the weights of its bases, except those used in place.
 
-    Raises AlreadyExists if `target` is there, DataLoss if a file is not the one that was published, NotFound if there
-    is no data folder, FailedPrecondition if `target` cannot be written.
+    Raises AlreadyExists if `target` exists, DataLoss if a file is not the one that was published, NotFound if there is
+    no data folder, FailedPrecondition if `target` cannot be written.
     """
     folder, target = DataFolder(data_folder), target.expanduser().absolute()
     if not folder.database.exists():
         raise NotFound(f"There is no data folder with tuned models at {data_folder}.")
     if target.exists():
-        raise AlreadyExists(f"{target} is there already. Name another file.")
+        raise AlreadyExists(f"{target} already exists. Name another file.")
     try:
         with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as work:
             written = Path(work) / "backup.tar"
@@ -75,10 +73,10 @@ def back_up(data_folder: Path, target: Path, *, with_bases: bool = False) -> Con
 
 def restore(archive: Path, data_folder: Path) -> Contents:
     """
-    Make a data folder from a backup, after every file of it was checked; bases that are there already stay.
+    Restore a backup into a data folder after checking each of its files; existing bases stay.
 
     Raises AlreadyExists if the folder has tuned models, DataLoss if the backup is damaged, NotFound, FolderLocked,
-    FailedPrecondition if a newer tunery wrote it.
+    FailedPrecondition if a newer tunery wrote the backup.
     """
     folder = DataFolder(data_folder)
     if not archive.is_file():
@@ -92,9 +90,10 @@ def restore(archive: Path, data_folder: Path) -> Contents:
             contents = _checked(staged, files)
             for place in (staged.models, staged.bases):
                 for found in sorted(place.iterdir()) if place.is_dir() else ():
-                    _move(found, folder.path / place.name / found.name)
+                    if not (target := folder.path / place.name / found.name).exists():
+                        found.replace(target)
             sync(folder.models)
-            staged.database.replace(folder.database)  # from here on it counts
+            staged.database.replace(folder.database)  # from here on the restored folder counts
         sync(folder.path)
     with Library.own(data_folder):  # brings the tables of an older backup up to date
         return contents
@@ -108,7 +107,7 @@ def _write(folder: DataFolder, work: Path, target: Path, *, with_bases: bool) ->
     adapters = 0
     with target.open("xb") as raw, tarfile.open(fileobj=raw, mode="w", format=tarfile.PAX_FORMAT) as tar:
         target.chmod(0o600)
-        with _database(copied, is_writer=True) as database:
+        with closing(Database(copied, is_writer=True)) as database:
             library = Library(folder, database)
             for model in library.list():
                 if model.artifact is not None and _add_adapter(tar, files, folder, database, model, work):
@@ -131,7 +130,7 @@ def _add_adapter(
     model: TunedModel,
     work: Path,
 ) -> bool:
-    """Add an adapter; if its model was deleted since the database was copied, delete it in the copy too."""
+    """Add an adapter and return True; if its model was deleted since the copy, delete it in the copy too."""
     assert model.artifact is not None
     assert model.manifest_sha256 is not None
     staged = work / "adapter"
@@ -141,8 +140,8 @@ def _add_adapter(
         for path in sorted(path for path in staged.rglob("*") if path.is_file()):
             _add(tar, files, path, f"{model.artifact}/{path.relative_to(staged).as_posix()}")
     except (OSError, DataLoss):
-        if _is_still_there(folder, model):
-            open_published(folder.path / model.artifact, model.manifest_sha256)  # says what is wrong
+        if _still_exists(folder, model):
+            open_published(folder.path / model.artifact, model.manifest_sha256)  # raises a DataLoss that names the file
             raise
         with database.writing() as connection:
             models.remove_model(connection, model.id)
@@ -152,7 +151,7 @@ def _add_adapter(
     return True
 
 
-def _is_still_there(folder: DataFolder, model: TunedModel) -> bool:
+def _still_exists(folder: DataFolder, model: TunedModel) -> bool:
     with Library.open(folder.path) as library:
         try:
             return library.find(model.id).artifact == model.artifact
@@ -187,7 +186,7 @@ def _add_text(tar: tarfile.TarFile, name: str, text: str) -> None:
 
 
 def _unpacked(archive: Path, target: Path) -> dict[str, dict[str, Any]]:
-    """Unpack the files of a backup, each compared with its manifest, and return what the manifest says of them."""
+    """Unpack the files of a backup, compare each with the manifest, and return their entries."""
     found: dict[str, dict[str, Any]] = {}
     manifest: dict[str, Any] | None = None
     try:
@@ -200,20 +199,20 @@ def _unpacked(archive: Path, target: Path) -> dict[str, dict[str, Any]]:
     except (tarfile.TarError, ValueError, EOFError) as error:
         raise DataLoss(f"{archive} is not a backup of tunery, or it is damaged ({error}).") from error
     if manifest is None:
-        raise DataLoss(f"{archive} is not a whole backup of tunery: {MANIFEST}, its last part, is missing.")
+        raise DataLoss(f"{archive} is not a complete backup of tunery: {MANIFEST}, its last part, is missing.")
     if manifest.get("format") != FORMAT:
         raise FailedPrecondition(f"{archive} was written by a newer tunery ({manifest.get('tunery')}). Update tunery.")
     if manifest.get("files") != found:
         known = manifest.get("files", {})
         wrong = sorted(name for name in found.keys() | known.keys() if found.get(name) != known.get(name))
-        raise DataLoss(f"{archive} is damaged: {', '.join(wrong[:3])} is not what was backed up.")
+        raise DataLoss(f"{archive} is damaged: {', '.join(wrong[:3])} differs from what was backed up.")
     return found
 
 
 def _unpack(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> dict[str, Any]:
     parts = PurePosixPath(member.name).parts
     if not member.isfile() or not parts or any(part in ("..", "/") for part in parts) or "\\" in member.name:
-        raise DataLoss(f"The backup has a part {member.name!r} that no backup of tunery has.")
+        raise DataLoss(f"The backup has a part {member.name!r}, which no backup of tunery contains.")
     path = target.joinpath(*parts)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     digest = hashlib.sha256()
@@ -234,10 +233,10 @@ def _opened(tar: tarfile.TarFile, member: tarfile.TarInfo) -> Any:
 
 
 def _checked(staged: DataFolder, files: dict[str, dict[str, Any]]) -> Contents:
-    """Compare database and adapters of an unpacked backup with each other."""
+    """Check the database and the adapters of an unpacked backup, and return its contents."""
     if not staged.database.is_file():
         raise DataLoss("The backup has no database.")
-    with _database(staged.database, is_writer=False) as database:
+    with closing(Database(staged.database, is_writer=False)) as database:
         copies.check_database(database)
         found = Library(staged, database).list()
     adapters = [model for model in found if model.artifact is not None]
@@ -247,22 +246,8 @@ def _checked(staged: DataFolder, files: dict[str, dict[str, Any]]) -> Contents:
     return Contents(len(found), len(adapters), bases, sum(entry["size"] for entry in files.values()))
 
 
-def _move(source: Path, target: Path) -> None:
-    if not target.exists():
-        source.replace(target)
-
-
-@contextmanager
-def _database(path: Path, *, is_writer: bool) -> Iterator[Database]:
-    database = Database(path, is_writer=is_writer)
-    try:
-        yield database
-    finally:
-        database.close()
-
-
 def _link(source: str, target: str) -> None:
-    """Make a second name for a file that never changes, where the disk can; else a copy."""
+    """Make a second name for a file that never changes, or a copy where the disk does not support links."""
     try:
         os.link(source, target)
     except OSError:

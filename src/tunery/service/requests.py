@@ -1,8 +1,4 @@
-"""
-Values that the library takes and gives: what shall be tuned, how far a worker has come, what it published.
-
-Pure data and the rules about it; no SQL, no files.
-"""
+"""Values of requests to the library: what to tune, under which name, and which page of a list to return."""
 
 from __future__ import annotations
 
@@ -22,12 +18,28 @@ from typing import Any
 from tunery.errors import InvalidArgument
 from tunery.types import DataFacts, Hyperparameters, Role, TuningExample
 
-LOCAL_USER = "local"  # who works on this machine without signing in
+LOCAL_USER = "local"  # the user on this machine who has not signed in
+MAX_PAGE_SIZE = 1000
+_TOKEN = struct.Struct(">Q8s")
+
+# each word includes the higher roles (google/ai/generativelanguage/v1beta/model_service.proto)
+_ROLES = {
+    "owner:me": (Role.OWNER,),
+    "writers:me": (Role.OWNER, Role.WRITER),
+    "readers:me": (Role.OWNER, Role.WRITER, Role.READER),
+}
+_EVERYONE = "readers:everyone"
+
+MAX_NAME_CHARACTERS = 40  # proto TunedModel: for the given id and for display_name
+RANDOM_CHARACTERS = 12  # as in Google's ids: number-generator-model-dzlmi0gswwqb
+
+_ID = re.compile(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?")
+_ALPHABET = string.ascii_lowercase + string.digits
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A structured prompt of a user; `document` holds preamble, columns and rows as plain JSON values."""
+    """A structured prompt of a user; `document` has preamble, columns and rows as plain JSON values."""
 
     id: str
     user_id: str
@@ -40,9 +52,9 @@ class Prompt:
 @dataclass(frozen=True, slots=True)
 class TuningRequest:
     """
-    What a user asks to be tuned: everything that a tuning task needs, so that resuming asks for nothing again.
+    A checked request to tune: everything a tuning task needs, also to resume.
 
-    `id` or `display_name` must be given; `hyperparameters` are resolved, `examples` are without the `held_out` ones.
+    `id` or `display_name` must be given; `hyperparameters` are resolved, `examples` exclude the `held_out` ones.
     """
 
     base_model: str  # name in the catalog
@@ -55,12 +67,12 @@ class TuningRequest:
     description: str = ""
     held_out: Sequence[TuningExample] = field(default=(), repr=False)
     seed: int = 0
-    user_id: str = LOCAL_USER  # who owns the tuned model
-    temperature: float = 0.0  # how it answers unless a call says otherwise
+    user_id: str = LOCAL_USER  # owner of the tuned model
+    temperature: float = 0.0  # sampling defaults of the tuned model
     top_p: float = 1.0
     top_k: int | None = None
     reader_project_numbers: Sequence[int] = ()
-    source_tuned_model: str | None = None  # id of the tuned model to go on from
+    source_tuned_model: str | None = None  # id of the tuned model to start from
     base_name_asked: str | None = None  # the base as the user named it
 
     def __post_init__(self) -> None:
@@ -80,7 +92,7 @@ class TuningRequest:
         return self.hyperparameters.total_steps(len(self.examples))
 
     def sha256(self) -> str:
-        """Return the digest by which the same request is recognised: what changes the result, and the names."""
+        """Return the digest that identifies a repeated request: of all that changes the result, and the names."""
         facts = {
             "id": self.id,
             "display_name": self.display_name,
@@ -97,29 +109,13 @@ class TuningRequest:
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-def _digest(examples: Sequence[TuningExample]) -> str:
-    pairs = [(example.text_input, example.output) for example in examples]
-    return hashlib.sha256(json.dumps(pairs).encode()).hexdigest()
-
-
-MAX_PAGE_SIZE = 1000
-
-_TOKEN = struct.Struct(">Q8s")
-
-# each word includes the higher roles (google/ai/generativelanguage/v1beta/model_service.proto)
-_ROLES = {
-    "owner:me": (Role.OWNER,),
-    "writers:me": (Role.OWNER, Role.WRITER),
-    "readers:me": (Role.OWNER, Role.WRITER, Role.READER),
-}
-_EVERYONE = "readers:everyone"
-
-
 @dataclass(frozen=True, slots=True)
 class ModelFilter:
     """
-    Which tuned models a list shows: those on which the caller has one of `roles` in person, or those shared with
-    everyone; with every one of `words` in display name or description.
+    Which tuned models a list shows.
+
+    Those on which the caller personally has one of `roles`, or those shared with everyone; with all `words` in display
+    name or description.
     """
 
     roles: tuple[Role, ...] = _ROLES["readers:me"]
@@ -128,7 +124,7 @@ class ModelFilter:
 
     @classmethod
     def parse(cls, text: str) -> ModelFilter:
-        """Return the filter that a text asks for; raises InvalidArgument for an unknown `key:value`."""
+        """Parse the text of a filter; raise InvalidArgument for an unknown `key:value`."""
         roles, is_everyone, words = cls().roles, False, []
         for word in text.split():
             if word in _ROLES:
@@ -137,26 +133,26 @@ class ModelFilter:
                 is_everyone = True
             elif word.partition(":")[0] in ("owner", "owners", "writers", "readers"):
                 known = ", ".join([*_ROLES, _EVERYONE])
-                raise InvalidArgument(f"The filter {word!r} is not known. Use words to look for, or one of: {known}.")
+                raise InvalidArgument(f"The filter {word!r} is unknown. Use words to search for, or one of: {known}.")
             else:
                 words.append(word)
         return cls(roles, is_everyone, tuple(words))
 
 
 def page_size(asked: int | None, default: int) -> int:
-    """Return the size of a page: the default for 0 or nothing, never above the limit; raises InvalidArgument."""
+    """Return the size of a page: the default for 0 or None, at most MAX_PAGE_SIZE; raise InvalidArgument."""
     if asked is not None and asked < 0:
-        raise InvalidArgument(f"page_size must not be negative, {asked} was given.")
+        raise InvalidArgument(f"page_size must not be negative, but it is {asked}.")
     return min(asked or default, MAX_PAGE_SIZE)
 
 
 def page_token(last_number: int, *asked: object) -> str:
-    """Return the token of the page behind `last_number` of the list that was `asked` for."""
+    """Return the token of the page after row `last_number`; `asked` identifies the list it is valid for."""
     return base64.urlsafe_b64encode(_TOKEN.pack(last_number, _filter_digest(asked))).decode().rstrip("=")
 
 
 def read_page_token(token: str | None, *asked: object) -> int | None:
-    """Return the number behind which a page begins, None for the first; InvalidArgument if it is not of this list."""
+    """Return the row number after which a page begins, None for the first; raise InvalidArgument for another list."""
     if not token:
         return None
     try:
@@ -164,27 +160,16 @@ def read_page_token(token: str | None, *asked: object) -> int | None:
     except (ValueError, struct.error):
         digest = b""
     if digest != _filter_digest(asked):
-        raise InvalidArgument("The page token is not one of this list. Begin with the first page.")
+        raise InvalidArgument("The page token does not belong to this list. Start with the first page.")
     return int(number)
 
 
-def _filter_digest(asked: Sequence[object]) -> bytes:
-    return hashlib.sha256(repr(asked).encode()).digest()[:8]
-
-
-MAX_NAME_CHARACTERS = 40  # proto TunedModel: both for the id that is given and for display_name
-RANDOM_CHARACTERS = 12  # as the original made them: number-generator-model-dzlmi0gswwqb
-
-_ID = re.compile(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?")
-_ALPHABET = string.ascii_lowercase + string.digits
-
-
 def check_id(model_id: str) -> None:
-    """Raise InvalidArgument unless this may be the id of a new tuned model."""
+    """Raise InvalidArgument unless this is a valid id for a new tuned model."""
     if not _ID.fullmatch(model_id):
         raise InvalidArgument(
-            f"The id {model_id!r} cannot be used: it takes up to {MAX_NAME_CHARACTERS} lower-case letters, digits "
-            "and hyphens, starts with a letter and does not end with a hyphen."
+            f"The id {model_id!r} cannot be used. Use up to {MAX_NAME_CHARACTERS} lower-case letters, digits and"
+            " hyphens; start with a letter and do not end with a hyphen."
         )
 
 
@@ -192,20 +177,29 @@ def check_display_name(display_name: str) -> None:
     """Raise InvalidArgument if a display name is too long or empty."""
     length = len(display_name)
     if not display_name.strip() or length > MAX_NAME_CHARACTERS:
-        raise InvalidArgument(f"The display name takes 1 to {MAX_NAME_CHARACTERS} characters, not {length}.")
+        raise InvalidArgument(f"The display name must have 1 to {MAX_NAME_CHARACTERS} characters, but it has {length}.")
     if "\0" in display_name:
-        raise InvalidArgument(f"The display name has a NUL character at place {display_name.index(chr(0)) + 1}.")
+        raise InvalidArgument(f"The display name has a NUL character at position {display_name.index(chr(0)) + 1}.")
 
 
 def new_id(display_name: str) -> str:
     """Return the words of a display name and random characters: "My tickets" → `my-tickets-dzlmi0gswwqb`."""
     plain = unicodedata.normalize("NFKD", display_name).encode("ascii", "ignore").decode().lower()
     words = "-".join(re.findall(r"[a-z0-9]+", plain))
-    if not words[:1].isalpha():  # an id starts with a letter; names like "2024" or "日本語" have none to offer
+    if not words[:1].isalpha():  # an id starts with a letter; names like "2024" or "日本語" have none
         words = f"tuned-{words}".strip("-")
     return f"{words[:MAX_NAME_CHARACTERS].strip('-')}-{random_id()}"
 
 
 def random_id() -> str:
-    """Return 12 random characters of a-z and 0-9: 62 bits, nothing a user could guess or meet twice."""
+    """Return 12 random characters of a-z and 0-9: 62 bits, which nobody can guess or will see twice."""
     return "".join(secrets.choice(_ALPHABET) for _ in range(RANDOM_CHARACTERS))
+
+
+def _digest(examples: Sequence[TuningExample]) -> str:
+    pairs = [(example.text_input, example.output) for example in examples]
+    return hashlib.sha256(json.dumps(pairs).encode()).hexdigest()
+
+
+def _filter_digest(asked: Sequence[object]) -> bytes:
+    return hashlib.sha256(repr(asked).encode()).digest()[:8]
