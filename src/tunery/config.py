@@ -1,8 +1,7 @@
 """
-Where tunery keeps its data, and the settings that come from the environment.
+The data folder and the settings that come from environment variables.
 
-Read once at the edge (command line, server start, Python call) and passed down as values; nothing below reads the
-environment.
+They are read once at the edge (command line, server start, Python call) and passed down as values.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import platformdirs
 
 
 def data_folder() -> Path:
-    """Return the data folder: `$TUNERY_HOME`, else the platform's user data folder. Does not create it."""
+    """Return the data folder: `$TUNERY_HOME`, else the platform's user data folder; it is not created."""
     given = os.environ.get("TUNERY_HOME")
     return Path(given).expanduser().absolute() if given else Path(platformdirs.user_data_dir("tunery", appauthor=False))
 
@@ -27,7 +26,7 @@ def server_address() -> str | None:
 
 
 def server_token() -> str | None:
-    """Return the token that commands show to that server: `$TUNERY_TOKEN`."""
+    """Return the token that commands send to that server: `$TUNERY_TOKEN`."""
     return os.environ.get("TUNERY_TOKEN") or None
 
 
@@ -47,9 +46,9 @@ def proof_python() -> str:
     return os.environ.get("TUNERY_PROOF_PYTHON") or sys.executable
 
 
-_THRESHOLDS = 50_000, 10, 10  # new objects before a look at the youngest; of younger looks before one at the next
+_THRESHOLDS = 50_000, 10, 10  # new objects per collection of the youngest generation; younger collections per older one
 
 
 def relax_garbage_collector() -> None:
-    """Let the collector of this process look more seldom."""
+    """Run this process's garbage collector less often."""
     gc.set_threshold(*_THRESHOLDS)

@@ -1,8 +1,8 @@
 """
-Everything that tunery raises on purpose.
+The exceptions that tunery raises on purpose, and problems of user data.
 
-One small tree: each class carries its google.rpc status, from which the HTTP status and the exit status follow.
-It knows no HTTP, no SQL and no tensors. A message is one sentence: what was wrong, where, and what to do.
+Each class carries its google.rpc status, which decides the HTTP status and the exit status. A message says what was
+wrong, where, and what to do.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ class TuneryError(Exception):
 
     status: str = "INTERNAL"
     code: int = 13  # google.rpc.Code
-    reason: str | None = None  # google.rpc.ErrorInfo, a stable word for programs
+    reason: str | None = None  # google.rpc.ErrorInfo, a stable code for programs
 
     def __init__(self, message: str | None = None, *, reason: str | None = None) -> None:
         super().__init__(message or (type(self).__doc__ or "").strip())
         self.reason = reason or self.reason
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Cross a pipe between two processes whatever arguments a subclass takes."""
+        """Pickle any subclass, whatever its constructor takes."""
         return _rebuilt, (type(self), str(self), self.__dict__)
 
     @property
     def exit_status(self) -> int:
-        """Exit status of a command that ends with this error: 10 + the google.rpc code."""
+        """The exit status of a command that ends with this error: 10 + the google.rpc code."""
         return 10 + self.code
 
 
@@ -40,7 +40,7 @@ class Cancelled(TuneryError):
 
 
 class InvalidArgument(TuneryError):
-    """A value that was given cannot be used."""
+    """A given value cannot be used."""
 
     status, code = "INVALID_ARGUMENT", 3
 
@@ -49,7 +49,7 @@ class DatasetInvalid(InvalidArgument):
     """
     The data cannot be used for tuning.
 
-    `problems` holds all of them, not the first one only.
+    `problems` holds all of them, not only the first.
     """
 
     def __init__(self, message: str, problems: Sequence[DataProblem] = ()) -> None:
@@ -61,7 +61,7 @@ class TuningUnstable(InvalidArgument):
     """
     Loss or gradient was not a number.
 
-    `step` is the optimizer step, counted from 1, that could not be taken.
+    `step` is the optimizer step, from 1, that failed.
     """
 
     def __init__(self, step: int) -> None:
@@ -70,13 +70,13 @@ class TuningUnstable(InvalidArgument):
 
 
 class DeadlineExceeded(TuneryError):
-    """The request waited too long and was given up."""
+    """The request took too long and was cancelled."""
 
     status, code = "DEADLINE_EXCEEDED", 4
 
 
 class NotFound(TuneryError):
-    """What was named does not exist."""
+    """The named resource does not exist."""
 
     status, code = "NOT_FOUND", 5
 
@@ -94,7 +94,7 @@ class PermissionDenied(TuneryError):
 
 
 class ResourceExhausted(TuneryError):
-    """A limit of this machine or of its settings was reached."""
+    """A limit of this machine or its settings was reached."""
 
     status, code = "RESOURCE_EXHAUSTED", 8
 
@@ -104,7 +104,7 @@ class OutOfMemory(ResourceExhausted):
 
 
 class FailedPrecondition(TuneryError):
-    """The thing is not in a state that allows this."""
+    """The resource is not in a state that allows this."""
 
     status, code = "FAILED_PRECONDITION", 9
 
@@ -126,20 +126,20 @@ class Unavailable(TuneryError):
 
 
 class DataLoss(TuneryError):
-    """A stored file is not the one that was written."""
+    """A stored file was damaged or changed."""
 
     status, code = "DATA_LOSS", 15
     reason = "DATA_LOSS"
 
 
 class Unauthenticated(TuneryError):
-    """The credentials are not valid, or not valid any more."""
+    """The credentials are invalid or have expired."""
 
     status, code = "UNAUTHENTICATED", 16
 
 
 def as_tunery_error(error: Exception) -> TuneryError:
-    """Return the error itself, or one that reports an unexpected error."""
+    """Return a TuneryError as it is, any other exception wrapped in one."""
     return error if isinstance(error, TuneryError) else TuneryError(f"Something went wrong: {error!r}.")
 
 
@@ -150,20 +150,20 @@ def _rebuilt(kind: type[TuneryError], message: str, fields: dict[str, object]) -
 
 
 class Level(StrEnum):
-    """How much a problem of the data matters."""
+    """How serious a data problem is."""
 
-    ERROR = "error"  # the row cannot be used; nothing starts
+    ERROR = "error"  # the row is unusable; tuning does not start
     WARNING = "warning"  # usable, but the user should know
 
 
 @dataclass(frozen=True, slots=True)
 class DataProblem:
-    """One thing that is wrong with the data, and where."""
+    """One problem of the data, and where it is."""
 
-    kind: str  # stable word for programs, e.g. "empty-output"
+    kind: str  # a stable code for programs, such as "empty-output"
     message: str  # a sentence with what, limit and actual value
     level: Level = Level.ERROR
-    row: int | None = None  # as in the file, counted from 1 with the header; None: the whole file
+    row: int | None = None  # as in the file, from 1 with the header; None: the whole file
     column: str | None = None
     limit: int | None = None
     actual: int | None = None

@@ -1,8 +1,7 @@
 """
-The domain values of tunery: frozen, pure data, with Google's field names.
+The domain values of tunery: frozen dataclasses with Google's field names.
 
-Nothing here reads files, knows tensors, HTTP or SQL. Change makes a copy (`dataclasses.replace`).
-Wire forms live in `server/wire.py`, rows in `service/database.py`; nowhere else is anything converted.
+Use `dataclasses.replace` to change one. Conversion to JSON happens in `server/wire/`, to rows in `service/database/`.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ RECOMMENDED_EXAMPLES = 20
 
 @dataclass(frozen=True, slots=True)
 class TuningExample:
-    """One thing to learn: what is asked and what shall be answered."""
+    """One training example: an input and the output to learn."""
 
     text_input: str
     output: str
@@ -33,10 +32,10 @@ class TuningExample:
 
 @dataclass(frozen=True, slots=True)
 class DataFacts:
-    """What is remembered of a dataset: enough to recognise it, nothing of its content."""
+    """Facts about a dataset that identify it without its content."""
 
     rows: int
-    sha256: str  # of the examples, see `engine.data.datasets.digest`
+    sha256: str  # of the examples, see `data.dataset.digest`
     source: str  # name of the file, or "records"
 
 
@@ -69,14 +68,14 @@ class Hyperparameters:
                 raise InvalidArgument(f"{name} must be greater than 0, not {value!r}.")
 
     def resolve(self) -> Hyperparameters:
-        """Return the values in force: `learning_rate` set, the multiplier worked into it."""
+        """Return the effective values, with the multiplier folded into `learning_rate`."""
         rate = self.learning_rate
         if rate is None:
             rate = self.DEFAULT_LEARNING_RATE * (self.learning_rate_multiplier or 1.0)
         return replace(self, learning_rate=rate, learning_rate_multiplier=None)
 
     def total_steps(self, examples: int) -> int:
-        """Optimizer steps for this many examples: ceil(examples × epochs / batch_size), across epoch borders."""
+        """Return the optimizer steps for this many examples: ceil(examples × epochs / batch_size)."""
         return -(-examples * self.epoch_count // self.batch_size)
 
 
@@ -106,7 +105,7 @@ class EpochLoss:
 @dataclass(frozen=True, slots=True)
 class Advice:
     """
-    What the loss curve says: `kind` for programs, `text` for people, `epoch_count` to use next time if it says one.
+    Advice from the loss curve: `kind` for programs, `text` for people, `epoch_count` for the next tuning if any.
     """
 
     kind: str
@@ -115,7 +114,7 @@ class Advice:
 
 
 class Phase(StrEnum):
-    """Where a tuning task stands; `docs/design.md` has the arrows."""
+    """The phase of a tuning task; docs/design.md shows the transitions."""
 
     QUEUED = "QUEUED"
     PREPARING = "PREPARING"
@@ -131,7 +130,7 @@ class Phase(StrEnum):
 
 
 class State(StrEnum):
-    """State of a tuned model as the API shows it."""
+    """The state of a tuned model in the API."""
 
     CREATING = "CREATING"
     ACTIVE = "ACTIVE"
@@ -161,11 +160,11 @@ class TuningTask:
     error_code: int | None = None  # google.rpc.Code
     error_message: str | None = None
     operation_id: str = ""  # last part of the name of its Operation
-    user_id: str = "local"  # who asked for it
+    user_id: str = "local"  # id of the user who created it
     snapshots: tuple[TuningSnapshot, ...] = field(default=(), repr=False)
     epoch_losses: tuple[EpochLoss, ...] = ()
     advice: Advice | None = None
-    settings: dict[str, object] = field(default_factory=dict)  # rank, dtype, threads ... as they were in force
+    settings: dict[str, object] = field(default_factory=dict)  # rank, dtype, threads ... as used
     versions: dict[str, str] = field(default_factory=dict)
 
 
@@ -183,13 +182,13 @@ class TunedModel:
     create_time: datetime
     update_time: datetime
     artifact: str | None = None  # folder of the published adapter, relative to the data folder
-    manifest_sha256: str | None = None  # digest of what was published; the adapter is known by it
-    temperature: float = 0.0  # how answers are drawn unless a call says otherwise
+    manifest_sha256: str | None = None  # digest of the published adapter, which identifies it
+    temperature: float = 0.0  # default sampling of answers
     top_p: float = 1.0
     top_k: int | None = None
     reader_project_numbers: tuple[int, ...] = ()  # kept for old clients; no effect
-    source_tuned_model: str | None = None  # id of the tuned model this one goes on from
-    base_name_asked: str | None = None  # the base as the user named it, an API name perhaps
+    source_tuned_model: str | None = None  # id of the tuned model this one was tuned from
+    base_name_asked: str | None = None  # the base as named by the user, possibly an API name
 
     @property
     def name(self) -> str:
@@ -203,13 +202,13 @@ class TunedModel:
 class Role(StrEnum):
     """What a grantee may do with a tuned model; each role includes the ones before it."""
 
-    READER = "READER"  # see it and use it
-    WRITER = "WRITER"  # edit, share and cancel it
-    OWNER = "OWNER"  # delete it and give it away
+    READER = "READER"  # view and use
+    WRITER = "WRITER"  # edit, share and cancel
+    OWNER = "OWNER"  # delete and transfer
 
 
 class GranteeType(StrEnum):
-    """To whom a permission is given."""
+    """Who receives a permission."""
 
     USER = "USER"
     GROUP = "GROUP"
@@ -218,7 +217,7 @@ class GranteeType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """What a user, a group or everyone may do with a tuned model; Google's clients demand an `id` of [a-z0-9]+."""
+    """What a user, a group or everyone may do with a tuned model; Google's clients require an `id` of [a-z0-9]+."""
 
     id: str
     tuned_model_id: str
@@ -230,9 +229,9 @@ class Permission:
 @dataclass(frozen=True, slots=True)
 class Caller:
     """
-    Who asks for something: a user with the scopes of a token, or nobody with an API key, or nobody at all.
+    The caller of an operation: a user with a token's scopes, a bare API key, or nobody.
 
-    `user_id` is None without a token; `groups` are ids of groups; `has_key` says that a valid API key came with it.
+    `user_id` is None without a token; `groups` holds group ids; `has_key` is True if a valid API key was sent.
     """
 
     user_id: str | None = None
@@ -244,7 +243,7 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class CatalogEntry:
-    """A base model that can be named: where its weights are and what it may be used for."""
+    """A base model in the catalog: its source, limits and licence."""
 
     name: str
     display_name: str
@@ -255,12 +254,12 @@ class CatalogEntry:
     output_token_limit: int
     parameters: int | None = None
     alias_of: str | None = None
-    is_present: bool = False  # its converted weights are in the data folder
+    is_present: bool = False  # its weights are on this machine
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What one side said in a conversation; `role` is "system", "user" or "assistant"."""
+    """One turn of a conversation; `role` is "system", "user" or "assistant"."""
 
     role: str
     text: str
@@ -269,9 +268,9 @@ class Turn:
 @dataclass(frozen=True, slots=True)
 class AnswerForm:
     """
-    What an answer must be: one of `labels`, or a text that a JSON schema (as JSON text) or a pattern describes.
+    A constraint on answers: one of `labels`, or a text matching a JSON schema (as JSON text) or a pattern.
 
-    With `none_below`, 0..1, an answer whose label is less probable than that is `none_label` instead.
+    With `none_below`, 0..1, an answer whose label is less probable becomes `none_label`.
     """
 
     labels: tuple[str, ...] = ()
@@ -284,13 +283,13 @@ class AnswerForm:
         if not 0 <= self.none_below <= 1:
             raise InvalidArgument(f"none_below must be between 0 and 1, not {self.none_below!r}.")
         if len({*self.labels}) != len(self.labels) or not all(self.labels):
-            raise InvalidArgument("labels must be different texts, none of them empty.")
+            raise InvalidArgument("labels must be different, non-empty texts.")
 
 
 @dataclass(frozen=True, slots=True)
 class PromptDifference:
     """
-    What an input has otherwise than the examples: `kind` for programs, `text` for people.
+    How an input differs from the examples: `kind` for programs, `text` for people.
 
     Kinds: PREAMBLE, LABEL, LABEL_ORDER, ENDING, FORM, SCRIPT, TOO_SHORT, TOO_LONG, TURNS.
     """
@@ -301,7 +300,7 @@ class PromptDifference:
 
 @dataclass(frozen=True, slots=True)
 class InputCheck:
-    """What the prompt contract says of an input: what differs, and whether what it lacked was added."""
+    """The result of checking an input against the prompt contract; `was_wrapped` if missing parts were added."""
 
     differences: tuple[PromptDifference, ...] = ()
     was_wrapped: bool = False
@@ -312,7 +311,7 @@ class Answer:
     """
     A whole answer.
 
-    `label_probabilities` of a closed set of labels, the likeliest first, else empty; `input_check` of a tuned model.
+    `label_probabilities` are sorted, the likeliest first, and empty without labels; `input_check` is of a tuned model.
     """
 
     text: str
@@ -323,11 +322,11 @@ class Answer:
 @dataclass(frozen=True, slots=True)
 class SamplingSettings:
     """
-    How an answer is drawn.
+    How an answer is sampled.
 
-    `temperature` 0..2 (0: always the likeliest token); `top_p` in (0, 1]; `top_k` ≥ 1 or None for all;
-    `max_output_tokens` ≥ 1; the text of a stop sequence is cut off; equal `seed`, equal text. Penalties, -2 to 2, are
-    taken from the logits of tokens that the answer has already: once, and for each time.
+    `temperature` 0..2 (0: greedy); `top_p` in (0, 1]; `top_k` ≥ 1 or None for all;
+    `max_output_tokens` ≥ 1; stop sequences are cut off; equal `seed`s give equal text. Penalties, -2 to 2, are
+    subtracted from the logits of tokens already in the answer: once (presence), or per occurrence (frequency).
     """
 
     temperature: float = 0.0
@@ -353,4 +352,4 @@ class SamplingSettings:
         if self.max_output_tokens < 1:
             raise InvalidArgument(f"max_output_tokens must be at least 1, not {self.max_output_tokens!r}.")
         if len(self.stop_sequences) > 5 or any(not text for text in self.stop_sequences):
-            raise InvalidArgument("stop_sequences takes up to 5 texts that are not empty.")
+            raise InvalidArgument("stop_sequences takes up to 5 non-empty texts.")

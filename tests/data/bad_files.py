@@ -70,12 +70,12 @@ def _csv_files() -> list[BadFile]:
         return BadFile(f"{name}.csv", text.encode(), words, row, column)
 
     return [
-        csv("only-a-header", HEADER, "Only a header"),
-        csv("header-without-line-end", HEADER.strip(), "Only a header"),
-        csv("header-and-blanks", HEADER + "\n , \n,\n", "Only a header"),
-        csv("one-column", "text\nhello\nthere\n", "Only one column, 'text'"),
-        csv("one-cell", "hello", "Only one column"),
-        csv("one-column-of-sentences", "Well, yes\nNo\nPerhaps\nMaybe\n", "Only one column"),
+        csv("only-a-header", HEADER, "only a header"),
+        csv("header-without-line-end", HEADER.strip(), "only a header"),
+        csv("header-and-blanks", HEADER + "\n , \n,\n", "only a header"),
+        csv("one-column", "text\nhello\nthere\n", "There is only one column, 'text'"),
+        csv("one-cell", "hello", "There is only one column"),
+        csv("one-column-of-sentences", "Well, yes\nNo\nPerhaps\nMaybe\n", "There is only one column"),
         csv("only-delimiters", ",,,,\n,,,,\n", "empty"),
         csv("empty-input", HEADER + "a,b\n,c\n", "empty", 3, "text_input"),
         csv("empty-output", HEADER + "a,b\nc,\n", "empty", 3, "output"),
@@ -87,12 +87,12 @@ def _csv_files() -> list[BadFile]:
         csv("huge-cell", HEADER + "x" * 3_000_000 + ",y\n", "3,000,000 characters", 2, "text_input"),
         csv("too-few-cells", HEADER + "a,b\nc\n", "1 cell, expected 2", 3),
         csv("too-many-cells", HEADER + "Hello, you,b\n", "3 cells, expected 2", 2),
-        csv("open-quote", HEADER + 'a,b\nc,"d\ne,f\n', "opens in line 3 never closes", 3),
-        csv("open-quote-in-header", 'text_input,"output\na,b\n', "opens in line 1 never closes", 1),
-        csv("open-quote-at-the-end", HEADER + 'a,"', "opens in line 2 never closes", 2),
-        csv("open-quote-after-lines", HEADER + '"a\nb","c\nd,e\n', "opens in line 3 never closes", 3),
-        csv("stray-quote", HEADER + '"say "hi" now",b\n', "closes in line 2 in the middle of a cell", 2),
-        csv("swallowed-row", HEADER + 'a,"b\nc,"d"\n', "opens in line 2 closes in line 3", 2),
+        csv("open-quote", HEADER + 'a,b\nc,"d\ne,f\n', "opened in line 3 never closes", 3),
+        csv("open-quote-in-header", 'text_input,"output\na,b\n', "opened in line 1 never closes", 1),
+        csv("open-quote-at-the-end", HEADER + 'a,"', "opened in line 2 never closes", 2),
+        csv("open-quote-after-lines", HEADER + '"a\nb","c\nd,e\n', "opened in line 3 never closes", 3),
+        csv("stray-quote", HEADER + '"say "hi" now",b\n', "closes in line 2, in the middle of a cell", 2),
+        csv("swallowed-row", HEADER + 'a,"b\nc,"d"\n', "opened in line 2 closes in line 3", 2),
         csv("many-quotes", HEADER + '"a"b,c\n' * 200, "rest of the file was not read"),
         csv("all-quotes", '"' * 10_001, "never closes", 1),
         csv("same-names", "text,text,label\na,b,c\n", "Columns 1 and 2 are both named 'text'"),
@@ -107,7 +107,7 @@ def _csv_files() -> list[BadFile]:
             "All columns are inputs",
             options={"input_column": ["a", "b"], "header": True},
         ),
-        BadFile("semicolons.csv", (HEADER + "a,b\n").encode(), "Only one column", options={"delimiter": ";"}),
+        BadFile("semicolons.csv", (HEADER + "a,b\n").encode(), "There is only one column", options={"delimiter": ";"}),
     ]
 
 
@@ -151,7 +151,7 @@ def _json_files() -> list[BadFile]:
         whole("empty-list", "[]", "no rows"),
         whole("empty-object", "{}", "no rows"),
         whole("uneven-columns", '{"a": ["b"], "c": []}', "Column 'c' has 0 values, 'a' has 1"),
-        whole("one-column", '{"text": ["a", "b"]}', "Only one column"),
+        whole("one-column", '{"text": ["a", "b"]}', "There is only one column"),
         whole("numbers", "[1, 2]", "a number, expected an object", 1),
         whole("deep", "[" * 1_000_000, "nested too deeply"),
         whole("deep-objects", '{"a":' * 300_000, "nested too deeply"),
@@ -174,9 +174,9 @@ def _workbooks() -> list[BadFile]:
     far_below = f'<table:table-row table:number-rows-repeated="{10**6}"/><table:table-row><table:table-cell><text:p>a'
     far_below += "</text:p></table:table-cell></table:table-row>"
     return [
-        BadFile("empty.xlsx", made.xlsx(("Sheet", [])), "no sheet with something in it"),
-        BadFile("header.xlsx", made.xlsx(("Sheet", [head])), "Only a header"),
-        BadFile("one-column.xlsx", made.xlsx(("Sheet", [["text"], ["a"], ["b"]])), "Only one column"),
+        BadFile("empty.xlsx", made.xlsx(("Sheet", [])), "All sheets of the workbook are empty"),
+        BadFile("header.xlsx", made.xlsx(("Sheet", [head])), "only a header"),
+        BadFile("one-column.xlsx", made.xlsx(("Sheet", [["text"], ["a"], ["b"]])), "There is only one column"),
         BadFile("gap.xlsx", made.xlsx(("Sheet", [head, ["a", "b"], ["c", None]])), "empty", 3, "label"),
         BadFile(
             "formula.xlsx", made.xlsx(("Sheet", [head, ["a", "=A1"]])), "formula without a stored value", 2, "label"
@@ -186,7 +186,7 @@ def _workbooks() -> list[BadFile]:
             "formula.ods", made.ods(("Sheet", [head, ["a", made.ods_cell(formula="of:=1")]])), "formula", 2, "label"
         ),
         BadFile("gap.xls", made.xls([head, ["a", "b"], ["c", ""]]), "empty", 3, "label"),
-        BadFile("header.xls", made.xls([head]), "Only a header"),
+        BadFile("header.xls", made.xls([head]), "only a header"),
         raw("error", f'<row>{cell}<c t="e"><v>#REF!</v></c></row>', "the error #REF!, not text", 1, "column 2"),
         raw(
             "far-corner",
@@ -213,11 +213,11 @@ def _workbooks() -> list[BadFile]:
             made.with_members(ods, {"META-INF/manifest.xml": b"<m><encryption-data/></m>"}),
             "protected with a password",
         ),
-        BadFile("letter.doc", made.compound_file({"WordDocument": b"x"}), "no workbook"),
+        BadFile("letter.doc", made.compound_file({"WordDocument": b"x"}), "not a workbook"),
         BadFile("far-corner.xls", made.sparse_xls(), "spans 65,536 rows and 256 columns"),
         BadFile("circle.xls", made.circular_xls(), "damaged or cut off"),
         BadFile("cut.xls", made.xls([head, ["a", "b"]])[:1_500], "damaged"),
-        BadFile("hollow.xls", made.compound_file({"Workbook": b""}), "no sheet with something in it"),
+        BadFile("hollow.xls", made.compound_file({"Workbook": b""}), "All sheets of the workbook are empty"),
     ]
 
 
@@ -240,9 +240,9 @@ def _archives() -> list[BadFile]:
         BadFile("bomb.xlsx", bomb, "to 1, limit 100"),
         BadFile("large.xlsx", large, "when unpacked, limit 67,108,864"),
         BadFile("many.xlsx", many, "parts, limit 1,000"),
-        BadFile("letter.docx", letter.getvalue(), "no XLSX or ODS workbook"),
-        BadFile("nested.zip", nested.getvalue(), "no XLSX or ODS workbook"),
-        BadFile("hollow.zip", b"PK\x05\x06" + bytes(18), "no XLSX or ODS workbook"),
+        BadFile("letter.docx", letter.getvalue(), "not an XLSX or ODS workbook"),
+        BadFile("nested.zip", nested.getvalue(), "not an XLSX or ODS workbook"),
+        BadFile("hollow.zip", b"PK\x05\x06" + bytes(18), "not an XLSX or ODS workbook"),
     ]
 
 

@@ -90,9 +90,9 @@ def test_refuses_tables_without_rows_or_with_one_column() -> None:
     """No rows, only a header and a single column are told apart."""
     with pytest.raises(DatasetInvalid, match="There are no rows"):
         choose(Table("json", (), ()))
-    with pytest.raises(DatasetInvalid, match="Only a header"):
+    with pytest.raises(DatasetInvalid, match="only a header"):
         choose(Table("csv", ("text", "label"), (), has_header=True))
-    with pytest.raises(DatasetInvalid, match="Only one column, 'text'"):
+    with pytest.raises(DatasetInvalid, match="There is only one column, 'text'"):
         choose(table("text"))
 
 
@@ -103,7 +103,7 @@ def test_says_what_was_guessed_and_what_is_not_used() -> None:
     notes = mapping_notes(given, choose(given))
 
     assert [str(note) for note in notes] == [
-        "Column 'foo' is taken as input and 'bar' as output, by position.",
+        "Using column 'foo' as input and 'bar' as output, guessed by position.",
         "Not used: 'baz'.",
     ]
 

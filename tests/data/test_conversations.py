@@ -49,11 +49,11 @@ def test_vertex_lines_are_question_and_answer(name: str, instruction: object) ->
 @pytest.mark.parametrize(
     ("turns", "why"),
     [
-        ([message("user", "1"), message("assistant", "2")] * 2, "4 messages; only one question and one answer"),
+        ([message("user", "1"), message("assistant", "2")] * 2, "4 messages; only one question with one answer"),
         ([message("user", "1")], "the answer is missing"),
         ([message("assistant", "1")], "the question is missing"),
         ([], "the answer is missing"),
-        ([message("assistant", "1"), message("user", "2")], "the answer stands before the question"),
+        ([message("assistant", "1"), message("user", "2")], "the answer comes before the question"),
         ([message("tool", "1"), message("user", "2")], "the role 'tool' cannot be used"),
         ([message("user", [{"type": "image_url"}]), message("assistant", "1")], "something other than text"),
         ([message("user", "1"), {"role": "assistant", "tool_calls": []}], "something other than text"),

@@ -206,7 +206,7 @@ def test_equal_inputs_stay_together() -> None:
 
 def test_one_repeated_input_cannot_be_split() -> None:
     """When all rows have the same input, none can be held out, and that is said."""
-    with pytest.raises(InvalidArgument, match="same inputs"):
+    with pytest.raises(InvalidArgument, match="same input"):
         hold_out([TuningExample("a", str(n)) for n in range(10)], 2)
 
 

@@ -117,7 +117,7 @@ def test_a_quote_in_the_middle_of_a_quoted_cell_is_reported() -> None:
 
     (problem,) = table.problems
     assert (problem.kind, problem.row) == ("stray-quote", 4)
-    assert "opens in line 4 closes in line 4" in problem.message
+    assert "opened in line 4 closes in line 4" in problem.message
     assert cells(table) == [("two\nlines", "b"), ("d", "e")]
 
 

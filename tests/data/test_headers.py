@@ -47,7 +47,7 @@ def test_short_names_above_long_texts_are_a_header_with_a_warning() -> None:
     found = named(("mail", "team"), (LONG, "billing"), (LONG, "delivery"))
 
     assert found.has_header
-    assert str(found.problems[0]) == "Row 1: taken as the names of the columns, which is a guess."
+    assert str(found.problems[0]) == "Row 1: read as the column names; this is a guess."
 
 
 def test_names_above_numbers_are_a_header_with_a_warning() -> None:
@@ -62,7 +62,7 @@ def test_word_pairs_are_data_with_a_warning() -> None:
     found = named(("dog", "Hund"), ("cat", "Katze"))
 
     assert not found.has_header
-    assert "taken as an example" in found.problems[0].message
+    assert "read as an example" in found.problems[0].message
 
 
 @pytest.mark.parametrize("header", [True, False])

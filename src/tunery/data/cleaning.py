@@ -1,8 +1,7 @@
 """
-Examines a dataset: duplicates and near duplicates, also of held-out rows, contradictions, variants of labels, cut rows,
-and rows whose output a model does not believe.
+Finds doubtful rows: duplicates, copies of held-out rows, contradictions, misspelt labels, cut rows, wrong outputs.
 
-Token counts and losses are brought by the caller, since they need a base. Knows examples; no files, no tensors.
+Token counts and losses need a base and are passed in by the caller.
 """
 
 from __future__ import annotations
@@ -18,9 +17,9 @@ from tunery.data.inputs import alike
 from tunery.data.outputs import OutputKind, label_variants, output_kind
 from tunery.types import TuningExample
 
-DOUBTED_LABEL_LOSS = 3.0  # a chance of 5 %
-_SPREADS = 6.0  # of the middle deviation: one row in 20,000 of a normal curve
-_LEAST_SPREAD = 0.5  # nats; where all rows are learned alike, small differences mean nothing
+DOUBTED_LABEL_LOSS = 3.0  # a probability of 5 %
+_SPREADS = 6.0  # times the median deviation: one row in 20,000 of a normal distribution
+_LEAST_SPREAD = 0.5  # nats; where all rows are learned equally well, small differences mean nothing
 
 
 def examine(
@@ -33,11 +32,11 @@ def examine(
     learned: Collection[TuningExample] = (),
 ) -> list[Finding]:
     """
-    Return what is doubtful, in the order of the rows.
+    Return the findings in the order of the rows.
 
-    `held_out` are rows that the examples shall not give away. `token_counts` and `losses` belong to the examples:
-    prompt and answer, and the loss in nats of the whole output under a model that was tuned without the row, or on it
-    if it is one of the `learned`.
+    `held_out` are rows that must not occur among the examples. `token_counts` (prompt plus answer) and `losses` belong
+    to the examples; a loss, in nats, is that of the whole output under a model tuned without the row, or with it if
+    the row is in `learned`.
     """
     found = [
         *_copies(examples),
@@ -53,9 +52,9 @@ def mislabelled(
     examples: Sequence[TuningExample], losses: Sequence[float], learned: Collection[TuningExample] = ()
 ) -> Iterator[Finding]:
     """
-    Yield rows whose output is very unlikely for a model that was tuned without them, the least likely first.
+    Yield rows whose output is very unlikely to a model tuned without them, the least likely first.
 
-    Of rows that it has `learned` it is said that it still gets them wrong.
+    Rows in `learned` are reported as still wrong after tuning on them.
     """
     limit, own = doubted_loss(examples, losses), frozenset(learned)
     for place in sorted(range(len(losses)), key=lambda place: -losses[place]):
@@ -65,7 +64,7 @@ def mislabelled(
         kind, model = Kind.MISLABELLED, "a model tuned without this row gives"
         if examples[place] in own:
             kind, model = Kind.STILL_WRONG, "tuned on this row, the model still gives"
-        message = f"{model} {output} a chance of {chance:.2%}; is it right?"
+        message = f"{model} {output} a probability of {chance:.2%}; is it right?"
         yield Finding(kind, place, message, score=losses[place])
 
 
@@ -73,8 +72,8 @@ def doubted_loss(examples: Sequence[TuningExample], losses: Sequence[float]) -> 
     """
     Return the loss from which an output is doubted.
 
-    For labels it is a chance below five percent (9 of 10 wrong labels found, see docs/experiments.md); other
-    outputs must stand out from the rest.
+    For labels that is a probability below 5 % (finds 9 of 10 wrong labels, see docs/experiments.md); other outputs must
+    stand out from the rest.
     """
     if not losses:
         return inf
@@ -101,7 +100,7 @@ def _copies(examples: Sequence[TuningExample]) -> Iterator[Finding]:
 
 
 def _held_out_copies(examples: Sequence[TuningExample], held_out: Sequence[TuningExample]) -> Iterator[Finding]:
-    """Yield examples that are nearly a held-out row: measured on it, a model would look better than it is."""
+    """Yield examples that nearly equal a held-out row, which would make the model look better than it is."""
     texts = [example.text_input for example in held_out]
     start = len(texts)
     both = [*texts, *(example.text_input for example in examples)]
@@ -123,7 +122,7 @@ def _variants(examples: Sequence[TuningExample]) -> Iterator[Finding]:
 def _cut(token_counts: Sequence[int], window_tokens: int | None) -> Iterator[Finding]:
     for place, tokens in enumerate(token_counts):
         if window_tokens is not None and tokens > window_tokens:
-            message = f"{tokens:,} tokens, the base reads {window_tokens:,}; the end of the input is cut off."
+            message = f"{tokens:,} tokens, but the base reads {window_tokens:,}; the end of the input is cut off."
             yield Finding(Kind.CUT_ROW, place, message)
 
 
@@ -133,25 +132,25 @@ def _short(text: str) -> str:
 
 
 class Kind(StrEnum):
-    """What is doubtful about a row."""
+    """Why a row is doubtful; the values are stored in reports."""
 
     DUPLICATE = "duplicate"  # the same input and output as an earlier row
     NEAR_DUPLICATE = "near-duplicate"  # nearly the same input, the same output
-    CONTRADICTION = "contradiction"  # the same input or nearly, another output
-    HELD_OUT_COPY = "held-out-copy"  # a row to tune on that is nearly one of the held-out rows
-    LABEL_VARIANT = "label-variant"  # a label that is another one in other spelling
+    CONTRADICTION = "contradiction"  # the same or nearly the same input, another output
+    HELD_OUT_COPY = "held-out-copy"  # a training row that nearly equals a held-out row
+    LABEL_VARIANT = "label-variant"  # another spelling of a label
     CUT_ROW = "cut-row"  # longer than the base's window: the end of its input is lost
-    MISLABELLED = "likely-mislabelled"  # a model that has not seen the row does not believe its output
-    STILL_WRONG = "still-wrong"  # nor does a model that was tuned on it
+    MISLABELLED = "likely-mislabelled"  # its output is unlikely to a model that has not seen the row
+    STILL_WRONG = "still-wrong"  # its output is unlikely even to a model tuned on it
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
     """
-    One doubtful row: its place among the examples from 0, the other row it is about if there is one, a sentence.
+    One doubtful row: its index among the examples, the other row involved if there is one, and a sentence.
 
-    `held_out_place` is the other row where that is a held-out one, counted among those.
-    `drops` and `new_output` say what a fix does: leave the row out, or give it another output; neither leaves it alone.
+    `held_out_place` is the index of the other row among the held-out ones.
+    A fix removes the row if `drops`, or replaces its output by `new_output`.
     """
 
     kind: Kind
@@ -164,13 +163,13 @@ class Finding:
     held_out_place: int | None = None
 
     def sentence(self, row_of: Callable[[int], int]) -> str:
-        """Return what is doubtful, with the number of the other row; `row_of` makes numbers of places."""
+        """Return the sentence with the number of the other row; `row_of` maps indexes to row numbers."""
         if self.other is None:
             return self.message
         return self.message.replace("another row", f"row {row_of(self.other)}", 1)
 
     def document(self, row_of: Callable[[int], int]) -> dict[str, Any]:
-        """Return the finding as plain values, with rows instead of places; held-out rows count from 1."""
+        """Return the finding as plain values with row numbers; held-out rows count from 1."""
         return {
             "kind": self.kind.value,
             "row": row_of(self.place),
@@ -184,7 +183,7 @@ class Finding:
 
 
 def fixed(examples: Sequence[TuningExample], findings: Sequence[Finding]) -> list[TuningExample]:
-    """Return the examples without the rows that findings drop, with the outputs that they change, blanks trimmed."""
+    """Return the examples with the findings' fixes applied and blanks at both ends removed."""
     dropped = {finding.place for finding in findings if finding.drops}
     outputs = {finding.place: finding.new_output for finding in findings if finding.new_output is not None}
     return [

@@ -1,8 +1,7 @@
 """
-Which columns are the input and the output.
+Decides which columns are the input and the output, and whether the first row is a header.
 
-It knows names and positions, not files. A guess that could be wrong is said in a warning; what the caller names
-is never overruled.
+A guess that could be wrong becomes a warning; columns named by the caller are never overruled.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from tunery.errors import DataProblem, DatasetInvalid, Level
 
 @dataclass(frozen=True, slots=True)
 class Mapping:
-    """Positions of the columns that are used; `is_guessed` when neither names nor the caller settled it."""
+    """Positions of the used columns; `is_guessed` if neither their names nor the caller decided."""
 
     inputs: tuple[int, ...]
     output: int
@@ -26,7 +25,7 @@ class Mapping:
 
 
 def suggest(columns: Sequence[str]) -> Mapping | None:
-    """Return the likely use of the columns: by their names, else by position; None for fewer than two."""
+    """Suggest the use of columns by their names, else by position; None for fewer than two."""
     if len(columns) < 2:
         return None
     plain = [plain_name(name) for name in columns]
@@ -41,19 +40,21 @@ def suggest(columns: Sequence[str]) -> Mapping | None:
 
 def choose(table: Table, input_column: str | Sequence[str] | None = None, output_column: str | None = None) -> Mapping:
     """
-    Return the columns to use: those the caller names, the rest by `suggest`.
+    Return the columns to use: those named by the caller, the rest by `suggest`.
 
     Raises DatasetInvalid when there is no row, only one column, or no column of a given name.
     """
     is_broken = any(problem.level is Level.ERROR for problem in table.problems)
     if is_broken and (not table.rows or len(table.columns) < 2):
-        raise DatasetInvalid("No row can be read.")  # the problems of the table say why
+        raise DatasetInvalid("No row can be read.")  # the problems of the table explain it
     if not table.columns or not table.rows:
-        what = "Only a header and no rows." if table.has_header and table.columns else "There are no rows."
+        what = "There is only a header and no rows." if table.has_header and table.columns else "There are no rows."
         raise invalid("no-rows", f"{what} Each row needs an input and an output.")
     suggested = suggest(table.columns)
     if suggested is None:
-        raise invalid("one-column", f"Only one column, {table.columns[0]!r}. An input and an output are needed.")
+        raise invalid(
+            "one-column", f"There is only one column, {table.columns[0]!r}. An input and an output are needed."
+        )
     inputs = None if input_column is None else _positions(table.columns, input_column)
     output = None if output_column is None else _positions(table.columns, output_column)[0]
     if inputs is None and output is None:
@@ -65,12 +66,12 @@ def choose(table: Table, input_column: str | Sequence[str] | None = None, output
 
 
 def mapping_notes(table: Table, mapping: Mapping) -> list[DataProblem]:
-    """Return the warnings about what was guessed and what is not used."""
+    """Return warnings about guessed and unused columns."""
     names = table.columns
     notes = []
     if mapping.is_guessed and len(names) > 2:
         inputs = " and ".join(repr(names[position]) for position in mapping.inputs)
-        message = f"Column {inputs} is taken as input and {names[mapping.output]!r} as output, by position."
+        message = f"Using column {inputs} as input and {names[mapping.output]!r} as output, guessed by position."
         notes.append(warning("guessed-columns", message))
     if mapping.ignored:
         ignored = listed([names[position] for position in mapping.ignored])
@@ -98,7 +99,7 @@ def _mapping(columns: Sequence[str], inputs: tuple[int, ...], output: int, is_gu
 def _complete(
     columns: Sequence[str], suggested: Mapping, inputs: tuple[int, ...] | None, output: int | None
 ) -> Mapping:
-    """Add what the caller left open, without using a column twice."""
+    """Fill in what the caller left open without using a column twice."""
     if inputs is None:
         free = [position for position in suggested.inputs if position != output]
         inputs = tuple(free) or (next(position for position in range(len(columns)) if position != output),)
@@ -135,7 +136,7 @@ def _refuse_doubles(columns: Sequence[str], mapping: Mapping) -> None:
             raise invalid("double-column", f"Columns {where} are both named {columns[position]!r}. Rename one.")
 
 
-# Names of the APIs and of common data sets; earlier names win.
+# Names used by APIs and common data sets; earlier names win.
 # fmt: off
 INPUT_NAMES = (
     "text_input", "textinput", "input_text", "inputs", "input", "prompt", "question", "query", "user",
@@ -155,7 +156,7 @@ _NUMBER = re.compile(r"[-+]?[\d.,]+%?")
 
 @dataclass(frozen=True, slots=True)
 class NamedRows:
-    """Rows under the names of their columns."""
+    """Rows under named columns."""
 
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
@@ -165,15 +166,15 @@ class NamedRows:
 
 
 def is_known_name(name: Cell) -> bool:
-    """Whether a header cell is one of the usual names for an input or an output."""
+    """Return whether a header cell is a usual name for an input or an output."""
     return isinstance(name, str) and plain_name(name) in _KNOWN
 
 
 def name_columns(rows: Sequence[Row], header: bool | None = None) -> NamedRows:
     """
-    Split the header off and drop columns in which nothing stands; all rows have the same width.
+    Split off the header and drop empty columns; all rows have the same width.
 
-    `header` None: found out. Columns without a name are called "column 3", by their position.
+    With `header` None, guess. Columns without a name are called "column 3", by position.
     """
     check_extent(len(rows), len(rows[0].cells) if rows else 0)
     positions = tuple(
@@ -193,7 +194,7 @@ def name_columns(rows: Sequence[Row], header: bool | None = None) -> NamedRows:
 
 
 def plain_name(name: str) -> str:
-    """Return the name as names are compared: "Text input:" is "text_input"."""
+    """Normalise a name for comparison: "Text input:" becomes "text_input"."""
     return re.sub(r"[\s\-]+", "_", name.strip().rstrip(":").casefold())
 
 
@@ -201,7 +202,7 @@ _KNOWN = frozenset((*INPUT_NAMES, *OUTPUT_NAMES))
 
 
 def _guess_header(rows: Sequence[Row]) -> tuple[bool, bool]:
-    """Return whether the first row is a header, and whether that could be wrong."""
+    """Return whether the first row is a header, and whether that is a guess."""
     first, rest = rows[0].cells, rows[1:]
     if any(map(is_known_name, first)) and not any(_is_long_or_number(cell) for cell in first):
         return True, False
@@ -223,7 +224,7 @@ def _is_long_or_number(cell: Cell) -> bool:
 
 
 def _is_much_shorter(first: Sequence[Cell], rest: Sequence[Row]) -> bool:
-    """Names are one or two words; in at least one column the texts below them are several times longer."""
+    """Return whether the first row looks like names: a few words, with texts several times longer below one of them."""
     if not rest or any(isinstance(cell, str) and len(cell.split()) > 3 for cell in first):
         return False
     for position, name in enumerate(first):
@@ -234,5 +235,5 @@ def _is_much_shorter(first: Sequence[Cell], rest: Sequence[Row]) -> bool:
 
 
 def _header_guess(row: int, has_header: bool) -> DataProblem:
-    taken = "the names of the columns" if has_header else "an example, not as names of columns"
-    return warning("guessed-header", f"taken as {taken}, which is a guess.", row=row)
+    taken = "the column names" if has_header else "an example, not as column names"
+    return warning("guessed-header", f"read as {taken}; this is a guess.", row=row)

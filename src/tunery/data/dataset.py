@@ -1,8 +1,7 @@
 """
-A dataset: the examples of one file or call, checked as a whole.
+A dataset: the examples of one file or call, read, checked and split.
 
-`Dataset.read` and `Dataset.from_records` report all problems at once; `digest` recognises a dataset, `hold_out`
-splits it. It knows no tensors, no tokenizer and no base model, and loads none of their libraries.
+`Dataset.read` and `Dataset.from_records` report all problems at once; `preview` shows how a file was understood.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ _PROBLEMS_IN_MESSAGE = 5
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Examples that can be tuned on."""
+    """Examples that are ready for tuning."""
 
     examples: tuple[TuningExample, ...]
     problems: tuple[DataProblem, ...] = ()  # warnings only
@@ -48,10 +47,10 @@ class Dataset:
         name: str | None = None,
     ) -> Dataset:
         """
-        Read CSV, TSV, XLSX, XLS, ODS, JSONL or JSON; what is not given is found out.
+        Read CSV, TSV, XLSX, XLS, ODS, JSONL or JSON; options left out are detected.
 
         Several input columns are joined as lines of "name: text". `skip_rows` are left out with their problems;
-        `name` is what the user calls the file. At most 4 MiB, 40,000 characters of input and 5,000 of output
+        `name` is the user's name for the file. At most 4 MiB, 40,000 characters of input and 5,000 of output
         (page "Intro to model tuning"). Raises DatasetInvalid with all problems, NotFound, and InvalidArgument.
         """
         source = name or Path(path).name
@@ -77,7 +76,7 @@ class Dataset:
 
     @property
     def facts(self) -> DataFacts:
-        """Return what may be kept about the data once the data is gone."""
+        """Return the facts that may be kept after the data is deleted."""
         return DataFacts(len(self.examples), digest(self.examples), self.source)
 
     def __len__(self) -> int:
@@ -86,9 +85,9 @@ class Dataset:
 
 def digest(examples: Iterable[TuningExample]) -> str:
     """
-    Return the sha256 of the examples in their order, in hex.
+    Return the sha256 of the examples in order, in hex.
 
-    Each field counts as its length in bytes (8 bytes, big-endian) and its UTF-8, so that no two datasets look alike.
+    Each field is hashed as its length in bytes (8 bytes, big-endian) and its UTF-8, so that the digest is unambiguous.
     """
     found = hashlib.sha256()
     for example in examples:
@@ -103,11 +102,11 @@ def hold_out(
     examples: Sequence[TuningExample], amount: int | float | str, seed: int = 0
 ) -> tuple[tuple[TuningExample, ...], tuple[TuningExample, ...]]:
     """
-    Split into examples to tune on and examples held out, both in their order.
+    Split into training examples and held-out examples, both in order.
 
-    `amount`: rows (12, "12"), or a share below 1 (0.1, "10%"). Equal inputs stay on one side, so a few rows less than
-    asked may be held out. Equal examples and `seed` give the same split, whatever their order. Raises
-    InvalidArgument when `amount` makes no sense or leaves no row to tune on.
+    `amount`: rows (12, "12"), or a share below 1 (0.1, "10%"). Equal inputs stay on one side, so that slightly
+    fewer rows than requested may be held out. Equal examples and `seed` give the same split in any order. Raises
+    InvalidArgument when `amount` is invalid or leaves no training row.
     """
     wanted = _held_out_rows(amount, len(examples))
     groups: dict[str, list[int]] = {}
@@ -118,7 +117,7 @@ def hold_out(
         if len(held_out) + len(groups[text_input]) <= wanted:
             held_out.update(groups[text_input])
     if wanted and not held_out:
-        raise InvalidArgument("No rows can be held out: the same inputs stand in too many rows.")
+        raise InvalidArgument("No rows can be held out: too many rows have the same input.")
     tuning = tuple(example for index, example in enumerate(examples) if index not in held_out)
     return tuning, tuple(example for index, example in enumerate(examples) if index in held_out)
 
@@ -144,7 +143,7 @@ def _checked(
 
 
 def _named(error: DatasetInvalid, source: str) -> DatasetInvalid:
-    """Return the error with a message that names the file and the first problems."""
+    """Return the error with a message naming the file and the first problems."""
     errors = [problem for problem in error.problems if problem.level is Level.ERROR]
     listed = " ".join(str(problem) for problem in errors[:_PROBLEMS_IN_MESSAGE])
     more = len(errors) - _PROBLEMS_IN_MESSAGE
@@ -160,16 +159,18 @@ def _check_size(examples: Sequence[TuningExample]) -> None:
 
 
 def _held_out_rows(amount: int | float | str, examples: int) -> int:
-    """Return how many rows `amount` means; at least one if it is a share above 0."""
+    """Return the number of rows that `amount` stands for; at least one for a share above 0."""
     value = _parsed(amount)
     if isinstance(value, float):
         if not 0 <= value < 1:  # also refuses NaN
-            raise InvalidArgument(f"Rows held out must be a whole number or a share below 1, not {amount!r}.")
+            raise InvalidArgument(
+                f"The number of held-out rows must be a whole number or a share below 1, not {amount!r}."
+            )
         wanted = max(1, round(value * examples)) if value else 0
     else:
         wanted = value
     if wanted < 0:
-        raise InvalidArgument(f"Rows held out cannot be fewer than 0, not {amount!r}.")
+        raise InvalidArgument(f"The number of held-out rows must be at least 0, not {amount!r}.")
     if wanted and wanted >= examples:
         raise InvalidArgument(f"Holding out {amount} of {examples:,} rows leaves no row to tune on.")
     return wanted
@@ -177,7 +178,7 @@ def _held_out_rows(amount: int | float | str, examples: int) -> int:
 
 def _parsed(amount: int | float | str) -> int | float:
     if isinstance(amount, bool):
-        raise InvalidArgument(f"Rows held out must be a number, not {amount!r}.")
+        raise InvalidArgument(f"The number of held-out rows must be a number, not {amount!r}.")
     if not isinstance(amount, str):
         return amount
     text = amount.strip()
@@ -186,10 +187,10 @@ def _parsed(amount: int | float | str) -> int | float:
             return float(text[:-1]) / 100
         return int(text) if text.lstrip("+-").isdigit() else float(text)
     except ValueError as error:
-        raise InvalidArgument(f"Rows held out must look like 12 or 10%, not {amount!r}.") from error
+        raise InvalidArgument(f"The number of held-out rows must look like 12 or 10%, not {amount!r}.") from error
 
 
-# Beginnings of files that people take for tables.
+# First bytes of files that people mistake for tables.
 _OTHER_FORMATS = (
     (b"%PDF", "a PDF file"),
     (b"\x89PNG", "a picture (PNG)"),
@@ -206,15 +207,15 @@ _OTHER_FORMATS = (
 )
 _NOTHING = " \t\r\n,;|"  # blank lines and rows without any cell
 _SAMPLE_CHARACTERS = 4096
-_MAX_SHARE_OF_CONTROLS = 0.1  # a few are an accident of one cell, which is then named
+_MAX_SHARE_OF_CONTROLS = 0.1  # a few are an accident in one cell, which is reported by itself
 _OLE2 = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
 
 def read_table(path: str | Path, options: TableOptions, name: str | None = None) -> Table:
     """
-    Read the file at `path`; `name` is what the user calls it.
+    Read the file at `path`; `name` is the user's name for it.
 
-    Raises NotFound, InvalidArgument when it cannot be opened, and DatasetInvalid when it is no table.
+    Raises NotFound, InvalidArgument when it cannot be opened, and DatasetInvalid when it is not a table.
     """
     path = Path(path)
     data = _bytes(path)
@@ -240,7 +241,7 @@ def read_table(path: str | Path, options: TableOptions, name: str | None = None)
 def _bytes(path: Path) -> bytes:
     if not path.exists():
         raise NotFound(f"There is no file {str(path)!r}.")
-    if not path.is_file():  # a device or a pipe might never end
+    if not path.is_file():  # reading a device or a pipe might never end
         raise InvalidArgument(f"{str(path)!r} is not a file.")
     try:
         with path.open("rb") as file:
@@ -265,10 +266,10 @@ def _refuse_other_formats(data: bytes) -> None:
 
 
 def _refuse_options(what: str, **given: object) -> None:
-    """Say so when an option has no meaning for this format."""
+    """Raise InvalidArgument for options that do not apply to this format."""
     for name, value in given.items():
         if value is not None:
-            raise InvalidArgument(f"{what} has no {name} that could be chosen.")
+            raise InvalidArgument(f"{what} has no {name}; leave that option out.")
 
 
 def _refuse_binary(text: str) -> None:
@@ -296,7 +297,7 @@ class ReadOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class SampleRow:
-    """A row as it stands in the file; None where a cell has no text."""
+    """A row as in the file; None for a cell without text."""
 
     number: int
     cells: tuple[str | None, ...]
@@ -304,7 +305,7 @@ class SampleRow:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """How a file was understood; everything that was found out can be overruled by an option of `Dataset.read`."""
+    """How a file was understood; options of `Dataset.read` override every guess."""
 
     source: str
     format: str  # csv, tsv, xlsx, xls, ods, json, jsonl, aistudio
@@ -327,9 +328,9 @@ class Preview:
 
 def preview(path: str | Path, **options: Unpack[ReadOptions]) -> Preview:
     """
-    Look at a file with the options of `Dataset.read`.
+    Preview a file with the options of `Dataset.read`.
 
-    Raises DatasetInvalid only when there is no table to show, NotFound, and InvalidArgument.
+    Raises NotFound, InvalidArgument, and DatasetInvalid only when there is no table to show.
     """
     table_options = TableOptions(
         options.get("sheet"), options.get("encoding"), options.get("delimiter"), options.get("header")

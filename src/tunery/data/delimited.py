@@ -1,7 +1,5 @@
 """
-CSV and TSV to a table: finds the delimiter and names the rows that are not as wide as the first one.
-
-It knows nothing of encodings or of what the columns mean; quotes are `csv_records`' subject.
+Reads CSV and TSV: guesses the delimiter, parses quotes, and reports rows that are not as wide as the first one.
 """
 
 from __future__ import annotations
@@ -15,12 +13,12 @@ from tunery.data.columns import is_known_name, name_columns
 from tunery.data.tables import DecodedText, Row, Table, TableOptions, check_extent, warning
 from tunery.errors import DataProblem, InvalidArgument
 
-# On a tie the one that is rarer in running text wins: a comma stands in most sentences.
+# On a tie the rarer one in running text wins: most sentences contain a comma.
 DELIMITERS = ("\t", "|", ";", ",")
 
 _SAMPLE_CHARACTERS = 256 * 1024
 _SAMPLE_RECORDS = 200
-_LEAST_SHARE = 0.5  # of the records must be as wide as the first, if no usual name is in the header
+_LEAST_SHARE = 0.5  # of the records must be as wide as the first, unless the header has a usual name
 _EXCEL_HINT = re.compile(r"sep=(.)(?:\r\n|\n|\r|$)")
 
 
@@ -28,13 +26,13 @@ def read_delimited(decoded: DecodedText, options: TableOptions) -> Table:
     """
     Return the table in `decoded`.
 
-    Ragged rows and wrong quotes become problems of the table. Raises DatasetInvalid when there are too many rows.
+    Ragged rows and wrong quotes become problems of the table. Raises DatasetInvalid for too many rows.
     """
     text, delimiter = decoded.text, options.delimiter
     if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
         raise InvalidArgument(f"The delimiter must be one character, not {delimiter!r}.")
     hint = _EXCEL_HINT.match(text)
-    if hint is not None:  # a line for Excel that Excel does not show, so it has no row number
+    if hint is not None:  # Excel hides this line, so it has no row number
         text, delimiter = text[hint.end() :], delimiter or hint[1]
     delimiter = delimiter or _guess_delimiter(text)
     records, notes = parse_records(text, delimiter, first_line=2 if hint else 1)
@@ -77,7 +75,7 @@ def _score(text: str, delimiter: str) -> tuple[int, float]:
 
 
 def _even_rows(records: list[Record], delimiter: str) -> tuple[list[Row], list[DataProblem]]:
-    """Return the rows that are as wide as the first one, and a problem for each that is not."""
+    """Return the rows as wide as the first one, and a problem for each other row."""
     width = next((len(record.cells) for record in records if record.problem is None), 0)
     rows, problems = [], []
     for record in records:
@@ -98,7 +96,7 @@ def _ragged(number: int, actual: int, width: int, delimiter: str) -> DataProblem
     return DataProblem("ragged-row", message, row=number, limit=width, actual=actual)
 
 
-# Reading goes on in the line after a wrong quote, which may mean looking at the rest of the file each time.
+# Parsing continues on the line after a wrong quote, which may scan the rest of the file each time.
 _MAX_QUOTE_PROBLEMS = 100
 _LINE_END = re.compile(r"\r\n|\n|\r")
 _LINE_ENDS = re.compile(r"[\r\n]+")
@@ -111,7 +109,7 @@ _ESCAPED = re.compile(r'\\(["\\])')
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Cells of one record, or the problem that made it unreadable; `number` counts records from 1."""
+    """The cells of one record, or the problem that made it unreadable; `number` counts records from 1."""
 
     number: int
     cells: list[str]
@@ -119,7 +117,7 @@ class Record:
 
 
 class _QuoteError(Exception):
-    """A quoted cell that does not end as it should."""
+    """A quoted cell that does not end correctly."""
 
     def __init__(self, opened_at: int, closed_at: int | None) -> None:
         super().__init__()
@@ -128,17 +126,21 @@ class _QuoteError(Exception):
 
 
 def parse_records(text: str, delimiter: str, first_line: int) -> tuple[list[Record], list[DataProblem]]:
-    """Parse with doubled quotes; if that goes wrong and backslashes before quotes explain it, with those."""
+    """Parse doubled quotes; if that fails and backslashes before quotes explain it, parse those."""
     records = _bounded(records_of(text, delimiter, escape=False, first_line=first_line))
     if '\\"' in text and any(record.problem for record in records):
         escaped = _bounded(records_of(text, delimiter, escape=True, first_line=first_line))
         if not any(record.problem for record in escaped):
-            return escaped, [warning("backslash-quotes", "Quotes inside cells are written with a backslash; read so.")]
+            return escaped, [
+                warning(
+                    "backslash-quotes", "Quotes inside cells are escaped with a backslash; the file was read that way."
+                )
+            ]
     return records, []
 
 
 def _bounded(records: Iterator[Record]) -> list[Record]:
-    """Collect the records that are not blank. Raises DatasetInvalid when there are too many."""
+    """Collect the records that are not blank. Raises DatasetInvalid for too many."""
     kept, wrong_quotes = [], 0
     for record in records:
         if record.problem is None and not is_filled(record.cells):
@@ -154,7 +156,7 @@ def _bounded(records: Iterator[Record]) -> list[Record]:
 
 
 def records_of(text: str, delimiter: str, *, escape: bool, first_line: int = 1) -> Iterator[Record]:
-    """Yield the records of `text`. Empty lines count, but are left out."""
+    """Yield the records of `text`. Empty lines are counted but left out."""
     position, line, number = 0, first_line, 0
     while position < len(text):
         blank = _LINE_ENDS.match(text, position)
@@ -225,12 +227,10 @@ def _closing_quote(text: str, start: int, escape: bool) -> int | None:
 def _quote_problem(text: str, record_start: int, line: int, error: _QuoteError) -> DataProblem:
     opened = line + _count_lines(text, record_start, error.opened_at)
     if error.closed_at is None:
-        message = (
-            f"the quote that opens in line {opened} never closes. Close it, or double it if it is part of the text."
-        )
+        message = f"the quote opened in line {opened} never closes. Close it, or double it if it is part of the text."
         return DataProblem("unclosed-quote", message, row=opened)
     closed = line + _count_lines(text, record_start, error.closed_at)
-    message = f"the quote that opens in line {opened} closes in line {closed} in the middle of a cell. "
+    message = f"the quote opened in line {opened} closes in line {closed}, in the middle of a cell. "
     return DataProblem("stray-quote", message + "Double the quotes that are part of the text.", row=opened)
 
 
@@ -239,5 +239,5 @@ def _count_lines(text: str, start: int, stop: int) -> int:
 
 
 def is_filled(cells: list[str]) -> bool:
-    """Whether anything but blanks stands in one of the cells."""
+    """Return whether any cell holds more than blanks."""
     return any(cell and not cell.isspace() for cell in cells)

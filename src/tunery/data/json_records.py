@@ -1,9 +1,7 @@
 """
-JSON, JSONL and plain Python records to a table.
+Reads JSON, JSONL and Python records into a table, chat lines included.
 
-A line that cannot be read becomes a problem with its number; all of them are reported. Numbers and booleans become
-the text they are written as. It knows nothing of files; JSON itself is the subject of `json_text`, chat lines that of
-`conversations`, files of AI Studio that of `structured_prompts`.
+Every unreadable line becomes a problem with its number. Numbers and booleans keep the text they are written as.
 """
 
 from __future__ import annotations
@@ -40,9 +38,9 @@ def read_jsonl(decoded: DecodedText) -> Table:
 
 def read_json(decoded: DecodedText) -> Table:
     """
-    Return a list of objects, a list of pairs, an object of columns or a structured prompt of AI Studio as a table.
+    Return a list of objects or pairs, an object of columns, or a structured prompt of AI Studio as a table.
 
-    Raises DatasetInvalid when the text is not valid JSON or is something else.
+    Raises DatasetInvalid when the text is not valid JSON or holds something else.
     """
     try:
         value = loads(decoded.text)
@@ -65,14 +63,14 @@ def read_records(records: Iterable[object]) -> Table:
 
 
 def _unwrap(value: object) -> object:
-    """Take the list out of the body of a create call: {"examples": {"examples": [...]}}."""
+    """Return the list inside the body of a create call: {"examples": {"examples": [...]}}."""
     while isinstance(value, dict) and set(value) == {"examples"}:
         value = value["examples"]
     return value
 
 
 def _columns(value: dict[str, object]) -> dict[str, list[object]] | None:
-    """Return the columns if the object is made of columns: lists, or objects as pandas writes them."""
+    """Return the columns if the object consists of columns: lists, or objects as pandas writes them."""
     if value and all(isinstance(column, list) for column in value.values()):
         return {name: column for name, column in value.items() if isinstance(column, list)}
     by_key = {name: column for name, column in value.items() if isinstance(column, dict)}
@@ -111,7 +109,7 @@ def _table(records: list[tuple[int, object]], form: str, problems: list[DataProb
 
 
 def _fields(record: object) -> dict[str, Cell]:
-    """Return the named cells of one record. Raises RecordError when it is no record."""
+    """Return the named cells of one record. Raises RecordError when it is not a record."""
     if isinstance(record, TuningExample):
         return {"text_input": record.text_input, "output": record.output}
     if isinstance(record, Mapping):
@@ -182,13 +180,13 @@ class RecordError(Exception):
 
 
 def is_conversation(record: Mapping[str, object]) -> bool:
-    """Whether the record has the form of a chat line: a list of objects under one of the two names."""
+    """Return whether the record is a chat line: a list of objects under `messages` or `contents`."""
     turns = record.get("messages", record.get("contents"))
     return isinstance(turns, list) and all(isinstance(turn, Mapping) for turn in turns)
 
 
 def from_conversation(record: Mapping[str, Any]) -> tuple[str, str]:
-    """Return input and output. Raises RecordError when there is not exactly one of each."""
+    """Return input and output. Raises RecordError unless there is exactly one of each."""
     turns = [_message(turn) for turn in record.get("messages") or record.get("contents") or []]
     instruction = record.get("systemInstruction", record.get("system_instruction"))
     system = [] if instruction is None else [_text(instruction)]
@@ -227,14 +225,14 @@ def _text(turn: object) -> str:
 
 def _why_not(roles: list[str]) -> str:
     if len(roles) > 2:
-        return f"{len(roles)} messages; only one question and one answer can be tuned on."
+        return f"{len(roles)} messages; only one question with one answer is supported."
     if "model" not in roles:
         return "the answer is missing."
-    return "the question is missing." if "user" not in roles else "the answer stands before the question."
+    return "the question is missing." if "user" not in roles else "the answer comes before the question."
 
 
 class JsonNumber(str):
-    """A number as it is written, so that 7 is "7" and 0.10 is "0.10"."""
+    """A number as written, so that 7 is "7" and 0.10 is "0.10"."""
 
     __slots__ = ()
 
@@ -248,7 +246,7 @@ class JsonError(Exception):
 
 
 def looks_like_json(text: str, suffix: str) -> str | None:
-    """Return "json" or "jsonl" when that is what `text` is, None otherwise; `suffix` decides only what is broken."""
+    """Return "json", "jsonl" or None for the format of `text`; `suffix` decides only for broken text."""
     start = text.lstrip()[:1]
     if start not in ("{", "["):
         return {".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl"}.get(suffix)
@@ -260,7 +258,7 @@ def looks_like_json(text: str, suffix: str) -> str | None:
         return "jsonl"
     if suffix in (".jsonl", ".ndjson"):
         return "json" if _is_value(text) else "jsonl"
-    # A CSV may begin with a bracket too: "[greeting],label"
+    # a CSV may begin with a bracket too: "[greeting],label"
     return "json" if suffix == ".json" or lines[0] in ("{", "[") or start == "{" or _is_value(text) else None
 
 
@@ -282,13 +280,13 @@ def loads(text: str) -> object:
         raise JsonError("brackets are nested too deeply") from error
 
 
-@functools.lru_cache(maxsize=65_536)  # 4 MiB can hold two million numbers, but not as many different ones
+@functools.lru_cache(maxsize=65_536)  # 4 MiB can hold two million numbers, but not two million different ones
 def _number(text: str) -> JsonNumber:
     return JsonNumber(text)
 
 
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """Refuse a name that appears twice; Python would keep the last value and say nothing."""
+    """Refuse a name that appears twice; Python would silently keep the last value."""
     found = dict(pairs)
     if len(found) < len(pairs):
         twice = Counter(name for name, _ in pairs).most_common(1)[0][0]

@@ -1,9 +1,9 @@
 """
-Structured prompts as Google AI Studio (once MakerSuite) keeps them in files, to a table of examples.
+Reads structured prompts of Google AI Studio (formerly MakerSuite) into a table of examples.
 
-Such a file has a preamble, columns with a prefix each ("input:"), and rows. The text that the model was asked is the
-preamble, then a line "prefix value" for each input column; calls must use the same form later. AI Studio's other
-prompts (free text, chat) hold no examples and are refused by name. Knows JSON values; no files, no tokenizer.
+Such a file has a preamble, columns with a prefix each ("input:"), and rows. The model's input is the preamble and a
+line "prefix value" for each input column; later calls must use the same format. AI Studio's other prompts (freeform,
+chat) hold no examples and are refused by name.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from tunery.data.tables import BadCell, Cell, Row, Table, check_extent, column_name, invalid
 
-# Names under which the files of the years hold their rows; the types are public in LangChain.js (MakerSuite hub).
+# Names of the rows' object over the years; the types are public in LangChain.js (MakerSuite hub).
 _STRUCTURED = ("dataPrompt", "structuredPrompt", "multimodalDataPrompt")
 _OTHERS = {
     "textPrompt": "a freeform prompt",
@@ -27,7 +27,7 @@ _OTHERS = {
 
 @dataclass(frozen=True, slots=True)
 class PromptColumn:
-    """A column of a structured prompt; `prefix` stands before each of its values, such as "input:"."""
+    """A column of a structured prompt; `prefix` precedes each of its values, such as "input:"."""
 
     id: str
     prefix: str
@@ -36,14 +36,14 @@ class PromptColumn:
 
 @dataclass(frozen=True, slots=True)
 class StructuredPrompt:
-    """A preamble, columns, and rows of cells in the order of the columns; rows without any text are left out."""
+    """A preamble, columns, and rows of cells in column order; rows without text are left out."""
 
     preamble: str
     columns: tuple[PromptColumn, ...]
     rows: tuple[Row, ...]
 
     def text_input(self, row: Row) -> Cell:
-        """Return what the model is asked for a row; None if no input column has text."""
+        """Return the model's input for a row; None if no input column has text."""
         cells = [(column, cell) for column, cell in zip(self.columns, row.cells, strict=True) if column.is_input]
         for _, cell in cells:
             if isinstance(cell, BadCell):
@@ -52,7 +52,7 @@ class StructuredPrompt:
         return "\n".join([*([self.preamble] if self.preamble else []), *lines]) if lines else None
 
     def table(self) -> Table:
-        """Return the examples: a column `text_input`, and `output` or a column for each output that has a prefix."""
+        """Return the examples: `text_input` and `output`, or one column per prefix if there are several outputs."""
         outputs = [place for place, column in enumerate(self.columns) if not column.is_input]
         names = [_plain(self.columns[place].prefix) for place in outputs] if len(outputs) > 1 else ["output"]
         rows = tuple(
@@ -63,9 +63,9 @@ class StructuredPrompt:
 
 def structured_prompt(value: object) -> StructuredPrompt | None:
     """
-    Return the structured prompt that the JSON of a file is, None if it is no prompt of AI Studio.
+    Return the structured prompt in the JSON of a file, None if it is not a prompt of AI Studio.
 
-    Raises DatasetInvalid for its other prompts, and for one without columns of both kinds.
+    Raises DatasetInvalid for other kinds of prompts and if there is no input or no output column.
     """
     if not isinstance(value, Mapping):
         return None
@@ -86,7 +86,7 @@ def structured_prompt(value: object) -> StructuredPrompt | None:
 def _refuse_others(value: Mapping[str, Any]) -> None:
     for name, what in _OTHERS.items():
         if isinstance(value.get(name), Mapping):
-            message = f"This is {what} of AI Studio; only a structured prompt holds rows of inputs and outputs."
+            message = f"This is {what} of AI Studio; only structured prompts hold rows of inputs and outputs."
             raise invalid("wrong-json", message)
 
 
@@ -113,7 +113,7 @@ def _cells(row: object, columns: Iterable[PromptColumn]) -> tuple[Cell, ...]:
 
 
 def _cell(value: object) -> Cell:
-    """Return the text of a cell: itself, or that of its parts; one with nothing but blanks is empty."""
+    """Return the text of a cell or of its parts; a blank cell is None."""
     if isinstance(value, Mapping):
         parts = value.get("parts", [value])
         listed = parts if isinstance(parts, list) else []
@@ -125,7 +125,7 @@ def _cell(value: object) -> Cell:
 
 
 def _preamble(value: Mapping[str, Any], prompt: Mapping[str, Any]) -> str:
-    """Return the preamble; later files may keep it as the system instruction."""
+    """Return the preamble; newer files may keep it as the system instruction."""
     texts = (_cell(prompt.get("preamble")), _cell(value.get("systemInstruction") or None))
     return next((text.strip() for text in texts if isinstance(text, str)), "")
 

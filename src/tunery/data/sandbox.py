@@ -1,8 +1,8 @@
 """
-Reads files of strangers in a child process with limits on memory and processor time.
+Reads untrusted files in a child process with limits on memory and processor time.
 
-Whatever a file does to the parser, this process goes on and gets a sentence. Results come back as JSON over a
-pipe. Where the platform has no such limits (no `resource` module) the file is read in this process.
+Whatever a file does to the parser, this process survives and gets an error message. Results come back as JSON over a
+pipe. On platforms without such limits (no `resource` module) the file is read in this process.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ from tunery.types import TuningExample
 
 MAX_MEMORY_BYTES = 512 * 1024 * 1024
 MAX_CPU_SECONDS = 10
-MAX_WAIT_SECONDS = 60  # a busy machine may give the child few of its processor seconds
+MAX_WAIT_SECONDS = 60  # on a busy machine, processor seconds take longer
 
 
 def read_guarded(path: str | Path, **options: Unpack[ReadOptions]) -> Dataset:
-    """Do what `Dataset.read` does, in a child process. Raises what it raises."""
+    """Run `Dataset.read` in a child process."""
     if not _has_limits():
         return Dataset.read(path, **options)
     return _dataset(_ask(path, options, "dataset")["dataset"])
 
 
 def preview_guarded(path: str | Path, **options: Unpack[ReadOptions]) -> Preview:
-    """Do what `preview` does, in a child process. Raises what it raises."""
+    """Run `preview` in a child process."""
     if not _has_limits():
         return preview(path, **options)
     return _preview(_ask(path, options, "preview")["preview"])
 
 
 def read_and_preview_guarded(path: str | Path, **options: Unpack[ReadOptions]) -> tuple[Dataset, Preview]:
-    """Do both in one child process, whose start takes most of the time."""
+    """Run both in one child process, whose start takes most of the time."""
     if not _has_limits():
         return Dataset.read(path, **options), preview(path, **options)
     found = _ask(path, options, "dataset", "preview")
@@ -55,7 +55,7 @@ def _has_limits() -> bool:
 
 
 def _ask(path: str | Path, options: ReadOptions, *wanted: str) -> dict[str, Any]:
-    """Return the child's answer, by what was wanted of it. Raises DatasetInvalid when it was stopped by a limit."""
+    """Return the child's results by name. Raises DatasetInvalid when a limit stopped it."""
     request = {"wanted": wanted, "path": str(path), "options": _plain(options)}
     # -P: a file named json.py in the user's folder must not be imported.
     command = [sys.executable, "-P", "-m", "tunery.data.sandbox"]
@@ -87,14 +87,14 @@ def _plain(options: ReadOptions) -> dict[str, Any]:
 def _reason(number: int) -> str:
     if number == signal.SIGXCPU:
         return f"took more than {MAX_CPU_SECONDS} seconds"
-    # Rust code that gets no memory aborts; the kernel kills.
+    # Rust code without memory aborts; the kernel kills.
     if number in (signal.SIGABRT, signal.SIGKILL, signal.SIGSEGV):
         return f"took more than {MAX_MEMORY_BYTES // 1024**2} MB of memory"
     return f"was ended by signal {number}"
 
 
 def _stopped(why: str) -> DatasetInvalid:
-    return invalid("reading-stopped", f"Reading the file {why} and was stopped. Save the table as CSV and try that.")
+    return invalid("reading-stopped", f"Reading the file {why} and was stopped. Save the table as CSV and try again.")
 
 
 def _last_line(stderr: bytes) -> str:
@@ -147,7 +147,7 @@ def main(arguments: list[str]) -> None:
 
 
 def _limit(name: str, value: int) -> None:
-    """Lower the soft limit, to the hard one at most, which may be lower already."""
+    """Lower the soft limit, never above the hard limit, which may be lower already."""
     import resource  # POSIX only; the parent never starts a child without it
 
     kind = getattr(resource, name)

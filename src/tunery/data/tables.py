@@ -1,11 +1,11 @@
 """
-A table as it was read from a file or from records: named columns, numbered rows, and what went wrong so far.
+A table as read from a file or from records: named columns, numbered rows, and the problems found so far.
 
-It knows nothing of files, encodings or which column is the input. Readers (`delimited`, `workbooks`,
-`json_records`) make tables; `columns` and `checks` turn them into examples.
+Readers (`delimited`, `workbooks`, `json_records`) make tables; `columns` and `checks` turn them into examples. `decode`
+turns the bytes of a text file into text.
 
-Row numbers are those a user sees: in CSV and workbooks the record counted from 1 with the header (what a
-spreadsheet shows, also when cells hold line breaks); in JSONL the line; in JSON and in records the element.
+Row numbers are those a user sees: in CSV and workbooks the record counted from 1 with the header (as a spreadsheet
+shows it, even when cells hold line breaks), in JSONL the line, in JSON and in records the element.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 
 from tunery.errors import DataProblem, DatasetInvalid, InvalidArgument, Level
 
-# The reader may take 512 MB and 10 s. 4 MiB can hold 1,000,000 rows, or rows that name a column each; a million cells
-# of a workbook took 10 s to measure and read.
+# The reader is limited to 512 MB and 10 s. 4 MiB can hold 1,000,000 rows, or rows with a new column each; a million
+# cells of a workbook took 10 s to measure and read.
 MAX_ROWS = 100_000
 MAX_COLUMNS = 256
 MAX_CELLS = 400_000
@@ -28,18 +28,18 @@ _MAX_NAME_CHARACTERS = 100
 
 @dataclass(frozen=True, slots=True)
 class BadCell:
-    """A cell that holds something which is not text; it matters only if its column is used."""
+    """A cell that is not text; it matters only if its column is used."""
 
     kind: str
     message: str
 
 
-Cell = str | BadCell | None  # None: nothing there
+Cell = str | BadCell | None  # None: empty
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Cells of one record; `number` as the user sees it."""
+    """The cells of one record; `number` is the row number that the user sees."""
 
     number: int
     cells: tuple[Cell, ...]
@@ -55,7 +55,7 @@ class Sheet:
 
 @dataclass(frozen=True, slots=True)
 class TableOptions:
-    """What the caller knows about the file; None means: find out."""
+    """What the caller knows about the file; None means detect it."""
 
     sheet: str | None = None
     encoding: str | None = None
@@ -65,12 +65,12 @@ class TableOptions:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows under named columns, with how they were read."""
+    """Rows under named columns, and how they were read."""
 
     format: str  # csv, tsv, xlsx, xls, ods, json, jsonl, aistudio, records
     columns: tuple[str, ...]
     rows: tuple[Row, ...]  # without the header and without blank rows; each as wide as `columns`
-    problems: tuple[DataProblem, ...] = ()  # one with a column counts only if that column is used
+    problems: tuple[DataProblem, ...] = ()  # a problem with a column counts only if the column is used
     has_header: bool | None = None  # None: this format has no header row
     encoding: str | None = None
     encoding_is_guessed: bool = False
@@ -88,7 +88,7 @@ class Table:
 def invalid(
     kind: str, message: str, *, row: int | None = None, limit: int | None = None, actual: int | None = None
 ) -> DatasetInvalid:
-    """Return the error for data of which nothing more can be said than this one problem."""
+    """Return the error for data with this single problem."""
     problem = DataProblem(kind, message, row=row, limit=limit, actual=actual)
     return DatasetInvalid(str(problem), [problem])
 
@@ -112,23 +112,23 @@ def check_extent(rows: int, columns: int) -> None:
 
 
 def printable(text: str) -> str:
-    """Return text that every terminal and every JSON writer takes: NUL and half characters become U+FFFD."""
+    """Return text safe for terminals and JSON: NUL and lone surrogates become U+FFFD."""
     return text.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def column_name(text: str) -> str:
-    """Return a name that fits into a message."""
+    """Return a column's name, short enough for messages."""
     return printable(text.strip()[:_MAX_NAME_CHARACTERS])
 
 
 def listed(names: Sequence[str]) -> str:
-    """Return names for a message: the first ten, and how many more."""
+    """Return the first ten names for a message, and the number of others."""
     shown = ", ".join(repr(name[:_MAX_NAME_CHARACTERS]) for name in names[:_NAMES_IN_MESSAGE])
     more = len(names) - _NAMES_IN_MESSAGE
     return f"{shown} and {more:,} more" if more > 0 else shown
 
 
-# UTF-32 first: its little-endian mark begins with that of UTF-16.
+# UTF-32 comes first: its little-endian mark begins with that of UTF-16.
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -136,13 +136,13 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-# Names that Python takes for encodings but that are ways of escaping text; some need quadratic time.
+# Python's encodings that are really escapes; some take quadratic time.
 _NOT_ENCODINGS = frozenset({"idna", "punycode", "raw-unicode-escape", "unicode-escape", "undefined", "mbcs", "oem"})
 
 
 @dataclass(frozen=True, slots=True)
 class DecodedText:
-    """Text, the encoding it was read with, and a warning when that was a guess."""
+    """Text, its encoding, and a warning if that was guessed."""
 
     text: str
     encoding: str
@@ -157,8 +157,8 @@ def decode(data: bytes, encoding: str | None = None) -> DecodedText:
     """
     Return `data` as text without its byte order mark.
 
-    A mark wins over nothing given; a given `encoding` wins over everything. Raises DatasetInvalid when the bytes
-    do not fit, InvalidArgument when there is no such encoding.
+    A given `encoding` wins, then a byte order mark. Raises DatasetInvalid when the bytes do not fit, InvalidArgument
+    for an unknown encoding.
     """
     if encoding is not None:
         return _decode_as(data, _known(encoding))
@@ -188,7 +188,7 @@ def _decode_as(data: bytes, encoding: str) -> DecodedText:
 def _known(encoding: str) -> str:
     try:
         name = codecs.lookup(encoding).name
-        b" ".decode(name, "ignore")  # refuses what is no text encoding, such as base64
+        b" ".decode(name, "ignore")  # rejects codecs that are not text encodings, such as base64
     except (LookupError, ValueError) as error:
         raise InvalidArgument(f"There is no text encoding named {encoding!r}.") from error
     if name.replace("_", "-") in _NOT_ENCODINGS:
@@ -197,7 +197,7 @@ def _known(encoding: str) -> str:
 
 
 def _wide_encoding(data: bytes) -> str | None:
-    """Name UTF-16 without a mark by its NUL bytes: every other byte of western text is one."""
+    """Recognise UTF-16 without a mark by its NUL bytes: every other byte of Western text."""
     sample = data[:4096]
     half = len(sample) // 2
     if half < 2:

@@ -1,8 +1,8 @@
 """
-Zip archives from strangers: unpacks the XML of a workbook within limits, or says what is wrong.
+Unpacks and measures untrusted workbooks (zip, OLE2, XML, BIFF) within limits, before the reader sees them.
 
-Sizes are checked as declared and again while inflating, and what was counted is packed anew, so that the reader
-of the workbook cannot see other members than those that were counted. It knows nothing of sheets.
+Sizes are checked as declared and again while inflating, and the counted members are repacked, so that the reader sees
+only what was counted.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MAX_UNPACKED_BYTES = 64 * 1024 * 1024
 MAX_RATIO = 100
 MAX_MEMBERS = 1_000
 
-# Small members may well be very regular; only large ones can harm.
+# Small members may compress very well; only large ones do harm.
 _RATIO_MATTERS_FROM_BYTES = 1024 * 1024
 _CHUNK_BYTES = 64 * 1024
 _DAMAGED = (
@@ -43,9 +43,9 @@ _DAMAGED = (
 
 def unpack(data: bytes) -> dict[str, bytes]:
     """
-    Return the XML members and the media type of the archive by their names.
+    Return the XML members and the media type of the archive by name.
 
-    Raises DatasetInvalid for an archive that is cut off, damaged, protected or too large when unpacked.
+    Raises DatasetInvalid for an archive that is truncated, damaged, protected or too large when unpacked.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -56,7 +56,7 @@ def unpack(data: bytes) -> dict[str, bytes]:
 
 
 def pack(members: dict[str, bytes]) -> bytes:
-    """Return an archive of these members, not compressed."""
+    """Return an uncompressed archive of these members."""
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
         for name, content in members.items():
@@ -79,7 +79,7 @@ def _check_declared(members: list[zipfile.ZipInfo]) -> None:
 
 
 def protected() -> Exception:
-    """Return the error for a workbook that only a password opens."""
+    """Return the error for a password-protected workbook."""
     return invalid("protected", "The workbook is protected with a password. Save it without one.")
 
 
@@ -87,7 +87,7 @@ def _inflate(archive: zipfile.ZipFile) -> dict[str, bytes]:
     members: dict[str, bytes] = {}
     inflated = 0
     for member in archive.infolist():
-        name = member.filename.replace("\\", "/")  # as some writers on Windows have it
+        name = member.filename.replace("\\", "/")  # as some programs on Windows write it
         if not name.endswith((".xml", ".rels")) and name != "mimetype":
             continue  # pictures and macros
         content = bytearray()
@@ -112,7 +112,7 @@ _STREAM, _ROOT = 2, 5
 _MINI_SECTOR_BYTES = 64
 _MINI_STREAM_BELOW_BYTES = 4096
 _DIFAT_IN_HEADER = 109
-_SECTOR_BYTES = 512  # of what is written
+_SECTOR_BYTES = 512  # of what is written here
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +132,8 @@ def streams(data: bytes) -> dict[str, bytes]:
 
 
 def compound_file(name: str, content: bytes) -> bytes:
-    """Return a file with this one stream."""
-    size = max(len(content), _MINI_STREAM_BELOW_BYTES)  # shorter streams would need a second kind of sectors
+    """Return a compound file with this single stream."""
+    size = max(len(content), _MINI_STREAM_BELOW_BYTES)  # shorter streams would need mini sectors
     content = content.ljust(-(-size // _SECTOR_BYTES) * _SECTOR_BYTES, b"\0")
     sectors = len(content) // _SECTOR_BYTES
     fat_sectors = next(count for count in range(1, _DIFAT_IN_HEADER + 1) if count * 128 >= count + 1 + sectors)
@@ -152,7 +152,7 @@ def compound_file(name: str, content: bytes) -> bytes:
 
 
 class _Reader:
-    """Follows the chains of sectors; none can be longer than the file has sectors."""
+    """Follows chains of sectors; no chain is longer than the number of sectors."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -172,7 +172,7 @@ class _Reader:
         return {entry.name: self._content(entry, mini_stream, mini_fat) for entry in entries if entry.kind == _STREAM}
 
     def _fat_sectors(self) -> Iterator[int]:
-        """Yield the sectors that hold the table of chains: 109 in the header, the others in a chain of their own."""
+        """Yield the sectors with the table of chains: 109 in the header, the others in a separate chain."""
         yield from (number for number in struct.unpack_from("<109I", self._data, 76) if number < _FAT)
         following = struct.unpack_from("<I", self._data, 68)[0]
         for _ in range(len(self._data) // self._bytes):
@@ -210,7 +210,7 @@ class _Reader:
 
 
 def _follow(start: int, table: list[int]) -> Iterator[int]:
-    """Yield the sectors of a chain. Raises ValueError when it is a circle."""
+    """Yield the sectors of a chain. Raises ValueError for a cycle."""
     steps = 0
     while start < _FAT:
         yield start
@@ -228,7 +228,7 @@ def _entry(name: str, kind: int, child: int, start: int, size: int) -> bytes:
 
 
 def scan_ods(members: dict[str, bytes], sheet: str) -> SheetScan:
-    """Scan the sheet of that name. Raises DatasetInvalid when it is too large or no XML."""
+    """Scan the named sheet. Raises DatasetInvalid when it is too large or not XML."""
     scanner = _OdsScanner(sheet)
     parse_xml(members.get("content.xml", b""), scanner.start, scanner.end, scanner.text)
     return scanner.found
@@ -289,7 +289,7 @@ def _repeated(attributes: Attributes, name: str) -> int:
     return max(1, *(int(value) for key, value in attributes.items() if local(key) == name), 1)
 
 
-# One long text in the table of shared strings can stand in every cell.
+# Every cell can refer to one long text in the table of shared strings.
 MAX_TEXT_CHARACTERS = 64 * 1024 * 1024
 
 Attributes = dict[str, str]
@@ -297,7 +297,7 @@ Attributes = dict[str, str]
 
 @dataclass(slots=True)
 class SheetScan:
-    """Cells without a usable value, by row and column counted from 0: the formula or error that stands there."""
+    """The size of a sheet, and its cells without a usable value (formulas, errors) by row and column from 0."""
 
     formulas: set[tuple[int, int]] = field(default_factory=set)
     errors: dict[tuple[int, int], str] = field(default_factory=dict)
@@ -307,7 +307,7 @@ class SheetScan:
     characters: int = 0
 
     def count(self, row: int, column: int, characters: int, times: int = 1) -> None:
-        """Take a filled cell into account, last of a block of `times`. Raises DatasetInvalid over the limits."""
+        """Count a filled cell, the last in a block of `times`. Raises DatasetInvalid above the limits."""
         self.rows, self.columns = max(self.rows, row + 1), max(self.columns, column + 1)
         self.cells += times
         self.characters += characters * times
@@ -332,7 +332,7 @@ def parse_xml(
     """
     Parse XML; elements come with their local names, attributes with "namespace name".
 
-    Raises DatasetInvalid when it is no XML. Document types are refused: entities can grow without bound.
+    Raises DatasetInvalid when it is not XML. Document types are refused: entities can grow without bound.
     """
     parser = expat.ParserCreate(namespace_separator=" ")
     parser.buffer_text = True
@@ -345,7 +345,7 @@ def parse_xml(
     parser.StartDoctypeDeclHandler = _refuse_document_type
     try:
         parser.Parse(data, True)
-    except (expat.ExpatError, ValueError, LookupError) as error:  # LookupError: an encoding that does not exist
+    except (expat.ExpatError, ValueError, LookupError) as error:  # LookupError: unknown encoding
         raise invalid("damaged-workbook", "The workbook is damaged. Save it again.") from error
 
 
@@ -361,7 +361,7 @@ def _refuse_document_type(*_: object) -> None:
 
 _BEGIN, _PASSWORD = 0x0809, 0x002F
 _CELLS = frozenset({0x0006, 0x0203, 0x0204, 0x0205, 0x027E, 0x00D6, 0x00FD})  # records that begin with row and column
-_CELL_ROWS = frozenset({0x00BD})  # MULRK: several numbers of one row; the last column stands at the end
+_CELL_ROWS = frozenset({0x00BD})  # MULRK: several numbers in one row; the last column is at the end
 
 
 def check_xls(stream: bytes) -> None:
@@ -393,8 +393,8 @@ _REFERENCE = re.compile(r"([A-Z]{1,3})(\d{1,7})")
 
 
 def scan_xlsx(members: dict[str, bytes], sheet: str) -> SheetScan:
-    """Scan the sheet of that name. Raises DatasetInvalid when it is too large or no XML."""
-    by_lower_name = {name.lower(): content for name, content in members.items()}  # as the reader looks for them
+    """Scan the named sheet. Raises DatasetInvalid when it is too large or not XML."""
+    by_lower_name = {name.lower(): content for name, content in members.items()}  # the reader ignores case
     path = _sheet_path(by_lower_name, sheet).lower()
     scanner = _XlsxScanner(_shared_lengths(by_lower_name.get("xl/sharedstrings.xml", b"")))
     parse_xml(by_lower_name.get(path, b""), scanner.start, scanner.end, scanner.text)
@@ -402,7 +402,7 @@ def scan_xlsx(members: dict[str, bytes], sheet: str) -> SheetScan:
 
 
 class _XlsxScanner:
-    """Follows `<row><c><f/><v/></c></row>`; positions may be left out and then count on."""
+    """Follows `<row><c><f/><v/></c></row>`; left-out positions follow the previous one."""
 
     def __init__(self, shared_lengths: list[int]) -> None:
         self.found = SheetScan()

@@ -1,8 +1,7 @@
 """
-XLSX, XLS and ODS to a table: one sheet, its cells as the text that a spreadsheet shows.
+Reads one sheet of XLSX, XLS and ODS files, with cells as the text that a spreadsheet shows.
 
-What the reader of workbooks gets is unpacked, measured and packed anew first (`archives`, `compound_files`,
-`sheet_scan`). This module knows nothing of inputs and outputs.
+A file is first unpacked, measured and repacked (`workbook_limits`), so that the reader sees nothing unmeasured.
 """
 
 from __future__ import annotations
@@ -33,12 +32,12 @@ if TYPE_CHECKING:
 
 Value = int | float | str | bool | date | time | datetime | timedelta | BadCell | None
 
-_SHOWN_DIGITS = 15  # what spreadsheets show and keep of a number; 0.1 + 0.2 is stored as 0.30000000000000004
+_SHOWN_DIGITS = 15  # the digits that spreadsheets show; 0.1 + 0.2 is stored as 0.30000000000000004
 _WHOLE_NUMBERS_BELOW = 1e15
 
 
 def cell_of(value: Value) -> Cell:
-    """Return the text of a value; an empty cell is None, a cell without a usable value stays what it is."""
+    """Return the text of a value, None for an empty cell; a BadCell stays as it is."""
     if value is None or isinstance(value, BadCell):
         return value
     if isinstance(value, str):
@@ -53,7 +52,7 @@ def cell_of(value: Value) -> Cell:
 
 
 def is_shown_differently(value: Value) -> bool:
-    """Whether a spreadsheet may show the value in another form: fractions, dates and times have formats."""
+    """Return whether a spreadsheet may display the value differently: fractions, dates and times have formats."""
     if isinstance(value, float):
         return not value.is_integer()
     return isinstance(value, (date, time, timedelta))
@@ -66,7 +65,7 @@ def _number(value: float) -> str:
 
 
 def _duration(value: timedelta) -> str:
-    """Hours may go beyond 24: 30:00:00."""
+    """Format a duration; hours may exceed 24, as in 30:00:00."""
     minutes, seconds = divmod(round(value.total_seconds()), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}"
@@ -79,7 +78,7 @@ _SCANS: dict[str, Callable[[dict[str, bytes], str], SheetScan]] = {"xlsx": scan_
 
 def read_workbook(data: bytes, options: TableOptions) -> Table:
     """
-    Return one sheet: the named one, else the first visible sheet with something in it.
+    Return one sheet: the named one, else the first visible sheet that is not empty.
 
     Raises DatasetInvalid when the file is damaged, protected, too large when unpacked, or has no such sheet.
     """
@@ -100,14 +99,14 @@ def read_workbook(data: bytes, options: TableOptions) -> Table:
 
 
 def _unpacked(data: bytes) -> tuple[str, dict[str, bytes], bytes]:
-    """Return the format, the members if it is a zip, and a clean file for the reader."""
+    """Return the format, the members of a zip, and a clean file for the reader."""
     if not data.startswith(b"PK"):
         return "xls", {}, _clean_xls(streams(data))
     members = unpack(data)
     form = _zip_format(members)
     for name, content in members.items():
         if name != "mimetype":
-            parse_xml(content)  # the reader was seen to loop for ever in XML that is not well-formed
+            parse_xml(content)  # the reader can loop forever on malformed XML
     return form, members, pack(members)
 
 
@@ -115,25 +114,27 @@ def _zip_format(members: dict[str, bytes]) -> str:
     if "xl/workbook.xml" in members:
         return "xlsx"
     if not members.get("mimetype", b"").startswith(b"application/vnd.oasis.opendocument.spreadsheet"):
-        raise invalid("not-a-table", "This is a zip archive but no XLSX or ODS workbook. Unpack it or save as .xlsx.")
+        raise invalid(
+            "not-a-table", "This is a zip archive but not an XLSX or ODS workbook. Unpack it or save as .xlsx."
+        )
     if b"encryption-data" in members.get("META-INF/manifest.xml", b""):
         raise protected()
     return "ods"
 
 
 def _clean_xls(found: dict[str, bytes]) -> bytes:
-    """Return an OLE2 file with nothing but the workbook; a protected XLSX is an OLE2 file too."""
+    """Return an OLE2 file with only the workbook; a protected XLSX is an OLE2 file too."""
     if "EncryptedPackage" in found:
         raise protected()
     for name in ("Workbook", "Book"):
         if name in found:
             check_xls(found[name])
             return compound_file(name, found[name])
-    raise invalid("not-a-table", "This is an Office document but no workbook. Save the table as .xlsx or .csv.")
+    raise invalid("not-a-table", "This is an Office document but not a workbook. Save the table as .xlsx or .csv.")
 
 
 def _guarded(action: Callable[[], T]) -> T:
-    """Run something of calamine and turn what it raises into a DatasetInvalid."""
+    """Call calamine and turn its exceptions into DatasetInvalid."""
     from python_calamine import CalamineError, PasswordError
 
     try:
@@ -143,7 +144,7 @@ def _guarded(action: Callable[[], T]) -> T:
     except CalamineError as error:
         raise invalid("damaged-workbook", "The workbook is damaged. Save it again.") from error
     except BaseException as error:
-        # A panic in Rust code is no Exception: it would pass every other handler and end the process.
+        # A panic in Rust code is not an Exception; it would pass every other handler and end the process.
         if type(error).__name__ != "PanicException":
             raise
         raise invalid("damaged-workbook", "The workbook is damaged. Save it again.") from error
@@ -167,7 +168,7 @@ def _sheets(workbook: CalamineWorkbook) -> tuple[Sheet, ...]:
 
 def _candidates(sheets: tuple[Sheet, ...], name: str | None) -> list[str]:
     names = [sheet.name for sheet in sheets]
-    if len(set(names)) < len(names):  # it would not be certain that the measured sheet is the one that is read
+    if len(set(names)) < len(names):  # the reader might read another sheet than the measured one
         raise invalid("damaged-workbook", "Two sheets have the same name. Rename one.")
     if name is None:
         return [sheet.name for sheet in sheets if not sheet.is_hidden] or names
@@ -184,11 +185,11 @@ def _first_filled(
         rows = list(_rows(workbook, name, scan))
         if rows:
             return name, rows
-    raise invalid("no-rows", "The workbook has no sheet with something in it.")
+    raise invalid("no-rows", "All sheets of the workbook are empty.")
 
 
 def _rows(workbook: CalamineWorkbook, name: str, scan: SheetScan) -> Iterator[_NumberedValues]:
-    """Yield the rows that are not blank with their numbers; cells without a value say why."""
+    """Yield the rows that are not blank with their numbers; BadCells say why there is no value."""
     sheet = _guarded(lambda: workbook.get_sheet_by_name(name))
     values = sheet.to_python(skip_empty_area=False)
     bad: dict[int, dict[int, BadCell]] = {}
@@ -217,7 +218,7 @@ def _sheet_notes(sheets: tuple[Sheet, ...], used: str, asked: str | None) -> Ite
 
 
 def _number_notes(rows: list[_NumberedValues], named: NamedRows) -> Iterator[DataProblem]:
-    """Yield a warning for each column with values whose form in the spreadsheet may be another one."""
+    """Yield a warning for each column whose values a spreadsheet may display differently."""
     below = rows[1:] if named.has_header else rows
     for name, position in zip(named.columns, named.positions, strict=True):
         found = [(number, values[position]) for number, values in below if is_shown_differently(values[position])]
