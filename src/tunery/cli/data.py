@@ -25,8 +25,6 @@ from tunery.types import DEFAULT_BASE_MODEL, Hyperparameters, TuningExample
 if TYPE_CHECKING:
     from tunery.data.cleaning import Finding
     from tunery.data.dataset import Dataset, Preview
-    from tunery.resampling import Repeated
-    from tunery.types import TunedModel
 
 _SIZES = 3
 
@@ -140,19 +138,33 @@ def _examined(dataset: Dataset, name: str | None, folds: int | None, base_model:
     """Return the doubtful rows; held-out rows of the model are not reported as copies of themselves."""
     from tunery.data.cleaning import Kind, examine
 
-    model = Here().get(name) if name else None
-    used, held_out = Here().rows_of(model) if model else ((), ())
+    place = Here()
+    model = place.get(name) if name else None
+    used, held_out = place.rows_of(model) if model else ((), ())
     base_name = model.base_model if model is not None else base_model
     counts, window = _tokens_and_window(dataset.examples, base_name)
-    losses = _losses(dataset, name, model, folds, base_name)
-    found = examine(
-        dataset.examples,
-        held_out=held_out,
-        token_counts=counts,
-        window_tokens=window,
-        losses=losses,
-        learned=() if folds is not None else used,
-    )
+    if folds is None and name is None:
+        found = examine(dataset.examples, token_counts=counts, window_tokens=window)
+    else:
+        from tunery.resampling import DOUBTING, Repeated
+        from tunery.resampling import surgery as examined
+
+        settings = DOUBTING if model is None else model.task.hyperparameters
+        if folds is not None:
+            fetched(base_name)
+        elif name is not None:
+            terminal.say("A model has memorized its own rows; --folds 5 finds wrong labels among them too.")
+        with LiveLine() as live:
+            found = examined(
+                dataset,
+                folds=folds,
+                model=place.model(name) if name is not None and folds is None else None,
+                held_out=held_out,
+                repeated=Repeated(base_name, settings, on_step=output.tuning_progress(live, folds or 0)),
+                token_counts=counts,
+                window_tokens=window,
+                learned=used,
+            )
     own = set(held_out)
     return [f for f in found if f.kind is not Kind.HELD_OUT_COPY or dataset.examples[f.place] not in own]
 
@@ -167,28 +179,6 @@ def _tokens_and_window(examples: Sequence[TuningExample], base_name: str) -> tup
     from tunery.engine.encoding import token_counts
 
     return token_counts(entry, config.data_folder(), examples), entry.input_token_limit
-
-
-def _losses(
-    dataset: Dataset, name: str | None, model: TunedModel | None, folds: int | None, base_name: str
-) -> list[float]:
-    if folds is not None:
-        from tunery.resampling import cross_validated_losses
-
-        fetched(base_name)
-        with LiveLine() as live:
-            return cross_validated_losses(dataset, folds, repeated=_repeated(base_name, model, folds, live))
-    if name is None:
-        return []
-    terminal.say("A model has memorized its own rows; --folds 5 finds wrong labels among them too.")
-    return Here().model(name).losses(dataset, are_whole=True)
-
-
-def _repeated(base_name: str, model: TunedModel | None, folds: int, live: LiveLine) -> Repeated:
-    from tunery.resampling import DOUBTING, Repeated
-
-    settings = DOUBTING if model is None else model.task.hyperparameters
-    return Repeated(base_name, settings, on_step=output.tuning_progress(live, folds))
 
 
 def _dropped(found: Sequence[Finding]) -> Iterator[Finding]:

@@ -35,7 +35,7 @@ Tune small text models on your own examples, on your own machine.
   tunery tune FILE --hold-out 10%  Tune a model; measure it on 10% of the rows.
   tunery generate MODEL TEXT       Ask the tuned model.
   tunery evaluate MODEL            See whether tuning helped.
-  tunery serve --open              Do it all in the browser; serve the Gemini API.
+  tunery serve --open              Open the Studio and serve the Gemini API.
 
 Start with `tunery data check FILE`. FILE is CSV, Excel or JSONL with a column
 for the input and one for the output. `tunery --help` lists all commands."""
