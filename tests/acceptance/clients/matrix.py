@@ -84,7 +84,8 @@ _HEAD = """# Which client can do what
 make clients
 ```
 
-This runs each unmodified client against a running `tunery serve` and writes its results into this page (`python -m tests.acceptance.clients.matrix`).
+This runs each unmodified client against a running `tunery serve`.
+Then `python -m tests.acceptance.clients.matrix` writes the results into this page.
 
 - *yes*: works and is checked.
 - *no*: the client itself refuses, or leaves out what is needed; see the reasons below.
