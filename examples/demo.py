@@ -2,8 +2,8 @@
 `make demo`: from a file of examples to a tuned model, and what it is worth.
 
 Runs the same commands that a user would type, then asks the base and the tuned model questions that neither has seen.
-Ends with status 0 only if the tuned answers are right more often than the base's.
-`demo.py BASE OPTION...` does the same with another base model and with options of `tunery tune`.
+The exit status is 0 only if the tuned model is right more often than the base.
+`demo.py BASE OPTION...` uses another base model and options of `tunery tune`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ HERE = Path(__file__).parent
 TRAIN, HELD_OUT = HERE / "tickets.csv", HERE / "tickets-held-out.csv"
 BASE = "smollm2-135m-instruct"
 SHOWN = 8  # rows side by side; all are counted
-TOKENS = "16"  # the longest right answer has 5; the rest leaves the base room for a sentence around it
+TOKENS = "16"  # the longest right answer has 5; the rest gives the base room for a sentence
 
 
 def main(base_model: str = BASE, *options: str) -> int:
@@ -58,7 +58,7 @@ def answers(model: str, questions: list[dict[str, str]]) -> list[str]:
 
 def compare(questions: list[dict[str, str]], base: list[str], tuned: list[str]) -> tuple[int, int]:
     """Print some rows side by side and the counts over all; return how many each got right."""
-    print(f"\n{'ticket':<40}  {'wanted':<18}  {'tuned':<20}  base")
+    print(f"\n{'ticket':<40}  {'expected':<18}  {'tuned':<20}  base")
     for question, plain, learned in list(zip(questions, base, tuned, strict=True))[:SHOWN]:
         ticket = question["text_input"].rpartition("Ticket: ")[2]
         mark = "+" if learned == question["output"] else "-"
@@ -71,9 +71,9 @@ def compare(questions: list[dict[str, str]], base: list[str], tuned: list[str]) 
 def print_next_commands(model_id: str, seconds: float) -> None:
     print(
         f"\nDone in {seconds / 60:.1f} minutes. Next:\n"
-        f"  .venv/bin/tunery generate {model_id} TEXT    ask it; TEXT begins with the instructions of its examples\n"
+        f"  .venv/bin/tunery generate {model_id} TEXT    ask it; TEXT begins with the instructions, as its examples do\n"
         f"  .venv/bin/tunery models show {model_id}\n"
-        "  .venv/bin/tunery tune YOUR.csv    your own examples: two columns, text_input and output\n"
+        "  .venv/bin/tunery tune YOUR.csv    your own examples: two columns, an input and an output\n"
         "  .venv/bin/tunery serve --open     the Studio: this model and your own in a web page"
     )
 
