@@ -71,7 +71,7 @@ def compare(questions: list[dict[str, str]], base: list[str], tuned: list[str]) 
 def print_next_commands(model_id: str, seconds: float) -> None:
     print(
         f"\nDone in {seconds / 60:.1f} minutes. Next:\n"
-        f"  .venv/bin/tunery generate {model_id} TEXT    ask it; TEXT begins with the instructions, as its examples do\n"
+        f"  .venv/bin/tunery generate {model_id} TEXT    ask it; TEXT begins like its examples\n"
         f"  .venv/bin/tunery models show {model_id}\n"
         "  .venv/bin/tunery tune YOUR.csv    your own examples: two columns, an input and an output\n"
         "  .venv/bin/tunery serve --open     the Studio: this model and your own in a web page"
