@@ -1,4 +1,4 @@
-"""The docs say what is true: pages that are made from the code are up to date, links lead somewhere."""
+"""The docs are true: files and commands they name exist, links lead somewhere, and every room has its line."""
 
 from __future__ import annotations
 
@@ -10,22 +10,45 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src/tunery"
 PAGES = sorted(
-    [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "examples/README.md", ROOT / "benchmarks/README.md"]
+    [
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
+        ROOT / "examples/README.md",
+        ROOT / "benchmarks/README.md",
+    ]
 )
+NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+# what a change never goes to: entry points, and what is built into the package
+NO_ROOMS = {"__init__.py", "__main__.py", "__pycache__", "py.typed"}
+# rooms inside a room that have a line of their own
+INNER_ROOMS = ("service/database/", "service/accounts/", "server/wire/", "server/oauth/")
 
 
-def test_module_page_is_up_to_date() -> None:
-    """docs/modules.md is what tools/modules.py writes; run it after adding or renaming a module."""
-    assert subprocess.run([sys.executable, ROOT / "tools/modules.py", "--check"], check=False).returncode == 0
+def anchor(heading: str) -> str:
+    """Return the anchor GitHub gives a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_links_to_files_lead_somewhere(page: Path) -> None:
     """Every relative link of a page names a file of the repository."""
-    links = re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8"))
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text("utf-8"))
 
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_links_to_headings_lead_somewhere(page: Path) -> None:
+    """Every link to a heading names one of the page it leads to."""
+    missing = []
+    for file, target in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", page.read_text("utf-8")):
+        text = (page.parent / file if file else page).read_text("utf-8")
+        if target not in map(anchor, re.findall(r"^#+ (.+)$", text, re.MULTILINE)):
+            missing.append(f"{file}#{target}")
+    assert missing == []
 
 
 def test_paths_in_prose_exist() -> None:
@@ -38,6 +61,24 @@ def test_paths_in_prose_exist() -> None:
     assert missing == []
 
 
+def test_paths_of_the_package_exist() -> None:
+    """Every module or room in back quotes in CONTRIBUTING and the design is in the package or the repository."""
+    missing = []
+    for page in (ROOT / "CONTRIBUTING.md", ROOT / "docs/design.md"):
+        for path in re.findall(r"`((?:\w+/)*\w+(?:\.py|/))`", page.read_text("utf-8")):
+            if not (PACKAGE / path).exists() and not (ROOT / path).exists():
+                missing.append(f"{page.name}: {path}")
+    assert missing == []
+
+
+def test_every_room_has_a_line() -> None:
+    """The table "Where does my change go?" has each module and folder of the package's root, and the inner rooms."""
+    rooms = {f"{path.name}/" if path.is_dir() else path.name for path in PACKAGE.iterdir() if path.name not in NO_ROOMS}
+    lines = set(re.findall(r"^\| `([\w/.]+)` \|", CONTRIBUTING, re.MULTILINE))
+
+    assert {*rooms, *INNER_ROOMS, "studio/"} == lines
+
+
 def test_commands_of_the_readme_exist() -> None:
     """Every `tunery …` in the README is a command of the command line."""
     known = subprocess.run(
@@ -46,6 +87,6 @@ def test_commands_of_the_readme_exist() -> None:
     text = (ROOT / "README.md").read_text("utf-8")
 
     for command in re.findall(
-        r"tunery (tune|generate|data|models|bases|serve|doctor|backup|restore|worker|login|keys|users)\b", text
+        r"tunery (tune|generate|evaluate|rescue|data|models|bases|serve|doctor|backup|restore|login|keys|users)\b", text
     ):
         assert re.search(rf"^  {command} ", known, re.MULTILINE), command

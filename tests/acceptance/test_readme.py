@@ -1,4 +1,4 @@
-"""What the README tells users to type, typed: from a fresh data folder, its commands and nothing else."""
+"""Run what the README tells users to type, in a fresh data folder."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ README = (environments.ROOT / "README.md").read_text("utf-8")
 ADDRESS = "http://127.0.0.1:8000"
 START_SECONDS = 180
 RUN_SECONDS = 600
-# what would lead a client elsewhere
+# variables that would lead a client elsewhere
 _HIDDEN = ("GOOGLE_", "GEMINI_", "TUNERY_", "PYTHON")
 
 
@@ -35,12 +35,12 @@ def section(heading: str) -> str:
 
 
 def blocks(text: str, language: str) -> list[str]:
-    """Return the code blocks of a language; "" are those without one."""
+    """Return the code blocks of a language; "" for blocks without one."""
     return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
 def environment(home: Path) -> dict[str, str]:
-    """Return an environment that knows a data folder and nothing else of tunery or Google."""
+    """Return an environment with a data folder and no other setting of tunery or Google."""
     return {name: value for name, value in os.environ.items() if not name.startswith(_HIDDEN)} | {
         "TUNERY_HOME": str(home),
         "OMP_NUM_THREADS": "1",
@@ -49,7 +49,7 @@ def environment(home: Path) -> dict[str, str]:
 
 
 def command(line: str) -> list[str]:
-    """Return a command of the README as it is run here: `.venv/bin/tunery` is the one that is tested."""
+    """Return a command of the README with `tunery` replaced by the one under test."""
     program, *arguments = line.split()
     assert program.endswith("tunery")
     return [sys.executable, "-m", "tunery", *arguments]
@@ -57,7 +57,7 @@ def command(line: str) -> list[str]:
 
 @contextmanager
 def served(line: str, folder: Path, home: Path) -> Iterator[str]:
-    """Run the README's server command, on a free port; give its address."""
+    """Run the README's server command on a free port and yield its address."""
     said = folder / "said"
     with (
         said.open("w") as output,
@@ -77,13 +77,13 @@ def served(line: str, folder: Path, home: Path) -> Iterator[str]:
             server.wait()
 
 
-def test_the_library_as_the_readme_has_it(tmp_path: Path) -> None:
-    """The Python of the README runs beside a file of one's own, and leaves a folder that can be loaded."""
+def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
+    """The README's Python runs on a user's file and saves an adapter that can be loaded."""
     home = tmp_path / "home"
     Catalog(home).add(str(write_learnable_base(tmp_path / "base")), "tiny")
     rows = "".join(f"number {n},{n + 1}\n" for n in range(30))
     (tmp_path / "mine.csv").write_text(f"text_input,output\n{rows}", "utf-8")
-    (snippet,) = blocks(section("From a file to an answer"), "python")
+    (snippet,) = blocks(section("Python"), "python")
 
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", snippet],
@@ -100,14 +100,14 @@ def test_the_library_as_the_readme_has_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.base
-def test_the_old_client_as_the_readme_has_it(tmp_path: Path) -> None:
-    """From a fresh data folder to an answer of a tuned model: serve, print a token, the snippet with that token."""
+def test_the_old_client_of_the_readme_runs(tmp_path: Path) -> None:
+    """Serving, printing a token and running the snippet with it gives an answer of a tuned model."""
     bases = config.data_folder() / "bases"
     if not Catalog(config.data_folder()).is_present(DEFAULT_BASE_MODEL):
         missing(NO_DEFAULT_BASE)
     home = tmp_path / "home"
     home.mkdir(mode=0o700)
-    (home / "bases").symlink_to(bases)  # what the server would fetch first
+    (home / "bases").symlink_to(bases)  # the server would fetch it first
     try:
         python = environments.python_of("google-generativeai-0.8.6")
     except environments.Unavailable as why:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections import Counter
 
@@ -45,6 +46,20 @@ def test_ticket_answers_are_known_and_balanced(name: str) -> None:
 
     assert set(pairs) == {(category, priority) for category in CATEGORIES for priority in PRIORITIES}
     assert len(set(pairs.values())) == 1
+
+
+@pytest.mark.parametrize(("name", "tickets"), [("messages", "tickets"), ("messages-held-out", "tickets-held-out")])
+def test_messages_are_the_tickets_alone(name: str, tickets: str) -> None:
+    """Each message is a ticket without its instructions, and its team is the ticket's category."""
+    instructions = load_task("tickets").instructions
+    with (EXAMPLES / f"{name}.csv").open(newline="", encoding="utf-8") as file:
+        rows = [(row["message"], row["team"]) for row in csv.DictReader(file)]
+
+    assert rows == [
+        (row.text_input.removeprefix(instructions).removeprefix("Ticket: "), row.output.split(" / ")[0])
+        for row in read_examples(tickets)
+    ]
+    assert f"| `{name}.csv` | {len(rows)} |" in (EXAMPLES / "README.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize("name", ["tickets", "tickets-held-out"])

@@ -1,9 +1,7 @@
 """
-The journeys of all clients, and the page that says what each can do: `docs/compatibility.md`.
+The journeys of all clients, and the page of their results: `docs/compatibility.md`.
 
     python -m tests.acceptance.clients.matrix            write the page from the last results
-
-Knows names of behaviours; a cell is what came out on the journey.
 """
 
 from __future__ import annotations
@@ -23,7 +21,7 @@ PAGE = ROOT / "docs" / "compatibility.md"
 
 @dataclass(frozen=True)
 class Journey:
-    """What a client is driven with."""
+    """A client, its environment, and the script that runs it."""
 
     client: str
     title: str
@@ -56,7 +54,7 @@ _ALL = (
 )
 JOURNEYS: Mapping[str, Journey] = {journey.client: journey for journey in _ALL}
 
-# behaviours in the words of a user; the first name that a journey has counts
+# behaviours as users call them; the first name that a journey reports counts
 ROWS: Mapping[str, Sequence[str]] = {
     "list base models": ("models.list",),
     "create, with examples": ("create.dicts",),
@@ -82,21 +80,24 @@ ROWS: Mapping[str, Sequence[str]] = {
 
 _HEAD = """# Which client can do what
 
-Measured: every cell comes from the unmodified client against a running `tunery serve`, when the tests ran last.
-Written by `python -m tests.acceptance.clients.matrix`; a test says when it is out of date.
+```
+make clients
+```
 
-- *yes*: done and checked.
-- *no*: the client itself refuses or leaves out what is needed; the reason stands below.
+This runs each unmodified client against a running `tunery serve`.
+Then `python -m tests.acceptance.clients.matrix` writes the results into this page.
+
+- *yes*: works and is checked.
+- *no*: the client itself refuses, or leaves out what is needed; see the reasons below.
 - *·*: the client has no such call.
 
-OpenAI's client is driven by tests of its own; [openai.md](openai.md) has what is different there.
-How to point a client here: [clients.md](clients.md).
-When something goes wrong: [troubleshooting.md](troubleshooting.md).
+OpenAI's client has its own tests; [openai.md](openai.md) lists its differences.
+[clients.md](clients.md) shows how to point a client here, [troubleshooting.md](troubleshooting.md) helps with errors.
 """
 
 
 def page(results: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return the text of the page for the outcomes of all clients."""
+    """Return the text of the page for the results of all clients."""
     titles = [JOURNEYS[client].title for client in JOURNEYS]
     lines = ["| | " + " | ".join(titles) + " |", "|---" * (len(titles) + 1) + "|"]
     reasons: list[str] = []
@@ -104,11 +105,11 @@ def page(results: Mapping[str, Mapping[str, Any]]) -> str:
         cells = [_cell(row, JOURNEYS[client].title, results[client], behaviours, reasons) for client in JOURNEYS]
         lines.append(f"| {row} | " + " | ".join(cells) + " |")
     notes = [f"{number}. {reason}" for number, reason in enumerate(reasons, 1)]
-    return "\n".join([_HEAD, *lines, "", "## Why not", "", *notes, ""])
+    return "\n".join([_HEAD, *lines, "", "## Reasons", "", *notes, ""])
 
 
 def last_results() -> dict[str, dict[str, Any]]:
-    """Return what came out when the tests ran last; raises FileNotFoundError if a client is missing."""
+    """Return the results of the last test run. Raises FileNotFoundError if a client is missing."""
     return {client: json.loads((RESULTS / f"{client}.json").read_text("utf-8")) for client in JOURNEYS}
 
 

@@ -206,7 +206,7 @@ def _():
 @behaviour("generate_text")
 def _():
     if not hasattr(genai, "generate_text"):
-        raise Cannot("taken out of this version")
+        raise Cannot("removed from this version")
     return genai.generate_text(model=NAME, prompt="seven", temperature=0.0).result
 
 
