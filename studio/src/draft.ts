@@ -4,7 +4,7 @@ import type { BaseModel, Schemas, TunedModel } from "./api/client";
 
 export type Example = { textInput: string; output: string };
 
-export type Settings = {
+type Settings = {
   displayName: string;
   id: string;
   description: string;
@@ -49,9 +49,7 @@ export function requestOf(draft: Draft): Schemas["TunedModelIn"] {
   return {
     displayName: draft.displayName.trim(),
     ...(draft.description && { description: draft.description }),
-    ...(baseModel.startsWith("tunedModels/")
-      ? { tunedModelSource: { tunedModel: baseModel } }
-      : { baseModel }),
+    ...(baseModel.startsWith("tunedModels/") ? { tunedModelSource: { tunedModel: baseModel } } : { baseModel }),
     tuningTask: {
       hyperparameters: { epochCount, batchSize, [rate]: draft[rate] },
       ...(draft.holdOut !== "0" && { holdOut: draft.holdOut }),

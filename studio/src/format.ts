@@ -1,5 +1,7 @@
 // Numbers, times and epochs as they are shown.
 
+import type { Schemas } from "./api/client";
+
 const UNITS: [Intl.RelativeTimeFormatUnit, number][] = [
   ["day", 86_400],
   ["hour", 3600],
@@ -55,12 +57,15 @@ export function fileSize(bytes: number): string {
 /** How many numbers a base is: "135 M parameters". */
 export function parameters(number: number | undefined): string {
   if (number === undefined) return "";
-  return number < 1e9
-    ? `${Math.round(number / 1e6)} M parameters`
-    : `${(number / 1e9).toFixed(1)} B parameters`;
+  return number < 1e9 ? `${Math.round(number / 1e6)} M parameters` : `${(number / 1e9).toFixed(1)} B parameters`;
 }
 
 export const percent = (done: number, total: number) => Math.floor((100 * done) / Math.max(1, total));
 
 /** A share of 1 as percent. */
 export const share = (value: number) => `${Math.round(100 * value)} %`;
+
+export function tookSeconds({ startTime, completeTime }: Schemas["TuningTaskOut"]): number | undefined {
+  if (!startTime || !completeTime) return undefined;
+  return (Date.parse(completeTime) - Date.parse(startTime)) / 1000;
+}

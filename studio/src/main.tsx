@@ -3,16 +3,15 @@ import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { isLost } from "./api/client";
 import { App } from "./App";
-import { chosenTheme, showTheme } from "./theme";
+import { chosenTheme, showTheme } from "./components/Shell";
 import "./css/tokens.css";
 import "./css/base.css";
 import "./css/controls.css";
+import "./css/overlays.css";
 import "./css/layout.css";
 import "./css/tables.css";
 import "./css/create.css";
-import "./css/grid.css";
 import "./css/model.css";
-import "./css/playground.css";
 
 const MAX_PAUSE_MS = 10_000;
 

@@ -1,7 +1,6 @@
 // Requests as code: what the Studio does, said as curl, Python, JavaScript and the command line.
 
-import type { RunSettings } from "./api/answers";
-import { DEFAULTS, generationConfig } from "./api/answers";
+import { DEFAULTS, generationConfig, type RunSettings } from "./api/answers";
 import type { Schemas } from "./api/client";
 import type { Example } from "./draft";
 
@@ -25,9 +24,7 @@ export function answerSnippets(
     ...(Object.keys(own).length > 0 && { generationConfig: own }),
   });
   // Google's libraries refuse what they do not know
-  const config = Object.fromEntries(
-    Object.entries(own).filter(([name]) => name !== "constrainToTrainingOutputs"),
-  );
+  const config = Object.fromEntries(Object.entries(own).filter(([name]) => name !== "constrainToTrainingOutputs"));
   const hasConfig = Object.keys(config).length > 0;
   return {
     curl: `curl -H "Authorization: Bearer $TUNERY_TOKEN" -H "Content-Type: application/json" \\
@@ -80,9 +77,7 @@ export function createSnippets(address: string, request: Schemas["TunedModelIn"]
     ? `examples = ${python(examples)}`
     : `examples = [json.loads(line) for line in open("examples.jsonl", encoding="utf-8")]
 examples = [{"textInput": example["text_input"], "output": example["output"]} for example in examples]`;
-  const task = Object.fromEntries(
-    Object.entries(request.tuningTask ?? {}).filter(([name]) => name !== "trainingData"),
-  );
+  const task = Object.fromEntries(Object.entries(request.tuningTask ?? {}).filter(([name]) => name !== "trainingData"));
   const rest = { ...request, tuningTask: task };
   return {
     curl: isInline

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { epochMeans, thinned } from "../src/curve";
+import { epochMeans, thinned } from "../src/components/chart/curve";
 import { duration, epochOf, loss } from "../src/format";
 
 const snapshots = (losses: number[]) =>
@@ -27,12 +27,7 @@ test("thinning keeps the highest and the lowest point", () => {
 
 test("numbers are short", () => {
   expect([loss(undefined), loss("NaN"), loss(0.004), loss(1.234)]).toEqual(["–", "–", "4.0e-3", "1.23"]);
-  expect([duration(0.2), duration(89), duration(600), duration(7200)]).toEqual([
-    "1 s",
-    "89 s",
-    "10 min",
-    "2.0 h",
-  ]);
+  expect([duration(0.2), duration(89), duration(600), duration(7200)]).toEqual(["1 s", "89 s", "10 min", "2.0 h"]);
 });
 
 test("an epoch under way ends where its last step is, those before at their own number", () => {

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { canMend, mended } from "../src/mending";
+import { canMend, mended } from "../src/draftSource";
 
 const EXAMPLES = [
   { textInput: "a", output: "yes" },

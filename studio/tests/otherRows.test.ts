@@ -1,12 +1,10 @@
 import { expect, test } from "vitest";
-import { recordedIn } from "../src/otherRows";
+import { recordedIn } from "../src/components/model/Verdict";
 
 const line = (more: object) => JSON.stringify({ text_input: "a", output: "b", ...more });
 
 test("answers of an old model are found in the lines that rescue wrote", () => {
-  const content = [line({ answer: "b", model: "old" }), "", line({ answer: "", model: "old" }), ""].join(
-    "\n",
-  );
+  const content = [line({ answer: "b", model: "old" }), "", line({ answer: "", model: "old" }), ""].join("\n");
   expect(recordedIn(content)).toEqual({ title: "old", answers: ["b", ""] });
 });
 

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { parseCells, parseExamples } from "../src/paste";
+import { parseCells, parseExamples } from "../src/transfer";
 
 test("cells stand between tabs, rows between line breaks", () => {
   expect(parseCells("a\tb\r\nc\td\n")).toEqual([

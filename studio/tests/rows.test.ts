@@ -5,14 +5,7 @@ const row = (textInput: string, output: string) => ({ textInput, output });
 const LIMITS = { input: 5, output: 3 };
 
 test("each row has its worst problem", () => {
-  const rows = [
-    row("", "x"),
-    row("a", " "),
-    row("toolong", "x"),
-    row("b", "long"),
-    row("c", "1"),
-    row("c", "2"),
-  ];
+  const rows = [row("", "x"), row("a", " "), row("toolong", "x"), row("b", "long"), row("c", "1"), row("c", "2")];
   expect(rowProblems(rows, LIMITS)).toEqual([
     "emptyInput",
     "emptyOutput",
@@ -24,11 +17,7 @@ test("each row has its worst problem", () => {
 });
 
 test("only the second of two equal rows is a duplicate; rows that the window cuts are counted from 1", () => {
-  expect(rowProblems([row("a", "1"), row("a", "1"), row("b", "2")], LIMITS, [3])).toEqual([
-    undefined,
-    "double",
-    "cut",
-  ]);
+  expect(rowProblems([row("a", "1"), row("a", "1"), row("b", "2")], LIMITS, [3])).toEqual([undefined, "double", "cut"]);
 });
 
 test("rows are duplicated behind themselves, removed by place, and made unique", () => {

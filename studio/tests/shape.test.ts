@@ -1,16 +1,14 @@
 import { expect, test } from "vitest";
-import { csv } from "../src/download";
+import { csv } from "../src/transfer";
 import { settingsFrom, settingsOf, EMPTY } from "../src/draft";
 import { durationRange, fileSize, parameters } from "../src/format";
-import { likeness } from "../src/likeness";
-import { isSheetsAddress } from "../src/paste";
-import { examplesOf, inputText } from "../src/promptText";
-import { commonBeginning } from "../src/shape";
+import { likeness } from "../src/components/model/useHeldOutAnswers";
+import { isSheetsAddress } from "../src/transfer";
+import { examplesOf, inputText } from "../src/prompt";
+import { commonBeginning } from "../src/rows";
 
 test("what all inputs begin with ends at a line or a label, not within a word", () => {
-  expect(commonBeginning(["Classify.\n\nTicket: broken", "Classify.\n\nTicket: brown"])).toBe(
-    "Classify.\n\nTicket: ",
-  );
+  expect(commonBeginning(["Classify.\n\nTicket: broken", "Classify.\n\nTicket: brown"])).toBe("Classify.\n\nTicket: ");
   expect(commonBeginning(["input: 1", "input: 2"])).toBe("input: ");
   expect(commonBeginning(["seventy", "seven"])).toBe("");
   expect(commonBeginning(["alone"])).toBe("");
@@ -38,9 +36,7 @@ test("a row becomes preamble, prefix and text; rows without text are left out", 
 
 test("several outputs are lines with their prefixes", () => {
   const two = { ...PROMPT, columns: [...PROMPT.columns, { prefix: "why:", isInput: false }] };
-  expect(examplesOf({ ...two, rows: [{ cells: ["1", "2", "next"] }] }, true)[0]?.output).toBe(
-    "output: 2\nwhy: next",
-  );
+  expect(examplesOf({ ...two, rows: [{ cells: ["1", "2", "next"] }] }, true)[0]?.output).toBe("output: 2\nwhy: next");
 });
 
 test("settings survive a file; other JSON is none", () => {

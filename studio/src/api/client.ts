@@ -1,6 +1,7 @@
 // The only place that calls the server: typed from its OpenAPI document, public paths only.
 
 import createClient from "openapi-fetch";
+import { useEffect, useState } from "react";
 import type { components, paths } from "./schema";
 
 export type Schemas = components["schemas"];
@@ -34,12 +35,7 @@ export function dataOf<T>(reply: { data?: T; error?: unknown; response: Response
 export function errorFrom(body: unknown, httpStatus: number): ApiError {
   const error = (body as { error?: ErrorBody } | undefined)?.error;
   const reason = error?.details?.find((detail) => detail.reason)?.reason;
-  return new ApiError(
-    error?.message ?? `HTTP ${httpStatus}`,
-    error?.code ?? httpStatus,
-    error?.status ?? "",
-    reason,
-  );
+  return new ApiError(error?.message ?? `HTTP ${httpStatus}`, error?.code ?? httpStatus, error?.status ?? "", reason);
 }
 
 type ErrorBody = { message?: string; status?: string; code?: number; details?: { reason?: string }[] };
@@ -52,8 +48,7 @@ export function isLost(error: unknown): boolean {
 /** Whether signing in would help. */
 export function needsSignIn(error: unknown): boolean {
   if (!(error instanceof ApiError)) return false;
-  const isBare =
-    error.reason === "ACCESS_TOKEN_SCOPE_INSUFFICIENT" || error.message.startsWith("Method doesn't");
+  const isBare = error.reason === "ACCESS_TOKEN_SCOPE_INSUFFICIENT" || error.message.startsWith("Method doesn't");
   return error.code === 401 || (error.code === 403 && isBare);
 }
 
@@ -69,3 +64,26 @@ export async function send<T>(method: string, path: string, body?: unknown): Pro
   if (!reply.ok) throw errorFrom(content, reply.status);
   return content as T;
 }
+
+/** A value as it was when it last rested for so long. */
+export function useSettled<T>(value: T, pauseMs: number): T {
+  const [settled, setSettled] = useState(value);
+  useEffect(() => {
+    const timer = setTimeout(() => setSettled(value), pauseMs);
+    return () => clearTimeout(timer);
+  }, [value, pauseMs]);
+  return settled;
+}
+
+const EPOCH = "@epoch-"; // between a tuned model and the epoch that is asked instead of the chosen one
+
+/** The last part of a name, without an epoch. */
+export const idOf = (name: string) => splitEpoch(name)[0].slice(name.lastIndexOf("/") + 1);
+
+/** A name and its epoch, "" where none is named. */
+export function splitEpoch(name: string): [string, string] {
+  const [plain = "", epoch = ""] = name.split(EPOCH);
+  return [plain, epoch];
+}
+
+export const atEpoch = (name: string, epoch: string) => (epoch ? name + EPOCH + epoch : name);

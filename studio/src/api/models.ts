@@ -1,24 +1,13 @@
 // Tuned and base models as queries: fetched, kept fresh while something is running, changed.
 
 import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useEffect } from "react";
 import { useIsSignedIn } from "./account";
-import { api, dataOf, send, type Operation, type Schemas, type TunedModel } from "./client";
+import { api, dataOf, errorFrom, idOf, type Operation, type Schemas, send, type TunedModel } from "./client";
 
 const PAGE = 50;
 const LIST_MS = 5000; // while something runs; its own progress comes from its operation, each second
 
-const EPOCH = "@epoch-"; // between a tuned model and the epoch that is asked instead of the chosen one
-
-/** The last part of a name, without an epoch. */
-export const idOf = (name: string) => splitEpoch(name)[0].slice(name.lastIndexOf("/") + 1);
-
-/** A name and its epoch, "" where none is named. */
-export function splitEpoch(name: string): [string, string] {
-  const [plain = "", epoch = ""] = name.split(EPOCH);
-  return [plain, epoch];
-}
-
-export const atEpoch = (name: string, epoch: string) => (epoch ? name + EPOCH + epoch : name);
 export const isRunning = (model: TunedModel | undefined) => model?.state === "CREATING";
 
 export function useBaseModels() {
@@ -70,11 +59,7 @@ export function useCreate() {
   const client = useQueryClient();
   return useMutation({
     mutationFn: ({ body, id }: { body: Schemas["TunedModelIn"]; id: string }) =>
-      send<Operation>(
-        "POST",
-        `/v1beta/tunedModels${id ? `?tunedModelId=${encodeURIComponent(id)}` : ""}`,
-        body,
-      ),
+      send<Operation>("POST", `/v1beta/tunedModels${id ? `?tunedModelId=${encodeURIComponent(id)}` : ""}`, body),
     onSuccess: (operation, { body }) => {
       madeHere.set(idOf(operation.metadata.tunedModel), body.displayName ?? "");
       return client.invalidateQueries({ queryKey: ["tunedModels"] });
@@ -128,9 +113,52 @@ export function useLog(id: string, isWanted: boolean, isLive: boolean) {
   return useQuery({
     queryKey: ["log", id],
     queryFn: async () =>
-      dataOf(await api.GET("/v1beta/tunedModels/{model_id}:log", { params: { path: { model_id: id } } }))
-        .lines,
+      dataOf(await api.GET("/v1beta/tunedModels/{model_id}:log", { params: { path: { model_id: id } } })).lines,
     enabled: isWanted,
     refetchInterval: isLive ? LIST_MS : false,
   });
+}
+
+const OPERATION_MS = 1000;
+const QUEUED_MS = 5000;
+
+const seen = new Map<string, { tag: string; operation: Operation }>(); // what a 304 stands for
+
+/** The operation that makes a model: phase, place in the queue, and the curve so far. */
+export function useOperation(model: TunedModel | undefined) {
+  const client = useQueryClient();
+  const name = model?.operation ?? "";
+  const query = useQuery({
+    queryKey: ["operation", name],
+    queryFn: () => read(name),
+    enabled: isRunning(model),
+    refetchInterval: ({ state }) => {
+      if (state.data?.done) return false;
+      return state.data?.metadata.phase === "QUEUED" ? QUEUED_MS : OPERATION_MS;
+    },
+  });
+  const isDone = query.data?.done === true && isRunning(model);
+  const id = idOf(model?.name ?? "");
+  useEffect(() => {
+    if (!isDone) return;
+    void client.invalidateQueries({ queryKey: ["tunedModel", id] });
+    void client.invalidateQueries({ queryKey: ["tunedModels"] });
+  }, [client, id, isDone]);
+  return query;
+}
+
+async function read(name: string): Promise<Operation> {
+  const known = seen.get(name);
+  const reply = await fetch(`/v1beta/${name}?extensions=true`, {
+    credentials: "same-origin",
+    cache: "no-store",
+    headers: known ? { "If-None-Match": known.tag } : {},
+  });
+  if (reply.status === 304 && known) return known.operation;
+  const body: unknown = await reply.json();
+  if (!reply.ok) throw errorFrom(body, reply.status);
+  const operation = body as Operation;
+  const tag = reply.headers.get("ETag");
+  if (tag) seen.set(name, { tag, operation });
+  return operation;
 }

@@ -1,13 +1,11 @@
 import { Tab, TabList, TabPanel, Tabs } from "react-aria-components";
 import { Link, useLocation, useSearch } from "wouter";
-import { useIsSignedIn } from "../api/account";
-import { useServerInfo } from "../api/server";
-import { SignInNote } from "../components/ErrorNote";
+import { useIsSignedIn, useServerInfo } from "../api/account";
 import { ModelList } from "../components/library/ModelList";
-import { Page } from "../components/Page";
+import { text } from "../components/library/text";
+import { Page, Skeleton } from "../components/Page";
 import { PromptList } from "../components/prompts/PromptList";
-import { Skeleton } from "../components/Skeleton";
-import { text } from "../text/en";
+import { SignInNote } from "../components/SignIn";
 
 /** Everything one has: tuned models and structured prompts. */
 export function Library() {

@@ -1,27 +1,21 @@
 import { useEffect, useMemo, useRef, useState } from "react";
 import { Button } from "react-aria-components";
 import { useLocation, useSearch } from "wouter";
-import { useIsSignedIn } from "../api/account";
-import { needsSignIn } from "../api/client";
-import { useEstimate } from "../api/datasets";
-import { idOf, useBaseModels, useCreate } from "../api/models";
-import { deletePrompt } from "../api/prompts";
-import { useServerInfo } from "../api/server";
-import { EstimateCard } from "../components/create/EstimateCard";
+import { useIsSignedIn, useServerInfo } from "../api/account";
+import { idOf, needsSignIn } from "../api/client";
+import { deletePrompt, useEstimate } from "../api/examples";
+import { useBaseModels, useCreate } from "../api/models";
+import { EstimateCard, FormProblems, problemsOf, RequestCode } from "../components/create/EstimateCard";
 import { ExamplesSection } from "../components/create/ExamplesSection";
-import { FormProblems } from "../components/create/FormProblems";
 import { ModelSection } from "../components/create/ModelSection";
-import { RequestCode } from "../components/create/RequestCode";
 import { SettingsSection } from "../components/create/SettingsSection";
-import { ErrorNote, SignInNote } from "../components/ErrorNote";
-import { Page } from "../components/Page";
-import { EMPTY, isEmpty, requestOf, tunable, type Draft } from "../draft";
-import { problemsOf } from "../formProblems";
-import { useDraft } from "../hooks/useDraft";
-import { useDraftSource } from "../hooks/useDraftSource";
+import { text } from "../components/create/text";
+import { ErrorNote, Page } from "../components/Page";
+import { askToSignIn, SignInNote } from "../components/SignIn";
+import { type Draft, EMPTY, isEmpty, requestOf, tunable } from "../draft";
+import { useDraftSource } from "../draftSource";
 import { isError, rowProblems } from "../rows";
-import { askToSignIn } from "../signInStore";
-import { text } from "../text/en";
+import { useDraft } from "../useDraft";
 
 const SAVING = {
   nothing: "",
@@ -40,10 +34,7 @@ export function NewModel() {
   const bases = tunable(useBaseModels().data ?? []);
   const draft: Draft = { ...kept.draft, baseModel: kept.draft.baseModel || (bases[0]?.name ?? "") };
   const limits = useServerInfo().data?.limits;
-  const [limitInput, limitOutput] = [
-    limits?.textInputCharacters ?? 40_000,
-    limits?.outputCharacters ?? 5_000,
-  ];
+  const [limitInput, limitOutput] = [limits?.textInputCharacters ?? 40_000, limits?.outputCharacters ?? 5_000];
   const { examples } = kept.draft;
   const broken = useMemo(
     () => rowProblems(examples, { input: limitInput, output: limitOutput }).filter(isError).length,

@@ -2,16 +2,15 @@ import { useState } from "react";
 import { Button, MenuTrigger } from "react-aria-components";
 import { useLocation } from "wouter";
 import { useIsSignedIn } from "../api/account";
-import { exportPrompt, useDeletePrompt, usePrompt, type Prompt } from "../api/prompts";
-import { Confirm } from "../components/Confirm";
-import { ErrorNote, SignInNote } from "../components/ErrorNote";
-import { Page } from "../components/Page";
+import { exportPrompt, type Prompt, useDeletePrompt, usePrompt } from "../api/examples";
+import { ActionPopover, RowMenu } from "../components/controls";
+import { Confirm } from "../components/dialogs";
+import { ErrorNote, Page, Skeleton } from "../components/Page";
 import { PromptEditor } from "../components/prompts/PromptEditor";
-import { ActionPopover, RowMenu } from "../components/RowMenu";
-import { Skeleton } from "../components/Skeleton";
-import { download } from "../download";
-import { text } from "../text/en";
-import { toast } from "../toasts";
+import { text } from "../components/prompts/text";
+import { SignInNote } from "../components/SignIn";
+import { toast } from "../components/toasts";
+import { download } from "../transfer";
 
 /** One structured prompt: preamble, columns, rows; exported, tested, tuned on. */
 export function PromptPage({ id }: { id: string }) {
@@ -54,7 +53,7 @@ function Actions({ id, prompt }: { id: string; prompt: Prompt }) {
       </MenuTrigger>
       <RowMenu
         name={prompt.displayName}
-        actions={[{ id: "remove", label: text.model.remove, act: () => setDoomed(true), isDanger: true }]}
+        actions={[{ id: "remove", label: text.common.remove, act: () => setDoomed(true), isDanger: true }]}
       />
       <Confirm
         isOpen={isDoomed}
@@ -62,7 +61,7 @@ function Actions({ id, prompt }: { id: string; prompt: Prompt }) {
         title={text.prompts.removeTitle(prompt.displayName)}
         body={text.prompts.removeText}
         keep={text.prompts.keep}
-        act={text.model.remove}
+        act={text.common.remove}
         onAct={() =>
           remove.mutate(id, {
             onSuccess: () => {

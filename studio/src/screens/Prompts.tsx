@@ -1,15 +1,15 @@
+import { useQueryClient } from "@tanstack/react-query";
 import { useEffect, useRef } from "react";
 import { Button, FileTrigger } from "react-aria-components";
 import { useLocation, useSearch } from "wouter";
-import { useQueryClient } from "@tanstack/react-query";
 import { useIsSignedIn } from "../api/account";
-import { idOf } from "../api/models";
-import { createPrompt, useImportPrompt } from "../api/prompts";
-import { ErrorNote, SignInNote } from "../components/ErrorNote";
-import { Page } from "../components/Page";
+import { createPrompt, useImportPrompt } from "../api/examples";
+import { idOf } from "../api/client";
+import { ErrorNote, Page } from "../components/Page";
 import { PromptList } from "../components/prompts/PromptList";
-import { text } from "../text/en";
-import { toast } from "../toasts";
+import { text } from "../components/prompts/text";
+import { SignInNote } from "../components/SignIn";
+import { toast } from "../components/toasts";
 
 const COLUMNS = [
   { prefix: "input:", isInput: true },

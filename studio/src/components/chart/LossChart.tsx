@@ -10,9 +10,9 @@ import {
   YAxis,
 } from "recharts";
 import type { Schemas, Snapshot } from "../../api/client";
-import { bestEpoch, points, smoothed, thinned, type EpochPoint } from "../../curve";
 import { loss } from "../../format";
-import { text } from "../../text/en";
+import { text } from "../model/text";
+import { bestEpoch, type EpochPoint, points, smoothed, thinned } from "./curve";
 
 type Props = {
   snapshots: Snapshot[];
@@ -107,9 +107,7 @@ export default function LossChart(props: Props) {
               }}
             />
           )}
-          {readEpoch !== undefined && (
-            <ReferenceLine x={readEpoch * perEpoch} stroke="var(--accent)" strokeWidth={2} />
-          )}
+          {readEpoch !== undefined && <ReferenceLine x={readEpoch * perEpoch} stroke="var(--accent)" strokeWidth={2} />}
           <Line
             name={text.chart.stepLoss}
             data={steps}

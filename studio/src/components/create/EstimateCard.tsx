@@ -1,14 +1,18 @@
 import type { UseQueryResult } from "@tanstack/react-query";
-import type { ReactNode } from "react";
+import { type ReactNode, type Ref, useState } from "react";
 import { Button } from "react-aria-components";
+import { useServerInfo } from "../../api/account";
 import { needsSignIn } from "../../api/client";
-import type { Estimate } from "../../api/datasets";
-import { useServerInfo } from "../../api/server";
-import { totalSteps, type Draft } from "../../draft";
+import type { Estimate } from "../../api/examples";
+import { type Draft, isGoodId, NAME_CHARACTERS, requestOf, totalSteps } from "../../draft";
 import { count, durationRange, megabytes } from "../../format";
-import { text } from "../../text/en";
-import { ErrorNote } from "../ErrorNote";
+import { createSnippets, examplesFile } from "../../snippets";
+import { download } from "../../transfer";
+import { CodeTabs } from "../Code";
+import { Window } from "../dialogs";
 import { Facts } from "../Facts";
+import { ErrorNote } from "../Page";
+import { text } from "./text";
 
 type Props = {
   draft: Draft;
@@ -34,7 +38,7 @@ export function EstimateCard({ draft, estimate, isAsked, tune, error, isBusy, ch
         <Facts
           facts={[
             [text.estimate.examples, count(known?.exampleCount ?? rows)],
-            [text.model.heldOutRows, known?.heldOutCount || undefined],
+            [text.estimate.heldOutLabel, known?.heldOutCount || undefined],
             [text.estimate.steps, count(known?.totalSteps ?? totalSteps(rows, draft))],
             ...(known ? details(known) : []),
             [text.estimate.price, price],
@@ -70,7 +74,7 @@ function details({ totalTokens, seconds, memory, waitingBefore }: Estimate): [st
       </span>,
     ],
     [text.estimate.memory, memory.neededBytes ? memoryText(memory.neededBytes, memory.freeBytes) : undefined],
-    [text.estimate.queue, waitingBefore ? text.library.ahead(waitingBefore) : undefined],
+    [text.estimate.queue, waitingBefore ? text.job.ahead(waitingBefore) : undefined],
   ];
 }
 
@@ -84,5 +88,60 @@ function Cut({ rows }: { rows: number[] }) {
     <p className="note warn small">
       {text.estimate.cut(rows.length)} <a href="#examples">{text.estimate.showCut}</a>
     </p>
+  );
+}
+
+/** All that stands in the way, at the top of the form, with links to the places. */
+export function FormProblems({ problems, ref }: { problems: FormProblem[]; ref: Ref<HTMLDivElement> }) {
+  return (
+    <div className="note bad" role="alert" tabIndex={-1} ref={ref}>
+      <h2>{text.create.problems}</h2>
+      <ul className="plain-list">
+        {problems.map(({ place, message }) => (
+          <li key={message}>
+            <a href={`#${place}`}>{message}</a>
+          </li>
+        ))}
+      </ul>
+    </div>
+  );
+}
+
+type FormProblem = { place: string; message: string };
+
+export function problemsOf(draft: Draft, brokenRows: number): FormProblem[] {
+  const problems: FormProblem[] = [];
+  if (draft.examples.length === 0) problems.push({ place: "examples", message: text.create.needExamples });
+  if (brokenRows > 0) problems.push({ place: "examples", message: text.create.brokenRows(brokenRows) });
+  const name = draft.displayName.trim();
+  if (name === "" || name.length > NAME_CHARACTERS) problems.push({ place: "model", message: text.create.needName });
+  if (!isGoodId(draft.id)) problems.push({ place: "model", message: text.create.idWrong });
+  return problems;
+}
+
+/** The request of the form as code, and the files that it reads when there are many examples. */
+export function RequestCode({ draft }: { draft: Draft }) {
+  const [isOpen, setOpen] = useState(false);
+  return (
+    <>
+      <Button className="button quiet" onPress={() => setOpen(true)}>
+        {text.common.code}
+      </Button>
+      {isOpen && (
+        <Window title={text.common.code} isOpen isWide onClose={() => setOpen(false)}>
+          <CodeTabs snippets={createSnippets(location.origin, requestOf(draft), draft.id)} />
+          <div className="row">
+            <Button onPress={() => download("examples.jsonl", examplesFile(draft.examples))}>
+              {text.common.download} examples.jsonl
+            </Button>
+            <Button
+              onPress={() => download("request.json", JSON.stringify(requestOf(draft), null, 2), "application/json")}
+            >
+              {text.common.download} request.json
+            </Button>
+          </div>
+        </Window>
+      )}
+    </>
   );
 }

@@ -1,19 +1,17 @@
 import { useEffect, useRef, useState } from "react";
 import { Button } from "react-aria-components";
+import { useServerInfo } from "../../api/account";
 import { ApiError } from "../../api/client";
-import { parseFile, type Estimate, type Parsed, type ReadOptions } from "../../api/datasets";
-import { useServerInfo } from "../../api/server";
-import { NAME_CHARACTERS, type Draft, type Example } from "../../draft";
-import { fileSize } from "../../format";
-import { text } from "../../text/en";
-import { toast } from "../../toasts";
-import { ErrorNote } from "../ErrorNote";
+import { type Estimate, type Parsed, parseFile, type ReadOptions } from "../../api/examples";
+import { type Draft, type Example, NAME_CHARACTERS } from "../../draft";
+import { count, fileSize } from "../../format";
+import { labels } from "../../rows";
 import { ExamplesGrid } from "../grid/ExamplesGrid";
-import { Skeleton } from "../Skeleton";
-import { ExampleFacts } from "./ExampleFacts";
+import { ErrorNote, Section, Skeleton } from "../Page";
+import { toast } from "../toasts";
 import { ImportChoice } from "./ImportChoice";
 import { ImportPreview } from "./ImportPreview";
-import { Section } from "./Section";
+import { text } from "./text";
 
 const LIMIT_BYTES = 4 * 2 ** 20;
 
@@ -76,11 +74,7 @@ export function ExamplesSection({ draft, change, file, estimate }: Props) {
       ) : hasExamples && !isAdding ? (
         <>
           <ExampleFacts examples={draft.examples} estimate={estimate} />
-          <ExamplesGrid
-            rows={draft.examples}
-            change={(examples) => change({ examples })}
-            estimate={estimate}
-          />
+          <ExamplesGrid rows={draft.examples} change={(examples) => change({ examples })} estimate={estimate} />
           <div className="row">
             <Button onPress={() => setAdding(true)}>{text.import.addMore}</Button>
             <Button className="button quiet" onPress={() => change({ examples: [], source: "" })}>
@@ -110,4 +104,39 @@ function useArrived(file: File | undefined, act: (file: File) => void) {
       act(file);
     }
   });
+}
+
+const SHOWN_LABELS = 6;
+
+/** How many examples there are, how long they are, and whether that is enough. */
+function ExampleFacts({ examples, estimate }: { examples: Example[]; estimate?: Estimate }) {
+  const unique = new Set(examples.map(({ textInput }) => textInput)).size;
+  const isCurrent = estimate?.exampleTokens.length === examples.length;
+  const facts = text.create.facts(
+    examples.length,
+    unique,
+    isCurrent ? estimate.longestExampleTokens : undefined,
+    isCurrent ? estimate.exampleTokens.reduce((sum, tokens) => sum + tokens, 0) : undefined,
+  );
+  const found = labels(examples);
+  return (
+    <div className="stack tight">
+      <p>
+        <strong>{facts}</strong>
+      </p>
+      <p className="small soft">
+        {advice(examples.length)} {found && text.create.labels(listed(found))}
+      </p>
+    </div>
+  );
+}
+
+function listed(found: [string, number][]) {
+  const shown = found.slice(0, SHOWN_LABELS).map(([label, times]) => `${label} ${count(times)}`);
+  return shown.join(", ") + (found.length > SHOWN_LABELS ? " and others" : "");
+}
+
+function advice(rows: number) {
+  if (rows < 20) return text.create.few(rows);
+  return rows < 100 ? text.create.fine(rows) : text.create.many(rows);
 }

@@ -1,12 +1,15 @@
 import { useState } from "react";
 import { Button, FieldError, Input, Label, Text, TextField } from "react-aria-components";
+import { useServerInfo } from "../../api/account";
 import type { BaseModel } from "../../api/client";
-import { isGoodId, NAME_CHARACTERS, type Draft } from "../../draft";
-import { text } from "../../text/en";
-import { BaseField } from "./BaseField";
-import { Section } from "./Section";
+import { useTunedModels } from "../../api/models";
+import { type Draft, isGoodId, NAME_CHARACTERS } from "../../draft";
+import { parameters } from "../../format";
+import { SelectField } from "../controls";
+import { Section } from "../Page";
+import { text } from "./text";
 
-type Props = {
+type ModelSectionProps = {
   draft: Draft;
   change: (part: Partial<Draft>) => void;
   bases: BaseModel[];
@@ -14,7 +17,7 @@ type Props = {
 };
 
 /** Name, description, and the base that is tuned. */
-export function ModelSection({ draft, change, bases, isTold }: Props) {
+export function ModelSection({ draft, change, bases, isTold }: ModelSectionProps) {
   const [isIdShown, setIdShown] = useState(draft.id !== "");
   return (
     <Section id="model" number={2} title={text.create.model}>
@@ -26,7 +29,7 @@ export function ModelSection({ draft, change, bases, isTold }: Props) {
         isInvalid={isTold && draft.displayName.trim() === ""}
         validationBehavior="aria"
       >
-        <Label>{text.create.name}</Label>
+        <Label>{text.common.name}</Label>
         <Input />
         <Text slot="description" className="help row spread">
           <span>{text.create.nameHelp}</span>
@@ -64,5 +67,54 @@ export function ModelSection({ draft, change, bases, isTold }: Props) {
       </TextField>
       <BaseField draft={draft} change={change} bases={bases} />
     </Section>
+  );
+}
+
+type BaseFieldProps = { draft: Draft; change: (part: Partial<Draft>) => void; bases: BaseModel[] };
+
+/** The base that is tuned, or one's own tuned model to go on from; with size, licence, and whether it fits. */
+function BaseField({ draft, change, bases }: BaseFieldProps) {
+  const own = (useTunedModels("owner:me").data ?? []).filter(({ state }) => state === "ACTIVE");
+  const free = useServerInfo().data?.device?.freeMemoryBytes;
+  const base = bases.find(({ name }) => name === draft.baseModel);
+  return (
+    <SelectField
+      label={text.create.base}
+      value={draft.baseModel}
+      change={(baseModel) => change({ baseModel })}
+      help={base && <BaseHelp base={base} free={free} />}
+    >
+      <optgroup label={text.create.bases}>
+        {bases.map(({ name, displayName }) => (
+          <option key={name} value={name}>
+            {displayName}
+          </option>
+        ))}
+      </optgroup>
+      {own.length > 0 && (
+        <optgroup label={text.create.ownModels}>
+          {own.map(({ name, displayName }) => (
+            <option key={name} value={name}>
+              {displayName}
+            </option>
+          ))}
+        </optgroup>
+      )}
+    </SelectField>
+  );
+}
+
+function BaseHelp({ base, free }: { base: BaseModel; free?: number }) {
+  const { baseWeights, licence, tuningMemoryBytes, isPresent, description } = base;
+  const fits = tuningMemoryBytes === undefined || free === undefined ? undefined : tuningMemoryBytes <= free;
+  const isAlias = !base.name.endsWith(baseWeights);
+  return (
+    <>
+      {description} {isAlias && `${text.create.weights(baseWeights)}. `}
+      {text.create.baseFacts(parameters(base.parameters), licence)}
+      {" · "}
+      {!isPresent && text.create.absent}
+      {isPresent && fits !== undefined && (fits ? text.create.fits : text.create.tooLarge)}
+    </>
   );
 }

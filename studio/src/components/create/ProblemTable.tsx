@@ -1,11 +1,11 @@
 import { Button } from "react-aria-components";
-import type { Problem } from "../../api/datasets";
-import { csv, download } from "../../download";
-import { text } from "../../text/en";
-import { ScrollRegion } from "../ScrollRegion";
-import { ProblemGroup } from "./ProblemGroup";
+import type { Problem } from "../../api/examples";
+import { count } from "../../format";
+import { csv, download } from "../../transfer";
+import { ScrollRegion } from "../Facts";
+import { text } from "./text";
 
-type Props = {
+type ProblemTableProps = {
   problems: Problem[];
   name: string;
   canShow: (row: number) => boolean;
@@ -13,16 +13,10 @@ type Props = {
   skip: (rows: number[]) => void;
 };
 
-const HEADS = [
-  text.problems.row,
-  text.problems.column,
-  text.problems.what,
-  text.problems.limit,
-  text.problems.actual,
-];
+const HEADS = [text.problems.row, text.problems.column, text.problems.what, text.problems.limit, text.problems.actual];
 
 /** All that is wrong or doubtful about a file, grouped by kind, errors first. */
-export function ProblemTable({ problems, name, canShow, show, skip }: Props) {
+export function ProblemTable({ problems, name, canShow, show, skip }: ProblemTableProps) {
   const groups = grouped(problems);
   const errors = problems.filter(({ level }) => level === "error");
   const badRows = rowsOf(errors);
@@ -41,9 +35,7 @@ export function ProblemTable({ problems, name, canShow, show, skip }: Props) {
           </span>
         </h3>
         <div className="row">
-          {badRows.length > 0 && (
-            <Button onPress={() => skip(badRows)}>{text.problems.skipAll(badRows.length)}</Button>
-          )}
+          {badRows.length > 0 && <Button onPress={() => skip(badRows)}>{text.problems.skipAll(badRows.length)}</Button>}
           <Button className="button quiet" onPress={() => save(problems, name)}>
             {text.problems.csv}
           </Button>
@@ -69,9 +61,7 @@ export function ProblemTable({ problems, name, canShow, show, skip }: Props) {
   );
 }
 
-export const rowsOf = (problems: Problem[]) => [
-  ...new Set(problems.flatMap(({ row }) => (row === undefined ? [] : [row]))),
-];
+const rowsOf = (problems: Problem[]) => [...new Set(problems.flatMap(({ row }) => (row === undefined ? [] : [row])))];
 
 function grouped(problems: Problem[]): Problem[][] {
   const groups = new Map<string, Problem[]>();
@@ -95,4 +85,70 @@ function save(problems: Problem[], name: string) {
   ]);
   const head = ["level", "kind", "row", "column", "message", "limit", "actual"];
   download(`${name.replace(/\.[^.]*$/, "")}-problems.csv`, csv([head, ...rows]), "text/csv");
+}
+
+const SHOWN = 50;
+const ABOUT_THE_FILE = /^(guessed-|ignored-|few-|hidden-|several-)/; // leaving out a row would not mend these
+
+type ProblemGroupProps = {
+  group: Problem[];
+  canShow: (row: number) => boolean;
+  show: (row: number) => void;
+  skip: (rows: number[]) => void;
+};
+
+/** Problems of one kind: what they are, and each with its row. */
+function ProblemGroup({ group, canShow, show, skip }: ProblemGroupProps) {
+  const [first] = group;
+  if (!first) return null;
+  const isError = first.level === "error";
+  const rows = ABOUT_THE_FILE.test(first.kind) ? [] : rowsOf(group);
+  return (
+    <tbody>
+      <tr className="group">
+        <th scope="rowgroup" colSpan={5}>
+          <span className="row spread">
+            <span>
+              <span className={`badge ${isError ? "bad" : "warn"}`}>
+                {isError ? text.problems.error : text.problems.warning}
+              </span>{" "}
+              {text.problems.kinds[first.kind] ?? first.kind} ({count(group.length)})
+            </span>
+            {rows.length > 0 && (
+              <Button className="button quiet" onPress={() => skip(rows)}>
+                {text.problems.skip(rows.length)}
+              </Button>
+            )}
+          </span>
+        </th>
+      </tr>
+      {group.slice(0, SHOWN).map((problem, place) => (
+        <tr key={place}>
+          <td className="nowrap">
+            {problem.row ?? text.problems.wholeFile}{" "}
+            {problem.row !== undefined && canShow(problem.row) && (
+              <Button
+                className="button quiet tiny"
+                aria-label={text.problems.showRowNumber(problem.row)}
+                onPress={() => show(problem.row ?? 0)}
+              >
+                {text.problems.showRow}
+              </Button>
+            )}
+          </td>
+          <td>{problem.column ?? "–"}</td>
+          <td className="sentence">{problem.message}</td>
+          <td className="number">{problem.limit === undefined ? "–" : count(problem.limit)}</td>
+          <td className="number">{problem.actual === undefined ? "–" : count(problem.actual)}</td>
+        </tr>
+      ))}
+      {group.length > SHOWN && (
+        <tr>
+          <td colSpan={5} className="soft">
+            {text.problems.more(group.length - SHOWN)}
+          </td>
+        </tr>
+      )}
+    </tbody>
+  );
 }

@@ -1,10 +1,10 @@
-import { useState } from "react";
+import { type KeyboardEvent, useState } from "react";
 import type { Example } from "../../draft";
-import { withDuplicates, withoutRows, withRow, unique } from "../../rows";
-import { text } from "../../text/en";
-import { toast } from "../../toasts";
+import { unique, withDuplicates, withoutRows, withRow } from "../../rows";
+import { text } from "../create/text";
+import { toast } from "../toasts";
 
-export type Cursor = { row: number; column: 0 | 1 };
+type Cursor = { row: number; column: 0 | 1 };
 export type Grid = ReturnType<typeof useGrid>;
 
 const EMPTY_ROW: Example = { textInput: "", output: "" };
@@ -84,4 +84,34 @@ export function useGrid(rows: Example[], change: (rows: Example[]) => void) {
       if (row) apply(withRow(rows, cursor.row, { ...row, ...cell }), text.grid.cleared);
     },
   };
+}
+
+const PAGE = 6;
+
+/** Do what a key means; `places` are the rows that are shown, in their order. */
+export function gridKeys(event: KeyboardEvent<HTMLElement>, grid: Grid, places: number[]): void {
+  if (event.target !== event.currentTarget) return;
+  const { row } = grid.cursor;
+  const place = Math.max(0, places.indexOf(row));
+  const goTo = (next: number) => grid.move(places[Math.max(0, Math.min(places.length - 1, next))] ?? 0);
+  const isCommand = event.ctrlKey || event.metaKey;
+  const keys: Record<string, () => void> = {
+    ArrowDown: () => goTo(place + 1),
+    ArrowUp: () => goTo(place - 1),
+    ArrowRight: () => grid.move(row, 1),
+    ArrowLeft: () => grid.move(row, 0),
+    PageDown: () => goTo(place + PAGE),
+    PageUp: () => goTo(place - PAGE),
+    Home: () => (isCommand ? goTo(0) : grid.move(row, 0)),
+    End: () => (isCommand ? goTo(places.length - 1) : grid.move(row, 1)),
+    Enter: () => grid.edit(row),
+    F2: () => grid.edit(row),
+    Delete: () => grid.clear(),
+    " ": () => grid.toggle(row),
+    Escape: () => grid.selectNone(),
+  };
+  const act = isCommand && event.key.toLowerCase() === "a" ? grid.selectAll : keys[event.key];
+  if (!act || (isCommand && !["a", "A", "Home", "End"].includes(event.key))) return;
+  event.preventDefault();
+  act();
 }

@@ -1,20 +1,18 @@
 import { useState } from "react";
-import { Button, SearchField, Input, Label } from "react-aria-components";
+import { Button, Input, Label, MenuTrigger, SearchField } from "react-aria-components";
+import { Link, useLocation } from "wouter";
 import { useMe } from "../../api/account";
-import type { TunedModel } from "../../api/client";
-import { idOf, useDelete, useTunedModels } from "../../api/models";
-import { useSettled } from "../../hooks/useSettled";
-import { text } from "../../text/en";
-import { toast } from "../../toasts";
-import { Confirm } from "../Confirm";
-import { ErrorNote } from "../ErrorNote";
+import { idOf, type TunedModel, useSettled } from "../../api/client";
+import { useDelete, useTunedModels } from "../../api/models";
+import { SAMPLE_IDS, SAMPLES } from "../../draftSource";
+import { ActionPopover } from "../controls";
+import { Confirm } from "../dialogs";
 import { ExportDialog } from "../model/ExportDialog";
+import { ErrorNote, Skeleton } from "../Page";
 import { ShareDialog } from "../ShareDialog";
-import { Skeleton } from "../Skeleton";
-import { EmptyLibrary } from "./EmptyLibrary";
-import { FilterChips, FILTERS, type Filter } from "./FilterChips";
-import { ModelTable } from "./ModelTable";
-import { ordered, type Order } from "./order";
+import { toast } from "../toasts";
+import { ModelTable, type Order, ordered } from "./ModelTable";
+import { text } from "./text";
 
 const TYPING_MS = 250;
 const NOTHING = {
@@ -80,9 +78,7 @@ export function ModelList() {
       )}
       <Removal models={doomed} close={() => setDoomed([])} />
       {taken && <ExportDialog model={taken} onClose={() => setTaken(undefined)} />}
-      {shared && (
-        <ShareDialog id={idOf(shared.name)} name={shared.displayName} onClose={() => setShared(undefined)} />
-      )}
+      {shared && <ShareDialog id={idOf(shared.name)} name={shared.displayName} onClose={() => setShared(undefined)} />}
     </div>
   );
 }
@@ -113,20 +109,63 @@ function Removal({ models, close }: { models: TunedModel[]; close: () => void })
     <Confirm
       isOpen={models.length > 0}
       onClose={close}
-      title={isOne ? text.model.removeTitle(first.displayName) : text.library.removeManyTitle(models.length)}
-      body={text.model.removeText}
-      keep={text.model.keepModel}
-      act={text.model.remove}
+      title={isOne ? text.removal.title(first.displayName) : text.library.removeManyTitle(models.length)}
+      body={text.removal.body}
+      keep={text.removal.keep}
+      act={text.common.remove}
       onAct={() =>
         remove.mutate(
           models.map(({ name }) => idOf(name)),
           {
-            onSuccess: () =>
-              toast(isOne ? text.model.removed(first.displayName) : text.library.removed(models.length)),
+            onSuccess: () => toast(isOne ? text.removal.done(first.displayName) : text.library.removed(models.length)),
             onError: (error) => toast(error.message, { kind: "bad" }),
           },
         )
       }
     />
+  );
+}
+
+const FILTERS = { mine: "owner:me", shared: "readers:me", everyone: "readers:everyone" } as const;
+type Filter = keyof typeof FILTERS;
+
+/** Whose models are shown. */
+function FilterChips({ chosen, choose }: { chosen: Filter; choose: (filter: Filter) => void }) {
+  return (
+    <div className="row" role="group" aria-label={text.library.filter}>
+      {(Object.keys(FILTERS) as Filter[]).map((name) => (
+        <button key={name} type="button" className="chip" aria-pressed={name === chosen} onClick={() => choose(name)}>
+          {text.library.filters[name]}
+        </button>
+      ))}
+    </div>
+  );
+}
+
+/** What a new user sees: the three ways to the first tuned model. */
+function EmptyLibrary() {
+  const [, go] = useLocation();
+  const samples = SAMPLE_IDS.map((id) => ({
+    id,
+    label: SAMPLES[id].name,
+    act: () => go(`/new?sample=${id}`),
+  }));
+  return (
+    <div className="card empty">
+      <h2>{text.library.empty}</h2>
+      <p className="soft">{text.library.emptyHelp}</p>
+      <div className="row center">
+        <Link className="button primary" href="/new">
+          {text.nav.create}
+        </Link>
+        <MenuTrigger>
+          <Button>{text.library.trySample}</Button>
+          <ActionPopover name={text.library.trySample} actions={samples} />
+        </MenuTrigger>
+        <Link className="button" href="/prompts?import=1">
+          {text.library.importPrompt}
+        </Link>
+      </div>
+    </div>
   );
 }

@@ -1,12 +1,16 @@
-import type { TunedModel } from "../../api/client";
-import { text } from "../../text/en";
-import { ModelRow } from "./ModelRow";
-import type { Order } from "./order";
-import { SortHeader } from "./SortHeader";
+import { Link, useLocation } from "wouter";
+import { useMe, useOffers, usePermissions, useRole } from "../../api/account";
+import { idOf, type TunedModel } from "../../api/client";
+import { isRunning, useOperation } from "../../api/models";
+import { count, duration, loss, tookSeconds } from "../../format";
+import { type Action, Icon, RowMenu } from "../controls";
+import { Ago } from "../Facts";
+import { StateBadge, StepProgress } from "../JobState";
+import { text } from "./text";
 
 const { columns } = text.library;
 
-type Props = {
+type ModelTableProps = {
   models: TunedModel[];
   selected: ReadonlySet<string>;
   select: (names: ReadonlySet<string>) => void;
@@ -29,7 +33,7 @@ export function ModelTable({
   share,
   take,
   showsOwner,
-}: Props) {
+}: ModelTableProps) {
   const names = models.map(({ name }) => name);
   const areAll = names.length > 0 && names.every((name) => selected.has(name));
   return (
@@ -82,4 +86,140 @@ function toggled(selected: ReadonlySet<string>, name: string): ReadonlySet<strin
   const next = new Set(selected);
   if (!next.delete(name)) next.add(name);
   return next;
+}
+
+type ModelRowProps = {
+  model: TunedModel;
+  isSelected: boolean;
+  toggle: () => void;
+  remove: () => void;
+  share: () => void;
+  take: () => void;
+  showsOwner: boolean;
+};
+
+/** One tuned model in My Library. */
+function ModelRow({ model, isSelected, toggle, remove, share, take, showsOwner }: ModelRowProps) {
+  const operation = useOperation(model).data;
+  const task = model.tuningTask;
+  const took = tookSeconds(task);
+  return (
+    <tr data-selected={isSelected || undefined}>
+      <td className="narrow">
+        <input
+          type="checkbox"
+          aria-label={text.library.selectRow(model.displayName)}
+          checked={isSelected}
+          onChange={toggle}
+        />
+      </td>
+      <td className="title">
+        <Link href={`/models/${idOf(model.name)}`}>{model.displayName}</Link>
+        {model.error && !model.cancelled && <div className="small soft clamp one">{model.error.message}</div>}
+        {!model.error && model.description && <div className="small soft clamp one">{model.description}</div>}
+      </td>
+      <td>
+        <StateBadge model={model} operation={operation} />
+        {isRunning(model) && operation && <StepProgress operation={operation} />}
+      </td>
+      <td className="soft extra base-name" title={model.baseWeights}>
+        {model.baseWeights}
+      </td>
+      <td className="number extra">{count(task.data.rows)}</td>
+      <td className="number extra">{task.hyperparameters.epochCount}</td>
+      <td className="number">{loss(task.epochLosses?.at(-1)?.meanLoss)}</td>
+      <td className="number extra soft">{took === undefined ? "–" : duration(took)}</td>
+      <td className="soft nowrap">
+        <Ago time={model.updateTime} />
+      </td>
+      {showsOwner && (
+        <td className="soft">
+          <Owner id={idOf(model.name)} />
+        </td>
+      )}
+      <td className="narrow">
+        <RowMenu name={model.displayName} actions={useActions(model, { remove, share, take })} />
+      </td>
+    </tr>
+  );
+}
+
+function Owner({ id }: { id: string }) {
+  const me = useMe().data?.user;
+  const owner = usePermissions(id).data?.find(({ role }) => role === "OWNER")?.emailAddress;
+  return <>{owner === me ? text.common.you : owner}</>;
+}
+
+type Acts = Pick<ModelRowProps, "remove" | "share" | "take">;
+
+function useActions(model: TunedModel, { remove, share, take }: Acts): Action[] {
+  const [, go] = useLocation();
+  const id = idOf(model.name);
+  const role = useRole(id);
+  const isReady = model.state === "ACTIVE";
+  const canExport = useOffers("tunedModels.export");
+  const all: (Action | false)[] = [
+    { id: "open", label: text.common.open, act: () => go(`/models/${id}`) },
+    isReady && { id: "use", label: text.common.use, act: () => go(`/playground?model=${model.name}`) },
+    { id: "again", label: text.common.again, act: () => go(`/new?from=${id}`) },
+    { id: "share", label: text.sharing.share, act: share },
+    isReady && canExport && { id: "export", label: text.common.export, act: take },
+    role === "OWNER" && { id: "remove", label: text.common.remove, act: remove, isDanger: true },
+  ];
+  return all.filter((action) => action !== false);
+}
+
+type SortHeaderProps = {
+  id: Column;
+  label: string;
+  order: Order;
+  sort: (order: Order) => void;
+  isNumber?: boolean;
+  isExtra?: boolean;
+};
+
+/** The head of a column; a press sorts by it, a second one the other way round. */
+function SortHeader({ id, label, order, sort, isNumber, isExtra }: SortHeaderProps) {
+  const isHere = order?.by === id;
+  return (
+    <th
+      scope="col"
+      className={`${isNumber ? "number" : ""} ${isExtra ? "extra" : ""}`}
+      aria-sort={isHere ? (order.isRising ? "ascending" : "descending") : undefined}
+    >
+      <button
+        type="button"
+        className="sort"
+        onClick={() => sort({ by: id, isRising: isHere ? !order.isRising : true })}
+      >
+        {label}
+        {isHere && <Icon name={order.isRising ? "up" : "down"} size={14} />}
+      </button>
+    </th>
+  );
+}
+
+type Column = "name" | "state" | "base" | "examples" | "epochs" | "loss" | "took" | "updated";
+export type Order = { by: Column; isRising: boolean } | undefined; // undefined: as the server lists them
+
+const VALUES: Record<Column, (model: TunedModel) => string | number> = {
+  name: ({ displayName }) => displayName.toLowerCase(),
+  state: ({ state }) => state,
+  base: ({ baseWeights }) => baseWeights,
+  examples: ({ tuningTask }) => tuningTask.data.rows,
+  epochs: ({ tuningTask }) => tuningTask.hyperparameters.epochCount,
+  loss: ({ tuningTask }) => tuningTask.epochLosses?.at(-1)?.meanLoss ?? Infinity,
+  took: ({ tuningTask }) => tookSeconds(tuningTask) ?? Infinity,
+  updated: ({ updateTime }) => updateTime,
+};
+
+export function ordered(models: TunedModel[], order: Order): TunedModel[] {
+  if (!order) return models;
+  const value = VALUES[order.by];
+  const sign = order.isRising ? 1 : -1;
+  return [...models].sort((a, b) => sign * compared(value(a), value(b)));
+}
+
+function compared(a: string | number, b: string | number): number {
+  return a < b ? -1 : a > b ? 1 : 0;
 }

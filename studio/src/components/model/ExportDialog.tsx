@@ -1,13 +1,11 @@
 import { useState } from "react";
 import { Button } from "react-aria-components";
-import { useCard } from "../../api/cards";
-import type { TunedModel } from "../../api/client";
-import { atEpoch, idOf } from "../../api/models";
-import { openPath } from "../../download";
-import { text } from "../../text/en";
-import { SelectField } from "../SelectField";
-import { Window } from "../Window";
-import { Proofs } from "./Proofs";
+import { atEpoch, idOf, type TunedModel } from "../../api/client";
+import { type Proof, type ProvenExport, useCard } from "../../api/reports";
+import { openPath } from "../../transfer";
+import { SelectField } from "../controls";
+import { Window } from "../dialogs";
+import { text } from "./text";
 
 type Format = keyof typeof text.exports.formats;
 const FORMATS = Object.keys(text.exports.formats) as Format[];
@@ -65,4 +63,26 @@ export function ExportDialog({ model, onClose }: { model: TunedModel; onClose: (
       <Proofs exports={known} />
     </Window>
   );
+}
+
+/** What exports answered beside the tuned model, the newest of each format. */
+function Proofs({ exports }: { exports: ProvenExport[] }) {
+  if (exports.length === 0) return null;
+  return (
+    <section className="stack tight" aria-labelledby="proofs">
+      <h3 id="proofs">{text.exports.proofs}</h3>
+      <ul className="plain-list small">
+        {exports.flatMap((one) =>
+          one.proofs.map((proof) => <li key={`${one.format}/${proof.file}`}>{sentence(one, proof)}</li>),
+        )}
+      </ul>
+    </section>
+  );
+}
+
+function sentence(one: ProvenExport, proof: Proof): string {
+  const what = text.exports.what(one.format, proof.file, one.epoch);
+  return proof.agreement === null
+    ? text.exports.notProven(what, proof.reason ?? "")
+    : text.exports.agreed(what, proof.runtime, proof.agreed, proof.rows, one.rows_from);
 }

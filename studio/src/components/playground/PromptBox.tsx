@@ -1,16 +1,17 @@
+import { useState } from "react";
 import { Button, Label, TextArea, TextField } from "react-aria-components";
-import { useFirstExamples } from "../../api/examples";
-import { idOf } from "../../api/models";
-import { useOffers } from "../../api/server";
-import { commonBeginning } from "../../shape";
-import { text } from "../../text/en";
+import { useOffers } from "../../api/account";
+import { useFirstExamples, useHeldOut } from "../../api/examples";
+import { idOf } from "../../api/client";
+import { commonBeginning } from "../../rows";
+import { text } from "./text";
 
-type Props = { model: string; prompt: string; change: (prompt: string) => void; run: () => void };
+type PromptBoxProps = { model: string; prompt: string; change: (prompt: string) => void; run: () => void };
 
 const SHOWN = 80;
 
 /** What is asked; a hint says when it lacks what all examples of the model began with. */
-export function PromptBox({ model, prompt, change, run }: Props) {
+export function PromptBox({ model, prompt, change, run }: PromptBoxProps) {
   const hasExamples = useOffers("tunedModels.examples");
   const isTuned = model.startsWith("tunedModels/");
   const examples = useFirstExamples(idOf(model), isTuned && hasExamples).data?.examples ?? [];
@@ -41,4 +42,27 @@ export function PromptBox({ model, prompt, change, run }: Props) {
 function shortened(beginning: string) {
   const line = beginning.trim().replaceAll("\n", " ");
   return line.length > SHOWN ? `${line.slice(0, SHOWN)}…` : line;
+}
+
+type HeldOutPickerProps = { model: string; other: string; pick: (prompt: string, expected: string) => void };
+
+/** Takes a row that the tuned model has not learned, then the next one, with what was expected. */
+export function HeldOutPicker({ model, other, pick }: HeldOutPickerProps) {
+  const tuned = [model, other].find((name) => name.startsWith("tunedModels/")) ?? "";
+  const hasExamples = useOffers("tunedModels.examples");
+  const rows = useHeldOut(idOf(tuned), tuned !== "" && hasExamples).data ?? [];
+  const [place, setPlace] = useState(-1);
+  if (rows.length === 0) return null;
+  return (
+    <Button
+      onPress={() => {
+        const next = (place + 1) % rows.length;
+        const row = rows[next];
+        setPlace(next);
+        if (row) pick(row.textInput, row.output);
+      }}
+    >
+      {place < 0 ? text.playground.heldOut : text.playground.next}
+    </Button>
+  );
 }

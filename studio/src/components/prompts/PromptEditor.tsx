@@ -1,34 +1,23 @@
 import { useState } from "react";
 import { Button, Input, Label, Text, TextArea, TextField } from "react-aria-components";
 import { useLocation } from "wouter";
-import type { Prompt } from "../../api/prompts";
+import type { Prompt } from "../../api/examples";
 import { NAME_CHARACTERS } from "../../draft";
-import { usePromptEdit } from "../../hooks/usePromptEdit";
-import { inputText, outputText } from "../../promptText";
-import { text } from "../../text/en";
-import { toast } from "../../toasts";
-import { ColumnsEditor } from "./ColumnsEditor";
-import { RowsEditor } from "./RowsEditor";
-import { TestRows } from "./TestRows";
+import { inputText, outputText, type PromptParts, usePromptEdit } from "../../prompt";
+import { type Action, RowMenu, SelectField } from "../controls";
+import { toast } from "../toasts";
+import { RowsEditor, TestRows } from "./PromptRows";
+import { text } from "./text";
 
 const SAVING = { saved: text.prompts.saved, saving: text.prompts.saving, unsaved: text.prompts.unsaved };
 
 /** Name, preamble, columns and rows of a prompt; saved as one types. */
-export function PromptEditor({
-  id,
-  prompt,
-  rename,
-}: {
-  id: string;
-  prompt: Prompt;
-  rename: (name: string) => void;
-}) {
+export function PromptEditor({ id, prompt, rename }: { id: string; prompt: Prompt; rename: (name: string) => void }) {
   const [, go] = useLocation();
   const { parts, saving, change } = usePromptEdit(id, prompt);
   const [isLabelled, setLabelled] = useState(true);
   const row = parts.rows.find((cells) => cells.some((cell) => cell.trim())) ?? [];
-  const canTune =
-    parts.columns.some(({ isInput }) => isInput) && parts.columns.some(({ isInput }) => !isInput);
+  const canTune = parts.columns.some(({ isInput }) => isInput) && parts.columns.some(({ isInput }) => !isInput);
   function tune() {
     if (!canTune) return toast(text.prompts.noOutput, { kind: "bad" });
     go(`/new?prompt=${id}${isLabelled ? "" : "&plain=1"}`);
@@ -82,5 +71,69 @@ export function PromptEditor({
         </Button>
       </aside>
     </div>
+  );
+}
+
+type Props = { parts: PromptParts; change: (part: Partial<PromptParts>) => void };
+
+/** The columns of a prompt: their prefixes, whether they are inputs, and their order. */
+function ColumnsEditor({ parts, change }: Props) {
+  const { columns } = parts;
+  const order = (places: number[]) =>
+    change({
+      columns: places.flatMap((place) => columns[place] ?? []),
+      rows: parts.rows.map((cells) => places.map((place) => cells[place] ?? "")),
+      testRows: parts.testRows.map((cells) => places.map((place) => cells[place] ?? "")),
+    });
+  const set = (place: number, part: Partial<PromptParts["columns"][number]>) =>
+    change({ columns: columns.map((column, other) => (other === place ? { ...column, ...part } : column)) });
+  const all = [...columns.keys()];
+  const swapped = (place: number, other: number) =>
+    all.map((known) => (known === place ? other : known === other ? place : known));
+  function actionsOf(place: number): Action[] {
+    return [
+      ...(place > 0 ? [{ id: "left", label: text.prompts.left, act: () => order(swapped(place, place - 1)) }] : []),
+      ...(place < columns.length - 1
+        ? [{ id: "right", label: text.prompts.right, act: () => order(swapped(place, place + 1)) }]
+        : []),
+      {
+        id: "remove",
+        label: text.prompts.removeColumn,
+        act: () => order(all.filter((known) => known !== place)),
+        isDanger: true,
+      },
+    ];
+  }
+  return (
+    <fieldset className="plain stack tight">
+      <legend>{text.prompts.columns}</legend>
+      {columns.map((column, place) => (
+        <div className="row bottom" key={place}>
+          <TextField
+            className="react-aria-TextField grow"
+            value={column.prefix}
+            onChange={(prefix) => set(place, { prefix })}
+          >
+            <Label className="visually-hidden">{text.prompts.column(place + 1)}</Label>
+            <Input />
+          </TextField>
+          <SelectField
+            label={text.prompts.kind(place + 1)}
+            isLabelHidden
+            value={column.isInput ? "input" : "output"}
+            change={(kind) => set(place, { isInput: kind === "input" })}
+          >
+            <option value="input">{text.prompts.input}</option>
+            <option value="output">{text.prompts.output}</option>
+          </SelectField>
+          <RowMenu name={column.prefix || text.prompts.column(place + 1)} actions={actionsOf(place)} />
+        </div>
+      ))}
+      <div>
+        <Button onPress={() => change({ columns: [...columns, { prefix: "", isInput: true }] })}>
+          {text.prompts.addColumn}
+        </Button>
+      </div>
+    </fieldset>
   );
 }

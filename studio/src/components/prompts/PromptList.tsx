@@ -1,14 +1,13 @@
 import { useState } from "react";
 import { Link, useLocation } from "wouter";
-import { useDeletePrompt, usePrompts, type Prompt } from "../../api/prompts";
-import { idOf } from "../../api/models";
-import { text } from "../../text/en";
-import { toast } from "../../toasts";
-import { Ago } from "../Ago";
-import { Confirm } from "../Confirm";
-import { ErrorNote } from "../ErrorNote";
-import { RowMenu } from "../RowMenu";
-import { Skeleton } from "../Skeleton";
+import { type Prompt, useDeletePrompt, usePrompts } from "../../api/examples";
+import { idOf } from "../../api/client";
+import { RowMenu } from "../controls";
+import { Confirm } from "../dialogs";
+import { Ago } from "../Facts";
+import { ErrorNote, Skeleton } from "../Page";
+import { toast } from "../toasts";
+import { text } from "./text";
 
 /** The user's structured prompts; drafts of tuned models among them. */
 export function PromptList() {
@@ -31,11 +30,11 @@ export function PromptList() {
         <table className="list">
           <thead>
             <tr>
-              <th scope="col">{text.library.columns.name}</th>
+              <th scope="col">{text.common.name}</th>
               <th scope="col" className="number">
                 {text.prompts.examples}
               </th>
-              <th scope="col">{text.library.columns.updated}</th>
+              <th scope="col">{text.common.updated}</th>
               <th scope="col" className="narrow">
                 <span className="visually-hidden">{text.common.actions}</span>
               </th>
@@ -54,7 +53,7 @@ export function PromptList() {
         title={text.prompts.removeTitle(doomed?.displayName ?? "")}
         body={text.prompts.removeText}
         keep={text.prompts.keep}
-        act={text.model.remove}
+        act={text.common.remove}
         onAct={() => {
           if (!doomed) return;
           remove.mutate(idOf(doomed.name), {
@@ -88,11 +87,9 @@ function PromptRow({ prompt, remove }: { prompt: Prompt; remove: () => void }) {
         <RowMenu
           name={prompt.displayName}
           actions={[
-            { id: "open", label: text.library.open, act: () => go(address) },
-            ...(isDraft(prompt)
-              ? []
-              : [{ id: "tune", label: text.prompts.tune, act: () => go(`/new?prompt=${id}`) }]),
-            { id: "remove", label: text.model.remove, act: remove, isDanger: true },
+            { id: "open", label: text.common.open, act: () => go(address) },
+            ...(isDraft(prompt) ? [] : [{ id: "tune", label: text.prompts.tune, act: () => go(`/new?prompt=${id}`) }]),
+            { id: "remove", label: text.common.remove, act: remove, isDanger: true },
           ]}
         />
       </td>

@@ -1,0 +1,117 @@
+import { useEffect, useState, useSyncExternalStore } from "react";
+import { Button, Input, Label, TextField } from "react-aria-components";
+import { signOut, useMe, useSignIn } from "../api/account";
+import { ApiError } from "../api/client";
+import { Window } from "./dialogs";
+import { text } from "./text";
+import { toast } from "./toasts";
+
+/** Signs in over the page: with a password here, or with a link in another tab; the page stays as it is. */
+export function SignInDialog() {
+  const reason = useSignInReason();
+  const user = useMe().data?.user;
+  const isOpen = reason !== undefined;
+  useEffect(() => {
+    if (!isOpen || !user) return; // also after a link in another tab
+    closeSignIn();
+    toast(text.signIn.done(text.signIn.you(user)), { kind: "good" });
+  }, [isOpen, user]);
+  return (
+    <Window title={text.signIn.title} isOpen={isOpen} onClose={closeSignIn}>
+      <p>
+        {reason || text.signIn.help} {reason && text.signIn.kept}
+      </p>
+      <PasswordForm />
+      <p className="soft small">{text.signIn.link}</p>
+    </Window>
+  );
+}
+
+function PasswordForm() {
+  const [user, setUser] = useState("");
+  const [password, setPassword] = useState("");
+  const signIn = useSignIn();
+  const error = signIn.error;
+  return (
+    <form
+      className="stack"
+      onSubmit={(event) => {
+        event.preventDefault();
+        signIn.mutate({ user, password });
+      }}
+    >
+      {error && (
+        <p className="note bad" role="alert">
+          {error instanceof ApiError && error.code !== 401 ? error.message : text.signIn.wrong}
+        </p>
+      )}
+      <TextField value={user} onChange={setUser} autoComplete="username" isRequired>
+        <Label>{text.signIn.user}</Label>
+        <Input />
+      </TextField>
+      <TextField value={password} onChange={setPassword} type="password" autoComplete="current-password" isRequired>
+        <Label>{text.signIn.password}</Label>
+        <Input />
+      </TextField>
+      <div className="row end">
+        <Button onPress={closeSignIn}>{text.signIn.cancel}</Button>
+        <Button type="submit" className="button primary" isDisabled={signIn.isPending}>
+          {text.signIn.title}
+        </Button>
+      </div>
+    </form>
+  );
+}
+
+/** Who is signed in, with the way out; or the way in. */
+export function Account() {
+  const me = useMe().data;
+  if (!me) return null;
+  if (!me.user) return <Button onPress={() => askToSignIn()}>{text.signIn.title}</Button>;
+  return (
+    <div className="small account">
+      <div className="soft">{text.signIn.you(me.user)}</div>
+      <Button className="button quiet" onPress={() => void signOut()}>
+        {text.signIn.out}
+      </Button>
+    </div>
+  );
+}
+
+/** Says that one has to sign in, and opens the dialog. */
+export function SignInNote({ why = text.signIn.help }: { why?: string }) {
+  return (
+    <div className="note" role="alert">
+      <p>{why}</p>
+      <Button className="button primary" onPress={() => askToSignIn()}>
+        {text.signIn.title}
+      </Button>
+    </div>
+  );
+}
+
+let reason: string | undefined;
+const listeners = new Set<() => void>();
+
+/** Open the dialog over the page; what is typed in the page stays. */
+export function askToSignIn(why = ""): void {
+  set(why);
+}
+
+function closeSignIn(): void {
+  set(undefined);
+}
+
+function useSignInReason(): string | undefined {
+  return useSyncExternalStore(subscribe, () => reason);
+}
+
+function set(next: string | undefined) {
+  reason = next;
+  for (const listener of listeners) listener();
+}
+
+function subscribe(listener: () => void) {
+  listeners.add(listener);
+  return () => void listeners.delete(listener);
+}

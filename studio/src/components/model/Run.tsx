@@ -1,0 +1,164 @@
+import { useState } from "react";
+import { Button } from "react-aria-components";
+import { Link } from "wouter";
+import { idOf, type Operation, type TunedModel } from "../../api/client";
+import { isRunning, useLog } from "../../api/models";
+import { duration, epochOf, percent } from "../../format";
+import { download } from "../../transfer";
+import { ScrollRegion } from "../Facts";
+import { secondsLeft } from "../JobState";
+import { ErrorNote, Skeleton } from "../Page";
+import { text } from "./text";
+
+const PHASES = ["QUEUED", "PREPARING", "RUNNING", "PUBLISHING"] as const;
+
+/** The way of a run through its phases, how far it is in the one it is in, and when it will be done. */
+export function Progress({ model, operation }: { model: TunedModel; operation: Operation }) {
+  const { phase, waitingBefore, totalSteps, completedSteps, snapshots = [] } = operation.metadata;
+  const { hyperparameters, data, heldOutRows = 0 } = model.tuningTask;
+  const now = PHASES.findIndex((name) => name === phase);
+  const done = percent(completedSteps, totalSteps);
+  const learned = data.rows - heldOutRows;
+  const epoch = Math.min(
+    hyperparameters.epochCount,
+    epochOf(Math.max(1, completedSteps), hyperparameters.batchSize, learned),
+  );
+  const left = secondsLeft(snapshots, totalSteps);
+  const isTuning = phase === "RUNNING";
+  const where = isTuning
+    ? text.model.position(epoch, hyperparameters.epochCount, completedSteps, totalSteps, done)
+    : waitingBefore !== undefined
+      ? text.job.ahead(waitingBefore)
+      : text.phase[phase]?.[1];
+  return (
+    <section className="card stack" aria-label={String(text.phase.label)}>
+      <ol className="phases">
+        {PHASES.map((name, place) => (
+          <li
+            key={name}
+            data-state={place < now ? "done" : place === now ? "now" : "later"}
+            aria-current={place === now ? "step" : undefined}
+          >
+            {text.phase[name]?.[0]}
+          </li>
+        ))}
+      </ol>
+      <div>
+        {where}
+        {left !== undefined && isTuning && ` · ${text.job.left(duration(left))}`}
+      </div>
+      <div
+        className="track"
+        role="progressbar"
+        aria-label={String(text.phase.label)}
+        aria-valuenow={done}
+        aria-valuemin={0}
+        aria-valuemax={100}
+      >
+        <div className="fill" style={{ width: `${done}%` }} />
+      </div>
+      {/* heard once an epoch and once a phase, not at every step */}
+      <div className="visually-hidden" role="status">
+        {isTuning ? text.model.announceEpoch(epoch, hyperparameters.epochCount) : text.phase[phase]?.[0]}
+      </div>
+    </section>
+  );
+}
+
+/** How a run ended: ready (said once in each browser), cancelled, or failed with what to do. */
+export function Outcome({ model }: { model: TunedModel }) {
+  if (model.cancelled) return <CancelledNote model={model} />;
+  if (model.state === "FAILED") return <FailedNote model={model} />;
+  return model.state === "ACTIVE" ? <ReadyNote model={model} /> : null;
+}
+
+const KEY = "tunery-seen";
+const MAX_SEEN = 500;
+
+function ReadyNote({ model }: { model: TunedModel }) {
+  const [isNew] = useState(() => firstTime(model.name));
+  if (!isNew) return null;
+  return (
+    <div className="note good" role="status">
+      {text.job.ready(model.displayName)}
+    </div>
+  );
+}
+
+function firstTime(name: string): boolean {
+  const seen = JSON.parse(localStorage.getItem(KEY) ?? "[]") as string[];
+  if (seen.includes(name)) return false;
+  localStorage.setItem(KEY, JSON.stringify([...seen.slice(-MAX_SEEN), name]));
+  return true;
+}
+
+function CancelledNote({ model }: { model: TunedModel }) {
+  const { completedSteps, hyperparameters, data, heldOutRows = 0 } = model.tuningTask;
+  const epoch = epochOf(completedSteps, hyperparameters.batchSize, data.rows - heldOutRows);
+  return (
+    <div className="note warn">
+      {model.state === "ACTIVE" ? text.model.cancelledAt(epoch, hyperparameters.epochCount) : text.model.cancelledEarly}
+    </div>
+  );
+}
+
+function FailedNote({ model }: { model: TunedModel }) {
+  const message = model.error?.message ?? "";
+  return (
+    <div className="note bad stack tight">
+      <h2>{text.model.failedTitle}</h2>
+      <p>{message}</p>
+      <p>{whatToDo(message)}</p>
+      <div className="row">
+        <Link className="button primary" href={`/new?from=${idOf(model.name)}`}>
+          {text.model.againSame}
+        </Link>
+        <Link className="button" href={`/models/${idOf(model.name)}?tab=log`}>
+          {text.model.log}
+        </Link>
+        <span className="small soft">{text.error.code(String(model.error?.code ?? ""))}</span>
+      </div>
+    </div>
+  );
+}
+
+const ADVICE: [RegExp, string][] = [
+  [/memory/i, text.help.memory],
+  [/unstable|not a number/i, text.help.unstable],
+  [/disk|space/i, text.help.disk],
+  [/example|row|token/i, text.help.data],
+];
+
+/** One sentence to go on with; none where the message says it itself. */
+function whatToDo(message: string): string {
+  if (/\b(use|free|choose|add|pull|try)\b/i.test(message)) return "";
+  return ADVICE.find(([pattern]) => pattern.test(message))?.[1] ?? text.help.other;
+}
+
+/** What the job said last. */
+export function LogTab({ model }: { model: TunedModel }) {
+  const id = idOf(model.name);
+  const query = useLog(id, true, isRunning(model));
+  const lines = query.data ?? [];
+  return (
+    <section className="card stack" aria-labelledby="log">
+      <div className="row spread">
+        <h2 id="log">{text.model.log}</h2>
+        {lines.length > 0 && (
+          <Button onPress={() => download(`${id}.log`, lines.join("\n") + "\n")}>{text.common.download}</Button>
+        )}
+      </div>
+      {query.isPending && <Skeleton />}
+      {query.isError && <ErrorNote error={query.error} retry={() => void query.refetch()} />}
+      {query.isSuccess && lines.length === 0 && <p className="soft">{text.model.noLog}</p>}
+      {lines.length > 0 && (
+        <>
+          <p className="soft small">{text.model.logHelp}</p>
+          <ScrollRegion height={420} label={text.model.log}>
+            <pre>{lines.join("\n")}</pre>
+          </ScrollRegion>
+        </>
+      )}
+    </section>
+  );
+}

@@ -1,0 +1,107 @@
+import { useEffect, useRef, useState } from "react";
+import { Button, Label, Text, TextArea, TextField } from "react-aria-components";
+import { DEFAULTS, type RunSettings } from "../../api/answers";
+import { useTunedModel } from "../../api/models";
+import { idOf } from "../../api/client";
+import { answerSnippets } from "../../snippets";
+import { CodeTabs, withCode } from "../Code";
+import { NumberInput } from "../controls";
+import { Window } from "../dialogs";
+import { text } from "./text";
+
+const MAX_STOPS = 5;
+type RunSettingsFormProps = { model: string; settings: RunSettings; change: (next: RunSettings) => void };
+
+/** How answers are drawn; begins with the defaults of the model that is asked. */
+export function RunSettingsForm({ model, settings, change }: RunSettingsFormProps) {
+  const isTuned = model.startsWith("tunedModels/");
+  const tuned = useTunedModel(isTuned ? idOf(model) : "").data;
+  const { temperature = 0, topP = 1, topK = 0 } = (isTuned && tuned) || {};
+  const standard = { ...DEFAULTS, temperature, topP, topK };
+  const latest = useRef({ standard, change });
+  useEffect(() => {
+    latest.current = { standard, change };
+  });
+  const known = tuned?.name;
+  useEffect(() => {
+    if (known) latest.current.change(latest.current.standard); // the model's own settings, once they are known
+  }, [known]);
+  return (
+    <section className="card stack" aria-label={text.playground.settings}>
+      <h2>{text.playground.settings}</h2>
+      <NumberInput
+        label={text.playground.temperature}
+        help={text.playground.temperatureHelp}
+        value={settings.temperature}
+        change={(value) => change({ ...settings, temperature: value })}
+        min={0}
+        max={2}
+      />
+      <NumberInput
+        label={text.playground.topP}
+        value={settings.topP}
+        change={(value) => change({ ...settings, topP: value })}
+        min={0.01}
+        max={1}
+      />
+      <NumberInput
+        label={text.playground.topK}
+        help={text.playground.topKHelp}
+        value={settings.topK}
+        change={(value) => change({ ...settings, topK: value })}
+        min={0}
+        max={1000}
+      />
+      <NumberInput
+        label={text.playground.maxTokens}
+        value={settings.maxOutputTokens}
+        change={(value) => change({ ...settings, maxOutputTokens: value })}
+        min={1}
+        max={8192}
+      />
+      <TextField
+        value={settings.stopSequences.join("\n")}
+        onChange={(value) =>
+          change({ ...settings, stopSequences: value === "" ? [] : value.split("\n").slice(0, MAX_STOPS) })
+        }
+      >
+        <Label>{text.playground.stops}</Label>
+        <TextArea rows={2} className="react-aria-TextArea short" />
+        <Text slot="description" className="help">
+          {text.playground.stopsHelp}
+        </Text>
+      </TextField>
+      {isTuned && tuned?.outputForm !== undefined && tuned.outputForm !== "TEXT" && (
+        <label className="row plain">
+          <input
+            type="checkbox"
+            checked={settings.constrainToTrainingOutputs}
+            onChange={({ target }) => change({ ...settings, constrainToTrainingOutputs: target.checked })}
+          />
+          {text.playground.constrain}
+        </label>
+      )}
+      <Button className="button quiet" onPress={() => change(standard)}>
+        {text.playground.reset}
+      </Button>
+    </section>
+  );
+}
+
+type AnswerCodeProps = { model: string; prompt: string; settings: RunSettings };
+
+/** The question of the playground as code. */
+export function AnswerCode({ model, prompt, settings }: AnswerCodeProps) {
+  const [isOpen, setOpen] = useState(false);
+  return (
+    <>
+      <Button onPress={() => setOpen(true)}>{text.common.code}</Button>
+      {isOpen && (
+        <Window title={text.common.code} isOpen isWide onClose={() => setOpen(false)}>
+          <p className="soft small">{withCode(text.api.help)}</p>
+          <CodeTabs snippets={answerSnippets(location.origin, model, prompt, settings)} />
+        </Window>
+      )}
+    </>
+  );
+}

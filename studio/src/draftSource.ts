@@ -1,0 +1,99 @@
+import { useEffect, useRef, useState } from "react";
+import { useLocation } from "wouter";
+import { useIsSignedIn } from "./api/account";
+import { api, dataOf, type TunedModel } from "./api/client";
+import { readPrompt, storedExamples } from "./api/examples";
+import { type Finding, readInquiry } from "./api/reports";
+import { type Draft, draftAgain, EMPTY, type Example, settingsFrom } from "./draft";
+import { examplesOf } from "./prompt";
+
+type Take = (draft: Draft, promptId?: string) => void;
+
+/**
+ * Where the address says that a draft comes from: a sample, a kept draft, a structured prompt, or a model to tune
+ * again. It is fetched once, and then leaves the address, so that a reload shows what was made of it since.
+ */
+export function useDraftSource(asked: URLSearchParams, keptId: string, take: Take) {
+  const [, go] = useLocation();
+  const [file, setFile] = useState<File>();
+  const [error, setError] = useState<unknown>();
+  const isSignedIn = useIsSignedIn();
+  const begun = useRef("");
+  useEffect(() => {
+    const address = asked.toString();
+    if (address === "") begun.current = "";
+    if (address === begun.current || isSignedIn === undefined) return;
+    begun.current = address;
+    const fetched = async () => {
+      const sample = sampleNamed(asked.get("sample"));
+      if (sample) setFile(await sampleFile(sample));
+      else if (isSignedIn) await takeFrom(asked, keptId, take);
+      go("/new", { replace: true });
+    };
+    fetched().catch(setError);
+  }, [asked, keptId, take, go, isSignedIn]);
+  return { file, error };
+}
+
+async function takeFrom(asked: URLSearchParams, keptId: string, take: Take) {
+  const [draftId, promptId, modelId] = ["draft", "prompt", "from"].map((name) => asked.get(name));
+  if (draftId && draftId !== keptId) take(await keptDraft(draftId), draftId);
+  if (promptId) take(await draftOfPrompt(promptId, asked.get("plain") !== "1"));
+  if (modelId) {
+    const again = await draftOfModel(modelId, asked.get("mended") === "1");
+    const epochCount = Number(asked.get("epochs"));
+    take(epochCount > 0 ? { ...again, epochCount } : again);
+  }
+}
+
+async function keptDraft(id: string): Promise<Draft> {
+  const prompt = await readPrompt(id);
+  const examples = (prompt.rows ?? []).map(({ cells }) => ({
+    textInput: cells[0] ?? "",
+    output: cells[1] ?? "",
+  }));
+  return { ...EMPTY, ...settingsFrom(prompt.tuning), examples };
+}
+
+async function draftOfPrompt(id: string, isLabelled: boolean): Promise<Draft> {
+  const prompt = await readPrompt(id);
+  const { displayName } = prompt;
+  return { ...EMPTY, displayName, source: displayName, examples: examplesOf(prompt, isLabelled) };
+}
+
+async function draftOfModel(id: string, isMended: boolean): Promise<Draft> {
+  const path = { model_id: id };
+  const model: TunedModel = dataOf(await api.GET("/v1beta/tunedModels/{model_id}", { params: { path } }));
+  const [learned, heldOut] = await Promise.all([storedExamples(id, false), storedExamples(id, true)]);
+  const found = isMended ? (await readInquiry("examinations", id))?.report?.findings : undefined;
+  return draftAgain(model, [...mended(learned, found ?? []), ...heldOut]);
+}
+
+/** The data sets that come with the Studio. */
+export const SAMPLES = {
+  "next-number": { name: "Next number", about: "127 numbers in figures and words; a minute on two cores" },
+  tickets: { name: "Ticket labels", about: "144 support tickets to a category and a priority" },
+  headline: { name: "Headlines", about: "80 short news texts to a headline each" },
+} as const;
+type Sample = keyof typeof SAMPLES;
+export const SAMPLE_IDS = Object.keys(SAMPLES) as Sample[];
+
+const sampleNamed = (name: string | null): Sample | undefined => SAMPLE_IDS.find((sample) => sample === name);
+
+export async function sampleFile(sample: Sample): Promise<File> {
+  const reply = await fetch(`/studio/samples/${sample}.csv`);
+  return new File([await reply.blob()], `${sample}.csv`);
+}
+
+export const canMend = ({ isDropped, newOutput }: Pick<Finding, "isDropped" | "newOutput">) =>
+  isDropped || newOutput !== undefined;
+
+/** The examples without the rows that are dropped, with the outputs that were changed; rows count from 1. */
+export function mended(examples: Example[], findings: Pick<Finding, "row" | "isDropped" | "newOutput">[]): Example[] {
+  const dropped = new Set(findings.filter(({ isDropped }) => isDropped).map(({ row }) => row));
+  const changed = findings.filter(({ newOutput }) => newOutput !== undefined);
+  const outputs = new Map(changed.map(({ row, newOutput }) => [row, newOutput]));
+  return examples
+    .map(({ textInput, output }, place) => ({ textInput, output: outputs.get(place + 1) ?? output }))
+    .filter((_, place) => !dropped.has(place + 1));
+}
