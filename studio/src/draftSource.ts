@@ -1,17 +1,19 @@
+// Where the draft of a tuned model starts: a sample, a saved draft, a structured prompt, or a model to tune again.
+
 import { useEffect, useRef, useState } from "react";
 import { useLocation } from "wouter";
 import { useIsSignedIn } from "./api/account";
 import { api, dataOf, type TunedModel } from "./api/client";
 import { readPrompt, storedExamples } from "./api/examples";
-import { type Finding, readInquiry } from "./api/reports";
+import { type Finding, readReport } from "./api/reports";
 import { type Draft, draftAgain, EMPTY, type Example, settingsFrom } from "./draft";
 import { examplesOf } from "./prompt";
 
 type Take = (draft: Draft, promptId?: string) => void;
 
 /**
- * Where the address says that a draft comes from: a sample, a kept draft, a structured prompt, or a model to tune
- * again. It is fetched once, and then leaves the address, so that a reload shows what was made of it since.
+ * The draft that the address names. It is fetched once and then removed from the address, so that a reload keeps
+ * later changes.
  */
 export function useDraftSource(asked: URLSearchParams, keptId: string, take: Take) {
   const [, go] = useLocation();
@@ -40,7 +42,7 @@ async function takeFrom(asked: URLSearchParams, keptId: string, take: Take) {
   if (draftId && draftId !== keptId) take(await keptDraft(draftId), draftId);
   if (promptId) take(await draftOfPrompt(promptId, asked.get("plain") !== "1"));
   if (modelId) {
-    const again = await draftOfModel(modelId, asked.get("mended") === "1");
+    const again = await draftOfModel(modelId, asked.get("fixed") === "1");
     const epochCount = Number(asked.get("epochs"));
     take(epochCount > 0 ? { ...again, epochCount } : again);
   }
@@ -61,19 +63,19 @@ async function draftOfPrompt(id: string, isLabelled: boolean): Promise<Draft> {
   return { ...EMPTY, displayName, source: displayName, examples: examplesOf(prompt, isLabelled) };
 }
 
-async function draftOfModel(id: string, isMended: boolean): Promise<Draft> {
+async function draftOfModel(id: string, isFixed: boolean): Promise<Draft> {
   const path = { model_id: id };
   const model: TunedModel = dataOf(await api.GET("/v1beta/tunedModels/{model_id}", { params: { path } }));
   const [learned, heldOut] = await Promise.all([storedExamples(id, false), storedExamples(id, true)]);
-  const found = isMended ? (await readInquiry("examinations", id))?.report?.findings : undefined;
-  return draftAgain(model, [...mended(learned, found ?? []), ...heldOut]);
+  const found = isFixed ? (await readReport("examinations", id))?.report?.findings : undefined;
+  return draftAgain(model, [...withFixes(learned, found ?? []), ...heldOut]);
 }
 
-/** The data sets that come with the Studio. */
+/** Sample data sets. */
 export const SAMPLES = {
-  "next-number": { name: "Next number", about: "127 numbers in figures and words; a minute on two cores" },
-  tickets: { name: "Ticket labels", about: "144 support tickets to a category and a priority" },
-  headline: { name: "Headlines", about: "80 short news texts to a headline each" },
+  "next-number": { name: "Next number", about: "127 numbers and the one that follows · about 1 minute" },
+  tickets: { name: "Ticket labels", about: "144 support tickets, each with a category and a priority" },
+  headline: { name: "Headlines", about: "80 short news texts, each with a headline" },
 } as const;
 type Sample = keyof typeof SAMPLES;
 export const SAMPLE_IDS = Object.keys(SAMPLES) as Sample[];
@@ -85,11 +87,14 @@ export async function sampleFile(sample: Sample): Promise<File> {
   return new File([await reply.blob()], `${sample}.csv`);
 }
 
-export const canMend = ({ isDropped, newOutput }: Pick<Finding, "isDropped" | "newOutput">) =>
+export const isFixable = ({ isDropped, newOutput }: Pick<Finding, "isDropped" | "newOutput">) =>
   isDropped || newOutput !== undefined;
 
-/** The examples without the rows that are dropped, with the outputs that were changed; rows count from 1. */
-export function mended(examples: Example[], findings: Pick<Finding, "row" | "isDropped" | "newOutput">[]): Example[] {
+/** The examples with the fixes of a data check: rows left out, outputs replaced. Rows count from 1. */
+export function withFixes(
+  examples: Example[],
+  findings: Pick<Finding, "row" | "isDropped" | "newOutput">[],
+): Example[] {
   const dropped = new Set(findings.filter(({ isDropped }) => isDropped).map(({ row }) => row));
   const changed = findings.filter(({ newOutput }) => newOutput !== undefined);
   const outputs = new Map(changed.map(({ row, newOutput }) => [row, newOutput]));

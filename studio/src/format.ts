@@ -44,6 +44,10 @@ export function epochOf(step: number, batchSize: number, examples: number): numb
 
 export const count = (value: number) => value.toLocaleString("en");
 
+/** A number with its noun: "1 row", "2,000 rows". */
+export const counted = (number: number, one: string, many = `${one}s`) =>
+  `${count(number)} ${number === 1 ? one : many}`;
+
 export function megabytes(bytes: number): string {
   return bytes < 1e9 ? `${Math.round(bytes / 1e6)} MB` : `${(bytes / 1e9).toFixed(1)} GB`;
 }

@@ -42,11 +42,6 @@ export function useServerInfo() {
   });
 }
 
-/** Whether the server offers something that goes beyond Gemini's contract. */
-export function useOffers(feature: string): boolean {
-  return useServerInfo().data?.features.includes(feature) ?? false;
-}
-
 export type Permission = Schemas["PermissionOut"];
 export type GivenRole = "READER" | "WRITER";
 

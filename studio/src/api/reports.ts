@@ -1,18 +1,18 @@
-// What a server finds out about a tuned model in minutes: asked for, watched while it goes on, and the newest report.
+// Reports on a tuned model, which take minutes (evaluation, data check, data curve), and its card with the proofs of its exports.
 
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { type Schemas, send } from "./client";
 
-type Kinds = {
+type Jobs = {
   evaluations: Schemas["EvaluationOut"];
   examinations: Schemas["ExaminationOut"];
   dataCurves: Schemas["DataCurveOut"];
 };
-export type Kind = keyof Kinds;
-export type Report = Schemas["ReportOut"];
+export type Kind = keyof Jobs;
+export type EvaluationReport = Schemas["ReportOut"];
 export type Finding = Schemas["FindingOut"];
 
-const ASK: Record<Kind, string> = {
+const START: Record<Kind, string> = {
   evaluations: "evaluate",
   examinations: "examine",
   dataCurves: "dataCurve",
@@ -23,37 +23,37 @@ const CANCEL: Record<Kind, string> = {
   dataCurves: "cancelDataCurve",
 };
 const RUNNING_MS = 2000;
-const NONE_MS = 10_000; // somebody else may ask, and a server evaluates a new model by itself
+const NONE_MS = 10_000; // others may start one, and the server evaluates new models unprompted
 
-/** The newest of its kind, without waiting for one that runs; null if there was none. */
-export async function readInquiry<K extends Kind>(kind: K, id: string): Promise<Kinds[K] | null> {
-  const page = await send<Partial<Record<K, Kinds[K][]>>>("GET", `/v1beta/tunedModels/${id}/${kind}`);
+/** The newest report of a kind, finished or not; null if there is none. */
+export async function readReport<K extends Kind>(kind: K, id: string): Promise<Jobs[K] | null> {
+  const page = await send<Partial<Record<K, Jobs[K][]>>>("GET", `/v1beta/tunedModels/${id}/${kind}`);
   return page[kind]?.[0] ?? null;
 }
 
-/** The newest of its kind, read again while it goes on, and the ways to ask for another and to end it. */
-export function useInquiry<K extends Kind>(kind: K, id: string, isWanted: boolean) {
+/** The newest report of a kind, polled while it is being made, with ways to start another one and to stop it. */
+export function useReport<K extends Kind>(kind: K, id: string, isWanted: boolean) {
   const client = useQueryClient();
   const queryKey = [kind, id];
   const query = useQuery({
     queryKey,
-    queryFn: () => readInquiry(kind, id),
+    queryFn: () => readReport(kind, id),
     enabled: isWanted,
     refetchInterval: ({ state: { data } }) => {
       if (data?.state === "RUNNING") return RUNNING_MS;
       return data === null && NONE_MS;
     },
   });
-  const asking = useMutation({
+  const starting = useMutation({
     mutationFn: async (how: object | Promise<object>) =>
-      send<Kinds[K]>("POST", `/v1beta/tunedModels/${id}:${ASK[kind]}`, await how),
-    onSuccess: (inquiry) => client.setQueryData(queryKey, inquiry),
+      send<Jobs[K]>("POST", `/v1beta/tunedModels/${id}:${START[kind]}`, await how),
+    onSuccess: (job) => client.setQueryData(queryKey, job),
   });
-  const cancelling = useMutation({
+  const stopping = useMutation({
     mutationFn: () => send("POST", `/v1beta/tunedModels/${id}:${CANCEL[kind]}`),
     onSuccess: () => client.invalidateQueries({ queryKey }),
   });
-  return { query, asking, cancelling };
+  return { query, starting, stopping };
 }
 
 export type Proof = {
@@ -75,7 +75,7 @@ type Card = { curve: { kept_epochs: number[] }; exports: ProvenExport[] };
 
 const PROVING_MS = 3000;
 
-/** The card of a tuned model; read again and again while a proof is awaited. */
+/** The card of a tuned model; polled while a proof is being made. */
 export function useCard(id: string, isWanted: boolean, isProving = false) {
   return useQuery({
     queryKey: ["card", id],

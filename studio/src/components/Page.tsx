@@ -1,12 +1,13 @@
 import { Component, type ReactNode, useEffect, useRef, useState } from "react";
 import { Button } from "react-aria-components";
+import { useIsSignedIn } from "../api/account";
 import { ApiError, isLost, needsSignIn } from "../api/client";
 import { SignInNote } from "./SignIn";
 import { text } from "./text";
 
 type Props = { title: string; actions?: ReactNode; beside?: ReactNode; children?: ReactNode };
 
-/** A page with its one heading, which gets the focus when the page is entered. */
+/** A page and its heading, which gets the focus when the page opens. */
 export function Page({ title, actions, beside, children }: Props) {
   const heading = useRef<HTMLHeadingElement>(null);
   useEffect(() => {
@@ -32,7 +33,7 @@ export function Page({ title, actions, beside, children }: Props) {
   );
 }
 
-/** One numbered part of the form. */
+/** One numbered section of a form. */
 export function Section({
   id,
   number,
@@ -57,9 +58,10 @@ export function Section({
   );
 }
 
-/** What went wrong, what to do, and the code in small print; without a sign-in it leads there. */
+/** An error in the server's words, with its code in small print; offers to sign in if that would help. */
 export function ErrorNote({ error, retry }: { error: unknown; retry?: () => void }) {
-  if (needsSignIn(error)) return <SignInNote why={text.signIn.key} />;
+  const wasSignedIn = useIsSignedIn();
+  if (needsSignIn(error)) return <SignInNote why={wasSignedIn ? text.signIn.ended : text.signIn.key} />;
   const known = error instanceof ApiError && !isLost(error) ? error : undefined;
   const message = known?.message ?? text.error.unreachable;
   return (
@@ -73,9 +75,9 @@ export function ErrorNote({ error, retry }: { error: unknown; retry?: () => void
   );
 }
 
-const PAUSE_MS = 300; // what comes sooner needs no stand-in
+const PAUSE_MS = 300; // faster replies need no placeholder
 
-/** Grey rows where real ones will be. */
+/** Grey rows in place of those that are loading. */
 export function Skeleton({ rows = 4 }: { rows?: number }) {
   const [isShown, setShown] = useState(false);
   useEffect(() => {
@@ -89,7 +91,7 @@ export function Skeleton({ rows = 4 }: { rows?: number }) {
   );
 }
 
-/** Stands in for a page that stopped working, so that the rest of the Studio goes on. */
+/** Replaces a page that has crashed, so that the rest of the Studio keeps working. */
 export class Crash extends Component<{ place: string; children: ReactNode }, { isBroken: boolean }> {
   override state = { isBroken: false };
 

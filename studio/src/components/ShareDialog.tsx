@@ -61,7 +61,7 @@ export function ShareDialog({ id, name, onClose }: { id: string; name: string; o
         onClose={() => setHeir(undefined)}
         title={text.sharing.transferTitle(heir?.emailAddress ?? "")}
         body={text.sharing.transferText}
-        keep={text.sharing.keepOwner}
+        keep={text.common.cancel}
         act={text.sharing.transfer}
         onAct={() => heir?.emailAddress && transfer.mutate(heir.emailAddress)}
       />

@@ -8,11 +8,11 @@ import { Account, SignInDialog } from "./SignIn";
 import { text } from "./text";
 import { ReadyToasts, Toasts } from "./toasts";
 
-const PAGES: [string, string, IconName, string?][] = [
+const PAGES: [string, string, IconName][] = [
   ["/", text.nav.library, "library"],
   ["/new", text.nav.create, "create"],
   ["/playground", text.nav.playground, "playground"],
-  ["/prompts", text.nav.prompts, "prompts", "prompts"],
+  ["/prompts", text.nav.prompts, "prompts"],
   ["/activity", text.nav.activity, "activity"],
   ["/help", text.nav.help, "help"],
 ];
@@ -42,7 +42,7 @@ export function Shell({ children }: { children: ReactNode }) {
             </button>
           </div>
           <div className="folds" id="pages">
-            <Pages features={info?.features} leave={() => setOpen(false)} />
+            <Pages leave={() => setOpen(false)} />
             <div className="foot stack">
               {info?.device && <div className="small soft">{text.device(info.device.cores)}</div>}
               <Account />
@@ -62,11 +62,11 @@ export function Shell({ children }: { children: ReactNode }) {
   );
 }
 
-function Pages({ features, leave }: { features?: string[]; leave: () => void }) {
+function Pages({ leave }: { leave: () => void }) {
   const [here] = useLocation();
   return (
     <nav aria-label={text.nav.label}>
-      {PAGES.filter(([, , , needs]) => !needs || !features || features.includes(needs)).map(([path, label, icon]) => (
+      {PAGES.map(([path, label, icon]) => (
         <Link
           key={path}
           href={path}

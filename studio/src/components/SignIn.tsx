@@ -14,7 +14,7 @@ export function SignInDialog() {
   useEffect(() => {
     if (!isOpen || !user) return; // also after a link in another tab
     closeSignIn();
-    toast(text.signIn.done(text.signIn.you(user)), { kind: "good" });
+    toast(text.signIn.done(user), { kind: "good" });
   }, [isOpen, user]);
   return (
     <Window title={text.signIn.title} isOpen={isOpen} onClose={closeSignIn}>

@@ -7,18 +7,17 @@ import { StateBadge, StepProgress } from "../components/JobState";
 import { ErrorNote, Page, Skeleton } from "../components/Page";
 import { SignInNote } from "../components/SignIn";
 import { text } from "../components/text";
-import { duration, tookSeconds } from "../format";
+import { counted, duration, tookSeconds } from "../format";
 
 const words = {
   title: "Activity",
-  running: "Running and waiting",
-  idle: "Nothing is being tuned.",
+  running: "Running and queued",
+  idle: "No tuning jobs are running.",
   finished: "Finished today",
-  noneFinished: "Nothing has finished today.",
-  others: (jobs: number) =>
-    `${jobs} more ${jobs === 1 ? "job" : "jobs"} of other people ${jobs === 1 ? "is" : "are"} running or waiting.`,
-  columns: { model: "Model", who: "Who", phase: "Phase", progress: "Progress", ended: "Ended" },
-  answers: (running: number, waiting: number) => `${running} answers in the making, ${waiting} waiting.`,
+  noneFinished: "No jobs finished today.",
+  others: (jobs: number) => `${counted(jobs, "job")} from other people ${jobs === 1 ? "is" : "are"} running or queued.`,
+  columns: { model: "Model", owner: "Owner", state: "State", progress: "Progress", ended: "Finished" },
+  answers: (running: number, waiting: number) => `Generating ${counted(running, "answer")}, ${waiting} waiting.`,
 } as const;
 
 /** What is being tuned, what waits, and what has ended today. */
@@ -80,8 +79,8 @@ function ActivityTable({ models, me }: { models: TunedModel[]; me?: string }) {
         <thead>
           <tr>
             <th scope="col">{columns.model}</th>
-            <th scope="col">{columns.who}</th>
-            <th scope="col">{columns.phase}</th>
+            <th scope="col">{columns.owner}</th>
+            <th scope="col">{columns.state}</th>
             <th scope="col">{areOpen ? columns.progress : text.job.took}</th>
             {!areOpen && <th scope="col">{columns.ended}</th>}
           </tr>
@@ -107,7 +106,7 @@ function Job({ model, me }: { model: TunedModel; me?: string }) {
       <td className="title">
         <Link href={`/models/${id}`}>{model.displayName}</Link>
       </td>
-      <td className="soft">{owner === me ? text.common.you : owner}</td>
+      <td className="soft">{owner === me ? text.common.you : text.signIn.you(owner ?? "")}</td>
       <td>
         <StateBadge model={model} operation={operation} />
       </td>

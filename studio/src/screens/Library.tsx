@@ -1,9 +1,9 @@
 import { Tab, TabList, TabPanel, Tabs } from "react-aria-components";
 import { Link, useLocation, useSearch } from "wouter";
-import { useIsSignedIn, useServerInfo } from "../api/account";
+import { useIsSignedIn } from "../api/account";
 import { ModelList } from "../components/library/ModelList";
 import { text } from "../components/library/text";
-import { Page, Skeleton } from "../components/Page";
+import { Page } from "../components/Page";
 import { PromptList } from "../components/prompts/PromptList";
 import { SignInNote } from "../components/SignIn";
 
@@ -12,7 +12,6 @@ export function Library() {
   const [, go] = useLocation();
   const tab = new URLSearchParams(useSearch()).get("tab") ?? "models";
   const isSignedIn = useIsSignedIn();
-  const features = useServerInfo().data?.features;
   const create = (
     <Link className="button primary" href="/new">
       {text.nav.create}
@@ -21,9 +20,7 @@ export function Library() {
   return (
     <Page title={text.library.title} actions={create}>
       {isSignedIn === false && <SignInNote />}
-      {isSignedIn && !features && <Skeleton />}
-      {isSignedIn && features && !features.includes("prompts") && <ModelList />}
-      {isSignedIn && features?.includes("prompts") && (
+      {isSignedIn && (
         <Tabs
           selectedKey={tab}
           onSelectionChange={(key) => go(key === "models" ? "/" : `/?tab=${key}`, { replace: true })}

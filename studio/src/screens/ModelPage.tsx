@@ -1,6 +1,6 @@
 import { Tab, TabList, TabPanel, Tabs } from "react-aria-components";
 import { Link, useLocation, useSearch } from "wouter";
-import { useIsSignedIn, useOffers } from "../api/account";
+import { useIsSignedIn } from "../api/account";
 import { ApiError, idOf } from "../api/client";
 import { isRunning, titleOf, useOperation, useTunedModel } from "../api/models";
 import { StateBadge } from "../components/JobState";
@@ -20,7 +20,6 @@ export function ModelPage({ id }: { id: string }) {
   const tab = new URLSearchParams(useSearch()).get("tab") ?? "overview";
   const query = useTunedModel(id);
   const operation = useOperation(query.data).data;
-  const hasExamples = useOffers("tunedModels.examples");
   const isSignedIn = useIsSignedIn();
   const model = query.data;
   if (!model) {
@@ -57,8 +56,8 @@ export function ModelPage({ id }: { id: string }) {
       >
         <TabList aria-label={model.displayName}>
           <Tab id="overview">{text.model.overview}</Tab>
-          {hasExamples && <Tab id="heldOut">{text.model.heldOut}</Tab>}
-          {hasExamples && <Tab id="data">{text.model.data}</Tab>}
+          <Tab id="heldOut">{text.model.heldOut}</Tab>
+          <Tab id="data">{text.model.data}</Tab>
           {isReady && <Tab id="api">{text.model.api}</Tab>}
           <Tab id="log">{text.model.log}</Tab>
         </TabList>

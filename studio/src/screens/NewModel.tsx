@@ -61,7 +61,7 @@ export function NewModel() {
           kept.take(EMPTY);
           go(`/models/${idOf(operation.metadata.tunedModel)}`);
         },
-        onError: (error) => needsSignIn(error) && askToSignIn(text.signIn.key),
+        onError: (error) => needsSignIn(error) && askToSignIn(text.signIn.ended),
       },
     );
   }

@@ -58,14 +58,14 @@ function Actions({ id, prompt }: { id: string; prompt: Prompt }) {
       <Confirm
         isOpen={isDoomed}
         onClose={() => setDoomed(false)}
-        title={text.prompts.removeTitle(prompt.displayName)}
+        title={text.removal.title(prompt.displayName)}
         body={text.prompts.removeText}
-        keep={text.prompts.keep}
+        keep={text.common.cancel}
         act={text.common.remove}
         onAct={() =>
           remove.mutate(id, {
             onSuccess: () => {
-              toast(text.prompts.removed(prompt.displayName));
+              toast(text.removal.done(prompt.displayName));
               go("/prompts");
             },
           })

@@ -38,7 +38,7 @@ export function EstimateCard({ draft, estimate, isAsked, tune, error, isBusy, ch
         <Facts
           facts={[
             [text.estimate.examples, count(known?.exampleCount ?? rows)],
-            [text.estimate.heldOutLabel, known?.heldOutCount || undefined],
+            [text.estimate.heldOut, known?.heldOutCount || undefined],
             [text.estimate.steps, count(known?.totalSteps ?? totalSteps(rows, draft))],
             ...(known ? details(known) : []),
             [text.estimate.price, price],

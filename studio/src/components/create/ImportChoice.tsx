@@ -1,7 +1,7 @@
 import { useState } from "react";
 import { Button, DropZone, FileTrigger, Label, Text, TextArea, TextField } from "react-aria-components";
 import { Link } from "wouter";
-import { useOffers, useServerInfo } from "../../api/account";
+import { useServerInfo } from "../../api/account";
 import { usePrompts } from "../../api/examples";
 import { idOf } from "../../api/client";
 import type { Example } from "../../draft";
@@ -23,7 +23,6 @@ const LIMIT_BYTES = 4 * 2 ** 20;
 /** The ways to bring examples: a file, a structured prompt, typed or pasted rows, a sample. */
 export function ImportChoice({ read, use, cancel }: ImportChoiceProps) {
   const limit = useServerInfo().data?.limits?.requestBytes ?? LIMIT_BYTES;
-  const hasPrompts = useOffers("prompts");
   const [pasted, setPasted] = useState<string>(); // undefined: the box is closed
   const [isChoosing, setChoosing] = useState(false);
   return (
@@ -41,7 +40,7 @@ export function ImportChoice({ read, use, cancel }: ImportChoiceProps) {
         <span className="help">{text.import.formats(fileSize(limit))}</span>
       </DropZone>
       <div className="row">
-        {hasPrompts && <Button onPress={() => setChoosing(true)}>{text.import.prompt}</Button>}
+        <Button onPress={() => setChoosing(true)}>{text.import.prompt}</Button>
         <Button aria-expanded={pasted !== undefined} onPress={() => setPasted(pasted === undefined ? "" : undefined)}>
           {text.import.type}
         </Button>
@@ -107,9 +106,7 @@ function PasteBox({ pasted, change, use }: PasteBoxProps) {
       </TextField>
       {wrong.length > 0 && pasted.trim() !== "" && (
         <p className="small soft" role="status">
-          {text.import.wrongRows(
-            wrong.slice(0, SHOWN_NUMBERS).join(", ") + (wrong.length > SHOWN_NUMBERS ? ", …" : ""),
-          )}
+          {text.import.wrongRows(wrong, SHOWN_NUMBERS)}
         </p>
       )}
       <div className="row">

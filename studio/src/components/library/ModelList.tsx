@@ -110,8 +110,8 @@ function Removal({ models, close }: { models: TunedModel[]; close: () => void })
       isOpen={models.length > 0}
       onClose={close}
       title={isOne ? text.removal.title(first.displayName) : text.library.removeManyTitle(models.length)}
-      body={text.removal.body}
-      keep={text.removal.keep}
+      body={isOne ? text.removal.body : text.library.removeManyText}
+      keep={text.common.cancel}
       act={text.common.remove}
       onAct={() =>
         remove.mutate(

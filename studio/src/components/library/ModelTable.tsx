@@ -1,5 +1,5 @@
 import { Link, useLocation } from "wouter";
-import { useMe, useOffers, usePermissions, useRole } from "../../api/account";
+import { useMe, usePermissions, useRole } from "../../api/account";
 import { idOf, type TunedModel } from "../../api/client";
 import { isRunning, useOperation } from "../../api/models";
 import { count, duration, loss, tookSeconds } from "../../format";
@@ -147,7 +147,7 @@ function ModelRow({ model, isSelected, toggle, remove, share, take, showsOwner }
 function Owner({ id }: { id: string }) {
   const me = useMe().data?.user;
   const owner = usePermissions(id).data?.find(({ role }) => role === "OWNER")?.emailAddress;
-  return <>{owner === me ? text.common.you : owner}</>;
+  return <>{owner === me ? text.common.you : text.signIn.you(owner ?? "")}</>;
 }
 
 type Acts = Pick<ModelRowProps, "remove" | "share" | "take">;
@@ -157,13 +157,12 @@ function useActions(model: TunedModel, { remove, share, take }: Acts): Action[] 
   const id = idOf(model.name);
   const role = useRole(id);
   const isReady = model.state === "ACTIVE";
-  const canExport = useOffers("tunedModels.export");
   const all: (Action | false)[] = [
     { id: "open", label: text.common.open, act: () => go(`/models/${id}`) },
     isReady && { id: "use", label: text.common.use, act: () => go(`/playground?model=${model.name}`) },
     { id: "again", label: text.common.again, act: () => go(`/new?from=${id}`) },
     { id: "share", label: text.sharing.share, act: share },
-    isReady && canExport && { id: "export", label: text.common.export, act: take },
+    isReady && { id: "export", label: text.common.export, act: take },
     role === "OWNER" && { id: "remove", label: text.common.remove, act: remove, isDanger: true },
   ];
   return all.filter((action) => action !== false);

@@ -1,7 +1,9 @@
 // Words of My Library.
 
-import { count } from "../../format";
+import { count, counted } from "../../format";
 import { text as shared } from "../text";
+
+const models = (number: number) => counted(number, "tuned model");
 
 export const text = {
   ...shared,
@@ -10,7 +12,7 @@ export const text = {
     models: "Tuned models",
     prompts: "Structured prompts",
     empty: "No tuned models yet.",
-    emptyHelp: "Bring 20 to 500 examples of what you ask and what you want to hear, and press Tune.",
+    emptyHelp: "Add 20 to 500 examples of an input and the answer you want, then press Tune.",
     trySample: "Try a sample data set",
     importPrompt: "Import from Google AI Studio",
     search: "Search name or description",
@@ -20,14 +22,13 @@ export const text = {
     noneEveryone: "No model is shared with everyone on this server.",
     filters: { mine: "Mine", shared: "Shared with me", everyone: "Everyone" },
     columns: {
-      select: "Select",
       name: "Name",
       base: "Base model",
       state: "State",
       examples: "Examples",
       epochs: "Epochs",
       loss: "Final loss",
-      took: "Tuned in",
+      took: "Tuning time",
       updated: "Updated",
       owner: "Owner",
     },
@@ -35,12 +36,8 @@ export const text = {
     selectAll: "Select all rows",
     selected: (rows: number) => `${count(rows)} selected`,
     removeSelected: "Delete selected",
-    removeManyTitle: (rows: number) => `Delete ${rows} tuned ${rows === 1 ? "model" : "models"}?`,
-    removed: (rows: number) => `${rows} tuned ${rows === 1 ? "model" : "models"} deleted.`,
-    ahead: (waiting: number) => (waiting === 0 ? "Waiting, next" : `Waiting, ${waiting} ahead`),
-    left: (time: string) => `about ${time} left`,
-    step: (done: number, total: number) => `step ${count(done)} of ${count(total)}`,
-    open: "Open",
-    me: "You",
+    removeManyTitle: (number: number) => `Delete ${models(number)}?`,
+    removeManyText: "Their examples, loss curves and weights will be permanently deleted.",
+    removed: (number: number) => `${models(number)} deleted.`,
   },
 } as const;

@@ -1,20 +1,19 @@
 import { Link } from "wouter";
-import { useOffers } from "../../api/account";
 import { idOf, type TunedModel } from "../../api/client";
 import { useFirstExamples } from "../../api/examples";
 import type { Finding } from "../../api/reports";
-import { canMend } from "../../draftSource";
+import { isFixable } from "../../draftSource";
 import { share } from "../../format";
 import { ScrollRegion } from "../Facts";
 import { ErrorNote, Skeleton } from "../Page";
-import { InquiryCard } from "./ReportCard";
+import { ReportCard } from "./ReportCard";
 import { text } from "./text";
 
-/** What is doubtful about a model's rows, what more would bring, and the first ones exactly as the base read them. */
+/** Rows to check, what more examples would bring, and the first examples as the base model read them. */
 export function DataTab({ model }: { model: TunedModel }) {
   return (
     <div className="stack">
-      <Examination model={model} />
+      <DataCheck model={model} />
       <DataCurve model={model} />
       <Seen model={model} />
     </div>
@@ -43,56 +42,60 @@ function Seen({ model }: { model: TunedModel }) {
 
 const FOLDS = 5;
 
-/** Which of a model's own examples are doubtful, and the way to tune again without what is surely wrong. */
-function Examination({ model }: { model: TunedModel }) {
+/** Which of a model's examples may be wrong, and the way to tune again without the certain errors. */
+function DataCheck({ model }: { model: TunedModel }) {
   const id = idOf(model.name);
-  const isOffered = useOffers("tunedModels.examine") && model.state === "ACTIVE";
-  if (!isOffered) return null;
+  if (model.state !== "ACTIVE") return null;
   return (
-    <InquiryCard
+    <ReportCard
       kind="examinations"
       id={id}
-      words={text.examination}
-      more={{ label: text.examination.tuneToo, how: { foldCount: FOLDS } }}
-      running={({ examinedRows = 0, totalRows }) => text.examination.running(examinedRows, totalRows)}
+      words={text.dataCheck}
+      more={{ label: text.dataCheck.tuneToo, how: { foldCount: FOLDS } }}
+      running={({ examinedRows = 0, totalRows }) => text.dataCheck.running(examinedRows, totalRows)}
     >
-      {({ rows, counts, findings }) => (
-        <>
-          <p className={`note ${counts.length > 0 ? "warn" : "good"}`}>
-            {text.examination.found(
-              rows,
-              counts.map(({ kind, findings: number }) => text.examination.kind(kind, number)),
+      {({ rows, counts, findings }) => {
+        const fixed = findings.filter(isFixable);
+        return (
+          <>
+            <p className={`note ${counts.length > 0 ? "warn" : "good"}`}>
+              {text.dataCheck.found(
+                rows,
+                counts.map(({ kind, findings: number }) => text.dataCheck.kind(kind, number)),
+              )}
+            </p>
+            {findings.length > 0 && <FindingTable findings={findings} />}
+            {fixed.length > 0 && (
+              <div>
+                <Link className="button" href={`/new?from=${id}&fixed=1`}>
+                  {fixed.every(({ isDropped }) => isDropped)
+                    ? text.dataCheck.without(fixed.length)
+                    : text.dataCheck.fixed(fixed.length)}
+                </Link>
+              </div>
             )}
-          </p>
-          {findings.length > 0 && <FindingTable findings={findings} />}
-          {findings.some(canMend) && (
-            <div>
-              <Link className="button" href={`/new?from=${id}&mended=1`}>
-                {text.examination.mend(findings.filter(canMend).length)}
-              </Link>
-            </div>
-          )}
-        </>
-      )}
-    </InquiryCard>
+          </>
+        );
+      }}
+    </ReportCard>
   );
 }
 
-const HIGHEST = 420;
+const MAX_PX = 420;
 
-/** The doubtful rows: what is doubtful, the row itself, and what a mended copy has instead. */
+/** The flagged rows: the problem, the row, and what the fix does to it. */
 function FindingTable({ findings }: { findings: Finding[] }) {
   return (
-    <ScrollRegion height={HIGHEST} label={text.examination.title}>
+    <ScrollRegion height={MAX_PX} label={text.dataCheck.title}>
       <table className="list held-out">
         <thead>
           <tr>
             <th scope="col" className="row-number">
-              {text.examination.row}
+              {text.dataCheck.row}
             </th>
-            <th scope="col">{text.examination.why}</th>
+            <th scope="col">{text.dataCheck.why}</th>
             <th scope="col">{text.heldOut.input}</th>
-            <th scope="col">{text.examination.output}</th>
+            <th scope="col">{text.dataCheck.output}</th>
           </tr>
         </thead>
         <tbody>
@@ -105,9 +108,9 @@ function FindingTable({ findings }: { findings: Finding[] }) {
               </td>
               <td>
                 <div className="clamp four">{finding.example.output}</div>
-                {finding.isDropped && <div className="small soft">{text.examination.leftOut}</div>}
+                {finding.isDropped && <div className="small soft">{text.dataCheck.leftOut}</div>}
                 {finding.newOutput !== undefined && (
-                  <div className="small soft">{text.examination.becomes(finding.newOutput)}</div>
+                  <div className="small soft">{text.dataCheck.becomes(finding.newOutput)}</div>
                 )}
               </td>
             </tr>
@@ -118,12 +121,11 @@ function FindingTable({ findings }: { findings: Finding[] }) {
   );
 }
 
-/** What more examples would bring: what short runs on parts of them measured, and what follows from it. */
+/** Would more examples help: the scores of short runs on parts of the data, and the trend. */
 function DataCurve({ model }: { model: TunedModel }) {
-  const isOffered = useOffers("tunedModels.dataCurve") && model.state === "ACTIVE";
-  if (!isOffered) return null;
+  if (model.state !== "ACTIVE") return null;
   return (
-    <InquiryCard
+    <ReportCard
       kind="dataCurves"
       id={idOf(model.name)}
       words={text.dataCurve}
@@ -161,6 +163,6 @@ function DataCurve({ model }: { model: TunedModel }) {
           </div>
         </>
       )}
-    </InquiryCard>
+    </ReportCard>
   );
 }

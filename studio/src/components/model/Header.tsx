@@ -1,7 +1,7 @@
 import { useState } from "react";
 import { Button, Input, Label, TextField } from "react-aria-components";
 import { Link, useLocation } from "wouter";
-import { useOffers, useRole } from "../../api/account";
+import { useRole } from "../../api/account";
 import { idOf, type TunedModel } from "../../api/client";
 import { isRunning, useCancel, useDelete, useRename } from "../../api/models";
 import { NAME_CHARACTERS } from "../../draft";
@@ -21,14 +21,12 @@ export function ModelActions({ model }: { model: TunedModel }) {
   const [open, setOpen] = useState<"cancel" | "export" | "remove" | "share">();
   const [cancel, remove] = [useCancel(id), useDelete()];
   const role = useRole(id);
-  const hasCard = useOffers("tunedModels.card");
-  const canExport = useOffers("tunedModels.export");
   const [isReady, isUnderWay] = [model.state === "ACTIVE", isRunning(model)];
   const canWrite = role === "OWNER" || role === "WRITER";
   const close = () => setOpen(undefined);
   const rare: Action[] = [
     { id: "again", label: text.common.again, act: () => go(`/new?from=${id}`) },
-    ...(hasCard && isReady
+    ...(isReady
       ? [
           {
             id: "card",
@@ -59,7 +57,7 @@ export function ModelActions({ model }: { model: TunedModel }) {
         </Button>
       )}
       <Button onPress={() => setOpen("share")}>{text.sharing.share}</Button>
-      {isReady && canExport && <Button onPress={() => setOpen("export")}>{text.common.export}</Button>}
+      {isReady && <Button onPress={() => setOpen("export")}>{text.common.export}</Button>}
       <RowMenu name={model.displayName} actions={rare} />
       {open === "share" && <ShareDialog id={id} name={model.displayName} onClose={close} />}
       {open === "export" && <ExportDialog model={model} onClose={close} />}
@@ -69,7 +67,7 @@ export function ModelActions({ model }: { model: TunedModel }) {
         title={text.model.cancelTitle(model.displayName)}
         body={text.model.cancelText}
         keep={text.model.keep}
-        act={text.model.stop}
+        act={text.model.cancel}
         onAct={() => cancel.mutate(undefined, { onError: (error) => toast(error.message, { kind: "bad" }) })}
       />
       <Confirm
@@ -77,7 +75,7 @@ export function ModelActions({ model }: { model: TunedModel }) {
         onClose={close}
         title={text.removal.title(model.displayName)}
         body={text.removal.body}
-        keep={text.removal.keep}
+        keep={text.common.cancel}
         act={text.common.remove}
         onAct={() =>
           remove.mutate([id], {

@@ -54,7 +54,7 @@ function ModelFacts({ model }: { model: TunedModel }) {
             [text.model.rate, hyperparameters.learningRate],
             [text.model.seed, seed],
             [text.model.created, <Ago key="created" time={model.createTime} />],
-            [text.model.took, took === undefined ? undefined : duration(took)],
+            [text.job.took, took === undefined ? undefined : duration(took)],
           ]}
         />
       </section>

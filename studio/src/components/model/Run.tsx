@@ -102,13 +102,14 @@ function CancelledNote({ model }: { model: TunedModel }) {
   );
 }
 
+const INTERNAL = 13; // google.rpc.Code; every other message says itself what to do
+
 function FailedNote({ model }: { model: TunedModel }) {
-  const message = model.error?.message ?? "";
   return (
     <div className="note bad stack tight">
       <h2>{text.model.failedTitle}</h2>
-      <p>{message}</p>
-      <p>{whatToDo(message)}</p>
+      <p>{model.error?.message}</p>
+      {model.error?.code === INTERNAL && <p>{text.model.failedHelp}</p>}
       <div className="row">
         <Link className="button primary" href={`/new?from=${idOf(model.name)}`}>
           {text.model.againSame}
@@ -120,19 +121,6 @@ function FailedNote({ model }: { model: TunedModel }) {
       </div>
     </div>
   );
-}
-
-const ADVICE: [RegExp, string][] = [
-  [/memory/i, text.help.memory],
-  [/unstable|not a number/i, text.help.unstable],
-  [/disk|space/i, text.help.disk],
-  [/example|row|token/i, text.help.data],
-];
-
-/** One sentence to go on with; none where the message says it itself. */
-function whatToDo(message: string): string {
-  if (/\b(use|free|choose|add|pull|try)\b/i.test(message)) return "";
-  return ADVICE.find(([pattern]) => pattern.test(message))?.[1] ?? text.help.other;
 }
 
 /** What the job said last. */

@@ -1,37 +1,35 @@
 import { Button, FileTrigger } from "react-aria-components";
-import { useOffers } from "../../api/account";
 import { ApiError, idOf, type Schemas, type TunedModel } from "../../api/client";
 import { parseFile } from "../../api/examples";
-import type { Report } from "../../api/reports";
+import type { EvaluationReport } from "../../api/reports";
 import { share } from "../../format";
-import { InquiryCard } from "./ReportCard";
+import { ReportCard } from "./ReportCard";
 import { text } from "./text";
 
-/** Whether tuning helped, on held-out rows or those of a file: the sentence, and the figures behind it. */
+/** Did tuning help, on held-out rows or on those of a file: one sentence and the figures behind it. */
 export function Verdict({ model, hasHeldOut }: { model: TunedModel; hasHeldOut: boolean }) {
-  const isOffered = useOffers("tunedModels.evaluate") && model.state === "ACTIVE";
-  if (!isOffered) return null;
+  if (model.state !== "ACTIVE") return null;
   return (
-    <InquiryCard
+    <ReportCard
       kind="evaluations"
       id={idOf(model.name)}
       words={hasHeldOut ? text.verdict : { ...text.verdict, help: text.verdict.helpWithout }}
-      other={(ask) => <OtherRows ask={ask} />}
-      isBare={!hasHeldOut}
+      other={(start) => <FileRows start={start} />}
+      isOtherOnly={!hasHeldOut}
       running={({ answeredPrompts = 0, totalPrompts }) => text.verdict.running(answeredPrompts, totalPrompts)}
     >
       {(report) => <Found report={report} />}
-    </InquiryCard>
+    </ReportCard>
   );
 }
 
-function Found({ report }: { report: Report }) {
+function Found({ report }: { report: EvaluationReport }) {
   return (
     <>
       {report.verdict && (
         <p className={`note ${report.verdict.kind === "HELPED" ? "good" : "warn"}`}>{report.verdict.text}</p>
       )}
-      <Contenders report={report} />
+      <Candidates report={report} />
       {report.worstRows.length > 0 && (
         <details>
           <summary>{text.verdict.worst}</summary>
@@ -51,8 +49,8 @@ function Found({ report }: { report: Report }) {
   );
 }
 
-/** The ways to answer the rows, each with its score and the range in which it lies with 95 % confidence. */
-function Contenders({ report }: { report: Report }) {
+/** The methods that were compared, each with its score and its 95 % range. */
+function Candidates({ report }: { report: EvaluationReport }) {
   return (
     <div className="scroll">
       <table className="list">
@@ -61,7 +59,7 @@ function Contenders({ report }: { report: Report }) {
         </caption>
         <thead>
           <tr>
-            <th scope="col">{text.verdict.contender}</th>
+            <th scope="col">{text.verdict.candidate}</th>
             <th scope="col" className="number">
               {text.verdict.score}
             </th>
@@ -89,10 +87,10 @@ function Contenders({ report }: { report: Report }) {
   );
 }
 
-/** The way to evaluate on the rows of a file, beside an old model if `tunery rescue` wrote it. */
-function OtherRows({ ask }: { ask: (how: Promise<object>) => void }) {
+/** Evaluates on the rows of a file; one from `tunery rescue` adds the old model's answers. */
+function FileRows({ start }: { start: (how: Promise<object>) => void }) {
   return (
-    <FileTrigger onSelect={(files) => files?.[0] && ask(evaluationOf(files[0]))}>
+    <FileTrigger onSelect={(files) => files?.[0] && start(evaluationOf(files[0]))}>
       <Button>{text.verdict.otherRows}</Button>
     </FileTrigger>
   );
@@ -101,7 +99,7 @@ function OtherRows({ ask }: { ask: (how: Promise<object>) => void }) {
 type Recorded = { title: string; answers: string[] };
 type Line = { output: string; answer: string; model: string };
 
-/** What to ask for a file as the server reads it; throws ApiError with the first thing that is wrong with it. */
+/** The request to evaluate on a file; throws ApiError with the first problem of the file. */
 async function evaluationOf(file: File): Promise<Schemas["EvaluateIn"]> {
   const { examples = [], problems } = await parseFile(file, {});
   const wrong = problems.find(({ level }) => level === "error");
@@ -114,7 +112,7 @@ async function evaluationOf(file: File): Promise<Schemas["EvaluateIn"]> {
   };
 }
 
-/** The answers that `tunery rescue` wrote beside rows and model, a line of JSON each; undefined in any other file. */
+/** The answers in a file from `tunery rescue` (JSON lines); undefined for any other file. */
 export function recordedIn(content: string): Recorded | undefined {
   const lines = content.split("\n").filter((line) => line.trim() !== "");
   try {
@@ -123,7 +121,7 @@ export function recordedIn(content: string): Recorded | undefined {
     if (!first || !written.every(isRecorded)) return undefined;
     return { title: first.model, answers: written.map(({ answer }) => answer) };
   } catch {
-    return undefined; // not of lines of JSON
+    return undefined; // not JSON lines
   }
 }
 

@@ -67,7 +67,7 @@ function placeholder({ isRunning, usage, wasStopped }: Answer) {
 
 function finish({ usage, wasStopped }: Answer) {
   if (wasStopped) return text.playground.stopped;
-  return usage?.finishReason === "MAX_TOKENS" ? text.playground.cut : text.playground.finished;
+  return usage?.finishReason === "MAX_TOKENS" ? text.playground.cut(usage.output) : text.playground.finished;
 }
 
 const SHOWN = 5;

@@ -1,4 +1,3 @@
-import { useOffers } from "../../api/account";
 import { useBaseModels, useTunedModels } from "../../api/models";
 import { atEpoch, idOf, splitEpoch } from "../../api/client";
 import { useCard } from "../../api/reports";
@@ -48,8 +47,7 @@ type EpochChoiceProps = { of: string; model: string; choose: (model: string) => 
 /** Which epoch of a tuned model answers, where several were kept. */
 function EpochChoice({ of, model, choose }: EpochChoiceProps) {
   const isTuned = model.startsWith("tunedModels/");
-  const hasCards = useOffers("tunedModels.card");
-  const kept = useCard(idOf(model), isTuned && hasCards).data?.curve.kept_epochs ?? [];
+  const kept = useCard(idOf(model), isTuned).data?.curve.kept_epochs ?? [];
   if (!isTuned || kept.length < 2) return null;
   const [name, epoch] = splitEpoch(model);
   return (

@@ -1,6 +1,5 @@
 import { useState } from "react";
 import { Button, Label, TextArea, TextField } from "react-aria-components";
-import { useOffers } from "../../api/account";
 import { useFirstExamples, useHeldOut } from "../../api/examples";
 import { idOf } from "../../api/client";
 import { commonBeginning } from "../../rows";
@@ -12,9 +11,8 @@ const SHOWN = 80;
 
 /** What is asked; a hint says when it lacks what all examples of the model began with. */
 export function PromptBox({ model, prompt, change, run }: PromptBoxProps) {
-  const hasExamples = useOffers("tunedModels.examples");
   const isTuned = model.startsWith("tunedModels/");
-  const examples = useFirstExamples(idOf(model), isTuned && hasExamples).data?.examples ?? [];
+  const examples = useFirstExamples(idOf(model), isTuned).data?.examples ?? [];
   const beginning = isTuned ? commonBeginning(examples.map(({ textInput }) => textInput)) : "";
   const isMissing = beginning !== "" && prompt.trim() !== "" && !prompt.startsWith(beginning.trimEnd());
   return (
@@ -49,8 +47,7 @@ type HeldOutPickerProps = { model: string; other: string; pick: (prompt: string,
 /** Takes a row that the tuned model has not learned, then the next one, with what was expected. */
 export function HeldOutPicker({ model, other, pick }: HeldOutPickerProps) {
   const tuned = [model, other].find((name) => name.startsWith("tunedModels/")) ?? "";
-  const hasExamples = useOffers("tunedModels.examples");
-  const rows = useHeldOut(idOf(tuned), tuned !== "" && hasExamples).data ?? [];
+  const rows = useHeldOut(idOf(tuned), tuned !== "").data ?? [];
   const [place, setPlace] = useState(-1);
   if (rows.length === 0) return null;
   return (

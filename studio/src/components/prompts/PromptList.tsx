@@ -50,14 +50,14 @@ export function PromptList() {
       <Confirm
         isOpen={doomed !== undefined}
         onClose={() => setDoomed(undefined)}
-        title={text.prompts.removeTitle(doomed?.displayName ?? "")}
+        title={text.removal.title(doomed?.displayName ?? "")}
         body={text.prompts.removeText}
-        keep={text.prompts.keep}
+        keep={text.common.cancel}
         act={text.common.remove}
         onAct={() => {
           if (!doomed) return;
           remove.mutate(idOf(doomed.name), {
-            onSuccess: () => toast(text.prompts.removed(doomed.displayName)),
+            onSuccess: () => toast(text.removal.done(doomed.displayName)),
           });
         }}
       />

@@ -1,6 +1,6 @@
 // Words of structured prompts.
 
-import { count } from "../../format";
+import { count, counted } from "../../format";
 import { text as shared } from "../text";
 
 export const text = {
@@ -8,18 +8,18 @@ export const text = {
   prompts: {
     title: "Structured prompts",
     empty: "No structured prompts yet.",
-    emptyHelp: "A structured prompt is a preamble, columns with a prefix each, and rows of examples.",
+    emptyHelp: "A structured prompt holds instructions and a table of examples. Import one or start a new one.",
     create: "New structured prompt",
     import: "Import an AI Studio file",
     untitled: "Untitled prompt",
     draft: "draft of a tuned model",
-    rows: (number: number) => `${count(number)} ${number === 1 ? "row" : "rows"}`,
+    rows: (number: number) => counted(number, "row"),
     name: "Name",
     preamble: "Preamble",
-    preambleHelp: "Instructions that stand before every example.",
+    preambleHelp: "Instructions placed before every example.",
     columns: "Columns",
     column: (number: number) => `Prefix of column ${number}`,
-    kind: (number: number) => `Kind of column ${number}`,
+    kind: (number: number) => `Type of column ${number}`,
     input: "Input",
     output: "Output",
     addColumn: "Add column",
@@ -28,7 +28,7 @@ export const text = {
     removeColumn: "Remove column",
     examples: "Rows",
     testRows: "Test rows",
-    testHelp: "Rows without an answer: run them to see what a model makes of them.",
+    testHelp: "Rows without an output. Run them to see how a model answers.",
     addRow: "Add row",
     addTest: "Add test row",
     removeRow: (number: number) => `Remove row ${number}`,
@@ -39,21 +39,18 @@ export const text = {
     model: "Model for test rows",
     tune: "Tune with these examples",
     include: "Include preamble and prefixes",
-    live: "One training text",
-    reminder: "Calls of the tuned model must use the same form.",
+    live: "Example as the model will see it",
+    reminder: "Use the same format when you call the tuned model.",
     export: "Export",
     exports: { csv: "CSV", jsonl: "JSONL", aistudio: "AI Studio file" },
-    removeTitle: (name: string) => `Delete “${name}”?`,
-    removeText: "Its preamble, columns and rows are deleted for good.",
-    keep: "Keep it",
-    removed: (name: string) => `“${name}” was deleted.`,
+    removeText: "Its preamble, columns and rows will be permanently deleted.",
     saved: "Saved",
     saving: "Saving…",
     unsaved: "Not saved",
     page: (from: number, to: number, all: number) => `Rows ${from} to ${to} of ${count(all)}`,
     previous: "Previous",
     next: "Next",
-    noOutput: "A prompt needs an input and an output column to tune on.",
-    imported: (name: string) => `“${name}” was imported.`,
+    noOutput: "Tuning needs an input column and an output column.",
+    imported: (name: string) => `Imported “${name}”.`,
   },
 } as const;

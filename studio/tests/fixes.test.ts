@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { canMend, mended } from "../src/draftSource";
+import { isFixable, withFixes } from "../src/draftSource";
 
 const EXAMPLES = [
   { textInput: "a", output: "yes" },
@@ -13,13 +13,13 @@ test("rows are dropped and outputs changed, the doubtful ones stay", () => {
     { row: 3, isDropped: true },
     { row: 1, isDropped: false },
   ];
-  expect(mended(EXAMPLES, findings)).toEqual([
+  expect(withFixes(EXAMPLES, findings)).toEqual([
     { textInput: "a", output: "yes" },
     { textInput: "b", output: "yes" },
   ]);
-  expect(findings.map(canMend)).toEqual([true, true, false]);
+  expect(findings.map(isFixable)).toEqual([true, true, false]);
 });
 
 test("nothing found changes nothing", () => {
-  expect(mended(EXAMPLES, [])).toEqual(EXAMPLES);
+  expect(withFixes(EXAMPLES, [])).toEqual(EXAMPLES);
 });
