@@ -63,10 +63,6 @@ export function requestOf(draft: Draft): Schemas["TunedModelIn"] {
   };
 }
 
-export function totalSteps(examples: number, { epochCount, batchSize }: Settings): number {
-  return Math.ceil((examples * epochCount) / batchSize);
-}
-
 /** The settings of a draft without its examples, as they are kept in files and beside the rows of a prompt. */
 export function settingsOf(draft: Draft): Settings & { source: string } {
   return Object.fromEntries(

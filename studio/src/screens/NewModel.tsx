@@ -5,7 +5,7 @@ import { useIsSignedIn, useServerInfo } from "../api/account";
 import { idOf, needsSignIn } from "../api/client";
 import { deletePrompt, useEstimate } from "../api/examples";
 import { useBaseModels, useCreate } from "../api/models";
-import { EstimateCard, FormProblems, problemsOf, RequestCode } from "../components/create/EstimateCard";
+import { EstimateCard, FormProblems, problemsOf } from "../components/create/EstimateCard";
 import { ExamplesSection } from "../components/create/ExamplesSection";
 import { ModelSection } from "../components/create/ModelSection";
 import { SettingsSection } from "../components/create/SettingsSection";
@@ -14,7 +14,7 @@ import { ErrorNote, Page } from "../components/Page";
 import { askToSignIn, SignInNote } from "../components/SignIn";
 import { type Draft, EMPTY, isEmpty, requestOf, tunable } from "../draft";
 import { useDraftSource } from "../draftSource";
-import { isError, rowProblems } from "../rows";
+import { rowProblems } from "../rows";
 import { useDraft } from "../useDraft";
 
 const SAVING = {
@@ -24,7 +24,7 @@ const SAVING = {
   unsaved: text.create.unsaved,
 };
 
-/** Examples, a name, and Tune: one page in three sections with a summary beside it. */
+/** A form for examples, model and settings, with an estimate beside it. */
 export function NewModel() {
   const [, go] = useLocation();
   const isSignedIn = useIsSignedIn();
@@ -34,11 +34,11 @@ export function NewModel() {
   const bases = tunable(useBaseModels().data ?? []);
   const draft: Draft = { ...kept.draft, baseModel: kept.draft.baseModel || (bases[0]?.name ?? "") };
   const limits = useServerInfo().data?.limits;
-  const [limitInput, limitOutput] = [limits?.textInputCharacters ?? 40_000, limits?.outputCharacters ?? 5_000];
   const { examples } = kept.draft;
+  const [input, output] = [limits?.textInputCharacters, limits?.outputCharacters];
   const broken = useMemo(
-    () => rowProblems(examples, { input: limitInput, output: limitOutput }).filter(isError).length,
-    [examples, limitInput, limitOutput],
+    () => rowProblems(examples, { input, output }).filter((problem) => problem?.isError).length,
+    [examples, input, output],
   );
   const problems = problemsOf(draft, broken);
   const canAsk = isSignedIn === true && draft.examples.length > 0 && broken === 0 && draft.baseModel !== "";
@@ -46,7 +46,7 @@ export function NewModel() {
     canAsk ? requestOf({ ...draft, displayName: draft.displayName.trim() || "estimate" }) : undefined,
   );
   const create = useCreate();
-  const [isTold, setTold] = useState(false); // problems are shown once Tune was pressed
+  const [isTold, setTold] = useState(false); // whether to show problems: after the first press of Tune
   const list = useRef<HTMLDivElement>(null);
 
   function tune() {
@@ -57,7 +57,7 @@ export function NewModel() {
       { body: requestOf(draft), id: draft.id },
       {
         onSuccess: (operation) => {
-          if (kept.id) void deletePrompt(kept.id).catch(() => undefined); // the model holds its examples from now on
+          if (kept.id) void deletePrompt(kept.id).catch(() => undefined); // the model has the examples now
           kept.take(EMPTY);
           go(`/models/${idOf(operation.metadata.tunedModel)}`);
         },
@@ -101,15 +101,13 @@ export function NewModel() {
           tune={tune}
           error={create.error}
           isBusy={create.isPending}
-        >
-          <RequestCode draft={draft} />
-        </EstimateCard>
+        />
       </div>
     </Page>
   );
 }
 
-/** Ctrl+Enter tunes from anywhere in the form, but not from a row of the grid, where it saves. */
+/** Ctrl+Enter tunes from anywhere in the form except the grid, where it saves a row. */
 function useTuneKey(tune: () => void) {
   const latest = useRef(tune);
   useEffect(() => {

@@ -4,21 +4,22 @@ import { loss } from "../../format";
 import { csv, download } from "../../transfer";
 import { ScrollRegion } from "../Facts";
 import { text } from "../model/text";
-import { epochMeans, type EpochPoint, points } from "./curve";
+import { points } from "./curve";
 
 const LossChart = lazy(() => import("./LossChart"));
 
+type EpochLoss = Schemas["EpochLossOut"];
 type LossCurveProps = {
   name: string;
   task: Schemas["TuningTaskOut"];
   snapshots: Snapshot[];
-  epochLosses: Schemas["EpochLossOut"][];
+  epochLosses: EpochLoss[];
   advice?: Schemas["AdviceOut"];
 };
 
 type View = { isTable: boolean; isLog: boolean; isSteps: boolean; isSmooth: boolean };
 
-/** The loss curve as a picture with its summary, or as the table behind it; both can be saved. */
+/** The loss curve with its summary, as a chart or as a table; both can be downloaded. */
 export function LossCurve({ name, task, snapshots, epochLosses, advice }: LossCurveProps) {
   const [view, setView] = useState<View>({ isTable: false, isLog: false, isSteps: false, isSmooth: false });
   const [readEpoch, setReadEpoch] = useState<number>();
@@ -26,25 +27,28 @@ export function LossCurve({ name, task, snapshots, epochLosses, advice }: LossCu
   const { batchSize, epochCount } = task.hyperparameters;
   const examples = task.data.rows - (task.heldOutRows ?? 0);
   if (snapshots.length === 0) return <p className="soft">{text.chart.none}</p>;
-  const epochs = epochMeans(snapshots, batchSize, examples, epochCount);
   const knee = advice?.kind === "flat" ? advice.epochCount : undefined;
   const toggle = (part: keyof View) => setView({ ...view, [part]: !view[part] });
-  const whole = epochs.filter(({ epoch, end }) => end > epoch - 1e-6);
   return (
     <div className="stack">
       <p className="soft">
-        {whole.length > 0
-          ? text.chart.summary(loss(whole[0]?.loss), loss(whole.at(-1)?.loss), whole.length, knee)
+        {epochLosses.length > 0
+          ? text.chart.summary(
+              loss(epochLosses[0]?.meanLoss),
+              loss(epochLosses.at(-1)?.meanLoss),
+              epochLosses.length,
+              knee,
+            )
           : text.chart.now(loss(snapshots.at(-1)?.meanLoss), snapshots.length)}
       </p>
       {view.isTable ? (
-        <CurveTable epochs={epochs} epochLosses={epochLosses} />
+        <CurveTable epochs={epochLosses} />
       ) : (
-        <CurveReader epochs={epochs} epochLosses={epochLosses} epoch={readEpoch} read={setReadEpoch}>
+        <CurveReader epochs={epochLosses} epoch={readEpoch} read={setReadEpoch}>
           <div ref={picture}>
             <Suspense fallback={<div className="chart" />}>
               <LossChart
-                {...{ snapshots, epochs, epochLosses, batchSize, examples, epochCount, knee, readEpoch }}
+                {...{ snapshots, epochLosses, batchSize, examples, epochCount, knee, readEpoch }}
                 isLog={view.isLog}
                 isSteps={view.isSteps}
                 isSmooth={view.isSmooth}
@@ -83,7 +87,7 @@ function saveCsv(name: string, all: ReturnType<typeof points>) {
   download(`${name}-loss.csv`, csv([["step", "epochs", "mean_loss"], ...rows]), "text/csv");
 }
 
-/** The picture as it is seen, with the colours of the theme written into it. */
+/** Save the chart as it is shown, with the theme's colours written into it. */
 function saveSvg(name: string, frame: HTMLElement | null) {
   const svg = frame?.querySelector("svg.recharts-surface");
   if (!frame || !svg) return;
@@ -95,19 +99,18 @@ function saveSvg(name: string, frame: HTMLElement | null) {
 }
 
 type CurveReaderProps = {
-  epochs: EpochPoint[];
-  epochLosses: Schemas["EpochLossOut"][];
-  epoch?: number; // the one that is read now
+  epochs: EpochLoss[];
+  epoch?: number; // the one being read
   read: (epoch: number | undefined) => void;
   children: ReactNode; // the picture
 };
 
-/** Lets arrow keys read the curve, epoch by epoch; the picture marks where. */
-function CurveReader({ epochs, epochLosses, epoch, read, children }: CurveReaderProps) {
+/** Makes the chart readable by arrow keys, epoch by epoch; the chart marks the epoch. */
+function CurveReader({ epochs, epoch, read, children }: CurveReaderProps) {
   const last = epochs.length;
   const now = epoch ?? last;
-  const heldOut = epochLosses.find((entry) => entry.epoch === now)?.heldOutLoss;
-  const said = text.chart.point(now, loss(epochs[now - 1]?.loss), heldOut === undefined ? undefined : loss(heldOut));
+  const { meanLoss, heldOutLoss } = epochs[now - 1] ?? {};
+  const said = text.chart.point(now, loss(meanLoss), heldOutLoss === undefined ? undefined : loss(heldOutLoss));
   function onKeyDown(event: KeyboardEvent) {
     const steps: Record<string, number> = {
       ArrowRight: now + (epoch === undefined ? 0 : 1),
@@ -122,6 +125,7 @@ function CurveReader({ epochs, epochLosses, epoch, read, children }: CurveReader
     event.preventDefault();
     read(Math.max(1, Math.min(last, next)));
   }
+  if (last === 0) return children;
   return (
     <div>
       <div
@@ -145,10 +149,8 @@ function CurveReader({ epochs, epochLosses, epoch, read, children }: CurveReader
   );
 }
 
-type CurveTableProps = { epochs: EpochPoint[]; epochLosses: Schemas["EpochLossOut"][] };
-
-/** The same losses as rows: one for each pass over the examples. */
-function CurveTable({ epochs, epochLosses }: CurveTableProps) {
+/** The losses as a table, a row for each epoch. */
+function CurveTable({ epochs }: { epochs: EpochLoss[] }) {
   return (
     <ScrollRegion height={300} label={text.chart.table}>
       <table className="list">
@@ -164,11 +166,11 @@ function CurveTable({ epochs, epochLosses }: CurveTableProps) {
           </tr>
         </thead>
         <tbody>
-          {epochs.map(({ epoch, loss: mean }) => (
+          {epochs.map(({ epoch, meanLoss, heldOutLoss }) => (
             <tr key={epoch}>
               <td>{epoch}</td>
-              <td className="number">{loss(mean)}</td>
-              <td className="number">{loss(epochLosses.find((entry) => entry.epoch === epoch)?.heldOutLoss)}</td>
+              <td className="number">{loss(meanLoss)}</td>
+              <td className="number">{loss(heldOutLoss)}</td>
             </tr>
           ))}
         </tbody>
@@ -177,7 +179,7 @@ function CurveTable({ epochs, epochLosses }: CurveTableProps) {
   );
 }
 
-/** What the lines mean: by pattern and mark, besides their colour. */
+/** What the lines mean, told by pattern and mark as well as by colour. */
 function Legend({ hasHeldOut }: { hasHeldOut: boolean }) {
   return (
     <div className="row small soft legend" aria-hidden="true">

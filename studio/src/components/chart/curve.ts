@@ -1,11 +1,8 @@
-// The loss curve: steps grouped into epochs, and fewer points where there are more than can be seen.
+// The points of a loss curve: where they lie, and fewer or smoother ones where there are too many to see.
 
 import type { Snapshot } from "../../api/client";
-import { epochOf } from "../../format";
 
-type Point = { step: number; epoch: number; loss: number };
-/** The mean of a pass over the examples; `end` is how far it has come, in epochs: the last one may be under way. */
-export type EpochPoint = { epoch: number; step: number; end: number; loss: number };
+export type Point = { step: number; epoch: number; loss: number };
 
 const MAX_POINTS = 1000;
 
@@ -17,28 +14,7 @@ export function points(snapshots: Snapshot[], batchSize: number, examples: numbe
   }));
 }
 
-/** Means of the steps of each pass; the last step may reach beyond the last one. */
-export function epochMeans(
-  snapshots: Snapshot[],
-  batchSize: number,
-  examples: number,
-  epochCount: number,
-): EpochPoint[] {
-  const groups = new Map<number, Snapshot[]>();
-  for (const snapshot of snapshots) {
-    const epoch = Math.min(epochCount, epochOf(snapshot.step, batchSize, examples));
-    groups.set(epoch, [...(groups.get(epoch) ?? []), snapshot]);
-  }
-  const last = snapshots.at(-1)?.step ?? 0;
-  return [...groups].map(([epoch, group]) => ({
-    epoch,
-    step: group.at(-1)?.step ?? 0,
-    end: Math.min(epoch, (last * batchSize) / examples),
-    loss: group.reduce((sum, { meanLoss }) => sum + Number(meanLoss), 0) / group.length,
-  }));
-}
-
-/** At most a thousand points: of each bucket the lowest and the highest, so that no peak is lost. */
+/** At most `limit` points: the lowest and the highest of each bucket, so that no peak is lost. */
 export function thinned(all: Point[], limit = MAX_POINTS): Point[] {
   if (all.length <= limit) return all;
   const size = Math.ceil(all.length / (limit / 2));
@@ -52,9 +28,9 @@ export function thinned(all: Point[], limit = MAX_POINTS): Point[] {
   return kept;
 }
 
-const MEMORY = 0.9; // share of what was before in each smoothed point
+const MEMORY = 0.9;
 
-/** The losses with each one drawn towards those before it. */
+/** Exponential moving average of the losses. */
 export function smoothed(all: Point[]): Point[] {
   let mean: number | undefined;
   return all.map((point) => {
@@ -63,7 +39,7 @@ export function smoothed(all: Point[]): Point[] {
   });
 }
 
-/** The epoch with the lowest loss on held-out rows; undefined if it was not measured at least twice. */
+/** The epoch with the lowest held-out loss; undefined with fewer than two measured. */
 export function bestEpoch(losses: { epoch: number; heldOutLoss?: number | string }[]): number | undefined {
   const measured = losses.filter((entry) => entry.heldOutLoss !== undefined);
   if (measured.length < 2) return undefined;

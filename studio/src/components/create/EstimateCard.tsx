@@ -4,7 +4,7 @@ import { Button } from "react-aria-components";
 import { useServerInfo } from "../../api/account";
 import { needsSignIn } from "../../api/client";
 import type { Estimate } from "../../api/examples";
-import { type Draft, isGoodId, NAME_CHARACTERS, requestOf, totalSteps } from "../../draft";
+import { type Draft, isGoodId, NAME_CHARACTERS, requestOf } from "../../draft";
 import { count, durationRange, megabytes } from "../../format";
 import { createSnippets, examplesFile } from "../../snippets";
 import { download } from "../../transfer";
@@ -21,11 +21,10 @@ type Props = {
   tune: () => void;
   error: unknown;
   isBusy: boolean;
-  children: ReactNode;
 };
 
-/** What tuning will take, and the button. */
-export function EstimateCard({ draft, estimate, isAsked, tune, error, isBusy, children }: Props) {
+/** What tuning will take, and the button that starts it. */
+export function EstimateCard({ draft, estimate, isAsked, tune, error, isBusy }: Props) {
   const rows = draft.examples.length;
   const known = isAsked ? estimate.data : undefined;
   const price = useServerInfo().data?.hourlyPrice;
@@ -39,7 +38,7 @@ export function EstimateCard({ draft, estimate, isAsked, tune, error, isBusy, ch
           facts={[
             [text.estimate.examples, count(known?.exampleCount ?? rows)],
             [text.estimate.heldOut, known?.heldOutCount || undefined],
-            [text.estimate.steps, count(known?.totalSteps ?? totalSteps(rows, draft))],
+            [text.estimate.steps, known && count(known.totalSteps)],
             ...(known ? details(known) : []),
             [text.estimate.price, price],
           ]}
@@ -57,7 +56,7 @@ export function EstimateCard({ draft, estimate, isAsked, tune, error, isBusy, ch
       <Button className="button primary large" isDisabled={isBusy} onPress={tune}>
         {text.create.tune}
       </Button>
-      {children}
+      <RequestCode draft={draft} />
     </aside>
   );
 }
@@ -91,7 +90,7 @@ function Cut({ rows }: { rows: number[] }) {
   );
 }
 
-/** All that stands in the way, at the top of the form, with links to the places. */
+/** What has to be fixed before tuning can start, with links to the places. */
 export function FormProblems({ problems, ref }: { problems: FormProblem[]; ref: Ref<HTMLDivElement> }) {
   return (
     <div className="note bad" role="alert" tabIndex={-1} ref={ref}>
@@ -109,6 +108,7 @@ export function FormProblems({ problems, ref }: { problems: FormProblem[]; ref: 
 
 type FormProblem = { place: string; message: string };
 
+/** What has to be fixed, in the order of the form. */
 export function problemsOf(draft: Draft, brokenRows: number): FormProblem[] {
   const problems: FormProblem[] = [];
   if (draft.examples.length === 0) problems.push({ place: "examples", message: text.create.needExamples });
@@ -119,8 +119,8 @@ export function problemsOf(draft: Draft, brokenRows: number): FormProblem[] {
   return problems;
 }
 
-/** The request of the form as code, and the files that it reads when there are many examples. */
-export function RequestCode({ draft }: { draft: Draft }) {
+/** The form as code, with the files that the code reads if there are many examples. */
+function RequestCode({ draft }: { draft: Draft }) {
   const [isOpen, setOpen] = useState(false);
   return (
     <>

@@ -13,32 +13,30 @@ import { ImportChoice } from "./ImportChoice";
 import { ImportPreview } from "./ImportPreview";
 import { text } from "./text";
 
-const LIMIT_BYTES = 4 * 2 ** 20;
-
 type Props = {
   draft: Draft;
   change: (part: Partial<Draft>) => void;
-  file?: File; // to be read as soon as it is there
+  file?: File; // a sample to import
   estimate?: Estimate;
 };
 
-/** Bring examples, then see and mend them: a file with its preview, pasted rows, or the grid. */
+/** The examples: ways to import them, the preview of a file, and the grid. */
 export function ExamplesSection({ draft, change, file, estimate }: Props) {
   const [parsed, setParsed] = useState<Parsed>();
   const [error, setError] = useState<unknown>();
   const [isReading, setReading] = useState(false);
-  const [isAdding, setAdding] = useState(false); // more, to those that are there
+  const [isAdding, setAdding] = useState(false); // more examples to the existing ones
   const reading = useRef(0);
-  const limit = useServerInfo().data?.limits?.requestBytes ?? LIMIT_BYTES;
+  const limit = useServerInfo().data?.limits?.requestBytes;
   async function read(next: File, options: ReadOptions = {}) {
     setError(undefined);
-    if (next.size > limit) {
+    if (limit !== undefined && next.size > limit) {
       const message = text.import.tooLarge(fileSize(next.size), fileSize(limit));
       return setError(new ApiError(message, 400, ""));
     }
     setReading(true);
     const number = ++reading.current;
-    const isNewest = () => number === reading.current; // what was asked before may come back after
+    const isNewest = () => number === reading.current; // earlier requests may return later
     try {
       const found = await parseFile(next, options);
       if (isNewest()) setParsed(found);
@@ -56,7 +54,7 @@ export function ExamplesSection({ draft, change, file, estimate }: Props) {
     if (isAdding) toast(text.import.appended(examples.length));
     setParsed(undefined);
     setAdding(false);
-    document.getElementById("examples")?.focus(); // where the rows are now; the button that was pressed is gone
+    document.getElementById("examples")?.focus(); // the button that had the focus is gone
   }
   const hasExamples = draft.examples.length > 0;
   return (
@@ -95,7 +93,7 @@ export function ExamplesSection({ draft, change, file, estimate }: Props) {
   );
 }
 
-/** Calls once for a file that comes in from outside. */
+/** Call `act` once for each file that arrives as a prop. */
 function useArrived(file: File | undefined, act: (file: File) => void) {
   const seen = useRef<File>(undefined);
   useEffect(() => {
@@ -108,7 +106,7 @@ function useArrived(file: File | undefined, act: (file: File) => void) {
 
 const SHOWN_LABELS = 6;
 
-/** How many examples there are, how long they are, and whether that is enough. */
+/** Number and length of the examples, and whether there are enough. */
 function ExampleFacts({ examples, estimate }: { examples: Example[]; estimate?: Estimate }) {
   const unique = new Set(examples.map(({ textInput }) => textInput)).size;
   const isCurrent = estimate?.exampleTokens.length === examples.length;

@@ -18,11 +18,9 @@ type ImportChoiceProps = {
   cancel?: () => void;
 };
 
-const LIMIT_BYTES = 4 * 2 ** 20;
-
-/** The ways to bring examples: a file, a structured prompt, typed or pasted rows, a sample. */
+/** The ways to add examples: a file, a structured prompt, typed or pasted rows, a sample. */
 export function ImportChoice({ read, use, cancel }: ImportChoiceProps) {
-  const limit = useServerInfo().data?.limits?.requestBytes ?? LIMIT_BYTES;
+  const limit = useServerInfo().data?.limits?.requestBytes;
   const [pasted, setPasted] = useState<string>(); // undefined: the box is closed
   const [isChoosing, setChoosing] = useState(false);
   return (
@@ -37,7 +35,7 @@ export function ImportChoice({ read, use, cancel }: ImportChoiceProps) {
         <FileTrigger onSelect={(files) => files?.[0] && read(files[0])}>
           <Button className="button primary">{text.import.file}</Button>
         </FileTrigger>
-        <span className="help">{text.import.formats(fileSize(limit))}</span>
+        <span className="help">{text.import.formats(limit === undefined ? undefined : fileSize(limit))}</span>
       </DropZone>
       <div className="row">
         <Button onPress={() => setChoosing(true)}>{text.import.prompt}</Button>
@@ -81,7 +79,7 @@ export function ImportChoice({ read, use, cancel }: ImportChoiceProps) {
 
 type Item = { kind: string; getFile?: () => Promise<File>; getText?: (type: string) => Promise<string> };
 
-/** The first file of what was dropped or pasted, else its text. */
+/** The first dropped file, else the dropped text. */
 async function dropped(items: Item[]): Promise<File | string> {
   const file = await items.find(({ kind }) => kind === "file")?.getFile?.();
   return file ?? (await items.find(({ kind }) => kind === "text")?.getText?.("text/plain")) ?? "";
@@ -95,7 +93,7 @@ type PasteBoxProps = {
 
 const SHOWN_NUMBERS = 10;
 
-/** Rows typed or pasted: input, a tab, output. */
+/** Typed or pasted rows: input, tab, output. */
 function PasteBox({ pasted, change, use }: PasteBoxProps) {
   const { examples, wrong } = parseExamples(pasted);
   return (
@@ -118,7 +116,7 @@ function PasteBox({ pasted, change, use }: PasteBoxProps) {
   );
 }
 
-/** Ctrl+I types a tab, since the key itself leads on to the next control. */
+/** Ctrl+I types a tab, because the Tab key moves the focus. */
 function typeTab(event: React.KeyboardEvent<HTMLTextAreaElement>) {
   if (event.key !== "i" || !event.ctrlKey) return;
   event.preventDefault();
@@ -127,7 +125,7 @@ function typeTab(event: React.KeyboardEvent<HTMLTextAreaElement>) {
   box.dispatchEvent(new Event("input", { bubbles: true }));
 }
 
-/** Choose a structured prompt whose rows become the examples. */
+/** Choose a structured prompt; its rows become the examples. */
 function PromptChoice({ onClose }: { onClose: () => void }) {
   const query = usePrompts();
   const prompts = (query.data ?? []).filter(({ tuning }) => tuning?.isDraft !== true);

@@ -16,7 +16,7 @@ type ModelSectionProps = {
   isTold: boolean;
 };
 
-/** Name, description, and the base that is tuned. */
+/** Name, ID, description and base model. */
 export function ModelSection({ draft, change, bases, isTold }: ModelSectionProps) {
   const [isIdShown, setIdShown] = useState(draft.id !== "");
   return (
@@ -72,7 +72,7 @@ export function ModelSection({ draft, change, bases, isTold }: ModelSectionProps
 
 type BaseFieldProps = { draft: Draft; change: (part: Partial<Draft>) => void; bases: BaseModel[] };
 
-/** The base that is tuned, or one's own tuned model to go on from; with size, licence, and whether it fits. */
+/** The base model, or a tuned model of the user's to continue from; with size, license, and whether it fits. */
 function BaseField({ draft, change, bases }: BaseFieldProps) {
   const own = (useTunedModels("owner:me").data ?? []).filter(({ state }) => state === "ACTIVE");
   const free = useServerInfo().data?.device?.freeMemoryBytes;

@@ -9,7 +9,7 @@ import { text } from "./text";
 
 type SettingsSectionProps = { draft: Draft; change: (part: Partial<Draft>) => void };
 
-/** What most users leave as it is: epochs, batch size, rate, held-out rows, seed. */
+/** Settings that most users leave alone: epochs, batch size, learning rate, held-out rows, seed. */
 export function SettingsSection({ draft, change }: SettingsSectionProps) {
   const [isOpen, setOpen] = useState(false);
   return (
@@ -70,7 +70,7 @@ function rateOf(draft: Draft) {
 
 type RateInputProps = { draft: Draft; change: (part: Partial<Draft>) => void };
 
-/** The learning rate itself, or a multiplier of the default one; a choice says which. */
+/** The learning rate, or a multiplier of the default one. */
 function RateInput({ draft, change }: RateInputProps) {
   const isRate = draft.rate === "learningRate";
   return (
@@ -95,7 +95,7 @@ function RateInput({ draft, change }: RateInputProps) {
 const SHARE = "10%";
 const ROWS = 10;
 
-/** How many rows are held out: none, a tenth, or a number. */
+/** Rows to hold out: none, 10 %, or a number. */
 function HoldOutInput({ value, change }: { value: string; change: (value: string) => void }) {
   const kind = value === "0" ? "off" : value.endsWith("%") ? "share" : "rows";
   const values: Record<string, string> = { off: "0", share: SHARE, rows: String(ROWS) };
@@ -123,7 +123,7 @@ function HoldOutInput({ value, change }: { value: string; change: (value: string
   );
 }
 
-/** Settings into a file and back; examples stay as they are. */
+/** Save the settings to a file and load them again, without the examples. */
 function SettingsFile({ draft, change }: { draft: Draft; change: (part: Partial<Draft>) => void }) {
   async function load(file: File) {
     const found = settingsFrom(

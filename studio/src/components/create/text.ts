@@ -104,7 +104,8 @@ export const text = {
   import: {
     file: "Import a file",
     drop: "Drop a file here, or",
-    formats: (limit: string) => `CSV, TSV, XLSX, XLS, ODS, JSONL, JSON or an AI Studio prompt, up to ${limit}`,
+    formats: (limit?: string) =>
+      `CSV, TSV, XLSX, XLS, ODS, JSONL, JSON or an AI Studio prompt${limit ? `, up to ${limit}` : ""}`,
     samples: "Sample data sets",
     prompt: "Choose a structured prompt",
     include: "Include preamble and prefixes",
@@ -181,7 +182,7 @@ export const text = {
       "label-variant": "Label spelled in two ways",
       "long-input": "Input too long",
       "long-output": "Output too long",
-      "long-row": "Longer than the context window",
+      "long-row": "Too long for the model",
       "lost-character": "Lost character",
       "missing-value": "Missing value",
       "near-duplicate": "Nearly the same input",
@@ -229,14 +230,5 @@ export const text = {
     pasteMore: (number: number) => `and ${count(number)} more`,
     addRows: (number: number) => `Add ${rows(number)}`,
     selected: (number: number) => `${count(number)} selected`,
-    problems: {
-      emptyInput: "Empty input",
-      emptyOutput: "Empty output",
-      longInput: "Input too long",
-      longOutput: "Output too long",
-      cut: "Too long",
-      double: "Duplicate",
-      contradiction: "Same input, different output",
-    },
   },
 } as const;

@@ -1,6 +1,6 @@
 import { useId, useMemo, useRef, useState } from "react";
 import { Button, Toolbar } from "react-aria-components";
-import { useServerInfo } from "../../api/account";
+import { useIsSignedIn, useServerInfo } from "../../api/account";
 import type { Estimate } from "../../api/examples";
 import type { Example } from "../../draft";
 import { commonBeginning, rowProblems } from "../../rows";
@@ -13,7 +13,7 @@ import { type Grid, gridKeys, useGrid } from "./useGrid";
 
 type ExamplesGridProps = { rows: Example[]; change: (rows: Example[]) => void; estimate?: Estimate };
 
-/** The examples as a table to be edited, with thousands of rows as with ten; keys and buttons do the same. */
+/** The examples as a table that can be edited, by keys or buttons; made for thousands of rows. */
 export function ExamplesGrid({ rows, change, estimate }: ExamplesGridProps) {
   const id = useId();
   const frame = useRef<HTMLDivElement>(null);
@@ -22,30 +22,31 @@ export function ExamplesGrid({ rows, change, estimate }: ExamplesGridProps) {
   const [pasted, setPasted] = useState<Example[]>();
   const limits = useServerInfo().data?.limits;
   const isCurrent = estimate?.exampleTokens.length === rows.length;
-  const [inputLimit, outputLimit] = [limits?.textInputCharacters ?? 40_000, limits?.outputCharacters ?? 5_000];
-  const cut = isCurrent ? estimate.cutRows : undefined;
-  const problems = useMemo(
-    () => rowProblems(rows, { input: inputLimit, output: outputLimit }, cut),
-    [rows, inputLimit, outputLimit, cut],
-  );
+  const isWaiting = useIsSignedIn() === true && !isCurrent; // for the server to look at the rows
+  const problems = useMemo(() => {
+    const cut = estimate?.cutRows?.map((row) => ({ row, kind: "long-row" })) ?? [];
+    const warnings = isCurrent ? [...cut, ...(estimate?.problems ?? [])] : [];
+    return rowProblems(rows, { input: limits?.textInputCharacters, output: limits?.outputCharacters }, warnings);
+  }, [rows, limits?.textInputCharacters, limits?.outputCharacters, isCurrent, estimate]);
   const beginning = useMemo(() => longBeginning(rows), [rows]);
   const isShort = useMemo(() => rows.every(({ textInput, output }) => fits(textInput, 60) && fits(output, 30)), [rows]);
   const all = [...rows.keys()];
   const withProblem = all.filter((row) => problems[row] !== undefined || row === grid.editing);
-  const places = isFiltered && withProblem.length > 0 ? withProblem : all;
+  const showsSome = isFiltered && withProblem.length > 0;
+  const places = showsSome ? withProblem : all;
   function find() {
-    if (isFiltered) return setFiltered(false);
+    if (showsSome) return setFiltered(false);
     const [first] = withProblem;
-    if (first === undefined) return toast(text.grid.none);
+    if (first === undefined && !isWaiting) return toast(text.grid.none);
     setFiltered(true);
-    grid.move(first);
+    if (first !== undefined) grid.move(first);
     frame.current?.focus();
   }
   return (
     <div className="stack tight">
       <GridToolbar
         grid={grid}
-        isFiltered={places !== all}
+        isFiltered={showsSome}
         find={find}
         isEmpty={rows.length === 0}
         focusGrid={() => frame.current?.focus()}
@@ -63,7 +64,7 @@ export function ExamplesGrid({ rows, change, estimate }: ExamplesGridProps) {
         aria-activedescendant={`${id}-${grid.cursor.row}-${grid.cursor.column}`}
         onKeyDown={(event) => gridKeys(event, grid, places)}
         onPaste={(event) => {
-          if (event.target !== event.currentTarget) return; // into a text under edit
+          if (event.target !== event.currentTarget) return; // into a row being edited
           const { examples } = parseExamples(event.clipboardData.getData("text/plain"));
           if (examples.length > 0) setPasted(examples);
         }}
@@ -114,7 +115,7 @@ type GridToolbarProps = {
   focusGrid: () => void;
 };
 
-/** Buttons for everything that keys do in the grid. */
+/** Buttons for what the keys do, and for finding problems. */
 function GridToolbar({ grid, isFiltered, find, isEmpty, focusGrid }: GridToolbarProps) {
   const buttons: [string, () => void, boolean][] = [
     [text.grid.add, grid.add, false],
@@ -145,7 +146,7 @@ function GridToolbar({ grid, isFiltered, find, isEmpty, focusGrid }: GridToolbar
 
 const SHOWN = 5;
 
-/** What was pasted from a spreadsheet, before it is added. */
+/** Rows pasted from a spreadsheet, before they are added. */
 function PasteDialog({ examples, add, onClose }: { examples: Example[]; add: () => void; onClose: () => void }) {
   return (
     <Window title={text.grid.pasteTitle(examples.length)} isOpen onClose={onClose}>

@@ -2,7 +2,7 @@ import { type CSSProperties, type KeyboardEvent, type RefObject, useEffect, useR
 import { Button } from "react-aria-components";
 import type { Example } from "../../draft";
 import { count } from "../../format";
-import { isError, type RowProblem } from "../../rows";
+import type { RowProblem } from "../../rows";
 import { text } from "../create/text";
 import type { Grid } from "./useGrid";
 
@@ -14,7 +14,7 @@ type GridRowsProps = {
   problems: (RowProblem | undefined)[];
   tokens: number[];
   rowPx: number;
-  beginning: string; // what all inputs begin with; it is not shown in each of them
+  beginning: string; // of all inputs; not repeated in each row
   grid: Grid;
 };
 
@@ -22,7 +22,7 @@ const HEADS = [text.grid.number, text.grid.input, text.grid.output, text.grid.to
 
 const HEAD_PX = 40;
 
-/** Head and rows; only those in sight are drawn. */
+/** The head and the visible rows. */
 export function GridRows({ id, frame, rows, places, problems, tokens, rowPx, beginning, grid }: GridRowsProps) {
   const editedPlace = grid.editing === undefined ? undefined : places.indexOf(grid.editing);
   const { first, last, topOf, height } = useVisible(frame, places.length, editedPlace, rowPx);
@@ -33,7 +33,7 @@ export function GridRows({ id, frame, rows, places, problems, tokens, rowPx, beg
     if (!element || cursorPlace < 0) return;
     const top = cursorPlace * rowPx;
     const bottom = top + (isEditing ? EDIT_PX : rowPx);
-    const seen = element.clientHeight - HEAD_PX; // the head covers a part
+    const seen = element.clientHeight - HEAD_PX;
     if (top < element.scrollTop) element.scrollTo({ top });
     else if (bottom > element.scrollTop + seen) element.scrollTo({ top: bottom - seen });
   }, [frame, cursorPlace, rowPx, isEditing]);
@@ -105,7 +105,7 @@ type GridRowProps = {
   grid: Grid;
 };
 
-/** One row as it is read; a click sets the cursor, a double click edits. */
+/** A row; a click moves the cursor to it, a double click edits it. */
 function GridRow({ id, row, place, style, example, problem, tokens, beginning, grid }: GridRowProps) {
   const isSelected = grid.selected.has(row);
   const isCut = beginning !== "" && example.textInput.startsWith(beginning);
@@ -118,9 +118,9 @@ function GridRow({ id, row, place, style, example, problem, tokens, beginning, g
       aria-selected={isSelected}
       className="grid-row"
       style={style}
-      data-problem={problem ? (isError(problem) ? "error" : "warning") : undefined}
+      data-problem={problem && (problem.isError ? "error" : "warning")}
     >
-      {/* the keys for these are those of the grid: Space selects, arrows move, Enter edits */}
+      {/* the grid has the keys for these: Space selects, arrows move, Enter edits */}
       {/* eslint-disable-next-line jsx-a11y/click-events-have-key-events, jsx-a11y/interactive-supports-focus */}
       <div role="rowheader" className="grid-number" onClick={() => grid.toggle(row)}>
         {row + 1}
@@ -143,7 +143,11 @@ function GridRow({ id, row, place, style, example, problem, tokens, beginning, g
         {tokens === undefined ? "" : count(tokens)}
       </div>
       <div role="gridcell" className="grid-problem">
-        {problem && <span className={`badge ${isError(problem) ? "bad" : "warn"}`}>{text.grid.problems[problem]}</span>}
+        {problem && (
+          <span className={`badge ${problem.isError ? "bad" : "warn"}`}>
+            {text.problems.kinds[problem.kind] ?? problem.kind}
+          </span>
+        )}
       </div>
     </div>
   );
@@ -159,7 +163,7 @@ type GridEditorProps = {
   leave: () => void;
 };
 
-/** The row under edit: two text areas. Ctrl+Enter saves and goes down, Esc leaves it as it was. */
+/** The row being edited. Ctrl+Enter saves and moves down, Esc discards. */
 function GridEditor({ row, place, style, example, column, save, leave }: GridEditorProps) {
   const [value, setValue] = useState(example);
   const [input, output] = [useRef<HTMLTextAreaElement>(null), useRef<HTMLTextAreaElement>(null)];
@@ -173,7 +177,7 @@ function GridEditor({ row, place, style, example, column, save, leave }: GridEdi
     event.stopPropagation();
   }
   return (
-    // the text areas inside take the keys; this only listens for what they pass on
+    // the text areas inside take the keys; this only listens for what bubbles up
     // eslint-disable-next-line jsx-a11y/interactive-supports-focus
     <div role="row" aria-rowindex={place + 2} className="grid-row edited" style={style} onKeyDown={onKeyDown}>
       <div role="rowheader" className="grid-number">
@@ -208,14 +212,11 @@ function GridEditor({ row, place, style, example, column, save, leave }: GridEdi
 }
 
 export const ROW_PX = 68; // three lines
-export const SHORT_ROW_PX = 34; // one line, where all texts are short
+export const SHORT_ROW_PX = 34; // one line, when all texts are short
 const EDIT_PX = 236;
-const BEYOND = 6; // rows that are drawn above and below what can be seen
+const BEYOND = 6; // rows drawn above and below the visible ones
 
-/**
- * Which rows of many are drawn: those in sight and a few around them. All are `rowPx` high but the one under edit.
- * `places` counts the rows that are shown, `editedPlace` says which of them is under edit.
- */
+/** The range of rows to draw: the visible ones and a few around them. All are `rowPx` high except the edited one. */
 function useVisible(
   frame: RefObject<HTMLElement | null>,
   places: number,

@@ -9,14 +9,14 @@ export type Grid = ReturnType<typeof useGrid>;
 
 const EMPTY_ROW: Example = { textInput: "", output: "" };
 
-/** The state of the grid: where the cursor is, which rows are selected, which one is under edit; and its changes. */
+/** The state of the grid (cursor, selection, the row being edited) and its actions. */
 export function useGrid(rows: Example[], change: (rows: Example[]) => void) {
   const [cursor, setCursor] = useState<Cursor>({ row: 0, column: 0 });
   const [selected, setSelected] = useState<ReadonlySet<number>>(new Set());
   const [editing, setEditing] = useState<number>();
   const last = rows.length - 1;
 
-  /** Change the rows, and offer to undo it: the newest change alone can be undone. */
+  /** Change the rows and offer to undo it; only the latest change can be undone. */
   function apply(next: Example[], message: string) {
     const undo = { label: text.toast.undo, act: () => change(rows) };
     change(next);
@@ -88,7 +88,7 @@ export function useGrid(rows: Example[], change: (rows: Example[]) => void) {
 
 const PAGE = 6;
 
-/** Do what a key means; `places` are the rows that are shown, in their order. */
+/** Handle a key while no row is being edited; `places` are the rows shown, in order. */
 export function gridKeys(event: KeyboardEvent<HTMLElement>, grid: Grid, places: number[]): void {
   if (event.target !== event.currentTarget) return;
   const { row } = grid.cursor;

@@ -28,7 +28,7 @@ export const text = {
     PUBLISHING: ["Saving", "Saving and checking the model…"],
   } as Record<string, readonly [string, string] | string>,
   model: {
-    compare: "Compare with base",
+    compare: "Compare",
     againWith: (number: number) => `Tune again with ${epochs(number)}`,
     rename: "Rename",
     saveName: "Save",
