@@ -1,6 +1,6 @@
 import { lazy, Suspense } from "react";
 import { Link, Route, Router, Switch, useLocation } from "wouter";
-import { Crash, Page, Skeleton } from "./components/Page";
+import { ErrorBoundary, Page, Skeleton } from "./components/Page";
 import { Shell } from "./components/Shell";
 import { text } from "./components/text";
 import { Library } from "./screens/Library";
@@ -26,7 +26,7 @@ export function App() {
 function Pages() {
   const [here] = useLocation();
   return (
-    <Crash place={here}>
+    <ErrorBoundary place={here}>
       <Suspense fallback={<Skeleton />}>
         <Switch>
           <Route path="/" component={Library} />
@@ -42,7 +42,7 @@ function Pages() {
           </Route>
         </Switch>
       </Suspense>
-    </Crash>
+    </ErrorBoundary>
   );
 }
 

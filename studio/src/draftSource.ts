@@ -9,42 +9,42 @@ import { type Finding, readReport } from "./api/reports";
 import { type Draft, draftAgain, EMPTY, type Example, settingsFrom } from "./draft";
 import { examplesOf } from "./prompt";
 
-type Take = (draft: Draft, promptId?: string) => void;
+type Replace = (draft: Draft, promptId?: string) => void;
 
 /**
  * The draft that the address names. It is fetched once and then removed from the address, so that a reload keeps
  * later changes.
  */
-export function useDraftSource(asked: URLSearchParams, keptId: string, take: Take) {
+export function useDraftSource(search: URLSearchParams, keptId: string, replace: Replace) {
   const [, go] = useLocation();
   const [file, setFile] = useState<File>();
   const [error, setError] = useState<unknown>();
   const isSignedIn = useIsSignedIn();
-  const begun = useRef("");
+  const fetchedFor = useRef("");
   useEffect(() => {
-    const address = asked.toString();
-    if (address === "") begun.current = "";
-    if (address === begun.current || isSignedIn === undefined) return;
-    begun.current = address;
+    const address = search.toString();
+    if (address === "") fetchedFor.current = "";
+    if (address === fetchedFor.current || isSignedIn === undefined) return;
+    fetchedFor.current = address;
     const fetched = async () => {
-      const sample = sampleNamed(asked.get("sample"));
+      const sample = sampleNamed(search.get("sample"));
       if (sample) setFile(await sampleFile(sample));
-      else if (isSignedIn) await takeFrom(asked, keptId, take);
+      else if (isSignedIn) await replaceFrom(search, keptId, replace);
       go("/new", { replace: true });
     };
     fetched().catch(setError);
-  }, [asked, keptId, take, go, isSignedIn]);
+  }, [search, keptId, replace, go, isSignedIn]);
   return { file, error };
 }
 
-async function takeFrom(asked: URLSearchParams, keptId: string, take: Take) {
-  const [draftId, promptId, modelId] = ["draft", "prompt", "from"].map((name) => asked.get(name));
-  if (draftId && draftId !== keptId) take(await keptDraft(draftId), draftId);
-  if (promptId) take(await draftOfPrompt(promptId, asked.get("plain") !== "1"));
+async function replaceFrom(search: URLSearchParams, keptId: string, replace: Replace) {
+  const [draftId, promptId, modelId] = ["draft", "prompt", "from"].map((name) => search.get(name));
+  if (draftId && draftId !== keptId) replace(await keptDraft(draftId), draftId);
+  if (promptId) replace(await draftOfPrompt(promptId, search.get("plain") !== "1"));
   if (modelId) {
-    const again = await draftOfModel(modelId, asked.get("fixed") === "1");
-    const epochCount = Number(asked.get("epochs"));
-    take(epochCount > 0 ? { ...again, epochCount } : again);
+    const again = await draftOfModel(modelId, search.get("fixed") === "1");
+    const epochCount = Number(search.get("epochs"));
+    replace(epochCount > 0 ? { ...again, epochCount } : again);
   }
 }
 

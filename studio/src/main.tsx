@@ -20,9 +20,9 @@ showTheme(chosenTheme());
 const client = new QueryClient({
   defaultOptions: {
     queries: {
-      // the server is often this machine: what the system says of the network means nothing
+      // the server is often this machine, so being "offline" means nothing
       networkMode: "always",
-      // what the server refuses stays refused; what did not arrive is tried again, ever more slowly
+      // retry what got no reply, more and more slowly; don't retry what the server refused
       retry: (_count, error) => isLost(error),
       retryDelay: (count) => Math.min(1000 * 2 ** count, MAX_PAUSE_MS),
     },

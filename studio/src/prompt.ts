@@ -1,4 +1,5 @@
-// Structured prompts as text: the preamble, then a line "prefix text" for each column. The server's exports agree.
+// Structured prompts as text (the preamble, then a line "prefix text" for each column, as in the server's exports) and
+// while they are edited.
 
 import { useQueryClient } from "@tanstack/react-query";
 import { useEffect, useRef, useState } from "react";
@@ -7,7 +8,7 @@ import type { Example } from "./draft";
 
 type Shape = Pick<Prompt, "preamble" | "columns">;
 
-/** What a model is asked for a row; without preamble and prefixes only the texts themselves. */
+/** The input text of a row; `isLabelled` includes preamble and prefixes. */
 export function inputText({ preamble, columns }: Shape, cells: string[], isLabelled = true): string {
   const inputs = columns.flatMap((column, place) => {
     const cell = cells[place] ?? "";
@@ -17,7 +18,7 @@ export function inputText({ preamble, columns }: Shape, cells: string[], isLabel
   return (isLabelled && preamble ? [preamble, ...inputs] : inputs).join("\n");
 }
 
-/** What a model shall answer to a row; several outputs become labelled lines. */
+/** The output text of a row; several outputs become labelled lines. */
 export function outputText({ columns }: Pick<Shape, "columns">, cells: string[]): string {
   const outputs = columns.flatMap(({ prefix, isInput }, place) =>
     isInput ? [] : [{ prefix, cell: cells[place] ?? "" }],
@@ -28,7 +29,7 @@ export function outputText({ columns }: Pick<Shape, "columns">, cells: string[])
     .join("\n");
 }
 
-/** The examples of a prompt: rows that have any text. */
+/** The examples of a prompt, from its rows that are not empty. */
 export function examplesOf(prompt: Prompt, isLabelled: boolean): Example[] {
   const hasInput = (cells: string[]) => prompt.columns.some(({ isInput }, place) => isInput && cells[place]);
   return (prompt.rows ?? [])
@@ -47,7 +48,7 @@ export type PromptParts = Pick<Prompt, "displayName" | "preamble" | "columns"> &
 };
 type PromptSaving = "saved" | "saving" | "unsaved";
 
-/** A prompt under edit: kept on the server a moment after the last change, and when the page is left. */
+/** A prompt being edited, saved shortly after the last change and when the page is left. */
 export function usePromptEdit(id: string, prompt: Prompt) {
   const [parts, setParts] = useState<PromptParts>(() => partsOf(prompt));
   const [saving, setSaving] = useState<PromptSaving>("saved");

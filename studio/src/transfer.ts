@@ -1,4 +1,6 @@
-// Rows pasted from a spreadsheet or typed: cells between tabs, quotes around cells with tabs or line breaks.
+// Rows in from the clipboard, files out to the user.
+//
+// Pasted rows have cells between tabs; cells with tabs or line breaks are quoted, as spreadsheets do.
 
 import type { Example } from "./draft";
 
@@ -31,7 +33,7 @@ export function parseCells(pasted: string): string[][] {
   return rows.filter((row) => row.some((value) => value.trim() !== ""));
 }
 
-/** Examples from pasted rows; the numbers of rows without two filled cells come with them. */
+/** The examples in pasted rows, and the numbers of rows that lack an input or an output. */
 export function parseExamples(pasted: string): { examples: Example[]; wrong: number[] } {
   const wrong: number[] = [];
   const examples: Example[] = [];
@@ -42,12 +44,12 @@ export function parseExamples(pasted: string): { examples: Example[]; wrong: num
   return { examples, wrong };
 }
 
-/** Whether somebody pasted the address of a sheet instead of its rows. */
+/** Whether the text is the address of a Google sheet. */
 export function isSheetsAddress(pasted: string): boolean {
   return /^\s*https?:\/\/(docs|drive)\.google\.com\/\S+\s*$/.test(pasted);
 }
 
-/** Open a path of the API in a tab of its own: the browser saves or shows what comes, also what is wrong. */
+/** Open a path of the API in a new tab, where the browser saves or shows the reply. */
 export const openPath = (path: string) => void window.open(`/v1beta/${path}`, "_blank", "noopener");
 
 export function download(name: string, content: string, type = "text/plain"): void {
@@ -59,7 +61,7 @@ export function download(name: string, content: string, type = "text/plain"): vo
   setTimeout(() => URL.revokeObjectURL(address), 10_000);
 }
 
-/** A table as CSV; cells with commas, quotes or line breaks are quoted. */
+/** A table as CSV. */
 export function csv(rows: (string | number | undefined)[][]): string {
   const cell = (value: string | number | undefined) => {
     const plain = String(value ?? "");

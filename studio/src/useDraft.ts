@@ -14,8 +14,8 @@ type Saving = "nothing" | "saving" | "saved" | "unsaved";
 type Kept = { id: string; draft: Draft };
 
 /**
- * The draft of a tuned model: kept in this tab at once, and on the server a moment after the last edit.
- * `keepsOnServer` is false while nobody is signed in: then the tab alone keeps it.
+ * The draft of a tuned model: stored in this tab at once, and on the server shortly after the last edit.
+ * `keepsOnServer` is false while nobody is signed in; then only the tab stores it.
  */
 export function useDraft(keepsOnServer: boolean) {
   const [{ id, draft }, setKept] = useState<Kept>(readKept);
@@ -23,7 +23,7 @@ export function useDraft(keepsOnServer: boolean) {
   const [edits, setEdits] = useState(0);
   const client = useQueryClient();
   const latest = useRef({ id, draft });
-  const queue = useRef(Promise.resolve()); // one save after the other: the first makes the prompt, the next change it
+  const queue = useRef(Promise.resolve()); // one save at a time: the first creates the prompt, the others update it
   useEffect(() => {
     latest.current = { id, draft };
     keep({ id, draft });
@@ -34,8 +34,8 @@ export function useDraft(keepsOnServer: boolean) {
     setEdits((number) => number + 1);
     setSaving("saving");
   }, []);
-  /** Take another draft, under the id of the prompt that holds it; without one it is new. */
-  const take = useCallback((next: Draft, promptId = "") => {
+  /** Replace the draft; `promptId` is the prompt that stores it, if any. */
+  const replace = useCallback((next: Draft, promptId = "") => {
     setKept({ id: promptId, draft: next });
     setSaving(promptId ? "saved" : "nothing");
     setEdits(promptId || isEmpty(next) ? 0 : 1);
@@ -62,10 +62,10 @@ export function useDraft(keepsOnServer: boolean) {
     return () => clearTimeout(timer);
   }, [edits, keepsOnServer, client]);
 
-  return { id, draft, saving, change, take };
+  return { id, draft, saving, change, replace };
 }
 
-/** The draft as a structured prompt: examples are its rows, the rest stands beside them. */
+/** The draft as a structured prompt: the examples as rows, the settings in `tuning`. */
 function bodyOf(draft: Draft) {
   return {
     displayName: draft.displayName.trim().slice(0, 40) || "Untitled draft",
@@ -89,11 +89,11 @@ function keep(kept: Kept) {
     if (isEmpty(kept.draft)) sessionStorage.removeItem(KEY);
     else sessionStorage.setItem(KEY, JSON.stringify(kept));
   } catch {
-    sessionStorage.removeItem(KEY); // more than a tab may keep: the server has it
+    sessionStorage.removeItem(KEY); // too large for the tab's storage; the server has it
   }
 }
 
-/** Put one more example into the draft that this tab keeps, for when the page is opened next. */
+/** Add an example to the draft that this tab stores. */
 export function addToDraft(example: Example): void {
   const { id, draft } = readKept();
   keep({ id, draft: { ...draft, examples: [...draft.examples, example] } });

@@ -1,4 +1,4 @@
-// Who is signed in, signing in and out.
+// The signed-in user, the server's facts, and who may do what with a tuned model.
 
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { api, dataOf, idOf, type Schemas, send } from "./client";
@@ -8,11 +8,11 @@ export function useMe() {
     queryKey: ["me"],
     queryFn: async () => dataOf(await api.GET("/v1beta/accounts/me")),
     staleTime: 30_000,
-    refetchOnWindowFocus: "always", // somebody may have signed in with a link in another tab
+    refetchOnWindowFocus: "always", // the user may have signed in with a link in another tab
   });
 }
 
-/** Whether somebody is signed in; undefined until it is known. */
+/** Whether a user is signed in; undefined until known. */
 export function useIsSignedIn(): boolean | undefined {
   const me = useMe();
   return me.data ? Boolean(me.data.user) : undefined;
@@ -57,7 +57,7 @@ export function usePermissions(id: string, isWanted = true) {
   });
 }
 
-/** The role of a user by name; groups are not looked into, the server decides in the end. */
+/** The role that a user was given by name; roles of groups are not included. */
 export function roleOf(permissions: Permission[], user: string | undefined) {
   return permissions.find(({ emailAddress, granteeType }) => granteeType === "USER" && emailAddress === user)?.role;
 }
@@ -67,7 +67,7 @@ export function useSharing(id: string) {
   const onSettled = () => client.invalidateQueries({ queryKey: ["permissions", id] });
   const address = `/v1beta/tunedModels/${id}`;
   const of = (permission: Permission) => `${address}/permissions/${idOf(permission.name)}`;
-  const give = useMutation({
+  const grant = useMutation({
     mutationFn: (body: Schemas["PermissionIn"]) => send("POST", `${address}/permissions`, body),
     onSettled,
   });
@@ -76,7 +76,7 @@ export function useSharing(id: string) {
       send("PATCH", `${of(permission)}?updateMask=role`, { role }),
     onSettled,
   });
-  const take = useMutation({
+  const revoke = useMutation({
     mutationFn: (permission: Permission) => send("DELETE", of(permission)),
     onSettled,
   });
@@ -84,10 +84,10 @@ export function useSharing(id: string) {
     mutationFn: (emailAddress: string) => send("POST", `${address}:transferOwnership`, { emailAddress }),
     onSettled,
   });
-  return { give, change, take, transfer };
+  return { grant, change, revoke, transfer };
 }
 
-/** What the user may do with a tuned model; undefined while it is not known. */
+/** The user's role on a tuned model; undefined until known. */
 export function useRole(id: string) {
   return roleOf(usePermissions(id).data ?? [], useMe().data?.user);
 }

@@ -1,4 +1,4 @@
-// An answer as it is made: server-sent events, read until the end or until it is stopped.
+// Answers of models, streamed as server-sent events.
 
 import { EventSourceParserStream } from "eventsource-parser/stream";
 import { useEffect, useRef, useState } from "react";
@@ -23,7 +23,7 @@ export const DEFAULTS: RunSettings = {
   constrainToTrainingOutputs: false,
 };
 
-/** The settings as the API takes them for a model: what is not set is left out. */
+/** The settings in the API's form, without unset ones. */
 export function generationConfig(
   { topK, stopSequences, constrainToTrainingOutputs, ...rest }: RunSettings,
   model: string,
@@ -64,7 +64,7 @@ async function* streamAnswer(
   }
 }
 
-/** The text of a whole answer. */
+/** The full text of an answer. */
 export async function wholeAnswer(
   model: string,
   prompt: string,
@@ -82,7 +82,7 @@ type Usage = { input: number; output: number; seconds: number; finishReason?: st
 export type Remarks = Pick<Chunk, "promptContract"> & Pick<Chunk["candidates"][number], "labelProbabilities">;
 export type Answer = ReturnType<typeof useAnswer>;
 
-/** One answer: started, streamed, stopped; its text so far and what it took. */
+/** An answer that can be started and stopped: its text so far, tokens, time and the server's remarks. */
 export function useAnswer() {
   const [answer, setAnswer] = useState("");
   const [usage, setUsage] = useState<Usage>();

@@ -1,15 +1,15 @@
-// The examples of a tuned model: what it learned, and what was held out.
+// Where examples come from: tuned models, files (read by the server, not stored there), structured prompts.
 
 import { keepPreviousData, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useIsSignedIn } from "./account";
-import { api, dataOf, errorFrom, type Schemas, send, useSettled } from "./client";
+import { api, dataOf, errorFrom, type Schemas, send, useDebounced } from "./client";
 
 export type StoredExample = Schemas["StoredExampleOut"];
 
 const EXAMPLES_PAGE = 1000;
 const RENDERED_EXAMPLES = 5;
 
-/** All examples of one side, page after page. */
+/** All training examples or all held-out examples of a model. */
 export async function storedExamples(id: string, heldOut: boolean): Promise<StoredExample[]> {
   const found: StoredExample[] = [];
   for (let pageToken: string | undefined = ""; pageToken !== undefined;) {
@@ -33,7 +33,7 @@ export function useHeldOut(id: string, isWanted: boolean) {
   });
 }
 
-/** The first examples of a model, on request as its base read them. */
+/** The first examples of a model; `rendered` adds the text that the base model read. */
 export function useFirstExamples(id: string, isWanted: boolean, rendered = false) {
   return useQuery({
     queryKey: ["examples", id, "first", rendered],
@@ -52,7 +52,7 @@ export type Problem = Schemas["DataProblemOut"];
 export type Parsed = Schemas["ParsedDatasetOut"] & { file: File };
 export type Estimate = Schemas["EstimateOut"];
 
-/** How a file shall be read, where it is not left to the server. */
+/** How to read a file; the server detects what is left out. */
 export type ReadOptions = {
   sheet?: string;
   encoding?: string;
@@ -63,7 +63,7 @@ export type ReadOptions = {
   skipRows?: string;
 };
 
-const PAUSE_MS = 500; // after the last change, before the server is asked what it will take
+const PAUSE_MS = 500; // after the last change, before a new estimate is requested
 
 export async function parseFile(file: File, options: ReadOptions): Promise<Parsed> {
   const form = new FormData();
@@ -81,9 +81,9 @@ export async function parseFile(file: File, options: ReadOptions): Promise<Parse
   return { ...(body as Schemas["ParsedDatasetOut"]), file };
 }
 
-/** What a request would take, asked again a moment after it changed; the answer before stays until then. */
+/** What tuning would take, updated shortly after the request changed; until then the previous estimate stays. */
 export function useEstimate(body: Schemas["TunedModelIn"] | undefined) {
-  const settled = useSettled(body ? JSON.stringify(body) : "", PAUSE_MS);
+  const settled = useDebounced(body ? JSON.stringify(body) : "", PAUSE_MS);
   return useQuery({
     queryKey: ["estimate", settled],
     queryFn: () => send<Estimate>("POST", "/v1beta/tunedModels?validateOnly=true", settled),
@@ -120,7 +120,7 @@ export function usePrompt(id: string) {
     queryKey: ["prompt", id],
     queryFn: () => readPrompt(id),
     enabled: isSignedIn && id !== "",
-    staleTime: Infinity, // it is edited here; what others tabs do is seen when it is opened again
+    staleTime: Infinity, // edited here; changes in other tabs show when it is opened again
     gcTime: 0,
   });
 }
@@ -148,7 +148,7 @@ export function useImportPrompt() {
   });
 }
 
-/** The text of an export. */
+/** Export a prompt and return the text of the file. */
 export async function exportPrompt(id: string, format: string): Promise<string> {
   const reply = await fetch(`/v1beta/prompts/${id}:export?format=${format}`, { credentials: "same-origin" });
   if (!reply.ok) throw errorFrom(await reply.json().catch(() => undefined), reply.status);

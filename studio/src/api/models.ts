@@ -1,4 +1,4 @@
-// Tuned and base models as queries: fetched, kept fresh while something is running, changed.
+// Tuned and base models, and the operations that make tuned models; polled while something is running.
 
 import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useEffect } from "react";
@@ -6,7 +6,7 @@ import { useIsSignedIn } from "./account";
 import { api, dataOf, errorFrom, idOf, type Operation, type Schemas, send, type TunedModel } from "./client";
 
 const PAGE = 50;
-const LIST_MS = 5000; // while something runs; its own progress comes from its operation, each second
+const LIST_MS = 5000; // while a job runs; its progress comes from its operation every second
 
 export const isRunning = (model: TunedModel | undefined) => model?.state === "CREATING";
 
@@ -20,7 +20,7 @@ export function useBaseModels() {
   });
 }
 
-/** Pages of tuned models that a filter finds, newest first. */
+/** Pages of tuned models that match a filter, newest first. */
 export function useTunedModels(filter: string) {
   const isSignedIn = useIsSignedIn() === true;
   return useInfiniteQuery({
@@ -50,9 +50,9 @@ export function useTunedModel(id: string) {
   });
 }
 
-const madeHere = new Map<string, string>(); // ids of models made in this page, and their names
+const madeHere = new Map<string, string>(); // names of models created in this tab, by ID
 
-/** What a model is called, as far as this page knows before it has read it. */
+/** The name of a model that may not be loaded yet. */
 export const titleOf = (id: string) => madeHere.get(id) ?? id;
 
 export function useCreate() {
@@ -79,7 +79,7 @@ export function useRename(id: string) {
   });
 }
 
-/** Whether plain inputs get what the examples have around theirs. */
+/** Turn the wrapping of plain inputs on or off. */
 export function useWrapping(id: string) {
   const client = useQueryClient();
   return useMutation({
@@ -97,7 +97,7 @@ export function useCancel(id: string) {
   });
 }
 
-/** Delete tuned models, one after the other; what is gone already counts as deleted. */
+/** Delete tuned models, one after the other. */
 export function useDelete() {
   const client = useQueryClient();
   return useMutation({
@@ -108,7 +108,7 @@ export function useDelete() {
   });
 }
 
-/** The last lines of the task of a model. */
+/** The last log lines of a model's tuning job. */
 export function useLog(id: string, isWanted: boolean, isLive: boolean) {
   return useQuery({
     queryKey: ["log", id],
@@ -122,9 +122,9 @@ export function useLog(id: string, isWanted: boolean, isLive: boolean) {
 const OPERATION_MS = 1000;
 const QUEUED_MS = 5000;
 
-const seen = new Map<string, { tag: string; operation: Operation }>(); // what a 304 stands for
+const seen = new Map<string, { tag: string; operation: Operation }>(); // for replies with status 304
 
-/** The operation that makes a model: phase, place in the queue, and the curve so far. */
+/** The operation that makes a model: phase, place in the queue, curve so far. Polled with an ETag. */
 export function useOperation(model: TunedModel | undefined) {
   const client = useQueryClient();
   const name = model?.operation ?? "";

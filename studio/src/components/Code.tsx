@@ -3,7 +3,7 @@ import { Button, Tab, TabList, TabPanel, Tabs } from "react-aria-components";
 import type { Snippets } from "../snippets";
 import { text } from "./text";
 
-/** The same request in several languages, each to be copied. */
+/** The same request in several languages, with a copy button each. */
 export function CodeTabs({ snippets }: { snippets: Snippets }) {
   const names = Object.keys(snippets);
   return (
@@ -29,7 +29,7 @@ export function CodeTabs({ snippets }: { snippets: Snippets }) {
 
 const SHOWN_MS = 2000;
 
-/** Puts a text on the clipboard and says so. */
+/** Copies a text to the clipboard and confirms it. */
 export function CopyButton({ content, label = text.common.copy }: { content: string; label?: string }) {
   const [isCopied, setCopied] = useState(false);
   return (
@@ -44,7 +44,7 @@ export function CopyButton({ content, label = text.common.copy }: { content: str
   );
 }
 
-/** A sentence with code between back quotes. */
+/** A sentence in which backquotes mark code. */
 export function withCode(sentence: string) {
   return sentence.split("`").map((part, place) => (place % 2 === 1 ? <code key={place}>{part}</code> : part));
 }

@@ -10,7 +10,7 @@ const PHASES: Record<string, string> = {
   PUBLISHING: text.state.saving,
 };
 
-/** The state of a tuned model as a word; the phase while it is being made. */
+/** The state of a tuned model, or its phase while it is being tuned. */
 export function StateBadge({ model, operation }: { model: TunedModel; operation?: Operation }) {
   if (model.cancelled) return <span className="badge warn">{text.state.cancelled}</span>;
   if (model.state === "FAILED") return <span className="badge bad">{text.state.failed}</span>;
@@ -19,7 +19,7 @@ export function StateBadge({ model, operation }: { model: TunedModel; operation?
   return <span className="badge live">{PHASES[phase] ?? text.state.saving}</span>;
 }
 
-/** How far a tuning job is: percent, and the time left as its last steps suggest. */
+/** The progress of a tuning job, and the time left at the pace of its last steps. */
 export function StepProgress({ operation }: { operation: Operation }) {
   const { totalSteps, completedSteps, waitingBefore, snapshots = [] } = operation.metadata;
   if (waitingBefore !== undefined) return <div className="small soft">{text.job.ahead(waitingBefore)}</div>;

@@ -75,6 +75,14 @@ export function ErrorNote({ error, retry }: { error: unknown; retry?: () => void
   );
 }
 
+type Query = { isLoading: boolean; isError: boolean; error: unknown; refetch: () => unknown };
+
+/** What a page shows of a query besides its data: a placeholder while it loads, an error if it failed. */
+export function QueryState({ query }: { query: Query }) {
+  if (query.isLoading) return <Skeleton />;
+  return query.isError && <ErrorNote error={query.error} retry={() => void query.refetch()} />;
+}
+
 const PAUSE_MS = 300; // faster replies need no placeholder
 
 /** Grey rows in place of those that are loading. */
@@ -92,7 +100,7 @@ export function Skeleton({ rows = 4 }: { rows?: number }) {
 }
 
 /** Replaces a page that has crashed, so that the rest of the Studio keeps working. */
-export class Crash extends Component<{ place: string; children: ReactNode }, { isBroken: boolean }> {
+export class ErrorBoundary extends Component<{ place: string; children: ReactNode }, { isBroken: boolean }> {
   override state = { isBroken: false };
 
   static getDerivedStateFromError() {

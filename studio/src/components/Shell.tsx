@@ -17,7 +17,7 @@ const PAGES: [string, string, IconName][] = [
   ["/help", text.nav.help, "help"],
 ];
 
-/** What stands around every page: navigation on the left, the page on the right, messages over both. */
+/** The frame of every page: navigation, messages, the sign-in dialog. */
 export function Shell({ children }: { children: ReactNode }) {
   const [isOpen, setOpen] = useState(false);
   const info = useServerInfo().data;
@@ -85,7 +85,7 @@ function isHere(path: string, here: string) {
   return path === "/" ? here === "/" || here.startsWith("/models") : here.startsWith(path);
 }
 
-/** Says that the server does not answer, while requests are tried again; what was known stays on the page. */
+/** A banner while the server cannot be reached and requests are retried. */
 function ConnectionBanner() {
   const cache = useQueryClient().getQueryCache();
   const isGone = useSyncExternalStore(
@@ -99,7 +99,7 @@ function ConnectionBanner() {
   );
 }
 
-/** Light, dark, or as the system says; remembered in this browser. */
+/** Light, dark or the system's theme; stored in this browser. */
 function ThemeSwitch() {
   const [theme, show] = useState(chosenTheme);
   return (
@@ -111,13 +111,8 @@ function ThemeSwitch() {
         setTheme(next as Theme);
         show(next as Theme);
       }}
-    >
-      {THEMES.map((choice) => (
-        <option key={choice} value={choice}>
-          {text.theme[choice]}
-        </option>
-      ))}
-    </SelectField>
+      options={THEMES.map((choice) => [choice, text.theme[choice]])}
+    />
   );
 }
 

@@ -1,12 +1,13 @@
 import { useEffect, useState, useSyncExternalStore } from "react";
-import { Button, Input, Label, TextField } from "react-aria-components";
+import { Button } from "react-aria-components";
 import { signOut, useMe, useSignIn } from "../api/account";
 import { ApiError } from "../api/client";
+import { TextInput } from "./controls";
 import { Window } from "./dialogs";
 import { text } from "./text";
 import { toast } from "./toasts";
 
-/** Signs in over the page: with a password here, or with a link in another tab; the page stays as it is. */
+/** Signs in without leaving the page: with a password here, or with a link in another tab. */
 export function SignInDialog() {
   const reason = useSignInReason();
   const user = useMe().data?.user;
@@ -45,14 +46,15 @@ function PasswordForm() {
           {error instanceof ApiError && error.code !== 401 ? error.message : text.signIn.wrong}
         </p>
       )}
-      <TextField value={user} onChange={setUser} autoComplete="username" isRequired>
-        <Label>{text.signIn.user}</Label>
-        <Input />
-      </TextField>
-      <TextField value={password} onChange={setPassword} type="password" autoComplete="current-password" isRequired>
-        <Label>{text.signIn.password}</Label>
-        <Input />
-      </TextField>
+      <TextInput label={text.signIn.user} value={user} change={setUser} autoComplete="username" isRequired />
+      <TextInput
+        label={text.signIn.password}
+        value={password}
+        change={setPassword}
+        type="password"
+        autoComplete="current-password"
+        isRequired
+      />
       <div className="row end">
         <Button onPress={closeSignIn}>{text.signIn.cancel}</Button>
         <Button type="submit" className="button primary" isDisabled={signIn.isPending}>
@@ -63,7 +65,7 @@ function PasswordForm() {
   );
 }
 
-/** Who is signed in, with the way out; or the way in. */
+/** The signed-in user and a button to sign out, or a button to sign in. */
 export function Account() {
   const me = useMe().data;
   if (!me) return null;
@@ -78,7 +80,7 @@ export function Account() {
   );
 }
 
-/** Says that one has to sign in, and opens the dialog. */
+/** A note that signing in is needed, with the button that opens the dialog. */
 export function SignInNote({ why = text.signIn.help }: { why?: string }) {
   return (
     <div className="note" role="alert">
@@ -93,7 +95,7 @@ export function SignInNote({ why = text.signIn.help }: { why?: string }) {
 let reason: string | undefined;
 const listeners = new Set<() => void>();
 
-/** Open the dialog over the page; what is typed in the page stays. */
+/** Open the sign-in dialog. */
 export function askToSignIn(why = ""): void {
   set(why);
 }

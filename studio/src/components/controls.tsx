@@ -1,4 +1,4 @@
-import { type ReactNode, useId } from "react";
+import { type ComponentProps, type ReactNode, useId } from "react";
 import {
   Button,
   FieldError,
@@ -10,6 +10,9 @@ import {
   NumberField,
   Popover,
   Text,
+  TextArea,
+  TextField,
+  type TextFieldProps,
 } from "react-aria-components";
 import { text } from "./text";
 
@@ -20,10 +23,10 @@ type NumberInputProps = {
   change: (value: number) => void;
   min: number;
   max?: number;
-  standard?: number; // what Reset goes back to
+  standard?: number; // the default, for Reset
 };
 
-/** A number with its name, one sentence of help, its default and the way back to it. */
+/** A number field with a label, help, and a button that restores the default. */
 export function NumberInput({ label, help, value, change, min, max, standard }: NumberInputProps) {
   const isOwn = standard !== undefined && value !== standard;
   return (
@@ -60,18 +63,23 @@ export function NumberInput({ label, help, value, change, min, max, standard }: 
   );
 }
 
+/** A value and its label. */
+export type Option = readonly [value: string, label: string, isDisabled?: boolean];
+
 type SelectFieldProps = {
   label: string;
   value: string;
   change: (value: string) => void;
+  options?: readonly Option[];
+  groups?: readonly (readonly [label: string, options: readonly Option[]])[]; // empty ones are left out
   help?: ReactNode;
   isLabelHidden?: boolean;
   isSmall?: boolean;
-  children: ReactNode; // options
 };
 
-/** A choice from a list, the browser's own: it works everywhere, by every means. */
-export function SelectField({ label, value, change, help, isLabelHidden, isSmall, children }: SelectFieldProps) {
+/** The browser's own select, with a label: it works everywhere and with every input device. */
+export function SelectField(props: SelectFieldProps) {
+  const { label, value, change, options = [], groups = [], help, isLabelHidden, isSmall } = props;
   const id = useId();
   return (
     <div className="field">
@@ -85,7 +93,14 @@ export function SelectField({ label, value, change, help, isLabelHidden, isSmall
         aria-describedby={help ? `${id}-help` : undefined}
         onChange={(event) => change(event.target.value)}
       >
-        {children}
+        {options.map(drawn)}
+        {groups
+          .filter(([, inner]) => inner.length > 0)
+          .map(([name, inner]) => (
+            <optgroup key={name} label={name}>
+              {inner.map(drawn)}
+            </optgroup>
+          ))}
       </select>
       {help && (
         <span className="help" id={`${id}-help`}>
@@ -96,9 +111,57 @@ export function SelectField({ label, value, change, help, isLabelHidden, isSmall
   );
 }
 
+const drawn = ([value, label, isDisabled]: Option) => (
+  <option key={value} value={value} disabled={isDisabled}>
+    {label}
+  </option>
+);
+
+type TextInputProps = Omit<TextFieldProps, "children" | "onChange"> & {
+  label: string;
+  change: (value: string) => void;
+  help?: ReactNode;
+  error?: string; // shown while the field is invalid
+  isLabelHidden?: boolean;
+  area?: Omit<ComponentProps<typeof TextArea>, "ref">; // for several lines
+};
+
+/** A text field with a label, help and an error message. */
+export function TextInput({ label, change, help, error, isLabelHidden, area, ...field }: TextInputProps) {
+  return (
+    <TextField onChange={change} {...field}>
+      <Label className={isLabelHidden ? "visually-hidden" : undefined}>{label}</Label>
+      {area ? <TextArea {...area} /> : <Input />}
+      {help && (
+        <Text slot="description" className="help">
+          {help}
+        </Text>
+      )}
+      {error && <FieldError className="wrong">{error}</FieldError>}
+    </TextField>
+  );
+}
+
+type CheckboxProps = { label: string; isChecked: boolean; change: (isChecked: boolean) => void; isDisabled?: boolean };
+
+/** A check box with its label. */
+export function Checkbox({ label, isChecked, change, isDisabled }: CheckboxProps) {
+  return (
+    <label className="row plain">
+      <input
+        type="checkbox"
+        checked={isChecked}
+        disabled={isDisabled}
+        onChange={({ target }) => change(target.checked)}
+      />
+      {label}
+    </label>
+  );
+}
+
 export type Action = { id: string; label: string; act: () => void; isDanger?: boolean };
 
-/** What can be done with one row, behind three dots. */
+/** The actions on a row, behind three dots. */
 export function RowMenu({ name, actions }: { name: string; actions: Action[] }) {
   return (
     <MenuTrigger>
@@ -110,7 +173,7 @@ export function RowMenu({ name, actions }: { name: string; actions: Action[] }) 
   );
 }
 
-/** The list of a menu; stands inside a MenuTrigger behind its button. */
+/** The list of actions; goes into a MenuTrigger after its button. */
 export function ActionPopover({ name, actions }: { name: string; actions: Action[] }) {
   return (
     <Popover placement="bottom end">
@@ -144,7 +207,7 @@ const PATHS = {
 
 export type IconName = keyof typeof PATHS;
 
-/** A small picture beside a word; it says nothing by itself. */
+/** A decorative picture beside a word. */
 export function Icon({ name, size = 18 }: { name: IconName; size?: number }) {
   return (
     <svg

@@ -11,7 +11,7 @@ type WindowProps = {
   children: ReactNode;
 };
 
-/** A dialog over the page: traps the focus, closes with Esc, gives the focus back. */
+/** A modal dialog: traps the focus, closes with Esc, returns the focus. */
 export function Window({ title, isOpen, onClose, isWide, children }: WindowProps) {
   return (
     <ModalOverlay isDismissable isOpen={isOpen} onOpenChange={(open) => !open && onClose()}>
@@ -44,7 +44,7 @@ type ConfirmProps = {
   onAct: () => void;
 };
 
-/** A question before something that cannot be undone; the harmless answer has the focus. */
+/** A confirmation before something that cannot be undone; the harmless answer has the focus. */
 export function Confirm({ isOpen, onClose, title, body, keep, act, onAct }: ConfirmProps) {
   return (
     <ModalOverlay isDismissable isOpen={isOpen} onOpenChange={(open) => !open && onClose()}>

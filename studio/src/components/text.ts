@@ -2,7 +2,7 @@
 
 import { count, counted } from "../format";
 
-export const LOCAL_USER = "local"; // whoever signs in with the link that the server prints
+export const LOCAL_USER = "local"; // the user of the link that the server prints
 
 export const text = {
   product: "tunery",

@@ -6,7 +6,7 @@ import { idOf } from "../api/client";
 import { Icon } from "./controls";
 import { text } from "./text";
 
-/** The short messages that are shown now; readers hear them as they come. */
+/** The messages on screen; screen readers announce them. */
 export function Toasts() {
   const toasts = useToasts();
   return (
@@ -34,7 +34,7 @@ export function Toasts() {
   );
 }
 
-/** Watches the user's runs from every page and says when one has ended; the model's own page says it itself. */
+/** Watches the user's tuning jobs and reports when one ends, except on the model's own page. */
 export function ReadyToasts() {
   const models = useTunedModels("owner:me").data;
   const [here, go] = useLocation();
@@ -62,11 +62,11 @@ type Toast = {
   message: string;
   action?: { label: string; act: () => void };
   kind?: "good" | "bad";
-  topic?: string; // a newer one of the same topic takes its place
+  topic?: string; // a newer message replaces older ones of the same topic
 };
 
 const SHOWN_MS = 8000;
-const WITH_ACTION_MS = 20_000; // time to read and reach the button
+const WITH_ACTION_MS = 20_000; // time to read it and reach the button
 
 let toasts: readonly Toast[] = [];
 let lastId = 0;

@@ -2,9 +2,9 @@ import { Link } from "wouter";
 import { useIsSignedIn, useMe, usePermissions, useServerInfo } from "../api/account";
 import { idOf, type TunedModel } from "../api/client";
 import { isRunning, useOperation, useTunedModels } from "../api/models";
-import { Ago } from "../components/Facts";
+import { Ago, Table } from "../components/Facts";
 import { StateBadge, StepProgress } from "../components/JobState";
-import { ErrorNote, Page, Skeleton } from "../components/Page";
+import { Page, QueryState } from "../components/Page";
 import { SignInNote } from "../components/SignIn";
 import { text } from "../components/text";
 import { counted, duration, tookSeconds } from "../format";
@@ -20,7 +20,7 @@ const words = {
   answers: (running: number, waiting: number) => `Generating ${counted(running, "answer")}, ${waiting} waiting.`,
 } as const;
 
-/** What is being tuned, what waits, and what has ended today. */
+/** Tuning jobs that are running, queued, or finished today. */
 export function Activity() {
   const isSignedIn = useIsSignedIn();
   const me = useMe().data?.user;
@@ -34,8 +34,7 @@ export function Activity() {
   return (
     <Page title={words.title}>
       {isSignedIn === false && <SignInNote />}
-      {query.isError && <ErrorNote error={query.error} retry={() => void query.refetch()} />}
-      {isSignedIn && query.isPending && <Skeleton />}
+      <QueryState query={query} />
       {query.isSuccess && (
         <>
           <section className="stack tight" aria-labelledby="running">
@@ -69,28 +68,27 @@ function endedToday({ tuningTask }: TunedModel): boolean {
   return completeTime !== undefined && new Date(completeTime).toDateString() === new Date().toDateString();
 }
 
-/** Jobs as rows: what, whose, where they stand. */
+/** Tuning jobs as rows: model, owner, state, progress. */
 function ActivityTable({ models, me }: { models: TunedModel[]; me?: string }) {
   const { columns } = words;
   const areOpen = models.some(isRunning);
   return (
     <div className="card flush scroll">
-      <table className="list">
-        <thead>
-          <tr>
-            <th scope="col">{columns.model}</th>
-            <th scope="col">{columns.owner}</th>
-            <th scope="col">{columns.state}</th>
-            <th scope="col">{areOpen ? columns.progress : text.job.took}</th>
-            {!areOpen && <th scope="col">{columns.ended}</th>}
-          </tr>
-        </thead>
+      <Table
+        heads={[
+          [columns.model],
+          [columns.owner],
+          [columns.state],
+          [areOpen ? columns.progress : text.job.took],
+          ...(areOpen ? [] : [[columns.ended] as const]),
+        ]}
+      >
         <tbody>
           {models.map((model) => (
             <Job key={model.name} model={model} me={me} />
           ))}
         </tbody>
-      </table>
+      </Table>
     </div>
   );
 }

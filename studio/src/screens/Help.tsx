@@ -56,7 +56,7 @@ const words = {
   diagnosticsHelp: "Versions, device and limits; none of your data.",
 } as const;
 
-/** What a newcomer asks: the way to a first model, formats, keys, where one comes from, and about the server. */
+/** First steps, formats, keys, coming from AI Studio, and facts about the server. */
 export function Help() {
   return (
     <Page title={words.title}>

@@ -7,7 +7,7 @@ import { Page } from "../components/Page";
 import { PromptList } from "../components/prompts/PromptList";
 import { SignInNote } from "../components/SignIn";
 
-/** Everything one has: tuned models and structured prompts. */
+/** The user's tuned models and structured prompts. */
 export function Library() {
   const [, go] = useLocation();
   const tab = new URLSearchParams(useSearch()).get("tab") ?? "models";

@@ -14,7 +14,7 @@ import { text } from "../components/model/text";
 import { ErrorNote, Page, Skeleton } from "../components/Page";
 import { SignInNote } from "../components/SignIn";
 
-/** One tuned model: how its making goes or went, its curve, its settings, its rows, and how to call it. */
+/** A tuned model: progress, loss curve, settings, rows, log, and how to call it. */
 export function ModelPage({ id }: { id: string }) {
   const [, go] = useLocation();
   const tab = new URLSearchParams(useSearch()).get("tab") ?? "overview";

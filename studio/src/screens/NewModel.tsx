@@ -30,7 +30,7 @@ export function NewModel() {
   const isSignedIn = useIsSignedIn();
   const kept = useDraft(isSignedIn === true);
   const { change } = kept;
-  const source = useDraftSource(new URLSearchParams(useSearch()), kept.id, kept.take);
+  const source = useDraftSource(new URLSearchParams(useSearch()), kept.id, kept.replace);
   const bases = tunable(useBaseModels().data ?? []);
   const draft: Draft = { ...kept.draft, baseModel: kept.draft.baseModel || (bases[0]?.name ?? "") };
   const limits = useServerInfo().data?.limits;
@@ -41,16 +41,16 @@ export function NewModel() {
     [examples, input, output],
   );
   const problems = problemsOf(draft, broken);
-  const canAsk = isSignedIn === true && draft.examples.length > 0 && broken === 0 && draft.baseModel !== "";
+  const canEstimate = isSignedIn === true && draft.examples.length > 0 && broken === 0 && draft.baseModel !== "";
   const estimate = useEstimate(
-    canAsk ? requestOf({ ...draft, displayName: draft.displayName.trim() || "estimate" }) : undefined,
+    canEstimate ? requestOf({ ...draft, displayName: draft.displayName.trim() || "estimate" }) : undefined,
   );
   const create = useCreate();
-  const [isTold, setTold] = useState(false); // whether to show problems: after the first press of Tune
+  const [showsProblems, setShowsProblems] = useState(false); // whether to show problems: after the first press of Tune
   const list = useRef<HTMLDivElement>(null);
 
   function tune() {
-    setTold(true);
+    setShowsProblems(true);
     if (problems.length > 0) return list.current?.focus();
     if (isSignedIn === false) return askToSignIn(text.signIn.key);
     create.mutate(
@@ -58,7 +58,7 @@ export function NewModel() {
       {
         onSuccess: (operation) => {
           if (kept.id) void deletePrompt(kept.id).catch(() => undefined); // the model has the examples now
-          kept.take(EMPTY);
+          kept.replace(EMPTY);
           go(`/models/${idOf(operation.metadata.tunedModel)}`);
         },
         onError: (error) => needsSignIn(error) && askToSignIn(text.signIn.ended),
@@ -76,7 +76,7 @@ export function NewModel() {
       className="button quiet"
       onPress={() => {
         if (kept.id) void deletePrompt(kept.id).catch(() => undefined);
-        kept.take(EMPTY);
+        kept.replace(EMPTY);
         go("/new", { replace: true });
       }}
     >
@@ -87,17 +87,17 @@ export function NewModel() {
     <Page title={text.create.title} beside={beside} actions={startOver}>
       {isSignedIn === false && <SignInNote why={text.signIn.key} />}
       {source.error !== undefined && <ErrorNote error={source.error} />}
-      {isTold && problems.length > 0 && <FormProblems problems={problems} ref={list} />}
+      {showsProblems && problems.length > 0 && <FormProblems problems={problems} ref={list} />}
       <div className="columns">
         <div className="stack sections">
           <ExamplesSection draft={draft} change={change} file={source.file} estimate={estimate.data} />
-          <ModelSection draft={draft} change={change} bases={bases} isTold={isTold} />
+          <ModelSection draft={draft} change={change} bases={bases} showsProblems={showsProblems} />
           <SettingsSection draft={draft} change={change} />
         </div>
         <EstimateCard
           draft={draft}
           estimate={estimate}
-          isAsked={canAsk}
+          canEstimate={canEstimate}
           tune={tune}
           error={create.error}
           isBusy={create.isPending}

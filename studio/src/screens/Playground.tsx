@@ -2,6 +2,7 @@ import { useState } from "react";
 import { Button } from "react-aria-components";
 import { useLocation, useSearch } from "wouter";
 import { useIsSignedIn, useServerInfo } from "../api/account";
+import { Checkbox } from "../components/controls";
 import { DEFAULTS, useAnswer } from "../api/answers";
 import { Page } from "../components/Page";
 import { AnswerPanel } from "../components/playground/AnswerPanel";
@@ -11,7 +12,7 @@ import { AnswerCode, RunSettingsForm } from "../components/playground/RunSetting
 import { text } from "../components/playground/text";
 import { SignInNote } from "../components/SignIn";
 
-/** Ask one model, or two side by side with the same prompt and settings. */
+/** Run a prompt on one model, or on two side by side. */
 export function Playground() {
   const search = new URLSearchParams(useSearch());
   const [, go] = useLocation();
@@ -71,12 +72,7 @@ export function Playground() {
             </Button>
             {isRunning && <Button onPress={stop}>{text.playground.stop}</Button>}
             <HeldOutPicker model={model} other={other} pick={ask} />
-            {other && (
-              <label className="row plain">
-                <input type="checkbox" checked={isDiff} onChange={() => setDiff(!isDiff)} />
-                {text.playground.diff}
-              </label>
-            )}
+            {other && <Checkbox label={text.playground.diff} isChecked={isDiff} change={setDiff} />}
             <span className="small soft only-wide">{text.playground.keys}</span>
           </div>
           {isBusy && isRunning && <p className="note warn small">{text.playground.busy}</p>}

@@ -5,14 +5,14 @@ import { useIsSignedIn } from "../api/account";
 import { exportPrompt, type Prompt, useDeletePrompt, usePrompt } from "../api/examples";
 import { ActionPopover, RowMenu } from "../components/controls";
 import { Confirm } from "../components/dialogs";
-import { ErrorNote, Page, Skeleton } from "../components/Page";
+import { Page, QueryState } from "../components/Page";
 import { PromptEditor } from "../components/prompts/PromptEditor";
 import { text } from "../components/prompts/text";
 import { SignInNote } from "../components/SignIn";
 import { toast } from "../components/toasts";
 import { download } from "../transfer";
 
-/** One structured prompt: preamble, columns, rows; exported, tested, tuned on. */
+/** A structured prompt: edit, test, export, tune on it. */
 export function PromptPage({ id }: { id: string }) {
   const query = usePrompt(id);
   const isSignedIn = useIsSignedIn();
@@ -24,8 +24,7 @@ export function PromptPage({ id }: { id: string }) {
       actions={prompt && <Actions id={id} prompt={prompt} />}
     >
       {isSignedIn === false && <SignInNote />}
-      {query.isPending && isSignedIn && <Skeleton />}
-      {query.isError && <ErrorNote error={query.error} retry={() => void query.refetch()} />}
+      <QueryState query={query} />
       {prompt && <PromptEditor key={prompt.name} id={id} prompt={prompt} rename={setTitle} />}
     </Page>
   );
@@ -35,7 +34,7 @@ const ENDINGS = { csv: ".csv", jsonl: ".jsonl", aistudio: ".json" };
 
 function Actions({ id, prompt }: { id: string; prompt: Prompt }) {
   const [, go] = useLocation();
-  const [isDoomed, setDoomed] = useState(false);
+  const [isDeleting, setToDelete] = useState(false);
   const remove = useDeletePrompt();
   const exports = (Object.keys(ENDINGS) as (keyof typeof ENDINGS)[]).map((format) => ({
     id: format,
@@ -53,11 +52,11 @@ function Actions({ id, prompt }: { id: string; prompt: Prompt }) {
       </MenuTrigger>
       <RowMenu
         name={prompt.displayName}
-        actions={[{ id: "remove", label: text.common.remove, act: () => setDoomed(true), isDanger: true }]}
+        actions={[{ id: "remove", label: text.common.remove, act: () => setToDelete(true), isDanger: true }]}
       />
       <Confirm
-        isOpen={isDoomed}
-        onClose={() => setDoomed(false)}
+        isOpen={isDeleting}
+        onClose={() => setToDelete(false)}
         title={text.removal.title(prompt.displayName)}
         body={text.prompts.removeText}
         keep={text.common.cancel}

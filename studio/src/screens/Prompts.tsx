@@ -16,7 +16,7 @@ const COLUMNS = [
   { prefix: "output:", isInput: false },
 ];
 
-/** The structured prompts of the user, and the ways to a new one. */
+/** The user's structured prompts, and buttons to create or import one. */
 export function Prompts() {
   const [, go] = useLocation();
   const isSignedIn = useIsSignedIn();

@@ -2,7 +2,7 @@ import { type KeyboardEvent, lazy, type ReactNode, Suspense, useRef, useState } 
 import type { Schemas, Snapshot } from "../../api/client";
 import { loss } from "../../format";
 import { csv, download } from "../../transfer";
-import { ScrollRegion } from "../Facts";
+import { ScrollRegion, Table } from "../Facts";
 import { text } from "../model/text";
 import { points } from "./curve";
 
@@ -110,7 +110,7 @@ function CurveReader({ epochs, epoch, read, children }: CurveReaderProps) {
   const last = epochs.length;
   const now = epoch ?? last;
   const { meanLoss, heldOutLoss } = epochs[now - 1] ?? {};
-  const said = text.chart.point(now, loss(meanLoss), heldOutLoss === undefined ? undefined : loss(heldOutLoss));
+  const reading = text.chart.point(now, loss(meanLoss), heldOutLoss === undefined ? undefined : loss(heldOutLoss));
   function onKeyDown(event: KeyboardEvent) {
     const steps: Record<string, number> = {
       ArrowRight: now + (epoch === undefined ? 0 : 1),
@@ -136,14 +136,14 @@ function CurveReader({ epochs, epoch, read, children }: CurveReaderProps) {
         aria-valuemin={1}
         aria-valuemax={last}
         aria-valuenow={now}
-        aria-valuetext={said}
+        aria-valuetext={reading}
         onKeyDown={onKeyDown}
         onBlur={() => read(undefined)}
       >
         <div aria-hidden="true">{children}</div>
       </div>
       <p className="small read-out" aria-hidden="true">
-        {epoch === undefined ? " " : said}
+        {epoch === undefined ? " " : reading}
       </p>
     </div>
   );
@@ -153,18 +153,7 @@ function CurveReader({ epochs, epoch, read, children }: CurveReaderProps) {
 function CurveTable({ epochs }: { epochs: EpochLoss[] }) {
   return (
     <ScrollRegion height={300} label={text.chart.table}>
-      <table className="list">
-        <thead>
-          <tr>
-            <th scope="col">{text.chart.epoch}</th>
-            <th scope="col" className="number">
-              {text.chart.epochLoss}
-            </th>
-            <th scope="col" className="number">
-              {text.chart.heldOutLoss}
-            </th>
-          </tr>
-        </thead>
+      <Table heads={[[text.chart.epoch], [text.chart.epochLoss, "number"], [text.chart.heldOutLoss, "number"]]}>
         <tbody>
           {epochs.map(({ epoch, meanLoss, heldOutLoss }) => (
             <tr key={epoch}>
@@ -174,7 +163,7 @@ function CurveTable({ epochs }: { epochs: EpochLoss[] }) {
             </tr>
           ))}
         </tbody>
-      </table>
+      </Table>
     </ScrollRegion>
   );
 }

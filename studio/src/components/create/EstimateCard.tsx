@@ -17,16 +17,16 @@ import { text } from "./text";
 type Props = {
   draft: Draft;
   estimate: UseQueryResult<Estimate>;
-  isAsked: boolean;
+  canEstimate: boolean;
   tune: () => void;
   error: unknown;
   isBusy: boolean;
 };
 
 /** What tuning will take, and the button that starts it. */
-export function EstimateCard({ draft, estimate, isAsked, tune, error, isBusy }: Props) {
+export function EstimateCard({ draft, estimate, canEstimate, tune, error, isBusy }: Props) {
   const rows = draft.examples.length;
-  const known = isAsked ? estimate.data : undefined;
+  const known = canEstimate ? estimate.data : undefined;
   const price = useServerInfo().data?.hourlyPrice;
   return (
     <aside className="card stack sticky" aria-label={text.estimate.title}>
@@ -46,7 +46,7 @@ export function EstimateCard({ draft, estimate, isAsked, tune, error, isBusy }: 
       )}
       {known && <Cut rows={known.cutRows ?? []} />}
       {known?.memory.fits === false && <p className="note warn small">{text.estimate.tight}</p>}
-      {error == null && isAsked && estimate.isError && !needsSignIn(estimate.error) && (
+      {error == null && canEstimate && estimate.isError && !needsSignIn(estimate.error) && (
         <div className="stack tight">
           <ErrorNote error={estimate.error} />
           <p className="small soft">{text.estimate.unavailable}</p>

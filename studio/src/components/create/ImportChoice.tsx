@@ -1,5 +1,5 @@
 import { useState } from "react";
-import { Button, DropZone, FileTrigger, Label, Text, TextArea, TextField } from "react-aria-components";
+import { Button, DropZone, FileTrigger, Text } from "react-aria-components";
 import { Link } from "wouter";
 import { useServerInfo } from "../../api/account";
 import { usePrompts } from "../../api/examples";
@@ -8,6 +8,7 @@ import type { Example } from "../../draft";
 import { SAMPLE_IDS, sampleFile, SAMPLES } from "../../draftSource";
 import { fileSize } from "../../format";
 import { isSheetsAddress, parseExamples } from "../../transfer";
+import { Checkbox, TextInput } from "../controls";
 import { Window } from "../dialogs";
 import { Skeleton } from "../Page";
 import { text } from "./text";
@@ -98,10 +99,7 @@ function PasteBox({ pasted, change, use }: PasteBoxProps) {
   const { examples, wrong } = parseExamples(pasted);
   return (
     <div className="stack">
-      <TextField value={pasted} onChange={change}>
-        <Label>{text.import.pasteHelp}</Label>
-        <TextArea rows={6} onKeyDown={typeTab} />
-      </TextField>
+      <TextInput label={text.import.pasteHelp} value={pasted} change={change} area={{ rows: 6, onKeyDown: typeTab }} />
       {wrong.length > 0 && pasted.trim() !== "" && (
         <p className="small soft" role="status">
           {text.import.wrongRows(wrong, SHOWN_NUMBERS)}
@@ -134,10 +132,7 @@ function PromptChoice({ onClose }: { onClose: () => void }) {
     <Window title={text.import.prompt} isOpen onClose={onClose}>
       {query.isPending && <Skeleton />}
       {query.isSuccess && prompts.length === 0 && <p className="soft">{text.import.noPrompts}</p>}
-      <label className="row">
-        <input type="checkbox" checked={isLabelled} onChange={() => setLabelled(!isLabelled)} />
-        {text.import.include}
-      </label>
+      <Checkbox label={text.import.include} isChecked={isLabelled} change={setLabelled} />
       <ul className="choices">
         {prompts.map(({ name, displayName, rowCount }) => (
           <li key={name}>

@@ -3,7 +3,7 @@ import { Button } from "react-aria-components";
 import type { Parsed, ReadOptions } from "../../api/examples";
 import type { Example } from "../../draft";
 import { SelectField } from "../controls";
-import { ScrollRegion } from "../Facts";
+import { ScrollRegion, Table } from "../Facts";
 import { ProblemTable } from "./ProblemTable";
 import { text } from "./text";
 
@@ -15,7 +15,7 @@ type ImportPreviewProps = {
   use: (examples: Example[]) => void;
 };
 
-/** How a file was read, which columns it has, what is wrong with it; nothing is imported before the button. */
+/** How a file was read: format, columns, one example, problems. Nothing is imported before the button is pressed. */
 export function ImportPreview({ parsed, isReading, again, leave, use }: ImportPreviewProps) {
   const { examples = [], problems, sample = [], columns = [] } = parsed;
   const [options, setOptions] = useState<ReadOptions>({});
@@ -84,7 +84,7 @@ const ENCODINGS = [
 
 type ReadFactsProps = { parsed: Parsed; change: (part: ReadOptions) => void; leave: () => void };
 
-/** What was found out about a file; all of it can be overruled. */
+/** Encoding, delimiter, sheet and header as detected; all can be changed. */
 function ReadFacts({ parsed, change, leave }: ReadFactsProps) {
   const { format, encoding, delimiter, sheet, sheets = [], hasHeader, rowCount = 0 } = parsed;
   const encodings = encoding && !ENCODINGS.includes(encoding) ? [encoding, ...ENCODINGS] : ENCODINGS;
@@ -108,11 +108,8 @@ function ReadFacts({ parsed, change, leave }: ReadFactsProps) {
             value={encoding}
             isSmall
             change={(next) => change({ encoding: next })}
-          >
-            {encodings.map((name) => (
-              <option key={name}>{name}</option>
-            ))}
-          </SelectField>
+            options={encodings.map((name) => [name, name])}
+          />
         )}
         {delimiter && (
           <SelectField
@@ -120,13 +117,8 @@ function ReadFacts({ parsed, change, leave }: ReadFactsProps) {
             value={delimiter}
             isSmall
             change={(next) => change({ delimiter: next })}
-          >
-            {Object.entries(text.import.delimiters).map(([sign, name]) => (
-              <option key={sign} value={sign}>
-                {name}
-              </option>
-            ))}
-          </SelectField>
+            options={Object.entries(text.import.delimiters)}
+          />
         )}
         {sheets.length > 1 && (
           <SelectField
@@ -134,13 +126,8 @@ function ReadFacts({ parsed, change, leave }: ReadFactsProps) {
             value={sheet ?? ""}
             isSmall
             change={(next) => change({ sheet: next, inputColumn: undefined, outputColumn: undefined })}
-          >
-            {sheets.map(({ name, isHidden }) => (
-              <option key={name} value={name}>
-                {name} {isHidden && text.import.hidden}
-              </option>
-            ))}
-          </SelectField>
+            options={sheets.map(({ name, isHidden }) => [name, isHidden ? `${name} ${text.import.hidden}` : name])}
+          />
         )}
         {hasHeader !== undefined && (
           <SelectField
@@ -148,10 +135,11 @@ function ReadFacts({ parsed, change, leave }: ReadFactsProps) {
             value={String(hasHeader)}
             isSmall
             change={(next) => change({ header: next, inputColumn: undefined, outputColumn: undefined })}
-          >
-            <option value="true">{text.import.headerYes}</option>
-            <option value="false">{text.import.headerNo}</option>
-          </SelectField>
+            options={[
+              ["true", text.import.headerYes],
+              ["false", text.import.headerNo],
+            ]}
+          />
         )}
       </div>
     </>
@@ -162,17 +150,17 @@ type Role = "input" | "output" | "ignored";
 type Roles = Record<string, Role>;
 const ROLES: Role[] = ["input", "output", "ignored"];
 
-/** What each column is used for; several may be inputs, one is the output. Choices build on those before. */
+/** The role of each column: any number of inputs, one output. */
 function Mapping({ parsed, change }: { parsed: Parsed; change: (part: ReadOptions) => void }) {
   const { columns = [], mapping } = parsed;
-  const [chosen, setChosen] = useState<Roles>(); // undefined: as the server suggests
+  const [chosen, setChosen] = useState<Roles>(); // undefined: the server's suggestion
   const roles = chosen ?? suggested(columns, mapping);
   const inputs = columns.filter((name) => roles[name] === "input");
   const output = columns.find((name) => roles[name] === "output");
   function use(column: string, role: Role) {
     const next = { ...roles, [column]: role };
     if (role === "output" && output && output !== column)
-      next[output] = inputs.some((name) => name !== column) ? "ignored" : "input"; // there is one output only
+      next[output] = inputs.some((name) => name !== column) ? "ignored" : "input"; // only one column can be the output
     setChosen(next);
     const nextOutput = columns.find((name) => next[name] === "output");
     const nextInputs = columns.filter((name) => next[name] === "input");
@@ -188,13 +176,8 @@ function Mapping({ parsed, change }: { parsed: Parsed; change: (part: ReadOption
             value={roles[column] ?? "ignored"}
             isSmall
             change={(role) => use(column, role as Role)}
-          >
-            {ROLES.map((role) => (
-              <option key={role} value={role}>
-                {text.import.roles[role]}
-              </option>
-            ))}
-          </SelectField>
+            options={ROLES.map((role) => [role, text.import.roles[role]])}
+          />
         ))}
       </div>
       {inputs.length > 1 && <p className="small soft">{text.import.several}</p>}
@@ -210,7 +193,7 @@ function suggested(columns: string[], mapping: Parsed["mapping"]): Roles {
   return Object.fromEntries(columns.map((name) => [name, roleOf(name)]));
 }
 
-/** The first rows as they stand in the file; one of them may be pointed at. */
+/** The first rows of the file; one of them can be highlighted. */
 function SampleTable({ parsed, shownRow }: { parsed: Parsed; shownRow?: number }) {
   const { columns = [], sample = [] } = parsed;
   const marked = useRef<HTMLTableRowElement>(null);
@@ -222,17 +205,7 @@ function SampleTable({ parsed, shownRow }: { parsed: Parsed; shownRow?: number }
     <div>
       <h3>{text.import.sample}</h3>
       <ScrollRegion height={260} label={text.import.sample}>
-        <table className="list small">
-          <thead>
-            <tr>
-              <th scope="col">{text.grid.number}</th>
-              {columns.map((name, place) => (
-                <th scope="col" key={place}>
-                  {name}
-                </th>
-              ))}
-            </tr>
-          </thead>
+        <Table className="small" heads={[[text.grid.number], ...columns.map((name) => [name] as const)]}>
           <tbody>
             {sample.map(({ number, cells }) => (
               <tr
@@ -250,7 +223,7 @@ function SampleTable({ parsed, shownRow }: { parsed: Parsed; shownRow?: number }
               </tr>
             ))}
           </tbody>
-        </table>
+        </Table>
       </ScrollRegion>
     </div>
   );

@@ -1,11 +1,11 @@
 import { useState } from "react";
-import { Button, FieldError, Input, Label, Text, TextField } from "react-aria-components";
+import { Button } from "react-aria-components";
 import { useServerInfo } from "../../api/account";
 import type { BaseModel } from "../../api/client";
 import { useTunedModels } from "../../api/models";
 import { type Draft, isGoodId, NAME_CHARACTERS } from "../../draft";
 import { parameters } from "../../format";
-import { SelectField } from "../controls";
+import { SelectField, TextInput } from "../controls";
 import { Section } from "../Page";
 import { text } from "./text";
 
@@ -13,47 +13,44 @@ type ModelSectionProps = {
   draft: Draft;
   change: (part: Partial<Draft>) => void;
   bases: BaseModel[];
-  isTold: boolean;
+  showsProblems: boolean;
 };
 
 /** Name, ID, description and base model. */
-export function ModelSection({ draft, change, bases, isTold }: ModelSectionProps) {
+export function ModelSection({ draft, change, bases, showsProblems }: ModelSectionProps) {
   const [isIdShown, setIdShown] = useState(draft.id !== "");
   return (
     <Section id="model" number={2} title={text.create.model}>
-      <TextField
+      <TextInput
+        label={text.common.name}
         value={draft.displayName}
-        onChange={(displayName) => change({ displayName })}
+        change={(displayName) => change({ displayName })}
         maxLength={NAME_CHARACTERS}
         isRequired
-        isInvalid={isTold && draft.displayName.trim() === ""}
+        isInvalid={showsProblems && draft.displayName.trim() === ""}
         validationBehavior="aria"
-      >
-        <Label>{text.common.name}</Label>
-        <Input />
-        <Text slot="description" className="help row spread">
-          <span>{text.create.nameHelp}</span>
-          <span>
-            {draft.displayName.length}/{NAME_CHARACTERS}
+        help={
+          <span className="row spread">
+            <span>{text.create.nameHelp}</span>
+            <span>
+              {draft.displayName.length}/{NAME_CHARACTERS}
+            </span>
           </span>
-        </Text>
-        <FieldError className="wrong">{text.create.needName}</FieldError>
-      </TextField>
+        }
+        error={text.create.needName}
+      />
       {isIdShown ? (
-        <TextField
+        <TextInput
+          label={text.create.id}
           value={draft.id}
-          onChange={(id) => change({ id })}
+          change={(id) => change({ id })}
           maxLength={NAME_CHARACTERS}
           isInvalid={!isGoodId(draft.id)}
           validationBehavior="aria"
-        >
-          <Label>{text.create.id}</Label>
-          <Input spellCheck="false" />
-          <Text slot="description" className="help">
-            {text.create.idHelp}
-          </Text>
-          <FieldError className="wrong">{text.create.idWrong}</FieldError>
-        </TextField>
+          spellCheck="false"
+          help={text.create.idHelp}
+          error={text.create.idWrong}
+        />
       ) : (
         <div className="flush-left">
           <Button className="button quiet" onPress={() => setIdShown(true)}>
@@ -61,10 +58,11 @@ export function ModelSection({ draft, change, bases, isTold }: ModelSectionProps
           </Button>
         </div>
       )}
-      <TextField value={draft.description} onChange={(description) => change({ description })}>
-        <Label>{text.create.description}</Label>
-        <Input />
-      </TextField>
+      <TextInput
+        label={text.create.description}
+        value={draft.description}
+        change={(description) => change({ description })}
+      />
       <BaseField draft={draft} change={change} bases={bases} />
     </Section>
   );
@@ -83,24 +81,11 @@ function BaseField({ draft, change, bases }: BaseFieldProps) {
       value={draft.baseModel}
       change={(baseModel) => change({ baseModel })}
       help={base && <BaseHelp base={base} free={free} />}
-    >
-      <optgroup label={text.create.bases}>
-        {bases.map(({ name, displayName }) => (
-          <option key={name} value={name}>
-            {displayName}
-          </option>
-        ))}
-      </optgroup>
-      {own.length > 0 && (
-        <optgroup label={text.create.ownModels}>
-          {own.map(({ name, displayName }) => (
-            <option key={name} value={name}>
-              {displayName}
-            </option>
-          ))}
-        </optgroup>
-      )}
-    </SelectField>
+      groups={[
+        [text.create.bases, bases.map(({ name, displayName }) => [name, displayName])],
+        [text.create.ownModels, own.map(({ name, displayName }) => [name, displayName])],
+      ]}
+    />
   );
 }
 

@@ -2,7 +2,7 @@ import { Button } from "react-aria-components";
 import type { Problem } from "../../api/examples";
 import { count } from "../../format";
 import { csv, download } from "../../transfer";
-import { ScrollRegion } from "../Facts";
+import { ScrollRegion, Table } from "../Facts";
 import { text } from "./text";
 
 type ProblemTableProps = {
@@ -13,9 +13,15 @@ type ProblemTableProps = {
   skip: (rows: number[]) => void;
 };
 
-const HEADS = [text.problems.row, text.problems.column, text.problems.what, text.problems.limit, text.problems.actual];
+const HEADS = [
+  [text.problems.row],
+  [text.problems.column],
+  [text.problems.what],
+  [text.problems.limit],
+  [text.problems.actual],
+] as const;
 
-/** All that is wrong or doubtful about a file, grouped by kind, errors first. */
+/** All errors and warnings about a file, grouped by kind, errors first. */
 export function ProblemTable({ problems, name, canShow, show, skip }: ProblemTableProps) {
   const groups = grouped(problems);
   const errors = problems.filter(({ level }) => level === "error");
@@ -42,20 +48,11 @@ export function ProblemTable({ problems, name, canShow, show, skip }: ProblemTab
         </div>
       </div>
       <ScrollRegion height={340} label={text.problems.title}>
-        <table className="list small problems">
-          <thead>
-            <tr>
-              {HEADS.map((head) => (
-                <th scope="col" key={head}>
-                  {head}
-                </th>
-              ))}
-            </tr>
-          </thead>
+        <Table className="small problems" heads={HEADS}>
           {groups.map((group) => (
             <ProblemGroup key={group[0]?.kind} group={group} canShow={canShow} show={show} skip={skip} />
           ))}
-        </table>
+        </Table>
       </ScrollRegion>
     </section>
   );
@@ -88,7 +85,7 @@ function save(problems: Problem[], name: string) {
 }
 
 const SHOWN = 50;
-const ABOUT_THE_FILE = /^(guessed-|ignored-|few-|hidden-|several-)/; // leaving out a row would not mend these
+const ABOUT_THE_FILE = /^(guessed-|ignored-|few-|hidden-|several-)/; // skipping a row would not help
 
 type ProblemGroupProps = {
   group: Problem[];
@@ -97,7 +94,7 @@ type ProblemGroupProps = {
   skip: (rows: number[]) => void;
 };
 
-/** Problems of one kind: what they are, and each with its row. */
+/** The problems of one kind, each with its row. */
 function ProblemGroup({ group, canShow, show, skip }: ProblemGroupProps) {
   const [first] = group;
   if (!first) return null;

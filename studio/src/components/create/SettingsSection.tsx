@@ -1,6 +1,6 @@
 import { useState } from "react";
 import { Button, FileTrigger, Label, Radio, RadioGroup } from "react-aria-components";
-import { type Draft, settingsFrom, settingsOf, STANDARD } from "../../draft";
+import { type Draft, settingsFrom, settingsOf, DEFAULT_SETTINGS } from "../../draft";
 import { download } from "../../transfer";
 import { Icon, NumberInput, SelectField } from "../controls";
 import { Section } from "../Page";
@@ -33,7 +33,7 @@ export function SettingsSection({ draft, change }: SettingsSectionProps) {
               change={(epochCount) => change({ epochCount })}
               min={1}
               max={1000}
-              standard={STANDARD.epochCount}
+              standard={DEFAULT_SETTINGS.epochCount}
             />
             <NumberInput
               label={text.create.batch}
@@ -42,7 +42,7 @@ export function SettingsSection({ draft, change }: SettingsSectionProps) {
               change={(batchSize) => change({ batchSize })}
               min={1}
               max={512}
-              standard={STANDARD.batchSize}
+              standard={DEFAULT_SETTINGS.batchSize}
             />
             <RateInput draft={draft} change={change} />
             <HoldOutInput value={draft.holdOut} change={(holdOut) => change({ holdOut })} />
@@ -52,7 +52,7 @@ export function SettingsSection({ draft, change }: SettingsSectionProps) {
               value={draft.seed}
               change={(seed) => change({ seed })}
               min={0}
-              standard={STANDARD.seed}
+              standard={DEFAULT_SETTINGS.seed}
             />
           </div>
           <SettingsFile draft={draft} change={change} />
@@ -86,7 +86,7 @@ function RateInput({ draft, change }: RateInputProps) {
         value={draft[draft.rate]}
         change={(value) => change({ [draft.rate]: value })}
         min={0}
-        standard={STANDARD[draft.rate]}
+        standard={DEFAULT_SETTINGS[draft.rate]}
       />
     </div>
   );
@@ -106,11 +106,12 @@ function HoldOutInput({ value, change }: { value: string; change: (value: string
         value={kind}
         change={(next) => change(values[next] ?? "0")}
         help={text.create.holdOutHelp}
-      >
-        <option value="off">{text.create.holdOutOff}</option>
-        <option value="share">{text.create.holdOutShare}</option>
-        <option value="rows">{text.create.holdOutRows}</option>
-      </SelectField>
+        options={[
+          ["off", text.create.holdOutOff],
+          ["share", text.create.holdOutShare],
+          ["rows", text.create.holdOutRows],
+        ]}
+      />
       {kind === "rows" && (
         <NumberInput
           label={text.create.holdOutCount}

@@ -221,7 +221,7 @@ export const text = {
     inputOf: (row: number) => `Input of row ${row}`,
     outputOf: (row: number) => `Output of row ${row}`,
     none: "No problems found.",
-    nothingDouble: "There are no duplicates.",
+    noDuplicates: "There are no duplicates.",
     removed: (number: number) => `${rows(number)} deleted.`,
     cleared: "Cell cleared.",
     changed: (row: number) => `Row ${count(row)} changed.`,

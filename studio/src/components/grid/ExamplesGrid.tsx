@@ -7,9 +7,10 @@ import { commonBeginning, rowProblems } from "../../rows";
 import { parseExamples } from "../../transfer";
 import { text } from "../create/text";
 import { Window } from "../dialogs";
+import { Table } from "../Facts";
 import { toast } from "../toasts";
 import { GridRows, ROW_PX, SHORT_ROW_PX } from "./GridRows";
-import { type Grid, gridKeys, useGrid } from "./useGrid";
+import { type Grid, handleKey, useGrid } from "./useGrid";
 
 type ExamplesGridProps = { rows: Example[]; change: (rows: Example[]) => void; estimate?: Estimate };
 
@@ -62,7 +63,7 @@ export function ExamplesGrid({ rows, change, estimate }: ExamplesGridProps) {
         aria-colcount={5}
         aria-multiselectable
         aria-activedescendant={`${id}-${grid.cursor.row}-${grid.cursor.column}`}
-        onKeyDown={(event) => gridKeys(event, grid, places)}
+        onKeyDown={(event) => handleKey(event, grid, places)}
         onPaste={(event) => {
           if (event.target !== event.currentTarget) return; // into a row being edited
           const { examples } = parseExamples(event.clipboardData.getData("text/plain"));
@@ -130,7 +131,7 @@ function GridToolbar({ grid, isFiltered, find, isEmpty, focusGrid }: GridToolbar
       isEmpty,
     ],
     [isFiltered ? text.grid.showAll : text.grid.find, find, isEmpty],
-    [text.grid.unique, grid.removeDoubles, isEmpty],
+    [text.grid.unique, grid.removeDuplicates, isEmpty],
   ];
   return (
     <Toolbar className="row toolbar" aria-label={text.grid.label}>
@@ -150,13 +151,7 @@ const SHOWN = 5;
 function PasteDialog({ examples, add, onClose }: { examples: Example[]; add: () => void; onClose: () => void }) {
   return (
     <Window title={text.grid.pasteTitle(examples.length)} isOpen onClose={onClose}>
-      <table className="list small">
-        <thead>
-          <tr>
-            <th scope="col">{text.grid.input}</th>
-            <th scope="col">{text.grid.output}</th>
-          </tr>
-        </thead>
+      <Table className="small" heads={[[text.grid.input], [text.grid.output]]}>
         <tbody>
           {examples.slice(0, SHOWN).map(({ textInput, output }, place) => (
             <tr key={place}>
@@ -169,7 +164,7 @@ function PasteDialog({ examples, add, onClose }: { examples: Example[]; add: () 
             </tr>
           ))}
         </tbody>
-      </table>
+      </Table>
       {examples.length > SHOWN && <p className="soft small">{text.grid.pasteMore(examples.length - SHOWN)}</p>}
       <div className="row end">
         <Button onPress={onClose}>{text.common.cancel}</Button>

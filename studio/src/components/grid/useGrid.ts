@@ -63,18 +63,18 @@ export function useGrid(rows: Example[], change: (rows: Example[]) => void) {
       afterwards(rows.length);
     },
     remove: () => {
-      const doomed = target();
-      apply(withoutRows(rows, doomed), text.grid.removed(doomed.size));
-      afterwards(Math.min(cursor.row, rows.length - doomed.size - 1));
+      const toDelete = target();
+      apply(withoutRows(rows, toDelete), text.grid.removed(toDelete.size));
+      afterwards(Math.min(cursor.row, rows.length - toDelete.size - 1));
     },
     duplicate: () => {
       const twice = target();
       apply(withDuplicates(rows, twice), text.grid.duplicated(twice.size));
       afterwards(cursor.row);
     },
-    removeDoubles: () => {
+    removeDuplicates: () => {
       const once = unique(rows);
-      if (once.length === rows.length) return toast(text.grid.nothingDouble);
+      if (once.length === rows.length) return toast(text.grid.noDuplicates);
       apply(once, text.grid.removed(rows.length - once.length));
       afterwards(0);
     },
@@ -89,7 +89,7 @@ export function useGrid(rows: Example[], change: (rows: Example[]) => void) {
 const PAGE = 6;
 
 /** Handle a key while no row is being edited; `places` are the rows shown, in order. */
-export function gridKeys(event: KeyboardEvent<HTMLElement>, grid: Grid, places: number[]): void {
+export function handleKey(event: KeyboardEvent<HTMLElement>, grid: Grid, places: number[]): void {
   if (event.target !== event.currentTarget) return;
   const { row } = grid.cursor;
   const place = Math.max(0, places.indexOf(row));

@@ -2,7 +2,7 @@ import { useState } from "react";
 import { Button, Input, Label, MenuTrigger, SearchField } from "react-aria-components";
 import { Link, useLocation } from "wouter";
 import { useMe } from "../../api/account";
-import { idOf, type TunedModel, useSettled } from "../../api/client";
+import { idOf, type TunedModel, useDebounced } from "../../api/client";
 import { useDelete, useTunedModels } from "../../api/models";
 import { SAMPLE_IDS, SAMPLES } from "../../draftSource";
 import { ActionPopover } from "../controls";
@@ -21,16 +21,16 @@ const NOTHING = {
   everyone: text.library.noneEveryone,
 };
 
-/** The tuned models one may see: searched, filtered, sorted, deleted. */
+/** The tuned models that the user may see, with search, filter, sorting and deletion. */
 export function ModelList() {
   const [filter, setFilter] = useState<Filter>("mine");
   const [words, setWords] = useState("");
   const [order, setOrder] = useState<Order>();
   const [selected, setSelected] = useState<ReadonlySet<string>>(new Set());
-  const [doomed, setDoomed] = useState<TunedModel[]>([]);
+  const [toDelete, setToDelete] = useState<TunedModel[]>([]);
   const [shared, setShared] = useState<TunedModel>();
-  const [taken, setTaken] = useState<TunedModel>();
-  const settledWords = useSettled(words, TYPING_MS);
+  const [exported, setExported] = useState<TunedModel>();
+  const settledWords = useDebounced(words, TYPING_MS);
   const query = useTunedModels(`${FILTERS[filter]} ${settledWords}`.trim());
   const found = useOthers(query.data ?? [], filter);
   const isEmpty = query.isSuccess && !query.isPlaceholderData && found.length === 0;
@@ -50,7 +50,7 @@ export function ModelList() {
       {chosen.length > 0 && (
         <div className="row selection">
           <strong>{text.library.selected(chosen.length)}</strong>
-          <Button className="button danger" onPress={() => setDoomed(chosen)}>
+          <Button className="button danger" onPress={() => setToDelete(chosen)}>
             {text.library.removeSelected}
           </Button>
         </div>
@@ -62,9 +62,9 @@ export function ModelList() {
           select={setSelected}
           order={order}
           sort={setOrder}
-          remove={setDoomed}
+          remove={setToDelete}
           share={setShared}
-          take={setTaken}
+          exportIt={setExported}
           showsOwner={filter !== "mine"}
         />
       )}
@@ -76,8 +76,8 @@ export function ModelList() {
           </Button>
         </div>
       )}
-      <Removal models={doomed} close={() => setDoomed([])} />
-      {taken && <ExportDialog model={taken} onClose={() => setTaken(undefined)} />}
+      <Removal models={toDelete} close={() => setToDelete([])} />
+      {exported && <ExportDialog model={exported} onClose={() => setExported(undefined)} />}
       {shared && <ShareDialog id={idOf(shared.name)} name={shared.displayName} onClose={() => setShared(undefined)} />}
     </div>
   );
@@ -92,7 +92,7 @@ function EmptyWithFilters({ choose }: { choose: (filter: Filter) => void }) {
   );
 }
 
-/** Under "Shared with me" only what belongs to others: the server's filter includes one's own. */
+/** Leave out the user's own models under "Shared with me"; the server's filter includes them. */
 function useOthers(models: TunedModel[], filter: Filter): TunedModel[] {
   const me = useMe().data?.user;
   const mine = useTunedModels("owner:me").data ?? [];
@@ -129,7 +129,7 @@ function Removal({ models, close }: { models: TunedModel[]; close: () => void })
 const FILTERS = { mine: "owner:me", shared: "readers:me", everyone: "readers:everyone" } as const;
 type Filter = keyof typeof FILTERS;
 
-/** Whose models are shown. */
+/** Chips that choose whose models are shown. */
 function FilterChips({ chosen, choose }: { chosen: Filter; choose: (filter: Filter) => void }) {
   return (
     <div className="row" role="group" aria-label={text.library.filter}>
@@ -142,7 +142,7 @@ function FilterChips({ chosen, choose }: { chosen: Filter; choose: (filter: Filt
   );
 }
 
-/** What a new user sees: the three ways to the first tuned model. */
+/** What a new user sees: three ways to a first tuned model. */
 function EmptyLibrary() {
   const [, go] = useLocation();
   const samples = SAMPLE_IDS.map((id) => ({

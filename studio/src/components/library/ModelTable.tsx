@@ -18,11 +18,11 @@ type ModelTableProps = {
   sort: (order: Order) => void;
   remove: (models: TunedModel[]) => void;
   share: (model: TunedModel) => void;
-  take: (model: TunedModel) => void;
-  showsOwner: boolean; // where all are one's own it says nothing
+  exportIt: (model: TunedModel) => void;
+  showsOwner: boolean; // pointless if all are the user's own
 };
 
-/** Tuned models as rows: sorted, selected, each with its menu; a running one shows how far it is. */
+/** Tuned models as rows that can be sorted and selected; running ones show their progress. */
 export function ModelTable({
   models,
   selected,
@@ -31,7 +31,7 @@ export function ModelTable({
   sort,
   remove,
   share,
-  take,
+  exportIt,
   showsOwner,
 }: ModelTableProps) {
   const names = models.map(({ name }) => name);
@@ -72,7 +72,7 @@ export function ModelTable({
               toggle={() => select(toggled(selected, model.name))}
               remove={() => remove([model])}
               share={() => share(model)}
-              take={() => take(model)}
+              exportIt={() => exportIt(model)}
               showsOwner={showsOwner}
             />
           ))}
@@ -94,12 +94,12 @@ type ModelRowProps = {
   toggle: () => void;
   remove: () => void;
   share: () => void;
-  take: () => void;
+  exportIt: () => void;
   showsOwner: boolean;
 };
 
 /** One tuned model in My Library. */
-function ModelRow({ model, isSelected, toggle, remove, share, take, showsOwner }: ModelRowProps) {
+function ModelRow({ model, isSelected, toggle, remove, share, exportIt, showsOwner }: ModelRowProps) {
   const operation = useOperation(model).data;
   const task = model.tuningTask;
   const took = tookSeconds(task);
@@ -138,7 +138,7 @@ function ModelRow({ model, isSelected, toggle, remove, share, take, showsOwner }
         </td>
       )}
       <td className="narrow">
-        <RowMenu name={model.displayName} actions={useActions(model, { remove, share, take })} />
+        <RowMenu name={model.displayName} actions={useActions(model, { remove, share, exportIt })} />
       </td>
     </tr>
   );
@@ -150,9 +150,9 @@ function Owner({ id }: { id: string }) {
   return <>{owner === me ? text.common.you : text.signIn.you(owner ?? "")}</>;
 }
 
-type Acts = Pick<ModelRowProps, "remove" | "share" | "take">;
+type Acts = Pick<ModelRowProps, "remove" | "share" | "exportIt">;
 
-function useActions(model: TunedModel, { remove, share, take }: Acts): Action[] {
+function useActions(model: TunedModel, { remove, share, exportIt }: Acts): Action[] {
   const [, go] = useLocation();
   const id = idOf(model.name);
   const role = useRole(id);
@@ -162,7 +162,7 @@ function useActions(model: TunedModel, { remove, share, take }: Acts): Action[] 
     isReady && { id: "use", label: text.common.use, act: () => go(`/playground?model=${model.name}`) },
     { id: "again", label: text.common.again, act: () => go(`/new?from=${id}`) },
     { id: "share", label: text.sharing.share, act: share },
-    isReady && { id: "export", label: text.common.export, act: take },
+    isReady && { id: "export", label: text.common.export, act: exportIt },
     role === "OWNER" && { id: "remove", label: text.common.remove, act: remove, isDanger: true },
   ];
   return all.filter((action) => action !== false);
@@ -177,7 +177,7 @@ type SortHeaderProps = {
   isExtra?: boolean;
 };
 
-/** The head of a column; a press sorts by it, a second one the other way round. */
+/** A column head that sorts by its column; a second press reverses the order. */
 function SortHeader({ id, label, order, sort, isNumber, isExtra }: SortHeaderProps) {
   const isHere = order?.by === id;
   return (
@@ -199,7 +199,7 @@ function SortHeader({ id, label, order, sort, isNumber, isExtra }: SortHeaderPro
 }
 
 type Column = "name" | "state" | "base" | "examples" | "epochs" | "loss" | "took" | "updated";
-export type Order = { by: Column; isRising: boolean } | undefined; // undefined: as the server lists them
+export type Order = { by: Column; isRising: boolean } | undefined; // undefined: the server's order
 
 const VALUES: Record<Column, (model: TunedModel) => string | number> = {
   name: ({ displayName }) => displayName.toLowerCase(),

@@ -4,10 +4,11 @@ import { useFirstExamples } from "../../api/examples";
 import { useWrapping } from "../../api/models";
 import { answerSnippets } from "../../snippets";
 import { CodeTabs, withCode } from "../Code";
+import { Checkbox } from "../controls";
 import { ErrorNote } from "../Page";
 import { text } from "./text";
 
-/** How the model is called from code, with an input of its own examples. */
+/** How to call the model from code, with one of its examples as the input. */
 export function ApiTab({ model }: { model: TunedModel }) {
   const id = idOf(model.name);
   const first = useFirstExamples(id, true);
@@ -25,7 +26,7 @@ export function ApiTab({ model }: { model: TunedModel }) {
   );
 }
 
-/** What the examples had in common, so what calls should look like; for writers whether plain inputs are wrapped. */
+/** What calls should look like, learned from the examples; writers can have plain inputs wrapped. */
 export function Contract({ model }: { model: TunedModel }) {
   const id = idOf(model.name);
   const wrapping = useWrapping(id);
@@ -37,15 +38,12 @@ export function Contract({ model }: { model: TunedModel }) {
       <p>{model.promptContract}</p>
       {model.outputContract && <p>{model.outputContract}</p>}
       {wrapping.isError && <ErrorNote error={wrapping.error} />}
-      <label className="row plain">
-        <input
-          type="checkbox"
-          checked={wrapping.isPending ? wrapping.variables : (model.wrapPlainInputs ?? false)}
-          disabled={role !== "OWNER" && role !== "WRITER"}
-          onChange={({ target }) => wrapping.mutate(target.checked)}
-        />
-        {text.model.wrap}
-      </label>
+      <Checkbox
+        label={text.model.wrap}
+        isChecked={wrapping.isPending ? wrapping.variables : (model.wrapPlainInputs ?? false)}
+        isDisabled={role !== "OWNER" && role !== "WRITER"}
+        change={wrapping.mutate}
+      />
     </section>
   );
 }

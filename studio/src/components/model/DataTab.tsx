@@ -4,8 +4,8 @@ import { useFirstExamples } from "../../api/examples";
 import type { Finding } from "../../api/reports";
 import { isFixable } from "../../draftSource";
 import { share } from "../../format";
-import { ScrollRegion } from "../Facts";
-import { ErrorNote, Skeleton } from "../Page";
+import { ScrollRegion, Table } from "../Facts";
+import { QueryState } from "../Page";
 import { ReportCard } from "./ReportCard";
 import { text } from "./text";
 
@@ -28,8 +28,7 @@ function Seen({ model }: { model: TunedModel }) {
         <h2 id="seen">{text.model.seen}</h2>
         <p className="soft">{text.model.seenHelp}</p>
       </div>
-      {query.isPending && <Skeleton />}
-      {query.isError && <ErrorNote error={query.error} retry={() => void query.refetch()} />}
+      <QueryState query={query} />
       {query.data?.examples?.map(({ rendered = "", output }, place) => (
         <pre key={place}>
           {rendered.slice(0, rendered.lastIndexOf(output))}
@@ -87,17 +86,15 @@ const MAX_PX = 420;
 function FindingTable({ findings }: { findings: Finding[] }) {
   return (
     <ScrollRegion height={MAX_PX} label={text.dataCheck.title}>
-      <table className="list held-out">
-        <thead>
-          <tr>
-            <th scope="col" className="row-number">
-              {text.dataCheck.row}
-            </th>
-            <th scope="col">{text.dataCheck.why}</th>
-            <th scope="col">{text.heldOut.input}</th>
-            <th scope="col">{text.dataCheck.output}</th>
-          </tr>
-        </thead>
+      <Table
+        className="held-out"
+        heads={[
+          [text.dataCheck.row, "row-number"],
+          [text.dataCheck.why],
+          [text.heldOut.input],
+          [text.dataCheck.output],
+        ]}
+      >
         <tbody>
           {findings.map((finding, place) => (
             <tr key={place}>
@@ -116,7 +113,7 @@ function FindingTable({ findings }: { findings: Finding[] }) {
             </tr>
           ))}
         </tbody>
-      </table>
+      </Table>
     </ScrollRegion>
   );
 }
@@ -135,16 +132,10 @@ function DataCurve({ model }: { model: TunedModel }) {
         <>
           <p className="note">{advice}</p>
           <div className="scroll">
-            <table className="list">
-              <caption className="help left">{text.dataCurve.caption(metric.replaceAll("_", " "))}</caption>
-              <thead>
-                <tr>
-                  <th scope="col">{text.dataCurve.rows}</th>
-                  <th scope="col" className="number">
-                    {text.dataCurve.score}
-                  </th>
-                </tr>
-              </thead>
+            <Table
+              caption={text.dataCurve.caption(metric.replaceAll("_", " "))}
+              heads={[[text.dataCurve.rows], [text.dataCurve.score, "number"]]}
+            >
               <tbody>
                 {measured.map(({ rows, score, tested }, place) => (
                   <tr key={place}>
@@ -159,7 +150,7 @@ function DataCurve({ model }: { model: TunedModel }) {
                   </tr>
                 ))}
               </tbody>
-            </table>
+            </Table>
           </div>
         </>
       )}

@@ -1,12 +1,12 @@
 import { useState } from "react";
-import { Button, Input, Label, TextField } from "react-aria-components";
+import { Button } from "react-aria-components";
 import { Link, useLocation } from "wouter";
 import { useRole } from "../../api/account";
 import { idOf, type TunedModel } from "../../api/client";
 import { isRunning, useCancel, useDelete, useRename } from "../../api/models";
 import { NAME_CHARACTERS } from "../../draft";
 import { openPath } from "../../transfer";
-import { type Action, RowMenu } from "../controls";
+import { type Action, RowMenu, TextInput } from "../controls";
 import { Confirm } from "../dialogs";
 import { ErrorNote } from "../Page";
 import { ShareDialog } from "../ShareDialog";
@@ -14,7 +14,7 @@ import { toast } from "../toasts";
 import { ExportDialog } from "./ExportDialog";
 import { text } from "./text";
 
-/** What can be done with a tuned model, as far as the role allows it. */
+/** The actions on a tuned model that the user's role allows. */
 export function ModelActions({ model }: { model: TunedModel }) {
   const [, go] = useLocation();
   const id = idOf(model.name);
@@ -91,10 +91,10 @@ export function ModelActions({ model }: { model: TunedModel }) {
   );
 }
 
-/** Id and description under the heading, and the way to another name. */
+/** ID and description under the heading, and the form that renames the model. */
 export function ModelName({ model }: { model: TunedModel }) {
   const id = idOf(model.name);
-  const [name, setName] = useState<string>(); // undefined: it is not being changed
+  const [name, setName] = useState<string>(); // undefined: not being renamed
   const rename = useRename(id);
   const role = useRole(id);
   const canWrite = role === "OWNER" || role === "WRITER";
@@ -121,19 +121,17 @@ export function ModelName({ model }: { model: TunedModel }) {
     >
       {rename.isError && <ErrorNote error={rename.error} />}
       <div className="row bottom">
-        <TextField
+        <TextInput
+          label={text.common.name}
           value={name}
-          onChange={setName}
+          change={setName}
           maxLength={NAME_CHARACTERS}
           isRequired
-          // a press on Rename leads here, and typing is what comes next
+          // pressing Rename opens this field; typing comes next
           // eslint-disable-next-line jsx-a11y/no-autofocus
           autoFocus
           className="react-aria-TextField grow"
-        >
-          <Label>{text.common.name}</Label>
-          <Input />
-        </TextField>
+        />
         <Button type="submit" className="button primary" isDisabled={name.trim() === ""}>
           {text.model.saveName}
         </Button>

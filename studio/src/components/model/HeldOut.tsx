@@ -4,23 +4,23 @@ import { idOf, type TunedModel } from "../../api/client";
 import { type StoredExample, useHeldOut } from "../../api/examples";
 import { commonBeginning } from "../../rows";
 import { Icon, SelectField } from "../controls";
-import { ScrollRegion } from "../Facts";
-import { ErrorNote, Skeleton } from "../Page";
+import { ScrollRegion, Table } from "../Facts";
+import { ErrorNote, QueryState } from "../Page";
 import { text } from "./text";
-import { type Asked, type One, useHeldOutAnswers } from "./useHeldOutAnswers";
+import { type AnswerPair, type ScoredAnswer, useHeldOutAnswers } from "./useHeldOutAnswers";
 import { Verdict } from "./Verdict";
 
 const AT_ONCE = 10;
+const HEADS = [[text.heldOut.input], [text.heldOut.expected], [text.heldOut.base], [text.heldOut.tuned]] as const;
 type Order = keyof typeof text.heldOut.orders;
 
-/** Rows that were not learned, with what base and tuned model answer to them. */
+/** The held-out rows, with the answers of the base model and the tuned model. */
 export function HeldOutTab({ model }: { model: TunedModel }) {
   const query = useHeldOut(idOf(model.name), true);
   const rows = query.data ?? [];
-  const { answers, isRunning, error, ask, stop } = useHeldOutAnswers(model, rows);
+  const { answers, isRunning, error, run, stop } = useHeldOutAnswers(model, rows);
   const [order, setOrder] = useState<Order>("given");
-  if (query.isPending) return <Skeleton />;
-  if (query.isError) return <ErrorNote error={query.error} retry={() => void query.refetch()} />;
+  if (!query.data) return <QueryState query={query} />;
   if (rows.length === 0) {
     return (
       <section className="stack" aria-label={text.model.heldOut}>
@@ -29,8 +29,8 @@ export function HeldOutTab({ model }: { model: TunedModel }) {
       </section>
     );
   }
-  const asked = answers.filter((answer) => answer !== undefined);
-  const next = Math.min(AT_ONCE, rows.length - asked.length);
+  const done = answers.filter((answer) => answer !== undefined);
+  const next = Math.min(AT_ONCE, rows.length - done.length);
   return (
     <section className="stack" aria-label={text.model.heldOut}>
       <Verdict model={model} hasHeldOut />
@@ -43,41 +43,39 @@ export function HeldOutTab({ model }: { model: TunedModel }) {
           ) : (
             next > 0 &&
             model.state === "ACTIVE" && (
-              <Button className="button primary" onPress={() => void ask(next)}>
-                {asked.length === 0 ? text.heldOut.ask(next) : text.heldOut.more(next)}
+              <Button className="button primary" onPress={() => void run(next)}>
+                {done.length === 0 ? text.heldOut.run(next) : text.heldOut.more(next)}
               </Button>
             )
           )}
-          {asked.length > 0 && (
-            <span role="status">
-              {text.heldOut.right(rightOf(asked, "tuned"), rightOf(asked, "base"), asked.length)}
-            </span>
+          {done.length > 0 && (
+            <span role="status">{text.heldOut.right(rightOf(done, "tuned"), rightOf(done, "base"), done.length)}</span>
           )}
         </div>
-        <SelectField label={text.heldOut.order} value={order} isSmall change={(value) => setOrder(value as Order)}>
-          {Object.entries(text.heldOut.orders).map(([id, label]) => (
-            <option key={id} value={id}>
-              {label}
-            </option>
-          ))}
-        </SelectField>
+        <SelectField
+          label={text.heldOut.order}
+          value={order}
+          isSmall
+          change={(value) => setOrder(value as Order)}
+          options={Object.entries(text.heldOut.orders)}
+        />
       </div>
       <HeldOutTable rows={rows} answers={answers} order={order} />
     </section>
   );
 }
 
-const rightOf = (asked: Asked[], who: "tuned" | "base") => asked.filter((answer) => answer[who].isRight).length;
+const rightOf = (done: AnswerPair[], who: "tuned" | "base") => done.filter((answer) => answer[who].isRight).length;
 
 type Props = {
   rows: StoredExample[];
-  answers: (Asked | undefined)[];
+  answers: (AnswerPair | undefined)[];
   order: keyof typeof text.heldOut.orders;
 };
 
-const MANY_CHARACTERS = 30; // a shorter beginning is no trouble to read in every row
+const MANY_CHARACTERS = 30; // a shorter beginning is shown in each row
 
-/** Input, expected, base and tuned answer of each held-out row; what all inputs begin with is shown once. */
+/** Input, expected output and both answers of each held-out row; a long common beginning is shown once. */
 function HeldOutTable({ rows, answers, order }: Props) {
   const [seeds] = useState(() => rows.map(() => Math.random()));
   const value = (place: number) => answers[place]?.tuned.likeness;
@@ -95,15 +93,7 @@ function HeldOutTable({ rows, answers, order }: Props) {
         </p>
       )}
       <ScrollRegion height={620} label={text.model.heldOut}>
-        <table className="list held-out">
-          <thead>
-            <tr>
-              <th scope="col">{text.heldOut.input}</th>
-              <th scope="col">{text.heldOut.expected}</th>
-              <th scope="col">{text.heldOut.base}</th>
-              <th scope="col">{text.heldOut.tuned}</th>
-            </tr>
-          </thead>
+        <Table className="held-out" heads={HEADS}>
           <tbody>
             {places.map((place) => (
               <tr key={place}>
@@ -118,14 +108,14 @@ function HeldOutTable({ rows, answers, order }: Props) {
               </tr>
             ))}
           </tbody>
-        </table>
+        </Table>
       </ScrollRegion>
     </div>
   );
 }
 
-function AnswerCell({ one }: { one?: One }) {
-  if (!one) return <td className="soft small">{text.heldOut.notAsked}</td>;
+function AnswerCell({ one }: { one?: ScoredAnswer }) {
+  if (!one) return <td className="soft small">{text.heldOut.notRun}</td>;
   return (
     <td>
       <div className={`judged ${one.isRight ? "right" : ""}`}>

@@ -6,7 +6,7 @@ import { Ago, Facts } from "../Facts";
 import { Contract } from "./Calling";
 import { text } from "./text";
 
-/** The curve with its advice, and the settings of the run as they were saved. */
+/** The loss curve with its advice, and the settings of the job. */
 export function Overview({ model, operation }: { model: TunedModel; operation?: Operation }) {
   const task = model.tuningTask;
   const live = operation && !operation.done ? operation.metadata : undefined;
@@ -38,7 +38,7 @@ export function Overview({ model, operation }: { model: TunedModel; operation?: 
   );
 }
 
-/** The settings of a run as they were saved, and facts about data, machine and versions. */
+/** The settings of a job, and facts about its data, machine and versions. */
 function ModelFacts({ model }: { model: TunedModel }) {
   const { hyperparameters, data, heldOutRows, seed, versions = {}, settings = {} } = model.tuningTask;
   const took = tookSeconds(model.tuningTask);

@@ -5,7 +5,7 @@ import { type Kind, useReport } from "../../api/reports";
 import { ErrorNote } from "../Page";
 import { text } from "./text";
 
-type Words = { title: string; help: string; ask: string; again: string };
+type Words = { title: string; help: string; start: string; again: string };
 type Job<K extends Kind> = NonNullable<ReturnType<typeof useReport<K>>["query"]["data"]>;
 type Props<K extends Kind> = {
   kind: K;
@@ -46,7 +46,7 @@ export function ReportCard<K extends Kind>({ kind, id, words, more, other, isOth
             )}
             {!isOtherOnly && (
               <Button isDisabled={starting.isPending} onPress={() => starting.mutate({})}>
-                {report ? words.again : words.ask}
+                {report ? words.again : words.start}
               </Button>
             )}
           </div>

@@ -7,12 +7,12 @@ import { duration, epochOf, percent } from "../../format";
 import { download } from "../../transfer";
 import { ScrollRegion } from "../Facts";
 import { secondsLeft } from "../JobState";
-import { ErrorNote, Skeleton } from "../Page";
+import { QueryState } from "../Page";
 import { text } from "./text";
 
 const PHASES = ["QUEUED", "PREPARING", "RUNNING", "PUBLISHING"] as const;
 
-/** The way of a run through its phases, how far it is in the one it is in, and when it will be done. */
+/** The phases of a tuning job, its progress and the time left. */
 export function Progress({ model, operation }: { model: TunedModel; operation: Operation }) {
   const { phase, waitingBefore, totalSteps, completedSteps, snapshots = [] } = operation.metadata;
   const { hyperparameters, data, heldOutRows = 0 } = model.tuningTask;
@@ -57,7 +57,7 @@ export function Progress({ model, operation }: { model: TunedModel; operation: O
       >
         <div className="fill" style={{ width: `${done}%` }} />
       </div>
-      {/* heard once an epoch and once a phase, not at every step */}
+      {/* announced once per epoch and phase, not at every step */}
       <div className="visually-hidden" role="status">
         {isTuning ? text.model.announceEpoch(epoch, hyperparameters.epochCount) : text.phase[phase]?.[0]}
       </div>
@@ -65,7 +65,7 @@ export function Progress({ model, operation }: { model: TunedModel; operation: O
   );
 }
 
-/** How a run ended: ready (said once in each browser), cancelled, or failed with what to do. */
+/** How a tuning job ended: ready (shown once per browser), cancelled, or failed and why. */
 export function Outcome({ model }: { model: TunedModel }) {
   if (model.cancelled) return <CancelledNote model={model} />;
   if (model.state === "FAILED") return <FailedNote model={model} />;
@@ -102,7 +102,7 @@ function CancelledNote({ model }: { model: TunedModel }) {
   );
 }
 
-const INTERNAL = 13; // google.rpc.Code; every other message says itself what to do
+const INTERNAL = 13; // google.rpc.Code; the messages of all others say what to do
 
 function FailedNote({ model }: { model: TunedModel }) {
   return (
@@ -123,7 +123,7 @@ function FailedNote({ model }: { model: TunedModel }) {
   );
 }
 
-/** What the job said last. */
+/** The last lines of the job's log. */
 export function LogTab({ model }: { model: TunedModel }) {
   const id = idOf(model.name);
   const query = useLog(id, true, isRunning(model));
@@ -136,8 +136,7 @@ export function LogTab({ model }: { model: TunedModel }) {
           <Button onPress={() => download(`${id}.log`, lines.join("\n") + "\n")}>{text.common.download}</Button>
         )}
       </div>
-      {query.isPending && <Skeleton />}
-      {query.isError && <ErrorNote error={query.error} retry={() => void query.refetch()} />}
+      <QueryState query={query} />
       {query.isSuccess && lines.length === 0 && <p className="soft">{text.model.noLog}</p>}
       {lines.length > 0 && (
         <>

@@ -3,6 +3,7 @@ import { ApiError, idOf, type Schemas, type TunedModel } from "../../api/client"
 import { parseFile } from "../../api/examples";
 import type { EvaluationReport } from "../../api/reports";
 import { share } from "../../format";
+import { Table } from "../Facts";
 import { ReportCard } from "./ReportCard";
 import { text } from "./text";
 
@@ -53,21 +54,10 @@ function Found({ report }: { report: EvaluationReport }) {
 function Candidates({ report }: { report: EvaluationReport }) {
   return (
     <div className="scroll">
-      <table className="list">
-        <caption className="help left">
-          {text.verdict.caption(report.rows, report.source, report.metric.replaceAll("_", " "))}
-        </caption>
-        <thead>
-          <tr>
-            <th scope="col">{text.verdict.candidate}</th>
-            <th scope="col" className="number">
-              {text.verdict.score}
-            </th>
-            <th scope="col" className="number">
-              {text.verdict.range}
-            </th>
-          </tr>
-        </thead>
+      <Table
+        caption={text.verdict.caption(report.rows, report.source, report.metric.replaceAll("_", " "))}
+        heads={[[text.verdict.candidate], [text.verdict.score, "number"], [text.verdict.range, "number"]]}
+      >
         <tbody>
           {report.contenders.map(({ name, title, figures }) => {
             const [figure] = figures;
@@ -82,7 +72,7 @@ function Candidates({ report }: { report: EvaluationReport }) {
             );
           })}
         </tbody>
-      </table>
+      </Table>
     </div>
   );
 }

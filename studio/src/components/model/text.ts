@@ -6,7 +6,7 @@ import { text as shared } from "../text";
 const epochs = (number: number) => counted(number, "epoch");
 const rows = (number: number) => counted(number, "row");
 
-/** What a data check finds, one and many. */
+/** Kinds of findings of a data check, singular and plural. */
 const FINDINGS: Record<string, [string, string]> = {
   DUPLICATE: ["duplicate", "duplicates"],
   NEAR_DUPLICATE: ["near duplicate", "near duplicates"],
@@ -106,7 +106,7 @@ export const text = {
   heldOut: {
     none: "This model was tuned without held-out rows. Hold out 10 % next time to see how it answers rows it hasn't seen.",
     help: "Rows the model hasn't seen. Compare how the base model and the tuned model answer them (temperature 0).",
-    ask: (number: number) => `Run both models on ${rows(number)}`,
+    run: (number: number) => `Run both models on ${rows(number)}`,
     more: (number: number) => `Run ${number} more`,
     stop: "Stop",
     begins: "Every input starts with:",
@@ -120,11 +120,11 @@ export const text = {
       `Exact matches: tuned model ${tuned} of ${all}, base model ${base} of ${all}.`,
     same: "as expected",
     differs: "not as expected",
-    notAsked: "not run yet",
+    notRun: "not run yet",
   },
   verdict: {
     title: "Did tuning help?",
-    ask: "Evaluate",
+    start: "Evaluate",
     again: "Evaluate again",
     help: "Runs the tuned model, the base model, the base model with examples in the prompt, and simple baselines on the held-out rows, then says in one sentence whether tuning was worth it. Takes a few minutes.",
     running: (answered: number, all?: number) =>
@@ -144,7 +144,7 @@ export const text = {
   },
   dataCheck: {
     title: "Rows to check",
-    ask: "Check rows",
+    start: "Check rows",
     again: "Check again",
     help: "Looks for duplicates, contradictions, copies of held-out rows, labels with two spellings, rows that are cut off, and rows the model still gets wrong. Takes about as long as one epoch. “Find wrong labels” also tunes five times, each time without a fifth of the rows, and checks those; this takes several times as long as tuning did.",
     tuneToo: "Find wrong labels (slow)",
@@ -165,7 +165,7 @@ export const text = {
   },
   dataCurve: {
     title: "Would more examples help?",
-    ask: "Find out",
+    start: "Find out",
     again: "Find out again",
     help: "Tunes on growing parts of your data and tests on the rest, to estimate how much more examples would help. Takes about twice as long as tuning did, and lets answers and tuning jobs go first.",
     running: (tuning: number, all?: number) =>

@@ -3,59 +3,60 @@ import { DEFAULTS, wholeAnswer } from "../../api/answers";
 import type { TunedModel } from "../../api/client";
 import type { StoredExample } from "../../api/examples";
 
-export type One = { answer: string; isRight: boolean; likeness: number };
-export type Asked = { tuned: One; base: One };
+export type ScoredAnswer = { answer: string; isRight: boolean; likeness: number };
+export type AnswerPair = { tuned: ScoredAnswer; base: ScoredAnswer };
 
-const TOGETHER = 2; // rows at a time: four streams of the six that a browser opens to one server
+const TOGETHER = 2; // rows at a time: four of the six connections that a browser opens to a server
 const LEAST_TOKENS = 24;
 
-/** Answers of base and tuned model to held-out rows, asked a few at a time and kept while the page is open. */
+/** Answers of both models to held-out rows, run a few at a time and kept while the page is open. */
 export function useHeldOutAnswers(model: TunedModel, rows: StoredExample[]) {
-  const [answers, setAnswers] = useState<(Asked | undefined)[]>([]);
+  const [answers, setAnswers] = useState<(AnswerPair | undefined)[]>([]);
   const [isRunning, setRunning] = useState(false);
   const [error, setError] = useState<unknown>();
   const abort = useRef<AbortController>(undefined);
   useEffect(() => () => abort.current?.abort(), []);
-  async function ask(number: number) {
+  async function run(number: number) {
     const controller = (abort.current = new AbortController());
     setRunning(true);
     setError(undefined);
     try {
       const open = [...rows.keys()].filter((place) => answers[place] === undefined).slice(0, number);
-      const askNext = async (): Promise<void> => {
+      const runNext = async (): Promise<void> => {
         const place = open.shift();
         const row = place === undefined ? undefined : rows[place];
         if (place === undefined || !row) return;
-        const asked = await askBoth(model, row, controller.signal);
-        setAnswers((before) => Object.assign([...before], { [place]: asked }));
-        return askNext();
+        const pair = await runBoth(model, row, controller.signal);
+        setAnswers((before) => Object.assign([...before], { [place]: pair }));
+        return runNext();
       };
-      await Promise.all(Array.from({ length: TOGETHER }, askNext));
+      await Promise.all(Array.from({ length: TOGETHER }, runNext));
     } catch (problem) {
       if (!controller.signal.aborted) setError(problem);
     } finally {
       setRunning(false);
     }
   }
-  return { answers, isRunning, error, ask, stop: () => abort.current?.abort() };
+  return { answers, isRunning, error, run, stop: () => abort.current?.abort() };
 }
 
-function judged(answer: string, expected: string): One {
+function scored(answer: string, expected: string): ScoredAnswer {
   const isRight = answer.trim() === expected.trim();
   return { answer, isRight, likeness: isRight ? 1 : likeness(answer, expected) };
 }
 
-/** An answer may be as long as what is expected, in tokens as many as that has characters: beyond, it is wrong anyway. */
-async function askBoth(model: TunedModel, row: StoredExample, signal: AbortSignal): Promise<Asked> {
+/** Run both models on a row. An answer with more tokens than the expected output has characters is wrong anyway. */
+async function runBoth(model: TunedModel, row: StoredExample, signal: AbortSignal): Promise<AnswerPair> {
   const maxOutputTokens = Math.max(LEAST_TOKENS, row.output.length);
   const [tuned, base] = await Promise.all(
     [model.name, `models/${model.baseWeights}`].map((name) =>
       wholeAnswer(name, row.textInput, { ...DEFAULTS, maxOutputTokens }, signal),
     ),
   );
-  return { tuned: judged(tuned ?? "", row.output), base: judged(base ?? "", row.output) };
+  return { tuned: scored(tuned ?? "", row.output), base: scored(base ?? "", row.output) };
 }
 
+/** The share of words that an answer has in common with the expected one (F1), from 0 to 1. */
 export function likeness(answer: string, expected: string): number {
   const [given, wanted] = [words(answer), words(expected)];
   if (given.length === 0 || wanted.length === 0) return 0;

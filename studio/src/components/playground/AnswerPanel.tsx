@@ -11,7 +11,7 @@ import { text } from "./text";
 
 type Props = { name: string; model: string; prompt: string; answer: Answer; against?: string };
 
-/** What one model answers, with what it took; on wish marked where it differs from another answer. */
+/** The answer of one model with its tokens and time, optionally as a diff against another answer. */
 export function AnswerPanel({ name, model, prompt, answer, against }: Props) {
   const [, go] = useLocation();
   const { usage, isRunning } = answer;
@@ -72,7 +72,7 @@ function finish({ usage, wasStopped }: Answer) {
 
 const SHOWN = 5;
 
-/** What the server remarks on an answer: how the prompt differs from the examples, how probable each label is. */
+/** The server's remarks: how the prompt differs from the examples, and the probability of each label. */
 function AnswerRemarks({ remarks: { promptContract, labelProbabilities } }: { remarks: Remarks }) {
   const differences = promptContract?.differences ?? [];
   const labels = Object.entries(labelProbabilities ?? {}).slice(0, SHOWN);
@@ -98,7 +98,7 @@ function AnswerRemarks({ remarks: { promptContract, labelProbabilities } }: { re
   );
 }
 
-/** A text with what it adds to another marked, and what it leaves out struck. */
+/** A text with added words highlighted and missing words struck through. */
 function WordDiff({ before, after }: { before: string; after: string }) {
   return (
     <>

@@ -1,7 +1,7 @@
 import { useBaseModels, useTunedModels } from "../../api/models";
 import { atEpoch, idOf, splitEpoch } from "../../api/client";
 import { useCard } from "../../api/reports";
-import { SelectField } from "../controls";
+import { type Option, SelectField } from "../controls";
 import { text } from "./text";
 
 type ModelChoiceProps = {
@@ -12,39 +12,39 @@ type ModelChoiceProps = {
   isOptional?: boolean;
 };
 
-/** A tuned model, at an epoch perhaps, or a base; those that are still being made cannot be chosen. */
+/** Chooses a tuned model (and its epoch) or a base model; models that are not ready cannot be chosen. */
 export function ModelChoice({ label, names, value, choose, isOptional }: ModelChoiceProps) {
   const [plain] = splitEpoch(value);
   const isKnown = plain === "" || [...names.tuned, ...names.bases].some(({ name }) => name === plain);
   return (
     <div className="stack tight">
-      <SelectField label={label} value={plain} change={choose}>
-        {isOptional && <option value="">{text.playground.none}</option>}
-        {!isKnown && <option value={plain}>{plain}</option>}
-        <Group label={text.playground.tuned} models={names.tuned} />
-        <Group label={text.playground.bases} models={names.bases} />
-      </SelectField>
+      <SelectField
+        label={label}
+        value={plain}
+        change={choose}
+        options={[
+          ...(isOptional ? [["", text.playground.none] as const] : []),
+          ...(isKnown ? [] : [[plain, plain] as const]),
+        ]}
+        groups={[
+          [text.playground.tuned, names.tuned.map(optionOf)],
+          [text.playground.bases, names.bases.map(optionOf)],
+        ]}
+      />
       <EpochChoice of={label} model={value} choose={choose} />
     </div>
   );
 }
 
-function Group({ label, models }: { label: string; models: ModelName[] }) {
-  if (models.length === 0) return null;
-  return (
-    <optgroup label={label}>
-      {models.map(({ name, title, isReady }) => (
-        <option key={name} value={name} disabled={!isReady}>
-          {isReady ? title : text.playground.busyModel(title)}
-        </option>
-      ))}
-    </optgroup>
-  );
-}
+const optionOf = ({ name, title, isReady }: ModelName): Option => [
+  name,
+  isReady ? title : text.playground.busyModel(title),
+  !isReady,
+];
 
 type EpochChoiceProps = { of: string; model: string; choose: (model: string) => void };
 
-/** Which epoch of a tuned model answers, where several were kept. */
+/** Chooses an epoch of a tuned model if several were kept. */
 function EpochChoice({ of, model, choose }: EpochChoiceProps) {
   const isTuned = model.startsWith("tunedModels/");
   const kept = useCard(idOf(model), isTuned).data?.curve.kept_epochs ?? [];
@@ -57,14 +57,8 @@ function EpochChoice({ of, model, choose }: EpochChoiceProps) {
       isSmall
       value={epoch}
       change={(next) => choose(atEpoch(name, next))}
-    >
-      <option value="">{text.epochs.chosen}</option>
-      {kept.map((number) => (
-        <option key={number} value={number}>
-          {text.epochs.number(number)}
-        </option>
-      ))}
-    </SelectField>
+      options={[["", text.epochs.chosen], ...kept.map((number): Option => [`${number}`, text.epochs.number(number)])]}
+    />
   );
 }
 
@@ -76,7 +70,7 @@ type ModelNames = {
   titleOf: (name: string) => string;
 };
 
-/** Every model that one may ask, by what it is called: one's own, those shared, and the bases. */
+/** All models that the user can call, with their titles: own, shared and base models. */
 export function useModelNames(): ModelNames {
   const mine = useTunedModels("readers:me").data ?? [];
   const open = useTunedModels("readers:everyone").data ?? [];

@@ -1,15 +1,16 @@
 import { useState } from "react";
-import { Button, Label, TextArea, TextField } from "react-aria-components";
+import { Button } from "react-aria-components";
 import { useFirstExamples, useHeldOut } from "../../api/examples";
 import { idOf } from "../../api/client";
 import { commonBeginning } from "../../rows";
+import { TextInput } from "../controls";
 import { text } from "./text";
 
 type PromptBoxProps = { model: string; prompt: string; change: (prompt: string) => void; run: () => void };
 
 const SHOWN = 80;
 
-/** What is asked; a hint says when it lacks what all examples of the model began with. */
+/** The prompt, with a hint if it lacks the text that all examples of the model start with. */
 export function PromptBox({ model, prompt, change, run }: PromptBoxProps) {
   const isTuned = model.startsWith("tunedModels/");
   const examples = useFirstExamples(idOf(model), isTuned).data?.examples ?? [];
@@ -17,16 +18,15 @@ export function PromptBox({ model, prompt, change, run }: PromptBoxProps) {
   const isMissing = beginning !== "" && prompt.trim() !== "" && !prompt.startsWith(beginning.trimEnd());
   return (
     <div className="stack tight">
-      <TextField
+      <TextInput
+        label={text.playground.prompt}
         value={prompt}
-        onChange={change}
+        change={change}
         onKeyDown={(event) => {
           if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) run();
         }}
-      >
-        <Label>{text.playground.prompt}</Label>
-        <TextArea rows={6} placeholder={text.playground.placeholder} />
-      </TextField>
+        area={{ rows: 6, placeholder: text.playground.placeholder }}
+      />
       {isMissing && (
         <div className="note small row spread" role="status">
           <span>{text.playground.shape(shortened(beginning))}</span>
@@ -44,7 +44,7 @@ function shortened(beginning: string) {
 
 type HeldOutPickerProps = { model: string; other: string; pick: (prompt: string, expected: string) => void };
 
-/** Takes a row that the tuned model has not learned, then the next one, with what was expected. */
+/** Fills in a held-out row of the tuned model, then the next one, with the expected output. */
 export function HeldOutPicker({ model, other, pick }: HeldOutPickerProps) {
   const tuned = [model, other].find((name) => name.startsWith("tunedModels/")) ?? "";
   const rows = useHeldOut(idOf(tuned), tuned !== "").data ?? [];

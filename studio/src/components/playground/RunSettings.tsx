@@ -1,18 +1,18 @@
 import { useEffect, useRef, useState } from "react";
-import { Button, Label, Text, TextArea, TextField } from "react-aria-components";
+import { Button } from "react-aria-components";
 import { DEFAULTS, type RunSettings } from "../../api/answers";
 import { useTunedModel } from "../../api/models";
 import { idOf } from "../../api/client";
 import { answerSnippets } from "../../snippets";
 import { CodeTabs, withCode } from "../Code";
-import { NumberInput } from "../controls";
+import { Checkbox, NumberInput, TextInput } from "../controls";
 import { Window } from "../dialogs";
 import { text } from "./text";
 
 const MAX_STOPS = 5;
 type RunSettingsFormProps = { model: string; settings: RunSettings; change: (next: RunSettings) => void };
 
-/** How answers are drawn; begins with the defaults of the model that is asked. */
+/** The sampling settings; they start with the model's defaults. */
 export function RunSettingsForm({ model, settings, change }: RunSettingsFormProps) {
   const isTuned = model.startsWith("tunedModels/");
   const tuned = useTunedModel(isTuned ? idOf(model) : "").data;
@@ -24,7 +24,7 @@ export function RunSettingsForm({ model, settings, change }: RunSettingsFormProp
   });
   const known = tuned?.name;
   useEffect(() => {
-    if (known) latest.current.change(latest.current.standard); // the model's own settings, once they are known
+    if (known) latest.current.change(latest.current.standard); // the model's defaults, once they are known
   }, [known]);
   return (
     <section className="card stack" aria-label={text.playground.settings}>
@@ -59,27 +59,21 @@ export function RunSettingsForm({ model, settings, change }: RunSettingsFormProp
         min={1}
         max={8192}
       />
-      <TextField
+      <TextInput
+        label={text.playground.stops}
         value={settings.stopSequences.join("\n")}
-        onChange={(value) =>
+        change={(value) =>
           change({ ...settings, stopSequences: value === "" ? [] : value.split("\n").slice(0, MAX_STOPS) })
         }
-      >
-        <Label>{text.playground.stops}</Label>
-        <TextArea rows={2} className="react-aria-TextArea short" />
-        <Text slot="description" className="help">
-          {text.playground.stopsHelp}
-        </Text>
-      </TextField>
+        area={{ rows: 2, className: "react-aria-TextArea short" }}
+        help={text.playground.stopsHelp}
+      />
       {isTuned && tuned?.outputForm !== undefined && tuned.outputForm !== "TEXT" && (
-        <label className="row plain">
-          <input
-            type="checkbox"
-            checked={settings.constrainToTrainingOutputs}
-            onChange={({ target }) => change({ ...settings, constrainToTrainingOutputs: target.checked })}
-          />
-          {text.playground.constrain}
-        </label>
+        <Checkbox
+          label={text.playground.constrain}
+          isChecked={settings.constrainToTrainingOutputs}
+          change={(constrainToTrainingOutputs) => change({ ...settings, constrainToTrainingOutputs })}
+        />
       )}
       <Button className="button quiet" onPress={() => change(standard)}>
         {text.playground.reset}
@@ -90,7 +84,7 @@ export function RunSettingsForm({ model, settings, change }: RunSettingsFormProp
 
 type AnswerCodeProps = { model: string; prompt: string; settings: RunSettings };
 
-/** The question of the playground as code. */
+/** The request of the playground as code. */
 export function AnswerCode({ model, prompt, settings }: AnswerCodeProps) {
   const [isOpen, setOpen] = useState(false);
   return (

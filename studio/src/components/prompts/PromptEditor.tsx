@@ -1,17 +1,17 @@
 import { useState } from "react";
-import { Button, Input, Label, Text, TextArea, TextField } from "react-aria-components";
+import { Button } from "react-aria-components";
 import { useLocation } from "wouter";
 import type { Prompt } from "../../api/examples";
 import { NAME_CHARACTERS } from "../../draft";
 import { inputText, outputText, type PromptParts, usePromptEdit } from "../../prompt";
-import { type Action, RowMenu, SelectField } from "../controls";
+import { type Action, Checkbox, type Option, RowMenu, SelectField, TextInput } from "../controls";
 import { toast } from "../toasts";
 import { RowsEditor, TestRows } from "./PromptRows";
 import { text } from "./text";
 
 const SAVING = { saved: text.prompts.saved, saving: text.prompts.saving, unsaved: text.prompts.unsaved };
 
-/** Name, preamble, columns and rows of a prompt; saved as one types. */
+/** Name, preamble, columns and rows of a prompt; changes are saved automatically. */
 export function PromptEditor({ id, prompt, rename }: { id: string; prompt: Prompt; rename: (name: string) => void }) {
   const [, go] = useLocation();
   const { parts, saving, change } = usePromptEdit(id, prompt);
@@ -26,24 +26,22 @@ export function PromptEditor({ id, prompt, rename }: { id: string; prompt: Promp
     <div className="columns">
       <div className="stack">
         <section className="card stack">
-          <TextField
+          <TextInput
+            label={text.prompts.name}
             value={parts.displayName}
             maxLength={NAME_CHARACTERS}
-            onChange={(displayName) => {
+            change={(displayName) => {
               change({ displayName });
               rename(displayName);
             }}
-          >
-            <Label>{text.prompts.name}</Label>
-            <Input />
-          </TextField>
-          <TextField value={parts.preamble} onChange={(preamble) => change({ preamble })}>
-            <Label>{text.prompts.preamble}</Label>
-            <TextArea rows={3} />
-            <Text slot="description" className="help">
-              {text.prompts.preambleHelp}
-            </Text>
-          </TextField>
+          />
+          <TextInput
+            label={text.prompts.preamble}
+            value={parts.preamble}
+            change={(preamble) => change({ preamble })}
+            area={{ rows: 3 }}
+            help={text.prompts.preambleHelp}
+          />
           <ColumnsEditor parts={parts} change={change} />
         </section>
         <RowsEditor parts={parts} change={change} />
@@ -53,10 +51,7 @@ export function PromptEditor({ id, prompt, rename }: { id: string; prompt: Promp
         <span className="small soft" role="status">
           {SAVING[saving]}
         </span>
-        <label className="row plain">
-          <input type="checkbox" checked={isLabelled} onChange={() => setLabelled(!isLabelled)} />
-          {text.prompts.include}
-        </label>
+        <Checkbox label={text.prompts.include} isChecked={isLabelled} change={setLabelled} />
         <div>
           <h2 className="gap-under">{text.prompts.live}</h2>
           <pre>
@@ -76,7 +71,12 @@ export function PromptEditor({ id, prompt, rename }: { id: string; prompt: Promp
 
 type Props = { parts: PromptParts; change: (part: Partial<PromptParts>) => void };
 
-/** The columns of a prompt: their prefixes, whether they are inputs, and their order. */
+const KINDS: Option[] = [
+  ["input", text.prompts.input],
+  ["output", text.prompts.output],
+];
+
+/** The columns of a prompt: prefix, input or output, order. */
 function ColumnsEditor({ parts, change }: Props) {
   const { columns } = parts;
   const order = (places: number[]) =>
@@ -109,23 +109,20 @@ function ColumnsEditor({ parts, change }: Props) {
       <legend>{text.prompts.columns}</legend>
       {columns.map((column, place) => (
         <div className="row bottom" key={place}>
-          <TextField
+          <TextInput
+            label={text.prompts.column(place + 1)}
+            isLabelHidden
             className="react-aria-TextField grow"
             value={column.prefix}
-            onChange={(prefix) => set(place, { prefix })}
-          >
-            <Label className="visually-hidden">{text.prompts.column(place + 1)}</Label>
-            <Input />
-          </TextField>
+            change={(prefix) => set(place, { prefix })}
+          />
           <SelectField
             label={text.prompts.kind(place + 1)}
             isLabelHidden
             value={column.isInput ? "input" : "output"}
             change={(kind) => set(place, { isInput: kind === "input" })}
-          >
-            <option value="input">{text.prompts.input}</option>
-            <option value="output">{text.prompts.output}</option>
-          </SelectField>
+            options={KINDS}
+          />
           <RowMenu name={column.prefix || text.prompts.column(place + 1)} actions={actionsOf(place)} />
         </div>
       ))}

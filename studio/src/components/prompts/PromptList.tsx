@@ -4,18 +4,24 @@ import { type Prompt, useDeletePrompt, usePrompts } from "../../api/examples";
 import { idOf } from "../../api/client";
 import { RowMenu } from "../controls";
 import { Confirm } from "../dialogs";
-import { Ago } from "../Facts";
-import { ErrorNote, Skeleton } from "../Page";
+import { Ago, Table } from "../Facts";
+import { QueryState } from "../Page";
 import { toast } from "../toasts";
 import { text } from "./text";
 
-/** The user's structured prompts; drafts of tuned models among them. */
+const HEADS = [
+  [text.common.name],
+  [text.prompts.examples, "number"],
+  [text.common.updated],
+  [<span className="visually-hidden">{text.common.actions}</span>, "narrow"],
+] as const;
+
+/** The user's structured prompts, including drafts of tuned models. */
 export function PromptList() {
   const query = usePrompts();
-  const [doomed, setDoomed] = useState<Prompt>();
+  const [toDelete, setToDelete] = useState<Prompt>();
   const remove = useDeletePrompt();
-  if (query.isPending) return <Skeleton />;
-  if (query.isError) return <ErrorNote error={query.error} retry={() => void query.refetch()} />;
+  if (!query.data) return <QueryState query={query} />;
   if (query.data.length === 0) {
     return (
       <div className="card empty">
@@ -27,37 +33,25 @@ export function PromptList() {
   return (
     <>
       <div className="card flush scroll">
-        <table className="list">
-          <thead>
-            <tr>
-              <th scope="col">{text.common.name}</th>
-              <th scope="col" className="number">
-                {text.prompts.examples}
-              </th>
-              <th scope="col">{text.common.updated}</th>
-              <th scope="col" className="narrow">
-                <span className="visually-hidden">{text.common.actions}</span>
-              </th>
-            </tr>
-          </thead>
+        <Table heads={HEADS}>
           <tbody>
             {query.data.map((prompt) => (
-              <PromptRow key={prompt.name} prompt={prompt} remove={() => setDoomed(prompt)} />
+              <PromptRow key={prompt.name} prompt={prompt} remove={() => setToDelete(prompt)} />
             ))}
           </tbody>
-        </table>
+        </Table>
       </div>
       <Confirm
-        isOpen={doomed !== undefined}
-        onClose={() => setDoomed(undefined)}
-        title={text.removal.title(doomed?.displayName ?? "")}
+        isOpen={toDelete !== undefined}
+        onClose={() => setToDelete(undefined)}
+        title={text.removal.title(toDelete?.displayName ?? "")}
         body={text.prompts.removeText}
         keep={text.common.cancel}
         act={text.common.remove}
         onAct={() => {
-          if (!doomed) return;
-          remove.mutate(idOf(doomed.name), {
-            onSuccess: () => toast(text.removal.done(doomed.displayName)),
+          if (!toDelete) return;
+          remove.mutate(idOf(toDelete.name), {
+            onSuccess: () => toast(text.removal.done(toDelete.displayName)),
           });
         }}
       />
@@ -65,7 +59,7 @@ export function PromptList() {
   );
 }
 
-/** Whether a prompt is the unfinished form of a tuned model, which the page that tunes keeps. */
+/** Drafts of the New tuned model page are stored as prompts. */
 const isDraft = ({ tuning }: Prompt) => tuning?.isDraft === true;
 
 function PromptRow({ prompt, remove }: { prompt: Prompt; remove: () => void }) {

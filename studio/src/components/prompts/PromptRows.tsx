@@ -10,7 +10,7 @@ import { text } from "./text";
 const PAGE = 25;
 type RowsEditorProps = { parts: PromptParts; change: (part: Partial<PromptParts>) => void };
 
-/** The rows of a prompt, a page at a time. */
+/** The rows of a prompt, page by page. */
 export function RowsEditor({ parts, change }: RowsEditorProps) {
   const { rows, columns } = parts;
   const [start, setStart] = useState(0);
@@ -61,7 +61,7 @@ export function RowsEditor({ parts, change }: RowsEditorProps) {
 
 type TestRowsProps = { parts: PromptParts; change: (part: Partial<PromptParts>) => void };
 
-/** Rows without an answer, and what a model makes of them. */
+/** Rows without an output, and how a model answers them. */
 export function TestRows({ parts, change }: TestRowsProps) {
   const { testRows, columns } = parts;
   const names = useModelNames();
@@ -137,7 +137,7 @@ type CellsRowProps = {
   onlyInputs?: boolean;
 };
 
-/** One row of a prompt: a text for each column. */
+/** A row of a prompt: a text for each column. */
 function CellsRow({ columns, cells, number, change, remove, onlyInputs }: CellsRowProps) {
   return (
     <div className="cells">
