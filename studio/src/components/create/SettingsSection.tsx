@@ -12,6 +12,20 @@ type SettingsSectionProps = { draft: Draft; change: (part: Partial<Draft>) => vo
 /** Settings that most users leave alone: epochs, batch size, learning rate, held-out rows, seed. */
 export function SettingsSection({ draft, change }: SettingsSectionProps) {
   const [isOpen, setOpen] = useState(false);
+  const number = (
+    name: "epochCount" | "batchSize" | "seed",
+    label: string,
+    help: string,
+    min: number,
+    max?: number,
+  ) => (
+    <NumberInput
+      {...{ label, help, min, max }}
+      value={draft[name]}
+      change={(value) => change({ [name]: value })}
+      standard={DEFAULT_SETTINGS[name]}
+    />
+  );
   return (
     <Section id="settings" number={3} title={text.create.settings}>
       <div className="row spread">
@@ -26,34 +40,11 @@ export function SettingsSection({ draft, change }: SettingsSectionProps) {
       {isOpen && (
         <>
           <div className="halves">
-            <NumberInput
-              label={text.create.epochs}
-              help={text.create.epochsHelp}
-              value={draft.epochCount}
-              change={(epochCount) => change({ epochCount })}
-              min={1}
-              max={1000}
-              standard={DEFAULT_SETTINGS.epochCount}
-            />
-            <NumberInput
-              label={text.create.batch}
-              help={text.create.batchHelp}
-              value={draft.batchSize}
-              change={(batchSize) => change({ batchSize })}
-              min={1}
-              max={512}
-              standard={DEFAULT_SETTINGS.batchSize}
-            />
+            {number("epochCount", text.create.epochs, text.create.epochsHelp, 1, 1000)}
+            {number("batchSize", text.create.batch, text.create.batchHelp, 1, 512)}
             <RateInput draft={draft} change={change} />
             <HoldOutInput value={draft.holdOut} change={(holdOut) => change({ holdOut })} />
-            <NumberInput
-              label={text.create.seed}
-              help={text.create.seedHelp}
-              value={draft.seed}
-              change={(seed) => change({ seed })}
-              min={0}
-              standard={DEFAULT_SETTINGS.seed}
-            />
+            {number("seed", text.create.seed, text.create.seedHelp, 0)}
           </div>
           <SettingsFile draft={draft} change={change} />
         </>

@@ -55,13 +55,11 @@ export function GridRows({ id, frame, rows, places, problems, tokens, rowPx, beg
           if (!example) return null;
           const isEdited = row === grid.editing;
           const style = { top: topOf(place), height: isEdited ? EDIT_PX : rowPx };
+          const where = { row, place, style, example };
           return isEdited ? (
             <GridEditor
               key={row}
-              row={row}
-              place={place}
-              style={style}
-              example={example}
+              {...where}
               column={grid.cursor.column}
               save={(value, goesDown) => {
                 grid.save(row, value);
@@ -77,10 +75,7 @@ export function GridRows({ id, frame, rows, places, problems, tokens, rowPx, beg
             <GridRow
               key={row}
               id={id}
-              row={row}
-              place={place}
-              style={style}
-              example={example}
+              {...where}
               problem={problems[row]}
               tokens={tokens[row]}
               beginning={beginning}
@@ -93,12 +88,10 @@ export function GridRows({ id, frame, rows, places, problems, tokens, rowPx, beg
   );
 }
 
-type GridRowProps = {
+type Where = { row: number; place: number; style: CSSProperties; example: Example };
+
+type GridRowProps = Where & {
   id: string;
-  row: number;
-  place: number;
-  style: CSSProperties;
-  example: Example;
   problem?: RowProblem;
   tokens?: number;
   beginning: string;
@@ -153,11 +146,7 @@ function GridRow({ id, row, place, style, example, problem, tokens, beginning, g
   );
 }
 
-type GridEditorProps = {
-  row: number;
-  place: number;
-  style: CSSProperties;
-  example: Example;
+type GridEditorProps = Where & {
   column: 0 | 1;
   save: (value: Example, goesDown: boolean) => void;
   leave: () => void;

@@ -62,9 +62,7 @@ export function ModelList() {
           select={setSelected}
           order={order}
           sort={setOrder}
-          remove={setToDelete}
-          share={setShared}
-          exportIt={setExported}
+          acts={{ remove: (model) => setToDelete([model]), share: setShared, exportIt: setExported }}
           showsOwner={filter !== "mine"}
         />
       )}

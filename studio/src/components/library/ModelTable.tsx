@@ -9,6 +9,18 @@ import { StateBadge, StepProgress } from "../JobState";
 import { text } from "./text";
 
 const { columns } = text.library;
+const COLUMNS: [Column, string?][] = [
+  ["name"],
+  ["state"],
+  ["base", "extra"],
+  ["examples", "number extra"],
+  ["epochs", "number extra"],
+  ["loss", "number"],
+  ["took", "number extra"],
+  ["updated"],
+];
+
+type Acts = Record<"remove" | "share" | "exportIt", (model: TunedModel) => void>;
 
 type ModelTableProps = {
   models: TunedModel[];
@@ -16,24 +28,12 @@ type ModelTableProps = {
   select: (names: ReadonlySet<string>) => void;
   order: Order;
   sort: (order: Order) => void;
-  remove: (models: TunedModel[]) => void;
-  share: (model: TunedModel) => void;
-  exportIt: (model: TunedModel) => void;
+  acts: Acts;
   showsOwner: boolean; // pointless if all are the user's own
 };
 
 /** Tuned models as rows that can be sorted and selected; running ones show their progress. */
-export function ModelTable({
-  models,
-  selected,
-  select,
-  order,
-  sort,
-  remove,
-  share,
-  exportIt,
-  showsOwner,
-}: ModelTableProps) {
+export function ModelTable({ models, selected, select, order, sort, acts, showsOwner }: ModelTableProps) {
   const names = models.map(({ name }) => name);
   const areAll = names.length > 0 && names.every((name) => selected.has(name));
   return (
@@ -49,14 +49,9 @@ export function ModelTable({
                 onChange={() => select(new Set(areAll ? [] : names))}
               />
             </th>
-            <SortHeader id="name" label={columns.name} order={order} sort={sort} />
-            <SortHeader id="state" label={columns.state} order={order} sort={sort} />
-            <SortHeader id="base" label={columns.base} order={order} sort={sort} isExtra />
-            <SortHeader id="examples" label={columns.examples} order={order} sort={sort} isNumber isExtra />
-            <SortHeader id="epochs" label={columns.epochs} order={order} sort={sort} isNumber isExtra />
-            <SortHeader id="loss" label={columns.loss} order={order} sort={sort} isNumber />
-            <SortHeader id="took" label={columns.took} order={order} sort={sort} isNumber isExtra />
-            <SortHeader id="updated" label={columns.updated} order={order} sort={sort} />
+            {COLUMNS.map(([id, name]) => (
+              <SortHeader key={id} id={id} className={name} order={order} sort={sort} />
+            ))}
             {showsOwner && <th scope="col">{columns.owner}</th>}
             <th scope="col" className="narrow">
               <span className="visually-hidden">{text.common.actions}</span>
@@ -70,9 +65,7 @@ export function ModelTable({
               model={model}
               isSelected={selected.has(model.name)}
               toggle={() => select(toggled(selected, model.name))}
-              remove={() => remove([model])}
-              share={() => share(model)}
-              exportIt={() => exportIt(model)}
+              acts={acts}
               showsOwner={showsOwner}
             />
           ))}
@@ -92,14 +85,12 @@ type ModelRowProps = {
   model: TunedModel;
   isSelected: boolean;
   toggle: () => void;
-  remove: () => void;
-  share: () => void;
-  exportIt: () => void;
+  acts: Acts;
   showsOwner: boolean;
 };
 
 /** One tuned model in My Library. */
-function ModelRow({ model, isSelected, toggle, remove, share, exportIt, showsOwner }: ModelRowProps) {
+function ModelRow({ model, isSelected, toggle, acts, showsOwner }: ModelRowProps) {
   const operation = useOperation(model).data;
   const task = model.tuningTask;
   const took = tookSeconds(task);
@@ -138,7 +129,7 @@ function ModelRow({ model, isSelected, toggle, remove, share, exportIt, showsOwn
         </td>
       )}
       <td className="narrow">
-        <RowMenu name={model.displayName} actions={useActions(model, { remove, share, exportIt })} />
+        <RowMenu name={model.displayName} actions={useActions(model, acts)} />
       </td>
     </tr>
   );
@@ -150,8 +141,6 @@ function Owner({ id }: { id: string }) {
   return <>{owner === me ? text.common.you : text.signIn.you(owner ?? "")}</>;
 }
 
-type Acts = Pick<ModelRowProps, "remove" | "share" | "exportIt">;
-
 function useActions(model: TunedModel, { remove, share, exportIt }: Acts): Action[] {
   const [, go] = useLocation();
   const id = idOf(model.name);
@@ -161,29 +150,27 @@ function useActions(model: TunedModel, { remove, share, exportIt }: Acts): Actio
     { id: "open", label: text.common.open, act: () => go(`/models/${id}`) },
     isReady && { id: "use", label: text.common.use, act: () => go(`/playground?model=${model.name}`) },
     { id: "again", label: text.common.again, act: () => go(`/new?from=${id}`) },
-    { id: "share", label: text.sharing.share, act: share },
-    isReady && { id: "export", label: text.common.export, act: exportIt },
-    role === "OWNER" && { id: "remove", label: text.common.remove, act: remove, isDanger: true },
+    { id: "share", label: text.sharing.share, act: () => share(model) },
+    isReady && { id: "export", label: text.common.export, act: () => exportIt(model) },
+    role === "OWNER" && { id: "remove", label: text.common.remove, act: () => remove(model), isDanger: true },
   ];
   return all.filter((action) => action !== false);
 }
 
 type SortHeaderProps = {
   id: Column;
-  label: string;
+  className?: string;
   order: Order;
   sort: (order: Order) => void;
-  isNumber?: boolean;
-  isExtra?: boolean;
 };
 
 /** A column head that sorts by its column; a second press reverses the order. */
-function SortHeader({ id, label, order, sort, isNumber, isExtra }: SortHeaderProps) {
+function SortHeader({ id, className, order, sort }: SortHeaderProps) {
   const isHere = order?.by === id;
   return (
     <th
       scope="col"
-      className={`${isNumber ? "number" : ""} ${isExtra ? "extra" : ""}`}
+      className={className}
       aria-sort={isHere ? (order.isRising ? "ascending" : "descending") : undefined}
     >
       <button
@@ -191,7 +178,7 @@ function SortHeader({ id, label, order, sort, isNumber, isExtra }: SortHeaderPro
         className="sort"
         onClick={() => sort({ by: id, isRising: isHere ? !order.isRising : true })}
       >
-        {label}
+        {columns[id]}
         {isHere && <Icon name={order.isRising ? "up" : "down"} size={14} />}
       </button>
     </th>

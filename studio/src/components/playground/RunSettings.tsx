@@ -10,6 +10,13 @@ import { Window } from "../dialogs";
 import { text } from "./text";
 
 const MAX_STOPS = 5;
+const NUMBERS = [
+  { name: "temperature", label: text.playground.temperature, help: text.playground.temperatureHelp, min: 0, max: 2 },
+  { name: "topP", label: text.playground.topP, min: 0.01, max: 1 },
+  { name: "topK", label: text.playground.topK, help: text.playground.topKHelp, min: 0, max: 1000 },
+  { name: "maxOutputTokens", label: text.playground.maxTokens, min: 1, max: 8192 },
+] as const;
+
 type RunSettingsFormProps = { model: string; settings: RunSettings; change: (next: RunSettings) => void };
 
 /** The sampling settings; they start with the model's defaults. */
@@ -29,36 +36,14 @@ export function RunSettingsForm({ model, settings, change }: RunSettingsFormProp
   return (
     <section className="card stack" aria-label={text.playground.settings}>
       <h2>{text.playground.settings}</h2>
-      <NumberInput
-        label={text.playground.temperature}
-        help={text.playground.temperatureHelp}
-        value={settings.temperature}
-        change={(value) => change({ ...settings, temperature: value })}
-        min={0}
-        max={2}
-      />
-      <NumberInput
-        label={text.playground.topP}
-        value={settings.topP}
-        change={(value) => change({ ...settings, topP: value })}
-        min={0.01}
-        max={1}
-      />
-      <NumberInput
-        label={text.playground.topK}
-        help={text.playground.topKHelp}
-        value={settings.topK}
-        change={(value) => change({ ...settings, topK: value })}
-        min={0}
-        max={1000}
-      />
-      <NumberInput
-        label={text.playground.maxTokens}
-        value={settings.maxOutputTokens}
-        change={(value) => change({ ...settings, maxOutputTokens: value })}
-        min={1}
-        max={8192}
-      />
+      {NUMBERS.map(({ name, ...field }) => (
+        <NumberInput
+          key={name}
+          {...field}
+          value={settings[name]}
+          change={(value) => change({ ...settings, [name]: value })}
+        />
+      ))}
       <TextInput
         label={text.playground.stops}
         value={settings.stopSequences.join("\n")}
