@@ -159,7 +159,7 @@ def test_evaluated_model(furnished: Furnished, request: pytest.FixtureRequest) -
     check(visitor, request)
 
     visitor.press("Export")
-    expect(page.get_by_role("dialog").get_by_label("For", exact=True)).to_be_visible()
+    expect(page.get_by_role("dialog").get_by_label("Format", exact=True)).to_be_visible()
     check(visitor, request)
 
 
