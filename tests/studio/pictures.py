@@ -177,7 +177,7 @@ def _export(visitor: Visitor, model: str) -> None:
     """Take the adapter with a proof, the first time around; later the dialog shows it."""
     page = visitor.goto(model)
     visitor.press("Export")
-    proofs = page.get_by_role("region", name="Proofs")
+    proofs = page.get_by_role("region", name="Checks")
     expect(page.get_by_label("Epoch", exact=True)).to_be_visible()  # the card is there
     if not proofs.is_visible():
         with page.expect_download(timeout=300_000):

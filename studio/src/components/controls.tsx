@@ -130,7 +130,7 @@ type TextInputProps = Omit<TextFieldProps, "children" | "onChange"> & {
 export function TextInput({ label, change, help, error, isLabelHidden, area, ...field }: TextInputProps) {
   return (
     <TextField onChange={change} {...field}>
-      <Label className={isLabelHidden ? "visually-hidden" : undefined}>{label}</Label>
+      <Label className={isLabelHidden ? "visually-hidden" : "react-aria-Label"}>{label}</Label>
       {area ? <TextArea {...area} /> : <Input />}
       {help && (
         <Text slot="description" className="help">

@@ -99,7 +99,7 @@ function FindingTable({ findings }: { findings: Finding[] }) {
           {findings.map((finding, place) => (
             <tr key={place}>
               <td className="soft">{finding.row}</td>
-              <td>{finding.message}</td>
+              <td className="sentence">{finding.message}</td>
               <td>
                 <div className="clamp four">{finding.example.textInput}</div>
               </td>

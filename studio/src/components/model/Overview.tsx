@@ -1,5 +1,6 @@
 import { Link } from "wouter";
 import { idOf, type Operation, type TunedModel } from "../../api/client";
+import { isRunning } from "../../api/models";
 import { count, duration, tookSeconds } from "../../format";
 import { LossCurve } from "../chart/LossCurve";
 import { Ago, Facts } from "../Facts";
@@ -9,7 +10,7 @@ import { text } from "./text";
 /** The loss curve with its advice, and the settings of the job. */
 export function Overview({ model, operation }: { model: TunedModel; operation?: Operation }) {
   const task = model.tuningTask;
-  const live = operation && !operation.done ? operation.metadata : undefined;
+  const live = isRunning(model) ? operation?.metadata : undefined; // the last poll may be older than the model
   const advice = live?.advice ?? task.advice;
   return (
     <div className="columns">

@@ -63,7 +63,7 @@ function Candidates({ report }: { report: EvaluationReport }) {
             const [figure] = figures;
             return (
               <tr key={name}>
-                <td>{title}</td>
+                <td className="sentence">{title}</td>
                 <td className="number">{figure ? share(figure.value) : "–"}</td>
                 <td className="number soft">
                   {figure && `${share(figure.interval.low)} – ${share(figure.interval.high)}`}
