@@ -44,6 +44,14 @@ type ConfirmProps = {
   onAct: () => void;
 };
 
+type DeletionProps = { name: string; body?: string; isOpen: boolean; onClose: () => void; onAct: () => void };
+
+/** A confirmation before something is deleted; by default a tuned model. */
+export function ConfirmDeletion({ name, body = text.removal.body, ...rest }: DeletionProps) {
+  const { cancel, remove } = text.common;
+  return <Confirm {...rest} title={text.removal.title(name)} body={body} keep={cancel} act={remove} />;
+}
+
 /** A confirmation before something that cannot be undone; the harmless answer has the focus. */
 export function Confirm({ isOpen, onClose, title, body, keep, act, onAct }: ConfirmProps) {
   return (

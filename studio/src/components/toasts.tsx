@@ -79,6 +79,8 @@ export function toast(message: string, more: Pick<Toast, "action" | "kind" | "to
   setTimeout(() => dismiss(id), more.action ? WITH_ACTION_MS : SHOWN_MS);
 }
 
+export const toastError = (error: Error) => toast(error.message, { kind: "bad" });
+
 function dismiss(id: number): void {
   set(toasts.filter((known) => known.id !== id));
 }

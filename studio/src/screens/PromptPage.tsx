@@ -4,12 +4,12 @@ import { useLocation } from "wouter";
 import { useIsSignedIn } from "../api/account";
 import { exportPrompt, type Prompt, useDeletePrompt, usePrompt } from "../api/examples";
 import { ActionPopover, RowMenu } from "../components/controls";
-import { Confirm } from "../components/dialogs";
+import { ConfirmDeletion } from "../components/dialogs";
 import { Page, QueryState } from "../components/Page";
 import { PromptEditor } from "../components/prompts/PromptEditor";
 import { text } from "../components/prompts/text";
 import { SignInNote } from "../components/SignIn";
-import { toast } from "../components/toasts";
+import { toast, toastError } from "../components/toasts";
 import { download } from "../transfer";
 
 /** A structured prompt: edit, test, export, tune on it. */
@@ -42,7 +42,7 @@ function Actions({ id, prompt }: { id: string; prompt: Prompt }) {
     act: () =>
       void exportPrompt(id, format)
         .then((content) => download(prompt.displayName + ENDINGS[format], content))
-        .catch((error: Error) => toast(error.message, { kind: "bad" })),
+        .catch(toastError),
   }));
   return (
     <>
@@ -54,13 +54,11 @@ function Actions({ id, prompt }: { id: string; prompt: Prompt }) {
         name={prompt.displayName}
         actions={[{ id: "remove", label: text.common.remove, act: () => setToDelete(true), isDanger: true }]}
       />
-      <Confirm
+      <ConfirmDeletion
         isOpen={isDeleting}
         onClose={() => setToDelete(false)}
-        title={text.removal.title(prompt.displayName)}
+        name={prompt.displayName}
         body={text.prompts.removeText}
-        keep={text.common.cancel}
-        act={text.common.remove}
         onAct={() =>
           remove.mutate(id, {
             onSuccess: () => {

@@ -9,7 +9,7 @@ import { ErrorNote, Page } from "../components/Page";
 import { PromptList } from "../components/prompts/PromptList";
 import { text } from "../components/prompts/text";
 import { SignInNote } from "../components/SignIn";
-import { toast } from "../components/toasts";
+import { toast, toastError } from "../components/toasts";
 
 const COLUMNS = [
   { prefix: "input:", isInput: true },
@@ -49,10 +49,7 @@ export function Prompts() {
       >
         <Button ref={button}>{text.prompts.import}</Button>
       </FileTrigger>
-      <Button
-        className="button primary"
-        onPress={() => void create().catch((error: Error) => toast(error.message, { kind: "bad" }))}
-      >
+      <Button className="button primary" onPress={() => void create().catch(toastError)}>
         {text.prompts.create}
       </Button>
     </>

@@ -10,7 +10,7 @@ import { Confirm } from "../dialogs";
 import { ExportDialog } from "../model/ExportDialog";
 import { ErrorNote, Skeleton } from "../Page";
 import { ShareDialog } from "../ShareDialog";
-import { toast } from "../toasts";
+import { toast, toastError } from "../toasts";
 import { ModelTable, type Order, ordered } from "./ModelTable";
 import { text } from "./text";
 
@@ -116,7 +116,7 @@ function Removal({ models, close }: { models: TunedModel[]; close: () => void })
           models.map(({ name }) => idOf(name)),
           {
             onSuccess: () => toast(isOne ? text.removal.done(first.displayName) : text.library.removed(models.length)),
-            onError: (error) => toast(error.message, { kind: "bad" }),
+            onError: toastError,
           },
         )
       }

@@ -7,10 +7,10 @@ import { isRunning, useCancel, useDelete, useRename } from "../../api/models";
 import { NAME_CHARACTERS } from "../../draft";
 import { openPath } from "../../transfer";
 import { type Action, RowMenu, TextInput } from "../controls";
-import { Confirm } from "../dialogs";
+import { Confirm, ConfirmDeletion } from "../dialogs";
 import { ErrorNote } from "../Page";
 import { ShareDialog } from "../ShareDialog";
-import { toast } from "../toasts";
+import { toast, toastError } from "../toasts";
 import { ExportDialog } from "./ExportDialog";
 import { text } from "./text";
 
@@ -68,22 +68,19 @@ export function ModelActions({ model }: { model: TunedModel }) {
         body={text.model.cancelText}
         keep={text.model.keep}
         act={text.model.cancel}
-        onAct={() => cancel.mutate(undefined, { onError: (error) => toast(error.message, { kind: "bad" }) })}
+        onAct={() => cancel.mutate(undefined, { onError: toastError })}
       />
-      <Confirm
+      <ConfirmDeletion
         isOpen={open === "remove"}
         onClose={close}
-        title={text.removal.title(model.displayName)}
-        body={text.removal.body}
-        keep={text.common.cancel}
-        act={text.common.remove}
+        name={model.displayName}
         onAct={() =>
           remove.mutate([id], {
             onSuccess: () => {
               toast(text.removal.done(model.displayName));
               go("/");
             },
-            onError: (error) => toast(error.message, { kind: "bad" }),
+            onError: toastError,
           })
         }
       />

@@ -10,13 +10,14 @@ import { secondsLeft } from "../JobState";
 import { QueryState } from "../Page";
 import { text } from "./text";
 
-const PHASES = ["QUEUED", "PREPARING", "RUNNING", "PUBLISHING"] as const;
+const PHASES = Object.entries(text.phases);
 
 /** The phases of a tuning job, its progress and the time left. */
 export function Progress({ model, operation }: { model: TunedModel; operation: Operation }) {
   const { phase, waitingBefore, totalSteps, completedSteps, snapshots = [] } = operation.metadata;
   const { hyperparameters, data, heldOutRows = 0 } = model.tuningTask;
-  const now = PHASES.findIndex((name) => name === phase);
+  const now = PHASES.findIndex(([name]) => name === phase);
+  const current = PHASES[now]?.[1];
   const done = percent(completedSteps, totalSteps);
   const learned = data.rows - heldOutRows;
   const epoch = Math.min(
@@ -29,17 +30,17 @@ export function Progress({ model, operation }: { model: TunedModel; operation: O
     ? text.model.position(epoch, hyperparameters.epochCount, completedSteps, totalSteps, done)
     : waitingBefore !== undefined
       ? text.job.ahead(waitingBefore)
-      : text.phase[phase]?.[1];
+      : current?.now;
   return (
-    <section className="card stack" aria-label={String(text.phase.label)}>
+    <section className="card stack" aria-label={text.model.progress}>
       <ol className="phases">
-        {PHASES.map((name, place) => (
+        {PHASES.map(([id, { name }], place) => (
           <li
-            key={name}
+            key={id}
             data-state={place < now ? "done" : place === now ? "now" : "later"}
             aria-current={place === now ? "step" : undefined}
           >
-            {text.phase[name]?.[0]}
+            {name}
           </li>
         ))}
       </ol>
@@ -50,7 +51,7 @@ export function Progress({ model, operation }: { model: TunedModel; operation: O
       <div
         className="track"
         role="progressbar"
-        aria-label={String(text.phase.label)}
+        aria-label={text.model.progress}
         aria-valuenow={done}
         aria-valuemin={0}
         aria-valuemax={100}
@@ -59,7 +60,7 @@ export function Progress({ model, operation }: { model: TunedModel; operation: O
       </div>
       {/* announced once per epoch and phase, not at every step */}
       <div className="visually-hidden" role="status">
-        {isTuning ? text.model.announceEpoch(epoch, hyperparameters.epochCount) : text.phase[phase]?.[0]}
+        {isTuning ? text.model.announceEpoch(epoch, hyperparameters.epochCount) : current?.name}
       </div>
     </section>
   );

@@ -20,14 +20,14 @@ const FINDINGS: Record<string, [string, string]> = {
 
 export const text = {
   ...shared,
-  phase: {
-    label: "Progress",
-    QUEUED: ["Queued", "Waiting for other jobs to finish."],
-    PREPARING: ["Preparing", "Loading the base model and reading your data…"],
-    RUNNING: ["Tuning", "Learning from your examples…"],
-    PUBLISHING: ["Saving", "Saving and checking the model…"],
-  } as Record<string, readonly [string, string] | string>,
+  phases: {
+    QUEUED: { name: "Queued", now: "Waiting for other jobs to finish." },
+    PREPARING: { name: "Preparing", now: "Loading the base model and reading your data…" },
+    RUNNING: { name: "Tuning", now: "Learning from your examples…" },
+    PUBLISHING: { name: "Saving", now: "Saving and checking the model…" },
+  },
   model: {
+    progress: "Progress",
     compare: "Compare",
     againWith: (number: number) => `Tune again with ${epochs(number)}`,
     rename: "Rename",

@@ -3,7 +3,7 @@ import { Link, useLocation } from "wouter";
 import { type Prompt, useDeletePrompt, usePrompts } from "../../api/examples";
 import { idOf } from "../../api/client";
 import { RowMenu } from "../controls";
-import { Confirm } from "../dialogs";
+import { ConfirmDeletion } from "../dialogs";
 import { Ago, Table } from "../Facts";
 import { QueryState } from "../Page";
 import { toast } from "../toasts";
@@ -41,13 +41,11 @@ export function PromptList() {
           </tbody>
         </Table>
       </div>
-      <Confirm
+      <ConfirmDeletion
         isOpen={toDelete !== undefined}
         onClose={() => setToDelete(undefined)}
-        title={text.removal.title(toDelete?.displayName ?? "")}
+        name={toDelete?.displayName ?? ""}
         body={text.prompts.removeText}
-        keep={text.common.cancel}
-        act={text.common.remove}
         onAct={() => {
           if (!toDelete) return;
           remove.mutate(idOf(toDelete.name), {
