@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { labels, rowProblems, unique, withDuplicates, withoutRows } from "../src/rows";
+import { commonBeginning, labels, rowProblems, unique, withDuplicates, withoutRows } from "../src/rows";
 
 const row = (textInput: string, output: string) => ({ textInput, output });
 const LIMITS = { input: 5, output: 3 };
@@ -44,4 +44,11 @@ test("outputs that repeat are labels, others are not", () => {
     ["no", 4],
   ]);
   expect(labels(free)).toBeUndefined();
+});
+
+test("what all inputs begin with ends at a line or a label, not within a word", () => {
+  expect(commonBeginning(["Classify.\n\nTicket: broken", "Classify.\n\nTicket: brown"])).toBe("Classify.\n\nTicket: ");
+  expect(commonBeginning(["input: 1", "input: 2"])).toBe("input: ");
+  expect(commonBeginning(["seventy", "seven"])).toBe("");
+  expect(commonBeginning(["alone"])).toBe("");
 });

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { parseCells, parseExamples } from "../src/transfer";
+import { csv, isSheetsAddress, parseCells, parseExamples } from "../src/transfer";
 
 test("cells stand between tabs, rows between line breaks", () => {
   expect(parseCells("a\tb\r\nc\td\n")).toEqual([
@@ -18,4 +18,13 @@ test("a quote inside a text is a quote", () => {
 
 test("rows without two filled cells are named", () => {
   expect(parseExamples("a\tb\nalone\n\tempty").wrong).toEqual([2, 3]);
+});
+
+test("the address of a sheet is told from rows", () => {
+  expect(isSheetsAddress(" https://docs.google.com/spreadsheets/d/abc/edit#gid=0 ")).toBe(true);
+  expect(isSheetsAddress("https://docs.google.com/x\tfoo")).toBe(false);
+});
+
+test("cells of CSV are quoted where they must be", () => {
+  expect(csv([["a", 'say "hi"', undefined, 3]])).toBe('a,"say ""hi""",,3\r\n');
 });
