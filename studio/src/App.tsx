@@ -1,21 +1,15 @@
 import { lazy, Suspense } from "react";
 import { Link, Route, Router, Switch, useLocation } from "wouter";
-import { Crash } from "./components/Crash";
-import { Page } from "./components/Page";
+import { ErrorBoundary, Page, Skeleton } from "./components/Page";
 import { Shell } from "./components/Shell";
-import { Skeleton } from "./components/Skeleton";
+import { text } from "./components/text";
 import { Library } from "./screens/Library";
 import { ModelPage } from "./screens/ModelPage";
 import { NewModel } from "./screens/NewModel";
-import { text } from "./text/en";
 
-const Playground = lazy(() =>
-  import("./screens/Playground").then((module) => ({ default: module.Playground })),
-);
+const Playground = lazy(() => import("./screens/Playground").then((module) => ({ default: module.Playground })));
 const Prompts = lazy(() => import("./screens/Prompts").then((module) => ({ default: module.Prompts })));
-const PromptPage = lazy(() =>
-  import("./screens/PromptPage").then((module) => ({ default: module.PromptPage })),
-);
+const PromptPage = lazy(() => import("./screens/PromptPage").then((module) => ({ default: module.PromptPage })));
 const Activity = lazy(() => import("./screens/Activity").then((module) => ({ default: module.Activity })));
 const Help = lazy(() => import("./screens/Help").then((module) => ({ default: module.Help })));
 
@@ -32,7 +26,7 @@ export function App() {
 function Pages() {
   const [here] = useLocation();
   return (
-    <Crash place={here}>
+    <ErrorBoundary place={here}>
       <Suspense fallback={<Skeleton />}>
         <Switch>
           <Route path="/" component={Library} />
@@ -48,7 +42,7 @@ function Pages() {
           </Route>
         </Switch>
       </Suspense>
-    </Crash>
+    </ErrorBoundary>
   );
 }
 

@@ -1,14 +1,14 @@
-// What a new tuned model shall be: the form as one value, and the request that it amounts to.
+// The form of a new tuned model as a value, and the request made from it.
 
 import type { BaseModel, Schemas, TunedModel } from "./api/client";
 
 export type Example = { textInput: string; output: string };
 
-export type Settings = {
+type Settings = {
   displayName: string;
   id: string;
   description: string;
-  baseModel: string; // models/… or one's own tunedModels/…; empty: the first that can be tuned
+  baseModel: string; // models/… or tunedModels/…; empty for the first that can be tuned
   epochCount: number;
   batchSize: number;
   rate: "learningRate" | "learningRateMultiplier";
@@ -20,7 +20,7 @@ export type Settings = {
 
 export type Draft = Settings & { examples: Example[]; source: string };
 
-export const STANDARD: Settings = {
+export const DEFAULT_SETTINGS: Settings = {
   displayName: "",
   id: "",
   description: "",
@@ -34,7 +34,7 @@ export const STANDARD: Settings = {
   seed: 0,
 };
 
-export const EMPTY: Draft = { ...STANDARD, examples: [], source: "" };
+export const EMPTY: Draft = { ...DEFAULT_SETTINGS, examples: [], source: "" };
 
 export const NAME_CHARACTERS = 40;
 const ID = /^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$/;
@@ -49,15 +49,13 @@ export function requestOf(draft: Draft): Schemas["TunedModelIn"] {
   return {
     displayName: draft.displayName.trim(),
     ...(draft.description && { description: draft.description }),
-    ...(baseModel.startsWith("tunedModels/")
-      ? { tunedModelSource: { tunedModel: baseModel } }
-      : { baseModel }),
+    ...(baseModel.startsWith("tunedModels/") ? { tunedModelSource: { tunedModel: baseModel } } : { baseModel }),
     tuningTask: {
       hyperparameters: { epochCount, batchSize, [rate]: draft[rate] },
       ...(draft.holdOut !== "0" && { holdOut: draft.holdOut }),
       seed: draft.seed,
       ...(draft.source && { data: { source: draft.source } }),
-      // what else a row of a file carries, such as its number there, is no field of an example
+      // rows of files carry more, such as their number, which the API would refuse
       trainingData: {
         examples: { examples: draft.examples.map(({ textInput, output }) => ({ textInput, output })) },
       },
@@ -65,29 +63,25 @@ export function requestOf(draft: Draft): Schemas["TunedModelIn"] {
   };
 }
 
-export function totalSteps(examples: number, { epochCount, batchSize }: Settings): number {
-  return Math.ceil((examples * epochCount) / batchSize);
-}
-
-/** The settings of a draft without its examples, as they are kept in files and beside the rows of a prompt. */
+/** The settings of a draft without its examples, as stored in files and prompts. */
 export function settingsOf(draft: Draft): Settings & { source: string } {
   return Object.fromEntries(
-    [...Object.keys(STANDARD), "source"].map((name) => [name, draft[name as keyof Draft]]),
+    [...Object.keys(DEFAULT_SETTINGS), "source"].map((name) => [name, draft[name as keyof Draft]]),
   ) as Settings & { source: string };
 }
 
-/** What a file or a kept prompt says about settings; undefined if it says nothing that could be used. */
+/** The settings in a file or a stored prompt; undefined if there are none. */
 export function settingsFrom(value: unknown): Partial<Draft> | undefined {
   if (typeof value !== "object" || value === null) return undefined;
   const given = value as Record<string, unknown>;
-  const known = [...Object.entries(STANDARD), ["source", ""] as const].filter(
+  const known = [...Object.entries(DEFAULT_SETTINGS), ["source", ""] as const].filter(
     ([name, standard]) => typeof given[name] === typeof standard,
   );
   if (known.length === 0) return undefined;
   return Object.fromEntries(known.map(([name]) => [name, given[name]])) as Partial<Draft>;
 }
 
-/** The draft that tunes once more what a model was made of. */
+/** The draft that repeats the tuning of a model. */
 export function draftAgain(model: TunedModel, examples: Example[]): Draft {
   const { hyperparameters, seed, heldOutRows = 0, data } = model.tuningTask;
   return {
@@ -103,7 +97,7 @@ export function draftAgain(model: TunedModel, examples: Example[]): Draft {
   };
 }
 
-/** The bases that can be tuned. */
+/** The base models that can be tuned. */
 export function tunable(bases: BaseModel[]): BaseModel[] {
   return bases.filter(({ supportedGenerationMethods: methods }) =>
     methods.some((method) => method.startsWith("createTuned")),

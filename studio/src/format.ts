@@ -1,4 +1,6 @@
-// Numbers, times and epochs as they are shown.
+// Numbers and times as the Studio shows them.
+
+import type { Schemas } from "./api/client";
 
 const UNITS: [Intl.RelativeTimeFormatUnit, number][] = [
   ["day", 86_400],
@@ -35,32 +37,39 @@ export function loss(value: number | string | undefined): string {
   return number < 0.01 && number > 0 ? number.toExponential(1) : number.toFixed(2);
 }
 
-/** The pass over the examples that a step belongs to, counted from 1; the API's own epoch counts finished ones. */
+/** The epoch that a step belongs to, from 1. (The API's own `epoch` counts finished ones.) */
 export function epochOf(step: number, batchSize: number, examples: number): number {
   return Math.max(1, Math.ceil((step * batchSize) / examples));
 }
 
 export const count = (value: number) => value.toLocaleString("en");
 
+/** A number with its noun: "1 row", "2,000 rows". */
+export const counted = (number: number, one: string, many = `${one}s`) =>
+  `${count(number)} ${number === 1 ? one : many}`;
+
 export function megabytes(bytes: number): string {
   return bytes < 1e9 ? `${Math.round(bytes / 1e6)} MB` : `${(bytes / 1e9).toFixed(1)} GB`;
 }
 
-/** A size of a file against a limit that is a multiple of 1024: "5.2 MB", "4 MB". */
+/** A file size in multiples of 1024: "5.2 MB", "12 kB". */
 export function fileSize(bytes: number): string {
   const size = bytes / 2 ** 20;
   return size < 0.1 ? `${Math.max(1, Math.round(bytes / 1024))} kB` : `${Number(size.toFixed(1))} MB`;
 }
 
-/** How many numbers a base is: "135 M parameters". */
+/** The size of a base model: "135 M parameters". */
 export function parameters(number: number | undefined): string {
   if (number === undefined) return "";
-  return number < 1e9
-    ? `${Math.round(number / 1e6)} M parameters`
-    : `${(number / 1e9).toFixed(1)} B parameters`;
+  return number < 1e9 ? `${Math.round(number / 1e6)} M parameters` : `${(number / 1e9).toFixed(1)} B parameters`;
 }
 
 export const percent = (done: number, total: number) => Math.floor((100 * done) / Math.max(1, total));
 
-/** A share of 1 as percent. */
+/** A share from 0 to 1 in percent. */
 export const share = (value: number) => `${Math.round(100 * value)} %`;
+
+export function tookSeconds({ startTime, completeTime }: Schemas["TuningTaskOut"]): number | undefined {
+  if (!startTime || !completeTime) return undefined;
+  return (Date.parse(completeTime) - Date.parse(startTime)) / 1000;
+}

@@ -3,16 +3,15 @@ import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { isLost } from "./api/client";
 import { App } from "./App";
-import { chosenTheme, showTheme } from "./theme";
+import { chosenTheme, showTheme } from "./components/Shell";
 import "./css/tokens.css";
 import "./css/base.css";
 import "./css/controls.css";
+import "./css/overlays.css";
 import "./css/layout.css";
 import "./css/tables.css";
 import "./css/create.css";
-import "./css/grid.css";
 import "./css/model.css";
-import "./css/playground.css";
 
 const MAX_PAUSE_MS = 10_000;
 
@@ -21,9 +20,9 @@ showTheme(chosenTheme());
 const client = new QueryClient({
   defaultOptions: {
     queries: {
-      // the server is often this machine: what the system says of the network means nothing
+      // the server is often this machine, so being "offline" means nothing
       networkMode: "always",
-      // what the server refuses stays refused; what did not arrive is tried again, ever more slowly
+      // retry what got no reply, more and more slowly; don't retry what the server refused
       retry: (_count, error) => isLost(error),
       retryDelay: (count) => Math.min(1000 * 2 ** count, MAX_PAUSE_MS),
     },

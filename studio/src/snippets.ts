@@ -1,7 +1,6 @@
-// Requests as code: what the Studio does, said as curl, Python, JavaScript and the command line.
+// The requests of the Studio as code: curl, Python, JavaScript and the command line.
 
-import type { RunSettings } from "./api/answers";
-import { DEFAULTS, generationConfig } from "./api/answers";
+import { DEFAULTS, generationConfig, type RunSettings } from "./api/answers";
 import type { Schemas } from "./api/client";
 import type { Example } from "./draft";
 
@@ -10,9 +9,9 @@ export type Snippets = Record<string, string>;
 const quote = (value: string) => JSON.stringify(value);
 const shell = (value: string) => `'${value.replaceAll("'", "'\\''")}'`;
 const TOKEN = 'os.environ["TUNERY_TOKEN"]';
-const INLINE_EXAMPLES = 10; // more than these are read from a file
+const INLINE_EXAMPLES = 10; // more of them are read from a file
 
-/** How a model is asked from code. */
+/** Code that calls a model. */
 export function answerSnippets(
   address: string,
   model: string,
@@ -24,10 +23,8 @@ export function answerSnippets(
     contents: [{ parts: [{ text: prompt }] }],
     ...(Object.keys(own).length > 0 && { generationConfig: own }),
   });
-  // Google's libraries refuse what they do not know
-  const config = Object.fromEntries(
-    Object.entries(own).filter(([name]) => name !== "constrainToTrainingOutputs"),
-  );
+  // Google's libraries reject unknown fields
+  const config = Object.fromEntries(Object.entries(own).filter(([name]) => name !== "constrainToTrainingOutputs"));
   const hasConfig = Object.keys(config).length > 0;
   return {
     curl: `curl -H "Authorization: Bearer $TUNERY_TOKEN" -H "Content-Type: application/json" \\
@@ -70,7 +67,7 @@ console.log(answer.text);`,
   };
 }
 
-/** How a tuned model is made from code; many examples come from a file beside it. */
+/** Code that creates a tuned model; many examples come from a file. */
 export function createSnippets(address: string, request: Schemas["TunedModelIn"], id: string): Snippets {
   const examples = (request.tuningTask?.trainingData?.examples?.examples ?? []) as Example[];
   const isInline = examples.length <= INLINE_EXAMPLES;
@@ -80,9 +77,7 @@ export function createSnippets(address: string, request: Schemas["TunedModelIn"]
     ? `examples = ${python(examples)}`
     : `examples = [json.loads(line) for line in open("examples.jsonl", encoding="utf-8")]
 examples = [{"textInput": example["text_input"], "output": example["output"]} for example in examples]`;
-  const task = Object.fromEntries(
-    Object.entries(request.tuningTask ?? {}).filter(([name]) => name !== "trainingData"),
-  );
+  const task = Object.fromEntries(Object.entries(request.tuningTask ?? {}).filter(([name]) => name !== "trainingData"));
   const rest = { ...request, tuningTask: task };
   return {
     curl: isInline
@@ -120,7 +115,7 @@ print(urllib.request.urlopen(call).read().decode())`,
   };
 }
 
-/** The examples as the lines of a file that `createSnippets` and `tunery tune` read. */
+/** The examples as JSON lines, as `tunery tune` and the code of `createSnippets` read them. */
 export const examplesFile = (examples: Example[]) =>
   examples.map(({ textInput, output }) => JSON.stringify({ text_input: textInput, output }) + "\n").join("");
 
@@ -139,7 +134,7 @@ const snake = (config: Record<string, unknown>) =>
     ]),
   );
 
-/** A JSON value as Python writes it. */
+/** A JSON value as a Python literal. */
 function python(value: unknown): string {
   if (value === null || value === undefined) return "None";
   if (typeof value === "boolean") return value ? "True" : "False";

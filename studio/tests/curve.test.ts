@@ -1,18 +1,5 @@
 import { expect, test } from "vitest";
-import { epochMeans, thinned } from "../src/curve";
-import { duration, epochOf, loss } from "../src/format";
-
-const snapshots = (losses: number[]) =>
-  losses.map((meanLoss, index) => ({ step: index + 1, meanLoss, computeTime: "2026-01-01T00:00:00Z" }));
-
-test("a step belongs to the pass in which it ends", () => {
-  expect([1, 3, 4, 7, 8].map((step) => epochOf(step, 4, 15))).toEqual([1, 1, 2, 2, 3]);
-});
-
-test("epochs are means of their steps, and the last step stays in the last epoch", () => {
-  const means = epochMeans(snapshots([4, 2, 1, 1]), 2, 5, 1);
-  expect(means).toEqual([{ epoch: 1, step: 4, end: 1, loss: 2 }]);
-});
+import { thinned } from "../src/components/chart/curve";
 
 test("thinning keeps the highest and the lowest point", () => {
   const all = Array.from({ length: 5000 }, (_, step) => ({
@@ -23,22 +10,4 @@ test("thinning keeps the highest and the lowest point", () => {
   const few = thinned(all);
   expect(few.length).toBeLessThanOrEqual(1000);
   expect(Math.max(...few.map((point) => point.loss))).toBe(99);
-});
-
-test("numbers are short", () => {
-  expect([loss(undefined), loss("NaN"), loss(0.004), loss(1.234)]).toEqual(["–", "–", "4.0e-3", "1.23"]);
-  expect([duration(0.2), duration(89), duration(600), duration(7200)]).toEqual([
-    "1 s",
-    "89 s",
-    "10 min",
-    "2.0 h",
-  ]);
-});
-
-test("an epoch under way ends where its last step is, those before at their own number", () => {
-  const means = epochMeans(snapshots([4, 2, 1]), 2, 4, 5);
-  expect(means.map(({ epoch, end }) => [epoch, end])).toEqual([
-    [1, 1],
-    [2, 1.5],
-  ]);
 });

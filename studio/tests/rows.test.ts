@@ -1,33 +1,31 @@
 import { expect, test } from "vitest";
-import { labels, rowProblems, unique, withDuplicates, withoutRows } from "../src/rows";
+import { commonBeginning, labels, rowProblems, unique, withDuplicates, withoutRows } from "../src/rows";
 
 const row = (textInput: string, output: string) => ({ textInput, output });
 const LIMITS = { input: 5, output: 3 };
 
-test("each row has its worst problem", () => {
-  const rows = [
-    row("", "x"),
-    row("a", " "),
-    row("toolong", "x"),
-    row("b", "long"),
-    row("c", "1"),
-    row("c", "2"),
-  ];
-  expect(rowProblems(rows, LIMITS)).toEqual([
-    "emptyInput",
-    "emptyOutput",
-    "longInput",
-    "longOutput",
-    "contradiction",
-    "contradiction",
+test("each row has its first error", () => {
+  const rows = [row("", "x"), row("a", " "), row("toolong", "x"), row("b", "long"), row("c", "1")];
+  expect(rowProblems(rows, LIMITS).map((problem) => problem?.kind)).toEqual([
+    "empty-input",
+    "empty-output",
+    "long-input",
+    "long-output",
+    undefined,
   ]);
 });
 
-test("only the second of two equal rows is a duplicate; rows that the window cuts are counted from 1", () => {
-  expect(rowProblems([row("a", "1"), row("a", "1"), row("b", "2")], LIMITS, [3])).toEqual([
+test("rows without an error have the server's first warning, whose rows count from 1", () => {
+  const warnings = [
+    { row: 2, kind: "long-row" },
+    { row: 2, kind: "duplicate" },
+    { row: 3, kind: "duplicate" },
+    { kind: "few-examples" },
+  ];
+  expect(rowProblems([row("a", "1"), row("a", "1"), row("", "2")], {}, warnings)).toEqual([
     undefined,
-    "double",
-    "cut",
+    { kind: "long-row", isError: false },
+    { kind: "empty-input", isError: true },
   ]);
 });
 
@@ -46,4 +44,11 @@ test("outputs that repeat are labels, others are not", () => {
     ["no", 4],
   ]);
   expect(labels(free)).toBeUndefined();
+});
+
+test("what all inputs begin with ends at a line or a label, not within a word", () => {
+  expect(commonBeginning(["Classify.\n\nTicket: broken", "Classify.\n\nTicket: brown"])).toBe("Classify.\n\nTicket: ");
+  expect(commonBeginning(["input: 1", "input: 2"])).toBe("input: ");
+  expect(commonBeginning(["seventy", "seven"])).toBe("");
+  expect(commonBeginning(["alone"])).toBe("");
 });

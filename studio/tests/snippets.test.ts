@@ -39,9 +39,7 @@ test("a request with few examples holds them, with many it reads a file", () => 
     examples: Array(11).fill(example),
   });
   expect(createSnippets("http://x", few, "")["Python"]).toContain('{"textInput": "1", "output": "2"}');
-  expect(createSnippets("http://x", many, "my-id").curl).toContain(
-    '"http://x/v1beta/tunedModels?tunedModelId=my-id"',
-  );
+  expect(createSnippets("http://x", many, "my-id").curl).toContain('"http://x/v1beta/tunedModels?tunedModelId=my-id"');
   expect(createSnippets("http://x", many, "").Python).toContain('open("examples.jsonl"');
 });
 

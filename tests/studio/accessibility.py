@@ -25,6 +25,8 @@ _RUN = """async (rules) => {
   return violations.flatMap(({ id, nodes }) =>
     nodes.map(({ target, failureSummary }) => `${id} at ${target.join(" ")}: ${failureSummary}`));
 }"""
+# an open menu moves to its place in the narrower window in the frame after the resize
+_SETTLED = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 _WIDER = """() => [...document.querySelectorAll("body *")]
   .filter((element) => element.getBoundingClientRect().right > innerWidth + 1)
   .map((element) => element.outerHTML.slice(0, 120))"""
@@ -48,6 +50,7 @@ def sideways(page: Page, width: int) -> list[str]:
     before = page.viewport_size
     assert before is not None
     page.set_viewport_size({"width": width, "height": HEIGHT})
+    page.evaluate(_SETTLED)
     scrolled = page.evaluate("document.documentElement.scrollWidth")
     found = [] if scrolled <= width else [f"{scrolled} px wide because of {page.evaluate(_WIDER)[:5]}"]
     page.set_viewport_size(before)

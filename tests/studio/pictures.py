@@ -135,7 +135,7 @@ def _screens(tickets: str, running: str) -> dict[str, Callable[[Visitor], object
         "model-held-out": lambda visitor: _held_out(visitor, model),
         "model-data": lambda visitor: visitor.goto(f"{model}?tab=data"),
         "model-data-rows": lambda visitor: visitor.page.get_by_role(
-            "heading", name="Rows as the model saw them"
+            "heading", name="Examples as the model saw them"
         ).evaluate("heading => heading.scrollIntoView()"),
         "model-api": lambda visitor: visitor.goto(f"{model}?tab=api"),
         "share": lambda visitor: (visitor.goto(model), visitor.press("Share")),
@@ -169,7 +169,7 @@ def _cancel(visitor: Visitor) -> None:
 
 def _held_out(visitor: Visitor, model: str) -> None:
     page = visitor.goto(f"{model}?tab=heldOut")
-    page.get_by_role("button", name="Ask both models").click()
+    page.get_by_role("button", name="Run both models").click()
     expect(page.get_by_role("button", name="Stop")).to_be_hidden(timeout=300_000)
 
 
@@ -177,7 +177,7 @@ def _export(visitor: Visitor, model: str) -> None:
     """Take the adapter with a proof, the first time around; later the dialog shows it."""
     page = visitor.goto(model)
     visitor.press("Export")
-    proofs = page.get_by_role("region", name="Proofs")
+    proofs = page.get_by_role("region", name="Checks")
     expect(page.get_by_label("Epoch", exact=True)).to_be_visible()  # the card is there
     if not proofs.is_visible():
         with page.expect_download(timeout=300_000):

@@ -62,9 +62,9 @@ def test_held_out_rows(ann: Visitor, make_model: Callable[[Visitor], str]) -> No
     """The rows that were not learned are asked of both models, and those that are exactly right are counted."""
     page = ann.goto(f"/models/{make_model(ann)}?tab=heldOut")
 
-    ann.press("Ask both models 2 rows")
+    ann.press("Run both models on 2 rows")
 
-    expect(page.get_by_text(re.compile(r"Exactly right: tuned \d of 2, base \d of 2"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"Exact matches: tuned model \d of 2, base model \d of 2"))).to_be_visible()
 
 
 def test_every_snippet_runs(visit: Visit, host: Host, make_model: Callable[[Visitor], str], tmp_path: Path) -> None:

@@ -20,13 +20,13 @@ def test_the_contract_of_a_model_is_shown_and_kept(ann: Visitor, request: pytest
     model = ann.create("Animals", trainingData={"examples": examples})
     page = ann.goto(f"/models/{model}")
     ann.wait_until_ready()
-    panel = page.get_by_role("region", name="What calls should look like")
+    panel = page.get_by_role("region", name="Expected input and output")
     expect(panel).to_contain_text("one of 2 labels: cat, dog")
     check(ann, request)
 
     ann.goto(f"/playground?model=tunedModels/{model}")
     page.get_by_role("textbox", name="Prompt").fill("7")
-    page.get_by_label("Answer only as the examples do").check()
+    page.get_by_label("Only allow answers like those in the examples (labels or format)").check()
     ann.press("Run")
     answer = page.get_by_role("region", name="Answer of Animals")
     expect(answer.get_by_text(re.compile("^(cat|dog)$")).first).to_be_visible()
@@ -42,14 +42,14 @@ def test_plain_inputs_are_wrapped_on_wish(ann: Visitor) -> None:
     model = ann.create("Wrapped", trainingData={"examples": examples})
     page = ann.goto(f"/models/{model}")
     ann.wait_until_ready()
-    page.get_by_label("Add to plain inputs what the examples have around theirs").click()
-    expect(page.get_by_label("Add to plain inputs what the examples have around theirs")).to_be_checked()
+    page.get_by_label("Automatically add the instruction used in the examples").click()
+    expect(page.get_by_label("Automatically add the instruction used in the examples")).to_be_checked()
 
     ann.goto(f"/playground?model=tunedModels/{model}")
     page.get_by_role("textbox", name="Prompt").fill("7")
     ann.press("Run")
 
-    expect(page.get_by_text("What the examples have around their inputs was added")).to_be_visible()
+    expect(page.get_by_text("The instruction from your examples was added")).to_be_visible()
 
 
 def test_the_model_card_opens_as_a_page(ann: Visitor) -> None:

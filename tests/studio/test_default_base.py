@@ -62,6 +62,6 @@ def test_tickets(visit: Visit, default_host: Host) -> None:
     visitor.press("Run")
 
     answer = page.get_by_role("region", name="Answer of Tickets")
-    expect(answer).to_contain_text("finished by itself", timeout=visitor.TUNE_MS)
+    expect(answer).to_contain_text("complete", timeout=visitor.TUNE_MS)
     expect(answer).to_contain_text(re.compile(r"(billing|login|delivery|bug|question|feature) / (low|normal|high)"))
     expect(page.get_by_role("region", name=re.compile("^Answer of (?!Tickets)"))).to_contain_text("tokens in")

@@ -20,19 +20,19 @@ def test_an_export_is_chosen_proven_and_downloaded(ann: Visitor, request: pytest
     page = ann.goto("/")
     ann.choose("Actions for Taken", "Export")
     dialog = page.get_by_role("dialog")
-    dialog.get_by_label("For", exact=True).select_option("transformers (merged weights)")
+    dialog.get_by_label("Format", exact=True).select_option("transformers (merged weights)")
     dialog.get_by_label("Epoch", exact=True).select_option("1")
-    dialog.get_by_label(re.compile("Prove that it answers the same there")).check()
+    dialog.get_by_label(re.compile("Check that the export gives the same answers")).check()
 
     with page.expect_download(timeout=Visitor.TUNE_MS) as taken:
         dialog.get_by_role("button", name="Download").click()
-        expect(dialog.get_by_role("status")).to_contain_text("then the download begins")
+        expect(dialog.get_by_role("status")).to_contain_text("then the download starts")
 
     assert taken.value.suggested_filename == f"{model}@epoch-1-merged.tar"
     with tarfile.open(taken.value.path()) as archive:
         assert {"model.safetensors", "model-card.md"} <= set(archive.getnames())
-    expect(dialog.get_by_role("region", name="Proofs")).to_contain_text(
-        re.compile(r"merged of epoch 1: transformers answers \d+ of \d+ training rows as this model does\.")
+    expect(dialog.get_by_role("region", name="Checks")).to_contain_text(
+        re.compile(r"merged of epoch 1: transformers gives the same answer as this model on \d+ of \d+ training rows\.")
     )
     expect(dialog.get_by_role("status")).to_be_empty()
     check(ann, request)

@@ -19,20 +19,20 @@ def test_doubtful_rows_are_found_and_mended(ann: Visitor, request: pytest.Fixtur
     examples = {"examples": [{"textInput": text_input, "output": output} for text_input, output in rows]}
     model = ann.create("Doubtful", trainingData={"examples": examples})
     page = ann.goto(f"/models/{model}?tab=data")
-    panel = page.get_by_role("region", name="Doubtful rows")
-    panel.get_by_role("button", name="Examine rows").click(timeout=Visitor.TUNE_MS)
+    panel = page.get_by_role("region", name="Rows to check")
+    panel.get_by_role("button", name="Check rows").click(timeout=Visitor.TUNE_MS)
     expect(panel.get_by_text(re.compile("In 10 rows: .*1 duplicate"))).to_be_visible(timeout=Visitor.TUNE_MS)
-    expect(panel.get_by_role("row", name=re.compile("^9 .*question 0"))).to_contain_text("Left out of a mended copy")
+    expect(panel.get_by_role("row", name=re.compile("^9 .*question 0"))).to_contain_text("Will be removed")
     check(ann, request)
 
     with page.expect_request(re.compile(":examine$")) as asked:
-        panel.get_by_role("button", name="Look for wrong outputs").click()
+        panel.get_by_role("button", name="Find wrong labels (slow)").click()
     assert asked.value.post_data_json == {"foldCount": 5}
-    expect(panel.get_by_role("status")).to_contain_text("Examining")
+    expect(panel.get_by_role("status")).to_contain_text("Checking")
     expect(panel.get_by_role("status")).to_be_hidden(timeout=Visitor.TUNE_MS)
     expect(panel.get_by_text(re.compile("In 10 rows: .*1 duplicate"))).to_be_visible()
 
-    ann.press("Tune again with 1 row mended")
+    ann.press("Tune again without this row")
     expect(page.get_by_role("textbox", name="Name", exact=True)).to_have_value("Doubtful")
     expect(page.get_by_text("9 examples").first).to_be_visible()
 

@@ -19,7 +19,7 @@ def test_sharing(ann: Visitor, visit: Visit, make_model: Callable[[Visitor], str
     ann.goto(f"/models/{model}")
     ann.press("Share")
     dialog = ann.page.get_by_role("dialog")
-    dialog.get_by_label("E-mail address").fill(bob.user)
+    dialog.get_by_label("Email address").fill(bob.user)
     dialog.get_by_role("button", name="Add", exact=True).click()
     expect(dialog.get_by_role("listitem").filter(has_text=bob.user)).to_be_visible()
 
@@ -42,7 +42,7 @@ def test_signing_in_keeps_the_form(visit: Visit, host: Host) -> None:
     visitor.watch.allow("401", "403")
     page = visitor.goto("/new")
     page.get_by_role("button", name="Type or paste examples").click()
-    page.get_by_role("textbox", name=re.compile("One example a line")).fill(
+    page.get_by_role("textbox", name=re.compile("One example per line")).fill(
         "\n".join(f"{number}\t{number + 1}" for number in range(20))
     )
     visitor.press("Use 20 examples")
@@ -50,7 +50,7 @@ def test_signing_in_keeps_the_form(visit: Visit, host: Host) -> None:
     page.get_by_role("button", name="Tune", exact=True).click()
 
     dialog = page.get_by_role("dialog", name="Sign in")
-    expect(dialog).to_contain_text("Tuning needs you to sign in. An API key alone is not enough.")
+    expect(dialog).to_contain_text("Sign in to tune. An API key is not enough.")
     dialog.get_by_label("User").fill(user)
     dialog.get_by_label("Password").fill(PASSWORD)
     dialog.get_by_role("button", name="Sign in").click()

@@ -50,9 +50,9 @@ def test_a_job_belongs_to_the_server(ann: Visitor) -> None:
 
         ann.watch.allow("ERR_CONNECTION_REFUSED", "ERR_EMPTY_RESPONSE", "ERR_CONNECTION_RESET")
         with ann.host.gone():
-            expect(ann.page.get_by_text("Connection lost")).to_be_visible()
-            expect(ann.page.get_by_text("Connection lost")).to_be_visible()
-        expect(ann.page.get_by_text("Connection lost")).to_be_hidden()
+            expect(ann.page.get_by_text("Can't reach the server")).to_be_visible()
+            expect(ann.page.get_by_text("Can't reach the server")).to_be_visible()
+        expect(ann.page.get_by_text("Can't reach the server")).to_be_hidden()
         expect(position).to_be_visible(timeout=ann.TUNE_MS)
         assert step(position) >= before
 
@@ -73,8 +73,8 @@ def test_cancelling(ann: Visitor) -> None:
         expect(dialog).to_be_hidden()
 
         ann.press("Cancel tuning")
-        dialog.get_by_role("button", name="Stop tuning").click()
-        expect(page.get_by_text(re.compile(r"Cancelled at epoch \d+ of 20"))).to_be_visible()
+        dialog.get_by_role("button", name="Cancel tuning").click()
+        expect(page.get_by_text(re.compile(r"Cancelled in epoch \d+ of 20"))).to_be_visible()
         expect(page.get_by_text("Cancelled", exact=True)).to_be_visible()
 
         ann.choose("Actions for Long", "Tune again")
@@ -111,14 +111,14 @@ def test_a_lost_connection(ann: Visitor) -> None:
         page.on("requestfailed", lambda request: failed.append(request.url))
 
         ann.context.set_offline(True)
-        expect(page.get_by_text("Connection lost")).to_be_visible()
+        expect(page.get_by_text("Can't reach the server")).to_be_visible()
         while len(failed) < RETRIES:
             page.wait_for_event("requestfailed")
         expect(position).to_be_visible()
         before = step(position)
 
         ann.context.set_offline(False)
-        expect(page.get_by_text("Connection lost")).to_be_hidden()
+        expect(page.get_by_text("Can't reach the server")).to_be_hidden()
         expect(position).not_to_contain_text(f"step {before} ")
         assert step(position) > before
 
@@ -131,7 +131,7 @@ def test_a_lost_connection_loses_no_input(ann: Visitor) -> None:
     ann.watch.allow("ERR_INTERNET_DISCONNECTED")
     ann.context.set_offline(True)
     ann.press("Tune")
-    expect(ann.page.get_by_text("Connection lost").first).to_be_visible()
+    expect(ann.page.get_by_text("Can't reach the server").first).to_be_visible()
     expect(ann.page.get_by_role("textbox", name="Name", exact=True)).to_have_value("Typed before the cut")
 
     ann.context.set_offline(False)

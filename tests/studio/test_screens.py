@@ -111,8 +111,8 @@ def test_tabs_of_a_model(furnished: Furnished, tab: str, request: pytest.Fixture
     if tab == "overview":
         expect(page.locator(".chart svg").first).to_be_visible()
     if tab == "heldOut":
-        furnished.visitor.press("Ask both models 2 rows")
-        expect(page.get_by_text("Exactly right")).to_be_visible()
+        furnished.visitor.press("Run both models on 2 rows")
+        expect(page.get_by_text("Exact matches")).to_be_visible()
 
     check(furnished.visitor, request)
 
@@ -159,7 +159,7 @@ def test_evaluated_model(furnished: Furnished, request: pytest.FixtureRequest) -
     check(visitor, request)
 
     visitor.press("Export")
-    expect(page.get_by_role("dialog").get_by_label("For", exact=True)).to_be_visible()
+    expect(page.get_by_role("dialog").get_by_label("Format", exact=True)).to_be_visible()
     check(visitor, request)
 
 
@@ -169,7 +169,7 @@ def test_question_before_a_model_is_handed_on(furnished: Furnished, request: pyt
     heir = visitor.host.new_user("heir")
     page = visitor.goto(f"/models/{furnished.ready}")
     visitor.press("Share")
-    page.get_by_role("dialog").get_by_label("E-mail address").fill(heir)
+    page.get_by_role("dialog").get_by_label("Email address").fill(heir)
     page.get_by_role("dialog").get_by_role("button", name="Add", exact=True).click()
     page.get_by_role("button", name=f"Make {heir} the owner?").click()
     expect(page.get_by_role("alertdialog")).to_be_visible()
@@ -194,7 +194,7 @@ def test_pasted_rows(ann: Visitor, request: pytest.FixtureRequest) -> None:
     """The box to paste examples into, and the question before rows from a spreadsheet are added."""
     page = ann.goto("/new")
     ann.press("Type or paste examples")
-    page.get_by_role("textbox", name=re.compile("One example a line")).fill("1\t2\n2\t3")
+    page.get_by_role("textbox", name=re.compile("One example per line")).fill("1\t2\n2\t3")
     check(ann, request)
 
     ann.press("Use 2 examples")

@@ -1,18 +1,18 @@
-// Who is signed in, signing in and out.
+// The signed-in user, the server's facts, and who may do what with a tuned model.
 
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { api, dataOf, send } from "./client";
+import { api, dataOf, idOf, type Schemas, send } from "./client";
 
 export function useMe() {
   return useQuery({
     queryKey: ["me"],
     queryFn: async () => dataOf(await api.GET("/v1beta/accounts/me")),
     staleTime: 30_000,
-    refetchOnWindowFocus: "always", // somebody may have signed in with a link in another tab
+    refetchOnWindowFocus: "always", // the user may have signed in with a link in another tab
   });
 }
 
-/** Whether somebody is signed in; undefined until it is known. */
+/** Whether a user is signed in; undefined until known. */
 export function useIsSignedIn(): boolean | undefined {
   const me = useMe();
   return me.data ? Boolean(me.data.user) : undefined;
@@ -30,4 +30,64 @@ export async function signOut() {
   await fetch("/signout", { method: "POST", credentials: "same-origin" });
   sessionStorage.clear();
   location.assign("/studio/");
+}
+
+export function useServerInfo() {
+  const user = useMe().data?.user;
+  return useQuery({
+    queryKey: ["serverInfo", user],
+    queryFn: async () => dataOf(await api.GET("/v1beta/serverInfo")),
+    refetchInterval: 30_000,
+    staleTime: 10_000,
+  });
+}
+
+export type Permission = Schemas["PermissionOut"];
+export type GivenRole = "READER" | "WRITER";
+
+export function usePermissions(id: string, isWanted = true) {
+  return useQuery({
+    queryKey: ["permissions", id],
+    queryFn: async () => {
+      const params = { path: { model_id: id }, query: { pageSize: 1000 } };
+      return dataOf(await api.GET("/v1beta/tunedModels/{model_id}/permissions", { params })).permissions ?? [];
+    },
+    enabled: isWanted,
+    staleTime: 30_000,
+  });
+}
+
+/** The role that a user was given by name; roles of groups are not included. */
+export function roleOf(permissions: Permission[], user: string | undefined) {
+  return permissions.find(({ emailAddress, granteeType }) => granteeType === "USER" && emailAddress === user)?.role;
+}
+
+export function useSharing(id: string) {
+  const client = useQueryClient();
+  const onSettled = () => client.invalidateQueries({ queryKey: ["permissions", id] });
+  const address = `/v1beta/tunedModels/${id}`;
+  const of = (permission: Permission) => `${address}/permissions/${idOf(permission.name)}`;
+  const grant = useMutation({
+    mutationFn: (body: Schemas["PermissionIn"]) => send("POST", `${address}/permissions`, body),
+    onSettled,
+  });
+  const change = useMutation({
+    mutationFn: ({ permission, role }: { permission: Permission; role: GivenRole }) =>
+      send("PATCH", `${of(permission)}?updateMask=role`, { role }),
+    onSettled,
+  });
+  const revoke = useMutation({
+    mutationFn: (permission: Permission) => send("DELETE", of(permission)),
+    onSettled,
+  });
+  const transfer = useMutation({
+    mutationFn: (emailAddress: string) => send("POST", `${address}:transferOwnership`, { emailAddress }),
+    onSettled,
+  });
+  return { grant, change, revoke, transfer };
+}
+
+/** The user's role on a tuned model; undefined until known. */
+export function useRole(id: string) {
+  return roleOf(usePermissions(id).data ?? [], useMe().data?.user);
 }

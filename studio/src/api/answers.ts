@@ -1,6 +1,7 @@
-// An answer as it is made: server-sent events, read until the end or until it is stopped.
+// Answers of models, streamed as server-sent events.
 
 import { EventSourceParserStream } from "eventsource-parser/stream";
+import { useEffect, useRef, useState } from "react";
 import { errorFrom, type Schemas } from "./client";
 
 export type RunSettings = {
@@ -11,7 +12,7 @@ export type RunSettings = {
   stopSequences: string[];
   constrainToTrainingOutputs: boolean; // tuned models only
 };
-export type Chunk = Schemas["GenerateContentOut"];
+type Chunk = Schemas["GenerateContentOut"];
 
 export const DEFAULTS: RunSettings = {
   temperature: 0,
@@ -22,7 +23,7 @@ export const DEFAULTS: RunSettings = {
   constrainToTrainingOutputs: false,
 };
 
-/** The settings as the API takes them for a model: what is not set is left out. */
+/** The settings in the API's form, without unset ones. */
 export function generationConfig(
   { topK, stopSequences, constrainToTrainingOutputs, ...rest }: RunSettings,
   model: string,
@@ -37,7 +38,7 @@ export function generationConfig(
   };
 }
 
-export async function* streamAnswer(
+async function* streamAnswer(
   model: string,
   prompt: string,
   settings: RunSettings,
@@ -63,7 +64,7 @@ export async function* streamAnswer(
   }
 }
 
-/** The text of a whole answer. */
+/** The full text of an answer. */
 export async function wholeAnswer(
   model: string,
   prompt: string,
@@ -75,4 +76,57 @@ export async function wholeAnswer(
     answer += chunk.candidates[0]?.content.parts.map((part) => part.text).join("") ?? "";
   }
   return answer;
+}
+
+type Usage = { input: number; output: number; seconds: number; finishReason?: string };
+export type Remarks = Pick<Chunk, "promptContract"> & Pick<Chunk["candidates"][number], "labelProbabilities">;
+export type Answer = ReturnType<typeof useAnswer>;
+
+/** An answer that can be started and stopped: its text so far, tokens, time and the server's remarks. */
+export function useAnswer() {
+  const [answer, setAnswer] = useState("");
+  const [usage, setUsage] = useState<Usage>();
+  const [remarks, setRemarks] = useState<Remarks>({});
+  const [error, setError] = useState<unknown>();
+  const [isRunning, setRunning] = useState(false);
+  const [wasStopped, setStopped] = useState(false);
+  const abort = useRef<AbortController>(undefined);
+  useEffect(() => () => abort.current?.abort(), []);
+
+  async function run(model: string, prompt: string, settings: RunSettings) {
+    abort.current?.abort();
+    const controller = (abort.current = new AbortController());
+    const start = performance.now();
+    setAnswer("");
+    setUsage(undefined);
+    setRemarks({});
+    setError(undefined);
+    setStopped(false);
+    setRunning(true);
+    try {
+      for await (const chunk of streamAnswer(model, prompt, settings, controller.signal)) {
+        const candidate = chunk.candidates[0];
+        setAnswer((before) => before + (candidate?.content.parts.map((part) => part.text).join("") ?? ""));
+        const { promptContract } = chunk;
+        const labelProbabilities = candidate?.labelProbabilities;
+        setRemarks((before) => ({
+          promptContract: promptContract ?? before.promptContract,
+          labelProbabilities: labelProbabilities ?? before.labelProbabilities,
+        }));
+        setUsage({
+          input: chunk.usageMetadata?.promptTokenCount ?? 0,
+          output: chunk.usageMetadata?.candidatesTokenCount ?? 0,
+          seconds: (performance.now() - start) / 1000,
+          finishReason: candidate?.finishReason,
+        });
+      }
+    } catch (problem) {
+      if (controller.signal.aborted) setStopped(true);
+      else setError(problem);
+    } finally {
+      if (abort.current === controller) setRunning(false);
+    }
+  }
+
+  return { answer, usage, remarks, error, isRunning, wasStopped, run, stop: () => abort.current?.abort() };
 }

@@ -1,6 +1,7 @@
-// The only place that calls the server: typed from its OpenAPI document, public paths only.
+// Calls to the server, typed from its OpenAPI document; and the names of its resources.
 
 import createClient from "openapi-fetch";
+import { useEffect, useState } from "react";
 import type { components, paths } from "./schema";
 
 export type Schemas = components["schemas"];
@@ -13,7 +14,7 @@ export const api = createClient<paths>({ baseUrl: "", credentials: "same-origin"
 
 const GATEWAY = [502, 503, 504];
 
-/** An error of the server: its sentence, and the codes for small print and for programs. */
+/** An error of the server: message, HTTP code, google.rpc status and reason. */
 export class ApiError extends Error {
   constructor(
     message: string,
@@ -25,7 +26,7 @@ export class ApiError extends Error {
   }
 }
 
-/** The data of a reply; throws ApiError with what the server says is wrong. */
+/** The data of a reply; throws ApiError if the server refused the request. */
 export function dataOf<T>(reply: { data?: T; error?: unknown; response: Response }): T {
   if (reply.response.ok) return reply.data as T;
   throw errorFrom(reply.error, reply.response.status);
@@ -34,17 +35,12 @@ export function dataOf<T>(reply: { data?: T; error?: unknown; response: Response
 export function errorFrom(body: unknown, httpStatus: number): ApiError {
   const error = (body as { error?: ErrorBody } | undefined)?.error;
   const reason = error?.details?.find((detail) => detail.reason)?.reason;
-  return new ApiError(
-    error?.message ?? `HTTP ${httpStatus}`,
-    error?.code ?? httpStatus,
-    error?.status ?? "",
-    reason,
-  );
+  return new ApiError(error?.message ?? `HTTP ${httpStatus}`, error?.code ?? httpStatus, error?.status ?? "", reason);
 }
 
 type ErrorBody = { message?: string; status?: string; code?: number; details?: { reason?: string }[] };
 
-/** Whether nothing came back at all, or only from what stands before the server. */
+/** Whether no reply came back, or only one from a gateway. */
 export function isLost(error: unknown): boolean {
   return error instanceof ApiError ? GATEWAY.includes(error.code) && !error.status : error != null;
 }
@@ -52,12 +48,11 @@ export function isLost(error: unknown): boolean {
 /** Whether signing in would help. */
 export function needsSignIn(error: unknown): boolean {
   if (!(error instanceof ApiError)) return false;
-  const isBare =
-    error.reason === "ACCESS_TOKEN_SCOPE_INSUFFICIENT" || error.message.startsWith("Method doesn't");
+  const isBare = error.reason === "ACCESS_TOKEN_SCOPE_INSUFFICIENT" || error.message.startsWith("Method doesn't");
   return error.code === 401 || (error.code === 403 && isBare);
 }
 
-/** Send JSON and read JSON, for calls whose reply depends on the query. */
+/** Send and receive JSON, for calls whose reply type depends on the query. */
 export async function send<T>(method: string, path: string, body?: unknown): Promise<T> {
   const reply = await fetch(path, {
     method,
@@ -69,3 +64,26 @@ export async function send<T>(method: string, path: string, body?: unknown): Pro
   if (!reply.ok) throw errorFrom(content, reply.status);
   return content as T;
 }
+
+/** The value after it has not changed for `pauseMs`. */
+export function useDebounced<T>(value: T, pauseMs: number): T {
+  const [settled, setSettled] = useState(value);
+  useEffect(() => {
+    const timer = setTimeout(() => setSettled(value), pauseMs);
+    return () => clearTimeout(timer);
+  }, [value, pauseMs]);
+  return settled;
+}
+
+const EPOCH = "@epoch-"; // between the name of a tuned model and an epoch
+
+/** The last part of a name, without its epoch. */
+export const idOf = (name: string) => splitEpoch(name)[0].slice(name.lastIndexOf("/") + 1);
+
+/** A name without its epoch, and the epoch ("" for none). */
+export function splitEpoch(name: string): [string, string] {
+  const [plain = "", epoch = ""] = name.split(EPOCH);
+  return [plain, epoch];
+}
+
+export const atEpoch = (name: string, epoch: string) => (epoch ? name + EPOCH + epoch : name);

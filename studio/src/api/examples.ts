@@ -1,18 +1,19 @@
-// The examples of a tuned model: what it learned, and what was held out.
+// Where examples come from: tuned models, files (read by the server, not stored there), structured prompts.
 
-import { useQuery } from "@tanstack/react-query";
-import { api, dataOf, type Schemas } from "./client";
+import { keepPreviousData, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useIsSignedIn } from "./account";
+import { api, dataOf, errorFrom, type Schemas, send, useDebounced } from "./client";
 
 export type StoredExample = Schemas["StoredExampleOut"];
 
-const PAGE = 1000;
-const SHOWN = 5;
+const EXAMPLES_PAGE = 1000;
+const RENDERED_EXAMPLES = 5;
 
-/** All examples of one side, page after page. */
+/** All training examples or all held-out examples of a model. */
 export async function storedExamples(id: string, heldOut: boolean): Promise<StoredExample[]> {
   const found: StoredExample[] = [];
   for (let pageToken: string | undefined = ""; pageToken !== undefined;) {
-    const query = { pageSize: PAGE, heldOut, ...(pageToken && { pageToken }) };
+    const query = { pageSize: EXAMPLES_PAGE, heldOut, ...(pageToken && { pageToken }) };
     const path = { model_id: id };
     const page: Schemas["StoredExamplesPage"] = dataOf(
       await api.GET("/v1beta/tunedModels/{model_id}/examples", { params: { path, query } }),
@@ -32,12 +33,12 @@ export function useHeldOut(id: string, isWanted: boolean) {
   });
 }
 
-/** The first examples of a model, on request as its base read them. */
+/** The first examples of a model; `rendered` adds the text that the base model read. */
 export function useFirstExamples(id: string, isWanted: boolean, rendered = false) {
   return useQuery({
     queryKey: ["examples", id, "first", rendered],
     queryFn: async () => {
-      const query = { pageSize: rendered ? SHOWN : 50, rendered };
+      const query = { pageSize: rendered ? RENDERED_EXAMPLES : 50, rendered };
       const path = { model_id: id };
       return dataOf(await api.GET("/v1beta/tunedModels/{model_id}/examples", { params: { path, query } }));
     },
@@ -45,4 +46,111 @@ export function useFirstExamples(id: string, isWanted: boolean, rendered = false
     staleTime: Infinity,
     retry: false,
   });
+}
+
+export type Problem = Schemas["DataProblemOut"];
+export type Parsed = Schemas["ParsedDatasetOut"] & { file: File };
+export type Estimate = Schemas["EstimateOut"];
+
+/** How to read a file; the server detects what is left out. */
+export type ReadOptions = {
+  sheet?: string;
+  encoding?: string;
+  delimiter?: string;
+  header?: string;
+  inputColumn?: string[];
+  outputColumn?: string;
+  skipRows?: string;
+};
+
+const PAUSE_MS = 500; // after the last change, before a new estimate is requested
+
+export async function parseFile(file: File, options: ReadOptions): Promise<Parsed> {
+  const form = new FormData();
+  form.set("file", file);
+  for (const [name, value] of Object.entries(options)) {
+    for (const one of [value].flat()) if (one !== undefined) form.append(name, one);
+  }
+  const reply = await fetch("/v1beta/datasets:parse", {
+    method: "POST",
+    body: form,
+    credentials: "same-origin",
+  });
+  const body: unknown = await reply.json().catch(() => undefined);
+  if (!reply.ok) throw errorFrom(body, reply.status);
+  return { ...(body as Schemas["ParsedDatasetOut"]), file };
+}
+
+/** What tuning would take, updated shortly after the request changed; until then the previous estimate stays. */
+export function useEstimate(body: Schemas["TunedModelIn"] | undefined) {
+  const settled = useDebounced(body ? JSON.stringify(body) : "", PAUSE_MS);
+  return useQuery({
+    queryKey: ["estimate", settled],
+    queryFn: () => send<Estimate>("POST", "/v1beta/tunedModels?validateOnly=true", settled),
+    enabled: settled !== "" && body !== undefined,
+    placeholderData: keepPreviousData,
+    retry: false,
+    staleTime: 60_000,
+    gcTime: 60_000,
+  });
+}
+
+export type Prompt = Schemas["PromptOut"];
+type PromptChanges = Schemas["PromptIn"];
+
+export function usePrompts(filter = "") {
+  const isSignedIn = useIsSignedIn() === true;
+  return useQuery({
+    queryKey: ["prompts", filter],
+    queryFn: async () => {
+      const query = { pageSize: 1000, ...(filter && { filter }) };
+      return dataOf(await api.GET("/v1beta/prompts", { params: { query } })).prompts ?? [];
+    },
+    enabled: isSignedIn,
+    placeholderData: (previous) => previous,
+  });
+}
+
+export const readPrompt = async (id: string) =>
+  dataOf(await api.GET("/v1beta/prompts/{prompt_id}", { params: { path: { prompt_id: id } } }));
+
+export function usePrompt(id: string) {
+  const isSignedIn = useIsSignedIn() === true;
+  return useQuery({
+    queryKey: ["prompt", id],
+    queryFn: () => readPrompt(id),
+    enabled: isSignedIn && id !== "",
+    staleTime: Infinity, // edited here; changes in other tabs show when it is opened again
+    gcTime: 0,
+  });
+}
+
+export const createPrompt = (body: PromptChanges) => send<Prompt>("POST", "/v1beta/prompts", body);
+export const updatePrompt = (id: string, body: PromptChanges) => send<Prompt>("PATCH", `/v1beta/prompts/${id}`, body);
+export const deletePrompt = (id: string) => send("DELETE", `/v1beta/prompts/${id}`);
+
+export function useDeletePrompt() {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: deletePrompt,
+    onSettled: () => client.invalidateQueries({ queryKey: ["prompts"] }),
+  });
+}
+
+export function useImportPrompt() {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: async (file: File) => {
+      const name = encodeURIComponent(file.name.replace(/\.json$/i, "").slice(0, 40));
+      return send<Prompt>("POST", `/v1beta/prompts:import?displayName=${name}`, await file.text());
+    },
+    onSuccess: () => client.invalidateQueries({ queryKey: ["prompts"] }),
+  });
+}
+
+/** Export a prompt and return the text of the file. */
+export async function exportPrompt(id: string, format: string): Promise<string> {
+  const reply = await fetch(`/v1beta/prompts/${id}:export?format=${format}`, { credentials: "same-origin" });
+  if (!reply.ok) throw errorFrom(await reply.json().catch(() => undefined), reply.status);
+  return reply.text();
 }

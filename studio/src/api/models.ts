@@ -1,24 +1,13 @@
-// Tuned and base models as queries: fetched, kept fresh while something is running, changed.
+// Tuned and base models, and the operations that make tuned models; polled while something is running.
 
 import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useEffect } from "react";
 import { useIsSignedIn } from "./account";
-import { api, dataOf, send, type Operation, type Schemas, type TunedModel } from "./client";
+import { api, dataOf, errorFrom, idOf, type Operation, type Schemas, send, type TunedModel } from "./client";
 
 const PAGE = 50;
-const LIST_MS = 5000; // while something runs; its own progress comes from its operation, each second
+const LIST_MS = 5000; // while a job runs; its progress comes from its operation every second
 
-const EPOCH = "@epoch-"; // between a tuned model and the epoch that is asked instead of the chosen one
-
-/** The last part of a name, without an epoch. */
-export const idOf = (name: string) => splitEpoch(name)[0].slice(name.lastIndexOf("/") + 1);
-
-/** A name and its epoch, "" where none is named. */
-export function splitEpoch(name: string): [string, string] {
-  const [plain = "", epoch = ""] = name.split(EPOCH);
-  return [plain, epoch];
-}
-
-export const atEpoch = (name: string, epoch: string) => (epoch ? name + EPOCH + epoch : name);
 export const isRunning = (model: TunedModel | undefined) => model?.state === "CREATING";
 
 export function useBaseModels() {
@@ -31,7 +20,7 @@ export function useBaseModels() {
   });
 }
 
-/** Pages of tuned models that a filter finds, newest first. */
+/** Pages of tuned models that match a filter, newest first. */
 export function useTunedModels(filter: string) {
   const isSignedIn = useIsSignedIn() === true;
   return useInfiniteQuery({
@@ -61,20 +50,16 @@ export function useTunedModel(id: string) {
   });
 }
 
-const madeHere = new Map<string, string>(); // ids of models made in this page, and their names
+const madeHere = new Map<string, string>(); // names of models created in this tab, by ID
 
-/** What a model is called, as far as this page knows before it has read it. */
+/** The name of a model that may not be loaded yet. */
 export const titleOf = (id: string) => madeHere.get(id) ?? id;
 
 export function useCreate() {
   const client = useQueryClient();
   return useMutation({
     mutationFn: ({ body, id }: { body: Schemas["TunedModelIn"]; id: string }) =>
-      send<Operation>(
-        "POST",
-        `/v1beta/tunedModels${id ? `?tunedModelId=${encodeURIComponent(id)}` : ""}`,
-        body,
-      ),
+      send<Operation>("POST", `/v1beta/tunedModels${id ? `?tunedModelId=${encodeURIComponent(id)}` : ""}`, body),
     onSuccess: (operation, { body }) => {
       madeHere.set(idOf(operation.metadata.tunedModel), body.displayName ?? "");
       return client.invalidateQueries({ queryKey: ["tunedModels"] });
@@ -94,7 +79,7 @@ export function useRename(id: string) {
   });
 }
 
-/** Whether plain inputs get what the examples have around theirs. */
+/** Turn the wrapping of plain inputs on or off. */
 export function useWrapping(id: string) {
   const client = useQueryClient();
   return useMutation({
@@ -112,7 +97,7 @@ export function useCancel(id: string) {
   });
 }
 
-/** Delete tuned models, one after the other; what is gone already counts as deleted. */
+/** Delete tuned models, one after the other. */
 export function useDelete() {
   const client = useQueryClient();
   return useMutation({
@@ -123,14 +108,57 @@ export function useDelete() {
   });
 }
 
-/** The last lines of the task of a model. */
+/** The last log lines of a model's tuning job. */
 export function useLog(id: string, isWanted: boolean, isLive: boolean) {
   return useQuery({
     queryKey: ["log", id],
     queryFn: async () =>
-      dataOf(await api.GET("/v1beta/tunedModels/{model_id}:log", { params: { path: { model_id: id } } }))
-        .lines,
+      dataOf(await api.GET("/v1beta/tunedModels/{model_id}:log", { params: { path: { model_id: id } } })).lines,
     enabled: isWanted,
     refetchInterval: isLive ? LIST_MS : false,
   });
+}
+
+const OPERATION_MS = 1000;
+const QUEUED_MS = 5000;
+
+const seen = new Map<string, { tag: string; operation: Operation }>(); // for replies with status 304
+
+/** The operation that makes a model: phase, place in the queue, curve so far. Polled with an ETag. */
+export function useOperation(model: TunedModel | undefined) {
+  const client = useQueryClient();
+  const name = model?.operation ?? "";
+  const query = useQuery({
+    queryKey: ["operation", name],
+    queryFn: () => read(name),
+    enabled: isRunning(model),
+    refetchInterval: ({ state }) => {
+      if (state.data?.done) return false;
+      return state.data?.metadata.phase === "QUEUED" ? QUEUED_MS : OPERATION_MS;
+    },
+  });
+  const isDone = query.data?.done === true && isRunning(model);
+  const id = idOf(model?.name ?? "");
+  useEffect(() => {
+    if (!isDone) return;
+    void client.invalidateQueries({ queryKey: ["tunedModel", id] });
+    void client.invalidateQueries({ queryKey: ["tunedModels"] });
+  }, [client, id, isDone]);
+  return query;
+}
+
+async function read(name: string): Promise<Operation> {
+  const known = seen.get(name);
+  const reply = await fetch(`/v1beta/${name}?extensions=true`, {
+    credentials: "same-origin",
+    cache: "no-store",
+    headers: known ? { "If-None-Match": known.tag } : {},
+  });
+  if (reply.status === 304 && known) return known.operation;
+  const body: unknown = await reply.json();
+  if (!reply.ok) throw errorFrom(body, reply.status);
+  const operation = body as Operation;
+  const tag = reply.headers.get("ETag");
+  if (tag) seen.set(name, { tag, operation });
+  return operation;
 }

@@ -1,9 +1,13 @@
-import { useEffect, useRef, type ReactNode } from "react";
-import { text } from "../text/en";
+import { Component, type ReactNode, useEffect, useRef, useState } from "react";
+import { Button } from "react-aria-components";
+import { useIsSignedIn } from "../api/account";
+import { ApiError, isLost, needsSignIn } from "../api/client";
+import { SignInNote } from "./SignIn";
+import { text } from "./text";
 
 type Props = { title: string; actions?: ReactNode; beside?: ReactNode; children?: ReactNode };
 
-/** A page with its one heading, which gets the focus when the page is entered. */
+/** A page and its heading, which gets the focus when the page opens. */
 export function Page({ title, actions, beside, children }: Props) {
   const heading = useRef<HTMLHeadingElement>(null);
   useEffect(() => {
@@ -27,4 +31,98 @@ export function Page({ title, actions, beside, children }: Props) {
       {children}
     </div>
   );
+}
+
+/** One numbered section of a form. */
+export function Section({
+  id,
+  number,
+  title,
+  children,
+}: {
+  id: string;
+  number: number;
+  title: string;
+  children: ReactNode;
+}) {
+  return (
+    <section className="card stack" aria-labelledby={id}>
+      <h2 id={id} className="numbered" tabIndex={-1}>
+        <span className="number-mark" aria-hidden="true">
+          {number}
+        </span>
+        {title}
+      </h2>
+      {children}
+    </section>
+  );
+}
+
+/** An error in the server's words, with its code in small print; offers to sign in if that would help. */
+export function ErrorNote({ error, retry }: { error: unknown; retry?: () => void }) {
+  const wasSignedIn = useIsSignedIn();
+  if (needsSignIn(error)) return <SignInNote why={wasSignedIn ? text.signIn.ended : text.signIn.key} />;
+  const known = error instanceof ApiError && !isLost(error) ? error : undefined;
+  const message = known?.message ?? text.error.unreachable;
+  return (
+    <div className="note bad" role="alert">
+      <p className="limited">{message}</p>
+      <div className="row small">
+        {retry && <Button onPress={retry}>{text.error.again}</Button>}
+        {known?.status && <span className="soft">{text.error.code(known.status)}</span>}
+      </div>
+    </div>
+  );
+}
+
+type Query = { isLoading: boolean; isError: boolean; error: unknown; refetch: () => unknown };
+
+/** What a page shows of a query besides its data: a placeholder while it loads, an error if it failed. */
+export function QueryState({ query }: { query: Query }) {
+  if (query.isLoading) return <Skeleton />;
+  return query.isError && <ErrorNote error={query.error} retry={() => void query.refetch()} />;
+}
+
+const PAUSE_MS = 300; // faster replies need no placeholder
+
+/** Grey rows in place of those that are loading. */
+export function Skeleton({ rows = 4 }: { rows?: number }) {
+  const [isShown, setShown] = useState(false);
+  useEffect(() => {
+    const timer = setTimeout(() => setShown(true), PAUSE_MS);
+    return () => clearTimeout(timer);
+  }, []);
+  return (
+    <div className="skeleton" role="status" aria-label={text.common.loading}>
+      {isShown && Array.from({ length: rows }, (_, row) => <div key={row} aria-hidden="true" />)}
+    </div>
+  );
+}
+
+/** Replaces a page that has crashed, so that the rest of the Studio keeps working. */
+export class ErrorBoundary extends Component<{ place: string; children: ReactNode }, { isBroken: boolean }> {
+  override state = { isBroken: false };
+
+  static getDerivedStateFromError() {
+    return { isBroken: true };
+  }
+
+  override componentDidUpdate(before: { place: string }) {
+    if (before.place !== this.props.place && this.state.isBroken) this.setState({ isBroken: false });
+  }
+
+  override render() {
+    if (!this.state.isBroken) return this.props.children;
+    return (
+      <div className="page" role="alert">
+        <h1>{text.error.crashed}</h1>
+        <p>{text.error.crashedHelp}</p>
+        <div className="row">
+          <Button className="button primary" onPress={() => location.reload()}>
+            {text.error.reload}
+          </Button>
+        </div>
+      </div>
+    );
+  }
 }

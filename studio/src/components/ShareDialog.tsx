@@ -1,26 +1,23 @@
 import { useState } from "react";
-import { useMe } from "../api/account";
-import { roleOf, usePermissions, useSharing, type Permission } from "../api/sharing";
-import { text } from "../text/en";
-import { AddPerson } from "./AddPerson";
-import { Confirm } from "./Confirm";
-import { CopyButton } from "./CopyButton";
-import { ErrorNote } from "./ErrorNote";
-import { Person } from "./Person";
-import { Skeleton } from "./Skeleton";
-import { Window } from "./Window";
+import { Button } from "react-aria-components";
+import { type GivenRole, type Permission, roleOf, useMe, usePermissions, useSharing } from "../api/account";
+import { CopyButton } from "./Code";
+import { Checkbox, type Option, SelectField, TextInput } from "./controls";
+import { Confirm, Window } from "./dialogs";
+import { ErrorNote, Skeleton } from "./Page";
+import { text } from "./text";
 
-/** People with their roles; add one, change or take a role, let everyone use the model, hand it on. */
+/** Who has which role: add people, change or remove roles, share with everyone, transfer ownership. */
 export function ShareDialog({ id, name, onClose }: { id: string; name: string; onClose: () => void }) {
   const query = usePermissions(id);
   const me = useMe().data?.user;
-  const { give, change, take, transfer } = useSharing(id);
-  const [heir, setHeir] = useState<Permission>();
+  const { grant, change, revoke, transfer } = useSharing(id);
+  const [newOwner, setNewOwner] = useState<Permission>();
   const known = query.data ?? [];
   const everyone = known.find(({ granteeType }) => granteeType === "EVERYONE");
   const role = roleOf(known, me);
   const canWrite = role === "OWNER" || role === "WRITER";
-  const error = query.error ?? give.error ?? change.error ?? take.error ?? transfer.error;
+  const error = query.error ?? grant.error ?? change.error ?? revoke.error ?? transfer.error;
   return (
     <Window title={text.sharing.title(name)} isOpen onClose={onClose}>
       <p className="soft">{canWrite || query.isPending ? text.sharing.help : text.sharing.readOnly}</p>
@@ -36,40 +33,119 @@ export function ShareDialog({ id, name, onClose }: { id: string; name: string; o
               canWrite={canWrite}
               isOwner={role === "OWNER"}
               change={(next) => change.mutate({ permission, role: next })}
-              take={() => take.mutate(permission)}
-              transfer={() => setHeir(permission)}
+              revoke={() => revoke.mutate(permission)}
+              transfer={() => setNewOwner(permission)}
             />
           ))}
       </ul>
       {canWrite && (
         <>
-          <AddPerson
-            add={(emailAddress, next) => give.mutate({ granteeType: "USER", emailAddress, role: next })}
+          <AddPerson add={(emailAddress, next) => grant.mutate({ granteeType: "USER", emailAddress, role: next })} />
+          <Checkbox
+            label={text.sharing.everyone}
+            isChecked={everyone !== undefined}
+            change={() =>
+              everyone ? revoke.mutate(everyone) : grant.mutate({ granteeType: "EVERYONE", role: "READER" })
+            }
           />
-          <label className="row plain">
-            <input
-              type="checkbox"
-              checked={everyone !== undefined}
-              onChange={() =>
-                everyone ? take.mutate(everyone) : give.mutate({ granteeType: "EVERYONE", role: "READER" })
-              }
-            />
-            {text.sharing.everyone}
-          </label>
         </>
       )}
       <div className="row spread">
         <CopyButton content={`${location.origin}/studio/models/${id}`} label={text.sharing.link} />
       </div>
       <Confirm
-        isOpen={heir !== undefined}
-        onClose={() => setHeir(undefined)}
-        title={text.sharing.transferTitle(heir?.emailAddress ?? "")}
+        isOpen={newOwner !== undefined}
+        onClose={() => setNewOwner(undefined)}
+        title={text.sharing.transferTitle(newOwner?.emailAddress ?? "")}
         body={text.sharing.transferText}
-        keep={text.sharing.keepOwner}
+        keep={text.common.cancel}
         act={text.sharing.transfer}
-        onAct={() => heir?.emailAddress && transfer.mutate(heir.emailAddress)}
+        onAct={() => newOwner?.emailAddress && transfer.mutate(newOwner.emailAddress)}
       />
     </Window>
+  );
+}
+
+type Props = {
+  permission: Permission;
+  canWrite: boolean;
+  isOwner: boolean;
+  change: (role: GivenRole) => void;
+  revoke: () => void;
+  transfer: () => void;
+};
+
+const GIVEN: Option[] = [
+  ["READER", text.sharing.roles.READER],
+  ["WRITER", text.sharing.roles.WRITER],
+];
+
+/** A person and their role, which can be changed, removed, or turned into ownership. */
+function Person({ permission, canWrite, isOwner, change, revoke, transfer }: Props) {
+  const who = text.signIn.you(permission.emailAddress ?? "");
+  if (permission.role === "OWNER" || !canWrite) {
+    return (
+      <li className="row spread">
+        <span>{who}</span>
+        <span className="badge">{text.sharing.roles[permission.role]}</span>
+      </li>
+    );
+  }
+  return (
+    <li className="row spread">
+      <span>{who}</span>
+      <span className="row small-gap">
+        <SelectField
+          label={text.sharing.roleOf(who)}
+          isLabelHidden
+          isSmall
+          value={permission.role}
+          change={(role) => change(role as GivenRole)}
+          options={GIVEN}
+        />
+        {isOwner && permission.granteeType === "USER" && (
+          <Button className="button quiet" aria-label={text.sharing.transferTitle(who)} onPress={transfer}>
+            {text.sharing.transfer}
+          </Button>
+        )}
+        <Button className="button quiet" aria-label={`${text.sharing.remove} ${who}`} onPress={revoke}>
+          {text.sharing.remove}
+        </Button>
+      </span>
+    </li>
+  );
+}
+
+/** Adds a person by address and role. */
+function AddPerson({ add }: { add: (address: string, role: GivenRole) => void }) {
+  const [address, setAddress] = useState("");
+  const [role, setRole] = useState<GivenRole>("READER");
+  return (
+    <form
+      className="row bottom"
+      onSubmit={(event) => {
+        event.preventDefault();
+        add(address.trim(), role);
+        setAddress("");
+      }}
+    >
+      <TextInput
+        label={text.sharing.address}
+        value={address}
+        change={setAddress}
+        type="email"
+        isRequired
+        className="react-aria-TextField grow"
+      />
+      <SelectField
+        label={text.sharing.role}
+        value={role}
+        change={(next) => setRole(next as GivenRole)}
+        options={GIVEN}
+      />
+      <Button type="submit" isDisabled={address === ""}>
+        {text.sharing.add}
+      </Button>
+    </form>
   );
 }

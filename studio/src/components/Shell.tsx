@@ -1,25 +1,23 @@
-import { useState, type ReactNode } from "react";
+import { useQueryClient } from "@tanstack/react-query";
+import { type ReactNode, useState, useSyncExternalStore } from "react";
 import { Link, useLocation } from "wouter";
-import { useServerInfo } from "../api/server";
-import { text } from "../text/en";
-import { Account } from "./Account";
-import { ConnectionBanner } from "./ConnectionBanner";
-import { Icon, type IconName } from "./Icon";
-import { ReadyToasts } from "./ReadyToasts";
-import { SignInDialog } from "./SignInDialog";
-import { ThemeSwitch } from "./ThemeSwitch";
-import { Toasts } from "./Toasts";
+import { useServerInfo } from "../api/account";
+import { isLost } from "../api/client";
+import { Icon, type IconName, SelectField } from "./controls";
+import { Account, SignInDialog } from "./SignIn";
+import { text } from "./text";
+import { ReadyToasts, Toasts } from "./toasts";
 
-const PAGES: [string, string, IconName, string?][] = [
+const PAGES: [string, string, IconName][] = [
   ["/", text.nav.library, "library"],
   ["/new", text.nav.create, "create"],
   ["/playground", text.nav.playground, "playground"],
-  ["/prompts", text.nav.prompts, "prompts", "prompts"],
+  ["/prompts", text.nav.prompts, "prompts"],
   ["/activity", text.nav.activity, "activity"],
   ["/help", text.nav.help, "help"],
 ];
 
-/** What stands around every page: navigation on the left, the page on the right, messages over both. */
+/** The frame of every page: navigation, messages, the sign-in dialog. */
 export function Shell({ children }: { children: ReactNode }) {
   const [isOpen, setOpen] = useState(false);
   const info = useServerInfo().data;
@@ -44,7 +42,7 @@ export function Shell({ children }: { children: ReactNode }) {
             </button>
           </div>
           <div className="folds" id="pages">
-            <Pages features={info?.features} leave={() => setOpen(false)} />
+            <Pages leave={() => setOpen(false)} />
             <div className="foot stack">
               {info?.device && <div className="small soft">{text.device(info.device.cores)}</div>}
               <Account />
@@ -64,27 +62,75 @@ export function Shell({ children }: { children: ReactNode }) {
   );
 }
 
-function Pages({ features, leave }: { features?: string[]; leave: () => void }) {
+function Pages({ leave }: { leave: () => void }) {
   const [here] = useLocation();
   return (
     <nav aria-label={text.nav.label}>
-      {PAGES.filter(([, , , needs]) => !needs || !features || features.includes(needs)).map(
-        ([path, label, icon]) => (
-          <Link
-            key={path}
-            href={path}
-            className="nav"
-            aria-current={isHere(path, here) ? "page" : undefined}
-            onClick={leave}
-          >
-            <Icon name={icon} /> {label}
-          </Link>
-        ),
-      )}
+      {PAGES.map(([path, label, icon]) => (
+        <Link
+          key={path}
+          href={path}
+          className="nav"
+          aria-current={isHere(path, here) ? "page" : undefined}
+          onClick={leave}
+        >
+          <Icon name={icon} /> {label}
+        </Link>
+      ))}
     </nav>
   );
 }
 
 function isHere(path: string, here: string) {
   return path === "/" ? here === "/" || here.startsWith("/models") : here.startsWith(path);
+}
+
+/** A banner while the server cannot be reached and requests are retried. */
+function ConnectionBanner() {
+  const cache = useQueryClient().getQueryCache();
+  const isGone = useSyncExternalStore(
+    (listener) => cache.subscribe(listener),
+    () => cache.getAll().some(({ state }) => isLost(state.fetchFailureReason)),
+  );
+  return (
+    <div role="status" className="banner-place">
+      {isGone && <div className="banner">{text.error.lost}</div>}
+    </div>
+  );
+}
+
+/** Light, dark or the system's theme; stored in this browser. */
+function ThemeSwitch() {
+  const [theme, show] = useState(chosenTheme);
+  return (
+    <SelectField
+      label={text.theme.label}
+      value={theme}
+      isSmall
+      change={(next) => {
+        setTheme(next as Theme);
+        show(next as Theme);
+      }}
+      options={THEMES.map((choice) => [choice, text.theme[choice]])}
+    />
+  );
+}
+
+const KEY = "tunery-theme";
+const THEMES = ["system", "light", "dark"] as const;
+type Theme = (typeof THEMES)[number];
+
+export function chosenTheme(): Theme {
+  const kept = localStorage.getItem(KEY);
+  return THEMES.find((theme) => theme === kept) ?? "system";
+}
+
+function setTheme(theme: Theme): void {
+  localStorage.setItem(KEY, theme);
+  showTheme(theme);
+}
+
+export function showTheme(theme: Theme): void {
+  if (theme === "system") delete document.documentElement.dataset.theme;
+  else document.documentElement.dataset.theme = theme;
 }

@@ -1,20 +1,17 @@
 import { Tab, TabList, TabPanel, Tabs } from "react-aria-components";
 import { Link, useLocation, useSearch } from "wouter";
 import { useIsSignedIn } from "../api/account";
-import { useServerInfo } from "../api/server";
-import { SignInNote } from "../components/ErrorNote";
 import { ModelList } from "../components/library/ModelList";
+import { text } from "../components/library/text";
 import { Page } from "../components/Page";
 import { PromptList } from "../components/prompts/PromptList";
-import { Skeleton } from "../components/Skeleton";
-import { text } from "../text/en";
+import { SignInNote } from "../components/SignIn";
 
-/** Everything one has: tuned models and structured prompts. */
+/** The user's tuned models and structured prompts. */
 export function Library() {
   const [, go] = useLocation();
   const tab = new URLSearchParams(useSearch()).get("tab") ?? "models";
   const isSignedIn = useIsSignedIn();
-  const features = useServerInfo().data?.features;
   const create = (
     <Link className="button primary" href="/new">
       {text.nav.create}
@@ -23,9 +20,7 @@ export function Library() {
   return (
     <Page title={text.library.title} actions={create}>
       {isSignedIn === false && <SignInNote />}
-      {isSignedIn && !features && <Skeleton />}
-      {isSignedIn && features && !features.includes("prompts") && <ModelList />}
-      {isSignedIn && features?.includes("prompts") && (
+      {isSignedIn && (
         <Tabs
           selectedKey={tab}
           onSelectionChange={(key) => go(key === "models" ? "/" : `/?tab=${key}`, { replace: true })}

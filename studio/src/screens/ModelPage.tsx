@@ -1,32 +1,25 @@
 import { Tab, TabList, TabPanel, Tabs } from "react-aria-components";
 import { Link, useLocation, useSearch } from "wouter";
 import { useIsSignedIn } from "../api/account";
-import { ApiError } from "../api/client";
-import { idOf, isRunning, titleOf, useTunedModel } from "../api/models";
-import { useOperation } from "../api/operations";
-import { useOffers } from "../api/server";
-import { ErrorNote, SignInNote } from "../components/ErrorNote";
-import { ApiTab } from "../components/model/ApiTab";
+import { ApiError, idOf } from "../api/client";
+import { isRunning, titleOf, useOperation, useTunedModel } from "../api/models";
+import { StateBadge } from "../components/JobState";
+import { ApiTab } from "../components/model/Calling";
 import { DataTab } from "../components/model/DataTab";
-import { HeldOutTab } from "../components/model/HeldOutTab";
-import { LogTab } from "../components/model/LogTab";
-import { ModelActions } from "../components/model/ModelActions";
-import { ModelName } from "../components/model/ModelName";
-import { Outcome } from "../components/model/Outcome";
+import { ModelActions, ModelName } from "../components/model/Header";
+import { HeldOutTab } from "../components/model/HeldOut";
 import { Overview } from "../components/model/Overview";
-import { Page } from "../components/Page";
-import { Progress } from "../components/model/Progress";
-import { Skeleton } from "../components/Skeleton";
-import { StateBadge } from "../components/StateBadge";
-import { text } from "../text/en";
+import { LogTab, Outcome, Progress } from "../components/model/Run";
+import { text } from "../components/model/text";
+import { ErrorNote, Page, Skeleton } from "../components/Page";
+import { SignInNote } from "../components/SignIn";
 
-/** One tuned model: how its making goes or went, its curve, its settings, its rows, and how to call it. */
+/** A tuned model: progress, loss curve, settings, rows, log, and how to call it. */
 export function ModelPage({ id }: { id: string }) {
   const [, go] = useLocation();
   const tab = new URLSearchParams(useSearch()).get("tab") ?? "overview";
   const query = useTunedModel(id);
   const operation = useOperation(query.data).data;
-  const hasExamples = useOffers("tunedModels.examples");
   const isSignedIn = useIsSignedIn();
   const model = query.data;
   if (!model) {
@@ -63,8 +56,8 @@ export function ModelPage({ id }: { id: string }) {
       >
         <TabList aria-label={model.displayName}>
           <Tab id="overview">{text.model.overview}</Tab>
-          {hasExamples && <Tab id="heldOut">{text.model.heldOut}</Tab>}
-          {hasExamples && <Tab id="data">{text.model.data}</Tab>}
+          <Tab id="heldOut">{text.model.heldOut}</Tab>
+          <Tab id="data">{text.model.data}</Tab>
           {isReady && <Tab id="api">{text.model.api}</Tab>}
           <Tab id="log">{text.model.log}</Tab>
         </TabList>

@@ -1,27 +1,21 @@
 import { useEffect, useMemo, useRef, useState } from "react";
 import { Button } from "react-aria-components";
 import { useLocation, useSearch } from "wouter";
-import { useIsSignedIn } from "../api/account";
-import { needsSignIn } from "../api/client";
-import { useEstimate } from "../api/datasets";
-import { idOf, useBaseModels, useCreate } from "../api/models";
-import { deletePrompt } from "../api/prompts";
-import { useServerInfo } from "../api/server";
-import { EstimateCard } from "../components/create/EstimateCard";
+import { useIsSignedIn, useServerInfo } from "../api/account";
+import { idOf, needsSignIn } from "../api/client";
+import { deletePrompt, useEstimate } from "../api/examples";
+import { useBaseModels, useCreate } from "../api/models";
+import { EstimateCard, FormProblems, problemsOf } from "../components/create/EstimateCard";
 import { ExamplesSection } from "../components/create/ExamplesSection";
-import { FormProblems } from "../components/create/FormProblems";
 import { ModelSection } from "../components/create/ModelSection";
-import { RequestCode } from "../components/create/RequestCode";
 import { SettingsSection } from "../components/create/SettingsSection";
-import { ErrorNote, SignInNote } from "../components/ErrorNote";
-import { Page } from "../components/Page";
-import { EMPTY, isEmpty, requestOf, tunable, type Draft } from "../draft";
-import { problemsOf } from "../formProblems";
-import { useDraft } from "../hooks/useDraft";
-import { useDraftSource } from "../hooks/useDraftSource";
-import { isError, rowProblems } from "../rows";
-import { askToSignIn } from "../signInStore";
-import { text } from "../text/en";
+import { text } from "../components/create/text";
+import { ErrorNote, Page } from "../components/Page";
+import { askToSignIn, SignInNote } from "../components/SignIn";
+import { type Draft, EMPTY, isEmpty, requestOf, tunable } from "../draft";
+import { useDraftSource } from "../draftSource";
+import { rowProblems } from "../rows";
+import { useDraft } from "../useDraft";
 
 const SAVING = {
   nothing: "",
@@ -30,47 +24,44 @@ const SAVING = {
   unsaved: text.create.unsaved,
 };
 
-/** Examples, a name, and Tune: one page in three sections with a summary beside it. */
+/** A form for examples, model and settings, with an estimate beside it. */
 export function NewModel() {
   const [, go] = useLocation();
   const isSignedIn = useIsSignedIn();
   const kept = useDraft(isSignedIn === true);
   const { change } = kept;
-  const source = useDraftSource(new URLSearchParams(useSearch()), kept.id, kept.take);
+  const source = useDraftSource(new URLSearchParams(useSearch()), kept.id, kept.replace);
   const bases = tunable(useBaseModels().data ?? []);
   const draft: Draft = { ...kept.draft, baseModel: kept.draft.baseModel || (bases[0]?.name ?? "") };
   const limits = useServerInfo().data?.limits;
-  const [limitInput, limitOutput] = [
-    limits?.textInputCharacters ?? 40_000,
-    limits?.outputCharacters ?? 5_000,
-  ];
   const { examples } = kept.draft;
+  const [input, output] = [limits?.textInputCharacters, limits?.outputCharacters];
   const broken = useMemo(
-    () => rowProblems(examples, { input: limitInput, output: limitOutput }).filter(isError).length,
-    [examples, limitInput, limitOutput],
+    () => rowProblems(examples, { input, output }).filter((problem) => problem?.isError).length,
+    [examples, input, output],
   );
   const problems = problemsOf(draft, broken);
-  const canAsk = isSignedIn === true && draft.examples.length > 0 && broken === 0 && draft.baseModel !== "";
+  const canEstimate = isSignedIn === true && draft.examples.length > 0 && broken === 0 && draft.baseModel !== "";
   const estimate = useEstimate(
-    canAsk ? requestOf({ ...draft, displayName: draft.displayName.trim() || "estimate" }) : undefined,
+    canEstimate ? requestOf({ ...draft, displayName: draft.displayName.trim() || "estimate" }) : undefined,
   );
   const create = useCreate();
-  const [isTold, setTold] = useState(false); // problems are shown once Tune was pressed
+  const [showsProblems, setShowsProblems] = useState(false); // whether to show problems: after the first press of Tune
   const list = useRef<HTMLDivElement>(null);
 
   function tune() {
-    setTold(true);
+    setShowsProblems(true);
     if (problems.length > 0) return list.current?.focus();
     if (isSignedIn === false) return askToSignIn(text.signIn.key);
     create.mutate(
       { body: requestOf(draft), id: draft.id },
       {
         onSuccess: (operation) => {
-          if (kept.id) void deletePrompt(kept.id).catch(() => undefined); // the model holds its examples from now on
-          kept.take(EMPTY);
+          if (kept.id) void deletePrompt(kept.id).catch(() => undefined); // the model has the examples now
+          kept.replace(EMPTY);
           go(`/models/${idOf(operation.metadata.tunedModel)}`);
         },
-        onError: (error) => needsSignIn(error) && askToSignIn(text.signIn.key),
+        onError: (error) => needsSignIn(error) && askToSignIn(text.signIn.ended),
       },
     );
   }
@@ -85,7 +76,7 @@ export function NewModel() {
       className="button quiet"
       onPress={() => {
         if (kept.id) void deletePrompt(kept.id).catch(() => undefined);
-        kept.take(EMPTY);
+        kept.replace(EMPTY);
         go("/new", { replace: true });
       }}
     >
@@ -96,29 +87,27 @@ export function NewModel() {
     <Page title={text.create.title} beside={beside} actions={startOver}>
       {isSignedIn === false && <SignInNote why={text.signIn.key} />}
       {source.error !== undefined && <ErrorNote error={source.error} />}
-      {isTold && problems.length > 0 && <FormProblems problems={problems} ref={list} />}
+      {showsProblems && problems.length > 0 && <FormProblems problems={problems} ref={list} />}
       <div className="columns">
         <div className="stack sections">
           <ExamplesSection draft={draft} change={change} file={source.file} estimate={estimate.data} />
-          <ModelSection draft={draft} change={change} bases={bases} isTold={isTold} />
+          <ModelSection draft={draft} change={change} bases={bases} showsProblems={showsProblems} />
           <SettingsSection draft={draft} change={change} />
         </div>
         <EstimateCard
           draft={draft}
           estimate={estimate}
-          isAsked={canAsk}
+          canEstimate={canEstimate}
           tune={tune}
           error={create.error}
           isBusy={create.isPending}
-        >
-          <RequestCode draft={draft} />
-        </EstimateCard>
+        />
       </div>
     </Page>
   );
 }
 
-/** Ctrl+Enter tunes from anywhere in the form, but not from a row of the grid, where it saves. */
+/** Ctrl+Enter tunes from anywhere in the form except the grid, where it saves a row. */
 function useTuneKey(tune: () => void) {
   const latest = useRef(tune);
   useEffect(() => {

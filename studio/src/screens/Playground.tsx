@@ -1,22 +1,18 @@
 import { useState } from "react";
 import { Button } from "react-aria-components";
 import { useLocation, useSearch } from "wouter";
-import { DEFAULTS } from "../api/answers";
-import { useIsSignedIn } from "../api/account";
-import { useServerInfo } from "../api/server";
-import { SignInNote } from "../components/ErrorNote";
+import { useIsSignedIn, useServerInfo } from "../api/account";
+import { Checkbox } from "../components/controls";
+import { DEFAULTS, useAnswer } from "../api/answers";
 import { Page } from "../components/Page";
 import { AnswerPanel } from "../components/playground/AnswerPanel";
-import { HeldOutPicker } from "../components/playground/HeldOutPicker";
-import { ModelChoice } from "../components/playground/ModelChoice";
-import { PromptBox } from "../components/playground/PromptBox";
-import { RunSettingsForm } from "../components/playground/RunSettingsForm";
-import { AnswerCode } from "../components/playground/AnswerCode";
-import { useAnswer } from "../hooks/useAnswer";
-import { useModelNames } from "../hooks/useModelNames";
-import { text } from "../text/en";
+import { ModelChoice, useModelNames } from "../components/playground/ModelChoice";
+import { HeldOutPicker, PromptBox } from "../components/playground/PromptBox";
+import { AnswerCode, RunSettingsForm } from "../components/playground/RunSettings";
+import { text } from "../components/playground/text";
+import { SignInNote } from "../components/SignIn";
 
-/** Ask one model, or two side by side with the same prompt and settings. */
+/** Run a prompt on one model, or on two side by side. */
 export function Playground() {
   const search = new URLSearchParams(useSearch());
   const [, go] = useLocation();
@@ -71,21 +67,12 @@ export function Playground() {
           </div>
           <PromptBox model={model} prompt={prompt} change={(next) => ask(next)} run={run} />
           <div className="row">
-            <Button
-              className="button primary"
-              onPress={run}
-              isDisabled={!prompt.trim() || !model || isRunning}
-            >
+            <Button className="button primary" onPress={run} isDisabled={!prompt.trim() || !model || isRunning}>
               {text.playground.run}
             </Button>
             {isRunning && <Button onPress={stop}>{text.playground.stop}</Button>}
             <HeldOutPicker model={model} other={other} pick={ask} />
-            {other && (
-              <label className="row plain">
-                <input type="checkbox" checked={isDiff} onChange={() => setDiff(!isDiff)} />
-                {text.playground.diff}
-              </label>
-            )}
+            {other && <Checkbox label={text.playground.diff} isChecked={isDiff} change={setDiff} />}
             <span className="small soft only-wide">{text.playground.keys}</span>
           </div>
           {isBusy && isRunning && <p className="note warn small">{text.playground.busy}</p>}
@@ -110,9 +97,7 @@ export function Playground() {
         </div>
         <aside className="stack sticky">
           <RunSettingsForm model={model} settings={settings} change={setSettings} />
-          {model && (
-            <AnswerCode model={model} prompt={prompt || text.playground.placeholder} settings={settings} />
-          )}
+          {model && <AnswerCode model={model} prompt={prompt || text.playground.placeholder} settings={settings} />}
         </aside>
       </div>
     </Page>

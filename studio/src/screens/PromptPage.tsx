@@ -2,18 +2,17 @@ import { useState } from "react";
 import { Button, MenuTrigger } from "react-aria-components";
 import { useLocation } from "wouter";
 import { useIsSignedIn } from "../api/account";
-import { exportPrompt, useDeletePrompt, usePrompt, type Prompt } from "../api/prompts";
-import { Confirm } from "../components/Confirm";
-import { ErrorNote, SignInNote } from "../components/ErrorNote";
-import { Page } from "../components/Page";
+import { exportPrompt, type Prompt, useDeletePrompt, usePrompt } from "../api/examples";
+import { ActionPopover, RowMenu } from "../components/controls";
+import { ConfirmDeletion } from "../components/dialogs";
+import { Page, QueryState } from "../components/Page";
 import { PromptEditor } from "../components/prompts/PromptEditor";
-import { ActionPopover, RowMenu } from "../components/RowMenu";
-import { Skeleton } from "../components/Skeleton";
-import { download } from "../download";
-import { text } from "../text/en";
-import { toast } from "../toasts";
+import { text } from "../components/prompts/text";
+import { SignInNote } from "../components/SignIn";
+import { toast, toastError } from "../components/toasts";
+import { download } from "../transfer";
 
-/** One structured prompt: preamble, columns, rows; exported, tested, tuned on. */
+/** A structured prompt: edit, test, export, tune on it. */
 export function PromptPage({ id }: { id: string }) {
   const query = usePrompt(id);
   const isSignedIn = useIsSignedIn();
@@ -25,8 +24,7 @@ export function PromptPage({ id }: { id: string }) {
       actions={prompt && <Actions id={id} prompt={prompt} />}
     >
       {isSignedIn === false && <SignInNote />}
-      {query.isPending && isSignedIn && <Skeleton />}
-      {query.isError && <ErrorNote error={query.error} retry={() => void query.refetch()} />}
+      <QueryState query={query} />
       {prompt && <PromptEditor key={prompt.name} id={id} prompt={prompt} rename={setTitle} />}
     </Page>
   );
@@ -36,7 +34,7 @@ const ENDINGS = { csv: ".csv", jsonl: ".jsonl", aistudio: ".json" };
 
 function Actions({ id, prompt }: { id: string; prompt: Prompt }) {
   const [, go] = useLocation();
-  const [isDoomed, setDoomed] = useState(false);
+  const [isDeleting, setToDelete] = useState(false);
   const remove = useDeletePrompt();
   const exports = (Object.keys(ENDINGS) as (keyof typeof ENDINGS)[]).map((format) => ({
     id: format,
@@ -44,7 +42,7 @@ function Actions({ id, prompt }: { id: string; prompt: Prompt }) {
     act: () =>
       void exportPrompt(id, format)
         .then((content) => download(prompt.displayName + ENDINGS[format], content))
-        .catch((error: Error) => toast(error.message, { kind: "bad" })),
+        .catch(toastError),
   }));
   return (
     <>
@@ -54,19 +52,17 @@ function Actions({ id, prompt }: { id: string; prompt: Prompt }) {
       </MenuTrigger>
       <RowMenu
         name={prompt.displayName}
-        actions={[{ id: "remove", label: text.model.remove, act: () => setDoomed(true), isDanger: true }]}
+        actions={[{ id: "remove", label: text.common.remove, act: () => setToDelete(true), isDanger: true }]}
       />
-      <Confirm
-        isOpen={isDoomed}
-        onClose={() => setDoomed(false)}
-        title={text.prompts.removeTitle(prompt.displayName)}
+      <ConfirmDeletion
+        isOpen={isDeleting}
+        onClose={() => setToDelete(false)}
+        name={prompt.displayName}
         body={text.prompts.removeText}
-        keep={text.prompts.keep}
-        act={text.model.remove}
         onAct={() =>
           remove.mutate(id, {
             onSuccess: () => {
-              toast(text.prompts.removed(prompt.displayName));
+              toast(text.removal.done(prompt.displayName));
               go("/prompts");
             },
           })

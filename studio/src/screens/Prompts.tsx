@@ -1,22 +1,22 @@
+import { useQueryClient } from "@tanstack/react-query";
 import { useEffect, useRef } from "react";
 import { Button, FileTrigger } from "react-aria-components";
 import { useLocation, useSearch } from "wouter";
-import { useQueryClient } from "@tanstack/react-query";
 import { useIsSignedIn } from "../api/account";
-import { idOf } from "../api/models";
-import { createPrompt, useImportPrompt } from "../api/prompts";
-import { ErrorNote, SignInNote } from "../components/ErrorNote";
-import { Page } from "../components/Page";
+import { createPrompt, useImportPrompt } from "../api/examples";
+import { idOf } from "../api/client";
+import { ErrorNote, Page } from "../components/Page";
 import { PromptList } from "../components/prompts/PromptList";
-import { text } from "../text/en";
-import { toast } from "../toasts";
+import { text } from "../components/prompts/text";
+import { SignInNote } from "../components/SignIn";
+import { toast, toastError } from "../components/toasts";
 
 const COLUMNS = [
   { prefix: "input:", isInput: true },
   { prefix: "output:", isInput: false },
 ];
 
-/** The structured prompts of the user, and the ways to a new one. */
+/** The user's structured prompts, and buttons to create or import one. */
 export function Prompts() {
   const [, go] = useLocation();
   const isSignedIn = useIsSignedIn();
@@ -49,10 +49,7 @@ export function Prompts() {
       >
         <Button ref={button}>{text.prompts.import}</Button>
       </FileTrigger>
-      <Button
-        className="button primary"
-        onPress={() => void create().catch((error: Error) => toast(error.message, { kind: "bad" }))}
-      >
+      <Button className="button primary" onPress={() => void create().catch(toastError)}>
         {text.prompts.create}
       </Button>
     </>

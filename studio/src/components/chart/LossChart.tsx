@@ -10,13 +10,12 @@ import {
   YAxis,
 } from "recharts";
 import type { Schemas, Snapshot } from "../../api/client";
-import { bestEpoch, points, smoothed, thinned, type EpochPoint } from "../../curve";
 import { loss } from "../../format";
-import { text } from "../../text/en";
+import { text } from "../model/text";
+import { bestEpoch, points, smoothed, thinned } from "./curve";
 
 type Props = {
   snapshots: Snapshot[];
-  epochs: EpochPoint[];
   epochLosses: Schemas["EpochLossOut"][];
   batchSize: number;
   examples: number;
@@ -28,20 +27,20 @@ type Props = {
   isSmooth: boolean;
 };
 
-const MARGIN = 1.015; // so that the mark of the last epoch is drawn whole
+const MARGIN = 1.015; // room for the mark of the last epoch
 const MAX_TICKS = 10;
 const SOFT = "var(--text-soft)";
 
-/** Mean loss of each step, of each epoch, and of the held-out rows; the whole run is always visible. */
+/** Mean loss of each step, each epoch and the held-out rows; the axis always spans the whole job. */
 export default function LossChart(props: Props) {
-  const { snapshots, epochs, epochLosses, batchSize, examples, epochCount, knee, readEpoch } = props;
-  const perEpoch = props.isSteps ? examples / batchSize : 1; // from epochs to what the axis counts
+  const { snapshots, epochLosses, batchSize, examples, epochCount, knee, readEpoch } = props;
+  const perEpoch = props.isSteps ? examples / batchSize : 1; // units of the axis in an epoch
   const all = points(snapshots, batchSize, examples);
   const steps = thinned(props.isSmooth ? smoothed(all) : all).map((point) => ({
     x: props.isSteps ? point.step : point.epoch,
     loss: point.loss,
   }));
-  const means = epochs.map(({ end: place, loss: mean }) => ({ x: place * perEpoch, mean }));
+  const means = epochLosses.map(({ epoch, meanLoss }) => ({ x: epoch * perEpoch, mean: Number(meanLoss) }));
   const heldOut = epochLosses
     .filter((entry) => entry.heldOutLoss !== undefined)
     .map((entry) => ({ x: entry.epoch * perEpoch, heldOut: Number(entry.heldOutLoss) }));
@@ -107,9 +106,7 @@ export default function LossChart(props: Props) {
               }}
             />
           )}
-          {readEpoch !== undefined && (
-            <ReferenceLine x={readEpoch * perEpoch} stroke="var(--accent)" strokeWidth={2} />
-          )}
+          {readEpoch !== undefined && <ReferenceLine x={readEpoch * perEpoch} stroke="var(--accent)" strokeWidth={2} />}
           <Line
             name={text.chart.stepLoss}
             data={steps}
@@ -146,7 +143,7 @@ export default function LossChart(props: Props) {
   );
 }
 
-/** The mark of held-out losses: another form than that of the others, for who does not see colours. */
+/** The mark of held-out losses: a different shape, so that it can be told apart without colours. */
 function Square({ cx = 0, cy = 0 }: { cx?: number; cy?: number }) {
   return <rect x={cx - 4} y={cy - 4} width={8} height={8} fill="var(--good)" />;
 }

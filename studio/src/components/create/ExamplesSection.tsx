@@ -1,46 +1,42 @@
 import { useEffect, useRef, useState } from "react";
 import { Button } from "react-aria-components";
+import { useServerInfo } from "../../api/account";
 import { ApiError } from "../../api/client";
-import { parseFile, type Estimate, type Parsed, type ReadOptions } from "../../api/datasets";
-import { useServerInfo } from "../../api/server";
-import { NAME_CHARACTERS, type Draft, type Example } from "../../draft";
-import { fileSize } from "../../format";
-import { text } from "../../text/en";
-import { toast } from "../../toasts";
-import { ErrorNote } from "../ErrorNote";
+import { type Estimate, type Parsed, parseFile, type ReadOptions } from "../../api/examples";
+import { type Draft, type Example, NAME_CHARACTERS } from "../../draft";
+import { count, fileSize } from "../../format";
+import { labels } from "../../rows";
 import { ExamplesGrid } from "../grid/ExamplesGrid";
-import { Skeleton } from "../Skeleton";
-import { ExampleFacts } from "./ExampleFacts";
+import { ErrorNote, Section, Skeleton } from "../Page";
+import { toast } from "../toasts";
 import { ImportChoice } from "./ImportChoice";
 import { ImportPreview } from "./ImportPreview";
-import { Section } from "./Section";
-
-const LIMIT_BYTES = 4 * 2 ** 20;
+import { text } from "./text";
 
 type Props = {
   draft: Draft;
   change: (part: Partial<Draft>) => void;
-  file?: File; // to be read as soon as it is there
+  file?: File; // a sample to import
   estimate?: Estimate;
 };
 
-/** Bring examples, then see and mend them: a file with its preview, pasted rows, or the grid. */
+/** The examples: ways to import them, the preview of a file, and the grid. */
 export function ExamplesSection({ draft, change, file, estimate }: Props) {
   const [parsed, setParsed] = useState<Parsed>();
   const [error, setError] = useState<unknown>();
   const [isReading, setReading] = useState(false);
-  const [isAdding, setAdding] = useState(false); // more, to those that are there
+  const [isAdding, setAdding] = useState(false); // more examples to the existing ones
   const reading = useRef(0);
-  const limit = useServerInfo().data?.limits?.requestBytes ?? LIMIT_BYTES;
+  const limit = useServerInfo().data?.limits?.requestBytes;
   async function read(next: File, options: ReadOptions = {}) {
     setError(undefined);
-    if (next.size > limit) {
+    if (limit !== undefined && next.size > limit) {
       const message = text.import.tooLarge(fileSize(next.size), fileSize(limit));
       return setError(new ApiError(message, 400, ""));
     }
     setReading(true);
     const number = ++reading.current;
-    const isNewest = () => number === reading.current; // what was asked before may come back after
+    const isNewest = () => number === reading.current; // earlier requests may return later
     try {
       const found = await parseFile(next, options);
       if (isNewest()) setParsed(found);
@@ -58,7 +54,7 @@ export function ExamplesSection({ draft, change, file, estimate }: Props) {
     if (isAdding) toast(text.import.appended(examples.length));
     setParsed(undefined);
     setAdding(false);
-    document.getElementById("examples")?.focus(); // where the rows are now; the button that was pressed is gone
+    document.getElementById("examples")?.focus(); // the button that had the focus is gone
   }
   const hasExamples = draft.examples.length > 0;
   return (
@@ -76,11 +72,7 @@ export function ExamplesSection({ draft, change, file, estimate }: Props) {
       ) : hasExamples && !isAdding ? (
         <>
           <ExampleFacts examples={draft.examples} estimate={estimate} />
-          <ExamplesGrid
-            rows={draft.examples}
-            change={(examples) => change({ examples })}
-            estimate={estimate}
-          />
+          <ExamplesGrid rows={draft.examples} change={(examples) => change({ examples })} estimate={estimate} />
           <div className="row">
             <Button onPress={() => setAdding(true)}>{text.import.addMore}</Button>
             <Button className="button quiet" onPress={() => change({ examples: [], source: "" })}>
@@ -101,7 +93,7 @@ export function ExamplesSection({ draft, change, file, estimate }: Props) {
   );
 }
 
-/** Calls once for a file that comes in from outside. */
+/** Call `act` once for each file that arrives as a prop. */
 function useArrived(file: File | undefined, act: (file: File) => void) {
   const seen = useRef<File>(undefined);
   useEffect(() => {
@@ -110,4 +102,39 @@ function useArrived(file: File | undefined, act: (file: File) => void) {
       act(file);
     }
   });
+}
+
+const SHOWN_LABELS = 6;
+
+/** Number and length of the examples, and whether there are enough. */
+function ExampleFacts({ examples, estimate }: { examples: Example[]; estimate?: Estimate }) {
+  const unique = new Set(examples.map(({ textInput }) => textInput)).size;
+  const isCurrent = estimate?.exampleTokens.length === examples.length;
+  const facts = text.create.facts(
+    examples.length,
+    unique,
+    isCurrent ? estimate.longestExampleTokens : undefined,
+    isCurrent ? estimate.exampleTokens.reduce((sum, tokens) => sum + tokens, 0) : undefined,
+  );
+  const found = labels(examples);
+  return (
+    <div className="stack tight">
+      <p>
+        <strong>{facts}</strong>
+      </p>
+      <p className="small soft">
+        {advice(examples.length)} {found && text.create.labels(listed(found))}
+      </p>
+    </div>
+  );
+}
+
+function listed(found: [string, number][]) {
+  const shown = found.slice(0, SHOWN_LABELS).map(([label, times]) => `${label} ${count(times)}`);
+  return shown.join(", ") + (found.length > SHOWN_LABELS ? " and others" : "");
+}
+
+function advice(rows: number) {
+  if (rows < 20) return text.create.few(rows);
+  return rows < 100 ? text.create.fine(rows) : text.create.many(rows);
 }

@@ -1,26 +1,27 @@
 import { useState } from "react";
 import { Button, DropZone, FileTrigger, Text } from "react-aria-components";
-import { useOffers, useServerInfo } from "../../api/server";
+import { Link } from "wouter";
+import { useServerInfo } from "../../api/account";
+import { usePrompts } from "../../api/examples";
+import { idOf } from "../../api/client";
 import type { Example } from "../../draft";
+import { SAMPLE_IDS, sampleFile, SAMPLES } from "../../draftSource";
 import { fileSize } from "../../format";
-import { isSheetsAddress } from "../../paste";
-import { sampleFile, SAMPLES } from "../../samples";
-import { text } from "../../text/en";
-import { PasteBox } from "./PasteBox";
-import { PromptChoice } from "./PromptChoice";
+import { isSheetsAddress, parseExamples } from "../../transfer";
+import { Checkbox, TextInput } from "../controls";
+import { Window } from "../dialogs";
+import { Skeleton } from "../Page";
+import { text } from "./text";
 
-type Props = {
+type ImportChoiceProps = {
   read: (file: File) => void;
   use: (examples: Example[], source: string) => void;
   cancel?: () => void;
 };
 
-const LIMIT_BYTES = 4 * 2 ** 20;
-
-/** The ways to bring examples: a file, a structured prompt, typed or pasted rows, a sample. */
-export function ImportChoice({ read, use, cancel }: Props) {
-  const limit = useServerInfo().data?.limits?.requestBytes ?? LIMIT_BYTES;
-  const hasPrompts = useOffers("prompts");
+/** The ways to add examples: a file, a structured prompt, typed or pasted rows, a sample. */
+export function ImportChoice({ read, use, cancel }: ImportChoiceProps) {
+  const limit = useServerInfo().data?.limits?.requestBytes;
   const [pasted, setPasted] = useState<string>(); // undefined: the box is closed
   const [isChoosing, setChoosing] = useState(false);
   return (
@@ -35,14 +36,11 @@ export function ImportChoice({ read, use, cancel }: Props) {
         <FileTrigger onSelect={(files) => files?.[0] && read(files[0])}>
           <Button className="button primary">{text.import.file}</Button>
         </FileTrigger>
-        <span className="help">{text.import.formats(fileSize(limit))}</span>
+        <span className="help">{text.import.formats(limit === undefined ? undefined : fileSize(limit))}</span>
       </DropZone>
       <div className="row">
-        {hasPrompts && <Button onPress={() => setChoosing(true)}>{text.import.prompt}</Button>}
-        <Button
-          aria-expanded={pasted !== undefined}
-          onPress={() => setPasted(pasted === undefined ? "" : undefined)}
-        >
+        <Button onPress={() => setChoosing(true)}>{text.import.prompt}</Button>
+        <Button aria-expanded={pasted !== undefined} onPress={() => setPasted(pasted === undefined ? "" : undefined)}>
           {text.import.type}
         </Button>
         {cancel && (
@@ -66,10 +64,10 @@ export function ImportChoice({ read, use, cancel }: Props) {
         <div>
           <h3>{text.import.samples}</h3>
           <ul className="samples">
-            {SAMPLES.map((id) => (
+            {SAMPLE_IDS.map((id) => (
               <li key={id}>
-                <Button onPress={() => void sampleFile(id).then(read)}>{text.samples[id].name}</Button>
-                <span className="small soft">{text.samples[id].about}</span>
+                <Button onPress={() => void sampleFile(id).then(read)}>{SAMPLES[id].name}</Button>
+                <span className="small soft">{SAMPLES[id].about}</span>
               </li>
             ))}
           </ul>
@@ -82,8 +80,69 @@ export function ImportChoice({ read, use, cancel }: Props) {
 
 type Item = { kind: string; getFile?: () => Promise<File>; getText?: (type: string) => Promise<string> };
 
-/** The first file of what was dropped or pasted, else its text. */
+/** The first dropped file, else the dropped text. */
 async function dropped(items: Item[]): Promise<File | string> {
   const file = await items.find(({ kind }) => kind === "file")?.getFile?.();
   return file ?? (await items.find(({ kind }) => kind === "text")?.getText?.("text/plain")) ?? "";
+}
+
+type PasteBoxProps = {
+  pasted: string;
+  change: (pasted: string) => void;
+  use: (examples: Example[], source: string) => void;
+};
+
+const SHOWN_NUMBERS = 10;
+
+/** Typed or pasted rows: input, tab, output. */
+function PasteBox({ pasted, change, use }: PasteBoxProps) {
+  const { examples, wrong } = parseExamples(pasted);
+  return (
+    <div className="stack">
+      <TextInput label={text.import.pasteHelp} value={pasted} change={change} area={{ rows: 6, onKeyDown: typeTab }} />
+      {wrong.length > 0 && pasted.trim() !== "" && (
+        <p className="small soft" role="status">
+          {text.import.wrongRows(wrong, SHOWN_NUMBERS)}
+        </p>
+      )}
+      <div className="row">
+        <Button isDisabled={examples.length === 0} onPress={() => use(examples, "")}>
+          {text.import.usePasted(examples.length)}
+        </Button>
+      </div>
+    </div>
+  );
+}
+
+/** Ctrl+I types a tab, because the Tab key moves the focus. */
+function typeTab(event: React.KeyboardEvent<HTMLTextAreaElement>) {
+  if (event.key !== "i" || !event.ctrlKey) return;
+  event.preventDefault();
+  const box = event.currentTarget;
+  box.setRangeText("\t", box.selectionStart, box.selectionEnd, "end");
+  box.dispatchEvent(new Event("input", { bubbles: true }));
+}
+
+/** Choose a structured prompt; its rows become the examples. */
+function PromptChoice({ onClose }: { onClose: () => void }) {
+  const query = usePrompts();
+  const prompts = (query.data ?? []).filter(({ tuning }) => tuning?.isDraft !== true);
+  const [isLabelled, setLabelled] = useState(true);
+  return (
+    <Window title={text.import.prompt} isOpen onClose={onClose}>
+      {query.isPending && <Skeleton />}
+      {query.isSuccess && prompts.length === 0 && <p className="soft">{text.import.noPrompts}</p>}
+      <Checkbox label={text.import.include} isChecked={isLabelled} change={setLabelled} />
+      <ul className="choices">
+        {prompts.map(({ name, displayName, rowCount }) => (
+          <li key={name}>
+            <Link href={`/new?prompt=${idOf(name)}${isLabelled ? "" : "&plain=1"}`} onClick={onClose}>
+              {displayName}
+            </Link>
+            <span className="small soft">{text.import.found(rowCount)}</span>
+          </li>
+        ))}
+      </ul>
+    </Window>
+  );
 }

@@ -1,11 +1,11 @@
 import { Button } from "react-aria-components";
-import type { Problem } from "../../api/datasets";
-import { csv, download } from "../../download";
-import { text } from "../../text/en";
-import { ScrollRegion } from "../ScrollRegion";
-import { ProblemGroup } from "./ProblemGroup";
+import type { Problem } from "../../api/examples";
+import { count } from "../../format";
+import { csv, download } from "../../transfer";
+import { ScrollRegion, Table } from "../Facts";
+import { text } from "./text";
 
-type Props = {
+type ProblemTableProps = {
   problems: Problem[];
   name: string;
   canShow: (row: number) => boolean;
@@ -14,15 +14,15 @@ type Props = {
 };
 
 const HEADS = [
-  text.problems.row,
-  text.problems.column,
-  text.problems.what,
-  text.problems.limit,
-  text.problems.actual,
-];
+  [text.problems.row],
+  [text.problems.column],
+  [text.problems.what],
+  [text.problems.limit],
+  [text.problems.actual],
+] as const;
 
-/** All that is wrong or doubtful about a file, grouped by kind, errors first. */
-export function ProblemTable({ problems, name, canShow, show, skip }: Props) {
+/** All errors and warnings about a file, grouped by kind, errors first. */
+export function ProblemTable({ problems, name, canShow, show, skip }: ProblemTableProps) {
   const groups = grouped(problems);
   const errors = problems.filter(({ level }) => level === "error");
   const badRows = rowsOf(errors);
@@ -41,37 +41,24 @@ export function ProblemTable({ problems, name, canShow, show, skip }: Props) {
           </span>
         </h3>
         <div className="row">
-          {badRows.length > 0 && (
-            <Button onPress={() => skip(badRows)}>{text.problems.skipAll(badRows.length)}</Button>
-          )}
+          {badRows.length > 0 && <Button onPress={() => skip(badRows)}>{text.problems.skipAll(badRows.length)}</Button>}
           <Button className="button quiet" onPress={() => save(problems, name)}>
             {text.problems.csv}
           </Button>
         </div>
       </div>
       <ScrollRegion height={340} label={text.problems.title}>
-        <table className="list small problems">
-          <thead>
-            <tr>
-              {HEADS.map((head) => (
-                <th scope="col" key={head}>
-                  {head}
-                </th>
-              ))}
-            </tr>
-          </thead>
+        <Table className="small problems" heads={HEADS}>
           {groups.map((group) => (
             <ProblemGroup key={group[0]?.kind} group={group} canShow={canShow} show={show} skip={skip} />
           ))}
-        </table>
+        </Table>
       </ScrollRegion>
     </section>
   );
 }
 
-export const rowsOf = (problems: Problem[]) => [
-  ...new Set(problems.flatMap(({ row }) => (row === undefined ? [] : [row]))),
-];
+const rowsOf = (problems: Problem[]) => [...new Set(problems.flatMap(({ row }) => (row === undefined ? [] : [row])))];
 
 function grouped(problems: Problem[]): Problem[][] {
   const groups = new Map<string, Problem[]>();
@@ -95,4 +82,70 @@ function save(problems: Problem[], name: string) {
   ]);
   const head = ["level", "kind", "row", "column", "message", "limit", "actual"];
   download(`${name.replace(/\.[^.]*$/, "")}-problems.csv`, csv([head, ...rows]), "text/csv");
+}
+
+const SHOWN = 50;
+const ABOUT_THE_FILE = /^(guessed-|ignored-|few-|hidden-|several-)/; // skipping a row would not help
+
+type ProblemGroupProps = {
+  group: Problem[];
+  canShow: (row: number) => boolean;
+  show: (row: number) => void;
+  skip: (rows: number[]) => void;
+};
+
+/** The problems of one kind, each with its row. */
+function ProblemGroup({ group, canShow, show, skip }: ProblemGroupProps) {
+  const [first] = group;
+  if (!first) return null;
+  const isError = first.level === "error";
+  const rows = ABOUT_THE_FILE.test(first.kind) ? [] : rowsOf(group);
+  return (
+    <tbody>
+      <tr className="group">
+        <th scope="rowgroup" colSpan={5}>
+          <span className="row spread">
+            <span>
+              <span className={`badge ${isError ? "bad" : "warn"}`}>
+                {isError ? text.problems.error : text.problems.warning}
+              </span>{" "}
+              {text.problems.kinds[first.kind] ?? first.kind} ({count(group.length)})
+            </span>
+            {rows.length > 0 && (
+              <Button className="button quiet" onPress={() => skip(rows)}>
+                {text.problems.skip(rows.length)}
+              </Button>
+            )}
+          </span>
+        </th>
+      </tr>
+      {group.slice(0, SHOWN).map((problem, place) => (
+        <tr key={place}>
+          <td className="nowrap">
+            {problem.row ?? text.problems.wholeFile}{" "}
+            {problem.row !== undefined && canShow(problem.row) && (
+              <Button
+                className="button quiet tiny"
+                aria-label={text.problems.showRowNumber(problem.row)}
+                onPress={() => show(problem.row ?? 0)}
+              >
+                {text.problems.showRow}
+              </Button>
+            )}
+          </td>
+          <td>{problem.column ?? "–"}</td>
+          <td className="sentence">{problem.message}</td>
+          <td className="number">{problem.limit === undefined ? "–" : count(problem.limit)}</td>
+          <td className="number">{problem.actual === undefined ? "–" : count(problem.actual)}</td>
+        </tr>
+      ))}
+      {group.length > SHOWN && (
+        <tr>
+          <td colSpan={5} className="soft">
+            {text.problems.more(group.length - SHOWN)}
+          </td>
+        </tr>
+      )}
+    </tbody>
+  );
 }

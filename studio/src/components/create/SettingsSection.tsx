@@ -1,19 +1,31 @@
 import { useState } from "react";
-import { Button } from "react-aria-components";
-import { STANDARD, type Draft } from "../../draft";
-import { text } from "../../text/en";
-import { Icon } from "../Icon";
-import { NumberInput } from "../NumberInput";
-import { HoldOutInput } from "./HoldOutInput";
-import { RateInput } from "./RateInput";
-import { Section } from "./Section";
-import { SettingsFile } from "./SettingsFile";
+import { Button, FileTrigger, Label, Radio, RadioGroup } from "react-aria-components";
+import { type Draft, settingsFrom, settingsOf, DEFAULT_SETTINGS } from "../../draft";
+import { download } from "../../transfer";
+import { Icon, NumberInput, SelectField } from "../controls";
+import { Section } from "../Page";
+import { toast } from "../toasts";
+import { text } from "./text";
 
-type Props = { draft: Draft; change: (part: Partial<Draft>) => void };
+type SettingsSectionProps = { draft: Draft; change: (part: Partial<Draft>) => void };
 
-/** What most users leave as it is: epochs, batch size, rate, held-out rows, seed. */
-export function SettingsSection({ draft, change }: Props) {
+/** Settings that most users leave alone: epochs, batch size, learning rate, held-out rows, seed. */
+export function SettingsSection({ draft, change }: SettingsSectionProps) {
   const [isOpen, setOpen] = useState(false);
+  const number = (
+    name: "epochCount" | "batchSize" | "seed",
+    label: string,
+    help: string,
+    min: number,
+    max?: number,
+  ) => (
+    <NumberInput
+      {...{ label, help, min, max }}
+      value={draft[name]}
+      change={(value) => change({ [name]: value })}
+      standard={DEFAULT_SETTINGS[name]}
+    />
+  );
   return (
     <Section id="settings" number={3} title={text.create.settings}>
       <div className="row spread">
@@ -28,34 +40,11 @@ export function SettingsSection({ draft, change }: Props) {
       {isOpen && (
         <>
           <div className="halves">
-            <NumberInput
-              label={text.create.epochs}
-              help={text.create.epochsHelp}
-              value={draft.epochCount}
-              change={(epochCount) => change({ epochCount })}
-              min={1}
-              max={1000}
-              standard={STANDARD.epochCount}
-            />
-            <NumberInput
-              label={text.create.batch}
-              help={text.create.batchHelp}
-              value={draft.batchSize}
-              change={(batchSize) => change({ batchSize })}
-              min={1}
-              max={512}
-              standard={STANDARD.batchSize}
-            />
+            {number("epochCount", text.create.epochs, text.create.epochsHelp, 1, 1000)}
+            {number("batchSize", text.create.batch, text.create.batchHelp, 1, 512)}
             <RateInput draft={draft} change={change} />
             <HoldOutInput value={draft.holdOut} change={(holdOut) => change({ holdOut })} />
-            <NumberInput
-              label={text.create.seed}
-              help={text.create.seedHelp}
-              value={draft.seed}
-              change={(seed) => change({ seed })}
-              min={0}
-              standard={STANDARD.seed}
-            />
+            {number("seed", text.create.seed, text.create.seedHelp, 0)}
           </div>
           <SettingsFile draft={draft} change={change} />
         </>
@@ -68,4 +57,89 @@ function rateOf(draft: Draft) {
   return draft.rate === "learningRate"
     ? text.create.rateShort(draft.learningRate)
     : text.create.multiplierShort(draft.learningRateMultiplier);
+}
+
+type RateInputProps = { draft: Draft; change: (part: Partial<Draft>) => void };
+
+/** The learning rate, or a multiplier of the default one. */
+function RateInput({ draft, change }: RateInputProps) {
+  const isRate = draft.rate === "learningRate";
+  return (
+    <div className="stack tight">
+      <RadioGroup value={draft.rate} onChange={(rate) => change({ rate: rate as Draft["rate"] })}>
+        <Label className="visually-hidden">{text.create.rateChoice}</Label>
+        <Radio value="learningRate">{text.create.rate}</Radio>
+        <Radio value="learningRateMultiplier">{text.create.multiplier}</Radio>
+      </RadioGroup>
+      <NumberInput
+        label={isRate ? text.create.rate : text.create.multiplier}
+        help={isRate ? text.create.rateHelp : text.create.multiplierHelp}
+        value={draft[draft.rate]}
+        change={(value) => change({ [draft.rate]: value })}
+        min={0}
+        standard={DEFAULT_SETTINGS[draft.rate]}
+      />
+    </div>
+  );
+}
+
+const SHARE = "10%";
+const ROWS = 10;
+
+/** Rows to hold out: none, 10 %, or a number. */
+function HoldOutInput({ value, change }: { value: string; change: (value: string) => void }) {
+  const kind = value === "0" ? "off" : value.endsWith("%") ? "share" : "rows";
+  const values: Record<string, string> = { off: "0", share: SHARE, rows: String(ROWS) };
+  return (
+    <div className="stack tight">
+      <SelectField
+        label={text.create.holdOut}
+        value={kind}
+        change={(next) => change(values[next] ?? "0")}
+        help={text.create.holdOutHelp}
+        options={[
+          ["off", text.create.holdOutOff],
+          ["share", text.create.holdOutShare],
+          ["rows", text.create.holdOutRows],
+        ]}
+      />
+      {kind === "rows" && (
+        <NumberInput
+          label={text.create.holdOutCount}
+          value={Number(value)}
+          change={(rows) => change(String(rows))}
+          min={1}
+        />
+      )}
+    </div>
+  );
+}
+
+/** Save the settings to a file and load them again, without the examples. */
+function SettingsFile({ draft, change }: { draft: Draft; change: (part: Partial<Draft>) => void }) {
+  async function load(file: File) {
+    const found = settingsFrom(
+      await file
+        .text()
+        .then(JSON.parse)
+        .catch(() => undefined),
+    );
+    if (found) change({ ...found, source: draft.source });
+    else toast(text.create.badSettings, { kind: "bad" });
+  }
+  return (
+    <div className="row">
+      <Button
+        onPress={() => download("tuning-settings.json", JSON.stringify(settingsOf(draft), null, 2), "application/json")}
+      >
+        {text.create.saveSettings}
+      </Button>
+      <FileTrigger
+        acceptedFileTypes={[".json", "application/json"]}
+        onSelect={(files) => files?.[0] && void load(files[0])}
+      >
+        <Button>{text.create.loadSettings}</Button>
+      </FileTrigger>
+    </div>
+  );
 }

@@ -1,23 +1,21 @@
 import { useId, useMemo, useRef, useState } from "react";
-import type { Estimate } from "../../api/datasets";
-import { useServerInfo } from "../../api/server";
+import { Button, Toolbar } from "react-aria-components";
+import { useIsSignedIn, useServerInfo } from "../../api/account";
+import type { Estimate } from "../../api/examples";
 import type { Example } from "../../draft";
-import { parseExamples } from "../../paste";
-import { rowProblems } from "../../rows";
-import { commonBeginning } from "../../shape";
-import { text } from "../../text/en";
-import { toast } from "../../toasts";
-import { gridKeys } from "./gridKeys";
-import { GridRows } from "./GridRows";
-import { GridToolbar } from "./GridToolbar";
-import { PasteDialog } from "./PasteDialog";
-import { useGrid } from "./useGrid";
-import { ROW_PX, SHORT_ROW_PX } from "./useVisible";
+import { commonBeginning, rowProblems } from "../../rows";
+import { parseExamples } from "../../transfer";
+import { text } from "../create/text";
+import { Window } from "../dialogs";
+import { Table } from "../Facts";
+import { toast } from "../toasts";
+import { GridRows, ROW_PX, SHORT_ROW_PX } from "./GridRows";
+import { type Grid, handleKey, useGrid } from "./useGrid";
 
-type Props = { rows: Example[]; change: (rows: Example[]) => void; estimate?: Estimate };
+type ExamplesGridProps = { rows: Example[]; change: (rows: Example[]) => void; estimate?: Estimate };
 
-/** The examples as a table to be edited, with thousands of rows as with ten; keys and buttons do the same. */
-export function ExamplesGrid({ rows, change, estimate }: Props) {
+/** The examples as a table that can be edited, by keys or buttons; made for thousands of rows. */
+export function ExamplesGrid({ rows, change, estimate }: ExamplesGridProps) {
   const id = useId();
   const frame = useRef<HTMLDivElement>(null);
   const grid = useGrid(rows, change);
@@ -25,36 +23,31 @@ export function ExamplesGrid({ rows, change, estimate }: Props) {
   const [pasted, setPasted] = useState<Example[]>();
   const limits = useServerInfo().data?.limits;
   const isCurrent = estimate?.exampleTokens.length === rows.length;
-  const [inputLimit, outputLimit] = [
-    limits?.textInputCharacters ?? 40_000,
-    limits?.outputCharacters ?? 5_000,
-  ];
-  const cut = isCurrent ? estimate.cutRows : undefined;
-  const problems = useMemo(
-    () => rowProblems(rows, { input: inputLimit, output: outputLimit }, cut),
-    [rows, inputLimit, outputLimit, cut],
-  );
+  const isWaiting = useIsSignedIn() === true && !isCurrent; // for the server to look at the rows
+  const problems = useMemo(() => {
+    const cut = estimate?.cutRows?.map((row) => ({ row, kind: "long-row" })) ?? [];
+    const warnings = isCurrent ? [...cut, ...(estimate?.problems ?? [])] : [];
+    return rowProblems(rows, { input: limits?.textInputCharacters, output: limits?.outputCharacters }, warnings);
+  }, [rows, limits?.textInputCharacters, limits?.outputCharacters, isCurrent, estimate]);
   const beginning = useMemo(() => longBeginning(rows), [rows]);
-  const isShort = useMemo(
-    () => rows.every(({ textInput, output }) => fits(textInput, 60) && fits(output, 30)),
-    [rows],
-  );
+  const isShort = useMemo(() => rows.every(({ textInput, output }) => fits(textInput, 60) && fits(output, 30)), [rows]);
   const all = [...rows.keys()];
   const withProblem = all.filter((row) => problems[row] !== undefined || row === grid.editing);
-  const places = isFiltered && withProblem.length > 0 ? withProblem : all;
+  const showsSome = isFiltered && withProblem.length > 0;
+  const places = showsSome ? withProblem : all;
   function find() {
-    if (isFiltered) return setFiltered(false);
+    if (showsSome) return setFiltered(false);
     const [first] = withProblem;
-    if (first === undefined) return toast(text.grid.none);
+    if (first === undefined && !isWaiting) return toast(text.grid.none);
     setFiltered(true);
-    grid.move(first);
+    if (first !== undefined) grid.move(first);
     frame.current?.focus();
   }
   return (
     <div className="stack tight">
       <GridToolbar
         grid={grid}
-        isFiltered={places !== all}
+        isFiltered={showsSome}
         find={find}
         isEmpty={rows.length === 0}
         focusGrid={() => frame.current?.focus()}
@@ -70,9 +63,9 @@ export function ExamplesGrid({ rows, change, estimate }: Props) {
         aria-colcount={5}
         aria-multiselectable
         aria-activedescendant={`${id}-${grid.cursor.row}-${grid.cursor.column}`}
-        onKeyDown={(event) => gridKeys(event, grid, places)}
+        onKeyDown={(event) => handleKey(event, grid, places)}
         onPaste={(event) => {
-          if (event.target !== event.currentTarget) return; // into a text under edit
+          if (event.target !== event.currentTarget) return; // into a row being edited
           const { examples } = parseExamples(event.clipboardData.getData("text/plain"));
           if (examples.length > 0) setPasted(examples);
         }}
@@ -114,3 +107,77 @@ function longBeginning(rows: Example[]): string {
 }
 
 const fits = (line: string, characters: number) => line.length <= characters && !line.includes("\n");
+
+type GridToolbarProps = {
+  grid: Grid;
+  isFiltered: boolean;
+  find: () => void;
+  isEmpty: boolean;
+  focusGrid: () => void;
+};
+
+/** Buttons for what the keys do, and for finding problems. */
+function GridToolbar({ grid, isFiltered, find, isEmpty, focusGrid }: GridToolbarProps) {
+  const buttons: [string, () => void, boolean][] = [
+    [text.grid.add, grid.add, false],
+    [text.grid.edit, () => grid.edit(grid.cursor.row), isEmpty],
+    [text.grid.duplicate, grid.duplicate, isEmpty],
+    [
+      text.grid.remove,
+      () => {
+        grid.remove();
+        focusGrid();
+      },
+      isEmpty,
+    ],
+    [isFiltered ? text.grid.showAll : text.grid.find, find, isEmpty],
+    [text.grid.unique, grid.removeDuplicates, isEmpty],
+  ];
+  return (
+    <Toolbar className="row toolbar" aria-label={text.grid.label}>
+      {buttons.map(([label, act, isDisabled]) => (
+        <Button key={label} className="button small-button" onPress={act} isDisabled={isDisabled}>
+          {label}
+        </Button>
+      ))}
+      {grid.selected.size > 0 && <span className="small soft">{text.grid.selected(grid.selected.size)}</span>}
+    </Toolbar>
+  );
+}
+
+const SHOWN = 5;
+
+/** Rows pasted from a spreadsheet, before they are added. */
+function PasteDialog({ examples, add, onClose }: { examples: Example[]; add: () => void; onClose: () => void }) {
+  return (
+    <Window title={text.grid.pasteTitle(examples.length)} isOpen onClose={onClose}>
+      <Table className="small" heads={[[text.grid.input], [text.grid.output]]}>
+        <tbody>
+          {examples.slice(0, SHOWN).map(({ textInput, output }, place) => (
+            <tr key={place}>
+              <td>
+                <div className="clamp">{textInput}</div>
+              </td>
+              <td>
+                <div className="clamp">{output}</div>
+              </td>
+            </tr>
+          ))}
+        </tbody>
+      </Table>
+      {examples.length > SHOWN && <p className="soft small">{text.grid.pasteMore(examples.length - SHOWN)}</p>}
+      <div className="row end">
+        <Button onPress={onClose}>{text.common.cancel}</Button>
+        <Button
+          className="button primary"
+          onPress={() => {
+            add();
+            onClose();
+          }}
+        >
+          {text.grid.addRows(examples.length)}
+        </Button>
+      </div>
+    </Window>
+  );
+}

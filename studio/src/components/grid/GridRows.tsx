@@ -1,13 +1,12 @@
-import { useEffect, type RefObject } from "react";
+import { type CSSProperties, type KeyboardEvent, type RefObject, useEffect, useRef, useState } from "react";
+import { Button } from "react-aria-components";
 import type { Example } from "../../draft";
+import { count } from "../../format";
 import type { RowProblem } from "../../rows";
-import { text } from "../../text/en";
-import { GridEditor } from "./GridEditor";
-import { GridRow } from "./GridRow";
+import { text } from "../create/text";
 import type { Grid } from "./useGrid";
-import { EDIT_PX, useVisible } from "./useVisible";
 
-type Props = {
+type GridRowsProps = {
   id: string;
   frame: RefObject<HTMLDivElement | null>;
   rows: Example[];
@@ -15,7 +14,7 @@ type Props = {
   problems: (RowProblem | undefined)[];
   tokens: number[];
   rowPx: number;
-  beginning: string; // what all inputs begin with; it is not shown in each of them
+  beginning: string; // of all inputs; not repeated in each row
   grid: Grid;
 };
 
@@ -23,8 +22,8 @@ const HEADS = [text.grid.number, text.grid.input, text.grid.output, text.grid.to
 
 const HEAD_PX = 40;
 
-/** Head and rows; only those in sight are drawn. */
-export function GridRows({ id, frame, rows, places, problems, tokens, rowPx, beginning, grid }: Props) {
+/** The head and the visible rows. */
+export function GridRows({ id, frame, rows, places, problems, tokens, rowPx, beginning, grid }: GridRowsProps) {
   const editedPlace = grid.editing === undefined ? undefined : places.indexOf(grid.editing);
   const { first, last, topOf, height } = useVisible(frame, places.length, editedPlace, rowPx);
   const isEditing = grid.editing !== undefined;
@@ -34,7 +33,7 @@ export function GridRows({ id, frame, rows, places, problems, tokens, rowPx, beg
     if (!element || cursorPlace < 0) return;
     const top = cursorPlace * rowPx;
     const bottom = top + (isEditing ? EDIT_PX : rowPx);
-    const seen = element.clientHeight - HEAD_PX; // the head covers a part
+    const seen = element.clientHeight - HEAD_PX;
     if (top < element.scrollTop) element.scrollTo({ top });
     else if (bottom > element.scrollTop + seen) element.scrollTo({ top: bottom - seen });
   }, [frame, cursorPlace, rowPx, isEditing]);
@@ -56,13 +55,11 @@ export function GridRows({ id, frame, rows, places, problems, tokens, rowPx, beg
           if (!example) return null;
           const isEdited = row === grid.editing;
           const style = { top: topOf(place), height: isEdited ? EDIT_PX : rowPx };
+          const where = { row, place, style, example };
           return isEdited ? (
             <GridEditor
               key={row}
-              row={row}
-              place={place}
-              style={style}
-              example={example}
+              {...where}
               column={grid.cursor.column}
               save={(value, goesDown) => {
                 grid.save(row, value);
@@ -78,10 +75,7 @@ export function GridRows({ id, frame, rows, places, problems, tokens, rowPx, beg
             <GridRow
               key={row}
               id={id}
-              row={row}
-              place={place}
-              style={style}
-              example={example}
+              {...where}
               problem={problems[row]}
               tokens={tokens[row]}
               beginning={beginning}
@@ -92,4 +86,149 @@ export function GridRows({ id, frame, rows, places, problems, tokens, rowPx, beg
       </div>
     </>
   );
+}
+
+type Where = { row: number; place: number; style: CSSProperties; example: Example };
+
+type GridRowProps = Where & {
+  id: string;
+  problem?: RowProblem;
+  tokens?: number;
+  beginning: string;
+  grid: Grid;
+};
+
+/** A row; a click moves the cursor to it, a double click edits it. */
+function GridRow({ id, row, place, style, example, problem, tokens, beginning, grid }: GridRowProps) {
+  const isSelected = grid.selected.has(row);
+  const isCut = beginning !== "" && example.textInput.startsWith(beginning);
+  const input = isCut ? `… ${example.textInput.slice(beginning.length)}` : example.textInput;
+  const cells = [input, example.output] as const;
+  return (
+    <div
+      role="row"
+      aria-rowindex={place + 2}
+      aria-selected={isSelected}
+      className="grid-row"
+      style={style}
+      data-problem={problem && (problem.isError ? "error" : "warning")}
+    >
+      {/* the grid has the keys for these: Space selects, arrows move, Enter edits */}
+      {/* eslint-disable-next-line jsx-a11y/click-events-have-key-events, jsx-a11y/interactive-supports-focus */}
+      <div role="rowheader" className="grid-number" onClick={() => grid.toggle(row)}>
+        {row + 1}
+      </div>
+      {cells.map((cell, column) => (
+        // eslint-disable-next-line jsx-a11y/click-events-have-key-events, jsx-a11y/interactive-supports-focus
+        <div
+          role="gridcell"
+          key={column}
+          id={`${id}-${row}-${column}`}
+          className="grid-cell"
+          data-cursor={(grid.cursor.row === row && grid.cursor.column === column) || undefined}
+          onClick={() => grid.move(row, column as 0 | 1)}
+          onDoubleClick={() => grid.edit(row)}
+        >
+          <div className="clamp">{cell || <span className="soft">{text.common.empty}</span>}</div>
+        </div>
+      ))}
+      <div role="gridcell" className="grid-tokens">
+        {tokens === undefined ? "" : count(tokens)}
+      </div>
+      <div role="gridcell" className="grid-problem">
+        {problem && (
+          <span className={`badge ${problem.isError ? "bad" : "warn"}`}>
+            {text.problems.kinds[problem.kind] ?? problem.kind}
+          </span>
+        )}
+      </div>
+    </div>
+  );
+}
+
+type GridEditorProps = Where & {
+  column: 0 | 1;
+  save: (value: Example, goesDown: boolean) => void;
+  leave: () => void;
+};
+
+/** The row being edited. Ctrl+Enter saves and moves down, Esc discards. */
+function GridEditor({ row, place, style, example, column, save, leave }: GridEditorProps) {
+  const [value, setValue] = useState(example);
+  const [input, output] = [useRef<HTMLTextAreaElement>(null), useRef<HTMLTextAreaElement>(null)];
+  const first = useRef(column === 0 ? input : output);
+  useEffect(() => first.current.current?.focus(), []);
+  function onKeyDown(event: KeyboardEvent) {
+    if (event.key === "Escape") leave();
+    else if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) save(value, true);
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  }
+  return (
+    // the text areas inside take the keys; this only listens for what bubbles up
+    // eslint-disable-next-line jsx-a11y/interactive-supports-focus
+    <div role="row" aria-rowindex={place + 2} className="grid-row edited" style={style} onKeyDown={onKeyDown}>
+      <div role="rowheader" className="grid-number">
+        {row + 1}
+      </div>
+      <div role="gridcell">
+        <textarea
+          ref={input}
+          aria-label={text.grid.inputOf(row + 1)}
+          value={value.textInput}
+          onChange={(event) => setValue({ ...value, textInput: event.target.value })}
+        />
+      </div>
+      <div role="gridcell">
+        <textarea
+          ref={output}
+          aria-label={text.grid.outputOf(row + 1)}
+          value={value.output}
+          onChange={(event) => setValue({ ...value, output: event.target.value })}
+        />
+      </div>
+      <div role="gridcell" className="grid-actions">
+        <Button className="button primary" onPress={() => save(value, false)}>
+          {text.grid.save}
+        </Button>
+        <Button className="button quiet" onPress={leave}>
+          {text.grid.cancel}
+        </Button>
+      </div>
+    </div>
+  );
+}
+
+export const ROW_PX = 68; // three lines
+export const SHORT_ROW_PX = 34; // one line, when all texts are short
+const EDIT_PX = 236;
+const BEYOND = 6; // rows drawn above and below the visible ones
+
+/** The range of rows to draw: the visible ones and a few around them. All are `rowPx` high except the edited one. */
+function useVisible(
+  frame: RefObject<HTMLElement | null>,
+  places: number,
+  editedPlace: number | undefined,
+  rowPx: number,
+) {
+  const [view, setView] = useState({ top: 0, height: 600 });
+  useEffect(() => {
+    const element = frame.current;
+    if (!element) return;
+    const look = () => setView({ top: element.scrollTop, height: element.clientHeight });
+    look();
+    element.addEventListener("scroll", look, { passive: true });
+    const observer = new ResizeObserver(look);
+    observer.observe(element);
+    return () => {
+      element.removeEventListener("scroll", look);
+      observer.disconnect();
+    };
+  }, [frame]);
+  const isBehindEdit = (place: number) => editedPlace !== undefined && place > editedPlace;
+  const topOf = (place: number) => place * rowPx + (isBehindEdit(place) ? EDIT_PX - rowPx : 0);
+  const first = Math.max(0, Math.floor(view.top / rowPx) - BEYOND - (editedPlace === undefined ? 0 : 3));
+  const last = Math.min(places - 1, Math.ceil((view.top + view.height) / rowPx) + BEYOND);
+  return { first, last, topOf, height: topOf(places) };
 }

@@ -1,20 +1,18 @@
 import { useState } from "react";
-import { Button, SearchField, Input, Label } from "react-aria-components";
+import { Button, Input, Label, MenuTrigger, SearchField } from "react-aria-components";
+import { Link, useLocation } from "wouter";
 import { useMe } from "../../api/account";
-import type { TunedModel } from "../../api/client";
-import { idOf, useDelete, useTunedModels } from "../../api/models";
-import { useSettled } from "../../hooks/useSettled";
-import { text } from "../../text/en";
-import { toast } from "../../toasts";
-import { Confirm } from "../Confirm";
-import { ErrorNote } from "../ErrorNote";
+import { idOf, type TunedModel, useDebounced } from "../../api/client";
+import { useDelete, useTunedModels } from "../../api/models";
+import { SAMPLE_IDS, SAMPLES } from "../../draftSource";
+import { ActionPopover } from "../controls";
+import { Confirm } from "../dialogs";
 import { ExportDialog } from "../model/ExportDialog";
+import { ErrorNote, Skeleton } from "../Page";
 import { ShareDialog } from "../ShareDialog";
-import { Skeleton } from "../Skeleton";
-import { EmptyLibrary } from "./EmptyLibrary";
-import { FilterChips, FILTERS, type Filter } from "./FilterChips";
-import { ModelTable } from "./ModelTable";
-import { ordered, type Order } from "./order";
+import { toast, toastError } from "../toasts";
+import { ModelTable, type Order, ordered } from "./ModelTable";
+import { text } from "./text";
 
 const TYPING_MS = 250;
 const NOTHING = {
@@ -23,16 +21,16 @@ const NOTHING = {
   everyone: text.library.noneEveryone,
 };
 
-/** The tuned models one may see: searched, filtered, sorted, deleted. */
+/** The tuned models that the user may see, with search, filter, sorting and deletion. */
 export function ModelList() {
   const [filter, setFilter] = useState<Filter>("mine");
   const [words, setWords] = useState("");
   const [order, setOrder] = useState<Order>();
   const [selected, setSelected] = useState<ReadonlySet<string>>(new Set());
-  const [doomed, setDoomed] = useState<TunedModel[]>([]);
+  const [toDelete, setToDelete] = useState<TunedModel[]>([]);
   const [shared, setShared] = useState<TunedModel>();
-  const [taken, setTaken] = useState<TunedModel>();
-  const settledWords = useSettled(words, TYPING_MS);
+  const [exported, setExported] = useState<TunedModel>();
+  const settledWords = useDebounced(words, TYPING_MS);
   const query = useTunedModels(`${FILTERS[filter]} ${settledWords}`.trim());
   const found = useOthers(query.data ?? [], filter);
   const isEmpty = query.isSuccess && !query.isPlaceholderData && found.length === 0;
@@ -52,7 +50,7 @@ export function ModelList() {
       {chosen.length > 0 && (
         <div className="row selection">
           <strong>{text.library.selected(chosen.length)}</strong>
-          <Button className="button danger" onPress={() => setDoomed(chosen)}>
+          <Button className="button danger" onPress={() => setToDelete(chosen)}>
             {text.library.removeSelected}
           </Button>
         </div>
@@ -64,9 +62,7 @@ export function ModelList() {
           select={setSelected}
           order={order}
           sort={setOrder}
-          remove={setDoomed}
-          share={setShared}
-          take={setTaken}
+          acts={{ remove: (model) => setToDelete([model]), share: setShared, exportIt: setExported }}
           showsOwner={filter !== "mine"}
         />
       )}
@@ -78,11 +74,9 @@ export function ModelList() {
           </Button>
         </div>
       )}
-      <Removal models={doomed} close={() => setDoomed([])} />
-      {taken && <ExportDialog model={taken} onClose={() => setTaken(undefined)} />}
-      {shared && (
-        <ShareDialog id={idOf(shared.name)} name={shared.displayName} onClose={() => setShared(undefined)} />
-      )}
+      <Removal models={toDelete} close={() => setToDelete([])} />
+      {exported && <ExportDialog model={exported} onClose={() => setExported(undefined)} />}
+      {shared && <ShareDialog id={idOf(shared.name)} name={shared.displayName} onClose={() => setShared(undefined)} />}
     </div>
   );
 }
@@ -96,7 +90,7 @@ function EmptyWithFilters({ choose }: { choose: (filter: Filter) => void }) {
   );
 }
 
-/** Under "Shared with me" only what belongs to others: the server's filter includes one's own. */
+/** Leave out the user's own models under "Shared with me"; the server's filter includes them. */
 function useOthers(models: TunedModel[], filter: Filter): TunedModel[] {
   const me = useMe().data?.user;
   const mine = useTunedModels("owner:me").data ?? [];
@@ -113,20 +107,63 @@ function Removal({ models, close }: { models: TunedModel[]; close: () => void })
     <Confirm
       isOpen={models.length > 0}
       onClose={close}
-      title={isOne ? text.model.removeTitle(first.displayName) : text.library.removeManyTitle(models.length)}
-      body={text.model.removeText}
-      keep={text.model.keepModel}
-      act={text.model.remove}
+      title={isOne ? text.removal.title(first.displayName) : text.library.removeManyTitle(models.length)}
+      body={isOne ? text.removal.body : text.library.removeManyText}
+      keep={text.common.cancel}
+      act={text.common.remove}
       onAct={() =>
         remove.mutate(
           models.map(({ name }) => idOf(name)),
           {
-            onSuccess: () =>
-              toast(isOne ? text.model.removed(first.displayName) : text.library.removed(models.length)),
-            onError: (error) => toast(error.message, { kind: "bad" }),
+            onSuccess: () => toast(isOne ? text.removal.done(first.displayName) : text.library.removed(models.length)),
+            onError: toastError,
           },
         )
       }
     />
+  );
+}
+
+const FILTERS = { mine: "owner:me", shared: "readers:me", everyone: "readers:everyone" } as const;
+type Filter = keyof typeof FILTERS;
+
+/** Chips that choose whose models are shown. */
+function FilterChips({ chosen, choose }: { chosen: Filter; choose: (filter: Filter) => void }) {
+  return (
+    <div className="row" role="group" aria-label={text.library.filter}>
+      {(Object.keys(FILTERS) as Filter[]).map((name) => (
+        <button key={name} type="button" className="chip" aria-pressed={name === chosen} onClick={() => choose(name)}>
+          {text.library.filters[name]}
+        </button>
+      ))}
+    </div>
+  );
+}
+
+/** What a new user sees: three ways to a first tuned model. */
+function EmptyLibrary() {
+  const [, go] = useLocation();
+  const samples = SAMPLE_IDS.map((id) => ({
+    id,
+    label: SAMPLES[id].name,
+    act: () => go(`/new?sample=${id}`),
+  }));
+  return (
+    <div className="card empty">
+      <h2>{text.library.empty}</h2>
+      <p className="soft">{text.library.emptyHelp}</p>
+      <div className="row center">
+        <Link className="button primary" href="/new">
+          {text.nav.create}
+        </Link>
+        <MenuTrigger>
+          <Button>{text.library.trySample}</Button>
+          <ActionPopover name={text.library.trySample} actions={samples} />
+        </MenuTrigger>
+        <Link className="button" href="/prompts?import=1">
+          {text.library.importPrompt}
+        </Link>
+      </div>
+    </div>
   );
 }

@@ -1,17 +1,19 @@
-import type { TunedModel } from "../../api/client";
+import { Link } from "wouter";
+import { idOf, type TunedModel } from "../../api/client";
 import { useFirstExamples } from "../../api/examples";
-import { idOf } from "../../api/models";
-import { text } from "../../text/en";
-import { ErrorNote } from "../ErrorNote";
-import { Skeleton } from "../Skeleton";
-import { DataCurve } from "./DataCurve";
-import { Examination } from "./Examination";
+import type { Finding } from "../../api/reports";
+import { isFixable } from "../../draftSource";
+import { share } from "../../format";
+import { ScrollRegion, Table } from "../Facts";
+import { QueryState } from "../Page";
+import { ReportCard } from "./ReportCard";
+import { text } from "./text";
 
-/** What is doubtful about a model's rows, what more would bring, and the first ones exactly as the base read them. */
+/** Rows to check, what more examples would bring, and the first examples as the base model read them. */
 export function DataTab({ model }: { model: TunedModel }) {
   return (
     <div className="stack">
-      <Examination model={model} />
+      <DataCheck model={model} />
       <DataCurve model={model} />
       <Seen model={model} />
     </div>
@@ -26,8 +28,7 @@ function Seen({ model }: { model: TunedModel }) {
         <h2 id="seen">{text.model.seen}</h2>
         <p className="soft">{text.model.seenHelp}</p>
       </div>
-      {query.isPending && <Skeleton />}
-      {query.isError && <ErrorNote error={query.error} retry={() => void query.refetch()} />}
+      <QueryState query={query} />
       {query.data?.examples?.map(({ rendered = "", output }, place) => (
         <pre key={place}>
           {rendered.slice(0, rendered.lastIndexOf(output))}
@@ -35,5 +36,124 @@ function Seen({ model }: { model: TunedModel }) {
         </pre>
       ))}
     </section>
+  );
+}
+
+const FOLDS = 5;
+
+/** Which of a model's examples may be wrong, and the way to tune again without the certain errors. */
+function DataCheck({ model }: { model: TunedModel }) {
+  const id = idOf(model.name);
+  if (model.state !== "ACTIVE") return null;
+  return (
+    <ReportCard
+      kind="examinations"
+      id={id}
+      words={text.dataCheck}
+      more={{ label: text.dataCheck.tuneToo, how: { foldCount: FOLDS } }}
+      running={({ examinedRows = 0, totalRows }) => text.dataCheck.running(examinedRows, totalRows)}
+    >
+      {({ rows, counts, findings }) => {
+        const fixed = findings.filter(isFixable);
+        return (
+          <>
+            <p className={`note ${counts.length > 0 ? "warn" : "good"}`}>
+              {text.dataCheck.found(
+                rows,
+                counts.map(({ kind, findings: number }) => text.dataCheck.kind(kind, number)),
+              )}
+            </p>
+            {findings.length > 0 && <FindingTable findings={findings} />}
+            {fixed.length > 0 && (
+              <div>
+                <Link className="button" href={`/new?from=${id}&fixed=1`}>
+                  {fixed.every(({ isDropped }) => isDropped)
+                    ? text.dataCheck.without(fixed.length)
+                    : text.dataCheck.fixed(fixed.length)}
+                </Link>
+              </div>
+            )}
+          </>
+        );
+      }}
+    </ReportCard>
+  );
+}
+
+const MAX_PX = 420;
+
+/** The flagged rows: the problem, the row, and what the fix does to it. */
+function FindingTable({ findings }: { findings: Finding[] }) {
+  return (
+    <ScrollRegion height={MAX_PX} label={text.dataCheck.title}>
+      <Table
+        className="held-out"
+        heads={[
+          [text.dataCheck.row, "row-number"],
+          [text.dataCheck.why],
+          [text.heldOut.input],
+          [text.dataCheck.output],
+        ]}
+      >
+        <tbody>
+          {findings.map((finding, place) => (
+            <tr key={place}>
+              <td className="soft">{finding.row}</td>
+              <td className="sentence">{finding.message}</td>
+              <td>
+                <div className="clamp four">{finding.example.textInput}</div>
+              </td>
+              <td>
+                <div className="clamp four">{finding.example.output}</div>
+                {finding.isDropped && <div className="small soft">{text.dataCheck.leftOut}</div>}
+                {finding.newOutput !== undefined && (
+                  <div className="small soft">{text.dataCheck.becomes(finding.newOutput)}</div>
+                )}
+              </td>
+            </tr>
+          ))}
+        </tbody>
+      </Table>
+    </ScrollRegion>
+  );
+}
+
+/** Would more examples help: the scores of short runs on parts of the data, and the trend. */
+function DataCurve({ model }: { model: TunedModel }) {
+  if (model.state !== "ACTIVE") return null;
+  return (
+    <ReportCard
+      kind="dataCurves"
+      id={idOf(model.name)}
+      words={text.dataCurve}
+      running={({ tuning = 0, tunings }) => text.dataCurve.running(tuning, tunings)}
+    >
+      {({ advice, metric, measured, promises }) => (
+        <>
+          <p className="note">{advice}</p>
+          <div className="scroll">
+            <Table
+              caption={text.dataCurve.caption(metric.replaceAll("_", " "))}
+              heads={[[text.dataCurve.rows], [text.dataCurve.score, "number"]]}
+            >
+              <tbody>
+                {measured.map(({ rows, score, tested }, place) => (
+                  <tr key={place}>
+                    <td>{text.dataCurve.measured(rows, tested)}</td>
+                    <td className="number">{share(score)}</td>
+                  </tr>
+                ))}
+                {promises.map((promise, place) => (
+                  <tr key={place}>
+                    <td>{promise.text}</td>
+                    <td className="number soft">{share(promise.score)}</td>
+                  </tr>
+                ))}
+              </tbody>
+            </Table>
+          </div>
+        </>
+      )}
+    </ReportCard>
   );
 }

@@ -1,30 +1,29 @@
 import { useState } from "react";
 import { Button } from "react-aria-components";
-import { useCard } from "../../api/cards";
-import type { TunedModel } from "../../api/client";
-import { atEpoch, idOf } from "../../api/models";
-import { openPath } from "../../download";
-import { text } from "../../text/en";
-import { SelectField } from "../SelectField";
-import { Window } from "../Window";
-import { Proofs } from "./Proofs";
+import { atEpoch, idOf, type TunedModel } from "../../api/client";
+import { type Proof, type ProvenExport, useCard } from "../../api/reports";
+import { openPath } from "../../transfer";
+import { Checkbox, type Option, SelectField } from "../controls";
+import { Window } from "../dialogs";
+import { text } from "./text";
 
 type Format = keyof typeof text.exports.formats;
 const FORMATS = Object.keys(text.exports.formats) as Format[];
 
-/** Take a tuned model along: in which form, which epoch, and whether to prove that it answers the same there. */
+/** Export a tuned model: format, epoch, and whether to check that the export gives the same answers. */
 export function ExportDialog({ model, onClose }: { model: TunedModel; onClose: () => void }) {
   const id = idOf(model.name);
   const hasHeldOut = (model.tuningTask?.heldOutRows ?? 0) > 0;
   const [format, setFormat] = useState<Format>("adapter");
   const [epoch, setEpoch] = useState("");
   const [proves, setProves] = useState(hasHeldOut);
-  const [awaited, setAwaited] = useState<{ format: Format; before?: string }>(); // a proof that is not there yet
+  const [awaited, setAwaited] = useState<{ format: Format; before?: string }>(); // the proof being made
   const card = useCard(id, true, awaited !== undefined).data;
   const known = card?.exports ?? [];
+  const kept = card?.curve.kept_epochs ?? [];
   const timeOf = (name: Format) => known.find((one) => one.format === name)?.create_time;
   if (awaited && timeOf(awaited.format) !== awaited.before) setAwaited(undefined);
-  function take() {
+  function startExport() {
     setAwaited(proves ? { format, before: timeOf(format) } : undefined);
     openPath(`tunedModels/${atEpoch(id, epoch)}:export?format=${format}&prove=${proves}`);
   }
@@ -35,27 +34,19 @@ export function ExportDialog({ model, onClose }: { model: TunedModel; onClose: (
         value={format}
         change={(next) => setFormat(next as Format)}
         help={text.exports.formats[format].help}
-      >
-        {FORMATS.map((name) => (
-          <option key={name} value={name}>
-            {text.exports.formats[name].label}
-          </option>
-        ))}
-      </SelectField>
-      {(card?.curve.kept_epochs.length ?? 0) > 1 && (
-        <SelectField label={text.epochs.epoch} value={epoch} change={setEpoch}>
-          <option value="">{text.epochs.chosen}</option>
-          {card?.curve.kept_epochs.map((number) => (
-            <option key={number}>{number}</option>
-          ))}
-        </SelectField>
+        options={FORMATS.map((name) => [name, text.exports.formats[name].label])}
+      />
+      {kept.length > 1 && (
+        <SelectField
+          label={text.epochs.epoch}
+          value={epoch}
+          change={setEpoch}
+          options={[["", text.epochs.chosen], ...kept.map((number): Option => [`${number}`, `${number}`])]}
+        />
       )}
-      <label className="row plain">
-        <input type="checkbox" checked={proves} onChange={() => setProves(!proves)} />
-        {text.exports.prove(hasHeldOut)}
-      </label>
+      <Checkbox label={text.exports.prove(hasHeldOut)} isChecked={proves} change={setProves} />
       <div className="row">
-        <Button className="button primary" onPress={take}>
+        <Button className="button primary" onPress={startExport}>
           {text.exports.download}
         </Button>
         <span role="status" className="small soft">
@@ -65,4 +56,26 @@ export function ExportDialog({ model, onClose }: { model: TunedModel; onClose: (
       <Proofs exports={known} />
     </Window>
   );
+}
+
+/** How the answers of exports compared with the model's, for the newest export of each format. */
+function Proofs({ exports }: { exports: ProvenExport[] }) {
+  if (exports.length === 0) return null;
+  return (
+    <section className="stack tight" aria-labelledby="proofs">
+      <h3 id="proofs">{text.exports.proofs}</h3>
+      <ul className="plain-list small">
+        {exports.flatMap((one) =>
+          one.proofs.map((proof) => <li key={`${one.format}/${proof.file}`}>{sentence(one, proof)}</li>),
+        )}
+      </ul>
+    </section>
+  );
+}
+
+function sentence(one: ProvenExport, proof: Proof): string {
+  const what = text.exports.what(one.format, proof.file, one.epoch);
+  return proof.agreement === null
+    ? text.exports.notProven(what, proof.reason ?? "")
+    : text.exports.agreed(what, proof.runtime, proof.agreed, proof.rows, one.rows_from);
 }

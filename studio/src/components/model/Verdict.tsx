@@ -1,37 +1,36 @@
-import type { TunedModel } from "../../api/client";
-import type { Report } from "../../api/inquiries";
-import { idOf } from "../../api/models";
-import { useOffers } from "../../api/server";
-import { text } from "../../text/en";
-import { Contenders } from "./Contenders";
-import { InquiryCard } from "./InquiryCard";
-import { OtherRows } from "./OtherRows";
+import { Button, FileTrigger } from "react-aria-components";
+import { ApiError, idOf, type Schemas, type TunedModel } from "../../api/client";
+import { parseFile } from "../../api/examples";
+import type { EvaluationReport } from "../../api/reports";
+import { share } from "../../format";
+import { Table } from "../Facts";
+import { ReportCard } from "./ReportCard";
+import { text } from "./text";
 
-/** Whether tuning helped, on held-out rows or those of a file: the sentence, and the figures behind it. */
+/** Did tuning help, on held-out rows or on those of a file: one sentence and the figures behind it. */
 export function Verdict({ model, hasHeldOut }: { model: TunedModel; hasHeldOut: boolean }) {
-  const isOffered = useOffers("tunedModels.evaluate") && model.state === "ACTIVE";
-  if (!isOffered) return null;
+  if (model.state !== "ACTIVE") return null;
   return (
-    <InquiryCard
+    <ReportCard
       kind="evaluations"
       id={idOf(model.name)}
       words={hasHeldOut ? text.verdict : { ...text.verdict, help: text.verdict.helpWithout }}
-      other={(ask) => <OtherRows ask={ask} />}
-      isBare={!hasHeldOut}
+      other={(start) => <FileRows start={start} />}
+      isOtherOnly={!hasHeldOut}
       running={({ answeredPrompts = 0, totalPrompts }) => text.verdict.running(answeredPrompts, totalPrompts)}
     >
       {(report) => <Found report={report} />}
-    </InquiryCard>
+    </ReportCard>
   );
 }
 
-function Found({ report }: { report: Report }) {
+function Found({ report }: { report: EvaluationReport }) {
   return (
     <>
       {report.verdict && (
         <p className={`note ${report.verdict.kind === "HELPED" ? "good" : "warn"}`}>{report.verdict.text}</p>
       )}
-      <Contenders report={report} />
+      <Candidates report={report} />
       {report.worstRows.length > 0 && (
         <details>
           <summary>{text.verdict.worst}</summary>
@@ -50,3 +49,71 @@ function Found({ report }: { report: Report }) {
     </>
   );
 }
+
+/** The methods that were compared, each with its score and its 95 % range. */
+function Candidates({ report }: { report: EvaluationReport }) {
+  return (
+    <div className="scroll">
+      <Table
+        caption={text.verdict.caption(report.rows, report.source, report.metric.replaceAll("_", " "))}
+        heads={[[text.verdict.candidate], [text.verdict.score, "number"], [text.verdict.range, "number"]]}
+      >
+        <tbody>
+          {report.contenders.map(({ name, title, figures }) => {
+            const [figure] = figures;
+            return (
+              <tr key={name}>
+                <td className="sentence">{title}</td>
+                <td className="number">{figure ? share(figure.value) : "–"}</td>
+                <td className="number soft">
+                  {figure && `${share(figure.interval.low)} – ${share(figure.interval.high)}`}
+                </td>
+              </tr>
+            );
+          })}
+        </tbody>
+      </Table>
+    </div>
+  );
+}
+
+/** Evaluates on the rows of a file; one from `tunery rescue` adds the old model's answers. */
+function FileRows({ start }: { start: (how: Promise<object>) => void }) {
+  return (
+    <FileTrigger onSelect={(files) => files?.[0] && start(evaluationOf(files[0]))}>
+      <Button>{text.verdict.otherRows}</Button>
+    </FileTrigger>
+  );
+}
+
+type Recorded = { title: string; answers: string[] };
+type Line = { output: string; answer: string; model: string };
+
+/** The request to evaluate on a file; throws ApiError with the first problem of the file. */
+async function evaluationOf(file: File): Promise<Schemas["EvaluateIn"]> {
+  const { examples = [], problems } = await parseFile(file, {});
+  const wrong = problems.find(({ level }) => level === "error");
+  if (wrong) throw new ApiError(text.verdict.wrongFile(file.name, wrong), 400, "INVALID_ARGUMENT");
+  const recorded = recordedIn(await file.text());
+  return {
+    source: file.name,
+    examples: { examples: examples.map(({ textInput, output }) => ({ textInput, output })) },
+    ...(recorded && { recorded }),
+  };
+}
+
+/** The answers in a file from `tunery rescue` (JSON lines); undefined for any other file. */
+export function recordedIn(content: string): Recorded | undefined {
+  const lines = content.split("\n").filter((line) => line.trim() !== "");
+  try {
+    const written = lines.map((line) => JSON.parse(line) as Line);
+    const [first] = written;
+    if (!first || !written.every(isRecorded)) return undefined;
+    return { title: first.model, answers: written.map(({ answer }) => answer) };
+  } catch {
+    return undefined; // not JSON lines
+  }
+}
+
+const isRecorded = (line: Partial<Line>) =>
+  [line.output, line.answer, line.model].every((text) => typeof text === "string");

@@ -1,17 +1,17 @@
+import { diffWords } from "diff";
 import { Button } from "react-aria-components";
 import { useLocation } from "wouter";
-import { addToDraft } from "../../hooks/useDraft";
-import type { Answer } from "../../hooks/useAnswer";
-import { text } from "../../text/en";
-import { toast } from "../../toasts";
-import { CopyButton } from "../CopyButton";
-import { ErrorNote } from "../ErrorNote";
-import { AnswerRemarks } from "./AnswerRemarks";
-import { WordDiff } from "./WordDiff";
+import type { Answer, Remarks } from "../../api/answers";
+import { share } from "../../format";
+import { addToDraft } from "../../useDraft";
+import { CopyButton } from "../Code";
+import { ErrorNote } from "../Page";
+import { toast } from "../toasts";
+import { text } from "./text";
 
 type Props = { name: string; model: string; prompt: string; answer: Answer; against?: string };
 
-/** What one model answers, with what it took; on wish marked where it differs from another answer. */
+/** The answer of one model with its tokens and time, optionally as a diff against another answer. */
 export function AnswerPanel({ name, model, prompt, answer, against }: Props) {
   const [, go] = useLocation();
   const { usage, isRunning } = answer;
@@ -67,5 +67,45 @@ function placeholder({ isRunning, usage, wasStopped }: Answer) {
 
 function finish({ usage, wasStopped }: Answer) {
   if (wasStopped) return text.playground.stopped;
-  return usage?.finishReason === "MAX_TOKENS" ? text.playground.cut : text.playground.finished;
+  return usage?.finishReason === "MAX_TOKENS" ? text.playground.cut(usage.output) : text.playground.finished;
+}
+
+const SHOWN = 5;
+
+/** The server's remarks: how the prompt differs from the examples, and the probability of each label. */
+function AnswerRemarks({ remarks: { promptContract, labelProbabilities } }: { remarks: Remarks }) {
+  const differences = promptContract?.differences ?? [];
+  const labels = Object.entries(labelProbabilities ?? {}).slice(0, SHOWN);
+  return (
+    <>
+      {promptContract?.wrapped && <p className="small soft">{text.playground.wrapped}</p>}
+      {differences.length > 0 && (
+        <p className="note warn small" role="status">
+          {text.playground.unlike(differences.map((difference) => difference.text))}
+        </p>
+      )}
+      {labels.length > 0 && (
+        <dl className="facts small" aria-label={text.playground.probabilities}>
+          {labels.map(([label, probability]) => (
+            <div key={label} className="fact">
+              <dt>{label}</dt>
+              <dd>{share(probability)}</dd>
+            </div>
+          ))}
+        </dl>
+      )}
+    </>
+  );
+}
+
+/** A text with added words highlighted and missing words struck through. */
+function WordDiff({ before, after }: { before: string; after: string }) {
+  return (
+    <>
+      {diffWords(before, after).map(({ value, added, removed }, place) =>
+        added ? <ins key={place}>{value}</ins> : removed ? <del key={place}>{value}</del> : value,
+      )}
+      <div className="small soft gap-top">{text.playground.diffLegend}</div>
+    </>
+  );
 }

@@ -1,33 +1,32 @@
-import { Button, Label, TextArea, TextField } from "react-aria-components";
-import { useFirstExamples } from "../../api/examples";
-import { idOf } from "../../api/models";
-import { useOffers } from "../../api/server";
-import { commonBeginning } from "../../shape";
-import { text } from "../../text/en";
+import { useState } from "react";
+import { Button } from "react-aria-components";
+import { useFirstExamples, useHeldOut } from "../../api/examples";
+import { idOf } from "../../api/client";
+import { commonBeginning } from "../../rows";
+import { TextInput } from "../controls";
+import { text } from "./text";
 
-type Props = { model: string; prompt: string; change: (prompt: string) => void; run: () => void };
+type PromptBoxProps = { model: string; prompt: string; change: (prompt: string) => void; run: () => void };
 
 const SHOWN = 80;
 
-/** What is asked; a hint says when it lacks what all examples of the model began with. */
-export function PromptBox({ model, prompt, change, run }: Props) {
-  const hasExamples = useOffers("tunedModels.examples");
+/** The prompt, with a hint if it lacks the text that all examples of the model start with. */
+export function PromptBox({ model, prompt, change, run }: PromptBoxProps) {
   const isTuned = model.startsWith("tunedModels/");
-  const examples = useFirstExamples(idOf(model), isTuned && hasExamples).data?.examples ?? [];
+  const examples = useFirstExamples(idOf(model), isTuned).data?.examples ?? [];
   const beginning = isTuned ? commonBeginning(examples.map(({ textInput }) => textInput)) : "";
   const isMissing = beginning !== "" && prompt.trim() !== "" && !prompt.startsWith(beginning.trimEnd());
   return (
     <div className="stack tight">
-      <TextField
+      <TextInput
+        label={text.playground.prompt}
         value={prompt}
-        onChange={change}
+        change={change}
         onKeyDown={(event) => {
           if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) run();
         }}
-      >
-        <Label>{text.playground.prompt}</Label>
-        <TextArea rows={6} placeholder={text.playground.placeholder} />
-      </TextField>
+        area={{ rows: 6, placeholder: text.playground.placeholder }}
+      />
       {isMissing && (
         <div className="note small row spread" role="status">
           <span>{text.playground.shape(shortened(beginning))}</span>
@@ -41,4 +40,26 @@ export function PromptBox({ model, prompt, change, run }: Props) {
 function shortened(beginning: string) {
   const line = beginning.trim().replaceAll("\n", " ");
   return line.length > SHOWN ? `${line.slice(0, SHOWN)}…` : line;
+}
+
+type HeldOutPickerProps = { model: string; other: string; pick: (prompt: string, expected: string) => void };
+
+/** Fills in a held-out row of the tuned model, then the next one, with the expected output. */
+export function HeldOutPicker({ model, other, pick }: HeldOutPickerProps) {
+  const tuned = [model, other].find((name) => name.startsWith("tunedModels/")) ?? "";
+  const rows = useHeldOut(idOf(tuned), tuned !== "").data ?? [];
+  const [place, setPlace] = useState(-1);
+  if (rows.length === 0) return null;
+  return (
+    <Button
+      onPress={() => {
+        const next = (place + 1) % rows.length;
+        const row = rows[next];
+        setPlace(next);
+        if (row) pick(row.textInput, row.output);
+      }}
+    >
+      {place < 0 ? text.playground.heldOut : text.playground.next}
+    </Button>
+  );
 }

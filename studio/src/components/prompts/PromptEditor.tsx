@@ -1,34 +1,23 @@
 import { useState } from "react";
-import { Button, Input, Label, Text, TextArea, TextField } from "react-aria-components";
+import { Button } from "react-aria-components";
 import { useLocation } from "wouter";
-import type { Prompt } from "../../api/prompts";
+import type { Prompt } from "../../api/examples";
 import { NAME_CHARACTERS } from "../../draft";
-import { usePromptEdit } from "../../hooks/usePromptEdit";
-import { inputText, outputText } from "../../promptText";
-import { text } from "../../text/en";
-import { toast } from "../../toasts";
-import { ColumnsEditor } from "./ColumnsEditor";
-import { RowsEditor } from "./RowsEditor";
-import { TestRows } from "./TestRows";
+import { inputText, outputText, type PromptParts, usePromptEdit } from "../../prompt";
+import { type Action, Checkbox, type Option, RowMenu, SelectField, TextInput } from "../controls";
+import { toast } from "../toasts";
+import { RowsEditor, TestRows } from "./PromptRows";
+import { text } from "./text";
 
 const SAVING = { saved: text.prompts.saved, saving: text.prompts.saving, unsaved: text.prompts.unsaved };
 
-/** Name, preamble, columns and rows of a prompt; saved as one types. */
-export function PromptEditor({
-  id,
-  prompt,
-  rename,
-}: {
-  id: string;
-  prompt: Prompt;
-  rename: (name: string) => void;
-}) {
+/** Name, preamble, columns and rows of a prompt; changes are saved automatically. */
+export function PromptEditor({ id, prompt, rename }: { id: string; prompt: Prompt; rename: (name: string) => void }) {
   const [, go] = useLocation();
   const { parts, saving, change } = usePromptEdit(id, prompt);
   const [isLabelled, setLabelled] = useState(true);
   const row = parts.rows.find((cells) => cells.some((cell) => cell.trim())) ?? [];
-  const canTune =
-    parts.columns.some(({ isInput }) => isInput) && parts.columns.some(({ isInput }) => !isInput);
+  const canTune = parts.columns.some(({ isInput }) => isInput) && parts.columns.some(({ isInput }) => !isInput);
   function tune() {
     if (!canTune) return toast(text.prompts.noOutput, { kind: "bad" });
     go(`/new?prompt=${id}${isLabelled ? "" : "&plain=1"}`);
@@ -37,24 +26,22 @@ export function PromptEditor({
     <div className="columns">
       <div className="stack">
         <section className="card stack">
-          <TextField
+          <TextInput
+            label={text.prompts.name}
             value={parts.displayName}
             maxLength={NAME_CHARACTERS}
-            onChange={(displayName) => {
+            change={(displayName) => {
               change({ displayName });
               rename(displayName);
             }}
-          >
-            <Label>{text.prompts.name}</Label>
-            <Input />
-          </TextField>
-          <TextField value={parts.preamble} onChange={(preamble) => change({ preamble })}>
-            <Label>{text.prompts.preamble}</Label>
-            <TextArea rows={3} />
-            <Text slot="description" className="help">
-              {text.prompts.preambleHelp}
-            </Text>
-          </TextField>
+          />
+          <TextInput
+            label={text.prompts.preamble}
+            value={parts.preamble}
+            change={(preamble) => change({ preamble })}
+            area={{ rows: 3 }}
+            help={text.prompts.preambleHelp}
+          />
           <ColumnsEditor parts={parts} change={change} />
         </section>
         <RowsEditor parts={parts} change={change} />
@@ -64,10 +51,7 @@ export function PromptEditor({
         <span className="small soft" role="status">
           {SAVING[saving]}
         </span>
-        <label className="row plain">
-          <input type="checkbox" checked={isLabelled} onChange={() => setLabelled(!isLabelled)} />
-          {text.prompts.include}
-        </label>
+        <Checkbox label={text.prompts.include} isChecked={isLabelled} change={setLabelled} />
         <div>
           <h2 className="gap-under">{text.prompts.live}</h2>
           <pre>
@@ -82,5 +66,71 @@ export function PromptEditor({
         </Button>
       </aside>
     </div>
+  );
+}
+
+type Props = { parts: PromptParts; change: (part: Partial<PromptParts>) => void };
+
+const KINDS: Option[] = [
+  ["input", text.prompts.input],
+  ["output", text.prompts.output],
+];
+
+/** The columns of a prompt: prefix, input or output, order. */
+function ColumnsEditor({ parts, change }: Props) {
+  const { columns } = parts;
+  const order = (places: number[]) =>
+    change({
+      columns: places.flatMap((place) => columns[place] ?? []),
+      rows: parts.rows.map((cells) => places.map((place) => cells[place] ?? "")),
+      testRows: parts.testRows.map((cells) => places.map((place) => cells[place] ?? "")),
+    });
+  const set = (place: number, part: Partial<PromptParts["columns"][number]>) =>
+    change({ columns: columns.map((column, other) => (other === place ? { ...column, ...part } : column)) });
+  const all = [...columns.keys()];
+  const swapped = (place: number, other: number) =>
+    all.map((known) => (known === place ? other : known === other ? place : known));
+  function actionsOf(place: number): Action[] {
+    return [
+      ...(place > 0 ? [{ id: "left", label: text.prompts.left, act: () => order(swapped(place, place - 1)) }] : []),
+      ...(place < columns.length - 1
+        ? [{ id: "right", label: text.prompts.right, act: () => order(swapped(place, place + 1)) }]
+        : []),
+      {
+        id: "remove",
+        label: text.prompts.removeColumn,
+        act: () => order(all.filter((known) => known !== place)),
+        isDanger: true,
+      },
+    ];
+  }
+  return (
+    <fieldset className="plain stack tight">
+      <legend>{text.prompts.columns}</legend>
+      {columns.map((column, place) => (
+        <div className="row bottom" key={place}>
+          <TextInput
+            label={text.prompts.column(place + 1)}
+            isLabelHidden
+            className="react-aria-TextField grow"
+            value={column.prefix}
+            change={(prefix) => set(place, { prefix })}
+          />
+          <SelectField
+            label={text.prompts.kind(place + 1)}
+            isLabelHidden
+            value={column.isInput ? "input" : "output"}
+            change={(kind) => set(place, { isInput: kind === "input" })}
+            options={KINDS}
+          />
+          <RowMenu name={column.prefix || text.prompts.column(place + 1)} actions={actionsOf(place)} />
+        </div>
+      ))}
+      <div>
+        <Button onPress={() => change({ columns: [...columns, { prefix: "", isInput: true }] })}>
+          {text.prompts.addColumn}
+        </Button>
+      </div>
+    </fieldset>
   );
 }

@@ -1,22 +1,27 @@
 import { useState } from "react";
 import { Link, useLocation } from "wouter";
-import { useDeletePrompt, usePrompts, type Prompt } from "../../api/prompts";
-import { idOf } from "../../api/models";
-import { text } from "../../text/en";
-import { toast } from "../../toasts";
-import { Ago } from "../Ago";
-import { Confirm } from "../Confirm";
-import { ErrorNote } from "../ErrorNote";
-import { RowMenu } from "../RowMenu";
-import { Skeleton } from "../Skeleton";
+import { type Prompt, useDeletePrompt, usePrompts } from "../../api/examples";
+import { idOf } from "../../api/client";
+import { RowMenu } from "../controls";
+import { ConfirmDeletion } from "../dialogs";
+import { Ago, Table } from "../Facts";
+import { QueryState } from "../Page";
+import { toast } from "../toasts";
+import { text } from "./text";
 
-/** The user's structured prompts; drafts of tuned models among them. */
+const HEADS = [
+  [text.common.name],
+  [text.prompts.examples, "number"],
+  [text.common.updated],
+  [<span className="visually-hidden">{text.common.actions}</span>, "narrow"],
+] as const;
+
+/** The user's structured prompts, including drafts of tuned models. */
 export function PromptList() {
   const query = usePrompts();
-  const [doomed, setDoomed] = useState<Prompt>();
+  const [toDelete, setToDelete] = useState<Prompt>();
   const remove = useDeletePrompt();
-  if (query.isPending) return <Skeleton />;
-  if (query.isError) return <ErrorNote error={query.error} retry={() => void query.refetch()} />;
+  if (!query.data) return <QueryState query={query} />;
   if (query.data.length === 0) {
     return (
       <div className="card empty">
@@ -28,37 +33,23 @@ export function PromptList() {
   return (
     <>
       <div className="card flush scroll">
-        <table className="list">
-          <thead>
-            <tr>
-              <th scope="col">{text.library.columns.name}</th>
-              <th scope="col" className="number">
-                {text.prompts.examples}
-              </th>
-              <th scope="col">{text.library.columns.updated}</th>
-              <th scope="col" className="narrow">
-                <span className="visually-hidden">{text.common.actions}</span>
-              </th>
-            </tr>
-          </thead>
+        <Table heads={HEADS}>
           <tbody>
             {query.data.map((prompt) => (
-              <PromptRow key={prompt.name} prompt={prompt} remove={() => setDoomed(prompt)} />
+              <PromptRow key={prompt.name} prompt={prompt} remove={() => setToDelete(prompt)} />
             ))}
           </tbody>
-        </table>
+        </Table>
       </div>
-      <Confirm
-        isOpen={doomed !== undefined}
-        onClose={() => setDoomed(undefined)}
-        title={text.prompts.removeTitle(doomed?.displayName ?? "")}
+      <ConfirmDeletion
+        isOpen={toDelete !== undefined}
+        onClose={() => setToDelete(undefined)}
+        name={toDelete?.displayName ?? ""}
         body={text.prompts.removeText}
-        keep={text.prompts.keep}
-        act={text.model.remove}
         onAct={() => {
-          if (!doomed) return;
-          remove.mutate(idOf(doomed.name), {
-            onSuccess: () => toast(text.prompts.removed(doomed.displayName)),
+          if (!toDelete) return;
+          remove.mutate(idOf(toDelete.name), {
+            onSuccess: () => toast(text.removal.done(toDelete.displayName)),
           });
         }}
       />
@@ -66,7 +57,7 @@ export function PromptList() {
   );
 }
 
-/** Whether a prompt is the unfinished form of a tuned model, which the page that tunes keeps. */
+/** Drafts of the New tuned model page are stored as prompts. */
 const isDraft = ({ tuning }: Prompt) => tuning?.isDraft === true;
 
 function PromptRow({ prompt, remove }: { prompt: Prompt; remove: () => void }) {
@@ -88,11 +79,9 @@ function PromptRow({ prompt, remove }: { prompt: Prompt; remove: () => void }) {
         <RowMenu
           name={prompt.displayName}
           actions={[
-            { id: "open", label: text.library.open, act: () => go(address) },
-            ...(isDraft(prompt)
-              ? []
-              : [{ id: "tune", label: text.prompts.tune, act: () => go(`/new?prompt=${id}`) }]),
-            { id: "remove", label: text.model.remove, act: remove, isDanger: true },
+            { id: "open", label: text.common.open, act: () => go(address) },
+            ...(isDraft(prompt) ? [] : [{ id: "tune", label: text.prompts.tune, act: () => go(`/new?prompt=${id}`) }]),
+            { id: "remove", label: text.common.remove, act: remove, isDanger: true },
           ]}
         />
       </td>

@@ -1,0 +1,47 @@
+import { Label, ProgressBar } from "react-aria-components";
+import type { Operation, Snapshot, TunedModel } from "../api/client";
+import { duration, percent } from "../format";
+import { text } from "./text";
+
+const PHASES: Record<string, string> = {
+  QUEUED: text.state.queued,
+  PREPARING: text.state.preparing,
+  RUNNING: text.state.tuning,
+  PUBLISHING: text.state.saving,
+};
+
+/** The state of a tuned model, or its phase while it is being tuned. */
+export function StateBadge({ model, operation }: { model: TunedModel; operation?: Operation }) {
+  if (model.cancelled) return <span className="badge warn">{text.state.cancelled}</span>;
+  if (model.state === "FAILED") return <span className="badge bad">{text.state.failed}</span>;
+  if (model.state === "ACTIVE") return <span className="badge good">{text.state.ready}</span>;
+  const phase = operation?.metadata.phase ?? model.tuningTask.phase;
+  return <span className="badge live">{PHASES[phase] ?? text.state.saving}</span>;
+}
+
+/** The progress of a tuning job, and the time left at the pace of its last steps. */
+export function StepProgress({ operation }: { operation: Operation }) {
+  const { totalSteps, completedSteps, waitingBefore, snapshots = [] } = operation.metadata;
+  if (waitingBefore !== undefined) return <div className="small soft">{text.job.ahead(waitingBefore)}</div>;
+  const done = percent(completedSteps, totalSteps);
+  const left = secondsLeft(snapshots, totalSteps);
+  return (
+    <ProgressBar value={done}>
+      <Label className="small soft">
+        {text.job.step(completedSteps, totalSteps)}
+        {left !== undefined && ` · ${text.job.left(duration(left))}`}
+      </Label>
+      <div className="track">
+        <div className="fill" style={{ width: `${done}%` }} />
+      </div>
+    </ProgressBar>
+  );
+}
+
+export function secondsLeft(snapshots: Snapshot[], totalSteps: number): number | undefined {
+  const recent = snapshots.slice(-20);
+  const [first, last] = [recent[0], recent.at(-1)];
+  if (!first || !last || last.step === first.step || last.step >= totalSteps) return undefined;
+  const seconds = (Date.parse(last.computeTime) - Date.parse(first.computeTime)) / 1000;
+  return ((totalSteps - last.step) * seconds) / (last.step - first.step);
+}

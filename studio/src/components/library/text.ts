@@ -1,0 +1,43 @@
+// Words of My Library.
+
+import { count, counted } from "../../format";
+import { text as shared } from "../text";
+
+const models = (number: number) => counted(number, "tuned model");
+
+export const text = {
+  ...shared,
+  library: {
+    title: "My Library",
+    models: "Tuned models",
+    prompts: "Structured prompts",
+    empty: "No tuned models yet.",
+    emptyHelp: "Add 20 to 500 examples of an input and the answer you want, then press Tune.",
+    trySample: "Try a sample data set",
+    importPrompt: "Import from Google AI Studio",
+    search: "Search name or description",
+    filter: "Show",
+    nothing: "Nothing found. Try other words or another filter.",
+    noneShared: "Nobody has shared a model with you yet.",
+    noneEveryone: "No model is shared with everyone on this server.",
+    filters: { mine: "Mine", shared: "Shared with me", everyone: "Everyone" },
+    columns: {
+      name: "Name",
+      base: "Base model",
+      state: "State",
+      examples: "Examples",
+      epochs: "Epochs",
+      loss: "Final loss",
+      took: "Tuning time",
+      updated: "Updated",
+      owner: "Owner",
+    },
+    selectRow: (name: string) => `Select ${name}`,
+    selectAll: "Select all rows",
+    selected: (rows: number) => `${count(rows)} selected`,
+    removeSelected: "Delete selected",
+    removeManyTitle: (number: number) => `Delete ${models(number)}?`,
+    removeManyText: "Their examples, loss curves and weights will be permanently deleted.",
+    removed: (number: number) => `${models(number)} deleted.`,
+  },
+} as const;

@@ -1,0 +1,152 @@
+import { useState } from "react";
+import { Button } from "react-aria-components";
+import { Link } from "wouter";
+import { idOf, type Operation, type TunedModel } from "../../api/client";
+import { isRunning, useLog } from "../../api/models";
+import { duration, epochOf, percent } from "../../format";
+import { download } from "../../transfer";
+import { ScrollRegion } from "../Facts";
+import { secondsLeft } from "../JobState";
+import { QueryState } from "../Page";
+import { text } from "./text";
+
+const PHASES = Object.entries(text.phases);
+
+/** The phases of a tuning job, its progress and the time left. */
+export function Progress({ model, operation }: { model: TunedModel; operation: Operation }) {
+  const { phase, waitingBefore, totalSteps, completedSteps, snapshots = [] } = operation.metadata;
+  const { hyperparameters, data, heldOutRows = 0 } = model.tuningTask;
+  const now = PHASES.findIndex(([name]) => name === phase);
+  const current = PHASES[now]?.[1];
+  const done = percent(completedSteps, totalSteps);
+  const learned = data.rows - heldOutRows;
+  const epoch = Math.min(
+    hyperparameters.epochCount,
+    epochOf(Math.max(1, completedSteps), hyperparameters.batchSize, learned),
+  );
+  const left = secondsLeft(snapshots, totalSteps);
+  const isTuning = phase === "RUNNING";
+  const where = isTuning
+    ? text.model.position(epoch, hyperparameters.epochCount, completedSteps, totalSteps, done)
+    : waitingBefore !== undefined
+      ? text.job.ahead(waitingBefore)
+      : current?.now;
+  return (
+    <section className="card stack" aria-label={text.model.progress}>
+      <ol className="phases">
+        {PHASES.map(([id, { name }], place) => (
+          <li
+            key={id}
+            data-state={place < now ? "done" : place === now ? "now" : "later"}
+            aria-current={place === now ? "step" : undefined}
+          >
+            {name}
+          </li>
+        ))}
+      </ol>
+      <div>
+        {where}
+        {left !== undefined && isTuning && ` · ${text.job.left(duration(left))}`}
+      </div>
+      <div
+        className="track"
+        role="progressbar"
+        aria-label={text.model.progress}
+        aria-valuenow={done}
+        aria-valuemin={0}
+        aria-valuemax={100}
+      >
+        <div className="fill" style={{ width: `${done}%` }} />
+      </div>
+      {/* announced once per epoch and phase, not at every step */}
+      <div className="visually-hidden" role="status">
+        {isTuning ? text.model.announceEpoch(epoch, hyperparameters.epochCount) : current?.name}
+      </div>
+    </section>
+  );
+}
+
+/** How a tuning job ended: ready (shown once per browser), cancelled, or failed and why. */
+export function Outcome({ model }: { model: TunedModel }) {
+  if (model.cancelled) return <CancelledNote model={model} />;
+  if (model.state === "FAILED") return <FailedNote model={model} />;
+  return model.state === "ACTIVE" ? <ReadyNote model={model} /> : null;
+}
+
+const KEY = "tunery-seen";
+const MAX_SEEN = 500;
+
+function ReadyNote({ model }: { model: TunedModel }) {
+  const [isNew] = useState(() => firstTime(model.name));
+  if (!isNew) return null;
+  return (
+    <div className="note good" role="status">
+      {text.job.ready(model.displayName)}
+    </div>
+  );
+}
+
+function firstTime(name: string): boolean {
+  const seen = JSON.parse(localStorage.getItem(KEY) ?? "[]") as string[];
+  if (seen.includes(name)) return false;
+  localStorage.setItem(KEY, JSON.stringify([...seen.slice(-MAX_SEEN), name]));
+  return true;
+}
+
+function CancelledNote({ model }: { model: TunedModel }) {
+  const { completedSteps, hyperparameters, data, heldOutRows = 0 } = model.tuningTask;
+  const epoch = epochOf(completedSteps, hyperparameters.batchSize, data.rows - heldOutRows);
+  return (
+    <div className="note warn">
+      {model.state === "ACTIVE" ? text.model.cancelledAt(epoch, hyperparameters.epochCount) : text.model.cancelledEarly}
+    </div>
+  );
+}
+
+const INTERNAL = 13; // google.rpc.Code; the messages of all others say what to do
+
+function FailedNote({ model }: { model: TunedModel }) {
+  return (
+    <div className="note bad stack tight">
+      <h2>{text.model.failedTitle}</h2>
+      <p>{model.error?.message}</p>
+      {model.error?.code === INTERNAL && <p>{text.model.failedHelp}</p>}
+      <div className="row">
+        <Link className="button primary" href={`/new?from=${idOf(model.name)}`}>
+          {text.model.againSame}
+        </Link>
+        <Link className="button" href={`/models/${idOf(model.name)}?tab=log`}>
+          {text.model.log}
+        </Link>
+        <span className="small soft">{text.error.code(String(model.error?.code ?? ""))}</span>
+      </div>
+    </div>
+  );
+}
+
+/** The last lines of the job's log. */
+export function LogTab({ model }: { model: TunedModel }) {
+  const id = idOf(model.name);
+  const query = useLog(id, true, isRunning(model));
+  const lines = query.data ?? [];
+  return (
+    <section className="card stack" aria-labelledby="log">
+      <div className="row spread">
+        <h2 id="log">{text.model.log}</h2>
+        {lines.length > 0 && (
+          <Button onPress={() => download(`${id}.log`, lines.join("\n") + "\n")}>{text.common.download}</Button>
+        )}
+      </div>
+      <QueryState query={query} />
+      {query.isSuccess && lines.length === 0 && <p className="soft">{text.model.noLog}</p>}
+      {lines.length > 0 && (
+        <>
+          <p className="soft small">{text.model.logHelp}</p>
+          <ScrollRegion height={420} label={text.model.log}>
+            <pre>{lines.join("\n")}</pre>
+          </ScrollRegion>
+        </>
+      )}
+    </section>
+  );
+}

@@ -1,0 +1,86 @@
+import { useEffect, useRef, useState } from "react";
+import { Button } from "react-aria-components";
+import { DEFAULTS, type RunSettings } from "../../api/answers";
+import { useTunedModel } from "../../api/models";
+import { idOf } from "../../api/client";
+import { answerSnippets } from "../../snippets";
+import { CodeTabs, withCode } from "../Code";
+import { Checkbox, NumberInput, TextInput } from "../controls";
+import { Window } from "../dialogs";
+import { text } from "./text";
+
+const MAX_STOPS = 5;
+const NUMBERS = [
+  { name: "temperature", label: text.playground.temperature, help: text.playground.temperatureHelp, min: 0, max: 2 },
+  { name: "topP", label: text.playground.topP, min: 0.01, max: 1 },
+  { name: "topK", label: text.playground.topK, help: text.playground.topKHelp, min: 0, max: 1000 },
+  { name: "maxOutputTokens", label: text.playground.maxTokens, min: 1, max: 8192 },
+] as const;
+
+type RunSettingsFormProps = { model: string; settings: RunSettings; change: (next: RunSettings) => void };
+
+/** The sampling settings; they start with the model's defaults. */
+export function RunSettingsForm({ model, settings, change }: RunSettingsFormProps) {
+  const isTuned = model.startsWith("tunedModels/");
+  const tuned = useTunedModel(isTuned ? idOf(model) : "").data;
+  const { temperature = 0, topP = 1, topK = 0 } = (isTuned && tuned) || {};
+  const standard = { ...DEFAULTS, temperature, topP, topK };
+  const latest = useRef({ standard, change });
+  useEffect(() => {
+    latest.current = { standard, change };
+  });
+  const known = tuned?.name;
+  useEffect(() => {
+    if (known) latest.current.change(latest.current.standard); // the model's defaults, once they are known
+  }, [known]);
+  return (
+    <section className="card stack" aria-label={text.playground.settings}>
+      <h2>{text.playground.settings}</h2>
+      {NUMBERS.map(({ name, ...field }) => (
+        <NumberInput
+          key={name}
+          {...field}
+          value={settings[name]}
+          change={(value) => change({ ...settings, [name]: value })}
+        />
+      ))}
+      <TextInput
+        label={text.playground.stops}
+        value={settings.stopSequences.join("\n")}
+        change={(value) =>
+          change({ ...settings, stopSequences: value === "" ? [] : value.split("\n").slice(0, MAX_STOPS) })
+        }
+        area={{ rows: 2, className: "react-aria-TextArea short" }}
+        help={text.playground.stopsHelp}
+      />
+      {isTuned && tuned?.outputForm !== undefined && tuned.outputForm !== "TEXT" && (
+        <Checkbox
+          label={text.playground.constrain}
+          isChecked={settings.constrainToTrainingOutputs}
+          change={(constrainToTrainingOutputs) => change({ ...settings, constrainToTrainingOutputs })}
+        />
+      )}
+      <Button className="button quiet" onPress={() => change(standard)}>
+        {text.playground.reset}
+      </Button>
+    </section>
+  );
+}
+
+type AnswerCodeProps = { model: string; prompt: string; settings: RunSettings };
+
+/** The request of the playground as code. */
+export function AnswerCode({ model, prompt, settings }: AnswerCodeProps) {
+  const [isOpen, setOpen] = useState(false);
+  return (
+    <>
+      <Button onPress={() => setOpen(true)}>{text.common.code}</Button>
+      {isOpen && (
+        <Window title={text.common.code} isOpen isWide onClose={() => setOpen(false)}>
+          <p className="soft small">{withCode(text.api.help)}</p>
+          <CodeTabs snippets={answerSnippets(location.origin, model, prompt, settings)} />
+        </Window>
+      )}
+    </>
+  );
+}

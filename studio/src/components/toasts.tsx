@@ -1,0 +1,104 @@
+import { useEffect, useRef, useSyncExternalStore } from "react";
+import { Button } from "react-aria-components";
+import { useLocation } from "wouter";
+import { isRunning, useTunedModels } from "../api/models";
+import { idOf } from "../api/client";
+import { Icon } from "./controls";
+import { text } from "./text";
+
+/** The messages on screen; screen readers announce them. */
+export function Toasts() {
+  const toasts = useToasts();
+  return (
+    <section className="toasts" aria-label={text.toast.region} aria-live="polite">
+      {toasts.map(({ id, message, action, kind }) => (
+        <div key={id} className={`toast ${kind ?? ""}`}>
+          <span>{message}</span>
+          {action && (
+            <Button
+              className="button quiet"
+              onPress={() => {
+                dismiss(id);
+                action.act();
+              }}
+            >
+              {action.label}
+            </Button>
+          )}
+          <Button className="button quiet" aria-label={text.toast.close} onPress={() => dismiss(id)}>
+            <Icon name="close" size={16} />
+          </Button>
+        </div>
+      ))}
+    </section>
+  );
+}
+
+/** Watches the user's tuning jobs and reports when one ends, except on the model's own page. */
+export function ReadyToasts() {
+  const models = useTunedModels("owner:me").data;
+  const [here, go] = useLocation();
+  const running = useRef(new Set<string>());
+  useEffect(() => {
+    for (const model of models ?? []) {
+      const path = `/models/${idOf(model.name)}`;
+      if (isRunning(model)) running.current.add(model.name);
+      else if (running.current.delete(model.name) && here !== path && !model.cancelled) {
+        const isReady = model.state === "ACTIVE";
+        toast(isReady ? text.job.ready(model.displayName) : text.job.failed(model.displayName), {
+          kind: isReady ? "good" : "bad",
+          topic: path,
+          action: { label: text.common.open, act: () => go(path) },
+        });
+      }
+    }
+  }, [models, here, go]);
+  useEffect(() => dismissTopic(here), [here]);
+  return null;
+}
+
+type Toast = {
+  id: number;
+  message: string;
+  action?: { label: string; act: () => void };
+  kind?: "good" | "bad";
+  topic?: string; // a newer message replaces older ones of the same topic
+};
+
+const SHOWN_MS = 8000;
+const WITH_ACTION_MS = 20_000; // time to read it and reach the button
+
+let toasts: readonly Toast[] = [];
+let lastId = 0;
+const listeners = new Set<() => void>();
+
+export function toast(message: string, more: Pick<Toast, "action" | "kind" | "topic"> = {}): void {
+  const id = ++lastId;
+  const others = toasts.filter(({ topic }) => !topic || topic !== more.topic);
+  set([...others.slice(-2), { id, message, ...more }]);
+  setTimeout(() => dismiss(id), more.action ? WITH_ACTION_MS : SHOWN_MS);
+}
+
+export const toastError = (error: Error) => toast(error.message, { kind: "bad" });
+
+function dismiss(id: number): void {
+  set(toasts.filter((known) => known.id !== id));
+}
+
+function dismissTopic(topic: string): void {
+  set(toasts.filter((known) => known.topic !== topic));
+}
+
+function useToasts(): readonly Toast[] {
+  return useSyncExternalStore(subscribe, () => toasts);
+}
+
+function set(next: readonly Toast[]) {
+  toasts = next;
+  for (const listener of listeners) listener();
+}
+
+function subscribe(listener: () => void) {
+  listeners.add(listener);
+  return () => void listeners.delete(listener);
+}

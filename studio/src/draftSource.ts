@@ -1,0 +1,104 @@
+// Where the draft of a tuned model starts: a sample, a saved draft, a structured prompt, or a model to tune again.
+
+import { useEffect, useRef, useState } from "react";
+import { useLocation } from "wouter";
+import { useIsSignedIn } from "./api/account";
+import { api, dataOf, type TunedModel } from "./api/client";
+import { readPrompt, storedExamples } from "./api/examples";
+import { type Finding, readReport } from "./api/reports";
+import { type Draft, draftAgain, EMPTY, type Example, settingsFrom } from "./draft";
+import { examplesOf } from "./prompt";
+
+type Replace = (draft: Draft, promptId?: string) => void;
+
+/**
+ * The draft that the address names. It is fetched once and then removed from the address, so that a reload keeps
+ * later changes.
+ */
+export function useDraftSource(search: URLSearchParams, keptId: string, replace: Replace) {
+  const [, go] = useLocation();
+  const [file, setFile] = useState<File>();
+  const [error, setError] = useState<unknown>();
+  const isSignedIn = useIsSignedIn();
+  const fetchedFor = useRef("");
+  useEffect(() => {
+    const address = search.toString();
+    if (address === "") fetchedFor.current = "";
+    if (address === fetchedFor.current || isSignedIn === undefined) return;
+    fetchedFor.current = address;
+    const fetched = async () => {
+      const sample = sampleNamed(search.get("sample"));
+      if (sample) setFile(await sampleFile(sample));
+      else if (isSignedIn) await replaceFrom(search, keptId, replace);
+      go("/new", { replace: true });
+    };
+    fetched().catch(setError);
+  }, [search, keptId, replace, go, isSignedIn]);
+  return { file, error };
+}
+
+async function replaceFrom(search: URLSearchParams, keptId: string, replace: Replace) {
+  const [draftId, promptId, modelId] = ["draft", "prompt", "from"].map((name) => search.get(name));
+  if (draftId && draftId !== keptId) replace(await keptDraft(draftId), draftId);
+  if (promptId) replace(await draftOfPrompt(promptId, search.get("plain") !== "1"));
+  if (modelId) {
+    const again = await draftOfModel(modelId, search.get("fixed") === "1");
+    const epochCount = Number(search.get("epochs"));
+    replace(epochCount > 0 ? { ...again, epochCount } : again);
+  }
+}
+
+async function keptDraft(id: string): Promise<Draft> {
+  const prompt = await readPrompt(id);
+  const examples = (prompt.rows ?? []).map(({ cells }) => ({
+    textInput: cells[0] ?? "",
+    output: cells[1] ?? "",
+  }));
+  return { ...EMPTY, ...settingsFrom(prompt.tuning), examples };
+}
+
+async function draftOfPrompt(id: string, isLabelled: boolean): Promise<Draft> {
+  const prompt = await readPrompt(id);
+  const { displayName } = prompt;
+  return { ...EMPTY, displayName, source: displayName, examples: examplesOf(prompt, isLabelled) };
+}
+
+async function draftOfModel(id: string, isFixed: boolean): Promise<Draft> {
+  const path = { model_id: id };
+  const model: TunedModel = dataOf(await api.GET("/v1beta/tunedModels/{model_id}", { params: { path } }));
+  const [learned, heldOut] = await Promise.all([storedExamples(id, false), storedExamples(id, true)]);
+  const found = isFixed ? (await readReport("examinations", id))?.report?.findings : undefined;
+  return draftAgain(model, [...withFixes(learned, found ?? []), ...heldOut]);
+}
+
+/** Sample data sets. */
+export const SAMPLES = {
+  "next-number": { name: "Next number", about: "127 numbers and the one that follows · about 1 minute" },
+  tickets: { name: "Ticket labels", about: "144 support tickets, each with a category and a priority" },
+  headline: { name: "Headlines", about: "80 short news texts, each with a headline" },
+} as const;
+type Sample = keyof typeof SAMPLES;
+export const SAMPLE_IDS = Object.keys(SAMPLES) as Sample[];
+
+const sampleNamed = (name: string | null): Sample | undefined => SAMPLE_IDS.find((sample) => sample === name);
+
+export async function sampleFile(sample: Sample): Promise<File> {
+  const reply = await fetch(`/studio/samples/${sample}.csv`);
+  return new File([await reply.blob()], `${sample}.csv`);
+}
+
+export const isFixable = ({ isDropped, newOutput }: Pick<Finding, "isDropped" | "newOutput">) =>
+  isDropped || newOutput !== undefined;
+
+/** The examples with the fixes of a data check: rows left out, outputs replaced. Rows count from 1. */
+export function withFixes(
+  examples: Example[],
+  findings: Pick<Finding, "row" | "isDropped" | "newOutput">[],
+): Example[] {
+  const dropped = new Set(findings.filter(({ isDropped }) => isDropped).map(({ row }) => row));
+  const changed = findings.filter(({ newOutput }) => newOutput !== undefined);
+  const outputs = new Map(changed.map(({ row, newOutput }) => [row, newOutput]));
+  return examples
+    .map(({ textInput, output }, place) => ({ textInput, output: outputs.get(place + 1) ?? output }))
+    .filter((_, place) => !dropped.has(place + 1));
+}
