@@ -34,6 +34,7 @@ from tunery.server.wire.tuning import (
     TunedModelOut,
     TunedModelsPage,
     estimate_out,
+    input_prefix,
     operation_out,
     permission_out,
     tuned_model_out,
@@ -87,7 +88,8 @@ def create(
         services.library.sharing.require(caller, Action.READ, asked.source_tuned_model.removeprefix("tunedModels/"))
     checked = services.creation.checked(asked)
     if validate_only:
-        return estimate_out(services.estimates.of(checked, asked.examples), services.creation.problems(asked))
+        estimate = services.estimates.of(checked, asked.examples)
+        return estimate_out(estimate, services.creation.problems(asked), asked.examples)
     model = services.creation.create(checked, request.headers.get("idempotency-key"))
     services.worker.wake()
     return _Created(operation_out(model, _version(request), with_extensions=extensions), services.creation, model)
@@ -148,6 +150,7 @@ def _with_contracts(library: Library, model: TunedModel) -> TunedModelOut:
     contracts = contracts_of(library, model)
     facts = {
         "prompt_contract": contracts.prompt.sentence(),
+        "input_prefix": input_prefix(contracts.prompt),
         "output_contract": contracts.output.sentence(),
         "output_form": contracts.output.kind,
         "wrap_plain_inputs": wraps_plain_inputs(library, model) or None,

@@ -1,8 +1,8 @@
 """
-Questions and answers in OpenAI's style (platform.openai.com/docs/api-reference: chat, completions, models).
+Requests and answers in OpenAI's style (platform.openai.com/docs/api-reference: chat, completions, models).
 
-Names are snake_case both ways. Names that are not known are ignored; what would change the answer and cannot be done
-(tools, images, log probabilities) is refused by name. Conversion to turns and settings happens here.
+Names are snake_case both ways. Unknown names are ignored; what would change the answer and is not supported (tools,
+images, log probabilities) is refused by name.
 """
 
 from __future__ import annotations
@@ -22,29 +22,29 @@ TEXT, JSON_OBJECT, JSON_SCHEMA = "text", "json_object", "json_schema"
 
 
 class SnakeIncoming(Incoming):
-    """A message that comes in with names in snake_case only."""
+    """A message to receive, with names in snake_case only."""
 
     model_config = ConfigDict(alias_generator=None)
 
 
 class JsonSchemaIn(SnakeIncoming):
-    """A schema that the answer shall keep to."""
+    """A schema for the answer."""
 
     name: str = Field(default="", description="Accepted, without effect.")
     description: str = Field(default="", description="Accepted, without effect.")
     schema_: dict[str, Any] | None = Field(default=None, alias="schema")
-    strict: bool = Field(default=True, description="Accepted, without effect: answers keep to the schema either way.")
+    strict: bool = Field(default=True, description="Accepted, without effect: answers always follow the schema.")
 
 
 class ResponseFormatIn(SnakeIncoming):
-    """What the answer shall be: `text`, `json_object` or `json_schema`."""
+    """What the answer must be: `text`, `json_object` or `json_schema`."""
 
     type: str = ""
     json_schema: JsonSchemaIn | None = None
 
 
 def form_of_format(asked: ResponseFormatIn | None) -> AnswerForm | None:
-    """Return the form that a response format asks for, None for any text; raises InvalidArgument with the field."""
+    """Return the constraint of a response format, None for any text; raises InvalidArgument with the field."""
     if asked is None:
         return None
     if asked.type not in (TEXT, JSON_OBJECT, JSON_SCHEMA):
@@ -65,9 +65,9 @@ def _schema(asked: ResponseFormatIn) -> dict[str, Any]:
     return asked.json_schema.schema_
 
 
-MAX_ANSWERS = 32  # prompts times `n`: half of what may wait for an answer in the whole server
+MAX_ANSWERS = 32  # prompts times `n`; half of the requests that may wait in the whole server
 _ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
-_MAX_SEED = 1 << 62  # seeds of further answers are counted upwards from it
+_MAX_SEED = 1 << 62  # further answers count up from the seed
 
 _UNSUPPORTED = (
     "tools",
@@ -81,18 +81,18 @@ _UNSUPPORTED = (
     "suffix",
     "echo",
 )
-# our names for what these clients call otherwise
+# our names, and what these clients call them
 _NAMES = {"max_output_tokens": "max_tokens", "stop_sequences": "stop"}
 
 
 class StreamOptionsIn(SnakeIncoming):
-    """What a stream shall say besides the text."""
+    """What a stream sends besides the text."""
 
     include_usage: bool = False
 
 
 class SettingsIn(SnakeIncoming):
-    """What both kinds of questions share; ranges are those of `types.SamplingSettings`."""
+    """Fields of both kinds of requests; ranges are those of `types.SamplingSettings`."""
 
     model: str = ""
     stream: bool = False
@@ -110,7 +110,7 @@ class SettingsIn(SnakeIncoming):
 
 
 class ChatMessageIn(SnakeIncoming):
-    """What one side said: a text, or parts of text."""
+    """A message of a conversation: a text, or parts of text."""
 
     role: str = ""
     content: str | list[dict[str, Any]] | None = None
@@ -118,7 +118,7 @@ class ChatMessageIn(SnakeIncoming):
 
 
 class ChatCompletionIn(SettingsIn):
-    """A conversation to go on with."""
+    """A conversation to continue."""
 
     messages: list[ChatMessageIn] = Field(default_factory=list)
     max_completion_tokens: int | None = None
@@ -133,7 +133,7 @@ class ChatCompletionIn(SettingsIn):
 
 
 class CompletionIn(SettingsIn):
-    """Prompts; each is read as what a user says, through the template that tuning used."""
+    """Prompts; each is sent as a turn of the user, with the chat template used in tuning."""
 
     prompt: str | list[Any] = ""
     best_of: int | None = None
@@ -166,7 +166,7 @@ class ChatMessageOut(_Out):
 
 
 class ChatChoiceOut(_Out):
-    """One answer of a conversation."""
+    """One answer in a conversation."""
 
     index: int
     message: ChatMessageOut
@@ -175,7 +175,7 @@ class ChatChoiceOut(_Out):
 
 
 class ChatCompletionOut(_Out):
-    """Answers of a conversation."""
+    """Answers in a conversation."""
 
     id: str
     object: Literal["chat.completion"] = "chat.completion"
@@ -186,7 +186,7 @@ class ChatCompletionOut(_Out):
 
 
 class CompletionChoiceOut(_Out):
-    """One answer to a prompt, or its next piece; then `finish_reason` comes with the last one."""
+    """One answer to a prompt, or its next chunk; `finish_reason` comes with the last chunk."""
 
     index: int
     text: str
@@ -195,7 +195,7 @@ class CompletionChoiceOut(_Out):
 
 
 class CompletionOut(_Out):
-    """Answers to prompts, or the next piece of one."""
+    """Answers to prompts, or the next chunk of one."""
 
     id: str
     object: Literal["text_completion"] = "text_completion"
@@ -237,7 +237,7 @@ class ChatChunkOut(_Out):
 
 
 class OpenAIModelOut(_Out):
-    """A model that can be asked."""
+    """A model the caller may use."""
 
     id: str
     object: Literal["model"] = "model"
@@ -246,14 +246,14 @@ class OpenAIModelOut(_Out):
 
 
 class OpenAIModelsOut(_Out):
-    """The models that can be asked."""
+    """The models the caller may use."""
 
     object: Literal["list"] = "list"
     data: list[OpenAIModelOut]
 
 
 class OpenAIErrorOut(_Out):
-    """What was wrong: `type` and `code` for programs."""
+    """An error: a message for people, `type` and `code` for programs."""
 
     message: str
     type: str
@@ -262,7 +262,7 @@ class OpenAIErrorOut(_Out):
 
 
 def chat_turns(asked: ChatCompletionIn) -> tuple[Turn, ...]:
-    """Return what was said, all system texts joined as the first turn; raises InvalidArgument."""
+    """Return the turns of a conversation, all system texts joined as the first; raises InvalidArgument."""
     turns = [_turn(message, f"messages[{number}]") for number, message in enumerate(asked.messages)]
     said = [turn for turn in turns if turn.role != "system"]
     if not said:
@@ -285,7 +285,7 @@ def prompts_turns(asked: CompletionIn) -> list[tuple[Turn, ...]]:
 
 
 def settings_of(asked: ChatCompletionIn | CompletionIn, defaults: SamplingSettings) -> SamplingSettings:
-    """Return how to draw; what is not given is the model's own. Raises InvalidArgument in the words of this API."""
+    """Return sampling settings, the model's own where not given; raises InvalidArgument with this API's names."""
     stop = [asked.stop] if isinstance(asked.stop, str) else asked.stop
     longest = getattr(asked, "max_completion_tokens", None)
     config = GenerationConfigIn(
@@ -305,9 +305,9 @@ def settings_of(asked: ChatCompletionIn | CompletionIn, defaults: SamplingSettin
 
 
 def check_supported(asked: ChatCompletionIn | CompletionIn, prompts: int = 1) -> None:
-    """Raise InvalidArgument for what would change the answer and cannot be done, and for too many answers."""
+    """Raise InvalidArgument for what would change the answer and is not supported, and for too many answers."""
     for name in _UNSUPPORTED:
-        if getattr(asked, name, None):  # `logprobs: false` and empty lists ask for nothing
+        if getattr(asked, name, None):  # `logprobs: false` and empty lists have no effect
             raise InvalidArgument(f"{name} is not supported; leave it out.")
     if isinstance(asked, CompletionIn) and asked.logprobs == 0 and asked.logprobs is not False:
         raise InvalidArgument("logprobs is not supported; leave it out.")
@@ -322,7 +322,7 @@ def check_supported(asked: ChatCompletionIn | CompletionIn, prompts: int = 1) ->
 
 
 def finish_reason(reason: str) -> str:
-    """Return our finish reason in the words of this API."""
+    """Return the name of our finish reason in this API."""
     return "length" if reason == "MAX_TOKENS" else "stop"
 
 
