@@ -321,9 +321,9 @@ def _refuse_constant(name: str) -> Any:
 
 def _message(error: ValidationError) -> str:
     problems = error.errors(include_url=False, include_context=False, include_input=False)
-    said = [_problem(problem["loc"], problem["type"], problem["msg"]) for problem in problems[:20]]
+    shown = [_problem(problem["loc"], problem["type"], problem["msg"]) for problem in problems[:20]]
     more = f" And {len(problems) - 20} more." if len(problems) > 20 else ""
-    return f"Invalid JSON payload received. {' '.join(said)}{more}"
+    return f"Invalid JSON payload received. {' '.join(shown)}{more}"
 
 
 def _problem(place: Sequence[int | str], kind: str, text: str) -> str:

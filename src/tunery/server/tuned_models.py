@@ -83,13 +83,13 @@ def create(
 ) -> Response | EstimateOut:
     """Queue a tuning task and return its operation at once; with `validateOnly=true` only estimate what it takes."""
     require_scope(caller, Action.CREATE)
-    asked = _creation_request(body, str(caller.user_id), tuned_model_id)
-    if asked.source_tuned_model is not None and asked.base_model is None:  # having both is refused below
-        services.library.sharing.require(caller, Action.READ, asked.source_tuned_model.removeprefix("tunedModels/"))
-    checked = services.creation.checked(asked)
+    order = _creation_request(body, str(caller.user_id), tuned_model_id)
+    if order.source_tuned_model is not None and order.base_model is None:  # having both is refused below
+        services.library.sharing.require(caller, Action.READ, order.source_tuned_model.removeprefix("tunedModels/"))
+    checked = services.creation.checked(order)
     if validate_only:
-        estimate = services.estimates.of(checked, asked.examples)
-        return estimate_out(estimate, services.creation.problems(asked), asked.examples)
+        estimate = services.estimates.of(checked, order.examples)
+        return estimate_out(estimate, services.creation.problems(order), order.examples)
     model = services.creation.create(checked, request.headers.get("idempotency-key"))
     services.worker.wake()
     return _Created(operation_out(model, _version(request), with_extensions=extensions), services.creation, model)

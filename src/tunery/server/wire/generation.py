@@ -192,16 +192,16 @@ class CountTextTokensOut(Message):
     token_count: int
 
 
-def turns_of(asked: GenerateContentIn | CountTokensIn) -> tuple[Turn, ...]:
+def turns_of(request: GenerateContentIn | CountTokensIn) -> tuple[Turn, ...]:
     """Return the turns of a conversation, the system's first; raises InvalidArgument."""
-    if isinstance(asked, CountTokensIn):
-        inner = asked.generate_content_request
-        asked = inner if inner is not None else GenerateContentIn(contents=asked.contents)
-    turns = [Turn(_role(content), _text(content, f"contents[{n}]")) for n, content in enumerate(asked.contents)]
+    if isinstance(request, CountTokensIn):
+        inner = request.generate_content_request
+        request = inner if inner is not None else GenerateContentIn(contents=request.contents)
+    turns = [Turn(_role(content), _text(content, f"contents[{n}]")) for n, content in enumerate(request.contents)]
     if not turns:
         raise InvalidArgument("contents is empty. Give at least one content with a text.")
     check_length(turns)
-    system = asked.system_instruction
+    system = request.system_instruction
     if system is None:
         return tuple(turns)
     text = system if isinstance(system, str) else _text(system, "systemInstruction")
@@ -244,11 +244,11 @@ def check_length(turns: Sequence[Turn]) -> Sequence[Turn]:
     return turns
 
 
-def refuse_unsupported(asked: GenerateContentIn) -> None:
+def refuse_unsupported(request: GenerateContentIn) -> None:
     """Raise InvalidArgument for what would change the answer and is not supported."""
-    if asked.tools:
+    if request.tools:
         raise InvalidArgument("tools are not supported; leave them out.")
-    if asked.cached_content:
+    if request.cached_content:
         raise InvalidArgument("cachedContent is not supported; send the contents.")
 
 
@@ -295,7 +295,7 @@ def form_of(config: GenerationConfigIn, outputs: OutputContract | None) -> Answe
 
     Raises InvalidArgument for contradictory settings, FailedPrecondition if the outputs of the examples are free text.
     """
-    form = _asked_form(config, outputs)
+    form = _requested_form(config, outputs)
     if form is None:
         return None
     given = {"none_below": config.none_below, "none_label": config.none_label}
@@ -322,7 +322,7 @@ def json_schema(schema: Any, place: str = "responseSchema") -> dict[str, Any]:
     return {"anyOf": [found, {"type": "null"}]} if given.get("nullable") else found
 
 
-def _asked_form(config: GenerationConfigIn, outputs: OutputContract | None) -> AnswerForm | None:
+def _requested_form(config: GenerationConfigIn, outputs: OutputContract | None) -> AnswerForm | None:
     kind = config.response_mime_type or ""
     if config.constrain_to_training_outputs:
         return _training_form(outputs)

@@ -43,26 +43,26 @@ class ResponseFormatIn(SnakeIncoming):
     json_schema: JsonSchemaIn | None = None
 
 
-def form_of_format(asked: ResponseFormatIn | None) -> AnswerForm | None:
+def form_of_format(request: ResponseFormatIn | None) -> AnswerForm | None:
     """Return the constraint of a response format, None for any text; raises InvalidArgument with the field."""
-    if asked is None:
+    if request is None:
         return None
-    if asked.type not in (TEXT, JSON_OBJECT, JSON_SCHEMA):
+    if request.type not in (TEXT, JSON_OBJECT, JSON_SCHEMA):
         known = f"{TEXT}, {JSON_OBJECT}, {JSON_SCHEMA}"
-        raise InvalidArgument(f"response_format.type must be one of {known}, not {asked.type!r}.")
-    if asked.json_schema is not None and asked.type != JSON_SCHEMA:
+        raise InvalidArgument(f"response_format.type must be one of {known}, not {request.type!r}.")
+    if request.json_schema is not None and request.type != JSON_SCHEMA:
         raise InvalidArgument(
-            f"response_format.json_schema needs response_format.type {JSON_SCHEMA!r}, not {asked.type!r}."
+            f"response_format.json_schema needs response_format.type {JSON_SCHEMA!r}, not {request.type!r}."
         )
-    if asked.type == TEXT:
+    if request.type == TEXT:
         return None
-    return AnswerForm(json_schema=json.dumps({"type": "object"} if asked.type == JSON_OBJECT else _schema(asked)))
+    return AnswerForm(json_schema=json.dumps({"type": "object"} if request.type == JSON_OBJECT else _schema(request)))
 
 
-def _schema(asked: ResponseFormatIn) -> dict[str, Any]:
-    if asked.json_schema is None or asked.json_schema.schema_ is None:
+def _schema(request: ResponseFormatIn) -> dict[str, Any]:
+    if request.json_schema is None or request.json_schema.schema_ is None:
         raise InvalidArgument(f"response_format.json_schema.schema must be set for type {JSON_SCHEMA!r}.")
-    return asked.json_schema.schema_
+    return request.json_schema.schema_
 
 
 MAX_ANSWERS = 32  # prompts times `n`; half of the requests that may wait in the whole server
@@ -261,19 +261,19 @@ class OpenAIErrorOut(_Out):
     code: str | None = None
 
 
-def chat_turns(asked: ChatCompletionIn) -> tuple[Turn, ...]:
+def chat_turns(request: ChatCompletionIn) -> tuple[Turn, ...]:
     """Return the turns of a conversation, all system texts joined as the first; raises InvalidArgument."""
-    turns = [_turn(message, f"messages[{number}]") for number, message in enumerate(asked.messages)]
-    said = [turn for turn in turns if turn.role != "system"]
-    if not said:
+    turns = [_turn(message, f"messages[{number}]") for number, message in enumerate(request.messages)]
+    spoken = [turn for turn in turns if turn.role != "system"]
+    if not spoken:
         raise InvalidArgument("messages must have at least one message of the user.")
     system = "\n\n".join(turn.text for turn in turns if turn.role == "system" and turn.text)
-    return tuple(check_length([*([Turn("system", system)] if system else []), *said]))
+    return tuple(check_length([*([Turn("system", system)] if system else []), *spoken]))
 
 
-def prompts_turns(asked: CompletionIn) -> list[tuple[Turn, ...]]:
+def prompts_turns(request: CompletionIn) -> list[tuple[Turn, ...]]:
     """Return each prompt as a turn of the user; raises InvalidArgument."""
-    prompts = asked.prompt if isinstance(asked.prompt, list) else [asked.prompt]
+    prompts = request.prompt if isinstance(request.prompt, list) else [request.prompt]
     for number, prompt in enumerate(prompts):
         if not isinstance(prompt, str):
             raise InvalidArgument("prompt must be a text or a list of texts; numbers of tokens are not supported.")
@@ -284,41 +284,41 @@ def prompts_turns(asked: CompletionIn) -> list[tuple[Turn, ...]]:
     return [tuple(check_length([Turn("user", prompt)])) for prompt in prompts]
 
 
-def settings_of(asked: ChatCompletionIn | CompletionIn, defaults: SamplingSettings) -> SamplingSettings:
+def settings_of(request: ChatCompletionIn | CompletionIn, defaults: SamplingSettings) -> SamplingSettings:
     """Return sampling settings, the model's own where not given; raises InvalidArgument with this API's names."""
-    stop = [asked.stop] if isinstance(asked.stop, str) else asked.stop
-    longest = getattr(asked, "max_completion_tokens", None)
+    stop = [request.stop] if isinstance(request.stop, str) else request.stop
+    longest = getattr(request, "max_completion_tokens", None)
     config = GenerationConfigIn(
-        temperature=asked.temperature,
-        top_p=asked.top_p,
-        seed=None if asked.seed is None else asked.seed % _MAX_SEED,
-        presence_penalty=asked.presence_penalty,
-        frequency_penalty=asked.frequency_penalty,
-        max_output_tokens=asked.max_tokens if longest is None else longest,
+        temperature=request.temperature,
+        top_p=request.top_p,
+        seed=None if request.seed is None else request.seed % _MAX_SEED,
+        presence_penalty=request.presence_penalty,
+        frequency_penalty=request.frequency_penalty,
+        max_output_tokens=request.max_tokens if longest is None else longest,
         stop_sequences=stop,
     )
-    form = form_of_format(getattr(asked, "response_format", None))
+    form = form_of_format(getattr(request, "response_format", None))
     try:
         return replace(sampling_of(config, defaults), form=form)
     except InvalidArgument as error:
         raise InvalidArgument(_in_their_words(str(error))) from error
 
 
-def check_supported(asked: ChatCompletionIn | CompletionIn, prompts: int = 1) -> None:
+def check_supported(request: ChatCompletionIn | CompletionIn, prompts: int = 1) -> None:
     """Raise InvalidArgument for what would change the answer and is not supported, and for too many answers."""
     for name in _UNSUPPORTED:
-        if getattr(asked, name, None):  # `logprobs: false` and empty lists have no effect
+        if getattr(request, name, None):  # `logprobs: false` and empty lists have no effect
             raise InvalidArgument(f"{name} is not supported; leave it out.")
-    if isinstance(asked, CompletionIn) and asked.logprobs == 0 and asked.logprobs is not False:
+    if isinstance(request, CompletionIn) and request.logprobs == 0 and request.logprobs is not False:
         raise InvalidArgument("logprobs is not supported; leave it out.")
-    if set(getattr(asked, "modalities", None) or ("text",)) != {"text"}:
+    if set(getattr(request, "modalities", None) or ("text",)) != {"text"}:
         raise InvalidArgument("modalities other than 'text' are not supported.")
-    if getattr(asked, "best_of", None) not in (None, 1, asked.n):
+    if getattr(request, "best_of", None) not in (None, 1, request.n):
         raise InvalidArgument("best_of is not supported; leave it out.")
-    if not 1 <= asked.n <= MAX_CANDIDATES:
-        raise InvalidArgument(f"n must be between 1 and {MAX_CANDIDATES}, not {asked.n}.")
-    if prompts * asked.n > MAX_ANSWERS:
-        raise InvalidArgument(f"{prompts * asked.n} answers were asked for at once; the limit is {MAX_ANSWERS}.")
+    if not 1 <= request.n <= MAX_CANDIDATES:
+        raise InvalidArgument(f"n must be between 1 and {MAX_CANDIDATES}, not {request.n}.")
+    if prompts * request.n > MAX_ANSWERS:
+        raise InvalidArgument(f"{prompts * request.n} answers were requested at once; the limit is {MAX_ANSWERS}.")
 
 
 def finish_reason(reason: str) -> str:
