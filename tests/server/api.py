@@ -36,7 +36,7 @@ EXAMPLES = [{"textInput": str(n), "output": str(n + 1)} for n in range(15)]
 
 
 class _NobodyAnswers:
-    """Stands for the answering child: whoever gets here may ask."""
+    """A stand-in for the answering child: a call that gets here was allowed."""
 
     def ask(self, *_: object) -> int:
         raise Unavailable("Nothing is answered here.")
@@ -48,7 +48,7 @@ class _NobodyAnswers:
 
 
 class Api:
-    """A library behind its routes, and an owner who calls them."""
+    """A library behind the routes, and its owner as the caller."""
 
     def __init__(self, library: Library) -> None:
         self.library = library
@@ -75,7 +75,7 @@ class Api:
             self.library.delete(model.id)
 
     def client(self, user: str | None = None, scope: str = TUNING, key: str | None = None) -> TestClient:
-        """Return a client of a user who is added if missing, with a token; of nobody without one."""
+        """Return a client with a token of a user, added if missing; without a user, an unknown caller."""
         headers = {"x-goog-api-key": key} if key else {}
         if user is not None:
             if user not in {known.id for known in self.accounts.users.all()}:
@@ -85,11 +85,11 @@ class Api:
         return TestClient(self.app, base_url=ADDRESS, headers=headers, raise_server_exceptions=False)
 
     def queued(self, model_id: str, **changes: Any) -> TunedModel:
-        """Return a tuned model whose task waits."""
+        """Return a tuned model whose task is queued."""
         return self.library.create(a_request(id=model_id, user_id=OWNER, **changes))
 
     def running(self, model_id: str, steps: int = 3, **changes: Any) -> TuningTask:
-        """Return the task of a tuned model, claimed and so many steps far."""
+        """Return the task of a tuned model, claimed and after this many steps."""
         task = self.library.claim("a test", task_id=self.queued(model_id, **changes).task.id)
         assert task is not None
         self.library.heartbeat(task, Phase.RUNNING, Progress(step=steps, snapshots=a_curve(steps)))
@@ -126,7 +126,7 @@ class Api:
 
 @contextmanager
 def serving_api(home: Path, base: Path) -> Iterator[Api]:
-    """Give the application over a data folder with the base `tiny`, whose files are at `base`."""
+    """Yield the application over a data folder with the base `tiny`, whose files are at `base`."""
     Catalog(home).add(str(base), BASE)
     with Library.own(home) as library:
         yield Api(library)

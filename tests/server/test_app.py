@@ -121,7 +121,7 @@ def test_what_is_not_known_is_ignored(api: Api) -> None:
 
 @pytest.mark.parametrize("encoding", ["json;enum-encoding=int", "json", "proto"])
 def test_enums_go_out_as_names(api: Api, encoding: str) -> None:
-    """Whatever `$alt` says: google-genai raises on numbers."""
+    """Enums are names whatever `$alt` is: google-genai raises on numbers."""
     api.active("numbers")
 
     listed = api.web.get("/v1beta/tunedModels/numbers/permissions", params={"$alt": encoding}).json()["permissions"]
@@ -129,7 +129,7 @@ def test_enums_go_out_as_names(api: Api, encoding: str) -> None:
 
 
 def test_a_verb_is_not_a_part_of_an_id(api: Api) -> None:
-    """`{id}:verb` never lands on `{id}`: there is no model of that name to be had."""
+    """`{id}:verb` is never read as `{id}`."""
     api.active("numbers")
 
     assert error_of(api.web.get("/v1beta/tunedModels/numbers:cancel"))["code"] in (404, 405)

@@ -36,7 +36,7 @@ def said(reply: httpx2.Response) -> str:
 
 
 def test_an_input_like_the_examples_is_ok(client: httpx2.Client) -> None:
-    """The header says ok and the reply has no field about it."""
+    """The header is ok and the reply has no contract field."""
     reply = asked(client, f"tunedModels/{TUNED}", "3")
 
     assert reply.headers[HEADER] == "ok"
@@ -44,7 +44,7 @@ def test_an_input_like_the_examples_is_ok(client: httpx2.Client) -> None:
 
 
 def test_an_input_of_another_form_is_noticed(client: httpx2.Client) -> None:
-    """Header and field say what differs, streams too, and the metrics count it; the call is answered all the same."""
+    """Header and field describe the difference, in streams too, and metrics count it; the call is answered anyway."""
     reply = asked(client, f"tunedModels/{TUNED}", "three")
 
     assert said(reply) is not None
@@ -59,7 +59,7 @@ def test_an_input_of_another_form_is_noticed(client: httpx2.Client) -> None:
 
 @pytest.mark.parametrize("is_streamed", [False, True])
 def test_other_routes_say_it_in_the_header(client: httpx2.Client, is_streamed: bool) -> None:
-    """OpenAI's chat and completions, and generateText of PaLM, check what is asked of a tuned model as well."""
+    """OpenAI's chat and completions, and generateText of PaLM, check the input of a tuned model as well."""
     chat = {"messages": [{"role": "user", "content": "three"}]}
     asked_of = {
         "/v1beta/openai/chat/completions": {"model": TUNED, "stream": is_streamed, "max_tokens": 2, **chat},
@@ -100,7 +100,7 @@ def test_wrapping_is_wanted_and_unwanted_by_update(client: httpx2.Client) -> Non
 
 
 def test_a_plain_input_is_wrapped(live: Live, client: httpx2.Client) -> None:
-    """With the option on, a plain input is asked as the examples were, and the reply says that it was."""
+    """With the option on, a plain input is wrapped like the examples, and the reply reports it."""
     examples = [{"textInput": f"Say the next number.\nNumber: {n}", "output": str(n + 1)} for n in range(6)]
     task = {"trainingData": {"examples": {"examples": examples}}, "hyperparameters": {"epochCount": 1}}
     body = {"baseModel": f"models/{BASE}", "displayName": "wrapped", "tuningTask": task}

@@ -70,7 +70,7 @@ def test_options_overrule_what_was_found_out(client: httpx2.Client) -> None:
 
 
 def test_sheets_of_a_workbook_can_be_chosen(client: httpx2.Client) -> None:
-    """All sheets are named and the one that is asked for is read."""
+    """All sheets are named and the requested one is read."""
     rows = [["text_input", "output"], ["a", "b"]]
     workbook = made.xlsx(("First", rows), ("Second", [*rows, ["c", "d"]]))
 
@@ -100,7 +100,7 @@ def test_the_corpus_is_large() -> None:
 
 @pytest.mark.parametrize("bad", CORPUS, ids=lambda bad: bad.name)
 def test_a_bad_file_is_told_from_a_bad_request(client: httpx2.Client, bad: BadFile) -> None:
-    """Each file gets an answer whose first error has its words, row and column; the server lives on."""
+    """Each file gets a reply whose first error has the expected text, row and column; the server keeps running."""
     options = {{"input_column": "inputColumn"}.get(name, name): _sent(value) for name, value in bad.options.items()}
     reply = client.post(PATH, files={"file": (bad.name, bad.content)}, data=options)
 

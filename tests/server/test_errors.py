@@ -84,7 +84,7 @@ def test_every_error_of_ours_has_its_status(kind: type[TuneryError]) -> None:
     ],
 )
 def test_errors_of_the_framework(code: int, status: str) -> None:
-    """What Starlette raises comes in the envelope, too: `{"detail": ...}` is an unknown error to the old client."""
+    """Errors of Starlette come in the envelope too: `{"detail": ...}` is an unknown error to the old client."""
     error = error_of(raising(HTTPException(code)).get("/"))
 
     assert (error["code"], error["status"]) == (code, status)
@@ -100,7 +100,7 @@ def test_a_wrong_parameter() -> None:
 
 
 def test_what_nobody_expected_is_told_without_its_reason() -> None:
-    """500 INTERNAL; what the exception says stays in the log."""
+    """500 INTERNAL; the text of the exception stays in the log."""
     reply = raising(ValueError("a secret")).get("/")
 
     error = error_of(reply)
@@ -110,7 +110,7 @@ def test_what_nobody_expected_is_told_without_its_reason() -> None:
 
 @pytest.mark.parametrize("error", [ResourceExhausted("full"), Unavailable("stopping")])
 def test_when_to_come_again(error: TuneryError) -> None:
-    """429 and 503 have Retry-After and a RetryInfo that say the same."""
+    """429 and 503 have Retry-After and an equal RetryInfo."""
     reply = raising(error).get("/")
 
     (detail,) = error_of(reply)["details"]

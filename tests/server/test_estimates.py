@@ -1,4 +1,4 @@
-"""Creation with validateOnly: what a task would take, and nothing made."""
+"""Creation with validateOnly: an estimate, and nothing is created."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_row_that_the_window_cuts_is_named(client: httpx2.Client) -> None:
 
 
 def test_warnings_of_the_data_come_along(client: httpx2.Client) -> None:
-    """What is doubtful about the data is said with its rows; what is wrong is an error as on creation."""
+    """Warnings come with their rows; errors are the same as on creation."""
     found = estimated(client, [*ROWS, ROWS[0]])
     refused = estimated(client, [*ROWS, ("a", "")], status=400)
 
@@ -68,7 +68,7 @@ def test_warnings_of_the_data_come_along(client: httpx2.Client) -> None:
 
 
 def test_a_first_guess_becomes_a_measurement(tmp_path: Path) -> None:
-    """Before any task the time is a guess; after one it is measured, and twice the epochs take about twice as long."""
+    """Before the first task the time is a guess, then it is measured; twice the epochs take about twice as long."""
     with serving(make_home(tmp_path)) as live, live.client() as client:
         guessed = estimated(client, ROWS)["seconds"]
         live.tune(client, "first", rows=24, batchSize=2)

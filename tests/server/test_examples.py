@@ -36,7 +36,7 @@ def listed(held: tuple[httpx2.Client, str], **asked: Any) -> dict[str, Any]:
 
 
 def test_learned_and_held_out_are_told_apart(held: tuple[httpx2.Client, str]) -> None:
-    """Together they are what was sent, and no row is on both sides."""
+    """Together they are the examples sent, and no row is in both."""
     learned, out = listed(held), listed(held, heldOut="true")
 
     assert (learned["totalSize"], out["totalSize"]) == (9, 3)
@@ -45,7 +45,7 @@ def test_learned_and_held_out_are_told_apart(held: tuple[httpx2.Client, str]) ->
 
 
 def test_pages_follow_each_other(held: tuple[httpx2.Client, str]) -> None:
-    """A page has the size that was asked for; the last has no token."""
+    """A page has the requested size; the last has no token."""
     first = listed(held, pageSize=5)
     second = listed(held, pageSize=5, pageToken=first["nextPageToken"])
 
@@ -55,7 +55,7 @@ def test_pages_follow_each_other(held: tuple[httpx2.Client, str]) -> None:
 
 
 def test_examples_are_shown_as_the_base_read_them(held: tuple[httpx2.Client, str]) -> None:
-    """Rendered, an example stands within the template of its base, and its answer behind it."""
+    """A rendered example is in the chat template of its base, followed by its answer."""
     example = listed(held, pageSize=1, rendered="true")["examples"][0]
 
     before, _, after = example["rendered"].partition(example["textInput"])

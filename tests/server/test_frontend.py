@@ -1,4 +1,4 @@
-"""The Studio's files: how they are served, and what stands in their place where they were not built."""
+"""The Studio's files: how they are served, and the page shown if they were not built."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _client(folder: Path) -> TestClient:
 
 
 def test_every_page_is_the_one_file_and_never_kept(built: TestClient) -> None:
-    """Pages are made in the browser; the file that names the newest bundle is asked for each time."""
+    """Every page gets the index, which browsers revalidate each time."""
     replies = [built.get(path) for path in ("/studio/", "/studio/models/x", "/studio/new")]
 
     assert {reply.text for reply in replies} == {"<title>Studio</title>"}
@@ -54,7 +54,7 @@ def test_the_root_leads_to_the_studio(built: TestClient) -> None:
 
 
 def test_without_a_build_the_page_says_how_to_make_one(tmp_path: Path) -> None:
-    """The API works as ever; the page names the command."""
+    """The API works without it; the page shows the command that builds it."""
     reply = _client(tmp_path).get("/studio/")
 
     assert reply.status_code == 200

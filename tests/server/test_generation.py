@@ -194,7 +194,7 @@ def test_a_question_is_refused(client: httpx2.Client, verb: str, changes: dict[s
 
 @pytest.mark.parametrize("verb", ["generateContent", "streamGenerateContent", "countTokens", "generateText"])
 def test_what_is_missing(client: httpx2.Client, verb: str) -> None:
-    """A base is told from a tuned model; the sentence of the base names the call."""
+    """Base and tuned models have different messages; that of the base names the method."""
     body = said() | {"prompt": {"text": "x"}}
 
     tuned = error_of(ask(client, body, verb, "tunedModels/missing"))
@@ -212,7 +212,7 @@ def test_what_is_missing(client: httpx2.Client, verb: str) -> None:
 
 
 def events_of(reply: httpx2.Response) -> list[dict[str, Any]]:
-    """Return the chunks of server-sent events, whose form is checked."""
+    """Return the chunks of server-sent events; their format is checked."""
     assert reply.headers["content-type"] == "text/event-stream"
     *events, end = reply.content.split(b"\r\n\r\n")
     assert end == b""
@@ -221,7 +221,7 @@ def events_of(reply: httpx2.Response) -> list[dict[str, Any]]:
 
 
 def elements_of(reply: httpx2.Response) -> list[dict[str, Any]]:
-    """Return the chunks of a streamed array, whose form is checked."""
+    """Return the chunks of a streamed array; its format is checked."""
     assert reply.headers["content-type"] == "application/json; charset=UTF-8"
     assert reply.content.startswith(b"[{")
     assert reply.content.endswith(b"}]")

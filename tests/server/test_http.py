@@ -1,4 +1,4 @@
-"""Bodies of requests: what is read of the many ways to write JSON, without a server."""
+"""Request bodies: which ways to write JSON are accepted, without a server."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_trailing_commas(body: bytes) -> None:
 
 @given(st.text())
 def test_texts_stay_as_they_are(text: str) -> None:
-    """Whatever stands in a text, the lenient reader does not change it."""
+    """The lenient reader never changes a text."""
     body = json.dumps({"text": text})
     if any("\ud800" <= character <= "\udfff" for character in text):
         return

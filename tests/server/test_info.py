@@ -1,4 +1,4 @@
-"""What a server says of itself: serverInfo, health, readiness, metrics."""
+"""serverInfo, health, readiness and metrics."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def sample(text: str, name: str) -> float:
 
 
 def test_a_known_caller_learns_what_the_server_is(live: Live) -> None:
-    """Version, device, limits, queue, features, and which weights stand behind the API names."""
+    """Version, device, limits, queue, features, and the weights behind API names."""
     with live.client() as client:
         info = client.get("/v1beta/serverInfo").json()
 
@@ -43,11 +43,11 @@ def test_a_known_caller_learns_what_the_server_is(live: Live) -> None:
 
 
 def test_a_stranger_learns_how_to_sign_in_only(live: Live) -> None:
-    """Without credentials there are version, features and the ways to sign in."""
+    """Without credentials: version, features, ways to sign in and the public defaults of a tuning task."""
     with anonymous(live) as client:
         info = client.get("/v1beta/serverInfo").json()
 
-    assert set(info) == {"version", "signInModes", "features"}
+    assert set(info) == {"version", "signInModes", "features", "tuningDefaults"}
 
 
 def test_health_and_readiness(live: Live) -> None:

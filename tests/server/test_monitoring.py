@@ -1,4 +1,4 @@
-"""Lines about requests: what stands in them, and what never does."""
+"""Log lines of requests: what they contain, and what they never contain."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def lines() -> Iterator[io.StringIO]:
 
 
 def written(lines: io.StringIO, count: int) -> str:
-    """Return what was written once it has so many lines: a line follows its reply, which may be here first."""
+    """Return the log once it has this many lines: a reply may arrive before its line is written."""
     give_up = time.monotonic() + 30
     while lines.getvalue().count("\n") < count and time.monotonic() < give_up:
         time.sleep(0.01)
@@ -40,7 +40,7 @@ def logged(lines: io.StringIO, count: int) -> list[dict[str, object]]:
 
 
 def test_a_line_per_request(live: Live, lines: io.StringIO) -> None:
-    """Method, status, duration, who as a hash, and the id that the reply has."""
+    """Method, status, duration, the user as a hash, and the id in the reply."""
     with live.client() as client:
         reply = client.get(f"/v1beta/tunedModels/{TUNED}")
 

@@ -69,7 +69,7 @@ def error(reply: httpx2.Response) -> dict[str, Any]:
 
 
 def events(reply: httpx2.Response) -> list[dict[str, Any]]:
-    """Return the chunks of a stream, whose form is checked."""
+    """Return the chunks of a stream; its format is checked."""
     assert reply.headers["content-type"].startswith("text/event-stream")
     *lines, done, end = reply.text.split("\n\n")
     assert (done, end) == ("data: [DONE]", "")
@@ -115,7 +115,7 @@ def test_the_answer_is_the_one_of_the_other_api(live: Live, client: httpx2.Clien
 
 
 def test_a_stream_has_the_same_text(client: httpx2.Client) -> None:
-    """Role first, then text, then the reason, then usage if it was asked for; the text is that of the whole answer."""
+    """Role first, then text, then the reason, then usage if requested; together the text of the unstreamed answer."""
     chunks = events(chat(client, stream=True, stream_options={"include_usage": True}))
 
     deltas = [chunk["choices"][0]["delta"] for chunk in chunks[:-1]]
@@ -130,7 +130,7 @@ def test_a_stream_has_the_same_text(client: httpx2.Client) -> None:
 
 
 def test_a_stream_without_usage(client: httpx2.Client) -> None:
-    """Usage comes only if it was asked for."""
+    """Usage comes only if requested."""
     assert all(chunk["choices"] for chunk in events(chat(client, stream=True)))
 
 
@@ -204,7 +204,7 @@ def test_prompts_are_answered(client: httpx2.Client) -> None:
 
 
 def test_a_prompt_is_streamed(client: httpx2.Client) -> None:
-    """The stream of a prompt has its text, its reason and, if asked for, its usage."""
+    """The stream of a prompt has its text, its finish reason and, if requested, its usage."""
     body = {"model": BASE, "prompt": "7", "max_tokens": 5, "temperature": 0}
 
     chunks = events(client.post("/completions", json={**body, "stream": True, "stream_options": {"include_usage": 1}}))
@@ -257,7 +257,7 @@ def test_a_prompt_is_streamed(client: httpx2.Client) -> None:
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
 def test_what_cannot_be_done_is_refused(client: httpx2.Client, changes: dict[str, Any], words: str) -> None:
-    """What would change the answer and cannot be done is status 400 with what is wrong."""
+    """Unsupported settings that would change the answer are 400 and named."""
     reply = chat(client, **changes)
 
     assert reply.status_code == 400
@@ -289,7 +289,7 @@ def test_what_cannot_be_done_with_prompts(client: httpx2.Client, changes: dict[s
 @pytest.mark.parametrize("strict", [{}, {"strict": True}, {"strict": False}, {"strict": None}])
 @pytest.mark.parametrize("name", [BASE, TUNED])
 def test_an_answer_keeps_to_a_schema(client: httpx2.Client, name: str, strict: dict[str, Any]) -> None:
-    """JSON of the schema, on base and tuned models alike, whether `strict` is said or not."""
+    """JSON of the schema, on base and tuned models alike, with or without `strict`."""
     asked = {"type": "json_schema", "json_schema": {"name": "ticket", "schema": SCHEMA, **strict}}
 
     choice = chat(client, model=name, max_tokens=60, response_format=asked).json()["choices"][0]
@@ -344,7 +344,7 @@ def test_what_asks_for_nothing_is_not_refused(client: httpx2.Client) -> None:
 
 
 def test_models_are_listed(client: httpx2.Client) -> None:
-    """Bases whose weights are here and tuned models are listed, and each can be had by its name."""
+    """Bases with weights on this machine and tuned models are listed, and each can be fetched by name."""
     listed = {model["id"]: model for model in client.get("/models").json()["data"]}
 
     assert {BASE, f"tunedModels/{TUNED}"} <= listed.keys()
@@ -365,7 +365,7 @@ def test_a_model_that_is_not_there(client: httpx2.Client, name: str) -> None:
 
 
 def test_unknown_paths_are_of_the_same_shape(client: httpx2.Client) -> None:
-    """What is not offered is 404 and says what is."""
+    """Other paths are 404 with a list of those offered."""
     reply = client.post("/embeddings", json={})
 
     assert reply.status_code == 404
@@ -393,7 +393,7 @@ def test_a_key_is_taken_as_bearer(live: Live, keyed: httpx2.Client) -> None:
 
 
 def test_a_bearer_that_is_neither(live: Live) -> None:
-    """A bearer that is no token and no key is 401 with the code that these clients know."""
+    """A bearer that is neither a token nor a key is 401 with the code that these clients know."""
     with live.client("sk-wrong") as client:
         reply = client.post(f"{OPENAI_PATHS[1]}/chat/completions", json=CHAT)
 

@@ -22,7 +22,7 @@ def polled(api: Api, model: TunedModel, version: str = "v1beta", **query: Any) -
 
 
 def test_a_create_replies_with_its_operation(api: Api) -> None:
-    """Name below the model's, metadata with type, steps and model, nothing that says it has ended."""
+    """The name is under the model's; metadata has type, steps and model; `done` is absent."""
     operation = api.create("numbers").json()
 
     assert operation["name"].startswith("tunedModels/numbers/operations/")
@@ -40,7 +40,7 @@ def test_a_create_replies_with_its_operation(api: Api) -> None:
     ("epochs", "batch", "steps"), [(5, 2, 38), (5, 4, 19), (100, 4, 375), (50, 4, 188), (1, 16, 1), (3, 100, 1)]
 )
 def test_steps(api: Api, epochs: int, batch: int, steps: int) -> None:
-    """ceil(examples x epochs / batch size), as the recorded replies of the guides have it."""
+    """ceil(examples x epochs / batch size), as in the replies of the guides."""
     task = {"hyperparameters": {"epochCount": epochs, "batchSize": batch}}
 
     assert api.create("numbers", task=task).json()["metadata"]["totalSteps"] == steps
@@ -133,7 +133,7 @@ def test_cancel_while_it_waits(api: Api, path: str, body: bytes) -> None:
 
 
 def test_cancel_while_it_runs(api: Api) -> None:
-    """The reply comes at once; the task has not ended yet, but knows that it shall."""
+    """The reply comes at once; the task has not ended yet, but cancellation is recorded."""
     task = api.running("numbers")
     model = api.library.find("numbers")
 

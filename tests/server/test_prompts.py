@@ -66,7 +66,7 @@ def test_lists_are_short_and_have_pages(client: httpx2.Client) -> None:
 
 
 def test_a_change_leaves_what_is_not_named(client: httpx2.Client) -> None:
-    """Without a mask the parts in the body change, with one only those it names; others are refused."""
+    """Without a mask all parts in the body change, with one only those named; unknown parts are refused."""
     address = made(client)
 
     plain = client.patch(address, json={"preamble": "Count back."}).json()
@@ -88,7 +88,7 @@ def test_what_is_deleted_is_gone(client: httpx2.Client) -> None:
 
 
 def test_examples_carry_preamble_and_prefixes(client: httpx2.Client) -> None:
-    """The exports to tune on hold what the model would be asked; rows without text are left out."""
+    """The csv and jsonl exports hold the inputs the model gets; rows without text are left out."""
     address = made(client)
 
     table = client.get(f"{address}:export", params={"format": "csv"}).text

@@ -1,4 +1,4 @@
-"""A server as a whole: where it may listen, and what it says when it cannot."""
+"""A running server: where it may listen, and its messages when it cannot."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_a_taken_port_is_named(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
 
-        with pytest.raises(FailedPrecondition, match=rf"127\.0\.0\.1:{port} cannot be listened on"):
+        with pytest.raises(FailedPrecondition, match=rf"127\.0\.0\.1:{port} cannot be used"):
             serve(ServerSettings(tmp_path / "home", "tiny", port=port), nobody)
 
     assert not (tmp_path / "home").exists()
@@ -32,5 +32,5 @@ def test_a_server_that_is_not_secured_stays_on_this_machine(tmp_path: Path, host
     if host == "::" and not socket.has_ipv6:
         pytest.skip("this machine has no IPv6")
 
-    with pytest.raises(TuneryError, match=r"password|TLS|cannot be listened on"):
+    with pytest.raises(TuneryError, match=r"password|TLS|cannot be used"):
         serve(ServerSettings(tmp_path / "home", "smollm2-135m-instruct", host=host, port=0), nobody)

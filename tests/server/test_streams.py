@@ -1,4 +1,4 @@
-"""Streamed replies byte by byte, without a model: what breaks a client is never sent."""
+"""Streamed replies byte by byte, without a model: nothing that breaks a client is sent."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_an_error_in_the_middle_is_the_last_element() -> None:
 
 
 def test_what_nobody_expected_is_told_without_its_reason() -> None:
-    """An error of our own in the middle says INTERNAL and nothing of itself."""
+    """A bug in the middle of a stream is INTERNAL, without its text."""
     events = sent(event_stream(chunks({"a": 1}, error=ValueError("a secret"))))
 
     assert b'"status": "INTERNAL"' in events

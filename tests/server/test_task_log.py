@@ -10,7 +10,7 @@ from tests.live import TUNED, Live
 
 
 def test_a_reader_sees_what_the_task_said(live: Live) -> None:
-    """Lines begin with their time, from the claim on; there is nothing of the examples in them."""
+    """Lines begin with their time, from the claim on, and hold no text of the examples."""
     with live.client() as client:
         lines = client.get(f"/v1beta/tunedModels/{TUNED}:log").json()["lines"]
 
@@ -21,7 +21,7 @@ def test_a_reader_sees_what_the_task_said(live: Live) -> None:
 
 
 def test_others_do_not(live: Live) -> None:
-    """A key is 403 and a model that is not there 404."""
+    """A key is 403 and an unknown model 404."""
     with httpx2.Client(base_url=live.address, trust_env=False) as client:
         assert client.get(f"/v1beta/tunedModels/{TUNED}:log", headers={"x-goog-api-key": live.key}).status_code == 403
     with live.client() as client:

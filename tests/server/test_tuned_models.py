@@ -1,4 +1,4 @@
-"""tunedModels over HTTP: what may come in, what goes out, and what is refused with which words."""
+"""tunedModels over HTTP: requests accepted, replies, and the messages of refusals."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_trailing_commas_are_read(api: Api) -> None:
 
 @pytest.mark.parametrize("content_type", ["application/json", "text/plain", "application/x-www-form-urlencoded", None])
 def test_a_body_is_json_whatever_it_is_called(api: Api, content_type: str | None) -> None:
-    """The Content-Type does not matter; `curl -d` says it is a form."""
+    """The Content-Type does not matter; `curl -d` sends the type of a form."""
     wish = {"trainingData": {"examples": {"examples": EXAMPLES}}}
     body = json.dumps({"baseModel": f"models/{BASE}", "displayName": "numbers", "tuningTask": wish})
     headers = {"content-type": content_type} if content_type else {}
@@ -84,7 +84,7 @@ def test_a_body_is_json_whatever_it_is_called(api: Api, content_type: str | None
 
 @pytest.mark.parametrize("base", [BASE, f"models/{BASE}", "gemini-1.5-flash-001-tuning", "models/text-bison-001"])
 def test_a_base_is_named_with_and_without_its_kind(api: Api, base: str) -> None:
-    """The base is shown as it was asked for, in full form."""
+    """The base is shown as the request named it, with its full name."""
     assert api.create("numbers", baseModel=base).status_code == 200
 
     shown = api.web.get("/v1beta/tunedModels/numbers").json()
@@ -531,7 +531,7 @@ def test_without_a_mask_what_is_there_changes(api: Api) -> None:
 @pytest.mark.parametrize("name", ["updateMask", "update_mask"])
 @pytest.mark.parametrize("mask", ["displayName,topK", "display_name,top_k", " display_name , topK"])
 def test_with_a_mask_only_its_fields_change(api: Api, name: str, mask: str) -> None:
-    """Masks in either case; what is not in the mask stays although it is in the body."""
+    """Masks in either case; fields outside the mask stay, even if the body has them."""
     api.active("numbers", description="old")
 
     changed = patched(api, {"displayName": "new", "topK": 5, "description": "no"}, mask, name)
@@ -539,7 +539,7 @@ def test_with_a_mask_only_its_fields_change(api: Api, name: str, mask: str) -> N
 
 
 def test_a_masked_field_that_is_missing_is_cleared(api: Api) -> None:
-    """A field of the mask that the body lacks goes back to what it was without being set."""
+    """A field in the mask but not in the body is reset to its default."""
     api.active("numbers", description="old", temperature=0.7, top_k=3)
 
     changed = patched(api, {}, "description,temperature,topK")
@@ -549,7 +549,7 @@ def test_a_masked_field_that_is_missing_is_cleared(api: Api) -> None:
 
 
 def test_the_whole_resource_may_come_back(api: Api) -> None:
-    """The old client sends what it read, with a mask; output-only fields do no harm."""
+    """The old client sends back what it read, with a mask; output-only fields are ignored."""
     api.active("numbers")
     whole = api.web.get("/v1beta/tunedModels/numbers").json() | {"state": 2, "description": "This is my model."}
 
@@ -608,7 +608,7 @@ def test_delete(api: Api) -> None:
 
 
 def test_a_writer_does_not_delete(api: Api) -> None:
-    """Deleting is for the owner: others are told that they have no access."""
+    """Only the owner may delete; others get the message that they have no access."""
     model = api.active("numbers")
     owner = api.accounts.caller_of_token(api.web.headers["authorization"].removeprefix("Bearer "))
     api.library.sharing.create(owner, model.id, GranteeType.USER, "w@example.com", Role.WRITER)

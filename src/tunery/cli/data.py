@@ -256,6 +256,7 @@ def check(
     json: Json = False,
 ) -> None:
     """Check a file of examples; exit status 13 if it cannot be used."""
+    from tunery.data.checks import long_rows
     from tunery.data.sandbox import preview_guarded, read_guarded
 
     found = preview_guarded(file, input_column=input_column or None, output_column=output_column)
@@ -264,9 +265,9 @@ def check(
     token_facts = ""  # tokens of an unusable file are not counted
     if not any(problem.level is Level.ERROR for problem in all_problems):
         dataset = read_guarded(file, input_column=input_column or None, output_column=output_column)
-        tokens, too_long = _tokens(dataset, base_model)
+        tokens, window = _tokens_and_window(dataset.examples, base_model)
         token_facts = _token_facts(tokens, base_model)
-        all_problems = (*all_problems, *too_long)
+        all_problems = (*all_problems, *(long_rows(tokens, window, dataset.rows or None) if window else ()))
     if json:
         terminal.result(output.dumped(_document(found, all_problems, tokens)))
     else:
@@ -278,20 +279,6 @@ def check(
         terminal.say(line)
     if not json:
         terminal.result(f"The data can be used: {output.problem_counts(all_problems)}.")
-
-
-def _tokens(dataset: Dataset, base_model: str) -> tuple[list[int], tuple[DataProblem, ...]]:
-    """Return the tokens of each example and the rows that are too long; nothing without the base."""
-    from tunery.data.checks import long_rows
-    from tunery.engine.catalog import Catalog
-
-    entry = Catalog(config.data_folder(), config.default_base_model()).resolve(base_model)
-    if not entry.is_present:
-        return [], ()
-    from tunery.engine.encoding import token_counts
-
-    counts = token_counts(entry, config.data_folder(), dataset.examples)
-    return counts, long_rows(counts, entry.input_token_limit, dataset.rows or None)
 
 
 def _facts(found: Preview, tokens: str = "") -> list[str]:

@@ -1,7 +1,8 @@
 """
-The web application: routes under every version prefix, errors in one envelope, services behind the handlers.
+The web application: all routes under each API version, the Studio's files, and the OpenAPI document.
 
-Made from services that somebody else starts and stops (`serve.py`). Knows routers; nothing of what they do.
+`serve.py` starts and stops the services it is made from. Only /v1beta is described; the other versions have the same
+resources.
 """
 
 from __future__ import annotations
@@ -46,10 +47,10 @@ def make_app(services: Services) -> FastAPI:
         version=__version__,
         description="The Gemini tuning API on one's own machine.",
         openapi_url="/openapi.json",
-        docs_url=None,  # these pages would load scripts from elsewhere
+        docs_url=None,  # these pages load scripts from other hosts
         redoc_url=None,
         redirect_slashes=False,
-        generate_unique_id_function=lambda route: route.name,  # rpcs have names of their own
+        generate_unique_id_function=lambda route: route.name,  # routes are named after the rpcs
     )
     app.state.services = services
     app.state.metrics = monitoring.Metrics(services)
@@ -74,7 +75,7 @@ def make_app(services: Services) -> FastAPI:
 
 
 def _routers() -> tuple[APIRouter, ...]:
-    # `{id}:verb` before `{id}`: what is more special comes first
+    # the more specific first: `{id}:verb` before `{id}`
     return (
         generation.router,
         generation.text_router,
@@ -96,19 +97,19 @@ def _routers() -> tuple[APIRouter, ...]:
 
 STUDIO = Path(__file__).parent / "studio"
 
-# React Aria writes one style element (touch-action of what is pressed); the browser tests see it if that text changes.
+# React Aria writes one style element (touch-action of what is pressed); the browser tests fail if that text changes.
 _REACT_ARIA_STYLE = "'sha256-38RhXrc7EdReTKsOm23ZPOCUgniTUUcjky8QOOrQx6o='"
 CONTENT_SECURITY_POLICY = (
     f"default-src 'none'; script-src 'self'; style-src 'self' {_REACT_ARIA_STYLE}; img-src 'self' data:;"
     " connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
 )
 _NOT_BUILT = """<!doctype html><title>tunery</title><h1>The Studio was not built</h1>
-<p>The API works as ever. To have the Studio, run <code>make studio</code> in the source folder
+<p>The API works without it. To build the Studio, run <code>make studio</code> in the source folder
 and start the server again.</p>"""
 
 
 def add_frontend(app: FastAPI, folder: Path = STUDIO) -> None:
-    """Let an app serve the Studio, or a page that tells how to build it."""
+    """Serve the Studio, or a page with the command that builds it."""
 
     @app.get("/", include_in_schema=False)
     @app.get("/studio", include_in_schema=False)
@@ -123,12 +124,12 @@ def add_frontend(app: FastAPI, folder: Path = STUDIO) -> None:
     def studio(page: str, _request: Request) -> Response:
         if not (folder / "index.html").is_file():
             return HTMLResponse(_NOT_BUILT, headers=_HEADERS)
-        file = folder / ("icon.svg" if page == "icon.svg" else "index.html")  # pages are made in the browser
+        file = folder / ("icon.svg" if page == "icon.svg" else "index.html")  # the browser makes the pages
         return FileResponse(file, headers=_HEADERS)
 
 
 class _Hashed(StaticFiles):
-    """Files whose names change with their content: kept by browsers for good."""
+    """Files whose names change with their content, so browsers may cache them forever."""
 
     def file_response(self, *arguments: object, **options: object) -> Response:
         """Return the reply for a file."""
@@ -144,7 +145,7 @@ _HEADERS = {
 
 
 def add_openapi(app: FastAPI) -> None:
-    """Let an app describe itself with the bodies of its requests."""
+    """Let an app describe itself, request bodies included."""
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:

@@ -122,16 +122,16 @@ def _parsed(content: bytes, name: str, options: ReadOptions) -> ParsedDatasetOut
     with _reader(), tempfile.TemporaryDirectory(prefix="tunery-") as folder:
         path = Path(folder) / "data"
         path.write_bytes(content)
-        asked: Any = {**options, "name": name}
+        arguments: Any = {**options, "name": name}
         try:
-            preview = preview_guarded(path, **asked)
+            preview = preview_guarded(path, **arguments)
         except DatasetInvalid as error:
             return refused_out(name, error.problems)
         problems: tuple[DataProblem, ...] = preview.problems
         dataset = None
         if not any(problem.level is Level.ERROR for problem in problems):
             try:
-                dataset = read_guarded(path, **asked)
+                dataset = read_guarded(path, **arguments)
             except DatasetInvalid as error:  # it ran out of time or memory, which the preview did not
                 problems = error.problems
         return parsed_out(preview, dataset, problems)

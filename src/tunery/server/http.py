@@ -199,7 +199,7 @@ class JsonReply(Response):
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The parts behind the handlers; `address` is the public address of the server, without a slash at the end."""
+    """What the handlers work with; `address` is the public address of the server, without a slash at the end."""
 
     library: Library
     catalog: Catalog
@@ -215,7 +215,7 @@ class Services:
 
 
 def services_of(request: Request) -> Services:
-    """Return the services of the app that a request came to."""
+    """Return the services of the app that serves a request."""
     services: Services = request.app.state.services
     return services
 
@@ -245,19 +245,19 @@ def body_of(message: type[M]) -> Callable[[Request], Awaitable[M]]:
 
 
 async def read_limited(request: Request, limit_bytes: int = MAX_DATASET_BYTES) -> bytes:
-    """Return the body of a request, counted while it comes in; raises InvalidArgument beyond the limit."""
+    """Return the body of a request; raises InvalidArgument as soon as more than the limit has arrived."""
     parts, size = [], 0
     async for part in request.stream():
         size += len(part)
         if size > limit_bytes:
-            # the old Google client knows this error by its first words
+            # the old Google client recognizes this error by its first words
             raise InvalidArgument(f"Request payload size exceeds the limit: {limit_bytes} bytes.")
         parts.append(part)
     return b"".join(parts)
 
 
 def parsed(message: type[M], body: bytes) -> M:
-    """Return a body as a message; an empty one is `{}`. Raises InvalidArgument with the path of every wrong field."""
+    """Return a body as a message; an empty body is `{}`. Raises InvalidArgument with the path of each wrong field."""
     value = _json(body)
     if not isinstance(value, dict):
         raise InvalidArgument("Invalid JSON payload received. The body must be an object.")
@@ -291,7 +291,7 @@ def _lenient(text: str) -> Any:
 
 
 def _refuse_lone_surrogates(value: Any, place: tuple[int | str, ...]) -> None:
-    """Halves of a character are no text: neither the database nor a tokenizer takes them."""
+    """Raise InvalidArgument for half a surrogate pair, which neither the database nor a tokenizer takes."""
     match value:
         case str() if any("\ud800" <= character <= "\udfff" for character in value):
             raise InvalidArgument(f"Invalid value at '{_path(place)}': it holds half of a surrogate pair.")
@@ -311,7 +311,7 @@ def _loads(text: str) -> Any:
         raise InvalidArgument("Invalid JSON payload received. It is nested too deeply.") from None
     except json.JSONDecodeError:
         raise
-    except ValueError:  # Python's guard: turning so many digits into a number takes too long
+    except ValueError:  # Python refuses to convert that many digits, which would take too long
         raise InvalidArgument("Invalid JSON payload received. A number has too many digits.") from None
 
 
@@ -321,9 +321,9 @@ def _refuse_constant(name: str) -> Any:
 
 def _message(error: ValidationError) -> str:
     problems = error.errors(include_url=False, include_context=False, include_input=False)
-    said = [_problem(problem["loc"], problem["type"], problem["msg"]) for problem in problems[:20]]
+    shown = [_problem(problem["loc"], problem["type"], problem["msg"]) for problem in problems[:20]]
     more = f" And {len(problems) - 20} more." if len(problems) > 20 else ""
-    return f"Invalid JSON payload received. {' '.join(said)}{more}"
+    return f"Invalid JSON payload received. {' '.join(shown)}{more}"
 
 
 def _problem(place: Sequence[int | str], kind: str, text: str) -> str:
@@ -424,7 +424,7 @@ _RPC_SERVICES = {
 
 
 def add_error_handlers(app: FastAPI) -> None:
-    """Let an app answer every error in the envelope."""
+    """Answer every error of an app in the envelope, also those of the framework."""
     app.add_exception_handler(TuneryError, _on_tunery_error)  # type: ignore[arg-type]
     app.add_exception_handler(HTTPException, _on_http_error)  # type: ignore[arg-type]
     app.add_exception_handler(RequestValidationError, _on_wrong_parameter)  # type: ignore[arg-type]
@@ -432,7 +432,7 @@ def add_error_handlers(app: FastAPI) -> None:
 
 
 def envelope(error: TuneryError, method: str = "") -> dict[str, Any]:
-    """Return the error object of an error; `method` is the full name of the rpc."""
+    """Return the error object, in the one format that Google's clients read; `method` is the full name of the rpc."""
     details: list[dict[str, Any]] = []
     if error.reason:
         metadata = {"service": SERVICE, "method": method}
@@ -447,7 +447,7 @@ def envelope(error: TuneryError, method: str = "") -> dict[str, Any]:
 
 
 def reply_of(error: TuneryError, method: str = "") -> Response:
-    """Return the whole reply for an error."""
+    """Return the reply for an error."""
     headers: dict[str, str] = {}
     if isinstance(error, Unauthenticated):
         headers["WWW-Authenticate"] = "Bearer"
@@ -488,7 +488,7 @@ def _on_unexpected(request: Request, error: Exception) -> Response:
 
 
 def _method(request: Request) -> str:
-    """Return the full name of the rpc: routes are named after it, and tagged with what it is about."""
+    """Return the full name of the rpc, from the name and tag of its route."""
     route = request.scope.get("route")
     tags = getattr(route, "tags", None) or [""]
     service = _RPC_SERVICES.get(tags[0], "google.ai.generativelanguage.v1beta.ModelService")
@@ -515,7 +515,7 @@ Parameters = dict[str, str]
 
 
 async def form_of(request: Request) -> Parameters:
-    """Return the fields of a form; raises InvalidArgument if it is none, too long, or names a field twice."""
+    """Return the fields of a web form; raises InvalidArgument if it is malformed, too long, or has a field twice."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     body = await read_limited(request, MAX_FORM_BYTES)
     if body and kind != _FORM_TYPE:
@@ -527,13 +527,13 @@ async def form_of(request: Request) -> Parameters:
 
 
 def parameters_of(encoded: str) -> Parameters:
-    """Return parameters by name, empty ones left out; raises InvalidArgument if one is there twice (RFC 6749, 3.1)."""
+    """Return parameters by name, without empty ones; raises InvalidArgument if one is given twice (RFC 6749, 3.1)."""
     try:
         pairs = parse_qsl(encoded, keep_blank_values=True, max_num_fields=50, errors="strict")
-    except ValueError:  # also of bytes that are no UTF-8
+    except ValueError:  # also for bytes that are not UTF-8
         raise InvalidArgument("The parameters are not well-formed.") from None
     names = [name for name, _ in pairs]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise InvalidArgument(f"The parameter {twice[0]!r} is there more than once.")
+        raise InvalidArgument(f"The parameter {twice[0]!r} is given more than once.")
     return {name: value for name, value in pairs if value}

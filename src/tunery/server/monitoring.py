@@ -47,12 +47,13 @@ from tunery.types import (
     MAX_OUTPUT_CHARACTERS,
     MAX_TEXT_INPUT_CHARACTERS,
     Caller,
+    Hyperparameters,
     Phase,
     TuningSnapshot,
 )
 
 FORMATS = ("text", "json")
-UNKNOWN = "unknown"  # no route: its path may be anything, so it is not written
+UNKNOWN = "unknown"  # a request without a route: its path may hold anything, so it is not logged
 
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _FIELDS = ("method", "status", "duration_ms", "user", "request_id")
@@ -61,13 +62,13 @@ _log = logging.getLogger("tunery.requests")
 
 
 class RequestLog:
-    """The ASGI middleware that writes the lines and counts the requests."""
+    """ASGI middleware that logs and counts requests."""
 
     def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
         self._app, self._metrics = app, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let the application answer; note how."""
+        """Run the application, then log its reply."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -93,22 +94,22 @@ class RequestLog:
 
 
 async def noted_caller(request: Request, caller: CallerOf) -> None:
-    """A dependency of all routes with callers: remember who calls for the line."""
+    """A dependency of all routes with callers: put the caller into the log line."""
     note_caller(request, caller)
 
 
 def note_caller(request: Request, caller: Caller) -> None:
-    """Remember who calls, as a hash, for the line of this request."""
+    """Put the caller, as a hash, into the log line of this request."""
     request.state.user = None if caller.user_id is None else user_hash(caller.user_id)
 
 
 def user_hash(user_id: str) -> str:
-    """Return by what a user is known in logs."""
+    """Return the name of a user in logs."""
     return hashlib.sha256(user_id.encode()).hexdigest()[:12]
 
 
 def start_logging(form: str, stream: TextIO | None = None) -> None:
-    """Write what the server logs to standard error or a stream, as plain lines or as one JSON object per line."""
+    """Log to standard error or a stream, as plain lines or as one JSON object per line."""
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(_JsonLines() if form == "json" else logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     handler.setLevel(logging.INFO)
@@ -135,7 +136,7 @@ class _JsonLines(logging.Formatter):
 
 
 class DeviceOut(Message):
-    """What computes."""
+    """The device that computes."""
 
     kind: str
     name: str
@@ -145,7 +146,7 @@ class DeviceOut(Message):
 
 
 class LimitsOut(Message):
-    """What is refused beyond."""
+    """Limits above which a request is refused."""
 
     request_bytes: int
     text_input_characters: int
@@ -156,8 +157,17 @@ class LimitsOut(Message):
     waiting_answers: int
 
 
+class TuningDefaultsOut(Message):
+    """Settings of a tuning task that names none."""
+
+    epoch_count: int
+    batch_size: int
+    learning_rate: float
+    seed: int
+
+
 class DefaultBaseOut(Message):
-    """The base that API names stand for."""
+    """The base behind API names of old code."""
 
     name: str
     display_name: str
@@ -166,11 +176,12 @@ class DefaultBaseOut(Message):
 
 
 class ServerInfoOut(Message):
-    """A server; to those who do not say who they are only what they need to sign in."""
+    """A server; unknown callers see only what they need before they sign in."""
 
     version: str
     sign_in_modes: list[str]
     features: list[str]
+    tuning_defaults: TuningDefaultsOut
     device: DeviceOut | None = None
     limits: LimitsOut | None = None
     default_base: DefaultBaseOut | None = None
@@ -178,11 +189,11 @@ class ServerInfoOut(Message):
     running_tasks: int | None = None
     running_answers: int | None = None
     waiting_answers: int | None = None
-    hourly_price: Annotated[str | None, Field(description="Not set: this server asks no price.")] = None
+    hourly_price: Annotated[str | None, Field(description="Not set: this server is free of charge.")] = None
 
 
 class HealthOut(Message):
-    """Whether the server works, and its parts."""
+    """Whether the server and its parts work."""
 
     status: str
     database: bool | None = None
@@ -218,7 +229,9 @@ FEATURES = (
 def server_info(services: ServicesOf, caller: CallerOf) -> ServerInfoOut:
     """Return what this server is and offers; its load only to known callers."""
     modes = getattr(services.accounts, "sign_in_modes", ("token", "key"))
-    out = ServerInfoOut(version=__version__, sign_in_modes=list(modes), features=list(FEATURES))
+    out = ServerInfoOut(
+        version=__version__, sign_in_modes=list(modes), features=list(FEATURES), tuning_defaults=_TUNING_DEFAULTS
+    )
     if caller.user_id is None and not caller.has_key:
         return out
     with services.library.database.reading() as connection:
@@ -268,6 +281,12 @@ def _database_answers(services: Services) -> bool:
     return True
 
 
+_TUNING_DEFAULTS = TuningDefaultsOut(
+    epoch_count=Hyperparameters().epoch_count,
+    batch_size=Hyperparameters().batch_size,
+    learning_rate=Hyperparameters.DEFAULT_LEARNING_RATE,
+    seed=0,
+)
 _LIMITS = LimitsOut(
     request_bytes=MAX_DATASET_BYTES,
     text_input_characters=MAX_TEXT_INPUT_CHARACTERS,
@@ -298,7 +317,7 @@ def _processor() -> str:
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     if names:
         return names[0]
-    return platform.processor() or platform.machine()  # the first starts a process
+    return platform.processor() or platform.machine()  # platform.processor starts a process
 
 
 def _memory() -> int | None:
@@ -308,21 +327,21 @@ def _memory() -> int | None:
         return None
 
 
-BUCKETS = (0.005, 0.02, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0)  # seconds; a poll is in the first, an answer in the last
+BUCKETS = (0.005, 0.02, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0)  # seconds: from a poll to a long answer
 STEPS_IN_RATE = 20
 STALE_SECONDS = 60.0
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
 
 
 class Metrics:
-    """What is counted in one server."""
+    """The metrics of one server."""
 
     def __init__(self, services: Services) -> None:
         self.registry = CollectorRegistry()
         self._requests = Counter("tunery_requests", "Requests answered.", ("method", "status"), registry=self.registry)
         self._seconds = Histogram(
             "tunery_request_seconds",
-            "Time to the last byte of a reply.",
+            "Seconds until the last byte of the reply.",
             ("method",),
             buckets=BUCKETS,
             registry=self.registry,
@@ -341,14 +360,14 @@ class Metrics:
         self._seconds.labels(method).observe(seconds)
 
     def observe_prompt(self, kinds: Iterable[str]) -> None:
-        """Count in what an input differed from the examples of its model."""
+        """Count the differences of an input from the examples of its model."""
         for kind in kinds:
             self._differences.labels(kind).inc()
 
 
 @metrics_router.get("/metrics", name="GetMetrics", include_in_schema=False)
 def metrics(request: Request) -> Response:
-    """Return the figures in Prometheus' text form."""
+    """Return the metrics in Prometheus' text format."""
     if not _is_from_here(request) and not caller_of(request).is_admin:
         raise PermissionDenied("Metrics are for this machine and for administrators.")
     counted: Metrics = request.app.state.metrics
@@ -356,13 +375,13 @@ def metrics(request: Request) -> Response:
 
 
 class _Now(Collector):
-    """What is asked for when somebody looks."""
+    """Gauges that are read when the metrics are requested."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
 
     def describe(self) -> list[Metric]:
-        return []  # or registering would ask the database
+        return []  # registering would read the database otherwise
 
     def collect(self) -> Iterator[Metric]:
         services = self._services
@@ -374,10 +393,14 @@ class _Now(Collector):
         yield by_phase
         curve = running.snapshots if running is not None else ()
         for name, text, value in (
-            ("tunery_queue_length", "Tuning tasks that wait.", phases[Phase.QUEUED]),
-            ("tunery_answers_waiting", "Requests that have not begun to be answered.", services.answering.waiting),
-            ("tunery_answers_running", "Requests that are being answered.", services.answering.running),
-            ("tunery_tuning_steps_per_second", "Steps of the task at work.", step_rate(curve, datetime.now(UTC))),
+            ("tunery_queue_length", "Tuning tasks in the queue.", phases[Phase.QUEUED]),
+            ("tunery_answers_waiting", "Requests waiting for an answer.", services.answering.waiting),
+            ("tunery_answers_running", "Requests being answered.", services.answering.running),
+            (
+                "tunery_tuning_steps_per_second",
+                "Pace of the running task.",
+                step_rate(curve, datetime.now(UTC)),
+            ),
         ):
             yield GaugeMetricFamily(name, text, value=value)
         yield CounterMetricFamily(
@@ -386,7 +409,7 @@ class _Now(Collector):
 
 
 def step_rate(curve: tuple[TuningSnapshot, ...], now: datetime) -> float:
-    """Return steps per second of the last steps, 0 if there were none lately."""
+    """Return steps per second over the last steps, 0 if the last one is more than a minute old."""
     last = curve[-STEPS_IN_RATE:]
     if len(last) < 2 or (now - last[-1].compute_time).total_seconds() > STALE_SECONDS:
         return 0.0
@@ -395,7 +418,7 @@ def step_rate(curve: tuple[TuningSnapshot, ...], now: datetime) -> float:
 
 
 def _is_from_here(request: Request) -> bool:
-    """Say whether a request comes from this machine itself, not through a proxy on it."""
+    """Return whether a request comes from this machine itself, not through a proxy on it."""
     if request.client is None or any(name in request.headers for name in _FORWARDED):
         return False
     try:

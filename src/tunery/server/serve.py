@@ -1,7 +1,5 @@
 """
-A whole server: owns the data folder, starts worker and answering, listens, and stops within ten seconds.
-
-Knows uvicorn and the services; nothing of routes.
+A running server: owns the data folder, starts the worker and answering processes, listens, stops within ten seconds.
 """
 
 from __future__ import annotations
@@ -31,28 +29,28 @@ from tunery.service.library import Library
 from tunery.service.reports import DataCurves, Evaluations, Examinations
 from tunery.service.worker import Worker
 
-STREAM_SECONDS = 5  # for streams that are still being sent when the server stops
+STREAM_SECONDS = 5  # for open streams when the server stops
 
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """Where a server listens, whose data it serves, and the base that API names stand for."""
+    """Where a server listens, its data folder, and the base behind API names of old code."""
 
     data_folder: Path
     default_base: str
     host: str = "127.0.0.1"
     port: int = 8000
-    public_address: str | None = None  # of the TLS proxy before us, such as https://tunery.example
-    keys_act_as_users: bool = False  # an API key that belongs to a user may tune, as in the original's last months
-    evaluates: bool = True  # a tuned model with held-out rows, without being asked
+    public_address: str | None = None  # of a TLS proxy in front, such as https://tunery.example
+    keys_act_as_users: bool = False  # a user's API key may tune, as in the original's last months
+    evaluates: bool = True  # tuned models with held-out rows, automatically
 
 
 def serve(settings: ServerSettings, on_ready: Callable[[Services], None]) -> None:
     """
-    Serve until SIGINT or SIGTERM; `on_ready` is called when requests are answered.
+    Serve until SIGINT or SIGTERM; `on_ready` is called once the server answers.
 
-    Raises FolderLocked if another process owns the data folder, FailedPrecondition if the port is taken, or if other
-    machines could reach a server that is not secured.
+    Raises FolderLocked if another process owns the data folder, FailedPrecondition if the port is taken, or if an
+    unsecured server would be reachable from other machines.
     """
     with _listening(settings) as listener, running(settings, _address(settings, listener)) as services:
         if not _is_loopback(settings.host):
@@ -73,7 +71,7 @@ def serve(settings: ServerSettings, on_ready: Callable[[Services], None]) -> Non
 
 @contextmanager
 def running(settings: ServerSettings, address: str) -> Iterator[Services]:
-    """Give the services of a data folder, with worker and answering child at work."""
+    """Yield the services of a data folder, with worker and answering child running."""
     catalog = Catalog(settings.data_folder, settings.default_base)
     warm_base = settings.default_base if catalog.is_present(settings.default_base) else None
     with Library.own(settings.data_folder, address) as library:
@@ -114,26 +112,26 @@ def running(settings: ServerSettings, address: str) -> Iterator[Services]:
 
 
 class _Server(uvicorn.Server):
-    """A uvicorn server that says when it answers and when it stops."""
+    """A uvicorn server with callbacks when it is ready and when it stops."""
 
     def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None], on_stop: Callable[[], None]) -> None:
         super().__init__(config)
         self._on_ready, self._on_stop = on_ready, on_stop
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start to listen, then say so."""
+        """Start to listen, then call `on_ready`."""
         await super().startup(sockets)
         self._on_ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Say so first: the task is put back while the last streams are sent."""
+        """Call `on_stop` first: the running task is put back while the last streams are sent."""
         self._on_stop()
         await super().shutdown(sockets)
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:
-        """Stop at SIGINT and SIGTERM; uvicorn would raise them again, and die before the services are stopped."""
-        if threading.current_thread() is not threading.main_thread():  # which alone hears of signals
+        """Stop at SIGINT and SIGTERM; uvicorn would raise them again and exit before the services are stopped."""
+        if threading.current_thread() is not threading.main_thread():  # which alone receives signals
             yield
             return
         before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -154,7 +152,7 @@ def _listening(settings: ServerSettings) -> Iterator[socket.socket]:
             listener.bind((settings.host, settings.port))
         except OSError as error:
             raise FailedPrecondition(
-                f"{settings.host}:{settings.port} cannot be listened on ({error.strerror}). Choose another --port."
+                f"{settings.host}:{settings.port} cannot be used ({error.strerror}). Choose another --port."
             ) from error
         yield listener
     finally:

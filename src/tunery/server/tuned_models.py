@@ -34,6 +34,7 @@ from tunery.server.wire.tuning import (
     TunedModelOut,
     TunedModelsPage,
     estimate_out,
+    input_prefix,
     operation_out,
     permission_out,
     tuned_model_out,
@@ -82,12 +83,13 @@ def create(
 ) -> Response | EstimateOut:
     """Queue a tuning task and return its operation at once; with `validateOnly=true` only estimate what it takes."""
     require_scope(caller, Action.CREATE)
-    asked = _creation_request(body, str(caller.user_id), tuned_model_id)
-    if asked.source_tuned_model is not None and asked.base_model is None:  # having both is refused below
-        services.library.sharing.require(caller, Action.READ, asked.source_tuned_model.removeprefix("tunedModels/"))
-    checked = services.creation.checked(asked)
+    order = _creation_request(body, str(caller.user_id), tuned_model_id)
+    if order.source_tuned_model is not None and order.base_model is None:  # having both is refused below
+        services.library.sharing.require(caller, Action.READ, order.source_tuned_model.removeprefix("tunedModels/"))
+    checked = services.creation.checked(order)
     if validate_only:
-        return estimate_out(services.estimates.of(checked, asked.examples), services.creation.problems(asked))
+        estimate = services.estimates.of(checked, order.examples)
+        return estimate_out(estimate, services.creation.problems(order), order.examples)
     model = services.creation.create(checked, request.headers.get("idempotency-key"))
     services.worker.wake()
     return _Created(operation_out(model, _version(request), with_extensions=extensions), services.creation, model)
@@ -148,6 +150,7 @@ def _with_contracts(library: Library, model: TunedModel) -> TunedModelOut:
     contracts = contracts_of(library, model)
     facts = {
         "prompt_contract": contracts.prompt.sentence(),
+        "input_prefix": input_prefix(contracts.prompt),
         "output_contract": contracts.output.sentence(),
         "output_form": contracts.output.kind,
         "wrap_plain_inputs": wraps_plain_inputs(library, model) or None,

@@ -31,7 +31,7 @@ def test_numbers_that_are_none_are_texts(value: float, shown: float | str) -> No
 
 
 def test_a_curve_that_broke_can_be_shown() -> None:
-    """A loss that became infinite stands in the curve as a text; the reply is JSON all the same."""
+    """An infinite loss is a text in the curve, so the reply is valid JSON."""
     (shown,) = snapshots_out((TuningSnapshot(1, 0, math.inf, NOW),))
 
     assert shown.json_object()["meanLoss"] == "Infinity"

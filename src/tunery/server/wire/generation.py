@@ -1,8 +1,8 @@
 """
-Questions and answers on the wire (google/ai/generativelanguage/v1beta/generative_service.proto, text_service.proto).
+Requests and answers on the wire (google/ai/generativelanguage/v1beta/generative_service.proto, text_service.proto).
 
-Names that are not known are ignored: newer clients send settings that have no meaning here. What cannot be left out
-silently (images, tools) is refused by name.
+Unknown names are ignored, since newer clients send settings that have no meaning here. What would change the answer
+(images, tools) is refused by name. Also output constraints: Google's Schema becomes JSON Schema here.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from tunery.types import AnswerForm, SamplingSettings, Turn
 
 MAX_TEXT_CHARACTERS = 40_000
 MAX_CANDIDATES = 8
-DEFAULT_OUTPUT_TOKENS = 1024  # when a call names none; the original's own limits were 2,048 and 8,192
+DEFAULT_OUTPUT_TOKENS = 1024  # for calls that set no limit; the original's limits were 2,048 and 8,192
 _ROLES = {None: "user", "": "user", "user": "user", "model": "assistant", "function": "user"}
 
 
 class PartIn(Incoming):
-    """A part of a content; only text can be read."""
+    """A part of a content; only text is supported."""
 
     text: str | None = None
     inline_data: Any = None
@@ -36,14 +36,14 @@ class PartIn(Incoming):
 
 
 class ContentIn(Incoming):
-    """What one side said."""
+    """What one side of a conversation said."""
 
     role: str | None = None
     parts: Annotated[list[PartIn], BeforeValidator(one_or_list)] = Field(default_factory=list)
 
 
 class GenerationConfigIn(Incoming):
-    """How an answer is drawn; ranges are those of `types.SamplingSettings`."""
+    """How to sample an answer; ranges are those of `types.SamplingSettings`."""
 
     temperature: float | None = None
     top_p: float | None = None
@@ -58,16 +58,16 @@ class GenerationConfigIn(Incoming):
     response_schema: Any = None
     response_json_schema: Any = None
     constrain_to_training_outputs: bool | None = Field(
-        default=None, description="Extension: keep the answer to what the outputs of the examples were."
+        default=None, description="Extension: allow only answers like the outputs of the examples."
     )
     none_below: float | None = Field(
-        default=None, description="Extension: a label less probable than this is answered as none of them."
+        default=None, description="Extension: answer `noneLabel` if no label is at least this probable."
     )
-    none_label: str | None = Field(default=None, description='Extension: the answer then; "none of these".')
+    none_label: str | None = Field(default=None, description='Extension: that answer; "none of these" by default.')
 
 
 class GenerateContentIn(Incoming):
-    """A question."""
+    """A request for an answer."""
 
     model: str | None = None
     contents: Annotated[list[ContentIn], BeforeValidator(one_or_list)] = Field(default_factory=list)
@@ -79,20 +79,20 @@ class GenerateContentIn(Incoming):
 
 
 class CountTokensIn(Incoming):
-    """A text to be counted, in either of the two shapes that clients send."""
+    """A prompt to count, in either of the two ways that clients send it."""
 
     contents: Annotated[list[ContentIn], BeforeValidator(one_or_list)] = Field(default_factory=list)
     generate_content_request: GenerateContentIn | None = None
 
 
 class TextPromptIn(Incoming):
-    """The prompt of the older method."""
+    """The prompt of the older text methods."""
 
     text: str = ""
 
 
 class GenerateTextIn(Incoming):
-    """A question in the older form."""
+    """A request of the older method generateText."""
 
     prompt: TextPromptIn = Field(default_factory=TextPromptIn)
     temperature: float | None = None
@@ -105,7 +105,7 @@ class GenerateTextIn(Incoming):
 
 
 class CountTextTokensIn(Incoming):
-    """A prompt to be counted."""
+    """A prompt to count."""
 
     prompt: TextPromptIn = Field(default_factory=TextPromptIn)
 
@@ -124,26 +124,26 @@ class ContentOut(Message):
 
 
 class CandidateOut(Message):
-    """One answer, or its next piece; `finish_reason` comes with the last one."""
+    """One answer, or its next chunk; `finish_reason` comes with the last chunk."""
 
     content: ContentOut
     finish_reason: str | None
     index: int
     token_count: int | None
     label_probabilities: Annotated[
-        dict[str, float] | None, Field(description="Extension: of a closed set of labels, the likeliest first.")
+        dict[str, float] | None, Field(description="Extension: of each label of a closed set, most probable first.")
     ] = None
 
 
 class PromptDifferenceOut(Message):
-    """Extension: one thing in which an input differs from the examples."""
+    """Extension: one difference between an input and the examples."""
 
     kind: str
     text: str
 
 
 class PromptContractOut(Message):
-    """Extension: how an input looks beside the examples; left out when nothing differs."""
+    """Extension: how an input differs from the examples; left out when nothing differs."""
 
     differences: list[PromptDifferenceOut]
     wrapped: bool | None
@@ -158,7 +158,7 @@ class UsageOut(Message):
 
 
 class GenerateContentOut(Message):
-    """Answers, or the next piece of one."""
+    """Answers, or the next chunk of one."""
 
     candidates: list[CandidateOut]
     usage_metadata: UsageOut | None
@@ -175,13 +175,13 @@ class CountTokensOut(Message):
 
 
 class TextCompletionOut(Message):
-    """One answer in the older form."""
+    """One answer of generateText."""
 
     output: str
 
 
 class GenerateTextOut(Message):
-    """Answers in the older form."""
+    """Answers of generateText."""
 
     candidates: list[TextCompletionOut]
 
@@ -192,16 +192,16 @@ class CountTextTokensOut(Message):
     token_count: int
 
 
-def turns_of(asked: GenerateContentIn | CountTokensIn) -> tuple[Turn, ...]:
-    """Return what was said, the system's turn first; raises InvalidArgument for what cannot be read."""
-    if isinstance(asked, CountTokensIn):
-        inner = asked.generate_content_request
-        asked = inner if inner is not None else GenerateContentIn(contents=asked.contents)
-    turns = [Turn(_role(content), _text(content, f"contents[{n}]")) for n, content in enumerate(asked.contents)]
+def turns_of(request: GenerateContentIn | CountTokensIn) -> tuple[Turn, ...]:
+    """Return the turns of a conversation, the system's first; raises InvalidArgument."""
+    if isinstance(request, CountTokensIn):
+        inner = request.generate_content_request
+        request = inner if inner is not None else GenerateContentIn(contents=request.contents)
+    turns = [Turn(_role(content), _text(content, f"contents[{n}]")) for n, content in enumerate(request.contents)]
     if not turns:
         raise InvalidArgument("contents is empty. Give at least one content with a text.")
     check_length(turns)
-    system = asked.system_instruction
+    system = request.system_instruction
     if system is None:
         return tuple(turns)
     text = system if isinstance(system, str) else _text(system, "systemInstruction")
@@ -209,27 +209,27 @@ def turns_of(asked: GenerateContentIn | CountTokensIn) -> tuple[Turn, ...]:
 
 
 def prompt_turns(prompt: TextPromptIn) -> tuple[Turn, ...]:
-    """Return a prompt of the older form as the user's turn."""
+    """Return a prompt as a turn of the user."""
     if not prompt.text:
         raise InvalidArgument("prompt.text is empty.")
     return tuple(check_length([Turn("user", prompt.text)]))
 
 
 def sampling_of(given: GenerationConfigIn | GenerateTextIn, defaults: SamplingSettings) -> SamplingSettings:
-    """Return how to draw; what is not given is the model's own. Raises InvalidArgument for what is out of range."""
+    """Return sampling settings, with the model's defaults for those not given; raises InvalidArgument."""
     names = ("temperature", "top_p", "top_k", "seed", "presence_penalty", "frequency_penalty", "max_output_tokens")
     values = {name: value for name in names if (value := getattr(given, name, None)) is not None}
-    if values.get("top_k") == 0:  # the proto's way to say all
+    if values.get("top_k") == 0:  # in the proto 0 means all
         values["top_k"] = None
     if values.get("top_p") == 0:
-        values["top_p"] = 1e-9  # only the likeliest
+        values["top_p"] = 1e-9  # only the most probable token
     fields = {name: getattr(defaults, name) for name in SamplingSettings.__slots__}
     stops = tuple(given.stop_sequences or ())
     return SamplingSettings(**{**fields, **values, "stop_sequences": stops})
 
 
 def candidate_count(given: GenerationConfigIn | GenerateTextIn) -> int:
-    """Return how many answers are wanted; raises InvalidArgument unless 1 to 8."""
+    """Return the number of answers to give; raises InvalidArgument unless 1 to 8."""
     count = 1 if given.candidate_count is None else given.candidate_count
     if not 1 <= count <= MAX_CANDIDATES:
         raise InvalidArgument(f"candidateCount must be between 1 and {MAX_CANDIDATES}, not {count}.")
@@ -237,18 +237,18 @@ def candidate_count(given: GenerationConfigIn | GenerateTextIn) -> int:
 
 
 def check_length(turns: Sequence[Turn]) -> Sequence[Turn]:
-    """Return the turns of a conversation; raises InvalidArgument if their texts are too long."""
+    """Return the turns; raises InvalidArgument if their texts are too long."""
     length = sum(len(turn.text) for turn in turns)
     if length > MAX_TEXT_CHARACTERS:
         raise InvalidArgument(f"The text has {length:,} characters; the limit is {MAX_TEXT_CHARACTERS:,}.")
     return turns
 
 
-def refuse_unsupported(asked: GenerateContentIn) -> None:
-    """Raise InvalidArgument for what would change the answer and cannot be done."""
-    if asked.tools:
+def refuse_unsupported(request: GenerateContentIn) -> None:
+    """Raise InvalidArgument for what would change the answer and is not supported."""
+    if request.tools:
         raise InvalidArgument("tools are not supported; leave them out.")
-    if asked.cached_content:
+    if request.cached_content:
         raise InvalidArgument("cachedContent is not supported; send the contents.")
 
 
@@ -273,7 +273,7 @@ JSON, ENUM = "application/json", "text/x.enum"
 _ANY_JSON: dict[str, Any] = {"anyOf": [{"type": "object"}, {"type": "array"}]}
 _PLAIN = ("", "text/plain")
 _TYPES = {1: "string", 2: "number", 3: "integer", 4: "boolean", 5: "array", 6: "object", 7: "null"}
-_KEPT = {  # what means the same in JSON Schema, by its name there
+_KEPT = {  # keywords with the same meaning in JSON Schema, by their names there
     "description": "description",
     "enum": "enum",
     "minItems": "minItems",
@@ -291,11 +291,11 @@ _FORMATS = ("date", "date-time", "time")
 
 def form_of(config: GenerationConfigIn, outputs: OutputContract | None) -> AnswerForm | None:
     """
-    Return the form that a call asks for, None for any text; `outputs` are those of the tuned model that is asked.
+    Return what the answer must be, None for any text; `outputs` is the contract of a tuned model.
 
-    Raises InvalidArgument for a form that makes no sense, FailedPrecondition if the examples have no closed form.
+    Raises InvalidArgument for contradictory settings, FailedPrecondition if the outputs of the examples are free text.
     """
-    form = _asked_form(config, outputs)
+    form = _requested_form(config, outputs)
     if form is None:
         return None
     given = {"none_below": config.none_below, "none_label": config.none_label}
@@ -304,7 +304,7 @@ def form_of(config: GenerationConfigIn, outputs: OutputContract | None) -> Answe
 
 
 def json_schema(schema: Any, place: str = "responseSchema") -> dict[str, Any]:
-    """Return a Schema of Google's as JSON Schema; raises InvalidArgument with the place of what cannot be read."""
+    """Return Google's Schema (OpenAPI with types in capitals) as JSON Schema; raises InvalidArgument with the place."""
     if not isinstance(schema, dict):
         raise InvalidArgument(f"{place} must be an object.")
     given = {_camel(key): value for key, value in schema.items() if value is not None}
@@ -322,7 +322,7 @@ def json_schema(schema: Any, place: str = "responseSchema") -> dict[str, Any]:
     return {"anyOf": [found, {"type": "null"}]} if given.get("nullable") else found
 
 
-def _asked_form(config: GenerationConfigIn, outputs: OutputContract | None) -> AnswerForm | None:
+def _requested_form(config: GenerationConfigIn, outputs: OutputContract | None) -> AnswerForm | None:
     kind = config.response_mime_type or ""
     if config.constrain_to_training_outputs:
         return _training_form(outputs)
@@ -374,7 +374,7 @@ def _type(kind: Any, place: str) -> str:
 
 
 def _number(value: Any) -> Any:
-    """Return an int64 that came as a text as a number."""
+    """Return an int64 as a number; the proto sends it as a text."""
     return int(value) if isinstance(value, str) and value.isdecimal() else value
 
 

@@ -1,8 +1,7 @@
 """
-What all messages on the wire have in common: names, enums, lists, null.
+The base of all messages on the wire: names, enums, numbers, null.
 
-The rules are those of Google's JSON mapping of protocol buffers, as its clients make use of them. Knows pydantic;
-nothing of single resources.
+The rules are Google's JSON mapping of protocol buffers, as far as its clients use it.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ M = TypeVar("M", bound="Message")
 
 
 class Message(BaseModel):
-    """A message that goes out: camelCase names; what is None is not set and left out."""
+    """A message to send: camelCase names; None means not set and is left out."""
 
     model_config = ConfigDict(
         alias_generator=to_camel, populate_by_name=True, serialize_by_alias=True, ser_json_inf_nan="strings"
@@ -36,9 +35,9 @@ class Message(BaseModel):
 
 class Incoming(Message):
     """
-    A message that comes in: camelCase or snake_case, also mixed; null means not set.
+    A message to receive: names in camelCase or snake_case, even mixed; null means not set.
 
-    Names that are not known are ignored, as newer clients send new ones; `StrictIncoming` refuses them.
+    Unknown names are ignored, since newer clients send new ones; `StrictIncoming` refuses them.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -50,7 +49,7 @@ class Incoming(Message):
 
 
 class StrictIncoming(Incoming):
-    """A message in which a misspelt name is an error: bodies that create or change something."""
+    """A message in which an unknown name is an error, for bodies that create or change something."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -67,12 +66,12 @@ def without_extensions(message: M) -> M:
 
 
 def one_or_list(value: Any) -> Any:
-    """Return a list also where a single object was sent for it, as published guides do."""
+    """Return a list, also for a single object, which published guides send."""
     return [value] if isinstance(value, dict) else value
 
 
 def enum_name(names: dict[int, str]) -> BeforeValidator:
-    """Return the validator of an enum that may come as its number or its name."""
+    """Return the validator of an enum given as its number or its name."""
 
     def convert(value: Any) -> Any:
         number = int(value) if isinstance(value, str) and value.isdigit() else value
@@ -81,14 +80,14 @@ def enum_name(names: dict[int, str]) -> BeforeValidator:
     return BeforeValidator(convert)
 
 
-def _no_truth(value: Any) -> Any:
+def _no_bool(value: Any) -> Any:
     if isinstance(value, bool):
-        raise ValueError("true and false are no numbers")
+        raise ValueError("true and false are not numbers")
     return value
 
 
 def _rfc3339(time: datetime) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S.%fZ")  # with T and Z: Google's old client reads nothing else
+    return time.strftime("%Y-%m-%dT%H:%M:%S.%fZ")  # Google's old client needs the T and the Z
 
 
 def _int64_text(numbers: list[int]) -> list[str]:
@@ -96,7 +95,7 @@ def _int64_text(numbers: list[int]) -> list[str]:
 
 
 Timestamp = Annotated[datetime, PlainSerializer(_rfc3339, return_type=str, when_used="json")]
-# whole numbers as the proto has them; texts and integral floats are taken too
-Int32 = Annotated[int, BeforeValidator(_no_truth), Field(ge=-(2**31), lt=2**31)]
-Int64 = Annotated[int, BeforeValidator(_no_truth), Field(ge=-(2**63), lt=2**63)]
+# integers of the proto; texts and integral floats are accepted too
+Int32 = Annotated[int, BeforeValidator(_no_bool), Field(ge=-(2**31), lt=2**31)]
+Int64 = Annotated[int, BeforeValidator(_no_bool), Field(ge=-(2**63), lt=2**63)]
 Int64List = Annotated[list[Int64], PlainSerializer(_int64_text, return_type=list[str], when_used="json")]

@@ -1,8 +1,8 @@
 """
-Questions and answers in OpenAI's style (platform.openai.com/docs/api-reference: chat, completions, models).
+Requests and answers in OpenAI's style (platform.openai.com/docs/api-reference: chat, completions, models).
 
-Names are snake_case both ways. Names that are not known are ignored; what would change the answer and cannot be done
-(tools, images, log probabilities) is refused by name. Conversion to turns and settings happens here.
+Names are snake_case both ways. Unknown names are ignored; what would change the answer and is not supported (tools,
+images, log probabilities) is refused by name.
 """
 
 from __future__ import annotations
@@ -22,52 +22,52 @@ TEXT, JSON_OBJECT, JSON_SCHEMA = "text", "json_object", "json_schema"
 
 
 class SnakeIncoming(Incoming):
-    """A message that comes in with names in snake_case only."""
+    """A message to receive, with names in snake_case only."""
 
     model_config = ConfigDict(alias_generator=None)
 
 
 class JsonSchemaIn(SnakeIncoming):
-    """A schema that the answer shall keep to."""
+    """A schema for the answer."""
 
     name: str = Field(default="", description="Accepted, without effect.")
     description: str = Field(default="", description="Accepted, without effect.")
     schema_: dict[str, Any] | None = Field(default=None, alias="schema")
-    strict: bool = Field(default=True, description="Accepted, without effect: answers keep to the schema either way.")
+    strict: bool = Field(default=True, description="Accepted, without effect: answers always follow the schema.")
 
 
 class ResponseFormatIn(SnakeIncoming):
-    """What the answer shall be: `text`, `json_object` or `json_schema`."""
+    """What the answer must be: `text`, `json_object` or `json_schema`."""
 
     type: str = ""
     json_schema: JsonSchemaIn | None = None
 
 
-def form_of_format(asked: ResponseFormatIn | None) -> AnswerForm | None:
-    """Return the form that a response format asks for, None for any text; raises InvalidArgument with the field."""
-    if asked is None:
+def form_of_format(request: ResponseFormatIn | None) -> AnswerForm | None:
+    """Return the constraint of a response format, None for any text; raises InvalidArgument with the field."""
+    if request is None:
         return None
-    if asked.type not in (TEXT, JSON_OBJECT, JSON_SCHEMA):
+    if request.type not in (TEXT, JSON_OBJECT, JSON_SCHEMA):
         known = f"{TEXT}, {JSON_OBJECT}, {JSON_SCHEMA}"
-        raise InvalidArgument(f"response_format.type must be one of {known}, not {asked.type!r}.")
-    if asked.json_schema is not None and asked.type != JSON_SCHEMA:
+        raise InvalidArgument(f"response_format.type must be one of {known}, not {request.type!r}.")
+    if request.json_schema is not None and request.type != JSON_SCHEMA:
         raise InvalidArgument(
-            f"response_format.json_schema needs response_format.type {JSON_SCHEMA!r}, not {asked.type!r}."
+            f"response_format.json_schema needs response_format.type {JSON_SCHEMA!r}, not {request.type!r}."
         )
-    if asked.type == TEXT:
+    if request.type == TEXT:
         return None
-    return AnswerForm(json_schema=json.dumps({"type": "object"} if asked.type == JSON_OBJECT else _schema(asked)))
+    return AnswerForm(json_schema=json.dumps({"type": "object"} if request.type == JSON_OBJECT else _schema(request)))
 
 
-def _schema(asked: ResponseFormatIn) -> dict[str, Any]:
-    if asked.json_schema is None or asked.json_schema.schema_ is None:
+def _schema(request: ResponseFormatIn) -> dict[str, Any]:
+    if request.json_schema is None or request.json_schema.schema_ is None:
         raise InvalidArgument(f"response_format.json_schema.schema must be set for type {JSON_SCHEMA!r}.")
-    return asked.json_schema.schema_
+    return request.json_schema.schema_
 
 
-MAX_ANSWERS = 32  # prompts times `n`: half of what may wait for an answer in the whole server
+MAX_ANSWERS = 32  # prompts times `n`; half of the requests that may wait in the whole server
 _ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
-_MAX_SEED = 1 << 62  # seeds of further answers are counted upwards from it
+_MAX_SEED = 1 << 62  # further answers count up from the seed
 
 _UNSUPPORTED = (
     "tools",
@@ -81,18 +81,18 @@ _UNSUPPORTED = (
     "suffix",
     "echo",
 )
-# our names for what these clients call otherwise
+# our names, and what these clients call them
 _NAMES = {"max_output_tokens": "max_tokens", "stop_sequences": "stop"}
 
 
 class StreamOptionsIn(SnakeIncoming):
-    """What a stream shall say besides the text."""
+    """What a stream sends besides the text."""
 
     include_usage: bool = False
 
 
 class SettingsIn(SnakeIncoming):
-    """What both kinds of questions share; ranges are those of `types.SamplingSettings`."""
+    """Fields of both kinds of requests; ranges are those of `types.SamplingSettings`."""
 
     model: str = ""
     stream: bool = False
@@ -110,7 +110,7 @@ class SettingsIn(SnakeIncoming):
 
 
 class ChatMessageIn(SnakeIncoming):
-    """What one side said: a text, or parts of text."""
+    """A message of a conversation: a text, or parts of text."""
 
     role: str = ""
     content: str | list[dict[str, Any]] | None = None
@@ -118,7 +118,7 @@ class ChatMessageIn(SnakeIncoming):
 
 
 class ChatCompletionIn(SettingsIn):
-    """A conversation to go on with."""
+    """A conversation to continue."""
 
     messages: list[ChatMessageIn] = Field(default_factory=list)
     max_completion_tokens: int | None = None
@@ -133,7 +133,7 @@ class ChatCompletionIn(SettingsIn):
 
 
 class CompletionIn(SettingsIn):
-    """Prompts; each is read as what a user says, through the template that tuning used."""
+    """Prompts; each is sent as a turn of the user, with the chat template used in tuning."""
 
     prompt: str | list[Any] = ""
     best_of: int | None = None
@@ -166,7 +166,7 @@ class ChatMessageOut(_Out):
 
 
 class ChatChoiceOut(_Out):
-    """One answer of a conversation."""
+    """One answer in a conversation."""
 
     index: int
     message: ChatMessageOut
@@ -175,7 +175,7 @@ class ChatChoiceOut(_Out):
 
 
 class ChatCompletionOut(_Out):
-    """Answers of a conversation."""
+    """Answers in a conversation."""
 
     id: str
     object: Literal["chat.completion"] = "chat.completion"
@@ -186,7 +186,7 @@ class ChatCompletionOut(_Out):
 
 
 class CompletionChoiceOut(_Out):
-    """One answer to a prompt, or its next piece; then `finish_reason` comes with the last one."""
+    """One answer to a prompt, or its next chunk; `finish_reason` comes with the last chunk."""
 
     index: int
     text: str
@@ -195,7 +195,7 @@ class CompletionChoiceOut(_Out):
 
 
 class CompletionOut(_Out):
-    """Answers to prompts, or the next piece of one."""
+    """Answers to prompts, or the next chunk of one."""
 
     id: str
     object: Literal["text_completion"] = "text_completion"
@@ -237,7 +237,7 @@ class ChatChunkOut(_Out):
 
 
 class OpenAIModelOut(_Out):
-    """A model that can be asked."""
+    """A model the caller may use."""
 
     id: str
     object: Literal["model"] = "model"
@@ -246,14 +246,14 @@ class OpenAIModelOut(_Out):
 
 
 class OpenAIModelsOut(_Out):
-    """The models that can be asked."""
+    """The models the caller may use."""
 
     object: Literal["list"] = "list"
     data: list[OpenAIModelOut]
 
 
 class OpenAIErrorOut(_Out):
-    """What was wrong: `type` and `code` for programs."""
+    """An error: a message for people, `type` and `code` for programs."""
 
     message: str
     type: str
@@ -261,19 +261,19 @@ class OpenAIErrorOut(_Out):
     code: str | None = None
 
 
-def chat_turns(asked: ChatCompletionIn) -> tuple[Turn, ...]:
-    """Return what was said, all system texts joined as the first turn; raises InvalidArgument."""
-    turns = [_turn(message, f"messages[{number}]") for number, message in enumerate(asked.messages)]
-    said = [turn for turn in turns if turn.role != "system"]
-    if not said:
+def chat_turns(request: ChatCompletionIn) -> tuple[Turn, ...]:
+    """Return the turns of a conversation, all system texts joined as the first; raises InvalidArgument."""
+    turns = [_turn(message, f"messages[{number}]") for number, message in enumerate(request.messages)]
+    spoken = [turn for turn in turns if turn.role != "system"]
+    if not spoken:
         raise InvalidArgument("messages must have at least one message of the user.")
     system = "\n\n".join(turn.text for turn in turns if turn.role == "system" and turn.text)
-    return tuple(check_length([*([Turn("system", system)] if system else []), *said]))
+    return tuple(check_length([*([Turn("system", system)] if system else []), *spoken]))
 
 
-def prompts_turns(asked: CompletionIn) -> list[tuple[Turn, ...]]:
+def prompts_turns(request: CompletionIn) -> list[tuple[Turn, ...]]:
     """Return each prompt as a turn of the user; raises InvalidArgument."""
-    prompts = asked.prompt if isinstance(asked.prompt, list) else [asked.prompt]
+    prompts = request.prompt if isinstance(request.prompt, list) else [request.prompt]
     for number, prompt in enumerate(prompts):
         if not isinstance(prompt, str):
             raise InvalidArgument("prompt must be a text or a list of texts; numbers of tokens are not supported.")
@@ -284,45 +284,45 @@ def prompts_turns(asked: CompletionIn) -> list[tuple[Turn, ...]]:
     return [tuple(check_length([Turn("user", prompt)])) for prompt in prompts]
 
 
-def settings_of(asked: ChatCompletionIn | CompletionIn, defaults: SamplingSettings) -> SamplingSettings:
-    """Return how to draw; what is not given is the model's own. Raises InvalidArgument in the words of this API."""
-    stop = [asked.stop] if isinstance(asked.stop, str) else asked.stop
-    longest = getattr(asked, "max_completion_tokens", None)
+def settings_of(request: ChatCompletionIn | CompletionIn, defaults: SamplingSettings) -> SamplingSettings:
+    """Return sampling settings, the model's own where not given; raises InvalidArgument with this API's names."""
+    stop = [request.stop] if isinstance(request.stop, str) else request.stop
+    longest = getattr(request, "max_completion_tokens", None)
     config = GenerationConfigIn(
-        temperature=asked.temperature,
-        top_p=asked.top_p,
-        seed=None if asked.seed is None else asked.seed % _MAX_SEED,
-        presence_penalty=asked.presence_penalty,
-        frequency_penalty=asked.frequency_penalty,
-        max_output_tokens=asked.max_tokens if longest is None else longest,
+        temperature=request.temperature,
+        top_p=request.top_p,
+        seed=None if request.seed is None else request.seed % _MAX_SEED,
+        presence_penalty=request.presence_penalty,
+        frequency_penalty=request.frequency_penalty,
+        max_output_tokens=request.max_tokens if longest is None else longest,
         stop_sequences=stop,
     )
-    form = form_of_format(getattr(asked, "response_format", None))
+    form = form_of_format(getattr(request, "response_format", None))
     try:
         return replace(sampling_of(config, defaults), form=form)
     except InvalidArgument as error:
         raise InvalidArgument(_in_their_words(str(error))) from error
 
 
-def check_supported(asked: ChatCompletionIn | CompletionIn, prompts: int = 1) -> None:
-    """Raise InvalidArgument for what would change the answer and cannot be done, and for too many answers."""
+def check_supported(request: ChatCompletionIn | CompletionIn, prompts: int = 1) -> None:
+    """Raise InvalidArgument for what would change the answer and is not supported, and for too many answers."""
     for name in _UNSUPPORTED:
-        if getattr(asked, name, None):  # `logprobs: false` and empty lists ask for nothing
+        if getattr(request, name, None):  # `logprobs: false` and empty lists have no effect
             raise InvalidArgument(f"{name} is not supported; leave it out.")
-    if isinstance(asked, CompletionIn) and asked.logprobs == 0 and asked.logprobs is not False:
+    if isinstance(request, CompletionIn) and request.logprobs == 0 and request.logprobs is not False:
         raise InvalidArgument("logprobs is not supported; leave it out.")
-    if set(getattr(asked, "modalities", None) or ("text",)) != {"text"}:
+    if set(getattr(request, "modalities", None) or ("text",)) != {"text"}:
         raise InvalidArgument("modalities other than 'text' are not supported.")
-    if getattr(asked, "best_of", None) not in (None, 1, asked.n):
+    if getattr(request, "best_of", None) not in (None, 1, request.n):
         raise InvalidArgument("best_of is not supported; leave it out.")
-    if not 1 <= asked.n <= MAX_CANDIDATES:
-        raise InvalidArgument(f"n must be between 1 and {MAX_CANDIDATES}, not {asked.n}.")
-    if prompts * asked.n > MAX_ANSWERS:
-        raise InvalidArgument(f"{prompts * asked.n} answers were asked for at once; the limit is {MAX_ANSWERS}.")
+    if not 1 <= request.n <= MAX_CANDIDATES:
+        raise InvalidArgument(f"n must be between 1 and {MAX_CANDIDATES}, not {request.n}.")
+    if prompts * request.n > MAX_ANSWERS:
+        raise InvalidArgument(f"{prompts * request.n} answers were requested at once; the limit is {MAX_ANSWERS}.")
 
 
 def finish_reason(reason: str) -> str:
-    """Return our finish reason in the words of this API."""
+    """Return the name of our finish reason in this API."""
     return "length" if reason == "MAX_TOKENS" else "stop"
 
 

@@ -1,18 +1,23 @@
 """
 Tuned models, their tasks and operations on the wire (google/ai/generativelanguage/v1beta/tuned_model.proto).
 
-Conversion from and to domain values happens here. Fields of our own are marked as extensions; Google's clients ignore
-them. Training data comes in and never goes out: the old client refuses a reply, and a whole list, that has it.
+Also datasets, estimates, examples and permissions. Fields of our own are marked as extensions. Training data comes in
+and never goes out in a tuned model: Google's old client refuses a reply, even a whole list, that has it.
 """
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
+from tunery.curve import best_epoch, knee, summary
 from tunery.data.dataset import Dataset, Preview
+from tunery.data.inputs import PromptContract
+from tunery.data.outputs import OutputKind, output_kind
 from tunery.errors import DataProblem, Level
 from tunery.server.wire.messages import (
     Incoming,
@@ -28,7 +33,7 @@ from tunery.server.wire.messages import (
 from tunery.service.estimate import Estimate, Source
 from tunery.types import EpochLoss, GranteeType, Permission, Phase, Role, State, TunedModel, TuningSnapshot, TuningTask
 
-MAX_SNAPSHOTS = 2000  # above it the curve is thinned evenly; first and last stay
+MAX_SNAPSHOTS = 2000  # a longer curve is thinned evenly; first and last stay
 
 
 class TuningExampleIn(StrictIncoming):
@@ -60,13 +65,13 @@ class HyperparametersIn(StrictIncoming):
 
 
 class DataFactsIn(Incoming):
-    """Extension: what the user calls the data; the other facts are found out."""
+    """Extension: the user's name for the data; the server computes the other facts."""
 
     source: str | None = Field(default=None, max_length=200)
 
 
 class TuningTaskIn(StrictIncoming):
-    """What shall be tuned; output-only fields are read over. `hold_out`, `seed` and `data` are extensions."""
+    """The task to run; output-only fields are ignored. `hold_out`, `seed` and `data` are extensions."""
 
     training_data: DatasetIn | None = None
     hyperparameters: HyperparametersIn | None = None
@@ -78,6 +83,7 @@ class TuningTaskIn(StrictIncoming):
     epoch_losses: Any = None
     advice: Any = None
     data: DataFactsIn | None = None
+    curve: Any = None
     held_out_rows: Any = None
     phase: Any = None
     total_steps: Any = None
@@ -87,14 +93,14 @@ class TuningTaskIn(StrictIncoming):
 
 
 class TunedModelSourceIn(StrictIncoming):
-    """The tuned model to go on from."""
+    """The tuned model to continue from."""
 
     tuned_model: str | None = None
     base_model: str | None = None
 
 
 class TunedModelIn(StrictIncoming):
-    """A tuned model to be created or changed; output-only fields are read over, since old clients send them back."""
+    """A tuned model to create or change; output-only fields are ignored, since old clients send them back."""
 
     name: str | None = None
     base_model: str | None = None
@@ -103,7 +109,7 @@ class TunedModelIn(StrictIncoming):
     description: str | None = None
     temperature: float | None = None
     top_p: float | None = None
-    top_k: Annotated[Int32 | None, AfterValidator(lambda k: k or None)] = None  # 0 is the old client's way to say none
+    top_k: Annotated[Int32 | None, AfterValidator(lambda k: k or None)] = None  # the old client sends 0 for none
     tuning_task: TuningTaskIn | None = None
     reader_project_numbers: list[Int64] | None = None
     state: Any = None
@@ -115,6 +121,7 @@ class TunedModelIn(StrictIncoming):
     base_digest: Any = None
     operation: Any = None
     prompt_contract: Any = None
+    input_prefix: Any = None
     output_contract: Any = None
     output_form: Any = None
     wrap_plain_inputs: bool | None = None
@@ -138,15 +145,24 @@ class EpochLossOut(Message):
 
 
 class AdviceOut(Message):
-    """Extension: what the curve says."""
+    """Extension: advice from the curve."""
 
     kind: str
     text: str
     epoch_count: int | None
 
 
+class CurveFactsOut(Message):
+    """Extension: a curve in a sentence and in numbers; epochs count from 1."""
+
+    summary: str
+    best_epoch: Annotated[int | None, Field(description="The epoch to mark: lowest held-out loss, else the knee.")]
+    flat_after: Annotated[int | None, Field(description="The epoch after which loss hardly falls, if not the last.")]
+    epoch: Annotated[int, Field(description="The pass over the examples that the last step belongs to.")]
+
+
 class DataFactsOut(Message):
-    """Extension: what is remembered of the data."""
+    """Extension: facts about the training data."""
 
     rows: int
     sha256: str
@@ -154,7 +170,7 @@ class DataFactsOut(Message):
 
 
 class HyperparametersOut(Message):
-    """Settings in force; a multiplier has been worked into the rate."""
+    """Settings in force; a multiplier is already applied to the rate."""
 
     epoch_count: int
     batch_size: int
@@ -168,27 +184,28 @@ class TuningTaskOut(Message):
     complete_time: Timestamp | None
     snapshots: list[SnapshotOut] | None
     hyperparameters: HyperparametersOut
-    held_out_rows: Annotated[int | None, Field(description="Extension: rows kept out of tuning to measure it.")]
+    held_out_rows: Annotated[int | None, Field(description="Extension: number of rows held out to measure the model.")]
     seed: Annotated[int, Field(description="Extension.")]
     data: Annotated[DataFactsOut, Field(description="Extension.")]
-    phase: Annotated[Phase, Field(description="Extension: where the task stands.")]
+    phase: Annotated[Phase, Field(description="Extension: the phase of the task.")]
     total_steps: Annotated[int, Field(description="Extension.")]
     completed_steps: Annotated[int, Field(description="Extension.")]
-    settings: Annotated[dict[str, Any] | None, Field(description="Extension: settings of the machine in force.")]
-    versions: Annotated[dict[str, str] | None, Field(description="Extension: versions of what computed it.")]
+    settings: Annotated[dict[str, Any] | None, Field(description="Extension: machine settings in force.")]
+    versions: Annotated[dict[str, str] | None, Field(description="Extension: versions of the software that tuned it.")]
     epoch_losses: Annotated[list[EpochLossOut] | None, Field(description="Extension.")]
     advice: Annotated[AdviceOut | None, Field(description="Extension.")]
+    curve: Annotated[CurveFactsOut | None, Field(description="Extension: absent before the first step.")]
 
 
 class TunedModelSourceOut(Message):
-    """The tuned model this one goes on from, and the base of both."""
+    """The tuned model this one continues from, and the base of both."""
 
     tuned_model: str
     base_model: str
 
 
 class TaskErrorOut(Message):
-    """Extension: why a tuned model is not usable, or not whole: a google.rpc code and a sentence."""
+    """Extension: why a tuned model is unusable or incomplete: a google.rpc code and a sentence."""
 
     code: int
     message: str
@@ -215,13 +232,15 @@ class TunedModelOut(Message):
     operation: Annotated[str, Field(description="Extension: name of the operation that made it.")]
     cancelled: Annotated[bool | None, Field(description="Extension: cancelled before its last step.")]
     error: Annotated[TaskErrorOut | None, Field(description="Extension.")]
-    prompt_contract: Annotated[str | None, Field(description="Extension: how the inputs look, in a sentence.")] = None
+    prompt_contract: Annotated[str | None, Field(description="Extension: the inputs in a sentence.")] = None
+    input_prefix: Annotated[str | None, Field(description="Extension: text that nearly all inputs begin with.")] = None
     output_contract: Annotated[str | None, Field(description="Extension: what the outputs are, in a sentence.")] = None
     output_form: Annotated[
-        str | None, Field(description="Extension: LABELS, NUMBER, DATE, JSON or TEXT; all but TEXT can be kept to.")
+        str | None,
+        Field(description="Extension: LABELS, NUMBER, DATE, JSON or TEXT; answers can be kept to all but TEXT."),
     ] = None
     wrap_plain_inputs: Annotated[
-        bool | None, Field(description="Extension: plain inputs get the preamble and label that the examples have.")
+        bool | None, Field(description="Extension: whether plain inputs get the preamble and label of the examples.")
     ] = None
 
 
@@ -281,6 +300,7 @@ def _task_out(task: TuningTask) -> TuningTaskOut:
         versions=task.versions or None,
         epoch_losses=[epoch_loss_out(loss) for loss in task.epoch_losses] or None,
         advice=advice_out(task),
+        curve=curve_out(task),
     )
 
 
@@ -310,6 +330,25 @@ def advice_out(task: TuningTask) -> AdviceOut | None:
     return None if advice is None else AdviceOut(kind=advice.kind, text=advice.text, epoch_count=advice.epoch_count)
 
 
+def curve_out(task: TuningTask) -> CurveFactsOut | None:
+    """Return the facts of a task's curve, None before the first step."""
+    if not task.snapshots:
+        return None
+    losses, last = task.epoch_losses, task.snapshots[-1]
+    flat_after = knee([loss.mean_loss for loss in losses])
+    return CurveFactsOut(
+        summary=summary(losses) if losses else f"Loss is {last.mean_loss:.2f} at step {last.step}.",
+        best_epoch=best_epoch(losses),
+        flat_after=flat_after if flat_after is not None and flat_after < len(losses) else None,
+        epoch=max(1, math.ceil(task.completed_steps * task.hyperparameters.epoch_count / task.total_steps)),
+    )
+
+
+def input_prefix(contract: PromptContract) -> str | None:
+    """Return what is put before a plain input to look like the examples, None if they have nothing in common."""
+    return contract.wrapped("").removesuffix(contract.ending) or contract.preamble or None
+
+
 def _error_out(task: TuningTask) -> TaskErrorOut | None:
     if task.error_code is None:
         return None
@@ -317,7 +356,7 @@ def _error_out(task: TuningTask) -> TaskErrorOut | None:
 
 
 class DataProblemOut(Message):
-    """One thing that is wrong or doubtful; `row` counts as in the file, none means the whole file."""
+    """An error or a warning; `row` counts as in the file, and is absent for the whole file."""
 
     kind: str
     message: str
@@ -336,14 +375,14 @@ class SheetOut(Message):
 
 
 class SampleRowOut(Message):
-    """A row as it stands in the file; an empty text where a cell has none."""
+    """A row of the file; an empty cell is an empty text."""
 
     number: int
     cells: list[str]
 
 
 class ExampleOut(Message):
-    """An example as tuning would read it, and the row it comes from."""
+    """An example as tuning reads it, and its row in the file."""
 
     text_input: str
     output: str
@@ -351,7 +390,7 @@ class ExampleOut(Message):
 
 
 class MappingOut(Message):
-    """Which columns would be used as what; what was not asked for is suggested."""
+    """How each column is used; columns not named in the request are suggested."""
 
     input_columns: list[str]
     output_column: str | None
@@ -359,7 +398,7 @@ class MappingOut(Message):
 
 
 class ParsedDatasetOut(Message):
-    """A file as it was understood; `examples` are there when no problem is an error."""
+    """A parsed file; `examples` are present if no problem is an error."""
 
     source: str
     problems: list[DataProblemOut]
@@ -379,7 +418,7 @@ class ParsedDatasetOut(Message):
 
 
 def parsed_out(preview: Preview, dataset: Dataset | None, problems: Sequence[DataProblem]) -> ParsedDatasetOut:
-    """Return a file that is a table; `dataset` is None if it cannot be tuned on."""
+    """Return a file that could be read as a table; `dataset` is None if it cannot be tuned on."""
     rows = dataset.rows if dataset is not None and dataset.rows else None
     examples = dataset.examples if dataset is not None else ()
     return ParsedDatasetOut(
@@ -410,7 +449,7 @@ def parsed_out(preview: Preview, dataset: Dataset | None, problems: Sequence[Dat
 
 
 def refused_out(source: str, problems: Sequence[DataProblem]) -> ParsedDatasetOut:
-    """Return a file that is no table."""
+    """Return a file that could not be read as a table."""
     return ParsedDatasetOut(source=source, problems=problems_out(problems))
 
 
@@ -431,23 +470,43 @@ def problems_out(problems: Sequence[DataProblem]) -> list[DataProblemOut]:
 
 
 class SecondsOut(Message):
-    """How long it would take once it begins: at least, at most, and where the figures come from."""
+    """Duration once the task starts: at least, at most, and where the figures come from."""
 
     at_least: float
     at_most: float
-    source: Annotated[Source, Field(description="`measured` on the last tasks of this base here, or a first `guess`.")]
+    source: Annotated[Source, Field(description="`measured` on the last tasks with this base, or a first `guess`.")]
 
 
 class MemoryOut(Message):
-    """About how much memory it would take, and how much is free now; what is not known is left out."""
+    """Memory the task takes at most, and memory that is free now; unknown figures are left out."""
 
     needed_bytes: int | None
     free_bytes: int | None
     fits: bool | None
 
 
+class InputsOut(Message):
+    """What the inputs have in common."""
+
+    prefix: Annotated[str | None, Field(description="Text that nearly all inputs begin with.")]
+
+
+class LabelCountOut(Message):
+    """A label and the number of examples that have it."""
+
+    label: str
+    rows: int
+
+
+class OutputsOut(Message):
+    """What the outputs are."""
+
+    kind: OutputKind
+    labels: Annotated[list[LabelCountOut] | None, Field(description="Most frequent first; only for kind LABELS.")]
+
+
 class EstimateOut(Message):
-    """What a tuning task would take; nothing was created."""
+    """What a tuning task would take; nothing is created."""
 
     total_steps: int
     example_count: int
@@ -455,16 +514,20 @@ class EstimateOut(Message):
     tokens_per_epoch: int
     total_tokens: int
     longest_example_tokens: int
-    example_tokens: Annotated[list[int], Field(description="Of each example, in the order in which they came.")]
-    cut_rows: Annotated[list[int] | None, Field(description="Examples, counted from 1, that lose their end.")]
+    example_tokens: Annotated[list[int], Field(description="Of each example, in the order sent.")]
+    cut_rows: Annotated[list[int] | None, Field(description="Examples, from 1, too long for the context window.")]
     seconds: SecondsOut
     waiting_before: int
     memory: MemoryOut
     problems: Annotated[list[DataProblemOut] | None, Field(description="Warnings; rows count from 1.")]
+    inputs: InputsOut
+    outputs: OutputsOut
 
 
-def estimate_out(estimate: Estimate, problems: Sequence[DataProblem]) -> EstimateOut:
-    """Return an estimate as the API shows it."""
+def estimate_out(
+    estimate: Estimate, problems: Sequence[DataProblem], examples: Sequence[tuple[str, str]]
+) -> EstimateOut:
+    """Return an estimate, and what the inputs and outputs of the examples are, as the API shows them."""
     memory = estimate.memory
     at_least, at_most = estimate.seconds
     return EstimateOut(
@@ -480,7 +543,15 @@ def estimate_out(estimate: Estimate, problems: Sequence[DataProblem]) -> Estimat
         waiting_before=estimate.waiting_before,
         memory=MemoryOut(needed_bytes=memory.memory_bytes, free_bytes=memory.free_bytes, fits=memory.fits),
         problems=problems_out(problems) or None,
+        inputs=InputsOut(prefix=input_prefix(PromptContract.learn([text_input for text_input, _ in examples]))),
+        outputs=_outputs_out([output.strip() for _, output in examples]),
     )
+
+
+def _outputs_out(outputs: Sequence[str]) -> OutputsOut:
+    kind = output_kind(outputs)
+    counts = [LabelCountOut(label=label, rows=rows) for label, rows in Counter(outputs).most_common()]
+    return OutputsOut(kind=kind, labels=counts if kind is OutputKind.LABELS else None)
 
 
 class StoredExampleOut(Message):
@@ -489,12 +560,13 @@ class StoredExampleOut(Message):
     text_input: str
     output: str
     rendered: Annotated[
-        str | None, Field(description="As the base read it, with template and special tokens; only on request.")
+        str | None,
+        Field(description="As the base reads it, with chat template; only with `rendered=true`."),
     ] = None
 
 
 class StoredExamplesPage(Message):
-    """A page of examples, in the order in which they came."""
+    """A page of examples, in the order sent."""
 
     examples: list[StoredExampleOut] | None
     total_size: int
@@ -512,18 +584,19 @@ class StatusOut(Message):
 
 
 class MetadataOut(Message):
-    """How far a tuning task is; clients read `total_steps` from the first reply on."""
+    """Progress of a tuning task; clients read `total_steps` from the first reply on."""
 
     type_url: Annotated[str, Field(alias="@type")]
     total_steps: int
     completed_steps: int
-    completed_percent: float | None  # only once there is a snapshot: guides print the last one whenever it is there
+    completed_percent: float | None  # absent before the first snapshot: with it, guides print the last snapshot
     snapshots: list[SnapshotOut] | None
     tuned_model: str
     phase: Annotated[Phase, Field(description="Extension.")]
     waiting_before: Annotated[int | None, Field(description="Extension: tasks before this one in the queue.")]
     epoch_losses: Annotated[list[EpochLossOut] | None, Field(description="Extension.")]
     advice: Annotated[AdviceOut | None, Field(description="Extension.")]
+    curve: Annotated[CurveFactsOut | None, Field(description="Extension: absent before the first step.")]
 
 
 class _Typed(Message):
@@ -548,7 +621,7 @@ class OperationOut(Message):
 
 
 class TaskLogOut(Message):
-    """Extension: what a task said last, oldest line first, each with its time; empty once the server began anew."""
+    """Extension: the last log lines of a task with their times, oldest first; empty after a restart of the server."""
 
     lines: list[str]
 
@@ -595,6 +668,7 @@ def _metadata(model: TunedModel, package: str, waiting_before: int | None) -> Me
         waiting_before=waiting_before if task.phase is Phase.QUEUED else None,
         epoch_losses=[epoch_loss_out(loss) for loss in task.epoch_losses] or None,
         advice=advice_out(task),
+        curve=curve_out(task),
     )
 
 
@@ -603,7 +677,7 @@ _ROLES = {1: "OWNER", 2: "WRITER", 3: "READER"}
 
 
 class PermissionIn(StrictIncoming):
-    """A permission to be given or changed."""
+    """A permission to create or change."""
 
     name: str | None = None
     grantee_type: Annotated[GranteeType | None, enum_name(_GRANTEE_TYPES)] = None
@@ -612,7 +686,7 @@ class PermissionIn(StrictIncoming):
 
 
 class TransferIn(StrictIncoming):
-    """To whom a tuned model is handed on."""
+    """The new owner of a tuned model."""
 
     name: str | None = None
     email_address: str | None = None
