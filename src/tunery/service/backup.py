@@ -25,7 +25,7 @@ from typing import Any
 from tunery import __version__
 from tunery.engine.files import sha256_of, sync
 from tunery.errors import AlreadyExists, DataLoss, FailedPrecondition, NotFound
-from tunery.service.database import copies, models
+from tunery.service.database import copies, models, schema
 from tunery.service.database.connection import Database
 from tunery.service.folder import DataFolder
 from tunery.service.library import Library
@@ -54,13 +54,15 @@ def back_up(data_folder: Path, target: Path, *, with_bases: bool = False) -> Con
     Write a backup of a data folder; `with_bases` also the weights of its bases, but not of those used where they are.
 
     Raises AlreadyExists if `target` is there, DataLoss if a file is not the one that was published, NotFound if there
-    is no data folder, FailedPrecondition if `target` cannot be written.
+    is no data folder, FailedPrecondition if `target` cannot be written or a newer tunery made the data folder.
     """
     folder, target = DataFolder(data_folder), target.expanduser().absolute()
     if not folder.database.exists():
         raise NotFound(f"There is no data folder with tuned models at {data_folder}.")
     if target.exists():
         raise AlreadyExists(f"{target} is there already. Name another file.")
+    with _database(folder.database, is_writer=False) as database:
+        schema.is_current(database)  # refuses tables of a newer tunery
     try:
         with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as work:
             written = Path(work) / "backup.tar"
@@ -239,6 +241,8 @@ def _checked(staged: DataFolder, files: dict[str, dict[str, Any]]) -> Contents:
         raise DataLoss("The backup has no database.")
     with _database(staged.database, is_writer=False) as database:
         copies.check(database)
+        if schema.is_newer(database):
+            raise FailedPrecondition("The backup was made by a newer tunery. Install the newer tunery and try again.")
         found = Library(staged, database).list()
     adapters = [model for model in found if model.artifact is not None]
     for model in adapters:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, inspect
 
 from tests.service.samples import EXAMPLES
-from tunery.errors import FailedPrecondition
-from tunery.service.database import account_tables, schema
+from tunery.errors import FailedPrecondition, ResourceExhausted
+from tunery.service.database import account_tables, copies, schema
 from tunery.service.database.connection import Database
 from tunery.service.database.tables import metadata
 from tunery.service.library import Library
@@ -39,6 +41,11 @@ def _tables(url: str) -> dict[str, Any]:
     }
     engine.dispose()
     return facts
+
+
+def _run(path: Path, statements: str) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(statements)
 
 
 def _sorted(facts: list[Any]) -> list[Any]:
@@ -70,9 +77,7 @@ def test_the_newest_step_is_the_one_the_program_asks_for() -> None:
 def test_a_library_of_every_released_version_opens(dump: Path, home: Path) -> None:
     """A data folder that an earlier version made is brought up to date with all that it holds."""
     home.mkdir()
-    connection = sqlite3.connect(home / "tunery.sqlite3")
-    connection.executescript(dump.read_text())
-    connection.close()
+    _run(home / "tunery.sqlite3", dump.read_text())
 
     with Library.open(home) as library:
         models = library.list(with_snapshots=True)
@@ -82,14 +87,71 @@ def test_a_library_of_every_released_version_opens(dump: Path, home: Path) -> No
         assert library.examples(models[0])[0] == EXAMPLES
 
 
-def test_a_library_of_a_newer_version_is_left_alone(library: Library, home: Path) -> None:
-    """A data folder that a newer tunery made gives an error that says so, for reading and for owning."""
-    with library._database.writing() as connection:
-        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
-    library._database.close()
-
-    with pytest.raises(FailedPrecondition, match="was made by a newer tunery"), Library.open(home):
+@pytest.mark.parametrize("revision", ["9999", "00051", "abcdef012345"])
+@pytest.mark.parametrize("door", [Library.open, Library.own])
+def test_a_library_of_a_newer_version_is_left_alone(
+    home: Path, door: Callable[[Path], AbstractContextManager[Library]], revision: str
+) -> None:
+    """A revision that this version does not know gives one sentence with file, revision and what to do."""
+    with Library.own(home):
         pass
+    path = home / "tunery.sqlite3"
+    _run(path, f"UPDATE alembic_version SET version_num = '{revision}'")
+    before = path.read_bytes()
+
+    with pytest.raises(FailedPrecondition) as refused, door(home):
+        pass
+
+    for part in (f"The database {path} was made by a newer tunery", f"revision {revision}", "install", "backup"):
+        assert part in str(refused.value)
+    assert refused.value.exit_status == 19
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("dump", RELEASED[:-1], ids=lambda dump: dump.stem)
+def test_a_database_is_copied_before_its_tables_change(dump: Path, home: Path) -> None:
+    """The copy beside it holds the rows in the old tables, for its user only; opening again makes no other."""
+    home.mkdir()
+    _run(home / "tunery.sqlite3", dump.read_text())
+
+    for _ in range(2):
+        with Library.own(home):
+            pass
+
+    copy = home / f"database-before-{schema.REVISION}.sqlite"
+    assert list(home.glob("*database-before*")) == [copy]
+    assert copy.stat().st_mode & 0o777 == 0o600
+    with closing(sqlite3.connect(copy)) as connection:
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == (dump.stem,)
+        assert connection.execute("SELECT count(*) FROM tuned_models").fetchone() == (2,)
+
+
+def test_a_database_without_changes_is_not_copied(home: Path) -> None:
+    """Neither for a new data folder nor for one that is up to date."""
+    for _ in range(2):
+        with Library.own(home):
+            pass
+
+    assert not list(home.glob("*database-before*"))
+
+
+def test_nothing_is_changed_when_the_copy_fails(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a full disk the tables stay as they are, and no half copy is left."""
+    home.mkdir()
+    _run(home / "tunery.sqlite3", RELEASED[0].read_text())
+
+    def full(*_: object) -> None:
+        error = sqlite3.OperationalError("database or disk is full")
+        error.sqlite_errorcode = sqlite3.SQLITE_FULL
+        raise error
+
+    monkeypatch.setattr(copies, "copy", full)
+    with pytest.raises(ResourceExhausted, match="The disk is full"), Library.own(home):
+        pass
+
+    assert not list(home.glob("*database-before*"))
+    with closing(sqlite3.connect(home / "tunery.sqlite3")) as connection:
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == ("0001",)
 
 
 def test_an_upgrade_that_fails_leaves_the_tables_as_they_were(tmp_path: Path) -> None:

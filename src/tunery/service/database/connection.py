@@ -48,7 +48,7 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """Give a connection that sees one state of the database throughout the block."""
-        with _named_errors(self.path), self._engine.connect() as connection:
+        with named_errors(self.path), self._engine.connect() as connection:
             yield connection
 
     @contextmanager
@@ -58,7 +58,7 @@ class Database:
 
         BEGIN IMMEDIATE takes the write lock first: a transaction that reads, then writes cannot lose a race half-way.
         """
-        with _named_errors(self.path), self._engine.connect() as connection:
+        with named_errors(self.path), self._engine.connect() as connection:
             immediate = connection.execution_options(begin="BEGIN IMMEDIATE")
             with immediate.begin():
                 yield immediate
@@ -72,7 +72,7 @@ class Database:
         SQLite alters many things only by copying a table and dropping the old one; with foreign keys on, that drop
         would delete every row that points to it (sqlite.org/lang_altertable.html, section 7).
         """
-        with _named_errors(self.path), self._engine.connect() as connection:
+        with named_errors(self.path), self._engine.connect() as connection:
             raw = connection.connection.driver_connection
             assert isinstance(raw, sqlite3.Connection)
             raw.execute("PRAGMA foreign_keys = OFF")  # has no effect inside a transaction
@@ -118,13 +118,14 @@ def _lower(text: str | None) -> str | None:
 
 
 @contextmanager
-def _named_errors(path: Path) -> Iterator[None]:
+def named_errors(path: Path) -> Iterator[None]:
+    """Raise what an error of SQLite means for the user of the database at `path`."""
     try:
         yield
     except sqlalchemy.exc.TimeoutError as error:
         raise Unavailable(f"Too many requests wait for {path}. Try again in a moment.") from error
-    except DBAPIError as error:
-        code = getattr(error.orig, "sqlite_errorcode", None)
+    except (DBAPIError, sqlite3.Error) as error:
+        code = getattr(getattr(error, "orig", error), "sqlite_errorcode", None)
         named = None if code is None else _meaning(code & 0xFF, path)  # the low byte is SQLite's primary code
         if named is None:
             raise

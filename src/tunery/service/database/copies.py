@@ -12,17 +12,33 @@ from pathlib import Path
 
 from sqlalchemy import Connection, text, update
 
+from tunery.engine.files import sync
 from tunery.errors import DataLoss
-from tunery.service.database.connection import Database
+from tunery.service.database.connection import Database, named_errors
 from tunery.service.database.tables import tuning_tasks
 from tunery.types import Phase
 
 
 def copy(source: Path, target: Path) -> None:
     """Copy a database that others may be writing; the copy is one state of it."""
-    opened = sqlite3.connect(f"{source.as_uri()}?mode=ro", uri=True)
+    opened = sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)
     with closing(opened) as reading, closing(sqlite3.connect(target)) as writing:
         reading.backup(writing)
+
+
+def keep(database: Database, target: Path) -> None:
+    """Copy a database to a file that appears whole or not at all, readable for its user only."""
+    partial = target.with_name(f".{target.name}.partial")
+    with named_errors(database.path):
+        try:
+            partial.unlink(missing_ok=True)
+            partial.touch(mode=0o600)
+            copy(database.path, partial)
+            partial.replace(target)
+            sync(target.parent)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
 
 
 def check(database: Database) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from sqlalchemy import inspect, text
 
 from tunery.errors import FailedPrecondition
+from tunery.service.database import copies
 from tunery.service.database.connection import Database
 
 REVISION = "0005"  # the newest step in migrations/versions; revisions count upwards
@@ -25,12 +26,17 @@ def is_current(database: Database) -> bool:
     Raises FailedPrecondition if a newer tunery made them.
     """
     found = revision(database)
-    if found is not None and found > REVISION:
+    if _is_newer(found):
         raise FailedPrecondition(
-            f"The data folder {database.path.parent} was made by a newer tunery (tables {found}, this one knows "
-            f"{REVISION}). Update tunery or use another TUNERY_HOME."
+            f"The database {database.path} was made by a newer tunery (revision {found}, this one knows up to "
+            f"{REVISION}): install the newer tunery, or restore a backup into another TUNERY_HOME."
         )
     return found == REVISION
+
+
+def is_newer(database: Database) -> bool:
+    """Return whether a newer tunery made the tables."""
+    return _is_newer(revision(database))
 
 
 def revision(database: Database) -> str | None:
@@ -45,12 +51,22 @@ def revision(database: Database) -> str | None:
 
 
 def upgrade(database: Database, to: str = "head") -> None:
-    """Take every missing step in one transaction: a process killed in between leaves the tables as they were."""
+    """
+    Take every missing step in one transaction: a process killed in between leaves the tables as they were.
+
+    A database that has tables is copied first, to `database-before-REVISION.sqlite` beside it.
+    """
     from alembic import command
     from alembic.config import Config
 
+    if revision(database) is not None:
+        copies.keep(database, database.path.with_name(f"database-before-{REVISION}.sqlite"))
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     with database.changing_tables() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, to)
+
+
+def _is_newer(found: str | None) -> bool:
+    return found is not None and not (found.isdecimal() and found <= REVISION)
