@@ -67,8 +67,14 @@ def make_folder(
     return folder
 
 
-def make_gguf(path: Path, *, architecture: str = "llama", quantization: str = "Q4_1", **changes: Any) -> Path:
-    """Write a GGUF file as llama.cpp's converter would; `changes` are more values of the metadata."""
+def make_gguf(
+    path: Path, *, architecture: str = "llama", quantization: str = "Q4_1", scale: float = 0.1, **changes: Any
+) -> Path:
+    """
+    Write a GGUF file as llama.cpp's converter would; `changes` are more values of the metadata.
+
+    `scale` is the standard deviation of the weights; with 0.3 an adapter can be tuned to certain answers.
+    """
     writer = gguf.GGUFWriter(path, architecture)
     writer.add_name("Tiny")
     writer.add_string("general.license", "apache-2.0")
@@ -84,7 +90,7 @@ def make_gguf(path: Path, *, architecture: str = "llama", quantization: str = "Q
     for key, value in changes.items():
         writer.add_string(key.replace("__", "."), value)
     _add_tokenizer(writer)
-    _add_tensors(writer, gguf.GGMLQuantizationType[quantization], architecture)
+    _add_tensors(writer, gguf.GGMLQuantizationType[quantization], architecture, scale)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -126,7 +132,9 @@ def _add_tokenizer(writer: gguf.GGUFWriter) -> None:
     writer.add_chat_template(TEMPLATE)
 
 
-def _add_tensors(writer: gguf.GGUFWriter, quantization: gguf.GGMLQuantizationType, architecture: str) -> None:
+def _add_tensors(
+    writer: gguf.GGUFWriter, quantization: gguf.GGMLQuantizationType, architecture: str, scale: float
+) -> None:
     random = np.random.default_rng(0)
     small = HIDDEN // HEADS * KEY_VALUE_HEADS
     shapes = {"attn_q": (HIDDEN, HIDDEN), "attn_k": (small, HIDDEN), "attn_v": (small, HIDDEN)}
@@ -134,7 +142,7 @@ def _add_tensors(writer: gguf.GGUFWriter, quantization: gguf.GGMLQuantizationTyp
     shapes |= {"ffn_down": (HIDDEN, FEED_FORWARD)}
 
     def add(name: str, *shape: int, kind: gguf.GGMLQuantizationType) -> None:
-        values = random.standard_normal(shape, dtype=np.float32) * 0.1
+        values = random.standard_normal(shape, dtype=np.float32) * scale
         writer.add_tensor(name, gguf.quantize(values, kind), raw_dtype=kind)
 
     plain = gguf.GGMLQuantizationType.F32

@@ -13,6 +13,7 @@ import pytest
 from tests.service.samples import a_curve, claimed, tuned
 from tunery.errors import AlreadyExists, DataLoss, FailedPrecondition, NotFound
 from tunery.service.backup import MANIFEST, back_up, restore
+from tunery.service.database import connection
 from tunery.service.library import Library
 from tunery.service.phases import Progress
 from tunery.types import Phase
@@ -81,8 +82,7 @@ def test_what_is_deleted_meanwhile_is_left_out(
     """A model deleted between the copy of the database and that of its adapter is not in the backup; others are."""
     tuned(library, id="stays")
     tuned(library, id="goes")
-    copy = "tunery.service.backup.copies.copy_database"
-    from tunery.service.database import connection
+    copy = "tunery.service.backup.database_file.copy_database"
 
     original = connection.copy_database
 
@@ -177,6 +177,34 @@ def test_a_backup_of_a_newer_tunery(archive: Path, tmp_path: Path) -> None:
 
     with pytest.raises(FailedPrecondition, match=r"newer tunery \(9\.0\)"):
         restore(archive, tmp_path / "other")
+
+
+def test_tables_of_a_newer_tunery_are_not_backed_up(library: Library, home: Path, tmp_path: Path) -> None:
+    """One sentence, and no backup that this version could not restore."""
+    with library.database.writing() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+
+    with pytest.raises(FailedPrecondition, match=r"tunery\.sqlite3 was made by a newer tunery \(revision 9999"):
+        back_up(home, tmp_path / "backup.tar")
+
+    assert not (tmp_path / "backup.tar").exists()
+
+
+def test_tables_of_a_newer_tunery_are_not_restored(
+    library: Library, home: Path, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The data folder stays empty."""
+    with library.database.writing() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    archive.unlink()
+    with monkeypatch.context() as patched:
+        patched.setattr(connection, "is_current_schema", lambda _: True)  # as the newer one would write it
+        back_up(home, archive)
+
+    with pytest.raises(FailedPrecondition, match="newer tunery made this backup"):
+        restore(archive, tmp_path / "other")
+
+    assert not (tmp_path / "other" / "tunery.sqlite3").exists()
 
 
 def test_nothing_is_overwritten(library: Library, home: Path, archive: Path, tmp_path: Path) -> None:

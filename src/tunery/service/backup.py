@@ -23,7 +23,7 @@ from typing import Any
 from tunery import __version__
 from tunery.errors import AlreadyExists, DataLoss, FailedPrecondition, NotFound
 from tunery.files import open_published, sha256_of, sync
-from tunery.service.database import connection as copies
+from tunery.service.database import connection as database_file
 from tunery.service.database import models
 from tunery.service.database.connection import Database
 from tunery.service.folder import DataFolder
@@ -52,13 +52,15 @@ def back_up(data_folder: Path, target: Path, *, with_bases: bool = False) -> Con
     Write a backup of a data folder; `with_bases` adds the weights of its bases, except those used in place.
 
     Raises AlreadyExists if `target` exists, DataLoss if a file is not the one that was published, NotFound if there is
-    no data folder, FailedPrecondition if `target` cannot be written.
+    no data folder, FailedPrecondition if `target` cannot be written or a newer tunery made the data folder.
     """
     folder, target = DataFolder(data_folder), target.expanduser().absolute()
     if not folder.database.exists():
         raise NotFound(f"There is no data folder with tuned models at {data_folder}.")
     if target.exists():
         raise AlreadyExists(f"{target} already exists. Name another file.")
+    with closing(Database(folder.database, is_writer=False)) as database:
+        database_file.is_current_schema(database)  # refuses tables of a newer tunery
     try:
         with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as work:
             written = Path(work) / "backup.tar"
@@ -101,7 +103,7 @@ def restore(archive: Path, data_folder: Path) -> Contents:
 
 def _write(folder: DataFolder, work: Path, target: Path, *, with_bases: bool) -> Contents:
     copied = work / folder.database.name
-    copies.copy_database(folder.database, copied)
+    database_file.copy_database(folder.database, copied)
     copied.chmod(0o600)
     files: dict[str, dict[str, Any]] = {}
     adapters = 0
@@ -113,7 +115,7 @@ def _write(folder: DataFolder, work: Path, target: Path, *, with_bases: bool) ->
                 if model.artifact is not None and _add_adapter(tar, files, folder, database, model, work):
                     adapters += 1
             with database.writing() as connection:
-                copies.begin_unfinished_again(connection)
+                database_file.begin_unfinished_again(connection)
             count = len(library.list())
         bases = _add_bases(tar, files, folder, with_bases=with_bases)
         _add(tar, files, copied, folder.database.name)
@@ -237,7 +239,9 @@ def _checked(staged: DataFolder, files: dict[str, dict[str, Any]]) -> Contents:
     if not staged.database.is_file():
         raise DataLoss("The backup has no database.")
     with closing(Database(staged.database, is_writer=False)) as database:
-        copies.check_database(database)
+        database_file.check_database(database)
+        if database_file.is_newer_schema(database):
+            raise FailedPrecondition("A newer tunery made this backup. Install the newer tunery and try again.")
         found = Library(staged, database).list()
     adapters = [model for model in found if model.artifact is not None]
     for model in adapters:

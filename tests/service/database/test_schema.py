@@ -1,8 +1,10 @@
-"""Upgrades of the tables from every released revision to the newest."""
+"""Versions of the tables: from every released one to the newest, and what the newest is."""
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, inspect
 
 from tests.service.samples import EXAMPLES
-from tunery.errors import FailedPrecondition
+from tunery.errors import FailedPrecondition, ResourceExhausted
 from tunery.service.database import connection as schema
 from tunery.service.database import tables
 from tunery.service.database.connection import Database
@@ -23,7 +25,7 @@ RELEASED = sorted((Path(__file__).parent / "released").glob("*.sql"))  # dumps o
 
 
 def _tables(url: str) -> dict[str, Any]:
-    """Return everything SQLite knows about the tables."""
+    """Return all that SQLite says of the tables."""
     engine = create_engine(url)
     inspector = inspect(engine)
     facts = {
@@ -42,11 +44,16 @@ def _tables(url: str) -> dict[str, Any]:
     return facts
 
 
+def _run(path: Path, statements: str) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(statements)
+
+
 def _sorted(facts: list[Any]) -> list[Any]:
     return sorted(facts, key=lambda fact: str(fact["name"]))
 
 
-def test_the_migrations_lead_to_the_declared_tables(tmp_path: Path) -> None:
+def test_the_steps_lead_to_the_tables_that_the_program_knows(tmp_path: Path) -> None:
     """Columns, types, defaults, keys, checks and indexes are the same by migration and by metadata."""
     migrated = Database(tmp_path / "migrated.sqlite3", is_writer=True)
     schema.upgrade(migrated)
@@ -59,8 +66,8 @@ def test_the_migrations_lead_to_the_declared_tables(tmp_path: Path) -> None:
     assert _tables(f"sqlite:///{tmp_path / 'migrated.sqlite3'}") == _tables(f"sqlite:///{tmp_path / 'direct.sqlite3'}")
 
 
-def test_the_newest_migration_is_the_expected_revision() -> None:
-    """`REVISION` is the head of the migrations, and there is a dump of every released revision."""
+def test_the_newest_step_is_the_one_the_program_asks_for() -> None:
+    """The revision in `schema.py` is the head of the steps, and there is a dump of every earlier one and of itself."""
     steps = ScriptDirectory(str(Path(schema.__file__).parent.parent / "migrations"))
 
     assert steps.get_current_head() == schema.REVISION
@@ -69,11 +76,9 @@ def test_the_newest_migration_is_the_expected_revision() -> None:
 
 @pytest.mark.parametrize("dump", RELEASED, ids=lambda dump: dump.stem)
 def test_a_library_of_every_released_version_opens(dump: Path, home: Path) -> None:
-    """A data folder of an earlier version is upgraded with everything in it."""
+    """A data folder that an earlier version made is brought up to date with all that it holds."""
     home.mkdir()
-    connection = sqlite3.connect(home / "tunery.sqlite3")
-    connection.executescript(dump.read_text())
-    connection.close()
+    _run(home / "tunery.sqlite3", dump.read_text())
 
     with Library.open(home) as library:
         models = library.list(with_snapshots=True)
@@ -83,18 +88,75 @@ def test_a_library_of_every_released_version_opens(dump: Path, home: Path) -> No
         assert library.examples(models[0])[0] == EXAMPLES
 
 
-def test_a_library_of_a_newer_version_is_left_alone(library: Library, home: Path) -> None:
-    """A data folder of a newer tunery gives an error that says so, for reading and for owning."""
-    with library.database.writing() as connection:
-        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
-    library.database.close()
-
-    with pytest.raises(FailedPrecondition, match="was made by a newer tunery"), Library.open(home):
+@pytest.mark.parametrize("revision", ["9999", "00051", "abcdef012345"])
+@pytest.mark.parametrize("door", [Library.open, Library.own])
+def test_a_library_of_a_newer_version_is_left_alone(
+    home: Path, door: Callable[[Path], AbstractContextManager[Library]], revision: str
+) -> None:
+    """A revision that this version does not know gives one sentence with file, revision and what to do."""
+    with Library.own(home):
         pass
+    path = home / "tunery.sqlite3"
+    _run(path, f"UPDATE alembic_version SET version_num = '{revision}'")
+    before = path.read_bytes()
+
+    with pytest.raises(FailedPrecondition) as refused, door(home):
+        pass
+
+    for part in (f"The database {path} was made by a newer tunery", f"revision {revision};", "Install", "backup"):
+        assert part in str(refused.value)
+    assert refused.value.exit_status == 19
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("dump", RELEASED[:-1], ids=lambda dump: dump.stem)
+def test_a_database_is_copied_before_its_tables_change(dump: Path, home: Path) -> None:
+    """The copy beside it holds the rows in the old tables, for its user only; opening again makes no other."""
+    home.mkdir()
+    _run(home / "tunery.sqlite3", dump.read_text())
+
+    for _ in range(2):
+        with Library.own(home):
+            pass
+
+    copy = home / f"database-before-{schema.REVISION}.sqlite"
+    assert list(home.glob("*database-before*")) == [copy]
+    assert copy.stat().st_mode & 0o777 == 0o600
+    with closing(sqlite3.connect(copy)) as connection:
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == (dump.stem,)
+        assert connection.execute("SELECT count(*) FROM tuned_models").fetchone() == (2,)
+
+
+def test_a_database_without_changes_is_not_copied(home: Path) -> None:
+    """Neither for a new data folder nor for one that is up to date."""
+    for _ in range(2):
+        with Library.own(home):
+            pass
+
+    assert not list(home.glob("*database-before*"))
+
+
+def test_nothing_is_changed_when_the_copy_fails(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a full disk the tables stay as they are, and no half copy is left."""
+    home.mkdir()
+    _run(home / "tunery.sqlite3", RELEASED[0].read_text())
+
+    def full(*_: object) -> None:
+        error = sqlite3.OperationalError("database or disk is full")
+        error.sqlite_errorcode = sqlite3.SQLITE_FULL
+        raise error
+
+    monkeypatch.setattr(schema, "copy_database", full)
+    with pytest.raises(ResourceExhausted, match="The disk is full"), Library.own(home):
+        pass
+
+    assert not list(home.glob("*database-before*"))
+    with closing(sqlite3.connect(home / "tunery.sqlite3")) as connection:
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == ("0001",)
 
 
 def test_an_upgrade_that_fails_leaves_the_tables_as_they_were(tmp_path: Path) -> None:
-    """All migrations are one transaction: after an error none of their tables exists."""
+    """All steps are one transaction: after an error in between there is no table of them."""
     path = tmp_path / "test.sqlite3"
     with sqlite3.connect(path) as connection:
         connection.execute("CREATE TABLE tuning_examples (taken INTEGER)")  # the last table of the first step

@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from tunery.errors import DataLoss, FailedPrecondition, ResourceExhausted, TuneryError, Unavailable
+from tunery.files import sync
 from tunery.service.database.tables import tuning_tasks
 from tunery.types import Phase
 
@@ -51,7 +52,7 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """Yield a connection that sees one state of the database throughout the block."""
-        with _named_errors(self.path), self._engine.connect() as connection:
+        with named_errors(self.path), self._engine.connect() as connection:
             yield connection
 
     @contextmanager
@@ -61,7 +62,7 @@ class Database:
 
         BEGIN IMMEDIATE takes the write lock first: a transaction that reads, then writes cannot lose a race half-way.
         """
-        with _named_errors(self.path), self._engine.connect() as connection:
+        with named_errors(self.path), self._engine.connect() as connection:
             immediate = connection.execution_options(begin="BEGIN IMMEDIATE")
             with immediate.begin():
                 yield immediate
@@ -75,7 +76,7 @@ class Database:
         Many changes need a copy of the table in SQLite; with foreign keys on, dropping the old table
         would delete every row that points to it (sqlite.org/lang_altertable.html, section 7).
         """
-        with _named_errors(self.path), self._engine.connect() as connection:
+        with named_errors(self.path), self._engine.connect() as connection:
             raw = connection.connection.driver_connection
             assert isinstance(raw, sqlite3.Connection)
             raw.execute("PRAGMA foreign_keys = OFF")  # has no effect inside a transaction
@@ -121,13 +122,14 @@ def _lower(text: str | None) -> str | None:
 
 
 @contextmanager
-def _named_errors(path: Path) -> Iterator[None]:
+def named_errors(path: Path) -> Iterator[None]:
+    """Turn SQLite errors into errors that a user of the database at `path` can act on."""
     try:
         yield
     except sqlalchemy.exc.TimeoutError as error:
         raise Unavailable(f"Too many requests are waiting for {path}. Try again in a moment.") from error
-    except DBAPIError as error:
-        code = getattr(error.orig, "sqlite_errorcode", None)
+    except (DBAPIError, sqlite3.Error) as error:
+        code = getattr(getattr(error, "orig", error), "sqlite_errorcode", None)
         named = None if code is None else _meaning(code & 0xFF, path)  # the low byte is SQLite's primary code
         if named is None:
             raise
@@ -154,9 +156,25 @@ def _meaning(code: int, path: Path) -> TuneryError | None:
 
 def copy_database(source: Path, target: Path) -> None:
     """Copy a database that others may be writing; the copy is consistent."""
-    opened = sqlite3.connect(f"{source.as_uri()}?mode=ro", uri=True)
+    opened = sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)
     with closing(opened) as reading, closing(sqlite3.connect(target)) as writing:
         reading.backup(writing)
+
+
+def _copy_before_migration(database: Database) -> None:
+    """Copy a database to `database-before-REVISION.sqlite`, which appears complete or not at all, for its user only."""
+    target = database.path.with_name(f"database-before-{REVISION}.sqlite")
+    partial = target.with_name(f".{target.name}.partial")
+    with named_errors(database.path):
+        try:
+            partial.unlink(missing_ok=True)
+            partial.touch(mode=0o600)
+            copy_database(database.path, partial)
+            partial.replace(target)
+            sync(target.parent)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
 
 
 def check_database(database: Database) -> None:
@@ -189,12 +207,21 @@ def is_current_schema(database: Database) -> bool:
     Raises FailedPrecondition if a newer tunery made them.
     """
     found = revision(database)
-    if found is not None and found > REVISION:
+    if _is_newer(found):
         raise FailedPrecondition(
-            f"The data folder {database.path.parent} was made by a newer tunery (tables {found}, this one knows "
-            f"{REVISION}). Update tunery or use another TUNERY_HOME."
+            f"The database {database.path} was made by a newer tunery (revision {found}; this one supports up to "
+            f"{REVISION}). Install the newer tunery, or restore a backup into another TUNERY_HOME."
         )
     return found == REVISION
+
+
+def is_newer_schema(database: Database) -> bool:
+    """Return whether a newer tunery made the tables."""
+    return _is_newer(revision(database))
+
+
+def _is_newer(found: str | None) -> bool:
+    return found is not None and not (found.isdecimal() and found <= REVISION)
 
 
 def revision(database: Database) -> str | None:
@@ -209,10 +236,16 @@ def revision(database: Database) -> str | None:
 
 
 def upgrade(database: Database, to: str = "head") -> None:
-    """Apply all missing migrations in one transaction: a process killed in between leaves the tables as they were."""
+    """
+    Apply all missing migrations in one transaction: a process killed in between leaves the tables as they were.
+
+    A database that has tables is copied first.
+    """
     from alembic import command
     from alembic.config import Config
 
+    if revision(database) is not None:
+        _copy_before_migration(database)
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     with database.changing_tables() as connection:
