@@ -198,7 +198,7 @@ def test_tables_of_a_newer_tunery_are_not_restored(
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     archive.unlink()
     with monkeypatch.context() as patched:
-        patched.setattr(connection, "is_current_schema", lambda _: True)  # as the newer one would write it
+        patched.setattr("tunery.service.backup.database_file.is_current_schema", lambda _: True)  # as the newer one would write it
         back_up(home, archive)
 
     with pytest.raises(FailedPrecondition, match="newer tunery made this backup"):
