@@ -198,7 +198,8 @@ def test_tables_of_a_newer_tunery_are_not_restored(
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     archive.unlink()
     with monkeypatch.context() as patched:
-        patched.setattr("tunery.service.backup.database_file.is_current_schema", lambda _: True)  # as the newer one would write it
+        # as the newer one would write it
+        patched.setattr("tunery.service.backup.database_file.is_current_schema", lambda _: True)
         back_up(home, archive)
 
     with pytest.raises(FailedPrecondition, match="newer tunery made this backup"):
