@@ -95,7 +95,7 @@ def _refuse_variants(config: dict[str, Any], folder: Path) -> None:
 
 def _fill(shape: AdapterShape, tensors: dict[str, Tensor], folder: Path) -> Adapter:
     flat = torch.zeros(shape.size, dtype=torch.float32)
-    for path, down, up in shape.pairs(flat):
+    for path, down, up in shape.pairs(flat):  # views into flat: A (r, in), B (out, r)
         for target, name in ((down, "A"), (up, "B")):
             source = tensors[f"{_PREFIX}{path}.lora_{name}.weight"]
             if source.shape != target.shape:

@@ -122,6 +122,7 @@ class FourBitWeight:
 
     def dense(self) -> torch.Tensor:
         """Return the weights `(q − 8)·scale + zero`, computed in float32: `[N, K]`."""
+        # (N, K) -> (N, K/32, 32), so that each block meets its own scale and zero
         blocks = self.quants.view(*self.scales.shape, BLOCK_WEIGHTS).float() - 8
         return blocks.mul_(self.scales[..., None].float()).add_(self.zeros[..., None].float()).flatten(1)
 
@@ -143,10 +144,11 @@ def decode_four_bit(blocks: torch.Tensor, rotary_heads: int | None = None) -> Fo
     With `rotary_heads` the rows return to the order of the original weights.
     """
     rows = blocks.shape[0]
-    blocks = original_rows(blocks, rotary_heads).reshape(rows, -1, BLOCK_BYTES)
-    d, m = blocks[..., :4].contiguous().view(torch.float16).float().unbind(-1)
-    packed = blocks[..., 4:]
-    quants = torch.cat([packed & 15, packed >> 4], dim=-1).flatten(1)
+    blocks = original_rows(blocks, rotary_heads).reshape(rows, -1, BLOCK_BYTES)  # (N, K/32, 20)
+    d, m = blocks[..., :4].contiguous().view(torch.float16).float().unbind(-1)  # (N, K/32) each
+    packed = blocks[..., 4:]  # (N, K/32, 16), two weights per byte
+    quants = torch.cat([packed & 15, packed >> 4], dim=-1).flatten(1)  # (N, K)
+    # ggml computes q·d + m; kept as (q − 8)·scale + zero, which is the same with zero = m + 8·d
     return FourBitWeight(quants, d.bfloat16(), (m + 8 * d).bfloat16())
 
 
@@ -159,7 +161,7 @@ def original_rows(weight: torch.Tensor, rotary_heads: int | None) -> torch.Tenso
     if rotary_heads is None:
         return weight
     rows, *rest = weight.shape
-    halves = weight.reshape(rotary_heads, rows // rotary_heads // 2, 2, *rest)
+    halves = weight.reshape(rotary_heads, rows // rotary_heads // 2, 2, *rest)  # (heads, D/2, half, ...)
     return halves.transpose(1, 2).reshape(rows, *rest)
 
 

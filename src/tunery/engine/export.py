@@ -109,9 +109,8 @@ WRITERS = {"adapter": write_adapter_export, "merged": write_merged_export, "gguf
 def _pairs(adapter_folder: Path) -> tuple[Iterator[Pair], float]:
     config: dict[str, Any] = json.loads((adapter_folder / CONFIG).read_text("utf-8"))
     tensors = safetensors.torch.load_file(adapter_folder / WEIGHTS)
-    before, down, up = "base_model.model.", ".lora_A.weight", ".lora_B.weight"
-    layers = [name.removeprefix(before).removesuffix(down) for name in tensors if name.endswith(down)]
-    pairs = ((layer, tensors[f"{before}{layer}{down}"], tensors[f"{before}{layer}{up}"]) for layer in layers)
+    layers = [name.removeprefix(_PREFIX).removesuffix(_DOWN) for name in tensors if name.endswith(_DOWN)]
+    pairs = ((layer, tensors[_PREFIX + layer + _DOWN], tensors[_PREFIX + layer + _UP]) for layer in layers)
     return pairs, float(config["lora_alpha"])
 
 
@@ -131,6 +130,7 @@ def merge(base_folder: Path, adapter_folder: Path) -> Any:
     with torch.no_grad():
         for name in [name for name in tensors if name.endswith(_DOWN)]:
             path = name.removeprefix(_PREFIX).removesuffix(_DOWN)
+            # B (out, r) @ A (r, in) -> (out, in), the shape of the weight
             delta = scale * (tensors[_PREFIX + path + _UP].float() @ tensors[name].float())
             _add(model, path, delta, is_transposed=bool(config.get("fan_in_fan_out")))
     return model.eval()

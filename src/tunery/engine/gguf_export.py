@@ -77,7 +77,7 @@ def _add_tensor(writer: Any, name: str, value: torch.Tensor, kind: str) -> None:
     import gguf
 
     types = gguf.GGMLQuantizationType
-    if value.ndim == 1:
+    if value.ndim == 1:  # norms and biases stay float32
         writer.add_tensor(name, value.contiguous().numpy())
         return
     in_blocks = kind == "q8_0" and name not in _WIDE and value.shape[-1] % _BLOCK == 0

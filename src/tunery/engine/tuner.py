@@ -104,7 +104,7 @@ class Tuner:
             norm = float(self._grad.norm())
             if not (math.isfinite(mean_loss) and math.isfinite(norm)):
                 raise TuningUnstable(step)
-            if norm > self.recipe.clip_norm:
+            if norm > self.recipe.clip_norm:  # the norm of the whole gradient, as clip_grad_norm_ does
                 self._grad.mul_(self.recipe.clip_norm / norm)
             self._optimizer.param_groups[0]["lr"] = self.schedule.learning_rate(step)
             self._optimizer.step()
@@ -155,6 +155,7 @@ class Tuner:
             self.snapshots, self.epoch_losses = list(checkpoint.snapshots), list(checkpoint.epoch_losses)
             self.micro_batch_size = checkpoint.micro_batch_size
             self.checkpoint_step = checkpoint.step
+        # one flat parameter and gradient (adapter size,): the optimizer and clipping touch one tensor
         self._grad = torch.zeros_like(self.adapter.flat)
         self._weights = torch.nn.Parameter(self.adapter.flat)
         self._weights.grad = self._grad
@@ -182,7 +183,7 @@ class Tuner:
                 if self.micro_batch_size == 1:
                     raise OutOfMemory from error
             self._grad.zero_()
-            self.micro_batch_size = -(-min(self.micro_batch_size, len(batch)) // 2)
+            self.micro_batch_size = -(-min(self.micro_batch_size, len(batch)) // 2)  # half, rounded up
             self.notices.append(
                 f"Memory ran out at step {self.completed_steps + 1}; going on with {self.micro_batch_size} of"
                 f" {len(batch)} examples at a time. The batch size and the result stay the same."
@@ -191,6 +192,7 @@ class Tuner:
     def _accumulate(self, batch: Sequence[EncodedExample], tokens: int) -> float:
         total = 0.0
         for start in range(0, len(batch), self.micro_batch_size):
+            # scaled by all tokens of the batch, so that parts add up to the gradient of the whole
             total += self.network.add_gradient(batch[start : start + self.micro_batch_size], 1 / tokens)
         return total / tokens
 
@@ -209,6 +211,7 @@ class Tuner:
         """
         held_out_loss = self.held_out_loss() if self.held_out else None
         for epoch in range(self.schedule.epoch(step - 1) + 1, self.schedule.epoch(step) + 1):
+            # an epoch inside a single step has no snapshot of its own
             losses = [s.mean_loss for s in self.snapshots if self.schedule.pass_of(s.step) == epoch] or [
                 self.snapshots[-1].mean_loss
             ]
