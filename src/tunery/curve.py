@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 
 from tunery.files import write_whole
-from tunery.types import Advice, EpochLoss, TuningSnapshot
+from tunery.types import Advice, EpochLoss, TuningSnapshot, TuningTask
 
 JSON_FILE, SVG_FILE = "tuning.json", "loss.svg"
 
@@ -88,9 +88,42 @@ def summary(epochs: Sequence[EpochLoss]) -> str:
     if len(epochs) == 1:
         return f"Loss was {last:.2f} over the first epoch."
     verb = "fell" if last < first else "went"
-    flat = knee([epoch.mean_loss for epoch in epochs])
-    tail = f"; flat after epoch {flat}" if flat is not None and flat < len(epochs) else ""
+    flat = _flat_after(epochs)
+    tail = f"; flat after epoch {flat}" if flat is not None else ""
     return f"Loss {verb} from {first:.2f} to {last:.2f} over {len(epochs)} epochs{tail}."
+
+
+@dataclass(frozen=True, slots=True)
+class CurveFacts:
+    """
+    A curve in a sentence and in numbers; epochs count from 1.
+
+    `flat_after` is the epoch after which the loss hardly falls, unless it is the last; `epoch` is the pass over the
+    examples that the last step belongs to.
+    """
+
+    summary: str
+    best_epoch: int | None
+    flat_after: int | None
+    epoch: int
+
+
+def curve_facts(task: TuningTask) -> CurveFacts | None:
+    """Return the facts of a task's curve, None before the first step."""
+    if not task.snapshots:
+        return None
+    losses, last = task.epoch_losses, task.snapshots[-1]
+    return CurveFacts(
+        summary=summary(losses) if losses else f"Loss is {last.mean_loss:.2f} at step {last.step}.",
+        best_epoch=best_epoch(losses),
+        flat_after=_flat_after(losses),
+        epoch=max(1, math.ceil(task.completed_steps * task.hyperparameters.epoch_count / task.total_steps)),
+    )
+
+
+def _flat_after(epochs: Sequence[EpochLoss]) -> int | None:
+    flat = knee([epoch.mean_loss for epoch in epochs])
+    return flat if flat is not None and flat < len(epochs) else None
 
 
 def _memorised(epochs: Sequence[EpochLoss]) -> Advice | None:

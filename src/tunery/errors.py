@@ -168,6 +168,11 @@ class DataProblem:
     limit: int | None = None
     actual: int | None = None
 
+    @property
+    def is_skippable(self) -> bool:
+        """Whether leaving out the row solves the problem; a guess about the whole file names a row only as evidence."""
+        return self.row is not None and not self.kind.startswith("guessed-")
+
     def __str__(self) -> str:
         where = ", ".join(part for part in (f"Row {self.row}" if self.row else "", self.column or "") if part)
         return f"{where}: {self.message}" if where else self.message

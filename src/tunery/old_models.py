@@ -314,18 +314,39 @@ def read_recorded(path: Path, rows: Sequence[TuningExample]) -> Recorded:
     return Recorded([by_input[row.text_input] for row in rows], lines[0]["model"])
 
 
+def recorded_in(content: bytes, rows: Sequence[TuningExample]) -> Recorded | None:
+    """Return the recorded answers to these rows if `content` is a whole file of `tunery rescue`, else None."""
+    from tunery.evaluation.contest import Recorded
+
+    try:
+        lines = [json.loads(text) for text in content.decode().split("\n") if text.strip()]
+    except (ValueError, RecursionError):
+        return None
+    if not rows or not all(_is_whole(line) for line in lines):
+        return None
+    by_input = {line["text_input"]: line["answer"] for line in lines}
+    if any(row.text_input not in by_input for row in rows):
+        return None
+    return Recorded([by_input[row.text_input] for row in rows], lines[0]["model"])
+
+
+def _is_whole(line: object) -> bool:
+    return (
+        isinstance(line, dict)
+        and isinstance(line.get("row"), int)
+        and all(isinstance(line.get(name), str) for name in ("text_input", "answer", "model"))
+    )
+
+
 def _read(path: Path) -> list[Line]:
     found: list[Line] = []
     texts = path.read_text("utf-8").splitlines()
     for number, text in enumerate(texts, start=1):
         try:
             line = json.loads(text)
-            is_whole = isinstance(line["row"], int) and all(
-                isinstance(line[name], str) for name in ("text_input", "answer", "model")
-            )
-        except (ValueError, KeyError, TypeError):
-            is_whole = False
-        if is_whole:
+        except ValueError:
+            line = None
+        if _is_whole(line):
             found.append(line)
         elif number == len(texts):  # cut off when the command was killed: that row is asked again
             _drop_last_line(path, text)

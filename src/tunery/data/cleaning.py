@@ -6,7 +6,7 @@ Token counts and losses need a base and are passed in by the caller.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from math import exp, inf
@@ -168,6 +168,21 @@ class Finding:
             return self.message
         return self.message.replace("another row", f"row {row_of(self.other)}", 1)
 
+    @classmethod
+    def read(cls, document: Mapping[str, Any]) -> Finding:
+        """Return the finding of which `document`, with rows counted from 1, is the record."""
+        other, held_out = document["other_row"], document["held_out_row"]
+        return cls(
+            kind=Kind(document["kind"]),
+            place=document["row"] - 1,
+            message=document["message"],
+            other=None if other is None else other - 1,
+            drops=document["is_dropped"],
+            new_output=document["new_output"],
+            score=document["score"],
+            held_out_place=None if held_out is None else held_out - 1,
+        )
+
     def document(self, row_of: Callable[[int], int]) -> dict[str, Any]:
         """Return the finding as plain values with row numbers; held-out rows count from 1."""
         return {
@@ -180,6 +195,11 @@ class Finding:
             "new_output": self.new_output,
             "score": self.score,
         }
+
+
+def fixed_rows(findings: Sequence[Finding]) -> int:
+    """Return the number of rows that the findings' fixes change or leave out."""
+    return len({finding.place for finding in findings if finding.drops or finding.new_output is not None})
 
 
 def fixed(examples: Sequence[TuningExample], findings: Sequence[Finding]) -> list[TuningExample]:

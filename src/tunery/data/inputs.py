@@ -92,6 +92,11 @@ class PromptContract:
         """Return the contract as plain values."""
         return {**asdict(self), "labels": list(self.labels)}
 
+    @property
+    def beginning(self) -> str:
+        """What is put before a plain input to look like the examples; empty if they have no common beginning."""
+        return self.wrapped("").removesuffix(self.ending) or self.preamble
+
     def sentence(self) -> str:
         """Describe in one sentence what the inputs have in common."""
         parts = list(self._parts())

@@ -23,9 +23,10 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from tunery.data.dataset import ReadOptions
 from tunery.data.sandbox import preview_guarded, read_guarded
 from tunery.errors import DataProblem, DatasetInvalid, InvalidArgument, Level, ResourceExhausted
+from tunery.old_models import recorded_in
 from tunery.server.http import ApiRouter, read_limited
 from tunery.server.security import CallerOf
-from tunery.server.wire.tuning import ParsedDatasetOut, parsed_out, refused_out
+from tunery.server.wire.datasets import ParsedDatasetOut, parsed_out, refused_out
 from tunery.service.access import Action, require_scope
 from tunery.types import MAX_DATASET_BYTES
 
@@ -134,7 +135,8 @@ def _parsed(content: bytes, name: str, options: ReadOptions) -> ParsedDatasetOut
                 dataset = read_guarded(path, **arguments)
             except DatasetInvalid as error:  # it ran out of time or memory, which the preview did not
                 problems = error.problems
-        return parsed_out(preview, dataset, problems)
+        recorded = recorded_in(content, dataset.examples) if dataset is not None and preview.format == "jsonl" else None
+        return parsed_out(preview, dataset, problems, recorded)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from tunery.engine.catalog import memory_estimate
+from tunery.engine.catalog import fits, memory_estimate
 from tunery.errors import NotFound
 from tunery.server.http import ApiRouter, ServicesOf, page_of
 from tunery.server.security import CallerOf
@@ -41,6 +41,7 @@ class ModelOut(Message):
     parameters: Annotated[int | None, Field(description="Extension: number of weights.")]
     is_present: Annotated[bool, Field(description="Extension: whether the weights are on this machine.")]
     tuning_memory_bytes: Annotated[int | None, Field(description="Extension: approximate memory for tuning.")]
+    fits: Annotated[bool | None, Field(description="Extension: whether tuning fits into the memory that is free now.")]
 
 
 class ModelsPage(Message):
@@ -69,6 +70,7 @@ def model_out(entry: CatalogEntry) -> ModelOut:
         parameters=entry.parameters,
         is_present=entry.is_present,
         tuning_memory_bytes=None if entry.parameters is None else memory_estimate(entry.parameters),
+        fits=None if entry.parameters is None else fits(entry.parameters),
     )
 
 

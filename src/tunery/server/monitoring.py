@@ -42,6 +42,7 @@ from tunery.service.answering import MAX_WAITING
 from tunery.service.creation import MAX_WAITING_TASKS
 from tunery.service.database import tasks
 from tunery.service.phases import RUNNING_PHASES
+from tunery.service.requests import ID_PATTERN, MAX_NAME_CHARACTERS
 from tunery.types import (
     MAX_DATASET_BYTES,
     MAX_OUTPUT_CHARACTERS,
@@ -155,6 +156,8 @@ class LimitsOut(Message):
     candidates: int
     waiting_tasks: int
     waiting_answers: int
+    display_name_characters: int
+    id_pattern: Annotated[str, Field(description="Regular expression that the whole ID of a tuned model matches.")]
 
 
 class TuningDefaultsOut(Message):
@@ -295,6 +298,8 @@ _LIMITS = LimitsOut(
     candidates=MAX_CANDIDATES,
     waiting_tasks=MAX_WAITING_TASKS,
     waiting_answers=MAX_WAITING,
+    display_name_characters=MAX_NAME_CHARACTERS,
+    id_pattern=ID_PATTERN,
 )
 
 

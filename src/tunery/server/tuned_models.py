@@ -19,28 +19,24 @@ from starlette.types import Receive, Scope, Send
 from tunery.errors import InvalidArgument, NotFound, Unimplemented
 from tunery.server.http import ApiRouter, Flag, JsonReply, Services, ServicesOf, page_of
 from tunery.server.security import CallerOf
+from tunery.server.wire.datasets import EstimateOut, StoredExampleOut, StoredExamplesPage, estimate_out
 from tunery.server.wire.tuning import (
-    EstimateOut,
     OperationOut,
     OperationsPage,
     PermissionIn,
     PermissionOut,
     PermissionsPage,
-    StoredExampleOut,
-    StoredExamplesPage,
     TaskLogOut,
     TransferIn,
     TunedModelIn,
     TunedModelOut,
     TunedModelsPage,
-    estimate_out,
-    input_prefix,
     operation_out,
     permission_out,
     tuned_model_out,
 )
 from tunery.service import requests
-from tunery.service.access import Action, Seen, require_scope
+from tunery.service.access import Action, Seen, Share, require_scope
 from tunery.service.creation import Creation, CreationRequest
 from tunery.service.library import Library, contracts_of, set_wraps_plain_inputs, wraps_plain_inputs
 from tunery.service.requests import MAX_PAGE_SIZE, ModelFilter
@@ -108,8 +104,9 @@ def list_(
     size, list_key = requests.page_size(page_size, DEFAULT_PAGE_SIZE), ("tunedModels", caller.user_id, filter)
     before = requests.read_page_token(page_token, *list_key)
     rows = services.library.page(caller, ModelFilter.parse(filter), before=before, limit=size + 1)
+    shares = services.library.sharing.shares(caller, [model.id for _, model in rows[:size]])
     return TunedModelsPage(
-        tuned_models=[tuned_model_out(model) for _, model in rows[:size]] or None,
+        tuned_models=[_shared_out(tuned_model_out(model), shares[model.id]) for _, model in rows[:size]] or None,
         next_page_token=requests.page_token(rows[size - 1][0], *list_key) if len(rows) > size else None,
     )
 
@@ -118,7 +115,7 @@ def list_(
 def get(services: ServicesOf, caller: CallerOf, model_id: str) -> TunedModelOut:
     """Return a tuned model."""
     services.library.sharing.require(caller, Action.READ, model_id)
-    return _with_contracts(services.library, services.library.find(model_id))
+    return _with_contracts(services.library, caller, services.library.find(model_id))
 
 
 @router.patch(_MODEL, name="UpdateTunedModel")
@@ -134,7 +131,7 @@ def update(
     model = library.update(model_id, **changes) if changes else library.find(model_id)
     if wraps is not None:
         set_wraps_plain_inputs(library, model, bool(wraps))
-    return _with_contracts(library, model)
+    return _with_contracts(library, caller, model)
 
 
 @router.delete(_MODEL, name="DeleteTunedModel")
@@ -146,16 +143,21 @@ def delete(services: ServicesOf, caller: CallerOf, model_id: str) -> None:
     services.library.delete(model_id)
 
 
-def _with_contracts(library: Library, model: TunedModel) -> TunedModelOut:
+def _with_contracts(library: Library, caller: Caller, model: TunedModel) -> TunedModelOut:
     contracts = contracts_of(library, model)
     facts = {
         "prompt_contract": contracts.prompt.sentence(),
-        "input_prefix": input_prefix(contracts.prompt),
+        "input_prefix": contracts.prompt.beginning or None,
         "output_contract": contracts.output.sentence(),
         "output_form": contracts.output.kind,
         "wrap_plain_inputs": wraps_plain_inputs(library, model) or None,
     }
-    return tuned_model_out(model).model_copy(update=facts)
+    share = library.sharing.shares(caller, [model.id])[model.id]
+    return _shared_out(tuned_model_out(model).model_copy(update=facts), share)
+
+
+def _shared_out(shown: TunedModelOut, share: Share) -> TunedModelOut:
+    return shown.model_copy(update={"role": share.role, "owner": share.owner})
 
 
 def _version(request: Request) -> str:
@@ -234,13 +236,20 @@ def list_examples(
     page_token: str | None = None,
     held_out: Flag = False,
     rendered: Flag = False,
+    fixed: Flag = False,
 ) -> StoredExamplesPage:
-    """List the examples of a tuned model; with `heldOut=true` those that were held out."""
-    services.library.sharing.require(caller, Action.READ, model_id)
+    """
+    List the examples of a tuned model; with `heldOut=true` those that were held out.
+
+    With `fixed=true` they have the fixes of the newest data check, whose findings only writers may see.
+    """
+    services.library.sharing.require(caller, Action.WRITE if fixed else Action.READ, model_id)
+    if fixed and held_out:
+        raise InvalidArgument("fixed and heldOut cannot be combined: held-out examples are not fixed.")
     model = services.library.find(model_id)
-    examples = services.library.examples(model)[held_out]
+    examples = services.examinations.fixed_examples(model) if fixed else services.library.examples(model)[held_out]
     largest = MAX_RENDERED if rendered else MAX_PAGE_SIZE
-    list_key = ("examples", model_id, held_out)
+    list_key = ("examples", model_id, held_out, fixed)
     shown, next_page = page_of(examples, page_size, page_token, *list_key, default=EXAMPLES_PAGE_SIZE, largest=largest)
     return StoredExamplesPage(
         examples=_examples_out(services, model.base_model, tuple(shown), rendered) or None,

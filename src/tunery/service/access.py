@@ -8,7 +8,7 @@ can be shared with somebody who signs in for the first time tomorrow.
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
@@ -75,7 +75,8 @@ def require_known(caller: Caller) -> None:
     if caller.user_id is None and not caller.has_key:
         raise PermissionDenied(
             "Method doesn't allow unregistered callers (callers without established identity)."
-            " Please use a token or an API key to call this API."
+            " Please use a token or an API key to call this API.",
+            reason="CREDENTIALS_MISSING",
         )
 
 
@@ -121,6 +122,14 @@ def _no_access(model_name: str) -> PermissionDenied:
     return PermissionDenied(f"You do not have permission to access tuned model {model_name}.")
 
 
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A caller's role on a tuned model, and the address of its owner."""
+
+    role: Role | None
+    owner: str | None
+
+
 class Sharing:
     """The permissions of the tuned models of one database."""
 
@@ -145,6 +154,17 @@ class Sharing:
         """Return the permissions of a tuned model, none if there is no such model."""
         with self._database.reading() as connection:
             return models.list_permissions(connection, model_id)
+
+    def shares(self, caller: Caller, model_ids: Sequence[str]) -> dict[str, Share]:
+        """Return a caller's share in each of these tuned models, which the caller must be allowed to read."""
+        with self._database.reading() as connection:
+            known = models.list_permissions_of(connection, model_ids)
+        found = {}
+        for model_id in model_ids:
+            own = [permission for permission in known if permission.tuned_model_id == model_id]
+            owners = [permission.email_address for permission in own if permission.role is Role.OWNER]
+            found[model_id] = Share(role_of(caller, own), next(iter(owners), None))
+        return found
 
     def get(self, caller: Caller, model_id: str, permission_id: str) -> Permission:
         """Return a permission of a tuned model; raises NotFound."""

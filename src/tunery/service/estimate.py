@@ -21,10 +21,11 @@ from tunery.service.answering import Answering
 from tunery.service.database import tasks
 from tunery.service.library import Library
 from tunery.service.requests import TuningRequest
-from tunery.types import CatalogEntry, Hyperparameters, TuningExample, TuningTask
+from tunery.types import CatalogEntry, Hyperparameters, Phase, TuningExample, TuningSnapshot, TuningTask
 
 LAST_TASKS = 3
 LEAST_STEPS = 4  # the first step of a task is slower than the rest
+RECENT_STEPS = 20  # steps whose pace holds for the rest of a task
 START_SECONDS = 2.0  # reading the data, publishing
 MEASURED_SPREAD = (0.8, 1.4)  # rows of other lengths, other programs on the machine
 GUESSED_SPREAD = (0.3, 3.0)
@@ -195,7 +196,18 @@ class Estimates:
 
 def seconds_per_step(task: TuningTask) -> float | None:
     """Return the median time of a step, which leaves out pauses between a kill and a resume; None if too few steps."""
-    curve = task.snapshots
+    return _pace(task.snapshots)
+
+
+def seconds_left(task: TuningTask) -> float | None:
+    """Return the time left of a running task at the pace of its last steps; None if it is not known."""
+    pace = _pace(task.snapshots[-RECENT_STEPS:])
+    if task.phase is not Phase.RUNNING or pace is None:
+        return None
+    return round(pace * (task.total_steps - task.completed_steps), 1)
+
+
+def _pace(curve: Sequence[TuningSnapshot]) -> float | None:
     if len(curve) < LEAST_STEPS:
         return None
     times = [snapshot.compute_time.timestamp() for snapshot in curve[1:]]

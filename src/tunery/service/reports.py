@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tunery.data.cleaning import Finding, fixed
 from tunery.engine.catalog import Catalog
 from tunery.errors import FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted, TuneryError, Unavailable
 from tunery.evaluation.growth import LEAST_ROWS
@@ -27,7 +28,7 @@ from tunery.service.answering_child import Question
 from tunery.service.library import Library
 from tunery.service.process import Child
 from tunery.service.report_child import Begin, Done, Progressed
-from tunery.types import SamplingSettings, TunedModel, Turn
+from tunery.types import SamplingSettings, TunedModel, TuningExample, Turn
 
 if TYPE_CHECKING:
     from tunery.evaluation.report import Evaluation
@@ -343,6 +344,14 @@ class Examinations(Inquiries):
     def __init__(self, library: Library, catalog: Catalog) -> None:
         super().__init__(library)
         self._catalog = catalog
+
+    def fixed_examples(self, model: TunedModel) -> tuple[TuningExample, ...]:
+        """Return the examples of a tuned model with the fixes of its newest data check; raise NotFound without one."""
+        document = self.report(model)
+        if document is None:
+            raise NotFound(f"The data of {model.name} has not been checked; POST to {model.name}:examine first.")
+        examples, _ = self._library.examples(model)
+        return tuple(fixed(examples, [Finding.read(finding) for finding in document["findings"]]))
 
     def ask(self, model: TunedModel, folds: int | None = None) -> Progress:
         """

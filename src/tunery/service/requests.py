@@ -33,7 +33,7 @@ _EVERYONE = "readers:everyone"
 MAX_NAME_CHARACTERS = 40  # proto TunedModel: for the given id and for display_name
 RANDOM_CHARACTERS = 12  # as in Google's ids: number-generator-model-dzlmi0gswwqb
 
-_ID = re.compile(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?")
+ID_PATTERN = "[a-z]([a-z0-9-]{0,38}[a-z0-9])?"
 _ALPHABET = string.ascii_lowercase + string.digits
 
 
@@ -166,7 +166,7 @@ def read_page_token(token: str | None, *asked: object) -> int | None:
 
 def check_id(model_id: str) -> None:
     """Raise InvalidArgument unless this is a valid id for a new tuned model."""
-    if not _ID.fullmatch(model_id):
+    if not re.fullmatch(ID_PATTERN, model_id):
         raise InvalidArgument(
             f"The id {model_id!r} cannot be used. Use up to {MAX_NAME_CHARACTERS} lower-case letters, digits and"
             " hyphens; start with a letter and do not end with a hyphen."

@@ -9,10 +9,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import Field
+
+from tunery.data.cleaning import Finding, fixed_rows
+from tunery.server.wire.datasets import StoredExampleOut
 from tunery.server.wire.messages import Message, StrictIncoming, Timestamp
-from tunery.server.wire.tuning import StoredExampleOut, TuningExamplesIn
+from tunery.server.wire.tuning import TuningExamplesIn
 from tunery.service.reports import Progress
 from tunery.types import TuningExample
 
@@ -260,6 +264,7 @@ class ExaminationReportOut(Message):
     rows: int
     held_out_rows: int
     fold_count: int | None = None
+    fixed_rows: Annotated[int, Field(description="Number of rows that the fixes change or leave out.")]
     counts: list[KindCountOut]
     findings: list[FindingOut]
 
@@ -303,6 +308,7 @@ def _report(
         rows=document["rows"],
         held_out_rows=document["held_out_rows"],
         fold_count=document.get("folds"),  # reports of the first versions have none
+        fixed_rows=fixed_rows([Finding.read(finding) for finding in found]),
         counts=[KindCountOut(kind=kind, findings=count) for kind, count in counts.most_common()],
         findings=[] if rows is None else [_finding(finding, *rows) for finding in found],
     )

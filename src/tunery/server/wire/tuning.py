@@ -1,24 +1,18 @@
 """
-Tuned models, their tasks and operations on the wire (google/ai/generativelanguage/v1beta/tuned_model.proto).
+Tuned models, their tasks, operations and permissions on the wire (google/ai/generativelanguage/v1beta/*.proto).
 
-Also datasets, estimates, examples and permissions. Fields of our own are marked as extensions. Training data comes in
+Fields of our own are marked as extensions. Training data comes in
 and never goes out in a tuned model: Google's old client refuses a reply, even a whole list, that has it.
 """
 
 from __future__ import annotations
 
-import math
-from collections import Counter
-from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
-from tunery.curve import best_epoch, knee, summary
-from tunery.data.dataset import Dataset, Preview
-from tunery.data.inputs import PromptContract
-from tunery.data.outputs import OutputKind, output_kind
-from tunery.errors import DataProblem, Level
+from tunery.curve import curve_facts
 from tunery.server.wire.messages import (
     Incoming,
     Int32,
@@ -30,7 +24,7 @@ from tunery.server.wire.messages import (
     enum_name,
     without_extensions,
 )
-from tunery.service.estimate import Estimate, Source
+from tunery.service.estimate import seconds_left
 from tunery.types import EpochLoss, GranteeType, Permission, Phase, Role, State, TunedModel, TuningSnapshot, TuningTask
 
 MAX_SNAPSHOTS = 2000  # a longer curve is thinned evenly; first and last stay
@@ -125,6 +119,8 @@ class TunedModelIn(StrictIncoming):
     output_contract: Any = None
     output_form: Any = None
     wrap_plain_inputs: bool | None = None
+    role: Any = None
+    owner: Any = None
 
 
 class SnapshotOut(Message):
@@ -242,6 +238,8 @@ class TunedModelOut(Message):
     wrap_plain_inputs: Annotated[
         bool | None, Field(description="Extension: whether plain inputs get the preamble and label of the examples.")
     ] = None
+    role: Annotated[Role | None, Field(description="Extension: the caller's role.")] = None
+    owner: Annotated[str | None, Field(description="Extension: the owner's address.")] = None
 
 
 class TunedModelsPage(Message):
@@ -331,246 +329,15 @@ def advice_out(task: TuningTask) -> AdviceOut | None:
 
 
 def curve_out(task: TuningTask) -> CurveFactsOut | None:
-    """Return the facts of a task's curve, None before the first step."""
-    if not task.snapshots:
-        return None
-    losses, last = task.epoch_losses, task.snapshots[-1]
-    flat_after = knee([loss.mean_loss for loss in losses])
-    return CurveFactsOut(
-        summary=summary(losses) if losses else f"Loss is {last.mean_loss:.2f} at step {last.step}.",
-        best_epoch=best_epoch(losses),
-        flat_after=flat_after if flat_after is not None and flat_after < len(losses) else None,
-        epoch=max(1, math.ceil(task.completed_steps * task.hyperparameters.epoch_count / task.total_steps)),
-    )
-
-
-def input_prefix(contract: PromptContract) -> str | None:
-    """Return what is put before a plain input to look like the examples, None if they have nothing in common."""
-    return contract.wrapped("").removesuffix(contract.ending) or contract.preamble or None
+    """Return the facts of a task's curve as the API shows them, None before the first step."""
+    facts = curve_facts(task)
+    return None if facts is None else CurveFactsOut(**asdict(facts))
 
 
 def _error_out(task: TuningTask) -> TaskErrorOut | None:
     if task.error_code is None:
         return None
     return TaskErrorOut(code=task.error_code, message=task.error_message or "")
-
-
-class DataProblemOut(Message):
-    """An error or a warning; `row` counts as in the file, and is absent for the whole file."""
-
-    kind: str
-    message: str
-    level: Level
-    row: int | None
-    column: str | None
-    limit: int | None
-    actual: int | None
-
-
-class SheetOut(Message):
-    """A sheet of a workbook."""
-
-    name: str
-    is_hidden: bool
-
-
-class SampleRowOut(Message):
-    """A row of the file; an empty cell is an empty text."""
-
-    number: int
-    cells: list[str]
-
-
-class ExampleOut(Message):
-    """An example as tuning reads it, and its row in the file."""
-
-    text_input: str
-    output: str
-    row: int | None
-
-
-class MappingOut(Message):
-    """How each column is used; columns not named in the request are suggested."""
-
-    input_columns: list[str]
-    output_column: str | None
-    ignored_columns: list[str]
-
-
-class ParsedDatasetOut(Message):
-    """A parsed file; `examples` are present if no problem is an error."""
-
-    source: str
-    problems: list[DataProblemOut]
-    format: str | None = None
-    encoding: str | None = None
-    encoding_is_guessed: bool | None = None
-    delimiter: str | None = None
-    has_header: bool | None = None
-    sheet: str | None = None
-    sheets: list[SheetOut] | None = None
-    columns: list[str] | None = None
-    row_count: int | None = None
-    example_count: int | None = None
-    sample: list[SampleRowOut] | None = None
-    mapping: MappingOut | None = None
-    examples: list[ExampleOut] | None = None
-
-
-def parsed_out(preview: Preview, dataset: Dataset | None, problems: Sequence[DataProblem]) -> ParsedDatasetOut:
-    """Return a file that could be read as a table; `dataset` is None if it cannot be tuned on."""
-    rows = dataset.rows if dataset is not None and dataset.rows else None
-    examples = dataset.examples if dataset is not None else ()
-    return ParsedDatasetOut(
-        source=preview.source,
-        format=preview.format,
-        encoding=preview.encoding,
-        encoding_is_guessed=preview.encoding_is_guessed or None,
-        delimiter=preview.delimiter,
-        has_header=preview.has_header,
-        sheet=preview.sheet,
-        sheets=[SheetOut(name=sheet.name, is_hidden=sheet.is_hidden) for sheet in preview.sheets] or None,
-        columns=list(preview.columns),
-        row_count=preview.row_count,
-        example_count=preview.example_count,
-        sample=[SampleRowOut(number=row.number, cells=[cell or "" for cell in row.cells]) for row in preview.sample],
-        mapping=MappingOut(
-            input_columns=list(preview.input_columns),
-            output_column=preview.output_column,
-            ignored_columns=list(preview.ignored_columns),
-        ),
-        examples=[
-            ExampleOut(text_input=example.text_input, output=example.output, row=rows[place] if rows else None)
-            for place, example in enumerate(examples)
-        ]
-        or None,
-        problems=problems_out(problems),
-    )
-
-
-def refused_out(source: str, problems: Sequence[DataProblem]) -> ParsedDatasetOut:
-    """Return a file that could not be read as a table."""
-    return ParsedDatasetOut(source=source, problems=problems_out(problems))
-
-
-def problems_out(problems: Sequence[DataProblem]) -> list[DataProblemOut]:
-    """Return problems as the API shows them."""
-    return [
-        DataProblemOut(
-            kind=problem.kind,
-            message=problem.message,
-            level=problem.level,
-            row=problem.row,
-            column=problem.column,
-            limit=problem.limit,
-            actual=problem.actual,
-        )
-        for problem in problems
-    ]
-
-
-class SecondsOut(Message):
-    """Duration once the task starts: at least, at most, and where the figures come from."""
-
-    at_least: float
-    at_most: float
-    source: Annotated[Source, Field(description="`measured` on the last tasks with this base, or a first `guess`.")]
-
-
-class MemoryOut(Message):
-    """Memory the task takes at most, and memory that is free now; unknown figures are left out."""
-
-    needed_bytes: int | None
-    free_bytes: int | None
-    fits: bool | None
-
-
-class InputsOut(Message):
-    """What the inputs have in common."""
-
-    prefix: Annotated[str | None, Field(description="Text that nearly all inputs begin with.")]
-
-
-class LabelCountOut(Message):
-    """A label and the number of examples that have it."""
-
-    label: str
-    rows: int
-
-
-class OutputsOut(Message):
-    """What the outputs are."""
-
-    kind: OutputKind
-    labels: Annotated[list[LabelCountOut] | None, Field(description="Most frequent first; only for kind LABELS.")]
-
-
-class EstimateOut(Message):
-    """What a tuning task would take; nothing is created."""
-
-    total_steps: int
-    example_count: int
-    held_out_count: int
-    tokens_per_epoch: int
-    total_tokens: int
-    longest_example_tokens: int
-    example_tokens: Annotated[list[int], Field(description="Of each example, in the order sent.")]
-    cut_rows: Annotated[list[int] | None, Field(description="Examples, from 1, too long for the context window.")]
-    seconds: SecondsOut
-    waiting_before: int
-    memory: MemoryOut
-    problems: Annotated[list[DataProblemOut] | None, Field(description="Warnings; rows count from 1.")]
-    inputs: InputsOut
-    outputs: OutputsOut
-
-
-def estimate_out(
-    estimate: Estimate, problems: Sequence[DataProblem], examples: Sequence[tuple[str, str]]
-) -> EstimateOut:
-    """Return an estimate, and what the inputs and outputs of the examples are, as the API shows them."""
-    memory = estimate.memory
-    at_least, at_most = estimate.seconds
-    return EstimateOut(
-        total_steps=estimate.total_steps,
-        example_count=estimate.examples,
-        held_out_count=estimate.held_out,
-        tokens_per_epoch=estimate.tokens_per_epoch,
-        total_tokens=estimate.total_tokens,
-        longest_example_tokens=estimate.longest_tokens,
-        example_tokens=list(estimate.example_tokens),
-        cut_rows=[place + 1 for place in estimate.cut] or None,
-        seconds=SecondsOut(at_least=round(at_least, 1), at_most=round(at_most, 1), source=estimate.source),
-        waiting_before=estimate.waiting_before,
-        memory=MemoryOut(needed_bytes=memory.memory_bytes, free_bytes=memory.free_bytes, fits=memory.fits),
-        problems=problems_out(problems) or None,
-        inputs=InputsOut(prefix=input_prefix(PromptContract.learn([text_input for text_input, _ in examples]))),
-        outputs=_outputs_out([output.strip() for _, output in examples]),
-    )
-
-
-def _outputs_out(outputs: Sequence[str]) -> OutputsOut:
-    kind = output_kind(outputs)
-    counts = [LabelCountOut(label=label, rows=rows) for label, rows in Counter(outputs).most_common()]
-    return OutputsOut(kind=kind, labels=counts if kind is OutputKind.LABELS else None)
-
-
-class StoredExampleOut(Message):
-    """An example."""
-
-    text_input: str
-    output: str
-    rendered: Annotated[
-        str | None,
-        Field(description="As the base reads it, with chat template; only with `rendered=true`."),
-    ] = None
-
-
-class StoredExamplesPage(Message):
-    """A page of examples, in the order sent."""
-
-    examples: list[StoredExampleOut] | None
-    total_size: int
-    next_page_token: str | None
 
 
 TYPE_URL = "type.googleapis.com/google.ai.generativelanguage"
@@ -597,6 +364,9 @@ class MetadataOut(Message):
     epoch_losses: Annotated[list[EpochLossOut] | None, Field(description="Extension.")]
     advice: Annotated[AdviceOut | None, Field(description="Extension.")]
     curve: Annotated[CurveFactsOut | None, Field(description="Extension: absent before the first step.")]
+    seconds_left: Annotated[
+        float | None, Field(description="Extension: time left at the pace of the last steps; only while tuning runs.")
+    ]
 
 
 class _Typed(Message):
@@ -669,6 +439,7 @@ def _metadata(model: TunedModel, package: str, waiting_before: int | None) -> Me
         epoch_losses=[epoch_loss_out(loss) for loss in task.epoch_losses] or None,
         advice=advice_out(task),
         curve=curve_out(task),
+        seconds_left=seconds_left(task),
     )
 
 

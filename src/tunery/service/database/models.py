@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import struct
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -160,9 +160,14 @@ def _model(row: RowMapping) -> TunedModel:
 
 def list_permissions(connection: Connection, model_id: str) -> tuple[Permission, ...]:
     """Return the permissions of a tuned model, oldest first."""
+    return list_permissions_of(connection, [model_id])
+
+
+def list_permissions_of(connection: Connection, model_ids: Sequence[str]) -> tuple[Permission, ...]:
+    """Return the permissions of several tuned models, oldest first."""
     statement = (
         select(permissions)
-        .where(permissions.c.tuned_model_id == model_id)
+        .where(permissions.c.tuned_model_id.in_(model_ids))
         .order_by(permissions.c.create_time, permissions.c.id)
     )
     return tuple(_permission(row) for row in connection.execute(statement).mappings())
