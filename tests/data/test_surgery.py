@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from tunery.data.cleaning import Finding, Kind, examine, fixed
+from tunery.data.cleaning import Finding, Kind, examine, fixed, fixed_rows
 from tunery.data.inputs import alike
 from tunery.data.outputs import is_a_letter_off, label_variants
 from tunery.types import TuningExample
@@ -172,3 +172,17 @@ def test_a_document_has_rows_instead_of_places() -> None:
         "new_output": None,
         "score": 1.0,
     }
+
+
+def test_a_finding_comes_back_from_its_document() -> None:
+    """Indexes become row numbers and indexes again, so stored findings can be applied."""
+    rows = [TuningExample("one", "yes"), TuningExample("one", "yes"), TuningExample("two", "yes")]
+    found = examine(rows, held_out=[TuningExample("two", "yes")])
+
+    again = [Finding.read(finding.document(lambda place: place + 1)) for finding in found]
+
+    assert [finding.document(lambda place: place + 1) for finding in again] == [
+        finding.document(lambda place: place + 1) for finding in found
+    ]
+    assert fixed_rows(again) == 2
+    assert len(fixed(rows, again)) == 1

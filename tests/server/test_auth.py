@@ -38,3 +38,13 @@ def test_the_token_decides(api: Api, key: str) -> None:
 
     assert api.client().get("/v1beta/tunedModels", headers=good).status_code == 200
     assert error_of(api.client().get("/v1beta/models", headers=bad))["code"] == 401
+
+
+def test_a_program_learns_that_credentials_are_missing(api: Api) -> None:
+    """The refusal of an unknown caller has a reason; that of a key for tuned models has none, since no key helps."""
+    key = api.accounts.keys.create("a key")[1]
+    nobody = error_of(api.client().get("/v1beta/models"))
+    with_key = error_of(api.client(key=key).get("/v1beta/tunedModels"))
+
+    assert [detail["reason"] for detail in nobody["details"]] == ["CREDENTIALS_MISSING"]
+    assert "CREDENTIALS_MISSING" not in str(with_key)

@@ -164,3 +164,42 @@ def test_a_key_cannot_have_files_read(live: Live) -> None:
 
 def _sent(value: Any) -> Any:
     return str(value).lower() if isinstance(value, bool) else value
+
+
+def rescued(rows: int = 30, **changes: Any) -> bytes:
+    """Return a file as `tunery rescue` writes it."""
+    lines = [
+        {"row": n, "text_input": f"What is {n}?", "output": str(n), "answer": f"old {n}", "model": "old-1", **changes}
+        for n in range(1, rows + 1)
+    ]
+    return "".join(json.dumps(line) + "\n" for line in lines).encode()
+
+
+def test_the_answers_in_a_rescued_file_are_returned(client: httpx2.Client) -> None:
+    """They follow the order of the examples, under the name of the old model; skipped rows have none."""
+    whole = parsed(client, "old.jsonl", rescued())
+    shorter = parsed(client, "old.jsonl", rescued(), skipRows="1,3")
+
+    assert whole["recorded"] == {"title": "old-1", "answers": [f"old {n}" for n in range(1, 31)]}
+    assert shorter["recorded"]["answers"] == ["old 2", *(f"old {n}" for n in range(4, 31))]
+    assert len(shorter["examples"]) == 28
+
+
+@pytest.mark.parametrize("changes", [{"answer": None}, {"model": 1}, {"row": "1"}])
+def test_a_file_that_rescue_did_not_write_has_no_recorded_answers(
+    client: httpx2.Client, changes: dict[str, Any]
+) -> None:
+    """A line with another type somewhere makes it an ordinary file."""
+    assert "recorded" not in parsed(client, "old.jsonl", rescued(**changes))
+    assert "recorded" not in parsed(client, "questions.csv", GOOD)
+
+
+def test_only_problems_of_a_row_can_be_skipped(client: httpx2.Client) -> None:
+    """Leaving out the row of an empty output helps; few examples and guesses about the file stay."""
+    found = parsed(client, "bad.csv", b"text_input,output\na,\nc,d\n")["problems"]
+    guessed = parsed(client, "guess.csv", b"caf\xe9,1\n" + GOOD[21:])["problems"]
+
+    skippable = {problem["kind"]: problem["isSkippable"] for problem in [*found, *guessed]}
+    assert skippable["empty-output"] is True
+    assert skippable["few-examples"] is False
+    assert skippable["guessed-encoding"] is False

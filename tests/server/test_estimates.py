@@ -30,6 +30,7 @@ def estimated(client: httpx2.Client, rows: list[tuple[str, str]], status: int = 
     return dict(reply.json())
 
 
+WORDS = ("apple", "boat", "cloud", "door", "egg")
 ROWS = [(f"number {n}", str(n + 1)) for n in range(30)]
 
 
@@ -86,3 +87,21 @@ def test_the_reply_is_described(client: httpx2.Client) -> None:
     reply = document["paths"]["/v1beta/tunedModels"]["post"]["responses"]["200"]
     assert "EstimateOut" in str(reply)
     assert "atLeast" in document["components"]["schemas"]["SecondsOut"]["properties"]
+
+
+def test_inputs_and_outputs_are_described(client: httpx2.Client) -> None:
+    """The common beginning of the inputs is the preamble with the only label; labels come most frequent first."""
+    rows = [(f"Classify this.\nText: {WORDS[n % 5]} {n}", "no" if n % 3 else "yes") for n in range(30)]
+    labelled, plain = estimated(client, rows), estimated(client, ROWS)
+
+    assert labelled["inputs"] == {"prefix": "Classify this.\nText: "}
+    assert labelled["outputs"] == {
+        "kind": "LABELS",
+        "labels": [{"label": "no", "rows": 20}, {"label": "yes", "rows": 10}],
+    }
+    assert plain["outputs"] == {"kind": "NUMBER"}
+
+
+def test_inputs_without_a_common_beginning_have_no_prefix(client: httpx2.Client) -> None:
+    """The prefix is left out."""
+    assert estimated(client, [(f"{WORDS[n % 5]} {n}", str(n)) for n in range(30)])["inputs"] == {}

@@ -133,3 +133,37 @@ def test_folds_out_of_range_are_refused(client: httpx2.Client, folds: int) -> No
 
     assert reply.status_code == 400
     assert reply.json()["error"]["message"] == f"fold_count must be 2 to 10, not {folds}."
+
+
+def test_examples_come_with_the_fixes_of_the_data_check(client: httpx2.Client, found: dict[str, Any]) -> None:
+    """Rows to leave out are gone and outputs are replaced; `fixedRows` counts both."""
+    report = found["report"]
+    changes = {finding["row"] for finding in report["findings"] if finding["isDropped"] or "newOutput" in finding}
+    dropped = {finding["row"] for finding in report["findings"] if finding["isDropped"]}
+    outputs = {finding["row"]: finding["newOutput"] for finding in report["findings"] if "newOutput" in finding}
+    learned = client.get(f"{ADDRESS}/examples", params={"pageSize": 100}).json()["examples"]
+
+    fixed = client.get(f"{ADDRESS}/examples", params={"pageSize": 100, "fixed": "true"}).json()
+
+    assert report["fixedRows"] == len(changes) > 0
+    assert fixed["examples"] == [
+        {**example, "output": outputs.get(row, example["output"])}
+        for row, example in enumerate(learned, 1)
+        if row not in dropped
+    ]
+    assert fixed["totalSize"] == len(learned) - len(dropped)
+    both = client.get(f"{ADDRESS}/examples", params={"fixed": "true", "heldOut": "true"})
+    assert both.status_code == 400
+
+
+def test_fixed_examples_are_for_writers_as_findings_are(live: Live, found: dict[str, Any]) -> None:
+    """A reader may see the examples, but not which of them are doubtful."""
+    assert found["report"]["fixedRows"]
+    live.services.accounts.users.add("other@example.com")
+    live.services.library.sharing.create(
+        Caller("local", frozenset({TUNING})), TUNED, GranteeType.USER, "other@example.com", Role.READER
+    )
+    token = live.services.accounts.tokens.create_plain("other@example.com", [TUNING], 30)[1]
+    with live.client(token) as reader:
+        assert reader.get(f"{ADDRESS}/examples").status_code == 200
+        assert reader.get(f"{ADDRESS}/examples", params={"fixed": "true"}).status_code == 403

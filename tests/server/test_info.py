@@ -94,3 +94,17 @@ def test_steps_per_second(age: int, rate: float) -> None:
 
     assert step_rate(curve, NOW + timedelta(seconds=20 + age)) == rate
     assert step_rate(curve[:1], NOW) == 0.0
+
+
+def test_limits_and_defaults_of_a_form_are_those_of_a_tuning_task(live: Live) -> None:
+    """The longest name, the pattern of an ID, and the settings of a task that names none."""
+    with live.client() as client:
+        info = client.get("/v1beta/serverInfo").json()
+
+    assert info["limits"]["displayNameCharacters"] == 40
+    pattern = re.compile(info["limits"]["idPattern"])
+    assert [bool(pattern.fullmatch(text)) for text in ("a", "a-1", "a" * 40, "a" * 41, "1a", "a-", "A")] == [
+        *(True, True, True),
+        *(False, False, False, False),
+    ]
+    assert info["tuningDefaults"] == {"epochCount": 5, "batchSize": 4, "learningRate": 0.001, "seed": 0}

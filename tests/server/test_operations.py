@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.server.api import Api, error_of
+from tests.service.samples import a_curve
 from tunery.errors import OutOfMemory, TuneryError, TuningUnstable
 from tunery.service.phases import Progress
 from tunery.types import Phase, TunedModel
@@ -245,3 +246,25 @@ def test_the_error_names_the_rpc_of_operations(api: Api) -> None:
 
     (detail,) = error_of(keyed.get(f"/v1beta/{model.operation_name}"))["details"]
     assert detail["metadata"]["method"] == "google.longrunning.Operations.GetOperation"
+
+
+def test_a_running_task_has_its_curve_in_words_and_the_time_left(api: Api) -> None:
+    """Ten steps of a second each: nine are left, in the third epoch; no epoch has been averaged yet."""
+    model = api.library.find(api.running("numbers", steps=10).tuned_model_id)
+    api.library.heartbeat(model.task, Phase.RUNNING, Progress(step=10, snapshots=a_curve(10)))
+
+    metadata = polled(api, model, extensions="true")["metadata"]
+
+    assert metadata["curve"] == {"summary": "Loss is 0.32 at step 10.", "epoch": 3}
+    assert metadata["secondsLeft"] == 9.0
+    assert not {"curve", "secondsLeft"} & set(polled(api, model)["metadata"])
+
+
+def test_neither_curve_nor_time_before_the_first_step_and_no_time_at_the_end(api: Api) -> None:
+    """A waiting task has neither; a finished one has its curve."""
+    waiting = polled(api, api.queued("waiting"), extensions="true")["metadata"]
+    finished = polled(api, api.active("finished"), extensions="true")["metadata"]
+
+    assert not {"curve", "secondsLeft"} & set(waiting)
+    assert finished["curve"]["epoch"] == 5
+    assert "secondsLeft" not in finished

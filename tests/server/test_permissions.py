@@ -9,6 +9,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from tests.server.api import OWNER, Api, error_of
+from tunery.service.access import TUNING, TUNING_READONLY
 
 PATH = "/v1beta/tunedModels/numbers/permissions"
 READER = {"granteeType": "USER", "emailAddress": "r@example.com", "role": "READER"}
@@ -221,3 +222,43 @@ def test_the_error_names_the_rpc_of_permissions(api: Api) -> None:
 
     (detail,) = error_of(keyed.get(PATH))["details"]
     assert detail["metadata"]["method"] == "google.ai.generativelanguage.v1beta.PermissionService.ListPermissions"
+
+
+@pytest.mark.parametrize(("role", "scope"), [("READER", TUNING_READONLY), ("WRITER", TUNING)])
+def test_a_model_shows_the_role_of_the_caller_and_its_owner(api: Api, web: TestClient, role: str, scope: str) -> None:
+    """Each caller sees their own role, alone and in lists; the owner is who the permissions name."""
+    given(web, granteeType="USER", emailAddress="r@example.com", role=role)
+    other = api.client("r@example.com", scope)
+
+    for client, expected in ((web, "OWNER"), (other, role)):
+        shown = client.get("/v1beta/tunedModels/numbers").json()
+        (listed,) = client.get("/v1beta/tunedModels").json()["tunedModels"]
+        assert (shown["role"], shown["owner"]) == (listed["role"], listed["owner"]) == (expected, OWNER)
+
+
+def test_an_update_keeps_role_and_owner_and_cannot_set_them(api: Api, web: TestClient) -> None:
+    """A model sent back as it was read changes nothing about its permissions."""
+    given(web, granteeType="USER", emailAddress="w@example.com", role="WRITER")
+    writer = api.client("w@example.com")
+    body = {"description": "new", "role": "OWNER", "owner": "w@example.com"}
+
+    shown = writer.patch("/v1beta/tunedModels/numbers", params={"updateMask": "description"}, json=body).json()
+
+    assert (shown["description"], shown["role"], shown["owner"]) == ("new", "WRITER", OWNER)
+    assert listed(web) == [(OWNER, "OWNER"), ("w@example.com", "WRITER")]
+
+
+def test_everyone_is_a_reader_of_a_public_model(api: Api, web: TestClient) -> None:
+    """A caller without a permission of their own has the role that everyone has."""
+    given(web, **EVERYONE)
+
+    assert api.client("x@example.com").get("/v1beta/tunedModels/numbers").json()["role"] == "READER"
+
+
+def test_an_operation_shows_no_role(web: TestClient) -> None:
+    """Its reply is the same for all callers who may read it."""
+    operation = web.get("/v1beta/tunedModels/numbers").json()["operation"]
+
+    done = web.get(f"/v1beta/{operation}", params={"extensions": "true"}).json()["response"]
+
+    assert not {"role", "owner"} & set(done)

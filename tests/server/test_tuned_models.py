@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.server.api import BASE, EXAMPLES, OWNER, Api, error_of
-from tunery.types import MAX_DATASET_BYTES, GranteeType, Role
+from tunery.types import MAX_DATASET_BYTES, GranteeType, Role, TuningExample
 
 FORMS = [{"textInput": "1", "output": "2"}, {"text_input": "1", "output": "2"}]
 
@@ -616,3 +616,27 @@ def test_a_writer_does_not_delete(api: Api) -> None:
     error = error_of(api.client("w@example.com").delete("/v1beta/tunedModels/numbers"))
     assert (error["code"], error["status"]) == (403, "PERMISSION_DENIED")
     assert error["message"].startswith("You do not have permission to access tuned model tunedModels/numbers")
+
+
+def test_a_model_names_the_beginning_of_its_inputs(api: Api) -> None:
+    """With a common beginning it is shown by get and update; without one it is left out."""
+    words = ("apple", "boat", "cloud", "door", "egg")
+    rows = tuple(TuningExample(f"Classify this.\nText: {words[n % 5]} {n}", "no") for n in range(30))
+    api.active("numbers")
+    api.active("labels", examples=rows)
+
+    address = "/v1beta/tunedModels/labels"
+    assert api.web.get(address).json()["inputPrefix"] == "Classify this.\nText: "
+    assert api.web.patch(address, json={"description": "x"}).json()["inputPrefix"] == "Classify this.\nText: "
+    assert "inputPrefix" not in api.web.get("/v1beta/tunedModels/numbers").json()
+
+
+def test_a_task_has_its_curve_in_words(api: Api) -> None:
+    """A sentence and the epoch of the last step; absent before the first step."""
+    api.active("numbers")
+    api.queued("waiting")
+
+    curve = api.web.get("/v1beta/tunedModels/numbers").json()["tuningTask"]["curve"]
+
+    assert curve == {"summary": "Loss is 0.17 at step 19.", "epoch": 5}
+    assert "curve" not in api.web.get("/v1beta/tunedModels/waiting").json()["tuningTask"]

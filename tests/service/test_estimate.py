@@ -26,6 +26,7 @@ from tunery.service.estimate import (
     Source,
     estimated_memory,
     longest_examples,
+    seconds_left,
     seconds_per_step,
 )
 from tunery.service.library import Library
@@ -150,3 +151,17 @@ def test_the_time_of_a_step_comes_from_the_curve(steps: int, seconds: float | No
     task = TuningTask("1", "m", Phase.SUCCEEDED, DEFAULTS, 0, facts, 0, 20, snapshots=curve)
 
     assert seconds_per_step(task) == seconds
+
+
+def test_the_time_left_follows_from_the_last_steps() -> None:
+    """Twenty steps of a second after slow ones: the slow ones do not count; only a running task has time left."""
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    at = [60.0 * number for number in range(10)] + [600.0 + number for number in range(20)]
+    curve = tuple(TuningSnapshot(n, 0, 1.0, start + timedelta(seconds=s)) for n, s in enumerate(at, 1))
+    running = TuningTask(
+        "1", "m", Phase.RUNNING, DEFAULTS, 0, DataFacts(20, "", "records"), 0, 40, completed_steps=30, snapshots=curve
+    )
+
+    assert seconds_left(running) == 10.0
+    assert seconds_left(replace(running, snapshots=curve[:3])) is None
+    assert seconds_left(replace(running, phase=Phase.CANCELLED)) is None

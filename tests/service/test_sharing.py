@@ -6,7 +6,7 @@ import pytest
 
 from tests.service.samples import a_request
 from tunery.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, PermissionDenied
-from tunery.service.access import CLOUD_PLATFORM, TUNING_READONLY, Action
+from tunery.service.access import CLOUD_PLATFORM, TUNING_READONLY, Action, Share
 from tunery.service.library import Library
 from tunery.types import Caller, GranteeType, Role
 
@@ -88,3 +88,15 @@ def test_the_owner_stays_until_handed_on(library: Library) -> None:
     assert roles == {"local": Role.WRITER, "other@example.com": Role.OWNER}
     with pytest.raises(FailedPrecondition, match="owns tunedModels/numbers already"):
         library.sharing.transfer(OTHER, "numbers", "other@example.com")
+
+
+def test_a_share_is_the_highest_role_and_the_owner(library: Library) -> None:
+    """A member of a group has the group's role; someone without a role has none; each model is looked at by itself."""
+    library.create(a_request(id="letters"))
+    library.sharing.create(OWNER, "numbers", GranteeType.GROUP, "team@example.com", Role.WRITER)
+    give(library, Role.READER)
+    member = Caller("other@example.com", frozenset({CLOUD_PLATFORM}), frozenset({"team@example.com"}))
+
+    shares = library.sharing.shares(member, ["numbers", "letters"])
+
+    assert shares == {"numbers": Share(Role.WRITER, "local"), "letters": Share(None, "local")}
