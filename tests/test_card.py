@@ -60,7 +60,7 @@ def test_a_file_of_another_kind_is_named(content: str, tmp_path: Path) -> None:
     """With what to do: the adapter beside it may be good."""
     (tmp_path / CARD_JSON).write_text(content)
 
-    with pytest.raises(InvalidArgument, match=f"{CARD_JSON} is no model card of tunery.*Move it away"):
+    with pytest.raises(InvalidArgument, match=f"{CARD_JSON} is not a tunery model card.*Move it away"):
         ModelCard.read(tmp_path)
 
 

@@ -41,7 +41,7 @@ def test_answers_of_another_model_are_not_mixed_in(address: str, tmp_path: Path)
     for_all = {"endpoint": address, "to": tmp_path / "old.jsonl", "per_minute": 100_000}
     tunery.rescue(counting_examples(2), model="old", **for_all)  # type: ignore[arg-type]
 
-    with pytest.raises(FailedPrecondition, match="holds answers of old, not of another"):
+    with pytest.raises(FailedPrecondition, match="contains answers from old, not of another"):
         tunery.rescue(counting_examples(2), model="another", **for_all)  # type: ignore[arg-type]
 
 

@@ -65,7 +65,9 @@ class ModelCard:
         try:
             return cls.of_document(json.loads(path.read_text("utf-8")))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise InvalidArgument(f"{path} is no model card of tunery ({error!r}). Move it away to go on.") from error
+            raise InvalidArgument(
+                f"{path} is not a tunery model card ({error!r}). Move it elsewhere to continue."
+            ) from error
 
     def document(self) -> dict[str, Any]:
         """Return the card as plain values."""

@@ -246,7 +246,7 @@ class Model:
         if dataset is not None:
             return _checked(dataset).examples, "given"
         if not (self.held_out or self.examples):
-            raise InvalidArgument("There are no rows to ask; a loaded model has none. Give a dataset.")
+            raise InvalidArgument("There are no rows to compare on; a loaded model has none. Give a dataset.")
         return (self.held_out, "held-out") if self.held_out else (self.examples, "training")
 
     def _require_adapter(self) -> Adapter:

@@ -79,7 +79,7 @@ class Endpoint:
     def __post_init__(self) -> None:
         parts = urlsplit(self.address)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise InvalidArgument(f"The endpoint must begin with http:// or https://, {self.address!r} does not.")
+            raise InvalidArgument(f"The endpoint must begin with http:// or https://; {self.address!r} does not.")
         if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
             raise InvalidArgument(f"{self.address} would get the key unencrypted. Use https://.")
 
@@ -113,7 +113,7 @@ class Endpoint:
         except (KeyError, IndexError, TypeError, AttributeError):
             text = None
         if not isinstance(text, str):
-            raise Blocked("The model gave no text.")
+            raise Blocked("The model returned no text.")
         return text
 
 
@@ -125,7 +125,7 @@ class OldModel:
         import httpx2
 
         if per_minute <= 0:
-            raise InvalidArgument(f"The requests in a minute must be more than 0, not {per_minute}.")
+            raise InvalidArgument(f"The number of requests per minute must be greater than 0, not {per_minute}.")
         self._endpoint, self._sleep = endpoint, sleep
         self._pause_seconds = 60 / per_minute
         self._next = time.monotonic()
@@ -275,10 +275,12 @@ class Records:
         self.lines = {line["row"]: line for line in _read(path)} if path.exists() else {}
         for number, line in self.lines.items():
             if line["model"] != model:
-                raise FailedPrecondition(f"{path} holds answers of {line['model']}, not of {model}. Use another --to.")
+                raise FailedPrecondition(
+                    f"{path} contains answers from {line['model']}, not from {model}. Use another --to."
+                )
             if number > len(rows) or line["text_input"] != rows[number - 1].text_input:
                 raise FailedPrecondition(
-                    f"{path} holds answers to other rows (line of row {number}). Use another --to."
+                    f"{path} holds answers to other rows (see the line for row {number}). Use another --to."
                 )
 
     @property
@@ -308,9 +310,7 @@ def read_recorded(path: Path, rows: Sequence[TuningExample]) -> Recorded:
     by_input = {line["text_input"]: line["answer"] for line in lines}
     missing = sum(row.text_input not in by_input for row in rows)
     if missing:
-        raise InvalidArgument(
-            f"{path} has no answer to {missing} of {len(rows)} rows. `tunery rescue` goes on with it."
-        )
+        raise InvalidArgument(f"{path} has no answer to {missing} of {len(rows)} rows. `tunery rescue` resumes it.")
     return Recorded([by_input[row.text_input] for row in rows], lines[0]["model"])
 
 
@@ -330,7 +330,7 @@ def _read(path: Path) -> list[Line]:
         elif number == len(texts):  # cut off when the command was killed: that row is asked again
             _drop_last_line(path, text)
         else:
-            raise InvalidArgument(f"Line {number} of {path} is none of `tunery rescue`.")
+            raise InvalidArgument(f"Line {number} of {path} was not written by `tunery rescue`.")
     return found
 
 

@@ -133,7 +133,9 @@ def data_curve(
             answering = how.tune(part, len(measured) + 1).answering()
             usable = [row for row in asked if answering.fits(row.text_input, limit)]
             if not usable:
-                raise InvalidArgument("No row can be tested: the base takes none with its answer.")
+                raise InvalidArgument(
+                    "None of the rows can be tested: none fits the base's context window together with its answer."
+                )
             said = answering.answers([row.text_input for row in usable], limit)
             scores = row_scores(shape, [row.output for row in usable], [shape.exact(answer) for answer in said])
             measured.append(Measured(len(part), sum(scores) / len(scores), len(scores)))

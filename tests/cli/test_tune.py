@@ -206,7 +206,7 @@ def test_a_folder_that_cannot_be_written(run: Run, data: Path, monkeypatch: pyte
     done = run("models", "list")
 
     assert done.status == 19
-    assert "numbers.csv/home cannot be written" in done.said
+    assert "numbers.csv/home cannot be written to to" in done.said
 
 
 def test_debug_shows_the_traceback(run: Run, capfd: pytest.CaptureFixture[str]) -> None:  # noqa: ARG001

@@ -70,7 +70,7 @@ def test_four_mebibytes_are_the_limit(tmp_path: Path, size: int, is_read: bool) 
     if is_read:
         assert len(Dataset.read(path)) == 1
     else:
-        with pytest.raises(DatasetInvalid, match="4,194,305 bytes, limit 4,194,304"):
+        with pytest.raises(DatasetInvalid, match="4,194,305 bytes; the limit is 4,194,304"):
             Dataset.read(path)
 
 

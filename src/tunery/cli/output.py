@@ -397,7 +397,7 @@ def warn_of_inputs(checks: Sequence[InputCheck]) -> None:
     end = "They were rewritten to match." if wrapped else "Their answers may be worse."
     terminal.say(
         f"Warning: {len(differing)} of {len(checks)} inputs are unlike the training examples, most often: "
-        f"{most} ({rows}). {end} See prompt_differences of each answer."
+        f"{most} ({rows}). {end} See prompt_differences in each answer."
     )
 
 

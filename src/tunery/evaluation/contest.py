@@ -74,7 +74,7 @@ class Contest:
         usable = [at for at in taken if self.base.fits(rows[at].text_input, limit)]
         if not usable:
             why = "the model was tuned on all of them" if rows and not new else "the base takes none with its answer"
-            raise InvalidArgument(f"No row can be evaluated: {why}.")
+            raise InvalidArgument(f"None of the rows can be evaluated: {why}.")
         asked = [rows[at] for at in usable]
         answers = self.collect(asked, limit, usable)
         return replace(
@@ -220,7 +220,9 @@ def split(examples: Sequence[TuningExample], folds: int, seed: int = 0) -> list[
     for place, example in enumerate(examples):
         groups[example.text_input.strip()].append(place)
     if not 2 <= folds <= len(groups):
-        raise InvalidArgument(f"The folds must be at least 2 and at most {len(groups)}, the different inputs.")
+        raise InvalidArgument(
+            f"The number of folds must be at least 2 and at most {len(groups)}, the number of distinct inputs."
+        )
 
     def order(text: str) -> tuple[str, bytes]:
         return examples[groups[text][0]].output, hashlib.sha256(f"{seed}\0{text}".encode()).digest()

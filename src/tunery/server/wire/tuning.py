@@ -232,12 +232,12 @@ class TunedModelOut(Message):
     operation: Annotated[str, Field(description="Extension: name of the operation that made it.")]
     cancelled: Annotated[bool | None, Field(description="Extension: cancelled before its last step.")]
     error: Annotated[TaskErrorOut | None, Field(description="Extension.")]
-    prompt_contract: Annotated[str | None, Field(description="Extension: the inputs in a sentence.")] = None
+    prompt_contract: Annotated[str | None, Field(description="Extension: what the inputs are, in a sentence.")] = None
     input_prefix: Annotated[str | None, Field(description="Extension: text that nearly all inputs begin with.")] = None
     output_contract: Annotated[str | None, Field(description="Extension: what the outputs are, in a sentence.")] = None
     output_form: Annotated[
         str | None,
-        Field(description="Extension: LABELS, NUMBER, DATE, JSON or TEXT; answers can be kept to all but TEXT."),
+        Field(description="Extension: LABELS, NUMBER, DATE, JSON or TEXT; answers can be constrained to all but TEXT."),
     ] = None
     wrap_plain_inputs: Annotated[
         bool | None, Field(description="Extension: whether plain inputs get the preamble and label of the examples.")
@@ -514,12 +514,14 @@ class EstimateOut(Message):
     tokens_per_epoch: int
     total_tokens: int
     longest_example_tokens: int
-    example_tokens: Annotated[list[int], Field(description="Of each example, in the order sent.")]
-    cut_rows: Annotated[list[int] | None, Field(description="Examples, from 1, too long for the context window.")]
+    example_tokens: Annotated[list[int], Field(description="Tokens of each example, in the order sent.")]
+    cut_rows: Annotated[
+        list[int] | None, Field(description="Examples too long for the context window, numbered from 1.")
+    ]
     seconds: SecondsOut
     waiting_before: int
     memory: MemoryOut
-    problems: Annotated[list[DataProblemOut] | None, Field(description="Warnings; rows count from 1.")]
+    problems: Annotated[list[DataProblemOut] | None, Field(description="Warnings; rows are numbered from 1.")]
     inputs: InputsOut
     outputs: OutputsOut
 
@@ -561,7 +563,7 @@ class StoredExampleOut(Message):
     output: str
     rendered: Annotated[
         str | None,
-        Field(description="As the base reads it, with chat template; only with `rendered=true`."),
+        Field(description="As the base reads it, with the chat template; only with `rendered=true`."),
     ] = None
 
 
