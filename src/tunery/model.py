@@ -29,7 +29,7 @@ from tunery.engine.proof import MAX_PROOF_ROWS, ExportProof, prove_export
 from tunery.engine.resident import ResidentAnswering, ResidentBase, resident_base
 from tunery.engine.tuner import Recipe, Tuner, settings_in_force, versions
 from tunery.errors import InvalidArgument, NotFound
-from tunery.evaluation.contest import MAX_ROWS, Contest, Recorded, Told
+from tunery.evaluation.contest import MAX_ROWS, Contest, OnAnswered, RecordedAnswers
 from tunery.evaluation.report import Evaluation
 from tunery.files import into
 from tunery.types import (
@@ -134,10 +134,10 @@ class Model:
         dataset: Dataset | Iterable[TuningExample] | None = None,
         *,
         examples: Iterable[TuningExample] | None = None,
-        recorded: Recorded | None = None,
+        recorded: RecordedAnswers | None = None,
         max_rows: int = MAX_ROWS,
         seed: int = 0,
-        on_answered: Told = lambda _done, _total: None,
+        on_answered: OnAnswered = lambda _done, _total: None,
     ) -> Evaluation:
         """
         Say whether tuning helped, on a dataset or on the rows that `tune` held out.

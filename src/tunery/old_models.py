@@ -33,7 +33,7 @@ from tunery.types import TuningExample
 
 if TYPE_CHECKING:
     from tunery.data.dataset import Dataset
-    from tunery.evaluation.contest import Recorded
+    from tunery.evaluation.contest import RecordedAnswers
 
 TRIES = 6
 FIRST_WAIT_SECONDS = 1.0  # doubled with each try
@@ -214,7 +214,7 @@ def rescue(
     max_output_tokens: int = MAX_OUTPUT_TOKENS,
     temperature: float = 0.0,
     on_answered: Callable[[int, int], None] = lambda _done, _total: None,
-) -> Recorded:
+) -> RecordedAnswers:
     """
     Record what an old model answers to the inputs of a dataset, in the JSONL file `to`, and return the answers.
 
@@ -238,7 +238,7 @@ def rescue(
         max_output_tokens,
         temperature,
     )
-    records = Records(Path(to), model, rows)
+    records = AnswerFile(Path(to), model, rows)
     record(records, OldModel(how, per_minute), on_answered)
     return read_recorded(Path(to), rows)
 
@@ -251,7 +251,7 @@ def key_in(variable: str) -> str:
     return key
 
 
-def record(records: Records, old: OldModel, on_answered: Callable[[int, int], None]) -> None:
+def record(records: AnswerFile, old: OldModel, on_answered: Callable[[int, int], None]) -> None:
     """Ask an old model for the answers that are missing, each written as it comes; closes the connection."""
     missing, total = records.missing, len(records.rows)
     with closing(old):
@@ -266,7 +266,7 @@ def record(records: Records, old: OldModel, on_answered: Callable[[int, int], No
 Line = dict[str, Any]
 
 
-class Records:
+class AnswerFile:
     """The file of a recording; what it holds already is not asked again."""
 
     def __init__(self, path: Path, model: str, rows: Sequence[TuningExample]) -> None:
@@ -300,9 +300,9 @@ class Records:
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
-def read_recorded(path: Path, rows: Sequence[TuningExample]) -> Recorded:
+def read_recorded(path: Path, rows: Sequence[TuningExample]) -> RecordedAnswers:
     """Return the recorded answers to these rows, found by their input; raises InvalidArgument if some are missing."""
-    from tunery.evaluation.contest import Recorded
+    from tunery.evaluation.contest import RecordedAnswers
 
     if not path.exists():
         raise NotFound(f"There is no file {str(path)!r}.")
@@ -311,7 +311,7 @@ def read_recorded(path: Path, rows: Sequence[TuningExample]) -> Recorded:
     missing = sum(row.text_input not in by_input for row in rows)
     if missing:
         raise InvalidArgument(f"{path} has no answer to {missing} of {len(rows)} rows. `tunery rescue` resumes it.")
-    return Recorded([by_input[row.text_input] for row in rows], lines[0]["model"])
+    return RecordedAnswers([by_input[row.text_input] for row in rows], lines[0]["model"])
 
 
 def _read(path: Path) -> list[Line]:

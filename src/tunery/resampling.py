@@ -15,13 +15,12 @@ from random import Random
 from tunery import config
 from tunery.data.cleaning import Finding, examine
 from tunery.data.dataset import Dataset, hold_out
-from tunery.data.outputs import shape_of
 from tunery.engine.resident import ResidentAnswering, resident_base
 from tunery.errors import InvalidArgument
-from tunery.evaluation.contest import MAX_ROWS, Told, cross_validated, drawn, output_limit, split
+from tunery.evaluation.contest import MAX_ROWS, OnAnswered, cross_validated, output_limit, sampled, split
 from tunery.evaluation.growth import LEAST_ROWS, Growth, Measured, grow
 from tunery.evaluation.report import Evaluation
-from tunery.evaluation.scores import METRICS, row_scores
+from tunery.evaluation.scores import METRICS, Scoring, row_scores
 from tunery.model import Model, tune
 from tunery.types import DEFAULT_BASE_MODEL, Hyperparameters, TuningExample, TuningSnapshot
 
@@ -60,7 +59,7 @@ def cross_validate(
     folds: int = 5,
     *,
     repeated: Repeated | None = None,
-    on_answered: Told = lambda _done, _total: None,
+    on_answered: OnAnswered = lambda _done, _total: None,
 ) -> Evaluation:
     """
     Evaluate all rows of a dataset by tuning `folds` times, each time without the rows that are then answered.
@@ -120,13 +119,13 @@ def data_curve(
     if len(examples) < LEAST_ROWS:
         raise InvalidArgument(f"A data curve needs at least {LEAST_ROWS} rows, not {len(examples)}.")
     how = repeated or Repeated()
-    shape = shape_of([example.output for example in examples])
+    scoring = Scoring.of([example.output for example in examples])
     measured: list[Measured] = []
     for repeat in range(repeats):
         pool, test = hold_out(examples, TESTED_SHARE, how.seed + repeat)
         order = list(pool)
         Random(how.seed + repeat).shuffle(order)
-        asked = [test[at] for at in drawn(len(test), MAX_ROWS, how.seed)]
+        asked = [test[at] for at in sampled(len(test), MAX_ROWS, how.seed)]
         limit = output_limit(examples)
         for share in sorted(shares):
             part = order[: max(2, round(share * len(order)))]
@@ -137,9 +136,9 @@ def data_curve(
                     "None of the rows can be tested: none fits the base's context window together with its answer."
                 )
             said = answering.answers([row.text_input for row in usable], limit)
-            scores = row_scores(shape, [row.output for row in usable], [shape.exact(answer) for answer in said])
+            scores = row_scores(scoring.kind, [row.output for row in usable], [scoring.read(answer) for answer in said])
             measured.append(Measured(len(part), sum(scores) / len(scores), len(scores)))
-    return grow(measured, METRICS[shape.kind], seed=how.seed)
+    return grow(measured, METRICS[scoring.kind], seed=how.seed)
 
 
 ROWS_AT_ONCE = 32  # between two reports of how far it is

@@ -28,9 +28,9 @@ from tunery.old_models import (
     KEY_NAME,
     MAX_OUTPUT_TOKENS,
     PER_MINUTE,
+    AnswerFile,
     Endpoint,
     OldModel,
-    Records,
     Style,
     key_in,
     record,
@@ -147,7 +147,7 @@ def rescue(
     old = Endpoint(endpoint, style, model, key, key_variable, bearer, max_output_tokens, temperature)
     dataset = read_guarded(file, input_column=input_column or None, output_column=output_column)
     path = to or file.with_name(f"{file.stem}.answers.jsonl")
-    records = Records(path, model, dataset.examples)
+    records = AnswerFile(path, model, dataset.examples)
     total = len(records.rows)
     try:
         _record(records, OldModel(old, per_minute))
@@ -164,7 +164,7 @@ def rescue(
     terminal.result(str(path))
 
 
-def _record(records: Records, old: OldModel) -> None:
+def _record(records: AnswerFile, old: OldModel) -> None:
     total, known = len(records.rows), len(records.lines)
     if known:
         terminal.say(f"Resuming after {known} answers.")

@@ -45,7 +45,7 @@ from tunery.service.phases import Event
 from tunery.types import Answer, CatalogEntry, TunedModel, TuningExample
 
 if TYPE_CHECKING:
-    from tunery.evaluation.contest import Recorded
+    from tunery.evaluation.contest import RecordedAnswers
     from tunery.evaluation.report import Evaluation
     from tunery.model import Model
     from tunery.resampling import OnStep
@@ -69,7 +69,7 @@ class EvaluationRequest:
 
     rows: tuple[TuningExample, ...] | None = None
     source: str = _HELD_OUT
-    recorded: Recorded | None = None
+    recorded: RecordedAnswers | None = None
     max_rows: int = MAX_ROWS
     seed: int = 0
 
