@@ -194,7 +194,7 @@ def test_processes_that_open_a_new_folder_together_wait_for_each_other(home: Pat
 
 def test_a_reader_cannot_write(home: Path) -> None:
     """A library opened to read refuses all changes."""
-    with Library.open(home) as library, pytest.raises(FailedPrecondition, match="cannot be written to to"):
+    with Library.open(home) as library, pytest.raises(FailedPrecondition, match="cannot be written to"):
         library.create(a_request())
 
 
