@@ -1,8 +1,7 @@
 """
-Rescue of an old model: its answers to the rows of a dataset, recorded in a file that is gone on with after a stop.
+Records an old model's answers to the rows of a dataset, in a file that an interrupted run can resume.
 
-The rows go to the endpoint that is named, and to nobody else. What is recorded already is not asked again. Knows
-datasets; the command line shows the progress.
+The rows are sent only to the endpoint that the caller names.
 """
 
 from __future__ import annotations
@@ -46,26 +45,26 @@ _SHOWN_CHARACTERS = 200
 
 
 class Style(StrEnum):
-    """Whose API the endpoint speaks."""
+    """The kind of API at the endpoint."""
 
     OPENAI = "openai"
     GEMINI = "gemini"
 
     @classmethod
     def named(cls, name: str) -> Style:
-        """Return the style of a name; raises InvalidArgument."""
+        """Return the style with this name; raises InvalidArgument."""
         if name not in list(cls):
             raise InvalidArgument(f"style must be {' or '.join(cls)}, not {name!r}.")
         return cls(name)
 
 
 class Blocked(TuneryError):
-    """The model gave no answer to this prompt, and would not if it were asked again."""
+    """The model gave no answer to a prompt; trying again would not help."""
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a model answers and how it is asked; `is_bearer` sends the key of a Gemini endpoint as a token."""
+    """An endpoint and its settings; `is_bearer` sends the key of a Gemini endpoint as an access token."""
 
     address: str
     style: Style
@@ -84,7 +83,7 @@ class Endpoint:
             raise InvalidArgument(f"{self.address} would get the key unencrypted. Use https://.")
 
     def request(self, prompt: str) -> tuple[str, dict[str, str], dict[str, Any]]:
-        """Return address, headers and body of the question."""
+        """Return the address, headers and body of a request."""
         address = self.address.rstrip("/")
         if self.style is Style.OPENAI:
             body = {
@@ -103,7 +102,7 @@ class Endpoint:
         return f"{address}/{name}:generateContent", headers, body
 
     def answer(self, reply: Mapping[str, Any]) -> str:
-        """Return the text of a reply; raises Blocked if it has none."""
+        """Return the text of a reply; raises Blocked if there is none."""
         try:
             if self.style is Style.OPENAI:
                 text = reply["choices"][0]["message"]["content"]
@@ -118,10 +117,10 @@ class Endpoint:
 
 
 class OldModel:
-    """Asks an endpoint, at most `per_minute` times a minute; a context that closes its connection."""
+    """Sends prompts to an endpoint, at most `per_minute` a minute. Close it after use."""
 
     def __init__(self, endpoint: Endpoint, per_minute: float, *, sleep: Callable[[float], None] = time.sleep) -> None:
-        """Raise InvalidArgument for a rate that is not above 0."""
+        """Raise InvalidArgument unless the rate is above 0."""
         import httpx2
 
         if per_minute <= 0:
@@ -138,10 +137,9 @@ class OldModel:
 
     def ask(self, prompt: str) -> str:
         """
-        Return the answer to a prompt.
+        Return the answer to a prompt; limits and temporary failures are retried.
 
-        What may pass is tried again; raises Blocked for a prompt without an answer, another TuneryError when going on
-        makes no sense.
+        Raises Blocked for a prompt without an answer, another TuneryError if the run cannot continue.
         """
         wait = FIRST_WAIT_SECONDS
         for attempt in range(1, TRIES + 1):
@@ -216,18 +214,19 @@ def rescue(
     on_answered: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> RecordedAnswers:
     """
-    Record what an old model answers to the inputs of a dataset, in the JSONL file `to`, and return the answers.
+    Record an old model's answers to the inputs of a dataset in the JSONL file `to`, and return them.
 
-    They are another contender: `model.evaluate(dataset, recorded=answers)`. The same call goes on after a stop. The
-    key is read from the environment, so that it stands in no notebook; `style` is "openai" or "gemini", and `is_bearer`
-    sends a Gemini key as a token. `on_answered` hears of the rows that are recorded, and of all.
+    Compare them with `model.evaluate(dataset, recorded=answers)`. After an interruption, the same call resumes. The key
+    is read from the environment variable `key_variable`, so that notebooks do not contain it; `style` is "openai" or
+    "gemini", and `is_bearer` sends a Gemini key as an access token. `on_answered` is called with the number of recorded
+    rows and of all rows.
 
-    Raises Unauthenticated without a key, InvalidArgument for an endpoint or a setting that cannot be,
-    FailedPrecondition if `to` holds other answers, and what the endpoint refuses for good.
+    Raises Unauthenticated without a key, InvalidArgument for an invalid endpoint or setting, FailedPrecondition if `to`
+    has other answers, and the endpoint's error if it refuses permanently.
     """
-    from tunery.data.dataset import Dataset
+    from tunery.data.dataset import as_dataset
 
-    rows = (dataset if isinstance(dataset, Dataset) else Dataset.from_records(dataset)).examples
+    rows = as_dataset(dataset).examples
     how = Endpoint(
         endpoint,
         Style.named(style),
@@ -238,28 +237,28 @@ def rescue(
         max_output_tokens,
         temperature,
     )
-    records = AnswerFile(Path(to), model, rows)
-    record(records, OldModel(how, per_minute), on_answered)
+    file = AnswerFile(Path(to), model, rows)
+    record(file, OldModel(how, per_minute), on_answered)
     return read_recorded(Path(to), rows)
 
 
 def key_in(variable: str) -> str:
-    """Return the key in an environment variable; raises Unauthenticated with its name if there is none."""
+    """Return the key in an environment variable; raises Unauthenticated if it is not set."""
     key = os.environ.get(variable, "")
     if not key:
         raise Unauthenticated(f"Set ${variable} to the key of the endpoint.")
     return key
 
 
-def record(records: AnswerFile, old: OldModel, on_answered: Callable[[int, int], None]) -> None:
-    """Ask an old model for the answers that are missing, each written as it comes; closes the connection."""
-    missing, total = records.missing, len(records.rows)
+def record(file: AnswerFile, old: OldModel, on_answered: Callable[[int, int], None]) -> None:
+    """Get the missing answers from an old model, write each as it arrives, and close the connection."""
+    missing, total = file.missing, len(file.rows)
     with closing(old):
         for done, number in enumerate(missing, start=total - len(missing) + 1):
             try:
-                records.add(number, old.ask(records.rows[number - 1].text_input))
+                file.add(number, old.ask(file.rows[number - 1].text_input))
             except Blocked as error:
-                records.add(number, "", str(error))
+                file.add(number, "", str(error))
             on_answered(done, total)
 
 
@@ -267,10 +266,10 @@ Line = dict[str, Any]
 
 
 class AnswerFile:
-    """The file of a recording; what it holds already is not asked again."""
+    """The JSONL file of recorded answers, one line for each row."""
 
     def __init__(self, path: Path, model: str, rows: Sequence[TuningExample]) -> None:
-        """Read what is there; raises FailedPrecondition if it is of another model or of other rows."""
+        """Read existing lines; raises FailedPrecondition if they are of another model or other rows."""
         self._path, self._model, self.rows = path, model, rows
         self.lines = {line["row"]: line for line in _read(path)} if path.exists() else {}
         for number, line in self.lines.items():
@@ -285,11 +284,11 @@ class AnswerFile:
 
     @property
     def missing(self) -> list[int]:
-        """The numbers of the rows, from 1, that have no line yet."""
+        """The numbers, from 1, of the rows without a line."""
         return [number for number in range(1, len(self.rows) + 1) if number not in self.lines]
 
     def add(self, number: int, answer: str, error: str | None = None) -> None:
-        """Write the line of a row at the end of the file."""
+        """Append the line of a row."""
         row = self.rows[number - 1]
         line: Line = {"row": number, "text_input": row.text_input, "output": row.output, "answer": answer}
         line["model"] = self._model
@@ -301,7 +300,7 @@ class AnswerFile:
 
 
 def read_recorded(path: Path, rows: Sequence[TuningExample]) -> RecordedAnswers:
-    """Return the recorded answers to these rows, found by their input; raises InvalidArgument if some are missing."""
+    """Return the recorded answers to these rows, matched by input; raises InvalidArgument if some are missing."""
     from tunery.evaluation.contest import RecordedAnswers
 
     if not path.exists():
@@ -327,7 +326,7 @@ def _read(path: Path) -> list[Line]:
             is_whole = False
         if is_whole:
             found.append(line)
-        elif number == len(texts):  # cut off when the command was killed: that row is asked again
+        elif number == len(texts):  # cut off when the command was killed: get that answer again
             _drop_last_line(path, text)
         else:
             raise InvalidArgument(f"Line {number} of {path} was not written by `tunery rescue`.")

@@ -14,7 +14,7 @@ from random import Random
 
 from tunery import config
 from tunery.data.cleaning import Finding, examine
-from tunery.data.dataset import Dataset, hold_out
+from tunery.data.dataset import Dataset, as_dataset, hold_out
 from tunery.engine.resident import ResidentAnswering, resident_base
 from tunery.errors import InvalidArgument
 from tunery.evaluation.contest import MAX_ROWS, OnAnswered, cross_validated, output_limit, sampled, split
@@ -74,14 +74,14 @@ def cross_validate(
         model = how.tune(examples, number)
         yield model.answering()
 
-    return cross_validated(_examples(dataset), folds, base, tuned, seed=how.seed, on_answered=on_answered)
+    return cross_validated(as_dataset(dataset).examples, folds, base, tuned, seed=how.seed, on_answered=on_answered)
 
 
 def cross_validated_losses(
     dataset: Dataset | Iterable[TuningExample], folds: int = 5, *, repeated: Repeated | None = None
 ) -> list[float]:
     """Return for each example the loss of its whole output, in nats, under a model that was tuned without it."""
-    how, examples = repeated or Repeated(), _examples(dataset)
+    how, examples = repeated or Repeated(), as_dataset(dataset).examples
     losses = [0.0] * len(examples)
     for number, places in enumerate(split(examples, folds, how.seed)):
         inside = set(places)
@@ -91,10 +91,6 @@ def cross_validated_losses(
         ):
             losses[place] = loss
     return losses
-
-
-def _examples(dataset: Dataset | Iterable[TuningExample]) -> tuple[TuningExample, ...]:
-    return dataset.examples if isinstance(dataset, Dataset) else Dataset.from_records(dataset).examples
 
 
 SHARES = (0.25, 0.5, 1.0)  # of the rows that are not held out
@@ -115,7 +111,7 @@ def data_curve(
     The rows of a smaller part are among those of a larger one; another repeat draws other rows, to tune on and to test.
     Raises InvalidArgument for fewer than LEAST_ROWS rows, fewer than three shares, and what `tune` raises.
     """
-    examples = (dataset if isinstance(dataset, Dataset) else Dataset.from_records(dataset)).examples
+    examples = as_dataset(dataset).examples
     if len(examples) < LEAST_ROWS:
         raise InvalidArgument(f"A data curve needs at least {LEAST_ROWS} rows, not {len(examples)}.")
     how = repeated or Repeated()
@@ -163,7 +159,7 @@ def surgery(
     are taken instead; `learned` are rows that it was tuned on, `model.examples` if they are not given. `held_out` rows
     shall not be given away by the dataset. `on_rows` hears of how many rows the model has read, and of how many.
     """
-    examples = (dataset if isinstance(dataset, Dataset) else Dataset.from_records(dataset)).examples
+    examples = as_dataset(dataset).examples
     losses: list[float] = []
     own: Collection[TuningExample] = ()
     if folds is not None:

@@ -83,6 +83,11 @@ class Dataset:
         return len(self.examples)
 
 
+def as_dataset(dataset: Dataset | Iterable[object]) -> Dataset:
+    """Return a dataset as it is, or make one from records."""
+    return dataset if isinstance(dataset, Dataset) else Dataset.from_records(dataset)
+
+
 def digest(examples: Iterable[TuningExample]) -> str:
     """
     Return the sha256 of the examples in order, in hex.
