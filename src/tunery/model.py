@@ -51,9 +51,9 @@ class Model:
     """
     A base in memory, with or without an adapter.
 
-    `snapshots` and `epoch_losses` are the loss curve, empty for a base. `examples` and `held_out` are the rows of `tune`,
-    empty after `load`. `contracts` describe the inputs and outputs; with `wraps_plain_inputs`, inputs that lack the
-    usual instructions get them.
+    `snapshots` and `epoch_losses` are the loss curve, empty for a base. `examples` and `held_out` are the rows of
+    `tune`, empty after `load`. `contracts` describe the inputs and outputs; with `wraps_plain_inputs`, inputs that lack
+    the usual instructions get them.
     """
 
     def __init__(

@@ -117,7 +117,7 @@ def test_no_records_are_an_error() -> None:
 
 def test_records_have_the_limit_of_files() -> None:
     """More than 4 MiB of text is refused from records too."""
-    with pytest.raises(DatasetInvalid, match="limit 4,194,304"):
+    with pytest.raises(DatasetInvalid, match="limit is 4,194,304"):
         Dataset.from_records([(f"{number}" + "x" * 39_000, "y") for number in range(110)])
 
 
