@@ -1,4 +1,4 @@
-"""Tests of `engine.tuning.advice`: one rule, one sentence."""
+"""Advice on a loss curve."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def curve(*losses: float, held_out: tuple[float, ...] = ()) -> list[EpochLoss]:
     ],
 )
 def test_knee_is_the_first_epoch_within_five_percent_of_the_drop(losses: tuple[float, ...], epoch: int | None) -> None:
-    """The rule of the Studio's design, section 7, on curves done by hand."""
+    """The knee on curves with a known answer."""
     assert knee(losses) == epoch
 
 
@@ -42,7 +42,7 @@ def test_knee_is_the_first_epoch_within_five_percent_of_the_drop(losses: tuple[f
         (
             curve(2, 1.99, 1.98),
             "unlearned",
-            "Loss hardly changed. Check the examples or raise the learning rate.",
+            "Loss hardly changed. Check the examples or increase the learning rate.",
             None,
         ),
         (
@@ -54,13 +54,13 @@ def test_knee_is_the_first_epoch_within_five_percent_of_the_drop(losses: tuple[f
         (
             curve(2, 1, 0.5, 0.2, held_out=(1.0, 0.8, 0.9, 1.1)),
             "memorised",
-            "The model began to memorise after epoch 2.",
+            "The model started to memorize the examples after epoch 2.",
             2,
         ),
     ],
 )
 def test_each_case_has_its_sentence(epochs: list[EpochLoss], kind: str, text: str, count: int | None) -> None:
-    """Kind for programs, text for people, epochs for the next task."""
+    """Advice has a kind, a sentence and the epochs to use next time."""
     advice = advise(epochs)
 
     assert advice is not None
@@ -68,12 +68,12 @@ def test_each_case_has_its_sentence(epochs: list[EpochLoss], kind: str, text: st
 
 
 def test_two_epochs_are_too_few_to_tell() -> None:
-    """No advice is better than a guess."""
+    """Two epochs give no advice."""
     assert advise(curve(2, 1)) is None
 
 
-def test_one_rise_of_the_held_out_loss_is_not_yet_memorising() -> None:
-    """Two epochs in a row must rise."""
+def test_one_rise_of_the_held_out_loss_is_not_memorizing() -> None:
+    """The held-out loss must rise in two consecutive epochs."""
     advice = advise(curve(2, 1, 0.5, 0.2, held_out=(1.0, 0.8, 0.9, 0.7)))
 
     assert advice is not None
@@ -81,7 +81,7 @@ def test_one_rise_of_the_held_out_loss_is_not_yet_memorising() -> None:
 
 
 def test_best_epoch_is_held_out_first_then_knee() -> None:
-    """Measured beats computed."""
+    """The lowest held-out loss takes precedence over the knee."""
     assert best_epoch(curve(2, 1, 0.5, held_out=(0.9, 0.7, 0.8))) == 2
     assert best_epoch(curve(2, 0.01, 0)) == 2
 
@@ -91,9 +91,9 @@ def test_best_epoch_is_held_out_first_then_knee() -> None:
     [
         (curve(2.31, 1, 0.6, 0.43, 0.42), "Loss fell from 2.31 to 0.42 over 5 epochs; flat after epoch 4."),
         (curve(2), "Loss was 2.00 over the first epoch."),
-        ([], "No epoch was finished."),
+        ([], "No epoch has finished."),
     ],
 )
 def test_summary_is_a_sentence(epochs: list[EpochLoss], text: str) -> None:
-    """Who cannot see the chart reads this."""
+    """Screen readers get the curve as one sentence."""
     assert summary(epochs) == text

@@ -1,4 +1,4 @@
-"""The model card: written and read again, told in Markdown, also where little is known; no text of an example on it."""
+"""The model card: written, read back and shown as Markdown, also where little is known."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ EXPORT = {"format": "adapter", "rows": 9, "rows_from": "given", "proofs": [{**PR
 
 
 def test_a_written_card_is_read_again(tmp_path: Path) -> None:
-    """With all its parts, in a file for programs; the page for people lies beside it."""
+    """All sections come back from the JSON file; the Markdown page is written next to it."""
     card = CARD.with_export(EXPORT).with_evaluation({"verdict": None})
 
     card.write(tmp_path)
@@ -48,7 +48,7 @@ def test_a_written_card_is_read_again(tmp_path: Path) -> None:
 
 
 def test_cards_of_other_versions_are_read(tmp_path: Path) -> None:
-    """A part that they lack was not recorded, one that is not known here is left out."""
+    """Missing sections are None and unknown ones are ignored."""
     document = {key: value for key, value in CARD.document().items() if key not in ("exports", "data", "evaluation")}
     (tmp_path / CARD_JSON).write_text(json.dumps({**document, "of_tomorrow": 1}))
 
@@ -56,16 +56,16 @@ def test_cards_of_other_versions_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"display_name": "x"}', '{"prompt_contract": {}}'])
-def test_a_file_of_another_kind_is_named(content: str, tmp_path: Path) -> None:
-    """With what to do: the adapter beside it may be good."""
+def test_an_unreadable_card_is_an_error(content: str, tmp_path: Path) -> None:
+    """The message names the file and says to move it: the adapter may still be good."""
     (tmp_path / CARD_JSON).write_text(content)
 
-    with pytest.raises(InvalidArgument, match=f"{CARD_JSON} is no model card of tunery.*Move it away"):
+    with pytest.raises(InvalidArgument, match=f"{CARD_JSON} is not a tunery model card.*Move it elsewhere"):
         ModelCard.read(tmp_path)
 
 
-def test_the_page_tells_every_part() -> None:
-    """Name, base, data, settings in force, losses, how it is called; the multiplier has become a learning rate."""
+def test_the_page_has_every_section() -> None:
+    """Name, base, data, settings, losses and calls; the multiplier is shown as a learning rate."""
     page = CARD.with_export(EXPORT).markdown()
 
     for text in (
@@ -80,31 +80,31 @@ def test_the_page_tells_every_part() -> None:
         "`tunedModels/numbers@epoch-1`",
         "`tunery evaluate numbers`",
         "The inputs are numbers",
-        "- `x` in peft: 8 of 9 given rows answered as served.",
+        "- `x` in peft: same answer as tunery for 8 of 9 given rows.",
     ):
         assert text in page
 
 
 def test_the_page_says_what_was_not_recorded() -> None:
-    """An adapter made elsewhere has a card too; it has no name in a library."""
+    """An adapter made elsewhere has a card too, without a name in a library."""
     page = BARE.markdown()
 
     assert page.count("Not recorded.") == 2  # data and settings
     assert "was not recorded" in page.partition("## Inputs and outputs")[2]
     assert "Made by tunery" in page
     assert "`model.evaluate()`" in page
-    assert "None" not in page.replace("None was proven yet.", "")
+    assert "None" not in page
 
 
-def test_no_text_of_an_example_gets_on_it() -> None:
-    """Readers see the card, and it goes out with exports: rows of an evaluation and of a proof stay behind."""
+def test_the_card_has_no_text_of_an_example() -> None:
+    """Rows of an evaluation or a proof are left out: readers see the card, and exports contain it."""
     card = CARD.with_evaluation({"verdict": None, "worst_rows": [{"text_input": "secret"}]}).with_export(EXPORT)
 
     assert "secret" not in json.dumps(card.document())
 
 
-def test_the_newest_proof_of_a_format_counts() -> None:
-    """The one before is replaced; another format stays."""
+def test_the_newest_proof_of_a_format_is_kept() -> None:
+    """It replaces the previous one; other formats stay."""
     merged = {**EXPORT, "format": "merged"}
 
     card = CARD.with_export(EXPORT).with_export(merged).with_export({**EXPORT, "rows": 10})

@@ -1,4 +1,4 @@
-"""Tests of `engine.tuning.curve`: the loss curve as files."""
+"""The loss curve as files."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ EPOCHS = (EpochLoss(1, 1.0, 1.1), EpochLoss(2, 0.4, 0.6), EpochLoss(3, 0.2, 0.7)
 
 
 def test_curve_comes_back_as_it_was(tmp_path: Path) -> None:
-    """Steps, losses and times survive the file."""
+    """Steps, losses and times are read back as written."""
     write_curve(tmp_path, SNAPSHOTS, EPOCHS)
 
     assert read_curve(tmp_path) == (SNAPSHOTS, EPOCHS)
 
 
 def test_folder_without_curve_has_an_empty_one(tmp_path: Path) -> None:
-    """An adapter made elsewhere can be loaded."""
+    """No files are written for an empty curve, and none are needed to read one."""
     write_curve(tmp_path, (), ())
 
     assert list(tmp_path.iterdir()) == []
     assert read_curve(tmp_path) == ((), ())
 
 
-def test_curve_files_are_beside_each_other(tmp_path: Path) -> None:
-    """One for programs, one for eyes."""
+def test_the_curve_is_written_as_data_and_as_a_chart(tmp_path: Path) -> None:
+    """A JSON file and an SVG file are written."""
     write_curve(tmp_path, SNAPSHOTS, EPOCHS)
 
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([JSON_FILE, SVG_FILE])

@@ -1,4 +1,4 @@
-"""Tests of `engine.tuning.picture`: the loss curve for eyes, and for who cannot see it."""
+"""The loss curve as an SVG chart."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tunery.types import TuningSnapshot
 NAMESPACE = "{http://www.w3.org/2000/svg}"
 
 
-def test_svg_is_a_picture_with_axes_and_a_sentence() -> None:
-    """Well-formed, every step on the thin line, every epoch a point, and the summary for who cannot see it."""
+def test_the_chart_has_axes_and_a_description() -> None:
+    """Every step is on the thin line, every epoch is a point, and screen readers get the summary."""
     root = ElementTree.fromstring(svg(SNAPSHOTS, EPOCHS))
     lines = {line.get("class"): (line.get("points") or "").split() for line in root.iter(f"{NAMESPACE}polyline")}
     texts = [text.text for text in root.iter(f"{NAMESPACE}text")]
@@ -24,8 +24,8 @@ def test_svg_is_a_picture_with_axes_and_a_sentence() -> None:
     assert {"0", "1", "2", "3"} <= set(texts)
 
 
-def test_svg_stays_inside_its_frame() -> None:
-    """No point lies outside the view box, whatever the losses."""
+def test_the_chart_stays_inside_its_frame() -> None:
+    """No point is outside the view box, whatever the losses."""
     high = (TuningSnapshot(1, 1, 50.0, datetime.now(UTC)),)
     for drawing in (svg(SNAPSHOTS, EPOCHS), svg(high, ())):
         root = ElementTree.fromstring(drawing)
@@ -36,8 +36,8 @@ def test_svg_stays_inside_its_frame() -> None:
                 assert 0 <= y <= 320
 
 
-def test_a_cancelled_task_is_drawn_to_where_it_came() -> None:
-    """Steps behind the last finished epoch lie right of its point."""
+def test_a_cancelled_task_is_drawn_to_its_last_step() -> None:
+    """Steps after the last finished epoch are to the right of its point."""
     root = ElementTree.fromstring(svg(SNAPSHOTS[:10], EPOCHS[:2]))
     lines = {line.get("class"): (line.get("points") or "").split() for line in root.iter(f"{NAMESPACE}polyline")}
 
@@ -46,7 +46,7 @@ def test_a_cancelled_task_is_drawn_to_where_it_came() -> None:
 
 
 def test_ticks_are_round_numbers() -> None:
-    """The axis of the loss counts in 1, 2 or 5."""
+    """The loss axis counts in steps of 1, 2 or 5."""
     root = ElementTree.fromstring(svg(SNAPSHOTS, EPOCHS))
     texts = [text.text for text in root.iter(f"{NAMESPACE}text")]
 

@@ -1,4 +1,4 @@
-"""Old models behind endpoints in both styles, and what their failures mean."""
+"""Requests to an old model's endpoint, and its failures."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def address() -> Iterator[str]:
         yield address
 
 
-def test_limits_and_failures_are_waited_out(address: str) -> None:
-    """As long as the endpoint asks for, else longer each time."""
+def test_limits_and_failures_are_retried(address: str) -> None:
+    """The wait is the one the endpoint requests, otherwise it doubles."""
     waited: list[float] = []
     Provider.failures = [(429, {"retry-after": "7"}), (500, {}), (503, {})]
     old = OldModel(Endpoint(address, Style.OPENAI, "old", KEY, "K"), 1e9, sleep=waited.append)
@@ -30,8 +30,8 @@ def test_limits_and_failures_are_waited_out(address: str) -> None:
     assert (answer, [wait for wait in waited if wait > 0.5]) == ("2", [7.0, 2.0, 4.0])
 
 
-def test_a_refused_key_ends_it_with_the_name_of_its_variable(address: str) -> None:
-    """Trying again would not help; the key itself is not shown."""
+def test_a_refused_key_ends_the_run(address: str) -> None:
+    """The message names the environment variable and does not contain the key."""
     Provider.failures = [(401, {})]
     old = OldModel(Endpoint(address, Style.OPENAI, "old", KEY, "MY_KEY"), 1e9)
 
@@ -43,6 +43,6 @@ def test_a_refused_key_ends_it_with_the_name_of_its_variable(address: str) -> No
 
 
 def test_a_key_is_not_sent_unencrypted() -> None:
-    """Plain HTTP is for this machine only."""
+    """Plain HTTP is accepted for this machine only."""
     with pytest.raises(InvalidArgument, match="unencrypted"):
         Endpoint("http://example.com/v1", Style.OPENAI, "old", KEY, "K")

@@ -1,4 +1,4 @@
-"""Tests of `engine.model`: the Python library from dataset to answer."""
+"""The Python library, from a dataset to answers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ RECIPE = tunery.Recipe(rank=8, alpha=32)
 
 @pytest.fixture(autouse=True)
 def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A data folder of its own with a tiny base, kept in memory for one test."""
+    """Return the name of a tiny base in a temporary data folder."""
     monkeypatch.setenv("TUNERY_HOME", str(tmp_path / "home"))
     Catalog(tmp_path / "home").add(str(write_learnable_base(tmp_path / "weights")), "tiny")
     resident_base.cache_clear()
@@ -39,8 +39,8 @@ def dataset() -> tunery.Dataset:
     return tunery.Dataset.from_records([{"text_input": e.text_input, "output": e.output} for e in counting_examples()])
 
 
-def test_tuned_model_has_learned_and_the_base_has_not() -> None:
-    """After tuning on rows that all answer "yes" the tuned model says so to a new text, the base does not."""
+def test_a_tuned_model_has_learned_and_its_base_has_not() -> None:
+    """A model tuned on rows that all have "yes" answers a new text with it, and the base does not."""
     rows = tunery.Dataset.from_records([(example.text_input, "yes") for example in counting_examples(30)])
     seen: list[TuningSnapshot] = []
 
@@ -54,8 +54,8 @@ def test_tuned_model_has_learned_and_the_base_has_not() -> None:
     assert model.advice is not None
 
 
-def test_exported_models_are_read_by_other_programs(tmp_path: Path) -> None:
-    """The adapter by this library, merged weights by stock transformers, GGUF by its reader."""
+def test_other_programs_read_exported_models(tmp_path: Path) -> None:
+    """tunery loads the adapter, transformers the merged weights, and the GGUF reader the GGUF file."""
     model = tunery.tune(dataset(), base_model="tiny", epoch_count=1, recipe=RECIPE)
 
     adapter, merged, gguf_folder = (model.export(tmp_path / name, name) for name in ("adapter", "merged", "gguf"))
@@ -67,8 +67,8 @@ def test_exported_models_are_read_by_other_programs(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["adapter", "gguf", "home", "merged", "weights"]
 
 
-def test_exports_that_make_no_sense_leave_nothing(tmp_path: Path) -> None:
-    """A format nobody knows, a base without an adapter, a folder with something in it."""
+def test_refused_exports_leave_nothing_behind(tmp_path: Path) -> None:
+    """Unknown formats, bases and folders that are not empty are refused."""
     model = tunery.tune(dataset(), base_model="tiny", epoch_count=1, recipe=RECIPE)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine").touch()
@@ -83,8 +83,8 @@ def test_exports_that_make_no_sense_leave_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "new").exists()
 
 
-def test_an_export_is_proven_and_the_card_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """transformers answers rows that were held out as the model does, and none as another one does."""
+def test_a_proof_is_added_to_the_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """transformers gives the answers of the exported model to held-out rows, and not those of another model."""
     # in bfloat16 a tiny model is unsure of its answers on some processors, so that an export need not repeat them
     monkeypatch.setattr("tunery.engine.resident.fast_dtype", lambda: torch.float32)
     model, other = (
@@ -118,8 +118,8 @@ def test_an_export_is_proven_and_the_card_says_so(tmp_path: Path, monkeypatch: p
     assert (card.display_name, card.exports[0]["proofs"][0]["agreed"]) == ("yes", 0)
 
 
-def test_a_proof_asks_the_rows_that_are_given(tmp_path: Path) -> None:
-    """As many as are wanted, of a loaded model too; without any, or for a folder that is no export, it is refused."""
+def test_a_proof_uses_the_given_rows(tmp_path: Path) -> None:
+    """Up to `max_rows`, for loaded models too; no rows or a folder that is not an export raise an error."""
     tuned = tunery.tune(dataset(), base_model="tiny", epoch_count=1, recipe=RECIPE)
     folder = tuned.export(tmp_path / "adapter")
     model = tunery.load(folder)
@@ -128,7 +128,7 @@ def test_a_proof_asks_the_rows_that_are_given(tmp_path: Path) -> None:
     found = model.prove(folder, counting_examples(), max_rows=2)
 
     assert (found.rows, found.rows_from, found.proofs[0].runtime) == (2, "given", "peft")
-    with pytest.raises(InvalidArgument, match="There are no rows to ask"):
+    with pytest.raises(InvalidArgument, match="There are no rows to compare on"):
         model.prove(folder)
     with pytest.raises(InvalidArgument, match="not an exported model"):
         model.prove(tmp_path, counting_examples())
@@ -136,8 +136,8 @@ def test_a_proof_asks_the_rows_that_are_given(tmp_path: Path) -> None:
         tunery.load("tiny").prove(folder, counting_examples())
 
 
-def test_the_card_tells_how_a_model_was_tuned(tmp_path: Path) -> None:
-    """Data, settings, curve, contracts and verdict; it lies beside what is saved and comes back with it."""
+def test_the_card_describes_the_tuning(tmp_path: Path) -> None:
+    """Data, settings, curve, contracts and verdict are on the card, also after saving and loading."""
     model = tunery.tune(
         dataset(), base_model="tiny", epoch_count=2, hold_out=3, seed=5, display_name="Numbers", recipe=RECIPE
     )
@@ -158,7 +158,7 @@ def test_the_card_tells_how_a_model_was_tuned(tmp_path: Path) -> None:
 
 
 def test_an_adapter_made_elsewhere_has_a_card(tmp_path: Path) -> None:
-    """Of its base and no more; a base has none."""
+    """Its card has the base only; a base has no card."""
     folder = tunery.tune(dataset(), base_model="tiny", epoch_count=1, recipe=RECIPE).save(tmp_path / "saved")
     for path in folder.iterdir():
         if path.name not in (CONFIG, WEIGHTS):
@@ -171,8 +171,8 @@ def test_an_adapter_made_elsewhere_has_a_card(tmp_path: Path) -> None:
         tunery.load("tiny").card()
 
 
-def test_a_folder_saved_before_there_were_cards_is_loaded(tmp_path: Path) -> None:
-    """With its contracts, which stood in a file of their own."""
+def test_a_folder_without_a_card_from_an_old_version_is_loaded(tmp_path: Path) -> None:
+    """Its contracts are read from their former file."""
     tuned = tunery.tune(dataset(), base_model="tiny", epoch_count=1, recipe=RECIPE)
     folder = tuned.save(tmp_path / "saved")
     (folder / CARD_JSON).rename(folder / OLD_FILE)  # has them under the same names
@@ -184,8 +184,8 @@ def test_a_folder_saved_before_there_were_cards_is_loaded(tmp_path: Path) -> Non
     assert model.card().curve["completed_steps"] == 3
 
 
-def test_saved_model_answers_as_before(tmp_path: Path) -> None:
-    """A folder in PEFT's layout, with the curve beside it, loads to the same answers."""
+def test_a_saved_model_gives_the_same_answers(tmp_path: Path) -> None:
+    """Answers and curve are the same after loading from a folder in PEFT's layout."""
     model = tunery.tune(dataset(), base_model="tiny", epoch_count=10, learning_rate=0.01, recipe=RECIPE)
     folder = model.save(tmp_path / "saved")
 
@@ -197,8 +197,8 @@ def test_saved_model_answers_as_before(tmp_path: Path) -> None:
     assert again.advice == model.advice
 
 
-def test_streamed_pieces_join_to_the_answer() -> None:
-    """`stream` and `generate` say the same; two streams can be read in turn."""
+def test_streamed_pieces_add_up_to_the_answer() -> None:
+    """`stream` and `generate` give the same text; two streams can be read in turn."""
     model = tunery.load("tiny")
 
     streams = [model.stream("7", max_output_tokens=12), model.stream("8", max_output_tokens=12)]
@@ -210,8 +210,8 @@ def test_streamed_pieces_join_to_the_answer() -> None:
     assert "".join(model.stream("8", max_output_tokens=12)) == model.generate("8", max_output_tokens=12)
 
 
-def test_answers_within_a_form() -> None:
-    """Labels come with their probabilities, a JSON schema is kept, free text has neither."""
+def test_answers_keep_to_a_form() -> None:
+    """Labels have probabilities, and JSON follows the schema."""
     model = tunery.load("tiny")
 
     labelled = model.answer("3", labels=["yes", "no"], max_output_tokens=8)
@@ -223,8 +223,8 @@ def test_answers_within_a_form() -> None:
     assert model.answer("3", max_output_tokens=8).label_probabilities == ()
 
 
-def test_two_tuned_models_live_beside_each_other() -> None:
-    """Tuning a second model does not change the first, and a forgotten one leaves its place."""
+def test_two_tuned_models_share_a_base() -> None:
+    """A second model does not change the answers of the first, and a deleted one frees its slot."""
     first = tunery.tune(dataset(), base_model="tiny", epoch_count=10, learning_rate=0.01, recipe=RECIPE)
     before = first.generate("3", max_output_tokens=8)
     second = tunery.tune(dataset(), base_model="tiny", epoch_count=10, learning_rate=0.01, recipe=RECIPE, seed=1)
@@ -238,7 +238,7 @@ def test_two_tuned_models_live_beside_each_other() -> None:
 
 
 def test_held_out_rows_are_measured() -> None:
-    """Each epoch has a loss on rows that were not learned."""
+    """Each epoch has a loss on the held-out rows."""
     model = tunery.tune(dataset(), base_model="tiny", epoch_count=2, hold_out=3, recipe=RECIPE)
 
     assert [epoch.held_out_loss is not None for epoch in model.epoch_losses] == [True, True]
@@ -246,25 +246,25 @@ def test_held_out_rows_are_measured() -> None:
 
 
 def test_sampling_settings_are_checked() -> None:
-    """A setting out of range is named."""
+    """The error names the setting out of range."""
     with pytest.raises(InvalidArgument, match="temperature"):
         tunery.load("tiny").generate("7", temperature=3)
 
 
-def test_plain_base_cannot_be_saved(tmp_path: Path) -> None:
-    """There is no adapter to write."""
+def test_a_base_cannot_be_saved(tmp_path: Path) -> None:
+    """It has no adapter."""
     with pytest.raises(NotFound, match="without an adapter"):
         tunery.load("tiny").save(tmp_path / "x")
 
 
-def test_unknown_name_is_not_found() -> None:
-    """Neither a folder of an adapter nor a base of the catalog."""
+def test_an_unknown_name_is_not_found() -> None:
+    """The error names what is neither an adapter folder nor a base."""
     with pytest.raises(NotFound, match="nothing-here"):
         tunery.load("nothing-here")
 
 
-def test_a_model_says_whether_tuning_helped() -> None:
-    """On the rows that were held out: base, base with examples, simple baselines and the tuned model, one sentence."""
+def test_a_model_is_evaluated_on_its_held_out_rows() -> None:
+    """Baselines, the base with and without examples, and the tuned model are compared in a verdict."""
     rows = tunery.Dataset.from_records([(example.text_input, "yes") for example in counting_examples(60)])
     model = tunery.tune(rows, base_model="tiny", epoch_count=4, learning_rate=0.01, recipe=RECIPE, hold_out=25)
 
@@ -272,12 +272,12 @@ def test_a_model_says_whether_tuning_helped() -> None:
 
     assert (found.rows, found.source) == (25, "held-out rows")
     assert found.verdict is not None
-    assert found.verdict.kind == "NO_BETTER"  # "yes" is always right, and nobody has to learn that
+    assert found.verdict.kind == "NO_BETTER"  # "yes" is always right, so the most frequent answer is too
     assert [one.name for one in found.contenders] == ["majority", "similar", "base", "base_examples", "tuned"]
 
 
-def test_a_plain_base_is_evaluated_without_a_verdict() -> None:
-    """There is nothing tuned to judge; without rows that is said."""
+def test_a_base_is_evaluated_without_a_verdict() -> None:
+    """There is no tuned model to judge; a base has no held-out rows."""
     base = tunery.load("tiny")
 
     assert base.evaluate(counting_examples(12)).verdict is None
@@ -285,19 +285,19 @@ def test_a_plain_base_is_evaluated_without_a_verdict() -> None:
         base.evaluate()
 
 
-def test_losses_tell_rows_that_were_learned_from_those_that_were_not() -> None:
-    """One number for each row, low where the model expects the output."""
+def test_losses_are_lower_for_learned_outputs() -> None:
+    """Each row has one loss, lower if the model has learned its output."""
     rows = tunery.Dataset.from_records([(example.text_input, "yes") for example in counting_examples(30)])
     model = tunery.tune(rows, base_model="tiny", epoch_count=10, learning_rate=0.01, recipe=RECIPE)
 
     learned, other = model.losses([TuningExample("7", "yes"), TuningExample("7", "no!")])
 
     assert learned < other - 1
-    assert model.generate("7", max_output_tokens=3) == "yes"  # measuring has left the answers alone
+    assert model.generate("7", max_output_tokens=3) == "yes"  # measuring losses does not change answers
 
 
 def test_cross_validation_evaluates_each_row() -> None:
-    """Every row is answered by a model that was tuned without it."""
+    """Every row is answered by a model tuned without it."""
     rows = tunery.Dataset.from_records([(example.text_input, "yes") for example in counting_examples(24)])
     how = Repeated("tiny", Hyperparameters(epoch_count=2, learning_rate=0.01))
 
@@ -307,8 +307,8 @@ def test_cross_validation_evaluates_each_row() -> None:
     assert found.verdict is not None
 
 
-def test_what_an_input_has_unlike_the_examples(tmp_path: Path) -> None:
-    """A tuned model says it beside its answer and at the beginning of a stream, also after it was saved and loaded."""
+def test_inputs_unlike_the_examples_are_reported(tmp_path: Path) -> None:
+    """Answers and streams have an input check, also after saving and loading."""
     tuned = tunery.tune(dataset(), base_model="tiny", epoch_count=1)
     seen: list[InputCheck] = []
 
@@ -323,8 +323,8 @@ def test_what_an_input_has_unlike_the_examples(tmp_path: Path) -> None:
     assert tunery.load("tiny").answer("seven", max_output_tokens=2).input_check == InputCheck()
 
 
-def test_plain_inputs_are_wrapped_if_wanted() -> None:
-    """An input gets what it lacks of the examples before it is asked; not unless it is wanted."""
+def test_plain_inputs_are_wrapped_on_request() -> None:
+    """With `wraps_plain_inputs`, an input gets the instructions of the examples."""
     rows = [TuningExample(f"Say the next number.\nNumber: {n}", str(n + 1)) for n in range(6)]
     model = tunery.tune(rows, base_model="tiny", epoch_count=1)
     settings: SamplingOptions = {"max_output_tokens": 8, "temperature": 1.0}
@@ -338,8 +338,8 @@ def test_plain_inputs_are_wrapped_if_wanted() -> None:
     assert "".join(model.stream("3", **settings)) == wrapped.text
 
 
-def test_answers_keep_to_the_training_outputs() -> None:
-    """Drawn with chance, answers of a model that was tuned on numbers are numbers; a base has nothing to keep to."""
+def test_answers_are_constrained_to_training_outputs() -> None:
+    """A model tuned on numbers answers with numbers at a high temperature; a base has no training outputs."""
     model = tunery.tune(dataset(), base_model="tiny", epoch_count=1)
     settings: SamplingOptions = {"max_output_tokens": 8, "temperature": 2.0, "constrain_to_training_outputs": True}
 

@@ -1,4 +1,4 @@
-"""`tunery.rescue`: the Python name for recording an old model."""
+"""Recording an old model's answers with `tunery.rescue`."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         yield address
 
 
-def test_answers_come_back_and_stay_in_the_file(address: str, tmp_path: Path) -> None:
-    """In the order of the rows, as another contender; the same call asks nothing more."""
+def test_recorded_answers_are_returned_and_kept(address: str, tmp_path: Path) -> None:
+    """Answers come in the order of the rows; the same call again sends no request."""
     told: list[tuple[int, int]] = []
     options = {"endpoint": address, "model": "old", "to": tmp_path / "old.jsonl", "per_minute": 100_000}
 
@@ -37,16 +37,16 @@ def test_answers_come_back_and_stay_in_the_file(address: str, tmp_path: Path) ->
 
 
 def test_answers_of_another_model_are_not_mixed_in(address: str, tmp_path: Path) -> None:
-    """The file says whose answers it holds."""
+    """A file with the answers of another model is refused."""
     for_all = {"endpoint": address, "to": tmp_path / "old.jsonl", "per_minute": 100_000}
     tunery.rescue(counting_examples(2), model="old", **for_all)  # type: ignore[arg-type]
 
-    with pytest.raises(FailedPrecondition, match="holds answers of old, not of another"):
+    with pytest.raises(FailedPrecondition, match="contains answers from old, not from another"):
         tunery.rescue(counting_examples(2), model="another", **for_all)  # type: ignore[arg-type]
 
 
 def test_a_key_must_be_in_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The variable that is missing is named, and nothing is asked."""
+    """The error names the missing variable, and no request is sent."""
     monkeypatch.delenv("MY_KEY", raising=False)
 
     with pytest.raises(Unauthenticated, match=r"\$MY_KEY"):
@@ -56,8 +56,8 @@ def test_a_key_must_be_in_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_p
 
 
 @pytest.mark.parametrize(("setting", "value"), [("style", "mine"), ("per_minute", 0)])
-def test_settings_that_cannot_be_are_refused(address: str, tmp_path: Path, setting: str, value: object) -> None:
-    """Before a file is made."""
+def test_invalid_settings_are_refused(address: str, tmp_path: Path, setting: str, value: object) -> None:
+    """No file is created."""
     options = {"endpoint": address, "model": "old", "to": tmp_path / "x", setting: value}
 
     with pytest.raises(InvalidArgument, match=str(value)):

@@ -1,4 +1,4 @@
-"""Settings of an answer by name: the four ways to say a form, and what cannot be."""
+"""Sampling options: the four ways to give a form, and invalid options."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ ODD = Contracts.learn([TuningExample(str(n), "yes" if n % 2 else "no") for n in 
 TEXTS = Contracts.learn([TuningExample(str(n), f"text {n}") for n in range(12)])
 
 
-def test_nothing_given_is_the_default() -> None:
-    """Without options the settings are those of the type; a lone stop text is one of a list."""
+def test_no_options_give_the_defaults() -> None:
+    """The defaults are those of SamplingSettings; a single stop sequence needs no list."""
     assert settings_of({}, None) == SamplingSettings()
     assert settings_of({"stop_sequences": "x", "form": None}, NUMBERS) == SamplingSettings(stop_sequences=("x",))
 
@@ -38,8 +38,8 @@ def test_nothing_given_is_the_default() -> None:
         ),
     ],
 )
-def test_each_way_to_say_a_form(options: SamplingOptions, form: AnswerForm | None) -> None:
-    """Labels, a schema and the training outputs are short for a form."""
+def test_each_way_to_give_a_form(options: SamplingOptions, form: AnswerForm | None) -> None:
+    """Labels, a schema and the training outputs become a form."""
     assert settings_of(options, ODD).form == form
 
 
@@ -53,14 +53,14 @@ def test_each_way_to_say_a_form(options: SamplingOptions, form: AnswerForm | Non
         ({"temperature": 3}, "temperature must be between"),
     ],
 )
-def test_what_makes_no_sense_is_refused(options: SamplingOptions, words: str) -> None:
-    """Two forms, a threshold without labels and values out of range are named."""
+def test_invalid_options_are_refused(options: SamplingOptions, words: str) -> None:
+    """The message names two forms, a threshold without labels or a value out of range."""
     with pytest.raises(InvalidArgument, match=words):
         settings_of(options, ODD)
 
 
-def test_no_training_outputs_to_keep_to() -> None:
-    """A base has none, and free text has no form."""
+def test_without_training_outputs_there_is_no_constraint() -> None:
+    """A base has no training outputs, and free text cannot be constrained."""
     with pytest.raises(InvalidArgument, match="a base has none"):
         settings_of({"constrain_to_training_outputs": True}, None)
     with pytest.raises(FailedPrecondition, match="free text"):

@@ -1,7 +1,7 @@
 """
-The model card: all that is known of a tuned model, as a value, a document and two files beside an adapter.
+The model card: everything known about a tuned model, in JSON and Markdown next to its adapter.
 
-Holds no text of an example, whoever made it. Knows plain values and contracts; neither libraries nor models in memory.
+It goes out with exports, so it never contains the text of an example.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ Section = Mapping[str, Any]
 @dataclass(frozen=True, slots=True)
 class ModelCard:
     """
-    What is known of a tuned model; `sections.py` makes the parts, None is one that nobody recorded.
+    Everything known about a tuned model; a section that was not recorded is None.
 
-    `name` and `state` are those of My Library, None elsewhere; `create_time` is in ISO 8601; `calls` say how it is
-    asked, by way.
+    `name` and `state` are those in My Library, None elsewhere; `create_time` is in ISO 8601; `calls` has a call for
+    each client.
     """
 
     display_name: str
@@ -51,21 +51,23 @@ class ModelCard:
 
     @classmethod
     def of_document(cls, document: Mapping[str, Any]) -> ModelCard:
-        """Return the card of a document, of an older version too."""
+        """Return the card in a document, also one from another version."""
         known = {name: document[name] for name in cls.__slots__ if name in document and name != "contracts"}
         known["exports"] = tuple(document.get("exports", ()))
         return cls(**known, contracts=Contracts.of_document(document))
 
     @classmethod
     def read(cls, folder: Path) -> ModelCard | None:
-        """Return the card beside an adapter, None without one; raises InvalidArgument for a file of another kind."""
+        """Return the card next to an adapter, None if there is none; raises InvalidArgument if it cannot be read."""
         path = folder / CARD_JSON
         if not path.is_file():
             return None
         try:
             return cls.of_document(json.loads(path.read_text("utf-8")))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise InvalidArgument(f"{path} is no model card of tunery ({error!r}). Move it away to go on.") from error
+            raise InvalidArgument(
+                f"{path} is not a tunery model card ({error!r}). Move it elsewhere to continue."
+            ) from error
 
     def document(self) -> dict[str, Any]:
         """Return the card as plain values."""
@@ -91,24 +93,24 @@ class ModelCard:
         return markdown(self.document())
 
     def write(self, folder: Path) -> None:
-        """Write the card into a folder, for people and for programs."""
+        """Write both files into a folder."""
         text = json.dumps(self.document(), indent=2, ensure_ascii=False) + "\n"
         write_whole(folder / CARD_JSON, text.encode())
         write_whole(folder / CARD_MARKDOWN, self.markdown().encode())
 
     def with_evaluation(self, report: Mapping[str, Any]) -> ModelCard:
-        """Return the card with an evaluation, but for the texts of single rows: it goes out with exports."""
+        """Return the card with an evaluation report, without its rows."""
         return replace(self, evaluation=_plain({key: value for key, value in report.items() if key not in _ROW_TEXTS}))
 
     def with_export(self, report: Mapping[str, Any]) -> ModelCard:
-        """Return the card with the proof of an export, the newest of each format, but for the rows that differed."""
+        """Return the card with the proof of an export, the newest for each format, without the rows that differed."""
         proofs = [{k: v for k, v in proof.items() if k != "differences"} for proof in report["proofs"]]
         others = tuple(export for export in self.exports if export["format"] != report["format"])
         return replace(self, exports=(*others, _plain({**report, "proofs": proofs})))
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:
-    """Return values as they are when they have been written and read again: no tuples, no enums."""
+    """Return values as JSON has them: no tuples, no enums."""
     plain: dict[str, Any] = json.loads(json.dumps(values))
     return plain
 
@@ -117,16 +119,13 @@ def _no_contracts() -> dict[str, None]:
     return dict.fromkeys(("prompt_contract", "prompt_sentence", "output_contract", "output_sentence"))
 
 
-Card = Mapping[str, Any]
-
-
-def markdown(card: Card) -> str:
-    """Return the page."""
+def markdown(card: Section) -> str:
+    """Return the page for the document of a card."""
     parts = (_head, _base, _data, _settings, _curve, _verdict, _contracts, _exports, _calls)
     return "\n".join(line for part in parts for line in part(card)) + "\n"
 
 
-def _head(card: Card) -> Iterator[str]:
+def _head(card: Section) -> Iterator[str]:
     yield f"# {card['display_name']}"
     yield ""
     named = f"`{card['name']}`, {card['state']}, made" if card["name"] else "Made"
@@ -137,29 +136,29 @@ def _head(card: Card) -> Iterator[str]:
         yield card["description"]
 
 
-def _base(card: Card) -> Iterator[str]:
+def _base(card: Section) -> Iterator[str]:
     base = card["base"]
     yield from _title("Base")
     size = f", {base['parameters'] / 1e6:,.0f} million parameters" if base["parameters"] else ""
     yield f"{base['display_name']} (`{base['name']}`){size}. Licence: {base['licence']}. Source: {base['source']}."
-    yield f"Weights: sha256 `{base['sha256']}`."
+    yield f"SHA-256 of the weights: `{base['sha256']}`."
     if base["asked_as"] and base["asked_as"] != base["name"]:
-        yield f"It was asked for as `{base['asked_as']}`, which stands for this base."
+        yield f"Requested as `{base['asked_as']}`, an alias of this base."
     if base["source_tuned_model"]:
-        yield f"Tuning went on from `tunedModels/{base['source_tuned_model']}`."
+        yield f"Tuning continued from `tunedModels/{base['source_tuned_model']}`."
 
 
-def _data(card: Card) -> Iterator[str]:
+def _data(card: Section) -> Iterator[str]:
     data = card["data"]
     yield from _title("Data")
     if data is None:
         yield "Not recorded."
         return
     held_out = f", {data['held_out_rows']} of them held out" if data["held_out_rows"] else ", none held out"
-    yield f"{data['source']}: {data['rows']} rows{held_out}. sha256 `{data['sha256']}`."
+    yield f"{data['source']}: {data['rows']} rows{held_out}. SHA-256: `{data['sha256']}`."
 
 
-def _settings(card: Card) -> Iterator[str]:
+def _settings(card: Section) -> Iterator[str]:
     settings = card["settings"]
     yield from _title("Settings")
     if settings is None:
@@ -174,7 +173,7 @@ def _settings(card: Card) -> Iterator[str]:
             yield "  " + ", ".join(f"{key} {value}" for key, value in settings[name].items()) + "."
 
 
-def _curve(card: Card) -> Iterator[str]:
+def _curve(card: Section) -> Iterator[str]:
     curve = card["curve"]
     yield from _title("Loss")
     yield f"{curve['completed_steps']} of {curve['total_steps']} steps."
@@ -191,39 +190,39 @@ def _curve(card: Card) -> Iterator[str]:
     if curve["kept_epochs"]:
         example = f"{card['name']}@epoch-{curve['kept_epochs'][0]}"
         yield ""
-        yield f"Kept epochs: {', '.join(map(str, curve['kept_epochs']))}; one of them is asked as `{example}`."
+        yield f"Kept epochs: {', '.join(map(str, curve['kept_epochs']))}; call one as `{example}`."
 
 
-def _verdict(card: Card) -> Iterator[str]:
+def _verdict(card: Section) -> Iterator[str]:
     report = card["evaluation"]
     yield from _title("Did tuning help?")
     if report is None:
         yield f"Not measured yet: `{_evaluating(card['name'])}`."
     else:
         verdict = report["verdict"]
-        yield "There was nothing to compare the tuned model with." if verdict is None else str(verdict["text"])
+        yield "There was no baseline to compare the tuned model with." if verdict is None else str(verdict["text"])
 
 
-def _contracts(card: Card) -> Iterator[str]:
+def _contracts(card: Section) -> Iterator[str]:
     yield from _title("Inputs and outputs")
-    yield card["prompt_sentence"] or "How the inputs looked was not recorded."
-    yield card["output_sentence"] or "What the outputs were was not recorded."
+    yield card["prompt_sentence"] or "The format of the inputs was not recorded."
+    yield card["output_sentence"] or "The kind of outputs was not recorded."
 
 
-def _exports(card: Card) -> Iterator[str]:
+def _exports(card: Section) -> Iterator[str]:
     yield from _title("Exports")
     if not card["exports"]:
-        yield "None was proven yet."
+        yield "No export has been proven yet."
     for export in card["exports"]:
         for proof in export["proofs"]:
             if proof["agreement"] is None:
                 yield f"- `{proof['file']}`: not proven. {proof['reason']}"
             else:
                 share = f"{proof['agreed']} of {proof['rows']} {export['rows_from']} rows"
-                yield f"- `{proof['file']}` in {proof['runtime']}: {share} answered as served."
+                yield f"- `{proof['file']}` in {proof['runtime']}: same answer as tunery for {share}."
 
 
-def _calls(card: Card) -> Iterator[str]:
+def _calls(card: Section) -> Iterator[str]:
     yield from _title("How to call it")
     yield "```"
     yield from card["calls"].values()
@@ -241,7 +240,7 @@ def _title(text: str) -> tuple[str, ...]:
 def base_section(
     entry: CatalogEntry, name: str, sha256: str, *, asked_as: str | None = None, source_tuned_model: str | None = None
 ) -> dict[str, Any]:
-    """Return what is known of the base, and which weights they were."""
+    """Return the section about the base and its weights."""
     return {
         "name": name,
         "display_name": entry.display_name,
@@ -255,14 +254,14 @@ def base_section(
 
 
 def data_section(facts: DataFacts, held_out_rows: int) -> dict[str, Any]:
-    """Return what recognises the data; nothing of its content."""
+    """Return the section that identifies the data without its content."""
     return {**asdict(facts), "held_out_rows": held_out_rows}
 
 
 def settings_section(
     hyperparameters: Hyperparameters, seed: int, in_force: Mapping[str, object], versions: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Return what was asked, what was in force, and the versions that computed it."""
+    """Return the section of settings: requested, in force, and the versions of libraries."""
     given = {name: value for name, value in asdict(hyperparameters.resolve()).items() if value is not None}
     return {**given, "seed": seed, "in_force": dict(in_force), "versions": dict(versions)}
 
@@ -275,7 +274,7 @@ def curve_section(
     total_steps: int,
     kept_epochs: Sequence[int] = (),
 ) -> dict[str, Any]:
-    """Return the losses of the epochs and what they say."""
+    """Return the section of losses by epoch, with advice."""
     return {
         "epoch_losses": [asdict(loss) for loss in epoch_losses],
         "advice": advice.text if advice else None,

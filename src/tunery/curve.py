@@ -1,7 +1,5 @@
 """
-The loss curve as files beside an adapter: `tuning.json` for programs, `loss.svg` for eyes.
-
-Knows snapshots and losses per epoch; nothing of tensors.
+The loss curve: advice on it, and its files `tuning.json` and `loss.svg` next to an adapter.
 """
 
 from __future__ import annotations
@@ -35,7 +33,7 @@ def write_curve(folder: Path, snapshots: Sequence[TuningSnapshot], epochs: Seque
 
 
 def read_curve(folder: Path) -> tuple[tuple[TuningSnapshot, ...], tuple[EpochLoss, ...]]:
-    """Return what `write_curve` wrote; empty when the folder has none (an adapter made elsewhere)."""
+    """Return the curve that `write_curve` wrote; empty if there is none, as for an adapter made elsewhere."""
     path = folder / JSON_FILE
     if not path.exists():
         return (), ()
@@ -47,14 +45,14 @@ def read_curve(folder: Path) -> tuple[tuple[TuningSnapshot, ...], tuple[EpochLos
     return snapshots, tuple(EpochLoss(e["epoch"], e["mean_loss"], e["held_out_loss"]) for e in data["epochs"])
 
 
-FLAT_SHARE = 0.05  # of the whole drop: below this the rest of the curve is flat
-ROSE_SHARE = 0.10  # of the whole drop above the minimum: the end is worse than it was
-SMALL_DROP = 0.03  # of the first loss: nothing was learned
+FLAT_SHARE = 0.05  # of the whole drop: a smaller rest counts as flat
+ROSE_SHARE = 0.10  # of the whole drop: an end that far above the minimum has risen
+SMALL_DROP = 0.03  # of the first loss: with a smaller drop, nothing was learned
 KNEE_EPOCHS = 3
 
 
 def knee(losses: Sequence[float]) -> int | None:
-    """Return the 1-based epoch after which the curve is flat; None below three epochs or without any drop."""
+    """Return the epoch, from 1, after which the curve is flat; None below KNEE_EPOCHS epochs or without a drop."""
     if len(losses) < KNEE_EPOCHS:
         return None
     lowest = min(losses)
@@ -65,7 +63,7 @@ def knee(losses: Sequence[float]) -> int | None:
 
 
 def advise(epochs: Sequence[EpochLoss]) -> Advice | None:
-    """Return what to do next time; None when there are too few epochs to tell."""
+    """Return advice for the next tuning; None if there are too few epochs to tell."""
     losses = [epoch.mean_loss for epoch in epochs]
     if len(losses) < KNEE_EPOCHS:
         return None
@@ -73,7 +71,7 @@ def advise(epochs: Sequence[EpochLoss]) -> Advice | None:
 
 
 def best_epoch(epochs: Sequence[EpochLoss]) -> int | None:
-    """Return the epoch to mark on a chart: the lowest held-out loss, else the knee."""
+    """Return the epoch to mark on a chart: the one with the lowest held-out loss, otherwise the knee."""
     measured = [epoch for epoch in epochs if epoch.held_out_loss is not None]
     if measured:
         return min(measured, key=lambda epoch: (epoch.held_out_loss, epoch.epoch)).epoch
@@ -81,9 +79,9 @@ def best_epoch(epochs: Sequence[EpochLoss]) -> int | None:
 
 
 def summary(epochs: Sequence[EpochLoss]) -> str:
-    """Return the curve as one sentence, for who does not see it."""
+    """Describe the curve in one sentence, for screen readers."""
     if not epochs:
-        return "No epoch was finished."
+        return "No epoch has finished."
     first, last = epochs[0].mean_loss, epochs[-1].mean_loss
     if len(epochs) == 1:
         return f"Loss was {last:.2f} over the first epoch."
@@ -130,14 +128,16 @@ def _memorised(epochs: Sequence[EpochLoss]) -> Advice | None:
     held_out = [epoch.held_out_loss for epoch in epochs if epoch.held_out_loss is not None]
     for index in range(len(held_out) - 2):
         if held_out[index] < held_out[index + 1] < held_out[index + 2]:
-            return Advice("memorised", f"The model began to memorise after epoch {index + 1}.", index + 1)
+            return Advice(
+                "memorised", f"The model started to memorize the examples after epoch {index + 1}.", index + 1
+            )
     return None
 
 
 def _unlearned(losses: Sequence[float]) -> Advice | None:
     if losses[0] - min(losses) >= SMALL_DROP * losses[0]:
         return None
-    return Advice("unlearned", "Loss hardly changed. Check the examples or raise the learning rate.")
+    return Advice("unlearned", "Loss hardly changed. Check the examples or increase the learning rate.")
 
 
 def _rose(losses: Sequence[float]) -> Advice | None:
@@ -162,10 +162,10 @@ def _flat(losses: Sequence[float]) -> Advice | None:
 
 _WIDTH, _HEIGHT = 640, 320
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48, 16, 44, 44
-_TICKS = 5  # at the most, on the axis of the loss
-_LABELS = 10  # at the most, on the axis of the epochs
+_TICKS = 5  # at most, on the loss axis
+_LABELS = 10  # at most, on the epoch axis
 
-# Plain values, no custom properties: image viewers and converters know no `var()`
+# No custom properties: image viewers and converters do not support `var()`
 _STYLE = """
 text{font:12px system-ui,sans-serif}.thin,.bold,.held{fill:none}.thin{stroke-width:1;opacity:.5}
 .bold{stroke-width:2.5}.held{stroke-width:2;stroke-dasharray:6 4}.mark{stroke-dasharray:2 3}
@@ -179,14 +179,14 @@ text{fill:#e6edf3}.tick{fill:#9198a1}.mark{stroke:#9198a1}.grid{stroke:#3d444d}
 
 @dataclass(frozen=True, slots=True)
 class _Plane:
-    """From passes and losses to places; `steps` of a pass, `passes` and `highest` loss that are shown."""
+    """The drawing area: steps in an epoch, epochs shown, and the highest loss shown."""
 
     steps: float
-    passes: float
+    epochs: float
     highest: float
 
     def x(self, epoch: float) -> float:
-        return round(_LEFT + (_WIDTH - _LEFT - _RIGHT) * epoch / self.passes, 1)
+        return round(_LEFT + (_WIDTH - _LEFT - _RIGHT) * epoch / self.epochs, 1)
 
     def y(self, loss: float) -> float:
         return round(_HEIGHT - _BOTTOM - (_HEIGHT - _TOP - _BOTTOM) * loss / self.highest, 1)
@@ -196,7 +196,7 @@ class _Plane:
 
 
 def svg(snapshots: Sequence[TuningSnapshot], epochs: Sequence[EpochLoss]) -> str:
-    """Return the picture of at least one snapshot; without a finished epoch the axis counts steps."""
+    """Return the chart of at least one snapshot; until an epoch has finished, the axis counts steps."""
     plane = _plane(snapshots, epochs)
     means = [(epoch.epoch, epoch.mean_loss) for epoch in epochs]
     held_out = [(epoch.epoch, epoch.held_out_loss) for epoch in epochs if epoch.held_out_loss is not None]
@@ -231,15 +231,15 @@ def _loss_axis(plane: _Plane) -> list[str]:
 
 
 def _epoch_axis(plane: _Plane, name: str) -> list[str]:
-    every = max(1, math.ceil(plane.passes / _LABELS))
+    every = max(1, math.ceil(plane.epochs / _LABELS))
     y = _HEIGHT - _BOTTOM + 18
-    labels = [_text("tick", plane.x(epoch), y, str(epoch)) for epoch in range(0, int(plane.passes) + 1, every)]
+    labels = [_text("tick", plane.x(epoch), y, str(epoch)) for epoch in range(0, int(plane.epochs) + 1, every)]
     return [*labels, _text("tick", (_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - 8, name)]
 
 
 def _mark(plane: _Plane, epoch: int) -> str:
     x = plane.x(epoch)
-    is_right = epoch > plane.passes / 2
+    is_right = epoch > plane.epochs / 2
     label = _text("tick", x - 6 if is_right else x + 6, _TOP + 2, "best epoch", "end" if is_right else "start")
     return f'<line class="mark" x1="{x}" y1="{_TOP - 8}" x2="{x}" y2="{_HEIGHT - _BOTTOM}"/>{label}'
 
@@ -253,13 +253,13 @@ def _text(kind: str, x: float, y: float, text: str, anchor: str = "middle") -> s
 
 
 def _round_step(least: float) -> float:
-    """Return the smallest of 1, 2, 5, 10, 20, ... (or a tenth, a hundredth of it) that is not below `least`."""
+    """Return the smallest 1, 2 or 5 times a power of ten that is at least `least`."""
     power: float = 10.0 ** math.floor(math.log10(least))
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least)
 
 
 def _legend(has_held_out: bool) -> str:
-    return "Mean loss per token: each step thin, each epoch bold" + (", held-out rows dashed" if has_held_out else "")
+    return "Mean loss per token: steps thin, epochs bold" + (", held-out rows dashed" if has_held_out else "")
 
 
 def _document(parts: Sequence[str], sentence: str, legend: str) -> str:

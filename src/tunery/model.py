@@ -1,7 +1,7 @@
 """
-The Python library: `tune` a dataset, `load` what was saved, ask a `Model`.
+The Python library: `tune` a dataset, `load` a saved model, and use the `Model`.
 
-Works in this process and on files the caller names; the library of tuned models in the data folder is the service's.
+Everything runs in this process, on files that the caller names. My Library, in the data folder, belongs to the service.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any, TypedDict, Unpack, overload
 from tunery import config
 from tunery.card import ModelCard, base_section, curve_section, data_section, settings_section
 from tunery.curve import advise, read_curve, write_curve
-from tunery.data.dataset import Dataset
+from tunery.data.dataset import Dataset, as_dataset
 from tunery.data.dataset import hold_out as split
 from tunery.data.outputs import Contracts, read_contracts
 from tunery.engine.adapter import CONFIG, read_adapter, write_adapter
@@ -29,7 +29,7 @@ from tunery.engine.proof import MAX_PROOF_ROWS, ExportProof, prove_export
 from tunery.engine.resident import ResidentAnswering, ResidentBase, resident_base
 from tunery.engine.tuner import Recipe, Tuner, settings_in_force, versions
 from tunery.errors import InvalidArgument, NotFound
-from tunery.evaluation.contest import MAX_ROWS, Contest, Recorded, Told
+from tunery.evaluation.contest import MAX_ROWS, Contest, OnAnswered, RecordedAnswers
 from tunery.evaluation.report import Evaluation
 from tunery.files import into
 from tunery.types import (
@@ -49,11 +49,11 @@ from tunery.types import (
 
 class Model:
     """
-    A base in memory, with or without an adapter, that answers.
+    A base in memory, with or without an adapter.
 
-    `snapshots` and `epoch_losses` are the curve it was tuned along (empty for a plain base), `advice` what the curve
-    says; `examples` and `held_out` the rows of `tune`, empty after `load`. `contracts` say what its inputs and outputs
-    look like; with `wraps_plain_inputs` an input gets what it lacks of that before it is asked.
+    `snapshots` and `epoch_losses` are the loss curve, empty for a base. `examples` and `held_out` are the rows of
+    `tune`, empty after `load`. `contracts` describe the inputs and outputs; with `wraps_plain_inputs`, inputs that lack
+    the usual instructions get them.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Model:
 
     @property
     def advice(self) -> Advice | None:
-        """What the loss curve says; None when it is too short to tell."""
+        """Advice on the loss curve; None if there are too few epochs to tell."""
         return advise(self.epoch_losses)
 
     @overload
@@ -97,11 +97,11 @@ class Model:
         return answers[0] if isinstance(text, str) else answers
 
     def answer(self, text: str, **settings: Unpack[SamplingOptions]) -> Answer:
-        """Answer one text; the answer says how probable each label is, and what the input has unlike the examples."""
+        """Answer one text, with label probabilities and the differences between the input and the examples."""
         return self.answers([text], **settings)[0]
 
     def answers(self, texts: Sequence[str], **settings: Unpack[SamplingOptions]) -> list[Answer]:
-        """Answer several texts in one batch, each as `answer` would."""
+        """Answer several texts in one batch; see `answer`."""
         asked = [self._checked(text) for text in texts]
         answers = [Answer("", input_check=check) for _, check in asked]
         for piece in self._resident.stream([text for text, _ in asked], self._settings(settings), self._slot):
@@ -118,9 +118,9 @@ class Model:
         **settings: Unpack[SamplingOptions],
     ) -> Iterator[str]:
         """
-        Yield the answer to `text` piece by piece; settings as in `generate`; leaving the loop stops the work.
+        Yield the answer in pieces, with the settings of `generate`; leaving the loop stops the generation.
 
-        `on_input_check` is called once with what the input has otherwise than the examples.
+        `on_input_check` is called once with the differences between the input and the examples.
         """
         asked, check = self._checked(text)
         if on_input_check is not None:
@@ -134,18 +134,18 @@ class Model:
         dataset: Dataset | Iterable[TuningExample] | None = None,
         *,
         examples: Iterable[TuningExample] | None = None,
-        recorded: Recorded | None = None,
+        recorded: RecordedAnswers | None = None,
         max_rows: int = MAX_ROWS,
         seed: int = 0,
-        on_answered: Told = lambda _done, _total: None,
+        on_answered: OnAnswered = lambda _done, _total: None,
     ) -> Evaluation:
         """
-        Say whether tuning helped, on a dataset or on the rows that `tune` held out.
+        Evaluate whether tuning helped, on a dataset or on the rows that `tune` held out.
 
-        `examples` are the rows that were tuned on, for baselines and prompts with examples; those of `tune` if they are
-        not given. `recorded` holds another model's answers to the dataset. Raises InvalidArgument without rows.
+        `examples` are the training rows, for baselines and prompts with examples; by default those of `tune`.
+        `recorded` holds another model's answers to the dataset. Raises InvalidArgument without rows.
         """
-        rows = self.held_out if dataset is None else _checked(dataset).examples
+        rows = self.held_out if dataset is None else as_dataset(dataset).examples
         contest = Contest(
             ResidentAnswering(self._resident),
             None if self._slot is None else self.answering(),
@@ -162,27 +162,27 @@ class Model:
         return found
 
     def answering(self) -> ResidentAnswering:
-        """Return the model as one who answers in a contest."""
+        """Return the model as a candidate of an evaluation."""
         return ResidentAnswering(self._resident, self._slot, self)
 
     def losses(self, dataset: Dataset | Iterable[TuningExample], *, are_whole: bool = False) -> list[float]:
-        """Return the loss of each example in nats: the mean over its answer tokens, or of the whole output."""
-        rows = self._resident.encoder.examples(_checked(dataset).examples)
+        """Return the loss of each example in nats: the mean over its output tokens, or the sum if `are_whole`."""
+        rows = self._resident.encoder.examples(as_dataset(dataset).examples)
         means = self._resident.losses(rows, self._adapter)
         return [mean * row.answer_tokens if are_whole else mean for mean, row in zip(means, rows, strict=True)]
 
     def card(self) -> ModelCard:
         """
-        Return all that is known of the tuned model: base and licence, data, settings, curve, contracts.
+        Return everything known about the tuned model: base and licence, data, settings, curve, contracts.
 
-        `evaluate` adds its verdict and `prove` its proofs. Raises NotFound for a plain base.
+        `evaluate` adds its verdict and `prove` its proofs. Raises NotFound for a base.
         """
         self._require_adapter()
         known = self._card or card_of(self._resident, self.snapshots, self.epoch_losses)
         return replace(known, contracts=self.contracts)
 
     def save(self, folder: str | Path) -> Path:
-        """Write the adapter in PEFT's layout with curve and model card beside it; raises NotFound for a plain base."""
+        """Write the adapter in PEFT's layout, its curve and its model card; raises NotFound for a base."""
         adapter, target = self._require_adapter(), Path(folder)
         write_adapter(target, adapter, base_model=self.base_model)
         write_curve(target, self.snapshots, self.epoch_losses)
@@ -191,12 +191,12 @@ class Model:
 
     def export(self, folder: str | Path, format: str = "adapter", *, name: str | None = None) -> Path:
         """
-        Write the model for other programs into a new or empty folder, all of it or nothing; returns the folder.
+        Write the model for other programs into a new or empty folder, completely or not at all; return the folder.
 
-        `format` "adapter" is for PEFT, "merged" for transformers, "gguf" for llama.cpp and Ollama; `name` is what GGUF
-        files call it, the display name if not given. Merging takes the memory of the base in float32. Raises NotFound
-        for a plain base, InvalidArgument for another format, AlreadyExists if something is there, FailedPrecondition
-        for a base that cannot be said in GGUF.
+        `format` "adapter" is for PEFT, "merged" for transformers, "gguf" for llama.cpp and Ollama; `name` is the name
+        in GGUF files, by default the display name. Merging takes the memory of the base in float32. Raises NotFound for
+        a base, InvalidArgument for another format, AlreadyExists if the folder is not empty, FailedPrecondition for a
+        base that GGUF does not support.
         """
         if format not in WRITERS:
             raise InvalidArgument(f"format must be {', '.join(WRITERS)}, not {format!r}.")
@@ -216,12 +216,13 @@ class Model:
         say: Callable[[str], None] = lambda _line: None,
     ) -> ExportProof:
         """
-        Ask an exported folder in its own runtime; say how often it answers as this model does, letter for letter.
+        Run an exported model in its own runtime and count the answers that equal this model's, letter for letter.
 
-        The first `max_rows` inputs of `dataset` are asked; without one, of the rows that `tune` held out, or tuned on
-        where it held out none. `python` has peft, transformers or llama-cpp-python; `$TUNERY_PROOF_PYTHON` or this one
-        if not given; `say` gets a line before each long part. The model card has the proof from then on, in the folder
-        too. Raises NotFound for a plain base, InvalidArgument without rows or for a folder that is no export.
+        Uses the first `max_rows` inputs of `dataset`, by default the held-out rows of `tune`, or its training rows if
+        none were held out. `python` is an interpreter with peft, transformers or llama-cpp-python, by default
+        `$TUNERY_PROOF_PYTHON` or the current one; `say` gets a line before each long step. The proof is added to the
+        model card, also to the one in the folder. Raises NotFound for a base, InvalidArgument without rows or for a
+        folder that is not an export.
         """
         self._require_adapter()
         exported, slot = Path(folder), self._slot
@@ -244,9 +245,9 @@ class Model:
 
     def _rows_to_prove(self, dataset: Dataset | Iterable[TuningExample] | None) -> tuple[Sequence[TuningExample], str]:
         if dataset is not None:
-            return _checked(dataset).examples, "given"
+            return as_dataset(dataset).examples, "given"
         if not (self.held_out or self.examples):
-            raise InvalidArgument("There are no rows to ask; a loaded model has none. Give a dataset.")
+            raise InvalidArgument("There are no rows to compare on; a loaded model has none. Give a dataset.")
         return (self.held_out, "held-out") if self.held_out else (self.examples, "training")
 
     def _require_adapter(self) -> Adapter:
@@ -281,11 +282,11 @@ def tune(
     Tune a base on a dataset and return the tuned model.
 
     `learning_rate` defaults to 0.001; `hold_out` is a number of rows, a fraction below 1 or "10%". `display_name` is
-    what the model card and exports call it. `on_snapshot` is called after each step; an exception it raises ends the
-    tuning. Raises InvalidArgument, TuningUnstable and OutOfMemory.
+    used in the model card and exports. `on_snapshot` is called after each step; if it raises, tuning ends. Raises
+    InvalidArgument, TuningUnstable and OutOfMemory.
     """
     hyperparameters = Hyperparameters(epoch_count, batch_size, learning_rate, learning_rate_multiplier)
-    rows = _checked(dataset)
+    rows = as_dataset(dataset)
     examples, held_out = split(rows.examples, hold_out, seed)
     resident = resident_base(base_model, config.data_folder())
     work = Path(tempfile.mkdtemp(prefix="tunery-"))
@@ -306,7 +307,7 @@ def tune(
 
 def load(folder: str | Path) -> Model:
     """
-    Load a tuned model from a folder that `save` or PEFT wrote, or a base by its name in the catalog.
+    Load a tuned model from a folder written by `save` or PEFT, or a base by its name in the catalog.
 
     Raises NotFound and InvalidArgument.
     """
@@ -325,17 +326,13 @@ def base_of(folder: Path) -> str:
     return str(json.loads((folder / CONFIG).read_text("utf-8"))["base_model_name_or_path"])
 
 
-def _checked(dataset: Dataset | Iterable[TuningExample]) -> Dataset:
-    return dataset if isinstance(dataset, Dataset) else Dataset.from_records(dataset)
-
-
 CALLS = {"python": 'tunery.load("folder of the adapter").generate("...")'}
 
 
 def card_of(
     resident: ResidentBase, snapshots: Sequence[TuningSnapshot], epoch_losses: Sequence[EpochLoss]
 ) -> ModelCard:
-    """Return the card of an adapter of which nothing is recorded but its curve, perhaps not even that."""
+    """Return the card of an adapter that has none: its base, and its curve if there is one."""
     entry = resident.entry
     steps = snapshots[-1].step if snapshots else 0
     return ModelCard(
@@ -350,7 +347,7 @@ def card_of(
 def card_of_tuning(
     resident: ResidentBase, tuner: Tuner, hyperparameters: Hyperparameters, facts: DataFacts, display_name: str
 ) -> ModelCard:
-    """Return the card of a finished tuning; `facts` are those of all rows, the held-out ones too."""
+    """Return the card of a finished tuning; `facts` are about all rows, including those held out."""
     entry = resident.entry
     return ModelCard(
         display_name=display_name,
@@ -369,7 +366,7 @@ def card_of_tuning(
 
 
 class SamplingOptions(TypedDict, total=False):
-    """Settings of an answer by name; ranges and defaults are those of `types.SamplingSettings`."""
+    """Sampling settings as keyword arguments; ranges and defaults are in `types.SamplingSettings`."""
 
     temperature: float
     top_p: float
@@ -377,24 +374,24 @@ class SamplingOptions(TypedDict, total=False):
     max_output_tokens: int
     stop_sequences: str | Sequence[str]
     seed: int
-    form: AnswerForm | None  # or one of the next three, which are short for it
+    form: AnswerForm | None  # or one of the next three, which stand for a form
     labels: Sequence[str]
     json_schema: Mapping[str, Any]
     constrain_to_training_outputs: bool
-    none_below: float  # with labels, also those of the training outputs
+    none_below: float  # with labels only, also those of the training outputs
 
 
 _FORMS = ("form", "labels", "json_schema", "constrain_to_training_outputs")
-_OTHERWISE = (*_FORMS, "none_below", "stop_sequences")
+_CONVERTED = (*_FORMS, "none_below", "stop_sequences")
 
 
 def settings_of(options: SamplingOptions, contracts: Contracts | None) -> SamplingSettings:
     """
-    Return the settings that options come to for a model with these contracts, None for a base.
+    Return the settings for a model with these contracts, None for a base.
 
-    Raises InvalidArgument for a value out of range or two forms, FailedPrecondition if the training outputs have none.
+    Raises InvalidArgument for a value out of range or two forms, FailedPrecondition for a model tuned on free text.
     """
-    values = {name: value for name, value in options.items() if name not in _OTHERWISE}
+    values = {name: value for name, value in options.items() if name not in _CONVERTED}
     stops = options.get("stop_sequences", ())
     values["stop_sequences"] = (stops,) if isinstance(stops, str) else tuple(stops)
     return SamplingSettings(**values, form=_form(options, contracts))  # type: ignore[arg-type]

@@ -1,8 +1,7 @@
 """
-Rescue of an old model: its answers to the rows of a dataset, recorded in a file that is gone on with after a stop.
+Records an old model's answers to the rows of a dataset, in a file that an interrupted run can resume.
 
-The rows go to the endpoint that is named, and to nobody else. What is recorded already is not asked again. Knows
-datasets; the command line shows the progress.
+The rows are sent only to the endpoint that the caller names.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ from tunery.types import TuningExample
 
 if TYPE_CHECKING:
     from tunery.data.dataset import Dataset
-    from tunery.evaluation.contest import Recorded
+    from tunery.evaluation.contest import RecordedAnswers
 
 TRIES = 6
 FIRST_WAIT_SECONDS = 1.0  # doubled with each try
@@ -46,26 +45,26 @@ _SHOWN_CHARACTERS = 200
 
 
 class Style(StrEnum):
-    """Whose API the endpoint speaks."""
+    """The kind of API at the endpoint."""
 
     OPENAI = "openai"
     GEMINI = "gemini"
 
     @classmethod
     def named(cls, name: str) -> Style:
-        """Return the style of a name; raises InvalidArgument."""
+        """Return the style with this name; raises InvalidArgument."""
         if name not in list(cls):
             raise InvalidArgument(f"style must be {' or '.join(cls)}, not {name!r}.")
         return cls(name)
 
 
 class Blocked(TuneryError):
-    """The model gave no answer to this prompt, and would not if it were asked again."""
+    """The model gave no answer to a prompt; trying again would not help."""
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a model answers and how it is asked; `is_bearer` sends the key of a Gemini endpoint as a token."""
+    """An endpoint and its settings; `is_bearer` sends the key of a Gemini endpoint as an access token."""
 
     address: str
     style: Style
@@ -79,12 +78,12 @@ class Endpoint:
     def __post_init__(self) -> None:
         parts = urlsplit(self.address)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise InvalidArgument(f"The endpoint must begin with http:// or https://, {self.address!r} does not.")
+            raise InvalidArgument(f"The endpoint must begin with http:// or https://; {self.address!r} does not.")
         if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
             raise InvalidArgument(f"{self.address} would get the key unencrypted. Use https://.")
 
     def request(self, prompt: str) -> tuple[str, dict[str, str], dict[str, Any]]:
-        """Return address, headers and body of the question."""
+        """Return the address, headers and body of a request."""
         address = self.address.rstrip("/")
         if self.style is Style.OPENAI:
             body = {
@@ -103,7 +102,7 @@ class Endpoint:
         return f"{address}/{name}:generateContent", headers, body
 
     def answer(self, reply: Mapping[str, Any]) -> str:
-        """Return the text of a reply; raises Blocked if it has none."""
+        """Return the text of a reply; raises Blocked if there is none."""
         try:
             if self.style is Style.OPENAI:
                 text = reply["choices"][0]["message"]["content"]
@@ -113,19 +112,19 @@ class Endpoint:
         except (KeyError, IndexError, TypeError, AttributeError):
             text = None
         if not isinstance(text, str):
-            raise Blocked("The model gave no text.")
+            raise Blocked("The model returned no text.")
         return text
 
 
 class OldModel:
-    """Asks an endpoint, at most `per_minute` times a minute; a context that closes its connection."""
+    """Sends prompts to an endpoint, at most `per_minute` a minute. Close it after use."""
 
     def __init__(self, endpoint: Endpoint, per_minute: float, *, sleep: Callable[[float], None] = time.sleep) -> None:
-        """Raise InvalidArgument for a rate that is not above 0."""
+        """Raise InvalidArgument unless the rate is above 0."""
         import httpx2
 
         if per_minute <= 0:
-            raise InvalidArgument(f"The requests in a minute must be more than 0, not {per_minute}.")
+            raise InvalidArgument(f"The number of requests per minute must be greater than 0, not {per_minute}.")
         self._endpoint, self._sleep = endpoint, sleep
         self._pause_seconds = 60 / per_minute
         self._next = time.monotonic()
@@ -138,10 +137,9 @@ class OldModel:
 
     def ask(self, prompt: str) -> str:
         """
-        Return the answer to a prompt.
+        Return the answer to a prompt; limits and temporary failures are retried.
 
-        What may pass is tried again; raises Blocked for a prompt without an answer, another TuneryError when going on
-        makes no sense.
+        Raises Blocked for a prompt without an answer, another TuneryError if the run cannot continue.
         """
         wait = FIRST_WAIT_SECONDS
         for attempt in range(1, TRIES + 1):
@@ -214,20 +212,21 @@ def rescue(
     max_output_tokens: int = MAX_OUTPUT_TOKENS,
     temperature: float = 0.0,
     on_answered: Callable[[int, int], None] = lambda _done, _total: None,
-) -> Recorded:
+) -> RecordedAnswers:
     """
-    Record what an old model answers to the inputs of a dataset, in the JSONL file `to`, and return the answers.
+    Record an old model's answers to the inputs of a dataset in the JSONL file `to`, and return them.
 
-    They are another contender: `model.evaluate(dataset, recorded=answers)`. The same call goes on after a stop. The
-    key is read from the environment, so that it stands in no notebook; `style` is "openai" or "gemini", and `is_bearer`
-    sends a Gemini key as a token. `on_answered` hears of the rows that are recorded, and of all.
+    Compare them with `model.evaluate(dataset, recorded=answers)`. After an interruption, the same call resumes. The key
+    is read from the environment variable `key_variable`, so that notebooks do not contain it; `style` is "openai" or
+    "gemini", and `is_bearer` sends a Gemini key as an access token. `on_answered` is called with the number of recorded
+    rows and of all rows.
 
-    Raises Unauthenticated without a key, InvalidArgument for an endpoint or a setting that cannot be,
-    FailedPrecondition if `to` holds other answers, and what the endpoint refuses for good.
+    Raises Unauthenticated without a key, InvalidArgument for an invalid endpoint or setting, FailedPrecondition if `to`
+    has other answers, and the endpoint's error if it refuses permanently.
     """
-    from tunery.data.dataset import Dataset
+    from tunery.data.dataset import as_dataset
 
-    rows = (dataset if isinstance(dataset, Dataset) else Dataset.from_records(dataset)).examples
+    rows = as_dataset(dataset).examples
     how = Endpoint(
         endpoint,
         Style.named(style),
@@ -238,56 +237,58 @@ def rescue(
         max_output_tokens,
         temperature,
     )
-    records = Records(Path(to), model, rows)
-    record(records, OldModel(how, per_minute), on_answered)
+    file = AnswerFile(Path(to), model, rows)
+    record(file, OldModel(how, per_minute), on_answered)
     return read_recorded(Path(to), rows)
 
 
 def key_in(variable: str) -> str:
-    """Return the key in an environment variable; raises Unauthenticated with its name if there is none."""
+    """Return the key in an environment variable; raises Unauthenticated if it is not set."""
     key = os.environ.get(variable, "")
     if not key:
         raise Unauthenticated(f"Set ${variable} to the key of the endpoint.")
     return key
 
 
-def record(records: Records, old: OldModel, on_answered: Callable[[int, int], None]) -> None:
-    """Ask an old model for the answers that are missing, each written as it comes; closes the connection."""
-    missing, total = records.missing, len(records.rows)
+def record(file: AnswerFile, old: OldModel, on_answered: Callable[[int, int], None]) -> None:
+    """Get the missing answers from an old model, write each as it arrives, and close the connection."""
+    missing, total = file.missing, len(file.rows)
     with closing(old):
         for done, number in enumerate(missing, start=total - len(missing) + 1):
             try:
-                records.add(number, old.ask(records.rows[number - 1].text_input))
+                file.add(number, old.ask(file.rows[number - 1].text_input))
             except Blocked as error:
-                records.add(number, "", str(error))
+                file.add(number, "", str(error))
             on_answered(done, total)
 
 
 Line = dict[str, Any]
 
 
-class Records:
-    """The file of a recording; what it holds already is not asked again."""
+class AnswerFile:
+    """The JSONL file of recorded answers, one line for each row."""
 
     def __init__(self, path: Path, model: str, rows: Sequence[TuningExample]) -> None:
-        """Read what is there; raises FailedPrecondition if it is of another model or of other rows."""
+        """Read existing lines; raises FailedPrecondition if they are of another model or other rows."""
         self._path, self._model, self.rows = path, model, rows
         self.lines = {line["row"]: line for line in _read(path)} if path.exists() else {}
         for number, line in self.lines.items():
             if line["model"] != model:
-                raise FailedPrecondition(f"{path} holds answers of {line['model']}, not of {model}. Use another --to.")
+                raise FailedPrecondition(
+                    f"{path} contains answers from {line['model']}, not from {model}. Use another --to."
+                )
             if number > len(rows) or line["text_input"] != rows[number - 1].text_input:
                 raise FailedPrecondition(
-                    f"{path} holds answers to other rows (line of row {number}). Use another --to."
+                    f"{path} holds answers to other rows (see the line for row {number}). Use another --to."
                 )
 
     @property
     def missing(self) -> list[int]:
-        """The numbers of the rows, from 1, that have no line yet."""
+        """The numbers, from 1, of the rows without a line."""
         return [number for number in range(1, len(self.rows) + 1) if number not in self.lines]
 
     def add(self, number: int, answer: str, error: str | None = None) -> None:
-        """Write the line of a row at the end of the file."""
+        """Append the line of a row."""
         row = self.rows[number - 1]
         line: Line = {"row": number, "text_input": row.text_input, "output": row.output, "answer": answer}
         line["model"] = self._model
@@ -298,9 +299,9 @@ class Records:
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
-def read_recorded(path: Path, rows: Sequence[TuningExample]) -> Recorded:
-    """Return the recorded answers to these rows, found by their input; raises InvalidArgument if some are missing."""
-    from tunery.evaluation.contest import Recorded
+def read_recorded(path: Path, rows: Sequence[TuningExample]) -> RecordedAnswers:
+    """Return the recorded answers to these rows, matched by input; raises InvalidArgument if some are missing."""
+    from tunery.evaluation.contest import RecordedAnswers
 
     if not path.exists():
         raise NotFound(f"There is no file {str(path)!r}.")
@@ -308,15 +309,13 @@ def read_recorded(path: Path, rows: Sequence[TuningExample]) -> Recorded:
     by_input = {line["text_input"]: line["answer"] for line in lines}
     missing = sum(row.text_input not in by_input for row in rows)
     if missing:
-        raise InvalidArgument(
-            f"{path} has no answer to {missing} of {len(rows)} rows. `tunery rescue` goes on with it."
-        )
-    return Recorded([by_input[row.text_input] for row in rows], lines[0]["model"])
+        raise InvalidArgument(f"{path} has no answer to {missing} of {len(rows)} rows. `tunery rescue` resumes it.")
+    return RecordedAnswers([by_input[row.text_input] for row in rows], lines[0]["model"])
 
 
-def recorded_in(content: bytes, rows: Sequence[TuningExample]) -> Recorded | None:
+def recorded_in(content: bytes, rows: Sequence[TuningExample]) -> RecordedAnswers | None:
     """Return the recorded answers to these rows if `content` is a whole file of `tunery rescue`, else None."""
-    from tunery.evaluation.contest import Recorded
+    from tunery.evaluation.contest import RecordedAnswers
 
     try:
         lines = [json.loads(text) for text in content.decode().split("\n") if text.strip()]
@@ -327,7 +326,7 @@ def recorded_in(content: bytes, rows: Sequence[TuningExample]) -> Recorded | Non
     by_input = {line["text_input"]: line["answer"] for line in lines}
     if any(row.text_input not in by_input for row in rows):
         return None
-    return Recorded([by_input[row.text_input] for row in rows], lines[0]["model"])
+    return RecordedAnswers([by_input[row.text_input] for row in rows], lines[0]["model"])
 
 
 def _is_whole(line: object) -> bool:
@@ -348,10 +347,10 @@ def _read(path: Path) -> list[Line]:
             line = None
         if _is_whole(line):
             found.append(line)
-        elif number == len(texts):  # cut off when the command was killed: that row is asked again
+        elif number == len(texts):  # cut off when the command was killed: get that answer again
             _drop_last_line(path, text)
         else:
-            raise InvalidArgument(f"Line {number} of {path} is none of `tunery rescue`.")
+            raise InvalidArgument(f"Line {number} of {path} was not written by `tunery rescue`.")
     return found
 
 

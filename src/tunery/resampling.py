@@ -14,14 +14,13 @@ from random import Random
 
 from tunery import config
 from tunery.data.cleaning import Finding, examine
-from tunery.data.dataset import Dataset, hold_out
-from tunery.data.outputs import shape_of
+from tunery.data.dataset import Dataset, as_dataset, hold_out
 from tunery.engine.resident import ResidentAnswering, resident_base
 from tunery.errors import InvalidArgument
-from tunery.evaluation.contest import MAX_ROWS, Told, cross_validated, drawn, output_limit, split
+from tunery.evaluation.contest import MAX_ROWS, OnAnswered, cross_validated, output_limit, sampled, split
 from tunery.evaluation.growth import LEAST_ROWS, Growth, Measured, grow
 from tunery.evaluation.report import Evaluation
-from tunery.evaluation.scores import METRICS, row_scores
+from tunery.evaluation.scores import METRICS, Scoring, row_scores
 from tunery.model import Model, tune
 from tunery.types import DEFAULT_BASE_MODEL, Hyperparameters, TuningExample, TuningSnapshot
 
@@ -60,7 +59,7 @@ def cross_validate(
     folds: int = 5,
     *,
     repeated: Repeated | None = None,
-    on_answered: Told = lambda _done, _total: None,
+    on_answered: OnAnswered = lambda _done, _total: None,
 ) -> Evaluation:
     """
     Evaluate all rows of a dataset by tuning `folds` times, each time without the rows that are then answered.
@@ -75,14 +74,14 @@ def cross_validate(
         model = how.tune(examples, number)
         yield model.answering()
 
-    return cross_validated(_examples(dataset), folds, base, tuned, seed=how.seed, on_answered=on_answered)
+    return cross_validated(as_dataset(dataset).examples, folds, base, tuned, seed=how.seed, on_answered=on_answered)
 
 
 def cross_validated_losses(
     dataset: Dataset | Iterable[TuningExample], folds: int = 5, *, repeated: Repeated | None = None
 ) -> list[float]:
     """Return for each example the loss of its whole output, in nats, under a model that was tuned without it."""
-    how, examples = repeated or Repeated(), _examples(dataset)
+    how, examples = repeated or Repeated(), as_dataset(dataset).examples
     losses = [0.0] * len(examples)
     for number, places in enumerate(split(examples, folds, how.seed)):
         inside = set(places)
@@ -92,10 +91,6 @@ def cross_validated_losses(
         ):
             losses[place] = loss
     return losses
-
-
-def _examples(dataset: Dataset | Iterable[TuningExample]) -> tuple[TuningExample, ...]:
-    return dataset.examples if isinstance(dataset, Dataset) else Dataset.from_records(dataset).examples
 
 
 SHARES = (0.25, 0.5, 1.0)  # of the rows that are not held out
@@ -116,28 +111,30 @@ def data_curve(
     The rows of a smaller part are among those of a larger one; another repeat draws other rows, to tune on and to test.
     Raises InvalidArgument for fewer than LEAST_ROWS rows, fewer than three shares, and what `tune` raises.
     """
-    examples = (dataset if isinstance(dataset, Dataset) else Dataset.from_records(dataset)).examples
+    examples = as_dataset(dataset).examples
     if len(examples) < LEAST_ROWS:
         raise InvalidArgument(f"A data curve needs at least {LEAST_ROWS} rows, not {len(examples)}.")
     how = repeated or Repeated()
-    shape = shape_of([example.output for example in examples])
+    scoring = Scoring.of([example.output for example in examples])
     measured: list[Measured] = []
     for repeat in range(repeats):
         pool, test = hold_out(examples, TESTED_SHARE, how.seed + repeat)
         order = list(pool)
         Random(how.seed + repeat).shuffle(order)
-        asked = [test[at] for at in drawn(len(test), MAX_ROWS, how.seed)]
+        asked = [test[at] for at in sampled(len(test), MAX_ROWS, how.seed)]
         limit = output_limit(examples)
         for share in sorted(shares):
             part = order[: max(2, round(share * len(order)))]
             answering = how.tune(part, len(measured) + 1).answering()
             usable = [row for row in asked if answering.fits(row.text_input, limit)]
             if not usable:
-                raise InvalidArgument("No row can be tested: the base takes none with its answer.")
+                raise InvalidArgument(
+                    "None of the rows can be tested: none fits the base's context window together with its answer."
+                )
             said = answering.answers([row.text_input for row in usable], limit)
-            scores = row_scores(shape, [row.output for row in usable], [shape.exact(answer) for answer in said])
+            scores = row_scores(scoring.kind, [row.output for row in usable], [scoring.read(answer) for answer in said])
             measured.append(Measured(len(part), sum(scores) / len(scores), len(scores)))
-    return grow(measured, METRICS[shape.kind], seed=how.seed)
+    return grow(measured, METRICS[scoring.kind], seed=how.seed)
 
 
 ROWS_AT_ONCE = 32  # between two reports of how far it is
@@ -162,7 +159,7 @@ def surgery(
     are taken instead; `learned` are rows that it was tuned on, `model.examples` if they are not given. `held_out` rows
     shall not be given away by the dataset. `on_rows` hears of how many rows the model has read, and of how many.
     """
-    examples = (dataset if isinstance(dataset, Dataset) else Dataset.from_records(dataset)).examples
+    examples = as_dataset(dataset).examples
     losses: list[float] = []
     own: Collection[TuningExample] = ()
     if folds is not None:

@@ -283,7 +283,7 @@ class AnswerForm:
         if not 0 <= self.none_below <= 1:
             raise InvalidArgument(f"none_below must be between 0 and 1, not {self.none_below!r}.")
         if len({*self.labels}) != len(self.labels) or not all(self.labels):
-            raise InvalidArgument("labels must be different, non-empty texts.")
+            raise InvalidArgument("labels must be distinct, non-empty strings.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,4 +352,4 @@ class SamplingSettings:
         if self.max_output_tokens < 1:
             raise InvalidArgument(f"max_output_tokens must be at least 1, not {self.max_output_tokens!r}.")
         if len(self.stop_sequences) > 5 or any(not text for text in self.stop_sequences):
-            raise InvalidArgument("stop_sequences takes up to 5 non-empty texts.")
+            raise InvalidArgument("stop_sequences takes up to 5 non-empty strings.")

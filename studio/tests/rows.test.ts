@@ -15,7 +15,7 @@ test("each row has its first error", () => {
   ]);
 });
 
-test("rows without an error have the server's first warning, whose rows count from 1", () => {
+test("rows without an error have the server's first warning, whose rows are numbered from 1", () => {
   const warnings = [
     { row: 2, kind: "long-row" },
     { row: 2, kind: "duplicate" },

@@ -1,4 +1,4 @@
-"""Tuning jobs whose disk is full or cannot be written."""
+"""Tuning jobs whose disk is full or cannot be written to."""
 
 from __future__ import annotations
 
@@ -73,11 +73,11 @@ def test_a_full_disk_keeps_the_checkpoint_and_the_same_command_goes_on(
 
 
 def test_a_read_only_data_folder_is_one_sentence(start: Start, read_only_home: Path, data: Path) -> None:
-    """Tuning into a folder that cannot be written ends with 19 and names the folder; listing it works."""
+    """Tuning into a folder that cannot be written to ends with 19 and names the folder; listing it works."""
     command = start(read_only_home, "tune", data, "--base-model", "tiny")
 
     assert command.wait() == 19
-    assert f"The data folder {read_only_home} cannot be written" in command.said
+    assert f"The data folder {read_only_home} cannot be written to" in command.said
     assert start(read_only_home, "models", "list").wait() == 0
 
 

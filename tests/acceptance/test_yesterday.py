@@ -246,8 +246,8 @@ def test_a_newer_database_is_refused_at_every_door(start: Start, yesterday: Path
 
     assert refused.wait() == 19, refused.said
     last = refused.said.splitlines()[-1]
-    assert last.startswith(f"Error: The database {database} was made by a newer tunery (revision 9999,")
-    assert last.endswith("install the newer tunery, or restore a backup into another TUNERY_HOME.")
+    assert last.startswith(f"Error: The database {database} was made by a newer tunery (revision 9999;")
+    assert last.endswith("Install the newer tunery, or restore a backup into another TUNERY_HOME.")
     assert "Traceback" not in refused.said
     assert database.read_bytes() == before
 

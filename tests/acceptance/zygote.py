@@ -14,11 +14,11 @@ import signal
 import sys
 from typing import Any
 
-import torch  # noqa: F401
+import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM  # noqa: F401
 
 from tunery.cli.main import main
-from tunery.engine import tuner
+from tunery.engine import base, tuner
 
 
 def serve() -> None:
@@ -43,6 +43,7 @@ def _become(job: dict[str, Any]) -> None:
         os.dup2(os.open(path, flags, 0o600), descriptor)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ["TUNERY_HOME"] = job["home"]
+    base.fast_dtype = lambda: torch.float32  # on a busy machine two probes may choose different number formats
     tuner.CHECKPOINT_SECONDS = tuner.EPOCH_CHECKPOINT_SECONDS = 0.1  # these jobs last a second or two
     status = 1
     try:

@@ -26,7 +26,7 @@ def test_a_file_is_answered_by_all_contenders(run: Run, tuned: str, rows: Path, 
     done = run("evaluate", tuned, rows)
 
     assert done.status == 0, done.said
-    for title in ("the most frequent answer", "the base with the plain prompt", "the tuned model"):
+    for title in ("the most frequent answer", "the base model", "the tuned model"):
         assert title in done.output
     with Library.open(home) as library:
         report = library.report(library.get(tuned), "EVALUATION")
@@ -101,7 +101,7 @@ def test_a_base_alone_has_no_verdict(run: Run, tiny: str, rows: Path) -> None:
     done = run("evaluate", tiny, rows)
 
     assert done.status == 0, done.said
-    assert "the base with the plain prompt" in done.output
+    assert "the base model" in done.output
     assert "Too few" not in done.output
 
 

@@ -108,7 +108,7 @@ def test_answers_that_could_not_be_written(run: Run, tuned: str, tmp_path: Path)
     done = run("generate", tuned, "--input", questions, "--output", tmp_path / "missing" / "answers.jsonl")
 
     assert done.status == 13
-    assert "missing is not a folder that can be written" in done.said
+    assert "missing is not a writable folder" in done.said
     assert "Answering" not in done.said
 
 
@@ -118,7 +118,11 @@ def test_answers_that_could_not_be_written(run: Run, tuned: str, tmp_path: Path)
         (("7", "--temperature", "3"), 13, "temperature must be between 0 and 2"),
         ((), 13, "Give TEXT"),
         (("7", "--input", "x.jsonl"), 13, "Give TEXT"),
-        (("7", "--labels", "a,b", "--constrain-to-training-outputs"), 13, "Give one of --json-schema, --labels and"),
+        (
+            ("7", "--labels", "a,b", "--constrain-to-training-outputs"),
+            13,
+            "Give only one of --json-schema, --labels and",
+        ),
         (("7", "--none-below", "0.5"), 13, "--none-below needs --labels or"),
         (("7", "--labels", "a,b", "--none-below", "2"), 13, "none_below must be between 0 and 1"),
         (("7", "--output", "x.jsonl"), 13, "--output needs --input"),

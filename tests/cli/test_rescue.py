@@ -44,7 +44,7 @@ def test_a_prompt_without_an_answer_is_kept_as_such(run: Run, data: Path, addres
     found = json.loads(run("rescue", data, *options, "--json").output)
 
     assert (found["rows"], found["without_answer"]) == (20, 1)
-    assert lines(Path(found["file"]))[3]["error"] == "The model gave no text."
+    assert lines(Path(found["file"]))[3]["error"] == "The model returned no text."
     path, headers, _ = Provider.asked[0]
     assert (path, headers["x-goog-api-key"]) == ("/v1/tunedModels/x:generateContent", KEY)
 
@@ -63,7 +63,7 @@ def test_the_same_command_goes_on_where_it_stopped(run: Run, data: Path, address
 
     assert again.status == 0, again.said
     assert (recorded.read_text(), len(Provider.asked)) == (whole, 2)
-    assert "holds answers of old, not of another" in other.said
+    assert "contains answers from old, not of another" in other.said
 
 
 def test_without_a_key_nothing_is_asked(run: Run, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -251,7 +251,7 @@ def test_terminated_the_task_goes_on(held: Run, live: Live, data: Path) -> None:
 
     assert done.status == 143, done.said
     assert "continues on the server" in done.said
-    assert "The tuning job of left" in again.said
+    assert "The tuning job for left" in again.said
     assert again.status == 130
 
 

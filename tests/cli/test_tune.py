@@ -150,7 +150,7 @@ def test_columns_are_chosen(run: Run, tiny: str, tmp_path: Path) -> None:
     [
         (("--epochs", "0"), 13, "epoch_count must be a whole number of at least 1"),
         (("--learning-rate", "1", "--learning-rate-multiplier", "2"), 13, "not both"),
-        (("--hold-out", "100%"), 13, "Rows held out"),
+        (("--hold-out", "100%"), 13, "The number of held-out rows"),
         (("--id", "Not An Id"), 13, "cannot be used"),
         (("--base-model", "unknown"), 15, "There is no base model 'unknown'"),
         (("--resume",), 15, "no unfinished tuning job"),
@@ -206,7 +206,7 @@ def test_a_folder_that_cannot_be_written(run: Run, data: Path, monkeypatch: pyte
     done = run("models", "list")
 
     assert done.status == 19
-    assert "numbers.csv/home cannot be written" in done.said
+    assert "numbers.csv/home cannot be written to" in done.said
 
 
 def test_debug_shows_the_traceback(run: Run, capfd: pytest.CaptureFixture[str]) -> None:  # noqa: ARG001

@@ -111,7 +111,9 @@ def test_inputs_that_differ_in_signs_only_are_named() -> None:
     """Case, blanks and punctuation do not make another row; a sign before a number does."""
     examples = [("Where is it?", "here"), ("where is  it", "there"), ("5", "a"), ("-5", "b")]
 
-    assert warnings_of(*examples) == [("near-duplicate", 2, "differs from row 1 in case, blanks or punctuation only.")]
+    assert warnings_of(*examples) == [
+        ("near-duplicate", 2, "differs from row 1 only in case, whitespace or punctuation.")
+    ]
 
 
 def test_free_answers_are_no_labels() -> None:

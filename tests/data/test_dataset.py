@@ -70,7 +70,7 @@ def test_four_mebibytes_are_the_limit(tmp_path: Path, size: int, is_read: bool) 
     if is_read:
         assert len(Dataset.read(path)) == 1
     else:
-        with pytest.raises(DatasetInvalid, match="4,194,305 bytes, limit 4,194,304"):
+        with pytest.raises(DatasetInvalid, match="4,194,305 bytes; the limit is 4,194,304"):
             Dataset.read(path)
 
 
@@ -117,7 +117,7 @@ def test_no_records_are_an_error() -> None:
 
 def test_records_have_the_limit_of_files() -> None:
     """More than 4 MiB of text is refused from records too."""
-    with pytest.raises(DatasetInvalid, match="limit 4,194,304"):
+    with pytest.raises(DatasetInvalid, match="limit is 4,194,304"):
         Dataset.from_records([(f"{number}" + "x" * 39_000, "y") for number in range(110)])
 
 

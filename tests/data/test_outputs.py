@@ -6,7 +6,9 @@ import json
 
 import pytest
 
-from tunery.data.outputs import OutputContract, OutputKind, OutputShape, output_kind, shape_of
+from tunery.data.outputs import OutputContract, OutputKind, output_kind
+from tunery.evaluation.report import ScoringKind
+from tunery.evaluation.scores import Scoring
 
 ROWS = range(30)
 
@@ -76,5 +78,5 @@ def test_a_contract_survives_its_document() -> None:
 def test_there_is_one_rule_for_what_outputs_are(outputs: list[str], kind: OutputKind) -> None:
     """Warnings, scoring and the contract follow the same rule."""
     assert output_kind(outputs) is kind
-    assert (shape_of(outputs).kind is OutputShape.LABELS) == (kind is OutputKind.LABELS)
+    assert (Scoring.of(outputs).kind is ScoringKind.LABELS) == (kind is OutputKind.LABELS)
     assert (OutputContract.learn(outputs).kind == "LABELS") == (kind is OutputKind.LABELS)

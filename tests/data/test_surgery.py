@@ -159,7 +159,7 @@ def test_learned_rows_that_are_unlikely_are_still_wrong() -> None:
 
 
 def test_a_document_has_rows_instead_of_places() -> None:
-    """Also in the sentence; held-out rows count from 1."""
+    """Also in the sentence; held-out rows are numbered from 1."""
     finding = Finding(Kind.DUPLICATE, 3, "the same as another row.", 1, drops=True, score=1.0, held_out_place=0)
 
     assert finding.document(lambda place: place + 2) == {

@@ -123,7 +123,7 @@ def test_taken_name_is_refused(catalog: Catalog, folder: Path, tmp_path: Path, n
     """A name stands for one base."""
     catalog.add(str(make_folder(tmp_path / "other")))
 
-    with pytest.raises(AlreadyExists, match=f"A base named {name} exists already.*--name"):
+    with pytest.raises(AlreadyExists, match=f"A base named {name} already exists.*--name"):
         catalog.add(str(folder), name)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from tunery.errors import InvalidArgument
-from tunery.evaluation.contest import Contest, Recorded, choose_shots, cross_validated, few_shot_prompts, split
+from tunery.evaluation.contest import Contest, RecordedAnswers, choose_shots, cross_validated, few_shot_prompts, split
 from tunery.types import TuningExample
 
 
@@ -75,11 +75,11 @@ def test_many_rows_are_drawn_from_and_equally_for_equal_seeds() -> None:
 def test_recorded_answers_follow_their_rows() -> None:
     """Rows that are left out take their recorded answers with them."""
     rows = numbers(0, 20)
-    recorded = Recorded([row.output for row in rows], "old")
+    recorded = RecordedAnswers([row.output for row in rows], "old")
 
     found = Contest(Scripted(), Scripted(), numbers(3, 1), recorded).evaluate(rows)
 
-    old = found.contender("recorded")
+    old = found.candidate("recorded")
     assert old is not None
     assert (old.title, old.score) == ("old", 1.0)
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from tunery.data.outputs import OutputShape, Shape
 from tunery.evaluation.contest import majority, similar
-from tunery.evaluation.report import Evaluation, Relation, VerdictKind, from_document
+from tunery.evaluation.report import Evaluation, Relation, ScoringKind, VerdictKind, from_document
+from tunery.evaluation.scores import Scoring
 from tunery.evaluation.verdict import Answers, judge
 from tunery.types import TuningExample
 
@@ -32,7 +32,7 @@ def right(rows: Sequence[TuningExample], share: float, seed: int = 1) -> list[st
 def judged(rows: Sequence[TuningExample], **answers: Sequence[str]) -> Evaluation:
     """Judge answers beside those of the simple baselines."""
     known, asked = tickets(100, seed=9), [row.text_input for row in rows]
-    shape = Shape(OutputShape.LABELS, KINDS)
+    shape = Scoring(ScoringKind.LABELS, KINDS)
     simple = {"majority": majority(known, asked), "similar": similar(shape, known, asked)}
     return judge(rows, Answers({**simple, **answers}, examples_in_prompt=5), known)
 
@@ -51,7 +51,7 @@ def test_a_clear_lead_over_everything_is_help() -> None:
     assert kind(found) is VerdictKind.HELPED
     assert found.verdict is not None
     assert found.verdict.text.startswith("Tuning helped: accuracy 9")
-    assert "the base with 5 examples in the prompt" in found.verdict.text
+    assert "the base model with 5 examples" in found.verdict.text
     assert all(comparison.relation is Relation.BETTER for comparison in found.comparisons)
 
 
@@ -77,12 +77,12 @@ def test_data_in_which_words_say_all_need_no_model() -> None:
     """A word count that is always right cannot be beaten."""
     rows = [TuningExample(f"my {kind} number {n}", kind) for n in range(40) for kind in KINDS]
 
-    words = similar(Shape(OutputShape.LABELS, KINDS), rows, [row.text_input for row in rows])
+    words = similar(Scoring(ScoringKind.LABELS, KINDS), rows, [row.text_input for row in rows])
     found = judge(rows, Answers({"base": ["?"] * 120, "similar": words, "tuned": right(rows, 0.98)}))
 
     assert kind(found) is VerdictKind.NO_BETTER
     assert found.verdict is not None
-    assert "a word count 100%" in found.verdict.text
+    assert "100% for a word-based classifier" in found.verdict.text
 
 
 @pytest.mark.parametrize("share", [0.6, 1.0])
@@ -105,7 +105,7 @@ def test_a_small_lead_on_few_rows_asks_for_more_of_them() -> None:
 
     assert kind(found) is VerdictKind.TOO_FEW_ROWS
     assert found.verdict is not None
-    assert "times as many rows would tell" in found.verdict.text
+    assert "times as many rows would settle it" in found.verdict.text
 
 
 def test_a_prompted_base_is_read_generously_and_the_tuned_model_exactly() -> None:
@@ -115,7 +115,7 @@ def test_a_prompted_base_is_read_generously_and_the_tuned_model_exactly() -> Non
 
     found = judged(rows, base=talk, tuned=talk)
 
-    base, tuned = found.contender("base"), found.contender("tuned")
+    base, tuned = found.candidate("base"), found.candidate("tuned")
     assert base is not None
     assert tuned is not None
     assert (base.score, tuned.score) == (1.0, 0.0)
@@ -131,7 +131,7 @@ def test_recorded_answers_are_compared_and_do_not_change_the_verdict() -> None:
     assert kind(found) is VerdictKind.HELPED
     against = next(comparison for comparison in found.comparisons if comparison.against == "recorded")
     assert against.difference < 0
-    old = found.contender("recorded")
+    old = found.candidate("recorded")
     assert old is not None
     assert old.title == "gemini-old"
 

@@ -7,18 +7,17 @@ import random
 import pytest
 from sklearn.metrics import f1_score
 
-from tunery.data.outputs import OutputShape, Shape
-from tunery.evaluation.report import Figure
-from tunery.evaluation.scores import confusion, figures, row_scores
+from tunery.evaluation.report import Figure, ScoringKind
+from tunery.evaluation.scores import Scoring, confusion, figures, row_scores
 
-LABELS = Shape(OutputShape.LABELS, ("a", "b", "c"))
-JSON = Shape(OutputShape.JSON)
-LONG = Shape(OutputShape.LONG_TEXT)
+LABELS = Scoring(ScoringKind.LABELS, ("a", "b", "c"))
+JSON = Scoring(ScoringKind.JSON)
+LONG = Scoring(ScoringKind.LONG_TEXT)
 
 
-def found(shape: Shape, expected: list[str], answers: list[str]) -> dict[str, Figure]:
-    scores = row_scores(shape, expected, answers)
-    return {figure.metric: figure for figure in figures(shape, expected, answers, scores)}
+def found(shape: Scoring, expected: list[str], answers: list[str]) -> dict[str, Figure]:
+    scores = row_scores(shape.kind, expected, answers)
+    return {figure.metric: figure for figure in figures(shape.kind, expected, answers, scores)}
 
 
 def test_labels_have_accuracy_and_the_macro_f1_of_scikit_learn() -> None:
@@ -48,12 +47,12 @@ def test_labels_have_accuracy_and_the_macro_f1_of_scikit_learn() -> None:
 )
 def test_json_counts_field_by_field(answer: str, score: float) -> None:
     """Fields that are missing, wrong or too many cost their share; order and form of numbers do not matter."""
-    assert row_scores(JSON, ['{"name": "Ada", "born": {"year": 1815}}'], [answer]) == [pytest.approx(score)]
+    assert row_scores(JSON.kind, ['{"name": "Ada", "born": {"year": 1815}}'], [answer]) == [pytest.approx(score)]
 
 
 def test_true_is_not_one() -> None:
     """JSON has booleans and numbers, and Python would take one for the other."""
-    assert row_scores(JSON, ['{"a": 1}'], ['{"a": true}']) == [0.0]
+    assert row_scores(JSON.kind, ['{"a": 1}'], ['{"a": true}']) == [0.0]
 
 
 def test_long_texts_have_rouge_and_chrf() -> None:
@@ -70,13 +69,13 @@ def test_long_texts_have_rouge_and_chrf() -> None:
 @pytest.mark.parametrize("text", ["Преподаватель пришёл домой", "先生は家に帰りました"])
 def test_rouge_reads_every_script(text: str) -> None:
     """Texts without a single Latin letter are scored like all others."""
-    assert row_scores(LONG, [text], [text]) == [1.0]
+    assert row_scores(LONG.kind, [text], [text]) == [1.0]
 
 
 def test_confusion_counts_answers_by_label() -> None:
     """A line for each label that is expected, the last column for anything else."""
-    table = confusion(LABELS, ["a", "a", "b"], ["a", "b", "something"])
+    table = confusion(LABELS.kind, ["a", "a", "b"], ["a", "b", "something"])
 
     assert table is not None
     assert (table.labels, table.counts) == (("a", "b"), ((1, 1, 0), (0, 0, 1)))
-    assert confusion(JSON, ["{}"], ["{}"]) is None
+    assert confusion(JSON.kind, ["{}"], ["{}"]) is None

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import pytest
 
-from tunery.data.outputs import OutputShape, Shape, shape_of
+from tunery.evaluation.report import ScoringKind
+from tunery.evaluation.scores import Scoring
 
-LABELS = Shape(OutputShape.LABELS, ("human", "human being", "number"))
+LABELS = Scoring(ScoringKind.LABELS, ("human", "human being", "number"))
 
 
 @pytest.mark.parametrize(
     ("outputs", "kind"),
     [
-        (["spam", "ham", "ham"] * 4, OutputShape.LABELS),
-        (["spam", "ham", "ham"], OutputShape.SHORT_TEXT),  # too few to know that there are no others
-        ([str(number) for number in range(20)], OutputShape.SHORT_TEXT),
-        (['{"a": 1}', '{"a": 2}', "[1]"], OutputShape.JSON),
+        (["spam", "ham", "ham"] * 4, ScoringKind.LABELS),
+        (["spam", "ham", "ham"], ScoringKind.SHORT_TEXT),  # too few to know that there are no others
+        ([str(number) for number in range(20)], ScoringKind.SHORT_TEXT),
+        (['{"a": 1}', '{"a": 2}', "[1]"], ScoringKind.JSON),
         (["A sentence that goes on for a while, as summaries do, and then for some more words. " * 2], "LONG_TEXT"),
     ],
 )
 def test_shape_is_that_of_the_outputs(outputs: list[str], kind: str) -> None:
     """Labels repeat, JSON parses, long texts are long, the rest is short text."""
-    assert shape_of(outputs).kind == kind
+    assert Scoring.of(outputs).kind == kind
 
 
 @pytest.mark.parametrize(
@@ -35,22 +36,22 @@ def test_shape_is_that_of_the_outputs(outputs: list[str], kind: str) -> None:
 )
 def test_a_patient_reader_finds_the_first_label(answer: str, read: str) -> None:
     """Whole words count, in any case, the longest label first."""
-    assert LABELS.generous(answer) == read
+    assert LABELS.read(answer, is_lenient=True) == read
 
 
 def test_the_exact_reading_takes_blanks_off_and_nothing_else() -> None:
     """What a program would compare is compared."""
-    assert LABELS.exact(" Human.\n") == "Human."
+    assert LABELS.read(" Human.\n") == "Human."
 
 
 def test_a_patient_reader_takes_json_out_of_its_wrapping() -> None:
     """Fences and words around an object do not count."""
-    shape = Shape(OutputShape.JSON)
+    shape = Scoring(ScoringKind.JSON)
 
-    assert shape.generous('Sure!\n```json\n{"a": 1}\n```\nDone.') == '{"a": 1}'
-    assert shape.generous('It is {"a": {"b": 2}}.') == '{"a": {"b": 2}}'
+    assert shape.read('Sure!\n```json\n{"a": 1}\n```\nDone.', is_lenient=True) == '{"a": 1}'
+    assert shape.read('It is {"a": {"b": 2}}.', is_lenient=True) == '{"a": {"b": 2}}'
 
 
 def test_a_patient_reader_takes_the_first_line_of_a_short_answer() -> None:
     """What a base says after its answer does not count against it."""
-    assert Shape(OutputShape.SHORT_TEXT).generous("forty-two.\n\nQuestion: and then?") == "forty-two"
+    assert Scoring(ScoringKind.SHORT_TEXT).read("forty-two.\n\nQuestion: and then?", is_lenient=True) == "forty-two"

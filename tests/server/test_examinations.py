@@ -1,4 +1,4 @@
-"""Examinations over HTTP, on a running server with a tiny base: the doubtful rows of a tuned model."""
+"""Examinations over HTTP, on a running server with a tiny base: the suspicious rows of a tuned model."""
 
 from __future__ import annotations
 

@@ -116,7 +116,7 @@ def test_a_file_of_ai_studio_comes_in_and_goes_out(client: httpx2.Client) -> Non
 
 
 def test_an_exported_file_can_be_parsed_as_data(client: httpx2.Client) -> None:
-    """datasets:parse takes the file of a structured prompt as it takes a table."""
+    """datasets:parse takes a structured prompt file as it takes a table."""
     file = client.get(f"{made(client)}:export").content
 
     found = client.post("/v1beta/datasets:parse", params={"fileName": "Numbers"}, content=file).json()

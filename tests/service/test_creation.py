@@ -125,7 +125,7 @@ def test_a_full_queue_refuses(creation: Creation, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(module, "MAX_WAITING_TASKS", 1)
     creation.create(a_request())
 
-    with pytest.raises(ResourceExhausted, match="1 tuning jobs are waiting already"):
+    with pytest.raises(ResourceExhausted, match="1 tuning jobs are already waiting"):
         creation.create(a_request(id="numbers"))
 
 

@@ -96,7 +96,7 @@ def test_a_read_only_library_can_be_read(read_only_home: Path) -> None:
 
 def test_a_read_only_library_cannot_be_owned(read_only_home: Path) -> None:
     """Owning a read-only folder raises one clear error with its path."""
-    with pytest.raises(FailedPrecondition, match="cannot be written") as refused, Library.own(read_only_home):
+    with pytest.raises(FailedPrecondition, match="cannot be written to") as refused, Library.own(read_only_home):
         pass
 
     assert str(read_only_home) in str(refused.value)
@@ -108,5 +108,8 @@ def test_a_folder_that_cannot_be_there_is_named(tmp_path: Path, opens: object) -
     (tmp_path / "file").touch()
     assert callable(opens)
 
-    with pytest.raises(FailedPrecondition, match=r"file/home cannot be written"), opens(tmp_path / "file" / "home"):
+    with (
+        pytest.raises(FailedPrecondition, match=r"file/home cannot be written to"),
+        opens(tmp_path / "file" / "home"),
+    ):
         pass

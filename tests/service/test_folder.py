@@ -154,7 +154,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     home = tmp_path / "file" / "home"
 
     with (
-        pytest.raises(FailedPrecondition, match=r"cannot be written .* another TUNERY_HOME") as refused,
+        pytest.raises(FailedPrecondition, match=r"cannot be written to .* another TUNERY_HOME") as refused,
         DataFolder(home).own(),
     ):
         pass

@@ -37,7 +37,7 @@ def test_what_is_created_is_found_as_it_was_asked_for(library: Library) -> None:
 
 
 def test_without_an_id_one_is_made_of_the_display_name(library: Library) -> None:
-    """A model without id gets one made from its display name; one without display name is called by its id."""
+    """A model without id gets one derived from its display name; one without display name is called by its id."""
     assert library.create(a_request()).id.startswith("next-number-")
     assert library.create(a_request(id="plain", display_name=None)).display_name == "plain"
 
@@ -194,7 +194,7 @@ def test_processes_that_open_a_new_folder_together_wait_for_each_other(home: Pat
 
 def test_a_reader_cannot_write(home: Path) -> None:
     """A library opened to read refuses all changes."""
-    with Library.open(home) as library, pytest.raises(FailedPrecondition, match="cannot be written"):
+    with Library.open(home) as library, pytest.raises(FailedPrecondition, match="cannot be written to"):
         library.create(a_request())
 
 

@@ -112,7 +112,7 @@ def test_one_runs_and_others_wait_until_there_is_no_room(library: Library, asked
 
     assert asked.ask(models[0], "end") == Progress("RUNNING", 1, 2)
     assert asked.ask(models[1], "end") == Progress("RUNNING")
-    with pytest.raises(ResourceExhausted, match=r"limit of open questions is reached \(2\)"):
+    with pytest.raises(ResourceExhausted, match=r"limit of open questions has been reached \(2\)"):
         asked.ask(models[2], "end")
     (tmp_path / "go").touch()
     ended(asked, models[1])

@@ -1,4 +1,4 @@
-"""What a server finds out about a tuned model: the verdict by itself, doubtful rows and the data curve on request."""
+"""What a server finds out about a tuned model: the verdict by itself, suspicious rows and the data curve on request."""
 
 from __future__ import annotations
 

@@ -23,14 +23,16 @@ _USUAL_ADDRESS = "http://127.0.0.1:8000"
 
 @keys.command()
 def create(
-    label: Annotated[str, option("Note about its use.", "none", metavar="TEXT")] = "",
-    user: Annotated[str | None, option("User it acts for.", "none; you for a key file", metavar="USER")] = None,
+    label: Annotated[str, option("Note on what the key is for.", "none", metavar="TEXT")] = "",
+    user: Annotated[
+        str | None, option("User that the key acts for.", "none; you for a key file", metavar="USER")
+    ] = None,
     service_account: Annotated[
-        Path | None, option("New file for a key file of a machine.", "an API key", metavar="FILE")
+        Path | None, option("New file to write a machine's key file to.", "an API key", metavar="FILE")
     ] = None,
     json: Json = False,
 ) -> None:
-    """Create an API key, or a key file with which a machine acts as a user."""
+    """Create an API key, or a key file that lets a machine act as a user."""
     if service_account is not None:
         _create_key_file(service_account, user or _LOCAL_USER, label, json=json)
         return
@@ -137,10 +139,10 @@ def list_users(json: Json = False) -> None:
 
 @users.command()
 def password(user: UserName) -> None:
-    """Set the password of a user, asked for or read from standard input."""
+    """Set a user's password, prompting for it or reading it from standard input."""
     chosen = _password()
     own_workplace().set_password(user, chosen)
-    terminal.say(f"Set the password of {user}. Browsers must sign in again.")
+    terminal.say(f"Password set for {user}. Browsers must sign in again.")
 
 
 @users.command()
@@ -151,7 +153,7 @@ def link(user: Annotated[str, argument("E-mail address of a user.", "USER")] = "
 
 @users.command()
 def disable(user: UserName) -> None:
-    """Lock out a user, with all keys and tokens; tuned models stay."""
+    """Lock out a user, along with all their keys and tokens; tuned models are kept."""
     own_workplace().set_disabled(user, True)
     terminal.say(f"Locked out {user}. `tunery users enable {user}` lets them in again.")
 

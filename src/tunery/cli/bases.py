@@ -42,7 +42,7 @@ def pull(name: Annotated[str, argument("Name of the base model.", "NAME")], json
 @bases.command()
 def add(
     source: Annotated[str, argument("Folder with safetensors, GGUF file, or OWNER/NAME on Hugging Face.", "SOURCE")],
-    name: Annotated[str | None, option("Name of the base.", "made from SOURCE", metavar="NAME")] = None,
+    name: Annotated[str | None, option("Name of the base.", "derived from SOURCE", metavar="NAME")] = None,
     json: Json = False,
 ) -> None:
     """Add your own base model to the catalog."""
@@ -65,7 +65,7 @@ def export(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Export a base as GGUF in float16, for the adapter.gguf of its tuned models."""
+    """Export a base as GGUF in float16, for use with the adapter.gguf of its tuned models."""
     from tunery.engine.catalog import Catalog
     from tunery.service.export import export_base
 

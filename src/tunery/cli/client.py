@@ -100,7 +100,9 @@ class Client:
         error = (document or {}).get("error")
         if isinstance(error, dict):
             return error_from(error)
-        return Unavailable(f"The server at {self.address} answered {status} without a reason. Is it a tunery server?")
+        return Unavailable(
+            f"The server at {self.address} answered {status} without giving a reason. Is it a tunery server?"
+        )
 
 
 class RemoteModel:

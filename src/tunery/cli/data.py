@@ -33,7 +33,7 @@ def curve(
     file: DataFile,
     base_model: Annotated[str, option("Base to tune.", DEFAULT_BASE_MODEL, metavar="NAME")] = DEFAULT_BASE_MODEL,
     sizes: Annotated[int, option("Number of sizes, each twice the one before.", _SIZES, metavar="N")] = _SIZES,
-    repeats: Annotated[int, option("Tunings per size, on different rows.", 1, metavar="N")] = 1,
+    repeats: Annotated[int, option("Tuning runs per size, on different rows.", 1, metavar="N")] = 1,
     epochs: Annotated[
         int, option("Passes over the examples.", Hyperparameters().epoch_count, metavar="N")
     ] = Hyperparameters().epoch_count,
@@ -43,9 +43,9 @@ def curve(
     json: Json = False,
 ) -> None:
     """
-    Estimate what more rows would bring.
+    Estimate how much more rows would help.
 
-    Tunes on parts of the file and measures on the other rows. Nothing is kept in My Library.
+    Tunes on parts of the file and evaluates on the other rows. Nothing is kept in My Library.
     """
     from tunery.data.sandbox import read_guarded
     from tunery.evaluation.growth import RECOMMENDED_ROWS
@@ -90,12 +90,12 @@ _TITLES = {
 def surgery(
     file: DataFile,
     model: Annotated[
-        str | None, option("Tuned model to take base, settings and held-out rows from.", "none", metavar="MODEL")
+        str | None, option("Tuned model to take the base, settings and held-out rows from.", "none", metavar="MODEL")
     ] = None,
     folds: Annotated[
         int | None, option("Find wrong labels by K-fold cross-validation (tunes K times).", "do not tune", metavar="K")
     ] = None,
-    fix: Annotated[Path | None, option("New CSV file for a fixed copy.", "none", metavar="FILE")] = None,
+    fix: Annotated[Path | None, option("New CSV file for the fixed copy.", "none", metavar="FILE")] = None,
     drop_mislabelled: Annotated[
         bool, option("Leave likely mislabelled rows out of the copy.", "keep them", "--drop-mislabelled")
     ] = False,
@@ -107,9 +107,9 @@ def surgery(
     json: Json = False,
 ) -> None:
     """
-    Find doubtful rows, and write a fixed copy with --fix.
+    Find suspicious rows, and write a fixed copy with --fix.
 
-    Fixes copies and variant spellings of labels; contradictions and wrong labels are for you to decide.
+    Fixes duplicates and variant spellings of labels; contradictions and wrong labels are left for you to decide.
     """
     from tunery.data.cleaning import fixed
     from tunery.data.sandbox import read_guarded
@@ -135,7 +135,7 @@ def surgery(
 
 
 def _examined(dataset: Dataset, name: str | None, folds: int | None, base_model: str) -> list[Finding]:
-    """Return the doubtful rows; held-out rows of the model are not reported as copies of themselves."""
+    """Return the suspicious rows; held-out rows of the model are not reported as copies of themselves."""
     from tunery.data.cleaning import Kind, examine
 
     place = Here()
@@ -153,7 +153,7 @@ def _examined(dataset: Dataset, name: str | None, folds: int | None, base_model:
         if folds is not None:
             fetched(base_name)
         elif name is not None:
-            terminal.say("A model has memorized its own rows; --folds 5 finds wrong labels among them too.")
+            terminal.say("A model has memorized the rows it was tuned on; --folds 5 finds wrong labels among them too.")
         with LiveLine() as live:
             found = examined(
                 dataset,
@@ -249,7 +249,7 @@ def show_preview(
 def check(
     file: DataFile,
     base_model: Annotated[
-        str, option("Base whose tokens to count, if it is on this machine.", DEFAULT_BASE_MODEL, metavar="NAME")
+        str, option("Base to count tokens for, if it is on this machine.", DEFAULT_BASE_MODEL, metavar="NAME")
     ] = DEFAULT_BASE_MODEL,
     input_column: InputColumn = None,
     output_column: OutputColumn = None,

@@ -1,6 +1,6 @@
 """
 `tunery evaluate`: whether tuning helped, compared with the prompted base and simple baselines.
-`tunery rescue`: record the answers of an old model, to compare with.
+`tunery rescue`: record an old model's answers for comparison.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from tunery.old_models import (
     KEY_NAME,
     MAX_OUTPUT_TOKENS,
     PER_MINUTE,
+    AnswerFile,
     Endpoint,
     OldModel,
-    Records,
     Style,
     key_in,
     record,
@@ -39,15 +39,17 @@ from tunery.types import TunedModel
 
 
 def evaluate(
-    model: Annotated[str, argument("Tuned model of My Library, or a base model.", "MODEL")],
+    model: Annotated[str, argument("Tuned model in My Library, or a base model.", "MODEL")],
     file: Annotated[Path | None, argument("Rows to evaluate on; by default the held-out rows.", "FILE")] = None,
     against: Annotated[
-        Path | None, option("Answers to FILE recorded by `tunery rescue`, to compare.", "none", metavar="ANSWERS")
+        Path | None, option("Answers to FILE recorded by `tunery rescue`, for comparison.", "none", metavar="ANSWERS")
     ] = None,
     folds: Annotated[
         int | None, option("Evaluate by K-fold cross-validation (tunes K times).", "do not tune", metavar="K")
     ] = None,
-    rows: Annotated[int, option("Maximum number of rows; more are sampled.", MAX_ROWS, metavar="N")] = MAX_ROWS,
+    rows: Annotated[
+        int, option("Maximum number of rows; if there are more, a sample is used.", MAX_ROWS, metavar="N")
+    ] = MAX_ROWS,
     seed: Annotated[int, option("Seed for sampling rows.", 0, metavar="N")] = 0,
     input_column: InputColumn = None,
     output_column: OutputColumn = None,
@@ -97,7 +99,7 @@ def _request(
 ) -> EvaluationRequest:
     if file is None:
         if against is not None:
-            raise InvalidArgument("--against needs FILE, whose rows were answered.")
+            raise InvalidArgument("--against needs FILE, the file whose rows were answered.")
         return EvaluationRequest(max_rows=max_rows, seed=seed)
     from tunery.data.sandbox import read_guarded
 
@@ -118,7 +120,7 @@ def rescue(
     endpoint: Annotated[str, option("Address of the API, including its version.", "required", metavar="URL")],
     model: Annotated[str, option("Name of the model in that API.", "required", metavar="NAME")],
     to: Annotated[
-        Path | None, option("JSONL file for the answers.", "FILE with .answers.jsonl", metavar="FILE")
+        Path | None, option("JSONL file for the answers.", "FILE with the extension .answers.jsonl", metavar="FILE")
     ] = None,
     style: Annotated[Style, option("Kind of API: openai or gemini.", "openai")] = Style.OPENAI,
     key_variable: Annotated[str, option("Environment variable with the key.", KEY_NAME, metavar="NAME")] = KEY_NAME,
@@ -135,9 +137,9 @@ def rescue(
     json: Json = False,
 ) -> None:
     """
-    Record the answers of an old model to the rows of a file.
+    Record an old model's answers to the rows of a file.
 
-    The rows are sent only to the endpoint you name. The same command resumes after a stop.
+    The rows are sent only to the endpoint you name. Run the same command again to resume after an interruption.
     """
     from tunery.data.sandbox import read_guarded
 
@@ -145,12 +147,12 @@ def rescue(
     old = Endpoint(endpoint, style, model, key, key_variable, bearer, max_output_tokens, temperature)
     dataset = read_guarded(file, input_column=input_column or None, output_column=output_column)
     path = to or file.with_name(f"{file.stem}.answers.jsonl")
-    records = Records(path, model, dataset.examples)
+    records = AnswerFile(path, model, dataset.examples)
     total = len(records.rows)
     try:
         _record(records, OldModel(old, per_minute))
     except TuneryError:
-        terminal.say(f"{path} has {len(records.lines)} of {total} answers; the same command resumes.")
+        terminal.say(f"{path} has {len(records.lines)} of {total} answers; run the same command again to resume.")
         raise
     refused = sum("error" in line for line in records.lines.values())
     if json:
@@ -162,7 +164,7 @@ def rescue(
     terminal.result(str(path))
 
 
-def _record(records: Records, old: OldModel) -> None:
+def _record(records: AnswerFile, old: OldModel) -> None:
     total, known = len(records.rows), len(records.lines)
     if known:
         terminal.say(f"Resuming after {known} answers.")

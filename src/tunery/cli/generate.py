@@ -24,7 +24,7 @@ _DEFAULTS = SamplingSettings()
 
 
 def generate(
-    model: Annotated[str, argument("Tuned model of My Library, or a base model.", "MODEL")],
+    model: Annotated[str, argument("Tuned model in My Library, or a base model.", "MODEL")],
     text: Annotated[str | None, argument("Input text; - reads it from standard input.", "TEXT")] = None,
     input: Annotated[
         Path | None, option("JSONL file with a text_input per line, instead of TEXT.", "none", metavar="FILE")
@@ -36,33 +36,35 @@ def generate(
         float, option("Randomness, from 0 (most likely answer) to 2.", _DEFAULTS.temperature, metavar="T")
     ] = _DEFAULTS.temperature,
     top_p: Annotated[
-        float, option("Sample from the most likely tokens of this total probability.", _DEFAULTS.top_p, metavar="P")
+        float, option("Sample from the most likely tokens up to this total probability.", _DEFAULTS.top_p, metavar="P")
     ] = _DEFAULTS.top_p,
     top_k: Annotated[int | None, option("Sample from the K most likely tokens.", "all", metavar="K")] = None,
     max_output_tokens: Annotated[
         int, option("Maximum length of the answer, in tokens.", _DEFAULTS.max_output_tokens, metavar="N")
     ] = _DEFAULTS.max_output_tokens,
     stop: Annotated[
-        list[str] | None, option("Text that ends the answer; repeat it for several.", "none", metavar="TEXT")
+        list[str] | None, option("Text that ends the answer; repeat the option for several.", "none", metavar="TEXT")
     ] = None,
     json_schema: Annotated[
         Path | None, option("JSON schema that the answer must follow.", "none", metavar="FILE")
     ] = None,
     labels: Annotated[
-        str | None, option("Labels to choose from, as billing,login,bug.", "none", metavar="LABELS")
+        str | None, option("Labels to choose from, such as billing,login,bug.", "none", metavar="LABELS")
     ] = None,
     constrain_to_training_outputs: Annotated[
         bool,
         option("Allow only answers like the outputs of the examples.", "any text", "--constrain-to-training-outputs"),
     ] = False,
-    none_below: Annotated[float, option("Answer 'none of these' if no label is this probable.", 0, metavar="P")] = 0.0,
+    none_below: Annotated[
+        float, option("Answer 'none of these' if no label is at least this probable.", 0, metavar="P")
+    ] = 0.0,
     seed: Annotated[
-        int, option("Seed for sampling; equal seeds give equal answers.", _DEFAULTS.seed, metavar="N")
+        int, option("Seed for sampling; the same seed gives the same answers.", _DEFAULTS.seed, metavar="N")
     ] = _DEFAULTS.seed,
     server: ServerAddress = None,
-    json: Annotated[bool, option("Print one JSON document.", "the answer as it is made", "--json")] = False,
+    json: Annotated[bool, option("Print one JSON document.", "the answer as it is generated", "--json")] = False,
 ) -> None:
-    """Answer a text, or a file of texts, with a tuned or base model."""
+    """Answer an input, or a file of inputs, with a tuned or base model."""
     sampling = {
         "temperature": temperature,
         "top_p": top_p,
@@ -118,7 +120,7 @@ def _check(settings: dict[str, Any], none_below: float, *, has_labels: bool) -> 
 
 def _form(json_schema: Path | None, labels: str | None, *, is_constrained: bool) -> AnswerForm | None:
     if (json_schema is not None) + (labels is not None) + is_constrained > 1:
-        raise InvalidArgument("Give one of --json-schema, --labels and --constrain-to-training-outputs.")
+        raise InvalidArgument("Give only one of --json-schema, --labels and --constrain-to-training-outputs.")
     if json_schema is not None:
         try:
             return AnswerForm(json_schema=json_schema.read_text("utf-8"))
@@ -165,7 +167,7 @@ def answer_file(
     long, or if the folder of `output` cannot be written.
     """
     if output is not None and not os.access(output.absolute().parent, os.W_OK):
-        raise InvalidArgument(f"{output.absolute().parent} is not a folder that can be written.")
+        raise InvalidArgument(f"{output.absolute().parent} is not a writable folder.")
     answers: list[Answer] = []
     with LiveLine() as live:
         show = count_progress(live, "Answering", len(rows))

@@ -39,7 +39,7 @@ _TUNING = "https://www.googleapis.com/auth/generative-language.tuning"
 
 def login(
     server: Annotated[
-        str | None, option("Address of the server; also TUNERY_SERVER.", "that of the data folder", metavar="URL")
+        str | None, option("Address of the server; or set TUNERY_SERVER.", "that of the data folder", metavar="URL")
     ] = None,
     local: Annotated[bool, option("Use only the server of this data folder.", "no", "--local")] = False,
     no_browser: Annotated[
@@ -47,7 +47,7 @@ def login(
     ] = False,
     print_token: Annotated[bool, option("Print a token and write no file.", "no", "--print-token")] = False,
     print_env: Annotated[bool, option("Print only the export line.", "no", "--print-env")] = False,
-    days: Annotated[int, option("Days until it expires.", DEFAULT_DAYS, metavar="N")] = DEFAULT_DAYS,
+    days: Annotated[int, option("Days until the credentials expire.", DEFAULT_DAYS, metavar="N")] = DEFAULT_DAYS,
 ) -> None:
     """Sign in and get credentials for Google's libraries."""
     if local and (server or no_browser):
@@ -72,7 +72,7 @@ def _signed_in(address: str | None, *, no_browser: bool) -> Client:
         client = holding_server(config.data_folder())
         if client is None:
             raise FailedPrecondition(
-                f"No server uses the data folder {config.data_folder()}. "
+                f"No server is using the data folder {config.data_folder()}. "
                 "Start one with `tunery serve`, or name one with --server."
             )
         if not no_browser:
@@ -83,7 +83,7 @@ def _signed_in(address: str | None, *, no_browser: bool) -> Client:
 
 
 def _end_earlier_login(path: Path) -> None:
-    """Revoke the login that the file holds; if its server is gone, it expires."""
+    """Revoke the login that the file holds; if its server is gone, the credentials expire."""
     earlier = read_login(path)
     if earlier is None:
         return
@@ -211,7 +211,7 @@ def through_browser(server: Client, scope: str, say: Say) -> str:
     if answer.get("iss") != issuer:
         raise Unauthenticated("The browser came back from another server. Start again.")
     if "code" not in answer:
-        raise PermissionDenied(f"The sign-in ended without access ({answer.get('error', 'no reason given')}).")
+        raise PermissionDenied(f"The sign-in ended without granting access ({answer.get('error', 'no reason given')}).")
     form = {
         "grant_type": "authorization_code",
         "code": answer["code"],

@@ -102,7 +102,7 @@ def options(
         bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
     ] = False,
     debug: Annotated[
-        bool, typer.Option("--debug", envvar="TUNERY_DEBUG", help="Show tracebacks of errors. (default: one sentence)")
+        bool, typer.Option("--debug", envvar="TUNERY_DEBUG", help="Show tracebacks for errors. (default: one sentence)")
     ] = False,
 ) -> None:
     """Tune small open-weight text models on your own examples, on your own machine."""

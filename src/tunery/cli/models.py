@@ -75,7 +75,7 @@ def export(
 
 
 def card(model: TunedModelName, server: ServerAddress = None, json: Json = False) -> None:
-    """Print the model card: all facts about a tuned model on one page of Markdown."""
+    """Print the model card: all the facts about a tuned model on one page of Markdown."""
     from tunery.card import markdown
 
     place = workplace(server)
@@ -127,7 +127,7 @@ def delete(model: TunedModelName, server: ServerAddress = None, yes: Yes = False
     found = place.get(model)
     if not yes:
         if not terminal.can_ask():
-            raise InvalidArgument(f"Deleting {found.id} cannot be undone. Add --yes to delete it without a question.")
+            raise InvalidArgument(f"Deleting {found.id} cannot be undone. Add --yes to delete it without being asked.")
         if not terminal.ask(f"Delete {found.id} ({found.display_name})? This cannot be undone.", default=False):
             raise typer.Exit(1)
     place.delete(found)
@@ -199,7 +199,7 @@ def backup(
 
 
 def restore(file: BackupFile, json: Json = False) -> None:
-    """Restore a backup into a data folder without tuned models."""
+    """Restore a backup into a data folder that has no tuned models."""
     from tunery.service.backup import restore as restored
 
     contents = restored(file, config.data_folder())

@@ -397,7 +397,7 @@ def warn_of_inputs(checks: Sequence[InputCheck]) -> None:
     end = "They were rewritten to match." if wrapped else "Their answers may be worse."
     terminal.say(
         f"Warning: {len(differing)} of {len(checks)} inputs are unlike the training examples, most often: "
-        f"{most} ({rows}). {end} See prompt_differences of each answer."
+        f"{most} ({rows}). {end} See prompt_differences in each answer."
     )
 
 
@@ -520,9 +520,9 @@ def _print_candidates(found: Evaluation) -> None:
     against = {comparison.against: comparison for comparison in found.comparisons}
     header = ["", *(TITLES[metric].upper() for metric in metrics), *(["TUNED MODEL AHEAD BY"] if against else [])]
     rows = []
-    for contender in found.contenders:
-        cells = [contender.title, *map(_figure, contender.figures)]
-        rows.append([*cells, *([_lead(against.get(contender.name))] if against else [])])
+    for candidate in found.contenders:
+        cells = [candidate.title, *map(_figure, candidate.figures)]
+        rows.append([*cells, *([_lead(against.get(candidate.name))] if against else [])])
     terminal.table(header, rows)
 
 

@@ -274,7 +274,9 @@ def serve(
     behind_tls_proxy: Annotated[
         str | None, option("Public address of a TLS proxy in front of the server.", "none", metavar="URL")
     ] = None,
-    keys_may_tune: Annotated[bool, option("Let API keys of users tune.", "only tokens", "--keys-may-tune")] = False,
+    keys_may_tune: Annotated[
+        bool, option("Allow tuning with users' API keys.", "only tokens", "--keys-may-tune")
+    ] = False,
     evaluation: Annotated[
         bool,
         option(

@@ -199,18 +199,18 @@ def argument(text: str, metavar: str) -> Any:
 
 DataFile = Annotated[Path, argument("CSV, TSV, XLSX, XLS, ODS, JSONL or JSON with inputs and outputs.", "FILE")]
 InputColumn = Annotated[
-    list[str] | None, option("Column of the input; repeat it for several.", "found by its name", metavar="COLUMN")
+    list[str] | None, option("Input column; repeat the option for several.", "found by its name", metavar="COLUMN")
 ]
-OutputColumn = Annotated[str | None, option("Column of the output.", "found by its name", metavar="COLUMN")]
+OutputColumn = Annotated[str | None, option("Output column.", "found by its name", metavar="COLUMN")]
 TunedModelName = Annotated[str, argument("Id or display name of a tuned model.", "MODEL")]
 ServerAddress = Annotated[
     str | None,
     option(
-        "Server to use; also TUNERY_SERVER, with its token in TUNERY_TOKEN.", "data folder", "--server", metavar="URL"
+        "Server to use; or set TUNERY_SERVER, with its token in TUNERY_TOKEN.", "data folder", "--server", metavar="URL"
     ),
 ]
 Json = Annotated[bool, option("Print one JSON document.", "text", "--json")]
-Yes = Annotated[bool, option("Skip the question.", "ask on a terminal", "--yes", "-y")]
+Yes = Annotated[bool, option("Do not ask for confirmation.", "ask on a terminal", "--yes", "-y")]
 
 
 MAX_PIPE_LINES = 200

@@ -44,7 +44,7 @@ _NAME_CHARACTERS = 40
 def tune(
     file: DataFile,
     base_model: Annotated[str | None, option("Base model to tune.", DEFAULT_BASE_MODEL, metavar="NAME")] = None,
-    id: Annotated[str | None, option("Id of the tuned model.", "made from its display name", metavar="ID")] = None,
+    id: Annotated[str | None, option("Id of the tuned model.", "derived from its display name", metavar="ID")] = None,
     display_name: Annotated[
         str | None, option("Name of the tuned model.", "the name of the file", metavar="NAME")
     ] = None,
@@ -60,16 +60,16 @@ def tune(
         float | None, option("Factor for the default learning rate.", 1, metavar="X")
     ] = None,
     hold_out: Annotated[
-        str | None, option("Rows kept out of tuning to measure it, as 12 or 10%.", 0, metavar="ROWS")
+        str | None, option("Rows to hold out for evaluation, such as 12 or 10%.", 0, metavar="ROWS")
     ] = None,
-    seed: Annotated[int | None, option("Seed for the order of rows and the first weights.", 0, metavar="N")] = None,
+    seed: Annotated[int | None, option("Seed for the row order and the initial weights.", 0, metavar="N")] = None,
     resume: Annotated[bool, option("Only resume an unfinished job.", "resume or start", "--resume")] = False,
     verdict: Annotated[
         bool, option("Evaluate at the end, if rows were held out.", "evaluate", "--verdict/--no-verdict")
     ] = True,
     server: ServerAddress = None,
     json: Annotated[bool, option("Print one JSON document at the end.", "the name", "--json")] = False,
-    yes: Annotated[bool, option("Tune in spite of warnings.", "ask on a terminal", "--yes", "-y")] = False,
+    yes: Annotated[bool, option("Tune despite warnings.", "ask on a terminal", "--yes", "-y")] = False,
 ) -> None:
     """
     Tune a base model on a file of examples.
@@ -156,7 +156,7 @@ def _ask_about_doubts(plan: Plan, needed: MemoryEstimate | None) -> None:
 def _tune(plan: Plan, place: Workplace, *, is_resume: bool) -> tuple[TunedModel, float]:
     """Return the tuned model and the seconds it took; exit if the task was left for later."""
     begin = time.monotonic()
-    interrupts = Interrupts(lambda: terminal.say_at_once("Stopping after this step; press again to abort."))
+    interrupts = Interrupts(lambda: terminal.say_at_once("Stopping after this step; press Ctrl-C again to abort."))
     with interrupts.watching(), place.job(plan, is_resume=is_resume) as job:
         try:
             ended = _watched(job, interrupts)

@@ -45,7 +45,7 @@ from tunery.service.phases import Event
 from tunery.types import Answer, CatalogEntry, TunedModel, TuningExample
 
 if TYPE_CHECKING:
-    from tunery.evaluation.contest import Recorded
+    from tunery.evaluation.contest import RecordedAnswers
     from tunery.evaluation.report import Evaluation
     from tunery.model import Model
     from tunery.resampling import OnStep
@@ -69,7 +69,7 @@ class EvaluationRequest:
 
     rows: tuple[TuningExample, ...] | None = None
     source: str = _HELD_OUT
-    recorded: Recorded | None = None
+    recorded: RecordedAnswers | None = None
     max_rows: int = MAX_ROWS
     seed: int = 0
 
@@ -236,11 +236,11 @@ class Here:
             found = library.find_unfinished(plan.request.sha256())
         if found is None:
             if is_resume:
-                raise NotFound("There is no unfinished tuning job of this command. Leave out --resume to start one.")
+                raise NotFound("There is no unfinished tuning job for this command. Leave out --resume to start one.")
         elif found.task.cancel_requested:
-            terminal.say(f"The tuning job of {found.id} was cancelled; what was tuned is made ready.")
+            terminal.say(f"The tuning job for {found.id} was cancelled; saving what was tuned so far.")
         else:
-            terminal.say(f"Resuming the unfinished tuning job of {found.id}.")
+            terminal.say(f"Resuming the unfinished tuning job for {found.id}.")
         return found
 
     def evaluate(self, name: str, request: EvaluationRequest, on_answered: OnAnswered) -> Evaluation:
@@ -249,7 +249,7 @@ class Here:
         model, used, held_out = self._model_and_rows(name)
         rows = held_out if request.rows is None else request.rows
         if not rows:
-            raise InvalidArgument("No rows were held out. Give a file of rows, or --folds 5 to tune on parts of them.")
+            raise InvalidArgument("No rows were held out. Give a file of rows, or --folds 5 to use cross-validation.")
         terminal.say("Loading the model ...")
         found = self.model(name).evaluate(
             rows,
@@ -265,7 +265,7 @@ class Here:
                 with self._owned() as library:
                     keep(library, model, found)
             except FolderLocked:
-                terminal.say("The report was not kept: another command is using the data folder.")
+                terminal.say("The report was not saved: another command is using the data folder.")
         return found
 
     def verdict(self, model: TunedModel, on_answered: OnAnswered) -> Evaluation:
@@ -302,7 +302,7 @@ class Here:
         if self.base(found.base_model)[1] != found.base_digest:
             raise FailedPrecondition(
                 f"The weights of the base {found.base_model} have changed since this model was tuned on it. "
-                "Add the former base again."
+                "Add the original base again."
             )
         from tunery.model import load
 
@@ -332,7 +332,7 @@ class Here:
             return _document(wire.UserMessage.of(accounts.users.set_disabled(user, is_disabled)))
 
     def setup_link(self, user: str) -> str:
-        raise FailedPrecondition(f"A link for {user} leads to a running server. Start one with `tunery serve`.")
+        raise FailedPrecondition(f"A link for {user} needs a running server. Start one with `tunery serve`.")
 
     def list_keys(self) -> list[Document]:
         with self._accounts() as (accounts, wire):
@@ -440,7 +440,7 @@ class There:
             raise NotFound(f"There is no tuned model {name!r} on the server. `tunery models list` shows the names.")
         if len(named) > 1:
             ids = ", ".join(model.id for model in named)
-            raise InvalidArgument(f"{len(named)} tuned models are called {name!r}. Name one by its id: {ids}.")
+            raise InvalidArgument(f"{len(named)} tuned models are called {name!r}. Choose one by its id: {ids}.")
         return named[0]
 
     def delete(self, model: TunedModel) -> None:
@@ -482,7 +482,7 @@ class There:
     @contextmanager
     def job(self, plan: Plan, *, is_resume: bool) -> Iterator[RemoteJob]:
         if is_resume and self._here is None:
-            raise InvalidArgument("--resume is for jobs of this machine; a server resumes its jobs itself.")
+            raise InvalidArgument("--resume is for jobs on this machine; a server resumes its jobs itself.")
         model = self._here and self._here.unfinished(plan, is_resume=is_resume)
         yield RemoteJob(self._client, model or self.create(plan), self.get)
 
@@ -615,7 +615,7 @@ def _examples(rows: Sequence[TuningExample]) -> Document:
 
 def _unpack(file: IO[bytes], folder: Path) -> None:
     """Unpack what a server sent; raise Unavailable if the end is missing, wherever it was cut."""
-    broken = Unavailable("The export broke off on its way from the server. Export it again.")
+    broken = Unavailable("The export was cut off on its way from the server. Export it again.")
     if file.seek(0, os.SEEK_END) < _TAR_END_BYTES:
         raise broken
     file.seek(-_TAR_END_BYTES, os.SEEK_END)

@@ -160,7 +160,7 @@ def _few(rows: int) -> Iterator[DataProblem]:
 def _doubtful_text(text: str, row: int, column: str) -> Iterator[DataProblem]:
     stripped = text.strip()
     if text != stripped:
-        yield warning("blank-edges", "begins or ends with blanks.", row=row, column=column)
+        yield warning("blank-edges", "begins or ends with whitespace.", row=row, column=column)
     if stripped.casefold() in _MISSING_WORDS:
         yield warning("missing-value", f"{stripped!r} looks like a missing value.", row=row, column=column)
     if "\ufffd" in text:
@@ -190,7 +190,9 @@ def _near_repeats(examples: Sequence[TuningExample], rows: Sequence[int]) -> Ite
     for row, example in zip(rows, examples, strict=True):
         text, other = first.setdefault(plain(example.text_input), (example.text_input, row))
         if text.strip() != example.text_input.strip():
-            yield warning("near-duplicate", f"differs from row {other} in case, blanks or punctuation only.", row=row)
+            yield warning(
+                "near-duplicate", f"differs from row {other} only in case, whitespace or punctuation.", row=row
+            )
 
 
 def _spellings(examples: Sequence[TuningExample], rows: Sequence[int], column: str) -> Iterator[DataProblem]:

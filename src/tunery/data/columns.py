@@ -46,7 +46,7 @@ def choose(table: Table, input_column: str | Sequence[str] | None = None, output
     """
     is_broken = any(problem.level is Level.ERROR for problem in table.problems)
     if is_broken and (not table.rows or len(table.columns) < 2):
-        raise DatasetInvalid("No row can be read.")  # the problems of the table explain it
+        raise DatasetInvalid("None of the rows can be read.")  # the problems of the table explain it
     if not table.columns or not table.rows:
         what = "There is only a header and no rows." if table.has_header and table.columns else "There are no rows."
         raise invalid("no-rows", f"{what} Each row needs an input and an output.")

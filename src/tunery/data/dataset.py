@@ -83,6 +83,11 @@ class Dataset:
         return len(self.examples)
 
 
+def as_dataset(dataset: Dataset | Iterable[object]) -> Dataset:
+    """Return a dataset as it is, or make one from records."""
+    return dataset if isinstance(dataset, Dataset) else Dataset.from_records(dataset)
+
+
 def digest(examples: Iterable[TuningExample]) -> str:
     """
     Return the sha256 of the examples in order, in hex.
@@ -104,7 +109,7 @@ def hold_out(
     """
     Split into training examples and held-out examples, both in order.
 
-    `amount`: rows (12, "12"), or a share below 1 (0.1, "10%"). Equal inputs stay on one side, so that slightly
+    `amount`: rows (12, "12"), or a fraction below 1 (0.1, "10%"). Equal inputs stay on one side, so that slightly
     fewer rows than requested may be held out. Equal examples and `seed` give the same split in any order. Raises
     InvalidArgument when `amount` is invalid or leaves no training row.
     """
@@ -154,7 +159,7 @@ def _named(error: DatasetInvalid, source: str) -> DatasetInvalid:
 def _check_size(examples: Sequence[TuningExample]) -> None:
     size = sum(len(field.encode()) for example in examples for field in (example.text_input, example.output))
     if size > MAX_DATASET_BYTES:
-        message = f"The examples have {size:,} bytes, limit {MAX_DATASET_BYTES:,}."
+        message = f"The examples have {size:,} bytes; the limit is {MAX_DATASET_BYTES:,}."
         raise invalid("too-large", message, limit=MAX_DATASET_BYTES, actual=size)
 
 
@@ -164,7 +169,7 @@ def _held_out_rows(amount: int | float | str, examples: int) -> int:
     if isinstance(value, float):
         if not 0 <= value < 1:  # also refuses NaN
             raise InvalidArgument(
-                f"The number of held-out rows must be a whole number or a share below 1, not {amount!r}."
+                f"The number of held-out rows must be a whole number or a fraction below 1, not {amount!r}."
             )
         wanted = max(1, round(value * examples)) if value else 0
     else:
@@ -172,7 +177,7 @@ def _held_out_rows(amount: int | float | str, examples: int) -> int:
     if wanted < 0:
         raise InvalidArgument(f"The number of held-out rows must be at least 0, not {amount!r}.")
     if wanted and wanted >= examples:
-        raise InvalidArgument(f"Holding out {amount} of {examples:,} rows leaves no row to tune on.")
+        raise InvalidArgument(f"Holding out {amount} of {examples:,} rows leaves no rows to tune on.")
     return wanted
 
 
@@ -252,7 +257,7 @@ def _bytes(path: Path) -> bytes:
     if size > MAX_DATASET_BYTES:
         raise invalid(
             "too-large",
-            f"The file has {size:,} bytes, limit {MAX_DATASET_BYTES:,}.",
+            f"The file has {size:,} bytes; the limit is {MAX_DATASET_BYTES:,}.",
             limit=MAX_DATASET_BYTES,
             actual=size,
         )

@@ -31,7 +31,6 @@ MIN_ROWS_PER_CHOICE = 3.0
 OLD_FILE = "contracts.json"
 
 _SHOWN = 8
-_SHORT_CHARACTERS = 80  # of the median output: a title, a name, a number, not a summary
 _RARE_ROWS = 2
 _TIMES_AS_FREQUENT = 4  # a misspelling is much rarer than the label it stands for
 _MIN_LETTERS = 4  # in short words one letter makes another word: "bill" and "ball", "no" and "so"
@@ -44,7 +43,6 @@ _DATES = {
 _INTEGER = r"-?(0|[1-9][0-9]*)"
 _DECIMAL = r"-?(0|[1-9][0-9]*)\.[0-9]+"
 _NUMBERS = (_INTEGER, _DECIMAL, f"({_INTEGER}|{_DECIMAL})")
-_FENCE = re.compile(r"```(?:json)?\s*(.*?)```", re.DOTALL)
 _JSON_STYLES = ((", ", ": "), (",", ":"))  # item and key separators
 _PROMPT, _OUTPUT = "prompt_contract", "output_contract"
 
@@ -267,66 +265,6 @@ def _string(values: Sequence[str]) -> dict[str, Any]:
     choices = list(dict.fromkeys(values))
     is_closed = len(choices) <= MAX_CHOICES and len(values) >= MIN_ROWS_PER_CHOICE * len(choices)
     return {"type": "string", "enum": choices} if is_closed else {"type": "string"}
-
-
-class OutputShape(StrEnum):
-    """How answers are scored; the values are stored in reports."""
-
-    LABELS = "LABELS"  # right if equal
-    SHORT_TEXT = "SHORT_TEXT"  # right if equal
-    JSON = "JSON"  # field by field
-    LONG_TEXT = "LONG_TEXT"  # by likeness
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """How answers are scored, and the labels if the outputs are labels."""
-
-    kind: OutputShape
-    labels: tuple[str, ...] = ()
-
-    def exact(self, answer: str) -> str:
-        """Return an answer without blanks at its ends."""
-        return answer.strip()
-
-    def generous(self, answer: str) -> str:
-        """Return what a patient reader takes from an answer: the first label named, the first line, the JSON in it."""
-        match self.kind:
-            case OutputShape.LABELS:
-                return self._first_label(answer)
-            case OutputShape.JSON:
-                return _json_in(answer)
-            case OutputShape.SHORT_TEXT:
-                lines = answer.strip().splitlines() or [""]
-                return lines[0].strip().removesuffix(".")
-        return answer.strip()
-
-    def _first_label(self, answer: str) -> str:
-        by_folded = {label.casefold(): label for label in self.labels}
-        longest_first = sorted(by_folded, key=len, reverse=True)
-        pattern = "|".join(rf"(?<!\w){re.escape(label)}(?!\w)" for label in longest_first if label)
-        found = re.search(pattern, answer.casefold()) if pattern else None
-        return by_folded[found.group()] if found else answer.strip()
-
-
-def shape_of(outputs: Sequence[str]) -> Shape:
-    """Return how answers to these outputs are scored, judged best on all that are known."""
-    stripped = [output.strip() for output in outputs]
-    kind = output_kind(stripped)
-    if kind is OutputKind.JSON:
-        return Shape(OutputShape.JSON)
-    if kind is OutputKind.LABELS:
-        return Shape(OutputShape.LABELS, tuple(sorted(set(stripped))))
-    lengths = sorted(map(len, stripped))
-    is_long = bool(lengths) and lengths[len(lengths) // 2] > _SHORT_CHARACTERS
-    return Shape(OutputShape.LONG_TEXT if is_long else OutputShape.SHORT_TEXT)
-
-
-def _json_in(answer: str) -> str:
-    fenced = _FENCE.search(answer)
-    text = fenced.group(1) if fenced else answer
-    start, end = text.find("{"), text.rfind("}")
-    return text[start : end + 1] if 0 <= start < end else text.strip()
 
 
 @dataclass(frozen=True, slots=True)

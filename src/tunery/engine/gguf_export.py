@@ -162,7 +162,7 @@ def _pre_type(description: dict[str, Any]) -> str:
             return found
     raise FailedPrecondition(
         "This tokenizer cannot be represented exactly in GGUF (supported: byte-level BPE as in Llama 3, Qwen 2 and"
-        " SmolLM). Export it merged, and convert that with llama.cpp's own converter."
+        " SmolLM). Export the merged model and convert it with llama.cpp's own converter."
     )
 
 
@@ -188,7 +188,7 @@ def architecture_of(config: Any) -> str:
     if found is None:
         known = ", ".join(ARCHITECTURES)
         raise FailedPrecondition(
-            f"GGUF can be written for the families {known}; this base is of the family {config.model_type}."
+            f"GGUF can be written for the families {known}; this base belongs to the family {config.model_type}."
             " Export it merged."
         )
     positions = getattr(config, "rope_parameters", None) or {}
@@ -213,7 +213,7 @@ class TensorNames:
         module, _, kind = parameter.rpartition(".")
         found = self._table.get_name(module)
         if found is None:
-            raise FailedPrecondition(f"llama.cpp has no place for {parameter}. Export the model merged.")
+            raise FailedPrecondition(f"llama.cpp has no place for {parameter}. Export the merged model instead.")
         return f"{found}.{kind}"
 
     def ordered(self, parameter: str, value: torch.Tensor) -> torch.Tensor:

@@ -216,7 +216,7 @@ def prove_export(
     """
     say(f"Asking the served model {len(texts)} {rows_from} rows ...")
     questions = answered(resident, slot, texts)
-    say("Asking what was exported, in its own runtime ...")
+    say("Asking the exported model, in its own runtime ...")
     proofs = prove(export_format, folder, resident.folder, resident.name, questions, python=python)
     return ExportProof(export_format, len(questions.texts), rows_from, datetime.now(UTC), proofs)
 

@@ -185,7 +185,7 @@ class Tuner:
             self._grad.zero_()
             self.micro_batch_size = -(-min(self.micro_batch_size, len(batch)) // 2)  # half, rounded up
             self.notices.append(
-                f"Memory ran out at step {self.completed_steps + 1}; going on with {self.micro_batch_size} of"
+                f"Memory ran out at step {self.completed_steps + 1}; continuing with {self.micro_batch_size} of"
                 f" {len(batch)} examples at a time. The batch size and the result stay the same."
             )
 
@@ -312,7 +312,7 @@ def read_checkpoint(folder: Path, fingerprint: str) -> Checkpoint | None:
     """
     Return the checkpoint of a folder, None when there is none.
 
-    Raises FailedPrecondition when it belongs to other data or settings; it is then left as it is.
+    Raises FailedPrecondition when it belongs to different data or settings; it is then left as it is.
     """
     path = folder / FILE
     if not path.exists():
@@ -322,7 +322,7 @@ def read_checkpoint(folder: Path, fingerprint: str) -> Checkpoint | None:
         tensors = {name: file.get_tensor(name) for name in ("flat", "first_moment", "second_moment")}
     if header["fingerprint"] != fingerprint:
         raise FailedPrecondition(
-            f"The checkpoint in {folder} belongs to other data or settings. Delete it to start over."
+            f"The checkpoint in {folder} belongs to different data or settings. Delete it to start over."
         )
     return Checkpoint(
         fingerprint=fingerprint,

@@ -1,8 +1,7 @@
 """
-Lets contenders answer the rows of an evaluation: simple baselines, a base with and without examples, a tuned model.
+Runs each candidate over the evaluation rows: simple baselines, the base with and without examples, the tuned model.
 
-Whoever answers with a model is handed in: one in memory, or a server's answering child. Knows prompts and limits; no
-tensors.
+Models are passed in as an `AnsweringModel`, in memory or in a server's child process.
 """
 
 from __future__ import annotations
@@ -10,40 +9,46 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, Protocol
 
 from tunery.data.inputs import common_preamble
-from tunery.data.outputs import OutputShape, Shape, shape_of
 from tunery.errors import InvalidArgument
-from tunery.evaluation.report import Evaluation
+from tunery.evaluation.report import Evaluation, ScoringKind
+from tunery.evaluation.scores import Scoring
 from tunery.evaluation.verdict import RECORDED, TUNED, Answers, judge
 from tunery.types import TuningExample
 
-MAX_ROWS = 500  # ±4 points at 95 %; more rows change no sentence and take longer
-_MOST_OUTPUT_TOKENS = 1024
+MAX_ROWS = 500  # ±4 points at 95 %; more rows would hardly change the verdict
+SHOTS = 5
+_MAX_OUTPUT_TOKENS = 1024
 _SPARE_OUTPUT_TOKENS = 16
-_AT_ONCE = 64  # prompts between two reports of progress
+_BATCH = 64  # prompts between two reports of progress
+# Of 1, 10, 100 and 1000 within 0.003 of the best on TREC-6 and SMS with 100 and 500 rows (benchmarks/quality_methods)
+_REGRESSION_C = 10.0
 
-Told = Callable[[int, int], None]  # prompts answered so far, of all
+OnAnswered = Callable[[int, int], None]  # called with the prompts answered so far and in total
 
 
-class Answering(Protocol):
-    """Who answers prompts, greedily and in one batch."""
+class AnsweringModel(Protocol):
+    """A model that answers greedily, in batches."""
 
     def fits(self, prompt: str, max_output_tokens: int) -> bool:
-        """Say whether the window takes a prompt and so many tokens behind it."""
+        """Return whether a prompt and an answer of that length fit the context window."""
 
     def answers(self, prompts: Sequence[str], max_output_tokens: int) -> list[str]:
-        """Return the whole answers."""
+        """Return the complete answers."""
+
+
+TuneFold = Callable[[Sequence[TuningExample], int], AbstractContextManager[AnsweringModel]]
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
-    """Answers of another model to the same rows, under its name."""
+class RecordedAnswers:
+    """Answers of another model to the same rows; `title` is the model's name."""
 
     answers: Sequence[str]
     title: str = "recorded answers"
@@ -51,106 +56,103 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Contest:
-    """Who takes part: `tuned` None evaluates a base alone; `examples` are what was tuned on, if that is known."""
+    """The candidates. Without `tuned`, only the base is evaluated; `examples` are the training rows, if known."""
 
-    base: Answering
-    tuned: Answering | None = None
+    base: AnsweringModel
+    tuned: AnsweringModel | None = None
     examples: Sequence[TuningExample] = ()
-    recorded: Recorded | None = None
-    on_answered: Told = lambda _done, _total: None
+    recorded: RecordedAnswers | None = None
+    on_answered: OnAnswered = lambda _done, _total: None
 
     def evaluate(
         self, rows: Sequence[TuningExample], *, max_rows: int = MAX_ROWS, source: str = "", seed: int = 0
     ) -> Evaluation:
         """
-        Return the evaluation on these rows, or on `max_rows` drawn from them.
+        Return the evaluation on these rows, or on `max_rows` sampled from them.
 
-        Rows with an input that was tuned on are left out, and those that the window does not take with their answer.
-        Raises InvalidArgument if none is left.
+        Leaves out rows whose input the model was tuned on and rows that do not fit the context window with their
+        answer. Raises InvalidArgument if no row remains.
         """
-        new = self._unknown(rows)
-        taken = [new[at] for at in drawn(len(new), max_rows, seed)]
+        known = {example.text_input.strip() for example in self.examples}
+        new = [at for at, row in enumerate(rows) if row.text_input.strip() not in known]
+        chosen = [new[at] for at in sampled(len(new), max_rows, seed)]
         limit = output_limit(rows)
-        usable = [at for at in taken if self.base.fits(rows[at].text_input, limit)]
+        usable = [at for at in chosen if self.base.fits(rows[at].text_input, limit)]
         if not usable:
-            why = "the model was tuned on all of them" if rows and not new else "the base takes none with its answer"
-            raise InvalidArgument(f"No row can be evaluated: {why}.")
-        asked = [rows[at] for at in usable]
-        answers = self.collect(asked, limit, usable)
+            why = (
+                "the model was tuned on all of them"
+                if rows and not new
+                else "none fits the context window together with its answer"
+            )
+            raise InvalidArgument(f"None of the rows can be evaluated: {why}.")
+        used = [rows[at] for at in usable]
         return replace(
-            judge(asked, answers, self.examples, seed=seed),
+            judge(used, self.collect(used, limit, usable), self.examples, seed=seed),
             source=source,
-            rows_left_out=len(taken) - len(usable),
+            rows_left_out=len(chosen) - len(usable),
             rows_known=len(rows) - len(new),
             rows_available=len(new),
         )
 
-    def collect(self, rows: Sequence[TuningExample], limit: int, places: Sequence[int] = ()) -> Answers:
-        """Return all answers to rows that fit; `places` are theirs among the recorded answers."""
+    def collect(self, rows: Sequence[TuningExample], limit: int, indices: Sequence[int] = ()) -> Answers:
+        """Return all candidates' answers to rows that fit; `indices` are the rows' positions in `recorded`."""
         texts = [row.text_input for row in rows]
-        by_contender: dict[str, Sequence[str]] = {}
+        by_candidate: dict[str, Sequence[str]] = {}
         if self.examples:
-            shape = shape_of([example.output for example in (*self.examples, *rows)])
-            by_contender["majority"] = majority(self.examples, texts)
-            by_contender["similar"] = similar(shape, self.examples, texts)
+            scoring = Scoring.of([example.output for example in (*self.examples, *rows)])
+            by_candidate["majority"] = majority(self.examples, texts)
+            by_candidate["similar"] = similar(scoring, self.examples, texts)
         prompts, shots = few_shot_prompts(self.examples, texts, lambda prompt: self.base.fits(prompt, limit))
-        entries = [("base", self.base, texts), ("base_examples", self.base, prompts), (TUNED, self.tuned, texts)]
-        playing = [(name, who, asked) for name, who, asked in entries if who and (shots or name != "base_examples")]
-        for number, (name, who, asked) in enumerate(playing):
-            by_contender[name] = self._answered(who, asked, limit, number * len(texts), len(playing) * len(texts))
+        runs = [("base", self.base, texts)]
+        runs += [("base_examples", self.base, prompts)] if shots else []
+        runs += [(TUNED, self.tuned, texts)] if self.tuned else []
+        for number, (name, model, inputs) in enumerate(runs):
+            by_candidate[name] = self._answers(model, inputs, limit, number * len(texts), len(runs) * len(texts))
         if self.recorded is not None:
-            by_contender[RECORDED] = [self.recorded.answers[at] for at in places]
-        return Answers(by_contender, shots, self.recorded.title if self.recorded else "")
+            by_candidate[RECORDED] = [self.recorded.answers[at] for at in indices]
+        return Answers(by_candidate, shots, self.recorded.title if self.recorded else "")
 
-    def _unknown(self, rows: Sequence[TuningExample]) -> list[int]:
-        known = {example.text_input.strip() for example in self.examples}
-        return [at for at, row in enumerate(rows) if row.text_input.strip() not in known]
-
-    def _answered(self, who: Answering, prompts: Sequence[str], limit: int, done: int, total: int) -> list[str]:
+    def _answers(self, model: AnsweringModel, prompts: Sequence[str], limit: int, done: int, total: int) -> list[str]:
         answers: list[str] = []
-        for start in range(0, len(prompts), _AT_ONCE):
+        for start in range(0, len(prompts), _BATCH):
             self.on_answered(done + len(answers), total)
-            answers += who.answers(prompts[start : start + _AT_ONCE], limit)
+            answers += model.answers(prompts[start : start + _BATCH], limit)
         self.on_answered(done + len(answers), total)
         return answers
 
 
 def output_limit(rows: Sequence[TuningExample]) -> int:
-    """Return how many tokens an answer may have: more than any expected one, and room to show that it is too long."""
+    """Return the output limit in tokens: above any expected answer, so that one that is too long shows."""
     longest = max((len(row.output.encode()) for row in rows), default=0)
-    return min(_MOST_OUTPUT_TOKENS, longest // 2 + _SPARE_OUTPUT_TOKENS)
+    return min(_MAX_OUTPUT_TOKENS, longest // 2 + _SPARE_OUTPUT_TOKENS)
 
 
-def drawn(rows: int, most: int, seed: int) -> list[int]:
-    """Return the places of up to `most` rows, in order; equal seeds draw the same."""
-    return list(range(rows)) if rows <= most else sorted(Random(seed).sample(range(rows), most))
+def sampled(rows: int, limit: int, seed: int) -> list[int]:
+    """Return the indices of up to `limit` rows, in order; equal seeds give equal samples."""
+    return list(range(rows)) if rows <= limit else sorted(Random(seed).sample(range(rows), limit))
 
 
-# Of 1, 10, 100 and 1000 within 0.003 of the best on TREC-6 and SMS with 100 and 500 rows (benchmarks/quality_methods)
-_REGRESSION_C = 10.0
-
-
-def majority(examples: Sequence[TuningExample], asked: Sequence[str]) -> list[str]:
-    """Answer the most frequent output; among equals the one that came first."""
+def majority(examples: Sequence[TuningExample], inputs: Sequence[str]) -> list[str]:
+    """Answer each input with the most frequent output, the first of equally frequent ones."""
     likeliest = Counter(example.output.strip() for example in examples).most_common(1)[0][0]
-    return [likeliest] * len(asked)
+    return [likeliest] * len(inputs)
 
 
-def similar(shape: Shape, examples: Sequence[TuningExample], asked: Sequence[str]) -> list[str]:
+def similar(scoring: Scoring, examples: Sequence[TuningExample], inputs: Sequence[str]) -> list[str]:
     """Answer by the words of the inputs, without the instructions that all of them begin with."""
     outputs = [example.output.strip() for example in examples]
     if len(set(outputs)) == 1:
-        return [outputs[0]] * len(asked)
-    preamble = common_preamble([*(example.text_input for example in examples), *asked])
+        return [outputs[0]] * len(inputs)
+    preamble = common_preamble([*(example.text_input for example in examples), *inputs])
     known = [example.text_input.removeprefix(preamble) for example in examples]
-    new = [text.removeprefix(preamble) for text in asked]
+    new = [text.removeprefix(preamble) for text in inputs]
     if not any(any(map(str.isalnum, text)) for text in known):  # nothing to learn from
-        return majority(examples, asked)
-    if shape.kind is OutputShape.LABELS:
+        return majority(examples, inputs)
+    if scoring.kind is ScoringKind.LABELS:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that it stopped before the last digit was settled
+            warnings.simplefilter("ignore")  # reaching max_iter is fine here
             return [str(answer) for answer in _regression().fit(known, outputs).predict(new)]
-    return [outputs[place] for place in _nearest(known, new)]
+    return [outputs[at] for at in _nearest(known, new)]
 
 
 def _regression() -> Any:
@@ -165,19 +167,16 @@ def _regression() -> Any:
     return make_pipeline(features, LogisticRegression(C=_REGRESSION_C, class_weight="balanced", max_iter=1000))
 
 
-def _nearest(known: Sequence[str], asked: Sequence[str]) -> list[int]:
+def _nearest(known: Sequence[str], inputs: Sequence[str]) -> list[int]:
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     features = TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 3))
     rows = features.fit_transform(known)
-    return [int(place) for place in (features.transform(asked) @ rows.T).toarray().argmax(axis=1)]
-
-
-SHOTS = 5
+    return [int(at) for at in (features.transform(inputs) @ rows.T).toarray().argmax(axis=1)]
 
 
 def choose_shots(examples: Sequence[TuningExample], count: int = SHOTS) -> list[TuningExample]:
-    """Return the first rows with different outputs, then further ones: a prompt that shows one label only misleads."""
+    """Return examples with different outputs first: a prompt that shows only one label misleads."""
     seen: Counter[str] = Counter()
     order = []
     for example in examples:
@@ -187,13 +186,13 @@ def choose_shots(examples: Sequence[TuningExample], count: int = SHOTS) -> list[
 
 
 def few_shot_prompts(
-    examples: Sequence[TuningExample], asked: Sequence[str], fits: Callable[[str], bool]
+    examples: Sequence[TuningExample], inputs: Sequence[str], fits: Callable[[str], bool]
 ) -> tuple[list[str], int]:
-    """Return a prompt for each text with up to SHOTS examples, as many as fit, and the most that a prompt has."""
+    """Return a prompt for each input with up to SHOTS examples, as many as fit, and the largest number used."""
     shots = choose_shots(examples)
-    instructions = common_preamble([*(example.text_input for example in examples), *asked])
+    instructions = common_preamble([*(example.text_input for example in examples), *inputs])
     prompts, most = [], 0
-    for text in asked:
+    for text in inputs:
         count = len(shots)
         while count and not fits(_prompt(instructions, shots[:count], text)):
             count -= 1
@@ -207,59 +206,56 @@ def _prompt(instructions: str, shots: Sequence[TuningExample], text: str) -> str
     return instructions + "\n\n".join([*shown, f"{text.removeprefix(instructions)}\nAnswer:"])
 
 
-Tuned = Callable[[Sequence[TuningExample], int], AbstractContextManager[Answering]]
+def cross_validated(
+    examples: Sequence[TuningExample],
+    folds: int,
+    base: AnsweringModel,
+    tuned: TuneFold,
+    *,
+    seed: int = 0,
+    on_answered: OnAnswered = lambda _done, _total: None,
+) -> Evaluation:
+    """Return the evaluation of all rows that fit; `tuned(rows, fold)` tunes a model on the rows of the other folds."""
+    limit = output_limit(examples)
+    usable = [row for row in examples if base.fits(row.text_input, limit)]
+    rows: list[TuningExample] = []
+    parts: list[Answers] = []
+    for fold, indices in enumerate(split(usable, folds, seed), start=1):
+        inside = set(indices)
+        train = [row for at, row in enumerate(usable) if at not in inside]
+        test = [usable[at] for at in indices]
+        with tuned(train, fold) as model:
+            parts.append(Contest(base, model, train, on_answered=on_answered).collect(test, limit))
+        rows += test
+    names = [name for name in parts[0].by_candidate if all(name in part.by_candidate for part in parts)]
+    joined = {name: [answer for part in parts for answer in part.by_candidate[name]] for name in names}
+    return replace(
+        judge(rows, Answers(joined, max(part.examples_in_prompt for part in parts)), seed=seed),
+        source=f"{folds} folds of {len(examples)} rows",
+        rows_left_out=len(examples) - len(usable),
+        rows_available=len(examples),
+        folds=folds,
+    )
 
 
 def split(examples: Sequence[TuningExample], folds: int, seed: int = 0) -> list[list[int]]:
     """
-    Return the places of the rows of each fold; equal inputs lie in one fold, and each label in its share in all.
+    Return the row indices of each fold; equal inputs share a fold, and labels are spread evenly.
 
-    Raises InvalidArgument if there are fewer than 2 folds, or fewer different inputs than folds.
+    Raises InvalidArgument for fewer than 2 folds or fewer distinct inputs than folds.
     """
     groups: dict[str, list[int]] = defaultdict(list)
-    for place, example in enumerate(examples):
-        groups[example.text_input.strip()].append(place)
+    for at, example in enumerate(examples):
+        groups[example.text_input.strip()].append(at)
     if not 2 <= folds <= len(groups):
-        raise InvalidArgument(f"The folds must be at least 2 and at most {len(groups)}, the different inputs.")
+        raise InvalidArgument(
+            f"The number of folds must be at least 2 and at most {len(groups)}, the number of distinct inputs."
+        )
 
     def order(text: str) -> tuple[str, bytes]:
         return examples[groups[text][0]].output, hashlib.sha256(f"{seed}\0{text}".encode()).digest()
 
     found: list[list[int]] = [[] for _ in range(folds)]
-    for number, text in enumerate(sorted(groups, key=order)):  # neighbours have one label: deal them out
+    for number, text in enumerate(sorted(groups, key=order)):  # neighbours have the same label: deal them out
         found[number % folds] += groups[text]
-    return [sorted(places) for places in found]
-
-
-def cross_validated(
-    examples: Sequence[TuningExample],
-    folds: int,
-    base: Answering,
-    tuned: Tuned,
-    *,
-    seed: int = 0,
-    on_answered: Told = lambda _done, _total: None,
-) -> Evaluation:
-    """Return the evaluation of all rows that fit; `tuned` gives a model tuned on some rows, and the fold it is for."""
-    limit = output_limit(examples)
-    usable = [row for row in examples if base.fits(row.text_input, limit)]
-    rows: list[TuningExample] = []
-    parts: list[Answers] = []
-    for number, places in enumerate(split(usable, folds, seed)):
-        inside = set(places)
-        train = [row for place, row in enumerate(usable) if place not in inside]
-        test = [usable[place] for place in places]
-        with tuned(train, number + 1) as model:
-            parts.append(Contest(base, model, train, on_answered=on_answered).collect(test, limit))
-        rows += test
-    names = [name for name in parts[0].by_contender if all(name in part.by_contender for part in parts)]
-    joined = {name: list(_joined(parts, name)) for name in names}
-    found = judge(rows, Answers(joined, max(part.examples_in_prompt for part in parts)), seed=seed)
-    left_out = len(examples) - len(usable)
-    source = f"{folds} folds of {len(examples)} rows"
-    return replace(found, source=source, rows_left_out=left_out, rows_available=len(examples), folds=folds)
-
-
-def _joined(parts: Sequence[Answers], name: str) -> Iterator[str]:
-    for part in parts:
-        yield from part.by_contender[name]
+    return [sorted(indices) for indices in found]

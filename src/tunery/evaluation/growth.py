@@ -1,8 +1,8 @@
 """
-How a score grows with the rows that are tuned on: a power law through a few measured sizes, and what more rows promise.
+Fits a learning curve, the score by the number of training rows, and estimates what more rows would bring.
 
-The error is taken to fall as `floor + scale × rows^-power`. The uncertainty comes from refits: scores are drawn anew
-from what so few tested rows allow, and each draw is fitted again. Knows sizes and scores only.
+The error is modelled as `floor + scale × rows^-power`. Intervals come from refits to scores redrawn within their
+uncertainty.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from tunery.evaluation.report import Interval
 from tunery.evaluation.verdict import points
 
 LEAST_SIZES = 3
-LEAST_ROWS = 40  # below, the smallest part has seven rows and the test twelve
+LEAST_ROWS = 40  # with these the smallest part has 7 rows and the test 12
 REFITS = 300
-# Rows that the page "Intro to model tuning" names for its tasks
+# From Google's page "Intro to model tuning"
 RECOMMENDED_ROWS = {"classification": "100+", "summarization": "100-500+", "document search": "100+"}
 _POWERS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5)  # seen in the literature: 0.1 to 1
 _FLOORS = tuple(share / 20 for share in range(20))  # of the smallest error that was measured
@@ -26,7 +26,7 @@ _FLOORS = tuple(share / 20 for share in range(20))  # of the smallest error that
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """The score, 0 to 1, of a model that was tuned on so many rows, on `tested` other rows."""
+    """The score, 0 to 1, of a model tuned on `rows` rows and tested on `tested` others."""
 
     rows: int
     score: float
@@ -35,7 +35,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """What more rows would bring: the score with so many rows, and the gain over those there are."""
+    """The expected score with more rows, and its gain over the largest measured size."""
 
     rows: int
     score: float
@@ -46,7 +46,7 @@ class Promise:
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """The measured sizes, and what 50 more rows, twice and four times as many would bring."""
+    """The measured sizes, and the promises of 50 more, twice and four times as many rows."""
 
     measured: tuple[Measured, ...]
     metric: str
@@ -55,9 +55,9 @@ class Growth:
 
 
 def grow(measured: Sequence[Measured], metric: str, *, seed: int = 0) -> Growth:
-    """Return the fitted growth; raises InvalidArgument for fewer than LEAST_SIZES different sizes."""
+    """Return the fitted curve; raises InvalidArgument for fewer than LEAST_SIZES different sizes."""
     if len({one.rows for one in measured}) < LEAST_SIZES:
-        raise InvalidArgument(f"A curve needs at least {LEAST_SIZES} different sizes.")
+        raise InvalidArgument(f"A data curve needs at least {LEAST_SIZES} different sizes.")
     ordered = sorted(measured, key=lambda one: one.rows)
     rows = ordered[-1].rows
     targets = (rows + 50, 2 * rows, 4 * rows)
@@ -80,14 +80,14 @@ def _promise(at: int, rows: int, sizes: Sequence[int], curve: Any, drawn: Sequen
 
 def _advice(soon: Promise, doubled: Promise) -> str:
     if doubled.interval.high < 0.03:
-        return "More rows of this kind will hardly help; better ones, or another task description, may."
+        return "More rows of this kind will hardly help. Better rows or a different task description may."
     if soon.interval.low > 0.01:
         return "More rows will help."
-    return "More rows may help; so few measurements tell no more than the ranges do."
+    return "More rows may help; the ranges are too wide to tell."
 
 
 def _predicted(measured: Sequence[Measured], errors: Sequence[float], sizes: Sequence[int]) -> Any:
-    """Return the error at each size by the best fitting curve; least squares, weighted with the tested rows."""
+    """Return the error at each size on the best-fitting curve: least squares, weighted by tested rows."""
     import numpy as np
 
     rows = np.array([one.rows for one in measured], dtype=float)
@@ -95,19 +95,19 @@ def _predicted(measured: Sequence[Measured], errors: Sequence[float], sizes: Seq
     best, found = np.inf, np.full(len(sizes), error.mean())
     for floor in {share * max(error.min(), 0.0) for share in _FLOORS}:
         for power in _POWERS:
-            shape = rows**-power
-            scale = max(0.0, float((weight * shape * (error - floor)).sum() / (weight * shape * shape).sum()))
-            distance = float((weight * (error - floor - scale * shape) ** 2).sum())
+            falling = rows**-power
+            scale = max(0.0, float((weight * falling * (error - floor)).sum() / (weight * falling**2).sum()))
+            distance = float((weight * (error - floor - scale * falling) ** 2).sum())
             if distance < best:
                 best, found = distance, floor + scale * np.array(sizes, dtype=float) ** -power
     return found.clip(0, 1)
 
 
 def _redrawn(measured: Sequence[Measured], seed: int) -> list[list[float]]:
-    """Return errors as they could have come out with other rows, tested and tuned on."""
+    """Return REFITS sets of errors, drawn from what the tested rows allow."""
     import numpy as np
 
     random = np.random.default_rng(seed)
-    # a half of a success and a failure each, so that a score of 0 or 1 is not taken for certain
+    # half a success and half a failure more, so that a score of 0 or 1 is not taken as certain
     shares = [(one.score * one.tested + 0.5, (1 - one.score) * one.tested + 0.5) for one in measured]
     return [[1 - float(random.beta(right, wrong)) for right, wrong in shares] for _ in range(REFITS)]

@@ -10,7 +10,14 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from tunery.data.outputs import OutputShape
+
+class ScoringKind(StrEnum):
+    """How answers are scored."""
+
+    LABELS = "LABELS"  # right if equal
+    SHORT_TEXT = "SHORT_TEXT"  # right if equal
+    JSON = "JSON"  # field by field
+    LONG_TEXT = "LONG_TEXT"  # by similarity
 
 
 class VerdictKind(StrEnum):
@@ -23,7 +30,7 @@ class VerdictKind(StrEnum):
 
 
 class Relation(StrEnum):
-    """How the tuned model stands to another contender."""
+    """How the tuned model stands to another candidate."""
 
     BETTER = "BETTER"  # the whole interval of the difference is above 0
     NOT_BETTER = "NOT_BETTER"  # a gain that would matter can be ruled out
@@ -40,7 +47,7 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One score of one contender, 0 to 1, with its interval."""
+    """One score of one candidate, 0 to 1, with its interval."""
 
     metric: str  # accuracy, macro_f1, exact_match, fields, whole_rows, rouge_l, chrf
     value: float
@@ -48,7 +55,7 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True)
-class Contender:
+class Candidate:
     """One way to answer the rows; the first figure is the one that counts."""
 
     name: str  # majority, similar, base, base_examples, tuned, recorded
@@ -63,7 +70,7 @@ class Contender:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The tuned model less another contender on the same rows; `p_value` is two-sided."""
+    """The tuned model less another candidate on the same rows; `p_value` is two-sided."""
 
     against: str
     difference: float
@@ -104,9 +111,9 @@ class Evaluation:
     """Everything that an evaluation found; `verdict` is None when there was nothing to compare."""
 
     rows: int
-    shape: OutputShape
+    shape: ScoringKind
     metric: str  # of the figure that counts
-    contenders: tuple[Contender, ...]
+    contenders: tuple[Candidate, ...]
     comparisons: tuple[Comparison, ...] = ()
     verdict: Verdict | None = None
     confusion: Confusion | None = None
@@ -118,8 +125,8 @@ class Evaluation:
     rows_available: int = 0  # of which `rows` were drawn, if there were more than are asked
     folds: int | None = None  # each row answered by a model that was tuned without it
 
-    def contender(self, name: str) -> Contender | None:
-        return next((contender for contender in self.contenders if contender.name == name), None)
+    def candidate(self, name: str) -> Candidate | None:
+        return next((candidate for candidate in self.contenders if candidate.name == name), None)
 
     def without_rows(self) -> Evaluation:
         """Return the evaluation without the texts of single rows, for those who may not see the data."""

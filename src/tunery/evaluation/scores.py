@@ -1,26 +1,30 @@
 """
-Scores of answers by the shape of the outputs: for each row 0 to 1, and figures over all rows with their intervals.
+Scores answers: 0 to 1 for each row, and figures over all rows with 95 % confidence intervals.
 
-Labels: accuracy and macro-F1. Short texts: exact match. JSON: the share of fields that are right, and whole rows. Long
-texts: ROUGE-L and chrF. Knows texts that were read already (`shapes`); nothing of models.
+Labels have accuracy and macro-F1, short texts exact match, JSON the share of correct fields and rows, long texts
+ROUGE-L and chrF.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any
 
-from tunery.data.outputs import OutputShape, Shape, parsed
-from tunery.evaluation.report import Confusion, Figure, Interval
+from tunery.data.outputs import OutputKind, output_kind, parsed
+from tunery.evaluation.report import Confusion, Figure, Interval, ScoringKind
 
 MAX_CONFUSION_LABELS = 30
+RESAMPLES = 2_000
+Z = NormalDist().inv_cdf(0.975)
 METRICS = {
-    OutputShape.LABELS: "accuracy",
-    OutputShape.SHORT_TEXT: "exact_match",
-    OutputShape.JSON: "fields",
-    OutputShape.LONG_TEXT: "rouge_l",
+    ScoringKind.LABELS: "accuracy",
+    ScoringKind.SHORT_TEXT: "exact_match",
+    ScoringKind.JSON: "fields",
+    ScoringKind.LONG_TEXT: "rouge_l",
 }
 TITLES = {
     "accuracy": "accuracy",
@@ -31,63 +35,116 @@ TITLES = {
     "rouge_l": "ROUGE-L",
     "chrf": "chrF",
 }
+_SHORT_CHARACTERS = 80  # of the median output: a title, a name or a number, not a summary
+_FENCE = re.compile(r"```(?:json)?\s*(.*?)```", re.DOTALL)
+_BISECTION_STEPS = 60  # on [-1, 1]: exact to 2e-18
 
 
-def row_scores(shape: Shape, expected: Sequence[str], answers: Sequence[str]) -> list[float]:
-    """Return for each row how right it is, 0 to 1, by the metric that counts."""
-    match shape.kind:
-        case OutputShape.JSON:
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """How answers are read and scored; `labels` is empty unless the outputs are labels."""
+
+    kind: ScoringKind
+    labels: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, outputs: Sequence[str]) -> Scoring:
+        """Return how answers to these outputs are scored; pass all known outputs, those of the examples too."""
+        stripped = [output.strip() for output in outputs]
+        match output_kind(stripped):
+            case OutputKind.JSON:
+                return cls(ScoringKind.JSON)
+            case OutputKind.LABELS:
+                return cls(ScoringKind.LABELS, tuple(sorted(set(stripped))))
+        lengths = sorted(map(len, stripped))
+        is_long = bool(lengths) and lengths[len(lengths) // 2] > _SHORT_CHARACTERS
+        return cls(ScoringKind.LONG_TEXT if is_long else ScoringKind.SHORT_TEXT)
+
+    def read(self, answer: str, *, is_lenient: bool = False) -> str:
+        """
+        Return the text of an answer that is scored.
+
+        That is the answer without surrounding whitespace. The lenient reading, for a base that knows the output only
+        from its prompt, takes the first label, the JSON or the first line in it.
+        """
+        answer = answer.strip()
+        if not is_lenient or self.kind is ScoringKind.LONG_TEXT:
+            return answer
+        if self.kind is ScoringKind.LABELS:
+            return self._first_label(answer)
+        if self.kind is ScoringKind.JSON:
+            return _json_in(answer)
+        return next(iter(answer.splitlines()), "").strip().removesuffix(".")
+
+    def _first_label(self, answer: str) -> str:
+        by_folded = {label.casefold(): label for label in self.labels}
+        longest_first = sorted(by_folded, key=len, reverse=True)
+        pattern = "|".join(rf"(?<!\w){re.escape(label)}(?!\w)" for label in longest_first if label)
+        found = re.search(pattern, answer.casefold()) if pattern else None
+        return by_folded[found.group()] if found else answer
+
+
+def _json_in(answer: str) -> str:
+    fenced = _FENCE.search(answer)
+    text = fenced.group(1) if fenced else answer
+    start, end = text.find("{"), text.rfind("}")
+    return text[start : end + 1] if 0 <= start < end else text.strip()
+
+
+def row_scores(kind: ScoringKind, expected: Sequence[str], answers: Sequence[str]) -> list[float]:
+    """Return the score of each row, 0 to 1, by the main metric (METRICS)."""
+    match kind:
+        case ScoringKind.JSON:
             return [_fields_right(want, got) for want, got in zip(expected, answers, strict=True)]
-        case OutputShape.LONG_TEXT:
+        case ScoringKind.LONG_TEXT:
             return _rouge_l(expected, answers)
     return [float(want.strip() == got) for want, got in zip(expected, answers, strict=True)]
 
 
 def figures(
-    shape: Shape, expected: Sequence[str], answers: Sequence[str], scores: Sequence[float], seed: int = 0
+    kind: ScoringKind, expected: Sequence[str], answers: Sequence[str], scores: Sequence[float], seed: int = 0
 ) -> tuple[Figure, ...]:
-    """Return the figures of a contender; `scores` are those of `row_scores`."""
-    name, rows = METRICS[shape.kind], len(scores)
+    """Return the figures of a candidate, the main one first; `scores` are those of `row_scores`."""
+    name, rows = METRICS[kind], len(scores)
     mean = sum(scores) / rows
-    match shape.kind:
-        case OutputShape.LABELS:
-            share = Figure(name, mean, wilson(round(sum(scores)), rows))
-            return share, _macro_f1(expected, answers, seed)
-        case OutputShape.JSON:
+    match kind:
+        case ScoringKind.LABELS:
+            return Figure(name, mean, wilson(round(sum(scores)), rows)), _macro_f1(expected, answers, seed)
+        case ScoringKind.JSON:
             whole = sum(score == 1 for score in scores)
             return (
                 Figure(name, mean, bootstrap_mean(scores, seed)),
                 Figure("whole_rows", whole / rows, wilson(whole, rows)),
             )
-        case OutputShape.LONG_TEXT:
-            near = _chrf(expected, answers)
+        case ScoringKind.LONG_TEXT:
+            chrf = _chrf(expected, answers)
             return (
                 Figure(name, mean, bootstrap_mean(scores, seed)),
-                Figure("chrf", sum(near) / rows, bootstrap_mean(near, seed)),
+                Figure("chrf", sum(chrf) / rows, bootstrap_mean(chrf, seed)),
             )
     return (Figure(name, mean, wilson(round(sum(scores)), rows)),)
 
 
-def confusion(shape: Shape, expected: Sequence[str], answers: Sequence[str]) -> Confusion | None:
-    """Return which labels are taken for which, None if outputs are no labels or too many for a table."""
+def confusion(kind: ScoringKind, expected: Sequence[str], answers: Sequence[str]) -> Confusion | None:
+    """Return the confusion table; None unless the outputs are labels, at most MAX_CONFUSION_LABELS."""
     labels = sorted({want.strip() for want in expected})
-    if shape.kind is not OutputShape.LABELS or len(labels) > MAX_CONFUSION_LABELS:
+    if kind is not ScoringKind.LABELS or len(labels) > MAX_CONFUSION_LABELS:
         return None
-    place = {label: number for number, label in enumerate(labels)}
+    index = {label: at for at, label in enumerate(labels)}
     counts = [[0] * (len(labels) + 1) for _ in labels]
     for want, got in zip(expected, answers, strict=True):
-        counts[place[want.strip()]][place.get(got, len(labels))] += 1
+        counts[index[want.strip()]][index.get(got, len(labels))] += 1
     return Confusion(tuple(labels), tuple(map(tuple, counts)))
 
 
 def _macro_f1(expected: Sequence[str], answers: Sequence[str], seed: int) -> Figure:
-    """Return the mean F1 over the labels that are expected; an answer that is none of them is a miss of its row."""
+    """Return the mean F1 over the expected labels; any other answer only counts as a miss."""
     import numpy as np
 
     labels = sorted({want.strip() for want in expected})
-    place = {label: number for number, label in enumerate(labels)}
-    wanted = np.array([place[want.strip()] for want in expected])
-    said = np.array([place.get(got, len(labels)) for got in answers])
+    index = {label: at for at, label in enumerate(labels)}
+    wanted = np.array([index[want.strip()] for want in expected])
+    said = np.array([index.get(got, len(labels)) for got in answers])
 
     def of(drawn: Any) -> Any:
         return np.array([_mean_f1(wanted[rows], said[rows], len(labels)) for rows in drawn])
@@ -101,12 +158,12 @@ def _mean_f1(wanted: Any, said: Any, labels: int) -> float:
 
     table = np.bincount(wanted * (labels + 1) + said, minlength=labels * (labels + 1)).reshape(labels, labels + 1)
     hits, there, claimed = np.diag(table), table.sum(axis=1), table[:, :labels].sum(axis=0)
-    is_there = there > 0  # a resample may have no row of a rare label
+    is_there = there > 0  # a resample may lack a rare label
     return float((2 * hits[is_there] / (there + claimed)[is_there]).mean())
 
 
 def _fields_right(expected: str, answer: str) -> float:
-    """Return the share of the fields of either side that both have with equal values."""
+    """Return the share of the fields on either side that are equal on both."""
     want, got = parsed(expected), parsed(answer)
     if want is None:
         return float(expected.strip() == answer)
@@ -140,12 +197,12 @@ def _rouge_l(expected: Sequence[str], answers: Sequence[str]) -> list[float]:
 
 
 class _Words:
-    """Words of any script: the tokenizer that comes with rouge-score knows a-z and digits only."""
+    """Splits text of any script into words; rouge-score's own tokenizer knows only a-z and digits."""
 
     def tokenize(self, text: str) -> list[str]:
         import regex
 
-        # scripts that are written without blanks count by the character
+        # scripts without spaces count by the character
         return list(regex.findall(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}]|[\p{L}\p{M}\p{N}]+", text.casefold()))
 
 
@@ -156,13 +213,8 @@ def _chrf(expected: Sequence[str], answers: Sequence[str]) -> list[float]:
     return [float(score(got, [want]).score) / 100 for want, got in zip(expected, answers, strict=True)]
 
 
-Z = NormalDist().inv_cdf(0.975)
-RESAMPLES = 2_000
-_STEPS = 60  # of a bisection on [-1, 1]: exact to 2e-18
-
-
 def wilson(right: int, rows: int) -> Interval:
-    """Return the interval of a share of `right` in `rows` ≥ 1 (Wilson 1927, the score interval)."""
+    """Return the interval of a share of `right` in `rows` ≥ 1 (Wilson 1927, score interval)."""
     share, spread = right / rows, Z * Z / rows
     middle = (share + spread / 2) / (1 + spread)
     reach = Z * math.sqrt(share * (1 - share) / rows + spread / (4 * rows)) / (1 + spread)
@@ -171,16 +223,16 @@ def wilson(right: int, rows: int) -> Interval:
 
 def paired_shares(wins: int, losses: int, rows: int) -> Interval:
     """
-    Return the interval of the difference of two shares measured on the same rows (Tango 1998, the score interval).
+    Return the interval of the difference of two shares measured on the same rows (Tango 1998, score interval).
 
-    `wins` are rows that only the first has right, `losses` those that only the second has right. Without any of
-    either, it still leaves room for those that so few rows do not show.
+    `wins` are rows that only the first has right, `losses` rows that only the second has right. With none of either,
+    the interval still has a width.
     """
     difference = (wins - losses) / rows
 
     def limit(sign: float) -> float:
         near, far = difference, sign
-        for _ in range(_STEPS):
+        for _ in range(_BISECTION_STEPS):
             middle = (near + far) / 2
             if abs(_tango(wins, losses, rows, middle)) <= Z:
                 near = middle
@@ -192,14 +244,14 @@ def paired_shares(wins: int, losses: int, rows: int) -> Interval:
 
 
 def mcnemar(wins: int, losses: int) -> float:
-    """Return the two-sided p-value of the exact McNemar test: wins and losses are equally likely."""
+    """Return the two-sided p-value of the exact McNemar test."""
     decided, fewer = wins + losses, min(wins, losses)
     tail = sum(math.comb(decided, k) for k in range(fewer + 1))
     return float(min(1.0, 2 * tail / 2**decided))
 
 
 def bootstrap_mean(values: Any, seed: int = 0) -> Interval:
-    """Return the interval of the mean of some values, one for each row."""
+    """Return the bootstrap interval of the mean of one value per row."""
     import numpy as np
 
     array = np.asarray(values, dtype=float)
@@ -208,11 +260,10 @@ def bootstrap_mean(values: Any, seed: int = 0) -> Interval:
 
 def bootstrap(statistic: Callable[[Any], Any], rows: int, seed: int = 0) -> Interval:
     """
-    Return the interval of a statistic by drawing rows with replacement.
+    Return the interval of a statistic by sampling rows with replacement.
 
-    `statistic` takes places of rows `[R, n]` and returns `[R]` values. The percentiles are moved outwards as Student's
-    t is wider than the normal curve ("expanded percentile", Hesterberg 2015): else 20 rows would look surer than they
-    are.
+    `statistic` takes row indices `[R, n]` and returns values `[R]`. The percentiles are widened as Student's t is wider
+    than the normal distribution ("expanded percentile", Hesterberg 2015); otherwise few rows give too narrow intervals.
     """
     import numpy as np
 
@@ -225,7 +276,7 @@ def bootstrap(statistic: Callable[[Any], Any], rows: int, seed: int = 0) -> Inte
 
 
 def bootstrap_p_value(differences: Any, seed: int = 0) -> float:
-    """Return the two-sided p-value of a mean difference of 0, from paired differences."""
+    """Return the two-sided bootstrap p-value that the mean of paired differences is 0."""
     import numpy as np
 
     array = np.asarray(differences, dtype=float)
@@ -246,7 +297,7 @@ def _student(rows: int) -> float:
 
 
 def _tango(wins: int, losses: int, rows: int, difference: float) -> float:
-    """Return how many standard errors the data are from a true difference."""
+    """Return the distance of the data from a true difference, in standard errors."""
     quadratic = 2 * rows
     linear = -wins - losses + (2 * rows - wins + losses) * difference
     constant = -losses * difference * (1 - difference)

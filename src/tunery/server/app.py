@@ -45,7 +45,7 @@ def make_app(services: Services) -> FastAPI:
     app = FastAPI(
         title="tunery",
         version=__version__,
-        description="The Gemini tuning API on one's own machine.",
+        description="The Gemini tuning API on your own machine.",
         openapi_url="/openapi.json",
         docs_url=None,  # these pages load scripts from other hosts
         redoc_url=None,

@@ -99,7 +99,7 @@ def _made(
 @contextmanager
 def _turn() -> Iterator[None]:
     if not _one_at_a_time.acquire(blocking=False):
-        raise ResourceExhausted("Another export is being made. Try again when it is done.")
+        raise ResourceExhausted("Another export is in progress. Try again when it is done.")
     try:
         yield
     finally:

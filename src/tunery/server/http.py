@@ -484,7 +484,7 @@ def _wrong_parameter(problem: Mapping[str, Any]) -> str:
 
 def _on_unexpected(request: Request, error: Exception) -> Response:
     _log.error("%s failed", _method(request), exc_info=error)
-    return reply_of(TuneryError("Internal error encountered. See the log of the server."), _method(request))
+    return reply_of(TuneryError("Internal error encountered. See the server log."), _method(request))
 
 
 def _method(request: Request) -> str:

@@ -353,7 +353,7 @@ class Metrics:
         )
         self._differences = Counter(
             "tunery_prompt_differences",
-            "Inputs of tuned models that differed from their examples.",
+            "Inputs to tuned models that differed from their examples.",
             ("kind",),
             registry=self.registry,
         )
@@ -374,7 +374,7 @@ class Metrics:
 def metrics(request: Request) -> Response:
     """Return the metrics in Prometheus' text format."""
     if not _is_from_here(request) and not caller_of(request).is_admin:
-        raise PermissionDenied("Metrics are for this machine and for administrators.")
+        raise PermissionDenied("Metrics are available only on this machine and to administrators.")
     counted: Metrics = request.app.state.metrics
     return Response(generate_latest(counted.registry), media_type=CONTENT_TYPE_LATEST)
 

@@ -46,7 +46,7 @@ class S256Challenge(CodeChallenge):
         if parameters.get("code_challenge_method") != "S256":
             raise InvalidRequestError("code_challenge_method must be S256.")
         if not _S256.fullmatch(parameters.get("code_challenge", "")):
-            raise InvalidRequestError("code_challenge must be a SHA-256 in base64url.")
+            raise InvalidRequestError("code_challenge must be a SHA-256 hash in base64url.")
         super().validate_code_challenge(grant, redirect_uri)
 
     def get_authorization_code_challenge(self, authorization_code: Stored) -> str:

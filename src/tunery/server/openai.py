@@ -66,7 +66,7 @@ class _Route(APIRoute):
                 return _error_reply(error)
             except Exception as error:  # noqa: BLE001  # these clients can read errors of this shape only
                 _log.error("%s failed", self.name, exc_info=error)
-                return _error_reply(TuneryError("Internal error encountered. See the log of the server."))
+                return _error_reply(TuneryError("Internal error encountered. See the server log."))
 
         return handled
 
@@ -127,7 +127,7 @@ def get(services: ServicesOf, caller: CallerOf, name: str) -> wire.OpenAIModelOu
 @router.api_route("/{rest:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"], include_in_schema=False)
 def unknown(rest: str) -> Response:
     """Refuse other paths in this API's shape."""
-    raise NotFound(f"There is no /{rest} here. Offered: chat/completions, completions, models.")
+    raise NotFound(f"There is no /{rest} here. Available: chat/completions, completions, models.")
 
 
 class _Reply:

@@ -88,7 +88,9 @@ class PromptOut(Message):
     row_count: int
     rows: list[PromptRowOut] | None
     test_rows: list[PromptRowOut] | None
-    tuning: Annotated[dict[str, Any] | None, Field(description="Settings of the page that tunes; stored unread.")]
+    tuning: Annotated[
+        dict[str, Any] | None, Field(description="Settings of the tuning page; stored without being read.")
+    ]
     create_time: Timestamp
     update_time: Timestamp
 
@@ -218,7 +220,7 @@ def import_(services: ServicesOf, caller: CallerOf, body: PromptFileIn, display_
     require_scope(caller, Action.CREATE)
     found = structured_prompt(body.model_extra)
     if found is None:
-        raise InvalidArgument("This is not the file of a structured prompt: it has no dataPrompt.")
+        raise InvalidArgument("This is not a structured prompt file: it has no dataPrompt.")
     return prompt_out(services.library.prompts.create(caller, display_name, imported(found)))
 
 

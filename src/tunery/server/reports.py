@@ -80,7 +80,7 @@ def _work(services: Services, model: TunedModel, body: EvaluateIn) -> Evaluation
     work = services.evaluations.held_out_work(model, max_rows=max_rows, seed=body.seed or 0)
     if body.examples is None:
         if body.recorded is not None:
-            raise InvalidArgument("recorded goes with the examples that were answered.")
+            raise InvalidArgument("recorded must be sent with the examples that were answered.")
         return work
     rows = tuple(TuningExample(row.text_input, row.output) for row in body.examples.examples)
     recorded = body.recorded
@@ -93,7 +93,7 @@ def _work(services: Services, model: TunedModel, body: EvaluateIn) -> Evaluation
 def _found(services: Services, model: TunedModel, *, with_rows: bool) -> EvaluationOut:
     progress, document = services.evaluations.progress(model), services.evaluations.report(model)
     if progress is None and document is None:
-        raise NotFound(f"{model.name} was not evaluated yet; POST to {model.name}:evaluate does it.")
+        raise NotFound(f"{model.name} has not been evaluated yet; POST to {model.name}:evaluate first.")
     return evaluation_out(model.name, progress, document, with_rows=with_rows)
 
 
@@ -130,7 +130,7 @@ def _required_curve(services: Services, model_id: str) -> DataCurveOut:
     newest = _newest_curve(services, model_id)
     if newest is None:
         name = f"tunedModels/{model_id}"
-        raise NotFound(f"{name} has no data curve yet; POST to {name}:dataCurve draws it.")
+        raise NotFound(f"{name} has no data curve yet; POST to {name}:dataCurve first.")
     return newest
 
 
@@ -181,7 +181,7 @@ def _required_examination(services: Services, caller: Caller, model_id: str) -> 
     newest = _newest_examination(services, caller, model_id)
     if newest is None:
         name = f"tunedModels/{model_id}"
-        raise NotFound(f"{name} was not examined yet; POST to {name}:examine does it.")
+        raise NotFound(f"{name} has not been examined yet; POST to {name}:examine first.")
     return newest
 
 

@@ -84,7 +84,7 @@ class Guards:
             raise PermissionDenied(f"This server is not called {host[1]}. Its operator can add further names.")
         origin = headers.get("origin")
         if method not in SAFE_METHODS and origin is not None and not is_own_origin(origin, self._address, hosts[0]):
-            raise PermissionDenied("Pages of other servers may not change anything here.")
+            raise PermissionDenied("Pages from other servers may not change anything here.")
 
     def _add_headers(self, headers: MutableHeaders) -> None:
         for name, value in _HEADERS.items():

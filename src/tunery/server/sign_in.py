@@ -36,7 +36,7 @@ async def _credentials(request: Request) -> Parameters:
     except (ValueError, RecursionError):
         fields = None
     if not isinstance(fields, dict) or not all(isinstance(value, str) for value in fields.values()):
-        raise InvalidArgument("The body must be a JSON object with the texts `user` and `password`.")
+        raise InvalidArgument("The body must be a JSON object with the strings `user` and `password`.")
     return fields
 
 
@@ -172,7 +172,7 @@ def _password_page(request: Request, user_id: str, problem: str = "", status: in
         fields += html_field("Current password", "current", "password", fills="current-password")
     fields += html_field("New password", "password", "password", fills="new-password")
     drawn = html_form("/password", fields, {"change": "Save"}, {"form_token": form_token_of(request)})
-    about = html_paragraph(f"For {user_id}. At least 8 characters; 15 or more are better.")
+    about = html_paragraph(f"For {user_id}. At least 8 characters; 15 or more is better.")
     return html_page("Choose a password", html_alert(problem) + about + drawn, status)
 
 

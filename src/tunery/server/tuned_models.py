@@ -335,7 +335,7 @@ def cancel_of_model(services: ServicesOf, caller: CallerOf, model_id: str) -> No
 def delete_operation(services: ServicesOf, caller: CallerOf, model_id: str, operation_id: str) -> None:
     """Refuse: an operation exists as long as its tuned model."""
     _seen(services.library, caller, Action.WRITE, model_id, operation_id)
-    raise Unimplemented("Operations cannot be deleted; delete the tuned model.")
+    raise Unimplemented("Operations cannot be deleted; delete the tuned model instead.")
 
 
 def _seen(library: Library, caller: Caller, action: Action, model_id: str, operation_id: str) -> Seen:

@@ -93,7 +93,7 @@ def require_administrator(caller: Caller) -> None:
 def require_delegable(caller: Caller, scopes: Collection[str]) -> None:
     """Raise InvalidArgument for unknown scopes, PermissionDenied if the caller cannot pass them on to a new token."""
     if not scopes or not set(scopes) <= set(SCOPES):
-        raise InvalidArgument(f"Scopes must be some of {', '.join(SCOPES)}.")
+        raise InvalidArgument(f"Scopes must be among {', '.join(SCOPES)}.")
     if CLOUD_PLATFORM not in caller.scopes and not set(scopes) <= caller.scopes:
         raise _insufficient_scopes()
 
@@ -232,7 +232,7 @@ def _grantee(grantee_type: GranteeType, address: str | None, role: Role) -> str 
         if address:
             raise InvalidArgument("email_address must be empty for EVERYONE.")
         if role != Role.READER:
-            raise InvalidArgument("EVERYONE can be given the role READER only.")
+            raise InvalidArgument("EVERYONE can only be given the role READER.")
         return None
     if not address or "@" not in address.strip("@") or any(character.isspace() for character in address.strip()):
         raise InvalidArgument(f"email_address must be the address of a {grantee_type.lower()}, not {address!r}.")
@@ -242,7 +242,9 @@ def _grantee(grantee_type: GranteeType, address: str | None, role: Role) -> str 
 
 def _refuse_owner(*roles: Role) -> None:
     if Role.OWNER in roles:
-        raise InvalidArgument("The role OWNER moves with transferOwnership only; it cannot be given or taken away.")
+        raise InvalidArgument(
+            "The role OWNER can be passed on only with transferOwnership; it cannot be given or taken away."
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,7 +117,7 @@ class Answering:
         with self._lock:
             if self.waiting >= self._max_waiting:
                 raise ResourceExhausted(
-                    f"{self._max_waiting} requests wait for an answer already. Try again in a moment."
+                    f"{self._max_waiting} requests are already waiting for an answer. Try again in a moment."
                 )
             return self._send(lambda number: Ask(number, question), listener)
 

@@ -254,7 +254,7 @@ class _AnsweringChild:
             pieces = loaded.generator.step()
         except Exception as error:  # noqa: BLE001  # one question must not end the others
             _log.exception("A decoding step failed; its answers end")
-            shown = error if isinstance(error, TuneryError) else TuneryError("The answer broke off. Ask again.")
+            shown = error if isinstance(error, TuneryError) else TuneryError("The answer was cut off. Ask again.")
             for asked in loaded.asked.values():
                 self._channel.send(Refused(asked.number, shown))
             loaded.asked.clear()

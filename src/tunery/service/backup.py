@@ -85,7 +85,7 @@ def restore(archive: Path, data_folder: Path) -> Contents:
         raise NotFound(f"There is no file {str(archive)!r}.")
     with folder.own():
         if folder.database.exists():
-            raise AlreadyExists(f"{data_folder} has tuned models already. Use another TUNERY_HOME.")
+            raise AlreadyExists(f"{data_folder} already has tuned models. Use another TUNERY_HOME.")
         with tempfile.TemporaryDirectory(prefix=".restore-", dir=data_folder) as work:
             staged = DataFolder(Path(work))
             files = _unpacked(archive, staged.path)
@@ -199,9 +199,9 @@ def _unpacked(archive: Path, target: Path) -> dict[str, dict[str, Any]]:
                 else:
                     found[member.name] = _unpack(tar, member, target)
     except (tarfile.TarError, ValueError, EOFError) as error:
-        raise DataLoss(f"{archive} is not a backup of tunery, or it is damaged ({error}).") from error
+        raise DataLoss(f"{archive} is not a tunery backup, or it is damaged ({error}).") from error
     if manifest is None:
-        raise DataLoss(f"{archive} is not a complete backup of tunery: {MANIFEST}, its last part, is missing.")
+        raise DataLoss(f"{archive} is not a complete tunery backup: {MANIFEST}, its last part, is missing.")
     if manifest.get("format") != FORMAT:
         raise FailedPrecondition(f"{archive} was written by a newer tunery ({manifest.get('tunery')}). Update tunery.")
     if manifest.get("files") != found:
@@ -214,7 +214,7 @@ def _unpacked(archive: Path, target: Path) -> dict[str, dict[str, Any]]:
 def _unpack(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> dict[str, Any]:
     parts = PurePosixPath(member.name).parts
     if not member.isfile() or not parts or any(part in ("..", "/") for part in parts) or "\\" in member.name:
-        raise DataLoss(f"The backup has a part {member.name!r}, which no backup of tunery contains.")
+        raise DataLoss(f"The backup has a part {member.name!r}, which no tunery backup contains.")
     path = target.joinpath(*parts)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     digest = hashlib.sha256()

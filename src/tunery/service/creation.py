@@ -144,13 +144,13 @@ class Creation:
         waiting = len(self._library.places_in_queue())
         if waiting >= MAX_WAITING_TASKS:
             raise ResourceExhausted(
-                f"{waiting:,} tuning jobs are waiting already; the limit is {MAX_WAITING_TASKS:,}. Try again later."
+                f"{waiting:,} tuning jobs are already waiting; the limit is {MAX_WAITING_TASKS:,}. Try again later."
             )
         disk = shutil.disk_usage(self._library.folder.path)
         reserve = reserve_bytes(disk.total)
         if disk.free < reserve:
             raise Unavailable(
-                f"The disk of the data folder has {disk.free // 10**6} MB left; {reserve // 10**6} MB must stay free."
+                f"The disk with the data folder has {disk.free // 10**6} MB left; {reserve // 10**6} MB must stay free."
                 " Free some space and try again."
             )
 
@@ -164,7 +164,7 @@ def _dataset(examples: Sequence[tuple[str, str]], source: str) -> Dataset:
     if not examples:
         raise InvalidArgument(
             f"{_EXAMPLES} is empty: there are no examples to tune on."
-            " google-genai 1.47 and later leaves them out; send them in extra_body (docs/clients.md)."
+            " google-genai 1.47 and later leave them out; send them in extra_body (docs/clients.md)."
         )
     records = [{"text_input": text_input, "output": output} for text_input, output in examples]
     try:

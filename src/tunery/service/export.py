@@ -242,7 +242,9 @@ def exported(order: ExportOrder, folder: Path) -> dict[str, Any] | None:
         while isinstance(message := child.receive(LEASE_SECONDS), Alive):
             pass
     except (EOFError, TimeoutError):
-        raise Unavailable("The exporting process ended before it was done, out of memory perhaps.") from None
+        raise Unavailable(
+            "The exporting process ended before it was done, perhaps because it ran out of memory."
+        ) from None
     finally:
         child.kill()
         child.stop()

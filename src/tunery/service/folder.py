@@ -75,7 +75,7 @@ class DataFolder:
         Own the folder within the block; a missing one is created, readable for its user only.
 
         `address` is where a server answers. Raises FolderLocked with the holder's process id, FailedPrecondition if
-        the folder cannot be written.
+        the folder cannot be written to.
         """
         lock = self._open_lock()
         try:
@@ -118,7 +118,7 @@ class DataFolder:
             return os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise FailedPrecondition(
-                f"The data folder {self.path} cannot be written ({error.strerror}). "
+                f"The data folder {self.path} cannot be written to ({error.strerror}). "
                 "Make it writable or use another TUNERY_HOME."
             ) from error
 

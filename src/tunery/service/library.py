@@ -381,7 +381,9 @@ class Prompts:
         prompt = Prompt(random_id(), user_id, display_name, dict(document), now, now)
         with self._database.writing() as connection:
             if models.count_prompts(connection, user_id) >= MAX_PROMPTS:
-                raise ResourceExhausted(f"You have {MAX_PROMPTS:,} structured prompts, the limit. Delete some first.")
+                raise ResourceExhausted(
+                    f"You have {MAX_PROMPTS:,} structured prompts, which is the limit. Delete some first."
+                )
             models.add_prompt(connection, prompt)
         return prompt
 

@@ -138,9 +138,9 @@ def evaluate(channel: Channel) -> None:
 
 
 def _evaluated(channel: Channel, work: EvaluationWork) -> dict[str, Any]:
-    from tunery.evaluation.contest import Contest, Recorded
+    from tunery.evaluation.contest import Contest, RecordedAnswers
 
-    recorded = None if work.recorded is None else Recorded(work.recorded[1], work.recorded[0])
+    recorded = None if work.recorded is None else RecordedAnswers(work.recorded[1], work.recorded[0])
     contest = Contest(
         _Asking(channel, is_tuned=False),
         _Asking(channel, is_tuned=True),

@@ -136,7 +136,7 @@ class Inquiries:
             if current is not None and current.state == "RUNNING":
                 return current
             if sum(known.state == "RUNNING" for known in self._progress.values()) >= limit:
-                raise ResourceExhausted(f"The limit of open {self.title}s is reached ({limit}). Try again later.")
+                raise ResourceExhausted(f"The limit of open {self.title}s has been reached ({limit}). Try again later.")
             begun = self._progress[model.task.id] = Progress("RUNNING")
             asked = self._open[model.task.id] = _Asked(model, work)
         self._wanted.put(asked)

@@ -74,7 +74,7 @@ class TaskWorker:
         """Claim the task of a model in a library of this process; raises FailedPrecondition if it is not waiting."""
         task = library.claim(worker_name(), task_id=model.task.id, is_cancelled=model.task.cancel_requested)
         if task is None:
-            raise FailedPrecondition(f"The tuning job of {model.id} is not waiting in the queue.")
+            raise FailedPrecondition(f"The tuning job for {model.id} is not waiting in the queue.")
         return cls(model, task, library.folder, partial(answer, library, model, task))
 
     def cancel(self) -> None:
@@ -145,7 +145,7 @@ class TaskWorker:
         except FailedPrecondition:  # it has another number format, recipe or version, which must not be mixed
             shutil.rmtree(checkpoint)
             tuner = self._new_tuner(resident, checkpoint)
-            notices.append(Noticed("The checkpoint was made with other settings; tuning starts over at step 1."))
+            notices.append(Noticed("The checkpoint was made with different settings; tuning starts over at step 1."))
         cut = sum(row.was_cut for row in (*tuner.examples, *tuner.held_out))
         if cut:
             rows = f"{cut} rows are" if cut > 1 else "1 row is"

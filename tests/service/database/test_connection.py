@@ -81,7 +81,7 @@ def test_a_reader_refuses_to_write(path: Path) -> None:
     """A write on a database opened for reading raises an error."""
     database = Database(path, is_writer=False)
 
-    with pytest.raises(FailedPrecondition, match="cannot be written"), database.reading() as connection:
+    with pytest.raises(FailedPrecondition, match="cannot be written to"), database.reading() as connection:
         connection.execute(text("UPDATE numbers SET number = 1"))
 
     database.close()

@@ -12,7 +12,7 @@ from tunery.data.dataset import Dataset, Preview
 from tunery.data.inputs import PromptContract
 from tunery.data.outputs import OutputKind, output_kind
 from tunery.errors import DataProblem, Level
-from tunery.evaluation.contest import Recorded
+from tunery.evaluation.contest import RecordedAnswers
 from tunery.server.wire.messages import Message
 from tunery.service.estimate import Estimate, Source
 
@@ -89,7 +89,7 @@ class ParsedDatasetOut(Message):
 
 
 def parsed_out(
-    preview: Preview, dataset: Dataset | None, problems: Sequence[DataProblem], recorded: Recorded | None
+    preview: Preview, dataset: Dataset | None, problems: Sequence[DataProblem], recorded: RecordedAnswers | None
 ) -> ParsedDatasetOut:
     """Return a file that could be read as a table; `dataset` is None if it cannot be tuned on."""
     rows = dataset.rows if dataset is not None and dataset.rows else None
@@ -189,12 +189,14 @@ class EstimateOut(Message):
     tokens_per_epoch: int
     total_tokens: int
     longest_example_tokens: int
-    example_tokens: Annotated[list[int], Field(description="Of each example, in the order sent.")]
-    cut_rows: Annotated[list[int] | None, Field(description="Examples, from 1, too long for the context window.")]
+    example_tokens: Annotated[list[int], Field(description="Tokens of each example, in the order sent.")]
+    cut_rows: Annotated[
+        list[int] | None, Field(description="Examples too long for the context window, numbered from 1.")
+    ]
     seconds: SecondsOut
     waiting_before: int
     memory: MemoryOut
-    problems: Annotated[list[DataProblemOut] | None, Field(description="Warnings; rows count from 1.")]
+    problems: Annotated[list[DataProblemOut] | None, Field(description="Warnings; rows are numbered from 1.")]
     inputs: InputsOut
     outputs: OutputsOut
 
@@ -236,7 +238,7 @@ class StoredExampleOut(Message):
     output: str
     rendered: Annotated[
         str | None,
-        Field(description="As the base reads it, with chat template; only with `rendered=true`."),
+        Field(description="As the base reads it, with the chat template; only with `rendered=true`."),
     ] = None
 
 

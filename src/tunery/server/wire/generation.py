@@ -63,7 +63,10 @@ class GenerationConfigIn(Incoming):
     none_below: float | None = Field(
         default=None, description="Extension: answer `noneLabel` if no label is at least this probable."
     )
-    none_label: str | None = Field(default=None, description='Extension: that answer; "none of these" by default.')
+    none_label: str | None = Field(
+        default=None,
+        description='Extension: the answer given if no label is probable enough; "none of these" by default.',
+    )
 
 
 class GenerateContentIn(Incoming):
@@ -131,7 +134,8 @@ class CandidateOut(Message):
     index: int
     token_count: int | None
     label_probabilities: Annotated[
-        dict[str, float] | None, Field(description="Extension: of each label of a closed set, most probable first.")
+        dict[str, float] | None,
+        Field(description="Extension: the probability of each label in a closed set, most probable first."),
     ] = None
 
 
@@ -199,7 +203,7 @@ def turns_of(request: GenerateContentIn | CountTokensIn) -> tuple[Turn, ...]:
         request = inner if inner is not None else GenerateContentIn(contents=request.contents)
     turns = [Turn(_role(content), _text(content, f"contents[{n}]")) for n, content in enumerate(request.contents)]
     if not turns:
-        raise InvalidArgument("contents is empty. Give at least one content with a text.")
+        raise InvalidArgument("contents is empty. Give at least one content with text.")
     check_length(turns)
     system = request.system_instruction
     if system is None:
@@ -349,7 +353,7 @@ def _training_form(outputs: OutputContract | None) -> AnswerForm:
 def _choices(schema: Any) -> tuple[str, ...]:
     choices = schema.get("enum") if isinstance(schema, dict) else None
     if not isinstance(choices, list) or not choices or not all(isinstance(choice, str) for choice in choices):
-        raise InvalidArgument(f"{ENUM} needs a responseSchema with an enum of texts.")
+        raise InvalidArgument(f"{ENUM} needs a responseSchema with an enum of strings.")
     return tuple(choices)
 
 

@@ -30,10 +30,10 @@ class SnakeIncoming(Incoming):
 class JsonSchemaIn(SnakeIncoming):
     """A schema for the answer."""
 
-    name: str = Field(default="", description="Accepted, without effect.")
-    description: str = Field(default="", description="Accepted, without effect.")
+    name: str = Field(default="", description="Accepted, but has no effect.")
+    description: str = Field(default="", description="Accepted, but has no effect.")
     schema_: dict[str, Any] | None = Field(default=None, alias="schema")
-    strict: bool = Field(default=True, description="Accepted, without effect: answers always follow the schema.")
+    strict: bool = Field(default=True, description="Accepted, but has no effect: answers always follow the schema.")
 
 
 class ResponseFormatIn(SnakeIncoming):
@@ -266,7 +266,7 @@ def chat_turns(request: ChatCompletionIn) -> tuple[Turn, ...]:
     turns = [_turn(message, f"messages[{number}]") for number, message in enumerate(request.messages)]
     spoken = [turn for turn in turns if turn.role != "system"]
     if not spoken:
-        raise InvalidArgument("messages must have at least one message of the user.")
+        raise InvalidArgument("messages must have at least one user message.")
     system = "\n\n".join(turn.text for turn in turns if turn.role == "system" and turn.text)
     return tuple(check_length([*([Turn("system", system)] if system else []), *spoken]))
 
@@ -276,7 +276,7 @@ def prompts_turns(request: CompletionIn) -> list[tuple[Turn, ...]]:
     prompts = request.prompt if isinstance(request.prompt, list) else [request.prompt]
     for number, prompt in enumerate(prompts):
         if not isinstance(prompt, str):
-            raise InvalidArgument("prompt must be a text or a list of texts; numbers of tokens are not supported.")
+            raise InvalidArgument("prompt must be a string or a list of strings; token ids are not supported.")
         if not prompt:
             raise InvalidArgument(f"prompt[{number}] is empty.")
     if not prompts:

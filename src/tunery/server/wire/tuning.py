@@ -228,12 +228,12 @@ class TunedModelOut(Message):
     operation: Annotated[str, Field(description="Extension: name of the operation that made it.")]
     cancelled: Annotated[bool | None, Field(description="Extension: cancelled before its last step.")]
     error: Annotated[TaskErrorOut | None, Field(description="Extension.")]
-    prompt_contract: Annotated[str | None, Field(description="Extension: the inputs in a sentence.")] = None
+    prompt_contract: Annotated[str | None, Field(description="Extension: what the inputs are, in a sentence.")] = None
     input_prefix: Annotated[str | None, Field(description="Extension: text that nearly all inputs begin with.")] = None
     output_contract: Annotated[str | None, Field(description="Extension: what the outputs are, in a sentence.")] = None
     output_form: Annotated[
         str | None,
-        Field(description="Extension: LABELS, NUMBER, DATE, JSON or TEXT; answers can be kept to all but TEXT."),
+        Field(description="Extension: LABELS, NUMBER, DATE, JSON or TEXT; answers can be constrained to all but TEXT."),
     ] = None
     wrap_plain_inputs: Annotated[
         bool | None, Field(description="Extension: whether plain inputs get the preamble and label of the examples.")

@@ -103,7 +103,7 @@ class Accounts:
         ]
         if not any(user.has_password for user in owners):
             raise FailedPrecondition(
-                "The server listens to this machine only until its owner has a password. "
+                "The server accepts connections only from this machine until its owner has a password. "
                 "Run `tunery users password local`, or keep --host 127.0.0.1."
             )
         if not is_encrypted:
@@ -151,7 +151,7 @@ class Accounts:
     def create_login(self, user_id: str, scopes: Sequence[str], days: int = REFRESH_DAYS, name: str = "") -> Login:
         """Make a login with a client of its own, renewed for a number of days (1 to 90)."""
         if not 1 <= days <= REFRESH_DAYS:
-            raise InvalidArgument(f"A login lives 1 to {REFRESH_DAYS} days, not {days:,}.")
+            raise InvalidArgument(f"A login lasts 1 to {REFRESH_DAYS} days, not {days:,}.")
         client, secret = self.clients.for_login(name or "tunery login", user_id, self.access_seconds)
         issued = self.tokens.create_login(client, user_id, scopes, days)
         assert issued.refresh_token is not None
@@ -167,7 +167,7 @@ class Accounts:
             return
         found = self.tokens.find(token)
         if found is None or found.client_id != COMMAND_LINE:
-            raise PermissionDenied("Only `tunery login` makes logins and tokens. Sign in with it.")
+            raise PermissionDenied("Only `tunery login` creates logins and tokens. Sign in with it.")
         self.tokens.revoke(found)
 
     def _caller(self, user_id: str | None, scopes: Sequence[str]) -> Caller:

@@ -178,7 +178,7 @@ class Tokens(Credentials):
     def create_plain(self, user_id: str, scopes: Collection[str], days: int, label: str = "") -> tuple[Credential, str]:
         """Make a token that lives for a number of days; return it with its secret, which is not stored."""
         if not 1 <= days <= MAX_PLAIN_DAYS:
-            raise InvalidArgument(f"A token lives 1 to {MAX_PLAIN_DAYS:,} days, not {days:,}.")
+            raise InvalidArgument(f"A token lasts 1 to {MAX_PLAIN_DAYS:,} days, not {days:,}.")
         fields = {"scope": " ".join(scopes), "sign_in": random_id(), "label": checked_label(label)}
         with self._store.database.writing() as connection:
             return self._create(connection, TokenKind.PLAIN, user_id, timedelta(days=days), **fields)
@@ -246,7 +246,7 @@ class Keys(Credentials):
         """
         user, normal = self._users.get(user_id), normal_address(address)
         if any(key.address == normal and key.user_id != user.id for key in self.all()):
-            raise InvalidArgument(f"{normal} acts as another user already. Choose another address.")
+            raise InvalidArgument(f"{normal} already acts as another user. Choose another address.")
         pem, now = normal_public_key(public_key), self._store.clock()
         key = Credential(
             TokenKind.KEY, random_id(), user.id, now, label=checked_label(label), address=normal, public_key=pem
@@ -330,7 +330,7 @@ class Sessions(Credentials):
             with self._store.database.writing() as connection:
                 user_id = rows.use_setup_link(connection, digest(secret), self._store.clock())
         if user_id is None:
-            raise Unauthenticated("This link was used before or is older than 15 minutes.")
+            raise Unauthenticated("This link has already been used or is older than 15 minutes.")
         return user_id
 
 
@@ -365,7 +365,7 @@ def normal_public_key(pem: str) -> str:
     try:
         key = serialization.load_pem_public_key(pem.encode())
     except ValueError:
-        raise InvalidArgument("The public key is not a PEM document of a public key.") from None
+        raise InvalidArgument("The public key is not in PEM format.") from None
     if not isinstance(key, RSAPublicKey) or key.key_size < MIN_KEY_BITS:
         raise InvalidArgument(f"The public key must be an RSA key of at least {MIN_KEY_BITS} bits.")
     encoded = key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)

@@ -198,7 +198,7 @@ class Codes:
         with self._wrong_user_codes.attempt(user_id), self._store.database.reading() as connection:
             code = rows.find_user_code(connection, _user_code_digest(user_code), self._store.clock())
             if code is None:
-                raise NotFound("No sign-in waits for this code. Check the code, or start again for a new one.")
+                raise NotFound("No sign-in is waiting for this code. Check the code, or start again for a new one.")
         return code
 
     def decide(self, code: DeviceCode, user_id: str, *, is_approved: bool) -> None:

@@ -32,11 +32,11 @@ if TYPE_CHECKING:
     from argon2 import PasswordHasher
 
 WRONG_PASSWORDS = 5  # in a minute: 10,000 guesses take more than a day
-MIN_CHARACTERS = 8  # NIST SP 800-63B and OWASP ASVS 5.0, 6.2.1; 15 are better
+MIN_CHARACTERS = 8  # NIST SP 800-63B and OWASP ASVS 5.0, 6.2.1; 15 or more is better
 MAX_PASSWORD_CHARACTERS = 1024  # hashing a megabyte would be a way to attack us
 
 _ADDRESS = re.compile(r"[^\s@<>\"'()\\,;:]{1,64}@[^\s@<>\"'()\\,;:/]{1,190}")
-_MANY_NAMES = 10_000  # names with failed tries before old ones are dropped
+_MANY_NAMES = 10_000  # names with failed attempts before old ones are dropped
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Store:
 
 
 class Rate:
-    """At most `limit` failed tries in `seconds` for each name; `clock` returns seconds that never go back."""
+    """At most `limit` failed attempts in `seconds` for each name; `clock` returns seconds that never go back."""
 
     def __init__(self, limit: int, seconds: float, clock: Callable[[], float]) -> None:
         self._limit, self._seconds, self._clock = limit, seconds, clock
@@ -61,7 +61,7 @@ class Rate:
         """
         Count a try for a name; it does not count unless the block raises.
 
-        Raises ResourceExhausted, before the block, if the name had too many failed tries.
+        Raises ResourceExhausted, before the block, if the name had too many failed attempts.
         """
         started = self._begin(name)
         yield
@@ -76,7 +76,7 @@ class Rate:
             tries = self._recent(name, now)
             if len(tries) >= self._limit:
                 wait = tries[0] + self._seconds - now
-                raise ResourceExhausted(f"Too many failed tries. Try again in {max(1, round(wait))} seconds.")
+                raise ResourceExhausted(f"Too many failed attempts. Try again in {max(1, round(wait))} seconds.")
             tries.append(now)
             return now
 
@@ -136,7 +136,7 @@ class Users:
             with self._store.database.reading() as connection:
                 password_hash = rows.password_hash(connection, name)
             if len(password) > MAX_PASSWORD_CHARACTERS or not _matches(password, password_hash):
-                raise Unauthenticated("The user or the password is wrong.")
+                raise Unauthenticated("The user name or password is wrong.")
         return self.get(name)
 
     def set_password(self, user_id: str, password: str) -> User:
@@ -216,7 +216,7 @@ def _checked_and_hashed(password: str, user_id: str) -> str:
     """Return the hash of a new password; raises InvalidArgument with the reason if it must not be used."""
     if len(password) < MIN_CHARACTERS:
         raise InvalidArgument(
-            f"A password needs at least {MIN_CHARACTERS} characters (15 are better); this one has {len(password)}."
+            f"A password needs at least {MIN_CHARACTERS} characters (15 or more is better), not {len(password)}."
         )
     if len(password) > MAX_PASSWORD_CHARACTERS:
         raise InvalidArgument(

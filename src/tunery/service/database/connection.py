@@ -145,12 +145,12 @@ def _meaning(code: int, path: Path) -> TuneryError | None:
             return Unavailable(f"Another program has locked {path} for more than {BUSY_TIMEOUT_SECONDS} s. Try again.")
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
             return FailedPrecondition(
-                f"The data folder {path.parent} cannot be written. Make it writable or use another TUNERY_HOME."
+                f"The data folder {path.parent} cannot be written to. Make it writable or use another TUNERY_HOME."
             )
         case sqlite3.SQLITE_IOERR:
             return Unavailable(f"The disk failed while reading or writing {path}. Check the disk and its free space.")
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
-            return DataLoss(f"{path} is damaged or not a database of tunery. Restore it from a backup.")
+            return DataLoss(f"{path} is damaged or is not a tunery database. Restore it from a backup.")
     return None
 
 

@@ -180,7 +180,7 @@ def add_permission(
     same = and_(*(permissions.c[name] == value for name, value in _key(model_id, grantee_type, grantee).items()))
     if connection.scalar(select(permissions.c.id).where(same)) is not None:
         who = grantee or "Everyone"
-        raise AlreadyExists(f"{who} has a permission on tunedModels/{model_id} already. Change its role instead.")
+        raise AlreadyExists(f"{who} already has a permission on tunedModels/{model_id}. Change its role instead.")
     row = {"id": random_id(), "role": role, "create_time": datetime.now(UTC)}
     connection.execute(insert(permissions).values(row | _key(model_id, grantee_type, grantee)))
     return str(row["id"])
