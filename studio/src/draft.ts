@@ -36,13 +36,11 @@ export const DEFAULT_SETTINGS: Settings = {
 
 export const EMPTY: Draft = { ...DEFAULT_SETTINGS, examples: [], source: "" };
 
-export const NAME_CHARACTERS = 40;
-const ID = /^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$/;
-
 export const isEmpty = (draft: Draft) =>
   draft.examples.length === 0 && draft.displayName === "" && draft.description === "";
 
-export const isGoodId = (id: string) => id === "" || ID.test(id);
+/** Whether an ID may be used; without a known pattern the server decides. */
+export const isGoodId = (id: string, pattern = ".*") => id === "" || new RegExp(`^(?:${pattern})$`).test(id);
 
 export function requestOf(draft: Draft): Schemas["TunedModelIn"] {
   const { epochCount, batchSize, rate, baseModel } = draft;

@@ -5,8 +5,7 @@ import { useLocation } from "wouter";
 import { useIsSignedIn } from "./api/account";
 import { api, dataOf, type TunedModel } from "./api/client";
 import { readPrompt, storedExamples } from "./api/examples";
-import { type Finding, readReport } from "./api/reports";
-import { type Draft, draftAgain, EMPTY, type Example, settingsFrom } from "./draft";
+import { type Draft, draftAgain, EMPTY, settingsFrom } from "./draft";
 import { examplesOf } from "./prompt";
 
 type Replace = (draft: Draft, promptId?: string) => void;
@@ -66,9 +65,8 @@ async function draftOfPrompt(id: string, isLabelled: boolean): Promise<Draft> {
 async function draftOfModel(id: string, isFixed: boolean): Promise<Draft> {
   const path = { model_id: id };
   const model: TunedModel = dataOf(await api.GET("/v1beta/tunedModels/{model_id}", { params: { path } }));
-  const [learned, heldOut] = await Promise.all([storedExamples(id, false), storedExamples(id, true)]);
-  const found = isFixed ? (await readReport("examinations", id))?.report?.findings : undefined;
-  return draftAgain(model, [...withFixes(learned, found ?? []), ...heldOut]);
+  const [learned, heldOut] = await Promise.all([storedExamples(id, false, isFixed), storedExamples(id, true)]);
+  return draftAgain(model, [...learned, ...heldOut]);
 }
 
 /** Sample data sets. */
@@ -85,20 +83,4 @@ const sampleNamed = (name: string | null): Sample | undefined => SAMPLE_IDS.find
 export async function sampleFile(sample: Sample): Promise<File> {
   const reply = await fetch(`/studio/samples/${sample}.csv`);
   return new File([await reply.blob()], `${sample}.csv`);
-}
-
-export const isFixable = ({ isDropped, newOutput }: Pick<Finding, "isDropped" | "newOutput">) =>
-  isDropped || newOutput !== undefined;
-
-/** The examples with the fixes of a data check: rows left out, outputs replaced. Rows count from 1. */
-export function withFixes(
-  examples: Example[],
-  findings: Pick<Finding, "row" | "isDropped" | "newOutput">[],
-): Example[] {
-  const dropped = new Set(findings.filter(({ isDropped }) => isDropped).map(({ row }) => row));
-  const changed = findings.filter(({ newOutput }) => newOutput !== undefined);
-  const outputs = new Map(changed.map(({ row, newOutput }) => [row, newOutput]));
-  return examples
-    .map(({ textInput, output }, place) => ({ textInput, output: outputs.get(place + 1) ?? output }))
-    .filter((_, place) => !dropped.has(place + 1));
 }

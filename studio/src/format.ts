@@ -37,11 +37,6 @@ export function loss(value: number | string | undefined): string {
   return number < 0.01 && number > 0 ? number.toExponential(1) : number.toFixed(2);
 }
 
-/** The epoch that a step belongs to, from 1. (The API's own `epoch` counts finished ones.) */
-export function epochOf(step: number, batchSize: number, examples: number): number {
-  return Math.max(1, Math.ceil((step * batchSize) / examples));
-}
-
 export const count = (value: number) => value.toLocaleString("en");
 
 /** A number with its noun: "1 row", "2,000 rows". */

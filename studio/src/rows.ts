@@ -46,36 +46,3 @@ export function unique(rows: Example[]): Example[] {
 export function withRow(rows: Example[], place: number, row: Example): Example[] {
   return rows.map((known, other) => (other === place ? row : known));
 }
-
-const MAX_LABELS = 40;
-
-/** How often each output occurs if the outputs look like labels, else undefined. */
-export function labels(rows: Example[]): [string, number][] | undefined {
-  if (rows.length < 8) return undefined;
-  const counts = new Map<string, number>();
-  for (const { output } of rows) counts.set(output, (counts.get(output) ?? 0) + 1);
-  if (counts.size > MAX_LABELS || counts.size * 3 > rows.length || counts.size < 2) return undefined;
-  return [...counts].sort((a, b) => b[1] - a[1]);
-}
-
-const MIN_CHARACTERS = 3;
-
-/** What all inputs start with, up to the end of a line or of a label such as "input:"; may be empty. */
-export function commonBeginning(inputs: string[]): string {
-  const [first = "", ...others] = inputs;
-  if (others.length === 0) return "";
-  let end = first.length;
-  for (const other of others) {
-    let same = 0;
-    while (same < end && first[same] === other[same]) same += 1;
-    end = same;
-  }
-  const common = first.slice(0, end);
-  const border = Math.max(common.lastIndexOf("\n") + 1, common.lastIndexOf(": ") + 2, labelEnd(common));
-  const beginning = common.slice(0, border);
-  return beginning.trim().length >= MIN_CHARACTERS ? beginning : "";
-}
-
-function labelEnd(common: string) {
-  return common.endsWith(":") ? common.length : 0;
-}

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { commonBeginning, labels, rowProblems, unique, withDuplicates, withoutRows } from "../src/rows";
+import { rowProblems, unique, withDuplicates, withoutRows } from "../src/rows";
 
 const row = (textInput: string, output: string) => ({ textInput, output });
 const LIMITS = { input: 5, output: 3 };
@@ -34,21 +34,4 @@ test("rows are duplicated behind themselves, removed by place, and made unique",
   expect(withDuplicates(rows, new Set([0])).map(({ textInput }) => textInput)).toEqual(["a", "a", "b"]);
   expect(withoutRows(rows, new Set([0]))).toEqual([row("b", "2")]);
   expect(unique([...rows, row("a", "1")])).toEqual(rows);
-});
-
-test("outputs that repeat are labels, others are not", () => {
-  const classified = Array.from({ length: 12 }, (_, place) => row(String(place), place % 3 ? "yes" : "no"));
-  const free = Array.from({ length: 12 }, (_, place) => row(String(place), `answer ${place}`));
-  expect(labels(classified)).toEqual([
-    ["yes", 8],
-    ["no", 4],
-  ]);
-  expect(labels(free)).toBeUndefined();
-});
-
-test("what all inputs begin with ends at a line or a label, not within a word", () => {
-  expect(commonBeginning(["Classify.\n\nTicket: broken", "Classify.\n\nTicket: brown"])).toBe("Classify.\n\nTicket: ");
-  expect(commonBeginning(["input: 1", "input: 2"])).toBe("input: ");
-  expect(commonBeginning(["seventy", "seven"])).toBe("");
-  expect(commonBeginning(["alone"])).toBe("");
 });

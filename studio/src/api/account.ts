@@ -42,6 +42,9 @@ export function useServerInfo() {
   });
 }
 
+/** The server's limits, as far as they are known. */
+export const useLimits = (): Partial<Schemas["LimitsOut"]> => useServerInfo().data?.limits ?? {};
+
 export type Permission = Schemas["PermissionOut"];
 export type GivenRole = "READER" | "WRITER";
 
@@ -57,14 +60,14 @@ export function usePermissions(id: string, isWanted = true) {
   });
 }
 
-/** The role that a user was given by name; roles of groups are not included. */
-export function roleOf(permissions: Permission[], user: string | undefined) {
-  return permissions.find(({ emailAddress, granteeType }) => granteeType === "USER" && emailAddress === user)?.role;
-}
-
 export function useSharing(id: string) {
   const client = useQueryClient();
-  const onSettled = () => client.invalidateQueries({ queryKey: ["permissions", id] });
+  const onSettled = () =>
+    Promise.all(
+      [["permissions", id], ["tunedModel", id], ["tunedModels"]].map((queryKey) =>
+        client.invalidateQueries({ queryKey }),
+      ),
+    );
   const address = `/v1beta/tunedModels/${id}`;
   const of = (permission: Permission) => `${address}/permissions/${idOf(permission.name)}`;
   const grant = useMutation({
@@ -85,9 +88,4 @@ export function useSharing(id: string) {
     onSettled,
   });
   return { grant, change, revoke, transfer };
-}
-
-/** The user's role on a tuned model; undefined until known. */
-export function useRole(id: string) {
-  return roleOf(usePermissions(id).data ?? [], useMe().data?.user);
 }

@@ -13,6 +13,7 @@ export type Snapshot = Schemas["SnapshotOut"];
 export const api = createClient<paths>({ baseUrl: "", credentials: "same-origin" });
 
 const GATEWAY = [502, 503, 504];
+const SIGN_IN_REASONS = ["ACCESS_TOKEN_SCOPE_INSUFFICIENT", "CREDENTIALS_MISSING"];
 
 /** An error of the server: message, HTTP code, google.rpc status and reason. */
 export class ApiError extends Error {
@@ -48,8 +49,7 @@ export function isLost(error: unknown): boolean {
 /** Whether signing in would help. */
 export function needsSignIn(error: unknown): boolean {
   if (!(error instanceof ApiError)) return false;
-  const isBare = error.reason === "ACCESS_TOKEN_SCOPE_INSUFFICIENT" || error.message.startsWith("Method doesn't");
-  return error.code === 401 || (error.code === 403 && isBare);
+  return error.code === 401 || SIGN_IN_REASONS.includes(error.reason);
 }
 
 /** Send and receive JSON, for calls whose reply type depends on the query. */
@@ -74,6 +74,9 @@ export function useDebounced<T>(value: T, pauseMs: number): T {
   }, [value, pauseMs]);
   return settled;
 }
+
+/** Whether the caller may change a tuned model. */
+export const canEdit = ({ role }: TunedModel) => role === "OWNER" || role === "WRITER";
 
 const EPOCH = "@epoch-"; // between the name of a tuned model and an epoch
 

@@ -9,11 +9,11 @@ export type StoredExample = Schemas["StoredExampleOut"];
 const EXAMPLES_PAGE = 1000;
 const RENDERED_EXAMPLES = 5;
 
-/** All training examples or all held-out examples of a model. */
-export async function storedExamples(id: string, heldOut: boolean): Promise<StoredExample[]> {
+/** All training examples or all held-out examples of a model; `fixed` applies the fixes of its data check. */
+export async function storedExamples(id: string, heldOut: boolean, fixed = false): Promise<StoredExample[]> {
   const found: StoredExample[] = [];
   for (let pageToken: string | undefined = ""; pageToken !== undefined;) {
-    const query = { pageSize: EXAMPLES_PAGE, heldOut, ...(pageToken && { pageToken }) };
+    const query = { pageSize: EXAMPLES_PAGE, heldOut, ...(fixed && { fixed }), ...(pageToken && { pageToken }) };
     const path = { model_id: id };
     const page: Schemas["StoredExamplesPage"] = dataOf(
       await api.GET("/v1beta/tunedModels/{model_id}/examples", { params: { path, query } }),

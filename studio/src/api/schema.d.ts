@@ -1474,6 +1474,20 @@ export interface components {
             totalTokens: number;
         };
         /**
+         * CurveFactsOut
+         * @description Extension: what a loss curve says.
+         */
+        CurveFactsOut: {
+            /** Summary */
+            summary: string;
+            /** Bestepoch */
+            bestEpoch?: number;
+            /** Flatafter */
+            flatAfter?: number;
+            /** Epoch */
+            epoch: number;
+        };
+        /**
          * DataCurveOut
          * @description Where the data curve of a tuned model stands: which tuning is at work; `report` is the newest there is.
          */
@@ -1545,6 +1559,8 @@ export interface components {
             limit?: number;
             /** Actual */
             actual?: number;
+            /** Isskippable */
+            isSkippable: boolean;
         };
         /**
          * DefaultBaseOut
@@ -1624,6 +1640,10 @@ export interface components {
              * @description Warnings; rows count from 1.
              */
             problems?: components["schemas"]["DataProblemOut"][];
+            /** @description What the inputs have in common. */
+            inputs?: components["schemas"]["InputsOut"];
+            /** @description What the outputs are. */
+            outputs?: components["schemas"]["OutputsOut"];
         };
         /**
          * EvaluationOut
@@ -1684,6 +1704,8 @@ export interface components {
             counts: components["schemas"]["KindCountOut"][];
             /** Findings */
             findings: components["schemas"]["FindingOut"][];
+            /** Fixedrows */
+            fixedRows: number;
         };
         /**
          * ExaminationsPage
@@ -1811,6 +1833,14 @@ export interface components {
             learningRate: number;
         };
         /**
+         * InputsOut
+         * @description What inputs have in common.
+         */
+        InputsOut: {
+            /** Prefix */
+            prefix?: string;
+        };
+        /**
          * InquiryErrorOut
          * @description Why the last inquiry came to nothing.
          */
@@ -1867,6 +1897,16 @@ export interface components {
          */
         Level: "error" | "warning";
         /**
+         * LabelCountOut
+         * @description How many rows have a label.
+         */
+        LabelCountOut: {
+            /** Label */
+            label: string;
+            /** Rows */
+            rows: number;
+        };
+        /**
          * LimitsOut
          * @description What is refused beyond.
          */
@@ -1885,6 +1925,14 @@ export interface components {
             waitingTasks: number;
             /** Waitinganswers */
             waitingAnswers: number;
+            /** Displaynamecharacters */
+            displayNameCharacters: number;
+            /** Idpattern */
+            idPattern: string;
+            /** Epochcount */
+            epochCount: number;
+            /** Batchsize */
+            batchSize: number;
         };
         /**
          * ListClientsReply
@@ -2022,6 +2070,13 @@ export interface components {
             epochLosses?: components["schemas"]["EpochLossOut"][];
             /** @description Extension. */
             advice?: components["schemas"]["AdviceOut"];
+            /** @description Extension. */
+            curve?: components["schemas"]["CurveFactsOut"];
+            /**
+             * Secondsleft
+             * @description Extension: at the pace of the last steps.
+             */
+            secondsLeft?: number;
         };
         /**
          * ModelOut
@@ -2075,6 +2130,11 @@ export interface components {
              * @description Extension: about what tuning takes.
              */
             tuningMemoryBytes?: number;
+            /**
+             * Fits
+             * @description Extension: tuning it fits into the memory that is free now.
+             */
+            fits?: boolean;
         };
         /**
          * ModelsPage
@@ -2145,6 +2205,16 @@ export interface components {
             nextPageToken?: string;
         };
         /**
+         * OutputsOut
+         * @description What outputs are: LABELS, NUMBER, DATE, JSON or TEXT.
+         */
+        OutputsOut: {
+            /** Kind */
+            kind: string;
+            /** Labels */
+            labels?: components["schemas"]["LabelCountOut"][];
+        };
+        /**
          * ParsedDatasetOut
          * @description A file as it was understood; `examples` are there when no problem is an error.
          */
@@ -2178,6 +2248,7 @@ export interface components {
             mapping?: components["schemas"]["MappingOut"];
             /** Examples */
             examples?: components["schemas"]["ExampleOut"][];
+            recorded?: components["schemas"]["RecordedOut"];
         };
         /**
          * PartOut
@@ -2308,6 +2379,16 @@ export interface components {
             prompts?: components["schemas"]["PromptOut"][];
             /** Nextpagetoken */
             nextPageToken?: string;
+        };
+        /**
+         * RecordedOut
+         * @description Answers of an old model in a file that `tunery rescue` wrote.
+         */
+        RecordedOut: {
+            /** Title */
+            title: string;
+            /** Answers */
+            answers: string[];
         };
         /**
          * ReportOut
@@ -2616,6 +2697,21 @@ export interface components {
              * @description Extension: plain inputs get the preamble and label that the examples have.
              */
             wrapPlainInputs?: boolean;
+            /**
+             * Inputprefix
+             * @description Extension: the text with which the inputs of the examples begin.
+             */
+            inputPrefix?: string;
+            /**
+             * Role
+             * @description Extension: the role of the caller.
+             */
+            role?: string;
+            /**
+             * Owner
+             * @description Extension: the address of the owner.
+             */
+            owner?: string;
         };
         /**
          * TunedModelSourceOut
@@ -2694,6 +2790,8 @@ export interface components {
             epochLosses?: components["schemas"]["EpochLossOut"][];
             /** @description Extension. */
             advice?: components["schemas"]["AdviceOut"];
+            /** @description Extension. */
+            curve?: components["schemas"]["CurveFactsOut"];
         };
         /**
          * UserMessage
@@ -4944,6 +5042,7 @@ export interface operations {
                 pageToken?: string;
                 heldOut?: boolean;
                 rendered?: boolean;
+                fixed?: boolean;
             };
             header?: never;
             path: {

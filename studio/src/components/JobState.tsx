@@ -1,5 +1,5 @@
 import { Label, ProgressBar } from "react-aria-components";
-import type { Operation, Snapshot, TunedModel } from "../api/client";
+import type { Operation, TunedModel } from "../api/client";
 import { duration, percent } from "../format";
 import { text } from "./text";
 
@@ -21,10 +21,9 @@ export function StateBadge({ model, operation }: { model: TunedModel; operation?
 
 /** The progress of a tuning job, and the time left at the pace of its last steps. */
 export function StepProgress({ operation }: { operation: Operation }) {
-  const { totalSteps, completedSteps, waitingBefore, snapshots = [] } = operation.metadata;
+  const { totalSteps, completedSteps, waitingBefore, secondsLeft: left } = operation.metadata;
   if (waitingBefore !== undefined) return <div className="small soft">{text.job.ahead(waitingBefore)}</div>;
   const done = percent(completedSteps, totalSteps);
-  const left = secondsLeft(snapshots, totalSteps);
   return (
     <ProgressBar value={done}>
       <Label className="small soft">
@@ -36,12 +35,4 @@ export function StepProgress({ operation }: { operation: Operation }) {
       </div>
     </ProgressBar>
   );
-}
-
-export function secondsLeft(snapshots: Snapshot[], totalSteps: number): number | undefined {
-  const recent = snapshots.slice(-20);
-  const [first, last] = [recent[0], recent.at(-1)];
-  if (!first || !last || last.step === first.step || last.step >= totalSteps) return undefined;
-  const seconds = (Date.parse(last.computeTime) - Date.parse(first.computeTime)) / 1000;
-  return ((totalSteps - last.step) * seconds) / (last.step - first.step);
 }

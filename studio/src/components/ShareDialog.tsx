@@ -1,6 +1,7 @@
 import { useState } from "react";
 import { Button } from "react-aria-components";
-import { type GivenRole, type Permission, roleOf, useMe, usePermissions, useSharing } from "../api/account";
+import { type GivenRole, type Permission, usePermissions, useSharing } from "../api/account";
+import { canEdit, idOf, type TunedModel } from "../api/client";
 import { CopyButton } from "./Code";
 import { Checkbox, type Option, SelectField, TextInput } from "./controls";
 import { Confirm, Window } from "./dialogs";
@@ -8,18 +9,17 @@ import { ErrorNote, Skeleton } from "./Page";
 import { text } from "./text";
 
 /** Who has which role: add people, change or remove roles, share with everyone, transfer ownership. */
-export function ShareDialog({ id, name, onClose }: { id: string; name: string; onClose: () => void }) {
+export function ShareDialog({ model, onClose }: { model: TunedModel; onClose: () => void }) {
+  const id = idOf(model.name);
   const query = usePermissions(id);
-  const me = useMe().data?.user;
   const { grant, change, revoke, transfer } = useSharing(id);
   const [newOwner, setNewOwner] = useState<Permission>();
   const known = query.data ?? [];
   const everyone = known.find(({ granteeType }) => granteeType === "EVERYONE");
-  const role = roleOf(known, me);
-  const canWrite = role === "OWNER" || role === "WRITER";
+  const canWrite = canEdit(model);
   const error = query.error ?? grant.error ?? change.error ?? revoke.error ?? transfer.error;
   return (
-    <Window title={text.sharing.title(name)} isOpen onClose={onClose}>
+    <Window title={text.sharing.title(model.displayName)} isOpen onClose={onClose}>
       <p className="soft">{canWrite || query.isPending ? text.sharing.help : text.sharing.readOnly}</p>
       {error && <ErrorNote error={error} />}
       {query.isPending && <Skeleton rows={2} />}
@@ -31,7 +31,7 @@ export function ShareDialog({ id, name, onClose }: { id: string; name: string; o
               key={permission.name}
               permission={permission}
               canWrite={canWrite}
-              isOwner={role === "OWNER"}
+              isOwner={model.role === "OWNER"}
               change={(next) => change.mutate({ permission, role: next })}
               revoke={() => revoke.mutate(permission)}
               transfer={() => setNewOwner(permission)}

@@ -1,5 +1,5 @@
 import { Link } from "wouter";
-import { useIsSignedIn, useMe, usePermissions, useServerInfo } from "../api/account";
+import { useIsSignedIn, useMe, useServerInfo } from "../api/account";
 import { idOf, type TunedModel } from "../api/client";
 import { isRunning, useOperation, useTunedModels } from "../api/models";
 import { Ago, Table } from "../components/Facts";
@@ -96,7 +96,7 @@ function ActivityTable({ models, me }: { models: TunedModel[]; me?: string }) {
 function Job({ model, me }: { model: TunedModel; me?: string }) {
   const id = idOf(model.name);
   const operation = useOperation(model).data;
-  const owner = usePermissions(id).data?.find(({ role }) => role === "OWNER")?.emailAddress;
+  const { owner } = model;
   const { completeTime } = model.tuningTask;
   const took = tookSeconds(model.tuningTask);
   return (

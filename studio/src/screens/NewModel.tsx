@@ -1,7 +1,7 @@
 import { useEffect, useMemo, useRef, useState } from "react";
 import { Button } from "react-aria-components";
 import { useLocation, useSearch } from "wouter";
-import { useIsSignedIn, useServerInfo } from "../api/account";
+import { useIsSignedIn, useLimits } from "../api/account";
 import { idOf, needsSignIn } from "../api/client";
 import { deletePrompt, useEstimate } from "../api/examples";
 import { useBaseModels, useCreate } from "../api/models";
@@ -33,14 +33,14 @@ export function NewModel() {
   const source = useDraftSource(new URLSearchParams(useSearch()), kept.id, kept.replace);
   const bases = tunable(useBaseModels().data ?? []);
   const draft: Draft = { ...kept.draft, baseModel: kept.draft.baseModel || (bases[0]?.name ?? "") };
-  const limits = useServerInfo().data?.limits;
+  const limits = useLimits();
   const { examples } = kept.draft;
-  const [input, output] = [limits?.textInputCharacters, limits?.outputCharacters];
+  const [input, output] = [limits.textInputCharacters, limits.outputCharacters];
   const broken = useMemo(
     () => rowProblems(examples, { input, output }).filter((problem) => problem?.isError).length,
     [examples, input, output],
   );
-  const problems = problemsOf(draft, broken);
+  const problems = problemsOf(draft, broken, limits);
   const canEstimate = isSignedIn === true && draft.examples.length > 0 && broken === 0 && draft.baseModel !== "";
   const estimate = useEstimate(
     canEstimate ? requestOf({ ...draft, displayName: draft.displayName.trim() || "estimate" }) : undefined,

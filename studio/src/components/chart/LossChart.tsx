@@ -12,7 +12,7 @@ import {
 import type { Schemas, Snapshot } from "../../api/client";
 import { loss } from "../../format";
 import { text } from "../model/text";
-import { bestEpoch, points, smoothed, thinned } from "./curve";
+import { points, smoothed, thinned } from "./curve";
 
 type Props = {
   snapshots: Snapshot[];
@@ -20,7 +20,7 @@ type Props = {
   batchSize: number;
   examples: number;
   epochCount: number;
-  knee?: number;
+  curve?: Schemas["CurveFactsOut"];
   readEpoch?: number;
   isLog: boolean;
   isSteps: boolean;
@@ -33,7 +33,7 @@ const SOFT = "var(--text-soft)";
 
 /** Mean loss of each step, each epoch and the held-out rows; the axis always spans the whole job. */
 export default function LossChart(props: Props) {
-  const { snapshots, epochLosses, batchSize, examples, epochCount, knee, readEpoch } = props;
+  const { snapshots, epochLosses, batchSize, examples, epochCount, curve, readEpoch } = props;
   const perEpoch = props.isSteps ? examples / batchSize : 1; // units of the axis in an epoch
   const all = points(snapshots, batchSize, examples);
   const steps = thinned(props.isSmooth ? smoothed(all) : all).map((point) => ({
@@ -44,7 +44,7 @@ export default function LossChart(props: Props) {
   const heldOut = epochLosses
     .filter((entry) => entry.heldOutLoss !== undefined)
     .map((entry) => ({ x: entry.epoch * perEpoch, heldOut: Number(entry.heldOutLoss) }));
-  const best = bestEpoch(epochLosses) ?? knee;
+  const { bestEpoch: best, flatAfter: flat } = curve ?? {};
   const end = epochCount * perEpoch;
   return (
     <div className="chart">
@@ -84,9 +84,9 @@ export default function LossChart(props: Props) {
               color: "var(--text)",
             }}
           />
-          {knee !== undefined && knee < epochCount && (
+          {flat !== undefined && (
             <ReferenceArea
-              x1={knee * perEpoch}
+              x1={flat * perEpoch}
               x2={end}
               fill="var(--line-soft)"
               fillOpacity={0.7}

@@ -14,33 +14,23 @@ type LossCurveProps = {
   task: Schemas["TuningTaskOut"];
   snapshots: Snapshot[];
   epochLosses: EpochLoss[];
-  advice?: Schemas["AdviceOut"];
+  curve?: Schemas["CurveFactsOut"];
 };
 
 type View = { isTable: boolean; isLog: boolean; isSteps: boolean; isSmooth: boolean };
 
 /** The loss curve with its summary, as a chart or as a table; both can be downloaded. */
-export function LossCurve({ name, task, snapshots, epochLosses, advice }: LossCurveProps) {
+export function LossCurve({ name, task, snapshots, epochLosses, curve }: LossCurveProps) {
   const [view, setView] = useState<View>({ isTable: false, isLog: false, isSteps: false, isSmooth: false });
   const [readEpoch, setReadEpoch] = useState<number>();
   const picture = useRef<HTMLDivElement>(null);
   const { batchSize, epochCount } = task.hyperparameters;
   const examples = task.data.rows - (task.heldOutRows ?? 0);
   if (snapshots.length === 0) return <p className="soft">{text.chart.none}</p>;
-  const knee = advice?.kind === "flat" ? advice.epochCount : undefined;
   const toggle = (part: keyof View) => setView({ ...view, [part]: !view[part] });
   return (
     <div className="stack">
-      <p className="soft">
-        {epochLosses.length > 0
-          ? text.chart.summary(
-              loss(epochLosses[0]?.meanLoss),
-              loss(epochLosses.at(-1)?.meanLoss),
-              epochLosses.length,
-              knee,
-            )
-          : text.chart.now(loss(snapshots.at(-1)?.meanLoss), snapshots.length)}
-      </p>
+      <p className="soft">{curve?.summary}</p>
       {view.isTable ? (
         <CurveTable epochs={epochLosses} />
       ) : (
@@ -48,7 +38,7 @@ export function LossCurve({ name, task, snapshots, epochLosses, advice }: LossCu
           <div ref={picture}>
             <Suspense fallback={<div className="chart" />}>
               <LossChart
-                {...{ snapshots, epochLosses, batchSize, examples, epochCount, knee, readEpoch }}
+                {...{ snapshots, epochLosses, batchSize, examples, epochCount, curve, readEpoch }}
                 isLog={view.isLog}
                 isSteps={view.isSteps}
                 isSmooth={view.isSmooth}

@@ -38,10 +38,3 @@ export function smoothed(all: Point[]): Point[] {
     return { ...point, loss: mean };
   });
 }
-
-/** The epoch with the lowest held-out loss; undefined with fewer than two measured. */
-export function bestEpoch(losses: { epoch: number; heldOutLoss?: number | string }[]): number | undefined {
-  const measured = losses.filter((entry) => entry.heldOutLoss !== undefined);
-  if (measured.length < 2) return undefined;
-  return measured.reduce((a, b) => (Number(b.heldOutLoss) < Number(a.heldOutLoss) ? b : a)).epoch;
-}

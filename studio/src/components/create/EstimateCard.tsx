@@ -2,9 +2,9 @@ import type { UseQueryResult } from "@tanstack/react-query";
 import { type ReactNode, type Ref, useState } from "react";
 import { Button } from "react-aria-components";
 import { useServerInfo } from "../../api/account";
-import { needsSignIn } from "../../api/client";
+import { needsSignIn, type Schemas } from "../../api/client";
 import type { Estimate } from "../../api/examples";
-import { type Draft, isGoodId, NAME_CHARACTERS, requestOf } from "../../draft";
+import { type Draft, isGoodId, requestOf } from "../../draft";
 import { count, durationRange, megabytes } from "../../format";
 import { createSnippets, examplesFile } from "../../snippets";
 import { download } from "../../transfer";
@@ -109,13 +109,14 @@ export function FormProblems({ problems, ref }: { problems: FormProblem[]; ref: 
 type FormProblem = { place: string; message: string };
 
 /** What has to be fixed, in the order of the form. */
-export function problemsOf(draft: Draft, brokenRows: number): FormProblem[] {
+export function problemsOf(draft: Draft, brokenRows: number, limits: Partial<Schemas["LimitsOut"]>): FormProblem[] {
   const problems: FormProblem[] = [];
   if (draft.examples.length === 0) problems.push({ place: "examples", message: text.create.needExamples });
   if (brokenRows > 0) problems.push({ place: "examples", message: text.create.brokenRows(brokenRows) });
   const name = draft.displayName.trim();
-  if (name === "" || name.length > NAME_CHARACTERS) problems.push({ place: "model", message: text.create.needName });
-  if (!isGoodId(draft.id)) problems.push({ place: "model", message: text.create.idWrong });
+  if (name === "" || name.length > (limits.displayNameCharacters ?? Infinity))
+    problems.push({ place: "model", message: text.create.needName });
+  if (!isGoodId(draft.id, limits.idPattern)) problems.push({ place: "model", message: text.create.idWrong });
   return problems;
 }
 

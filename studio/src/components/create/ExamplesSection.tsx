@@ -1,11 +1,10 @@
 import { useEffect, useRef, useState } from "react";
 import { Button } from "react-aria-components";
-import { useServerInfo } from "../../api/account";
-import { ApiError } from "../../api/client";
+import { useLimits } from "../../api/account";
+import { ApiError, type Schemas } from "../../api/client";
 import { type Estimate, type Parsed, parseFile, type ReadOptions } from "../../api/examples";
-import { type Draft, type Example, NAME_CHARACTERS } from "../../draft";
+import { type Draft, type Example } from "../../draft";
 import { count, fileSize } from "../../format";
-import { labels } from "../../rows";
 import { ExamplesGrid } from "../grid/ExamplesGrid";
 import { ErrorNote, Section, Skeleton } from "../Page";
 import { toast } from "../toasts";
@@ -27,7 +26,7 @@ export function ExamplesSection({ draft, change, file, estimate }: Props) {
   const [isReading, setReading] = useState(false);
   const [isAdding, setAdding] = useState(false); // more examples to the existing ones
   const reading = useRef(0);
-  const limit = useServerInfo().data?.limits?.requestBytes;
+  const { requestBytes: limit, displayNameCharacters } = useLimits();
   async function read(next: File, options: ReadOptions = {}) {
     setError(undefined);
     if (limit !== undefined && next.size > limit) {
@@ -49,7 +48,7 @@ export function ExamplesSection({ draft, change, file, estimate }: Props) {
   useArrived(file, (arrived) => void read(arrived));
   function use(examples: Example[], source: string) {
     const all = isAdding ? [...draft.examples, ...examples] : examples;
-    const displayName = draft.displayName || source.replace(/\.[^.]*$/, "").slice(0, NAME_CHARACTERS);
+    const displayName = draft.displayName || source.replace(/\.[^.]*$/, "").slice(0, displayNameCharacters);
     change({ examples: all, source, displayName });
     if (isAdding) toast(text.import.appended(examples.length));
     setParsed(undefined);
@@ -116,21 +115,21 @@ function ExampleFacts({ examples, estimate }: { examples: Example[]; estimate?: 
     isCurrent ? estimate.longestExampleTokens : undefined,
     isCurrent ? estimate.exampleTokens.reduce((sum, tokens) => sum + tokens, 0) : undefined,
   );
-  const found = labels(examples);
+  const labels = (isCurrent && estimate.outputs?.labels) || undefined;
   return (
     <div className="stack tight">
       <p>
         <strong>{facts}</strong>
       </p>
       <p className="small soft">
-        {advice(examples.length)} {found && text.create.labels(listed(found))}
+        {advice(examples.length)} {labels && text.create.labels(listed(labels))}
       </p>
     </div>
   );
 }
 
-function listed(found: [string, number][]) {
-  const shown = found.slice(0, SHOWN_LABELS).map(([label, times]) => `${label} ${count(times)}`);
+function listed(found: Schemas["LabelCountOut"][]) {
+  const shown = found.slice(0, SHOWN_LABELS).map(({ label, rows }) => `${label} ${count(rows)}`);
   return shown.join(", ") + (found.length > SHOWN_LABELS ? " and others" : "");
 }
 

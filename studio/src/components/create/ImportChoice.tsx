@@ -1,7 +1,7 @@
 import { useState } from "react";
 import { Button, DropZone, FileTrigger, Text } from "react-aria-components";
 import { Link } from "wouter";
-import { useServerInfo } from "../../api/account";
+import { useLimits } from "../../api/account";
 import { usePrompts } from "../../api/examples";
 import { idOf } from "../../api/client";
 import type { Example } from "../../draft";
@@ -21,7 +21,7 @@ type ImportChoiceProps = {
 
 /** The ways to add examples: a file, a structured prompt, typed or pasted rows, a sample. */
 export function ImportChoice({ read, use, cancel }: ImportChoiceProps) {
-  const limit = useServerInfo().data?.limits?.requestBytes;
+  const limit = useLimits().requestBytes;
   const [pasted, setPasted] = useState<string>(); // undefined: the box is closed
   const [isChoosing, setChoosing] = useState(false);
   return (

@@ -1,9 +1,9 @@
 import { useState } from "react";
 import { Button } from "react-aria-components";
-import { useServerInfo } from "../../api/account";
+import { useLimits } from "../../api/account";
 import type { BaseModel } from "../../api/client";
 import { useTunedModels } from "../../api/models";
-import { type Draft, isGoodId, NAME_CHARACTERS } from "../../draft";
+import { type Draft, isGoodId } from "../../draft";
 import { parameters } from "../../format";
 import { SelectField, TextInput } from "../controls";
 import { Section } from "../Page";
@@ -18,6 +18,7 @@ type ModelSectionProps = {
 
 /** Name, ID, description and base model. */
 export function ModelSection({ draft, change, bases, showsProblems }: ModelSectionProps) {
+  const limits = useLimits();
   const [isIdShown, setIdShown] = useState(draft.id !== "");
   return (
     <Section id="model" number={2} title={text.create.model}>
@@ -25,17 +26,19 @@ export function ModelSection({ draft, change, bases, showsProblems }: ModelSecti
         label={text.common.name}
         value={draft.displayName}
         change={(displayName) => change({ displayName })}
-        maxLength={NAME_CHARACTERS}
+        maxLength={limits.displayNameCharacters}
         isRequired
         isInvalid={showsProblems && draft.displayName.trim() === ""}
         validationBehavior="aria"
         help={
-          <span className="row spread">
-            <span>{text.create.nameHelp}</span>
-            <span>
-              {draft.displayName.length}/{NAME_CHARACTERS}
+          limits.displayNameCharacters && (
+            <span className="row spread">
+              <span>{text.create.nameHelp(limits.displayNameCharacters)}</span>
+              <span>
+                {draft.displayName.length}/{limits.displayNameCharacters}
+              </span>
             </span>
-          </span>
+          )
         }
         error={text.create.needName}
       />
@@ -44,8 +47,8 @@ export function ModelSection({ draft, change, bases, showsProblems }: ModelSecti
           label={text.create.id}
           value={draft.id}
           change={(id) => change({ id })}
-          maxLength={NAME_CHARACTERS}
-          isInvalid={!isGoodId(draft.id)}
+          maxLength={limits.displayNameCharacters}
+          isInvalid={!isGoodId(draft.id, limits.idPattern)}
           validationBehavior="aria"
           spellCheck="false"
           help={text.create.idHelp}
@@ -73,14 +76,13 @@ type BaseFieldProps = { draft: Draft; change: (part: Partial<Draft>) => void; ba
 /** The base model, or a tuned model of the user's to continue from; with size, license, and whether it fits. */
 function BaseField({ draft, change, bases }: BaseFieldProps) {
   const own = (useTunedModels("owner:me").data ?? []).filter(({ state }) => state === "ACTIVE");
-  const free = useServerInfo().data?.device?.freeMemoryBytes;
   const base = bases.find(({ name }) => name === draft.baseModel);
   return (
     <SelectField
       label={text.create.base}
       value={draft.baseModel}
       change={(baseModel) => change({ baseModel })}
-      help={base && <BaseHelp base={base} free={free} />}
+      help={base && <BaseHelp base={base} />}
       groups={[
         [text.create.bases, bases.map(({ name, displayName }) => [name, displayName])],
         [text.create.ownModels, own.map(({ name, displayName }) => [name, displayName])],
@@ -89,9 +91,8 @@ function BaseField({ draft, change, bases }: BaseFieldProps) {
   );
 }
 
-function BaseHelp({ base, free }: { base: BaseModel; free?: number }) {
-  const { baseWeights, licence, tuningMemoryBytes, isPresent, description } = base;
-  const fits = tuningMemoryBytes === undefined || free === undefined ? undefined : tuningMemoryBytes <= free;
+function BaseHelp({ base }: { base: BaseModel }) {
+  const { baseWeights, licence, fits, isPresent, description } = base;
   const isAlias = !base.name.endsWith(baseWeights);
   return (
     <>

@@ -85,7 +85,6 @@ function save(problems: Problem[], name: string) {
 }
 
 const SHOWN = 50;
-const ABOUT_THE_FILE = /^(guessed-|ignored-|few-|hidden-|several-)/; // skipping a row would not help
 
 type ProblemGroupProps = {
   group: Problem[];
@@ -99,7 +98,7 @@ function ProblemGroup({ group, canShow, show, skip }: ProblemGroupProps) {
   const [first] = group;
   if (!first) return null;
   const isError = first.level === "error";
-  const rows = ABOUT_THE_FILE.test(first.kind) ? [] : rowsOf(group);
+  const rows = first.isSkippable ? rowsOf(group) : [];
   return (
     <tbody>
       <tr className="group">

@@ -17,7 +17,7 @@ export const text = {
     saved: "Draft saved",
     saving: "Saving…",
     unsaved: "Draft saved in this browser only",
-    nameHelp: "Up to 40 characters.",
+    nameHelp: (characters: number) => `Up to ${characters} characters.`,
     id: "ID",
     showId: "Choose an ID",
     idHelp:

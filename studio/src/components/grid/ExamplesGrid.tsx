@@ -1,9 +1,9 @@
 import { useId, useMemo, useRef, useState } from "react";
 import { Button, Toolbar } from "react-aria-components";
-import { useIsSignedIn, useServerInfo } from "../../api/account";
+import { useIsSignedIn, useLimits } from "../../api/account";
 import type { Estimate } from "../../api/examples";
 import type { Example } from "../../draft";
-import { commonBeginning, rowProblems } from "../../rows";
+import { rowProblems } from "../../rows";
 import { parseExamples } from "../../transfer";
 import { text } from "../create/text";
 import { Window } from "../dialogs";
@@ -21,15 +21,16 @@ export function ExamplesGrid({ rows, change, estimate }: ExamplesGridProps) {
   const grid = useGrid(rows, change);
   const [isFiltered, setFiltered] = useState(false);
   const [pasted, setPasted] = useState<Example[]>();
-  const limits = useServerInfo().data?.limits;
+  const { textInputCharacters: input, outputCharacters: output } = useLimits();
   const isCurrent = estimate?.exampleTokens.length === rows.length;
   const isWaiting = useIsSignedIn() === true && !isCurrent; // for the server to look at the rows
   const problems = useMemo(() => {
     const cut = estimate?.cutRows?.map((row) => ({ row, kind: "long-row" })) ?? [];
     const warnings = isCurrent ? [...cut, ...(estimate?.problems ?? [])] : [];
-    return rowProblems(rows, { input: limits?.textInputCharacters, output: limits?.outputCharacters }, warnings);
-  }, [rows, limits?.textInputCharacters, limits?.outputCharacters, isCurrent, estimate]);
-  const beginning = useMemo(() => longBeginning(rows), [rows]);
+    return rowProblems(rows, { input, output }, warnings);
+  }, [rows, input, output, isCurrent, estimate]);
+  const prefix = estimate?.inputs?.prefix ?? "";
+  const beginning = prefix.length < LONG ? "" : prefix;
   const isShort = useMemo(() => rows.every(({ textInput, output }) => fits(textInput, 60) && fits(output, 30)), [rows]);
   const all = [...rows.keys()];
   const withProblem = all.filter((row) => problems[row] !== undefined || row === grid.editing);
@@ -100,11 +101,6 @@ export function ExamplesGrid({ rows, change, estimate }: ExamplesGridProps) {
 }
 
 const LONG = 30; // characters; a shorter beginning is shown in each row
-
-function longBeginning(rows: Example[]): string {
-  const beginning = commonBeginning(rows.map(({ textInput }) => textInput));
-  return beginning.length >= LONG ? beginning : "";
-}
 
 const fits = (line: string, characters: number) => line.length <= characters && !line.includes("\n");
 

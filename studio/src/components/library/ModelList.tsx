@@ -28,7 +28,7 @@ export function ModelList() {
   const [order, setOrder] = useState<Order>();
   const [selected, setSelected] = useState<ReadonlySet<string>>(new Set());
   const [toDelete, setToDelete] = useState<TunedModel[]>([]);
-  const [shared, setShared] = useState<TunedModel>();
+  const [sharedName, setShared] = useState<string>();
   const [exported, setExported] = useState<TunedModel>();
   const settledWords = useDebounced(words, TYPING_MS);
   const query = useTunedModels(`${FILTERS[filter]} ${settledWords}`.trim());
@@ -37,6 +37,7 @@ export function ModelList() {
   if (query.isPending && !query.isError) return <Skeleton />;
   if (isEmpty && !settledWords && filter === "mine" && !words) return <EmptyWithFilters choose={setFilter} />;
   const chosen = found.filter(({ name }) => selected.has(name));
+  const shared = found.find(({ name }) => name === sharedName);
   return (
     <div className="stack">
       {query.isError && <ErrorNote error={query.error} retry={() => void query.refetch()} />}
@@ -62,7 +63,11 @@ export function ModelList() {
           select={setSelected}
           order={order}
           sort={setOrder}
-          acts={{ remove: (model) => setToDelete([model]), share: setShared, exportIt: setExported }}
+          acts={{
+            remove: (model) => setToDelete([model]),
+            share: ({ name }) => setShared(name),
+            exportIt: setExported,
+          }}
           showsOwner={filter !== "mine"}
         />
       )}
@@ -76,7 +81,7 @@ export function ModelList() {
       )}
       <Removal models={toDelete} close={() => setToDelete([])} />
       {exported && <ExportDialog model={exported} onClose={() => setExported(undefined)} />}
-      {shared && <ShareDialog id={idOf(shared.name)} name={shared.displayName} onClose={() => setShared(undefined)} />}
+      {shared && <ShareDialog model={shared} onClose={() => setShared(undefined)} />}
     </div>
   );
 }

@@ -1,5 +1,5 @@
 import { Link, useLocation } from "wouter";
-import { useMe, usePermissions, useRole } from "../../api/account";
+import { useMe } from "../../api/account";
 import { idOf, type TunedModel } from "../../api/client";
 import { isRunning, useOperation } from "../../api/models";
 import { count, duration, loss, tookSeconds } from "../../format";
@@ -92,6 +92,7 @@ type ModelRowProps = {
 /** One tuned model in My Library. */
 function ModelRow({ model, isSelected, toggle, acts, showsOwner }: ModelRowProps) {
   const operation = useOperation(model).data;
+  const me = useMe().data?.user;
   const task = model.tuningTask;
   const took = tookSeconds(task);
   return (
@@ -124,9 +125,7 @@ function ModelRow({ model, isSelected, toggle, acts, showsOwner }: ModelRowProps
         <Ago time={model.updateTime} />
       </td>
       {showsOwner && (
-        <td className="soft">
-          <Owner id={idOf(model.name)} />
-        </td>
+        <td className="soft">{model.owner === me ? text.common.you : text.signIn.you(model.owner ?? "")}</td>
       )}
       <td className="narrow">
         <RowMenu name={model.displayName} actions={useActions(model, acts)} />
@@ -135,16 +134,10 @@ function ModelRow({ model, isSelected, toggle, acts, showsOwner }: ModelRowProps
   );
 }
 
-function Owner({ id }: { id: string }) {
-  const me = useMe().data?.user;
-  const owner = usePermissions(id).data?.find(({ role }) => role === "OWNER")?.emailAddress;
-  return <>{owner === me ? text.common.you : text.signIn.you(owner ?? "")}</>;
-}
-
 function useActions(model: TunedModel, { remove, share, exportIt }: Acts): Action[] {
   const [, go] = useLocation();
   const id = idOf(model.name);
-  const role = useRole(id);
+  const { role } = model;
   const isReady = model.state === "ACTIVE";
   const all: (Action | false)[] = [
     { id: "open", label: text.common.open, act: () => go(`/models/${id}`) },

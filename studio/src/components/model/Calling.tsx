@@ -1,5 +1,5 @@
-import { usePermissions, useRole } from "../../api/account";
-import { idOf, type TunedModel } from "../../api/client";
+import { usePermissions } from "../../api/account";
+import { canEdit, idOf, type TunedModel } from "../../api/client";
 import { useFirstExamples } from "../../api/examples";
 import { useWrapping } from "../../api/models";
 import { answerSnippets } from "../../snippets";
@@ -30,7 +30,6 @@ export function ApiTab({ model }: { model: TunedModel }) {
 export function Contract({ model }: { model: TunedModel }) {
   const id = idOf(model.name);
   const wrapping = useWrapping(id);
-  const role = useRole(id);
   if (!model.promptContract) return null;
   return (
     <section className="card stack tight" aria-labelledby="contract">
@@ -41,7 +40,7 @@ export function Contract({ model }: { model: TunedModel }) {
       <Checkbox
         label={text.model.wrap}
         isChecked={wrapping.isPending ? wrapping.variables : (model.wrapPlainInputs ?? false)}
-        isDisabled={role !== "OWNER" && role !== "WRITER"}
+        isDisabled={!canEdit(model)}
         change={wrapping.mutate}
       />
     </section>

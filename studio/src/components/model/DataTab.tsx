@@ -2,7 +2,6 @@ import { Link } from "wouter";
 import { idOf, type TunedModel } from "../../api/client";
 import { useFirstExamples } from "../../api/examples";
 import type { Finding } from "../../api/reports";
-import { isFixable } from "../../draftSource";
 import { share } from "../../format";
 import { ScrollRegion, Table } from "../Facts";
 import { QueryState } from "../Page";
@@ -48,34 +47,31 @@ function DataCheck({ model }: { model: TunedModel }) {
   return (
     <ReportCard
       kind="examinations"
-      id={id}
+      model={model}
       words={text.dataCheck}
       more={{ label: text.dataCheck.tuneToo, how: { foldCount: FOLDS } }}
       running={({ examinedRows = 0, totalRows }) => text.dataCheck.running(examinedRows, totalRows)}
     >
-      {({ rows, counts, findings }) => {
-        const fixed = findings.filter(isFixable);
-        return (
-          <>
-            <p className={`note ${counts.length > 0 ? "warn" : "good"}`}>
-              {text.dataCheck.found(
-                rows,
-                counts.map(({ kind, findings: number }) => text.dataCheck.kind(kind, number)),
-              )}
-            </p>
-            {findings.length > 0 && <FindingTable findings={findings} />}
-            {fixed.length > 0 && (
-              <div>
-                <Link className="button" href={`/new?from=${id}&fixed=1`}>
-                  {fixed.every(({ isDropped }) => isDropped)
-                    ? text.dataCheck.without(fixed.length)
-                    : text.dataCheck.fixed(fixed.length)}
-                </Link>
-              </div>
+      {({ rows, counts, findings, fixedRows }) => (
+        <>
+          <p className={`note ${counts.length > 0 ? "warn" : "good"}`}>
+            {text.dataCheck.found(
+              rows,
+              counts.map(({ kind, findings: number }) => text.dataCheck.kind(kind, number)),
             )}
-          </>
-        );
-      }}
+          </p>
+          {findings.length > 0 && <FindingTable findings={findings} />}
+          {fixedRows > 0 && (
+            <div>
+              <Link className="button" href={`/new?from=${id}&fixed=1`}>
+                {findings.every(({ newOutput }) => newOutput === undefined)
+                  ? text.dataCheck.without(fixedRows)
+                  : text.dataCheck.fixed(fixedRows)}
+              </Link>
+            </div>
+          )}
+        </>
+      )}
     </ReportCard>
   );
 }
@@ -124,7 +120,7 @@ function DataCurve({ model }: { model: TunedModel }) {
   return (
     <ReportCard
       kind="dataCurves"
-      id={idOf(model.name)}
+      model={model}
       words={text.dataCurve}
       running={({ tuning = 0, tunings }) => text.dataCurve.running(tuning, tunings)}
     >

@@ -1,10 +1,9 @@
 import { useState } from "react";
 import { Button } from "react-aria-components";
 import { Link, useLocation } from "wouter";
-import { useRole } from "../../api/account";
-import { idOf, type TunedModel } from "../../api/client";
+import { useLimits } from "../../api/account";
+import { canEdit, idOf, type TunedModel } from "../../api/client";
 import { isRunning, useCancel, useDelete, useRename } from "../../api/models";
-import { NAME_CHARACTERS } from "../../draft";
 import { openPath } from "../../transfer";
 import { type Action, RowMenu, TextInput } from "../controls";
 import { Confirm, ConfirmDeletion } from "../dialogs";
@@ -20,9 +19,9 @@ export function ModelActions({ model }: { model: TunedModel }) {
   const id = idOf(model.name);
   const [open, setOpen] = useState<"cancel" | "export" | "remove" | "share">();
   const [cancel, remove] = [useCancel(id), useDelete()];
-  const role = useRole(id);
+  const { role } = model;
   const [isReady, isUnderWay] = [model.state === "ACTIVE", isRunning(model)];
-  const canWrite = role === "OWNER" || role === "WRITER";
+  const canWrite = canEdit(model);
   const close = () => setOpen(undefined);
   const rare: Action[] = [
     { id: "again", label: text.common.again, act: () => go(`/new?from=${id}`) },
@@ -59,7 +58,7 @@ export function ModelActions({ model }: { model: TunedModel }) {
       <Button onPress={() => setOpen("share")}>{text.sharing.share}</Button>
       {isReady && <Button onPress={() => setOpen("export")}>{text.common.export}</Button>}
       <RowMenu name={model.displayName} actions={rare} />
-      {open === "share" && <ShareDialog id={id} name={model.displayName} onClose={close} />}
+      {open === "share" && <ShareDialog model={model} onClose={close} />}
       {open === "export" && <ExportDialog model={model} onClose={close} />}
       <Confirm
         isOpen={open === "cancel"}
@@ -93,8 +92,8 @@ export function ModelName({ model }: { model: TunedModel }) {
   const id = idOf(model.name);
   const [name, setName] = useState<string>(); // undefined: not being renamed
   const rename = useRename(id);
-  const role = useRole(id);
-  const canWrite = role === "OWNER" || role === "WRITER";
+  const { displayNameCharacters } = useLimits();
+  const canWrite = canEdit(model);
   if (name === undefined) {
     return (
       <div className="row small-gap under-head">
@@ -122,7 +121,7 @@ export function ModelName({ model }: { model: TunedModel }) {
           label={text.common.name}
           value={name}
           change={setName}
-          maxLength={NAME_CHARACTERS}
+          maxLength={displayNameCharacters}
           isRequired
           // pressing Rename opens this field; typing comes next
           // eslint-disable-next-line jsx-a11y/no-autofocus

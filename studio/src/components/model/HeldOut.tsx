@@ -2,7 +2,6 @@ import { useState } from "react";
 import { Button } from "react-aria-components";
 import { idOf, type TunedModel } from "../../api/client";
 import { type StoredExample, useHeldOut } from "../../api/examples";
-import { commonBeginning } from "../../rows";
 import { Icon, SelectField } from "../controls";
 import { ScrollRegion, Table } from "../Facts";
 import { ErrorNote, QueryState } from "../Page";
@@ -60,7 +59,7 @@ export function HeldOutTab({ model }: { model: TunedModel }) {
           options={Object.entries(text.heldOut.orders)}
         />
       </div>
-      <HeldOutTable rows={rows} answers={answers} order={order} />
+      <HeldOutTable model={model} rows={rows} answers={answers} order={order} />
     </section>
   );
 }
@@ -68,6 +67,7 @@ export function HeldOutTab({ model }: { model: TunedModel }) {
 const rightOf = (done: AnswerPair[], who: "tuned" | "base") => done.filter((answer) => answer[who].isRight).length;
 
 type Props = {
+  model: TunedModel;
   rows: StoredExample[];
   answers: (AnswerPair | undefined)[];
   order: keyof typeof text.heldOut.orders;
@@ -76,20 +76,21 @@ type Props = {
 const MANY_CHARACTERS = 30; // a shorter beginning is shown in each row
 
 /** Input, expected output and both answers of each held-out row; a long common beginning is shown once. */
-function HeldOutTable({ rows, answers, order }: Props) {
+function HeldOutTable({ model, rows, answers, order }: Props) {
   const [seeds] = useState(() => rows.map(() => Math.random()));
   const value = (place: number) => answers[place]?.tuned.likeness;
   const places = [...rows.keys()];
   if (order === "random") places.sort((a, b) => (seeds[a] ?? 0) - (seeds[b] ?? 0));
   if (order === "best") places.sort((a, b) => (value(b) ?? -1) - (value(a) ?? -1));
   if (order === "worst") places.sort((a, b) => (value(a) ?? 2) - (value(b) ?? 2));
-  const common = commonBeginning(rows.map(({ textInput }) => textInput));
-  const start = common.length < MANY_CHARACTERS ? 0 : common.length;
+  const prefix = model.inputPrefix ?? "";
+  const isLong = prefix.length >= MANY_CHARACTERS;
+  const shown = (input: string) => (isLong && input.startsWith(prefix) ? input.slice(prefix.length) : input);
   return (
     <div className="card flush">
-      {start > 0 && (
+      {isLong && (
         <p className="common">
-          <span className="soft">{text.heldOut.begins}</span> {common.trim()}
+          <span className="soft">{text.heldOut.begins}</span> {prefix.trim()}
         </p>
       )}
       <ScrollRegion height={620} label={text.model.heldOut}>
@@ -98,7 +99,7 @@ function HeldOutTable({ rows, answers, order }: Props) {
             {places.map((place) => (
               <tr key={place}>
                 <td>
-                  <div className="clamp four">{rows[place]?.textInput.slice(start)}</div>
+                  <div className="clamp four">{shown(rows[place]?.textInput ?? "")}</div>
                 </td>
                 <td>
                   <div className="clamp four">{rows[place]?.output}</div>

@@ -21,7 +21,7 @@ export function Overview({ model, operation }: { model: TunedModel; operation?: 
           task={task}
           snapshots={live?.snapshots ?? task.snapshots ?? []}
           epochLosses={live?.epochLosses ?? task.epochLosses ?? []}
-          advice={advice}
+          curve={live?.curve ?? task.curve}
         />
         {advice && (
           <div className="note row spread">

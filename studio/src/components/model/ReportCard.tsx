@@ -1,6 +1,6 @@
 import type { ReactNode } from "react";
 import { Button } from "react-aria-components";
-import { useRole } from "../../api/account";
+import { canEdit, idOf, type TunedModel } from "../../api/client";
 import { type Kind, useReport } from "../../api/reports";
 import { ErrorNote } from "../Page";
 import { text } from "./text";
@@ -9,7 +9,7 @@ type Words = { title: string; help: string; start: string; again: string };
 type Job<K extends Kind> = NonNullable<ReturnType<typeof useReport<K>>["query"]["data"]>;
 type Props<K extends Kind> = {
   kind: K;
-  id: string; // of the tuned model
+  model: TunedModel;
   words: Words;
   more?: { label: string; how: object }; // a slower, more thorough way
   other?: (start: (how: Promise<object>) => void) => ReactNode; // a way that needs more input
@@ -19,13 +19,21 @@ type Props<K extends Kind> = {
 };
 
 /** A report on a tuned model: the buttons that start it (for writers), its progress, and the newest result. */
-export function ReportCard<K extends Kind>({ kind, id, words, more, other, isOtherOnly, running, children }: Props<K>) {
-  const { query, starting, stopping } = useReport(kind, id, true);
-  const role = useRole(id);
+export function ReportCard<K extends Kind>({
+  kind,
+  model,
+  words,
+  more,
+  other,
+  isOtherOnly,
+  running,
+  children,
+}: Props<K>) {
+  const { query, starting, stopping } = useReport(kind, idOf(model.name), true);
   if (query.isPending) return null;
   const job = query.data as Job<K> | null | undefined;
   const isRunning = job?.state === "RUNNING";
-  const canStart = role === "OWNER" || role === "WRITER";
+  const canStart = canEdit(model);
   const report = job?.report as NonNullable<Job<K>["report"]> | undefined;
   return (
     <section className="card stack" aria-labelledby={kind}>

@@ -3,10 +3,9 @@ import { Button } from "react-aria-components";
 import { Link } from "wouter";
 import { idOf, type Operation, type TunedModel } from "../../api/client";
 import { isRunning, useLog } from "../../api/models";
-import { duration, epochOf, percent } from "../../format";
+import { duration, percent } from "../../format";
 import { download } from "../../transfer";
 import { ScrollRegion } from "../Facts";
-import { secondsLeft } from "../JobState";
 import { QueryState } from "../Page";
 import { text } from "./text";
 
@@ -14,20 +13,15 @@ const PHASES = Object.entries(text.phases);
 
 /** The phases of a tuning job, its progress and the time left. */
 export function Progress({ model, operation }: { model: TunedModel; operation: Operation }) {
-  const { phase, waitingBefore, totalSteps, completedSteps, snapshots = [] } = operation.metadata;
-  const { hyperparameters, data, heldOutRows = 0 } = model.tuningTask;
+  const { phase, waitingBefore, totalSteps, completedSteps, curve, secondsLeft: left } = operation.metadata;
+  const { epochCount } = model.tuningTask.hyperparameters;
   const now = PHASES.findIndex(([name]) => name === phase);
   const current = PHASES[now]?.[1];
   const done = percent(completedSteps, totalSteps);
-  const learned = data.rows - heldOutRows;
-  const epoch = Math.min(
-    hyperparameters.epochCount,
-    epochOf(Math.max(1, completedSteps), hyperparameters.batchSize, learned),
-  );
-  const left = secondsLeft(snapshots, totalSteps);
+  const epoch = curve?.epoch ?? 1;
   const isTuning = phase === "RUNNING";
   const where = isTuning
-    ? text.model.position(epoch, hyperparameters.epochCount, completedSteps, totalSteps, done)
+    ? text.model.position(epoch, epochCount, completedSteps, totalSteps, done)
     : waitingBefore !== undefined
       ? text.job.ahead(waitingBefore)
       : current?.now;
@@ -60,7 +54,7 @@ export function Progress({ model, operation }: { model: TunedModel; operation: O
       </div>
       {/* announced once per epoch and phase, not at every step */}
       <div className="visually-hidden" role="status">
-        {isTuning ? text.model.announceEpoch(epoch, hyperparameters.epochCount) : current?.name}
+        {isTuning ? text.model.announceEpoch(epoch, epochCount) : current?.name}
       </div>
     </section>
   );
@@ -94,11 +88,12 @@ function firstTime(name: string): boolean {
 }
 
 function CancelledNote({ model }: { model: TunedModel }) {
-  const { completedSteps, hyperparameters, data, heldOutRows = 0 } = model.tuningTask;
-  const epoch = epochOf(completedSteps, hyperparameters.batchSize, data.rows - heldOutRows);
+  const { curve, hyperparameters } = model.tuningTask;
   return (
     <div className="note warn">
-      {model.state === "ACTIVE" ? text.model.cancelledAt(epoch, hyperparameters.epochCount) : text.model.cancelledEarly}
+      {model.state === "ACTIVE"
+        ? text.model.cancelledAt(curve?.epoch ?? 1, hyperparameters.epochCount)
+        : text.model.cancelledEarly}
     </div>
   );
 }

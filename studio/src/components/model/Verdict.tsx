@@ -1,5 +1,5 @@
 import { Button, FileTrigger } from "react-aria-components";
-import { ApiError, idOf, type Schemas, type TunedModel } from "../../api/client";
+import { ApiError, type Schemas, type TunedModel } from "../../api/client";
 import { parseFile } from "../../api/examples";
 import type { EvaluationReport } from "../../api/reports";
 import { share } from "../../format";
@@ -13,7 +13,7 @@ export function Verdict({ model, hasHeldOut }: { model: TunedModel; hasHeldOut: 
   return (
     <ReportCard
       kind="evaluations"
-      id={idOf(model.name)}
+      model={model}
       words={hasHeldOut ? text.verdict : { ...text.verdict, help: text.verdict.helpWithout }}
       other={(start) => <FileRows start={start} />}
       isOtherOnly={!hasHeldOut}
@@ -86,34 +86,14 @@ function FileRows({ start }: { start: (how: Promise<object>) => void }) {
   );
 }
 
-type Recorded = { title: string; answers: string[] };
-type Line = { output: string; answer: string; model: string };
-
 /** The request to evaluate on a file; throws ApiError with the first problem of the file. */
 async function evaluationOf(file: File): Promise<Schemas["EvaluateIn"]> {
-  const { examples = [], problems } = await parseFile(file, {});
+  const { examples = [], problems, recorded } = await parseFile(file, {});
   const wrong = problems.find(({ level }) => level === "error");
   if (wrong) throw new ApiError(text.verdict.wrongFile(file.name, wrong), 400, "INVALID_ARGUMENT");
-  const recorded = recordedIn(await file.text());
   return {
     source: file.name,
     examples: { examples: examples.map(({ textInput, output }) => ({ textInput, output })) },
     ...(recorded && { recorded }),
   };
 }
-
-/** The answers in a file from `tunery rescue` (JSON lines); undefined for any other file. */
-export function recordedIn(content: string): Recorded | undefined {
-  const lines = content.split("\n").filter((line) => line.trim() !== "");
-  try {
-    const written = lines.map((line) => JSON.parse(line) as Line);
-    const [first] = written;
-    if (!first || !written.every(isRecorded)) return undefined;
-    return { title: first.model, answers: written.map(({ answer }) => answer) };
-  } catch {
-    return undefined; // not JSON lines
-  }
-}
-
-const isRecorded = (line: Partial<Line>) =>
-  [line.output, line.answer, line.model].every((text) => typeof text === "string");

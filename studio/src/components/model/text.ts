@@ -77,11 +77,6 @@ export const text = {
     gone: "This tuned model doesn't exist. It may have been deleted.",
   },
   chart: {
-    summary: (from: string, to: string, all: number, knee?: number) =>
-      all === 1
-        ? `Loss was ${to} over the first epoch.`
-        : `Loss ${Number(to) < Number(from) ? "fell" : "went"} from ${from} to ${to} over ${epochs(all)}${knee ? `; flat after epoch ${knee}` : ""}.`,
-    now: (loss: string, step: number) => `Loss is ${loss} at step ${step}.`,
     none: "The curve will appear after the first step.",
     table: "Table",
     epochs: "Epochs",

@@ -1,8 +1,8 @@
 import { useState } from "react";
 import { Button } from "react-aria-components";
-import { useFirstExamples, useHeldOut } from "../../api/examples";
+import { useHeldOut } from "../../api/examples";
+import { useTunedModel } from "../../api/models";
 import { idOf } from "../../api/client";
-import { commonBeginning } from "../../rows";
 import { TextInput } from "../controls";
 import { text } from "./text";
 
@@ -13,8 +13,7 @@ const SHOWN = 80;
 /** The prompt, with a hint if it lacks the text that all examples of the model start with. */
 export function PromptBox({ model, prompt, change, run }: PromptBoxProps) {
   const isTuned = model.startsWith("tunedModels/");
-  const examples = useFirstExamples(idOf(model), isTuned).data?.examples ?? [];
-  const beginning = isTuned ? commonBeginning(examples.map(({ textInput }) => textInput)) : "";
+  const beginning = useTunedModel(isTuned ? idOf(model) : "").data?.inputPrefix ?? "";
   const isMissing = beginning !== "" && prompt.trim() !== "" && !prompt.startsWith(beginning.trimEnd());
   return (
     <div className="stack tight">

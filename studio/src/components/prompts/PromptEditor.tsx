@@ -1,8 +1,8 @@
 import { useState } from "react";
 import { Button } from "react-aria-components";
 import { useLocation } from "wouter";
+import { useLimits } from "../../api/account";
 import type { Prompt } from "../../api/examples";
-import { NAME_CHARACTERS } from "../../draft";
 import { inputText, outputText, type PromptParts, usePromptEdit } from "../../prompt";
 import { type Action, Checkbox, type Option, RowMenu, SelectField, TextInput } from "../controls";
 import { toast } from "../toasts";
@@ -29,7 +29,7 @@ export function PromptEditor({ id, prompt, rename }: { id: string; prompt: Promp
           <TextInput
             label={text.prompts.name}
             value={parts.displayName}
-            maxLength={NAME_CHARACTERS}
+            maxLength={useLimits().displayNameCharacters}
             change={(displayName) => {
               change({ displayName });
               rename(displayName);
