@@ -1,6 +1,5 @@
 import { useState } from "react";
 import { Button, FileTrigger, Label, Radio, RadioGroup } from "react-aria-components";
-import { useLimits } from "../../api/account";
 import { type Draft, settingsFrom, settingsOf, DEFAULT_SETTINGS } from "../../draft";
 import { download } from "../../transfer";
 import { Icon, NumberInput, SelectField } from "../controls";
@@ -12,7 +11,6 @@ type SettingsSectionProps = { draft: Draft; change: (part: Partial<Draft>) => vo
 
 /** Settings that most users leave alone: epochs, batch size, learning rate, held-out rows, seed. */
 export function SettingsSection({ draft, change }: SettingsSectionProps) {
-  const limits = useLimits();
   const [isOpen, setOpen] = useState(false);
   const number = (
     name: "epochCount" | "batchSize" | "seed",
@@ -42,8 +40,8 @@ export function SettingsSection({ draft, change }: SettingsSectionProps) {
       {isOpen && (
         <>
           <div className="halves">
-            {number("epochCount", text.create.epochs, text.create.epochsHelp, 1, limits.epochCount)}
-            {number("batchSize", text.create.batch, text.create.batchHelp, 1, limits.batchSize)}
+            {number("epochCount", text.create.epochs, text.create.epochsHelp, 1, 1000)}
+            {number("batchSize", text.create.batch, text.create.batchHelp, 1, 512)}
             <RateInput draft={draft} change={change} />
             <HoldOutInput value={draft.holdOut} change={(holdOut) => change({ holdOut })} />
             {number("seed", text.create.seed, text.create.seedHelp, 0)}

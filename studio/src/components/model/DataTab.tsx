@@ -1,5 +1,5 @@
 import { Link } from "wouter";
-import { idOf, type TunedModel } from "../../api/client";
+import { canEdit, idOf, type TunedModel } from "../../api/client";
 import { useFirstExamples } from "../../api/examples";
 import type { Finding } from "../../api/reports";
 import { share } from "../../format";
@@ -61,7 +61,7 @@ function DataCheck({ model }: { model: TunedModel }) {
             )}
           </p>
           {findings.length > 0 && <FindingTable findings={findings} />}
-          {fixedRows > 0 && (
+          {canEdit(model) && fixedRows > 0 && (
             <div>
               <Link className="button" href={`/new?from=${id}&fixed=1`}>
                 {findings.every(({ newOutput }) => newOutput === undefined)
