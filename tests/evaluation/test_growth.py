@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tunery.errors import InvalidArgument
-from tunery.evaluation.growth import Measured, grow
+from tunery.evaluation.verdict import Measured, grow
 
 
 def curve(*scores: float, tested: int = 300) -> list[Measured]:

@@ -41,7 +41,7 @@ from tunery.server.wire.messages import Message
 from tunery.service.answering import MAX_WAITING
 from tunery.service.creation import MAX_WAITING_TASKS
 from tunery.service.database import tasks
-from tunery.service.phases import RUNNING_PHASES
+from tunery.service.tuning import RUNNING_PHASES
 from tunery.types import (
     MAX_DATASET_BYTES,
     MAX_OUTPUT_CHARACTERS,
