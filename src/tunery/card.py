@@ -109,6 +109,59 @@ class ModelCard:
         return replace(self, exports=(*others, _plain({**report, "proofs": proofs})))
 
 
+def markdown(card: Section) -> str:
+    """Return the page for the document of a card."""
+    parts = (_head, _base, _data, _settings, _curve, _verdict, _contracts, _exports, _calls)
+    return "\n".join(line for part in parts for line in part(card)) + "\n"
+
+
+def base_section(
+    entry: CatalogEntry, name: str, sha256: str, *, asked_as: str | None = None, source_tuned_model: str | None = None
+) -> dict[str, Any]:
+    """Return the section about the base and its weights."""
+    return {
+        "name": name,
+        "display_name": entry.display_name,
+        "licence": entry.licence,
+        "source": entry.source,
+        "parameters": entry.parameters,
+        "sha256": sha256,
+        "asked_as": asked_as,
+        "source_tuned_model": source_tuned_model,
+    }
+
+
+def data_section(facts: DataFacts, held_out_rows: int) -> dict[str, Any]:
+    """Return the section that identifies the data without its content."""
+    return {**asdict(facts), "held_out_rows": held_out_rows}
+
+
+def settings_section(
+    hyperparameters: Hyperparameters, seed: int, in_force: Mapping[str, object], versions: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return the section of settings: requested, in force, and the versions of libraries."""
+    given = {name: value for name, value in asdict(hyperparameters.resolve()).items() if value is not None}
+    return {**given, "seed": seed, "in_force": dict(in_force), "versions": dict(versions)}
+
+
+def curve_section(
+    epoch_losses: Sequence[EpochLoss],
+    advice: Advice | None,
+    *,
+    completed_steps: int,
+    total_steps: int,
+    kept_epochs: Sequence[int] = (),
+) -> dict[str, Any]:
+    """Return the section of losses by epoch, with advice."""
+    return {
+        "epoch_losses": [asdict(loss) for loss in epoch_losses],
+        "advice": advice.text if advice else None,
+        "completed_steps": completed_steps,
+        "total_steps": total_steps,
+        "kept_epochs": list(kept_epochs),
+    }
+
+
 def _plain(values: dict[str, Any]) -> dict[str, Any]:
     """Return values as JSON has them: no tuples, no enums."""
     plain: dict[str, Any] = json.loads(json.dumps(values))
@@ -117,12 +170,6 @@ def _plain(values: dict[str, Any]) -> dict[str, Any]:
 
 def _no_contracts() -> dict[str, None]:
     return dict.fromkeys(("prompt_contract", "prompt_sentence", "output_contract", "output_sentence"))
-
-
-def markdown(card: Section) -> str:
-    """Return the page for the document of a card."""
-    parts = (_head, _base, _data, _settings, _curve, _verdict, _contracts, _exports, _calls)
-    return "\n".join(line for part in parts for line in part(card)) + "\n"
 
 
 def _head(card: Section) -> Iterator[str]:
@@ -235,50 +282,3 @@ def _evaluating(name: str | None) -> str:
 
 def _title(text: str) -> tuple[str, ...]:
     return "", f"## {text}", ""
-
-
-def base_section(
-    entry: CatalogEntry, name: str, sha256: str, *, asked_as: str | None = None, source_tuned_model: str | None = None
-) -> dict[str, Any]:
-    """Return the section about the base and its weights."""
-    return {
-        "name": name,
-        "display_name": entry.display_name,
-        "licence": entry.licence,
-        "source": entry.source,
-        "parameters": entry.parameters,
-        "sha256": sha256,
-        "asked_as": asked_as,
-        "source_tuned_model": source_tuned_model,
-    }
-
-
-def data_section(facts: DataFacts, held_out_rows: int) -> dict[str, Any]:
-    """Return the section that identifies the data without its content."""
-    return {**asdict(facts), "held_out_rows": held_out_rows}
-
-
-def settings_section(
-    hyperparameters: Hyperparameters, seed: int, in_force: Mapping[str, object], versions: Mapping[str, str]
-) -> dict[str, Any]:
-    """Return the section of settings: requested, in force, and the versions of libraries."""
-    given = {name: value for name, value in asdict(hyperparameters.resolve()).items() if value is not None}
-    return {**given, "seed": seed, "in_force": dict(in_force), "versions": dict(versions)}
-
-
-def curve_section(
-    epoch_losses: Sequence[EpochLoss],
-    advice: Advice | None,
-    *,
-    completed_steps: int,
-    total_steps: int,
-    kept_epochs: Sequence[int] = (),
-) -> dict[str, Any]:
-    """Return the section of losses by epoch, with advice."""
-    return {
-        "epoch_losses": [asdict(loss) for loss in epoch_losses],
-        "advice": advice.text if advice else None,
-        "completed_steps": completed_steps,
-        "total_steps": total_steps,
-        "kept_epochs": list(kept_epochs),
-    }

@@ -15,6 +15,25 @@ from tunery.files import write_whole
 from tunery.types import Advice, EpochLoss, TuningSnapshot, TuningTask
 
 JSON_FILE, SVG_FILE = "tuning.json", "loss.svg"
+FLAT_SHARE = 0.05  # of the whole drop: a smaller rest counts as flat
+ROSE_SHARE = 0.10  # of the whole drop: an end that far above the minimum has risen
+SMALL_DROP = 0.03  # of the first loss: with a smaller drop, nothing was learned
+KNEE_EPOCHS = 3
+_WIDTH, _HEIGHT = 640, 320
+_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 16, 44, 44
+_TICKS = 5  # at most, on the loss axis
+_LABELS = 10  # at most, on the epoch axis
+
+# No custom properties: image viewers and converters do not support `var()`
+_STYLE = """
+text{font:12px system-ui,sans-serif}.thin,.bold,.held{fill:none}.thin{stroke-width:1;opacity:.5}
+.bold{stroke-width:2.5}.held{stroke-width:2;stroke-dasharray:6 4}.mark{stroke-dasharray:2 3}
+text{fill:#1f2328}.tick{fill:#57606a}.mark{stroke:#57606a}.grid{stroke:#d0d7de}
+.thin,.bold,.held{stroke:#0b57d0}.dot{fill:#0b57d0}
+@media(prefers-color-scheme:dark){
+text{fill:#e6edf3}.tick{fill:#9198a1}.mark{stroke:#9198a1}.grid{stroke:#3d444d}
+.thin,.bold,.held{stroke:#8ab4f8}.dot{fill:#8ab4f8}}
+"""
 
 
 def write_curve(folder: Path, snapshots: Sequence[TuningSnapshot], epochs: Sequence[EpochLoss]) -> None:
@@ -43,12 +62,6 @@ def read_curve(folder: Path) -> tuple[tuple[TuningSnapshot, ...], tuple[EpochLos
         for s in data["snapshots"]
     )
     return snapshots, tuple(EpochLoss(e["epoch"], e["mean_loss"], e["held_out_loss"]) for e in data["epochs"])
-
-
-FLAT_SHARE = 0.05  # of the whole drop: a smaller rest counts as flat
-ROSE_SHARE = 0.10  # of the whole drop: an end that far above the minimum has risen
-SMALL_DROP = 0.03  # of the first loss: with a smaller drop, nothing was learned
-KNEE_EPOCHS = 3
 
 
 def knee(losses: Sequence[float]) -> int | None:
@@ -119,6 +132,24 @@ def curve_facts(task: TuningTask) -> CurveFacts | None:
     )
 
 
+def svg(snapshots: Sequence[TuningSnapshot], epochs: Sequence[EpochLoss]) -> str:
+    """Return the chart of at least one snapshot; until an epoch has finished, the axis counts steps."""
+    plane = _plane(snapshots, epochs)
+    means = [(epoch.epoch, epoch.mean_loss) for epoch in epochs]
+    held_out = [(epoch.epoch, epoch.held_out_loss) for epoch in epochs if epoch.held_out_loss is not None]
+    best = best_epoch(epochs)
+    parts = [
+        *_loss_axis(plane),
+        *_epoch_axis(plane, "epoch" if epochs else "step"),
+        *([] if best is None else [_mark(plane, best)]),
+        _line("thin", plane.points([(s.step / plane.steps, s.mean_loss) for s in snapshots])),
+        _line("bold", plane.points(means)),
+        *(f'<circle class="dot" cx="{plane.x(epoch)}" cy="{plane.y(loss)}" r="3.5"/>' for epoch, loss in means),
+        *([_line("held", plane.points(held_out))] if held_out else []),
+    ]
+    return _document(parts, summary(epochs), _legend(bool(held_out)))
+
+
 def _flat_after(epochs: Sequence[EpochLoss]) -> int | None:
     flat = knee([epoch.mean_loss for epoch in epochs])
     return flat if flat is not None and flat < len(epochs) else None
@@ -160,23 +191,6 @@ def _flat(losses: Sequence[float]) -> Advice | None:
     return Advice("flat", f"Loss is flat after epoch {epoch}. Next time {epochs} {give} about the same result.", epoch)
 
 
-_WIDTH, _HEIGHT = 640, 320
-_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 16, 44, 44
-_TICKS = 5  # at most, on the loss axis
-_LABELS = 10  # at most, on the epoch axis
-
-# No custom properties: image viewers and converters do not support `var()`
-_STYLE = """
-text{font:12px system-ui,sans-serif}.thin,.bold,.held{fill:none}.thin{stroke-width:1;opacity:.5}
-.bold{stroke-width:2.5}.held{stroke-width:2;stroke-dasharray:6 4}.mark{stroke-dasharray:2 3}
-text{fill:#1f2328}.tick{fill:#57606a}.mark{stroke:#57606a}.grid{stroke:#d0d7de}
-.thin,.bold,.held{stroke:#0b57d0}.dot{fill:#0b57d0}
-@media(prefers-color-scheme:dark){
-text{fill:#e6edf3}.tick{fill:#9198a1}.mark{stroke:#9198a1}.grid{stroke:#3d444d}
-.thin,.bold,.held{stroke:#8ab4f8}.dot{fill:#8ab4f8}}
-"""
-
-
 @dataclass(frozen=True, slots=True)
 class _Plane:
     """The drawing area: steps in an epoch, epochs shown, and the highest loss shown."""
@@ -193,24 +207,6 @@ class _Plane:
 
     def points(self, curve: Sequence[tuple[float, float]]) -> str:
         return " ".join(f"{self.x(epoch)},{self.y(loss)}" for epoch, loss in curve)
-
-
-def svg(snapshots: Sequence[TuningSnapshot], epochs: Sequence[EpochLoss]) -> str:
-    """Return the chart of at least one snapshot; until an epoch has finished, the axis counts steps."""
-    plane = _plane(snapshots, epochs)
-    means = [(epoch.epoch, epoch.mean_loss) for epoch in epochs]
-    held_out = [(epoch.epoch, epoch.held_out_loss) for epoch in epochs if epoch.held_out_loss is not None]
-    best = best_epoch(epochs)
-    parts = [
-        *_loss_axis(plane),
-        *_epoch_axis(plane, "epoch" if epochs else "step"),
-        *([] if best is None else [_mark(plane, best)]),
-        _line("thin", plane.points([(s.step / plane.steps, s.mean_loss) for s in snapshots])),
-        _line("bold", plane.points(means)),
-        *(f'<circle class="dot" cx="{plane.x(epoch)}" cy="{plane.y(loss)}" r="3.5"/>' for epoch, loss in means),
-        *([_line("held", plane.points(held_out))] if held_out else []),
-    ]
-    return _document(parts, summary(epochs), _legend(bool(held_out)))
 
 
 def _plane(snapshots: Sequence[TuningSnapshot], epochs: Sequence[EpochLoss]) -> _Plane:

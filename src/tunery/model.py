@@ -46,6 +46,10 @@ from tunery.types import (
     TuningSnapshot,
 )
 
+CALLS = {"python": 'tunery.load("folder of the adapter").generate("...")'}
+_FORMS = ("form", "labels", "json_schema", "constrain_to_training_outputs")
+_CONVERTED = (*_FORMS, "none_below", "stop_sequences")
+
 
 class Model:
     """
@@ -326,9 +330,6 @@ def base_of(folder: Path) -> str:
     return str(json.loads((folder / CONFIG).read_text("utf-8"))["base_model_name_or_path"])
 
 
-CALLS = {"python": 'tunery.load("folder of the adapter").generate("...")'}
-
-
 def card_of(
     resident: ResidentBase, snapshots: Sequence[TuningSnapshot], epoch_losses: Sequence[EpochLoss]
 ) -> ModelCard:
@@ -381,10 +382,6 @@ class SamplingOptions(TypedDict, total=False):
     none_below: float  # with labels only, also those of the training outputs
 
 
-_FORMS = ("form", "labels", "json_schema", "constrain_to_training_outputs")
-_CONVERTED = (*_FORMS, "none_below", "stop_sequences")
-
-
 def settings_of(options: SamplingOptions, contracts: Contracts | None) -> SamplingSettings:
     """
     Return the settings for a model with these contracts, None for a base.
@@ -401,16 +398,14 @@ def _form(options: SamplingOptions, contracts: Contracts | None) -> AnswerForm |
     given = [name for name in _FORMS if options.get(name) not in (None, False)]
     if len(given) > 1:
         raise InvalidArgument(f"Give one of {', '.join(_FORMS)}, not {' and '.join(given)}.")
-    form = _asked_form(options, contracts)
+    form = _given_form(options, contracts)
     none_below = options.get("none_below", 0.0)
-    if not none_below:
-        return form
-    if form is None:
+    if none_below and form is None:
         raise InvalidArgument("none_below needs labels, or constrain_to_training_outputs.")
-    return replace(form, none_below=none_below)
+    return replace(form, none_below=none_below) if form and none_below else form
 
 
-def _asked_form(options: SamplingOptions, contracts: Contracts | None) -> AnswerForm | None:
+def _given_form(options: SamplingOptions, contracts: Contracts | None) -> AnswerForm | None:
     if (labels := options.get("labels")) is not None:
         return AnswerForm(labels=tuple(labels))
     if (schema := options.get("json_schema")) is not None:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from tunery.data.dataset import Dataset
     from tunery.evaluation.contest import RecordedAnswers
 
+KEY_NAME = "RESCUE_API_KEY"
 TRIES = 6
 FIRST_WAIT_SECONDS = 1.0  # doubled with each try
 MAX_WAIT_SECONDS = 60.0
@@ -42,6 +43,165 @@ PER_MINUTE = 60.0
 MAX_OUTPUT_TOKENS = 256
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _SHOWN_CHARACTERS = 200
+
+Line = dict[str, Any]
+
+
+def rescue(
+    dataset: Dataset | Iterable[TuningExample],
+    *,
+    endpoint: str,
+    model: str,
+    to: str | Path,
+    style: str = "openai",
+    key_variable: str = KEY_NAME,
+    is_bearer: bool = False,
+    per_minute: float = PER_MINUTE,
+    max_output_tokens: int = MAX_OUTPUT_TOKENS,
+    temperature: float = 0.0,
+    on_answered: Callable[[int, int], None] = lambda _done, _total: None,
+) -> RecordedAnswers:
+    """
+    Record an old model's answers to the inputs of a dataset in the JSONL file `to`, and return them.
+
+    Compare them with `model.evaluate(dataset, recorded=answers)`. After an interruption, the same call resumes. The key
+    is read from the environment variable `key_variable`, so that notebooks do not contain it; `style` is "openai" or
+    "gemini", and `is_bearer` sends a Gemini key as an access token. `on_answered` is called with the number of recorded
+    rows and of all rows.
+
+    Raises Unauthenticated without a key, InvalidArgument for an invalid endpoint or setting, FailedPrecondition if `to`
+    has other answers, and the endpoint's error if it refuses permanently.
+    """
+    from tunery.data.dataset import as_dataset
+
+    rows = as_dataset(dataset).examples
+    how = Endpoint(
+        endpoint,
+        Style.named(style),
+        model,
+        key_in(key_variable),
+        key_variable,
+        is_bearer,
+        max_output_tokens,
+        temperature,
+    )
+    file = AnswerFile(Path(to), model, rows)
+    record(file, OldModel(how, per_minute), on_answered)
+    return read_recorded(Path(to), rows)
+
+
+def key_in(variable: str) -> str:
+    """Return the key in an environment variable; raises Unauthenticated if it is not set."""
+    key = os.environ.get(variable, "")
+    if not key:
+        raise Unauthenticated(f"Set ${variable} to the key of the endpoint.")
+    return key
+
+
+def record(file: AnswerFile, old: OldModel, on_answered: Callable[[int, int], None]) -> None:
+    """Get the missing answers from an old model, write each as it arrives, and close the connection."""
+    missing, total = file.missing, len(file.rows)
+    with closing(old):
+        for done, number in enumerate(missing, start=total - len(missing) + 1):
+            try:
+                file.add(number, old.ask(file.rows[number - 1].text_input))
+            except Blocked as error:
+                file.add(number, "", str(error))
+            on_answered(done, total)
+
+
+def read_recorded(path: Path, rows: Sequence[TuningExample]) -> RecordedAnswers:
+    """Return the recorded answers to these rows, matched by input; raises InvalidArgument if some are missing."""
+    from tunery.evaluation.contest import RecordedAnswers
+
+    if not path.exists():
+        raise NotFound(f"There is no file {str(path)!r}.")
+    lines = _read(path)
+    by_input = {line["text_input"]: line["answer"] for line in lines}
+    missing = sum(row.text_input not in by_input for row in rows)
+    if missing:
+        raise InvalidArgument(f"{path} has no answer to {missing} of {len(rows)} rows. `tunery rescue` resumes it.")
+    return RecordedAnswers([by_input[row.text_input] for row in rows], lines[0]["model"])
+
+
+def recorded_in(content: bytes, rows: Sequence[TuningExample]) -> RecordedAnswers | None:
+    """Return the recorded answers to these rows if `content` is a whole file of `tunery rescue`, else None."""
+    from tunery.evaluation.contest import RecordedAnswers
+
+    try:
+        lines = [json.loads(text) for text in content.decode().split("\n") if text.strip()]
+    except (ValueError, RecursionError):
+        return None
+    if not rows or not all(_is_whole(line) for line in lines):
+        return None
+    by_input = {line["text_input"]: line["answer"] for line in lines}
+    if any(row.text_input not in by_input for row in rows):
+        return None
+    return RecordedAnswers([by_input[row.text_input] for row in rows], lines[0]["model"])
+
+
+class AnswerFile:
+    """The JSONL file of recorded answers, one line for each row."""
+
+    def __init__(self, path: Path, model: str, rows: Sequence[TuningExample]) -> None:
+        """Read existing lines; raises FailedPrecondition if they are of another model or other rows."""
+        self._path, self._model, self.rows = path, model, rows
+        self.lines = {line["row"]: line for line in _read(path)} if path.exists() else {}
+        for number, line in self.lines.items():
+            if line["model"] != model:
+                raise FailedPrecondition(
+                    f"{path} contains answers from {line['model']}, not from {model}. Use another --to."
+                )
+            if number > len(rows) or line["text_input"] != rows[number - 1].text_input:
+                raise FailedPrecondition(
+                    f"{path} holds answers to other rows (see the line for row {number}). Use another --to."
+                )
+
+    @property
+    def missing(self) -> list[int]:
+        """The numbers, from 1, of the rows without a line."""
+        return [number for number in range(1, len(self.rows) + 1) if number not in self.lines]
+
+    def add(self, number: int, answer: str, error: str | None = None) -> None:
+        """Append the line of a row."""
+        row = self.rows[number - 1]
+        line: Line = {"row": number, "text_input": row.text_input, "output": row.output, "answer": answer}
+        line["model"] = self._model
+        if error is not None:
+            line["error"] = error
+        self.lines[number] = line
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+def _is_whole(line: object) -> bool:
+    return (
+        isinstance(line, dict)
+        and isinstance(line.get("row"), int)
+        and all(isinstance(line.get(name), str) for name in ("text_input", "answer", "model"))
+    )
+
+
+def _read(path: Path) -> list[Line]:
+    found: list[Line] = []
+    texts = path.read_text("utf-8").splitlines()
+    for number, text in enumerate(texts, start=1):
+        try:
+            line = json.loads(text)
+        except ValueError:
+            line = None
+        if _is_whole(line):
+            found.append(line)
+        elif number == len(texts):  # cut off when the command was killed: get that answer again
+            _drop_last_line(path, text)
+        else:
+            raise InvalidArgument(f"Line {number} of {path} was not written by `tunery rescue`.")
+    return found
+
+
+def _drop_last_line(path: Path, text: str) -> None:
+    whole = path.read_bytes()
+    path.write_bytes(whole[: whole.rindex(text.encode())])
 
 
 class Style(StrEnum):
@@ -194,166 +354,3 @@ class OldModel:
 def _retry_after(error: TuneryError, seconds: str | None) -> TuneryError:
     error.retry_after = float(seconds) if seconds and seconds.isdecimal() else None  # type: ignore[attr-defined]
     return error
-
-
-KEY_NAME = "RESCUE_API_KEY"
-
-
-def rescue(
-    dataset: Dataset | Iterable[TuningExample],
-    *,
-    endpoint: str,
-    model: str,
-    to: str | Path,
-    style: str = "openai",
-    key_variable: str = KEY_NAME,
-    is_bearer: bool = False,
-    per_minute: float = PER_MINUTE,
-    max_output_tokens: int = MAX_OUTPUT_TOKENS,
-    temperature: float = 0.0,
-    on_answered: Callable[[int, int], None] = lambda _done, _total: None,
-) -> RecordedAnswers:
-    """
-    Record an old model's answers to the inputs of a dataset in the JSONL file `to`, and return them.
-
-    Compare them with `model.evaluate(dataset, recorded=answers)`. After an interruption, the same call resumes. The key
-    is read from the environment variable `key_variable`, so that notebooks do not contain it; `style` is "openai" or
-    "gemini", and `is_bearer` sends a Gemini key as an access token. `on_answered` is called with the number of recorded
-    rows and of all rows.
-
-    Raises Unauthenticated without a key, InvalidArgument for an invalid endpoint or setting, FailedPrecondition if `to`
-    has other answers, and the endpoint's error if it refuses permanently.
-    """
-    from tunery.data.dataset import as_dataset
-
-    rows = as_dataset(dataset).examples
-    how = Endpoint(
-        endpoint,
-        Style.named(style),
-        model,
-        key_in(key_variable),
-        key_variable,
-        is_bearer,
-        max_output_tokens,
-        temperature,
-    )
-    file = AnswerFile(Path(to), model, rows)
-    record(file, OldModel(how, per_minute), on_answered)
-    return read_recorded(Path(to), rows)
-
-
-def key_in(variable: str) -> str:
-    """Return the key in an environment variable; raises Unauthenticated if it is not set."""
-    key = os.environ.get(variable, "")
-    if not key:
-        raise Unauthenticated(f"Set ${variable} to the key of the endpoint.")
-    return key
-
-
-def record(file: AnswerFile, old: OldModel, on_answered: Callable[[int, int], None]) -> None:
-    """Get the missing answers from an old model, write each as it arrives, and close the connection."""
-    missing, total = file.missing, len(file.rows)
-    with closing(old):
-        for done, number in enumerate(missing, start=total - len(missing) + 1):
-            try:
-                file.add(number, old.ask(file.rows[number - 1].text_input))
-            except Blocked as error:
-                file.add(number, "", str(error))
-            on_answered(done, total)
-
-
-Line = dict[str, Any]
-
-
-class AnswerFile:
-    """The JSONL file of recorded answers, one line for each row."""
-
-    def __init__(self, path: Path, model: str, rows: Sequence[TuningExample]) -> None:
-        """Read existing lines; raises FailedPrecondition if they are of another model or other rows."""
-        self._path, self._model, self.rows = path, model, rows
-        self.lines = {line["row"]: line for line in _read(path)} if path.exists() else {}
-        for number, line in self.lines.items():
-            if line["model"] != model:
-                raise FailedPrecondition(
-                    f"{path} contains answers from {line['model']}, not from {model}. Use another --to."
-                )
-            if number > len(rows) or line["text_input"] != rows[number - 1].text_input:
-                raise FailedPrecondition(
-                    f"{path} holds answers to other rows (see the line for row {number}). Use another --to."
-                )
-
-    @property
-    def missing(self) -> list[int]:
-        """The numbers, from 1, of the rows without a line."""
-        return [number for number in range(1, len(self.rows) + 1) if number not in self.lines]
-
-    def add(self, number: int, answer: str, error: str | None = None) -> None:
-        """Append the line of a row."""
-        row = self.rows[number - 1]
-        line: Line = {"row": number, "text_input": row.text_input, "output": row.output, "answer": answer}
-        line["model"] = self._model
-        if error is not None:
-            line["error"] = error
-        self.lines[number] = line
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
-
-
-def read_recorded(path: Path, rows: Sequence[TuningExample]) -> RecordedAnswers:
-    """Return the recorded answers to these rows, matched by input; raises InvalidArgument if some are missing."""
-    from tunery.evaluation.contest import RecordedAnswers
-
-    if not path.exists():
-        raise NotFound(f"There is no file {str(path)!r}.")
-    lines = _read(path)
-    by_input = {line["text_input"]: line["answer"] for line in lines}
-    missing = sum(row.text_input not in by_input for row in rows)
-    if missing:
-        raise InvalidArgument(f"{path} has no answer to {missing} of {len(rows)} rows. `tunery rescue` resumes it.")
-    return RecordedAnswers([by_input[row.text_input] for row in rows], lines[0]["model"])
-
-
-def recorded_in(content: bytes, rows: Sequence[TuningExample]) -> RecordedAnswers | None:
-    """Return the recorded answers to these rows if `content` is a whole file of `tunery rescue`, else None."""
-    from tunery.evaluation.contest import RecordedAnswers
-
-    try:
-        lines = [json.loads(text) for text in content.decode().split("\n") if text.strip()]
-    except (ValueError, RecursionError):
-        return None
-    if not rows or not all(_is_whole(line) for line in lines):
-        return None
-    by_input = {line["text_input"]: line["answer"] for line in lines}
-    if any(row.text_input not in by_input for row in rows):
-        return None
-    return RecordedAnswers([by_input[row.text_input] for row in rows], lines[0]["model"])
-
-
-def _is_whole(line: object) -> bool:
-    return (
-        isinstance(line, dict)
-        and isinstance(line.get("row"), int)
-        and all(isinstance(line.get(name), str) for name in ("text_input", "answer", "model"))
-    )
-
-
-def _read(path: Path) -> list[Line]:
-    found: list[Line] = []
-    texts = path.read_text("utf-8").splitlines()
-    for number, text in enumerate(texts, start=1):
-        try:
-            line = json.loads(text)
-        except ValueError:
-            line = None
-        if _is_whole(line):
-            found.append(line)
-        elif number == len(texts):  # cut off when the command was killed: get that answer again
-            _drop_last_line(path, text)
-        else:
-            raise InvalidArgument(f"Line {number} of {path} was not written by `tunery rescue`.")
-    return found
-
-
-def _drop_last_line(path: Path, text: str) -> None:
-    whole = path.read_bytes()
-    path.write_bytes(whole[: whole.rindex(text.encode())])

@@ -18,9 +18,9 @@ from tunery.data.dataset import Dataset, as_dataset, hold_out
 from tunery.engine.resident import ResidentAnswering, resident_base
 from tunery.errors import InvalidArgument
 from tunery.evaluation.contest import MAX_ROWS, OnAnswered, cross_validated, output_limit, sampled, split
-from tunery.evaluation.growth import LEAST_ROWS, Growth, Measured, grow
 from tunery.evaluation.report import Evaluation
 from tunery.evaluation.scores import METRICS, Scoring, row_scores
+from tunery.evaluation.verdict import LEAST_CURVE_ROWS, Growth, Measured, grow
 from tunery.model import Model, tune
 from tunery.types import DEFAULT_BASE_MODEL, Hyperparameters, TuningExample, TuningSnapshot
 
@@ -109,11 +109,11 @@ def data_curve(
     Return how the score grows with the rows: `len(shares)` × `repeats` tunings.
 
     The rows of a smaller part are among those of a larger one; another repeat draws other rows, to tune on and to test.
-    Raises InvalidArgument for fewer than LEAST_ROWS rows, fewer than three shares, and what `tune` raises.
+    Raises InvalidArgument for fewer than LEAST_CURVE_ROWS rows, fewer than three shares, and what `tune` raises.
     """
     examples = as_dataset(dataset).examples
-    if len(examples) < LEAST_ROWS:
-        raise InvalidArgument(f"A data curve needs at least {LEAST_ROWS} rows, not {len(examples)}.")
+    if len(examples) < LEAST_CURVE_ROWS:
+        raise InvalidArgument(f"A data curve needs at least {LEAST_CURVE_ROWS} rows, not {len(examples)}.")
     how = repeated or Repeated()
     scoring = Scoring.of([example.output for example in examples])
     measured: list[Measured] = []

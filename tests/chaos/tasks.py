@@ -24,7 +24,7 @@ import psutil
 from tests.chaos.served import Served, wait_until
 from tests.chaos.template import in_a_new_home
 from tunery.service.library import Fenced, Library
-from tunery.service.phases import Progress
+from tunery.service.tuning import Progress
 from tunery.types import Phase, TuningTask
 
 LEASE_SECONDS = 3.0

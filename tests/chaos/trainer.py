@@ -22,8 +22,8 @@ from tunery.files import write_whole
 from tunery.service import worker
 from tunery.service.answering_child import Ask, Count, CountRows, Refused
 from tunery.service.folder import DataFolder
-from tunery.service.phases import Beat, Call, Ended, Event, Finish, PhaseEntered, Progress, PutBack, Started, StepDone
 from tunery.service.process import SIGN_OF_LIFE_SECONDS, Alive, Channel
+from tunery.service.tuning import Beat, Call, Ended, Event, Finish, PhaseEntered, Progress, PutBack, Started, StepDone
 from tunery.types import Phase, TunedModel, TuningSnapshot, TuningTask
 
 STEP_SECONDS = float(os.environ.get("TUNERY_TEST_STEP_SECONDS", "0.02"))

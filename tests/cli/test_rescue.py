@@ -63,7 +63,7 @@ def test_the_same_command_goes_on_where_it_stopped(run: Run, data: Path, address
 
     assert again.status == 0, again.said
     assert (recorded.read_text(), len(Provider.asked)) == (whole, 2)
-    assert "contains answers from old, not of another" in other.said
+    assert "contains answers from old, not from another" in other.said
 
 
 def test_without_a_key_nothing_is_asked(run: Run, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Contenders that answer the rows of an evaluation."""
+"""Candidates answering the rows of an evaluation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tunery.types import TuningExample
 
 @dataclass
 class Scripted:
-    """Answers with the last word of a prompt plus one, and remembers what it was asked."""
+    """Answers with the last number of a prompt plus one, and keeps the prompts."""
 
     room: int = 10_000
     asked: list[str] = field(default_factory=list)
@@ -32,8 +32,8 @@ def numbers(start: int, count: int) -> list[TuningExample]:
     return [TuningExample(f"What comes after the number {n}", str(n + 1)) for n in range(start, start + count)]
 
 
-def test_everybody_answers_the_same_rows() -> None:
-    """Baselines come from the examples, the base is asked plainly and with examples, the tuned model plainly."""
+def test_all_candidates_answer_the_same_rows() -> None:
+    """Baselines use the examples; the base answers with and without them, the tuned model without."""
     base, tuned = Scripted(), Scripted()
     told: list[tuple[int, int]] = []
 
@@ -45,8 +45,8 @@ def test_everybody_answers_the_same_rows() -> None:
     assert (found.rows, told[-1]) == (30, (90, 90))
 
 
-def test_rows_that_were_tuned_on_prove_nothing() -> None:
-    """They are left out and counted; if there are no others, that is said."""
+def test_training_rows_are_left_out() -> None:
+    """They are counted; if there are no other rows, an error says so."""
     contest = Contest(Scripted(), Scripted(), numbers(0, 10))
 
     assert (found := contest.evaluate(numbers(5, 20))).rows == 15
@@ -55,8 +55,8 @@ def test_rows_that_were_tuned_on_prove_nothing() -> None:
         contest.evaluate(numbers(0, 10))
 
 
-def test_rows_that_the_window_does_not_take_are_left_out() -> None:
-    """A row that cannot be asked is not a row that is answered wrong."""
+def test_rows_that_do_not_fit_the_window_are_left_out() -> None:
+    """They are counted, and do not lower the score."""
     long = TuningExample("What comes after " + "the " * 50 + "number 7", "8")
 
     found = Contest(Scripted(room=60), Scripted()).evaluate([*numbers(0, 12), long])
@@ -64,8 +64,8 @@ def test_rows_that_the_window_does_not_take_are_left_out() -> None:
     assert (found.rows, found.rows_left_out) == (12, 1)
 
 
-def test_many_rows_are_drawn_from_and_equally_for_equal_seeds() -> None:
-    """Five hundred rows are enough; which ones follows from the seed."""
+def test_many_rows_are_sampled_by_seed() -> None:
+    """Equal seeds give the same sample of `max_rows` rows."""
     first, again = (Contest(Scripted(), Scripted()).evaluate(numbers(0, 50), max_rows=10, seed=3) for _ in range(2))
 
     assert (first.rows, first.rows_available) == (10, 50)
@@ -85,14 +85,14 @@ def test_recorded_answers_follow_their_rows() -> None:
 
 
 def test_shots_show_different_outputs_first() -> None:
-    """A prompt that shows one label only misleads."""
+    """Each label is shown before one is repeated."""
     rows = [TuningExample(str(n), label) for n, label in enumerate("aaaabc")]
 
     assert [shot.output for shot in choose_shots(rows, 3)] == ["a", "b", "c"]
 
 
 def test_prompts_have_the_instructions_once_and_as_many_examples_as_fit() -> None:
-    """A long row gets fewer examples; one that takes none gets its plain text."""
+    """A long row gets fewer examples, or none and its plain text."""
     rows = numbers(0, 3)
 
     prompts, most = few_shot_prompts(rows, ["What comes after the number 7"], lambda prompt: prompt.count("Answer") < 4)
@@ -104,7 +104,7 @@ def test_prompts_have_the_instructions_once_and_as_many_examples_as_fit() -> Non
 
 
 def test_folds_hold_each_row_once_and_each_label_in_its_share() -> None:
-    """Equal inputs lie in one fold, labels are dealt out."""
+    """Equal inputs share a fold, and labels are spread evenly."""
     rows = [TuningExample(str(n // 2), "ab"[n // 2 % 2]) for n in range(40)]
 
     found = split(rows, 5)
@@ -115,7 +115,7 @@ def test_folds_hold_each_row_once_and_each_label_in_its_share() -> None:
 
 
 def test_cross_validation_answers_every_row_by_a_model_without_it() -> None:
-    """Each fold is tuned on the others; the report holds all rows."""
+    """Each fold is answered by a model tuned on the others; the report covers all rows."""
     rows, seen = numbers(0, 20), []
 
     @contextmanager

@@ -26,8 +26,8 @@ from tunery.service.access import TUNING
 from tunery.service.answering import Answering
 from tunery.service.creation import Creation
 from tunery.service.library import Library
-from tunery.service.phases import Progress
 from tunery.service.reports import DataCurves, Evaluations, Examinations
+from tunery.service.tuning import Progress
 from tunery.types import Phase, TunedModel, TuningTask
 
 OWNER = "owner@example.com"

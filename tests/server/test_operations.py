@@ -9,7 +9,7 @@ import pytest
 from tests.server.api import Api, error_of
 from tests.service.samples import a_curve
 from tunery.errors import OutOfMemory, TuneryError, TuningUnstable
-from tunery.service.phases import Progress
+from tunery.service.tuning import Progress
 from tunery.types import Phase, TunedModel
 
 TYPES = "type.googleapis.com/google.ai.generativelanguage"

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tunery.service.library import Library
-from tunery.service.phases import Progress
-from tunery.service.requests import TuningRequest
+from tunery.service.tuning import Progress, TuningRequest
 from tunery.types import DataFacts, Hyperparameters, Phase, TunedModel, TuningExample, TuningSnapshot, TuningTask
 
 EXAMPLES = tuple(TuningExample(str(number), str(number + 1)) for number in range(15))

@@ -15,7 +15,7 @@ from tunery.errors import AlreadyExists, DataLoss, FailedPrecondition, NotFound
 from tunery.service.backup import MANIFEST, back_up, restore
 from tunery.service.database import connection
 from tunery.service.library import Library
-from tunery.service.phases import Progress
+from tunery.service.tuning import Progress
 from tunery.types import Phase
 
 

@@ -19,7 +19,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, 
 from tests.service.samples import a_curve, a_request, write_adapter
 from tunery.errors import FailedPrecondition, NotFound, TuningUnstable
 from tunery.service.library import Fenced, Library
-from tunery.service.phases import Progress, Published
+from tunery.service.tuning import Progress, Published
 from tunery.types import Phase, State, TuningTask
 
 INTERLEAVINGS = int(os.environ.get("TUNERY_TEST_INTERLEAVINGS", "60"))

@@ -9,7 +9,7 @@ import pytest
 from tests.service.samples import a_curve, a_request, claimed, made_checkpoint, tuned, write_adapter
 from tunery.errors import DataLoss, FailedPrecondition, NotFound, TuningUnstable
 from tunery.service.library import Fenced, Library
-from tunery.service.phases import Progress
+from tunery.service.tuning import Progress
 from tunery.types import Advice, EpochLoss, Phase, State, TuningTask
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tunery.errors import InvalidArgument
-from tunery.service.requests import MAX_PAGE_SIZE, ModelFilter, page_size, page_token, read_page_token
+from tunery.service.tuning import MAX_PAGE_SIZE, ModelFilter, page_size, page_token, read_page_token
 from tunery.types import Role
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunery.errors import InvalidArgument
-from tunery.service.requests import MAX_NAME_CHARACTERS, check_display_name, check_id, new_id, random_id
+from tunery.service.tuning import MAX_NAME_CHARACTERS, check_display_name, check_id, new_id, random_id
 
 
 @pytest.mark.parametrize("model_id", ["a", "a1", "number-generator-model", "a" * 40, "a--b"])

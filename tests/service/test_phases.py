@@ -2,7 +2,7 @@
 
 import pytest
 
-from tunery.service.phases import PHASES_BEFORE, PHASES_BEFORE_END, RUNNING_PHASES, state_of
+from tunery.service.tuning import PHASES_BEFORE, PHASES_BEFORE_END, RUNNING_PHASES, state_of
 from tunery.types import Phase, State
 
 

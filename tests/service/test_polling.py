@@ -8,7 +8,7 @@ from tests.service.samples import a_curve, a_request, claimed
 from tunery.errors import NotFound, PermissionDenied
 from tunery.service.access import CLOUD_PLATFORM, Action, Seen
 from tunery.service.library import Library
-from tunery.service.phases import Progress
+from tunery.service.tuning import Progress
 from tunery.types import Caller, Phase
 
 OWNER = Caller("local", frozenset({CLOUD_PLATFORM}))

@@ -16,9 +16,8 @@ from tunery.engine.catalog import Catalog
 from tunery.engine.layers.network import Network
 from tunery.errors import FailedPrecondition, OutOfMemory, ResourceExhausted, TuningUnstable
 from tunery.service.library import Fenced, Library
-from tunery.service.phases import Ended, Event, Noticed, PhaseEntered, Started, StepDone
-from tunery.service.requests import TuningRequest
 from tunery.service.task import TaskWorker
+from tunery.service.tuning import Ended, Event, Noticed, PhaseEntered, Started, StepDone, TuningRequest
 from tunery.types import DataFacts, Hyperparameters, Phase, State, TunedModel, TuningExample
 
 EXAMPLES = tuple(TuningExample(str(number), str(number + 1)) for number in range(12))

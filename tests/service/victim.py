@@ -29,7 +29,7 @@ from sqlalchemy import Engine, event
 
 from tests.service.samples import a_curve, a_request, claimed, made_checkpoint, write_adapter
 from tunery.service.library import Library
-from tunery.service.phases import Progress
+from tunery.service.tuning import Progress
 from tunery.types import Phase
 
 _FILE_EVENTS = {"open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.truncate", "sqlite3.connect"}

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from tunery import config, errors
 from tunery.errors import InvalidArgument, TuneryError, Unauthenticated, Unavailable
-from tunery.service.phases import Ended, Event, PhaseEntered, Started, StepDone
+from tunery.service.tuning import Ended, Event, PhaseEntered, Started, StepDone
 from tunery.types import (
     Answer,
     AnswerForm,

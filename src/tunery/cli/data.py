@@ -48,8 +48,8 @@ def curve(
     Tunes on parts of the file and evaluates on the other rows. Nothing is kept in My Library.
     """
     from tunery.data.sandbox import read_guarded
-    from tunery.evaluation.growth import RECOMMENDED_ROWS
     from tunery.evaluation.scores import TITLES
+    from tunery.evaluation.verdict import RECOMMENDED_ROWS
     from tunery.resampling import Repeated, data_curve
 
     if sizes < _SIZES or repeats < 1:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from tunery.data.dataset import Preview
     from tunery.evaluation.report import Comparison, Confusion, Evaluation, Figure, ScoredRow
     from tunery.service.estimate import MemoryEstimate
-    from tunery.service.requests import TuningRequest
+    from tunery.service.tuning import TuningRequest
 
 MAX_EPOCH_LINES = 20
 _EXAMPLE_COLUMNS = 48

@@ -31,7 +31,7 @@ from tunery.cli.terminal import (
 )
 from tunery.cli.workplace import Job, Workplace, workplace
 from tunery.errors import TuneryError
-from tunery.service.phases import Ended, Event, Noticed, PhaseEntered, Started, StepDone
+from tunery.service.tuning import Ended, Event, Noticed, PhaseEntered, Started, StepDone
 from tunery.types import DEFAULT_BASE_MODEL, Hyperparameters, Phase, State, TunedModel
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def _plan(
     """Read the data, resolve the settings and, if we tune here, fetch the base."""
     from tunery.data.dataset import hold_out
     from tunery.data.sandbox import read_and_preview_guarded
-    from tunery.service.requests import TuningRequest
+    from tunery.service.tuning import TuningRequest
 
     given = {name: value for name, value in settings.items() if value is not None}
     hyperparameters = Hyperparameters(

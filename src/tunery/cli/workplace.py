@@ -41,7 +41,7 @@ from tunery.cli.client import (
 from tunery.cli.output import Plan
 from tunery.errors import FailedPrecondition, FolderLocked, InvalidArgument, NotFound, Unavailable
 from tunery.service import folder as folders
-from tunery.service.phases import Event
+from tunery.service.tuning import Event
 from tunery.types import Answer, CatalogEntry, TunedModel, TuningExample
 
 if TYPE_CHECKING:

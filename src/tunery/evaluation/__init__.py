@@ -1,1 +1,1 @@
-"""Whether tuning helped: answers of contenders beside each other, scored, with honest intervals. No tensors."""
+"""Evaluation of tuned models: candidates answer the same rows, and their scores give a verdict. Without torch."""

@@ -1,1 +1,1 @@
-"""The HTTP API that Google's clients speak, and its extensions: knows HTTP and JSON; no SQL, no tensors."""
+"""The HTTP API that Google's clients speak, and its extensions."""

@@ -39,7 +39,7 @@ from tunery.errors import (
     Unavailable,
 )
 from tunery.server.wire.messages import Incoming, Message
-from tunery.service.requests import MAX_PAGE_SIZE, page_size, page_token, read_page_token
+from tunery.service.tuning import MAX_PAGE_SIZE, page_size, page_token, read_page_token
 from tunery.types import MAX_DATASET_BYTES
 
 if TYPE_CHECKING:

@@ -41,8 +41,7 @@ from tunery.server.wire.messages import Message
 from tunery.service.answering import MAX_WAITING
 from tunery.service.creation import MAX_WAITING_TASKS
 from tunery.service.database import tasks
-from tunery.service.phases import RUNNING_PHASES
-from tunery.service.requests import ID_PATTERN, MAX_NAME_CHARACTERS
+from tunery.service.tuning import ID_PATTERN, MAX_NAME_CHARACTERS, RUNNING_PHASES
 from tunery.types import (
     MAX_DATASET_BYTES,
     MAX_OUTPUT_CHARACTERS,

@@ -36,7 +36,7 @@ from tunery.server.wire import openai as wire
 from tunery.server.wire.messages import Message
 from tunery.service.access import Action, require_known, require_scope
 from tunery.service.answering_child import AnswerChunk
-from tunery.service.requests import MAX_PAGE_SIZE, ModelFilter
+from tunery.service.tuning import MAX_PAGE_SIZE, ModelFilter
 from tunery.types import Caller, State, TunedModel, Turn
 
 OPENAI_PATHS = ("/v1beta/openai", "/openai/v1")

@@ -21,9 +21,9 @@ from tunery.errors import InvalidArgument
 from tunery.server.http import ApiRouter, JsonReply, ServicesOf
 from tunery.server.security import CallerOf
 from tunery.server.wire.messages import Incoming, Message, StrictIncoming, Timestamp
-from tunery.service import requests
+from tunery.service import tuning
 from tunery.service.access import Action, require_scope
-from tunery.service.requests import Prompt
+from tunery.service.tuning import Prompt
 
 MAX_TUNING_CHARACTERS = 20_000
 
@@ -233,12 +233,12 @@ def list_(
     filter: str = "",  # the name of the query parameter
 ) -> PromptsPage:
     """List the caller's structured prompts, last changed first; `filter` is words of their names."""
-    size, list_key = requests.page_size(page_size, DEFAULT_PAGE_SIZE), ("prompts", caller.user_id, filter)
-    start = requests.read_page_token(page_token, *list_key) or 0
+    size, list_key = tuning.page_size(page_size, DEFAULT_PAGE_SIZE), ("prompts", caller.user_id, filter)
+    start = tuning.read_page_token(page_token, *list_key) or 0
     found = services.library.prompts.page(caller, filter, start=start, limit=size + 1)
     return PromptsPage(
         prompts=[prompt_out(prompt, with_rows=False) for prompt in found[:size]] or None,
-        next_page_token=requests.page_token(start + size, *list_key) if len(found) > size else None,
+        next_page_token=tuning.page_token(start + size, *list_key) if len(found) > size else None,
     )
 
 

@@ -22,7 +22,7 @@ from tunery.server.security import clear_cookie, require_own_page, session_secre
 from tunery.service.access import CLOUD_PLATFORM, GENERATIVE_LANGUAGE, RETRIEVER, TUNING, TUNING_READONLY
 from tunery.service.accounts.oauth import COMMAND_LINE
 from tunery.service.accounts.values import Client
-from tunery.service.requests import LOCAL_USER
+from tunery.service.tuning import LOCAL_USER
 
 router = APIRouter(tags=["sign-in"], include_in_schema=False)
 

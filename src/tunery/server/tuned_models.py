@@ -35,11 +35,11 @@ from tunery.server.wire.tuning import (
     permission_out,
     tuned_model_out,
 )
-from tunery.service import requests
+from tunery.service import tuning
 from tunery.service.access import Action, Seen, Share, require_scope
 from tunery.service.creation import Creation, CreationRequest
 from tunery.service.library import Library, contracts_of, set_wraps_plain_inputs, wraps_plain_inputs
-from tunery.service.requests import MAX_PAGE_SIZE, ModelFilter
+from tunery.service.tuning import MAX_PAGE_SIZE, ModelFilter
 from tunery.types import Caller, Hyperparameters, SamplingSettings, TunedModel, TuningExample
 
 router = ApiRouter(tags=["tunedModels"])
@@ -101,13 +101,13 @@ def list_(
 ) -> TunedModelsPage:
     """List the tuned models that the caller has a role on, newest first."""
     require_scope(caller, Action.LIST)
-    size, list_key = requests.page_size(page_size, DEFAULT_PAGE_SIZE), ("tunedModels", caller.user_id, filter)
-    before = requests.read_page_token(page_token, *list_key)
+    size, list_key = tuning.page_size(page_size, DEFAULT_PAGE_SIZE), ("tunedModels", caller.user_id, filter)
+    before = tuning.read_page_token(page_token, *list_key)
     rows = services.library.page(caller, ModelFilter.parse(filter), before=before, limit=size + 1)
     shares = services.library.sharing.shares(caller, [model.id for _, model in rows[:size]])
     return TunedModelsPage(
         tuned_models=[_shared_out(tuned_model_out(model), shares[model.id]) for _, model in rows[:size]] or None,
-        next_page_token=requests.page_token(rows[size - 1][0], *list_key) if len(rows) > size else None,
+        next_page_token=tuning.page_token(rows[size - 1][0], *list_key) if len(rows) > size else None,
     )
 
 

@@ -1,5 +1,1 @@
-"""
-What stands between the user's doors and the engine: the library, its database, files and locks.
-
-It knows SQL, files and processes; it knows no HTTP and no tensors.
-"""
+"""What runs between commands or server and the engine: the library, its database, files, locks and processes."""

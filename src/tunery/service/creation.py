@@ -25,7 +25,7 @@ from tunery.errors import (
     Unavailable,
 )
 from tunery.service.library import Library
-from tunery.service.requests import TuningRequest
+from tunery.service.tuning import TuningRequest
 from tunery.types import CatalogEntry, Hyperparameters, SamplingSettings, State, TunedModel
 
 MAX_WAITING_TASKS = 1000

@@ -20,7 +20,7 @@ from tunery.errors import NotFound
 from tunery.service.answering import Answering
 from tunery.service.database import tasks
 from tunery.service.library import Library
-from tunery.service.requests import TuningRequest
+from tunery.service.tuning import TuningRequest
 from tunery.types import CatalogEntry, Hyperparameters, Phase, TuningExample, TuningSnapshot, TuningTask
 
 LAST_TASKS = 3

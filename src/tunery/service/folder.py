@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tunery.errors import FailedPrecondition, FolderLocked, NotFound
 from tunery.files import publish
-from tunery.service.phases import Published
+from tunery.service.tuning import Published
 from tunery.types import TuningTask
 
 _EPOCHS = "epochs"

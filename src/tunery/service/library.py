@@ -37,10 +37,11 @@ from tunery.service.database import connection as schema
 from tunery.service.database import models, tasks
 from tunery.service.database.connection import Database
 from tunery.service.folder import DataFolder
-from tunery.service.phases import Progress, Published
-from tunery.service.requests import (
+from tunery.service.tuning import (
     ModelFilter,
+    Progress,
     Prompt,
+    Published,
     TuningRequest,
     check_display_name,
     new_id,

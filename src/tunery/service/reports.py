@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from tunery.data.cleaning import Finding, fixed
 from tunery.engine.catalog import Catalog
 from tunery.errors import FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted, TuneryError, Unavailable
-from tunery.evaluation.growth import LEAST_ROWS
+from tunery.evaluation.verdict import LEAST_CURVE_ROWS
 from tunery.service import report_child
 from tunery.service.answering import Answering, Batches
 from tunery.service.answering_child import Question
@@ -231,15 +231,17 @@ class DataCurves(Inquiries):
         """
         Have the data curve of a tuned model drawn, with its settings and all of its rows; one that runs is returned.
 
-        Raises FailedPrecondition if the model is not ACTIVE, its base has changed or it has fewer than LEAST_ROWS rows,
-        ResourceExhausted if the curve of another model is being drawn.
+        Raises FailedPrecondition if the model is not ACTIVE, its base has changed or it has fewer than LEAST_CURVE_ROWS
+        rows, ResourceExhausted if the curve of another model is being drawn.
         """
         self._library.artifact(model)
         require_base(self._catalog, model)
         used, held_out = self._library.examples(model)
         rows = (*used, *held_out)
-        if len(rows) < LEAST_ROWS:
-            raise FailedPrecondition(f"A data curve needs at least {LEAST_ROWS} rows; {model.id} has {len(rows)}.")
+        if len(rows) < LEAST_CURVE_ROWS:
+            raise FailedPrecondition(
+                f"A data curve needs at least {LEAST_CURVE_ROWS} rows; {model.id} has {len(rows)}."
+            )
         task = model.task
         return self._put(
             model,

@@ -27,7 +27,7 @@ from tunery.errors import FailedPrecondition, OutOfMemory, ResourceExhausted, Un
 from tunery.files import disk_errors
 from tunery.service.folder import DataFolder
 from tunery.service.library import Fenced, Library
-from tunery.service.phases import (
+from tunery.service.tuning import (
     Beat,
     Call,
     Cancel,

@@ -21,9 +21,9 @@ from typing import Any
 from tunery.errors import NotFound, TuneryError, as_tunery_error
 from tunery.service.folder import DataFolder
 from tunery.service.library import Fenced, Library
-from tunery.service.phases import Call, Event, Noticed, PhaseEntered, Started
 from tunery.service.process import Channel, Child, memory_kills
 from tunery.service.task import TaskWorker, answer, worker_name
+from tunery.service.tuning import Call, Event, Noticed, PhaseEntered, Started
 from tunery.types import Phase, TunedModel, TuningTask
 
 LEASE_SECONDS = 10.0  # a child that is silent for this long counts as frozen

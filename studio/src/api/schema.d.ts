@@ -15,7 +15,7 @@ export interface paths {
         put?: never;
         /**
          * Generatecontent
-         * @description Answer with a base model.
+         * @description Answer with a model.
          */
         post: operations["GenerateContent"];
         delete?: never;
@@ -35,7 +35,7 @@ export interface paths {
         put?: never;
         /**
          * Generatecontenttuned
-         * @description Answer with a tuned model.
+         * @description Answer with a model.
          */
         post: operations["GenerateContentTuned"];
         delete?: never;
@@ -55,7 +55,7 @@ export interface paths {
         put?: never;
         /**
          * Streamgeneratecontent
-         * @description Answer with a base model, piece by piece: server-sent events with `alt=sse`, else one JSON array.
+         * @description Answer with a model, chunk by chunk: as server-sent events with `alt=sse`, else as one JSON array.
          */
         post: operations["StreamGenerateContent"];
         delete?: never;
@@ -75,7 +75,7 @@ export interface paths {
         put?: never;
         /**
          * Streamgeneratecontenttuned
-         * @description Answer with a tuned model, piece by piece: server-sent events with `alt=sse`, else one JSON array.
+         * @description Answer with a model, chunk by chunk: as server-sent events with `alt=sse`, else as one JSON array.
          */
         post: operations["StreamGenerateContentTuned"];
         delete?: never;
@@ -95,7 +95,7 @@ export interface paths {
         put?: never;
         /**
          * Counttokens
-         * @description Count the tokens of a prompt as a base model reads it, its template included.
+         * @description Count the tokens of a prompt as a model reads it, chat template included.
          */
         post: operations["CountTokens"];
         delete?: never;
@@ -115,7 +115,7 @@ export interface paths {
         put?: never;
         /**
          * Counttokenstuned
-         * @description Count the tokens of a prompt as a tuned model reads it.
+         * @description Count the tokens of a prompt as a model reads it, chat template included.
          */
         post: operations["CountTokensTuned"];
         delete?: never;
@@ -135,7 +135,7 @@ export interface paths {
         put?: never;
         /**
          * Generatetext
-         * @description Answer a prompt with a base model.
+         * @description Answer a prompt with a model.
          */
         post: operations["GenerateText"];
         delete?: never;
@@ -155,7 +155,7 @@ export interface paths {
         put?: never;
         /**
          * Generatetexttuned
-         * @description Answer a prompt with a tuned model.
+         * @description Answer a prompt with a model.
          */
         post: operations["GenerateTextTuned"];
         delete?: never;
@@ -233,14 +233,14 @@ export interface paths {
         };
         /**
          * Getoperation
-         * @description Return the operation that makes a tuned model; 304 if it is as the caller knows it (If-None-Match).
+         * @description Return the operation that makes a tuned model; 304 if the caller has the current one (If-None-Match).
          */
         get: operations["GetOperation"];
         put?: never;
         post?: never;
         /**
          * Deleteoperation
-         * @description Refuse: an operation lives as long as its tuned model.
+         * @description Refuse: an operation exists as long as its tuned model.
          */
         delete: operations["DeleteOperation"];
         options?: never;
@@ -277,7 +277,7 @@ export interface paths {
         };
         /**
          * Gettunedmodellog
-         * @description Return what the task of a tuned model said last, at most 200 lines (extension).
+         * @description Return the last lines that the task of a tuned model logged, at most 200 (extension).
          */
         get: operations["GetTunedModelLog"];
         put?: never;
@@ -299,7 +299,7 @@ export interface paths {
         put?: never;
         /**
          * Canceloperation
-         * @description Ask to cancel; what was tuned so far stays usable. Nothing happens to an operation that is done.
+         * @description Request cancellation; what was tuned so far stays usable. A finished operation is left as it is.
          */
         post: operations["CancelOperation"];
         delete?: never;
@@ -337,7 +337,7 @@ export interface paths {
         };
         /**
          * Listpermissions
-         * @description List the permissions of a tuned model, the oldest first.
+         * @description List the permissions of a tuned model, oldest first.
          */
         get: operations["ListPermissions"];
         put?: never;
@@ -368,14 +368,14 @@ export interface paths {
         post?: never;
         /**
          * Deletepermission
-         * @description Take a permission back.
+         * @description Revoke a permission.
          */
         delete: operations["DeletePermission"];
         options?: never;
         head?: never;
         /**
          * Updatepermission
-         * @description Change the role of a permission; nothing else of it can change.
+         * @description Change the role of a permission; nothing else about it can change.
          */
         patch: operations["UpdatePermission"];
         trace?: never;
@@ -634,6 +634,8 @@ export interface paths {
         /**
          * Listtunedmodelexamples
          * @description List the examples of a tuned model; with `heldOut=true` those that were held out.
+         *
+         *     With `fixed=true` they have the fixes of the newest data check, whose findings only writers may see.
          */
         get: operations["ListTunedModelExamples"];
         put?: never;
@@ -659,7 +661,7 @@ export interface paths {
         put?: never;
         /**
          * Createtunedmodel
-         * @description Queue a tuning task; the operation comes back at once. With `validateOnly=true` only say what it would take.
+         * @description Queue a tuning task and return its operation at once; with `validateOnly=true` only estimate what it takes.
          */
         post: operations["CreateTunedModel"];
         delete?: never;
@@ -684,14 +686,14 @@ export interface paths {
         post?: never;
         /**
          * Deletetunedmodel
-         * @description Delete a tuned model with its data, curve and adapter; a task that is running stops, and what is found out.
+         * @description Delete a tuned model with its data, curve and adapter; its running task and reports are stopped.
          */
         delete: operations["DeleteTunedModel"];
         options?: never;
         head?: never;
         /**
          * Updatetunedmodel
-         * @description Change names and answer defaults of a tuned model.
+         * @description Change the names and sampling defaults of a tuned model.
          */
         patch: operations["UpdateTunedModel"];
         trace?: never;
@@ -705,7 +707,7 @@ export interface paths {
         };
         /**
          * Listmodels
-         * @description List the base models that can be asked and tuned.
+         * @description List the base models that answer and can be tuned.
          */
         get: operations["ListModels"];
         put?: never;
@@ -747,7 +749,7 @@ export interface paths {
         put?: never;
         /**
          * Parsedataset
-         * @description Read a file as tuning would; what is wrong with it stands in the reply, all of it at once.
+         * @description Read a file as tuning would; the reply lists all its problems.
          */
         post: operations["ParseDataset"];
         delete?: never;
@@ -765,13 +767,13 @@ export interface paths {
         };
         /**
          * Listprompts
-         * @description List the caller's structured prompts, changed last first; `filter` is words of their names.
+         * @description List the caller's structured prompts, last changed first; `filter` is words of their names.
          */
         get: operations["ListPrompts"];
         put?: never;
         /**
          * Createprompt
-         * @description Keep a structured prompt.
+         * @description Store a structured prompt.
          */
         post: operations["CreatePrompt"];
         delete?: never;
@@ -791,7 +793,7 @@ export interface paths {
         put?: never;
         /**
          * Importprompt
-         * @description Keep the structured prompt of an AI Studio file; other files are refused by name.
+         * @description Store the structured prompt of an AI Studio file; other files are refused by name.
          */
         post: operations["ImportPrompt"];
         delete?: never;
@@ -823,7 +825,7 @@ export interface paths {
         head?: never;
         /**
          * Updateprompt
-         * @description Change the parts of a structured prompt that the mask names, or without one those that are in the body.
+         * @description Change the parts of a structured prompt that the mask names, or without a mask those in the body.
          */
         patch: operations["UpdatePrompt"];
         trace?: never;
@@ -857,7 +859,7 @@ export interface paths {
         };
         /**
          * Getserverinfo
-         * @description Say what this server is and offers; what it is busy with only to known callers.
+         * @description Return what this server is and offers; its load only to known callers.
          */
         get: operations["GetServerInfo"];
         put?: never;
@@ -877,7 +879,7 @@ export interface paths {
         };
         /**
          * Gethealth
-         * @description Say that the server answers at all.
+         * @description Return ok: the server answers at all.
          */
         get: operations["GetHealth"];
         put?: never;
@@ -897,7 +899,7 @@ export interface paths {
         };
         /**
          * Getreadiness
-         * @description Say whether the server can work: 503 if the database, the worker or the answering process is gone.
+         * @description Check whether the server can work: 503 if the database, the worker or the answering process is gone.
          */
         get: operations["GetReadiness"];
         put?: never;
@@ -919,7 +921,7 @@ export interface paths {
         put?: never;
         /**
          * Createchatcompletion
-         * @description Go on with a conversation: whole, or with `stream` as server-sent events.
+         * @description Continue a conversation: in one reply, or with `stream` as server-sent events.
          */
         post: operations["CreateChatCompletion"];
         delete?: never;
@@ -939,7 +941,7 @@ export interface paths {
         put?: never;
         /**
          * Createcompletion
-         * @description Answer prompts: whole, or with `stream` as server-sent events.
+         * @description Answer prompts: in one reply, or with `stream` as server-sent events.
          */
         post: operations["CreateCompletion"];
         delete?: never;
@@ -957,7 +959,7 @@ export interface paths {
         };
         /**
          * Listopenaimodels
-         * @description List the models that the caller may ask: base models whose weights are here, and tuned models.
+         * @description List the models that the caller may use: base models with weights on this machine, and tuned models.
          */
         get: operations["ListOpenAIModels"];
         put?: never;
@@ -977,7 +979,7 @@ export interface paths {
         };
         /**
          * Getopenaimodel
-         * @description Return a model that the caller may ask.
+         * @description Return a model that the caller may use.
          */
         get: operations["GetOpenAIModel"];
         put?: never;
@@ -997,7 +999,7 @@ export interface paths {
         };
         /**
          * Getme
-         * @description Say who calls.
+         * @description Return the caller.
          */
         get: operations["GetMe"];
         put?: never;
@@ -1047,7 +1049,7 @@ export interface paths {
         head?: never;
         /**
          * Updateuser
-         * @description Set the password of a user, lock a user out or let one in again.
+         * @description Set the password of a user, disable or enable a user.
          */
         patch: operations["UpdateUser"];
         trace?: never;
@@ -1063,7 +1065,7 @@ export interface paths {
         put?: never;
         /**
          * Createsetuplink
-         * @description Make a link that signs a user in once, within 15 minutes.
+         * @description Create a link that signs a user in once, within 15 minutes.
          */
         post: operations["CreateSetupLink"];
         delete?: never;
@@ -1102,7 +1104,7 @@ export interface paths {
         get?: never;
         /**
          * Setgroup
-         * @description Say who is in a group; it is made if it is not there.
+         * @description Set the members of a group; create it if it is new.
          */
         put: operations["SetGroup"];
         post?: never;
@@ -1131,7 +1133,7 @@ export interface paths {
         put?: never;
         /**
          * Createkey
-         * @description Make an API key, or take in the public half of a key file.
+         * @description Create an API key, or add the public half of a key file.
          */
         post: operations["CreateKey"];
         delete?: never;
@@ -1169,13 +1171,13 @@ export interface paths {
         };
         /**
          * Listtokens
-         * @description List what signs users in for long.
+         * @description List the plain and refresh tokens.
          */
         get: operations["ListTokens"];
         put?: never;
         /**
          * Createtoken
-         * @description Exchange a proof of who sits there for a token that lives long.
+         * @description Exchange a sign-in for a token that lives for a number of days.
          */
         post: operations["CreateToken"];
         delete?: never;
@@ -1196,7 +1198,7 @@ export interface paths {
         post?: never;
         /**
          * Deletetoken
-         * @description Revoke a token and all that follows from its sign-in.
+         * @description Revoke a token and all other tokens of its sign-in.
          */
         delete: operations["DeleteToken"];
         options?: never;
@@ -1213,13 +1215,13 @@ export interface paths {
         };
         /**
          * Listclients
-         * @description List the programs that sign users in.
+         * @description List the OAuth clients.
          */
         get: operations["ListClients"];
         put?: never;
         /**
          * Createclient
-         * @description Add a program that signs users in.
+         * @description Add an OAuth client.
          */
         post: operations["CreateClient"];
         delete?: never;
@@ -1240,7 +1242,7 @@ export interface paths {
         post?: never;
         /**
          * Deleteclient
-         * @description Revoke a program with all its tokens.
+         * @description Revoke an OAuth client with all its tokens.
          */
         delete: operations["DeleteClient"];
         options?: never;
@@ -1259,7 +1261,7 @@ export interface paths {
         put?: never;
         /**
          * Createlogin
-         * @description Exchange a proof of who sits there for what a credentials file holds.
+         * @description Exchange a sign-in for the content of a credentials file.
          */
         post: operations["CreateLogin"];
         delete?: never;
@@ -1274,7 +1276,7 @@ export interface components {
     schemas: {
         /**
          * AdviceOut
-         * @description Extension: what the curve says.
+         * @description Extension: advice from the curve.
          */
         AdviceOut: {
             /** Kind */
@@ -1286,7 +1288,7 @@ export interface components {
         };
         /**
          * CandidateOut
-         * @description One answer, or its next piece; `finish_reason` comes with the last one.
+         * @description One answer, or its next chunk; `finish_reason` comes with the last chunk.
          */
         CandidateOut: {
             content: components["schemas"]["ContentOut"];
@@ -1298,7 +1300,7 @@ export interface components {
             tokenCount?: number;
             /**
              * Labelprobabilities
-             * @description Extension: of a closed set of labels, the likeliest first.
+             * @description Extension: the probability of each label in a closed set, most probable first.
              */
             labelProbabilities?: {
                 [key: string]: number;
@@ -1306,7 +1308,7 @@ export interface components {
         };
         /**
          * ChatChoiceOut
-         * @description One answer of a conversation.
+         * @description One answer in a conversation.
          */
         ChatChoiceOut: {
             /** Index */
@@ -1319,7 +1321,7 @@ export interface components {
         };
         /**
          * ChatCompletionOut
-         * @description Answers of a conversation.
+         * @description Answers in a conversation.
          */
         ChatCompletionOut: {
             /** Id */
@@ -1356,7 +1358,7 @@ export interface components {
         };
         /**
          * ClientMessage
-         * @description A program that signs users in; `secret` only from the call that made it.
+         * @description An OAuth client; `secret` only from the call that made it.
          */
         ClientMessage: {
             /** Id */
@@ -1387,7 +1389,7 @@ export interface components {
         };
         /**
          * CompletionChoiceOut
-         * @description One answer to a prompt, or its next piece; then `finish_reason` comes with the last one.
+         * @description One answer to a prompt, or its next chunk; `finish_reason` comes with the last chunk.
          */
         CompletionChoiceOut: {
             /** Index */
@@ -1401,7 +1403,7 @@ export interface components {
         };
         /**
          * CompletionOut
-         * @description Answers to prompts, or the next piece of one.
+         * @description Answers to prompts, or the next chunk of one.
          */
         CompletionOut: {
             /** Id */
@@ -1475,16 +1477,25 @@ export interface components {
         };
         /**
          * CurveFactsOut
-         * @description Extension: what a loss curve says.
+         * @description Extension: a curve in a sentence and in numbers; epochs count from 1.
          */
         CurveFactsOut: {
             /** Summary */
             summary: string;
-            /** Bestepoch */
+            /**
+             * Bestepoch
+             * @description The epoch to mark: lowest held-out loss, else the knee.
+             */
             bestEpoch?: number;
-            /** Flatafter */
+            /**
+             * Flatafter
+             * @description The epoch after which loss hardly falls, if not the last.
+             */
             flatAfter?: number;
-            /** Epoch */
+            /**
+             * Epoch
+             * @description The pass over the examples that the last step belongs to.
+             */
             epoch: number;
         };
         /**
@@ -1531,7 +1542,7 @@ export interface components {
         };
         /**
          * DataFactsOut
-         * @description Extension: what is remembered of the data.
+         * @description Extension: facts about the training data.
          */
         DataFactsOut: {
             /** Rows */
@@ -1543,7 +1554,7 @@ export interface components {
         };
         /**
          * DataProblemOut
-         * @description One thing that is wrong or doubtful; `row` counts as in the file, none means the whole file.
+         * @description An error or a warning; `row` counts as in the file, and is absent for the whole file.
          */
         DataProblemOut: {
             /** Kind */
@@ -1559,12 +1570,15 @@ export interface components {
             limit?: number;
             /** Actual */
             actual?: number;
-            /** Isskippable */
+            /**
+             * Isskippable
+             * @description Whether leaving out the row solves the problem.
+             */
             isSkippable: boolean;
         };
         /**
          * DefaultBaseOut
-         * @description The base that API names stand for.
+         * @description The base behind API names of old code.
          */
         DefaultBaseOut: {
             /** Name */
@@ -1578,7 +1592,7 @@ export interface components {
         };
         /**
          * DeviceOut
-         * @description What computes.
+         * @description The device that computes.
          */
         DeviceOut: {
             /** Kind */
@@ -1606,7 +1620,7 @@ export interface components {
         };
         /**
          * EstimateOut
-         * @description What a tuning task would take; nothing was created.
+         * @description What a tuning task would take; nothing is created.
          */
         EstimateOut: {
             /** Totalsteps */
@@ -1623,12 +1637,12 @@ export interface components {
             longestExampleTokens: number;
             /**
              * Exampletokens
-             * @description Of each example, in the order in which they came.
+             * @description Tokens of each example, in the order sent.
              */
             exampleTokens: number[];
             /**
              * Cutrows
-             * @description Examples, counted from 1, that lose their end.
+             * @description Examples too long for the context window, numbered from 1.
              */
             cutRows?: number[];
             seconds: components["schemas"]["SecondsOut"];
@@ -1637,13 +1651,11 @@ export interface components {
             memory: components["schemas"]["MemoryOut"];
             /**
              * Problems
-             * @description Warnings; rows count from 1.
+             * @description Warnings; rows are numbered from 1.
              */
             problems?: components["schemas"]["DataProblemOut"][];
-            /** @description What the inputs have in common. */
-            inputs?: components["schemas"]["InputsOut"];
-            /** @description What the outputs are. */
-            outputs?: components["schemas"]["OutputsOut"];
+            inputs: components["schemas"]["InputsOut"];
+            outputs: components["schemas"]["OutputsOut"];
         };
         /**
          * EvaluationOut
@@ -1700,12 +1712,15 @@ export interface components {
             heldOutRows: number;
             /** Foldcount */
             foldCount?: number;
+            /**
+             * Fixedrows
+             * @description Number of rows that the fixes change or leave out.
+             */
+            fixedRows: number;
             /** Counts */
             counts: components["schemas"]["KindCountOut"][];
             /** Findings */
             findings: components["schemas"]["FindingOut"][];
-            /** Fixedrows */
-            fixedRows: number;
         };
         /**
          * ExaminationsPage
@@ -1717,7 +1732,7 @@ export interface components {
         };
         /**
          * ExampleOut
-         * @description An example as tuning would read it, and the row it comes from.
+         * @description An example as tuning reads it, and its row in the file.
          */
         ExampleOut: {
             /** Textinput */
@@ -1764,7 +1779,7 @@ export interface components {
         };
         /**
          * GenerateContentOut
-         * @description Answers, or the next piece of one.
+         * @description Answers, or the next chunk of one.
          */
         GenerateContentOut: {
             /** Candidates */
@@ -1777,7 +1792,7 @@ export interface components {
         };
         /**
          * GenerateTextOut
-         * @description Answers in the older form.
+         * @description Answers of generateText.
          */
         GenerateTextOut: {
             /** Candidates */
@@ -1785,7 +1800,7 @@ export interface components {
         };
         /**
          * GranteeType
-         * @description To whom a permission is given.
+         * @description Who receives a permission.
          * @enum {string}
          */
         GranteeType: "USER" | "GROUP" | "EVERYONE";
@@ -1808,7 +1823,7 @@ export interface components {
         };
         /**
          * HealthOut
-         * @description Whether the server works, and its parts.
+         * @description Whether the server and its parts work.
          */
         HealthOut: {
             /** Status */
@@ -1822,7 +1837,7 @@ export interface components {
         };
         /**
          * HyperparametersOut
-         * @description Settings in force; a multiplier has been worked into the rate.
+         * @description Settings in force; a multiplier is already applied to the rate.
          */
         HyperparametersOut: {
             /** Epochcount */
@@ -1834,10 +1849,13 @@ export interface components {
         };
         /**
          * InputsOut
-         * @description What inputs have in common.
+         * @description What the inputs have in common.
          */
         InputsOut: {
-            /** Prefix */
+            /**
+             * Prefix
+             * @description Text that nearly all inputs begin with.
+             */
             prefix?: string;
         };
         /**
@@ -1862,7 +1880,7 @@ export interface components {
         };
         /**
          * KeyMessage
-         * @description An API key, or the key of a key file, which has an `address`; `secret` only from the call that made it.
+         * @description An API key, or a key file, which has an `address`; `secret` only from the call that made it.
          */
         KeyMessage: {
             /** Id */
@@ -1891,14 +1909,8 @@ export interface components {
             findings: number;
         };
         /**
-         * Level
-         * @description How much a problem of the data matters.
-         * @enum {string}
-         */
-        Level: "error" | "warning";
-        /**
          * LabelCountOut
-         * @description How many rows have a label.
+         * @description A label and the number of examples that have it.
          */
         LabelCountOut: {
             /** Label */
@@ -1907,8 +1919,14 @@ export interface components {
             rows: number;
         };
         /**
+         * Level
+         * @description How serious a data problem is.
+         * @enum {string}
+         */
+        Level: "error" | "warning";
+        /**
          * LimitsOut
-         * @description What is refused beyond.
+         * @description Limits above which a request is refused.
          */
         LimitsOut: {
             /** Requestbytes */
@@ -1927,16 +1945,15 @@ export interface components {
             waitingAnswers: number;
             /** Displaynamecharacters */
             displayNameCharacters: number;
-            /** Idpattern */
+            /**
+             * Idpattern
+             * @description Regular expression that the whole ID of a tuned model matches.
+             */
             idPattern: string;
-            /** Epochcount */
-            epochCount: number;
-            /** Batchsize */
-            batchSize: number;
         };
         /**
          * ListClientsReply
-         * @description All clients that an administrator added, and those of logins.
+         * @description All clients, those of logins included.
          */
         ListClientsReply: {
             /** Clients */
@@ -1952,7 +1969,7 @@ export interface components {
         };
         /**
          * ListKeysReply
-         * @description All keys that can be used, of both kinds.
+         * @description All API keys and key files that were not revoked.
          */
         ListKeysReply: {
             /** Keys */
@@ -1960,7 +1977,7 @@ export interface components {
         };
         /**
          * ListTokensReply
-         * @description What signs users in for long.
+         * @description All plain and refresh tokens that can be used.
          */
         ListTokensReply: {
             /** Tokens */
@@ -1976,7 +1993,7 @@ export interface components {
         };
         /**
          * LoginMessage
-         * @description What a credentials file holds.
+         * @description The content of a credentials file.
          */
         LoginMessage: {
             /** Clientid */
@@ -1988,7 +2005,7 @@ export interface components {
         };
         /**
          * MappingOut
-         * @description Which columns would be used as what; what was not asked for is suggested.
+         * @description How each column is used; columns not named in the request are suggested.
          */
         MappingOut: {
             /** Inputcolumns */
@@ -2000,7 +2017,7 @@ export interface components {
         };
         /**
          * MeMessage
-         * @description Who calls.
+         * @description The caller.
          */
         MeMessage: {
             /** User */
@@ -2029,7 +2046,7 @@ export interface components {
         };
         /**
          * MemoryOut
-         * @description About how much memory it would take, and how much is free now; what is not known is left out.
+         * @description Memory the task takes at most, and memory that is free now; unknown figures are left out.
          */
         MemoryOut: {
             /** Neededbytes */
@@ -2041,7 +2058,7 @@ export interface components {
         };
         /**
          * MetadataOut
-         * @description How far a tuning task is; clients read `total_steps` from the first reply on.
+         * @description Progress of a tuning task; clients read `total_steps` from the first reply on.
          */
         MetadataOut: {
             /** @Type */
@@ -2070,11 +2087,11 @@ export interface components {
             epochLosses?: components["schemas"]["EpochLossOut"][];
             /** @description Extension. */
             advice?: components["schemas"]["AdviceOut"];
-            /** @description Extension. */
+            /** @description Extension: absent before the first step. */
             curve?: components["schemas"]["CurveFactsOut"];
             /**
              * Secondsleft
-             * @description Extension: at the pace of the last steps.
+             * @description Extension: time left at the pace of the last steps; only while tuning runs.
              */
             secondsLeft?: number;
         };
@@ -2107,32 +2124,32 @@ export interface components {
             topK?: number;
             /**
              * Baseweights
-             * @description Extension: the open weights that answer to this name.
+             * @description Extension: the open weights behind this name.
              */
             baseWeights: string;
             /**
              * Licence
-             * @description Extension: of these weights.
+             * @description Extension: licence of these weights.
              */
             licence: string;
             /**
              * Parameters
-             * @description Extension: how many numbers they are.
+             * @description Extension: number of weights.
              */
             parameters?: number;
             /**
              * Ispresent
-             * @description Extension: they are on this machine.
+             * @description Extension: whether the weights are on this machine.
              */
             isPresent: boolean;
             /**
              * Tuningmemorybytes
-             * @description Extension: about what tuning takes.
+             * @description Extension: approximate memory for tuning.
              */
             tuningMemoryBytes?: number;
             /**
              * Fits
-             * @description Extension: tuning it fits into the memory that is free now.
+             * @description Extension: whether tuning fits into the memory that is free now.
              */
             fits?: boolean;
         };
@@ -2148,7 +2165,7 @@ export interface components {
         };
         /**
          * OpenAIModelOut
-         * @description A model that can be asked.
+         * @description A model the caller may use.
          */
         OpenAIModelOut: {
             /** Id */
@@ -2166,7 +2183,7 @@ export interface components {
         };
         /**
          * OpenAIModelsOut
-         * @description The models that can be asked.
+         * @description The models the caller may use.
          */
         OpenAIModelsOut: {
             /**
@@ -2205,18 +2222,26 @@ export interface components {
             nextPageToken?: string;
         };
         /**
+         * OutputKind
+         * @description What the outputs of a data set are.
+         * @enum {string}
+         */
+        OutputKind: "LABELS" | "JSON" | "NUMBER" | "TEXT";
+        /**
          * OutputsOut
-         * @description What outputs are: LABELS, NUMBER, DATE, JSON or TEXT.
+         * @description What the outputs are.
          */
         OutputsOut: {
-            /** Kind */
-            kind: string;
-            /** Labels */
+            kind: components["schemas"]["OutputKind"];
+            /**
+             * Labels
+             * @description Most frequent first; only for kind LABELS.
+             */
             labels?: components["schemas"]["LabelCountOut"][];
         };
         /**
          * ParsedDatasetOut
-         * @description A file as it was understood; `examples` are there when no problem is an error.
+         * @description A parsed file; `examples` are present if no problem is an error.
          */
         ParsedDatasetOut: {
             /** Source */
@@ -2282,7 +2307,7 @@ export interface components {
         };
         /**
          * Phase
-         * @description Where a tuning task stands; `docs/design.md` has the arrows.
+         * @description The phase of a tuning task; docs/design.md shows the transitions.
          * @enum {string}
          */
         Phase: "QUEUED" | "PREPARING" | "RUNNING" | "PUBLISHING" | "SUCCEEDED" | "FAILED" | "CANCELLED";
@@ -2313,7 +2338,7 @@ export interface components {
         };
         /**
          * PromptContractOut
-         * @description Extension: how an input looks beside the examples; left out when nothing differs.
+         * @description Extension: how an input differs from the examples; left out when nothing differs.
          */
         PromptContractOut: {
             /** Differences */
@@ -2323,7 +2348,7 @@ export interface components {
         };
         /**
          * PromptDifferenceOut
-         * @description Extension: one thing in which an input differs from the examples.
+         * @description Extension: one difference between an input and the examples.
          */
         PromptDifferenceOut: {
             /** Kind */
@@ -2352,7 +2377,7 @@ export interface components {
             testRows?: components["schemas"]["PromptRowOut"][];
             /**
              * Tuning
-             * @description Settings of the page that tunes; kept as they came.
+             * @description Settings of the tuning page; stored without being read.
              */
             tuning?: {
                 [key: string]: unknown;
@@ -2364,7 +2389,7 @@ export interface components {
         };
         /**
          * PromptRowOut
-         * @description A row: a text for each column.
+         * @description A row: one text per column.
          */
         PromptRowOut: {
             /** Cells */
@@ -2382,7 +2407,7 @@ export interface components {
         };
         /**
          * RecordedOut
-         * @description Answers of an old model in a file that `tunery rescue` wrote.
+         * @description Answers of an old model, one for each example, in a file of `tunery rescue`.
          */
         RecordedOut: {
             /** Title */
@@ -2430,7 +2455,7 @@ export interface components {
         Role: "READER" | "WRITER" | "OWNER";
         /**
          * SampleRowOut
-         * @description A row as it stands in the file; an empty text where a cell has none.
+         * @description A row of the file; an empty cell is an empty text.
          */
         SampleRowOut: {
             /** Number */
@@ -2458,19 +2483,19 @@ export interface components {
         };
         /**
          * SecondsOut
-         * @description How long it would take once it begins: at least, at most, and where the figures come from.
+         * @description Duration once the task starts: at least, at most, and where the figures come from.
          */
         SecondsOut: {
             /** Atleast */
             atLeast: number;
             /** Atmost */
             atMost: number;
-            /** @description `measured` on the last tasks of this base here, or a first `guess`. */
+            /** @description `measured` on the last tasks with this base, or a first `guess`. */
             source: components["schemas"]["Source"];
         };
         /**
          * ServerInfoOut
-         * @description A server; to those who do not say who they are only what they need to sign in.
+         * @description A server; unknown callers see only what they need before they sign in.
          */
         ServerInfoOut: {
             /** Version */
@@ -2479,6 +2504,7 @@ export interface components {
             signInModes: string[];
             /** Features */
             features: string[];
+            tuningDefaults: components["schemas"]["TuningDefaultsOut"];
             device?: components["schemas"]["DeviceOut"];
             limits?: components["schemas"]["LimitsOut"];
             defaultBase?: components["schemas"]["DefaultBaseOut"];
@@ -2492,7 +2518,7 @@ export interface components {
             waitingAnswers?: number;
             /**
              * Hourlyprice
-             * @description Not set: this server asks no price.
+             * @description Not set: this server is free of charge.
              */
             hourlyPrice?: string;
         };
@@ -2536,7 +2562,7 @@ export interface components {
         Source: "measured" | "guess";
         /**
          * State
-         * @description State of a tuned model as the API shows it.
+         * @description The state of a tuned model in the API.
          * @enum {string}
          */
         State: "CREATING" | "ACTIVE" | "FAILED";
@@ -2561,13 +2587,13 @@ export interface components {
             output: string;
             /**
              * Rendered
-             * @description As the base read it, with template and special tokens; only on request.
+             * @description As the base reads it, with the chat template; only with `rendered=true`.
              */
             rendered?: string;
         };
         /**
          * StoredExamplesPage
-         * @description A page of examples, in the order in which they came.
+         * @description A page of examples, in the order sent.
          */
         StoredExamplesPage: {
             /** Examples */
@@ -2579,7 +2605,7 @@ export interface components {
         };
         /**
          * TaskErrorOut
-         * @description Extension: why a tuned model is not usable, or not whole: a google.rpc code and a sentence.
+         * @description Extension: why a tuned model is unusable or incomplete: a google.rpc code and a sentence.
          */
         TaskErrorOut: {
             /** Code */
@@ -2589,7 +2615,7 @@ export interface components {
         };
         /**
          * TaskLogOut
-         * @description Extension: what a task said last, oldest line first, each with its time; empty once the server began anew.
+         * @description Extension: the last log lines of a task with their times, oldest first; empty after a restart of the server.
          */
         TaskLogOut: {
             /** Lines */
@@ -2597,7 +2623,7 @@ export interface components {
         };
         /**
          * TextCompletionOut
-         * @description One answer in the older form.
+         * @description One answer of generateText.
          */
         TextCompletionOut: {
             /** Output */
@@ -2679,9 +2705,14 @@ export interface components {
             error?: components["schemas"]["TaskErrorOut"];
             /**
              * Promptcontract
-             * @description Extension: how the inputs look, in a sentence.
+             * @description Extension: what the inputs are, in a sentence.
              */
             promptContract?: string;
+            /**
+             * Inputprefix
+             * @description Extension: text that nearly all inputs begin with.
+             */
+            inputPrefix?: string;
             /**
              * Outputcontract
              * @description Extension: what the outputs are, in a sentence.
@@ -2689,33 +2720,25 @@ export interface components {
             outputContract?: string;
             /**
              * Outputform
-             * @description Extension: LABELS, NUMBER, DATE, JSON or TEXT; all but TEXT can be kept to.
+             * @description Extension: LABELS, NUMBER, DATE, JSON or TEXT; answers can be constrained to all but TEXT.
              */
             outputForm?: string;
             /**
              * Wrapplaininputs
-             * @description Extension: plain inputs get the preamble and label that the examples have.
+             * @description Extension: whether plain inputs get the preamble and label of the examples.
              */
             wrapPlainInputs?: boolean;
-            /**
-             * Inputprefix
-             * @description Extension: the text with which the inputs of the examples begin.
-             */
-            inputPrefix?: string;
-            /**
-             * Role
-             * @description Extension: the role of the caller.
-             */
-            role?: string;
+            /** @description Extension: the caller's role. */
+            role?: components["schemas"]["Role"];
             /**
              * Owner
-             * @description Extension: the address of the owner.
+             * @description Extension: the owner's address.
              */
             owner?: string;
         };
         /**
          * TunedModelSourceOut
-         * @description The tuned model this one goes on from, and the base of both.
+         * @description The tuned model this one continues from, and the base of both.
          */
         TunedModelSourceOut: {
             /** Tunedmodel */
@@ -2734,6 +2757,20 @@ export interface components {
             nextPageToken?: string;
         };
         /**
+         * TuningDefaultsOut
+         * @description Settings of a tuning task that names none.
+         */
+        TuningDefaultsOut: {
+            /** Epochcount */
+            epochCount: number;
+            /** Batchsize */
+            batchSize: number;
+            /** Learningrate */
+            learningRate: number;
+            /** Seed */
+            seed: number;
+        };
+        /**
          * TuningTaskOut
          * @description A tuning task: settings, times and curve.
          */
@@ -2747,7 +2784,7 @@ export interface components {
             hyperparameters: components["schemas"]["HyperparametersOut"];
             /**
              * Heldoutrows
-             * @description Extension: rows kept out of tuning to measure it.
+             * @description Extension: number of rows held out to measure the model.
              */
             heldOutRows?: number;
             /**
@@ -2757,7 +2794,7 @@ export interface components {
             seed: number;
             /** @description Extension. */
             data: components["schemas"]["DataFactsOut"];
-            /** @description Extension: where the task stands. */
+            /** @description Extension: the phase of the task. */
             phase: components["schemas"]["Phase"];
             /**
              * Totalsteps
@@ -2771,14 +2808,14 @@ export interface components {
             completedSteps: number;
             /**
              * Settings
-             * @description Extension: settings of the machine in force.
+             * @description Extension: machine settings in force.
              */
             settings?: {
                 [key: string]: unknown;
             };
             /**
              * Versions
-             * @description Extension: versions of what computed it.
+             * @description Extension: versions of the software that tuned it.
              */
             versions?: {
                 [key: string]: string;
@@ -2790,12 +2827,12 @@ export interface components {
             epochLosses?: components["schemas"]["EpochLossOut"][];
             /** @description Extension. */
             advice?: components["schemas"]["AdviceOut"];
-            /** @description Extension. */
+            /** @description Extension: absent before the first step. */
             curve?: components["schemas"]["CurveFactsOut"];
         };
         /**
          * UserMessage
-         * @description A user; `id` is the address.
+         * @description A user; `id` is the e-mail address.
          */
         UserMessage: {
             /** Id */
@@ -2858,7 +2895,7 @@ export interface components {
         };
         /**
          * ChatCompletionIn
-         * @description A conversation to go on with.
+         * @description A conversation to continue.
          */
         ChatCompletionIn: {
             /**
@@ -2969,7 +3006,7 @@ export interface components {
         };
         /**
          * ChatMessageIn
-         * @description What one side said: a text, or parts of text.
+         * @description A message of a conversation: a text, or parts of text.
          */
         ChatMessageIn: {
             /**
@@ -2992,7 +3029,7 @@ export interface components {
         };
         /**
          * CompletionIn
-         * @description Prompts; each is read as what a user says, through the template that tuning used.
+         * @description Prompts; each is sent as a turn of the user, with the chat template used in tuning.
          */
         CompletionIn: {
             /**
@@ -3079,7 +3116,7 @@ export interface components {
         };
         /**
          * ContentIn
-         * @description What one side said.
+         * @description What one side of a conversation said.
          */
         ContentIn: {
             /**
@@ -3092,14 +3129,14 @@ export interface components {
         };
         /**
          * CountTextTokensIn
-         * @description A prompt to be counted.
+         * @description A prompt to count.
          */
         CountTextTokensIn: {
             prompt?: components["schemas"]["TextPromptIn"];
         };
         /**
          * CountTokensIn
-         * @description A text to be counted, in either of the two shapes that clients send.
+         * @description A prompt to count, in either of the two ways that clients send it.
          */
         CountTokensIn: {
             /** Contents */
@@ -3129,7 +3166,7 @@ export interface components {
         };
         /**
          * CreateKeyBody
-         * @description A new API key; with `public_key` and `address` the key of a key file, which acts as `user`.
+         * @description A new API key; with `public_key` and `address` a key file that acts as `user`.
          */
         CreateKeyBody: {
             /**
@@ -3155,7 +3192,7 @@ export interface components {
         };
         /**
          * CreateLoginBody
-         * @description A new login or token for who calls.
+         * @description A new login or token for the caller.
          */
         CreateLoginBody: {
             /**
@@ -3173,7 +3210,7 @@ export interface components {
         };
         /**
          * CreateSetupLinkBody
-         * @description For whom the link is.
+         * @description The user of a new set-up link.
          */
         CreateSetupLinkBody: {
             /** User */
@@ -3181,7 +3218,7 @@ export interface components {
         };
         /**
          * CreateUserBody
-         * @description A new user; without a password he signs in with a set-up link.
+         * @description A new user; without a password the first sign-in needs a set-up link.
          */
         CreateUserBody: {
             /** Id */
@@ -3199,7 +3236,7 @@ export interface components {
         };
         /**
          * DataFactsIn
-         * @description Extension: what the user calls the data; the other facts are found out.
+         * @description Extension: the user's name for the data; the server computes the other facts.
          */
         DataFactsIn: {
             /**
@@ -3254,7 +3291,7 @@ export interface components {
         };
         /**
          * GenerateContentIn
-         * @description A question.
+         * @description A request for an answer.
          */
         GenerateContentIn: {
             /**
@@ -3290,7 +3327,7 @@ export interface components {
         };
         /**
          * GenerateTextIn
-         * @description A question in the older form.
+         * @description A request of the older method generateText.
          */
         GenerateTextIn: {
             prompt?: components["schemas"]["TextPromptIn"];
@@ -3333,7 +3370,7 @@ export interface components {
         };
         /**
          * GenerationConfigIn
-         * @description How an answer is drawn; ranges are those of `types.SamplingSettings`.
+         * @description How to sample an answer; ranges are those of `types.SamplingSettings`.
          */
         GenerationConfigIn: {
             /**
@@ -3398,19 +3435,19 @@ export interface components {
             responseJsonSchema?: unknown;
             /**
              * Constraintotrainingoutputs
-             * @description Extension: keep the answer to what the outputs of the examples were.
+             * @description Extension: allow only answers like the outputs of the examples.
              * @default null
              */
             constrainToTrainingOutputs?: boolean;
             /**
              * Nonebelow
-             * @description Extension: a label less probable than this is answered as none of them.
+             * @description Extension: answer `noneLabel` if no label is at least this probable.
              * @default null
              */
             noneBelow?: number;
             /**
              * Nonelabel
-             * @description Extension: the answer then; "none of these".
+             * @description Extension: the answer given if no label is probable enough; "none of these" by default.
              * @default null
              */
             noneLabel?: string;
@@ -3443,18 +3480,18 @@ export interface components {
         };
         /**
          * JsonSchemaIn
-         * @description A schema that the answer shall keep to.
+         * @description A schema for the answer.
          */
         JsonSchemaIn: {
             /**
              * Name
-             * @description Accepted, without effect.
+             * @description Accepted, but has no effect.
              * @default
              */
             name?: string;
             /**
              * Description
-             * @description Accepted, without effect.
+             * @description Accepted, but has no effect.
              * @default
              */
             description?: string;
@@ -3467,14 +3504,14 @@ export interface components {
             };
             /**
              * Strict
-             * @description Accepted, without effect: answers keep to the schema either way.
+             * @description Accepted, but has no effect: answers always follow the schema.
              * @default true
              */
             strict?: boolean;
         };
         /**
          * PartIn
-         * @description A part of a content; only text can be read.
+         * @description A part of a content; only text is supported.
          */
         PartIn: {
             /**
@@ -3505,7 +3542,7 @@ export interface components {
         };
         /**
          * PermissionIn
-         * @description A permission to be given or changed.
+         * @description A permission to create or change.
          */
         PermissionIn: {
             /**
@@ -3525,7 +3562,7 @@ export interface components {
         };
         /**
          * PromptColumnIn
-         * @description A column; `prefix` stands before each of its texts, such as "input:".
+         * @description A column; `prefix` is put before each of its texts, such as "input:".
          */
         PromptColumnIn: {
             /**
@@ -3541,14 +3578,14 @@ export interface components {
         };
         /**
          * PromptFileIn
-         * @description A file of AI Studio as it lies in Google Drive, whatever else stands in it.
+         * @description A file of AI Studio as Google Drive stores it, with any other fields.
          */
         PromptFileIn: {
             [key: string]: unknown;
         };
         /**
          * PromptIn
-         * @description A prompt to be kept or changed; output-only fields are read over.
+         * @description A prompt to store or change; output-only fields are ignored.
          */
         PromptIn: {
             /**
@@ -3606,7 +3643,7 @@ export interface components {
         };
         /**
          * PromptRowIn
-         * @description A row: a text for each column, in their order; what is missing is empty.
+         * @description A row: one text per column, in order; missing texts are empty.
          */
         PromptRowIn: {
             /** Cells */
@@ -3627,7 +3664,7 @@ export interface components {
         };
         /**
          * ResponseFormatIn
-         * @description What the answer shall be: `text`, `json_object` or `json_schema`.
+         * @description What the answer must be: `text`, `json_object` or `json_schema`.
          */
         ResponseFormatIn: {
             /**
@@ -3648,7 +3685,7 @@ export interface components {
         };
         /**
          * StreamOptionsIn
-         * @description What a stream shall say besides the text.
+         * @description What a stream sends besides the text.
          */
         StreamOptionsIn: {
             /**
@@ -3659,7 +3696,7 @@ export interface components {
         };
         /**
          * TextPromptIn
-         * @description The prompt of the older method.
+         * @description The prompt of the older text methods.
          */
         TextPromptIn: {
             /**
@@ -3670,7 +3707,7 @@ export interface components {
         };
         /**
          * TransferIn
-         * @description To whom a tuned model is handed on.
+         * @description The new owner of a tuned model.
          */
         TransferIn: {
             /**
@@ -3686,7 +3723,7 @@ export interface components {
         };
         /**
          * TunedModelIn
-         * @description A tuned model to be created or changed; output-only fields are read over, since old clients send them back.
+         * @description A tuned model to create or change; output-only fields are ignored, since old clients send them back.
          */
         TunedModelIn: {
             /**
@@ -3779,6 +3816,11 @@ export interface components {
              */
             promptContract?: unknown;
             /**
+             * Inputprefix
+             * @default null
+             */
+            inputPrefix?: unknown;
+            /**
              * Outputcontract
              * @default null
              */
@@ -3793,10 +3835,20 @@ export interface components {
              * @default null
              */
             wrapPlainInputs?: boolean;
+            /**
+             * Role
+             * @default null
+             */
+            role?: unknown;
+            /**
+             * Owner
+             * @default null
+             */
+            owner?: unknown;
         };
         /**
          * TunedModelSourceIn
-         * @description The tuned model to go on from.
+         * @description The tuned model to continue from.
          */
         TunedModelSourceIn: {
             /**
@@ -3836,7 +3888,7 @@ export interface components {
         };
         /**
          * TuningTaskIn
-         * @description What shall be tuned; output-only fields are read over. `hold_out`, `seed` and `data` are extensions.
+         * @description The task to run; output-only fields are ignored. `hold_out`, `seed` and `data` are extensions.
          */
         TuningTaskIn: {
             /** @default null */
@@ -3881,6 +3933,11 @@ export interface components {
             /** @default null */
             data?: components["schemas"]["DataFactsIn"];
             /**
+             * Curve
+             * @default null
+             */
+            curve?: unknown;
+            /**
              * Heldoutrows
              * @default null
              */
@@ -3913,7 +3970,7 @@ export interface components {
         };
         /**
          * UpdateUserBody
-         * @description What changes of a user.
+         * @description Changes of a user.
          */
         UpdateUserBody: {
             /**

@@ -22,7 +22,7 @@ from tests.service.samples import EXAMPLES, a_curve, a_request
 from tunery.service.database import connection as schema
 from tunery.service.database import models, tasks
 from tunery.service.database.connection import Database
-from tunery.service.phases import MAX_LOSSES, MAX_LOSSES_AT_ONE_STEP, RUNNING_PHASES, Progress, Published, state_of
+from tunery.service.tuning import MAX_LOSSES, MAX_LOSSES_AT_ONE_STEP, RUNNING_PHASES, Progress, Published, state_of
 from tunery.types import Phase, TunedModel, TuningTask
 
 STEPS = 19

@@ -31,7 +31,7 @@ from tunery.service.accounts.values import TokenKind, digest, kind_of, new_secre
 from tunery.service.database import accounts as rows
 from tunery.service.database.connection import Database
 from tunery.service.folder import DataFolder
-from tunery.service.requests import LOCAL_USER
+from tunery.service.tuning import LOCAL_USER
 from tunery.types import Caller
 
 KEPT_DAYS = 1  # how long expired rows stay, so that the second use of a token still ends its sign-in

@@ -28,7 +28,7 @@ from tunery.service.accounts.values import (
 )
 from tunery.service.database import accounts as rows
 from tunery.service.database.connection import Connection
-from tunery.service.requests import LOCAL_USER, random_id
+from tunery.service.tuning import LOCAL_USER, random_id
 
 ACCESS_SECONDS = 3600
 REFRESH_DAYS = 90  # of a sign-in as a whole, however often it is renewed

@@ -25,7 +25,7 @@ from tunery.service.accounts.values import (
     new_secret,
 )
 from tunery.service.database import accounts as rows
-from tunery.service.requests import random_id
+from tunery.service.tuning import random_id
 
 COMMAND_LINE = "tunery-cli"  # the public client of `tunery login`
 CODE, REFRESH = "authorization_code", "refresh_token"

@@ -26,7 +26,7 @@ from tunery.errors import (
 from tunery.service.accounts.values import Group, User
 from tunery.service.database import accounts as rows
 from tunery.service.database.connection import Database
-from tunery.service.requests import LOCAL_USER
+from tunery.service.tuning import LOCAL_USER
 
 if TYPE_CHECKING:
     from argon2 import PasswordHasher

@@ -15,8 +15,7 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, dele
 
 from tunery.errors import AlreadyExists
 from tunery.service.database.tables import permissions, prompts, reports, tuned_models, tuning_examples, tuning_tasks
-from tunery.service.phases import Progress
-from tunery.service.requests import ModelFilter, Prompt, TuningRequest, random_id
+from tunery.service.tuning import ModelFilter, Progress, Prompt, TuningRequest, random_id
 from tunery.types import (
     Advice,
     Caller,

@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, and_, case, func, 
 from tunery.errors import Cancelled, OutOfMemory, TuneryError
 from tunery.service.database.models import pack_snapshots, progress_to_columns, task_from_row
 from tunery.service.database.tables import tuned_models, tuning_tasks
-from tunery.service.phases import (
+from tunery.service.tuning import (
     MAX_LOSSES,
     MAX_LOSSES_AT_ONE_STEP,
     PHASES_BEFORE,

@@ -1,4 +1,4 @@
-"""From answers to a verdict, on planted cases."""
+"""Verdicts on constructed cases."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ KINDS = ("bill", "delivery", "return")
 
 
 def tickets(count: int, seed: int = 0) -> list[TuningExample]:
-    """Rows whose words say nothing about their label."""
+    """Return rows whose words do not depend on their label."""
     drawn = random.Random(seed)
     return [TuningExample(f"ticket {drawn.randrange(10**9)}", drawn.choice(KINDS)) for _ in range(count)]
 
 
 def right(rows: Sequence[TuningExample], share: float, seed: int = 1) -> list[str]:
-    """Answers of which about this share is right."""
+    """Return answers of which about this share is right."""
     drawn = random.Random(seed)
     wrong = {kind: KINDS[place - 1] for place, kind in enumerate(KINDS)}
     return [row.output if drawn.random() < share else wrong[row.output] for row in rows]
 
 
 def judged(rows: Sequence[TuningExample], **answers: Sequence[str]) -> Evaluation:
-    """Judge answers beside those of the simple baselines."""
+    """Judge answers against those of the simple baselines."""
     known, asked = tickets(100, seed=9), [row.text_input for row in rows]
     shape = Scoring(ScoringKind.LABELS, KINDS)
     simple = {"majority": majority(known, asked), "similar": similar(shape, known, asked)}
@@ -42,8 +42,8 @@ def kind(evaluation: Evaluation) -> VerdictKind:
     return evaluation.verdict.kind
 
 
-def test_a_clear_lead_over_everything_is_help() -> None:
-    """The sentence names the nearest rival and the interval of the difference."""
+def test_a_clear_lead_means_that_tuning_helped() -> None:
+    """The sentence names the closest rival and the interval of the difference."""
     rows = tickets(100)
 
     found = judged(rows, base=right(rows, 0.1), base_examples=right(rows, 0.5), tuned=right(rows, 0.9))
@@ -55,8 +55,8 @@ def test_a_clear_lead_over_everything_is_help() -> None:
     assert all(comparison.relation is Relation.BETTER for comparison in found.comparisons)
 
 
-def test_a_task_that_the_base_does_needs_no_tuning() -> None:
-    """Where the plain prompt is as good, the sentence says so, however good the tuned model is."""
+def test_a_base_that_is_as_good_makes_a_prompt_enough() -> None:
+    """The verdict is PROMPT_ENOUGH, however good the tuned model is."""
     rows = tickets(100)
 
     found = judged(rows, base=right(rows, 0.97, 2), base_examples=right(rows, 0.5), tuned=right(rows, 0.97, 3))
@@ -64,7 +64,7 @@ def test_a_task_that_the_base_does_needs_no_tuning() -> None:
     assert kind(found) is VerdictKind.PROMPT_ENOUGH
 
 
-def test_labels_at_random_cannot_be_learned() -> None:
+def test_random_labels_cannot_be_learned() -> None:
     """A model that guesses is no better than the most frequent answer."""
     rows = tickets(300)
 
@@ -73,8 +73,8 @@ def test_labels_at_random_cannot_be_learned() -> None:
     assert kind(found) is VerdictKind.NO_BETTER
 
 
-def test_data_in_which_words_say_all_need_no_model() -> None:
-    """A word count that is always right cannot be beaten."""
+def test_labels_that_follow_from_words_need_no_model() -> None:
+    """A word-based classifier that is always right cannot be beaten."""
     rows = [TuningExample(f"my {kind} number {n}", kind) for n in range(40) for kind in KINDS]
 
     words = similar(Scoring(ScoringKind.LABELS, KINDS), rows, [row.text_input for row in rows])
@@ -86,8 +86,8 @@ def test_data_in_which_words_say_all_need_no_model() -> None:
 
 
 @pytest.mark.parametrize("share", [0.6, 1.0])
-def test_twelve_rows_tell_nothing(share: float) -> None:
-    """However well it looks, with twelve rows one is eight points."""
+def test_twelve_rows_are_too_few(share: float) -> None:
+    """With twelve rows the verdict is TOO_FEW_ROWS, whatever the scores."""
     rows = tickets(12)
 
     found = judged(rows, base=right(rows, 0.0), tuned=right(rows, share))
@@ -97,8 +97,8 @@ def test_twelve_rows_tell_nothing(share: float) -> None:
     assert "12 rows" in found.verdict.text
 
 
-def test_a_small_lead_on_few_rows_asks_for_more_of_them() -> None:
-    """Between better and not better lies what so few rows cannot tell, with how many more would."""
+def test_a_small_lead_on_few_rows_needs_more_rows() -> None:
+    """An unclear difference gives the number of rows that would settle it."""
     rows = tickets(40)
 
     found = judged(rows, base=right(rows, 0.5, 3), tuned=right(rows, 0.7, 4))
@@ -108,8 +108,8 @@ def test_a_small_lead_on_few_rows_asks_for_more_of_them() -> None:
     assert "times as many rows would settle it" in found.verdict.text
 
 
-def test_a_prompted_base_is_read_generously_and_the_tuned_model_exactly() -> None:
-    """Talk around a label costs the tuned model its row, not the base."""
+def test_a_prompted_base_is_read_leniently_and_the_tuned_model_exactly() -> None:
+    """Words around a label cost the tuned model the row, but not the base."""
     rows = tickets(30)
     talk = [f"It is {row.output}." for row in rows]
 
@@ -122,7 +122,7 @@ def test_a_prompted_base_is_read_generously_and_the_tuned_model_exactly() -> Non
 
 
 def test_recorded_answers_are_compared_and_do_not_change_the_verdict() -> None:
-    """An old model that is better is told as a comparison."""
+    """A better old model appears as a comparison only."""
     rows = tickets(100)
     answers = {"base": right(rows, 0.1), "tuned": right(rows, 0.9), "recorded": [row.output for row in rows]}
 
@@ -137,7 +137,7 @@ def test_recorded_answers_are_compared_and_do_not_change_the_verdict() -> None:
 
 
 def test_rows_are_shown_with_all_answers() -> None:
-    """Best are rows that only the tuned model has right, worst those that it alone has wrong."""
+    """Rows that only the tuned model has right come first in one list, rows only it has wrong in the other."""
     rows = tickets(30)
     base = [row.output for row in rows]
     base[4] = "nothing"
@@ -151,8 +151,8 @@ def test_rows_are_shown_with_all_answers() -> None:
     assert found.without_rows().best_rows == ()
 
 
-def test_a_document_is_the_evaluation() -> None:
-    """What was written as JSON comes back equal."""
+def test_an_evaluation_is_read_back_from_its_document() -> None:
+    """The evaluation read from a document equals the original."""
     rows = tickets(30)
     found = judged(rows, base=right(rows, 0.2), tuned=right(rows, 0.9))
 
