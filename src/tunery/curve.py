@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -45,7 +45,7 @@ def write_curve(folder: Path, snapshots: Sequence[TuningSnapshot], epochs: Seque
             {"step": s.step, "epoch": s.epoch, "mean_loss": s.mean_loss, "compute_time": s.compute_time.isoformat()}
             for s in snapshots
         ],
-        "epochs": [{"epoch": e.epoch, "mean_loss": e.mean_loss, "held_out_loss": e.held_out_loss} for e in epochs],
+        "epochs": [asdict(epoch) for epoch in epochs],
     }
     write_whole(folder / JSON_FILE, (json.dumps(data, indent=1) + "\n").encode())
     write_whole(folder / SVG_FILE, svg(snapshots, epochs).encode())
@@ -61,7 +61,7 @@ def read_curve(folder: Path) -> tuple[tuple[TuningSnapshot, ...], tuple[EpochLos
         TuningSnapshot(s["step"], s["epoch"], s["mean_loss"], datetime.fromisoformat(s["compute_time"]))
         for s in data["snapshots"]
     )
-    return snapshots, tuple(EpochLoss(e["epoch"], e["mean_loss"], e["held_out_loss"]) for e in data["epochs"])
+    return snapshots, tuple(EpochLoss(**epoch) for epoch in data["epochs"])
 
 
 def knee(losses: Sequence[float]) -> int | None:

@@ -106,9 +106,11 @@ class Model:
 
     def answers(self, texts: Sequence[str], **settings: Unpack[SamplingOptions]) -> list[Answer]:
         """Answer several texts in one batch; see `answer`."""
-        asked = [self._checked(text) for text in texts]
-        answers = [Answer("", input_check=check) for _, check in asked]
-        for piece in self._resident.stream([text for text, _ in asked], self._settings(settings), self._slot):
+        checked = [self._checked(text) for text in texts]
+        answers = [Answer("", input_check=check) for _, check in checked]
+        for piece in self._resident.stream(
+            [text for text, _ in checked], settings_of(settings, self.contracts), self._slot
+        ):
             so_far = answers[piece.number]
             labels = piece.label_probabilities or so_far.label_probabilities
             answers[piece.number] = replace(so_far, text=so_far.text + piece.text, label_probabilities=labels)
@@ -126,10 +128,10 @@ class Model:
 
         `on_input_check` is called once with the differences between the input and the examples.
         """
-        asked, check = self._checked(text)
+        prompt, check = self._checked(text)
         if on_input_check is not None:
             on_input_check(check)
-        for piece in self._resident.stream([asked], self._settings(settings), self._slot):
+        for piece in self._resident.stream([prompt], settings_of(settings, self.contracts), self._slot):
             if piece.text:
                 yield piece.text
 
@@ -263,9 +265,6 @@ class Model:
         if self.contracts is None:
             return text, InputCheck()
         return self.contracts.prompt.checked(text, wraps=self.wraps_plain_inputs)
-
-    def _settings(self, options: SamplingOptions) -> SamplingSettings:
-        return settings_of(options, self.contracts)
 
 
 def tune(

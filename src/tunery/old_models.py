@@ -75,16 +75,8 @@ def rescue(
     from tunery.data.dataset import as_dataset
 
     rows = as_dataset(dataset).examples
-    how = Endpoint(
-        endpoint,
-        Style.named(style),
-        model,
-        key_in(key_variable),
-        key_variable,
-        is_bearer,
-        max_output_tokens,
-        temperature,
-    )
+    kind, key = Style.named(style), key_in(key_variable)
+    how = Endpoint(endpoint, kind, model, key, key_variable, is_bearer, max_output_tokens, temperature)
     file = AnswerFile(Path(to), model, rows)
     record(file, OldModel(how, per_minute), on_answered)
     return read_recorded(Path(to), rows)
@@ -304,7 +296,7 @@ class OldModel:
         wait = FIRST_WAIT_SECONDS
         for attempt in range(1, TRIES + 1):
             try:
-                return self._asked(prompt)
+                return self._answer(prompt)
             except (ResourceExhausted, Unavailable, DeadlineExceeded) as error:
                 if attempt == TRIES:
                     raise
@@ -312,7 +304,7 @@ class OldModel:
                 wait *= 2
         raise AssertionError("the last try raises")
 
-    def _asked(self, prompt: str) -> str:
+    def _answer(self, prompt: str) -> str:
         import httpx2
 
         self._keep_pace()

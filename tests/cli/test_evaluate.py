@@ -21,7 +21,7 @@ def rows(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_file_is_answered_by_all_contenders(run: Run, tuned: str, rows: Path, home: Path) -> None:
+def test_a_file_is_answered_by_all_candidates(run: Run, tuned: str, rows: Path, home: Path) -> None:
     """Each candidate has a line, the verdict comes last, and the library keeps the report."""
     done = run("evaluate", tuned, rows)
 
@@ -78,7 +78,7 @@ def test_rows_that_were_tuned_on_are_left_out(run: Run, tuned: str, data: Path, 
     assert "tuned on all of them" in run("evaluate", tuned, data).said
 
 
-def test_recorded_answers_are_a_contender(run: Run, tuned: str, rows: Path, tmp_path: Path) -> None:
+def test_recorded_answers_are_a_candidate(run: Run, tuned: str, rows: Path, tmp_path: Path) -> None:
     """Answers recorded by `tunery rescue` are compared too; missing rows are counted."""
     recorded = tmp_path / "answers.jsonl"
     lines = [
