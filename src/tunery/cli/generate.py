@@ -55,9 +55,7 @@ def generate(
         bool,
         option("Allow only answers like the outputs of the examples.", "any text", "--constrain-to-training-outputs"),
     ] = False,
-    none_below: Annotated[
-        float, option("Answer 'none of these' if no label is at least this probable.", 0, metavar="P")
-    ] = 0.0,
+    none_below: Annotated[float, option("Answer 'none of these' if no label is this likely.", 0, metavar="P")] = 0.0,
     seed: Annotated[
         int, option("Seed for sampling; the same seed gives the same answers.", _DEFAULTS.seed, metavar="N")
     ] = _DEFAULTS.seed,

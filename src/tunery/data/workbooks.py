@@ -212,7 +212,7 @@ def _sheet_notes(sheets: tuple[Sheet, ...], used: str, asked: str | None) -> Ite
     visible = [sheet.name for sheet in sheets if sheet.name != used and not sheet.is_hidden]
     hidden = [sheet.name for sheet in sheets if sheet.name != used and sheet.is_hidden]
     if visible and asked is None:
-        yield warning("several-sheets", f"Sheet {used!r} was read; not read: {listed(visible)}.")
+        yield warning("several-sheets", f"Only sheet {used!r} was read; skipped: {listed(visible)}.")
     if hidden:
         yield warning("hidden-sheets", f"There are hidden sheets that were not read: {listed(hidden)}.")
 

@@ -93,7 +93,7 @@ def require_administrator(caller: Caller) -> None:
 def require_delegable(caller: Caller, scopes: Collection[str]) -> None:
     """Raise InvalidArgument for unknown scopes, PermissionDenied if the caller cannot pass them on to a new token."""
     if not scopes or not set(scopes) <= set(SCOPES):
-        raise InvalidArgument(f"Scopes must be among {', '.join(SCOPES)}.")
+        raise InvalidArgument(f"Each scope must be one of {', '.join(SCOPES)}.")
     if CLOUD_PLATFORM not in caller.scopes and not set(scopes) <= caller.scopes:
         raise _insufficient_scopes()
 
