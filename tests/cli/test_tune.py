@@ -38,7 +38,7 @@ def test_too_little_memory_is_told_before_the_start(
     run: Run, tiny: str, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A job that may not fit gets a warning with advice; without a terminal it is tried anyway."""
-    monkeypatch.setattr("tunery.service.estimate.available_memory", lambda: 100_000_000)
+    monkeypatch.setattr("tunery.service.creation.available_memory", lambda: 100_000_000)
 
     done = run("tune", data, "--base-model", tiny, "--epochs", "1")
 

@@ -31,7 +31,7 @@ def running_server(home: Path) -> Iterator[Running]:
         address = f"http://127.0.0.1:{listener.getsockname()[1]}"
         with Library.own(home, address) as library:
             accounts = Accounts(library.database, library.folder, address=address)
-            accounts.start_local_token()
+            accounts.local_token.start()
             config = uvicorn.Config(make_app(accounts, address), log_level="warning", lifespan="off")
             server = uvicorn.Server(config)
             thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
@@ -41,4 +41,4 @@ def running_server(home: Path) -> Iterator[Running]:
             finally:
                 server.should_exit = True
                 thread.join()
-                accounts.stop_local_token()
+                accounts.local_token.stop()

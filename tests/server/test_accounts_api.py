@@ -36,7 +36,7 @@ PATHS = [
 @pytest.fixture
 def admin(web: TestClient, accounts: Accounts, library: Library) -> TestClient:
     """Return a client with the local token."""
-    accounts.start_local_token()
+    accounts.local_token.start()
     web.headers["Authorization"] = f"Bearer {library.folder.local_token.read_text()}"
     return web
 

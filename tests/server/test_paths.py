@@ -30,8 +30,7 @@ from tunery.server.app import _routers, make_app
 from tunery.server.http import Services
 from tunery.service.accounts.accounts import Accounts
 from tunery.service.answering import Answering
-from tunery.service.creation import Creation
-from tunery.service.estimate import Estimates
+from tunery.service.creation import Creation, Estimates
 from tunery.service.library import Library
 from tunery.service.reports import DataCurves, Evaluations, Examinations
 from tunery.service.worker import Worker
@@ -102,7 +101,7 @@ def app(library: Library) -> FastAPI:
     answering = Answering(library.folder.path, main=trainer.refusing)
     answering.stop()  # so that every question is refused
     accounts = Accounts(library.database, library.folder, address="http://127.0.0.1")
-    accounts.start_local_token()
+    accounts.local_token.start()
     return make_app(
         Services(
             library=library,

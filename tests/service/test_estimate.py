@@ -20,7 +20,7 @@ from tunery.engine.layers.packing import ROUND_TOKENS, pack
 from tunery.engine.resident import loaded_base
 from tunery.service.answering import Answering
 from tunery.service.answering_child import RowsCounted, count_rows
-from tunery.service.estimate import (
+from tunery.service.creation import (
     Estimates,
     RowCounts,
     Source,

@@ -34,7 +34,7 @@ from tunery.types import (
 if TYPE_CHECKING:
     from tunery.data.dataset import Preview
     from tunery.evaluation.report import Comparison, Confusion, Evaluation, Figure, ScoredRow
-    from tunery.service.estimate import MemoryEstimate
+    from tunery.service.creation import MemoryEstimate
     from tunery.service.tuning import TuningRequest
 
 MAX_EPOCH_LINES = 20

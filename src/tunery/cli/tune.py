@@ -35,7 +35,7 @@ from tunery.service.tuning import Ended, Event, Noticed, PhaseEntered, Started, 
 from tunery.types import DEFAULT_BASE_MODEL, Hyperparameters, Phase, State, TunedModel
 
 if TYPE_CHECKING:
-    from tunery.service.estimate import MemoryEstimate
+    from tunery.service.creation import MemoryEstimate
 
 _DEFAULTS = Hyperparameters()
 _NAME_CHARACTERS = 40

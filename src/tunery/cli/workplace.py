@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from tunery.model import Model
     from tunery.resampling import OnStep
     from tunery.service.accounts.accounts import Accounts
-    from tunery.service.estimate import MemoryEstimate
+    from tunery.service.creation import MemoryEstimate
     from tunery.service.library import Library
     from tunery.service.task import TaskWorker
 
@@ -216,7 +216,7 @@ class Here:
     def estimate(self, plan: Plan) -> MemoryEstimate:
         from tunery.engine.base import fast_dtype
         from tunery.engine.encoding import encoded
-        from tunery.service.estimate import RowCounts, estimated_memory, longest_examples
+        from tunery.service.creation import RowCounts, estimated_memory, longest_examples
 
         settings = plan.request.hyperparameters
         rows = encoded(plan.base, self._folder, longest_examples(plan.request.examples, settings.batch_size))

@@ -29,7 +29,6 @@ from tunery.server import (
     prompts,
     reports,
     sign_in,
-    tuned_models,
 )
 from tunery.server.http import BODIES, SCHEMA_REFERENCE, Services, add_error_handlers
 from tunery.server.monitoring import RequestLog, noted_caller
@@ -80,15 +79,15 @@ def _routers() -> tuple[APIRouter, ...]:
         generation.router,
         generation.text_router,
         exports.router,
-        tuned_models.operations_router,
-        tuned_models.permissions_router,
+        models.operations_router,
+        models.permissions_router,
         reports.evaluations_router,
         reports.examinations_router,
         reports.data_curves_router,
         reports.inquiries_router,
-        tuned_models.examples_router,
-        tuned_models.router,
+        models.examples_router,
         models.router,
+        models.bases_router,
         datasets.router,
         prompts.router,
         monitoring.info_router,
@@ -132,7 +131,6 @@ class _Hashed(StaticFiles):
     """Files whose names change with their content, so browsers may cache them forever."""
 
     def file_response(self, *arguments: object, **options: object) -> Response:
-        """Return the reply for a file."""
         reply = super().file_response(*arguments, **options)  # type: ignore[arg-type]
         reply.headers["Cache-Control"] = "public, max-age=31536000, immutable"
         return reply

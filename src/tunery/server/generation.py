@@ -23,31 +23,7 @@ from tunery.data.outputs import Contracts
 from tunery.errors import NotFound, TuneryError
 from tunery.server.http import ApiRouter, JsonReply, Services, ServicesOf, event_stream, json_array
 from tunery.server.security import CallerOf
-from tunery.server.wire.generation import (
-    DEFAULT_OUTPUT_TOKENS,
-    CandidateOut,
-    ContentOut,
-    CountTextTokensIn,
-    CountTextTokensOut,
-    CountTokensIn,
-    CountTokensOut,
-    GenerateContentIn,
-    GenerateContentOut,
-    GenerateTextIn,
-    GenerateTextOut,
-    GenerationConfigIn,
-    PartOut,
-    PromptContractOut,
-    PromptDifferenceOut,
-    TextCompletionOut,
-    UsageOut,
-    candidate_count,
-    form_of,
-    prompt_turns,
-    refuse_unsupported,
-    sampling_of,
-    turns_of,
-)
+from tunery.server.wire import generation as wire
 from tunery.service import folder
 from tunery.service.access import require_known, require_use
 from tunery.service.answering import Answering, Reply
@@ -65,8 +41,8 @@ text_router = ApiRouter(tags=["text"])
 
 Responses = dict[int | str, dict[str, Any]]
 _BASE, _TUNED = "/models/{model_id:id}", "/tunedModels/{model_id:id}"
-_ANSWER: Responses = {200: {"model": GenerateContentOut}}
-_TEXT: Responses = {200: {"model": GenerateTextOut}}
+_ANSWER: Responses = {200: {"model": wire.GenerateContentOut}}
+_TEXT: Responses = {200: {"model": wire.GenerateTextOut}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +72,12 @@ TargetOf = Annotated[Target, Depends(_target_of)]
 
 @router.post(f"{_TUNED}:generateContent", name="GenerateContentTuned", responses=_ANSWER)
 @router.post(f"{_BASE}:generateContent", name="GenerateContent", responses=_ANSWER)
-async def generate(request: Request, services: ServicesOf, body: GenerateContentIn, target: TargetOf) -> Response:
+async def generate(request: Request, services: ServicesOf, body: wire.GenerateContentIn, target: TargetOf) -> Response:
     """Answer with a model."""
-    check = checked_call(request, target, turns_of(body))
+    check = checked_call(request, target, wire.turns_of(body))
     finished = await finished_answers(request, services, _questions(target, body, check))
     usage = _usage(finished[0].prompt_tokens, sum(answer.output_tokens for answer in finished))
-    out = GenerateContentOut(
+    out = wire.GenerateContentOut(
         candidates=[_candidate(index, answer, answer.output_tokens) for index, answer in enumerate(finished)],
         usage_metadata=usage,
         model_version=target.name,
@@ -113,53 +89,58 @@ async def generate(request: Request, services: ServicesOf, body: GenerateContent
 @router.post(f"{_TUNED}:streamGenerateContent", name="StreamGenerateContentTuned", responses=_ANSWER)
 @router.post(f"{_BASE}:streamGenerateContent", name="StreamGenerateContent", responses=_ANSWER)
 async def stream(
-    request: Request, services: ServicesOf, body: GenerateContentIn, target: TargetOf, alt: str = "json"
+    request: Request, services: ServicesOf, body: wire.GenerateContentIn, target: TargetOf, alt: str = "json"
 ) -> Response:
     """Answer with a model, chunk by chunk: as server-sent events with `alt=sse`, else as one JSON array."""
-    check = checked_call(request, target, turns_of(body))
+    check = checked_call(request, target, wire.turns_of(body))
     chunks = _chunks(target, check, await answer_chunks(request, services, _questions(target, body, check)))
     return check.add_header(event_stream(chunks) if alt == "sse" else json_array(chunks))
 
 
 @router.post(f"{_TUNED}:countTokens", name="CountTokensTuned")
 @router.post(f"{_BASE}:countTokens", name="CountTokens")
-async def count(services: ServicesOf, body: CountTokensIn, target: TargetOf) -> CountTokensOut:
+async def count(services: ServicesOf, body: wire.CountTokensIn, target: TargetOf) -> wire.CountTokensOut:
     """Count the tokens of a prompt as a model reads it, chat template included."""
-    question = target.question_of(turns_of(body), target.defaults)
-    return CountTokensOut(total_tokens=await counted_tokens(services.answering, question))
+    question = target.question_of(wire.turns_of(body), target.defaults)
+    return wire.CountTokensOut(total_tokens=await counted_tokens(services.answering, question))
 
 
 @text_router.post(f"{_TUNED}:generateText", name="GenerateTextTuned", responses=_TEXT)
 @text_router.post(f"{_BASE}:generateText", name="GenerateText", responses=_TEXT)
-async def generate_text(request: Request, services: ServicesOf, body: GenerateTextIn, target: TargetOf) -> Response:
+async def generate_text(
+    request: Request, services: ServicesOf, body: wire.GenerateTextIn, target: TargetOf
+) -> Response:
     """Answer a prompt with a model."""
-    check, settings = checked_call(request, target, prompt_turns(body.prompt)), sampling_of(body, target.defaults)
-    questions = [target.question_of(check.turns, settings, index) for index in range(candidate_count(body))]
+    check, settings = (
+        checked_call(request, target, wire.prompt_turns(body.prompt)),
+        wire.sampling_of(body, target.defaults),
+    )
+    questions = [target.question_of(check.turns, settings, index) for index in range(wire.candidate_count(body))]
     finished = await finished_answers(request, services, questions)
-    out = GenerateTextOut(candidates=[TextCompletionOut(output=answer.text) for answer in finished])
+    out = wire.GenerateTextOut(candidates=[wire.TextCompletionOut(output=answer.text) for answer in finished])
     return check.add_header(JsonReply(out))
 
 
 @text_router.post(f"{_BASE}:countTextTokens", name="CountTextTokens")
-async def count_text(services: ServicesOf, body: CountTextTokensIn, target: TargetOf) -> CountTextTokensOut:
+async def count_text(services: ServicesOf, body: wire.CountTextTokensIn, target: TargetOf) -> wire.CountTextTokensOut:
     """Count the tokens of a prompt."""
-    question = target.question_of(prompt_turns(body.prompt), target.defaults)
-    return CountTextTokensOut(token_count=await counted_tokens(services.answering, question))
+    question = target.question_of(wire.prompt_turns(body.prompt), target.defaults)
+    return wire.CountTextTokensOut(token_count=await counted_tokens(services.answering, question))
 
 
-def _questions(target: Target, body: GenerateContentIn, check: PromptCheck) -> list[Question]:
-    refuse_unsupported(body)
-    config = body.generation_config or GenerationConfigIn()
+def _questions(target: Target, body: wire.GenerateContentIn, check: PromptCheck) -> list[Question]:
+    wire.refuse_unsupported(body)
+    config = body.generation_config or wire.GenerationConfigIn()
     outputs = None if target.contracts is None else target.contracts.output
-    settings = replace(sampling_of(config, target.defaults), form=form_of(config, outputs))
-    return [target.question_of(check.turns, settings, index) for index in range(candidate_count(config))]
+    settings = replace(wire.sampling_of(config, target.defaults), form=wire.form_of(config, outputs))
+    return [target.question_of(check.turns, settings, index) for index in range(wire.candidate_count(config))]
 
 
-async def _chunks(target: Target, check: PromptCheck, chunks: Chunks) -> AsyncIterator[GenerateContentOut]:
+async def _chunks(target: Target, check: PromptCheck, chunks: Chunks) -> AsyncIterator[wire.GenerateContentOut]:
     output_tokens: dict[int, int] = {}
     async for index, chunk in chunks:
         output_tokens[index] = chunk.output_tokens
-        yield GenerateContentOut(
+        yield wire.GenerateContentOut(
             candidates=[_candidate(index, chunk)],
             usage_metadata=_usage(chunk.prompt_tokens, sum(output_tokens.values())),
             model_version=target.name,
@@ -167,10 +148,10 @@ async def _chunks(target: Target, check: PromptCheck, chunks: Chunks) -> AsyncIt
         )
 
 
-def _candidate(index: int, answer: FinishedAnswer | AnswerChunk, tokens: int | None = None) -> CandidateOut:
+def _candidate(index: int, answer: FinishedAnswer | AnswerChunk, tokens: int | None = None) -> wire.CandidateOut:
     # without parts the clients' `.text` raises, so an empty answer has an empty one
-    return CandidateOut(
-        content=ContentOut(parts=[PartOut(text=answer.text)]),
+    return wire.CandidateOut(
+        content=wire.ContentOut(parts=[wire.PartOut(text=answer.text)]),
         finish_reason=answer.finish_reason,
         index=index,
         token_count=tokens,
@@ -178,15 +159,15 @@ def _candidate(index: int, answer: FinishedAnswer | AnswerChunk, tokens: int | N
     )
 
 
-def _contract_out(check: PromptCheck) -> PromptContractOut | None:
+def _contract_out(check: PromptCheck) -> wire.PromptContractOut | None:
     if not check.differences:
         return None
-    differences = [PromptDifferenceOut(kind=found.kind, text=found.text) for found in check.differences]
-    return PromptContractOut(differences=differences, wrapped=check.was_wrapped or None)
+    differences = [wire.PromptDifferenceOut(kind=found.kind, text=found.text) for found in check.differences]
+    return wire.PromptContractOut(differences=differences, wrapped=check.was_wrapped or None)
 
 
-def _usage(prompt_tokens: int, output_tokens: int) -> UsageOut:
-    return UsageOut(
+def _usage(prompt_tokens: int, output_tokens: int) -> wire.UsageOut:
+    return wire.UsageOut(
         prompt_token_count=prompt_tokens,
         candidates_token_count=output_tokens,
         total_token_count=prompt_tokens + output_tokens,
@@ -225,7 +206,7 @@ def tuned_target(services: Services, caller: Caller, model_id: str) -> Target:
 
 def _defaults(settings: SamplingSettings) -> SamplingSettings:
     # a call without a seed wants chance, where its temperature leaves any
-    return replace(settings, max_output_tokens=DEFAULT_OUTPUT_TOKENS, seed=secrets.randbits(31))
+    return replace(settings, max_output_tokens=wire.DEFAULT_OUTPUT_TOKENS, seed=secrets.randbits(31))
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,8 +46,7 @@ if TYPE_CHECKING:
     from tunery.engine.catalog import Catalog
     from tunery.service.accounts.accounts import Accounts
     from tunery.service.answering import Answering
-    from tunery.service.creation import Creation
-    from tunery.service.estimate import Estimates
+    from tunery.service.creation import Creation, Estimates
     from tunery.service.library import Library
     from tunery.service.reports import DataCurves, Evaluations, Examinations
     from tunery.service.worker import Worker

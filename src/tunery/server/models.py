@@ -1,25 +1,64 @@
 """
-Base models on the wire (google/ai/generativelanguage/v1beta/model.proto): list and get.
+The methods of Google's ModelService: base models, and tuned models with their examples, operations and permissions.
 
+A handler authorizes the caller, makes one call to `service/` and returns a message; the rules are in `service/`.
 Guides choose a base by its methods and by words in its name, so API names of old code keep both; their token limits are
 those of the weights that answer.
 """
 
 from __future__ import annotations
 
-from typing import Annotated
+import hashlib
+from collections.abc import Mapping
+from typing import Annotated, Any
 
+from fastapi import Request
 from pydantic import Field
+from pydantic.alias_generators import to_snake
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from tunery.engine.catalog import fits, memory_estimate
-from tunery.errors import NotFound
-from tunery.server.http import ApiRouter, ServicesOf, page_of
+from tunery.errors import InvalidArgument, NotFound, Unimplemented
+from tunery.server.http import ApiRouter, Flag, JsonReply, Services, ServicesOf, page_of
 from tunery.server.security import CallerOf
+from tunery.server.wire import tuning as wire
+from tunery.server.wire.datasets import EstimateOut, StoredExampleOut, StoredExamplesPage, estimate_out
 from tunery.server.wire.messages import Message
-from tunery.service.access import require_known
-from tunery.types import CatalogEntry
+from tunery.service import tuning
+from tunery.service.access import Action, Seen, Share, require_known, require_scope
+from tunery.service.creation import Creation, CreationRequest
+from tunery.service.library import Library, contracts_of, set_wraps_plain_inputs, wraps_plain_inputs
+from tunery.service.tuning import MAX_PAGE_SIZE, ModelFilter
+from tunery.types import Caller, CatalogEntry, Hyperparameters, SamplingSettings, TunedModel, TuningExample
 
+bases_router = ApiRouter(tags=["models"])
+router = ApiRouter(tags=["tunedModels"])
+examples_router = ApiRouter(tags=["tunedModels (extension)"])
+operations_router = ApiRouter(tags=["operations"])
+permissions_router = ApiRouter(tags=["permissions"])
+
+BASES_PAGE_SIZE = 50
+DEFAULT_PAGE_SIZE = 10
+EXAMPLES_PAGE_SIZE = 50
+MAX_RENDERED = 100  # a larger page would keep the answering child busy for too long
+
+# The fields an update may change, with the value that clears each.
+_CLEARED: Mapping[str, Any] = {
+    "display_name": "",
+    "description": "",
+    "temperature": SamplingSettings().temperature,
+    "top_p": SamplingSettings().top_p,
+    "top_k": None,
+    "reader_project_numbers": [],
+    "wrap_plain_inputs": False,
+}
 _TEXT_BISON = "text-bison-001"
+_MODEL = "/tunedModels/{model_id:id}"
+_OPERATION = f"{_MODEL}/operations/{{operation_id:id}}"
+_PERMISSIONS = f"{_MODEL}/permissions"
+_PERMISSION = f"{_PERMISSIONS}/{{permission_id:id}}"
 
 
 class ModelOut(Message):
@@ -80,27 +119,368 @@ def _methods(name: str) -> list[str]:
     return ["generateContent", "countTokens", "createTunedModel"]
 
 
-router = ApiRouter(tags=["models"])
-
-DEFAULT_PAGE_SIZE = 50
-
-
-@router.get("/models", name="ListModels")
-def list_(
+@bases_router.get("/models", name="ListModels")
+def list_bases(
     services: ServicesOf, caller: CallerOf, page_size: int | None = None, page_token: str | None = None
 ) -> ModelsPage:
     """List the base models that answer and can be tuned."""
     require_known(caller)
     entries = services.catalog.entries()
-    shown, next_page = page_of(entries, page_size, page_token, "models", default=DEFAULT_PAGE_SIZE)
+    shown, next_page = page_of(entries, page_size, page_token, "models", default=BASES_PAGE_SIZE)
     return ModelsPage(models=[model_out(entry) for entry in shown] or None, next_page_token=next_page)
 
 
-@router.get("/models/{model_id:id}", name="GetModel")
-def get(services: ServicesOf, caller: CallerOf, model_id: str) -> ModelOut:
+@bases_router.get("/models/{model_id:id}", name="GetModel")
+def get_base(services: ServicesOf, caller: CallerOf, model_id: str) -> ModelOut:
     """Return a base model."""
     require_known(caller)
     try:
         return model_out(services.catalog.resolve(model_id))
     except NotFound:
         raise NotFound(f"models/{model_id} is not found for API version v1beta.") from None
+
+
+@router.post("/tunedModels", name="CreateTunedModel", responses={200: {"model": wire.OperationOut | EstimateOut}})
+def create(
+    request: Request,
+    services: ServicesOf,
+    caller: CallerOf,
+    body: wire.TunedModelIn,
+    tuned_model_id: str | None = None,
+    validate_only: Flag = False,
+    extensions: Flag = False,
+) -> Response | EstimateOut:
+    """Queue a tuning task and return its operation at once; with `validateOnly=true` only estimate what it takes."""
+    require_scope(caller, Action.CREATE)
+    order = _creation_request(body, str(caller.user_id), tuned_model_id)
+    if order.source_tuned_model is not None and order.base_model is None:  # having both is refused below
+        services.library.sharing.require(caller, Action.READ, order.source_tuned_model.removeprefix("tunedModels/"))
+    checked = services.creation.checked(order)
+    if validate_only:
+        estimate = services.estimates.of(checked, order.examples)
+        return estimate_out(estimate, services.creation.problems(order), order.examples)
+    model = services.creation.create(checked, request.headers.get("idempotency-key"))
+    services.worker.wake()
+    return _Created(wire.operation_out(model, _version(request), with_extensions=extensions), services.creation, model)
+
+
+@router.get("/tunedModels", name="ListTunedModels")
+def list_(
+    services: ServicesOf,
+    caller: CallerOf,
+    page_size: int | None = None,
+    page_token: str | None = None,
+    filter: str = "",  # the name of the query parameter
+) -> wire.TunedModelsPage:
+    """List the tuned models that the caller has a role on, newest first."""
+    require_scope(caller, Action.LIST)
+    size, list_key = tuning.page_size(page_size, DEFAULT_PAGE_SIZE), ("tunedModels", caller.user_id, filter)
+    before = tuning.read_page_token(page_token, *list_key)
+    rows = services.library.page(caller, ModelFilter.parse(filter), before=before, limit=size + 1)
+    shares = services.library.sharing.shares(caller, [model.id for _, model in rows[:size]])
+    return wire.TunedModelsPage(
+        tuned_models=[_shared_out(wire.tuned_model_out(model), shares[model.id]) for _, model in rows[:size]] or None,
+        next_page_token=tuning.page_token(rows[size - 1][0], *list_key) if len(rows) > size else None,
+    )
+
+
+@router.get(_MODEL, name="GetTunedModel")
+def get(services: ServicesOf, caller: CallerOf, model_id: str) -> wire.TunedModelOut:
+    """Return a tuned model."""
+    services.library.sharing.require(caller, Action.READ, model_id)
+    return _with_contracts(services.library, caller, services.library.find(model_id))
+
+
+@router.patch(_MODEL, name="UpdateTunedModel")
+def update(
+    services: ServicesOf, caller: CallerOf, model_id: str, body: wire.TunedModelIn, update_mask: str | None = None
+) -> wire.TunedModelOut:
+    """Change the names and sampling defaults of a tuned model."""
+    library = services.library
+    library.sharing.require(caller, Action.WRITE, model_id)
+    changes = _changes(body, update_mask)
+    _check_sampling(library.find(model_id), changes)
+    wraps = changes.pop("wrap_plain_inputs", None)
+    model = library.update(model_id, **changes) if changes else library.find(model_id)
+    if wraps is not None:
+        set_wraps_plain_inputs(library, model, bool(wraps))
+    return _with_contracts(library, caller, model)
+
+
+@router.delete(_MODEL, name="DeleteTunedModel")
+def delete(services: ServicesOf, caller: CallerOf, model_id: str) -> None:
+    """Delete a tuned model with its data, curve and adapter; its running task and reports are stopped."""
+    services.library.sharing.require(caller, Action.OWN, model_id)
+    for reports in (services.evaluations, services.examinations, services.data_curves):
+        reports.cancel(services.library.find(model_id))
+    services.library.delete(model_id)
+
+
+def _with_contracts(library: Library, caller: Caller, model: TunedModel) -> wire.TunedModelOut:
+    contracts = contracts_of(library, model)
+    facts = {
+        "prompt_contract": contracts.prompt.sentence(),
+        "input_prefix": contracts.prompt.beginning or None,
+        "output_contract": contracts.output.sentence(),
+        "output_form": contracts.output.kind,
+        "wrap_plain_inputs": wraps_plain_inputs(library, model) or None,
+    }
+    share = library.sharing.shares(caller, [model.id])[model.id]
+    return _shared_out(wire.tuned_model_out(model).model_copy(update=facts), share)
+
+
+def _shared_out(shown: wire.TunedModelOut, share: Share) -> wire.TunedModelOut:
+    return shown.model_copy(update={"role": share.role, "owner": share.owner})
+
+
+def _version(request: Request) -> str:
+    return request.url.path.strip("/").partition("/")[0]
+
+
+class _Created(JsonReply):
+    """
+    The reply to a creation.
+
+    Notes whether the client was still connected: if not, it will retry, and the retry must find the model it created.
+    """
+
+    def __init__(self, content: wire.OperationOut, creation: Creation, model: TunedModel) -> None:
+        super().__init__(content)
+        self._creation, self._model = creation, model
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        was_sent = False
+        try:
+            is_connected = not await Request(scope, receive).is_disconnected()
+            await super().__call__(scope, receive, send)
+            was_sent = is_connected
+        finally:
+            await run_in_threadpool(self._creation.answered, self._model, was_sent=was_sent)
+
+
+def _creation_request(body: wire.TunedModelIn, user_id: str, model_id: str | None) -> CreationRequest:
+    task, source = body.tuning_task, body.tuned_model_source
+    if task is None:
+        raise InvalidArgument("tuningTask must be set: it holds the training data.")
+    data = task.training_data
+    inner = data.examples if data is not None else None
+    given = task.hyperparameters.model_dump(by_alias=False, exclude_none=True) if task.hyperparameters else {}
+    return CreationRequest(
+        user_id=user_id,
+        examples=[(example.text_input, example.output) for example in (inner.examples if inner else [])],
+        hyperparameters=Hyperparameters(**given),
+        base_model=body.base_model,
+        source_tuned_model=None if source is None else source.tuned_model,
+        id=model_id,
+        display_name=body.display_name,
+        description=body.description or "",
+        hold_out=task.hold_out or 0,
+        seed=task.seed or 0,
+        temperature=body.temperature,
+        top_p=body.top_p,
+        top_k=body.top_k,
+        reader_project_numbers=body.reader_project_numbers or (),
+        source=(task.data.source if task.data else None) or "request",
+    )
+
+
+def _changes(body: wire.TunedModelIn, mask: str | None) -> dict[str, Any]:
+    """Return the columns to change: those in the mask, or without a mask those set in the body."""
+    if mask is None or mask == "*":
+        return {name: value for name in _CLEARED if (value := getattr(body, name)) is not None}
+    names = [to_snake(path.strip()) for path in mask.split(",") if path.strip()]
+    for name in names:
+        if name not in _CLEARED:
+            raise InvalidArgument(f"updateMask: {name} cannot be updated. These can: {', '.join(_CLEARED)}.")
+    return {name: _CLEARED[name] if (value := getattr(body, name)) is None else value for name in names}
+
+
+def _check_sampling(model: TunedModel, changes: Mapping[str, Any]) -> None:
+    SamplingSettings(**{name: changes.get(name, getattr(model, name)) for name in ("temperature", "top_p", "top_k")})
+
+
+@examples_router.get(f"{_MODEL}/examples", name="ListTunedModelExamples")
+def list_examples(
+    services: ServicesOf,
+    caller: CallerOf,
+    model_id: str,
+    page_size: int | None = None,
+    page_token: str | None = None,
+    held_out: Flag = False,
+    rendered: Flag = False,
+    fixed: Flag = False,
+) -> StoredExamplesPage:
+    """
+    List the examples of a tuned model; with `heldOut=true` those that were held out.
+
+    With `fixed=true` they have the fixes of the newest data check, whose findings only writers may see.
+    """
+    services.library.sharing.require(caller, Action.WRITE if fixed else Action.READ, model_id)
+    if fixed and held_out:
+        raise InvalidArgument("fixed and heldOut cannot be combined: held-out examples are not fixed.")
+    model = services.library.find(model_id)
+    examples = services.examinations.fixed_examples(model) if fixed else services.library.examples(model)[held_out]
+    largest = MAX_RENDERED if rendered else MAX_PAGE_SIZE
+    list_key = ("examples", model_id, held_out, fixed)
+    shown, next_page = page_of(examples, page_size, page_token, *list_key, default=EXAMPLES_PAGE_SIZE, largest=largest)
+    return StoredExamplesPage(
+        examples=_examples_out(services, model.base_model, tuple(shown), rendered) or None,
+        total_size=len(examples),
+        next_page_token=next_page,
+    )
+
+
+def _examples_out(
+    services: Services, base_model: str, examples: tuple[TuningExample, ...], is_rendered: bool
+) -> list[StoredExampleOut]:
+    texts = services.answering.render_rows(base_model, examples) if is_rendered and examples else [None] * len(examples)
+    return [
+        StoredExampleOut(text_input=example.text_input, output=example.output, rendered=text)
+        for example, text in zip(examples, texts, strict=True)
+    ]
+
+
+@operations_router.get(_OPERATION, name="GetOperation", responses={200: {"model": wire.OperationOut}})
+def get_operation(
+    request: Request,
+    services: ServicesOf,
+    caller: CallerOf,
+    model_id: str,
+    operation_id: str,
+    extensions: Flag = False,
+) -> Response:
+    """Return the operation that makes a tuned model; 304 if the caller has the current one (If-None-Match)."""
+    seen = _seen(services.library, caller, Action.READ, model_id, operation_id)
+    variant = _version(request), extensions
+    if variant not in seen.made:  # many clients poll between two steps, and a long curve is slow to encode
+        body = JsonReply(_operation_out(seen, *variant)).body
+        seen.made[variant] = bytes(body), f'"{hashlib.sha256(body).hexdigest()[:24]}"'
+    body, tag = seen.made[variant]
+    if request.headers.get("if-none-match") == tag:
+        return Response(status_code=304, headers={"ETag": tag})
+    return Response(body, media_type=JsonReply.media_type, headers={"ETag": tag})
+
+
+@operations_router.get(f"{_MODEL}/operations", name="ListOperations")
+def list_operations(
+    request: Request,
+    services: ServicesOf,
+    caller: CallerOf,
+    model_id: str,
+    page_size: int | None = None,
+    page_token: str | None = None,
+    filter: str = "",  # noqa: ARG001  # Google's API has it; there is one operation to filter
+    extensions: Flag = False,
+) -> wire.OperationsPage:
+    """List the operations of a tuned model: the one that makes it."""
+    seen = services.library.polling.get(caller, Action.READ, model_id)
+    operation = _operation_out(seen, _version(request), extensions)
+    shown, _ = page_of([operation], page_size, page_token, "operations", model_id, default=DEFAULT_PAGE_SIZE)
+    return wire.OperationsPage(operations=shown or None, next_page_token=None)
+
+
+@operations_router.get(f"{_MODEL}:log", name="GetTunedModelLog")
+def log(services: ServicesOf, caller: CallerOf, model_id: str) -> wire.TaskLogOut:
+    """Return the last lines that the task of a tuned model logged, at most 200 (extension)."""
+    services.library.sharing.require(caller, Action.READ, model_id)
+    known = services.worker.logs.get(services.library.find(model_id).task.id)
+    return wire.TaskLogOut(lines=list(known.lines) if known else [])
+
+
+@operations_router.post(f"{_OPERATION}:cancel", name="CancelOperation")
+def cancel(services: ServicesOf, caller: CallerOf, model_id: str, operation_id: str) -> None:
+    """Request cancellation; what was tuned so far stays usable. A finished operation is left as it is."""
+    _seen(services.library, caller, Action.WRITE, model_id, operation_id)
+    services.library.request_cancel(model_id)
+    services.worker.wake()
+
+
+@operations_router.post(f"{_MODEL}:cancel", name="CancelTunedModel")
+def cancel_of_model(services: ServicesOf, caller: CallerOf, model_id: str) -> None:
+    """Cancel the operation of a tuned model; google-genai's `tunings.cancel` posts here."""
+    services.library.sharing.require(caller, Action.WRITE, model_id)
+    services.library.request_cancel(model_id)
+    services.worker.wake()
+
+
+@operations_router.delete(_OPERATION, name="DeleteOperation")
+def delete_operation(services: ServicesOf, caller: CallerOf, model_id: str, operation_id: str) -> None:
+    """Refuse: an operation exists as long as its tuned model."""
+    _seen(services.library, caller, Action.WRITE, model_id, operation_id)
+    raise Unimplemented("Operations cannot be deleted; delete the tuned model instead.")
+
+
+def _seen(library: Library, caller: Caller, action: Action, model_id: str, operation_id: str) -> Seen:
+    seen = library.polling.get(caller, action, model_id)
+    if seen.model.task.operation_id != operation_id:
+        raise NotFound(f"Operation tunedModels/{model_id}/operations/{operation_id} does not exist.")
+    return seen
+
+
+def _operation_out(seen: Seen, version: str, with_extensions: bool) -> wire.OperationOut:
+    return wire.operation_out(seen.model, version, waiting_before=seen.waiting_before, with_extensions=with_extensions)
+
+
+@permissions_router.post(_PERMISSIONS, name="CreatePermission")
+def create_permission(
+    services: ServicesOf, caller: CallerOf, model_id: str, body: wire.PermissionIn
+) -> wire.PermissionOut:
+    """Share a tuned model with a user, a group or everyone."""
+    sharing = services.library.sharing
+    sharing.require(caller, Action.WRITE, model_id)  # first: others learn nothing about the rest of their request
+    if body.grantee_type is None or body.role is None:
+        raise InvalidArgument("grantee_type and role must be set.")
+    return wire.permission_out(sharing.create(caller, model_id, body.grantee_type, body.email_address, body.role))
+
+
+@permissions_router.get(_PERMISSIONS, name="ListPermissions")
+def list_permissions(
+    services: ServicesOf, caller: CallerOf, model_id: str, page_size: int | None = None, page_token: str | None = None
+) -> wire.PermissionsPage:
+    """List the permissions of a tuned model, oldest first."""
+    known = services.library.sharing.require(caller, Action.READ, model_id)
+    shown, next_page = page_of(known, page_size, page_token, "permissions", model_id, default=DEFAULT_PAGE_SIZE)
+    return wire.PermissionsPage(
+        permissions=[wire.permission_out(permission) for permission in shown] or None, next_page_token=next_page
+    )
+
+
+@permissions_router.get(_PERMISSION, name="GetPermission")
+def get_permission(services: ServicesOf, caller: CallerOf, model_id: str, permission_id: str) -> wire.PermissionOut:
+    """Return a permission."""
+    return wire.permission_out(services.library.sharing.get(caller, model_id, permission_id))
+
+
+@permissions_router.patch(_PERMISSION, name="UpdatePermission")
+def update_permission(
+    services: ServicesOf,
+    caller: CallerOf,
+    model_id: str,
+    permission_id: str,
+    body: wire.PermissionIn,
+    update_mask: str = "role",
+) -> wire.PermissionOut:
+    """Change the role of a permission; nothing else about it can change."""
+    sharing = services.library.sharing
+    sharing.require(caller, Action.WRITE, model_id)
+    if update_mask not in ("role", "*"):
+        raise InvalidArgument("updateMask: only role can be updated.")
+    if body.role is None:
+        raise InvalidArgument("role must be set.")
+    return wire.permission_out(sharing.change_role(caller, model_id, permission_id, body.role))
+
+
+@permissions_router.delete(_PERMISSION, name="DeletePermission")
+def delete_permission(services: ServicesOf, caller: CallerOf, model_id: str, permission_id: str) -> None:
+    """Revoke a permission."""
+    services.library.sharing.delete(caller, model_id, permission_id)
+
+
+@permissions_router.post(f"{_MODEL}:transferOwnership", name="TransferOwnership")
+def transfer(services: ServicesOf, caller: CallerOf, model_id: str, body: wire.TransferIn) -> None:
+    """Make another user the owner; the old owner stays a writer."""
+    sharing = services.library.sharing
+    sharing.require(caller, Action.OWN, model_id)
+    if not body.email_address:
+        raise InvalidArgument("email_address must be set.")
+    sharing.transfer(caller, model_id, body.email_address)

@@ -8,7 +8,6 @@ of a model: keys and prompts are in these. A user is logged as a hash.
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import json
 import logging
 import os
@@ -35,7 +34,7 @@ from tunery import __version__
 from tunery.engine.catalog import available_memory
 from tunery.errors import PermissionDenied, TuneryError
 from tunery.server.http import ApiRouter, JsonReply, Services, ServicesOf
-from tunery.server.security import CallerOf, caller_of
+from tunery.server.security import CallerOf, caller_of, is_loopback
 from tunery.server.wire.generation import MAX_CANDIDATES, MAX_TEXT_CHARACTERS
 from tunery.server.wire.messages import Message
 from tunery.service.answering import MAX_WAITING
@@ -230,9 +229,8 @@ FEATURES = (
 @info_router.get("/serverInfo", name="GetServerInfo")
 def server_info(services: ServicesOf, caller: CallerOf) -> ServerInfoOut:
     """Return what this server is and offers; its load only to known callers."""
-    modes = getattr(services.accounts, "sign_in_modes", ("token", "key"))
     out = ServerInfoOut(
-        version=__version__, sign_in_modes=list(modes), features=list(FEATURES), tuning_defaults=_TUNING_DEFAULTS
+        version=__version__, sign_in_modes=["token", "key"], features=list(FEATURES), tuning_defaults=_TUNING_DEFAULTS
     )
     if caller.user_id is None and not caller.has_key:
         return out
@@ -400,11 +398,7 @@ class _Now(Collector):
             ("tunery_queue_length", "Tuning tasks in the queue.", phases[Phase.QUEUED]),
             ("tunery_answers_waiting", "Requests waiting for an answer.", services.answering.waiting),
             ("tunery_answers_running", "Requests being answered.", services.answering.running),
-            (
-                "tunery_tuning_steps_per_second",
-                "Pace of the running task.",
-                step_rate(curve, datetime.now(UTC)),
-            ),
+            ("tunery_tuning_steps_per_second", "Pace of the running task.", step_rate(curve, datetime.now(UTC))),
         ):
             yield GaugeMetricFamily(name, text, value=value)
         yield CounterMetricFamily(
@@ -425,7 +419,4 @@ def _is_from_here(request: Request) -> bool:
     """Return whether a request comes from this machine itself, not through a proxy on it."""
     if request.client is None or any(name in request.headers for name in _FORWARDED):
         return False
-    try:
-        return ipaddress.ip_address(request.client.host).is_loopback
-    except ValueError:
-        return False
+    return is_loopback(request.client.host)

@@ -7,6 +7,7 @@ other origins may not change anything. Logs hold no keys or tokens.
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import re
 from collections.abc import Iterable
@@ -205,3 +206,11 @@ def is_own_origin(origin: str, address: str, host: str) -> bool:
     """Return whether an origin is that of our own pages: the public address, or the host the request was sent to."""
     parts = urlsplit(address)
     return origin.lower() in (f"{parts.scheme}://{parts.netloc}".lower(), f"{parts.scheme}://{host}".lower())
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host name or IP address is this machine itself."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -5,7 +5,6 @@ A running server: owns the data folder, starts the worker and answering processe
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import signal
 import socket
 import threading
@@ -20,11 +19,10 @@ from tunery.engine.catalog import Catalog
 from tunery.errors import FailedPrecondition
 from tunery.server.app import make_app
 from tunery.server.http import Services
-from tunery.server.security import scrub_logs
+from tunery.server.security import is_loopback, scrub_logs
 from tunery.service.accounts.accounts import Accounts
 from tunery.service.answering import Answering
-from tunery.service.creation import Creation
-from tunery.service.estimate import Estimates
+from tunery.service.creation import Creation, Estimates
 from tunery.service.library import Library
 from tunery.service.reports import DataCurves, Evaluations, Examinations
 from tunery.service.worker import Worker
@@ -53,7 +51,7 @@ def serve(settings: ServerSettings, on_ready: Callable[[Services], None]) -> Non
     unsecured server would be reachable from other machines.
     """
     with _listening(settings) as listener, running(settings, _address(settings, listener)) as services:
-        if not _is_loopback(settings.host):
+        if not is_loopback(settings.host):
             is_encrypted = (settings.public_address or "").startswith("https://")
             services.accounts.require_ready_for_network(is_encrypted=is_encrypted)
         scrub_logs()
@@ -85,7 +83,7 @@ def running(settings: ServerSettings, address: str) -> Iterator[Services]:
         )
         try:
             accounts.tidy()
-            accounts.start_local_token()
+            accounts.local_token.start()
             answering.start()
             worker.start()
             for inquiry in inquiries:
@@ -104,7 +102,7 @@ def running(settings: ServerSettings, address: str) -> Iterator[Services]:
                 address=address,
             )
         finally:
-            accounts.stop_local_token()
+            accounts.local_token.stop()
             for inquiry in inquiries:
                 inquiry.stop()
             worker.stop()
@@ -157,15 +155,6 @@ def _listening(settings: ServerSettings) -> Iterator[socket.socket]:
         yield listener
     finally:
         listener.close()
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _address(settings: ServerSettings, listener: socket.socket) -> str:

@@ -81,9 +81,8 @@ class Answering:
         self._lock = threading.Lock()
         self._asked: dict[int, _Waiting] = {}
         self._child: Child | None = None
-        self._reader: threading.Thread | None = (
-            None  # of that child: the only thread that reads from it and closes its channel
-        )
+        # of that child: the only thread that reads from it and closes its channel
+        self._reader: threading.Thread | None = None
         self._is_stopped = False
         self.generated_tokens = 0  # in finished answers, since the server started
 

@@ -1,19 +1,26 @@
 """
-Creation of tuned models through the API: everything is checked before anything is written.
+Tuned models before their task starts: requests are checked, estimated and queued.
 
-A request counts as a repetition if it has the idempotency key of an earlier one, or equals one whose reply was never
-sent.
+Everything is checked before anything is written. A request counts as a repetition if it has the idempotency key of an
+earlier one, or equals one whose reply was never sent. Estimates are of steps, tokens, time and memory, the same for
+the command line and the API: memory from the task's longest rows, time from the curves of the last tasks on the same
+base on this machine.
 """
 
 from __future__ import annotations
 
+import itertools
+import os
 import shutil
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from enum import StrEnum
+from statistics import median
 
 from tunery.data.dataset import Dataset, hold_out
-from tunery.engine.catalog import Catalog
+from tunery.engine.catalog import Catalog, available_memory, memory_estimate
+from tunery.engine.encoding import EncodedExample, shared_prefix_tokens
 from tunery.errors import (
     DataProblem,
     DatasetInvalid,
@@ -24,9 +31,21 @@ from tunery.errors import (
     ResourceExhausted,
     Unavailable,
 )
+from tunery.service.answering import Answering
+from tunery.service.database import tasks
 from tunery.service.library import Library
 from tunery.service.tuning import TuningRequest
-from tunery.types import CatalogEntry, Hyperparameters, SamplingSettings, State, TunedModel
+from tunery.types import (
+    CatalogEntry,
+    Hyperparameters,
+    Phase,
+    SamplingSettings,
+    State,
+    TunedModel,
+    TuningExample,
+    TuningSnapshot,
+    TuningTask,
+)
 
 MAX_WAITING_TASKS = 1000
 RESERVE_BYTES = 10**9  # must stay free; on a small disk RESERVE_SHARE of it
@@ -186,3 +205,190 @@ def _path(problem: DataProblem) -> str:
         return _EXAMPLES
     column = {"text_input": ".textInput", "output": ".output"}.get(problem.column or "", "")
     return f"{_EXAMPLES}[{problem.row - 1}]{column}"
+
+
+LAST_TASKS = 3
+LEAST_STEPS = 4  # the first step of a task is slower than the rest
+RECENT_STEPS = 20  # steps whose pace holds for the rest of a task
+START_SECONDS = 2.0  # reading the data, publishing
+MEASURED_SPREAD = (0.8, 1.4)  # rows of other lengths, other programs on the machine
+GUESSED_SPREAD = (0.3, 3.0)
+# docs/performance.md: about this many tokens a second and core with the default base, which has this many parameters
+_GUESSED_TOKENS, _GUESSED_PARAMETERS = 500.0, 134.5e6
+_LONGEST_ROWS = 64
+_MAX_REMEMBERED = 100
+
+
+@dataclass(frozen=True, slots=True)
+class RowCounts:
+    """Tokens of each row, prompt and answer, and how many tokens all rows share at their beginning."""
+
+    tokens: tuple[int, ...]
+    prefix: int = 0
+
+    @classmethod
+    def of(cls, rows: Sequence[EncodedExample]) -> RowCounts:
+        return cls(tuple(len(row.token_ids) for row in rows), shared_prefix_tokens(rows) if len(rows) > 1 else 0)
+
+    def largest_batch(self, batch_size: int, window: int) -> int:
+        """Return the tokens of the longest `batch_size` rows, cut at the window and packed behind their prefix."""
+        prefix = min(self.prefix, window)
+        longest = sorted(self.tokens, reverse=True)[:batch_size]
+        return prefix + sum(min(tokens, window) - prefix for tokens in longest)
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryEstimate:
+    """Bytes that a tuning task takes at most and bytes that are free now; None if not known."""
+
+    memory_bytes: int | None
+    free_bytes: int | None
+
+    @property
+    def fits(self) -> bool | None:
+        if self.memory_bytes is None or self.free_bytes is None:
+            return None
+        return self.memory_bytes <= self.free_bytes
+
+    def document(self) -> dict[str, object]:
+        return asdict(self)
+
+
+def longest_examples(examples: Sequence[TuningExample], batch_size: int) -> list[TuningExample]:
+    """Return the examples with the most characters: enough to find the largest batch, few enough to encode quickly."""
+    by_length = sorted(examples, key=lambda example: -len(example.text_input) - len(example.output))
+    return by_length[: max(_LONGEST_ROWS, 4 * batch_size)]
+
+
+def estimated_memory(
+    entry: CatalogEntry, longest: RowCounts, hyperparameters: Hyperparameters, weight_bytes: int
+) -> MemoryEstimate:
+    """
+    Estimate the memory of a task from its `longest_examples`, see `catalog.memory_estimate`.
+
+    `weight_bytes` is 2 where the base is tuned in bfloat16, 4 in float32. Assumes packed rows; bases that are tuned
+    with padded rows take more.
+    """
+    needed = None
+    if entry.parameters:
+        batch_tokens = longest.largest_batch(hyperparameters.batch_size, entry.input_token_limit)
+        needed = memory_estimate(entry.parameters, batch_tokens=batch_tokens, weight_bytes=weight_bytes)
+    return MemoryEstimate(needed, available_memory())
+
+
+class Source(StrEnum):
+    """Where an estimate of time comes from."""
+
+    MEASURED = "measured"  # on the last tasks with this base on this machine
+    GUESSED = "guess"
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """
+    What a task would take.
+
+    `example_tokens` and `cut` (indexes of examples longer than the window) follow the order in which the examples were
+    sent, held-out ones included; the totals leave these out.
+    """
+
+    total_steps: int
+    examples: int
+    held_out: int
+    tokens_per_epoch: int
+    total_tokens: int
+    longest_tokens: int
+    example_tokens: tuple[int, ...]
+    cut: tuple[int, ...]
+    seconds: tuple[float, float]  # at least, at most
+    source: Source
+    waiting_before: int
+    memory: MemoryEstimate
+
+
+class Estimates:
+    """Estimates tuning tasks for the API; the answering child counts the tokens."""
+
+    def __init__(self, answering: Answering, library: Library, catalog: Catalog) -> None:
+        self._answering, self._library, self._catalog = answering, library, catalog
+        self._remembered: dict[str, int] = {}  # tokens of the examples of finished tasks
+
+    def of(self, request: TuningRequest, sent: Sequence[tuple[str, str]]) -> Estimate:
+        """Return what a task would take; `sent` are its examples in order. Raises DeadlineExceeded."""
+        rows = (*request.examples, *request.held_out)
+        counted = self._answering.count_rows(request.base_model, rows)
+        cut = {(rows[place].text_input, rows[place].output) for place in counted.cut}
+        known = {(row.text_input, row.output): tokens for row, tokens in zip(rows, counted.tokens, strict=True)}
+        learned = sum(counted.tokens[: len(request.examples)])
+        total = learned * request.hyperparameters.epoch_count
+        seconds, source = self._seconds(request.base_model, total)
+        return Estimate(
+            total_steps=request.total_steps,
+            examples=len(request.examples),
+            held_out=len(request.held_out),
+            tokens_per_epoch=learned,
+            total_tokens=total,
+            longest_tokens=max(counted.tokens),
+            example_tokens=tuple(known[example] for example in sent),
+            cut=tuple(place for place, example in enumerate(sent) if example in cut),
+            seconds=seconds,
+            source=source,
+            waiting_before=len(self._library.places_in_queue()),
+            memory=self._memory(request),
+        )
+
+    def _memory(self, request: TuningRequest) -> MemoryEstimate:
+        longest = longest_examples(request.examples, request.hyperparameters.batch_size)
+        counted = self._answering.count_rows(request.base_model, tuple(longest))
+        entry, counts = self._catalog.resolve(request.base_model), RowCounts(counted.tokens, counted.prefix)
+        return estimated_memory(entry, counts, request.hyperparameters, counted.weight_bytes)
+
+    def _seconds(self, base_model: str, tokens: int) -> tuple[tuple[float, float], Source]:
+        """Return the range of time for a number of tokens, and where it comes from."""
+        rates = self._measured_rates(base_model)
+        source, spread = Source.MEASURED, MEASURED_SPREAD
+        if not rates:
+            parameters = self._catalog.resolve(base_model).parameters or _GUESSED_PARAMETERS
+            rates = [_GUESSED_TOKENS * (os.cpu_count() or 1) * _GUESSED_PARAMETERS / parameters]
+            source, spread = Source.GUESSED, GUESSED_SPREAD
+        least, most = spread[0] * tokens / max(rates), spread[1] * tokens / min(rates)
+        return (least + START_SECONDS, most + START_SECONDS), source
+
+    def _measured_rates(self, base_model: str) -> list[float]:
+        with self._library.database.reading() as connection:
+            last = tasks.last_succeeded(connection, base_model, LAST_TASKS)
+        timed = [(task, seconds) for task in last if (seconds := seconds_per_step(task))]
+        rates = [self._tokens_of(task, base_model) / task.total_steps / seconds for task, seconds in timed]
+        return [rate for rate in rates if rate > 0]
+
+    def _tokens_of(self, task: TuningTask, base_model: str) -> int:
+        """Return the tokens that a task learned in all its epochs, 0 if its model has just been deleted."""
+        if task.id not in self._remembered:
+            try:
+                examples, _ = self._library.examples(self._library.find(task.tuned_model_id))
+            except NotFound:
+                return 0
+            if len(self._remembered) >= _MAX_REMEMBERED:
+                self._remembered.clear()
+            self._remembered[task.id] = sum(self._answering.count_rows(base_model, examples).tokens) if examples else 0
+        return self._remembered[task.id] * task.hyperparameters.epoch_count
+
+
+def seconds_per_step(task: TuningTask) -> float | None:
+    """Return the median time of a step, which leaves out pauses between a kill and a resume; None if too few steps."""
+    return _pace(task.snapshots)
+
+
+def seconds_left(task: TuningTask) -> float | None:
+    """Return the time left of a running task at the pace of its last steps; None if it is not known."""
+    pace = _pace(task.snapshots[-RECENT_STEPS:])
+    if task.phase is not Phase.RUNNING or pace is None:
+        return None
+    return round(pace * (task.total_steps - task.completed_steps), 1)
+
+
+def _pace(curve: Sequence[TuningSnapshot]) -> float | None:
+    if len(curve) < LEAST_STEPS:
+        return None
+    times = [snapshot.compute_time.timestamp() for snapshot in curve[1:]]
+    return median(later - earlier for earlier, later in itertools.pairwise(times)) or None

@@ -202,7 +202,6 @@ class TaskWorker:
         self._phase = phase
 
     def _progress(self, **more: object) -> Progress:
-        """Return the progress with the whole curve."""
         tuner = self._tuner
         if tuner is None:
             return Progress()

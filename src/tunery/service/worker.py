@@ -127,7 +127,6 @@ class Worker:
 
     @property
     def is_alive(self) -> bool:
-        """Whether the loop is running."""
         return self._thread.is_alive()
 
     def start(self) -> None:

@@ -24,7 +24,7 @@ OTHER_PAIR = new_key_pair()
 
 def test_the_local_token_lets_the_user_of_this_machine_in(accounts: Accounts, library: Library) -> None:
     """The local token works while the server runs, and only this user can read its file."""
-    accounts.start_local_token()
+    accounts.local_token.start()
     path = library.folder.local_token
     token = path.read_text()
 
@@ -32,7 +32,7 @@ def test_the_local_token_lets_the_user_of_this_machine_in(accounts: Accounts, li
 
     assert (caller.user_id, caller.is_admin, caller.scopes) == ("local", True, {CLOUD_PLATFORM})
     assert path.stat().st_mode & 0o777 == 0o600
-    accounts.stop_local_token()
+    accounts.local_token.stop()
     assert not path.exists()
     with pytest.raises(Unauthenticated):
         accounts.caller_of_token(token)
@@ -40,10 +40,10 @@ def test_the_local_token_lets_the_user_of_this_machine_in(accounts: Accounts, li
 
 def test_the_local_token_of_an_earlier_server_is_refused(accounts: Accounts, library: Library, clock: Clock) -> None:
     """Each start of the server makes a new local token."""
-    accounts.start_local_token()
+    accounts.local_token.start()
     earlier = library.folder.local_token.read_text()
     later = make_accounts(library, clock)
-    later.start_local_token()
+    later.local_token.start()
 
     with pytest.raises(Unauthenticated):
         later.caller_of_token(earlier)
@@ -342,7 +342,7 @@ def test_an_address_acts_as_one_user(accounts: Accounts, robot: Credential) -> N
 
 def test_no_secret_is_in_the_database_file(accounts: Accounts, library: Library, clock: Clock) -> None:
     """The database file has no token, key, code, link or password in clear text (B-9)."""
-    accounts.start_local_token()
+    accounts.local_token.start()
     login = accounts.create_login("ann@example.com", [TUNING])
     _, key = accounts.keys.create("")
     _, plain = accounts.tokens.create_plain("local", [TUNING], 1)

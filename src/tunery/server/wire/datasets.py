@@ -14,7 +14,7 @@ from tunery.data.outputs import OutputKind, output_kind
 from tunery.errors import DataProblem, Level
 from tunery.evaluation.contest import RecordedAnswers
 from tunery.server.wire.messages import Message
-from tunery.service.estimate import Estimate, Source
+from tunery.service.creation import Estimate, Source
 
 
 class DataProblemOut(Message):

@@ -277,19 +277,8 @@ JSON, ENUM = "application/json", "text/x.enum"
 _ANY_JSON: dict[str, Any] = {"anyOf": [{"type": "object"}, {"type": "array"}]}
 _PLAIN = ("", "text/plain")
 _TYPES = {1: "string", 2: "number", 3: "integer", 4: "boolean", 5: "array", 6: "object", 7: "null"}
-_KEPT = {  # keywords with the same meaning in JSON Schema, by their names there
-    "description": "description",
-    "enum": "enum",
-    "minItems": "minItems",
-    "maxItems": "maxItems",
-    "minLength": "minLength",
-    "maxLength": "maxLength",
-    "minProperties": "minProperties",
-    "maxProperties": "maxProperties",
-    "minimum": "minimum",
-    "maximum": "maximum",
-    "pattern": "pattern",
-}
+_LIMITS = ("minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties", "minimum", "maximum")
+_KEPT = ("description", "enum", "pattern", *_LIMITS)  # keywords with the same meaning in JSON Schema
 _FORMATS = ("date", "date-time", "time")
 
 
@@ -312,7 +301,7 @@ def json_schema(schema: Any, place: str = "responseSchema") -> dict[str, Any]:
     if not isinstance(schema, dict):
         raise InvalidArgument(f"{place} must be an object.")
     given = {_camel(key): value for key, value in schema.items() if value is not None}
-    found = {_KEPT[key]: _number(value) for key, value in given.items() if key in _KEPT}
+    found = {key: _number(value) for key, value in given.items() if key in _KEPT}
     if "anyOf" in given:
         found["anyOf"] = [json_schema(part, f"{place}.anyOf[{n}]") for n, part in enumerate(given["anyOf"])]
     if (kind := given.get("type")) is not None:

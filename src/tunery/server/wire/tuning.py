@@ -24,7 +24,7 @@ from tunery.server.wire.messages import (
     enum_name,
     without_extensions,
 )
-from tunery.service.estimate import seconds_left
+from tunery.service.creation import seconds_left
 from tunery.types import EpochLoss, GranteeType, Permission, Phase, Role, State, TunedModel, TuningSnapshot, TuningTask
 
 MAX_SNAPSHOTS = 2000  # a longer curve is thinned evenly; first and last stay

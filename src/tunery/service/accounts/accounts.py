@@ -67,7 +67,7 @@ class Accounts:
         stopwatch: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = Store(database, clock, stopwatch)
-        self._local_token = LocalToken(folder)
+        self.local_token = LocalToken(folder)
         self._keys_act_as_users = keys_act_as_users
         base = address.rstrip("/")
         self._audiences = frozenset({GOOGLE_AUDIENCE} | ({base, f"{base}/"} if base else set()))
@@ -78,14 +78,6 @@ class Accounts:
         self.sessions = Sessions(self._store)
         self.clients = Clients(self._store)
         self.codes = Codes(self._store)
-
-    def start_local_token(self) -> None:
-        """Write the token that lets commands on this machine in; call this when the server starts."""
-        self._local_token.start()
-
-    def stop_local_token(self) -> None:
-        """Withdraw that token; call this when the server stops."""
-        self._local_token.stop()
 
     def tidy(self) -> None:
         """Delete what expired more than a day ago; call this when the server starts and once a day."""
@@ -98,10 +90,8 @@ class Accounts:
 
         The owner needs a password, and the connection TLS, here or in a proxy.
         """
-        owners = [
-            user for user in self.users.all() if user.id == LOCAL_USER or (user.is_admin and not user.is_disabled)
-        ]
-        if not any(user.has_password for user in owners):
+        users = [user for user in self.users.all() if user.has_password]
+        if not any(user.id == LOCAL_USER or (user.is_admin and not user.is_disabled) for user in users):
             raise FailedPrecondition(
                 "The server accepts connections only from this machine until its owner has a password. "
                 "Run `tunery users password local`, or keep --host 127.0.0.1."
@@ -114,7 +104,7 @@ class Accounts:
 
     def caller_of_token(self, token: str) -> Caller:
         """Return the user of a bearer token with its scopes; raises Unauthenticated."""
-        if self._local_token.matches(token):
+        if self.local_token.matches(token):
             return self._caller(LOCAL_USER, (CLOUD_PLATFORM,))
         if token.count(".") == 2:
             return self.caller_of_jwt(token)
@@ -163,7 +153,7 @@ class Accounts:
 
         Raises PermissionDenied for any other token: a token for an hour could make itself one for years.
         """
-        if self._local_token.matches(token):
+        if self.local_token.matches(token):
             return
         found = self.tokens.find(token)
         if found is None or found.client_id != COMMAND_LINE:

@@ -309,33 +309,19 @@ def unpack_snapshots(packed: bytes) -> tuple[TuningSnapshot, ...]:
 
 def task_from_row(row: Row) -> TuningTask:
     """Return the task in a row of `tuning_tasks`; without the column `snapshots` its curve is empty."""
-    return TuningTask(
-        id=row["id"],
-        tuned_model_id=row["tuned_model_id"],
-        phase=Phase(row["phase"]),
-        hyperparameters=Hyperparameters(row["epoch_count"], row["batch_size"], row["learning_rate"]),
-        seed=row["seed"],
-        data=DataFacts(row["data_rows"], row["data_sha256"], row["data_source"]),
-        held_out_rows=row["held_out_rows"],
-        total_steps=row["total_steps"],
-        completed_steps=row["completed_steps"],
-        checkpoint_step=row["checkpoint_step"],
-        claim_number=row["fencing_epoch"],
-        cancel_requested=row["cancel_requested"],
-        micro_batch_size=row["micro_batch_size"],
-        create_time=row["create_time"],
-        start_time=row["start_time"],
-        complete_time=row["complete_time"],
-        error_code=row["error_code"],
-        error_message=row["error_message"],
-        operation_id=row["operation_id"],
-        user_id=row["user_id"],
-        snapshots=unpack_snapshots(row.get("snapshots", b"")),
-        epoch_losses=tuple(EpochLoss(**loss) for loss in row["epoch_losses"] or ()),
-        advice=Advice(**row["advice"]) if row["advice"] else None,
-        settings=row["settings"] or {},
-        versions=row["versions"] or {},
-    )
+    same = {name: row[name] for name in TuningTask.__dataclass_fields__ if name in row}
+    changed = {
+        "phase": Phase(row["phase"]),
+        "hyperparameters": Hyperparameters(row["epoch_count"], row["batch_size"], row["learning_rate"]),
+        "data": DataFacts(row["data_rows"], row["data_sha256"], row["data_source"]),
+        "claim_number": row["fencing_epoch"],
+        "snapshots": unpack_snapshots(row.get("snapshots", b"")),
+        "epoch_losses": tuple(EpochLoss(**loss) for loss in row["epoch_losses"] or ()),
+        "advice": Advice(**row["advice"]) if row["advice"] else None,
+        "settings": row["settings"] or {},
+        "versions": row["versions"] or {},
+    }
+    return TuningTask(**same | changed)
 
 
 def artifact_path(task_id: str, claim_number: int) -> str:
@@ -344,21 +330,14 @@ def artifact_path(task_id: str, claim_number: int) -> str:
 
 
 def _model_to_row(model_id: str, request: TuningRequest, now: datetime) -> dict[str, object]:
-    return {
+    same = ("description", "base_model", "base_digest", "temperature", "top_p", "top_k", "source_tuned_model")
+    return {name: getattr(request, name) for name in (*same, "base_name_asked")} | {
         "id": model_id,
         "display_name": request.display_name or model_id,
-        "description": request.description,
-        "base_model": request.base_model,
-        "base_digest": request.base_digest,
         "state": State.CREATING,
         "create_time": now,
         "update_time": now,
-        "temperature": request.temperature,
-        "top_p": request.top_p,
-        "top_k": request.top_k,
         "reader_project_numbers": list(request.reader_project_numbers) or None,
-        "source_tuned_model": request.source_tuned_model,
-        "base_name_asked": request.base_name_asked,
     }
 
 
@@ -373,9 +352,7 @@ def _task_to_row(request: TuningRequest, now: datetime) -> dict[str, object]:
         "batch_size": request.hyperparameters.batch_size,
         "learning_rate": request.hyperparameters.learning_rate,
         "seed": request.seed,
-        "data_rows": request.data.rows,
-        "data_sha256": request.data.sha256,
-        "data_source": request.data.source,
+        **{f"data_{name}": value for name, value in asdict(request.data).items()},
         "held_out_rows": len(request.held_out),
         "snapshots": b"",
     }

@@ -79,7 +79,7 @@ tuned_models = Table(
     Column("description", Text, nullable=False),
     Column("base_model", Text, nullable=False),
     Column("base_digest", Text, nullable=False),
-    Column("state", Text, nullable=False),  # `phases.state_of` its task; here so that lists can filter by it
+    Column("state", Text, nullable=False),  # `tuning.state_of` its task; here so that lists can filter by it
     Column("create_time", UtcDateTime, nullable=False),
     Column("update_time", UtcDateTime, nullable=False),
     # sampling defaults, unless a request sets its own
