@@ -15,10 +15,9 @@ import typer
 
 from tunery import config
 from tunery.cli import output, terminal
-from tunery.cli.bases import fetched
 from tunery.cli.output import column_facts, file_facts
 from tunery.cli.terminal import DataFile, InputColumn, Json, LiveLine, OutputColumn, option
-from tunery.cli.workplace import Here
+from tunery.cli.workplace import Here, fetched
 from tunery.errors import DataProblem, DatasetInvalid, InvalidArgument, Level
 from tunery.types import DEFAULT_BASE_MODEL, Hyperparameters, TuningExample
 

@@ -18,12 +18,11 @@ from typer.core import TyperGroup
 from tunery import __version__, config
 from tunery.cli import output, terminal
 from tunery.cli.accounts import keys, users
-from tunery.cli.bases import bases
 from tunery.cli.data import data
 from tunery.cli.evaluate import evaluate, rescue
 from tunery.cli.generate import generate
 from tunery.cli.login import login
-from tunery.cli.models import backup, models, restore
+from tunery.cli.models import backup, bases, models, restore
 from tunery.cli.serve import doctor, serve
 from tunery.cli.tune import tune
 from tunery.errors import DatasetInvalid, TuneryError

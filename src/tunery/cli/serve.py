@@ -26,8 +26,8 @@ import typer
 
 from tunery import __version__, config
 from tunery.cli import output, terminal
-from tunery.cli.bases import fetched
 from tunery.cli.terminal import Json, option
+from tunery.cli.workplace import fetched
 from tunery.errors import TuneryError
 
 if TYPE_CHECKING:

@@ -21,7 +21,6 @@ from urllib.parse import quote
 
 from tunery import config
 from tunery.cli import terminal
-from tunery.cli.bases import fetched
 from tunery.cli.client import (
     API,
     POLL_SECONDS,
@@ -39,6 +38,7 @@ from tunery.cli.client import (
     snake_case,
 )
 from tunery.cli.output import Plan
+from tunery.cli.terminal import LiveLine, byte_progress
 from tunery.errors import FailedPrecondition, FolderLocked, InvalidArgument, NotFound, Unavailable
 from tunery.service import folder as folders
 from tunery.service.tuning import Event
@@ -635,3 +635,17 @@ def _proof_in(work: Path, export_format: str) -> Document | None:
 
     exports = json.loads((work / CARD_JSON).read_text("utf-8"))["exports"]
     return next((export for export in exports if export["format"] == export_format), None)
+
+
+def fetched(name: str) -> CatalogEntry:
+    """Return the entry of a base, after fetching its weights if they are not on this machine."""
+    from tunery.engine.catalog import pull as pull_base
+
+    with LiveLine() as live:
+        show = byte_progress(live, f"Fetching {name}")
+        return pull_base(
+            name,
+            config.data_folder(),
+            config.default_base_model(),
+            lambda progress: show(progress.stage, progress.done, progress.total),
+        )
