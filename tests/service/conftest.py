@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tunery.service import process
 from tunery.service.library import Library
+
+
+@pytest.fixture(autouse=True)
+def spawned_children(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start children as a server does for its users, with the environment of the test."""
+    monkeypatch.setattr(process, "CONTEXT", multiprocessing.get_context("spawn"))
 
 
 @pytest.fixture

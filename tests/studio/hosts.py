@@ -35,7 +35,7 @@ class Host(Served):
         """Return a server for a data folder; a `with` block starts and stops it."""
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port = listener.getsockname()[1]
-        host = cls(home, "-m", "tunery", "serve", "--port", str(port), environment={"TUNERY_BASE": base})
+        host = cls(home, "-m", "tests.forked", "serve", "--port", str(port), environment={"TUNERY_BASE": base})
         host.port = port
         return host
 

@@ -23,6 +23,7 @@ from typing import Any
 
 from tunery import config
 
+CONTEXT = multiprocessing.get_context("spawn")  # a fork would copy locks and threads of the server
 SIGN_OF_LIFE_SECONDS = 1.0
 START_SECONDS = 60.0  # limit for a child's first message; ten times the start measured on two busy cores
 ORPHANED = 70  # exit status of a child whose parent died
@@ -44,9 +45,8 @@ class Child:
     """
 
     def __init__(self, name: str, main: Callable[..., None], *arguments: Any, niceness: int = 0) -> None:
-        context = multiprocessing.get_context("spawn")  # a fork would copy locks and threads of the server
-        self._connection, theirs = context.Pipe()
-        self._process = context.Process(
+        self._connection, theirs = CONTEXT.Pipe()
+        self._process = CONTEXT.Process(
             target=_run, args=(main, theirs, niceness, arguments), name=f"tunery {name}", daemon=True
         )
         self._process.start()
