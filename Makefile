@@ -1,5 +1,6 @@
 # make demo    a fresh machine to a tuned model, with a comparison on held-out rows
-# make test    format, lint, types, import contract, all tests
+# make check   format, lint, types, import contract, and the tests that start no process: under two minutes on two cores
+# make test    all of that, the checks of the Studio, and all tests
 # make clients all official Google clients in environments of their own against a server
 # make studio  the Studio again, after a change in studio/
 # make step    the compiled decoding step again, after a change in src/tunery/engine/answers/native
@@ -11,21 +12,30 @@ VENV := .venv
 PEERS := .venv-peers
 BIN := $(VENV)/bin
 STEP := src/tunery/engine/answers/native
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+# pip's bars on a terminal, a line for each package in a file, errors only in CI
+PIP_OUTPUT := $(if $(CI),--quiet,$(if $(MAKE_TERMOUT),,--progress-bar=off))
+PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt $(PIP_OUTPUT)
 
-.PHONY: demo test clients chaos studio step studio-test browser pictures base rows quality bench peers format clean
+.PHONY: demo check lint test clients chaos studio step studio-test browser pictures base rows quality bench peers format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python examples/demo.py
 
-test: $(VENV)/.developed base rows
+check: $(VENV)/.developed
+	@start=$$(date +%s) && $(MAKE) --no-print-directory lint \
+	&& $(PYTEST) -q -n 2 --no-processes -m 'not full and not slow' \
+	&& echo "make check took $$(($$(date +%s) - start)) s"
+
+lint: $(VENV)/.developed
 	$(BIN)/ruff format --check src tests benchmarks examples tools
 	$(BIN)/ruff check src tests benchmarks examples tools
 	$(BIN)/clang-format --dry-run --Werror $(STEP)/*.c $(STEP)/*.h
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(MAKE) --no-print-directory studio-test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
+
+test: $(VENV)/.developed base rows lint studio-test
+	$(PYTEST) -q -n 3 --dist loadgroup --no-loadscope-reorder
 
 # the tests marked "base" need the default base; without it they are skipped and say so, in CI they fail
 base: $(VENV)/.installed
@@ -48,7 +58,7 @@ studio-test: $(VENV)/.developed
 
 # the Studio in a real browser against a real server; part of `make test`. Needs Chromium: apt-get install chromium
 browser: studio-test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/studio
+	$(PYTEST) -q tests/studio
 
 # the pictures of docs/studio/ again, with the default base
 pictures: $(VENV)/.developed base
@@ -82,7 +92,7 @@ NO_AMX = $(if $(shell grep -m1 -o amx_tile /proc/cpuinfo 2>/dev/null),-mno-amx-t
 
 $(PEERS)/.installed: benchmarks/peers.txt constraints.txt
 	$(PYTHON) -m venv $(PEERS)
-	CMAKE_ARGS="-DCMAKE_C_FLAGS='$(NO_AMX)' -DCMAKE_CXX_FLAGS='$(NO_AMX)'" $(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -r benchmarks/peers.txt
+	CMAKE_ARGS="-DCMAKE_C_FLAGS='$(NO_AMX)' -DCMAKE_CXX_FLAGS='$(NO_AMX)'" $(PEERS)/bin/python -m pip install --disable-pip-version-check -c constraints.txt $(PIP_OUTPUT) -r benchmarks/peers.txt
 	touch $@
 
 format: $(VENV)/.developed
@@ -91,12 +101,15 @@ format: $(VENV)/.developed
 	$(BIN)/clang-format -i $(STEP)/*.c $(STEP)/*.h
 
 $(VENV)/.installed: pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit("tunery needs Python 3.11 or newer, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	@$(PYTHON) -c 'import sys; sys.exit("tunery needs Python 3.11 or newer, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	@echo "Installing tunery with PyTorch and transformers in $(VENV): about 0.4 GB to download, 1.5 GB on disk."
+	@echo "PyPI's torch for Linux x86-64 adds gigabytes of CUDA; README.md says how to get its CPU build."
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) -e .
 	touch $@
 
 $(VENV)/.developed: $(VENV)/.installed
+	@echo "Installing the tools for development in $(VENV): about 0.8 GB more on disk."
 	$(PIP) -e '.[dev]'
 	touch $@
 

@@ -2,11 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 
+from tests import processes
+from tests.forked import fork_children
 from tests.live import TUNED, Live, make_home, serving
+
+LONG = ("studio", "acceptance")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--no-processes", action="store_true", help="leave out tests that start processes (make check)")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    processes.watch(all_threads=config.getoption("--no-processes"))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the tests that start processes, or leave them out; let each worker of xdist begin with long files."""
+    is_whole_suite = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    if is_whole_suite and (unknown := processes.unknown_places(items)):
+        raise pytest.UsageError(f"No test is at these PLACES of tests/processes.py: {', '.join(unknown)}")
+    items.sort(key=lambda item: processes.folder(item) not in LONG)  # what is long and comes last keeps one core idle
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(processes.group(item)))
+        if processes.starts_process(item):
+            item.add_marker("process")
+    if config.getoption("--no-processes"):
+        left_out = [item for item in items if item.get_closest_marker("process")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker("process")]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
+    with processes.guarding(item):
+        yield
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    with processes.guarding(item):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forked_children() -> Iterator[None]:
+    """Fork the children of servers in this process, except in tests/service, which tests how they start and end."""
+    with pytest.MonkeyPatch.context() as patch:
+        fork_children(patch)
+        yield
 
 
 @pytest.fixture(scope="session")
