@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 
 from tunery import config
@@ -24,8 +24,7 @@ from tunery.evaluation.verdict import LEAST_CURVE_ROWS, Growth, Measured, grow
 from tunery.model import Model, tune
 from tunery.types import DEFAULT_BASE_MODEL, Hyperparameters, TuningExample, TuningSnapshot
 
-# Three passes: a model that has learned its rows by heart is too sure of everything, also of what it has not seen
-DOUBTING = Hyperparameters(epoch_count=3)
+MAX_FOLD_EPOCHS = 3  # a model that has memorized its rows is too sure of everything, even of rows it has not seen
 
 OnStep = Callable[[int, TuningSnapshot], None]  # the number of the tuning, from 1, and a step of it
 
@@ -38,6 +37,11 @@ class Repeated:
     hyperparameters: Hyperparameters = field(default_factory=Hyperparameters)
     seed: int = 0
     on_step: OnStep = lambda _number, _snapshot: None
+
+    def capped(self, max_epochs: int) -> Repeated:
+        """Return the same with at most `max_epochs` epochs."""
+        settings = self.hyperparameters
+        return replace(self, hyperparameters=replace(settings, epoch_count=min(settings.epoch_count, max_epochs)))
 
     def tune(self, examples: Sequence[TuningExample], number: int = 1) -> Model:
         """Tune on some rows; `number` counts the tunings for `on_step`."""
@@ -80,8 +84,12 @@ def cross_validate(
 def cross_validated_losses(
     dataset: Dataset | Iterable[TuningExample], folds: int = 5, *, repeated: Repeated | None = None
 ) -> list[float]:
-    """Return for each example the loss of its whole output, in nats, under a model that was tuned without it."""
-    how, examples = repeated or Repeated(), as_dataset(dataset).examples
+    """
+    Return for each example the loss of its whole output, in nats, under a model that was tuned without it.
+
+    Each tuning runs for at most MAX_FOLD_EPOCHS epochs.
+    """
+    how, examples = (repeated or Repeated()).capped(MAX_FOLD_EPOCHS), as_dataset(dataset).examples
     losses = [0.0] * len(examples)
     for number, places in enumerate(split(examples, folds, how.seed)):
         inside = set(places)
@@ -163,7 +171,7 @@ def surgery(
     losses: list[float] = []
     own: Collection[TuningExample] = ()
     if folds is not None:
-        losses = cross_validated_losses(examples, folds, repeated=repeated or Repeated(hyperparameters=DOUBTING))
+        losses = cross_validated_losses(examples, folds, repeated=repeated)
     elif model is not None:
         own = model.examples if learned is None else learned
         losses = _losses(model, examples, on_rows)

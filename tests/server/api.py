@@ -26,7 +26,7 @@ from tunery.service.access import TUNING
 from tunery.service.answering import Answering
 from tunery.service.creation import Creation
 from tunery.service.library import Library
-from tunery.service.reports import DataCurves, Evaluations, Examinations
+from tunery.service.reports import DataChecks, DataCurves, Evaluations
 from tunery.service.tuning import Progress
 from tunery.types import Phase, TunedModel, TuningTask
 
@@ -61,7 +61,7 @@ class Api:
             answering=_NobodyAnswers(),
             creation=Creation(library, catalog),
             evaluations=Evaluations(library, cast(Answering, None), catalog),  # not started
-            examinations=Examinations(library, catalog),
+            data_checks=DataChecks(library, catalog),
             data_curves=DataCurves(library, catalog),
             worker=SimpleNamespace(wake=lambda: None, logs={}),
             address=ADDRESS,

@@ -21,7 +21,7 @@ from tunery.server.app import make_app
 from tunery.service.access import CLOUD_PLATFORM, RETRIEVER, SCOPES, TUNING, TUNING_READONLY
 from tunery.service.creation import Creation
 from tunery.service.library import Library
-from tunery.service.reports import DataCurves, Evaluations, Examinations
+from tunery.service.reports import DataChecks, DataCurves, Evaluations
 from tunery.types import Caller, GranteeType, Role
 
 OWNER, WRITER, READER, MEMBER, STRANGER = (
@@ -180,7 +180,7 @@ class World:
             answering=_NobodyAnswers(),
             creation=Creation(library, catalog),
             evaluations=Evaluations(library, cast(Any, _NobodyAnswers()), catalog),
-            examinations=Examinations(library, catalog),
+            data_checks=DataChecks(library, catalog),
             data_curves=DataCurves(library, catalog),
             worker=SimpleNamespace(wake=lambda: None),
             address="http://127.0.0.1:8000",

@@ -32,7 +32,7 @@ from tunery.service.accounts.accounts import Accounts
 from tunery.service.answering import Answering
 from tunery.service.creation import Creation, Estimates
 from tunery.service.library import Library
-from tunery.service.reports import DataCurves, Evaluations, Examinations
+from tunery.service.reports import DataChecks, DataCurves, Evaluations
 from tunery.service.worker import Worker
 
 REQUESTS = int(os.environ.get("TUNERY_TEST_PATHS", "300"))
@@ -111,7 +111,7 @@ def app(library: Library) -> FastAPI:
             creation=Creation(library, catalog),
             estimates=Estimates(answering, library, catalog),
             evaluations=Evaluations(library, answering, catalog),
-            examinations=Examinations(library, catalog),
+            data_checks=DataChecks(library, catalog),
             data_curves=DataCurves(library, catalog),
             worker=Worker(library, main=trainer.main),
             address="http://127.0.0.1",

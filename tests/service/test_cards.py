@@ -9,14 +9,14 @@ from tunery.engine.catalog import Catalog
 from tunery.evaluation.report import Verdict, VerdictKind
 from tunery.service.export import card_of
 from tunery.service.library import Library
-from tunery.service.reports import KIND
+from tunery.service.reports import EVALUATION
 
 
 def test_the_verdict_is_a_sentence(library: Library) -> None:
     """A model that was evaluated has the sentence of its verdict on its card, and nothing of how it is kept."""
     model = tuned(library, id="judged", base_model="smollm2-135m-instruct")
     verdict = Verdict(next(iter(VerdictKind)), "Tuning helped: 89 % against 59 %.")
-    library.put_report(model, KIND, {"verdict": {"kind": verdict.kind, "text": verdict.text}})
+    library.put_report(model, EVALUATION, {"verdict": {"kind": verdict.kind, "text": verdict.text}})
 
     text = card_of(library, Catalog(library.folder.path), library.get("judged")).markdown()
 
@@ -28,7 +28,7 @@ def test_texts_of_rows_stay_out_of_the_card(library: Library) -> None:
     """Whoever may only read a model, or gets an export of it, sees no example in its evaluation."""
     model = tuned(library, id="judged", base_model="smollm2-135m-instruct")
     rows = [{"row": 1, "text_input": "a private row", "expected": "x", "answers": {}, "score": 0.0}]
-    library.put_report(model, KIND, {"verdict": None, "best_rows": rows, "worst_rows": rows})
+    library.put_report(model, EVALUATION, {"verdict": None, "best_rows": rows, "worst_rows": rows})
 
     card = card_of(library, Catalog(library.folder.path), library.get("judged"))
 

@@ -11,7 +11,7 @@ from tests.service.samples import tuned
 from tunery.engine.catalog import Catalog
 from tunery.errors import ResourceExhausted
 from tunery.service.library import Library
-from tunery.service.reports import MAX_OPEN, MAX_OPEN_UNASKED, Evaluations, keep_document
+from tunery.service.reports import MAX_OPEN, MAX_OPEN_UNASKED, Evaluations, store
 from tunery.types import TunedModel, TuningExample
 
 HELD_OUT = (TuningExample("100", "101"), TuningExample("101", "102"))
@@ -50,7 +50,7 @@ def test_a_model_without_held_out_rows_is_not(library: Library, evaluations: Eva
 def test_what_was_asked_for_already_is_not_repeated(library: Library, evaluations: Evaluations) -> None:
     """A report that is there counts, whoever asked for it."""
     model = model_of(library, "one")
-    keep_document(library, model, "EVALUATION", {"rows": 2})
+    store(library, model, "EVALUATION", {"rows": 2})
 
     evaluations.begin(model)
 
@@ -62,13 +62,13 @@ def test_places_are_left_for_who_asks(
 ) -> None:
     """With enough open ones the next is skipped with a log line, and still may be asked for, until all are taken."""
     models = [model_of(library, f"m{number}") for number in range(MAX_OPEN + 1)]
-    with caplog.at_level(logging.INFO, "tunery.evaluations"):
+    with caplog.at_level(logging.INFO, "tunery.reports"):
         for model in models[: MAX_OPEN_UNASKED + 1]:
             evaluations.begin(model)
 
     skipped = models[MAX_OPEN_UNASKED]
     assert evaluations.progress(skipped) is None
-    assert "tunedModels/m4 is not evaluated by itself" in caplog.text
+    assert "tunedModels/m4 is not evaluated after tuning" in caplog.text
     for model in models[MAX_OPEN_UNASKED:MAX_OPEN]:
         evaluations.ask(model, evaluations.held_out_work(model))
     with pytest.raises(ResourceExhausted, match="limit of open evaluations"):

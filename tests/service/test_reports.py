@@ -1,4 +1,4 @@
-"""What all inquiries have in common: one after the other in a child, whatever becomes of a child or a model."""
+"""Reports of any kind: made one after the other in a child, whatever happens to a child or a model."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from typing import Any
 import pytest
 
 from tests.chaos.served import wait_until
-from tests.service import inquirer
+from tests.service.report_work import CommandWork
 from tests.service.samples import tuned
+from tunery.engine.catalog import Catalog
 from tunery.errors import ResourceExhausted
 from tunery.service.library import Library
-from tunery.service.reports import Inquiries, Progress
+from tunery.service.reports import Progress, Reports
 from tunery.types import TunedModel
 
 
-class Asked(Inquiries):
-    """Inquiries whose child does as it is told."""
+class Asked(Reports):
+    """Reports whose child follows a command."""
 
     kind, title = "ASKED", "question"
     max_open, niceness = 2, 0
-    child_main = inquirer.main
 
     def ask(self, model: TunedModel, work: str) -> Progress:
-        return self._put(model, work)
+        return self._put(model, CommandWork(work))
 
 
 @pytest.fixture
 def asked(library: Library) -> Iterator[Asked]:
-    """Return inquiries at work."""
-    asked = Asked(library)
+    """Return started reports."""
+    asked = Asked(library, Catalog(library.folder.path))
     asked.start()
     yield asked
     asked.stop()
@@ -184,7 +184,7 @@ def test_cancelling_what_has_ended_changes_nothing(library: Library, asked: Aske
 
 def test_stopping_ends_what_runs(library: Library, tmp_path: Path) -> None:
     """Nothing is kept of it, and its process is gone."""
-    asked = Asked(library)
+    asked = Asked(library, Catalog(library.folder.path))
     asked.start()
     model = tuned(library, id="one")
     asked.ask(model, f"wait {tmp_path / 'never'}")

@@ -145,10 +145,10 @@ def _examined(dataset: Dataset, name: str | None, folds: int | None, base_model:
     if folds is None and name is None:
         found = examine(dataset.examples, token_counts=counts, window_tokens=window)
     else:
-        from tunery.resampling import DOUBTING, Repeated
+        from tunery.resampling import Repeated
         from tunery.resampling import surgery as examined
 
-        settings = DOUBTING if model is None else model.task.hyperparameters
+        settings = Hyperparameters() if model is None else model.task.hyperparameters
         if folds is not None:
             fetched(base_name)
         elif name is not None:

@@ -13,19 +13,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fastapi import APIRouter, Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
 from tunery import config
 from tunery.errors import InvalidArgument, ResourceExhausted
-from tunery.server.http import JsonReply, Services, described, services_of, text_parameter
+from tunery.server.http import ApiRouter, JsonReply, Services, ServicesOf
 from tunery.server.security import CallerOf
 from tunery.service import export
 from tunery.service import folder as epochs
 from tunery.service.access import Action
 from tunery.service.export import card_of, exported
 
-router = APIRouter(tags=["tunedModels (extension)"])
+router = ApiRouter(tags=["tunedModels (extension)"])
 
 PIECE_BYTES = 1 << 20
 CARD_FORMATS = ("json", "markdown")
@@ -37,36 +36,32 @@ _one_at_a_time = threading.Semaphore(1)
 @router.get(
     "/tunedModels/{model_id:id}:export",
     name="ExportTunedModel",
-    **{
-        **described(query=("format", "prove")),
-        "responses": {
-            200: {
-                "description": "A tar file.",
-                "content": {"application/x-tar": {"schema": {"type": "string", "format": "binary"}}},
-            }
-        },
+    responses={
+        200: {
+            "description": "A tar file.",
+            "content": {"application/x-tar": {"schema": {"type": "string", "format": "binary"}}},
+        }
     },
 )
-def export_tuned_model(request: Request, caller: CallerOf, model_id: str) -> Response:
+def export_tuned_model(
+    services: ServicesOf, caller: CallerOf, model_id: str, format: str | None = None, prove: str | None = None
+) -> Response:
     """Export a tuned model: `format` adapter, merged or gguf; `prove=true` compares it with the served model first."""
-    services = services_of(request)
     plain_id, epoch = epochs.split_epoch(model_id)
     services.library.sharing.require(caller, Action.READ, plain_id)
-    export_format = text_parameter(request, "format") or "adapter"
+    export_format = format or "adapter"
     if export_format not in export.FORMATS:
         raise InvalidArgument(f"format must be one of {', '.join(export.FORMATS)}, not {export_format!r}.")
-    asked = text_parameter(request, "prove")
-    proves = {None: False, "false": False, "true": True, "auto": None}.get(asked, False)
+    proves = {"true": True, "auto": None}.get(prove or "", False)
     work = _made(services, plain_id, export_format, epoch, proves)
     return _TarReply(work, f"{model_id}-{export_format}.tar")
 
 
-@router.get("/tunedModels/{model_id:id}:card", name="GetModelCard", **described(query=("format",)))
-def get_card(request: Request, caller: CallerOf, model_id: str) -> Response:
-    """Return all that is known of a tuned model, as a document or with `format=markdown` as a page."""
-    services = services_of(request)
+@router.get("/tunedModels/{model_id:id}:card", name="GetModelCard")
+def get_card(services: ServicesOf, caller: CallerOf, model_id: str, format: str | None = None) -> Response:
+    """Return the card of a tuned model, as JSON or with `format=markdown` as Markdown."""
     services.library.sharing.require(caller, Action.READ, model_id)
-    card_format = text_parameter(request, "format") or "json"
+    card_format = format or "json"
     if card_format not in CARD_FORMATS:
         raise InvalidArgument(f"format must be one of {', '.join(CARD_FORMATS)}, not {card_format!r}.")
     card = card_of(services.library, services.catalog, services.library.find(model_id))

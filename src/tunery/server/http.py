@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from functools import wraps
 from http import HTTPStatus
 from inspect import Signature, iscoroutinefunction, signature
-from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 from urllib.parse import parse_qsl, urlencode
 
@@ -48,7 +47,7 @@ if TYPE_CHECKING:
     from tunery.service.answering import Answering
     from tunery.service.creation import Creation, Estimates
     from tunery.service.library import Library
-    from tunery.service.reports import DataCurves, Evaluations, Examinations
+    from tunery.service.reports import DataChecks, DataCurves, Evaluations
     from tunery.service.worker import Worker
 
 # Possessive, so a string that never closes is matched once; trying again at each quote in it took hours for 4 MiB.
@@ -159,31 +158,6 @@ def page_of(
     return list(items[start:end]), page_token(end, *list_key) if len(items) > end else None
 
 
-def text_parameter(request: Request, name: str) -> str | None:
-    """Return a query parameter given as `name` or in camelCase, None if it is missing or empty."""
-    return request.query_params.get(to_camel(name)) or request.query_params.get(name) or None
-
-
-def described(
-    reply: type[BaseModel] | UnionType | None = None,
-    *,
-    body: type[BaseModel] | None = None,
-    query: tuple[str, ...] = (),
-) -> dict[str, Any]:
-    """Return the OpenAPI description of a route that is not on an `ApiRouter`, as arguments of its decorator."""
-    parameters = [
-        {"name": to_camel(name), "in": "query", "required": False, "schema": {"type": "string"}} for name in query
-    ]
-    extra: dict[str, Any] = {"parameters": parameters} if parameters else {}
-    if body is not None:
-        extra |= _body_described(body)
-    return {
-        "response_model": None,
-        "responses": {200: {"model": reply} if reply is not None else {"description": "An empty object."}},
-        "openapi_extra": extra,
-    }
-
-
 class JsonReply(Response):
     """A JSON document, indented by two spaces: guides read it with `curl ... | grep state`."""
 
@@ -207,7 +181,7 @@ class Services:
     creation: Creation
     estimates: Estimates
     evaluations: Evaluations
-    examinations: Examinations
+    data_checks: DataChecks
     data_curves: DataCurves
     worker: Worker
     address: str

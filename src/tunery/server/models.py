@@ -211,7 +211,7 @@ def update(
 def delete(services: ServicesOf, caller: CallerOf, model_id: str) -> None:
     """Delete a tuned model with its data, curve and adapter; its running task and reports are stopped."""
     services.library.sharing.require(caller, Action.OWN, model_id)
-    for reports in (services.evaluations, services.examinations, services.data_curves):
+    for reports in (services.evaluations, services.data_checks, services.data_curves):
         reports.cancel(services.library.find(model_id))
     services.library.delete(model_id)
 
@@ -319,7 +319,7 @@ def list_examples(
     if fixed and held_out:
         raise InvalidArgument("fixed and heldOut cannot be combined: held-out examples are not fixed.")
     model = services.library.find(model_id)
-    examples = services.examinations.fixed_examples(model) if fixed else services.library.examples(model)[held_out]
+    examples = services.data_checks.fixed_examples(model) if fixed else services.library.examples(model)[held_out]
     largest = MAX_RENDERED if rendered else MAX_PAGE_SIZE
     list_key = ("examples", model_id, held_out, fixed)
     shown, next_page = page_of(examples, page_size, page_token, *list_key, default=EXAMPLES_PAGE_SIZE, largest=largest)

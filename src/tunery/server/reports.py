@@ -1,18 +1,16 @@
 """
-tunedModels/{id}:evaluate and :evaluation (extension): whether tuning helped, asked for and read.
+Reports about tuned models (extension): evaluation, data check and data curve.
 
-An evaluation takes minutes, so asking for it returns at once; who asked looks again until its state is not RUNNING.
+A report takes minutes, so a POST starts it and returns at once; clients poll until the state is no longer RUNNING.
+Texts of rows are sent only to callers who may write.
 """
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from fastapi import APIRouter, Depends, Request
-from starlette.responses import Response
+from typing import TypeVar
 
 from tunery.errors import InvalidArgument, NotFound
-from tunery.server.http import JsonReply, Services, body_of, described, services_of
+from tunery.server.http import ApiRouter, Services, ServicesOf
 from tunery.server.security import CallerOf
 from tunery.server.wire.reports import (
     DataCurveOut,
@@ -23,57 +21,159 @@ from tunery.server.wire.reports import (
     ExaminationOut,
     ExaminationsPage,
     ExamineIn,
+    data_check_out,
     data_curve_out,
     evaluation_out,
-    examination_out,
 )
 from tunery.service.access import Action
 from tunery.service.report_child import EvaluationWork
-from tunery.service.reports import MAX_ROWS, Inquiries
+from tunery.service.reports import MAX_ROWS, Reports
 from tunery.types import Caller, TunedModel, TuningExample
 
-evaluations_router = APIRouter(tags=["evaluations (extension)"])
+T = TypeVar("T")
+
+evaluations_router = ApiRouter(tags=["evaluations (extension)"])
+data_curves_router = ApiRouter(tags=["data curves (extension)"])
+data_checks_router = ApiRouter(tags=["examinations (extension)"])
+cancel_router = ApiRouter(tags=["inquiries (extension)"])
 
 
-@evaluations_router.post(
-    "/tunedModels/{model_id:id}:evaluate", name="EvaluateTunedModel", **described(EvaluationOut, body=EvaluateIn)
-)
-def evaluate(
-    request: Request, caller: CallerOf, model_id: str, body: Annotated[EvaluateIn, Depends(body_of(EvaluateIn))]
-) -> Response:
-    """Have a tuned model evaluated on its held-out rows or on the examples sent; the reply comes at once."""
-    services = services_of(request)
-    services.library.sharing.require(caller, Action.WRITE, model_id)
-    model = services.library.find(model_id)
-    services.evaluations.ask(model, _work(services, model, body))
-    return JsonReply(_found(services, model, with_rows=True).json_object())
+@evaluations_router.post("/tunedModels/{model_id:id}:evaluate", name="EvaluateTunedModel")
+def evaluate(services: ServicesOf, caller: CallerOf, model_id: str, body: EvaluateIn) -> EvaluationOut:
+    """Start an evaluation of a tuned model on its held-out rows or on the examples sent."""
+    model = _model(services, caller, Action.WRITE, model_id)
+    services.evaluations.ask(model, _evaluation_work(services, model, body))
+    return _required_evaluation(services, caller, model)
 
 
-@evaluations_router.get("/tunedModels/{model_id:id}:evaluation", name="GetEvaluation", **described(EvaluationOut))
-def evaluation(request: Request, caller: CallerOf, model_id: str) -> Response:
-    """Return the newest evaluation; rows with their texts are shown to those who may write."""
-    services = services_of(request)
-    services.library.sharing.require(caller, Action.READ, model_id)
-    model = services.library.find(model_id)
-    return JsonReply(
-        _found(services, model, with_rows=services.library.sharing.allows(caller, Action.WRITE, model_id)).json_object()
-    )
+@evaluations_router.get("/tunedModels/{model_id:id}:evaluation", name="GetEvaluation")
+def get_evaluation(services: ServicesOf, caller: CallerOf, model_id: str) -> EvaluationOut:
+    """Return the newest evaluation; single rows with their texts only to callers who may write."""
+    return _required_evaluation(services, caller, _model(services, caller, Action.READ, model_id))
 
 
-@evaluations_router.get("/tunedModels/{model_id:id}/evaluations", name="ListEvaluations", **described(EvaluationsPage))
-def list_evaluations(request: Request, caller: CallerOf, model_id: str) -> Response:
-    """List the newest evaluation, or nothing where there is none: for pages that only want to know."""
-    services = services_of(request)
-    services.library.sharing.require(caller, Action.READ, model_id)
-    model = services.library.find(model_id)
-    try:
-        found = [_found(services, model, with_rows=services.library.sharing.allows(caller, Action.WRITE, model_id))]
-    except NotFound:
-        found = []
-    return JsonReply(EvaluationsPage(evaluations=found or None).json_object())
+@evaluations_router.get("/tunedModels/{model_id:id}/evaluations", name="ListEvaluations")
+def list_evaluations(services: ServicesOf, caller: CallerOf, model_id: str) -> EvaluationsPage:
+    """List the newest evaluation, or nothing if there is none."""
+    newest = _newest_evaluation(services, caller, _model(services, caller, Action.READ, model_id))
+    return EvaluationsPage(evaluations=[newest] if newest else None)
 
 
-def _work(services: Services, model: TunedModel, body: EvaluateIn) -> EvaluationWork:
+@data_checks_router.post("/tunedModels/{model_id:id}:examine", name="ExamineTunedModel")
+def check_data(services: ServicesOf, caller: CallerOf, model_id: str, body: ExamineIn) -> ExaminationOut:
+    """Start a data check of the examples of a tuned model."""
+    model = _model(services, caller, Action.WRITE, model_id)
+    services.data_checks.ask(model, body.fold_count)
+    return _required_data_check(services, caller, model)
+
+
+@data_checks_router.get("/tunedModels/{model_id:id}:examination", name="GetExamination")
+def get_data_check(services: ServicesOf, caller: CallerOf, model_id: str) -> ExaminationOut:
+    """Return the newest data check; its findings, which show texts of rows, only to callers who may write."""
+    return _required_data_check(services, caller, _model(services, caller, Action.READ, model_id))
+
+
+@data_checks_router.get("/tunedModels/{model_id:id}/examinations", name="ListExaminations")
+def list_data_checks(services: ServicesOf, caller: CallerOf, model_id: str) -> ExaminationsPage:
+    """List the newest data check, or nothing if there is none."""
+    newest = _newest_data_check(services, caller, _model(services, caller, Action.READ, model_id))
+    return ExaminationsPage(examinations=[newest] if newest else None)
+
+
+@data_curves_router.post("/tunedModels/{model_id:id}:dataCurve", name="DrawDataCurve")
+def draw_data_curve(services: ServicesOf, caller: CallerOf, model_id: str) -> DataCurveOut:
+    """Start drawing the data curve of a tuned model from its own rows."""
+    model = _model(services, caller, Action.WRITE, model_id)
+    services.data_curves.ask(model)
+    return _required_data_curve(services, model)
+
+
+@data_curves_router.get("/tunedModels/{model_id:id}:dataCurve", name="GetDataCurve")
+def get_data_curve(services: ServicesOf, caller: CallerOf, model_id: str) -> DataCurveOut:
+    """Return the newest data curve."""
+    return _required_data_curve(services, _model(services, caller, Action.READ, model_id))
+
+
+@data_curves_router.get("/tunedModels/{model_id:id}/dataCurves", name="ListDataCurves")
+def list_data_curves(services: ServicesOf, caller: CallerOf, model_id: str) -> DataCurvesPage:
+    """List the newest data curve, or nothing if there is none."""
+    newest = _newest_data_curve(services, _model(services, caller, Action.READ, model_id))
+    return DataCurvesPage(data_curves=[newest] if newest else None)
+
+
+@cancel_router.post("/tunedModels/{model_id:id}:cancelEvaluation", name="CancelEvaluation")
+def cancel_evaluation(services: ServicesOf, caller: CallerOf, model_id: str) -> None:
+    """Cancel the evaluation that runs or waits; one that has ended stays as it is."""
+    _cancel(services, services.evaluations, caller, model_id)
+
+
+@cancel_router.post("/tunedModels/{model_id:id}:cancelExamination", name="CancelExamination")
+def cancel_data_check(services: ServicesOf, caller: CallerOf, model_id: str) -> None:
+    """Cancel the data check that runs or waits; one that has ended stays as it is."""
+    _cancel(services, services.data_checks, caller, model_id)
+
+
+@cancel_router.post("/tunedModels/{model_id:id}:cancelDataCurve", name="CancelDataCurve")
+def cancel_data_curve(services: ServicesOf, caller: CallerOf, model_id: str) -> None:
+    """Cancel the data curve that runs or waits; one that has ended stays as it is."""
+    _cancel(services, services.data_curves, caller, model_id)
+
+
+def _model(services: Services, caller: Caller, action: Action, model_id: str) -> TunedModel:
+    services.library.sharing.require(caller, action, model_id)
+    return services.library.find(model_id)
+
+
+def _cancel(services: Services, reports: Reports, caller: Caller, model_id: str) -> None:
+    reports.cancel(_model(services, caller, Action.WRITE, model_id))
+
+
+def _may_see_rows(services: Services, caller: Caller, model: TunedModel) -> bool:
+    return services.library.sharing.allows(caller, Action.WRITE, model.id)
+
+
+def _required(report: T | None, message: str) -> T:
+    if report is None:
+        raise NotFound(message)
+    return report
+
+
+def _required_evaluation(services: Services, caller: Caller, model: TunedModel) -> EvaluationOut:
+    message = f"{model.name} has not been evaluated yet; POST to {model.name}:evaluate first."
+    return _required(_newest_evaluation(services, caller, model), message)
+
+
+def _newest_evaluation(services: Services, caller: Caller, model: TunedModel) -> EvaluationOut | None:
+    newest = services.evaluations.newest(model)
+    if newest is None:
+        return None
+    return evaluation_out(model.name, *newest, with_rows=_may_see_rows(services, caller, model))
+
+
+def _required_data_check(services: Services, caller: Caller, model: TunedModel) -> ExaminationOut:
+    message = f"{model.name} has not been examined yet; POST to {model.name}:examine first."
+    return _required(_newest_data_check(services, caller, model), message)
+
+
+def _newest_data_check(services: Services, caller: Caller, model: TunedModel) -> ExaminationOut | None:
+    newest = services.data_checks.newest(model)
+    if newest is None:
+        return None
+    rows = services.library.examples(model) if _may_see_rows(services, caller, model) else None
+    return data_check_out(model.name, *newest, rows)
+
+
+def _required_data_curve(services: Services, model: TunedModel) -> DataCurveOut:
+    message = f"{model.name} has no data curve yet; POST to {model.name}:dataCurve first."
+    return _required(_newest_data_curve(services, model), message)
+
+
+def _newest_data_curve(services: Services, model: TunedModel) -> DataCurveOut | None:
+    newest = services.data_curves.newest(model)
+    return None if newest is None else data_curve_out(model.name, *newest)
+
+
+def _evaluation_work(services: Services, model: TunedModel, body: EvaluateIn) -> EvaluationWork:
     max_rows = MAX_ROWS if body.max_rows is None else body.max_rows
     if not 1 <= max_rows <= MAX_ROWS:
         raise InvalidArgument(f"maxRows must be between 1 and {MAX_ROWS}, not {max_rows}.")
@@ -88,137 +188,3 @@ def _work(services: Services, model: TunedModel, body: EvaluateIn) -> Evaluation
         raise InvalidArgument(f"recorded has {len(recorded.answers)} answers for {len(rows)} examples.")
     named = None if recorded is None else (recorded.title, tuple(recorded.answers))
     return EvaluationWork(rows, work.examples, body.source or "request", max_rows, work.seed, named)
-
-
-def _found(services: Services, model: TunedModel, *, with_rows: bool) -> EvaluationOut:
-    progress, document = services.evaluations.progress(model), services.evaluations.report(model)
-    if progress is None and document is None:
-        raise NotFound(f"{model.name} has not been evaluated yet; POST to {model.name}:evaluate first.")
-    return evaluation_out(model.name, progress, document, with_rows=with_rows)
-
-
-data_curves_router = APIRouter(tags=["data curves (extension)"])
-
-
-@data_curves_router.post("/tunedModels/{model_id:id}:dataCurve", name="DrawDataCurve", **described(DataCurveOut))
-def draw_data_curve(request: Request, caller: CallerOf, model_id: str) -> Response:
-    """Have the data curve of a tuned model drawn from its own rows; the reply comes at once."""
-    services = services_of(request)
-    services.library.sharing.require(caller, Action.WRITE, model_id)
-    services.data_curves.ask(services.library.find(model_id))
-    return JsonReply(_required_curve(services, model_id).json_object())
-
-
-@data_curves_router.get("/tunedModels/{model_id:id}:dataCurve", name="GetDataCurve", **described(DataCurveOut))
-def get_data_curve(request: Request, caller: CallerOf, model_id: str) -> Response:
-    """Return the newest data curve."""
-    services = services_of(request)
-    services.library.sharing.require(caller, Action.READ, model_id)
-    return JsonReply(_required_curve(services, model_id).json_object())
-
-
-@data_curves_router.get("/tunedModels/{model_id:id}/dataCurves", name="ListDataCurves", **described(DataCurvesPage))
-def list_data_curves(request: Request, caller: CallerOf, model_id: str) -> Response:
-    """List the newest data curve, or nothing where there is none: for pages that only want to know."""
-    services = services_of(request)
-    services.library.sharing.require(caller, Action.READ, model_id)
-    newest = _newest_curve(services, model_id)
-    return JsonReply(DataCurvesPage(data_curves=[newest] if newest else None).json_object())
-
-
-def _required_curve(services: Services, model_id: str) -> DataCurveOut:
-    newest = _newest_curve(services, model_id)
-    if newest is None:
-        name = f"tunedModels/{model_id}"
-        raise NotFound(f"{name} has no data curve yet; POST to {name}:dataCurve first.")
-    return newest
-
-
-def _newest_curve(services: Services, model_id: str) -> DataCurveOut | None:
-    model = services.library.find(model_id)
-    progress, document = services.data_curves.progress(model), services.data_curves.report(model)
-    if progress is None and document is None:
-        return None
-    return data_curve_out(model.name, progress, document)
-
-
-examinations_router = APIRouter(tags=["examinations (extension)"])
-
-
-@examinations_router.post(
-    "/tunedModels/{model_id:id}:examine", name="ExamineTunedModel", **described(ExaminationOut, body=ExamineIn)
-)
-def examine(
-    request: Request, caller: CallerOf, model_id: str, body: Annotated[ExamineIn, Depends(body_of(ExamineIn))]
-) -> Response:
-    """Have the examples of a tuned model examined; the reply comes at once."""
-    services = services_of(request)
-    services.library.sharing.require(caller, Action.WRITE, model_id)
-    services.examinations.ask(services.library.find(model_id), body.fold_count)
-    return JsonReply(_required_examination(services, caller, model_id).json_object())
-
-
-@examinations_router.get("/tunedModels/{model_id:id}:examination", name="GetExamination", **described(ExaminationOut))
-def examination(request: Request, caller: CallerOf, model_id: str) -> Response:
-    """Return the newest examination; its findings, which show texts of rows, to those who may write."""
-    services = services_of(request)
-    services.library.sharing.require(caller, Action.READ, model_id)
-    return JsonReply(_required_examination(services, caller, model_id).json_object())
-
-
-@examinations_router.get(
-    "/tunedModels/{model_id:id}/examinations", name="ListExaminations", **described(ExaminationsPage)
-)
-def list_examinations(request: Request, caller: CallerOf, model_id: str) -> Response:
-    """List the newest examination, or nothing where there is none: for pages that only want to know."""
-    services = services_of(request)
-    services.library.sharing.require(caller, Action.READ, model_id)
-    newest = _newest_examination(services, caller, model_id)
-    return JsonReply(ExaminationsPage(examinations=[newest] if newest else None).json_object())
-
-
-def _required_examination(services: Services, caller: Caller, model_id: str) -> ExaminationOut:
-    newest = _newest_examination(services, caller, model_id)
-    if newest is None:
-        name = f"tunedModels/{model_id}"
-        raise NotFound(f"{name} has not been examined yet; POST to {name}:examine first.")
-    return newest
-
-
-def _newest_examination(services: Services, caller: Caller, model_id: str) -> ExaminationOut | None:
-    model = services.library.find(model_id)
-    progress, document = services.examinations.progress(model), services.examinations.report(model)
-    if progress is None and document is None:
-        return None
-    may_see = services.library.sharing.allows(caller, Action.WRITE, model_id)
-    return examination_out(model.name, progress, document, services.library.examples(model) if may_see else None)
-
-
-inquiries_router = APIRouter(tags=["inquiries (extension)"])
-
-
-@inquiries_router.post("/tunedModels/{model_id:id}:cancelEvaluation", name="CancelEvaluation", **described())
-def cancel_evaluation(request: Request, caller: CallerOf, model_id: str) -> Response:
-    """End the evaluation that runs or waits; nothing happens to one that has ended."""
-    services = services_of(request)
-    return _cancelled(services, services.evaluations, caller, model_id)
-
-
-@inquiries_router.post("/tunedModels/{model_id:id}:cancelExamination", name="CancelExamination", **described())
-def cancel_examination(request: Request, caller: CallerOf, model_id: str) -> Response:
-    """End the examination that runs or waits; nothing happens to one that has ended."""
-    services = services_of(request)
-    return _cancelled(services, services.examinations, caller, model_id)
-
-
-@inquiries_router.post("/tunedModels/{model_id:id}:cancelDataCurve", name="CancelDataCurve", **described())
-def cancel_data_curve(request: Request, caller: CallerOf, model_id: str) -> Response:
-    """End the data curve that is being drawn; nothing happens to one that was."""
-    services = services_of(request)
-    return _cancelled(services, services.data_curves, caller, model_id)
-
-
-def _cancelled(services: Services, inquiries: Inquiries, caller: Caller, model_id: str) -> Response:
-    services.library.sharing.require(caller, Action.WRITE, model_id)
-    inquiries.cancel(services.library.find(model_id))
-    return JsonReply({})

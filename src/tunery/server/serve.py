@@ -24,7 +24,7 @@ from tunery.service.accounts.accounts import Accounts
 from tunery.service.answering import Answering
 from tunery.service.creation import Creation, Estimates
 from tunery.service.library import Library
-from tunery.service.reports import DataCurves, Evaluations, Examinations
+from tunery.service.reports import DataChecks, DataCurves, Evaluations
 from tunery.service.worker import Worker
 
 STREAM_SECONDS = 5  # for open streams when the server stops
@@ -75,8 +75,8 @@ def running(settings: ServerSettings, address: str) -> Iterator[Services]:
     with Library.own(settings.data_folder, address) as library:
         answering = Answering(settings.data_folder, warm_base=warm_base)
         evaluations = Evaluations(library, answering, catalog)
-        examinations, data_curves = Examinations(library, catalog), DataCurves(library, catalog)
-        inquiries = (evaluations, examinations, data_curves)
+        data_checks, data_curves = DataChecks(library, catalog), DataCurves(library, catalog)
+        reports = (evaluations, data_checks, data_curves)
         worker = Worker(library, warm_base=warm_base, on_success=evaluations.begin if settings.evaluates else None)
         accounts = Accounts(
             library.database, library.folder, address=address, keys_act_as_users=settings.keys_act_as_users
@@ -86,8 +86,8 @@ def running(settings: ServerSettings, address: str) -> Iterator[Services]:
             accounts.local_token.start()
             answering.start()
             worker.start()
-            for inquiry in inquiries:
-                inquiry.start()
+            for kind in reports:
+                kind.start()
             yield Services(
                 library=library,
                 catalog=catalog,
@@ -96,15 +96,15 @@ def running(settings: ServerSettings, address: str) -> Iterator[Services]:
                 creation=Creation(library, catalog),
                 estimates=Estimates(answering, library, catalog),
                 evaluations=evaluations,
-                examinations=examinations,
+                data_checks=data_checks,
                 data_curves=data_curves,
                 worker=worker,
                 address=address,
             )
         finally:
             accounts.local_token.stop()
-            for inquiry in inquiries:
-                inquiry.stop()
+            for kind in reports:
+                kind.stop()
             worker.stop()
             answering.stop()
 

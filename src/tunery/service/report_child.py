@@ -1,43 +1,44 @@
-"""
-What the children of inquiries have in common: they take one piece of work, say how far they are, and send a document.
-
-What is found out is the business of each (`evaluating.py`, `examining.py`); who asks is `service.inquiries`. Knows no
-model, SQL or HTTP.
-"""
+"""The child process of reports: takes one piece of work, sends its progress and then the document."""
 
 from __future__ import annotations
 
 import logging
 import os
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tunery.errors import TuneryError
 from tunery.files import open_published
 from tunery.service.process import Channel
-from tunery.types import Hyperparameters, TuningExample
+from tunery.types import Hyperparameters, TuningExample, TuningSnapshot
 
 if TYPE_CHECKING:
     from tunery.model import Model
-    from tunery.resampling import Repeated
 
-_log = logging.getLogger("tunery.inquiring")
+_log = logging.getLogger("tunery.reports")
+
+
+class Work(Protocol):
+    """What a report is made from."""
+
+    def document(self, channel: Channel) -> dict[str, Any]:
+        """Make the report in the child and return its document."""
 
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """To the child: the work, and a folder for temporary files, which the parent removes: who is killed cannot."""
+    """To the child: the work, and a folder for temporary files, which the parent removes afterwards."""
 
-    work: object = field(repr=False)
+    work: Work = field(repr=False)
     temporary: Path
 
 
 @dataclass(frozen=True, slots=True)
 class Progressed:
-    """From the child: so much of all is done; prompts, rows or steps."""
+    """From the child: how many prompts, rows or tunings are done, and of how many."""
 
     done: int
     total: int
@@ -45,72 +46,15 @@ class Progressed:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """From the child: the document of what was found, or why there is none."""
+    """From the child: the document, or the error."""
 
     document: dict[str, Any] | None = field(default=None, repr=False)
     error: TuneryError | None = None
 
 
-def find_out(channel: Channel, found: Callable[[Any], dict[str, Any]]) -> None:
-    """Take one piece of work from the channel, and send the document that `found` makes of it."""
-    channel.show_life()
-    begin = channel.messages.get()
-    tempfile.tempdir = str(begin.temporary)
-    try:
-        channel.send(Done(found(begin.work)))
-    except TuneryError as error:
-        channel.send(Done(error=error))
-    except Exception as error:  # noqa: BLE001  # the server must hear of it
-        _log.exception("An inquiry failed")
-        channel.send(Done(error=TuneryError(f"Something went wrong: {error!r}.")))
-    channel.messages.get()  # until the server has read all and ends us
-
-
-@dataclass(frozen=True, slots=True)
-class CurveWork:
-    """To the child: draw the curve of these rows."""
-
-    base_model: str
-    hyperparameters: Hyperparameters
-    seed: int
-    data_folder: Path
-    rows: tuple[TuningExample, ...] = field(repr=False)
-
-
-def draw_curve(channel: Channel) -> None:
-    """Draw one curve."""
-    find_out(channel, lambda work: _drawn(channel, work))
-
-
-def _drawn(channel: Channel, work: CurveWork) -> dict[str, Any]:
-    from tunery.resampling import SHARES, Repeated, data_curve
-
-    os.environ["TUNERY_HOME"] = str(work.data_folder)  # where the Python library finds its bases
-    channel.send(Progressed(1, len(SHARES)))
-    how = Repeated(
-        work.base_model,
-        work.hyperparameters,
-        work.seed,
-        lambda number, _snapshot: channel.send(Progressed(number, len(SHARES))),
-    )
-    return {"rows": len(work.rows), **asdict(data_curve(work.rows, repeated=how))}
-
-
-@dataclass(frozen=True, slots=True)
-class EvaluationWork:
-    """To the child: evaluate these rows; `recorded` are answers of another model to them, under its name."""
-
-    rows: tuple[TuningExample, ...] = field(repr=False)
-    examples: tuple[TuningExample, ...] = field(repr=False)
-    source: str
-    max_rows: int
-    seed: int
-    recorded: tuple[str, tuple[str, ...]] | None = field(default=None, repr=False)
-
-
 @dataclass(frozen=True, slots=True)
 class AskAll:
-    """From the child: answer these prompts with the tuned model, or with its base."""
+    """From the child of an evaluation: answer these prompts with the tuned model, or with its base."""
 
     is_tuned: bool
     prompts: tuple[str, ...] = field(repr=False)
@@ -119,7 +63,7 @@ class AskAll:
 
 @dataclass(frozen=True, slots=True)
 class AskFits:
-    """From the child: does the base take this prompt and so many tokens behind it?"""
+    """From the child of an evaluation: do this prompt and an answer of this length fit into the base's window?"""
 
     prompt: str = field(repr=False)
     max_output_tokens: int
@@ -127,44 +71,64 @@ class AskFits:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """To the child: what it asked for."""
+    """To the child of an evaluation: the answers, or whether the prompt fits."""
 
     value: Any = field(repr=False)
 
 
-def evaluate(channel: Channel) -> None:
-    """Evaluate once."""
-    find_out(channel, lambda work: _evaluated(channel, work))
+def main(channel: Channel) -> None:
+    """Make one report."""
+    channel.show_life()
+    begin: Begin = channel.messages.get()
+    tempfile.tempdir = str(begin.temporary)
+    try:
+        channel.send(Done(begin.work.document(channel)))
+    except TuneryError as error:
+        channel.send(Done(error=error))
+    except Exception as error:  # noqa: BLE001  # the server must learn of it
+        _log.exception("A report failed")
+        channel.send(Done(error=TuneryError(f"Something went wrong: {error!r}.")))
+    channel.messages.get()  # wait until the server has read everything and ends this process
 
 
-def _evaluated(channel: Channel, work: EvaluationWork) -> dict[str, Any]:
-    from tunery.evaluation.contest import Contest, RecordedAnswers
+@dataclass(frozen=True, slots=True)
+class EvaluationWork:
+    """Evaluate `rows`; `recorded` is the name of another model and its answers to them."""
 
-    recorded = None if work.recorded is None else RecordedAnswers(work.recorded[1], work.recorded[0])
-    contest = Contest(
-        _Asking(channel, is_tuned=False),
-        _Asking(channel, is_tuned=True),
-        work.examples,
-        recorded,
-        lambda done, total: channel.send(Progressed(done, total)),
-    )
-    found = contest.evaluate(work.rows, max_rows=work.max_rows, source=work.source, seed=work.seed)
-    return found.document()
+    rows: tuple[TuningExample, ...] = field(repr=False)
+    examples: tuple[TuningExample, ...] = field(repr=False)
+    source: str
+    max_rows: int
+    seed: int
+    recorded: tuple[str, tuple[str, ...]] | None = field(default=None, repr=False)
+
+    def document(self, channel: Channel) -> dict[str, Any]:
+        from tunery.evaluation.contest import Contest, RecordedAnswers
+
+        contest = Contest(
+            _ServerModel(channel, is_tuned=False),
+            _ServerModel(channel, is_tuned=True),
+            self.examples,
+            None if self.recorded is None else RecordedAnswers(self.recorded[1], self.recorded[0]),
+            lambda done, total: channel.send(Progressed(done, total)),
+        )
+        found = contest.evaluate(self.rows, max_rows=self.max_rows, source=self.source, seed=self.seed)
+        return found.document()
 
 
-class _Asking:
+class _ServerModel:
     """A model that answers through the server."""
 
     def __init__(self, channel: Channel, *, is_tuned: bool) -> None:
         self._channel, self._is_tuned = channel, is_tuned
 
     def fits(self, prompt: str, max_output_tokens: int) -> bool:
-        return bool(self._asked(AskFits(prompt, max_output_tokens)))
+        return bool(self._ask(AskFits(prompt, max_output_tokens)))
 
     def answers(self, prompts: Sequence[str], max_output_tokens: int) -> list[str]:
-        return list(self._asked(AskAll(self._is_tuned, tuple(prompts), max_output_tokens)))
+        return list(self._ask(AskAll(self._is_tuned, tuple(prompts), max_output_tokens)))
 
-    def _asked(self, question: AskAll | AskFits) -> Any:
+    def _ask(self, question: AskAll | AskFits) -> Any:
         self._channel.send(question)
         reply = self._channel.messages.get()
         if isinstance(reply, TuneryError):
@@ -175,7 +139,7 @@ class _Asking:
 
 @dataclass(frozen=True, slots=True)
 class CheckWork:
-    """To the child: examine what a model was tuned on; its adapter is named by folder and digest of the manifest."""
+    """Check the examples of a tuned model; `adapter` is its folder and the digest of the manifest."""
 
     base_model: str
     data_folder: Path
@@ -186,56 +150,64 @@ class CheckWork:
     seed: int
     folds: int | None = None
 
+    def document(self, channel: Channel) -> dict[str, Any]:
+        from tunery.engine.catalog import Catalog
+        from tunery.engine.encoding import token_counts
+        from tunery.resampling import Repeated, surgery
 
-def check_data(channel: Channel) -> None:
-    """Examine once."""
-    find_out(channel, lambda work: _examined(channel, work))
+        os.environ["TUNERY_HOME"] = str(self.data_folder)  # where `tune` looks for bases
+        rows, folds = len(self.examples), self.folds
+        channel.send(Progressed(0, rows))
 
+        def on_step(number: int, _snapshot: TuningSnapshot) -> None:
+            channel.send(Progressed(rows * (number - 1) // (folds or 1), rows))
 
-def _examined(channel: Channel, work: CheckWork) -> dict[str, Any]:
-    from tunery.engine.catalog import Catalog
-    from tunery.engine.encoding import token_counts
-    from tunery.resampling import surgery
+        entry = Catalog(self.data_folder).resolve(self.base_model)
+        found = surgery(
+            self.examples,
+            folds=folds,
+            repeated=Repeated(self.base_model, self.hyperparameters, self.seed, on_step),
+            model=None if folds else self._model(),
+            held_out=self.held_out,
+            token_counts=token_counts(entry, self.data_folder, self.examples),
+            window_tokens=entry.input_token_limit,
+            learned=self.examples,
+            on_rows=lambda done, total: channel.send(Progressed(done, total)),
+        )
+        return {
+            "rows": rows,
+            "held_out_rows": len(self.held_out),
+            "folds": folds,
+            "findings": [finding.document(lambda place: place + 1) for finding in found],
+        }
 
-    os.environ["TUNERY_HOME"] = str(work.data_folder)  # where the Python library finds its bases
-    channel.send(Progressed(0, len(work.examples)))
-    entry = Catalog(work.data_folder).resolve(work.base_model)
-    found = surgery(
-        work.examples,
-        folds=work.folds,
-        repeated=_repeated(channel, work, work.folds) if work.folds else None,
-        model=None if work.folds else _model(work),
-        held_out=work.held_out,
-        token_counts=token_counts(entry, work.data_folder, work.examples),
-        window_tokens=entry.input_token_limit,
-        learned=work.examples,
-        on_rows=lambda done, total: channel.send(Progressed(done, total)),
-    )
-    return {
-        "rows": len(work.examples),
-        "held_out_rows": len(work.held_out),
-        "folds": work.folds,
-        "findings": [finding.document(lambda place: place + 1) for finding in found],
-    }
+    def _model(self) -> Model:
+        from tunery.engine.adapter import read_adapter
+        from tunery.engine.resident import loaded_base
+        from tunery.model import Model
 
-
-def _model(work: CheckWork) -> Model:
-    from tunery.engine.adapter import read_adapter
-    from tunery.engine.resident import loaded_base
-    from tunery.model import Model
-
-    resident = loaded_base(work.base_model, work.data_folder)
-    return Model(resident, read_adapter(open_published(*work.adapter), resident.network))
+        resident = loaded_base(self.base_model, self.data_folder)
+        return Model(resident, read_adapter(open_published(*self.adapter), resident.network))
 
 
-def _repeated(channel: Channel, work: CheckWork, folds: int) -> Repeated:
-    """Return how each fold is tuned: as the model was, but not so long that a model is sure of everything."""
-    from tunery.resampling import DOUBTING, Repeated
+@dataclass(frozen=True, slots=True)
+class CurveWork:
+    """Draw the data curve of `rows`."""
 
-    settings, rows = work.hyperparameters, len(work.examples)
-    return Repeated(
-        work.base_model,
-        replace(settings, epoch_count=min(settings.epoch_count, DOUBTING.epoch_count)),
-        work.seed,
-        lambda number, _snapshot: channel.send(Progressed(rows * (number - 1) // folds, rows)),
-    )
+    base_model: str
+    hyperparameters: Hyperparameters
+    seed: int
+    data_folder: Path
+    rows: tuple[TuningExample, ...] = field(repr=False)
+
+    def document(self, channel: Channel) -> dict[str, Any]:
+        from tunery.resampling import SHARES, Repeated, data_curve
+
+        os.environ["TUNERY_HOME"] = str(self.data_folder)  # where `tune` looks for bases
+
+        def on_step(number: int, _snapshot: TuningSnapshot | None = None) -> None:
+            channel.send(Progressed(number, len(SHARES)))
+
+        on_step(1)
+        how = Repeated(self.base_model, self.hyperparameters, self.seed, on_step)
+        return {"rows": len(self.rows), **asdict(data_curve(self.rows, repeated=how))}

@@ -1,7 +1,5 @@
 """
-What all inquiries about tuned models have in common on the wire (extension): state, progress, error and time.
-
-Evaluations have names of their own for the progress, which came first. Knows progress and documents; no reports.
+Reports about tuned models as messages (extension): evaluation, data check and data curve.
 """
 
 from __future__ import annotations
@@ -283,7 +281,7 @@ class ExaminationsPage(Message):
     examinations: list[ExaminationOut] | None
 
 
-def examination_out(
+def data_check_out(
     name: str,
     progress: Progress | None,
     document: Mapping[str, Any] | None,

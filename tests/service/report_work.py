@@ -1,24 +1,28 @@
-"""A report child that computes nothing: it ends, raises, dies or waits, as its work says."""
+"""Work of a report child that computes nothing: it ends, raises, dies or waits, as its command says."""
 
 from __future__ import annotations
 
 import os
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tunery.errors import InvalidArgument
 from tunery.service.process import Channel
-from tunery.service.report_child import Progressed, find_out
+from tunery.service.report_child import Progressed
 
 DIED = 9
 
 
-def main(channel: Channel) -> None:
-    """Do once what the work says."""
+@dataclass(frozen=True)
+class CommandWork:
+    """Do once what the command says."""
 
-    def found(work: str) -> dict[str, Any]:
-        match work.partition(" "):
+    command: str
+
+    def document(self, channel: Channel) -> dict[str, Any]:
+        match self.command.partition(" "):
             case ("err", _, _):
                 raise InvalidArgument("It cannot be found out.")
             case ("break", _, _):
@@ -29,6 +33,4 @@ def main(channel: Channel) -> None:
                 channel.send(Progressed(1, 2))
                 while not Path(path).exists():
                     threading.Event().wait(0.01)
-        return {"work": work}
-
-    find_out(channel, found)
+        return {"work": self.command}
