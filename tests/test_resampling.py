@@ -1,4 +1,4 @@
-"""The data curve of the Python library: tunings on nested parts, each measured with its own adapter."""
+"""Tuning several times on parts of a dataset: data curves, and the folds of a data check."""
 
 from __future__ import annotations
 
@@ -40,3 +40,20 @@ def test_what_is_measured_is_the_tuned_model(monkeypatch: pytest.MonkeyPatch) ->
 def test_too_few_rows_are_refused() -> None:
     with pytest.raises(InvalidArgument, match="at least 40 rows, not 12"):
         tunery.data_curve(counting_examples(12))
+
+
+def test_folds_of_a_data_check_are_tuned_for_at_most_three_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit holds for any settings; a smaller number of epochs stays."""
+    epochs: list[int] = []
+
+    def recording(how: Repeated, *_arguments: object) -> None:
+        epochs.append(how.hyperparameters.epoch_count)
+        raise InvalidArgument("Enough.")
+
+    monkeypatch.setattr(Repeated, "tune", recording)
+    of_ten, of_two = (Repeated("tiny", Hyperparameters(epoch_count=count)) for count in (10, 2))
+    for how in (of_ten, of_two, None):
+        with pytest.raises(InvalidArgument, match=r"Enough\."):
+            resampling.surgery(counting_examples(12), folds=2, repeated=how)
+
+    assert epochs == [3, 2, 3]

@@ -1,8 +1,5 @@
 """
 Tuning several times on parts of a dataset: every row is evaluated, or its loss measured, by a model without it.
-
-Works in this process with the base that `tune` keeps in memory. What is done with answers and losses is decided in
-`evaluation/` and by the caller.
 """
 
 from __future__ import annotations
@@ -145,7 +142,7 @@ def data_curve(
     return grow(measured, METRICS[scoring.kind], seed=how.seed)
 
 
-ROWS_AT_ONCE = 32  # between two reports of how far it is
+ROWS_AT_ONCE = 32  # between two calls of `on_rows`
 
 
 def surgery(
@@ -163,9 +160,10 @@ def surgery(
     """
     Return the doubtful rows of a dataset, by their place from 0.
 
-    With `folds` the base is tuned so many times to find rows that are likely mislabelled; with `model` its own losses
-    are taken instead; `learned` are rows that it was tuned on, `model.examples` if they are not given. `held_out` rows
-    shall not be given away by the dataset. `on_rows` hears of how many rows the model has read, and of how many.
+    With `folds` the base is tuned that many times, for at most MAX_FOLD_EPOCHS epochs, to find rows that are likely
+    mislabelled; with `model` its own losses are used instead, and `learned` are rows that it was tuned on
+    (`model.examples` by default). Rows that repeat one of `held_out` are reported. `on_rows` gets how many rows the
+    model has read, and of how many.
     """
     examples = as_dataset(dataset).examples
     losses: list[float] = []

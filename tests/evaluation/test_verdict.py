@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from tunery.evaluation.contest import majority, similar
-from tunery.evaluation.report import Evaluation, Relation, ScoringKind, VerdictKind, from_document
+from tunery.evaluation.report import Evaluation, Relation, ScoringKind, VerdictKind, read_report
 from tunery.evaluation.scores import Scoring
 from tunery.evaluation.verdict import Answers, judge
 from tunery.types import TuningExample
@@ -156,4 +156,4 @@ def test_an_evaluation_is_read_back_from_its_document() -> None:
     rows = tickets(30)
     found = judged(rows, base=right(rows, 0.2), tuned=right(rows, 0.9))
 
-    assert from_document(found.document()) == found
+    assert read_report(found.document()) == found

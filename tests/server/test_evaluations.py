@@ -65,5 +65,5 @@ def test_wrong_requests_are_refused_at_once(client: httpx2.Client) -> None:
     wrong = client.post(f"/v1beta/tunedModels/{TUNED}:evaluate", json={"maxRows": 0})
 
     assert (rows.status_code, wrong.status_code) == (400, 400)
-    assert "goes with the examples" in rows.json()["error"]["message"]
+    assert "must be sent with the examples" in rows.json()["error"]["message"]
     assert "maxRows must be between 1 and 500" in wrong.json()["error"]["message"]

@@ -582,7 +582,7 @@ class There:
         return found
 
     def _awaited(self, model: TunedModel, reply: Document, on_answered: OnAnswered) -> Evaluation:
-        from tunery.evaluation.report import from_document
+        from tunery.evaluation.report import read_report
 
         while reply["state"] == "RUNNING":
             on_answered(reply["answeredPrompts"], reply["totalPrompts"])
@@ -590,7 +590,7 @@ class There:
             reply = self._call("GET", f"{model.name}:evaluation")
         if reply["state"] == "FAILED":
             raise error_from(reply["error"])
-        return from_document(snake_case(reply["report"]))
+        return read_report(snake_case(reply["report"]))
 
 
 def _document(message: Any) -> Document:

@@ -1,14 +1,16 @@
 """
-The values of an evaluation: figures, contenders, comparisons, the verdict, single rows; and their JSON document.
-
-Frozen, pure data with the names that documents use. Knows nothing of how they are found.
+The result of an evaluation (figures, candidates, comparisons, verdict, single rows) and its JSON document.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 
 class ScoringKind(StrEnum):
@@ -21,7 +23,7 @@ class ScoringKind(StrEnum):
 
 
 class VerdictKind(StrEnum):
-    """What an evaluation says in one word."""
+    """The verdict in one word."""
 
     HELPED = "HELPED"
     PROMPT_ENOUGH = "PROMPT_ENOUGH"
@@ -30,7 +32,7 @@ class VerdictKind(StrEnum):
 
 
 class Relation(StrEnum):
-    """How the tuned model stands to another candidate."""
+    """How the tuned model compares with another candidate."""
 
     BETTER = "BETTER"  # the whole interval of the difference is above 0
     NOT_BETTER = "NOT_BETTER"  # a gain that would matter can be ruled out
@@ -89,7 +91,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Confusion:
-    """How often rows of a label (line) got an answer (column); the last column is any other answer."""
+    """How often rows of a label (matrix row) got an answer (column); the last column is any other answer."""
 
     labels: tuple[str, ...]
     counts: tuple[tuple[int, ...], ...]
@@ -97,7 +99,7 @@ class Confusion:
 
 @dataclass(frozen=True, slots=True)
 class ScoredRow:
-    """A row with what was expected, what the contenders answered, and the tuned model's score, 0 to 1."""
+    """A row with what was expected, what the candidates answered, and the tuned model's score, 0 to 1."""
 
     row: int  # place in the evaluated rows, from 1
     text_input: str
@@ -122,14 +124,14 @@ class Evaluation:
     source: str = ""  # where the rows come from, in words
     rows_left_out: int = 0  # too long for the base with their answer
     rows_known: int = 0  # left out too: the model was tuned on their inputs
-    rows_available: int = 0  # of which `rows` were drawn, if there were more than are asked
+    rows_available: int = 0  # `rows` were sampled from these if there were more than the limit
     folds: int | None = None  # each row answered by a model that was tuned without it
 
     def candidate(self, name: str) -> Candidate | None:
         return next((candidate for candidate in self.contenders if candidate.name == name), None)
 
     def without_rows(self) -> Evaluation:
-        """Return the evaluation without the texts of single rows, for those who may not see the data."""
+        """Return the evaluation without single rows, for readers who may not see the data."""
         return replace(self, best_rows=(), worst_rows=())
 
     def document(self) -> dict[str, Any]:
@@ -137,8 +139,13 @@ class Evaluation:
         return asdict(self)
 
 
-def from_document(document: Any) -> Evaluation:
-    """Return the evaluation of a document; raises ValueError when it is none."""
-    from pydantic import TypeAdapter
+def read_report(document: Any) -> Evaluation:
+    """Return the evaluation that a document describes; raise ValueError if it does not describe one."""
+    return _adapter().validate_python(document)
 
-    return TypeAdapter(Evaluation).validate_python(document)
+
+@cache
+def _adapter() -> TypeAdapter[Evaluation]:
+    from pydantic import TypeAdapter  # slow to load, and few commands read a report
+
+    return TypeAdapter(Evaluation)

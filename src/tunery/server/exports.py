@@ -1,7 +1,7 @@
 """
-tunedModels.export (extension): a tuned model as a tar file, made by a child process and sent as it is read from disk.
+Exports of tuned models (extension): a tar file, written by a child process and streamed from disk; and the model card.
 
-One export at a time: each needs the memory of a base. Knows tar's form and the service; nothing of formats.
+One export at a time, because each loads a base into memory.
 """
 
 from __future__ import annotations
@@ -71,14 +71,14 @@ def get_card(services: ServicesOf, caller: CallerOf, model_id: str, format: str 
 def _made(
     services: Services, model_id: str, export_format: str, epoch: int | None, proves: bool | None
 ) -> tempfile.TemporaryDirectory[str]:
-    """Return a folder with the export; who gets it removes it."""
+    """Return a folder with the export; the caller removes it."""
     library = services.library
     model = library.find(model_id)
     ordered = export.order(
         library, services.catalog, model, export_format, epoch=epoch, proves=proves, python=config.proof_python()
     )
     with _turn():
-        # what a kill leaves there, the next start sweeps away
+        # the next start removes what a killed server leaves here
         work = tempfile.TemporaryDirectory(prefix="export-", dir=library.folder.checkpoints)
         try:
             proof = exported(ordered, Path(work.name))

@@ -1,8 +1,7 @@
 """
 Copies of tuned models for use elsewhere: an adapter as PEFT reads it, merged weights, GGUF; each with its proof.
 
-An order says all that is needed in plain values, so that the command itself or a child of the server can do the work.
-What is copied is checked against its publication. Knows folders and the library; the formats are the engine's.
+An order holds plain values only, so the command itself or a child of the server can carry it out.
 """
 
 from __future__ import annotations
@@ -211,7 +210,7 @@ def _calls(model: TunedModel) -> dict[str, str]:
     }
 
 
-LEASE_SECONDS = 30.0  # a child that says nothing so long is taken for frozen
+LEASE_SECONDS = 30.0  # a child that sends nothing for this long counts as frozen
 NICENESS = 10  # answers and tuning go first
 
 _log = logging.getLogger("tunery.exporting")
@@ -226,7 +225,7 @@ class Exported:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """From the child: it cannot be done."""
+    """From the child: the error."""
 
     error: TuneryError
 
@@ -255,12 +254,12 @@ def exported(order: ExportOrder, folder: Path) -> dict[str, Any] | None:
 
 
 def main(channel: Channel, order: ExportOrder, folder: Path) -> None:
-    """Write one order, tell the parent, and end."""
+    """Carry out one order and send the result."""
     channel.show_life()
     try:
         channel.send(Exported(write(order, folder, _log.info)))
     except TuneryError as error:
         channel.send(Refused(error))
-    except Exception as error:  # noqa: BLE001  # the parent shall hear of it, whatever it is
+    except Exception as error:  # noqa: BLE001  # the parent must learn of it
         _log.exception("An export failed")
         channel.send(Refused(TuneryError(f"Something went wrong: {error!r}.")))
