@@ -20,14 +20,14 @@ from tunery.types import TuningExample
 
 
 class InquiryErrorOut(Message):
-    """Why the last inquiry came to nothing."""
+    """Why the last report failed."""
 
     code: int
     message: str
 
 
 class InquiryOut(Message):
-    """RUNNING with its progress, FAILED with its error, or SUCCEEDED; a report is the newest there is."""
+    """The state of a report: RUNNING with progress, FAILED with its error, or SUCCEEDED."""
 
     name: str
     state: str
@@ -36,7 +36,7 @@ class InquiryOut(Message):
 
 
 def common(name: str, progress: Progress | None, document: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the fields of an inquiry that is called `name`, but for progress and report."""
+    """Return the fields that all kinds of reports share, without progress and report."""
     error = None if progress is None else progress.error
     return {
         "name": name,
@@ -47,21 +47,21 @@ def common(name: str, progress: Progress | None, document: Mapping[str, Any] | N
 
 
 def done_and_total(progress: Progress | None) -> tuple[int | None, int | None]:
-    """Return how much is done and how much there is, None when nothing runs."""
+    """Return what is done and the total, None if nothing is running."""
     if progress is None or progress.state != "RUNNING":
         return None, None
     return progress.done, progress.total
 
 
 class RecordedIn(StrictIncoming):
-    """Answers of another model to the examples, in their order."""
+    """Another model's answers to the examples, in order."""
 
     title: str = "recorded answers"
     answers: list[str]
 
 
 class EvaluateIn(StrictIncoming):
-    """What to evaluate on; without `examples` the held-out rows."""
+    """The rows to evaluate on; without `examples`, the held-out rows."""
 
     examples: TuningExamplesIn | None = None
     source: str | None = None
@@ -71,7 +71,7 @@ class EvaluateIn(StrictIncoming):
 
 
 class IntervalOut(Message):
-    """The range of a figure with 95 % confidence."""
+    """The 95 % confidence interval of a figure."""
 
     low: float
     high: float
@@ -86,7 +86,7 @@ class FigureOut(Message):
 
 
 class ContenderOut(Message):
-    """A way to answer the rows; the first figure is the one that counts."""
+    """One way to answer the rows; the first figure decides."""
 
     name: str
     title: str
@@ -95,7 +95,7 @@ class ContenderOut(Message):
 
 
 class ComparisonOut(Message):
-    """The tuned model less another contender, on the same rows."""
+    """The tuned model minus another candidate, on the same rows."""
 
     against: str
     difference: float
@@ -105,21 +105,21 @@ class ComparisonOut(Message):
 
 
 class VerdictOut(Message):
-    """HELPED, PROMPT_ENOUGH, NO_BETTER or TOO_FEW_ROWS, and the sentence."""
+    """HELPED, PROMPT_ENOUGH, NO_BETTER or TOO_FEW_ROWS, and a sentence."""
 
     kind: str
     text: str
 
 
 class ConfusionOut(Message):
-    """Rows of each label (line) by answer (column); the last column is any other answer."""
+    """Counts by label (row) and answer (column); the last column is any other answer."""
 
     labels: list[str]
     counts: list[list[int]]
 
 
 class ScoredRowOut(Message):
-    """A row with all answers to it, and the tuned model's score."""
+    """A row with all answers and the tuned model's score."""
 
     row: int
     text_input: str
@@ -129,7 +129,7 @@ class ScoredRowOut(Message):
 
 
 class ReportOut(Message):
-    """What an evaluation found; rows are shown to writers only."""
+    """The result of an evaluation; only writers see rows."""
 
     rows: int
     shape: str
@@ -148,7 +148,7 @@ class ReportOut(Message):
 
 
 class EvaluationOut(InquiryOut):
-    """Where the evaluation of a tuned model stands; `report` is the newest there is."""
+    """The state of a tuned model's evaluation, with the newest report."""
 
     answered_prompts: int | None = None
     total_prompts: int | None = None
@@ -156,7 +156,7 @@ class EvaluationOut(InquiryOut):
 
 
 class EvaluationsPage(Message):
-    """The newest evaluation of a tuned model, or nothing."""
+    """The newest evaluation of a tuned model, if there is one."""
 
     evaluations: list[EvaluationOut] | None
 
@@ -164,7 +164,7 @@ class EvaluationsPage(Message):
 def evaluation_out(
     name: str, progress: Progress | None, document: Mapping[str, Any] | None, *, with_rows: bool
 ) -> EvaluationOut:
-    """Return where the evaluation of a tuned model stands, with the newest report."""
+    """Return the state of a tuned model's evaluation, with the newest report."""
     report = None
     if document is not None:
         hidden: dict[str, Any] = {} if with_rows else {"best_rows": [], "worst_rows": []}
@@ -176,7 +176,7 @@ def evaluation_out(
 
 
 class MeasuredOut(Message):
-    """The score, 0 to 1, after tuning on so many rows, on `tested` others."""
+    """The score, 0 to 1, after tuning on `rows` rows, measured on `tested` others."""
 
     rows: int
     score: float
@@ -184,7 +184,7 @@ class MeasuredOut(Message):
 
 
 class PromiseOut(Message):
-    """The score to be expected with so many rows, and the gain over the largest size that was measured."""
+    """The score expected with `rows` rows, and the gain over the largest measured size."""
 
     rows: int
     score: float
@@ -194,7 +194,7 @@ class PromiseOut(Message):
 
 
 class DataCurveReportOut(Message):
-    """What a data curve says."""
+    """The result of a data curve."""
 
     rows: int
     metric: str
@@ -204,7 +204,7 @@ class DataCurveReportOut(Message):
 
 
 class DataCurveOut(InquiryOut):
-    """Where the data curve of a tuned model stands: which tuning is at work; `report` is the newest there is."""
+    """The state of a tuned model's data curve, with the newest report."""
 
     tuning: int | None = None
     tunings: int | None = None
@@ -212,13 +212,13 @@ class DataCurveOut(InquiryOut):
 
 
 class DataCurvesPage(Message):
-    """The newest data curve of a tuned model, or nothing."""
+    """The newest data curve of a tuned model, if there is one."""
 
     data_curves: list[DataCurveOut] | None
 
 
 def data_curve_out(name: str, progress: Progress | None, document: Mapping[str, Any] | None) -> DataCurveOut:
-    """Return where the data curve of a tuned model stands, with the newest report."""
+    """Return the state of a tuned model's data curve, with the newest report."""
     tuning, tunings = done_and_total(progress)
     return DataCurveOut(
         **common(f"{name}/dataCurve", progress, document),
@@ -229,13 +229,13 @@ def data_curve_out(name: str, progress: Progress | None, document: Mapping[str, 
 
 
 class ExamineIn(StrictIncoming):
-    """How to examine: with `foldCount` the base is tuned so many times to find outputs that are likely wrong."""
+    """How to check the data: `foldCount` tunings find outputs that are probably wrong."""
 
     fold_count: int | None = None
 
 
 class FindingOut(Message):
-    """A doubtful row, counted from 1 among the examples, and what a fix does: leave it out, or change its output."""
+    """A doubtful row, numbered from 1 among the examples, and its fix: remove it or change its output."""
 
     kind: str
     row: int
@@ -250,14 +250,14 @@ class FindingOut(Message):
 
 
 class KindCountOut(Message):
-    """How many findings of a kind there are."""
+    """The number of findings of one kind."""
 
     kind: str
     findings: int
 
 
 class ExaminationReportOut(Message):
-    """What an examination found; findings, with the texts of rows, are shown to writers only."""
+    """The result of a data check; only writers see findings and texts of rows."""
 
     rows: int
     held_out_rows: int
@@ -268,7 +268,7 @@ class ExaminationReportOut(Message):
 
 
 class ExaminationOut(InquiryOut):
-    """Where the examination of a tuned model stands; `report` is the newest there is."""
+    """The state of a tuned model's data check, with the newest report."""
 
     examined_rows: int | None = None
     total_rows: int | None = None
@@ -276,7 +276,7 @@ class ExaminationOut(InquiryOut):
 
 
 class ExaminationsPage(Message):
-    """The newest examination of a tuned model, or nothing."""
+    """The newest data check of a tuned model, if there is one."""
 
     examinations: list[ExaminationOut] | None
 
@@ -287,7 +287,7 @@ def data_check_out(
     document: Mapping[str, Any] | None,
     rows: tuple[Sequence[TuningExample], Sequence[TuningExample]] | None,
 ) -> ExaminationOut:
-    """Return where an examination stands; `rows` are examples and held-out rows for who may see texts, else None."""
+    """Return the state of a data check; `rows` are examples and held-out rows, None if the caller may not see texts."""
     done, total = done_and_total(progress)
     return ExaminationOut(
         **common(f"{name}/examination", progress, document),
@@ -305,7 +305,7 @@ def _report(
     return ExaminationReportOut(
         rows=document["rows"],
         held_out_rows=document["held_out_rows"],
-        fold_count=document.get("folds"),  # reports of the first versions have none
+        fold_count=document.get("folds"),  # early reports have none
         fixed_rows=fixed_rows([Finding.read(finding) for finding in found]),
         counts=[KindCountOut(kind=kind, findings=count) for kind, count in counts.most_common()],
         findings=[] if rows is None else [_finding(finding, *rows) for finding in found],
@@ -328,7 +328,7 @@ def _finding(
 
 
 def _kind(finding: Mapping[str, Any]) -> str:
-    """Return the kind as enums are written on the wire: NEAR_DUPLICATE."""
+    """Return a kind as an enum name: NEAR_DUPLICATE."""
     return str(finding["kind"]).replace("-", "_").upper()
 
 
