@@ -213,7 +213,7 @@ export interface paths {
         };
         /**
          * Getmodelcard
-         * @description Return all that is known of a tuned model, as a document or with `format=markdown` as a page.
+         * @description Return the card of a tuned model, as JSON or with `format=markdown` as Markdown.
          */
         get: operations["GetModelCard"];
         put?: never;
@@ -411,7 +411,7 @@ export interface paths {
         put?: never;
         /**
          * Evaluatetunedmodel
-         * @description Have a tuned model evaluated on its held-out rows or on the examples sent; the reply comes at once.
+         * @description Start an evaluation of a tuned model on its held-out rows or on the examples sent.
          */
         post: operations["EvaluateTunedModel"];
         delete?: never;
@@ -429,7 +429,7 @@ export interface paths {
         };
         /**
          * Getevaluation
-         * @description Return the newest evaluation; rows with their texts are shown to those who may write.
+         * @description Return the newest evaluation; single rows with their texts only to callers who may write.
          */
         get: operations["GetEvaluation"];
         put?: never;
@@ -449,7 +449,7 @@ export interface paths {
         };
         /**
          * Listevaluations
-         * @description List the newest evaluation, or nothing where there is none: for pages that only want to know.
+         * @description List the newest evaluation, or nothing if there is none.
          */
         get: operations["ListEvaluations"];
         put?: never;
@@ -471,7 +471,7 @@ export interface paths {
         put?: never;
         /**
          * Examinetunedmodel
-         * @description Have the examples of a tuned model examined; the reply comes at once.
+         * @description Start a data check of the examples of a tuned model.
          */
         post: operations["ExamineTunedModel"];
         delete?: never;
@@ -489,7 +489,7 @@ export interface paths {
         };
         /**
          * Getexamination
-         * @description Return the newest examination; its findings, which show texts of rows, to those who may write.
+         * @description Return the newest data check; its findings, which show texts of rows, only to callers who may write.
          */
         get: operations["GetExamination"];
         put?: never;
@@ -509,7 +509,7 @@ export interface paths {
         };
         /**
          * Listexaminations
-         * @description List the newest examination, or nothing where there is none: for pages that only want to know.
+         * @description List the newest data check, or nothing if there is none.
          */
         get: operations["ListExaminations"];
         put?: never;
@@ -535,7 +535,7 @@ export interface paths {
         put?: never;
         /**
          * Drawdatacurve
-         * @description Have the data curve of a tuned model drawn from its own rows; the reply comes at once.
+         * @description Start drawing the data curve of a tuned model from its own rows.
          */
         post: operations["DrawDataCurve"];
         delete?: never;
@@ -553,7 +553,7 @@ export interface paths {
         };
         /**
          * Listdatacurves
-         * @description List the newest data curve, or nothing where there is none: for pages that only want to know.
+         * @description List the newest data curve, or nothing if there is none.
          */
         get: operations["ListDataCurves"];
         put?: never;
@@ -575,7 +575,7 @@ export interface paths {
         put?: never;
         /**
          * Cancelevaluation
-         * @description End the evaluation that runs or waits; nothing happens to one that has ended.
+         * @description Cancel the evaluation that runs or waits; one that has ended stays as it is.
          */
         post: operations["CancelEvaluation"];
         delete?: never;
@@ -595,7 +595,7 @@ export interface paths {
         put?: never;
         /**
          * Cancelexamination
-         * @description End the examination that runs or waits; nothing happens to one that has ended.
+         * @description Cancel the data check that runs or waits; one that has ended stays as it is.
          */
         post: operations["CancelExamination"];
         delete?: never;
@@ -615,7 +615,7 @@ export interface paths {
         put?: never;
         /**
          * Canceldatacurve
-         * @description End the data curve that is being drawn; nothing happens to one that was.
+         * @description Cancel the data curve that runs or waits; one that has ended stays as it is.
          */
         post: operations["CancelDataCurve"];
         delete?: never;
@@ -1374,7 +1374,7 @@ export interface components {
         };
         /**
          * ComparisonOut
-         * @description The tuned model less another contender, on the same rows.
+         * @description The tuned model minus another candidate, on the same rows.
          */
         ComparisonOut: {
             /** Against */
@@ -1424,7 +1424,7 @@ export interface components {
         };
         /**
          * ConfusionOut
-         * @description Rows of each label (line) by answer (column); the last column is any other answer.
+         * @description Counts by label (row) and answer (column); the last column is any other answer.
          */
         ConfusionOut: {
             /** Labels */
@@ -1434,7 +1434,7 @@ export interface components {
         };
         /**
          * ContenderOut
-         * @description A way to answer the rows; the first figure is the one that counts.
+         * @description One way to answer the rows; the first figure decides.
          */
         ContenderOut: {
             /** Name */
@@ -1500,7 +1500,7 @@ export interface components {
         };
         /**
          * DataCurveOut
-         * @description Where the data curve of a tuned model stands: which tuning is at work; `report` is the newest there is.
+         * @description The state of a tuned model's data curve, with the newest report.
          */
         DataCurveOut: {
             /** Name */
@@ -1518,7 +1518,7 @@ export interface components {
         };
         /**
          * DataCurveReportOut
-         * @description What a data curve says.
+         * @description The result of a data curve.
          */
         DataCurveReportOut: {
             /** Rows */
@@ -1534,7 +1534,7 @@ export interface components {
         };
         /**
          * DataCurvesPage
-         * @description The newest data curve of a tuned model, or nothing.
+         * @description The newest data curve of a tuned model, if there is one.
          */
         DataCurvesPage: {
             /** Datacurves */
@@ -1659,7 +1659,7 @@ export interface components {
         };
         /**
          * EvaluationOut
-         * @description Where the evaluation of a tuned model stands; `report` is the newest there is.
+         * @description The state of a tuned model's evaluation, with the newest report.
          */
         EvaluationOut: {
             /** Name */
@@ -1677,7 +1677,7 @@ export interface components {
         };
         /**
          * EvaluationsPage
-         * @description The newest evaluation of a tuned model, or nothing.
+         * @description The newest evaluation of a tuned model, if there is one.
          */
         EvaluationsPage: {
             /** Evaluations */
@@ -1685,7 +1685,7 @@ export interface components {
         };
         /**
          * ExaminationOut
-         * @description Where the examination of a tuned model stands; `report` is the newest there is.
+         * @description The state of a tuned model's data check, with the newest report.
          */
         ExaminationOut: {
             /** Name */
@@ -1703,7 +1703,7 @@ export interface components {
         };
         /**
          * ExaminationReportOut
-         * @description What an examination found; findings, with the texts of rows, are shown to writers only.
+         * @description The result of a data check; only writers see findings and texts of rows.
          */
         ExaminationReportOut: {
             /** Rows */
@@ -1724,7 +1724,7 @@ export interface components {
         };
         /**
          * ExaminationsPage
-         * @description The newest examination of a tuned model, or nothing.
+         * @description The newest data check of a tuned model, if there is one.
          */
         ExaminationsPage: {
             /** Examinations */
@@ -1755,7 +1755,7 @@ export interface components {
         };
         /**
          * FindingOut
-         * @description A doubtful row, counted from 1 among the examples, and what a fix does: leave it out, or change its output.
+         * @description A doubtful row, numbered from 1 among the examples, and its fix: remove it or change its output.
          */
         FindingOut: {
             /** Kind */
@@ -1860,7 +1860,7 @@ export interface components {
         };
         /**
          * InquiryErrorOut
-         * @description Why the last inquiry came to nothing.
+         * @description Why the last report failed.
          */
         InquiryErrorOut: {
             /** Code */
@@ -1870,7 +1870,7 @@ export interface components {
         };
         /**
          * IntervalOut
-         * @description The range of a figure with 95 % confidence.
+         * @description The 95 % confidence interval of a figure.
          */
         IntervalOut: {
             /** Low */
@@ -1900,7 +1900,7 @@ export interface components {
         };
         /**
          * KindCountOut
-         * @description How many findings of a kind there are.
+         * @description The number of findings of one kind.
          */
         KindCountOut: {
             /** Kind */
@@ -2034,7 +2034,7 @@ export interface components {
         };
         /**
          * MeasuredOut
-         * @description The score, 0 to 1, after tuning on so many rows, on `tested` others.
+         * @description The score, 0 to 1, after tuning on `rows` rows, measured on `tested` others.
          */
         MeasuredOut: {
             /** Rows */
@@ -2313,7 +2313,7 @@ export interface components {
         Phase: "QUEUED" | "PREPARING" | "RUNNING" | "PUBLISHING" | "SUCCEEDED" | "FAILED" | "CANCELLED";
         /**
          * PromiseOut
-         * @description The score to be expected with so many rows, and the gain over the largest size that was measured.
+         * @description The score expected with `rows` rows, and the gain over the largest measured size.
          */
         PromiseOut: {
             /** Rows */
@@ -2417,7 +2417,7 @@ export interface components {
         };
         /**
          * ReportOut
-         * @description What an evaluation found; rows are shown to writers only.
+         * @description The result of an evaluation; only writers see rows.
          */
         ReportOut: {
             /** Rows */
@@ -2465,7 +2465,7 @@ export interface components {
         };
         /**
          * ScoredRowOut
-         * @description A row with all answers to it, and the tuned model's score.
+         * @description A row with all answers and the tuned model's score.
          */
         ScoredRowOut: {
             /** Row */
@@ -2861,7 +2861,7 @@ export interface components {
         };
         /**
          * VerdictOut
-         * @description HELPED, PROMPT_ENOUGH, NO_BETTER or TOO_FEW_ROWS, and the sentence.
+         * @description HELPED, PROMPT_ENOUGH, NO_BETTER or TOO_FEW_ROWS, and a sentence.
          */
         VerdictOut: {
             /** Kind */
@@ -3255,7 +3255,7 @@ export interface components {
         };
         /**
          * EvaluateIn
-         * @description What to evaluate on; without `examples` the held-out rows.
+         * @description The rows to evaluate on; without `examples`, the held-out rows.
          */
         EvaluateIn: {
             /** @default null */
@@ -3280,7 +3280,7 @@ export interface components {
         };
         /**
          * ExamineIn
-         * @description How to examine: with `foldCount` the base is tuned so many times to find outputs that are likely wrong.
+         * @description How to check the data: `foldCount` tunings find outputs that are probably wrong.
          */
         ExamineIn: {
             /**
@@ -3651,7 +3651,7 @@ export interface components {
         };
         /**
          * RecordedIn
-         * @description Answers of another model to the examples, in their order.
+         * @description Another model's answers to the examples, in order.
          */
         RecordedIn: {
             /**
