@@ -12,6 +12,7 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
@@ -165,6 +166,7 @@ class Interleavings(RuleBasedStateMachine):
         return True
 
 
+@pytest.mark.slow
 def test_whatever_comes_in_between_each_task_has_one_end(tmp_path: Path) -> None:
     """Random acts of users, workers and lost workers, with restarts: one end per task, no late write, whole files."""
     with Library.own(tmp_path / "template"):

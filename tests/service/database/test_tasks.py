@@ -79,6 +79,7 @@ def empty_database() -> Iterator[Path]:
         yield path
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(st.lists(_acts, min_size=ACTS_OF_A_SCRIPT, max_size=ACTS_OF_A_SCRIPT))
 def test_whatever_happens_each_task_has_one_end_and_no_late_write_counts(empty_database: Path, acts: list[Act]) -> None:
