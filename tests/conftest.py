@@ -10,7 +10,7 @@ from tests import processes
 from tests.forked import fork_children
 from tests.live import TUNED, Live, make_home, serving
 
-LONG = ("studio", "acceptance")
+LONG = ("acceptance",)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -26,7 +26,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     is_whole_suite = config.args_source is pytest.Config.ArgsSource.TESTPATHS
     if is_whole_suite and (unknown := processes.unknown_places(items)):
         raise pytest.UsageError(f"No test is at these PLACES of tests/processes.py: {', '.join(unknown)}")
-    items.sort(key=lambda item: processes.folder(item) not in LONG)  # what is long and comes last keeps one core idle
+    # long files first, so that no core waits at the end; the Studio last: its browser keeps an event loop running in
+    # the worker, where other tests could not start one
+    items.sort(key=lambda item: (processes.folder(item) == "studio", processes.folder(item) not in LONG))
     for item in items:
         item.add_marker(pytest.mark.xdist_group(processes.group(item)))
         if processes.starts_process(item):

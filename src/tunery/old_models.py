@@ -124,7 +124,7 @@ def recorded_in(content: bytes, rows: Sequence[TuningExample]) -> RecordedAnswer
         lines = [json.loads(text) for text in content.decode().split("\n") if text.strip()]
     except (ValueError, RecursionError):
         return None
-    if not rows or not all(_is_whole(line) for line in lines):
+    if not rows or not all(_is_recorded(line) for line in lines):
         return None
     by_input = {line["text_input"]: line["answer"] for line in lines}
     if any(row.text_input not in by_input for row in rows):
@@ -166,12 +166,14 @@ class AnswerFile:
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
+def _is_recorded(line: object) -> bool:
+    if not isinstance(line, dict) or not isinstance(line.get("row", 0), int):
+        return False
+    return all(isinstance(line.get(name), str) for name in ("text_input", "answer", "model"))
+
+
 def _is_whole(line: object) -> bool:
-    return (
-        isinstance(line, dict)
-        and isinstance(line.get("row"), int)
-        and all(isinstance(line.get(name), str) for name in ("text_input", "answer", "model"))
-    )
+    return isinstance(line, dict) and "row" in line and _is_recorded(line)
 
 
 def _read(path: Path) -> list[Line]:

@@ -89,7 +89,7 @@ def test_export_to_where_nothing_can_be_written(run: Run, tuned: str, data: Path
     done = run("models", "export", tuned, "--to", data / "copy")
 
     assert done.status == 19
-    assert "numbers.csv/copy cannot be written to" in done.said
+    assert "numbers.csv/copy cannot be written" in done.said
 
 
 def test_an_unknown_format_is_refused(run: Run, tuned: str) -> None:

@@ -136,7 +136,7 @@ def test_a_base_of_another_family_is_not_written(tmp_path: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "model_type": "gpt2"}))
 
-    with pytest.raises(FailedPrecondition, match="of the family gpt2"):
+    with pytest.raises(FailedPrecondition, match="belongs to the family gpt2"):
         write_base_gguf(folder, tmp_path / "base.gguf", "b")
     assert not (tmp_path / "base.gguf").exists()
 
@@ -165,7 +165,7 @@ def test_families_without_an_exact_gguf_are_refused(tmp_path: Path) -> None:
     config = AutoModelForCausalLM.from_pretrained(make_folder(tmp_path / "b")).config
     config.model_type = "gpt2"
 
-    with pytest.raises(FailedPrecondition, match=r"of the family gpt2\. Export it merged"):
+    with pytest.raises(FailedPrecondition, match=r"belongs to the family gpt2\. Export it merged"):
         architecture_of(config)
 
 

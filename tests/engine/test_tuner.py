@@ -90,7 +90,7 @@ def test_checkpoint_of_other_data_is_refused(tmp_path: Path) -> None:
     next(tuner.run())
     tuner.write_checkpoint()
 
-    with pytest.raises(FailedPrecondition, match="other data or settings"):
+    with pytest.raises(FailedPrecondition, match="different data or settings"):
         make_tuner(tmp_path, seed=5)
 
 

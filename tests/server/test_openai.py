@@ -270,7 +270,7 @@ def test_what_cannot_be_done_is_refused(client: httpx2.Client, changes: dict[str
     [
         ({"prompt": ""}, "prompt[0] is empty"),
         ({"prompt": []}, "prompt is empty"),
-        ({"prompt": [1, 2]}, "numbers of tokens"),
+        ({"prompt": [1, 2]}, "token ids are not supported"),
         ({"echo": True}, "echo"),
         ({"suffix": "x"}, "suffix"),
         ({"best_of": 3}, "best_of"),

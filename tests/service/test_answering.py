@@ -67,7 +67,7 @@ def test_too_many_that_wait_are_refused(answering: Answering) -> None:
     """Beyond the limit of waiting questions another one is refused; a dropped one makes room."""
     asked(answering, "wait")
     number = answering.ask(Question("tiny", (Turn("user", "wait"),)), lambda _: None)
-    with pytest.raises(ResourceExhausted, match="2 requests wait"):
+    with pytest.raises(ResourceExhausted, match="2 requests are already waiting"):
         asked(answering, "hello")
 
     answering.drop(number)

@@ -138,7 +138,7 @@ def test_records_of_bases_are_in_it_weights_only_if_asked(library: Library, home
         (lambda parts: parts.update({"../outside": b""}), "'../outside'"),
         (lambda parts: parts.update({"/outside": b""}), "'/outside'"),
         (lambda parts: parts.update({"a\\..\\outside": b""}), "outside'"),
-        (lambda parts: parts.update({MANIFEST: b"{"}), "not a backup of tunery"),
+        (lambda parts: parts.update({MANIFEST: b"{"}), "not a tunery backup"),
     ],
     ids=["no manifest", "part missing", "part changed", "part added", "upwards", "absolute", "backslash", "no json"],
 )
