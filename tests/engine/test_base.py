@@ -1,4 +1,4 @@
-"""Tests of `engine.bases.base`: what a loaded base is, and what cannot be loaded."""
+"""Tests of `engine.base`: what a loaded base is, and what cannot be loaded."""
 
 from __future__ import annotations
 

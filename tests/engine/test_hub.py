@@ -1,4 +1,4 @@
-"""Tests of `engine.bases.hub`: the real client of the hub against a small server on this machine."""
+"""Tests of the hub in `engine.fetch`: the real client of the hub against a small server on this machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests of `engine.precision` and `engine.tuning.out_of_memory`: what this machine is good at, and when it is full."""
+"""Tests of the probes of `engine.base` and `engine.tuner`: what this machine is good at, and when it is full."""
 
 from __future__ import annotations
 

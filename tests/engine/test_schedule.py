@@ -1,4 +1,4 @@
-"""Tests of `engine.tuning.schedule`: which examples make up which step."""
+"""Tests of the schedule of `engine.tuner`: which examples make up which step."""
 
 from __future__ import annotations
 

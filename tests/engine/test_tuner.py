@@ -1,4 +1,4 @@
-"""Tests of `engine.tuning.tuner`: learning, repeating, resuming, giving up."""
+"""Tests of `engine.tuner`: learning, repeating, resuming, giving up."""
 
 from __future__ import annotations
 
