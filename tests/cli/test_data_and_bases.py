@@ -36,6 +36,18 @@ def test_preview_fits_the_terminal(run: Run, tmp_path: Path) -> None:
     assert "more columns are not shown." in done.output
 
 
+def test_how_a_file_is_read_can_be_said(run: Run, tmp_path: Path) -> None:
+    """Encoding and delimiter are options; `tab` stands for the character that a shell does not pass easily."""
+    path = tmp_path / "tickets.txt"
+    path.write_bytes("text_input\toutput\nПосылка, опять\tдоставка\n".encode("cp1251"))
+
+    done = run("data", "preview", path, "--encoding", "cp1251", "--delimiter", "tab", "--json")
+
+    found = json.loads(done.output)
+    assert (found["encoding"], found["delimiter"]) == ("cp1251", "\t")
+    assert found["sample"][0]["cells"] == ["Посылка, опять", "доставка"]
+
+
 def test_preview_as_json(run: Run, data: Path) -> None:
     """One document with columns, sample and problems."""
     document = json.loads(run("data", "preview", data, "--json").output)

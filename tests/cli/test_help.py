@@ -9,24 +9,25 @@ from tests.cli.conftest import Run
 from tunery.cli.main import app
 
 TUNE = (
-    "--base-model --id --display-name --description --input-column --output-column --epochs --batch-size"
+    "--base-model --id --display-name --description --epochs --batch-size"
     " --learning-rate --learning-rate-multiplier --hold-out --seed --resume --server --json --yes"
 )
 GENERATE = "--input --output --temperature --top-p --top-k --max-output-tokens --stop --seed --server --json"
 GENERATE += " --json-schema --labels --none-below --constrain-to-training-outputs"
+READING = "--input-column --output-column --header-row --sheet --hidden-rows --encoding --delimiter"
 WANTED = {
-    "tune": TUNE,
+    "tune": f"{TUNE} {READING}",
     "generate": GENERATE,
-    "data preview": "--input-column --output-column --json",
-    "data check": "--base-model --json",
-    "data curve": "--base-model --sizes --repeats --epochs --seed --json",
-    "data surgery": "--model --folds --fix --drop-mislabelled --base-model --json",
+    "data preview": f"{READING} --json",
+    "data check": f"{READING} --base-model --json",
+    "data curve": f"{READING} --base-model --sizes --repeats --epochs --seed --json",
+    "data surgery": f"{READING} --model --folds --fix --drop-mislabelled --base-model --json",
     "models list": "--server --json",
     "models show": "--server --json",
     "models delete": "--server --yes",
     "models export": "--format --to --prove --server --json",
-    "evaluate": "--against --folds --rows --seed --input-column --output-column --server --json",
-    "rescue": "--endpoint --model --to --style --key-variable --bearer --per-minute --json",
+    "evaluate": f"{READING} --against --folds --rows --seed --server --json",
+    "rescue": f"{READING} --endpoint --model --to --style --key-variable --bearer --per-minute --json",
     "models card": "--server --json",
     "doctor": "--port --json",
     "backup": "--with-bases --json",

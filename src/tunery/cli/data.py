@@ -16,7 +16,7 @@ import typer
 from tunery import config
 from tunery.cli import output, terminal
 from tunery.cli.output import column_facts, file_facts
-from tunery.cli.terminal import DataFile, InputColumn, Json, LiveLine, OutputColumn, option
+from tunery.cli.terminal import DataFile, Json, LiveLine, Reading, option, reads_file
 from tunery.cli.workplace import Here, fetched
 from tunery.errors import DataProblem, DatasetInvalid, InvalidArgument, Level
 from tunery.types import DEFAULT_BASE_MODEL, Hyperparameters, TuningExample
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _SIZES = 3
 
 
+@reads_file
 def curve(
     file: DataFile,
     base_model: Annotated[str, option("Base to tune.", DEFAULT_BASE_MODEL, metavar="NAME")] = DEFAULT_BASE_MODEL,
@@ -37,9 +38,9 @@ def curve(
         int, option("Passes over the examples.", Hyperparameters().epoch_count, metavar="N")
     ] = Hyperparameters().epoch_count,
     seed: Annotated[int, option("Seed for sampling rows.", 0, metavar="N")] = 0,
-    input_column: InputColumn = None,
-    output_column: OutputColumn = None,
     json: Json = False,
+    *,
+    reading: Reading,
 ) -> None:
     """
     Estimate how much more rows would help.
@@ -54,7 +55,7 @@ def curve(
     if sizes < _SIZES or repeats < 1:
         raise InvalidArgument(f"--sizes must be at least {_SIZES} and --repeats at least 1.")
     settings = Hyperparameters(epoch_count=epochs)
-    dataset = read_guarded(file, input_column=input_column or None, output_column=output_column)
+    dataset = read_guarded(file, **reading)
     fetched(base_model)
     with LiveLine() as live:
         show = output.tuning_progress(live, sizes * repeats)
@@ -86,6 +87,7 @@ _TITLES = {
 }
 
 
+@reads_file
 def surgery(
     file: DataFile,
     model: Annotated[
@@ -101,9 +103,9 @@ def surgery(
     base_model: Annotated[
         str, option("Base to tune with --folds.", DEFAULT_BASE_MODEL, metavar="NAME")
     ] = DEFAULT_BASE_MODEL,
-    input_column: InputColumn = None,
-    output_column: OutputColumn = None,
     json: Json = False,
+    *,
+    reading: Reading,
 ) -> None:
     """
     Find suspicious rows, and write a fixed copy with --fix.
@@ -115,7 +117,7 @@ def surgery(
 
     if fix is not None and fix.exists():
         raise InvalidArgument(f"{fix} already exists; --fix writes a new file.")
-    dataset = read_guarded(file, input_column=input_column or None, output_column=output_column)
+    dataset = read_guarded(file, **reading)
     found = _examined(dataset, model, folds, base_model)
     kept = fixed(dataset.examples, [*found, *_dropped(found)] if drop_mislabelled else found)
     if fix is not None:
@@ -227,13 +229,17 @@ _LEAST_SHARED_CHARACTERS = 40
 
 
 @data.command("preview")
+@reads_file
 def show_preview(
-    file: DataFile, input_column: InputColumn = None, output_column: OutputColumn = None, json: Json = False
+    file: DataFile,
+    json: Json = False,
+    *,
+    reading: Reading,
 ) -> None:
     """Show how a file is read, and its first rows."""
     from tunery.data.sandbox import preview_guarded
 
-    found = preview_guarded(file, input_column=input_column or None, output_column=output_column)
+    found = preview_guarded(file, **reading)
     if json:
         terminal.result(output.dumped(asdict(found)))
         return
@@ -245,25 +251,26 @@ def show_preview(
 
 
 @data.command()
+@reads_file
 def check(
     file: DataFile,
     base_model: Annotated[
         str, option("Base to count tokens for, if it is on this machine.", DEFAULT_BASE_MODEL, metavar="NAME")
     ] = DEFAULT_BASE_MODEL,
-    input_column: InputColumn = None,
-    output_column: OutputColumn = None,
     json: Json = False,
+    *,
+    reading: Reading,
 ) -> None:
     """Check a file of examples; exit status 13 if it cannot be used."""
     from tunery.data.checks import long_rows
     from tunery.data.sandbox import preview_guarded, read_guarded
 
-    found = preview_guarded(file, input_column=input_column or None, output_column=output_column)
+    found = preview_guarded(file, **reading)
     all_problems = found.problems
     tokens: list[int] = []
     token_facts = ""  # tokens of an unusable file are not counted
     if not any(problem.level is Level.ERROR for problem in all_problems):
-        dataset = read_guarded(file, input_column=input_column or None, output_column=output_column)
+        dataset = read_guarded(file, **reading)
         tokens, window = _tokens_and_window(dataset.examples, base_model)
         token_facts = _token_facts(tokens, base_model)
         all_problems = (*all_problems, *(long_rows(tokens, window, dataset.rows or None) if window else ()))

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -13,14 +12,14 @@ from typing import Annotated
 from tunery.cli import output, terminal
 from tunery.cli.terminal import (
     DataFile,
-    InputColumn,
     Json,
     LiveLine,
-    OutputColumn,
+    Reading,
     ServerAddress,
     argument,
     count_progress,
     option,
+    reads_file,
 )
 from tunery.cli.workplace import MAX_ROWS, EvaluationRequest, Workplace, workplace
 from tunery.errors import InvalidArgument, TuneryError
@@ -38,6 +37,7 @@ from tunery.old_models import (
 from tunery.types import TunedModel
 
 
+@reads_file
 def evaluate(
     model: Annotated[str, argument("Tuned model in My Library, or a base model.", "MODEL")],
     file: Annotated[Path | None, argument("Rows to evaluate on; by default the held-out rows.", "FILE")] = None,
@@ -51,10 +51,10 @@ def evaluate(
         int, option("Maximum number of rows; if there are more, a sample is used.", MAX_ROWS, metavar="N")
     ] = MAX_ROWS,
     seed: Annotated[int, option("Seed for sampling rows.", 0, metavar="N")] = 0,
-    input_column: InputColumn = None,
-    output_column: OutputColumn = None,
     server: ServerAddress = None,
     json: Json = False,
+    *,
+    reading: Reading,
 ) -> None:
     """
     Find out whether tuning helped.
@@ -63,8 +63,7 @@ def evaluate(
     """
     if rows < 1:
         raise InvalidArgument("--rows must be at least 1.")
-    columns = {"input_column": input_column or None, "output_column": output_column}
-    request = _request(file, against, columns, rows, seed)
+    request = _request(file, against, reading, rows, seed)
     place = workplace(server)
     with LiveLine() as live:
         shown = output.evaluation_progress(live)
@@ -94,16 +93,14 @@ def print_verdict_of(model: TunedModel, place: Workplace) -> dict[str, object]:
     return {"verdict": asdict(found.verdict)}
 
 
-def _request(
-    file: Path | None, against: Path | None, columns: Mapping[str, object], max_rows: int, seed: int
-) -> EvaluationRequest:
+def _request(file: Path | None, against: Path | None, reading: Reading, max_rows: int, seed: int) -> EvaluationRequest:
     if file is None:
         if against is not None:
             raise InvalidArgument("--against needs FILE, the file whose rows were answered.")
         return EvaluationRequest(max_rows=max_rows, seed=seed)
     from tunery.data.sandbox import read_guarded
 
-    dataset = read_guarded(file, **columns)  # type: ignore[arg-type]
+    dataset = read_guarded(file, **reading)
     recorded = None
     if against is not None:
         from tunery.old_models import read_recorded
@@ -115,6 +112,7 @@ def _request(
 _EVERY = 20  # answers between two lines in a pipe
 
 
+@reads_file
 def rescue(
     file: DataFile,
     endpoint: Annotated[str, option("Address of the API, including its version.", "required", metavar="URL")],
@@ -132,9 +130,9 @@ def rescue(
         int, option("Maximum length of an answer, in tokens.", MAX_OUTPUT_TOKENS, metavar="N")
     ] = MAX_OUTPUT_TOKENS,
     temperature: Annotated[float, option("Randomness, from 0 for the most likely answer.", 0, metavar="T")] = 0.0,
-    input_column: InputColumn = None,
-    output_column: OutputColumn = None,
     json: Json = False,
+    *,
+    reading: Reading,
 ) -> None:
     """
     Record an old model's answers to the rows of a file.
@@ -145,7 +143,7 @@ def rescue(
 
     key = key_in(key_variable)
     old = Endpoint(endpoint, style, model, key, key_variable, bearer, max_output_tokens, temperature)
-    dataset = read_guarded(file, input_column=input_column or None, output_column=output_column)
+    dataset = read_guarded(file, **reading)
     path = to or file.with_name(f"{file.stem}.answers.jsonl")
     records = AnswerFile(path, model, dataset.examples)
     total = len(records.rows)

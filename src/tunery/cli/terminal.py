@@ -7,6 +7,8 @@ Results go to standard output, everything else to standard error.
 from __future__ import annotations
 
 import _thread
+import functools
+import inspect
 import os
 import shutil
 import signal
@@ -198,10 +200,6 @@ def argument(text: str, metavar: str) -> Any:
 
 
 DataFile = Annotated[Path, argument("CSV, TSV, XLSX, XLS, ODS, JSONL or JSON with inputs and outputs.", "FILE")]
-InputColumn = Annotated[
-    list[str] | None, option("Input column; repeat the option for several.", "found by its name", metavar="COLUMN")
-]
-OutputColumn = Annotated[str | None, option("Output column.", "found by its name", metavar="COLUMN")]
 TunedModelName = Annotated[str, argument("Id or display name of a tuned model.", "MODEL")]
 ServerAddress = Annotated[
     str | None,
@@ -211,6 +209,47 @@ ServerAddress = Annotated[
 ]
 Json = Annotated[bool, option("Print one JSON document.", "text", "--json")]
 Yes = Annotated[bool, option("Do not ask for confirmation.", "ask on a terminal", "--yes", "-y")]
+Reading = dict[str, Any]  # options of `Dataset.read`
+
+_READING = {
+    "input_column": Annotated[
+        list[str] | None, option("Input column; repeat the option for several.", "found by its name", metavar="COLUMN")
+    ],
+    "output_column": Annotated[str | None, option("Output column.", "found by its name", metavar="COLUMN")],
+    "header_row": Annotated[
+        int | None, option("Row with the column names; rows above are left out.", "found", metavar="ROW")
+    ],
+    "sheet": Annotated[str | None, option("Sheet of a workbook.", "the first with content", metavar="NAME")],
+    "hidden_rows": Annotated[
+        bool, option("Read the rows that a workbook hides or filters away.", "leave them out", "--hidden-rows")
+    ],
+    "encoding": Annotated[str | None, option("Encoding of a text file, such as cp1251.", "detected", metavar="NAME")],
+    "delimiter": Annotated[
+        str | None, option("Character between the cells of a text file, or 'tab'.", "detected", metavar="CHARACTER")
+    ],
+}
+
+
+def reads_file(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of reading a file; it takes those that were given together as `reading`."""
+
+    @functools.wraps(command)
+    def wrapper(**given: Any) -> None:
+        options = {name: given.pop(name) for name in _READING}
+        if options["delimiter"] in ("tab", "\\t"):
+            options["delimiter"] = "\t"
+        command(**given, reading={name: value for name, value in options.items() if value not in _NOT_GIVEN})
+
+    own = inspect.signature(command, eval_str=True).parameters.values()
+    options = [inspect.Parameter(name, _ANY_PLACE, default=None, annotation=kind) for name, kind in _READING.items()]
+    both = [*(one for one in own if one.name != "reading"), *options]
+    vars(wrapper)["__signature__"] = inspect.Signature(both)
+    wrapper.__annotations__ = {one.name: one.annotation for one in both}
+    return wrapper
+
+
+_NOT_GIVEN: tuple[object, ...] = (None, [])
+_ANY_PLACE = inspect.Parameter.POSITIONAL_OR_KEYWORD
 
 
 MAX_PIPE_LINES = 200

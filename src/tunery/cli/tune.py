@@ -21,13 +21,13 @@ from tunery.cli.output import Plan
 from tunery.cli.terminal import (
     INTERRUPTED,
     DataFile,
-    InputColumn,
     Interrupts,
     LiveLine,
-    OutputColumn,
+    Reading,
     ServerAddress,
     StepProgress,
     option,
+    reads_file,
 )
 from tunery.cli.workplace import Job, Workplace, workplace
 from tunery.errors import TuneryError
@@ -41,6 +41,7 @@ _DEFAULTS = Hyperparameters()
 _NAME_CHARACTERS = 40
 
 
+@reads_file
 def tune(
     file: DataFile,
     base_model: Annotated[str | None, option("Base model to tune.", DEFAULT_BASE_MODEL, metavar="NAME")] = None,
@@ -49,8 +50,6 @@ def tune(
         str | None, option("Name of the tuned model.", "the name of the file", metavar="NAME")
     ] = None,
     description: Annotated[str, option("What the tuned model is for.", "empty", metavar="TEXT")] = "",
-    input_column: InputColumn = None,
-    output_column: OutputColumn = None,
     epochs: Annotated[int | None, option("Passes over the examples.", _DEFAULTS.epoch_count, metavar="N")] = None,
     batch_size: Annotated[int | None, option("Examples per step.", _DEFAULTS.batch_size, metavar="N")] = None,
     learning_rate: Annotated[
@@ -70,6 +69,8 @@ def tune(
     server: ServerAddress = None,
     json: Annotated[bool, option("Print one JSON document at the end.", "the name", "--json")] = False,
     yes: Annotated[bool, option("Tune despite warnings.", "ask on a terminal", "--yes", "-y")] = False,
+    *,
+    reading: Reading,
 ) -> None:
     """
     Tune a base model on a file of examples.
@@ -87,7 +88,7 @@ def tune(
     }
     names = {"id": id, "display_name": display_name, "description": description}
     place = workplace(server)
-    plan = _plan(file, {"input_column": input_column or None, "output_column": output_column}, names, given, place)
+    plan = _plan(file, reading, names, given, place)
     output.print_plan(plan)
     needed = place.estimate(plan)
     output.print_estimate(needed)
@@ -112,7 +113,7 @@ def _print_result(model: TunedModel, more: dict[str, object], *, json: bool) -> 
 
 def _plan(
     file: Path,
-    columns: Mapping[str, object],
+    reading: Reading,
     names: dict[str, str | None],
     settings: Mapping[str, object],
     place: Workplace,
@@ -127,7 +128,7 @@ def _plan(
         **{name: given[name] for name in Hyperparameters.__slots__ if name in given}  # type: ignore[arg-type]
     ).resolve()
     seed = int(given.get("seed", 0))  # type: ignore[call-overload]
-    dataset, preview = read_and_preview_guarded(file, **columns)  # type: ignore[arg-type]
+    dataset, preview = read_and_preview_guarded(file, **reading)
     examples, held_out = hold_out(dataset.examples, str(given.get("hold_out", "0")), seed)
     asked_base = str(given.get("base_model", DEFAULT_BASE_MODEL))
     base, digest = place.base(asked_base)

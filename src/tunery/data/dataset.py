@@ -43,19 +43,23 @@ class Dataset:
         encoding: str | None = None,
         delimiter: str | None = None,
         header: bool | None = None,
+        header_row: int | None = None,
+        hidden_rows: bool = False,
         skip_rows: Iterable[int] = (),
         name: str | None = None,
     ) -> Dataset:
         """
         Read CSV, TSV, XLSX, XLS, ODS, JSONL or JSON; options left out are detected.
 
-        Several input columns are joined as lines of "name: text". `skip_rows` are left out with their problems;
+        Several input columns are joined as lines of "name: text". `header_row` counts as the user does, and the rows
+        above it are left out; `skip_rows` are left out with their problems; `hidden_rows` reads those a workbook hides;
         `name` is the user's name for the file. At most 4 MiB, 40,000 characters of input and 5,000 of output
         (page "Intro to model tuning"). Raises DatasetInvalid with all problems, NotFound, and InvalidArgument.
         """
         source = name or Path(path).name
         try:
-            table = read_table(path, TableOptions(sheet, encoding, delimiter, header), name)
+            options = TableOptions(sheet, encoding, delimiter, header, header_row, hidden_rows)
+            table = read_table(path, options, name)
             return _checked(cls, table, source, input_column, output_column, frozenset(skip_rows))
         except DatasetInvalid as error:
             raise _named(error, source) from error
@@ -296,6 +300,8 @@ class ReadOptions(TypedDict, total=False):
     encoding: str | None
     delimiter: str | None
     header: bool | None
+    header_row: int | None
+    hidden_rows: bool
     skip_rows: Iterable[int]
     name: str | None
 
@@ -338,7 +344,12 @@ def preview(path: str | Path, **options: Unpack[ReadOptions]) -> Preview:
     Raises NotFound, InvalidArgument, and DatasetInvalid only when there is no table to show.
     """
     table_options = TableOptions(
-        options.get("sheet"), options.get("encoding"), options.get("delimiter"), options.get("header")
+        options.get("sheet"),
+        options.get("encoding"),
+        options.get("delimiter"),
+        options.get("header"),
+        options.get("header_row"),
+        options.get("hidden_rows", False),
     )
     name = options.get("name")
     table = read_table(path, table_options, name).without(frozenset(options.get("skip_rows", ())))

@@ -61,6 +61,8 @@ class TableOptions:
     encoding: str | None = None
     delimiter: str | None = None
     header: bool | None = None
+    header_row: int | None = None  # as the user counts; the rows above it are left out
+    hidden_rows: bool = False  # read the rows that a workbook hides or filters away
 
 
 @dataclass(frozen=True, slots=True)

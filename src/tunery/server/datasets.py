@@ -39,7 +39,8 @@ MAX_WAIT_SECONDS = 30.0
 
 _TEXTS = ("sheet", "encoding", "delimiter", "output_column")
 _LISTS = ("input_column", "skip_rows")
-_NAMES = ("file_name", *_TEXTS, *_LISTS, "header")
+_NAMES = ("file_name", *_TEXTS, *_LISTS, "header", "header_row", "hidden_rows")
+_MAX_ROW_DIGITS = 9
 _readers = threading.BoundedSemaphore(MAX_READERS)
 
 Given = dict[str, list[str]]
@@ -107,16 +108,28 @@ def _options(given: Given) -> ReadOptions:
             options[name] = given[name][0]  # type: ignore[literal-required]
     if given["input_column"]:
         options["input_column"] = given["input_column"]
-    if given["header"] and given["header"][0]:
-        if given["header"][0] not in ("true", "false"):
-            raise InvalidArgument(f"header must be true or false, not {given['header'][0]!r}.")
-        options["header"] = given["header"][0] == "true"
+    for name in ("header", "hidden_rows"):
+        if given[name] and given[name][0]:
+            options[name] = _boolean(to_camel(name), given[name][0])  # type: ignore[literal-required]
+    if given["header_row"] and given["header_row"][0]:
+        options["header_row"] = _row_number("headerRow", given["header_row"][0])
     numbers = [number for text in given["skip_rows"] for number in text.split(",") if number.strip()]
-    if not all(number.strip().isdecimal() for number in numbers):
-        raise InvalidArgument("skipRows must be row numbers, such as 3,17.")
     if numbers:
-        options["skip_rows"] = [int(number) for number in numbers]
+        options["skip_rows"] = [_row_number("skipRows", number) for number in numbers]
     return options
+
+
+def _boolean(name: str, text: str) -> bool:
+    if text not in ("true", "false"):
+        raise InvalidArgument(f"{name} must be true or false, not {text[:40]!r}.")
+    return text == "true"
+
+
+def _row_number(name: str, text: str) -> int:
+    digits = text.strip()
+    if not (digits.isascii() and digits.isdecimal() and len(digits) <= _MAX_ROW_DIGITS):
+        raise InvalidArgument(f"{name} must be a row number, such as 3, not {text[:40]!r}.")
+    return int(digits)
 
 
 def _parsed(content: bytes, name: str, options: ReadOptions) -> ParsedDatasetOut:

@@ -5356,6 +5356,8 @@ export interface operations {
                 inputColumn?: string;
                 skipRows?: string;
                 header?: string;
+                headerRow?: string;
+                hiddenRows?: string;
             };
             header?: never;
             path?: never;
@@ -5374,6 +5376,8 @@ export interface operations {
                     inputColumn?: string;
                     skipRows?: string;
                     header?: string;
+                    headerRow?: string;
+                    hiddenRows?: string;
                 };
                 "application/octet-stream": string;
             };
