@@ -157,8 +157,21 @@ class Level(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Reading:
+    """One way to read a file: the value of the option that chooses it, and up to three rows read that way."""
+
+    value: str
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class DataProblem:
-    """One problem of the data, and where it is."""
+    """
+    One problem of the data, and where it is.
+
+    If the file can be read in several ways, `option` names the option of `Dataset.read` that settles it, and `readings`
+    are the ways, the likeliest first. Whoever shows the message adds how the option is set there.
+    """
 
     kind: str  # a stable code for programs, such as "empty-output"
     message: str  # a sentence with what, limit and actual value
@@ -167,6 +180,8 @@ class DataProblem:
     column: str | None = None
     limit: int | None = None
     actual: int | None = None
+    option: str | None = None
+    readings: tuple[Reading, ...] = ()
 
     @property
     def is_skippable(self) -> bool:

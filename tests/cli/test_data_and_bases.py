@@ -48,6 +48,30 @@ def test_how_a_file_is_read_can_be_said(run: Run, tmp_path: Path) -> None:
     assert found["sample"][0]["cells"] == ["Посылка, опять", "доставка"]
 
 
+@pytest.mark.parametrize("text", ["[]", "[{}]", '[["a", "b", "c"]]', '"a\n', "{'a': 1}\n{'a': 2}\n"])
+def test_preview_of_a_file_without_rows(run: Run, tmp_path: Path, text: str) -> None:
+    """Where nothing could be read there is no table, only the problems."""
+    path = tmp_path / "nothing.txt"
+    path.write_text(text)
+
+    done = run("data", "preview", path)
+
+    assert done.status in (0, 13)
+    assert "Error:" in done.said
+    assert "ROW" not in done.output
+
+
+def test_a_problem_names_the_option_that_solves_it(run: Run, tmp_path: Path) -> None:
+    """What was guessed can be set, and the line says with which option."""
+    path = tmp_path / "tickets.csv"
+    path.write_bytes("text_input,output\nGrüße,hallo\n".encode("cp1252"))
+
+    done = run("data", "preview", path)
+
+    assert "Warning:  Row 2: not UTF-8" in done.said
+    assert "(--encoding)." in done.said
+
+
 def test_preview_as_json(run: Run, data: Path) -> None:
     """One document with columns, sample and problems."""
     document = json.loads(run("data", "preview", data, "--json").output)

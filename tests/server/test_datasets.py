@@ -206,3 +206,4 @@ def test_only_problems_of_a_row_can_be_skipped(client: httpx2.Client) -> None:
     assert skippable["empty-output"] is True
     assert skippable["few-examples"] is False
     assert skippable["guessed-encoding"] is False
+    assert {problem["kind"]: problem.get("option") for problem in guessed}["guessed-encoding"] == "encoding"

@@ -245,7 +245,8 @@ def show_preview(
         return
     for line in (*_facts(found), ""):
         terminal.result(line)
-    _print_sample(found)
+    if found.columns:
+        _print_sample(found)
     for line in output.problem_lines(found.problems):
         terminal.say(line)
 

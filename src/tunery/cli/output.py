@@ -443,12 +443,19 @@ def problem_document(problems: Sequence[DataProblem]) -> list[dict[str, object]]
 def _group(level: Level, group: Sequence[DataProblem]) -> Iterator[str]:
     label = f"{level.capitalize()}:"
     for problem in group[:ROWS_PER_KIND]:
-        yield f"{label:<8}  {problem}"
+        yield f"{label:<8}  {_sentence(problem)}"
     more = len(group) - ROWS_PER_KIND
     if more > 0:
         rows = [str(problem.row) for problem in group[ROWS_PER_KIND : 2 * ROWS_PER_KIND]]
         dots = ", ..." if more > ROWS_PER_KIND else ""
         yield f"{'':<8}  {more:,} more like this, in rows {', '.join(rows)}{dots}"
+
+
+def _sentence(problem: DataProblem) -> str:
+    """Return a problem with the option of the command that solves it."""
+    if problem.option is None:
+        return str(problem)
+    return f"{str(problem).removesuffix('.')} (--{problem.option.replace('_', '-')})."
 
 
 _SHOWN_ROWS = 3

@@ -154,10 +154,14 @@ def _checked(
 def _named(error: DatasetInvalid, source: str) -> DatasetInvalid:
     """Return the error with a message naming the file and the first problems."""
     errors = [problem for problem in error.problems if problem.level is Level.ERROR]
-    listed = " ".join(str(problem) for problem in errors[:_PROBLEMS_IN_MESSAGE])
+    listed = " ".join(_sentence(problem) for problem in errors[:_PROBLEMS_IN_MESSAGE])
     more = len(errors) - _PROBLEMS_IN_MESSAGE
     rest = f" And {more:,} more." if more > 0 else ""
     return DatasetInvalid(f"{source}: {listed}{rest}", error.problems)
+
+
+def _sentence(problem: DataProblem) -> str:
+    return str(problem) if problem.option is None else f"{str(problem).removesuffix('.')} ({problem.option}=)."
 
 
 def _check_size(examples: Sequence[TuningExample]) -> None:
@@ -335,6 +339,11 @@ class Preview:
     delimiter: str | None = None
     sheet: str | None = None
     sheets: tuple[Sheet, ...] = ()
+
+    @property
+    def questions(self) -> tuple[DataProblem, ...]:
+        """The problems that come from reading the file in one of several ways."""
+        return tuple(problem for problem in self.problems if problem.readings)
 
 
 def preview(path: str | Path, **options: Unpack[ReadOptions]) -> Preview:

@@ -20,7 +20,7 @@ from typing import Any, Unpack
 from tunery import errors
 from tunery.data.dataset import Dataset, Preview, ReadOptions, SampleRow, preview
 from tunery.data.tables import Sheet, invalid
-from tunery.errors import DataProblem, DatasetInvalid, InvalidArgument, Level, TuneryError
+from tunery.errors import DataProblem, DatasetInvalid, InvalidArgument, Level, Reading, TuneryError
 from tunery.types import TuningExample
 
 MAX_MEMORY_BYTES = 512 * 1024 * 1024
@@ -130,7 +130,14 @@ def _preview(value: Mapping[str, Any]) -> Preview:
 
 
 def _problems(values: list[dict[str, Any]]) -> tuple[DataProblem, ...]:
-    return tuple(DataProblem(**{**value, "level": Level(value["level"])}) for value in values)
+    return tuple(
+        DataProblem(**{**value, "level": Level(value["level"]), "readings": _readings(value["readings"])})
+        for value in values
+    )
+
+
+def _readings(values: list[dict[str, Any]]) -> tuple[Reading, ...]:
+    return tuple(Reading(value["value"], tuple(tuple(row) for row in value["rows"])) for value in values)
 
 
 _READERS: dict[str, Callable[..., Any]] = {"dataset": Dataset.read, "preview": preview}

@@ -14,7 +14,7 @@ import codecs
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
-from tunery.errors import DataProblem, DatasetInvalid, InvalidArgument, Level
+from tunery.errors import DataProblem, DatasetInvalid, InvalidArgument, Level, Reading
 
 # The reader is limited to 512 MB and 10 s. 4 MiB can hold 1,000,000 rows, or rows with a new column each; a million
 # cells of a workbook took 10 s to measure and read.
@@ -88,16 +88,25 @@ class Table:
 
 
 def invalid(
-    kind: str, message: str, *, row: int | None = None, limit: int | None = None, actual: int | None = None
+    kind: str,
+    message: str,
+    *,
+    row: int | None = None,
+    limit: int | None = None,
+    actual: int | None = None,
+    option: str | None = None,
+    readings: tuple[Reading, ...] = (),
 ) -> DatasetInvalid:
     """Return the error for data with this single problem."""
-    problem = DataProblem(kind, message, row=row, limit=limit, actual=actual)
+    problem = DataProblem(kind, message, row=row, limit=limit, actual=actual, option=option, readings=readings)
     return DatasetInvalid(str(problem), [problem])
 
 
-def warning(kind: str, message: str, *, row: int | None = None, column: str | None = None) -> DataProblem:
+def warning(
+    kind: str, message: str, *, row: int | None = None, column: str | None = None, option: str | None = None
+) -> DataProblem:
     """Return a problem that does not stop tuning."""
-    return DataProblem(kind, message, Level.WARNING, row=row, column=column)
+    return DataProblem(kind, message, Level.WARNING, row=row, column=column, option=option)
 
 
 def check_extent(rows: int, columns: int) -> None:
@@ -183,7 +192,9 @@ def _decode_as(data: bytes, encoding: str) -> DecodedText:
         text = data.decode(encoding, errors)
     except UnicodeDecodeError as error:
         line = _line_of(data, error.start)
-        raise invalid("encoding", f"not {encoding}. Name the encoding of the file.", row=line) from error
+        raise invalid(
+            "encoding", f"not {encoding}. Name the encoding of the file.", row=line, option="encoding"
+        ) from error
     return DecodedText(text.removeprefix("\ufeff"), encoding)
 
 
@@ -219,13 +230,13 @@ def _guess_single_byte(data: bytes, first_bad: int) -> DecodedText:
         text = data.decode("cp1252")
     except UnicodeDecodeError as error:
         message = f"{why} and not Windows-1252 either. Name the encoding of the file."
-        raise invalid("encoding", message, row=line) from error
+        raise invalid("encoding", message, row=line, option="encoding") from error
     return DecodedText(text, "cp1252", (_guess("cp1252", why, row=line),))
 
 
 def _guess(encoding: str, why: str, row: int | None) -> DataProblem:
     message = f"{why}; read as {encoding}, which is a guess. Name the encoding if it is wrong."
-    return warning("guessed-encoding", message, row=row)
+    return warning("guessed-encoding", message, row=row, option="encoding")
 
 
 def _line_of(data: bytes, position: int) -> int:

@@ -1575,6 +1575,11 @@ export interface components {
              * @description Whether leaving out the row solves the problem.
              */
             isSkippable: boolean;
+            /**
+             * Option
+             * @description The field of the request that solves it, such as `encoding`.
+             */
+            option?: string;
         };
         /**
          * DefaultBaseOut
@@ -2248,6 +2253,8 @@ export interface components {
             source: string;
             /** Problems */
             problems: components["schemas"]["DataProblemOut"][];
+            /** Questions */
+            questions?: components["schemas"]["QuestionOut"][];
             /** Format */
             format?: string;
             /** Encoding */
@@ -2404,6 +2411,32 @@ export interface components {
             prompts?: components["schemas"]["PromptOut"][];
             /** Nextpagetoken */
             nextPageToken?: string;
+        };
+        /**
+         * QuestionOut
+         * @description What the file leaves open; the likeliest reading comes first.
+         */
+        QuestionOut: {
+            /**
+             * Option
+             * @description The field of the request that answers it, such as `encoding`.
+             */
+            option: string;
+            /** Readings */
+            readings: components["schemas"]["ReadingOut"][];
+        };
+        /**
+         * ReadingOut
+         * @description One way to read the file, and its first rows read that way.
+         */
+        ReadingOut: {
+            /**
+             * Value
+             * @description The value of the field that chooses this reading.
+             */
+            value: string;
+            /** Rows */
+            rows: string[][];
         };
         /**
          * RecordedOut

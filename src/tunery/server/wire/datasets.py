@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import Field
+from pydantic.alias_generators import to_camel
 
 from tunery.data.dataset import Dataset, Preview
 from tunery.data.inputs import PromptContract
@@ -28,6 +29,21 @@ class DataProblemOut(Message):
     limit: int | None
     actual: int | None
     is_skippable: Annotated[bool, Field(description="Whether leaving out the row solves the problem.")]
+    option: Annotated[str | None, Field(description="The field of the request that solves it, such as `encoding`.")]
+
+
+class ReadingOut(Message):
+    """One way to read the file, and its first rows read that way."""
+
+    value: Annotated[str, Field(description="The value of the field that chooses this reading.")]
+    rows: list[list[str]]
+
+
+class QuestionOut(Message):
+    """What the file leaves open; the likeliest reading comes first."""
+
+    option: Annotated[str, Field(description="The field of the request that answers it, such as `encoding`.")]
+    readings: list[ReadingOut]
 
 
 class SheetOut(Message):
@@ -72,6 +88,7 @@ class ParsedDatasetOut(Message):
 
     source: str
     problems: list[DataProblemOut]
+    questions: list[QuestionOut] | None = None
     format: str | None = None
     encoding: str | None = None
     encoding_is_guessed: bool | None = None
@@ -118,13 +135,25 @@ def parsed_out(
         ]
         or None,
         problems=problems_out(problems),
+        questions=_questions_out(problems),
         recorded=None if recorded is None else RecordedOut(title=recorded.title, answers=list(recorded.answers)),
     )
 
 
 def refused_out(source: str, problems: Sequence[DataProblem]) -> ParsedDatasetOut:
     """Return a file that could not be read as a table."""
-    return ParsedDatasetOut(source=source, problems=problems_out(problems))
+    return ParsedDatasetOut(source=source, problems=problems_out(problems), questions=_questions_out(problems))
+
+
+def _questions_out(problems: Sequence[DataProblem]) -> list[QuestionOut] | None:
+    return [
+        QuestionOut(
+            option=to_camel(problem.option),
+            readings=[ReadingOut(value=one.value, rows=[list(row) for row in one.rows]) for one in problem.readings],
+        )
+        for problem in problems
+        if problem.option and problem.readings
+    ] or None
 
 
 def problems_out(problems: Sequence[DataProblem]) -> list[DataProblemOut]:
@@ -139,6 +168,7 @@ def problems_out(problems: Sequence[DataProblem]) -> list[DataProblemOut]:
             limit=problem.limit,
             actual=problem.actual,
             is_skippable=problem.is_skippable,
+            option=to_camel(problem.option) if problem.option else None,
         )
         for problem in problems
     ]
