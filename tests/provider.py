@@ -13,9 +13,10 @@ KEY = "k-123"
 
 
 class Provider(BaseHTTPRequestHandler):
-    """Answers a number with the next one, or with the next planned failure."""
+    """Answers a number with the next one, or with the next planned failure or reply."""
 
     failures: ClassVar[list[tuple[int, dict[str, str]]]] = []
+    replies: ClassVar[list[object]] = []
     asked: ClassVar[list[tuple[str, dict[str, str], dict[str, Any]]]] = []
 
     def do_POST(self) -> None:
@@ -24,6 +25,8 @@ class Provider(BaseHTTPRequestHandler):
         if self.failures:
             status, headers = self.failures.pop(0)
             self._reply(status, headers, {"error": "planned"})
+        elif self.replies:
+            self._reply(200, {}, self.replies.pop(0))
         elif "messages" in body:
             text = str(int(body["messages"][0]["content"]) + 1)
             self._reply(200, {}, {"choices": [{"message": {"content": text}}]})
@@ -47,7 +50,7 @@ class Provider(BaseHTTPRequestHandler):
 @contextmanager
 def providing() -> Iterator[str]:
     """Give the address of a provider that has not been asked yet."""
-    Provider.failures, Provider.asked = [], []
+    Provider.failures, Provider.replies, Provider.asked = [], [], []
     server = HTTPServer(("127.0.0.1", 0), Provider)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()

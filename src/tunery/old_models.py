@@ -14,9 +14,10 @@ from contextlib import closing
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 from urllib.parse import urlsplit
 
+from tunery.data.json_text import json_line
 from tunery.errors import (
     DeadlineExceeded,
     FailedPrecondition,
@@ -43,6 +44,13 @@ PER_MINUTE = 60.0
 MAX_OUTPUT_TOKENS = 256
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _SHOWN_CHARACTERS = 200
+
+_LINE_START = b'{"row": '
+
+MAX_TOKENS = "MAX_TOKENS"
+# What Google, OpenAI, Mistral and Anthropic write when an answer was cut, and when it is whole.
+_CUT = frozenset({"MAX_TOKENS", "length", "max_tokens", "model_length"})
+_WHOLE = frozenset({None, "STOP", "stop", "FINISH_REASON_UNSPECIFIED", "end_turn", "stop_sequence", "eos"})
 
 Line = dict[str, Any]
 
@@ -98,38 +106,42 @@ def record(file: AnswerFile, old: OldModel, on_answered: Callable[[int, int], No
             try:
                 file.add(number, old.ask(file.rows[number - 1].text_input))
             except Blocked as error:
-                file.add(number, "", str(error))
+                file.add(number, OldAnswer(""), str(error))
             on_answered(done, total)
 
 
 def read_recorded(path: Path, rows: Sequence[TuningExample]) -> RecordedAnswers:
     """Return the recorded answers to these rows, matched by input; raises InvalidArgument if some are missing."""
-    from tunery.evaluation.contest import RecordedAnswers
-
     if not path.exists():
         raise NotFound(f"There is no file {str(path)!r}.")
-    lines = _read(path)
-    by_input = {line["text_input"]: line["answer"] for line in lines}
+    lines, _ = _read(path)
+    by_input = {line["text_input"]: line for line in lines}
     missing = sum(row.text_input not in by_input for row in rows)
     if missing:
         raise InvalidArgument(f"{path} has no answer to {missing} of {len(rows)} rows. `tunery rescue` resumes it.")
-    return RecordedAnswers([by_input[row.text_input] for row in rows], lines[0]["model"])
+    return _recorded([by_input[row.text_input] for row in rows])
 
 
 def recorded_in(content: bytes, rows: Sequence[TuningExample]) -> RecordedAnswers | None:
     """Return the recorded answers to these rows if `content` is a whole file of `tunery rescue`, else None."""
-    from tunery.evaluation.contest import RecordedAnswers
-
-    try:
-        lines = [json.loads(text) for text in content.decode().split("\n") if text.strip()]
-    except (ValueError, RecursionError):
+    values = [_value(text) for text in content.split(b"\n") if text.strip()]
+    lines = [value for value in values if _is_recorded(value)]
+    if not rows or len(lines) < len(values):
         return None
-    if not rows or not all(_is_recorded(line) for line in lines):
-        return None
-    by_input = {line["text_input"]: line["answer"] for line in lines}
+    by_input = {line["text_input"]: line for line in lines}
     if any(row.text_input not in by_input for row in rows):
         return None
-    return RecordedAnswers([by_input[row.text_input] for row in rows], lines[0]["model"])
+    return _recorded([by_input[row.text_input] for row in rows])
+
+
+def _recorded(lines: Sequence[Line]) -> RecordedAnswers:
+    from tunery.evaluation.contest import RecordedAnswers
+
+    cut = sum(line.get("finish_reason") == MAX_TOKENS for line in lines)
+    title = lines[0]["model"] if lines else "recorded answers"
+    if cut:
+        title += f" ({cut} of {len(lines)} answers cut at its token limit)"
+    return RecordedAnswers([line["answer"] for line in lines], title, cut)
 
 
 class AnswerFile:
@@ -138,64 +150,82 @@ class AnswerFile:
     def __init__(self, path: Path, model: str, rows: Sequence[TuningExample]) -> None:
         """Read existing lines; raises FailedPrecondition if they are of another model or other rows."""
         self._path, self._model, self.rows = path, model, rows
-        self.lines = {line["row"]: line for line in _read(path)} if path.exists() else {}
+        lines, whole_bytes = _read(path) if path.exists() else ([], 0)
+        self.lines = {line["row"]: line for line in lines}
         for number, line in self.lines.items():
             if line["model"] != model:
                 raise FailedPrecondition(
                     f"{path} contains answers from {line['model']}, not from {model}. Use another --to."
                 )
-            if number > len(rows) or line["text_input"] != rows[number - 1].text_input:
+            if not 0 < number <= len(rows) or line["text_input"] != rows[number - 1].text_input:
                 raise FailedPrecondition(
                     f"{path} holds answers to other rows (see the line for row {number}). Use another --to."
                 )
+        if path.exists():
+            _end_line(path, whole_bytes)
 
     @property
     def missing(self) -> list[int]:
         """The numbers, from 1, of the rows without a line."""
         return [number for number in range(1, len(self.rows) + 1) if number not in self.lines]
 
-    def add(self, number: int, answer: str, error: str | None = None) -> None:
+    @property
+    def cut(self) -> list[int]:
+        """The numbers of the rows whose answers were cut at the token limit."""
+        return sorted(number for number, line in self.lines.items() if line.get("finish_reason") == MAX_TOKENS)
+
+    def add(self, number: int, answer: OldAnswer, error: str | None = None) -> None:
         """Append the line of a row."""
         row = self.rows[number - 1]
-        line: Line = {"row": number, "text_input": row.text_input, "output": row.output, "answer": answer}
+        line: Line = {"row": number, "text_input": row.text_input, "output": row.output, "answer": answer.text}
         line["model"] = self._model
+        if answer.finish_reason not in _WHOLE:
+            line["finish_reason"] = answer.finish_reason
         if error is not None:
             line["error"] = error
         self.lines[number] = line
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        with self._path.open("ab") as file:
+            file.write(json_line(line).encode())
 
 
-def _is_recorded(line: object) -> bool:
+def _is_recorded(line: object) -> TypeGuard[Line]:
     if not isinstance(line, dict) or not isinstance(line.get("row", 0), int):
         return False
     return all(isinstance(line.get(name), str) for name in ("text_input", "answer", "model"))
 
 
-def _is_whole(line: object) -> bool:
-    return isinstance(line, dict) and "row" in line and _is_recorded(line)
-
-
-def _read(path: Path) -> list[Line]:
+def _read(path: Path) -> tuple[list[Line], int]:
+    """Return the lines of a file and the number of bytes they take; a last line that was cut off is not among them."""
     found: list[Line] = []
-    texts = path.read_text("utf-8").splitlines()
+    content = path.read_bytes()
+    texts = content.split(b"\n")
     for number, text in enumerate(texts, start=1):
-        try:
-            line = json.loads(text)
-        except ValueError:
-            line = None
-        if _is_whole(line):
+        line = _value(text)
+        if not text.strip():
+            continue
+        if _is_recorded(line) and "row" in line:
             found.append(line)
-        elif number == len(texts):  # cut off when the command was killed: get that answer again
-            _drop_last_line(path, text)
+        elif number == len(texts) and _LINE_START.startswith(text[: len(_LINE_START)]):
+            return found, len(content) - len(text)  # cut off when the command was killed: get that answer again
         else:
             raise InvalidArgument(f"Line {number} of {path} was not written by `tunery rescue`.")
-    return found
+    return found, len(content)
 
 
-def _drop_last_line(path: Path, text: str) -> None:
-    whole = path.read_bytes()
-    path.write_bytes(whole[: whole.rindex(text.encode())])
+def _value(text: bytes) -> object:
+    try:
+        return json.loads(text.decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _end_line(path: Path, whole_bytes: int) -> None:
+    """Cut the file after its whole lines and end the last one, so that lines can be appended."""
+    with path.open("r+b") as file:
+        file.truncate(whole_bytes)
+        file.seek(max(0, whole_bytes - 1))
+        if file.read() not in (b"", b"\n"):
+            file.write(b"\n")
 
 
 class Style(StrEnum):
@@ -214,6 +244,14 @@ class Style(StrEnum):
 
 class Blocked(TuneryError):
     """The model gave no answer to a prompt; trying again would not help."""
+
+
+@dataclass(frozen=True, slots=True)
+class OldAnswer:
+    """The text of an answer without thoughts; `finish_reason` is MAX_TOKENS if it was cut, None if it was not said."""
+
+    text: str
+    finish_reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,19 +293,33 @@ class Endpoint:
         headers = {"Authorization": f"Bearer {self.key}"} if self.is_bearer else {"x-goog-api-key": self.key}
         return f"{address}/{name}:generateContent", headers, body
 
-    def answer(self, reply: Mapping[str, Any]) -> str:
-        """Return the text of a reply; raises Blocked if there is none."""
-        try:
-            if self.style is Style.OPENAI:
-                text = reply["choices"][0]["message"]["content"]
-            else:
-                parts = reply["candidates"][0]["content"]["parts"]
-                text = "".join(part.get("text", "") for part in parts)
-        except (KeyError, IndexError, TypeError, AttributeError):
-            text = None
-        if not isinstance(text, str):
-            raise Blocked("The model returned no text.")
-        return text
+    def answer(self, reply: object) -> OldAnswer:
+        """Return the text of a reply and why it ended; raises Blocked if there is no text."""
+        choice = _first(reply, "choices" if self.style is Style.OPENAI else "candidates")
+        reason = choice.get("finish_reason", choice.get("finishReason"))
+        reason = MAX_TOKENS if reason in _CUT else str(reason) if reason else None
+        message = choice.get("message" if self.style is Style.OPENAI else "content")
+        content = message.get("content", message.get("parts")) if isinstance(message, Mapping) else None
+        text = _text(content)
+        if text is None:
+            why = "" if reason in _WHOLE else f" (finish reason {reason})"
+            raise Blocked(f"The model returned no text{why}.")
+        return OldAnswer(text, reason)
+
+
+def _first(reply: object, name: str) -> Mapping[str, Any]:
+    found = reply.get(name) if isinstance(reply, Mapping) else None
+    first = found[0] if isinstance(found, list) and found else None
+    return first if isinstance(first, Mapping) else {}
+
+
+def _text(content: object) -> str | None:
+    """Return a text, or the texts of parts without thoughts; None if there is none."""
+    if isinstance(content, str):
+        return content
+    parts = [part for part in content if isinstance(part, Mapping)] if isinstance(content, list) else []
+    texts = [part["text"] for part in parts if isinstance(part.get("text"), str) and part.get("thought") is not True]
+    return "".join(texts) if texts else None
 
 
 class OldModel:
@@ -289,7 +341,7 @@ class OldModel:
         """Close the connection."""
         self._client.close()
 
-    def ask(self, prompt: str) -> str:
+    def ask(self, prompt: str) -> OldAnswer:
         """
         Return the answer to a prompt; limits and temporary failures are retried.
 
@@ -306,7 +358,7 @@ class OldModel:
                 wait *= 2
         raise AssertionError("the last try raises")
 
-    def _answer(self, prompt: str) -> str:
+    def _answer(self, prompt: str) -> OldAnswer:
         import httpx2
 
         self._keep_pace()
@@ -321,7 +373,7 @@ class OldModel:
             raise self._refusal(reply.status_code, reply.text, reply.headers.get("retry-after"))
         try:
             return self._endpoint.answer(reply.json())
-        except ValueError:
+        except (ValueError, RecursionError):
             raise TuneryError(f"{address} answers with something that is not JSON; is it the right endpoint?") from None
 
     def _keep_pace(self) -> None:

@@ -6,11 +6,18 @@ import io
 import json
 import re
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.cli.conftest import Run
+from tunery.cli.generate import answer_file, read_inputs
+from tunery.errors import DatasetInvalid
 from tunery.service.library import Library, set_wraps_plain_inputs
+from tunery.types import Answer
 
 NUMBER = re.compile(r"-?(0|[1-9][0-9]*)\n")
 
@@ -303,3 +310,44 @@ def test_a_base_has_no_training_outputs(run: Run, tiny: str, tmp_path: Path) -> 
 
         assert done.status == 13
         assert done.said.endswith("--constrain-to-training-outputs is for tuned models; tiny is a base.\n")
+
+
+class Echo:
+    """A model that answers a text with itself."""
+
+    is_tuned = False
+
+    def answers(self, texts: list[str], **_: Any) -> list[Answer]:
+        return [Answer(text) for text in texts]
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"])).filter(str.strip), min_size=1))
+def test_answers_can_be_inputs(texts: list[str]) -> None:
+    """What --output wrote, --input reads, whatever the texts hold."""
+    rows = list(enumerate(texts, start=1))
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "answers.jsonl"
+        answer_file(Echo(), rows, {}, path)  # type: ignore[arg-type]
+
+        assert read_inputs(path) == rows
+
+
+def test_line_separators_end_no_line() -> None:
+    """U+2028, U+2029, U+0085 and an escaped form feed are part of a text."""
+    path = Path(__file__).parents[1] / "fixtures" / "cases" / "01-line-separators" / "questions.jsonl"
+
+    rows = read_inputs(path)
+
+    assert [number for number, _ in rows] == [1, 2, 3, 4, 5]
+    assert rows[0][1] == "First line\u2028second line of the same ticket"
+
+
+@pytest.mark.parametrize("line", ["[" * 100_000, '{"number": ' + "9" * 5_000 + "}", '{"text_input": "\\ud800"}'])
+def test_no_line_is_a_crash(tmp_path: Path, line: str) -> None:
+    """Deep nesting, endless numbers and half characters are problems of their line."""
+    path = tmp_path / "questions.jsonl"
+    path.write_text('{"text_input": "1"}\n' + line + "\n")
+
+    with pytest.raises(DatasetInvalid, match="Row 2"):
+        read_inputs(path)

@@ -74,3 +74,28 @@ def test_without_a_key_nothing_is_asked(run: Run, data: Path, monkeypatch: pytes
 
     assert done.status == 26
     assert "$RESCUE_API_KEY" in done.said
+
+
+def test_answers_with_line_separators_are_resumed(run: Run, data: Path, address: str) -> None:
+    """Answers may hold U+2028 and U+0085; the same command again has nothing to ask."""
+    options = ("--endpoint", address, "--per-minute", 100_000, "--model", "old")
+    text = "delivery\u2028call the depot\u0085thanks"
+    Provider.replies = [{"choices": [{"finish_reason": "stop", "message": {"content": text}}]}] * 20
+
+    first = run("rescue", data, *options)
+    again = run("rescue", data, *options)
+
+    assert (first.status, again.status, len(Provider.asked)) == (0, 0, 20), again.said
+    assert lines(data.with_name("numbers.answers.jsonl"))[0]["answer"] == text
+
+
+def test_cut_answers_are_said(run: Run, data: Path, address: str) -> None:
+    """The number and the rows of answers that ended at the token limit, and what to do."""
+    options = ("--endpoint", address, "--per-minute", 100_000, "--model", "old")
+    Provider.replies = [{"choices": [{"finish_reason": "length", "message": {"content": "deliv"}}]}] * 2
+
+    done = run("rescue", data, *options)
+    counted = json.loads(run("rescue", data, *options, "--json").output)
+
+    assert "Warning: 2 answers were cut at the token limit, in rows 1, 2. For whole answers use a larger" in done.said
+    assert counted["cut"] == 2

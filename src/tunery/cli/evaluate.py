@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -106,10 +107,16 @@ def _request(file: Path | None, against: Path | None, reading: Reading, max_rows
         from tunery.old_models import read_recorded
 
         recorded = read_recorded(against, dataset.examples)
+        if recorded.cut:
+            terminal.say(
+                f"Warning: {recorded.cut} of {len(recorded.answers)} answers in {against} were cut at the old model's "
+                "token limit; they count as they are."
+            )
     return EvaluationRequest(dataset.examples, dataset.source, recorded, max_rows, seed)
 
 
 _EVERY = 20  # answers between two lines in a pipe
+_SHOWN_ROWS = 10
 
 
 @reads_file
@@ -155,11 +162,23 @@ def rescue(
     refused = sum("error" in line for line in records.lines.values())
     if json:
         document = {"file": str(path), "model": model, "rows": total, "without_answer": refused}
+        document["cut"] = len(records.cut)
         terminal.result(output.dumped(document))
         return
     terminal.say(f"Recorded {total} answers of {model}" + (f"; {refused} rows have none" if refused else ""))
+    if records.cut:
+        terminal.say(_cut_sentence(records.cut))
     terminal.say(f"Next: tunery evaluate MODEL {file} --against {path}")
     terminal.result(str(path))
+
+
+def _cut_sentence(rows: Sequence[int]) -> str:
+    answers = "1 answer was" if len(rows) == 1 else f"{len(rows)} answers were"
+    shown = ", ".join(map(str, rows[:_SHOWN_ROWS])) + (", ..." if len(rows) > _SHOWN_ROWS else "")
+    return (
+        f"Warning: {answers} cut at the token limit, in row{'s' if len(rows) > 1 else ''} {shown}. "
+        "For whole answers use a larger --max-output-tokens and another --to."
+    )
 
 
 def _record(records: AnswerFile, old: OldModel) -> None:

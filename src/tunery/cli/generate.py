@@ -6,10 +6,9 @@ A single answer is printed as it is made; answers to a file are written at the e
 
 from __future__ import annotations
 
-import json as jsonlib
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +16,7 @@ from tunery.cli import output as out
 from tunery.cli import terminal
 from tunery.cli.terminal import LiveLine, ServerAddress, argument, count_progress, option
 from tunery.cli.workplace import AnsweringModel, workplace
+from tunery.data.json_text import JsonError, json_line, jsonl_lines, loads
 from tunery.errors import DataProblem, DatasetInvalid, InvalidArgument, NotFound
 from tunery.types import Answer, AnswerForm, InputCheck, SamplingSettings
 
@@ -140,9 +140,7 @@ def read_inputs(path: Path) -> list[tuple[int, str]]:
     """
     rows: list[tuple[int, str]] = []
     found: list[DataProblem] = []
-    for number, line in enumerate(_lines(path), start=1):
-        if not line.strip():
-            continue
+    for number, line in jsonl_lines(_content(path)):
         text, problem = _text_input(line)
         if problem:
             found.append(DataProblem("bad-line", problem, row=number))
@@ -174,25 +172,24 @@ def answer_file(
             show(len(answers))
     lines = [_line(text, answer) for (_, text), answer in zip(rows, answers, strict=True)]
     if output is None:
-        terminal.result("\n".join(lines))
+        terminal.result("".join(lines).removesuffix("\n"))
     else:
         from tunery.files import write_whole
 
-        write_whole(output.absolute(), ("\n".join(lines) + "\n").encode())
+        write_whole(output.absolute(), "".join(lines).encode())
         terminal.say(f"Wrote {len(rows)} answers to {output}")
     out.warn_of_inputs([answer.input_check for answer in answers])
 
 
 def _line(text: str, answer: Answer) -> str:
-    document = {"text_input": text, "output": answer.text, **out.input_check_document(answer.input_check)}
-    return jsonlib.dumps(document, ensure_ascii=False)
+    return json_line({"text_input": text, "output": answer.text, **out.input_check_document(answer.input_check)})
 
 
-def _lines(path: Path) -> Iterator[str]:
+def _content(path: Path) -> str:
     if not path.exists():
         raise NotFound(f"There is no file {str(path)!r}.")
     try:
-        yield from path.read_text("utf-8-sig").splitlines()
+        return path.read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidArgument(f"{str(path)!r} cannot be read as UTF-8 text: {error}.") from error
 
@@ -200,13 +197,15 @@ def _lines(path: Path) -> Iterator[str]:
 def _text_input(line: str) -> tuple[str, str]:
     """Return the text of a line and an empty problem, or the problem."""
     try:
-        value = jsonlib.loads(line)
-    except ValueError as error:
-        return "", f"not JSON: {error}."
+        value = loads(line)
+    except JsonError as error:
+        return "", f"not JSON, {error}."
     text = value.get("text_input") if isinstance(value, dict) else None
     if not isinstance(text, str) or not text.strip():
         return "", 'must be {"text_input": "..."} with a text that is not empty.'
-    return text, ""
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        return "", "the text holds half of a character (a lone surrogate)."
+    return str(text), ""  # a number as it is written
 
 
 def _answers(model: AnsweringModel, rows: Sequence[tuple[int, str]], settings: dict[str, Any]) -> list[Answer]:

@@ -6,13 +6,11 @@ Every unreadable line becomes a problem with its number. Numbers and booleans ke
 
 from __future__ import annotations
 
-import functools
-import json
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from tunery.data.json_text import JsonError, JsonNumber, loads
 from tunery.data.prompts import structured_prompt
 from tunery.data.tables import BadCell, Cell, DecodedText, Row, Table, check_extent, column_name, invalid
 from tunery.errors import DataProblem
@@ -231,20 +229,6 @@ def _why_not(roles: list[str]) -> str:
     return "the question is missing." if "user" not in roles else "the answer comes before the question."
 
 
-class JsonNumber(str):
-    """A number as written, so that 7 is "7" and 0.10 is "0.10"."""
-
-    __slots__ = ()
-
-
-class JsonError(Exception):
-    """Text that is not JSON; the message says where."""
-
-    def __init__(self, message: str, line: int | None = None) -> None:
-        super().__init__(message)
-        self.line = line
-
-
 def looks_like_json(text: str, suffix: str) -> str | None:
     """Return "json", "jsonl" or None for the format of `text`; `suffix` decides only for broken text."""
     start = text.lstrip()[:1]
@@ -260,38 +244,6 @@ def looks_like_json(text: str, suffix: str) -> str | None:
         return "json" if _is_value(text) else "jsonl"
     # a CSV may begin with a bracket too: "[greeting],label"
     return "json" if suffix == ".json" or lines[0] in ("{", "[") or start == "{" or _is_value(text) else None
-
-
-def loads(text: str) -> object:
-    """Return the value of a JSON text. Raises JsonError."""
-    try:
-        return json.loads(
-            text,
-            parse_int=_number,
-            parse_float=_number,
-            parse_constant=lambda _: None,
-            object_pairs_hook=_object,
-        )
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, " if "\n" in text.strip() else ""
-        message = f"{where}character {error.colno}: {error.msg[0].lower()}{error.msg[1:]}"
-        raise JsonError(message, error.lineno) from error
-    except RecursionError as error:
-        raise JsonError("brackets are nested too deeply") from error
-
-
-@functools.lru_cache(maxsize=65_536)  # 4 MiB can hold two million numbers, but not two million different ones
-def _number(text: str) -> JsonNumber:
-    return JsonNumber(text)
-
-
-def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """Refuse a name that appears twice; Python would silently keep the last value."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
-        raise JsonError(f"the name {column_name(twice)!r} appears twice in one object")
-    return found
 
 
 def _is_value(text: str) -> bool:

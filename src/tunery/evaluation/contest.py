@@ -48,10 +48,11 @@ TuneFold = Callable[[Sequence[TuningExample], int], AbstractContextManager[Answe
 
 @dataclass(frozen=True, slots=True)
 class RecordedAnswers:
-    """Answers of another model to the same rows; `title` is the model's name."""
+    """Answers of another model to the same rows; `title` is its name, `cut` counts those cut at its token limit."""
 
     answers: Sequence[str]
     title: str = "recorded answers"
+    cut: int = 0
 
 
 @dataclass(frozen=True, slots=True)

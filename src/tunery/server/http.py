@@ -28,6 +28,7 @@ from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
 
+from tunery.data.json_text import one_line
 from tunery.errors import (
     DatasetInvalid,
     InvalidArgument,
@@ -314,9 +315,6 @@ def _path(place: Sequence[int | str]) -> str:
     return path
 
 
-# Some clients end a line of a stream at U+0085, U+2028 and U+2029 as well.
-_LINE_ENDS = {ord(character): f"\\u{ord(character):04x}" for character in "\x85\u2028\u2029"}
-
 Chunks = AsyncIterator[Message | Mapping[str, Any]]
 
 _log = logging.getLogger("tunery.server")
@@ -364,7 +362,8 @@ async def _lines(chunks: Chunks) -> AsyncIterator[bytes]:
 
 def _line(value: Message | Mapping[str, Any]) -> bytes:
     plain = value.model_dump(mode="json", exclude_none=True) if isinstance(value, Message) else value
-    return json.dumps(plain, ensure_ascii=False, allow_nan=False).translate(_LINE_ENDS).encode()
+    # some clients end a line of a stream at U+0085, U+2028 and U+2029 as well
+    return one_line(json.dumps(plain, ensure_ascii=False, allow_nan=False)).encode()
 
 
 SERVICE = "generativelanguage.googleapis.com"

@@ -31,6 +31,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tunery import __version__
+from tunery.data.json_text import one_line
 from tunery.engine.catalog import available_memory
 from tunery.errors import PermissionDenied, TuneryError
 from tunery.server.http import ApiRouter, JsonReply, Services, ServicesOf
@@ -131,7 +132,7 @@ class _JsonLines(logging.Formatter):
         line |= fields or {"message": record.getMessage()}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
+        return one_line(json.dumps(line, ensure_ascii=False))
 
 
 class DeviceOut(Message):

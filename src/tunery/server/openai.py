@@ -19,6 +19,7 @@ from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
+from tunery.data.json_text import one_line
 from tunery.errors import InvalidArgument, NotFound, TuneryError, Unauthenticated
 from tunery.server.generation import (
     FinishedAnswer,
@@ -248,7 +249,7 @@ async def _events(chunks: AsyncIterator[Message]) -> AsyncIterator[bytes]:
 
 
 def _event(data: str) -> bytes:
-    return f"data: {data}\n\n".encode()
+    return f"data: {one_line(data)}\n\n".encode()
 
 
 def _target(services: Services, caller: Caller, name: str) -> Target:

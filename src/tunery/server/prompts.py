@@ -15,6 +15,7 @@ from pydantic import ConfigDict, Field
 from pydantic.alias_generators import to_snake
 from starlette.responses import Response
 
+from tunery.data.json_text import json_line
 from tunery.data.prompts import PromptColumn, StructuredPrompt, structured_prompt
 from tunery.data.tables import MAX_COLUMNS, Cell, Row
 from tunery.errors import InvalidArgument
@@ -293,4 +294,4 @@ def _csv(prompt: StructuredPrompt) -> str:
 def _jsonl(prompt: StructuredPrompt) -> str:
     table = prompt.table()
     records = ({name: cell or "" for name, cell in zip(table.columns, row.cells, strict=True)} for row in table.rows)
-    return "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+    return "".join(map(json_line, records))

@@ -1,0 +1,83 @@
+"""
+JSON as text: lines of JSONL, values one after another, and numbers kept as they are written.
+
+A line of JSONL ends at a line feed and nowhere else: texts may hold U+0085, U+2028 and U+2029.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from tunery.data.tables import column_name
+
+# Line ends for other programs' readers (Python's splitlines, old JavaScript), and halves of characters, which no file
+# in UTF-8 can hold. JSON itself escapes the characters below U+0020.
+_ESCAPED = re.compile("[\x85\u2028\u2029\ud800-\udfff]")
+
+
+class JsonNumber(str):
+    """A number as written, so that 7 is "7" and 0.10 is "0.10"."""
+
+    __slots__ = ()
+
+
+class JsonError(Exception):
+    """Text that is not JSON; the message says where."""
+
+    def __init__(self, message: str, line: int | None = None) -> None:
+        super().__init__(message)
+        self.line = line
+
+
+def json_line(value: object) -> str:
+    """Return a value as a line of JSONL with its line feed, which programs that end lines elsewhere read as well."""
+    return one_line(json.dumps(value, ensure_ascii=False)) + "\n"
+
+
+def one_line(text: str) -> str:
+    """Return JSON without indentation with everything escaped that some reader takes for a line end."""
+    return _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def jsonl_lines(text: str) -> Iterator[tuple[int, str]]:
+    """Yield number and text of each line that is not blank; numbers count from 1."""
+    for number, line in enumerate(text.split("\n"), start=1):
+        if stripped := line.strip():
+            yield number, stripped
+
+
+def loads(text: str) -> Any:
+    """Return the value of a JSON text. Raises JsonError."""
+    try:
+        return json.loads(
+            text,
+            parse_int=_number,
+            parse_float=_number,
+            parse_constant=lambda _: None,
+            object_pairs_hook=_object,
+        )
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, " if "\n" in text.strip() else ""
+        message = f"{where}character {error.colno}: {error.msg[0].lower()}{error.msg[1:]}"
+        raise JsonError(message, error.lineno) from error
+    except RecursionError as error:
+        raise JsonError("brackets are nested too deeply") from error
+
+
+@functools.lru_cache(maxsize=65_536)  # 4 MiB can hold two million numbers, but not two million different ones
+def _number(text: str) -> JsonNumber:
+    return JsonNumber(text)
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Refuse a name that appears twice; Python would silently keep the last value."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
+        raise JsonError(f"the name {column_name(twice)!r} appears twice in one object")
+    return found
