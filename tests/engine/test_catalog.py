@@ -47,6 +47,40 @@ def test_api_name_says_who_answers_and_has_true_limits(catalog: Catalog, name: s
     assert (entry.input_token_limit, entry.licence) == (8192, "Apache-2.0")
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "gemini-pro", "gemini-1.5-flash", "gemini-1.5-flash-latest", "gemini-1.5-pro-002", "gemini-1.5-flash-8b",
+        "gemini-2.0-flash-exp", "gemini-2.5-flash", "gemini-2.5-flash-preview-05-20", "gemini-flash-latest",
+        "gemini-3.5-pro", "gemma-3-1b-it", "gemma-3n-e4b-it", "learnlm-2.0-flash-experimental", "chat-bison-001",
+        "text-bison@002",
+    ],
+)  # fmt: skip
+def test_every_name_that_google_has_given_a_text_model_is_an_api_name(catalog: Catalog, name: str) -> None:
+    """Old and new names of these families stand for the default base, and say so."""
+    entry = catalog.resolve(f"models/{name}")
+
+    assert (entry.name, entry.alias_of) == (name, DEFAULT)
+    assert entry.display_name == f"{name} (answered by SmolLM2 135M Instruct)"
+
+
+@pytest.mark.parametrize(
+    "name", ["gpt-4", "embedding-001", "imagen-3.0", "geminix", "gemini-", "gemini-../x", "Gemini-pro", "x-gemini-pro"]
+)
+def test_other_names_are_unknown(catalog: Catalog, name: str) -> None:
+    """Names of other families stay unknown; the message lists what there is."""
+    with pytest.raises(NotFound, match=r"Bases here: smollm2.*begin with gemini, gemma, .* stand for smollm2"):
+        catalog.resolve(name)
+
+
+def test_an_added_base_keeps_its_name(catalog: Catalog, folder: Path) -> None:
+    """A base that the user added under such a name is that base, not the default one."""
+    catalog.add(str(folder), "gemma-3-1b-it")
+
+    assert catalog.resolve("models/gemma-3-1b-it").alias_of is None
+    assert catalog.resolve("models/gemma-3-4b-it").alias_of == DEFAULT
+
+
 def test_api_names_follow_the_configured_base(tmp_path: Path, folder: Path) -> None:
     """With another default base, the API names stand for that one."""
     Catalog(tmp_path / "home").add(str(folder), "mine")

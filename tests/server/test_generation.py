@@ -50,7 +50,7 @@ def test_a_whole_answer(client: httpx2.Client, target: str) -> None:
     usage = reply["usageMetadata"]
     assert usage["candidatesTokenCount"] == 12
     assert usage["totalTokenCount"] == usage["promptTokenCount"] + 12
-    assert reply["modelVersion"] == target
+    assert reply["modelVersion"] == target.removeprefix("models/")
 
 
 @pytest.mark.parametrize(
@@ -203,9 +203,19 @@ def test_what_is_missing(client: httpx2.Client, verb: str) -> None:
     assert (tuned["code"], tuned["message"]) == (404, "Tuned model tunedModels/missing does not exist.")
     assert (base["code"], base["status"]) == (404, "NOT_FOUND")
     assert base["message"].startswith(
-        "models/missing is not found for API version v1beta, or is not supported for "
-        + ("generateText." if verb == "generateText" else "generateContent.")
+        f"models/missing is not found for API version v1beta, or is not supported for {verb}. Call ListModels"
     )
+    assert f"Bases here: smollm2-135m-instruct, {BASE}." in base["message"]
+
+
+@pytest.mark.parametrize("verb", ["generateContent", "streamGenerateContent", "countTokens", "generateText"])
+@pytest.mark.parametrize("target", ["models/gemini-2.5-flash", "models/gemma-3-1b-it", f"tunedModels/{TUNED}"])
+def test_a_header_says_which_base_answered(client: httpx2.Client, verb: str, target: str) -> None:
+    """Names that Google has given stand for the default base, whichever method is called."""
+    reply = ask(client, said() | {"prompt": {"text": "x"}, "maxOutputTokens": 3}, verb, target)
+
+    assert reply.status_code == 200, reply.text
+    assert reply.headers["x-tunery-base-model"] == BASE
 
 
 # streams

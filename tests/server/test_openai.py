@@ -355,6 +355,15 @@ def test_models_are_listed(client: httpx2.Client) -> None:
     assert client.get(f"/models/{TUNED}").json()["id"] == f"tunedModels/{TUNED}"
 
 
+@pytest.mark.parametrize("name", ["gemini-2.5-flash", "models/gemma-3-1b-it", TUNED, f"models/tunedModels/{TUNED}"])
+def test_a_header_says_which_base_answered(client: httpx2.Client, name: str) -> None:
+    """Names that Google has given stand for the default base; one prefix too many does no harm."""
+    reply = chat(client, model=name)
+
+    assert reply.status_code == 200, reply.text
+    assert reply.headers["x-tunery-base-model"] == BASE
+
+
 @pytest.mark.parametrize("name", ["nothing", "tunedModels/nothing", "models/nothing", "a/b/c"])
 def test_a_model_that_is_not_there(client: httpx2.Client, name: str) -> None:
     """An unknown name is 404 with the code that these clients know."""
@@ -362,6 +371,7 @@ def test_a_model_that_is_not_there(client: httpx2.Client, name: str) -> None:
 
     assert [reply.status_code for reply in replies] == [404, 404]
     assert {error(reply)["code"] for reply in replies} == {"model_not_found"}
+    assert all("Bases here: smollm2-135m-instruct" in error(reply)["message"] for reply in replies)
 
 
 def test_unknown_paths_are_of_the_same_shape(client: httpx2.Client) -> None:

@@ -47,6 +47,13 @@ ALIASES = {
     "gemini-1.5-flash-001-tuning": "Gemini 1.5 Flash 001 Tuning",
     "text-bison-001": "PaLM 2 text-bison-001",
 }
+FAMILIES = ("gemini", "gemma", "learnlm", "text-bison", "chat-bison")
+_API_NAME = re.compile(rf"(?:{'|'.join(FAMILIES)})(?:[-@][a-z0-9.@-]{{1,60}})?", re.ASCII)
+
+
+def is_api_name(name: str) -> bool:
+    """Return whether a plain name is one that Google could have given to a text model."""
+    return _API_NAME.fullmatch(name) is not None
 
 
 class Catalog:
@@ -59,7 +66,7 @@ class Catalog:
     def __init__(self, data_folder: Path, default_base: str = DEFAULT_BASE_MODEL) -> None:
         self.bases = data_folder / "bases"
         self.default_base = _plain(default_base)
-        if self.default_base in ALIASES:
+        if self.default_base in ALIASES:  # a base that the user added may well be called gemma-3-1b-it
             raise InvalidArgument(f"{default_base} is an API name. Set the default base to an open model.")
 
     def entries(self) -> list[CatalogEntry]:
@@ -73,9 +80,29 @@ class Catalog:
         return [*ordered, *(self._alias(name, own) for name in ALIASES)]
 
     def resolve(self, name: str) -> CatalogEntry:
-        """Return the entry for a name or for the hub id of an added base; raises NotFound, listing the known names."""
+        """
+        Return the entry for a name or for the hub id of an added base; raises NotFound, listing the known names.
+
+        An API name stands for the default base unless a base of that name was added.
+        """
         plain, own = _plain(name), self._own_entries()
-        return self._alias(plain, own) if plain in ALIASES else _find(plain, own)
+        found = _found(plain, own)
+        if found is None and is_api_name(plain):
+            return self._alias(plain, own)
+        if found is None:
+            raise NotFound(
+                f"There is no base model {plain!r}. {self.known_names()}"
+                " Add one with `tunery bases add FOLDER|FILE.gguf|OWNER/NAME`."
+            )
+        return found
+
+    def known_names(self) -> str:
+        """Return a sentence that lists the names of bases."""
+        families = f"{', '.join(FAMILIES[:-1])} or {FAMILIES[-1]}"
+        return (
+            f"Bases here: {', '.join(self._own_entries())}."
+            f" Names that begin with {families} stand for {self.default_base}."
+        )
 
     def is_present(self, name: str) -> bool:
         """Return whether all weights of a base are on this machine."""
@@ -143,11 +170,13 @@ class Catalog:
         return replace(folder_entry(record), is_present=(self.bases / record.name / MANIFEST).is_file())
 
     def _alias(self, name: str, own: dict[str, CatalogEntry]) -> CatalogEntry:
-        base = _find(self.default_base, own)
+        base = _found(self.default_base, own)
+        if base is None:
+            raise NotFound(f"There is no base model {self.default_base!r}. Bases here: {', '.join(own)}.")
         return replace(
             base,
             name=name,
-            display_name=f"{ALIASES[name]} (answered by {base.display_name})",
+            display_name=f"{ALIASES.get(name, name)} (answered by {base.display_name})",
             description=(
                 f"A name that existing code uses. It is not the model of that name: {base.display_name} on this machine"
                 f" answers. {base.description}"
@@ -197,15 +226,12 @@ def _plain(name: str) -> str:
     return name.removeprefix("models/")
 
 
-def _find(name: str, own: dict[str, CatalogEntry]) -> CatalogEntry:
+def _found(name: str, own: dict[str, CatalogEntry]) -> CatalogEntry | None:
     for entry in own.values():
         hub_id = entry.source.removeprefix("hub:") if entry.source.startswith("hub:") else ""
         if name == entry.name or (hub_id and name in (hub_id, hub_id.partition("@")[0])):
             return entry
-    raise NotFound(
-        f"There is no base model {name!r}. Known: {', '.join([*own, *ALIASES])}."
-        " Add one with `tunery bases add FOLDER|FILE.gguf|OWNER/NAME`."
-    )
+    return None
 
 
 WEIGHT_BYTES = 2  # bfloat16

@@ -34,6 +34,7 @@ from tunery.types import Caller, PromptDifference, SamplingSettings, Turn
 T = TypeVar("T")
 
 CONTRACT_HEADER = "x-tunery-prompt-contract"
+BASE_HEADER = "x-tunery-base-model"  # the open weights that answered, whatever name was asked for
 MAX_HEADER_CHARACTERS = 400
 
 router = ApiRouter(tags=["generation"])
@@ -43,6 +44,8 @@ Responses = dict[int | str, dict[str, Any]]
 _BASE, _TUNED = "/models/{model_id:id}", "/tunedModels/{model_id:id}"
 _ANSWER: Responses = {200: {"model": wire.GenerateContentOut}}
 _TEXT: Responses = {200: {"model": wire.GenerateTextOut}}
+_COUNT: Responses = {200: {"model": wire.CountTokensOut}}
+_TEXT_COUNT: Responses = {200: {"model": wire.CountTextTokensOut}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +65,10 @@ class Target:
 
 def _target_of(request: Request, services: ServicesOf, caller: CallerOf, model_id: str) -> Target:
     path, _, method = request.url.path.rpartition(":")
-    if "/tunedModels/" in path:
+    version, kind = path.strip("/").split("/")[:2]
+    if kind == "tunedModels":
         return tuned_target(services, caller, model_id)
-    return base_target(services, caller, model_id, method if "Text" in method else "generateContent")
+    return base_target(services, caller, model_id, method, version)
 
 
 TargetOf = Annotated[Target, Depends(_target_of)]
@@ -80,10 +84,10 @@ async def generate(request: Request, services: ServicesOf, body: wire.GenerateCo
     out = wire.GenerateContentOut(
         candidates=[_candidate(index, answer, answer.output_tokens) for index, answer in enumerate(finished)],
         usage_metadata=usage,
-        model_version=target.name,
+        model_version=target.name.removeprefix("models/"),
         prompt_contract=_contract_out(check),
     )
-    return check.add_header(JsonReply(out))
+    return check.add_headers(JsonReply(out))
 
 
 @router.post(f"{_TUNED}:streamGenerateContent", name="StreamGenerateContentTuned", responses=_ANSWER)
@@ -94,15 +98,16 @@ async def stream(
     """Answer with a model, chunk by chunk: as server-sent events with `alt=sse`, else as one JSON array."""
     check = checked_call(request, target, wire.turns_of(body))
     chunks = _chunks(target, check, await answer_chunks(request, services, _questions(target, body, check)))
-    return check.add_header(event_stream(chunks) if alt == "sse" else json_array(chunks))
+    return check.add_headers(event_stream(chunks) if alt == "sse" else json_array(chunks))
 
 
-@router.post(f"{_TUNED}:countTokens", name="CountTokensTuned")
-@router.post(f"{_BASE}:countTokens", name="CountTokens")
-async def count(services: ServicesOf, body: wire.CountTokensIn, target: TargetOf) -> wire.CountTokensOut:
+@router.post(f"{_TUNED}:countTokens", name="CountTokensTuned", responses=_COUNT)
+@router.post(f"{_BASE}:countTokens", name="CountTokens", responses=_COUNT)
+async def count(services: ServicesOf, body: wire.CountTokensIn, target: TargetOf) -> Response:
     """Count the tokens of a prompt as a model reads it, chat template included."""
     question = target.question_of(wire.turns_of(body), target.defaults)
-    return wire.CountTokensOut(total_tokens=await counted_tokens(services.answering, question))
+    out = wire.CountTokensOut(total_tokens=await counted_tokens(services.answering, question))
+    return JsonReply(out, headers={BASE_HEADER: question.base_model})
 
 
 @text_router.post(f"{_TUNED}:generateText", name="GenerateTextTuned", responses=_TEXT)
@@ -118,14 +123,15 @@ async def generate_text(
     questions = [target.question_of(check.turns, settings, index) for index in range(wire.candidate_count(body))]
     finished = await finished_answers(request, services, questions)
     out = wire.GenerateTextOut(candidates=[wire.TextCompletionOut(output=answer.text) for answer in finished])
-    return check.add_header(JsonReply(out))
+    return check.add_headers(JsonReply(out))
 
 
-@text_router.post(f"{_BASE}:countTextTokens", name="CountTextTokens")
-async def count_text(services: ServicesOf, body: wire.CountTextTokensIn, target: TargetOf) -> wire.CountTextTokensOut:
+@text_router.post(f"{_BASE}:countTextTokens", name="CountTextTokens", responses=_TEXT_COUNT)
+async def count_text(services: ServicesOf, body: wire.CountTextTokensIn, target: TargetOf) -> Response:
     """Count the tokens of a prompt."""
     question = target.question_of(wire.prompt_turns(body.prompt), target.defaults)
-    return wire.CountTextTokensOut(token_count=await counted_tokens(services.answering, question))
+    out = wire.CountTextTokensOut(token_count=await counted_tokens(services.answering, question))
+    return JsonReply(out, headers={BASE_HEADER: question.base_model})
 
 
 def _questions(target: Target, body: wire.GenerateContentIn, check: PromptCheck) -> list[Question]:
@@ -143,7 +149,7 @@ async def _chunks(target: Target, check: PromptCheck, chunks: Chunks) -> AsyncIt
         yield wire.GenerateContentOut(
             candidates=[_candidate(index, chunk)],
             usage_metadata=_usage(chunk.prompt_tokens, sum(output_tokens.values())),
-            model_version=target.name,
+            model_version=target.name.removeprefix("models/"),
             prompt_contract=_contract_out(check) if chunk.finish_reason else None,
         )
 
@@ -174,15 +180,18 @@ def _usage(prompt_tokens: int, output_tokens: int) -> wire.UsageOut:
     )
 
 
-def base_target(services: Services, caller: Caller, model_id: str, method: str = "generateContent") -> Target:
+def base_target(
+    services: Services, caller: Caller, model_id: str, method: str = "generateContent", version: str = "v1beta"
+) -> Target:
     """Return a base model to answer with; raises NotFound, FailedPrecondition if it is not on this machine."""
     require_known(caller)
     try:
         entry = services.catalog.resolve(model_id)
     except NotFound:
         raise NotFound(
-            f"models/{model_id} is not found for API version v1beta, or is not supported for {method}."
+            f"models/{model_id} is not found for API version {version}, or is not supported for {method}."
             " Call ListModels to see the list of available models and their supported methods."
+            f" {services.catalog.known_names()} A tuned model is named tunedModels/ID."
         ) from None
     name = entry.alias_of or entry.name
     services.catalog.folder(name)
@@ -217,9 +226,11 @@ class PromptCheck:
     differences: tuple[PromptDifference, ...] = ()
     was_wrapped: bool = False
     has_contract: bool = False
+    base_model: str = ""
 
-    def add_header(self, reply: Response) -> Response:
-        """Return the reply with a header: "ok", or how the input differs from the examples."""
+    def add_headers(self, reply: Response) -> Response:
+        """Return the reply with two headers: the base that answered; "ok", or how the input differs from examples."""
+        reply.headers[BASE_HEADER] = self.base_model
         if self.has_contract:
             text = "; ".join(difference.text for difference in self.differences) or "ok"
             value = f"wrapped: {text}" if self.was_wrapped else text
@@ -231,6 +242,7 @@ def checked_call(request: Request, target: Target, turns: Sequence[Turn]) -> Pro
     """Check the turns of a call against the model's prompt contract, and count the differences in the metrics."""
     contract = None if target.contracts is None else target.contracts.prompt
     check = checked(contract, turns, wraps=target.wraps_plain_inputs)
+    check = replace(check, base_model=target.question.base_model)
     request.app.state.metrics.observe_prompt(difference.kind for difference in check.differences)
     return check
 

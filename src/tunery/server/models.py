@@ -21,6 +21,7 @@ from starlette.types import Receive, Scope, Send
 
 from tunery.engine.catalog import fits, memory_estimate
 from tunery.errors import InvalidArgument, NotFound, Unimplemented
+from tunery.server.generation import BASE_HEADER
 from tunery.server.http import ApiRouter, Flag, JsonReply, Services, ServicesOf, page_of
 from tunery.server.security import CallerOf
 from tunery.server.wire import tuning as wire
@@ -54,7 +55,7 @@ _CLEARED: Mapping[str, Any] = {
     "reader_project_numbers": [],
     "wrap_plain_inputs": False,
 }
-_TEXT_BISON = "text-bison-001"
+_TEXT_BISON = "text-bison"
 _MODEL = "/tunedModels/{model_id:id}"
 _OPERATION = f"{_MODEL}/operations/{{operation_id:id}}"
 _PERMISSIONS = f"{_MODEL}/permissions"
@@ -114,7 +115,7 @@ def model_out(entry: CatalogEntry) -> ModelOut:
 
 
 def _methods(name: str) -> list[str]:
-    if name == _TEXT_BISON:
+    if name.startswith(_TEXT_BISON):
         return ["generateText", "countTextTokens", "createTunedTextModel"]
     return ["generateContent", "countTokens", "createTunedModel"]
 
@@ -131,13 +132,15 @@ def list_bases(
 
 
 @bases_router.get("/models/{model_id:id}", name="GetModel")
-def get_base(services: ServicesOf, caller: CallerOf, model_id: str) -> ModelOut:
+def get_base(request: Request, services: ServicesOf, caller: CallerOf, model_id: str) -> ModelOut:
     """Return a base model."""
     require_known(caller)
     try:
         return model_out(services.catalog.resolve(model_id))
     except NotFound:
-        raise NotFound(f"models/{model_id} is not found for API version v1beta.") from None
+        raise NotFound(
+            f"models/{model_id} is not found for API version {_version(request)}. {services.catalog.known_names()}"
+        ) from None
 
 
 @router.post("/tunedModels", name="CreateTunedModel", responses={200: {"model": wire.OperationOut | EstimateOut}})
@@ -245,7 +248,7 @@ class _Created(JsonReply):
     """
 
     def __init__(self, content: wire.OperationOut, creation: Creation, model: TunedModel) -> None:
-        super().__init__(content)
+        super().__init__(content, headers={BASE_HEADER: model.base_model})
         self._creation, self._model = creation, model
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -35,10 +35,10 @@ from tunery.server.monitoring import note_caller
 from tunery.server.security import caller_of
 from tunery.server.wire import openai as wire
 from tunery.server.wire.messages import Message
-from tunery.service.access import Action, require_known, require_scope
+from tunery.service.access import Action, require_known, require_scope, role_of
 from tunery.service.answering_child import AnswerChunk
 from tunery.service.tuning import MAX_PAGE_SIZE, ModelFilter
-from tunery.types import Caller, State, TunedModel, Turn
+from tunery.types import Caller, GranteeType, State, TunedModel, Turn
 
 OPENAI_PATHS = ("/v1beta/openai", "/openai/v1")
 
@@ -214,12 +214,12 @@ async def _answered(
         chunks = await answer_chunks(request, services, questions)
         events = _events(_chunks(reply, chunks, has_usage=body.stream_options.include_usage))
         headers = {"Cache-Control": "no-cache"}
-        return worst.add_header(StreamingResponse(events, media_type="text/event-stream", headers=headers))
+        return worst.add_headers(StreamingResponse(events, media_type="text/event-stream", headers=headers))
     finished = await finished_answers(request, services, questions)
     usage = wire.usage_out(
         sum(answer.prompt_tokens for answer in finished[:: body.n]), sum(answer.output_tokens for answer in finished)
     )
-    return worst.add_header(JsonReply(reply.whole(finished, usage)))
+    return worst.add_headers(JsonReply(reply.whole(finished, usage)))
 
 
 async def _chunks(
@@ -253,18 +253,24 @@ def _event(data: str) -> bytes:
 
 
 def _target(services: Services, caller: Caller, name: str) -> Target:
-    """Return the model with this name; raises InvalidArgument, NotFound, PermissionDenied."""
+    """
+    Return the model with this name; raises InvalidArgument, NotFound, PermissionDenied.
+
+    A plain name that Google could have given is the caller's own tuned model if there is one, else the default base.
+    """
     if not name:
         raise InvalidArgument("model must be set.")
-    kind, _, model_id = name.rpartition("/")
-    if kind == "models" or (not kind and _is_base(services, model_id)):
-        return base_target(services, caller, model_id)
-    if kind == "tunedModels" or not kind:
-        try:
-            return tuned_target(services, caller, model_id)
-        except NotFound:
-            raise _no_model(name) from None
-    raise _no_model(name)
+    *kinds, model_id = name.split("/")
+    kind = kinds[-1] if kinds else ""
+    if not set(kinds) <= {"models", "tunedModels"}:
+        raise _no_model(services, name)
+    is_base = kind == "models" or (
+        not kind and _is_base(services, model_id) and not _has_own(services, caller, model_id)
+    )
+    try:
+        return base_target(services, caller, model_id) if is_base else tuned_target(services, caller, model_id)
+    except NotFound:
+        raise _no_model(services, name) from None
 
 
 def _is_base(services: Services, name: str) -> bool:
@@ -275,8 +281,19 @@ def _is_base(services: Services, name: str) -> bool:
     return True
 
 
-def _no_model(name: str) -> NotFound:
-    return NotFound(f"The model {name!r} does not exist or you do not have access to it.")
+def _has_own(services: Services, caller: Caller, name: str) -> bool:
+    """Return whether a name that stands for the default base is that of a tuned model shared with the caller alone."""
+    if services.catalog.resolve(name).alias_of is None:
+        return False
+    shares = services.library.sharing.of_model(name)
+    return role_of(caller, [share for share in shares if share.grantee_type is not GranteeType.EVERYONE]) is not None
+
+
+def _no_model(services: Services, name: str) -> NotFound:
+    return NotFound(
+        f"The model {name!r} does not exist or you do not have access to it. {services.catalog.known_names()}"
+        " A tuned model is named tunedModels/ID."
+    )
 
 
 def _tuned_models(services: Services, caller: Caller) -> list[TunedModel]:

@@ -157,7 +157,9 @@ class Creation:
             return self._catalog.resolve(name), None
         except NotFound:
             full = name if name.startswith("models/") else f"models/{name}"
-            raise NotFound(f"{full} is not found for CREATE TUNED MODEL at API version v1beta.") from None
+            raise NotFound(
+                f"{full} is not found for CREATE TUNED MODEL at API version v1beta. {self._catalog.known_names()}"
+            ) from None
 
     def _require_room(self) -> None:
         waiting = len(self._library.places_in_queue())
