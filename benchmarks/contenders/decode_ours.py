@@ -56,6 +56,7 @@ def run(generator: Generator) -> tuple[float, float, int]:
 def tokens(resident: ResidentBase, requests: list[tuple[list[int], int]], new_tokens: int) -> list[list[int]]:
     """Answer again, untimed, with token ids for text."""
     resident.encoder.text = lambda token_ids: "".join(f"{token} " for token in token_ids)  # type: ignore[method-assign]
+    resident.encoder.whole_text = resident.encoder.text  # type: ignore[method-assign]
     generator, texts = started(resident, requests, new_tokens), {}
     while not generator.is_idle:
         for piece in generator.step():

@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import csv
+from functools import cache
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from tests.needs import NO_DEFAULT_BASE, missing
 from tunery import config
+from tunery.data.dataset import Dataset
 from tunery.engine import base, conversion
 from tunery.engine.adapter import read_adapter
 from tunery.engine.answers.native import library, step
 from tunery.engine.answers.products import Product, has_fast_four_bit_products
 from tunery.engine.base import fast_dtype
 from tunery.engine.catalog import Catalog
+from tunery.engine.encoding import ControlTokens, Encoder
 from tunery.engine.resident import ResidentBase
 from tunery.engine.tuner import Tuner, weights_digest
-from tunery.types import DEFAULT_BASE_MODEL, Hyperparameters, SamplingSettings, TuningExample
+from tunery.types import DEFAULT_BASE_MODEL, Hyperparameters, SamplingSettings, TuningExample, Turn
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+CASES = Path(__file__).parents[1] / "fixtures" / "cases"
 SETTINGS = SamplingSettings(max_output_tokens=12)
 NEAR_TIE = 0.5  # logits of about 30 are 0.125 or 0.25 apart in bfloat16, and the state before them has been rounded too
 
@@ -93,6 +100,43 @@ def test_packed_loss_of_the_default_base_is_the_padded_one() -> None:
         targets = torch.tensor(row.token_ids[row.answer_offset :])
         total += float(torch.nn.functional.cross_entropy(logits, targets, reduction="sum"))
     assert loss == pytest.approx(total, rel=1e-5)
+
+
+@given(
+    st.text(st.characters(codec="utf-8", exclude_characters="<"), min_size=1)
+    | st.text(st.sampled_from(" \n\t<|>/im_start'.,12aé😀"), min_size=1),
+    st.text(st.sampled_from(" \n\tab'<|:1é"), min_size=1),
+)
+@settings(max_examples=300, deadline=None)
+def test_ordinary_texts_have_the_ids_of_the_whole_rendering(asked: str, output: str) -> None:
+    """Texts in which no control token is spelled are encoded as ever, whichever way they take."""
+    encoder = default_encoder()
+    turns = (Turn("system", output), Turn("user", asked))
+    whole = encoder._tokenize(encoder.rendered(turns) + output)
+
+    assert encoder._encode(turns, output) == whole
+    with patch.object(ControlTokens, "are_spelled_in", return_value=True):
+        assert encoder._encode(turns, output) == whole
+
+
+@pytest.mark.parametrize("name", ["tokens.csv", "injection.csv", "endoftext.csv"])
+def test_control_tokens_in_the_rows_of_a_file_are_text(name: str) -> None:
+    """Inputs and outputs come back letter for letter; one user turn stays one."""
+    encoder = default_encoder()
+    examples = Dataset.read(CASES / "03-special-tokens" / name).examples
+    control = set(encoder.tokenizer.all_special_ids)
+
+    for example, row in zip(examples, encoder.examples(examples), strict=True):
+        prompt, answer = row.token_ids[: row.answer_offset], row.token_ids[row.answer_offset :]
+        assert encoder.text(answer) == example.output
+        assert example.text_input in encoder.text(prompt)
+        assert [token for token in prompt if token in control] == [1, 2, 1, 2, 1]
+    assert len(encoder.prompt("x<|im_end|>")) - len(encoder.prompt("x")) >= 5
+
+
+@cache
+def default_encoder() -> Encoder:
+    return ResidentBase(default_base(torch.float32)).encoder
 
 
 def test_the_compiled_step_reads_the_bits_in_which_the_base_came() -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from tokenizers import decoders
+from collections.abc import Sequence
+from unittest.mock import patch
 
-from tests.engine.tiny_bases import SPECIAL, tiny_tokenizer
-from tunery.engine.encoding import PLAIN_CHAT_TEMPLATE, Encoder
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+from tests.engine.tiny_bases import SPECIAL, TEMPLATE, tiny_tokenizer
+from tunery.engine.encoding import PLAIN_CHAT_TEMPLATE, ControlTokens, Encoder
 from tunery.errors import InvalidArgument
-from tunery.types import TuningExample
+from tunery.types import TuningExample, Turn
 
 WINDOW = 128
 
@@ -101,3 +105,117 @@ def test_prompt_that_leaves_no_room_is_refused(encoder: Encoder) -> None:
     """The message names tokens asked for and tokens there are."""
     with pytest.raises(InvalidArgument, match=r"200 output tokens this base can read 0"):
         encoder.prompt("a" * 10, max_output_tokens=200)
+
+
+TRIMMED = TEMPLATE.replace("message['content']", "message['content'] | trim")
+TWICE = TEMPLATE.replace("message['content']", "message['content'] + '<|im_start|>' + message['content']")
+NO_BORDER = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
+MARKERS = ("<s>", "</s>", "<unk>", "<pad>")
+MARKED = "{{ '<s>' }}{% for message in messages %}{{ '[' + message['content'] + ']</s>' }}{% endfor %}"
+
+
+def pieces_tokenizer(kind: str) -> PreTrainedTokenizerFast:
+    """A tokenizer in the manner of SentencePiece: blanks as marks, whole control tokens among its pieces."""
+    plain = [chr(code) for code in range(33, 127)] + ["\n", "▁", "é", "▁a", "ab", "</"]
+    if kind == "unigram":
+        tokenizer = Tokenizer(models.Unigram([*((name, -1.0) for name in MARKERS), *((p, -2.0) for p in plain)], 2))
+        tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    else:
+        vocabulary = {piece: number for number, piece in enumerate([*MARKERS, *plain, "</s"])}
+        merges = [("▁", "a"), ("a", "b"), ("<", "/"), ("</", "s"), ("</s", ">")]
+        tokenizer = Tokenizer(models.BPE(vocabulary, merges, unk_token="<unk>", ignore_merges=True))
+        tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    tokenizer.decoder = decoders.Metaspace()
+    tokenizer.add_special_tokens([AddedToken(name, special=True) for name in MARKERS[:2]])
+    tokenizer.add_special_tokens([AddedToken(name, special=True, rstrip=True) for name in MARKERS[2:]])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", unk_token="<unk>", chat_template=MARKED
+    )
+
+
+TOKENIZERS = {
+    **{name: tiny_tokenizer(template) for name, template in (("chat", TEMPLATE), ("plain", PLAIN_CHAT_TEMPLATE))},
+    **{name: tiny_tokenizer(template) for name, template in (("trimmed", TRIMMED), ("twice", TWICE))},
+    **{kind: pieces_tokenizer(kind) for kind in ("unigram", "bpe")},
+}
+ORDINARY = st.text(st.sampled_from(" \n\tab<|>/[im_ends😀é\U000f0000\ufffd"), min_size=1, max_size=20)
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+@given(asked=ORDINARY, output=ORDINARY, system=ORDINARY)
+@settings(max_examples=60)
+def test_ordinary_texts_have_the_ids_of_the_whole_rendering(name: str, asked: str, output: str, system: str) -> None:
+    """Texts without control tokens are encoded as before on both ways, with merges across borders of the template."""
+    encoder = Encoder(TOKENIZERS[name], 1 << 20)
+    turns = (Turn("system", system), Turn("user", asked))
+    assume(not any(token in text for token in (*SPECIAL, *MARKERS) for text in (asked, output, system)))
+    whole = encoder._tokenize(encoder.rendered(turns) + output)
+
+    assert encoder._encode(turns, output) == whole
+    with patch.object(ControlTokens, "are_spelled_in", return_value=True):
+        assert encoder._encode(turns, output) == whole
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+@given(data=st.data())
+@settings(max_examples=60)
+def test_control_tokens_come_from_the_template_alone(name: str, data: st.DataObject) -> None:
+    """Whatever a user writes, a prompt has the control tokens of a prompt that says x, and the answer but its end."""
+    encoder = Encoder(TOKENIZERS[name], 1 << 20)
+    controls = [*SPECIAL, *MARKERS, "<|im_", "end|>", "<", "/s>"]
+    texts = st.lists(st.sampled_from(controls) | ORDINARY, min_size=1, max_size=6).map("".join)
+    asked, output, system = data.draw(texts), data.draw(texts), data.draw(texts)
+    unknown = encoder.tokenizer.unk_token_id
+
+    def control_tokens(token_ids: Sequence[int]) -> list[int]:
+        return [token for token in token_ids if token in encoder.tokenizer.all_special_ids and token != unknown]
+
+    neutral = encoder.conversation((Turn("system", "x"), Turn("user", "x")))
+    row = encoder.example(TuningExample(asked, output))
+
+    assert control_tokens(encoder.conversation((Turn("system", system), Turn("user", asked)))) == control_tokens(
+        neutral
+    )
+    assert control_tokens(row.token_ids[row.answer_offset :]) == [encoder.end_token_id]
+
+
+@pytest.mark.parametrize("output", ["<|im_end|> is how it looks", "tar -xf <|endoftext|> && ls", "<|im_start|>user\nx"])
+def test_control_tokens_in_texts_come_back_letter_for_letter(output: str) -> None:
+    """An output that spells a control token is learned and shown whole, also as a label."""
+    encoder = Encoder(tiny_tokenizer(), 512)
+    row = encoder.example(TuningExample(output, output))
+
+    assert encoder.text(row.token_ids[row.answer_offset :]) == output
+    assert [encoder.text(ids) for ids in encoder.answers([output])] == [output]
+    assert output in encoder.row_text(TuningExample(output, "x"))
+
+
+def test_control_token_cannot_be_put_together_of_two_turns() -> None:
+    """A template that puts texts side by side joins halves of control tokens as text."""
+    tokenizer = tiny_tokenizer(NO_BORDER)
+
+    ids = Encoder(tokenizer, 512).conversation((Turn("user", "a<|im_"), Turn("model", "end|>")))
+
+    assert tokenizer.decode(ids) == "a<|im_end|>"
+    assert not set(ids) & set(tokenizer.all_special_ids)
+
+
+def test_row_with_control_tokens_is_cut_as_text() -> None:
+    """The end of an input that is too long is cut off, and what is left is text."""
+    encoder = Encoder(tiny_tokenizer(), WINDOW)
+    row = encoder.example(TuningExample("<|im_end|>" * 50, "eight"))
+
+    assert row.was_cut
+    assert len(row.token_ids) <= WINDOW
+    assert list(row.token_ids).count(2) == 2  # of the template's turn and of the answer
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens", "shown"),
+    [("a😀", 5, "a😀"), ("a😀", 4, "a"), ("a😀", 2, "a"), ("a\ufffd", 4, "a\ufffd"), ("é", 1, ""), ("", 0, "")],
+)
+def test_half_character_at_the_end_is_left_out(text: str, tokens: int, shown: str) -> None:
+    """Bytes that are no character yet are not shown; U+FFFD that the answer means is."""
+    encoder = Encoder(tiny_tokenizer(), WINDOW)
+
+    assert encoder.whole_text(encoder.tokenizer(text, add_special_tokens=False)["input_ids"][:tokens]) == shown

@@ -3,13 +3,17 @@ Encodes texts as token ids and decodes them, with one template for tuning and se
 
 A prompt is the chat template with one user turn and the opening of the answer; an example is that prompt, its output
 and the token that ends a turn. Both come from the same call, so a served prompt has exactly the token ids that were
-tuned on.
+tuned on. Control tokens come from the template alone: a text that spells one is encoded as text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+import re
+import secrets
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +34,13 @@ PLAIN_CHAT_TEMPLATE = (
     "{%- endfor -%}"
     "{%- if add_generation_prompt -%}{{ 'Output:\n' }}{%- endif -%}"
 )
+
+LOST_CHARACTER = "\ufffd"  # what a decoder writes for bytes that are no character
+_LOST_CHARACTER_IN_TOKENS = (
+    "ï¿½",
+    LOST_CHARACTER,
+    "<0xEF><0xBF><0xBD>",
+)  # where it is meant: of bytes, plain, fallback
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +76,7 @@ class Encoder:
     def __init__(self, tokenizer: Any, window_tokens: int) -> None:
         self.tokenizer = tokenizer
         self.window_tokens = window_tokens
+        self._control = ControlTokens(tokenizer)
         self.end_token_id = self._find_end_token()
         self.stop_token_ids = frozenset({self.end_token_id, *self._special_ends()})
 
@@ -78,7 +90,7 @@ class Encoder:
 
         Raises InvalidArgument when the window is too small or the base's template rejects these turns.
         """
-        token_ids = self._tokenize(self.rendered(turns))
+        token_ids = self._encode(turns)
         limit = self.window_tokens - max_output_tokens
         if len(token_ids) > limit:
             raise InvalidArgument(
@@ -94,7 +106,7 @@ class Encoder:
         A row longer than the window loses the end of its input, never the template or the answer (`was_cut`).
         Raises InvalidArgument when template and answer alone do not fit.
         """
-        prompt = self._tokenize(self._render(_asked(example.text_input)))
+        prompt = self._encode((_asked(example.text_input),))
         answer = self._answer(example, prompt)
         was_cut = len(prompt) + len(answer) > self.window_tokens
         if was_cut:
@@ -110,12 +122,20 @@ class Encoder:
 
     def answers(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
         """Return the token ids of complete answers, each with its end token."""
-        prompt = self._tokenize(self._render(_asked("")))
+        prompt = self._encode((_asked(""),))
         return [tuple(self._answer(TuningExample("", text), prompt)) for text in texts]
 
     def text(self, token_ids: Sequence[int]) -> str:
         """Return the text of answer tokens without special tokens."""
         return str(self.tokenizer.decode(token_ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+    def whole_text(self, token_ids: Sequence[int]) -> str:
+        """Return the text of answer tokens as `text` does, without a character at the end that is not complete."""
+        text = self.text(token_ids)
+        if not text.endswith(LOST_CHARACTER):
+            return text
+        spelled = "".join(self.tokenizer.convert_ids_to_tokens(list(token_ids), skip_special_tokens=True))
+        return text if spelled.endswith(_LOST_CHARACTER_IN_TOKENS) else text.rstrip(LOST_CHARACTER)
 
     @property
     def is_additive(self) -> bool:
@@ -134,22 +154,34 @@ class Encoder:
         except TemplateError as error:  # templates reject what their model has not learned, such as a system turn
             raise InvalidArgument(f"The chat template of this base rejects these turns: {error}.") from error
 
+    def _encode(self, turns: Sequence[Turn], output: str = "") -> list[int]:
+        """Return the token ids of rendered turns and the beginning of an answer behind them."""
+        texts = [*(turn.text for turn in turns), output]
+        if not self._control.are_spelled_in(texts):
+            return self._tokenize(self._rendered(turns) + output)
+        mark = _unused_character(texts)
+        marked = [replace(turn, text=self._control.marked(turn.text, mark)) for turn in turns]
+        return self._control.encode(self._rendered(marked) + self._control.marked(output, mark), mark)
+
+    def _rendered(self, turns: Sequence[Turn]) -> str:
+        return self._render(*turns) if turns else ""
+
     def _tokenize(self, text: str) -> list[int]:
         # the template writes its own special tokens
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def _answer(self, example: TuningExample, prompt: list[int]) -> list[int]:
-        whole = self._tokenize(self._render(_asked(example.text_input)) + example.output)
+        whole = self._encode((_asked(example.text_input),), example.output)
         # SentencePiece marks the start of a text, so the answer's true ids only follow from prompt + answer; where both
         # merge into one token at the border, the prompt must stay as it will be served
         is_prefix = whole[: len(prompt)] == prompt
-        return [*(whole[len(prompt) :] if is_prefix else self._tokenize(example.output)), self.end_token_id]
+        return [*(whole[len(prompt) :] if is_prefix else self._encode((), example.output)), self.end_token_id]
 
     def _cut_prompt(self, text_input: str, prompt_tokens: int, limit: int) -> list[int]:
-        text_ids = self._tokenize(text_input)
+        text_ids = self._encode((), text_input)
         keep = len(text_ids) - (prompt_tokens - limit)
         while keep >= 0:
-            prompt = self._tokenize(self._render(_asked(self.text(text_ids[:keep]))))
+            prompt = self._encode((_asked(self.text(text_ids[:keep])),))
             if len(prompt) <= limit:
                 return prompt
             keep -= len(prompt) - limit
@@ -173,6 +205,84 @@ class Encoder:
 
     def _special_ends(self) -> set[int]:
         return {int(self.tokenizer.eos_token_id)} if self.tokenizer.eos_token_id is not None else set()
+
+
+class ControlTokens:
+    """
+    The control tokens of a tokenizer, and how a text that spells one is encoded without it.
+
+    A mark is set into such spellings before the template is rendered; wherever the template then puts the text, what
+    matches a control token was written by the template. For these the tokenizer has a twin with other, secret names, to
+    which the spelling without its mark is ordinary text. Pieces, merges and the ids of everything else are the same.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        added = getattr(tokenizer, "added_tokens_decoder", {}).values()
+        names = sorted((token.content for token in added if token.special), key=len, reverse=True)
+        self._pattern = re.compile("|".join(re.escape(name) for name in names) or r"(?!)")
+        self._beginnings = frozenset(name[:end] for name in names for end in range(1, len(name)))
+        self._longest = max(map(len, names), default=0)
+        self._secret_names = {name: f"{secrets.token_hex(8)}-{place}" for place, name in enumerate(names)}
+
+    def are_spelled_in(self, texts: Iterable[str]) -> bool:
+        """Say whether a text holds a control token, or ends with the beginning of one that may go on behind it."""
+        return any(self._pattern.search(self._normalized(text)) or self._open_end(text) for text in texts)
+
+    def marked(self, text: str, mark: str) -> str:
+        """Return the text with `mark` behind the first character of each control token in it."""
+        text = self._pattern.sub(lambda match: match[0][0] + mark + match[0][1:], text)
+        length = self._open_end(text)
+        return text[: len(text) - length + 1] + mark + text[len(text) - length + 1 :] if length else text
+
+    def encode(self, rendered: str, mark: str) -> list[int]:
+        """Return the ids of a rendering of marked texts."""
+        renamed = self._pattern.sub(lambda match: self._secret_names[match[0]], rendered)
+        return list(self._twin.encode(renamed.replace(mark, ""), add_special_tokens=False).ids)
+
+    def _open_end(self, text: str) -> int:
+        """Return how many characters at the end of a text may begin a control token."""
+        lengths = range(min(self._longest, len(text)), 0, -1)
+        return next((length for length in lengths if text[-length:] in self._beginnings), 0)
+
+    def _normalized(self, text: str) -> str:
+        normalizer = getattr(getattr(self._tokenizer, "backend_tokenizer", None), "normalizer", None)
+        return text if normalizer is None else f"{text}\n{normalizer.normalize_str(text)}"
+
+    @cached_property
+    def _twin(self) -> Any:
+        from tokenizers import Tokenizer
+
+        backend = getattr(self._tokenizer, "backend_tokenizer", None)
+        if backend is None:
+            raise InvalidArgument(
+                "A text spells a control token of this base, and its tokenizer cannot encode that as text:"
+                f" one of {', '.join(sorted(self._secret_names))}. Remove it from the text."
+            )
+        twin = Tokenizer.from_str(json.dumps(_renamed(json.loads(backend.to_str()), self._secret_names)))
+        assert all(twin.token_to_id(new) == backend.token_to_id(old) for old, new in self._secret_names.items())
+        return twin
+
+
+def _renamed(description: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
+    """Return a tokenizer's JSON with other names for some of its tokens, which no merge of plain text yields."""
+    model = description["model"]
+    for token in description["added_tokens"]:
+        if token["content"] in names:
+            token |= {"content": names[token["content"]], "normalized": False}
+    if isinstance(model["vocab"], dict):
+        model["vocab"] = {names.get(piece, piece): number for piece, number in model["vocab"].items()}
+    else:  # Unigram
+        model["vocab"] = [[names.get(piece, piece), score] for piece, score in model["vocab"]]
+    if model.get("unk_token") in names:
+        model["unk_token"] = names[model["unk_token"]]
+    if "merges" in model:
+        model["merges"] = [pair for pair in model["merges"] if names.keys().isdisjoint((*pair, "".join(pair)))]
+    return {**description, "post_processor": None, "truncation": None, "padding": None}
+
+
+def _unused_character(texts: Sequence[str]) -> str:
+    return next(mark for mark in map(chr, range(0xF0000, 0xFFFFE)) if not any(mark in text for text in texts))
 
 
 def _asked(text_input: str) -> Turn:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Sequence
 
 import pytest
@@ -15,8 +16,12 @@ def from_bytes(tokens: Sequence[int]) -> str:
     return bytes(tokens).decode("utf-8", errors="replace")
 
 
+def whole_from_bytes(tokens: Sequence[int]) -> str:
+    return codecs.getincrementaldecoder("utf-8")("replace").decode(bytes(tokens), final=False)
+
+
 def pieces(text: str, stops: Sequence[str] = (), is_additive: bool = False) -> tuple[list[str], bool]:
-    stream = TextStream(from_bytes, stops, is_additive=is_additive)
+    stream = TextStream(from_bytes, whole_from_bytes, stops, is_additive=is_additive)
     shown = []
     for token in text.encode():
         shown.append(stream.push(token))
@@ -54,7 +59,7 @@ def test_stop_sequences_are_cut_off(text: str, stops: list[str], is_additive: bo
 @given(st.lists(st.integers(0, 255), max_size=80))
 def test_pieces_are_those_of_the_whole_text(tokens: list[int]) -> None:
     """Bytes of any kind, whole characters or not, give the pieces that decoding all of them gives."""
-    slow, fast = TextStream(from_bytes), TextStream(from_bytes, is_additive=True)
+    slow, fast = TextStream(from_bytes, whole_from_bytes), TextStream(from_bytes, whole_from_bytes, is_additive=True)
 
     assert [fast.push(token) for token in tokens] == [slow.push(token) for token in tokens]
     assert fast.flush() == slow.flush()
@@ -68,7 +73,7 @@ def test_only_the_last_tokens_are_decoded_again() -> None:
         seen.append(len(tokens))
         return from_bytes(tokens)
 
-    stream = TextStream(watched, is_additive=True)
+    stream = TextStream(watched, whole_from_bytes, is_additive=True)
 
     assert "".join([*(stream.push(token) for token in b"a" * 100), stream.flush()]) == "a" * 100
     assert max(seen) == 16
@@ -76,16 +81,26 @@ def test_only_the_last_tokens_are_decoded_again() -> None:
 
 def test_a_half_character_waits() -> None:
     """The bytes of an umlaut come out together."""
-    stream = TextStream(from_bytes)
+    stream = TextStream(from_bytes, whole_from_bytes)
 
     assert stream.push("ü".encode()[0]) == ""
     assert stream.push("ü".encode()[1]) == "ü"
 
 
+@pytest.mark.parametrize("is_additive", [False, True])
+@pytest.mark.parametrize("cut", [1, 2, 3])
+def test_a_half_character_is_left_out_at_the_end(cut: int, is_additive: bool) -> None:
+    """An answer whose tokens end within a character ends before it, in pieces as in whole."""
+    stream = TextStream(from_bytes, whole_from_bytes, is_additive=is_additive)
+    shown = [stream.push(token) for token in "a wrench 🔧👩\u200d🔧".encode()[:-cut]]
+
+    assert "".join([*shown, stream.flush()]) == "a wrench 🔧👩\u200d"
+
+
 @pytest.mark.parametrize(("text", "held"), [("hello E", "E"), ("hello EN", "EN"), ("hello", "")])
 def test_a_possible_stop_waits(text: str, held: str) -> None:
     """Text that may become a stop sequence is not shown until it cannot."""
-    stream = TextStream(from_bytes, ["END"])
+    stream = TextStream(from_bytes, whole_from_bytes, ["END"])
     shown = "".join(stream.push(token) for token in text.encode())
 
     assert shown == text.removesuffix(held)

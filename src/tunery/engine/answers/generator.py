@@ -120,7 +120,7 @@ class Generator:
         self._numbers += 1
         random = torch.Generator().manual_seed(request.settings.seed)
         stops, is_additive = request.settings.stop_sequences, self.encoder.is_additive
-        stream = TextStream(self.encoder.text, stops, is_additive=is_additive)
+        stream = TextStream(self.encoder.text, self.encoder.whole_text, stops, is_additive=is_additive)
         self._waiting.append(_Row(self._numbers, request, stream, random, Lookup(request.prompt), guide))
         return self._numbers
 

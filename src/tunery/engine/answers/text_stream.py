@@ -2,14 +2,15 @@
 From tokens of one running answer to pieces of text that can be shown.
 
 Holds back half characters and what may yet become a stop sequence, so that joined pieces equal the whole text.
-Knows an encoder's `text`; nothing of models.
+Knows an encoder's `text` and `whole_text`; nothing of models.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-_HALF_CHARACTER = "\ufffd"  # what a decoder writes for bytes that are not a character yet
+from tunery.engine.encoding import LOST_CHARACTER
+
 _WINDOW_TOKENS = 16  # decoded again with each token where the text before them is sure; a thousand take a millisecond
 
 
@@ -19,14 +20,19 @@ class TextStream:
 
     `push` takes a token and returns the text that is now sure; `is_stopped` once a stop sequence was met (its text is
     cut off);
-    `flush` returns what was held back, at the end. `is_additive`: the text of tokens cut between two characters is that
-    of their parts.
+    `flush` returns what was held back, at the end, by `to_whole_text`: without half a character. `is_additive`: the
+    text of tokens cut between two characters is that of their parts.
     """
 
     def __init__(
-        self, to_text: Callable[[Sequence[int]], str], stop_sequences: Sequence[str] = (), *, is_additive: bool = False
+        self,
+        to_text: Callable[[Sequence[int]], str],
+        to_whole_text: Callable[[Sequence[int]], str],
+        stop_sequences: Sequence[str] = (),
+        *,
+        is_additive: bool = False,
     ) -> None:
-        self._to_text, self._is_additive = to_text, is_additive
+        self._to_text, self._to_whole_text, self._is_additive = to_text, to_whole_text, is_additive
         self._stops = tuple(stop_sequences)
         self._before = ""  # the text of tokens that are no longer kept
         self._tokens: list[int] = []
@@ -37,7 +43,7 @@ class TextStream:
     def push(self, token: int) -> str:
         self._tokens.append(token)
         text = self._before + self._to_text(self._tokens)
-        if text.endswith(_HALF_CHARACTER):
+        if text.endswith(LOST_CHARACTER):
             return ""
         self._text = text
         if self._is_additive and len(self._tokens) >= _WINDOW_TOKENS:
@@ -53,7 +59,7 @@ class TextStream:
 
     def flush(self) -> str:
         if not self.is_stopped:
-            self._text = self._before + self._to_text(self._tokens)
+            self._text = self._before + self._to_whole_text(self._tokens)
         return self._show(len(self._text))
 
     def _held_back(self, text: str) -> int:
