@@ -73,6 +73,7 @@ def test_texts_stay_as_they_are(text: str) -> None:
         (b'{"count": true}', "Invalid value at 'count'"),
         (b'{"large": "9223372036854775808"}', "Invalid value at 'large'"),
         (b'{"count": 1', "line 1"),
+        (b'{"text": "a\nb",\n"count": x}', "Expecting value in line 3, near"),
         (b'{"text": "\\ud800"}', "half of a surrogate pair"),
     ],
 )
@@ -105,3 +106,11 @@ def test_all_wrong_fields_at_once() -> None:
 def test_newer_clients_may_send_more() -> None:
     """Where names that are not known are ignored, they are."""
     assert parsed(Loose, b'{"text": "a", "thinkingConfig": {"budget": 1}}') == Loose(text="a")
+
+
+def test_other_apis_take_strict_json_only() -> None:
+    """OpenAI's API has no such parser."""
+    for body in (b'{"text": "a",}', b"{text: 'a'}", b'{"text": "a\nb"}'):
+        assert parsed(Loose, body).text
+        with pytest.raises(InvalidArgument, match="in line 1, near"):
+            parsed(Loose, body, is_googles=False)

@@ -39,6 +39,7 @@ from tunery.errors import (
     Unavailable,
 )
 from tunery.server.wire.messages import Incoming, Message
+from tunery.server.wire.protobuf_json import strict_json
 from tunery.service.tuning import MAX_PAGE_SIZE, page_size, page_token, read_page_token
 from tunery.types import MAX_DATASET_BYTES
 
@@ -51,8 +52,7 @@ if TYPE_CHECKING:
     from tunery.service.reports import DataChecks, DataCurves, Evaluations
     from tunery.service.worker import Worker
 
-# Possessive, so a string that never closes is matched once; trying again at each quote in it took hours for 4 MiB.
-_STRINGS_AND_TRAILING_COMMAS = re.compile(r'("(?:[^"\\]|\\.|\\\Z)*+(?:"|\Z))|,(?=\s*[}\]])', re.DOTALL)
+_LINE_BREAK = re.compile(r"\n|\\u000a")  # the second is a line break in a string, as `strict_json` writes it
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _IN_THE_LOOP_BYTES = 20_000  # larger bodies are parsed in a thread; 4 MiB would block the event loop for 0.2 s
 
@@ -95,7 +95,9 @@ class ApiRouter(APIRouter):
     returns the message to send, None for an empty object, or a finished Response.
     """
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, is_googles: bool = True, **options: Any) -> None:
+        """With `is_googles`, bodies are read as Google's parser takes them, else as strict JSON."""
+        self._is_googles = is_googles
         super().__init__(**{"route_class": ApiRoute} | options)
 
     def add_api_route(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
@@ -109,7 +111,7 @@ class ApiRouter(APIRouter):
         for name, hint in hints.items():
             if isinstance(hint, type) and issubclass(hint, Incoming):
                 options["openapi_extra"] = _body_described(hint)
-                hints[name] = Annotated[hint, Depends(body_of(hint))]
+                hints[name] = Annotated[hint, Depends(body_of(hint, is_googles=self._is_googles))]
             elif hint is not Request and f"{{{name}" not in path and not _is_dependency(hint):
                 hints[name] = Annotated[hint, Query(alias=to_camel(name))]
         super().add_api_route(path, _replying(endpoint, hints), **options | {"response_model": None})
@@ -201,9 +203,11 @@ async def _services(request: Request) -> Services:  # async: FastAPI would run a
 ServicesOf = Annotated[Services, Depends(_services)]
 
 
-def body_of(message: type[M]) -> Callable[[Request], Awaitable[M]]:
+def body_of(message: type[M], *, is_googles: bool = True) -> Callable[[Request], Awaitable[M]]:
     """
     Return the dependency that reads a request's body as `message`; it raises InvalidArgument.
+
+    With `is_googles`, JSON is taken as Google's parser does.
 
     FastAPI's own body binding does not fit: it reads bodies of any size before it knows the caller, ignores a body
     without a JSON content type (curl's default), and replaces every error raised while parsing with one of its own.
@@ -212,8 +216,8 @@ def body_of(message: type[M]) -> Callable[[Request], Awaitable[M]]:
     async def read(request: Request) -> M:
         body = await read_limited(request)
         if len(body) <= _IN_THE_LOOP_BYTES:
-            return parsed(message, body)
-        return await run_in_threadpool(parsed, message, body)
+            return parsed(message, body, is_googles=is_googles)
+        return await run_in_threadpool(parsed, message, body, is_googles=is_googles)
 
     return read
 
@@ -230,9 +234,9 @@ async def read_limited(request: Request, limit_bytes: int = MAX_DATASET_BYTES) -
     return b"".join(parts)
 
 
-def parsed(message: type[M], body: bytes) -> M:
+def parsed(message: type[M], body: bytes, *, is_googles: bool = True) -> M:
     """Return a body as a message; an empty body is `{}`. Raises InvalidArgument with the path of each wrong field."""
-    value = _json(body)
+    value = _json(body, is_googles)
     if not isinstance(value, dict):
         raise InvalidArgument("Invalid JSON payload received. The body must be an object.")
     try:
@@ -241,27 +245,30 @@ def parsed(message: type[M], body: bytes) -> M:
         raise InvalidArgument(_message(error)) from None
 
 
-def _json(body: bytes) -> Any:
+def _json(body: bytes, is_googles: bool) -> Any:
     if not body.strip():
         return {}
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InvalidArgument(f"Invalid JSON payload received. The body is not UTF-8 at byte {error.start}.") from None
-    value = _lenient(text)
+    value = _value(text, is_googles)
     if _SURROGATE.search(text):
         _refuse_lone_surrogates(value, ())
     return value
 
 
-def _lenient(text: str) -> Any:
-    with suppress(json.JSONDecodeError):
-        return _loads(text)
+def _value(text: str, is_googles: bool) -> Any:
+    if is_googles:
+        with suppress(json.JSONDecodeError):
+            return _loads(text)
+        text = strict_json(text)
     try:
-        return _loads(_STRINGS_AND_TRAILING_COMMAS.sub(lambda match: match[1] or "", text))
+        return _loads(text)
     except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
-        raise InvalidArgument(f"Invalid JSON payload received. {error.msg} at {where}.") from None
+        what, near = error.msg.removesuffix(" at"), error.doc[max(0, error.pos - 20) : error.pos + 20]
+        line = 1 + len(_LINE_BREAK.findall(error.doc, 0, error.pos))
+        raise InvalidArgument(f"Invalid JSON payload received. {what} in line {line}, near {near!r}.") from None
 
 
 def _refuse_lone_surrogates(value: Any, place: tuple[int | str, ...]) -> None:

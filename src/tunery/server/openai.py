@@ -72,7 +72,7 @@ class _Route(APIRoute):
         return handled
 
 
-router = ApiRouter(tags=["OpenAI style (extension)"], route_class=_Route)
+router = ApiRouter(tags=["OpenAI style (extension)"], route_class=_Route, is_googles=False)
 
 
 def bearer_or_key(request: Request) -> Caller:
