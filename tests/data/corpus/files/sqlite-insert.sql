@@ -1,0 +1,12 @@
+INSERT INTO tickets VALUES('My parcel has not arrived, although it was promised for Monday','delivery');
+INSERT INTO tickets VALUES('I was charged twice for the same order','billing');
+INSERT INTO tickets VALUES('The screen shows "no signal" after the update','technical');
+INSERT INTO tickets VALUES('Can I change the address of a parcel that is on its way?','delivery');
+INSERT INTO tickets VALUES('Please send me an invoice with my company''s name, street and VAT number','billing');
+INSERT INTO tickets VALUES('The app closes as soon as I open the camera','technical');
+INSERT INTO tickets VALUES('The courier left the box in the rain; the books are wet','delivery');
+INSERT INTO tickets VALUES('Why is the amount on my card higher than on the bill?','billing');
+INSERT INTO tickets VALUES('Bluetooth finds my car, but there is no sound','technical');
+INSERT INTO tickets VALUES('The tracking page says ''delivered'', but nobody rang','delivery');
+INSERT INTO tickets VALUES('I cancelled in March and still pay every month','billing');
+INSERT INTO tickets VALUES('The battery is empty after two hours','technical');
