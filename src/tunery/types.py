@@ -231,7 +231,8 @@ class Caller:
     """
     The caller of an operation: a user with a token's scopes, a bare API key, or nobody.
 
-    `user_id` is None without a token; `groups` holds group ids; `has_key` is True if a valid API key was sent.
+    `user_id` is None without a token; `groups` holds group ids; `has_key` is True if a valid API key was sent, whose
+    id is `key_id`.
     """
 
     user_id: str | None = None
@@ -239,6 +240,12 @@ class Caller:
     groups: frozenset[str] = frozenset()
     has_key: bool = False
     is_admin: bool = False
+    key_id: str | None = None
+
+    @property
+    def name(self) -> str:
+        """By which a caller's share of the server is counted: the user, or else the key."""
+        return self.user_id or f"key {self.key_id}"
 
 
 @dataclass(frozen=True, slots=True)

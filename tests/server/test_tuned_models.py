@@ -207,7 +207,7 @@ def test_a_create_is_refused(api: Api, changes: dict[str, Any], code: int, statu
         ({"batchSize": 10**30}, "batchSize"),
         ({"learningRate": 0}, "learning_rate"),
         ({"learningRate": -0.1}, "learning_rate"),
-        ({"learningRate": "Infinity"}, "learning_rate"),
+        ({"learningRate": "Infinity"}, "learningRate"),
         ({"learningRateMultiplier": 0}, "learning_rate_multiplier"),
         ({"learningRate": 0.1, "learningRateMultiplier": 1}, "not both"),
         ({"epochs": 5}, "Unknown name \"epochs\" at 'tuningTask.hyperparameters'"),

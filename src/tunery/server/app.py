@@ -31,8 +31,8 @@ from tunery.server import (
     sign_in,
 )
 from tunery.server.http import BODIES, SCHEMA_REFERENCE, Services, add_error_handlers
-from tunery.server.monitoring import RequestLog, noted_caller
-from tunery.server.security import Guards
+from tunery.server.monitoring import RequestLog
+from tunery.server.security import Guards, caller_of
 
 # Clients of different years default to different versions; all show the same resources.
 API_VERSIONS = ("v1beta", "v1", "v1alpha", "v1beta3")
@@ -54,12 +54,12 @@ def make_app(services: Services) -> FastAPI:
     app.state.services = services
     app.state.metrics = monitoring.Metrics(services)
     app.add_middleware(RequestLog, metrics=app.state.metrics)
-    noting = [Depends(noted_caller)]
+    identity = [Depends(caller_of)]  # before everything else, the body above all
     for version in API_VERSIONS:
         for router in _routers():
             is_described = version == DESCRIBED_VERSION
-            app.include_router(router, prefix=f"/{version}", dependencies=noting, include_in_schema=is_described)
-    app.include_router(generation.text_router, prefix="/v1beta2", dependencies=noting, include_in_schema=False)
+            app.include_router(router, prefix=f"/{version}", dependencies=identity, include_in_schema=is_described)
+    app.include_router(generation.text_router, prefix="/v1beta2", dependencies=identity, include_in_schema=False)
     for router in (monitoring.health_router, monitoring.metrics_router):
         app.include_router(router)
     for path in openai.OPENAI_PATHS:

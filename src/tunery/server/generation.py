@@ -76,7 +76,7 @@ TargetOf = Annotated[Target, Depends(_target_of)]
 
 @router.post(f"{_TUNED}:generateContent", name="GenerateContentTuned", responses=_ANSWER)
 @router.post(f"{_BASE}:generateContent", name="GenerateContent", responses=_ANSWER)
-async def generate(request: Request, services: ServicesOf, body: wire.GenerateContentIn, target: TargetOf) -> Response:
+async def generate(request: Request, services: ServicesOf, target: TargetOf, body: wire.GenerateContentIn) -> Response:
     """Answer with a model."""
     check = checked_call(request, target, wire.turns_of(body))
     finished = await finished_answers(request, services, _questions(target, body, check))
@@ -93,7 +93,7 @@ async def generate(request: Request, services: ServicesOf, body: wire.GenerateCo
 @router.post(f"{_TUNED}:streamGenerateContent", name="StreamGenerateContentTuned", responses=_ANSWER)
 @router.post(f"{_BASE}:streamGenerateContent", name="StreamGenerateContent", responses=_ANSWER)
 async def stream(
-    request: Request, services: ServicesOf, body: wire.GenerateContentIn, target: TargetOf, alt: str = "json"
+    request: Request, services: ServicesOf, target: TargetOf, body: wire.GenerateContentIn, alt: str = "json"
 ) -> Response:
     """Answer with a model, chunk by chunk: as server-sent events with `alt=sse`, else as one JSON array."""
     check = checked_call(request, target, wire.turns_of(body))
@@ -103,7 +103,7 @@ async def stream(
 
 @router.post(f"{_TUNED}:countTokens", name="CountTokensTuned", responses=_COUNT)
 @router.post(f"{_BASE}:countTokens", name="CountTokens", responses=_COUNT)
-async def count(services: ServicesOf, body: wire.CountTokensIn, target: TargetOf) -> Response:
+async def count(services: ServicesOf, target: TargetOf, body: wire.CountTokensIn) -> Response:
     """Count the tokens of a prompt as a model reads it, chat template included."""
     question = target.question_of(wire.turns_of(body), target.defaults)
     out = wire.CountTokensOut(total_tokens=await counted_tokens(services.answering, question))
@@ -113,7 +113,7 @@ async def count(services: ServicesOf, body: wire.CountTokensIn, target: TargetOf
 @text_router.post(f"{_TUNED}:generateText", name="GenerateTextTuned", responses=_TEXT)
 @text_router.post(f"{_BASE}:generateText", name="GenerateText", responses=_TEXT)
 async def generate_text(
-    request: Request, services: ServicesOf, body: wire.GenerateTextIn, target: TargetOf
+    request: Request, services: ServicesOf, target: TargetOf, body: wire.GenerateTextIn
 ) -> Response:
     """Answer a prompt with a model."""
     check, settings = (
@@ -127,7 +127,7 @@ async def generate_text(
 
 
 @text_router.post(f"{_BASE}:countTextTokens", name="CountTextTokens", responses=_TEXT_COUNT)
-async def count_text(services: ServicesOf, body: wire.CountTextTokensIn, target: TargetOf) -> Response:
+async def count_text(services: ServicesOf, target: TargetOf, body: wire.CountTextTokensIn) -> Response:
     """Count the tokens of a prompt."""
     question = target.question_of(wire.prompt_turns(body.prompt), target.defaults)
     out = wire.CountTextTokensOut(token_count=await counted_tokens(services.answering, question))

@@ -10,9 +10,9 @@ import json
 import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
-from functools import wraps
+from functools import partial, wraps
 from http import HTTPStatus
 from inspect import Signature, iscoroutinefunction, signature
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
@@ -23,12 +23,12 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, BeforeValidator, ValidationError
 from pydantic.alias_generators import to_camel, to_snake
-from starlette.concurrency import run_in_threadpool
 from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
 
 from tunery.data.json_text import one_line
+from tunery.data.tables import MAX_ROWS
 from tunery.errors import (
     DatasetInvalid,
     InvalidArgument,
@@ -38,10 +38,12 @@ from tunery.errors import (
     Unauthenticated,
     Unavailable,
 )
-from tunery.server.wire.messages import Incoming, Message
+from tunery.server.shares import Places, in_own_thread
+from tunery.server.wire.messages import MAX_PROBLEMS, Incoming, Message, Problems
 from tunery.server.wire.protobuf_json import strict_json
+from tunery.service.access import require_known
 from tunery.service.tuning import MAX_PAGE_SIZE, page_size, page_token, read_page_token
-from tunery.types import MAX_DATASET_BYTES
+from tunery.types import MAX_DATASET_BYTES, Caller
 
 if TYPE_CHECKING:
     from tunery.engine.catalog import Catalog
@@ -55,8 +57,12 @@ if TYPE_CHECKING:
 _LINE_BREAK = re.compile(r"\n|\\u000a")  # the second is a line break in a string, as `strict_json` writes it
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _IN_THE_LOOP_BYTES = 20_000  # larger bodies are parsed in a thread; 4 MiB would block the event loop for 0.2 s
+MAX_NESTING = 100  # as in Google's parser
+LARGE_BODY_BYTES = 256 * 1024
+# A hostile 4 MiB takes 120 MB when it is parsed. A place is held until the request is answered.
+LARGE_BODIES = Places("large requests are being handled", size=4, line=32)
 
-M = TypeVar("M", bound=BaseModel)
+M = TypeVar("M", bound=Incoming)
 T = TypeVar("T")
 
 SCHEMA_REFERENCE = "#/components/schemas/{model}"
@@ -203,35 +209,72 @@ async def _services(request: Request) -> Services:  # async: FastAPI would run a
 ServicesOf = Annotated[Services, Depends(_services)]
 
 
-def body_of(message: type[M], *, is_googles: bool = True) -> Callable[[Request], Awaitable[M]]:
+def body_of(message: type[M], *, is_googles: bool = True) -> Callable[[Request], AsyncIterator[M]]:
     """
     Return the dependency that reads a request's body as `message`; it raises InvalidArgument.
 
     With `is_googles`, JSON is taken as Google's parser does.
 
-    FastAPI's own body binding does not fit: it reads bodies of any size before it knows the caller, ignores a body
-    without a JSON content type (curl's default), and replaces every error raised while parsing with one of its own.
+    Only the body of a caller who is known is read, so a route must take its caller first. FastAPI's own body binding
+    does not fit: it reads bodies of any size before it knows the caller, ignores a body without a JSON content type
+    (curl's default), and replaces every error raised while parsing with one of its own.
     """
 
-    async def read(request: Request) -> M:
-        body = await read_limited(request)
-        if len(body) <= _IN_THE_LOOP_BYTES:
-            return parsed(message, body, is_googles=is_googles)
-        return await run_in_threadpool(parsed, message, body, is_googles=is_googles)
+    async def read(request: Request) -> AsyncIterator[M]:
+        caller = caller_noted(request)
+        require_known(caller)
+        async with AsyncExitStack() as held:
+
+            async def hold_place() -> None:
+                await held.enter_async_context(LARGE_BODIES.place(caller.name))
+
+            body = await read_limited(request, message.max_bytes, on_large=hold_place)
+            read_body = partial(parsed, message, body, is_googles=is_googles)
+            yield read_body() if len(body) <= _IN_THE_LOOP_BYTES else await in_own_thread(read_body)
 
     return read
 
 
-async def read_limited(request: Request, limit_bytes: int = MAX_DATASET_BYTES) -> bytes:
-    """Return the body of a request; raises InvalidArgument as soon as more than the limit has arrived."""
+def note_caller(request: Request, caller: Caller) -> Caller:
+    """Keep the caller of a request for its log line and for whoever reads its body; return the caller."""
+    request.state.caller = caller
+    return caller
+
+
+def caller_noted(request: Request) -> Caller:
+    """Return the caller that was noted, nobody if none was."""
+    caller: Caller = getattr(request.state, "caller", Caller())
+    return caller
+
+
+async def read_limited(
+    request: Request,
+    limit_bytes: int = MAX_DATASET_BYTES,
+    *,
+    on_large: Callable[[], Awaitable[None]] | None = None,
+) -> bytes:
+    """
+    Return the body of a request; raises InvalidArgument as soon as more than the limit has arrived.
+
+    `on_large` is awaited once before more than `LARGE_BODY_BYTES` are kept.
+    """
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared[:12]) > limit_bytes:  # as many digits as anybody can mean
+        raise _too_long(limit_bytes)
     parts, size = [], 0
     async for part in request.stream():
-        size += len(part)
+        before, size = size, size + len(part)
         if size > limit_bytes:
-            # the old Google client recognizes this error by its first words
-            raise InvalidArgument(f"Request payload size exceeds the limit: {limit_bytes} bytes.")
+            raise _too_long(limit_bytes)
+        if before <= LARGE_BODY_BYTES < size and on_large is not None:
+            await on_large()
         parts.append(part)
     return b"".join(parts)
+
+
+def _too_long(limit_bytes: int) -> InvalidArgument:
+    # the old Google client recognizes this error by its first words
+    return InvalidArgument(f"Request payload size exceeds the limit: {limit_bytes} bytes.")
 
 
 def parsed(message: type[M], body: bytes, *, is_googles: bool = True) -> M:
@@ -239,8 +282,11 @@ def parsed(message: type[M], body: bytes, *, is_googles: bool = True) -> M:
     value = _json(body, is_googles)
     if not isinstance(value, dict):
         raise InvalidArgument("Invalid JSON payload received. The body must be an object.")
+    problems = Problems()
     try:
-        return message.model_validate(value)
+        made = message.model_validate(value, context=problems)
+        # one alternative of a field may have failed where the next was right; nothing may be left out for that
+        return made if problems.found < MAX_PROBLEMS else message.model_validate(value)
     except ValidationError as error:
         raise InvalidArgument(_message(error)) from None
 
@@ -253,6 +299,7 @@ def _json(body: bytes, is_googles: bool) -> Any:
     except UnicodeDecodeError as error:
         raise InvalidArgument(f"Invalid JSON payload received. The body is not UTF-8 at byte {error.start}.") from None
     value = _value(text, is_googles)
+    _refuse_deep_and_long(value)
     if _SURROGATE.search(text):
         _refuse_lone_surrogates(value, ())
     return value
@@ -271,10 +318,24 @@ def _value(text: str, is_googles: bool) -> Any:
         raise InvalidArgument(f"Invalid JSON payload received. {what} in line {line}, near {near!r}.") from None
 
 
+def _refuse_deep_and_long(value: Any) -> None:
+    """Raise InvalidArgument for more nesting, or longer lists, than all that walks through a value later can take."""
+    level, depth = [value] if isinstance(value, dict | list) else [], 0
+    while level:
+        depth += 1
+        if depth > MAX_NESTING:
+            raise _too_deep()
+        longest = max((len(inner) for inner in level if isinstance(inner, list)), default=0)
+        if longest > MAX_ROWS:
+            raise InvalidArgument(f"A list in the body has {longest:,} items; the limit is {MAX_ROWS:,}.")
+        inside = (outer.values() if isinstance(outer, dict) else outer for outer in level)
+        level = [inner for values in inside for inner in values if isinstance(inner, dict | list)]
+
+
 def _refuse_lone_surrogates(value: Any, place: tuple[int | str, ...]) -> None:
     """Raise InvalidArgument for half a surrogate pair, which neither the database nor a tokenizer takes."""
     match value:
-        case str() if any("\ud800" <= character <= "\udfff" for character in value):
+        case str() if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
             raise InvalidArgument(f"Invalid value at '{_path(place)}': it holds half of a surrogate pair.")
         case dict():
             for name, inner in value.items():
@@ -282,18 +343,25 @@ def _refuse_lone_surrogates(value: Any, place: tuple[int | str, ...]) -> None:
                 _refuse_lone_surrogates(inner, (*place, name))
         case list():
             for number, inner in enumerate(value):
-                _refuse_lone_surrogates(inner, (*place, number))
+                if isinstance(inner, str | dict | list):  # millions of numbers are passed over quickly
+                    _refuse_lone_surrogates(inner, (*place, number))
 
 
 def _loads(text: str) -> Any:
     try:
         return json.loads(text, parse_constant=_refuse_constant)
     except RecursionError:
-        raise InvalidArgument("Invalid JSON payload received. It is nested too deeply.") from None
+        raise _too_deep() from None
     except json.JSONDecodeError:
         raise
     except ValueError:  # Python refuses to convert that many digits, which would take too long
         raise InvalidArgument("Invalid JSON payload received. A number has too many digits.") from None
+
+
+def _too_deep() -> InvalidArgument:
+    return InvalidArgument(
+        f"Invalid JSON payload received. It is nested too deeply; the limit is {MAX_NESTING} levels."
+    )
 
 
 def _refuse_constant(name: str) -> Any:
@@ -302,8 +370,8 @@ def _refuse_constant(name: str) -> Any:
 
 def _message(error: ValidationError) -> str:
     problems = error.errors(include_url=False, include_context=False, include_input=False)
-    shown = [_problem(problem["loc"], problem["type"], problem["msg"]) for problem in problems[:20]]
-    more = f" And {len(problems) - 20} more." if len(problems) > 20 else ""
+    shown = [_problem(problem["loc"], problem["type"], problem["msg"]) for problem in problems[:MAX_PROBLEMS]]
+    more = f" Checking stopped after {MAX_PROBLEMS} problems." if len(problems) >= MAX_PROBLEMS else ""
     return f"Invalid JSON payload received. {' '.join(shown)}{more}"
 
 

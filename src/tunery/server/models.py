@@ -23,7 +23,7 @@ from tunery.engine.catalog import fits, memory_estimate
 from tunery.errors import InvalidArgument, NotFound, Unimplemented
 from tunery.server.generation import BASE_HEADER
 from tunery.server.http import ApiRouter, Flag, JsonReply, Services, ServicesOf, page_of
-from tunery.server.security import CallerOf
+from tunery.server.security import CallerOf, needs
 from tunery.server.wire import tuning as wire
 from tunery.server.wire.datasets import EstimateOut, StoredExampleOut, StoredExamplesPage, estimate_out
 from tunery.server.wire.messages import Message
@@ -143,7 +143,12 @@ def get_base(request: Request, services: ServicesOf, caller: CallerOf, model_id:
         ) from None
 
 
-@router.post("/tunedModels", name="CreateTunedModel", responses={200: {"model": wire.OperationOut | EstimateOut}})
+@router.post(
+    "/tunedModels",
+    name="CreateTunedModel",
+    responses={200: {"model": wire.OperationOut | EstimateOut}},
+    dependencies=[needs(Action.CREATE)],
+)
 def create(
     request: Request,
     services: ServicesOf,
@@ -154,7 +159,6 @@ def create(
     extensions: Flag = False,
 ) -> Response | EstimateOut:
     """Queue a tuning task and return its operation at once; with `validateOnly=true` only estimate what it takes."""
-    require_scope(caller, Action.CREATE)
     order = _creation_request(body, str(caller.user_id), tuned_model_id)
     if order.source_tuned_model is not None and order.base_model is None:  # having both is refused below
         services.library.sharing.require(caller, Action.READ, order.source_tuned_model.removeprefix("tunedModels/"))
@@ -194,7 +198,7 @@ def get(services: ServicesOf, caller: CallerOf, model_id: str) -> wire.TunedMode
     return _with_contracts(services.library, caller, services.library.find(model_id))
 
 
-@router.patch(_MODEL, name="UpdateTunedModel")
+@router.patch(_MODEL, name="UpdateTunedModel", dependencies=[needs(Action.WRITE)])
 def update(
     services: ServicesOf, caller: CallerOf, model_id: str, body: wire.TunedModelIn, update_mask: str | None = None
 ) -> wire.TunedModelOut:
@@ -424,7 +428,7 @@ def _operation_out(seen: Seen, version: str, with_extensions: bool) -> wire.Oper
     return wire.operation_out(seen.model, version, waiting_before=seen.waiting_before, with_extensions=with_extensions)
 
 
-@permissions_router.post(_PERMISSIONS, name="CreatePermission")
+@permissions_router.post(_PERMISSIONS, name="CreatePermission", dependencies=[needs(Action.WRITE)])
 def create_permission(
     services: ServicesOf, caller: CallerOf, model_id: str, body: wire.PermissionIn
 ) -> wire.PermissionOut:
@@ -454,7 +458,7 @@ def get_permission(services: ServicesOf, caller: CallerOf, model_id: str, permis
     return wire.permission_out(services.library.sharing.get(caller, model_id, permission_id))
 
 
-@permissions_router.patch(_PERMISSION, name="UpdatePermission")
+@permissions_router.patch(_PERMISSION, name="UpdatePermission", dependencies=[needs(Action.WRITE)])
 def update_permission(
     services: ServicesOf,
     caller: CallerOf,
@@ -479,7 +483,7 @@ def delete_permission(services: ServicesOf, caller: CallerOf, model_id: str, per
     services.library.sharing.delete(caller, model_id, permission_id)
 
 
-@permissions_router.post(f"{_MODEL}:transferOwnership", name="TransferOwnership")
+@permissions_router.post(f"{_MODEL}:transferOwnership", name="TransferOwnership", dependencies=[needs(Action.OWN)])
 def transfer(services: ServicesOf, caller: CallerOf, model_id: str, body: wire.TransferIn) -> None:
     """Make another user the owner; the old owner stays a writer."""
     sharing = services.library.sharing

@@ -89,18 +89,13 @@ class RequestLog:
             seconds = time.monotonic() - begin
             method = str(getattr(scope.get("route"), "name", UNKNOWN))
             self._metrics.observe(method, status, seconds)
-            values = (method, status, round(1000 * seconds, 1), scope.get("state", {}).get("user"), request_id)
+            values = (method, status, round(1000 * seconds, 1), _user_hash(scope), request_id)
             _log.info("%s %s in %s ms", *values[:3], extra=dict(zip(_FIELDS, values, strict=True)))
 
 
-async def noted_caller(request: Request, caller: CallerOf) -> None:
-    """A dependency of all routes with callers: put the caller into the log line."""
-    note_caller(request, caller)
-
-
-def note_caller(request: Request, caller: Caller) -> None:
-    """Put the caller, as a hash, into the log line of this request."""
-    request.state.user = None if caller.user_id is None else user_hash(caller.user_id)
+def _user_hash(scope: Scope) -> str | None:
+    caller: Caller | None = scope.get("state", {}).get("caller")
+    return None if caller is None or caller.user_id is None else user_hash(caller.user_id)
 
 
 def user_hash(user_id: str) -> str:

@@ -30,8 +30,16 @@ from tunery.server.generation import (
     finished_answers,
     tuned_target,
 )
-from tunery.server.http import HTTP_STATUS, ApiRouter, JsonReply, Services, ServicesOf, reply_of, services_of
-from tunery.server.monitoring import note_caller
+from tunery.server.http import (
+    HTTP_STATUS,
+    ApiRouter,
+    JsonReply,
+    Services,
+    ServicesOf,
+    note_caller,
+    reply_of,
+    services_of,
+)
 from tunery.server.security import caller_of
 from tunery.server.wire import openai as wire
 from tunery.server.wire.messages import Message
@@ -85,8 +93,7 @@ def bearer_or_key(request: Request) -> Caller:
             caller = services_of(request).accounts.caller_of_key(bearer)
         except InvalidArgument:
             raise Unauthenticated("Incorrect API key provided: it is neither a token nor an API key.") from None
-    note_caller(request, caller)
-    return caller
+    return note_caller(request, caller)
 
 
 CallerOf = Annotated[Caller, Depends(bearer_or_key)]

@@ -17,14 +17,15 @@ from starlette.responses import Response
 
 from tunery.data.json_text import json_line
 from tunery.data.prompts import PromptColumn, StructuredPrompt, structured_prompt
-from tunery.data.tables import MAX_COLUMNS, Cell, Row
+from tunery.data.tables import MAX_COLUMNS, MAX_ROWS, Cell, Row
 from tunery.errors import InvalidArgument
 from tunery.server.http import ApiRouter, JsonReply, ServicesOf
-from tunery.server.security import CallerOf
+from tunery.server.security import CallerOf, needs
 from tunery.server.wire.messages import Incoming, Message, StrictIncoming, Timestamp
 from tunery.service import tuning
-from tunery.service.access import Action, require_scope
+from tunery.service.access import Action
 from tunery.service.tuning import Prompt
+from tunery.types import MAX_DATASET_BYTES
 
 MAX_TUNING_CHARACTERS = 20_000
 
@@ -42,18 +43,20 @@ class PromptColumnIn(StrictIncoming):
 class PromptRowIn(StrictIncoming):
     """A row: one text per column, in order; missing texts are empty."""
 
-    cells: Annotated[list[str], Field(max_length=MAX_COLUMNS)] = Field(default_factory=list)
+    cells: list[str] = Field(default_factory=list, max_length=MAX_COLUMNS)
 
 
 class PromptIn(StrictIncoming):
     """A prompt to store or change; output-only fields are ignored."""
 
+    max_bytes = MAX_DATASET_BYTES
+
     name: str | None = None
     display_name: str | None = None
     preamble: str | None = None
-    columns: Annotated[list[PromptColumnIn] | None, Field(max_length=MAX_COLUMNS)] = None
-    rows: list[PromptRowIn] | None = None
-    test_rows: list[PromptRowIn] | None = None
+    columns: list[PromptColumnIn] | None = Field(default=None, max_length=MAX_COLUMNS)
+    rows: list[PromptRowIn] | None = Field(default=None, max_length=MAX_ROWS)
+    test_rows: list[PromptRowIn] | None = Field(default=None, max_length=MAX_ROWS)
     tuning: dict[str, Any] | None = None
     row_count: Any = None
     create_time: Any = None
@@ -64,6 +67,7 @@ class PromptFileIn(Incoming):
     """A file of AI Studio as Google Drive stores it, with any other fields."""
 
     model_config = ConfigDict(extra="allow")
+    max_bytes = MAX_DATASET_BYTES
 
 
 class PromptColumnOut(Message):
@@ -209,16 +213,15 @@ UNNAMED = "Untitled prompt"
 _PROMPT = "/prompts/{prompt_id:id}"
 
 
-@router.post("/prompts", name="CreatePrompt")
+@router.post("/prompts", name="CreatePrompt", dependencies=[needs(Action.CREATE)])
 def create(services: ServicesOf, caller: CallerOf, body: PromptIn) -> PromptOut:
     """Store a structured prompt."""
     return prompt_out(services.library.prompts.create(caller, body.display_name or UNNAMED, document_of(body)))
 
 
-@router.post("/prompts:import", name="ImportPrompt")
+@router.post("/prompts:import", name="ImportPrompt", dependencies=[needs(Action.CREATE)])
 def import_(services: ServicesOf, caller: CallerOf, body: PromptFileIn, display_name: str = UNNAMED) -> PromptOut:
     """Store the structured prompt of an AI Studio file; other files are refused by name."""
-    require_scope(caller, Action.CREATE)
     found = structured_prompt(body.model_extra)
     if found is None:
         raise InvalidArgument("This is not a structured prompt file: it has no dataPrompt.")
@@ -249,7 +252,7 @@ def get(services: ServicesOf, caller: CallerOf, prompt_id: str) -> PromptOut:
     return prompt_out(services.library.prompts.get(caller, prompt_id))
 
 
-@router.patch(_PROMPT, name="UpdatePrompt")
+@router.patch(_PROMPT, name="UpdatePrompt", dependencies=[needs(Action.CREATE)])
 def update(services: ServicesOf, caller: CallerOf, prompt_id: str, body: PromptIn, update_mask: str = "*") -> PromptOut:
     """Change the parts of a structured prompt that the mask names, or without a mask those in the body."""
     name, document = body.display_name, document_of(body)

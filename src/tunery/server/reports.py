@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from tunery.errors import InvalidArgument, NotFound
 from tunery.server.http import ApiRouter, Services, ServicesOf
-from tunery.server.security import CallerOf
+from tunery.server.security import CallerOf, needs
 from tunery.server.wire.reports import (
     DataCurveOut,
     DataCurvesPage,
@@ -38,7 +38,9 @@ data_checks_router = ApiRouter(tags=["examinations (extension)"])
 cancel_router = ApiRouter(tags=["inquiries (extension)"])
 
 
-@evaluations_router.post("/tunedModels/{model_id:id}:evaluate", name="EvaluateTunedModel")
+@evaluations_router.post(
+    "/tunedModels/{model_id:id}:evaluate", name="EvaluateTunedModel", dependencies=[needs(Action.WRITE)]
+)
 def evaluate(services: ServicesOf, caller: CallerOf, model_id: str, body: EvaluateIn) -> EvaluationOut:
     """Start an evaluation of a tuned model on its held-out rows or on the examples sent."""
     model = _model(services, caller, Action.WRITE, model_id)
@@ -59,7 +61,9 @@ def list_evaluations(services: ServicesOf, caller: CallerOf, model_id: str) -> E
     return EvaluationsPage(evaluations=[newest] if newest else None)
 
 
-@data_checks_router.post("/tunedModels/{model_id:id}:examine", name="ExamineTunedModel")
+@data_checks_router.post(
+    "/tunedModels/{model_id:id}:examine", name="ExamineTunedModel", dependencies=[needs(Action.WRITE)]
+)
 def check_data(services: ServicesOf, caller: CallerOf, model_id: str, body: ExamineIn) -> ExaminationOut:
     """Start a data check of the examples of a tuned model."""
     model = _model(services, caller, Action.WRITE, model_id)

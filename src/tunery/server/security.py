@@ -14,14 +14,14 @@ from collections.abc import Iterable
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, params
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tunery.errors import InvalidArgument, PermissionDenied, TuneryError
-from tunery.server.http import reply_of, services_of
-from tunery.service.access import require_administrator
+from tunery.server.http import note_caller, reply_of, services_of
+from tunery.service.access import Action, require_administrator, require_scope
 from tunery.service.accounts.credentials import SESSION_DAYS
 from tunery.types import Caller
 
@@ -131,6 +131,10 @@ def _scrubbed_value(value: Any) -> Any:
 
 def caller_of(request: Request) -> Caller:
     """Return the caller; raises Unauthenticated for a bad token or cookie, InvalidArgument for a bad key."""
+    return note_caller(request, _identified(request))
+
+
+def _identified(request: Request) -> Caller:
     accounts = services_of(request).accounts
     token = bearer_token(request)
     if token is not None:
@@ -145,6 +149,18 @@ def caller_of(request: Request) -> Caller:
     return Caller()
 
 
+CallerOf = Annotated[Caller, Depends(caller_of)]
+
+
+def needs(action: Action) -> params.Depends:
+    """Return the dependency that refuses callers without the scope for an action, before their body is read."""
+
+    def check(caller: CallerOf) -> None:
+        require_scope(caller, action)
+
+    return params.Depends(check)
+
+
 def administrator(request: Request) -> Caller:
     """Return the caller, who must be an administrator."""
     caller = caller_of(request)
@@ -152,7 +168,6 @@ def administrator(request: Request) -> Caller:
     return caller
 
 
-CallerOf = Annotated[Caller, Depends(caller_of)]
 Administrator = Annotated[Caller, Depends(administrator)]
 
 

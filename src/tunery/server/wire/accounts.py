@@ -150,7 +150,7 @@ class UpdateUserBody(StrictIncoming):
 class SetGroupBody(StrictIncoming):
     """All members of a group."""
 
-    members: list[str]
+    members: list[str] = Field(max_length=10_000)
 
 
 class CreateKeyBody(StrictIncoming):
@@ -166,7 +166,7 @@ class CreateClientBody(StrictIncoming):
     """A new client; `is_desktop` for Google's `InstalledAppFlow`."""
 
     name: str
-    redirect_uris: list[str] = Field(default_factory=list)
+    redirect_uris: list[str] = Field(default_factory=list, max_length=100)
     is_public: bool = False
     is_desktop: bool = False
 
@@ -175,7 +175,7 @@ class CreateLoginBody(StrictIncoming):
     """A new login or token for the caller."""
 
     days: int = REFRESH_DAYS
-    scopes: list[str] = Field(default_factory=lambda: [TUNING])
+    scopes: list[str] = Field(default_factory=lambda: [TUNING], max_length=100)
     name: str = ""
 
 

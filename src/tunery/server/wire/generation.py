@@ -17,10 +17,12 @@ from pydantic import BeforeValidator, Field
 from tunery.data.outputs import OutputContract
 from tunery.errors import InvalidArgument
 from tunery.server.wire.messages import Incoming, Int32, Int64, Message, one_or_list
-from tunery.types import AnswerForm, SamplingSettings, Turn
+from tunery.types import MAX_DATASET_BYTES, AnswerForm, SamplingSettings, Turn
 
 MAX_TEXT_CHARACTERS = 40_000
 MAX_CANDIDATES = 8
+MAX_ITEMS = 1000  # turns of a conversation, parts of a turn, and other lists
+TEXT_BODY_BYTES = 1 << 20  # a text of the most characters takes half of it, if all of them are escaped
 DEFAULT_OUTPUT_TOKENS = 1024  # for calls that set no limit; the original's limits were 2,048 and 8,192
 _ROLES = {None: "user", "": "user", "user": "user", "model": "assistant", "function": "user"}
 
@@ -39,7 +41,10 @@ class ContentIn(Incoming):
     """What one side of a conversation said."""
 
     role: str | None = None
-    parts: Annotated[list[PartIn], BeforeValidator(one_or_list)] = Field(default_factory=list)
+    parts: Annotated[list[PartIn], BeforeValidator(one_or_list)] = Field(default_factory=list, max_length=MAX_ITEMS)
+
+
+Contents = Annotated[list[ContentIn], BeforeValidator(one_or_list)]
 
 
 class GenerationConfigIn(Incoming):
@@ -53,7 +58,7 @@ class GenerationConfigIn(Incoming):
     frequency_penalty: float | None = None
     candidate_count: Int32 | None = None
     max_output_tokens: Int32 | None = None
-    stop_sequences: list[str] | None = None
+    stop_sequences: list[str] | None = Field(default=None, max_length=MAX_ITEMS)
     response_mime_type: str | None = None
     response_schema: Any = None
     response_json_schema: Any = None
@@ -72,8 +77,10 @@ class GenerationConfigIn(Incoming):
 class GenerateContentIn(Incoming):
     """A request for an answer."""
 
+    max_bytes = MAX_DATASET_BYTES
+
     model: str | None = None
-    contents: Annotated[list[ContentIn], BeforeValidator(one_or_list)] = Field(default_factory=list)
+    contents: Contents = Field(default_factory=list, max_length=MAX_ITEMS)
     system_instruction: ContentIn | str | None = None
     generation_config: GenerationConfigIn | None = None
     safety_settings: Any = Field(default=None, description="Accepted, without effect.")
@@ -84,7 +91,9 @@ class GenerateContentIn(Incoming):
 class CountTokensIn(Incoming):
     """A prompt to count, in either of the two ways that clients send it."""
 
-    contents: Annotated[list[ContentIn], BeforeValidator(one_or_list)] = Field(default_factory=list)
+    max_bytes = MAX_DATASET_BYTES
+
+    contents: Contents = Field(default_factory=list, max_length=MAX_ITEMS)
     generate_content_request: GenerateContentIn | None = None
 
 
@@ -97,18 +106,22 @@ class TextPromptIn(Incoming):
 class GenerateTextIn(Incoming):
     """A request of the older method generateText."""
 
+    max_bytes = TEXT_BODY_BYTES
+
     prompt: TextPromptIn = Field(default_factory=TextPromptIn)
     temperature: float | None = None
     top_p: float | None = None
     top_k: Int32 | None = None
     candidate_count: Int32 | None = None
     max_output_tokens: Int32 | None = None
-    stop_sequences: list[str] | None = None
+    stop_sequences: list[str] | None = Field(default=None, max_length=MAX_ITEMS)
     safety_settings: Any = Field(default=None, description="Accepted, without effect.")
 
 
 class CountTextTokensIn(Incoming):
     """A prompt to count."""
+
+    max_bytes = TEXT_BODY_BYTES
 
     prompt: TextPromptIn = Field(default_factory=TextPromptIn)
 

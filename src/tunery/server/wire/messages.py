@@ -7,13 +7,29 @@ The rules are Google's JSON mapping of protocol buffers, as far as its clients u
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, TypeVar
+from itertools import islice
+from typing import Annotated, Any, ClassVar, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    PlainSerializer,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticOmit
 
 M = TypeVar("M", bound="Message")
+
+MAX_PROBLEMS = 20  # of one body: checking stops there, since each problem of a hostile body takes a kilobyte
+SMALL_BODY_BYTES = 256 * 1024  # of a request that carries neither examples nor prompts
 
 
 class Message(BaseModel):
@@ -33,25 +49,53 @@ class Message(BaseModel):
         return values
 
 
+@dataclass(slots=True)
+class Problems:
+    """The number of problems that a check of one body has found, its context in pydantic."""
+
+    found: int = 0
+
+
 class Incoming(Message):
     """
     A message to receive: names in camelCase or snake_case, even mixed; null means not set.
 
-    Unknown names are ignored, since newer clients send new ones; `StrictIncoming` refuses them.
+    Unknown names are ignored, since newer clients send new ones; `StrictIncoming` refuses them. `max_bytes` is the
+    limit of a body that is this message.
     """
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
+    max_bytes: ClassVar[int] = SMALL_BODY_BYTES
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _null_is_not_set(cls, data: Any) -> Any:
-        return {key: value for key, value in data.items() if value is not None} if isinstance(data, dict) else data
+    def _checked(cls, data: Any, check: ModelWrapValidatorHandler[Self], info: ValidationInfo) -> Self:
+        """Check a message without its nulls; after `MAX_PROBLEMS` problems in the body, leave it out unchecked."""
+        problems = info.context
+        if isinstance(problems, Problems) and problems.found >= MAX_PROBLEMS:
+            raise PydanticOmit
+        try:
+            return check(cls._given(data) if isinstance(data, dict) else data)
+        except ValidationError as error:
+            if isinstance(problems, Problems):
+                problems.found += error.error_count()
+            raise
+
+    @classmethod
+    def _given(cls, data: dict[Any, Any]) -> dict[Any, Any]:
+        return {key: value for key, value in data.items() if value is not None}
 
 
 class StrictIncoming(Incoming):
     """A message in which an unknown name is an error, for bodies that create or change something."""
 
     model_config = ConfigDict(extra="forbid")
+
+    @classmethod
+    def _given(cls, data: dict[Any, Any]) -> dict[Any, Any]:
+        given = super()._given(data)
+        most = 2 * len(cls.model_fields) + MAX_PROBLEMS  # each field has two names; the others are problems anyway
+        return given if len(given) <= most else dict(islice(given.items(), most))
 
 
 def without_extensions(message: M) -> M:

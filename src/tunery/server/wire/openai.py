@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from tunery.errors import InvalidArgument
-from tunery.server.wire.generation import MAX_CANDIDATES, GenerationConfigIn, check_length, sampling_of
+from tunery.server.wire.generation import MAX_CANDIDATES, MAX_ITEMS, GenerationConfigIn, check_length, sampling_of
 from tunery.server.wire.messages import Incoming, Message
-from tunery.types import AnswerForm, SamplingSettings, Turn
+from tunery.types import MAX_DATASET_BYTES, AnswerForm, SamplingSettings, Turn
 
 TEXT, JSON_OBJECT, JSON_SCHEMA = "text", "json_object", "json_schema"
 
@@ -24,6 +24,7 @@ TEXT, JSON_OBJECT, JSON_SCHEMA = "text", "json_object", "json_schema"
 class SnakeIncoming(Incoming):
     """A message to receive, with names in snake_case only."""
 
+    max_bytes = MAX_DATASET_BYTES
     model_config = ConfigDict(alias_generator=None)
 
 
@@ -102,7 +103,7 @@ class SettingsIn(SnakeIncoming):
     top_p: float | None = None
     n: int = 1
     seed: int | None = None
-    stop: str | list[str] | None = None
+    stop: str | Annotated[list[str], Field(max_length=MAX_ITEMS)] | None = None
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
     logprobs: Any = None
@@ -113,17 +114,17 @@ class ChatMessageIn(SnakeIncoming):
     """A message of a conversation: a text, or parts of text."""
 
     role: str = ""
-    content: str | list[dict[str, Any]] | None = None
+    content: str | Annotated[list[dict[str, Any]], Field(max_length=MAX_ITEMS)] | None = None
     tool_calls: Any = None
 
 
 class ChatCompletionIn(SettingsIn):
     """A conversation to continue."""
 
-    messages: list[ChatMessageIn] = Field(default_factory=list)
+    messages: list[ChatMessageIn] = Field(default_factory=list, max_length=MAX_ITEMS)
     max_completion_tokens: int | None = None
     response_format: ResponseFormatIn | None = None
-    modalities: list[str] | None = None
+    modalities: list[str] | None = Field(default=None, max_length=MAX_ITEMS)
     tools: Any = None
     functions: Any = None
     top_logprobs: Any = None
@@ -135,7 +136,7 @@ class ChatCompletionIn(SettingsIn):
 class CompletionIn(SettingsIn):
     """Prompts; each is sent as a turn of the user, with the chat template used in tuning."""
 
-    prompt: str | list[Any] = ""
+    prompt: str | Annotated[list[Any], Field(max_length=MAX_ITEMS)] = ""
     best_of: int | None = None
     suffix: Any = None
     echo: Any = None

@@ -12,11 +12,12 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from tunery.data.cleaning import Finding, fixed_rows
+from tunery.data.tables import MAX_ROWS
 from tunery.server.wire.datasets import StoredExampleOut
 from tunery.server.wire.messages import Message, StrictIncoming, Timestamp
 from tunery.server.wire.tuning import TuningExamplesIn
 from tunery.service.reports import Progress
-from tunery.types import TuningExample
+from tunery.types import MAX_DATASET_BYTES, TuningExample
 
 
 class InquiryErrorOut(Message):
@@ -57,11 +58,13 @@ class RecordedIn(StrictIncoming):
     """Another model's answers to the examples, in order."""
 
     title: str = "recorded answers"
-    answers: list[str]
+    answers: list[str] = Field(max_length=MAX_ROWS)
 
 
 class EvaluateIn(StrictIncoming):
     """The rows to evaluate on; without `examples`, the held-out rows."""
+
+    max_bytes = MAX_DATASET_BYTES
 
     examples: TuningExamplesIn | None = None
     source: str | None = None

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, WithJsonSchema
 
 from tunery.curve import curve_facts
+from tunery.data.tables import MAX_ROWS
 from tunery.server.wire.messages import (
     Incoming,
     Int32,
@@ -25,7 +26,18 @@ from tunery.server.wire.messages import (
     without_extensions,
 )
 from tunery.service.creation import seconds_left
-from tunery.types import EpochLoss, GranteeType, Permission, Phase, Role, State, TunedModel, TuningSnapshot, TuningTask
+from tunery.types import (
+    MAX_DATASET_BYTES,
+    EpochLoss,
+    GranteeType,
+    Permission,
+    Phase,
+    Role,
+    State,
+    TunedModel,
+    TuningSnapshot,
+    TuningTask,
+)
 
 MAX_SNAPSHOTS = 2000  # a longer curve is thinned evenly; first and last stay
 
@@ -40,7 +52,7 @@ class TuningExampleIn(StrictIncoming):
 class TuningExamplesIn(StrictIncoming):
     """The list inside a dataset."""
 
-    examples: list[TuningExampleIn] = Field(default_factory=list)
+    examples: list[TuningExampleIn] = Field(default_factory=list, max_length=MAX_ROWS)
 
 
 class DatasetIn(StrictIncoming):
@@ -96,6 +108,8 @@ class TunedModelSourceIn(StrictIncoming):
 class TunedModelIn(StrictIncoming):
     """A tuned model to create or change; output-only fields are ignored, since old clients send them back."""
 
+    max_bytes = MAX_DATASET_BYTES
+
     name: str | None = None
     base_model: str | None = None
     tuned_model_source: TunedModelSourceIn | None = None
@@ -105,7 +119,7 @@ class TunedModelIn(StrictIncoming):
     top_p: float | None = None
     top_k: Annotated[Int32 | None, AfterValidator(lambda k: k or None)] = None  # the old client sends 0 for none
     tuning_task: TuningTaskIn | None = None
-    reader_project_numbers: list[Int64] | None = None
+    reader_project_numbers: list[Int64] | None = Field(default=None, max_length=1000)
     state: Any = None
     create_time: Any = None
     update_time: Any = None

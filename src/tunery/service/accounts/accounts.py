@@ -117,9 +117,9 @@ class Accounts:
         """Return the anonymous caller of a valid API key; raises InvalidArgument with reason API_KEY_INVALID."""
         found = self.keys.check(key)
         if not self._keys_act_as_users or found.user_id is None:
-            return Caller(has_key=True)
+            return Caller(has_key=True, key_id=found.id)
         caller = self._caller(found.user_id, (TUNING,))
-        return Caller(caller.user_id, caller.scopes, caller.groups, has_key=True)
+        return Caller(caller.user_id, caller.scopes, caller.groups, has_key=True, key_id=found.id)
 
     def caller_of_session(self, secret: str) -> Caller:
         """Return the user of a browser that is signed in, with the scope for tuning; raises Unauthenticated."""
