@@ -46,7 +46,12 @@ def _text_files() -> list[BadFile]:
         BadFile("only-a-utf16-mark.csv", codecs.BOM_UTF16_LE, "empty"),
         BadFile("half-utf16.csv", codecs.BOM_UTF16_LE + sentence.encode("utf-16-le")[:-1], "not utf-16-le", row=2),
         BadFile("half-utf8.csv", HEADER.encode() + b"a,\x81\x8d\n", "not UTF-8 (byte 0x81)", row=2),
-        BadFile("shift-jis.csv", HEADER.encode() + "日本、語,丁\n".encode("shift-jis"), "Name the encoding", row=2),
+        BadFile(
+            "two-ways.csv",
+            HEADER.encode() + "Balík nepřišel,doručení\nPošlete fakturu ještě jednou,platba\n".encode("iso8859-2"),
+            "it may be iso8859-2",
+            row=2,
+        ),
         BadFile(
             "wrong-name.csv", sentence.encode() + "ä,b\n".encode(), "not ascii", row=3, options={"encoding": "ascii"}
         ),

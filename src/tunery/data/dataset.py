@@ -15,8 +15,9 @@ from typing import TypedDict, Unpack
 from tunery.data.checks import check_rows, order_problems
 from tunery.data.columns import choose, mapping_notes
 from tunery.data.delimited import read_delimited
+from tunery.data.encodings import decode
 from tunery.data.json_records import looks_like_json, read_json, read_jsonl, read_records
-from tunery.data.tables import Sheet, Table, TableOptions, decode, invalid, printable
+from tunery.data.tables import Sheet, Table, TableOptions, invalid, printable
 from tunery.errors import DataProblem, DatasetInvalid, InvalidArgument, Level, NotFound
 from tunery.types import MAX_DATASET_BYTES, DataFacts, TuningExample
 
