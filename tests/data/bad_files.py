@@ -65,6 +65,10 @@ def _text_files() -> list[BadFile]:
         BadFile("photo.csv", b"\x89PNG\r\n\x1a\n", "a picture"),
         BadFile("packed.csv.gz", b"\x1f\x8b\x08\x00", "gzip file; unpack it first"),
         BadFile("table.parquet", b"PAR1\x15\x04", "Parquet"),
+        BadFile("table.feather", b"ARROW1\0\0\xff\xff", "Arrow"),
+        BadFile("table.pkl", b"\x80\x05\x95\x0e", "pickle"),
+        BadFile("table.h5", b"\x89HDF\r\n\x1a\n", "HDF5"),
+        BadFile("noise.csv", HEADER.encode() + b"\xff\xfe\0\x81\x90\0\x80\xff" * 9, "not a text file"),
         BadFile("data.db", b"SQLite format 3\0", "SQLite"),
         BadFile("notes.rtf", b"{\\rtf1\\ansi hello}", "RTF"),
     ]

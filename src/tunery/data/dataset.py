@@ -215,7 +215,13 @@ _OTHER_FORMATS = (
     (b"\xfd7zXZ", "an xz file; unpack it first"),
     (b"7z\xbc\xaf", "a 7z archive; unpack it first"),
     (b"\x28\xb5\x2f\xfd", "a zstd file; unpack it first"),
+    (b"Rar!", "a RAR archive; unpack it first"),
     (b"PAR1", "a Parquet file; save it as CSV or JSONL"),
+    (b"ARROW1", "an Arrow file; save it as CSV or JSONL"),
+    (b"Obj\x01", "an Avro file; save it as CSV or JSONL"),
+    (b"\x89HDF", "an HDF5 file; save it as CSV or JSONL"),
+    (b"\x93NUMPY", "a NumPy file; save it as CSV or JSONL"),
+    *((b"\x80" + bytes([version]), "a Python pickle; save it as CSV or JSONL") for version in (2, 3, 4, 5)),
     (b"SQLite format 3", "a SQLite database; export the table as CSV"),
     (b"{\\rtf", "an RTF document; save the table as CSV"),
 )

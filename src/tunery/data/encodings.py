@@ -144,6 +144,8 @@ def _detected(data: bytes, first_bad: int) -> DecodedText:
     line = _line_of(data, first_bad)
     why = f"not UTF-8 (byte 0x{data[first_bad]:02X})"
     candidates = _candidates(_sample(data))
+    if not candidates and b"\0" in data:
+        raise invalid("not-a-table", "This is not a text file. CSV, TSV, XLSX, XLS, ODS, JSONL and JSON can be read.")
     if not candidates:
         message = f"{why} and no other encoding that can be detected. Name the encoding of the file."
         raise invalid("encoding", message, row=line, option="encoding")
