@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import zipfile
 from collections.abc import Sequence
 from email.message import EmailMessage
 from typing import Any
@@ -45,8 +44,6 @@ NOTEPAD = "https://gist.github.com/jtacoma/ffff32743f89229d7df2"
 EXCEL_TEXT = "http://strata.uga.edu/8370/rtips/textFiles.html"
 EXCEL_UNICODE = "http://www.herongyang.com/Unicode/Excel-Save-File-in-Unicode-Text-txt.html"
 SAP_CSV = "https://wiki.scn.sap.com/wiki/display/ABAP/Excel+files+-+CSV+format"
-WPS_SHEET = "https://github.com/search?q=%22www.wps.cn%2FofficeDocument%2F2017%2FetCustomData%22&type=code"
-SHEETS = "https://github.com/rsheets/rexcel/issues/6"
 NUMBERS = "https://drjackhwhelper.com/export-summary-this-document-was-exported-from-numbers-972677"
 FORMS = "https://support.google.com/docs/answer/139706"
 VERTEX = "https://cloud.google.com/vertex-ai/generative-ai/docs/models/gemini-supervised-tuning-about"
@@ -250,75 +247,8 @@ def excel_text() -> None:
     )
 
 
-def workbook(
-    sheets: dict[str, str],
-    strings: Sequence[str] = (),
-    styles: str = "",
-    extra: dict[str, str] | None = None,
-    prolog: str = "",
-    states: dict[str, str] | None = None,
-) -> bytes:
-    """Return an XLSX; `sheets` are the XML of worksheets, `strings` the items of the shared strings."""
-    main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
-    office = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
-    package = "http://schemas.openxmlformats.org/package/2006"
-    head = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\r\n'
-    kinds = "application/vnd.openxmlformats-officedocument.spreadsheetml"
-    overrides = "".join(
-        f'<Override PartName="/xl/worksheets/sheet{n}.xml" ContentType="{kinds}.worksheet+xml"/>'
-        for n in range(1, len(sheets) + 1)
-    )
-    listed = "".join(
-        f'<sheet name="{escape(name)}" sheetId="{n}" {(states or {}).get(name, "")} r:id="rId{n}"/>'
-        for n, name in enumerate(sheets, start=1)
-    )
-    links = "".join(
-        f'<Relationship Id="rId{n}" Type="{office}/worksheet" Target="worksheets/sheet{n}.xml"/>'
-        for n in range(1, len(sheets) + 1)
-    )
-    parts = {
-        "[Content_Types].xml": f'{head}<Types xmlns="{package}/content-types"><Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/><Default Extension="xml" ContentType="application/xml"/><Override PartName="/xl/workbook.xml" ContentType="{kinds}.sheet.main+xml"/><Override PartName="/xl/sharedStrings.xml" ContentType="{kinds}.sharedStrings+xml"/><Override PartName="/xl/styles.xml" ContentType="{kinds}.styles+xml"/>{overrides}</Types>',
-        "_rels/.rels": f'{head}<Relationships xmlns="{package}/relationships"><Relationship Id="rId1" Type="{office}/officeDocument" Target="xl/workbook.xml"/></Relationships>',
-        "xl/workbook.xml": f'{head}<workbook xmlns="{main}" xmlns:r="{office}">{prolog}<sheets>{listed}</sheets></workbook>',
-        "xl/_rels/workbook.xml.rels": f'{head}<Relationships xmlns="{package}/relationships">{links}<Relationship Id="rId98" Type="{office}/sharedStrings" Target="sharedStrings.xml"/><Relationship Id="rId99" Type="{office}/styles" Target="styles.xml"/></Relationships>',
-        "xl/sharedStrings.xml": f'{head}<sst xmlns="{main}" count="{len(strings)}" uniqueCount="{len(strings)}">{"".join(strings)}</sst>',
-        "xl/styles.xml": styles
-        or f'{head}<styleSheet xmlns="{main}"><fonts count="1"><font/></fonts><fills count="1"><fill/></fills><borders count="1"><border/></borders><cellStyleXfs count="1"><xf/></cellStyleXfs><cellXfs count="1"><xf numFmtId="0"/></cellXfs></styleSheet>',
-    }
-    for number, xml in enumerate(sheets.values(), start=1):
-        parts[f"xl/worksheets/sheet{number}.xml"] = xml
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, text in (parts | (extra or {})).items():
-            archive.writestr(zipfile.ZipInfo(name, (2024, 1, 1, 0, 0, 0)), text, zipfile.ZIP_DEFLATED)
-    return made.getvalue()
-
-
-def sheet(body: str, before: str = "", after: str = "", names: str = "") -> str:
-    main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
-    return f'<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\r\n<worksheet xmlns="{main}" {names}>{before}<sheetData>{body}</sheetData>{after}</worksheet>'
-
-
-def shared(rows: Sequence[tuple[str, str]], first: int = 1, style: str = "") -> tuple[str, list[str]]:
-    """Return rows of cells that point to shared strings, and those strings."""
-    strings = list(dict.fromkeys(text for row in rows for text in row))
-    place = {text: number for number, text in enumerate(strings)}
-    body = "".join(
-        f'<row r="{n}" spans="1:2">'
-        + "".join(f'<c r="{c}{n}" {style} t="s"><v>{place[t]}</v></c>' for c, t in zip("AB", row, strict=True))
-        + "</row>"
-        for n, row in enumerate(rows, start=first)
-    )
-    return body, [f'<si><t xml:space="preserve">{escape(text)}</t></si>' for text in strings]
-
-
-def workbooks() -> None:
-    header = ("text", "label")
-    body, strings = shared([header, *CHINESE])
-    names = 'xmlns:mc="http://schemas.openxmlformats.org/markup-compatibility/2006" xmlns:etc="http://www.wps.cn/officeDocument/2017/etCustomData"'
-    after = '<autoFilter ref="A1:B9" etc:filterBottomFollowUsedRange="0"/><phoneticPr fontId="1" type="noConversion"/>'
-    before = '<sheetPr/><dimension ref="A1:B9"/><sheetFormatPr defaultColWidth="9" defaultRowHeight="16.8" outlineLevelCol="1"/>'
-    write("wps-autofilter.xlsx", WPS_SHEET, workbook({"Sheet1": sheet(body, before, after, names)}, strings), CHINESE)
+def wps_and_numbers() -> None:
+    right = {"rows": CHINESE, "warns": ["guess|detected|read as"]}
     write(
         "wps-gbk.csv",
         "https://wps-oss.com/blogs/577454568",
@@ -327,105 +257,16 @@ def workbooks() -> None:
         "gbk",
         needs={"encoding": "gb18030"},
         asked="encoding",
-        instead=({"rows": CHINESE, "warns": ["guess|detected|read as"]},),
+        instead=(right,),
     )
-
-    body, strings = shared([header, *TICKETS])
-    blank = "".join(
-        f'<row r="{n}"><c r="A{n}" s="0"/><c r="B{n}" s="0"/><c r="Z{n}" s="0"/></row>' for n in range(14, 1001)
-    )
-    write(
-        "google-sheets-1000-rows.xlsx",
-        SHEETS,
-        workbook({"Form Responses 1": sheet(body + blank)}, strings),
-        TICKETS,
-        note="styled empty cells down to row 1000",
-    )
-
-    summary = [("Numbers Sheet Name", "Numbers Table Name"), ("Sheet 1", "Table 1")]
-    told, first = shared(
-        [("This document was exported from Numbers.", "Each table was converted to an Excel worksheet."), *summary]
-    )
-    body, strings = shared([header, *TICKETS])
-    moved = body
-    for place in range(len(strings) - 1, -1, -1):
-        moved = moved.replace(f"<v>{place}</v>", f"<v>{place + len(first)}</v>")
-    write(
-        "numbers-export-summary.xlsx",
-        NUMBERS,
-        workbook({"Export Summary": sheet(told), "Sheet 1 - Table 1": sheet(moved)}, [*first, *strings]),
-        TICKETS,
-        needs={"sheet": "Sheet 1 - Table 1"},
-        asked="sheet|Sheet",
-        instead=({"rows": TICKETS, "warns": ["Export Summary"]},),
-        note="the first sheet only says what was exported",
-    )
-    titled = "Table 1\r\n" + csv_text([header, *CITIES], ";")
     write(
         "numbers-table-name.csv",
         NUMBERS,
-        titled,
+        "Table 1\r\n" + csv_text([("text", "label"), *CITIES], ";"),
         CITIES,
         warns=("title|above|skipped|row 1|Table 1",),
         note="with the name of the table",
     )
-    body, strings = shared([header, *JAPANESE])
-    ruby = [f'{item[:-5]}<rPh sb="0" eb="2"><t>ゲツヨウビ</t></rPh><phoneticPr fontId="1"/></si>' for item in strings]
-    write(
-        "excel-furigana.xlsx",
-        "https://learn.microsoft.com/en-us/dotnet/api/documentformat.openxml.spreadsheet.phoneticrun",
-        workbook({"Sheet1": sheet(body)}, ruby),
-        JAPANESE,
-    )
-    rows = [header, *CITIES]
-    inline = "".join(
-        "<row>" + "".join(f'<c t="inlineStr"><is><t>{escape(t)}</t></is></c>' for t in row) + "</row>" for row in rows
-    )
-    write(
-        "report-inline-no-references.xlsx",
-        "https://learn.microsoft.com/en-us/dotnet/api/documentformat.openxml.spreadsheet.inlinestring",
-        workbook({"Report": sheet(inline)}),
-        CITIES,
-        note="cells without r attributes",
-    )
-    formulas = "".join(
-        f'<row r="{n}"><c r="A{n}" t="str"><f>Notes!A{n}</f><v>{escape(t)}</v></c><c r="B{n}" t="str"><f t="shared" si="0"/><v>{o}</v></c></row>'
-        for n, (t, o) in enumerate([header, *TICKETS], start=1)
-    )
-    formulas = formulas.replace('<f t="shared" si="0"/>', '<f t="shared" ref="B1:B13" si="0">LOWER(C1)</f>', 1)
-    write(
-        "excel-shared-formulas.xlsx",
-        "https://learn.microsoft.com/en-us/dotnet/api/documentformat.openxml.spreadsheet.cellformula",
-        workbook({"Sheet1": sheet(formulas)}),
-        TICKETS,
-    )
-    errors = [("text", "label"), *[(t, "#N/A" if n in (2, 6) else o) for n, (t, o) in enumerate(TICKETS)]]
-    cells = "".join(
-        f'<row r="{n}"><c r="A{n}" t="str"><v>{escape(t)}</v></c><c r="B{n}" t="{"e" if o == "#N/A" else "str"}"><v>{o}</v></c></row>'
-        for n, (t, o) in enumerate(errors, start=1)
-    )
-    whole = [row for n, row in enumerate(TICKETS) if n not in (2, 6)]
-    write(
-        "excel-error-cells.xlsx",
-        "https://support.microsoft.com/en-us/office/how-to-correct-a-n-a-error-a9708411-f82e-4d65-9c3c-2bf2f0f9a6f7",
-        workbook({"Sheet1": sheet(cells)}),
-        whole,
-        row_errors=(4, 8),
-    )
-    write(
-        "numbers-document.numbers",
-        "https://file-extensions.com/docs/numbers",
-        package_without_sheet(),
-        refused="Numbers|workbook|XLSX|spreadsheet",
-    )
-
-
-def package_without_sheet() -> bytes:
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w", zipfile.ZIP_STORED) as archive:
-        for name in ("Index/Document.iwa", "Index/CalculationEngine.iwa", "Metadata/Properties.plist", "preview.jpg"):
-            archive.writestr(zipfile.ZipInfo(name, (2024, 1, 1, 0, 0, 0)), b"\x00\x2a\x00\x00snappy")
-    return made.getvalue()
 
 
 def google() -> None:
@@ -881,6 +722,6 @@ def exports() -> None:
 
 
 if __name__ == "__main__":
-    for make in (powershell, notepad, excel_text, workbooks, google, openai, other_apis, exports):
+    for make in (powershell, notepad, excel_text, wps_and_numbers, google, openai, other_apis, exports):
         make()
     expected.write()
