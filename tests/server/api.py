@@ -7,13 +7,16 @@ make callers.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 from starlette.testclient import TestClient
+from starlette.types import ASGIApp
 
 from tests.engine.tiny_bases import make_folder
 from tests.server.accounts_app import ADDRESS, Clock, make_accounts
@@ -122,6 +125,53 @@ class Api:
         body = {"baseModel": f"models/{BASE}", "displayName": "numbers", "tuningTask": wish, **fields}
         query = {} if model_id is None else {"tunedModelId": model_id}
         return self.web.post("/v1beta/tunedModels", params=query, json=body, headers=headers)
+
+
+@dataclass
+class Called:
+    """A reply to `called`, and how often the server waited for a part of the body."""
+
+    status: int = 0
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    waits: int = 0
+
+
+async def called(
+    app: ASGIApp, method: str, path: str, headers: dict[str, str] | None = None, body: bytes = b"{}"
+) -> Called:
+    """Return the reply of an application to a request; in one event loop, many may run at once."""
+    reply = Called()
+    path, _, query = path.partition("?")
+
+    async def receive() -> dict[str, Any]:
+        reply.waits += 1
+        if reply.waits > 1:  # the client stays
+            await asyncio.Event().wait()
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            reply.status = message["status"]
+            reply.headers = {name.decode(): value.decode() for name, value in message["headers"]}
+        else:
+            reply.body += message.get("body", b"")
+
+    given = {"host": "127.0.0.1:8000", "content-length": str(len(body)), **(headers or {})}
+    scope = {
+        "type": "http",
+        "method": method,
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": query.encode(),
+        "headers": [(name.encode(), value.encode()) for name, value in given.items()],
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 8000),
+        "scheme": "http",
+        "state": {},
+    }
+    await app(scope, receive, send)
+    return reply
 
 
 @contextmanager

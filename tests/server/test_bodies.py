@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 
-from tests.server.api import OWNER, Api, error_of
+from tests.server.api import OWNER, Api, called, error_of
 from tunery.errors import InvalidArgument, PermissionDenied
 from tunery.server.http import LARGE_BODY_BYTES, body_of, note_caller, parsed, read_limited
 from tunery.server.wire.generation import GenerateContentIn
@@ -22,32 +22,9 @@ PATHS = {"{id}": "none", "{model_id}": "none", "{permission_id}": "p", "{prompt_
 
 
 def sent(api: Api, method: str, path: str, headers: dict[str, str] | None = None) -> tuple[int, int]:
-    """Return the status of a request without a body yet, and how often the server waited for one."""
-    waited, status = 0, 0
-
-    async def receive() -> dict[str, Any]:
-        nonlocal waited
-        waited += 1
-        return {"type": "http.request", "body": b"{}", "more_body": False}
-
-    async def send(message: dict[str, Any]) -> None:
-        nonlocal status
-        status = message.get("status", status)
-
-    given = {"host": "127.0.0.1:8000", **(headers or {})}
-    scope = {
-        "type": "http",
-        "method": method,
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": b"",
-        "headers": [(name.encode(), value.encode()) for name, value in given.items()],
-        "client": ("127.0.0.1", 1),
-        "server": ("127.0.0.1", 8000),
-        "scheme": "http",
-    }
-    asyncio.run(api.app(scope, receive, send))  # type: ignore[arg-type]
-    return status, waited
+    """Return the status of a request, and how often the server waited for its body."""
+    reply = asyncio.run(called(api.app, method, path, headers))
+    return reply.status, reply.waits
 
 
 def routes_with_bodies(api: Api) -> Iterator[tuple[str, str]]:

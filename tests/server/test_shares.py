@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import threading
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from tunery.errors import ResourceExhausted
+from tests.server.api import BASE, Api, Called, called
+from tunery.data.dataset import Dataset, preview
+from tunery.errors import DeadlineExceeded, ResourceExhausted
+from tunery.server import datasets
 from tunery.server.shares import Places
+from tunery.service.accounts import users
 
 
 class Stage:
@@ -131,3 +139,92 @@ def test_work_runs_in_a_thread_and_its_error_comes_back() -> None:
         assert await places.run("ann", lambda: 7) == 7
 
     asyncio.run(run())
+
+
+class Stuck:
+    """Work that has begun and does not end before it is released."""
+
+    def __init__(self, works: Callable[..., Any]) -> None:
+        self._works, self.may_end = works, threading.Event()
+        self.begun = 0
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        self.begun += 1
+        assert self.may_end.wait(60)
+        return self._works(*arguments, **options)
+
+
+async def flooded(
+    api: Api, stuck: Stuck, flood: list[Awaitable[Called]], refused: int, others: list[Awaitable[Called]]
+) -> tuple[list[Called], list[Called]]:
+    """Return the replies to a flood, and to calls that begin once it is stuck and this many of it were refused."""
+    flooding = [asyncio.ensure_future(one) for one in flood]
+    try:
+        while sum(task.done() for task in flooding) < refused:
+            await asyncio.sleep(0.01)
+        answered = [asyncio.ensure_future(one) for one in others]
+        while stuck.begun < 1 + len(others):
+            await asyncio.sleep(0.01)
+        assert (await called(api.app, "GET", "/healthz")).status == 200
+    finally:
+        stuck.may_end.set()
+    return await asyncio.gather(*flooding), await asyncio.gather(*answered)
+
+
+def test_sign_ins_of_one_address_are_bounded(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of sixty at once nine are checked, one after the other; all others are refused at once, and health answers."""
+    stuck = Stuck(users._matches)
+    monkeypatch.setattr(users, "_matches", stuck)
+
+    def attempt(number: int) -> Awaitable[Called]:
+        body = json.dumps({"user": f"u{number}@example.com", "password": "x" * 12}).encode()
+        return called(api.app, "POST", "/signin", {"content-type": "application/json"}, body)
+
+    replies, _ = asyncio.run(flooded(api, stuck, [attempt(number) for number in range(60)], 51, []))
+
+    refused = [reply for reply in replies if reply.status == 429]
+    assert sorted({reply.status for reply in replies}) == [401, 429]
+    assert (len(refused), stuck.begun) == (51, 9)
+    assert {reply.headers["retry-after"] for reply in refused} == {"5"}
+
+
+def test_parses_of_one_user_leave_a_place_to_others(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One file is read and four wait; another user's file is read beside it."""
+    stuck = Stuck(preview)
+    monkeypatch.setattr(datasets, "preview_guarded", stuck)
+    monkeypatch.setattr(datasets, "read_guarded", Dataset.read)
+    owner = {"authorization": api.web.headers["authorization"]}
+    other = {"authorization": api.client("other@example.com").headers["authorization"]}
+
+    def parse(headers: dict[str, str]) -> Awaitable[Called]:
+        return called(api.app, "POST", "/v1beta/datasets:parse?fileName=a.csv", headers, b"text_input,output\na,b\n")
+
+    replies, others = asyncio.run(flooded(api, stuck, [parse(owner) for _ in range(45)], 40, [parse(other)]))
+
+    assert sorted(reply.status for reply in replies) == [200] * 5 + [429] * 40
+    assert [reply.status for reply in others] == [200]
+
+
+@pytest.mark.parametrize("what", ["an estimate", "rendered rows"])
+def test_rows_read_by_a_base_are_bounded(api: Api, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    """One request and four in line for each user; they do not fill the threads of the others."""
+    stuck = Stuck(_no_rows)
+    monkeypatch.setattr(api.services, "answering", SimpleNamespace(render_rows=stuck))
+    monkeypatch.setattr(api.services, "estimates", SimpleNamespace(of=stuck), raising=False)
+    api.active("numbers")
+    owner = {"authorization": api.web.headers["authorization"]}
+    rows = {"trainingData": {"examples": {"examples": [{"textInput": "1", "output": "2"}]}}}
+    body = json.dumps({"displayName": "x", "baseModel": f"models/{BASE}", "tuningTask": rows}).encode()
+    flood = {
+        "an estimate": lambda: called(api.app, "POST", "/v1beta/tunedModels?validateOnly=true", owner, body),
+        "rendered rows": lambda: called(api.app, "GET", "/v1beta/tunedModels/numbers/examples?rendered=true", owner),
+    }[what]
+
+    replies, _ = asyncio.run(flooded(api, stuck, [flood() for _ in range(45)], 40, []))
+
+    assert sorted(reply.status for reply in replies) == [429] * 40 + [504] * 5
+    assert stuck.begun == 5
+
+
+def _no_rows(*_: Any) -> Any:
+    raise DeadlineExceeded

@@ -7,6 +7,7 @@ tokens are made with the local token or a sign-in that is used up.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -14,6 +15,7 @@ from fastapi import Depends, Request
 from tunery.errors import InvalidArgument, Unauthenticated
 from tunery.server.http import ApiRouter, services_of
 from tunery.server.security import Administrator, CallerOf, bearer_token
+from tunery.server.sign_in import PASSWORDS
 from tunery.server.wire import accounts as wire
 from tunery.service.access import require_delegable
 from tunery.service.accounts.accounts import Accounts
@@ -43,15 +45,21 @@ def list_users(accounts: AccountsOf, _: Administrator) -> wire.ListUsersReply:
 
 
 @router.post("/users", name="CreateUser")
-def create_user(accounts: AccountsOf, _: Administrator, body: wire.CreateUserBody) -> wire.UserMessage:
+async def create_user(accounts: AccountsOf, caller: Administrator, body: wire.CreateUserBody) -> wire.UserMessage:
     """Add a user."""
-    user = accounts.users.add(body.id, body.password, is_admin=body.is_admin)
-    return wire.UserMessage.of(user)
+    add = partial(accounts.users.add, body.id, body.password, is_admin=body.is_admin)
+    return wire.UserMessage.of(await PASSWORDS.run(caller.name, add))
 
 
 @router.patch("/users/{user_id:id}", name="UpdateUser")
-def update_user(accounts: AccountsOf, _: Administrator, user_id: str, body: wire.UpdateUserBody) -> wire.UserMessage:
+async def update_user(
+    accounts: AccountsOf, caller: Administrator, user_id: str, body: wire.UpdateUserBody
+) -> wire.UserMessage:
     """Set the password of a user, disable or enable a user."""
+    return await PASSWORDS.run(caller.name, partial(_updated, accounts, user_id, body))
+
+
+def _updated(accounts: Accounts, user_id: str, body: wire.UpdateUserBody) -> wire.UserMessage:
     user = accounts.users.get(user_id)
     if body.password is not None:
         user = accounts.users.set_password(user_id, body.password)

@@ -8,40 +8,37 @@ is stored. The size is checked while the file arrives, and it is parsed in a san
 from __future__ import annotations
 
 import tempfile
-import threading
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator
+from functools import partial
 from pathlib import Path, PurePath
 from typing import Any
 
 from fastapi import Request
 from pydantic.alias_generators import to_camel
-from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from tunery.data.dataset import ReadOptions
 from tunery.data.sandbox import preview_guarded, read_guarded
-from tunery.errors import DataProblem, DatasetInvalid, InvalidArgument, Level, ResourceExhausted
+from tunery.errors import DataProblem, DatasetInvalid, InvalidArgument, Level
 from tunery.old_models import recorded_in
-from tunery.server.http import ApiRouter, read_limited
-from tunery.server.security import CallerOf
+from tunery.server.http import ApiRouter, body_read
+from tunery.server.security import CallerOf, needs
+from tunery.server.shares import Places
 from tunery.server.wire.datasets import ParsedDatasetOut, parsed_out, refused_out
-from tunery.service.access import Action, require_scope
+from tunery.service.access import Action
 from tunery.types import MAX_DATASET_BYTES
 
 router = ApiRouter(tags=["datasets (extension)"])
 
 MAX_FORM_BYTES = 64 * 1024  # of a form, besides the file
 MAX_NAME_CHARACTERS = 200
-MAX_READERS = 2  # each may take 512 MB and 10 s of a processor
-MAX_WAIT_SECONDS = 30.0
+READERS = Places("files are being read", size=2, line=8)  # each may take 512 MB and 10 s of a processor
 
 _TEXTS = ("sheet", "encoding", "delimiter", "output_column")
 _LISTS = ("input_column", "skip_rows")
 _NAMES = ("file_name", *_TEXTS, *_LISTS, "header", "header_row", "hidden_rows")
 _MAX_ROW_DIGITS = 9
-_readers = threading.BoundedSemaphore(MAX_READERS)
 
 Given = dict[str, list[str]]
 
@@ -65,22 +62,24 @@ _BODY = {
 }
 
 
-@router.post("/datasets:parse", name="ParseDataset", openapi_extra={"parameters": _PARAMETERS, "requestBody": _BODY})
+@router.post(
+    "/datasets:parse",
+    name="ParseDataset",
+    openapi_extra={"parameters": _PARAMETERS, "requestBody": _BODY},
+    dependencies=[needs(Action.CREATE)],
+)
 async def parse(request: Request, caller: CallerOf) -> ParsedDatasetOut:
     """Read a file as tuning would; the reply lists all its problems."""
-    require_scope(caller, Action.CREATE)
     given: Given = {name: request.query_params.getlist(to_camel(name)) for name in _NAMES}
-    if request.headers.get("content-type", "").startswith("multipart/form-data"):
-        content, name = await _form(request, given)
-    else:
-        content, name = await read_limited(request), ""
-    name = PurePath((given["file_name"] or [name])[0].replace("\\", "/")).name[:MAX_NAME_CHARACTERS] or "data"
-    return await run_in_threadpool(_parsed, content, name, _options(given))
+    is_form = request.headers.get("content-type", "").startswith("multipart/form-data")
+    async with body_read(request, MAX_DATASET_BYTES + (MAX_FORM_BYTES if is_form else 0)) as body:
+        content, name = await _form(request, body, given) if is_form else (body, "")
+        name = PurePath((given["file_name"] or [name])[0].replace("\\", "/")).name[:MAX_NAME_CHARACTERS] or "data"
+        return await READERS.run(caller.name, partial(_parsed, content, name, _options(given)))
 
 
-async def _form(request: Request, given: Given) -> tuple[bytes, str]:
+async def _form(request: Request, body: bytes, given: Given) -> tuple[bytes, str]:
     """Return content and name of the file in a form, and add its other fields to `given`."""
-    body = await read_limited(request, MAX_DATASET_BYTES + MAX_FORM_BYTES)
 
     async def stream() -> AsyncGenerator[bytes]:
         yield body
@@ -133,7 +132,7 @@ def _row_number(name: str, text: str) -> int:
 
 
 def _parsed(content: bytes, name: str, options: ReadOptions) -> ParsedDatasetOut:
-    with _reader(), tempfile.TemporaryDirectory(prefix="tunery-") as folder:
+    with tempfile.TemporaryDirectory(prefix="tunery-") as folder:
         path = Path(folder) / "data"
         path.write_bytes(content)
         arguments: Any = {**options, "name": name}
@@ -150,13 +149,3 @@ def _parsed(content: bytes, name: str, options: ReadOptions) -> ParsedDatasetOut
                 problems = error.problems
         recorded = recorded_in(content, dataset.examples) if dataset is not None and preview.format == "jsonl" else None
         return parsed_out(preview, dataset, problems, recorded)
-
-
-@contextmanager
-def _reader() -> Iterator[None]:
-    if not _readers.acquire(timeout=MAX_WAIT_SECONDS):
-        raise ResourceExhausted("Other files are being read. Try again in a moment.")
-    try:
-        yield
-    finally:
-        _readers.release()

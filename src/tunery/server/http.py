@@ -10,7 +10,7 @@ import json
 import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial, wraps
 from http import HTTPStatus
@@ -221,18 +221,24 @@ def body_of(message: type[M], *, is_googles: bool = True) -> Callable[[Request],
     """
 
     async def read(request: Request) -> AsyncIterator[M]:
-        caller = caller_noted(request)
-        require_known(caller)
-        async with AsyncExitStack() as held:
-
-            async def hold_place() -> None:
-                await held.enter_async_context(LARGE_BODIES.place(caller.name))
-
-            body = await read_limited(request, message.max_bytes, on_large=hold_place)
+        async with body_read(request, message.max_bytes) as body:
             read_body = partial(parsed, message, body, is_googles=is_googles)
             yield read_body() if len(body) <= _IN_THE_LOOP_BYTES else await in_own_thread(read_body)
 
     return read
+
+
+@asynccontextmanager
+async def body_read(request: Request, limit_bytes: int = MAX_DATASET_BYTES) -> AsyncIterator[bytes]:
+    """Yield the body of a known caller's request; if it is large, a place for large ones is held within the block."""
+    caller = caller_noted(request)
+    require_known(caller)
+    async with AsyncExitStack() as held:
+
+        async def hold_place() -> None:
+            await held.enter_async_context(LARGE_BODIES.place(caller.name))
+
+        yield await read_limited(request, limit_bytes, on_large=hold_place)
 
 
 def note_caller(request: Request, caller: Caller) -> Caller:

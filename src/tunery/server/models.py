@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Request
@@ -24,6 +26,7 @@ from tunery.errors import InvalidArgument, NotFound, Unimplemented
 from tunery.server.generation import BASE_HEADER
 from tunery.server.http import ApiRouter, Flag, JsonReply, Services, ServicesOf, page_of
 from tunery.server.security import CallerOf, needs
+from tunery.server.shares import Places
 from tunery.server.wire import tuning as wire
 from tunery.server.wire.datasets import EstimateOut, StoredExampleOut, StoredExamplesPage, estimate_out
 from tunery.server.wire.messages import Message
@@ -31,7 +34,7 @@ from tunery.service import tuning
 from tunery.service.access import Action, Seen, Share, require_known, require_scope
 from tunery.service.creation import Creation, CreationRequest
 from tunery.service.library import Library, contracts_of, set_wraps_plain_inputs, wraps_plain_inputs
-from tunery.service.tuning import MAX_PAGE_SIZE, ModelFilter
+from tunery.service.tuning import MAX_PAGE_SIZE, ModelFilter, TuningRequest
 from tunery.types import Caller, CatalogEntry, Hyperparameters, SamplingSettings, TunedModel, TuningExample
 
 bases_router = ApiRouter(tags=["models"])
@@ -43,6 +46,7 @@ permissions_router = ApiRouter(tags=["permissions"])
 BASES_PAGE_SIZE = 50
 DEFAULT_PAGE_SIZE = 10
 EXAMPLES_PAGE_SIZE = 50
+ROWS = Places("rows are being read by a base", size=2, line=8)
 MAX_RENDERED = 100  # a larger page would keep the answering child busy for too long
 
 # The fields an update may change, with the value that clears each.
@@ -149,7 +153,7 @@ def get_base(request: Request, services: ServicesOf, caller: CallerOf, model_id:
     responses={200: {"model": wire.OperationOut | EstimateOut}},
     dependencies=[needs(Action.CREATE)],
 )
-def create(
+async def create(
     request: Request,
     services: ServicesOf,
     caller: CallerOf,
@@ -160,15 +164,27 @@ def create(
 ) -> Response | EstimateOut:
     """Queue a tuning task and return its operation at once; with `validateOnly=true` only estimate what it takes."""
     order = _creation_request(body, str(caller.user_id), tuned_model_id)
+    if validate_only:
+        return await ROWS.run(caller.name, partial(_estimated, services, caller, order))
+    model = await run_in_threadpool(_created, services, caller, order, request.headers.get("idempotency-key"))
+    return _Created(wire.operation_out(model, _version(request), with_extensions=extensions), services.creation, model)
+
+
+def _checked(services: Services, caller: Caller, order: CreationRequest) -> TuningRequest:
     if order.source_tuned_model is not None and order.base_model is None:  # having both is refused below
         services.library.sharing.require(caller, Action.READ, order.source_tuned_model.removeprefix("tunedModels/"))
-    checked = services.creation.checked(order)
-    if validate_only:
-        estimate = services.estimates.of(checked, order.examples)
-        return estimate_out(estimate, services.creation.problems(order), order.examples)
-    model = services.creation.create(checked, request.headers.get("idempotency-key"))
+    return services.creation.checked(order)
+
+
+def _estimated(services: Services, caller: Caller, order: CreationRequest) -> EstimateOut:
+    estimate = services.estimates.of(_checked(services, caller, order), order.examples)
+    return estimate_out(estimate, services.creation.problems(order), order.examples)
+
+
+def _created(services: Services, caller: Caller, order: CreationRequest, idempotency_key: str | None) -> TunedModel:
+    model = services.creation.create(_checked(services, caller, order), idempotency_key)
     services.worker.wake()
-    return _Created(wire.operation_out(model, _version(request), with_extensions=extensions), services.creation, model)
+    return model
 
 
 @router.get("/tunedModels", name="ListTunedModels")
@@ -307,7 +323,7 @@ def _check_sampling(model: TunedModel, changes: Mapping[str, Any]) -> None:
 
 
 @examples_router.get(f"{_MODEL}/examples", name="ListTunedModelExamples")
-def list_examples(
+async def list_examples(
     services: ServicesOf,
     caller: CallerOf,
     model_id: str,
@@ -322,18 +338,41 @@ def list_examples(
 
     With `fixed=true` they have the fixes of the newest data check, whose findings only writers may see.
     """
-    services.library.sharing.require(caller, Action.WRITE if fixed else Action.READ, model_id)
-    if fixed and held_out:
+    wanted = _ExamplesWanted(model_id, page_size, page_token, held_out, rendered, fixed)
+    listed = partial(_examples_page, services, caller, wanted)
+    return await (ROWS.run(caller.name, listed) if rendered else run_in_threadpool(listed))
+
+
+@dataclass(frozen=True, slots=True)
+class _ExamplesWanted:
+    model_id: str
+    page_size: int | None
+    page_token: str | None
+    is_held_out: bool
+    is_rendered: bool
+    is_fixed: bool
+
+
+def _examples_page(services: Services, caller: Caller, wanted: _ExamplesWanted) -> StoredExamplesPage:
+    action = Action.WRITE if wanted.is_fixed else Action.READ
+    services.library.sharing.require(caller, action, wanted.model_id)
+    if wanted.is_fixed and wanted.is_held_out:
         raise InvalidArgument("fixed and heldOut cannot be combined: held-out examples are not fixed.")
-    model = services.library.find(model_id)
-    examples = services.data_checks.fixed_examples(model) if fixed else services.library.examples(model)[held_out]
-    largest = MAX_RENDERED if rendered else MAX_PAGE_SIZE
-    list_key = ("examples", model_id, held_out, fixed)
-    shown, next_page = page_of(examples, page_size, page_token, *list_key, default=EXAMPLES_PAGE_SIZE, largest=largest)
+    model = services.library.find(wanted.model_id)
+    list_key = ("examples", model.id, wanted.is_held_out, wanted.is_fixed)
+    start = tuning.read_page_token(wanted.page_token, *list_key) or 0
+    size = min(
+        tuning.page_size(wanted.page_size, EXAMPLES_PAGE_SIZE), MAX_RENDERED if wanted.is_rendered else MAX_PAGE_SIZE
+    )
+    if wanted.is_fixed:
+        fixed = services.data_checks.fixed_examples(model)
+        shown, total = tuple(fixed[start : start + size]), len(fixed)
+    else:
+        shown, total = services.library.examples_page(model, wanted.is_held_out, start=start, limit=size)
     return StoredExamplesPage(
-        examples=_examples_out(services, model.base_model, tuple(shown), rendered) or None,
-        total_size=len(examples),
-        next_page_token=next_page,
+        examples=_examples_out(services, model.base_model, shown, wanted.is_rendered) or None,
+        total_size=total,
+        next_page_token=tuning.page_token(start + size, *list_key) if total > start + size else None,
     )
 
 

@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, MutableMapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TextIO
 
@@ -35,7 +36,8 @@ from tunery.data.json_text import one_line
 from tunery.engine.catalog import available_memory
 from tunery.errors import PermissionDenied, TuneryError
 from tunery.server.http import ApiRouter, JsonReply, Services, ServicesOf
-from tunery.server.security import CallerOf, caller_of, is_loopback
+from tunery.server.security import CallerOf, address_of, caller_of, is_loopback
+from tunery.server.shares import Places
 from tunery.server.wire.generation import MAX_CANDIDATES, MAX_TEXT_CHARACTERS
 from tunery.server.wire.messages import Message
 from tunery.service.answering import MAX_WAITING
@@ -53,6 +55,7 @@ from tunery.types import (
 )
 
 FORMATS = ("text", "json")
+READINESS = Places("checks are running", size=4, line=256)
 UNKNOWN = "unknown"  # a request without a route: its path may hold anything, so it is not logged
 
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -252,14 +255,18 @@ def server_info(services: ServicesOf, caller: CallerOf) -> ServerInfoOut:
 
 
 @health_router.get("/healthz", name="GetHealth")
-def healthz() -> HealthOut:
+async def healthz() -> HealthOut:  # async: it waits for no thread
     """Return ok: the server answers at all."""
     return HealthOut(status="ok")
 
 
 @health_router.get("/readyz", name="GetReadiness", responses={200: {"model": HealthOut}})
-def readyz(services: ServicesOf) -> Response:
+async def readyz(request: Request, services: ServicesOf) -> Response:
     """Check whether the server can work: 503 if the database, the worker or the answering process is gone."""
+    return await READINESS.run(address_of(request), partial(_readiness, services))
+
+
+def _readiness(services: Services) -> Response:
     parts = {
         "database": _database_answers(services),
         "worker": services.worker.is_alive,

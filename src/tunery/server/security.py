@@ -171,6 +171,11 @@ def administrator(request: Request) -> Caller:
 Administrator = Annotated[Caller, Depends(administrator)]
 
 
+def address_of(request: Request) -> str:
+    """Return the address that a request comes from, by which the shares of unknown callers are counted."""
+    return "an unknown address" if request.client is None else request.client.host
+
+
 def bearer_token(request: Request) -> str | None:
     """Return the bearer token of a request, None if it has none."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")

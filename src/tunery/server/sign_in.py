@@ -9,6 +9,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Mapping
+from functools import partial
 from html import escape
 from typing import Annotated
 from urllib.parse import urlencode, urlsplit
@@ -17,14 +18,27 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from tunery.errors import InvalidArgument, ResourceExhausted, Unauthenticated
-from tunery.server.http import HTTP_STATUS, MAX_FORM_BYTES, JsonReply, Parameters, form_of, read_limited, services_of
-from tunery.server.security import clear_cookie, require_own_page, session_secret, set_cookie
+from tunery.server.http import (
+    HTTP_STATUS,
+    MAX_FORM_BYTES,
+    RETRY_SECONDS,
+    JsonReply,
+    Parameters,
+    form_of,
+    read_limited,
+    services_of,
+)
+from tunery.server.security import address_of, clear_cookie, require_own_page, session_secret, set_cookie
+from tunery.server.shares import Places
 from tunery.service.access import CLOUD_PLATFORM, GENERATIVE_LANGUAGE, RETRIEVER, TUNING, TUNING_READONLY
 from tunery.service.accounts.oauth import COMMAND_LINE
 from tunery.service.accounts.values import Client
 from tunery.service.tuning import LOCAL_USER
 
 router = APIRouter(tags=["sign-in"], include_in_schema=False)
+
+# A hash takes 64 MiB and a tenth of a second of a processor.
+PASSWORDS = Places("passwords are being checked", size=2, line=16)
 
 
 async def _credentials(request: Request) -> Parameters:
@@ -51,15 +65,20 @@ def show_sign_in(next: str = "/") -> Response:
 
 
 @router.post("/signin")
-def sign_in(request: Request, fields: Credentials) -> Response:
+async def sign_in(request: Request, fields: Credentials) -> Response:
     """Sign a browser in with a password; 401 if it is wrong, 429 after five wrong ones in a minute."""
-    target = _own_path(fields.get("next", "/"))
     try:
-        user = services_of(request).accounts.users.sign_in(fields.get("user", ""), fields.get("password", ""))
+        return await PASSWORDS.run(address_of(request), partial(_signed_in_with, request, fields))
     except (Unauthenticated, ResourceExhausted) as error:
         if _is_json(request):
             raise
-        return _sign_in_page(target, str(error), fields.get("user", ""), HTTP_STATUS[error.status])
+        target = _own_path(fields.get("next", "/"))
+        return _refused(_sign_in_page(target, str(error), fields.get("user", ""), HTTP_STATUS[error.status]))
+
+
+def _signed_in_with(request: Request, fields: Parameters) -> Response:
+    target = _own_path(fields.get("next", "/"))
+    user = services_of(request).accounts.users.sign_in(fields.get("user", ""), fields.get("password", ""))
     reply = JsonReply({"user": user.id}) if _is_json(request) else RedirectResponse(target, 303)
     return _signed_in(request, user.id, reply)
 
@@ -98,8 +117,15 @@ def show_password(request: Request) -> Response:
 
 
 @router.post("/password")
-def change_password(request: Request, fields: Form) -> Response:
+async def change_password(request: Request, fields: Form) -> Response:
     """Change the password of the signed-in user; all other browsers of this user are signed out."""
+    try:
+        return await PASSWORDS.run(address_of(request), partial(_password_changed, request, fields))
+    except ResourceExhausted as error:
+        return _refused(end_page("Try again", str(error), HTTP_STATUS[error.status]))
+
+
+def _password_changed(request: Request, fields: Parameters) -> Response:
     user_id, accounts = user_of(request), services_of(request).accounts
     if user_id is None:
         return sign_in_first(request)
@@ -150,6 +176,12 @@ def _signed_in(request: Request, user_id: str, reply: Response) -> Response:
         accounts.sessions.end(earlier)
     set_cookie(reply, request, accounts.sessions.start(user_id))
     return reply
+
+
+def _refused(page: Response) -> Response:
+    if page.status_code == HTTP_STATUS[ResourceExhausted.status]:
+        page.headers["Retry-After"] = str(RETRY_SECONDS)
+    return page
 
 
 def _own_path(path: str) -> str:

@@ -209,6 +209,14 @@ class Library:
             used, held_out = models.list_examples(connection, model.task.id)
         return tuple(used), tuple(held_out)
 
+    def examples_page(
+        self, model: TunedModel, is_held_out: bool, *, start: int, limit: int
+    ) -> tuple[tuple[TuningExample, ...], int]:
+        """Return up to `limit` examples, or held-out ones, after the first `start`, and how many there are in all."""
+        with self.database.reading() as connection:
+            shown = models.list_examples_page(connection, model.task.id, is_held_out, start=start, limit=limit)
+            return tuple(shown), models.count_examples(connection, model.task.id, is_held_out)
+
     def artifact(self, model: TunedModel) -> tuple[Path, str]:
         """
         Return the folder of a model's adapter and the digest of its manifest, for `open_published`.

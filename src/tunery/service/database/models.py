@@ -127,6 +127,25 @@ def list_examples(connection: Connection, task_id: str) -> tuple[list[TuningExam
     return examples, held_out
 
 
+def list_examples_page(
+    connection: Connection, task_id: str, is_held_out: bool, *, start: int, limit: int
+) -> list[TuningExample]:
+    """Return up to `limit` examples of a task, or held-out ones, after the first `start`."""
+    statement = select(tuning_examples).where(_is_example(task_id, is_held_out)).order_by(tuning_examples.c.position)
+    rows = connection.execute(statement.offset(start).limit(limit))
+    return [TuningExample(row.text_input, row.output) for row in rows]
+
+
+def count_examples(connection: Connection, task_id: str, is_held_out: bool) -> int:
+    """Return how many examples, or held-out ones, a task has."""
+    statement = select(func.count()).select_from(tuning_examples).where(_is_example(task_id, is_held_out))
+    return connection.scalar(statement) or 0
+
+
+def _is_example(task_id: str, is_held_out: bool) -> ColumnElement[bool]:
+    return and_(tuning_examples.c.task_id == task_id, tuning_examples.c.is_held_out.is_(is_held_out))
+
+
 def _selected(*conditions: ColumnElement[bool], with_snapshots: bool = True) -> Select[Any]:
     model = [tuned_models.c[name].label(label) for name, label in _MODEL_COLUMNS.items()]
     task = [column for column in tuning_tasks.columns if with_snapshots or column.name != "snapshots"]
