@@ -104,15 +104,34 @@ def ods(*sheets: tuple[str, Sequence[Sequence[Any]]]) -> bytes:
     return target.getvalue()
 
 
+def ods_of_xml(rows: str, styles: str = "") -> bytes:
+    """Return an ODS workbook whose rows and automatic styles are written by the caller."""
+    spaces = " ".join(
+        f'xmlns:{name}="urn:oasis:names:tc:opendocument:xmlns:{name}:1.0"'
+        for name in ("office", "table", "text", "style", "calcext")
+    )
+    content = f"""<office:document-content {spaces}><office:automatic-styles>{styles}</office:automatic-styles>
+        <office:body><office:spreadsheet><table:table table:name="Sheet">{rows}</table:table>
+        </office:spreadsheet></office:body></office:document-content>"""
+    return with_members(ods(), {"content.xml": content})
+
+
 def ods_cell(**attributes: str) -> TableCell:
     """Return a cell with these attributes, such as `formula` and `value`."""
     return TableCell(**attributes)
 
 
-def xls(rows: Sequence[Sequence[str | float]], *, extra: bytes = b"", stream: str = "Workbook") -> bytes:
-    """Return a BIFF8 workbook with one sheet; `extra` records stand at the beginning of the globals."""
+def xls(
+    rows: Sequence[Sequence[str | float]], *, extra: bytes = b"", sheet: bytes = b"", stream: str = "Workbook"
+) -> bytes:
+    """Return a BIFF8 workbook with one sheet; `extra` records begin the globals, `sheet` records end the sheet."""
     cells = b"".join(_biff_cell(r, c, value) for r, row in enumerate(rows) for c, value in enumerate(row))
-    return _xls(cells, extra, stream)
+    return _xls(cells + sheet, extra, stream)
+
+
+def xls_of_records(sheet: bytes, workbook: bytes = b"") -> bytes:
+    """Return an XLS with these records in its sheet and at the beginning of its globals."""
+    return _xls(sheet, workbook)
 
 
 def sparse_xls() -> bytes:

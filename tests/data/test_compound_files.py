@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.data import made_workbooks as made
-from tunery.data.workbook_limits import compound_file, streams
+from tunery.data.xls import compound_file, streams
 from tunery.errors import DatasetInvalid
 
 

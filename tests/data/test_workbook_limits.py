@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.data import made_workbooks as made
-from tunery.data.workbook_limits import pack, unpack
+from tunery.data.workbook_limits import unpack
 from tunery.errors import DatasetInvalid
 
 
@@ -31,13 +31,6 @@ def test_only_xml_is_unpacked() -> None:
         "b.rels": b"b",
         "mimetype": b"m",
     }
-
-
-def test_packing_gives_the_same_members() -> None:
-    """What was counted is what the reader sees."""
-    members = {"mimetype": b"x", "xl/workbook.xml": b"<a/>"}
-
-    assert unpack(pack(members)) == members
 
 
 def test_declared_sizes_are_limited() -> None:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
+import struct
+import zipfile
 from typing import Any
 
+import openpyxl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,18 +16,18 @@ from hypothesis import strategies as st
 from tests.data import made_workbooks as made
 from tunery.data.tables import BadCell, Sheet, Table, TableOptions
 from tunery.data.workbooks import read_workbook
-from tunery.errors import DatasetInvalid
+from tunery.errors import DatasetInvalid, Reading
 
 HEADER = ["text", "label"]
 MAKERS = [made.xlsx, made.ods]
 
 
-def read(data: bytes, *, sheet: str | None = None, header: bool | None = None) -> Table:
-    return read_workbook(data, TableOptions(sheet=sheet, header=header))
+def read(data: bytes, *, sheet: str | None = None, header: bool | None = None, hidden_rows: bool = False) -> Table:
+    return read_workbook(data, TableOptions(sheet=sheet, header=header, hidden_rows=hidden_rows))
 
 
-def kinds(table: Table) -> list[str]:
-    return [problem.kind for problem in table.problems]
+def told(table: Table) -> list[str]:
+    return [str(problem) for problem in table.problems]
 
 
 @pytest.mark.parametrize("make", MAKERS)
@@ -44,22 +48,23 @@ def test_xls_is_read() -> None:
 
 
 def test_values_look_as_in_the_spreadsheet() -> None:
-    """Fractions have 15 digits, truth is in capitals, dates and times are ISO 8601, hours go beyond 24."""
-    values = [0.1 + 0.2, True, dt.date(2024, 1, 31), dt.datetime(2024, 1, 31, 13, 4, 5), dt.time(3, 4)]
+    """Fractions have 15 digits, truth is in capitals, dates and times follow their formats."""
+    values = [0.1 + 0.2, 1 / 3, True, dt.date(2024, 1, 31), dt.datetime(2024, 1, 31, 13, 4, 5), dt.time(3, 4)]
     values.append(dt.timedelta(hours=30, minutes=5))
 
     table = read(made.xlsx(("Sheet", [HEADER, *(["a", value] for value in values)])))
 
     assert [row.cells[1] for row in table.rows] == [
         "0.3",
+        "0.333333333333333",
         "TRUE",
         "2024-01-31",
         "2024-01-31 13:04:05",
-        "03:04:00",
+        "3:04:00",
         "30:05:00",
     ]
-    assert [str(problem) for problem in table.problems] == [
-        "Row 2, label: a number or date was read as the text '0.3', like 4 more in this column."
+    assert told(table) == [
+        "Row 3, label: the sheet may show fewer digits of this number; read as the text '0.333333333333333'."
     ]
 
 
@@ -116,14 +121,18 @@ def test_the_first_filled_visible_sheet_is_read() -> None:
         ("Secret", [["x", "y"]]),
         ("Data", [HEADER, ["a", "b"]]),
         ("More", [["c", "d"]]),
+        ("Sheet3", []),
         hidden=["Secret"],
     )
 
     table = read(workbook)
 
     assert table.sheet == "Data"
-    assert table.sheets == (Sheet("Cover"), Sheet("Secret", is_hidden=True), Sheet("Data"), Sheet("More"))
-    assert kinds(table) == ["several-sheets", "hidden-sheets"]
+    assert table.sheets[:3] == (Sheet("Cover"), Sheet("Secret", is_hidden=True), Sheet("Data"))
+    assert told(table) == [
+        "Only sheet 'Data' was read; skipped: 'More'.",
+        "There are hidden sheets that were not read: 'Secret'.",
+    ]
 
 
 def test_a_named_sheet_is_read() -> None:
@@ -171,6 +180,136 @@ def test_empty_formatted_cells_do_not_count() -> None:
     )
 
     assert len(read(made.xlsx_with_sheet(cells), header=False).rows) == 1
+
+
+HIDDEN = {
+    "xlsx": made.xlsx_with_sheet(
+        '<row r="1"><c t="inlineStr"><is><t>text</t></is></c><c t="inlineStr"><is><t>label</t></is></c></row>'
+        '<row r="2" hidden="1"><c t="inlineStr"><is><t>old</t></is></c><c t="inlineStr"><is><t>bad</t></is></c></row>'
+        '<row r="3" ht="0"><c t="inlineStr"><is><t>older</t></is></c><c t="inlineStr"><is><t>bad</t></is></c></row>'
+        '<row r="4" hidden="1"/>'
+        '<row r="5"><c t="inlineStr"><is><t>new</t></is></c><c t="inlineStr"><is><t>good</t></is></c></row>'
+    ),
+    "ods": made.ods_of_xml(
+        "<table:table-row><table:table-cell><text:p>text</text:p></table:table-cell>"
+        "<table:table-cell><text:p>label</text:p></table:table-cell></table:table-row>"
+        '<table:table-row table:visibility="filter"><table:table-cell><text:p>old</text:p></table:table-cell>'
+        "<table:table-cell><text:p>bad</text:p></table:table-cell></table:table-row>"
+        '<table:table-row-group table:display="false"><table:table-row><table:table-cell><text:p>older</text:p>'
+        "</table:table-cell><table:table-cell><text:p>bad</text:p></table:table-cell></table:table-row>"
+        "</table:table-row-group>"
+        '<table:table-row table:visibility="collapse" table:number-rows-repeated="1"/>'
+        "<table:table-row><table:table-cell><text:p>new</text:p></table:table-cell>"
+        "<table:table-cell><text:p>good</text:p></table:table-cell></table:table-row>"
+    ),
+    "xls": made.xls(
+        [HEADER, ["old", "bad"], ["older", "bad"], [], ["new", "good"]],
+        sheet=b"".join(
+            made.record(0x0208, struct.pack("<HHHHHHBBH", row, 0, 2, height, 0, 0, flags, 1, 15))
+            for row, height, flags in ((1, 255, 0x20), (2, 0, 0), (3, 255, 0x20), (4, 255, 0))
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("form", HIDDEN)
+def test_hidden_rows_are_left_out_and_counted(form: str) -> None:
+    """Also those of a closed group or without height; blank ones do not count."""
+    table = read(HIDDEN[form])
+
+    assert [(row.number, row.cells) for row in table.rows] == [(5, ("new", "good"))]
+    assert told(table) == ["2 hidden rows were left out (first: row 2)."]
+
+
+def test_hidden_rows_are_a_question() -> None:
+    """Both readings begin where the first hidden row is."""
+    question = read(HIDDEN["xlsx"]).problems[0]
+
+    assert question.option == "hidden_rows"
+    assert question.readings == (
+        Reading("false", (("new", "good"),)),
+        Reading("true", (("old", "bad"), ("older", "bad"), ("new", "good"))),
+    )
+
+
+@pytest.mark.parametrize("form", HIDDEN)
+def test_hidden_rows_are_read_when_they_are_asked_for(form: str) -> None:
+    """All rows come, and it is said that some are hidden."""
+    table = read(HIDDEN[form], hidden_rows=True)
+
+    assert [row.number for row in table.rows] == [2, 3, 5]
+    assert told(table) == ["2 hidden rows were read (first: row 2)."]
+
+
+def test_a_sheet_of_hidden_rows_is_refused() -> None:
+    """Another sheet is not read in its place."""
+    hidden = made.xlsx_with_sheet('<row hidden="1"><c><v>1</v></c><c><v>2</v></c></row>')
+
+    with pytest.raises(DatasetInvalid, match="All rows of sheet 'Sheet' are hidden"):
+        read(hidden)
+
+
+def _merged_xlsx() -> bytes:
+    workbook = openpyxl.Workbook()
+    sheet = workbook.active
+    for row in (["Title", None], HEADER, ["one", "a"], ["two", None], ["three", "b"], ["four", None], ["wide", None]):
+        sheet.append(row)
+    for area in ("A1:B1", "B3:B4", "B5:B6", "A7:B7"):
+        sheet.merge_cells(area)
+    target = io.BytesIO()
+    workbook.save(target)
+    return target.getvalue()
+
+
+def _merged_ods() -> bytes:
+    def cell(text: str, span: str = "") -> str:
+        return f"<table:table-cell {span}><text:p>{text}</text:p></table:table-cell>"
+
+    down, right = 'table:number-rows-spanned="2"', 'table:number-columns-spanned="2"'
+    covered = "<table:covered-table-cell><text:p>beneath</text:p></table:covered-table-cell>"
+    rows = (
+        cell("Title", right) + covered, cell("text") + cell("label"), cell("one") + cell("a", down),
+        cell("two") + covered, cell("three") + cell("b", down), cell("four") + covered, cell("wide", right) + covered,
+    )  # fmt: skip
+    return made.ods_of_xml("".join(f"<table:table-row>{row}</table:table-row>" for row in rows))
+
+
+def _merged_xls() -> bytes:
+    areas = ((0, 0, 0, 1), (2, 3, 1, 1), (4, 5, 1, 1), (6, 6, 0, 1))
+    record = struct.pack("<H", len(areas)) + b"".join(struct.pack("<HHHH", *area) for area in areas)
+    rows = [["Title"], HEADER, ["one", "a"], ["two", "beneath"], ["three", "b"], ["four", "x"], ["wide"]]
+    return made.xls(rows, sheet=made.record(0x00E5, record))
+
+
+@pytest.mark.parametrize("make", [_merged_xlsx, _merged_ods, _merged_xls])
+def test_merged_cells_have_their_value_once(make: Any) -> None:
+    """What they cover is empty, and the first of them is named with what to do; a merged title is not."""
+    table = read(make(), header=False)
+
+    assert [row.cells for row in table.rows][2:] == [
+        ("one", "a"),
+        ("two", None),
+        ("three", "b"),
+        ("four", None),
+        ("wide", None),
+    ]
+    assert told(table) == [
+        "Row 1, column 2: the cells A1:B1 are merged, like 3 more in this column; only the first has the value. "
+        "Unmerge them and fill in the others."
+    ]
+
+
+def test_merged_cells_without_end_are_damage() -> None:
+    """Areas that overlap a thousand times are not walked through."""
+    cells = '<row r="60000"><c r="E60000"><v>1</v></c></row>'
+    areas = "<mergeCells>" + '<mergeCell ref="A1:XFD1048576"/>' * 1_000 + "</mergeCells>"
+    workbook = made.xlsx_with_sheet(cells)
+    with zipfile.ZipFile(io.BytesIO(workbook)) as archive:
+        sheet = archive.read("xl/worksheets/sheet1.xml").decode()
+    sheet = sheet.replace("</sheetData>", f"</sheetData>{areas}")
+
+    with pytest.raises(DatasetInvalid, match="damaged"):
+        read(made.with_members(workbook, {"xl/worksheets/sheet1.xml": sheet}))
 
 
 CELLS = st.text(st.characters(min_codepoint=32, exclude_categories=["Cs", "Cn", "Co"]), min_size=1).filter(

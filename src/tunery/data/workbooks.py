@@ -1,79 +1,35 @@
 """
-Reads one sheet of XLSX, XLS and ODS files, with cells as the text that a spreadsheet shows.
+Reads one sheet of XLSX, XLS and ODS files, with cells as the text that the sheet shows.
 
-A file is first unpacked, measured and repacked (`workbook_limits`), so that the reader sees nothing unmeasured.
+Hidden rows are left out unless they are asked for; what is hidden, merged or shown by a format that is not followed is
+told.
 """
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Iterator
-from datetime import date, datetime, time, timedelta
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 from tunery.data.columns import NamedRows, name_columns
-from tunery.data.tables import BadCell, Cell, Row, Sheet, Table, TableOptions, invalid, listed, warning
-from tunery.data.workbook_limits import (
-    SheetScan,
-    check_xls,
-    compound_file,
-    pack,
-    parse_xml,
-    protected,
-    scan_ods,
-    scan_xlsx,
-    streams,
-    unpack,
-)
-from tunery.errors import DataProblem
-
-if TYPE_CHECKING:
-    from python_calamine import CalamineWorkbook
-
-Value = int | float | str | bool | date | time | datetime | timedelta | BadCell | None
-
-_SHOWN_DIGITS = 15  # the digits that spreadsheets show; 0.1 + 0.2 is stored as 0.30000000000000004
-_WHOLE_NUMBERS_BELOW = 1e15
+from tunery.data.ods import OdsWorkbook
+from tunery.data.tables import MAX_CELLS, Cell, Row, Sheet, Table, TableOptions, invalid, listed, warning
+from tunery.data.workbook_limits import Area, SheetContent, damaged, protected, unpack
+from tunery.data.xls import XlsWorkbook
+from tunery.data.xlsx import XlsxWorkbook
+from tunery.errors import DataProblem, Reading
 
 
-def cell_of(value: Value) -> Cell:
-    """Return the text of a value, None for an empty cell; a BadCell stays as it is."""
-    if value is None or isinstance(value, BadCell):
-        return value
-    if isinstance(value, str):
-        return value or None
-    if isinstance(value, bool):
-        return "TRUE" if value else "FALSE"
-    if isinstance(value, (int, float)):
-        return _number(value)
-    if isinstance(value, datetime):
-        return value.isoformat(" ")
-    return value.isoformat() if isinstance(value, (date, time)) else _duration(value)
+class Workbook(Protocol):
+    """The sheets of a workbook, each read when it is asked for."""
 
+    sheets: tuple[Sheet, ...]
 
-def is_shown_differently(value: Value) -> bool:
-    """Return whether a spreadsheet may display the value differently: fractions, dates and times have formats."""
-    if isinstance(value, float):
-        return not value.is_integer()
-    return isinstance(value, (date, time, timedelta))
+    def is_filled(self, name: str) -> bool:
+        """Return whether a sheet has any value."""
 
-
-def _number(value: float) -> str:
-    if isinstance(value, int) or (value.is_integer() and abs(value) < _WHOLE_NUMBERS_BELOW):
-        return str(int(value))
-    return f"{value:.{_SHOWN_DIGITS}g}"
-
-
-def _duration(value: timedelta) -> str:
-    """Format a duration; hours may exceed 24, as in 30:00:00."""
-    minutes, seconds = divmod(round(value.total_seconds()), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}"
-
-
-T = TypeVar("T")
-_NumberedValues = tuple[int, list[Value]]
-_SCANS: dict[str, Callable[[dict[str, bytes], str], SheetScan]] = {"xlsx": scan_xlsx, "ods": scan_ods}
+    def read(self, name: str) -> SheetContent:
+        """Return the cells of a sheet."""
 
 
 def read_workbook(data: bytes, options: TableOptions) -> Table:
@@ -82,93 +38,49 @@ def read_workbook(data: bytes, options: TableOptions) -> Table:
 
     Raises DatasetInvalid when the file is damaged, protected, too large when unpacked, or has no such sheet.
     """
-    form, members, clean = _unpacked(data)
-    workbook = _guarded(lambda: _open(clean))
-    sheets = _sheets(workbook)
-    sheet, rows = _first_filled(workbook, form, members, _candidates(sheets, options.sheet))
-    named = name_columns([Row(number, tuple(map(cell_of, values))) for number, values in rows], options.header)
+    form, workbook = _opened(data)
+    sheet, content = _first_filled(workbook, _candidates(workbook.sheets, options.sheet))
+    _empty_covered_cells(content)
+    rows = _Rows.of(content, options.hidden_rows)
+    if not rows.kept:
+        raise invalid("no-rows", f"All rows of sheet {sheet!r} are hidden.", option="hidden_rows")
+    named = name_columns(rows.kept, options.header)
     return Table(
         format=form,
         columns=named.columns,
         rows=named.rows,
-        problems=(*_sheet_notes(sheets, sheet, options.sheet), *named.problems, *_number_notes(rows, named)),
+        problems=(
+            *_sheet_notes(workbook, sheet, options.sheet),
+            *rows.notes(),
+            *named.problems,
+            *_doubts(content, named),
+            *_merged_notes(content, named),
+        ),
         has_header=named.has_header,
         sheet=sheet,
-        sheets=sheets,
+        sheets=workbook.sheets,
     )
 
 
-def _unpacked(data: bytes) -> tuple[str, dict[str, bytes], bytes]:
-    """Return the format, the members of a zip, and a clean file for the reader."""
+def _opened(data: bytes) -> tuple[str, Workbook]:
+    """Return the format and the workbook."""
     if not data.startswith(b"PK"):
-        return "xls", {}, _clean_xls(streams(data))
+        return "xls", XlsWorkbook(data)
     members = unpack(data)
-    form = _zip_format(members)
-    for name, content in members.items():
-        if name != "mimetype":
-            parse_xml(content)  # the reader can loop forever on malformed XML
-    return form, members, pack(members)
-
-
-def _zip_format(members: dict[str, bytes]) -> str:
-    if "xl/workbook.xml" in members:
-        return "xlsx"
+    if "xl/workbook.xml" in map(str.lower, members):
+        return "xlsx", XlsxWorkbook(members)
     if not members.get("mimetype", b"").startswith(b"application/vnd.oasis.opendocument.spreadsheet"):
         raise invalid(
             "not-a-table", "This is a zip archive but not an XLSX or ODS workbook. Unpack it or save as .xlsx."
         )
     if b"encryption-data" in members.get("META-INF/manifest.xml", b""):
         raise protected()
-    return "ods"
-
-
-def _clean_xls(found: dict[str, bytes]) -> bytes:
-    """Return an OLE2 file with only the workbook; a protected XLSX is an OLE2 file too."""
-    if "EncryptedPackage" in found:
-        raise protected()
-    for name in ("Workbook", "Book"):
-        if name in found:
-            check_xls(found[name])
-            return compound_file(name, found[name])
-    raise invalid("not-a-table", "This is an Office document but not a workbook. Save the table as .xlsx or .csv.")
-
-
-def _guarded(action: Callable[[], T]) -> T:
-    """Call calamine and turn its exceptions into DatasetInvalid."""
-    from python_calamine import CalamineError, PasswordError
-
-    try:
-        return action()
-    except PasswordError as error:
-        raise protected() from error
-    except CalamineError as error:
-        raise invalid("damaged-workbook", "The workbook is damaged. Save it again.") from error
-    except BaseException as error:
-        # A panic in Rust code is not an Exception; it would pass every other handler and end the process.
-        if type(error).__name__ != "PanicException":
-            raise
-        raise invalid("damaged-workbook", "The workbook is damaged. Save it again.") from error
-
-
-def _open(data: bytes) -> CalamineWorkbook:
-    from python_calamine import CalamineWorkbook
-
-    return CalamineWorkbook.from_filelike(io.BytesIO(data))
-
-
-def _sheets(workbook: CalamineWorkbook) -> tuple[Sheet, ...]:
-    from python_calamine import SheetTypeEnum, SheetVisibleEnum
-
-    return tuple(
-        Sheet(found.name, is_hidden=found.visible != SheetVisibleEnum.Visible)
-        for found in workbook.sheets_metadata
-        if found.typ == SheetTypeEnum.WorkSheet
-    )
+    return "ods", OdsWorkbook(members)
 
 
 def _candidates(sheets: tuple[Sheet, ...], name: str | None) -> list[str]:
     names = [sheet.name for sheet in sheets]
-    if len(set(names)) < len(names):  # the reader might read another sheet than the measured one
+    if len(set(names)) < len(names):
         raise invalid("damaged-workbook", "Two sheets have the same name. Rename one.")
     if name is None:
         return [sheet.name for sheet in sheets if not sheet.is_hidden] or names
@@ -177,53 +89,126 @@ def _candidates(sheets: tuple[Sheet, ...], name: str | None) -> list[str]:
     return [name]
 
 
-def _first_filled(
-    workbook: CalamineWorkbook, form: str, members: dict[str, bytes], names: list[str]
-) -> tuple[str, list[_NumberedValues]]:
+def _first_filled(workbook: Workbook, names: list[str]) -> tuple[str, SheetContent]:
     for name in names:
-        scan = _SCANS[form](members, name) if form in _SCANS else SheetScan()
-        rows = list(_rows(workbook, name, scan))
-        if rows:
-            return name, rows
+        content = workbook.read(name)
+        if content.cells:
+            return name, content
     raise invalid("no-rows", "All sheets of the workbook are empty.")
 
 
-def _rows(workbook: CalamineWorkbook, name: str, scan: SheetScan) -> Iterator[_NumberedValues]:
-    """Yield the rows that are not blank with their numbers; BadCells say why there is no value."""
-    sheet = _guarded(lambda: workbook.get_sheet_by_name(name))
-    values = sheet.to_python(skip_empty_area=False)
-    bad: dict[int, dict[int, BadCell]] = {}
-    for row, column in scan.formulas:
-        message = "a formula without a stored value. Open the workbook in a spreadsheet and save it."
-        bad.setdefault(row, {})[column] = BadCell("formula", message)
-    for (row, column), error in scan.errors.items():
-        bad.setdefault(row, {})[column] = BadCell("cell-error", f"the error {error[:40]}, not text.")
-    width = max(scan.columns, max(map(len, values), default=0))
-    for row in range(max(len(values), scan.rows)):
-        cells: list[Value] = list(values[row]) if row < len(values) else []
-        cells += [None] * (width - len(cells))
-        for column, cell in bad.get(row, {}).items():
-            cells[column] = cell
-        if any(cell not in (None, "") for cell in cells):
-            yield row + 1, cells
+def _empty_covered_cells(content: SheetContent) -> None:
+    """Remove what merged cells cover. Raises DatasetInvalid when they overlap again and again."""
+    covered = 0
+    for area in content.merged:
+        first_row, first_column, last_row, last_column = _clipped(area, content)
+        covered += (last_row - first_row + 1) * (last_column - first_column + 1)
+        if covered > MAX_CELLS:
+            raise damaged()
+        for row in range(first_row, last_row + 1):
+            for column in range(first_column, last_column + 1):
+                if (row, column) != (first_row, first_column):
+                    content.cells.get(row, {}).pop(column, None)
 
 
-def _sheet_notes(sheets: tuple[Sheet, ...], used: str, asked: str | None) -> Iterator[DataProblem]:
-    visible = [sheet.name for sheet in sheets if sheet.name != used and not sheet.is_hidden]
-    hidden = [sheet.name for sheet in sheets if sheet.name != used and sheet.is_hidden]
+def _clipped(area: Area, content: SheetContent) -> Area:
+    first_row, first_column, last_row, last_column = area
+    return first_row, first_column, min(last_row, content.rows - 1), min(last_column, content.columns - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """The rows of a sheet that are not blank."""
+
+    all: list[Row]
+    hidden: frozenset[int]  # numbers
+    with_hidden: bool
+
+    @classmethod
+    def of(cls, content: SheetContent, with_hidden: bool) -> _Rows:
+        filled = [row for row in sorted(content.cells) if any(content.cells[row].values())]
+        hidden = frozenset(row + 1 for row in filled if row in content.hidden_rows)
+        return cls([Row(row + 1, _cells(content, row)) for row in filled], hidden, with_hidden)
+
+    @property
+    def kept(self) -> list[Row]:
+        return [row for row in self.all if self.with_hidden or row.number not in self.hidden]
+
+    def notes(self) -> Iterator[DataProblem]:
+        if not self.hidden:
+            return
+        first = min(self.hidden)
+        what = "1 hidden row was" if len(self.hidden) == 1 else f"{len(self.hidden):,} hidden rows were"
+        if self.with_hidden:
+            yield warning("hidden-rows", f"{what} read (first: row {first}).")
+            return
+        without = Reading("false", _texts([row for row in self.kept if row.number > first]))
+        readings = (without, Reading("true", _texts([row for row in self.all if row.number >= first])))
+        note = warning("hidden-rows", f"{what} left out (first: row {first}).", option="hidden_rows")
+        yield replace(note, readings=readings)
+
+
+def _texts(rows: list[Row]) -> tuple[tuple[str, ...], ...]:
+    """Return the texts of three rows."""
+    return tuple(tuple(cell if isinstance(cell, str) else "" for cell in row.cells) for row in rows[:3])
+
+
+def _cells(content: SheetContent, row: int) -> tuple[Cell, ...]:
+    line = content.cells[row]
+    return tuple(line.get(column) for column in range(content.columns))
+
+
+def _sheet_notes(workbook: Workbook, used: str, asked: str | None) -> Iterator[DataProblem]:
+    others = [sheet for sheet in workbook.sheets if sheet.name != used and workbook.is_filled(sheet.name)]
+    visible = [sheet.name for sheet in others if not sheet.is_hidden]
+    hidden = [sheet.name for sheet in others if sheet.is_hidden]
     if visible and asked is None:
         yield warning("several-sheets", f"Only sheet {used!r} was read; skipped: {listed(visible)}.")
     if hidden:
         yield warning("hidden-sheets", f"There are hidden sheets that were not read: {listed(hidden)}.")
 
 
-def _number_notes(rows: list[_NumberedValues], named: NamedRows) -> Iterator[DataProblem]:
-    """Yield a warning for each column whose values a spreadsheet may display differently."""
-    below = rows[1:] if named.has_header else rows
+def _doubts(content: SheetContent, named: NamedRows) -> Iterator[DataProblem]:
+    """Yield a warning for each column and reason why the sheet may show other texts."""
+    found: dict[tuple[str, str], list[tuple[int, Cell]]] = {}
+    for row in named.rows:
+        for name, position, cell in zip(named.columns, named.positions, row.cells, strict=True):
+            doubt = content.doubts.get((row.number - 1, position))
+            if doubt is not None and cell is not None:
+                found.setdefault((name, doubt), []).append((row.number, cell))
+    for (name, doubt), cells in found.items():
+        number, cell = cells[0]
+        message = f"{doubt}; read as the text {cell!r}{_more(len(cells))}."
+        yield warning("number-as-text", message, row=number, column=name)
+
+
+def _more(count: int) -> str:
+    return f", like {count - 1:,} more in this column" if count > 1 else ""
+
+
+def _merged_notes(content: SheetContent, named: NamedRows) -> Iterator[DataProblem]:
+    """Yield a warning for each column in which merged cells leave cells of the rows empty."""
+    numbers = {row.number for row in named.rows}
+    found: dict[int, list[Area]] = {}
+    for area in sorted(content.merged):
+        first_row, first_column, last_row, last_column = _clipped(area, content)
+        if not numbers.isdisjoint(range(first_row + 1, last_row + 2)):
+            first = first_column if last_row > first_row else first_column + 1
+            for column in range(first, last_column + 1):
+                found.setdefault(column, []).append(area)
     for name, position in zip(named.columns, named.positions, strict=True):
-        found = [(number, values[position]) for number, values in below if is_shown_differently(values[position])]
-        if found:
-            row, value = found[0]
-            count = f", like {len(found) - 1:,} more in this column" if len(found) > 1 else ""
-            message = f"a number or date was read as the text {cell_of(value)!r}{count}."
-            yield warning("number-as-text", message, row=row, column=name)
+        areas = found.get(position, [])
+        if areas:
+            message = f"the cells {_reference(areas[0])} are merged{_more(len(areas))}; only the first has the value."
+            advice = "Unmerge them and fill in the others."
+            yield warning("merged-cells", f"{message} {advice}", row=areas[0][0] + 1, column=name)
+
+
+def _reference(area: Area) -> str:
+    return f"{_letters(area[1])}{area[0] + 1}:{_letters(area[3])}{area[2] + 1}"
+
+
+def _letters(column: int) -> str:
+    """Return the letters of a column counted from 0."""
+    before, last = divmod(column, 26)
+    return (_letters(before - 1) if before else "") + chr(ord("A") + last)
