@@ -18,7 +18,7 @@ from tunery.data.outputs import OLD_FILE
 from tunery.engine.adapter import CONFIG, WEIGHTS
 from tunery.engine.catalog import Catalog
 from tunery.engine.resident import resident_base
-from tunery.errors import AlreadyExists, InvalidArgument, NotFound
+from tunery.errors import AlreadyExists, DatasetInvalid, InvalidArgument, NotFound
 from tunery.model import SamplingOptions
 from tunery.resampling import Repeated
 from tunery.types import Hyperparameters, InputCheck, TuningExample, TuningSnapshot
@@ -348,3 +348,17 @@ def test_answers_are_constrained_to_training_outputs() -> None:
     assert all(re.fullmatch(r"-?(0|[1-9][0-9]*)", answer) for answer in answers)
     with pytest.raises(InvalidArgument, match="a base has none"):
         tunery.load("tiny").generate("7", **settings)
+
+
+def test_an_output_beyond_the_window_is_named_before_the_base_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The row is the one in the file; with records it is their place."""
+    monkeypatch.setattr("tunery.engine.base.load", None)
+    path = tmp_path / "long.csv"
+    path.write_text('text_input,output\n"two\nlines",b\na,' + "b" * 3000 + "\n")
+
+    with pytest.raises(DatasetInvalid, match=r"^Row 3, output: 3,\d\d\d tokens with the chat template"):
+        tunery.tune(tunery.Dataset.read(path), base_model="tiny")
+    with pytest.raises(DatasetInvalid, match=r"^Row 2, output: "):
+        tunery.resampling.data_curve([("a", "b"), ("a", "b" * 3000)] * 20, repeated=Repeated("tiny"))

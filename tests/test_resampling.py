@@ -9,6 +9,7 @@ import pytest
 import tunery
 from tests.fakes import counting_examples, write_learnable_base
 from tunery import resampling
+from tunery.data.dataset import as_dataset
 from tunery.engine.catalog import Catalog
 from tunery.engine.resident import resident_base
 from tunery.errors import InvalidArgument
@@ -51,6 +52,7 @@ def test_folds_of_a_data_check_are_tuned_for_at_most_three_epochs(monkeypatch: p
         raise InvalidArgument("Enough.")
 
     monkeypatch.setattr(Repeated, "tune", recording)
+    monkeypatch.setattr(resampling, "fitting", lambda dataset, _base: as_dataset(dataset))
     of_ten, of_two = (Repeated("tiny", Hyperparameters(epoch_count=count)) for count in (10, 2))
     for how in (of_ten, of_two, None):
         with pytest.raises(InvalidArgument, match=r"Enough\."):

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+_SHOWN_PROBLEMS = 5
+
 
 class TuneryError(Exception):
     """Something went wrong inside tunery."""
@@ -49,11 +51,12 @@ class DatasetInvalid(InvalidArgument):
     """
     The data cannot be used for tuning.
 
-    `problems` holds all of them, not only the first.
+    `problems` holds all of them; without a message, the first few are the message.
     """
 
     def __init__(self, message: str, problems: Sequence[DataProblem] = ()) -> None:
-        super().__init__(message)
+        more = f" And {len(problems) - _SHOWN_PROBLEMS:,} more." if len(problems) > _SHOWN_PROBLEMS else ""
+        super().__init__(message or " ".join(map(str, problems[:_SHOWN_PROBLEMS])) + more)
         self.problems = tuple(problems)
 
 

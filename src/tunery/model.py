@@ -23,6 +23,8 @@ from tunery.data.dataset import Dataset, as_dataset
 from tunery.data.dataset import hold_out as split
 from tunery.data.outputs import Contracts, read_contracts
 from tunery.engine.adapter import CONFIG, read_adapter, write_adapter
+from tunery.engine.catalog import pull
+from tunery.engine.encoding import require_fitting_outputs
 from tunery.engine.export import WRITERS, Source, format_of
 from tunery.engine.layers.lora import Adapter
 from tunery.engine.proof import MAX_PROOF_ROWS, ExportProof, prove_export
@@ -289,7 +291,7 @@ def tune(
     InvalidArgument, TuningUnstable and OutOfMemory.
     """
     hyperparameters = Hyperparameters(epoch_count, batch_size, learning_rate, learning_rate_multiplier)
-    rows = as_dataset(dataset)
+    rows = fitting(dataset, base_model)
     examples, held_out = split(rows.examples, hold_out, seed)
     resident = resident_base(base_model, config.data_folder())
     work = Path(tempfile.mkdtemp(prefix="tunery-"))
@@ -306,6 +308,14 @@ def tune(
     finally:
         resident.remove(0)
         shutil.rmtree(work, ignore_errors=True)
+
+
+def fitting(dataset: Dataset | Iterable[TuningExample], base_model: str) -> Dataset:
+    """Return a dataset; raise DatasetInvalid with each row whose output does not fit the base, which is not loaded."""
+    rows, folder = as_dataset(dataset), config.data_folder()
+    entry = pull(base_model, folder, config.default_base_model())
+    require_fitting_outputs(entry, folder, rows.examples, rows.rows)
+    return rows
 
 
 def load(folder: str | Path) -> Model:

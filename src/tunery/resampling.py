@@ -18,7 +18,7 @@ from tunery.evaluation.contest import MAX_ROWS, OnAnswered, cross_validated, out
 from tunery.evaluation.report import Evaluation
 from tunery.evaluation.scores import METRICS, Scoring, row_scores
 from tunery.evaluation.verdict import LEAST_CURVE_ROWS, Growth, Measured, grow
-from tunery.model import Model, tune
+from tunery.model import Model, fitting, tune
 from tunery.types import DEFAULT_BASE_MODEL, Hyperparameters, TuningExample, TuningSnapshot
 
 MAX_FOLD_EPOCHS = 3  # a model that has memorized its rows is too sure of everything, even of rows it has not seen
@@ -68,6 +68,7 @@ def cross_validate(
     Raises InvalidArgument for fewer than 2 folds or more than there are different inputs, and what `tune` raises.
     """
     how = repeated or Repeated()
+    examples = fitting(dataset, how.base_model).examples
     base = ResidentAnswering(resident_base(how.base_model, config.data_folder()))
 
     @contextmanager
@@ -75,7 +76,7 @@ def cross_validate(
         model = how.tune(examples, number)
         yield model.answering()
 
-    return cross_validated(as_dataset(dataset).examples, folds, base, tuned, seed=how.seed, on_answered=on_answered)
+    return cross_validated(examples, folds, base, tuned, seed=how.seed, on_answered=on_answered)
 
 
 def cross_validated_losses(
@@ -86,7 +87,8 @@ def cross_validated_losses(
 
     Each tuning runs for at most MAX_FOLD_EPOCHS epochs.
     """
-    how, examples = (repeated or Repeated()).capped(MAX_FOLD_EPOCHS), as_dataset(dataset).examples
+    how = (repeated or Repeated()).capped(MAX_FOLD_EPOCHS)
+    examples = fitting(dataset, how.base_model).examples
     losses = [0.0] * len(examples)
     for number, places in enumerate(split(examples, folds, how.seed)):
         inside = set(places)
@@ -116,10 +118,12 @@ def data_curve(
     The rows of a smaller part are among those of a larger one; another repeat draws other rows, to tune on and to test.
     Raises InvalidArgument for fewer than LEAST_CURVE_ROWS rows, fewer than three shares, and what `tune` raises.
     """
-    examples = as_dataset(dataset).examples
+    how = repeated or Repeated()
+    rows = as_dataset(dataset)
+    examples = rows.examples
     if len(examples) < LEAST_CURVE_ROWS:
         raise InvalidArgument(f"A data curve needs at least {LEAST_CURVE_ROWS} rows, not {len(examples)}.")
-    how = repeated or Repeated()
+    fitting(rows, how.base_model)
     scoring = Scoring.of([example.output for example in examples])
     measured: list[Measured] = []
     for repeat in range(repeats):
@@ -165,11 +169,12 @@ def surgery(
     (`model.examples` by default). Rows that repeat one of `held_out` are reported. `on_rows` gets how many rows the
     model has read, and of how many.
     """
-    examples = as_dataset(dataset).examples
+    rows = as_dataset(dataset)
+    examples = rows.examples
     losses: list[float] = []
     own: Collection[TuningExample] = ()
     if folds is not None:
-        losses = cross_validated_losses(examples, folds, repeated=repeated)
+        losses = cross_validated_losses(rows, folds, repeated=repeated)
     elif model is not None:
         own = model.examples if learned is None else learned
         losses = _losses(model, examples, on_rows)

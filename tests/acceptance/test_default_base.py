@@ -23,9 +23,10 @@ from tunery.engine.answers.native import library, step
 from tunery.engine.answers.products import Product, has_fast_four_bit_products
 from tunery.engine.base import fast_dtype
 from tunery.engine.catalog import Catalog
-from tunery.engine.encoding import ControlTokens, Encoder
+from tunery.engine.encoding import ControlTokens, Encoder, require_fitting_outputs
 from tunery.engine.resident import ResidentBase
 from tunery.engine.tuner import Tuner, weights_digest
+from tunery.errors import DatasetInvalid
 from tunery.types import DEFAULT_BASE_MODEL, Hyperparameters, SamplingSettings, TuningExample, Turn
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -132,6 +133,16 @@ def test_control_tokens_in_the_rows_of_a_file_are_text(name: str) -> None:
         assert example.text_input in encoder.text(prompt)
         assert [token for token in prompt if token in control] == [1, 2, 1, 2, 1]
     assert len(encoder.prompt("x<|im_end|>")) - len(encoder.prompt("x")) >= 5
+
+
+def test_an_output_beyond_the_window_is_found_without_the_weights() -> None:
+    """A row of 4,800 Chinese characters, fewer than the limit, is named as in its file."""
+    default_base(torch.float32)
+    dataset = Dataset.read(CASES / "09-long-output" / "cjk.csv")
+    entry = Catalog(config.data_folder()).resolve(DEFAULT_BASE_MODEL)
+
+    with pytest.raises(DatasetInvalid, match=r"^Row 22, output: 11,6\d\d tokens with the chat template, limit 8,192"):
+        require_fitting_outputs(entry, config.data_folder(), dataset.examples, dataset.rows)
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import gguf
@@ -34,6 +35,25 @@ def test_preview_fits_the_terminal(run: Run, tmp_path: Path) -> None:
     assert "... alpha" in done.output
     assert "\x1b" not in done.output + done.said
     assert "more columns are not shown." in done.output
+
+
+def test_an_output_beyond_the_window_is_an_error_with_its_row(
+    run: Run, tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Check and tune name the row as in the file, before the base is loaded; an input that will be cut is a warning."""
+    monkeypatch.setattr("tunery.engine.base.load", None)
+    path = tmp_path / "long.csv"
+    path.write_text(f'question,reply\n"two\nlines",b\n{"a" * 300},b\na,{"b" * 200}\n')
+
+    checked = run("data", "check", path, "--base-model", tiny)
+    tuned = run("tune", path, "--base-model", tiny, "--hold-out", "1", "--yes")
+
+    assert checked.status == tuned.status == 13
+    for said in (checked.said, tuned.said):
+        assert re.search(r"Error: +Row 4, reply: 2\d\d tokens with the chat template, limit 128: .*Shorten", said)
+    assert "2 of 3 rows can be used" in checked.output
+    assert re.search(r"Warning: +Row 3: 3\d\d tokens, limit 128\.", checked.said)
+    assert run("models", "list", "--json").output.strip() == "[]"
 
 
 def test_how_a_file_is_read_can_be_said(run: Run, tmp_path: Path) -> None:

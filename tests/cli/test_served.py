@@ -59,6 +59,17 @@ def test_the_held_folder_names_its_server(live: Live, tmp_path: Path) -> None:
     assert DataFolder(tmp_path / "nothing").server() is None
 
 
+def test_an_output_beyond_the_window_is_named_by_its_row_in_the_file(either: Run, tmp_path: Path) -> None:
+    """Where the server counts the tokens, its place in the request becomes the row of the file."""
+    path = tmp_path / "long.csv"
+    path.write_text('text_input,output\n"two\nlines",b\na,b\na,"' + "b" * 600 + '"\n')
+
+    done = either("tune", path, "--base-model", BASE, "--yes")
+
+    assert done.status == 13
+    assert re.search(r"Error: +Row 4, output: 6\d\d tokens with the chat template, limit 512", done.said)
+
+
 def test_the_verdict_of_the_server_is_taken(held: Run, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that evaluates by itself is not asked to repeat it; the command prints its verdict."""
     kept: list[str] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tunery.data.checks import check_examples, check_rows, long_rows, order_problems
+from tunery.data.checks import check_examples, check_rows, long_outputs, long_rows, order_problems
 from tunery.data.columns import Mapping
 from tunery.data.tables import BadCell, Cell, Row, Table
 from tunery.errors import DataProblem, Level
@@ -129,6 +129,16 @@ def test_long_rows_come_from_token_counts() -> None:
     assert str(problem) == "Row 122: 9,000 tokens, limit 8,192."
     assert (problem.level, problem.limit, problem.actual) == (Level.WARNING, 8_192, 9_000)
     assert long_rows([8_192], 8_192) == ()
+
+
+def test_outputs_beyond_the_window_are_errors_with_their_rows() -> None:
+    """An output is never cut: its row is an error with row, column and figures, and not a warning too."""
+    (problem,) = long_outputs({1: 11_628}, 8_192, rows=[2, 22], column="answer")
+
+    assert (problem.level, problem.row, problem.column) == (Level.ERROR, 22, "answer")
+    assert (problem.limit, problem.actual) == (8_192, 11_628)
+    assert str(problem).startswith("Row 22, answer: 11,628 tokens with the chat template, limit 8,192:")
+    assert long_rows([10, 11_628], 8_192, rows=[2, 22], without={1: 11_628}) == ()
 
 
 def test_problems_stand_in_the_order_of_rows() -> None:

@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerFast
 
 from tests.engine.tiny_bases import SPECIAL, TEMPLATE, tiny_tokenizer
 from tunery.engine.encoding import PLAIN_CHAT_TEMPLATE, ControlTokens, Encoder
-from tunery.errors import InvalidArgument
+from tunery.errors import DatasetInvalid, InvalidArgument
 from tunery.types import TuningExample, Turn
 
 WINDOW = 128
@@ -99,6 +99,31 @@ def test_row_whose_answer_does_not_fit_is_refused(encoder: Encoder) -> None:
     """An answer is never cut."""
     with pytest.raises(InvalidArgument, match="Shorten the output"):
         encoder.example(TuningExample("a", "b" * 200))
+
+
+def test_all_rows_whose_answers_do_not_fit_are_named(encoder: Encoder) -> None:
+    """The numbers are those of the examples, and the error of one row is not said of another."""
+    rows = [
+        TuningExample("a", "b"),
+        TuningExample("a", "b" * 200),
+        TuningExample("a" * 500, "b"),
+        TuningExample("", "é" * 70),
+    ]
+
+    with pytest.raises(DatasetInvalid) as refused:
+        encoder.examples(rows)
+
+    assert [problem.row for problem in refused.value.problems] == [2, 4]
+    assert str(refused.value).startswith("Row 2, output: ")
+
+
+def test_an_output_that_just_fits_is_tuned_on(encoder: Encoder) -> None:
+    """The border is the window itself: one token more is refused, before as in tuning."""
+    fitting = WINDOW - len(encoder.prompt("")) - 1
+
+    assert not encoder.outputs_beyond_window([TuningExample("a", "b" * fitting)])
+    assert len(encoder.example(TuningExample("a", "b" * fitting)).token_ids) == WINDOW
+    assert encoder.outputs_beyond_window([TuningExample("a", "b" * (fitting + 1))]) == {0: WINDOW + 1}
 
 
 def test_prompt_that_leaves_no_room_is_refused(encoder: Encoder) -> None:

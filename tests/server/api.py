@@ -62,7 +62,7 @@ class Api:
             catalog=catalog,
             accounts=self.accounts,
             answering=_NobodyAnswers(),
-            creation=Creation(library, catalog),
+            creation=Creation(library, catalog, cast(Answering, None)),
             evaluations=Evaluations(library, cast(Answering, None), catalog),  # not started
             data_checks=DataChecks(library, catalog),
             data_curves=DataCurves(library, catalog),

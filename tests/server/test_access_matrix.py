@@ -178,7 +178,7 @@ class World:
             catalog=catalog,
             accounts=self.accounts,
             answering=_NobodyAnswers(),
-            creation=Creation(library, catalog),
+            creation=Creation(library, catalog, cast(Any, _NobodyAnswers())),
             evaluations=Evaluations(library, cast(Any, _NobodyAnswers()), catalog),
             data_checks=DataChecks(library, catalog),
             data_curves=DataCurves(library, catalog),

@@ -58,6 +58,23 @@ def test_a_row_that_the_window_cuts_is_named(client: httpx2.Client) -> None:
     assert found["longestExampleTokens"] == 512
 
 
+def test_an_output_beyond_the_window_is_refused_before_anything_is_made(client: httpx2.Client) -> None:
+    """Estimate and creation answer 400 with the place of the example, also of one that would be held out."""
+    before = client.get("/v1beta/tunedModels").json()
+    rows = [*ROWS, ("z", "x" * 600)]
+    examples = [{"textInput": text, "output": output} for text, output in rows]
+    task = {"trainingData": {"examples": {"examples": examples}}, "holdOut": "30"}
+    body = {"baseModel": f"models/{BASE}", "displayName": "too long", "tuningTask": task}
+
+    created = client.post("/v1beta/tunedModels", json=body)
+
+    assert created.status_code == 400
+    for error in (created.json()["error"], estimated(client, rows, status=400)["error"]):
+        assert "examples[30].output: 6" in error["message"]
+        assert "limit 512" in error["message"]
+    assert client.get("/v1beta/tunedModels").json() == before
+
+
 def test_warnings_of_the_data_come_along(client: httpx2.Client) -> None:
     """Warnings come with their rows; errors are the same as on creation."""
     found = estimated(client, [*ROWS, ROWS[0]])

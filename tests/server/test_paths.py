@@ -108,7 +108,7 @@ def app(library: Library) -> FastAPI:
             catalog=catalog,
             accounts=accounts,
             answering=answering,
-            creation=Creation(library, catalog),
+            creation=Creation(library, catalog, answering),
             estimates=Estimates(answering, library, catalog),
             evaluations=Evaluations(library, answering, catalog),
             data_checks=DataChecks(library, catalog),

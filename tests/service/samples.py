@@ -8,12 +8,24 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from tunery.engine.resident import loaded_base
+from tunery.service.answering_child import RowsCounted, count_rows
 from tunery.service.library import Library
 from tunery.service.tuning import Progress, TuningRequest
 from tunery.types import DataFacts, Hyperparameters, Phase, TunedModel, TuningExample, TuningSnapshot, TuningTask
 
 EXAMPLES = tuple(TuningExample(str(number), str(number + 1)) for number in range(15))
 START = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+
+
+class CountingHere:
+    """The answering child's count of rows, without the child."""
+
+    def __init__(self, data_folder: Path) -> None:
+        self._data_folder = data_folder
+
+    def count_rows(self, base_model: str, examples: tuple[TuningExample, ...]) -> RowsCounted:
+        return count_rows(1, loaded_base(base_model, self._data_folder), examples)
 
 
 def a_request(**changes: Any) -> TuningRequest:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import namedtuple
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from tests.engine.tiny_bases import make_folder
-from tests.service.samples import a_request, claimed, tuned
+from tests.service.samples import CountingHere, a_request, claimed, tuned
 from tunery.engine.catalog import Catalog
 from tunery.errors import (
     AlreadyExists,
@@ -22,6 +22,7 @@ from tunery.errors import (
     Unavailable,
 )
 from tunery.service import creation as module
+from tunery.service.answering import Answering
 from tunery.service.creation import Creation, CreationRequest
 from tunery.service.library import Library
 from tunery.types import Hyperparameters
@@ -38,7 +39,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def creation(library: Library, base: Path) -> Creation:
     catalog = Catalog(library.folder.path)
     catalog.add(str(base), "tiny")
-    return Creation(library, catalog)
+    return Creation(library, catalog, cast(Answering, CountingHere(library.folder.path)))
 
 
 def wanted(**changes: Any) -> CreationRequest:
@@ -68,6 +69,11 @@ def test_a_creation_request_becomes_a_tuning_request(creation: Creation) -> None
         ({"examples": []}, InvalidArgument, "there are no examples"),
         ({"examples": [("a", "b"), ("a\0", "b")]}, DatasetInvalid, r"examples\[1\]\.textInput"),
         ({"examples": [("a", "")]}, DatasetInvalid, r"examples\[0\]\.output"),
+        (
+            {"examples": [("a", "b"), ("c", "b" * 200)], "hold_out": 1},
+            DatasetInvalid,
+            r"examples\[1\]\.output: 2\d\d tokens with the chat template, limit 128",
+        ),
     ],
 )
 def test_an_impossible_request_is_refused(

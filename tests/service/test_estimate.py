@@ -12,14 +12,12 @@ import pytest
 import torch
 
 from tests.engine.tiny_bases import make_folder
-from tests.service.samples import a_request
+from tests.service.samples import CountingHere, a_request
 from tunery.cli.workplace import Here
 from tunery.engine.catalog import EMBEDDED, Catalog
 from tunery.engine.encoding import EncodedExample
 from tunery.engine.layers.packing import ROUND_TOKENS, pack
-from tunery.engine.resident import loaded_base
 from tunery.service.answering import Answering
-from tunery.service.answering_child import RowsCounted, count_rows
 from tunery.service.creation import (
     Estimates,
     RowCounts,
@@ -33,16 +31,6 @@ from tunery.service.library import Library
 from tunery.types import CatalogEntry, DataFacts, Hyperparameters, Phase, TuningExample, TuningSnapshot, TuningTask
 
 DEFAULTS = Hyperparameters().resolve()
-
-
-class CountingHere:
-    """The answering child's count of rows, without the child."""
-
-    def __init__(self, data_folder: Path) -> None:
-        self._data_folder = data_folder
-
-    def count_rows(self, base_model: str, examples: tuple[TuningExample, ...]) -> RowsCounted:
-        return count_rows(1, loaded_base(base_model, self._data_folder), examples)
 
 
 def memory_bytes(

@@ -6,7 +6,7 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -182,9 +182,15 @@ def _tokens_and_window(examples: Sequence[TuningExample], base_name: str) -> tup
     return token_counts(entry, config.data_folder(), examples), entry.input_token_limit
 
 
-def _dropped(found: Sequence[Finding]) -> Iterator[Finding]:
-    from dataclasses import replace
+def _outputs_beyond_window(examples: Sequence[TuningExample], base_name: str) -> dict[int, int]:
+    from tunery.engine.catalog import Catalog
+    from tunery.engine.encoding import outputs_beyond_window
 
+    entry = Catalog(config.data_folder(), config.default_base_model()).resolve(base_name)
+    return outputs_beyond_window(entry, config.data_folder(), examples)
+
+
+def _dropped(found: Sequence[Finding]) -> Iterator[Finding]:
     from tunery.data.cleaning import Kind
 
     return (replace(finding, drops=True) for finding in found if finding.kind is Kind.MISLABELLED)
@@ -263,7 +269,7 @@ def check(
     reading: Reading,
 ) -> None:
     """Check a file of examples; exit status 13 if it cannot be used."""
-    from tunery.data.checks import long_rows
+    from tunery.data.checks import long_outputs, long_rows
     from tunery.data.sandbox import preview_guarded, read_guarded
 
     found = preview_guarded(file, **reading)
@@ -274,7 +280,12 @@ def check(
         dataset = read_guarded(file, **reading)
         tokens, window = _tokens_and_window(dataset.examples, base_model)
         token_facts = _token_facts(tokens, base_model)
-        all_problems = (*all_problems, *(long_rows(tokens, window, dataset.rows or None) if window else ()))
+        if window:
+            beyond = _outputs_beyond_window(dataset.examples, base_model)
+            found = replace(found, example_count=found.example_count - len(beyond))
+            rows = dataset.rows or None
+            all_problems += long_outputs(beyond, window, rows, found.output_column or "output")
+            all_problems += long_rows(tokens, window, rows, beyond)
     if json:
         terminal.result(output.dumped(_document(found, all_problems, tokens)))
     else:

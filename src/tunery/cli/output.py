@@ -32,7 +32,7 @@ from tunery.types import (
 )
 
 if TYPE_CHECKING:
-    from tunery.data.dataset import Preview
+    from tunery.data.dataset import Dataset, Preview
     from tunery.evaluation.report import Comparison, Confusion, Evaluation, Figure, ScoredRow
     from tunery.service.creation import MemoryEstimate
     from tunery.service.tuning import TuningRequest
@@ -49,7 +49,7 @@ class Plan:
     base: CatalogEntry
     asked_base: str
     request: TuningRequest
-    rows: Sequence[TuningExample]  # including those held out
+    dataset: Dataset  # including the rows held out
     given: Mapping[str, object]
 
 

@@ -132,6 +132,7 @@ def _plan(
     examples, held_out = hold_out(dataset.examples, str(given.get("hold_out", "0")), seed)
     asked_base = str(given.get("base_model", DEFAULT_BASE_MODEL))
     base, digest = place.base(asked_base)
+    place.require_fitting_outputs(base, dataset, preview.output_column or "output")
     if names["id"] is None and names["display_name"] is None:
         names = names | {"display_name": file.stem.strip()[:_NAME_CHARACTERS] or "tuned"}
     request = TuningRequest(
@@ -144,7 +145,7 @@ def _plan(
         seed=seed,
         **names,  # type: ignore[arg-type]
     )
-    return Plan(preview, base, asked_base, request, dataset.examples, given)
+    return Plan(preview, base, asked_base, request, dataset, given)
 
 
 def _ask_about_doubts(plan: Plan, needed: MemoryEstimate | None) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tarfile
 import tempfile
 import time
@@ -45,6 +46,7 @@ from tunery.service.tuning import Event
 from tunery.types import Answer, CatalogEntry, TunedModel, TuningExample
 
 if TYPE_CHECKING:
+    from tunery.data.dataset import Dataset
     from tunery.evaluation.contest import RecordedAnswers
     from tunery.evaluation.report import Evaluation
     from tunery.model import Model
@@ -58,6 +60,7 @@ MAX_ROWS = 500
 PAGE_SIZE = 200
 
 _HELD_OUT = "held-out rows"
+_EXAMPLE_PATH = re.compile(r"tuningTask\.trainingData\.examples\.examples\[(?P<place>\d{1,7})\](\.(?P<field>\w+))?")
 _TAR_END_BYTES = 1024  # two empty blocks of 512
 
 OnAnswered = Callable[[int, int], None]  # prompts answered, prompts in all
@@ -114,6 +117,7 @@ class Workplace(Protocol):
     ) -> Document | None: ...
 
     def base(self, name: str) -> tuple[CatalogEntry, str]: ...
+    def require_fitting_outputs(self, base: CatalogEntry, dataset: Dataset, column: str) -> None: ...
     def estimate(self, plan: Plan) -> MemoryEstimate | None: ...
     def job(self, plan: Plan, *, is_resume: bool) -> AbstractContextManager[Job]: ...
 
@@ -212,6 +216,11 @@ class Here:
 
         entry = fetched(name)
         return entry, Catalog(self._folder, config.default_base_model()).digest(entry.name)
+
+    def require_fitting_outputs(self, base: CatalogEntry, dataset: Dataset, column: str) -> None:
+        from tunery.engine.encoding import require_fitting_outputs
+
+        require_fitting_outputs(base, self._folder, dataset.examples, dataset.rows, column)
 
     def estimate(self, plan: Plan) -> MemoryEstimate:
         from tunery.engine.base import fast_dtype
@@ -476,6 +485,10 @@ class There:
         path = f"models/{quote(name.removeprefix('models/'), safe='')}"
         return received_base(self._call("GET", path)), ""  # only the server needs to know the digest
 
+    def require_fitting_outputs(self, base: CatalogEntry, dataset: Dataset, column: str) -> None:
+        if self._here:  # another machine's server counts the tokens itself, see `create`
+            self._here.require_fitting_outputs(base, dataset, column)
+
     def estimate(self, plan: Plan) -> MemoryEstimate | None:
         return self._here.estimate(plan) if self._here else None
 
@@ -490,7 +503,7 @@ class There:
         """Queue a tuning task with all rows, which the server splits as the request was split."""
         request, settings = plan.request, plan.request.hyperparameters
         task = {
-            "trainingData": _examples(plan.rows),
+            "trainingData": _examples(plan.dataset.examples),
             "hyperparameters": {
                 "epochCount": settings.epoch_count,
                 "batchSize": settings.batch_size,
@@ -503,7 +516,10 @@ class There:
         body = {"baseModel": plan.asked_base, "tuningTask": task, "description": request.description or None}
         if request.display_name is not None:
             body["displayName"] = request.display_name
-        reply = self._call("POST", "tunedModels", {"tunedModelId": request.id} if request.id else {}, body)
+        try:
+            reply = self._call("POST", "tunedModels", {"tunedModelId": request.id} if request.id else {}, body)
+        except InvalidArgument as error:
+            raise InvalidArgument(_with_rows_of_file(str(error), plan.dataset.rows)) from error
         return self.get(reply["metadata"]["tunedModel"])
 
     def evaluate(self, name: str, request: EvaluationRequest, on_answered: OnAnswered) -> Evaluation:
@@ -611,6 +627,17 @@ def _revoke_first(key: Callable[[], object], token: Callable[[], object]) -> Non
 
 def _examples(rows: Sequence[TuningExample]) -> Document:
     return {"examples": {"examples": [{"textInput": row.text_input, "output": row.output} for row in rows]}}
+
+
+def _with_rows_of_file(message: str, rows: Sequence[int]) -> str:
+    """Return a server's message about the examples it was sent with their rows in the user's file."""
+
+    def in_file(found: re.Match[str]) -> str:
+        place = int(found["place"])
+        row = rows[place] if place < len(rows) else place + 1
+        return f"Row {row}, {found['field']}" if found["field"] else f"Row {row}"
+
+    return _EXAMPLE_PATH.sub(in_file, message)
 
 
 def _unpack(file: IO[bytes], folder: Path) -> None:

@@ -8,7 +8,7 @@ caller passes in.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from tunery.data.columns import Mapping
@@ -63,17 +63,41 @@ def check_examples(
     yield from _labels_seen_once(examples, rows, columns[1])
 
 
-def long_rows(token_counts: Sequence[int], limit: int, rows: Sequence[int] | None = None) -> tuple[DataProblem, ...]:
+def long_rows(
+    token_counts: Sequence[int], limit: int, rows: Sequence[int] | None = None, without: Collection[int] = ()
+) -> tuple[DataProblem, ...]:
     """
-    Return a warning for each example of more than `limit` tokens.
+    Return a warning for each example of more than `limit` tokens: its input will be cut.
 
-    `token_counts` holds prompt and answer tokens of each example; `rows` their numbers in the file, else 1, 2, 3.
+    `token_counts` holds prompt and answer tokens of each example; `rows` their numbers in the file, else 1, 2, 3;
+    `without` the places of examples that have an error, see `long_outputs`.
     """
     numbers = rows if rows is not None else range(1, len(token_counts) + 1)
     return tuple(
         DataProblem("long-row", f"{count:,} tokens, limit {limit:,}.", Level.WARNING, row, limit=limit, actual=count)
-        for row, count in zip(numbers, token_counts, strict=True)
-        if count > limit
+        for place, (row, count) in enumerate(zip(numbers, token_counts, strict=True))
+        if count > limit and place not in without
+    )
+
+
+def long_outputs(
+    tokens: dict[int, int], limit: int, rows: Sequence[int] | None = None, column: str = "output"
+) -> tuple[DataProblem, ...]:
+    """
+    Return an error for each example whose output does not fit a base.
+
+    `tokens` of output and template by the place of the example; `rows` as for `long_rows`.
+    """
+    return tuple(
+        DataProblem(
+            "output-beyond-window",
+            f"{count:,} tokens with the chat template, limit {limit:,}: an output is never cut. Shorten the output.",
+            row=place + 1 if rows is None else rows[place],
+            column=column,
+            limit=limit,
+            actual=count,
+        )
+        for place, count in tokens.items()
     )
 
 

@@ -19,8 +19,9 @@ from typing import Any
 
 from jinja2 import TemplateError
 
+from tunery.data.checks import long_outputs
 from tunery.engine.catalog import Catalog
-from tunery.errors import InvalidArgument
+from tunery.errors import DatasetInvalid, InvalidArgument
 from tunery.types import CatalogEntry, TuningExample, Turn
 
 # For bases without a chat template (pretrained, not instruction-tuned). Plain words that any tokenizer has; the line
@@ -114,7 +115,19 @@ class Encoder:
         return EncodedExample((*prompt, *answer), len(prompt), was_cut)
 
     def examples(self, examples: Sequence[TuningExample]) -> list[EncodedExample]:
+        """Return the rows of examples; raises DatasetInvalid with each whose output does not fit, numbered from 1."""
+        if beyond := self.outputs_beyond_window(examples):
+            raise DatasetInvalid("", long_outputs(beyond, self.window_tokens))
         return [self.example(example) for example in examples]
+
+    def outputs_beyond_window(self, examples: Sequence[TuningExample]) -> dict[int, int]:
+        """Return the tokens of template and output by the place of each example that does not fit without its input."""
+        prompt = self._encode((_asked(""),))
+        found = {}
+        for place, example in enumerate(examples):
+            if may_exceed(example.output, self.window_tokens):
+                found[place] = len(prompt) + len(self._answer(TuningExample("", example.output), prompt))
+        return {place: tokens for place, tokens in found.items() if tokens > self.window_tokens}
 
     def row_text(self, example: TuningExample) -> str:
         """Return an example as the base reads it: template, special tokens, answer."""
@@ -290,6 +303,31 @@ def _asked(text_input: str) -> Turn:
 
 
 _NO_LIMIT_TOKENS = 1 << 30
+_TEMPLATE_SHARE = 0.5  # of a window that templates leave free at the least; their longest have 300 tokens
+
+
+def may_exceed(output: str, window_tokens: int) -> bool:
+    """Say without a tokenizer whether an output may not fit a window: a token has at least one byte."""
+    return len(output.encode()) > window_tokens * _TEMPLATE_SHARE
+
+
+def outputs_beyond_window(entry: CatalogEntry, data_folder: Path, examples: Sequence[TuningExample]) -> dict[int, int]:
+    """Return what `Encoder.outputs_beyond_window` does, without the weights of a base; raises as `token_counts`."""
+    if not any(may_exceed(example.output, entry.input_token_limit) for example in examples):
+        return {}
+    return _encoder_of(entry, data_folder, entry.input_token_limit).outputs_beyond_window(examples)
+
+
+def require_fitting_outputs(
+    entry: CatalogEntry,
+    data_folder: Path,
+    examples: Sequence[TuningExample],
+    rows: Sequence[int] | None = None,
+    column: str = "output",
+) -> None:
+    """Raise DatasetInvalid with each row whose output does not fit a base; `rows` as for `checks.long_outputs`."""
+    if tokens := outputs_beyond_window(entry, data_folder, examples):
+        raise DatasetInvalid("", long_outputs(tokens, entry.input_token_limit, rows or None, column))
 
 
 def token_counts(entry: CatalogEntry, data_folder: Path, examples: Sequence[TuningExample]) -> list[int]:
@@ -303,11 +341,14 @@ def token_counts(entry: CatalogEntry, data_folder: Path, examples: Sequence[Tuni
 
 def encoded(entry: CatalogEntry, data_folder: Path, examples: Sequence[TuningExample]) -> list[EncodedExample]:
     """Encode examples of any length; raises as `token_counts` does."""
+    return _encoder_of(entry, data_folder, _NO_LIMIT_TOKENS).examples(examples)
+
+
+def _encoder_of(entry: CatalogEntry, data_folder: Path, window_tokens: int) -> Encoder:
     from transformers import AutoTokenizer
 
     folder = Catalog(data_folder).folder(entry.alias_of or entry.name)
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     if not tokenizer.chat_template:
         tokenizer.chat_template = PLAIN_CHAT_TEMPLATE
-    encoder = Encoder(tokenizer, _NO_LIMIT_TOKENS)
-    return encoder.examples(examples)
+    return Encoder(tokenizer, window_tokens)

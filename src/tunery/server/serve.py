@@ -93,7 +93,7 @@ def running(settings: ServerSettings, address: str) -> Iterator[Services]:
                 catalog=catalog,
                 accounts=accounts,
                 answering=answering,
-                creation=Creation(library, catalog),
+                creation=Creation(library, catalog, answering),
                 estimates=Estimates(answering, library, catalog),
                 evaluations=evaluations,
                 data_checks=data_checks,

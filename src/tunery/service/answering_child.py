@@ -114,13 +114,14 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class RowsCounted:
-    """From the child: tokens of each example, and what else an estimate needs to know from the base."""
+    """From the child: tokens of each example, and what else an estimate needs; with `beyond`, nothing else."""
 
     number: int
     tokens: tuple[int, ...]
     cut: tuple[int, ...]  # indexes of the examples that the window cuts
     prefix: int  # tokens that all examples share at their beginning
     weight_bytes: int  # of a number in the weights: 2 for bfloat16, 4 for float32
+    beyond: dict[int, int] = field(default_factory=dict)  # see `Encoder.outputs_beyond_window`
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,13 +323,15 @@ def count_rows(number: int, resident: ResidentBase, examples: Sequence[TuningExa
     """Count the tokens of examples as tuning reads them."""
     from tunery.engine.encoding import shared_prefix_tokens
 
-    rows = resident.encoder.examples(examples)
+    beyond = resident.encoder.outputs_beyond_window(examples)
+    rows = [] if beyond else resident.encoder.examples(examples)
     return RowsCounted(
         number,
         tuple(len(row.token_ids) for row in rows),
         tuple(place for place, row in enumerate(rows) if row.was_cut),
         shared_prefix_tokens(rows) if len(rows) > 1 else 0,
         resident.network.dtype.itemsize,
+        beyond,
     )
 
 

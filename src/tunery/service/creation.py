@@ -18,9 +18,10 @@ from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from statistics import median
 
+from tunery.data.checks import long_outputs
 from tunery.data.dataset import Dataset, hold_out
 from tunery.engine.catalog import Catalog, available_memory, memory_estimate
-from tunery.engine.encoding import EncodedExample, shared_prefix_tokens
+from tunery.engine.encoding import EncodedExample, may_exceed, shared_prefix_tokens
 from tunery.errors import (
     DataProblem,
     DatasetInvalid,
@@ -79,13 +80,13 @@ class CreationRequest:
 class Creation:
     """Checks requests and queues them; one for the whole server, since it tracks which replies are being sent."""
 
-    def __init__(self, library: Library, catalog: Catalog) -> None:
-        self._library, self._catalog = library, catalog
+    def __init__(self, library: Library, catalog: Catalog, answering: Answering) -> None:
+        self._library, self._catalog, self._answering = library, catalog, answering
         self._lock = threading.Lock()
         self._unanswered: set[str] = set()  # ids of tuned models whose reply is still being sent
 
     def checked(self, wanted: CreationRequest) -> TuningRequest:
-        """Return the checked request; raise InvalidArgument, NotFound or FailedPrecondition."""
+        """Return the checked request; raise InvalidArgument, NotFound, FailedPrecondition or DeadlineExceeded."""
         if not wanted.id and not wanted.display_name:
             raise InvalidArgument("Either tuned_model_id or display_name must be set.")
         base, source = self._begin_with(wanted)
@@ -97,9 +98,11 @@ class Creation:
         dataset = _dataset(wanted.examples, wanted.source)
         examples, held_out = hold_out(dataset.examples, wanted.hold_out, wanted.seed)
         asked = (wanted.base_model or "").removeprefix("models/")
+        base_digest = self._catalog.digest(base.name)
+        self._require_fitting_outputs(base, dataset.examples)
         return TuningRequest(
             base_model=base.alias_of or base.name,
-            base_digest=self._catalog.digest(base.name),
+            base_digest=base_digest,
             data=dataset.facts,
             examples=examples,
             hyperparameters=wanted.hyperparameters.resolve(),
@@ -160,6 +163,18 @@ class Creation:
             raise NotFound(
                 f"{full} is not found for CREATE TUNED MODEL at API version v1beta. {self._catalog.known_names()}"
             ) from None
+
+    def _require_fitting_outputs(self, base: CatalogEntry, examples: Sequence[TuningExample]) -> None:
+        """Have those outputs counted that may not fit the base's window, which are rare; the answering child does."""
+        window = base.input_token_limit
+        places = [place for place, example in enumerate(examples) if may_exceed(example.output, window)]
+        if not places:
+            return
+        asked = tuple(TuningExample("", examples[place].output) for place in places)
+        beyond = self._answering.count_rows(base.alias_of or base.name, asked).beyond
+        if beyond:
+            found = long_outputs({places[place]: tokens for place, tokens in beyond.items()}, window)
+            raise _with_paths(DatasetInvalid("", found))
 
     def _require_room(self) -> None:
         waiting = len(self._library.places_in_queue())
