@@ -58,7 +58,7 @@ def _text_files() -> list[BadFile]:
         BadFile("surrogate.csv", HEADER.encode() + b"a,b\nc,\xed\xa0\x80\n", "half of a character", 3, "output"),
         BadFile("nul.csv", (sentence + "c\0d,e\n").encode(), "NUL at character 2", 3, "text_input"),
         BadFile("nul-utf16.csv", codecs.BOM_UTF16_BE + (sentence + "c,\0\n").encode("utf-16-be"), "NUL", 3, "output"),
-        BadFile("random.csv", random.Random(0).randbytes(5_000), "UTF-8"),
+        BadFile("random.csv", random.Random(0).randbytes(5_000), "not a text file"),
         BadFile("controls.csv", bytes(range(1, 32)) * 40, "not a text file"),
         BadFile("zeros.csv", bytes(10_000), "not a text file"),
         BadFile("document.csv", b"%PDF-1.7\n%\xe2\xe3", "a PDF file"),

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import csv
 import io
+from pathlib import Path
 
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from tunery.data.dataset import Dataset, preview
 from tunery.data.delimited import read_delimited
 from tunery.data.tables import DecodedText, Table, TableOptions
-from tunery.errors import DatasetInvalid, InvalidArgument
+from tunery.errors import DatasetInvalid, InvalidArgument, Level
+from tunery.types import TuningExample
+
+CASES = Path(__file__).parents[1] / "fixtures" / "cases" / "07-delimiter"
 
 
 def read(text: str, *, delimiter: str | None = None, header: bool | None = None) -> Table:
@@ -39,6 +44,148 @@ def test_a_known_header_settles_the_delimiter() -> None:
 
     assert table.delimiter == ","
     assert [problem.kind for problem in table.problems] == ["ragged-row", "ragged-row"]
+
+
+@pytest.mark.parametrize(
+    ("name", "delimiter", "first"),
+    [
+        ("dates-with-comma.csv", ";", TuningExample("April 15, 2023 parcel late", "delivery")),
+        ("decimal-comma.csv", ";", TuningExample("1,5", "2,5")),
+        ("decimal-comma-many.csv", ";", TuningExample("101300", "7331,00")),
+        ("text-with-semicolons.csv", ",", TuningExample("hello; world", "greeting")),
+    ],
+)
+def test_punctuation_and_decimal_commas_delimit_nothing(name: str, delimiter: str, first: TuningExample) -> None:
+    """A comma before a blank or between digits is weaker than another delimiter, also where last cells were lost."""
+    shown = preview(CASES / name)
+
+    assert (shown.delimiter, shown.first_example, shown.questions) == (delimiter, first, ())
+    assert shown.example_count == shown.row_count
+
+
+def test_two_equal_delimiters_are_asked(tmp_path: Path) -> None:
+    """A tab and a comma in every row explain the file equally well: an error with both readings."""
+    path = tmp_path / "tickets.csv"
+    path.write_text("My parcel is late\tsigned,delivery\n" * 24)
+
+    (question,) = preview(path).questions
+
+    assert (question.kind, question.level, question.option) == ("ambiguous-delimiter", Level.ERROR, "delimiter")
+    assert [(one.value, one.rows[0]) for one in question.readings] == [
+        ("\t", ("My parcel is late", "signed,delivery")),
+        (",", ("My parcel is late\tsigned", "delivery")),
+    ]
+    assert Dataset.read(path, delimiter=",").examples[0] == TuningExample("My parcel is late\tsigned", "delivery")
+
+
+def test_sentences_are_not_split_in_silence() -> None:
+    """Where every comma is followed by a blank, the split is a guess that is said."""
+    table = read("Hello, you\nWell, hi\nBye, all\n")
+
+    assert [(p.kind, p.option) for p in table.problems if p.option] == [("guessed-delimiter", "delimiter")]
+
+
+@pytest.mark.parametrize("delimiter", ["^", "~", ":"])
+def test_an_unusual_delimiter_is_suggested(delimiter: str) -> None:
+    """If every row has the same other character, the error names it."""
+    table = read(f"text{delimiter}label\na{delimiter}b\nc{delimiter}d\n")
+
+    problem = table.problems[0]
+    assert f"each row has {delimiter!r} once" in problem.message
+    assert [reading.value for reading in problem.readings] == [delimiter]
+
+
+def test_columns_of_blanks_are_named() -> None:
+    """A printed table is refused for what it is."""
+    table = read("text       label\nmy parcel  delivery\nfoo bar    billing\n")
+
+    assert table.problems[0].message == "The columns seem to be separated by blanks; save the table as CSV."
+
+
+def test_lost_cells_at_the_end_are_empty() -> None:
+    """Excel leaves out empty cells at the ends of rows; that is said once."""
+    table = read("text;label;note\na;b\nc;d\ne;f;late\n")
+
+    assert cells(table) == [("a", "b", None), ("c", "d", None), ("e", "f", "late")]
+    assert [str(problem) for problem in table.problems] == [
+        "2 rows have fewer than 3 cells; the missing ones at the end count as empty. The first is row 2."
+    ]
+
+
+def test_row_names_of_r_have_no_header() -> None:
+    """If every row begins with its number and the header is one cell shorter, the numbers are a column of their own."""
+    table = read('"text"\t"label"\n' + "".join(f'"{n}"\t"a{n}"\t"b"\n' for n in range(1, 5)))
+
+    assert table.columns == ("column 1", "text", "label")
+    assert cells(table)[0] == ("1", "a1", "b")
+
+
+def test_a_first_row_narrower_than_all_others_is_an_error() -> None:
+    """It may be a title or names for texts with a comma; neither is guessed."""
+    table = read("frage2,antwort2\n" + "".join(f"a{n},b,c\n" for n in range(9)))
+
+    assert [(p.kind, p.row) for p in table.problems if p.level is Level.ERROR] == [("ragged-row", 1)]
+
+
+def test_a_title_and_comments_above_the_table_do_not_hide_the_delimiter() -> None:
+    """Lines of one cell above the rows do not count; comments are left out with a warning."""
+    table = read("# exported 2024-05-01\n# do not edit\ntext,label\na,b\nc,d\n")
+
+    assert [row.number for row in table.rows] == [4, 5]
+    assert str(table.problems[0]) == "Rows 1 to 2 begin with # and were skipped as a comment."
+
+
+def test_single_quotes_can_enclose_cells() -> None:
+    """A file whose cells are all in single quotes is read that way, with a warning."""
+    table = read("'text';'label'\n'Hello; you\nit''s \"me\"';'x'\n'b';'c'\n")
+
+    assert cells(table) == [('Hello; you\nit\'s "me"', "x"), ("b", "c")]
+    assert [problem.kind for problem in table.problems] == ["quotes"]
+
+
+def test_curly_quotes_are_one_problem() -> None:
+    """Curly quotes enclose nothing; if a cell is torn apart by that it is an error, otherwise a warning."""
+    torn = read("“My parcel, late”,“delivery”\n“Charged, twice”,“billing”\n")
+    whole = read("“My parcel”,“delivery”\n“Charged”,“billing”\n")
+
+    assert [p.level for p in torn.problems if p.kind == "curly-quotes"] == [Level.ERROR]
+    assert [p.level for p in whole.problems if p.kind == "curly-quotes"] == [Level.WARNING]
+
+
+def test_database_escapes() -> None:
+    """A backslash before a line break is resolved with the other escapes; the two characters \\n alone are named."""
+    written = read("text\tlabel\nfirst\\\nsecond\tx\\\\y\n\\N\tz\n")
+    batch = read("text\tlabel\nfirst\\nsecond\tx\n")
+
+    assert cells(written) == [("first\nsecond", "x\\y"), ("", "z")]
+    assert cells(batch) == [("first\\nsecond", "x")]
+    assert [p.kind for p in (*written.problems, *batch.problems)] == ["backslash-escapes", "backslash-escapes"]
+
+
+def test_one_cause_is_told_once() -> None:
+    """If a large part of the rows is too wide, or has wrong quotes, that is one problem; the rows still count."""
+    wide = read("text,label\n" + "Hello, you,x\n" * 20)
+    broken = read("text,label\n" + "My parcel\nis late,x\n" * 20)
+
+    assert [str(problem) for problem in wide.problems] == [
+        "20 of 21 rows do not have 2 cells (first: row 2). "
+        "Put texts that contain a comma in double quotes, or name another delimiter."
+    ]
+    assert (len(wide.refused), wide.problems[0].option) == (20, "delimiter")
+    assert [str(problem) for problem in broken.problems] == [
+        "20 of 41 rows do not have 2 cells (first: row 2). Put texts with line breaks in double quotes."
+    ]
+
+
+def test_rows_that_cannot_be_read_count(tmp_path: Path) -> None:
+    """The preview counts all rows of the file, and those that can be used."""
+    path = tmp_path / "five.csv"
+    path.write_text('text,label\na,b\nc\nd,e\n"f" g,h\ni,j\n')
+
+    shown = preview(path)
+
+    assert (shown.example_count, shown.row_count) == (3, 5)
+    assert preview(path, skip_rows=[3, 5]).row_count == 3
 
 
 def test_a_named_delimiter_is_used() -> None:
@@ -132,7 +279,8 @@ def test_a_file_full_of_wrong_quotes_is_given_up() -> None:
     """After 100 wrong quotes the rest is not read, and that is said."""
     table = read("text,label\n" + '"a" b,c\n' * 150)
 
-    assert len(table.problems) == 101
+    (problem,) = table.problems
+    assert problem.message.startswith("At least 100 rows have a quote in the middle of a cell (first: row 2).")
     assert "The rest of the file was not read" in table.problems[-1].message
 
 

@@ -53,9 +53,11 @@ def test_shows_twenty_rows_and_counts_all(tmp_path: Path) -> None:
 def test_a_file_of_one_column_is_shown(tmp_path: Path) -> None:
     """The user can see why there is nothing to map and choose another delimiter."""
     path = tmp_path / "one.csv"
-    path.write_text("text:label\na:b\n")
+    path.write_text("text label\na b\n")
 
     assert "one-column" in [problem.kind for problem in preview(path).problems]
+    path.write_text("text:label\na:b\n")
+    assert "no-delimiter" in [problem.kind for problem in preview(path).problems]
     assert preview(path, delimiter=":").input_columns == ("text",)
 
 

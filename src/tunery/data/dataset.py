@@ -7,6 +7,7 @@ A dataset: the examples of one file or call, read, checked and split.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from tunery.data.columns import choose, mapping_notes
 from tunery.data.delimited import read_delimited
 from tunery.data.encodings import decode
 from tunery.data.json_records import looks_like_json, read_json, read_jsonl, read_records
+from tunery.data.markup import declared_encoding, marked_up_reader
 from tunery.data.tables import Sheet, Table, TableOptions, invalid, printable
 from tunery.errors import DataProblem, DatasetInvalid, InvalidArgument, Level, NotFound
 from tunery.types import MAX_DATASET_BYTES, DataFacts, TuningExample
@@ -225,6 +227,18 @@ _OTHER_FORMATS = (
     (b"SQLite format 3", "a SQLite database; export the table as CSV"),
     (b"{\\rtf", "an RTF document; save the table as CSV"),
 )
+_SQL = (
+    r"(?:(?:--|/\*|#).*\s+)*(?:INSERT INTO \S+ .*\bVALUES|INSERT INTO \S+ ?\(|CREATE TABLE .*\(|CREATE DATABASE \w+;"
+    r"|COPY \S+ .*FROM stdin|PRAGMA \w+ ?=|SET NAMES |SET statement_timeout|BEGIN TRANSACTION;|DROP TABLE IF EXISTS)"
+)
+_OTHER_TEXTS = (
+    (re.compile(rf"\s*{_SQL}", re.IGNORECASE), "SQL; export the table as CSV"),
+    (re.compile(r"\s*(?:%.*\s+)*\\(?:documentclass|usepackage|begin\{)"), "LaTeX; save the table as CSV"),
+    (re.compile(r"\s*(?:%.*\s+)*@relation\b", re.IGNORECASE), "an ARFF file; save it as CSV"),
+    (re.compile(r"\s*(?:---\s+)?(?:\w+:\s+)?- \w[\w ]*: .*\n +\w[\w ]*:"), "YAML; save it as JSON"),
+    (re.compile(r"ID;P"), "a SYLK file; save the table as CSV"),
+    (re.compile(r"TABLE\r?\n0,1\r?\n"), "a DIF file; save the table as CSV"),
+)
 _NOTHING = " \t\r\n,;|"  # blank lines and rows without any cell
 _SAMPLE_CHARACTERS = 4096
 _MAX_SHARE_OF_CONTROLS = 0.1  # a few are an accident in one cell, which is reported by itself
@@ -246,11 +260,14 @@ def read_table(path: str | Path, options: TableOptions, name: str | None = None)
 
         return read_workbook(data, options)
     _refuse_other_formats(data)
-    _refuse_options("A text file", sheet=options.sheet)
-    decoded = decode(data, options.encoding)
+    decoded = decode(data, options.encoding or declared_encoding(data))
     if not decoded.text.strip(_NOTHING):
         raise invalid("empty-file", "The file is empty.")
     _refuse_binary(decoded.text)
+    if options.delimiter is None and (read_marked_up := marked_up_reader(decoded.text)) is not None:
+        return read_marked_up(decoded, options)
+    _refuse_options("A text file", sheet=options.sheet)
+    _refuse_other_texts(decoded.text, is_forced=options.delimiter is not None)
     form = None if options.delimiter else looks_like_json(decoded.text, suffix)
     if form is None:
         return read_delimited(decoded, options)
@@ -282,6 +299,13 @@ def _bytes(path: Path) -> bytes:
 def _refuse_other_formats(data: bytes) -> None:
     for start, what in _OTHER_FORMATS:
         if data.startswith(start):
+            raise invalid("not-a-table", f"This is {what}. CSV, TSV, XLSX, XLS, ODS, JSONL and JSON can be read.")
+
+
+def _refuse_other_texts(text: str, *, is_forced: bool) -> None:
+    """Raise DatasetInvalid for text in another format, unless the user named a delimiter."""
+    for pattern, what in _OTHER_TEXTS:
+        if not is_forced and pattern.match(text[:_SAMPLE_CHARACTERS]):
             raise invalid("not-a-table", f"This is {what}. CSV, TSV, XLSX, XLS, ODS, JSONL and JSON can be read.")
 
 
@@ -333,7 +357,7 @@ class Preview:
     format: str  # csv, tsv, xlsx, xls, ods, json, jsonl, aistudio
     columns: tuple[str, ...]
     sample: tuple[SampleRow, ...]  # the first 20
-    row_count: int  # without the header
+    row_count: int  # without the header, with the rows that could not be read
     example_count: int  # rows that can be used
     input_columns: tuple[str, ...]
     output_column: str | None
@@ -387,7 +411,7 @@ def preview(path: str | Path, **options: Unpack[ReadOptions]) -> Preview:
         format=table.format,
         columns=table.columns,
         sample=_sample(table),
-        row_count=len(table.rows),
+        row_count=len(table.rows) + len(table.refused),
         example_count=len(examples),
         input_columns=inputs,
         output_column=output,

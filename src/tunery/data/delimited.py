@@ -1,25 +1,33 @@
 """
-Reads CSV and TSV: guesses the delimiter, parses quotes, and reports rows that are not as wide as the first one.
+Reads CSV and TSV: finds the delimiter by the shape of the whole file, parses quotes, and makes the rows even.
+
+Where two delimiters explain a file equally well, both readings are shown and one must be named.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from tunery.data.columns import is_known_name, name_columns
-from tunery.data.tables import DecodedText, Row, Table, TableOptions, check_extent, warning
-from tunery.errors import DataProblem, InvalidArgument
+from tunery.data.tables import DecodedText, Row, Table, TableOptions, check_extent, printable, warning
+from tunery.errors import DataProblem, InvalidArgument, Level, Reading
 
 # On a tie the rarer one in running text wins: most sentences contain a comma.
 DELIMITERS = ("\t", "|", ";", ",")
 
-_SAMPLE_CHARACTERS = 256 * 1024
-_SAMPLE_RECORDS = 200
-_LEAST_SHARE = 0.5  # of the records must be as wide as the first, unless the header has a usual name
+_SAMPLE_CHARACTERS = 1024 * 1024
+_SAMPLE_RECORDS = 2_000
+_LEAST_FIT = 0.5  # of the records must fit the width, unless the header has a usual name
+_QUESTION_FIT = 0.9
+_QUESTION_DISTANCE = 0.1
+_SHOWN_ROWS = 3
+_SHOWN_CHARACTERS = 60
 _EXCEL_HINT = re.compile(r"sep=(.)(?:\r\n|\n|\r|$)")
+_NAMES = {"\t": "tab", ",": "comma", ";": "semicolon", " ": "blank"}
 
 
 def read_delimited(decoded: DecodedText, options: TableOptions) -> Table:
@@ -34,64 +42,327 @@ def read_delimited(decoded: DecodedText, options: TableOptions) -> Table:
     hint = _EXCEL_HINT.match(text)
     if hint is not None:  # Excel hides this line, so it has no row number
         text, delimiter = text[hint.end() :], delimiter or hint[1]
-    delimiter = delimiter or _guess_delimiter(text)
+    doubts: list[DataProblem] = []
+    dialect = _dialect(text)
+    text = dialect.before(text)
+    if delimiter is None:
+        delimiter, doubts = _find_delimiter(text)
     records, notes = parse_records(text, delimiter, first_line=2 if hint else 1)
-    rows, problems = _even_rows(records, delimiter)
-    named = name_columns(rows, options.header)
+    first = options.header_row or 1  # the rows above are no part of the table, whatever their shape
+    records = [
+        replace(record, cells=list(map(dialect.after, record.cells))) for record in records if record.number >= first
+    ]
+    even = _even_rows(records, delimiter)
+    notes += _dialect_notes(dialect, text, even)
+    named = name_columns(even.rows, options.header)
     return Table(
         format="tsv" if delimiter == "\t" else "csv",
         columns=named.columns,
         rows=named.rows,
-        problems=(*decoded.problems, *notes, *problems, *named.problems),
+        problems=(*decoded.problems, *doubts, *notes, *even.problems, *named.problems),
         has_header=named.has_header,
         encoding=decoded.encoding,
         encoding_is_guessed=decoded.is_guessed,
         delimiter=delimiter or None,
+        refused=even.refused,
     )
 
 
-def _guess_delimiter(text: str) -> str:
-    """Return the delimiter under which most records are as wide as the first one, or "" for a single column."""
-    best, best_score = "", (0, 0.0)
-    for delimiter in DELIMITERS:
-        score = _score(text, delimiter)
-        if score > best_score:
-            best, best_score = delimiter, score
-    return best
+@dataclass(frozen=True, slots=True)
+class _Dialect:
+    """A way of writing cells that becomes the usual one with other characters, and back in the cells."""
+
+    before: Callable[[str], str] = str
+    after: Callable[[str], str] = str
+    kind: str = ""
+    message: str = ""
 
 
-def _score(text: str, delimiter: str) -> tuple[int, float]:
+_SINGLE_QUOTED = re.compile(r"'(?:[^']|'')+'([,;\t|])'(?:[^']|'')+'(?:\1|\r|\n|$)")
+_CURLY_QUOTED = re.compile(r"[“„][^“”]*[”“][,;\t|][“„]")
+_SWAPPED = str.maketrans("'\"", "\"'")
+_ESCAPED_LINE_END = re.compile(r"\\\r?\n")
+_LINE_END_INSIDE, _BACKSLASH = "\ue000", "\ue001"  # stand for what they are called while records are parsed
+_DATABASE_ESCAPES = {r"\n": "\n", r"\t": "\t", r"\r": "\r", _LINE_END_INSIDE: "\n", _BACKSLASH: "\\"}
+
+
+def _dialect(text: str) -> _Dialect:
+    if _SINGLE_QUOTED.match(text):
+        message = "The cells are in single quotes; the file was read that way."
+        return _Dialect(lambda text: text.translate(_SWAPPED), lambda cell: cell.translate(_SWAPPED), "quotes", message)
+    is_free = "\t" in text and not re.search(r'(?:^|[\t,;|])"|[\ue000\ue001]', text, re.MULTILINE)
+    if is_free and _ESCAPED_LINE_END.search(text):
+        message = "Line breaks in texts are escaped with a backslash, as databases do; the file was read that way."
+        return _Dialect(_hide_escapes, _resolve_escapes, "backslash-escapes", message)
+    return _Dialect()
+
+
+def _hide_escapes(text: str) -> str:
+    return _ESCAPED_LINE_END.sub(_LINE_END_INSIDE, text.replace("\\\\", _BACKSLASH))
+
+
+def _resolve_escapes(cell: str) -> str:
+    return re.sub(r"\\[ntr]|[\ue000\ue001]", lambda match: _DATABASE_ESCAPES[match[0]], "" if cell == r"\N" else cell)
+
+
+def _dialect_notes(dialect: _Dialect, text: str, even: _EvenRows) -> Iterator[DataProblem]:
+    if dialect.kind:
+        yield warning(dialect.kind, dialect.message)
+    elif _CURLY_QUOTED.match(text):
+        is_broken = bool(even.refused) or any(map(_has_open_curly, even.rows))
+        message = "The cells are in curly quotes (“ ”), which are read as text; replace them by straight ones."
+        yield DataProblem("curly-quotes", message, Level.ERROR if is_broken else Level.WARNING)
+    elif (row := next((row for row in even.rows if _has_escapes(row)), None)) is not None and "\t" in text:
+        message = "holds the two characters \\n, as databases write a line break; they were left as they are."
+        yield warning("backslash-escapes", message, row=row.number)
+
+
+def _has_open_curly(row: Row) -> bool:
+    texts = [cell.strip() for cell in row.cells if isinstance(cell, str)]
+    return any(text.startswith(("“", "„")) and not text.endswith(("”", "“")) for text in texts)
+
+
+def _has_escapes(row: Row) -> bool:
+    return any(isinstance(cell, str) and re.search(r"(?<!\\)\\n(?![A-Za-z]*\\)", cell) for cell in row.cells)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """What the file looks like when split at `delimiter`."""
+
+    delimiter: str
+    known_names: int  # usual names in the header, at most 2
+    fit: float  # share of the records that fit the width of the table
+    prose: float  # share of the splits that look like punctuation or a decimal comma
+    first_rows: tuple[tuple[str, ...], ...]
+
+    @property
+    def score(self) -> float:
+        return self.fit - self.prose / 2
+
+
+def _find_delimiter(text: str) -> tuple[str, list[DataProblem]]:
+    """Return the delimiter that explains the file best, "" for a single column, and doubts about it."""
+    shapes = [shape for delimiter in DELIMITERS if (shape := _shape(text, delimiter)) is not None]
+    if not shapes:
+        return "", _unsplit_problems(text)
+    best = max(shapes, key=lambda shape: (shape.known_names, shape.score))
+    rivals = [
+        shape
+        for shape in shapes
+        if shape.known_names == best.known_names
+        and min(shape.fit, best.fit) >= _QUESTION_FIT
+        and abs(shape.score - best.score) <= _QUESTION_DISTANCE
+    ]
+    if len(rivals) > 1:
+        return best.delimiter, [_question([best, *(shape for shape in rivals if shape is not best)])]
+    if best.prose == 1 and best.delimiter == "," and not best.known_names and _has_prose(best):
+        message = "Every comma is followed by a blank, as in sentences; each was read as the end of a cell."
+        return best.delimiter, [warning("guessed-delimiter", message, option="delimiter")]
+    return best.delimiter, []
+
+
+_UNUSUAL = "^~:#=/\x01\x1f"
+_COLUMNS_OF_BLANKS = re.compile(r"\S {2,}\S")
+
+
+def _unsplit_problems(text: str) -> list[DataProblem]:
+    """Return what probably separates the cells where none of the usual delimiters does."""
+    lines = [line for line in text[:_SAMPLE_CHARACTERS].splitlines() if line.strip()][:_SAMPLE_RECORDS]
+    for delimiter in _UNUSUAL if len(lines) > 1 else "":
+        count, rows = Counter(line.count(delimiter) for line in lines).most_common(1)[0]
+        if count and rows >= _QUESTION_FIT * len(lines):
+            times = "once" if count == 1 else f"{count} times"
+            message = f"No tab, comma, semicolon or bar separates cells, but each row has {delimiter!r} {times}. "
+            shown = tuple(tuple(printable(cell) for cell in line.split(delimiter)) for line in lines[:_SHOWN_ROWS])
+            readings = (Reading(delimiter, shown),)
+            return [DataProblem("no-delimiter", message + "Name the delimiter.", option="delimiter", readings=readings)]
+    if len(lines) > 1 and sum(map(bool, map(_COLUMNS_OF_BLANKS.search, lines))) >= _QUESTION_FIT * len(lines):
+        return [DataProblem("no-delimiter", "The columns seem to be separated by blanks; save the table as CSV.")]
+    return []
+
+
+def _shape(text: str, delimiter: str) -> _Shape | None:
     sample = text[:_SAMPLE_CHARACTERS]
     records = list(islice(records_of(sample, delimiter, escape=False), _SAMPLE_RECORDS))
     if len(records) > 1 and len(sample) < len(text):
         records.pop()  # may have been cut
     filled = [record for record in records if record.problem or is_filled(record.cells)]
-    header = next((record.cells for record in filled if record.problem is None), [])
-    if len(header) < 2:
-        return 0, 0.0
-    known = min(2, sum(map(is_known_name, header)))
-    share = sum(len(record.cells) == len(header) for record in filled) / len(filled)
-    return (known, share) if known or share >= _LEAST_SHARE else (0, 0.0)
+    width = _table_width(filled)
+    if width < 2:
+        return None
+    begin = next(place for place, record in enumerate(filled) if _width(record) >= 2)
+    table = filled[begin:]
+    known = min(2, sum(map(is_known_name, table[0].cells)))
+    fit = sum(_fit(record, width) for record in table) / len(table)
+    if fit < _LEAST_FIT and not known:
+        return None
+    rows = tuple(tuple(printable(cell[:_SHOWN_CHARACTERS]) for cell in record.cells) for record in table[:_SHOWN_ROWS])
+    return _Shape(delimiter, known, fit, _prose_share(sample, delimiter), rows)
 
 
-def _even_rows(records: list[Record], delimiter: str) -> tuple[list[Row], list[DataProblem]]:
-    """Return the rows as wide as the first one, and a problem for each other row."""
-    width = next((len(record.cells) for record in records if record.problem is None), 0)
-    rows, problems = [], []
+def _table_width(records: Sequence[Record]) -> int:
+    """
+    Return the number of columns: that of the header if it has a usual name, else that of most rows.
+
+    The first row with several cells is the header, or it has at least as many cells as one; only lost cells at the end
+    make rows narrower.
+    """
+    widths = [_width(record) for record in records if _width(record) >= 2]
+    if not widths:
+        return 1
+    header = next(record for record in records if _width(record) >= 2)
+    most = Counter(widths[1:] or widths).most_common(1)[0][0]
+    if any(map(is_known_name, header.cells)) and not _has_row_names(records, header):
+        return max(widths[0], min(len(header.cells), most))
+    return max(widths[0], most)
+
+
+def _has_row_names(records: Sequence[Record], header: Record) -> bool:
+    """Return whether the rows begin with their number, for which the header has no cell, as R writes them."""
+    rows = [record.cells for record in records if record is not header and record.problem is None and record.cells]
+    return bool(rows) and all(
+        len(cells) == len(header.cells) + 1 and cells[0] == str(number) for number, cells in enumerate(rows, start=1)
+    )
+
+
+def _width(record: Record) -> int:
+    """Return the number of cells without the empty ones at the end; 0 for a record that cannot be read."""
+    return next((place for place in range(len(record.cells), 0, -1) if is_filled(record.cells[place - 1 : place])), 0)
+
+
+def _fit(record: Record, width: int) -> float:
+    if record.problem is not None or _width(record) > width or len(record.cells) < 2:
+        return 0.0
+    return 1.0 if len(record.cells) >= width else 0.8  # cells at the end were lost
+
+
+def _prose_share(sample: str, delimiter: str) -> float:
+    """Return the share of a delimiter's places, outside quotes, where a sentence or a number would have it too."""
+    if delimiter not in ",;":
+        return 0.0
+    plain = re.sub('"[^"]*"', '""', sample)
+    prose = re.compile(rf"{delimiter} (?=[^\s\"])" + (r"|(?<=\d),(?=\d)" if delimiter == "," else ""))
+    return len(prose.findall(plain)) / max(1, plain.count(delimiter))
+
+
+def _has_prose(shape: _Shape) -> bool:
+    return any(cell.startswith(" ") for row in shape.first_rows for cell in row[1:])
+
+
+def _question(shapes: Sequence[_Shape]) -> DataProblem:
+    names = [_NAMES.get(shape.delimiter, repr(shape.delimiter)) for shape in shapes]
+    rows = [" and ".join(map(repr, shape.first_rows[0][:2])) for shape in shapes]
+    both = ", or ".join(f"{row} ({name})" for row, name in zip(rows, names, strict=True))
+    message = f"The file can be split in two ways: the first row is {both}. Name the delimiter."
+    readings = tuple(Reading(shape.delimiter, shape.first_rows) for shape in shapes)
+    return DataProblem("ambiguous-delimiter", message, option="delimiter", readings=readings)
+
+
+@dataclass(frozen=True, slots=True)
+class _EvenRows:
+    """Rows of one width, and the numbers of those that could not be read."""
+
+    rows: list[Row]
+    problems: list[DataProblem]
+    refused: tuple[int, ...]
+
+
+def _even_rows(records: list[Record], delimiter: str) -> _EvenRows:
+    """
+    Bring the rows to one width; a row that is too wide, or a piece of a row, becomes a problem.
+
+    Lines of one cell above the table are kept for whoever finds the header; comments among them are left out.
+    """
+    width = _table_width(records)
+    header = next((record for record in records if _width(record) >= 2), None)
+    most = Counter(len(record.cells) for record in records).most_common(1)[0][0] if records else 0
+    rows: list[Row] = []
+    ragged: list[Record] = []
+    wrong: list[Record] = []
+    short: list[int] = []
+    comments: list[int] = []
+    has_begun = False
+    if header is not None and len(header.cells) < width and _has_row_names(records, header):
+        records = [replace(one, cells=["", *one.cells]) if one is header else one for one in records]
     for record in records:
-        cells = record.cells
+        has_begun |= len(record.cells) >= 2 or width < 2
         if record.problem is not None:
-            problems.append(record.problem)
-        elif len(cells) < width or is_filled(cells[width:]):
-            problems.append(_ragged(record.number, len(cells), width, delimiter))
+            wrong.append(record)
+        elif not has_begun and record.cells[0].startswith("#"):
+            comments.append(record.number)
+        elif _width(record) > width or (has_begun and len(record.cells) < min(2, width)):
+            ragged.append(record)
+        elif record is header and len(record.cells) < width and most >= width:
+            ragged.append(record)  # a title with a delimiter, or names for texts with one: no telling which
         else:
-            rows.append(Row(record.number, tuple(cells[:width])))
-    return rows, problems
+            rows.append(Row(record.number, _padded(record.cells, width)))
+            if has_begun and len(record.cells) < width:
+                short.append(record.number)
+    problems = [*_comment_note(comments), *_short_note(short, width), *_quote_problems(wrong, len(records))]
+    problems += _ragged_problems(ragged, len(records), width, delimiter)
+    refused = dict.fromkeys(one.problem.row or one.number if one.problem else one.number for one in (*wrong, *ragged))
+    return _EvenRows(rows, problems, tuple(refused))
+
+
+def _padded(cells: list[str], width: int) -> tuple[str | None, ...]:
+    return (*cells[:width], *[None] * (width - len(cells)))
+
+
+def _comment_note(numbers: Sequence[int]) -> Iterator[DataProblem]:
+    if numbers:
+        which = f"Row {numbers[0]} begins" if len(numbers) == 1 else f"Rows {numbers[0]} to {numbers[-1]} begin"
+        yield warning(
+            "comment-rows", f"{which} with # and {'was' if len(numbers) == 1 else 'were'} skipped as a comment."
+        )
+
+
+def _short_note(numbers: Sequence[int], width: int) -> Iterator[DataProblem]:
+    if numbers:
+        which = f"Row {numbers[0]} has" if len(numbers) == 1 else f"{len(numbers):,} rows have"
+        first = "" if len(numbers) == 1 else f" The first is row {numbers[0]}."
+        message = f"{which} fewer than {width} cells; the missing ones at the end count as empty.{first}"
+        yield warning("short-rows", message)
+
+
+def _is_one_cause(affected: int, records: int) -> bool:
+    """Return whether so large a part of a file has a problem that it is one problem of the file."""
+    return affected > 3 and 3 * affected > records
+
+
+def _quote_problems(wrong: Sequence[Record], records: int) -> Iterator[DataProblem]:
+    problems = [record.problem for record in wrong if record.problem is not None]
+    if not _is_one_cause(len(problems), records):
+        yield from problems
+        return
+    is_given_up = problems[-1].kind == "too-many-quotes"
+    which = f"At least {len(problems) - 1:,} rows" if is_given_up else f"{len(problems):,} of {records:,} rows"
+    message = (
+        f"{which} have a quote in the middle of a cell (first: row {problems[0].row}). "
+        f"{'The rest of the file was not read. ' if is_given_up else ''}"
+        "Double the quotes that are part of a text; if the cells end elsewhere, name the delimiter."
+    )
+    yield DataProblem("stray-quotes", message, actual=len(problems) - is_given_up, option="delimiter")
+
+
+def _ragged_problems(ragged: Sequence[Record], records: int, width: int, delimiter: str) -> Iterator[DataProblem]:
+    if not _is_one_cause(len(ragged), records):
+        yield from (_ragged(record.number, len(record.cells), width, delimiter) for record in ragged)
+        return
+    name = _NAMES.get(delimiter, delimiter)
+    wider = sum(len(record.cells) > width for record in ragged)
+    if 2 * wider > len(ragged):
+        cause = f"Put texts that contain a {name} in double quotes, or name another delimiter."
+    else:
+        cause = "Put texts with line breaks in double quotes."
+    message = f"{len(ragged):,} of {records:,} rows do not have {width} cells (first: row {ragged[0].number}). {cause}"
+    yield DataProblem("ragged-rows", message, limit=width, actual=len(ragged), option="delimiter" if wider else None)
 
 
 def _ragged(number: int, actual: int, width: int, delimiter: str) -> DataProblem:
-    name = {"\t": "tab", ",": "comma", ";": "semicolon"}.get(delimiter, delimiter)
-    advice = f" Put a cell that contains a {name} in double quotes." if actual > width else ""
+    advice = (
+        f" Put a cell that contains a {_NAMES.get(delimiter, delimiter)} in double quotes." if actual > width else ""
+    )
     message = f"{actual} {'cell' if actual == 1 else 'cells'}, expected {width}.{advice}"
     return DataProblem("ragged-row", message, row=number, limit=width, actual=actual)
 

@@ -78,12 +78,14 @@ class Table:
     delimiter: str | None = None
     sheet: str | None = None
     sheets: tuple[Sheet, ...] = ()
+    refused: tuple[int, ...] = ()  # rows that could not be read; each has a problem, or the file has one for all
 
     def without(self, numbers: Collection[int]) -> Table:
         """Return the table without these rows and without the problems in them."""
         rows = tuple(row for row in self.rows if row.number not in numbers)
         problems = tuple(problem for problem in self.problems if problem.row not in numbers)
-        return replace(self, rows=rows, problems=problems)
+        refused = tuple(number for number in self.refused if number not in numbers)
+        return replace(self, rows=rows, problems=problems, refused=refused)
 
 
 def invalid(
