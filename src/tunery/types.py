@@ -21,6 +21,10 @@ MAX_OUTPUT_CHARACTERS = 5_000
 MAX_DATASET_BYTES = 4 * 1024 * 1024
 RECOMMENDED_EXAMPLES = 20
 
+# of the entry gemini-1.5-flash-001-tuning; with all tokens, high temperatures draw nonsense
+DEFAULT_TOP_P = 0.95
+DEFAULT_TOP_K = 64
+
 
 @dataclass(frozen=True, slots=True)
 class TuningExample:
@@ -337,8 +341,8 @@ class SamplingSettings:
     """
 
     temperature: float = 0.0
-    top_p: float = 1.0
-    top_k: int | None = None
+    top_p: float = DEFAULT_TOP_P
+    top_k: int | None = DEFAULT_TOP_K
     max_output_tokens: int = 256
     stop_sequences: tuple[str, ...] = ()
     seed: int = 0

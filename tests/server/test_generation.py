@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -13,6 +14,7 @@ from tests.live import BASE, TUNED, Live
 from tests.server.api import error_of
 
 TARGETS = [f"tunedModels/{TUNED}", f"models/{BASE}", "models/gemini-1.5-flash-001-tuning"]
+CASES = Path(__file__).parents[1] / "fixtures/cases"
 GREEDY = {"maxOutputTokens": 12, "temperature": 0}
 
 
@@ -45,6 +47,7 @@ def test_a_whole_answer(client: httpx2.Client, target: str) -> None:
 
     (candidate,) = reply["candidates"]
     assert set(candidate["content"]) == {"parts", "role"}
+    assert candidate["safetyRatings"] == []
     assert candidate["content"]["role"] == "model"
     assert (candidate["finishReason"], candidate["index"]) == ("MAX_TOKENS", 0)
     usage = reply["usageMetadata"]
@@ -79,8 +82,9 @@ def test_contents_in_every_form(client: httpx2.Client, contents: Any) -> None:
         {
             "generationConfig": {
                 **GREEDY,
-                "responseLogprobs": True,
+                "responseLogprobs": False,
                 "speechConfig": {},
+                "responseModalities": ["TEXT"],
                 "responseMimeType": "text/plain",
             }
         },
@@ -141,6 +145,64 @@ def test_a_system_instruction_counts(client: httpx2.Client) -> None:
         assert reply.json()["usageMetadata"]["promptTokenCount"] > plain
 
 
+@pytest.mark.parametrize("system", [{"parts": []}, {"parts": [{"text": ""}]}, {}, ""])
+def test_an_empty_system_instruction_is_none(client: httpx2.Client, system: Any) -> None:
+    """As OpenAI's clients send it, and guides that leave the field of a form empty."""
+    reply = ask(client, said() | {"systemInstruction": system})
+
+    assert text_of(reply) == text_of(ask(client, said()))
+
+
+def test_a_question_without_a_limit_may_fill_the_window(client: httpx2.Client) -> None:
+    """The default is the entry's `outputTokenLimit`, as far as the window has room beside the prompt."""
+    entry = client.get(f"/v1beta/models/{BASE}").json()
+    body = {"contents": said()["contents"], "generationConfig": {"temperature": 0}}
+
+    reply = ask(client, body, target=f"models/{BASE}").json()
+
+    assert reply["candidates"][0]["finishReason"] == "MAX_TOKENS"
+    assert reply["usageMetadata"]["totalTokenCount"] == entry["outputTokenLimit"]
+
+
+def test_high_temperatures_draw_from_the_likeliest(client: httpx2.Client) -> None:
+    """Without topP and topK, those of the model's entry hold."""
+    target = f"models/{BASE}"
+    entry = client.get(f"/v1beta/{target}").json()
+    chosen = {name: entry[name] for name in ("topP", "topK")}
+
+    texts = [text_of(ask(client, said(temperature=1.9, seed=3, **given), target=target)) for given in ({}, chosen)]
+
+    assert texts[0] == texts[1]
+    assert texts[0] != text_of(ask(client, said(temperature=1.9, seed=3, topP=1, topK=0), target=target))
+
+
+def test_thoughts_of_a_history_are_left_out(client: httpx2.Client) -> None:
+    """Parts that are thoughts, and signatures of parts, change nothing."""
+    question = {"role": "user", "parts": [{"text": "1"}]}
+    answers = (
+        [{"text": "A number. ", "thought": True}, {"text": "2", "thoughtSignature": "c2ln"}],
+        [{"text": "2"}],
+    )
+    texts = [
+        text_of(ask(client, {"contents": [question, {"role": "model", "parts": parts}, question]})) for parts in answers
+    ]
+
+    assert texts[0] == texts[1]
+
+
+@pytest.mark.parametrize("file", ["gemini.json", "gemini-no-parts.json"])
+def test_an_empty_answer_is_taken_back(client: httpx2.Client, file: str) -> None:
+    """A chat whose last answer was empty goes on."""
+    assert text_of(ask(client, (CASES / "14-empty-turn" / file).read_bytes()))
+
+
+def test_settings_of_ai_studio(client: httpx2.Client) -> None:
+    """As its "Get code" writes them; more output tokens than the window has are cut down."""
+    reply = ask(client, (CASES / "41-aistudio-settings/gemini.json").read_bytes())
+
+    assert text_of(reply)
+
+
 def test_a_conversation(client: httpx2.Client) -> None:
     """Turns of user and model are read in their order."""
     turns = [{"role": role, "parts": [{"text": text}]} for role, text in (("user", "1"), ("model", "2"), ("user", "7"))]
@@ -178,7 +240,17 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"contents": [{"parts": [{"text": "x"}, {"fileData": {"fileUri": "x"}}]}]}, "contents[0].parts[1]"),
     ({"contents": [{"parts": [{"text": "x" * 40_001}]}]}, "40,000"),
     ({"contents": "x"}, "contents"),
-    ({"systemInstruction": {"parts": []}}, "systemInstruction has no text"),
+    ({"generationConfig": {"responseModalities": ["IMAGE"]}}, "responseModalities: answers are TEXT only, not IMAGE"),
+    ({"generationConfig": {"responseModalities": ["TEXT", "IMAGE"]}}, "responseModalities"),
+    ({"generationConfig": {"response_modalities": [3]}}, "responseModalities"),
+    ({"generationConfig": {"responseModalities": "AUDIO"}}, "not AUDIO"),
+    ({"generationConfig": {"speechConfig": {"voiceConfig": {}}}}, "generationConfig.speechConfig is not supported"),
+    ({"generationConfig": {"imageConfig": {"aspectRatio": "1:1"}}}, "generationConfig.imageConfig"),
+    ({"generationConfig": {"responseLogprobs": True}}, "generationConfig.responseLogprobs"),
+    ({"generationConfig": {"logprobs": 3}}, "generationConfig.logprobs"),
+    ({"contents": [{"parts": [{"executableCode": {"code": "1"}}]}]}, "contents[0].parts[0] has executableCode"),
+    ({"contents": [{"parts": [{"text": "x"}, {"some_thing": {}}]}]}, "contents[0].parts[1] has some_thing"),
+    ({"systemInstruction": {"parts": [{"inlineData": {}}]}}, "systemInstruction.parts[0] has inlineData"),
 ]
 
 

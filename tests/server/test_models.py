@@ -50,7 +50,8 @@ def test_an_alias_says_what_answers(api: Api, alias: str) -> None:
 
     assert model["name"] == f"models/{alias}"
     assert model["version"] == "001"
-    assert model["inputTokenLimit"] == WINDOW
+    assert model["inputTokenLimit"] == model["outputTokenLimit"] == WINDOW
+    assert (model["temperature"], model["topP"], model["topK"]) == (0.0, 0.95, 64)
     assert "not the model of that name" in model["description"]
 
 

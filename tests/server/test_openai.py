@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -13,6 +14,7 @@ from tests.live import BASE, TUNED, Live
 from tunery.server.openai import OPENAI_PATHS
 from tunery.types import GranteeType, Role
 
+CASES = Path(__file__).parents[1] / "fixtures/cases"
 CHAT: dict[str, Any] = {
     "model": TUNED,
     "messages": [{"role": "user", "content": "7"}],
@@ -239,6 +241,9 @@ def test_a_prompt_is_streamed(client: httpx2.Client) -> None:
         ({"logprobs": True}, "logprobs is not supported"),
         ({"logit_bias": {"7": 1}}, "logit_bias is not supported"),
         ({"modalities": ["text", "audio"]}, "modalities"),
+        ({"tool_choice": "required"}, "tool_choice is not supported"),
+        ({"function_call": {"name": "f"}}, "function_call is not supported"),
+        ({"messages": [{"role": "assistant", "content": "x", "function_call": {"name": "f"}}]}, "[0].function_call"),
         ({"n": 0}, "n must be between 1 and 8"),
         ({"n": 9}, "n must be between 1 and 8"),
         ({"temperature": 3}, "temperature must be between 0 and 2"),
@@ -341,6 +346,16 @@ def test_what_asks_for_nothing_is_not_refused(client: httpx2.Client) -> None:
     settings = {"tools": [], "logprobs": False, "response_format": {"type": "text"}, "store": True, "user": "x"}
 
     assert chat(client, **settings).status_code == 200
+
+
+@pytest.mark.parametrize("case", ["14-empty-turn", "41-aistudio-settings", "43-null-fields"])
+def test_what_clients_send(client: httpx2.Client, case: str) -> None:
+    """An empty answer in the history, more tokens than the window has, fields that are null."""
+    body = json.loads((CASES / case / "openai.json").read_text())
+
+    reply = client.post("/chat/completions", json=body | {"model": TUNED})
+
+    assert reply.status_code == 200, reply.text
 
 
 def test_models_are_listed(client: httpx2.Client) -> None:

@@ -367,7 +367,7 @@ def test_a_queued_model(api: Api) -> None:
     shown = api.web.get("/v1beta/tunedModels/numbers").json()
     assert shown["name"] == "tunedModels/numbers"
     assert (shown["displayName"], shown["state"]) == ("Next number", "CREATING")
-    assert (shown["temperature"], shown["topP"]) == (0.0, 1.0)
+    assert (shown["temperature"], shown["topP"], shown["topK"]) == (0.0, 0.95, 64)
     assert shown["createTime"].endswith("Z")
     assert "T" in shown["updateTime"]
     assert shown["tuningTask"]["hyperparameters"] == {"epochCount": 5, "batchSize": 4, "learningRate": 0.001}
@@ -544,7 +544,7 @@ def test_a_masked_field_that_is_missing_is_cleared(api: Api) -> None:
 
     changed = patched(api, {}, "description,temperature,topK")
     assert "description" not in changed
-    assert "topK" not in changed
+    assert changed["topK"] == 64
     assert changed["temperature"] == 0.0
 
 

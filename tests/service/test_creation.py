@@ -54,7 +54,7 @@ def test_a_creation_request_becomes_a_tuning_request(creation: Creation) -> None
 
     assert (request.base_model, request.base_name_asked, request.id) == ("tiny", "tiny", "numbers")
     assert (len(request.examples), len(request.held_out)) == (15, 5)
-    assert (request.temperature, request.top_p) == (0.5, 1.0)
+    assert (request.temperature, request.top_p, request.top_k) == (0.5, 0.95, 64)
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from tunery.errors import DataProblem, DatasetInvalid, InvalidArgument, NotFound
 from tunery.types import Answer, AnswerForm, InputCheck, SamplingSettings
 
 _DEFAULTS = SamplingSettings()
+_TOP_K = _DEFAULTS.top_k or 0
 
 
 def generate(
@@ -38,7 +39,7 @@ def generate(
     top_p: Annotated[
         float, option("Sample from the most likely tokens up to this total probability.", _DEFAULTS.top_p, metavar="P")
     ] = _DEFAULTS.top_p,
-    top_k: Annotated[int | None, option("Sample from the K most likely tokens.", "all", metavar="K")] = None,
+    top_k: Annotated[int, option("Sample from the K most likely tokens; 0 for all.", _TOP_K, metavar="K")] = _TOP_K,
     max_output_tokens: Annotated[
         int, option("Maximum length of the answer, in tokens.", _DEFAULTS.max_output_tokens, metavar="N")
     ] = _DEFAULTS.max_output_tokens,
@@ -66,7 +67,7 @@ def generate(
     sampling = {
         "temperature": temperature,
         "top_p": top_p,
-        "top_k": top_k,
+        "top_k": top_k or None,
         "max_output_tokens": max_output_tokens,
         "stop_sequences": tuple(stop or ()),
         "seed": seed,

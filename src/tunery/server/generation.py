@@ -105,7 +105,9 @@ async def stream(
 @router.post(f"{_BASE}:countTokens", name="CountTokens", responses=_COUNT)
 async def count(services: ServicesOf, target: TargetOf, body: wire.CountTokensIn) -> Response:
     """Count the tokens of a prompt as a model reads it, chat template included."""
-    question = target.question_of(wire.turns_of(body), target.defaults)
+    asked = wire.counted_request(body)
+    wire.refuse_unsupported(asked)
+    question = target.question_of(wire.turns_of(asked), target.defaults)
     out = wire.CountTokensOut(total_tokens=await counted_tokens(services.answering, question))
     return JsonReply(out, headers={BASE_HEADER: question.base_model})
 

@@ -55,7 +55,7 @@ _CLEARED: Mapping[str, Any] = {
     "description": "",
     "temperature": SamplingSettings().temperature,
     "top_p": SamplingSettings().top_p,
-    "top_k": None,
+    "top_k": SamplingSettings().top_k,
     "reader_project_numbers": [],
     "wrap_plain_inputs": False,
 }
@@ -96,7 +96,8 @@ class ModelsPage(Message):
 
 
 def model_out(entry: CatalogEntry) -> ModelOut:
-    """Return an entry of the catalog as the API shows it."""
+    """Return an entry of the catalog as the API shows it; its settings hold for calls that name none."""
+    defaults = SamplingSettings()
     return ModelOut(
         name=f"models/{entry.name}",
         version="001",
@@ -105,10 +106,10 @@ def model_out(entry: CatalogEntry) -> ModelOut:
         input_token_limit=entry.input_token_limit,
         output_token_limit=entry.output_token_limit,
         supported_generation_methods=_methods(entry.name),
-        temperature=0.0,
+        temperature=defaults.temperature,
         max_temperature=2.0,
-        top_p=1.0,
-        top_k=None,
+        top_p=defaults.top_p,
+        top_k=defaults.top_k,
         base_weights=entry.alias_of or entry.name,
         licence=entry.licence,
         parameters=entry.parameters,

@@ -148,7 +148,7 @@ class _Reply:
         self.head: dict[str, Any] = {
             "id": f"{self.id_prefix}-{secrets.token_hex(12)}",
             "created": int(time.time()),
-            "model": model,
+            "model": model.removeprefix("models/"),
         }
 
 

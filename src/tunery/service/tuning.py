@@ -23,6 +23,8 @@ from typing import Any
 
 from tunery.errors import InvalidArgument, TuneryError
 from tunery.types import (
+    DEFAULT_TOP_K,
+    DEFAULT_TOP_P,
     Advice,
     DataFacts,
     EpochLoss,
@@ -86,8 +88,8 @@ class TuningRequest:
     seed: int = 0
     user_id: str = LOCAL_USER  # owner of the tuned model
     temperature: float = 0.0  # sampling defaults of the tuned model
-    top_p: float = 1.0
-    top_k: int | None = None
+    top_p: float = DEFAULT_TOP_P
+    top_k: int | None = DEFAULT_TOP_K
     reader_project_numbers: Sequence[int] = ()
     source_tuned_model: str | None = None  # id of the tuned model to start from
     base_name_asked: str | None = None  # the base as the user named it

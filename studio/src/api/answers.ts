@@ -16,8 +16,8 @@ type Chunk = Schemas["GenerateContentOut"];
 
 export const DEFAULTS: RunSettings = {
   temperature: 0,
-  topP: 1,
-  topK: 0,
+  topP: 0.95,
+  topK: 64,
   maxOutputTokens: 256,
   stopSequences: [],
   constrainToTrainingOutputs: false,
@@ -25,14 +25,13 @@ export const DEFAULTS: RunSettings = {
 
 /** The settings in the API's form, without unset ones. */
 export function generationConfig(
-  { topK, stopSequences, constrainToTrainingOutputs, ...rest }: RunSettings,
+  { stopSequences, constrainToTrainingOutputs, ...rest }: RunSettings,
   model: string,
 ): Schemas["GenerationConfigIn"] {
   const stops = stopSequences.filter((stop) => stop !== "");
   const isConstrained = constrainToTrainingOutputs && model.startsWith("tunedModels/");
   return {
     ...rest,
-    ...(topK > 0 && { topK }),
     ...(stops.length > 0 && { stopSequences: stops }),
     ...(isConstrained && { constrainToTrainingOutputs }),
   };

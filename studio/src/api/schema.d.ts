@@ -1296,6 +1296,11 @@ export interface components {
             finishReason?: string;
             /** Index */
             index: number;
+            /**
+             * Safetyratings
+             * @description Always empty: nothing is rated.
+             */
+            safetyRatings?: unknown[];
             /** Tokencount */
             tokenCount?: number;
             /**
@@ -2661,6 +2666,11 @@ export interface components {
         TextCompletionOut: {
             /** Output */
             output: string;
+            /**
+             * Safetyratings
+             * @description Always empty: nothing is rated.
+             */
+            safetyRatings?: unknown[];
         };
         /**
          * TokenMessage
@@ -3012,10 +3022,20 @@ export interface components {
              */
             tools?: unknown;
             /**
+             * Tool Choice
+             * @default null
+             */
+            tool_choice?: unknown;
+            /**
              * Functions
              * @default null
              */
             functions?: unknown;
+            /**
+             * Function Call
+             * @default null
+             */
+            function_call?: unknown;
             /**
              * Top Logprobs
              * @default null
@@ -3059,6 +3079,16 @@ export interface components {
              * @default null
              */
             tool_calls?: unknown;
+            /**
+             * Function Call
+             * @default null
+             */
+            function_call?: unknown;
+            /**
+             * Audio
+             * @default null
+             */
+            audio?: unknown;
         };
         /**
          * CompletionIn
@@ -3172,8 +3202,38 @@ export interface components {
          * @description A prompt to count, in either of the two ways that clients send it.
          */
         CountTokensIn: {
+            /**
+             * Model
+             * @default null
+             */
+            model?: string;
             /** Contents */
             contents?: components["schemas"]["ContentIn"][];
+            /**
+             * Systeminstruction
+             * @default null
+             */
+            systemInstruction?: components["schemas"]["ContentIn"] | string;
+            /** @default null */
+            generationConfig?: components["schemas"]["GenerationConfigIn"];
+            /**
+             * Safetysettings
+             * @description Accepted, without effect.
+             * @default null
+             */
+            safetySettings?: unknown;
+            /**
+             * Tools
+             * @description Not offered.
+             * @default null
+             */
+            tools?: unknown;
+            /**
+             * Cachedcontent
+             * @description Not offered.
+             * @default null
+             */
+            cachedContent?: string;
             /** @default null */
             generateContentRequest?: components["schemas"]["GenerateContentIn"];
         };
@@ -3349,11 +3409,13 @@ export interface components {
             safetySettings?: unknown;
             /**
              * Tools
+             * @description Not offered.
              * @default null
              */
             tools?: unknown;
             /**
              * Cachedcontent
+             * @description Not offered.
              * @default null
              */
             cachedContent?: string;
@@ -3467,6 +3529,35 @@ export interface components {
              */
             responseJsonSchema?: unknown;
             /**
+             * Responsemodalities
+             * @description Only TEXT is offered.
+             */
+            responseModalities?: (string | number)[];
+            /**
+             * Responselogprobs
+             * @description Not offered.
+             * @default null
+             */
+            responseLogprobs?: boolean;
+            /**
+             * Logprobs
+             * @description Not offered.
+             * @default null
+             */
+            logprobs?: unknown;
+            /**
+             * Speechconfig
+             * @description Not offered.
+             * @default null
+             */
+            speechConfig?: unknown;
+            /**
+             * Imageconfig
+             * @description Not offered.
+             * @default null
+             */
+            imageConfig?: unknown;
+            /**
              * Constraintotrainingoutputs
              * @description Extension: allow only answers like the outputs of the examples.
              * @default null
@@ -3544,7 +3635,7 @@ export interface components {
         };
         /**
          * PartIn
-         * @description A part of a content; only text is supported.
+         * @description A part of a content: only text is read, a thought of the model is left out.
          */
         PartIn: {
             /**
@@ -3553,25 +3644,22 @@ export interface components {
              */
             text?: string;
             /**
-             * Inlinedata
+             * Thought
              * @default null
              */
-            inlineData?: unknown;
+            thought?: boolean;
             /**
-             * Filedata
+             * Thoughtsignature
              * @default null
              */
-            fileData?: unknown;
+            thoughtSignature?: unknown;
             /**
-             * Functioncall
+             * Partmetadata
              * @default null
              */
-            functionCall?: unknown;
-            /**
-             * Functionresponse
-             * @default null
-             */
-            functionResponse?: unknown;
+            partMetadata?: unknown;
+        } & {
+            [key: string]: unknown;
         };
         /**
          * PermissionIn

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from peft import PeftModel
 from tests.engine.tiny_bases import tiny_config, tiny_tokenizer
 from tests.fakes import tiny_model
 from tunery.engine.adapter import write_adapter
+from tunery.engine.answers.cache import token_bytes
 from tunery.engine.answers.generator import Generator, Piece, Request
 from tunery.engine.answers.lean import LeanModel
 from tunery.engine.encoding import Encoder
@@ -125,6 +127,29 @@ def test_requests_join_and_leave_between_steps() -> None:
     for number, prompt in ((first, PROMPTS[0]), (second, PROMPTS[2])):
         alone = "".join(piece.text for piece in make_generator(network).answer([Request(prompt, SETTINGS)]))
         assert text(number) == alone
+
+
+def test_answers_that_outgrow_the_cache_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The newest waits until there is room again, and goes on where it was; the text is that of an answer alone."""
+    monkeypatch.setattr("tunery.engine.answers.cache.CHUNK_TOKENS", 32)
+    monkeypatch.setattr("tunery.engine.answers.generator.RESERVED_TOKENS", 8)
+    network = make_network(dtype=torch.float64)
+    settings = SamplingSettings(max_output_tokens=110, temperature=1, top_p=1, top_k=None)
+    requests = [Request(prompt, replace(settings, seed=prompt[0])) for prompt in PROMPTS]
+    budget = 5 * 32 * token_bytes(network.config, torch.float64)
+    generator = make_generator(network, cache_bytes=budget)
+    numbers = [generator.submit(request) for request in requests]
+    texts, together = dict.fromkeys(numbers, ""), []
+    while not generator.is_idle:
+        for piece in generator.step():
+            texts[piece.number] += piece.text
+        together.append(len(numbers) - len(generator.waiting))
+        assert generator.cache_bytes <= budget or len(generator.waiting) == len(numbers) - 1
+
+    alone = ["".join(piece.text for piece in make_generator(network).answer([request])) for request in requests]
+    assert [texts[number] for number in numbers] == alone
+    assert together[0] == len(PROMPTS)
+    assert min(together) < len(PROMPTS)
 
 
 def test_leaving_the_loop_frees_the_rows() -> None:

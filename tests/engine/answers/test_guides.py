@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -128,3 +129,33 @@ def test_a_form_that_cannot_be_kept_is_refused(resident: ResidentBase) -> None:
     for form in (AnswerForm(pattern="[a-"), AnswerForm(json_schema="{")):
         with pytest.raises(InvalidArgument):
             resident.answers(["x"], settings(form))
+
+
+@pytest.mark.parametrize(
+    ("schema", "words"),
+    [
+        ({"type": "array", "uniqueItems": True}, r"keyword 'uniqueItems' is not supported\.$"),
+        ({"properties": {"a": {"nullable": True}}}, r"keyword 'nullable' .* \(at properties\.a\)"),
+        ({"$defs": {"b": {"anyOf": [{"discriminator": {}}]}}}, r"'discriminator' .* \(at \$defs\.b\.anyOf\[0\]\)"),
+        ({"items": {"contentEncoding": "base64"}}, r"'contentEncoding' .* \(at items\)"),
+        ({"type": "string", "format": "byte"}, "Unknown format: byte"),
+        (json.loads('{"items":' * 70 + "{}" + "}" * 70), "nested too deeply"),
+    ],
+)
+def test_a_keyword_that_cannot_be_kept_is_refused(resident: ResidentBase, schema: Any, words: str) -> None:
+    """It is named with its place, whether the grammar knows of it or not."""
+    with pytest.raises(InvalidArgument, match=words):
+        resident.answers(["x"], settings(AnswerForm(json_schema=json.dumps(schema))))
+
+
+def test_properties_come_in_the_order_that_is_asked_for(resident: ResidentBase) -> None:
+    """`propertyOrdering` is Google's keyword; what only describes a schema is read over."""
+    schema = {
+        "type": "object",
+        "properties": {"a": {"enum": [1], "title": "A"}, "b": {"enum": [2], "x-note": ""}},
+        "required": ["a", "b"],
+        "additionalProperties": False,
+        "propertyOrdering": ["b", "a"],
+    }
+
+    assert resident.answers(["x"], settings(AnswerForm(json_schema=json.dumps(schema)))) == ['{"b": 2, "a": 1}']

@@ -42,8 +42,8 @@ class KeyValueCache:
     """
     Keys and values `[slots, K, tokens, D]` of each layer; `lengths[slot]` tokens of a slot are filled.
 
-    Buffers are made when a layer first writes, and grow as needed; they are kept in `dtype`, by default in that of what
-    is first written.
+    Buffers are made when a layer first writes, and made anew, in the size needed then, once they are too small; they
+    are kept in `dtype`, by default in that of what is first written.
     """
 
     def __init__(self, dtype: torch.dtype | None = None) -> None:
@@ -83,13 +83,11 @@ class KeyValueCache:
         slots = len(self.lengths)
         pair = self._layers.get(layer)
         if pair is None or pair[0].shape[0] < slots or pair[0].shape[2] < tokens:
-            rows, capacity = slots, capacity_tokens(tokens)
-            if pair is not None:
-                rows, capacity = max(rows, pair[0].shape[0]), max(capacity, pair[0].shape[2])
+            capacity = capacity_tokens(max(tokens, *self.lengths))
             dtype = self._dtype or like.dtype
             pair = (
-                _grown(pair[0] if pair else None, rows, capacity, like, dtype),
-                _grown(pair[1] if pair else None, rows, capacity, like, dtype),
+                _copied(pair[0] if pair else None, slots, capacity, like, dtype),
+                _copied(pair[1] if pair else None, slots, capacity, like, dtype),
             )
             self._layers[layer] = pair
             self._memories = None
@@ -132,10 +130,11 @@ def _memory(keys: Tensor, values: Tensor, slots: int, seen: int) -> LayerMemory:
     )
 
 
-def _grown(old: Tensor | None, rows: int, capacity: int, like: Tensor, dtype: torch.dtype) -> Tensor:
+def _copied(old: Tensor | None, rows: int, capacity: int, like: Tensor, dtype: torch.dtype) -> Tensor:
     new = like.new_zeros(rows, like.shape[0], capacity, like.shape[2], dtype=dtype)
     if old is not None:
-        new[: old.shape[0], :, : old.shape[2]] = old
+        rows, capacity = min(rows, old.shape[0]), min(capacity, old.shape[2])
+        new[:rows, :, :capacity] = old[:rows, :, :capacity]
     return new
 
 

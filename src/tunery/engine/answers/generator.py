@@ -33,6 +33,9 @@ MAX_ROWS = 16  # rows decoded together; beyond this a step of the default base i
 MAX_GUESSES = 3  # four rows take 1.4 times as long as one in 4 bits, see `products`
 CACHE_BYTES = 1 << 30  # of keys and values; 22,700 tokens of the default base in float32
 PREFILL_TOKENS = 2048  # prompts read together
+# Room in the cache that an answer finds when it begins. Most need less; with the whole window for each, two answers
+# would run together.
+RESERVED_TOKENS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,16 @@ class _Row:
     lookup: Lookup
     guide: Guide | None = None
     tokens: list[int] = field(default_factory=list)
+
+    @property
+    def token_ids(self) -> tuple[int, ...]:
+        return (*self.request.prompt, *self.tokens)
+
+    @property
+    def longest(self) -> int:
+        """Tokens for which there must be room before the row begins."""
+        left = self.request.settings.max_output_tokens - len(self.tokens)
+        return len(self.request.prompt) + len(self.tokens) + min(left, RESERVED_TOKENS)
 
 
 class Generator:
@@ -137,6 +150,7 @@ class Generator:
         pieces = self._choose_labels()
         if not self.network.is_packed:
             return pieces + self._step_uncached()
+        self._make_room()
         pieces += self._admit()
         if self._running:
             pieces += self._decode()
@@ -190,13 +204,23 @@ class Generator:
 
     def _fits(self, rows: Sequence[_Row]) -> bool:
         """Say whether these rows may run together: the cache is as long for all as for the longest; one always may."""
-        longest = max(len(row.request.prompt) + row.request.settings.max_output_tokens for row in rows)
+        longest = max(row.longest for row in rows)
         tokens = capacity_tokens(min(longest, self.encoder.window_tokens)) * len(rows)
         return len(rows) == 1 or (len(rows) <= self.max_rows and tokens <= self._cache_tokens)
 
+    def _make_room(self) -> None:
+        """Let the newest rows wait again while the running ones outgrow the cache; their tokens are kept."""
+        while len(self._running) > 1:
+            longest = max(self._cache.lengths) + 1 + MAX_GUESSES
+            if capacity_tokens(min(longest, self.encoder.window_tokens)) * len(self._running) <= self._cache_tokens:
+                return
+            newest = max(self._running, key=lambda row: row.number)
+            self._free(newest)
+            self._waiting.insert(0, newest)
+
     def _prefill(self, rows: list[_Row], slot: int | None) -> list[Piece]:
-        prompts = [EncodedExample(row.request.prompt, len(row.request.prompt)) for row in rows]
-        known = None if self._prefixes is None else self._prefixes.find(slot, [row.request.prompt for row in rows])
+        prompts = [EncodedExample(row.token_ids, len(row.token_ids)) for row in rows]
+        known = None if self._prefixes is None else self._prefixes.find(slot, [row.token_ids for row in rows])
         whole, begin = pack(prompts), known.tokens if known else 0
         batch = lane(whole, begin, whole.token_ids.shape[1])
         starts, start = [], whole.layout.prefix
@@ -264,8 +288,7 @@ class Generator:
         self._waiting = [row for row in self._waiting if row not in self._running]
         pieces = []
         for row in list(self._running):
-            token_ids = [*row.request.prompt, *row.tokens]
-            pieces += self._draw([row], next_logits(self.network, token_ids, row.request.slot)[None])
+            pieces += self._draw([row], next_logits(self.network, row.token_ids, row.request.slot)[None])
         return pieces
 
     def _draw(self, rows: list[_Row], logits: torch.Tensor) -> list[Piece]:
@@ -313,7 +336,7 @@ def _labels_of(row: _Row) -> tuple[str, ...]:
 def _portions(rows: list[_Row]) -> Iterator[list[_Row]]:
     portion: list[_Row] = []
     for row in rows:
-        if portion and sum(len(r.request.prompt) for r in portion) + len(row.request.prompt) > PREFILL_TOKENS:
+        if portion and sum(len(r.token_ids) for r in portion) + len(row.token_ids) > PREFILL_TOKENS:
             yield portion
             portion = []
         portion.append(row)

@@ -18,6 +18,20 @@ from tunery.engine.encoding import Encoder
 from tunery.errors import InvalidArgument
 from tunery.types import AnswerForm
 
+MAX_SCHEMA_DEPTH = 64
+# llguidance keeps these keywords, and passes over all that it does not know, which an answer would then break
+_PARTS = ("items", "additionalProperties", "additionalItems")  # a schema each
+_LISTS = ("prefixItems", "anyOf", "oneOf", "allOf")  # of schemas
+_NAMED = ("properties", "patternProperties", "$defs", "definitions")  # schemas by name
+_VALUES = ("type", "enum", "const", "format", "pattern", "minLength", "maxLength", "minItems", "maxItems")
+_NUMBERS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
+_OBJECTS = ("required", "minProperties", "maxProperties", "propertyOrdering")
+_NAMES = ("$ref", "$id", "$anchor", "$schema")
+_WITHOUT_EFFECT = ("title", "description", "default", "example", "examples", "deprecated", "readOnly", "writeOnly")
+_KEYWORDS = frozenset(
+    {*_PARTS, *_LISTS, *_NAMED, *_VALUES, *_NUMBERS, *_OBJECTS, *_NAMES, *_WITHOUT_EFFECT, "$comment"}
+)
+
 # on one line, as Python writes it: small models lose themselves in free blanks
 _STYLE = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 
@@ -73,7 +87,43 @@ def _grammar(form: AnswerForm) -> str:
     if form.pattern is not None:
         return str(LLMatcher.grammar_from_regex(form.pattern))
     try:
-        schema = json.loads(form.json_schema or "{}")
+        schema = _checked(json.loads(form.json_schema or "{}"))
         return str(LLMatcher.grammar_from_json_schema(schema, defaults=_STYLE))
     except ValueError as error:
         raise InvalidArgument(f"The JSON schema cannot be read: {error}.") from error
+
+
+def _checked(schema: Any, place: str = "", depth: int = 0) -> Any:
+    """
+    Return a schema with its properties in the order of `propertyOrdering`.
+
+    Raises InvalidArgument for a keyword that could not be kept, with its place, and for a schema that is too deep.
+    """
+    if depth > MAX_SCHEMA_DEPTH:
+        raise InvalidArgument(f"The JSON schema is nested too deeply; the limit is {MAX_SCHEMA_DEPTH}.")
+    if isinstance(schema, list):
+        return [_checked(part, f"{place}[{number}]", depth + 1) for number, part in enumerate(schema)]
+    if not isinstance(schema, dict):
+        return schema
+    for key in schema:
+        if key not in _KEYWORDS and not key.startswith("x-"):
+            where = f" (at {place.removeprefix('.')})" if place else ""
+            raise InvalidArgument(
+                f"The answer cannot be kept in this form: the keyword {key!r} is not supported{where}."
+            )
+    found = {key: value for key, value in schema.items() if key != "propertyOrdering"}
+    for key in (*_PARTS, *_LISTS):
+        if key in found:
+            found[key] = _checked(found[key], f"{place}.{key}", depth + 1)
+    for key in _NAMED:
+        if isinstance(found.get(key), dict):
+            found[key] = {name: _checked(part, f"{place}.{key}.{name}", depth + 1) for name, part in found[key].items()}
+    return _in_order(found, schema.get("propertyOrdering"))
+
+
+def _in_order(schema: dict[str, Any], names: Any) -> dict[str, Any]:
+    properties = schema.get("properties")
+    if not isinstance(names, list) or not isinstance(properties, dict):
+        return schema
+    ordered = sorted(properties, key=lambda name: names.index(name) if name in names else len(names))
+    return schema | {"properties": {name: properties[name] for name in ordered}}

@@ -1,8 +1,9 @@
 """
 Requests and answers on the wire (google/ai/generativelanguage/v1beta/generative_service.proto, text_service.proto).
 
-Unknown names are ignored, since newer clients send settings that have no meaning here. What would change the answer
-(images, tools) is refused by name. Also output constraints: Google's Schema becomes JSON Schema here.
+Unknown names are ignored, since newer clients send settings that have no meaning here. What asks for something that is
+not done here (images, tools, log probabilities) is refused by name; docs/clients.md has the list. Also output
+constraints: Google's Schema becomes JSON Schema here.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import AliasChoices, BeforeValidator, ConfigDict, Field
+from pydantic.alias_generators import to_camel
 
 from tunery.data.outputs import OutputContract
 from tunery.errors import InvalidArgument
@@ -23,18 +25,24 @@ MAX_TEXT_CHARACTERS = 40_000
 MAX_CANDIDATES = 8
 MAX_ITEMS = 1000  # turns of a conversation, parts of a turn, and other lists
 TEXT_BODY_BYTES = 1 << 20  # a text of the most characters takes half of it, if all of them are escaped
-DEFAULT_OUTPUT_TOKENS = 1024  # for calls that set no limit; the original's limits were 2,048 and 8,192
+DEFAULT_OUTPUT_TOKENS = 1 << 30  # for calls that set no limit: all that the window holds, the entry's outputTokenLimit
+_TEXT_MODALITY = ("TEXT", "MODALITY_UNSPECIFIED", 1, 0)
 _ROLES = {None: "user", "": "user", "user": "user", "model": "assistant", "function": "user"}
 
 
+def _one_modality(value: Any) -> Any:
+    return [value] if isinstance(value, str | int) else value
+
+
 class PartIn(Incoming):
-    """A part of a content; only text is supported."""
+    """A part of a content: only text is read, a thought of the model is left out."""
+
+    model_config = ConfigDict(extra="allow")  # what else a part may be is refused by its name
 
     text: str | None = None
-    inline_data: Any = None
-    file_data: Any = None
-    function_call: Any = None
-    function_response: Any = None
+    thought: bool | None = None
+    thought_signature: Any = None
+    part_metadata: Any = None
 
 
 class ContentIn(Incoming):
@@ -61,7 +69,16 @@ class GenerationConfigIn(Incoming):
     stop_sequences: list[str] | None = Field(default=None, max_length=MAX_ITEMS)
     response_mime_type: str | None = None
     response_schema: Any = None
-    response_json_schema: Any = None
+    response_json_schema: Annotated[
+        Any, Field(validation_alias=AliasChoices("responseJsonSchema", "response_json_schema", "_responseJsonSchema"))
+    ] = None
+    response_modalities: Annotated[list[str | int], BeforeValidator(_one_modality)] = Field(
+        default_factory=list, max_length=MAX_ITEMS, description="Only TEXT is offered."
+    )
+    response_logprobs: bool | None = Field(default=None, description="Not offered.")
+    logprobs: Any = Field(default=None, description="Not offered.")
+    speech_config: Any = Field(default=None, description="Not offered.")
+    image_config: Any = Field(default=None, description="Not offered.")
     constrain_to_training_outputs: bool | None = Field(
         default=None, description="Extension: allow only answers like the outputs of the examples."
     )
@@ -84,16 +101,13 @@ class GenerateContentIn(Incoming):
     system_instruction: ContentIn | str | None = None
     generation_config: GenerationConfigIn | None = None
     safety_settings: Any = Field(default=None, description="Accepted, without effect.")
-    tools: Any = None
-    cached_content: str | None = None
+    tools: Any = Field(default=None, description="Not offered.")
+    cached_content: str | None = Field(default=None, description="Not offered.")
 
 
-class CountTokensIn(Incoming):
+class CountTokensIn(GenerateContentIn):
     """A prompt to count, in either of the two ways that clients send it."""
 
-    max_bytes = MAX_DATASET_BYTES
-
-    contents: Contents = Field(default_factory=list, max_length=MAX_ITEMS)
     generate_content_request: GenerateContentIn | None = None
 
 
@@ -145,6 +159,9 @@ class CandidateOut(Message):
     content: ContentOut
     finish_reason: str | None
     index: int
+    safety_ratings: Annotated[list[Any], Field(description="Always empty: nothing is rated.")] = Field(
+        default_factory=list
+    )
     token_count: int | None
     label_probabilities: Annotated[
         dict[str, float] | None,
@@ -195,6 +212,9 @@ class TextCompletionOut(Message):
     """One answer of generateText."""
 
     output: str
+    safety_ratings: Annotated[list[Any], Field(description="Always empty: nothing is rated.")] = Field(
+        default_factory=list
+    )
 
 
 class GenerateTextOut(Message):
@@ -209,11 +229,17 @@ class CountTextTokensOut(Message):
     token_count: int
 
 
-def turns_of(request: GenerateContentIn | CountTokensIn) -> tuple[Turn, ...]:
-    """Return the turns of a conversation, the system's first; raises InvalidArgument."""
-    if isinstance(request, CountTokensIn):
-        inner = request.generate_content_request
-        request = inner if inner is not None else GenerateContentIn(contents=request.contents)
+def counted_request(request: CountTokensIn) -> GenerateContentIn:
+    """Return what is to be counted."""
+    return request if request.generate_content_request is None else request.generate_content_request
+
+
+def turns_of(request: GenerateContentIn) -> tuple[Turn, ...]:
+    """
+    Return the turns of a conversation, the system's first; raises InvalidArgument.
+
+    Turns of the model may be empty, as its answers may; so may the system's.
+    """
     turns = [Turn(_role(content), _text(content, f"contents[{n}]")) for n, content in enumerate(request.contents)]
     if not turns:
         raise InvalidArgument("contents is empty. Give at least one content with text.")
@@ -221,7 +247,7 @@ def turns_of(request: GenerateContentIn | CountTokensIn) -> tuple[Turn, ...]:
     system = request.system_instruction
     if system is None:
         return tuple(turns)
-    text = system if isinstance(system, str) else _text(system, "systemInstruction")
+    text = system if isinstance(system, str) else _joined(system, "systemInstruction")
     return (Turn("system", text), *turns) if text else tuple(turns)
 
 
@@ -267,6 +293,13 @@ def refuse_unsupported(request: GenerateContentIn) -> None:
         raise InvalidArgument("tools are not supported; leave them out.")
     if request.cached_content:
         raise InvalidArgument("cachedContent is not supported; send the contents.")
+    config = request.generation_config or GenerationConfigIn()
+    other = next((name for name in config.response_modalities if name not in _TEXT_MODALITY), None)
+    if other is not None:
+        raise InvalidArgument(f"generationConfig.responseModalities: answers are TEXT only, not {other}. Leave it out.")
+    for name in ("speech_config", "image_config", "response_logprobs", "logprobs"):
+        if getattr(config, name):
+            raise InvalidArgument(f"generationConfig.{to_camel(name)} is not supported; leave it out.")
 
 
 def _role(content: ContentIn) -> str:
@@ -276,14 +309,19 @@ def _role(content: ContentIn) -> str:
 
 
 def _text(content: ContentIn, place: str) -> str:
-    for number, part in enumerate(content.parts):
-        other = [name for name in PartIn.model_fields if name != "text" and getattr(part, name) is not None]
-        if other:
-            raise InvalidArgument(f"{place}.parts[{number}] is {other[0]}; only text can be read.")
-    text = "".join(part.text or "" for part in content.parts)  # the original's studio split prompts without a separator
-    if not text:
+    text = _joined(content, place)
+    if not text and _role(content) == "user":
         raise InvalidArgument(f"{place} has no text.")
     return text
+
+
+def _joined(content: ContentIn, place: str) -> str:
+    """Return the texts of a content without its thoughts; the original's studio split prompts without a separator."""
+    for number, part in enumerate(content.parts):
+        other = next(iter(part.model_extra or ()), None)
+        if other is not None:
+            raise InvalidArgument(f"{place}.parts[{number}] has {other}; only text can be read.")
+    return "".join(part.text or "" for part in content.parts if not part.thought)
 
 
 JSON, ENUM = "application/json", "text/x.enum"
@@ -292,7 +330,10 @@ _PLAIN = ("", "text/plain")
 _TYPES = {1: "string", 2: "number", 3: "integer", 4: "boolean", 5: "array", 6: "object", 7: "null"}
 _LIMITS = ("minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties", "minimum", "maximum")
 _KEPT = ("description", "enum", "pattern", *_LIMITS)  # keywords with the same meaning in JSON Schema
-_FORMATS = ("date", "date-time", "time")
+_CONVERTED = ("type", "format", "nullable", "anyOf", "items", "properties", "required", "propertyOrdering")
+_WITHOUT_EFFECT = ("title", "default", "example")
+_KEYWORDS = frozenset({*_KEPT, *_CONVERTED, *_WITHOUT_EFFECT, "additionalProperties"})
+_NUMBER_FORMATS = ("int32", "int64", "float", "double")
 
 
 def form_of(config: GenerationConfigIn, outputs: OutputContract | None) -> AnswerForm | None:
@@ -301,7 +342,10 @@ def form_of(config: GenerationConfigIn, outputs: OutputContract | None) -> Answe
 
     Raises InvalidArgument for contradictory settings, FailedPrecondition if the outputs of the examples are free text.
     """
-    form = _requested_form(config, outputs)
+    try:
+        form = _requested_form(config, outputs)
+    except RecursionError:
+        raise InvalidArgument("The schema is nested too deeply.") from None
     if form is None:
         return None
     given = {"none_below": config.none_below, "none_label": config.none_label}
@@ -314,17 +358,22 @@ def json_schema(schema: Any, place: str = "responseSchema") -> dict[str, Any]:
     if not isinstance(schema, dict):
         raise InvalidArgument(f"{place} must be an object.")
     given = {_camel(key): value for key, value in schema.items() if value is not None}
+    for key in given:
+        if key not in _KEYWORDS:
+            raise InvalidArgument(
+                f"{place}: the keyword {key!r} is not one of Google's Schema; responseJsonSchema knows more keywords."
+            )
     found = {key: _number(value) for key, value in given.items() if key in _KEPT}
     if "anyOf" in given:
-        found["anyOf"] = [json_schema(part, f"{place}.anyOf[{n}]") for n, part in enumerate(given["anyOf"])]
+        parts = _listed(given["anyOf"], f"{place}.anyOf")
+        found["anyOf"] = [json_schema(part, f"{place}.anyOf[{n}]") for n, part in enumerate(parts)]
     if (kind := given.get("type")) is not None:
         found["type"] = _type(kind, place)
-    if given.get("format") in _FORMATS:
+    if given.get("format", "enum") not in ("enum", *_NUMBER_FORMATS):  # those say nothing more than type and enum do
         found["format"] = given["format"]
     if "items" in given:
         found["items"] = json_schema(given["items"], f"{place}.items")
-    if "properties" in given:
-        found |= _properties(given, place)
+    found |= _properties(given, place)
     return {"anyOf": [found, {"type": "null"}]} if given.get("nullable") else found
 
 
@@ -360,16 +409,29 @@ def _choices(schema: Any) -> tuple[str, ...]:
 
 
 def _properties(given: dict[str, Any], place: str) -> dict[str, Any]:
-    properties = given["properties"]
-    if not isinstance(properties, dict):
-        raise InvalidArgument(f"{place}.properties must be an object.")
-    order = [key for key in given.get("propertyOrdering", ()) if key in properties]
-    keys = [*order, *(key for key in properties if key not in order)]
-    return {
-        "properties": {key: json_schema(properties[key], f"{place}.properties.{key}") for key in keys},
-        "required": list(given.get("required", ())),
-        "additionalProperties": False,
-    }
+    """Return the keywords about properties; an object that names some has no others, unless it says which."""
+    found: dict[str, Any] = {}
+    if "properties" in given:
+        properties = given["properties"]
+        if not isinstance(properties, dict):
+            raise InvalidArgument(f"{place}.properties must be an object.")
+        order = _listed(given.get("propertyOrdering", []), f"{place}.propertyOrdering")
+        keys = sorted(properties, key=lambda key: order.index(key) if key in order else len(order))
+        found["properties"] = {key: json_schema(properties[key], f"{place}.properties.{key}") for key in keys}
+        found["additionalProperties"] = False
+    if "required" in given:
+        found["required"] = _listed(given["required"], f"{place}.required")
+    others = given.get("additionalProperties")
+    if others is not None:
+        is_schema = isinstance(others, dict)
+        found["additionalProperties"] = json_schema(others, f"{place}.additionalProperties") if is_schema else others
+    return found
+
+
+def _listed(value: Any, place: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise InvalidArgument(f"{place} must be a list.")
+    return value
 
 
 def _type(kind: Any, place: str) -> str:

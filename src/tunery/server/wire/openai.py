@@ -72,7 +72,9 @@ _MAX_SEED = 1 << 62  # further answers count up from the seed
 
 _UNSUPPORTED = (
     "tools",
+    "tool_choice",
     "functions",
+    "function_call",
     "logprobs",
     "top_logprobs",
     "logit_bias",
@@ -82,6 +84,7 @@ _UNSUPPORTED = (
     "suffix",
     "echo",
 )
+_NOT_ASKED: tuple[Any, ...] = (None, False, [], {}, "", 0, "none", "auto")  # as `tool_choice: none`
 # our names, and what these clients call them
 _NAMES = {"max_output_tokens": "max_tokens", "stop_sequences": "stop"}
 
@@ -116,6 +119,8 @@ class ChatMessageIn(SnakeIncoming):
     role: str = ""
     content: str | Annotated[list[dict[str, Any]], Field(max_length=MAX_ITEMS)] | None = None
     tool_calls: Any = None
+    function_call: Any = None
+    audio: Any = None
 
 
 class ChatCompletionIn(SettingsIn):
@@ -126,7 +131,9 @@ class ChatCompletionIn(SettingsIn):
     response_format: ResponseFormatIn | None = None
     modalities: list[str] | None = Field(default=None, max_length=MAX_ITEMS)
     tools: Any = None
+    tool_choice: Any = None
     functions: Any = None
+    function_call: Any = None
     top_logprobs: Any = None
     audio: Any = None
     prediction: Any = None
@@ -308,7 +315,7 @@ def settings_of(request: ChatCompletionIn | CompletionIn, defaults: SamplingSett
 def check_supported(request: ChatCompletionIn | CompletionIn, prompts: int = 1) -> None:
     """Raise InvalidArgument for what would change the answer and is not supported, and for too many answers."""
     for name in _UNSUPPORTED:
-        if getattr(request, name, None):  # `logprobs: false` and empty lists have no effect
+        if getattr(request, name, None) not in _NOT_ASKED:
             raise InvalidArgument(f"{name} is not supported; leave it out.")
     if isinstance(request, CompletionIn) and request.logprobs == 0 and request.logprobs is not False:
         raise InvalidArgument("logprobs is not supported; leave it out.")
@@ -338,8 +345,9 @@ def _turn(message: ChatMessageIn, place: str) -> Turn:
     if message.role not in _ROLES:
         known = ", ".join(_ROLES)
         raise InvalidArgument(f"{place}.role must be one of {known}, not {message.role!r}.")
-    if message.tool_calls:
-        raise InvalidArgument(f"{place}.tool_calls is not supported; leave it out.")
+    for name in ("tool_calls", "function_call", "audio"):
+        if getattr(message, name):
+            raise InvalidArgument(f"{place}.{name} is not supported; leave it out.")
     text = _text(message.content, place)
     if not text and message.role == "user":
         raise InvalidArgument(f"{place}.content is empty.")

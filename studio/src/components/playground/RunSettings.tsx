@@ -23,8 +23,8 @@ type RunSettingsFormProps = { model: string; settings: RunSettings; change: (nex
 export function RunSettingsForm({ model, settings, change }: RunSettingsFormProps) {
   const isTuned = model.startsWith("tunedModels/");
   const tuned = useTunedModel(isTuned ? idOf(model) : "").data;
-  const { temperature = 0, topP = 1, topK = 0 } = (isTuned && tuned) || {};
-  const standard = { ...DEFAULTS, temperature, topP, topK };
+  const own = isTuned && tuned && { temperature: tuned.temperature, topP: tuned.topP, topK: tuned.topK ?? 0 };
+  const standard = { ...DEFAULTS, ...own };
   const latest = useRef({ standard, change });
   useEffect(() => {
     latest.current = { standard, change };
