@@ -4,6 +4,10 @@
 
 import type { Example } from "./draft";
 
+const QUOTED = /"((?:[^"]|"")*)"(?=[\t\r\n]|$)/y;
+const LINE_END = /\r\n?|\n/y;
+
+/** The cells of each row, without the empty ones at its end; blank rows are empty. */
 export function parseCells(pasted: string): string[][] {
   const rows: string[][] = [[]];
   let cell = "";
@@ -14,34 +18,88 @@ export function parseCells(pasted: string): string[][] {
   };
   while (place < pasted.length) {
     const sign = pasted[place];
-    if (sign === '"' && cell === "") {
-      const quoted = /^"((?:[^"]|"")*)"(?=\t|\r?\n|$)/.exec(pasted.slice(place));
-      if (quoted?.[1] !== undefined) {
-        cell = quoted[1].replaceAll('""', '"');
-        place += quoted[0].length;
-        continue;
-      }
-    }
-    if (sign === "\t") endCell();
-    else if (sign === "\n") {
+    QUOTED.lastIndex = LINE_END.lastIndex = place;
+    const quoted = sign === '"' && cell === "" ? QUOTED.exec(pasted) : null;
+    if (quoted?.[1] !== undefined) {
+      cell = quoted[1].replaceAll('""', '"').replace(/\r\n?/g, "\n");
+      place = QUOTED.lastIndex;
+    } else if (sign === "\t") {
+      endCell();
+      place += 1;
+    } else if (LINE_END.test(pasted)) {
       endCell();
       rows.push([]);
-    } else if (sign !== "\r") cell += sign;
-    place += 1;
+      place = LINE_END.lastIndex;
+    } else {
+      cell += sign;
+      place += 1;
+    }
   }
   endCell();
-  return rows.filter((row) => row.some((value) => value.trim() !== ""));
+  return rows.map((row) => row.slice(0, row.findLastIndex((value) => value.trim() !== "") + 1));
 }
 
-/** The examples in pasted rows, and the numbers of rows that lack an input or an output. */
-export function parseExamples(pasted: string): { examples: Example[]; wrong: number[] } {
-  const wrong: number[] = [];
-  const examples: Example[] = [];
-  parseCells(pasted).forEach(([textInput = "", output = ""], index) => {
-    if (textInput.trim() && output.trim()) examples.push({ textInput, output });
-    else wrong.push(index + 1);
-  });
-  return { examples, wrong };
+export type Pasted = {
+  rows: Example[]; // also the incomplete ones, which have no output or no input
+  incomplete: number[]; // numbers of the rows that are not an input and an output, from 1
+  header?: [string, string]; // names in the first row, which is no example
+  width: number; // cells of most rows
+};
+
+/** What pasted rows are: one example in each row of two cells; every other row is kept whole, to be completed. */
+export function parsePasted(pasted: string): Pasted {
+  const numbered = parseCells(pasted.replace(/^\ufeff/, "")).map((cells, place) => ({ cells, number: place + 1 }));
+  const filled = numbered.filter(({ cells }) => cells.length > 0);
+  const names = headerOf(filled.map(({ cells }) => cells));
+  const isSwapped = names !== undefined && isOutputName(names[0]);
+  const found: Pasted = {
+    rows: [],
+    incomplete: [],
+    header: names,
+    width: commonWidth(filled.map(({ cells }) => cells)),
+  };
+  for (const { cells, number } of names ? filled.slice(1) : filled) {
+    const [first = "", second = ""] = isSwapped ? [cells[1], cells[0]] : cells;
+    const isPair = cells.length === 2 && first.trim() !== "" && second.trim() !== "";
+    if (!isPair) found.incomplete.push(number);
+    found.rows.push(
+      cells.length > 2 ? { textInput: cells.join("\t"), output: "" } : { textInput: first, output: second },
+    );
+  }
+  return found;
+}
+
+// Usual names; a file has more of them, see data/columns.py.
+const INPUT_NAMES = "text_input textinput input prompt question query instruction text message ticket problem".split(
+  " ",
+);
+const OUTPUT_NAMES = "output completion answer response reply label target category class intent result".split(" ");
+const plainName = (cell: string) =>
+  cell
+    .trim()
+    .replace(/:$/, "")
+    .replace(/[\s-]+/g, "_")
+    .toLowerCase();
+const isInputName = (cell: string) => INPUT_NAMES.includes(plainName(cell));
+const isOutputName = (cell: string) => OUTPUT_NAMES.includes(plainName(cell));
+
+/** The first row if it is two column names; a label stands in other rows too. */
+function headerOf(rows: string[][]): [string, string] | undefined {
+  const [[first = "", second = ""] = [], ...others] = rows;
+  const isHeader = (isInputName(first) && isOutputName(second)) || (isOutputName(first) && isInputName(second));
+  const isRepeated = others.some((cells) => cells.includes(first) || cells.includes(second));
+  return isHeader && rows[0]?.length === 2 && !isRepeated ? [first, second] : undefined;
+}
+
+function commonWidth(rows: string[][]): number {
+  const counts = new Map<number, number>();
+  for (const { length } of rows) counts.set(length, (counts.get(length) ?? 0) + 1);
+  return [...counts].reduce((most, next) => (next[1] > most[1] ? next : most), [0, 0])[0];
+}
+
+/** Pasted rows as a file, for the choice of columns. */
+export function pastedFile(pasted: string, name: string): File {
+  return new File([csv(parseCells(pasted))], name, { type: "text/csv" });
 }
 
 /** Whether the text is the address of a Google sheet. */

@@ -64,6 +64,26 @@ def test_rows_from_a_spreadsheet(ann: Visitor) -> None:
     expect(page.get_by_text("20 examples").first).to_be_visible()
 
 
+def test_no_pasted_cell_is_dropped(ann: Visitor) -> None:
+    """A row of three cells is added whole and named; rows of three columns lead to the choice of columns."""
+    page = ann.page
+    grid = grid_of(ann, numbers(20))
+    ann.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.evaluate("navigator.clipboard.writeText('text\\tlabel\\na\\tb\\nfirst\\tsecond\\tthird\\nc\\td')")
+    grid.press("Control+V")
+    dialog = page.get_by_role("dialog", name="Add 3 rows?")
+    expect(dialog).to_contain_text("“text” and “label” in the first line are column names.")
+    expect(dialog).to_contain_text("Line 3 is not one input and one output")
+    dialog.get_by_role("button", name="Add 3 rows").click()
+    expect(grid.get_by_text("first\tsecond\tthird")).to_be_visible()
+
+    page.evaluate("navigator.clipboard.writeText('1\\tMy parcel\\tdelivery\\n2\\tMy bill\\tbilling')")
+    grid.press("Control+V")
+    page.get_by_role("button", name="Choose columns").click()
+    expect(page.get_by_text("My parcel").first).to_be_visible()
+    expect(page.get_by_role("button", name="Import 2 examples")).to_be_visible()
+
+
 def test_problems_and_duplicates(ann: Visitor) -> None:
     """Find problems shows the rows that have one; Remove duplicates leaves one of each."""
     page = ann.page

@@ -71,7 +71,15 @@ export function ExamplesSection({ draft, change, file, estimate }: Props) {
       ) : hasExamples && !isAdding ? (
         <>
           <ExampleFacts examples={draft.examples} estimate={estimate} />
-          <ExamplesGrid rows={draft.examples} change={(examples) => change({ examples })} estimate={estimate} />
+          <ExamplesGrid
+            rows={draft.examples}
+            change={(examples) => change({ examples })}
+            read={(pasted) => {
+              setAdding(true);
+              void read(pasted);
+            }}
+            estimate={estimate}
+          />
           <div className="row">
             <Button onPress={() => setAdding(true)}>{text.import.addMore}</Button>
             <Button className="button quiet" onPress={() => change({ examples: [], source: "" })}>

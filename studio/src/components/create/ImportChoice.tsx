@@ -7,10 +7,11 @@ import { idOf } from "../../api/client";
 import type { Example } from "../../draft";
 import { SAMPLE_IDS, sampleFile, SAMPLES } from "../../draftSource";
 import { fileSize } from "../../format";
-import { isSheetsAddress, parseExamples } from "../../transfer";
+import { isSheetsAddress, parsePasted, pastedFile } from "../../transfer";
 import { Checkbox, TextInput } from "../controls";
 import { Window } from "../dialogs";
 import { Skeleton } from "../Page";
+import { PastedNotes } from "./PastedNotes";
 import { text } from "./text";
 
 type ImportChoiceProps = {
@@ -58,7 +59,7 @@ export function ImportChoice({ read, use, cancel }: ImportChoiceProps) {
             </Button>
           </div>
         ) : (
-          <PasteBox pasted={pasted} change={setPasted} use={use} />
+          <PasteBox pasted={pasted} change={setPasted} use={use} read={read} />
         ))}
       {!cancel && (
         <div>
@@ -86,29 +87,27 @@ async function dropped(items: Item[]): Promise<File | string> {
   return file ?? (await items.find(({ kind }) => kind === "text")?.getText?.("text/plain")) ?? "";
 }
 
-type PasteBoxProps = {
+type PasteBoxProps = ImportChoiceProps & {
   pasted: string;
   change: (pasted: string) => void;
-  use: (examples: Example[], source: string) => void;
 };
 
-const SHOWN_NUMBERS = 10;
-
 /** Typed or pasted rows: input, tab, output. */
-function PasteBox({ pasted, change, use }: PasteBoxProps) {
-  const { examples, wrong } = parseExamples(pasted);
+function PasteBox({ pasted, change, use, read }: PasteBoxProps) {
+  const found = parsePasted(pasted);
+  const complete = found.rows.length - found.incomplete.length;
   return (
     <div className="stack">
       <TextInput label={text.import.pasteHelp} value={pasted} change={change} area={{ rows: 6, onKeyDown: typeTab }} />
-      {wrong.length > 0 && pasted.trim() !== "" && (
-        <p className="small soft" role="status">
-          {text.import.wrongRows(wrong, SHOWN_NUMBERS)}
-        </p>
-      )}
+      <PastedNotes pasted={found} />
       <div className="row">
-        <Button isDisabled={examples.length === 0} onPress={() => use(examples, "")}>
-          {text.import.usePasted(examples.length)}
-        </Button>
+        {found.width > 2 ? (
+          <Button onPress={() => read(pastedFile(pasted, text.import.pastedName))}>{text.import.chooseColumns}</Button>
+        ) : (
+          <Button isDisabled={complete === 0} onPress={() => use(found.rows, "")}>
+            {text.import.usePasted(complete, found.incomplete.length)}
+          </Button>
+        )}
       </div>
     </div>
   );

@@ -112,11 +112,16 @@ export const text = {
     noPrompts: "You have no structured prompts yet.",
     type: "Type or paste examples",
     pasteHelp: "One example per line: input, Tab (Ctrl+I), output. You can paste rows from a spreadsheet.",
-    usePasted: (number: number) => `Use ${examples(number)}`,
-    wrongRows: (lines: readonly number[], shown: number) =>
+    usePasted: (complete: number, incomplete: number) =>
+      incomplete === 0 ? `Use ${examples(complete)}` : `Use ${rows(complete + incomplete)}`,
+    chooseColumns: "Choose columns",
+    wide: (cells: number) => `Most lines have ${cells} cells. Choose which hold the input and the output.`,
+    pastedName: "Pasted rows.csv",
+    columnNames: (names: readonly string[]) => `“${names.join("” and “")}” in the first line are column names.`,
+    incomplete: (lines: readonly number[], shown: number) =>
       lines.length === 1
-        ? `Skipped line ${lines[0]}: it needs an input and an output.`
-        : `Skipped lines ${lines.slice(0, shown).join(", ")}${lines.length > shown ? ", …" : ""}: each needs an input and an output.`,
+        ? `Line ${lines[0]} is not one input and one output; it becomes a row to complete.`
+        : `Lines ${lines.slice(0, shown).join(", ")}${lines.length > shown ? ", …" : ""} are not one input and one output; they become rows to complete.`,
     sheets: "This is a link. Open the sheet, choose File › Download › CSV, and drop the file here.",
     tooLarge: (size: string, limit: string) =>
       `The file is ${size}; the limit is ${limit}. Remove columns you don't need, or split it.`,

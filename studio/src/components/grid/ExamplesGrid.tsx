@@ -4,7 +4,8 @@ import { useIsSignedIn, useLimits } from "../../api/account";
 import type { Estimate } from "../../api/examples";
 import type { Example } from "../../draft";
 import { rowProblems } from "../../rows";
-import { parseExamples } from "../../transfer";
+import { parsePasted, pastedFile } from "../../transfer";
+import { PastedNotes } from "../create/PastedNotes";
 import { text } from "../create/text";
 import { Window } from "../dialogs";
 import { Table } from "../Facts";
@@ -12,15 +13,20 @@ import { toast } from "../toasts";
 import { GridRows, ROW_PX, SHORT_ROW_PX } from "./GridRows";
 import { type Grid, handleKey, useGrid } from "./useGrid";
 
-type ExamplesGridProps = { rows: Example[]; change: (rows: Example[]) => void; estimate?: Estimate };
+type ExamplesGridProps = {
+  rows: Example[];
+  change: (rows: Example[]) => void;
+  read: (file: File) => void; // rows of several columns, to be added
+  estimate?: Estimate;
+};
 
 /** The examples as a table that can be edited, by keys or buttons; made for thousands of rows. */
-export function ExamplesGrid({ rows, change, estimate }: ExamplesGridProps) {
+export function ExamplesGrid({ rows, change, read, estimate }: ExamplesGridProps) {
   const id = useId();
   const frame = useRef<HTMLDivElement>(null);
   const grid = useGrid(rows, change);
   const [isFiltered, setFiltered] = useState(false);
-  const [pasted, setPasted] = useState<Example[]>();
+  const [pasted, setPasted] = useState<string>();
   const { textInputCharacters: input, outputCharacters: output } = useLimits();
   const isCurrent = estimate?.exampleTokens.length === rows.length;
   const isWaiting = useIsSignedIn() === true && !isCurrent; // for the server to look at the rows
@@ -67,8 +73,8 @@ export function ExamplesGrid({ rows, change, estimate }: ExamplesGridProps) {
         onKeyDown={(event) => handleKey(event, grid, places)}
         onPaste={(event) => {
           if (event.target !== event.currentTarget) return; // into a row being edited
-          const { examples } = parseExamples(event.clipboardData.getData("text/plain"));
-          if (examples.length > 0) setPasted(examples);
+          const found = event.clipboardData.getData("text/plain");
+          if (found.trim() !== "") setPasted(found);
         }}
       >
         <GridRows
@@ -86,10 +92,11 @@ export function ExamplesGrid({ rows, change, estimate }: ExamplesGridProps) {
       <p className="help" id={`${id}-help`}>
         {beginning !== "" && text.grid.begins(beginning.trim().slice(0, 60))} {text.grid.help}
       </p>
-      {pasted && (
+      {pasted !== undefined && (
         <PasteDialog
-          examples={pasted}
-          add={() => grid.append(pasted)}
+          pasted={pasted}
+          add={grid.append}
+          read={read}
           onClose={() => {
             setPasted(undefined);
             frame.current?.focus();
@@ -143,35 +150,52 @@ function GridToolbar({ grid, isFiltered, find, isEmpty, focusGrid }: GridToolbar
 
 const SHOWN = 5;
 
+type PasteDialogProps = {
+  pasted: string;
+  add: (rows: Example[]) => void;
+  read: (file: File) => void;
+  onClose: () => void;
+};
+
 /** Rows pasted from a spreadsheet, before they are added. */
-function PasteDialog({ examples, add, onClose }: { examples: Example[]; add: () => void; onClose: () => void }) {
+function PasteDialog({ pasted, add, read, onClose }: PasteDialogProps) {
+  const found = useMemo(() => parsePasted(pasted), [pasted]);
+  const { rows, width } = found;
+  const [label, act] =
+    width > 2
+      ? [text.import.chooseColumns, () => read(pastedFile(pasted, text.import.pastedName))]
+      : [text.grid.addRows(rows.length), () => add(rows)];
   return (
-    <Window title={text.grid.pasteTitle(examples.length)} isOpen onClose={onClose}>
-      <Table className="small" heads={[[text.grid.input], [text.grid.output]]}>
-        <tbody>
-          {examples.slice(0, SHOWN).map(({ textInput, output }, place) => (
-            <tr key={place}>
-              <td>
-                <div className="clamp">{textInput}</div>
-              </td>
-              <td>
-                <div className="clamp">{output}</div>
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </Table>
-      {examples.length > SHOWN && <p className="soft small">{text.grid.pasteMore(examples.length - SHOWN)}</p>}
+    <Window title={text.grid.pasteTitle(rows.length)} isOpen onClose={onClose}>
+      {width <= 2 && (
+        <Table className="small" heads={[[text.grid.input], [text.grid.output]]}>
+          <tbody>
+            {rows.slice(0, SHOWN).map(({ textInput, output }, place) => (
+              <tr key={place}>
+                <td>
+                  <div className="clamp">{textInput}</div>
+                </td>
+                <td>
+                  <div className="clamp">{output}</div>
+                </td>
+              </tr>
+            ))}
+          </tbody>
+        </Table>
+      )}
+      {width <= 2 && rows.length > SHOWN && <p className="soft small">{text.grid.pasteMore(rows.length - SHOWN)}</p>}
+      <PastedNotes pasted={found} />
       <div className="row end">
         <Button onPress={onClose}>{text.common.cancel}</Button>
         <Button
           className="button primary"
+          isDisabled={rows.length === 0}
           onPress={() => {
-            add();
+            act();
             onClose();
           }}
         >
-          {text.grid.addRows(examples.length)}
+          {label}
         </Button>
       </div>
     </Window>
