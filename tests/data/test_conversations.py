@@ -6,7 +6,12 @@ from typing import Any
 
 import pytest
 
-from tunery.data.json_records import RecordError, from_conversation, is_conversation
+from tunery.data.conversations import RecordError, exchange, is_conversation
+
+
+def from_conversation(record: dict[str, Any]) -> tuple[str, str]:
+    found = exchange(record)
+    return found.text_input, found.output
 
 
 def message(role: str, content: object) -> dict[str, object]:
@@ -55,7 +60,11 @@ def test_vertex_lines_are_question_and_answer(name: str, instruction: object) ->
         ([], "the answer is missing"),
         ([message("assistant", "1"), message("user", "2")], "the answer comes before the question"),
         ([message("tool", "1"), message("user", "2")], "the role 'tool' cannot be used"),
-        ([message("user", [{"type": "image_url"}]), message("assistant", "1")], "something other than text"),
+        ([message("user", [{"type": "image_url"}]), message("assistant", "1")], "holds 'image_url'; only text"),
+        ([turn("user", "1"), {"role": "model", "parts": [{"functionCall": {}}]}], "holds 'functionCall'; only text"),
+        ([message("user", "1"), message("assistant", [{"type": "tool_use", "id": "1"}])], "holds 'tool_use'"),
+        ([message("user", "1"), message("assistant", "2") | {"tool_calls": [{}]}], "has 'tool_calls'; only text"),
+        ([message("user", "1"), {"role": "assistant", "content": None, "refusal": "No."}], "has 'refusal'"),
         ([message("user", "1"), {"role": "assistant", "tool_calls": []}], "something other than text"),
         ([message("user", 7), message("assistant", "1")], "something other than text"),
         ([{"role": ["user"], "content": "1"}], "cannot be used"),
@@ -65,6 +74,73 @@ def test_what_is_no_single_exchange_is_refused(turns: list[Any], why: str) -> No
     """The reason is said; nothing is cut."""
     with pytest.raises(RecordError, match=why):
         from_conversation({"messages": turns})
+
+
+@pytest.mark.parametrize(
+    ("record", "text_input"),
+    [
+        ({"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]}, "q"),
+        ({"conversations": [{"from": "user", "value": "q"}, {"from": "assistant", "value": "a"}]}, "q"),
+        ({"chat_rounds": [message("human", "q"), message("bot", "a")]}, "q"),
+        (
+            {"system": "S", "conversations": [{"from": "human", "value": "q"}, {"from": "chatgpt", "value": "a"}]},
+            "S\n\nq",
+        ),
+        (
+            {"system": [{"type": "text", "text": "S"}], "messages": [message("user", "q"), message("assistant", "a")]},
+            "S\n\nq",
+        ),
+        ({"messages": [message("System", "S"), message("User", "q"), message("Chatbot", "a")]}, "S\n\nq"),
+        ({"context": "S", "messages": [{"author": "0", "content": "q"}, {"author": "1", "content": "a"}]}, "S\n\nq"),
+        ({"prompt": {"context": "S", "messages": [{"author": "x", "content": "q"}]}, "output": "a"}, "S\n\nq"),
+        ({"prompt": {"text": "q"}, "completion": {"text": "a"}}, "q"),
+        (
+            {"prompt": [message("system", "S"), message("user", "q")], "completion": [message("assistant", "a")]},
+            "S\n\nq",
+        ),
+        ({"prompt": "q", "chosen": [message("user", "q"), message("assistant", "a")], "rejected": []}, "q"),
+        (
+            {
+                "conversations": [{"from": "human", "value": "q"}],
+                "chosen": {"from": "gpt", "value": "a"},
+                "rejected": {},
+            },
+            "q",
+        ),
+        ({"input": [message("user", "q")], "ideal": "a"}, "q"),
+        ({"messages": [message("user", "q")], "output": "a"}, "q"),
+        ({"contents": [turn("user", "q"), turn("model", "a")], "systemInstruction": {"parts": []}}, "q"),
+    ],
+)
+def test_forms_of_other_services(record: dict[str, Any], text_input: str) -> None:
+    """ShareGPT, Anthropic, Cohere, PaLM, TRL, LLaMA-Factory and OpenAI's evaluations name the same things otherwise."""
+    assert is_conversation(record)
+    assert from_conversation(record) == (text_input, "a")
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"prompt": "q", "completion": "a"},
+        {"prompt": "q", "chosen": "a", "rejected": "b"},
+        {"input": {"text": "q", "page": 1}, "output": "a"},
+        {"conversations": ["a", "b"]},
+        {"dialog": [{"a": 1}]},
+        {"context": "c", "question": "q", "answer": "a"},
+    ],
+)
+def test_plain_fields_are_no_conversation(record: dict[str, Any]) -> None:
+    """They are columns."""
+    assert not is_conversation(record)
+
+
+def test_unknown_fields_of_messages_are_named() -> None:
+    """The reasoning beside an answer is a thought, a name is not used."""
+    found = exchange(
+        {"messages": [message("user", "q") | {"name": "Ada"}, message("assistant", "a") | {"reasoning": "h"}]}
+    )
+
+    assert (found.output, found.thoughts, found.unused) == ("a", ("reasoning",), {"name"})
 
 
 def test_a_column_named_messages_is_no_conversation() -> None:

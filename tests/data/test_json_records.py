@@ -108,6 +108,174 @@ def test_deep_nesting_is_reported() -> None:
     assert str(table.problems[0]) == "Row 2: not valid JSON, brackets are nested too deeply."
 
 
+OBJECTS = [{"prompt": "a", "completion": "b"}, {"prompt": "c", "completion": "d"}]
+PLAIN = list(map(json.dumps, OBJECTS))
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ("\n".join(json.dumps(one, indent=2) for one in OBJECTS), (1, 5)),
+        (",\n".join(PLAIN), (1, 2)),
+        ("\n\n".join(PLAIN) + "\n", (1, 3)),
+        ("".join(PLAIN), (1, 2)),
+        (" , ".join(PLAIN) + ",", (1, 2)),
+        ("".join(f"\x1e{one}\n" for one in PLAIN), (1, 2)),  # RFC 7464
+        (json.dumps(OBJECTS), (1, 2)),
+    ],
+)
+def test_objects_may_follow_each_other_in_any_way(text: str, rows: tuple[int, int]) -> None:
+    """Over several lines, with commas, in one line; a row is the line an object starts in, else its place."""
+    for table in (jsonl(text), as_json(text)):
+        assert [(row.number, row.cells) for row in table.rows] == [(rows[0], ("a", "b")), (rows[1], ("c", "d"))]
+        assert table.problems == ()
+
+
+def test_a_break_in_objects_of_many_lines_is_one_problem() -> None:
+    """Its line is named, not every line of the file."""
+    text = "\n".join(json.dumps(one, indent=2) for one in OBJECTS).replace('"a",', '"a"')
+
+    with pytest.raises(DatasetInvalid, match="Row 3: Not valid JSON, line 3") as raised:
+        jsonl(text)
+
+    assert len(raised.value.problems) == 1
+
+
+def test_lists_may_begin_with_their_names() -> None:
+    """A first list of usual names is the header; lists of more than two cells are columns."""
+    table = jsonl('["Question", "Answer", "page"]\n["a", "b", 3]\n["c", "d", null]')
+
+    assert table.columns == ("Question", "Answer", "page")
+    assert [(row.number, row.cells) for row in table.rows] == [(2, ("a", "b", "3")), (3, ("c", "d", None))]
+    assert as_json('[["text_input", "output"], ["a", "b"]]').rows[0].cells == ("a", "b")
+
+
+def user(text: object) -> dict[str, object]:
+    return {"role": "user", "content": text}
+
+
+def assistant(text: object, **fields: object) -> dict[str, object]:
+    return {"role": "assistant", "content": text, **fields}
+
+
+def lines(*records: object) -> Table:
+    return jsonl("\n".join(map(json.dumps, records)))
+
+
+def said(table: Table) -> list[str]:
+    return [str(problem) for problem in table.problems]
+
+
+def test_fields_beside_messages_are_columns() -> None:
+    """So they are listed as not used; fields without a value are left out."""
+    talk = [user("a"), assistant("b")]
+    table = lines({"messages": talk, "tools": [{}], "id": 7, "name": None, "output": "x", "tags": []})
+
+    assert table.columns == ("text_input", "output", "tools", "id", "output (beside messages)")
+
+
+def test_what_is_not_to_be_learned_is_a_column() -> None:
+    """The label or weight of a record, and the weight of its answer, whatever service writes it."""
+    talk = [user("a"), assistant("b")]
+
+    assert lines({"messages": talk, "label": False}).rows[0].cells == ("a", "b", "false")
+    for weight in ({"weight": 0}, {"train": False}, {"loss": False}):
+        assert lines({"messages": [user("a"), assistant("b", **weight)]}).rows[0].cells == ("a", "b", "0")
+    assert lines({"messages": [{**user("a"), "weight": 0}, assistant("b")]}).columns == ("text_input", "output")
+
+
+def test_thoughts_are_left_out_and_said() -> None:
+    """Once for all rows, with the number of them and the first."""
+    parts = [{"text": "Hm. ", "thought": True}, {"text": "b"}]
+    table = lines(
+        {"messages": [user("a"), assistant("b")]},
+        *({"contents": [user("a"), {"role": "model", "parts": parts}]} for _ in range(2)),
+    )
+
+    assert {row.cells for row in table.rows} == {("a", "b")}
+    assert said(table) == ["2 rows have thoughts ('thought'), which were left out (first: row 2)."]
+
+
+def test_the_preferred_answer_is_read_and_said() -> None:
+    """As messages or as texts; without a prompt there is no example."""
+    texts = {"prompt": "a", "chosen": "b", "rejected": "c"}
+    talks = {name: [user("a"), assistant(text)] for name, text in (("chosen", "b"), ("rejected", "c"))}
+    openai = {"input": {"messages": [user("a")], "tools": [{}]}, "preferred_output": [assistant("b")]}
+
+    assert lines(texts).rows[0].cells == lines(talks).rows[0].cells == ("a", "b")
+    assert said(lines(texts, texts)) == [
+        "2 rows have 'chosen', which was read, and 'rejected', which was left out (first: row 1)."
+    ]
+    assert said(lines({**openai, "non_preferred_output": [assistant("c")]})) == [
+        "1 row has 'preferred_output', which was read, and 'non_preferred_output', which was left out (first: row 1).",
+        "Not used, in messages: 'input.tools'.",
+    ]
+    alone = lines({"chosen": "Human: a", "rejected": "Human: b"})
+    assert said(alone) == ["Row 1: a preferred and a rejected answer without the prompt they answer."]
+
+
+def test_rejected_annotations_are_left_out() -> None:
+    """Prodigy's `answer` is a verdict about the record, not its output."""
+    record = {"text": "a", "label": "b", "_task_hash": 1}
+    table = lines({**record, "answer": "accept"}, {**record, "answer": "reject"})
+
+    assert [row.cells[:2] for row in table.rows] == [("a", "b")]
+    assert said(table) == ["1 row was left out: their 'answer' is 'reject' (first: row 2)."]
+
+
+def test_one_cause_in_all_rows_is_one_sentence() -> None:
+    """With the number of rows; where some rows can be used, each of the others is named."""
+    long = {"messages": [user("a"), assistant("b")] * 2}
+    sentence = "Row 1: 4 messages; only one question with one answer is supported."
+
+    assert said(lines(*[long] * 24)) == [f"{sentence} 24 rows are like this."]
+    assert said(lines(long, long, {"messages": [user("a"), assistant("b")]}))[0] == sentence
+
+
+def test_lines_of_different_forms_share_their_columns() -> None:
+    """Chat lines beside prompts and completions, and names in other letters; what was moved is said."""
+    mixed = lines({"messages": [user("a"), assistant("b")]}, OBJECTS[1], OBJECTS[1])
+
+    assert (mixed.columns, [row.cells for row in mixed.rows]) == (
+        ("text_input", "output"),
+        [("a", "b"), ("c", "d"), ("c", "d")],
+    )
+    moved = "'prompt' as 'text_input' and 'completion' as 'output'"
+    assert said(mixed) == [f"2 rows have other fields, which were read: {moved} (first: row 2)."]
+    letters = lines({"Prompt": "a", "completion": "b"}, {"prompt": "c", "Completion": "d"})
+    assert (letters.columns, letters.rows[1].cells) == (("Prompt", "completion"), ("c", "d"))
+
+
+def test_fields_that_stand_beside_each_other_are_not_mixed() -> None:
+    """An answer and a response in one record are two columns, also where another record lacks one."""
+    table = lines({"prompt": "a", "answer": "b", "response": "x"}, {"prompt": "c", "response": "y"})
+
+    assert table.columns == ("prompt", "answer", "response")
+    assert table.rows[1].cells == ("c", None, "y")
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"messages": [{"role": "[" * 900 + "]" * 900, "content": "a"}]},
+        {"prompt": 10**5000, "completion": float("inf")},
+        {"prompt": {"messages": [1]}, "completion": {"text": 1}},
+    ],
+)
+def test_no_record_is_a_crash(record: dict[str, object]) -> None:
+    """Endless numbers and odd parts are problems of their row or cells."""
+    read_records([record])
+
+
+def test_deep_objects_are_no_crash() -> None:
+    """At any depth that Python's decoder reads."""
+    for depth in (10, 300, 900, 990):
+        with suppress(DatasetInvalid):
+            as_json('{"messages": [{"role": ' + "[" * depth + "]" * depth + "}]}")
+        with suppress(DatasetInvalid):
+            as_json('{"a":' * depth + "1" + "}" * depth)
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -126,8 +294,9 @@ def test_json_may_be_rows_or_columns(text: str) -> None:
 
 
 def test_a_single_object_is_one_row() -> None:
-    """Also when it is a chat line, whose messages are no column."""
-    assert as_json('{"q": "a", "r": "b"}').rows[0].cells == ("a", "b")
+    """Also when it is a chat line, whose messages are no column; a line of JSONL may have any names."""
+    assert as_json('{"prompt": "a", "completion": "b"}').rows[0].cells == ("a", "b")
+    assert jsonl('{"q": "a", "r": "b"}').rows[0].cells == ("a", "b")
     chat = {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}
     assert as_json(json.dumps(chat)).rows[0].cells == ("a", "b")
 
@@ -146,6 +315,7 @@ def test_missing_fields_are_empty_cells() -> None:
         ('[{"a": 1},\n{"a" 2}]', "Row 2: Not valid JSON, line 2, character 6"),
         ('{"q": ["a"], "r": []}', "Column 'r' has 0 values, 'q' has 1"),
         ("[" * 100_000, "nested too deeply"),
+        ("[{'a': 'b'}]", "how Python prints dictionaries, not JSON. Write each record with json.dumps"),
     ],
 )
 def test_what_is_no_list_of_examples_is_refused(text: str, message: str) -> None:
@@ -181,6 +351,9 @@ def test_rows_that_all_name_other_columns_are_refused() -> None:
         ("not json", ".jsonl", "jsonl"),
         ("text,label\na,b", ".csv", None),
         ("[greeting] hello,x\n[parting] bye,y\n", ".csv", None),
+        ("{name} hello,x\n{name} bye,y\n", ".csv", None),
+        ("{'a': 1}\n{'a': 2}", ".txt", "json"),
+        ('{"a": 1}{"a": 2}', ".jsonl", "jsonl"),
     ],
 )
 def test_json_is_recognised_by_content(text: str, suffix: str, form: str | None) -> None:
@@ -200,10 +373,17 @@ def test_lines_come_back(pairs: list[tuple[str, str]], ascii_only: bool) -> None
     assert [row.cells for row in jsonl(text).rows] == pairs
 
 
+# fmt: off
+NAMES = st.text() | st.sampled_from([
+    "messages", "contents", "conversations", "prompt", "completion", "chosen", "rejected", "input", "output", "role",
+    "from", "content", "value", "parts", "text", "thought", "type", "label", "weight", "system", "context", "data",
+    "tool_calls", "rows", "row", "columns", "index", "schema", "fields", "examples", "0", "1",
+])
+# fmt: on
 JSON = st.recursive(
-    st.none() | st.booleans() | st.floats() | st.text(),
-    lambda values: st.lists(values, max_size=4) | st.dictionaries(st.text(), values, max_size=4),
-    max_leaves=12,
+    st.none() | st.booleans() | st.floats() | st.text() | st.sampled_from(["user", "assistant", "gpt", "text"]),
+    lambda values: st.lists(values, max_size=4) | st.dictionaries(NAMES, values, max_size=4),
+    max_leaves=16,
 )
 
 

@@ -6,148 +6,149 @@ Every unreadable line becomes a problem with its number. Numbers and booleans ke
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+import functools
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tunery.data.json_text import JsonError, JsonNumber, loads
+from tunery.data.columns import INPUT_NAMES, OUTPUT_NAMES, name_columns, plain_name, suggest
+from tunery.data.conversations import RecordError, exchange, is_conversation, preference
+from tunery.data.json_shapes import kind_of, records_in
+from tunery.data.json_text import JsonError, JsonNumber, is_python, is_value, jsonl_lines, loads, values
 from tunery.data.prompts import structured_prompt
-from tunery.data.tables import BadCell, Cell, DecodedText, Row, Table, check_extent, column_name, invalid
-from tunery.errors import DataProblem
+from tunery.data.tables import (
+    BadCell,
+    Cell,
+    DecodedText,
+    Row,
+    Table,
+    check_extent,
+    column_name,
+    invalid,
+    listed,
+    warning,
+)
+from tunery.errors import DataProblem, DatasetInvalid
 from tunery.types import TuningExample
 
 _PAIR = ("text_input", "output")
+_MAX_FIELDS = 4  # of a record without usual names that is alone in its file
+_MAX_CAUSES = 3  # of which all rows of a file can suffer and each is said once
+_VERDICTS = ("accept", "reject", "ignore")
+_MAX_BITS = 10_000  # Python converts no more digits than 4,300
+_OBJECT = re.compile(r"\s*\{\s*([\"}]|$)")
+
+
+def looks_like_json(text: str, suffix: str) -> str | None:
+    """Return "json", "jsonl" or None for the format of `text`; `suffix` decides only for broken text."""
+    if text.lstrip()[:1] not in ("{", "["):
+        return {".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl"}.get(suffix)
+    lines = [line for _, line in jsonl_lines(text)]
+    if len(lines) == 1:
+        return "jsonl" if suffix in (".jsonl", ".ndjson") else "json"
+    whole = sum(map(is_value, lines[:20]))
+    if is_value(lines[0]) or whole > len(lines[:20]) / 2:
+        return "jsonl"
+    if suffix in (".jsonl", ".ndjson"):
+        return "json" if is_value(text) else "jsonl"
+    # a CSV may begin with a bracket too: "[greeting],label"
+    is_json = suffix == ".json" or lines[0] == "[" or _OBJECT.match(text) or is_python(text) or is_value(text)
+    return "json" if is_json else None
 
 
 def read_jsonl(decoded: DecodedText) -> Table:
-    """Return one row per line; a broken line becomes a problem with its line number."""
-    records: list[tuple[int, object]] = []
-    problems: list[DataProblem] = []
-    for number, line in enumerate(decoded.text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        check_extent(len(records) + len(problems), 0)
-        try:
-            records.append((number, loads(line)))
-        except JsonError as error:
-            problems.append(DataProblem("broken-line", f"not valid JSON, {error}.", row=number))
-    return _with_encoding(_table(records, "jsonl", problems), decoded)
+    """
+    Return a row for each line, or for each object if objects take several lines or share one.
+
+    A broken line becomes a problem with its number. Raises DatasetInvalid if most lines are broken.
+    """
+    try:
+        found = _all_values(decoded.text)
+    except JsonError as error:
+        return _with_encoding(_lines(decoded.text, error), decoded)
+    if len(found) == 1 and not _is_line(found[0][1]):
+        return _with_encoding(_value_table(found[0][1], "jsonl"), decoded)
+    if len({number for number, _ in found}) < len(found):  # several in one line
+        found = [(place, value) for place, (_, value) in enumerate(found, start=1)]
+    return _with_encoding(_table(found, "jsonl"), decoded)
 
 
 def read_json(decoded: DecodedText) -> Table:
     """
-    Return a list of objects or pairs, an object of columns, or a structured prompt of AI Studio as a table.
+    Return the records in a JSON value, or a structured prompt of AI Studio, as a table.
 
     Raises DatasetInvalid when the text is not valid JSON or holds something else.
     """
     try:
         value = loads(decoded.text)
     except JsonError as error:
-        raise invalid("broken-json", f"Not valid JSON, {error}.", row=error.line) from error
-    if (prompt := structured_prompt(value)) is not None:
-        return _with_encoding(prompt.table(), decoded)
-    value = _unwrap(value)
-    if isinstance(value, dict):
-        columns = None if is_conversation(value) else _columns(value)
-        value = [value] if columns is None else _turn(columns)
-    if not isinstance(value, list):
-        raise invalid("wrong-json", f"The JSON is {_kind(value)}; a list of examples is needed.")
-    return _with_encoding(_table(list(enumerate(value, start=1)), "json", []), decoded)
+        try:
+            _all_values(decoded.text)
+        except JsonError:
+            raise _broken(decoded.text, error) from error
+        return read_jsonl(decoded)  # objects one after another
+    return _with_encoding(_value_table(value, "json"), decoded)
 
 
 def read_records(records: Iterable[object]) -> Table:
     """Return Python records as a table: objects with named fields, pairs, or TuningExamples; counted from 1."""
-    return _table(list(enumerate(records, start=1)), "records", [])
+    return _table(list(enumerate(records, start=1)), "records")
 
 
-def _unwrap(value: object) -> object:
-    """Return the list inside the body of a create call: {"examples": {"examples": [...]}}."""
-    while isinstance(value, dict) and set(value) == {"examples"}:
-        value = value["examples"]
-    return value
+def _all_values(text: str) -> list[tuple[int, object]]:
+    found: list[tuple[int, object]] = []
+    for numbered in values(text):
+        found.append(numbered)
+        check_extent(len(found), 0)
+    return found
 
 
-def _columns(value: dict[str, object]) -> dict[str, list[object]] | None:
-    """Return the columns if the object consists of columns: lists, or objects as pandas writes them."""
-    if value and all(isinstance(column, list) for column in value.values()):
-        return {name: column for name, column in value.items() if isinstance(column, list)}
-    by_key = {name: column for name, column in value.items() if isinstance(column, dict)}
-    if not by_key or len(by_key) < len(value):
-        return None
-    keys = next(iter(by_key.values()))
-    if any(column.keys() != keys.keys() for column in by_key.values()):
-        return None
-    return {name: [column[key] for key in keys] for name, column in by_key.items()}
+def _is_line(value: object) -> bool:
+    """Return whether the only value of a JSONL file is a record of it, and not a list or an object of records."""
+    if isinstance(value, list):
+        return not any(isinstance(cell, (list, dict)) for cell in value)
+    if not isinstance(value, dict):
+        return True
+    if any(isinstance(cell, list) and any(isinstance(part, dict) for part in cell) for cell in value.values()):
+        return False
+    has_text = any(not isinstance(cell, (list, dict)) for cell in value.values())
+    return has_text and (len(value) <= _MAX_FIELDS or any(map(_is_known, value)))
 
 
-def _turn(columns: dict[str, list[object]]) -> list[object]:
-    heights = {name: len(column) for name, column in columns.items()}
-    if len(set(heights.values())) > 1:
-        shortest, longest = min(heights, key=heights.__getitem__), max(heights, key=heights.__getitem__)
-        message = f"Column {column_name(shortest)!r} has {heights[shortest]:,} values, "
-        raise invalid("ragged-columns", f"{message}{column_name(longest)!r} has {heights[longest]:,}.")
-    return [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
+def _is_known(name: object) -> bool:
+    return plain_name(str(name)) in (*INPUT_NAMES, *OUTPUT_NAMES)
 
 
-def _table(records: list[tuple[int, object]], form: str, problems: list[DataProblem]) -> Table:
-    check_extent(len(records), 0)
-    columns: dict[str, None] = {}
-    fields: list[tuple[int, dict[str, Cell]]] = []
-    for number, record in records:
+def _lines(text: str, whole: JsonError) -> Table:
+    """Return the table of a file of which some lines are broken; `whole` says where the first break is."""
+    records: list[tuple[int, object]] = []
+    problems: list[DataProblem] = []
+    for number, line in jsonl_lines(text):
+        check_extent(len(records) + len(problems), 0)
         try:
-            named = _fields(record)
-        except RecordError as error:
-            problems.append(DataProblem(error.kind, str(error), row=number))
-            continue
-        columns.update(dict.fromkeys(named))
-        fields.append((number, named))
-    check_extent(len(fields), len(columns))
-    rows = tuple(Row(number, tuple(named.get(name) for name in columns)) for number, named in fields)
-    return Table(form, tuple(columns), rows, tuple(problems))
+            records += [(number, value) for _, value in values(line)]
+        except JsonError as error:
+            problems.append(DataProblem("broken-line", f"not valid JSON, {error}.", row=number))
+    if len(problems) > max(1, len(records)) or is_python(text):
+        raise _broken(text, whole)
+    return _table(records, "jsonl", problems)
 
 
-def _fields(record: object) -> dict[str, Cell]:
-    """Return the named cells of one record. Raises RecordError when it is not a record."""
-    if isinstance(record, TuningExample):
-        return {"text_input": record.text_input, "output": record.output}
-    if isinstance(record, Mapping):
-        if is_conversation(record):
-            return dict(zip(_PAIR, from_conversation(record), strict=True))
-        return {_field_name(name): _cell(value) for name, value in record.items()}
-    if isinstance(record, (list, tuple)):
-        if len(record) != 2:
-            raise RecordError("wrong-record", f"{len(record)} values, expected 2: input and output.")
-        return dict(zip(_PAIR, map(_cell, record), strict=True))
-    raise RecordError("wrong-record", f"{_kind(record)}, expected an object with an input and an output.")
+def _broken(text: str, error: JsonError) -> DatasetInvalid:
+    if is_python(text):
+        message = "This is how Python prints dictionaries, not JSON. Write each record with json.dumps(record)."
+        return invalid("python-records", message)
+    return invalid("broken-json", f"Not valid JSON, {error}.", row=error.line)
 
 
-def _field_name(name: object) -> str:
-    return "text_input" if name == "textInput" else column_name(str(name))
-
-
-def _cell(value: Any) -> Cell:
-    if value is None or isinstance(value, str):
-        return str(value) if isinstance(value, JsonNumber) else value
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, float):
-        return None if value != value else f"{value:.15g}"  # pandas writes missing cells as NaN
-    return BadCell("not-text", f"{_kind(value)}, not text.")
-
-
-def _kind(value: object) -> str:
-    names = {
-        JsonNumber: "a number",
-        dict: "an object",
-        list: "a list",
-        tuple: "a list",
-        str: "a text",
-        type(None): "null",
-        bool: "a boolean",
-    }
-    return names.get(type(value), f"a {type(value).__name__}")
+def _value_table(value: object, form: str) -> Table:
+    """Return the table in one JSON value."""
+    if (prompt := structured_prompt(value)) is not None:
+        return prompt.table()
+    found = records_in(value)
+    check_extent(len(found.records), 0)
+    return _table(list(enumerate(found.records, start=1)), form, found.notes)
 
 
 def _with_encoding(table: Table, decoded: DecodedText) -> Table:
@@ -159,96 +160,206 @@ def _with_encoding(table: Table, decoded: DecodedText) -> Table:
     )
 
 
-_ROLES = {
-    "system": "system",
-    "developer": "system",
-    "user": "user",
-    "human": "user",
-    "assistant": "model",
-    "model": "model",
-}
+def _table(records: Sequence[tuple[int, object]], form: str, problems: Iterable[DataProblem] = ()) -> Table:
+    check_extent(len(records), 0)
+    read = _Read(list(problems))
+    for number, record in _under_header(records, read.problems):
+        try:
+            read.add(number, record)
+        except RecordError as error:
+            read.problems.append(DataProblem(error.kind, str(error), row=number))
+    _align(read)
+    columns = tuple(dict.fromkeys(name for _, named in read.rows for name in named))
+    check_extent(len(read.rows), len(columns))
+    rows = tuple(Row(number, tuple(named.get(name) for name in columns)) for number, named in read.rows)
+    return Table(form, columns, rows, (*_gathered(read), *read.notes()))
 
 
-class RecordError(Exception):
-    """A record that cannot become an example; `kind` is the kind of the problem."""
-
-    def __init__(self, kind: str, message: str) -> None:
-        super().__init__(message)
-        self.kind = kind
-
-
-def is_conversation(record: Mapping[str, object]) -> bool:
-    """Return whether the record is a chat line: a list of objects under `messages` or `contents`."""
-    turns = record.get("messages", record.get("contents"))
-    return isinstance(turns, list) and all(isinstance(turn, Mapping) for turn in turns)
-
-
-def from_conversation(record: Mapping[str, Any]) -> tuple[str, str]:
-    """Return input and output. Raises RecordError unless there is exactly one of each."""
-    turns = [_message(turn) for turn in record.get("messages") or record.get("contents") or []]
-    instruction = record.get("systemInstruction", record.get("system_instruction"))
-    system = [] if instruction is None else [_text(instruction)]
-    system += [text for role, text in turns if role == "system"]
-    talk = [turn for turn in turns if turn[0] != "system"]
-    if [role for role, _ in talk] != ["user", "model"]:
-        raise RecordError("conversation", _why_not([role for role, _ in talk]))
-    question, answer = talk[0][1], talk[1][1]
-    return "\n\n".join([*system, question]), answer
+def _under_header(records: Sequence[tuple[int, object]], problems: list[DataProblem]) -> Iterable[tuple[int, object]]:
+    """Return rows that are lists as objects, if the first of them names the columns or there are more than two."""
+    lists = [Row(number, tuple(map(_cell, record))) for number, record in records if isinstance(record, (list, tuple))]
+    width = len(lists[0].cells) if lists else 0
+    if len(lists) < len(records) or width < 2 or any(len(row.cells) != width for row in lists):
+        return records
+    first = [plain_name(cell) if isinstance(cell, str) else "" for cell in lists[0].cells]
+    has_names = any(name in INPUT_NAMES for name in first) and any(name in OUTPUT_NAMES for name in first)
+    if width == 2 and not has_names:
+        return records
+    named = name_columns(lists, header=True if has_names else None)
+    problems += named.problems
+    if len(set(named.columns)) < len(named.columns):
+        raise invalid("double-column", f"Two columns have the same name: {listed(named.columns)}. Rename one.")
+    return [(row.number, dict(zip(named.columns, row.cells, strict=True))) for row in named.rows]
 
 
-def _message(turn: object) -> tuple[str, str]:
-    if not isinstance(turn, Mapping):
-        raise RecordError("conversation", "a message is not an object.")
-    role = turn.get("role", "user")
-    if not isinstance(role, str) or role not in _ROLES:
-        raise RecordError("conversation", f"a message with the role {str(role)[:40]!r} cannot be used.")
-    return _ROLES[role], _text(turn)
+@dataclass(slots=True)
+class _Read:
+    """The records read so far, as cells by name, and what there is to tell about them."""
+
+    problems: list[DataProblem]
+    rows: list[tuple[int, dict[str, Cell]]] = field(default_factory=list)
+    told: dict[tuple[str, tuple[str, ...]], list[int]] = field(default_factory=dict)  # numbers by kind and fields
+    unused: set[str] = field(default_factory=set)  # fields of messages
+
+    def tell(self, kind: str, what: tuple[str, ...], number: int) -> None:
+        """Note a fact about a row, to be told once for all rows."""
+        if what:
+            self.told.setdefault((kind, what), []).append(number)
+
+    def add(self, number: int, record: object) -> None:
+        """Read a record. Raises RecordError when it is none."""
+        if isinstance(record, list) and record and is_conversation({"conversation": record}):
+            record = {"conversation": record}
+        if isinstance(record, Mapping):
+            if isinstance(body := record.get("body"), Mapping) and is_conversation(body):  # a request of a batch
+                record = {**{name: value for name, value in record.items() if name != "body"}, **body}
+            read = self._conversation if is_conversation(record) else self._fields
+            if named := read(number, record):
+                self.rows.append((number, named))
+        else:
+            self.rows.append((number, _pair(record)))
+
+    def _conversation(self, number: int, record: Mapping[str, Any]) -> dict[str, Cell]:
+        found = exchange(record)
+        self.tell("thoughts", found.thoughts, number)
+        self.tell("preferred", found.chosen, number)
+        self.unused |= found.unused
+        named: dict[str, Cell] = {"text_input": found.text_input, "output": found.output}
+        for name, value in record.items():
+            if name not in found.used and value not in (None, "", [], {}):
+                own = _field_name(name)
+                named[f"{own} (beside messages)" if own in _PAIR else own] = _cell(value)
+        if found.weight is not None:
+            named["weight"] = found.weight
+        return named
+
+    def _fields(self, number: int, record: Mapping[str, Any]) -> dict[str, Cell]:
+        if pair := preference(record):
+            record = _preferred(record, *pair)
+            self.tell("preferred", pair, number)
+        if "_task_hash" in record and record.get("answer") in _VERDICTS:  # Prodigy: what a person says of the record
+            if record["answer"] != "accept":
+                self.tell("not-accepted", (record["answer"],), number)
+                return {}
+            record = {name: value for name, value in record.items() if name != "answer"}
+        return {_field_name(name): _cell(value) for name, value in record.items()}
+
+    def notes(self) -> Iterator[DataProblem]:
+        """Yield a warning for each fact."""
+        for (kind, what), numbers in self.told.items():
+            count = len(numbers)
+            rows, have, were = (f"{count:,} rows", "have", "were") if count > 1 else ("1 row", "has", "was")
+            message = {
+                "not-accepted": f"{rows} {were} left out: their 'answer' is {what[0]!r}",
+                "thoughts": f"{rows} {have} thoughts ({what[0]!r}), which were left out",
+                "preferred": f"{rows} {have} {what[0]!r}, which was read, and {what[-1]!r}, which was left out",
+                "other-fields": f"{rows} {have} other fields, which {were} read: {what[0]}",
+            }[kind]
+            yield warning(kind, f"{message} (first: row {numbers[0]}).")
+        if self.unused:
+            yield warning("ignored-fields", f"Not used, in messages: {listed(sorted(self.unused))}.")
 
 
-def _text(turn: object) -> str:
-    """Return the text of a message: `content`, a list of parts, or plain text."""
-    if isinstance(turn, str):
-        return turn
-    content = turn.get("parts", turn.get("content")) if isinstance(turn, Mapping) else None
-    if isinstance(content, str):
-        return content
-    if isinstance(content, Mapping):
-        content = [content]
-    parts = content if isinstance(content, list) and content else [None]
-    texts = [part.get("text") if isinstance(part, Mapping) else None for part in parts]
-    if not all(isinstance(text, str) for text in texts):
-        raise RecordError("conversation", "a message holds something other than text.")
-    return "".join(text for text in texts if isinstance(text, str))
+def _preferred(record: Mapping[str, Any], chosen: str, rejected: str) -> dict[str, Any]:
+    """Return a record of texts with its preferred answer as the output."""
+    others = {name: value for name, value in record.items() if name not in (chosen, rejected)}
+    names = {plain_name(str(name)) for name in others}
+    if names.isdisjoint(INPUT_NAMES):
+        raise RecordError("conversation", "a preferred and a rejected answer without the prompt they answer.")
+    if "output" in names:
+        raise RecordError("conversation", f"{chosen!r} and 'output' are both outputs.")
+    return {**others, "output": record[chosen]}
 
 
-def _why_not(roles: list[str]) -> str:
-    if len(roles) > 2:
-        return f"{len(roles)} messages; only one question with one answer is supported."
-    if "model" not in roles:
-        return "the answer is missing."
-    return "the question is missing." if "user" not in roles else "the answer comes before the question."
+def _pair(record: object) -> dict[str, Cell]:
+    if isinstance(record, TuningExample):
+        return {"text_input": record.text_input, "output": record.output}
+    if isinstance(record, (list, tuple)):
+        if len(record) != 2:
+            raise RecordError("wrong-record", f"{len(record)} values, expected 2: input and output.")
+        return dict(zip(_PAIR, map(_cell, record), strict=True))
+    raise RecordError("wrong-record", f"{kind_of(record)}, expected an object with an input and an output.")
 
 
-def looks_like_json(text: str, suffix: str) -> str | None:
-    """Return "json", "jsonl" or None for the format of `text`; `suffix` decides only for broken text."""
-    start = text.lstrip()[:1]
-    if start not in ("{", "["):
-        return {".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl"}.get(suffix)
-    lines = [stripped for line in text.split("\n") if (stripped := line.strip())]
-    if len(lines) == 1:
-        return suffix.lstrip(".") if suffix in (".json", ".jsonl") else "json"
-    whole = sum(_is_value(line) for line in lines[:20])
-    if _is_value(lines[0]) or whole > len(lines[:20]) / 2:
-        return "jsonl"
-    if suffix in (".jsonl", ".ndjson"):
-        return "json" if _is_value(text) else "jsonl"
-    # a CSV may begin with a bracket too: "[greeting],label"
-    return "json" if suffix == ".json" or lines[0] in ("{", "[") or start == "{" or _is_value(text) else None
+def _gathered(read: _Read) -> list[DataProblem]:
+    """Return the problems; if no row can be used for a few reasons, each reason once with the number of its rows."""
+    by_message: dict[tuple[str, str], list[DataProblem]] = {}
+    for problem in read.problems:
+        by_message.setdefault((problem.kind, problem.message), []).append(problem)
+    if read.rows or len(by_message) > _MAX_CAUSES:
+        return read.problems
+    return [
+        same[0] if len(same) == 1 else replace(same[0], message=f"{message} {len(same):,} rows are like this.")
+        for (_, message), same in by_message.items()
+    ]
 
 
-def _is_value(text: str) -> bool:
-    try:
-        loads(text)
-    except JsonError:
-        return False
-    return True
+def _align(read: _Read) -> None:
+    """Let records of different forms share their columns: names in other letters, and inputs under another name."""
+    _rename(read.rows, _other_letters(read.rows))
+    columns = tuple(dict.fromkeys(name for _, named in read.rows for name in named))
+    mapping = suggest(columns)
+    if mapping is None or mapping.is_guessed or len(mapping.inputs) > 1:
+        return
+    places = (columns[mapping.inputs[0]], columns[mapping.output])
+    moves: dict[tuple[str, str], list[int]] = {}
+    for number, named in read.rows:
+        for place, own in zip(places, _own_places(tuple(named)), strict=False):
+            if own not in places and named.get(place) in (None, ""):
+                moves.setdefault((own, place), []).append(number)
+    for _, named in read.rows:  # a name beside the one it would take the place of is another column
+        for own, place in [move for move in moves if named.get(move[0]) and named.get(move[1])]:
+            del moves[own, place]
+    said: dict[tuple[int, ...], list[str]] = {}
+    for (own, place), numbers in moves.items():
+        _rename(read.rows, {own: place})
+        said.setdefault(tuple(numbers), []).append(f"{own!r} as {place!r}")
+    for some, renamed in said.items():
+        read.told["other-fields", (" and ".join(renamed),)] = list(some)
+
+
+def _other_letters(rows: Sequence[tuple[int, dict[str, Cell]]]) -> dict[str, str]:
+    """Return names that differ from an earlier one in letters only ("Prompt", "prompt") and never stand beside it."""
+    first: dict[str, str] = {}
+    renamed: dict[str, str] = {}
+    for _, named in rows:
+        for name in named:
+            if (earlier := first.setdefault(plain_name(name), name)) != name:
+                renamed[name] = earlier
+    for _, named in rows:
+        for name in [name for name in named if renamed.get(name) in named]:
+            del renamed[name]
+    return renamed
+
+
+def _rename(rows: Iterable[tuple[int, dict[str, Cell]]], names: Mapping[str, str]) -> None:
+    for _, named in rows if names else ():
+        for name in [name for name in named if name in names]:
+            named[names[name]] = named.pop(name)
+
+
+@functools.lru_cache(maxsize=256)
+def _own_places(columns: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the input and output that records with these fields have by themselves; empty if that is a guess."""
+    mapping = suggest(columns)
+    if mapping is None or mapping.is_guessed or len(mapping.inputs) > 1:
+        return ()
+    return columns[mapping.inputs[0]], columns[mapping.output]
+
+
+def _field_name(name: object) -> str:
+    return "text_input" if name == "textInput" else column_name(str(name))
+
+
+def _cell(value: Any) -> Cell:
+    if value is None or isinstance(value, (str, BadCell)):
+        return str(value) if isinstance(value, JsonNumber) else value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value) if value.bit_length() < _MAX_BITS else BadCell("not-text", "a number of too many digits.")
+    if isinstance(value, float):
+        return None if value != value else f"{value:.15g}"  # pandas writes missing cells as NaN
+    if isinstance(value, Mapping) and len(value) == 1 and isinstance(text := value.get("text"), str):
+        return text
+    return BadCell("not-text", f"{kind_of(value)}, not text.")

@@ -11,6 +11,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from tunery.data.tables import column_name
@@ -18,6 +19,8 @@ from tunery.data.tables import column_name
 # Line ends for other programs' readers (Python's splitlines, old JavaScript), and halves of characters, which no file
 # in UTF-8 can hold. JSON itself escapes the characters below U+0020.
 _ESCAPED = re.compile("[\x85\u2028\u2029\ud800-\udfff]")
+_BETWEEN = re.compile(r"[\s,]*")  # also the record separator of RFC 7464, which is a blank to Python
+_PYTHON = re.compile(r"\s*[\[(]?\s*\{\s*'")
 
 
 class JsonNumber(str):
@@ -53,20 +56,53 @@ def jsonl_lines(text: str) -> Iterator[tuple[int, str]]:
 
 def loads(text: str) -> Any:
     """Return the value of a JSON text. Raises JsonError."""
+    with _telling(text, 1):
+        return _DECODER.decode(text)
+
+
+def values(text: str) -> Iterator[tuple[int, Any]]:
+    """Yield the JSON values that follow one another, with blanks or commas between, and the lines they begin in."""
+    position, line = 0, 1
+    while (start := _between(text, position)) < len(text):
+        line += text.count("\n", position, start)
+        with _telling(text, line):
+            value, position = _DECODER.raw_decode(text, start)
+        yield line, value
+        line += text.count("\n", start, position)
+
+
+def is_value(text: str) -> bool:
+    """Return whether the text is one JSON value."""
     try:
-        return json.loads(
-            text,
-            parse_int=_number,
-            parse_float=_number,
-            parse_constant=lambda _: None,
-            object_pairs_hook=_object,
-        )
+        loads(text)
+    except JsonError:
+        return False
+    return True
+
+
+def is_python(text: str) -> bool:
+    """Return whether the text begins as Python prints a dictionary or a list of them."""
+    return _PYTHON.match(text) is not None
+
+
+@contextmanager
+def _telling(text: str, line: int) -> Iterator[None]:
+    """Turn the decoder's exceptions into a JsonError; `line` is the one in which the value begins."""
+    try:
+        yield
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, " if "\n" in text.strip() else ""
         message = f"{where}character {error.colno}: {error.msg[0].lower()}{error.msg[1:]}"
         raise JsonError(message, error.lineno) from error
     except RecursionError as error:
-        raise JsonError("brackets are nested too deeply") from error
+        raise JsonError("brackets are nested too deeply", line) from error
+    except JsonError as error:
+        raise JsonError(str(error), line) from error
+
+
+def _between(text: str, position: int) -> int:
+    found = _BETWEEN.match(text, position)
+    return found.end() if found else position
 
 
 @functools.lru_cache(maxsize=65_536)  # 4 MiB can hold two million numbers, but not two million different ones
@@ -81,3 +117,8 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
         twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
         raise JsonError(f"the name {column_name(twice)!r} appears twice in one object")
     return found
+
+
+_DECODER = json.JSONDecoder(
+    parse_int=_number, parse_float=_number, parse_constant=lambda _: None, object_pairs_hook=_object
+)
