@@ -78,7 +78,7 @@ class Served:
         with self._errors.open("ab") as errors:
             self._process = subprocess.Popen(
                 [sys.executable, *self._arguments], env=self._environment, stdin=subprocess.DEVNULL, stdout=errors,
-                stderr=errors,
+                stderr=errors, start_new_session=True,
             )  # fmt: skip
         wait_until(lambda: self.said.count("Serving at") >= self.starts or self._process.poll() is not None)  # type: ignore[union-attr]
         assert self._process.poll() is None, self.said
@@ -97,6 +97,12 @@ class Served:
         """Kill the server with SIGKILL."""
         assert self._process is not None
         self._process.kill()
+        self._process.wait()
+
+    def kill_group(self) -> None:
+        """Kill the server and its children at one moment, as a power cut does."""
+        assert self._process is not None
+        os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
     def stop(self) -> float:

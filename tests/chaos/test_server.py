@@ -17,8 +17,10 @@ import pytest
 
 from tests.chaos import double_submit
 from tests.chaos.served import REAL, Served, children, proof, wait_until
+from tests.chaos.trainer import FATAL
 from tests.engine.tiny_bases import make_folder
 from tunery.engine.catalog import Catalog
+from tunery.service.tuning import MAX_SERVER_DEATHS
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither kill -9 nor SIGSTOP")
 
@@ -57,6 +59,37 @@ def test_a_killed_server_loses_nothing(new_home: Callable[[], Path]) -> None:
         wait_until(lambda: not any(_runs(child) for child in left))
         wait_until(lambda: {server.phase(model_id) for model_id in ids} == {"SUCCEEDED"})
         assert sorted(model["name"] for model in server.models()) == [f"tunedModels/{model_id}" for model_id in ids]
+
+
+@pytest.mark.full
+def test_a_task_that_takes_the_server_with_it_is_found_out(new_home: Callable[[], Path]) -> None:
+    """A task that kills the server each time ends FAILED and says so; the task behind it is done before that."""
+    server = Served.fake(new_home()).start()
+    server.create("first", epochs=50)
+    server.create("fatal", displayName=FATAL)
+    server.create("behind")
+    for _ in range(MAX_SERVER_DEATHS):
+        wait_until(lambda: server.exit_status() is not None)
+        server.start()
+    with_it = server.operation("fatal")
+
+    assert (with_it["metadata"]["phase"], with_it["error"]["code"]) == ("FAILED", 13)
+    assert "the server died with it 5 times" in with_it["error"]["message"]
+    assert server.phase("behind") == "SUCCEEDED"
+    server.stop()
+
+
+@pytest.mark.full
+def test_a_killed_process_group_never_costs_a_job(new_home: Callable[[], Path]) -> None:
+    """Server and children killed together eight times before the first step: the job is tuned all the same."""
+    server = Served.fake(new_home(), step_seconds=0.5).start()
+    server.create("numbers", epochs=2)
+    for _ in range(MAX_SERVER_DEATHS + 3):
+        wait_until(lambda: server.phase("numbers") == "RUNNING")
+        server.kill_group()
+        server.start()
+    wait_until(lambda: server.phase("numbers") == "SUCCEEDED")
+    server.stop()
 
 
 @pytest.mark.full

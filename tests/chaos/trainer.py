@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import queue
+import signal
 import time
 from collections.abc import Callable, Generator
 from contextlib import suppress
@@ -26,6 +27,7 @@ from tunery.service.process import SIGN_OF_LIFE_SECONDS, Alive, Channel
 from tunery.service.tuning import Beat, Call, Ended, Event, Finish, PhaseEntered, Progress, PutBack, Started, StepDone
 from tunery.types import Phase, TunedModel, TuningSnapshot, TuningTask
 
+FATAL = "fatal"  # a model of this name takes the server with it
 STEP_SECONDS = float(os.environ.get("TUNERY_TEST_STEP_SECONDS", "0.02"))
 CHECKPOINT_STEPS = 3
 
@@ -52,6 +54,7 @@ class FakeTaskWorker:
 
     def __init__(self, model: TunedModel, task: TuningTask, folder: DataFolder, call: Callable[[Call], Any]) -> None:
         self._folder, self._task, self._call, self._total = folder, task, call, model.task.total_steps
+        self._is_fatal = model.display_name == FATAL
         self._snapshots = list(task.snapshots)
         self._checkpoint = folder.checkpoint(task.id) / "step"
         self._step = self._saved = int(self._checkpoint.read_text()) if self._checkpoint.exists() else 0
@@ -73,6 +76,9 @@ class FakeTaskWorker:
         yield PhaseEntered(Phase.PREPARING)
         is_cancelled = self._beat(Phase.RUNNING)
         yield Started({}, self._step + 1, self._total)
+        if self._is_fatal:
+            os.kill(os.getppid(), signal.SIGKILL)
+            os.kill(os.getpid(), signal.SIGKILL)
         while self._step < self._total and not is_cancelled:
             time.sleep(STEP_SECONDS)
             self._take_step()

@@ -20,7 +20,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, 
 from tests.service.samples import a_curve, a_request, write_adapter
 from tunery.errors import FailedPrecondition, NotFound, TuningUnstable
 from tunery.service.library import Fenced, Library
-from tunery.service.tuning import Progress, Published
+from tunery.service.tuning import Loss, Progress, Published
 from tunery.types import Phase, State, TuningTask
 
 INTERLEAVINGS = int(os.environ.get("TUNERY_TEST_INTERLEAVINGS", "60"))
@@ -97,7 +97,7 @@ class Interleavings(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def lose(self, data: st.DataObject) -> None:
-        self._try(self.library.take_back, data)
+        self._try(lambda task: self.library.take_back(task, Loss.PROCESS), data)
 
     @rule(model_id=models)
     def cancel(self, model_id: str) -> None:

@@ -9,7 +9,8 @@ import pytest
 from tests.service.samples import a_curve, a_request, claimed, made_checkpoint, tuned, write_adapter
 from tunery.errors import DataLoss, FailedPrecondition, NotFound, TuningUnstable
 from tunery.service.library import Fenced, Library
-from tunery.service.tuning import Progress
+from tunery.service.process import machine_start
+from tunery.service.tuning import Loss, Progress
 from tunery.types import Advice, EpochLoss, Phase, State, TuningTask
 
 
@@ -186,7 +187,7 @@ def _with_lost_worker(home: Path, task_id: str, **progress: int) -> TuningTask:
 
 
 def test_a_lost_task_waits_to_be_resumed(home: Path) -> None:
-    """The next owner puts the task of a dead one back into the queue, to resume from its checkpoint, as one loss."""
+    """The next owner puts the task of a dead one back into the queue, to resume from its checkpoint."""
     with Library.own(home) as library:
         model = library.create(a_request())
     lost = _with_lost_worker(home, model.task.id, step=7, checkpoint_step=5)
@@ -217,34 +218,97 @@ def test_a_resumed_task_never_shows_less_than_before(library: Library) -> None:
     assert model.task.snapshots == a_curve(7)
 
 
-def test_a_task_that_kills_three_workers_at_one_step_is_given_up(home: Path) -> None:
-    """Three losses at the same step end the task as FAILED/13 with a message."""
-    with Library.own(home) as library:
-        task_id = library.create(a_request(id="poison")).task.id
-    for _ in range(3):
-        _with_lost_worker(home, task_id, step=7)
+def _lose(library: Library, loss: Loss, step: int) -> None:
+    """Claim the oldest task, let it reach a step and lose its process."""
+    task = library.claim("a test")
+    assert task is not None, "the task cannot be claimed any more"
+    library.heartbeat(task, Phase.RUNNING, Progress(step=step))
+    library.take_back(task, loss)
 
-    with Library.own(home) as library:
-        model = library.get("poison")
+
+def test_a_task_that_kills_three_workers_at_one_step_is_given_up(library: Library) -> None:
+    """Three deaths of its own process at the same step end the task as FAILED/13 with a message."""
+    library.create(a_request(id="poison"))
+    for _ in range(3):
+        _lose(library, Loss.PROCESS, step=7)
+
+    model = library.get("poison")
 
     assert (model.state, model.task.phase, model.task.error_code) == (State.FAILED, Phase.FAILED, 13)
     assert "3 times, the last time after step 7" in str(model.task.error_message)
 
 
-def test_a_task_that_loses_five_workers_is_given_up(home: Path) -> None:
-    """Five losses in all end the task, four at different steps do not; released tasks do not count."""
-    with Library.own(home) as library:
-        task_id = library.create(a_request(id="unlucky")).task.id
+def test_a_task_that_loses_five_workers_is_given_up(library: Library) -> None:
+    """Five deaths of its own process end the task; released tasks and rows that an error left do not count."""
+    library.create(a_request(id="unlucky"))
     for step in (1, 2, 3, 4):
-        _with_lost_worker(home, task_id, step=step)
+        _lose(library, Loss.PROCESS, step=step)
+        _lose(library, Loss.ERROR, step=step)
+    task = library.claim("a test")
+    assert task is not None
+    library.release(task)
+    assert library.get("unlucky").task.phase == Phase.QUEUED
+    _lose(library, Loss.PROCESS, step=5)
+
+    assert library.get("unlucky").task.phase == Phase.FAILED
+
+
+def _die(home: Path, step: int, machine: str | None, *, survives: bool = False) -> str:
+    """Open the folder as a server, claim a task, and die with it; return the id of its model."""
     with Library.own(home) as library:
-        task = library.claim("a test")
-        assert task is not None
-        library.release(task)
-    _with_lost_worker(home, task_id, step=5)
+        task = library.claim("a test", machine_start=machine)
+        assert task is not None, "no task can be claimed any more"
+        library.heartbeat(task, Phase.RUNNING, Progress(step=step))
+        if survives:
+            witness = library.folder.witness(task.id, task.claim_number)
+            witness.parent.mkdir(parents=True, exist_ok=True)
+            witness.touch()
+    return task.tuned_model_id
+
+
+@pytest.mark.parametrize("machine", [None, "another"])
+def test_power_cuts_and_killed_commands_never_lose_a_job(home: Path, machine: str | None) -> None:
+    """Twenty deaths at one step, of a command or of a machine that was started again, leave the task in the queue."""
+    with Library.own(home) as library:
+        library.create(a_request(id="patient"))
+    for _ in range(20):
+        _die(home, 0, machine)
 
     with Library.own(home) as library:
-        assert library.get("unlucky").task.phase == Phase.FAILED
+        assert library.get("patient").task.phase == Phase.QUEUED
+
+
+@pytest.mark.parametrize(("steps", "survives"), [((0, 0, 1, 1, 2, 2, 3, 3), False), ((0,) * 8, True)])
+def test_deaths_of_the_server_alone_never_lose_a_job(home: Path, steps: tuple[int, ...], survives: bool) -> None:
+    """Neither deaths with progress between them nor deaths that the process of the task outlives count against it."""
+    with Library.own(home) as library:
+        library.create(a_request(id="patient"))
+    for step in steps:
+        _die(home, step, machine_start(), survives=survives)
+
+    with Library.own(home) as library:
+        assert library.get("patient").task.phase == Phase.QUEUED
+
+
+def test_a_task_that_takes_the_server_with_it_is_found_out(home: Path) -> None:
+    """After three deaths at one step it comes last and is tried by itself; the fifth death ends it as FAILED/13."""
+    with Library.own(home) as library:
+        library.create(a_request(id="fatal"))
+        library.create(a_request(id="harmless"))
+    died_with = [_die(home, 0, machine_start()) for _ in range(3)]
+    with Library.own(home) as library:
+        assert library.is_suspect(library.get("fatal").task)
+        harmless = library.claim("a test")
+        assert harmless is not None
+        library.finish(harmless, Phase.FAILED, Progress(), error=TuningUnstable(1))
+    died_with += [_die(home, 0, machine_start()) for _ in range(2)]
+
+    with Library.own(home) as library:
+        task = library.get("fatal").task
+
+    assert (harmless.tuned_model_id, set(died_with)) == ("harmless", {"fatal"})
+    assert (task.phase, task.error_code) == (Phase.FAILED, 13)
+    assert "the server died with it 5 times after step 0" in str(task.error_message)
 
 
 def test_a_lost_task_that_was_to_be_cancelled_is(home: Path) -> None:
@@ -268,7 +332,7 @@ def test_a_worker_taken_for_memory_is_no_loss(library: Library) -> None:
     sizes = []
     while task is not None:
         sizes.append(task.micro_batch_size)
-        library.take_back(task, is_short_of_memory=True)
+        library.take_back(task, Loss.MEMORY)
         task = library.claim("a test")
 
     ended = library.get("numbers").task

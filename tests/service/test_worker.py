@@ -137,6 +137,7 @@ def test_a_task_deleted_as_it_is_claimed_is_passed_over(library: Library, monkey
 
     def finding(self: Library, model_id: str) -> TunedModel:
         if model_id == gone.id:
+            self.delete(model_id)
             raise NotFound
         return find(self, model_id)
 

@@ -64,6 +64,10 @@ class DataFolder:
         """Return the folder for the checkpoints of a task."""
         return self.checkpoints / task_id
 
+    def witness(self, task_id: str, claim_number: int) -> Path:
+        """Return the file that the process of a task leaves when it outlives its server."""
+        return self.checkpoint(task_id) / f"outlived-{claim_number}"
+
     def publish(self, task: TuningTask, write: Callable[[Path], None], *, needed_bytes: int | None = None) -> Published:
         """Publish the adapter of a claimed task: `write` puts its files into the folder it is given."""
         folder = self.models / task.id / str(task.claim_number)

@@ -37,7 +37,9 @@ from tunery.service.database import connection as schema
 from tunery.service.database import models, tasks
 from tunery.service.database.connection import Database
 from tunery.service.folder import DataFolder
+from tunery.service.process import machine_start
 from tunery.service.tuning import (
+    Loss,
     ModelFilter,
     Progress,
     Prompt,
@@ -99,7 +101,7 @@ class Library:
                 if not schema.is_current_schema(database):
                     schema.upgrade(database)
                 library = cls(folder, database)
-                library.take_back_lost_tasks()  # their workers owned the folder, and now we do
+                library.take_back_lost_tasks(Loss.SERVER)  # their workers owned the folder, and now we do
                 library.sweep()
                 yield library
             finally:
@@ -268,17 +270,36 @@ class Library:
             return models.list_reports(connection, model.id)
 
     def claim(
-        self, worker: str, *, task_id: str | None = None, is_cancelled: bool = False, held_back: Collection[str] = ()
+        self,
+        worker: str,
+        *,
+        task_id: str | None = None,
+        is_cancelled: bool = False,
+        held_back: Collection[str] = (),
+        machine_start: str | None = None,
     ) -> TuningTask | None:
         """
         Give the oldest waiting task, or the one with `task_id`, to a worker; None if no task can be claimed.
 
         The task says where to resume: `checkpoint_step`, and the snapshots so far. Ids in `held_back` are skipped.
         With `is_cancelled` only tasks that were cancelled while they waited with a checkpoint are claimed, to be
-        published and finished; without it only the others.
+        published and finished; without it only the others. With `machine_start` a server's own death is told
+        from that of its machine.
         """
         with self.database.writing() as connection:
-            return tasks.claim(connection, worker, task_id=task_id, is_cancelled=is_cancelled, held_back=held_back)
+            return tasks.claim(
+                connection,
+                worker,
+                task_id=task_id,
+                is_cancelled=is_cancelled,
+                held_back=held_back,
+                machine_start=machine_start,
+            )
+
+    def is_suspect(self, task: TuningTask) -> bool:
+        """Return whether servers died with this task so often that it is to be tried by itself."""
+        with self.database.reading() as connection:
+            return tasks.is_suspect(connection, task.id)
 
     def heartbeat(self, task: TuningTask, phase: Phase, progress: Progress = _NOTHING_NEW) -> bool:
         """
@@ -334,20 +355,14 @@ class Library:
             tasks.request_cancel(connection, model.id)
         return self.get(model.id)
 
-    def take_back(self, task: TuningTask, *, is_short_of_memory: bool = False) -> None:
-        """
-        Put the task of a dead worker back into the queue, counted as a loss, if its claim is still the last.
-
-        `is_short_of_memory`: the kernel killed the worker; the next one tries half as many examples at a time.
-        """
+    def take_back(self, task: TuningTask, loss: Loss) -> None:
+        """Put the task of a dead worker back into the queue, if its claim is still the last."""
         with self.database.writing() as connection:
             heartbeat = tasks.heartbeat_of(connection, task)
             if heartbeat is not None:
-                tasks.requeue_lost(
-                    connection, task.id, task.claim_number, heartbeat, is_short_of_memory=is_short_of_memory
-                )
+                tasks.requeue_lost(connection, task.id, task.claim_number, heartbeat, loss)
 
-    def take_back_lost_tasks(self) -> None:
+    def take_back_lost_tasks(self, loss: Loss) -> None:
         """Put back every task whose row says that a worker has it; call this only when no worker is left."""
         with self.database.reading() as connection:
             lost = tasks.running(connection)
@@ -355,7 +370,9 @@ class Library:
             return
         with self.database.writing() as connection:
             for task_id, claim_number, heartbeat in lost:
-                tasks.requeue_lost(connection, task_id, claim_number, heartbeat)
+                survived = loss is Loss.SERVER and self.folder.witness(task_id, claim_number).exists()
+                cause = Loss.SURVIVED if survived else loss
+                tasks.requeue_lost(connection, task_id, claim_number, heartbeat, cause, machine_start())
 
     def places_in_queue(self) -> dict[str, int]:
         """Return how many tasks wait before each waiting task, by task id."""

@@ -30,6 +30,7 @@ ORPHANED = 70  # exit status of a child whose parent died
 _WAIT_SECONDS = 0.5
 _OOM_SCORE = "1000"  # when memory runs out, the kernel kills a child first, not the server
 _KERNEL_COUNTS = Path("/proc/vmstat")
+_START_TIME = 19  # among the fields of /proc/PID/stat after the name (proc(5), starttime)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +42,17 @@ class Child:
     """
     The parent's side of a child process that runs `main(channel, *arguments)`; the process starts at once.
 
-    `niceness` lowers its priority, so that the server keeps answering while the child computes.
+    `niceness` lowers its priority, so that the server keeps answering while the child computes. What kills the process
+    group of the server does not reach a child that `is_alone`.
     """
 
-    def __init__(self, name: str, main: Callable[..., None], *arguments: Any, niceness: int = 0) -> None:
+    def __init__(
+        self, name: str, main: Callable[..., None], *arguments: Any, niceness: int = 0, is_alone: bool = False
+    ) -> None:
+        self.is_alone = is_alone
         self._connection, theirs = CONTEXT.Pipe()
         self._process = CONTEXT.Process(
-            target=_run, args=(main, theirs, niceness, arguments), name=f"tunery {name}", daemon=True
+            target=_run, args=(main, theirs, niceness, is_alone, arguments), name=f"tunery {name}", daemon=True
         )
         self._process.start()
         theirs.close()  # while we hold this end, the pipe would not report the child's death
@@ -131,6 +136,7 @@ class Channel:
         self._connection = connection
         self._sending = threading.Lock()
         self.messages: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self.when_orphaned: Callable[[], object] = lambda: None
         threading.Thread(target=self._read, name="channel", daemon=True).start()
 
     def send(self, message: object) -> None:
@@ -139,7 +145,7 @@ class Channel:
             with self._sending:
                 self._connection.send(message)
         except OSError:
-            os._exit(ORPHANED)
+            self._end()
 
     def show_life(self, is_needed: Callable[[], bool] = lambda: True) -> None:
         """Send `Alive` now, and from a thread each second in which it `is_needed`."""
@@ -157,7 +163,13 @@ class Channel:
             while True:
                 self.messages.put(self._connection.recv())
         except (EOFError, OSError):
-            os._exit(ORPHANED)  # no one is left to work for; all that counts is on the disk
+            self._end()
+
+    def _end(self) -> None:
+        """End the process: no one is left to work for, and all that counts is on the disk."""
+        with contextlib.suppress(OSError):
+            self.when_orphaned()
+        os._exit(ORPHANED)
 
 
 def memory_kills() -> int:
@@ -173,7 +185,21 @@ def memory_kills() -> int:
     return sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
 
 
-def _run(main: Callable[..., None], connection: Connection, niceness: int, arguments: tuple[Any, ...]) -> None:
+def machine_start() -> str | None:
+    """Return a text that changes when the machine, or the container with this process, is started; None if unknown."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        first_process = Path("/proc/1/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return f"{boot} {first_process[_START_TIME]}"
+
+
+def _run(
+    main: Callable[..., None], connection: Connection, niceness: int, is_alone: bool, arguments: tuple[Any, ...]
+) -> None:
+    if is_alone and hasattr(os, "setsid"):
+        os.setsid()
     config.relax_garbage_collector()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches every process; the parent decides
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -18,6 +18,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -240,9 +241,24 @@ PHASES_BEFORE_END = {
     Phase.FAILED: RUNNING_PHASES,
 }
 
-# A task that lost this many workers is given up: the task itself must be killing them (our own choice of limits).
+# A task is given up when this many of its own processes died while the server lived (our own choice of limits).
 MAX_LOSSES = 5
 MAX_LOSSES_AT_ONE_STEP = 3
+
+# Deaths of the server are no fault of a task, unless they come again and again at one step: after SUSPECT_DEATHS the
+# task is tried by itself, and it is given up when it dies together with the server then too.
+SUSPECT_DEATHS = 3
+MAX_SERVER_DEATHS = 5
+
+
+class Loss(StrEnum):
+    """How a task lost its worker."""
+
+    PROCESS = "PROCESS"  # its own process died or froze while the server lived
+    MEMORY = "MEMORY"  # the kernel killed its process because memory ran out
+    SERVER = "SERVER"  # the server died too
+    SURVIVED = "SURVIVED"  # the server died, and the process of the task outlived it
+    ERROR = "ERROR"  # an error of ours left the row as it was
 
 
 def state_of(phase: Phase, has_artifact: bool) -> State:

@@ -21,9 +21,9 @@ from typing import Any
 from tunery.errors import NotFound, TuneryError, as_tunery_error
 from tunery.service.folder import DataFolder
 from tunery.service.library import Fenced, Library
-from tunery.service.process import Channel, Child, memory_kills
+from tunery.service.process import Channel, Child, machine_start, memory_kills
 from tunery.service.task import TaskWorker, answer, worker_name
-from tunery.service.tuning import Call, Event, Noticed, PhaseEntered, Started
+from tunery.service.tuning import Call, Event, Loss, Noticed, PhaseEntered, Started
 from tunery.types import Phase, TunedModel, TuningTask
 
 LEASE_SECONDS = 10.0  # a child that is silent for this long counts as frozen
@@ -32,6 +32,7 @@ LEAVE_SECONDS = 0.5  # for an idle child
 LOOK_SECONDS = 1.0  # between two looks for tasks that nobody announced
 BACKOFF_SECONDS = (1.0, 5.0, 30.0, 120.0)
 NICENESS = 10  # answers come first: beside a tuning child of equal priority they take more than twice as long
+SETTLE_SECONDS = 0.3  # between the death of a child and counting it
 RESTART_SECONDS = 30.0  # between two starts of an idle child
 LOG_LINES = 200
 MAX_LOGS = 500
@@ -87,6 +88,7 @@ class Done:
 def tuning_child(channel: Channel, data_folder: Path) -> None:
     """Run the child: send events and calls, and take commands until told to leave."""
     child = _TuningChild(channel, data_folder)
+    channel.when_orphaned = child.note_survival
     channel.show_life(lambda: child.is_busy)
     child.serve()
 
@@ -168,7 +170,7 @@ class Worker:
             self._wanted.clear()
             try:
                 self._keep_warm()
-                self._library.take_back_lost_tasks()  # we hold none: a row that says running was left by an error
+                self._library.take_back_lost_tasks(Loss.ERROR)  # we hold none: an error of ours left such a row
                 task = self._claim()
                 if task is None:
                     self._wanted.wait(self._seconds_to_look())
@@ -194,7 +196,9 @@ class Worker:
         now = time.monotonic()
         held_back = [task_id for task_id, (_, until) in self._held_back.items() if until > now]
         for is_cancelled in (True, False):  # those cancelled with a checkpoint only need to be published
-            task = self._library.claim(worker_name(), is_cancelled=is_cancelled, held_back=held_back)
+            task = self._library.claim(
+                worker_name(), is_cancelled=is_cancelled, held_back=held_back, machine_start=machine_start()
+            )
             if task is not None:
                 return task
         return None
@@ -205,7 +209,7 @@ class Worker:
         kills_before = memory_kills()
         try:
             model = self._library.find(task.tuned_model_id)
-            child = self._ready_child()
+            child = self._ready_child(is_alone=self._library.is_suspect(task))
             child.send(Work(model, task))
             self._attend(child, model, task)
         except NotFound:  # deleted since it was claimed; the child has not heard of it yet
@@ -213,11 +217,13 @@ class Worker:
         except (EOFError, TimeoutError) as lost:
             self._discard_child()
             is_short = child.was_killed and isinstance(lost, EOFError) and memory_kills() > kills_before
-            self._lose(task, "froze" if isinstance(lost, TimeoutError) else "died", is_short_of_memory=is_short)
+            how = "froze" if isinstance(lost, TimeoutError) else "died"
+            self._lose(task, how, Loss.MEMORY if is_short else Loss.PROCESS)
         except BaseException:  # an error of ours: the child is in the middle of the task and would never leave it
             self._discard_child()
             with suppress(TuneryError):
                 self._library.release(task)
+            self._hold_back(task)  # so that it does not keep the others waiting
             raise
         finally:
             self.current_task_id = None
@@ -260,15 +266,16 @@ class Worker:
         if self._on_success is not None and (model.task.id, model.task.phase) == (task.id, Phase.SUCCEEDED):
             self._on_success(model)
 
-    def _lose(self, task: TuningTask, how: str, *, is_short_of_memory: bool) -> None:
-        cause = " because memory ran out" if is_short_of_memory else ""
+    def _lose(self, task: TuningTask, how: str, loss: Loss) -> None:
+        self._is_stopping.wait(SETTLE_SECONDS)  # what kills the server as well is not counted as a loss of the task
+        cause = " because memory ran out" if loss is Loss.MEMORY else ""
         self.log_of(task.id).add(f"The worker process {how}{cause}; the tuning job resumes from its checkpoint")
         _log.warning("The child working on %s %s%s", task.tuned_model_id, how, cause)
         with suppress(Fenced):
             if self._is_stopping.is_set():  # no fault of the task
                 self._library.release(task)
             else:
-                self._library.take_back(task, is_short_of_memory=is_short_of_memory)
+                self._library.take_back(task, loss)
                 self._hold_back(task)
                 self._ready_child()  # it starts while the task waits; losses are counted, so this ends
 
@@ -277,11 +284,12 @@ class Worker:
         pause = BACKOFF_SECONDS[min(losses, len(BACKOFF_SECONDS) - 1)]
         self._held_back[task.id] = (losses + 1, time.monotonic() + pause)
 
-    def _ready_child(self) -> Child:
-        if self._child is None or not self._child.is_alive:
+    def _ready_child(self, *, is_alone: bool = False) -> Child:
+        if self._child is None or not self._child.is_alive or self._child.is_alone != is_alone:
             self._discard_child()
             self._child_time = time.monotonic()
-            self._child = Child("tuning", self._main, self._library.folder.path, niceness=NICENESS)
+            path = self._library.folder.path
+            self._child = Child("tuning", self._main, path, niceness=NICENESS, is_alone=is_alone)
             if self._warm_base is not None:
                 self._child.send(Warm(self._warm_base))
         return self._child
@@ -306,6 +314,7 @@ class _TuningChild:
     def __init__(self, channel: Channel, data_folder: Path) -> None:
         self._channel, self._folder = channel, DataFolder(data_folder)
         self._is_leaving = False
+        self._task: TuningTask | None = None
         self.is_busy = False  # while idle it sends nothing: the server is not reading, and the pipe would fill up
 
     def serve(self) -> None:
@@ -320,6 +329,13 @@ class _TuningChild:
                 case Leave():
                     return
             self.is_busy = False
+
+    def note_survival(self) -> None:
+        """Leave a file that says: the server died, and the process of this task did not."""
+        if self._task is not None:
+            witness = self._folder.witness(self._task.id, self._task.claim_number)
+            witness.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            witness.touch(mode=0o600)
 
     def call(self, call: Call) -> Any:
         """Have the server do what a call says; return its answer or raise its error."""
@@ -342,6 +358,7 @@ class _TuningChild:
             _log.warning("The base %s was not loaded ahead: %r", base_model, error)
 
     def _work(self, model: TunedModel, task: TuningTask) -> TuneryError | None:
+        self._task = task
         try:
             with closing(TaskWorker(model, task, self._folder, self.call).events()) as events:
                 for event in events:
@@ -355,6 +372,8 @@ class _TuningChild:
             if not isinstance(error, TuneryError):
                 _log.exception("The tuning job of %s failed", model.id)
             return as_tunery_error(error)
+        finally:
+            self._task = None
         return None
 
     def _look_for_leave(self) -> None:

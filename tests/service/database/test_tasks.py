@@ -22,7 +22,15 @@ from tests.service.samples import EXAMPLES, a_curve, a_request
 from tunery.service.database import connection as schema
 from tunery.service.database import models, tasks
 from tunery.service.database.connection import Database
-from tunery.service.tuning import MAX_LOSSES, MAX_LOSSES_AT_ONE_STEP, RUNNING_PHASES, Progress, Published, state_of
+from tunery.service.tuning import (
+    MAX_LOSSES,
+    MAX_LOSSES_AT_ONE_STEP,
+    RUNNING_PHASES,
+    Loss,
+    Progress,
+    Published,
+    state_of,
+)
 from tunery.types import Phase, TunedModel, TuningTask
 
 STEPS = 19
@@ -120,7 +128,14 @@ class Account:
         self.losses.append(self.completed_steps)
         last = self.losses[-MAX_LOSSES_AT_ONE_STEP:]
         is_poison = len(last) == MAX_LOSSES_AT_ONE_STEP and len(set(last)) == 1
-        self.phase = Phase.FAILED if is_poison or len(self.losses) >= MAX_LOSSES else Phase.QUEUED
+        if is_poison or len(self.losses) >= MAX_LOSSES:
+            self.phase = Phase.FAILED
+        else:
+            self.wait()
+
+    def wait(self) -> None:
+        """The worker is gone through no fault of the task."""
+        self.phase = Phase.QUEUED
         if self.waits and self.is_cancel_requested and self.checkpoint_step == 0:
             self.phase = Phase.CANCELLED
 
@@ -243,15 +258,15 @@ class Play:
             if _runs(account) and (claim_number, heartbeat) == (account.claim_number, account.heartbeat):
                 account.lose()
             with self.database.writing() as connection:
-                tasks.requeue_lost(connection, task_id, claim_number, heartbeat)
+                tasks.requeue_lost(connection, task_id, claim_number, heartbeat, Loss.PROCESS)
 
     def restart(self, _: Act) -> None:
         """The owner process dies with all workers, and the next one requeues their tasks."""
         with self.database.writing() as connection:
             for sighting in tasks.running(connection):
-                tasks.requeue_lost(connection, *sighting)
+                tasks.requeue_lost(connection, *sighting, Loss.SERVER)
         for account in filter(_runs, self.accounts.values()):
-            account.lose()
+            account.wait()
 
     def compare(self) -> None:
         """Compare phases, epochs, steps, curves and states with the account; no deleted model is left."""

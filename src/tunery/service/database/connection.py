@@ -195,7 +195,7 @@ def begin_unfinished_again(connection: Connection) -> None:
     )
 
 
-REVISION = "0005"  # the newest one in migrations/versions; revisions count upwards
+REVISION = "0006"  # the newest one in migrations/versions; revisions count upwards
 
 _MIGRATIONS = Path(__file__).parent.parent / "migrations"
 
@@ -221,7 +221,8 @@ def is_newer_schema(database: Database) -> bool:
 
 
 def _is_newer(found: str | None) -> bool:
-    return found is not None and not (found.isdecimal() and found <= REVISION)
+    is_known = found is None or (len(found) == len(REVISION) and found.isdecimal() and found <= REVISION)
+    return not is_known
 
 
 def revision(database: Database) -> str | None:

@@ -169,6 +169,16 @@ tuning_examples = Table(
     Column("output", Text, nullable=False),
 )
 
+# Of tasks that a server claimed: how often it died with them. Apart from `tuning_tasks`, whose last column stays last.
+server_deaths = Table(
+    "server_deaths",
+    metadata,
+    Column("task_id", Text, ForeignKey("tuning_tasks.id", ondelete="CASCADE"), primary_key=True),
+    Column("machine_start", Text),  # of the machine of the last claim
+    Column("at_step", Integer),  # of the last death
+    Column("deaths", Integer, nullable=False, server_default="0"),  # in a row at that step
+)
+
 reports = Table(
     "reports",
     metadata,

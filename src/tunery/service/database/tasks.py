@@ -11,17 +11,20 @@ from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, and_, case, func, literal, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, case, func, insert, literal, select, update
 
 from tunery.errors import Cancelled, OutOfMemory, TuneryError
 from tunery.service.database.models import pack_snapshots, progress_to_columns, task_from_row
-from tunery.service.database.tables import tuned_models, tuning_tasks
+from tunery.service.database.tables import server_deaths, tuned_models, tuning_tasks
 from tunery.service.tuning import (
     MAX_LOSSES,
     MAX_LOSSES_AT_ONE_STEP,
+    MAX_SERVER_DEATHS,
     PHASES_BEFORE,
     PHASES_BEFORE_END,
     RUNNING_PHASES,
+    SUSPECT_DEATHS,
+    Loss,
     Progress,
     Published,
     state_of,
@@ -30,10 +33,16 @@ from tunery.types import Phase, TuningTask
 
 _LOST = "The tuning job failed: its worker was lost {losses} times, the last time after step {step}."
 
+_FATAL = (
+    "The tuning job failed: the server died with it {deaths} times after step {step}, at last with this job alone. "
+    "Try a smaller base or shorter examples."
+)
+
 KEY_LIFE = timedelta(days=1)
 UNANSWERED_LIFE = timedelta(seconds=90)
 
 _task = tuning_tasks.c
+_deaths = server_deaths.c
 
 
 def claim(
@@ -43,16 +52,20 @@ def claim(
     task_id: str | None = None,
     is_cancelled: bool = False,
     held_back: Collection[str] = (),
+    machine_start: str | None = None,
 ) -> TuningTask | None:
     """
     Give the oldest waiting task to a worker: PREPARING, claim number + 1; None if there is none.
 
+    Tasks under suspicion of killing the server come last. `machine_start` tells a server that dies from a machine that
+    stops; None: deaths during this claim are not counted.
     `is_cancelled` selects the tasks that were cancelled but have a checkpoint to publish.
     """
     wanted = [_task.phase == Phase.QUEUED, _task.cancel_requested == is_cancelled, _task.id.not_in(held_back)]
     if task_id is not None:
         wanted.append(_task.id == task_id)
-    oldest = select(_task.number).where(*wanted).order_by(_task.number).limit(1).with_for_update(skip_locked=True)
+    order = (_task.id.in_(_suspects()), _task.number)
+    oldest = select(_task.number).where(*wanted).order_by(*order).limit(1).with_for_update(skip_locked=True)
     row = _update(
         connection,
         _task.number == oldest.scalar_subquery(),
@@ -62,7 +75,15 @@ def claim(
         heartbeat=0,
         start_time=func.coalesce(_task.start_time, literal(_now(), _task.start_time.type)),
     )
-    return None if row is None else task_from_row(row)
+    if row is None:
+        return None
+    _note_machine(connection, row["id"], machine_start)
+    return task_from_row(row)
+
+
+def is_suspect(connection: Connection, task_id: str) -> bool:
+    """Return whether the server died with this task so often that the task is to be tried by itself."""
+    return connection.scalar(_suspects().where(_deaths.task_id == task_id)) is not None
 
 
 def heartbeat(connection: Connection, task: TuningTask, phase: Phase, progress: Progress) -> bool | None:
@@ -130,13 +151,19 @@ def request_cancel(connection: Connection, tuned_model_id: str) -> None:
 
 
 def requeue_lost(
-    connection: Connection, task_id: str, claim_number: int, heartbeat: int, *, is_short_of_memory: bool = False
+    connection: Connection,
+    task_id: str,
+    claim_number: int,
+    heartbeat: int,
+    loss: Loss,
+    machine_start: str | None = None,
 ) -> None:
     """
-    Requeue the task of a lost worker and count the loss; after too many losses the task is FAILED.
+    Requeue the task of a lost worker; after too many losses that the task itself explains, it is FAILED.
 
     `claim_number` and `heartbeat` are those at which the worker was declared lost: if they have changed, it lives.
-    A worker killed because memory ran out is not a loss: the task continues with half as many examples at a time.
+    After Loss.MEMORY the task continues with half as many examples at a time. Loss.SERVER counts only if the machine
+    has not been started again since, that is, with the same `machine_start`.
     """
     seen = and_(_task.id == task_id, _task.fencing_epoch == claim_number, _task.heartbeat == heartbeat)
     row = _update(
@@ -144,15 +171,18 @@ def requeue_lost(
         seen & _task.phase.in_(RUNNING_PHASES),
         phase=Phase.QUEUED,
         worker=None,
-        **(_with_less_memory() if is_short_of_memory else _one_more_loss()),
+        **_counted(loss),
     )
     if row is None:
         return
-    if is_short_of_memory and row["micro_batch_size"] == 0:
+    if loss is Loss.MEMORY and row["micro_batch_size"] == 0:
         error = OutOfMemory()
         _give_up(connection, row, error.code, str(error))
     elif row["losses"] >= MAX_LOSSES or row["losses_at_step"] >= MAX_LOSSES_AT_ONE_STEP:
         message = _LOST.format(losses=row["losses"], step=row["completed_steps"])
+        _give_up(connection, row, TuneryError.code, message)
+    elif (deaths := _server_deaths(connection, row, loss, machine_start)) >= MAX_SERVER_DEATHS:
+        message = _FATAL.format(deaths=deaths, step=row["completed_steps"])
         _give_up(connection, row, TuneryError.code, message)
     elif row["cancel_requested"]:
         _cancel_at_once(connection, _task.id == task_id)
@@ -279,6 +309,34 @@ def _cancel_at_once(connection: Connection, condition: ColumnElement[bool]) -> N
     )
     if row is not None:
         _show_state(connection, row)
+
+
+def _suspects() -> Select[tuple[str]]:
+    return select(_deaths.task_id).where(_deaths.deaths >= SUSPECT_DEATHS)
+
+
+def _note_machine(connection: Connection, task_id: str, machine_start: str | None) -> None:
+    known = update(server_deaths).where(_deaths.task_id == task_id).values(machine_start=machine_start)
+    if connection.execute(known).rowcount == 0 and machine_start is not None:
+        connection.execute(insert(server_deaths).values(task_id=task_id, machine_start=machine_start))
+
+
+def _server_deaths(connection: Connection, task: RowMapping, loss: Loss, machine_start: str | None) -> int:
+    """Count a death of the server, or forget them all if the task survived one; return the deaths at its step."""
+    mine = _deaths.task_id == task["id"]
+    if loss is Loss.SURVIVED:
+        connection.execute(update(server_deaths).where(mine).values(deaths=0))
+    if loss is not Loss.SERVER or machine_start is None:
+        return 0
+    at_step = task["completed_steps"]
+    counted = update(server_deaths).where(mine, _deaths.machine_start == machine_start)
+    counted = counted.values(deaths=case((_deaths.at_step == at_step, _deaths.deaths + 1), else_=1), at_step=at_step)
+    return connection.scalar(counted.returning(_deaths.deaths)) or 0
+
+
+def _counted(loss: Loss) -> dict[str, Any]:
+    """Return the columns for a loss that the process of the task explains."""
+    return {Loss.PROCESS: _one_more_loss, Loss.MEMORY: _with_less_memory}.get(loss, dict)()
 
 
 def _one_more_loss() -> dict[str, Any]:
