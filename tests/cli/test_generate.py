@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tests.cli.conftest import Run
 from tunery.cli.generate import answer_file, read_inputs
-from tunery.errors import DatasetInvalid
+from tunery.errors import DatasetInvalid, InvalidArgument
 from tunery.service.library import Library, set_wraps_plain_inputs
 from tunery.types import Answer
 
@@ -146,6 +146,24 @@ def test_what_cannot_be_is_one_sentence(
     assert sentence in done.said
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_questions_as_powershell_writes_them(tmp_path: Path, encoding: str) -> None:
+    """A file of inputs with a byte order mark is read in its encoding."""
+    path = tmp_path / "questions.jsonl"
+    path.write_bytes('{"text_input": "Grüße"}\r\n'.encode(encoding))
+
+    assert read_inputs(path) == [(1, "Grüße")]
+
+
+def test_questions_in_another_encoding_are_refused(tmp_path: Path) -> None:
+    """Inputs are not guessed; the sentence says what the encoding probably is."""
+    path = tmp_path / "questions.jsonl"
+    path.write_bytes('{"text_input": "Где мой заказ"}\n'.encode("cp1251"))
+
+    with pytest.raises(InvalidArgument, match=r"is not UTF-8, but probably cp1251\. Save it as UTF-8"):
+        read_inputs(path)
+
+
 def test_an_unknown_model(run: Run, tuned: str) -> None:  # noqa: ARG001
     """An unknown name ends with 15 and the most similar name."""
     done = run("generate", "nunbers", "7")
@@ -207,7 +225,7 @@ def test_an_answer_keeps_to_a_schema(run: Run, tuned: str, tmp_path: Path) -> No
     )
 
     assert answer["ok"] in (True, False)
-    assert run("generate", tuned, "5", "--json-schema", tmp_path / "none").status == 13
+    assert run("generate", tuned, "5", "--json-schema", tmp_path / "none").status == 15
 
 
 def test_an_input_unlike_the_examples_is_noticed(run: Run, tuned: str) -> None:

@@ -118,7 +118,7 @@ def test_an_xml_spreadsheet_is_read_by_its_numbers(tmp_path: Path) -> None:
 
     assert [(row.number, row.cells) for row in shown.sample] == [(3, ("a", "0.25")), (5, (None, "2024-02-16"))]
     assert (shown.sheet, shown.sheets) == ("Data", (Sheet("Notes"), Sheet("Data")))
-    assert {"number-format", "hidden-rows"} <= {problem.kind for problem in shown.problems}
+    assert {"number-as-text", "hidden-rows"} <= {problem.kind for problem in shown.problems}
     assert len(preview(path, hidden_rows=True).sample) == 3
 
 
@@ -181,3 +181,12 @@ def test_text_around_a_drawn_table_is_named(tmp_path: Path) -> None:
     assert "2 lines outside of the table were skipped (first: line 1)." in messages
     assert "Row 6: more than 2 cells. Write a bar that is part of a text as \\|." in messages
     assert (shown.example_count, shown.row_count) == (1, 2)
+
+
+def test_texts_cut_into_lines_are_not_rows(tmp_path: Path) -> None:
+    """A client that continues long texts in the next line writes no table that can be read back."""
+    rows = [("x" * 30, "a    "), ("y    " + " " * 25, "     "), ("z" * 30, "b    "), ("w    " + " " * 25, "     ")]
+    text = f"| {'text':<30} | label |\n|{'-' * 32}|-------|\n" + "".join(f"| {a} | {b} |\n" for a, b in rows)
+
+    with pytest.raises(DatasetInvalid, match="Row 4: the texts of this table go on in the next line"):
+        Dataset.read(write(tmp_path, text, "table.md"))

@@ -79,6 +79,16 @@ def test_the_sample_can_be_printed(tmp_path: Path) -> None:
     assert preview(path).sample[0].cells == ("a\ufffd\ufffd", None)
 
 
+def test_rows_of_every_format_count(tmp_path: Path) -> None:
+    """Lines of JSONL that cannot be read are rows of the file, as in a table."""
+    path = tmp_path / "lines.jsonl"
+    path.write_text('{"text": "a", "label": "b"}\n{broken\n["c"]\n{"text": "c", "label": ""}\n')
+
+    shown = preview(path)
+
+    assert (shown.example_count, shown.row_count) == (1, 4)
+
+
 def test_options_that_mean_nothing_are_refused(tmp_path: Path) -> None:
     """A text file has no sheets, a workbook no delimiter, JSON no header."""
     text, lines, book = tmp_path / "a.csv", tmp_path / "a.jsonl", tmp_path / "a.xlsx"

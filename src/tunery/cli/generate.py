@@ -16,6 +16,7 @@ from tunery.cli import output as out
 from tunery.cli import terminal
 from tunery.cli.terminal import LiveLine, ServerAddress, argument, count_progress, option
 from tunery.cli.workplace import AnsweringModel, workplace
+from tunery.data.encodings import decode
 from tunery.data.json_text import JsonError, json_line, jsonl_lines, loads
 from tunery.errors import DataProblem, DatasetInvalid, InvalidArgument, NotFound
 from tunery.types import Answer, AnswerForm, InputCheck, SamplingSettings
@@ -121,10 +122,7 @@ def _form(json_schema: Path | None, labels: str | None, *, is_constrained: bool)
     if (json_schema is not None) + (labels is not None) + is_constrained > 1:
         raise InvalidArgument("Give only one of --json-schema, --labels and --constrain-to-training-outputs.")
     if json_schema is not None:
-        try:
-            return AnswerForm(json_schema=json_schema.read_text("utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise InvalidArgument(f"{json_schema} cannot be read: {error}.") from error
+        return AnswerForm(json_schema=_content(json_schema))
     if labels is None:
         return None
     return AnswerForm(labels=tuple(label.strip() for label in labels.split(",")))
@@ -190,9 +188,12 @@ def _content(path: Path) -> str:
     if not path.exists():
         raise NotFound(f"There is no file {str(path)!r}.")
     try:
-        return path.read_bytes().decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidArgument(f"{str(path)!r} cannot be read as UTF-8 text: {error}.") from error
+        decoded = decode(path.read_bytes())
+    except (OSError, DatasetInvalid) as error:
+        raise InvalidArgument(f"{str(path)!r} cannot be read: {error}") from error
+    if decoded.is_guessed:
+        raise InvalidArgument(f"{str(path)!r} is not UTF-8, but probably {decoded.encoding}. Save it as UTF-8.")
+    return decoded.text
 
 
 def _text_input(line: str) -> tuple[str, str]:

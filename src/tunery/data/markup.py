@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from email.message import Message
+from itertools import pairwise
 from typing import Any
 
 from tunery.data.columns import name_columns
@@ -44,6 +45,7 @@ _RULE = re.compile(
 _BOXES = re.compile(r"\s*[┌╭╔├│][─═┬│╦ ]")
 _LEAST_ROWS = 2
 _LEAST_COLUMNS = 2
+_LEAST_WRAPPED = 20  # a shorter column is as wide as its longest text by chance
 
 
 def declared_encoding(data: bytes) -> str | None:
@@ -313,13 +315,13 @@ def _is_number(cell: Any) -> bool:
 
 
 def _format_note(row: int, form: str) -> DataProblem:
-    return warning("number-format", f"a number is shown as {form[:40]!r}, but read as it is stored.", row=row)
+    return warning("number-as-text", f"a number is shown as {form[:40]!r}, but read as it is stored.", row=row)
 
 
 def _hidden_note(rows: Sequence[int], *, is_read: bool) -> DataProblem:
-    what = "are hidden and were read" if is_read else "are hidden and were left out"
-    message = f"{len(rows):,} rows {what} (first: row {rows[0]})."
-    return warning("hidden-rows", message, option="hidden_rows")
+    what = "1 hidden row was" if len(rows) == 1 else f"{len(rows):,} hidden rows were"
+    done = "read" if is_read else "left out"
+    return warning("hidden-rows", f"{what} {done} (first: row {rows[0]}).", option=None if is_read else "hidden_rows")
 
 
 _CELL_BORDER = re.compile(r"(?<!\\)\|")
@@ -347,6 +349,9 @@ def _read_drawn(decoded: DecodedText, options: TableOptions) -> Table:
         for position, cell in enumerate(cells if number not in refused else []):
             grid.put(number, position, cell or None)
     grid.problems += [_too_wide(number, width) for number in refused]
+    if (wrapped := _wrapped_row(inside)) is not None:
+        message = "the texts of this table go on in the next line where the column ends; save the table as CSV."
+        raise invalid("not-a-table", message, row=wrapped)
     if outside := [number for number, line in enumerate(lines, start=1) if line.strip() and not begin < number <= end]:
         which = (
             "1 line outside of the table was"
@@ -357,6 +362,25 @@ def _read_drawn(decoded: DecodedText, options: TableOptions) -> Table:
         grid.problems.append(warning("skipped-lines", message))
     table = grid.table("markdown", decoded, options, has_header=True)
     return replace(table, refused=tuple(refused))
+
+
+def _wrapped_row(lines: Sequence[tuple[int, str]]) -> int | None:
+    """
+    Return the first row that is the rest of the row above, None if there is none.
+
+    Such rows have empty cells, and the others go on with a text that fills its column to the last place. One alone may
+    follow the longest text by chance.
+    """
+    found = []
+    for (_, above), (number, line) in pairwise(lines):
+        pairs = list(zip(_CELL_BORDER.split(above.strip()), _CELL_BORDER.split(line.strip()), strict=False))[1:-1]
+        if _RULE.fullmatch(line) or _RULE.fullmatch(above) or all(cell.strip() for _, cell in pairs):
+            continue
+        filled = [text for text, cell in pairs if cell.strip()]
+        if not filled or any(len(text) <= _LEAST_WRAPPED or text.endswith("  ") for text in filled):
+            return None
+        found.append(number)
+    return found[0] if len(found) > 1 else None
 
 
 def _drawn_cells(line: str) -> list[str]:
