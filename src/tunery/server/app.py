@@ -7,6 +7,7 @@ resources.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tunery import __version__
 from tunery.server import (
@@ -67,10 +69,25 @@ def make_app(services: Services) -> FastAPI:
     add_frontend(app)
     for router in (accounts.router, oauth.router, sign_in.router):
         app.include_router(router)
+    app.add_middleware(_PlainNames)
     app.add_middleware(Guards, address=services.address)
     add_error_handlers(app)
     add_openapi(app)
     return app
+
+
+class _PlainNames:
+    """The ASGI middleware that takes `models/tunedModels/x`, as older LangChain calls a tuned model, as its name."""
+
+    _TWICE = re.compile(r"(/v1\w*)/(?:models/|tunedModels/(?=tunedModels/))+((?:models|tunedModels)/.*)")
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and (found := self._TWICE.fullmatch(scope["path"])):
+            scope = {**scope, "path": f"{found[1]}/{found[2]}"}
+        await self._app(scope, receive, send)
 
 
 def _routers() -> tuple[APIRouter, ...]:

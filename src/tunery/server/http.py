@@ -38,6 +38,7 @@ from tunery.errors import (
     Unauthenticated,
     Unavailable,
 )
+from tunery.server.not_offered import why_not_found
 from tunery.server.shares import Places, in_own_thread
 from tunery.server.wire.messages import MAX_PROBLEMS, Incoming, Message, Problems
 from tunery.server.wire.protobuf_json import strict_json
@@ -517,9 +518,10 @@ def _on_tunery_error(request: Request, error: TuneryError) -> Response:
     return reply_of(error, _method(request))
 
 
-def _on_http_error(_request: Request, error: HTTPException) -> Response:
+def _on_http_error(request: Request, error: HTTPException) -> Response:
     status = _RPC_STATUS.get(error.status_code, "INTERNAL" if error.status_code >= 500 else "INVALID_ARGUMENT")
-    message = str(error.detail) if error.detail != HTTPStatus(error.status_code).phrase else _plain(error.status_code)
+    is_said = error.detail != HTTPStatus(error.status_code).phrase
+    message = str(error.detail) if is_said else _plain(error.status_code, request)
     body = {"error": {"code": error.status_code, "message": message, "status": status}}
     return JsonReply(body, error.status_code, error.headers)
 
@@ -548,8 +550,10 @@ def _method(request: Request) -> str:
     return f"{service}.{getattr(route, 'name', '').removesuffix('Tuned')}"
 
 
-def _plain(code: int) -> str:
-    return {404: "There is no such path.", 405: "This path has no such method."}.get(code, HTTPStatus(code).phrase)
+def _plain(code: int, request: Request) -> str:
+    if code == 404:
+        return why_not_found(request.url.path)
+    return "This path has no such method." if code == 405 else HTTPStatus(code).phrase
 
 
 def _where(problem: object) -> str:

@@ -40,6 +40,7 @@ from tunery.server.http import (
     reply_of,
     services_of,
 )
+from tunery.server.not_offered import why_not_found_by_openai
 from tunery.server.security import caller_of
 from tunery.server.wire import openai as wire
 from tunery.server.wire.messages import Message
@@ -135,7 +136,7 @@ def get(services: ServicesOf, caller: CallerOf, name: str) -> wire.OpenAIModelOu
 @router.api_route("/{rest:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"], include_in_schema=False)
 def unknown(rest: str) -> Response:
     """Refuse other paths in this API's shape."""
-    raise NotFound(f"There is no /{rest} here. Available: chat/completions, completions, models.")
+    raise NotFound(why_not_found_by_openai(rest))
 
 
 class _Reply:
