@@ -138,6 +138,14 @@ def test_other_files_are_left_as_they_are(tmp_path: Path, content: bytes) -> Non
     assert path.read_bytes() == content
 
 
+def test_a_place_that_cannot_hold_answers_is_refused_at_once(tmp_path: Path) -> None:
+    """Before anything is asked: a missing folder, and a folder in place of the file."""
+    with pytest.raises(InvalidArgument, match="missing is not a writable folder"):
+        answers_of(tmp_path / "missing" / "old.jsonl")
+    with pytest.raises(InvalidArgument, match="cannot be read: Is a directory"):
+        answers_of(tmp_path)
+
+
 def test_cut_answers_are_counted(tmp_path: Path) -> None:
     """The file says which answers were cut, and an evaluation shows it beside the model's name."""
     path = tmp_path / "old.jsonl"

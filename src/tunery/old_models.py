@@ -148,8 +148,10 @@ class AnswerFile:
     """The JSONL file of recorded answers, one line for each row."""
 
     def __init__(self, path: Path, model: str, rows: Sequence[TuningExample]) -> None:
-        """Read existing lines; raises FailedPrecondition if they are of another model or other rows."""
+        """Read existing lines; raises FailedPrecondition for another model's or other rows', InvalidArgument."""
         self._path, self._model, self.rows = path, model, rows
+        if not os.access(path.absolute().parent, os.W_OK):
+            raise InvalidArgument(f"{path.absolute().parent} is not a writable folder.")
         lines, whole_bytes = _read(path) if path.exists() else ([], 0)
         self.lines = {line["row"]: line for line in lines}
         for number, line in self.lines.items():
@@ -197,7 +199,10 @@ def _is_recorded(line: object) -> TypeGuard[Line]:
 def _read(path: Path) -> tuple[list[Line], int]:
     """Return the lines of a file and the number of bytes they take; a last line that was cut off is not among them."""
     found: list[Line] = []
-    content = path.read_bytes()
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InvalidArgument(f"{str(path)!r} cannot be read: {error.strerror}.") from error
     texts = content.split(b"\n")
     for number, text in enumerate(texts, start=1):
         line = _value(text)

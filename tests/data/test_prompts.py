@@ -88,6 +88,15 @@ def test_several_outputs_are_columns_to_choose_from(tmp_path: Path) -> None:
     assert Dataset.read(path, output_column="topic").examples == (TuningExample("text: x", "z"),)
 
 
+def test_outputs_of_one_prefix_stay_apart(tmp_path: Path) -> None:
+    """Columns of the same name are numbered, so that the user can name either."""
+    columns = {"a": ("text:", True), "b": ("title:", False), "c": ("title:", False), "d": ("text_input", False)}
+    path = write(tmp_path, prompt({"a": "x", "b": "y", "c": "z"}, **columns))
+
+    assert preview(path).columns == ("text_input", "title", "title 2", "text_input 2")
+    assert Dataset.read(path, output_column="title 2").examples == (TuningExample("text: x", "z"),)
+
+
 def test_cells_of_parts_are_texts() -> None:
     """A cell may hold parts; one with a picture is no text."""
     picture = {"parts": [{"inlineData": {"mimeType": "image/png", "data": ""}}]}

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx2
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.live import Live
+from tunery.data.dataset import Dataset
+from tunery.server.prompts import _csv, _jsonl, aistudio_file, structured_prompt_of
 from tunery.service.access import TUNING
 
 NUMBERS: dict[str, Any] = {
@@ -173,3 +179,28 @@ def test_others_do_not_learn_of_it(live: Live, client: httpx2.Client) -> None:
     assert [reply.status_code for reply in seen] == [404] * 4
     assert listed == {}
     assert client.get(address).json()["preamble"] == "Count on."
+
+
+# a file of control characters is no text file
+TEXTS = st.text(st.characters(exclude_categories=["Cs", "Cc"], include_characters="\t\n\r\x85"), max_size=20).filter(
+    str.strip
+)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(TEXTS, TEXTS), min_size=1), TEXTS.map(str.strip))
+def test_every_export_is_read_back(rows: list[tuple[str, str]], preamble: str) -> None:
+    """As CSV, JSONL and AI Studio's file, whatever line ends the texts hold."""
+    columns = [{"prefix": "input:", "is_input": True}, {"prefix": "output:", "is_input": False}]
+    document = {"preamble": preamble, "columns": columns, "rows": [list(row) for row in rows]}
+    prompt = structured_prompt_of(document)
+    meant = [(prompt.text_input(row), row.cells[1]) for row in prompt.rows]
+
+    files = {"a.csv": _csv(prompt), "a.jsonl": _jsonl(prompt), "a": json.dumps(aistudio_file(document))}
+    with TemporaryDirectory() as folder:
+        for name, text in files.items():
+            path = Path(folder) / name
+            path.write_bytes(text.encode())
+            # short texts may look like another delimiter's
+            examples = Dataset.read(path, delimiter="," if name == "a.csv" else None).examples
+            assert [(example.text_input, example.output) for example in examples] == meant, name

@@ -342,7 +342,7 @@ def _form(settings: Mapping[str, Any]) -> Document:
         return {"responseMimeType": "text/x.enum", "responseJsonSchema": {"enum": list(form.labels)}, **none_below}
     try:
         schema = json.loads(form.json_schema or "{}")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidArgument(f"The JSON schema cannot be read: {error}.") from error
     return {"responseMimeType": "application/json", "responseJsonSchema": schema}
 
@@ -350,6 +350,6 @@ def _form(settings: Mapping[str, Any]) -> Document:
 def _document(content: bytes) -> Document | None:
     try:
         document = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return document if isinstance(document, dict) else None

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 from tunery.data.tables import BadCell, Cell, Row, Table, check_extent, column_name, invalid
@@ -54,11 +55,12 @@ class StructuredPrompt:
     def table(self) -> Table:
         """Return the examples: `text_input` and `output`, or one column per prefix if there are several outputs."""
         outputs = [place for place, column in enumerate(self.columns) if not column.is_input]
-        names = [_plain(self.columns[place].prefix) for place in outputs] if len(outputs) > 1 else ["output"]
+        prefixes = [self.columns[place].prefix for place in outputs] if len(outputs) > 1 else ["output"]
+        names = _distinct(["text_input", *map(_plain, prefixes)])
         rows = tuple(
             Row(row.number, (self.text_input(row), *(row.cells[place] for place in outputs))) for row in self.rows
         )
-        return Table("aistudio", ("text_input", *names), rows)
+        return Table("aistudio", names, rows)
 
 
 def structured_prompt(value: object) -> StructuredPrompt | None:
@@ -132,3 +134,12 @@ def _preamble(value: Mapping[str, Any], prompt: Mapping[str, Any]) -> str:
 
 def _plain(prefix: str) -> str:
     return column_name(prefix.removesuffix(":")) or "output"
+
+
+def _distinct(names: Iterable[str]) -> tuple[str, ...]:
+    """Number names that were there before: "output", "output 2"."""
+    found: list[str] = []
+    for name in names:
+        numbered = (f"{name} {number}" for number in count(2))
+        found.append(name if name not in found else next(other for other in numbered if other not in found))
+    return tuple(found)

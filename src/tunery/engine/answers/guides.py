@@ -89,7 +89,7 @@ def _grammar(form: AnswerForm) -> str:
     try:
         schema = _checked(json.loads(form.json_schema or "{}"))
         return str(LLMatcher.grammar_from_json_schema(schema, defaults=_STYLE))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidArgument(f"The JSON schema cannot be read: {error}.") from error
 
 
