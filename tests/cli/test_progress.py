@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import signal
+import sys
 from datetime import UTC, datetime
 
 import pytest
@@ -137,6 +138,18 @@ def test_text_of_a_file_cannot_steer_the_terminal() -> None:
     assert terminal.harmless("a\x1b[31mb\n") == "a\ufffd[31mb\n"
     assert terminal.shortened("one  two\nthree", 11) == "one two..."
     assert terminal.shortened("日本語のテキスト", 9) == "日本語..."
+
+
+@pytest.mark.parametrize(("is_terminal", "shown"), [(True, "a\ufffd[31mb\n"), (False, "a\x1b[31mb\n")])
+def test_results_cannot_control_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], is_terminal: bool, shown: str
+) -> None:
+    """What users and models wrote is harmless on a terminal, and unchanged in a file."""
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: is_terminal, raising=False)
+
+    terminal.result("a\x1b[31mb")
+
+    assert capsys.readouterr().out == shown
 
 
 def test_tables_align_wide_characters(capsys: pytest.CaptureFixture[str]) -> None:

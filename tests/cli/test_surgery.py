@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Run
+from tunery.data.dataset import Dataset
 
 LONG = "the parcel that I ordered two weeks ago with express delivery has still not arrived at my new address"
 ROWS = [
@@ -110,3 +111,26 @@ def test_rows_that_a_model_has_learned_are_told_from_others(
 def test_a_file_without_doubts_says_so(run: Run, tiny: str, data: Path) -> None:
     """A clean file is reported as such."""
     assert "Found nothing doubtful in 20 rows." in run("data", "surgery", data, "--base-model", tiny).output
+
+
+def test_a_fixed_copy_runs_nothing_in_a_spreadsheet_and_reads_back(run: Run, tiny: str, tmp_path: Path) -> None:
+    """Cells that begin like formulas get a quote, and tunery reads exactly the rows that it wrote."""
+    rows = [("=HYPERLINK(1)", "-5"), ("'=quoted", "+5"), ("@name\nsecond line", "=five"), ("plain", "it's 5")]
+    original, copy = tmp_path / "rows.jsonl", tmp_path / "fixed.csv"
+    original.write_text("".join(json.dumps({"text_input": a, "output": b}) + "\n" for a, b in rows))
+
+    done = run("data", "surgery", original, "--base-model", tiny, "--fix", copy)
+
+    with copy.open(newline="") as file:
+        cells = [cell for row in csv.reader(file) for cell in row]
+    assert done.status == 0, done.said
+    assert not [cell for cell in cells if cell[0] in "=+-@\t\r\n"]
+    assert [(example.text_input, example.output) for example in Dataset.read(copy).examples] == rows
+
+
+def test_quotes_before_formulas_stay_where_others_have_none(tmp_path: Path) -> None:
+    """A file that tunery did not write is not changed: one bare cell shows that quotes are part of the text."""
+    path = tmp_path / "rows.csv"
+    path.write_text("text_input,output\n-5 degrees,cold\n'-5' is a text,text\n")
+
+    assert [example.text_input for example in Dataset.read(path).examples] == ["-5 degrees", "'-5' is a text"]

@@ -224,3 +224,56 @@ def test_nothing_is_overwritten(library: Library, home: Path, archive: Path, tmp
         back_up(tmp_path / "nothing", tmp_path / "b.tar")
     with pytest.raises(FailedPrecondition):
         back_up(home, tmp_path / "no" / "folder" / "b.tar")
+
+
+@pytest.mark.parametrize("task_id", ["../../../foreign", "/foreign", "..", "not-a-uuid"])
+def test_a_job_whose_id_is_a_path_is_refused(
+    library: Library, home: Path, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task_id: str
+) -> None:
+    """A crafted database cannot name folders: nothing is restored, and in place nothing foreign is removed."""
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    with library.database.changing_tables() as connection:
+        connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
+        connection.exec_driver_sql("UPDATE tuning_examples SET task_id = ?", (task_id,))
+        connection.exec_driver_sql("UPDATE tuning_tasks SET id = ?, artifact_epoch = NULL", (task_id,))
+    archive.unlink()
+    with monkeypatch.context() as patched:  # a tunery without the check
+        patched.setattr("tunery.service.database.models.check_task_id", lambda _: None)
+        back_up(home, archive)
+
+    with pytest.raises(DataLoss, match="which tunery never gives"):
+        restore(archive, tmp_path / "other")
+    with pytest.raises(DataLoss, match="which tunery never gives"):
+        library.delete("one")
+
+    assert foreign.is_dir()
+    assert not (tmp_path / "other" / "tunery.sqlite3").exists()
+
+
+def test_a_sparse_part_is_refused_before_it_is_written(archive: Path, tmp_path: Path) -> None:
+    """Eleven kilobytes that stand for gigabytes of zeros are not unpacked."""
+    header = tarfile.TarInfo("models/x/1/adapter_model.safetensors")
+    header.size, header.pax_headers = 512, {"GNU.sparse.map": "0,512", "GNU.sparse.size": str(3 * 2**30)}
+    with tarfile.open(archive, "a", format=tarfile.PAX_FORMAT) as tar:
+        tar.addfile(header, io.BytesIO(bytes(512)))
+
+    with pytest.raises(DataLoss, match="larger than the file has room for"):
+        restore(archive, tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda parts: parts.update({MANIFEST: b"[" * 200_000}),
+        lambda parts: parts.update({"models": b"x", "models/a": b"y"}),
+    ],
+)
+def test_a_crafted_archive_is_refused_in_a_sentence(
+    archive: Path, tmp_path: Path, change: Callable[[dict[str, bytes]], object]
+) -> None:
+    """Brackets without end and a file that is also a folder."""
+    edited(archive, change)
+
+    with pytest.raises(DataLoss, match="backup"):
+        restore(archive, tmp_path / "other")

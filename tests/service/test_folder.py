@@ -16,6 +16,7 @@ import pytest
 
 from tunery.errors import FailedPrecondition, FolderLocked
 from tunery.service.folder import DataFolder, Holder
+from tunery.service.library import Library
 
 _OWN_AND_WAIT = """
 import sys
@@ -37,6 +38,35 @@ def _another_owner(home: Path, address: str = "") -> Iterator[subprocess.Popen[s
             yield process
         finally:
             process.kill()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no modes")
+def test_an_open_folder_is_closed_to_others(home: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A folder of mode 755 with a database of mode 644 becomes 700 and 600, whatever the umask, and the log says so."""
+    home.mkdir(mode=0o755)
+    (home / "tunery.sqlite3").touch(mode=0o644)
+    home.chmod(0o755)
+    (home / "tunery.sqlite3").chmod(0o644)
+
+    with DataFolder(home).own():
+        assert stat.S_IMODE(home.stat().st_mode) == 0o700
+        assert stat.S_IMODE((home / "tunery.sqlite3").stat().st_mode) == 0o600
+
+    assert "was open to other users (mode 755)" in caplog.text
+
+
+def test_a_new_database_is_for_its_user_only(home: Path) -> None:
+    """Whatever the umask, in a folder that was there before."""
+    home.mkdir(mode=0o700)
+    before = os.umask(0)
+    try:
+        with Library.own(home):
+            modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in home.iterdir() if path.is_file()}
+    finally:
+        os.umask(before)
+
+    assert modes["tunery.sqlite3"] == 0o600
+    assert not any(mode & 0o077 for mode in modes.values()), modes
 
 
 def test_a_new_folder_is_for_its_user_only(home: Path) -> None:

@@ -5,7 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunery.errors import InvalidArgument
-from tunery.service.tuning import MAX_NAME_CHARACTERS, check_display_name, check_id, new_id, random_id
+from tunery.service.tuning import (
+    MAX_NAME_CHARACTERS,
+    check_description,
+    check_display_name,
+    check_id,
+    new_id,
+    random_id,
+)
 
 
 @pytest.mark.parametrize("model_id", ["a", "a1", "number-generator-model", "a" * 40, "a--b"])
@@ -59,3 +66,17 @@ def test_every_display_name_gives_an_id_that_clients_accept(display_name: str) -
 def test_random_ids_differ() -> None:
     """A thousand random ids are all different."""
     assert len({random_id() for _ in range(1000)}) == 1000
+
+
+@pytest.mark.parametrize("character", ["\x1b", "\n", "\0", "\x9b", "\u202e"])
+def test_names_hold_no_control_characters(character: str) -> None:
+    """A display name cannot control a terminal or turn its text around; the message says which and where."""
+    with pytest.raises(InvalidArgument, match=rf"control character \(U\+{ord(character):04X}\) at position 4"):
+        check_display_name(f"abc{character}[31m")
+
+
+def test_descriptions_may_have_several_lines() -> None:
+    """Line ends and tabs are taken, other control characters are not."""
+    check_description("one\r\ntwo\tthree")
+    with pytest.raises(InvalidArgument, match="The description has a control character"):
+        check_description("one\x1b]0;title\x07")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
@@ -216,13 +214,11 @@ def _row(dataset: Dataset, place: int) -> int:
 
 
 def _write(path: Path, examples: Sequence[TuningExample]) -> None:
+    from tunery.data.tables import csv_text
     from tunery.files import write_whole
 
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("text_input", "output"))
-    writer.writerows((example.text_input, example.output) for example in examples)
-    write_whole(path.absolute(), text.getvalue().encode())
+    rows = ((example.text_input, example.output) for example in examples)
+    write_whole(path.absolute(), csv_text(("text_input", "output"), rows).encode())
 
 
 data = typer.Typer(name="data", help="Preview, check and clean files of examples.", no_args_is_help=True)

@@ -37,12 +37,13 @@ _UNLIMITED_COLUMNS = 100_000  # tables in a pipe are not wrapped
 
 def result(text: str) -> None:
     """Print a line of the result."""
-    typer.echo(text)
+    piece(f"{text}\n")
 
 
 def piece(text: str) -> None:
     """Print a part of a line of the result at once."""
-    typer.echo(harmless(text) if sys.stdout.isatty() else text, nl=False)
+    # a file or a pipe gets every character; typer.echo would take escape sequences out
+    sys.stdout.write(harmless(text) if sys.stdout.isatty() else text)
     sys.stdout.flush()
 
 

@@ -13,7 +13,16 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from tunery.data.columns import is_known_name, name_columns
-from tunery.data.tables import DecodedText, Row, Table, TableOptions, check_extent, printable, warning
+from tunery.data.tables import (
+    DecodedText,
+    Row,
+    Table,
+    TableOptions,
+    check_extent,
+    printable,
+    warning,
+    without_formula_quotes,
+)
 from tunery.errors import DataProblem, InvalidArgument, Level, Reading
 
 # On a tie the rarer one in running text wins: most sentences contain a comma.
@@ -54,12 +63,13 @@ def read_delimited(decoded: DecodedText, options: TableOptions) -> Table:
     ]
     even = _even_rows(records, delimiter)
     notes += _dialect_notes(dialect, text, even)
-    named = name_columns(even.rows, options.header)
+    rows, unquoted = without_formula_quotes(even.rows)
+    named = name_columns(rows, options.header)
     return Table(
         format="tsv" if delimiter == "\t" else "csv",
         columns=named.columns,
         rows=named.rows,
-        problems=(*decoded.problems, *doubts, *notes, *even.problems, *named.problems),
+        problems=(*decoded.problems, *doubts, *notes, *unquoted, *even.problems, *named.problems),
         has_header=named.has_header,
         encoding=decoded.encoding,
         encoding_is_guessed=decoded.is_guessed,

@@ -10,7 +10,10 @@ shows it, even when cells hold line breaks), in JSONL the line, in JSON and in r
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import csv
+import io
+import re
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from tunery.errors import DataProblem, DatasetInvalid, Level, Reading
@@ -148,3 +151,33 @@ class DecodedText:
     encoding: str
     problems: tuple[DataProblem, ...] = ()
     is_guessed: bool = False
+
+
+# A spreadsheet runs a cell that begins like this as a formula (OWASP ASVS 5.0, 1.2.10).
+_FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table as CSV; a cell that a spreadsheet would run as a formula gets a quote before it."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([f"'{cell}" if _FORMULA.match(cell) else cell for cell in row] for row in rows)
+    return text.getvalue()
+
+
+def without_formula_quotes(rows: Sequence[Row]) -> tuple[list[Row], list[DataProblem]]:
+    """Take off the quotes that `csv_text` puts before cells, if no such cell stands without one."""
+    texts = [cell for row in rows for cell in row.cells if isinstance(cell, str)]
+    if any(_FORMULA.match(text) and text[0] != "'" for text in texts) or not any(map(_is_quoted, texts)):
+        return list(rows), []
+    first = next(row.number for row in rows if any(map(_is_quoted, row.cells)))
+    message = "cells that begin like a formula have a ' before them, which was taken off; it is not part of the text."
+    return [
+        Row(row.number, tuple(cell[1:] if isinstance(cell, str) and _is_quoted(cell) else cell for cell in row.cells))
+        for row in rows
+    ], [warning("formula-quotes", message, row=first)]
+
+
+def _is_quoted(cell: Cell) -> bool:
+    return isinstance(cell, str) and cell.startswith("'") and _FORMULA.match(cell) is not None

@@ -6,8 +6,6 @@ A prompt is visible to its owner only. The rules are in `service/library.py`.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from typing import Annotated, Any
 
@@ -17,7 +15,7 @@ from starlette.responses import Response
 
 from tunery.data.json_text import json_line
 from tunery.data.prompts import PromptColumn, StructuredPrompt, structured_prompt
-from tunery.data.tables import MAX_COLUMNS, MAX_ROWS, Cell, Row
+from tunery.data.tables import MAX_COLUMNS, MAX_ROWS, Cell, Row, csv_text
 from tunery.errors import InvalidArgument
 from tunery.server.http import ApiRouter, JsonReply, ServicesOf
 from tunery.server.security import CallerOf, needs
@@ -287,11 +285,8 @@ def export(services: ServicesOf, caller: CallerOf, prompt_id: str, format: str =
 
 
 def _csv(prompt: StructuredPrompt) -> str:
-    table, out = prompt.table(), io.StringIO()
-    writer = csv.writer(out)
-    writer.writerow(table.columns)
-    writer.writerows([cell or "" for cell in row.cells] for row in table.rows)
-    return out.getvalue()
+    table = prompt.table()
+    return csv_text(table.columns, ([str(cell or "") for cell in row.cells] for row in table.rows))
 
 
 def _jsonl(prompt: StructuredPrompt) -> str:

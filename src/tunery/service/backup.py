@@ -191,14 +191,20 @@ def _unpacked(archive: Path, target: Path) -> dict[str, dict[str, Any]]:
     """Unpack the files of a backup, compare each with the manifest, and return their entries."""
     found: dict[str, dict[str, Any]] = {}
     manifest: dict[str, Any] | None = None
+    room = archive.stat().st_size  # nothing in a backup is compressed, so what is written is never more
     try:
         with tarfile.open(archive, "r:") as tar:
             for member in tar:
+                room -= member.size
+                if room < 0 or member.issparse():
+                    raise DataLoss(
+                        f"{archive} is not a tunery backup: {member.name!r} is larger than the file has room for."
+                    )
                 if member.name == MANIFEST and member.isfile() and member.size <= _MAX_MANIFEST_BYTES:
                     manifest = json.load(_opened(tar, member))
                 else:
                     found[member.name] = _unpack(tar, member, target)
-    except (tarfile.TarError, ValueError, EOFError) as error:
+    except (tarfile.TarError, ValueError, EOFError, RecursionError, FileExistsError, NotADirectoryError) as error:
         raise DataLoss(f"{archive} is not a tunery backup, or it is damaged ({error}).") from error
     if manifest is None:
         raise DataLoss(f"{archive} is not a complete tunery backup: {MANIFEST}, its last part, is missing.")

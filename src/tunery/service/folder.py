@@ -8,8 +8,10 @@ names the holder.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,10 +19,11 @@ from pathlib import Path
 
 from tunery.errors import FailedPrecondition, FolderLocked, NotFound
 from tunery.files import publish
-from tunery.service.tuning import Published
+from tunery.service.tuning import Published, check_task_id
 from tunery.types import TuningTask
 
 _EPOCHS = "epochs"
+_log = logging.getLogger("tunery.folder")
 _EPOCH_NAME = re.compile(r"(?P<model>.+)@epoch-(?P<epoch>[0-9]{1,6})")
 _held: set[int] = set()  # descriptors of the locks this process holds
 
@@ -62,6 +65,7 @@ class DataFolder:
 
     def checkpoint(self, task_id: str) -> Path:
         """Return the folder for the checkpoints of a task."""
+        check_task_id(task_id)
         return self.checkpoints / task_id
 
     def witness(self, task_id: str, claim_number: int) -> Path:
@@ -117,6 +121,9 @@ class DataFolder:
     def _open_lock(self) -> int:
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _tighten(self.path, 0o700)
+            if self.database.exists():
+                _tighten(self.database, 0o600)
             for place in (self.bases, self.models, self.checkpoints):
                 place.mkdir(mode=0o700, exist_ok=True)
             return os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
@@ -156,6 +163,14 @@ def epoch_folder(published: Path, epoch: int | None) -> Path:
         which = ", ".join(map(str, kept)) or "none"
         raise NotFound(f"Epoch {epoch} of this tuned model was not kept. Kept epochs: {which}.")
     return published / _EPOCHS / str(epoch)
+
+
+def _tighten(path: Path, mode: int) -> None:
+    """Take every right of other users: the data folder holds examples, hashes of passwords and tokens."""
+    found = stat.S_IMODE(path.stat().st_mode)
+    if os.name == "posix" and found & 0o077:
+        path.chmod(mode)
+        _log.warning("%s was open to other users (mode %o); now it is not (mode %o).", path, found, mode)
 
 
 def _try_to_lock(lock: int) -> bool:

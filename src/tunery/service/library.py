@@ -45,6 +45,7 @@ from tunery.service.tuning import (
     Prompt,
     Published,
     TuningRequest,
+    check_description,
     check_display_name,
     new_id,
     random_id,
@@ -188,10 +189,11 @@ class Library:
         """
         Change a tuned model: `display_name`, `description`, `temperature`, `top_p`, `top_k`, `reader_project_numbers`.
 
-        Other fields stay. Raises InvalidArgument for an invalid display name.
+        Other fields stay. Raises InvalidArgument for an invalid display name or description.
         """
         if "display_name" in changes:
             check_display_name(str(changes["display_name"]))
+        check_description(str(changes.get("description") or ""))
         model = self.get(name)
         with self.database.writing() as connection:
             models.change_model(connection, model.id, changes)

@@ -22,7 +22,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from tunery.errors import InvalidArgument, TuneryError
+from tunery.errors import DataLoss, InvalidArgument, TuneryError
 from tunery.types import (
     DEFAULT_TOP_K,
     DEFAULT_TOP_P,
@@ -54,6 +54,9 @@ MAX_NAME_CHARACTERS = 40  # proto TunedModel: for the given id and for display_n
 RANDOM_CHARACTERS = 12  # as in Google's ids: number-generator-model-dzlmi0gswwqb
 
 ID_PATTERN = "[a-z]([a-z0-9-]{0,38}[a-z0-9])?"
+_TURNS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+_LINES = "\n\r\t"
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _ALPHABET = string.ascii_lowercase + string.digits
 
 
@@ -102,6 +105,7 @@ class TuningRequest:
             check_id(self.id)
         if self.display_name is not None:
             check_display_name(self.display_name)
+        check_description(self.description)
         if not self.examples:
             raise InvalidArgument("There are no examples to tune on.")
         if self.hyperparameters.learning_rate is None:
@@ -193,13 +197,31 @@ def check_id(model_id: str) -> None:
         )
 
 
+def check_task_id(task_id: str) -> None:
+    """Raise DataLoss unless this is a UUID: it names folders, and a database may come from a crafted backup."""
+    if not _UUID.fullmatch(task_id):
+        raise DataLoss(f"The database has a tuning job with the id {task_id[:80]!r}, which tunery never gives.")
+
+
 def check_display_name(display_name: str) -> None:
     """Raise InvalidArgument if a display name is too long or empty."""
     length = len(display_name)
     if not display_name.strip() or length > MAX_NAME_CHARACTERS:
         raise InvalidArgument(f"The display name must have 1 to {MAX_NAME_CHARACTERS} characters, but it has {length}.")
-    if "\0" in display_name:
-        raise InvalidArgument(f"The display name has a NUL character at position {display_name.index(chr(0)) + 1}.")
+    refuse_controls("display name", display_name)
+
+
+def check_description(description: str) -> None:
+    """Raise InvalidArgument for control characters other than line ends and tabs."""
+    refuse_controls("description", description, _LINES)
+
+
+def refuse_controls(what: str, text: str, allowed: str = "") -> None:
+    """Raise InvalidArgument for a character that can control a terminal or turn the direction of the text around."""
+    for position, character in enumerate(text, start=1):
+        if character not in allowed and (unicodedata.category(character) == "Cc" or character in _TURNS):
+            code = f"U+{ord(character):04X}"
+            raise InvalidArgument(f"The {what} has a control character ({code}) at position {position}. Leave it out.")
 
 
 def new_id(display_name: str) -> str:

@@ -39,6 +39,8 @@ class Database:
     def __init__(self, path: Path, *, is_writer: bool) -> None:
         self.path = path
         self.changes = 0  # write transactions of this process so far
+        if is_writer and not path.exists():
+            path.touch(mode=0o600)  # SQLite would make it readable for everybody; its journals take over this mode
         self._engine = create_engine(URL.create("sqlite", database=str(path)), pool_size=1, max_overflow=0)
 
         @event.listens_for(self._engine, "connect")

@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, dele
 
 from tunery.errors import AlreadyExists
 from tunery.service.database.tables import permissions, prompts, reports, tuned_models, tuning_examples, tuning_tasks
-from tunery.service.tuning import ModelFilter, Progress, Prompt, TuningRequest, random_id
+from tunery.service.tuning import ModelFilter, Progress, Prompt, TuningRequest, check_task_id, random_id
 from tunery.types import (
     Advice,
     Caller,
@@ -328,6 +328,7 @@ def unpack_snapshots(packed: bytes) -> tuple[TuningSnapshot, ...]:
 
 def task_from_row(row: Row) -> TuningTask:
     """Return the task in a row of `tuning_tasks`; without the column `snapshots` its curve is empty."""
+    check_task_id(row["id"])
     same = {name: row[name] for name in TuningTask.__dataclass_fields__ if name in row}
     changed = {
         "phase": Phase(row["phase"]),
