@@ -16,7 +16,8 @@ from tests.engine.tiny_bases import VOCABULARY, make_folder
 from tests.fakes import write_learnable_base
 from tunery.engine.adapter import write_adapter
 from tunery.engine.conversion import llama_config, llama_weights, quiet_transformers
-from tunery.engine.export import WRITERS, Source, format_of, write_base_gguf
+from tunery.engine.encoding import PLAIN_CHAT_TEMPLATE
+from tunery.engine.export import WRITERS, Source, format_of, ollama_template, write_base_gguf
 from tunery.engine.gguf import GgufFile
 from tunery.engine.gguf_export import alternating_rows, architecture_of
 from tunery.engine.layers.lora import Adapter, shape_of
@@ -158,6 +159,69 @@ def test_the_modelfile_asks_as_tuning_did(gguf_folder: Path) -> None:
     assert "<|im_start|>user\n{{ .Prompt }}<|im_end|>\n<|im_start|>assistant\n" in text
     assert 'PARAMETER stop "<|im_end|>"' in text
     assert "PARAMETER temperature 0\n" in text
+
+
+_CHATML = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+_WITH_DEFAULT = (  # of SmolLM2
+    "{% if messages[0]['role'] != 'system' %}{{ '<|im_start|>system\nYou are SmolLM<|im_end|>\n' }}{% endif %}"
+    + _CHATML
+)
+_WITHOUT_SYSTEM = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}" + _CHATML
+_QUESTION, _SYSTEM = {"role": "user", "content": "One?"}, {"role": "system", "content": "Be brief."}
+_HISTORY = [_QUESTION, {"role": "assistant", "content": "1"}, {"role": "user", "content": "Two?"}]
+
+
+def _as_ollama(template: str, default: str, turns: list[dict[str, str]]) -> str:
+    """Render a template of the few forms that are written, as Ollama's template.go does."""
+    if turns[0]["role"] != "system" and default:
+        turns = [{"role": "system", "content": default}, *turns]
+    pairs: list[dict[str, str]] = [{}]
+    for turn in turns:
+        if turn["role"] == "user" and "user" in pairs[-1]:
+            pairs.append({})
+        pairs[-1][turn["role"]] = turn["content"]
+    texts = []
+    for pair in pairs:
+        head, _, body = template.rpartition("{{ end }}")
+        given, _, other = head.removeprefix("{{ if .System }}").partition("{{ else }}")
+        text = (given if "system" in pair else other) + body
+        if pair is pairs[-1]:
+            text = text.partition("{{ .Response }}")[0]
+        for name, role in ((".System", "system"), (".Prompt", "user"), (".Response", "assistant")):
+            text = text.replace(f"{{{{ {name} }}}}", pair.get(role, ""))
+        texts.append(text)
+    return "".join(texts)
+
+
+@pytest.mark.parametrize("template", [_CHATML, _WITH_DEFAULT], ids=["plain", "default"])
+@pytest.mark.parametrize("turns", [[_QUESTION], [_SYSTEM, _QUESTION], _HISTORY, [_SYSTEM, *_HISTORY]])
+def test_the_modelfile_renders_what_the_template_of_the_base_does(
+    source: Source, template: str, turns: list[dict[str, str]]
+) -> None:
+    """With and without a system text, and with earlier turns."""
+    tokenizer = AutoTokenizer.from_pretrained(source.base_folder)
+    tokenizer.chat_template = template
+
+    rendered = _as_ollama(*ollama_template(tokenizer), turns)
+
+    assert rendered == tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+
+
+@pytest.mark.parametrize("template", [PLAIN_CHAT_TEMPLATE, _WITHOUT_SYSTEM], ids=["bare", "no system"])
+def test_a_modelfile_of_another_form_is_right_for_single_questions(source: Source, template: str) -> None:
+    """A base without a template of its own takes a system text; one whose template rejects it has no place for it."""
+    tokenizer = AutoTokenizer.from_pretrained(source.base_folder)
+    tokenizer.chat_template = template
+    found, default = ollama_template(tokenizer)
+    asked = [[_QUESTION]] if template == _WITHOUT_SYSTEM else [[_QUESTION], [_SYSTEM, _QUESTION]]
+
+    assert (".System" in found, default) == (template == PLAIN_CHAT_TEMPLATE, "")
+    for turns in asked:
+        rendered = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        assert _as_ollama(found, default, turns) == rendered
 
 
 def test_families_without_an_exact_gguf_are_refused(tmp_path: Path) -> None:

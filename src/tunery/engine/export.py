@@ -15,6 +15,7 @@ from typing import Any
 
 import safetensors.torch
 import torch
+from jinja2 import TemplateError
 
 from tunery.engine.adapter import CONFIG, WEIGHTS
 from tunery.engine.conversion import quiet_transformers
@@ -188,16 +189,14 @@ def _add(model: Any, path: str, delta: torch.Tensor, *, is_transposed: bool) -> 
     weight += change
 
 
-_MARK = "\u0001question\u0001"
-
-
 def modelfile(weights: str, tokenizer: Any, *, temperature: float, top_p: float, top_k: int | None) -> str:
     """Return the text of a Modelfile for a GGUF file in the same folder, with the settings it is served with."""
-    before, after = prompt_frame(tokenizer)
+    template, system = ollama_template(tokenizer)
     stop = tokenizer.eos_token
     lines = [
         f"FROM ./{weights}",
-        f'TEMPLATE """{before}{{{{ .Prompt }}}}{after}"""',
+        f'TEMPLATE """{template}"""',
+        *([f'SYSTEM """{system}"""'] if system else []),
         *([f'PARAMETER stop "{stop}"'] if stop else []),
         f"PARAMETER temperature {temperature:g}",
         f"PARAMETER top_p {top_p:g}",
@@ -207,9 +206,44 @@ def modelfile(weights: str, tokenizer: Any, *, temperature: float, top_p: float,
     return "\n".join(lines) + "\n"
 
 
-def prompt_frame(tokenizer: Any) -> tuple[str, str]:
-    """Return what the chat template of a base writes before and after a question."""
-    turns = [{"role": "user", "content": _MARK}]
-    text = str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
-    before, _, after = text.partition(_MARK)
+_SYSTEM, _QUESTION, _ANSWER = (f"\u0001{role}\u0001" for role in ("system", "user", "assistant"))
+
+
+def ollama_template(tokenizer: Any) -> tuple[str, str]:
+    """
+    Return the chat template of a base in Ollama's form, and the system text that it writes if none is given.
+
+    Ollama renders it once for each question and its answer, with a system text for the first only (template.go). A base
+    whose template is not made of such pieces gets one that is right for single questions.
+    """
+    before, after = _around(_rendered(tokenizer, _QUESTION), _QUESTION)
+    with_system = _rendered(tokenizer, _SYSTEM, _QUESTION)
+    if _SYSTEM not in with_system or not with_system.endswith(_QUESTION + after):
+        return f"{before}{{{{ .Prompt }}}}{after}", ""
+    opening, rest = _around(with_system, _SYSTEM)
+    closing = rest.removesuffix(_QUESTION + after)
+    answer_end = _around(_rendered(tokenizer, _QUESTION, _ANSWER, is_asked=False), _ANSWER)[1]
+    next_question = _around(_around(_rendered(tokenizer, _QUESTION, _ANSWER, _QUESTION), _ANSWER)[1], _QUESTION)[0]
+    question = next_question.removeprefix(answer_end)
+    default = before.removeprefix(opening).removesuffix(closing)
+    is_in_pieces = next_question.startswith(answer_end) and closing.endswith(question)
+    if is_in_pieces and before in (question, f"{opening}{default}{closing}"):
+        head = f"{{{{ if .System }}}}{opening}{{{{ .System }}}}{closing.removesuffix(question)}{{{{ end }}}}"
+        template = f"{head}{question}{{{{ .Prompt }}}}{after}{{{{ .Response }}}}{answer_end}"
+        return template, "" if before == question else default
+    head = f"{{{{ if .System }}}}{opening}{{{{ .System }}}}{closing}{{{{ else }}}}{before}{{{{ end }}}}"
+    return f"{head}{{{{ .Prompt }}}}{after}", ""
+
+
+def _rendered(tokenizer: Any, *texts: str, is_asked: bool = True) -> str:
+    """Return a conversation of these marks, empty if the template rejects it."""
+    turns = [{"role": text.strip("\u0001"), "content": text} for text in texts]
+    try:
+        return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=is_asked))
+    except TemplateError:
+        return ""
+
+
+def _around(text: str, mark: str) -> tuple[str, str]:
+    before, _, after = text.partition(mark)
     return before, after
