@@ -17,7 +17,7 @@ from fractions import Fraction
 from functools import lru_cache
 
 GENERAL = "General"
-_DATE, _DATE_AND_TIME = "m/d/yyyy", "m/d/yyyy h:mm"
+_DATE, _DATE_AND_TIME = "[$-x-sysdate]m/d/yyyy", "[$-x-sysdate]m/d/yyyy h:mm"
 _EAST_ASIAN_DATE = "[$-404]e/m/d"  # these differ by language
 BUILT_IN_FORMATS = {
     1: "0", 2: "0.00", 3: "#,##0", 4: "#,##0.00",
@@ -37,6 +37,7 @@ _KEPT_DIGITS = 15  # of a number in a spreadsheet; 0.1 + 0.2 is stored as 0.3000
 _GENERAL_CHARACTERS = 11  # the format General shows no more
 _WHOLE_BELOW = 1e21
 _MAX_CODE_CHARACTERS = 255
+_OF_SYSTEM = re.compile(r"\[\$-(?:F|x-sys)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ def show(value: float, code: str, *, is_1904: bool = False) -> Shown:
     text = _followed(value, code, is_1904)
     if text is None:
         return Shown(_stored(value, code, is_1904), f"the number format {code!r} is not followed")
-    if code in (_DATE, _DATE_AND_TIME) or "[$-F" in code.upper():
+    if _OF_SYSTEM.search(code):
         return Shown(text, "the sheet shows this date or time as the system is set")
     return Shown(text)
 
@@ -99,8 +100,8 @@ _Token = tuple[str, str]
 
 _TOKENS = re.compile(
     r'"(?P<quoted>[^"]*)"?|\\(?P<escaped>.)|(?P<blank>_.)|(?P<fill>\*.)|(?P<end>;)|(?P<general>General|@)'
-    r"|\[\$(?P<currency>[^\]-]*)(?:-(?P<locale>[0-9A-F]+))?\]"
-    r"|\[(?P<elapsed>h+|m+|s+)\]|\[(?P<condition>(?:<>|[<>]=?|=)-?[\d.]+)\]"
+    r"|\[\$(?P<currency>[^\]-]*)(?:-(?P<locale>[^\]]+))?\]"
+    r"|\[(?P<elapsed>h+|m+|s+)\]|\[(?P<condition>(?:<>|[<>]=?|=)-?\d+(?:\.\d+)?)\]"
     r"|\[(?P<colour>Black|Blue|Cyan|Green|Magenta|Red|White|Yellow|Color ?\d+)\]"
     r"|(?P<noon>AM/PM|A/P)|(?P<date>y+|m+|d+|h+|s+(?:\.0+)?)|(?P<exponent>E[+-])"
     r"|(?P<digit>[0#?])|(?P<point>\.)|(?P<comma>,)|(?P<percent>%)|(?P<sign>[^A-Za-z\[\]])",
@@ -187,7 +188,16 @@ def _split(code: str) -> list[list[_Token]] | None:
 
 def _is_western(locale: str) -> bool:
     """Return whether calendar and digits of a locale are the usual ones: two bytes above the language."""
-    return int(locale, 16) >> 24 in (0, 1) and int(locale, 16) >> 16 & 0xFF in (0, 1)
+    number = _lcid(locale)
+    return number >> 24 in (0, 1) and number >> 16 & 0xFF in (0, 1)
+
+
+def _lcid(locale: str) -> int:
+    """Return the number of a locale such as 407 or de-DE, or 0x0A for any name that is not English."""
+    try:
+        return int(locale, 16)
+    except ValueError:
+        return _ENGLISH if locale.lower().startswith(("en", "x-sys")) else _OTHER
 
 
 def _section(tokens: list[_Token]) -> _Section | None:
@@ -317,7 +327,7 @@ _MONTHS = (
 # fmt: on
 _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _NAMED = re.compile("mmm+|ddd+", re.IGNORECASE)
-_ENGLISH, _SYSTEM = 0x09, (0x000, 0x400, 0x800)
+_ENGLISH, _OTHER, _SYSTEM = 0x09, 0x0A, (0x000, 0x400, 0x800)
 
 
 def _moment(value: float, is_1904: bool) -> datetime | None:
@@ -354,7 +364,7 @@ def _date(tokens: list[_Token]) -> _Section | None:
 def _names_are_english(tokens: list[_Token]) -> bool:
     if not any(kind == "date" and _NAMED.fullmatch(text) for kind, text in tokens):
         return True
-    languages = [int(text, 16) & 0xFFFF for kind, text in tokens if kind == "locale"]
+    languages = [_lcid(text) & 0xFFFF for kind, text in tokens if kind == "locale"]
     return all(found & 0x3FF == _ENGLISH or found in _SYSTEM or found >> 12 == 0xF for found in languages)
 
 
