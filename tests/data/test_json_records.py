@@ -178,7 +178,9 @@ def test_what_is_not_to_be_learned_is_a_column() -> None:
     """The label or weight of a record, and the weight of its answer, whatever service writes it."""
     talk = [user("a"), assistant("b")]
 
-    assert lines({"messages": talk, "label": False}).rows[0].cells == ("a", "b", "false")
+    for name in ("label", "kto_tag"):
+        table = lines({"messages": talk, name: False})
+        assert (table.columns[2], table.rows[0].cells) == ("label", ("a", "b", "false"))
     for weight in ({"weight": 0}, {"train": False}, {"loss": False}):
         assert lines({"messages": [user("a"), assistant("b", **weight)]}).rows[0].cells == ("a", "b", "0")
     assert lines({"messages": [{**user("a"), "weight": 0}, assistant("b")]}).columns == ("text_input", "output")
@@ -220,16 +222,21 @@ def test_rejected_annotations_are_left_out() -> None:
     table = lines({**record, "answer": "accept"}, {**record, "answer": "reject"})
 
     assert [row.cells[:2] for row in table.rows] == [("a", "b")]
-    assert said(table) == ["1 row was left out: their 'answer' is 'reject' (first: row 2)."]
+    assert said(table) == ["1 row was left out: 'answer' is 'reject' (first: row 2)."]
 
 
 def test_one_cause_in_all_rows_is_one_sentence() -> None:
     """With the number of rows; where some rows can be used, each of the others is named."""
     long = {"messages": [user("a"), assistant("b")] * 2}
-    sentence = "Row 1: 4 messages; only one question with one answer is supported."
+    called = {"messages": [user("a"), assistant("b", tool_calls=[{}])]}
+    sentence = "4 messages; only one question with one answer is supported."
 
-    assert said(lines(*[long] * 24)) == [f"{sentence} 24 rows are like this."]
-    assert said(lines(long, long, {"messages": [user("a"), assistant("b")]}))[0] == sentence
+    assert said(lines(*[long] * 24)) == [f"All 24 rows (first: row 1): {sentence}"]
+    assert said(lines(called, *[long] * 2, called)) == [
+        "2 of 4 rows (first: row 1): a message has 'tool_calls'; only text can be learned.",
+        f"2 of 4 rows (first: row 2): {sentence}",
+    ]
+    assert said(lines(long, long, {"messages": [user("a"), assistant("b")]}))[0] == f"Row 1: {sentence}"
 
 
 def test_lines_of_different_forms_share_their_columns() -> None:
@@ -252,6 +259,13 @@ def test_fields_that_stand_beside_each_other_are_not_mixed() -> None:
 
     assert table.columns == ("prompt", "answer", "response")
     assert table.rows[1].cells == ("c", None, "y")
+
+
+def test_lists_of_messages_are_conversations() -> None:
+    """Also without a name for the list, and with a system message."""
+    talks = [[{"role": "system", "content": "S"}, user("a"), assistant("b")]] * 2
+
+    assert [row.cells for row in as_json(json.dumps(talks)).rows] == [("S\n\na", "b")] * 2
 
 
 @pytest.mark.parametrize(

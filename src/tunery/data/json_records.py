@@ -127,7 +127,7 @@ def _lines(text: str, whole: JsonError) -> Table:
     for number, line in jsonl_lines(text):
         check_extent(len(records) + len(problems), 0)
         try:
-            records += [(number, value) for _, value in values(line)]
+            records += [(number, value) for _, value in _all_values(line)]
         except JsonError as error:
             problems.append(DataProblem("broken-line", f"not valid JSON, {error}.", row=number))
     if len(problems) > max(1, len(records)) or is_python(text):
@@ -181,6 +181,8 @@ def _under_header(records: Sequence[tuple[int, object]], problems: list[DataProb
     width = len(lists[0].cells) if lists else 0
     if len(lists) < len(records) or width < 2 or any(len(row.cells) != width for row in lists):
         return records
+    if any(isinstance(cell, BadCell) for row in lists for cell in row.cells):  # messages, for example
+        return records
     first = [plain_name(cell) if isinstance(cell, str) else "" for cell in lists[0].cells]
     has_names = any(name in INPUT_NAMES for name in first) and any(name in OUTPUT_NAMES for name in first)
     if width == 2 and not has_names:
@@ -213,6 +215,8 @@ class _Read:
         if isinstance(record, Mapping):
             if isinstance(body := record.get("body"), Mapping) and is_conversation(body):  # a request of a batch
                 record = {**{name: value for name, value in record.items() if name != "body"}, **body}
+            if isinstance(record.get("kto_tag"), bool):  # LLaMA-Factory's name of TRL's label
+                record = {"label" if name == "kto_tag" else name: value for name, value in record.items()}
             read = self._conversation if is_conversation(record) else self._fields
             if named := read(number, record):
                 self.rows.append((number, named))
@@ -226,7 +230,7 @@ class _Read:
         self.unused |= found.unused
         named: dict[str, Cell] = {"text_input": found.text_input, "output": found.output}
         for name, value in record.items():
-            if name not in found.used and value not in (None, "", [], {}):
+            if name not in found.used and not _is_empty(value):
                 own = _field_name(name)
                 named[f"{own} (beside messages)" if own in _PAIR else own] = _cell(value)
         if found.weight is not None:
@@ -250,7 +254,7 @@ class _Read:
             count = len(numbers)
             rows, have, were = (f"{count:,} rows", "have", "were") if count > 1 else ("1 row", "has", "was")
             message = {
-                "not-accepted": f"{rows} {were} left out: their 'answer' is {what[0]!r}",
+                "not-accepted": f"{rows} {were} left out: 'answer' is {what[0]!r}",
                 "thoughts": f"{rows} {have} thoughts ({what[0]!r}), which were left out",
                 "preferred": f"{rows} {have} {what[0]!r}, which was read, and {what[-1]!r}, which was left out",
                 "other-fields": f"{rows} {have} other fields, which {were} read: {what[0]}",
@@ -258,6 +262,10 @@ class _Read:
             yield warning(kind, f"{message} (first: row {numbers[0]}).")
         if self.unused:
             yield warning("ignored-fields", f"Not used, in messages: {listed(sorted(self.unused))}.")
+
+
+def _is_empty(value: object) -> bool:
+    return value is None or (isinstance(value, (str, list, dict)) and not value)
 
 
 def _preferred(record: Mapping[str, Any], chosen: str, rejected: str) -> dict[str, Any]:
@@ -288,10 +296,16 @@ def _gathered(read: _Read) -> list[DataProblem]:
         by_message.setdefault((problem.kind, problem.message), []).append(problem)
     if read.rows or len(by_message) > _MAX_CAUSES:
         return read.problems
-    return [
-        same[0] if len(same) == 1 else replace(same[0], message=f"{message} {len(same):,} rows are like this.")
-        for (_, message), same in by_message.items()
-    ]
+    total = sum(problem.row is not None for problem in read.problems)
+    return [_of_all(same, total) for same in by_message.values()]
+
+
+def _of_all(same: Sequence[DataProblem], total: int) -> DataProblem:
+    first, count = same[0], len(same)
+    if count == 1:
+        return first
+    share = f"All {total:,} rows" if count == total else f"{count:,} of {total:,} rows"
+    return replace(first, message=f"{share} (first: row {first.row}): {first.message}", row=None, actual=count)
 
 
 def _align(read: _Read) -> None:
@@ -322,11 +336,10 @@ def _other_letters(rows: Sequence[tuple[int, dict[str, Cell]]]) -> dict[str, str
     """Return names that differ from an earlier one in letters only ("Prompt", "prompt") and never stand beside it."""
     first: dict[str, str] = {}
     renamed: dict[str, str] = {}
-    for _, named in rows:
-        for name in named:
-            if (earlier := first.setdefault(plain_name(name), name)) != name:
-                renamed[name] = earlier
-    for _, named in rows:
+    for name in dict.fromkeys(name for _, named in rows for name in named):
+        if (earlier := first.setdefault(plain_name(name), name)) != name:
+            renamed[name] = earlier
+    for _, named in rows if renamed else ():
         for name in [name for name in named if renamed.get(name) in named]:
             del renamed[name]
     return renamed
