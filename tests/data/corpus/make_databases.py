@@ -189,7 +189,13 @@ def with_sqlite(folder: Path) -> None:
     shell(expected.file("sqlite-tabs.tsv", SQLITE, CHINESE).name, "chinese", ".mode tabs", ".headers on")
     shell(expected.file("sqlite-rows.json", SQLITE, ANSWERS).name, "answers", ".mode json")
     shell(expected.file("sqlite-list.txt", SQLITE, TICKETS, note="bars").name, "tickets", ".mode list", ".headers on")
-    bars = expected.file("sqlite-markdown.md", SQLITE, TICKETS, instead=({"refused": "Markdown|column"},))
+    refused: dict[str, object] = {"refused": "Markdown|column"}
+    bars = expected.file("sqlite-markdown-unwrapped.md", SQLITE, TICKETS, instead=(refused,))
+    shell(bars.name, "tickets", ".mode markdown --wrap 0")
+    cut = [(text[:60], label) for text, label in TICKETS]
+    reported: dict[str, object] = {"rows": cut, "row_errors": [4, 9]}
+    note = "the shell cuts texts after 60 characters; the rest is a row of its own, which is reported"
+    bars = expected.file("sqlite-markdown.md", SQLITE, TICKETS, instead=(refused, reported), note=note)
     shell(bars.name, "tickets", ".mode markdown")
     box = expected.file("sqlite-box.txt", SQLITE, refused="column|delimiter|table")
     shell(box.name, "tickets", ".mode box")
