@@ -66,7 +66,7 @@ def test_other_formats_are_named(value: float, code: str, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "code", ["m/d/yyyy", "m/d/yyyy h:mm", r"[$-F800]dddd\, mmmm dd\, yyyy", "[$-F400]h:mm:ss AM/PM"]
+    "code", [BUILT_IN_FORMATS[14], BUILT_IN_FORMATS[22], r"[$-F800]dddd\, mmmm dd\, yyyy", "[$-x-systime]h:mm:ss AM/PM"]
 )
 def test_dates_of_the_system_are_doubtful(code: str) -> None:
     """These look different on each computer."""
