@@ -75,6 +75,23 @@ def test_too_many_that_wait_are_refused(answering: Answering) -> None:
     assert isinstance(said(asked(answering, "hello")), AnswerChunk)
 
 
+def test_one_user_leaves_room_for_others(tmp_path: Path) -> None:
+    """Three of four that may wait are the most of one user; counts are counted like questions."""
+    answering = Answering(tmp_path, max_waiting=4, main=echo)
+    wait = Question("tiny", (Turn("user", "wait"),))
+    try:
+        for asked in (answering.ask, answering.count, answering.ask):
+            asked(wait, lambda _: None, "mallory")
+        for refused in (answering.ask, answering.count):
+            with pytest.raises(ResourceExhausted, match="3 of your requests are already waiting"):
+                refused(wait, lambda _: None, "mallory")
+        answering.ask(wait, lambda _: None, "ann")
+        with pytest.raises(ResourceExhausted, match="4 requests are already waiting"):
+            answering.count(wait, lambda _: None, "bob")
+    finally:
+        answering.stop()
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_child_that_dies_or_freezes_is_replaced(answering: Answering, number: signal.Signals) -> None:
     """Its questions are refused as unavailable, and the next question is answered by another child."""

@@ -21,7 +21,7 @@ from starlette.responses import Response
 from tunery.data.inputs import PromptContract
 from tunery.data.outputs import Contracts
 from tunery.errors import NotFound, TuneryError
-from tunery.server.http import ApiRouter, JsonReply, Services, ServicesOf, event_stream, json_array
+from tunery.server.http import ApiRouter, JsonReply, Services, ServicesOf, caller_noted, event_stream, json_array
 from tunery.server.security import CallerOf
 from tunery.server.wire import generation as wire
 from tunery.service import folder
@@ -103,12 +103,12 @@ async def stream(
 
 @router.post(f"{_TUNED}:countTokens", name="CountTokensTuned", responses=_COUNT)
 @router.post(f"{_BASE}:countTokens", name="CountTokens", responses=_COUNT)
-async def count(services: ServicesOf, target: TargetOf, body: wire.CountTokensIn) -> Response:
+async def count(request: Request, services: ServicesOf, target: TargetOf, body: wire.CountTokensIn) -> Response:
     """Count the tokens of a prompt as a model reads it, chat template included."""
     asked = wire.counted_request(body)
     wire.refuse_unsupported(asked)
     question = target.question_of(wire.turns_of(asked), target.defaults)
-    out = wire.CountTokensOut(total_tokens=await counted_tokens(services.answering, question))
+    out = wire.CountTokensOut(total_tokens=await counted_tokens(request, services, question))
     return JsonReply(out, headers={BASE_HEADER: question.base_model})
 
 
@@ -129,10 +129,12 @@ async def generate_text(
 
 
 @text_router.post(f"{_BASE}:countTextTokens", name="CountTextTokens", responses=_TEXT_COUNT)
-async def count_text(services: ServicesOf, target: TargetOf, body: wire.CountTextTokensIn) -> Response:
+async def count_text(
+    request: Request, services: ServicesOf, target: TargetOf, body: wire.CountTextTokensIn
+) -> Response:
     """Count the tokens of a prompt."""
     question = target.question_of(wire.prompt_turns(body.prompt), target.defaults)
-    out = wire.CountTextTokensOut(token_count=await counted_tokens(services.answering, question))
+    out = wire.CountTextTokensOut(token_count=await counted_tokens(request, services, question))
     return JsonReply(out, headers={BASE_HEADER: question.base_model})
 
 
@@ -291,7 +293,7 @@ async def answer_chunks(request: Request, services: Services, questions: Sequenc
 
     So an error before the first chunk is still an ordinary reply. Raises ClientGone, and what the child refused with.
     """
-    chunks = _asked(services.answering, questions)
+    chunks = _asked(services.answering, questions, caller_noted(request).name)
     first = await _while_connected(request, anext(chunks))
 
     async def all_chunks() -> Chunks:
@@ -305,23 +307,31 @@ async def answer_chunks(request: Request, services: Services, questions: Sequenc
 
 async def finished_answers(request: Request, services: Services, questions: Sequence[Question]) -> list[FinishedAnswer]:
     """Return the answers to questions in their order; raises as `answer_chunks` does."""
-    return await _while_connected(request, _finished(services.answering, questions))
+    return await _while_connected(request, _finished(services.answering, questions, caller_noted(request).name))
 
 
-async def counted_tokens(answering: Answering, question: Question) -> int:
-    """Return the number of tokens of a question's prompt."""
+async def counted_tokens(request: Request, services: Services, question: Question) -> int:
+    """Return the number of tokens of a question's prompt; raises as `answer_chunks` does."""
+    return await _while_connected(request, _counted(services.answering, question, caller_noted(request).name))
+
+
+async def _counted(answering: Answering, question: Question, user: str) -> int:
     arrived: asyncio.Queue[tuple[int, Reply]] = asyncio.Queue()
-    await run_in_threadpool(answering.count, question, _Listener(asyncio.get_running_loop(), arrived, 0))
-    _, reply = await arrived.get()
+    listener = _Listener(asyncio.get_running_loop(), arrived, 0)
+    number = await run_in_threadpool(answering.count, question, listener, user)
+    try:
+        _, reply = await arrived.get()
+    finally:
+        answering.drop(number)
     if isinstance(reply, Refused):
         raise reply.error
     assert isinstance(reply, Counted)
     return reply.tokens
 
 
-async def _finished(answering: Answering, questions: Sequence[Question]) -> list[FinishedAnswer]:
+async def _finished(answering: Answering, questions: Sequence[Question], user: str) -> list[FinishedAnswer]:
     chunks: list[list[AnswerChunk]] = [[] for _ in questions]
-    async with aclosing(_asked(answering, questions)) as arriving:
+    async with aclosing(_asked(answering, questions, user)) as arriving:
         async for index, chunk in arriving:
             chunks[index].append(chunk)
     return [
@@ -336,14 +346,16 @@ async def _finished(answering: Answering, questions: Sequence[Question]) -> list
     ]
 
 
-async def _asked(answering: Answering, questions: Sequence[Question]) -> AsyncGenerator[tuple[int, AnswerChunk]]:
+async def _asked(
+    answering: Answering, questions: Sequence[Question], user: str
+) -> AsyncGenerator[tuple[int, AnswerChunk]]:
     """Yield the chunks of all answers; leaving the generator frees the places of unfinished answers in the child."""
     arrived: asyncio.Queue[tuple[int, Reply]] = asyncio.Queue()
     loop = asyncio.get_running_loop()
     numbers: list[int] = []
     try:
         for index, question in enumerate(questions):
-            numbers.append(await run_in_threadpool(answering.ask, question, _Listener(loop, arrived, index)))
+            numbers.append(await run_in_threadpool(answering.ask, question, _Listener(loop, arrived, index), user))
         unfinished = len(numbers)
         while unfinished:
             index, reply = await arrived.get()

@@ -46,6 +46,7 @@ permissions_router = ApiRouter(tags=["permissions"])
 BASES_PAGE_SIZE = 50
 DEFAULT_PAGE_SIZE = 10
 EXAMPLES_PAGE_SIZE = 50
+CREATIONS = Places("tuning jobs are being created", size=8, line=512)
 ROWS = Places("rows are being read by a base", size=2, line=8)
 MAX_RENDERED = 100  # a larger page would keep the answering child busy for too long
 
@@ -167,7 +168,8 @@ async def create(
     order = _creation_request(body, str(caller.user_id), tuned_model_id)
     if validate_only:
         return await ROWS.run(caller.name, partial(_estimated, services, caller, order))
-    model = await run_in_threadpool(_created, services, caller, order, request.headers.get("idempotency-key"))
+    create_now = partial(_created, services, caller, order, request.headers.get("idempotency-key"))
+    model = await CREATIONS.run(caller.name, create_now)
     return _Created(wire.operation_out(model, _version(request), with_extensions=extensions), services.creation, model)
 
 
@@ -371,16 +373,20 @@ def _examples_page(services: Services, caller: Caller, wanted: _ExamplesWanted) 
     else:
         shown, total = services.library.examples_page(model, wanted.is_held_out, start=start, limit=size)
     return StoredExamplesPage(
-        examples=_examples_out(services, model.base_model, shown, wanted.is_rendered) or None,
+        examples=_examples_out(services, caller.name, model.base_model, shown, wanted.is_rendered) or None,
         total_size=total,
         next_page_token=tuning.page_token(start + size, *list_key) if total > start + size else None,
     )
 
 
 def _examples_out(
-    services: Services, base_model: str, examples: tuple[TuningExample, ...], is_rendered: bool
+    services: Services, user: str, base_model: str, examples: tuple[TuningExample, ...], is_rendered: bool
 ) -> list[StoredExampleOut]:
-    texts = services.answering.render_rows(base_model, examples) if is_rendered and examples else [None] * len(examples)
+    texts = (
+        services.answering.render_rows(base_model, examples, user)
+        if is_rendered and examples
+        else [None] * len(examples)
+    )
     return [
         StoredExampleOut(text_input=example.text_input, output=example.output, rendered=text)
         for example, text in zip(examples, texts, strict=True)

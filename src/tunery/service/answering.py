@@ -1,7 +1,8 @@
 """
 Answers of base and tuned models: questions go to a child process, pieces of text come back as they are generated.
 
-At most `MAX_WAITING` questions wait for their turn; another is refused at once. If the child dies or freezes, its
+At most `MAX_WAITING` questions wait for their turn, three quarters of them of one user; another is refused at once. If
+the child dies or freezes, its
 questions fail and a new child starts. Access is checked by the callers.
 """
 
@@ -40,6 +41,7 @@ from tunery.service.process import Alive, Child
 from tunery.types import TuningExample
 
 MAX_WAITING = 64
+BACKGROUND = "background"  # the user of questions that no user waits for
 LEASE_SECONDS = 10.0  # a child that is silent for this long counts as frozen
 RESTART_SECONDS = 10.0
 ROWS_SECONDS = 60.0  # a base that is not in memory has to be loaded
@@ -58,6 +60,7 @@ _log = logging.getLogger("tunery.answering")
 
 @dataclass(slots=True)
 class _Waiting:
+    user: str
     listener: Listener
     child: Child
     has_begun: bool = False
@@ -106,34 +109,30 @@ class Answering:
             child.kill()
             reader.join()
 
-    def ask(self, question: Question, listener: Listener) -> int:
+    def ask(self, question: Question, listener: Listener, user: str = BACKGROUND) -> int:
         """
-        Ask a question and return its number, for `drop`.
+        Ask a question of a user and return its number, for `drop`.
 
         `listener` is called from another thread with each piece of the answer, the last with a finish reason, or with
         a `Refused`. Raises ResourceExhausted if too many questions wait.
         """
-        with self._lock:
-            if self.waiting >= self._max_waiting:
-                raise ResourceExhausted(
-                    f"{self._max_waiting} requests are already waiting for an answer. Try again in a moment."
-                )
-            return self._send(lambda number: Ask(number, question), listener)
+        return self._send(lambda number: Ask(number, question, user), listener, user)
 
-    def count(self, question: Question, listener: Listener) -> int:
-        """Count the tokens of a prompt; `listener` gets a `Counted` or a `Refused`."""
-        with self._lock:
-            return self._send(lambda number: Count(number, question), listener)
+    def count(self, question: Question, listener: Listener, user: str = BACKGROUND) -> int:
+        """Count the tokens of a prompt; `listener` gets a `Counted` or a `Refused`; raises as `ask` does."""
+        return self._send(lambda number: Count(number, question, user), listener, user)
 
-    def count_rows(self, base_model: str, examples: tuple[TuningExample, ...]) -> RowsCounted:
+    def count_rows(self, base_model: str, examples: tuple[TuningExample, ...], user: str = BACKGROUND) -> RowsCounted:
         """Count the tokens of examples as tuning reads them; raise DeadlineExceeded if the child takes too long."""
-        counted = self._awaited(lambda number: CountRows(number, base_model, examples))
+        counted = self._awaited(lambda number: CountRows(number, base_model, examples, user), user)
         assert isinstance(counted, RowsCounted)
         return counted
 
-    def render_rows(self, base_model: str, examples: tuple[TuningExample, ...]) -> tuple[str, ...]:
+    def render_rows(
+        self, base_model: str, examples: tuple[TuningExample, ...], user: str = BACKGROUND
+    ) -> tuple[str, ...]:
         """Return examples as tuning reads them, with template and special tokens; raise as `count_rows` does."""
-        rendered = self._awaited(lambda number: RenderRows(number, base_model, examples))
+        rendered = self._awaited(lambda number: RenderRows(number, base_model, examples, user), user)
         assert isinstance(rendered, RowsRendered)
         return rendered.texts
 
@@ -162,24 +161,38 @@ class Answering:
         """Questions that are being answered."""
         return sum(asked.has_begun for asked in self._asked.values())
 
-    def _awaited(self, message: Callable[[int], object]) -> Reply:
+    def _awaited(self, message: Callable[[int], object], user: str) -> Reply:
         arrived: queue.SimpleQueue[Reply] = queue.SimpleQueue()
-        with self._lock:
-            self._send(message, arrived.put)
+        number = self._send(message, arrived.put, user)
         try:
             answer = arrived.get(timeout=ROWS_SECONDS)
         except queue.Empty:
+            self.drop(number)
             raise DeadlineExceeded("The rows could not be read in time. Try again in a moment.") from None
         if isinstance(answer, Refused):
             raise answer.error
         return answer
 
-    def _send(self, message: Callable[[int], object], listener: Listener) -> int:
-        child = self._ready_child()
-        number = next(self._numbers)
-        self._asked[number] = _Waiting(listener, child)
-        child.send(message(number))  # if the child is gone, the reading thread notices and refuses
-        return number
+    def _send(self, message: Callable[[int], object], listener: Listener, user: str) -> int:
+        with self._lock:
+            self._require_room(user)
+            child = self._ready_child()
+            number = next(self._numbers)
+            self._asked[number] = _Waiting(user, listener, child)
+            child.send(message(number))  # if the child is gone, the reading thread notices and refuses
+            return number
+
+    def _require_room(self, user: str) -> None:
+        waiting = [asked.user for asked in self._asked.values() if not asked.has_begun]
+        most = self._max_waiting - self._max_waiting // 4
+        if len(waiting) >= self._max_waiting:
+            raise ResourceExhausted(
+                f"{len(waiting)} requests are already waiting for an answer. Try again in a moment."
+            )
+        if waiting.count(user) >= most:
+            raise ResourceExhausted(
+                f"{most} of your requests are already waiting for an answer. Try again in a moment."
+            )
 
     def _ready_child(self) -> Child:
         if self._is_stopped:
@@ -265,8 +278,11 @@ class Batches:
         """Return the number of tokens of a question's prompt; raise InvalidArgument if it exceeds the window."""
         for attempt in range(1, TRIES + 1):
             arrived: queue.SimpleQueue[tuple[int, Reply]] = queue.SimpleQueue()
-            self._answering.count(question, partial(_put, arrived, 0))
-            _, answer = self._next(arrived)
+            try:
+                self._answering.count(question, partial(_put, arrived, 0))
+                _, answer = self._next(arrived)
+            except ResourceExhausted as error:
+                answer = Refused(0, error)
             if isinstance(answer, Counted):
                 return answer.tokens
             assert isinstance(answer, Refused)

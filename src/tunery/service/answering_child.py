@@ -1,8 +1,9 @@
 """
-The child process that answers: it holds bases and adapters in memory and decodes all running answers together.
+The child process that answers: it holds bases and adapters in memory and decodes running answers together.
 
-Questions come over its channel, pieces of text go back as they are generated. Adapters are identified by the digest of
-their manifest, checked when they are read, and dropped when unused and room is needed.
+Questions come over its channel, pieces of text go back as they are generated. Users take turns of equal time, however
+much each has asked. Adapters are identified by the digest of their manifest, checked when they are read, and dropped
+when unused and room is needed.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from __future__ import annotations
 import logging
 import queue
 import time
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections import Counter, OrderedDict, deque
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,11 +26,14 @@ from tunery.types import SamplingSettings, TuningExample, Turn
 
 if TYPE_CHECKING:
     from tunery.engine.answers.generator import Generator, Piece
+    from tunery.engine.encoding import EncodedExample
     from tunery.engine.resident import ResidentBase
 
 MAX_WAIT_SECONDS = 30.0  # a question that waits longer is refused
 ADAPTER_BYTES = 1 << 30  # limit of adapters in memory: 50 of the default base at rank 16
 MAX_BASES = 2
+TURN_SECONDS = 0.05  # of messages before the next step: the first answers of a user begin together
+PORTION_ROWS, PORTION_CHARACTERS = 64, 40_000  # of rows that are counted or rendered in one go
 
 _log = logging.getLogger("tunery.answering")
 
@@ -46,10 +51,11 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """To the child: answer this question."""
+    """To the child: answer this question of a user."""
 
     number: int
     question: Question
+    user: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +64,7 @@ class Count:
 
     number: int
     question: Question
+    user: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +74,7 @@ class CountRows:
     number: int
     base_model: str
     examples: tuple[TuningExample, ...] = field(repr=False)
+    user: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +84,7 @@ class RenderRows:
     number: int
     base_model: str
     examples: tuple[TuningExample, ...] = field(repr=False)
+    user: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,15 +149,39 @@ class Refused:
     error: TuneryError
 
 
+Work = Ask | Count | CountRows | RenderRows
+
+
 @dataclass(slots=True)
 class _Asked:
-    """A question being answered: its number, its adapter, and since when it waits."""
+    """A question being answered: its number and user, its adapter, and since when it waits."""
 
     number: int
+    user: str
     digest: str | None
     prompt_tokens: int
     since: float
     output_tokens: int = 0
+
+
+@dataclass(eq=False, slots=True)
+class _Batch:
+    """Answers that are decoded together, by the generator's numbers."""
+
+    generator: Generator
+    asked: dict[int, _Asked] = field(default_factory=dict)
+
+    @property
+    def users(self) -> Counter[str]:
+        """The number of answers of each user."""
+        return Counter(asked.user for asked in self.asked.values())
+
+    def admits(self, user: str) -> bool:
+        """
+        Return whether an answer of a user slows nobody down: all are that user's, or each is another user's only one.
+        """
+        users = self.users
+        return set(users) <= {user} or (user not in users and set(users.values()) == {1})
 
 
 @dataclass(slots=True)
@@ -159,37 +192,98 @@ class _Adapter:
 
 @dataclass(slots=True)
 class _Loaded:
-    """A base with its running answers, by the generator's numbers, and its adapters, least recently used first."""
+    """A base with its running answers and its adapters, least recently used first."""
 
     resident: ResidentBase
-    generator: Generator
-    asked: dict[int, _Asked] = field(default_factory=dict)
+    batches: list[_Batch]
     adapters: OrderedDict[str, _Adapter] = field(default_factory=OrderedDict)
+
+    @property
+    def is_idle(self) -> bool:
+        return not any(batch.asked for batch in self.batches)
+
+    def batch_for(self, user: str) -> _Batch:
+        """Return the fullest batch that admits an answer of a user, a new one if there is none."""
+        fitting = [batch for batch in self.batches if batch.admits(user)]
+        if not fitting:
+            self.batches.append(_Batch(self.resident.generator()))
+            return self.batches[-1]
+        return max(fitting, key=lambda batch: len(batch.asked))
+
+    def tidy(self) -> None:
+        """Drop batches that have ended, and share the memory for keys and values among the others."""
+        self.batches = [batch for batch in self.batches if batch.asked] or self.batches[:1]
+        for batch in self.batches:
+            batch.generator.others_bytes = sum(
+                other.generator.cache_bytes for other in self.batches if other is not batch
+            )
+
+
+class Turns:
+    """
+    The time that each user with work has had; the next turn is of the one who has had least.
+
+    Who comes, or comes back, starts level with the least of the others: nobody saves up time, and nobody waits for all
+    that others have asked before.
+    """
+
+    def __init__(self) -> None:
+        self._had: dict[str, float] = {}
+
+    def next(self, users: Collection[str]) -> str:
+        """Return the user whose turn it is, among those with work."""
+        known = {user: self._had[user] for user in users if user in self._had}
+        level = min(known.values(), default=0.0)
+        newcomer = next((user for user in users if user not in known), None)
+        self._had = {user: known.get(user, level) for user in users}
+        return newcomer if newcomer is not None else min(known, key=known.__getitem__)
+
+    def charge(self, user: str, seconds: float) -> None:
+        """Count time for a user."""
+        if user in self._had:
+            self._had[user] += seconds
 
 
 def answering_child(channel: Channel, data_folder: Path) -> None:
     """Run the child: answer until the server ends."""
     channel.show_life()
-    child = _AnsweringChild(channel, data_folder)
+    child = AnsweringChild(channel, data_folder)
     while True:
         child.turn()
 
 
-class _AnsweringChild:
+class AnsweringChild:
+    """The loop of the child: each turn is of one user."""
+
     def __init__(self, channel: Channel, data_folder: Path) -> None:
         self._channel, self._data_folder = channel, data_folder
         self._bases: OrderedDict[str, _Loaded] = OrderedDict()
+        self._inbox: dict[str, deque[tuple[float, Work]]] = {}  # with the time of arrival, by user
+        self._portions: dict[str, tuple[int, Iterator[RowsCounted | RowsRendered | None]]] = {}  # rows begun, by user
+        self._turns = Turns()
 
     def turn(self) -> None:
-        """Take the messages that arrived, then do one step of each base with running answers."""
+        """Take the messages that arrived, then work for the user whose turn it is."""
         self._take_messages()
+        self._refuse_late()
+        users = list(dict.fromkeys([*self._inbox, *self._portions, *self._answered_users()]))
+        if not users:
+            return
+        user = self._turns.next(users)
+        began = time.monotonic()
+        self._work_off(user, began + TURN_SECONDS)
+        self._turns.charge(user, time.monotonic() - began)
         for loaded in self._bases.values():
-            self._refuse_late(loaded)
-            if loaded.asked:
-                self._step(loaded)
+            for batch in [batch for batch in loaded.batches if user in batch.users]:
+                self._step(loaded, batch)
+            loaded.tidy()
+
+    def _answered_users(self) -> Iterator[str]:
+        for batch in self._batches():
+            yield from batch.users
 
     def _take_messages(self) -> None:
-        is_idle = not any(loaded.asked for loaded in self._bases.values())
+        is_idle = not self._inbox and not self._portions and not any(self._answered_users())
         try:
             message = self._channel.messages.get(block=is_idle)
             while True:
@@ -201,12 +295,7 @@ class _AnsweringChild:
     def _take(self, message: object) -> None:
         match message:
             case Ask() | Count() | CountRows() | RenderRows():
-                try:
-                    self._take_question(message)
-                except Exception as error:  # noqa: BLE001  # one question must not end the others
-                    if not isinstance(error, TuneryError):
-                        _log.exception("A question could not be taken")
-                    self._channel.send(Refused(message.number, as_tunery_error(error)))
+                self._inbox.setdefault(message.user, deque()).append((time.monotonic(), message))
             case Drop(number):
                 self._drop(number)
             case Warm(base_model):
@@ -215,93 +304,146 @@ class _AnsweringChild:
                 except Exception as error:  # noqa: BLE001  # the question that needs the base will report it
                     _log.warning("The base %s was not loaded ahead: %r", base_model, error)
 
-    def _take_question(self, message: Ask | Count | CountRows | RenderRows) -> None:
+    def _work_off(self, user: str, until: float) -> None:
+        """Go on with the rows of a user, or begin what the user has asked; at least one thing."""
+        if user in self._portions:
+            self._read_portion(user)
+            return
+        inbox = self._inbox.get(user, deque())
+        while inbox:
+            since, message = inbox.popleft()
+            if not inbox:
+                del self._inbox[user]
+            with self._refusing(message.number):
+                if since < time.monotonic() - MAX_WAIT_SECONDS:
+                    raise _too_late()
+                self._begin(message)
+            if user in self._portions or time.monotonic() > until:
+                return
+
+    @contextmanager
+    def _refusing(self, number: int) -> Iterator[None]:
+        """Refuse what fails within the block: one question must not end the others."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001
+            if not isinstance(error, TuneryError):
+                _log.exception("A question could not be taken")
+            self._channel.send(Refused(number, as_tunery_error(error)))
+
+    def _begin(self, message: Work) -> None:
         match message:
-            case Ask(number, question):
-                self._begin(number, question)
+            case Ask(number, question, user):
+                self._begin_answer(number, question, user)
             case Count(number, question):
                 prompt = self._loaded(question.base_model).resident.encoder.conversation(question.turns)
                 self._channel.send(Counted(number, len(prompt)))
-            case CountRows(number, base_model, examples):
-                self._channel.send(count_rows(number, self._loaded(base_model).resident, examples))
-            case RenderRows(number, base_model, examples):
-                encoder = self._loaded(base_model).resident.encoder
-                self._channel.send(RowsRendered(number, tuple(encoder.row_text(example) for example in examples)))
+            case CountRows(number, base_model, examples, user):
+                resident = self._loaded(base_model).resident
+                self._portions[user] = number, counted_in_portions(number, resident, examples)
+            case RenderRows(number, base_model, examples, user):
+                resident = self._loaded(base_model).resident
+                self._portions[user] = number, _rendered_in_portions(number, resident, examples)
 
-    def _begin(self, number: int, question: Question) -> None:
+    def _read_portion(self, user: str) -> None:
+        number, portions = self._portions[user]
+        done: RowsCounted | RowsRendered | None = None
+        is_over = True
+        with self._refusing(number):
+            done = next(portions)
+            is_over = done is not None
+        if is_over:
+            del self._portions[user]
+        if done is not None:
+            self._channel.send(done)
+
+    def _begin_answer(self, number: int, question: Question, user: str) -> None:
         from tunery.engine.answers.generator import Request
 
         loaded = self._loaded(question.base_model)
         prompt, settings = _fitted(loaded.resident, question)
         digest = _digest(question)
         slot = None if digest is None else self._slot(loaded, question, digest)
-        own_number = loaded.generator.submit(Request(tuple(prompt), settings, slot))
-        loaded.asked[own_number] = _Asked(number, digest, len(prompt), time.monotonic())
+        batch = loaded.batch_for(user)
+        own_number = batch.generator.submit(Request(tuple(prompt), settings, slot))
+        batch.asked[own_number] = _Asked(number, user, digest, len(prompt), time.monotonic())
 
     def _warm(self, base_model: str) -> None:
         from tunery.engine.answers.generator import Request
 
-        resident = self._loaded(base_model).resident
-        prompt = resident.encoder.conversation((Turn("user", "Hello"),))
+        loaded = self._loaded(base_model)
+        prompt = loaded.resident.encoder.conversation((Turn("user", "Hello"),))
         # the first step prepares the weights for decoding
-        generator = self._loaded(base_model).generator
+        generator = loaded.batches[0].generator
         number = generator.submit(Request(tuple(prompt), SamplingSettings(max_output_tokens=2)))
-        while not generator.is_idle and not self._loaded(base_model).asked:
+        while not generator.is_idle and loaded.is_idle:
             generator.step()
         generator.drop(number)
 
-    def _step(self, loaded: _Loaded) -> None:
+    def _step(self, loaded: _Loaded, batch: _Batch) -> None:
+        users, began = batch.users, time.monotonic()
         try:
-            pieces = loaded.generator.step()
+            pieces = batch.generator.step()
         except Exception as error:  # noqa: BLE001  # one question must not end the others
             _log.exception("A decoding step failed; its answers end")
             shown = error if isinstance(error, TuneryError) else TuneryError("The answer was cut off. Ask again.")
-            for asked in loaded.asked.values():
+            for asked in batch.asked.values():
                 self._channel.send(Refused(asked.number, shown))
-            loaded.asked.clear()
-            loaded.generator = loaded.resident.generator()
+            batch.asked.clear()
+            batch.generator = loaded.resident.generator()
             return
+        for user, answers in users.items():
+            self._turns.charge(user, (time.monotonic() - began) * answers / users.total())
         for piece in pieces:
-            self._send(loaded, piece)
+            self._send(batch, piece)
 
-    def _send(self, loaded: _Loaded, piece: Piece) -> None:
-        asked = loaded.asked.get(piece.number)
+    def _send(self, batch: _Batch, piece: Piece) -> None:
+        asked = batch.asked.get(piece.number)
         if asked is None:
             return
         if piece.finish_reason:
-            del loaded.asked[piece.number]
+            del batch.asked[piece.number]
         tokens = (asked.prompt_tokens, piece.tokens)
         self._channel.send(
             AnswerChunk(asked.number, piece.text, piece.finish_reason, *tokens, piece.label_probabilities)
         )
 
     def _drop(self, number: int) -> None:
-        for loaded in self._bases.values():
-            for own_number, asked in list(loaded.asked.items()):
+        for user, inbox in list(self._inbox.items()):
+            self._inbox[user] = deque((since, message) for since, message in inbox if message.number != number)
+            if not self._inbox[user]:
+                del self._inbox[user]
+        self._portions = {user: begun for user, begun in self._portions.items() if begun[0] != number}
+        for batch in self._batches():
+            for own_number, asked in list(batch.asked.items()):
                 if asked.number == number:
-                    loaded.generator.drop(own_number)
-                    del loaded.asked[own_number]
+                    batch.generator.drop(own_number)
+                    del batch.asked[own_number]
 
-    def _refuse_late(self, loaded: _Loaded) -> None:
+    def _batches(self) -> Iterator[_Batch]:
+        for loaded in self._bases.values():
+            yield from loaded.batches
+
+    def _refuse_late(self) -> None:
         latest = time.monotonic() - MAX_WAIT_SECONDS
-        for own_number in loaded.generator.waiting:
-            asked = loaded.asked.get(own_number)
-            if asked is not None and asked.since < latest:
-                loaded.generator.drop(own_number)
-                del loaded.asked[own_number]
-                text = f"The request waited {MAX_WAIT_SECONDS:.0f} s for its turn. The server is busy; try again later."
-                self._channel.send(Refused(asked.number, DeadlineExceeded(text)))
+        for batch in self._batches():
+            for own_number in batch.generator.waiting:
+                asked = batch.asked.get(own_number)
+                if asked is not None and asked.since < latest:
+                    batch.generator.drop(own_number)
+                    del batch.asked[own_number]
+                    self._channel.send(Refused(asked.number, _too_late()))
 
     def _loaded(self, base_model: str) -> _Loaded:
         """Return a base, loading it if needed; an idle one may be dropped for it."""
         if base_model not in self._bases:
             from tunery.engine.resident import loaded_base
 
-            idle = [name for name, loaded in self._bases.items() if not loaded.asked]
+            idle = [name for name, loaded in self._bases.items() if loaded.is_idle]
             for name in idle[: max(0, len(self._bases) + 1 - MAX_BASES)]:
                 del self._bases[name]
             resident = loaded_base(base_model, self._data_folder)
-            self._bases[base_model] = _Loaded(resident, resident.generator())
+            self._bases[base_model] = _Loaded(resident, [_Batch(resident.generator())])
         self._bases.move_to_end(base_model)
         return self._bases[base_model]
 
@@ -319,13 +461,33 @@ class _AnsweringChild:
         return loaded.adapters[digest].slot
 
 
+def _too_late() -> DeadlineExceeded:
+    return DeadlineExceeded(
+        f"The request waited {MAX_WAIT_SECONDS:.0f} s for its turn. The server is busy; try again later."
+    )
+
+
 def count_rows(number: int, resident: ResidentBase, examples: Sequence[TuningExample]) -> RowsCounted:
     """Count the tokens of examples as tuning reads them."""
+    return next(done for done in counted_in_portions(number, resident, examples) if done is not None)
+
+
+def counted_in_portions(
+    number: int, resident: ResidentBase, examples: Sequence[TuningExample]
+) -> Iterator[RowsCounted | None]:
+    """Count the tokens of examples as tuning reads them: yield None after each portion, the counts at the end."""
     from tunery.engine.encoding import shared_prefix_tokens
 
-    beyond = resident.encoder.outputs_beyond_window(examples)
-    rows = [] if beyond else resident.encoder.examples(examples)
-    return RowsCounted(
+    beyond: dict[int, int] = {}
+    rows: list[EncodedExample] = []
+    for start, portion in _portions(examples):
+        found = resident.encoder.outputs_beyond_window(portion)
+        beyond |= {start + place: tokens for place, tokens in found.items()}
+        yield None
+    for _, portion in [] if beyond else _portions(examples):
+        rows += map(resident.encoder.example, portion)
+        yield None
+    yield RowsCounted(
         number,
         tuple(len(row.token_ids) for row in rows),
         tuple(place for place, row in enumerate(rows) if row.was_cut),
@@ -333,6 +495,28 @@ def count_rows(number: int, resident: ResidentBase, examples: Sequence[TuningExa
         resident.network.dtype.itemsize,
         beyond,
     )
+
+
+def _rendered_in_portions(
+    number: int, resident: ResidentBase, examples: Sequence[TuningExample]
+) -> Iterator[RowsRendered | None]:
+    texts: list[str] = []
+    for _, portion in _portions(examples):
+        texts += map(resident.encoder.row_text, portion)
+        yield None
+    yield RowsRendered(number, tuple(texts))
+
+
+def _portions(examples: Sequence[TuningExample]) -> Iterator[tuple[int, Sequence[TuningExample]]]:
+    """Yield examples a few at a time, each time with the place of the first."""
+    start, characters = 0, 0
+    for place, example in enumerate(examples):
+        characters += len(example.text_input) + len(example.output)
+        if place + 1 - start >= PORTION_ROWS or characters >= PORTION_CHARACTERS:
+            yield start, examples[start : place + 1]
+            start, characters = place + 1, 0
+    if start < len(examples):
+        yield start, examples[start:]
 
 
 def _digest(question: Question) -> str | None:
@@ -351,7 +535,7 @@ def _fitted(resident: ResidentBase, question: Question) -> tuple[Sequence[int], 
 
 def _make_room(loaded: _Loaded, needed_bytes: int) -> None:
     used = sum(adapter.bytes for adapter in loaded.adapters.values())
-    running = {asked.digest for asked in loaded.asked.values()}
+    running = {asked.digest for batch in loaded.batches for asked in batch.asked.values()}
     for digest in [digest for digest in loaded.adapters if digest not in running]:
         if used + needed_bytes <= ADAPTER_BYTES:
             return

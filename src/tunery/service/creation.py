@@ -99,7 +99,7 @@ class Creation:
         examples, held_out = hold_out(dataset.examples, wanted.hold_out, wanted.seed)
         asked = (wanted.base_model or "").removeprefix("models/")
         base_digest = self._catalog.digest(base.name)
-        self._require_fitting_outputs(base, dataset.examples)
+        self._require_fitting_outputs(base, dataset.examples, wanted.user_id)
         return TuningRequest(
             base_model=base.alias_of or base.name,
             base_digest=base_digest,
@@ -164,14 +164,14 @@ class Creation:
                 f"{full} is not found for CREATE TUNED MODEL at API version v1beta. {self._catalog.known_names()}"
             ) from None
 
-    def _require_fitting_outputs(self, base: CatalogEntry, examples: Sequence[TuningExample]) -> None:
+    def _require_fitting_outputs(self, base: CatalogEntry, examples: Sequence[TuningExample], user_id: str) -> None:
         """Have those outputs counted that may not fit the base's window, which are rare; the answering child does."""
         window = base.input_token_limit
         places = [place for place, example in enumerate(examples) if may_exceed(example.output, window)]
         if not places:
             return
         asked = tuple(TuningExample("", examples[place].output) for place in places)
-        beyond = self._answering.count_rows(base.alias_of or base.name, asked).beyond
+        beyond = self._answering.count_rows(base.alias_of or base.name, asked, user_id).beyond
         if beyond:
             found = long_outputs({places[place]: tokens for place, tokens in beyond.items()}, window)
             raise _with_paths(DatasetInvalid("", found))
@@ -333,7 +333,7 @@ class Estimates:
     def of(self, request: TuningRequest, sent: Sequence[tuple[str, str]]) -> Estimate:
         """Return what a task would take; `sent` are its examples in order. Raises DeadlineExceeded."""
         rows = (*request.examples, *request.held_out)
-        counted = self._answering.count_rows(request.base_model, rows)
+        counted = self._answering.count_rows(request.base_model, rows, request.user_id)
         cut = {(rows[place].text_input, rows[place].output) for place in counted.cut}
         known = {(row.text_input, row.output): tokens for row, tokens in zip(rows, counted.tokens, strict=True)}
         learned = sum(counted.tokens[: len(request.examples)])
@@ -356,7 +356,7 @@ class Estimates:
 
     def _memory(self, request: TuningRequest) -> MemoryEstimate:
         longest = longest_examples(request.examples, request.hyperparameters.batch_size)
-        counted = self._answering.count_rows(request.base_model, tuple(longest))
+        counted = self._answering.count_rows(request.base_model, tuple(longest), request.user_id)
         entry, counts = self._catalog.resolve(request.base_model), RowCounts(counted.tokens, counted.prefix)
         return estimated_memory(entry, counts, request.hyperparameters, counted.weight_bytes)
 

@@ -98,7 +98,9 @@ class Generator:
         self._guides = guides or Guides(encoder)
         self._bank = None if lean is None else lean.bank()
         dtype = network.dtype if lean is None else lean.dtype
-        self._cache_tokens = cache_bytes // token_bytes(network.config, dtype) if network.is_packed else 0
+        self._cache_bytes = cache_bytes
+        self._token_bytes = token_bytes(network.config, dtype) if network.is_packed else 0
+        self.others_bytes = 0  # of the limit, what other generators hold at the moment
         self._waiting: list[_Row] = []
         self._running: list[_Row] = []  # in slot order of the cache
         self._cache = KeyValueCache(None if lean is None else lean.dtype)
@@ -155,6 +157,10 @@ class Generator:
         if self._running:
             pieces += self._decode()
         return pieces
+
+    @property
+    def _cache_tokens(self) -> int:
+        return max(0, self._cache_bytes - self.others_bytes) // self._token_bytes if self._token_bytes else 0
 
     def answer(self, requests: Sequence[Request]) -> Iterator[Piece]:
         """Yield the pieces of these requests as they come, numbered 0, 1, ...; leaving the loop drops what is left."""
