@@ -7,7 +7,7 @@ wrong, where, and what to do.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -189,8 +189,36 @@ class DataProblem:
     @property
     def is_skippable(self) -> bool:
         """Whether leaving out the row solves the problem; a guess about the whole file names a row only as evidence."""
-        return self.row is not None and not self.kind.startswith("guessed-")
+        return self.row is not None and not self.kind.startswith(("guessed-", "left-out-"))
 
     def __str__(self) -> str:
         where = ", ".join(part for part in (f"Row {self.row}" if self.row else "", self.column or "") if part)
         return f"{where}: {self.message}" if where else self.message
+
+
+_ROWS_IN_SENTENCE = 5
+
+
+def told_together(
+    problems: Sequence[DataProblem], written: Callable[[str], str]
+) -> list[tuple[str, list[DataProblem]]]:
+    """
+    Return a sentence for each cause, with its problems: rows with the same problem share one.
+
+    `written` returns how an option is written where the sentence is read, such as "--header-row".
+    """
+    groups: dict[tuple[str, str | None, str], list[DataProblem]] = {}
+    for problem in problems:
+        groups.setdefault((problem.kind, problem.column, problem.message), []).append(problem)
+    return [(_sentence(group, written), group) for group in groups.values()]
+
+
+def _sentence(group: Sequence[DataProblem], written: Callable[[str], str]) -> str:
+    first, rows = group[0], list(dict.fromkeys(problem.row for problem in group if problem.row is not None))
+    text = str(first)
+    if len(rows) > 1:
+        shown, more = rows[:_ROWS_IN_SENTENCE], len(rows) - _ROWS_IN_SENTENCE
+        last = f"{more:,} more" if more > 0 else str(shown.pop())
+        column = f", {first.column}" if first.column else ""
+        text = f"Rows {', '.join(map(str, shown))} and {last}{column}: {first.message}"
+    return text if first.option is None else f"{text.removesuffix('.')} ({written(first.option)})."

@@ -161,13 +161,29 @@ def test_tables_align_wide_characters(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_problems_are_grouped() -> None:
-    """Errors come first; of a frequent kind a few rows are listed and the others counted."""
+    """Errors come first; rows with the same problem share a line."""
     many = [DataProblem("empty", "empty.", row=row, column="output") for row in range(2, 20)]
     warning = DataProblem("few", "3 examples.", Level.WARNING)
 
-    lines = list(output.problem_lines([warning, *many]))
-
-    assert lines[0] == "Error:    Row 2, output: empty."
-    assert lines[5] == "          13 more like this, in rows 7, 8, 9, 10, 11, ..."
-    assert lines[6] == "Warning:  3 examples."
+    assert list(output.problem_lines([warning, *many])) == [
+        "Error:    Rows 2, 3, 4, 5, 6 and 13 more, output: empty.",
+        "Warning:  3 examples.",
+    ]
     assert output.problem_counts([warning, *many]) == "18 errors, 1 warning"
+
+
+def test_of_a_frequent_kind_a_few_are_shown() -> None:
+    """Where each row has its own sentence, five are listed and the others counted."""
+    many = [DataProblem("duplicate", f"the same as row {row - 1}.", row=row) for row in range(2, 20)]
+
+    lines = list(output.problem_lines(many))
+
+    assert lines[0] == "Error:    Row 2: the same as row 1."
+    assert lines[5:] == ["          13 more like this, in rows 7, 8, 9, 10, 11, ..."]
+
+
+def test_a_problem_names_the_option_that_settles_it() -> None:
+    """On the command line it is written with dashes, also where rows share a line."""
+    many = [DataProblem("doubt", "a guess.", Level.WARNING, row=row, option="header_row") for row in (1, 2)]
+
+    assert list(output.problem_lines(many)) == ["Warning:  Rows 1 and 2: a guess (--header-row)."]

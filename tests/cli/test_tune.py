@@ -115,8 +115,7 @@ def test_bad_rows_are_all_told(run: Run, tiny: str, tmp_path: Path) -> None:
     done = run("tune", path, "--base-model", tiny)
 
     assert done.status == 13
-    assert "Error:    Row 2, output: empty." in done.said
-    assert "3 more like this, in rows 7, 8, 9" in done.said
+    assert "Error:    Rows 2, 3, 4, 5, 6 and 3 more, output: empty." in done.said
     assert "Row 10, text_input: empty." in done.said
     assert "The data cannot be used: 9 errors" in done.said
     assert run("models", "list").output == ""

@@ -265,7 +265,7 @@ def _large_files() -> list[BadFile]:
     return [
         BadFile("one-byte-more.csv", HEADER.encode() + b"a,b\n" + b"\n" * (MAX_DATASET_BYTES - 21), "4,194,305 bytes"),
         BadFile("twice.xlsx", b"PK\x03\x04" + bytes(2 * MAX_DATASET_BYTES), "8,388,612 bytes; the limit is 4,194,304"),
-        BadFile("errors.csv", (HEADER + "a,\n" * 99_000).encode(), "empty", 2, "output"),
+        BadFile("errors.csv", (HEADER + "a,\n" * 99_000).encode(), "all 99,000 rows are empty", None, "output"),
         BadFile("rows.jsonl", b"[]\n" * 1_300_000, "more than 100,000 rows"),
         BadFile("items.json", b"[" + b"1," * 2_000_000 + b"1]", "more than 100,000 rows"),
         BadFile("cells.xlsx", made.xlsx_with_sheet(many_cells), "limit 400,000 cells"),

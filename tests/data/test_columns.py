@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from tunery.data.columns import choose, mapping_notes, suggest
+from tunery.data.columns import Content, choose, content_of, mapping_notes, suggest
+from tunery.data.dataset import preview
 from tunery.data.tables import Row, Table
 from tunery.errors import DatasetInvalid
 
@@ -20,7 +23,13 @@ def table(*columns: str) -> Table:
         (("output", "text_input"), ("text_input",), "output"),
         (("input_text", "output_text"), ("input_text",), "output_text"),
         (("id", "Prompt", "Completion"), ("Prompt",), "Completion"),
-        (("context", "question", "answer"), ("question",), "answer"),
+        (("context", "question", "answer"), ("question", "context"), "answer"),
+        (("instruction", "context", "response", "category"), ("instruction", "context"), "response"),
+        (("hypothesis", "premise", "label"), ("premise", "hypothesis"), "label"),
+        (("system", "prompt", "response"), ("system", "prompt"), "response"),
+        (("response", "prompt", "System Prompt"), ("System Prompt", "prompt"), "response"),
+        (("\u200btext_input", "out\u00adput"), ("\u200btext_input",), "out\u00adput"),
+        (("title", "body", "label"), ("body",), "label"),
         (("category", "text", "date"), ("text",), "category"),
         (("instruction", "input", "output"), ("instruction", "input"), "output"),
         (("instruction", "output"), ("instruction",), "output"),
@@ -103,7 +112,7 @@ def test_says_what_was_guessed_and_what_is_not_used() -> None:
     notes = mapping_notes(given, choose(given))
 
     assert [str(note) for note in notes] == [
-        "Using column 'foo' as input and 'bar' as output, guessed by position.",
+        "Using column 'foo' as input and 'bar' as output, which is a guess.",
         "Not used: 'baz'.",
     ]
 
@@ -113,3 +122,114 @@ def test_many_columns_are_not_all_listed() -> None:
     given = table("text", "label", *(f"c{number}" for number in range(40)))
 
     assert mapping_notes(given, choose(given))[-1].message.endswith("'c9' and 30 more.")
+
+
+TEXTS = [f"My parcel {number} has not arrived although it was promised" for number in range(24)]
+LABELS = ["delivery", "billing", "technical"] * 8
+CASES = Path(__file__).parents[1] / "fixtures" / "cases"
+ASKED = "Which city is named?\ncontext: Order 0 was sent to Lyon last week."
+FIRST = "My parcel has not arrived although it was promised for Monday"
+
+
+def used(*columns: tuple[str, list[str]]) -> tuple[tuple[str, ...], str]:
+    """The names of the columns that are chosen among these, each with its cells."""
+    names = tuple(name for name, _ in columns)
+    rows = tuple(
+        Row(number, cells) for number, cells in enumerate(zip(*(cells for _, cells in columns), strict=True), start=2)
+    )
+    mapping = choose(Table("csv", names, rows, has_header=True))
+    return tuple(names[position] for position in mapping.inputs), names[mapping.output]
+
+
+@pytest.mark.parametrize(
+    ("values", "content"),
+    [
+        ([str(number) for number in range(24)], Content.ROW_NUMBERS),
+        (["1", "2", "4", "5", "8"], Content.ROW_NUMBERS),  # some rows were left out
+        (["5", "3", "9", "1", "7"], Content.NUMBERS),
+        ([f"T-{1000 + number * 7}" for number in range(24)], Content.IDS),
+        (["2026/05/01 9:00:00 AM", "2026/05/02 10:15:00 PM"], Content.TIMES),
+        (["12.05.2026", "2026-05-12T09:00:00Z", "5/12/26 9:00"], Content.TIMES),
+        (["open"] * 24, Content.CONSTANT),
+        (["", " ", ""], Content.EMPTY),
+        (LABELS, Content.LABELS),
+        (TEXTS, Content.TEXT),
+        (["open"] * 4, Content.TEXT),  # four rows say little
+        ([], Content.TEXT),
+    ],
+)
+def test_what_a_column_holds(values: list[str], content: Content) -> None:
+    """Row numbers, ids, dates and columns that are always the same are told from what can be learned."""
+    assert content_of(values) is content
+
+
+@pytest.mark.parametrize(
+    ("column", "cells"),
+    [
+        ("Unnamed: 0", [str(number) for number in range(24)]),
+        ("Unnamed: 0", [str(number * 7 % 24) for number in range(24)]),  # shuffled
+        ("no name", [f"T-{1000 + number}" for number in range(24)]),
+        ("Timestamp", [f"2026/05/{1 + number} 9:00:00 AM" for number in range(24)]),
+        ("status", ["open"] * 24),
+        ("ticket", [f"T-{1000 + number}" for number in range(24)]),
+        ("user", [f"u{100 + number % 5}" for number in range(24)]),
+    ],
+)
+def test_what_says_nothing_is_neither_input_nor_output(column: str, cells: list[str]) -> None:
+    """Row numbers, ids, dates and constants are not learned, wherever they stand and whatever they are called."""
+    assert used((column, cells), ("problem", TEXTS), ("justAnswer", LABELS)) == (("problem",), "justAnswer")
+    assert used(("problem", TEXTS), (column, cells), ("justAnswer", LABELS)) == (("problem",), "justAnswer")
+
+
+def test_labels_are_the_output_and_the_longest_text_the_input() -> None:
+    """Without usual names, what the columns hold decides; labels in front are the output too."""
+    subjects = [text[:12] + str(number) for number, text in enumerate(TEXTS)]
+    assert used(("kind", LABELS), ("words", TEXTS)) == (("words",), "kind")
+    assert used(("subject", subjects), ("description", TEXTS), ("queue", LABELS)) == (("description",), "queue")
+
+
+def test_numbers_in_two_columns_are_taken_by_position() -> None:
+    """Where nothing else is left, row numbers may be the input: 1 is followed by 2."""
+    numbers = [str(number) for number in range(1, 25)]
+    assert used(("x", numbers), ("y", TEXTS)) == (("x",), "y")
+    assert used(("text_input", numbers), ("output", [*numbers[1:], "25"])) == (("text_input",), "output")
+
+
+def test_an_empty_context_is_not_an_input() -> None:
+    """Alpaca's `input` is empty in every row of many files."""
+    assert used(("instruction", TEXTS), ("input", [""] * 24), ("output", LABELS)) == (("instruction",), "output")
+
+
+def test_unused_columns_are_named_with_what_they_hold() -> None:
+    """It is said why a column cannot be an input."""
+    rows = tuple(
+        Row(n, (str(n), text, label, "open", "x")) for n, (text, label) in enumerate(zip(TEXTS, LABELS, strict=True))
+    )
+    given = Table("csv", ("id", "text", "label", "state", "note"), rows, has_header=True)
+
+    assert str(mapping_notes(given, choose(given))[-1]) == (
+        "Not used: 'id' (row numbers), 'state' (always the same), 'note' (always the same)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("file", "columns", "text_input", "output"),
+    [
+        ("12-pandas-index/index-column.csv", ("problem",), FIRST, "delivery"),
+        ("12-pandas-index/index-column-known-names.csv", ("text",), FIRST, "delivery"),
+        ("18-context-column/dolly.jsonl", ("instruction", "context"), f"instruction: {ASKED}", "Lyon"),
+        ("18-context-column/squad-like.csv", ("question", "context"), f"question: {ASKED}", "Lyon"),
+        ("18-context-column/system-column.jsonl", ("system", "prompt"), "Answer in German.\n\nSay hello", "hallo"),
+        ("20-invisible/zwsp-header.csv", ("text_input",), FIRST, "delivery"),
+        ("20-invisible/double-mark.csv", ("text_input",), FIRST, "delivery"),
+        ("20-invisible/mark-in-header.xlsx", ("text_input",), FIRST, "delivery"),
+    ],
+)  # fmt: skip
+def test_columns_of_real_files(file: str, columns: tuple[str, ...], text_input: str, output: str) -> None:
+    """Index columns are left out, contexts and system texts are part of the input, invisible characters no obstacle."""
+    found = preview(CASES / file)
+
+    assert found.input_columns == columns
+    assert found.first_example is not None
+    assert (found.first_example.text_input, found.first_example.output) == (text_input, output)
+    assert found.example_count == found.row_count

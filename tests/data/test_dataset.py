@@ -52,7 +52,7 @@ def test_reports_all_problems_at_once(tmp_path: Path) -> None:
 def test_a_long_list_of_problems_is_cut_in_the_message_only(tmp_path: Path) -> None:
     """The message shows five problems and counts the others; all of them are in `problems`."""
     path = tmp_path / "bad.csv"
-    path.write_text("text,label\n" + "hello,\n" * 30)
+    path.write_text("text,label\n" + "".join(f"hello,{'y' * (5_001 + row)}\n" for row in range(30)) + "a,b\n")
 
     with pytest.raises(DatasetInvalid, match=r"And 25 more\.$") as caught:
         Dataset.read(path)

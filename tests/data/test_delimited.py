@@ -82,7 +82,7 @@ def test_sentences_are_not_split_in_silence() -> None:
     """Where every comma is followed by a blank, the split is a guess that is said."""
     table = read("Hello, you\nWell, hi\nBye, all\n")
 
-    assert [(p.kind, p.option) for p in table.problems if p.option] == [("guessed-delimiter", "delimiter")]
+    assert ("guessed-delimiter", "delimiter") in [(p.kind, p.option) for p in table.problems]
 
 
 @pytest.mark.parametrize("delimiter", ["^", "~", ":"])

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tunery.data.outputs import OutputContract, OutputKind, output_kind
+from tunery.data.outputs import OutputContract, OutputKind, difference, output_kind
 from tunery.evaluation.report import ScoringKind
 from tunery.evaluation.scores import Scoring
 
@@ -80,3 +80,23 @@ def test_there_is_one_rule_for_what_outputs_are(outputs: list[str], kind: Output
     assert output_kind(outputs) is kind
     assert (Scoring.of(outputs).kind is ScoringKind.LABELS) == (kind is OutputKind.LABELS)
     assert (OutputContract.learn(outputs).kind == "LABELS") == (kind is OutputKind.LABELS)
+
+
+def test_blanks_of_labels_are_shown() -> None:
+    """A label that begins with a blank is quoted, since it must be answered like that."""
+    sentence = OutputContract.learn([[" ham", "spam"][n % 2] for n in ROWS]).sentence()
+
+    assert sentence == "The outputs are one of 2 labels: ' ham', spam."
+
+
+@pytest.mark.parametrize(
+    ("label", "words"),
+    [
+        ("ham\u200b", "differs from 'ham' only in an invisible character (U+200B)"),
+        ("\uff48am", "looks like 'ham' but is written with other characters"),
+        ("hamm", "is probably another spelling of 'ham'"),
+    ],
+)
+def test_a_difference_is_described(label: str, words: str) -> None:
+    """What cannot be seen is named."""
+    assert difference(label, "ham") == words

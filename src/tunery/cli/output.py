@@ -18,7 +18,7 @@ import typer
 from tunery import config
 from tunery.cli import terminal
 from tunery.cli.terminal import LiveLine
-from tunery.errors import DataProblem, Level
+from tunery.errors import DataProblem, Level, told_together
 from tunery.types import (
     CatalogEntry,
     EpochLoss,
@@ -415,11 +415,11 @@ def _gigabytes(size: int) -> str:
     return f"{size / 1e9:.1f} GB"
 
 
-ROWS_PER_KIND = 5
+SENTENCES_PER_KIND = 5
 
 
 def problem_lines(problems: Sequence[DataProblem]) -> Iterator[str]:
-    """Return a line for each problem, errors first; of a frequent kind, a few lines and the number of the rest."""
+    """Return a line for each cause, errors first; of a frequent kind, a few lines and the number of the rest."""
     for level in (Level.ERROR, Level.WARNING):
         groups: dict[tuple[str, str | None], list[DataProblem]] = {}
         for problem in problems:
@@ -441,21 +441,18 @@ def problem_document(problems: Sequence[DataProblem]) -> list[dict[str, object]]
 
 
 def _group(level: Level, group: Sequence[DataProblem]) -> Iterator[str]:
-    label = f"{level.capitalize()}:"
-    for problem in group[:ROWS_PER_KIND]:
-        yield f"{label:<8}  {_sentence(problem)}"
-    more = len(group) - ROWS_PER_KIND
-    if more > 0:
-        rows = [str(problem.row) for problem in group[ROWS_PER_KIND : 2 * ROWS_PER_KIND]]
-        dots = ", ..." if more > ROWS_PER_KIND else ""
-        yield f"{'':<8}  {more:,} more like this, in rows {', '.join(rows)}{dots}"
+    label, causes = f"{level.capitalize()}:", told_together(group, _option)
+    for sentence, _ in causes[:SENTENCES_PER_KIND]:
+        yield f"{label:<8}  {sentence}"
+    others = [problem for _, problems in causes[SENTENCES_PER_KIND:] for problem in problems]
+    if others:
+        rows = [str(problem.row) for problem in others[:SENTENCES_PER_KIND]]
+        dots = ", ..." if len(others) > SENTENCES_PER_KIND else ""
+        yield f"{'':<8}  {len(others):,} more like this, in rows {', '.join(rows)}{dots}"
 
 
-def _sentence(problem: DataProblem) -> str:
-    """Return a problem with the option of the command that solves it."""
-    if problem.option is None:
-        return str(problem)
-    return f"{str(problem).removesuffix('.')} (--{problem.option.replace('_', '-')})."
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 _SHOWN_ROWS = 3

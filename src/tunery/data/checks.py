@@ -1,19 +1,26 @@
 """
 Turns rows into examples and finds everything that is wrong or doubtful about them, with row numbers.
 
-Errors make a row unusable; warnings do not stop tuning. Rows too long for a base are found from token counts that the
-caller passes in.
+Errors make a row unusable; warnings do not stop tuning. What most rows have in common is one problem of the whole file.
+Rows too long for a base are found from token counts that the caller passes in.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from tunery.data.columns import Mapping
+from tunery.data.columns import (
+    Content,
+    Mapping,
+    column_contents,
+    is_system,
+    plain_name,
+)
 from tunery.data.inputs import plain
-from tunery.data.outputs import OutputKind, label_variants, output_kind
+from tunery.data.outputs import OutputKind, difference, label_variants, output_kind
 from tunery.data.tables import BadCell, Cell, Row, Table, warning
 from tunery.errors import DataProblem, Level
 from tunery.types import MAX_OUTPUT_CHARACTERS, MAX_TEXT_INPUT_CHARACTERS, RECOMMENDED_EXAMPLES, TuningExample
@@ -21,7 +28,7 @@ from tunery.types import MAX_OUTPUT_CHARACTERS, MAX_TEXT_INPUT_CHARACTERS, RECOM
 # More of one kind help nobody, and 4 MiB can hold a hundred thousand bad rows.
 MAX_PROBLEMS_PER_KIND = 1_000
 
-_MISSING_WORDS = frozenset({"nan", "null", "none", "n/a", "#n/a", "<na>", "undefined"})
+_MISSING_WORDS = frozenset({"nan", "na", "null", "none", "n/a", "#n/a", "<na>", "undefined"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +41,16 @@ class CheckedRows:
 
 
 def check_rows(table: Table, mapping: Mapping) -> CheckedRows:
-    """Turn rows into examples and collect errors and warnings; errors in unused columns do not count."""
+    """
+    Turn rows into examples and collect errors and warnings; errors in unused columns do not count.
+
+    Rows that say they are not to be learned, and column names among the rows, are left out with a warning.
+    """
     used = {table.columns[position] for position in (*mapping.inputs, mapping.output)}
     problems = [problem for problem in table.problems if problem.column is None or problem.column in used]
+    for reason, numbers in _left_out(table, mapping):
+        problems.append(_left_out_problem(reason, numbers, len(table.rows)))
+        table = table.without(frozenset(numbers))
     examples: list[TuningExample] = []
     rows: list[int] = []
     for row in table.rows:
@@ -46,17 +60,26 @@ def check_rows(table: Table, mapping: Mapping) -> CheckedRows:
             examples.append(example)
             rows.append(row.number)
     problems += _few(len(table.rows))
-    problems += check_examples(examples, rows, _names(table.columns, mapping))
-    return CheckedRows(tuple(examples), tuple(rows), order_problems(problems))
+    doubts = list(check_examples(examples, rows, _names(table.columns, mapping)))
+    missed = list(_missed_column(table, mapping, examples, rows))
+    if missed:
+        doubts = [doubt for doubt in doubts if doubt.kind != "contradiction"]
+    problems += [*missed, *doubts]
+    count = len({row.number for row in table.rows} | {problem.row for problem in problems if problem.row})
+    return CheckedRows(tuple(examples), tuple(rows), order_problems(problems, count))
 
 
 def check_examples(
     examples: Sequence[TuningExample], rows: Sequence[int], columns: tuple[str, str] = ("text_input", "output")
 ) -> Iterator[DataProblem]:
     """Yield warnings about usable examples; `rows` are their numbers in the file."""
+    marks = _OldMarks.of(examples)
+    if marks.are_found:
+        yield warning("old-marks", marks.sentence(len(examples)))
     for row, example in zip(rows, examples, strict=True):
-        yield from _doubtful_text(example.text_input, row, columns[0])
-        yield from _doubtful_text(example.output, row, columns[1])
+        text_input, output = marks.without(example) if marks.are_found else (example.text_input, example.output)
+        yield from _doubtful_text(text_input, row, columns[0])
+        yield from _doubtful_text(output, row, columns[1])
     yield from _repeats(examples, rows)
     yield from _near_repeats(examples, rows)
     yield from _spellings(examples, rows, columns[1])
@@ -101,21 +124,137 @@ def long_outputs(
     )
 
 
-def order_problems(problems: Sequence[DataProblem]) -> tuple[DataProblem, ...]:
-    """Sort by row, the whole file first, and cut each kind after MAX_PROBLEMS_PER_KIND with a line about the rest."""
-    kept: list[DataProblem] = []
-    seen: Counter[tuple[str, str | None]] = Counter()
+def order_problems(problems: Sequence[DataProblem], rows: int = 0) -> tuple[DataProblem, ...]:
+    """
+    Sort by row, the whole file first.
+
+    A warning about most of the `rows`, or an error in all of them, becomes one of the whole file: its cause is not in
+    a row. Other kinds are cut after MAX_PROBLEMS_PER_KIND, with a line about the rest at the end.
+    """
+    groups: dict[tuple[str, str | None, Level], list[DataProblem]] = {}
     for problem in sorted(problems, key=lambda problem: problem.row or 0):
-        key = (problem.kind, problem.column)
-        seen[key] += 1
-        if seen[key] <= MAX_PROBLEMS_PER_KIND:
-            kept.append(problem)
-    for (kind, column), count in seen.items():
-        if count > MAX_PROBLEMS_PER_KIND:
-            level = next(problem.level for problem in kept if problem.kind == kind)
-            message = f"{count - MAX_PROBLEMS_PER_KIND:,} more problems of kind {kind!r} are not listed."
-            kept.append(DataProblem(kind, message, level, column=column, limit=MAX_PROBLEMS_PER_KIND, actual=count))
-    return tuple(kept)
+        groups.setdefault((problem.kind, problem.column, problem.level), []).append(problem)
+    kept: list[DataProblem] = []
+    rest: list[DataProblem] = []
+    for group in groups.values():
+        if (whole := _of_the_file(group, rows)) is not None:
+            kept.append(whole)
+            continue
+        kept += group[:MAX_PROBLEMS_PER_KIND]
+        if len(group) > MAX_PROBLEMS_PER_KIND:
+            rest.append(_not_listed(group))
+    return (*sorted(kept, key=lambda problem: problem.row or 0), *rest)
+
+
+# Fewer rows are listed one by one.
+_LEAST_OF_THE_FILE = {Level.ERROR: 3, Level.WARNING: 10}
+
+
+def _of_the_file(group: Sequence[DataProblem], rows: int) -> DataProblem | None:
+    """Return one problem for those of most rows, None if there are not that many."""
+    first, count = group[0], len({problem.row for problem in group if problem.row is not None})
+    is_most = count == rows if first.level is Level.ERROR else 2 * count > rows
+    if not (is_most and count >= _LEAST_OF_THE_FILE[first.level] and rows > 0):
+        return None
+    share = f"All {rows:,} rows" if count == rows else f"{count:,} of {rows:,} rows"
+    sentence = _OF_MOST_ROWS.get(first.kind, "{share} (first: row {row}): {message}")
+    message = sentence.format(share=share, row=first.row, message=first.message)
+    if first.column is not None:
+        message = message[0].lower() + message[1:]
+    return DataProblem(first.kind, message, first.level, column=first.column, limit=first.limit, actual=count)
+
+
+# What it means when most rows have the same problem: the likely cause, and what to do.
+_OF_MOST_ROWS = {
+    "empty-input": "{share} are empty. Is another column the input?",
+    "empty-output": "{share} are empty. Is another column the output?",
+    "blank-edges": "{share} begin or end with whitespace (first: row {row}). It is learned too; remove it from the "
+    "file unless it is meant.",
+    "missing-value": "{share} look like missing values (first: row {row}): {message} If nothing is missing there, all "
+    "is well.",
+    "lost-character": "{share} contain U+FFFD (first: row {row}): characters were lost before this file was made. "
+    "Export it again, as UTF-8.",
+    "duplicate": "{share} repeat an earlier row (first: row {row}). They weigh more in tuning and teach nothing new.",
+    "near-duplicate": "{share} differ from an earlier row only in case, whitespace or punctuation (first: row {row}).",
+    "contradiction": "{share} have the input of an earlier row and another output (first: row {row}). Is a column "
+    "missing from the input?",
+    "label-variant": "{share} have a label that is probably another spelling of another one (first: row {row}): "
+    "{message}",
+}
+
+
+def _not_listed(group: Sequence[DataProblem]) -> DataProblem:
+    first, count = group[0], len(group)
+    message = f"{count - MAX_PROBLEMS_PER_KIND:,} more problems of kind {first.kind!r} are not listed."
+    return DataProblem(first.kind, message, first.level, column=first.column, limit=MAX_PROBLEMS_PER_KIND, actual=count)
+
+
+def _left_out(table: Table, mapping: Mapping) -> Iterator[tuple[str, list[int]]]:
+    """Yield why rows are no examples, and their numbers; no row is named twice."""
+    names = [row.number for row in table.rows if _repeats_names(row, table, mapping)]
+    if names and len(names) < len(table.rows):
+        yield "the column names stand there again", names
+    unused = {plain_name(table.columns[position]): position for position in mapping.ignored}
+    for name, forms in (("weight", _WEIGHTS), ("label", _TRUTHS)):
+        if name not in unused:
+            continue
+        cells = {row.number: _text(row.cells[unused[name]]).strip().casefold() for row in table.rows}
+        unwanted = [number for number, cell in cells.items() if forms.get(cell) is False and number not in names]
+        if unwanted and all(cell in forms for cell in cells.values() if cell):
+            yield f"their {table.columns[unused[name]]!r} is {cells[unwanted[0]]}", unwanted
+            names += unwanted
+
+
+_WEIGHTS = {"0": False, "0.0": False, "1": True, "1.0": True}  # as OpenAI's chat lines have them
+_TRUTHS = {"false": False, "true": True}  # good and bad answers, as in files for KTO
+
+
+def _repeats_names(row: Row, table: Table, mapping: Mapping) -> bool:
+    """Return whether a row holds the names of its columns, as where two files were joined."""
+    used = (*mapping.inputs, mapping.output)
+    names = [plain_name(table.columns[position]) for position in used]
+    return [plain_name(_text(row.cells[position])) for position in used] == names
+
+
+def _left_out_problem(reason: str, numbers: Sequence[int], rows: int) -> DataProblem:
+    if len(numbers) == rows:
+        return DataProblem("left-out-rows", f"No row is left to learn: {reason}.", actual=rows)
+    which = f"Row {numbers[0]} was" if len(numbers) == 1 else f"{len(numbers):,} rows (first: row {numbers[0]}) were"
+    return DataProblem("left-out-rows", f"{which} left out: {reason}.", Level.WARNING, actual=len(numbers))
+
+
+_LEAST_CONTRADICTING_ROWS = 3
+_LEAST_CONTRADICTING_SHARE = 0.05
+
+
+def _missed_column(
+    table: Table, mapping: Mapping, examples: Sequence[TuningExample], rows: Sequence[int]
+) -> Iterator[DataProblem]:
+    """Yield a warning if rows of the same input have different outputs, but not with an unused column beside it."""
+    contradicting = _contradicting([example.text_input for example in examples], examples)
+    if contradicting < max(_LEAST_CONTRADICTING_ROWS, _LEAST_CONTRADICTING_SHARE * len(examples)):
+        return
+    contents, by_number = column_contents(table), {row.number: row for row in table.rows}
+    for position in mapping.ignored:
+        if contents[position] not in (Content.TEXT, Content.LABELS):
+            continue
+        cells = [_text(by_number[number].cells[position]) for number in rows]
+        inputs = [f"{example.text_input}\0{cell}" for example, cell in zip(examples, cells, strict=True)]
+        if not _contradicting(inputs, examples):
+            message = (
+                f"The outputs depend on {table.columns[position]!r}, which is not used: {contradicting:,} rows share "
+                "their input with a row of another output. Make that column an input too."
+            )
+            yield DataProblem("missed-column", message, Level.WARNING, actual=contradicting, option="input_column")
+            return
+
+
+def _contradicting(inputs: Sequence[str], examples: Sequence[TuningExample]) -> int:
+    """Return how many rows share their input with a row of another output."""
+    outputs: dict[str, set[str]] = {}
+    for text_input, example in zip(inputs, examples, strict=True):
+        outputs.setdefault(text_input, set()).add(example.output)
+    return sum(len(outputs[text_input]) > 1 for text_input in inputs)
 
 
 def _example(row: Row, columns: Sequence[str], mapping: Mapping) -> tuple[TuningExample | None, list[DataProblem]]:
@@ -139,11 +278,20 @@ def _names(columns: Sequence[str], mapping: Mapping) -> tuple[str, str]:
 
 
 def _joined(row: Row, columns: Sequence[str], inputs: Sequence[int]) -> str:
-    """Join input columns: one as its text, several as lines of "name: text" without the empty ones."""
-    if len(inputs) == 1:
-        return _text(row.cells[inputs[0]])
-    filled = [(columns[position], text) for position in inputs if (text := _text(row.cells[position])).strip()]
-    return "\n".join(f"{name}: {text}" for name, text in filled)
+    """
+    Join input columns: one as its text, several as lines of "name: text" without the empty ones.
+
+    A system text goes before the others, separated by an empty line, as in chat lines.
+    """
+    system = [position for position in inputs if is_system(columns[position])] if len(inputs) > 1 else []
+    others = [position for position in inputs if position not in system]
+    if len(others) == 1:
+        question = _text(row.cells[others[0]])
+    else:
+        filled = [(columns[position], text) for position in others if (text := _text(row.cells[position])).strip()]
+        question = "\n".join(f"{name}: {text}" for name, text in filled)
+    texts = [_text(row.cells[position]) for position in system]
+    return "\n\n".join([*(text for text in texts if text.strip()), question]) if question.strip() else question
 
 
 def _text(cell: Cell) -> str:
@@ -184,7 +332,9 @@ def _few(rows: int) -> Iterator[DataProblem]:
 def _doubtful_text(text: str, row: int, column: str) -> Iterator[DataProblem]:
     stripped = text.strip()
     if text != stripped:
-        yield warning("blank-edges", "begins or ends with whitespace.", row=row, column=column)
+        unusual = sorted(set(text.removeprefix(text.rstrip()) + text.removesuffix(text.lstrip())) - set(" \t\r\n"))
+        which = f" ({', '.join(f'U+{ord(letter):04X}' for letter in unusual)})" if unusual else ""
+        yield warning("blank-edges", f"begins or ends with whitespace{which}.", row=row, column=column)
     if stripped.casefold() in _MISSING_WORDS:
         yield warning("missing-value", f"{stripped!r} looks like a missing value.", row=row, column=column)
     if "\ufffd" in text:
@@ -224,8 +374,7 @@ def _spellings(examples: Sequence[TuningExample], rows: Sequence[int], column: s
     for row, example in zip(rows, examples, strict=True):
         label = example.output.strip()
         if label in meant:
-            message = f"{label!r} is probably another spelling of {meant[label]!r}."
-            yield warning("label-variant", message, row=row, column=column)
+            yield warning("label-variant", f"{label!r} {difference(label, meant[label])}.", row=row, column=column)
 
 
 def _labels_seen_once(examples: Sequence[TuningExample], rows: Sequence[int], column: str) -> Iterator[DataProblem]:
@@ -235,3 +384,54 @@ def _labels_seen_once(examples: Sequence[TuningExample], rows: Sequence[int], co
     for row, example in zip(rows, examples, strict=True):
         if counts[example.output] == 1:
             yield warning("single-label", f"no other row has the output {example.output!r}.", row=row, column=column)
+
+
+_LEAST_MARKED_ROWS = 5
+_MARKED_SHARE = 0.95
+_SEPARATOR = re.compile(r"(?:\n+(?:#{2,}|={3,}|-{3,})|\s*[-=]>)\s*\Z")
+_END = re.compile(r"(?:\s*(?:END|STOP|#{2,}|\[END\]|<END>|<\|endoftext\|>)|(?<=\S)\n)\s*\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class _OldMarks:
+    """What OpenAI's old tool put around the texts of nearly all rows; empty where there is nothing."""
+
+    blank: str = ""  # before each output
+    end: str = ""  # behind each output
+    separator: str = ""  # behind each input
+
+    @classmethod
+    def of(cls, examples: Sequence[TuningExample]) -> _OldMarks:
+        if len(examples) < _LEAST_MARKED_ROWS:
+            return cls()
+        inputs, outputs = [example.text_input for example in examples], [example.output for example in examples]
+        blanks = sum(output[:1] == " " and output[1:2].strip() != "" for output in outputs)
+        blank = " " if blanks >= _MARKED_SHARE * len(outputs) else ""
+        return cls(blank, _common_end(_END, outputs), _common_end(_SEPARATOR, inputs))
+
+    @property
+    def are_found(self) -> bool:
+        """Whether there are two marks, or a word at the end: one blank or line break alone has many causes."""
+        return bool(self.end.strip()) or sum(map(bool, (self.blank, self.end, self.separator))) > 1
+
+    def without(self, example: TuningExample) -> tuple[str, str]:
+        output = example.output.removesuffix(self.end).removeprefix(self.blank)
+        return example.text_input.removesuffix(self.separator), output
+
+    def sentence(self, rows: int) -> str:
+        """Return what the marks are and what they mean for later calls."""
+        outputs = [*(["begin with a blank"] if self.blank else []), *([f"end in {self.end!r}"] if self.end else [])]
+        inputs = f", and the inputs end in {self.separator!r}" if self.separator else ""
+        later = f", and later inputs need the ending {self.separator!r}" if self.separator else ""
+        return (
+            f"The outputs of all {rows:,} rows {' and '.join(outputs)}{inputs}, as in files for OpenAI's old models. "
+            f"This is learned: answers will {' and '.join(outputs)} too{later}. "
+            "Remove it from the file unless your programs expect it."
+        )
+
+
+def _common_end(pattern: re.Pattern[str], texts: Sequence[str]) -> str:
+    """Return the ending of this pattern that nearly all texts share, else an empty text."""
+    found = Counter(match[0] for text in texts if (match := pattern.search(text)))
+    end, count = max(found.items(), key=lambda item: item[1], default=("", 0))
+    return end if count >= _MARKED_SHARE * len(texts) else ""

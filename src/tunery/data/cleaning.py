@@ -14,7 +14,7 @@ from statistics import median
 from typing import Any
 
 from tunery.data.inputs import alike
-from tunery.data.outputs import OutputKind, label_variants, output_kind
+from tunery.data.outputs import OutputKind, difference, label_variants, output_kind
 from tunery.types import TuningExample
 
 DOUBTED_LABEL_LOSS = 3.0  # a probability of 5 %
@@ -115,7 +115,7 @@ def _variants(examples: Sequence[TuningExample]) -> Iterator[Finding]:
     for place, example in enumerate(examples):
         label = example.output.strip()
         if label in meant:
-            message = f"{_short(label)} is probably another spelling of {_short(meant[label])}."
+            message = f"{_short(label)} {difference(label, meant[label])}."
             yield Finding(Kind.LABEL_VARIANT, place, message, new_output=meant[label])
 
 

@@ -1,5 +1,5 @@
 """
-Decides which columns are the input and the output, and whether the first row is a header.
+Decides which columns are the input and the output, by their names and by what they hold.
 
 A guess that could be wrong becomes a warning; columns named by the caller are never overruled.
 """
@@ -9,8 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
+from itertools import pairwise
+from statistics import fmean
 
-from tunery.data.tables import BadCell, Cell, Row, Table, check_extent, column_name, invalid, listed, warning
+from tunery.data.inputs import visible
+from tunery.data.outputs import OutputKind, output_kind
+from tunery.data.tables import Cell, Row, Table, invalid, listed, warning
 from tunery.errors import DataProblem, DatasetInvalid, Level
 
 
@@ -24,18 +29,22 @@ class Mapping:
     is_guessed: bool = False
 
 
-def suggest(columns: Sequence[str]) -> Mapping | None:
-    """Suggest the use of columns by their names, else by position; None for fewer than two."""
-    if len(columns) < 2:
-        return None
-    plain = [plain_name(name) for name in columns]
-    inputs, output = _known_inputs(plain), _first_known(plain, OUTPUT_NAMES)
-    is_guessed = not inputs or output is None
-    if not inputs:
-        inputs = (next(position for position in range(len(columns)) if position != output),)
-    if output is None:
-        output = next(position for position in (*range(inputs[-1] + 1, len(columns)), 0, 1) if position not in inputs)
-    return _mapping(columns, inputs, output, is_guessed)
+class Content(StrEnum):
+    """What a column holds; the values say why a column is not used."""
+
+    ROW_NUMBERS = "row numbers"
+    IDS = "ids"
+    TIMES = "dates"
+    CONSTANT = "always the same"
+    EMPTY = "empty"
+    NUMBERS = "numbers"
+    LABELS = "labels"
+    TEXT = "text"
+
+
+def suggest(columns: Sequence[str], rows: Sequence[Row] = ()) -> Mapping | None:
+    """Suggest the use of columns by their names, else by what they hold, else by position; None for fewer than two."""
+    return None if len(columns) < 2 else _Choice(columns, rows).mapping()
 
 
 def choose(table: Table, input_column: str | Sequence[str] | None = None, output_column: str | None = None) -> Mapping:
@@ -50,7 +59,7 @@ def choose(table: Table, input_column: str | Sequence[str] | None = None, output
     if not table.columns or not table.rows:
         what = "There is only a header and no rows." if table.has_header and table.columns else "There are no rows."
         raise invalid("no-rows", f"{what} Each row needs an input and an output.")
-    suggested = suggest(table.columns)
+    suggested = suggest(table.columns, table.rows)
     if suggested is None:
         raise invalid(
             "one-column", f"There is only one column, {table.columns[0]!r}. An input and an output are needed."
@@ -69,25 +78,158 @@ def mapping_notes(table: Table, mapping: Mapping) -> list[DataProblem]:
     """Return warnings about guessed and unused columns."""
     names = table.columns
     notes = []
-    if mapping.is_guessed and len(names) > 2:
+    contents = column_contents(table)
+    if mapping.is_guessed and (len(names) > 2 or mapping.output < mapping.inputs[0]):
         inputs = " and ".join(repr(names[position]) for position in mapping.inputs)
-        message = f"Using column {inputs} as input and {names[mapping.output]!r} as output, guessed by position."
-        notes.append(warning("guessed-columns", message))
+        message = f"Using column {inputs} as input and {names[mapping.output]!r} as output, which is a guess."
+        notes.append(warning("guessed-columns", message, option="input_column"))
     if mapping.ignored:
-        ignored = listed([names[position] for position in mapping.ignored])
-        notes.append(warning("ignored-columns", f"Not used: {ignored}."))
+        ignored = [_with_content(names[place], contents[place]) for place in mapping.ignored]
+        more = len(ignored) - _NAMES_IN_MESSAGE
+        rest = f" and {more:,} more" if more > 0 else ""
+        notes.append(warning("ignored-columns", f"Not used: {', '.join(ignored[:_NAMES_IN_MESSAGE])}{rest}."))
     return notes
 
 
-def _known_inputs(plain: Sequence[str]) -> tuple[int, ...]:
-    if "instruction" in plain and "input" in plain:  # Alpaca: the instruction and what it is about
-        return plain.index("instruction"), plain.index("input")
-    position = _first_known(plain, INPUT_NAMES)
-    return () if position is None else (position,)
+def is_system(name: str) -> bool:
+    """Return whether a column's name says that it holds the system text, which goes before the input."""
+    return plain_name(name) in _SYSTEM_NAMES
 
 
-def _first_known(plain: Sequence[str], names: Sequence[str]) -> int | None:
-    return next((plain.index(name) for name in names if name in plain), None)
+def content_of(cells: Sequence[Cell]) -> Content:
+    """Return what a column holds; a few rows say little, and count as text."""
+    values = [text for cell in cells if isinstance(cell, str) and (text := cell.strip())]
+    if not values:
+        is_empty = bool(cells) and all(cell is None or isinstance(cell, str) for cell in cells)
+        return Content.EMPTY if is_empty else Content.TEXT
+    if is_numbering(values):
+        return Content.ROW_NUMBERS
+    if _share(_TIME, values) >= _NEARLY_ALL:
+        return Content.TIMES
+    if len(values) < _TELLING_ROWS:
+        return Content.TEXT
+    if len(set(values)) == 1 and len(values) == len(cells):
+        return Content.CONSTANT
+    if _share(_NUMBER, values) >= _NEARLY_ALL:
+        return Content.NUMBERS
+    if len(set(values)) == len(values) and _share(_ID, values) == 1:
+        return Content.IDS
+    return Content.LABELS if output_kind(values) is OutputKind.LABELS else Content.TEXT
+
+
+def column_contents(table: Table) -> list[Content]:
+    """Return what each column of a table holds."""
+    return _contents(table.rows, len(table.columns))
+
+
+def _contents(rows: Sequence[Row], width: int) -> list[Content]:
+    return [content_of([row.cells[position] for row in rows]) for position in range(width)]
+
+
+def is_numbering(values: Sequence[str]) -> bool:
+    """Return whether values count the rows from 0 or 1, some of which may be missing."""
+    if len(values) < 3 or values[0] not in ("0", "1") or not all(map(_is_whole, values)):
+        return False
+    numbers = [int(value) for value in values]
+    return numbers[-1] <= 2 * len(numbers) and all(one < other for one, other in pairwise(numbers))
+
+
+def _is_whole(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) < 10
+
+
+class _Choice:
+    """The choice of columns for one table."""
+
+    def __init__(self, columns: Sequence[str], rows: Sequence[Row]) -> None:
+        self.names = [plain_name(name) for name in columns]
+        self.contents = _contents(rows, len(columns))
+        self.lengths: list[float] = [
+            _mean_length([row.cells[position] for row in rows]) for position in range(len(columns))
+        ]
+
+    def mapping(self) -> Mapping:
+        inputs, output = self._known_inputs(), self._known_output()
+        is_guessed = not inputs or output is None
+        if output is None:
+            output = self._labels(inputs)
+        if not inputs:
+            inputs = (self._likely_input(output),)
+        if output is None:
+            output = self._likely_output(inputs)
+        return _mapping(self.names, (*self._system(output, inputs), *inputs), output, is_guessed)
+
+    def _known_inputs(self) -> tuple[int, ...]:
+        """Return the inputs of usual names: two that belong together, else the first that holds texts."""
+        for pair in _PAIRS:
+            both = tuple(self._of_names(pair))
+            if len(both) == 2 and not any(self.contents[place] is Content.EMPTY for place in both):
+                return both
+        known = self._of_names(INPUT_NAMES)
+        return tuple(next(([place] for place in known if not self._is_doubtful(place)), []))
+
+    def _is_doubtful(self, place: int) -> bool:
+        """Return whether a column of a usual name holds something else, while another one holds texts."""
+        name, content = self.names[place], self.contents[place]
+        if content is Content.TEXT or Content.TEXT not in self.contents:
+            return False
+        if name in _ID_LIKE:
+            return True
+        others = [self.contents[other] for other in self._of_names(INPUT_NAMES) if other != place]
+        return content in _UNLIKELINESS and Content.TEXT in others
+
+    def _known_output(self) -> int | None:
+        known = self._of_names(OUTPUT_NAMES)
+        telling = [place for place in known if self.contents[place] not in _NO_OUTPUTS]
+        return next(iter(telling or known), None)
+
+    def _of_names(self, names: Sequence[str]) -> list[int]:
+        return [self.names.index(name) for name in names if name in self.names]
+
+    def _labels(self, inputs: tuple[int, ...]) -> int | None:
+        """Return the only column of labels, or the first behind the first column."""
+        found = [place for place, content in enumerate(self.contents) if content is Content.LABELS]
+        found = [place for place in found if place not in inputs and self._may_be_labels(self.names[place])]
+        return next((place for place in found if place > 0), found[0] if found else None)
+
+    def _may_be_labels(self, name: str) -> bool:
+        return not (name in INPUT_NAMES or name in _SYSTEM_NAMES or _ADMINISTRATIVE.fullmatch(name))
+
+    def _likely_input(self, output: int | None) -> int:
+        """Return the longest text beside labels, else the first column that may be an input."""
+        free = [place for place in range(len(self.names)) if place != output]
+        texts = [place for place in free if self.contents[place] is Content.TEXT]
+        if texts and output is not None and self.contents[output] is Content.LABELS:
+            return max(texts, key=lambda place: self.lengths[place])
+        likely = texts if len(self.names) > 2 and texts else free
+        return min(likely, key=self._unlikeliness)
+
+    def _likely_output(self, inputs: tuple[int, ...]) -> int:
+        """Return the next column behind the inputs that may be an output."""
+        count, start = len(self.names), inputs[-1] + 1
+        free: list[int] = [place for place in (*range(start, count), *range(start)) if place not in inputs]
+        return min(free, key=self._unlikeliness)
+
+    def _unlikeliness(self, place: int) -> int:
+        """Return how little a column looks like one to learn; of equals, `min` takes the first."""
+        if len(self.names) == 2:
+            return 0
+        if self.names[place] in _SYSTEM_NAMES:
+            return len(Content)
+        return _UNLIKELINESS.get(self.contents[place], 2 * bool(_ADMINISTRATIVE.fullmatch(self.names[place])))
+
+    def _system(self, output: int, inputs: tuple[int, ...]) -> list[int]:
+        found = [place for place, name in enumerate(self.names) if name in _SYSTEM_NAMES]
+        used = (output, *inputs)
+        return [place for place in found if place not in used and self.contents[place] is not Content.EMPTY][:1]
+
+
+def _mean_length(cells: Sequence[Cell]) -> float:
+    return fmean(len(cell) if isinstance(cell, str) else 0 for cell in cells) if cells else 0.0
+
+
+def _with_content(name: str, content: Content) -> str:
+    return f"{name!r} ({content.value})" if content in _UNLIKELINESS else repr(name)
 
 
 def _mapping(columns: Sequence[str], inputs: tuple[int, ...], output: int, is_guessed: bool) -> Mapping:
@@ -141,28 +283,54 @@ def _refuse_doubles(columns: Sequence[str], mapping: Mapping) -> None:
 INPUT_NAMES = (
     "text_input", "textinput", "input_text", "inputs", "input", "prompt", "question", "query", "user",
     "instruction", "instructions", "text", "message", "sentence", "utterance", "review", "comment", "ticket",
-    "title", "source", "content", "document", "body", "frage", "eingabe",
+    "content", "document", "body", "premise", "sentence1", "frage", "eingabe", "pregunta", "entrada", "вопрос",
+    "问题", "問題", "輸入", "输入", "質問", "入力", "title", "source",
 )
 OUTPUT_NAMES = (
     "output", "output_text", "outputs", "completion", "answer", "response", "reply", "assistant", "label",
-    "labels", "target", "category", "class", "intent", "sentiment", "tag", "topic", "result", "summary",
-    "headline", "translation", "expected", "expected_output", "antwort", "ausgabe", "kategorie",
+    "labels", "target", "category", "class", "intent", "team", "department", "sentiment", "tag", "topic", "result",
+    "summary", "headline", "translation", "expected", "expected_output", "antwort", "ausgabe", "kategorie",
+    "abteilung", "respuesta", "salida", "ответ", "答案", "回答", "輸出", "输出", "标签", "出力",
 )
+# Two inputs that are read together, in this order.
+_PAIRS = (
+    ("instruction", "input"), ("instruction", "context"), ("instructions", "input"), ("instructions", "context"),
+    ("question", "context"), ("question", "passage"), ("question", "paragraph"), ("question", "article"),
+    ("question", "document"), ("query", "context"), ("query", "passage"), ("query", "document"),
+    ("prompt", "context"), ("premise", "hypothesis"), ("sentence1", "sentence2"), ("question1", "question2"),
+)
+_ID_LIKE = frozenset(("user", "ticket", "title", "source", "document", "message", "query"))  # their ids or names
+_ADMINISTRATIVE = re.compile(
+    r"unnamed:_\d+|index|idx|(.+_)?(id|uuid|guid)|row(_number)?|nr\.?|no\.?|#|(time_?stamp|date(time)?|time|datum)"
+    r"|(created|updated|submitted)(_at|_on)?|zeitstempel|split"
+)
+_SYSTEM_NAMES = frozenset(("system", "system_prompt", "system_message", "system_instruction", "systeminstruction"))
 # fmt: on
 
-_MAX_HEADER_CHARACTERS = 40
+_NO_OUTPUTS = (Content.ROW_NUMBERS, Content.EMPTY)
+_UNLIKELINESS: dict[Content, int] = {
+    Content.TIMES: 1,
+    Content.CONSTANT: 2,
+    Content.IDS: 3,
+    Content.ROW_NUMBERS: 4,
+    Content.EMPTY: 5,
+}
+_TELLING_ROWS = 5
+_NEARLY_ALL = 0.9
+_NAMES_IN_MESSAGE = 10
 _NUMBER = re.compile(r"[-+]?[\d.,]+%?")
+# a date, a time or both: 2026/05/01 9:00:00 AM, 12.05.2026, 2026-05-01T09:00:00Z
+_TIME = re.compile(
+    r"(\d{4}([-/.])\d{1,2}\2\d{1,2}|\d{1,2}([-/.])\d{1,2}\3\d{2,4}|\d{1,2}:\d{2}(?=[: ]|$))"
+    r"([T ,]*\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?)?(:\d{2})?( ?[AaPp]\.?[Mm]\.?)?"
+    r"( ?(Z|[A-Z]{3,4}|(GMT|UTC)?[-+]\d{1,2}:?\d{0,2}))?"
+)
+# a word with a number, or a long number in hex, without blanks: T-1001, 3f2a9c7e, a UUID
+_ID = re.compile(r"(?=.*\d)[A-Za-z]{0,8}[-_#]?[\dA-Fa-f]+([-_][\dA-Za-z]+)*")
 
 
-@dataclass(frozen=True, slots=True)
-class NamedRows:
-    """Rows under named columns."""
-
-    columns: tuple[str, ...]
-    rows: tuple[Row, ...]
-    has_header: bool
-    positions: tuple[int, ...]  # of these columns among those that were given
-    problems: tuple[DataProblem, ...] = ()
+def _share(pattern: re.Pattern[str], values: Sequence[str]) -> float:
+    return sum(pattern.fullmatch(value) is not None for value in values) / len(values)
 
 
 def is_known_name(name: Cell) -> bool:
@@ -170,70 +338,9 @@ def is_known_name(name: Cell) -> bool:
     return isinstance(name, str) and plain_name(name) in _KNOWN
 
 
-def name_columns(rows: Sequence[Row], header: bool | None = None) -> NamedRows:
-    """
-    Split off the header and drop empty columns; all rows have the same width.
-
-    With `header` None, guess. Columns without a name are called "column 3", by position.
-    """
-    check_extent(len(rows), len(rows[0].cells) if rows else 0)
-    positions = tuple(
-        position for position in range(len(rows[0].cells) if rows else 0) if any(row.cells[position] for row in rows)
-    )
-    if len(positions) < len(rows[0].cells if rows else ()):
-        rows = [Row(row.number, tuple(row.cells[position] for position in positions)) for row in rows]
-    if not rows:
-        return NamedRows((), (), bool(header), ())
-    has_header, is_guessed = (header, False) if header is not None else _guess_header(rows)
-    names = tuple(
-        (column_name(text) if has_header and isinstance(text, str) else "") or f"column {position + 1}"
-        for position, text in zip(positions, rows[0].cells, strict=True)
-    )
-    problems = (_header_guess(rows[0].number, has_header),) if is_guessed else ()
-    return NamedRows(names, tuple(rows[1:] if has_header else rows), has_header, positions, problems)
-
-
 def plain_name(name: str) -> str:
     """Normalise a name for comparison: "Text input:" becomes "text_input"."""
-    return re.sub(r"[\s\-]+", "_", name.strip().rstrip(":").casefold())
+    return re.sub(r"[\s\-]+", "_", visible(name).strip().rstrip(":").casefold())
 
 
 _KNOWN = frozenset((*INPUT_NAMES, *OUTPUT_NAMES))
-
-
-def _guess_header(rows: Sequence[Row]) -> tuple[bool, bool]:
-    """Return whether the first row is a header, and whether that is a guess."""
-    first, rest = rows[0].cells, rows[1:]
-    if any(map(is_known_name, first)) and not any(_is_long_or_number(cell) for cell in first):
-        return True, False
-    if any(_is_long_or_number(cell) or cell in (None, "") for cell in first):
-        return False, False
-    for position, name in enumerate(first):
-        below = [row.cells[position] for row in rest]
-        if name in below:  # a label
-            return False, False
-        if below and all(isinstance(cell, str) and _NUMBER.fullmatch(cell) for cell in below):
-            return True, True
-    return _is_much_shorter(first, rest), True
-
-
-def _is_long_or_number(cell: Cell) -> bool:
-    if not isinstance(cell, str):
-        return isinstance(cell, BadCell)
-    return len(cell) > _MAX_HEADER_CHARACTERS or "\n" in cell or _NUMBER.fullmatch(cell.strip()) is not None
-
-
-def _is_much_shorter(first: Sequence[Cell], rest: Sequence[Row]) -> bool:
-    """Return whether the first row looks like names: a few words, with texts several times longer below one of them."""
-    if not rest or any(isinstance(cell, str) and len(cell.split()) > 3 for cell in first):
-        return False
-    for position, name in enumerate(first):
-        lengths = [len(cell) for row in rest if isinstance(cell := row.cells[position], str)]
-        if lengths and isinstance(name, str) and sum(lengths) / len(lengths) > 3 * len(name):
-            return True
-    return False
-
-
-def _header_guess(row: int, has_header: bool) -> DataProblem:
-    taken = "the column names" if has_header else "an example, not as column names"
-    return warning("guessed-header", f"read as {taken}; this is a guess.", row=row)

@@ -20,7 +20,7 @@ from tunery.data.encodings import decode
 from tunery.data.json_records import looks_like_json, read_json, read_jsonl, read_records
 from tunery.data.markup import declared_encoding, marked_up_reader
 from tunery.data.tables import Sheet, Table, TableOptions, invalid, printable
-from tunery.errors import DataProblem, DatasetInvalid, InvalidArgument, Level, NotFound
+from tunery.errors import DataProblem, DatasetInvalid, InvalidArgument, Level, NotFound, told_together
 from tunery.types import MAX_DATASET_BYTES, DataFacts, TuningExample
 
 _PROBLEMS_IN_MESSAGE = 5
@@ -157,14 +157,11 @@ def _checked(
 def _named(error: DatasetInvalid, source: str) -> DatasetInvalid:
     """Return the error with a message naming the file and the first problems."""
     errors = [problem for problem in error.problems if problem.level is Level.ERROR]
-    listed = " ".join(_sentence(problem) for problem in errors[:_PROBLEMS_IN_MESSAGE])
-    more = len(errors) - _PROBLEMS_IN_MESSAGE
+    causes = told_together(errors, "{}=".format)
+    listed = " ".join(sentence for sentence, _ in causes[:_PROBLEMS_IN_MESSAGE])
+    more = sum(len(problems) for _, problems in causes[_PROBLEMS_IN_MESSAGE:])
     rest = f" And {more:,} more." if more > 0 else ""
     return DatasetInvalid(f"{source}: {listed}{rest}", error.problems)
-
-
-def _sentence(problem: DataProblem) -> str:
-    return str(problem) if problem.option is None else f"{str(problem).removesuffix('.')} ({problem.option}=)."
 
 
 def _check_size(examples: Sequence[TuningExample]) -> None:

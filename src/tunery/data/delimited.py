@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from tunery.data.columns import is_known_name, name_columns
+from tunery.data.columns import is_known_name
+from tunery.data.headers import name_columns
 from tunery.data.tables import (
     DecodedText,
     Row,
@@ -58,13 +59,16 @@ def read_delimited(decoded: DecodedText, options: TableOptions) -> Table:
         delimiter, doubts = _find_delimiter(text)
     records, notes = parse_records(text, delimiter, first_line=2 if hint else 1)
     first = options.header_row or 1  # the rows above are no part of the table, whatever their shape
+    above = [record for record in records if record.number < first]
     records = [
         replace(record, cells=list(map(dialect.after, record.cells))) for record in records if record.number >= first
     ]
     even = _even_rows(records, delimiter)
     notes += _dialect_notes(dialect, text, even)
     rows, unquoted = without_formula_quotes(even.rows)
-    named = name_columns(rows, options.header)
+    width = len(rows[0].cells) if rows else 0
+    rows = [*(Row(record.number, _padded(record.cells, width)) for record in above), *rows]
+    named = name_columns(rows, options.header, options.header_row)
     return Table(
         format="tsv" if delimiter == "\t" else "csv",
         columns=named.columns,

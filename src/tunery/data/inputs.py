@@ -36,6 +36,8 @@ _LABEL = re.compile(
 )
 _LAST_LABEL = re.compile(r"(?:^|\n)[ \t]*[^\W\d_][\w-]*(?: [\w-]+){0,3}:[ \t]*$")
 _URL = ("http", "https", "ftp", "mailto")
+_JOINERS = "\u200c\u200d"
+_SELECTORS = "\ufe0e\ufe0f"  # text or emoji form of the character before
 # characters that do not change a meaning; a sign before a digit, a decimal point and + * / = % do
 _SOFT = re.compile(r"""(?:[\s_!?;:'"()\[\]{}…–—«»„“”‘’]|[.,](?!\d)|-(?!\d))+""")
 
@@ -194,8 +196,42 @@ def common_preamble(texts: Sequence[str]) -> str:
 
 
 def plain(text: str) -> str:
-    """Return a text in lower case with single blanks for white space and punctuation that carry no meaning."""
-    return _SOFT.sub(" ", text.casefold()).strip()
+    """Return what is seen of a text, in lower case, single blanks for white space and punctuation without meaning."""
+    return _SOFT.sub(" ", visible(text).casefold()).strip()
+
+
+def visible(text: str) -> str:
+    """
+    Return a text without its invisible characters, and with one form of those that look alike.
+
+    That is Unicode's composed form, ordinary letters for full-width ones, and blanks for no-break spaces.
+    """
+    if text.isascii():
+        return text
+    return unicodedata.normalize("NFC", text.translate(_SEEN))
+
+
+def is_invisible(character: str) -> bool:
+    """Return whether a character takes no room; those that join letters and emoji do change what is seen."""
+    return character in _SELECTORS or (unicodedata.category(character) == "Cf" and character not in _JOINERS)
+
+
+class _Seen(dict[int, str]):
+    """What is seen of each character; those of the first two planes are kept once found."""
+
+    def __missing__(self, code: int) -> str:
+        character = chr(code)
+        form = unicodedata.decomposition(character).split(" ", 1)[0]
+        if form in ("<wide>", "<narrow>", "<noBreak>"):
+            seen = unicodedata.normalize("NFKC", character)
+        else:
+            seen = "" if is_invisible(character) else character
+        if code < 0x20000:
+            self[code] = seen
+        return seen
+
+
+_SEEN = _Seen()
 
 
 def alike(texts: Sequence[str], among: int | None = None) -> Iterator[tuple[int, int, float]]:

@@ -12,8 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tunery.data.columns import INPUT_NAMES, OUTPUT_NAMES, name_columns, plain_name, suggest
+from tunery.data.columns import INPUT_NAMES, OUTPUT_NAMES, plain_name, suggest
 from tunery.data.conversations import RecordError, exchange, is_conversation, preference
+from tunery.data.headers import name_columns
 from tunery.data.json_shapes import kind_of, records_in
 from tunery.data.json_text import JsonError, JsonNumber, is_python, is_value, jsonl_lines, loads, values
 from tunery.data.prompts import structured_prompt

@@ -15,8 +15,8 @@ from email.message import Message
 from itertools import pairwise
 from typing import Any
 
-from tunery.data.columns import name_columns
 from tunery.data.encodings import decode
+from tunery.data.headers import name_columns
 from tunery.data.tables import (
     MAX_COLUMNS,
     BadCell,
@@ -152,7 +152,8 @@ class _Grid:
                     f"There are merged cells; their text counts for the first of them only, from row {first}.",
                 )
             )
-        named = name_columns(rows, has_header if options.header is None else options.header)
+        header = has_header if options.header is None else options.header
+        named = name_columns(rows, header, options.header_row)
         return Table(
             format=form,
             columns=named.columns,

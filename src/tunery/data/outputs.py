@@ -16,7 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from tunery.data.inputs import PromptContract, plain
+from tunery.data.inputs import PromptContract, is_invisible, plain, visible
 from tunery.errors import FailedPrecondition
 from tunery.types import AnswerForm, TuningExample
 
@@ -113,6 +113,17 @@ def label_variants(outputs: Sequence[str]) -> dict[str, str]:
     return found
 
 
+def difference(label: str, meant: str) -> str:
+    """Return how a label differs from the one that is meant, as the end of a sentence."""
+    hidden = [letter for letter in label + meant if is_invisible(letter)]
+    if visible(label) != visible(meant):
+        return f"is probably another spelling of {meant!r}"
+    if hidden:
+        names = ", ".join(dict.fromkeys(f"U+{ord(letter):04X}" for letter in hidden))
+        return f"differs from {meant!r} only in an invisible character ({names})"
+    return f"looks like {meant!r} but is written with other characters"
+
+
 def _normalized(label: str) -> str:
     """Return a label without case, punctuation, blanks and the plural's s."""
     letters = plain(label).replace(" ", "") or label
@@ -188,7 +199,8 @@ class OutputContract:
         """Describe the outputs in one sentence."""
         if self.kind == "LABELS":
             more = f" and {len(self.labels) - _SHOWN} more" if len(self.labels) > _SHOWN else ""
-            return f"The outputs are one of {len(self.labels)} labels: {', '.join(self.labels[:_SHOWN])}{more}."
+            shown = (label if label == label.strip() else repr(label) for label in self.labels[:_SHOWN])
+            return f"The outputs are one of {len(self.labels)} labels: {', '.join(shown)}{more}."
         if self.kind == "JSON":
             keys = list((self.json_schema or {}).get("properties", {}))
             return f"The outputs are JSON with {', '.join(keys)}." if keys else "The outputs are JSON."

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from tunery.data.columns import NamedRows, name_columns
+from tunery.data.headers import NamedRows, name_columns
 from tunery.data.ods import OdsWorkbook
 from tunery.data.tables import MAX_CELLS, Cell, Row, Sheet, Table, TableOptions, invalid, listed, warning
 from tunery.data.workbook_limits import Area, SheetContent, damaged, protected, unpack
@@ -44,7 +44,7 @@ def read_workbook(data: bytes, options: TableOptions) -> Table:
     rows = _Rows.of(content, options.hidden_rows)
     if not rows.kept:
         raise invalid("no-rows", f"All rows of sheet {sheet!r} are hidden.", option="hidden_rows")
-    named = name_columns(rows.kept, options.header)
+    named = name_columns(rows.kept, options.header, options.header_row)
     return Table(
         format=form,
         columns=named.columns,
