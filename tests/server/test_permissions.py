@@ -9,6 +9,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from tests.server.api import OWNER, Api, error_of
+from tests.service.samples import tuned
 from tunery.service.access import TUNING, TUNING_READONLY
 
 PATH = "/v1beta/tunedModels/numbers/permissions"
@@ -44,6 +45,20 @@ def test_the_creator_owns(web: TestClient) -> None:
         "emailAddress": OWNER,
         "role": "OWNER",
     }
+
+
+def test_the_user_of_this_machine_has_an_address(api: Api) -> None:
+    """The owner of what the command line tuned is named by an address, by which models can be handed back."""
+    api.clear()
+    tuned(api.library, id="numbers")
+    local, heir = api.client("local"), api.client("heir@example.com")
+    address = "local@tunery.localhost"
+
+    assert listed(local) == [(address, "OWNER")]
+    for owner, to in ((local, "heir@example.com"), (heir, address.upper())):
+        assert owner.post("/v1beta/tunedModels/numbers:transferOwnership", json={"emailAddress": to}).json() == {}
+    assert listed(local) == [(address, "OWNER"), ("heir@example.com", "WRITER")]
+    assert local.delete("/v1beta/tunedModels/numbers").status_code == 200
 
 
 @pytest.mark.parametrize(

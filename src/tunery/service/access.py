@@ -1,8 +1,8 @@
 """
 Who may do what: callers, scopes, roles and sharing. Whatever no rule allows is denied.
 
-A user's id is the e-mail address in lower case (or "local", the user of this machine, who needs no sign-in), so a model
-can be shared with somebody who signs in for the first time tomorrow.
+A user's id is the e-mail address in lower case (or "local", the user of this machine, who needs no sign-in and whom
+permissions call `LOCAL_ADDRESS`), so a model can be shared with somebody who signs in for the first time tomorrow.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 from tunery.errors import FailedPrecondition, InvalidArgument, NotFound, PermissionDenied, Unauthenticated
 from tunery.service.database import models, tasks
 from tunery.service.database.connection import Connection, Database
+from tunery.service.tuning import LOCAL_ADDRESS, LOCAL_USER
 from tunery.types import Caller, GranteeType, Permission, Phase, Role, TunedModel
 
 _AUTH = "https://www.googleapis.com/auth/"
@@ -237,7 +238,8 @@ def _grantee(grantee_type: GranteeType, address: str | None, role: Role) -> str 
     if not address or "@" not in address.strip("@") or any(character.isspace() for character in address.strip()):
         raise InvalidArgument(f"email_address must be the address of a {grantee_type.lower()}, not {address!r}.")
     _refuse_owner(role)
-    return address.strip().lower()
+    grantee = address.strip().lower()
+    return LOCAL_USER if grantee == LOCAL_ADDRESS else grantee
 
 
 def _refuse_owner(*roles: Role) -> None:

@@ -39,6 +39,7 @@ from tunery.types import (
 )
 
 LOCAL_USER = "local"  # the user on this machine who has not signed in
+LOCAL_ADDRESS = "local@tunery.localhost"  # what permissions call that user: clients expect an e-mail address
 MAX_PAGE_SIZE = 1000
 _TOKEN = struct.Struct(">Q8s")
 

@@ -2775,7 +2775,7 @@ export interface components {
             role?: components["schemas"]["Role"];
             /**
              * Owner
-             * @description Extension: the owner's address.
+             * @description Extension: the owner: an address, or `local`.
              */
             owner?: string;
         };

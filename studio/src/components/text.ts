@@ -3,6 +3,7 @@
 import { count, counted } from "../format";
 
 export const LOCAL_USER = "local"; // the user of the link that the server prints
+const LOCAL_ADDRESS = "local@tunery.localhost"; // what permissions call that user
 
 export const text = {
   product: "tunery",
@@ -30,7 +31,7 @@ export const text = {
     link: "No password? Run `tunery users link` on the server's computer, open the link it prints in another tab, then come back here.",
     done: (user: string) => (user === LOCAL_USER ? "Signed in on this machine." : `Signed in as ${user}.`),
     out: "Sign out",
-    you: (user: string) => (user === LOCAL_USER ? "Local user" : user),
+    you: (user: string) => (user === LOCAL_USER || user === LOCAL_ADDRESS ? "Local user" : user),
     wrong: "Wrong user or password.",
     cancel: "Not now",
   },

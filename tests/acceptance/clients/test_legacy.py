@@ -224,7 +224,10 @@ def test_permissions_are_refused(client: str, case: str, kind: str, value_of: Va
 @both
 def test_ownership_is_handed_on(client: str, value_of: Value) -> None:
     """After a transfer the new owner owns, the old one writes and may not delete any more."""
-    assert value_of(client, "permissions.transfer") == [["OWNER", "heir@example.com"], ["WRITER", "local"]]
+    assert value_of(client, "permissions.transfer") == [
+        ["OWNER", "heir@example.com"],
+        ["WRITER", "local@tunery.localhost"],
+    ]
     assert value_of(client, "errors.not_owner")["type"] == "Forbidden"
 
 

@@ -156,3 +156,9 @@ def test_other_machines_wait_for_a_password_and_tls(accounts: Accounts) -> None:
         accounts.require_ready_for_network(is_encrypted=False)
 
     accounts.require_ready_for_network(is_encrypted=True)
+
+
+def test_nobody_else_has_the_address_of_the_local_user(accounts: Accounts) -> None:
+    """Else what is shared with one would be the other's."""
+    with pytest.raises(InvalidArgument, match="is the user of this machine, whose name is local"):
+        accounts.users.add("Local@tunery.localhost")

@@ -26,6 +26,7 @@ from tunery.server.wire.messages import (
     without_extensions,
 )
 from tunery.service.creation import seconds_left
+from tunery.service.tuning import LOCAL_ADDRESS, LOCAL_USER
 from tunery.types import (
     MAX_DATASET_BYTES,
     EpochLoss,
@@ -253,7 +254,7 @@ class TunedModelOut(Message):
         bool | None, Field(description="Extension: whether plain inputs get the preamble and label of the examples.")
     ] = None
     role: Annotated[Role | None, Field(description="Extension: the caller's role.")] = None
-    owner: Annotated[str | None, Field(description="Extension: the owner's address.")] = None
+    owner: Annotated[str | None, Field(description="Extension: the owner: an address, or `local`.")] = None
 
 
 class TunedModelsPage(Message):
@@ -494,10 +495,11 @@ class PermissionsPage(Message):
 
 
 def permission_out(permission: Permission) -> PermissionOut:
-    """Return a permission as the API shows it."""
+    """Return a permission as the API shows it, with an address for the user of this machine too."""
+    is_local = permission.grantee_type is GranteeType.USER and permission.email_address == LOCAL_USER
     return PermissionOut(
         name=f"tunedModels/{permission.tuned_model_id}/permissions/{permission.id}",
         grantee_type=permission.grantee_type,
-        email_address=permission.email_address,
+        email_address=LOCAL_ADDRESS if is_local else permission.email_address,
         role=permission.role,
     )

@@ -26,7 +26,7 @@ from tunery.errors import (
 from tunery.service.accounts.values import Group, User
 from tunery.service.database import accounts as rows
 from tunery.service.database.connection import Database
-from tunery.service.tuning import LOCAL_USER
+from tunery.service.tuning import LOCAL_ADDRESS, LOCAL_USER
 
 if TYPE_CHECKING:
     from argon2 import PasswordHasher
@@ -104,6 +104,8 @@ class Users:
         Without a password the user signs in with a set-up link.
         """
         user_id = normal_address(address)
+        if user_id == LOCAL_ADDRESS:
+            raise InvalidArgument(f"{address} is the user of this machine, whose name is {LOCAL_USER}.")
         hashed = None if password is None else _checked_and_hashed(password, user_id)
         now = self._store.clock()
         with self._store.database.writing() as connection:
