@@ -12,6 +12,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from tests.fakes import write_learnable_base
+from tunery.engine.answers.generator import Request
 from tunery.engine.base import load_folder
 from tunery.engine.layers.lora import Adapter
 from tunery.engine.resident import ResidentBase
@@ -57,6 +58,115 @@ def test_json_answers_have_the_schema(resident: ResidentBase, temperature: float
         assert value["ok"] in (True, False)
 
 
+FREE = {
+    "type": "object",
+    "properties": {"why": {"type": "string"}, "n": {"type": "number"}, "tags": {"type": "array", "minItems": 1}},
+    "required": ["why", "n"],
+}
+CHOICE = {"anyOf": [{"enum": ["a long label", "b"]}, {"type": "array", "items": {"type": "string", "minLength": 20}}]}
+
+
+def is_whole(value: Any, schema: dict[str, Any]) -> bool:
+    """Say whether a value has what a schema above demands."""
+    if schema is SCHEMA:
+        return set(value) == {"kind", "ok"} and value["kind"] in ("a", "b") and isinstance(value["ok"], bool)
+    if schema is FREE:
+        return isinstance(value["why"], str) and isinstance(value["n"], int | float) and value.get("tags") != []
+    if schema is CHOICE:
+        return value in ("a long label", "b") or all(len(text) >= 20 for text in value)
+    return schema.get("type") != "object" or isinstance(value, dict)
+
+
+@pytest.mark.parametrize(
+    ("schema", "shortest"),
+    [({"type": "object"}, 2), (SCHEMA, 25), (FREE, 20), (CHOICE, 2), ({"type": "number"}, 1), ({}, 1)],
+)
+@pytest.mark.parametrize("temperature", [0.0, 2.0])
+def test_json_parses_whatever_the_token_limit(
+    resident: ResidentBase, schema: dict[str, Any], shortest: int, temperature: float
+) -> None:
+    """From the shortest answer up, alone and beside others, strings and brackets are closed in time."""
+    form = AnswerForm(json_schema=json.dumps(schema))
+    limits = [*range(shortest, shortest + 12), 60, 150]
+    prompt = tuple(resident.encoder.prompt("x"))
+    requests = [
+        Request(prompt, SamplingSettings(form=form, max_output_tokens=limit, temperature=temperature, seed=limit))
+        for limit in limits
+    ]
+    texts, reasons = dict.fromkeys(range(len(limits)), ""), {}
+    for piece in resident.generator().answer(requests):
+        texts[piece.number] += piece.text
+        reasons[piece.number] = piece.finish_reason
+        assert piece.tokens <= limits[piece.number]
+
+    for text in texts.values():
+        assert is_whole(json.loads(text), schema), text
+    assert reasons[0] == "MAX_TOKENS"
+    (alone,) = resident.answers(["x"], requests[3].settings)
+    assert is_whole(json.loads(alone), schema), alone
+
+
+def test_an_answer_without_room_for_the_shortest_is_left_as_it_is(resident: ResidentBase) -> None:
+    """A limit that no valid answer meets gives the beginning of one, and says so."""
+    form = AnswerForm(json_schema=json.dumps(SCHEMA))
+
+    pieces = list(resident.stream(["x"], SamplingSettings(form=form, max_output_tokens=10)))
+
+    assert "".join(piece.text for piece in pieces).startswith('{"kind": "')
+    assert (pieces[-1].finish_reason, pieces[-1].tokens) == ("MAX_TOKENS", 10)
+
+
+def test_a_whole_answer_keeps_its_reason(resident: ResidentBase) -> None:
+    """With room to spare nothing is hurried: the answer is the one without a limit, and ends by itself."""
+    form = AnswerForm(json_schema=json.dumps(SCHEMA))
+
+    pieces = list(resident.stream(["x"], SamplingSettings(form=form, max_output_tokens=64)))
+
+    assert pieces[-1].finish_reason == "STOP"
+
+
+def test_a_string_that_repeats_itself_is_ended(resident: ResidentBase) -> None:
+    """The same few tokens again and again are closed with a quote, and the answer goes on."""
+    guide = resident.guides.of(AnswerForm(json_schema='{"type": "object"}'))
+    vocabulary = resident.encoder.tokenizer.get_vocab()
+    size = len(vocabulary)
+
+    def said(text: str, left: int = 500) -> int:
+        wanted = vocabulary[text]
+        return guide.draw(torch.zeros(size), left, lambda allowed: wanted if allowed[wanted] == 0 else -1)
+
+    for text in '{"a":Ġ"':
+        guide.push(said(text))
+    drawn = []
+    for number in range(60):
+        token = said("xy"[number % 2])
+        guide.push(token)
+        drawn.append(token)
+        if token == vocabulary['"']:
+            break
+
+    assert drawn[-1] == vocabulary['"']
+    assert len(drawn) == 49
+    assert said("}") == vocabulary["}"]
+
+
+def test_half_a_character_is_completed_before_the_end(resident: ResidentBase) -> None:
+    """Where the tokens end within an emoji, its bytes come first, then the quote and the bracket."""
+    guide = resident.guides.of(AnswerForm(json_schema='{"type": "object"}'))
+    vocabulary = resident.encoder.tokenizer.get_vocab()
+    emoji = resident.encoder.tokenizer("😀", add_special_tokens=False)["input_ids"]
+    tokens = [*(vocabulary[text] for text in '{"a":Ġ"'), *emoji[:2]]
+    for token in tokens:
+        guide.push(token)
+
+    for left in range(4, 0, -1):
+        tokens.append(guide.draw(torch.zeros(len(vocabulary)), left, lambda allowed: int(allowed.argmax())))
+        guide.push(tokens[-1])
+
+    assert len(json.loads(resident.encoder.text(tokens))["a"]) == 1
+    assert guide.was_hurried
+
+
 def test_a_pattern_is_kept(resident: ResidentBase) -> None:
     """A date is a date."""
     (answer,) = resident.answers(["when?"], settings(AnswerForm(pattern=r"[0-9]{4}-[0-9]{2}-[0-9]{2}")))
@@ -69,8 +179,6 @@ def test_a_form_does_not_touch_other_rows(resident: ResidentBase) -> None:
     free = SamplingSettings(max_output_tokens=12)
     (alone,) = resident.answers(["5"], free)
     generator = resident.generator()
-    from tunery.engine.answers.generator import Request
-
     prompt = tuple(resident.encoder.prompt("5"))
     bound = settings(AnswerForm(json_schema=json.dumps(SCHEMA)))
     texts = ["", ""]

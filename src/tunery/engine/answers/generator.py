@@ -261,9 +261,7 @@ class Generator:
     def _decode_alone(self, row: _Row, lean: LeanModel) -> list[Piece]:
         """Decode one token and check guesses of the next: a guess that is not what is drawn ends the step."""
         assert self._bank is not None
-        left = row.request.settings.max_output_tokens - len(row.tokens) - 1
-        left = min(left, self.encoder.window_tokens - len(row.request.prompt) - len(row.tokens) - 1)
-        guesses = row.lookup.guess(max(0, min(MAX_GUESSES, left)))
+        guesses = row.lookup.guess(max(0, min(MAX_GUESSES, self._left(row) - 1)))
         adapter = None if row.request.slot is None else self.network.adapters.get(row.request.slot)
         logits = lean.logits_ahead([row.tokens[-1], *guesses], self._cache, self._bank, adapter)
         pieces: list[Piece] = []
@@ -300,17 +298,28 @@ class Generator:
     def _draw(self, rows: list[_Row], logits: torch.Tensor) -> list[Piece]:
         pieces = []
         for row, scores in zip(rows, logits, strict=True):
-            allowed = scores if row.guide is None else row.guide.allowed(scores)
-            piece = self._extend(row, next_token(allowed, row.request.settings, row.random, row.tokens))
+            piece = self._extend(row, self._next(row, scores))
             if piece.finish_reason:
                 self._free(row)
             if piece.text or piece.finish_reason:
                 pieces.append(piece)
         return pieces
 
+    def _next(self, row: _Row, scores: torch.Tensor) -> int:
+        def draw(allowed: torch.Tensor) -> int:
+            return next_token(allowed, row.request.settings, row.random, row.tokens)
+
+        return draw(scores) if row.guide is None else row.guide.draw(scores, self._left(row), draw)
+
+    def _left(self, row: _Row) -> int:
+        """Return how many tokens a row may still draw."""
+        room = self.encoder.window_tokens - len(row.request.prompt)
+        return min(row.request.settings.max_output_tokens, room) - len(row.tokens)
+
     def _extend(self, row: _Row, token: int) -> Piece:
         if token in self.encoder.stop_token_ids:
-            return Piece(row.number, row.stream.flush(), "STOP", len(row.tokens))
+            reason = "MAX_TOKENS" if row.guide is not None and row.guide.was_hurried else "STOP"
+            return Piece(row.number, row.stream.flush(), reason, len(row.tokens))
         if row.guide is not None:
             row.guide.push(token)
         row.tokens.append(token)
@@ -319,8 +328,7 @@ class Generator:
         text = row.stream.push(token)
         if row.stream.is_stopped:
             return Piece(row.number, text, "STOP", len(row.tokens))
-        length = len(row.request.prompt) + len(row.tokens)
-        if len(row.tokens) >= row.request.settings.max_output_tokens or length >= self.encoder.window_tokens:
+        if self._left(row) <= 0:
             return Piece(row.number, text + row.stream.flush(), "MAX_TOKENS", len(row.tokens))
         return Piece(row.number, text, None, len(row.tokens))
 

@@ -2,18 +2,20 @@
 Answers kept within a form: before each draw, the tokens that would leave a JSON schema or a pattern are ruled out.
 
 The grammar work is llguidance's. A guide belongs to one answer and hears of each token that is drawn, so guesses ahead
-are checked against it in the order in which they count. Knows logits and tokenizers; no models.
+are checked against it in the order in which they count. It sees to it that the form is complete when the tokens of the
+answer are used up. Knows logits and tokenizers; no models.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from tunery.engine.answers.endings import Endings, allowed_tokens
 from tunery.engine.encoding import Encoder
 from tunery.errors import InvalidArgument
 from tunery.types import AnswerForm
@@ -36,23 +38,84 @@ _KEYWORDS = frozenset(
 _STYLE = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 
 
+_CHARACTERS_OF_TOKEN = 4  # of a schema, whose names and enums an answer may have to hold
+_BRACKETS = 8  # that one token may open, each to be closed again
+_REPEATS, _REPEATED_TOKENS, _LONGEST_PERIOD = 4, 48, 32  # a string that says the same so often, in so many tokens
+
+
 class Guide:
-    """The form of one answer: `allowed` before a draw, `push` after it."""
+    """
+    The form of one answer: `draw` for each token, then `push`.
 
-    def __init__(self, matcher: Any) -> None:
-        self._matcher = matcher
+    `endings` find out how the form can be completed, which `end_token` then says; with one token the shortest ending
+    grows by at most `growth`.
+    """
 
-    def allowed(self, logits: Tensor) -> Tensor:
-        """Return logits `[V]` with minus infinity for the tokens that would leave the form."""
-        bits = np.frombuffer(self._matcher.compute_bitmask(), dtype=np.uint8)
-        mask = torch.from_numpy(np.unpackbits(bits, bitorder="little")[: len(logits)].astype(bool))
-        if len(mask) < len(logits):  # rows of the head that stand for no token
-            mask = torch.cat([mask, torch.zeros(len(logits) - len(mask), dtype=torch.bool)])
-        return logits.masked_fill(~mask.to(logits.device), float("-inf"))
+    def __init__(self, matcher: Any, endings: Endings, end_token: int, growth: int, *, is_json: bool) -> None:
+        self._matcher, self._endings, self._end_token = matcher, endings, end_token
+        self._growth, self._is_json = growth, is_json
+        self._ending: list[int] = []  # of the form as it was when last looked
+        self._unseen = 0  # tokens that may be drawn before the ending must be looked at again
+        self._tokens: list[int] = []
+        self.was_hurried = False  # a token was chosen so that the answer ends in time
+
+    def draw(self, logits: Tensor, left: int, draw: Callable[[Tensor], int]) -> int:
+        """Return the next of `left` tokens, drawn from logits `[V]` or, where the form could not be completed, set."""
+        if self._is_json and self._repeats_itself() and (token := self._way_out(left)) is not None:
+            return token
+        token = draw(self._allowed(logits))
+        if self._unseen > 0:
+            self._unseen -= 1
+            return token
+        ahead = self._matcher.deep_copy()
+        if not ahead.consume_token(token) or ahead.is_stopped() or self._can_end(ahead, left - 1):
+            return token
+        if not self._can_end(self._matcher, left):  # there is no way, or none is found
+            return token
+        self.was_hurried = True
+        return self._ending[0] if self._ending else self._end_token
 
     def push(self, token: int) -> None:
         """Take a token that was drawn."""
         self._matcher.consume_token(token)
+        self._tokens.append(token)
+
+    def _allowed(self, logits: Tensor) -> Tensor:
+        """Return logits `[V]` with minus infinity for the tokens that would leave the form."""
+        mask = torch.from_numpy(allowed_tokens(self._matcher)[: len(logits)])
+        if len(mask) < len(logits):  # rows of the head that stand for no token
+            mask = torch.cat([mask, torch.zeros(len(logits) - len(mask), dtype=torch.bool)])
+        return logits.masked_fill(~mask.to(logits.device), float("-inf"))
+
+    def _can_end(self, matcher: Any, left: int) -> bool:
+        """Say whether a form can be completed with `left` tokens, and keep how."""
+        for known in (self._ending, self._ending[1:]):
+            ahead = matcher.deep_copy()
+            if known and len(known) <= left and ahead.try_consume_tokens(known) == len(known) and ahead.is_accepting():
+                break
+        else:
+            found = [] if matcher.is_accepting() else self._endings.shortest(matcher, left)
+            if found is None:
+                return False
+            known = found
+        self._ending, self._unseen = known, (left - len(known)) // (1 + self._growth)
+        return True
+
+    def _way_out(self, left: int) -> int | None:
+        """Return the token that ends a string, or what else goes on without end."""
+        if self._endings.quote is not None and allowed_tokens(self._matcher)[self._endings.quote]:
+            return self._endings.quote
+        ending = self._endings.shortest(self._matcher, left)
+        return ending[0] if ending else None
+
+    def _repeats_itself(self) -> bool:
+        """Say whether the last tokens, within one string or number, are the same few again and again."""
+        for period in range(1, _LONGEST_PERIOD + 1):
+            length = max(_REPEATED_TOKENS, _REPEATS * period)
+            last = self._tokens[-length:]
+            if len(last) == length and last[period:] == last[:-period]:
+                return not self._endings.have_quotes(last[:period])
+        return False
 
 
 class Guides:
@@ -61,6 +124,7 @@ class Guides:
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
         self._tokenizer: Any = None
+        self._endings: Endings | None = None
 
     def of(self, form: AnswerForm) -> Guide:
         """Return the guide of a form with a schema or a pattern; raises InvalidArgument if it cannot be read."""
@@ -70,7 +134,11 @@ class Guides:
         problem = LLMatcher.validate_grammar(grammar, self._known_tokenizer())
         if problem and not problem.startswith("WARNING"):
             raise InvalidArgument(f"The answer cannot be kept in this form: {problem.splitlines()[0]}")
-        return Guide(LLMatcher(self._known_tokenizer(), grammar, log_level=0))
+        if self._endings is None:
+            self._endings = Endings(self._known_tokenizer())
+        growth = _BRACKETS + len(form.json_schema or "") // _CHARACTERS_OF_TOKEN
+        matcher = LLMatcher(self._known_tokenizer(), grammar, log_level=0)
+        return Guide(matcher, self._endings, self._encoder.end_token_id, growth, is_json=form.pattern is None)
 
     def _known_tokenizer(self) -> Any:
         if self._tokenizer is None:
