@@ -188,8 +188,9 @@ class DataProblem:
 
     @property
     def is_skippable(self) -> bool:
-        """Whether leaving out the row solves the problem; a guess about the whole file names a row only as evidence."""
-        return self.row is not None and not self.kind.startswith(("guessed-", "left-out-"))
+        """Whether leaving out the row solves the problem; a doubt about the whole file names a row only as evidence."""
+        is_evidence = self.option is not None or self.kind.startswith(("guessed-", "left-out-"))
+        return self.row is not None and not is_evidence
 
     def __str__(self) -> str:
         where = ", ".join(part for part in (f"Row {self.row}" if self.row else "", self.column or "") if part)

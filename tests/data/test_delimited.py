@@ -78,6 +78,13 @@ def test_two_equal_delimiters_are_asked(tmp_path: Path) -> None:
     assert Dataset.read(path, delimiter=",").examples[0] == TuningExample("My parcel is late\tsigned", "delivery")
 
 
+def test_a_character_in_the_last_rows_is_no_delimiter() -> None:
+    """What stands in one row only competes with nothing, wherever that row is."""
+    table = read("".join(f"text {n},label\n" for n in range(9)) + "left\tright,label\n", header=False)
+
+    assert (table.delimiter, table.problems) == (",", ())
+
+
 def test_sentences_are_not_split_in_silence() -> None:
     """Where every comma is followed by a blank, the split is a guess that is said."""
     table = read("Hello, you\nWell, hi\nBye, all\n")
@@ -141,6 +148,14 @@ def test_single_quotes_can_enclose_cells() -> None:
 
     assert cells(table) == [('Hello; you\nit\'s "me"', "x"), ("b", "c")]
     assert [problem.kind for problem in table.problems] == ["quotes"]
+
+
+def test_single_quotes_that_are_text_stay() -> None:
+    """If the quotes do not enclose cells throughout the file, they are part of the texts."""
+    table = read("'quoted','word'\nit's late,x\nno 'end,y\n'open,z\n", header=False)
+
+    assert cells(table)[0] == ("'quoted'", "'word'")
+    assert cells(table)[3] == ("'open", "z")
 
 
 def test_curly_quotes_are_one_problem() -> None:

@@ -190,3 +190,30 @@ def test_texts_cut_into_lines_are_not_rows(tmp_path: Path) -> None:
 
     with pytest.raises(DatasetInvalid, match="Row 4: the texts of this table go on in the next line"):
         Dataset.read(write(tmp_path, text, "table.md"))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("<table><tr><td>a<td>b<tr><td>" + "<div>" * 1_000 + "x<td>y</table>", "nested too deeply"),
+        ("<table>" + "<tr><td colspan=200 rowspan=900>a<td>b" * 30 + "</table>", "limit 256|more than 400,000 cells"),
+        ("<table>" + "<tr><td>a<td>b" * 100_001 + "</table>", "more than 100,000 rows"),
+        (
+            "MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n" + "--b\n\n" * 2_000,
+            "more than 1,000 parts",
+        ),
+        ('<?xml version="1.0"?><Workbook>' + "<a>" * 100_000, "damaged"),
+    ],
+    ids=["depth", "spans", "rows", "parts", "xml"],
+)
+def test_what_would_take_too_much_is_refused(tmp_path: Path, text: str, words: str) -> None:
+    """Nothing of such a page is read in part."""
+    with pytest.raises(DatasetInvalid, match=words):
+        Dataset.read(write(tmp_path, text))
+
+
+def test_a_page_names_a_small_encoding_and_means_a_large_one(tmp_path: Path) -> None:
+    """ISO 8859-1 in a page stands for Windows-1252, as in browsers."""
+    page = '<meta charset="iso-8859-1"><table><tr><td>text<td>label<tr><td>it’s late<td>yes</table>'
+
+    assert Dataset.read(write(tmp_path, page.encode("cp1252"))).examples[0].text_input == "it’s late"

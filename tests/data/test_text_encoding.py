@@ -131,6 +131,16 @@ def test_an_ambiguous_file_is_shown_and_not_read(tmp_path: Path) -> None:
     assert len(Dataset.read(path, encoding="iso8859-2")) == 2
 
 
+def test_the_question_stays_when_its_row_is_skipped(tmp_path: Path) -> None:
+    """A row is named as evidence only; leaving it out does not answer the question."""
+    path = tmp_path / "czech.csv"
+    path.write_bytes("text,label\nBalík nepřišel,doručení\nPošlete fakturu,platba\n".encode("iso8859-2"))
+
+    (question,) = preview(path, skip_rows=[2]).questions
+
+    assert not question.is_skippable
+
+
 def test_one_wrong_line_in_a_utf8_file_is_named() -> None:
     """A pasted line in another encoding does not make the rest of the file be read in it."""
     good = "text,label\nGrüße,a\nTschüs,b\n".encode()

@@ -32,6 +32,7 @@ DELIMITERS = ("\t", "|", ";", ",")
 _SAMPLE_CHARACTERS = 1024 * 1024
 _SAMPLE_RECORDS = 2_000
 _LEAST_FIT = 0.5  # of the records must fit the width, unless the header has a usual name
+_MAX_TITLES = 5  # lines of one cell above the table, which tell nothing about the delimiter
 _QUESTION_FIT = 0.9
 _QUESTION_DISTANCE = 0.1
 _SHOWN_ROWS = 3
@@ -101,7 +102,7 @@ _DATABASE_ESCAPES = {r"\n": "\n", r"\t": "\t", r"\r": "\r", _LINE_END_INSIDE: "\
 
 
 def _dialect(text: str) -> _Dialect:
-    if _SINGLE_QUOTED.match(text):
+    if (quoted := _SINGLE_QUOTED.match(text)) and _is_whole(text.translate(_SWAPPED), quoted[1]):
         message = "The cells are in single quotes; the file was read that way."
         return _Dialect(lambda text: text.translate(_SWAPPED), lambda cell: cell.translate(_SWAPPED), "quotes", message)
     is_free = "\t" in text and not re.search(r'(?:^|[\t,;|])"|[\ue000\ue001]', text, re.MULTILINE)
@@ -109,6 +110,11 @@ def _dialect(text: str) -> _Dialect:
         message = "Line breaks in texts are escaped with a backslash, as databases do; the file was read that way."
         return _Dialect(_hide_escapes, _resolve_escapes, "backslash-escapes", message)
     return _Dialect()
+
+
+def _is_whole(text: str, delimiter: str) -> bool:
+    """Return whether all records can be read and have several cells."""
+    return all(one.problem is None and len(one.cells) > 1 for one in records_of(text, delimiter, escape=False))
 
 
 def _hide_escapes(text: str) -> str:
@@ -208,7 +214,8 @@ def _shape(text: str, delimiter: str) -> _Shape | None:
     begin = next(place for place, record in enumerate(filled) if _width(record) >= 2)
     table = filled[begin:]
     known = min(2, sum(map(is_known_name, table[0].cells)))
-    fit = sum(_fit(record, width) for record in table) / len(table)
+    titles = min(begin, _MAX_TITLES, len(filled) // 3)
+    fit = sum(_fit(record, width) for record in table) / (len(filled) - titles)
     if fit < _LEAST_FIT and not known:
         return None
     rows = tuple(tuple(printable(cell[:_SHOWN_CHARACTERS]) for cell in record.cells) for record in table[:_SHOWN_ROWS])

@@ -6,6 +6,7 @@ Web programs send the first two as .xls; the third is Markdown, and what databas
 
 from __future__ import annotations
 
+import codecs
 import email
 import email.policy
 import re
@@ -18,6 +19,7 @@ from typing import Any
 from tunery.data.encodings import decode
 from tunery.data.headers import name_columns
 from tunery.data.tables import (
+    MAX_CELLS,
     MAX_COLUMNS,
     BadCell,
     Cell,
@@ -39,12 +41,16 @@ _MAIL = re.compile(
     r"(?:[A-Z][\w-]+: .*\r?\n(?:[ \t].*\r?\n)*){0,8}(?:MIME-Version: 1\.0|Content-Type: multipart/related)"
 )
 _DECLARED = re.compile(rb"(?:charset|encoding)\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
+# Pages name the smaller encoding and mean the larger one (WHATWG Encoding Standard, "Names and labels").
+_MEANT = {"iso8859-1": "cp1252", "gb2312": "gb18030", "gbk": "gb18030", "shift_jis": "cp932", "euc_kr": "cp949"}
 _RULE = re.compile(
     r"\s*(?:\+(?:[-=]+\+)+|-{2,}(?:\+-{2,})+|\|?\s*:?-{3,}:?\s*(?:\|\s*:?-+:?\s*)+\|?|\|\s*:?-{3,}:?\s*\|)\s*"
 )
 _BOXES = re.compile(r"\s*[┌╭╔├│][─═┬│╦ ]")
 _LEAST_ROWS = 2
 _LEAST_COLUMNS = 2
+_MAX_SPAN = 1_000
+_MAX_MAIL_PARTS = 1_000
 _LEAST_WRAPPED = 20  # a shorter column is as wide as its longest text by chance
 
 
@@ -54,7 +60,9 @@ def declared_encoding(data: bytes) -> str | None:
     if not start.lstrip().startswith(b"<") or (named := _DECLARED.search(start)) is None:
         return None
     name = named[1].decode()
-    return name if _is_encoding_of(data, name) else None
+    if not _is_encoding_of(data, name):
+        return None
+    return _MEANT.get(codecs.lookup(name).name, name)
 
 
 def _is_encoding_of(data: bytes, name: str) -> bool:
@@ -85,6 +93,8 @@ def _read_page(decoded: DecodedText, options: TableOptions) -> Table:
 
 def _read_mail(decoded: DecodedText, options: TableOptions) -> Table:
     """Read a page that Excel saved as a single file (MHTML)."""
+    if decoded.text.count("\n--") > _MAX_MAIL_PARTS:
+        raise invalid("web-page", f"This web page has more than {_MAX_MAIL_PARTS:,} parts; save it as .xlsx.")
     message = email.message_from_string(decoded.text, policy=email.policy.default)
     pages = [part for part in message.walk() if part.get_content_type() == "text/html"]
     texts = [text for page in pages if (text := _mail_text(page)).strip()]
@@ -130,7 +140,9 @@ class _Grid:
         """Put a cell at the next free place and return the position after it."""
         while (row, position) in self.taken:
             position += 1
-        across, down = min(across, MAX_COLUMNS + 1), min(down, 1_000)
+        across, down = min(across, MAX_COLUMNS + 1), min(down, _MAX_SPAN)
+        if len(self.taken) + across * down > MAX_CELLS:
+            raise invalid("too-many-cells", f"Merged cells cover more than {MAX_CELLS:,} cells.", limit=MAX_CELLS)
         self.taken.update((row + y, position + x) for y in range(down) for x in range(across) if x or y)
         self.cells.setdefault(row, {})[position] = cell
         self.width = max(self.width, position + across)
@@ -171,10 +183,13 @@ def _page_tables(text: str) -> list[_Grid]:
     """Return the tables of a web page that have rows and columns; tables that only lay out others do not count."""
     from lxml import etree, html
 
+    parser = html.HTMLParser(no_network=True, encoding="utf-8")
     try:
-        page = html.document_fromstring(text, parser=html.HTMLParser(no_network=True, encoding="utf-8"))
+        page = html.document_fromstring(text, parser=parser)
     except (etree.LxmlError, ValueError):
         return []
+    if any(entry.level_name == "FATAL" for entry in parser.error_log):  # what follows was not read
+        raise invalid("web-page", "This web page is nested too deeply; open it in a spreadsheet and save it as .xlsx.")
     grids: dict[Any, _Grid] = {}
     numbers: dict[Any, int] = {}
     for row in page.iter("tr"):

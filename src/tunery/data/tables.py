@@ -86,7 +86,7 @@ class Table:
     def without(self, numbers: Collection[int]) -> Table:
         """Return the table without these rows and without the problems in them."""
         rows = tuple(row for row in self.rows if row.number not in numbers)
-        problems = tuple(problem for problem in self.problems if problem.row not in numbers)
+        problems = tuple(one for one in self.problems if one.row not in numbers or one.option is not None)
         refused = tuple(number for number in self.refused if number not in numbers)
         return replace(self, rows=rows, problems=problems, refused=refused)
 
