@@ -135,6 +135,17 @@ def test_the_first_filled_visible_sheet_is_read() -> None:
     ]
 
 
+def test_what_numbers_says_about_its_export_is_not_the_data() -> None:
+    """The sheet that Numbers puts before the tables is passed over, and said; it is read when it is named."""
+    workbook = made.xlsx(("Export Summary", [["exported from Numbers", "x"]]), ("Table 1", [HEADER, ["a", "b"]]))
+
+    table = read(workbook)
+
+    assert table.sheet == "Table 1"
+    assert told(table) == ["Only sheet 'Table 1' was read; skipped: 'Export Summary'."]
+    assert read(workbook, sheet="Export Summary").sheet == "Export Summary"
+
+
 def test_a_named_sheet_is_read() -> None:
     """Also a hidden one, and without a word about the other visible sheets."""
     workbook = made.xlsx(("Data", [HEADER]), ("Secret", [HEADER, ["a", "b"]]), hidden=["Secret"])

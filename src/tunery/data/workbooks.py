@@ -19,6 +19,9 @@ from tunery.data.xls import XlsWorkbook
 from tunery.data.xlsx import XlsxWorkbook
 from tunery.errors import DataProblem, Reading
 
+# Numbers puts a sheet before the tables that only says what was exported.
+_NUMBERS_SUMMARY = "Export Summary"
+
 
 class Workbook(Protocol):
     """The sheets of a workbook, each read when it is asked for."""
@@ -83,7 +86,8 @@ def _candidates(sheets: tuple[Sheet, ...], name: str | None) -> list[str]:
     if len(set(names)) < len(names):
         raise invalid("damaged-workbook", "Two sheets have the same name. Rename one.")
     if name is None:
-        return [sheet.name for sheet in sheets if not sheet.is_hidden] or names
+        visible = [sheet.name for sheet in sheets if not sheet.is_hidden] or names
+        return sorted(visible, key=lambda one: one == _NUMBERS_SUMMARY)
     if name not in names:
         raise invalid("no-such-sheet", f"There is no sheet {name!r}. Sheets: {listed(names)}.")
     return [name]
@@ -163,7 +167,7 @@ def _sheet_notes(workbook: Workbook, used: str, asked: str | None) -> Iterator[D
     visible = [sheet.name for sheet in others if not sheet.is_hidden]
     hidden = [sheet.name for sheet in others if sheet.is_hidden]
     if visible and asked is None:
-        yield warning("several-sheets", f"Only sheet {used!r} was read; skipped: {listed(visible)}.")
+        yield warning("several-sheets", f"Only sheet {used!r} was read; skipped: {listed(visible)}.", option="sheet")
     if hidden:
         yield warning("hidden-sheets", f"There are hidden sheets that were not read: {listed(hidden)}.")
 
