@@ -134,3 +134,21 @@ def test_quotes_before_formulas_stay_where_others_have_none(tmp_path: Path) -> N
     path.write_text("text_input,output\n-5 degrees,cold\n'-5' is a text,text\n")
 
     assert [example.text_input for example in Dataset.read(path).examples] == ["-5 degrees", "'-5' is a text"]
+
+
+def test_it_is_said_how_the_file_was_read(run: Run, tiny: str, tmp_path: Path) -> None:
+    """A guess about columns, and labels that only look alike, are told before anything is computed."""
+    path = tmp_path / "tickets.csv"
+    rows = [
+        (str(n), f"ticket {n}, please help me", ("delivery", "billing\u200b" if n == 3 else "billing")[n % 2])
+        for n in range(12)
+    ]
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([("id", "words", "kind"), *rows])
+
+    done = run("data", "surgery", path, "--base-model", tiny)
+
+    assert "Using column 'words' as input and 'kind' as output, which is a guess (--input-column)." in done.said
+    assert "Not used: 'id' (row numbers)." in done.said
+    assert "only in an invisible character (U+200B)" in done.said
+    assert "most tasks need" not in done.said

@@ -52,7 +52,7 @@ def test_short_names_above_long_texts_are_a_header_with_a_warning() -> None:
     found = named(("mail", "queue"), (LONG, "billing"), (LONG, "delivery"))
 
     assert found.has_header
-    assert str(found.problems[0]) == "Row 1: 'mail', 'queue' was taken for the column names, but may be an example."
+    assert str(found.problems[0]) == "Row 1: taken for the column names, but may be an example: 'mail', 'queue'."
 
 
 def test_names_above_numbers_are_a_header_with_a_warning() -> None:

@@ -54,6 +54,7 @@ def curve(
         raise InvalidArgument(f"--sizes must be at least {_SIZES} and --repeats at least 1.")
     settings = Hyperparameters(epoch_count=epochs)
     dataset = read_guarded(file, **reading)
+    output.say_how_read(dataset.problems)
     fetched(base_model)
     with LiveLine() as live:
         show = output.tuning_progress(live, sizes * repeats)
@@ -116,6 +117,7 @@ def surgery(
     if fix is not None and fix.exists():
         raise InvalidArgument(f"{fix} already exists; --fix writes a new file.")
     dataset = read_guarded(file, **reading)
+    output.say_how_read(dataset.problems)
     found = _examined(dataset, model, folds, base_model)
     kept = fixed(dataset.examples, [*found, *_dropped(found)] if drop_mislabelled else found)
     if fix is not None:

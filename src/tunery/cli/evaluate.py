@@ -102,6 +102,7 @@ def _request(file: Path | None, against: Path | None, reading: Reading, max_rows
     from tunery.data.sandbox import read_guarded
 
     dataset = read_guarded(file, **reading)
+    output.say_how_read(dataset.problems)
     recorded = None
     if against is not None:
         from tunery.old_models import read_recorded
@@ -151,6 +152,7 @@ def rescue(
     key = key_in(key_variable)
     old = Endpoint(endpoint, style, model, key, key_variable, bearer, max_output_tokens, temperature)
     dataset = read_guarded(file, **reading)
+    output.say_how_read(dataset.problems)
     path = to or file.with_name(f"{file.stem}.answers.jsonl")
     records = AnswerFile(path, model, dataset.examples)
     total = len(records.rows)

@@ -418,6 +418,13 @@ def _gigabytes(size: int) -> str:
 SENTENCES_PER_KIND = 5
 
 
+def say_how_read(problems: Sequence[DataProblem]) -> None:
+    """Print what is doubtful about how a file was read, and labels that answers would not equal; not each bad row."""
+    told = [problem for problem in problems if not problem.is_skippable or problem.kind == "label-variant"]
+    for line in problem_lines([problem for problem in told if problem.kind != "few-examples"]):
+        terminal.say(line)
+
+
 def problem_lines(problems: Sequence[DataProblem]) -> Iterator[str]:
     """Return a line for each cause, errors first; of a frequent kind, a few lines and the number of the rest."""
     for level in (Level.ERROR, Level.WARNING):

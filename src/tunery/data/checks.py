@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tunery.data.columns import (
     Content,
@@ -65,7 +65,7 @@ def check_rows(table: Table, mapping: Mapping) -> CheckedRows:
     if missed:
         doubts = [doubt for doubt in doubts if doubt.kind != "contradiction"]
     problems += [*missed, *doubts]
-    count = len({row.number for row in table.rows} | {problem.row for problem in problems if problem.row})
+    count = len(table.rows) + len(table.refused)
     return CheckedRows(tuple(examples), tuple(rows), order_problems(problems, count))
 
 
@@ -161,7 +161,7 @@ def _of_the_file(group: Sequence[DataProblem], rows: int) -> DataProblem | None:
     message = sentence.format(share=share, row=first.row, message=first.message)
     if first.column is not None:
         message = message[0].lower() + message[1:]
-    return DataProblem(first.kind, message, first.level, column=first.column, limit=first.limit, actual=count)
+    return replace(first, message=message, row=None, actual=count)
 
 
 # What it means when most rows have the same problem: the likely cause, and what to do.
@@ -191,7 +191,8 @@ def _not_listed(group: Sequence[DataProblem]) -> DataProblem:
 
 def _left_out(table: Table, mapping: Mapping) -> Iterator[tuple[str, list[int]]]:
     """Yield why rows are no examples, and their numbers; no row is named twice."""
-    names = [row.number for row in table.rows if _repeats_names(row, table, mapping)]
+    used = {position: table.columns[position] for position in (*mapping.inputs, mapping.output)}
+    names = [row.number for row in table.rows if all(_is_name(row.cells[place], name) for place, name in used.items())]
     if names and len(names) < len(table.rows):
         yield "the column names stand there again", names
     unused = {plain_name(table.columns[position]): position for position in mapping.ignored}
@@ -209,11 +210,9 @@ _WEIGHTS = {"0": False, "0.0": False, "1": True, "1.0": True}  # as OpenAI's cha
 _TRUTHS = {"false": False, "true": True}  # good and bad answers, as in files for KTO
 
 
-def _repeats_names(row: Row, table: Table, mapping: Mapping) -> bool:
-    """Return whether a row holds the names of its columns, as where two files were joined."""
-    used = (*mapping.inputs, mapping.output)
-    names = [plain_name(table.columns[position]) for position in used]
-    return [plain_name(_text(row.cells[position])) for position in used] == names
+def _is_name(cell: Cell, name: str) -> bool:
+    """Return whether a cell holds the name of its column, as where two files were joined."""
+    return isinstance(cell, str) and len(cell) < 2 * len(name) + 8 and plain_name(cell) == plain_name(name)
 
 
 def _left_out_problem(reason: str, numbers: Sequence[int], rows: int) -> DataProblem:

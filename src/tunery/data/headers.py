@@ -273,7 +273,7 @@ def _guess(rows: Sequence[Row], has_header: bool) -> DataProblem:
     readings = [Reading(str(number), _read(rows[1:])), Reading("0", _read(rows))]
     return DataProblem(
         "guessed-header",
-        f"{_shown(rows[0])} was taken for {taken}, but may be {other}.",
+        f"taken for {taken}, but may be {other}: {_shown(rows[0])}.",
         Level.WARNING,
         row=number,
         option="header_row",
