@@ -6,6 +6,7 @@ import datetime as dt
 import io
 import struct
 import zipfile
+from dataclasses import replace
 from typing import Any
 
 import openpyxl
@@ -14,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.data import made_workbooks as made
+from tunery.data.columns import choose, mapping_notes
 from tunery.data.tables import BadCell, Sheet, Table, TableOptions
 from tunery.data.workbooks import read_workbook
 from tunery.errors import DatasetInvalid, Reading
@@ -258,6 +260,45 @@ def test_a_sheet_of_hidden_rows_is_refused() -> None:
 
     with pytest.raises(DatasetInvalid, match="All rows of sheet 'Sheet' are hidden"):
         read(hidden)
+
+
+def _with_hidden_first_column(form: str) -> bytes:
+    rows = [["answer", *HEADER], *[["draft, do not use", f"text {number}", "good"] for number in range(3)]]
+    if form == "xls":
+        return made.xls(rows, sheet=made.record(0x007D, struct.pack("<HHHHHH", 0, 0, 2048, 15, 1, 0)))
+    if form == "ods":
+        cells = (
+            "".join(f"<table:table-cell><text:p>{text}</text:p></table:table-cell>" for text in row) for row in rows
+        )
+        lines = "".join(f"<table:table-row>{line}</table:table-row>" for line in cells)
+        return made.ods_of_xml(f'<table:table-column table:visibility="collapse"/><table:table-column/>{lines}')
+    workbook = openpyxl.Workbook()
+    for row in rows:
+        workbook.active.append(row)
+    workbook.active.column_dimensions["A"].hidden = True
+    target = io.BytesIO()
+    workbook.save(target)
+    return target.getvalue()
+
+
+@pytest.mark.parametrize("form", ["xlsx", "ods", "xls"])
+def test_a_hidden_column_never_wins_over_a_visible_one(form: str) -> None:
+    """It is named as not used; the caller may still name it."""
+    table = read(_with_hidden_first_column(form))
+
+    mapping = choose(table)
+    assert [table.columns[place] for place in (*mapping.inputs, mapping.output)] == ["text", "label"]
+    assert [str(note) for note in mapping_notes(table, mapping)] == ["Not used: 'answer' (hidden)."]
+    assert table.columns[choose(table, output_column="answer").output] == "answer"
+
+
+def test_a_hidden_column_is_used_if_there_is_no_other() -> None:
+    """With a warning."""
+    table = replace(read(made.xlsx(("Sheet", [HEADER, ["a", "b"]]))), hidden=frozenset({1}))
+
+    notes = mapping_notes(table, choose(table))
+
+    assert [str(note) for note in notes] == ["label: 'label' is hidden in the sheet and used."]
 
 
 def _merged_xlsx() -> bytes:

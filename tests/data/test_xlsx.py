@@ -37,6 +37,11 @@ def test_filtered_rows_are_not_learned() -> None:
     assert len(Dataset.read(path, hidden_rows=True)) == 24
 
 
+def test_the_visible_label_is_meant() -> None:
+    """A hidden column of drafts is called `answer`, the usual name of an output."""
+    assert set(outputs(CASES / "04-hidden-rows" / "hidden-column.xlsx")) == {"delivery", "billing", "technical"}
+
+
 def test_number_formats_are_followed() -> None:
     """Postal codes and telephone numbers keep their zeros, shares their percent, prices their currency."""
     assert outputs(CASES / "06-leading-zeros" / "zip.xlsx") == [

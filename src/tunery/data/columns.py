@@ -59,7 +59,7 @@ def choose(table: Table, input_column: str | Sequence[str] | None = None, output
     if not table.columns or not table.rows:
         what = "There is only a header and no rows." if table.has_header and table.columns else "There are no rows."
         raise invalid("no-rows", f"{what} Each row needs an input and an output.")
-    suggested = suggest(table.columns, table.rows)
+    suggested = _suggested(table)
     if suggested is None:
         raise invalid(
             "one-column", f"There is only one column, {table.columns[0]!r}. An input and an output are needed."
@@ -74,17 +74,37 @@ def choose(table: Table, input_column: str | Sequence[str] | None = None, output
     return mapping
 
 
+def _suggested(table: Table) -> Mapping | None:
+    """Suggest the use of the columns that a sheet shows; of hidden ones only if there are not two others."""
+    shown = [place for place in range(len(table.columns)) if place not in table.hidden]
+    if len(shown) < 2:
+        return suggest(table.columns, table.rows)
+    rows = (
+        [Row(row.number, tuple(row.cells[place] for place in shown)) for row in table.rows]
+        if table.hidden
+        else table.rows
+    )
+    found = suggest([table.columns[place] for place in shown], rows)
+    if found is None:
+        return None
+    return _mapping(table.columns, tuple(shown[place] for place in found.inputs), shown[found.output], found.is_guessed)
+
+
 def mapping_notes(table: Table, mapping: Mapping) -> list[DataProblem]:
     """Return warnings about guessed and unused columns."""
     names = table.columns
-    notes = []
+    hidden = [names[place] for place in (*mapping.inputs, mapping.output) if place in table.hidden]
+    notes = [warning("hidden-column", f"{name!r} is hidden in the sheet and used.", column=name) for name in hidden]
     contents = column_contents(table)
     if mapping.is_guessed and (len(names) > 2 or mapping.output < mapping.inputs[0]):
         inputs = " and ".join(repr(names[position]) for position in mapping.inputs)
         message = f"Using column {inputs} as input and {names[mapping.output]!r} as output, which is a guess."
         notes.append(warning("guessed-columns", message, option="input_column"))
     if mapping.ignored:
-        ignored = [_with_content(names[place], contents[place]) for place in mapping.ignored]
+        ignored = [
+            f"{names[place]!r} (hidden)" if place in table.hidden else _with_content(names[place], contents[place])
+            for place in mapping.ignored
+        ]
         more = len(ignored) - _NAMES_IN_MESSAGE
         rest = f" and {more:,} more" if more > 0 else ""
         notes.append(warning("ignored-columns", f"Not used: {', '.join(ignored[:_NAMES_IN_MESSAGE])}{rest}."))

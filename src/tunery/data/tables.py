@@ -81,6 +81,7 @@ class Table:
     delimiter: str | None = None
     sheet: str | None = None
     sheets: tuple[Sheet, ...] = ()
+    hidden: frozenset[int] = frozenset()  # positions of the columns that the sheet hides
     refused: tuple[int, ...] = ()  # rows that could not be read; each has a problem, or the file has one for all
 
     def without(self, numbers: Collection[int]) -> Table:

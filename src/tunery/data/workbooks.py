@@ -62,6 +62,7 @@ def read_workbook(data: bytes, options: TableOptions) -> Table:
         has_header=named.has_header,
         sheet=sheet,
         sheets=workbook.sheets,
+        hidden=frozenset(at for at, position in enumerate(named.positions) if position in content.hidden_columns),
     )
 
 

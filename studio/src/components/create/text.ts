@@ -190,6 +190,7 @@ export const text = {
       "guessed-delimiter": "Guessed delimiter",
       "guessed-encoding": "Guessed encoding",
       "guessed-header": "Guessed header",
+      "hidden-column": "Hidden column",
       "hidden-rows": "Hidden rows",
       "hidden-sheets": "Hidden sheets",
       "ignored-columns": "Unused columns",
