@@ -188,6 +188,16 @@ def test_rows_above_the_header_are_left_out(above: list[tuple[str, str]], said: 
     assert not found.problems[0].is_skippable
 
 
+def test_a_title_with_a_delimiter_in_its_text_is_left_out() -> None:
+    """A title of two cells is no header if the row below looks like names for certain; both readings are told."""
+    rows = [(f"{LONG}, {number}", f"00{number % 3}0") for number in range(12)]
+
+    found = named(("Export of tickets", " May"), ("Beschreibung", "Kategorie"), *rows)
+
+    assert (found.columns, found.header_row) == (("Beschreibung", "Kategorie"), 2)
+    assert [problem.kind for problem in found.problems] == ["left-out-rows", "guessed-header"]
+
+
 def test_a_row_without_its_label_is_no_title() -> None:
     """The first row of a file without a header stays, and is reported as incomplete later."""
     assert len(named((TEXTS[0], ""), *ROWS).rows) == 25

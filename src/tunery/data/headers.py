@@ -119,9 +119,11 @@ class _Header:
         """Take a row of usual names that stands not far below, else the first row that is no title."""
         start = _title_rows(rows)
         first_rows = range(start, max(start + 1, min(_MAX_ROWS_ABOVE, len(rows) // 4)))
-        named = next((at for at in first_rows if _has_both_names(rows[at].cells)), start)
-        likeness, is_certain = _likeness(rows, named)
-        return cls(named if likeness > 0 else None, not is_certain)
+        named = next((at for at in first_rows if _has_both_names(rows[at].cells)), None)
+        if named is None and _is_title_of_cells(rows, start):
+            return cls(start + 1, is_guessed=True)
+        likeness, is_certain = _likeness(rows, start if named is None else named)
+        return cls((start if named is None else named) if likeness > 0 else None, not is_certain)
 
 
 def _index_of(rows: Sequence[Row], number: int) -> int:
@@ -141,6 +143,14 @@ def _title_rows(rows: Sequence[Row]) -> int:
         if (filled > 1 and 2 * filled > width) or width < 2:
             return index
     return 0
+
+
+def _is_title_of_cells(rows: Sequence[Row], index: int) -> bool:
+    """Return whether a row is a title that has a delimiter in its text: the next row looks like names for certain."""
+    if any(map(is_known_name, rows[index].cells)) or index + 2 >= len(rows) or _without_further_names(rows[index:])[1]:
+        return False
+    likeness, is_certain = _likeness(rows, index + 1)
+    return is_certain and likeness >= _CERTAIN
 
 
 def _is_filled(cell: Cell) -> bool:
