@@ -24,7 +24,7 @@ class CountingHere:
     def __init__(self, data_folder: Path) -> None:
         self._data_folder = data_folder
 
-    def count_rows(self, base_model: str, examples: tuple[TuningExample, ...]) -> RowsCounted:
+    def count_rows(self, base_model: str, examples: tuple[TuningExample, ...], _: str = "") -> RowsCounted:
         return count_rows(1, loaded_base(base_model, self._data_folder), examples)
 
 

@@ -135,6 +135,16 @@ def test_a_full_queue_refuses(creation: Creation, monkeypatch: pytest.MonkeyPatc
         creation.create(a_request(id="numbers"))
 
 
+def test_one_user_leaves_room_in_the_queue(creation: Creation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of the queue is the most of one user; others may still queue."""
+    monkeypatch.setattr(module, "MAX_WAITING_OF_USER", 1)
+    creation.create(a_request(id="numbers"))
+
+    with pytest.raises(ResourceExhausted, match="1 of your tuning jobs are already waiting; the limit is 1"):
+        creation.create(a_request(id="more"))
+    creation.create(a_request(id="others", user_id="other@example.com"))
+
+
 def test_a_disk_below_its_reserve_refuses(
     creation: Creation, library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:

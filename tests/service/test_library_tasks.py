@@ -177,6 +177,53 @@ def test_tasks_are_claimed_in_the_order_they_came(library: Library) -> None:
     assert library.claim("a test", task_id=first) is None
 
 
+def test_users_take_turns(library: Library) -> None:
+    """A user's second task waits behind the first of another, however many came before; the queue says so."""
+    made = {
+        name: library.create(a_request(id=name, user_id=f"{name.partition('-')[0]}@example.com"))
+        for name in ("ann-1", "ann-2", "ann-3", "bob-1", "bob-2", "cid-1")
+    }
+    places = library.places_in_queue()
+    assert sorted(made, key=lambda name: places[made[name].task.id]) == [
+        "ann-1",
+        "bob-1",
+        "cid-1",
+        "ann-2",
+        "bob-2",
+        "ann-3",
+    ]
+
+    claims = [library.claim("a test") for _ in made]
+
+    assert [task and task.tuned_model_id for task in claims] == ["ann-1", "bob-1", "cid-1", "ann-2", "bob-2", "ann-3"]
+
+
+def test_who_was_served_waits_for_who_was_not(library: Library) -> None:
+    """The turn counts tasks that have ended, too: one worker does one task at a time."""
+    for name in ("ann-1", "ann-2"):
+        library.create(a_request(id=name, user_id="ann@example.com"))
+    first = library.claim("a test")
+    assert first is not None
+    library.create(a_request(id="bob-1", user_id="bob@example.com"))
+    library.finish(first, Phase.FAILED, error=TuningUnstable(1))
+
+    claims = [library.claim("a test"), library.claim("a test")]
+
+    assert [task and task.tuned_model_id for task in claims] == ["bob-1", "ann-2"]
+
+
+def test_what_was_begun_goes_on_first(library: Library) -> None:
+    """A task that was put back, as at a stop of the server, comes before the turns of others."""
+    task = claimed(library, id="ann-1", user_id="ann@example.com")
+    library.create(a_request(id="bob-1", user_id="bob@example.com"))
+    library.release(task)
+
+    again = library.claim("a test")
+
+    assert again is not None
+    assert again.tuned_model_id == "ann-1"
+
+
 def _with_lost_worker(home: Path, task_id: str, **progress: int) -> TuningTask:
     """Claim a task and abandon the library, as a dying process does."""
     with Library.own(home) as library:

@@ -41,6 +41,9 @@ def test_a_token_is_good_for_its_own_list() -> None:
 
     assert read_page_token(token, "tunedModels", "me", "") == 17
     assert read_page_token(None, "tunedModels", "me", "") is None
+    for number in (2**62 + 1, 2**63, 2**64 - 1):  # more than SQLite counts
+        with pytest.raises(InvalidArgument, match="page token"):
+            read_page_token(page_token(number, "tunedModels", "me", ""), "tunedModels", "me", "")
     for wrong, asked in ((token, ("tunedModels", "you", "")), ("../..", ("tunedModels", "me", "")), ("é", ())):
         with pytest.raises(InvalidArgument, match="does not belong to this list"):
             read_page_token(wrong, *asked)

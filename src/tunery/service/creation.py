@@ -49,6 +49,7 @@ from tunery.types import (
 )
 
 MAX_WAITING_TASKS = 1000
+MAX_WAITING_OF_USER = 500
 RESERVE_BYTES = 10**9  # must stay free; on a small disk RESERVE_SHARE of it
 RESERVE_SHARE = 0.05
 
@@ -130,7 +131,7 @@ class Creation:
 
         Raises AlreadyExists, ResourceExhausted if the queue is full, Unavailable if the disk is nearly full.
         """
-        self._require_room()
+        self._require_room(request.user_id)
         with self._lock:
             model = self._library.create(
                 request, idempotency_key=idempotency_key, is_new=lambda model_id: model_id in self._unanswered
@@ -176,11 +177,16 @@ class Creation:
             found = long_outputs({places[place]: tokens for place, tokens in beyond.items()}, window)
             raise _with_paths(DatasetInvalid("", found))
 
-    def _require_room(self) -> None:
-        waiting = len(self._library.places_in_queue())
+    def _require_room(self, user_id: str) -> None:
+        waiting, own = self._library.waiting_tasks(user_id)
         if waiting >= MAX_WAITING_TASKS:
             raise ResourceExhausted(
                 f"{waiting:,} tuning jobs are already waiting; the limit is {MAX_WAITING_TASKS:,}. Try again later."
+            )
+        if own >= MAX_WAITING_OF_USER:
+            raise ResourceExhausted(
+                f"{own:,} of your tuning jobs are already waiting; the limit is {MAX_WAITING_OF_USER:,}."
+                " Try again later, or cancel some."
             )
         disk = shutil.disk_usage(self._library.folder.path)
         reserve = reserve_bytes(disk.total)

@@ -381,6 +381,11 @@ class Library:
         with self.database.reading() as connection:
             return tasks.places(connection)
 
+    def waiting_tasks(self, user_id: str) -> tuple[int, int]:
+        """Return how many tasks wait, and how many of them are a user's."""
+        with self.database.reading() as connection:
+            return tasks.tasks_by_phase(connection)[Phase.QUEUED], tasks.waiting_of(connection, user_id)
+
     def sweep(self) -> None:
         """Remove files that no row names: of processes that died, deleted models and ended tasks."""
         with self.database.reading() as connection:

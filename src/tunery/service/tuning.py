@@ -41,6 +41,7 @@ from tunery.types import (
 LOCAL_USER = "local"  # the user on this machine who has not signed in
 LOCAL_ADDRESS = "local@tunery.localhost"  # what permissions call that user: clients expect an e-mail address
 MAX_PAGE_SIZE = 1000
+MAX_ROW_NUMBER = 2**62  # in a page token, which a caller can forge; SQLite counts to 2**63
 _TOKEN = struct.Struct(">Q8s")
 
 # each word includes the higher roles (google/ai/generativelanguage/v1beta/model_service.proto)
@@ -183,8 +184,8 @@ def read_page_token(token: str | None, *asked: object) -> int | None:
     try:
         number, digest = _TOKEN.unpack(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
     except (ValueError, struct.error):
-        digest = b""
-    if digest != _filter_digest(asked):
+        number, digest = 0, b""
+    if digest != _filter_digest(asked) or number > MAX_ROW_NUMBER:
         raise InvalidArgument("The page token does not belong to this list. Start with the first page.")
     return int(number)
 

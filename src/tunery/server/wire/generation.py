@@ -329,6 +329,7 @@ _ANY_JSON: dict[str, Any] = {"anyOf": [{"type": "object"}, {"type": "array"}]}
 _PLAIN = ("", "text/plain")
 _TYPES = {1: "string", 2: "number", 3: "integer", 4: "boolean", 5: "array", 6: "object", 7: "null"}
 _LIMITS = ("minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties", "minimum", "maximum")
+_INT64_DIGITS = 19
 _KEPT = ("description", "enum", "pattern", *_LIMITS)  # keywords with the same meaning in JSON Schema
 _CONVERTED = ("type", "format", "nullable", "anyOf", "items", "properties", "required", "propertyOrdering")
 _WITHOUT_EFFECT = ("title", "default", "example")
@@ -443,7 +444,8 @@ def _type(kind: Any, place: str) -> str:
 
 def _number(value: Any) -> Any:
     """Return an int64 as a number; the proto sends it as a text."""
-    return int(value) if isinstance(value, str) and value.isdecimal() else value
+    is_int64 = isinstance(value, str) and value.isdecimal() and len(value) <= _INT64_DIGITS
+    return int(value) if is_int64 else value
 
 
 def _camel(key: str) -> str:

@@ -118,7 +118,7 @@ def enum_name(names: dict[int, str]) -> BeforeValidator:
     """Return the validator of an enum given as its number or its name."""
 
     def convert(value: Any) -> Any:
-        number = int(value) if isinstance(value, str) and value.isdigit() else value
+        number = int(value) if isinstance(value, str) and value.isdecimal() and len(value) < 9 else value
         return names.get(number, value) if isinstance(number, int) and not isinstance(number, bool) else value
 
     return BeforeValidator(convert)

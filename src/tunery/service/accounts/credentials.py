@@ -47,6 +47,7 @@ MIN_KEY_BITS = 2048
 MAX_TOKEN_CHARACTERS = 8_192
 
 _ALGORITHM = "RS256"
+_MAX_SECONDS = 1 << 53
 _BETWEEN_USES = timedelta(minutes=1)  # a use is written at most once a minute, not with every call
 
 
@@ -380,7 +381,7 @@ def _verified_claims(token: str, public_key: str) -> dict[str, Any]:
 
     try:
         return jwt.decode(token, RSAKey.import_key(public_key), algorithms=[_ALGORITHM]).claims
-    except (JoseError, ValueError):
+    except (JoseError, ValueError, OverflowError, RecursionError):
         raise Unauthenticated from None
 
 
@@ -417,4 +418,5 @@ def _is_for_us(audience: object, audiences: Collection[str], *, may_be_missing: 
 
 
 def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """Return whether a value is a time in seconds; sums of larger numbers overflow, and no clock shows them."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _MAX_SECONDS

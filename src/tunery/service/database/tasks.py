@@ -7,11 +7,26 @@ claimed again. The caller holds the write transaction. Clocks are only for displ
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
+from itertools import zip_longest
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, case, func, insert, literal, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    RowMapping,
+    Select,
+    Subquery,
+    and_,
+    case,
+    func,
+    insert,
+    literal,
+    select,
+    update,
+)
 
 from tunery.errors import Cancelled, OutOfMemory, TuneryError
 from tunery.service.database.models import pack_snapshots, progress_to_columns, task_from_row
@@ -55,8 +70,10 @@ def claim(
     machine_start: str | None = None,
 ) -> TuningTask | None:
     """
-    Give the oldest waiting task to a worker: PREPARING, claim number + 1; None if there is none.
+    Give the next waiting task to a worker: PREPARING, claim number + 1; None if there is none.
 
+    Next is what was begun before, then the oldest task of the user whose last task began longest ago: a user's second
+    task waits behind the first of another.
     Tasks under suspicion of killing the server come last. `machine_start` tells a server that dies from a machine that
     stops; None: deaths during this claim are not counted.
     `is_cancelled` selects the tasks that were cancelled but have a checkpoint to publish.
@@ -64,11 +81,13 @@ def claim(
     wanted = [_task.phase == Phase.QUEUED, _task.cancel_requested == is_cancelled, _task.id.not_in(held_back)]
     if task_id is not None:
         wanted.append(_task.id == task_id)
-    order = (_task.id.in_(_suspects()), _task.number)
-    oldest = select(_task.number).where(*wanted).order_by(*order).limit(1).with_for_update(skip_locked=True)
+    turns = _last_turns()
+    order = (_task.id.in_(_suspects()), _task.start_time.is_(None), turns.c.turn.nulls_first(), _task.number)
+    waiting = select(_task.number).join(turns, turns.c.user_id == _task.user_id).where(*wanted)
+    chosen = waiting.order_by(*order).limit(1).with_for_update(skip_locked=True, of=tuning_tasks)
     row = _update(
         connection,
-        _task.number == oldest.scalar_subquery(),
+        _task.number == chosen.scalar_subquery(),
         phase=Phase.PREPARING,
         worker=worker,
         fencing_epoch=_task.fencing_epoch + 1,
@@ -222,9 +241,39 @@ def mark_reply_sent(connection: Connection, task_id: str) -> None:
 
 
 def places(connection: Connection) -> dict[str, int]:
-    """Return for each waiting task how many wait before it."""
-    statement = select(_task.id).where(_task.phase == Phase.QUEUED).order_by(_task.number)
-    return {task_id: place for place, task_id in enumerate(connection.scalars(statement))}
+    """Return for each waiting task how many wait before it, if nothing is added: users take turns."""
+    turns = _last_turns()
+    waiting = (
+        select(_task.id, _task.user_id, _task.start_time)
+        .join(turns, turns.c.user_id == _task.user_id)
+        .where(_task.phase == Phase.QUEUED)
+        .order_by(_task.start_time.is_(None), turns.c.turn.nulls_first(), _task.number)
+    )
+    begun: list[str] = []
+    by_user: dict[str, deque[str]] = {}  # in the order of their turns
+    for row in connection.execute(waiting):
+        queue = begun if row.start_time is not None else by_user.setdefault(row.user_id, deque())
+        queue.append(row.id)
+    rounds = zip_longest(*by_user.values())
+    in_turn = [task_id for one_round in rounds for task_id in one_round if task_id is not None]
+    return {task_id: place for place, task_id in enumerate([*begun, *in_turn])}
+
+
+def waiting_of(connection: Connection, user_id: str) -> int:
+    """Return how many tasks of a user wait."""
+    mine = (_task.user_id == user_id) & (_task.phase == Phase.QUEUED)
+    return connection.scalar(select(func.count()).select_from(tuning_tasks).where(mine)) or 0
+
+
+def _last_turns() -> Subquery:
+    """
+    Return `user_id` and `turn`, when the last task of each user with waiting tasks began; None if none ever did.
+
+    A clock that was set back can cost a user a turn, nothing more.
+    """
+    who_waits = select(_task.user_id).where(_task.phase == Phase.QUEUED)
+    began = select(_task.user_id, func.max(_task.start_time).label("turn"))
+    return began.where(_task.user_id.in_(who_waits)).group_by(_task.user_id).subquery()
 
 
 def heartbeat_of(connection: Connection, task: TuningTask) -> int | None:
