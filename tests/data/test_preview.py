@@ -87,6 +87,8 @@ def test_rows_of_every_format_count(tmp_path: Path) -> None:
     shown = preview(path)
 
     assert (shown.example_count, shown.row_count) == (1, 4)
+    path.write_text('["c"]\n["d"]\n["e"]\n')
+    assert (preview(path).example_count, preview(path).row_count) == (0, 3)
 
 
 def test_options_that_mean_nothing_are_refused(tmp_path: Path) -> None:

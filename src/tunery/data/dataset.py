@@ -408,7 +408,7 @@ def preview(path: str | Path, **options: Unpack[ReadOptions]) -> Preview:
         format=table.format,
         columns=table.columns,
         sample=_sample(table),
-        row_count=_row_count(table),
+        row_count=len(table.rows) + len(table.refused),
         example_count=len(examples),
         input_columns=inputs,
         output_column=output,
@@ -422,17 +422,6 @@ def preview(path: str | Path, **options: Unpack[ReadOptions]) -> Preview:
         sheet=table.sheet,
         sheets=table.sheets,
     )
-
-
-def _row_count(table: Table) -> int:
-    """Count the rows of the file, also those of which a reader has only a problem."""
-    unread = {problem.row for problem in table.problems if _refuses_row(problem)}
-    return len({row.number for row in table.rows}.union(table.refused, unread))
-
-
-def _refuses_row(problem: DataProblem) -> bool:
-    is_of_row = problem.row is not None and problem.column is None and problem.option is None
-    return is_of_row and problem.level is Level.ERROR
 
 
 def _sample(table: Table) -> tuple[SampleRow, ...]:

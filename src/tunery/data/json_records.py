@@ -30,7 +30,7 @@ from tunery.data.tables import (
     listed,
     warning,
 )
-from tunery.errors import DataProblem, DatasetInvalid
+from tunery.errors import DataProblem, DatasetInvalid, Level
 from tunery.types import TuningExample
 
 _PAIR = ("text_input", "output")
@@ -173,7 +173,8 @@ def _table(records: Sequence[tuple[int, object]], form: str, problems: Iterable[
     columns = tuple(dict.fromkeys(name for _, named in read.rows for name in named))
     check_extent(len(read.rows), len(columns))
     rows = tuple(Row(number, tuple(named.get(name) for name in columns)) for number, named in read.rows)
-    return Table(form, columns, rows, (*_gathered(read), *read.notes()))
+    refused = tuple(one.row for one in read.problems if one.row is not None and one.level is Level.ERROR)
+    return Table(form, columns, rows, (*_gathered(read), *read.notes()), refused=refused)
 
 
 def _under_header(records: Sequence[tuple[int, object]], problems: list[DataProblem]) -> Iterable[tuple[int, object]]:
