@@ -2,7 +2,7 @@
 The corpus: files as real programs write them, each with the rows that the user of that program means.
 
 `corpus/expected/` says for each file what is right, and nothing else counts as right; `corpus/texts.py` explains the
-form. Files that are not read right yet are listed in `corpus/not_yet.txt`: the list may only become shorter.
+form.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ EXPECTED: dict[str, dict[str, Any]] = {
     for path in sorted((CORPUS / "expected").glob("*.jsonl"))
     for line in map(json.loads, path.read_text("utf-8").split("\n")[:-1])
 }
-NOT_YET = frozenset((CORPUS / "not_yet.txt").read_text("utf-8").split())
 
 
 class Read:
@@ -107,12 +106,9 @@ def test_the_corpus_is_complete() -> None:
     assert sum(not line["by"].startswith("http") for line in EXPECTED.values()) >= 60
     assert len(EXPECTED) >= 150
     assert sum("rows" in line for line in EXPECTED.values()) >= 140
-    assert set(EXPECTED) >= NOT_YET
 
 
 @pytest.mark.parametrize("name", sorted(EXPECTED))
-def test_a_file_is_read_as_it_is_meant(name: str, request: pytest.FixtureRequest) -> None:
+def test_a_file_is_read_as_it_is_meant(name: str) -> None:
     """The rows, the words about them, and the rows that are refused are those of the expectation."""
-    if name in NOT_YET:
-        request.applymarker(pytest.mark.xfail(strict=True, reason="corpus/not_yet.txt"))
     assert wrong(name) == []
