@@ -276,6 +276,10 @@ class Turn:
     text: str
 
 
+MAX_LABELS = 1_000  # as many as OpenAI's structured outputs take in an enum
+MAX_LABEL_CHARACTERS = 40_000
+
+
 @dataclass(frozen=True, slots=True)
 class AnswerForm:
     """
@@ -295,6 +299,13 @@ class AnswerForm:
             raise InvalidArgument(f"none_below must be between 0 and 1, not {self.none_below!r}.")
         if len({*self.labels}) != len(self.labels) or not all(self.labels):
             raise InvalidArgument("labels must be distinct, non-empty strings.")
+        characters = sum(map(len, self.labels))
+        for limit, actual, unit in (
+            (MAX_LABELS, len(self.labels), "labels"),
+            (MAX_LABEL_CHARACTERS, characters, "characters of labels"),
+        ):
+            if actual > limit:
+                raise InvalidArgument(f"An answer can be one of at most {limit:,} {unit}, not {actual:,}.")
 
 
 @dataclass(frozen=True, slots=True)

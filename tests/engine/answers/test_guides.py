@@ -209,6 +209,45 @@ def test_labels_come_with_their_probabilities(folder: Path, resident: ResidentBa
     assert [probabilities[label] for label in labels] == pytest.approx(expected, abs=1e-5)
 
 
+def test_labels_are_scored_in_portions_that_others_and_leavers_interrupt(
+    resident: ResidentBase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two portions another answer goes on, and a request that was dropped costs nothing more."""
+    labels = tuple(f"label {number}" for number in range(30))
+    form = AnswerForm(labels=labels)
+    (whole,) = list(resident.stream(["is it?"], settings(form)))
+    monkeypatch.setattr("tunery.engine.answers.labels.PORTION_TOKENS", 40)
+    prompt = tuple(resident.encoder.prompt("is it?"))
+    generator = resident.generator()
+    asked = generator.submit(Request(prompt, settings(form)))
+    other = generator.submit(Request(prompt, SamplingSettings(max_output_tokens=4)))
+
+    first = [piece for _ in range(4) for piece in generator.step()]
+    left = [piece for _ in range(10) for piece in generator.step()]
+
+    assert any(piece.number == other and piece.finish_reason for piece in first)
+    assert [piece.number for piece in left] == [asked]
+    assert left[0].text == whole.text
+    assert dict(left[0].label_probabilities) == pytest.approx(dict(whole.label_probabilities), abs=1e-5)
+    dropped = generator.submit(Request(prompt, settings(form)))
+    assert generator.step() == []
+    generator.drop(dropped)
+    assert generator.is_idle
+
+
+def test_labels_are_limited_in_number_and_tokens(resident: ResidentBase) -> None:
+    """A thousand labels are answered; more, or longer ones, are refused with the limit and what there is."""
+    (piece,) = list(resident.stream(["x"], settings(AnswerForm(labels=tuple(map(str, range(1000)))))))
+
+    assert len(piece.label_probabilities) == 1000
+    with pytest.raises(InvalidArgument, match="at most 1,000 labels, not 1,001"):
+        AnswerForm(labels=tuple(map(str, range(1001))))
+    with pytest.raises(InvalidArgument, match="at most 40,000 characters of labels, not 50,000"):
+        AnswerForm(labels=("x" * 50_000,))
+    with pytest.raises(InvalidArgument, match=r"9,\d\d\d tokens, limit 4,096"):
+        list(resident.stream(["x"], settings(AnswerForm(labels=tuple("x" * 90 + str(n) for n in range(98))))))
+
+
 def test_labels_use_the_adapter(resident: ResidentBase) -> None:
     """Another adapter, other probabilities."""
     adapter: Adapter = resident.network.fresh_adapter(4, 8.0, seed=0)

@@ -15,7 +15,7 @@ import torch
 
 from tunery.engine.answers.cache import DecodeLayout, KeyValueCache, PrefillLayout, capacity_tokens, token_bytes
 from tunery.engine.answers.guides import Guide, Guides
-from tunery.engine.answers.labels import chosen_label, label_probabilities
+from tunery.engine.answers.labels import LabelScoring, chosen_label
 from tunery.engine.answers.lean import LeanModel
 from tunery.engine.answers.lookup import Lookup
 from tunery.engine.answers.prefixes import PrefixStore
@@ -66,6 +66,7 @@ class _Row:
     random: torch.Generator
     lookup: Lookup
     guide: Guide | None = None
+    labels: LabelScoring | None = None
     tokens: list[int] = field(default_factory=list)
 
     @property
@@ -102,6 +103,7 @@ class Generator:
         self._token_bytes = token_bytes(network.config, dtype) if network.is_packed else 0
         self.others_bytes = 0  # of the limit, what other generators hold at the moment
         self._waiting: list[_Row] = []
+        self._choosing: list[_Row] = []  # whose labels are being scored
         self._running: list[_Row] = []  # in slot order of the cache
         self._cache = KeyValueCache(None if lean is None else lean.dtype)
         self._numbers = 0
@@ -109,7 +111,7 @@ class Generator:
 
     @property
     def is_idle(self) -> bool:
-        return not (self._waiting or self._running)
+        return not (self._waiting or self._choosing or self._running)
 
     @property
     def waiting(self) -> list[int]:
@@ -132,17 +134,22 @@ class Generator:
             raise NotFound(f"There is no adapter in slot {request.slot}; it was removed with its model.")
         form = request.settings.form
         guide = None if form is None or form.labels else self._guides.of(form)
+        labels = None
+        if form is not None and form.labels:
+            tokens = self.encoder.answers(form.labels)
+            labels = LabelScoring(self.network, request.prompt, tokens, request.slot)
         self._numbers += 1
         random = torch.Generator().manual_seed(request.settings.seed)
         stops, is_additive = request.settings.stop_sequences, self.encoder.is_additive
         stream = TextStream(self.encoder.text, self.encoder.whole_text, stops, is_additive=is_additive)
-        self._waiting.append(_Row(self._numbers, request, stream, random, Lookup(request.prompt), guide))
+        self._waiting.append(_Row(self._numbers, request, stream, random, Lookup(request.prompt), guide, labels))
         return self._numbers
 
     @torch.inference_mode()
     def drop(self, number: int) -> None:
         """Forget a request; its row is free for the next step."""
         self._waiting = [row for row in self._waiting if row.number != number]
+        self._choosing = [row for row in self._choosing if row.number != number]
         for row in [row for row in self._running if row.number == number]:
             self._free(row)
 
@@ -178,30 +185,36 @@ class Generator:
                 self.drop(number)
 
     def _choose_labels(self) -> list[Piece]:
-        """Answer one waiting request for a label whole, so that running rows do not wait long."""
-        asked = next((row for row in self._waiting if _labels_of(row)), None)
-        if asked is None:
+        """Score a portion of the labels of one request, in turn, so that running rows do not wait long."""
+        for row in [row for row in self._waiting if row.labels][: self.max_rows - len(self._choosing)]:
+            self._waiting.remove(row)
+            self._choosing.append(row)
+        if not self._choosing:
             return []
-        self._waiting.remove(asked)
-        labels, request = _labels_of(asked), asked.request
-        tokens = self.encoder.answers(labels)
-        probabilities = label_probabilities(self.network, request.prompt, tokens, request.slot)
-        place = chosen_label(probabilities, request.settings, asked.random)
-        assert request.settings.form is not None
-        text = labels[place] if place >= 0 else request.settings.form.none_label
-        ranked = sorted(zip(labels, probabilities.tolist(), strict=True), key=lambda pair: -pair[1])
-        return [Piece(asked.number, text, "STOP", len(tokens[max(place, 0)]) - 1, tuple(ranked))]
+        row = self._choosing.pop(0)
+        assert row.labels is not None
+        row.labels.step()
+        if row.labels.is_done:
+            return [self._labelled(row, row.labels.probabilities())]
+        self._choosing.append(row)
+        return []
+
+    def _labelled(self, row: _Row, probabilities: torch.Tensor) -> Piece:
+        form, place = row.request.settings.form, chosen_label(probabilities, row.request.settings, row.random)
+        assert form is not None
+        text = form.labels[place] if place >= 0 else form.none_label
+        ranked = sorted(zip(form.labels, probabilities.tolist(), strict=True), key=lambda pair: -pair[1])
+        tokens = len(self.encoder.answers([form.labels[max(place, 0)]])[0]) - 1
+        return Piece(row.number, text, "STOP", tokens, tuple(ranked))
 
     def _admit(self) -> list[Piece]:
         """Move waiting rows into free places, those of one adapter together: their common prefix is read once."""
         pieces: list[Piece] = []
         chosen: list[_Row] = []
-        while (
-            self._waiting
-            and not _labels_of(self._waiting[0])
-            and self._fits([*self._running, *chosen, self._waiting[0]])
-        ):
-            chosen.append(self._waiting.pop(0))
+        free = [row for row in self._waiting if row.labels is None]
+        while free and self._fits([*self._running, *chosen, free[0]]):
+            chosen.append(free.pop(0))
+        self._waiting = [row for row in self._waiting if row not in chosen]
         chosen.sort(key=lambda row: (row.request.slot is not None, row.request.slot or 0))
         for slot, rows in groupby(chosen, key=lambda row: row.request.slot):
             for portion in _portions(list(rows)):
@@ -287,7 +300,7 @@ class Generator:
         return self.network.head.drawn_logits(hidden)
 
     def _step_uncached(self) -> list[Piece]:
-        free = [row for row in self._waiting if not _labels_of(row)]
+        free = [row for row in self._waiting if row.labels is None]
         self._running += free[: self.max_rows - len(self._running)]
         self._waiting = [row for row in self._waiting if row not in self._running]
         pieces = []
@@ -340,11 +353,6 @@ class Generator:
             self._running.pop()
         else:
             self._running.pop(slot)
-
-
-def _labels_of(row: _Row) -> tuple[str, ...]:
-    form = row.request.settings.form
-    return () if form is None else form.labels
 
 
 def _portions(rows: list[_Row]) -> Iterator[list[_Row]]:

@@ -1,7 +1,7 @@
 """
 The answer of a closed set of labels: how probable the model finds each as the whole answer, and which one is given.
 
-All labels stand behind the same prompt, which is read once for all of them. Knows a network, token ids and slots.
+All labels stand behind the same prompt, which is read once for each portion. Knows a network, token ids and slots.
 """
 
 from __future__ import annotations
@@ -15,22 +15,43 @@ from tunery.engine.encoding import EncodedExample
 from tunery.engine.layers.lora import RowGroup
 from tunery.engine.layers.network import Network
 from tunery.engine.layers.packing import pack
+from tunery.errors import InvalidArgument
 from tunery.types import SamplingSettings
 
-MAX_TOKENS_TOGETHER = 4096  # of the prompt and the labels behind it
+MAX_LABEL_TOKENS = 4_096  # of all labels of an answer; with the default base 12 ms of a processor each
+PORTION_TOKENS = 128  # of labels scored together at the least, else as many as the prompt has, which is read with them
 
 
-def label_probabilities(
-    network: Network, prompt: Sequence[int], labels: Sequence[Sequence[int]], slot: int | None
-) -> Tensor:
+class LabelScoring:
     """
-    Return the probability of each label among all of them, `[L]` in float64, behind a prompt.
+    Scores labels behind a prompt, one portion with each `step` until `is_done`, so that others need not wait for all.
 
-    `labels` are their token ids with the token that ends an answer: "no" does not count for "no idea".
+    `labels` are their token ids with the token that ends an answer: "no" does not count for "no idea". Raises
+    InvalidArgument for more than MAX_LABEL_TOKENS of them.
     """
-    rows = [EncodedExample((*prompt, *label), len(prompt)) for label in labels]
-    scores = torch.cat([_scores(network, portion, slot) for portion in _portions(rows)])
-    return torch.softmax(scores, 0)
+
+    def __init__(
+        self, network: Network, prompt: Sequence[int], labels: Sequence[Sequence[int]], slot: int | None
+    ) -> None:
+        tokens = sum(map(len, labels))
+        if tokens > MAX_LABEL_TOKENS:
+            raise InvalidArgument(f"The labels have {tokens:,} tokens, limit {MAX_LABEL_TOKENS:,}. Shorten them.")
+        self._network, self._prompt, self._slot = network, prompt, slot
+        self._waiting = _portions(labels, max(PORTION_TOKENS, len(prompt)))
+        self._scores: list[Tensor] = []
+
+    @property
+    def is_done(self) -> bool:
+        return not self._waiting
+
+    def step(self) -> None:
+        labels = self._waiting.pop(0)
+        rows = [EncodedExample((*self._prompt, *label), len(self._prompt)) for label in labels]
+        self._scores.append(_scores(self._network, rows, self._slot))
+
+    def probabilities(self) -> Tensor:
+        """Return the probability of each label among all of them, `[L]` in float64."""
+        return torch.softmax(torch.cat(self._scores), 0)
 
 
 def chosen_label(probabilities: Tensor, settings: SamplingSettings, random: torch.Generator) -> int:
@@ -68,13 +89,13 @@ def _plain_logits(network: Network, rows: Sequence[EncodedExample], slot: int | 
     return torch.cat(found)
 
 
-def _portions(rows: Sequence[EncodedExample]) -> list[list[EncodedExample]]:
-    portions: list[list[EncodedExample]] = []
+def _portions(labels: Sequence[Sequence[int]], tokens: int) -> list[list[Sequence[int]]]:
+    portions: list[list[Sequence[int]]] = []
     room = 0
-    for row in rows:
-        if not portions or room < row.answer_tokens:
+    for label in labels:
+        if not portions or room < len(label):
             portions.append([])
-            room = MAX_TOKENS_TOGETHER - row.answer_offset
-        portions[-1].append(row)
-        room -= row.answer_tokens
+            room = tokens
+        portions[-1].append(label)
+        room -= len(label)
     return portions
