@@ -61,7 +61,7 @@ def test_a_creation_request_becomes_a_tuning_request(creation: Creation) -> None
     ("changes", "error", "said"),
     [
         ({"display_name": None}, InvalidArgument, "tuned_model_id or display_name"),
-        ({"display_name": "a\0"}, InvalidArgument, "NUL character at position 2"),
+        ({"display_name": "a\0"}, InvalidArgument, r"control character \(U\+0000\) at position 2"),
         ({"base_model": None}, InvalidArgument, "Exactly one of base_model and tuned_model_source"),
         ({"source_tuned_model": "x"}, InvalidArgument, "Exactly one of base_model and tuned_model_source"),
         ({"base_model": "models/none"}, NotFound, "models/none is not found for CREATE TUNED MODEL"),
