@@ -83,6 +83,16 @@ def test_shapes_of_pandas_and_of_the_viewer(value: object) -> None:
     assert found(value) == (ROWS, [])
 
 
+def test_a_column_may_hold_objects() -> None:
+    """Columns of texts, or of conversations, are columns whatever stands beside them."""
+    talk = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+
+    assert found({"meta": [{"lang": "en"}], "question": ["a"], "answer": ["b"]})[0] == [
+        {"meta": {"lang": "en"}, "question": "a", "answer": "b"}
+    ]
+    assert found({"meta": [{"lang": "en"}], "messages": [talk]})[0] == [{"meta": {"lang": "en"}, "messages": talk}]
+
+
 def test_an_index_of_texts_is_a_column() -> None:
     """The questions may be the index of a frame."""
     value = {"columns": ["answer"], "index": ["a", "c"], "data": [["b"], ["d"]]}

@@ -208,8 +208,9 @@ def _columns(value: Mapping[str, object]) -> Found | None:
     """{"question": [...], "answer": [...]}: a list of cells, or of conversations, under each name."""
     lists = {name: column for name, column in value.items() if isinstance(column, list)}
     cells = [cell for column in lists.values() for cell in column]
-    if len(lists) < len(value) or any(isinstance(cell, Mapping) for cell in cells):
-        return None
+    first = {name: column[0] for name, column in lists.items() if column}
+    if len(lists) < len(value) or (any(isinstance(cell, Mapping) for cell in cells) and not is_record(first)):
+        return None  # lists of records under names
     if cells and all(isinstance(cell, list) for cell in cells) and not _are_turns(lists):
         return None  # rows under a name
     heights = {name: len(column) for name, column in lists.items()}
