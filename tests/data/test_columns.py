@@ -200,6 +200,15 @@ def test_an_empty_context_is_not_an_input() -> None:
     assert used(("instruction", TEXTS), ("input", [""] * 24), ("output", LABELS)) == (("instruction",), "output")
 
 
+@pytest.mark.parametrize("names", [("instruction", "input"), ("question", "context")])
+def test_two_inputs_alone_are_not_both_inputs(names: tuple[str, str]) -> None:
+    """One of the two columns is the output, as a guess."""
+    mapping = suggest(names)
+
+    assert mapping is not None
+    assert (len(mapping.inputs), mapping.is_guessed) == (1, True)
+
+
 def test_unused_columns_are_named_with_what_they_hold() -> None:
     """It is said why a column cannot be an input."""
     rows = tuple(

@@ -40,6 +40,10 @@ def test_openai_parts_are_joined() -> None:
     parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
 
     assert from_conversation({"messages": [message("user", parts), message("assistant", "c")]}) == ("ab", "c")
+    parts = [
+        {"type": None, "text": "ab", "image_url": None}
+    ]  # as a table with fields for all kinds of parts gives them
+    assert from_conversation({"messages": [message("user", parts), message("assistant", "c")]}) == ("ab", "c")
 
 
 @pytest.mark.parametrize("name", ["systemInstruction", "system_instruction"])

@@ -181,8 +181,10 @@ def test_what_is_not_to_be_learned_is_a_column() -> None:
     for name in ("label", "kto_tag"):
         table = lines({"messages": talk, name: False})
         assert (table.columns[2], table.rows[0].cells) == ("label", ("a", "b", "false"))
-    for weight in ({"weight": 0}, {"train": False}, {"loss": False}):
-        assert lines({"messages": [user("a"), assistant("b", **weight)]}).rows[0].cells == ("a", "b", "0")
+    weights = ({"weight": 0}, {"weight": 0.0}, {"train": False}, {"loss": False}, {"weight": 0.5})
+    found = [lines({"messages": [user("a"), assistant("b", **weight)]}).rows[0].cells[2] for weight in weights]
+    assert found == ["0", "0", "0", "0", "1"]
+    assert lines({"messages": talk, "weight": 0}).rows[0].cells == ("a", "b", "0")
     assert lines({"messages": [{**user("a"), "weight": 0}, assistant("b")]}).columns == ("text_input", "output")
 
 
@@ -407,6 +409,21 @@ def test_any_json_gives_a_table_or_a_sentence(value: object) -> None:
     """No value leads to another exception than DatasetInvalid."""
     with suppress(DatasetInvalid):
         as_json(json.dumps(value))
+
+
+MESSAGES = st.lists(
+    st.dictionaries(
+        st.sampled_from(["role", "from", "author", "content", "value", "parts", "weight"]), JSON, max_size=3
+    )
+)
+
+
+@settings(deadline=None)
+@given(st.sampled_from(["messages", "contents", "conversations", "prompt", "chosen"]), MESSAGES, NAMES, JSON)
+def test_any_messages_give_a_table_or_a_sentence(field: str, messages: object, name: str, beside: object) -> None:
+    """The same for what looks like a conversation, with another field beside it."""
+    with suppress(DatasetInvalid):
+        as_json(json.dumps([{field: messages, name: beside}]))
 
 
 def test_examples_are_records() -> None:

@@ -169,6 +169,8 @@ EXPECTED = {
     "22-pretty-jsonl/powershell.jsonl": 6,
     "01-line-separators/train.jsonl": 24,
     "02-kto-label/extra-fields.jsonl": 24,
+    "02-kto-label/kto.json": 12,
+    "02-kto-label/weight.jsonl": 12,
     "37-na-labels/na.jsonl": 13,
 }
 

@@ -184,7 +184,7 @@ class _Choice:
         """Return the inputs of usual names: two that belong together, else the first that holds texts."""
         for pair in _PAIRS:
             both = tuple(self._of_names(pair))
-            if len(both) == 2 and not any(self.contents[place] is Content.EMPTY for place in both):
+            if len(both) == 2 < len(self.names) and not any(self.contents[place] is Content.EMPTY for place in both):
                 return both
         known = self._of_names(INPUT_NAMES)
         return tuple(next(([place] for place in known if not self._is_doubtful(place)), []))

@@ -32,7 +32,7 @@ _ROLES = {
 _NOT_TEXT = ("tool_calls", "function_call", "tool_call_id", "audio", "images", "refusal")
 _THOUGHTS = ("reasoning_content", "reasoning", "thinking")
 _THOUGHT_TYPES = frozenset({"thinking", "redacted_thinking", "reasoning"})
-_TEXT_TYPES = frozenset({None, "text", "input_text", "output_text"})
+_TEXT_TYPES = frozenset({"text", "input_text", "output_text"})
 _SWITCHES = ("train", "training", "loss")  # of messages, in Axolotl and ms-swift; OpenAI and Mistral give a weight
 
 
@@ -51,7 +51,7 @@ class Exchange:
     text_input: str
     output: str
     used: frozenset[str]  # fields of the record that were read
-    weight: str | None = None  # as the answer's message gives it; "0" is not to be learned
+    weight: str | None = None  # "0" if the answer or the record is not to be learned, "1" if it is said to be
     thoughts: tuple[str, ...] = ()  # the field whose thoughts were left out
     chosen: tuple[str, ...] = ()  # the fields of the preferred and the rejected answer
     unused: frozenset[str] = frozenset()  # fields of messages that were not read
@@ -95,7 +95,7 @@ def exchange(record: Mapping[str, Any]) -> Exchange:
         text_input="\n\n".join([*systems, question.text]),
         output=answer.text,
         used=talk.used | used,
-        weight=answer.weight,
+        weight=min(filter(None, (answer.weight, _weight(record))), default=None),
         thoughts=next((message.thoughts for message in messages if message.thoughts), ()),
         chosen=talk.chosen,
         unused=talk.unused.union(*(message.unused for message in messages)),
@@ -219,11 +219,14 @@ def _shown_role(turn: Mapping[str, object]) -> str:
 
 
 def _weight(turn: Mapping[str, object]) -> str | None:
-    """Return the weight of a message, 0 if it is switched off; None if nothing is said."""
+    """Return "0" for a message or record that has no weight or is switched off, "1" with a weight, None without."""
+    weight = turn.get("weight")
     if any(turn.get(name) is False for name in _SWITCHES):
         return "0"
-    weight = turn.get("weight")
-    return str(weight) if isinstance(weight, (str, int, float)) else None
+    try:
+        return None if weight is None else "0" if float(str(weight)) == 0 else "1"
+    except ValueError:
+        return None
 
 
 def _content(turn: object) -> object:
@@ -261,10 +264,11 @@ def _text_of_part(part: object) -> str:
     if isinstance(part, str):
         return str(part)
     if isinstance(part, Mapping):
-        kind, text = part.get("type"), part.get("text")
-        if isinstance(text, str) and (kind is None or kind in _TEXT_TYPES):
+        kind, text = part.get("type") or "text", part.get("text")
+        if isinstance(text, str) and isinstance(kind, str) and kind in _TEXT_TYPES:
             return str(text)
-        what = kind if isinstance(kind, str) else next((name for name in part if name != "text"), None)
+        others = [name for name, value in part.items() if name not in ("type", "text") and value is not None]
+        what = kind if isinstance(kind, str) and kind not in _TEXT_TYPES else next(iter(others), None)
         if what is not None:
             raise RecordError("conversation", f"a message holds {column_name(str(what))!r}; only text can be learned.")
     raise RecordError("conversation", "a message holds something other than text.")

@@ -187,7 +187,7 @@ def _under_header(records: Sequence[tuple[int, object]], problems: list[DataProb
         return records
     first = [plain_name(cell) if isinstance(cell, str) else "" for cell in lists[0].cells]
     has_names = any(name in INPUT_NAMES for name in first) and any(name in OUTPUT_NAMES for name in first)
-    if width == 2 and not has_names:
+    if (width == 2 or len(lists) == 1) and not has_names:
         return records
     named = name_columns(lists, header=True if has_names else None)
     problems += named.problems
@@ -235,9 +235,7 @@ class _Read:
             if name not in found.used and not _is_empty(value):
                 own = _field_name(name)
                 named[f"{own} (beside messages)" if own in _PAIR else own] = _cell(value)
-        if found.weight is not None:
-            named["weight"] = found.weight
-        return named
+        return named if found.weight is None else named | {"weight": found.weight}
 
     def _fields(self, number: int, record: Mapping[str, Any]) -> dict[str, Cell]:
         if pair := preference(record):
@@ -259,7 +257,7 @@ class _Read:
                 "not-accepted": f"{rows} {were} left out: 'answer' is {what[0]!r}",
                 "thoughts": f"{rows} {have} thoughts ({what[0]!r}), which were left out",
                 "preferred": f"{rows} {have} {what[0]!r}, which was read, and {what[-1]!r}, which was left out",
-                "other-fields": f"{rows} {have} other fields, which {were} read: {what[0]}",
+                "other-fields": f"{rows} {have} other fields, which were read: {what[0]}",
             }[kind]
             yield warning(kind, f"{message} (first: row {numbers[0]}).")
         if self.unused:
