@@ -20,7 +20,7 @@ from starlette.types import ASGIApp
 
 from tests.engine.tiny_bases import make_folder
 from tests.server.accounts_app import ADDRESS, Clock, make_accounts
-from tests.service.samples import a_curve, a_request, tuned, write_adapter
+from tests.service.samples import CountingHere, a_curve, a_request, tuned, write_adapter
 from tunery.engine.catalog import Catalog
 from tunery.errors import TuneryError, Unavailable
 from tunery.server.app import make_app
@@ -62,7 +62,7 @@ class Api:
             catalog=catalog,
             accounts=self.accounts,
             answering=_NobodyAnswers(),
-            creation=Creation(library, catalog, cast(Answering, None)),
+            creation=Creation(library, catalog, cast(Answering, CountingHere(library.folder.path))),
             evaluations=Evaluations(library, cast(Answering, None), catalog),  # not started
             data_checks=DataChecks(library, catalog),
             data_curves=DataCurves(library, catalog),

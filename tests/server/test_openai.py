@@ -11,6 +11,7 @@ import httpx2
 import pytest
 
 from tests.live import BASE, TUNED, Live
+from tests.server.api import Api
 from tunery.server.openai import OPENAI_PATHS
 from tunery.types import GranteeType, Role
 
@@ -346,6 +347,18 @@ def test_what_asks_for_nothing_is_not_refused(client: httpx2.Client) -> None:
     settings = {"tools": [], "logprobs": False, "response_format": {"type": "text"}, "store": True, "user": "x"}
 
     assert chat(client, **settings).status_code == 200
+
+
+def test_an_own_tuned_model_goes_before_the_names_of_google(api: Api) -> None:
+    """One that is shared with everyone does not: it could take the place of a name that others use."""
+    api.clear()
+    api.active("gemini-faq")
+    everyone = {"granteeType": "EVERYONE", "role": "READER"}
+    assert api.web.post("/v1beta/tunedModels/gemini-faq/permissions", json=everyone).status_code == 200
+
+    found = [user.get("/openai/v1/models/gemini-faq").json()["id"] for user in (api.web, api.client("x@example.com"))]
+
+    assert found == ["tunedModels/gemini-faq", "gemini-faq"]
 
 
 @pytest.mark.parametrize("case", ["14-empty-turn", "41-aistudio-settings", "43-null-fields"])

@@ -124,6 +124,18 @@ def test_a_multiplier_becomes_a_rate(api: Api) -> None:
     assert settings_of(api, "numbers") == {"epochCount": 5, "batchSize": 4, "learningRate": 0.002}
 
 
+@pytest.mark.parametrize("name", ["models/gemini-2.5-flash", "gemma-3-1b-it"])
+def test_a_base_by_the_name_google_gave_it(api: Api, name: str) -> None:
+    """The model keeps the name that was asked for; the header and `baseWeights` say what is tuned."""
+    api.clear()
+
+    reply = api.create("numbers", baseModel=name)
+
+    assert reply.headers["x-tunery-base-model"] == BASE
+    shown = api.web.get("/v1beta/tunedModels/numbers").json()
+    assert (shown["baseModel"], shown["baseWeights"]) == (f"models/{name.removeprefix('models/')}", BASE)
+
+
 @pytest.mark.parametrize("given", [{"temperature": 2.0}, {"topP": 0.5}, {"topK": 40}])
 def test_defaults_for_answers_are_kept(api: Api, given: dict[str, Any]) -> None:
     """Temperature up to 2, topP and topK are shown as they were set."""
@@ -258,10 +270,14 @@ def test_an_example_is_refused_with_its_place(api: Api, example: dict[str, Any],
 
 
 def test_the_longest_texts_are_taken(api: Api) -> None:
-    """40,000 characters in and 5,000 out are within the limits."""
-    example = {"textInput": "x" * 40_000, "output": "y" * 5_000}
+    """40,000 characters in and 5,000 out are within the limits of the API, but so much out is not within this base."""
+    limits = ({"textInput": "x" * 40_000, "output": "y"}, {"textInput": "x", "output": "y" * 5_000})
 
-    assert api.create(task={"trainingData": {"examples": {"examples": [example]}}}).status_code == 200
+    taken, beyond = (api.create(task={"trainingData": {"examples": {"examples": [one]}}}) for one in limits)
+
+    assert taken.status_code == 200
+    assert "characters" not in error_of(beyond)["message"]
+    assert "tokens with the chat template, limit 128" in error_of(beyond)["message"]
 
 
 def test_all_bad_rows_are_named_at_once(api: Api) -> None:
