@@ -22,7 +22,7 @@ from tunery.curve import advise, read_curve, write_curve
 from tunery.data.dataset import Dataset, as_dataset
 from tunery.data.dataset import hold_out as split
 from tunery.data.outputs import Contracts, read_contracts
-from tunery.engine.adapter import CONFIG, read_adapter, write_adapter
+from tunery.engine.adapter import CONFIG, read_adapter, read_config, write_adapter
 from tunery.engine.catalog import pull
 from tunery.engine.encoding import require_fitting_outputs
 from tunery.engine.export import WRITERS, Source, format_of
@@ -335,8 +335,11 @@ def load(folder: str | Path) -> Model:
 
 
 def base_of(folder: Path) -> str:
-    """Return the name of the base that an adapter folder was tuned on."""
-    return str(json.loads((folder / CONFIG).read_text("utf-8"))["base_model_name_or_path"])
+    """Return the name of the base that an adapter folder was tuned on; raises InvalidArgument without one."""
+    name = read_config(folder).get("base_model_name_or_path")
+    if not isinstance(name, str):
+        raise InvalidArgument(f"{folder / CONFIG} does not name its base model in base_model_name_or_path.")
+    return name
 
 
 def card_of(

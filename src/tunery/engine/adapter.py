@@ -14,6 +14,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from tunery.engine.catalog import tensor_shapes
 from tunery.engine.layers.lora import Adapter, AdapterShape, shape_of
 from tunery.engine.layers.network import Network
 from tunery.errors import InvalidArgument, NotFound
@@ -21,6 +22,8 @@ from tunery.files import write_whole
 
 WEIGHTS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
+PICKLED_WEIGHTS = "adapter_model.bin"
+MAX_ALPHA = 1e6
 _PREFIX = "base_model.model."
 
 
@@ -40,16 +43,34 @@ def read_adapter(folder: Path, network: Network) -> Adapter:
     """
     for name in (CONFIG, WEIGHTS):
         if not (folder / name).is_file():
+            if name == WEIGHTS and (folder / PICKLED_WEIGHTS).exists():
+                raise InvalidArgument(
+                    f"{folder} has its weights only as {PICKLED_WEIGHTS}: this is a pickle, and loading it runs the"
+                    f" code in it. Convert it to {WEIGHTS} on a machine where you trust it."
+                )
             raise NotFound(f"{folder} has no {name}; it is not an adapter folder.")
-    config = json.loads((folder / CONFIG).read_text("utf-8"))
+    config = read_config(folder)
     _refuse_variants(config, folder)
-    tensors = safetensors.torch.load_file(folder / WEIGHTS)
-    paths = [path for path in network.layers if f"{_PREFIX}{path}.lora_A.weight" in tensors]
-    if 2 * len(paths) != len(tensors):
-        raise InvalidArgument(f"{folder} has {len(tensors)} tensors, of which {2 * len(paths)} fit this base model.")
+    rank, alpha = _rank_and_alpha(config, folder)
+    shapes = tensor_shapes(folder / WEIGHTS)
+    paths = [path for path in network.layers if f"{_PREFIX}{path}.lora_A.weight" in shapes]
+    if not paths or 2 * len(paths) != len(shapes):
+        raise InvalidArgument(f"{folder} has {len(shapes)} tensors, of which {2 * len(paths)} fit this base model.")
     layers = {path: network.layers[path] for path in paths}
-    shape = shape_of(layers, int(config["r"]), float(config["lora_alpha"]))
-    return _fill(shape, tensors, folder).to(network.device)
+    shape = shape_of(layers, rank, alpha)
+    _require_shapes(shape, shapes, folder)
+    return _fill(shape, safetensors.torch.load_file(folder / WEIGHTS)).to(network.device)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Return the settings of an adapter folder; raises InvalidArgument when they are no JSON object."""
+    try:
+        config = json.loads((folder / CONFIG).read_text("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise InvalidArgument(f"{folder / CONFIG} is not JSON: {error}") from error
+    if not isinstance(config, dict):
+        raise InvalidArgument(f"{folder / CONFIG} is not a JSON object.")
+    return config
 
 
 def _named(adapter: Adapter) -> dict[str, Tensor]:
@@ -93,15 +114,29 @@ def _refuse_variants(config: dict[str, Any], folder: Path) -> None:
         raise InvalidArgument(f"{folder} tunes biases, which is not supported; only plain LoRA is.")
 
 
-def _fill(shape: AdapterShape, tensors: dict[str, Tensor], folder: Path) -> Adapter:
+def _rank_and_alpha(config: dict[str, Any], folder: Path) -> tuple[int, float]:
+    rank, alpha = config.get("r"), config.get("lora_alpha")
+    if not isinstance(rank, int) or isinstance(rank, bool) or rank < 1:
+        raise InvalidArgument(f"{folder / CONFIG}: r must be a number from 1, not {rank!r}.")
+    if not isinstance(alpha, int | float) or isinstance(alpha, bool) or not 0 < alpha < MAX_ALPHA:
+        raise InvalidArgument(f"{folder / CONFIG}: lora_alpha must be a number above 0, not {alpha!r}.")
+    return rank, float(alpha)
+
+
+def _require_shapes(shape: AdapterShape, found: dict[str, tuple[int, ...]], folder: Path) -> None:
+    """Raise InvalidArgument unless the tensors of a file, of which none is read yet, are those of an adapter."""
+    for path, rows, columns in shape.layers:
+        for name, needed in (("A", (shape.rank, columns)), ("B", (rows, shape.rank))):
+            actual = found.get(f"{_PREFIX}{path}.lora_{name}.weight")
+            if actual != needed:
+                raise InvalidArgument(
+                    f"{folder}: {path} lora_{name} has shape {actual}; this base needs {needed} with rank {shape.rank}."
+                )
+
+
+def _fill(shape: AdapterShape, tensors: dict[str, Tensor]) -> Adapter:
     flat = torch.zeros(shape.size, dtype=torch.float32)
     for path, down, up in shape.pairs(flat):  # views into flat: A (r, in), B (out, r)
         for target, name in ((down, "A"), (up, "B")):
-            source = tensors[f"{_PREFIX}{path}.lora_{name}.weight"]
-            if source.shape != target.shape:
-                raise InvalidArgument(
-                    f"{folder}: {path} lora_{name} has shape {tuple(source.shape)};"
-                    f" this base needs {tuple(target.shape)}."
-                )
-            target.copy_(source)
+            target.copy_(tensors[f"{_PREFIX}{path}.lora_{name}.weight"])
     return Adapter(shape, flat)

@@ -452,7 +452,7 @@ def inspect_gguf(path: Path) -> Record:
     file = GgufFile(path)
     file.require_complete()
     window = file.metadata.get(f"{file.architecture}.context_length")
-    if not window:
+    if not isinstance(window, int) or window < 1:
         raise InvalidArgument(f"{path} does not state its context length; it is not a language model.")
     return Record(
         name=derive_name(path.stem),
@@ -525,9 +525,10 @@ def _read_config(folder: Path) -> dict[str, Any]:
 
 
 def _window_tokens(config: dict[str, Any]) -> int:
-    texts: dict[str, Any] = config.get("text_config") or config
+    inner = config.get("text_config")
+    texts: dict[str, Any] = inner if isinstance(inner, dict) and inner else config
     for key in WINDOW_KEYS:
-        if isinstance(texts.get(key), int):
+        if type(texts.get(key)) is int and texts[key] > 0:
             return int(texts[key])
     raise InvalidArgument("config.json does not state the context window: add max_position_embeddings, in tokens.")
 
@@ -543,20 +544,51 @@ def _licence(folder: Path) -> str:
 
 
 def _count_parameters(path: Path) -> int:
-    """Count the parameters in a safetensors file from its header: 8 bytes with the length of the JSON that follows."""
-    with path.open("rb") as file:
-        try:
+    return sum(map(prod, tensor_shapes(path).values()))
+
+
+_MAX_HEADER_BYTES = 100_000_000  # safetensors' own limit
+_NUMBER_BYTES = {
+    **dict.fromkeys(("BOOL", "I8", "U8", "F8_E4M3", "F8_E5M2", "F8_E8M0"), 1),
+    **dict.fromkeys(("I16", "U16", "F16", "BF16"), 2),
+    **dict.fromkeys(("I32", "U32", "F32"), 4),
+    **dict.fromkeys(("I64", "U64", "F64"), 8),
+}
+
+
+def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """
+    Return the shapes of the tensors in a safetensors file: 8 bytes with the length of the JSON header that follows.
+
+    Raises InvalidArgument unless the header is one and its shapes are those of the file's bytes; no tensor is read.
+    """
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(0)
             (length,) = struct.unpack("<Q", file.read(8))
+            if length > min(size - 8, _MAX_HEADER_BYTES):
+                raise ValueError("its header is longer than the file")
             header = json.loads(file.read(length))
-        except (struct.error, ValueError) as error:
-            raise InvalidArgument(f"{path} is not a complete safetensors file. Fetch it again.") from error
-    return sum(prod(facts["shape"]) for name, facts in header.items() if name != "__metadata__")
+        tensors = {name: facts for name, facts in header.items() if name != "__metadata__"}
+        return {name: _checked_shape(facts, size - 8 - length) for name, facts in tensors.items()}
+    except (struct.error, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        raise InvalidArgument(f"{path} is not a complete safetensors file ({error}). Fetch it again.") from error
+
+
+def _checked_shape(facts: dict[str, Any], data_bytes: int) -> tuple[int, ...]:
+    shape, (start, end) = facts["shape"], facts["data_offsets"]
+    if not all(type(number) is int and 0 <= number <= data_bytes for number in (*shape, start, end)):
+        raise ValueError("its header has numbers out of range")
+    if end - start != prod(shape) * _NUMBER_BYTES[facts["dtype"]]:
+        raise ValueError("its shapes are not those of its bytes")
+    return tuple(shape)
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidArgument(f"{path} is not JSON: {error}") from error
     if not isinstance(value, dict):
         raise InvalidArgument(f"{path} is not a JSON object.")

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 VERSIONS = (2, 3)
 ALIGNMENT_BYTES = 32
+MAX_DIMENSIONS = 4  # GGML_MAX_DIMS
 STRING, ARRAY = 8, 9
 NUMBERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 
@@ -70,9 +71,9 @@ class GgufFile:
         self.path = path
         try:
             with path.open("rb") as file:
-                self._content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                self._content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)  # ValueError if it is empty
             self._read_header()
-        except (ValueError, struct.error, UnicodeDecodeError) as error:  # an empty file cannot be mapped: ValueError
+        except (ValueError, struct.error, ArithmeticError, TypeError, MemoryError) as error:
             raise InvalidArgument(f"{path} is not a complete GGUF file ({error}). Fetch it again.") from error
 
     @cached_property
@@ -114,6 +115,8 @@ class GgufFile:
     def _table_entry(self) -> tuple[str, tuple[int, ...], int, int]:
         name = self._string()
         (dimensions,) = self._numbers("I")
+        if dimensions > MAX_DIMENSIONS:
+            raise ValueError(f"a tensor of {dimensions} dimensions")
         shape = self._numbers(f"{dimensions}Q")
         type_id, offset = self._numbers("IQ")
         return name, shape[::-1], type_id, offset
@@ -128,6 +131,8 @@ class GgufFile:
         return self._numbers(NUMBERS[type_id])[0]
 
     def _array(self, type_id: int, count: int) -> Any:
+        if count > len(self._content):
+            raise ValueError(f"an array of {count} values")
         if type_id == STRING:
             for _ in range(count):
                 (length,) = self._numbers("Q")

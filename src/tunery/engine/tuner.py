@@ -25,10 +25,11 @@ import torch
 from torch import Tensor
 
 from tunery.engine.adapter import read_adapter, write_adapter
+from tunery.engine.catalog import tensor_shapes
 from tunery.engine.encoding import EncodedExample
 from tunery.engine.layers.lora import Adapter
 from tunery.engine.layers.network import Network
-from tunery.errors import FailedPrecondition, InvalidArgument, OutOfMemory, TuningUnstable
+from tunery.errors import DataLoss, FailedPrecondition, InvalidArgument, OutOfMemory, TuningUnstable
 from tunery.files import write_whole
 from tunery.types import EpochLoss, Hyperparameters, TuningSnapshot
 
@@ -151,6 +152,8 @@ class Tuner:
     def _restore(self) -> None:
         checkpoint = read_checkpoint(self.folder, self.fingerprint)
         if checkpoint is not None:
+            if checkpoint.flat.shape != self.adapter.flat.shape:
+                raise DataLoss(f"The checkpoint in {self.folder} is of another adapter. Delete it to start over.")
             self.adapter.flat.copy_(checkpoint.flat)
             self.snapshots, self.epoch_losses = list(checkpoint.snapshots), list(checkpoint.epoch_losses)
             self.micro_batch_size = checkpoint.micro_batch_size
@@ -275,6 +278,7 @@ def weights_digest(flat: Tensor) -> str:
 
 
 FILE = "checkpoint.safetensors"
+_TENSORS = ("flat", "first_moment", "second_moment")
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,7 +308,7 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
         "snapshots": [[s.step, s.epoch, s.mean_loss, s.compute_time.isoformat()] for s in checkpoint.snapshots],
         "epoch_losses": [[e.epoch, e.mean_loss, e.held_out_loss] for e in checkpoint.epoch_losses],
     }
-    tensors = {name: getattr(checkpoint, name).cpu() for name in ("flat", "first_moment", "second_moment")}
+    tensors = {name: getattr(checkpoint, name).cpu() for name in _TENSORS}
     write_whole(folder / FILE, safetensors.torch.save(tensors, {"checkpoint": json.dumps(header)}))
 
 
@@ -312,14 +316,21 @@ def read_checkpoint(folder: Path, fingerprint: str) -> Checkpoint | None:
     """
     Return the checkpoint of a folder, None when there is none.
 
-    Raises FailedPrecondition when it belongs to different data or settings; it is then left as it is.
+    Raises FailedPrecondition when it belongs to different data or settings; it is then left as it is. Raises DataLoss
+    when it is damaged.
     """
     path = folder / FILE
     if not path.exists():
         return None
-    with safetensors.safe_open(path, framework="pt") as file:
-        header: dict[str, Any] = json.loads(file.metadata()["checkpoint"])
-        tensors = {name: file.get_tensor(name) for name in ("flat", "first_moment", "second_moment")}
+    try:
+        shapes = tensor_shapes(path)
+        if len({shapes[name] for name in _TENSORS}) > 1:
+            raise InvalidArgument("its tensors are not of one length")
+        with safetensors.safe_open(path, framework="pt") as file:
+            header: dict[str, Any] = json.loads(file.metadata()["checkpoint"])
+            tensors = {name: file.get_tensor(name) for name in _TENSORS}
+    except (InvalidArgument, safetensors.SafetensorError, ValueError, TypeError, LookupError) as error:
+        raise DataLoss(f"The checkpoint in {folder} is damaged ({error}). Delete it to start over.") from error
     if header["fingerprint"] != fingerprint:
         raise FailedPrecondition(
             f"The checkpoint in {folder} belongs to different data or settings. Delete it to start over."
