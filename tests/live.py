@@ -18,7 +18,7 @@ from tests.engine.tiny_bases import make_folder
 from tunery.engine.catalog import Catalog
 from tunery.server.app import make_app
 from tunery.server.http import Services
-from tunery.server.serve import ServerSettings, running
+from tunery.server.serve import ServerSettings, running, uvicorn_config
 
 BASE = "tiny"
 TUNED = "numbers"
@@ -97,7 +97,7 @@ def serving(home: Path, **settings: Any) -> Iterator[Live]:
         listener.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{listener.getsockname()[1]}"
         with running(ServerSettings(home, BASE, **settings), address) as services:
-            config = uvicorn.Config(make_app(services), log_config=None, access_log=False, lifespan="off")
+            config = uvicorn_config(make_app(services))
             server = uvicorn.Server(config)
             thread = threading.Thread(target=server.run, args=([listener],))
             thread.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from datetime import UTC, datetime, timedelta
 
@@ -9,8 +10,12 @@ import httpx2
 import pytest
 
 from tests.live import BASE, TUNED, Live
+from tests.server.api import Api, called
 from tunery import __version__
+from tunery.server import monitoring
 from tunery.server.monitoring import step_rate
+from tunery.service.access import CLOUD_PLATFORM
+from tunery.service.database import accounts as rows
 from tunery.types import TuningSnapshot
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -85,6 +90,28 @@ def test_metrics_are_not_for_strangers_behind_a_proxy(live: Live) -> None:
     with anonymous(live) as client:
         assert client.get("/metrics").status_code == 200
         assert client.get("/metrics", headers={"X-Forwarded-For": "192.0.2.7"}).status_code == 403
+
+
+@pytest.mark.parametrize("what", ["a password", "a public address", "neither"])
+def test_a_secured_server_shows_metrics_to_administrators_only(
+    api: Api, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """A proxy on this machine may add no header: with a password or public address, being here is not enough."""
+    monkeypatch.setattr(monitoring, "generate_latest", lambda _: b"")
+    if what == "a password":
+        monkeypatch.setattr(api.accounts.users, "have_passwords", lambda: True)
+    elif what == "a public address":
+        monkeypatch.setattr(api.services, "address", "https://tunery.example")
+    administrator = api.client("admin@example.com", CLOUD_PLATFORM).headers["authorization"]
+    with api.library.database.writing() as connection:
+        rows.change_user(connection, "admin@example.com", is_admin=True)
+
+    statuses = [
+        asyncio.run(called(api.app, "GET", "/metrics", headers)).status
+        for headers in ({}, {"authorization": api.web.headers["authorization"]}, {"authorization": administrator})
+    ]
+
+    assert statuses == ([200] * 3 if what == "neither" else [403, 403, 200])
 
 
 @pytest.mark.parametrize(("age", "rate"), [(0, 2.0), (3600, 0.0)])

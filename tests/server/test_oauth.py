@@ -5,13 +5,45 @@ from __future__ import annotations
 import base64
 
 import pytest
+import sqlalchemy
 from starlette.testclient import TestClient
 
 from tests.server.accounts_app import ADDRESS, Clock
 from tests.server.oauth_flow import App, add_app, consent, hidden, opens, query, redeem, renew, sent_back, signed_in
 from tunery.service.access import SCOPES, TUNING, TUNING_READONLY
+from tunery.service.accounts import oauth as codes_of_devices
 from tunery.service.accounts.accounts import Accounts
 from tunery.service.accounts.oauth import COMMAND_LINE, DEVICE
+
+
+def test_devices_that_wait_are_bounded(web: TestClient, accounts: Accounts, clock: Clock) -> None:
+    """Thirty starts of one address in ten minutes; what has expired is deleted with the next start."""
+    form = {"client_id": COMMAND_LINE, "scope": TUNING}
+
+    statuses = [web.post("/oauth/device_authorization", data=form).status_code for _ in range(31)]
+
+    assert statuses == [200] * 30 + [429]
+    refused = web.post("/oauth/device_authorization", data=form)
+    assert (refused.json()["error"], refused.headers["retry-after"]) == ("slow_down", "60")
+    clock.go_on(minutes=21)
+    assert web.post("/oauth/device_authorization", data=form).status_code == 200
+    with accounts._store.database.reading() as connection:
+        assert connection.scalar(sqlalchemy.text("SELECT count(*) FROM device_codes")) == 1
+
+
+def test_devices_of_all_addresses_are_bounded(
+    web: TestClient, accounts: Accounts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So many wait at once, wherever they are."""
+    monkeypatch.setattr(codes_of_devices, "MAX_WAITING_DEVICES", 2)
+    client = accounts.clients.get(COMMAND_LINE)
+    assert client is not None
+    for number in range(2):
+        accounts.codes.new_device_code(
+            client, TUNING, f"device {number}", f"BCDFGHJ{'BC'[number]}", f"address {number}"
+        )
+
+    assert web.post("/oauth/device_authorization", data={"client_id": COMMAND_LINE, "scope": TUNING}).status_code == 429
 
 
 def test_a_program_gets_tokens_that_open_the_api(ann: TestClient, accounts: Accounts) -> None:

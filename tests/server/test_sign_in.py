@@ -10,8 +10,10 @@ from tests.server.accounts_app import ADDRESS, Clock, browser, make_app
 from tests.server.conftest import PASSWORD
 from tests.server.oauth_flow import hidden
 from tunery.service.access import TUNING
+from tunery.service.accounts import users
 from tunery.service.accounts.accounts import Accounts
 
+OWN = {"Origin": ADDRESS}
 ANN = {"user": "ann@example.com", "password": PASSWORD}
 
 
@@ -146,24 +148,77 @@ def test_a_set_up_link_signs_in_once(web: TestClient, accounts: Accounts) -> Non
     """The second use shows a page with the reason."""
     secret = accounts.sessions.new_setup_link()
 
-    first = web.get("/setup", params={"token": secret})
+    first = web.post("/setup", data={"token": secret}, headers=OWN)
 
     assert (first.status_code, first.headers["location"]) == (303, "/")
     assert web.get("/v1beta/whoami").json()["user"] == "local"
+    assert web.post("/setup", data={"token": secret}, headers=OWN).status_code == 401
     assert web.get("/setup", params={"token": secret}).status_code == 401
+
+
+def test_a_link_alone_signs_nobody_in(web: TestClient, accounts: Accounts) -> None:
+    """It leads to a page that names its user and has a button, however often it is opened, and keeps the session."""
+    accounts.users.add("eve@example.com")
+    secret = accounts.sessions.new_setup_link("eve@example.com")
+
+    for headers in ({}, {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "none"}):
+        page = web.get("/setup", params={"token": secret}, headers=headers)
+        assert (page.status_code, "set-cookie" in page.headers) == (200, False)
+        assert "signs this browser in as eve@example.com" in page.text
+        assert hidden(page.text, "token") == secret
+    assert web.get("/v1beta/whoami").json()["user"] is None
+
+
+@pytest.mark.parametrize("headers", [{"Origin": "http://evil.test"}, {"Origin": "null"}, {}], ids=str)
+def test_no_other_page_sends_the_form_of_a_link(web: TestClient, accounts: Accounts, headers: dict[str, str]) -> None:
+    """A page of another site, or one that hides where it is from, signs nobody in as its author."""
+    secret = accounts.sessions.new_setup_link()
+
+    refused = web.post("/setup", data={"token": secret}, headers=headers)
+
+    assert (refused.status_code, "set-cookie" in refused.headers) == (403, False)
+    assert web.post("/setup", data={"token": secret}, headers=OWN).status_code == 303
 
 
 def test_a_new_user_chooses_a_password_after_the_link(web: TestClient, accounts: Accounts) -> None:
     """The link leads to the form, and the new password signs the user in."""
     accounts.users.add("eve@example.com")
     secret = accounts.sessions.new_setup_link("eve@example.com")
-    assert web.get("/setup", params={"token": secret}).headers["location"] == "/password"
+    assert web.post("/setup", data={"token": secret}, headers=OWN).headers["location"] == "/password"
     token = hidden(web.get("/password").text, "form_token")
 
     assert web.post("/password", data={"form_token": token, "password": "short"}).status_code == 400
     assert web.post("/password", data={"form_token": token, "password": "a better password"}).status_code == 303
 
     assert accounts.users.sign_in("eve@example.com", "a better password").id == "eve@example.com"
+
+
+@pytest.mark.parametrize(
+    ("user", "password"),
+    [("x" * 60_000, "a good password"), ("ann@example.com", "x" * 60_000), ("nobody@example.com", "a good password")],
+    ids=["a long name", "a long password", "an unknown name"],
+)
+def test_what_cannot_be_right_takes_as_long(
+    web: TestClient, accounts: Accounts, monkeypatch: pytest.MonkeyPatch, user: str, password: str
+) -> None:
+    """One hash is computed for each attempt, of a bounded password, and a bounded name is kept to count attempts."""
+    hashed: list[str] = []
+    matches = users._matches
+    monkeypatch.setattr(users, "_matches", lambda given, known: hashed.append(given) or matches(given, known))
+
+    assert web.post("/signin", json={"user": user, "password": password}).status_code == 401
+
+    assert [len(given) <= users.MAX_PASSWORD_CHARACTERS for given in hashed] == [True]
+    assert max(map(len, accounts.users._wrong_passwords._tries)) <= users.MAX_ADDRESS_CHARACTERS
+
+
+def test_a_long_password_is_not_cut(web: TestClient, accounts: Accounts) -> None:
+    """What begins with the password, and is too long to be one, is wrong."""
+    longest = "a1b" * 400
+    accounts.users.set_password("ann@example.com", longest[: users.MAX_PASSWORD_CHARACTERS])
+
+    for password, status in ((longest[: users.MAX_PASSWORD_CHARACTERS], 303), (longest, 401)):
+        assert web.post("/signin", data=ANN | {"password": password}).status_code == status
 
 
 def test_changing_a_password_needs_the_current_one(ann: TestClient, app: FastAPI) -> None:

@@ -19,7 +19,7 @@ from playwright.sync_api import Browser, expect
 from tests.studio import chromium
 from tests.studio.hosts import Host, make_home
 from tests.studio.test_grid import grid_of, numbers
-from tests.studio.visitor import Visitor, arrive
+from tests.studio.visitor import Visitor, arrive, sign_in
 
 VISITS = 9
 
@@ -40,7 +40,7 @@ def main() -> None:
 
 def _first_visit(browser: Browser, host: Host, user: str) -> float:
     visitor = arrive(browser, host)
-    visitor.page.goto(host.link(user))
+    sign_in(visitor.page, host.link(user))
     state = visitor.context.storage_state()
     visitor.context.close()
     fresh = browser.new_context(storage_state=state)

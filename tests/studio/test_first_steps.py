@@ -6,7 +6,7 @@ from playwright.sync_api import expect
 
 from tests.studio.conftest import Visit
 from tests.studio.hosts import Host
-from tests.studio.visitor import Visitor
+from tests.studio.visitor import Visitor, sign_in
 
 
 def test_the_printed_link_opens_the_studio_signed_in(visit: Visit, host: Host) -> None:
@@ -15,7 +15,7 @@ def test_the_printed_link_opens_the_studio_signed_in(visit: Visit, host: Host) -
         pass
     visitor = visit(host, None)
 
-    visitor.page.goto(host.printed_link)
+    sign_in(visitor.page, host.printed_link)
 
     expect(visitor.heading).to_have_text("My Library")
     expect(visitor.page.get_by_role("button", name="Sign out")).to_be_visible()

@@ -24,8 +24,15 @@ def arrive(browser: Browser, host: Host, user: str = "", **options: Any) -> Visi
     context.tracing.start(snapshots=True)
     visitor = Visitor(user, host, context, Watch(context, host.address), context.new_page())
     if user:
-        visitor.page.goto(host.link(user))
+        sign_in(visitor.page, host.link(user))
     return visitor
+
+
+def sign_in(page: Page, link: str) -> None:
+    """Open a link that signs in once, and press its button."""
+    page.goto(link)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(lambda url: "/setup" not in url)
 
 
 @dataclass(frozen=True)

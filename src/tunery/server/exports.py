@@ -11,6 +11,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
@@ -18,15 +19,18 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from tunery import config
 from tunery.errors import InvalidArgument, ResourceExhausted
 from tunery.server.http import ApiRouter, JsonReply, Services, ServicesOf
-from tunery.server.security import CallerOf
+from tunery.server.security import CallerOf, holds
+from tunery.server.shares import Places, in_own_thread
 from tunery.service import export
 from tunery.service import folder as epochs
 from tunery.service.access import Action
 from tunery.service.export import card_of, exported
+from tunery.types import Caller
 
 router = ApiRouter(tags=["tunedModels (extension)"])
 
 PIECE_BYTES = 1 << 20
+EXPORTS = Places("exports are being made or sent", size=4, line=0)  # each takes the size of a base on the disk
 CARD_FORMATS = ("json", "markdown")
 _BLOCK = 512  # of tar
 
@@ -42,11 +46,16 @@ _one_at_a_time = threading.Semaphore(1)
             "content": {"application/x-tar": {"schema": {"type": "string", "format": "binary"}}},
         }
     },
+    dependencies=[holds(EXPORTS)],
 )
-def export_tuned_model(
+async def export_tuned_model(
     services: ServicesOf, caller: CallerOf, model_id: str, format: str | None = None, prove: str | None = None
 ) -> Response:
     """Export a tuned model: `format` adapter, merged or gguf; `prove=true` compares it with the served model first."""
+    return await in_own_thread(partial(_exported, services, caller, model_id, format, prove))
+
+
+def _exported(services: Services, caller: Caller, model_id: str, format: str | None, prove: str | None) -> Response:
     plain_id, epoch = epochs.split_epoch(model_id)
     services.library.sharing.require(caller, Action.READ, plain_id)
     export_format = format or "adapter"

@@ -25,11 +25,13 @@ from pydantic import BaseModel, BeforeValidator, ValidationError
 from pydantic.alias_generators import to_camel, to_snake
 from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response, StreamingResponse
 
 from tunery.data.json_text import one_line
 from tunery.data.tables import MAX_ROWS
 from tunery.errors import (
+    Cancelled,
     DatasetInvalid,
     InvalidArgument,
     NotFound,
@@ -269,13 +271,16 @@ async def read_limited(
     if declared.isdecimal() and int(declared[:12]) > limit_bytes:  # as many digits as anybody can mean
         raise _too_long(limit_bytes)
     parts, size = [], 0
-    async for part in request.stream():
-        before, size = size, size + len(part)
-        if size > limit_bytes:
-            raise _too_long(limit_bytes)
-        if before <= LARGE_BODY_BYTES < size and on_large is not None:
-            await on_large()
-        parts.append(part)
+    try:
+        async for part in request.stream():
+            before, size = size, size + len(part)
+            if size > limit_bytes:
+                raise _too_long(limit_bytes)
+            if before <= LARGE_BODY_BYTES < size and on_large is not None:
+                await on_large()
+            parts.append(part)
+    except ClientDisconnect:
+        raise Cancelled("The client left before it had sent its request.") from None
     return b"".join(parts)
 
 

@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TextIO
+from urllib.parse import urlsplit
 
 from fastapi import Request
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
@@ -35,7 +36,7 @@ from tunery import __version__
 from tunery.data.json_text import one_line
 from tunery.engine.catalog import available_memory
 from tunery.errors import PermissionDenied, TuneryError
-from tunery.server.http import ApiRouter, JsonReply, Services, ServicesOf
+from tunery.server.http import ApiRouter, JsonReply, Services, ServicesOf, services_of
 from tunery.server.security import CallerOf, address_of, caller_of, is_loopback
 from tunery.server.shares import Places
 from tunery.server.wire.generation import MAX_CANDIDATES, MAX_TEXT_CHARACTERS
@@ -373,8 +374,10 @@ class Metrics:
 @metrics_router.get("/metrics", name="GetMetrics", include_in_schema=False)
 def metrics(request: Request) -> Response:
     """Return the metrics in Prometheus' text format."""
-    if not _is_from_here(request) and not caller_of(request).is_admin:
-        raise PermissionDenied("Metrics are available only on this machine and to administrators.")
+    if not _is_open_here(request) and not caller_of(request).is_admin:
+        raise PermissionDenied(
+            "Metrics need an administrator's token: this server has passwords or a public address, or is another machine."
+        )
     counted: Metrics = request.app.state.metrics
     return Response(generate_latest(counted.registry), media_type=CONTENT_TYPE_LATEST)
 
@@ -418,8 +421,15 @@ def step_rate(curve: tuple[TuningSnapshot, ...], now: datetime) -> float:
     return (last[-1].step - last[0].step) / seconds if seconds > 0 else 0.0
 
 
-def _is_from_here(request: Request) -> bool:
-    """Return whether a request comes from this machine itself, not through a proxy on it."""
+def _is_open_here(request: Request) -> bool:
+    """
+    Return whether a request needs no token: it comes from this machine, and the server is for this machine alone.
+
+    A proxy on this machine may add no header, so a server that has another address, or passwords, trusts no address.
+    """
+    services = services_of(request)
+    if not is_loopback(urlsplit(services.address).hostname or "") or services.accounts.users.have_passwords():
+        return False
     if request.client is None or any(name in request.headers for name in _FORWARDED):
         return False
     return is_loopback(request.client.host)

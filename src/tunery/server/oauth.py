@@ -36,6 +36,7 @@ from starlette.responses import Response
 from tunery.errors import InvalidArgument, NotFound, ResourceExhausted, Unauthenticated
 from tunery.server import sign_in
 from tunery.server.http import HTTP_STATUS, JsonReply, Parameters, form_of, parameters_of, services_of
+from tunery.server.security import address_of
 from tunery.server.sign_in import form_token_of, require_form_token, sign_in_first, user_of
 from tunery.service.access import SCOPES
 from tunery.service.accounts.accounts import Accounts
@@ -330,9 +331,9 @@ def _headers(request: Request, parameters: Parameters) -> dict[str, str]:
 class OAuthServer(AuthorizationServer):
     """The authorization server at an address; made anew for each request."""
 
-    def __init__(self, accounts: Accounts, address: str) -> None:
+    def __init__(self, accounts: Accounts, address: str, client_address: str = "") -> None:
         super().__init__(scopes_supported=SCOPES)
-        self.accounts, self.address = accounts, address
+        self.accounts, self.address, self.client_address = accounts, address, client_address
         self.register_grant(CodeGrant, [S256Challenge(required=True)])
         self.register_grant(RenewalGrant)
         self.register_grant(DeviceGrant)
@@ -400,7 +401,8 @@ class DeviceStart(DeviceAuthorizationEndpoint):
         accounts: Accounts = self.server.accounts
         client = accounts.clients.get(client_id)
         assert client is not None
-        accounts.codes.new_device_code(client, scope, data["device_code"], data["user_code"])
+        codes = data["device_code"], data["user_code"]
+        accounts.codes.new_device_code(client, scope, *codes, self.server.client_address)
 
 
 class Revocation(RevocationEndpoint):
@@ -594,7 +596,7 @@ def decide_device(request: Request, fields: Form) -> Response:
 
 def _server(request: Request) -> OAuthServer:
     services = services_of(request)
-    return OAuthServer(services.accounts, services.address)
+    return OAuthServer(services.accounts, services.address, address_of(request))
 
 
 def _authorization(server: OAuthServer, request: Request, query: str) -> CodeGrant | Response:
@@ -628,6 +630,9 @@ def _answer(request: Request, form: Parameters | OAuth2Error, endpoint: str | No
         )
     except OAuth2Error as error:
         return server.error_response(None, error)
+    except ResourceExhausted as error:
+        body = {"error": "slow_down", "error_description": _ascii(error)}
+        return JsonReply(body, HTTP_STATUS[error.status], {"Cache-Control": "no-store", "Retry-After": "60"})
     return reply
 
 

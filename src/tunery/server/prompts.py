@@ -18,7 +18,8 @@ from tunery.data.prompts import PromptColumn, StructuredPrompt, structured_promp
 from tunery.data.tables import MAX_COLUMNS, MAX_ROWS, Cell, Row, csv_text
 from tunery.errors import InvalidArgument
 from tunery.server.http import ApiRouter, JsonReply, ServicesOf
-from tunery.server.security import CallerOf, needs
+from tunery.server.security import CallerOf, holds, needs
+from tunery.server.shares import Places
 from tunery.server.wire.messages import Incoming, Message, StrictIncoming, Timestamp
 from tunery.service import tuning
 from tunery.service.access import Action
@@ -26,6 +27,8 @@ from tunery.service.tuning import Prompt
 from tunery.types import MAX_DATASET_BYTES
 
 MAX_TUNING_CHARACTERS = 20_000
+# Reading and writing 4 MiB takes 100 MB for a moment.
+DOCUMENTS = Places("structured prompts are being read or written", size=4, line=64)
 
 Document = dict[str, Any]
 DOCUMENT_FIELDS = ("preamble", "columns", "rows", "test_rows", "tuning")
@@ -211,13 +214,13 @@ UNNAMED = "Untitled prompt"
 _PROMPT = "/prompts/{prompt_id:id}"
 
 
-@router.post("/prompts", name="CreatePrompt", dependencies=[needs(Action.CREATE)])
+@router.post("/prompts", name="CreatePrompt", dependencies=[needs(Action.CREATE), holds(DOCUMENTS)])
 def create(services: ServicesOf, caller: CallerOf, body: PromptIn) -> PromptOut:
     """Store a structured prompt."""
     return prompt_out(services.library.prompts.create(caller, body.display_name or UNNAMED, document_of(body)))
 
 
-@router.post("/prompts:import", name="ImportPrompt", dependencies=[needs(Action.CREATE)])
+@router.post("/prompts:import", name="ImportPrompt", dependencies=[needs(Action.CREATE), holds(DOCUMENTS)])
 def import_(services: ServicesOf, caller: CallerOf, body: PromptFileIn, display_name: str = UNNAMED) -> PromptOut:
     """Store the structured prompt of an AI Studio file; other files are refused by name."""
     found = structured_prompt(body.model_extra)
@@ -244,13 +247,13 @@ def list_(
     )
 
 
-@router.get(_PROMPT, name="GetPrompt")
+@router.get(_PROMPT, name="GetPrompt", dependencies=[holds(DOCUMENTS)])
 def get(services: ServicesOf, caller: CallerOf, prompt_id: str) -> PromptOut:
     """Return a structured prompt."""
     return prompt_out(services.library.prompts.get(caller, prompt_id))
 
 
-@router.patch(_PROMPT, name="UpdatePrompt", dependencies=[needs(Action.CREATE)])
+@router.patch(_PROMPT, name="UpdatePrompt", dependencies=[needs(Action.CREATE), holds(DOCUMENTS)])
 def update(services: ServicesOf, caller: CallerOf, prompt_id: str, body: PromptIn, update_mask: str = "*") -> PromptOut:
     """Change the parts of a structured prompt that the mask names, or without a mask those in the body."""
     name, document = body.display_name, document_of(body)
@@ -269,7 +272,7 @@ def delete(services: ServicesOf, caller: CallerOf, prompt_id: str) -> None:
     services.library.prompts.delete(caller, prompt_id)
 
 
-@router.get(_PROMPT + ":export", name="ExportPrompt")
+@router.get(_PROMPT + ":export", name="ExportPrompt", dependencies=[holds(DOCUMENTS)])
 def export(services: ServicesOf, caller: CallerOf, prompt_id: str, format: str = "aistudio") -> Response:
     """Return a prompt as a file: `aistudio`, or its examples with preamble and prefixes as `csv` or `jsonl`."""
     document = services.library.prompts.get(caller, prompt_id).document

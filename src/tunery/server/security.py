@@ -10,7 +10,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -21,7 +21,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tunery.errors import InvalidArgument, PermissionDenied, TuneryError
 from tunery.server.http import note_caller, reply_of, services_of
-from tunery.service.access import Action, require_administrator, require_scope
+from tunery.server.shares import Places
+from tunery.service.access import Action, require_administrator, require_known, require_scope
 from tunery.service.accounts.credentials import SESSION_DAYS
 from tunery.types import Caller
 
@@ -159,6 +160,17 @@ def needs(action: Action) -> params.Depends:
         require_scope(caller, action)
 
     return params.Depends(check)
+
+
+def holds(places: Places) -> params.Depends:
+    """Return the dependency that holds one of these places from before the body is read until the reply was sent."""
+
+    async def hold(caller: CallerOf) -> AsyncIterator[None]:
+        require_known(caller)
+        async with places.place(caller.name):
+            yield
+
+    return params.Depends(hold)
 
 
 def administrator(request: Request) -> Caller:

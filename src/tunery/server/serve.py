@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from tunery.engine.catalog import Catalog
 from tunery.errors import FailedPrecondition
 from tunery.server.app import make_app
+from tunery.server.connections import ConnectionLimits, Connections
 from tunery.server.http import Services
 from tunery.server.security import is_loopback, scrub_logs
 from tunery.service.accounts.accounts import Accounts
@@ -55,16 +57,28 @@ def serve(settings: ServerSettings, on_ready: Callable[[Services], None]) -> Non
             is_encrypted = (settings.public_address or "").startswith("https://")
             services.accounts.require_ready_for_network(is_encrypted=is_encrypted)
         scrub_logs()
-        config = uvicorn.Config(
-            make_app(services),
-            log_config=None,
-            access_log=False,
-            timeout_graceful_shutdown=STREAM_SECONDS,
-            server_header=False,
-            lifespan="off",
-        )
+        config = uvicorn_config(make_app(services), is_behind_proxy=settings.public_address is not None)
         server = _Server(config, lambda: on_ready(services), services.worker.begin_stop)
         asyncio.run(server.serve(sockets=[listener]))
+
+
+def uvicorn_config(
+    app: ASGIApp, *, is_behind_proxy: bool = False, limits: ConnectionLimits | None = None
+) -> uvicorn.Config:
+    """Return the settings of uvicorn for an application, with limits for connections."""
+    if limits is None:
+        limits = ConnectionLimits(per_address=None) if is_behind_proxy else ConnectionLimits()
+    return uvicorn.Config(
+        app,
+        http=Connections(limits).protocol(),
+        ws="none",
+        proxy_headers=is_behind_proxy,  # anybody could name any address otherwise
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=STREAM_SECONDS,
+        server_header=False,
+        lifespan="off",
+    )
 
 
 @contextmanager

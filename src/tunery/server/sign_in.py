@@ -97,16 +97,32 @@ def sign_out(request: Request) -> Response:
 
 
 @router.get("/setup")
-def set_up(request: Request, token: str = "") -> Response:
+def show_set_up(request: Request, token: str = "") -> Response:
+    """Ask whether to sign in with a link: a link on any page could sign somebody in as its sender otherwise."""
+    try:
+        user_id = services_of(request).accounts.sessions.user_of_setup_link(token)
+    except Unauthenticated as error:
+        return _bad_link(error)
+    about = html_paragraph(f"This link signs this browser in as {user_id}. If you did not ask for it, close the page.")
+    return html_page("Sign in to tunery", about + html_form("/setup", "", {"signin": "Sign in"}, {"token": token}))
+
+
+@router.post("/setup")
+def set_up(request: Request, fields: Form) -> Response:
     """Sign a browser in with a link that works once; a user without a password then chooses one."""
+    require_own_page(request)
     accounts = services_of(request).accounts
     try:
-        user = accounts.users.get(accounts.sessions.use_setup_link(token))
+        user = accounts.users.get(accounts.sessions.use_setup_link(fields.get("token", "")))
     except Unauthenticated as error:
-        advice = html_paragraph("Run `tunery users link` on the server's computer for a new link.")
-        return html_page("Link not valid", html_alert(str(error)) + advice, 401)
+        return _bad_link(error)
     needs_password = user.id != LOCAL_USER and not user.has_password
     return _signed_in(request, user.id, RedirectResponse("/password" if needs_password else "/", 303))
+
+
+def _bad_link(error: Unauthenticated) -> Response:
+    advice = html_paragraph("Run `tunery users link` on the server's computer for a new link.")
+    return html_page("Link not valid", html_alert(str(error)) + advice, 401)
 
 
 @router.get("/password")

@@ -12,7 +12,7 @@ import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, TypeGuard
+from typing import Any, NoReturn, TypeGuard
 
 from tunery.errors import InvalidArgument, NotFound, Unauthenticated
 from tunery.service.accounts.users import Rate, Store, Users, normal_address
@@ -324,15 +324,25 @@ class Sessions(Credentials):
             rows.add_setup_link(connection, digest(secret), user_id, expire_time)
         return secret
 
+    def user_of_setup_link(self, secret: str) -> str:
+        """Return the user of a set-up link, which stays good; raises Unauthenticated."""
+        user_id = None
+        if kind_of(secret) is TokenKind.SETUP:
+            with self._store.database.reading() as connection:
+                user_id = rows.find_setup_link(connection, digest(secret), self._store.clock())
+        return user_id or _bad_link()
+
     def use_setup_link(self, secret: str) -> str:
         """Return the user of a set-up link and end the link; raises Unauthenticated."""
         user_id = None
         if kind_of(secret) is TokenKind.SETUP:
             with self._store.database.writing() as connection:
                 user_id = rows.use_setup_link(connection, digest(secret), self._store.clock())
-        if user_id is None:
-            raise Unauthenticated("This link has already been used or is older than 15 minutes.")
-        return user_id
+        return user_id or _bad_link()
+
+
+def _bad_link() -> NoReturn:
+    raise Unauthenticated("This link has already been used or is older than 15 minutes.")
 
 
 def checked_label(label: str) -> str:

@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Sequence
 from datetime import timedelta
 
-from tunery.errors import InvalidArgument, NotFound
+from tunery.errors import InvalidArgument, NotFound, ResourceExhausted
 from tunery.service.accounts.credentials import ACCESS_SECONDS, REFRESH_DAYS, checked_label
 from tunery.service.accounts.users import Rate, Store
 from tunery.service.accounts.values import (
@@ -35,6 +35,8 @@ DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
 CODE_SECONDS = 60
 DEVICE_CODE_SECONDS = 600
 POLL_SECONDS = 5  # RFC 8628, section 3.2
+DEVICE_STARTS = 30  # of one address in the life of a device code; nobody has shown credentials yet
+MAX_WAITING_DEVICES = 300
 WRONG_USER_CODES = 5  # of one user in the life of a device code, against 20 ** 8 codes
 
 # http on this machine, any port, no user-info, no query: browsers and we must read an address in the same way
@@ -153,6 +155,7 @@ class Codes:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._wrong_user_codes = Rate(WRONG_USER_CODES, DEVICE_CODE_SECONDS, store.stopwatch)
+        self._device_starts = Rate(DEVICE_STARTS, DEVICE_CODE_SECONDS, store.stopwatch, "sign-ins of devices")
 
     def new_code(self, client: Client, user_id: str, redirect_uri: str, scope: str, code_challenge: str) -> str:
         """Make an authorization code and return its secret."""
@@ -171,13 +174,22 @@ class Codes:
             code = rows.find_authorization_code(connection, digest(secret))
         return code if code and (code.use_time or code.expire_time > self._store.clock()) else None
 
-    def new_device_code(self, client: Client, scope: str, device_code: str, user_code: str) -> None:
-        """Store the two codes of a device that waits."""
+    def new_device_code(self, client: Client, scope: str, device_code: str, user_code: str, address: str = "") -> None:
+        """
+        Store the two codes of a device at an address that waits; those that have expired are deleted.
+
+        Raises ResourceExhausted if too many devices wait, at this address or at all.
+        """
+        self._device_starts.count(address)
         expire_time = self._store.clock() + timedelta(seconds=DEVICE_CODE_SECONDS)
         code = DeviceCode(
             digest(device_code), _user_code_digest(user_code), random_id(), client.id, scope, expire_time, POLL_SECONDS
         )
         with self._store.database.writing() as connection:
+            now = self._store.clock()
+            rows.delete_devices(connection, now - timedelta(seconds=DEVICE_CODE_SECONDS))
+            if rows.waiting_devices(connection, now) >= MAX_WAITING_DEVICES:
+                raise ResourceExhausted(f"{MAX_WAITING_DEVICES} devices already wait for their users. Try again later.")
             rows.add_code(connection, code)
 
     def find_device_code(self, secret: str) -> DeviceCode | None:

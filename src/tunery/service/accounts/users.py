@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 WRONG_PASSWORDS = 5  # in a minute: 10,000 guesses take more than a day
 MIN_CHARACTERS = 8  # NIST SP 800-63B and OWASP ASVS 5.0, 6.2.1; 15 or more is better
+MAX_ADDRESS_CHARACTERS = 255  # RFC 5321 allows 254
 MAX_PASSWORD_CHARACTERS = 1024  # hashing a megabyte would be a way to attack us
 
 _ADDRESS = re.compile(r"[^\s@<>\"'()\\,;:]{1,64}@[^\s@<>\"'()\\,;:/]{1,190}")
@@ -49,10 +50,14 @@ class Store:
 
 
 class Rate:
-    """At most `limit` failed attempts in `seconds` for each name; `clock` returns seconds that never go back."""
+    """
+    At most `limit` attempts in `seconds` for each name; `clock` returns seconds that never go back.
 
-    def __init__(self, limit: int, seconds: float, clock: Callable[[], float]) -> None:
-        self._limit, self._seconds, self._clock = limit, seconds, clock
+    `what` names them in the refusal.
+    """
+
+    def __init__(self, limit: int, seconds: float, clock: Callable[[], float], what: str = "failed attempts") -> None:
+        self._limit, self._seconds, self._clock, self._what = limit, seconds, clock, what
         self._tries: dict[str, deque[float]] = {}
         self._lock = threading.Lock()
 
@@ -70,13 +75,17 @@ class Rate:
             if tries and started in tries:
                 tries.remove(started)
 
+    def count(self, name: str) -> None:
+        """Count a try for a name, whether it fails or not; raises ResourceExhausted if there were too many."""
+        self._begin(name)
+
     def _begin(self, name: str) -> float:
         with self._lock:
             now = self._clock()
             tries = self._recent(name, now)
             if len(tries) >= self._limit:
                 wait = tries[0] + self._seconds - now
-                raise ResourceExhausted(f"Too many failed attempts. Try again in {max(1, round(wait))} seconds.")
+                raise ResourceExhausted(f"Too many {self._what}. Try again in {max(1, round(wait))} seconds.")
             tries.append(now)
             return now
 
@@ -126,6 +135,10 @@ class Users:
         with self._store.database.reading() as connection:
             return rows.list_users(connection)
 
+    def have_passwords(self) -> bool:
+        """Return whether anybody can sign in with a password."""
+        return any(user.has_password for user in self.all())
+
     def sign_in(self, user_id: str, password: str) -> User:
         """
         Return the user with this password.
@@ -133,11 +146,13 @@ class Users:
         Raises Unauthenticated, the same for a wrong password and an unknown user; ResourceExhausted after
         `WRONG_PASSWORDS` wrong ones in a minute.
         """
-        name = user_id.strip().lower()
+        is_possible = len(user_id) <= MAX_ADDRESS_CHARACTERS and len(password) <= MAX_PASSWORD_CHARACTERS
+        name = user_id[:MAX_ADDRESS_CHARACTERS].strip().lower()
         with self._wrong_passwords.attempt(name):
             with self._store.database.reading() as connection:
                 password_hash = rows.password_hash(connection, name)
-            if len(password) > MAX_PASSWORD_CHARACTERS or not _matches(password, password_hash):
+            # what cannot be right takes as long, too
+            if not (_matches(password[:MAX_PASSWORD_CHARACTERS], password_hash) and is_possible):
                 raise Unauthenticated("The user name or password is wrong.")
         return self.get(name)
 
@@ -185,6 +200,8 @@ class Users:
 
 def normal_address(address: str) -> str:
     """Return an e-mail address in lower case, as ids have it; raises InvalidArgument for any other text."""
+    if len(address) > MAX_ADDRESS_CHARACTERS:
+        raise InvalidArgument(f"An address has up to {MAX_ADDRESS_CHARACTERS} characters, not {len(address):,}.")
     normal = address.strip().lower()
     if not _ADDRESS.fullmatch(normal) or not normal.isprintable():
         raise InvalidArgument(f"{address!r} is not an e-mail address.")

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, RowMapping, Table, and_, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, RowMapping, Table, and_, delete, func, insert, select, update
 
 from tunery.service.accounts.values import (
     AuthorizationCode,
@@ -184,6 +184,13 @@ def add_setup_link(connection: Connection, sha256: str, user_id: str, expire_tim
     connection.execute(insert(setup_links).values(sha256=sha256, user_id=user_id, expire_time=expire_time))
 
 
+def find_setup_link(connection: Connection, sha256: str, now: datetime) -> str | None:
+    """Return the user of a set-up link that can be used, None if there is none."""
+    statement = select(setup_links.c.user_id).where(setup_links.c.sha256 == sha256, _valid(setup_links, now))
+    user_id: str | None = connection.scalar(statement)
+    return user_id
+
+
 def use_setup_link(connection: Connection, sha256: str, now: datetime) -> str | None:
     """Mark a set-up link as used and return its user, None if it is not valid."""
     statement = update(setup_links).where(setup_links.c.sha256 == sha256, _valid(setup_links, now))
@@ -239,6 +246,17 @@ def find_user_code(connection: Connection, user_code_sha256: str, now: datetime)
     waits = device_codes.c.is_approved.is_(None) & (device_codes.c.expire_time > now)
     row = _row(connection, device_codes, (device_codes.c.user_code_sha256 == user_code_sha256) & waits)
     return None if row is None else DeviceCode(**row)
+
+
+def waiting_devices(connection: Connection, now: datetime) -> int:
+    """Return how many device codes nobody has decided about and that have not expired."""
+    waits = device_codes.c.is_approved.is_(None) & (device_codes.c.expire_time > now)
+    return connection.scalar(select(func.count()).select_from(device_codes).where(waits)) or 0
+
+
+def delete_devices(connection: Connection, before: datetime) -> None:
+    """Delete the device codes that expired before a time."""
+    connection.execute(delete(device_codes).where(device_codes.c.expire_time < before))
 
 
 def decide_device_code(connection: Connection, sha256: str, user_id: str, *, is_approved: bool) -> None:

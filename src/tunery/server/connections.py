@@ -1,0 +1,165 @@
+"""
+The connections of a server: how many there are, and how long a client may take to send a request and to read its reply.
+
+uvicorn limits only the time between two requests; a client that sends half of one would be waited for forever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """
+    Numbers of connections, and seconds.
+
+    `per_address` is None behind a proxy, whose address all connections have.
+    """
+
+    total: int = 512
+    per_address: int | None = 256
+    headers: float = 10.0  # from the connection, or the last reply, to the end of the headers
+    body: float = 120.0
+    body_pause: float = 20.0  # between two parts of a body
+    reply_pause: float = 60.0  # in which a client reads nothing of its reply
+    look: float = 1.0  # between two looks at all connections
+
+
+_NOTHING = struct.pack("ii", 1, 0)  # is kept of what was not sent
+REFUSAL = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+
+
+class Connections:
+    """The open connections of one server."""
+
+    def __init__(self, limits: ConnectionLimits) -> None:
+        self.limits = limits
+        self._open: dict[BoundedProtocol, None] = {}  # the oldest first
+        self._is_watching = False
+
+    def protocol(self) -> type[H11Protocol]:
+        """Return the class of connections for uvicorn's setting `http`."""
+
+        class Counted(BoundedProtocol):
+            connections_of_server = self
+
+        return Counted
+
+    def admit(self, new: BoundedProtocol) -> bool:
+        """
+        Count a new connection; return False if there are too many.
+
+        It takes the place of the oldest that has sent no whole request: half requests must not keep others out.
+        """
+        of_address = [one for one in self._open if one.address == new.address]
+        per_address = self.limits.per_address
+        crowd = of_address if per_address is not None and len(of_address) >= per_address else []
+        crowd = crowd or (list(self._open) if len(self._open) >= self.limits.total else [])
+        if crowd:
+            oldest = next((one for one in crowd if one.waits_for_request), None)
+            if oldest is None:
+                return False
+            oldest.end()
+            self.forget(oldest)
+        self._open[new] = None
+        if not self._is_watching:
+            self._is_watching = True
+            new.loop.call_later(self.limits.look, self._look, new.loop)
+        return True
+
+    def forget(self, ended: BoundedProtocol) -> None:
+        """Count a connection no longer."""
+        self._open.pop(ended, None)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        for one in list(self._overdue(loop.time())):
+            one.end()
+        self._is_watching = bool(self._open)
+        if self._is_watching:
+            loop.call_later(self.limits.look, self._look, loop)
+
+    def _overdue(self, now: float) -> Iterator[BoundedProtocol]:
+        return (one for one in self._open if one.is_overdue(now, self.limits))
+
+
+class BoundedProtocol(H11Protocol):
+    """A connection that notes what it waits for, and since when."""
+
+    connections_of_server: Connections
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin, or refuse a connection too many."""
+        super().connection_made(transport)
+        now = self.loop.time()
+        self.address = self.client[0] if self.client else ""
+        self._idle_since = self._request_since = self._data_time = now
+        self._unread_since: float | None = None
+        self._last_cycle: Any = None
+        self._is_refused = not self.connections_of_server.admit(self)
+        if self._is_refused:
+            transport.write(REFUSAL)
+            transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Count the connection no longer."""
+        self.connections_of_server.forget(self)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Note when data came, and whether a request begins with it."""
+        if self._is_refused:
+            return
+        self._data_time = self.loop.time()
+        super().data_received(data)
+        if self.cycle is not self._last_cycle:
+            self._last_cycle, self._request_since = self.cycle, self._data_time
+
+    def on_response_complete(self) -> None:
+        """Note since when the next request is waited for."""
+        self._idle_since = self.loop.time()
+        super().on_response_complete()
+
+    def pause_writing(self) -> None:
+        """Note since when the client does not read."""
+        self._unread_since = self.loop.time()
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        """Note that the client reads."""
+        self._unread_since = None
+        super().resume_writing()
+
+    @property
+    def waits_for_request(self) -> bool:
+        """Whether no request is being answered: it was not sent to the end of its headers, or it was answered."""
+        return self.cycle is None or self.cycle.response_complete
+
+    def is_overdue(self, now: float, limits: ConnectionLimits) -> bool:
+        """Return whether the client has taken too long."""
+        if self._unread_since is not None:
+            return now - self._unread_since > limits.reply_pause
+        if self.waits_for_request:
+            is_read = not self.transport.get_write_buffer_size()  # uvicorn has written all of a reply at once
+            return now - self._idle_since > (limits.headers if is_read else limits.reply_pause)
+        if not self.cycle.more_body:
+            return False  # its reply is being made
+        if self.flow.read_paused:  # it is we who wait
+            self._data_time = now
+            self._request_since += limits.look
+            return False
+        return now - self._data_time > limits.body_pause or now - self._request_since > limits.body
+
+    def end(self) -> None:
+        """Close the connection at once; what was not read of a reply is not kept for the client either."""
+        with suppress(OSError):
+            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NOTHING)
+        self.transport.abort()
