@@ -376,7 +376,7 @@ def metrics(request: Request) -> Response:
     """Return the metrics in Prometheus' text format."""
     if not _is_open_here(request) and not caller_of(request).is_admin:
         raise PermissionDenied(
-            "Metrics need an administrator's token: this server has passwords or a public address, or is another machine."
+            "Metrics need an administrator's token on a server with passwords or a public address, and from elsewhere."
         )
     counted: Metrics = request.app.state.metrics
     return Response(generate_latest(counted.registry), media_type=CONTENT_TYPE_LATEST)
