@@ -237,6 +237,16 @@ def test_blanks_around_quotes_are_no_text() -> None:
     assert cells(read('text,label\n"a, b" , "c"\n')) == [("a, b", "c")]
 
 
+def test_a_blank_after_each_delimiter_is_no_text() -> None:
+    """Under usual names that have it too, it is left out of the cells, with a word; elsewhere it stays."""
+    table = read('text, label\na, b\nc, d\ne, "f, g"\nh, i\n')
+    without_names = read("x, y\na, b\nc, d\ne, f\n", header=True)
+
+    assert [row.cells for row in table.rows] == [("a", "b"), ("c", "d"), ("e", "f, g"), ("h", "i")]
+    assert "Each comma is followed by a blank, which was left out of the cells." in map(str, table.problems)
+    assert without_names.rows[0].cells == ("a", " b")
+
+
 def test_a_quote_inside_plain_text_is_text() -> None:
     """Inches and the like need no quoting."""
     assert cells(read('text,label\n5" pipe,part\n')) == [('5" pipe', "part")]

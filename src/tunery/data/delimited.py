@@ -64,6 +64,10 @@ def read_delimited(decoded: DecodedText, options: TableOptions) -> Table:
     records = [
         replace(record, cells=list(map(dialect.after, record.cells))) for record in records if record.number >= first
     ]
+    if _are_spaced(records, delimiter):
+        records = [_unspaced(record) for record in records]
+        message = f"Each {_NAMES.get(delimiter, delimiter)} is followed by a blank, which was left out of the cells."
+        notes.append(warning("spaced-cells", message))
     even = _even_rows(records, delimiter)
     notes += _dialect_notes(dialect, text, even)
     rows, unquoted = without_formula_quotes(even.rows)
@@ -81,6 +85,22 @@ def read_delimited(decoded: DecodedText, options: TableOptions) -> Table:
         delimiter=delimiter or None,
         refused=even.refused,
     )
+
+
+_LEAST_SPACED = 0.75  # of the cells; the blank before a quoted cell is no part of it
+
+
+def _are_spaced(records: Sequence[Record], delimiter: str) -> bool:
+    """Return whether cells are written as "a, b": below usual names that begin with a blank, most others do."""
+    names = records[0].cells[1:] if len(records) > 2 and delimiter not in ("\t", " ") else []
+    if not any(map(is_known_name, names)) or not all(name.startswith(" ") for name in names):
+        return False
+    cells = [cell for record in records[1:] for cell in record.cells[1:] if cell]
+    return sum(cell.startswith(" ") and cell[1:2] != " " for cell in cells) >= _LEAST_SPACED * len(cells)
+
+
+def _unspaced(record: Record) -> Record:
+    return replace(record, cells=[*record.cells[:1], *(cell.removeprefix(" ") for cell in record.cells[1:])])
 
 
 @dataclass(frozen=True, slots=True)

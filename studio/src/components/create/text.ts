@@ -227,6 +227,7 @@ export const text = {
       "short-rows": "Missing cells at the end",
       "single-label": "Label used only once",
       "skipped-lines": "Skipped lines",
+      "spaced-cells": "Blanks after the delimiter",
       "stray-quote": "Quotation mark inside a cell",
       "stray-quotes": "Quotation marks inside cells",
       surrogate: "Broken character",
