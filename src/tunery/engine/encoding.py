@@ -21,6 +21,7 @@ from jinja2 import TemplateError
 
 from tunery.data.checks import long_outputs
 from tunery.engine.catalog import Catalog
+from tunery.engine.chat_templates import bounded_steps
 from tunery.errors import DatasetInvalid, InvalidArgument
 from tunery.types import CatalogEntry, TuningExample, Turn
 
@@ -163,7 +164,8 @@ class Encoder:
     def _render(self, *turns: Turn) -> str:
         said = [{"role": turn.role, "content": turn.text} for turn in turns]
         try:
-            return str(self.tokenizer.apply_chat_template(said, tokenize=False, add_generation_prompt=True))
+            with bounded_steps():
+                return str(self.tokenizer.apply_chat_template(said, tokenize=False, add_generation_prompt=True))
         except TemplateError as error:  # templates reject what their model has not learned, such as a system turn
             raise InvalidArgument(f"The chat template of this base rejects these turns: {error}.") from error
 
@@ -208,7 +210,8 @@ class Encoder:
         Return the first token the template writes after an answer if it is special, else the end-of-text token.
         """
         turns = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]
-        rendered = str(self.tokenizer.apply_chat_template(turns, tokenize=False))
+        with bounded_steps():
+            rendered = str(self.tokenizer.apply_chat_template(turns, tokenize=False))
         behind = self._tokenize(rendered.rpartition("y")[2])
         if behind and behind[0] in self.tokenizer.all_special_ids:
             return int(behind[0])
