@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from argon2 import PasswordHasher
+from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
 from tests.server.accounts_app import Clock
 from tests.server.conftest import PASSWORD
@@ -14,6 +16,7 @@ from tunery.errors import (
     ResourceExhausted,
     Unauthenticated,
 )
+from tunery.service.accounts import users
 from tunery.service.accounts.accounts import Accounts
 from tunery.service.accounts.users import Rate
 from tunery.service.database import accounts as rows
@@ -51,22 +54,68 @@ def test_malformed_addresses_are_refused(accounts: Accounts, address: str) -> No
         ("Password123", "easy to guess"),
         ("aaaaaaaaaaaa", "easy to guess"),
         ("ann@example.com", "easy to guess"),
+        ("samantha1", "easy to guess"),
+        ("87654321", "easy to guess"),
+        ("Tunery123", "easy to guess"),
     ],
 )
 def test_passwords_that_are_refused(accounts: Accounts, password: str, said: str) -> None:
-    """A short, long or common password, or the address itself, is refused without being repeated in the message."""
+    """A short, long or common password, or a name of user or program, is refused and not repeated in the message."""
     with pytest.raises(InvalidArgument, match=said) as caught:
         accounts.users.set_password("ann@example.com", password)
 
     assert password not in str(caught.value)
 
 
-@pytest.mark.parametrize("password", ["eight ch", "x y" * 300, "пароль и ещё", "  blanks  "])
+@pytest.mark.parametrize("password", ["eight ch", "x y Z é" + "1" * 1000, "пароль и ещё", "  blanks  "])
 def test_passwords_that_are_accepted(accounts: Accounts, password: str) -> None:
     """Passwords may be long, in any script, with blanks."""
     accounts.users.set_password("ann@example.com", password)
 
     assert accounts.users.sign_in("ann@example.com", password).id == "ann@example.com"
+
+
+def test_frequent_passwords_are_refused() -> None:
+    """The 3,000 most frequent ones that are long enough (OWASP ASVS 5.0, 6.2.4), in capitals, too."""
+    frequent = [word for word in FREQUENCY_LISTS["passwords"] if len(word) >= users.MIN_CHARACTERS][:3000]
+
+    assert len(frequent) == 3000
+    accepted = [word for word in frequent[::20] + frequent[-20:] if not is_refused(word.capitalize())]
+    assert not accepted
+
+
+def is_refused(password: str) -> bool:
+    try:
+        users._checked_and_hashed(password, "ann@example.com")
+    except InvalidArgument:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("wrong", ["EIGHT ch", "eight ch ", "eight ", "eight ch\0"])
+def test_a_password_counts_as_it_was_typed(accounts: Accounts, wrong: str) -> None:
+    """Neither case nor blanks are changed, and nothing is cut off."""
+    accounts.users.set_password("ann@example.com", "eight ch")
+
+    with pytest.raises(Unauthenticated):
+        accounts.users.sign_in("ann@example.com", wrong)
+
+
+def test_a_hash_of_older_settings_is_renewed(
+    accounts: Accounts, library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next sign-in stores the password with the settings of today."""
+    older = PasswordHasher(time_cost=2, memory_cost=16, parallelism=1)
+    monkeypatch.setattr(users, "_hasher", lambda: older)
+    accounts.users.set_password("ann@example.com", PASSWORD)
+    monkeypatch.undo()
+
+    accounts.users.sign_in("ann@example.com", PASSWORD)
+
+    with library.database.reading() as connection:
+        kept = str(rows.password_hash(connection, "ann@example.com"))
+    assert not users._hasher().check_needs_rehash(kept)
+    assert accounts.users.sign_in("ann@example.com", PASSWORD).id == "ann@example.com"
 
 
 def test_wrong_password_and_unknown_user_look_alike(accounts: Accounts) -> None:

@@ -154,6 +154,9 @@ class Users:
             # what cannot be right takes as long, too
             if not (_matches(password[:MAX_PASSWORD_CHARACTERS], password_hash) and is_possible):
                 raise Unauthenticated("The user name or password is wrong.")
+        if password_hash is not None and _hasher().check_needs_rehash(password_hash):
+            with self._store.database.writing() as connection:
+                rows.change_user(connection, name, password_hash=_hashed(password))
         return self.get(name)
 
     def set_password(self, user_id: str, password: str) -> User:
@@ -211,24 +214,10 @@ def normal_address(address: str) -> str:
 # A hash takes 64 MiB while it is computed: two at once limit the memory that many guesses can take.
 _TWO_AT_ONCE = threading.BoundedSemaphore(2)
 
-# The most frequent passwords of at least 8 characters in lists of leaked passwords, in lower case.
-_LISTED = """
-00000000 0123456789 11111111 1111111111 11223344 112233445566 12121212 12344321 12345678 123123123 123321123
-1234567890 123456789 12345678910 1234567891 123456abc 1234qwer 123qweasd 123qwe123 147258369 14725836 147852369
-1q2w3e4r 1q2w3e4r5t 1qaz2wsx 1qazxsw2 22222222 55555555 66666666 77777777 87654321 88888888 987654321 99999999
-a1234567 a12345678 a123456789 aa123456 aa12345678 abc12345 abc123456 abcd1234 abcdefgh adminadmin administrator
-admin123 admin1234 alexander asdasdasd asdf1234 asdfasdf asdfghjk asdfghjkl babygirl baseball basketball blink182
-butterfly changeme charlie1 chocolate computer corvette danielle dragon123 elizabeth facebook family123 fernando
-football football1 garfield gabriela iloveyou iloveyou1 iloveyou2 internet jennifer jonathan jordan23 justinbieber
-killer123 letmein1 letmein123 liverpool lovelove loveyou1 manchester marlboro maverick michelle michael1 midnight
-minecraft monkey123 motdepasse mustang1 nicholas nothing1 passw0rd password password! password1 password12 password123
-password1234 passwort patricia pokemon1 princess princess1 q1w2e3r4 q1w2e3r4t5 qazwsxedc qwer1234 qwerasdf qwert123
-qwertyui qwertyuiop qwerty12 qwerty123 qwerty1234 qwerty12345 qwertz123 rockyou1 samantha samsung1 scorpion secret123
-simpsons slipknot softball spiderman startrek starwars steelers steven123 sunshine sunshine1 superman superstar
-test1234 testtest trustno1 tuneryadmin tunery123 unknown1 valentina veronica victoria volleyball welcome1 welcome123
-whatever william1 xxxxxxxx zaq12wsx zaq1zaq1 zxcvbnm1 zxcvbnm123
-"""
-_COMMON = frozenset(_LISTED.split())
+_CONTEXT_WORDS = ("tunery", "admin", "gemini", "studio")  # docs/access.md lists them
+_EASY_GUESSES = WRONG_PASSWORDS * 60 * 24 * 30  # of an account in a month
+_JUDGED_CHARACTERS = 32  # judging a long text takes seconds
+_judging = threading.Lock()  # zxcvbn keeps the names of the last call in a module
 
 
 def _checked_and_hashed(password: str, user_id: str) -> str:
@@ -241,9 +230,21 @@ def _checked_and_hashed(password: str, user_id: str) -> str:
         raise InvalidArgument(
             f"A password may have up to {MAX_PASSWORD_CHARACTERS:,} characters; this one has {len(password):,}."
         )
-    plain = password.lower()
-    if plain in _COMMON or len(set(plain)) < 3 or plain in (user_id, user_id.partition("@")[0]):
+    if _is_easy_to_guess(password, user_id):
         raise InvalidArgument("This password is too easy to guess. Choose another one.")
+    return _hashed(password)
+
+
+def _is_easy_to_guess(password: str, user_id: str) -> bool:
+    """Return whether leaked passwords, words, names, repeats and sequences lead to a password in few guesses."""
+    from zxcvbn import zxcvbn
+
+    words = [user_id, user_id.partition("@")[0], *_CONTEXT_WORDS]
+    with _judging:
+        return bool(zxcvbn(password[:_JUDGED_CHARACTERS], user_inputs=words)["guesses"] <= _EASY_GUESSES)
+
+
+def _hashed(password: str) -> str:
     with _TWO_AT_ONCE:
         return _hasher().hash(password)
 
