@@ -41,7 +41,9 @@ class Database:
         self.changes = 0  # write transactions of this process so far
         if is_writer and not path.exists():
             path.touch(mode=0o600)  # SQLite would make it readable for everybody; its journals take over this mode
-        self._engine = create_engine(URL.create("sqlite", database=str(path)), pool_size=1, max_overflow=0)
+        self._engine = create_engine(
+            URL.create("sqlite", database=str(path)), pool_size=1, max_overflow=0, pool_timeout=BUSY_TIMEOUT_SECONDS
+        )
 
         @event.listens_for(self._engine, "connect")
         def _connected(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
