@@ -43,10 +43,17 @@ class Served:
         self._process: subprocess.Popen[bytes] | None = None
 
     @classmethod
-    def fake(cls, home: Path, *, lease_seconds: float = 10.0, step_seconds: float = 0.02) -> Served:
+    def fake(
+        cls,
+        home: Path,
+        *,
+        lease_seconds: float = 10.0,
+        step_seconds: float = 0.02,
+        environment: dict[str, str] | None = None,
+    ) -> Served:
         """Return a server whose trainer computes nothing; its steps are noted in `steps`."""
-        environment = {"TUNERY_TEST_STEPS": str(_steps(home)), "TUNERY_TEST_STEP_SECONDS": str(step_seconds)}
-        return cls(home, *FAKE, str(home), str(lease_seconds), environment=environment)
+        steps = {"TUNERY_TEST_STEPS": str(_steps(home)), "TUNERY_TEST_STEP_SECONDS": str(step_seconds)}
+        return cls(home, *FAKE, str(home), str(lease_seconds), environment=steps | (environment or {}))
 
     @classmethod
     def real(cls, home: Path, environment: dict[str, str] | None = None) -> Served:

@@ -74,7 +74,13 @@ class Opened:
     @contextmanager
     def watching(self, *allowed: Path) -> Iterator[None]:
         code = {sys.prefix, sys.base_prefix, str(Path(__file__).parents[2])}  # lazy imports
-        machine = {"/proc/cpuinfo", "/proc/meminfo", "/sys/fs/cgroup"}  # what serverInfo tells of
+        machine = {
+            "/proc/cpuinfo",
+            "/proc/meminfo",
+            "/sys/fs/cgroup",
+            "/proc/1/stat",
+            "/proc/sys/kernel/random/boot_id",
+        }
         self.allowed = tuple(os.path.realpath(path) for path in (*allowed, *code, *machine))
         self.is_watching = True
         try:

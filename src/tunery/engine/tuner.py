@@ -200,7 +200,10 @@ class Tuner:
         return total / tokens
 
     def _record(self, step: int, mean_loss: float) -> None:
-        self.snapshots.append(TuningSnapshot(step, self.schedule.epoch(step), mean_loss, datetime.now(UTC)))
+        now = datetime.now(UTC)
+        if self.snapshots and self.snapshots[-1].compute_time > now:  # the clock was set back
+            now = self.snapshots[-1].compute_time
+        self.snapshots.append(TuningSnapshot(step, self.schedule.epoch(step), mean_loss, now))
         ends_epoch = self.schedule.ends_epoch(step)
         if ends_epoch:
             self._end_epoch(step)

@@ -92,7 +92,7 @@ def claim(
         worker=worker,
         fencing_epoch=_task.fencing_epoch + 1,
         heartbeat=0,
-        start_time=func.coalesce(_task.start_time, literal(_now(), _task.start_time.type)),
+        start_time=func.coalesce(_task.start_time, _not_before(_task.create_time)),
     )
     if row is None:
         return None
@@ -342,7 +342,7 @@ def _ended(phase: Phase, error_code: int | None, error_message: str | None) -> d
     return {
         "phase": phase,
         "worker": None,
-        "complete_time": _now(),
+        "complete_time": _not_before(func.coalesce(_task.start_time, _task.create_time)),
         "error_code": error_code,
         "error_message": error_message,
     }
@@ -412,6 +412,12 @@ def _show_state(connection: Connection, task: RowMapping) -> None:
     state = state_of(Phase(task["phase"]), task["artifact_epoch"] is not None)
     statement = update(tuned_models).where(tuned_models.c.id == task["tuned_model_id"])
     connection.execute(statement.values(state=state, update_time=_now()))
+
+
+def _not_before(earlier: ColumnElement[datetime]) -> ColumnElement[datetime]:
+    """Return the time of day, or that of an earlier event if the clock was set back: no duration is negative."""
+    now = literal(_now(), _task.create_time.type)
+    return case((earlier > now, earlier), else_=now)
 
 
 def _now() -> datetime:
