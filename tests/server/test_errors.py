@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import importlib
 import json
-from typing import Any, cast
+from pathlib import Path
+from typing import Any, NoReturn, cast
 
 import pytest
 from fastapi import FastAPI
@@ -187,3 +190,45 @@ def test_credentials(api: Api) -> None:
     for error in (key, key_in_query):
         assert (error["code"], error["message"]) == (400, "API key not valid. Please pass a valid API key.")
         assert error["details"][0]["reason"] == "API_KEY_INVALID"
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "words"),
+    [
+        (OSError(errno.EMFILE, "Too many open files"), 503, "Too many open files"),
+        (PermissionError(errno.EACCES, "Permission denied", "/data/base.json"), 503, "Permission denied"),
+        (OSError(errno.ENOSPC, "No space left on device"), 429, "The disk of the server is full"),
+        (ModuleNotFoundError("No module named 'anyio'"), 503, "could not be loaded"),
+        (ZeroDivisionError("a secret"), 500, "Internal error encountered"),
+    ],
+)
+def test_what_may_pass_is_not_an_internal_error(error: Exception, status: int, words: str) -> None:
+    """A disk or descriptors that fail for a moment are worth another try; paths and causes stay in the log."""
+    reply = raising(error).get("/")
+
+    assert reply.status_code == status
+    assert words in reply.json()["error"]["message"]
+    assert "/data" not in reply.text
+    assert "secret" not in reply.text
+    assert status != 503 or "retry-after" in reply.headers
+
+
+def test_a_folder_that_could_not_be_listed_is_listed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python remembers such a folder as empty; the reply to the failed import makes it look again."""
+    (tmp_path / "late_module.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(importlib._bootstrap_external._os, "listdir", _refuse)  # type: ignore[attr-defined]
+        importlib.invalidate_caches()
+        with pytest.raises(ModuleNotFoundError):
+            importlib.import_module("late_module")
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module("late_module")
+
+    raising(ModuleNotFoundError("No module named 'late_module'")).get("/")
+
+    assert importlib.import_module("late_module")
+
+
+def _refuse(*_: object) -> NoReturn:
+    raise PermissionError(errno.EACCES, "Permission denied")

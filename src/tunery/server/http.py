@@ -6,6 +6,7 @@ Handlers take and return the messages of `wire/`; `ApiRouter` binds them.
 
 from __future__ import annotations
 
+import importlib
 import json
 import logging
 import re
@@ -40,6 +41,7 @@ from tunery.errors import (
     Unauthenticated,
     Unavailable,
 )
+from tunery.files import DISK_FULL
 from tunery.server.not_offered import why_not_found
 from tunery.server.shares import Places, in_own_thread
 from tunery.server.wire.messages import MAX_PROBLEMS, Incoming, Message, Problems
@@ -517,13 +519,14 @@ def reply_of(error: TuneryError, method: str = "") -> Response:
     return JsonReply(envelope(error, method), HTTP_STATUS[error.status], headers)
 
 
-def _on_tunery_error(request: Request, error: TuneryError) -> Response:
+# These handlers are asynchronous: a thread may be just what cannot be had.
+async def _on_tunery_error(request: Request, error: TuneryError) -> Response:
     if HTTP_STATUS[error.status] == 500:
         _log.error("%s: %s", _method(request), error, exc_info=error)
     return reply_of(error, _method(request))
 
 
-def _on_http_error(request: Request, error: HTTPException) -> Response:
+async def _on_http_error(request: Request, error: HTTPException) -> Response:
     status = _RPC_STATUS.get(error.status_code, "INTERNAL" if error.status_code >= 500 else "INVALID_ARGUMENT")
     is_said = error.detail != HTTPStatus(error.status_code).phrase
     message = str(error.detail) if is_said else _plain(error.status_code, request)
@@ -531,7 +534,7 @@ def _on_http_error(request: Request, error: HTTPException) -> Response:
     return JsonReply(body, error.status_code, error.headers)
 
 
-def _on_wrong_parameter(request: Request, error: RequestValidationError) -> Response:
+async def _on_wrong_parameter(request: Request, error: RequestValidationError) -> Response:
     return reply_of(InvalidArgument(" ".join(map(_wrong_parameter, error.errors()))), _method(request))
 
 
@@ -542,9 +545,21 @@ def _wrong_parameter(problem: Mapping[str, Any]) -> str:
     return f"Invalid value for {name}: {problem['msg']}."
 
 
-def _on_unexpected(request: Request, error: Exception) -> Response:
+async def _on_unexpected(request: Request, error: Exception) -> Response:
     _log.error("%s failed", _method(request), exc_info=error)
-    return reply_of(TuneryError("Internal error encountered. See the server log."), _method(request))
+    return reply_of(_named(error), _method(request))
+
+
+def _named(error: Exception) -> TuneryError:
+    """Return what a client is told of an error that nobody named: those of disk and descriptors may pass."""
+    if isinstance(error, ImportError):  # a folder that could not be listed for a moment is remembered as empty
+        importlib.invalidate_caches()
+        return Unavailable("A part of tunery could not be loaded. Try again; if that does not help, start it again.")
+    if isinstance(error, OSError) and error.errno in DISK_FULL:
+        return ResourceExhausted("The disk of the server is full. Free some space and try again.")
+    if isinstance(error, OSError) and error.errno is not None:
+        return Unavailable(f"The server could not read or write a file ({error.strerror}). Try again in a moment.")
+    return TuneryError("Internal error encountered. See the server log.")
 
 
 def _method(request: Request) -> str:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
+from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp
 
 from tunery.engine.catalog import Catalog
@@ -132,6 +133,7 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to listen, then call `on_ready`."""
+        await run_in_threadpool(int)  # loads what the first request needs, while files can be opened
         await super().startup(sockets)
         self._on_ready()
 
