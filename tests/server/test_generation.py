@@ -295,7 +295,7 @@ def test_a_header_says_which_base_answered(client: httpx2.Client, verb: str, tar
 
 def events_of(reply: httpx2.Response) -> list[dict[str, Any]]:
     """Return the chunks of server-sent events; their format is checked."""
-    assert reply.headers["content-type"] == "text/event-stream"
+    assert reply.headers["content-type"] == "text/event-stream; charset=utf-8"
     *events, end = reply.content.split(b"\r\n\r\n")
     assert end == b""
     assert all(event.startswith(b"data: {") and b"\n" not in event for event in events)

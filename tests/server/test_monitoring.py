@@ -7,6 +7,7 @@ import json
 import logging
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 
@@ -78,6 +79,30 @@ def test_nothing_of_what_was_sent_is_written(live: Live, lines: io.StringIO) -> 
     assert CANARY not in lines.getvalue()
 
 
+def test_what_the_guards_refuse_is_written(live: Live, lines: io.StringIO) -> None:
+    """A foreign name or page leaves a line, with the id that its reply has."""
+    with live.client() as client:
+        by_name = client.get("/healthz", headers={"Host": "evil.test"})
+        by_page = client.post("/v1beta/tunedModels", headers={"Origin": "http://evil.test"}, json={})
+
+    first, second = logged(lines, 2)
+    assert (first["status"], second["status"]) == (403, 403)
+    assert first["request_id"] == by_name.headers["x-request-id"]
+    assert second["request_id"] == by_page.headers["x-request-id"]
+
+
+def test_sign_ins_are_written(live: Live, lines: io.StringIO) -> None:
+    """A wrong password and a link that is used are lines; the second has its user."""
+    secret = live.services.accounts.sessions.new_setup_link()
+    with live.client() as client:
+        client.post("/signin", data={"user": "local", "password": "wrong"})
+        client.post("/setup", data={"token": secret}, headers={"Origin": live.address})
+
+    wrong, right = logged(lines, 2)
+    assert (wrong["method"], wrong["status"], wrong["user"]) == ("sign_in", 401, None)
+    assert (right["method"], right["status"], right["user"]) == ("set_up", 303, user_hash("local"))
+
+
 def test_a_key_is_nobody(live: Live, lines: io.StringIO) -> None:
     """A caller with a key alone has no hash."""
     with live.client(live.key) as client:
@@ -93,7 +118,10 @@ def test_plain_lines(live: Live, lines: io.StringIO) -> None:
     with live.client() as client:
         client.get("/healthz")
 
-    assert "INFO GetHealth 200 in " in written(lines, 1)
+    line = written(lines, 1)
+    assert "INFO GetHealth 200 in " in line
+    time_of_line = datetime.fromisoformat(line.split(" ")[0])
+    assert abs((datetime.now(UTC) - time_of_line).total_seconds()) < 3600
 
 
 def test_other_lines_have_a_message(lines: io.StringIO) -> None:

@@ -86,7 +86,7 @@ def test_the_consent_page_names_program_user_and_scopes(ann: TestClient, account
     """The page shows which program wants which access for whom, and where the browser goes next."""
     page = ann.get("/oauth/authorize", params=query(add_app(accounts))).text
 
-    for text in ("A notebook", "ann@example.com", "Tune models", "http://127.0.0.1:5555/back"):
+    for text in ("A notebook", "ann@example.com", "Tune models", "up to 90 days", "http://127.0.0.1:5555/back"):
         assert text in page
 
 

@@ -73,8 +73,37 @@ def test_replies_restrict_browsers(web: TestClient, path: str) -> None:
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["referrer-policy"] == "no-referrer"
     assert headers["cross-origin-opener-policy"] == "same-origin"
-    assert headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
+    assert headers["content-security-policy"] == (
+        "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+    assert headers["cache-control"] == "no-store"
     assert not any(name.startswith("access-control") for name in headers)
+
+
+def test_an_unexpected_error_has_the_headers_too(accounts: Accounts) -> None:
+    """Its reply is 500 with all security headers, and says nothing about the error."""
+    app = make_app(accounts)
+
+    @app.get("/broken")
+    def broken() -> None:
+        raise ValueError("canary")
+
+    with TestClient(app, base_url=ADDRESS, raise_server_exceptions=False) as web:
+        reply = web.get("/broken")
+
+    assert (reply.status_code, reply.json()["error"]["status"]) == (500, "INTERNAL")
+    assert reply.headers["x-content-type-options"] == "nosniff"
+    assert "frame-ancestors 'none'" in reply.headers["content-security-policy"]
+    assert "canary" not in reply.text
+
+
+@pytest.mark.parametrize("method", ["TRACE", "TRACK", "CONNECT"])
+def test_requests_are_not_sent_back(web: TestClient, method: str) -> None:
+    """TRACE would return headers that scripts must not see."""
+    reply = web.request(method, "/v1beta/whoami", headers={"X-Api-Key": "canary"})
+
+    assert reply.status_code == 405
+    assert "canary" not in reply.text
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def test_events_byte_by_byte() -> None:
     reply = event_stream(chunks({"a": 1}, {"b": [1, 2]}))
 
     assert sent(reply) == b'data: {"a": 1}\r\n\r\ndata: {"b": [1, 2]}\r\n\r\n'
-    assert reply.headers["content-type"] == "text/event-stream"
+    assert reply.headers["content-type"] == "text/event-stream; charset=utf-8"
 
 
 def test_an_array_byte_by_byte() -> None:

@@ -135,7 +135,9 @@ def new_key_pair() -> tuple[str, str]:
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import rsa
 
-    key = rsa.generate_private_key(public_exponent=65_537, key_size=2048)
+    from tunery.service.accounts.credentials import MIN_KEY_BITS
+
+    key = rsa.generate_private_key(public_exponent=65_537, key_size=MIN_KEY_BITS)
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )

@@ -55,7 +55,6 @@ def make_app(services: Services) -> FastAPI:
     )
     app.state.services = services
     app.state.metrics = monitoring.Metrics(services)
-    app.add_middleware(RequestLog, metrics=app.state.metrics)
     identity = [Depends(caller_of)]  # before everything else, the body above all
     for version in API_VERSIONS:
         for router in _routers():
@@ -71,6 +70,7 @@ def make_app(services: Services) -> FastAPI:
         app.include_router(router)
     app.add_middleware(_PlainNames)
     app.add_middleware(Guards, address=services.address)
+    app.add_middleware(RequestLog, metrics=app.state.metrics)  # outside, to see what the guards refuse
     add_error_handlers(app)
     add_openapi(app)
     return app
@@ -86,7 +86,7 @@ class _PlainNames:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and (found := self._TWICE.fullmatch(scope["path"])):
-            scope = {**scope, "path": f"{found[1]}/{found[2]}"}
+            scope["path"] = f"{found[1]}/{found[2]}"
         await self._app(scope, receive, send)
 
 

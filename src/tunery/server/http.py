@@ -415,8 +415,7 @@ def event_stream(chunks: Chunks) -> StreamingResponse:
 
     At least one client breaks on each of: comments, event names, `[DONE]`, indented JSON, a missing last blank line.
     """
-    headers = {"Content-Type": "text/event-stream", "Cache-Control": "no-cache"}
-    return StreamingResponse(_events(chunks), headers=headers)
+    return StreamingResponse(_events(chunks), media_type="text/event-stream")
 
 
 def json_array(chunks: Chunks) -> StreamingResponse:
@@ -489,7 +488,7 @@ def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(TuneryError, _on_tunery_error)  # type: ignore[arg-type]
     app.add_exception_handler(HTTPException, _on_http_error)  # type: ignore[arg-type]
     app.add_exception_handler(RequestValidationError, _on_wrong_parameter)  # type: ignore[arg-type]
-    app.add_exception_handler(Exception, _on_unexpected)
+    app.add_exception_handler(Exception, on_unexpected)
 
 
 def envelope(error: TuneryError, method: str = "") -> dict[str, Any]:
@@ -545,7 +544,8 @@ def _wrong_parameter(problem: Mapping[str, Any]) -> str:
     return f"Invalid value for {name}: {problem['msg']}."
 
 
-async def _on_unexpected(request: Request, error: Exception) -> Response:
+async def on_unexpected(request: Request, error: Exception) -> Response:
+    """Log an error that nobody handled; return the reply, which says nothing about it."""
     _log.error("%s failed", _method(request), exc_info=error)
     return reply_of(_named(error), _method(request))
 

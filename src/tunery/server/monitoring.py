@@ -110,7 +110,7 @@ def user_hash(user_id: str) -> str:
 def start_logging(form: str, stream: TextIO | None = None) -> None:
     """Log to standard error or a stream, as plain lines or as one JSON object per line."""
     handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(_JsonLines() if form == "json" else logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.setFormatter(_JsonLines() if form == "json" else _PlainLines("%(asctime)s %(levelname)s %(message)s"))
     handler.setLevel(logging.INFO)
     root = logging.getLogger("tunery")
     for known in list(root.handlers):
@@ -118,6 +118,14 @@ def start_logging(form: str, stream: TextIO | None = None) -> None:
     root.addHandler(handler)
     root.setLevel(logging.INFO)
     root.propagate = False
+
+
+class _PlainLines(logging.Formatter):
+    """Lines with the time in UTC."""
+
+    converter = staticmethod(time.gmtime)
+    default_time_format = "%Y-%m-%dT%H:%M:%S"
+    default_msec_format = "%s.%03dZ"
 
 
 class _JsonLines(logging.Formatter):

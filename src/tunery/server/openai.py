@@ -221,8 +221,7 @@ async def _answered(
     if body.stream:
         chunks = await answer_chunks(request, services, questions)
         events = _events(_chunks(reply, chunks, has_usage=body.stream_options.include_usage))
-        headers = {"Cache-Control": "no-cache"}
-        return worst.add_headers(StreamingResponse(events, media_type="text/event-stream", headers=headers))
+        return worst.add_headers(StreamingResponse(events, media_type="text/event-stream"))
     finished = await finished_answers(request, services, questions)
     usage = wire.usage_out(
         sum(answer.prompt_tokens for answer in finished[:: body.n]), sum(answer.output_tokens for answer in finished)

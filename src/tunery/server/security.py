@@ -20,7 +20,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tunery.errors import InvalidArgument, PermissionDenied, TuneryError
-from tunery.server.http import note_caller, reply_of, services_of
+from tunery.server.http import note_caller, on_unexpected, reply_of, services_of
 from tunery.server.shares import Places
 from tunery.service.access import Action, require_administrator, require_known, require_scope
 from tunery.service.accounts.credentials import SESSION_DAYS
@@ -36,7 +36,8 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Cache-Control": "no-store",
 }
 _ONE_YEAR = 31_536_000
 
@@ -65,8 +66,12 @@ class Guards:
             await self._app(scope, receive, send)
             return
 
+        has_begun = False
+
         async def send_guarded(message: Message) -> None:
+            nonlocal has_begun
             if message["type"] == "http.response.start":
+                has_begun = True
                 self._add_headers(MutableHeaders(scope=message))
             await send(message)
 
@@ -75,7 +80,13 @@ class Guards:
         except TuneryError as error:
             await reply_of(error)(scope, receive, send_guarded)
             return
-        await self._app(scope, receive, send_guarded)
+        try:
+            await self._app(scope, receive, send_guarded)
+        except Exception as error:
+            if not has_begun:  # the framework's own reply would not pass here, and lack the headers
+                reply = await on_unexpected(Request(scope), error)
+                await reply(scope, receive, send_guarded)
+            raise
 
     def _check(self, method: str, headers: Headers) -> None:
         hosts = headers.getlist("host")

@@ -25,15 +25,18 @@ from tunery.server.http import (
     JsonReply,
     Parameters,
     form_of,
+    note_caller,
     read_limited,
     services_of,
 )
 from tunery.server.security import address_of, clear_cookie, require_own_page, session_secret, set_cookie
 from tunery.server.shares import Places
 from tunery.service.access import CLOUD_PLATFORM, GENERATIVE_LANGUAGE, RETRIEVER, TUNING, TUNING_READONLY
-from tunery.service.accounts.oauth import COMMAND_LINE
+from tunery.service.accounts.credentials import REFRESH_DAYS
+from tunery.service.accounts.oauth import COMMAND_LINE, REFRESH
 from tunery.service.accounts.values import Client
 from tunery.service.tuning import LOCAL_USER
+from tunery.types import Caller
 
 router = APIRouter(tags=["sign-in"], include_in_schema=False)
 
@@ -159,7 +162,10 @@ def user_of(request: Request) -> str | None:
     """Return the user a browser is signed in as, None if it is not signed in."""
     secret = session_secret(request)
     session = services_of(request).accounts.sessions.find(secret) if secret else None
-    return None if session is None else session.user_id
+    if session is None or session.user_id is None:
+        return None
+    note_caller(request, Caller(session.user_id))
+    return session.user_id
 
 
 def sign_in_first(request: Request) -> Response:
@@ -187,6 +193,7 @@ def _is_json(request: Request) -> bool:
 def _signed_in(request: Request, user_id: str, reply: Response) -> Response:
     """Give a browser a new session; the one it had ends."""
     accounts = services_of(request).accounts
+    note_caller(request, Caller(user_id))
     earlier = session_secret(request)
     if earlier:
         accounts.sessions.end(earlier)
@@ -267,9 +274,14 @@ def end_page(title: str, text: str, status: int = 200) -> Response:
 def _request_of(client: Client, user_id: str, scope: str) -> str:
     text = html_paragraph(f"{client.name or client.id} wants to act for you, {user_id}:")
     text += html_bullets([_MEANING[name] for name in scope.split(" ")])
+    return text + html_paragraph(f"It keeps this access for up to {_life_of(client)}.")
+
+
+def _life_of(client: Client) -> str:
     if client.id == COMMAND_LINE:
-        text += html_paragraph("It keeps this access for up to 90 days, or for as long as you chose.")
-    return text
+        return f"{REFRESH_DAYS} days, or for as long as you chose"
+    seconds = REFRESH_DAYS * 86_400 if REFRESH in client.grant_types else client.access_seconds
+    return f"{seconds // 86_400} days" if seconds >= 86_400 else f"{seconds // 60} minutes"
 
 
 _STYLE = (

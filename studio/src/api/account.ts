@@ -26,10 +26,18 @@ export function useSignIn() {
   });
 }
 
+/** Under this key the browser keeps the names of models whose success was shown. */
+export const SEEN = "tunery-seen";
+
+/** Sign out and forget what this browser has of the user, also if the server cannot be reached. */
 export async function signOut() {
-  await fetch("/signout", { method: "POST", credentials: "same-origin" });
-  sessionStorage.clear();
-  location.assign("/studio/");
+  try {
+    await fetch("/signout", { method: "POST", credentials: "same-origin" });
+  } finally {
+    sessionStorage.clear();
+    localStorage.removeItem(SEEN);
+    location.assign("/studio/");
+  }
 }
 
 export function useServerInfo() {

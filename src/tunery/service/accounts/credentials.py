@@ -43,7 +43,7 @@ GOOGLE_AUDIENCE = "https://generativelanguage.googleapis.com/"  # Google's clien
 GOOGLE_TOKEN_ENDPOINT = "https://oauth2.googleapis.com/token"  # the audience to exchange, whatever `token_uri` says
 MAX_LIFE_SECONDS = 3600
 CLOCK_SKEW_SECONDS = 60
-MIN_KEY_BITS = 2048
+MIN_KEY_BITS = 3072  # as strong as 128 bits (NIST SP 800-57)
 MAX_TOKEN_CHARACTERS = 8_192
 
 _ALGORITHM = "RS256"
@@ -241,7 +241,7 @@ class Keys(Credentials):
 
     def add_key_file(self, address: str, public_key: str, user_id: str, label: str = "") -> Credential:
         """
-        Add the public half (PEM, RSA of at least 2048 bits) of a key file that acts as a user.
+        Add the public half (PEM, RSA of at least 3072 bits) of a key file that acts as a user.
 
         Several key files may have one address if they act as one user. Raises InvalidArgument, NotFound.
         """

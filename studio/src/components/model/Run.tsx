@@ -1,6 +1,7 @@
 import { useState } from "react";
 import { Button } from "react-aria-components";
 import { Link } from "wouter";
+import { SEEN } from "../../api/account";
 import { idOf, type Operation, type TunedModel } from "../../api/client";
 import { isRunning, useLog } from "../../api/models";
 import { duration, percent } from "../../format";
@@ -67,7 +68,6 @@ export function Outcome({ model }: { model: TunedModel }) {
   return model.state === "ACTIVE" ? <ReadyNote model={model} /> : null;
 }
 
-const KEY = "tunery-seen";
 const MAX_SEEN = 500;
 
 function ReadyNote({ model }: { model: TunedModel }) {
@@ -81,9 +81,9 @@ function ReadyNote({ model }: { model: TunedModel }) {
 }
 
 function firstTime(name: string): boolean {
-  const seen = JSON.parse(localStorage.getItem(KEY) ?? "[]") as string[];
+  const seen = JSON.parse(localStorage.getItem(SEEN) ?? "[]") as string[];
   if (seen.includes(name)) return false;
-  localStorage.setItem(KEY, JSON.stringify([...seen.slice(-MAX_SEEN), name]));
+  localStorage.setItem(SEEN, JSON.stringify([...seen.slice(-MAX_SEEN), name]));
   return true;
 }
 
