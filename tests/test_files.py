@@ -13,7 +13,7 @@ import pytest
 
 from tests.service.samples import write_adapter
 from tunery.errors import DataLoss, ResourceExhausted, TuneryError, Unavailable
-from tunery.files import MANIFEST, open_published, publish, sweep
+from tunery.files import MANIFEST, all_below, open_published, publish, sweep
 
 
 @pytest.fixture
@@ -165,3 +165,22 @@ def test_the_sweeper_removes_what_no_row_names(models: Path) -> None:
     assert {path.relative_to(models).as_posix() for path in removed} == {"known/1", "known/.3.partial", "unknown"}
     assert {path.name for path in (models / "known").iterdir()} == {"2", ".2.partial"}
     assert not (models / "unknown").exists()
+
+
+def test_a_folder_that_cannot_be_listed_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is published or exported never leaves a file out because a folder failed for a moment."""
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / "file").touch()
+    assert all_below(tmp_path) == [tmp_path / "inner", tmp_path / "inner" / "file"]
+
+    real = os.scandir
+    inner = str(tmp_path / "inner")
+
+    def refusing(place: str) -> object:
+        if str(place) == inner:
+            raise PermissionError(errno.EACCES, "Permission denied", inner)
+        return real(place)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    with pytest.raises(PermissionError):
+        all_below(tmp_path)

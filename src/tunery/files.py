@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from tunery.errors import AlreadyExists, DataLoss, FailedPrecondition, ResourceExhausted, Unavailable
 
@@ -233,13 +233,25 @@ def _staging(target: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def all_below(folder: Path) -> list[Path]:
+    """Return all files and folders below a folder, sorted; raises OSError where `rglob` would leave something out."""
+    found: list[Path] = []
+    for place, folders, files in os.walk(folder, onerror=_raise):
+        found += [Path(place) / name for name in (*folders, *files)]
+    return sorted(found)
+
+
+def _raise(error: OSError) -> NoReturn:
+    raise error
+
+
 def _partial(target: Path) -> Path:
     return target.with_name(f".{target.name}.partial")
 
 
 def _seal(folder: Path) -> str:
     """Sync all files and folders below, write the manifest, and return its sha256."""
-    paths = sorted(folder.rglob("*"))
+    paths = all_below(folder)
     files = {path.relative_to(folder).as_posix(): _entry(path) for path in paths if path.is_file()}
     for path in paths:
         sync(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -10,6 +11,8 @@ from pathlib import Path
 from tests.acceptance.conftest import Command, adapter_bytes
 from tunery.service.library import Library
 from tunery.types import Phase, State
+
+CASES = Path(__file__).parents[1] / "fixtures/cases"
 
 KILLS = 10
 
@@ -84,6 +87,23 @@ def test_sigterm_leaves_a_checkpoint_and_the_same_command_goes_on(
     assert "Resuming from the checkpoint at step" in again.said
     assert adapter_bytes(home, "numbers") == adapter_bytes(undisturbed, "numbers")
     assert not any((home / "checkpoints").iterdir())
+
+
+def test_another_label_is_another_job(start: Start, new_home: Callable[[str], Path], tmp_path: Path) -> None:
+    """After a kill the same command on a changed file starts a new job, and says so."""
+    home, data = new_home("changed"), tmp_path / "t.csv"
+    shutil.copy(CASES / "39-resume" / "v1.csv", data)
+    killed = start(home, "tune", data, "--base-model", "tiny", "--id", "t1", "--epochs", "500", "--yes")
+    killed.wait_until(lambda: "loss" in killed.said)
+    killed.kill()
+    killed.wait()
+    shutil.copy(CASES / "39-resume" / "v2.csv", data)
+
+    again = start(home, "tune", data, "--base-model", "tiny", "--id", "t2", "--epochs", "2", "--yes")
+
+    assert again.wait() == 0, again.said
+    assert "t1, unfinished, was tuned on other rows of t.csv or with other settings; a new job starts." in again.said
+    assert "Resuming" not in again.said
 
 
 def test_a_kill_at_any_moment_costs_nothing(start: Start, new_home: Callable[[str], Path], data: Path) -> None:

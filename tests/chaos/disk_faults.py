@@ -59,9 +59,11 @@ def suffer(server: Served, faults: int, seed: int = 0) -> dict[str, object]:
             answers[str(reply)[:120]] += 1
     alive = server.exit_status() is None and server.pid == first
     wait_until(lambda: not _waiting(server, accepted), 900, 0.5)
+    failed = [server.operation(one)["error"]["message"] for one in accepted if server.phase(one) == "FAILED"]
     phases = Counter(server.phase(model_id) for model_id in accepted)
     return {
         "faults": faults, "the same server lives": alive, "accepted": len(accepted), "ended": dict(phases),
+        "failed": failed,
         "wrong answers": {what: count for what, count in answers.items() if count},
         "ready": server.ask("GET", "tunedModels?page_size=1")[0],
     }  # fmt: skip

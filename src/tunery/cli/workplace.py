@@ -243,7 +243,14 @@ class Here:
         """Return the model whose unfinished task is the one of a plan, None if there is none."""
         with self._library() as library:
             found = library.find_unfinished(plan.request.sha256())
+            source = plan.request.data.source
+            others = [
+                one.id for one in library.list() if one.task.data.source == source and not one.task.phase.is_final
+            ]
         if found is None:
+            if others:
+                where = f"was tuned on other rows of {source} or with other settings"
+                terminal.say(f"{others[0]}, unfinished, {where}; a new job starts.")
             if is_resume:
                 raise NotFound("There is no unfinished tuning job for this command. Leave out --resume to start one.")
         elif found.task.cancel_requested:

@@ -337,7 +337,11 @@ def check_name(name: str) -> str:
 
 def read_records(bases: Path) -> dict[str, Record]:
     """Return all added bases, sorted by name."""
-    return {path.parent.name: _read(path) for path in sorted(bases.glob(f"[!.]*/{RECORD_FILE}"))}
+    if not bases.is_dir():
+        return {}
+    folders = [path for path in sorted(bases.iterdir()) if not path.name.startswith(".")]
+    # not glob, to which a folder that cannot be read is an empty one
+    return {path.name: _read(path / RECORD_FILE) for path in folders if (path / RECORD_FILE).is_file()}
 
 
 def write_record(bases: Path, record: Record) -> None:

@@ -18,6 +18,7 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
 from tunery import config
 from tunery.errors import InvalidArgument, ResourceExhausted
+from tunery.files import all_below
 from tunery.server.http import ApiRouter, JsonReply, Services, ServicesOf
 from tunery.server.security import CallerOf, holds
 from tunery.server.shares import Places, in_own_thread
@@ -127,7 +128,7 @@ class _TarReply(StreamingResponse):
 
 
 def _tar(folder: Path) -> Iterator[bytes]:
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+    for path in (path for path in all_below(folder) if path.is_file()):
         entry = tarfile.TarInfo(path.relative_to(folder).as_posix())
         entry.size, entry.mtime, entry.mode = path.stat().st_size, int(path.stat().st_mtime), 0o644
         yield entry.tobuf(tarfile.GNU_FORMAT)

@@ -22,7 +22,7 @@ from typing import Any
 
 from tunery import __version__
 from tunery.errors import AlreadyExists, DataLoss, FailedPrecondition, NotFound
-from tunery.files import open_published, sha256_of, sync
+from tunery.files import all_below, open_published, sha256_of, sync
 from tunery.service.database import connection as database_file
 from tunery.service.database import models
 from tunery.service.database.connection import Database
@@ -139,7 +139,7 @@ def _add_adapter(
     try:
         shutil.copytree(folder.path / model.artifact, staged, copy_function=_link)
         open_published(staged, model.manifest_sha256)
-        for path in sorted(path for path in staged.rglob("*") if path.is_file()):
+        for path in (path for path in all_below(staged) if path.is_file()):
             _add(tar, files, path, f"{model.artifact}/{path.relative_to(staged).as_posix()}")
     except (OSError, DataLoss):
         if _still_exists(folder, model):
@@ -163,12 +163,16 @@ def _still_exists(folder: DataFolder, model: TunedModel) -> bool:
 
 def _add_bases(tar: tarfile.TarFile, files: dict[str, dict[str, Any]], folder: DataFolder, *, with_bases: bool) -> int:
     count = 0
-    for base in sorted(path for path in folder.bases.glob("*") if path.is_dir() and not path.name.startswith(".")):
+    for base in (path for path in _folders_in(folder.bases) if not path.name.startswith(".")):
         wanted = [path for path in sorted(base.iterdir()) if path.is_file() and (with_bases or path.name == _RECORD)]
         for path in wanted:
             _add(tar, files, path, f"{folder.bases.name}/{base.name}/{path.name}")
         count += bool(wanted)
     return count
+
+
+def _folders_in(place: Path) -> list[Path]:
+    return sorted(path for path in place.iterdir() if path.is_dir()) if place.is_dir() else []
 
 
 def _add(tar: tarfile.TarFile, files: dict[str, dict[str, Any]], path: Path, name: str) -> None:
