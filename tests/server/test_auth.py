@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from tests.server.accounts_app import browser, make_app
 from tests.server.api import OWNER, Api, error_of
+from tunery.service.accounts.accounts import Accounts
 
 
 def secret_of(api: Api) -> str:
@@ -28,6 +30,17 @@ def test_a_key_in_header_or_query(api: Api, place: str) -> None:
 
     assert api.client().get("/v1beta/models", **given).status_code == 200  # type: ignore[arg-type]
     assert error_of(api.client().get("/v1beta/tunedModels", **given))["code"] == 403  # type: ignore[arg-type]
+
+
+def test_keys_in_urls_can_be_refused(accounts: Accounts) -> None:
+    """`--no-keys-in-urls` keeps keys out of the logs of proxies and the histories of browsers; headers go on."""
+    accounts.keys_in_urls = False
+    key = accounts.keys.create("a key")[1]
+    with browser(make_app(accounts)) as web:
+        refused = web.get("/v1beta/whoami", params={"key": key})
+
+        assert (refused.status_code, "x-goog-api-key" in refused.text) == (400, True)
+        assert web.get("/v1beta/whoami", headers={"x-goog-api-key": key}).json()["hasKey"]
 
 
 @pytest.mark.parametrize("key", ["nonsense", ""])

@@ -74,6 +74,29 @@ def is_ended(one: socket.socket, after: bytes = b"") -> bool:
     return received.startswith(after) if after else received == b""
 
 
+@pytest.mark.parametrize(
+    ("headers", "body", "replies"),
+    [
+        (b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n", b"0\r\n\r\n", [b"200"]),
+        (b"Content-Length: 3\r\nContent-Length: 5\r\n", b"abc", [b"400"]),
+        (b"Content-Length: 1, 2\r\n", b"ab", [b"400"]),
+        (b"Content-Length: +3\r\n", b"abc", [b"400"]),
+        (b"Transfer-Encoding: identity\r\n", b"abc", [b"400"]),
+    ],
+    ids=["both", "two lengths", "a list of lengths", "a signed length", "unknown coding"],
+)
+def test_the_end_of_a_request_is_never_in_doubt(headers: bytes, body: bytes, replies: list[bytes]) -> None:
+    """Chunks count and a length beside them does not; other doubtful lengths are refused (request smuggling)."""
+    with serving(answer, PATIENT) as address:
+        head = b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
+        received = b""
+        with connected(address, head + headers + b"\r\n" + body) as one:
+            while part := one.recv(1000):
+                received += part
+
+    assert [reply[:3] for reply in received.split(b"HTTP/1.1 ")[1:]] == replies
+
+
 @pytest.mark.parametrize("sent", [b"", b"GET /", HALF, WHOLE + HALF], ids=["nothing", "a word", "half", "the second"])
 def test_half_requests_are_ended(sent: bytes) -> None:
     """A connection without the end of its headers is closed, also after a request that was answered."""

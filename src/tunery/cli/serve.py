@@ -277,6 +277,10 @@ def serve(
     keys_may_tune: Annotated[
         bool, option("Allow tuning with users' API keys.", "only tokens", "--keys-may-tune")
     ] = False,
+    keys_in_urls: Annotated[
+        bool,
+        option("Take API keys as ?key= too, not only in headers.", "take them", "--keys-in-urls/--no-keys-in-urls"),
+    ] = True,
     evaluation: Annotated[
         bool,
         option(
@@ -303,6 +307,7 @@ def serve(
         port,
         public_address=behind_tls_proxy,
         keys_act_as_users=keys_may_tune,
+        keys_in_urls=keys_in_urls,
         evaluates=evaluation,
     )
     start_logging(log_format)

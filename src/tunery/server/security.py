@@ -151,7 +151,10 @@ def _identified(request: Request) -> Caller:
     token = bearer_token(request)
     if token is not None:
         return accounts.caller_of_token(token)
-    key = request.headers.get("x-goog-api-key") or request.query_params.get("key")
+    key, key_in_url = request.headers.get("x-goog-api-key"), request.query_params.get("key")
+    if key_in_url and not key and not accounts.keys_in_urls:
+        raise InvalidArgument("This server takes API keys only in the header x-goog-api-key, not as ?key= in the URL.")
+    key = key or key_in_url
     if key:
         return accounts.caller_of_key(key)
     secret = session_secret(request)

@@ -43,6 +43,7 @@ class ServerSettings:
     port: int = 8000
     public_address: str | None = None  # of a TLS proxy in front, such as https://tunery.example
     keys_act_as_users: bool = False  # a user's API key may tune, as in the original's last months
+    keys_in_urls: bool = True  # as ?key=, which Google's samples for curl send
     evaluates: bool = True  # tuned models with held-out rows, automatically
 
 
@@ -94,7 +95,11 @@ def running(settings: ServerSettings, address: str) -> Iterator[Services]:
         reports = (evaluations, data_checks, data_curves)
         worker = Worker(library, warm_base=warm_base, on_success=evaluations.begin if settings.evaluates else None)
         accounts = Accounts(
-            library.database, library.folder, address=address, keys_act_as_users=settings.keys_act_as_users
+            library.database,
+            library.folder,
+            address=address,
+            keys_act_as_users=settings.keys_act_as_users,
+            keys_in_urls=settings.keys_in_urls,
         )
         try:
             accounts.tidy()

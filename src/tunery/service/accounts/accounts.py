@@ -53,7 +53,8 @@ class Accounts:
     The accounts of one data folder; needs the database that the owner of the folder writes with.
 
     `address` is the public address of the server, also an audience for key files. With `keys_act_as_users` an API key
-    that belongs to a user acts as that user, as it did in the end in the original; off by default.
+    that belongs to a user acts as that user, as it did in the end in the original; off by default. Without
+    `keys_in_urls` keys are taken from headers only: addresses end up in logs and histories.
     """
 
     def __init__(
@@ -63,12 +64,14 @@ class Accounts:
         *,
         address: str = "",
         keys_act_as_users: bool = False,
+        keys_in_urls: bool = True,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         stopwatch: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = Store(database, clock, stopwatch)
         self.local_token = LocalToken(folder)
         self._keys_act_as_users = keys_act_as_users
+        self.keys_in_urls = keys_in_urls
         base = address.rstrip("/")
         self._audiences = frozenset({GOOGLE_AUDIENCE} | ({base, f"{base}/"} if base else set()))
         self.access_seconds = ACCESS_SECONDS  # of logins; tests make it short
