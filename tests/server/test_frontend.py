@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from tunery.server.app import add_frontend
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -46,6 +49,24 @@ def test_scripts_and_styles_come_from_this_server_only(built: TestClient) -> Non
     assert "'unsafe-inline'" not in policy
     assert "'unsafe-eval'" not in policy
     assert "default-src 'none'; script-src 'self'; style-src 'self' 'sha256-" in policy
+
+
+@pytest.mark.parametrize(
+    "path", ["/studio/assets/", "/studio/samples/", "/studio/assets", "/studio/samples/../assets/"]
+)
+def test_folders_are_not_listed(built: TestClient, path: str) -> None:
+    """The address of a folder gives no names of its files."""
+    assert "index-abc" not in built.get(path).text
+
+
+def test_the_studio_writes_no_html_and_runs_no_text() -> None:
+    """React makes text of all that users wrote; nothing goes round it, and no other channel is open."""
+    ways_round = r"\b(?:innerHTML|outerHTML|insertAdjacentHTML|dangerouslySetInnerHTML|eval|postMessage|WebSocket)\b"
+    found = re.compile(rf"{ways_round}|document\.write|new Function|javascript:|addEventListener\(\"message\"")
+    files = [path for ending in ("*.ts", "*.tsx") for path in (ROOT / "studio" / "src").rglob(ending)]
+
+    assert files
+    assert [path.name for path in files if found.search(path.read_text("utf-8"))] == []
 
 
 def test_the_root_leads_to_the_studio(built: TestClient) -> None:

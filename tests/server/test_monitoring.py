@@ -91,6 +91,18 @@ def test_what_the_guards_refuse_is_written(live: Live, lines: io.StringIO) -> No
     assert second["request_id"] == by_page.headers["x-request-id"]
 
 
+def test_refused_callers_are_written(live: Live, lines: io.StringIO) -> None:
+    """A bad token and a caller without access leave lines with method, status and, if there is one, user."""
+    with live.client("nonsense") as stranger:
+        stranger.get(f"/v1beta/tunedModels/{TUNED}")
+    with live.client() as client:
+        client.get("/v1beta/tunedModels/not-there")
+
+    first, second = logged(lines, 2)
+    assert (first["method"], first["status"], first["user"]) == ("GetTunedModel", 401, None)
+    assert (second["method"], second["status"], second["user"]) == ("GetTunedModel", 404, user_hash("local"))
+
+
 def test_sign_ins_are_written(live: Live, lines: io.StringIO) -> None:
     """A wrong password and a link that is used are lines; the second has its user."""
     secret = live.services.accounts.sessions.new_setup_link()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
@@ -234,6 +236,18 @@ def test_changing_a_password_needs_the_current_one(ann: TestClient, app: FastAPI
 
         assert ann.get("/v1beta/whoami").status_code == 200
         assert other.get("/v1beta/whoami").status_code == 401
+
+
+def test_password_fields_suit_password_managers(web: TestClient, ann: TestClient) -> None:
+    """They are masked, named for password managers, and take what is pasted."""
+    fields = re.findall("<input[^>]*password[^>]*>", web.get("/signin").text + ann.get("/password").text)
+
+    assert [field.split('autocomplete="')[1].split('"')[0] for field in fields] == [
+        "current-password",
+        "current-password",
+        "new-password",
+    ]
+    assert all('type="password"' in field and "onpaste" not in field for field in fields)
 
 
 def test_pages_cannot_be_framed_and_run_no_script(web: TestClient) -> None:

@@ -327,9 +327,21 @@ def test_a_revoked_key_file_is_out_at_once(accounts: Accounts, robot: Credential
         accounts.caller_of_token(token)
 
 
-@pytest.mark.parametrize("pem", ["", "x", PAIR[0]])
+WEAK = """-----BEGIN PUBLIC KEY-----
+MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAtAtIHIDodVVHU1pDDk8z
+8Q/B/TUIt0HPM3qfper2s8K8/VsogKSCYnaWXhuLXWAA9iZJ/DuEHYVXsfpebVEY
+j4FYzwsnfiCbAfWjfgGyeL7tpPyNEmnHVYYiSdeaUoplDbZPkutJLK7/qdpaMw2K
+kEEi+RAi5VKxspjdX2VS9dh/2HSMZ2s3xvWMCnVLrlmBO1LMyJUVcZCOL96YY1vF
+TnoFQPzL6P8pZBOpAFhr6zmXJC0HjjCgcnylKZxtqhDjhlss4IdRODXUQPVlKDwS
+eNiuKgxssM9Z0n210ouCYICSZmUcdXNGTLCkevCp/0e8s3PuHB55ig9gnLCtjb/J
+OwIDAQAB
+-----END PUBLIC KEY-----
+"""  # of 2,048 bits
+
+
+@pytest.mark.parametrize("pem", ["", "x", PAIR[0], WEAK], ids=["nothing", "text", "private", "2,048 bits"])
 def test_only_public_keys_are_kept(accounts: Accounts, pem: str) -> None:
-    """A private key sent by mistake is refused."""
+    """A private key sent by mistake is refused, and a key of too few bits."""
     with pytest.raises(InvalidArgument):
         accounts.keys.add_key_file(ROBOT, pem, "local")
 
