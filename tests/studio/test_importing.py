@@ -5,11 +5,18 @@ from __future__ import annotations
 import io
 import json
 import re
+from collections.abc import Iterable
+from typing import Any
 
 import openpyxl
+import pytest
 from playwright.sync_api import Page, expect
 
+from tests.cli.conftest import runner
+from tests.data.test_corpus import FILES
+from tests.studio.accessibility import faults
 from tests.studio.visitor import Visitor
+from tunery.data import dataset, sandbox
 
 ROWS = [(f"Größe {number}", f"Maß {number}") for number in range(1, 25)]
 LONG = "x" * 5_001  # an output may have 5,000 characters
@@ -70,9 +77,8 @@ def rows_with_errors(page: Page) -> set[int]:
     """Return the numbers of the rows that the table of problems names."""
     table = page.get_by_role("region", name="Problems").get_by_role("table")
     expect(table).to_be_visible()
-    errors = table.locator("tbody").filter(has_text="Error").get_by_role("row")
-    numbers = (re.match(r"\d+", row.inner_text()) for row in errors.all())
-    return {int(number[0]) for number in numbers if number}
+    errors = table.locator("tbody").filter(has_text="Error").locator("tr:not(.group)")
+    return {int(number) for row in errors.all() for number in re.findall(r"\d+", row.locator("td").first.inner_text())}
 
 
 def test_a_table_with_odd_headers(ann: Visitor) -> None:
@@ -146,3 +152,139 @@ def test_seven_bad_rows(ann: Visitor) -> None:
     ann.name("Without the bad rows")
     model = ann.tune()
     assert ann.call("GET", f"tunedModels/{model}?extensions=true")["tuningTask"]["data"]["rows"] == 17
+
+
+def two_texts() -> bytes:
+    """Czech in ISO 8859-2, which is Czech with a few other letters in Windows-1250."""
+    return ("text,label\n" + "Balík nepřišel,doručení\nPošlete fakturu,platba\n" * 12).encode("iso8859-2")
+
+
+def test_two_readings_are_asked_side_by_side(ann: Visitor) -> None:
+    """Of two plausible texts none is taken; both are shown, and one key chooses. The answer can be changed."""
+    page = ann.goto("/new")
+    ann.import_file("czech.csv", two_texts())
+    question = page.get_by_role("group", name="Which text is right?")
+    expect(question.get_by_role("radio")).to_have_count(2)
+    expect(question.get_by_role("table").first).to_contain_text("Balík nepřišel")
+    expect(question.get_by_role("table").last).to_contain_text("Balík nepřiąel")
+    expect(page.get_by_role("button", name="Import 24 examples")).to_be_disabled()
+    assert faults(page) == []
+
+    question.get_by_role("radio").first.focus()
+    page.keyboard.press("ArrowDown")
+    sample = page.get_by_role("region", name="First rows of the file")
+    expect(sample).to_contain_text("Balík nepřiąel")
+    expect(page.get_by_label("Encoding")).to_have_value("cp1250")
+    page.keyboard.press("ArrowUp")
+    expect(sample).to_contain_text("Balík nepřišel")
+    ann.use_rows()
+    expect(page.get_by_role("grid", name="Examples")).to_contain_text("Balík nepřišel")
+
+
+def test_a_message_leads_to_its_control(ann: Visitor) -> None:
+    """Where a message asks for the delimiter, its button moves the focus there, also if nothing could be read."""
+    page = ann.goto("/new")
+    ann.import_file("rows.txt", (FILES / "r-blanks.txt").read_bytes())
+
+    ann.press("Choose the delimiter")
+    expect(page.get_by_label("Delimiter")).to_be_focused()
+
+
+def test_hidden_rows_are_asked(ann: Visitor) -> None:
+    """The rows that a workbook hides are left out, and read if the user says so; the counts follow."""
+    page = ann.goto("/new")
+    ann.import_file("tickets.xlsx", (FILES / "exceljs-hidden-rows.xlsx").read_bytes())
+    expect(page.get_by_text("3 hidden rows were left out (first: row 3).")).to_be_visible()
+    expect(page.get_by_role("radio", name="Leave them out")).to_be_checked()
+    expect(page.get_by_role("button", name="Import 9 examples")).to_be_enabled()
+
+    page.get_by_role("radio", name="Read them too").check()
+    expect(page.get_by_role("button", name="Import 12 examples")).to_be_enabled()
+
+
+CORPUS = (
+    "excel-german.csv",
+    "excel-sep-line.csv",
+    "lo-bar.csv",
+    "lo-big5.csv",
+    "lo-koi8-r.csv",
+    "notepad-utf16-le.txt",
+    "mariadb-outfile.txt",
+    "r-blanks.txt",
+    "pandas-print.txt",
+    "jq-data.json",
+    "datasets-viewer.json",
+    "openai-weight.jsonl",
+    "bedrock-messages-system.jsonl",
+    "aistudio-structured",
+    "exceljs-hidden-rows.xlsx",
+    "openpyxl-title-merged.xlsx",
+    "xlwt-formats-hidden.xls",
+    "lo-sheets.ods",
+    "jq-train-test.json",
+    "lo-print.pdf",
+)
+SHOWN_ROWS = 10  # of a cause
+
+# What the page says of a file: its counts, columns, first rows, problems and questions.
+READ_PAGE = """() => {
+    const all = (selector, where = document) => [...where.querySelectorAll(selector)];
+    const said = (element) => element?.textContent ?? "";
+    const region = (name) => `[role=region][aria-label="${name}"] tbody`;
+    return {
+        counts: said(document.querySelector("strong + .soft")),
+        columns: all("#control-columns .field").map((field) => [
+            said(field.querySelector("label")), field.querySelector("select").value,
+        ]),
+        sample: all(region("First rows of the file") + " tr").map((row) => all("td", row).map(said)),
+        problems: all(region("Problems")).flatMap((kind) => all("tr:not(.group)", kind).map((row) => [
+            said(kind.querySelector(".badge")),
+            all(".row-numbers > *", row).map(said).filter((number) => /^\\d+$/.test(number)).map(Number),
+            said(row.children[1]),
+            said(row.querySelector(".sentence")),
+        ])),
+        questions: all(".question > p").map(said),
+    };
+}"""
+
+
+def causes(problems: Iterable[dict[str, Any]]) -> list[list[Any]]:
+    """Return what the page shows of problems: level, rows, column and sentence of each cause."""
+    rows: dict[tuple[str, str, str, str], list[int]] = {}
+    for one in problems:
+        cause = (one["kind"], one["level"].capitalize(), one["column"] or "–", one["message"])
+        rows.setdefault(cause, []).extend([one["row"]] if one["row"] else [])
+    return sorted([level, found[:SHOWN_ROWS], *rest] for (_, level, *rest), found in rows.items())
+
+
+def test_the_studio_says_what_the_command_line_says(
+    ann: Visitor, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Files of the corpus have the same rows, columns, problems and words in the browser as in `data preview`."""
+    monkeypatch.setattr(sandbox, "preview_guarded", dataset.preview)  # without a process for each file
+    run = runner(capfd)
+    page = ann.goto("/new")
+    for name in CORPUS:
+        ann.import_file(name, (FILES / name).read_bytes())
+        expect(page.locator("strong").get_by_text(name, exact=True)).to_be_visible()
+        shown = page.evaluate(READ_PAGE)
+        ann.press("Choose another file")
+
+        done = run("data", "preview", FILES / name, "--json")
+        if done.status:  # refused: there are only words
+            assert [problem[3] for problem in shown["problems"]], name
+            assert all(f"{problem[3][1:]}" in done.said for problem in shown["problems"]), name
+            assert (len(shown["problems"]), shown["sample"]) == (done.said.count("Error: "), []), name
+            continue
+        said = json.loads(done.output)
+        asked = [one for one in said["problems"] if one["readings"]]
+        where = [f"Row {one['row']}: " if one["row"] else "" for one in asked]
+        uses = dict.fromkeys(said["input_columns"], "input") | {said["output_column"]: "output"}
+        usable = "" if said["example_count"] == said["row_count"] else f"{said['example_count']} of "
+        assert f"· {said['format']} · {usable}{said['row_count']} row" in shown["counts"], name
+        assert shown["columns"] == [[column, uses.get(column, "ignored")] for column in said["columns"]], name
+        assert shown["sample"] == [
+            [str(row["number"]), *(cell or "" for cell in row["cells"])] for row in said["sample"]
+        ], name
+        assert shown["questions"] == [start + one["message"] for start, one in zip(where, asked, strict=True)], name
+        assert sorted(shown["problems"]) == causes(one for one in said["problems"] if not one["readings"]), name

@@ -362,6 +362,7 @@ class Preview:
     problems: tuple[DataProblem, ...]  # errors and warnings
     first_example: TuningExample | None = None
     has_header: bool | None = None  # None: this format has no header row
+    header_row: int | None = None  # its number, as in the file
     encoding: str | None = None  # None: a workbook
     encoding_is_guessed: bool = False
     delimiter: str | None = None
@@ -416,6 +417,7 @@ def preview(path: str | Path, **options: Unpack[ReadOptions]) -> Preview:
         problems=problems,
         first_example=next(iter(examples), None),
         has_header=table.has_header,
+        header_row=table.header_row,
         encoding=table.encoding,
         encoding_is_guessed=table.encoding_is_guessed,
         delimiter=table.delimiter,

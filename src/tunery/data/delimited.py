@@ -80,6 +80,7 @@ def read_delimited(decoded: DecodedText, options: TableOptions) -> Table:
         rows=named.rows,
         problems=(*decoded.problems, *doubts, *notes, *unquoted, *even.problems, *named.problems),
         has_header=named.has_header,
+        header_row=named.header_row,
         encoding=decoded.encoding,
         encoding_is_guessed=decoded.is_guessed,
         delimiter=delimiter or None,

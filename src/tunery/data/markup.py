@@ -172,6 +172,7 @@ class _Grid:
             rows=named.rows,
             problems=(*decoded.problems, *self.problems, *named.problems),
             has_header=named.has_header,
+            header_row=named.header_row,
             encoding=decoded.encoding,
             encoding_is_guessed=decoded.is_guessed,
             sheet=self.sheet,

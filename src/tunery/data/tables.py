@@ -82,6 +82,7 @@ class Table:
     sheet: str | None = None
     sheets: tuple[Sheet, ...] = ()
     hidden: frozenset[int] = frozenset()  # positions of the columns that the sheet hides
+    header_row: int | None = None  # number of the row with the column names
     refused: tuple[int, ...] = ()  # rows that could not be read; each has a problem, or the file has one for all
 
     def without(self, numbers: Collection[int]) -> Table:

@@ -60,6 +60,7 @@ def read_workbook(data: bytes, options: TableOptions) -> Table:
             *_merged_notes(content, named),
         ),
         has_header=named.has_header,
+        header_row=named.header_row,
         sheet=sheet,
         sheets=workbook.sheets,
         hidden=frozenset(at for at, position in enumerate(named.positions) if position in content.hidden_columns),

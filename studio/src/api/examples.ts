@@ -49,6 +49,7 @@ export function useFirstExamples(id: string, isWanted: boolean, rendered = false
 }
 
 export type Problem = Schemas["DataProblemOut"];
+export type Question = Schemas["QuestionOut"];
 export type Parsed = Schemas["ParsedDatasetOut"] & { file: File };
 export type Estimate = Schemas["EstimateOut"];
 
@@ -57,7 +58,8 @@ export type ReadOptions = {
   sheet?: string;
   encoding?: string;
   delimiter?: string;
-  header?: string;
+  headerRow?: string; // its number; 0: there is none
+  hiddenRows?: string; // true or false
   inputColumn?: string[];
   outputColumn?: string;
   skipRows?: string;

@@ -2270,6 +2270,11 @@ export interface components {
             delimiter?: string;
             /** Hasheader */
             hasHeader?: boolean;
+            /**
+             * Headerrow
+             * @description The row with the column names.
+             */
+            headerRow?: number;
             /** Sheet */
             sheet?: string;
             /** Sheets */
@@ -2427,6 +2432,11 @@ export interface components {
              * @description The field of the request that answers it, such as `encoding`.
              */
             option: string;
+            /**
+             * Message
+             * @description What is unclear, as in `problems`.
+             */
+            message: string;
             /** Readings */
             readings: components["schemas"]["ReadingOut"][];
         };

@@ -43,6 +43,7 @@ class QuestionOut(Message):
     """What the file leaves open; the likeliest reading comes first."""
 
     option: Annotated[str, Field(description="The field of the request that answers it, such as `encoding`.")]
+    message: Annotated[str, Field(description="What is unclear, as in `problems`.")]
     readings: list[ReadingOut]
 
 
@@ -94,6 +95,7 @@ class ParsedDatasetOut(Message):
     encoding_is_guessed: bool | None = None
     delimiter: str | None = None
     has_header: bool | None = None
+    header_row: Annotated[int | None, Field(description="The row with the column names.")] = None
     sheet: str | None = None
     sheets: list[SheetOut] | None = None
     columns: list[str] | None = None
@@ -118,6 +120,7 @@ def parsed_out(
         encoding_is_guessed=preview.encoding_is_guessed or None,
         delimiter=preview.delimiter,
         has_header=preview.has_header,
+        header_row=preview.header_row,
         sheet=preview.sheet,
         sheets=[SheetOut(name=sheet.name, is_hidden=sheet.is_hidden) for sheet in preview.sheets] or None,
         columns=list(preview.columns),
@@ -149,6 +152,7 @@ def _questions_out(problems: Sequence[DataProblem]) -> list[QuestionOut] | None:
     return [
         QuestionOut(
             option=to_camel(problem.option),
+            message=problem.message,
             readings=[ReadingOut(value=one.value, rows=[list(row) for row in one.rows]) for one in problem.readings],
         )
         for problem in problems

@@ -2,9 +2,11 @@ import { useEffect, useRef, useState } from "react";
 import { Button } from "react-aria-components";
 import type { Parsed, ReadOptions } from "../../api/examples";
 import type { Example } from "../../draft";
-import { SelectField } from "../controls";
+import { type Asked, askedOf, controlsOf, withOptions } from "../../reading";
 import { ScrollRegion, Table } from "../Facts";
 import { ProblemTable } from "./ProblemTable";
+import { Questions } from "./Questions";
+import { focusOption, Mapping, ReadControls } from "./ReadControls";
 import { text } from "./text";
 
 type ImportPreviewProps = {
@@ -15,14 +17,19 @@ type ImportPreviewProps = {
   use: (examples: Example[]) => void;
 };
 
-/** How a file was read: format, columns, one example, problems. Nothing is imported before the button is pressed. */
+/** How a file was read: questions, format, columns, one example, problems. Nothing is imported before the button is pressed. */
 export function ImportPreview({ parsed, isReading, again, leave, use }: ImportPreviewProps) {
   const { examples = [], problems, sample = [], columns = [] } = parsed;
   const [options, setOptions] = useState<ReadOptions>({});
   const [shownRow, setShownRow] = useState<number>();
+  const asked = useAsked(parsed, options);
+  const listed = problems.filter((problem) => asked.every((question) => question.problem !== problem));
+  const controls = controlsOf(parsed, options);
+  const isAsked = asked.some(({ option }) => option === "hiddenRows");
+  const shown = new Set([...controls].filter((option) => option !== "hiddenRows" || !isAsked));
   const hasErrors = problems.some(({ level }) => level === "error");
   function change(part: ReadOptions) {
-    const next = { ...options, ...part };
+    const next = withOptions(options, part);
     setOptions(next);
     again(next);
   }
@@ -32,10 +39,10 @@ export function ImportPreview({ parsed, isReading, again, leave, use }: ImportPr
   }
   return (
     <div className="stack" aria-busy={isReading}>
-      <ReadFacts parsed={parsed} change={change} leave={leave} />
-      {columns.length > 0 && (
-        <Mapping key={`${options.sheet} ${options.header} ${columns.join()}`} parsed={parsed} change={change} />
-      )}
+      <FileLine parsed={parsed} leave={leave} />
+      <Questions asked={asked} options={options} change={change} />
+      {shown.size > 0 && <ReadControls parsed={parsed} options={options} shown={shown} change={change} />}
+      {columns.length > 0 && <Mapping key={mappingKey(parsed, options)} parsed={parsed} change={change} />}
       {examples[0] && (
         <div>
           <h3>{text.import.oneExample}</h3>
@@ -48,13 +55,15 @@ export function ImportPreview({ parsed, isReading, again, leave, use }: ImportPr
         </div>
       )}
       {sample.length > 0 && <SampleTable parsed={parsed} shownRow={shownRow} />}
-      {problems.length > 0 && (
+      {listed.length > 0 && (
         <ProblemTable
-          problems={problems}
+          problems={listed}
           name={parsed.file.name}
           canShow={(row) => sample.some(({ number }) => number === row)}
           show={setShownRow}
           skip={skip}
+          controls={controls}
+          focusControl={focusOption}
         />
       )}
       <div className="row">
@@ -65,132 +74,48 @@ export function ImportPreview({ parsed, isReading, again, leave, use }: ImportPr
         >
           {text.import.rows(examples.length || (parsed.exampleCount ?? 0))}
         </Button>
-        {hasErrors && <span className="small soft">{text.import.errorsFirst}</span>}
+        {hasErrors && <span className="small soft">{whatFirst(parsed, asked)}</span>}
       </div>
     </div>
   );
 }
 
-const ENCODINGS = [
-  "utf-8",
-  "utf-16",
-  "windows-1252",
-  "iso-8859-1",
-  "iso-8859-15",
-  "windows-1251",
-  "shift_jis",
-  "gb18030",
-];
-
-type ReadFactsProps = { parsed: Parsed; change: (part: ReadOptions) => void; leave: () => void };
-
-/** Encoding, delimiter, sheet and header as detected; all can be changed. */
-function ReadFacts({ parsed, change, leave }: ReadFactsProps) {
-  const { format, encoding, delimiter, sheet, sheets = [], hasHeader, rowCount = 0 } = parsed;
-  const encodings = encoding && !ENCODINGS.includes(encoding) ? [encoding, ...ENCODINGS] : ENCODINGS;
-  return (
-    <>
-      <div className="row spread">
-        <div>
-          <strong>{parsed.file.name}</strong>{" "}
-          <span className="soft">
-            {format && `· ${format} `}· {text.import.found(rowCount)}
-          </span>
-        </div>
-        <Button className="button quiet" onPress={leave}>
-          {text.import.another}
-        </Button>
-      </div>
-      <div className="facts-row">
-        {encoding && (
-          <SelectField
-            label={`${text.import.encoding} ${parsed.encodingIsGuessed ? text.import.guessed : ""}`}
-            value={encoding}
-            isSmall
-            change={(next) => change({ encoding: next })}
-            options={encodings.map((name) => [name, name])}
-          />
-        )}
-        {delimiter && (
-          <SelectField
-            label={text.import.delimiter}
-            value={delimiter}
-            isSmall
-            change={(next) => change({ delimiter: next })}
-            options={Object.entries(text.import.delimiters)}
-          />
-        )}
-        {sheets.length > 1 && (
-          <SelectField
-            label={text.import.sheet}
-            value={sheet ?? ""}
-            isSmall
-            change={(next) => change({ sheet: next, inputColumn: undefined, outputColumn: undefined })}
-            options={sheets.map(({ name, isHidden }) => [name, isHidden ? `${name} ${text.import.hidden}` : name])}
-          />
-        )}
-        {hasHeader !== undefined && (
-          <SelectField
-            label={text.import.header}
-            value={String(hasHeader)}
-            isSmall
-            change={(next) => change({ header: next, inputColumn: undefined, outputColumn: undefined })}
-            options={[
-              ["true", text.import.headerYes],
-              ["false", text.import.headerNo],
-            ]}
-          />
-        )}
-      </div>
-    </>
-  );
+/** The questions of the file as it is read now, and the answered ones. */
+function useAsked(parsed: Parsed, options: ReadOptions): Asked[] {
+  const [known, setKnown] = useState<{ parsed: Parsed; asked: Asked[] }>({ parsed, asked: askedOf(parsed, [], {}) });
+  if (known.parsed === parsed) return known.asked;
+  const asked = askedOf(parsed, known.asked, options);
+  setKnown({ parsed, asked });
+  return asked;
 }
 
-type Role = "input" | "output" | "ignored";
-type Roles = Record<string, Role>;
-const ROLES: Role[] = ["input", "output", "ignored"];
+const mappingKey = ({ columns = [] }: Parsed, { encoding, delimiter, sheet, headerRow }: ReadOptions) =>
+  JSON.stringify([encoding, delimiter, sheet, headerRow, columns]);
 
-/** The role of each column: any number of inputs, one output. */
-function Mapping({ parsed, change }: { parsed: Parsed; change: (part: ReadOptions) => void }) {
-  const { columns = [], mapping } = parsed;
-  const [chosen, setChosen] = useState<Roles>(); // undefined: the server's suggestion
-  const roles = chosen ?? suggested(columns, mapping);
-  const inputs = columns.filter((name) => roles[name] === "input");
-  const output = columns.find((name) => roles[name] === "output");
-  function use(column: string, role: Role) {
-    const next = { ...roles, [column]: role };
-    if (role === "output" && output && output !== column)
-      next[output] = inputs.some((name) => name !== column) ? "ignored" : "input"; // only one column can be the output
-    setChosen(next);
-    const nextOutput = columns.find((name) => next[name] === "output");
-    const nextInputs = columns.filter((name) => next[name] === "input");
-    if (nextOutput && nextInputs.length > 0) change({ inputColumn: nextInputs, outputColumn: nextOutput });
-  }
+function whatFirst({ problems }: Parsed, asked: Asked[]) {
+  if (asked.some(({ problem }) => problem?.level === "error")) return text.import.answerFirst;
+  const errors = problems.filter(({ level }) => level === "error");
+  if (errors.some(({ isSkippable }) => isSkippable)) return text.import.errorsFirst;
+  return errors.some(({ option }) => option) ? text.import.readFirst : text.import.fixFirst;
+}
+
+/** The file, its format, and how many of its rows can be used. */
+function FileLine({ parsed, leave }: { parsed: Parsed; leave: () => void }) {
+  const { file, format, rowCount, exampleCount = rowCount } = parsed;
   return (
-    <div className="stack tight">
-      <div className="facts-row">
-        {columns.map((column) => (
-          <SelectField
-            key={column}
-            label={column}
-            value={roles[column] ?? "ignored"}
-            isSmall
-            change={(role) => use(column, role as Role)}
-            options={ROLES.map((role) => [role, text.import.roles[role]])}
-          />
-        ))}
+    <div className="row spread">
+      <div>
+        <strong>{file.name}</strong>{" "}
+        <span className="soft">
+          {format && `· ${format} `}
+          {rowCount !== undefined && `· ${text.import.usable(exampleCount ?? rowCount, rowCount)}`}
+        </span>
       </div>
-      {inputs.length > 1 && <p className="small soft">{text.import.several}</p>}
-      {(inputs.length === 0 || !output) && <p className="small wrong">{text.import.needBoth}</p>}
+      <Button className="button quiet" onPress={leave}>
+        {text.import.another}
+      </Button>
     </div>
   );
-}
-
-function suggested(columns: string[], mapping: Parsed["mapping"]): Roles {
-  const inputs = mapping?.inputColumns ?? [];
-  const roleOf = (name: string): Role =>
-    name === mapping?.outputColumn ? "output" : inputs.includes(name) ? "input" : "ignored";
-  return Object.fromEntries(columns.map((name) => [name, roleOf(name)]));
 }
 
 /** The first rows of the file; one of them can be highlighted. */

@@ -1,6 +1,6 @@
 import { Button } from "react-aria-components";
 import type { Problem } from "../../api/examples";
-import { count } from "../../format";
+import { type Cause, causesOf, type Option, rowsOf } from "../../reading";
 import { csv, download } from "../../transfer";
 import { ScrollRegion, Table } from "../Facts";
 import { text } from "./text";
@@ -11,21 +11,17 @@ type ProblemTableProps = {
   canShow: (row: number) => boolean;
   show: (row: number) => void;
   skip: (rows: number[]) => void;
+  controls: Set<Option>; // that are on the page
+  focusControl: (option: Option) => void;
 };
 
-const HEADS = [
-  [text.problems.row],
-  [text.problems.column],
-  [text.problems.what],
-  [text.problems.limit],
-  [text.problems.actual],
-] as const;
+const HEADS = [[text.problems.rows], [text.problems.column], [text.problems.what]] as const;
 
-/** All errors and warnings about a file, grouped by kind, errors first. */
-export function ProblemTable({ problems, name, canShow, show, skip }: ProblemTableProps) {
-  const groups = grouped(problems);
+/** All errors and warnings about a file, grouped by kind, errors first; each cause in one sentence. */
+export function ProblemTable({ problems, name, skip, ...inRows }: ProblemTableProps) {
+  const groups = causesOf(problems);
   const errors = problems.filter(({ level }) => level === "error");
-  const badRows = rowsOf(errors);
+  const badRows = rowsOf(errors.filter(({ isSkippable }) => isSkippable));
   return (
     <section className="stack tight" aria-labelledby="problems">
       <div className="row spread">
@@ -50,24 +46,12 @@ export function ProblemTable({ problems, name, canShow, show, skip }: ProblemTab
       <ScrollRegion height={340} label={text.problems.title}>
         <Table className="small problems" heads={HEADS}>
           {groups.map((group) => (
-            <ProblemGroup key={group[0]?.kind} group={group} canShow={canShow} show={show} skip={skip} />
+            <ProblemGroup key={`${group[0]?.level} ${group[0]?.kind}`} group={group} skip={skip} {...inRows} />
           ))}
         </Table>
       </ScrollRegion>
     </section>
   );
-}
-
-const rowsOf = (problems: Problem[]) => [...new Set(problems.flatMap(({ row }) => (row === undefined ? [] : [row])))];
-
-function grouped(problems: Problem[]): Problem[][] {
-  const groups = new Map<string, Problem[]>();
-  for (const problem of problems) {
-    const key = `${problem.level}/${problem.kind}`;
-    groups.set(key, [...(groups.get(key) ?? []), problem]);
-  }
-  const isError = (group: Problem[]) => Number(group[0]?.level === "error");
-  return [...groups.values()].sort((a, b) => isError(b) - isError(a));
 }
 
 function save(problems: Problem[], name: string) {
@@ -84,33 +68,29 @@ function save(problems: Problem[], name: string) {
   download(`${name.replace(/\.[^.]*$/, "")}-problems.csv`, csv([head, ...rows]), "text/csv");
 }
 
-const SHOWN = 50;
+const SHOWN_CAUSES = 50; // of a kind
+const SHOWN_ROWS = 10; // of a cause
 
-type ProblemGroupProps = {
-  group: Problem[];
-  canShow: (row: number) => boolean;
-  show: (row: number) => void;
-  skip: (rows: number[]) => void;
-};
+type ProblemGroupProps = Omit<ProblemTableProps, "problems" | "name"> & { group: Cause[] };
 
-/** The problems of one kind, each with its row. */
-function ProblemGroup({ group, canShow, show, skip }: ProblemGroupProps) {
+/** The causes of one kind, each with its rows and with a way to the control that settles it. */
+function ProblemGroup({ group, skip, canShow, show, controls, focusControl }: ProblemGroupProps) {
   const [first] = group;
   if (!first) return null;
   const isError = first.level === "error";
-  const rows = first.isSkippable ? rowsOf(group) : [];
+  const rows = [...new Set(group.flatMap((cause) => cause.rows))];
   return (
     <tbody>
       <tr className="group">
-        <th scope="rowgroup" colSpan={5}>
+        <th scope="rowgroup" colSpan={HEADS.length}>
           <span className="row spread">
             <span>
               <span className={`badge ${isError ? "bad" : "warn"}`}>
                 {isError ? text.problems.error : text.problems.warning}
               </span>{" "}
-              {text.problems.kinds[first.kind] ?? first.kind} ({count(group.length)})
+              {text.problems.kinds[first.kind] ?? first.kind} {rows.length > 1 && `(${text.import.found(rows.length)})`}
             </span>
-            {rows.length > 0 && (
+            {first.isSkippable && rows.length > 0 && (
               <Button className="button quiet" onPress={() => skip(rows)}>
                 {text.problems.skip(rows.length)}
               </Button>
@@ -118,33 +98,63 @@ function ProblemGroup({ group, canShow, show, skip }: ProblemGroupProps) {
           </span>
         </th>
       </tr>
-      {group.slice(0, SHOWN).map((problem, place) => (
+      {group.slice(0, SHOWN_CAUSES).map((cause, place) => (
         <tr key={place}>
-          <td className="nowrap">
-            {problem.row ?? text.problems.wholeFile}{" "}
-            {problem.row !== undefined && canShow(problem.row) && (
-              <Button
-                className="button quiet tiny"
-                aria-label={text.problems.showRowNumber(problem.row)}
-                onPress={() => show(problem.row ?? 0)}
-              >
-                {text.problems.showRow}
-              </Button>
-            )}
+          <td>
+            <RowNumbers rows={cause.rows} canShow={canShow} show={show} />
           </td>
-          <td>{problem.column ?? "–"}</td>
-          <td className="sentence">{problem.message}</td>
-          <td className="number">{problem.limit === undefined ? "–" : count(problem.limit)}</td>
-          <td className="number">{problem.actual === undefined ? "–" : count(problem.actual)}</td>
+          <td>{cause.column ?? "–"}</td>
+          <td>
+            <span className="sentence">{cause.message}</span>
+            <WayToControl option={cause.option as Option | undefined} controls={controls} focusControl={focusControl} />
+          </td>
         </tr>
       ))}
-      {group.length > SHOWN && (
+      {group.length > SHOWN_CAUSES && (
         <tr>
-          <td colSpan={5} className="soft">
-            {text.problems.more(group.length - SHOWN)}
+          <td colSpan={HEADS.length} className="soft">
+            {text.problems.more(group.length - SHOWN_CAUSES)}
           </td>
         </tr>
       )}
     </tbody>
+  );
+}
+
+type RowNumbersProps = Pick<ProblemTableProps, "canShow" | "show"> & { rows: number[] };
+
+/** The rows of a cause; those in the sample can be shown there. */
+function RowNumbers({ rows, canShow, show }: RowNumbersProps) {
+  if (rows.length === 0) return text.problems.wholeFile;
+  return (
+    <span className="row-numbers">
+      {rows.slice(0, SHOWN_ROWS).map((row) =>
+        canShow(row) ? (
+          <Button
+            key={row}
+            className="button quiet tiny"
+            aria-label={text.problems.showRowNumber(row)}
+            onPress={() => show(row)}
+          >
+            {row}
+          </Button>
+        ) : (
+          <span key={row}>{row}</span>
+        ),
+      )}
+      {rows.length > SHOWN_ROWS && <span className="soft">{text.problems.more(rows.length - SHOWN_ROWS)}</span>}
+    </span>
+  );
+}
+
+type WayToControlProps = Pick<ProblemTableProps, "controls" | "focusControl"> & { option?: Option };
+
+/** A button that leads to where the option of a message is set. */
+function WayToControl({ option, controls, focusControl }: WayToControlProps) {
+  if (!option || !controls.has(option)) return null;
+  return (
+    <Button className="button quiet small-button to-control" onPress={() => focusControl(option)}>
+      {text.problems.toControl[option]}
+    </Button>
   );
 }

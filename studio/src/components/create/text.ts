@@ -6,6 +6,38 @@ import { text as shared } from "../text";
 const rows = (number: number) => counted(number, "row");
 const examples = (number: number) => counted(number, "example");
 
+// As the server names them, the most frequent first.
+const ENCODINGS: Record<string, string> = {
+  "utf-8": "Unicode",
+  "utf-16": "Unicode",
+  cp1252: "Western European, Windows",
+  "iso8859-1": "Western European",
+  "iso8859-15": "Western European",
+  "mac-roman": "Western European, Mac",
+  cp850: "Western European, DOS",
+  cp1250: "Central European, Windows",
+  "iso8859-2": "Central European",
+  cp1251: "Cyrillic, Windows",
+  "koi8-r": "Cyrillic",
+  cp866: "Cyrillic, DOS",
+  cp1253: "Greek, Windows",
+  cp1254: "Turkish, Windows",
+  cp1257: "Baltic, Windows",
+  cp1255: "Hebrew, Windows",
+  cp1256: "Arabic, Windows",
+  cp874: "Thai, Windows",
+  cp932: "Japanese, Windows",
+  euc_jis_2004: "Japanese",
+  gb18030: "Simplified Chinese",
+  big5hkscs: "Traditional Chinese",
+  cp949: "Korean, Windows",
+};
+const encodingName = (name: string) => (ENCODINGS[name] ? `${name} (${ENCODINGS[name]})` : name);
+
+const DELIMITERS: Record<string, string> = { ",": "Comma", ";": "Semicolon", "\t": "Tab", "|": "Vertical bar" };
+const delimiterName = (sign: string) =>
+  DELIMITERS[sign] ?? (sign < " " ? `Control character ${sign.charCodeAt(0)}` : sign);
+
 export const text = {
   ...shared,
   create: {
@@ -128,15 +160,21 @@ export const text = {
     another: "Choose another file",
     addMore: "Import more",
     found: (number: number) => rows(number),
+    usable: (usable: number, all: number) =>
+      usable === all ? rows(all) : `${count(usable)} of ${rows(all)} can be used`,
     encoding: "Encoding",
     guessed: "(guessed)",
+    encodings: ENCODINGS,
+    encodingName,
+    choose: "Choose…",
     delimiter: "Delimiter",
-    delimiters: { ",": "Comma", ";": "Semicolon", "\t": "Tab", "|": "Vertical bar" } as Record<string, string>,
+    delimiters: DELIMITERS,
+    delimiterName,
     sheet: "Sheet",
     hidden: "(hidden)",
-    header: "First row",
-    headerYes: "is a header",
-    headerNo: "is data",
+    header: "Column names",
+    headerIn: (row: string) => (row === "0" ? "None" : `Row ${row}`),
+    hiddenRows: "Read hidden rows",
     roles: { input: "Input", output: "Output", ignored: "Ignored" },
     sample: "First rows of the file",
     needBoth: "Choose one input column and one output column.",
@@ -147,6 +185,29 @@ export const text = {
     rows: (number: number) => `Import ${examples(number)}`,
     appended: (number: number) => `${examples(number)} added.`,
     errorsFirst: "Skip the rows with errors, or fix them in your file and import it again.",
+    fixFirst: "Fix this in your file and import it again.",
+    readFirst: "Choose how to read the file, or fix it and import it again.",
+    answerFirst: "Choose a reading above first.",
+  },
+  questions: {
+    titles: {
+      encoding: "Which text is right?",
+      delimiter: "What separates the cells?",
+      sheet: "Which sheet has the examples?",
+      hiddenRows: "Are the hidden rows examples too?",
+      headerRow: "Are these column names or an example?",
+    } as Record<string, string>,
+    reading: (option: string, value: string) => {
+      if (option === "encoding") return encodingName(value);
+      if (option === "delimiter") return delimiterName(value);
+      if (option === "hiddenRows") return value === "true" ? "Read them too" : "Leave them out";
+      if (option === "headerRow") return value === "0" ? "An example" : `Column names, in row ${value}`;
+      return value;
+    },
+    inRow: (row: number, message: string) => `Row ${row}: ${message}`,
+    rowsOf: (reading: string) => `First rows, read as: ${reading}`,
+    noRows: "No rows.",
+    moreColumns: (number: number) => `and ${counted(number, "more column")}`,
   },
   problems: {
     title: "Problems",
@@ -154,17 +215,23 @@ export const text = {
     warnings: (number: number) => counted(number, "warning"),
     error: "Error",
     warning: "Warning",
-    row: "Row",
+    rows: "Rows",
     column: "Column",
     what: "Problem",
-    limit: "Limit",
-    actual: "Found",
     wholeFile: "File",
-    showRow: "Show row",
     showRowNumber: (row: number) => `Show row ${row}`,
     skip: (number: number) => `Skip ${rows(number)}`,
     skipAll: (number: number) => `Skip ${rows(number)} with errors`,
     csv: "Download as CSV",
+    toControl: {
+      encoding: "Choose the encoding",
+      delimiter: "Choose the delimiter",
+      sheet: "Choose the sheet",
+      hiddenRows: "Choose what to do with hidden rows",
+      headerRow: "Choose the row of the column names",
+      inputColumn: "Choose the input columns",
+      outputColumn: "Choose the output column",
+    },
     more: (number: number) => `and ${count(number)} more`,
     kinds: {
       "ambiguous-delimiter": "Two possible delimiters",

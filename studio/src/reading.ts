@@ -1,0 +1,96 @@
+// How a file is read: the options that the user sets, the questions that its reading leaves open, the causes of its
+// problems.
+
+import type { Parsed, Problem, Question, ReadOptions } from "./api/examples";
+
+/** Options that a question or a problem may name, in the order in which they are settled. */
+const OPTIONS = ["encoding", "delimiter", "sheet", "hiddenRows", "headerRow", "inputColumn", "outputColumn"] as const;
+export type Option = (typeof OPTIONS)[number];
+
+const COLUMNS = ["inputColumn", "outputColumn"] as const;
+// What was chosen for one reading of the file means nothing in another.
+const RESETS: Partial<Record<keyof ReadOptions, readonly (keyof ReadOptions)[]>> = {
+  encoding: ["delimiter", "headerRow", ...COLUMNS],
+  delimiter: ["headerRow", "skipRows", ...COLUMNS],
+  sheet: ["hiddenRows", "headerRow", "skipRows", ...COLUMNS],
+  headerRow: COLUMNS,
+};
+
+/** The options with some changed, without those that depended on the old ones. */
+export function withOptions(before: ReadOptions, part: ReadOptions): ReadOptions {
+  const reset = Object.keys(part).flatMap((name) => RESETS[name as keyof ReadOptions] ?? []);
+  return { ...before, ...Object.fromEntries(reset.map((name) => [name, undefined])), ...part };
+}
+
+/** A question; `problem` says why it is open, and is absent once it has an answer. */
+export type Asked = Question & { problem?: Problem };
+
+/** The questions of a file as it was read now, and those before it that `options` answer, so that one can think again. */
+export function askedOf(parsed: Parsed, before: Asked[], options: ReadOptions): Asked[] {
+  const open = (parsed.questions ?? []).map((question) => ({ ...question, problem: problemOf(question, parsed) }));
+  const answered: Asked[] = before
+    .filter(({ option }) => options[option as Option] !== undefined && open.every((one) => one.option !== option))
+    .map(({ option, message, readings }) => ({ option, message, readings }));
+  const place = ({ option }: Asked) => OPTIONS.indexOf(option as Option);
+  const all = [...answered, ...open].sort((one, other) => place(one) - place(other));
+  const first = all.findIndex(({ problem }) => problem?.level === "error"); // the next ones depend on its answer
+  return first < 0 ? all : all.slice(0, first + 1);
+}
+
+const problemOf = ({ option, message }: Question, { problems }: Parsed) =>
+  problems.find((problem) => problem.option === option && problem.message === message);
+
+/** The reading that is chosen: by the user, else the likeliest if the file could be read at all. */
+export function chosenValue({ option, readings, problem }: Asked, options: ReadOptions): string | undefined {
+  return (
+    (options[option as Option] as string | undefined) ?? (problem?.level === "error" ? undefined : readings[0]?.value)
+  );
+}
+
+/** The column names of a reading that takes a row for them: the first row of the reading that takes it for an example. */
+export function headsOf({ option, readings }: Question, value: string): string[] | undefined {
+  if (option !== "headerRow" || value === "0") return undefined;
+  return readings.find((reading) => reading.value === "0")?.rows[0];
+}
+
+/** The options that can be set for this file. */
+export function controlsOf(parsed: Parsed, options: ReadOptions): Set<Option> {
+  const { problems, questions = [], sheets = [], columns = [], hasHeader } = parsed;
+  const named = new Set([...problems, ...questions].map(({ option }) => option));
+  const isKnown: Record<Option, boolean> = {
+    encoding: parsed.encoding !== undefined,
+    delimiter: Boolean(parsed.delimiter),
+    sheet: sheets.length > 1,
+    hiddenRows: false,
+    headerRow: hasHeader !== undefined,
+    inputColumn: columns.length > 0,
+    outputColumn: columns.length > 0,
+  };
+  const needsList: Option[] = ["sheet", ...COLUMNS];
+  const isWanted = (option: Option) =>
+    !needsList.includes(option) && (named.has(option) || options[option] !== undefined);
+  return new Set(OPTIONS.filter((option) => isKnown[option] || isWanted(option)));
+}
+
+/** One cause of problems; rows that have it in common share its sentence. */
+export type Cause = Problem & { rows: number[] };
+
+/** The causes of problems, grouped by kind, errors first. */
+export function causesOf(problems: Problem[]): Cause[][] {
+  const kinds = new Map<string, Map<string, Cause>>();
+  for (const problem of problems) {
+    const { level, kind, column, message, row } = problem;
+    const causes = kinds.get(`${level}/${kind}`) ?? new Map<string, Cause>();
+    kinds.set(`${level}/${kind}`, causes);
+    const key = JSON.stringify([column, message]);
+    const cause = causes.get(key) ?? { ...problem, rows: [] };
+    causes.set(key, cause);
+    if (row !== undefined && !cause.rows.includes(row)) cause.rows.push(row);
+  }
+  const isError = (group: Cause[]) => Number(group[0]?.level === "error");
+  return [...kinds.values()].map((causes) => [...causes.values()]).sort((one, other) => isError(other) - isError(one));
+}
+
+export const rowsOf = (problems: Problem[]) => [
+  ...new Set(problems.flatMap(({ row }) => (row === undefined ? [] : [row]))),
+];
