@@ -155,6 +155,28 @@ def test_one_too_many_is_refused() -> None:
             one.close()
 
 
+@pytest.mark.parametrize("kept", ["close", "keep-alive"])
+def test_a_refused_body_does_not_cost_the_reply(api: Api, kept: str) -> None:
+    """A client that sends 4 MB before it reads learns why they were refused, also if it closes after one request."""
+    head = f"POST /v1beta/tunedModels HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: {kept}\r\n"
+    body = b"x" * 4_000_000
+    sent = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+    with serving(api.app, PATIENT) as address, connected(address, sent) as one:
+        assert one.recv(100).startswith(b"HTTP/1.1 403 Forbidden\r\n")
+
+
+def test_who_goes_on_sending_is_ended(api: Api) -> None:
+    """Bytes after a refusal are thrown away, for as long as headers may take."""
+    head = (
+        b"POST /v1beta/tunedModels HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nContent-Length: 4000000\r\n\r\nx"
+    )
+    with serving(api.app, replace(PATIENT, headers=0.2)) as address, connected(address, head) as one:
+        assert is_ended(one, b"HTTP/1.1 403")
+        one.settimeout(60)
+        with pytest.raises((BrokenPipeError, ConnectionResetError)):
+            one.sendall(b"x" * (1 << 28))
+
+
 def test_a_client_that_leaves_in_its_body_is_no_error(api: Api, caplog: pytest.LogCaptureFixture) -> None:
     """The log has a line for the request, and no traceback."""
     token = api.web.headers["authorization"].encode()

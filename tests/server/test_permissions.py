@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 from tests.server.api import OWNER, Api, error_of
 from tests.service.samples import tuned
 from tunery.service.access import TUNING, TUNING_READONLY
+from tunery.service.database import models as rows
 
 PATH = "/v1beta/tunedModels/numbers/permissions"
 READER = {"granteeType": "USER", "emailAddress": "r@example.com", "role": "READER"}
@@ -203,6 +204,17 @@ def test_roles(api: Api, web: TestClient) -> None:
     assert statuses(stranger) == [403] * 4
     assert statuses(reader) == [200, 403, 403, 403]
     assert statuses(writer) == [200, 200, 200, 403]
+
+
+def test_a_model_is_not_shared_with_too_many(web: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the limit another permission is refused with the figure."""
+    monkeypatch.setattr(rows, "MAX_PERMISSIONS", 1)
+    body = {"granteeType": "USER", "emailAddress": "more@example.com", "role": "READER"}
+
+    error = error_of(web.post(PATH, json=body))
+
+    assert (error["code"], error["status"]) == (429, "RESOURCE_EXHAUSTED")
+    assert "has 1 permissions, which is the limit" in error["message"]
 
 
 def test_ownership_is_transferred(api: Api, web: TestClient) -> None:

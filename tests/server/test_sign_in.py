@@ -214,6 +214,18 @@ def test_what_cannot_be_right_takes_as_long(
     assert max(map(len, accounts.users._wrong_passwords._tries)) <= users.MAX_ADDRESS_CHARACTERS
 
 
+def test_an_address_may_guess_a_few_times_a_minute(web: TestClient, clock: Clock) -> None:
+    """Wrong passwords are counted for the address, too, whatever the names; right ones are not."""
+    wrong = ({"user": f"u{number}@example.com", "password": "wrong"} for number in range(31))
+
+    statuses = [web.post("/signin", json=one).status_code for one in wrong]
+
+    assert statuses == [401] * 30 + [429]
+    assert web.post("/signin", json=ANN).status_code == 429
+    clock.go_on(seconds=61)
+    assert [web.post("/signin", json=ANN).status_code for _ in range(35)] == [200] * 35
+
+
 def test_a_long_password_is_not_cut(web: TestClient, accounts: Accounts) -> None:
     """What begins with the password, and is too long to be one, is wrong."""
     longest = "a1b" * 400

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.server.api import BASE, EXAMPLES, OWNER, Api, error_of
+from tunery.service.database import models as rows
 from tunery.types import MAX_DATASET_BYTES, GranteeType, Role, TuningExample
 
 FORMS = [{"textInput": "1", "output": "2"}, {"text_input": "1", "output": "2"}]
@@ -464,6 +465,19 @@ def test_the_newest_come_first_page_by_page(api: Api) -> None:
     assert names(api) == wanted
     assert names(api, pageSize=2) == wanted
     assert names(api, page_size=1) == wanted
+
+
+def test_a_page_of_long_curves_is_short(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page ends before its curves take too much, but has one model at least; all pages together have all."""
+    for number in range(4):
+        api.running(f"m{number}", steps=3)
+    monkeypatch.setattr(rows, "PAGE_SNAPSHOT_BYTES", 24 * 7)
+
+    first = api.web.get("/v1beta/tunedModels").json()
+
+    assert [len(model["tuningTask"]["snapshots"]) for model in first["tunedModels"]] == [3, 3]
+    monkeypatch.setattr(rows, "PAGE_SNAPSHOT_BYTES", 1)
+    assert names(api) == ["m3", "m2", "m1", "m0"]
 
 
 @pytest.mark.parametrize(("size", "shown"), [("0", 10), ("", 10), ("5000", 12), ("12", 12), ("11", 11)])

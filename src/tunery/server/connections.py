@@ -12,7 +12,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -91,6 +91,32 @@ class Connections:
         return (one for one in self._open if one.is_overdue(now, self.limits))
 
 
+class _LingeringTransport:
+    """
+    A transport that stays half open when it is closed in the middle of a body, until the client has ended or is late.
+
+    The client is still sending: a connection that is closed on unread bytes is reset, and the reply, which says why
+    the body is refused, is lost.
+    """
+
+    def __init__(self, transport: asyncio.Transport, protocol: BoundedProtocol) -> None:
+        self._transport, self._protocol = transport, protocol
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def is_closing(self) -> bool:
+        return self._protocol.is_lingering or self._transport.is_closing()
+
+    def close(self) -> None:
+        if self._protocol.has_unread_body and not self._protocol.is_lingering and self._transport.can_write_eof():
+            self._protocol.is_lingering = True
+            self._transport.write_eof()
+            self._transport.resume_reading()
+        else:
+            self._transport.close()
+
+
 class BoundedProtocol(H11Protocol):
     """A connection that notes what it waits for, and since when."""
 
@@ -98,7 +124,8 @@ class BoundedProtocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin, or refuse a connection too many."""
-        super().connection_made(transport)
+        self.is_lingering = False
+        super().connection_made(cast(asyncio.Transport, _LingeringTransport(transport, self)))
         now = self.loop.time()
         self.address = self.client[0] if self.client else ""
         self._idle_since = self._request_since = self._data_time = now
@@ -116,7 +143,7 @@ class BoundedProtocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Note when data came, and whether a request begins with it."""
-        if self._is_refused:
+        if self._is_refused or self.is_lingering:
             return
         self._data_time = self.loop.time()
         super().data_received(data)
@@ -137,6 +164,11 @@ class BoundedProtocol(H11Protocol):
         """Note that the client reads."""
         self._unread_since = None
         super().resume_writing()
+
+    @property
+    def has_unread_body(self) -> bool:
+        """Whether a request was answered before all of it came."""
+        return self.cycle is not None and self.cycle.response_complete and self.cycle.more_body
 
     @property
     def waits_for_request(self) -> bool:

@@ -6,10 +6,12 @@ Handlers take and return the messages of `wire/`; `ApiRouter` binds them.
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import json
 import logging
 import re
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -65,6 +67,8 @@ _IN_THE_LOOP_BYTES = 20_000  # larger bodies are parsed in a thread; 4 MiB would
 MAX_NESTING = 100  # as in Google's parser
 LARGE_BODY_BYTES = 256 * 1024
 # A hostile 4 MiB takes 120 MB when it is parsed. A place is held until the request is answered.
+PARSERS = Places("large requests are being read", size=1, line=64)
+MAX_REST_SECONDS = 1.0
 LARGE_BODIES = Places("large requests are being handled", size=4, line=32)
 
 M = TypeVar("M", bound=Incoming)
@@ -228,9 +232,24 @@ def body_of(message: type[M], *, is_googles: bool = True) -> Callable[[Request],
     async def read(request: Request) -> AsyncIterator[M]:
         async with body_read(request, message.max_bytes) as body:
             read_body = partial(parsed, message, body, is_googles=is_googles)
-            yield read_body() if len(body) <= _IN_THE_LOOP_BYTES else await in_own_thread(read_body)
+            if len(body) <= _IN_THE_LOOP_BYTES:
+                yield read_body()
+            elif len(body) <= LARGE_BODY_BYTES:
+                yield await in_own_thread(read_body)
+            else:
+                yield await _parsed_in_turn(caller_noted(request), read_body)
 
     return read
+
+
+async def _parsed_in_turn(caller: Caller, read_body: Callable[[], M]) -> M:
+    """Parse a large body, and rest as long: while Python's parser works nothing else in the process does."""
+    async with PARSERS.place(caller.name):
+        began = time.monotonic()
+        try:
+            return await in_own_thread(read_body)
+        finally:
+            await asyncio.sleep(min(time.monotonic() - began, MAX_REST_SECONDS))
 
 
 @asynccontextmanager

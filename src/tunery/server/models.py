@@ -202,11 +202,11 @@ def list_(
     require_scope(caller, Action.LIST)
     size, list_key = tuning.page_size(page_size, DEFAULT_PAGE_SIZE), ("tunedModels", caller.user_id, filter)
     before = tuning.read_page_token(page_token, *list_key)
-    rows = services.library.page(caller, ModelFilter.parse(filter), before=before, limit=size + 1)
-    shares = services.library.sharing.shares(caller, [model.id for _, model in rows[:size]])
+    rows, has_more = services.library.page(caller, ModelFilter.parse(filter), before=before, limit=size)
+    shares = services.library.sharing.shares(caller, [model.id for _, model in rows])
     return wire.TunedModelsPage(
-        tuned_models=[_shared_out(wire.tuned_model_out(model), shares[model.id]) for _, model in rows[:size]] or None,
-        next_page_token=tuning.page_token(rows[size - 1][0], *list_key) if len(rows) > size else None,
+        tuned_models=[_shared_out(wire.tuned_model_out(model), shares[model.id]) for _, model in rows] or None,
+        next_page_token=tuning.page_token(rows[-1][0], *list_key) if has_more else None,
     )
 
 

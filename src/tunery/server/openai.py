@@ -308,7 +308,7 @@ def _tuned_models(services: Services, caller: Caller) -> list[TunedModel]:
     filters = [ModelFilter(is_everyone=True)]
     if _may_list(caller):
         filters.insert(0, ModelFilter())
-    pages = [services.library.page(caller, one, limit=MAX_PAGE_SIZE) for one in filters]
+    pages = [services.library.page(caller, one, limit=MAX_PAGE_SIZE, with_snapshots=False)[0] for one in filters]
     found = {number: model for page in pages for number, model in page if model.state is State.ACTIVE}
     return [found[number] for number in sorted(found, reverse=True)]
 

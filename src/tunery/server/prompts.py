@@ -184,7 +184,7 @@ def prompt_out(prompt: Prompt, *, with_rows: bool = True) -> PromptOut:
         display_name=prompt.display_name,
         preamble=document.get("preamble", ""),
         columns=[PromptColumnOut(**column) for column in _columns(document)],
-        row_count=len(document.get("rows", ())),
+        row_count=len(document.get("rows", ())) if prompt.row_count is None else prompt.row_count,
         rows=shown("rows"),
         test_rows=shown("test_rows"),
         tuning=document.get("tuning"),
@@ -229,7 +229,7 @@ def import_(services: ServicesOf, caller: CallerOf, body: PromptFileIn, display_
     return prompt_out(services.library.prompts.create(caller, display_name, imported(found)))
 
 
-@router.get("/prompts", name="ListPrompts")
+@router.get("/prompts", name="ListPrompts", dependencies=[holds(DOCUMENTS)])
 def list_(
     services: ServicesOf,
     caller: CallerOf,
@@ -240,10 +240,10 @@ def list_(
     """List the caller's structured prompts, last changed first; `filter` is words of their names."""
     size, list_key = tuning.page_size(page_size, DEFAULT_PAGE_SIZE), ("prompts", caller.user_id, filter)
     start = tuning.read_page_token(page_token, *list_key) or 0
-    found = services.library.prompts.page(caller, filter, start=start, limit=size + 1)
+    found, has_more = services.library.prompts.page(caller, filter, start=start, limit=size)
     return PromptsPage(
-        prompts=[prompt_out(prompt, with_rows=False) for prompt in found[:size]] or None,
-        next_page_token=tuning.page_token(start + size, *list_key) if len(found) > size else None,
+        prompts=[prompt_out(prompt, with_rows=False) for prompt in found] or None,
+        next_page_token=tuning.page_token(start + len(found), *list_key) if has_more else None,
     )
 
 

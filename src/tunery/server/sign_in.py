@@ -81,7 +81,8 @@ async def sign_in(request: Request, fields: Credentials) -> Response:
 
 def _signed_in_with(request: Request, fields: Parameters) -> Response:
     target = _own_path(fields.get("next", "/"))
-    user = services_of(request).accounts.users.sign_in(fields.get("user", ""), fields.get("password", ""))
+    users, address = services_of(request).accounts.users, address_of(request)
+    user = users.sign_in(fields.get("user", ""), fields.get("password", ""), address)
     reply = JsonReply({"user": user.id}) if _is_json(request) else RedirectResponse(target, 303)
     return _signed_in(request, user.id, reply)
 

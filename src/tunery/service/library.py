@@ -12,10 +12,12 @@ lock is in `folder.py`.
 from __future__ import annotations
 
 import difflib
+import json
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -35,7 +37,7 @@ from tunery.files import open_published, sweep
 from tunery.service.access import Action, Polling, Sharing, require_scope
 from tunery.service.database import connection as schema
 from tunery.service.database import models, tasks
-from tunery.service.database.connection import Database
+from tunery.service.database.connection import Connection, Database
 from tunery.service.folder import DataFolder
 from tunery.service.process import machine_start
 from tunery.service.tuning import (
@@ -54,7 +56,8 @@ from tunery.types import Caller, Phase, State, TunedModel, TuningExample, Tuning
 
 MAX_WAIT_FOR_TABLES_SECONDS = 10
 MAX_CONTRACTS = 1000  # tuned models whose contracts stay in memory
-MAX_PROMPTS = 1000  # of a user; each takes up to 4 MiB
+MAX_PROMPTS = 1000  # of a user
+MAX_PROMPT_BYTES = 64 << 20  # of all of them together; each takes up to 4 MiB
 PROMPT_CONTRACT, OUTPUT_CONTRACT, PROMPT_OPTIONS = "PROMPT_CONTRACT", "OUTPUT_CONTRACT", "PROMPT_OPTIONS"
 
 _NOTHING_NEW = Progress()
@@ -118,11 +121,23 @@ class Library:
             return tuple(models.list_models(connection, words, with_snapshots=with_snapshots))
 
     def page(
-        self, caller: Caller, wanted: ModelFilter, *, before: int | None = None, limit: int
-    ) -> Sequence[tuple[int, TunedModel]]:
-        """Return up to `limit` tuned models that a caller may see, newest first, each with its row number."""
+        self,
+        caller: Caller,
+        wanted: ModelFilter,
+        *,
+        before: int | None = None,
+        limit: int,
+        with_snapshots: bool = True,
+    ) -> tuple[Sequence[tuple[int, TunedModel]], bool]:
+        """
+        Return up to `limit` tuned models that a caller may see, newest first, each with its row number.
+
+        Also returns whether there are more; a page with long curves is shorter.
+        """
         with self.database.reading() as connection:
-            return models.list_page(connection, caller, wanted, before=before, limit=limit)
+            return models.list_page(
+                connection, caller, wanted, before=before, limit=limit, with_snapshots=with_snapshots
+            )
 
     def find(self, model_id: str) -> TunedModel:
         """Return the tuned model with exactly this id; raise NotFound in the API's words."""
@@ -417,6 +432,7 @@ class Prompts:
                 raise ResourceExhausted(
                     f"You have {MAX_PROMPTS:,} structured prompts, which is the limit. Delete some first."
                 )
+            _require_prompt_room(connection, prompt)
             models.add_prompt(connection, prompt)
         return prompt
 
@@ -427,8 +443,12 @@ class Prompts:
             found = models.get_prompt(connection, user_id, prompt_id)
         return found or _missing(prompt_id)
 
-    def page(self, caller: Caller, words: str, *, start: int, limit: int) -> Sequence[Prompt]:
-        """Return up to `limit` prompts of the caller after the first `start`, most recently changed first."""
+    def page(self, caller: Caller, words: str, *, start: int, limit: int) -> tuple[Sequence[Prompt], bool]:
+        """
+        Return up to `limit` prompts of the caller after the first `start`, most recently changed first, without rows.
+
+        Also returns whether there are more; a page of large prompts is shorter.
+        """
         user_id = _user(caller, Action.LIST)
         with self._database.reading() as connection:
             return models.list_prompts(connection, user_id, tuple(words.split()), start=start, limit=limit)
@@ -442,11 +462,12 @@ class Prompts:
             check_display_name(display_name)
         with self._database.writing() as connection:
             found = models.get_prompt(connection, user_id, prompt_id) or _missing(prompt_id)
-            columns = {
+            columns: dict[str, Any] = {
                 "display_name": display_name or found.display_name,
                 "document": found.document | dict(document),
                 "update_time": datetime.now(UTC),
             }
+            _require_prompt_room(connection, replace(found, document=columns["document"]))
             models.change_prompt(connection, user_id, prompt_id, columns)
             return models.get_prompt(connection, user_id, prompt_id) or _missing(prompt_id)
 
@@ -456,6 +477,16 @@ class Prompts:
         with self._database.writing() as connection:
             if not models.remove_prompt(connection, user_id, prompt_id):
                 _missing(prompt_id)
+
+
+def _require_prompt_room(connection: Connection, prompt: Prompt) -> None:
+    """Raise ResourceExhausted if the documents of a user would take too much with this one."""
+    others = models.prompt_bytes(connection, prompt.user_id, except_for=prompt.id)
+    if others + len(json.dumps(prompt.document)) > MAX_PROMPT_BYTES:
+        raise ResourceExhausted(
+            f"Your structured prompts would take more than {MAX_PROMPT_BYTES >> 20} MiB; the others take"
+            f" {others / (1 << 20):.1f}. Delete some first."
+        )
 
 
 def contracts_of(library: Library, model: TunedModel) -> Contracts:

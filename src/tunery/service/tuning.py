@@ -64,7 +64,11 @@ _ALPHABET = string.ascii_lowercase + string.digits
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A structured prompt of a user; `document` has preamble, columns and rows as plain JSON values."""
+    """
+    A structured prompt of a user; `document` has preamble, columns and rows as plain JSON values.
+
+    In lists the document has no rows, and `row_count` says how many there are.
+    """
 
     id: str
     user_id: str
@@ -72,6 +76,7 @@ class Prompt:
     document: dict[str, Any] = field(repr=False)
     create_time: datetime
     update_time: datetime
+    row_count: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

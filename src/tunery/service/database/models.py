@@ -11,9 +11,23 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    JSON,
+    ColumnElement,
+    Connection,
+    RowMapping,
+    Select,
+    and_,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    type_coerce,
+    update,
+)
 
-from tunery.errors import AlreadyExists
+from tunery.errors import AlreadyExists, ResourceExhausted
 from tunery.service.database.tables import permissions, prompts, reports, tuned_models, tuning_examples, tuning_tasks
 from tunery.service.tuning import ModelFilter, Progress, Prompt, TuningRequest, check_task_id, random_id
 from tunery.types import (
@@ -41,6 +55,10 @@ _MODEL_COLUMNS = {column.name: f"model_{column.name}" for column in tuned_models
 # step u32, epoch u32, mean_loss f64, compute_time f64 in seconds since 1970 UTC: 24 bytes a snapshot.
 # One value of 24 × steps bytes instead of a row per step: a million models of 188 steps are 4.5 GB, not 188 M rows.
 _SNAPSHOT = struct.Struct("<IIdd")
+
+MAX_PERMISSIONS = 1000  # of a tuned model; all of them are read with every request for it
+PAGE_SNAPSHOT_BYTES = 24 * 50_000  # of a page of models: 6 MB as JSON
+PAGE_PROMPT_BYTES = 8 << 20  # of the documents that are looked into for a page of prompts
 
 Row = Mapping[Any, Any]  # values by column name
 
@@ -88,15 +106,32 @@ def list_named(connection: Connection, display_name: str) -> list[TunedModel]:
 
 
 def list_page(
-    connection: Connection, caller: Caller, wanted: ModelFilter, *, before: int | None, limit: int
-) -> list[tuple[int, TunedModel]]:
-    """Return tuned models a caller may see with their queue numbers, newest first, only numbers below `before`."""
+    connection: Connection,
+    caller: Caller,
+    wanted: ModelFilter,
+    *,
+    before: int | None,
+    limit: int,
+    with_snapshots: bool = True,
+) -> tuple[list[tuple[int, TunedModel]], bool]:
+    """
+    Return tuned models a caller may see with their queue numbers, newest first, and whether there are more.
+
+    Only numbers below `before`. A page with long curves has fewer than `limit`, but one at least.
+    """
     ids = given_to_everyone() if wanted.is_everyone else given_to(caller, wanted.roles)
     conditions = [tuned_models.c.id.in_(ids), *map(_mentions, wanted.words)]
     if before is not None:
         conditions.append(tuning_tasks.c.number < before)
-    rows = connection.execute(_selected(*conditions).limit(limit)).mappings()
-    return [(row["number"], _model(row)) for row in rows]
+    statement = _selected(*conditions, with_snapshots=with_snapshots).limit(limit + 1)
+    page: list[tuple[int, TunedModel]] = []
+    packed_bytes = 0
+    for row in connection.execute(statement.execution_options(yield_per=10)).mappings():
+        packed_bytes += len(row.get("snapshots", b""))
+        if page and (len(page) >= limit or packed_bytes > PAGE_SNAPSHOT_BYTES):
+            return page, True
+        page.append((row["number"], _model(row)))
+    return page, False
 
 
 def list_names(connection: Connection) -> list[tuple[str, str]]:
@@ -194,11 +229,16 @@ def list_permissions_of(connection: Connection, model_ids: Sequence[str]) -> tup
 def add_permission(
     connection: Connection, model_id: str, grantee_type: GranteeType, grantee: str | None, role: Role
 ) -> str:
-    """Add a permission and return its id; raises AlreadyExists if the grantee has one."""
+    """Add a permission and return its id; raises AlreadyExists if the grantee has one, ResourceExhausted."""
     same = and_(*(permissions.c[name] == value for name, value in _key(model_id, grantee_type, grantee).items()))
     if connection.scalar(select(permissions.c.id).where(same)) is not None:
         who = grantee or "Everyone"
         raise AlreadyExists(f"{who} already has a permission on tunedModels/{model_id}. Change its role instead.")
+    given = select(func.count()).select_from(permissions).where(permissions.c.tuned_model_id == model_id)
+    if (connection.scalar(given) or 0) >= MAX_PERMISSIONS:
+        raise ResourceExhausted(
+            f"tunedModels/{model_id} has {MAX_PERMISSIONS:,} permissions, which is the limit. Share it with a group."
+        )
     row = {"id": random_id(), "role": role, "create_time": datetime.now(UTC)}
     connection.execute(insert(permissions).values(row | _key(model_id, grantee_type, grantee)))
     return str(row["id"])
@@ -252,7 +292,8 @@ def _permission(row: Any) -> Permission:
 
 def add_prompt(connection: Connection, prompt: Prompt) -> None:
     """Add a prompt."""
-    connection.execute(insert(prompts).values(**asdict(prompt)))
+    values = asdict(prompt)
+    connection.execute(insert(prompts).values({column.name: values[column.name] for column in prompts.columns}))
 
 
 def get_prompt(connection: Connection, user_id: str, prompt_id: str) -> Prompt | None:
@@ -263,12 +304,38 @@ def get_prompt(connection: Connection, user_id: str, prompt_id: str) -> Prompt |
 
 def list_prompts(
     connection: Connection, user_id: str, words: tuple[str, ...], *, start: int, limit: int
-) -> list[Prompt]:
-    """Return prompts of a user from index `start` on, last changed first; every word must be in the name."""
+) -> tuple[list[Prompt], bool]:
+    """
+    Return prompts of a user from index `start` on without their rows, last changed first, and whether there are more.
+
+    Every word must be in the name. A page with large documents has fewer than `limit`, but one at least.
+    """
     named = (prompts.c.display_name.icontains(word, autoescape=True) for word in words)
-    statement = select(prompts).where(prompts.c.user_id == user_id, *named)
-    ordered = statement.order_by(prompts.c.update_time.desc(), prompts.c.id).offset(start).limit(limit)
-    return [Prompt(**row) for row in connection.execute(ordered).mappings()]
+    statement = select(prompts.c.id).where(prompts.c.user_id == user_id, *named)
+    ordered = statement.order_by(prompts.c.update_time.desc(), prompts.c.id).offset(start).limit(limit + 1)
+    page: list[Prompt] = []
+    looked_into = 0
+    for prompt_id in connection.scalars(ordered).all():
+        row = connection.execute(_without_rows().where(prompts.c.id == prompt_id)).mappings().one()
+        looked_into += row["bytes"]
+        if page and (len(page) >= limit or looked_into > PAGE_PROMPT_BYTES):
+            return page, True
+        page.append(Prompt(**{name: value for name, value in row.items() if name != "bytes"}))
+    return page, False
+
+
+def _without_rows() -> Select[Any]:
+    """Return the select of prompts in which SQLite leaves out the rows: a hundred documents would take gigabytes."""
+    document = type_coerce(func.json_remove(prompts.c.document, "$.rows", "$.test_rows"), JSON).label("document")
+    row_count = func.coalesce(func.json_array_length(prompts.c.document, "$.rows"), 0).label("row_count")
+    others = [column for column in prompts.columns if column.name != "document"]
+    return select(*others, document, row_count, func.length(prompts.c.document).label("bytes"))
+
+
+def prompt_bytes(connection: Connection, user_id: str, *, except_for: str = "") -> int:
+    """Return the size of the documents of a user's prompts, without one of them."""
+    mine = (prompts.c.user_id == user_id) & (prompts.c.id != except_for)
+    return connection.scalar(select(func.sum(func.length(prompts.c.document))).where(mine)) or 0
 
 
 def count_prompts(connection: Connection, user_id: str) -> int:
