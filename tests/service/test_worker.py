@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import sys
@@ -19,6 +20,7 @@ from tests.service.samples import a_request
 from tunery.errors import NotFound
 from tunery.service import worker as module
 from tunery.service.library import Library
+from tunery.service.process import Channel
 from tunery.service.worker import Worker
 from tunery.types import Hyperparameters, Phase, State, TunedModel
 
@@ -73,6 +75,31 @@ def test_a_child_that_dies_or_freezes_is_replaced(library: Library) -> None:
         "The worker process died; the tuning job resumes from its checkpoint",
         "The worker process froze; the tuning job resumes from its checkpoint",
     ]
+
+
+def test_a_child_that_dies_before_it_begins_costs_the_task_nothing(library: Library) -> None:
+    """Four children in turn that cannot even start: the task waits, and is done by the first one that can."""
+    model = created(library, epochs=1)
+    deaths = library.folder.path / "deaths"
+    worker = Worker(library, main=functools.partial(_dying, deaths))
+    worker.start()
+    try:
+        wait_until(is_in(library, model, Phase.SUCCEEDED, Phase.FAILED))
+    finally:
+        worker.stop()
+
+    assert library.find(model.id).task.phase is Phase.SUCCEEDED
+    assert len(deaths.read_text()) == 4
+
+
+def _dying(deaths: Path, channel: Channel, data_folder: Path) -> None:
+    """Die with the first message four times, as a process that cannot open its files."""
+    if not deaths.exists() or len(deaths.read_text()) < 4:
+        channel.messages.get()
+        with deaths.open("a") as file:
+            file.write("x")
+        os._exit(1)
+    trainer.main(channel, data_folder)
 
 
 def test_the_next_child_starts_while_the_lost_task_waits(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -117,6 +117,7 @@ class Worker:
         self._child: Child | None = None
         self._child_time = float("-inf")  # when the last child was started
         self._stop_time = 0.0
+        self._has_begun = False  # whether the child has sent an event of its task
         self._held_back: dict[str, tuple[int, float]] = {}  # task: losses, monotonic time until which it waits
         self.logs: dict[str, TaskLog] = {}
         self.current_task_id: str | None = None
@@ -206,7 +207,7 @@ class Worker:
     def _work(self, task: TuningTask) -> None:
         self.current_task_id = task.id
         self.log_of(task.id).add(f"Claimed by {worker_name()}, claim {task.claim_number}")
-        kills_before = memory_kills()
+        kills_before, self._has_begun = memory_kills(), False
         try:
             model = self._library.find(task.tuned_model_id)
             child = self._ready_child(is_alone=self._library.is_suspect(task))
@@ -218,7 +219,9 @@ class Worker:
             self._discard_child()
             is_short = child.was_killed and isinstance(lost, EOFError) and memory_kills() > kills_before
             how = "froze" if isinstance(lost, TimeoutError) else "died"
-            self._lose(task, how, Loss.MEMORY if is_short else Loss.PROCESS)
+            # one that dies before its first event was never at the task: no file could be opened, or the like
+            loss = Loss.MEMORY if is_short else Loss.PROCESS if self._has_begun else Loss.ERROR
+            self._lose(task, how, loss)
         except BaseException:  # an error of ours: the child is in the middle of the task and would never leave it
             self._discard_child()
             with suppress(TuneryError):
@@ -277,7 +280,7 @@ class Worker:
             else:
                 self._library.take_back(task, loss)
                 self._hold_back(task)
-                self._ready_child()  # it starts while the task waits; losses are counted, so this ends
+                self._ready_child()  # it starts while the task waits
 
     def _hold_back(self, task: TuningTask) -> None:
         losses = self._held_back.get(task.id, (0, 0.0))[0]
@@ -300,6 +303,7 @@ class Worker:
             lost.stop()
 
     def _note(self, task: TuningTask, event: Event) -> None:
+        self._has_begun = True
         log = self.log_of(task.id)
         match event:
             case PhaseEntered(phase):
