@@ -148,7 +148,7 @@ class AnswerFile:
     """The JSONL file of recorded answers, one line for each row."""
 
     def __init__(self, path: Path, model: str, rows: Sequence[TuningExample]) -> None:
-        """Read existing lines; raises FailedPrecondition for another model's or other rows', InvalidArgument."""
+        """Read existing lines; raises FailedPrecondition for another model or other rows, InvalidArgument."""
         self._path, self._model, self.rows = path, model, rows
         if not os.access(path.absolute().parent, os.W_OK):
             raise InvalidArgument(f"{path.absolute().parent} is not a writable folder.")

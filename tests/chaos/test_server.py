@@ -74,7 +74,7 @@ def test_a_task_that_takes_the_server_with_it_is_found_out(new_home: Callable[[]
     with_it = server.operation("fatal")
 
     assert (with_it["metadata"]["phase"], with_it["error"]["code"]) == ("FAILED", 13)
-    assert "the server died with it 5 times" in with_it["error"]["message"]
+    assert "the server died 5 times" in with_it["error"]["message"]
     assert server.phase("behind") == "SUCCEEDED"
     server.stop()
 

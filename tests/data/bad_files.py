@@ -152,7 +152,7 @@ def _json_files() -> list[BadFile]:
         lines("several-turns", good + json.dumps({"messages": chat * 2}), "4 messages; only one question", 2),
         lines("no-answer", good + json.dumps({"messages": chat[:1]}), "the answer is missing", 2),
         lines("tool", good + json.dumps({"messages": [{"role": "tool"}]}), "the role 'tool' cannot", 2),
-        lines("picture", good + '{"contents": [{"parts": [{"inlineData": {}}]}]}\n', "only text can be learned", 2),
+        lines("picture", good + '{"contents": [{"parts": [{"inlineData": {}}]}]}\n', "only text can be used", 2),
         whole("cut", '[{"text_input": "a", "output": "b"},\n{"text_input": "c"', "Not valid JSON, line 2", 2),
         whole("word", "hello", "Not valid JSON", 1),
         whole("text", '"hello"', "a text; a list of examples is needed"),

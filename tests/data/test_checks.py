@@ -141,7 +141,7 @@ def test_outputs_beyond_the_window_are_errors_with_their_rows() -> None:
 
     assert (problem.level, problem.row, problem.column) == (Level.ERROR, 22, "answer")
     assert (problem.limit, problem.actual) == (8_192, 11_628)
-    assert str(problem).startswith("Row 22, answer: 11,628 tokens with the chat template, limit 8,192:")
+    assert str(problem).startswith("Row 22, answer: 11,628 tokens with the chat template, limit 8,192.")
     assert long_rows([10, 11_628], 8_192, rows=[2, 22], without={1: 11_628}) == ()
 
 
@@ -178,8 +178,8 @@ def checked(columns: tuple[str, ...], *rows: tuple[Cell, ...]) -> tuple[list[Tun
         ("", "label: all 24 rows are empty. Is another column the output?"),
         (
             " x ",
-            "label: all 24 rows begin or end with whitespace (first: row 2). It is learned too; remove it from the "
-            "file unless it is meant.",
+            "label: all 24 rows begin or end with whitespace (first: row 2). The model learns it too; remove it from "
+            "the file unless you want it.",
         ),
         (
             "caf\ufffd",
@@ -189,7 +189,7 @@ def checked(columns: tuple[str, ...], *rows: tuple[Cell, ...]) -> tuple[list[Tun
         (
             "None",
             "label: all 24 rows look like missing values (first: row 2): 'None' looks like a missing value. If nothing "
-            "is missing there, all is well.",
+            "is missing there, ignore this.",
         ),
     ],
 )
@@ -236,7 +236,7 @@ def test_a_second_header_is_left_out() -> None:
     dataset = Dataset.read(CASES / "20-invisible" / "two-files-joined.csv")
 
     assert (len(dataset), 14 in dataset.rows) == (24, False)
-    assert "Row 14 was left out: the column names stand there again." in map(str, dataset.problems)
+    assert "Row 14 was left out: they repeat the column names." in map(str, dataset.problems)
 
 
 def test_column_names_among_records_are_left_out() -> None:
@@ -246,7 +246,7 @@ def test_column_names_among_records_are_left_out() -> None:
     dataset = Dataset.from_records([*rows, {"question": "Question", "answer": "Answer"}])
 
     assert len(dataset) == 24
-    assert "Row 25 was left out: the column names stand there again." in map(str, dataset.problems)
+    assert "Row 25 was left out: they repeat the column names." in map(str, dataset.problems)
 
 
 @pytest.mark.parametrize(
@@ -283,7 +283,7 @@ def test_nothing_left_to_learn_is_an_error() -> None:
     """If every row is left out, that is said, not that there are no rows."""
     said = checked(("prompt", "completion", "weight"), *((text, "x", "0") for text in TEXTS))[1]
 
-    assert "No row is left to learn: their 'weight' is 0." in said
+    assert "All rows were left out: their 'weight' is 0." in said
 
 
 def test_a_column_that_decides_the_output_is_named() -> None:
@@ -294,7 +294,7 @@ def test_a_column_that_decides_the_output_is_named() -> None:
     said = checked(("question", "background", "answer"), *rows)[1]
 
     assert (
-        "The outputs depend on 'background', which is not used: 12 rows share their input with a row of another "
+        "The outputs depend on 'background', which is not used: 12 rows have the same input as a row with another "
         "output. Make that column an input too."
     ) in said
     assert not any("different output" in sentence for sentence in said)
@@ -317,9 +317,10 @@ def test_the_marks_of_an_old_tool_are_one_warning() -> None:
     assert found.first_example is not None
     assert found.first_example.output == " delivery END"
     assert [str(problem) for problem in found.problems] == [
-        "The outputs of all 24 rows begin with a blank and end in ' END', and the inputs end in '\\n\\n###\\n\\n', as "
-        "in files for OpenAI's old models. This is learned: answers will begin with a blank and end in ' END' too, and "
-        "later inputs need the ending '\\n\\n###\\n\\n'. Remove it from the file unless your programs expect it."
+        "The outputs of all 24 rows begin with a space and end in ' END', and the inputs end in '\\n\\n###\\n\\n', as "
+        "in files for OpenAI's old models. The model learns this: its answers will begin with a space and end in "
+        "' END' too, and later inputs must end in '\\n\\n###\\n\\n' too. Remove these marks from the file unless your "
+        "programs expect them."
     ]
 
 

@@ -112,7 +112,7 @@ def test_says_what_was_guessed_and_what_is_not_used() -> None:
     notes = mapping_notes(given, choose(given))
 
     assert [str(note) for note in notes] == [
-        "Using column 'foo' as input and 'bar' as output, which is a guess.",
+        "Using column 'foo' as input and 'bar' as output; this is a guess.",
         "Not used: 'baz'.",
     ]
 

@@ -86,7 +86,7 @@ def test_a_character_in_the_last_rows_is_no_delimiter() -> None:
 
 
 def test_sentences_are_not_split_in_silence() -> None:
-    """Where every comma is followed by a blank, the split is a guess that is said."""
+    """Where every comma is followed by a space, a warning says that the split is a guess."""
     table = read("Hello, you\nWell, hi\nBye, all\n")
 
     assert ("guessed-delimiter", "delimiter") in [(p.kind, p.option) for p in table.problems]
@@ -98,7 +98,7 @@ def test_an_unusual_delimiter_is_suggested(delimiter: str) -> None:
     table = read(f"text{delimiter}label\na{delimiter}b\nc{delimiter}d\n")
 
     problem = table.problems[0]
-    assert f"each row has {delimiter!r} once" in problem.message
+    assert f"each row contains {delimiter!r} once" in problem.message
     assert [reading.value for reading in problem.readings] == [delimiter]
 
 
@@ -106,7 +106,7 @@ def test_columns_of_blanks_are_named() -> None:
     """A printed table is refused for what it is."""
     table = read("text       label\nmy parcel  delivery\nfoo bar    billing\n")
 
-    assert table.problems[0].message == "The columns seem to be separated by blanks; save the table as CSV."
+    assert table.problems[0].message == "The columns seem to be separated by spaces; save the table as CSV."
 
 
 def test_lost_cells_at_the_end_are_empty() -> None:
@@ -243,7 +243,7 @@ def test_a_blank_after_each_delimiter_is_no_text() -> None:
     without_names = read("x, y\na, b\nc, d\ne, f\n", header=True)
 
     assert [row.cells for row in table.rows] == [("a", "b"), ("c", "d"), ("e", "f, g"), ("h", "i")]
-    assert "Each comma is followed by a blank, which was left out of the cells." in map(str, table.problems)
+    assert "Each comma is followed by a space, which was removed from the cells." in map(str, table.problems)
     assert without_names.rows[0].cells == ("a", " b")
 
 

@@ -52,7 +52,7 @@ def test_short_names_above_long_texts_are_a_header_with_a_warning() -> None:
     found = named(("mail", "queue"), (LONG, "billing"), (LONG, "delivery"))
 
     assert found.has_header
-    assert str(found.problems[0]) == "Row 1: taken for the column names, but may be an example: 'mail', 'queue'."
+    assert str(found.problems[0]) == "Row 1: read as the column names, but may be an example: 'mail', 'queue'."
 
 
 def test_names_above_numbers_are_a_header_with_a_warning() -> None:
@@ -67,7 +67,7 @@ def test_word_pairs_are_data_with_a_warning() -> None:
     found = named(("dog", "Hund"), ("cat", "Katze"))
 
     assert not found.has_header
-    assert "taken for an example" in found.problems[0].message
+    assert "read as an example" in found.problems[0].message
 
 
 @pytest.mark.parametrize("header", [True, False])
@@ -173,9 +173,9 @@ def test_a_question_above_answers_is_asked() -> None:
 @pytest.mark.parametrize(
     ("above", "said"),
     [
-        ([("Support tickets, export of 12 May", "")], "Row 1 stands above the column names and was left out: 'Support"),
-        ([("Tickets", ""), ("12 May", "")], "Rows 1 to 2 stand above the column names and were left out: 'Tickets'"),
-        ([("Exported", "12 May"), ("By", "Anna")], "Rows 1 to 2 stand above the column names"),
+        ([("Support tickets, export of 12 May", "")], "Row 1 is above the column names and was left out: 'Support"),
+        ([("Tickets", ""), ("12 May", "")], "Rows 1 to 2 are above the column names and were left out: 'Tickets'"),
+        ([("Exported", "12 May"), ("By", "Anna")], "Rows 1 to 2 are above the column names"),
     ],
 )
 def test_rows_above_the_header_are_left_out(above: list[tuple[str, str]], said: str) -> None:

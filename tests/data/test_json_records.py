@@ -207,15 +207,13 @@ def test_the_preferred_answer_is_read_and_said() -> None:
     openai = {"input": {"messages": [user("a")], "tools": [{}]}, "preferred_output": [assistant("b")]}
 
     assert lines(texts).rows[0].cells == lines(talks).rows[0].cells == ("a", "b")
-    assert said(lines(texts, texts)) == [
-        "2 rows have 'chosen', which was read, and 'rejected', which was left out (first: row 1)."
-    ]
+    assert said(lines(texts, texts)) == ["2 rows have 'chosen' and 'rejected'; only 'chosen' was read (first: row 1)."]
     assert said(lines({**openai, "non_preferred_output": [assistant("c")]})) == [
-        "1 row has 'preferred_output', which was read, and 'non_preferred_output', which was left out (first: row 1).",
+        "1 row has 'preferred_output' and 'non_preferred_output'; only 'preferred_output' was read (first: row 1).",
         "Not used, in messages: 'input.tools'.",
     ]
     alone = lines({"chosen": "Human: a", "rejected": "Human: b"})
-    assert said(alone) == ["Row 1: a preferred and a rejected answer without the prompt they answer."]
+    assert said(alone) == ["Row 1: there is a preferred and a rejected answer, but no prompt."]
 
 
 def test_rejected_annotations_are_left_out() -> None:
@@ -235,7 +233,7 @@ def test_one_cause_in_all_rows_is_one_sentence() -> None:
 
     assert said(lines(*[long] * 24)) == [f"All 24 rows (first: row 1): {sentence}"]
     assert said(lines(called, *[long] * 2, called)) == [
-        "2 of 4 rows (first: row 1): a message has 'tool_calls'; only text can be learned.",
+        "2 of 4 rows (first: row 1): a message has 'tool_calls'; only text can be used.",
         f"2 of 4 rows (first: row 2): {sentence}",
     ]
     assert said(lines(long, long, {"messages": [user("a"), assistant("b")]}))[0] == f"Row 1: {sentence}"
@@ -250,7 +248,7 @@ def test_lines_of_different_forms_share_their_columns() -> None:
         [("a", "b"), ("c", "d"), ("c", "d")],
     )
     moved = "'prompt' as 'text_input' and 'completion' as 'output'"
-    assert said(mixed) == [f"2 rows have other fields, which were read: {moved} (first: row 2)."]
+    assert said(mixed) == [f"2 rows have differently named fields: {moved} (first: row 2)."]
     letters = lines({"Prompt": "a", "completion": "b"}, {"prompt": "c", "Completion": "d"})
     assert (letters.columns, letters.rows[1].cells) == (("Prompt", "completion"), ("c", "d"))
 

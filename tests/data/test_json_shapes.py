@@ -51,7 +51,7 @@ def test_one_list_in_an_object_is_taken(value: object, said: str | None) -> None
 
 def test_several_lists_are_asked_for() -> None:
     """Training and test rows are not mixed, and neither is chosen."""
-    with pytest.raises(DatasetInvalid, match=r"'train' \(2\), 'test' \(1\)\. Save the one to use"):
+    with pytest.raises(DatasetInvalid, match=r"'train' \(2\), 'test' \(1\)\. Save the one you want"):
         found({"train": ROWS, "test": ROWS[:1]})
 
 
@@ -106,8 +106,8 @@ def test_the_viewer_tells_what_it_left_out() -> None:
 
     records, said = found({"features": [], "rows": [row], "num_rows_total": 5000})
 
-    assert records[0]["answer"].message == "cut by the data set viewer. Download the file of the data set instead."
-    assert said == ["The file holds 1 of the data set's 5,000 rows."]
+    assert records[0]["answer"].message == "cut by the dataset viewer. Download the dataset's own file instead."
+    assert said == ["The file holds 1 of the dataset's 5,000 rows."]
 
 
 def test_an_object_of_pairs() -> None:
@@ -117,7 +117,7 @@ def test_an_object_of_pairs() -> None:
 
     assert found(pairs) == (
         [list(pair) for pair in pairs.items()],
-        ["Read as 24 pairs: each name as an input, its text as the output."],
+        ["Read as 24 pairs: each name is an input, and its text the output."],
     )
     assert len(found(words)[0]) == 20
 

@@ -126,7 +126,7 @@ def test_an_xml_spreadsheet_is_read_by_its_numbers(tmp_path: Path) -> None:
     ("text", "words"),
     [
         ('<?xml version="1.0"?><data><row/></data>', "an XML file"),
-        ('<?xml version="1.0"?><Workbook', "an XML file that is damaged"),
+        ('<?xml version="1.0"?><Workbook', "This XML file is damaged"),
         ('<?xml version="1.0"?><a xmlns="http://www.w3.org/1999/xhtml"/>', "an XML file"),
         ('<?xml version="1.0"?><html xmlns="http://www.w3.org/1999/xhtml"/>', "a web page"),
         ("┌──────┬───────┐\n│ text │ label │\n", "a table drawn with lines"),
@@ -178,8 +178,8 @@ def test_text_around_a_drawn_table_is_named(tmp_path: Path) -> None:
     shown = preview(write(tmp_path, text, "table.md"))
 
     messages = [str(problem) for problem in shown.problems]
-    assert "2 lines outside of the table were skipped (first: line 1)." in messages
-    assert "Row 6: more than 2 cells. Write a bar that is part of a text as \\|." in messages
+    assert "2 lines outside the table were skipped (first: line 1)." in messages
+    assert "Row 6: more than 2 cells. Write \\| for a bar inside a text." in messages
     assert (shown.example_count, shown.row_count) == (1, 2)
 
 
@@ -188,7 +188,7 @@ def test_texts_cut_into_lines_are_not_rows(tmp_path: Path) -> None:
     rows = [("x" * 30, "a    "), ("y    " + " " * 25, "     "), ("z" * 30, "b    "), ("w    " + " " * 25, "     ")]
     text = f"| {'text':<30} | label |\n|{'-' * 32}|-------|\n" + "".join(f"| {a} | {b} |\n" for a, b in rows)
 
-    with pytest.raises(DatasetInvalid, match="Row 4: the texts of this table go on in the next line"):
+    with pytest.raises(DatasetInvalid, match="Row 4: this table wraps long texts at the column width"):
         Dataset.read(write(tmp_path, text, "table.md"))
 
 

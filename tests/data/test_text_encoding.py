@@ -42,7 +42,7 @@ def test_another_encoding_is_a_guess_that_is_said() -> None:
 
     assert decoded.text == "text,label\na,b\nGrüße,€\n"
     assert decoded.is_guessed
-    assert str(decoded.problems[0]).startswith("Row 3: not UTF-8 (byte 0xFC); read as cp1252, which is a guess")
+    assert str(decoded.problems[0]).startswith("Row 3: not UTF-8 (byte 0xFC); read as cp1252, a guess")
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ def test_values_look_as_in_the_spreadsheet() -> None:
         "30:05:00",
     ]
     assert told(table) == [
-        "Row 3, label: the sheet may show fewer digits of this number; read as the text '0.333333333333333'."
+        "Row 3, label: the sheet may show fewer digits of this number; it was read as '0.333333333333333'."
     ]
 
 
@@ -298,7 +298,7 @@ def test_a_hidden_column_is_used_if_there_is_no_other() -> None:
 
     notes = mapping_notes(table, choose(table))
 
-    assert [str(note) for note in notes] == ["label: 'label' is hidden in the sheet and used."]
+    assert [str(note) for note in notes] == ["label: 'label' is hidden in the sheet, but used."]
 
 
 def _merged_xlsx() -> bytes:
@@ -346,7 +346,7 @@ def test_merged_cells_have_their_value_once(make: Any) -> None:
         ("wide", None),
     ]
     assert told(table) == [
-        "Row 1, column 2: the cells A1:B1 are merged, like 3 more in this column; only the first has the value. "
+        "Row 1, column 2: cells A1:B1 are merged, like 3 more in this column; only the first has the value. "
         "Unmerge them and fill in the others."
     ]
 

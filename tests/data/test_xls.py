@@ -32,7 +32,7 @@ def test_number_formats_are_followed() -> None:
 
     assert [row.cells[0] for row in table.rows] == ["02494", "25%", "15.03.2023", "0.5", "7"]
     assert [str(problem) for problem in table.problems] == [
-        "Row 4, column 1: the number format '# ?/8' is not followed; read as the text '0.5'."
+        "Row 4, column 1: the number format '# ?/8' is not supported; it was read as '0.5'."
     ]
 
 

@@ -66,9 +66,9 @@ def test_a_format_that_is_not_followed_is_named() -> None:
 
     assert [row.cells[1] for row in table.rows] == ["0.5", "0.25", "3/15/2023", "7"]
     assert [str(problem) for problem in table.problems] == [
-        "Row 1, column 2: the number format '# ?/8' is not followed; read as the text '0.5', "
+        "Row 1, column 2: the number format '# ?/8' is not supported; it was read as '0.5', "
         "like 1 more in this column.",
-        "Row 3, column 2: the sheet shows this date or time as the system is set; read as the text '3/15/2023'.",
+        "Row 3, column 2: the sheet shows this date or time in the system's format; it was read as '3/15/2023'.",
     ]
 
 
@@ -107,7 +107,7 @@ def test_formulas_keep_the_text_they_gave() -> None:
     assert [row.cells[1] for row in shown.sample] == ["0100", "00042", "219E01", None, "TRUE", "007", "42", "100"]
     assert [str(problem) for problem in shown.problems][1:] == [
         "Row 5, label: empty.",
-        "Row 9, label: the number is stored as '0100'; read as the text '100'.",
+        "Row 9, label: the number is stored as '0100'; it was read as '100'.",
     ]
 
 

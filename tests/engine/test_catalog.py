@@ -69,7 +69,7 @@ def test_every_name_that_google_has_given_a_text_model_is_an_api_name(catalog: C
 )
 def test_other_names_are_unknown(catalog: Catalog, name: str) -> None:
     """Names of other families stay unknown; the message lists what there is."""
-    with pytest.raises(NotFound, match=r"Bases here: smollm2.*begin with gemini, gemma, .* stand for smollm2"):
+    with pytest.raises(NotFound, match=r"Bases here: smollm2.*begin with gemini, gemma, .* mean smollm2"):
         catalog.resolve(name)
 
 

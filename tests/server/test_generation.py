@@ -240,7 +240,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"contents": [{"parts": [{"text": "x"}, {"fileData": {"fileUri": "x"}}]}]}, "contents[0].parts[1]"),
     ({"contents": [{"parts": [{"text": "x" * 40_001}]}]}, "40,000"),
     ({"contents": "x"}, "contents"),
-    ({"generationConfig": {"responseModalities": ["IMAGE"]}}, "responseModalities: answers are TEXT only, not IMAGE"),
+    ({"generationConfig": {"responseModalities": ["IMAGE"]}}, "responseModalities: only TEXT is supported, not IMAGE"),
     ({"generationConfig": {"responseModalities": ["TEXT", "IMAGE"]}}, "responseModalities"),
     ({"generationConfig": {"response_modalities": [3]}}, "responseModalities"),
     ({"generationConfig": {"responseModalities": "AUDIO"}}, "not AUDIO"),

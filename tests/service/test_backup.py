@@ -242,9 +242,9 @@ def test_a_job_whose_id_is_a_path_is_refused(
         patched.setattr("tunery.service.database.models.check_task_id", lambda _: None)
         back_up(home, archive)
 
-    with pytest.raises(DataLoss, match="which tunery never gives"):
+    with pytest.raises(DataLoss, match="which tunery never creates"):
         restore(archive, tmp_path / "other")
-    with pytest.raises(DataLoss, match="which tunery never gives"):
+    with pytest.raises(DataLoss, match="which tunery never creates"):
         library.delete("one")
 
     assert foreign.is_dir()
@@ -258,7 +258,7 @@ def test_a_sparse_part_is_refused_before_it_is_written(archive: Path, tmp_path: 
     with tarfile.open(archive, "a", format=tarfile.PAX_FORMAT) as tar:
         tar.addfile(header, io.BytesIO(bytes(512)))
 
-    with pytest.raises(DataLoss, match="larger than the file has room for"):
+    with pytest.raises(DataLoss, match="claims to be larger than the backup"):
         restore(archive, tmp_path / "other")
 
 

@@ -52,7 +52,7 @@ def test_an_open_folder_is_closed_to_others(home: Path, caplog: pytest.LogCaptur
         assert stat.S_IMODE(home.stat().st_mode) == 0o700
         assert stat.S_IMODE((home / "tunery.sqlite3").stat().st_mode) == 0o600
 
-    assert "was open to other users (mode 755)" in caplog.text
+    assert "was accessible to other users (mode 755)" in caplog.text
 
 
 def test_a_new_database_is_for_its_user_only(home: Path) -> None:

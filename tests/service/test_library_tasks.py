@@ -355,7 +355,7 @@ def test_a_task_that_takes_the_server_with_it_is_found_out(home: Path) -> None:
 
     assert (harmless.tuned_model_id, set(died_with)) == ("harmless", {"fatal"})
     assert (task.phase, task.error_code) == (Phase.FAILED, 13)
-    assert "the server died with it 5 times after step 0" in str(task.error_message)
+    assert "the server died 5 times during it after step 0" in str(task.error_message)
 
 
 def test_a_lost_task_that_was_to_be_cancelled_is(home: Path) -> None:

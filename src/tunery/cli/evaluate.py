@@ -111,7 +111,7 @@ def _request(file: Path | None, against: Path | None, reading: Reading, max_rows
         if recorded.cut:
             terminal.say(
                 f"Warning: {recorded.cut} of {len(recorded.answers)} answers in {against} were cut at the old model's "
-                "token limit; they count as they are."
+                "token limit; they are scored as they are."
             )
     return EvaluationRequest(dataset.examples, dataset.source, recorded, max_rows, seed)
 
@@ -179,7 +179,7 @@ def _cut_sentence(rows: Sequence[int]) -> str:
     shown = ", ".join(map(str, rows[:_SHOWN_ROWS])) + (", ..." if len(rows) > _SHOWN_ROWS else "")
     return (
         f"Warning: {answers} cut at the token limit, in row{'s' if len(rows) > 1 else ''} {shown}. "
-        "For whole answers use a larger --max-output-tokens and another --to."
+        "To get whole answers, use a larger --max-output-tokens and another --to."
     )
 
 

@@ -206,7 +206,7 @@ def _text_input(line: str) -> tuple[str, str]:
     if not isinstance(text, str) or not text.strip():
         return "", 'must be {"text_input": "..."} with a text that is not empty.'
     if any("\ud800" <= character <= "\udfff" for character in text):
-        return "", "the text holds half of a character (a lone surrogate)."
+        return "", "the text contains half a character (a lone surrogate)."
     return str(text), ""  # a number as it is written
 
 

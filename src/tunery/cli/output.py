@@ -419,7 +419,7 @@ SENTENCES_PER_KIND = 5
 
 
 def say_how_read(problems: Sequence[DataProblem]) -> None:
-    """Print what is doubtful about how a file was read, and labels that answers would not equal; not each bad row."""
+    """Print what is doubtful about how a file was read, and misspelled labels, but not each bad row."""
     told = [problem for problem in problems if not problem.is_skippable or problem.kind == "label-variant"]
     for line in problem_lines([problem for problem in told if problem.kind != "few-examples"]):
         terminal.say(line)

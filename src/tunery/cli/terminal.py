@@ -42,7 +42,7 @@ def result(text: str) -> None:
 
 def piece(text: str) -> None:
     """Print a part of a line of the result at once."""
-    # a file or a pipe gets every character; typer.echo would take escape sequences out
+    # a file or a pipe gets every character; typer.echo would strip escape sequences
     sys.stdout.write(harmless(text) if sys.stdout.isatty() else text)
     sys.stdout.flush()
 
@@ -232,7 +232,7 @@ _READING = {
 
 
 def reads_file(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of reading a file; it takes those that were given together as `reading`."""
+    """Give a command the options for reading a file; it gets the ones that were set as one argument, `reading`."""
 
     @functools.wraps(command)
     def wrapper(**given: Any) -> None:

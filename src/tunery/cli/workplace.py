@@ -637,7 +637,7 @@ def _examples(rows: Sequence[TuningExample]) -> Document:
 
 
 def _with_rows_of_file(message: str, rows: Sequence[int]) -> str:
-    """Return a server's message about the examples it was sent with their rows in the user's file."""
+    """Return a server's message about examples with their row numbers in the user's file."""
 
     def in_file(found: re.Match[str]) -> str:
         place = int(found["place"])

@@ -44,7 +44,7 @@ def check_rows(table: Table, mapping: Mapping) -> CheckedRows:
     """
     Turn rows into examples and collect errors and warnings; errors in unused columns do not count.
 
-    Rows that say they are not to be learned, and column names among the rows, are left out with a warning.
+    Rows marked as not to be learned, and column names repeated among the rows, are left out with a warning.
     """
     used = {table.columns[position] for position in (*mapping.inputs, mapping.output)}
     problems = [problem for problem in table.problems if problem.column is None or problem.column in used]
@@ -92,8 +92,8 @@ def long_rows(
     """
     Return a warning for each example of more than `limit` tokens: its input will be cut.
 
-    `token_counts` holds prompt and answer tokens of each example; `rows` their numbers in the file, else 1, 2, 3;
-    `without` the places of examples that have an error, see `long_outputs`.
+    `token_counts` holds the tokens of prompt and answer of each example, `rows` their row numbers (default 1, 2, 3),
+    and `without` the indexes of examples that have an error, see `long_outputs`.
     """
     numbers = rows if rows is not None else range(1, len(token_counts) + 1)
     return tuple(
@@ -109,12 +109,12 @@ def long_outputs(
     """
     Return an error for each example whose output does not fit a base.
 
-    `tokens` of output and template by the place of the example; `rows` as for `long_rows`.
+    `tokens` maps the index of an example to the tokens of its output and template; `rows` as for `long_rows`.
     """
     return tuple(
         DataProblem(
             "output-beyond-window",
-            f"{count:,} tokens with the chat template, limit {limit:,}: an output is never cut. Shorten the output.",
+            f"{count:,} tokens with the chat template, limit {limit:,}. Outputs are never cut; shorten this one.",
             row=place + 1 if rows is None else rows[place],
             column=column,
             limit=limit,
@@ -128,8 +128,8 @@ def order_problems(problems: Sequence[DataProblem], rows: int = 0) -> tuple[Data
     """
     Sort by row, the whole file first.
 
-    A warning about most of the `rows`, or an error in all of them, becomes one of the whole file: its cause is not in
-    a row. Other kinds are cut after MAX_PROBLEMS_PER_KIND, with a line about the rest at the end.
+    A warning about most of the `rows`, or an error in all of them, is reported once for the whole file: its cause is
+    not in a single row. Other kinds stop after MAX_PROBLEMS_PER_KIND, and a line at the end counts the rest.
     """
     groups: dict[tuple[str, str | None, Level], list[DataProblem]] = {}
     for problem in sorted(problems, key=lambda problem: problem.row or 0):
@@ -151,7 +151,7 @@ _LEAST_OF_THE_FILE = {Level.ERROR: 3, Level.WARNING: 10}
 
 
 def _of_the_file(group: Sequence[DataProblem], rows: int) -> DataProblem | None:
-    """Return one problem for those of most rows, None if there are not that many."""
+    """Return one problem for the whole file if most rows have this one, else None."""
     first, count = group[0], len({problem.row for problem in group if problem.row is not None})
     is_most = count == rows if first.level is Level.ERROR else 2 * count > rows
     if not (is_most and count >= _LEAST_OF_THE_FILE[first.level] and rows > 0):
@@ -168,17 +168,17 @@ def _of_the_file(group: Sequence[DataProblem], rows: int) -> DataProblem | None:
 _OF_MOST_ROWS = {
     "empty-input": "{share} are empty. Is another column the input?",
     "empty-output": "{share} are empty. Is another column the output?",
-    "blank-edges": "{share} begin or end with whitespace (first: row {row}). It is learned too; remove it from the "
-    "file unless it is meant.",
-    "missing-value": "{share} look like missing values (first: row {row}): {message} If nothing is missing there, all "
-    "is well.",
+    "blank-edges": "{share} begin or end with whitespace (first: row {row}). The model learns it too; remove it "
+    "from the file unless you want it.",
+    "missing-value": "{share} look like missing values (first: row {row}): {message} If nothing is missing there, "
+    "ignore this.",
     "lost-character": "{share} contain U+FFFD (first: row {row}): characters were lost before this file was made. "
     "Export it again, as UTF-8.",
     "duplicate": "{share} repeat an earlier row (first: row {row}). They weigh more in tuning and teach nothing new.",
     "near-duplicate": "{share} differ from an earlier row only in case, whitespace or punctuation (first: row {row}).",
-    "contradiction": "{share} have the input of an earlier row and another output (first: row {row}). Is a column "
+    "contradiction": "{share} have the same input as an earlier row but another output (first: row {row}). Is a column "
     "missing from the input?",
-    "label-variant": "{share} have a label that is probably another spelling of another one (first: row {row}): "
+    "label-variant": "{share} have a label that is probably a different spelling of another (first: row {row}): "
     "{message}",
 }
 
@@ -190,11 +190,11 @@ def _not_listed(group: Sequence[DataProblem]) -> DataProblem:
 
 
 def _left_out(table: Table, mapping: Mapping) -> Iterator[tuple[str, list[int]]]:
-    """Yield why rows are no examples, and their numbers; no row is named twice."""
+    """Yield each reason for leaving out rows, with their numbers; no row is named twice."""
     used = {position: table.columns[position] for position in (*mapping.inputs, mapping.output)}
     names = [row.number for row in table.rows if all(_is_name(row.cells[place], name) for place, name in used.items())]
     if names and len(names) < len(table.rows):
-        yield "the column names stand there again", names
+        yield "they repeat the column names", names
     unused = {plain_name(table.columns[position]): position for position in mapping.ignored}
     for name, forms in (("weight", _WEIGHTS), ("label", _TRUTHS)):
         if name not in unused:
@@ -217,7 +217,7 @@ def _is_name(cell: Cell, name: str) -> bool:
 
 def _left_out_problem(reason: str, numbers: Sequence[int], rows: int) -> DataProblem:
     if len(numbers) == rows:
-        return DataProblem("left-out-rows", f"No row is left to learn: {reason}.", actual=rows)
+        return DataProblem("left-out-rows", f"All rows were left out: {reason}.", actual=rows)
     which = f"Row {numbers[0]} was" if len(numbers) == 1 else f"{len(numbers):,} rows (first: row {numbers[0]}) were"
     return DataProblem("left-out-rows", f"{which} left out: {reason}.", Level.WARNING, actual=len(numbers))
 
@@ -229,7 +229,7 @@ _LEAST_CONTRADICTING_SHARE = 0.05
 def _missed_column(
     table: Table, mapping: Mapping, examples: Sequence[TuningExample], rows: Sequence[int]
 ) -> Iterator[DataProblem]:
-    """Yield a warning if rows of the same input have different outputs, but not with an unused column beside it."""
+    """Yield a warning if rows with the same input have different outputs and an unused column explains them."""
     contradicting = _contradicting([example.text_input for example in examples], examples)
     if contradicting < max(_LEAST_CONTRADICTING_ROWS, _LEAST_CONTRADICTING_SHARE * len(examples)):
         return
@@ -241,15 +241,15 @@ def _missed_column(
         inputs = [f"{example.text_input}\0{cell}" for example, cell in zip(examples, cells, strict=True)]
         if not _contradicting(inputs, examples):
             message = (
-                f"The outputs depend on {table.columns[position]!r}, which is not used: {contradicting:,} rows share "
-                "their input with a row of another output. Make that column an input too."
+                f"The outputs depend on {table.columns[position]!r}, which is not used: {contradicting:,} rows have "
+                "the same input as a row with another output. Make that column an input too."
             )
             yield DataProblem("missed-column", message, Level.WARNING, actual=contradicting, option="input_column")
             return
 
 
 def _contradicting(inputs: Sequence[str], examples: Sequence[TuningExample]) -> int:
-    """Return how many rows share their input with a row of another output."""
+    """Return how many rows have the same input as a row with another output."""
     outputs: dict[str, set[str]] = {}
     for text_input, example in zip(inputs, examples, strict=True):
         outputs.setdefault(text_input, set()).add(example.output)
@@ -393,11 +393,11 @@ _END = re.compile(r"(?:\s*(?:END|STOP|#{2,}|\[END\]|<END>|<\|endoftext\|>)|(?<=\
 
 @dataclass(frozen=True, slots=True)
 class _OldMarks:
-    """What OpenAI's old tool put around the texts of nearly all rows; empty where there is nothing."""
+    """What OpenAI's old tool added to the texts of nearly all rows; empty strings where it added nothing."""
 
     blank: str = ""  # before each output
-    end: str = ""  # behind each output
-    separator: str = ""  # behind each input
+    end: str = ""  # after each output
+    separator: str = ""  # after each input
 
     @classmethod
     def of(cls, examples: Sequence[TuningExample]) -> _OldMarks:
@@ -410,7 +410,7 @@ class _OldMarks:
 
     @property
     def are_found(self) -> bool:
-        """Whether there are two marks, or a word at the end: one blank or line break alone has many causes."""
+        """Whether there are two marks, or a word at the end: a single space or line break has many causes."""
         return bool(self.end.strip()) or sum(map(bool, (self.blank, self.end, self.separator))) > 1
 
     def without(self, example: TuningExample) -> tuple[str, str]:
@@ -419,18 +419,18 @@ class _OldMarks:
 
     def sentence(self, rows: int) -> str:
         """Return what the marks are and what they mean for later calls."""
-        outputs = [*(["begin with a blank"] if self.blank else []), *([f"end in {self.end!r}"] if self.end else [])]
+        outputs = [*(["begin with a space"] if self.blank else []), *([f"end in {self.end!r}"] if self.end else [])]
         inputs = f", and the inputs end in {self.separator!r}" if self.separator else ""
-        later = f", and later inputs need the ending {self.separator!r}" if self.separator else ""
+        later = f", and later inputs must end in {self.separator!r} too" if self.separator else ""
         return (
             f"The outputs of all {rows:,} rows {' and '.join(outputs)}{inputs}, as in files for OpenAI's old models. "
-            f"This is learned: answers will {' and '.join(outputs)} too{later}. "
-            "Remove it from the file unless your programs expect it."
+            f"The model learns this: its answers will {' and '.join(outputs)} too{later}. "
+            "Remove these marks from the file unless your programs expect them."
         )
 
 
 def _common_end(pattern: re.Pattern[str], texts: Sequence[str]) -> str:
-    """Return the ending of this pattern that nearly all texts share, else an empty text."""
+    """Return the ending matching this pattern that nearly all texts share, else an empty string."""
     found = Counter(match[0] for text in texts if (match := pattern.search(text)))
     end, count = max(found.items(), key=lambda item: item[1], default=("", 0))
     return end if count >= _MARKED_SHARE * len(texts) else ""

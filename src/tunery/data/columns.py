@@ -75,7 +75,7 @@ def choose(table: Table, input_column: str | Sequence[str] | None = None, output
 
 
 def _suggested(table: Table) -> Mapping | None:
-    """Suggest the use of the columns that a sheet shows; of hidden ones only if there are not two others."""
+    """Suggest how to use the columns that a sheet shows; hidden ones only if fewer than two are visible."""
     shown = [place for place in range(len(table.columns)) if place not in table.hidden]
     if len(shown) < 2:
         return suggest(table.columns, table.rows)
@@ -94,11 +94,11 @@ def mapping_notes(table: Table, mapping: Mapping) -> list[DataProblem]:
     """Return warnings about guessed and unused columns."""
     names = table.columns
     hidden = [names[place] for place in (*mapping.inputs, mapping.output) if place in table.hidden]
-    notes = [warning("hidden-column", f"{name!r} is hidden in the sheet and used.", column=name) for name in hidden]
+    notes = [warning("hidden-column", f"{name!r} is hidden in the sheet, but used.", column=name) for name in hidden]
     contents = column_contents(table)
     if mapping.is_guessed and (len(names) > 2 or mapping.output < mapping.inputs[0]):
         inputs = " and ".join(repr(names[position]) for position in mapping.inputs)
-        message = f"Using column {inputs} as input and {names[mapping.output]!r} as output, which is a guess."
+        message = f"Using column {inputs} as input and {names[mapping.output]!r} as output; this is a guess."
         notes.append(warning("guessed-columns", message, option="input_column"))
     if mapping.ignored:
         ignored = [
@@ -117,7 +117,7 @@ def is_system(name: str) -> bool:
 
 
 def content_of(cells: Sequence[Cell]) -> Content:
-    """Return what a column holds; a few rows say little, and count as text."""
+    """Return what a column holds; with only a few rows, that is text."""
     values = [text for cell in cells if isinstance(cell, str) and (text := cell.strip())]
     if not values:
         is_empty = bool(cells) and all(cell is None or isinstance(cell, str) for cell in cells)
@@ -181,7 +181,7 @@ class _Choice:
         return _mapping(self.names, (*self._system(output, inputs), *inputs), output, is_guessed)
 
     def _known_inputs(self) -> tuple[int, ...]:
-        """Return the inputs of usual names: two that belong together, else the first that holds texts."""
+        """Return the inputs with usual names: two that belong together, else the first that holds texts."""
         for pair in _PAIRS:
             both = tuple(self._of_names(pair))
             if len(both) == 2 < len(self.names) and not any(self.contents[place] is Content.EMPTY for place in both):
@@ -190,7 +190,7 @@ class _Choice:
         return tuple(next(([place] for place in known if not self._is_doubtful(place)), []))
 
     def _is_doubtful(self, place: int) -> bool:
-        """Return whether a column of a usual name holds something else, while another one holds texts."""
+        """Return whether a column with a usual name holds something else, while another one holds texts."""
         name, content = self.names[place], self.contents[place]
         if content is Content.TEXT or Content.TEXT not in self.contents:
             return False
@@ -208,7 +208,7 @@ class _Choice:
         return [self.names.index(name) for name in names if name in self.names]
 
     def _labels(self, inputs: tuple[int, ...]) -> int | None:
-        """Return the only column of labels, or the first behind the first column."""
+        """Return the only column of labels, or the first one after the first column."""
         found = [place for place, content in enumerate(self.contents) if content is Content.LABELS]
         found = [place for place in found if place not in inputs and self._may_be_labels(self.names[place])]
         return next((place for place in found if place > 0), found[0] if found else None)
@@ -217,7 +217,7 @@ class _Choice:
         return not (name in INPUT_NAMES or name in _SYSTEM_NAMES or _ADMINISTRATIVE.fullmatch(name))
 
     def _likely_input(self, output: int | None) -> int:
-        """Return the longest text beside labels, else the first column that may be an input."""
+        """Return the longest text if the output is labels, else the first column that may be an input."""
         free = [place for place in range(len(self.names)) if place != output]
         texts = [place for place in free if self.contents[place] is Content.TEXT]
         if texts and output is not None and self.contents[output] is Content.LABELS:
@@ -226,13 +226,13 @@ class _Choice:
         return min(likely, key=self._unlikeliness)
 
     def _likely_output(self, inputs: tuple[int, ...]) -> int:
-        """Return the next column behind the inputs that may be an output."""
+        """Return the next column after the inputs that may be an output."""
         count, start = len(self.names), inputs[-1] + 1
         free: list[int] = [place for place in (*range(start, count), *range(start)) if place not in inputs]
         return min(free, key=self._unlikeliness)
 
     def _unlikeliness(self, place: int) -> int:
-        """Return how little a column looks like one to learn; of equals, `min` takes the first."""
+        """Return how unlikely a column is to be learned; among equals, `min` takes the first."""
         if len(self.names) == 2:
             return 0
         if self.names[place] in _SYSTEM_NAMES:
@@ -347,7 +347,7 @@ _TIME = re.compile(
     r"([T ,]*\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?)?(:\d{2})?( ?[AaPp]\.?[Mm]\.?)?"
     r"( ?(Z|[A-Z]{3,4}|(GMT|UTC)?[-+]\d{1,2}:?\d{0,2}))?"
 )
-# a word with a number, or a long number in hex, without blanks: T-1001, 3f2a9c7e, a UUID
+# a word with a number, or a long number in hex, without spaces: T-1001, 3f2a9c7e, a UUID
 _ID = re.compile(r"(?=.*\d)[A-Za-z]{0,8}[-_#]?[\dA-Fa-f]+([-_][\dA-Za-z]+)*")
 
 

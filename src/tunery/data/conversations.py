@@ -2,7 +2,7 @@
 Reads the chat lines of other services: one question and one answer become an example.
 
 The forms are OpenAI's and Mistral's (`messages`, also with preferred and rejected answers), Vertex AI's (`contents`),
-PaLM's (`author`), Anthropic's (`system` beside `messages`), Cohere's, ShareGPT's (`conversations` with `from` and
+PaLM's (`author`), Anthropic's (`system` next to `messages`), Cohere's, ShareGPT's (`conversations` with `from` and
 `value`), and those of TRL and LLaMA-Factory (`prompt` and `completion`, `chosen` and `rejected`).
 """
 
@@ -28,7 +28,7 @@ _ROLES = {
     "human": "user",
     **dict.fromkeys(("assistant", "model", "gpt", "bot", "chatgpt", "chatbot", "ai"), "model"),
 }
-# What a message may hold beside its text: an example has no place for the first, and the second is left out.
+# What a message may hold in addition to text: an example has no place for the first; the second is left out.
 _NOT_TEXT = ("tool_calls", "function_call", "tool_call_id", "audio", "images", "refusal")
 _THOUGHTS = ("reasoning_content", "reasoning", "thinking")
 _THOUGHT_TYPES = frozenset({"thinking", "redacted_thinking", "reasoning"})
@@ -46,12 +46,12 @@ class RecordError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One question with one answer, and what the record says beside it."""
+    """One question with one answer, and what else the record says."""
 
     text_input: str
     output: str
     used: frozenset[str]  # fields of the record that were read
-    weight: str | None = None  # "0" if the answer or the record is not to be learned, "1" if it is said to be
+    weight: str | None = None  # "0" if the answer or the record is not to be learned, "1" if it says so
     thoughts: tuple[str, ...] = ()  # the field whose thoughts were left out
     chosen: tuple[str, ...] = ()  # the fields of the preferred and the rejected answer
     unused: frozenset[str] = frozenset()  # fields of messages that were not read
@@ -108,7 +108,7 @@ def preference(record: Mapping[str, object]) -> tuple[str, str] | None:
 
 
 def _talk(record: Mapping[str, object]) -> _Talk | None:
-    """Return the messages of a record: a list of them, or a prompt and an answer if one of these is no plain text."""
+    """Return the messages of a record: a list of them, or a prompt and an answer if one of these is not plain text."""
     for name in _TURNS:
         if (turns := _turns(record.get(name), must_have_roles=name not in ("messages", "contents"))) is not None:
             return _answered(record, turns, name)
@@ -169,7 +169,7 @@ def _is_same(one: object, other: object) -> bool:
 
 
 def _systems(record: Mapping[str, object], talk: _Talk) -> tuple[list[str], frozenset[str]]:
-    """Return the system text beside the messages, and its field; PaLM calls it `context`."""
+    """Return the system text next to the messages, and its field; PaLM calls it `context`."""
     has_authors = any(isinstance(turn, Mapping) and "author" in turn for turn in talk.messages)
     for name in (*_SYSTEMS, "context") if has_authors else _SYSTEMS:
         content = _content(record.get(name))
@@ -187,7 +187,7 @@ def _message(turn: object, turns: Sequence[object]) -> _Message:
         raise RecordError("conversation", f"a message with the role {_shown_role(turn)} cannot be used.")
     for name in _NOT_TEXT:
         if turn.get(name):
-            raise RecordError("conversation", f"a message has {name!r}; only text can be learned.")
+            raise RecordError("conversation", f"a message has {name!r}; only text can be used.")
     text, thoughts = _text_of(_content(turn))
     fields = [*thoughts, *(name for name in _THOUGHTS if turn.get(name))][:1]
     known = {*_ROLE_FIELDS, *_TEXT_FIELDS, *_NOT_TEXT, *_THOUGHTS, *_SWITCHES, "weight", "type"}
@@ -270,7 +270,7 @@ def _text_of_part(part: object) -> str:
         others = [name for name, value in part.items() if name not in ("type", "text") and value is not None]
         what = kind if isinstance(kind, str) and kind not in _TEXT_TYPES else next(iter(others), None)
         if what is not None:
-            raise RecordError("conversation", f"a message holds {column_name(str(what))!r}; only text can be learned.")
+            raise RecordError("conversation", f"a message holds {column_name(str(what))!r}; only text can be used.")
     raise RecordError("conversation", "a message holds something other than text.")
 
 

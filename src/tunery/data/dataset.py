@@ -54,8 +54,8 @@ class Dataset:
         """
         Read CSV, TSV, XLSX, XLS, ODS, JSONL or JSON; options left out are detected.
 
-        Several input columns are joined as lines of "name: text". `header_row` counts as the user does, and the rows
-        above it are left out; `skip_rows` are left out with their problems; `hidden_rows` reads those a workbook hides;
+        Several input columns are joined as lines of "name: text". `header_row` counts from 1, and the rows above it are
+        left out; `skip_rows` are left out with their problems; `hidden_rows` reads rows that a workbook hides;
         `name` is the user's name for the file. At most 4 MiB, 40,000 characters of input and 5,000 of output
         (page "Intro to model tuning"). Raises DatasetInvalid with all problems, NotFound, and InvalidArgument.
         """

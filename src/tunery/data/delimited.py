@@ -32,13 +32,13 @@ DELIMITERS = ("\t", "|", ";", ",")
 _SAMPLE_CHARACTERS = 1024 * 1024
 _SAMPLE_RECORDS = 2_000
 _LEAST_FIT = 0.5  # of the records must fit the width, unless the header has a usual name
-_MAX_TITLES = 5  # lines of one cell above the table, which tell nothing about the delimiter
+_MAX_TITLES = 5  # lines of one cell above the table, which say nothing about the delimiter
 _QUESTION_FIT = 0.9
 _QUESTION_DISTANCE = 0.1
 _SHOWN_ROWS = 3
 _SHOWN_CHARACTERS = 60
 _EXCEL_HINT = re.compile(r"sep=(.)(?:\r\n|\n|\r|$)")
-_NAMES = {"\t": "tab", ",": "comma", ";": "semicolon", " ": "blank"}
+_NAMES = {"\t": "tab", ",": "comma", ";": "semicolon", " ": "space"}
 
 
 def read_delimited(decoded: DecodedText, options: TableOptions) -> Table:
@@ -66,7 +66,7 @@ def read_delimited(decoded: DecodedText, options: TableOptions) -> Table:
     ]
     if _are_spaced(records, delimiter):
         records = [_unspaced(record) for record in records]
-        message = f"Each {_NAMES.get(delimiter, delimiter)} is followed by a blank, which was left out of the cells."
+        message = f"Each {_NAMES.get(delimiter, delimiter)} is followed by a space, which was removed from the cells."
         notes.append(warning("spaced-cells", message))
     even = _even_rows(records, delimiter)
     notes += _dialect_notes(dialect, text, even)
@@ -88,11 +88,11 @@ def read_delimited(decoded: DecodedText, options: TableOptions) -> Table:
     )
 
 
-_LEAST_SPACED = 0.75  # of the cells; the blank before a quoted cell is no part of it
+_LEAST_SPACED = 0.75  # of the cells; the space before a quoted cell is not part of it
 
 
 def _are_spaced(records: Sequence[Record], delimiter: str) -> bool:
-    """Return whether cells are written as "a, b": below usual names that begin with a blank, most others do."""
+    """Return whether cells are written as "a, b": usual names that begin with a space, and most cells below too."""
     names = records[0].cells[1:] if len(records) > 2 and delimiter not in ("\t", " ") else []
     if not any(map(is_known_name, names)) or not all(name.startswith(" ") for name in names):
         return False
@@ -106,7 +106,7 @@ def _unspaced(record: Record) -> Record:
 
 @dataclass(frozen=True, slots=True)
 class _Dialect:
-    """A way of writing cells that becomes the usual one with other characters, and back in the cells."""
+    """A way of writing cells: what to replace in the text before parsing, and in the cells afterwards."""
 
     before: Callable[[str], str] = str
     after: Callable[[str], str] = str
@@ -118,7 +118,7 @@ _SINGLE_QUOTED = re.compile(r"'(?:[^']|'')+'([,;\t|])'(?:[^']|'')+'(?:\1|\r|\n|$
 _CURLY_QUOTED = re.compile(r"[“„][^“”]*[”“][,;\t|][“„]")
 _SWAPPED = str.maketrans("'\"", "\"'")
 _ESCAPED_LINE_END = re.compile(r"\\\r?\n")
-_LINE_END_INSIDE, _BACKSLASH = "\ue000", "\ue001"  # stand for what they are called while records are parsed
+_LINE_END_INSIDE, _BACKSLASH = "\ue000", "\ue001"  # placeholders while records are parsed
 _DATABASE_ESCAPES = {r"\n": "\n", r"\t": "\t", r"\r": "\r", _LINE_END_INSIDE: "\n", _BACKSLASH: "\\"}
 
 
@@ -151,10 +151,10 @@ def _dialect_notes(dialect: _Dialect, text: str, even: _EvenRows) -> Iterator[Da
         yield warning(dialect.kind, dialect.message)
     elif _CURLY_QUOTED.match(text):
         is_broken = bool(even.refused) or any(map(_has_open_curly, even.rows))
-        message = "The cells are in curly quotes (“ ”), which are read as text; replace them by straight ones."
+        message = "The cells are in curly quotes (“ ”), which are read as text; replace them with straight ones."
         yield DataProblem("curly-quotes", message, Level.ERROR if is_broken else Level.WARNING)
     elif (row := next((row for row in even.rows if _has_escapes(row)), None)) is not None and "\t" in text:
-        message = "holds the two characters \\n, as databases write a line break; they were left as they are."
+        message = "contains the two characters \\n, which databases write for a line break; they were kept."
         yield warning("backslash-escapes", message, row=row.number)
 
 
@@ -198,7 +198,7 @@ def _find_delimiter(text: str) -> tuple[str, list[DataProblem]]:
     if len(rivals) > 1:
         return best.delimiter, [_question([best, *(shape for shape in rivals if shape is not best)])]
     if best.prose == 1 and best.delimiter == "," and not best.known_names and _has_prose(best):
-        message = "Every comma is followed by a blank, as in sentences; each was read as the end of a cell."
+        message = "Every comma is followed by a space, as in sentences; each was read as the end of a cell."
         return best.delimiter, [warning("guessed-delimiter", message, option="delimiter")]
     return best.delimiter, []
 
@@ -208,18 +208,18 @@ _COLUMNS_OF_BLANKS = re.compile(r"\S {2,}\S")
 
 
 def _unsplit_problems(text: str) -> list[DataProblem]:
-    """Return what probably separates the cells where none of the usual delimiters does."""
+    """Return what probably separates the cells if none of the usual delimiters does."""
     lines = [line for line in text[:_SAMPLE_CHARACTERS].splitlines() if line.strip()][:_SAMPLE_RECORDS]
     for delimiter in _UNUSUAL if len(lines) > 1 else "":
         count, rows = Counter(line.count(delimiter) for line in lines).most_common(1)[0]
         if count and rows >= _QUESTION_FIT * len(lines):
             times = "once" if count == 1 else f"{count} times"
-            message = f"No tab, comma, semicolon or bar separates cells, but each row has {delimiter!r} {times}. "
+            message = f"No tab, comma, semicolon or bar separates cells, but each row contains {delimiter!r} {times}. "
             shown = tuple(tuple(printable(cell) for cell in line.split(delimiter)) for line in lines[:_SHOWN_ROWS])
             readings = (Reading(delimiter, shown),)
             return [DataProblem("no-delimiter", message + "Name the delimiter.", option="delimiter", readings=readings)]
     if len(lines) > 1 and sum(map(bool, map(_COLUMNS_OF_BLANKS.search, lines))) >= _QUESTION_FIT * len(lines):
-        return [DataProblem("no-delimiter", "The columns seem to be separated by blanks; save the table as CSV.")]
+        return [DataProblem("no-delimiter", "The columns seem to be separated by spaces; save the table as CSV.")]
     return []
 
 
@@ -247,8 +247,8 @@ def _table_width(records: Sequence[Record]) -> int:
     """
     Return the number of columns: that of the header if it has a usual name, else that of most rows.
 
-    The first row with several cells is the header, or it has at least as many cells as one; only lost cells at the end
-    make rows narrower.
+    The first row with several cells is the header or at least as wide; rows are narrower only if cells at the end are
+    missing.
     """
     widths = [_width(record) for record in records if _width(record) >= 2]
     if not widths:
@@ -261,7 +261,7 @@ def _table_width(records: Sequence[Record]) -> int:
 
 
 def _has_row_names(records: Sequence[Record], header: Record) -> bool:
-    """Return whether the rows begin with their number, for which the header has no cell, as R writes them."""
+    """Return whether the rows begin with a number for which the header has no cell, as R writes them."""
     rows = [record.cells for record in records if record is not header and record.problem is None and record.cells]
     return bool(rows) and all(
         len(cells) == len(header.cells) + 1 and cells[0] == str(number) for number, cells in enumerate(rows, start=1)
@@ -280,7 +280,7 @@ def _fit(record: Record, width: int) -> float:
 
 
 def _prose_share(sample: str, delimiter: str) -> float:
-    """Return the share of a delimiter's places, outside quotes, where a sentence or a number would have it too."""
+    """Return how often, outside quotes, a delimiter stands where a sentence or number would have it, 0 to 1."""
     if delimiter not in ",;":
         return 0.0
     plain = re.sub('"[^"]*"', '""', sample)
@@ -312,9 +312,9 @@ class _EvenRows:
 
 def _even_rows(records: list[Record], delimiter: str) -> _EvenRows:
     """
-    Bring the rows to one width; a row that is too wide, or a piece of a row, becomes a problem.
+    Give all rows the same width; a row that is too wide, or a piece of a row, becomes a problem.
 
-    Lines of one cell above the table are kept for whoever finds the header; comments among them are left out.
+    Lines of one cell above the table are kept for the search for the header; comments among them are left out.
     """
     width = _table_width(records)
     header = next((record for record in records if _width(record) >= 2), None)
@@ -336,7 +336,7 @@ def _even_rows(records: list[Record], delimiter: str) -> _EvenRows:
         elif _width(record) > width or (has_begun and len(record.cells) < min(2, width)):
             ragged.append(record)
         elif record is header and len(record.cells) < width and most >= width:
-            ragged.append(record)  # a title with a delimiter, or names for texts with one: no telling which
+            ragged.append(record)  # a title or names with a delimiter in the text: there is no telling which
         else:
             rows.append(Row(record.number, _padded(record.cells, width)))
             if has_begun and len(record.cells) < width:
@@ -368,7 +368,7 @@ def _short_note(numbers: Sequence[int], width: int) -> Iterator[DataProblem]:
 
 
 def _is_one_cause(affected: int, records: int) -> bool:
-    """Return whether so large a part of a file has a problem that it is one problem of the file."""
+    """Return whether so much of a file has the same problem that it is reported once for the file."""
     return affected > 3 and 3 * affected > records
 
 

@@ -2,7 +2,8 @@
 Turns the bytes of a text file into text.
 
 A byte order mark and UTF-8 are certain. Everything else is detected by chardet among the encodings that spreadsheets
-and editors write, checked for what no text contains, and shown with a sample; two plausible texts are a question.
+and editors write, checked for what no text contains, and shown with a sample. If two texts are plausible, the user
+chooses.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _MARKS = (
 # Python's encodings that are really escapes; some take quadratic time.
 _NOT_ENCODINGS = frozenset({"idna", "punycode", "raw-unicode-escape", "unicode-escape", "undefined", "mbcs", "oem"})
 _WIDE = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
-# Of encodings that give the same text, the first is named.
+# If several encodings give the same text, the first is named.
 # fmt: off
 _DETECTED = (
     "cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "cp874",
@@ -66,7 +67,7 @@ def _decoded(data: bytes, encoding: str | None) -> DecodedText:
         return _guessed(decoded.text, wide, "there is no byte order mark", row=None)
     if data.isascii() and re.search(rb"\x1b\$[@B]", data):
         return _guessed(
-            _decode_as(data, "iso2022_jp_2").text, "iso2022_jp_2", "there are escapes of ISO 2022", row=None
+            _decode_as(data, "iso2022_jp_2").text, "iso2022_jp_2", "the file has ISO 2022 escapes", row=None
         )
     try:
         return DecodedText(data.decode("utf-8", "surrogatepass"), "utf-8")
@@ -76,7 +77,7 @@ def _decoded(data: bytes, encoding: str | None) -> DecodedText:
 
 
 def _without_marks(decoded: DecodedText) -> DecodedText:
-    """Take away byte order marks at the beginning, and at a line's beginning where another file was appended."""
+    """Remove byte order marks at the beginning, and at the start of a line where another file was appended."""
     text = decoded.text.lstrip("\ufeff")
     joint = text.find("\n\ufeff")
     if joint < 0:
@@ -121,7 +122,7 @@ _UTF8_CHARACTER = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}
 
 
 def _refuse_broken_utf8(data: bytes, error: UnicodeDecodeError) -> None:
-    """Raise DatasetInvalid when most characters beyond ASCII are UTF-8: any other reading garbles those."""
+    """Raise DatasetInvalid if most characters beyond ASCII are UTF-8: any other encoding would garble them."""
     rest, whole = _UTF8_CHARACTER.subn(b"", data)
     broken = len(rest.translate(None, bytes(range(128))))
     if whole <= broken:
@@ -194,7 +195,7 @@ _APOSTROPHE = re.compile(r"(?:(?<!\w)\w{1,2}’(?=\w)|(?<=\w)’(?:s|t|d|m|n|re|
 
 
 def _typographic(sample: bytes) -> _Candidate | None:
-    """Return the text of a file in ASCII but for curly quotes, dashes and currency, too few for statistics."""
+    """Return the text of a file in ASCII except for curly quotes, dashes and currency, too few for statistics."""
     for encoding in ("cp1252", "iso8859-15", "mac-roman"):
         try:
             text = sample.decode(encoding)
@@ -208,14 +209,14 @@ def _typographic(sample: bytes) -> _Candidate | None:
 
 
 _WORD = re.compile(r"[^\s,;|\"]*[^\x00-\x7f\s][^\s,;|\"]*")
-_NEVER = re.compile("[\x80-\x9f]|\\w[\u2500-\u259f]|[\u2500-\u259f]\\w")  # control characters; boxes beside letters
+_NEVER = re.compile("[\x80-\x9f]|\\w[\u2500-\u259f]|[\u2500-\u259f]\\w")  # control characters; boxes next to letters
 _NO_LETTERS = frozenset("ƒﬁﬂⁿˇ˘˙˚˛˝")  # Python counts some of them as letters
 _OTHER_SCRIPTS = frozenset({"CYRILLIC", "GREEK", "HEBREW", "ARABIC", "THAI"})
 
 
 def _odd_share(text: str, between_letters: str = "’‘´`·–—\xad") -> float:
     """
-    Return the share of characters beyond ASCII that stand where no text has them, 0 to 1.
+    Return the share of characters beyond ASCII in places where no text has them, 0 to 1.
 
     `between_letters` are the symbols that a word may contain.
     """
@@ -256,7 +257,7 @@ def _is_foreign(word: str, is_latin: bool) -> bool:
 
 def _guessed(text: str, encoding: str, why: str, row: int | None) -> DecodedText:
     shown = _excerpt(next((line for line in text.splitlines() if not line.isascii()), text[:_SHOWN_CHARACTERS]))
-    message = f"{why[0].upper() + why[1:] if row is None else why}; read as {encoding}, which is a guess: {shown!r}. "
+    message = f"{why[0].upper() + why[1:] if row is None else why}; read as {encoding}, a guess: {shown!r}. "
     note = warning("guessed-encoding", message + "Name the encoding if this is wrong.", row=row, option="encoding")
     return DecodedText(text, encoding, (note,), is_guessed=True)
 

@@ -18,7 +18,7 @@ from tunery.data.tables import BadCell, Cell, Row, check_extent, column_name, in
 from tunery.errors import DataProblem, Level, Reading
 
 _MAX_ROWS_ABOVE = 20
-_ROWS_BELOW = 500  # that a header is compared with
+_ROWS_BELOW = 500  # compared with a header
 _MAX_NAME_CHARACTERS = 40
 _MAX_SHOWN_CHARACTERS = 40
 _ROWS_SHOWN = 3
@@ -34,7 +34,7 @@ class NamedRows:
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
     has_header: bool
-    positions: tuple[int, ...]  # of these columns among those that were given
+    positions: tuple[int, ...]  # of these columns in the file
     problems: tuple[DataProblem, ...] = ()
     header_row: int | None = None  # its number
 
@@ -77,12 +77,12 @@ def _name(cell: str) -> str:
     return cell if cell.isascii() else "".join(letter for letter in cell if not is_invisible(letter))
 
 
-# The last of the lines that survey programs write below the names: the third of Qualtrics, the second of SurveyMonkey.
+# The last of the lines that survey programs write below the names: the third in Qualtrics, the second in SurveyMonkey.
 _FURTHER_NAMES = {2: re.compile(r'\{"ImportId":.*\}'), 1: re.compile("(Open-Ended )?Response")}
 
 
 def _without_further_names(rows: Sequence[Row]) -> tuple[Sequence[Row], list[DataProblem]]:
-    """Leave out the further column names that survey programs write below the first."""
+    """Leave out the extra column names that survey programs write below the first ones."""
     last = next((at for at, pattern in _FURTHER_NAMES.items() if _is_all(pattern, rows[at : at + 1])), 0)
     if not last:
         return rows, []
@@ -116,7 +116,7 @@ class _Header:
 
     @classmethod
     def guessed(cls, rows: Sequence[Row]) -> _Header:
-        """Take a row of usual names that stands not far below, else the first row that is no title."""
+        """Take a row of usual names not far below, else the first row that is not a title."""
         start = _title_rows(rows)
         first_rows = range(start, max(start + 1, min(_MAX_ROWS_ABOVE, len(rows) // 4)))
         named = next((at for at in first_rows if _has_both_names(rows[at].cells)), None)
@@ -136,7 +136,7 @@ def _index_of(rows: Sequence[Row], number: int) -> int:
 
 
 def _title_rows(rows: Sequence[Row]) -> int:
-    """Return how many rows stand above the table: they fill one cell, or less than half of a wider table."""
+    """Return how many rows are above the table: they fill one cell, or less than half of a wider table."""
     width = sum(any(map(_is_filled, cells)) for cells in zip(*(row.cells for row in rows), strict=True))
     for index, row in enumerate(rows[:_MAX_ROWS_ABOVE]):
         filled = sum(map(_is_filled, row.cells))
@@ -146,7 +146,7 @@ def _title_rows(rows: Sequence[Row]) -> int:
 
 
 def _is_title_of_cells(rows: Sequence[Row], index: int) -> bool:
-    """Return whether a row is a title that has a delimiter in its text: the next row looks like names for certain."""
+    """Return whether a row is a title with a delimiter in its text: the next row certainly looks like names."""
     if any(map(is_known_name, rows[index].cells)) or index + 2 >= len(rows) or _without_further_names(rows[index:])[1]:
         return False
     likeness, is_certain = _likeness(rows, index + 1)
@@ -165,7 +165,7 @@ def _has_both_names(cells: Sequence[Cell]) -> bool:
 def _likeness(rows: Sequence[Row], index: int) -> tuple[int, bool]:
     """Return how much more a row looks like names than like the rows below, and whether that is certain."""
     first, rest = rows[index].cells, rows[index + 1 : index + 1 + _ROWS_BELOW]
-    below = [row.cells for row in rest if not _are_alike(row.cells, first)]  # a second file brings its header along
+    below = [row.cells for row in rest if not _are_alike(row.cells, first)]  # an appended file repeats its header
     repeats = len(rest) - len(below)
     if _are_numbers_of_columns(first, below):
         return _CERTAIN, True
@@ -202,7 +202,7 @@ def _are_numbers_of_columns(first: Sequence[Cell], below: Sequence[Sequence[Cell
     return sum(_form(cell) == "number" for cell in cells) < len(cells) / 2
 
 
-_AGAIN = -6  # the cell stands below again: a label
+_AGAIN = -6  # the cell occurs below again: a label
 _SAME_FORM = -4  # a number above numbers
 _OTHER_FORM = 5  # a word above numbers
 _LIKE_DATA = -3  # a sentence above sentences
@@ -256,13 +256,13 @@ def _form(text: str) -> str:
 
 
 def _words(text: str) -> int:
-    """Return the number of words; two characters of a script without blanks count as one."""
+    """Return the number of words; two characters of a script without spaces count as one."""
     return max(len(text.split()), len(_WIDE.findall(text)) // 2)
 
 
 def _left_out(rows: Sequence[Row]) -> DataProblem:
     first, last = rows[0].number, rows[-1].number
-    which = f"Row {first} stands" if first == last else f"Rows {first} to {last} stand"
+    which = f"Row {first} is" if first == last else f"Rows {first} to {last} are"
     be = "was" if first == last else "were"
     message = f"{which} above the column names and {be} left out: {_shown(rows[0])}."
     return warning("left-out-rows", message, option="header_row")
@@ -283,7 +283,7 @@ def _guess(rows: Sequence[Row], has_header: bool) -> DataProblem:
     readings = [Reading(str(number), _read(rows[1:])), Reading("0", _read(rows))]
     return DataProblem(
         "guessed-header",
-        f"taken for {taken}, but may be {other}: {_shown(rows[0])}.",
+        f"read as {taken}, but may be {other}: {_shown(rows[0])}.",
         Level.WARNING,
         row=number,
         option="header_row",

@@ -196,15 +196,15 @@ def common_preamble(texts: Sequence[str]) -> str:
 
 
 def plain(text: str) -> str:
-    """Return what is seen of a text, in lower case, single blanks for white space and punctuation without meaning."""
+    """Return the visible text in lower case, with single spaces for whitespace and meaningless punctuation."""
     return _SOFT.sub(" ", visible(text).casefold()).strip()
 
 
 def visible(text: str) -> str:
     """
-    Return a text without its invisible characters, and with one form of those that look alike.
+    Return a text without its invisible characters, and with one form for characters that look alike.
 
-    That is Unicode's composed form, ordinary letters for full-width ones, and blanks for no-break spaces.
+    That is Unicode's composed form, ordinary letters for full-width ones, and spaces for no-break spaces.
     """
     if text.isascii():
         return text
@@ -212,12 +212,12 @@ def visible(text: str) -> str:
 
 
 def is_invisible(character: str) -> bool:
-    """Return whether a character takes no room; those that join letters and emoji do change what is seen."""
+    """Return whether a character is invisible; those that join letters and emoji are not, as they change the look."""
     return character in _SELECTORS or (unicodedata.category(character) == "Cf" and character not in _JOINERS)
 
 
 class _Seen(dict[int, str]):
-    """What is seen of each character; those of the first two planes are kept once found."""
+    """The visible form of each character; those of the first two planes are cached."""
 
     def __missing__(self, code: int) -> str:
         character = chr(code)

@@ -34,8 +34,8 @@ from tunery.errors import DataProblem, DatasetInvalid, Level
 from tunery.types import TuningExample
 
 _PAIR = ("text_input", "output")
-_MAX_FIELDS = 4  # of a record without usual names that is alone in its file
-_MAX_CAUSES = 3  # of which all rows of a file can suffer and each is said once
+_MAX_FIELDS = 4  # of a record without usual names that is the only one in its file
+_MAX_CAUSES = 3  # if all rows of a file fail for at most this many reasons, each is reported once
 _VERDICTS = ("accept", "reject", "ignore")
 _MAX_BITS = 10_000  # Python converts no more digits than 4,300
 _OBJECT = re.compile(r"\s*\{\s*([\"}]|$)")
@@ -106,7 +106,7 @@ def _all_values(text: str) -> list[tuple[int, object]]:
 
 
 def _is_line(value: object) -> bool:
-    """Return whether the only value of a JSONL file is a record of it, and not a list or an object of records."""
+    """Return whether the only value of a JSONL file is a record, and not a list or an object of records."""
     if isinstance(value, list):
         return not any(isinstance(cell, (list, dict)) for cell in value)
     if not isinstance(value, dict):
@@ -122,7 +122,7 @@ def _is_known(name: object) -> bool:
 
 
 def _lines(text: str, whole: JsonError) -> Table:
-    """Return the table of a file of which some lines are broken; `whole` says where the first break is."""
+    """Return the table of a file with some broken lines; `whole` says where the first one is."""
     records: list[tuple[int, object]] = []
     problems: list[DataProblem] = []
     for number, line in jsonl_lines(text):
@@ -198,7 +198,7 @@ def _under_header(records: Sequence[tuple[int, object]], problems: list[DataProb
 
 @dataclass(slots=True)
 class _Read:
-    """The records read so far, as cells by name, and what there is to tell about them."""
+    """The records read so far, as cells by name, and what to tell the user about them."""
 
     problems: list[DataProblem]
     rows: list[tuple[int, dict[str, Cell]]] = field(default_factory=list)
@@ -256,8 +256,8 @@ class _Read:
             message = {
                 "not-accepted": f"{rows} {were} left out: 'answer' is {what[0]!r}",
                 "thoughts": f"{rows} {have} thoughts ({what[0]!r}), which were left out",
-                "preferred": f"{rows} {have} {what[0]!r}, which was read, and {what[-1]!r}, which was left out",
-                "other-fields": f"{rows} {have} other fields, which were read: {what[0]}",
+                "preferred": f"{rows} {have} {what[0]!r} and {what[-1]!r}; only {what[0]!r} was read",
+                "other-fields": f"{rows} {have} differently named fields: {what[0]}",
             }[kind]
             yield warning(kind, f"{message} (first: row {numbers[0]}).")
         if self.unused:
@@ -273,7 +273,7 @@ def _preferred(record: Mapping[str, Any], chosen: str, rejected: str) -> dict[st
     others = {name: value for name, value in record.items() if name not in (chosen, rejected)}
     names = {plain_name(str(name)) for name in others}
     if names.isdisjoint(INPUT_NAMES):
-        raise RecordError("conversation", "a preferred and a rejected answer without the prompt they answer.")
+        raise RecordError("conversation", "there is a preferred and a rejected answer, but no prompt.")
     if "output" in names:
         raise RecordError("conversation", f"{chosen!r} and 'output' are both outputs.")
     return {**others, "output": record[chosen]}
@@ -290,7 +290,7 @@ def _pair(record: object) -> dict[str, Cell]:
 
 
 def _gathered(read: _Read) -> list[DataProblem]:
-    """Return the problems; if no row can be used for a few reasons, each reason once with the number of its rows."""
+    """Return the problems; if all rows fail for a few reasons, each reason once with the number of its rows."""
     by_message: dict[tuple[str, str], list[DataProblem]] = {}
     for problem in read.problems:
         by_message.setdefault((problem.kind, problem.message), []).append(problem)
@@ -309,7 +309,7 @@ def _of_all(same: Sequence[DataProblem], total: int) -> DataProblem:
 
 
 def _align(read: _Read) -> None:
-    """Let records of different forms share their columns: names in other letters, and inputs under another name."""
+    """Put records of different forms into the same columns: names that differ in case, inputs with another name."""
     _rename(read.rows, _other_letters(read.rows))
     columns = tuple(dict.fromkeys(name for _, named in read.rows for name in named))
     mapping = suggest(columns)
@@ -321,7 +321,7 @@ def _align(read: _Read) -> None:
         for place, own in zip(places, _own_places(tuple(named)), strict=False):
             if own not in places and named.get(place) in (None, ""):
                 moves.setdefault((own, place), []).append(number)
-    for _, named in read.rows:  # a name beside the one it would take the place of is another column
+    for _, named in read.rows:  # a name next to the one it would replace is another column
         for own, place in [move for move in moves if named.get(move[0]) and named.get(move[1])]:
             del moves[own, place]
     said: dict[tuple[int, ...], list[str]] = {}
@@ -333,7 +333,7 @@ def _align(read: _Read) -> None:
 
 
 def _other_letters(rows: Sequence[tuple[int, dict[str, Cell]]]) -> dict[str, str]:
-    """Return names that differ from an earlier one in letters only ("Prompt", "prompt") and never stand beside it."""
+    """Return names that differ from an earlier one only in case ("Prompt", "prompt") and never occur with it."""
     first: dict[str, str] = {}
     renamed: dict[str, str] = {}
     for name in dict.fromkeys(name for _, named in rows for name in named):
@@ -353,7 +353,7 @@ def _rename(rows: Iterable[tuple[int, dict[str, Cell]]], names: Mapping[str, str
 
 @functools.lru_cache(maxsize=256)
 def _own_places(columns: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the input and output that records with these fields have by themselves; empty if that is a guess."""
+    """Return the input and output that records with only these fields have; empty if that is a guess."""
     mapping = suggest(columns)
     if mapping is None or mapping.is_guessed or len(mapping.inputs) > 1:
         return ()
@@ -370,7 +370,7 @@ def _cell(value: Any) -> Cell:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
-        return str(value) if value.bit_length() < _MAX_BITS else BadCell("not-text", "a number of too many digits.")
+        return str(value) if value.bit_length() < _MAX_BITS else BadCell("not-text", "a number with too many digits.")
     if isinstance(value, float):
         return None if value != value else f"{value:.15g}"  # pandas writes missing cells as NaN
     if isinstance(value, Mapping) and len(value) == 1 and isinstance(text := value.get("text"), str):

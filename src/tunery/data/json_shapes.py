@@ -1,8 +1,8 @@
 """
 Finds the records in a JSON value: in a list, in an object around one list, in the shapes pandas writes.
 
-What can be read in one way only is read, with a warning that names what was left out; the rest is refused with the
-names of the lists to choose from.
+What can only be read in one way is read, with a warning that names what was left out; the rest is refused with an
+error that names the lists to choose from.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def records_in(value: object) -> Found:
         candidates = sure or candidates
     if len(candidates) > 1:
         lists = ", ".join(f"{found.name!r} ({len(found.found.records):,})" for found in candidates[:10])
-        message = f"The file holds several lists of records: {lists}. Save the one to use in a file of its own."
+        message = f"The file holds several lists of records: {lists}. Save the one you want in a separate file."
         raise invalid("several-lists", message)
     if not candidates:
         message = f"The JSON is one object with the fields {listed(list(value))}; a list of examples is needed."
@@ -87,14 +87,14 @@ def kind_of(value: object) -> str:
 
 
 def _candidates(value: object, path: tuple[str, ...]) -> Iterator[_Candidate]:
-    """Yield each place below which records are found."""
+    """Yield each place where records are found."""
     found = _listed(value) if isinstance(value, list) else _shaped(value) if isinstance(value, Mapping) else None
     inner: list[_Candidate] = []
     if isinstance(value, Mapping) and len(path) < _MAX_DEPTH and (found is None or _is_plain_record(value)):
         inner = [deeper for name, part in value.items() for deeper in _candidates(part, (*path, name))]
     if found is not None and not any(_are_examples(deeper.found.records) for deeper in inner):
         yield _Candidate(path, found)
-    else:  # texts such as "title" and "summary" beside a list of examples describe the list
+    else:  # texts such as "title" and "summary" next to a list of examples describe the list
         yield from inner
 
 
@@ -107,7 +107,7 @@ def _are_examples(records: Sequence[object]) -> bool:
 
 
 def _wrapper_note(value: Mapping[str, object], path: Sequence[str]) -> Iterator[DataProblem]:
-    """Say under which name the records were found, and what stands beside it."""
+    """Say under which name the records were found, and what is next to it."""
     beside: list[str] = []
     inner: object = value
     for name in path:
@@ -142,7 +142,7 @@ def _shaped(value: Mapping[str, object]) -> Found | None:
 
 
 def _viewer_rows(value: Mapping[str, object]) -> Found | None:
-    """{"rows": [{"row": {...}}]}, as the viewer of Hugging Face data sets answers."""
+    """{"rows": [{"row": {...}}]}, as the Hugging Face dataset viewer returns it."""
     rows = value.get("rows")
     if not isinstance(rows, list) or not rows:
         return None
@@ -151,14 +151,14 @@ def _viewer_rows(value: Mapping[str, object]) -> Found | None:
     total = value.get("num_rows_total")
     notes = []
     if isinstance(total, JsonNumber) and total.isdecimal() and len(total) < 15 and int(total) > len(rows):
-        message = f"The file holds {len(rows):,} of the data set's {int(total):,} rows."
+        message = f"The file holds {len(rows):,} of the dataset's {int(total):,} rows."
         notes.append(warning("part-of-rows", message))
     return Found([_without_cut_cells(row) for row in rows], tuple(notes))
 
 
 def _without_cut_cells(row: Mapping[str, object]) -> dict[str, object]:
     cut = row.get("truncated_cells")
-    bad = BadCell("cut-cell", "cut by the data set viewer. Download the file of the data set instead.")
+    bad = BadCell("cut-cell", "cut by the dataset viewer. Download the dataset's own file instead.")
     inner = row["row"]
     assert isinstance(inner, Mapping)
     return {name: bad if isinstance(cut, list) and name in cut else cell for name, cell in inner.items()}
@@ -189,7 +189,7 @@ def _pandas_split(value: Mapping[str, object]) -> Found | None:
             raise invalid("ragged-columns", message, row=number)
     names = [name if isinstance(name, str) else " ".join(map(str, name)) for name in columns if _is_name(name)]
     if len(set(names)) < len(columns):
-        raise invalid("double-column", "The names under 'columns' are not texts that differ from each other.")
+        raise invalid("double-column", "The names under 'columns' must be texts, each different.")
     records = [dict(zip(names, row, strict=True)) for row in data]
     index = value.get("index")
     if isinstance(index, list) and len(index) == len(data) and not all(isinstance(key, JsonNumber) for key in index):
@@ -245,7 +245,7 @@ def _all_count(names: Iterable[object]) -> bool:
 
 
 def _pairs(value: Mapping[str, object]) -> Found | None:
-    """{"an input": "its output"}: an object of texts whose names are no names of fields."""
+    """{"an input": "its output"}: an object of texts whose names are not field names."""
     if not all(isinstance(text, str) and not isinstance(text, JsonNumber) for text in value.values()):
         return None
     is_many = len(value) >= _MANY_PAIRS or (
@@ -253,5 +253,5 @@ def _pairs(value: Mapping[str, object]) -> Found | None:
     )
     if not is_many or any(plain_name(name) in (*INPUT_NAMES, *OUTPUT_NAMES) for name in value):
         return None
-    message = f"Read as {len(value):,} pairs: each name as an input, its text as the output."
+    message = f"Read as {len(value):,} pairs: each name is an input, and its text the output."
     return Found([list(pair) for pair in value.items()], (warning("pairs", message),))

@@ -16,10 +16,10 @@ from typing import Any
 
 from tunery.data.tables import column_name
 
-# Line ends for other programs' readers (Python's splitlines, old JavaScript), and halves of characters, which no file
+# Line ends for other readers (Python's splitlines, old JavaScript), and lone surrogates, which no file
 # in UTF-8 can hold. JSON itself escapes the characters below U+0020.
 _ESCAPED = re.compile("[\x85\u2028\u2029\ud800-\udfff]")
-_BETWEEN = re.compile(r"[\s,]*")  # also the record separator of RFC 7464, which is a blank to Python
+_BETWEEN = re.compile(r"[\s,]*")  # also the record separator of RFC 7464, which Python counts as whitespace
 _PYTHON = re.compile(r"\s*[\[(]?\s*\{\s*'")
 
 
@@ -43,7 +43,7 @@ def json_line(value: object) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return JSON without indentation with everything escaped that some reader takes for a line end."""
+    """Return JSON without indentation, escaping everything that some reader takes for a line end."""
     return _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
@@ -61,7 +61,7 @@ def loads(text: str) -> Any:
 
 
 def values(text: str) -> Iterator[tuple[int, Any]]:
-    """Yield the JSON values that follow one another, with blanks or commas between, and the lines they begin in."""
+    """Yield JSON values separated by whitespace or commas, and the lines they begin in."""
     position, line = 0, 1
     while (start := _between(text, position)) < len(text):
         line += text.count("\n", position, start)

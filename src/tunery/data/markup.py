@@ -1,7 +1,7 @@
 """
 Reads tables that are marked up for people: web pages, XML spreadsheets of 2003, and tables drawn in plain text.
 
-Web programs send the first two as .xls; the third is Markdown, and what database clients print.
+Web applications send the first two as .xls; the third is Markdown, and what database clients print.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _MAIL = re.compile(
     r"(?:[A-Z][\w-]+: .*\r?\n(?:[ \t].*\r?\n)*){0,8}(?:MIME-Version: 1\.0|Content-Type: multipart/related)"
 )
 _DECLARED = re.compile(rb"(?:charset|encoding)\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
-# Pages name the smaller encoding and mean the larger one (WHATWG Encoding Standard, "Names and labels").
+# Pages name the smaller encoding but mean the larger one (WHATWG Encoding Standard, "Names and labels").
 _MEANT = {"iso8859-1": "cp1252", "gb2312": "gb18030", "gbk": "gb18030", "shift_jis": "cp932", "euc_kr": "cp949"}
 _RULE = re.compile(
     r"\s*(?:\+(?:[-=]+\+)+|-{2,}(?:\+-{2,})+|\|?\s*:?-{3,}:?\s*(?:\|\s*:?-+:?\s*)+\|?|\|\s*:?-{3,}:?\s*\|)\s*"
@@ -115,7 +115,7 @@ def _page_table(tables: Sequence[_Grid], decoded: DecodedText, options: TableOpt
     if not tables:
         message = (
             "This is a web page without a table. If it asks you to sign in, the address is not public: "
-            "open it in the browser, and download the file there."
+            "open it in a browser and download the file there."
         )
         raise invalid("web-page", message)
     if len(tables) > 1:
@@ -161,7 +161,7 @@ class _Grid:
             self.problems.append(
                 warning(
                     "merged-cells",
-                    f"There are merged cells; their text counts for the first of them only, from row {first}.",
+                    f"There are merged cells, from row {first}; only the first cell of each has the text.",
                 )
             )
         header = has_header if options.header is None else options.header
@@ -181,7 +181,7 @@ class _Grid:
 
 
 def _page_tables(text: str) -> list[_Grid]:
-    """Return the tables of a web page that have rows and columns; tables that only lay out others do not count."""
+    """Return the tables of a web page that have rows and columns, without those used only for layout."""
     from lxml import etree, html
 
     parser = html.HTMLParser(no_network=True, encoding="utf-8")
@@ -212,7 +212,7 @@ def _span(cell: Any, name: str) -> int:
 
 
 def _page_text(cell: Any) -> str:
-    """Return what a browser shows: blanks run together, and a line break where a break or a paragraph is."""
+    """Return what a browser shows: single spaces, and a line break for each break or paragraph."""
     lines = re.split("\n", "".join(_page_pieces(cell)))
     return "\n".join(" ".join(line.replace("\xa0", " ").split()) for line in lines).strip()
 
@@ -239,7 +239,7 @@ _GENERAL = frozenset({"", "General", "@", "0", "General Date", "Short Date", "yy
 
 
 def _read_xml(decoded: DecodedText, options: TableOptions) -> Table:
-    """Read an XML spreadsheet of 2003 (SpreadsheetML); other XML is refused by its name."""
+    """Read an XML spreadsheet of 2003 (SpreadsheetML); other XML is refused with an error that names it."""
     from lxml import etree
 
     text = re.sub(r"^\s*<\?xml.*?\?>", "", decoded.text, count=1, flags=re.DOTALL)
@@ -247,7 +247,7 @@ def _read_xml(decoded: DecodedText, options: TableOptions) -> Table:
     try:
         root = etree.fromstring(text.encode("utf-8", "replace"), parser)
     except (etree.LxmlError, ValueError) as error:
-        raise invalid("broken-xml", f"This is an XML file that is damaged: {error}.") from error
+        raise invalid("broken-xml", f"This XML file is damaged: {error}.") from error
     if root.tag != f"{_SS}Workbook":
         raise _other_xml(str(root.tag))
     found = {str(sheet.get(f"{_SS}Name", "")): sheet for sheet in root.iter(f"{_SS}Worksheet")}
@@ -332,7 +332,7 @@ def _is_number(cell: Any) -> bool:
 
 
 def _format_note(row: int, form: str) -> DataProblem:
-    return warning("number-as-text", f"a number is shown as {form[:40]!r}, but read as it is stored.", row=row)
+    return warning("number-as-text", f"a number has the format {form[:40]!r}, but was read as it is stored.", row=row)
 
 
 def _hidden_note(rows: Sequence[int], *, is_read: bool) -> DataProblem:
@@ -367,14 +367,10 @@ def _read_drawn(decoded: DecodedText, options: TableOptions) -> Table:
             grid.put(number, position, cell or None)
     grid.problems += [_too_wide(number, width) for number in refused]
     if (wrapped := _wrapped_row(inside)) is not None:
-        message = "the texts of this table go on in the next line where the column ends; save the table as CSV."
+        message = "this table wraps long texts at the column width; save the table as CSV."
         raise invalid("not-a-table", message, row=wrapped)
     if outside := [number for number, line in enumerate(lines, start=1) if line.strip() and not begin < number <= end]:
-        which = (
-            "1 line outside of the table was"
-            if len(outside) == 1
-            else f"{len(outside)} lines outside of the table were"
-        )
+        which = "1 line outside the table was" if len(outside) == 1 else f"{len(outside)} lines outside the table were"
         message = f"{which} skipped (first: line {outside[0]})."
         grid.problems.append(warning("skipped-lines", message))
     table = grid.table("markdown", decoded, options, has_header=True)
@@ -385,7 +381,7 @@ def _wrapped_row(lines: Sequence[tuple[int, str]]) -> int | None:
     """
     Return the first row that is the rest of the row above, None if there is none.
 
-    Such rows have empty cells, and the others go on with a text that fills its column to the last place. One alone may
+    Such rows have empty cells, and their other cells continue a text that fills its column completely. A single one may
     follow the longest text by chance.
     """
     found = []
@@ -408,5 +404,5 @@ def _drawn_cells(line: str) -> list[str]:
 
 
 def _too_wide(number: int, width: int) -> DataProblem:
-    message = f"more than {width} cells. Write a bar that is part of a text as \\|."
+    message = f"more than {width} cells. Write \\| for a bar inside a text."
     return DataProblem("ragged-row", message, row=number, limit=width)

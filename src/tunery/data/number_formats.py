@@ -3,7 +3,7 @@ Shows a number as a spreadsheet does: number formats of Open XML and of the old 
 
 Followed are digits, thousands, decimals, percent, fractions, literal texts, scientific numbers, and dates and times in
 English.
-Separators are those of the format code, `,` and `.`; spreadsheets show those of the system.
+Separators are those of the format code, `,` and `.`; spreadsheets show the system's.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ BUILT_IN_FORMATS = {
 }  # fmt: skip
 
 _KEPT_DIGITS = 15  # of a number in a spreadsheet; 0.1 + 0.2 is stored as 0.30000000000000004
-_GENERAL_CHARACTERS = 11  # the format General shows no more
+_GENERAL_CHARACTERS = 11  # the format General shows at most this many
 _WHOLE_BELOW = 1e21
 _MAX_CODE_CHARACTERS = 255
 _OF_SYSTEM = re.compile(r"\[\$-(?:F|x-sys)", re.IGNORECASE)
@@ -58,14 +58,14 @@ def show(value: float, code: str, *, is_1904: bool = False) -> Shown:
         return _general(value)
     text = _followed(value, code, is_1904)
     if text is None:
-        return Shown(_stored(value, code, is_1904), f"the number format {code!r} is not followed")
+        return Shown(_stored(value, code, is_1904), f"the number format {code!r} is not supported")
     if _OF_SYSTEM.search(code):
-        return Shown(text, "the sheet shows this date or time as the system is set")
+        return Shown(text, "the sheet shows this date or time in the system's format")
     return Shown(text)
 
 
 def is_date_format(code: str) -> bool:
-    """Return whether the format shows dates or times, also one that cannot be followed."""
+    """Return whether the format shows dates or times, even if it cannot be applied."""
     plain = re.sub(r'"[^"]*"?|\\.|_.|\*.|\[(?![hms]+\])[^]]*\]|General|E[+-]', "", code, flags=re.IGNORECASE)
     return re.search("[ymdhs]", plain, re.IGNORECASE) is not None
 
@@ -118,7 +118,7 @@ _Section = Callable[[float, bool], str | None]  # shows a number without its sig
 
 @dataclass(frozen=True, slots=True)
 class _Format:
-    """A format code that is followed, ready for any number of numbers."""
+    """A format code that can be applied, ready for any number of values."""
 
     sections: tuple[_Section, ...]
     conditions: tuple[str, ...]  # "" where a section has none
@@ -153,7 +153,7 @@ def _followed(value: float, code: str, is_1904: bool) -> str | None:
 
 @lru_cache(maxsize=1024)
 def _format(code: str) -> _Format | None:
-    """Return the format, None when it has something that is not followed."""
+    """Return the format, or None if part of it cannot be applied."""
     split = _split(code)
     if split is None:
         return None
@@ -238,7 +238,7 @@ def _literal(tokens: list[_Token]) -> str | None:
 
 
 def _decimal(body: list[_Token]) -> Callable[[Decimal], str] | None:
-    """Return what shows a number in the digits, commas and point of `body`."""
+    """Return a function that shows a number with the digits, commas and point of `body`."""
     scale = Decimal(1)
     while body[-1][0] == "comma":  # each trailing comma stands for thousands
         body, scale = body[:-1], scale / 1000
@@ -264,7 +264,7 @@ def _decimal(body: list[_Token]) -> Callable[[Decimal], str] | None:
 
 
 def _fraction(body: list[_Token]) -> Callable[[Decimal], str] | None:
-    """Return what shows a number as in # ?/?, with up to three digits below the line."""
+    """Return a function that shows a number as in # ?/?, with up to three digits in the denominator."""
     match = re.fullmatch(r"[#0] +\?{1,3}/(\?{1,3})", "".join(text for _, text in body))
     if match is None:
         return None
@@ -278,7 +278,7 @@ def _fraction(body: list[_Token]) -> Callable[[Decimal], str] | None:
 
 
 def _whole(digits: str, places: list[_Token]) -> str:
-    """Fill the places from the right; digits without a place come before the first."""
+    """Fill the placeholders from the right; digits left over come before the first."""
     has_thousands = any(kind == "comma" for kind, _ in places)
     left = sum(kind == "digit" for kind, _ in places)
     shown: list[str] = []
@@ -302,7 +302,7 @@ def _decimals(digits: str, places: list[str]) -> str:
 
 
 def _scientific(body: list[_Token]) -> Callable[[Decimal], str] | None:
-    """Return what shows a number as in 0.00E+00; codes with more than one digit before the point are not followed."""
+    """Return a function that shows a number as in 0.00E+00; only one digit before the point is supported."""
     match = re.fullmatch(r"0(?:\.(0*))?E([+-])(0+)", "".join(text for _, text in body), re.IGNORECASE)
     if match is None:
         return None

@@ -155,7 +155,7 @@ class _SheetReader:
         times = _times(cell, "number-columns-repeated")
         row, column = self._row, self._column
         self._column += times
-        if self._is_covered:  # by the merged cell before or above it, which is all the sheet shows
+        if self._is_covered:  # by the merged cell to the left or above, which is all the sheet shows
             return
         below, beside = _times(cell, "number-rows-spanned"), _times(cell, "number-columns-spanned")
         if below > 1 or beside > 1:
@@ -188,14 +188,14 @@ def _shown(cell: Attributes, text: str) -> Shown | BadCell:
         return Shown(value.upper())
     if kind in ("float", "percentage", "currency"):
         number = show(float(value or 0), "General")
-        return number if kind == "float" else Shown(number.text, f"a {kind} is stored without the text that is shown")
+        return number if kind == "float" else Shown(number.text, f"a {kind} is stored without the text the sheet shows")
     if kind == "date":
         return Shown(value.replace("T00:00:00", "").replace("T", " "))
     return Shown(line_breaks(value))
 
 
 def _beside(value: float, text: str) -> Shown:
-    """Return the text beside a number; Gnumeric shortens it until it fits its column."""
+    """Return the text stored with a number; Gnumeric shortens it until it fits its column."""
     stored = show(value, "General").text
     if _SHORTENED.fullmatch(text) is None or float(text) == value:
         return Shown(text)
@@ -211,14 +211,14 @@ class _CellText:
     """
     Collects the paragraphs of a cell, without comments, pictures and reading aids.
 
-    Repeated blanks are kept, as LibreOffice writes and shows them, though the standard would make them one.
+    Repeated spaces are kept, as LibreOffice writes and shows them, although the standard would collapse them.
     """
 
     def __init__(self, content: SheetContent) -> None:
         self._content = content
         self._pieces: list[str] = []
         self._open: list[str] = []
-        self._skipped = 0  # depth below an element that is no text of the cell
+        self._skipped = 0  # depth below an element that is not text of the cell
         self._has_paragraph = False
 
     @property
@@ -249,7 +249,7 @@ class _CellText:
             self._open.pop()
 
     def add(self, data: str) -> None:
-        """Add characters of a paragraph; a line end in the file is a blank."""
+        """Add characters of a paragraph; a line end in the file is a space."""
         if not self._skipped and "p" in self._open:
             self._pieces.append(_LINE_END.sub(" ", data))
 

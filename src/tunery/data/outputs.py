@@ -114,7 +114,7 @@ def label_variants(outputs: Sequence[str]) -> dict[str, str]:
 
 
 def difference(label: str, meant: str) -> str:
-    """Return how a label differs from the one that is meant, as the end of a sentence."""
+    """Return how a label differs from the intended one, as the end of a sentence."""
     hidden = [letter for letter in label + meant if is_invisible(letter)]
     if visible(label) != visible(meant):
         return f"is probably another spelling of {meant!r}"

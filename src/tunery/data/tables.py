@@ -81,7 +81,7 @@ class Table:
     delimiter: str | None = None
     sheet: str | None = None
     sheets: tuple[Sheet, ...] = ()
-    hidden: frozenset[int] = frozenset()  # positions of the columns that the sheet hides
+    hidden: frozenset[int] = frozenset()  # positions of hidden columns
     header_row: int | None = None  # number of the row with the column names
     refused: tuple[int, ...] = ()  # rows that could not be read; each has a problem, or the file has one for all
 
@@ -169,12 +169,12 @@ def csv_text(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def without_formula_quotes(rows: Sequence[Row]) -> tuple[list[Row], list[DataProblem]]:
-    """Take off the quotes that `csv_text` puts before cells, if no such cell stands without one."""
+    """Remove the quotes that `csv_text` puts before cells, if every such cell has one."""
     texts = [cell for row in rows for cell in row.cells if isinstance(cell, str)]
     if any(_FORMULA.match(text) and text[0] != "'" for text in texts) or not any(map(_is_quoted, texts)):
         return list(rows), []
     first = next(row.number for row in rows if any(map(_is_quoted, row.cells)))
-    message = "cells that begin like a formula have a ' before them, which was taken off; it is not part of the text."
+    message = "cells that begin like a formula have a ' before them; it is not part of the text and was removed."
     return [
         Row(row.number, tuple(cell[1:] if isinstance(cell, str) and _is_quoted(cell) else cell for cell in row.cells))
         for row in rows

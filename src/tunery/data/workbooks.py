@@ -104,7 +104,7 @@ def _first_filled(workbook: Workbook, names: list[str]) -> tuple[str, SheetConte
 
 
 def _empty_covered_cells(content: SheetContent) -> None:
-    """Remove what merged cells cover. Raises DatasetInvalid when they overlap again and again."""
+    """Remove what merged cells cover. Raises DatasetInvalid if they overlap too often."""
     covered = 0
     for area in content.merged:
         first_row, first_column, last_row, last_column = _clipped(area, content)
@@ -184,7 +184,7 @@ def _doubts(content: SheetContent, named: NamedRows) -> Iterator[DataProblem]:
                 found.setdefault((name, doubt), []).append((row.number, cell))
     for (name, doubt), cells in found.items():
         number, cell = cells[0]
-        message = f"{doubt}; read as the text {cell!r}{_more(len(cells))}."
+        message = f"{doubt}; it was read as {cell!r}{_more(len(cells))}."
         yield warning("number-as-text", message, row=number, column=name)
 
 
@@ -205,7 +205,7 @@ def _merged_notes(content: SheetContent, named: NamedRows) -> Iterator[DataProbl
     for name, position in zip(named.columns, named.positions, strict=True):
         areas = found.get(position, [])
         if areas:
-            message = f"the cells {_reference(areas[0])} are merged{_more(len(areas))}; only the first has the value."
+            message = f"cells {_reference(areas[0])} are merged{_more(len(areas))}; only the first has the value."
             advice = "Unmerge them and fill in the others."
             yield warning("merged-cells", f"{message} {advice}", row=areas[0][0] + 1, column=name)
 

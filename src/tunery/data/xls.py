@@ -57,7 +57,7 @@ class XlsWorkbook:
         return _guarded(lambda: sheet.to_python(skip_empty_area=False))
 
     def _records_of(self, name: str) -> Iterator[tuple[int, bytes]]:
-        """Yield the records of a sheet, without those of charts in it."""
+        """Yield the records of a sheet, without those of its charts."""
         names = [found.name for found in self._calamine.sheets_metadata]
         offset = dict(zip(names, self._globals.offsets, strict=False)).get(name, len(self._stream))
         depth = 0
@@ -154,7 +154,7 @@ def _check_sizes(stream: bytes) -> None:
 
 @dataclass(slots=True)
 class _Globals:
-    """What the beginning of the workbook says of all sheets."""
+    """What the beginning of the workbook says about all sheets."""
 
     offsets: list[int] = field(default_factory=list)  # of the sheets in the stream
     codes: dict[int, str] = field(default_factory=lambda: dict(BUILT_IN_FORMATS))

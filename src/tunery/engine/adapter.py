@@ -63,7 +63,7 @@ def read_adapter(folder: Path, network: Network) -> Adapter:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """Return the settings of an adapter folder; raises InvalidArgument when they are no JSON object."""
+    """Return the settings of an adapter folder; raises InvalidArgument unless they are a JSON object."""
     try:
         config = json.loads((folder / CONFIG).read_text("utf-8"))
     except (ValueError, RecursionError) as error:

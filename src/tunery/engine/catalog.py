@@ -101,8 +101,7 @@ class Catalog:
         """Return a sentence that lists the names of bases."""
         families = f"{', '.join(FAMILIES[:-1])} or {FAMILIES[-1]}"
         return (
-            f"Bases here: {', '.join(self._own_entries())}."
-            f" Names that begin with {families} stand for {self.default_base}."
+            f"Bases here: {', '.join(self._own_entries())}. Names that begin with {families} mean {self.default_base}."
         )
 
     def is_present(self, name: str) -> bool:
@@ -577,7 +576,7 @@ def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
             file.seek(0)
             (length,) = struct.unpack("<Q", file.read(8))
             if length > min(size - 8, _MAX_HEADER_BYTES):
-                raise ValueError("its header is longer than the file")
+                raise ValueError("its header claims more bytes than the file has")
             header = json.loads(file.read(length))
         tensors = {name: facts for name, facts in header.items() if name != "__metadata__"}
         return {name: _checked_shape(facts, size - 8 - length) for name, facts in tensors.items()}
@@ -590,7 +589,7 @@ def _checked_shape(facts: dict[str, Any], data_bytes: int) -> tuple[int, ...]:
     if not all(type(number) is int and 0 <= number <= data_bytes for number in (*shape, start, end)):
         raise ValueError("its header has numbers out of range")
     if end - start != prod(shape) * _NUMBER_BYTES[facts["dtype"]]:
-        raise ValueError("its shapes are not those of its bytes")
+        raise ValueError("its shapes do not match its size")
     return tuple(shape)
 
 

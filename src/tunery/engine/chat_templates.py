@@ -1,5 +1,5 @@
 """
-Chat templates of bases that others made, kept within bounds.
+Keeps the chat templates of other people's bases within bounds.
 
 A template is a program: it can loop or double a text without end. One that could is tried in a child process, with
 limits, when its base is added; when it is rendered, its steps are counted.
@@ -75,7 +75,8 @@ def require_bounded(template: object, where: str) -> None:
     if not is_bounded:
         raise InvalidArgument(
             f"The chat template of {where} takes more than {MAX_CPU_SECONDS} s,"
-            f" {MAX_MEMORY_BYTES // 2**20} MB or {MAX_CHARACTERS:,} characters for a few words. tunery does not use it."
+            f" {MAX_MEMORY_BYTES // 2**20} MB or {MAX_CHARACTERS:,} characters to render a few words,"
+            " so tunery does not use it."
         )
 
 

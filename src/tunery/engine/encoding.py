@@ -272,7 +272,7 @@ class ControlTokens:
         backend = getattr(self._tokenizer, "backend_tokenizer", None)
         if backend is None:
             raise InvalidArgument(
-                "A text spells a control token of this base, and its tokenizer cannot encode that as text:"
+                "A text contains a control token of this base, and its tokenizer cannot encode that as text:"
                 f" one of {', '.join(sorted(self._secret_names))}. Remove it from the text."
             )
         twin = Tokenizer.from_str(json.dumps(_renamed(json.loads(backend.to_str()), self._secret_names)))

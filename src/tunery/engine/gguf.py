@@ -116,7 +116,7 @@ class GgufFile:
         name = self._string()
         (dimensions,) = self._numbers("I")
         if dimensions > MAX_DIMENSIONS:
-            raise ValueError(f"a tensor of {dimensions} dimensions")
+            raise ValueError(f"a tensor with {dimensions} dimensions")
         shape = self._numbers(f"{dimensions}Q")
         type_id, offset = self._numbers("IQ")
         return name, shape[::-1], type_id, offset

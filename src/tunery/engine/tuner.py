@@ -328,7 +328,7 @@ def read_checkpoint(folder: Path, fingerprint: str) -> Checkpoint | None:
     try:
         shapes = tensor_shapes(path)
         if len({shapes[name] for name in _TENSORS}) > 1:
-            raise InvalidArgument("its tensors are not of one length")
+            raise InvalidArgument("its tensors differ in length")
         with safetensors.safe_open(path, framework="pt") as file:
             header: dict[str, Any] = json.loads(file.metadata()["checkpoint"])
             tensors = {name: file.get_tensor(name) for name in _TENSORS}

@@ -1,7 +1,7 @@
 """
 The connections of a server: how many there are, and how long a client may take to send a request and to read its reply.
 
-uvicorn limits only the time between two requests; a client that sends half of one would be waited for forever.
+uvicorn limits only the time between two requests; it would wait forever for a client that sends half of one.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class ConnectionLimits:
     body: float = 120.0
     body_pause: float = 20.0  # between two parts of a body
     reply_pause: float = 60.0  # in which a client reads nothing of its reply
-    look: float = 1.0  # between two looks at all connections
+    look: float = 1.0  # between two checks of all connections
 
 
 _NOTHING = struct.pack("ii", 1, 0)  # is kept of what was not sent
@@ -77,7 +77,7 @@ class Connections:
         return True
 
     def forget(self, ended: BoundedProtocol) -> None:
-        """Count a connection no longer."""
+        """Stop counting a connection."""
         self._open.pop(ended, None)
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -123,7 +123,7 @@ class BoundedProtocol(H11Protocol):
     connections_of_server: Connections
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin, or refuse a connection too many."""
+        """Begin, or refuse the connection if there are too many."""
         self.is_lingering = False
         super().connection_made(cast(asyncio.Transport, _LingeringTransport(transport, self)))
         now = self.loop.time()
@@ -137,7 +137,7 @@ class BoundedProtocol(H11Protocol):
             transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Count the connection no longer."""
+        """Stop counting the connection."""
         self.connections_of_server.forget(self)
         super().connection_lost(exc)
 
@@ -184,7 +184,7 @@ class BoundedProtocol(H11Protocol):
             return now - self._idle_since > (limits.headers if is_read else limits.reply_pause)
         if not self.cycle.more_body:
             return False  # its reply is being made
-        if self.flow.read_paused:  # it is we who wait
+        if self.flow.read_paused:  # the server is the one not reading
             self._data_time = now
             self._request_since += limits.look
             return False

@@ -254,7 +254,7 @@ async def _parsed_in_turn(caller: Caller, read_body: Callable[[], M]) -> M:
 
 @asynccontextmanager
 async def body_read(request: Request, limit_bytes: int = MAX_DATASET_BYTES) -> AsyncIterator[bytes]:
-    """Yield the body of a known caller's request; if it is large, a place for large ones is held within the block."""
+    """Yield the body of a known caller's request; a large one holds one of the places for large bodies meanwhile."""
     caller = caller_noted(request)
     require_known(caller)
     async with AsyncExitStack() as held:
@@ -289,7 +289,7 @@ async def read_limited(
     `on_large` is awaited once before more than `LARGE_BODY_BYTES` are kept.
     """
     declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared[:12]) > limit_bytes:  # as many digits as anybody can mean
+    if declared.isdecimal() and int(declared[:12]) > limit_bytes:  # more digits than any real length has
         raise _too_long(limit_bytes)
     parts, size = [], 0
     try:
@@ -352,7 +352,7 @@ def _value(text: str, is_googles: bool) -> Any:
 
 
 def _refuse_deep_and_long(value: Any) -> None:
-    """Raise InvalidArgument for more nesting, or longer lists, than all that walks through a value later can take."""
+    """Raise InvalidArgument for deeper nesting or longer lists than later code can walk through."""
     level, depth = [value] if isinstance(value, dict | list) else [], 0
     while level:
         depth += 1
@@ -537,7 +537,7 @@ def reply_of(error: TuneryError, method: str = "") -> Response:
     return JsonReply(envelope(error, method), HTTP_STATUS[error.status], headers)
 
 
-# These handlers are asynchronous: a thread may be just what cannot be had.
+# These handlers are asynchronous: there may be no free thread.
 async def _on_tunery_error(request: Request, error: TuneryError) -> Response:
     if HTTP_STATUS[error.status] == 500:
         _log.error("%s: %s", _method(request), error, exc_info=error)
@@ -564,13 +564,13 @@ def _wrong_parameter(problem: Mapping[str, Any]) -> str:
 
 
 async def on_unexpected(request: Request, error: Exception) -> Response:
-    """Log an error that nobody handled; return the reply, which says nothing about it."""
+    """Log an unhandled error; return the reply, which gives no details."""
     _log.error("%s failed", _method(request), exc_info=error)
     return reply_of(_named(error), _method(request))
 
 
 def _named(error: Exception) -> TuneryError:
-    """Return what a client is told of an error that nobody named: those of disk and descriptors may pass."""
+    """Return what a client is told about an unnamed error: those of disk and descriptors may be temporary."""
     if isinstance(error, ImportError):  # a folder that could not be listed for a moment is remembered as empty
         importlib.invalidate_caches()
         return Unavailable("A part of tunery could not be loaded. Try again; if that does not help, start it again.")

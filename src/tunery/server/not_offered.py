@@ -1,5 +1,5 @@
 """
-What other servers of these APIs offer and this one does not, with what to use instead.
+What other servers of these APIs offer and this one does not, and what to use instead.
 
 A bare 404 would read as a wrong address. docs/clients.md lists the same features.
 """
@@ -18,7 +18,7 @@ _FEATURES: tuple[tuple[str, str, str], ...] = (
     (
         r"cachedContents\b.*",
         "Context caching is",
-        "Send the whole prompt; a beginning shared with the last one is kept.",
+        "Send the whole prompt; what it shares with the previous one is not computed again.",
     ),
     (
         rf"{_MODEL}:(?i:(?:async)?(?:batch)?embed(?:content|text)s?)",
@@ -71,11 +71,11 @@ _OPENAI_INSTEAD = {
 
 
 def why_not_found(path: str) -> str:
-    """Return what to say of a path that leads nowhere."""
+    """Return what to say about a path that leads nowhere."""
     if _OPENAIS.fullmatch(path):
-        return "OpenAI's API is not at this path: let the client's base_url end in /openai/v1."
+        return "OpenAI's API is not at this path: the client's base_url must end in /openai/v1."
     if _OLLAMAS.fullmatch(path) or _ANTHROPICS.fullmatch(path):
-        return "This API is not offered here. OpenAI's is: let a client's base_url end in /openai/v1."
+        return "This API is not offered here, but OpenAI's is: use a base_url that ends in /openai/v1."
     found = _GOOGLES.fullmatch(path)
     if found is None:
         return "There is no such path."
@@ -88,7 +88,7 @@ def why_not_found(path: str) -> str:
 
 
 def why_not_found_by_openai(path: str) -> str:
-    """Return what to say of a path, without a slash at its beginning, that OpenAI's API may have."""
+    """Return what to say about a path, without its leading slash, that OpenAI's API may have."""
     available = "Available: chat/completions, completions, models."
     instead = _OPENAI_INSTEAD.get(path.partition("/")[0])
     return f"There is no /{path} here. {available}" if instead is None else f"/{path} is not offered here. {instead}"

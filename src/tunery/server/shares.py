@@ -1,7 +1,7 @@
 """
 Bounded resources of a server, and the share that one caller may take of them.
 
-Work that takes long has places: a few callers are served at once, some wait in line, and all others are refused at
+Long work has a limited number of places: a few callers are served, some wait in line, and all others are refused at
 once, so that nobody's work fills the threads that everybody needs.
 """
 
@@ -36,7 +36,7 @@ class Places:
     `size` places for one kind of work, and a line of `line` callers; one caller takes at most half of either.
 
     `work` names it in the refusal, such as "files are being read". Free places go to the caller who holds the fewest,
-    then to whoever came first.
+    then to the one who came first.
     """
 
     def __init__(self, work: str, size: int, line: int) -> None:

@@ -102,7 +102,7 @@ def sign_out(request: Request) -> Response:
 
 @router.get("/setup")
 def show_set_up(request: Request, token: str = "") -> Response:
-    """Ask whether to sign in with a link: a link on any page could sign somebody in as its sender otherwise."""
+    """Ask before signing in with a link: otherwise a link on any page could sign somebody in as its sender."""
     try:
         user_id = services_of(request).accounts.sessions.user_of_setup_link(token)
     except Unauthenticated as error:

@@ -221,10 +221,10 @@ class _Loaded:
 
 class Turns:
     """
-    The time that each user with work has had; the next turn is of the one who has had least.
+    The time that each user with work has had; the user who has had the least gets the next turn.
 
-    Who comes, or comes back, starts level with the least of the others: nobody saves up time, and nobody waits for all
-    that others have asked before.
+    A user who arrives or comes back starts level with the lowest of the others: nobody saves up time, and nobody waits
+    for everything that others asked before.
     """
 
     def __init__(self) -> None:
@@ -253,7 +253,7 @@ def answering_child(channel: Channel, data_folder: Path) -> None:
 
 
 class AnsweringChild:
-    """The loop of the child: each turn is of one user."""
+    """The loop of the child: each turn belongs to one user."""
 
     def __init__(self, channel: Channel, data_folder: Path) -> None:
         self._channel, self._data_folder = channel, data_folder

@@ -202,7 +202,7 @@ def _unpacked(archive: Path, target: Path) -> dict[str, dict[str, Any]]:
                 room -= member.size
                 if room < 0 or member.issparse():
                     raise DataLoss(
-                        f"{archive} is not a tunery backup: {member.name!r} is larger than the file has room for."
+                        f"{archive} is not a tunery backup: {member.name!r} claims to be larger than the backup itself."
                     )
                 if member.name == MANIFEST and member.isfile() and member.size <= _MAX_MANIFEST_BYTES:
                     manifest = json.load(_opened(tar, member))

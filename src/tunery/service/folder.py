@@ -170,7 +170,7 @@ def _tighten(path: Path, mode: int) -> None:
     found = stat.S_IMODE(path.stat().st_mode)
     if os.name == "posix" and found & 0o077:
         path.chmod(mode)
-        _log.warning("%s was open to other users (mode %o); now it is not (mode %o).", path, found, mode)
+        _log.warning("%s was accessible to other users (mode %o); it no longer is (mode %o).", path, found, mode)
 
 
 def _try_to_lock(lock: int) -> bool:

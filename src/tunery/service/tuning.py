@@ -205,9 +205,9 @@ def check_id(model_id: str) -> None:
 
 
 def check_task_id(task_id: str) -> None:
-    """Raise DataLoss unless this is a UUID: it names folders, and a database may come from a crafted backup."""
+    """Raise DataLoss unless this is a UUID: folders are named after it, and a backup may be crafted."""
     if not _UUID.fullmatch(task_id):
-        raise DataLoss(f"The database has a tuning job with the id {task_id[:80]!r}, which tunery never gives.")
+        raise DataLoss(f"The database has a tuning job with the id {task_id[:80]!r}, which tunery never creates.")
 
 
 def check_display_name(display_name: str) -> None:

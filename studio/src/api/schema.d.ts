@@ -1582,7 +1582,7 @@ export interface components {
             isSkippable: boolean;
             /**
              * Option
-             * @description The field of the request that solves it, such as `encoding`.
+             * @description The request field that solves it, such as `encoding`.
              */
             option?: string;
         };
@@ -2429,7 +2429,7 @@ export interface components {
         QuestionOut: {
             /**
              * Option
-             * @description The field of the request that answers it, such as `encoding`.
+             * @description The request field that answers it, such as `encoding`.
              */
             option: string;
             /**

@@ -102,7 +102,7 @@ class Guide:
         return True
 
     def _way_out(self, left: int) -> int | None:
-        """Return the token that ends a string, or what else goes on without end."""
+        """Return the token that ends a string, or anything else that goes on without end."""
         if self._endings.quote is not None and allowed_tokens(self._matcher)[self._endings.quote]:
             return self._endings.quote
         ending = self._endings.shortest(self._matcher, left)
@@ -176,9 +176,7 @@ def _checked(schema: Any, place: str = "", depth: int = 0) -> Any:
     for key in schema:
         if key not in _KEYWORDS and not key.startswith("x-"):
             where = f" (at {place.removeprefix('.')})" if place else ""
-            raise InvalidArgument(
-                f"The answer cannot be kept in this form: the keyword {key!r} is not supported{where}."
-            )
+            raise InvalidArgument(f"The JSON schema cannot be enforced: the keyword {key!r} is not supported{where}.")
     found = {key: value for key, value in schema.items() if key != "propertyOrdering"}
     for key in (*_PARTS, *_LISTS):
         if key in found:

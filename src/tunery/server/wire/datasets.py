@@ -29,7 +29,7 @@ class DataProblemOut(Message):
     limit: int | None
     actual: int | None
     is_skippable: Annotated[bool, Field(description="Whether leaving out the row solves the problem.")]
-    option: Annotated[str | None, Field(description="The field of the request that solves it, such as `encoding`.")]
+    option: Annotated[str | None, Field(description="The request field that solves it, such as `encoding`.")]
 
 
 class ReadingOut(Message):
@@ -42,7 +42,7 @@ class ReadingOut(Message):
 class QuestionOut(Message):
     """What the file leaves open; the likeliest reading comes first."""
 
-    option: Annotated[str, Field(description="The field of the request that answers it, such as `encoding`.")]
+    option: Annotated[str, Field(description="The request field that answers it, such as `encoding`.")]
     message: Annotated[str, Field(description="What is unclear, as in `problems`.")]
     readings: list[ReadingOut]
 

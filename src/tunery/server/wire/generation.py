@@ -35,7 +35,7 @@ def _one_modality(value: Any) -> Any:
 
 
 class PartIn(Incoming):
-    """A part of a content: only text is read, a thought of the model is left out."""
+    """A part of a content: only text is read, and thoughts of the model are left out."""
 
     model_config = ConfigDict(extra="allow")  # what else a part may be is refused by its name
 
@@ -296,7 +296,9 @@ def refuse_unsupported(request: GenerateContentIn) -> None:
     config = request.generation_config or GenerationConfigIn()
     other = next((name for name in config.response_modalities if name not in _TEXT_MODALITY), None)
     if other is not None:
-        raise InvalidArgument(f"generationConfig.responseModalities: answers are TEXT only, not {other}. Leave it out.")
+        raise InvalidArgument(
+            f"generationConfig.responseModalities: only TEXT is supported, not {other}. Leave it out."
+        )
     for name in ("speech_config", "image_config", "response_logprobs", "logprobs"):
         if getattr(config, name):
             raise InvalidArgument(f"generationConfig.{to_camel(name)} is not supported; leave it out.")
@@ -362,7 +364,7 @@ def json_schema(schema: Any, place: str = "responseSchema") -> dict[str, Any]:
     for key in given:
         if key not in _KEYWORDS:
             raise InvalidArgument(
-                f"{place}: the keyword {key!r} is not one of Google's Schema; responseJsonSchema knows more keywords."
+                f"{place}: the keyword {key!r} is not part of Google's Schema; responseJsonSchema supports more."
             )
     found = {key: _number(value) for key, value in given.items() if key in _KEPT}
     if "anyOf" in given:

@@ -189,7 +189,9 @@ class Codes:
             now = self._store.clock()
             rows.delete_devices(connection, now - timedelta(seconds=DEVICE_CODE_SECONDS))
             if rows.waiting_devices(connection, now) >= MAX_WAITING_DEVICES:
-                raise ResourceExhausted(f"{MAX_WAITING_DEVICES} devices already wait for their users. Try again later.")
+                raise ResourceExhausted(
+                    f"{MAX_WAITING_DEVICES} devices are already waiting for their users. Try again later."
+                )
             rows.add_code(connection, code)
 
     def find_device_code(self, secret: str) -> DeviceCode | None:

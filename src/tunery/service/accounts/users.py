@@ -157,7 +157,7 @@ class Users:
         with self._wrong_passwords.attempt(name):
             with self._store.database.reading() as connection:
                 password_hash = rows.password_hash(connection, name)
-            # what cannot be right takes as long, too
+            # a password that cannot be right must take as long
             if not (_matches(password[:MAX_PASSWORD_CHARACTERS], password_hash) and is_possible):
                 raise Unauthenticated("The user name or password is wrong.")
         if password_hash is not None and _hasher().check_needs_rehash(password_hash):

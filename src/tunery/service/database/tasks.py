@@ -49,8 +49,8 @@ from tunery.types import Phase, TuningTask
 _LOST = "The tuning job failed: its worker was lost {losses} times, the last time after step {step}."
 
 _FATAL = (
-    "The tuning job failed: the server died with it {deaths} times after step {step}, at last with this job alone. "
-    "Try a smaller base or shorter examples."
+    "The tuning job failed: the server died {deaths} times during it after step {step}, the last time with no "
+    "other job. Try a smaller base or shorter examples."
 )
 
 KEY_LIFE = timedelta(days=1)
