@@ -97,5 +97,7 @@ def test_cut_answers_are_said(run: Run, data: Path, address: str) -> None:
     done = run("rescue", data, *options)
     counted = json.loads(run("rescue", data, *options, "--json").output)
 
-    assert "Warning: 2 answers were cut at the token limit, in rows 1, 2. To get whole answers, use a larger" in done.said
+    assert (
+        "Warning: 2 answers were cut at the token limit, in rows 1, 2. To get whole answers, use a larger" in done.said
+    )
     assert counted["cut"] == 2
