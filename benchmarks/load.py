@@ -1,5 +1,5 @@
 """
-A server under load on this machine: polls, streams and creations beside a running task; far more than it can do.
+A server under load on this machine: polls, streams, creations and answers beside a running task.
 
     python -m benchmarks.load --rounds 5    # some ten minutes; each figure is a line of JSON in results/load.jsonl
 
@@ -25,7 +25,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.load_clients import Calls, Connection, once, p95, repeat, rounded
+from benchmarks.load_clients import Calls, Connection, p95, repeat, rounded
 from benchmarks.side_by_side import HERE, RESULTS, append
 from tests.chaos.served import Served, proof, wait_until
 from tunery import config
@@ -36,10 +36,11 @@ TICKETS = HERE.parent / "examples" / "tickets.csv"
 POLLING_CLIENTS, STREAMING_CLIENTS, PAUSE_SECONDS = 50, 8, 1.0  # old clients poll without a pause; guides add one
 QUESTION = {"contents": [{"parts": [{"text": "What comes after seven?"}]}]}
 SHORT = {**QUESTION, "generationConfig": {"maxOutputTokens": 16, "temperature": 0}}
+STORY = {"contents": [{"parts": [{"text": "Tell a long story about a fisherman and a storm."}]}],
+         "generationConfig": {"maxOutputTokens": 200, "temperature": 0}}  # fmt: skip
 LONG = {**QUESTION, "generationConfig": {"maxOutputTokens": 200, "temperature": 1.0}}
 ASK = f"models/{DEFAULT_BASE_MODEL}:generateContent"
 STREAM = f"models/{DEFAULT_BASE_MODEL}:streamGenerateContent?alt=sse"
-OVERLOAD_SECONDS = 10.0
 
 
 class Load:
@@ -72,13 +73,43 @@ class Load:
         """Milliseconds of a short answer, idle and beside a task, in turn."""
         idle, beside = Calls(), Calls()
         for _ in range(rounds):
-            self._answers(idle, 12)
+            self.answers(idle, 12)
             with self._task():
-                self._answers(beside, 12)
+                self.answers(beside, 12)
         ratio = (p95(beside.milliseconds) or 0) / (p95(idle.milliseconds) or 1)
         medians = median(beside.milliseconds) / median(idle.milliseconds)
         return {"idle": idle.summary(), "beside a task": beside.summary(), "p95 ratio": round(ratio, 2),
                 "median ratio": round(medians, 2)}  # fmt: skip
+
+    def fair_share(self, rounds: int, seconds: float) -> dict[str, Any]:
+        """Steps a second of a task and tokens a second of two long answers at a time, alone and together, in turn."""
+        steps_alone, steps, tokens_alone, tokens, calls = [], [], [], [], Calls()
+        for _ in range(rounds):
+            tokens_alone.append(self._tokens_per_second(seconds, Calls()))
+            with self._task(batch_size=1) as name:  # short steps: many in each window
+                steps_alone.append(self._rate(name, lambda: time.sleep(seconds)))
+                steps.append(self._rate(name, lambda: tokens.append(self._tokens_per_second(2 * seconds, calls))))
+        return {"steps/s alone": _twice_rounded(steps_alone), "steps/s beside answers": _twice_rounded(steps),
+                "tokens/s alone": _twice_rounded(tokens_alone), "tokens/s beside a task": _twice_rounded(tokens),
+                "share of steps": round(median(steps) / median(steps_alone), 2),
+                "share of tokens": round(median(tokens) / median(tokens_alone), 2),
+                "long answers beside a task": calls.summary()}  # fmt: skip
+
+    def _tokens_per_second(self, seconds: float, calls: Calls) -> float:
+        """Ask two long questions again and again; return the tokens of all answers by the time until the last ended."""
+        found: list[int] = []
+
+        async def client(is_over: Callable[[], bool]) -> None:
+            connection = self.connection()
+            while not is_over():
+                status, reply, milliseconds = await connection.call("POST", ASK, STORY)
+                calls.note(status, milliseconds)
+                found.append(json.loads(reply)["usageMetadata"]["candidatesTokenCount"])
+            connection.close()
+
+        begin = time.perf_counter()
+        self.run(lambda is_over: [client(is_over), client(is_over)], seconds)
+        return sum(found) / (time.perf_counter() - begin)
 
     def polling(self, rounds: int, seconds: float, pause: float) -> dict[str, Any]:
         """Steps a second of a task in turn without and with clients that poll it."""
@@ -86,7 +117,7 @@ class Load:
         with self._task() as name:
             for _ in range(rounds):
                 alone.append(self._rate(name, lambda: time.sleep(seconds)))
-                polled.append(self._rate(name, lambda: self._run(self._polls(name, calls, pause), seconds)))
+                polled.append(self._rate(name, lambda: self.run(self._polls(name, calls, pause), seconds)))
         slower = 1 - median(polled) / median(alone)
         return {"pause s": pause, "steps/s alone": [round(rate, 2) for rate in alone],
                 "steps/s polled": [round(rate, 2) for rate in polled], "slower by %": rounded(100 * slower),
@@ -104,29 +135,10 @@ class Load:
             return [*self._polls(name, polls, PAUSE_SECONDS)(is_over), *streaming, created]
 
         with self._task() as name:
-            rate = self._rate(name, lambda: self._run(clients, seconds))
+            rate = self._rate(name, lambda: self.run(clients, seconds))
         self._delete_all()
         return {"polls": polls.summary(), "streams": streams.summary(), "creations": creations.summary(),
                 "steps/s of the task": round(rate, 2)}  # fmt: skip
-
-    def overload(self) -> dict[str, Any]:
-        """Ten times as many short questions as can be answered: the rest is refused, the accepted are answered."""
-        peak = Calls()
-        many = [lambda is_over: repeat(self.connection(), peak, is_over, 0, "POST", ASK, SHORT)] * 8
-        self._run(lambda is_over: [client(is_over) for client in many], OVERLOAD_SECONDS)
-        rate = peak.statuses[200] / OVERLOAD_SECONDS
-        calls = Calls()
-        asyncio.run(self._open_loop(calls, 10 * rate))
-        return {"peak answers/s": rounded(rate), "asked for/s": rounded(10 * rate),
-                "goodput/s": rounded(calls.statuses[200] / OVERLOAD_SECONDS), "calls": calls.summary()}  # fmt: skip
-
-    async def _open_loop(self, calls: Calls, rate: float) -> None:
-        begin, asked = time.perf_counter(), []
-        while (now := time.perf_counter() - begin) < OVERLOAD_SECONDS:
-            while len(asked) < now * rate:
-                asked.append(asyncio.ensure_future(once(self.connection(), calls, "POST", ASK, SHORT)))
-            await asyncio.sleep(0.005)
-        await asyncio.gather(*asked)
 
     def _polls(self, name: str, calls: Calls, pause: float) -> Callable[..., list[Coroutine[Any, Any, None]]]:
         def clients(is_over: Callable[[], bool]) -> list[Coroutine[Any, Any, None]]:
@@ -136,14 +148,18 @@ class Load:
 
         return clients
 
-    def _run(self, clients: Callable[..., list[Coroutine[Any, Any, None]]], seconds: float) -> None:
+    def run(self, clients: Callable[..., list[Coroutine[Any, Any, None]]], seconds: float) -> None:
+        """Run clients, which are told when the time is over, until the last has ended."""
+
         async def run() -> None:
             end = time.perf_counter() + seconds
             await asyncio.gather(*clients(lambda: time.perf_counter() > end))
 
         asyncio.run(run())
 
-    def _answers(self, calls: Calls, count: int) -> None:
+    def answers(self, calls: Calls, count: int) -> None:
+        """Ask short questions one after the other, with a pause between."""
+
         async def ask() -> None:
             connection = self.connection()
             for _ in range(count):
@@ -159,6 +175,8 @@ class Load:
         first = self._last_snapshot(name)
         meanwhile()
         last = self._last_snapshot(name)
+        if last["step"] == first["step"]:
+            return 0.0
         seconds = (_time(last) - _time(first)).total_seconds()
         return float((last["step"] - first["step"]) / seconds)
 
@@ -167,21 +185,22 @@ class Load:
         return snapshot
 
     @contextmanager
-    def _task(self) -> Iterator[str]:
+    def _task(self, batch_size: int | None = None) -> Iterator[str]:
         """Give the operation of a task that has begun to step; it is deleted in the end."""
-        name = self._create(epochs=10_000)
+        name = self._create(epochs=10_000, batch_size=batch_size)
         self._until_step(name, 3)
         yield name
         self._delete(name)
 
-    def _wish(self, epochs: int) -> dict[str, Any]:
+    def _wish(self, epochs: int, batch_size: int | None = None) -> dict[str, Any]:
         examples = [{"textInput": text_input, "output": output} for text_input, output in self.rows]
-        task = {"hyperparameters": {"epochCount": epochs}, "trainingData": {"examples": {"examples": examples}}}
+        wished = {"epochCount": epochs, **({} if batch_size is None else {"batchSize": batch_size})}
+        task = {"hyperparameters": wished, "trainingData": {"examples": {"examples": examples}}}
         base = f"models/{DEFAULT_BASE_MODEL}"
         return {"displayName": f"tickets {next(self.numbers)}", "baseModel": base, "tuningTask": task}
 
-    def _create(self, epochs: int) -> str:
-        status, reply = self.server.ask("POST", "tunedModels", self._wish(epochs))
+    def _create(self, epochs: int, batch_size: int | None = None) -> str:
+        status, reply = self.server.ask("POST", "tunedModels", self._wish(epochs, batch_size))
         assert status == 200, reply
         return str(reply["name"])
 
@@ -207,23 +226,24 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=15.0)
     parser.add_argument("--only", nargs="*", default=[])
     asked = parser.parse_args()
-    with _served() as server:
+    with served() as server:
         load = Load(server)
-        load._answers(Calls(), 3)
+        load.answers(Calls(), 3)
         figures: dict[str, Callable[[], dict[str, Any]]] = {
             "create to first snapshot": lambda: load.first_snapshots(asked.rounds),
             "short answers": lambda: load.short_answers(asked.rounds),
+            "fair share": lambda: load.fair_share(asked.rounds, asked.seconds),
             "polling": lambda: load.polling(asked.rounds, asked.seconds, PAUSE_SECONDS),
             "everything": lambda: load.everything(2 * asked.seconds),
-            "overload": load.overload,
         }
         for name, measure in figures.items():
             if not asked.only or name in asked.only:
-                _write(name, measure())
+                write(name, measure())
 
 
 @contextmanager
-def _served() -> Iterator[Served]:
+def served() -> Iterator[Served]:
+    """Give a server with the default base, as users start it, when both its children are ready."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         home = Path(folder) / "home"
         home.mkdir(mode=0o700)
@@ -234,12 +254,17 @@ def _served() -> Iterator[Served]:
             yield server
 
 
-def _write(figure: str, found: dict[str, Any]) -> None:
+def write(figure: str, found: dict[str, Any]) -> None:
+    """Append what was found to the results, and print it."""
     cores = len(os.sched_getaffinity(0))
     line = {"figure": figure, "time": datetime.now(UTC).isoformat(timespec="seconds"), "cores": cores,
             "others' load": round(os.getloadavg()[0], 1), **found}  # fmt: skip
     append(FILE, [line])
     print(json.dumps(line), file=sys.stderr, flush=True)
+
+
+def _twice_rounded(values: list[float]) -> list[float]:
+    return [round(value, 2) for value in values]
 
 
 def _time(snapshot: dict[str, Any]) -> datetime:

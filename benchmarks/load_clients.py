@@ -93,7 +93,12 @@ async def once(connection: Connection, calls: Calls, method: str, path: str, bod
 
 def p95(values: list[float]) -> float | None:
     """Return the 95th percentile, None of nothing."""
-    return sorted(values)[max(0, round(0.95 * len(values)) - 1)] if values else None
+    return quantile(values, 0.95)
+
+
+def quantile(values: list[float], part: float) -> float | None:
+    """Return the value that this part of all does not exceed, None of nothing."""
+    return sorted(values)[max(0, round(part * len(values)) - 1)] if values else None
 
 
 def rounded(value: float | None) -> float | None:

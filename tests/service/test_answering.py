@@ -13,8 +13,9 @@ import pytest
 
 from tests.chaos.served import wait_until
 from tunery.errors import ResourceExhausted, Unavailable
+from tunery.service import answering as module
 from tunery.service.answering import Answering, Reply
-from tunery.service.answering_child import AnswerChunk, Ask, Drop, Question, Refused
+from tunery.service.answering_child import AnswerChunk, Ask, Beside, Drop, Question, Refused
 from tunery.service.process import Alive, Channel
 from tunery.types import Turn
 
@@ -22,7 +23,8 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has nei
 
 
 def echo(channel: Channel, data_folder: Path) -> None:  # noqa: ARG001
-    """Answer each question with its text; keep silent on "wait"."""
+    """Answer each question with its text, or with what it was told to be "beside"; keep silent on "wait"."""
+    is_tuning = False
     while True:
         try:
             message = channel.messages.get(timeout=0.2)
@@ -30,6 +32,10 @@ def echo(channel: Channel, data_folder: Path) -> None:  # noqa: ARG001
             channel.send(Alive())
             continue
         match message:
+            case Beside():
+                is_tuning = message.is_tuning
+            case Ask(number, question) if question.turns[0].text == "beside":
+                channel.send(AnswerChunk(number, "tuning" if is_tuning else "nothing", "STOP", 1, 1))
             case Ask(number, question) if question.turns[0].text != "wait":
                 channel.send(AnswerChunk(number, question.turns[0].text, None, 1, 1))
                 channel.send(AnswerChunk(number, "!", "STOP", 1, 2))
@@ -52,6 +58,12 @@ def asked(answering: Answering, text: str) -> queue.SimpleQueue[Reply]:
 
 def said(arrived: queue.SimpleQueue[Reply]) -> Reply:
     return arrived.get(timeout=30)
+
+
+def text_of(arrived: queue.SimpleQueue[Reply]) -> str:
+    answer = said(arrived)
+    assert isinstance(answer, AnswerChunk)
+    return answer.text
 
 
 def test_pieces_come_as_they_are_made(answering: Answering) -> None:
@@ -92,6 +104,22 @@ def test_one_user_leaves_room_for_others(tmp_path: Path) -> None:
         answering.stop()
 
 
+def test_what_would_wait_too_long_is_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the pace of the last answers a user's second question would wait too long; another user's first is taken."""
+    monkeypatch.setattr(module, "LONGEST_WAIT_SECONDS", 0.0)
+    answering = Answering(tmp_path, main=echo)
+    wait = Question("tiny", (Turn("user", "wait"),))
+    try:
+        for _ in range(module.PACE_QUESTIONS):
+            said(asked(answering, "hello"))
+        answering.ask(wait, lambda _: None, "mallory")
+        with pytest.raises(ResourceExhausted, match="would wait about"):
+            answering.ask(wait, lambda _: None, "mallory")
+        answering.ask(wait, lambda _: None, "ann")
+    finally:
+        answering.stop()
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_child_that_dies_or_freezes_is_replaced(answering: Answering, number: signal.Signals) -> None:
     """Its questions are refused as unavailable, and the next question is answered by another child."""
@@ -120,6 +148,19 @@ def test_a_frozen_child_does_not_hold_up_who_asks_or_leaves(answering: Answering
 
     assert answering.waiting == 0
     wait_until(lambda: isinstance(_tried(answering), AnswerChunk))
+
+
+def test_the_child_knows_whether_a_tuning_job_runs(answering: Answering) -> None:
+    """It is told when one begins and ends, and a child that starts meanwhile is told as well."""
+    answering.start()
+    with answering.beside_tuning():
+        assert text_of(asked(answering, "beside")) == "tuning"
+        assert answering.child_pid is not None
+        pid = answering.child_pid
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: answering.is_ready() and answering.child_pid != pid)
+        assert text_of(asked(answering, "beside")) == "tuning"
+    assert text_of(asked(answering, "beside")) == "nothing"
 
 
 def test_after_the_stop_nothing_is_asked(answering: Answering) -> None:

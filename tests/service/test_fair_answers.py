@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,9 +14,12 @@ import pytest
 from tunery.engine.answers.generator import Piece, Request
 from tunery.service import answering_child
 from tunery.service.answering_child import (
+    BESIDE_TUNING,
+    SAVED_SECONDS,
     AnswerChunk,
     AnsweringChild,
     Ask,
+    Beside,
     Count,
     Counted,
     CountRows,
@@ -33,10 +37,14 @@ STEP, COUNT = 1.0, 0.3  # seconds of a row in a step, and of a count
 
 class Clock:
     def __init__(self) -> None:
-        self.now = 0.0
+        self.now = self.slept = 0.0
 
     def monotonic(self) -> float:
         return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        self.slept += seconds
 
 
 class FakeGenerator:
@@ -222,3 +230,34 @@ def test_nobody_saves_up_time() -> None:
     turns.charge("ann", 1)
     turns.charge("ann", 1)
     assert turns.next(["ann", "bob"]) == "bob"
+
+
+def test_long_answers_leave_a_tuning_job_its_part_of_the_time(stage: Stage) -> None:
+    """Two long answers beside a tuning job pause after steps, in all for the part that is not theirs."""
+    stage.put(Beside(is_tuning=True), ask(1, "ann", 100), ask(2, "ann", 100))
+
+    ended = stage.play(2)
+
+    expected = (1 - BESIDE_TUNING) * ended - SAVED_SECONDS
+    assert stage.clock.slept == pytest.approx(expected, abs=2 * STEP)
+
+
+def test_a_short_answer_beside_a_tuning_job_has_no_pause(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer of less than `SAVED_SECONDS` is not slowed, nor is the next after a rest."""
+    monkeypatch.setattr(sys.modules[__name__], "STEP", SAVED_SECONDS / 4)
+    stage.put(Beside(is_tuning=True))
+    for number in (1, 2):
+        stage.put(ask(number, "ann"))
+        stage.play(number)
+        assert not stage.clock.slept
+        stage.clock.now += SAVED_SECONDS / BESIDE_TUNING
+
+
+def test_without_a_tuning_job_no_answer_has_a_pause(stage: Stage) -> None:
+    """Before a tuning job begins, and after it has ended, long answers go on step after step."""
+    stage.put(ask(1, "ann", 50))
+    stage.play(1)
+    stage.put(Beside(is_tuning=True), Beside(is_tuning=False), ask(2, "ann", 50))
+    stage.play(2)
+
+    assert not stage.clock.slept

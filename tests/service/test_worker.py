@@ -257,3 +257,21 @@ def test_logs_of_old_tasks_are_forgotten(library: Library, monkeypatch: pytest.M
         worker.log_of(task_id).add(f"line at {time.monotonic()}")
 
     assert list(worker.logs) == ["b", "c"]
+
+
+def test_a_task_is_worked_on_beside_the_answers(library: Library) -> None:
+    """The block of `beside` is entered for a task and left when it has ended."""
+    seen: list[str] = []
+
+    @contextmanager
+    def beside() -> Iterator[None]:
+        seen.append("begins")
+        yield
+        seen.append("ends")
+
+    with working(library, beside=beside):
+        model = created(library)
+        wait_until(is_in(library, model, Phase.SUCCEEDED))
+        wait_until(lambda: len(seen) == 2)
+
+    assert seen == ["begins", "ends"]

@@ -96,7 +96,8 @@ def running(settings: ServerSettings, address: str) -> Iterator[Services]:
         evaluations = Evaluations(library, answering, catalog)
         data_checks, data_curves = DataChecks(library, catalog), DataCurves(library, catalog)
         reports = (evaluations, data_checks, data_curves)
-        worker = Worker(library, warm_base=warm_base, on_success=evaluations.begin if settings.evaluates else None)
+        on_success = evaluations.begin if settings.evaluates else None
+        worker = Worker(library, warm_base=warm_base, on_success=on_success, beside=answering.beside_tuning)
         accounts = Accounts(
             library.database,
             library.folder,

@@ -1,9 +1,9 @@
 """
 Answers of base and tuned models: questions go to a child process, pieces of text come back as they are generated.
 
-At most `MAX_WAITING` questions wait for their turn, three quarters of them of one user; another is refused at once. If
-the child dies or freezes, its
-questions fail and a new child starts. Access is checked by the callers.
+At most `MAX_WAITING` questions wait for their turn, three quarters of them of one user, and none that would wait too
+long at the pace of the last ones; another is refused at once. If the child dies or freezes, its questions fail and a
+new child starts. Access is checked by the callers.
 """
 
 from __future__ import annotations
@@ -14,17 +14,19 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 from tunery.errors import Cancelled, DeadlineExceeded, ResourceExhausted, TuneryError, Unavailable
 from tunery.service.answering_child import (
     AnswerChunk,
     Ask,
+    Beside,
     Count,
     Counted,
     CountRows,
@@ -41,6 +43,8 @@ from tunery.service.process import Alive, Child
 from tunery.types import TuningExample
 
 MAX_WAITING = 64
+LONGEST_WAIT_SECONDS = 20.0  # expected; what has waited 30 s is refused by the child, much later than at once
+PACE_QUESTIONS = 16  # as many as are decoded together
 BACKGROUND = "background"  # the user of questions that no user waits for
 LEASE_SECONDS = 10.0  # a child that is silent for this long counts as frozen
 RESTART_SECONDS = 10.0
@@ -64,6 +68,7 @@ class _Waiting:
     listener: Listener
     child: Child
     has_begun: bool = False
+    since: float = field(default_factory=time.monotonic)
 
 
 class Answering:
@@ -83,10 +88,13 @@ class Answering:
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
         self._asked: dict[int, _Waiting] = {}
+        # seconds in which something waited before each of the last questions began, and when the last one did
+        self._pace: deque[float] = deque(maxlen=PACE_QUESTIONS)
+        self._last_begin = float("-inf")
         self._child: Child | None = None
         # of that child: the only thread that reads from it and closes its channel
         self._reader: threading.Thread | None = None
-        self._is_stopped = False
+        self._is_stopped = self._is_tuning = False
         self.generated_tokens = 0  # in finished answers, since the server started
 
     @property
@@ -151,6 +159,15 @@ class Answering:
                 self._ready_child()
             return is_alive
 
+    @contextmanager
+    def beside_tuning(self) -> Iterator[None]:
+        """Within the block, leave a tuning job its part of the processor; see `Pauses`."""
+        self._tell(is_tuning=True)
+        try:
+            yield
+        finally:
+            self._tell(is_tuning=False)
+
     @property
     def waiting(self) -> int:
         """Questions whose answer has not begun."""
@@ -160,6 +177,12 @@ class Answering:
     def running(self) -> int:
         """Questions that are being answered."""
         return sum(asked.has_begun for asked in self._asked.values())
+
+    def _tell(self, *, is_tuning: bool) -> None:
+        with self._lock:
+            self._is_tuning = is_tuning
+            if self._child is not None:  # a child that starts later is told then
+                self._child.send(Beside(is_tuning))
 
     def _awaited(self, message: Callable[[int], object], user: str) -> Reply:
         arrived: queue.SimpleQueue[Reply] = queue.SimpleQueue()
@@ -193,6 +216,20 @@ class Answering:
             raise ResourceExhausted(
                 f"{most} of your requests are already waiting for an answer. Try again in a moment."
             )
+        expected = self._expected_seconds(waiting, user)
+        if expected > LONGEST_WAIT_SECONDS:
+            raise ResourceExhausted(f"Your request would wait about {expected:.0f} s for its turn. Try again later.")
+
+    def _expected_seconds(self, waiting: Sequence[str], user: str) -> float:
+        """Return how long a user's next question would wait, since users take turns; 0 for the only one of a user."""
+        if len(self._pace) < PACE_QUESTIONS:
+            return 0.0
+        return waiting.count(user) * len(set(waiting)) * mean(self._pace)
+
+    def _note_begin(self, asked: _Waiting) -> None:
+        now = time.monotonic()
+        self._pace.append(now - max(asked.since, self._last_begin))
+        asked.has_begun, self._last_begin = True, now
 
     def _ready_child(self) -> Child:
         if self._is_stopped:
@@ -201,6 +238,8 @@ class Answering:
             self._child = Child("answering", self._main, self._data_folder)
             if self._warm_base is not None:
                 self._child.send(Warm(self._warm_base))
+            if self._is_tuning:
+                self._child.send(Beside(is_tuning=True))
             self._reader = threading.Thread(target=self._read, args=(self._child,), name="answers", daemon=True)
             self._reader.start()
         return self._child
@@ -224,7 +263,8 @@ class Answering:
             asked = self._asked.get(answer.number)
             if asked is None:  # dropped
                 return
-            asked.has_begun = True
+            if not asked.has_begun:
+                self._note_begin(asked)
             if not (isinstance(answer, AnswerChunk) and answer.finish_reason is None):
                 del self._asked[answer.number]
             if isinstance(answer, AnswerChunk) and answer.finish_reason is not None:

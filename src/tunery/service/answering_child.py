@@ -33,6 +33,8 @@ MAX_WAIT_SECONDS = 30.0  # a question that waits longer is refused
 ADAPTER_BYTES = 1 << 30  # limit of adapters in memory: 50 of the default base at rank 16
 MAX_BASES = 2
 TURN_SECONDS = 0.05  # of messages before the next step: the first answers of a user begin together
+BESIDE_TUNING = 0.6  # share of the time for answers while a tuning job runs; it has the processor for the rest
+SAVED_SECONDS = 2.0  # of answers before the first pause for a tuning job; short answers end sooner
 PORTION_ROWS, PORTION_CHARACTERS = 64, 40_000  # of rows that are counted or rendered in one go
 
 _log = logging.getLogger("tunery.answering")
@@ -99,6 +101,13 @@ class Warm:
     """To the child: load this base ahead of the first question."""
 
     base_model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """To the child: a tuning job begins or ends to run beside the answers."""
+
+    is_tuning: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +253,27 @@ class Turns:
             self._had[user] += seconds
 
 
+class Pauses:
+    """
+    Pauses between steps that leave a tuning job a third of its speed at least, however much is asked.
+
+    The child of a tuning job has a low priority: steps without pauses would leave it a tenth of the processor. Time for
+    answers is earned at `BESIDE_TUNING` seconds a second, and up to `SAVED_SECONDS` of it is saved for short answers.
+    """
+
+    def __init__(self) -> None:
+        self._saved, self._until = SAVED_SECONDS, time.monotonic()
+
+    def after(self, began: float) -> float:
+        """Return the seconds to pause after work that began at a time and has just ended."""
+        now = time.monotonic()
+        rested = max(0.0, began - self._until)
+        self._saved = min(SAVED_SECONDS, self._saved + BESIDE_TUNING * rested)
+        self._saved -= (1 - BESIDE_TUNING) * (now - began)
+        self._until = now
+        return max(0.0, -self._saved / BESIDE_TUNING)
+
+
 def answering_child(channel: Channel, data_folder: Path) -> None:
     """Run the child: answer until the server ends."""
     channel.show_life()
@@ -261,6 +291,7 @@ class AnsweringChild:
         self._inbox: dict[str, deque[tuple[float, Work]]] = {}  # with the time of arrival, by user
         self._portions: dict[str, tuple[int, Iterator[RowsCounted | RowsRendered | None]]] = {}  # rows begun, by user
         self._turns = Turns()
+        self._pauses, self._is_beside_tuning = Pauses(), False
 
     def turn(self) -> None:
         """Take the messages that arrived, then work for the user whose turn it is."""
@@ -277,6 +308,8 @@ class AnsweringChild:
             for batch in [batch for batch in loaded.batches if user in batch.users]:
                 self._step(loaded, batch)
             loaded.tidy()
+        if self._is_beside_tuning:
+            time.sleep(self._pauses.after(began))
 
     def _answered_users(self) -> Iterator[str]:
         for batch in self._batches():
@@ -298,6 +331,8 @@ class AnsweringChild:
                 self._inbox.setdefault(message.user, deque()).append((time.monotonic(), message))
             case Drop(number):
                 self._drop(number)
+            case Beside(is_tuning):
+                self._is_beside_tuning = is_tuning
             case Warm(base_model):
                 try:
                     self._warm(base_model)

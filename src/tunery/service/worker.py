@@ -13,7 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,9 @@ STOP_SECONDS = 8.0  # to write a checkpoint when the server stops
 LEAVE_SECONDS = 0.5  # for an idle child
 LOOK_SECONDS = 1.0  # between two looks for tasks that nobody announced
 BACKOFF_SECONDS = (1.0, 5.0, 30.0, 120.0)
-NICENESS = 10  # answers come first: beside a tuning child of equal priority they take more than twice as long
+# Answers come first: beside a tuning child of equal priority they take more than twice as long. Long ones pause for it,
+# see `answering_child.Pauses`.
+NICENESS = 10
 SETTLE_SECONDS = 0.3  # between the death of a child and counting it
 RESTART_SECONDS = 30.0  # between two starts of an idle child
 LOG_LINES = 200
@@ -97,7 +99,8 @@ class Worker:
     """
     Works on the tasks of a library, one at a time; `start`, then `wake` after each new task, `stop` at the end.
 
-    `on_success` gets each tuned model whose task ended SUCCEEDED, in the worker's thread: it must be quick.
+    `on_success` gets each tuned model whose task ended SUCCEEDED, in the worker's thread: it must be quick. Work on a
+    task is done within a block of `beside`.
     """
 
     def __init__(
@@ -108,9 +111,10 @@ class Worker:
         lease_seconds: float = LEASE_SECONDS,
         main: Any = tuning_child,
         on_success: Callable[[TunedModel], None] | None = None,
+        beside: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self._library, self._warm_base, self._lease_seconds, self._main = library, warm_base, lease_seconds, main
-        self._on_success = on_success
+        self._on_success, self._beside = on_success, beside
         self._wanted = threading.Event()
         self._is_stopping = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="tuning worker", daemon=True)
@@ -176,7 +180,8 @@ class Worker:
                 if task is None:
                     self._wanted.wait(self._seconds_to_look())
                 else:
-                    self._work(task)
+                    with self._beside():
+                        self._work(task)
             except TuneryError as error:  # a full disk or a locked database, which may pass
                 _log.warning("The worker waits: %s", error)
                 self._is_stopping.wait(BACKOFF_SECONDS[1])
