@@ -404,10 +404,11 @@ def test_a_model_that_is_not_there(client: httpx2.Client, name: str) -> None:
 
 def test_unknown_paths_are_of_the_same_shape(client: httpx2.Client) -> None:
     """Other paths are 404 with a list of those offered."""
-    reply = client.post("/embeddings", json={})
+    reply = client.post("/chat/answers", json={})
 
     assert reply.status_code == 404
     assert "chat/completions" in error(reply)["message"]
+    assert "not offered" in error(client.post("/embeddings", json={}))["message"]
 
 
 def test_a_key_is_taken_as_bearer(live: Live, keyed: httpx2.Client) -> None:
