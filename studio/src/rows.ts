@@ -1,5 +1,6 @@
 // The rows of the examples grid: problems, and changes to many rows at once.
 
+import { ApiError } from "./api/client";
 import type { Example } from "./draft";
 
 /** A problem of a row; the kinds are those of the server. */
@@ -7,16 +8,31 @@ export type RowProblem = { kind: string; isError: boolean };
 type Limits = { input?: number; output?: number };
 type Warning = { kind: string; row?: number };
 
-/** The first problem of each row: an empty or overlong cell, else a warning of the server, whose rows count from 1. */
+/** A row that the server refuses, from 1, and why. */
+export type Refused = { row: number; message: string };
+
+/** The rows that an error names. */
+export function refusedRows(error: unknown): Refused[] {
+  if (!(error instanceof ApiError)) return [];
+  return error.violations.flatMap(({ field = "", description = "" }) => {
+    const [, row] = /^row (\d+)\b/.exec(field) ?? [];
+    return row === undefined ? [] : [{ row: Number(row), message: description }];
+  });
+}
+
+/** The first problem of each row: a bad cell, what the server refuses, or its warning. Its rows count from 1. */
 export function rowProblems(
   rows: Example[],
   { input = Infinity, output = Infinity }: Limits,
   warnings: Warning[] = [],
+  refused: Refused[] = [],
 ): (RowProblem | undefined)[] {
   const warned = new Map(warnings.toReversed().map(({ row, kind }) => [row, { kind, isError: false }]));
+  const isRefused = new Set(refused.map(({ row }) => row));
   return rows.map((row, place) => {
     const kind = cellProblem(row.textInput, "input", input) ?? cellProblem(row.output, "output", output);
-    return kind ? { kind, isError: true } : warned.get(place + 1);
+    if (kind) return { kind, isError: true };
+    return isRefused.has(place + 1) ? { kind: "refused", isError: true } : warned.get(place + 1);
   });
 }
 

@@ -1,5 +1,6 @@
+import { ApiError, errorFrom } from "../src/api/client";
 import { expect, test } from "vitest";
-import { rowProblems, unique, withDuplicates, withoutRows } from "../src/rows";
+import { refusedRows, rowProblems, unique, withDuplicates, withoutRows } from "../src/rows";
 
 const row = (textInput: string, output: string) => ({ textInput, output });
 const LIMITS = { input: 5, output: 3 };
@@ -34,4 +35,20 @@ test("rows are duplicated behind themselves, removed by place, and made unique",
   expect(withDuplicates(rows, new Set([0])).map(({ textInput }) => textInput)).toEqual(["a", "a", "b"]);
   expect(withoutRows(rows, new Set([0]))).toEqual([row("b", "2")]);
   expect(unique([...rows, row("a", "1")])).toEqual(rows);
+});
+
+test("the rows that the server refuses are errors of the grid", () => {
+  const violation = { field: "row 2, column output", description: "Row 2, output: 2,100 tokens." };
+  const details = [{ reason: "X" }, { fieldViolations: [violation, { field: "displayName", description: "empty." }] }];
+  const error = errorFrom({ error: { message: "bad", code: 400, status: "INVALID_ARGUMENT", details } }, 400);
+  const refused = refusedRows(error);
+
+  expect(refused).toEqual([{ row: 2, message: "Row 2, output: 2,100 tokens." }]);
+  const rows = [1, 2].map((number) => ({ textInput: `in ${number}`, output: "out" }));
+  expect(rowProblems(rows, {}, [{ kind: "long-row", row: 2 }], refused)).toEqual([
+    undefined,
+    { kind: "refused", isError: true },
+  ]);
+  expect(refusedRows(new ApiError("bad", 400, ""))).toEqual([]);
+  expect(refusedRows(undefined)).toEqual([]);
 });

@@ -202,6 +202,26 @@ def test_hidden_rows_are_asked(ann: Visitor) -> None:
     expect(page.get_by_role("button", name="Import 12 examples")).to_be_enabled()
 
 
+def test_outputs_that_do_not_fit_the_model(ann: Visitor) -> None:
+    """They are named with their rows and tokens before anything starts, and without them the estimate is there."""
+    ann.watch.allow("400")  # the estimate of a task that cannot start
+    page = ann.goto("/new")
+    rows = [["text_input", "output"], *([asked, said] for asked, said in ROWS)]
+    rows[2][1] = rows[6][1] = "x" * 3_000  # of 2,048 tokens, which are bytes here
+    ann.import_file("long.csv", "\n".join(",".join(row) for row in rows).encode())
+    ann.use_rows()
+
+    note = page.get_by_role("alert")
+    expect(note).to_contain_text("Row 2, output: 3,0")
+    expect(note).to_contain_text("limit 2,048: an output is never cut")
+    expect(page.get_by_role("grid", name="Examples").get_by_text("Cannot be learned")).to_have_count(2)
+    assert faults(page) == []
+    ann.press("Delete 2 rows")
+    expect(page.get_by_text("22 examples").first).to_be_visible()
+    expect(note).to_have_count(0)
+    expect(page.get_by_role("complementary", name="Estimate")).to_contain_text("Steps")
+
+
 CORPUS = (
     "excel-german.csv",
     "excel-sep-line.csv",

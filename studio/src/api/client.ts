@@ -15,13 +15,17 @@ export const api = createClient<paths>({ baseUrl: "", credentials: "same-origin"
 const GATEWAY = [502, 503, 504];
 const SIGN_IN_REASONS = ["ACCESS_TOKEN_SCOPE_INSUFFICIENT", "CREDENTIALS_MISSING"];
 
-/** An error of the server: message, HTTP code, google.rpc status and reason. */
+/** What is wrong with one field; of examples, the field is "row 3, column output". */
+type Violation = { field?: string; description?: string };
+
+/** An error of the server: message, HTTP code, google.rpc status, reason and wrong fields. */
 export class ApiError extends Error {
   constructor(
     message: string,
     readonly code: number,
     readonly status: string,
     readonly reason = "",
+    readonly violations: Violation[] = [],
   ) {
     super(message);
   }
@@ -36,10 +40,13 @@ export function dataOf<T>(reply: { data?: T; error?: unknown; response: Response
 export function errorFrom(body: unknown, httpStatus: number): ApiError {
   const error = (body as { error?: ErrorBody } | undefined)?.error;
   const reason = error?.details?.find((detail) => detail.reason)?.reason;
-  return new ApiError(error?.message ?? `HTTP ${httpStatus}`, error?.code ?? httpStatus, error?.status ?? "", reason);
+  const violations = error?.details?.flatMap(({ fieldViolations }) => fieldViolations ?? []);
+  const { message = `HTTP ${httpStatus}`, code = httpStatus, status = "" } = error ?? {};
+  return new ApiError(message, code, status, reason, violations);
 }
 
-type ErrorBody = { message?: string; status?: string; code?: number; details?: { reason?: string }[] };
+type ErrorBody = { message?: string; status?: string; code?: number; details?: Detail[] };
+type Detail = { reason?: string; fieldViolations?: Violation[] };
 
 /** Whether no reply came back, or only one from a gateway. */
 export function isLost(error: unknown): boolean {

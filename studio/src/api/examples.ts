@@ -85,8 +85,9 @@ export async function parseFile(file: File, options: ReadOptions): Promise<Parse
 
 /** What tuning would take, updated shortly after the request changed; until then the previous estimate stays. */
 export function useEstimate(body: Schemas["TunedModelIn"] | undefined) {
-  const settled = useDebounced(body ? JSON.stringify(body) : "", PAUSE_MS);
-  return useQuery({
+  const wanted = body ? JSON.stringify(body) : "";
+  const settled = useDebounced(wanted, PAUSE_MS);
+  const estimate = useQuery({
     queryKey: ["estimate", settled],
     queryFn: () => send<Estimate>("POST", "/v1beta/tunedModels?validateOnly=true", settled),
     enabled: settled !== "" && body !== undefined,
@@ -95,6 +96,7 @@ export function useEstimate(body: Schemas["TunedModelIn"] | undefined) {
     staleTime: 60_000,
     gcTime: 60_000,
   });
+  return { estimate, isCurrent: wanted === settled };
 }
 
 export type Prompt = Schemas["PromptOut"];

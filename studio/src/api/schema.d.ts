@@ -3645,7 +3645,7 @@ export interface components {
         };
         /**
          * PartIn
-         * @description A part of a content: only text is read, a thought of the model is left out.
+         * @description A part of a content: only text is read, and thoughts of the model are left out.
          */
         PartIn: {
             /**

@@ -14,7 +14,7 @@ import { ErrorNote, Page } from "../components/Page";
 import { askToSignIn, SignInNote } from "../components/SignIn";
 import { type Draft, EMPTY, isEmpty, requestOf, tunable } from "../draft";
 import { useDraftSource } from "../draftSource";
-import { rowProblems } from "../rows";
+import { refusedRows, rowProblems, withoutRows } from "../rows";
 import { useDraft } from "../useDraft";
 
 const SAVING = {
@@ -40,11 +40,13 @@ export function NewModel() {
     () => rowProblems(examples, { input, output }).filter((problem) => problem?.isError).length,
     [examples, input, output],
   );
-  const problems = problemsOf(draft, broken, limits);
   const canEstimate = isSignedIn === true && draft.examples.length > 0 && broken === 0 && draft.baseModel !== "";
-  const estimate = useEstimate(
+  const { estimate, isCurrent } = useEstimate(
     canEstimate ? requestOf({ ...draft, displayName: draft.displayName.trim() || "estimate" }) : undefined,
   );
+  const { error } = estimate;
+  const refused = useMemo(() => (canEstimate && isCurrent ? refusedRows(error) : []), [canEstimate, isCurrent, error]);
+  const problems = problemsOf(draft, broken, refused.length, limits);
   const create = useCreate();
   const [showsProblems, setShowsProblems] = useState(false); // whether to show problems: after the first press of Tune
   const list = useRef<HTMLDivElement>(null);
@@ -90,13 +92,21 @@ export function NewModel() {
       {showsProblems && problems.length > 0 && <FormProblems problems={problems} ref={list} />}
       <div className="columns">
         <div className="stack sections">
-          <ExamplesSection draft={draft} change={change} file={source.file} estimate={estimate.data} />
+          <ExamplesSection
+            draft={draft}
+            change={change}
+            file={source.file}
+            estimate={estimate.data}
+            refused={refused}
+          />
           <ModelSection draft={draft} change={change} bases={bases} showsProblems={showsProblems} />
           <SettingsSection draft={draft} change={change} />
         </div>
         <EstimateCard
           draft={draft}
           estimate={estimate}
+          refused={refused}
+          leaveOut={(rows) => change({ examples: withoutRows(examples, new Set(rows.map((row) => row - 1))) })}
           canEstimate={canEstimate}
           tune={tune}
           error={create.error}

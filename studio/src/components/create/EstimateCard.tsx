@@ -6,6 +6,7 @@ import { needsSignIn, type Schemas } from "../../api/client";
 import type { Estimate } from "../../api/examples";
 import { type Draft, isGoodId, requestOf } from "../../draft";
 import { count, durationRange, megabytes } from "../../format";
+import type { Refused } from "../../rows";
 import { createSnippets, examplesFile } from "../../snippets";
 import { download } from "../../transfer";
 import { CodeTabs } from "../Code";
@@ -18,15 +19,18 @@ type Props = {
   draft: Draft;
   estimate: UseQueryResult<Estimate>;
   canEstimate: boolean;
+  refused: Refused[];
+  leaveOut: (rows: number[]) => void;
   tune: () => void;
   error: unknown;
   isBusy: boolean;
 };
 
 /** What tuning will take, and the button that starts it. */
-export function EstimateCard({ draft, estimate, canEstimate, tune, error, isBusy }: Props) {
+export function EstimateCard(props: Props) {
+  const { draft, estimate, canEstimate, refused, leaveOut, tune, error, isBusy } = props;
   const rows = draft.examples.length;
-  const known = canEstimate ? estimate.data : undefined;
+  const known = canEstimate && refused.length === 0 ? estimate.data : undefined;
   const price = useServerInfo().data?.hourlyPrice;
   return (
     <aside className="card stack sticky" aria-label={text.estimate.title}>
@@ -46,13 +50,14 @@ export function EstimateCard({ draft, estimate, canEstimate, tune, error, isBusy
       )}
       {known && <Cut rows={known.cutRows ?? []} />}
       {known?.memory.fits === false && <p className="note warn small">{text.estimate.tight}</p>}
-      {error == null && canEstimate && estimate.isError && !needsSignIn(estimate.error) && (
+      <RefusedRows refused={refused} leaveOut={leaveOut} />
+      {error == null && refused.length === 0 && canEstimate && estimate.isError && !needsSignIn(estimate.error) && (
         <div className="stack tight">
           <ErrorNote error={estimate.error} />
           <p className="small soft">{text.estimate.unavailable}</p>
         </div>
       )}
-      {error != null && <ErrorNote error={error} />}
+      {error != null && refused.length === 0 && <ErrorNote error={error} />}
       <Button className="button primary large" isDisabled={isBusy} onPress={tune}>
         {text.create.tune}
       </Button>
@@ -90,6 +95,31 @@ function Cut({ rows }: { rows: number[] }) {
   );
 }
 
+const SHOWN_REFUSED = 3;
+
+/** The rows that stop tuning, such as outputs that do not fit the model, and a button that leaves them out. */
+function RefusedRows({ refused, leaveOut }: { refused: Refused[]; leaveOut: (rows: number[]) => void }) {
+  const rows = [...new Set(refused.map(({ row }) => row))];
+  if (rows.length === 0) return null;
+  return (
+    <div className="note bad small stack tight" role="alert">
+      <strong>{text.estimate.cannotStart}</strong>
+      <ul className="plain-list">
+        {refused.slice(0, SHOWN_REFUSED).map(({ row, message }) => (
+          <li key={`${row} ${message}`}>{message}</li>
+        ))}
+      </ul>
+      {refused.length > SHOWN_REFUSED && <p>{text.problems.more(refused.length - SHOWN_REFUSED)}</p>}
+      <div className="row">
+        <Button className="button small-button" onPress={() => leaveOut(rows)}>
+          {text.estimate.leaveOut(rows.length)}
+        </Button>
+        <a href="#examples">{text.estimate.showCut}</a>
+      </div>
+    </div>
+  );
+}
+
 /** What has to be fixed before tuning can start, with links to the places. */
 export function FormProblems({ problems, ref }: { problems: FormProblem[]; ref: Ref<HTMLDivElement> }) {
   return (
@@ -109,10 +139,16 @@ export function FormProblems({ problems, ref }: { problems: FormProblem[]; ref: 
 type FormProblem = { place: string; message: string };
 
 /** What has to be fixed, in the order of the form. */
-export function problemsOf(draft: Draft, brokenRows: number, limits: Partial<Schemas["LimitsOut"]>): FormProblem[] {
+export function problemsOf(
+  draft: Draft,
+  brokenRows: number,
+  refusedRows: number,
+  limits: Partial<Schemas["LimitsOut"]>,
+): FormProblem[] {
   const problems: FormProblem[] = [];
   if (draft.examples.length === 0) problems.push({ place: "examples", message: text.create.needExamples });
   if (brokenRows > 0) problems.push({ place: "examples", message: text.create.brokenRows(brokenRows) });
+  if (refusedRows > 0) problems.push({ place: "examples", message: text.create.refusedRows(refusedRows) });
   const name = draft.displayName.trim();
   if (name === "" || name.length > (limits.displayNameCharacters ?? Infinity))
     problems.push({ place: "model", message: text.create.needName });

@@ -5,6 +5,7 @@ import { ApiError, type Schemas } from "../../api/client";
 import { type Estimate, type Parsed, parseFile, type ReadOptions } from "../../api/examples";
 import { type Draft, type Example } from "../../draft";
 import { count, fileSize } from "../../format";
+import type { Refused } from "../../rows";
 import { ExamplesGrid } from "../grid/ExamplesGrid";
 import { ErrorNote, Section, Skeleton } from "../Page";
 import { toast } from "../toasts";
@@ -17,10 +18,11 @@ type Props = {
   change: (part: Partial<Draft>) => void;
   file?: File; // a sample to import
   estimate?: Estimate;
+  refused: Refused[];
 };
 
 /** The examples: ways to import them, the preview of a file, and the grid. */
-export function ExamplesSection({ draft, change, file, estimate }: Props) {
+export function ExamplesSection({ draft, change, file, estimate, refused }: Props) {
   const [parsed, setParsed] = useState<Parsed>();
   const [error, setError] = useState<unknown>();
   const [isReading, setReading] = useState(false);
@@ -79,6 +81,7 @@ export function ExamplesSection({ draft, change, file, estimate }: Props) {
               void read(pasted);
             }}
             estimate={estimate}
+            refused={refused}
           />
           <div className="row">
             <Button onPress={() => setAdding(true)}>{text.import.addMore}</Button>

@@ -98,6 +98,8 @@ export const text = {
     needName: "Give the model a name.",
     brokenRows: (number: number) =>
       `${rows(number)} with an empty or overlong input or output. Fix or delete ${number === 1 ? "it" : "them"}.`,
+    refusedRows: (number: number) =>
+      `${rows(number)} that the model cannot learn; the estimate says why. Shorten or delete ${number === 1 ? "it" : "them"}.`,
     few: (number: number) => `${examples(number)}. You can tune, but results are rarely good with fewer than 20.`,
     fine: (number: number) => `${examples(number)}. Enough to start; 100 to 500 are better.`,
     many: (number: number) => `${examples(number)}: a good number.`,
@@ -130,6 +132,8 @@ export const text = {
     cut: (number: number) =>
       `${examples(number)} longer than the model's context window will lose the end of the input.`,
     showCut: "Show them",
+    cannotStart: "Tuning cannot start.",
+    leaveOut: (number: number) => `Delete ${rows(number)}`,
     unavailable: "No estimate available. You can still start tuning.",
     waiting: "Add examples to see an estimate.",
   },
@@ -286,6 +290,7 @@ export const text = {
       "part-of-rows": "Only some of the rows",
       preferred: "Rejected answers left out",
       "python-records": "Python, not JSON",
+      refused: "Cannot be learned",
       quotes: "Single quotation marks",
       "ragged-row": "Wrong number of columns",
       "ragged-rows": "Wrong number of columns",

@@ -3,7 +3,7 @@ import { Button, Toolbar } from "react-aria-components";
 import { useIsSignedIn, useLimits } from "../../api/account";
 import type { Estimate } from "../../api/examples";
 import type { Example } from "../../draft";
-import { rowProblems } from "../../rows";
+import { type Refused, rowProblems } from "../../rows";
 import { parsePasted, pastedFile } from "../../transfer";
 import { PastedNotes } from "../create/PastedNotes";
 import { text } from "../create/text";
@@ -18,10 +18,11 @@ type ExamplesGridProps = {
   change: (rows: Example[]) => void;
   read: (file: File) => void; // rows of several columns, to be added
   estimate?: Estimate;
+  refused: Refused[];
 };
 
 /** The examples as a table that can be edited, by keys or buttons; made for thousands of rows. */
-export function ExamplesGrid({ rows, change, read, estimate }: ExamplesGridProps) {
+export function ExamplesGrid({ rows, change, read, estimate, refused }: ExamplesGridProps) {
   const id = useId();
   const frame = useRef<HTMLDivElement>(null);
   const grid = useGrid(rows, change);
@@ -29,12 +30,12 @@ export function ExamplesGrid({ rows, change, read, estimate }: ExamplesGridProps
   const [pasted, setPasted] = useState<string>();
   const { textInputCharacters: input, outputCharacters: output } = useLimits();
   const isCurrent = estimate?.exampleTokens.length === rows.length;
-  const isWaiting = useIsSignedIn() === true && !isCurrent; // for the server to look at the rows
+  const isWaiting = useIsSignedIn() === true && !isCurrent && refused.length === 0; // for the server to look at the rows
   const problems = useMemo(() => {
     const cut = estimate?.cutRows?.map((row) => ({ row, kind: "long-row" })) ?? [];
     const warnings = isCurrent ? [...cut, ...(estimate?.problems ?? [])] : [];
-    return rowProblems(rows, { input, output }, warnings);
-  }, [rows, input, output, isCurrent, estimate]);
+    return rowProblems(rows, { input, output }, warnings, refused);
+  }, [rows, input, output, isCurrent, estimate, refused]);
   const prefix = estimate?.inputs?.prefix ?? "";
   const beginning = prefix.length < LONG ? "" : prefix;
   const isShort = useMemo(() => rows.every(({ textInput, output }) => fits(textInput, 60) && fits(output, 30)), [rows]);
