@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from starlette.responses import StreamingResponse
 
-from tests.server.api import BASE, Api, Called, called
+from tests.server.api import BASE, OWNER, Api, Called, called
 from tunery.data.dataset import Dataset, preview
 from tunery.errors import DeadlineExceeded, ResourceExhausted
-from tunery.server import datasets
-from tunery.server.shares import Places
+from tunery.server import datasets, exports, security
+from tunery.server.shares import Allowance, Places
 from tunery.service.accounts import users
 
 
@@ -129,6 +130,30 @@ def test_who_leaves_the_line_takes_no_place() -> None:
     staged(2, 2, play)
 
 
+def test_requests_in_a_minute_are_counted_by_caller() -> None:
+    """The limit is each caller's own, and begins again with each minute."""
+    now = 60.0
+    allowance = Allowance(2, lambda: now)
+
+    for name in ("ann", "ann", "bob"):
+        allowance.count(name)
+    with pytest.raises(ResourceExhausted, match=r"The limit is 2 requests in a minute\. Try again in the next one\."):
+        allowance.count("ann")
+    allowance.count("bob")
+    now = 121.0
+    allowance.count("ann")
+
+
+def test_polls_are_not_counted(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user over the limit is refused everywhere but at the operation that Google's client polls in a bare loop."""
+    model = api.queued("numbers")
+    monkeypatch.setattr(security, "REQUESTS", Allowance(1))
+
+    statuses = [api.web.get(f"/v1beta/{path}").status_code for path in ("models", "models", model.operation_name)]
+
+    assert statuses == [200, 429, 200]
+
+
 def test_work_runs_in_a_thread_and_its_error_comes_back() -> None:
     """The place is free again afterwards."""
     places = Places("files are being read", 1, 1)
@@ -224,6 +249,31 @@ def test_rows_read_by_a_base_are_bounded(api: Api, monkeypatch: pytest.MonkeyPat
 
     assert sorted(reply.status for reply in replies) == [429] * 40 + [504] * 5
     assert stuck.begun == 5
+
+
+def test_an_export_counts_until_it_was_read(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two of one user are made or sent; a third is refused until one has been read to its end."""
+    api.active("numbers")
+    owner = {"authorization": api.web.headers["authorization"]}
+    path = "/v1beta/tunedModels/numbers:export"
+
+    async def run() -> list[int]:
+        may_end = asyncio.Event()
+
+        async def slowly() -> AsyncIterator[bytes]:
+            yield b"begun"
+            await may_end.wait()
+
+        monkeypatch.setattr(exports, "_exported", lambda *_: StreamingResponse(slowly()))
+        sending = [asyncio.create_task(called(api.app, "GET", path, owner)) for _ in range(2)]
+        while exports.EXPORTS.held(OWNER) < 2:
+            await asyncio.sleep(0.01)
+        refused = await called(api.app, "GET", path, owner)
+        may_end.set()
+        sent = await asyncio.gather(*sending)
+        return [refused.status, *(reply.status for reply in sent), (await called(api.app, "GET", path, owner)).status]
+
+    assert asyncio.run(run()) == [429, 200, 200, 200]
 
 
 def _no_rows(*_: Any) -> Any:

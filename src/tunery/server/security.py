@@ -21,12 +21,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tunery.errors import InvalidArgument, PermissionDenied, TuneryError
 from tunery.server.http import note_caller, on_unexpected, reply_of, services_of
-from tunery.server.shares import Places
+from tunery.server.shares import Allowance, Places
 from tunery.service.access import Action, require_administrator, require_known, require_scope
 from tunery.service.accounts.credentials import SESSION_DAYS
 from tunery.types import Caller
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+REQUESTS = Allowance(12_000)  # half of what two cores answer
+POLLS = frozenset({"GetOperation", "ListOperations"})  # Google's old client polls in a bare loop
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([0-9]{1,5}))?")
 
@@ -143,7 +145,11 @@ def _scrubbed_value(value: Any) -> Any:
 
 def caller_of(request: Request) -> Caller:
     """Return the caller; raises Unauthenticated for a bad token or cookie, InvalidArgument for a bad key."""
-    return note_caller(request, _identified(request))
+    caller = note_caller(request, _identified(request))
+    if getattr(request.scope.get("route"), "name", "") not in POLLS:
+        is_known = caller.user_id is not None or caller.has_key
+        REQUESTS.count(caller.name if is_known else f"address {address_of(request)}")
+    return caller
 
 
 def _identified(request: Request) -> Caller:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -60,6 +61,10 @@ class Places:
         async with self.place(name):
             return await in_own_thread(work)
 
+    def held(self, name: str) -> int:
+        """Return how many places a caller holds."""
+        return self._held[name]
+
     def _enter(self, name: str) -> _Waiting:
         loop = asyncio.get_running_loop()
         waiting = _Waiting(name, loop, loop.create_future())
@@ -91,6 +96,26 @@ class Places:
 
     def _may_hold(self, name: str) -> bool:
         return self._held.total() < self._size and self._held[name] < max(1, self._size // 2)
+
+
+class Allowance:
+    """At most `limit` requests of each caller in a minute; `clock` returns seconds that never go back."""
+
+    def __init__(self, limit: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self.limit, self._clock = limit, clock
+        self._minute = 0
+        self._counts: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def count(self, name: str) -> None:
+        """Count a request of a caller; raises ResourceExhausted if there were too many in this minute."""
+        with self._lock:
+            minute = int(self._clock() // 60)
+            if minute != self._minute:
+                self._minute, self._counts = minute, Counter()
+            self._counts[name] += 1
+            if self._counts[name] > self.limit:
+                raise ResourceExhausted(f"The limit is {self.limit:,} requests in a minute. Try again in the next one.")
 
 
 def _begin(turn: asyncio.Future[None]) -> None:
