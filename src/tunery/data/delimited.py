@@ -54,7 +54,8 @@ def read_delimited(decoded: DecodedText, options: TableOptions) -> Table:
     if hint is not None:  # Excel hides this line, so it has no row number
         text, delimiter = text[hint.end() :], delimiter or hint[1]
     doubts: list[DataProblem] = []
-    dialect = _dialect(text)
+    # a text that is split at another delimiter is no dump of a database
+    dialect = _dialect(text) if delimiter in (None, "\t") else _Dialect()
     text = dialect.before(text)
     if delimiter is None:
         delimiter, doubts = _find_delimiter(text)
