@@ -162,7 +162,7 @@ _FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
 def csv_text(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a table as CSV; a cell that a spreadsheet would run as a formula gets a quote before it."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = csv.writer(text)  # CR LF ends the rows, so that cells with either are quoted
     writer.writerow(columns)
     writer.writerows([f"'{cell}" if _FORMULA.match(cell) else cell for cell in row] for row in rows)
     return text.getvalue()
