@@ -21,7 +21,17 @@ from tests.service.samples import write_adapter
 from tunery.errors import ResourceExhausted, Unavailable
 from tunery.files import write_whole
 from tunery.service import worker
-from tunery.service.answering_child import Ask, Count, CountRows, Refused
+from tunery.service.answering_child import (
+    AnswerChunk,
+    Ask,
+    Count,
+    Counted,
+    CountRows,
+    Refused,
+    RenderRows,
+    RowsCounted,
+    RowsRendered,
+)
 from tunery.service.folder import DataFolder
 from tunery.service.process import SIGN_OF_LIFE_SECONDS, Alive, Channel
 from tunery.service.tuning import Beat, Call, Ended, Event, Finish, PhaseEntered, Progress, PutBack, Started, StepDone
@@ -46,6 +56,22 @@ def refusing(channel: Channel, data_folder: Path) -> None:  # noqa: ARG001
             message = channel.messages.get(timeout=SIGN_OF_LIFE_SECONDS / 4)
             if isinstance(message, Ask | Count | CountRows):
                 channel.send(Refused(message.number, Unavailable("Nothing is answered here.")))
+        channel.send(Alive())
+
+
+def answering(channel: Channel, data_folder: Path) -> None:  # noqa: ARG001
+    """Run an answering child that has one answer to everything."""
+    while True:
+        with suppress(queue.Empty):
+            match channel.messages.get(timeout=SIGN_OF_LIFE_SECONDS / 4):
+                case Ask(number=number):
+                    channel.send(AnswerChunk(number, "7", "STOP", 3, 1))
+                case Count(number=number):
+                    channel.send(Counted(number, 3))
+                case CountRows(number=number, examples=examples):
+                    channel.send(RowsCounted(number, (3,) * len(examples), (), 1, 4))
+                case RenderRows(number=number, examples=examples):
+                    channel.send(RowsRendered(number, tuple(example.text_input for example in examples)))
         channel.send(Alive())
 
 

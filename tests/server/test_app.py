@@ -102,13 +102,31 @@ def test_unknown_paths(api: Api, path: str) -> None:
     assert (error["code"], error["status"]) == (404, "NOT_FOUND")
 
 
-@pytest.mark.parametrize(("verb", "path"), [("PUT", "tunedModels/x"), ("POST", "models"), ("DELETE", "tunedModels")])
-def test_unknown_verbs(api: Api, verb: str, path: str) -> None:
-    """405 in the envelope, and which verbs there are in `Allow`."""
+@pytest.mark.parametrize(
+    ("verb", "path", "allowed"),
+    [
+        ("PUT", "tunedModels/x", "DELETE, GET, PATCH"),
+        ("POST", "models", "GET"),
+        ("DELETE", "tunedModels", "GET, POST"),
+        ("PUT", "accounts/groups", "GET"),
+    ],
+)
+def test_unknown_verbs(api: Api, verb: str, path: str, allowed: str) -> None:
+    """405 in the envelope, and all verbs of the path in `Allow`."""
     reply = api.web.request(verb, f"/v1beta/{path}", json={})
 
     assert error_of(reply)["code"] == 405
-    assert reply.headers["allow"]
+    assert reply.headers["allow"] == allowed
+
+
+def test_unknown_verbs_in_the_style_of_openai(api: Api) -> None:
+    """405 for a path that is there, in the shape of that API; 404 for others."""
+    reply = api.web.put("/openai/v1/chat/completions", json={})
+
+    assert (reply.status_code, reply.headers["allow"]) == (405, "POST")
+    assert reply.json()["error"]["message"] == "/chat/completions takes POST only."
+    assert api.web.options("/openai/v1/models").headers["allow"] == "GET"
+    assert api.web.put("/openai/v1/nothing", json={}).status_code == 404
 
 
 def test_what_is_not_known_is_ignored(api: Api) -> None:

@@ -172,20 +172,112 @@ def add_openapi(app: FastAPI) -> None:
 
 def _document(app: FastAPI) -> dict[str, Any]:
     document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-    for path in document["paths"].values():
-        for operation in path.values():
-            operation["responses"].setdefault("default", {"description": "The error envelope."})
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
             operation["responses"].pop("422", None)
+            _add_security_and_errors(path, operation)
             for parameter in operation.get("parameters", []):
                 _plain_parameter(parameter)
     _, definitions = models_json_schema(
         [(body, "validation") for body in BODIES.values()], by_alias=True, ref_template=SCHEMA_REFERENCE
     )
-    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    components = document.setdefault("components", {})
+    components |= {"securitySchemes": _SECURITY_SCHEMES, "responses": _error_responses()}
+    schemas = components.setdefault("schemas", {})
     schemas.update(definitions.get("$defs", {}))
     for schema in schemas.values():
         _leave_out_null(schema)
+    schemas.update(_ERROR_SCHEMAS)
     return document
+
+
+_SECURITY_SCHEMES = {
+    "token": {"type": "http", "scheme": "bearer", "description": "Pages of the Studio send a cookie instead."},
+    "key": {"type": "apiKey", "in": "header", "name": "x-goog-api-key"},
+    "keyInAddress": {"type": "apiKey", "in": "query", "name": "key"},
+}
+_TOKEN: list[dict[str, list[str]]] = [{"token": []}]
+_TOKEN_OR_KEY = [*_TOKEN, {"key": []}, {"keyInAddress": []}]
+_OPEN = {"GetServerInfo", "GetMe"}  # they tell who calls
+_UNGUARDED = {"GetHealth", "GetReadiness"}
+_OPENAI_TAG = openai.router.tags[0]
+_FOR_KEYS = {*generation.router.tags, *generation.text_router.tags, *models.bases_router.tags, _OPENAI_TAG}
+
+_ERRORS = {
+    "400": "The request cannot be used as it is; `message` says what is wrong and where.",
+    "401": "The token is invalid or has expired.",
+    "403": "The caller has no credentials, or they do not allow this.",
+    "404": "What the request names does not exist.",
+    "409": "The id is taken, or something else has changed it meanwhile.",
+    "429": "Too much at once; `Retry-After` says when to try again.",
+    "5XX": "The server failed, or cannot answer now.",
+}
+_MAY_MISS = {"CreateTunedModel", "CreateSetupLink", "CreateKey", "CreateChatCompletion", "CreateCompletion"}
+_MAY_CLASH = {"CreateTunedModel", "CreatePermission", "CreateUser", "CreateKey"}
+_ERROR_SCHEMAS: dict[str, dict[str, Any]] = {
+    "Error": {
+        "type": "object",
+        "required": ["error"],
+        "properties": {
+            "error": {
+                "type": "object",
+                "required": ["code", "message", "status"],
+                "properties": {
+                    "code": {"type": "integer", "description": "The HTTP status."},
+                    "message": {"type": "string"},
+                    "status": {"type": "string", "description": "The name of the google.rpc.Code."},
+                    "details": {"type": "array", "items": {"type": "object", "additionalProperties": True}},
+                },
+            }
+        },
+    },
+    "OpenAIError": {
+        "type": "object",
+        "required": ["error"],
+        "properties": {
+            "error": {
+                "type": "object",
+                "required": ["message", "type"],
+                "properties": {
+                    "message": {"type": "string"},
+                    "type": {"type": "string"},
+                    "param": {"type": ["string", "null"]},
+                    "code": {"type": ["string", "null"]},
+                },
+            }
+        },
+    },
+}
+
+
+def _add_security_and_errors(path: str, operation: dict[str, Any]) -> None:
+    name, tag = operation["operationId"], operation["tags"][0]
+    if name in _UNGUARDED:
+        operation["security"] = []
+    elif name in _OPEN:
+        operation["security"] = [{}, *_TOKEN_OR_KEY]
+    else:
+        operation["security"] = _TOKEN_OR_KEY if tag in _FOR_KEYS else _TOKEN
+    left_out = {"401", "429"} if name in _UNGUARDED else set()
+    if "{" not in path and name not in _MAY_MISS:
+        left_out.add("404")
+    if name not in _MAY_CLASH:
+        left_out.add("409")
+    prefix = "OpenAI" if tag == _OPENAI_TAG else "Error"
+    for status in _ERRORS.keys() - left_out:
+        operation["responses"].setdefault(status, {"$ref": f"#/components/responses/{prefix}{status}"})
+    operation["responses"] = dict(sorted(operation["responses"].items()))
+
+
+def _error_responses() -> dict[str, dict[str, Any]]:
+    return {
+        f"{prefix}{status}": {
+            "description": description,
+            "content": {"application/json": {"schema": {"$ref": SCHEMA_REFERENCE.format(model=schema)}}},
+        }
+        for prefix, schema in (("Error", "Error"), ("OpenAI", "OpenAIError"))
+        for status, description in _ERRORS.items()
+    }
 
 
 def _plain_parameter(parameter: dict[str, Any]) -> None:

@@ -30,6 +30,7 @@ from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response, StreamingResponse
+from starlette.routing import Match
 
 from tunery.data.json_text import one_line
 from tunery.data.tables import MAX_ROWS
@@ -549,7 +550,18 @@ async def _on_http_error(request: Request, error: HTTPException) -> Response:
     is_said = error.detail != HTTPStatus(error.status_code).phrase
     message = str(error.detail) if is_said else _plain(error.status_code, request)
     body = {"error": {"code": error.status_code, "message": message, "status": status}}
-    return JsonReply(body, error.status_code, error.headers)
+    headers = error.headers if error.status_code != 405 else {"Allow": ", ".join(_methods_at(request))}
+    return JsonReply(body, error.status_code, headers)
+
+
+def _methods_at(request: Request) -> list[str]:
+    """Return the methods that the path of a request has; Starlette's own Allow has those of one route only."""
+    routes = request.app.routes
+    return [
+        method
+        for method in ("DELETE", "GET", "PATCH", "POST", "PUT")
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)
+    ]
 
 
 async def _on_wrong_parameter(request: Request, error: RequestValidationError) -> Response:

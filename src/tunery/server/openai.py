@@ -50,6 +50,7 @@ from tunery.service.tuning import MAX_PAGE_SIZE, ModelFilter
 from tunery.types import Caller, GranteeType, State, TunedModel, Turn
 
 OPENAI_PATHS = ("/v1beta/openai", "/openai/v1")
+_ALL_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE"]
 
 # HTTP status to `type` and `code` of an error (platform.openai.com/docs/guides/error-codes)
 _ERRORS: dict[int, tuple[str, str | None]] = {
@@ -133,10 +134,18 @@ def get(services: ServicesOf, caller: CallerOf, name: str) -> wire.OpenAIModelOu
     return _tuned_out(services.library.find(target.name.partition("/")[2])) if is_tuned else _base_out(target.name)
 
 
-@router.api_route("/{rest:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"], include_in_schema=False)
+@router.api_route("/{rest:path}", methods=_ALL_METHODS, include_in_schema=False)
 def unknown(rest: str) -> Response:
-    """Refuse other paths in this API's shape."""
-    raise NotFound(why_not_found_by_openai(rest))
+    """Refuse other paths, and other methods of these paths, in this API's shape."""
+    known = [route for route in router.routes if isinstance(route, APIRoute) and route.include_in_schema]
+    methods = sorted(
+        {verb for route in known if route.path_regex.fullmatch(f"/{rest}") for verb in route.methods or ()}
+    )
+    if not methods:
+        raise NotFound(why_not_found_by_openai(rest))
+    message = f"/{rest} takes {' or '.join(methods)} only."
+    refusal = wire.OpenAIErrorOut(message=message, type="invalid_request_error", code=None)
+    return JsonReply({"error": refusal.json_object()}, 405, {"Allow": ", ".join(methods)})
 
 
 class _Reply:

@@ -2084,7 +2084,7 @@ export interface components {
             /** Tunedmodel */
             tunedModel: string;
             /** @description Extension. */
-            phase: components["schemas"]["Phase"];
+            phase?: components["schemas"]["Phase"];
             /**
              * Waitingbefore
              * @description Extension: tasks before this one in the queue.
@@ -4115,8 +4115,155 @@ export interface components {
              */
             isDisabled?: boolean;
         };
+        Error: {
+            error: {
+                /** @description The HTTP status. */
+                code: number;
+                message: string;
+                /** @description The name of the google.rpc.Code. */
+                status: string;
+                details?: {
+                    [key: string]: unknown;
+                }[];
+            };
+        };
+        OpenAIError: {
+            error: {
+                message: string;
+                type: string;
+                param?: string | null;
+                code?: string | null;
+            };
+        };
     };
-    responses: never;
+    responses: {
+        /** @description The request cannot be used as it is; `message` says what is wrong and where. */
+        Error400: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Error"];
+            };
+        };
+        /** @description The token is invalid or has expired. */
+        Error401: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Error"];
+            };
+        };
+        /** @description The caller has no credentials, or they do not allow this. */
+        Error403: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Error"];
+            };
+        };
+        /** @description What the request names does not exist. */
+        Error404: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Error"];
+            };
+        };
+        /** @description The id is taken, or something else has changed it meanwhile. */
+        Error409: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Error"];
+            };
+        };
+        /** @description Too much at once; `Retry-After` says when to try again. */
+        Error429: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Error"];
+            };
+        };
+        /** @description The server failed, or cannot answer now. */
+        Error5XX: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Error"];
+            };
+        };
+        /** @description The request cannot be used as it is; `message` says what is wrong and where. */
+        OpenAI400: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OpenAIError"];
+            };
+        };
+        /** @description The token is invalid or has expired. */
+        OpenAI401: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OpenAIError"];
+            };
+        };
+        /** @description The caller has no credentials, or they do not allow this. */
+        OpenAI403: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OpenAIError"];
+            };
+        };
+        /** @description What the request names does not exist. */
+        OpenAI404: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OpenAIError"];
+            };
+        };
+        /** @description The id is taken, or something else has changed it meanwhile. */
+        OpenAI409: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OpenAIError"];
+            };
+        };
+        /** @description Too much at once; `Retry-After` says when to try again. */
+        OpenAI429: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OpenAIError"];
+            };
+        };
+        /** @description The server failed, or cannot answer now. */
+        OpenAI5XX: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OpenAIError"];
+            };
+        };
+    };
     parameters: never;
     requestBodies: never;
     headers: never;
@@ -4148,13 +4295,12 @@ export interface operations {
                     "application/json": components["schemas"]["GenerateContentOut"];
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     GenerateContentTuned: {
@@ -4181,13 +4327,12 @@ export interface operations {
                     "application/json": components["schemas"]["GenerateContentOut"];
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     StreamGenerateContent: {
@@ -4216,13 +4361,12 @@ export interface operations {
                     "application/json": components["schemas"]["GenerateContentOut"];
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     StreamGenerateContentTuned: {
@@ -4251,13 +4395,12 @@ export interface operations {
                     "application/json": components["schemas"]["GenerateContentOut"];
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     CountTokens: {
@@ -4284,13 +4427,12 @@ export interface operations {
                     "application/json": components["schemas"]["CountTokensOut"];
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     CountTokensTuned: {
@@ -4317,13 +4459,12 @@ export interface operations {
                     "application/json": components["schemas"]["CountTokensOut"];
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     GenerateText: {
@@ -4350,13 +4491,12 @@ export interface operations {
                     "application/json": components["schemas"]["GenerateTextOut"];
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     GenerateTextTuned: {
@@ -4383,13 +4523,12 @@ export interface operations {
                     "application/json": components["schemas"]["GenerateTextOut"];
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     CountTextTokens: {
@@ -4416,13 +4555,12 @@ export interface operations {
                     "application/json": components["schemas"]["CountTextTokensOut"];
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     ExportTunedModel: {
@@ -4449,13 +4587,12 @@ export interface operations {
                     "application/x-tar": string;
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     GetModelCard: {
@@ -4480,13 +4617,12 @@ export interface operations {
                     "application/json": unknown;
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     GetOperation: {
@@ -4512,13 +4648,12 @@ export interface operations {
                     "application/json": components["schemas"]["OperationOut"];
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     DeleteOperation: {
@@ -4542,13 +4677,12 @@ export interface operations {
                     "application/json": unknown;
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     ListOperations: {
@@ -4576,13 +4710,12 @@ export interface operations {
                     "application/json": components["schemas"]["OperationsPage"];
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     GetTunedModelLog: {
@@ -4605,13 +4738,12 @@ export interface operations {
                     "application/json": components["schemas"]["TaskLogOut"];
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     CancelOperation: {
@@ -4635,13 +4767,12 @@ export interface operations {
                     "application/json": unknown;
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     CancelTunedModel: {
@@ -4664,13 +4795,12 @@ export interface operations {
                     "application/json": unknown;
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     ListPermissions: {
@@ -4696,13 +4826,12 @@ export interface operations {
                     "application/json": components["schemas"]["PermissionsPage"];
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     CreatePermission: {
@@ -4729,13 +4858,13 @@ export interface operations {
                     "application/json": components["schemas"]["PermissionOut"];
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     GetPermission: {
@@ -4759,13 +4888,12 @@ export interface operations {
                     "application/json": components["schemas"]["PermissionOut"];
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     DeletePermission: {
@@ -4789,13 +4917,12 @@ export interface operations {
                     "application/json": unknown;
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     UpdatePermission: {
@@ -4825,13 +4952,12 @@ export interface operations {
                     "application/json": components["schemas"]["PermissionOut"];
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     TransferOwnership: {
@@ -4858,13 +4984,12 @@ export interface operations {
                     "application/json": unknown;
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     EvaluateTunedModel: {
@@ -4891,13 +5016,12 @@ export interface operations {
                     "application/json": components["schemas"]["EvaluationOut"];
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     GetEvaluation: {
@@ -4920,13 +5044,12 @@ export interface operations {
                     "application/json": components["schemas"]["EvaluationOut"];
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     ListEvaluations: {
@@ -4949,13 +5072,12 @@ export interface operations {
                     "application/json": components["schemas"]["EvaluationsPage"];
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     ExamineTunedModel: {
@@ -4982,13 +5104,12 @@ export interface operations {
                     "application/json": components["schemas"]["ExaminationOut"];
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     GetExamination: {
@@ -5011,13 +5132,12 @@ export interface operations {
                     "application/json": components["schemas"]["ExaminationOut"];
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     ListExaminations: {
@@ -5040,13 +5160,12 @@ export interface operations {
                     "application/json": components["schemas"]["ExaminationsPage"];
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     GetDataCurve: {
@@ -5069,13 +5188,12 @@ export interface operations {
                     "application/json": components["schemas"]["DataCurveOut"];
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     DrawDataCurve: {
@@ -5098,13 +5216,12 @@ export interface operations {
                     "application/json": components["schemas"]["DataCurveOut"];
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     ListDataCurves: {
@@ -5127,13 +5244,12 @@ export interface operations {
                     "application/json": components["schemas"]["DataCurvesPage"];
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     CancelEvaluation: {
@@ -5156,13 +5272,12 @@ export interface operations {
                     "application/json": unknown;
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     CancelExamination: {
@@ -5185,13 +5300,12 @@ export interface operations {
                     "application/json": unknown;
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     CancelDataCurve: {
@@ -5214,13 +5328,12 @@ export interface operations {
                     "application/json": unknown;
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     ListTunedModelExamples: {
@@ -5249,13 +5362,12 @@ export interface operations {
                     "application/json": components["schemas"]["StoredExamplesPage"];
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     ListTunedModels: {
@@ -5280,13 +5392,11 @@ export interface operations {
                     "application/json": components["schemas"]["TunedModelsPage"];
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     CreateTunedModel: {
@@ -5315,13 +5425,13 @@ export interface operations {
                     "application/json": components["schemas"]["OperationOut"] | components["schemas"]["EstimateOut"];
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     GetTunedModel: {
@@ -5344,13 +5454,12 @@ export interface operations {
                     "application/json": components["schemas"]["TunedModelOut"];
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     DeleteTunedModel: {
@@ -5373,13 +5482,12 @@ export interface operations {
                     "application/json": unknown;
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     UpdateTunedModel: {
@@ -5408,13 +5516,12 @@ export interface operations {
                     "application/json": components["schemas"]["TunedModelOut"];
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     ListModels: {
@@ -5438,13 +5545,11 @@ export interface operations {
                     "application/json": components["schemas"]["ModelsPage"];
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     GetModel: {
@@ -5467,13 +5572,12 @@ export interface operations {
                     "application/json": components["schemas"]["ModelOut"];
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     ParseDataset: {
@@ -5523,13 +5627,11 @@ export interface operations {
                     "application/json": components["schemas"]["ParsedDatasetOut"];
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     ListPrompts: {
@@ -5554,13 +5656,11 @@ export interface operations {
                     "application/json": components["schemas"]["PromptsPage"];
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     CreatePrompt: {
@@ -5585,13 +5685,11 @@ export interface operations {
                     "application/json": components["schemas"]["PromptOut"];
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     ImportPrompt: {
@@ -5618,13 +5716,11 @@ export interface operations {
                     "application/json": components["schemas"]["PromptOut"];
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     GetPrompt: {
@@ -5647,13 +5743,12 @@ export interface operations {
                     "application/json": components["schemas"]["PromptOut"];
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     DeletePrompt: {
@@ -5676,13 +5771,12 @@ export interface operations {
                     "application/json": unknown;
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     UpdatePrompt: {
@@ -5711,13 +5805,12 @@ export interface operations {
                     "application/json": components["schemas"]["PromptOut"];
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     ExportPrompt: {
@@ -5742,13 +5835,12 @@ export interface operations {
                     "application/json": unknown;
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     GetServerInfo: {
@@ -5769,13 +5861,11 @@ export interface operations {
                     "application/json": components["schemas"]["ServerInfoOut"];
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     GetHealth: {
@@ -5796,13 +5886,9 @@ export interface operations {
                     "application/json": components["schemas"]["HealthOut"];
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            403: components["responses"]["Error403"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     GetReadiness: {
@@ -5823,13 +5909,9 @@ export interface operations {
                     "application/json": components["schemas"]["HealthOut"];
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            403: components["responses"]["Error403"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     CreateChatCompletion: {
@@ -5854,13 +5936,12 @@ export interface operations {
                     "application/json": components["schemas"]["ChatCompletionOut"];
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["OpenAI400"];
+            401: components["responses"]["OpenAI401"];
+            403: components["responses"]["OpenAI403"];
+            404: components["responses"]["OpenAI404"];
+            429: components["responses"]["OpenAI429"];
+            "5XX": components["responses"]["OpenAI5XX"];
         };
     };
     CreateCompletion: {
@@ -5885,13 +5966,12 @@ export interface operations {
                     "application/json": components["schemas"]["CompletionOut"];
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["OpenAI400"];
+            401: components["responses"]["OpenAI401"];
+            403: components["responses"]["OpenAI403"];
+            404: components["responses"]["OpenAI404"];
+            429: components["responses"]["OpenAI429"];
+            "5XX": components["responses"]["OpenAI5XX"];
         };
     };
     ListOpenAIModels: {
@@ -5912,13 +5992,11 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAIModelsOut"];
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["OpenAI400"];
+            401: components["responses"]["OpenAI401"];
+            403: components["responses"]["OpenAI403"];
+            429: components["responses"]["OpenAI429"];
+            "5XX": components["responses"]["OpenAI5XX"];
         };
     };
     GetOpenAIModel: {
@@ -5941,13 +6019,12 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAIModelOut"];
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["OpenAI400"];
+            401: components["responses"]["OpenAI401"];
+            403: components["responses"]["OpenAI403"];
+            404: components["responses"]["OpenAI404"];
+            429: components["responses"]["OpenAI429"];
+            "5XX": components["responses"]["OpenAI5XX"];
         };
     };
     GetMe: {
@@ -5968,13 +6045,11 @@ export interface operations {
                     "application/json": components["schemas"]["MeMessage"];
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     ListUsers: {
@@ -5995,13 +6070,11 @@ export interface operations {
                     "application/json": components["schemas"]["ListUsersReply"];
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     CreateUser: {
@@ -6026,13 +6099,12 @@ export interface operations {
                     "application/json": components["schemas"]["UserMessage"];
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            409: components["responses"]["Error409"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     UpdateUser: {
@@ -6059,13 +6131,12 @@ export interface operations {
                     "application/json": components["schemas"]["UserMessage"];
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     CreateSetupLink: {
@@ -6090,13 +6161,12 @@ export interface operations {
                     "application/json": components["schemas"]["SetupLinkMessage"];
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     ListGroups: {
@@ -6117,13 +6187,11 @@ export interface operations {
                     "application/json": components["schemas"]["ListGroupsReply"];
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     SetGroup: {
@@ -6150,13 +6218,12 @@ export interface operations {
                     "application/json": components["schemas"]["GroupMessage"];
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     DeleteGroup: {
@@ -6179,13 +6246,12 @@ export interface operations {
                     "application/json": unknown;
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     ListKeys: {
@@ -6206,13 +6272,11 @@ export interface operations {
                     "application/json": components["schemas"]["ListKeysReply"];
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     CreateKey: {
@@ -6237,13 +6301,13 @@ export interface operations {
                     "application/json": components["schemas"]["KeyMessage"];
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            409: components["responses"]["Error409"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     DeleteKey: {
@@ -6266,13 +6330,12 @@ export interface operations {
                     "application/json": unknown;
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     ListTokens: {
@@ -6293,13 +6356,11 @@ export interface operations {
                     "application/json": components["schemas"]["ListTokensReply"];
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     CreateToken: {
@@ -6324,13 +6385,11 @@ export interface operations {
                     "application/json": components["schemas"]["TokenMessage"];
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     DeleteToken: {
@@ -6353,13 +6412,12 @@ export interface operations {
                     "application/json": unknown;
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     ListClients: {
@@ -6380,13 +6438,11 @@ export interface operations {
                     "application/json": components["schemas"]["ListClientsReply"];
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     CreateClient: {
@@ -6411,13 +6467,11 @@ export interface operations {
                     "application/json": components["schemas"]["ClientMessage"];
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     DeleteClient: {
@@ -6440,13 +6494,12 @@ export interface operations {
                     "application/json": unknown;
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
     CreateLogin: {
@@ -6471,13 +6524,11 @@ export interface operations {
                     "application/json": components["schemas"]["LoginMessage"];
                 };
             };
-            /** @description The error envelope. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
         };
     };
 }

@@ -374,7 +374,7 @@ class MetadataOut(Message):
     completed_percent: float | None  # absent before the first snapshot: with it, guides print the last snapshot
     snapshots: list[SnapshotOut] | None
     tuned_model: str
-    phase: Annotated[Phase, Field(description="Extension.")]
+    phase: Annotated[Phase | None, Field(description="Extension.")]
     waiting_before: Annotated[int | None, Field(description="Extension: tasks before this one in the queue.")]
     epoch_losses: Annotated[list[EpochLossOut] | None, Field(description="Extension.")]
     advice: Annotated[AdviceOut | None, Field(description="Extension.")]
