@@ -5,6 +5,7 @@
 # make clients all official Google clients in environments of their own against a server
 # make studio  the Studio again, after a change in studio/
 # make step    the compiled decoding step again, after a change in src/tunery/engine/answers/native
+# make audit   dangerous code and vulnerable packages: bandit, rules of our own for semgrep, pip-audit
 # make quality the visible quality suite (about two hours on two cores; goes on where it stopped)
 # make bench   speed and memory beside TRL + PEFT, llama.cpp and transformers + PEFT, in one run each
 
@@ -18,7 +19,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 PIP_OUTPUT := $(if $(CI),--quiet,$(if $(MAKE_TERMOUT),,--progress-bar=off))
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt $(PIP_OUTPUT)
 
-.PHONY: demo check lint test audit clients chaos studio step studio-test browser pictures base rows quality bench peers format clean
+.PHONY: demo check lint test audit clients chaos studio step studio-test browser pictures base rows quality bench peers audit format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python examples/demo.py
@@ -100,6 +101,15 @@ NO_AMX = $(if $(shell grep -m1 -o amx_tile /proc/cpuinfo 2>/dev/null),-mno-amx-t
 $(PEERS)/.installed: benchmarks/peers.txt constraints.txt
 	$(PYTHON) -m venv $(PEERS)
 	CMAKE_ARGS="-DCMAKE_C_FLAGS='$(NO_AMX)' -DCMAKE_CXX_FLAGS='$(NO_AMX)'" $(PEERS)/bin/python -m pip install --disable-pip-version-check -c constraints.txt $(PIP_OUTPUT) -r benchmarks/peers.txt
+	touch $@
+
+# without network the packages cannot be looked up: that is reported, and fails
+audit: $(VENV)/.developed .venv-audit/.installed
+	$(BIN)/python -m tools.audit .venv-audit/bin
+
+.venv-audit/.installed: tools/audit.txt
+	$(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/python -m pip install --disable-pip-version-check $(PIP_OUTPUT) -r tools/audit.txt
 	touch $@
 
 format: $(VENV)/.developed

@@ -64,6 +64,7 @@ def _generic(gguf_file: Path) -> tuple[Any, dict[str, torch.Tensor]]:
                 gguf_file=gguf_file.name,
                 dtype=torch.float32,
                 quantization_config=GgufConfig(dequantize=True),
+                local_files_only=True,
                 trust_remote_code=False,
             )
     except ImportError as error:
@@ -82,7 +83,9 @@ def _tokenizer(gguf_file: Path, pre_type: str | None) -> Any:
     from tokenizers import pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
-    tokenizer = PreTrainedTokenizerFast.from_pretrained(gguf_file.parent, gguf_file=gguf_file.name)
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(
+        gguf_file.parent, gguf_file=gguf_file.name, local_files_only=True
+    )
     if pre_type in DIGIT_SPLITTING:
         tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
             [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]

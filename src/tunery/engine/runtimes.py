@@ -48,7 +48,7 @@ def transformers_answers(asked: dict[str, Any]) -> list[str]:
     if asked["runtime"] == "peft":
         from peft import PeftModel
 
-        model = PeftModel.from_pretrained(model, asked["model"])
+        model = PeftModel.from_pretrained(model, asked["model"], local_files_only=True)
     tokenizer = AutoTokenizer.from_pretrained(weights, local_files_only=True)
     model.eval()
     answers = []
