@@ -14,7 +14,7 @@ import pytest
 from tests.chaos.served import wait_until
 from tunery.errors import ResourceExhausted, Unavailable
 from tunery.service import answering as module
-from tunery.service.answering import Answering, Reply
+from tunery.service.answering import Answering, Pace, Reply
 from tunery.service.answering_child import AnswerChunk, Ask, Beside, Drop, Question, Refused
 from tunery.service.process import Alive, Channel
 from tunery.types import Turn
@@ -104,14 +104,25 @@ def test_one_user_leaves_room_for_others(tmp_path: Path) -> None:
         answering.stop()
 
 
+def test_the_pace_is_that_of_questions_that_wait() -> None:
+    """Sixteen that begin 2 s after each other while more wait: 2 s; as many that found room at once: none."""
+    pace = Pace()
+    for number in range(1, 18):
+        pace.note(since=0.5, now=2.0 * number)
+    assert pace.seconds == 2.0
+    for number in range(18, 34):
+        pace.note(since=2.0 * number - 0.1, now=2.0 * number)
+    assert pace.seconds == 0.0
+
+
 def test_what_would_wait_too_long_is_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """At the pace of the last answers a user's second question would wait too long; another user's first is taken."""
     monkeypatch.setattr(module, "LONGEST_WAIT_SECONDS", 0.0)
     answering = Answering(tmp_path, main=echo)
     wait = Question("tiny", (Turn("user", "wait"),))
     try:
-        for _ in range(module.PACE_QUESTIONS):
-            said(asked(answering, "hello"))
+        for now in (1.0, 2.0):
+            answering._pace.note(since=0.5, now=now)
         answering.ask(wait, lambda _: None, "mallory")
         with pytest.raises(ResourceExhausted, match="would wait about"):
             answering.ask(wait, lambda _: None, "mallory")

@@ -71,6 +71,24 @@ class _Waiting:
     since: float = field(default_factory=time.monotonic)
 
 
+class Pace:
+    """How fast questions begin that wait for each other; one that finds room at once counts as no time."""
+
+    def __init__(self) -> None:
+        self._latest: deque[float] = deque([0.0] * PACE_QUESTIONS, maxlen=PACE_QUESTIONS)  # seconds since the last one
+        self._last_begin = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Seconds between two of the last questions, on average."""
+        return mean(self._latest)
+
+    def note(self, since: float, now: float) -> None:
+        """Note that a question begins now, and since when it has waited."""
+        self._latest.append(now - self._last_begin if since < self._last_begin else 0.0)
+        self._last_begin = now
+
+
 class Answering:
     """The answering child of a data folder."""
 
@@ -88,9 +106,7 @@ class Answering:
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
         self._asked: dict[int, _Waiting] = {}
-        # seconds in which something waited before each of the last questions began, and when the last one did
-        self._pace: deque[float] = deque(maxlen=PACE_QUESTIONS)
-        self._last_begin = float("-inf")
+        self._pace = Pace()
         self._child: Child | None = None
         # of that child: the only thread that reads from it and closes its channel
         self._reader: threading.Thread | None = None
@@ -222,14 +238,7 @@ class Answering:
 
     def _expected_seconds(self, waiting: Sequence[str], user: str) -> float:
         """Return how long a user's next question would wait, since users take turns; 0 for the only one of a user."""
-        if len(self._pace) < PACE_QUESTIONS:
-            return 0.0
-        return waiting.count(user) * len(set(waiting)) * mean(self._pace)
-
-    def _note_begin(self, asked: _Waiting) -> None:
-        now = time.monotonic()
-        self._pace.append(now - max(asked.since, self._last_begin))
-        asked.has_begun, self._last_begin = True, now
+        return waiting.count(user) * len(set(waiting)) * self._pace.seconds
 
     def _ready_child(self) -> Child:
         if self._is_stopped:
@@ -264,7 +273,8 @@ class Answering:
             if asked is None:  # dropped
                 return
             if not asked.has_begun:
-                self._note_begin(asked)
+                asked.has_begun = True
+                self._pace.note(asked.since, time.monotonic())
             if not (isinstance(answer, AnswerChunk) and answer.finish_reason is None):
                 del self._asked[answer.number]
             if isinstance(answer, AnswerChunk) and answer.finish_reason is not None:
