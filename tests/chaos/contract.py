@@ -101,11 +101,12 @@ class Found:
 
 
 def _is_googles_refusal(check: str, response: Any) -> bool:
-    """Return whether a refusal is Google's where others answer 401: 403 without credentials, 400 for a bad key."""
+    """Return whether a refusal is not 401, as Google's: 403 without credentials, 400 for a bad key, 429 for many."""
     if response is None:
         return False
     is_without = check == "missing_required_header" and response.status_code == 403
-    return is_without or (check == "ignored_auth" and _BAD_KEY in response.content)
+    is_bad_key = _BAD_KEY in response.content or response.status_code == 429
+    return is_without or (check == "ignored_auth" and is_bad_key)
 
 
 def explore(live: Live, role: str, examples: int, seed: int, *, phases: tuple[str, ...] = ()) -> Found:

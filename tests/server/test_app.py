@@ -129,6 +129,15 @@ def test_unknown_verbs_in_the_style_of_openai(api: Api) -> None:
     assert api.web.put("/openai/v1/nothing", json={}).status_code == 404
 
 
+@pytest.mark.parametrize("path", ["models/a%0Ab", "models/%0A", "a%0Ab"])
+def test_line_breaks_in_paths_in_the_style_of_openai(api: Api, path: str) -> None:
+    """They are part of a name like any other character, so the error has the shape of that API."""
+    reply = api.web.get(f"/openai/v1/{path}")
+
+    assert reply.status_code == 404
+    assert reply.json()["error"]["type"] == "invalid_request_error"
+
+
 def test_what_is_not_known_is_ignored(api: Api) -> None:
     """Parameters and headers that clients add to every call do no harm."""
     api.active("numbers")

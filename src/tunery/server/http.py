@@ -85,7 +85,12 @@ class _IdConvertor(StringConvertor):
     regex = "[^/:]+"  # without the colon, or `{id}` would also match `{id}:verb`
 
 
+class _AnyConvertor(StringConvertor):
+    regex = r"[\s\S]+"  # Starlette's `path` ends at a line break
+
+
 register_url_convertor("id", _IdConvertor())
+register_url_convertor("any", _AnyConvertor())
 
 
 class ApiRoute(APIRoute):

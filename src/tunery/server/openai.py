@@ -126,7 +126,7 @@ def list_(services: ServicesOf, caller: CallerOf) -> wire.OpenAIModelsOut:
     return wire.OpenAIModelsOut(data=found + [_tuned_out(model) for model in _tuned_models(services, caller)])
 
 
-@router.get("/models/{name:path}", name="GetOpenAIModel")
+@router.get("/models/{name:any}", name="GetOpenAIModel")
 def get(services: ServicesOf, caller: CallerOf, name: str) -> wire.OpenAIModelOut:
     """Return a model that the caller may use."""
     target = _target(services, caller, name)
@@ -134,7 +134,7 @@ def get(services: ServicesOf, caller: CallerOf, name: str) -> wire.OpenAIModelOu
     return _tuned_out(services.library.find(target.name.partition("/")[2])) if is_tuned else _base_out(target.name)
 
 
-@router.api_route("/{rest:path}", methods=_ALL_METHODS, include_in_schema=False)
+@router.api_route("/{rest:any}", methods=_ALL_METHODS, include_in_schema=False)
 def unknown(rest: str) -> Response:
     """Refuse other paths, and other methods of these paths, in this API's shape."""
     known = [route for route in router.routes if isinstance(route, APIRoute) and route.include_in_schema]
