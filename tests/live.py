@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from tests.engine.tiny_bases import make_folder
 from tunery.engine.catalog import Catalog
 from tunery.server.app import make_app
 from tunery.server.http import Services
-from tunery.server.serve import ServerSettings, running, uvicorn_config
+from tunery.server.serve import ServerSettings, listening, running, uvicorn_config
 
 BASE = "tiny"
 TUNED = "numbers"
@@ -93,10 +92,10 @@ class Live:
 @contextmanager
 def serving(home: Path, **settings: Any) -> Iterator[Live]:
     """Serve a data folder on a free port within the block, with these settings of the server."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
+    chosen = ServerSettings(home, BASE, port=0, **settings)
+    with listening(chosen) as listener:
         address = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        with running(ServerSettings(home, BASE, **settings), address) as services:
+        with running(chosen, address) as services:
             config = uvicorn_config(make_app(services))
             server = uvicorn.Server(config)
             thread = threading.Thread(target=server.run, args=([listener],))

@@ -52,6 +52,14 @@ def test_errors_are_described_by_status(api: Api) -> None:
     assert envelope == {"$ref": "#/components/schemas/Error"}
 
 
+def test_other_statuses_are_described_too(api: Api) -> None:
+    """An operation may be unchanged, and a server may not be ready."""
+    paths = document(api)["paths"]
+
+    assert "304" in paths["/v1beta/tunedModels/{model_id}/operations/{operation_id}"]["get"]["responses"]
+    assert "HealthOut" in json.dumps(paths["/readyz"]["get"]["responses"]["503"])
+
+
 def test_operations_say_which_credentials_they_take(api: Api) -> None:
     """Base models answer keys, tuned models are changed with tokens, and health needs neither."""
     paths = document(api)["paths"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tunery.errors import FailedPrecondition, TuneryError
-from tunery.server.serve import ServerSettings, serve
+from tunery.server.serve import ServerSettings, listening, serve
 
 
 def nobody(_services: object) -> None:
@@ -24,6 +24,14 @@ def test_a_taken_port_is_named(tmp_path: Path) -> None:
             serve(ServerSettings(tmp_path / "home", "tiny", port=port), nobody)
 
     assert not (tmp_path / "home").exists()
+
+
+def test_replies_are_sent_at_once(tmp_path: Path) -> None:
+    """Connections hold no part of a reply back until the client has acknowledged the part before."""
+    with listening(ServerSettings(tmp_path, "tiny", port=0)) as listener:
+        listener.listen()
+        with socket.create_connection(listener.getsockname()), listener.accept()[0] as accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])

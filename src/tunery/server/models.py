@@ -393,7 +393,11 @@ def _examples_out(
     ]
 
 
-@operations_router.get(_OPERATION, name="GetOperation", responses={200: {"model": wire.OperationOut}})
+@operations_router.get(
+    _OPERATION,
+    name="GetOperation",
+    responses={200: {"model": wire.OperationOut}, 304: {"description": "The caller has the current one."}},
+)
 def get_operation(
     request: Request,
     services: ServicesOf,

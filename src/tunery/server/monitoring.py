@@ -269,7 +269,7 @@ async def healthz() -> HealthOut:  # async: it waits for no thread
     return HealthOut(status="ok")
 
 
-@health_router.get("/readyz", name="GetReadiness", responses={200: {"model": HealthOut}})
+@health_router.get("/readyz", name="GetReadiness", responses={200: {"model": HealthOut}, 503: {"model": HealthOut}})
 async def readyz(request: Request, services: ServicesOf) -> Response:
     """Check whether the server can work: 503 if the database, the worker or the answering process is gone."""
     return await READINESS.run(address_of(request), partial(_readiness, services))

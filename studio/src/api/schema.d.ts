@@ -4648,6 +4648,13 @@ export interface operations {
                     "application/json": components["schemas"]["OperationOut"];
                 };
             };
+            /** @description The caller has the current one. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
             403: components["responses"]["Error403"];
@@ -5911,6 +5918,15 @@ export interface operations {
             };
             400: components["responses"]["Error400"];
             403: components["responses"]["Error403"];
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HealthOut"];
+                };
+            };
             "5XX": components["responses"]["Error5XX"];
         };
     };
