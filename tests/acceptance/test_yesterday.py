@@ -43,7 +43,7 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with the data folder `home`, the export of a tuned model and the rows; to be copied."""
     folder = tmp_path_factory.mktemp("unpacked")
     with tarfile.open(FIXTURE / "yesterday.tar.xz") as archive:
-        archive.extractall(folder, filter="data")
+        archive.extractall(folder, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
     return folder
 
 

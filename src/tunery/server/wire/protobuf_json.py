@@ -11,18 +11,21 @@ import re
 
 # Possessive, so a string that never closes is read once; trying again at each quote in it took hours for 4 MiB. What is
 # strict already is one match, since each match costs a call, and so is the rest once it cannot become JSON.
+# Python before 3.11.5 keeps what the last alternative of a possessive group has read when it fails (gh-106052): the
+# last one here is (?!), which reads nothing.
 _TOKENS = re.compile(
     r"""
       (?P<strict>(?:
-          "(?:[^"\\\x00-\x1f]|\\["\\/bfnrtu])*+"
+          "(?:[^"\\\x00-\x1f]|\\["\\/bfnrtu]|(?!))*+"
         | [0-9.+-]++(?:[eE][0-9+-]++)?+
         | (?:true|false|null)(?![A-Za-z0-9_$]|\s*+:)
         | []}: \t\r\n]
         | [{[](?!\s*+,)
         | ,(?!\s*+[}\]])
+        | (?!)
       )++)
-    | "(?P<double>(?:[^"\\]|\\.)*+)(?P<double_end>")
-    | '(?P<single>(?:[^'\\]|\\.)*+)(?P<single_end>'(?!\s*+'))
+    | "(?P<double>(?:[^"\\]|\\.|(?!))*+)(?P<double_end>")
+    | '(?P<single>(?:[^'\\]|\\.|(?!))*+)(?P<single_end>'(?!\s*+'))
     | (?P<name>[A-Za-z_$][A-Za-z0-9_$]*+)(?P<colon>\s*+:)
     | [\f\v]++
     | ,(?=\s*+[}\]])
@@ -31,7 +34,7 @@ _TOKENS = re.compile(
     re.DOTALL | re.ASCII | re.VERBOSE,
 )
 _CONTROL = re.compile(r"[\x00-\x1f]")
-_UNKNOWN_ESCAPE = re.compile(r"""(?:[^\\]|\\["\\/bfnrtu])*+\\(?!["\\/bfnrtu])""", re.DOTALL)
+_UNKNOWN_ESCAPE = re.compile(r"""(?:[^\\]|\\["\\/bfnrtu]|(?!))*+\\(?!["\\/bfnrtu])""", re.DOTALL)
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _KEPT_ESCAPES = frozenset('"\\/bfnrtu')
 _ESCAPED = {code: f"\\u{code:04x}" for code in range(32)}
