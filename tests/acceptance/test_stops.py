@@ -9,12 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.acceptance.conftest import Command, adapter_bytes
+from tunery.engine.tuner import FILE
 from tunery.service.library import Library
 from tunery.types import Phase, State
 
 CASES = Path(__file__).parents[1] / "fixtures/cases"
 
-KILLS = 10
+KILLS = 7
 
 Start = Callable[..., Command]
 
@@ -107,13 +108,12 @@ def test_another_label_is_another_job(start: Start, new_home: Callable[[str], Pa
 
 
 def test_a_kill_at_any_moment_costs_nothing(start: Start, new_home: Callable[[str], Path], data: Path) -> None:
-    """Killed at ten moments and resumed, a job gives the bytes of an undisturbed one; nothing incomplete is listed."""
+    """Killed at seven moments and started again, a job gives the same bytes; nothing incomplete is listed."""
     undisturbed = new_home("undisturbed")
     begin = time.monotonic()
     assert start(undisturbed, *_tune(data, 8)).wait() == 0
     seconds = time.monotonic() - begin
     wanted = adapter_bytes(undisturbed, "numbers")
-    resumed = 0
 
     for number in range(1, KILLS + 1):
         home = new_home(f"killed-{number}")
@@ -127,11 +127,24 @@ def test_a_kill_at_any_moment_costs_nothing(start: Start, new_home: Callable[[st
         if not half_made:
             again = start(home, *_tune(data, 8))
             assert again.wait() == 0, again.said
-            resumed += "from the checkpoint" in again.said
         assert adapter_bytes(home, "numbers") == wanted
         assert len(list(home.glob("models/*/*"))) == 1
 
-    assert resumed
+
+def test_a_killed_job_goes_on_from_its_checkpoint(start: Start, new_home: Callable[[str], Path], data: Path) -> None:
+    """Killed when it has written a checkpoint, it gives the bytes of an undisturbed job."""
+    undisturbed, home = new_home("undisturbed"), new_home("killed")
+    assert start(undisturbed, *_tune(data, 100)).wait() == 0
+    command = start(home, *_tune(data, 100))
+    command.wait_until(lambda: any(home.glob(f"checkpoints/*/{FILE}")))
+    command.kill()
+    command.wait()
+
+    again = start(home, *_tune(data, 100))
+
+    assert again.wait() == 0, again.said
+    assert "from the checkpoint" in again.said
+    assert adapter_bytes(home, "numbers") == adapter_bytes(undisturbed, "numbers")
 
 
 def _phases(home: Path) -> list[Phase]:

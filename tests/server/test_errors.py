@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import importlib
 import json
+import sys
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
@@ -228,6 +229,7 @@ def test_a_folder_that_could_not_be_listed_is_listed_again(tmp_path: Path, monke
     raising(ModuleNotFoundError("No module named 'late_module'")).get("/")
 
     assert importlib.import_module("late_module")
+    monkeypatch.delitem(sys.modules, "late_module")  # hypothesis reads the files of all modules
 
 
 def _refuse(*_: object) -> NoReturn:

@@ -213,7 +213,7 @@ def test_outputs_that_do_not_fit_the_model(ann: Visitor) -> None:
 
     note = page.get_by_role("alert")
     expect(note).to_contain_text("Row 2, output: 3,0")
-    expect(note).to_contain_text("limit 2,048: an output is never cut")
+    expect(note).to_contain_text("limit 2,048. Outputs are never cut")
     expect(page.get_by_role("grid", name="Examples").get_by_text("Cannot be learned")).to_have_count(2)
     assert faults(page) == []
     ann.press("Delete 2 rows")
