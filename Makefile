@@ -4,7 +4,7 @@
 # make clients all official Google clients in environments of their own against a server
 # make studio  the Studio again, after a change in studio/
 # make step    the compiled decoding step again, after a change in src/tunery/engine/answers/native
-# make audit   dangerous code and vulnerable packages: bandit, rules of our own for semgrep, pip-audit
+# make audit   dangerous code and vulnerable packages: bandit, rules of our own for semgrep, pip-audit, npm audit
 # make quality the visible quality suite (about two hours on two cores; goes on where it stopped)
 # make bench   speed and memory beside TRL + PEFT, llama.cpp and transformers + PEFT, in one run each
 

