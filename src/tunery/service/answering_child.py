@@ -34,6 +34,7 @@ ADAPTER_BYTES = 1 << 30  # limit of adapters in memory: 50 of the default base a
 MAX_BASES = 2
 TURN_SECONDS = 0.05  # of messages before the next step: the first answers of a user begin together
 BESIDE_TUNING = 0.6  # share of the time for answers while a tuning job runs; it has the processor for the rest
+HEAD_START_SECONDS = 0.5  # of a user who comes back: a short answer of the default base takes less
 SAVED_SECONDS = 2.0  # of answers before the first pause for a tuning job; short answers end sooner
 PORTION_ROWS, PORTION_CHARACTERS = 64, 40_000  # of rows that are counted or rendered in one go
 
@@ -232,20 +233,25 @@ class Turns:
     """
     The time that each user with work has had; the user who has had the least gets the next turn.
 
-    A user who arrives or comes back starts level with the lowest of the others: nobody saves up time, and nobody waits
-    for everything that others asked before.
+    A user who was away may be up to `HEAD_START_SECONDS` behind the others, which is enough for a short answer between
+    two steps of theirs. Nobody saves up more, and nobody waits for everything that others asked before.
     """
 
     def __init__(self) -> None:
         self._had: dict[str, float] = {}
+        self._present: frozenset[str] = frozenset()
+        self._level = 0.0  # the least of those present, which never falls
 
     def next(self, users: Collection[str]) -> str:
         """Return the user whose turn it is, among those with work."""
-        known = {user: self._had[user] for user in users if user in self._had}
-        level = min(known.values(), default=0.0)
-        newcomer = next((user for user in users if user not in known), None)
-        self._had = {user: known.get(user, level) for user in users}
-        return newcomer if newcomer is not None else min(known, key=known.__getitem__)
+        self._level = max(self._level, min((self._had[user] for user in users if user in self._present), default=0.0))
+        least = self._level - HEAD_START_SECONDS
+        for user in users:
+            if user not in self._present:
+                self._had[user] = max(self._had.get(user, least), least)
+        self._present = frozenset(users)
+        self._had = {user: had for user, had in self._had.items() if user in users or had > least}
+        return min(users, key=self._had.__getitem__)
 
     def charge(self, user: str, seconds: float) -> None:
         """Count time for a user."""

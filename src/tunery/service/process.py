@@ -195,6 +195,13 @@ def machine_start() -> str | None:
     return f"{boot} {first_process[_START_TIME]}"
 
 
+def lower_thread_priority(niceness: int) -> None:
+    """Lower the priority of the calling thread and of those it starts, where threads have one: on Linux."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)
+
+
 def _run(
     main: Callable[..., None], connection: Connection, niceness: int, is_alone: bool, arguments: tuple[Any, ...]
 ) -> None:

@@ -19,7 +19,7 @@ from tunery.errors import InvalidArgument
 from tunery.types import SamplingSettings
 
 MAX_LABEL_TOKENS = 4_096  # of all labels of an answer; with the default base 12 ms of a processor each
-PORTION_TOKENS = 128  # of labels scored together at the least, else as many as the prompt has, which is read with them
+PORTION_TOKENS = 64  # of labels scored together at the least, else as many as the prompt has, which is read with them
 
 
 class LabelScoring:
