@@ -11,13 +11,15 @@ from typing import Any
 
 import pytest
 from starlette.responses import StreamingResponse
+from starlette.types import Message, Receive, Scope, Send
 
 from tests.server.api import BASE, OWNER, Api, Called, called
 from tunery.data.dataset import Dataset, preview
 from tunery.errors import DeadlineExceeded, ResourceExhausted
-from tunery.server import datasets, exports, security
-from tunery.server.shares import Allowance, Places
+from tunery.server import datasets, exports, security, shares
+from tunery.server.shares import REPEAT_SECONDS, Allowance, Places, Refusals, Slowdown
 from tunery.service.accounts import users
+from tunery.types import Caller
 
 
 class Stage:
@@ -278,3 +280,98 @@ def test_an_export_counts_until_it_was_read(api: Api, monkeypatch: pytest.Monkey
 
 def _no_rows(*_: Any) -> Any:
     raise DeadlineExceeded
+
+
+# refusals
+
+
+def test_refusals_have_a_pace_and_a_burst() -> None:
+    """As many as the burst are looked at once; then one in each hundredth of a second; others are not affected."""
+    now = [1000.0]
+    refusals = Refusals(per_second=100, burst=3, clock=lambda: now[0])
+    for _ in range(3):
+        assert refusals.wait("mallory") == 0
+        refusals.count("mallory")
+    assert refusals.wait("mallory") == 0
+    refusals.count("mallory")
+
+    assert [refusals.wait("mallory") for _ in range(3)] == pytest.approx([0.01, 0.02, 0.03])
+    assert refusals.wait("ann") == 0
+    now[0] += 0.04
+    assert refusals.wait("mallory") == 0
+
+
+def slowed(*requests: tuple[str, str]) -> list[float]:
+    """Return the ms that requests wait which come with this token and lead to this status or user, in turn."""
+    waits: list[float] = []
+
+    async def app(scope: Scope, _: Receive, send: Send) -> None:
+        outcome = scope["outcome"]
+        if not outcome.isdecimal():
+            scope["state"]["caller"] = Caller(user_id=outcome)
+        await send({"type": "http.response.start", "status": int(outcome) if outcome.isdecimal() else 200})
+
+    class Noted(Refusals):
+        def wait(self, caller: str) -> float:
+            waits.append(super().wait(caller))
+            return waits[-1]
+
+    async def nothing(*_: object) -> Any:
+        return None
+
+    async def play() -> None:
+        pace = {"per_second": 1000.0, "burst": 1, "clock": lambda: 1000.0}
+        slowdown = Slowdown(app, Noted(**pace), Noted(**pace))  # type: ignore[arg-type]
+        for token, outcome in requests:
+            headers = [(b"authorization", token.encode())]
+            scope = {"type": "http", "method": "GET", "path": f"/{len(waits)}", "headers": headers}
+            scope |= {"query_string": b"", "client": ("1.2.3.4", 5), "state": {}, "outcome": outcome}
+            await slowdown(scope, nothing, nothing)
+
+    asyncio.run(play())
+    return [1000 * wait for wait in waits]
+
+
+def test_who_is_refused_again_and_again_waits() -> None:
+    """Bad tokens are counted by their address, so another one each time does not help; those who are known go on."""
+    waits = slowed(("ann's", "ann"), ("a", "401"), ("b", "403"), ("c", "429"), ("d", "401"), ("ann's", "429"))
+
+    assert waits == pytest.approx([0, 0, 0, 1, 2, 0])
+
+
+def test_a_known_caller_who_floods_does_not_slow_the_others_of_the_address() -> None:
+    """Each has a count of their own."""
+    waits = slowed(
+        ("m", "mallory"), ("a", "ann"), ("m", "429"), ("m", "429"), ("m", "429"), ("a", "ann"), ("new", "bob")
+    )
+
+    assert waits == pytest.approx([0, 0, 0, 0, 1, 0, 0])
+
+
+def test_a_refusal_holds_for_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same call of the same caller gets the reply again without being looked at, with headers of its own."""
+    now, looked_at, sent = [1000.0], list[str](), list[Any]()
+    monkeypatch.setattr(shares, "time", SimpleNamespace(monotonic=lambda: now[0]))
+
+    async def app(scope: Scope, _: Receive, send: Send) -> None:
+        looked_at.append(scope["path"])
+        await send({"type": "http.response.start", "status": 429, "headers": [(b"retry-after", b"1")]})
+        await send({"type": "http.response.body", "body": b"later"})
+
+    async def send(message: Message) -> None:
+        sent.append(message.get("body", len(message.get("headers", []))))
+        message.get("headers", []).append((b"x-request-id", b"1"))
+
+    async def nothing() -> Any:
+        return None
+
+    async def play() -> None:
+        slowdown = Slowdown(app)
+        for path, later in (("/a", 0.0), ("/a", 0.01), ("/b", 0.0), ("/a", REPEAT_SECONDS)):
+            now[0] += later
+            scope = {"type": "http", "method": "POST", "path": path, "headers": [], "query_string": b"", "state": {}}
+            await slowdown(scope, nothing, send)
+
+    asyncio.run(play())
+    assert looked_at == ["/a", "/b", "/a"]
+    assert sent == 4 * [1, b"later"]

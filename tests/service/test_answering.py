@@ -97,6 +97,9 @@ def test_one_user_leaves_room_for_others(tmp_path: Path) -> None:
         for refused in (answering.ask, answering.count):
             with pytest.raises(ResourceExhausted, match="3 of your requests are already waiting"):
                 refused(wait, lambda _: None, "mallory")
+        answering.require_room("ann")
+        with pytest.raises(ResourceExhausted, match="3 requests are already waiting"):
+            answering.require_room("ann", 2)
         answering.ask(wait, lambda _: None, "ann")
         with pytest.raises(ResourceExhausted, match="4 requests are already waiting"):
             answering.count(wait, lambda _: None, "bob")

@@ -35,14 +35,15 @@ from tunery.server import (
 from tunery.server.http import BODIES, SCHEMA_REFERENCE, Services, add_error_handlers
 from tunery.server.monitoring import RequestLog
 from tunery.server.security import Guards, caller_of
+from tunery.server.shares import Slowdown
 
 # Clients of different years default to different versions; all show the same resources.
 API_VERSIONS = ("v1beta", "v1", "v1alpha", "v1beta3")
 DESCRIBED_VERSION = "v1beta"
 
 
-def make_app(services: Services) -> FastAPI:
-    """Return the application that answers with these services."""
+def make_app(services: Services, *, slows_down: bool = False) -> FastAPI:
+    """Return the application that answers with these services; see `Slowdown`."""
     app = FastAPI(
         title="tunery",
         version=__version__,
@@ -70,6 +71,8 @@ def make_app(services: Services) -> FastAPI:
         app.include_router(router)
     app.add_middleware(_PlainNames)
     app.add_middleware(Guards, address=services.address)
+    if slows_down:
+        app.add_middleware(Slowdown)
     app.add_middleware(RequestLog, metrics=app.state.metrics)  # outside, to see what the guards refuse
     add_error_handlers(app)
     add_openapi(app)

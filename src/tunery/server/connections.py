@@ -34,6 +34,8 @@ class ConnectionLimits:
     look: float = 1.0  # between two checks of all connections
 
 
+READ_BYTES = 64 * 1024  # at once; of most requests that are refused nothing more is read
+LINGERING_PAUSE = 0.02  # seconds between two reads after a refusal
 _NOTHING = struct.pack("ii", 1, 0)  # is kept of what was not sent
 REFUSAL = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
@@ -112,7 +114,7 @@ class _LingeringTransport:
         if self._protocol.has_unread_body and not self._protocol.is_lingering and self._transport.can_write_eof():
             self._protocol.is_lingering = True
             self._transport.write_eof()
-            self._transport.resume_reading()
+            self._protocol.rest()
         else:
             self._transport.close()
 
@@ -125,6 +127,7 @@ class BoundedProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin, or refuse the connection if there are too many."""
         self.is_lingering = False
+        transport.max_size = READ_BYTES  # type: ignore[attr-defined]  # of asyncio's own transports
         super().connection_made(cast(asyncio.Transport, _LingeringTransport(transport, self)))
         now = self.loop.time()
         self.address = self.client[0] if self.client else ""
@@ -143,12 +146,20 @@ class BoundedProtocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Note when data came, and whether a request begins with it."""
-        if self._is_refused or self.is_lingering:
+        if self._is_refused:
+            return
+        if self.is_lingering:
+            self.rest()
             return
         self._data_time = self.loop.time()
         super().data_received(data)
         if self.cycle is not self._last_cycle:
             self._last_cycle, self._request_since = self.cycle, self._data_time
+
+    def rest(self) -> None:
+        """Wait before more is read of a body that nobody wants; at full speed it would keep a processor busy."""
+        self.transport.pause_reading()
+        self.loop.call_later(LINGERING_PAUSE, self.transport.resume_reading)  # which does nothing once it is closed
 
     def on_response_complete(self) -> None:
         """Note since when the next request is waited for."""

@@ -66,9 +66,14 @@ class Target:
 def _target_of(request: Request, services: ServicesOf, caller: CallerOf, model_id: str) -> Target:
     path, _, method = request.url.path.rpartition(":")
     version, kind = path.strip("/").split("/")[:2]
-    if kind == "tunedModels":
-        return tuned_target(services, caller, model_id)
-    return base_target(services, caller, model_id, method, version)
+    is_tuned = kind == "tunedModels"
+    target = (
+        tuned_target(services, caller, model_id)
+        if is_tuned
+        else base_target(services, caller, model_id, method, version)
+    )
+    services.answering.require_room(caller.name)  # before the body is read
+    return target
 
 
 TargetOf = Annotated[Target, Depends(_target_of)]
@@ -353,6 +358,7 @@ async def _asked(
     arrived: asyncio.Queue[tuple[int, Reply]] = asyncio.Queue()
     loop = asyncio.get_running_loop()
     numbers: list[int] = []
+    answering.require_room(user, len(questions))
     try:
         for index, question in enumerate(questions):
             numbers.append(await run_in_threadpool(answering.ask, question, _Listener(loop, arrived, index), user))

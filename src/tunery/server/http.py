@@ -249,13 +249,18 @@ def body_of(message: type[M], *, is_googles: bool = True) -> Callable[[Request],
 
 
 async def _parsed_in_turn(caller: Caller, read_body: Callable[[], M]) -> M:
-    """Parse a large body, and rest as long: while Python's parser works nothing else in the process does."""
+    """
+    Parse a large body; if another one waits, rest three times as long before it is parsed.
+
+    While Python's parser works nothing else in the process does.
+    """
     async with PARSERS.place(caller.name):
         began = time.monotonic()
         try:
             return await in_own_thread(read_body)
         finally:
-            await asyncio.sleep(min(time.monotonic() - began, MAX_REST_SECONDS))
+            if PARSERS.is_wanted:
+                await asyncio.sleep(min(3 * (time.monotonic() - began), MAX_REST_SECONDS))
 
 
 @asynccontextmanager

@@ -61,7 +61,9 @@ def serve(settings: ServerSettings, on_ready: Callable[[Services], None]) -> Non
             is_encrypted = (settings.public_address or "").startswith("https://")
             services.accounts.require_ready_for_network(is_encrypted=is_encrypted)
         scrub_logs()
-        config = uvicorn_config(make_app(services), is_behind_proxy=settings.public_address is not None)
+        config = uvicorn_config(
+            make_app(services, slows_down=True), is_behind_proxy=settings.public_address is not None
+        )
         sys.setswitchinterval(SWITCH_SECONDS)
         server = _Server(config, lambda: on_ready(services), services.worker.begin_stop)
         asyncio.run(server.serve(sockets=[listener]))

@@ -8,20 +8,34 @@ once, so that nobody's work fills the threads that everybody needs.
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import re
 import threading
 import time
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import TypeVar
 
 import anyio
 import anyio.to_thread
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tunery.errors import ResourceExhausted
+from tunery.types import Caller
 
 T = TypeVar("T")
+K = TypeVar("K")
+V = TypeVar("V")
+
+REFUSALS_PER_SECOND, REFUSALS_AT_ONCE = 250.0, 500  # of a caller; ten times what two cores answer
+UNKNOWN_PER_SECOND, UNKNOWN_AT_ONCE = 100.0, 200  # of all unknown callers of an address
+REPEAT_SECONDS = 0.02  # for which a refusal holds: what made room meanwhile is not noticed
+CROWDED_SECONDS = 1.0  # after a refusal, in which only one call in REPEAT_SECONDS is looked at
+_MANY_CALLERS = 10_000
+_KEY = re.compile(rb"(?:^|&)key=([^&]*)")
 
 
 @dataclass(eq=False, slots=True)
@@ -60,6 +74,11 @@ class Places:
         """Return what `work` returns, which runs in a thread of its own; raises as `place` does."""
         async with self.place(name):
             return await in_own_thread(work)
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether anybody waits for a place."""
+        return bool(self._waiting)
 
     def held(self, name: str) -> int:
         """Return how many places a caller holds."""
@@ -116,6 +135,138 @@ class Allowance:
             self._counts[name] += 1
             if self._counts[name] > self.limit:
                 raise ResourceExhausted(f"The limit is {self.limit:,} requests in a minute. Try again in the next one.")
+
+
+class Refusals:
+    """
+    When a caller's next request is looked at: at once, until a caller has been refused too often.
+
+    `per_second` refusals are answered on average, `burst` of them at once; `clock` returns seconds that never go back.
+    """
+
+    def __init__(
+        self,
+        per_second: float = REFUSALS_PER_SECOND,
+        burst: int = REFUSALS_AT_ONCE,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._pause, self._saved, self._clock = 1 / per_second, burst / per_second, clock
+        self._next: OrderedDict[str, float] = OrderedDict()  # when the next request of a caller is looked at
+
+    def wait(self, caller: str) -> float:
+        """Return the seconds that a new request of a caller waits, which the one after it waits for too."""
+        now, next_time = self._clock(), self._next.get(caller, 0.0)
+        if next_time <= now:
+            return 0.0
+        self._next[caller] = next_time + self._pause
+        return next_time - now
+
+    def count(self, caller: str) -> None:
+        """Count a refusal of a caller."""
+        self._next[caller] = max(self._next.get(caller, 0.0), self._clock() - self._saved) + self._pause
+        self._next.move_to_end(caller)
+        if len(self._next) > _MANY_CALLERS:
+            self._next.popitem(last=False)
+
+
+@dataclass(slots=True)
+class _Reply:
+    """The status of a reply, and what is needed to give it again if that is 429."""
+
+    status: int = 0
+    messages: list[Message] = field(default_factory=list)
+    refused_at: float = 0.0
+    _until: float = 0.0
+
+    def is_repeated(self) -> bool:
+        """Return whether to give the reply again; from time to time one call finds out whether it still holds."""
+        if time.monotonic() < self._until:
+            return True
+        self._until = time.monotonic() + REPEAT_SECONDS
+        return False
+
+    def noting(self, send: Send) -> Send:
+        """Return a `send` that notes the reply."""
+
+        async def send_noted(message: Message) -> None:
+            self.status = message.get("status", self.status)
+            if self.status == HTTPStatus.TOO_MANY_REQUESTS:
+                self.refused_at = time.monotonic()
+                self._until = self.refused_at + REPEAT_SECONDS
+                self.messages.append(_copied(message))
+            await send(message)
+
+        return send_noted
+
+    async def send_again(self, send: Send) -> None:
+        for message in self.messages:
+            await send(_copied(message))
+
+
+def _copied(message: Message) -> Message:
+    """Return a message whose headers are its own: the middlewares outside add theirs to the list."""
+    return {**message, "headers": list(message["headers"])} if "headers" in message else message
+
+
+class Slowdown:
+    """
+    The ASGI middleware that keeps refusals cheap, since refusing takes a processor too.
+
+    After a call was refused with status 429, one such call in REPEAT_SECONDS is looked at, and the others get the same
+    reply at once; a caller who is refused again and again waits. A caller is whoever sends credentials that were good
+    before; all others are counted by their address.
+    """
+
+    def __init__(self, app: ASGIApp, known: Refusals | None = None, unknown: Refusals | None = None) -> None:
+        self._app = app
+        self._known, self._unknown = known or Refusals(), unknown or Refusals(UNKNOWN_PER_SECOND, UNKNOWN_AT_ONCE)
+        self._good: OrderedDict[str, None] = OrderedDict()  # digests of credentials
+        self._replies: OrderedDict[tuple[str, str, str], _Reply] = OrderedDict()  # by caller, method and path
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, now or later, or repeat the reply to the last one."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        credentials = _digest_of_credentials(scope)
+        is_good = credentials in self._good
+        caller = credentials if is_good else f"address {(scope.get('client') or ('unknown',))[0]}"
+        refusals = self._known if is_good else self._unknown
+        wait = refusals.wait(caller)
+        if wait:
+            await asyncio.sleep(wait)
+        call = (caller, scope["method"], scope["path"])
+        last, reply = self._replies.get(call), _Reply()
+        if last is not None and last.is_repeated():
+            reply = last
+            await reply.send_again(send)
+        else:
+            await self._app(scope, receive, reply.noting(send))
+            if reply.messages:
+                _remember(self._replies, call, reply)
+            elif last is not None and time.monotonic() > last.refused_at + CROWDED_SECONDS:
+                self._replies.pop(call, None)
+            if not is_good and _is_known(scope):
+                _remember(self._good, credentials, None)
+        if 400 <= reply.status < 500 and not wait:
+            refusals.count(caller)
+
+
+def _remember(known: OrderedDict[K, V], key: K, value: V) -> None:
+    known[key] = value
+    known.move_to_end(key)
+    if len(known) > _MANY_CALLERS:
+        known.popitem(last=False)
+
+
+def _digest_of_credentials(scope: Scope) -> str:
+    given = [value for name, value in scope["headers"] if name in (b"authorization", b"x-goog-api-key", b"cookie")]
+    return hashlib.blake2b(b"\0".join(given + _KEY.findall(scope["query_string"])), digest_size=16).hexdigest()
+
+
+def _is_known(scope: Scope) -> bool:
+    caller: Caller | None = scope.get("state", {}).get("caller")
+    return caller is not None and (caller.user_id is not None or caller.has_key)
 
 
 def _begin(turn: asyncio.Future[None]) -> None:

@@ -160,6 +160,11 @@ class Answering:
         assert isinstance(rendered, RowsRendered)
         return rendered.texts
 
+    def require_room(self, user: str, questions: int = 1) -> None:
+        """Raise ResourceExhausted if `ask` would for one of so many questions; it costs less than to find out there."""
+        with self._lock:
+            self._require_room(user, questions)
+
     def drop(self, number: int) -> None:
         """Drop a question, if it has not ended; its place in the batch is free within one token."""
         with self._lock:
@@ -221,14 +226,14 @@ class Answering:
             child.send(message(number))  # if the child is gone, the reading thread notices and refuses
             return number
 
-    def _require_room(self, user: str) -> None:
+    def _require_room(self, user: str, questions: int = 1) -> None:
         waiting = [asked.user for asked in self._asked.values() if not asked.has_begun]
         most = self._max_waiting - self._max_waiting // 4
-        if len(waiting) >= self._max_waiting:
+        if len(waiting) + questions > self._max_waiting:
             raise ResourceExhausted(
                 f"{len(waiting)} requests are already waiting for an answer. Try again in a moment."
             )
-        if waiting.count(user) >= most:
+        if waiting.count(user) + questions > most:
             raise ResourceExhausted(
                 f"{most} of your requests are already waiting for an answer. Try again in a moment."
             )

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 MAX_WAIT_SECONDS = 30.0  # a question that waits longer is refused
 ADAPTER_BYTES = 1 << 30  # limit of adapters in memory: 50 of the default base at rank 16
 MAX_BASES = 2
-TURN_SECONDS = 0.05  # of messages before the next step: the first answers of a user begin together
+TURN_SECONDS = 0.03  # of messages before the next step: the first answers of a user begin together
 BESIDE_TUNING = 0.6  # share of the time for answers while a tuning job runs; it has the processor for the rest
 HEAD_START_SECONDS = 0.5  # of a user who comes back: a short answer of the default base takes less
 SAVED_SECONDS = 2.0  # of answers before the first pause for a tuning job; short answers end sooner

@@ -153,7 +153,7 @@ def test_guesses_change_nothing_but_the_number_of_steps(temperature: float) -> N
     """A row alone, whose guesses are checked, draws the tokens that it draws beside others, where none are made."""
     network = adapted(make_network("llama", torch.float64))
     prompt = (5, 6, 7, 8) * 5
-    settings = SamplingSettings(max_output_tokens=40, temperature=temperature, top_k=2, seed=1)
+    settings = SamplingSettings(max_output_tokens=40, temperature=temperature, top_k=2, seed=3)
     requests = [Request(prompt, settings, 1), Request(prompt, settings)]
 
     def answered(count: int) -> tuple[list[int], int]:

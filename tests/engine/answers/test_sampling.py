@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tunery.engine.answers.sampling import next_token
+from tunery.engine.answers.sampling import _likeliest_first, next_token
 from tunery.errors import InvalidArgument
 from tunery.types import SamplingSettings
 
@@ -25,6 +27,18 @@ def test_temperature_zero_takes_the_likeliest() -> None:
 def test_top_k_leaves_the_k_likeliest() -> None:
     """With top_k 2 only the two likeliest tokens are drawn."""
     assert drawn(SamplingSettings(temperature=1, top_k=2)) == {1, 3}
+
+
+@given(st.lists(st.sampled_from([-1.0, 0.0, 0.5, 2.0, float("-inf")]), min_size=1), st.integers(1, 12))
+def test_the_likeliest_are_those_of_a_whole_sort(scores: list[float], count: int) -> None:
+    """Equal ones come in the order of their places, whichever way is taken."""
+    given_scores = torch.tensor(scores)
+
+    found, places = _likeliest_first(given_scores, count)
+
+    whole, all_places = given_scores.sort(descending=True, stable=True)
+    assert torch.equal(found, whole[:count])
+    assert torch.equal(places, all_places[:count])
 
 
 @pytest.mark.parametrize(

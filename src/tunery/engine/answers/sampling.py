@@ -27,14 +27,21 @@ def next_token(
         logits = _penalised(logits, settings, tokens)
     if settings.temperature == 0:
         return _likeliest(logits)
-    scores, places = (logits.to("cpu", torch.float32) / settings.temperature).sort(descending=True, stable=True)
-    if settings.top_k is not None:
-        scores = scores[: settings.top_k]
+    scores, places = _likeliest_first(logits.to("cpu", torch.float32) / settings.temperature, settings.top_k)
     probabilities = torch.softmax(scores, -1)
     if settings.top_p < 1:
         before = probabilities.cumsum(0) - probabilities
         probabilities = probabilities[before < settings.top_p]
     return int(places[torch.multinomial(probabilities, 1, generator=generator)])
+
+
+def _likeliest_first(scores: Tensor, count: int | None) -> tuple[Tensor, Tensor]:
+    """Return the highest scores, equal ones in the order of their places, and the places; all if `count` is None."""
+    if count is None or count >= len(scores):
+        return scores.sort(descending=True, stable=True)
+    places = (scores >= scores.topk(count).values[-1]).nonzero()[:, 0]  # sorting 49,152 takes ten times as long
+    scores, order = scores[places].sort(descending=True, stable=True)
+    return scores[:count], places[order[:count]]
 
 
 def _likeliest(logits: Tensor) -> int:
