@@ -193,6 +193,7 @@ class TunedModel:
     reader_project_numbers: tuple[int, ...] = ()  # kept for old clients; no effect
     source_tuned_model: str | None = None  # id of the tuned model this one was tuned from
     base_name_asked: str | None = None  # the base as named by the user, possibly an API name
+    examples_shared: bool = False  # with readers; owner and writers always see them
 
     @property
     def name(self) -> str:

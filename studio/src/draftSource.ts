@@ -3,7 +3,7 @@
 import { useEffect, useRef, useState } from "react";
 import { useLocation } from "wouter";
 import { useIsSignedIn } from "./api/account";
-import { api, dataOf, type TunedModel } from "./api/client";
+import { api, dataOf, maySeeExamples, type TunedModel } from "./api/client";
 import { readPrompt, storedExamples } from "./api/examples";
 import { type Draft, draftAgain, EMPTY, settingsFrom } from "./draft";
 import { examplesOf } from "./prompt";
@@ -65,6 +65,7 @@ async function draftOfPrompt(id: string, isLabelled: boolean): Promise<Draft> {
 async function draftOfModel(id: string, isFixed: boolean): Promise<Draft> {
   const path = { model_id: id };
   const model: TunedModel = dataOf(await api.GET("/v1beta/tunedModels/{model_id}", { params: { path } }));
+  if (!maySeeExamples(model)) return draftAgain(model, []);
   const [learned, heldOut] = await Promise.all([storedExamples(id, false, isFixed), storedExamples(id, true)]);
   return draftAgain(model, [...learned, ...heldOut]);
 }

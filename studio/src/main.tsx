@@ -1,9 +1,10 @@
-import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
+import { MutationCache, QueryCache, QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { isLost } from "./api/client";
 import { App } from "./App";
 import { chosenTheme, showTheme } from "./components/Shell";
+import { endSession } from "./components/SignIn";
 import "./css/tokens.css";
 import "./css/base.css";
 import "./css/controls.css";
@@ -17,7 +18,10 @@ const MAX_PAUSE_MS = 10_000;
 
 showTheme(chosenTheme());
 
-const client = new QueryClient({
+const onError = (error: Error) => endSession(client, error);
+const client: QueryClient = new QueryClient({
+  queryCache: new QueryCache({ onError }),
+  mutationCache: new MutationCache({ onError }),
   defaultOptions: {
     queries: {
       // the server is often this machine, so being "offline" means nothing

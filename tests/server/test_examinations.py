@@ -157,13 +157,14 @@ def test_examples_come_with_the_fixes_of_the_data_check(client: httpx2.Client, f
 
 
 def test_fixed_examples_are_for_writers_as_findings_are(live: Live, found: dict[str, Any]) -> None:
-    """A reader may see the examples, but not which of them are doubtful."""
+    """A reader with whom the examples are shared does not see which of them are doubtful."""
     assert found["report"]["fixedRows"]
     live.services.accounts.users.add("other@example.com")
     live.services.library.sharing.create(
         Caller("local", frozenset({TUNING})), TUNED, GranteeType.USER, "other@example.com", Role.READER
     )
     token = live.services.accounts.tokens.create_plain("other@example.com", [TUNING], 30)[1]
+    live.services.library.update(TUNED, examples_shared=True)
     with live.client(token) as reader:
         assert reader.get(f"{ADDRESS}/examples").status_code == 200
         assert reader.get(f"{ADDRESS}/examples", params={"fixed": "true"}).status_code == 403

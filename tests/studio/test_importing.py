@@ -308,3 +308,28 @@ def test_the_studio_says_what_the_command_line_says(
         ], name
         assert shown["questions"] == [start + one["message"] for start, one in zip(where, asked, strict=True)], name
         assert sorted(shown["problems"]) == causes(one for one in said["problems"] if not one["readings"]), name
+
+
+def test_starting_over_asks_and_can_be_undone(ann: Visitor) -> None:
+    """The harmless answer keeps everything; Undo brings examples, name and draft back after the other."""
+    page = ann.goto("/new")
+    ann.import_file("rows.csv", "\n".join(["text_input,output", *(f"{a},{b}" for a, b in ROWS)]).encode())
+    ann.use_rows()
+    ann.name("Kept")
+    name = page.get_by_role("textbox", name="Name", exact=True)
+    ann.press("Start over")
+    dialog = page.get_by_role("alertdialog", name="Start over?")
+    expect(dialog).to_contain_text(f"This deletes {len(ROWS)} examples, the name and the settings")
+    dialog.get_by_role("button", name="Keep editing").click()
+    expect(name).to_have_value("Kept")
+
+    ann.press("Start over")
+    dialog.get_by_role("button", name="Start over").click()
+    expect(name).to_have_value("")
+    ann.press("Undo")
+
+    expect(name).to_have_value("Kept")
+    expect(page.get_by_text(f"{len(ROWS)} examples").first).to_be_visible()
+    expect(page.get_by_text("Draft saved", exact=True)).to_be_visible()
+    drafts = [prompt for prompt in ann.call("GET", "prompts")["prompts"] if prompt["displayName"] == "Kept"]
+    assert len(drafts) == 1

@@ -35,6 +35,36 @@ def test_sharing(ann: Visitor, visit: Visit, make_model: Callable[[Visitor], str
     expect(bob.page.get_by_role("menuitem", name="Delete")).to_have_count(0)
 
 
+def test_readers_see_the_rows_if_the_owner_says_so(
+    ann: Visitor, visit: Visit, make_model: Callable[[Visitor], str]
+) -> None:
+    """Data, held-out rows, API tab and Tune again hold none of the rows until the owner ticks the box."""
+    model, bob = make_model(ann), visit(ann.host, "bob")
+    shared = {"granteeType": "USER", "emailAddress": bob.user, "role": "READER"}
+    ann.call("POST", f"tunedModels/{model}/permissions", shared)
+    hidden = "Only the owner and writers can see the examples of this model."
+    for tab in ("heldOut", "data"):
+        expect(bob.goto(f"/models/{model}?tab={tab}").get_by_text(hidden)).to_be_visible()
+    bob.goto(f"/models/{model}?tab=api")
+    expect(bob.page.get_by_role("heading", name="API", exact=True)).to_be_visible()
+    bob.goto(f"/new?from={model}")
+    expect(bob.page.get_by_role("button", name="Type or paste examples")).to_be_visible()
+    assert bob.watch.complaints == []  # and nothing was asked for that a reader may not have
+
+    ann.goto(f"/models/{model}")
+    ann.press("Share")
+    dialog = ann.page.get_by_role("dialog")
+    expect(dialog).to_contain_text(
+        "Readers can use the model. Writers can also see its examples, edit it and share it."
+    )
+    box = dialog.get_by_label("Readers can see its examples, including the held-out rows")
+    expect(box).not_to_be_checked()
+    dialog.get_by_text("Readers can see its examples").click()
+    expect(box).to_be_checked()
+
+    expect(bob.goto(f"/models/{model}?tab=heldOut").get_by_role("button", name="Run both models")).to_be_visible()
+
+
 def test_signing_in_keeps_the_form(visit: Visit, host: Host) -> None:
     """Journey 9: without a sign-in Tune asks for one over the page; then the form is as it was, and tunes."""
     visitor = visit(host, None)
@@ -58,4 +88,30 @@ def test_signing_in_keeps_the_form(visit: Visit, host: Host) -> None:
     expect(dialog).to_be_hidden()
     expect(page.get_by_role("textbox", name="Name", exact=True)).to_have_value("Typed before signing in")
     expect(page.get_by_text("20 examples").first).to_be_visible()
+    visitor.tune()
+
+
+def test_an_ended_session_is_signed_in_again(visit: Visit, host: Host) -> None:
+    """A session that ends in the middle opens the dialog at the next call; after signing in the work goes on."""
+    visitor = visit(host, user=(user := host.new_user("dave")))
+    visitor.watch.allow("401", "403")
+    page = visitor.goto("/new")
+    page.get_by_role("button", name="Type or paste examples").click()
+    page.get_by_role("textbox", name=re.compile("One example per line")).fill(
+        "\n".join(f"{number}\t{number + 1}" for number in range(20))
+    )
+    visitor.press("Use 20 examples")
+    visitor.name("Typed before it ended")
+
+    visitor.context.clear_cookies()
+    page.get_by_role("button", name="Tune", exact=True).click()
+
+    dialog = page.get_by_role("dialog", name="Sign in")
+    expect(dialog).to_contain_text("Your session has ended. Sign in to continue; nothing is lost.")
+    dialog.get_by_label("User").fill(user)
+    dialog.get_by_label("Password").fill(PASSWORD)
+    dialog.get_by_role("button", name="Sign in").click()
+    expect(dialog).to_be_hidden()
+    expect(page.get_by_text(f"Signed in as {user}.")).to_be_visible()
+    expect(page.get_by_role("textbox", name="Name", exact=True)).to_have_value("Typed before it ended")
     visitor.tune()

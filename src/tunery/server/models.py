@@ -22,7 +22,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from tunery.engine.catalog import fits, memory_estimate
-from tunery.errors import InvalidArgument, NotFound, Unimplemented
+from tunery.errors import InvalidArgument, NotFound, PermissionDenied, Unimplemented
 from tunery.server.generation import BASE_HEADER
 from tunery.server.http import ApiRouter, Flag, JsonReply, Services, ServicesOf, page_of
 from tunery.server.security import CallerOf, needs
@@ -59,6 +59,7 @@ _CLEARED: Mapping[str, Any] = {
     "top_k": SamplingSettings().top_k,
     "reader_project_numbers": [],
     "wrap_plain_inputs": False,
+    "examples_shared": False,
 }
 _TEXT_BISON = "text-bison"
 _MODEL = "/tunedModels/{model_id:id}"
@@ -221,10 +222,12 @@ def get(services: ServicesOf, caller: CallerOf, model_id: str) -> wire.TunedMode
 def update(
     services: ServicesOf, caller: CallerOf, model_id: str, body: wire.TunedModelIn, update_mask: str | None = None
 ) -> wire.TunedModelOut:
-    """Change the names and sampling defaults of a tuned model."""
+    """Change the names and sampling defaults of a tuned model; its owner may also share its examples with readers."""
     library = services.library
     library.sharing.require(caller, Action.WRITE, model_id)
     changes = _changes(body, update_mask)
+    if "examples_shared" in changes:
+        library.sharing.require(caller, Action.OWN, model_id)
     _check_sampling(library.find(model_id), changes)
     wraps = changes.pop("wrap_plain_inputs", None)
     model = library.update(model_id, **changes) if changes else library.find(model_id)
@@ -339,7 +342,8 @@ async def list_examples(
     """
     List the examples of a tuned model; with `heldOut=true` those that were held out.
 
-    With `fixed=true` they have the fixes of the newest data check, whose findings only writers may see.
+    Only writers may, unless the owner shares them with readers. With `fixed=true` they have the fixes of the newest
+    data check, whose findings only writers may see.
     """
     wanted = _ExamplesWanted(model_id, page_size, page_token, held_out, rendered, fixed)
     listed = partial(_examples_page, services, caller, wanted)
@@ -357,11 +361,11 @@ class _ExamplesWanted:
 
 
 def _examples_page(services: Services, caller: Caller, wanted: _ExamplesWanted) -> StoredExamplesPage:
-    action = Action.WRITE if wanted.is_fixed else Action.READ
-    services.library.sharing.require(caller, action, wanted.model_id)
+    services.library.sharing.require(caller, Action.READ, wanted.model_id)
+    model = services.library.find(wanted.model_id)
+    _require_examples(services.library, caller, model, is_fixed=wanted.is_fixed)
     if wanted.is_fixed and wanted.is_held_out:
         raise InvalidArgument("fixed and heldOut cannot be combined: held-out examples are not fixed.")
-    model = services.library.find(wanted.model_id)
     list_key = ("examples", model.id, wanted.is_held_out, wanted.is_fixed)
     start = tuning.read_page_token(wanted.page_token, *list_key) or 0
     size = min(
@@ -377,6 +381,13 @@ def _examples_page(services: Services, caller: Caller, wanted: _ExamplesWanted) 
         total_size=total,
         next_page_token=tuning.page_token(start + size, *list_key) if total > start + size else None,
     )
+
+
+def _require_examples(library: Library, caller: Caller, model: TunedModel, *, is_fixed: bool) -> None:
+    if not library.sharing.may_see_examples(caller, model) or (
+        is_fixed and not library.sharing.allows(caller, Action.WRITE, model.id)
+    ):
+        raise PermissionDenied(f"Only its owner and writers may see the examples of {model.name}.")
 
 
 def _examples_out(

@@ -2,7 +2,7 @@
 Reports about tuned models (extension): evaluation, data check and data curve.
 
 A report takes minutes, so a POST starts it and returns at once; clients poll until the state is no longer RUNNING.
-Texts of rows are sent only to callers who may write.
+Texts of rows are sent only to callers who may see the examples.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def evaluate(services: ServicesOf, caller: CallerOf, model_id: str, body: Evalua
 
 @evaluations_router.get("/tunedModels/{model_id:id}:evaluation", name="GetEvaluation")
 def get_evaluation(services: ServicesOf, caller: CallerOf, model_id: str) -> EvaluationOut:
-    """Return the newest evaluation; single rows with their texts only to callers who may write."""
+    """Return the newest evaluation; single rows with their texts only to callers who may see the examples."""
     return _required_evaluation(services, caller, _model(services, caller, Action.READ, model_id))
 
 
@@ -132,10 +132,6 @@ def _cancel(services: Services, reports: Reports, caller: Caller, model_id: str)
     reports.cancel(_model(services, caller, Action.WRITE, model_id))
 
 
-def _may_see_rows(services: Services, caller: Caller, model: TunedModel) -> bool:
-    return services.library.sharing.allows(caller, Action.WRITE, model.id)
-
-
 def _required(report: T | None, message: str) -> T:
     if report is None:
         raise NotFound(message)
@@ -151,7 +147,7 @@ def _newest_evaluation(services: Services, caller: Caller, model: TunedModel) ->
     newest = services.evaluations.newest(model)
     if newest is None:
         return None
-    return evaluation_out(model.name, *newest, with_rows=_may_see_rows(services, caller, model))
+    return evaluation_out(model.name, *newest, with_rows=services.library.sharing.may_see_examples(caller, model))
 
 
 def _required_data_check(services: Services, caller: Caller, model: TunedModel) -> ExaminationOut:
@@ -163,7 +159,8 @@ def _newest_data_check(services: Services, caller: Caller, model: TunedModel) ->
     newest = services.data_checks.newest(model)
     if newest is None:
         return None
-    rows = services.library.examples(model) if _may_see_rows(services, caller, model) else None
+    may_see_rows = services.library.sharing.allows(caller, Action.WRITE, model.id)
+    rows = services.library.examples(model) if may_see_rows else None
     return data_check_out(model.name, *newest, rows)
 
 

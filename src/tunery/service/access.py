@@ -151,6 +151,14 @@ class Sharing:
             return False
         return True
 
+    def may_see_examples(self, caller: Caller, model: TunedModel) -> bool:
+        """Return whether a caller may see the examples of a tuned model: its writers, readers if its owner said so."""
+        try:
+            role = role_of(caller, self.require(caller, Action.READ, model.id))
+        except PermissionDenied:
+            return False
+        return model.examples_shared or role in (Role.WRITER, Role.OWNER)
+
     def of_model(self, model_id: str) -> tuple[Permission, ...]:
         """Return the permissions of a tuned model, none if there is no such model."""
         with self._database.reading() as connection:

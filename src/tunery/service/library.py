@@ -202,7 +202,8 @@ class Library:
 
     def update(self, name: str, **changes: object) -> TunedModel:
         """
-        Change a tuned model: `display_name`, `description`, `temperature`, `top_p`, `top_k`, `reader_project_numbers`.
+        Change a tuned model: `display_name`, `description`, `temperature`, `top_p`, `top_k`, `reader_project_numbers`,
+        `examples_shared`.
 
         Other fields stay. Raises InvalidArgument for an invalid display name or description.
         """

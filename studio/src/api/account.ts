@@ -91,9 +91,13 @@ export function useSharing(id: string) {
     mutationFn: (permission: Permission) => send("DELETE", of(permission)),
     onSettled,
   });
+  const shareExamples = useMutation({
+    mutationFn: (examplesShared: boolean) => send("PATCH", `${address}?updateMask=examplesShared`, { examplesShared }),
+    onSettled,
+  });
   const transfer = useMutation({
     mutationFn: (emailAddress: string) => send("POST", `${address}:transferOwnership`, { emailAddress }),
     onSettled,
   });
-  return { grant, change, revoke, transfer };
+  return { grant, change, revoke, shareExamples, transfer };
 }

@@ -59,6 +59,11 @@ export function needsSignIn(error: unknown): boolean {
   return error.code === 401 || SIGN_IN_REASONS.includes(error.reason);
 }
 
+/** Whether the server no longer knows who is calling. */
+export function isSignedOut(error: unknown): boolean {
+  return error instanceof ApiError && (error.code === 401 || error.reason === "CREDENTIALS_MISSING");
+}
+
 /** Send and receive JSON, for calls whose reply type depends on the query. */
 export async function send<T>(method: string, path: string, body?: unknown): Promise<T> {
   const reply = await fetch(path, {
@@ -84,6 +89,9 @@ export function useDebounced<T>(value: T, pauseMs: number): T {
 
 /** Whether the caller may change a tuned model. */
 export const canEdit = ({ role }: TunedModel) => role === "OWNER" || role === "WRITER";
+
+/** Whether the user may see the rows that a model was tuned on; readers may if the owner shares them. */
+export const maySeeExamples = (model: TunedModel) => canEdit(model) || model.examplesShared === true;
 
 const EPOCH = "@epoch-"; // between the name of a tuned model and an epoch
 

@@ -429,7 +429,7 @@ export interface paths {
         };
         /**
          * Getevaluation
-         * @description Return the newest evaluation; single rows with their texts only to callers who may write.
+         * @description Return the newest evaluation; single rows with their texts only to callers who may see the examples.
          */
         get: operations["GetEvaluation"];
         put?: never;
@@ -635,7 +635,8 @@ export interface paths {
          * Listtunedmodelexamples
          * @description List the examples of a tuned model; with `heldOut=true` those that were held out.
          *
-         *     With `fixed=true` they have the fixes of the newest data check, whose findings only writers may see.
+         *     Only writers may, unless the owner shares them with readers. With `fixed=true` they have the fixes of the newest
+         *     data check, whose findings only writers may see.
          */
         get: operations["ListTunedModelExamples"];
         put?: never;
@@ -693,7 +694,7 @@ export interface paths {
         head?: never;
         /**
          * Updatetunedmodel
-         * @description Change the names and sampling defaults of a tuned model.
+         * @description Change the names and sampling defaults of a tuned model; its owner may also share its examples with readers.
          */
         patch: operations["UpdateTunedModel"];
         trace?: never;
@@ -2781,6 +2782,11 @@ export interface components {
              * @description Extension: whether plain inputs get the preamble and label of the examples.
              */
             wrapPlainInputs?: boolean;
+            /**
+             * Examplesshared
+             * @description Extension: whether readers may see the examples, which only the owner changes.
+             */
+            examplesShared?: boolean;
             /** @description Extension: the caller's role. */
             role?: components["schemas"]["Role"];
             /**
@@ -3966,6 +3972,11 @@ export interface components {
              * @default null
              */
             wrapPlainInputs?: boolean;
+            /**
+             * Examplesshared
+             * @default null
+             */
+            examplesShared?: boolean;
             /**
              * Role
              * @default null

@@ -12,12 +12,12 @@ import { text } from "./text";
 export function ShareDialog({ model, onClose }: { model: TunedModel; onClose: () => void }) {
   const id = idOf(model.name);
   const query = usePermissions(id);
-  const { grant, change, revoke, transfer } = useSharing(id);
+  const { grant, change, revoke, shareExamples, transfer } = useSharing(id);
   const [newOwner, setNewOwner] = useState<Permission>();
   const known = query.data ?? [];
   const everyone = known.find(({ granteeType }) => granteeType === "EVERYONE");
   const canWrite = canEdit(model);
-  const error = query.error ?? grant.error ?? change.error ?? revoke.error ?? transfer.error;
+  const error = query.error ?? grant.error ?? change.error ?? revoke.error ?? shareExamples.error ?? transfer.error;
   return (
     <Window title={text.sharing.title(model.displayName)} isOpen onClose={onClose}>
       <p className="soft">{canWrite || query.isPending ? text.sharing.help : text.sharing.readOnly}</p>
@@ -49,6 +49,13 @@ export function ShareDialog({ model, onClose }: { model: TunedModel; onClose: ()
             }
           />
         </>
+      )}
+      {model.role === "OWNER" && (
+        <Checkbox
+          label={text.sharing.examples}
+          isChecked={shareExamples.isPending ? shareExamples.variables : (model.examplesShared ?? false)}
+          change={shareExamples.mutate}
+        />
       )}
       <div className="row spread">
         <CopyButton content={`${location.origin}/studio/models/${id}`} label={text.sharing.link} />

@@ -1,7 +1,8 @@
-import { useEffect, useState, useSyncExternalStore } from "react";
+import { type QueryClient, useQueryClient } from "@tanstack/react-query";
+import { useEffect, useRef, useState, useSyncExternalStore } from "react";
 import { Button } from "react-aria-components";
 import { signOut, useMe, useSignIn } from "../api/account";
-import { ApiError } from "../api/client";
+import { ApiError, isSignedOut, type Schemas } from "../api/client";
 import { TextInput } from "./controls";
 import { Window } from "./dialogs";
 import { text } from "./text";
@@ -10,13 +11,21 @@ import { toast } from "./toasts";
 /** Signs in without leaving the page: with a password here, or with a link in another tab. */
 export function SignInDialog() {
   const reason = useSignInReason();
-  const user = useMe().data?.user;
+  const { data, dataUpdatedAt } = useMe();
+  const client = useQueryClient();
+  const opened = useRef(0);
   const isOpen = reason !== undefined;
+  const user = data?.user;
   useEffect(() => {
-    if (!isOpen || !user) return; // also after a link in another tab
+    if (!isOpen) return;
+    opened.current = Date.now();
+    void client.invalidateQueries({ queryKey: ["me"] }); // who was signed in may not be any more
+  }, [isOpen, client]);
+  useEffect(() => {
+    if (!isOpen || !user || dataUpdatedAt < opened.current) return; // also after a link in another tab
     closeSignIn();
     toast(text.signIn.done(user), { kind: "good" });
-  }, [isOpen, user]);
+  }, [isOpen, user, dataUpdatedAt]);
   return (
     <Window title={text.signIn.title} isOpen={isOpen} onClose={closeSignIn}>
       <p>
@@ -90,6 +99,14 @@ export function SignInNote({ why = text.signIn.help }: { why?: string }) {
       </Button>
     </div>
   );
+}
+
+/** Forget the user and ask to sign in again if an error says that the session has ended. */
+export function endSession(client: QueryClient, error: unknown): void {
+  const me = client.getQueryData<Schemas["MeMessage"]>(["me"]);
+  if (!me?.user || !isSignedOut(error)) return;
+  client.setQueryData(["me"], { ...me, user: undefined });
+  askToSignIn(text.signIn.ended);
 }
 
 let reason: string | undefined;

@@ -10,8 +10,10 @@ import { ExamplesSection } from "../components/create/ExamplesSection";
 import { ModelSection } from "../components/create/ModelSection";
 import { SettingsSection } from "../components/create/SettingsSection";
 import { text } from "../components/create/text";
+import { Confirm } from "../components/dialogs";
 import { ErrorNote, Page } from "../components/Page";
 import { askToSignIn, SignInNote } from "../components/SignIn";
+import { toast } from "../components/toasts";
 import { type Draft, EMPTY, isEmpty, requestOf, tunable } from "../draft";
 import { useDraftSource } from "../draftSource";
 import { refusedRows, rowProblems, withoutRows } from "../rows";
@@ -73,20 +75,18 @@ export function NewModel() {
       {SAVING[kept.saving]}
     </span>
   );
-  const startOver = !isEmpty(kept.draft) && (
-    <Button
-      className="button quiet"
-      onPress={() => {
-        if (kept.id) void deletePrompt(kept.id).catch(() => undefined);
-        kept.replace(EMPTY);
-        go("/new", { replace: true });
-      }}
-    >
-      {text.create.startOver}
-    </Button>
-  );
+  function startOver() {
+    if (kept.id) void deletePrompt(kept.id).catch(() => undefined);
+    kept.replace(EMPTY);
+    go("/new", { replace: true });
+    toast(text.create.startedOver, { action: { label: text.create.undo, act: () => kept.replace(kept.draft) } });
+  }
   return (
-    <Page title={text.create.title} beside={beside} actions={startOver}>
+    <Page
+      title={text.create.title}
+      beside={beside}
+      actions={!isEmpty(kept.draft) && <StartOver examples={examples.length} act={startOver} />}
+    >
       {isSignedIn === false && <SignInNote why={text.signIn.key} />}
       {source.error !== undefined && <ErrorNote error={source.error} />}
       {showsProblems && problems.length > 0 && <FormProblems problems={problems} ref={list} />}
@@ -114,6 +114,27 @@ export function NewModel() {
         />
       </div>
     </Page>
+  );
+}
+
+/** Empties the form, after a question. */
+function StartOver({ examples, act }: { examples: number; act: () => void }) {
+  const [isAsking, setIsAsking] = useState(false);
+  return (
+    <>
+      <Button className="button quiet" onPress={() => setIsAsking(true)}>
+        {text.create.startOver}
+      </Button>
+      <Confirm
+        isOpen={isAsking}
+        onClose={() => setIsAsking(false)}
+        title={text.create.startOverTitle}
+        body={text.create.startOverText(examples)}
+        keep={text.create.keepDraft}
+        act={text.create.startOver}
+        onAct={act}
+      />
+    </>
   );
 }
 

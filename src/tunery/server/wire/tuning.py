@@ -134,6 +134,7 @@ class TunedModelIn(StrictIncoming):
     output_contract: Any = None
     output_form: Any = None
     wrap_plain_inputs: bool | None = None
+    examples_shared: bool | None = None
     role: Any = None
     owner: Any = None
 
@@ -253,6 +254,9 @@ class TunedModelOut(Message):
     wrap_plain_inputs: Annotated[
         bool | None, Field(description="Extension: whether plain inputs get the preamble and label of the examples.")
     ] = None
+    examples_shared: Annotated[
+        bool | None, Field(description="Extension: whether readers may see the examples, which only the owner changes.")
+    ] = None
     role: Annotated[Role | None, Field(description="Extension: the caller's role.")] = None
     owner: Annotated[str | None, Field(description="Extension: the owner: an address, or `local`.")] = None
 
@@ -290,6 +294,7 @@ def tuned_model_out(model: TunedModel) -> TunedModelOut:
         operation=model.operation_name,
         cancelled=True if task.phase is Phase.CANCELLED else None,
         error=_error_out(task),
+        examples_shared=model.examples_shared or None,
     )
 
 

@@ -89,6 +89,7 @@ tuned_models = Table(
     Column("reader_project_numbers", JSON(none_as_null=True)),  # stored and shown, as old clients expect; no effect
     Column("source_tuned_model", Text),  # id of the tuned model it was tuned from, which may be deleted by now
     Column("base_name_asked", Text),  # the name of the base as the user gave it, perhaps an API name
+    Column("examples_shared", Boolean, nullable=False, server_default=false()),
     one_of("state", State),
 )
 

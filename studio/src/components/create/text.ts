@@ -46,6 +46,14 @@ export const text = {
     model: "Model",
     settings: "Settings",
     startOver: "Start over",
+    startOverTitle: "Start over?",
+    startOverText: (number: number) =>
+      number > 0
+        ? `This deletes ${examples(number)}, the name and the settings, including the saved draft.`
+        : "This deletes the name and the settings, including the saved draft.",
+    keepDraft: "Keep editing",
+    startedOver: "The form is empty again.",
+    undo: "Undo",
     saved: "Draft saved",
     saving: "Saving…",
     unsaved: "Draft saved in this browser only",

@@ -1,5 +1,5 @@
 import { usePermissions } from "../../api/account";
-import { canEdit, idOf, type TunedModel } from "../../api/client";
+import { canEdit, idOf, maySeeExamples, type TunedModel } from "../../api/client";
 import { useFirstExamples } from "../../api/examples";
 import { useWrapping } from "../../api/models";
 import { answerSnippets } from "../../snippets";
@@ -11,9 +11,10 @@ import { text } from "./text";
 /** How to call the model from code, with one of its examples as the input. */
 export function ApiTab({ model }: { model: TunedModel }) {
   const id = idOf(model.name);
-  const first = useFirstExamples(id, true);
+  const maySee = maySeeExamples(model);
+  const first = useFirstExamples(id, maySee);
   const isForAll = usePermissions(id).data?.some(({ granteeType }) => granteeType === "EVERYONE") ?? false;
-  if (first.isPending) return null;
+  if (maySee && first.isPending) return null;
   const prompt = first.data?.examples?.[0]?.textInput ?? "Hello";
   return (
     <section className="card stack" aria-labelledby="api">

@@ -1,5 +1,5 @@
 import { Link } from "wouter";
-import { canEdit, idOf, type TunedModel } from "../../api/client";
+import { canEdit, idOf, maySeeExamples, type TunedModel } from "../../api/client";
 import { useFirstExamples } from "../../api/examples";
 import type { Finding } from "../../api/reports";
 import { share } from "../../format";
@@ -20,14 +20,15 @@ export function DataTab({ model }: { model: TunedModel }) {
 }
 
 function Seen({ model }: { model: TunedModel }) {
-  const query = useFirstExamples(idOf(model.name), true, true);
+  const maySee = maySeeExamples(model);
+  const query = useFirstExamples(idOf(model.name), maySee, true);
   return (
     <section className="card stack" aria-labelledby="seen">
       <div>
         <h2 id="seen">{text.model.seen}</h2>
-        <p className="soft">{text.model.seenHelp}</p>
+        <p className="soft">{maySee ? text.model.seenHelp : text.sharing.examplesHidden}</p>
       </div>
-      <QueryState query={query} />
+      {maySee && <QueryState query={query} />}
       {query.data?.examples?.map(({ rendered = "", output }, place) => (
         <pre key={place}>
           {rendered.slice(0, rendered.lastIndexOf(output))}

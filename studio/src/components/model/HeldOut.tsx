@@ -1,6 +1,6 @@
 import { useState } from "react";
 import { Button } from "react-aria-components";
-import { idOf, type TunedModel } from "../../api/client";
+import { idOf, maySeeExamples, type TunedModel } from "../../api/client";
 import { type StoredExample, useHeldOut } from "../../api/examples";
 import { Icon, SelectField } from "../controls";
 import { ScrollRegion, Table } from "../Facts";
@@ -15,16 +15,17 @@ type Order = keyof typeof text.heldOut.orders;
 
 /** The held-out rows, with the answers of the base model and the tuned model. */
 export function HeldOutTab({ model }: { model: TunedModel }) {
-  const query = useHeldOut(idOf(model.name), true);
+  const maySee = maySeeExamples(model);
+  const query = useHeldOut(idOf(model.name), maySee);
   const rows = query.data ?? [];
   const { answers, isRunning, error, run, stop } = useHeldOutAnswers(model, rows);
   const [order, setOrder] = useState<Order>("given");
-  if (!query.data) return <QueryState query={query} />;
+  if (maySee && !query.data) return <QueryState query={query} />;
   if (rows.length === 0) {
     return (
       <section className="stack" aria-label={text.model.heldOut}>
-        <p className="card soft">{text.heldOut.none}</p>
-        <Verdict model={model} hasHeldOut={false} />
+        <p className="card soft">{maySee ? text.heldOut.none : text.sharing.examplesHidden}</p>
+        <Verdict model={model} hasHeldOut={!maySee} />
       </section>
     );
   }

@@ -2,7 +2,7 @@ import { useState } from "react";
 import { Button } from "react-aria-components";
 import { useHeldOut } from "../../api/examples";
 import { useTunedModel } from "../../api/models";
-import { idOf } from "../../api/client";
+import { idOf, maySeeExamples } from "../../api/client";
 import { TextInput } from "../controls";
 import { text } from "./text";
 
@@ -46,7 +46,8 @@ type HeldOutPickerProps = { model: string; other: string; pick: (prompt: string,
 /** Fills in a held-out row of the tuned model, then the next one, with the expected output. */
 export function HeldOutPicker({ model, other, pick }: HeldOutPickerProps) {
   const tuned = [model, other].find((name) => name.startsWith("tunedModels/")) ?? "";
-  const rows = useHeldOut(idOf(tuned), tuned !== "").data ?? [];
+  const shown = useTunedModel(idOf(tuned)).data;
+  const rows = useHeldOut(idOf(tuned), shown !== undefined && maySeeExamples(shown)).data ?? [];
   const [place, setPlace] = useState(-1);
   if (rows.length === 0) return null;
   return (
