@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tunery.errors import FailedPrecondition, TuneryError
-from tunery.server.serve import ServerSettings, listening, serve
+from tunery.server.serve import RECEIVED_BYTES, ServerSettings, listening, serve
 
 
 def nobody(_services: object) -> None:
@@ -32,6 +32,18 @@ def test_replies_are_sent_at_once(tmp_path: Path) -> None:
         listener.listen()
         with socket.create_connection(listener.getsockname()), listener.accept()[0] as accepted:
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_little_is_kept_of_what_nobody_has_read(tmp_path: Path) -> None:
+    """A client that sends a large body is held back by its connection, not by the memory of the machine."""
+    with listening(ServerSettings(tmp_path, "tiny", port=0)) as listener:
+        listener.listen()
+        with socket.create_connection(listener.getsockname()) as client, listener.accept()[0] as accepted:
+            client.settimeout(0.2)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 * 1024)
+            with pytest.raises(TimeoutError):
+                client.sendall(bytes(4 << 20))
+            assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) <= 2 * RECEIVED_BYTES
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])

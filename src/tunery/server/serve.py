@@ -31,6 +31,7 @@ from tunery.service.library import Library
 from tunery.service.reports import DataChecks, DataCurves, Evaluations
 from tunery.service.worker import Worker
 
+RECEIVED_BYTES = 128 * 1024
 STREAM_SECONDS = 5  # for open streams when the server stops
 SWITCH_SECONDS = 0.001  # a thread that computes leaves the event loop to others after this, instead of 5 ms
 
@@ -176,6 +177,8 @@ def listening(settings: ServerSettings) -> Iterator[socket.socket]:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         # its connections inherit this; without it the second part of each reply waits 40 ms for the client's ACK
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # Linux would keep up to 6 MB of what each connection sends and nobody has read
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVED_BYTES)
         try:
             listener.bind((settings.host, settings.port))
         except OSError as error:
