@@ -75,8 +75,18 @@ def knee(losses: Sequence[float]) -> int | None:
     return next(index for index, loss in enumerate(losses, 1) if loss <= lowest + FLAT_SHARE * drop)
 
 
-def advise(epochs: Sequence[EpochLoss]) -> Advice | None:
-    """Return advice for the next tuning; None if there are too few epochs to tell."""
+def advise(epochs: Sequence[EpochLoss], *, healthy_epoch: int | None = None) -> Advice | None:
+    """
+    Return advice for the next tuning; None if there are too few epochs to tell.
+
+    `healthy_epoch` is the one that is served because the later ones are ruined.
+    """
+    if healthy_epoch is not None:
+        text = (
+            f"Tuning ruined the model after epoch {healthy_epoch}, so epoch {healthy_epoch} is used."
+            " The learning rate is too high; use a smaller one."
+        )
+        return Advice("ruined", text)
     losses = [epoch.mean_loss for epoch in epochs]
     if len(losses) < KNEE_EPOCHS:
         return None

@@ -72,6 +72,21 @@ class TuningUnstable(InvalidArgument):
         self.step = step
 
 
+class TuningRuined(InvalidArgument):
+    """
+    The tuned model predicts its own examples much worse than the model it was tuned from, in every kept epoch.
+
+    `loss` and `start_loss` are nats per answer token, after tuning and before.
+    """
+
+    def __init__(self, loss: float, start_loss: float, learning_rate: float) -> None:
+        super().__init__(
+            f"Tuning ruined the model: the loss on its own examples is {loss:.2f}, {start_loss:.2f} before tuning. The"
+            f" learning rate of {learning_rate:g} is too high; use a smaller one."
+        )
+        self.loss, self.start_loss = loss, start_loss
+
+
 class DeadlineExceeded(TuneryError):
     """The request took too long and was cancelled."""
 

@@ -42,8 +42,12 @@ async function replaceFrom(search: URLSearchParams, keptId: string, replace: Rep
   if (promptId) replace(await draftOfPrompt(promptId, search.get("plain") !== "1"));
   if (modelId) {
     const again = await draftOfModel(modelId, search.get("fixed") === "1");
-    const epochCount = Number(search.get("epochs"));
-    replace(epochCount > 0 ? { ...again, epochCount } : again);
+    const [epochCount, learningRate] = ["epochs", "rate"].map((name) => Number(search.get(name)));
+    replace({
+      ...again,
+      ...(epochCount && { epochCount }),
+      ...(learningRate && { rate: "learningRate", learningRate }),
+    });
   }
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,11 @@ import pytest
 import torch
 
 from tests.fakes import random_rows, tiny_model
-from tunery.engine.adapter import WEIGHTS
+from tunery.engine.adapter import WEIGHTS, Adapter, read_adapter, write_adapter
 from tunery.engine.encoding import EncodedExample
 from tunery.engine.layers.network import Network
 from tunery.engine.tuner import KEPT_EPOCHS, Recipe, Tuner, weights_digest
-from tunery.errors import FailedPrecondition, OutOfMemory, TuningUnstable
+from tunery.errors import FailedPrecondition, OutOfMemory, TuningRuined, TuningUnstable
 from tunery.types import Hyperparameters
 
 ROWS = random_rows(10)
@@ -105,6 +106,75 @@ def test_too_high_a_rate_stops_the_task(tmp_path: Path) -> None:
 
     assert caught.value.step == len(tuner.snapshots) + 1 <= 5
     assert tuner.snapshots
+
+
+@pytest.fixture(scope="module")
+def able(tmp_path_factory: pytest.TempPathFactory) -> Adapter:
+    """Return an adapter that knows the rows well: a model of random weights cannot get worse."""
+    tuner = make_tuner(tmp_path_factory.mktemp("able"), hyperparameters=Hyperparameters(60, 4, 0.03))
+    list(tuner.run())
+    return tuner.adapter
+
+
+@pytest.mark.parametrize("rate", [10.0, 100.0, 1e6, 1e12])
+def test_a_destroyed_model_is_refused(tmp_path: Path, able: Adapter, rate: float) -> None:
+    """Where every epoch is far worse on its own rows than its beginning, the task fails and says what to change."""
+    tuner = make_tuner(tmp_path, hyperparameters=Hyperparameters(3, 4, rate), source=able)
+    try:
+        list(tuner.run())
+    except TuningUnstable:
+        return
+
+    with pytest.raises(TuningRuined, match=r"before tuning\. The learning rate of .* is too high") as caught:
+        tuner.require_health()
+    assert caught.value.loss > caught.value.start_loss + 0.25
+
+
+def ruined_after(tuner: Tuner, epoch: int) -> None:
+    """Replace the epochs after this one, and what was tuned, by noise."""
+    for later in tuner.epoch_losses[epoch:]:
+        noise = 100 * torch.randn(tuner.adapter.flat.shape, generator=torch.Generator().manual_seed(later.epoch))
+        tuner.adapter.flat.copy_(noise)
+        write_adapter(tuner.epoch_folder(later.epoch), tuner.adapter, base_model="tiny")
+    tuner.epoch_losses[-1] = replace(tuner.epoch_losses[-1], mean_loss=50.0)
+
+
+def test_a_healthy_epoch_is_served_when_later_ones_are_ruined(tmp_path: Path, able: Adapter) -> None:
+    """The best of the kept ones; the weights that tuning would go on with stay as they are."""
+    tuner = make_tuner(tmp_path, source=able)
+    list(tuner.run())
+    ruined_after(tuner, 2)
+    after = tuner.adapter.flat.clone()
+
+    tuner.require_health()
+
+    assert tuner.healthy_epoch in (1, 2)
+    assert torch.equal(tuner.adapter.flat, after)
+    served = read_adapter(tuner.epoch_folder(tuner.healthy_epoch), tuner.network)
+    assert torch.equal(tuner.chosen_adapter().flat, served.flat)
+
+
+@pytest.mark.parametrize("rate", [1e-6, 0.001, 0.03])
+def test_a_healthy_run_keeps_its_epoch(tmp_path: Path, rate: float) -> None:
+    """Also one that hardly learns, whose loss may end above that of its first batch."""
+    tuner = make_tuner(tmp_path, hyperparameters=Hyperparameters(3, 4, rate))
+    list(tuner.run())
+
+    tuner.require_health()
+
+    assert tuner.healthy_epoch is None
+
+
+def test_outputs_that_cannot_be_told_are_no_ruin(tmp_path: Path) -> None:
+    """The same inputs with other outputs cannot be learned, but the model is as good as before."""
+    twice = [EncodedExample((*row.token_ids[: row.answer_offset], number), row.answer_offset)
+             for row in ROWS[:4] for number in (3, 4, 5)]  # fmt: skip
+    tuner = make_tuner(tmp_path, examples=twice)
+    list(tuner.run())
+
+    tuner.require_health()
+
+    assert tuner.healthy_epoch is None
 
 
 class NarrowNetwork(Network):

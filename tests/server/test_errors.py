@@ -45,7 +45,9 @@ STATUS = {
 KINDS = [
     kind
     for kind in vars(errors).values()
-    if isinstance(kind, type) and issubclass(kind, TuneryError) and kind is not errors.TuningUnstable
+    if isinstance(kind, type)
+    and issubclass(kind, TuneryError)
+    and kind not in (errors.TuningUnstable, errors.TuningRuined)
 ]
 
 

@@ -94,6 +94,8 @@ def test_a_failed_job_says_why(ann: Visitor) -> None:
     expect(page.get_by_text("Tuning became unstable at step")).to_be_visible()
     page.get_by_role("tab", name="Log").click()
     expect(page.get_by_role("tabpanel")).to_contain_text("unstable")
+    ann.press("Tune again with learning rate 0.001")
+    expect(page.get_by_text("2 epochs · batch size 4 · learning rate 0.001")).to_be_visible()
 
     ann.goto("/")
     row = page.get_by_role("row", name=re.compile("Too fast"))

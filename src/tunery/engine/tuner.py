@@ -29,10 +29,12 @@ from tunery.engine.catalog import tensor_shapes
 from tunery.engine.encoding import EncodedExample
 from tunery.engine.layers.lora import Adapter
 from tunery.engine.layers.network import Network
-from tunery.errors import DataLoss, FailedPrecondition, InvalidArgument, OutOfMemory, TuningUnstable
+from tunery.errors import DataLoss, FailedPrecondition, InvalidArgument, OutOfMemory, TuningRuined, TuningUnstable
 from tunery.files import write_whole
 from tunery.types import EpochLoss, Hyperparameters, TuningSnapshot
 
+HEALTH_ROWS = 16
+RUINED_FACTOR, RUINED_NATS = 1.25, 0.25  # of the loss before tuning, and more than that: rounding is far below
 CHECKPOINT_SECONDS = 10.0  # at most this much work is lost
 EPOCH_CHECKPOINT_SECONDS = 2.0  # a four-step epoch is not worth writing 30 MB every second
 KEPT_EPOCHS = 20  # 100 epochs of 10 MB would be 1 GB per model
@@ -74,6 +76,8 @@ class Tuner:
         self.adapter = network.fresh_adapter(self.recipe.rank, self.recipe.alpha, seed)
         if source is not None:
             self._begin_with(source)
+        self._start = self.adapter.flat.clone()
+        self.healthy_epoch: int | None = None  # to serve instead of the chosen one, which is ruined
         self.checkpoint_step = 0
         self._checkpoint_time = time.monotonic()
         self._restore()
@@ -132,9 +136,42 @@ class Tuner:
         self.checkpoint_step = self.completed_steps
         self._checkpoint_time = time.monotonic()
 
+    def require_health(self) -> None:
+        """
+        Serve the best healthy epoch if the one that would be served is ruined; raise TuningRuined if none is healthy.
+
+        A run whose last epoch has a lower loss than its first step is healthy, which costs nothing to see. Otherwise up
+        to HEALTH_ROWS of its examples are read: an epoch is ruined if its loss is far above that before tuning.
+        """
+        if self.epoch_losses[-1].mean_loss < self.snapshots[0].mean_loss:
+            return
+        rows = self.examples[:: -(-len(self.examples) // HEALTH_ROWS)]
+        start = self._loss_of(rows, self._start)
+        limit = RUINED_FACTOR * start + RUINED_NATS
+        if self._loss_of(rows, self.chosen_adapter().flat) <= limit:
+            return
+        kept = [e.epoch for e in self.epoch_losses if self.epoch_folder(e.epoch).exists()]
+        losses = {
+            epoch: self._loss_of(rows, read_adapter(self.epoch_folder(epoch), self.network).flat) for epoch in kept
+        }
+        best = min(kept, key=lambda epoch: (losses[epoch], epoch))
+        if not losses[best] <= limit:
+            raise TuningRuined(losses[best], start, self.schedule.hyperparameters.learning_rate or 0)
+        self.healthy_epoch = best
+
+    def _loss_of(self, rows: Sequence[EncodedExample], flat: Tensor) -> float:
+        """Return the mean loss of rows with other weights of the adapter, infinity if it is not a number."""
+        kept = self.adapter.flat.clone()
+        try:
+            self.adapter.flat.copy_(flat)
+            loss = math.fsum(self.network.loss(part) for part in _portions(rows, HELD_OUT_TOKENS))
+        finally:
+            self.adapter.flat.copy_(kept)
+        return loss / sum(row.answer_tokens for row in rows) if math.isfinite(loss) else math.inf
+
     def chosen_adapter(self) -> Adapter:
         """Return the adapter to serve: the best epoch's when all steps are done, else the current one."""
-        epoch = self.best_epoch
+        epoch = self.healthy_epoch or self.best_epoch
         if self.completed_steps < self.schedule.total_steps or epoch is None or epoch == self.epoch_losses[-1].epoch:
             return self.adapter
         return read_adapter(self.epoch_folder(epoch), self.network)

@@ -182,6 +182,7 @@ class TaskWorker:
             published = self._publish(tuner) if tuner.completed_steps else None
             yield Ended(self._finish(Phase.CANCELLED, tuner, published))
         else:  # past the commit point cancelling has no effect
+            tuner.require_health()
             yield PhaseEntered(Phase.PUBLISHING)
             yield Ended(self._finish(Phase.SUCCEEDED, tuner, self._publish(tuner)))
 
@@ -218,7 +219,8 @@ class TaskWorker:
         from tunery.curve import advise
         from tunery.engine.tuner import settings_in_force
 
-        progress = self._progress(advice=advise(tuner.epoch_losses), settings=settings_in_force(tuner))
+        advice = advise(tuner.epoch_losses, healthy_epoch=tuner.healthy_epoch)
+        progress = self._progress(advice=advice, settings=settings_in_force(tuner))
         model: TunedModel = self._call(Finish(phase, progress, published))
         return model
 

@@ -24,7 +24,7 @@ export function Overview({ model, operation }: { model: TunedModel; operation?: 
           curve={live?.curve ?? task.curve}
         />
         {advice && (
-          <div className="note row spread">
+          <div className={`note row spread ${advice.kind === "ruined" ? "bad" : ""}`}>
             <span>{advice.text}</span>
             {advice.epochCount !== undefined && model.state !== "CREATING" && (
               <Link className="button" href={`/new?from=${idOf(model.name)}&epochs=${advice.epochCount}`}>

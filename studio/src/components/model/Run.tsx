@@ -4,6 +4,7 @@ import { Link } from "wouter";
 import { SEEN } from "../../api/account";
 import { idOf, type Operation, type TunedModel } from "../../api/client";
 import { isRunning, useLog } from "../../api/models";
+import { DEFAULT_SETTINGS } from "../../draft";
 import { duration, percent } from "../../format";
 import { download } from "../../transfer";
 import { ScrollRegion } from "../Facts";
@@ -98,17 +99,24 @@ function CancelledNote({ model }: { model: TunedModel }) {
   );
 }
 
-const INTERNAL = 13; // google.rpc.Code; the messages of all others say what to do
+const [INVALID_ARGUMENT, INTERNAL] = [3, 13]; // google.rpc.Code; the messages of all but the last say what to do
 
 function FailedNote({ model }: { model: TunedModel }) {
+  const { learningRate } = DEFAULT_SETTINGS;
+  // a job that has begun fails with this code only if its learning rate was too high
+  const isTooFast =
+    model.error?.code === INVALID_ARGUMENT && (model.tuningTask.hyperparameters.learningRate ?? 0) > learningRate;
   return (
     <div className="note bad stack tight">
       <h2>{text.model.failedTitle}</h2>
       <p>{model.error?.message}</p>
       {model.error?.code === INTERNAL && <p>{text.model.failedHelp}</p>}
       <div className="row">
-        <Link className="button primary" href={`/new?from=${idOf(model.name)}`}>
-          {text.model.againSame}
+        <Link
+          className="button primary"
+          href={`/new?from=${idOf(model.name)}${isTooFast ? `&rate=${learningRate}` : ""}`}
+        >
+          {isTooFast ? text.model.againRate(learningRate) : text.model.againSame}
         </Link>
         <Link className="button" href={`/models/${idOf(model.name)}?tab=log`}>
           {text.model.log}

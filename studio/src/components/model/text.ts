@@ -70,6 +70,7 @@ export const text = {
     failedTitle: "Tuning failed",
     failedHelp: "Try again. If it keeps failing, the log may tell you more.",
     againSame: "Tune again with these settings",
+    againRate: (rate: number) => `Tune again with learning rate ${rate}`,
     stopReport: "Stop",
     noReport: "There is no report yet. The owner and writers of the model can start one.",
     noLog: "The server has restarted, so this log is no longer available.",
