@@ -2,7 +2,7 @@
 Keys and values of running answers, and the two layouts that read and write them.
 
 Each answer has a slot; slots in use are kept together at the front, so that one decoding step is one product for all
-rows. Knows tensors; nothing of texts, adapters or sampling.
+rows.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@ How an answer in a form can end soon: the fewest tokens that complete it.
 
 Grammars have no such figure, so it is searched for: strings and brackets are closed with the longest tokens that do so,
 what is forced is followed, and where there is a choice a few ways are tried. What is found completes the form, and is
-nearly always as short as it can be. Knows llguidance's matchers and tokenizer; no models.
+nearly always as short as it can be.
 """
 
 from __future__ import annotations

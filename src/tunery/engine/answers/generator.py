@@ -1,8 +1,7 @@
 """
 Answers: prompts in, pieces of text out, many requests with different adapters in one batch.
 
-Requests are submitted and dropped between steps; a step reads new prompts or decodes one
-token for every running row. Knows token ids, slots of adapters and sampling; nothing of files, users or HTTP.
+Requests are submitted and dropped between steps; a step reads new prompts or decodes one token for every running row.
 """
 
 from __future__ import annotations

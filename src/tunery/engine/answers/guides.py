@@ -3,7 +3,7 @@ Answers kept within a form: before each draw, the tokens that would leave a JSON
 
 The grammar work is llguidance's. A guide belongs to one answer and hears of each token that is drawn, so guesses ahead
 are checked against it in the order in which they count. It sees to it that the form is complete when the tokens of the
-answer are used up. Knows logits and tokenizers; no models.
+answer are used up.
 """
 
 from __future__ import annotations

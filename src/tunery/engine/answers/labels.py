@@ -1,7 +1,7 @@
 """
 The answer of a closed set of labels: how probable the model finds each as the whole answer, and which one is given.
 
-All labels stand behind the same prompt, which is read once for each portion. Knows a network, token ids and slots.
+All labels stand behind the same prompt, which is read once for each portion.
 """
 
 from __future__ import annotations

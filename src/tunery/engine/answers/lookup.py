@@ -2,7 +2,7 @@
 Guesses of what a row will say next, from the row itself: what followed when its last two tokens stood there before.
 
 Answers repeat labels, names and phrases of their prompts. A guess costs nothing but the rows by which the next step
-grows, and each is checked against the model before it counts. Knows token ids only.
+grows, and each is checked against the model before it counts.
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 The low-rank parts of a decoding step: each row gets the product of its own adapter, all rows in two operations.
 
 Adapters of the running rows are copied side by side, into the *bank*; layers that read the same input are one product.
-Computed in float32 or wider from the adapters as they were tuned. Knows shapes and rows; nothing of the base's
-weights, caches or slots' meaning.
+Computed in float32 or wider from the adapters as they were tuned.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """
 Rows of a decoding step that share adapters unevenly, and their low-rank products in a number of operations that does
-not depend on how many adapters there are. Knows rows and tensors only.
+not depend on how many adapters there are.
 """
 
 from __future__ import annotations

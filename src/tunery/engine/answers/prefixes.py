@@ -3,8 +3,7 @@ Keys and values of the beginnings of prompts that were read before, kept for the
 
 Prompts of one tuned model begin with the same template and mostly with the same instructions; what a beginning has left
 in the cache depends on nothing behind it. Of each slot the newest beginning is kept, within a budget of bytes, the one
-used longest ago goes first. Never shared between slots: keys and values are those of one adapter. Knows token ids and
-tensors; nothing of texts or requests.
+used longest ago goes first. Never shared between slots: keys and values are those of one adapter.
 """
 
 from __future__ import annotations

@@ -4,7 +4,6 @@ The frozen products of a decoding step: a few rows times the weights of one or s
 With few rows the time is that of reading the weights, so the form that is read fastest is chosen: 4 bits where the base
 came so, else bfloat16 in oneDNN's own order; float32 weights whose values fit float16 are read in float16. All forms
 hold the same numbers up to the rounding of the type in which the base is loaded.
-Knows weights and rows; nothing of adapters, layers' order or caches.
 """
 
 from __future__ import annotations

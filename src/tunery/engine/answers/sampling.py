@@ -1,8 +1,4 @@
-"""
-From logits to the next token.
-
-Knows one row of numbers and the settings; nothing of models or texts.
-"""
+"""From logits to the next token."""
 
 from __future__ import annotations
 

@@ -1,7 +1,5 @@
 """
 What all layers of a decoding step share, computed once: rotation of the new positions, masks, places in the cache.
-
-Knows a cache and a module that gives cosines and sines; nothing of weights.
 """
 
 from __future__ import annotations

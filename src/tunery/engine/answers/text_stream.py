@@ -2,7 +2,6 @@
 From tokens of one running answer to pieces of text that can be shown.
 
 Holds back half characters and what may yet become a stop sequence, so that joined pieces equal the whole text.
-Knows an encoder's `text` and `whole_text`; nothing of models.
 """
 
 from __future__ import annotations

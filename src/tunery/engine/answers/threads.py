@@ -3,8 +3,7 @@ How many threads a decoding step uses: all or one, whichever was faster when las
 
 A step is hundreds of products of some ten microseconds; with a core taken by another program each of them waits for the
 thread that does not run, and a step of 20 ms has taken 5 seconds. So a step that takes far longer than such steps use
-to goes on with one thread, and one that is somewhat slow has the other number tried next. Knows clocks; nothing of what
-a step computes.
+to goes on with one thread, and one that is somewhat slow has the other number tried next.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """
 The next token of a model whose inner state we do not know: the whole row is read again for each token.
 
-Exact for every causal model, and slow; packed families never come here. Knows one row and one adapter at a time.
+Exact for every causal model, and slow; packed families never come here.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 The tensors that a decoding step writes to, made once for a number of rows, with all the views of them that it needs.
 
 With few rows a step is hundreds of operations of a microsecond; making a tensor or a view takes as long as computing
-with it. Knows sizes; nothing of weights or caches.
+with it.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 Attention over a packed row, registered with transformers' attention interface.
 
 A layout says which queries see which keys; this module does the products and their gradient, in grouped-query form
-without repeating keys. Knows tensors and positions; nothing of examples, tokenizers or adapters.
-`generator.py` brings a layout of its own for cached keys and values; both have an `attend` method.
+without repeating keys. `generator.py` brings a layout of its own for cached keys and values; both have an `attend`
+method.
 """
 
 from __future__ import annotations

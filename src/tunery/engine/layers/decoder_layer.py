@@ -6,7 +6,7 @@ A whole decoder layer as one autograd function, for the shape that Llama has and
 
 A step of a small base is hundreds of small operations a layer; here they are as few as its mathematics has, and the
 gradient is written out, without an entry in autograd's books for each. Only what is dear to compute is kept for it.
-Knows tensors, a packed layout and low-rank pairs; which modules have this shape `recognition.py` finds out.
+`recognition.py` finds out which modules have this shape.
 """
 
 from __future__ import annotations

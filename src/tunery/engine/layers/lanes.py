@@ -5,7 +5,7 @@ Every layer works on each token alone but attention, where the second part also 
 So once a layer the first lane hands those over, and on the way back the second lane hands back their gradient: 60 short
 waits a step of the default base, where threads that share each product would wait 6,000 times. A lane that waits
 sleeps; another program on one of the cores costs its share and no more. Where the row is cut and the order of every sum
-follow from the row alone, so the result does not depend on timing. Knows tensors and threads; nothing of models.
+follow from the row alone, so the result does not depend on timing.
 """
 
 from __future__ import annotations

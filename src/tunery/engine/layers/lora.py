@@ -4,7 +4,7 @@ The adapted linear layer: a frozen product plus a low-rank one, with a gradient 
     y = x Wᵀ + b + s · (x Aᵀ) Bᵀ          W [out, in] frozen, A [r, in], B [out, r] learned, s = alpha / r
 
 Adapter weights are float32; products run in the type of the base. All weights of one adapter lie in one flat tensor, so
-that optimizer, clipping and checkpoints are single operations. Knows modules and tensors; no files, no optimizer.
+that optimizer, clipping and checkpoints are single operations.
 """
 
 from __future__ import annotations

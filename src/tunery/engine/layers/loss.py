@@ -2,7 +2,7 @@
 Cross-entropy over answer tokens, with the vocabulary projection done in blocks of rows.
 
 The full matrix of logits never exists: 1,000 answer tokens of a vocabulary of 49,152 would be 197 MB in float32 and as
-much again for its gradient. The gradient towards the hidden states is made together with the loss. Knows tensors only.
+much again for its gradient. The gradient towards the hidden states is made together with the loss.
 """
 
 from __future__ import annotations

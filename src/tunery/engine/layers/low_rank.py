@@ -5,7 +5,7 @@ The low-rank products of linear layers that read the same rows, as few operation
 
 Layers whose outputs stand beside each other in one tensor have one block-diagonal B. A and B are working copies in the
 type of the base, brought up to date once a step; gradients go straight to their places in the flat gradient, summed in
-float32 or wider. Knows tensors; nothing of modules or autograd.
+float32 or wider.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@ A base model with places for adapters, and the two ways through it.
 
 *Packed*: one row without padding through transformers' own modules with our attention; for the families that tests have
 shown to give the plain result. *Padded*: the plain batch through the untouched forward pass; exact for every causal
-model that transformers loads, and slower. Knows modules and tensors; nothing of files, optimizers or texts.
+model that transformers loads, and slower.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 The root-mean-square norm as one autograd function instead of a dozen small operations.
 
 A module is replaced only if it is called an RMS norm and gives the same numbers on a trial input; any other stays as it
-is. Knows tensors and modules, no model families.
+is.
 """
 
 from __future__ import annotations

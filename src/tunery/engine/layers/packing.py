@@ -1,8 +1,7 @@
 """
 A batch of examples as one packed row: no padding, the shared prefix once, and which hidden state predicts which token.
 
-Knows token ids and index arithmetic; nothing of models. `attention.py` reads the blocks, `tuner.py` the rows and
-targets.
+`attention.py` reads the blocks, `tuner.py` the rows and targets.
 
     prefix | rest of example 0 | rest of example 1 | ... | filling
 

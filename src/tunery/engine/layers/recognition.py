@@ -2,7 +2,7 @@
 Finds out whether a decoder layer of a model has the shape that `decoder_layer.py` computes as one function.
 
 By its parts, and then by a trial: both compute the same small input and must agree. A layer that differs in anything
-stays as it is. Knows modules and tensors, no model families.
+stays as it is.
 """
 
 from __future__ import annotations

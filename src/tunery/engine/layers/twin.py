@@ -1,4 +1,4 @@
-"""A second set of modules around the same tensors, so that two threads can use one model. Knows modules only."""
+"""A second set of modules around the same tensors, so that two threads can use one model."""
 
 from __future__ import annotations
 

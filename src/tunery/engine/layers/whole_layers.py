@@ -2,8 +2,7 @@
 Lets the layers that are recognised be computed as one function each while an adapter is tuned or measured.
 
 Serving, and whatever a function of the whole layer does not cover, goes through the modules as before: both read the
-same weights. Working copies of the adapter are made once a step for all layers and both lanes. Knows modules, adapters
-and tensors; nothing of rows or batches.
+same weights. Working copies of the adapter are made once a step for all layers and both lanes.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 Finds and loads the compiled step that the package was built with; says None where there is none for this machine.
 
 The library carries a digest of the source it was built from: one of another source is not loaded, so that structures
-cannot disagree. Knows files and processors; nothing of models.
+cannot disagree.
 """
 
 from __future__ import annotations

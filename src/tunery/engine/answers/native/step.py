@@ -2,8 +2,8 @@
 Calls the compiled decoding step on the tensors of a model, its caches and the adapters of the running rows.
 
 Weights are read in bfloat16 where that is exact, which halves what a step has to read; adapters are read where they
-lie. Only float32: there it computes what the step in torch does, up to the order of sums. Knows shapes and addresses;
-what the numbers mean stands in `step.c`.
+lie. Only float32: there it computes what the step in torch does, up to the order of sums.
+`step.c` says what the numbers mean.
 """
 
 from __future__ import annotations
