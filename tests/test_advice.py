@@ -97,3 +97,14 @@ def test_best_epoch_is_held_out_first_then_knee() -> None:
 def test_summary_is_a_sentence(epochs: list[EpochLoss], text: str) -> None:
     """Screen readers get the curve as one sentence."""
     assert summary(epochs) == text
+
+
+def test_a_ruined_run_is_not_praised() -> None:
+    """Whatever the means say, the advice names the epoch that is used, and the cause."""
+    epochs = [EpochLoss(number, loss, None) for number, loss in enumerate((11.4, 10.9, 10.8), 1)]
+
+    advice = advise(epochs, healthy_epoch=1)
+
+    assert advice is not None
+    assert (advice.kind, advice.epoch_count) == ("ruined", None)
+    assert "epoch 1 is used. The learning rate is too high" in advice.text

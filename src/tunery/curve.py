@@ -79,11 +79,11 @@ def advise(epochs: Sequence[EpochLoss], *, healthy_epoch: int | None = None) -> 
     """
     Return advice for the next tuning; None if there are too few epochs to tell.
 
-    `healthy_epoch` is the one that is served because the later ones are ruined.
+    `healthy_epoch` is the one that is served because the one that would be served otherwise is ruined.
     """
     if healthy_epoch is not None:
         text = (
-            f"Tuning ruined the model after epoch {healthy_epoch}, so epoch {healthy_epoch} is used."
+            f"Tuning ruined the model in some epochs, so epoch {healthy_epoch} is used."
             " The learning rate is too high; use a smaller one."
         )
         return Advice("ruined", text)

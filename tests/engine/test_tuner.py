@@ -14,7 +14,7 @@ from tests.fakes import random_rows, tiny_model
 from tunery.engine.adapter import WEIGHTS, Adapter, read_adapter, write_adapter
 from tunery.engine.encoding import EncodedExample
 from tunery.engine.layers.network import Network
-from tunery.engine.tuner import KEPT_EPOCHS, Recipe, Tuner, weights_digest
+from tunery.engine.tuner import KEPT_EPOCHS, Recipe, Tuner, settings_in_force, weights_digest
 from tunery.errors import FailedPrecondition, OutOfMemory, TuningRuined, TuningUnstable
 from tunery.types import Hyperparameters
 
@@ -150,6 +150,7 @@ def test_a_healthy_epoch_is_served_when_later_ones_are_ruined(tmp_path: Path, ab
 
     assert tuner.healthy_epoch in (1, 2)
     assert torch.equal(tuner.adapter.flat, after)
+    assert settings_in_force(tuner)["best_epoch"] == tuner.healthy_epoch  # the one that is marked as served
     served = read_adapter(tuner.epoch_folder(tuner.healthy_epoch), tuner.network)
     assert torch.equal(tuner.chosen_adapter().flat, served.flat)
 

@@ -88,7 +88,13 @@ class Tuner:
 
     @property
     def best_epoch(self) -> int | None:
-        """Return the kept epoch with the lowest held-out loss, else the last one; None before the first."""
+        """
+        Return the kept epoch with the lowest held-out loss, else the last one; None before the first.
+
+        If that one is ruined, `require_health` has set another.
+        """
+        if self.healthy_epoch is not None:
+            return self.healthy_epoch
         measured = [e for e in self.epoch_losses if e.held_out_loss is not None and self.epoch_folder(e.epoch).exists()]
         if measured:
             return min(measured, key=lambda e: (e.held_out_loss, e.epoch)).epoch
@@ -171,7 +177,7 @@ class Tuner:
 
     def chosen_adapter(self) -> Adapter:
         """Return the adapter to serve: the best epoch's when all steps are done, else the current one."""
-        epoch = self.healthy_epoch or self.best_epoch
+        epoch = self.best_epoch
         if self.completed_steps < self.schedule.total_steps or epoch is None or epoch == self.epoch_losses[-1].epoch:
             return self.adapter
         return read_adapter(self.epoch_folder(epoch), self.network)

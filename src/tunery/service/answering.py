@@ -161,7 +161,7 @@ class Answering:
         return rendered.texts
 
     def require_room(self, user: str, questions: int = 1) -> None:
-        """Raise ResourceExhausted if `ask` would for one of so many questions; it costs less than to find out there."""
+        """Raise ResourceExhausted if there is no room for this many more questions of a user, as `ask` would."""
         with self._lock:
             self._require_room(user, questions)
 

@@ -3,8 +3,8 @@ One decoding step of a recognised family with few operations: one new token for 
 
 At one row calling the modules of a small model takes longer than its products; this way is 26 operations a layer, 35
 with adapters, on tensors made beforehand. The base's products read each matrix once for all rows; everything between
-them is in float32 or wider, also where the base is bfloat16. Modules of another shape than
-Llama's stay with transformers' own code.
+them is in float32 or wider, also where the base is bfloat16. Modules of another
+shape than Llama's stay with transformers' own code.
 """
 
 from __future__ import annotations
