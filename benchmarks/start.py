@@ -48,7 +48,7 @@ def started(base_model: str) -> Result:
         command = [sys.executable, "-m", "tunery", "tune", str(rows), "--base-model", base_model]
         start = time.time()
         done = subprocess.run(
-            [*command, "--epochs", "1", "--json", "--yes"],
+            [*command, "--epochs", "1", "--hold-out", "0", "--json", "--yes"],
             capture_output=True,
             text=True,
             check=True,

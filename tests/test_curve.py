@@ -53,11 +53,11 @@ def a_task(losses: list[float], steps: int, **changes: Any) -> TuningTask:
     [
         (1, [], CurveFacts("Loss is 1.00 at step 1.", None, None, 1)),
         (6, [2.0], CurveFacts("Loss was 2.00 over the first epoch.", None, None, 2)),
-        (15, [3.0, 2.0, 1.0], CurveFacts("Loss fell from 3.00 to 1.00 over 3 epochs.", 3, None, 3)),
+        (15, [3.0, 2.0, 1.0], CurveFacts("Loss fell from 3.00 to 1.00 over 3 epochs.", None, None, 3)),
         (
             20,
             [3.0, 1.0, 1.0, 1.0],
-            CurveFacts("Loss fell from 3.00 to 1.00 over 4 epochs; flat after epoch 2.", 2, 2, 4),
+            CurveFacts("Loss fell from 3.00 to 1.00 over 4 epochs; flat after epoch 2.", None, 2, 4),
         ),
     ],
 )

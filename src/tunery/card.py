@@ -151,6 +151,7 @@ def curve_section(
     completed_steps: int,
     total_steps: int,
     kept_epochs: Sequence[int] = (),
+    served_epoch: int | None = None,
 ) -> dict[str, Any]:
     """Return the section of losses by epoch, with advice."""
     return {
@@ -159,6 +160,7 @@ def curve_section(
         "completed_steps": completed_steps,
         "total_steps": total_steps,
         "kept_epochs": list(kept_epochs),
+        "served_epoch": served_epoch,
     }
 
 
@@ -237,7 +239,8 @@ def _curve(card: Section) -> Iterator[str]:
     if curve["kept_epochs"]:
         example = f"{card['name']}@epoch-{curve['kept_epochs'][0]}"
         yield ""
-        yield f"Kept epochs: {', '.join(map(str, curve['kept_epochs']))}; call one as `{example}`."
+        served = f" Epoch {curve['served_epoch']} answers." if curve.get("served_epoch") else ""
+        yield f"Kept epochs: {', '.join(map(str, curve['kept_epochs']))}; call one as `{example}`.{served}"
 
 
 def _verdict(card: Section) -> Iterator[str]:

@@ -94,11 +94,9 @@ def advise(epochs: Sequence[EpochLoss], *, healthy_epoch: int | None = None) -> 
 
 
 def best_epoch(epochs: Sequence[EpochLoss]) -> int | None:
-    """Return the epoch to mark on a chart: the one with the lowest held-out loss, otherwise the knee."""
+    """Return the epoch with the lowest held-out loss; training loss cannot tell which one is best."""
     measured = [epoch for epoch in epochs if epoch.held_out_loss is not None]
-    if measured:
-        return min(measured, key=lambda epoch: (epoch.held_out_loss, epoch.epoch)).epoch
-    return knee([epoch.mean_loss for epoch in epochs])
+    return min(measured, key=lambda epoch: (epoch.held_out_loss, epoch.epoch)).epoch if measured else None
 
 
 def summary(epochs: Sequence[EpochLoss]) -> str:

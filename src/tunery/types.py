@@ -194,10 +194,18 @@ class TunedModel:
     source_tuned_model: str | None = None  # id of the tuned model this one was tuned from
     base_name_asked: str | None = None  # the base as named by the user, possibly an API name
     examples_shared: bool = False  # with readers; owner and writers always see them
+    chosen_epoch: int | None = None  # the kept epoch that its user chose to serve; None: as published
+    fold_count: int = 0  # folds that evaluate it after tuning; 0: none
 
     @property
     def name(self) -> str:
         return f"tunedModels/{self.id}"
+
+    @property
+    def served_epoch(self) -> int | None:
+        """The kept epoch that answers; None before the end, or if tuning was cancelled between two epochs."""
+        best = self.task.settings.get("best_epoch") if self.state is State.ACTIVE else None
+        return self.chosen_epoch or (best if isinstance(best, int) else None)
 
     @property
     def operation_name(self) -> str:

@@ -51,7 +51,7 @@ def test_a_full_disk_keeps_the_checkpoint_and_the_same_command_goes_on(
     start: Start, home: Path, small_home: Path, data: Path
 ) -> None:
     """A disk that fills up ends the job with 18 and how to resume; with space again it gives the undisturbed bytes."""
-    tune = ["tune", data, "--base-model", "tiny", "--id", "numbers", "--epochs", "15"]
+    tune = ["tune", data, "--no-verdict", "--base-model", "tiny", "--id", "numbers", "--epochs", "15"]
     command = start(small_home, *tune)
     command.wait_until(lambda: command.has_checkpoint)
     filler = small_home.parent / "filler"
@@ -74,7 +74,7 @@ def test_a_full_disk_keeps_the_checkpoint_and_the_same_command_goes_on(
 
 def test_a_read_only_data_folder_is_one_sentence(start: Start, read_only_home: Path, data: Path) -> None:
     """Tuning into a folder that cannot be written to ends with 19 and names the folder; listing it works."""
-    command = start(read_only_home, "tune", data, "--base-model", "tiny")
+    command = start(read_only_home, "tune", data, "--no-verdict", "--base-model", "tiny")
 
     assert command.wait() == 19
     assert f"The data folder {read_only_home} cannot be written to" in command.said
@@ -83,10 +83,10 @@ def test_a_read_only_data_folder_is_one_sentence(start: Start, read_only_home: P
 
 def test_a_second_writer_is_refused_and_readers_are_not(start: Start, home: Path, data: Path) -> None:
     """During a job, tuning and deleting end with 19 and name the process; listing and showing work."""
-    command = start(home, "tune", data, "--base-model", "tiny", "--id", "first", "--epochs", "2000")
+    command = start(home, "tune", data, "--no-verdict", "--base-model", "tiny", "--id", "first", "--epochs", "2000")
     command.wait_until(lambda: "loss" in command.said)
 
-    second = start(home, "tune", data, "--base-model", "tiny", "--id", "second")
+    second = start(home, "tune", data, "--no-verdict", "--base-model", "tiny", "--id", "second")
     assert second.wait() == 19
     assert f"Process {command.pid} is using the data folder" in second.said
     assert start(home, "models", "delete", "first", "--yes").wait() == 19

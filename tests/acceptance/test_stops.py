@@ -94,13 +94,13 @@ def test_another_label_is_another_job(start: Start, new_home: Callable[[str], Pa
     """After a kill the same command on a changed file starts a new job, and says so."""
     home, data = new_home("changed"), tmp_path / "t.csv"
     shutil.copy(CASES / "39-resume" / "v1.csv", data)
-    killed = start(home, "tune", data, "--base-model", "tiny", "--id", "t1", "--epochs", "500", "--yes")
+    killed = start(home, "tune", data, "--no-verdict", "--base-model", "tiny", "--id", "t1", "--epochs", "500", "--yes")
     killed.wait_until(lambda: "loss" in killed.said)
     killed.kill()
     killed.wait()
     shutil.copy(CASES / "39-resume" / "v2.csv", data)
 
-    again = start(home, "tune", data, "--base-model", "tiny", "--id", "t2", "--epochs", "2", "--yes")
+    again = start(home, "tune", data, "--no-verdict", "--base-model", "tiny", "--id", "t2", "--epochs", "2", "--yes")
 
     assert again.wait() == 0, again.said
     assert "t1, unfinished, was tuned on other rows of t.csv or with other settings; a new job starts." in again.said

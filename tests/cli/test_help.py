@@ -29,6 +29,7 @@ WANTED = {
     "evaluate": f"{READING} --against --folds --rows --seed --server --json",
     "rescue": f"{READING} --endpoint --model --to --style --key-variable --bearer --per-minute --json",
     "models card": "--server --json",
+    "models use": "--server --json",
     "doctor": "--port --json",
     "backup": "--with-bases --json",
     "restore": "--json",

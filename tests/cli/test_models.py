@@ -183,3 +183,19 @@ def test_delete_does_not_guess(run: Run, tuned: str) -> None:
     assert done.status == 13
     assert "Add --yes" in done.said
     assert run("models", "show", tuned).status == 0
+
+
+def test_another_kept_epoch_is_used(run: Run, tuned: str, tmp_path: Path) -> None:
+    """It answers and is exported from then on, and is the one marked as served; 0 undoes the choice."""
+    done = run("models", "use", tuned, "1", "--json")
+
+    assert (done.status, done.said) == (0, f"{tuned} answers with epoch 1 now.\n")
+    assert json.loads(done.output)["served_epoch"] == 1
+    shown = [line for line in run("models", "show", tuned).output.splitlines() if line.endswith("  served")]
+    assert [line.split()[0] for line in shown] == ["1"]
+    run("models", "export", tuned, "--to", tmp_path / "chosen")
+    run("models", "export", f"{tuned}@epoch-1", "--to", tmp_path / "first")
+    files = [tmp_path / name / "adapter_model.safetensors" for name in ("chosen", "first")]
+    assert files[0].read_bytes() == files[1].read_bytes()
+    assert run("models", "use", tuned, "7").status == 15
+    assert run("models", "use", tuned, "0").said == f"{tuned} answers with epoch 3 now.\n"

@@ -139,7 +139,7 @@ def test_a_model_is_listed_and_shown(either: Run) -> None:
 
 def test_a_model_is_deleted(either: Run, data: Path) -> None:
     """With --yes the server deletes it; a second time it is not found."""
-    assert either("tune", data, "--base-model", BASE, "--epochs", "1", "--id", "gone").status == 0
+    assert either("tune", data, "--no-verdict", "--base-model", BASE, "--epochs", "1", "--id", "gone").status == 0
 
     assert either("models", "delete", "gone", "--yes").said == "Deleted gone.\n"
     assert either("models", "delete", "gone", "--yes").status == 15
@@ -241,7 +241,7 @@ def test_ctrl_c_cancels_and_keeps_what_was_tuned(held: Run, live: Live, data: Pa
     """Ctrl-C once ends the server's task after a step: exit status 130 and a usable model."""
     _when(lambda: _is_running(live, "halted"), lambda: os.kill(os.getpid(), signal.SIGINT))
 
-    done = held("tune", data, "--base-model", BASE, "--epochs", "2000", "--id", "halted")
+    done = held("tune", data, "--no-verdict", "--base-model", BASE, "--epochs", "2000", "--id", "halted")
 
     task = live.services.library.find("halted").task
     assert done.status == 130, done.said
@@ -253,7 +253,7 @@ def test_ctrl_c_cancels_and_keeps_what_was_tuned(held: Run, live: Live, data: Pa
 
 def test_terminated_the_task_goes_on(held: Run, live: Live, data: Path) -> None:
     """SIGTERM ends the command but not the server's task, and the same command finds it again."""
-    arguments = ("tune", data, "--base-model", BASE, "--epochs", "2000", "--id", "left")
+    arguments = ("tune", data, "--no-verdict", "--base-model", BASE, "--epochs", "2000", "--id", "left")
     _when(lambda: _is_running(live, "left"), lambda: os.kill(os.getpid(), signal.SIGTERM))
 
     done = held(*arguments)

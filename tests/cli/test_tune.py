@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Run
+from tunery.service.library import Library
 
 
 def test_the_name_is_the_result(run: Run, tiny: str, data: Path) -> None:
     """Standard output has the name of the new model and nothing else; its id begins with the name of the file."""
-    done = run("tune", data, "--base-model", tiny, "--epochs", "1")
+    done = run("tune", data, "--no-verdict", "--base-model", tiny, "--epochs", "1")
 
     assert done.status == 0
     assert done.output.startswith("tunedModels/numbers-")
@@ -26,7 +27,7 @@ def test_the_start_says_what_was_resolved(run: Run, tiny: str, data: Path) -> No
 
     assert "Data      numbers.csv: CSV, utf-8, 20 rows\n" in said
     assert "Columns   input 'text_input', output 'output'\n" in said
-    assert "Held out  2 rows (--hold-out 10%)\n" in said
+    assert "Check     2 rows held out (--hold-out 10%)\n" in said
     assert "Base      tiny, " in said
     assert "Settings  2 epochs, seed 7; default: batch size 4, learning rate 0.001\n" in said
     assert "Steps     9 on 18 rows\n" in said
@@ -40,7 +41,7 @@ def test_too_little_memory_is_told_before_the_start(
     """A job that may not fit gets a warning with advice; without a terminal it is tried anyway."""
     monkeypatch.setattr("tunery.service.creation.available_memory", lambda: 100_000_000)
 
-    done = run("tune", data, "--base-model", tiny, "--epochs", "1")
+    done = run("tune", data, "--no-verdict", "--base-model", tiny, "--epochs", "1")
 
     assert done.status == 0
     assert "; 0.1 GB free\nWarning: this may not fit. Use smaller batches (--batch-size)" in done.said
@@ -48,14 +49,14 @@ def test_too_little_memory_is_told_before_the_start(
 
 def test_a_multiplier_is_shown_with_its_rate(run: Run, tiny: str, data: Path) -> None:
     """The resulting rate is shown with the multiplier."""
-    said = run("tune", data, "--base-model", tiny, "--epochs", "1", "--learning-rate-multiplier", "2").said
+    said = run("tune", data, "--no-verdict", "--base-model", tiny, "--epochs", "1", "--learning-rate-multiplier", "2").said
 
     assert "learning rate 0.002 (multiplier 2)" in said
 
 
 def test_a_pipe_gets_a_plain_line_per_step(run: Run, tiny: str, data: Path) -> None:
     """Lines of steps are aligned, end at 100 %, and hold no control characters."""
-    said = run("tune", data, "--base-model", tiny, "--epochs", "2").said
+    said = run("tune", data, "--no-verdict", "--base-model", tiny, "--epochs", "2").said
 
     steps = [line for line in said.splitlines() if line.startswith("step ")]
     assert len(steps) == 10
@@ -68,7 +69,7 @@ def test_a_pipe_gets_a_plain_line_per_step(run: Run, tiny: str, data: Path) -> N
 
 def test_many_steps_are_thinned(run: Run, tiny: str, data: Path) -> None:
     """Above 200 steps a pipe gets about 200 lines, the last among them."""
-    said = run("tune", data, "--base-model", tiny, "--epochs", "22", "--batch-size", "2").said
+    said = run("tune", data, "--no-verdict", "--base-model", tiny, "--epochs", "22", "--batch-size", "2").said
 
     steps = [line for line in said.splitlines() if line.startswith("step ")]
     assert 100 <= len(steps) <= 200
@@ -93,7 +94,7 @@ def test_the_end_says_what_was_made(run: Run, home: Path, tiny: str, data: Path)
 
 def test_json_is_one_document(run: Run, tiny: str, data: Path) -> None:
     """With --json standard output is the model with its task and curve, in Google's names in snake_case."""
-    done = run("tune", data, "--base-model", tiny, "--id", "numbers", "--display-name", "Numbers", "--json")
+    done = run("tune", data, "--no-verdict", "--base-model", tiny, "--id", "numbers", "--display-name", "Numbers", "--json")
 
     document = json.loads(done.output)
     assert document["name"] == "tunedModels/numbers"
@@ -138,7 +139,7 @@ def test_columns_are_chosen(run: Run, tiny: str, tmp_path: Path) -> None:
     path.write_text("subject,body,team\n" + "".join(f"s{n},b{n},t{n % 2}\n" for n in range(20)))
     columns = ("--input-column", "subject", "--input-column", "body", "--output-column", "team")
 
-    done = run("tune", path, "--base-model", tiny, "--epochs", "1", *columns)
+    done = run("tune", path, "--base-model", tiny, "--epochs", "1", "--no-verdict", *columns)
 
     assert done.status == 0
     assert "input 'subject' and 'body', output 'team'" in done.said
@@ -162,7 +163,7 @@ def test_what_cannot_be_is_one_sentence(
     """Wrong values end with the exit status of their kind and without a traceback."""
     base = () if "--base-model" in arguments else ("--base-model", tiny)
 
-    done = run("tune", data, *base, *arguments)
+    done = run("tune", data, "--no-verdict", *base, *arguments)
 
     assert done.status == status
     assert sentence in done.said
@@ -179,8 +180,8 @@ def test_a_file_that_is_not_there(run: Run, tiny: str) -> None:
 
 def test_an_id_that_is_taken(run: Run, tuned: str, data: Path) -> None:
     """The same id again ends with 16; without an id the same command makes another model."""
-    again = run("tune", data, "--base-model", "tiny", "--id", tuned, "--epochs", "1")
-    others = [run("tune", data, "--base-model", "tiny", "--epochs", "1").output for _ in range(2)]
+    again = run("tune", data, "--no-verdict", "--base-model", "tiny", "--id", tuned, "--epochs", "1")
+    others = [run("tune", data, "--no-verdict", "--base-model", "tiny", "--epochs", "1").output for _ in range(2)]
 
     assert again.status == 16
     assert "already a tuned model 'numbers'" in again.said
@@ -189,7 +190,7 @@ def test_an_id_that_is_taken(run: Run, tuned: str, data: Path) -> None:
 
 def test_numbers_that_are_none(run: Run, tiny: str, data: Path) -> None:
     """An absurd learning rate ends with 13 and what to do; the model is listed as FAILED with the reason."""
-    done = run("tune", data, "--base-model", tiny, "--id", "wild", "--learning-rate", "1e30")
+    done = run("tune", data, "--no-verdict", "--base-model", tiny, "--id", "wild", "--learning-rate", "1e30")
 
     assert done.status == 13
     assert "Use a smaller learning rate" in done.said
@@ -215,3 +216,34 @@ def test_debug_shows_the_traceback(run: Run, capfd: pytest.CaptureFixture[str]) 
 
     with pytest.raises(NotFound):
         main(["--debug", "tune", "missing.csv"])
+
+
+def test_folds_answer_whether_it_helped(run: Run, tiny: str, data: Path, home: Path) -> None:
+    """By default 20 rows are all tuned on and then tested in 3 folds: said before the start, with two answers after."""
+    done = run("tune", data, "--base-model", tiny, "--epochs", "1", "--id", "numbers", "--json")
+
+    assert done.status == 0, done.said
+    assert "Check     3 folds after tuning, which takes about 2 times as long as tuning" in done.said
+    assert "Tuning 3 of 3" in done.said
+    document = json.loads(done.output)
+    assert document["tuning_task"]["held_out_rows"] == 0
+    assert f"Verdict  {document['verdict']['text'].split()[0]}" in done.said
+    assert re.search(r"^(Example|Wrong)  +'\d+' → '", done.said, re.MULTILINE)
+    with Library.open(home) as library:
+        report = library.report(library.get("numbers"), "EVALUATION")
+    assert report is not None
+    assert (report["folds"], report["rows"]) == (3, 20)
+
+
+def test_many_rows_hold_some_out(run: Run, tiny: str, tmp_path: Path) -> None:
+    """From 100 rows on, 20 at least; the end says how to tune on all of them."""
+    path = tmp_path / "many rows.csv"
+    path.write_text("text_input,output\n" + "".join(f"{n},{n + 1}\n" for n in range(100)))
+
+    done = run("tune", path, "--base-model", tiny, "--epochs", "1")
+
+    assert done.status == 0, done.said
+    assert "Check     20 rows held out (default; leave out with --hold-out 0)" in done.said
+    assert "Steps     20 on 80 rows" in done.said
+    assert "Verdict " in done.said
+    assert f"To tune on all 100 rows: tunery tune '{path}' --hold-out 0" in done.said

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tunery.cli.workplace import _unpack
+from tunery.cli.client import unpack
 from tunery.errors import Unavailable
 
 
@@ -28,7 +28,7 @@ def packed(*members: tuple[str, bytes | None]) -> io.BytesIO:
 
 def test_files_of_an_export_are_written(tmp_path: Path) -> None:
     """With their folders, which have no entries of their own."""
-    _unpack(packed(("a.txt", b"1"), ("inner/deep/b.txt", b"")), tmp_path)
+    unpack(packed(("a.txt", b"1"), ("inner/deep/b.txt", b"")), tmp_path)
 
     assert {path.relative_to(tmp_path).as_posix(): path.read_bytes() for path in tmp_path.rglob("*.txt")} == {
         "a.txt": b"1",
@@ -46,7 +46,7 @@ def test_nothing_is_written_elsewhere(tmp_path: Path, members: list[tuple[str, b
     folder.mkdir()
 
     with pytest.raises(Unavailable, match="which is not a file of an export"):
-        _unpack(packed(*members), folder)
+        unpack(packed(*members), folder)
 
     assert [path for path in tmp_path.rglob("*") if path != folder] == []
 
@@ -57,4 +57,4 @@ def test_an_export_that_was_cut_off(tmp_path: Path) -> None:
 
     for size in (0, 512, 1024, len(whole) - 1024 * 9):
         with pytest.raises(Unavailable, match="cut off on its way"):
-            _unpack(io.BytesIO(whole[:size]), tmp_path)
+            unpack(io.BytesIO(whole[:size]), tmp_path)

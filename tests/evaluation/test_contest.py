@@ -9,7 +9,16 @@ from dataclasses import dataclass, field
 import pytest
 
 from tunery.errors import InvalidArgument
-from tunery.evaluation.contest import Contest, RecordedAnswers, choose_shots, cross_validated, few_shot_prompts, split
+from tunery.evaluation.contest import (
+    AUTOMATIC,
+    Contest,
+    RecordedAnswers,
+    choose_shots,
+    cross_validated,
+    few_shot_prompts,
+    set_aside,
+    split,
+)
 from tunery.types import TuningExample
 
 
@@ -131,3 +140,31 @@ def test_cross_validation_answers_every_row_by_a_model_without_it() -> None:
     assert all(not known & asked and len(known | asked) == 20 for _, known, asked in seen)
     with pytest.raises(InvalidArgument, match="at least 2"):
         split(rows, 21)
+
+
+@pytest.mark.parametrize(
+    ("rows", "kinds", "expected"),
+    [
+        (19, 19, (19, 0, 0)),  # a verdict needs 20
+        (20, 20, (20, 0, 3)),
+        (99, 99, (99, 0, 3)),
+        (100, 100, (80, 20, 0)),
+        (400, 400, (360, 40, 0)),
+        (300, 2, (300, 0, 0)),  # one input many times cannot be told apart
+    ],
+)
+def test_what_is_set_aside_by_default(rows: int, kinds: int, expected: tuple[int, int, int]) -> None:
+    """From 100 rows on a tenth, 20 at least, is held out; from 20 on folds follow; below no verdict is possible."""
+    examples = [TuningExample(f"input {row % kinds}", str(row)) for row in range(rows)]
+
+    used, held_out, folds = set_aside(examples, AUTOMATIC)
+
+    assert (len(used), len(held_out), folds) == expected
+
+
+def test_an_amount_that_was_asked_for_is_held_out() -> None:
+    """Then no folds follow, however few the rows are; 0 holds nothing out."""
+    examples = [TuningExample(str(row), str(row)) for row in range(30)]
+
+    assert [len(part) for part in set_aside(examples, "10%")[:2]] == [27, 3]
+    assert set_aside(examples, 0) == (tuple(examples), (), 0)

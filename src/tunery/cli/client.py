@@ -7,14 +7,17 @@ HTTP to a tunery server: calls, the errors it raises, and what its replies mean 
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
+import tarfile
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import urlsplit
 
 from tunery import config, errors
@@ -287,6 +290,7 @@ def received_model(reply: Mapping[str, Any]) -> TunedModel:
         "snapshots": received_snapshots(task.get("snapshots", ())),
     }
     named = {"id": model_id, "display_name": "", "description": "", **model, "base_model": reply["baseWeights"]}
+    named["chosen_epoch"] = reply.get("servedEpoch")
     return TypeAdapter(TunedModel).validate_python({**named, "task": facts})
 
 
@@ -353,3 +357,33 @@ def _document(content: bytes) -> Document | None:
     except (ValueError, RecursionError):
         return None
     return document if isinstance(document, dict) else None
+
+
+_TAR_END_BYTES = 1024  # two empty blocks of 512
+
+
+def unpack(file: IO[bytes], folder: Path) -> None:
+    """Unpack what a server sent; raise Unavailable if the end is missing, wherever it was cut."""
+    broken = Unavailable("The export was cut off on its way from the server. Export it again.")
+    if file.seek(0, os.SEEK_END) < _TAR_END_BYTES:
+        raise broken
+    file.seek(-_TAR_END_BYTES, os.SEEK_END)
+    if any(file.read()):  # between two files a tar file can be cut without looking broken
+        raise broken
+    file.seek(0)
+    try:
+        with tarfile.open(fileobj=file, mode="r:") as archive:
+            for member in archive:
+                _write_member(archive, member, folder)
+    except tarfile.TarError as error:
+        raise broken from error
+
+
+def _write_member(archive: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
+    """Write a file of an archive below a folder. Python before 3.11.4 has no filter that would do without this."""
+    path, content = (folder / member.name).resolve(), archive.extractfile(member) if member.isfile() else None
+    if content is None or not path.is_relative_to(folder.resolve()):
+        raise Unavailable(f"The server sent {member.name!r}, which is not a file of an export.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with content, path.open("wb") as file:
+        shutil.copyfileobj(content, file)

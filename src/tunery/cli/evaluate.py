@@ -79,17 +79,18 @@ def evaluate(
 
 
 def print_verdict_of(model: TunedModel, place: Workplace) -> dict[str, object]:
-    """Evaluate a model that was just tuned on its held-out rows, print the verdict and return it for the JSON."""
+    """Evaluate a model that was just tuned as was agreed, print the verdict and return it for the JSON."""
     try:
         with LiveLine() as live:
-            found = place.verdict(model, output.evaluation_progress(live))
+            on_step = output.tuning_progress(live, model.fold_count)
+            found = place.verdict(model, on_step, output.evaluation_progress(live))
     except (TuneryError, KeyboardInterrupt) as error:  # the tuned model is complete without a verdict
         why = "interrupted." if isinstance(error, KeyboardInterrupt) else str(error)
         terminal.say(f"No verdict: {why} Try again with: tunery evaluate {model.id}")
         return {}
-    if found.verdict is None:
+    if found is None or found.verdict is None:
         return {}
-    for line in terminal.facts((("Verdict", f"{found.verdict.text} More: tunery evaluate {model.id}"),)):
+    for line in terminal.facts((("Verdict", found.verdict.text), *output.example_answers(found))):
         terminal.say(line)
     return {"verdict": asdict(found.verdict)}
 

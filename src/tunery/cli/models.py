@@ -118,7 +118,22 @@ def show(model: TunedModelName, server: ServerAddress = None, json: Json = False
         terminal.result(line)
     if found.task.snapshots:
         terminal.result("")
-        output.print_curve(found.task, sys.stdout)
+        output.print_curve(found, sys.stdout)
+
+
+@models.command()
+def use(
+    model: TunedModelName,
+    epoch: Annotated[int, argument("Kept epoch, from 1; 0 for the one that tuning chose.", "EPOCH")],
+    server: ServerAddress = None,
+    json: Json = False,
+) -> None:
+    """Choose which kept epoch of a tuned model answers."""
+    place = workplace(server)
+    used = place.use_epoch(place.get(model), epoch or None)
+    terminal.say(f"{used.id} answers with epoch {used.served_epoch} now.")
+    if json:
+        terminal.result(output.dumped(output.model_document(used, has_curve=False)))
 
 
 @models.command()

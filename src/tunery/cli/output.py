@@ -26,7 +26,6 @@ from tunery.types import (
     InputCheck,
     State,
     TunedModel,
-    TuningExample,
     TuningSnapshot,
     TuningTask,
 )
@@ -60,10 +59,7 @@ def print_plan(plan: Plan) -> None:
         (
             ("Data", file_facts(plan.preview)),
             ("Columns", column_facts(plan.preview)),
-            (
-                "Held out",
-                f"{len(request.held_out)} rows (--hold-out {plan.given.get('hold_out')})" * bool(request.held_out),
-            ),
+            ("Check", _check_facts(plan)),
             ("Base", _base_facts(plan)),
             ("Settings", _setting_facts(request.hyperparameters, request.seed, plan.given)),
             ("Steps", f"{request.total_steps:,} on {_rows(len(request.examples))}"),
@@ -72,6 +68,18 @@ def print_plan(plan: Plan) -> None:
         terminal.say(line)
     for line in problem_lines(plan.preview.problems):
         terminal.say(line)
+
+
+def _check_facts(plan: Plan) -> str:
+    """Return how it will be found out whether tuning helped."""
+    request, given = plan.request, plan.given.get("hold_out")
+    option = f"--hold-out {given}" if given is not None else "default; leave out with --hold-out 0"
+    if request.held_out:
+        return f"{_rows(len(request.held_out))} held out ({option})"
+    if request.fold_count:
+        more = f"takes about {request.fold_count - 1} times as long as tuning"
+        return f"{request.fold_count} folds after tuning, which {more} ({option})"
+    return ""
 
 
 def file_facts(preview: Preview) -> str:
@@ -96,14 +104,15 @@ def machine_facts(settings: Mapping[str, object]) -> str:
     return f"{settings['dtype']}, {settings['threads']} thread{'s' * (settings['threads'] != 1)}"
 
 
-def print_curve(task: TuningTask, stream: TextIO) -> None:
+def print_curve(model: TunedModel, stream: TextIO) -> None:
     """Print the loss curve, the losses of each epoch, and what the curve means."""
+    task = model.task
     signs = BRAILLE if terminal.can_show("●○⣿┤└─", stream) else ASCII
     for line in draw_chart(task.snapshots, task.epoch_losses, terminal.columns(stream) - 1, signs=signs):
         typer.echo(line, file=stream)
     if task.epoch_losses:
         typer.echo(file=stream)
-        print_epochs(task.epoch_losses, task.settings.get("best_epoch"), stream)
+        print_epochs(task.epoch_losses, model.served_epoch, stream)
     if task.advice:
         typer.echo(f"\n{task.advice.text}", file=stream)
 
@@ -133,7 +142,7 @@ def print_end(model: TunedModel, seconds: float) -> None:
     )
     artifact = artifact_folder(model)
     terminal.say()
-    print_curve(task, sys.stderr)
+    print_curve(model, sys.stderr)
     terminal.say()
     for line in terminal.facts(
         (
@@ -150,11 +159,25 @@ def artifact_folder(model: TunedModel) -> Path | None:
     return config.data_folder() / model.artifact if model.artifact else None
 
 
-def print_next(model: TunedModel, examples: Sequence[TuningExample]) -> None:
-    """Print the next command to type."""
-    if model.state is State.ACTIVE:
-        text = terminal.shortened(examples[0].text_input, _EXAMPLE_COLUMNS)
-        terminal.say(f"Next: tunery generate {model.id} {shlex.quote(text)}")
+def print_next(model: TunedModel, plan: Plan, file: Path) -> None:
+    """Print the next commands to type."""
+    if model.state is not State.ACTIVE:
+        return
+    held_out = plan.request.held_out
+    text = terminal.shortened((held_out or plan.request.examples)[0].text_input, _EXAMPLE_COLUMNS)
+    terminal.say(f"Next: tunery generate {model.id} {shlex.quote(text)}")
+    if held_out:
+        rows = _rows(len(held_out) + len(plan.request.examples))
+        terminal.say(f"To tune on all {rows}: tunery tune {shlex.quote(str(file))} --hold-out 0")
+
+
+def example_answers(found: Evaluation) -> Iterator[tuple[str, str]]:
+    """Return an answer where tuning gained most and one where it went most wrong, as facts."""
+    for title, rows in (("Example", found.best_rows), ("Wrong", found.worst_rows)):
+        for row in rows[:1]:
+            shown = [terminal.shortened(text, _EXAMPLE_COLUMNS) for text in (row.text_input, row.answers["tuned"])]
+            expected = terminal.shortened(row.expected, _EXAMPLE_COLUMNS)
+            yield title, f"{shown[0]!r} → {shown[1]!r}" + f", expected {expected!r}" * (shown[1] != expected)
 
 
 def _base_facts(plan: Plan) -> str:
@@ -328,6 +351,7 @@ def model_document(model: TunedModel, *, has_curve: bool = True) -> dict[str, ob
         "create_time": _time(model.create_time),
         "update_time": _time(model.update_time),
         "adapter_folder": str(artifact_folder(model)) if model.artifact else None,
+        "served_epoch": model.served_epoch,
         "tuning_task": _task_document(model.task, has_curve),
     }
 

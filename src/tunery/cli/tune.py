@@ -41,6 +41,16 @@ _DEFAULTS = Hyperparameters()
 _NAME_CHARACTERS = 40
 
 
+HoldOut = Annotated[
+    str | None,
+    option(
+        "Rows to hold out to find out whether tuning helped, such as 12 or 10%.",
+        "10% from 100 rows on, at least 20; with 20 to 99 rows, 3 folds after tuning",
+        metavar="ROWS",
+    ),
+]
+
+
 @reads_file
 def tune(
     file: DataFile,
@@ -58,13 +68,11 @@ def tune(
     learning_rate_multiplier: Annotated[
         float | None, option("Factor for the default learning rate.", 1, metavar="X")
     ] = None,
-    hold_out: Annotated[
-        str | None, option("Rows to hold out for evaluation, such as 12 or 10%.", 0, metavar="ROWS")
-    ] = None,
+    hold_out: HoldOut = None,
     seed: Annotated[int | None, option("Seed for the row order and the initial weights.", 0, metavar="N")] = None,
     resume: Annotated[bool, option("Only resume an unfinished job.", "resume or start", "--resume")] = False,
     verdict: Annotated[
-        bool, option("Evaluate at the end, if rows were held out.", "evaluate", "--verdict/--no-verdict")
+        bool, option("Find out at the end whether tuning helped.", "do", "--verdict/--no-verdict")
     ] = True,
     server: ServerAddress = None,
     json: Annotated[bool, option("Print one JSON document at the end.", "the name", "--json")] = False,
@@ -88,7 +96,7 @@ def tune(
     }
     names = {"id": id, "display_name": display_name, "description": description}
     place = workplace(server)
-    plan = _plan(file, reading, names, given, place)
+    plan = _plan(file, reading, names, given, place, with_folds=verdict)
     output.print_plan(plan)
     needed = place.estimate(plan)
     output.print_estimate(needed)
@@ -97,9 +105,9 @@ def tune(
     ended, seconds = _tune(plan, place, is_resume=resume)
     output.print_end(ended, seconds)
     is_whole = ended.task.phase is Phase.SUCCEEDED
-    judged = print_verdict_of(ended, place) if verdict and plan.request.held_out and is_whole else {}
+    judged = print_verdict_of(ended, place) if verdict and is_whole else {}
     _print_result(ended, ({"estimate": needed.document()} if needed else {}) | judged, json=json)
-    output.print_next(ended, plan.request.held_out or plan.request.examples)
+    output.print_next(ended, plan, file)
     if not is_whole:
         raise typer.Exit(INTERRUPTED)
 
@@ -117,10 +125,12 @@ def _plan(
     names: dict[str, str | None],
     settings: Mapping[str, object],
     place: Workplace,
+    *,
+    with_folds: bool,
 ) -> Plan:
     """Read the data, resolve the settings and, if we tune here, fetch the base."""
-    from tunery.data.dataset import hold_out
     from tunery.data.sandbox import read_and_preview_guarded
+    from tunery.evaluation.contest import AUTOMATIC, set_aside
     from tunery.service.tuning import TuningRequest
 
     given = {name: value for name, value in settings.items() if value is not None}
@@ -129,7 +139,9 @@ def _plan(
     ).resolve()
     seed = int(given.get("seed", 0))  # type: ignore[call-overload]
     dataset, preview = read_and_preview_guarded(file, **reading)
-    examples, held_out = hold_out(dataset.examples, str(given.get("hold_out", "0")), seed)
+    examples, held_out, folds = set_aside(dataset.examples, str(given.get("hold_out", AUTOMATIC)), seed)
+    if folds and not with_folds:
+        given, folds = given | {"hold_out": "0"}, 0
     asked_base = str(given.get("base_model", DEFAULT_BASE_MODEL))
     base, digest = place.base(asked_base)
     place.require_fitting_outputs(base, dataset, preview.output_column or "output")
@@ -142,6 +154,7 @@ def _plan(
         examples=examples,
         hyperparameters=hyperparameters,
         held_out=held_out,
+        fold_count=folds,
         seed=seed,
         **names,  # type: ignore[arg-type]
     )

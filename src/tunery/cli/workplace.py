@@ -8,10 +8,7 @@ case what can be read from the folder is read from it.
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
-import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -38,10 +35,11 @@ from tunery.cli.client import (
     received_base,
     received_model,
     snake_case,
+    unpack,
 )
 from tunery.cli.output import Plan
 from tunery.cli.terminal import LiveLine, byte_progress
-from tunery.errors import FailedPrecondition, FolderLocked, InvalidArgument, NotFound, Unavailable
+from tunery.errors import FailedPrecondition, FolderLocked, InvalidArgument, NotFound
 from tunery.service import folder as folders
 from tunery.service.tuning import Event
 from tunery.types import Answer, CatalogEntry, TunedModel, TuningExample
@@ -62,7 +60,6 @@ PAGE_SIZE = 200
 
 _HELD_OUT = "held-out rows"
 _EXAMPLE_PATH = re.compile(r"tuningTask\.trainingData\.examples\.examples\[(?P<place>\d{1,7})\](\.(?P<field>\w+))?")
-_TAR_END_BYTES = 1024  # two empty blocks of 512
 
 OnAnswered = Callable[[int, int], None]  # prompts answered, prompts in all
 
@@ -111,6 +108,7 @@ class Workplace(Protocol):
     def models(self) -> Sequence[TunedModel]: ...
     def get(self, name: str) -> TunedModel: ...
     def delete(self, model: TunedModel) -> None: ...
+    def use_epoch(self, model: TunedModel, epoch: int | None) -> TunedModel: ...
     def contract_sentences(self, model: TunedModel) -> tuple[str, str]: ...
     def card(self, model: TunedModel) -> Document: ...
     def export(
@@ -123,7 +121,7 @@ class Workplace(Protocol):
     def job(self, plan: Plan, *, is_resume: bool) -> AbstractContextManager[Job]: ...
 
     def evaluate(self, name: str, request: EvaluationRequest, on_answered: OnAnswered) -> Evaluation: ...
-    def verdict(self, model: TunedModel, on_answered: OnAnswered) -> Evaluation: ...
+    def verdict(self, model: TunedModel, on_step: OnStep, on_answered: OnAnswered) -> Evaluation | None: ...
     def cross_validate(
         self, name: str, request: EvaluationRequest, folds: int, on_step: OnStep, on_answered: OnAnswered
     ) -> Evaluation: ...
@@ -177,6 +175,10 @@ class Here:
     def delete(self, model: TunedModel) -> None:
         with self._owned() as library:
             library.delete(model.id)
+
+    def use_epoch(self, model: TunedModel, epoch: int | None) -> TunedModel:
+        with self._owned() as library:
+            return library.update(model.id, chosen_epoch=epoch)
 
     def contract_sentences(self, model: TunedModel) -> tuple[str, str]:
         from tunery.service.library import contracts_of
@@ -261,8 +263,6 @@ class Here:
         return found
 
     def evaluate(self, name: str, request: EvaluationRequest, on_answered: OnAnswered) -> Evaluation:
-        from tunery.service.reports import keep
-
         model, used, held_out = self._model_and_rows(name)
         rows = held_out if request.rows is None else request.rows
         if not rows:
@@ -278,15 +278,22 @@ class Here:
         )
         found = replace(found, source=request.source)
         if model is not None:
-            try:
-                with self._owned() as library:
-                    keep(library, model, found)
-            except FolderLocked:
-                terminal.say("The report was not saved: another command is using the data folder.")
+            self._keep(model, found)
         return found
 
-    def verdict(self, model: TunedModel, on_answered: OnAnswered) -> Evaluation:
-        return self.evaluate(model.id, EvaluationRequest(), on_answered)
+    def _keep(self, model: TunedModel, found: Evaluation) -> None:
+        from tunery.service.reports import keep
+
+        try:
+            with self._owned() as library:
+                keep(library, model, found)
+        except FolderLocked:
+            terminal.say("The report was not saved: another command is using the data folder.")
+
+    def verdict(self, model: TunedModel, on_step: OnStep, on_answered: OnAnswered) -> Evaluation | None:
+        if model.fold_count:
+            return self.cross_validate(model.id, EvaluationRequest(), model.fold_count, on_step, on_answered)
+        return self.evaluate(model.id, EvaluationRequest(), on_answered) if model.task.held_out_rows else None
 
     def cross_validate(
         self, name: str, request: EvaluationRequest, folds: int, on_step: OnStep, on_answered: OnAnswered
@@ -302,7 +309,10 @@ class Here:
             if model is None
             else Repeated(model.base_model, model.task.hyperparameters, model.task.seed, on_step)
         )
-        return cross_validate(rows, folds, repeated=how, on_answered=on_answered)
+        found = cross_validate(rows, folds, repeated=how, on_answered=on_answered)
+        if model is not None and request.rows is None:
+            self._keep(model, found)
+        return found
 
     def model(self, name: str) -> Model:
         """Load a tuned model by id or display name, or a base by its name in the catalog."""
@@ -314,7 +324,7 @@ class Here:
                 found = library.get(tuned_name)
             except NotFound as error:
                 return self._base_model(name, str(error))
-            adapter = folders.epoch_folder(library.adapter_folder(found), epoch)
+            adapter = folders.epoch_folder(library.adapter_folder(found), epoch or found.chosen_epoch)
             contracts, wraps = contracts_of(library, found), wraps_plain_inputs(library, found)
         if self.base(found.base_model)[1] != found.base_digest:
             raise FailedPrecondition(
@@ -463,6 +473,10 @@ class There:
     def delete(self, model: TunedModel) -> None:
         self._call("DELETE", model.name)
 
+    def use_epoch(self, model: TunedModel, epoch: int | None) -> TunedModel:
+        query, body = {"updateMask": "servedEpoch"}, {"servedEpoch": epoch or 0}
+        return received_model(self._call("PATCH", model.name, query, body))
+
     def contract_sentences(self, model: TunedModel) -> tuple[str, str]:
         if self._here:
             return self._here.contract_sentences(model)
@@ -477,7 +491,7 @@ class There:
     ) -> Document | None:
         with tempfile.TemporaryFile(dir=work.parent) as file:
             self.download(f"tunedModels/{epoch_name(model, epoch)}", export_format, proves, file)
-            _unpack(file, work)
+            unpack(file, work)
         return None if proves is False else _proof_in(work, export_format)
 
     def download(self, name: str, export_format: str, proves: bool | None, file: IO[bytes]) -> None:
@@ -509,6 +523,8 @@ class There:
 
     def create(self, plan: Plan) -> TunedModel:
         """Queue a tuning task with all rows, which the server splits as the request was split."""
+        from tunery.evaluation.contest import AUTOMATIC
+
         request, settings = plan.request, plan.request.hyperparameters
         task = {
             "trainingData": _examples(plan.dataset.examples),
@@ -517,7 +533,7 @@ class There:
                 "batchSize": settings.batch_size,
                 "learningRate": settings.learning_rate,
             },
-            "holdOut": str(plan.given.get("hold_out", "0")),
+            "holdOut": str(plan.given.get("hold_out", AUTOMATIC)),
             "seed": request.seed,
             "data": {"source": request.data.source},
         }
@@ -539,18 +555,24 @@ class There:
             body["recorded"] = {"title": request.recorded.title, "answers": list(request.recorded.answers)}
         return self._awaited(model, self._call("POST", f"{model.name}:evaluate", {}, body), on_answered)
 
-    def verdict(self, model: TunedModel, on_answered: OnAnswered) -> Evaluation:
+    def verdict(self, model: TunedModel, on_step: OnStep, on_answered: OnAnswered) -> Evaluation | None:  # noqa: ARG002
+        if not model.fold_count and not model.task.held_out_rows:
+            return None
         known = self._call("GET", f"{model.name}/evaluations").get("evaluations")
         if known and known[0]["state"] != "FAILED":  # the server started it after tuning
             return self._awaited(model, known[0], on_answered)
-        return self.evaluate(model.id, EvaluationRequest(), on_answered)
+        body = {"foldCount": model.fold_count} if model.fold_count else {}
+        return self._awaited(model, self._call("POST", f"{model.name}:evaluate", {}, body), on_answered)
 
     def cross_validate(
         self, name: str, request: EvaluationRequest, folds: int, on_step: OnStep, on_answered: OnAnswered
     ) -> Evaluation:
-        if self._here is None:
-            raise InvalidArgument("--folds tunes on this machine; leave out --server.")
-        return self._here.cross_validate(name, request, folds, on_step, on_answered)
+        if self._here is not None:
+            return self._here.cross_validate(name, request, folds, on_step, on_answered)
+        if request.rows is not None:
+            raise InvalidArgument("--folds with FILE tunes on this machine; leave out --server.")
+        model = self.get(name)
+        return self._awaited(model, self._call("POST", f"{model.name}:evaluate", {}, {"foldCount": folds}), on_answered)
 
     def model(self, name: str) -> RemoteModel:
         tuned_name, epoch = folders.split_epoch(name)
@@ -646,33 +668,6 @@ def _with_rows_of_file(message: str, rows: Sequence[int]) -> str:
         return f"Row {row}, {found['field']}" if found["field"] else f"Row {row}"
 
     return _EXAMPLE_PATH.sub(in_file, message)
-
-
-def _unpack(file: IO[bytes], folder: Path) -> None:
-    """Unpack what a server sent; raise Unavailable if the end is missing, wherever it was cut."""
-    broken = Unavailable("The export was cut off on its way from the server. Export it again.")
-    if file.seek(0, os.SEEK_END) < _TAR_END_BYTES:
-        raise broken
-    file.seek(-_TAR_END_BYTES, os.SEEK_END)
-    if any(file.read()):  # between two files a tar file can be cut without looking broken
-        raise broken
-    file.seek(0)
-    try:
-        with tarfile.open(fileobj=file, mode="r:") as archive:
-            for member in archive:
-                _write_member(archive, member, folder)
-    except tarfile.TarError as error:
-        raise broken from error
-
-
-def _write_member(archive: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
-    """Write a file of an archive below a folder. Python before 3.11.4 has no filter that would do without this."""
-    path, content = (folder / member.name).resolve(), archive.extractfile(member) if member.isfile() else None
-    if content is None or not path.is_relative_to(folder.resolve()):
-        raise Unavailable(f"The server sent {member.name!r}, which is not a file of an export.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with content, path.open("wb") as file:
-        shutil.copyfileobj(content, file)
 
 
 def _proof_in(work: Path, export_format: str) -> Document | None:

@@ -87,9 +87,14 @@ class Tuner:
         return len(self.snapshots)
 
     @property
+    def _is_done(self) -> bool:
+        return self.completed_steps == self.schedule.total_steps
+
+    @property
     def best_epoch(self) -> int | None:
         """
-        Return the kept epoch with the lowest held-out loss, else the last one; None before the first.
+        Return the epoch to serve: of the kept ones that with the lowest held-out loss, or else, when all steps are
+        done, the last one; None where neither is known yet.
 
         If that one is ruined, `require_health` has set another.
         """
@@ -98,7 +103,7 @@ class Tuner:
         measured = [e for e in self.epoch_losses if e.held_out_loss is not None and self.epoch_folder(e.epoch).exists()]
         if measured:
             return min(measured, key=lambda e: (e.held_out_loss, e.epoch)).epoch
-        return self.epoch_losses[-1].epoch if self.epoch_losses else None
+        return self.epoch_losses[-1].epoch if self._is_done else None
 
     def epoch_folder(self, epoch: int) -> Path:
         return self.folder / "epochs" / str(epoch)
@@ -176,9 +181,9 @@ class Tuner:
         return loss / sum(row.answer_tokens for row in rows) if math.isfinite(loss) else math.inf
 
     def chosen_adapter(self) -> Adapter:
-        """Return the adapter to serve: the best epoch's when all steps are done, else the current one."""
+        """Return the adapter to serve: that of the best epoch if it is known, else the current one."""
         epoch = self.best_epoch
-        if self.completed_steps < self.schedule.total_steps or epoch is None or epoch == self.epoch_losses[-1].epoch:
+        if epoch is None or (epoch == self.epoch_losses[-1].epoch and self._is_done):
             return self.adapter
         return read_adapter(self.epoch_folder(epoch), self.network)
 
@@ -392,15 +397,14 @@ def read_checkpoint(folder: Path, fingerprint: str) -> Checkpoint | None:
 
 
 def settings_in_force(tuner: Tuner) -> dict[str, object]:
-    """Return recipe, number format, threads and micro-batch size, after the last step also the served epoch."""
-    is_done = tuner.completed_steps == tuner.schedule.total_steps
+    """Return recipe, number format, threads, micro-batch size, and the epoch to serve as far as it is known."""
     return {
         **asdict(tuner.recipe),
         "betas": list(tuner.recipe.betas),
         "dtype": str(tuner.network.dtype).removeprefix("torch."),
         "threads": torch.get_num_threads(),
         "micro_batch_size": tuner.micro_batch_size,
-        "best_epoch": tuner.best_epoch if is_done else None,
+        "best_epoch": tuner.best_epoch,
     }
 
 

@@ -15,11 +15,12 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, Protocol
 
+from tunery.data.dataset import hold_out
 from tunery.data.inputs import common_preamble
 from tunery.errors import InvalidArgument
 from tunery.evaluation.report import Evaluation, ScoringKind
 from tunery.evaluation.scores import Scoring
-from tunery.evaluation.verdict import RECORDED, TUNED, Answers, judge
+from tunery.evaluation.verdict import LEAST_ROWS, RECORDED, TUNED, Answers, judge
 from tunery.types import TuningExample
 
 MAX_ROWS = 500  # ±4 points at 95 %; more rows would hardly change the verdict
@@ -205,6 +206,32 @@ def few_shot_prompts(
 def _prompt(instructions: str, shots: Sequence[TuningExample], text: str) -> str:
     shown = [f"{shot.text_input.removeprefix(instructions)}\nAnswer: {shot.output}" for shot in shots]
     return instructions + "\n\n".join([*shown, f"{text.removeprefix(instructions)}\nAnswer:"])
+
+
+AUTOMATIC = "auto"  # instead of rows to hold out
+FOLDS = 3
+FOLDS_BELOW = 100  # rows; a tenth of so few gives no verdict, and tuning would miss them
+HELD_OUT_SHARE = 0.1
+
+
+def set_aside(
+    examples: Sequence[TuningExample], amount: int | float | str, seed: int = 0
+) -> tuple[tuple[TuningExample, ...], tuple[TuningExample, ...], int]:
+    """
+    Return the rows to tune on, the held-out rows, and the folds that evaluate the model after tuning.
+
+    With `amount` AUTOMATIC, from FOLDS_BELOW rows on a share of them, LEAST_ROWS at least, is held out; with fewer rows
+    FOLDS folds follow; below LEAST_ROWS different inputs, where no verdict is possible, nothing is set aside. Other
+    amounts are those of `hold_out`.
+    """
+    if amount != AUTOMATIC:
+        return *hold_out(examples, amount, seed), 0
+    inputs = len({example.text_input.strip() for example in examples})
+    if inputs < LEAST_ROWS:
+        return tuple(examples), (), 0
+    if inputs < FOLDS_BELOW:
+        return tuple(examples), (), FOLDS
+    return *hold_out(examples, max(LEAST_ROWS, round(HELD_OUT_SHARE * len(examples))), seed), 0
 
 
 def cross_validated(

@@ -126,6 +126,7 @@ class Evaluation:
     rows_known: int = 0  # left out too: the model was tuned on their inputs
     rows_available: int = 0  # `rows` were sampled from these if there were more than the limit
     folds: int | None = None  # each row answered by a model that was tuned without it
+    served_epoch: int | None = None  # of the tuned model when it was evaluated, where that is known
 
     def candidate(self, name: str) -> Candidate | None:
         return next((candidate for candidate in self.contenders if candidate.name == name), None)

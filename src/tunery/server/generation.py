@@ -216,7 +216,7 @@ def tuned_target(services: Services, caller: Caller, model_id: str) -> Target:
     require_use(caller, model.name, library.sharing.of_model(plain_id))
     artifact = library.artifact(model)
     folder.epoch_folder(artifact[0], epoch)  # raises where that epoch was not kept
-    question = Question(model.base_model, (), adapter=artifact, epoch=epoch)
+    question = Question(model.base_model, (), adapter=artifact, epoch=epoch or model.chosen_epoch)
     own = SamplingSettings(temperature=model.temperature, top_p=model.top_p, top_k=model.top_k)
     contracts, wraps = contracts_of(library, model), wraps_plain_inputs(library, model)
     return Target(f"tunedModels/{model_id}", question, _defaults(own), contracts, wraps)

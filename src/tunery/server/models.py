@@ -60,6 +60,7 @@ _CLEARED: Mapping[str, Any] = {
     "reader_project_numbers": [],
     "wrap_plain_inputs": False,
     "examples_shared": False,
+    "served_epoch": None,
 }
 _TEXT_BISON = "text-bison"
 _MODEL = "/tunedModels/{model_id:id}"
@@ -230,6 +231,8 @@ def update(
         library.sharing.require(caller, Action.OWN, model_id)
     _check_sampling(library.find(model_id), changes)
     wraps = changes.pop("wrap_plain_inputs", None)
+    if "served_epoch" in changes:
+        changes["chosen_epoch"] = changes.pop("served_epoch") or None
     model = library.update(model_id, **changes) if changes else library.find(model_id)
     if wraps is not None:
         set_wraps_plain_inputs(library, model, bool(wraps))

@@ -26,7 +26,7 @@ from tunery.server.wire.reports import (
     evaluation_out,
 )
 from tunery.service.access import Action
-from tunery.service.report_child import EvaluationWork
+from tunery.service.report_child import EvaluationWork, FoldsWork
 from tunery.service.reports import MAX_ROWS, Reports
 from tunery.types import Caller, TunedModel, TuningExample
 
@@ -42,7 +42,7 @@ cancel_router = ApiRouter(tags=["inquiries (extension)"])
     "/tunedModels/{model_id:id}:evaluate", name="EvaluateTunedModel", dependencies=[needs(Action.WRITE)]
 )
 def evaluate(services: ServicesOf, caller: CallerOf, model_id: str, body: EvaluateIn) -> EvaluationOut:
-    """Start an evaluation of a tuned model on its held-out rows or on the examples sent."""
+    """Start an evaluation of a tuned model on its held-out rows, by folds of all its rows, or on the examples sent."""
     model = _model(services, caller, Action.WRITE, model_id)
     services.evaluations.ask(model, _evaluation_work(services, model, body))
     return _required_evaluation(services, caller, model)
@@ -174,11 +174,15 @@ def _newest_data_curve(services: Services, model: TunedModel) -> DataCurveOut | 
     return None if newest is None else data_curve_out(model.name, *newest)
 
 
-def _evaluation_work(services: Services, model: TunedModel, body: EvaluateIn) -> EvaluationWork:
+def _evaluation_work(services: Services, model: TunedModel, body: EvaluateIn) -> EvaluationWork | FoldsWork:
     max_rows = MAX_ROWS if body.max_rows is None else body.max_rows
     if not 1 <= max_rows <= MAX_ROWS:
         raise InvalidArgument(f"maxRows must be between 1 and {MAX_ROWS}, not {max_rows}.")
     work = services.evaluations.held_out_work(model, max_rows=max_rows, seed=body.seed or 0)
+    if body.fold_count is not None:
+        if body.examples is not None:
+            raise InvalidArgument("foldCount evaluates on the model's own rows; leave out examples.")
+        return services.evaluations.folds_work(model, body.fold_count)
     if body.examples is None:
         if body.recorded is not None:
             raise InvalidArgument("recorded must be sent with the examples that were answered.")

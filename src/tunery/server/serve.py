@@ -115,6 +115,8 @@ def running(settings: ServerSettings, address: str) -> Iterator[Services]:
             worker.start()
             for kind in reports:
                 kind.start()
+            if settings.evaluates:
+                evaluations.resume()
             yield Services(
                 library=library,
                 catalog=catalog,

@@ -19,7 +19,7 @@ from enum import StrEnum
 from statistics import median
 
 from tunery.data.checks import long_outputs
-from tunery.data.dataset import Dataset, hold_out
+from tunery.data.dataset import Dataset
 from tunery.engine.catalog import Catalog, available_memory, memory_estimate
 from tunery.engine.encoding import EncodedExample, may_exceed, shared_prefix_tokens
 from tunery.errors import (
@@ -32,6 +32,7 @@ from tunery.errors import (
     ResourceExhausted,
     Unavailable,
 )
+from tunery.evaluation.contest import set_aside
 from tunery.service.answering import Answering
 from tunery.service.database import tasks
 from tunery.service.library import Library
@@ -69,7 +70,7 @@ class CreationRequest:
     id: str | None = None
     display_name: str | None = None
     description: str = ""
-    hold_out: str | int | float = 0
+    hold_out: str | int | float = 0  # or AUTOMATIC
     seed: int = 0
     temperature: float | None = None
     top_p: float | None = None
@@ -97,7 +98,7 @@ class Creation:
         given = {name: getattr(wanted, name) for name in ("temperature", "top_p", "top_k")}
         sampling = replace(defaults, **{name: value for name, value in given.items() if value is not None})
         dataset = _dataset(wanted.examples, wanted.source)
-        examples, held_out = hold_out(dataset.examples, wanted.hold_out, wanted.seed)
+        examples, held_out, folds = set_aside(dataset.examples, wanted.hold_out, wanted.seed)
         asked = (wanted.base_model or "").removeprefix("models/")
         base_digest = self._catalog.digest(base.name)
         self._require_fitting_outputs(base, dataset.examples, wanted.user_id)
@@ -119,6 +120,7 @@ class Creation:
             reader_project_numbers=tuple(wanted.reader_project_numbers),
             source_tuned_model=None if source is None else source.id,
             base_name_asked=source.base_name_asked if source is not None else asked,
+            fold_count=folds,
         )
 
     def problems(self, wanted: CreationRequest) -> tuple[DataProblem, ...]:
@@ -324,6 +326,8 @@ class Estimate:
     example_tokens: tuple[int, ...]
     cut: tuple[int, ...]
     seconds: tuple[float, float]  # at least, at most
+    fold_count: int
+    fold_seconds: tuple[float, float]  # of the folds that follow, tuning alone
     source: Source
     waiting_before: int
     memory: MemoryEstimate
@@ -345,6 +349,7 @@ class Estimates:
         learned = sum(counted.tokens[: len(request.examples)])
         total = learned * request.hyperparameters.epoch_count
         seconds, source = self._seconds(request.base_model, total)
+        folds = request.fold_count
         return Estimate(
             total_steps=request.total_steps,
             examples=len(request.examples),
@@ -355,6 +360,8 @@ class Estimates:
             example_tokens=tuple(known[example] for example in sent),
             cut=tuple(place for place, example in enumerate(sent) if example in cut),
             seconds=seconds,
+            fold_count=folds,
+            fold_seconds=(seconds[0] * (folds - 1), seconds[1] * (folds - 1)) if folds else (0.0, 0.0),
             source=source,
             waiting_before=len(self._library.places_in_queue()),
             memory=self._memory(request),

@@ -66,6 +66,7 @@ def order(
     epoch that was not kept.
     """
     published, digest = library.artifact(model)
+    epoch = epoch or model.chosen_epoch
     epochs.epoch_folder(published, epoch)
     if (export_format != "adapter" or proves) and catalog.digest(model.base_model) != model.base_digest:
         raise FailedPrecondition(f"The base {model.base_model} is not the one that {model.id} was tuned on.")
@@ -191,6 +192,7 @@ def card_of(library: Library, catalog: Catalog, model: TunedModel) -> ModelCard:
             completed_steps=task.completed_steps,
             total_steps=task.total_steps,
             kept_epochs=folder.kept_epochs(library.folder.path / model.artifact) if model.artifact else (),
+            served_epoch=model.served_epoch,
         ),
         contracts=contracts_of(library, model),
         calls=_calls(model),

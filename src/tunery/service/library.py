@@ -38,7 +38,7 @@ from tunery.service.access import Action, Polling, Sharing, require_scope
 from tunery.service.database import connection as schema
 from tunery.service.database import models, tasks
 from tunery.service.database.connection import Connection, Database
-from tunery.service.folder import DataFolder
+from tunery.service.folder import DataFolder, epoch_folder
 from tunery.service.process import machine_start
 from tunery.service.tuning import (
     Loss,
@@ -203,14 +203,17 @@ class Library:
     def update(self, name: str, **changes: object) -> TunedModel:
         """
         Change a tuned model: `display_name`, `description`, `temperature`, `top_p`, `top_k`, `reader_project_numbers`,
-        `examples_shared`.
+        `examples_shared`, `chosen_epoch` (one of the kept epochs, or None for the one chosen by tuning).
 
-        Other fields stay. Raises InvalidArgument for an invalid display name or description.
+        Other fields stay. Raises InvalidArgument for an invalid display name or description, NotFound for an epoch that
+        was not kept.
         """
         if "display_name" in changes:
             check_display_name(str(changes["display_name"]))
         check_description(str(changes.get("description") or ""))
         model = self.get(name)
+        if changes.get("chosen_epoch") is not None:
+            epoch_folder(self.artifact(model)[0], int(str(changes["chosen_epoch"])))
         with self.database.writing() as connection:
             models.change_model(connection, model.id, changes)
         return self.get(model.id)
@@ -264,7 +267,8 @@ class Library:
         if model.source_tuned_model is None:
             return None
         try:
-            return self.adapter_folder(self.find(model.source_tuned_model))
+            source = self.find(model.source_tuned_model)
+            return epoch_folder(self.adapter_folder(source), source.chosen_epoch)
         except NotFound:
             raise FailedPrecondition(
                 f"The tuned model {model.source_tuned_model}, from which this one was to be tuned, was deleted."

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from tunery.errors import TuneryError
 from tunery.files import open_published
+from tunery.service.folder import epoch_folder
 from tunery.service.process import Channel
 from tunery.types import Hyperparameters, TuningExample, TuningSnapshot
 
@@ -116,6 +117,30 @@ class EvaluationWork:
         return found.document()
 
 
+@dataclass(frozen=True, slots=True)
+class FoldsWork:
+    """Evaluate `rows` by tuning `folds` times, each time without the rows that are then answered."""
+
+    base_model: str
+    hyperparameters: Hyperparameters
+    seed: int
+    data_folder: Path
+    rows: tuple[TuningExample, ...] = field(repr=False)
+    folds: int
+
+    def document(self, channel: Channel) -> dict[str, Any]:
+        from tunery.resampling import Repeated, cross_validate
+
+        os.environ["TUNERY_HOME"] = str(self.data_folder)  # where `tune` looks for bases
+        steps = self.hyperparameters.total_steps(len(self.rows) * (self.folds - 1) // self.folds)
+
+        def on_step(number: int, snapshot: TuningSnapshot) -> None:
+            channel.send(Progressed((number - 1) * steps + snapshot.step, self.folds * steps))
+
+        how = Repeated(self.base_model, self.hyperparameters, self.seed, on_step)
+        return cross_validate(self.rows, self.folds, repeated=how).document()
+
+
 class _ServerModel:
     """A model that answers through the server."""
 
@@ -139,11 +164,12 @@ class _ServerModel:
 
 @dataclass(frozen=True, slots=True)
 class CheckWork:
-    """Check the examples of a tuned model; `adapter` is its folder and the digest of the manifest."""
+    """Check the examples of a tuned model; `adapter` is its folder and manifest digest, `epoch` a kept one."""
 
     base_model: str
     data_folder: Path
     adapter: tuple[Path, str]
+    epoch: int | None
     examples: tuple[TuningExample, ...] = field(repr=False)
     held_out: tuple[TuningExample, ...] = field(repr=False)
     hyperparameters: Hyperparameters
@@ -187,7 +213,8 @@ class CheckWork:
         from tunery.model import Model
 
         resident = loaded_base(self.base_model, self.data_folder)
-        return Model(resident, read_adapter(open_published(*self.adapter), resident.network))
+        adapter = epoch_folder(open_published(*self.adapter), self.epoch)
+        return Model(resident, read_adapter(adapter, resident.network))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import tempfile
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +26,18 @@ from tunery.service.answering import Answering, Batches
 from tunery.service.answering_child import Question
 from tunery.service.library import Library
 from tunery.service.process import Child
-from tunery.service.report_child import AskAll, AskFits, Begin, CheckWork, CurveWork, Done, EvaluationWork, Progressed
-from tunery.types import SamplingSettings, TunedModel, TuningExample, Turn
+from tunery.service.report_child import (
+    AskAll,
+    AskFits,
+    Begin,
+    CheckWork,
+    CurveWork,
+    Done,
+    EvaluationWork,
+    FoldsWork,
+    Progressed,
+)
+from tunery.types import Phase, SamplingSettings, TunedModel, TuningExample, Turn
 
 if TYPE_CHECKING:
     from tunery.evaluation.report import Evaluation
@@ -37,7 +47,8 @@ EVALUATION = "EVALUATION"  # kind of a stored report
 MAX_OPEN = 8
 MAX_OPEN_UNASKED = 4  # evaluations after tuning leave the other places to requests
 MAX_ROWS = 500  # of one evaluation; larger sets are sampled
-MAX_FOLDS = 10  # of a data check; each is a tuning
+MAX_FOLDS = 10  # each is a tuning
+TUNING_NICENESS = 15  # of reports that tune: tuning jobs, at 10, go first
 
 _log = logging.getLogger("tunery.reports")
 
@@ -161,7 +172,8 @@ class Reports:
 
     def _run_child(self, job: _Job, begin: Begin) -> dict[str, Any]:
         self._current = job
-        child = self._child = Child(self.title, report_child.main, niceness=self.niceness)
+        niceness = TUNING_NICENESS if isinstance(begin.work, FoldsWork) else self.niceness
+        child = self._child = Child(self.title, report_child.main, niceness=niceness)
         try:
             child.send(begin)
             while not isinstance(message := self._receive(child, job), Done):
@@ -219,7 +231,7 @@ class Evaluations(Reports):
         super().__init__(library, catalog)
         self._batches = Batches(answering, self._is_stopping)
 
-    def ask(self, model: TunedModel, work: EvaluationWork) -> Progress:
+    def ask(self, model: TunedModel, work: EvaluationWork | FoldsWork) -> Progress:
         """
         Start an evaluation of a tuned model, or return the progress of the one that runs.
 
@@ -231,14 +243,27 @@ class Evaluations(Reports):
             raise InvalidArgument("The model has no held-out rows; send examples to evaluate on.")
         return self._put(model, work)
 
+    def resume(self) -> None:
+        """Start the evaluations that a server which ended before them owed to models tuned within the last day."""
+        since = datetime.now(UTC) - timedelta(days=1)
+        for model in self._library.list():
+            ended = model.task.complete_time
+            if model.task.phase is Phase.SUCCEEDED and ended is not None and ended > since:
+                self.begin(model)
+
+    def cancel(self, model: TunedModel) -> None:
+        super().cancel(model)
+        if model.fold_count:
+            self._library.update(model.id, fold_count=0)  # nor after a restart
+
     def begin(self, model: TunedModel) -> None:
         """
-        Start an evaluation on the held-out rows after tuning.
+        Start an evaluation after tuning, on the held-out rows or by the folds that were asked for.
 
-        Does nothing if there are none or the model has an evaluation already; logs a line if too many are open.
+        Does nothing if there are neither or the model has an evaluation already; logs a line if too many are open.
         """
         try:
-            work = self.held_out_work(model)
+            work = self.folds_work(model, model.fold_count) if model.fold_count else self.held_out_work(model)
             if work.rows and self.newest(model) is None:
                 self._put(model, work, MAX_OPEN_UNASKED)
         except TuneryError as error:
@@ -248,6 +273,16 @@ class Evaluations(Reports):
         """Return the work of evaluating a tuned model on its held-out rows."""
         used, held_out = self._library.examples(model)
         return EvaluationWork(held_out, used, "held-out rows", max_rows, seed)
+
+    def folds_work(self, model: TunedModel, folds: int) -> FoldsWork:
+        """Return the work of evaluating by folds of all rows; raise InvalidArgument, or if its base has changed."""
+        rows = tuple(row for part in self._library.examples(model) for row in part)
+        most = min(MAX_FOLDS, len({row.text_input.strip() for row in rows}))
+        if not 2 <= folds <= most:
+            raise InvalidArgument(f"fold_count must be 2 to {most}, not {folds}.")
+        _require_same_base(self._catalog, model)
+        task = model.task
+        return FoldsWork(model.base_model, task.hyperparameters, task.seed, self._library.folder.path, rows, folds)
 
     def _answer(self, child: Child, model: TunedModel, message: object) -> None:
         try:
@@ -273,7 +308,7 @@ class DataChecks(Reports):
     """Checks the examples of tuned models of a library."""
 
     kind, title = "SURGERY", "data check"
-    max_open, niceness = MAX_OPEN, 15  # may tune several times; tuning jobs, at 10, go first
+    max_open, niceness = MAX_OPEN, TUNING_NICENESS
 
     def ask(self, model: TunedModel, folds: int | None = None) -> Progress:
         """
@@ -292,7 +327,17 @@ class DataChecks(Reports):
         folder, task = self._library.folder.path, model.task
         return self._put(
             model,
-            CheckWork(model.base_model, folder, adapter, examples, held_out, task.hyperparameters, task.seed, folds),
+            CheckWork(
+                model.base_model,
+                folder,
+                adapter,
+                model.chosen_epoch,
+                examples,
+                held_out,
+                task.hyperparameters,
+                task.seed,
+                folds,
+            ),
         )
 
     def fixed_examples(self, model: TunedModel) -> tuple[TuningExample, ...]:
@@ -308,7 +353,7 @@ class DataCurves(Reports):
     """Draws the data curves of tuned models of a library."""
 
     kind, title = "DATA_CURVE", "data curve"
-    max_open, niceness = 1, 15  # each tunes three times; tuning jobs, at 10, go first
+    max_open, niceness = 1, TUNING_NICENESS
 
     def ask(self, model: TunedModel) -> Progress:
         """
@@ -337,8 +382,9 @@ def keep(library: Library, model: TunedModel, evaluation: Evaluation) -> None:
 
 
 def store(library: Library, model: TunedModel, kind: str, document: Mapping[str, Any]) -> None:
-    """Store a document as the newest report of a kind, with the time."""
-    library.put_report(model, kind, {**document, "create_time": datetime.now(UTC).isoformat()})
+    """Store a document as the newest report of a kind, with the time and the epoch that the model served."""
+    facts = {"create_time": datetime.now(UTC).isoformat(), "served_epoch": model.served_epoch}
+    library.put_report(model, kind, {**document, **facts})
 
 
 def _require_same_base(catalog: Catalog, model: TunedModel) -> None:
@@ -351,5 +397,5 @@ def _require_same_base(catalog: Catalog, model: TunedModel) -> None:
 def _question(
     model: TunedModel, prompt: str, max_output_tokens: int, adapter: tuple[Path, str] | None = None
 ) -> Question:
-    settings = SamplingSettings(max_output_tokens=max_output_tokens)
-    return Question(model.base_model, (Turn("user", prompt),), settings, adapter)
+    settings, epoch = SamplingSettings(max_output_tokens=max_output_tokens), model.chosen_epoch if adapter else None
+    return Question(model.base_model, (Turn("user", prompt),), settings, adapter, epoch)

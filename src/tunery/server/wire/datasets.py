@@ -228,6 +228,8 @@ class EstimateOut(Message):
         list[int] | None, Field(description="Examples too long for the context window, numbered from 1.")
     ]
     seconds: SecondsOut
+    fold_count: Annotated[int | None, Field(description="Folds that evaluate the model after tuning.")]
+    fold_seconds: Annotated[SecondsOut | None, Field(description="What these folds take.")]
     waiting_before: int
     memory: MemoryOut
     problems: Annotated[list[DataProblemOut] | None, Field(description="Warnings; rows are numbered from 1.")]
@@ -235,12 +237,16 @@ class EstimateOut(Message):
     outputs: OutputsOut
 
 
+def _seconds_out(seconds: tuple[float, float], source: Source) -> SecondsOut:
+    at_least, at_most = seconds
+    return SecondsOut(at_least=round(at_least, 1), at_most=round(at_most, 1), source=source)
+
+
 def estimate_out(
     estimate: Estimate, problems: Sequence[DataProblem], examples: Sequence[tuple[str, str]]
 ) -> EstimateOut:
     """Return an estimate, and what the inputs and outputs of the examples are, as the API shows them."""
     memory = estimate.memory
-    at_least, at_most = estimate.seconds
     return EstimateOut(
         total_steps=estimate.total_steps,
         example_count=estimate.examples,
@@ -250,7 +256,9 @@ def estimate_out(
         longest_example_tokens=estimate.longest_tokens,
         example_tokens=list(estimate.example_tokens),
         cut_rows=[place + 1 for place in estimate.cut] or None,
-        seconds=SecondsOut(at_least=round(at_least, 1), at_most=round(at_most, 1), source=estimate.source),
+        seconds=_seconds_out(estimate.seconds, estimate.source),
+        fold_count=estimate.fold_count or None,
+        fold_seconds=_seconds_out(estimate.fold_seconds, estimate.source) if estimate.fold_count else None,
         waiting_before=estimate.waiting_before,
         memory=MemoryOut(needed_bytes=memory.memory_bytes, free_bytes=memory.free_bytes, fits=memory.fits),
         problems=problems_out(problems) or None,

@@ -62,7 +62,11 @@ class RecordedIn(StrictIncoming):
 
 
 class EvaluateIn(StrictIncoming):
-    """The rows to evaluate on; without `examples`, the held-out rows."""
+    """
+    The rows to evaluate on; without `examples`, the held-out rows.
+
+    With `fold_count` (2 to 10) all rows of the model: each is answered by a model that was tuned without it.
+    """
 
     max_bytes = MAX_DATASET_BYTES
 
@@ -71,6 +75,7 @@ class EvaluateIn(StrictIncoming):
     recorded: RecordedIn | None = None
     max_rows: int | None = None
     seed: int | None = None
+    fold_count: int | None = None
 
 
 class IntervalOut(Message):
@@ -148,12 +153,15 @@ class ReportOut(Message):
     rows_known: int
     rows_available: int
     folds: int | None = None
+    served_epoch: Annotated[
+        int | None, Field(description="The epoch that answered, if it is known; the model may serve another one now.")
+    ] = None
 
 
 class EvaluationOut(InquiryOut):
     """The state of a tuned model's evaluation, with the newest report."""
 
-    answered_prompts: int | None = None
+    answered_prompts: Annotated[int | None, Field(description="With folds, the tuning steps.")] = None
     total_prompts: int | None = None
     report: ReportOut | None = None
 

@@ -135,6 +135,8 @@ class TunedModelIn(StrictIncoming):
     output_form: Any = None
     wrap_plain_inputs: bool | None = None
     examples_shared: bool | None = None
+    served_epoch: Int32 | None = None
+    fold_count: Any = None
     role: Any = None
     owner: Any = None
 
@@ -168,7 +170,7 @@ class CurveFactsOut(Message):
     """Extension: a curve in a sentence and in numbers; epochs count from 1."""
 
     summary: str
-    best_epoch: Annotated[int | None, Field(description="The epoch to mark: lowest held-out loss, else the knee.")]
+    best_epoch: Annotated[int | None, Field(description="The epoch with the lowest held-out loss.")]
     flat_after: Annotated[int | None, Field(description="The epoch after which loss hardly falls, if not the last.")]
     epoch: Annotated[int, Field(description="The pass over the examples that the last step belongs to.")]
 
@@ -257,6 +259,12 @@ class TunedModelOut(Message):
     examples_shared: Annotated[
         bool | None, Field(description="Extension: whether readers may see the examples, which only the owner changes.")
     ] = None
+    served_epoch: Annotated[
+        int | None, Field(description="Extension: the epoch that answers, which writers change; 0 undoes their choice.")
+    ] = None
+    fold_count: Annotated[int | None, Field(description="Extension: folds that evaluate the model after tuning.")] = (
+        None
+    )
     role: Annotated[Role | None, Field(description="Extension: the caller's role.")] = None
     owner: Annotated[str | None, Field(description="Extension: the owner: an address, or `local`.")] = None
 
@@ -295,6 +303,8 @@ def tuned_model_out(model: TunedModel) -> TunedModelOut:
         cancelled=True if task.phase is Phase.CANCELLED else None,
         error=_error_out(task),
         examples_shared=model.examples_shared or None,
+        served_epoch=model.served_epoch,
+        fold_count=model.fold_count or None,
     )
 
 

@@ -417,7 +417,16 @@ def artifact_path(task_id: str, claim_number: int) -> str:
 
 
 def _model_to_row(model_id: str, request: TuningRequest, now: datetime) -> dict[str, object]:
-    same = ("description", "base_model", "base_digest", "temperature", "top_p", "top_k", "source_tuned_model")
+    same = (
+        "description",
+        "base_model",
+        "base_digest",
+        "temperature",
+        "top_p",
+        "top_k",
+        "source_tuned_model",
+        "fold_count",
+    )
     return {name: getattr(request, name) for name in (*same, "base_name_asked")} | {
         "id": model_id,
         "display_name": request.display_name or model_id,

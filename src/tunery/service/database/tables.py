@@ -90,6 +90,8 @@ tuned_models = Table(
     Column("source_tuned_model", Text),  # id of the tuned model it was tuned from, which may be deleted by now
     Column("base_name_asked", Text),  # the name of the base as the user gave it, perhaps an API name
     Column("examples_shared", Boolean, nullable=False, server_default=false()),
+    Column("chosen_epoch", Integer),  # the kept epoch that its user chose to serve; NULL: as published
+    Column("fold_count", Integer, nullable=False, server_default="0"),  # folds that evaluate it after tuning
     one_of("state", State),
 )
 
