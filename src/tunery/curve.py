@@ -77,8 +77,9 @@ def knee(losses: Sequence[float]) -> int | None:
 
 def advise(epochs: Sequence[EpochLoss], *, healthy_epoch: int | None = None) -> Advice | None:
     """
-    Return advice for the next tuning; None if there are too few epochs to tell.
+    Return advice from held-out loss, or an observation from training loss; None if there is nothing to say.
 
+    Training loss cannot tell how many epochs are best: with fewer the learning rate falls sooner, which is another run.
     `healthy_epoch` is the one that is served because the one that would be served otherwise is ruined.
     """
     if healthy_epoch is not None:
@@ -90,7 +91,9 @@ def advise(epochs: Sequence[EpochLoss], *, healthy_epoch: int | None = None) -> 
     losses = [epoch.mean_loss for epoch in epochs]
     if len(losses) < KNEE_EPOCHS:
         return None
-    return _memorised(epochs) or _unlearned(losses) or _rose(losses) or _flat(losses)
+    held_out = [epoch.held_out_loss for epoch in epochs if epoch.held_out_loss is not None]
+    observed = _unlearned(losses) or _rose(losses)
+    return observed or (_measured(held_out) if len(held_out) == len(losses) else _flat(losses))
 
 
 def best_epoch(epochs: Sequence[EpochLoss]) -> int | None:
@@ -163,13 +166,15 @@ def _flat_after(epochs: Sequence[EpochLoss]) -> int | None:
     return flat if flat is not None and flat < len(epochs) else None
 
 
-def _memorised(epochs: Sequence[EpochLoss]) -> Advice | None:
-    held_out = [epoch.held_out_loss for epoch in epochs if epoch.held_out_loss is not None]
-    for index in range(len(held_out) - 2):
-        if held_out[index] < held_out[index + 1] < held_out[index + 2]:
-            return Advice(
-                "memorised", f"The model started to memorize the examples after epoch {index + 1}.", index + 1
-            )
+def _measured(held_out: Sequence[float]) -> Advice | None:
+    """Return advice from held-out loss: whether it has risen since its lowest, or was falling to the end."""
+    lowest = min(held_out)
+    epoch, drop = held_out.index(lowest) + 1, held_out[0] - lowest
+    if held_out[-1] > lowest + max(ROSE_SHARE * drop, SMALL_DROP * lowest):
+        text = f"Held-out loss was lowest after epoch {epoch}; then the model began to memorize the examples."
+        return Advice("memorised", text, epoch)
+    if epoch == len(held_out) and held_out[-2] - lowest > FLAT_SHARE * drop:
+        return Advice("falling", "Held-out loss was still falling at the end; more epochs may help.")
     return None
 
 
@@ -184,19 +189,14 @@ def _rose(losses: Sequence[float]) -> Advice | None:
     if losses[-1] - lowest <= ROSE_SHARE * (losses[0] - lowest):
         return None
     epoch = losses.index(lowest) + 1
-    text = f"Loss rose again after epoch {epoch}. Use a smaller learning rate or fewer epochs."
-    return Advice("rose", text, epoch)
+    return Advice("rose", f"Training loss rose again after epoch {epoch}. Use a smaller learning rate.")
 
 
 def _flat(losses: Sequence[float]) -> Advice | None:
     epoch = knee(losses)
-    if epoch is None:
+    if epoch is None or epoch == len(losses):
         return None
-    if epoch == len(losses):
-        return Advice("falling", "Loss was still falling. Try more epochs.")
-    epochs = f"{epoch} epoch{'s' if epoch > 1 else ''}"
-    give = "give" if epoch > 1 else "gives"
-    return Advice("flat", f"Loss is flat after epoch {epoch}. Next time {epochs} {give} about the same result.", epoch)
+    return Advice("flat", f"Training loss is flat since epoch {epoch}. Only held-out rows tell which epoch is best.")
 
 
 @dataclass(frozen=True, slots=True)

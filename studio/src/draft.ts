@@ -14,7 +14,7 @@ type Settings = {
   rate: "learningRate" | "learningRateMultiplier";
   learningRate: number;
   learningRateMultiplier: number;
-  holdOut: string; // "0", a share such as "10%", or a number of rows
+  holdOut: string; // "auto" (the server decides how to check the result), "0", a share such as "10%", or a number of rows
   seed: number;
 };
 
@@ -30,7 +30,7 @@ export const DEFAULT_SETTINGS: Settings = {
   rate: "learningRate",
   learningRate: 0.001,
   learningRateMultiplier: 1,
-  holdOut: "0",
+  holdOut: "auto",
   seed: 0,
 };
 
@@ -89,7 +89,7 @@ export function draftAgain(model: TunedModel, examples: Example[]): Draft {
     description: model.description ?? "",
     baseModel: model.tunedModelSource?.tunedModel ?? model.baseModel ?? "",
     seed,
-    holdOut: String(heldOutRows),
+    holdOut: model.foldCount ? DEFAULT_SETTINGS.holdOut : String(heldOutRows),
     examples,
     source: data.source,
   };

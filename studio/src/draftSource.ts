@@ -42,11 +42,11 @@ async function replaceFrom(search: URLSearchParams, keptId: string, replace: Rep
   if (promptId) replace(await draftOfPrompt(promptId, search.get("plain") !== "1"));
   if (modelId) {
     const again = await draftOfModel(modelId, search.get("fixed") === "1");
-    const [epochCount, learningRate] = ["epochs", "rate"].map((name) => Number(search.get(name)));
+    const learningRate = Number(search.get("rate"));
     replace({
       ...again,
-      ...(epochCount && { epochCount }),
       ...(learningRate && { rate: "learningRate", learningRate }),
+      ...(search.get("all") === "1" && { holdOut: "0" }),
     });
   }
 }

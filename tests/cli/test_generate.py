@@ -34,7 +34,9 @@ def test_an_answer_is_the_result(run: Run, tuned: str) -> None:
 
 def test_a_model_is_found_by_its_full_name_and_by_its_display_name(run: Run, tiny: str, data: Path) -> None:
     """tunedModels/x, x and the display name are the same model."""
-    run("tune", data, "--no-verdict", "--base-model", tiny, "--id", "x", "--display-name", "My numbers", "--epochs", "1")
+    run(
+        "tune", data, "--no-verdict", "--base-model", tiny, "--id", "x", "--display-name", "My numbers", "--epochs", "1"
+    )
 
     answers = {
         run("generate", name, "7", "--max-output-tokens", "4").output for name in ("tunedModels/x", "x", "My numbers")

@@ -49,7 +49,9 @@ def test_too_little_memory_is_told_before_the_start(
 
 def test_a_multiplier_is_shown_with_its_rate(run: Run, tiny: str, data: Path) -> None:
     """The resulting rate is shown with the multiplier."""
-    said = run("tune", data, "--no-verdict", "--base-model", tiny, "--epochs", "1", "--learning-rate-multiplier", "2").said
+    said = run(
+        "tune", data, "--no-verdict", "--base-model", tiny, "--epochs", "1", "--learning-rate-multiplier", "2"
+    ).said
 
     assert "learning rate 0.002 (multiplier 2)" in said
 
@@ -94,7 +96,9 @@ def test_the_end_says_what_was_made(run: Run, home: Path, tiny: str, data: Path)
 
 def test_json_is_one_document(run: Run, tiny: str, data: Path) -> None:
     """With --json standard output is the model with its task and curve, in Google's names in snake_case."""
-    done = run("tune", data, "--no-verdict", "--base-model", tiny, "--id", "numbers", "--display-name", "Numbers", "--json")
+    done = run(
+        "tune", data, "--no-verdict", "--base-model", tiny, "--id", "numbers", "--display-name", "Numbers", "--json"
+    )
 
     document = json.loads(done.output)
     assert document["name"] == "tunedModels/numbers"

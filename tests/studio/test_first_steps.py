@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.studio.conftest import Visit
 from tests.studio.hosts import Host
+from tests.studio.test_screens import check
 from tests.studio.visitor import Visitor, sign_in
 
 
@@ -37,3 +39,42 @@ def test_sample_to_answer(ann: Visitor) -> None:
     ann.press("Run")
 
     expect(page.get_by_text("tokens in")).to_be_visible()
+
+
+def test_import_and_tune_tell_whether_it_helped(ann: Visitor, request: pytest.FixtureRequest) -> None:
+    """Nothing but Import, Tune and waiting: 60 rows end in a verdict with two answers, first on the page."""
+    rows = "".join(f"{number},{number + 1}\n" for number in range(60))
+    page = ann.goto("/new")
+    ann.import_file("sixty.csv", f"text_input,output\n{rows}".encode())
+    ann.use_rows()
+    expect(page.get_by_text("Then tunes 3 more times")).to_be_visible()
+    expect(page.get_by_text("Test afterwards")).to_be_visible()
+    ann.press("Tune")
+    page.wait_for_url("**/models/*")
+    ann.wait_until_ready()
+
+    panel = page.get_by_role("region", name="Did tuning help?")
+    expect(panel.get_by_role("status")).to_contain_text("Tuning without some of the rows")
+    expect(panel.get_by_text("on 60 rows")).to_be_visible(timeout=Visitor.TUNE_MS)
+    answers = panel.get_by_role("group", name="Example answers")
+    expect(answers.locator("dl").first).to_be_visible()
+    assert panel.bounding_box()["y"] < page.get_by_role("region", name="Loss").bounding_box()["y"]  # type: ignore[index]
+    check(ann, request)
+
+
+def test_another_epoch_is_put_to_use(ann: Visitor) -> None:
+    """The epoch in use is chosen on the page; the chart marks it, and the verdict says that it is of another one."""
+    model = ann.create("Epochs", rows=40, epochs=3, holdOut="20")
+    page = ann.goto(f"/models/{model}")
+    panel = page.get_by_role("region", name="Did tuning help?")
+    expect(panel.get_by_role("table")).to_be_visible(timeout=Visitor.TUNE_MS)
+    served = ann.call("GET", f"tunedModels/{model}")["servedEpoch"]
+    other = 1 if served != 1 else 2
+
+    page.get_by_label("Epoch in use").select_option(str(other))
+
+    expect(panel.get_by_text(f"This was measured with epoch {served}.")).to_be_visible()
+    assert ann.call("GET", f"tunedModels/{model}")["servedEpoch"] == other
+    page.reload()
+    expect(page.get_by_label("Epoch in use")).to_have_value(str(other))
+    expect(page.get_by_text("in use", exact=True)).to_be_visible()

@@ -55,19 +55,22 @@ def test_what_more_rows_would_bring(ann: Visitor, request: pytest.FixtureRequest
 def test_a_new_model_is_evaluated_by_itself(ann: Visitor) -> None:
     """With held-out rows the verdict comes without a click."""
     model = ann.create("Judged", rows=30, holdOut="5")
-    page = ann.goto(f"/models/{model}?tab=heldOut")
+    page = ann.goto(f"/models/{model}")
 
     panel = page.get_by_role("region", name="Did tuning help?")
     expect(panel.get_by_text("Too few rows to tell")).to_be_visible(timeout=Visitor.TUNE_MS)
+    panel.get_by_role("link", name="Tune on all 30 rows").click()
+    expect(page.get_by_text("30 examples").first).to_be_visible()
+    expect(page.get_by_role("checkbox", name="Find out whether tuning helps")).not_to_be_checked()
 
 
 def test_rows_of_a_file_beside_an_old_model(ann: Visitor, request: pytest.FixtureRequest) -> None:
     """Without held-out rows a file is asked about; what rescue recorded of an old model is one more way to answer."""
     model = ann.create("Successor")
-    page = ann.goto(f"/models/{model}?tab=heldOut")
+    page = ann.goto(f"/models/{model}")
     panel = page.get_by_role("region", name="Did tuning help?")
-    expect(panel.get_by_text("Choose a file with rows")).to_be_visible(timeout=Visitor.TUNE_MS)
-    expect(panel.get_by_role("button", name="Evaluate", exact=True)).to_be_hidden()
+    expect(panel.get_by_text("choose a file with rows")).to_be_visible(timeout=Visitor.TUNE_MS)
+    expect(panel.get_by_role("button", name="Find out")).to_be_visible()
 
     choose(panel, "broken.csv", "text_input,output\n,2\n")
     expect(panel.get_by_role("alert")).to_contain_text("broken.csv, row 2, column text_input: empty")

@@ -151,7 +151,7 @@ def test_dialogs_of_a_model(furnished: Furnished, dialog: str, request: pytest.F
 def test_evaluated_model(furnished: Furnished, request: pytest.FixtureRequest) -> None:
     """The verdict with its table and worst rows, and the dialog that exports a model."""
     visitor = furnished.visitor
-    page = visitor.goto(f"/models/{furnished.ready}?tab=heldOut")
+    page = visitor.goto(f"/models/{furnished.ready}")
     panel = page.get_by_role("region", name="Did tuning help?")
     expect(panel.get_by_role("table")).to_be_visible(timeout=Visitor.TUNE_MS)
     if (worst := panel.get_by_text("Worst rows")).count():

@@ -79,6 +79,19 @@ export function useRename(id: string) {
   });
 }
 
+/** Choose the kept epoch that answers. */
+export function useServedEpoch(id: string) {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: (servedEpoch: number) =>
+      send<TunedModel>("PATCH", `/v1beta/tunedModels/${id}?updateMask=servedEpoch`, { servedEpoch }),
+    onSuccess: (model) => {
+      client.setQueryData(["tunedModel", id], model);
+      return client.invalidateQueries({ queryKey: ["card", id] });
+    },
+  });
+}
+
 /** Turn the wrapping of plain inputs on or off. */
 export function useWrapping(id: string) {
   const client = useQueryClient();

@@ -411,7 +411,7 @@ export interface paths {
         put?: never;
         /**
          * Evaluatetunedmodel
-         * @description Start an evaluation of a tuned model on its held-out rows or on the examples sent.
+         * @description Start an evaluation of a tuned model on its held-out rows, by folds of all its rows, or on the examples sent.
          */
         post: operations["EvaluateTunedModel"];
         delete?: never;
@@ -1490,7 +1490,7 @@ export interface components {
             summary: string;
             /**
              * Bestepoch
-             * @description The epoch to mark: lowest held-out loss, else the knee.
+             * @description The epoch with the lowest held-out loss.
              */
             bestEpoch?: number;
             /**
@@ -1657,6 +1657,13 @@ export interface components {
              */
             cutRows?: number[];
             seconds: components["schemas"]["SecondsOut"];
+            /**
+             * Foldcount
+             * @description Folds that evaluate the model after tuning.
+             */
+            foldCount?: number;
+            /** @description What these folds take. */
+            foldSeconds?: components["schemas"]["SecondsOut"];
             /** Waitingbefore */
             waitingBefore: number;
             memory: components["schemas"]["MemoryOut"];
@@ -1680,7 +1687,10 @@ export interface components {
             error?: components["schemas"]["InquiryErrorOut"];
             /** Createtime */
             createTime?: string;
-            /** Answeredprompts */
+            /**
+             * Answeredprompts
+             * @description With folds, the tuning steps.
+             */
             answeredPrompts?: number;
             /** Totalprompts */
             totalPrompts?: number;
@@ -2495,6 +2505,11 @@ export interface components {
             rowsAvailable: number;
             /** Folds */
             folds?: number;
+            /**
+             * Servedepoch
+             * @description The epoch that answered, if it is known; the model may serve another one now.
+             */
+            servedEpoch?: number;
         };
         /**
          * Role
@@ -2787,6 +2802,16 @@ export interface components {
              * @description Extension: whether readers may see the examples, which only the owner changes.
              */
             examplesShared?: boolean;
+            /**
+             * Servedepoch
+             * @description Extension: the epoch that answers, which writers change; 0 undoes their choice.
+             */
+            servedEpoch?: number;
+            /**
+             * Foldcount
+             * @description Extension: folds that evaluate the model after tuning.
+             */
+            foldCount?: number;
             /** @description Extension: the caller's role. */
             role?: components["schemas"]["Role"];
             /**
@@ -3365,6 +3390,8 @@ export interface components {
         /**
          * EvaluateIn
          * @description The rows to evaluate on; without `examples`, the held-out rows.
+         *
+         *     With `fold_count` (2 to 10) all rows of the model: each is answered by a model that was tuned without it.
          */
         EvaluateIn: {
             /** @default null */
@@ -3386,6 +3413,11 @@ export interface components {
              * @default null
              */
             seed?: number;
+            /**
+             * Foldcount
+             * @default null
+             */
+            foldCount?: number;
         };
         /**
          * ExamineIn
@@ -3977,6 +4009,16 @@ export interface components {
              * @default null
              */
             examplesShared?: boolean;
+            /**
+             * Servedepoch
+             * @default null
+             */
+            servedEpoch?: number;
+            /**
+             * Foldcount
+             * @default null
+             */
+            foldCount?: unknown;
             /**
              * Role
              * @default null

@@ -100,7 +100,7 @@ export function NewModel() {
             refused={refused}
           />
           <ModelSection draft={draft} change={change} bases={bases} showsProblems={showsProblems} />
-          <SettingsSection draft={draft} change={change} />
+          <SettingsSection draft={draft} change={change} estimate={isCurrent ? estimate.data : undefined} />
         </div>
         <EstimateCard
           draft={draft}

@@ -21,6 +21,7 @@ type Props = {
   examples: number;
   epochCount: number;
   curve?: Schemas["CurveFactsOut"];
+  servedEpoch?: number;
   readEpoch?: number;
   isLog: boolean;
   isSteps: boolean;
@@ -33,7 +34,7 @@ const SOFT = "var(--text-soft)";
 
 /** Mean loss of each step, each epoch and the held-out rows; the axis always spans the whole job. */
 export default function LossChart(props: Props) {
-  const { snapshots, epochLosses, batchSize, examples, epochCount, curve, readEpoch } = props;
+  const { snapshots, epochLosses, batchSize, examples, epochCount, curve, servedEpoch, readEpoch } = props;
   const perEpoch = props.isSteps ? examples / batchSize : 1; // units of the axis in an epoch
   const all = points(snapshots, batchSize, examples);
   const steps = thinned(props.isSmooth ? smoothed(all) : all).map((point) => ({
@@ -44,7 +45,8 @@ export default function LossChart(props: Props) {
   const heldOut = epochLosses
     .filter((entry) => entry.heldOutLoss !== undefined)
     .map((entry) => ({ x: entry.epoch * perEpoch, heldOut: Number(entry.heldOutLoss) }));
-  const { bestEpoch: best, flatAfter: flat } = curve ?? {};
+  const flat = curve?.flatAfter;
+  const marked = servedEpoch ?? curve?.bestEpoch;
   const end = epochCount * perEpoch;
   return (
     <div className="chart">
@@ -93,14 +95,14 @@ export default function LossChart(props: Props) {
               label={{ value: text.chart.flat, position: "insideTop", fill: SOFT, fontSize: 12 }}
             />
           )}
-          {best !== undefined && (
+          {marked !== undefined && (
             <ReferenceLine
-              x={best * perEpoch}
+              x={marked * perEpoch}
               stroke="var(--good)"
               strokeDasharray="3 3"
               label={{
-                value: text.chart.best,
-                position: best > epochCount / 2 ? "insideTopRight" : "insideTopLeft",
+                value: servedEpoch === undefined ? text.chart.best : text.chart.served,
+                position: marked > epochCount / 2 ? "insideTopRight" : "insideTopLeft",
                 fill: "var(--good)",
                 fontSize: 12,
               }}

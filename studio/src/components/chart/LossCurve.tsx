@@ -15,12 +15,13 @@ type LossCurveProps = {
   snapshots: Snapshot[];
   epochLosses: EpochLoss[];
   curve?: Schemas["CurveFactsOut"];
+  servedEpoch?: number;
 };
 
 type View = { isTable: boolean; isLog: boolean; isSteps: boolean; isSmooth: boolean };
 
 /** The loss curve with its summary, as a chart or as a table; both can be downloaded. */
-export function LossCurve({ name, task, snapshots, epochLosses, curve }: LossCurveProps) {
+export function LossCurve({ name, task, snapshots, epochLosses, curve, servedEpoch }: LossCurveProps) {
   const [view, setView] = useState<View>({ isTable: false, isLog: false, isSteps: false, isSmooth: false });
   const [readEpoch, setReadEpoch] = useState<number>();
   const picture = useRef<HTMLDivElement>(null);
@@ -38,7 +39,7 @@ export function LossCurve({ name, task, snapshots, epochLosses, curve }: LossCur
           <div ref={picture}>
             <Suspense fallback={<div className="chart" />}>
               <LossChart
-                {...{ snapshots, epochLosses, batchSize, examples, epochCount, curve, readEpoch }}
+                {...{ snapshots, epochLosses, batchSize, examples, epochCount, curve, servedEpoch, readEpoch }}
                 isLog={view.isLog}
                 isSteps={view.isSteps}
                 isSmooth={view.isSmooth}

@@ -66,7 +66,7 @@ export function EstimateCard(props: Props) {
   );
 }
 
-function details({ totalTokens, seconds, memory, waitingBefore }: Estimate): [string, ReactNode][] {
+function details({ totalTokens, seconds, foldSeconds, memory, waitingBefore }: Estimate): [string, ReactNode][] {
   const range = durationRange(seconds.atLeast, seconds.atMost);
   const source = seconds.source === "measured" ? text.estimate.measured : text.estimate.guess;
   return [
@@ -77,6 +77,7 @@ function details({ totalTokens, seconds, memory, waitingBefore }: Estimate): [st
         {text.estimate.onThisMachine(range)} <span className="small soft">({source})</span>
       </span>,
     ],
+    [text.estimate.check, foldSeconds && durationRange(foldSeconds.atLeast, foldSeconds.atMost)],
     [text.estimate.memory, memory.neededBytes ? memoryText(memory.neededBytes, memory.freeBytes) : undefined],
     [text.estimate.queue, waitingBefore ? text.job.ahead(waitingBefore) : undefined],
   ];

@@ -1,16 +1,19 @@
 import { useState } from "react";
 import { Button, FileTrigger, Label, Radio, RadioGroup } from "react-aria-components";
+import type { Estimate } from "../../api/examples";
 import { type Draft, settingsFrom, settingsOf, DEFAULT_SETTINGS } from "../../draft";
+import { durationRange } from "../../format";
 import { download } from "../../transfer";
-import { Icon, NumberInput, SelectField } from "../controls";
+import { Checkbox, Icon, NumberInput, SelectField } from "../controls";
 import { Section } from "../Page";
 import { toast } from "../toasts";
 import { text } from "./text";
 
-type SettingsSectionProps = { draft: Draft; change: (part: Partial<Draft>) => void };
+type Change = (part: Partial<Draft>) => void;
+type SettingsSectionProps = { draft: Draft; change: Change; estimate?: Estimate };
 
-/** Settings that most users leave alone: epochs, batch size, learning rate, held-out rows, seed. */
-export function SettingsSection({ draft, change }: SettingsSectionProps) {
+/** Whether to check the result, and settings that most users leave alone: epochs, batch size, learning rate, seed. */
+export function SettingsSection({ draft, change, estimate }: SettingsSectionProps) {
   const [isOpen, setOpen] = useState(false);
   const number = (
     name: "epochCount" | "batchSize" | "seed",
@@ -28,10 +31,11 @@ export function SettingsSection({ draft, change }: SettingsSectionProps) {
   );
   return (
     <Section id="settings" number={3} title={text.create.settings}>
+      <ResultCheck draft={draft} change={change} estimate={estimate} />
       <div className="row spread">
         <span className="soft">
           {text.create.inShort(draft.epochCount, draft.batchSize, rateOf(draft))}
-          {draft.holdOut !== "0" && ` · ${text.create.heldOutShort(draft.holdOut)}`}
+          {isAmount(draft.holdOut) && ` · ${text.create.heldOutShort(draft.holdOut)}`}
         </span>
         <Button aria-expanded={isOpen} onPress={() => setOpen(!isOpen)}>
           {text.create.advanced} <Icon name={isOpen ? "shut" : "open"} size={14} />
@@ -53,13 +57,40 @@ export function SettingsSection({ draft, change }: SettingsSectionProps) {
   );
 }
 
+const isAmount = (holdOut: string) => !["0", DEFAULT_SETTINGS.holdOut].includes(holdOut);
+
+/** One click for or against the check of the result, with what it takes. */
+function ResultCheck({ draft, change, estimate }: SettingsSectionProps) {
+  const isChecked = draft.holdOut !== "0";
+  return (
+    <div className="stack tight">
+      <Checkbox
+        label={text.create.check}
+        isChecked={isChecked}
+        change={(isWanted) => change({ holdOut: isWanted ? DEFAULT_SETTINGS.holdOut : "0" })}
+      />
+      <p className="small soft" role="status">
+        {isChecked ? checkOf(estimate) : text.create.unchecked}
+      </p>
+    </div>
+  );
+}
+
+function checkOf(estimate: Estimate | undefined): string {
+  if (!estimate) return text.create.checkHelp;
+  const { heldOutCount, exampleCount, foldCount, foldSeconds: time } = estimate;
+  if (heldOutCount) return text.create.checkHeldOut(heldOutCount, exampleCount);
+  if (foldCount && time) return text.create.checkFolds(foldCount, durationRange(time.atLeast, time.atMost));
+  return text.create.checkTooFew;
+}
+
 function rateOf(draft: Draft) {
   return draft.rate === "learningRate"
     ? text.create.rateShort(draft.learningRate)
     : text.create.multiplierShort(draft.learningRateMultiplier);
 }
 
-type RateInputProps = { draft: Draft; change: (part: Partial<Draft>) => void };
+type RateInputProps = { draft: Draft; change: Change };
 
 /** The learning rate, or a multiplier of the default one. */
 function RateInput({ draft, change }: RateInputProps) {
@@ -84,12 +115,12 @@ function RateInput({ draft, change }: RateInputProps) {
 }
 
 const SHARE = "10%";
-const ROWS = 10;
+const ROWS = 20;
 
-/** Rows to hold out: none, 10 %, or a number. */
+/** Rows to hold out: as suits their number, none, 10 %, or a number. */
 function HoldOutInput({ value, change }: { value: string; change: (value: string) => void }) {
-  const kind = value === "0" ? "off" : value.endsWith("%") ? "share" : "rows";
-  const values: Record<string, string> = { off: "0", share: SHARE, rows: String(ROWS) };
+  const values: Record<string, string> = { auto: DEFAULT_SETTINGS.holdOut, off: "0", share: SHARE, rows: String(ROWS) };
+  const kind = value.endsWith("%") ? "share" : (Object.keys(values).find((name) => values[name] === value) ?? "rows");
   return (
     <div className="stack tight">
       <SelectField
@@ -98,6 +129,7 @@ function HoldOutInput({ value, change }: { value: string; change: (value: string
         change={(next) => change(values[next] ?? "0")}
         help={text.create.holdOutHelp}
         options={[
+          ["auto", text.create.holdOutAuto],
           ["off", text.create.holdOutOff],
           ["share", text.create.holdOutShare],
           ["rows", text.create.holdOutRows],

@@ -7,7 +7,6 @@ import { ScrollRegion, Table } from "../Facts";
 import { ErrorNote, QueryState } from "../Page";
 import { text } from "./text";
 import { type AnswerPair, type ScoredAnswer, useHeldOutAnswers } from "./useHeldOutAnswers";
-import { Verdict } from "./Verdict";
 
 const AT_ONCE = 10;
 const HEADS = [[text.heldOut.input], [text.heldOut.expected], [text.heldOut.base], [text.heldOut.tuned]] as const;
@@ -25,7 +24,6 @@ export function HeldOutTab({ model }: { model: TunedModel }) {
     return (
       <section className="stack" aria-label={text.model.heldOut}>
         <p className="card soft">{maySee ? text.heldOut.none : text.sharing.examplesHidden}</p>
-        <Verdict model={model} hasHeldOut={!maySee} />
       </section>
     );
   }
@@ -33,7 +31,6 @@ export function HeldOutTab({ model }: { model: TunedModel }) {
   const next = Math.min(AT_ONCE, rows.length - done.length);
   return (
     <section className="stack" aria-label={text.model.heldOut}>
-      <Verdict model={model} hasHeldOut />
       <p className="soft">{text.heldOut.help}</p>
       {error !== undefined && <ErrorNote error={error} />}
       <div className="row spread">

@@ -1,41 +1,86 @@
-import { Link } from "wouter";
-import { idOf, type Operation, type TunedModel } from "../../api/client";
-import { isRunning } from "../../api/models";
+import { Button } from "react-aria-components";
+import { canEdit, idOf, type Operation, type Schemas, type TunedModel } from "../../api/client";
+import { isRunning, useServedEpoch } from "../../api/models";
 import { count, duration, tookSeconds } from "../../format";
+import { type Option, SelectField } from "../controls";
 import { LossCurve } from "../chart/LossCurve";
 import { Ago, Facts } from "../Facts";
+import { ErrorNote } from "../Page";
 import { Contract } from "./Calling";
 import { text } from "./text";
+import { Verdict } from "./Verdict";
 
-/** The loss curve with its advice, and the settings of the job. */
+/** Whether tuning helped, the loss curve with its advice, and the settings of the job. */
 export function Overview({ model, operation }: { model: TunedModel; operation?: Operation }) {
   const task = model.tuningTask;
   const live = isRunning(model) ? operation?.metadata : undefined; // the last poll may be older than the model
   const advice = live?.advice ?? task.advice;
   return (
     <div className="columns">
-      <section className="card stack" aria-labelledby="loss">
-        <h2 id="loss">{text.model.loss}</h2>
-        <LossCurve
-          name={idOf(model.name)}
-          task={task}
-          snapshots={live?.snapshots ?? task.snapshots ?? []}
-          epochLosses={live?.epochLosses ?? task.epochLosses ?? []}
-          curve={live?.curve ?? task.curve}
-        />
-        {advice && (
-          <div className={`note row spread ${advice.kind === "ruined" ? "bad" : ""}`}>
-            <span>{advice.text}</span>
-            {advice.epochCount !== undefined && model.state !== "CREATING" && (
-              <Link className="button" href={`/new?from=${idOf(model.name)}&epochs=${advice.epochCount}`}>
-                {text.model.againWith(advice.epochCount)}
-              </Link>
-            )}
-          </div>
-        )}
-      </section>
+      <div className="stack">
+        <Verdict model={model} />
+        <section className="card stack" aria-labelledby="loss">
+          <h2 id="loss">{text.model.loss}</h2>
+          <LossCurve
+            name={idOf(model.name)}
+            task={task}
+            snapshots={live?.snapshots ?? task.snapshots ?? []}
+            epochLosses={live?.epochLosses ?? task.epochLosses ?? []}
+            curve={live?.curve ?? task.curve}
+            servedEpoch={model.servedEpoch}
+          />
+          {advice && <AdviceNote model={model} advice={advice} />}
+          <ServedEpoch model={model} />
+        </section>
+      </div>
       <ModelFacts model={model} />
     </div>
+  );
+}
+
+type AdviceProps = { model: TunedModel; advice: Schemas["AdviceOut"] };
+
+/** What the curve means. If it names an epoch, that is at hand already: nothing needs to be tuned again. */
+function AdviceNote({ model, advice: { kind, text: sentence, epochCount: epoch } }: AdviceProps) {
+  const use = useServedEpoch(idOf(model.name));
+  const isKept = model.tuningTask.epochLosses?.some((one) => one.epoch === epoch) ?? false;
+  const isOffered = isKept && model.state === "ACTIVE" && epoch !== model.servedEpoch && canEdit(model);
+  return (
+    <div className={`note row spread ${kind === "ruined" ? "bad" : ""}`}>
+      <span>{sentence}</span>
+      {isOffered && epoch !== undefined && (
+        <Button isDisabled={use.isPending} onPress={() => use.mutate(epoch)}>
+          {text.model.useEpoch(epoch)}
+        </Button>
+      )}
+    </div>
+  );
+}
+
+/** The epoch that answers, which writers can change. */
+function ServedEpoch({ model }: { model: TunedModel }) {
+  const use = useServedEpoch(idOf(model.name));
+  const { epochLosses = [], curve } = model.tuningTask;
+  if (model.state !== "ACTIVE" || epochLosses.length < 2) return null;
+  const now = model.servedEpoch;
+  if (!canEdit(model)) return now === undefined ? null : <p className="soft">{text.model.serves(now)}</p>;
+  return (
+    <>
+      {use.isError && <ErrorNote error={use.error} />}
+      <SelectField
+        label={text.model.servedEpoch}
+        help={text.model.servedEpochHelp}
+        value={now === undefined ? "" : String(now)}
+        change={(epoch) => use.mutate(Number(epoch))}
+        options={[
+          ...(now === undefined ? [["", text.model.betweenEpochs] as Option] : []),
+          ...epochLosses.map(({ epoch }): Option => [
+            String(epoch),
+            text.model.epochOf(epoch, epoch === curve?.bestEpoch),
+          ]),
+        ]}
+      />
+    </>
   );
 }
 

@@ -11,6 +11,7 @@ type Props<K extends Kind> = {
   kind: K;
   model: TunedModel;
   words: Words;
+  how?: object; // of the plain way
   more?: { label: string; how: object }; // a slower, more thorough way
   other?: (start: (how: Promise<object>) => void) => ReactNode; // a way that needs more input
   isOtherOnly?: boolean;
@@ -23,6 +24,7 @@ export function ReportCard<K extends Kind>({
   kind,
   model,
   words,
+  how = {},
   more,
   other,
   isOtherOnly,
@@ -53,7 +55,7 @@ export function ReportCard<K extends Kind>({
               </Button>
             )}
             {!isOtherOnly && (
-              <Button isDisabled={starting.isPending} onPress={() => starting.mutate({})}>
+              <Button isDisabled={starting.isPending} onPress={() => starting.mutate(how)}>
                 {report ? words.again : words.start}
               </Button>
             )}

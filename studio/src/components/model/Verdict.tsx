@@ -1,36 +1,57 @@
 import { Button, FileTrigger } from "react-aria-components";
-import { ApiError, type Schemas, type TunedModel } from "../../api/client";
+import { Link } from "wouter";
+import { ApiError, idOf, maySeeExamples, type Schemas, type TunedModel } from "../../api/client";
 import { parseFile } from "../../api/examples";
 import type { EvaluationReport } from "../../api/reports";
-import { share } from "../../format";
+import { percent, share } from "../../format";
 import { Table } from "../Facts";
 import { ReportCard } from "./ReportCard";
 import { text } from "./text";
 
-/** Did tuning help, on held-out rows or on those of a file: one sentence and the figures behind it. */
-export function Verdict({ model, hasHeldOut }: { model: TunedModel; hasHeldOut: boolean }) {
+const FOLDS = 3;
+
+/** Did tuning help, on held-out rows, by folds or on the rows of a file: one sentence, two answers and the figures. */
+export function Verdict({ model }: { model: TunedModel }) {
   if (model.state !== "ACTIVE") return null;
+  const { heldOutRows = 0, data } = model.tuningTask;
+  const byFolds = heldOutRows === 0;
+  const runningText = byFolds ? text.verdict.runningFolds : text.verdict.running;
   return (
     <ReportCard
       kind="evaluations"
       model={model}
-      words={hasHeldOut ? text.verdict : { ...text.verdict, help: text.verdict.helpWithout }}
+      words={byFolds ? { ...text.verdict, ...text.verdict.folds } : text.verdict}
+      how={byFolds ? { foldCount: FOLDS } : {}}
       other={(start) => <FileRows start={start} />}
-      isOtherOnly={!hasHeldOut}
-      running={({ answeredPrompts = 0, totalPrompts }) => text.verdict.running(answeredPrompts, totalPrompts)}
+      isOtherOnly={byFolds && data.rows < FOLDS}
+      running={({ answeredPrompts = 0, totalPrompts }) =>
+        runningText(percent(answeredPrompts, totalPrompts ?? 0), totalPrompts !== undefined)
+      }
     >
-      {(report) => <Found report={report} />}
+      {(report) => <Found model={model} report={report} />}
     </ReportCard>
   );
 }
 
-function Found({ report }: { report: EvaluationReport }) {
+function Found({ model, report }: { model: TunedModel; report: EvaluationReport }) {
+  const { heldOutRows, data } = model.tuningTask;
+  const isOfOther = report.servedEpoch !== undefined && report.servedEpoch !== model.servedEpoch;
   return (
     <>
       {report.verdict && (
         <p className={`note ${report.verdict.kind === "HELPED" ? "good" : "warn"}`}>{report.verdict.text}</p>
       )}
+      {isOfOther && <p className="note warn small">{text.verdict.otherEpoch(report.servedEpoch, model.servedEpoch)}</p>}
+      <ExampleAnswers report={report} />
       <Candidates report={report} />
+      {heldOutRows !== undefined && maySeeExamples(model) && (
+        <div className="row spread">
+          <span className="small soft">{text.verdict.allRowsHelp(heldOutRows)}</span>
+          <Link className="button" href={`/new?from=${idOf(model.name)}&all=1`}>
+            {text.verdict.allRows(data.rows)}
+          </Link>
+        </div>
+      )}
       {report.worstRows.length > 0 && (
         <details>
           <summary>{text.verdict.worst}</summary>
@@ -47,6 +68,33 @@ function Found({ report }: { report: EvaluationReport }) {
         </details>
       )}
     </>
+  );
+}
+
+const LONGEST = 160; // characters of an input
+
+/** An answer where tuning gained most, and one where it went most wrong. */
+function ExampleAnswers({ report: { bestRows, worstRows } }: { report: EvaluationReport }) {
+  const shown = [...bestRows.slice(0, 1), ...worstRows.slice(0, 1)];
+  if (shown.length === 0) return null;
+  return (
+    <div className="halves" role="group" aria-label={text.verdict.examples}>
+      {shown.map(({ row, textInput, expected, answers }) => {
+        const answer = answers.tuned ?? "";
+        const isRight = answer.trim() === expected.trim();
+        return (
+          <dl key={row} className="example">
+            <dt dir="auto">{textInput.length > LONGEST ? `…${textInput.slice(-LONGEST)}` : textInput}</dt>
+            <dd dir="auto">
+              {text.verdict.answer(answer)}{" "}
+              <span className={`badge ${isRight ? "good" : "warn"}`}>
+                {isRight ? text.verdict.right : text.verdict.expected(expected)}
+              </span>
+            </dd>
+          </dl>
+        );
+      })}
+    </div>
   );
 }
 

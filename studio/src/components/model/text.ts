@@ -3,7 +3,6 @@
 import { count, counted } from "../../format";
 import { text as shared } from "../text";
 
-const epochs = (number: number) => counted(number, "epoch");
 const rows = (number: number) => counted(number, "row");
 
 /** Kinds of findings of a data check, singular and plural. */
@@ -29,7 +28,12 @@ export const text = {
   model: {
     progress: "Progress",
     compare: "Compare",
-    againWith: (number: number) => `Tune again with ${epochs(number)}`,
+    useEpoch: (epoch: number) => `Use epoch ${epoch}`,
+    servedEpoch: "Epoch in use",
+    servedEpochHelp: "This epoch answers, is exported, and is where tuning continues. The change takes effect at once.",
+    serves: (epoch: number) => `Epoch ${epoch} is in use.`,
+    epochOf: (epoch: number, isBest: boolean) => `Epoch ${epoch}${isBest ? " (lowest held-out loss)" : ""}`,
+    betweenEpochs: "The last step before tuning was cancelled",
     rename: "Rename",
     saveName: "Save",
     cancel: "Cancel tuning",
@@ -93,7 +97,8 @@ export const text = {
     stepLoss: "Step loss",
     epochLoss: "Epoch mean",
     heldOutLoss: "Held-out rows",
-    best: "best epoch",
+    best: "lowest held-out loss",
+    served: "in use",
     flat: "flat",
     read: "Loss per epoch; use the arrow keys to read it",
     point: (epoch: number, loss: string, heldOut?: string) =>
@@ -123,10 +128,24 @@ export const text = {
     start: "Evaluate",
     again: "Evaluate again",
     help: "Runs the tuned model, the base model, the base model with examples in the prompt, and simple baselines on the held-out rows, then says in one sentence whether tuning was worth it. Takes a few minutes.",
-    running: (answered: number, all?: number) =>
-      all ? `Evaluating: ${count(answered)} of ${count(all)} answers.` : "Evaluating…",
-    helpWithout:
-      "Choose a file with rows that were not used for tuning. The tuned model, the base model, the base model with examples in the prompt, and simple baselines answer them, and one sentence says whether tuning was worth it. A file from “tunery rescue” adds your old model to the comparison. Takes a few minutes.",
+    running: (percent: number, isKnown: boolean) =>
+      isKnown ? `Testing the model: ${percent} %` : "Testing the model…",
+    runningFolds: (percent: number, isKnown: boolean) =>
+      isKnown
+        ? `Tuning without some of the rows and testing on those: ${percent} %. You can use the model meanwhile.`
+        : "Tuning without some of the rows and testing on those…",
+    folds: {
+      start: "Find out",
+      help: "Tunes three more times, each time without a third of the rows, and tests on those. Takes about twice as long as tuning did. Or choose a file with rows that were not used for tuning; a file from “tunery rescue” adds your old model to the comparison.",
+    },
+    examples: "Example answers",
+    answer: (answer: string) => (answer === "" ? "(empty answer)" : answer),
+    right: "as expected",
+    expected: (output: string) => `expected: ${output}`,
+    otherEpoch: (measured?: number, now?: number) =>
+      `This was measured with epoch ${measured ?? "?"}. ${now === undefined ? "Another state" : `Epoch ${now}`} is in use now; evaluate again for its figures.`,
+    allRowsHelp: (heldOut: number) => `The model has not learned from the ${rows(heldOut)} kept aside.`,
+    allRows: (all: number) => `Tune on all ${rows(all)}`,
     otherRows: "Evaluate on a file…",
     wrongFile: (name: string, { message, row, column }: { message: string; row?: number; column?: string }) =>
       `${[name, row && `row ${row}`, column && `column ${column}`].filter(Boolean).join(", ")}: ${message}`,
