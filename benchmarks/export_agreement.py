@@ -69,7 +69,8 @@ def _adapter(name: str) -> Path:
         with Library.open(config.data_folder()) as library:
             return library.adapter_folder(library.get(name))
     except NotFound:
-        command = [sys.executable, "-m", "tunery", "tune", str(EXAMPLES / "tickets.csv"), "--id", name, "--hold-out", "0", "--yes"]
+        tune = ["tune", str(EXAMPLES / "tickets.csv"), "--id", name, "--hold-out", "0", "--yes"]
+        command = [sys.executable, "-m", "tunery", *tune]
         subprocess.run(command, check=True)
     with Library.open(config.data_folder()) as library:
         return library.adapter_folder(library.get(name))

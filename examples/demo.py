@@ -26,8 +26,8 @@ TOKENS = "16"  # the longest expected answer has 5
 def main(base_model: str = BASE, *options: str) -> int:
     start = time.monotonic()
     run("bases", "pull", base_model)
-    tune = ("tune", shown(TRAIN), "--base-model", base_model, "--hold-out", "0", "--display-name", "Ticket labels", "--yes", "--json")
-    model_id = json.loads(run(*tune, *options))["name"].removeprefix("tunedModels/")
+    tune = ("tune", shown(TRAIN), "--base-model", base_model, "--hold-out", "0", "--display-name", "Ticket labels")
+    model_id = json.loads(run(*tune, "--yes", "--json", *options))["name"].removeprefix("tunedModels/")
     questions = list(csv.DictReader(HELD_OUT.open(encoding="utf-8", newline="")))[:SHOWN]
     print(f"\nThe first {SHOWN} tickets of {shown(HELD_OUT)}, which neither model has seen:")
     print_side_by_side(questions, answers(base_model, questions), answers(model_id, questions))
