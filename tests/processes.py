@@ -32,6 +32,7 @@ PLACES = frozenset(
         "cli/test_generate.py",
         "cli/test_login.py::test_google_auth_renews_a_login_in_two_processes_in_turn",
         "cli/test_login.py::test_google_auth_takes_a_key_file",
+        "cli/test_lost_database.py",
         "cli/test_models.py",
         "cli/test_rescue.py",
         "cli/test_serve.py",

@@ -155,16 +155,16 @@ def test_a_file_over_the_limit_of_the_process_is_a_full_disk(models: Path) -> No
     assert list((models / "task").iterdir()) == []
 
 
-def test_the_sweeper_removes_what_no_row_names(models: Path) -> None:
-    """Only the kept claims of known tasks stay; temporary folders of others are removed."""
-    for name in ("known/1", "known/2", "known/.2.partial", "known/.3.partial", "unknown/1"):
+def test_the_sweeper_removes_what_was_never_whole_and_names_the_rest(models: Path) -> None:
+    """Unfinished folders of no kept claim are gone; published ones that no row names are returned and stay."""
+    for name in ("known/1", "known/2", "known/.2.partial", "known/.3.partial", "unknown/1", "gone/.1.partial"):
         (models / name).mkdir(parents=True)
 
-    removed = sweep(models, {"known": {2}})
+    unnamed = sweep(models, {"known": {2}})
 
-    assert {path.relative_to(models).as_posix() for path in removed} == {"known/1", "known/.3.partial", "unknown"}
-    assert {path.name for path in (models / "known").iterdir()} == {"2", ".2.partial"}
-    assert not (models / "unknown").exists()
+    assert {path.relative_to(models).as_posix() for path in unnamed} == {"known/1", "unknown"}
+    assert {path.name for path in (models / "known").iterdir()} == {"1", "2", ".2.partial"}
+    assert {path.name for path in models.iterdir()} == {"known", "unknown"}
 
 
 def test_a_folder_that_cannot_be_listed_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -164,22 +164,24 @@ def open_published(folder: Path, manifest_sha256: str) -> Path:
 
 def sweep(models: Path, kept: Mapping[str, Collection[int]]) -> list[Path]:
     """
-    Remove adapter folders, published or temporary, except those of the kept claims.
+    Remove adapter folders that were never whole, and return the published ones that nobody names.
 
-    `kept` maps task ids to claim numbers. Returns the folders that were to be removed.
+    `kept` maps task ids to the claim numbers to keep; what is being written under one of these stays.
     """
-    removed = []
+    unnamed = []
     for task_folder in _folders(models):
         claims = kept.get(task_folder.name)
+        named = [task_folder / str(claim) for claim in claims or ()]
+        writing = list(map(_partial, named))
+        found = _folders(task_folder)
+        for folder in (path for path in found if _is_partial(path) and path not in writing):
+            shutil.rmtree(folder, ignore_errors=True)  # what cannot be removed now, the next sweep removes
         if claims is None:
-            removed.append(task_folder)
-            continue
-        published = [task_folder / str(claim) for claim in claims]
-        named = {*published, *map(_partial, published)}
-        removed += [folder for folder in _folders(task_folder) if folder not in named]
-    for folder in removed:
-        shutil.rmtree(folder, ignore_errors=True)  # what cannot be removed now, the next sweep removes
-    return removed
+            with suppress(OSError):
+                task_folder.rmdir()  # fails if anything is left in it
+        whole = [task_folder] if claims is None and task_folder.exists() else []
+        unnamed += whole or [path for path in found if not _is_partial(path) and path not in named and path.exists()]
+    return unnamed
 
 
 @contextmanager
@@ -247,6 +249,10 @@ def _raise(error: OSError) -> NoReturn:
 
 def _partial(target: Path) -> Path:
     return target.with_name(f".{target.name}.partial")
+
+
+def _is_partial(path: Path) -> bool:
+    return path.name.startswith(".") and path.name.endswith(".partial")
 
 
 def _seal(folder: Path) -> str:

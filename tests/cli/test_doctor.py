@@ -115,7 +115,31 @@ def test_a_damaged_database_is_wrong(run: Run, home: Path, tuned: str) -> None:
     status, found = findings(run, "--port", free_port())
 
     assert status == 1
-    assert any("Restore it from a backup" in one["text"] for one in found.values())
+    assert any("restore a backup" in one["text"] for one in found.values())
+
+
+def test_a_missing_database_is_wrong(run: Run, home: Path) -> None:
+    """With adapters and without a database, the way back is named."""
+    (home / "models" / "one" / "1").mkdir(parents=True)
+
+    status, found = findings(run, "--port", free_port())
+
+    assert status == 1
+    assert "is missing or empty" in found["data folder"]["text"]
+
+
+def test_what_was_set_aside_is_named(run: Run, home: Path) -> None:
+    """The warning has the folder and the day from which it may be removed."""
+    run("models", "list")
+    (home / "models" / "unknown" / "1").mkdir(parents=True)
+    run("users", "list")
+
+    status, found = findings(run, "--port", free_port())
+
+    (day,) = (home / "set-aside").iterdir()
+    assert (status, found["set aside"]["verdict"]) == (0, Verdict.WARNING)
+    assert str(day) in found["set aside"]["text"]
+    assert (day / "models" / "unknown" / "1").is_dir()
 
 
 def test_a_changed_base_is_wrong(run: Run, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,6 +32,7 @@ from tunery.errors import TuneryError
 
 if TYPE_CHECKING:
     from tunery.server.http import Services
+    from tunery.service.folder import DataFolder
 
 DEFAULT_PORT = 8000
 _LIBRARIES = ("torch", "transformers", "fastapi", "SQLAlchemy")
@@ -64,7 +65,7 @@ def doctor(
         try:
             found += list(examine())
         except TuneryError as error:
-            found.append(Finding(examine.__name__.strip("_"), Verdict.ERROR, str(error)))
+            found.append(Finding(examine.__name__.strip("_").replace("_", " "), Verdict.ERROR, str(error)))
     address = _serving_address(folder) or f"http://127.0.0.1:{port}"
     if json:
         terminal.result(output.dumped({"findings": [asdict(one) for one in found], "address": address}))
@@ -161,7 +162,9 @@ def _data_folder(folder: Path) -> Iterator[Finding]:
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         yield Finding("data folder", Verdict.ERROR, f"{folder} cannot be written. Make it writable or set TUNERY_HOME.")
         return
+    DataFolder(folder).require_database()
     yield Finding("data folder", Verdict.OK, str(folder))
+    yield from _set_aside(DataFolder(folder))
     path = DataFolder(folder).database
     if path.exists():
         database = Database(path, is_writer=False)
@@ -171,6 +174,16 @@ def _data_folder(folder: Path) -> Iterator[Finding]:
         finally:
             database.close()
         yield Finding("database", Verdict.OK, "intact")
+
+
+def _set_aside(folder: DataFolder) -> Iterator[Finding]:
+    """Yield what the database names no longer, and when it may be removed."""
+    for place, until in folder.days_aside().items():
+        text = (
+            f"{place} has adapters or checkpoints that the database does not name; they may be removed from"
+            f" {until:%Y-%m-%d} on. If the database is not the right one, stop tunery and put the right one back."
+        )
+        yield Finding("set aside", Verdict.WARNING, text)
 
 
 def _disk(folder: Path) -> Iterator[Finding]:

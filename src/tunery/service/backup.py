@@ -55,6 +55,7 @@ def back_up(data_folder: Path, target: Path, *, with_bases: bool = False) -> Con
     no data folder, FailedPrecondition if `target` cannot be written or a newer tunery made the data folder.
     """
     folder, target = DataFolder(data_folder), target.expanduser().absolute()
+    folder.require_database()
     if not folder.database.exists():
         raise NotFound(f"There is no data folder with tuned models at {data_folder}.")
     if target.exists():

@@ -1,26 +1,31 @@
 """
-The data folder: its layout, and the lock that lets one process at a time own it.
+The data folder: its layout, the lock that lets one process at a time own it, and what was set aside in it.
 
 Reading needs no lock. The operating system releases the lock of a process that dies; the text in the lock file only
-names the holder.
+names the holder. Files that no database row names are set aside for a week: perhaps the database is the wrong one.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import os
 import re
+import shutil
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from tunery.errors import FailedPrecondition, FolderLocked, NotFound
-from tunery.files import publish
+from tunery.errors import DataLoss, FailedPrecondition, FolderLocked, NotFound
+from tunery.files import publish, sync
 from tunery.service.tuning import Published, check_task_id
 from tunery.types import TuningTask
+
+SET_ASIDE_DAYS = 7
 
 _EPOCHS = "epochs"
 _log = logging.getLogger("tunery.folder")
@@ -59,6 +64,11 @@ class DataFolder:
         return self.path / "checkpoints"
 
     @property
+    def set_aside(self) -> Path:
+        """The folder of what no database row names, by the day on which it was found: `2026-01-31/models/...`."""
+        return self.path / "set-aside"
+
+    @property
     def local_token(self) -> Path:
         """The file with which commands on this machine identify themselves to the server that owns the folder."""
         return self.path / "local-token"
@@ -76,6 +86,61 @@ class DataFolder:
         """Publish the adapter of a claimed task: `write` puts its files into the folder it is given."""
         folder = self.models / task.id / str(task.claim_number)
         return Published(folder, task.claim_number, publish(folder, write, needed_bytes=needed_bytes))
+
+    def require_database(self) -> None:
+        """Raise DataLoss if the database is missing or empty although there are adapters or checkpoints."""
+        if not self.database.exists() or self.database.stat().st_size == 0:
+            self.require_no_work()
+
+    def require_no_work(self) -> None:
+        """Raise DataLoss if there are adapters or checkpoints, to be called where the database has no tables."""
+        kept = sum(len(_folders(place)) for place in (self.models, self.checkpoints))
+        if kept:
+            raise DataLoss(
+                f"The database {self.database} is missing or empty, but {self.models} and {self.checkpoints.name} have"
+                f" {kept} folders of tuned models, which stay untouched. Put it back, or restore a backup over them"
+                " with `tunery restore FILE`; to begin an empty library, move these folders elsewhere."
+            )
+
+    def put_aside(self, found: Path) -> None:
+        """Move a folder that no row names below `set_aside`, where it is kept for SET_ASIDE_DAYS."""
+        today = f"{datetime.now(UTC):%Y-%m-%d}"
+        for number in itertools.count(1):
+            target = self.set_aside / (today if number == 1 else f"{today}-{number}") / found.relative_to(self.path)
+            if not target.exists():
+                break
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found.rename(target)
+        sync(target.parent)
+        _log.warning("%s belongs to no tuned model in the database; it was moved to %s.", found, target)
+
+    def bring_back(self, wanted: Path) -> None:
+        """Move a folder that a row names back from where it was set aside, if it is missing and was."""
+        if wanted.exists() or not self.set_aside.exists():
+            return
+        for day in sorted(_folders(self.set_aside), reverse=True):
+            found = day / wanted.relative_to(self.path)
+            if found.exists():
+                wanted.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                found.rename(wanted)
+                sync(wanted.parent)
+                _log.warning("%s was set aside; it belongs to a tuned model and is back.", wanted)
+                return
+
+    def days_aside(self) -> dict[Path, datetime]:
+        """Return the folders of what was set aside, each with the time from which it may be removed."""
+        days = {}
+        for folder in _folders(self.set_aside):
+            with suppress(ValueError):
+                found = datetime.strptime(folder.name[:10], "%Y-%m-%d").replace(tzinfo=UTC)
+                days[folder] = found + timedelta(days=SET_ASIDE_DAYS + 1)  # found at any time of that day
+        return days
+
+    def remove_expired(self) -> None:
+        """Remove what was set aside more than SET_ASIDE_DAYS ago."""
+        for folder, until in self.days_aside().items():
+            if until <= datetime.now(UTC):
+                shutil.rmtree(folder, ignore_errors=True)
 
     @contextmanager
     def own(self, address: str | None = None) -> Iterator[None]:
@@ -163,6 +228,10 @@ def epoch_folder(published: Path, epoch: int | None) -> Path:
         which = ", ".join(map(str, kept)) or "none"
         raise NotFound(f"Epoch {epoch} of this tuned model was not kept. Kept epochs: {which}.")
     return published / _EPOCHS / str(epoch)
+
+
+def _folders(parent: Path) -> list[Path]:
+    return sorted(path for path in parent.iterdir() if path.is_dir()) if parent.is_dir() else []
 
 
 def _tighten(path: Path, mode: int) -> None:

@@ -16,7 +16,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -76,6 +76,7 @@ class Library:
         self.sharing = Sharing(database)
         self.polling = Polling(database)
         self.prompts = Prompts(database)
+        self._deleted: set[str] = set()  # ids of tasks
 
     @classmethod
     @contextmanager
@@ -95,15 +96,14 @@ class Library:
         """
         Open a library to read and write, as the only process that may; `address` is where a server answers.
 
-        Tasks of an owner that died go back into the queue, and files that no row names are removed.
-        Raises FolderLocked if another process owns it, FailedPrecondition if it cannot be written.
+        Tasks of an owner that died go back into the queue, and files that no row names are set aside.
+        Raises FolderLocked if another process owns it, FailedPrecondition if it cannot be written, DataLoss if the
+        database is damaged, or missing although there are adapters.
         """
         folder = DataFolder(data_folder)
         with folder.own(address):
-            database = Database(folder.database, is_writer=True)
+            database = _with_tables(folder)
             try:
-                if not schema.is_current_schema(database):
-                    schema.upgrade(database)
                 library = cls(folder, database)
                 library.take_back_lost_tasks(Loss.SERVER)  # their workers owned the folder, and now we do
                 library.sweep()
@@ -223,8 +223,13 @@ class Library:
         model = self.get(name)
         with self.database.writing() as connection:
             models.remove_model(connection, model.id)
-        self._remove(self.folder.models / model.task.id)
-        self._remove(self.folder.checkpoint(model.task.id))
+        self._deleted.add(model.task.id)
+        self._remove(model.task.id)
+
+    def tidy(self, task: TuningTask) -> None:
+        """Remove what a worker wrote after its tuned model was deleted."""
+        if task.id in self._deleted:
+            self._remove(task.id)
 
     def examples(self, model: TunedModel) -> tuple[tuple[TuningExample, ...], tuple[TuningExample, ...]]:
         """Return the examples a model was tuned on, and those that were held out, in the user's order."""
@@ -361,7 +366,7 @@ class Library:
                 connection, task, phase, progress, published=published, error_code=code, error_message=message
             ):
                 raise Fenced
-        self._remove(self.folder.checkpoint(task.id))
+        shutil.rmtree(self.folder.checkpoint(task.id), ignore_errors=True)
         return self.get(task.tuned_model_id)
 
     def release(self, task: TuningTask) -> None:
@@ -407,17 +412,37 @@ class Library:
             return tasks.tasks_by_phase(connection)[Phase.QUEUED], tasks.waiting_of(connection, user_id)
 
     def sweep(self) -> None:
-        """Remove files that no row names: of processes that died, deleted models and ended tasks."""
+        """
+        Set aside adapters and checkpoints that no row names, and remove what was set aside a week ago.
+
+        What rows name comes back from there, after the right database was put back. Raises DataLoss if the database is
+        damaged: then what it names proves nothing.
+        """
         with self.database.reading() as connection:
             adapters, checkpoints = tasks.kept_folders(connection)
-        sweep(self.folder.models, adapters)
-        for folder in self.folder.checkpoints.iterdir():
-            if folder.name not in checkpoints:
-                self._remove(folder)
+        folder = self.folder
+        if folder.set_aside.exists():
+            for named in _named(folder, adapters, checkpoints):
+                folder.bring_back(named)
+        unnamed = sweep(folder.models, adapters)
+        unnamed += [found for found in folder.checkpoints.iterdir() if found.name not in checkpoints]
+        if unnamed:
+            schema.check_database(self.database)
+        for found in unnamed:
+            with suppress(OSError):  # what cannot be moved now, the next sweep moves
+                folder.put_aside(found)
+        folder.remove_expired()
 
-    @staticmethod
-    def _remove(folder: Path) -> None:
-        shutil.rmtree(folder, ignore_errors=True)  # what cannot be removed now, the next sweep removes
+    def _remove(self, task_id: str) -> None:
+        """Remove all files of a task whose row is gone: of a tuned model that its user deleted."""
+        place = self.folder
+        days = list(place.days_aside())
+        for parent in (
+            place.models,
+            place.checkpoints,
+            *(day / name for day in days for name in ("models", "checkpoints")),
+        ):
+            shutil.rmtree(parent / task_id, ignore_errors=True)  # what cannot be removed now, the next sweep sets aside
 
 
 class Prompts:
@@ -522,12 +547,33 @@ def set_wraps_plain_inputs(library: Library, model: TunedModel, wraps: bool) -> 
     library.put_report(model, PROMPT_OPTIONS, {"wrap_plain_inputs": wraps})
 
 
+def _named(folder: DataFolder, adapters: Mapping[str, Collection[int]], checkpoints: Collection[str]) -> list[Path]:
+    published = [folder.models / task_id / str(claim) for task_id, claims in adapters.items() for claim in claims]
+    return [*published, *map(folder.checkpoint, checkpoints)]
+
+
+def _with_tables(folder: DataFolder) -> Database:
+    """Open the database of a folder that this process owns, with the tables of this version of tunery."""
+    folder.require_database()
+    database = Database(folder.database, is_writer=True)
+    try:
+        if schema.revision(database) is None:
+            folder.require_no_work()
+        if not schema.is_current_schema(database):
+            schema.upgrade(database)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
 def _wait_for_tables(folder: DataFolder, database: Database) -> None:
     """Create or upgrade the tables if needed, or wait for the process that is doing so."""
     give_up = time.monotonic() + MAX_WAIT_FOR_TABLES_SECONDS
     while not schema.is_current_schema(database):
         try:
-            with Library.own(folder.path):
+            with folder.own():
+                _with_tables(folder).close()
                 return
         except FolderLocked:
             if time.monotonic() > give_up:

@@ -264,7 +264,7 @@ class Worker:
         try:
             model = self._library.find(task.tuned_model_id)
         except NotFound:  # deleted meanwhile; the child may have written files after that
-            self._library.sweep()
+            self._library.tidy(task)
             self._held_back.pop(task.id, None)
             return
         if model.task.phase is not Phase.QUEUED:

@@ -13,7 +13,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, inspect
 
 from tests.service.samples import EXAMPLES
-from tunery.errors import FailedPrecondition, ResourceExhausted
+from tunery.errors import DataLoss, FailedPrecondition, ResourceExhausted
 from tunery.service.database import connection as schema
 from tunery.service.database import tables
 from tunery.service.database.connection import Database
@@ -156,15 +156,31 @@ def test_nothing_is_changed_when_the_copy_fails(home: Path, monkeypatch: pytest.
 
 
 def test_an_upgrade_that_fails_leaves_the_tables_as_they_were(tmp_path: Path) -> None:
-    """All steps are one transaction: after an error in between there is no table of them."""
+    """All steps are one transaction: after an error in the last one there is no table of the others."""
     path = tmp_path / "test.sqlite3"
-    with sqlite3.connect(path) as connection:
-        connection.execute("CREATE TABLE tuning_examples (taken INTEGER)")  # the last table of the first step
-    connection.close()
     database = Database(path, is_writer=True)
+    schema.upgrade(database, "0002")
+    with database.writing() as connection:
+        connection.exec_driver_sql("ALTER TABLE tuned_models ADD COLUMN examples_shared INTEGER")  # of the last step
+    before = list(_tables(f"sqlite:///{path}"))
 
-    with pytest.raises(Exception, match="already exists"):
+    with pytest.raises(DataLoss, match=r"could not be brought up to date \(duplicate column name: examples_shared\)"):
         schema.upgrade(database)
     database.close()
 
-    assert list(_tables(f"sqlite:///{path}")) == ["tuning_examples"]
+    assert list(_tables(f"sqlite:///{path}")) == before
+
+
+def test_tables_of_another_program_are_left_alone(tmp_path: Path) -> None:
+    """A database with tables and no revision is not tunery's: nothing is created in it."""
+    path = tmp_path / "test.sqlite3"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE notes (text)")
+    connection.close()
+    database = Database(path, is_writer=True)
+
+    with pytest.raises(DataLoss, match="is not a tunery database"):
+        schema.upgrade(database)
+    database.close()
+
+    assert list(_tables(f"sqlite:///{path}")) == ["notes"]

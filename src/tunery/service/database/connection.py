@@ -28,6 +28,9 @@ BUSY_TIMEOUT_SECONDS = 10
 # Plain commits of the table took 1.6 ms at p99 in WAL mode and 4.2 ms in TRUNCATE mode: both are fine for us.
 _FIRST_SAFE_WAL = (3, 51, 3)
 
+_REMEDY = "Move it elsewhere and restore a backup with `tunery restore FILE`; adapters stay where they are."
+_DAMAGED = f"{{path}} is damaged or is not a tunery database. {_REMEDY}"
+
 
 class Database:
     """
@@ -154,7 +157,7 @@ def _meaning(code: int, path: Path) -> TuneryError | None:
         case sqlite3.SQLITE_IOERR:
             return Unavailable(f"The disk failed while reading or writing {path}. Check the disk and its free space.")
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
-            return DataLoss(f"{path} is damaged or is not a tunery database. Restore it from a backup.")
+            return DataLoss(_DAMAGED.format(path=path))
     return None
 
 
@@ -186,7 +189,7 @@ def check_database(database: Database) -> None:
     with database.reading() as connection:
         found = connection.scalar(text("PRAGMA integrity_check(1)"))
     if found != "ok":
-        raise DataLoss(f"{database.path} is damaged ({found}). Restore it from a backup.")
+        raise DataLoss(f"{database.path} is damaged ({found}). {_REMEDY}")
 
 
 def begin_unfinished_again(connection: Connection) -> None:
@@ -230,14 +233,17 @@ def _is_newer(found: str | None) -> bool:
 
 
 def revision(database: Database) -> str | None:
-    """Return the revision of the tables, None if there are none."""
+    """Return the revision of the tables, None if there are none; raise DataLoss if they are not tunery's."""
     if not database.path.exists():  # opening it would make an empty one
         return None
     with database.reading() as connection:
-        if not inspect(connection).has_table("alembic_version"):
-            return None
-        found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
-        return found
+        tables = inspect(connection).get_table_names()
+        found: str | None = None
+        if "alembic_version" in tables:
+            found = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    if tables and found is None:
+        raise DataLoss(_DAMAGED.format(path=database.path))
+    return found
 
 
 def upgrade(database: Database, to: str = "head") -> None:
@@ -253,6 +259,9 @@ def upgrade(database: Database, to: str = "head") -> None:
         _copy_before_migration(database)
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-    with database.changing_tables() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, to)
+    try:
+        with database.changing_tables() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, to)
+    except DBAPIError as error:  # one that `named_errors` left: tables that are not those of their revision
+        raise DataLoss(f"{database.path} could not be brought up to date ({error.orig}). {_REMEDY}") from error
