@@ -150,6 +150,10 @@ class DataLoss(TuneryError):
     reason = "DATA_LOSS"
 
 
+class CheckpointDamaged(DataLoss):
+    """A checkpoint, or an epoch that belongs to it, is not what was written."""
+
+
 class Unauthenticated(TuneryError):
     """The credentials are invalid or have expired."""
 

@@ -14,7 +14,7 @@ from tests.fakes import random_rows, tiny_model
 from tunery.engine.adapter import WEIGHTS, Adapter, read_adapter, write_adapter
 from tunery.engine.encoding import EncodedExample
 from tunery.engine.layers.network import Network
-from tunery.engine.tuner import KEPT_EPOCHS, Recipe, Tuner, settings_in_force, weights_digest
+from tunery.engine.tuner import KEPT_EPOCHS, Recipe, Tuner, epoch_digest, settings_in_force, weights_digest
 from tunery.errors import FailedPrecondition, OutOfMemory, TuningRuined, TuningUnstable
 from tunery.types import Hyperparameters
 
@@ -136,6 +136,7 @@ def ruined_after(tuner: Tuner, epoch: int) -> None:
         noise = 100 * torch.randn(tuner.adapter.flat.shape, generator=torch.Generator().manual_seed(later.epoch))
         tuner.adapter.flat.copy_(noise)
         write_adapter(tuner.epoch_folder(later.epoch), tuner.adapter, base_model="tiny")
+        tuner.kept_epochs[later.epoch] = epoch_digest(tuner.epoch_folder(later.epoch))
     tuner.epoch_losses[-1] = replace(tuner.epoch_losses[-1], mean_loss=50.0)
 
 

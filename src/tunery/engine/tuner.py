@@ -6,13 +6,14 @@ Equal base, examples, settings and seed give equal adapter bytes, also across a 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import math
 import platform
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import version
@@ -24,13 +25,20 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from tunery.engine.adapter import read_adapter, write_adapter
+from tunery.engine.adapter import CONFIG, WEIGHTS, read_adapter, write_adapter
 from tunery.engine.catalog import tensor_shapes
 from tunery.engine.encoding import EncodedExample
 from tunery.engine.layers.lora import Adapter
 from tunery.engine.layers.network import Network
-from tunery.errors import DataLoss, FailedPrecondition, InvalidArgument, OutOfMemory, TuningRuined, TuningUnstable
-from tunery.files import write_whole
+from tunery.errors import (
+    CheckpointDamaged,
+    FailedPrecondition,
+    InvalidArgument,
+    OutOfMemory,
+    TuningRuined,
+    TuningUnstable,
+)
+from tunery.files import sha256_of, write_whole
 from tunery.types import EpochLoss, Hyperparameters, TuningSnapshot
 
 HEALTH_ROWS = 16
@@ -47,7 +55,7 @@ class Tuner:
 
     `examples` and `held_out` are encoded rows; `folder` keeps the checkpoint and the adapter of each epoch. Tuning
     resumes from a checkpoint there, else starts from `source`, else afresh. Raises InvalidArgument for settings that do
-    not fit.
+    not fit, FailedPrecondition or CheckpointDamaged for a checkpoint that cannot be continued.
     """
 
     def __init__(
@@ -71,6 +79,7 @@ class Tuner:
         self.fingerprint = _fingerprint(network, base_digest, self.schedule, examples, held_out)
         self.snapshots: list[TuningSnapshot] = []
         self.epoch_losses: list[EpochLoss] = []
+        self.kept_epochs: dict[int, str] = {}  # with the digest of each one's adapter
         self.notices: list[str] = []
         self.micro_batch_size = hyperparameters.batch_size
         self.adapter = network.fresh_adapter(self.recipe.rank, self.recipe.alpha, seed)
@@ -100,7 +109,7 @@ class Tuner:
         """
         if self.healthy_epoch is not None:
             return self.healthy_epoch
-        measured = [e for e in self.epoch_losses if e.held_out_loss is not None and self.epoch_folder(e.epoch).exists()]
+        measured = [e for e in self.epoch_losses if e.held_out_loss is not None and e.epoch in self.kept_epochs]
         if measured:
             return min(measured, key=lambda e: (e.held_out_loss, e.epoch)).epoch
         return self.epoch_losses[-1].epoch if self._is_done else None
@@ -139,6 +148,7 @@ class Tuner:
                 micro_batch_size=self.micro_batch_size,
                 snapshots=tuple(self.snapshots),
                 epoch_losses=tuple(self.epoch_losses),
+                kept_epochs=dict(self.kept_epochs),
                 flat=self.adapter.flat.detach(),
                 first_moment=state["exp_avg"],
                 second_moment=state["exp_avg_sq"],
@@ -161,11 +171,8 @@ class Tuner:
         limit = RUINED_FACTOR * start + RUINED_NATS
         if self._loss_of(rows, self.chosen_adapter().flat) <= limit:
             return
-        kept = [e.epoch for e in self.epoch_losses if self.epoch_folder(e.epoch).exists()]
-        losses = {
-            epoch: self._loss_of(rows, read_adapter(self.epoch_folder(epoch), self.network).flat) for epoch in kept
-        }
-        best = min(kept, key=lambda epoch: (losses[epoch], epoch))
+        losses = {epoch: self._loss_of(rows, self._epoch_adapter(epoch).flat) for epoch in self.kept_epochs}
+        best = min(losses, key=lambda epoch: (losses[epoch], epoch))
         if not losses[best] <= limit:
             raise TuningRuined(losses[best], start, self.schedule.hyperparameters.learning_rate or 0)
         self.healthy_epoch = best
@@ -185,6 +192,10 @@ class Tuner:
         epoch = self.best_epoch
         if epoch is None or (epoch == self.epoch_losses[-1].epoch and self._is_done):
             return self.adapter
+        return self._epoch_adapter(epoch)
+
+    def _epoch_adapter(self, epoch: int) -> Adapter:
+        require_epoch(self.epoch_folder(epoch), self.kept_epochs[epoch])
         return read_adapter(self.epoch_folder(epoch), self.network)
 
     def _begin_with(self, source: Adapter) -> None:
@@ -201,7 +212,10 @@ class Tuner:
         checkpoint = read_checkpoint(self.folder, self.fingerprint)
         if checkpoint is not None:
             if checkpoint.flat.shape != self.adapter.flat.shape:
-                raise DataLoss(f"The checkpoint in {self.folder} is of another adapter. Delete it to start over.")
+                raise CheckpointDamaged(f"The checkpoint in {self.folder} is of another adapter.")
+            for epoch, digest in checkpoint.kept_epochs.items():
+                require_epoch(self.epoch_folder(epoch), digest)
+            self.kept_epochs = dict(checkpoint.kept_epochs)
             self.adapter.flat.copy_(checkpoint.flat)
             self.snapshots, self.epoch_losses = list(checkpoint.snapshots), list(checkpoint.epoch_losses)
             self.micro_batch_size = checkpoint.micro_batch_size
@@ -272,6 +286,7 @@ class Tuner:
             self.epoch_losses.append(EpochLoss(epoch, math.fsum(losses) / len(losses), held_out_loss))
             if self._keeps(epoch):
                 write_adapter(self.epoch_folder(epoch), self.adapter, base_model=self.base_name)
+                self.kept_epochs[epoch] = epoch_digest(self.epoch_folder(epoch))
 
     def held_out_loss(self) -> float:
         """Return the mean loss over all answer tokens of the held-out rows, in nats."""
@@ -337,7 +352,8 @@ class Checkpoint:
     """
     State after `step` optimizer steps.
 
-    `flat`, `first_moment`, `second_moment`: `[adapter size]`; `fingerprint` names base, data and settings.
+    `flat`, `first_moment`, `second_moment`: `[adapter size]`; `fingerprint` names base, data and settings;
+    `kept_epochs` has the digest of each epoch folder that belongs to it.
     """
 
     fingerprint: str
@@ -348,6 +364,7 @@ class Checkpoint:
     flat: Tensor
     first_moment: Tensor
     second_moment: Tensor
+    kept_epochs: Mapping[int, str] = field(default_factory=dict)
 
 
 def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
@@ -358,42 +375,80 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
         "micro_batch_size": checkpoint.micro_batch_size,
         "snapshots": [[s.step, s.epoch, s.mean_loss, s.compute_time.isoformat()] for s in checkpoint.snapshots],
         "epoch_losses": [[e.epoch, e.mean_loss, e.held_out_loss] for e in checkpoint.epoch_losses],
+        "kept_epochs": list(checkpoint.kept_epochs.items()),
     }
-    tensors = {name: getattr(checkpoint, name).cpu() for name in _TENSORS}
-    write_whole(folder / FILE, safetensors.torch.save(tensors, {"checkpoint": json.dumps(header)}))
+    text, tensors = json.dumps(header), {name: getattr(checkpoint, name).cpu() for name in _TENSORS}
+    write_whole(folder / FILE, safetensors.torch.save(tensors, {"checkpoint": text, "sha256": _sha256(text, tensors)}))
 
 
 def read_checkpoint(folder: Path, fingerprint: str) -> Checkpoint | None:
     """
     Return the checkpoint of a folder, None when there is none.
 
-    Raises FailedPrecondition when it belongs to different data or settings; it is then left as it is. Raises DataLoss
-    when it is damaged.
+    Raises FailedPrecondition when it belongs to different data or settings; it is then left as it is. Raises
+    CheckpointDamaged when it is not what was written, or the disk cannot read it.
     """
     path = folder / FILE
     if not path.exists():
         return None
     try:
-        shapes = tensor_shapes(path)
-        if len({shapes[name] for name in _TENSORS}) > 1:
-            raise InvalidArgument("its tensors differ in length")
-        with safetensors.safe_open(path, framework="pt") as file:
-            header: dict[str, Any] = json.loads(file.metadata()["checkpoint"])
-            tensors = {name: file.get_tensor(name) for name in _TENSORS}
-    except (InvalidArgument, safetensors.SafetensorError, ValueError, TypeError, LookupError) as error:
-        raise DataLoss(f"The checkpoint in {folder} is damaged ({error}). Delete it to start over.") from error
-    if header["fingerprint"] != fingerprint:
-        raise FailedPrecondition(
-            f"The checkpoint in {folder} belongs to different data or settings. Delete it to start over."
+        header, tensors = _read_whole(path)
+        if header["fingerprint"] != fingerprint:
+            raise FailedPrecondition(f"The checkpoint in {folder} belongs to different data or settings.")
+        return Checkpoint(
+            fingerprint=fingerprint,
+            step=header["step"],
+            micro_batch_size=header["micro_batch_size"],
+            snapshots=tuple(
+                TuningSnapshot(s, e, loss, datetime.fromisoformat(t)) for s, e, loss, t in header["snapshots"]
+            ),
+            epoch_losses=tuple(EpochLoss(*values) for values in header["epoch_losses"]),
+            kept_epochs=dict(header["kept_epochs"]),
+            **tensors,
         )
-    return Checkpoint(
-        fingerprint=fingerprint,
-        step=header["step"],
-        micro_batch_size=header["micro_batch_size"],
-        snapshots=tuple(TuningSnapshot(s, e, loss, datetime.fromisoformat(t)) for s, e, loss, t in header["snapshots"]),
-        epoch_losses=tuple(EpochLoss(*values) for values in header["epoch_losses"]),
-        **tensors,
-    )
+    except (InvalidArgument, safetensors.SafetensorError, ValueError, TypeError, LookupError) as error:
+        raise CheckpointDamaged(f"The checkpoint in {folder} is damaged ({error}).") from error
+    except OSError as error:
+        if error.errno != errno.EIO:  # such as no free descriptor, which passes
+            raise
+        raise CheckpointDamaged(f"The checkpoint in {folder} cannot be read ({error.strerror}).") from error
+
+
+def _read_whole(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Return header and tensors of a checkpoint file; raises ValueError unless they are those that were written."""
+    shapes = tensor_shapes(path)
+    if len({shapes[name] for name in _TENSORS}) > 1:
+        raise ValueError("its tensors differ in length")
+    with safetensors.safe_open(path, framework="pt") as file:
+        facts = file.metadata()
+        tensors = {name: file.get_tensor(name) for name in _TENSORS}
+    if facts.get("sha256") != _sha256(facts["checkpoint"], tensors):
+        raise ValueError("its sha256 is another one")
+    return json.loads(facts["checkpoint"]), tensors
+
+
+def _sha256(text: str, tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256(text.encode())
+    for name in _TENSORS:
+        digest.update(tensors[name].contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+def epoch_digest(folder: Path) -> str:
+    """Return the sha256 of both files of an epoch's adapter."""
+    return hashlib.sha256((sha256_of(folder / CONFIG) + sha256_of(folder / WEIGHTS)).encode()).hexdigest()
+
+
+def require_epoch(folder: Path, digest: str) -> None:
+    """Raise CheckpointDamaged unless the adapter of an epoch is the one that was written."""
+    try:
+        is_same = epoch_digest(folder) == digest
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.EIO):
+            raise
+        raise CheckpointDamaged(f"{error.filename or folder} cannot be read ({error.strerror}).") from error
+    if not is_same:
+        raise CheckpointDamaged(f"The adapter in {folder} is not the one that was written.")
 
 
 def settings_in_force(tuner: Tuner) -> dict[str, object]:

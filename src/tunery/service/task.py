@@ -21,9 +21,16 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
-from tunery.errors import FailedPrecondition, OutOfMemory, ResourceExhausted, Unavailable, as_tunery_error
+from tunery.errors import (
+    CheckpointDamaged,
+    FailedPrecondition,
+    OutOfMemory,
+    ResourceExhausted,
+    Unavailable,
+    as_tunery_error,
+)
 from tunery.files import disk_errors
 from tunery.service.folder import DataFolder
 from tunery.service.library import Fenced, Library
@@ -128,7 +135,10 @@ class TaskWorker:
             yield Started(settings, tuner.completed_steps + 1, tuner.schedule.total_steps)
             if not self._is_cancelled:
                 yield from self._steps(tuner)
-            yield from self._end(tuner)
+            try:
+                yield from self._end(tuner)
+            except CheckpointDamaged as error:
+                self._begin_again(tuner, error)
         finally:
             resident.remove(0)
 
@@ -139,13 +149,17 @@ class TaskWorker:
                 f"The weights of the base {resident.name} changed after this tuning job was created. Create a new one."
             )
         notices = []
-        checkpoint = self._folder.checkpoint(self._task.id)
+        inputs = self._call(ReadInputs())
         try:
-            tuner = self._new_tuner(resident, checkpoint)
-        except FailedPrecondition:  # it has another number format, recipe or version, which must not be mixed
-            shutil.rmtree(checkpoint)
-            tuner = self._new_tuner(resident, checkpoint)
-            notices.append(Noticed("The checkpoint was made with different settings; tuning starts over at step 1."))
+            tuner = self._new_tuner(resident, inputs)
+            if not tuner.completed_steps and self._task.checkpoint_step:
+                notices.append(Noticed("The checkpoint is gone; tuning starts over at step 1."))
+        except (FailedPrecondition, CheckpointDamaged) as error:
+            # another number format, recipe or version must not be mixed, and nothing damaged may be continued
+            reason = str(error) if isinstance(error, CheckpointDamaged) else "The checkpoint has different settings."
+            notices.append(Noticed(f"{reason.removesuffix('.')}; tuning starts over at step 1."))
+            shutil.rmtree(self._folder.checkpoint(self._task.id))
+            tuner = self._new_tuner(resident, inputs)
         cut = sum(row.was_cut for row in (*tuner.examples, *tuner.held_out))
         if cut:
             rows = f"{cut} rows are" if cut > 1 else "1 row is"
@@ -153,10 +167,10 @@ class TaskWorker:
             notices.append(Noticed(f"{rows} longer than the {limit} of this base; the end of the input is cut off."))
         return tuner, notices
 
-    def _new_tuner(self, resident: ResidentBase, checkpoint: Path) -> Tuner:
-        task = self._task
+    def _new_tuner(self, resident: ResidentBase, inputs: Any) -> Tuner:
+        task, (examples, held_out, source) = self._task, inputs
+        checkpoint = self._folder.checkpoint(task.id)
         checkpoint.mkdir(mode=0o700, parents=True, exist_ok=True)
-        examples, held_out, source = self._call(ReadInputs())
         tuner = resident.tuner(
             examples, task.hyperparameters, folder=checkpoint, held_out=held_out, seed=task.seed, source=source
         )
@@ -225,10 +239,14 @@ class TaskWorker:
         return model
 
     def _publish(self, tuner: Tuner) -> Published:
-        epochs = [tuner.epoch_folder(loss.epoch) for loss in tuner.epoch_losses]
-        kept = [folder for folder in epochs if folder.is_dir()]
-        needed = tuner.adapter.flat.nbytes * (len(kept) + 1)
-        return self._folder.publish(self._task, lambda folder: _write(folder, tuner, kept), needed_bytes=needed)
+        needed = tuner.adapter.flat.nbytes * (len(tuner.kept_epochs) + 1)
+        return self._folder.publish(self._task, lambda folder: _write(folder, tuner), needed_bytes=needed)
+
+    def _begin_again(self, tuner: Tuner, error: CheckpointDamaged) -> NoReturn:
+        """Drop what was tuned, since a part of it was damaged on the disk, and have the task put back."""
+        shutil.rmtree(tuner.folder)
+        tuner.checkpoint_step = 0
+        raise Unavailable(f"{str(error).removesuffix('.')}; the tuning job begins again.") from error
 
     def _write_checkpoint(self) -> None:
         if self._tuner is not None and self._tuner.completed_steps > self._tuner.checkpoint_step:
@@ -265,17 +283,20 @@ def worker_name() -> str:
     return f"{platform.node()} ({os.getpid()})"
 
 
-def _write(folder: Path, tuner: Tuner, kept: Sequence[Path]) -> None:
-    """Write the adapter to serve, the kept epochs below `epochs/`, and the curve."""
+def _write(folder: Path, tuner: Tuner) -> None:
+    """Write the adapter to serve, the kept epochs below `epochs/`, and the curve; raises CheckpointDamaged."""
     from tunery.curve import write_curve
     from tunery.engine.adapter import CONFIG, WEIGHTS, write_adapter
+    from tunery.engine.tuner import require_epoch
 
     write_adapter(folder, tuner.chosen_adapter(), base_model=tuner.base_name)
-    for epoch in kept:
-        target = folder / "epochs" / epoch.name
+    for epoch, digest in tuner.kept_epochs.items():
+        kept, target = tuner.epoch_folder(epoch), folder / "epochs" / str(epoch)
+        require_epoch(kept, digest)
         target.mkdir(parents=True)
         for name in (CONFIG, WEIGHTS):  # a killed worker may have left other files in the folder
-            shutil.copyfile(epoch / name, target / name)
+            shutil.copyfile(kept / name, target / name)
+        require_epoch(target, digest)
     write_curve(folder, tuner.snapshots, tuner.epoch_losses)
 
 
