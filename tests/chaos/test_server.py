@@ -61,6 +61,22 @@ def test_a_killed_server_loses_nothing(new_home: Callable[[], Path]) -> None:
         assert sorted(model["name"] for model in server.models()) == [f"tunedModels/{model_id}" for model_id in ids]
 
 
+@pytest.mark.parametrize("name", ["lock", "."])
+def test_a_server_whose_folder_was_taken_away_stops(new_home: Callable[[], Path], name: str) -> None:
+    """With its lock file or its whole folder gone, it names the path and ends; it makes nothing anew."""
+    home = new_home()
+    server = Served.fake(home).start()
+    server.create("numbers", epochs=200)
+    wait_until(lambda: len(server.steps) > 3)
+
+    shutil.rmtree(home) if name == "." else (home / name).unlink()
+    wait_until(lambda: server.exit_status() is not None)
+
+    assert server.exit_status() != 0
+    assert "was removed while tunery was using it" in server.said
+    assert not home.exists() if name == "." else (home / "tunery.sqlite3").exists()
+
+
 @pytest.mark.full
 def test_a_task_that_takes_the_server_with_it_is_found_out(new_home: Callable[[], Path]) -> None:
     """A task that kills the server each time ends FAILED and says so; the task behind it is done before that."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -14,9 +15,14 @@ from pathlib import Path
 
 import pytest
 
-from tunery.errors import FailedPrecondition, FolderLocked
+from tests.service.samples import a_request
+from tunery.errors import FailedPrecondition, FolderLocked, Unavailable
+from tunery.service import folder as folder_module
 from tunery.service.folder import DataFolder, Holder
 from tunery.service.library import Library
+from tunery.service.process import machine_start
+from tunery.service.tuning import Loss
+from tunery.types import Phase
 
 _OWN_AND_WAIT = """
 import sys
@@ -190,3 +196,50 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         pass
 
     assert str(home) in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["lock", "tunery.sqlite3"])
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_an_owner_whose_files_are_taken_away_writes_no_more(home: Path, name: str, is_replaced: bool) -> None:
+    """A lock or database that a sync tool removed or replaced: reading goes on, writing names the file."""
+    with Library.own(home) as library:
+        library.create(a_request(id="one"))
+        if is_replaced:
+            shutil.copy2(home / name, home / "copy")
+            (home / "copy").replace(home / name)
+        else:
+            (home / name).unlink()
+
+        with pytest.raises(Unavailable, match=rf"home/{name} was (removed|replaced).*Start tunery again"):
+            library.create(a_request(id="two"))
+        assert [model.id for model in library.list()] == ["one"]
+
+
+def test_two_owners_after_a_lost_lock_do_not_take_each_others_job(home: Path) -> None:
+    """The second has its job to itself, and the first one's death is counted nowhere."""
+    with Library.own(home) as first:
+        first.create(a_request(id="one"))
+        assert first.claim("first", machine_start=machine_start()) is not None
+        (home / "lock").unlink()
+
+        with Library.own(home) as second:
+            task = second.claim("second", machine_start=machine_start())
+            assert task is not None
+            with pytest.raises(Unavailable):
+                first.take_back_lost_tasks(Loss.ERROR)
+            assert not second.heartbeat(task, Phase.RUNNING)
+            with second.database.reading() as connection:
+                assert connection.exec_driver_sql("SELECT max(deaths) FROM server_deaths").scalar() == 0
+
+
+def test_a_lock_removed_while_it_is_taken_is_noticed(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that locked a file which is no longer there does not own the folder."""
+    real = folder_module._try_to_lock
+
+    def locked_too_late(lock: int) -> bool:
+        (home / "lock").unlink()
+        return real(lock)
+
+    monkeypatch.setattr(folder_module, "_try_to_lock", locked_too_late)
+    with pytest.raises(Unavailable), DataFolder(home).own():
+        pass

@@ -310,6 +310,7 @@ def _die(home: Path, step: int, machine: str | None, *, survives: bool = False) 
             witness = library.folder.witness(task.id, task.claim_number)
             witness.parent.mkdir(parents=True, exist_ok=True)
             witness.touch()
+    (home / "lock").write_text('{"pid": 1, "address": null}')  # as who is killed leaves it
     return task.tuned_model_id
 
 
@@ -332,6 +333,18 @@ def test_deaths_of_the_server_alone_never_lose_a_job(home: Path, steps: tuple[in
         library.create(a_request(id="patient"))
     for step in steps:
         _die(home, step, machine_start(), survives=survives)
+
+    with Library.own(home) as library:
+        assert library.get("patient").task.phase == Phase.QUEUED
+
+
+def test_servers_that_stop_on_a_full_disk_never_lose_a_job(home: Path) -> None:
+    """Eight servers that ended by themselves, but could not write that they put the task back, are no deaths."""
+    with Library.own(home) as library:
+        library.create(a_request(id="patient"))
+    for _ in range(8):
+        with Library.own(home) as library:
+            assert library.claim("a test", machine_start=machine_start()) is not None
 
     with Library.own(home) as library:
         assert library.get("patient").task.phase == Phase.QUEUED

@@ -17,7 +17,19 @@ from tunery.engine.layers.network import Network
 from tunery.errors import FailedPrecondition, OutOfMemory, ResourceExhausted, TuningUnstable
 from tunery.service.library import Fenced, Library
 from tunery.service.task import TaskWorker
-from tunery.service.tuning import Ended, Event, Noticed, PhaseEntered, Started, StepDone, TuningRequest
+from tunery.service.tuning import (
+    Beat,
+    Ended,
+    Event,
+    Finish,
+    Loss,
+    Noticed,
+    PhaseEntered,
+    PutBack,
+    Started,
+    StepDone,
+    TuningRequest,
+)
 from tunery.types import DataFacts, Hyperparameters, Phase, State, TunedModel, TuningExample
 
 EXAMPLES = tuple(TuningExample(str(number), str(number + 1)) for number in range(12))
@@ -273,6 +285,45 @@ def test_a_full_disk_puts_the_task_back(library: Library, monkeypatch: pytest.Mo
     task = library.get(model.id).task
     assert (task.phase, task.checkpoint_step) == (Phase.QUEUED, 3)
     assert worker.resume_step == 4
+
+
+@pytest.mark.parametrize("refused", [(Beat,), (Finish,), (Finish, PutBack), (Beat, PutBack)])
+def test_a_disk_that_is_full_for_a_moment_costs_no_job(library: Library, refused: tuple[type, ...]) -> None:
+    """A beat, an ending or a putting back that cannot be written is not the task's fault: it succeeds at last."""
+    model = created(library)
+    for _ in range(4):
+        worker = TaskWorker.claim(library, library.get(model.id))
+        worker._call = _refusing(worker._call, *refused)
+        with pytest.raises(ResourceExhausted):
+            worked(worker)
+        library.take_back_lost_tasks(Loss.ERROR)  # as the worker of a server does each second
+        assert library.get(model.id).task.phase is Phase.QUEUED
+
+    worked(TaskWorker.claim(library, library.get(model.id)))
+    assert library.get(model.id).task.phase is Phase.SUCCEEDED
+
+
+def _refusing(call: Any, *refused: type) -> Any:
+    """Return a function that calls, but cannot write what is of these types."""
+
+    def called(wanted: Any) -> Any:
+        if isinstance(wanted, refused):
+            raise ResourceExhausted("The disk is full.")
+        return call(wanted)
+
+    return called
+
+
+def test_a_beat_that_cannot_be_written_does_not_keep_the_task_from_the_queue(library: Library) -> None:
+    """What is written when a task is put back is two writes: the first may fail without the second."""
+    model = created(library)
+    worker = TaskWorker.claim(library, model)
+    events = worker.events()
+    next(event for event in events if isinstance(event, StepDone))
+    worker._call = _refusing(worker._call, Beat)
+    events.close()
+
+    assert library.get(model.id).task.phase is Phase.QUEUED
 
 
 def test_force_in_the_middle_of_a_step_keeps_the_checkpoint_before(

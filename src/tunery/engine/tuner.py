@@ -89,6 +89,7 @@ class Tuner:
         self.healthy_epoch: int | None = None  # to serve instead of the chosen one, which is ruined
         self.checkpoint_step = 0
         self._checkpoint_time = time.monotonic()
+        folder.mkdir(parents=True, exist_ok=True)  # later only what is below it: it may be removed on purpose
         self._restore()
 
     @property
@@ -285,6 +286,7 @@ class Tuner:
             ]
             self.epoch_losses.append(EpochLoss(epoch, math.fsum(losses) / len(losses), held_out_loss))
             if self._keeps(epoch):
+                (self.folder / "epochs").mkdir(exist_ok=True)
                 write_adapter(self.epoch_folder(epoch), self.adapter, base_model=self.base_name)
                 self.kept_epochs[epoch] = epoch_digest(self.epoch_folder(epoch))
 
@@ -368,7 +370,6 @@ class Checkpoint:
 
 
 def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
     header = {
         "fingerprint": checkpoint.fingerprint,
         "step": checkpoint.step,

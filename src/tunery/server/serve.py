@@ -19,7 +19,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp
 
 from tunery.engine.catalog import Catalog
-from tunery.errors import FailedPrecondition
+from tunery.errors import FailedPrecondition, TuneryError
 from tunery.server.app import make_app
 from tunery.server.connections import ConnectionLimits, Connections
 from tunery.server.http import Services
@@ -33,6 +33,7 @@ from tunery.service.worker import Worker
 
 RECEIVED_BYTES = 128 * 1024
 STREAM_SECONDS = 5  # for open streams when the server stops
+TICKS_PER_LOOK = 10  # between two looks at the data folder: a second
 SWITCH_SECONDS = 0.001  # a thread that computes leaves the event loop to others after this, instead of 5 ms
 
 
@@ -66,8 +67,10 @@ def serve(settings: ServerSettings, on_ready: Callable[[Services], None]) -> Non
             make_app(services, slows_down=True), is_behind_proxy=settings.public_address is not None
         )
         sys.setswitchinterval(SWITCH_SECONDS)
-        server = _Server(config, lambda: on_ready(services), services.worker.begin_stop)
+        server = _Server(config, services, on_ready)
         asyncio.run(server.serve(sockets=[listener]))
+        if server.lost is not None:
+            raise server.lost
 
 
 def uvicorn_config(
@@ -139,21 +142,35 @@ def running(settings: ServerSettings, address: str) -> Iterator[Services]:
 
 
 class _Server(uvicorn.Server):
-    """A uvicorn server with callbacks when it is ready and when it stops."""
+    """
+    A uvicorn server that calls `on_ready`, has the running task put back when it stops, and watches its data folder.
 
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None], on_stop: Callable[[], None]) -> None:
+    `lost` is why it stopped by itself.
+    """
+
+    def __init__(self, config: uvicorn.Config, services: Services, on_ready: Callable[[Services], None]) -> None:
         super().__init__(config)
-        self._on_ready, self._on_stop = on_ready, on_stop
+        self._services, self._on_ready = services, on_ready
+        self.lost: TuneryError | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to listen, then call `on_ready`."""
         await run_in_threadpool(int)  # loads what the first request needs, while files can be opened
         await super().startup(sockets)
-        self._on_ready()
+        self._on_ready(self._services)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Stop also if another process may own the data folder; called ten times a second."""
+        if counter % TICKS_PER_LOOK == 0:
+            try:
+                self._services.library.require_owned()
+            except TuneryError as error:
+                self.lost, self.should_exit = error, True
+        return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Call `on_stop` first: the running task is put back while the last streams are sent."""
-        self._on_stop()
+        """Have the running task put back while the last streams are sent."""
+        self._services.worker.begin_stop()
         await super().shutdown(sockets)
 
     @contextmanager

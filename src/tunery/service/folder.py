@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from tunery.errors import DataLoss, FailedPrecondition, FolderLocked, NotFound
+from tunery.errors import DataLoss, FailedPrecondition, FolderLocked, NotFound, Unavailable
 from tunery.files import publish, sync
 from tunery.service.tuning import Published, check_task_id
 from tunery.types import TuningTask
@@ -39,6 +39,35 @@ class Holder:
 
     pid: int
     address: str | None = None
+
+
+class Ownership:
+    """
+    That this process owns a data folder: as long as the lock file, and what else it watches, stays where it is.
+
+    `was_killed`: the last owner died without leaving.
+    """
+
+    def __init__(self, path: Path, lock: int) -> None:
+        self.was_killed = os.fstat(lock).st_size > 0
+        self._watched = {path: _identity(os.fstat(lock))}
+
+    def watch(self, path: Path) -> None:
+        """Require from now on that a file is not removed or replaced either."""
+        self._watched[path] = _identity(path.stat())
+
+    def require(self) -> None:
+        """Raise Unavailable if another process may own the folder by now, or works on another database."""
+        for path, known in self._watched.items():
+            try:
+                found: tuple[int, int] | None = _identity(path.stat())
+            except (FileNotFoundError, NotADirectoryError):
+                found = None
+            if found != known:
+                raise Unavailable(
+                    f"{path} was {'replaced' if found else 'removed'} while tunery was using it, perhaps by a program"
+                    " that synchronises folders, so nothing more is written. Start tunery again."
+                )
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +172,7 @@ class DataFolder:
                 shutil.rmtree(folder, ignore_errors=True)
 
     @contextmanager
-    def own(self, address: str | None = None) -> Iterator[None]:
+    def own(self, address: str | None = None) -> Iterator[Ownership]:
         """
         Own the folder within the block; a missing one is created, readable for its user only.
 
@@ -155,9 +184,13 @@ class DataFolder:
             if not _try_to_lock(lock):
                 raise FolderLocked(self._locked_message())
             _held.add(lock)
+            owned = Ownership(self.path / "lock", lock)
+            owned.require()  # another process may have removed the file since it was opened
             _rewrite(lock, json.dumps({"pid": os.getpid(), "address": address}))
-            yield
-            _rewrite(lock, "")
+            try:
+                yield owned
+            finally:
+                _rewrite(lock, "")
         finally:
             _held.discard(lock)
             os.close(lock)  # which unlocks
@@ -240,6 +273,10 @@ def _tighten(path: Path, mode: int) -> None:
     if os.name == "posix" and found & 0o077:
         path.chmod(mode)
         _log.warning("%s was accessible to other users (mode %o); it no longer is (mode %o).", path, found, mode)
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
 
 
 def _try_to_lock(lock: int) -> bool:

@@ -101,15 +101,22 @@ class Library:
         database is damaged, or missing although there are adapters.
         """
         folder = DataFolder(data_folder)
-        with folder.own(address):
+        with folder.own(address) as owned:
             database = _with_tables(folder)
             try:
+                owned.watch(folder.database)
+                database.before_writing = owned.require
                 library = cls(folder, database)
-                library.take_back_lost_tasks(Loss.SERVER)  # their workers owned the folder, and now we do
+                # their workers owned the folder, and now we do; an owner that left without them could not write rows
+                library.take_back_lost_tasks(Loss.SERVER if owned.was_killed else Loss.ERROR)
                 library.sweep()
                 yield library
             finally:
                 database.close()
+
+    def require_owned(self) -> None:
+        """Raise Unavailable if the lock file or the database was removed or replaced under this owner."""
+        self.database.before_writing()
 
     def list(self, words: str | None = None, *, with_snapshots: bool = False) -> tuple[TunedModel, ...]:
         """

@@ -26,6 +26,7 @@ from tunery import config
 CONTEXT = multiprocessing.get_context("spawn")  # a fork would copy locks and threads of the server
 SIGN_OF_LIFE_SECONDS = 1.0
 START_SECONDS = 60.0  # limit for a child's first message; ten times the start measured on two busy cores
+DEATH_SECONDS = 1.0  # between the end of a child's channel and its own
 ORPHANED = 70  # exit status of a child whose parent died
 _WAIT_SECONDS = 0.5
 _OOM_SCORE = "1000"  # when memory runs out, the kernel kills a child first, not the server
@@ -69,6 +70,15 @@ class Child:
     @property
     def is_alive(self) -> bool:
         return self._process.is_alive()
+
+    def has_died(self) -> bool:
+        """
+        Return whether the child has ended, by itself or killed, once its channel is closed.
+
+        False if it still runs, or has ended because it found the channel broken and took its parent for dead.
+        """
+        self._process.join(DEATH_SECONDS)
+        return self._process.exitcode not in (None, ORPHANED)
 
     @property
     def was_killed(self) -> bool:

@@ -255,9 +255,12 @@ class TaskWorker:
     def _put_back(self) -> None:
         """Put the task back. If the database cannot be written either, the next owner of the folder does it."""
         self.resume_step = self._tuner.checkpoint_step + 1 if self._tuner else self._task.checkpoint_step + 1
-        with suppress(ResourceExhausted, Unavailable, Fenced):
-            self._call(Beat(self._phase, self._progress()))
-            self._call(PutBack())
+        for call in (
+            Beat(self._phase, self._progress()),
+            PutBack(),
+        ):  # each by itself: the disk may be full for a moment
+            with suppress(ResourceExhausted, Unavailable, Fenced):
+                self._call(call)
 
     def _fail(self, error: Exception) -> None:
         self._call(Finish(Phase.FAILED, self._progress(), error=as_tunery_error(error)))

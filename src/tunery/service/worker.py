@@ -221,11 +221,12 @@ class Worker:
         except NotFound:  # deleted since it was claimed; the child has not heard of it yet
             self._end(task, None)
         except (EOFError, TimeoutError) as lost:
+            has_died = isinstance(lost, TimeoutError) or child.has_died()
             self._discard_child()
             is_short = child.was_killed and isinstance(lost, EOFError) and memory_kills() > kills_before
             how = "froze" if isinstance(lost, TimeoutError) else "died"
             # one that dies before its first event was never at the task: no file could be opened, or the like
-            loss = Loss.MEMORY if is_short else Loss.PROCESS if self._has_begun else Loss.ERROR
+            loss = Loss.MEMORY if is_short else Loss.PROCESS if self._has_begun and has_died else Loss.ERROR
             self._lose(task, how, loss)
         except BaseException:  # an error of ours: the child is in the middle of the task and would never leave it
             self._discard_child()
@@ -343,7 +344,7 @@ class _TuningChild:
         """Leave a file that says: the server died, and the process of this task did not."""
         if self._task is not None:
             witness = self._folder.witness(self._task.id, self._task.claim_number)
-            witness.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            witness.parent.mkdir(mode=0o700, exist_ok=True)  # fails if the data folder was removed
             witness.touch(mode=0o600)
 
     def call(self, call: Call) -> Any:

@@ -7,7 +7,7 @@ One process writes, the owner of the data folder; all may read.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -36,11 +36,13 @@ class Database:
     """
     An open database file. `is_writer` is for the one process that owns the data folder.
 
-    A writer has a single connection, so its threads take turns; a reader cannot write at all.
+    A writer has a single connection, so its threads take turns; a reader cannot write at all. `before_writing` is
+    called before each transaction that writes, and raises if this process may no longer.
     """
 
     def __init__(self, path: Path, *, is_writer: bool) -> None:
         self.path = path
+        self.before_writing: Callable[[], object] = lambda: None
         self.changes = 0  # write transactions of this process so far
         if is_writer and not path.exists():
             path.touch(mode=0o600)  # SQLite would make it readable for everybody; its journals take over this mode
@@ -70,6 +72,7 @@ class Database:
         BEGIN IMMEDIATE takes the write lock first: a transaction that reads, then writes cannot lose a race half-way.
         """
         with named_errors(self.path), self._engine.connect() as connection:
+            self.before_writing()
             immediate = connection.execution_options(begin="BEGIN IMMEDIATE")
             with immediate.begin():
                 yield immediate
