@@ -23,6 +23,7 @@ from tunery.errors import AlreadyExists, DataLoss, FailedPrecondition, ResourceE
 
 MANIFEST = "manifest.json"
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk, the user's quota, the limit of the process
+DAMAGE = (errno.EIO, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)  # of a file; other errors pass
 _ADVICE = "Restore the data folder from a backup or tune the model again."
 
 
@@ -149,7 +150,11 @@ def publish(target: Path, write: Callable[[Path], None], *, needed_bytes: int | 
 
 
 def open_published(folder: Path, manifest_sha256: str) -> Path:
-    """Return the folder after comparing each of its files with the manifest; raise DataLoss if one differs."""
+    """
+    Return the folder after comparing each of its files with the manifest; raise DataLoss if one differs.
+
+    Raises Unavailable if a file cannot be read for a cause that passes, such as too many open files.
+    """
     try:
         manifest = (folder / MANIFEST).read_bytes()
         if hashlib.sha256(manifest).hexdigest() != manifest_sha256:
@@ -158,7 +163,9 @@ def open_published(folder: Path, manifest_sha256: str) -> Path:
             if _entry(folder / name) != entry:
                 raise DataLoss(f"{folder / name} is not the file that was published. {_ADVICE}")
     except OSError as error:
-        raise DataLoss(f"{error.filename} cannot be read ({error.strerror}). {_ADVICE}") from error
+        if error.errno not in DAMAGE:
+            raise Unavailable(f"{error.filename} cannot be read now ({error.strerror}). Try again.") from error
+        raise DataLoss(f"{error.filename or folder} cannot be read ({error.strerror}). {_ADVICE}") from error
     return folder
 
 
@@ -220,6 +227,27 @@ def publish_base(
         path.replace(target / path.name)
     sync(target)
     write_json(target / MANIFEST, {**facts, "files": files})
+
+
+def changed_files(folder: Path) -> list[Path]:
+    """Return the files of a base's folder that are not those of its manifest; reads all of them."""
+    if not (folder / MANIFEST).is_file():
+        return []
+    try:
+        listed = read_json(folder / MANIFEST)["files"]
+        return [folder / name for name, entry in listed.items() if not is_file(folder / name, entry["sha256"])]
+    except (DataLoss, LookupError, TypeError, AttributeError):
+        return [folder / MANIFEST]
+
+
+def is_file(path: Path, sha256: str) -> bool:
+    """Return whether this is a file with these contents; one that the disk cannot read is not."""
+    try:
+        return sha256_of(path) == sha256
+    except OSError as error:
+        if error.errno not in DAMAGE:
+            raise
+        return False
 
 
 @contextmanager

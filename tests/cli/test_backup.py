@@ -52,3 +52,14 @@ def test_a_library_is_not_overwritten(run: Run, tuned: str, tmp_path: Path) -> N
 
     assert run("restore", tmp_path / "b.tar").status == 16
     assert run("models", "show", tuned).status == 0
+
+
+def test_a_damaged_adapter_is_named(run: Run, tuned: str, home: Path, tmp_path: Path) -> None:
+    """Status 25 and the id, after everything else was saved."""
+    next(home.glob("models/*/*/adapter_model.safetensors")).write_bytes(b"changed")
+
+    done = run("backup", tmp_path / "b.tar")
+
+    assert done.status == 25
+    assert f"Files of {tuned} were changed or are gone" in done.said
+    assert done.output == f"{tmp_path / 'b.tar'}\n"

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import io
 import json
+import shutil
+import sqlite3
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -11,12 +15,12 @@ from pathlib import Path
 import pytest
 
 from tests.service.samples import a_curve, claimed, tuned
-from tunery.errors import AlreadyExists, DataLoss, FailedPrecondition, NotFound
+from tunery.errors import AlreadyExists, DataLoss, FailedPrecondition, NotFound, ResourceExhausted
 from tunery.service.backup import MANIFEST, back_up, restore
 from tunery.service.database import connection
 from tunery.service.library import Library
 from tunery.service.tuning import Progress
-from tunery.types import Phase
+from tunery.types import Phase, State
 
 
 def edited(archive: Path, change: Callable[[dict[str, bytes]], object]) -> None:
@@ -100,14 +104,130 @@ def test_what_is_deleted_meanwhile_is_left_out(
         assert [model.id for model in other.list()] == ["stays"]
 
 
-def test_a_changed_adapter_is_not_backed_up(library: Library, home: Path, tmp_path: Path) -> None:
-    """A file that differs from the published one stops the backup, which leaves no file."""
-    tuned(library, id="one")
-    next(home.glob("models/*/1/adapter_config.json")).write_text("changed")
+@pytest.mark.parametrize(
+    "harm", [lambda path: path.write_text("changed"), Path.unlink, lambda p: shutil.rmtree(p.parent)]
+)
+def test_what_is_damaged_is_named_and_the_rest_is_saved(
+    library: Library, home: Path, tmp_path: Path, harm: Callable[[Path], object]
+) -> None:
+    """A model whose files were changed or are gone is in the backup without its adapter, and says why."""
+    tuned(library, id="whole")
+    broken = tuned(library, id="broken")
+    harm(home / str(broken.artifact) / "adapter_config.json")
 
-    with pytest.raises(DataLoss, match="is not the file that was published"):
+    contents = back_up(home, tmp_path / "backup.tar")
+    restore(tmp_path / "backup.tar", tmp_path / "other")
+
+    assert (contents.tuned_models, contents.adapters, contents.damaged) == (2, 1, ("broken",))
+    with Library.open(tmp_path / "other") as other:
+        assert other.adapter_folder(other.get("whole"))
+        found = other.get("broken")
+        assert (found.state, found.task.phase, found.task.error_code) == (State.FAILED, Phase.FAILED, 15)
+        assert "In this backup: " in str(found.task.error_message)
+        assert other.examples(found) == library.examples(broken)
+    assert library.get("broken").state is State.ACTIVE
+
+
+def test_a_damaged_database_is_not_backed_up(library: Library, home: Path, tmp_path: Path) -> None:
+    """One that still opens and lists its models, but fails the check, leaves no file and is named."""
+    tuned(library, id="one")
+    database = home / "tunery.sqlite3"
+    with sqlite3.connect(database) as connection:
+        (page,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name LIKE '%auto%models_1'").fetchone()
+    connection.close()
+    content = bytearray(database.read_bytes())
+    content[(page - 1) * 4096 + 3 : (page - 1) * 4096 + 5] = b"\0\0"  # the number of entries of an index
+    database.write_bytes(content)
+
+    with pytest.raises(DataLoss, match=rf"{database} is damaged.*tunery restore"):
         back_up(home, tmp_path / "backup.tar")
+
     assert [path.name for path in tmp_path.iterdir()] == ["home"]
+
+
+def test_damaged_weights_of_a_base_are_named(library: Library, home: Path, tmp_path: Path) -> None:
+    """With bases asked for, those that are whole are in it, and of the others their record only."""
+    del library
+    for name in ("good", "bad"):
+        (home / "bases" / name).mkdir()
+        (home / "bases" / name / "base.json").write_text("{}")
+        (home / "bases" / name / "model.safetensors").write_bytes(b"weights")
+        facts = {"files": {"model.safetensors": {"size": 7, "sha256": hashlib.sha256(b"weights").hexdigest()}}}
+        (home / "bases" / name / "manifest.json").write_text(json.dumps(facts))
+    (home / "bases" / "bad" / "model.safetensors").write_bytes(b"weighty")
+
+    contents = back_up(home, tmp_path / "backup.tar", with_bases=True)
+
+    assert (contents.bases, contents.damaged) == (2, ("bad",))
+    with tarfile.open(tmp_path / "backup.tar") as tar:
+        assert "bases/good/model.safetensors" in tar.getnames()
+        assert [name for name in tar.getnames() if name.startswith("bases/bad")] == ["bases/bad/base.json"]
+
+
+@pytest.mark.parametrize("work", ["back up", "restore"])
+def test_a_full_disk_is_one_sentence(
+    home: Path, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, work: str
+) -> None:
+    """While a backup is written or unpacked: what is needed and where, and nothing is left."""
+    full = OSError(errno.ENOSPC, "No space left on device")
+
+    def failing(*_: object) -> None:
+        raise full
+
+    monkeypatch.setattr(
+        "tunery.service.backup.os.fsync" if work == "restore" else "tunery.service.backup.sync", failing
+    )
+
+    with pytest.raises(ResourceExhausted, match=r"The disk is full.*[Ff]ree some space"):
+        back_up(home, tmp_path / "more.tar") if work == "back up" else restore(archive, tmp_path / "other")
+
+    assert not (tmp_path / "more.tar").exists()
+    assert not (tmp_path / "other" / "tunery.sqlite3").exists()
+    assert not list(tmp_path.glob("other/models/*"))
+
+
+def test_a_backup_of_an_older_version_is_restored(archive: Path, tmp_path: Path) -> None:
+    """Its tables are brought up to date while they are checked."""
+
+    def older(parts: dict[str, bytes]) -> None:
+        path = tmp_path / "older.sqlite3"
+        with sqlite3.connect(path) as connection:
+            connection.executescript((Path(__file__).parent / "database" / "released" / "0001.sql").read_text())
+            connection.execute("UPDATE tuning_tasks SET artifact_epoch = NULL, manifest_sha256 = NULL")
+        connection.close()
+        content = path.read_bytes()
+        facts = {"tunery.sqlite3": {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}}
+        manifest = json.loads(parts[MANIFEST]) | {"files": facts}
+        parts.clear()
+        parts.update({"tunery.sqlite3": content, MANIFEST: json.dumps(manifest).encode()})
+
+    edited(archive, older)
+
+    restored = restore(archive, tmp_path / "other")
+
+    with Library.open(tmp_path / "other") as other:
+        assert len(other.list()) == restored.tuned_models > 0
+
+
+def test_a_backup_comes_back_where_only_the_database_was_lost(home: Path, tmp_path: Path) -> None:
+    """What is the same stays, a damaged adapter is replaced, a newer one set aside, an old journal not applied."""
+    with Library.own(home) as library:
+        same, broken = tuned(library, id="same"), tuned(library, id="broken")
+        back_up(home, tmp_path / "backup.tar")
+        newer = tuned(library, id="newer")
+    (home / str(broken.artifact) / "adapter_config.json").write_text("changed")
+    before = (home / str(same.artifact) / "adapter_config.json").stat().st_ino
+    (home / "tunery.sqlite3").unlink()
+    (home / "tunery.sqlite3-journal").write_bytes(b"of another database" * 100)
+
+    restore(tmp_path / "backup.tar", home)
+
+    with Library.open(home) as library:
+        assert all(library.adapter_folder(library.get(name)) for name in ("same", "broken"))
+    assert (home / str(same.artifact) / "adapter_config.json").stat().st_ino == before
+    aside = {path.name for path in home.glob("set-aside/*/models/*")}
+    assert aside == {broken.task.id, newer.task.id}
+    assert not (home / "tunery.sqlite3-journal").exists()
 
 
 def test_records_of_bases_are_in_it_weights_only_if_asked(library: Library, home: Path, tmp_path: Path) -> None:

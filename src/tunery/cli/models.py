@@ -17,7 +17,7 @@ from tunery import config
 from tunery.cli import output, terminal
 from tunery.cli.terminal import Json, ServerAddress, TunedModelName, Yes, argument, option
 from tunery.cli.workplace import epoch_name, fetched, workplace
-from tunery.errors import InvalidArgument
+from tunery.errors import DataLoss, InvalidArgument
 from tunery.service.folder import split_epoch
 from tunery.types import Phase, TunedModel
 
@@ -212,6 +212,11 @@ def backup(
     contents = back_up(config.data_folder(), file, with_bases=with_bases)
     terminal.say(f"Backed up {_counts(contents)}.")
     _print_result(file, contents, json=json)
+    if contents.damaged:
+        raise DataLoss(
+            f"Files of {', '.join(contents.damaged)} were changed or are gone and are not in {file}; all else is."
+            " Keep earlier backups that have them."
+        )
 
 
 def restore(file: BackupFile, json: Json = False) -> None:

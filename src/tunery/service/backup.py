@@ -21,10 +21,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from tunery import __version__
-from tunery.errors import AlreadyExists, DataLoss, FailedPrecondition, NotFound
-from tunery.files import all_below, open_published, sha256_of, sync
+from tunery.errors import AlreadyExists, DataLoss, FailedPrecondition, NotFound, ResourceExhausted
+from tunery.files import DISK_FULL, all_below, changed_files, disk_errors, open_published, sha256_of, sync
 from tunery.service.database import connection as database_file
-from tunery.service.database import models
+from tunery.service.database import models, tasks
 from tunery.service.database.connection import Database
 from tunery.service.folder import DataFolder
 from tunery.service.library import Library
@@ -39,20 +39,22 @@ _CHUNK_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What a backup contains."""
+    """What a backup contains; `damaged` names what it could not contain, because a file was changed or is gone."""
 
     tuned_models: int  # all of them, also those without an adapter
     adapters: int
     bases: int
     bytes: int
+    damaged: tuple[str, ...] = ()  # ids of tuned models without their adapters, names of bases without their weights
 
 
 def back_up(data_folder: Path, target: Path, *, with_bases: bool = False) -> Contents:
     """
     Write a backup of a data folder; `with_bases` adds the weights of its bases, except those used in place.
 
-    Raises AlreadyExists if `target` exists, DataLoss if a file is not the one that was published, NotFound if there is
-    no data folder, FailedPrecondition if `target` cannot be written or a newer tunery made the data folder.
+    What is damaged is left out and named: a tuned model is then without its adapter. Raises AlreadyExists if `target`
+    exists, DataLoss if the database is damaged or gone, NotFound if there is no data folder, ResourceExhausted if the
+    disk is full, FailedPrecondition if `target` cannot be written or a newer tunery made the data folder.
     """
     folder, target = DataFolder(data_folder), target.expanduser().absolute()
     folder.require_database()
@@ -70,6 +72,9 @@ def back_up(data_folder: Path, target: Path, *, with_bases: bool = False) -> Con
             written.replace(target)
         sync(target.parent)
     except OSError as error:
+        if error.errno in DISK_FULL:
+            message = f"The disk is full: {target} could not be written. Free some space or name a file elsewhere."
+            raise ResourceExhausted(message) from error
         raise FailedPrecondition(f"{target} cannot be written ({error.strerror}). Name another file.") from error
     return contents
 
@@ -78,51 +83,94 @@ def restore(archive: Path, data_folder: Path) -> Contents:
     """
     Restore a backup into a data folder after checking each of its files; existing bases stay.
 
-    Raises AlreadyExists if the folder has tuned models, DataLoss if the backup is damaged, NotFound, FolderLocked,
-    FailedPrecondition if a newer tunery wrote the backup.
+    Adapters that are there without a database stay if they are those of the backup; others are set aside. Raises
+    AlreadyExists if the folder has tuned models, DataLoss if the backup is damaged, NotFound, FolderLocked,
+    ResourceExhausted if the disk is full, FailedPrecondition if a newer tunery wrote the backup.
     """
     folder = DataFolder(data_folder)
     if not archive.is_file():
         raise NotFound(f"There is no file {str(archive)!r}.")
-    with folder.own():
-        if folder.database.exists():
+    with folder.own(), disk_errors(data_folder, archive.stat().st_size):
+        if folder.database.exists() and folder.database.stat().st_size:
             raise AlreadyExists(f"{data_folder} already has tuned models. Use another TUNERY_HOME.")
         with tempfile.TemporaryDirectory(prefix=".restore-", dir=data_folder) as work:
             staged = DataFolder(Path(work))
             files = _unpacked(archive, staged.path)
-            contents = _checked(staged, files)
-            for place in (staged.models, staged.bases):
-                for found in sorted(place.iterdir()) if place.is_dir() else ():
-                    if not (target := folder.path / place.name / found.name).exists():
-                        found.replace(target)
-            sync(folder.models)
+            contents, digests = _checked(staged, files)
+            for artifact, digest in digests.items():
+                _put_in_place(folder, staged.path / artifact, artifact, digest)
+            for base in _folders_in(staged.bases):
+                if not (target := folder.bases / base.name).exists():
+                    base.replace(target)
+            sync(folder.bases)
+            for journal in ("-journal", "-wal", "-shm"):  # of the database that was here: it would be applied to ours
+                folder.database.with_name(folder.database.name + journal).unlink(missing_ok=True)
             staged.database.replace(folder.database)  # from here on the restored folder counts
         sync(folder.path)
-    with Library.own(data_folder):  # brings the tables of an older backup up to date
+    with Library.own(data_folder):  # sets aside what the backup does not name
         return contents
+
+
+def _put_in_place(folder: DataFolder, staged: Path, artifact: str, digest: str) -> None:
+    """Move an adapter of a backup to its place, unless the same one is there; another one is set aside."""
+    target = folder.path / artifact
+    if target.exists():
+        try:
+            open_published(target, digest)
+        except DataLoss:
+            folder.put_aside(target)
+        else:
+            return
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    staged.replace(target)
+    sync(target.parent)
 
 
 def _write(folder: DataFolder, work: Path, target: Path, *, with_bases: bool) -> Contents:
     copied = work / folder.database.name
-    database_file.copy_database(folder.database, copied)
+    with database_file.named_errors(folder.database):
+        database_file.copy_database(folder.database, copied)
     copied.chmod(0o600)
     files: dict[str, dict[str, Any]] = {}
-    adapters = 0
+    adapters, damaged = 0, []
     with target.open("xb") as raw, tarfile.open(fileobj=raw, mode="w", format=tarfile.PAX_FORMAT) as tar:
         target.chmod(0o600)
-        with closing(Database(copied, is_writer=True)) as database:
+        with closing(_copy_up_to_date(copied, folder.database)) as database:
             library = Library(folder, database)
             for model in library.list():
-                if model.artifact is not None and _add_adapter(tar, files, folder, database, model, work):
-                    adapters += 1
+                if model.artifact is None:
+                    continue
+                try:
+                    adapters += _add_adapter(tar, files, folder, database, model, work)
+                except DataLoss as error:
+                    damaged.append(model.id)
+                    with database.writing() as connection:
+                        tasks.lose_artifact(connection, model.task.id, error.code, f"In this backup: {error}")
             with database.writing() as connection:
                 database_file.begin_unfinished_again(connection)
             count = len(library.list())
-        bases = _add_bases(tar, files, folder, with_bases=with_bases)
+        bases, damaged_bases = _add_bases(tar, files, folder, with_bases=with_bases)
         _add(tar, files, copied, folder.database.name)
         manifest = {"format": FORMAT, "tunery": __version__, "create_time": datetime.now(UTC).isoformat()}
         _add_text(tar, MANIFEST, json.dumps({**manifest, "files": files}, indent=1))
-    return Contents(count, adapters, bases, sum(entry["size"] for entry in files.values()))
+    size = sum(entry["size"] for entry in files.values())
+    return Contents(count, adapters, bases, size, (*damaged, *damaged_bases))
+
+
+def _copy_up_to_date(copied: Path, source: Path) -> Database:
+    """Open a copy of a database with the tables of this version; raises DataLoss that names the source if damaged."""
+    database = Database(copied, is_writer=True)
+    try:
+        database_file.check_database(database)
+        if not database_file.is_current_schema(database):
+            database_file.upgrade(database)
+    except DataLoss as error:
+        database.close()
+        raise DataLoss(str(error).replace(str(copied), str(source))) from error
+    except BaseException:
+        database.close()
+        raise
+    return database
 
 
 def _add_adapter(
@@ -133,18 +181,27 @@ def _add_adapter(
     model: TunedModel,
     work: Path,
 ) -> bool:
-    """Add an adapter and return True; if its model was deleted since the copy, delete it in the copy too."""
+    """
+    Add an adapter and return True; if its model was deleted since the copy, delete it in the copy too.
+
+    Raises DataLoss if a file is damaged.
+    """
     assert model.artifact is not None
     assert model.manifest_sha256 is not None
     staged = work / "adapter"
     try:
-        shutil.copytree(folder.path / model.artifact, staged, copy_function=_link)
-        open_published(staged, model.manifest_sha256)
+        try:
+            _link_all(folder.path / model.artifact, staged)
+            open_published(staged, model.manifest_sha256)
+        except FileNotFoundError as error:
+            raise DataLoss(f"{error.filename} is gone. Tune the model again.") from error
+        except DataLoss:  # said of the file in its place, which is the same one
+            open_published(folder.path / model.artifact, model.manifest_sha256)
+            raise
         for path in (path for path in all_below(staged) if path.is_file()):
             _add(tar, files, path, f"{model.artifact}/{path.relative_to(staged).as_posix()}")
-    except (OSError, DataLoss):
+    except DataLoss:
         if _still_exists(folder, model):
-            open_published(folder.path / model.artifact, model.manifest_sha256)  # raises a DataLoss that names the file
             raise
         with database.writing() as connection:
             models.remove_model(connection, model.id)
@@ -152,6 +209,17 @@ def _add_adapter(
     finally:
         shutil.rmtree(staged, ignore_errors=True)
     return True
+
+
+def _link_all(source: Path, target: Path) -> None:
+    """Make second names for the files of a published folder, which stay if it is deleted meanwhile."""
+    target.mkdir()
+    for path in all_below(source):
+        made = target / path.relative_to(source)
+        if path.is_dir():
+            made.mkdir()
+        else:
+            _link(path, made)
 
 
 def _still_exists(folder: DataFolder, model: TunedModel) -> bool:
@@ -162,14 +230,21 @@ def _still_exists(folder: DataFolder, model: TunedModel) -> bool:
             return False
 
 
-def _add_bases(tar: tarfile.TarFile, files: dict[str, dict[str, Any]], folder: DataFolder, *, with_bases: bool) -> int:
-    count = 0
+def _add_bases(
+    tar: tarfile.TarFile, files: dict[str, dict[str, Any]], folder: DataFolder, *, with_bases: bool
+) -> tuple[int, list[str]]:
+    """Add what is wanted of the bases, and return how many there are, and which ones are without damaged weights."""
+    count, damaged = 0, []
     for base in (path for path in _folders_in(folder.bases) if not path.name.startswith(".")):
-        wanted = [path for path in sorted(base.iterdir()) if path.is_file() and (with_bases or path.name == _RECORD)]
+        is_damaged = with_bases and bool(changed_files(base))
+        if is_damaged:
+            damaged.append(base.name)
+        is_whole = with_bases and not is_damaged
+        wanted = [path for path in sorted(base.iterdir()) if path.is_file() and (is_whole or path.name == _RECORD)]
         for path in wanted:
             _add(tar, files, path, f"{folder.bases.name}/{base.name}/{path.name}")
         count += bool(wanted)
-    return count
+    return count, damaged
 
 
 def _folders_in(place: Path) -> list[Path]:
@@ -245,25 +320,33 @@ def _opened(tar: tarfile.TarFile, member: tarfile.TarInfo) -> Any:
     return opened
 
 
-def _checked(staged: DataFolder, files: dict[str, dict[str, Any]]) -> Contents:
-    """Check the database and the adapters of an unpacked backup, and return its contents."""
+def _checked(staged: DataFolder, files: dict[str, dict[str, Any]]) -> tuple[Contents, dict[str, str]]:
+    """
+    Check the database and the adapters of an unpacked backup, and return its contents.
+
+    Also returns each adapter's folder with the digest of its manifest.
+    """
     if not staged.database.is_file():
         raise DataLoss("The backup has no database.")
-    with closing(Database(staged.database, is_writer=False)) as database:
+    with closing(Database(staged.database, is_writer=True)) as database:
         database_file.check_database(database)
         if database_file.is_newer_schema(database):
             raise FailedPrecondition("A newer tunery made this backup. Install the newer tunery and try again.")
+        if not database_file.is_current_schema(database):
+            database_file.upgrade(database)
         found = Library(staged, database).list()
-    adapters = [model for model in found if model.artifact is not None]
-    for model in adapters:
-        open_published(staged.path / str(model.artifact), str(model.manifest_sha256))
-    bases = len(list(staged.bases.iterdir())) if staged.bases.is_dir() else 0
-    return Contents(len(found), len(adapters), bases, sum(entry["size"] for entry in files.values()))
+    adapters = {str(model.artifact): str(model.manifest_sha256) for model in found if model.artifact is not None}
+    for artifact, digest in adapters.items():
+        open_published(staged.path / artifact, digest)
+    bases = len(_folders_in(staged.bases))
+    return Contents(len(found), len(adapters), bases, sum(entry["size"] for entry in files.values())), adapters
 
 
-def _link(source: str, target: str) -> None:
+def _link(source: Path, target: Path) -> None:
     """Make a second name for a file that never changes, or a copy where the disk does not support links."""
     try:
         os.link(source, target)
+    except FileNotFoundError:
+        raise
     except OSError:
         shutil.copyfile(source, target)

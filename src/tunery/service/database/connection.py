@@ -192,7 +192,8 @@ def check_database(database: Database) -> None:
     with database.reading() as connection:
         found = connection.scalar(text("PRAGMA integrity_check(1)"))
     if found != "ok":
-        raise DataLoss(f"{database.path} is damaged ({found}). {_REMEDY}")
+        reason = str(found).rpartition("***\n")[2].replace("\n", "; ")
+        raise DataLoss(f"{database.path} is damaged ({reason}). {_REMEDY}")
 
 
 def begin_unfinished_again(connection: Connection) -> None:

@@ -151,6 +151,14 @@ def finish(
     return row is not None
 
 
+def lose_artifact(connection: Connection, task_id: str, error_code: int, error_message: str) -> None:
+    """Let an ended task be FAILED without an adapter: it is damaged, and will not be there."""
+    ended = {"phase": Phase.FAILED, "error_code": error_code, "error_message": error_message}
+    row = _update(connection, _task.id == task_id, artifact_epoch=None, manifest_sha256=None, **ended)
+    assert row is not None
+    _show_state(connection, row)
+
+
 def release(connection: Connection, task: TuningTask) -> bool:
     """Requeue a claimed task without counting a loss (stop, full disk); return False if it was claimed again."""
     return _update(connection, _owned(task, RUNNING_PHASES), phase=Phase.QUEUED, worker=None) is not None
