@@ -210,6 +210,7 @@ class Model:
             raise InvalidArgument(f"format must be {', '.join(WRITERS)}, not {format!r}.")
         called = name or self.card().display_name
         with tempfile.TemporaryDirectory(prefix="tunery-") as saved, into(Path(folder)) as work:
+            self._resident.require_whole()
             WRITERS[format](Source(self._resident.folder, self.save(saved), called), work)
             self.card().write(work)
         return Path(folder)
@@ -288,7 +289,7 @@ def tune(
 
     `learning_rate` defaults to 0.001; `hold_out` is a number of rows, a fraction below 1 or "10%". `display_name` is
     used in the model card and exports. `on_snapshot` is called after each step; if it raises, tuning ends. Raises
-    InvalidArgument, TuningUnstable and OutOfMemory.
+    InvalidArgument, TuningUnstable and OutOfMemory, DataLoss if a file of the base is damaged.
     """
     hyperparameters = Hyperparameters(epoch_count, batch_size, learning_rate, learning_rate_multiplier)
     rows = fitting(dataset, base_model)
@@ -297,9 +298,14 @@ def tune(
     work = Path(tempfile.mkdtemp(prefix="tunery-"))
     try:
         tuner = resident.tuner(examples, hyperparameters, folder=work, held_out=held_out, seed=seed, recipe=recipe)
-        for snapshot in tuner.run():
-            if on_snapshot is not None:
-                on_snapshot(snapshot)
+        try:
+            for snapshot in tuner.run():
+                if on_snapshot is not None:
+                    on_snapshot(snapshot)
+        except InvalidArgument:
+            resident.require_whole()  # damaged weights explain it better than a learning rate
+            raise
+        resident.require_whole()
         model = Model(resident, tuner.chosen_adapter(), tuner.snapshots, tuner.epoch_losses)
         model.examples, model.held_out = tuple(examples), tuple(held_out)
         model.contracts = Contracts.learn(examples)

@@ -14,7 +14,7 @@ from tests.engine.tiny_bases import make_folder
 from tunery.engine import tuner as tuning
 from tunery.engine.catalog import Catalog
 from tunery.engine.layers.network import Network
-from tunery.errors import FailedPrecondition, OutOfMemory, ResourceExhausted, TuningUnstable
+from tunery.errors import DataLoss, FailedPrecondition, OutOfMemory, ResourceExhausted, TuningUnstable
 from tunery.service.library import Fenced, Library
 from tunery.service.task import TaskWorker
 from tunery.service.tuning import (
@@ -254,6 +254,28 @@ def test_numbers_that_are_none_fail_the_task(library: Library) -> None:
     assert (task.phase, task.error_code) == (Phase.FAILED, 3)
     assert task.error_message
     assert task.snapshots
+
+
+def test_damaged_weights_are_named_and_not_the_learning_rate(tmp_path: Path) -> None:
+    """A bit that flipped while the base was in use makes the loss no number: FAILED/15 with the file and what to do."""
+    weights = make_folder(tmp_path / "base") / "model.safetensors"
+    Catalog(tmp_path / "home").add(str(tmp_path / "base"), "tiny")
+    with Library.own(tmp_path / "home") as library:
+        model = created(library, hyperparameters=Hyperparameters(learning_rate=1e30).resolve())
+        worker = TaskWorker.claim(library, model)
+
+        with pytest.raises(DataLoss, match=r"model\.safetensors is not the file that was added"):
+            _work_and_damage(worker, weights)
+
+        assert library.get(model.id).task.error_code == 15
+
+
+def _work_and_damage(worker: TaskWorker, weights: Path) -> None:
+    for event in worker.events():
+        if isinstance(event, Started):
+            with weights.open("r+b") as file:
+                file.seek(-1000, 2)
+                file.write(bytes(1000))
 
 
 @pytest.mark.parametrize(("raised", "expected", "code"), [(MemoryError, OutOfMemory, 8), (ValueError, ValueError, 13)])

@@ -200,7 +200,7 @@ def _disk(folder: Path) -> Iterator[Finding]:
 
 def _base(folder: Path) -> Iterator[Finding]:
     from tunery.engine.catalog import Catalog, fits
-    from tunery.files import MANIFEST, read_json, sha256_of
+    from tunery.engine.integrity import require_whole
 
     catalog = Catalog(folder, config.default_base_model())
     entry = catalog.resolve(catalog.default_base)
@@ -209,14 +209,7 @@ def _base(folder: Path) -> Iterator[Finding]:
             "base", Verdict.WARNING, f"{entry.name} is not on this machine yet: tunery bases pull {entry.name}"
         )
         return
-    place = catalog.folder(entry.name)
-    manifest = place / MANIFEST
-    files = read_json(manifest)["files"] if manifest.is_file() and place.parent == catalog.bases else {}
-    wrong = [name for name, facts in files.items() if not _is_as_listed(place / name, facts["sha256"], sha256_of)]
-    if wrong:
-        text = f"{', '.join(wrong)} of {entry.name} changed on disk. Delete {place} and run: tunery bases pull"
-        yield Finding("base", Verdict.ERROR, f"{text} {entry.name}")
-        return
+    require_whole(catalog, entry.name)
     yield Finding("base", Verdict.OK, f"{entry.name} is on this machine, digest {catalog.digest(entry.name)[:12]}")
     if entry.parameters and fits(entry.parameters) is False:
         yield Finding("memory", Verdict.WARNING, f"tuning {entry.name} needs more memory than is free now")
@@ -258,10 +251,6 @@ def _serving_address(folder: Path) -> str | None:
 
     holder = DataFolder(folder).server()
     return None if holder is None else holder.address
-
-
-def _is_as_listed(path: Path, sha256: str, sha256_of: Callable[[Path], str]) -> bool:
-    return path.is_file() and sha256_of(path) == sha256
 
 
 def _version(name: str) -> str:

@@ -21,17 +21,20 @@ from tunery.engine.answers.guides import Guides
 from tunery.engine.answers.lean import LeanModel
 from tunery.engine.answers.prefixes import PrefixStore
 from tunery.engine.base import fast_dtype
-from tunery.engine.catalog import pull
+from tunery.engine.catalog import Catalog, pull
 from tunery.engine.encoding import EncodedExample, Encoder
+from tunery.engine.integrity import BaseCheck
 from tunery.engine.layers.lora import Adapter
 from tunery.engine.layers.network import Network
 from tunery.engine.tuner import Recipe, Tuner
-from tunery.errors import InvalidArgument
+from tunery.errors import DataLoss, InvalidArgument
 from tunery.types import Hyperparameters, SamplingSettings, TuningExample
 
 
 class ResidentBase:
     """A loaded base. Slot 0 belongs to the tuner, the others to tuned models."""
+
+    check: BaseCheck | None = None  # of its files; None if it is not in a catalog
 
     def __init__(self, loaded: base.Base) -> None:
         self.name, self.digest, self.folder, self.entry = loaded.name, loaded.digest, loaded.folder, loaded.entry
@@ -54,6 +57,16 @@ class ResidentBase:
     def remove(self, slot: int) -> None:
         self.prefixes.forget(slot)
         self.network.remove(slot)
+
+    def require_whole(self, *, waits: bool = True) -> None:
+        """Raise DataLoss if a file of the base is damaged, and keep it in memory no longer; see `BaseCheck`."""
+        if self.check is None:
+            return
+        try:
+            self.check.require(waits=waits)
+        except DataLoss:
+            resident_base.cache_clear()
+            raise
 
     def tuner(
         self,
@@ -122,11 +135,19 @@ def loaded_base(name: str, data_folder: Path, dtype: str | None = None) -> Resid
     """
     Load a base of the catalog into memory, pulling it first if it is missing.
 
-    `dtype` is "bfloat16", "float32", or None for the faster one on this machine.
+    `dtype` is "bfloat16", "float32", or None for the faster one on this machine. Raises DataLoss for damaged files.
     """
     entry = pull(name, data_folder, config.default_base_model())
+    check = BaseCheck(Catalog(data_folder, config.default_base_model()), entry.alias_of or entry.name)
     chosen = fast_dtype() if dtype is None else getattr(torch, dtype)
-    return ResidentBase(base.load(entry, data_folder, dtype=chosen))
+    try:
+        resident = ResidentBase(base.load(entry, data_folder, dtype=chosen))
+    except Exception:
+        check.require(waits=True)  # a damaged file explains it better
+        raise
+    resident.check = check
+    resident.require_whole(waits=not check.is_large)
+    return resident
 
 
 class ResidentAnswering:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tunery.errors import DeadlineExceeded, TuneryError, as_tunery_error
+from tunery.errors import DataLoss, DeadlineExceeded, TuneryError, as_tunery_error
 from tunery.files import open_published
 from tunery.service import folder
 from tunery.service.process import Channel
@@ -486,7 +486,16 @@ class AnsweringChild:
             resident = loaded_base(base_model, self._data_folder)
             self._bases[base_model] = _Loaded(resident, [_Batch(resident.generator())])
         self._bases.move_to_end(base_model)
-        return self._bases[base_model]
+        loaded = self._bases[base_model]
+        try:
+            loaded.resident.require_whole(waits=False)
+        except DataLoss as error:  # what it is answering now is wrong too
+            for batch in loaded.batches:
+                for asked in batch.asked.values():
+                    self._channel.send(Refused(asked.number, error))
+            del self._bases[base_model]
+            raise
+        return loaded
 
     def _slot(self, loaded: _Loaded, question: Question, digest: str) -> int:
         """Return the slot of an adapter, reading and checking it if it is not in memory."""

@@ -101,8 +101,12 @@ def write(order: ExportOrder, folder: Path, say: Callable[[str], None]) -> dict[
     if order.format == "adapter" and order.epoch is None:
         shutil.copytree(published, folder, dirs_exist_ok=True)
     else:
+        from tunery.engine.catalog import Catalog
         from tunery.engine.export import WRITERS
+        from tunery.engine.integrity import require_whole
 
+        if order.format != "adapter":
+            require_whole(Catalog(order.data_folder), order.base_model)
         WRITERS[order.format](source_of(order), folder)
     if not order.questions:
         return None
@@ -118,7 +122,9 @@ def export_base(catalog: Catalog, base_model: str, target: Path) -> Path:
     written or the base is not here or cannot be said in GGUF.
     """
     from tunery.engine.export import base_gguf, write_base_gguf
+    from tunery.engine.integrity import require_whole
 
+    require_whole(catalog, base_model)
     entry, weights = catalog.resolve(base_model), catalog.folder(base_model)
     own_name = entry.alias_of or entry.name
     with into(target) as work:

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 from tunery.errors import (
     CheckpointDamaged,
     FailedPrecondition,
+    InvalidArgument,
     OutOfMemory,
     ResourceExhausted,
     Unavailable,
@@ -133,8 +134,13 @@ class TaskWorker:
             settings = settings_in_force(tuner)
             self._beat(Phase.RUNNING, self._progress(settings=settings, versions=versions()))
             yield Started(settings, tuner.completed_steps + 1, tuner.schedule.total_steps)
-            if not self._is_cancelled:
-                yield from self._steps(tuner)
+            try:
+                if not self._is_cancelled:
+                    yield from self._steps(tuner, resident)
+            except InvalidArgument:
+                resident.require_whole()  # damaged weights explain it better than a learning rate
+                raise
+            resident.require_whole()
             try:
                 yield from self._end(tuner)
             except CheckpointDamaged as error:
@@ -178,10 +184,11 @@ class TaskWorker:
             tuner.micro_batch_size = min(tuner.micro_batch_size, task.micro_batch_size)
         return tuner
 
-    def _steps(self, tuner: Tuner) -> Iterator[Event]:
+    def _steps(self, tuner: Tuner, resident: ResidentBase) -> Iterator[Event]:
         shown = 0
         for snapshot in tuner.run():
             self._beat_if_due()
+            resident.require_whole(waits=False)
             for text in tuner.notices[shown:]:
                 yield Noticed(text)
             shown = len(tuner.notices)
