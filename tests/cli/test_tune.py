@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Run
+from tunery.cli.terminal import INTERRUPTED, Interrupts
 from tunery.service.library import Library
 
 
@@ -190,6 +191,21 @@ def test_an_id_that_is_taken(run: Run, tuned: str, data: Path) -> None:
     assert again.status == 16
     assert "already a tuned model 'numbers'" in again.said
     assert len(set(others)) == 2
+
+
+def test_ctrl_c_before_the_first_step_leaves_the_id_free(
+    run: Run, tiny: str, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing was tuned, so nothing is kept, and the same command starts."""
+    command = ("tune", data, "--no-verdict", "--base-model", tiny, "--id", "mine", "--epochs", "1")
+    with monkeypatch.context() as patch:
+        patch.setattr(Interrupts, "should_end", property(lambda _: True))
+        stopped = run(*command)
+
+    assert stopped.status == INTERRUPTED
+    assert "Stopped before the first step; nothing was kept.\n" in stopped.said
+    assert run("models", "list").output == ""
+    assert run(*command).output == "tunedModels/mine\n"
 
 
 def test_numbers_that_are_none(run: Run, tiny: str, data: Path) -> None:

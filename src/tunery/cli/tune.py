@@ -103,6 +103,10 @@ def tune(
     if not yes:
         _ask_about_doubts(plan, needed)
     ended, seconds = _tune(plan, place, is_resume=resume)
+    if ended.task.phase is Phase.CANCELLED and ended.state is State.FAILED:
+        place.delete(ended)  # or its id would be taken by nothing
+        terminal.say("Stopped before the first step; nothing was kept.")
+        raise typer.Exit(INTERRUPTED)
     output.print_end(ended, seconds)
     is_whole = ended.task.phase is Phase.SUCCEEDED
     judged = print_verdict_of(ended, place) if verdict and is_whole else {}
