@@ -133,7 +133,7 @@ def test_the_first_filled_visible_sheet_is_read() -> None:
     assert table.sheets[:3] == (Sheet("Cover"), Sheet("Secret", is_hidden=True), Sheet("Data"))
     assert told(table) == [
         "Only sheet 'Data' was read; skipped: 'More'.",
-        "There are hidden sheets that were not read: 'Secret'.",
+        "Hidden sheet 'Secret' was not read.",
     ]
 
 

@@ -50,8 +50,8 @@ def test_a_job_belongs_to_the_server(ann: Visitor) -> None:
 
         ann.watch.allow("ERR_CONNECTION_REFUSED", "ERR_EMPTY_RESPONSE", "ERR_CONNECTION_RESET")
         with ann.host.gone():
-            expect(ann.page.get_by_text("Can't reach the server")).to_be_visible()
-            expect(ann.page.get_by_text("Can't reach the server")).to_be_visible()
+            banner = "Can't reach the server. Reconnecting… A tuning job that was interrupted resumes when"
+            expect(ann.page.get_by_text("Can't reach the server")).to_have_text(f"{banner} the server is back.")
         expect(ann.page.get_by_text("Can't reach the server")).to_be_hidden()
         expect(position).to_be_visible(timeout=ann.TUNE_MS)
         assert step(position) >= before

@@ -171,7 +171,8 @@ def _sheet_notes(workbook: Workbook, used: str, asked: str | None) -> Iterator[D
     if visible and asked is None:
         yield warning("several-sheets", f"Only sheet {used!r} was read; skipped: {listed(visible)}.", option="sheet")
     if hidden:
-        yield warning("hidden-sheets", f"There are hidden sheets that were not read: {listed(hidden)}.")
+        sheets = f"sheet {listed(hidden)} was" if len(hidden) == 1 else f"sheets {listed(hidden)} were"
+        yield warning("hidden-sheets", f"Hidden {sheets} not read.")
 
 
 def _doubts(content: SheetContent, named: NamedRows) -> Iterator[DataProblem]:

@@ -85,16 +85,21 @@ function isHere(path: string, here: string) {
   return path === "/" ? here === "/" || here.startsWith("/models") : here.startsWith(path);
 }
 
-/** A banner while the server cannot be reached and requests are retried. */
+/** A banner while the server cannot be reached and requests of this page are retried. */
 function ConnectionBanner() {
   const cache = useQueryClient().getQueryCache();
-  const isGone = useSyncExternalStore(
+  const message = useSyncExternalStore(
     (listener) => cache.subscribe(listener),
-    () => cache.getAll().some(({ state }) => isLost(state.fetchFailureReason)),
+    () => {
+      const shown = cache.getAll().filter((query) => query.isActive());
+      if (!shown.some(({ state }) => isLost(state.fetchFailureReason))) return "";
+      const hasJob = shown.some(({ queryKey }) => queryKey[0] === "operation"); // only open ones are polled
+      return hasJob ? `${text.error.lost} ${text.error.lostJob}` : text.error.lost;
+    },
   );
   return (
     <div role="status" className="banner-place">
-      {isGone && <div className="banner">{text.error.lost}</div>}
+      {message && <div className="banner">{message}</div>}
     </div>
   );
 }

@@ -37,7 +37,8 @@ export const text = {
   },
   error: {
     again: "Try again",
-    lost: "Can't reach the server. Reconnecting… Tuning resumes where it stopped.",
+    lost: "Can't reach the server. Reconnecting…",
+    lostJob: "A tuning job that was interrupted resumes when the server is back.",
     unreachable: "Can't reach the server. Make sure it is running, then try again.",
     code: (code: string) => `Code: ${code}`,
     missing: "Page not found",

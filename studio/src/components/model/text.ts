@@ -182,7 +182,7 @@ export const text = {
     title: "Would more examples help?",
     start: "Find out",
     again: "Find out again",
-    help: "Tunes on growing parts of your data and tests on the rest, to estimate how much more examples would help. Takes about twice as long as tuning did, and lets answers and tuning jobs go first.",
+    help: "Tunes on growing parts of your data and tests on the rest, to estimate how much more examples would help. Takes about twice as long as tuning did; answers and tuning jobs have priority.",
     running: (tuning: number, all?: number) =>
       all ? `Tuning on parts of the data: ${tuning} of ${all}.` : "Tuning on parts of the data…",
     caption: (metric: string) => `Measured by ${metric} on rows that were not used for tuning`,
