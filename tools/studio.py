@@ -6,7 +6,6 @@ Check the Studio: format, linter, types, unit tests, types of the server up to d
 
 from __future__ import annotations
 
-import gzip
 import json
 import re
 import subprocess
@@ -51,14 +50,14 @@ def check_sizes() -> None:
     """Compare the compressed bundle with its budget."""
     page = (OUTPUT / "index.html").read_text()
     first = sum(_size(OUTPUT / "assets" / name) for name in set(re.findall(r"assets/([\w.-]+)", page)))
-    chart = sum(_size(file) for file in OUTPUT.glob("assets/LossChart-*"))
+    chart = sum(_size(file) for file in OUTPUT.glob("assets/LossChart-*.js"))
     sys.stdout.write(f"Studio: first load {first / 1000:.0f} kB, chart {chart / 1000:.0f} kB compressed\n")
     if first > FIRST_LOAD_BYTES or chart > CHART_BYTES:
         sys.exit(f"The Studio is too large: {FIRST_LOAD_BYTES} and {CHART_BYTES} bytes are allowed.")
 
 
 def _size(file: Path) -> int:
-    return len(gzip.compress(file.read_bytes()))
+    return file.with_name(f"{file.name}.gz").stat().st_size
 
 
 def _run(program: Any, *arguments: str) -> None:

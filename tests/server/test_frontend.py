@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from pathlib import Path
 
@@ -20,6 +21,7 @@ def built(tmp_path: Path) -> TestClient:
     (tmp_path / "samples").mkdir()
     (tmp_path / "index.html").write_text("<title>Studio</title>")
     (tmp_path / "assets" / "index-abc.js").write_text("1")
+    (tmp_path / "assets" / "index-abc.js.gz").write_bytes(gzip.compress(b"1"))
     return _client(tmp_path)
 
 
@@ -40,6 +42,19 @@ def test_every_page_is_the_one_file_and_never_kept(built: TestClient) -> None:
 def test_hashed_files_are_kept_for_good(built: TestClient) -> None:
     """Their names change with their content."""
     assert "immutable" in built.get("/studio/assets/index-abc.js").headers["cache-control"]
+
+
+@pytest.mark.parametrize(
+    ("accepts", "coding"), [("gzip, deflate, br", "gzip"), ("gzip;q=0, deflate", None), ("br", None), ("", None)]
+)
+def test_files_are_sent_compressed_to_those_who_accept_it(built: TestClient, accepts: str, coding: str | None) -> None:
+    """The build has compressed them; the type is that of the script, and caches keep the forms apart."""
+    reply = built.get("/studio/assets/index-abc.js", headers={"Accept-Encoding": accepts})
+
+    assert (reply.text, reply.headers.get("content-encoding")) == ("1", coding)
+    assert reply.headers["content-type"].partition(";")[0] == "text/javascript"
+    assert reply.headers["vary"] == "Accept-Encoding"
+    assert built.get("/studio/assets/none.js", headers={"Accept-Encoding": accepts}).status_code == 404
 
 
 def test_scripts_and_styles_come_from_this_server_only(built: TestClient) -> None:

@@ -7,13 +7,15 @@ resources.
 
 from __future__ import annotations
 
+import mimetypes
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
+from starlette.datastructures import Headers
 from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -148,12 +150,36 @@ def add_frontend(app: FastAPI, folder: Path = STUDIO) -> None:
 
 
 class _Hashed(StaticFiles):
-    """Files whose names change with their content, so browsers may cache them forever."""
+    """
+    Files whose names change with their content, so browsers may cache them forever.
 
-    def file_response(self, *arguments: object, **options: object) -> Response:
-        reply = super().file_response(*arguments, **options)  # type: ignore[arg-type]
+    The build has written each of them compressed too, under its name and an ending.
+    """
+
+    _ENDINGS: ClassVar = {"br": ".br", "gzip": ".gz"}  # the smallest first
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        accepted = _accepted_codings(Headers(scope=scope).get("accept-encoding", ""))
+        coding = next((name for name in self._ENDINGS if name in accepted and self._has(path, name)), None)
+        reply = await super().get_response(path + self._ENDINGS.get(coding or "", ""), scope)
+        if coding is not None:
+            reply.headers["Content-Encoding"] = coding
+            reply.headers["Content-Type"] = mimetypes.guess_type(path)[0] or "application/octet-stream"
         reply.headers["Cache-Control"] = "public, max-age=31536000, immutable"
+        reply.headers["Vary"] = "Accept-Encoding"
         return reply
+
+    def _has(self, path: str, coding: str) -> bool:
+        return self.lookup_path(path + self._ENDINGS[coding])[1] is not None
+
+
+def _accepted_codings(header: str) -> set[str]:
+    """Return the codings that a client accepts (RFC 9110, 12.5.3), without `*`, which no browser sends."""
+    codings = (part.partition(";") for part in header.lower().split(","))
+    return {name.strip() for name, _, weight in codings if weight.replace(" ", "") not in _NEVER}
+
+
+_NEVER = {"q=0", "q=0.0", "q=0.00", "q=0.000"}
 
 
 _HEADERS = {

@@ -1,4 +1,4 @@
-import { type KeyboardEvent, lazy, type ReactNode, Suspense, useRef, useState } from "react";
+import { type KeyboardEvent, lazy, type ReactNode, Suspense, useEffect, useRef, useState } from "react";
 import type { Schemas, Snapshot } from "../../api/client";
 import { loss } from "../../format";
 import { csv, download } from "../../transfer";
@@ -37,14 +37,14 @@ export function LossCurve({ name, task, snapshots, epochLosses, curve, servedEpo
       ) : (
         <CurveReader epochs={epochLosses} epoch={readEpoch} read={setReadEpoch}>
           <div ref={picture}>
-            <Suspense fallback={<div className="chart" />}>
+            <WhenSeen placeholder={<div className="chart" />}>
               <LossChart
                 {...{ snapshots, epochLosses, batchSize, examples, epochCount, curve, servedEpoch, readEpoch }}
                 isLog={view.isLog}
                 isSteps={view.isSteps}
                 isSmooth={view.isSmooth}
               />
-            </Suspense>
+            </WhenSeen>
           </div>
         </CurveReader>
       )}
@@ -63,6 +63,19 @@ export function LossCurve({ name, task, snapshots, epochLosses, curve, servedEpo
       </div>
     </div>
   );
+}
+
+/** Loads and draws its children once they come into view; the code of the chart is a third of the Studio. */
+function WhenSeen({ placeholder, children }: { placeholder: ReactNode; children: ReactNode }) {
+  const place = useRef<HTMLDivElement>(null);
+  const [isSeen, setSeen] = useState(false);
+  useEffect(() => {
+    if (!place.current) return;
+    const observer = new IntersectionObserver((found) => found.some((one) => one.isIntersecting) && setSeen(true));
+    observer.observe(place.current);
+    return () => observer.disconnect();
+  }, []);
+  return <div ref={place}>{isSeen ? <Suspense fallback={placeholder}>{children}</Suspense> : placeholder}</div>;
 }
 
 function Chip({ label, isOn, toggle, isOff }: { label: string; isOn: boolean; toggle: () => void; isOff?: boolean }) {
