@@ -36,6 +36,7 @@ PLACES = frozenset(
         "cli/test_models.py",
         "cli/test_rescue.py",
         "cli/test_serve.py",
+        "cli/test_served_exports.py",
         "cli/test_surgery.py",
         "cli/test_tune.py",
         "data/test_bad_files.py::test_the_corpus_takes_little_memory_and_time",

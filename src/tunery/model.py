@@ -197,21 +197,24 @@ class Model:
         self.card().write(target)
         return target
 
-    def export(self, folder: str | Path, format: str = "adapter", *, name: str | None = None) -> Path:
+    def export(
+        self, folder: str | Path, format: str = "adapter", *, name: str | None = None, bits: int | None = None
+    ) -> Path:
         """
         Write the model for other programs into a new or empty folder, completely or not at all; return the folder.
 
         `format` "adapter" is for PEFT, "merged" for transformers, "gguf" for llama.cpp and Ollama; `name` is the name
-        in GGUF files, by default the display name. Merging takes the memory of the base in float32. Raises NotFound for
-        a base, InvalidArgument for another format, AlreadyExists if the folder is not empty, FailedPrecondition for a
-        base that GGUF does not support.
+        in GGUF files, by default the display name, and `bits` those of a weight in them, 16 or 8 (default: a file of
+        each). Merging takes the memory of the base in float32. Raises NotFound for a base, InvalidArgument for another
+        format or other bits, AlreadyExists if the folder is not empty, FailedPrecondition for a base that GGUF does not
+        support.
         """
         if format not in WRITERS:
             raise InvalidArgument(f"format must be {', '.join(WRITERS)}, not {format!r}.")
         called = name or self.card().display_name
         with tempfile.TemporaryDirectory(prefix="tunery-") as saved, into(Path(folder)) as work:
             self._resident.require_whole()
-            WRITERS[format](Source(self._resident.folder, self.save(saved), called), work)
+            WRITERS[format](Source(self._resident.folder, self.save(saved), called, bits=bits), work)
             self.card().write(work)
         return Path(folder)
 

@@ -25,7 +25,7 @@ WANTED = {
     "models list": "--server --json",
     "models show": "--server --json",
     "models delete": "--server --yes",
-    "models export": "--format --to --prove --server --json",
+    "models export": "--format --bits --to --prove --server --json",
     "evaluate": f"{READING} --against --folds --rows --seed --server --json",
     "rescue": f"{READING} --endpoint --model --to --style --key-variable --bearer --per-minute --json",
     "models card": "--server --json",

@@ -74,6 +74,7 @@ RULES = {
     "ListDataCurves": "read",
     "GetModelCard": "read",
     "ExportTunedModel": "read",
+    "ListExportFormats": "read",
     "ParseDataset": "create",
     "CreatePrompt": "create",
     "ImportPrompt": "create",

@@ -196,6 +196,50 @@ def test_an_export_comes_as_a_tar_file(live: Live, client: httpx2.Client) -> Non
     wait_until(lambda: not list(live.home.glob("checkpoints/export-*")))  # it goes once the last byte was sent
 
 
+def test_the_adapter_is_that_of_one_epoch(client: httpx2.Client) -> None:
+    """The chosen epoch is all there is in it, and the length is said before it is sent."""
+    reply = client.get(f"/v1beta/tunedModels/{TUNED}:export")
+
+    assert int(reply.headers["content-length"]) == len(reply.content)
+    with tarfile.open(fileobj=io.BytesIO(reply.content)) as archive:
+        names = archive.getnames()
+    assert "adapter_model.safetensors" in names
+    assert [name for name in names if "epochs" in name or "manifest" in name] == []
+
+
+def test_a_weight_in_gguf_has_the_chosen_bits(client: httpx2.Client) -> None:
+    """One file instead of two; other bits, and bits for another format, are refused."""
+    path = f"/v1beta/tunedModels/{TUNED}:export"
+    reply = client.get(path, params={"format": "gguf", "bits": 8})
+
+    with tarfile.open(fileobj=io.BytesIO(reply.content)) as archive:
+        names, modelfile = archive.getnames(), archive.extractfile("Modelfile")
+        assert {name for name in names if name.startswith(("model-q", "model-f"))} == {"model-q8_0.gguf"}
+        assert modelfile is not None
+        assert modelfile.read().startswith(b"FROM ./model-q8_0.gguf\n")
+    for wrong in ({"format": "gguf", "bits": 4}, {"format": "merged", "bits": 8}):
+        refused = client.get(path, params=wrong)
+        assert (refused.status_code, "16 or 8" in refused.text) == (400, True)
+
+
+def test_sizes_are_said_before_an_export_is_made(client: httpx2.Client) -> None:
+    """Each is within a tenth of what is sent, beside the cards and, in GGUF, the names of the tokens."""
+    formats = client.get(f"/v1beta/tunedModels/{TUNED}/exportFormats").json()["exportFormats"]
+
+    assert [(one["format"], one.get("bits")) for one in formats] == [
+        ("adapter", None),
+        ("merged", None),
+        ("gguf", 16),
+        ("gguf", 8),
+    ]
+    for said in formats[:3]:
+        query = {name: value for name, value in said.items() if name in ("format", "bits")}
+        reply = client.get(f"/v1beta/tunedModels/{TUNED}:export", params=query)
+        with tarfile.open(fileobj=io.BytesIO(reply.content)) as archive:
+            size = sum(file.size for file in archive if "card" not in file.name)
+        assert said["sizeBytes"] == pytest.approx(size, rel=0.1, abs=20_000), query
+
+
 def test_an_unknown_format_is_refused(client: httpx2.Client) -> None:
     """400, and the formats that there are."""
     reply = client.get(f"/v1beta/tunedModels/{TUNED}:export", params={"format": "onnx"})
@@ -207,8 +251,8 @@ def test_an_unknown_format_is_refused(client: httpx2.Client) -> None:
 def test_an_export_is_for_readers(live: Live) -> None:
     """A key without a user gets 403 for export and card."""
     with httpx2.Client(base_url=live.address, headers={"x-goog-api-key": live.key}, trust_env=False) as stranger:
-        for verb in ("export", "card"):
-            assert stranger.get(f"/v1beta/tunedModels/{TUNED}:{verb}").status_code == 403
+        for path in (":export", ":card", "/exportFormats"):
+            assert stranger.get(f"/v1beta/tunedModels/{TUNED}{path}").status_code == 403
 
 
 def test_the_card_is_a_document(client: httpx2.Client) -> None:

@@ -44,6 +44,9 @@ def export(
     format: Annotated[
         Format, option("adapter (PEFT), merged (transformers) or gguf (llama.cpp, Ollama).", "adapter")
     ] = Format.ADAPTER,
+    bits: Annotated[
+        int | None, option("Bits per weight of a GGUF file, 16 or 8.", "a file of each", metavar="N")
+    ] = None,
     prove: Annotated[
         bool | None,
         typer.Option(
@@ -58,6 +61,7 @@ def export(
     """Export a tuned model for other programs, and prove that it gives the same answers there."""
     from tunery.engine.proof import sentences
     from tunery.files import into
+    from tunery.service.export import ExportChoice
 
     name, epoch = split_epoch(model)
     place = workplace(server)
@@ -65,8 +69,9 @@ def export(
     called = epoch_name(found, epoch)
     target = to or Path(called)
     with into(target) as work:
-        proof = place.export(found, epoch, format, prove, work)
-    terminal.say(f"Exported {called} as {format}; its base is {found.base_model}.")
+        proof = place.export(found, ExportChoice(format, epoch, bits, prove), work)
+        size = sum(path.stat().st_size for path in work.rglob("*") if path.is_file())
+    terminal.say(f"Exported {called} as {format} ({size / 1e6:,.1f} MB); its base is {found.base_model}.")
     for line in ["Not proven. Add --prove to compare it."] if proof is None else sentences(proof):
         terminal.say(line)
     if json:

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from tunery.resampling import OnStep
     from tunery.service.accounts.accounts import Accounts
     from tunery.service.creation import MemoryEstimate
+    from tunery.service.export import ExportChoice
     from tunery.service.library import Library
     from tunery.service.task import TaskWorker
 
@@ -111,9 +112,7 @@ class Workplace(Protocol):
     def use_epoch(self, model: TunedModel, epoch: int | None) -> TunedModel: ...
     def contract_sentences(self, model: TunedModel) -> tuple[str, str]: ...
     def card(self, model: TunedModel) -> Document: ...
-    def export(
-        self, model: TunedModel, epoch: int | None, export_format: str, proves: bool | None, work: Path
-    ) -> Document | None: ...
+    def export(self, model: TunedModel, choice: ExportChoice, work: Path) -> Document | None: ...
 
     def base(self, name: str) -> tuple[CatalogEntry, str]: ...
     def require_fitting_outputs(self, base: CatalogEntry, dataset: Dataset, column: str) -> None: ...
@@ -194,21 +193,18 @@ class Here:
         with self._library() as library:
             return card_of(library, Catalog(self._folder, config.default_base_model()), model).document()
 
-    def export(
-        self, model: TunedModel, epoch: int | None, export_format: str, proves: bool | None, work: Path
-    ) -> Document | None:
+    def export(self, model: TunedModel, choice: ExportChoice, work: Path) -> Document | None:
         from tunery.engine.catalog import Catalog
         from tunery.service.export import card_of, order, report_kind, write
 
         catalog = Catalog(self._folder, config.default_base_model())
-        python = config.proof_python()
         with self._library() as library:
-            ordered = order(library, catalog, model, export_format, epoch=epoch, proves=proves, python=python)
+            ordered = order(library, catalog, model, choice, python=config.proof_python())
             proof = write(ordered, work, terminal.say)
             if proof is not None:
                 try:
                     with self._owned() as owned:
-                        owned.put_report(model, report_kind(export_format), proof)
+                        owned.put_report(model, report_kind(choice.format), proof)
                 except FolderLocked as error:
                     terminal.say(f"The proof was not kept in the library. {error}")
             card_of(library, catalog, model).write(work)
@@ -486,20 +482,25 @@ class There:
     def card(self, model: TunedModel) -> Document:
         return self._call("GET", f"{model.name}:card")
 
-    def export(
-        self, model: TunedModel, epoch: int | None, export_format: str, proves: bool | None, work: Path
-    ) -> Document | None:
+    def export(self, model: TunedModel, choice: ExportChoice, work: Path) -> Document | None:
         with tempfile.TemporaryFile(dir=work.parent) as file:
-            self.download(f"tunedModels/{epoch_name(model, epoch)}", export_format, proves, file)
+            self.download(f"tunedModels/{epoch_name(model, choice.epoch)}", choice, file)
             unpack(file, work)
-        return None if proves is False else _proof_in(work, export_format)
+        return None if choice.proves is False else _proof_in(work, choice.format)
 
-    def download(self, name: str, export_format: str, proves: bool | None, file: IO[bytes]) -> None:
+    def download(self, name: str, choice: ExportChoice, file: IO[bytes]) -> None:
         """Write the tar file of an export into a file; `proves` None lets the server decide."""
-        query = {"format": export_format, "prove": "auto" if proves is None else str(proves).lower()}
-        with self._client.streaming("GET", f"{API}/{name}:export", query, timeout=None) as reply:
+        query = {"format": choice.format, "prove": "auto" if choice.proves is None else str(choice.proves).lower()}
+        query |= {} if choice.bits is None else {"bits": str(choice.bits)}
+        terminal.say("The server is writing the export ...")
+        with (
+            self._client.streaming("GET", f"{API}/{name}:export", query, timeout=None) as reply,
+            LiveLine() as live,
+        ):
+            show, total = byte_progress(live, "Export"), int(reply.headers["content-length"])
             for piece in reply.iter_bytes():
                 file.write(piece)
+                show("downloading", file.tell(), total)
 
     def base(self, name: str) -> tuple[CatalogEntry, str]:
         if self._here:

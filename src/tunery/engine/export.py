@@ -20,7 +20,7 @@ from jinja2 import TemplateError
 from tunery.engine.adapter import CONFIG, WEIGHTS
 from tunery.engine.conversion import quiet_transformers
 from tunery.engine.encoding import PLAIN_CHAT_TEMPLATE, Encoder
-from tunery.engine.gguf_export import KINDS, Pair, architecture_of, pre_type_of, write_gguf, write_pairs
+from tunery.engine.gguf_export import Pair, architecture_of, kinds_of, pre_type_of, write_gguf, write_pairs
 from tunery.errors import InvalidArgument
 
 ADAPTER_GGUF = "adapter.gguf"
@@ -29,7 +29,7 @@ MERGED_DTYPE = torch.float16  # as small as bfloat16 with eight times finer step
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A model to export: checked folders of base and adapter, a name, and its default sampling."""
+    """A model to export: checked folders of base and adapter, a name, its default sampling, and the bits of GGUF."""
 
     base_folder: Path
     adapter_folder: Path
@@ -37,6 +37,7 @@ class Source:
     temperature: float = 0.0
     top_p: float = 1.0
     top_k: int | None = None
+    bits: int | None = None  # per weight of a GGUF file, 16 or 8; None for a file of each
     files: tuple[str, ...] = field(default=(CONFIG, WEIGHTS))
 
 
@@ -54,22 +55,24 @@ def write_merged_export(source: Source, folder: Path) -> None:
 
 def write_gguf_export(source: Source, folder: Path) -> None:
     """
-    Write `model-f16.gguf`, `model-q8_0.gguf`, `adapter.gguf` and a Modelfile for Ollama.
+    Write `model-f16.gguf`, `model-q8_0.gguf` or both, `adapter.gguf` and a Modelfile for Ollama.
 
-    Raises FailedPrecondition for a family or tokenizer that GGUF cannot represent exactly.
+    Raises InvalidArgument for other bits, FailedPrecondition for a family or tokenizer that GGUF cannot represent
+    exactly.
     """
     from transformers import AutoConfig
 
+    kinds = kinds_of(source.bits)
     config = AutoConfig.from_pretrained(source.base_folder, local_files_only=True, trust_remote_code=False)
     architecture_of(config)  # refuse before reading weights
     tokenizer = tokenizer_of(source.base_folder)
     model, pre_type = merge(source.base_folder, source.adapter_folder), pre_type_of(source.base_folder)
-    for kind in KINDS:
+    for kind in kinds:
         write_gguf(folder / f"model-{kind}.gguf", model, tokenizer, kind, name=source.name, pre_type=pre_type)
     pairs, alpha = _pairs(source.adapter_folder)
     write_pairs(folder / ADAPTER_GGUF, pairs, alpha, config)
     text = modelfile(
-        "model-q8_0.gguf",
+        f"model-{kinds[-1]}.gguf",
         tokenizer,
         temperature=source.temperature,
         top_p=source.top_p,

@@ -17,11 +17,20 @@ import torch
 from tunery.engine.conversion import ORIGINAL_FILE
 from tunery.engine.gguf import GgufFile
 from tunery.engine.layers.lora import Adapter
-from tunery.errors import FailedPrecondition
+from tunery.errors import FailedPrecondition, InvalidArgument
 
-KINDS = ("f16", "q8_0")
+KINDS = {16: "f16", 8: "q8_0"}  # by the bits of a weight
 _BLOCK = 32  # weights per block of Q8_0; a matrix of another width stays float16
 _WIDE = ("token_embd.weight", "output.weight")  # 8 bits there change 3 of 100 answers: docs/experiments.md
+
+
+def kinds_of(bits: int | None) -> tuple[str, ...]:
+    """Return the kinds of files with this many bits per weight, all for None; raises InvalidArgument for others."""
+    if bits is None:
+        return tuple(KINDS.values())
+    if bits not in KINDS:
+        raise InvalidArgument(f"bits must be {' or '.join(map(str, KINDS))}, not {bits}.")
+    return (KINDS[bits],)
 
 
 def write_gguf(path: Path, model: Any, tokenizer: Any, kind: str, *, name: str, pre_type: str | None = None) -> None:

@@ -138,7 +138,8 @@ def _runs(export_format: str, folder: Path, base_folder: Path, float16: Path) ->
     elif export_format == "merged":
         yield folder.name, {"runtime": "transformers", "model": str(folder)}
     else:
-        for model in (folder / f"model-{kind}.gguf" for kind in KINDS):
+        written = (folder / f"model-{kind}.gguf" for kind in KINDS.values())
+        for model in filter(Path.is_file, written):
             yield model.name, {"runtime": "llama.cpp", "model": str(model)}
         yield from _runs_of_adapter(folder, base_folder, float16)
 

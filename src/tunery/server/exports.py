@@ -6,14 +6,18 @@ One export at a time, because each loads a base into memory.
 
 from __future__ import annotations
 
+import asyncio
 import tarfile
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
+from fastapi import Request
+from pydantic import Field
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
 from tunery import config
@@ -22,18 +26,21 @@ from tunery.files import all_below
 from tunery.server.http import ApiRouter, JsonReply, Services, ServicesOf
 from tunery.server.security import CallerOf, holds
 from tunery.server.shares import Places, in_own_thread
+from tunery.server.wire.messages import Message
 from tunery.service import export
 from tunery.service import folder as epochs
 from tunery.service.access import Action
-from tunery.service.export import card_of, exported
-from tunery.types import Caller
+from tunery.service.export import ExportChoice, ExportOrder, card_of, exported
+from tunery.types import Caller, TunedModel
 
 router = ApiRouter(tags=["tunedModels (extension)"])
 
 PIECE_BYTES = 1 << 20
 EXPORTS = Places("exports are being made or sent", size=4, line=0)  # each takes the size of a base on the disk
 CARD_FORMATS = ("json", "markdown")
+LOOK_SECONDS = 1.0  # between two looks whether the client is still there
 _BLOCK = 512  # of tar
+_END = bytes(2 * _BLOCK)
 
 _one_at_a_time = threading.Semaphore(1)
 
@@ -50,21 +57,62 @@ _one_at_a_time = threading.Semaphore(1)
     dependencies=[holds(EXPORTS)],
 )
 async def export_tuned_model(
-    services: ServicesOf, caller: CallerOf, model_id: str, format: str | None = None, prove: str | None = None
+    request: Request,
+    services: ServicesOf,
+    caller: CallerOf,
+    model_id: str,
+    format: str | None = None,
+    bits: int | None = None,
+    prove: str | None = None,
 ) -> Response:
-    """Export a tuned model: `format` adapter, merged or gguf; `prove=true` compares it with the served model first."""
-    return await in_own_thread(partial(_exported, services, caller, model_id, format, prove))
+    """
+    Export a tuned model: `format` adapter, merged or gguf, in which a weight has 16 or 8 `bits` (default: both files).
 
-
-def _exported(services: Services, caller: Caller, model_id: str, format: str | None, prove: str | None) -> Response:
+    `prove=true` compares it with the served model first. An export that its client no longer waits for is given up.
+    """
     plain_id, epoch = epochs.split_epoch(model_id)
-    services.library.sharing.require(caller, Action.READ, plain_id)
-    export_format = format or "adapter"
-    if export_format not in export.FORMATS:
-        raise InvalidArgument(f"format must be one of {', '.join(export.FORMATS)}, not {export_format!r}.")
-    proves = {"true": True, "auto": None}.get(prove or "", False)
-    work = _made(services, plain_id, export_format, epoch, proves)
-    return _TarReply(work, f"{model_id}-{export_format}.tar")
+    choice = ExportChoice(format or "adapter", epoch, bits, {"true": True, "auto": None}.get(prove or "", False))
+    has_left = threading.Event()
+    work = asyncio.ensure_future(in_own_thread(partial(_exported, services, caller, plain_id, choice, has_left.is_set)))
+    while not (await asyncio.wait({work}, timeout=LOOK_SECONDS))[0]:
+        if await request.is_disconnected():
+            has_left.set()
+    return work.result()
+
+
+def _exported(
+    services: Services, caller: Caller, model_id: str, choice: ExportChoice, is_unwanted: Callable[[], bool]
+) -> Response:
+    library = services.library
+    library.sharing.require(caller, Action.READ, model_id)
+    model = library.find(model_id)
+    ordered = export.order(library, services.catalog, model, choice, python=config.proof_python())
+    name = f"{model_id}@epoch-{choice.epoch}" if choice.epoch else model_id
+    return _TarReply(_made(services, model, ordered, is_unwanted), f"{name}-{choice.format}.tar")
+
+
+class ExportFormatOut(Message):
+    """A format that a tuned model can be exported to."""
+
+    format: str
+    bits: Annotated[int | None, Field(description="Per weight; only for gguf.")]
+    size_bytes: Annotated[int, Field(description="About how large the export is, for the chosen epoch.")]
+
+
+class ExportFormatsOut(Message):
+    """The formats that a tuned model can be exported to."""
+
+    export_formats: list[ExportFormatOut]
+
+
+@router.get("/tunedModels/{model_id:id}/exportFormats", name="ListExportFormats")
+def list_formats(services: ServicesOf, caller: CallerOf, model_id: str) -> ExportFormatsOut:
+    """List the formats that a tuned model can be exported to, and about how large each export is."""
+    services.library.sharing.require(caller, Action.READ, model_id)
+    found = export.sizes(services.library, services.catalog, services.library.find(model_id))
+    return ExportFormatsOut(
+        export_formats=[ExportFormatOut(format=one.format, bits=one.bits, size_bytes=one.size_bytes) for one in found]
+    )
 
 
 @router.get("/tunedModels/{model_id:id}:card", name="GetModelCard")
@@ -79,21 +127,17 @@ def get_card(services: ServicesOf, caller: CallerOf, model_id: str, format: str 
 
 
 def _made(
-    services: Services, model_id: str, export_format: str, epoch: int | None, proves: bool | None
+    services: Services, model: TunedModel, ordered: ExportOrder, is_unwanted: Callable[[], bool]
 ) -> tempfile.TemporaryDirectory[str]:
     """Return a folder with the export; the caller removes it."""
     library = services.library
-    model = library.find(model_id)
-    ordered = export.order(
-        library, services.catalog, model, export_format, epoch=epoch, proves=proves, python=config.proof_python()
-    )
     with _turn():
         # the next start removes what a killed server leaves here
         work = tempfile.TemporaryDirectory(prefix="export-", dir=library.folder.checkpoints)
         try:
-            proof = exported(ordered, Path(work.name))
+            proof = exported(ordered, Path(work.name), is_unwanted)
             if proof is not None:
-                library.put_report(model, export.report_kind(export_format), proof)
+                library.put_report(model, export.report_kind(ordered.format), proof)
             card_of(library, services.catalog, model).write(Path(work.name))
         except BaseException:
             work.cleanup()
@@ -115,9 +159,11 @@ class _TarReply(StreamingResponse):
     """The files of a folder as a tar file; the folder goes when everything was sent, or the client has left."""
 
     def __init__(self, work: tempfile.TemporaryDirectory[str], name: str) -> None:
-        folder = Path(work.name)
+        entries = [_entry(path, Path(work.name)) for path in all_below(Path(work.name)) if path.is_file()]
         self._work = work
-        super().__init__(_tar(folder), media_type="application/x-tar")
+        super().__init__(_tar(entries), media_type="application/x-tar")
+        size = sum(len(head) + length + -length % _BLOCK for _, head, length in entries) + len(_END)
+        self.headers["content-length"] = str(size)
         self.headers["content-disposition"] = f'attachment; filename="{name}"'
 
     async def __call__(self, scope: object, receive: object, send: object) -> None:
@@ -127,13 +173,20 @@ class _TarReply(StreamingResponse):
             self._work.cleanup()
 
 
-def _tar(folder: Path) -> Iterator[bytes]:
-    for path in (path for path in all_below(folder) if path.is_file()):
-        entry = tarfile.TarInfo(path.relative_to(folder).as_posix())
-        entry.size, entry.mtime, entry.mode = path.stat().st_size, int(path.stat().st_mtime), 0o644
-        yield entry.tobuf(tarfile.GNU_FORMAT)
+_Entry = tuple[Path, bytes, int]  # a file, its head in the tar file, and its size
+
+
+def _entry(path: Path, folder: Path) -> _Entry:
+    entry = tarfile.TarInfo(path.relative_to(folder).as_posix())
+    entry.size, entry.mtime, entry.mode = path.stat().st_size, int(path.stat().st_mtime), 0o644
+    return path, entry.tobuf(tarfile.GNU_FORMAT), entry.size
+
+
+def _tar(entries: Iterable[_Entry]) -> Iterator[bytes]:
+    for path, head, size in entries:
+        yield head
         with path.open("rb") as file:
             while piece := file.read(PIECE_BYTES):
                 yield piece
-        yield bytes(-entry.size % _BLOCK)
-    yield bytes(2 * _BLOCK)  # the end of a tar file
+        yield bytes(-size % _BLOCK)
+    yield _END

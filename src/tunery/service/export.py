@@ -6,6 +6,7 @@ An order holds plain values only, so the command itself or a child of the server
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 from collections.abc import Callable
@@ -14,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunery.card import ModelCard, base_section, curve_section, data_section, settings_section
-from tunery.errors import FailedPrecondition, TuneryError, Unavailable
-from tunery.files import into, open_published
+from tunery.errors import Cancelled, FailedPrecondition, InvalidArgument, TuneryError, Unavailable
+from tunery.files import MANIFEST, into, open_published
 from tunery.service import folder
 from tunery.service import folder as epochs
 from tunery.service.library import Library, contracts_of
@@ -27,6 +28,21 @@ if TYPE_CHECKING:
     from tunery.engine.export import Source
 
 FORMATS = ("adapter", "merged", "gguf")
+BITS = (16, 8)  # per weight of a GGUF file
+
+
+@dataclass(frozen=True, slots=True)
+class ExportChoice:
+    """
+    What to export: a format, an epoch (None: the chosen one), and for GGUF the bits of a weight (None: a file of each).
+
+    `proves` None proves it where there are held-out rows.
+    """
+
+    format: str = "adapter"
+    epoch: int | None = None
+    bits: int | None = None
+    proves: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +57,7 @@ class ExportOrder:
     published: Path
     manifest_sha256: str
     epoch: int | None = None
+    bits: int | None = None  # per weight of a GGUF file, 16 or 8; None for a file of each
     temperature: float = 0.0
     top_p: float = 1.0
     top_k: int | None = None
@@ -50,21 +67,19 @@ class ExportOrder:
 
 
 def order(
-    library: Library,
-    catalog: Catalog,
-    model: TunedModel,
-    export_format: str,
-    *,
-    epoch: int | None = None,
-    proves: bool | None = None,
-    python: str = "",
+    library: Library, catalog: Catalog, model: TunedModel, choice: ExportChoice, *, python: str = ""
 ) -> ExportOrder:
     """
-    Return what is to be exported; `proves` None proves it where there are held-out rows.
+    Return what is to be exported, as plain values; `python` is the interpreter with the runtimes of proofs.
 
     Raises FailedPrecondition if the model cannot be called or its base is not the one it was tuned on, NotFound for an
-    epoch that was not kept.
+    epoch that was not kept, InvalidArgument for bits that the format does not have.
     """
+    export_format, epoch, proves = choice.format, choice.epoch, choice.proves
+    if export_format not in FORMATS:
+        raise InvalidArgument(f"format must be one of {', '.join(FORMATS)}, not {export_format!r}.")
+    if choice.bits is not None and (export_format != "gguf" or choice.bits not in BITS):
+        raise InvalidArgument(f"bits can be {' or '.join(map(str, BITS))}, and only for the format gguf.")
     published, digest = library.artifact(model)
     epoch = epoch or model.chosen_epoch
     epochs.epoch_folder(published, epoch)
@@ -82,6 +97,7 @@ def order(
         published=published,
         manifest_sha256=digest,
         epoch=epoch,
+        bits=choice.bits,
         temperature=model.temperature,
         top_p=model.top_p,
         top_k=model.top_k,
@@ -98,9 +114,10 @@ def write(order: ExportOrder, folder: Path, say: Callable[[str], None]) -> dict[
     Heavy: loads the base. `say` gets a line before each long part. Raises DataLoss if a published file was changed.
     """
     published = open_published(order.published, order.manifest_sha256)
-    if order.format == "adapter" and order.epoch is None:
-        shutil.copytree(published, folder, dirs_exist_ok=True)
-    else:
+    if order.format == "adapter":
+        # the manifest names all that was published, the other epochs too
+        shutil.copytree(published, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(epochs.EPOCHS, MANIFEST))
+    if order.format != "adapter" or order.epoch is not None:
         from tunery.engine.catalog import Catalog
         from tunery.engine.export import WRITERS
         from tunery.engine.integrity import require_whole
@@ -148,7 +165,44 @@ def source_of(order: ExportOrder) -> Source:
         temperature=order.temperature,
         top_p=order.top_p,
         top_k=order.top_k,
+        bits=order.bits,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class ExportSize:
+    """About how large an export is, in bytes; of GGUF for the bits of a weight."""
+
+    format: str
+    bits: int | None
+    size_bytes: int
+
+
+def sizes(library: Library, catalog: Catalog, model: TunedModel) -> tuple[ExportSize, ...]:
+    """
+    Return the formats that a tuned model can be exported to, with the size of its chosen epoch in each.
+
+    Whole models only if their base is on this machine. Raises FailedPrecondition if the model cannot be called.
+    """
+    published, _ = library.artifact(model)
+    adapter = sum(path.stat().st_size for path in published.iterdir() if path.is_file() and path.name != MANIFEST)
+    found = [ExportSize("adapter", None, adapter)]
+    entry = catalog.resolve(model.base_model)
+    if entry.is_present and entry.parameters is not None:
+        folder = catalog.folder(model.base_model)
+        rest = sum(path.stat().st_size for path in folder.glob("tokenizer*"))
+        wide = entry.parameters * 2  # float16
+        table = 2 * _table_weights(json.loads((folder / "config.json").read_text("utf-8")))
+        narrow = table + (wide - table) * 34 // 64  # blocks of 32 bytes and a scale, instead of 32 times 2 bytes
+        found.append(ExportSize("merged", None, wide + rest))
+        found += [ExportSize("gguf", 16, wide + rest + adapter), ExportSize("gguf", 8, narrow + rest + adapter)]
+    return tuple(found)
+
+
+def _table_weights(config: dict[str, Any]) -> int:
+    """Return how many weights the token table and the head of a base have, which stay wide."""
+    table = int(config.get("vocab_size", 0)) * int(config.get("hidden_size", 0))
+    return table if config.get("tie_word_embeddings", True) else 2 * table
 
 
 def _proof(order: ExportOrder, folder: Path, say: Callable[[str], None]) -> dict[str, Any]:
@@ -238,16 +292,17 @@ class Refused:
     error: TuneryError
 
 
-def exported(order: ExportOrder, folder: Path) -> dict[str, Any] | None:
+def exported(order: ExportOrder, folder: Path, is_unwanted: Callable[[], bool]) -> dict[str, Any] | None:
     """
     Have a child write an order into a folder and return the proof, None if none was asked for.
 
-    Raises what the child raised, Unavailable if it died.
+    Raises what the child raised, Unavailable if it died, Cancelled soon after `is_unwanted` says so.
     """
     child = Child("exporting", main, order, folder, niceness=NICENESS)
     try:
         while isinstance(message := child.receive(LEASE_SECONDS), Alive):
-            pass
+            if is_unwanted():
+                raise Cancelled("The client left before the export was written.")
     except (EOFError, TimeoutError):
         raise Unavailable(
             "The exporting process ended before it was done, perhaps because it ran out of memory."

@@ -27,7 +27,7 @@ from tunery.types import TuningTask
 
 SET_ASIDE_DAYS = 7
 
-_EPOCHS = "epochs"
+EPOCHS = "epochs"  # the folder of the kept epochs beside a published adapter
 _log = logging.getLogger("tunery.folder")
 _EPOCH_NAME = re.compile(r"(?P<model>.+)@epoch-(?P<epoch>[0-9]{1,6})")
 _held: set[int] = set()  # descriptors of the locks this process holds
@@ -246,7 +246,7 @@ def split_epoch(name: str) -> tuple[str, int | None]:
 
 def kept_epochs(published: Path) -> list[int]:
     """Return the epochs kept with a published adapter, in order."""
-    folder = published / _EPOCHS
+    folder = published / EPOCHS
     if not folder.is_dir():
         return []
     return sorted(int(path.name) for path in folder.iterdir() if path.name.isdecimal())
@@ -260,7 +260,7 @@ def epoch_folder(published: Path, epoch: int | None) -> Path:
     if epoch not in kept:
         which = ", ".join(map(str, kept)) or "none"
         raise NotFound(f"Epoch {epoch} of this tuned model was not kept. Kept epochs: {which}.")
-    return published / _EPOCHS / str(epoch)
+    return published / EPOCHS / str(epoch)
 
 
 def _folders(parent: Path) -> list[Path]:

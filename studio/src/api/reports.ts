@@ -73,14 +73,11 @@ export type ProvenExport = {
 };
 type Card = { curve: { kept_epochs: number[] }; exports: ProvenExport[] };
 
-const PROVING_MS = 3000;
-
-/** The card of a tuned model; polled while a proof is being made. */
-export function useCard(id: string, isWanted: boolean, isProving = false) {
+/** The card of a tuned model. */
+export function useCard(id: string, isWanted: boolean) {
   return useQuery({
     queryKey: ["card", id],
     queryFn: () => send<Card>("GET", `/v1beta/tunedModels/${id}:card`),
     enabled: isWanted,
-    refetchInterval: isProving && PROVING_MS,
   });
 }

@@ -193,9 +193,31 @@ export interface paths {
         };
         /**
          * Exporttunedmodel
-         * @description Export a tuned model: `format` adapter, merged or gguf; `prove=true` compares it with the served model first.
+         * @description Export a tuned model: `format` adapter, merged or gguf, in which a weight has 16 or 8 `bits` (default: both files).
+         *
+         *     `prove=true` compares it with the served model first. An export that its client no longer waits for is given up.
          */
         get: operations["ExportTunedModel"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1beta/tunedModels/{model_id}/exportFormats": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Listexportformats
+         * @description List the formats that a tuned model can be exported to, and about how large each export is.
+         */
+        get: operations["ListExportFormats"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1762,6 +1784,32 @@ export interface components {
             output: string;
             /** Row */
             row?: number;
+        };
+        /**
+         * ExportFormatOut
+         * @description A format that a tuned model can be exported to.
+         */
+        ExportFormatOut: {
+            /** Format */
+            format: string;
+            /**
+             * Bits
+             * @description Per weight; only for gguf.
+             */
+            bits?: number;
+            /**
+             * Sizebytes
+             * @description About how large the export is, for the chosen epoch.
+             */
+            sizeBytes: number;
+        };
+        /**
+         * ExportFormatsOut
+         * @description The formats that a tuned model can be exported to.
+         */
+        ExportFormatsOut: {
+            /** Exportformats */
+            exportFormats: components["schemas"]["ExportFormatOut"][];
         };
         /**
          * FigureOut
@@ -4620,6 +4668,7 @@ export interface operations {
         parameters: {
             query?: {
                 format?: string;
+                bits?: number;
                 prove?: string;
             };
             header?: never;
@@ -4638,6 +4687,34 @@ export interface operations {
                 content: {
                     "application/json": unknown;
                     "application/x-tar": string;
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
+        };
+    };
+    ListExportFormats: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                model_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExportFormatsOut"];
                 };
             };
             400: components["responses"]["Error400"];

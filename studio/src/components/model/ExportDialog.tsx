@@ -1,31 +1,39 @@
-import { useState } from "react";
+import { useEffect, useState } from "react";
 import { Button } from "react-aria-components";
+import { useQueryClient } from "@tanstack/react-query";
 import { atEpoch, idOf, type TunedModel } from "../../api/client";
+import { type ExportFormat, type RunningExport, startExport, useExport, useExportFormats } from "../../api/exports";
 import { type Proof, type ProvenExport, useCard } from "../../api/reports";
-import { openPath } from "../../transfer";
+import { megabytes } from "../../format";
 import { Checkbox, type Option, SelectField } from "../controls";
 import { Window } from "../dialogs";
+import { ErrorNote } from "../Page";
 import { text } from "./text";
 
 type Format = keyof typeof text.exports.formats;
+type Bits = keyof typeof text.exports.bitsOptions;
 const FORMATS = Object.keys(text.exports.formats) as Format[];
+const BITS: Bits[] = ["8", "16", ""];
 
-/** Export a tuned model: format, epoch, and whether to check that the export gives the same answers. */
+/** Export a tuned model: format, size, epoch, and whether to check that the export gives the same answers. */
 export function ExportDialog({ model, onClose }: { model: TunedModel; onClose: () => void }) {
   const id = idOf(model.name);
+  const client = useQueryClient();
   const hasHeldOut = (model.tuningTask?.heldOutRows ?? 0) > 0;
   const [format, setFormat] = useState<Format>("adapter");
+  const [bits, setBits] = useState<Bits>("8");
   const [epoch, setEpoch] = useState("");
   const [proves, setProves] = useState(hasHeldOut);
-  const [awaited, setAwaited] = useState<{ format: Format; before?: string }>(); // the proof being made
-  const card = useCard(id, true, awaited !== undefined).data;
-  const known = card?.exports ?? [];
+  const card = useCard(id, true).data;
+  const sizes = useExportFormats(id).data ?? [];
+  const running = useExport();
+  const isBusy = running !== undefined && running.error === undefined;
   const kept = card?.curve.kept_epochs ?? [];
-  const timeOf = (name: Format) => known.find((one) => one.format === name)?.create_time;
-  if (awaited && timeOf(awaited.format) !== awaited.before) setAwaited(undefined);
-  function startExport() {
-    setAwaited(proves ? { format, before: timeOf(format) } : undefined);
-    openPath(`tunedModels/${atEpoch(id, epoch)}:export?format=${format}&prove=${proves}`);
+  function start() {
+    const name = atEpoch(id, epoch);
+    const query = { format, ...(format === "gguf" && bits && { bits }), prove: String(proves) };
+    const done = () => void client.invalidateQueries({ queryKey: ["card", id] });
+    startExport({ id, name, query, file: `${name}-${format}.tar`, done });
   }
   return (
     <Window title={text.exports.title(model.displayName)} isOpen onClose={onClose}>
@@ -34,8 +42,22 @@ export function ExportDialog({ model, onClose }: { model: TunedModel; onClose: (
         value={format}
         change={(next) => setFormat(next as Format)}
         help={text.exports.formats[format].help}
-        options={FORMATS.map((name) => [name, text.exports.formats[name].label])}
+        options={FORMATS.map((name) => [
+          name,
+          text.exports.withSize(text.exports.formats[name].label, sizeOf(sizes, name, bits)),
+        ])}
       />
+      {format === "gguf" && (
+        <SelectField
+          label={text.exports.bits}
+          value={bits}
+          change={(next) => setBits(next as Bits)}
+          options={BITS.map((name) => [
+            name,
+            text.exports.withSize(text.exports.bitsOptions[name], sizeOf(sizes, format, name)),
+          ])}
+        />
+      )}
       {kept.length > 1 && (
         <SelectField
           label={text.epochs.epoch}
@@ -45,16 +67,53 @@ export function ExportDialog({ model, onClose }: { model: TunedModel; onClose: (
         />
       )}
       <Checkbox label={text.exports.prove(hasHeldOut)} isChecked={proves} change={setProves} />
+      {running?.error !== undefined && running.model === id && <ErrorNote error={running.error} />}
       <div className="row">
-        <Button className="button primary" onPress={startExport}>
-          {text.exports.download}
-        </Button>
-        <span role="status" className="small soft">
-          {awaited ? text.exports.proving : ""}
+        {isBusy ? (
+          <Button onPress={running.cancel}>{text.common.cancel}</Button>
+        ) : (
+          <Button className="button primary" onPress={start}>
+            {text.exports.download}
+          </Button>
+        )}
+        <span role="status" className="small soft grow">
+          {isBusy && (running.model === id ? <ExportProgress of={running} proves={proves} /> : text.exports.other)}
         </span>
       </div>
-      <Proofs exports={known} />
+      <Proofs exports={card?.exports ?? []} />
     </Window>
+  );
+}
+
+/** About how large an export is; of GGUF for the bits of a weight, or for a file of each. */
+function sizeOf(sizes: ExportFormat[], format: Format, bits: Bits): string | undefined {
+  const found = sizes.filter(
+    (one) => one.format === format && (format !== "gguf" || !bits || String(one.bits) === bits),
+  );
+  return found.length > 0 ? megabytes(found.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)) : undefined;
+}
+
+const SECOND_MS = 1000;
+
+/** What an export is doing: written by the server for so many seconds, or so much of it downloaded. */
+function ExportProgress({ of: { since, loaded, total = 0 }, proves }: { of: RunningExport; proves: boolean }) {
+  const [now, setNow] = useState(Date.now);
+  useEffect(() => {
+    const timer = setInterval(() => setNow(Date.now()), SECOND_MS);
+    return () => clearInterval(timer);
+  }, []);
+  const doing =
+    loaded === undefined
+      ? text.exports.preparing(Math.max(0, now - since) / SECOND_MS, proves)
+      : text.exports.downloading(megabytes(loaded), megabytes(total));
+  return (
+    <>
+      <span aria-hidden="true">{doing}</span>
+      <span className="visually-hidden">
+        {loaded === undefined ? text.exports.preparingNow : text.exports.downloadingNow}
+      </span>{" "}
+      {text.exports.goesOn}
+    </>
   );
 }
 

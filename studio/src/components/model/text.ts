@@ -1,6 +1,6 @@
 // Words of the page of a tuned model: progress, curve, held-out rows, reports, export.
 
-import { count, counted } from "../../format";
+import { count, counted, duration } from "../../format";
 import { text as shared } from "../text";
 
 const rows = (number: number) => counted(number, "row");
@@ -196,7 +196,7 @@ export const text = {
     formats: {
       adapter: {
         label: "PEFT (adapter)",
-        help: "The adapter weights only. Needs the base model.",
+        help: "The weights of the adapter only. Needs the base model.",
       },
       merged: {
         label: "transformers (merged weights)",
@@ -204,13 +204,22 @@ export const text = {
       },
       gguf: {
         label: "llama.cpp and Ollama (GGUF)",
-        help: "Full models (16-bit and 8-bit), the adapter, and an Ollama Modelfile.",
+        help: "The full model, the adapter, and an Ollama Modelfile.",
       },
     },
+    withSize: (label: string, size?: string) => (size ? `${label} · about ${size}` : label),
+    bits: "Bits per weight",
+    bitsOptions: { "8": "8 (recommended)", "16": "16", "": "A file of each" },
     prove: (hasHeldOut: boolean) =>
       `Check that the export gives the same answers (up to 100 ${hasHeldOut ? "held-out" : "training"} rows, takes a few minutes)`,
     download: "Download",
-    proving: "Checking the export takes a few minutes; then the download starts.",
+    preparing: (seconds: number, proves: boolean) =>
+      `Preparing… ${duration(seconds)}.${proves ? " Checking the answers takes a few minutes." : ""}`,
+    downloading: (done: string, all: string) => `Downloading… ${done} of ${all}.`,
+    preparingNow: "Preparing the export.", // for screen readers, which are not told of each second
+    downloadingNow: "Downloading the export.",
+    goesOn: "It continues if you close this window.",
+    other: "Another export is in progress.",
     proofs: "Checks",
     what: (format: string, file: string, epoch: number | null) => {
       const name = file.includes(".gguf") ? file : format;

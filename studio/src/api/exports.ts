@@ -1,0 +1,80 @@
+// Exports of tuned models: what they would be, and the one that is being made and downloaded.
+
+import { useQuery } from "@tanstack/react-query";
+import { useSyncExternalStore } from "react";
+import { download } from "../transfer";
+import { api, dataOf, errorFrom, type Schemas } from "./client";
+
+export type ExportFormat = Schemas["ExportFormatOut"];
+
+/** The formats that a tuned model can be exported to, with their sizes. */
+export function useExportFormats(id: string) {
+  return useQuery({
+    queryKey: ["exportFormats", id],
+    queryFn: async () => {
+      const params = { path: { model_id: id } };
+      return dataOf(await api.GET("/v1beta/tunedModels/{model_id}/exportFormats", { params })).exportFormats;
+    },
+  });
+}
+
+/** An export under way: the server writes it, then it is downloaded. It goes on when the dialog is closed. */
+export type RunningExport = {
+  model: string; // ID
+  since: number; // milliseconds
+  loaded?: number; // bytes; undefined while the server writes
+  total?: number;
+  error?: unknown;
+  cancel: () => void;
+};
+
+type Wanted = { id: string; name: string; query: Record<string, string>; file: string; done: () => void };
+
+/** Start an export; the browser saves the file when all of it is there. */
+export function startExport({ id, name, query, file, done }: Wanted): void {
+  const request = new XMLHttpRequest(); // reports progress, and its blobs are kept on disk
+  request.open("GET", `/v1beta/tunedModels/${name}:export?${new URLSearchParams(query)}`);
+  request.responseType = "blob";
+  set({ model: id, since: Date.now(), cancel: () => request.abort() });
+  request.onprogress = ({ loaded, total }) => request.status === 200 && change({ loaded, total });
+  request.onabort = () => set(undefined);
+  request.onerror = () => change({ error: new TypeError() }); // no reply
+  request.onload = () => {
+    const blob = request.response as Blob;
+    if (request.status !== 200)
+      return void blob.text().then((text) => change({ error: refusal(text, request.status) }));
+    download(file, blob, "application/x-tar");
+    set(undefined);
+    done();
+  };
+  request.send();
+}
+
+function refusal(text: string, status: number) {
+  try {
+    return errorFrom(JSON.parse(text), status);
+  } catch {
+    return errorFrom(undefined, status);
+  }
+}
+
+let current: RunningExport | undefined;
+const listeners = new Set<() => void>();
+
+export function useExport(): RunningExport | undefined {
+  return useSyncExternalStore(subscribe, () => current);
+}
+
+function change(part: Partial<RunningExport>) {
+  if (current) set({ ...current, ...part });
+}
+
+function set(next: RunningExport | undefined) {
+  current = next;
+  for (const listener of listeners) listener();
+}
+
+function subscribe(listener: () => void) {
+  listeners.add(listener);
+  return () => void listeners.delete(listener);
+}
