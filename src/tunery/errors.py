@@ -204,6 +204,7 @@ class DataProblem:
     actual: int | None = None
     option: str | None = None
     readings: tuple[Reading, ...] = ()
+    other_row: int | None = None  # the earlier row that this one repeats or contradicts
 
     @property
     def is_skippable(self) -> bool:

@@ -203,3 +203,20 @@ def test_what_is_not_there(run: Run, arguments: tuple[str, ...]) -> None:
 
     assert done.status == 15
     assert done.said.startswith("Error: There is no ")
+
+
+@pytest.mark.parametrize(
+    ("row", "sentence"),
+    [
+        ("{0} parcels,delivery\n", "All 24 rows have the output 'delivery', so the model will give that answer"),
+        ("My parcel,delivery\n", "All 24 rows are the same."),
+    ],
+)
+def test_data_that_teaches_one_answer_is_named(run: Run, tmp_path: Path, row: str, sentence: str) -> None:
+    """Check says it before anything is tuned; the file can be used all the same."""
+    path = tmp_path / "same.csv"
+    path.write_text("text,label\n" + "".join(map(row.format, range(24))))
+
+    done = run("data", "check", path)
+
+    assert (done.status, sentence in done.said) == (0, True)

@@ -195,7 +195,24 @@ def checked(columns: tuple[str, ...], *rows: tuple[Cell, ...]) -> tuple[list[Tun
 )
 def test_what_all_rows_have_is_one_sentence(output: str, sentence: str) -> None:
     """The cause is in the file, not in 24 rows; likely cause first, then what to do."""
-    assert checked(("text", "label"), *((text, output) for text in TEXTS))[1] == [sentence]
+    said = checked(("text", "label"), *((text, output) for text in TEXTS))[1]
+
+    assert [one for one in said if "have the output" not in one] == [sentence]
+
+
+def test_one_output_for_every_row_is_said() -> None:
+    """Such data teaches a single answer; the sentence has the rows and the output, and none stands at each row."""
+    said = checked(("text", "label"), *((text, " billing") for text in TEXTS))[1]
+
+    assert "All 24 rows have the output 'billing', so the model will give that answer to any input." in said[0]
+    assert len(checked(("text", "label"), *zip(TEXTS, LABELS, strict=True))[1]) == 0
+
+
+def test_one_row_many_times_is_said() -> None:
+    """The file is one example, however long it is; that it repeats earlier rows is not said as well."""
+    said = checked(("text", "label"), *[("My parcel", "delivery")] * 24)[1]
+
+    assert said == ["All 24 rows are the same. There is nothing to learn but this one answer; add other rows."]
 
 
 def test_what_most_rows_have_is_one_warning_and_errors_keep_their_rows() -> None:
@@ -289,7 +306,8 @@ def test_nothing_left_to_learn_is_an_error() -> None:
 def test_a_column_that_decides_the_output_is_named() -> None:
     """Where inputs contradict each other, but not together with an unused column, that column is missing."""
     cities = ["Lyon", "Graz", "Porto", "Turin", "Gent", "Brno"]
-    rows = [("Which city is named?", f"It was sent to {city} on {day}.", city) for day in range(2) for city in cities]
+    asked = ["Which city is named?", "Where was it sent?"]
+    rows = [(asked[day], f"{city}, day {day}", city) for day in range(2) for city in cities]
 
     said = checked(("question", "background", "answer"), *rows)[1]
 

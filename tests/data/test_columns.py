@@ -188,6 +188,70 @@ def test_labels_are_the_output_and_the_longest_text_the_input() -> None:
     assert used(("subject", subjects), ("description", TEXTS), ("queue", LABELS)) == (("description",), "queue")
 
 
+IDS = [f"T-{1000 + number}" for number in range(24)]
+SUBJECTS = [f"Parcel {number}" for number in range(24)]
+FIRST_NAMES, LAST_NAMES = ("Anna", "Ben", "Cleo", "Dana"), ("Bär", "Cruz", "Diaz", "Eck", "Fox", "Gil")
+PEOPLE = [f"{first} {last}" for first in FIRST_NAMES for last in LAST_NAMES]
+REPLIES = [f"We are sorry. Parcel {number} leaves tomorrow and will be with you in two days." for number in range(24)]
+DAYS = [f"2026-05-{1 + number}" for number in range(24)]
+MAILS = [f"anna{number}@example.com" for number in range(24)]
+
+
+@pytest.mark.parametrize(
+    ("columns", "inputs", "output"),
+    [
+        # T-1000 twice, as where a row was copied
+        ({"Ticket": [*IDS[:-1], IDS[0]], "Datum": DAYS, "Nachricht": TEXTS, "Art": LABELS}, ("Nachricht",), "Art"),
+        ({"text": IDS, "words": TEXTS, "label": LABELS}, ("words",), "label"),
+        ({"message": MAILS, "body of it": TEXTS, "label": LABELS}, ("body of it",), "label"),
+        ({"title": SUBJECTS, "words": TEXTS, "label": LABELS}, ("words",), "label"),
+        ({"user": PEOPLE, "message": TEXTS, "label": LABELS}, ("message",), "label"),
+        ({"text": TEXTS, "label": IDS, "kind": LABELS}, ("text",), "kind"),
+        ({"asked": TEXTS, "result": IDS, "kind": LABELS}, ("asked",), "kind"),
+        ({"order": [f"about {one}" for one in IDS], "output": IDS, "kind": LABELS}, ("order",), "output"),
+        ({"customer": PEOPLE, "asked": TEXTS, "said": REPLIES}, ("asked",), "said"),
+        (
+            {"phone": [f"+49 170 12345{number}" for number in range(24)], "asked": TEXTS, "said": REPLIES},
+            ("asked",),
+            "said",
+        ),
+        ({"prompt": LABELS, "article": TEXTS, "summary": SUBJECTS}, ("prompt", "article"), "summary"),
+        ({"text": TEXTS, "answer": DAYS, "kind": LABELS}, ("text",), "answer"),
+    ],
+)
+def test_a_name_that_contradicts_what_a_column_holds_does_not_win(
+    columns: dict[str, list[str]], inputs: tuple[str, ...], output: str
+) -> None:
+    """Long varied texts are the input, labels or texts the output; codes, people and addresses are left out."""
+    assert used(*columns.items()) == (inputs, output)
+
+
+def told(**columns: list[str]) -> list[str]:
+    """What is said about the columns that are chosen among these, each with its cells."""
+    rows = tuple(Row(number, cells) for number, cells in enumerate(zip(*columns.values(), strict=True), start=2))
+    given = Table("csv", tuple(columns), rows, has_header=True)
+    return [str(note) for note in mapping_notes(given, choose(given))]
+
+
+def test_a_text_column_that_is_left_out_is_said() -> None:
+    """Longer texts than the input's are left out with a word about them, unless they repeat it or the user chose."""
+    sentence = "notes: 'notes' is not used, but has longer texts than the input 'text'. Should the model read it?"
+    assert sentence in told(text=SUBJECTS, notes=TEXTS, label=LABELS)
+    assert "notes: 'notes' is not used, but has texts, unlike the input 'input'. Should the model read it?" in told(
+        input=["3.5", "7.1", "2"] * 8, notes=TEXTS, label=LABELS
+    )
+    assert not any("Should" in one for one in told(text=TEXTS, whole=[f"Q: {text}" for text in TEXTS], label=LABELS))
+    given = Table("csv", ("a", "notes", "b"), tuple(Row(2, row) for row in zip(IDS, TEXTS, LABELS, strict=True)))
+    assert not any(note.kind == "unused-text" for note in mapping_notes(given, choose(given, "a", "b")))
+
+
+def test_a_system_column_is_said() -> None:
+    """It becomes part of every input, which nobody sees in the table."""
+    assert "system: goes before the input, followed by an empty line." in told(
+        system=["Answer in one word."] * 24, prompt=TEXTS, response=LABELS
+    )
+
+
 def test_numbers_in_two_columns_are_taken_by_position() -> None:
     """Where nothing else is left, row numbers may be the input: 1 is followed by 2."""
     numbers = [str(number) for number in range(1, 25)]

@@ -122,6 +122,16 @@ def test_an_xml_spreadsheet_is_read_by_its_numbers(tmp_path: Path) -> None:
     assert len(preview(path, hidden_rows=True).sample) == 3
 
 
+def test_the_sheet_of_an_xml_spreadsheet_is_chosen_as_in_workbooks(tmp_path: Path) -> None:
+    """The first with an input and an output is read, and a warning names the sheet before it."""
+    note = '<Table><Row><Cell><Data ss:Type="String">About this file</Data></Cell></Row></Table>'
+
+    shown = preview(write(tmp_path, WORKBOOK.replace("<Table/>", note)))
+
+    assert shown.sheet == "Data"
+    assert "Only sheet 'Data' was read; skipped: 'Notes'." in [str(problem) for problem in shown.problems]
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -137,6 +137,25 @@ def test_the_first_filled_visible_sheet_is_read() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "before",
+    [
+        [["About this file", "made in May"], ["Contact", "Anna"]],
+        [["Everything is on the next sheet."], *([f"Note {number}"] for number in range(9))],
+        [["id", "day"], *([f"T-{number}", f"2026-05-{number}"] for number in range(10, 29))],
+    ],
+)
+def test_the_first_sheet_with_an_input_and_an_output_is_read(before: list[list[str]]) -> None:
+    """A sheet that explains, or that holds only codes and days, is passed over and named."""
+    tickets = [HEADER, *([f"My parcel {number} is late", ["delivery", "billing"][number % 2]] for number in range(20))]
+
+    table = read(made.xlsx(("Read me", before), ("Tickets", tickets), ("More", tickets)))
+
+    assert (table.sheet, len(table.rows)) == ("Tickets", 20)
+    assert told(table) == ["Only sheet 'Tickets' was read; skipped: 'Read me', 'More'."]
+    assert read(made.xlsx(("Read me", before))).sheet == "Read me"
+
+
 def test_what_numbers_says_about_its_export_is_not_the_data() -> None:
     """The sheet that Numbers puts before the tables is passed over, and said; it is read when it is named."""
     workbook = made.xlsx(("Export Summary", [["exported from Numbers", "x"]]), ("Table 1", [HEADER, ["a", "b"]]))

@@ -93,6 +93,36 @@ def test_problems_have_all_that_a_table_shows(client: httpx2.Client) -> None:
     assert "examples" not in found
 
 
+def test_rows_that_problems_name_can_be_shown(client: httpx2.Client) -> None:
+    """Beyond the sample they are in the reply: a copy and its original, a row of another width, a first example."""
+    rows = [f"question {number},answer {number % 3}" for number in range(60)]
+    rows[2], rows[50], rows[40] = "question 1,answer 0", "question 9,answer 0", "a,b,c"
+
+    found = parsed(client, "rows.csv", ("text_input,output\n" + "\n".join(rows)).encode())
+
+    copy = next(problem for problem in found["problems"] if problem["kind"] == "duplicate")
+    assert (copy["row"], copy["otherRow"]) == (52, 11)
+    assert found["problemRows"] == [
+        {"number": 42, "cells": ["a", "b", "c"]},
+        {"number": 52, "cells": ["question 9", "answer 0"]},
+    ]
+    assert found["firstExample"] == {"textInput": "question 0", "output": "answer 0"}
+    assert "examples" not in found
+
+
+def test_broken_lines_are_shown_as_they_stand(client: httpx2.Client) -> None:
+    """A line that is not JSON and a conversation that cannot be used come as one cell; a system message is said."""
+    turns = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
+    good = json.dumps({"messages": [*turns, {"role": "assistant", "content": "Hello"}]})
+    lines = [*[good] * 4, '{"messages": [', json.dumps({"messages": turns})]
+
+    found = parsed(client, "chat.jsonl", "\n".join(lines).encode())
+
+    assert [row["cells"] for row in found["problemRows"]] == [[lines[4]], [lines[5]]]
+    said = [problem["message"] for problem in found["problems"]]
+    assert "4 rows have a system message, which goes before the input after an empty line (first: row 1)." in said
+
+
 def test_the_corpus_is_large() -> None:
     """At least 60 files are sent."""
     assert len(CORPUS) >= 60

@@ -85,6 +85,15 @@ def test_warnings_of_the_data_come_along(client: httpx2.Client) -> None:
     assert "[30].output" in refused["error"]["message"]
 
 
+def test_one_output_for_every_row_is_named_before_the_start(client: httpx2.Client) -> None:
+    """The estimate has the sentence that `data check` prints, for the whole data."""
+    found = estimated(client, [(text, "same") for text, _ in ROWS])
+
+    kinds = {problem["kind"]: problem for problem in found["problems"]}
+    assert "row" not in kinds["one-output"]
+    assert kinds["one-output"]["message"].startswith("All 30 rows have the output 'same', so the model")
+
+
 def test_a_first_guess_becomes_a_measurement(tmp_path: Path) -> None:
     """Before the first task the time is a guess, then it is measured; twice the epochs take about twice as long."""
     with serving(make_home(tmp_path)) as live, live.client() as client:

@@ -73,6 +73,7 @@ def check_examples(
     examples: Sequence[TuningExample], rows: Sequence[int], columns: tuple[str, str] = ("text_input", "output")
 ) -> Iterator[DataProblem]:
     """Yield warnings about usable examples; `rows` are their numbers in the file."""
+    yield from _all_alike(examples)
     marks = _OldMarks.of(examples)
     if marks.are_found:
         yield warning("old-marks", marks.sentence(len(examples)))
@@ -80,7 +81,8 @@ def check_examples(
         text_input, output = marks.without(example) if marks.are_found else (example.text_input, example.output)
         yield from _doubtful_text(text_input, row, columns[0])
         yield from _doubtful_text(output, row, columns[1])
-    yield from _repeats(examples, rows)
+    if len(set(examples)) > 1:
+        yield from _repeats(examples, rows)
     yield from _near_repeats(examples, rows)
     yield from _spellings(examples, rows, columns[1])
     yield from _labels_seen_once(examples, rows, columns[1])
@@ -342,17 +344,39 @@ def _doubtful_text(text: str, row: int, column: str) -> Iterator[DataProblem]:
         )
 
 
+_LEAST_ALIKE = 3  # fewer rows say nothing
+_SHOWN_OUTPUT = 40
+
+
+def _all_alike(examples: Sequence[TuningExample]) -> Iterator[DataProblem]:
+    """Warn of data that teaches one answer only: a single row many times, or one output for every input."""
+    count, different = len(examples), len(set(examples))
+    outputs = {example.output.strip() for example in examples}
+    if count < _LEAST_ALIKE or len(outputs) > 1:
+        return
+    if different == 1:
+        message = f"All {count:,} rows are the same. There is nothing to learn but this one answer; add other rows."
+        yield DataProblem("one-row", message, Level.WARNING, actual=count)
+        return
+    output = outputs.pop()
+    shown = repr(output if len(output) <= _SHOWN_OUTPUT else f"{output[:_SHOWN_OUTPUT]}…")
+    message = f"All {count:,} rows have the output {shown}, so the model will give that answer to any input."
+    yield DataProblem("one-output", f"{message} Add rows with other outputs.", Level.WARNING, actual=count)
+
+
 def _repeats(examples: Sequence[TuningExample], rows: Sequence[int]) -> Iterator[DataProblem]:
     """Yield duplicates and contradictions, each pointing to the first row it repeats."""
     first_by_example: dict[TuningExample, int] = {}
     first_by_input: dict[str, int] = {}
     for row, example in zip(rows, examples, strict=True):
         if example in first_by_example:
-            yield warning("duplicate", f"the same as row {first_by_example[example]}.", row=row)
+            first = first_by_example[example]
+            yield warning("duplicate", f"the same as row {first}.", row=row, other_row=first)
             continue
         if example.text_input in first_by_input:
-            message = f"the same input as row {first_by_input[example.text_input]}, but a different output."
-            yield warning("contradiction", message, row=row)
+            first = first_by_input[example.text_input]
+            message = f"the same input as row {first}, but a different output."
+            yield warning("contradiction", message, row=row, other_row=first)
         first_by_example[example] = row
         first_by_input.setdefault(example.text_input, row)
 
@@ -363,9 +387,8 @@ def _near_repeats(examples: Sequence[TuningExample], rows: Sequence[int]) -> Ite
     for row, example in zip(rows, examples, strict=True):
         text, other = first.setdefault(plain(example.text_input), (example.text_input, row))
         if text.strip() != example.text_input.strip():
-            yield warning(
-                "near-duplicate", f"differs from row {other} only in case, whitespace or punctuation.", row=row
-            )
+            message = f"differs from row {other} only in case, whitespace or punctuation."
+            yield warning("near-duplicate", message, row=row, other_row=other)
 
 
 def _spellings(examples: Sequence[TuningExample], rows: Sequence[int], column: str) -> Iterator[DataProblem]:

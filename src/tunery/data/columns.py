@@ -7,11 +7,12 @@ A guess that could be wrong becomes a warning; columns named by the caller are n
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import pairwise
 from statistics import fmean
+from typing import TypeVar
 
 from tunery.data.inputs import visible
 from tunery.data.outputs import OutputKind, output_kind
@@ -27,6 +28,7 @@ class Mapping:
     output: int
     ignored: tuple[int, ...]
     is_guessed: bool = False
+    is_given: bool = False  # the caller named the inputs
 
 
 class Content(StrEnum):
@@ -34,6 +36,8 @@ class Content(StrEnum):
 
     ROW_NUMBERS = "row numbers"
     IDS = "ids"
+    ADDRESSES = "addresses"
+    NAMES = "names"
     TIMES = "dates"
     CONSTANT = "always the same"
     EMPTY = "empty"
@@ -96,6 +100,9 @@ def mapping_notes(table: Table, mapping: Mapping) -> list[DataProblem]:
     hidden = [names[place] for place in (*mapping.inputs, mapping.output) if place in table.hidden]
     notes = [warning("hidden-column", f"{name!r} is hidden in the sheet, but used.", column=name) for name in hidden]
     contents = column_contents(table)
+    if systems := [names[place] for place in mapping.inputs if is_system(names[place]) and len(mapping.inputs) > 1]:
+        notes.append(warning("system-text", "goes before the input, followed by an empty line.", column=systems[0]))
+    notes += _missed_text(table, mapping, contents)
     if mapping.is_guessed and (len(names) > 2 or mapping.output < mapping.inputs[0]):
         inputs = " and ".join(repr(names[position]) for position in mapping.inputs)
         message = f"Using column {inputs} as input and {names[mapping.output]!r} as output; this is a guess."
@@ -109,6 +116,32 @@ def mapping_notes(table: Table, mapping: Mapping) -> list[DataProblem]:
         rest = f" and {more:,} more" if more > 0 else ""
         notes.append(warning("ignored-columns", f"Not used: {', '.join(ignored[:_NAMES_IN_MESSAGE])}{rest}."))
     return notes
+
+
+def _missed_text(table: Table, mapping: Mapping, contents: Sequence[Content]) -> Iterator[DataProblem]:
+    """Yield a warning for the longest unused column of texts, if the used ones hold no texts or far shorter ones."""
+    if mapping.is_given:
+        return
+    rows = table.rows[:_ROWS_READ]
+    used = (*mapping.inputs, mapping.output)
+    lengths = [_mean_length([row.cells[place] for row in rows]) for place in range(len(table.columns))]
+    texts = [place for place in mapping.ignored if contents[place] is Content.TEXT and place not in table.hidden]
+    longest = max(texts, key=lambda place: lengths[place], default=None)
+    read = max(mapping.inputs, key=lambda place: lengths[place])
+    if longest is None or _is_inside([(row.cells[read], row.cells[longest]) for row in rows]):  # as Alpaca's `text`
+        return
+    has_text = any(contents[place] is Content.TEXT for place in mapping.inputs)
+    if not has_text or lengths[longest] > _MISSED_TIMES_AS_LONG * max(lengths[place] for place in used):
+        inputs = " and ".join(repr(table.columns[place]) for place in mapping.inputs)
+        what = "has longer texts than" if has_text else "has texts, unlike"
+        message = f"{table.columns[longest]!r} is not used, but {what} the input {inputs}. Should the model read it?"
+        yield warning("unused-text", message, column=table.columns[longest], option="input_column")
+
+
+def _is_inside(pairs: Sequence[tuple[Cell, Cell]]) -> bool:
+    """Return whether the first text of most pairs stands in the second."""
+    texts = [(one, other) for one, other in pairs if isinstance(one, str) and isinstance(other, str)]
+    return 2 * sum(one in other for one, other in texts) > len(texts)
 
 
 def is_system(name: str) -> bool:
@@ -132,14 +165,42 @@ def content_of(cells: Sequence[Cell]) -> Content:
         return Content.CONSTANT
     if _share(_NUMBER, values) >= _NEARLY_ALL:
         return Content.NUMBERS
-    if len(set(values)) == len(values) and _share(_ID, values) == 1:
+    if output_kind(values) is OutputKind.LABELS:
+        return Content.LABELS
+    if _share(_ID, values) >= _NEARLY_ALL:
         return Content.IDS
-    return Content.LABELS if output_kind(values) is OutputKind.LABELS else Content.TEXT
+    if _share(_ADDRESS, values) >= _NEARLY_ALL:
+        return Content.ADDRESSES
+    return Content.NAMES if sum(map(_is_name, values)) >= _NEARLY_ALL * len(values) else Content.TEXT
 
 
 def column_contents(table: Table) -> list[Content]:
     """Return what each column of a table holds."""
     return _contents(table.rows, len(table.columns))
+
+
+_MOST_PROMISING = 2
+_Sheet = TypeVar("_Sheet")
+
+
+def best_of(first: _Sheet, others: Iterable[_Sheet], promise_of: Callable[[_Sheet], int]) -> _Sheet:
+    """Return the first of the sheets that promise most, see `promise`."""
+    best, most = first, promise_of(first)
+    for sheet in others if most < _MOST_PROMISING else ():
+        if (found := promise_of(sheet)) > most:
+            best, most = sheet, found
+        if most == _MOST_PROMISING:
+            break
+    return best
+
+
+def promise(rows: Sequence[Row], places: Sequence[int]) -> int:
+    """Return what these columns promise: 2 for an input and an output in several rows, 1 for two in few, 0 for less."""
+    contents = [content_of([row.cells[place] for row in rows[:_ROWS_READ]]) for place in places]
+    useful = sum(content not in _NO_OUTPUTS and content is not Content.TIMES for content in contents)
+    if useful < 2:
+        return 0
+    return _MOST_PROMISING if len(rows) >= _TELLING_ROWS else 1
 
 
 def _contents(rows: Sequence[Row], width: int) -> list[Content]:
@@ -154,55 +215,87 @@ def is_numbering(values: Sequence[str]) -> bool:
     return numbers[-1] <= 2 * len(numbers) and all(one < other for one, other in pairwise(numbers))
 
 
+def _is_name(text: str) -> bool:
+    """Return whether a text looks like the name of a person: two to four words, the first and the last capitalised."""
+    words = [word.strip(".,'") for word in text.split()]
+    is_all_letters = all(word.replace("-", "").replace("'", "").isalpha() for word in words)
+    return 2 <= len(words) <= _MAX_NAME_WORDS and is_all_letters and words[0][0].isupper() and words[-1][0].isupper()
+
+
 def _is_whole(text: str) -> bool:
     return text.isascii() and text.isdecimal() and len(text) < 10
 
 
 class _Choice:
-    """The choice of columns for one table."""
+    """The choice of columns for one table: a name decides unless the column holds something else than it says."""
 
     def __init__(self, columns: Sequence[str], rows: Sequence[Row]) -> None:
         self.names = [plain_name(name) for name in columns]
-        rows = rows[:_ROWS_READ]
+        self.rows = rows[:_ROWS_READ]
         self.contents = _contents(rows, len(columns))
-        self.lengths: list[float] = [
-            _mean_length([row.cells[position] for row in rows]) for position in range(len(columns))
-        ]
+        cells = [[row.cells[position] for row in self.rows] for position in range(len(columns))]
+        self.lengths = [_mean_length(column) for column in cells]
+        self.words = [_mean_words(column) for column in cells]
 
     def mapping(self) -> Mapping:
-        inputs, output = self._known_inputs(), self._known_output()
+        output = self._known_output()
+        inputs = self._known_inputs(output)
+        if output is not None and self._is_no_output(output, inputs or (self._likely_input(output),)):
+            output = None
         is_guessed = not inputs or output is None
         if output is None:
             output = self._labels(inputs)
         if not inputs:
-            inputs = (self._likely_input(output),)
+            likely = self._likely_input(output)
+            inputs = (*self._asked(likely), likely)
         if output is None:
             output = self._likely_output(inputs)
         return _mapping(self.names, (*self._system(output, inputs), *inputs), output, is_guessed)
 
-    def _known_inputs(self) -> tuple[int, ...]:
-        """Return the inputs with usual names: two that belong together, else the first that holds texts."""
+    def _known_inputs(self, output: int | None) -> tuple[int, ...]:
+        """Return the inputs with usual names: two that belong together, else the first that holds what it says."""
         for pair in _PAIRS:
             both = tuple(self._of_names(pair))
             if len(both) == 2 < len(self.names) and not any(self.contents[place] is Content.EMPTY for place in both):
                 return both
         known = self._of_names(INPUT_NAMES)
-        return tuple(next(([place] for place in known if not self._is_doubtful(place)), []))
+        return tuple(next(([place] for place in known if not self._is_no_input(place, output)), []))
 
-    def _is_doubtful(self, place: int) -> bool:
-        """Return whether a column with a usual name holds something else, while another one holds texts."""
+    def _asked(self, place: int) -> list[int]:
+        """Return the column of the few questions that are asked about many texts."""
+        asking = [other for other in self._of_names(INPUT_NAMES) if self.names[other] in _QUESTIONS]
+        return [other for other in asking if other != place and self.contents[other] is Content.LABELS][:1]
+
+    def _is_no_input(self, place: int, output: int | None) -> bool:
+        """Return whether a column with a usual name of inputs holds something else, while another one holds texts."""
         name, content = self.names[place], self.contents[place]
-        if content is Content.TEXT or Content.TEXT not in self.contents:
-            return False
-        if name in _ID_LIKE:
-            return True
-        others = [self.contents[other] for other in self._of_names(INPUT_NAMES) if other != place]
-        return content in _UNLIKELINESS and Content.TEXT in others
+        others = [other for other in self._texts(output) if other != place and self.names[other] not in OUTPUT_NAMES]
+        is_short = any(self.lengths[other] >= _TIMES_AS_LONG * self.lengths[place] for other in others)
+        if content is Content.TEXT:
+            return name in _ID_LIKE and is_short
+        if content is Content.LABELS:
+            return bool(others) and (name in _ID_LIKE or is_short)
+        return bool(others) and (content in _UNLIKELINESS or name not in _CERTAIN_INPUTS)
+
+    def _texts(self, output: int | None) -> list[int]:
+        """Return the columns of texts that could be read."""
+        found = [place for place, content in enumerate(self.contents) if content is Content.TEXT and place != output]
+        return [place for place in found if self.names[place] not in _SYSTEM_NAMES]
 
     def _known_output(self) -> int | None:
         known = self._of_names(OUTPUT_NAMES)
         telling = [place for place in known if self.contents[place] not in _NO_OUTPUTS]
         return next(iter(telling or known), None)
+
+    def _is_no_output(self, place: int, inputs: tuple[int, ...]) -> bool:
+        """Return whether a column with a usual name of outputs holds nothing to learn, while another one has labels."""
+        if self.contents[place] not in _NO_OUTPUTS or self.contents[place] is Content.CONSTANT:
+            return False
+        return self._labels((*inputs, place)) is not None and not self._is_extracted(place, inputs)
+
+    def _is_extracted(self, place: int, inputs: tuple[int, ...]) -> bool:
+        """Return whether the cells of a column mostly stand in the inputs, as where numbers of orders are extracted."""
+        return _is_inside([(row.cells[place], row.cells[other]) for row in self.rows for other in inputs])
 
     def _of_names(self, names: Sequence[str]) -> list[int]:
         return [self.names.index(name) for name in names if name in self.names]
@@ -237,7 +330,13 @@ class _Choice:
             return 0
         if self.names[place] in _SYSTEM_NAMES:
             return len(Content)
-        return _UNLIKELINESS.get(self.contents[place], 2 * bool(_ADMINISTRATIVE.fullmatch(self.names[place])))
+        least = 3 if _ADMINISTRATIVE.fullmatch(self.names[place]) else int(self._is_short(place))
+        return _UNLIKELINESS.get(self.contents[place], least)
+
+    def _is_short(self, place: int) -> bool:
+        """Return whether a column holds a word or two beside at least two that hold sentences."""
+        sentences = [other for other in self._texts(None) if self.words[other] > 2 * _FEW_WORDS]
+        return len(sentences) > 1 and self.words[place] <= _FEW_WORDS
 
     def _system(self, output: int, inputs: tuple[int, ...]) -> list[int]:
         found = [place for place, name in enumerate(self.names) if name in _SYSTEM_NAMES]
@@ -247,6 +346,10 @@ class _Choice:
 
 def _mean_length(cells: Sequence[Cell]) -> float:
     return fmean(len(cell) if isinstance(cell, str) else 0 for cell in cells) if cells else 0.0
+
+
+def _mean_words(cells: Sequence[Cell]) -> float:
+    return fmean(len(_WORD.findall(cell)) if isinstance(cell, str) else 0 for cell in cells) if cells else 0.0
 
 
 def _with_content(name: str, content: Content) -> str:
@@ -263,6 +366,7 @@ def _complete(
     columns: Sequence[str], suggested: Mapping, inputs: tuple[int, ...] | None, output: int | None
 ) -> Mapping:
     """Fill in what the caller left open without using a column twice."""
+    is_given = inputs is not None
     if inputs is None:
         free = [position for position in suggested.inputs if position != output]
         inputs = tuple(free) or (next(position for position in range(len(columns)) if position != output),)
@@ -273,7 +377,7 @@ def _complete(
         output = free[0]
     if output in inputs:
         raise invalid("same-column", f"Column {columns[output]!r} cannot be both input and output.")
-    return _mapping(columns, inputs, output, is_guessed=False)
+    return replace(_mapping(columns, inputs, output, is_guessed=False), is_given=is_given)
 
 
 def _positions(columns: Sequence[str], names: str | Sequence[str]) -> tuple[int, ...]:
@@ -320,6 +424,8 @@ _PAIRS = (
     ("question", "document"), ("query", "context"), ("query", "passage"), ("query", "document"),
     ("prompt", "context"), ("premise", "hypothesis"), ("sentence1", "sentence2"), ("question1", "question2"),
 )
+_CERTAIN_INPUTS = frozenset(("text_input", "textinput", "input_text", "inputs", "input"))  # also of numbers
+_QUESTIONS = frozenset(("prompt", "question", "query", "instruction", "instructions", "frage", "pregunta", "вопрос"))
 _ID_LIKE = frozenset(("user", "ticket", "title", "source", "document", "message", "query"))  # their ids or names
 _ADMINISTRATIVE = re.compile(
     r"unnamed:_\d+|index|idx|(.+_)?(id|uuid|guid)|row(_number)?|nr\.?|no\.?|#|(time_?stamp|date(time)?|time|datum)"
@@ -328,14 +434,20 @@ _ADMINISTRATIVE = re.compile(
 _SYSTEM_NAMES = frozenset(("system", "system_prompt", "system_message", "system_instruction", "systeminstruction"))
 # fmt: on
 
-_NO_OUTPUTS = (Content.ROW_NUMBERS, Content.EMPTY)
+_NO_OUTPUTS = (Content.ROW_NUMBERS, Content.EMPTY, Content.IDS, Content.ADDRESSES, Content.CONSTANT)
 _UNLIKELINESS: dict[Content, int] = {
-    Content.TIMES: 1,
-    Content.CONSTANT: 2,
-    Content.IDS: 3,
-    Content.ROW_NUMBERS: 4,
-    Content.EMPTY: 5,
+    Content.NAMES: 1,
+    Content.TIMES: 2,
+    Content.ADDRESSES: 3,
+    Content.CONSTANT: 3,
+    Content.IDS: 4,
+    Content.ROW_NUMBERS: 5,
+    Content.EMPTY: 6,
 }
+_MISSED_TIMES_AS_LONG = 1.5
+_TIMES_AS_LONG = 2  # a text that is rather the input than one with a name that ids have too
+_FEW_WORDS = 3
+_MAX_NAME_WORDS = 4
 _TELLING_ROWS = 5
 _ROWS_READ = 5_000  # to find out what a column holds; 100,000 took 2 s
 _NEARLY_ALL = 0.9
@@ -348,6 +460,8 @@ _TIME = re.compile(
     r"( ?(Z|[A-Z]{3,4}|(GMT|UTC)?[-+]\d{1,2}:?\d{0,2}))?"
 )
 # a word with a number, or a long number in hex, without spaces: T-1001, 3f2a9c7e, a UUID
+_WORD = re.compile(r"[\u2e80-\u9fff\uac00-\ud7af]{1,2}|[^\W\u2e80-\u9fff\uac00-\ud7af]+")
+_ADDRESS = re.compile(r"[^\s@]+@[^\s@]+\.\w+|(https?://|www\.)\S+|\+?[\d()][\d ()/.-]{6,}")
 _ID = re.compile(r"(?=.*\d)[A-Za-z]{0,8}[-_#]?[\dA-Fa-f]+([-_][\dA-Za-z]+)*")
 
 

@@ -55,6 +55,7 @@ class Exchange:
     thoughts: tuple[str, ...] = ()  # the field whose thoughts were left out
     chosen: tuple[str, ...] = ()  # the fields of the preferred and the rejected answer
     unused: frozenset[str] = frozenset()  # fields of messages that were not read
+    has_system: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,7 @@ def exchange(record: Mapping[str, Any]) -> Exchange:
         thoughts=next((message.thoughts for message in messages if message.thoughts), ()),
         chosen=talk.chosen,
         unused=talk.unused.union(*(message.unused for message in messages)),
+        has_system=bool(systems),
     )
 
 

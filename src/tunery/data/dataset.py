@@ -19,7 +19,7 @@ from tunery.data.delimited import read_delimited
 from tunery.data.encodings import decode
 from tunery.data.json_records import looks_like_json, read_json, read_jsonl, read_records
 from tunery.data.markup import declared_encoding, marked_up_reader
-from tunery.data.tables import Sheet, Table, TableOptions, invalid, printable
+from tunery.data.tables import Row, Sheet, Table, TableOptions, invalid, printable
 from tunery.errors import DataProblem, DatasetInvalid, InvalidArgument, Level, NotFound, told_together
 from tunery.types import MAX_DATASET_BYTES, DataFacts, TuningExample
 
@@ -321,6 +321,7 @@ def _refuse_binary(text: str) -> None:
 
 
 SAMPLE_ROWS = 20
+MAX_PROBLEM_ROWS = 1_000
 
 
 class ReadOptions(TypedDict, total=False):
@@ -368,6 +369,7 @@ class Preview:
     delimiter: str | None = None
     sheet: str | None = None
     sheets: tuple[Sheet, ...] = ()
+    problem_rows: tuple[SampleRow, ...] = ()  # that problems name, beyond the sample; an unread one as it stands there
 
     @property
     def questions(self) -> tuple[DataProblem, ...]:
@@ -423,11 +425,20 @@ def preview(path: str | Path, **options: Unpack[ReadOptions]) -> Preview:
         delimiter=table.delimiter,
         sheet=table.sheet,
         sheets=table.sheets,
+        problem_rows=_problem_rows(table, problems),
     )
 
 
 def _sample(table: Table) -> tuple[SampleRow, ...]:
-    return tuple(
-        SampleRow(row.number, tuple(printable(cell) if isinstance(cell, str) else None for cell in row.cells))
-        for row in table.rows[:SAMPLE_ROWS]
-    )
+    return tuple(map(_shown, table.rows[:SAMPLE_ROWS]))
+
+
+def _problem_rows(table: Table, problems: Sequence[DataProblem]) -> tuple[SampleRow, ...]:
+    named = {row for problem in problems for row in (problem.row, problem.other_row) if row is not None}
+    named -= {row.number for row in table.rows[:SAMPLE_ROWS]}
+    found = [row for row in (*table.rows, *table.refused) if row.number in named]
+    return tuple(map(_shown, sorted(found, key=lambda row: row.number)[:MAX_PROBLEM_ROWS]))
+
+
+def _shown(row: Row) -> SampleRow:
+    return SampleRow(row.number, tuple(printable(cell) if isinstance(cell, str) else None for cell in row.cells))

@@ -304,11 +304,11 @@ def _question(shapes: Sequence[_Shape]) -> DataProblem:
 
 @dataclass(frozen=True, slots=True)
 class _EvenRows:
-    """Rows of one width, and the numbers of those that could not be read."""
+    """Rows of one width, and those that could not be read."""
 
     rows: list[Row]
     problems: list[DataProblem]
-    refused: tuple[int, ...]
+    refused: tuple[Row, ...]
 
 
 def _even_rows(records: list[Record], delimiter: str) -> _EvenRows:
@@ -344,8 +344,8 @@ def _even_rows(records: list[Record], delimiter: str) -> _EvenRows:
                 short.append(record.number)
     problems = [*_comment_note(comments), *_short_note(short, width), *_quote_problems(wrong, len(records))]
     problems += _ragged_problems(ragged, len(records), width, delimiter)
-    refused = dict.fromkeys(one.problem.row or one.number if one.problem else one.number for one in (*wrong, *ragged))
-    return _EvenRows(rows, problems, tuple(refused))
+    numbered = {(one.problem and one.problem.row) or one.number: tuple(one.cells) for one in (*wrong, *ragged)}
+    return _EvenRows(rows, problems, tuple(Row(number, cells) for number, cells in numbered.items()))
 
 
 def _padded(cells: list[str], width: int) -> tuple[str | None, ...]:

@@ -7,6 +7,7 @@ Every unreadable line becomes a problem with its number. Numbers and booleans ke
 from __future__ import annotations
 
 import functools
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -28,9 +29,10 @@ from tunery.data.tables import (
     column_name,
     invalid,
     listed,
+    printable,
     warning,
 )
-from tunery.errors import DataProblem, DatasetInvalid, Level
+from tunery.errors import DataProblem, DatasetInvalid
 from tunery.types import TuningExample
 
 _PAIR = ("text_input", "output")
@@ -125,15 +127,17 @@ def _lines(text: str, whole: JsonError) -> Table:
     """Return the table of a file with some broken lines; `whole` says where the first one is."""
     records: list[tuple[int, object]] = []
     problems: list[DataProblem] = []
+    broken: dict[int, str] = {}
     for number, line in jsonl_lines(text):
         check_extent(len(records) + len(problems), 0)
         try:
             records += [(number, value) for _, value in _all_values(line)]
         except JsonError as error:
             problems.append(DataProblem("broken-line", f"not valid JSON, {error}.", row=number))
+            broken[number] = line
     if len(problems) > max(1, len(records)) or is_python(text):
         raise _broken(text, whole)
-    return _table(records, "jsonl", problems)
+    return _table(records, "jsonl", problems, broken)
 
 
 def _broken(text: str, error: JsonError) -> DatasetInvalid:
@@ -161,19 +165,26 @@ def _with_encoding(table: Table, decoded: DecodedText) -> Table:
     )
 
 
-def _table(records: Sequence[tuple[int, object]], form: str, problems: Iterable[DataProblem] = ()) -> Table:
+def _table(
+    records: Sequence[tuple[int, object]],
+    form: str,
+    problems: Iterable[DataProblem] = (),
+    broken: Mapping[int, str] | None = None,  # lines by number
+) -> Table:
     check_extent(len(records), 0)
+    unread = dict(broken or {})
     read = _Read(list(problems))
     for number, record in _under_header(records, read.problems):
         try:
             read.add(number, record)
         except RecordError as error:
             read.problems.append(DataProblem(error.kind, str(error), row=number))
+            unread[number] = json.dumps(record, ensure_ascii=False, default=str)
     _align(read)
     columns = tuple(dict.fromkeys(name for _, named in read.rows for name in named))
     check_extent(len(read.rows), len(columns))
     rows = tuple(Row(number, tuple(named.get(name) for name in columns)) for number, named in read.rows)
-    refused = tuple(one.row for one in read.problems if one.row is not None and one.level is Level.ERROR)
+    refused = tuple(Row(number, (printable(line),)) for number, line in sorted(unread.items()))
     return Table(form, columns, rows, (*_gathered(read), *read.notes()), refused=refused)
 
 
@@ -229,6 +240,7 @@ class _Read:
         found = exchange(record)
         self.tell("thoughts", found.thoughts, number)
         self.tell("preferred", found.chosen, number)
+        self.tell("system-text", ("system",) if found.has_system else (), number)
         self.unused |= found.unused
         named: dict[str, Cell] = {"text_input": found.text_input, "output": found.output}
         for name, value in record.items():
@@ -257,6 +269,7 @@ class _Read:
                 "not-accepted": f"{rows} {were} left out: 'answer' is {what[0]!r}",
                 "thoughts": f"{rows} {have} thoughts ({what[0]!r}), which were left out",
                 "preferred": f"{rows} {have} {what[0]!r} and {what[-1]!r}; only {what[0]!r} was read",
+                "system-text": f"{rows} {have} a system message, which goes before the input after an empty line",
                 "other-fields": f"{rows} {have} differently named fields: {what[0]}",
             }[kind]
             yield warning(kind, f"{message} (first: row {numbers[0]}).")

@@ -16,6 +16,7 @@ from email.message import Message
 from itertools import pairwise
 from typing import Any
 
+from tunery.data.columns import best_of, promise
 from tunery.data.encodings import decode
 from tunery.data.headers import name_columns
 from tunery.data.tables import (
@@ -31,6 +32,7 @@ from tunery.data.tables import (
     check_extent,
     invalid,
     listed,
+    sheet_notes,
     warning,
 )
 from tunery.errors import DataProblem, DatasetInvalid, InvalidArgument
@@ -132,7 +134,6 @@ class _Grid:
     cells: dict[int, dict[int, Cell]] = field(default_factory=dict)
     taken: set[tuple[int, int]] = field(default_factory=set)  # places of merged cells
     problems: list[DataProblem] = field(default_factory=list)
-    sheets: tuple[Sheet, ...] = ()
     sheet: str | None = None
     width: int = 0
 
@@ -176,7 +177,6 @@ class _Grid:
             encoding=decoded.encoding,
             encoding_is_guessed=decoded.is_guessed,
             sheet=self.sheet,
-            sheets=self.sheets,
         )
 
 
@@ -252,8 +252,18 @@ def _read_xml(decoded: DecodedText, options: TableOptions) -> Table:
         raise _other_xml(str(root.tag))
     found = {str(sheet.get(f"{_SS}Name", "")): sheet for sheet in root.iter(f"{_SS}Worksheet")}
     sheets = tuple(Sheet(name, _is_hidden(sheet)) for name, sheet in found.items())
-    grid = _xml_grid(found[_chosen(found, sheets, options.sheet)], _formats(root), options)
-    grid.sheets, grid.sheet = sheets, _chosen(found, sheets, options.sheet)
+    formats = _formats(root)
+    filled = tuple(sheet for sheet in sheets if next(found[sheet.name].iter(f"{_SS}Data"), None) is not None)
+    names = _candidates(sheets, filled, options.sheet)
+    tables = (_xml_table(found[name], name, formats, decoded, options) for name in names)
+    table = best_of(next(tables), tables, lambda one: promise(one.rows, range(len(one.columns))))
+    notes = sheet_notes(table.sheet or "", filled, is_named=options.sheet is not None)
+    return replace(table, sheets=sheets, problems=(*notes, *table.problems))
+
+
+def _xml_table(sheet: Any, name: str, formats: dict[str, str], decoded: DecodedText, options: TableOptions) -> Table:
+    grid = _xml_grid(sheet, formats, options)
+    grid.sheet = name
     return grid.table("xml", decoded, options)
 
 
@@ -269,16 +279,17 @@ def _is_hidden(sheet: Any) -> bool:
     return any("Hidden" in (one.text or "") for one in sheet.iter("{urn:schemas-microsoft-com:office:excel}Visible"))
 
 
-def _chosen(found: dict[str, Any], sheets: Sequence[Sheet], wanted: str | None) -> str:
+def _candidates(sheets: Sequence[Sheet], filled: Sequence[Sheet], wanted: str | None) -> list[str]:
+    """Return the named sheet, or the filled ones, of which hidden ones only if there is no other."""
     if wanted is not None:
-        if wanted not in found:
-            raise InvalidArgument(f"There is no sheet {wanted!r}. Sheets: {listed(list(found))}.")
-        return wanted
-    filled = [sheet for sheet in sheets if next(found[sheet.name].iter(f"{_SS}Data"), None) is not None]
+        names = [sheet.name for sheet in sheets]
+        if wanted not in names:
+            raise InvalidArgument(f"There is no sheet {wanted!r}. Sheets: {listed(names)}.")
+        return [wanted]
     visible = [sheet.name for sheet in filled if not sheet.is_hidden] or [sheet.name for sheet in filled]
     if not visible:
         raise invalid("empty-workbook", "All sheets of the workbook are empty.")
-    return visible[0]
+    return visible
 
 
 def _formats(root: Any) -> dict[str, str]:
@@ -361,7 +372,7 @@ def _read_drawn(decoded: DecodedText, options: TableOptions) -> Table:
     inside = [(number, line) for number, line in enumerate(lines[begin:end], start=begin + 1)]
     drawn = [(number, _drawn_cells(line)) for number, line in inside if not _RULE.fullmatch(line)]
     width = len(drawn[0][1]) if drawn else 0
-    refused = [number for number, cells in drawn if len(cells) > width]
+    refused = {number: tuple(cells) for number, cells in drawn if len(cells) > width}
     for number, cells in drawn:
         for position, cell in enumerate(cells if number not in refused else []):
             grid.put(number, position, cell or None)
@@ -374,7 +385,7 @@ def _read_drawn(decoded: DecodedText, options: TableOptions) -> Table:
         message = f"{which} skipped (first: line {outside[0]})."
         grid.problems.append(warning("skipped-lines", message))
     table = grid.table("markdown", decoded, options, has_header=True)
-    return replace(table, refused=tuple(refused))
+    return replace(table, refused=tuple(Row(number, cells) for number, cells in refused.items()))
 
 
 def _wrapped_row(lines: Sequence[tuple[int, str]]) -> int | None:

@@ -123,12 +123,17 @@ def _preview(value: Mapping[str, Any]) -> Preview:
     first = value["first_example"]
     lists = {name: tuple(value[name]) for name in ("columns", "input_columns", "ignored_columns")}
     made = {
-        "sample": tuple(SampleRow(row["number"], tuple(row["cells"])) for row in value["sample"]),
+        "sample": _rows(value["sample"]),
+        "problem_rows": _rows(value["problem_rows"]),
         "problems": _problems(value["problems"]),
         "first_example": None if first is None else TuningExample(**first),
         "sheets": tuple(Sheet(**sheet) for sheet in value["sheets"]),
     }
     return Preview(**{**value, **lists, **made})
+
+
+def _rows(values: list[dict[str, Any]]) -> tuple[SampleRow, ...]:
+    return tuple(SampleRow(row["number"], tuple(row["cells"])) for row in values)
 
 
 def _problems(values: list[dict[str, Any]]) -> tuple[DataProblem, ...]:

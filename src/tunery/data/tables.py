@@ -13,7 +13,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from tunery.errors import DataProblem, DatasetInvalid, Level, Reading
@@ -83,13 +83,13 @@ class Table:
     sheets: tuple[Sheet, ...] = ()
     hidden: frozenset[int] = frozenset()  # positions of hidden columns
     header_row: int | None = None  # number of the row with the column names
-    refused: tuple[int, ...] = ()  # rows that could not be read; each has a problem, or the file has one for all
+    refused: tuple[Row, ...] = ()  # that could not be read; each has a problem, or the file has one for all
 
     def without(self, numbers: Collection[int]) -> Table:
         """Return the table without these rows and without the problems in them."""
         rows = tuple(row for row in self.rows if row.number not in numbers)
         problems = tuple(one for one in self.problems if one.row not in numbers or one.option is not None)
-        refused = tuple(number for number in self.refused if number not in numbers)
+        refused = tuple(row for row in self.refused if row.number not in numbers)
         return replace(self, rows=rows, problems=problems, refused=refused)
 
 
@@ -109,10 +109,16 @@ def invalid(
 
 
 def warning(
-    kind: str, message: str, *, row: int | None = None, column: str | None = None, option: str | None = None
+    kind: str,
+    message: str,
+    *,
+    row: int | None = None,
+    column: str | None = None,
+    option: str | None = None,
+    other_row: int | None = None,
 ) -> DataProblem:
     """Return a problem that does not stop tuning."""
-    return DataProblem(kind, message, Level.WARNING, row=row, column=column, option=option)
+    return DataProblem(kind, message, Level.WARNING, row=row, column=column, option=option, other_row=other_row)
 
 
 def check_extent(rows: int, columns: int) -> None:
@@ -126,6 +132,16 @@ def check_extent(rows: int, columns: int) -> None:
     if rows * columns > MAX_CELLS:
         message = f"{rows:,} rows of {columns:,} columns are {rows * columns:,} cells, limit {MAX_CELLS:,}."
         raise invalid("too-many-cells", message, limit=MAX_CELLS, actual=rows * columns)
+
+
+def sheet_notes(used: str, filled: Sequence[Sheet], *, is_named: bool) -> Iterator[DataProblem]:
+    """Yield warnings about the filled sheets that were not read; `is_named` if the caller named the one that was."""
+    visible = [sheet.name for sheet in filled if sheet.name != used and not sheet.is_hidden]
+    hidden = [sheet.name for sheet in filled if sheet.name != used and sheet.is_hidden]
+    if visible and not is_named:
+        yield warning("several-sheets", f"Only sheet {used!r} was read; skipped: {listed(visible)}.", option="sheet")
+    if hidden:
+        yield warning("hidden-sheets", f"There are hidden sheets that were not read: {listed(hidden)}.")
 
 
 def printable(text: str) -> str:

@@ -11,13 +11,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from tunery.data.columns import best_of, promise
 from tunery.data.headers import NamedRows, name_columns
 from tunery.data.ods import OdsWorkbook
-from tunery.data.tables import MAX_CELLS, Cell, Row, Sheet, Table, TableOptions, invalid, listed, warning
+from tunery.data.tables import MAX_CELLS, Cell, Row, Sheet, Table, TableOptions, invalid, listed, sheet_notes, warning
 from tunery.data.workbook_limits import Area, SheetContent, damaged, protected, unpack
 from tunery.data.xls import XlsWorkbook
 from tunery.data.xlsx import XlsxWorkbook
-from tunery.errors import DataProblem, Reading
+from tunery.errors import DataProblem, DatasetInvalid, Reading
 
 # Numbers puts a sheet before the tables that only says what was exported.
 _NUMBERS_SUMMARY = "Export Summary"
@@ -37,13 +38,12 @@ class Workbook(Protocol):
 
 def read_workbook(data: bytes, options: TableOptions) -> Table:
     """
-    Return one sheet: the named one, else the first visible sheet that is not empty.
+    Return one sheet: the named one, else the first visible one with two columns to learn from, else the first filled.
 
     Raises DatasetInvalid when the file is damaged, protected, too large when unpacked, or has no such sheet.
     """
     form, workbook = _opened(data)
-    sheet, content = _first_filled(workbook, _candidates(workbook.sheets, options.sheet))
-    _empty_covered_cells(content)
+    sheet, content = _chosen(workbook, _candidates(workbook.sheets, options.sheet), options)
     rows = _Rows.of(content, options.hidden_rows)
     if not rows.kept:
         raise invalid("no-rows", f"All rows of sheet {sheet!r} are hidden.", option="hidden_rows")
@@ -53,7 +53,7 @@ def read_workbook(data: bytes, options: TableOptions) -> Table:
         columns=named.columns,
         rows=named.rows,
         problems=(
-            *_sheet_notes(workbook, sheet, options.sheet),
+            *sheet_notes(sheet, _filled(workbook, sheet), is_named=options.sheet is not None),
             *rows.notes(),
             *named.problems,
             *_doubts(content, named),
@@ -95,12 +95,32 @@ def _candidates(sheets: tuple[Sheet, ...], name: str | None) -> list[str]:
     return [name]
 
 
-def _first_filled(workbook: Workbook, names: list[str]) -> tuple[str, SheetContent]:
-    for name in names:
-        content = workbook.read(name)
-        if content.cells:
-            return name, content
-    raise invalid("no-rows", "All sheets of the workbook are empty.")
+def _chosen(workbook: Workbook, names: list[str], options: TableOptions) -> tuple[str, SheetContent]:
+    """Return the first of the sheets that promises most."""
+    filled = ((name, content) for name in names if (content := _content(workbook, name)).cells)
+    first = next(filled, None)
+    if first is None:
+        raise invalid("no-rows", "All sheets of the workbook are empty.")
+    return best_of(first, filled, lambda sheet: _promise(sheet[1], options) if len(names) > 1 else 0)
+
+
+def _content(workbook: Workbook, name: str) -> SheetContent:
+    content = workbook.read(name)
+    _empty_covered_cells(content)
+    return content
+
+
+def _filled(workbook: Workbook, used: str) -> list[Sheet]:
+    return [sheet for sheet in workbook.sheets if sheet.name == used or workbook.is_filled(sheet.name)]
+
+
+def _promise(content: SheetContent, options: TableOptions) -> int:
+    try:
+        named = name_columns(_Rows.of(content, options.hidden_rows).kept, options.header, options.header_row)
+    except DatasetInvalid:  # said if this sheet is read after all
+        return 0
+    shown = [at for at, position in enumerate(named.positions) if position not in content.hidden_columns]
+    return promise(named.rows, shown)
 
 
 def _empty_covered_cells(content: SheetContent) -> None:
@@ -162,17 +182,6 @@ def _texts(rows: list[Row]) -> tuple[tuple[str, ...], ...]:
 def _cells(content: SheetContent, row: int) -> tuple[Cell, ...]:
     line = content.cells[row]
     return tuple(line.get(column) for column in range(content.columns))
-
-
-def _sheet_notes(workbook: Workbook, used: str, asked: str | None) -> Iterator[DataProblem]:
-    others = [sheet for sheet in workbook.sheets if sheet.name != used and workbook.is_filled(sheet.name)]
-    visible = [sheet.name for sheet in others if not sheet.is_hidden]
-    hidden = [sheet.name for sheet in others if sheet.is_hidden]
-    if visible and asked is None:
-        yield warning("several-sheets", f"Only sheet {used!r} was read; skipped: {listed(visible)}.", option="sheet")
-    if hidden:
-        sheets = f"sheet {listed(hidden)} was" if len(hidden) == 1 else f"sheets {listed(hidden)} were"
-        yield warning("hidden-sheets", f"Hidden {sheets} not read.")
 
 
 def _doubts(content: SheetContent, named: NamedRows) -> Iterator[DataProblem]:

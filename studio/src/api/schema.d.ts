@@ -1599,6 +1599,11 @@ export interface components {
             /** Actual */
             actual?: number;
             /**
+             * Otherrow
+             * @description The earlier row that this one repeats or contradicts.
+             */
+            otherRow?: number;
+            /**
              * Isskippable
              * @description Whether leaving out the row solves the problem.
              */
@@ -2346,7 +2351,14 @@ export interface components {
             exampleCount?: number;
             /** Sample */
             sample?: components["schemas"]["SampleRowOut"][];
+            /**
+             * Problemrows
+             * @description Rows that problems name, beyond the sample; one that could not be read as it stands there.
+             */
+            problemRows?: components["schemas"]["SampleRowOut"][];
             mapping?: components["schemas"]["MappingOut"];
+            /** @description The first row that can be used, also where others cannot. */
+            firstExample?: components["schemas"]["ExampleOut"];
             /** Examples */
             examples?: components["schemas"]["ExampleOut"][];
             recorded?: components["schemas"]["RecordedOut"];

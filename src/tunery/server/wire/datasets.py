@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import Field
 from pydantic.alias_generators import to_camel
 
-from tunery.data.dataset import Dataset, Preview
+from tunery.data.dataset import Dataset, Preview, SampleRow
 from tunery.data.inputs import PromptContract
 from tunery.data.outputs import OutputKind, output_kind
 from tunery.errors import DataProblem, Level
@@ -28,6 +28,7 @@ class DataProblemOut(Message):
     column: str | None
     limit: int | None
     actual: int | None
+    other_row: Annotated[int | None, Field(description="The earlier row that this one repeats or contradicts.")]
     is_skippable: Annotated[bool, Field(description="Whether leaving out the row solves the problem.")]
     option: Annotated[str | None, Field(description="The request field that solves it, such as `encoding`.")]
 
@@ -102,7 +103,14 @@ class ParsedDatasetOut(Message):
     row_count: int | None = None
     example_count: int | None = None
     sample: list[SampleRowOut] | None = None
+    problem_rows: Annotated[
+        list[SampleRowOut] | None,
+        Field(description="Rows that problems name, beyond the sample; one that could not be read as it stands there."),
+    ] = None
     mapping: MappingOut | None = None
+    first_example: Annotated[
+        ExampleOut | None, Field(description="The first row that can be used, also where others cannot.")
+    ] = None
     examples: list[ExampleOut] | None = None
     recorded: RecordedOut | None = None
 
@@ -113,6 +121,7 @@ def parsed_out(
     """Return a file that could be read as a table; `dataset` is None if it cannot be tuned on."""
     rows = dataset.rows if dataset is not None and dataset.rows else None
     examples = dataset.examples if dataset is not None else ()
+    first = preview.first_example
     return ParsedDatasetOut(
         source=preview.source,
         format=preview.format,
@@ -126,12 +135,14 @@ def parsed_out(
         columns=list(preview.columns),
         row_count=preview.row_count,
         example_count=preview.example_count,
-        sample=[SampleRowOut(number=row.number, cells=[cell or "" for cell in row.cells]) for row in preview.sample],
+        sample=_rows_out(preview.sample),
+        problem_rows=_rows_out(preview.problem_rows) or None,
         mapping=MappingOut(
             input_columns=list(preview.input_columns),
             output_column=preview.output_column,
             ignored_columns=list(preview.ignored_columns),
         ),
+        first_example=None if first is None else ExampleOut(text_input=first.text_input, output=first.output, row=None),
         examples=[
             ExampleOut(text_input=example.text_input, output=example.output, row=rows[place] if rows else None)
             for place, example in enumerate(examples)
@@ -141,6 +152,10 @@ def parsed_out(
         questions=_questions_out(problems),
         recorded=None if recorded is None else RecordedOut(title=recorded.title, answers=list(recorded.answers)),
     )
+
+
+def _rows_out(rows: Sequence[SampleRow]) -> list[SampleRowOut]:
+    return [SampleRowOut(number=row.number, cells=[cell or "" for cell in row.cells]) for row in rows]
 
 
 def refused_out(source: str, problems: Sequence[DataProblem]) -> ParsedDatasetOut:
@@ -171,6 +186,7 @@ def problems_out(problems: Sequence[DataProblem]) -> list[DataProblemOut]:
             column=problem.column,
             limit=problem.limit,
             actual=problem.actual,
+            other_row=problem.other_row,
             is_skippable=problem.is_skippable,
             option=to_camel(problem.option) if problem.option else None,
         )
