@@ -113,7 +113,7 @@ def test_ordinary_texts_have_the_ids_of_the_whole_rendering(asked: str, output: 
     """Texts in which no control token is spelled are encoded as ever, whichever way they take."""
     encoder = default_encoder()
     turns = (Turn("system", output), Turn("user", asked))
-    whole = encoder._tokenize(encoder.rendered(turns) + output)
+    whole = encoder.tokenizer.encode(encoder.rendered(turns) + output)
 
     assert encoder._encode(turns, output) == whole
     with patch.object(ControlTokens, "are_spelled_in", return_value=True):
@@ -125,7 +125,7 @@ def test_control_tokens_in_the_rows_of_a_file_are_text(name: str) -> None:
     """Inputs and outputs come back letter for letter; one user turn stays one."""
     encoder = default_encoder()
     examples = Dataset.read(CASES / "03-special-tokens" / name).examples
-    control = set(encoder.tokenizer.all_special_ids)
+    control = encoder.tokenizer.special_ids
 
     for example, row in zip(examples, encoder.examples(examples), strict=True):
         prompt, answer = row.token_ids[: row.answer_offset], row.token_ids[row.answer_offset :]
@@ -208,8 +208,8 @@ def test_four_bit_answers_are_those_of_transformers_and_peft(tmp_path: Path) -> 
 def largest_gap(model: PeftModel, resident: ResidentBase, question: str, answer: str) -> float:
     """Return by how much the likeliest token that goes on with the answer falls short of the likeliest of all."""
     tokenizer, gap = resident.encoder.tokenizer, 0.0
-    vocabulary, token_ids = tokenizer.get_vocab(), resident.encoder.prompt(question)
-    left = "".join(tokenizer.tokenize(answer))
+    vocabulary, token_ids = tokenizer.backend.get_vocab(), resident.encoder.prompt(question)
+    left = "".join(tokenizer.pieces(tokenizer.encode(answer)))
     while left:
         with torch.no_grad():
             logits = model(input_ids=torch.tensor([token_ids])).logits[0, -1]

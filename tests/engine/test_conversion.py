@@ -13,7 +13,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.engine.tiny_bases import HEADS, HIDDEN, TEMPLATE, VOCABULARY, make_gguf
 from tunery.engine import conversion
-from tunery.engine.conversion import convert, quiet_transformers
+from tunery.engine.conversion import convert
+from tunery.engine.fallback import quiet_transformers
 from tunery.engine.gguf import GgufFile
 from tunery.errors import InvalidArgument
 from tunery.files import Progress

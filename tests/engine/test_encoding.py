@@ -9,10 +9,11 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
-from transformers import PreTrainedTokenizerFast
 
-from tests.engine.tiny_bases import SPECIAL, TEMPLATE, tiny_tokenizer
-from tunery.engine.encoding import PLAIN_CHAT_TEMPLATE, ControlTokens, Encoder
+from tests.engine.tiny_bases import SPECIAL, TEMPLATE, tiny_text_side
+from tunery.engine.encoding import ControlTokens, Encoder
+from tunery.engine.tokenizer import PLAIN_CHAT_TEMPLATE
+from tunery.engine.tokenizer import Tokenizer as TextSide
 from tunery.errors import DatasetInvalid, InvalidArgument
 from tunery.types import TuningExample, Turn
 
@@ -21,7 +22,7 @@ WINDOW = 128
 
 @pytest.fixture(params=["chat", "plain"])
 def encoder(request: pytest.FixtureRequest) -> Encoder:
-    return Encoder(tiny_tokenizer() if request.param == "chat" else tiny_tokenizer(PLAIN_CHAT_TEMPLATE), WINDOW)
+    return Encoder(tiny_text_side() if request.param == "chat" else tiny_text_side(PLAIN_CHAT_TEMPLATE), WINDOW)
 
 
 def test_example_begins_with_the_served_prompt(encoder: Encoder) -> None:
@@ -42,8 +43,8 @@ def test_answer_is_output_and_end_of_turn(encoder: Encoder) -> None:
 
 def test_end_token_is_the_one_of_the_template() -> None:
     """A chat template's end of turn wins over the tokenizer's end of text."""
-    tokenizer = tiny_tokenizer()
-    tokenizer.eos_token = SPECIAL[0]
+    tokenizer = tiny_text_side()
+    tokenizer.names["eos_token"] = SPECIAL[0]
 
     encoder = Encoder(tokenizer, WINDOW)
 
@@ -57,7 +58,7 @@ def test_end_token_is_the_one_of_the_template() -> None:
 )
 def test_texts_come_back(text_input: str, output: str) -> None:
     """Whatever the characters, the served prompt is a prefix of the row and the answer spells the output."""
-    encoder = Encoder(tiny_tokenizer(), 512)
+    encoder = Encoder(tiny_text_side(), 512)
 
     row = encoder.example(TuningExample(text_input, output))
 
@@ -68,8 +69,8 @@ def test_texts_come_back(text_input: str, output: str) -> None:
 @given(text=st.text(max_size=30), data=st.data())
 def test_text_of_bytes_is_that_of_its_parts(text: str, data: st.DataObject) -> None:
     """The tokenizer of bytes says that it is additive, and is, wherever its tokens are cut between two characters."""
-    encoder = Encoder(tiny_tokenizer(), 512)
-    tokens = encoder.tokenizer(text, add_special_tokens=False)["input_ids"]
+    encoder = Encoder(tiny_text_side(), 512)
+    tokens = encoder.tokenizer.encode(text)
     at = data.draw(st.integers(0, len(tokens)))
     parts = encoder.text(tokens[:at]), encoder.text(tokens[at:])
 
@@ -79,8 +80,8 @@ def test_text_of_bytes_is_that_of_its_parts(text: str, data: st.DataObject) -> N
 
 def test_other_decoders_are_not_taken_for_additive() -> None:
     """SentencePiece's drops the blank at the beginning, so parts would lose theirs."""
-    tokenizer = tiny_tokenizer()
-    tokenizer.backend_tokenizer.decoder = decoders.Metaspace()
+    tokenizer = tiny_text_side()
+    tokenizer.backend.decoder = decoders.Metaspace()
 
     assert not Encoder(tokenizer, WINDOW).is_additive
 
@@ -139,7 +140,7 @@ MARKERS = ("<s>", "</s>", "<unk>", "<pad>")
 MARKED = "{{ '<s>' }}{% for message in messages %}{{ '[' + message['content'] + ']</s>' }}{% endfor %}"
 
 
-def pieces_tokenizer(kind: str) -> PreTrainedTokenizerFast:
+def pieces_tokenizer(kind: str) -> TextSide:
     """A tokenizer in the manner of SentencePiece: blanks as marks, whole control tokens among its pieces."""
     plain = [chr(code) for code in range(33, 127)] + ["\n", "▁", "é", "▁a", "ab", "</"]
     if kind == "unigram":
@@ -153,14 +154,12 @@ def pieces_tokenizer(kind: str) -> PreTrainedTokenizerFast:
     tokenizer.decoder = decoders.Metaspace()
     tokenizer.add_special_tokens([AddedToken(name, special=True) for name in MARKERS[:2]])
     tokenizer.add_special_tokens([AddedToken(name, special=True, rstrip=True) for name in MARKERS[2:]])
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", unk_token="<unk>", chat_template=MARKED
-    )
+    return TextSide(tokenizer, {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}, (), MARKED)
 
 
 TOKENIZERS = {
-    **{name: tiny_tokenizer(template) for name, template in (("chat", TEMPLATE), ("plain", PLAIN_CHAT_TEMPLATE))},
-    **{name: tiny_tokenizer(template) for name, template in (("trimmed", TRIMMED), ("twice", TWICE))},
+    **{name: tiny_text_side(template) for name, template in (("chat", TEMPLATE), ("plain", PLAIN_CHAT_TEMPLATE))},
+    **{name: tiny_text_side(template) for name, template in (("trimmed", TRIMMED), ("twice", TWICE))},
     **{kind: pieces_tokenizer(kind) for kind in ("unigram", "bpe")},
 }
 ORDINARY = st.text(st.sampled_from(" \n\tab<|>/[im_ends😀é\U000f0000\ufffd"), min_size=1, max_size=20)
@@ -174,7 +173,7 @@ def test_ordinary_texts_have_the_ids_of_the_whole_rendering(name: str, asked: st
     encoder = Encoder(TOKENIZERS[name], 1 << 20)
     turns = (Turn("system", system), Turn("user", asked))
     assume(not any(token in text for token in (*SPECIAL, *MARKERS) for text in (asked, output, system)))
-    whole = encoder._tokenize(encoder.rendered(turns) + output)
+    whole = encoder.tokenizer.encode(encoder.rendered(turns) + output)
 
     assert encoder._encode(turns, output) == whole
     with patch.object(ControlTokens, "are_spelled_in", return_value=True):
@@ -190,10 +189,10 @@ def test_control_tokens_come_from_the_template_alone(name: str, data: st.DataObj
     controls = [*SPECIAL, *MARKERS, "<|im_", "end|>", "<", "/s>"]
     texts = st.lists(st.sampled_from(controls) | ORDINARY, min_size=1, max_size=6).map("".join)
     asked, output, system = data.draw(texts), data.draw(texts), data.draw(texts)
-    unknown = encoder.tokenizer.unk_token_id
+    unknown = encoder.tokenizer.token_id("unk_token")
 
     def control_tokens(token_ids: Sequence[int]) -> list[int]:
-        return [token for token in token_ids if token in encoder.tokenizer.all_special_ids and token != unknown]
+        return [token for token in token_ids if token in encoder.tokenizer.special_ids and token != unknown]
 
     neutral = encoder.conversation((Turn("system", "x"), Turn("user", "x")))
     row = encoder.example(TuningExample(asked, output))
@@ -207,7 +206,7 @@ def test_control_tokens_come_from_the_template_alone(name: str, data: st.DataObj
 @pytest.mark.parametrize("output", ["<|im_end|> is how it looks", "tar -xf <|endoftext|> && ls", "<|im_start|>user\nx"])
 def test_control_tokens_in_texts_come_back_letter_for_letter(output: str) -> None:
     """An output that spells a control token is learned and shown whole, also as a label."""
-    encoder = Encoder(tiny_tokenizer(), 512)
+    encoder = Encoder(tiny_text_side(), 512)
     row = encoder.example(TuningExample(output, output))
 
     assert encoder.text(row.token_ids[row.answer_offset :]) == output
@@ -217,17 +216,17 @@ def test_control_tokens_in_texts_come_back_letter_for_letter(output: str) -> Non
 
 def test_control_token_cannot_be_put_together_of_two_turns() -> None:
     """A template that puts texts side by side joins halves of control tokens as text."""
-    tokenizer = tiny_tokenizer(NO_BORDER)
+    tokenizer = tiny_text_side(NO_BORDER)
 
     ids = Encoder(tokenizer, 512).conversation((Turn("user", "a<|im_"), Turn("model", "end|>")))
 
     assert tokenizer.decode(ids) == "a<|im_end|>"
-    assert not set(ids) & set(tokenizer.all_special_ids)
+    assert not set(ids) & tokenizer.special_ids
 
 
 def test_row_with_control_tokens_is_cut_as_text() -> None:
     """The end of an input that is too long is cut off, and what is left is text."""
-    encoder = Encoder(tiny_tokenizer(), WINDOW)
+    encoder = Encoder(tiny_text_side(), WINDOW)
     row = encoder.example(TuningExample("<|im_end|>" * 50, "eight"))
 
     assert row.was_cut
@@ -241,6 +240,6 @@ def test_row_with_control_tokens_is_cut_as_text() -> None:
 )
 def test_half_character_at_the_end_is_left_out(text: str, tokens: int, shown: str) -> None:
     """Bytes that are no character yet are not shown; U+FFFD that the answer means is."""
-    encoder = Encoder(tiny_tokenizer(), WINDOW)
+    encoder = Encoder(tiny_text_side(), WINDOW)
 
-    assert encoder.whole_text(encoder.tokenizer(text, add_special_tokens=False)["input_ids"][:tokens]) == shown
+    assert encoder.whole_text(encoder.tokenizer.encode(text)[:tokens]) == shown

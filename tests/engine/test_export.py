@@ -15,14 +15,15 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
 from tests.engine.tiny_bases import VOCABULARY, make_folder
 from tests.fakes import write_learnable_base
 from tunery.engine.adapter import write_adapter
-from tunery.engine.conversion import llama_config, llama_weights, quiet_transformers
-from tunery.engine.encoding import PLAIN_CHAT_TEMPLATE
+from tunery.engine.conversion import llama_config, llama_weights
 from tunery.engine.export import WRITERS, Source, format_of, ollama_template, write_base_gguf
+from tunery.engine.fallback import parts_of, quiet_transformers
 from tunery.engine.gguf import GgufFile
 from tunery.engine.gguf_export import alternating_rows, architecture_of
 from tunery.engine.layers.lora import Adapter, shape_of
 from tunery.engine.layers.network import Network
 from tunery.engine.proof import Questions, prove
+from tunery.engine.tokenizer import PLAIN_CHAT_TEMPLATE, Tokenizer
 from tunery.errors import FailedPrecondition, InvalidArgument
 from tunery.files import ignore
 
@@ -205,7 +206,7 @@ def test_the_modelfile_renders_what_the_template_of_the_base_does(
     tokenizer = AutoTokenizer.from_pretrained(source.base_folder)
     tokenizer.chat_template = template
 
-    rendered = _as_ollama(*ollama_template(tokenizer), turns)
+    rendered = _as_ollama(*ollama_template(Tokenizer(*parts_of(tokenizer))), turns)
 
     assert rendered == tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
 
@@ -215,7 +216,7 @@ def test_a_modelfile_of_another_form_is_right_for_single_questions(source: Sourc
     """A base without a template of its own takes a system text; one whose template rejects it has no place for it."""
     tokenizer = AutoTokenizer.from_pretrained(source.base_folder)
     tokenizer.chat_template = template
-    found, default = ollama_template(tokenizer)
+    found, default = ollama_template(Tokenizer(*parts_of(tokenizer)))
     asked = [[_QUESTION]] if template == _WITHOUT_SYSTEM else [[_QUESTION], [_SYSTEM, _QUESTION]]
 
     assert (".System" in found, default) == (template == PLAIN_CHAT_TEMPLATE, "")

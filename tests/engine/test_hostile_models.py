@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.engine.tiny_bases import TEMPLATE, make_folder, make_gguf, tiny_config, tiny_tokenizer
+from tests.engine.tiny_bases import TEMPLATE, make_folder, make_gguf, tiny_config, tiny_text_side
 from tests.fakes import tiny_model
 from tunery.engine.adapter import CONFIG, WEIGHTS, read_adapter, write_adapter
 from tunery.engine.catalog import Catalog
@@ -289,11 +289,11 @@ def test_every_place_of_a_template_is_looked_at(base: Path, tmp_path: Path, monk
 def test_a_template_that_hides_its_loops_is_stopped_when_it_is_rendered() -> None:
     """A text that it waits for makes it loop: the call ends with 400, and the next one is answered."""
     hidden = "{% if messages[0].content == 'go' %}" + HOSTILE_TEMPLATES["loops"] + "{% endif %}"
-    encoder = Encoder(tiny_tokenizer(hidden + TEMPLATE), 128)
+    encoder = Encoder(tiny_text_side(hidden + TEMPLATE), 128)
 
     with pytest.raises(InvalidArgument, match="more than 1,000,000 steps"):
         encoder.prompt("go")
-    assert encoder.prompt("stop") == Encoder(tiny_tokenizer(), 128).prompt("stop")
+    assert encoder.prompt("stop") == Encoder(tiny_text_side(), 128).prompt("stop")
 
 
 def test_a_usual_template_is_not_refused(base: Path, tmp_path: Path) -> None:

@@ -13,7 +13,9 @@ import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from tunery.engine.fallback import parts_of
 from tunery.engine.fetch import WheelSource
+from tunery.engine.tokenizer import Tokenizer as TextSide
 
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 MERGES = ["Ċ Ċ", "Ġ Ġ"]
@@ -55,6 +57,11 @@ def tiny_tokenizer(template: str | None = TEMPLATE) -> PreTrainedTokenizerFast:
         pad_token=SPECIAL[2],
         chat_template=template,
     )
+
+
+def tiny_text_side(template: str | None = TEMPLATE) -> TextSide:
+    """Return the same tokenizer as tunery reads it."""
+    return TextSide(*parts_of(tiny_tokenizer(template)))
 
 
 def make_folder(

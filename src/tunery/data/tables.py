@@ -141,7 +141,8 @@ def sheet_notes(used: str, filled: Sequence[Sheet], *, is_named: bool) -> Iterat
     if visible and not is_named:
         yield warning("several-sheets", f"Only sheet {used!r} was read; skipped: {listed(visible)}.", option="sheet")
     if hidden:
-        yield warning("hidden-sheets", f"There are hidden sheets that were not read: {listed(hidden)}.")
+        sheets = f"sheet {listed(hidden)} was" if len(hidden) == 1 else f"sheets {listed(hidden)} were"
+        yield warning("hidden-sheets", f"Hidden {sheets} not read.")
 
 
 def printable(text: str) -> str:

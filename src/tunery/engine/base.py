@@ -15,8 +15,8 @@ from typing import Any
 import torch
 
 from tunery.engine.catalog import Catalog, folder_entry, inspect_folder, weights_digest
-from tunery.engine.conversion import quiet_transformers
-from tunery.engine.encoding import PLAIN_CHAT_TEMPLATE
+from tunery.engine.fallback import quiet_transformers
+from tunery.engine.tokenizer import Tokenizer
 from tunery.errors import InvalidArgument
 from tunery.types import CatalogEntry
 
@@ -26,7 +26,7 @@ class Base:
     """A loaded base: shared by all its adapters, never changed."""
 
     model: Any  # a causal language model of transformers, in eval mode, no parameter with a gradient
-    tokenizer: Any  # always with a chat template
+    tokenizer: Tokenizer
     entry: CatalogEntry
     folder: Path
     digest: str  # sha256 of the weights
@@ -62,16 +62,13 @@ def load_folder(folder: Path, *, dtype: torch.dtype) -> Base:
 
 def _load(entry: CatalogEntry, folder: Path, digest: str, dtype: torch.dtype) -> Base:
     from safetensors import SafetensorError
-    from transformers import AutoTokenizer
 
     try:
         with quiet_transformers():
             model = _model(folder, dtype)
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        tokenizer = Tokenizer.read(folder)
     except (ValueError, KeyError, OSError, SafetensorError) as error:
         raise InvalidArgument(f"{entry.name} cannot be loaded from {folder}: {error}") from error
-    if not tokenizer.chat_template:
-        tokenizer.chat_template = PLAIN_CHAT_TEMPLATE
     return Base(model, tokenizer, entry, folder, digest, dtype)
 
 

@@ -1,8 +1,8 @@
 """
-Keeps the chat templates of other people's bases within bounds.
+Renders chat templates as transformers does, and keeps those of other people's bases within bounds.
 
-A template is a program: it can loop or double a text without end. One that could is tried in a child process, with
-limits, when its base is added; when it is rendered, its steps are counted.
+A template is a program in jinja2's sandbox: it can loop or double a text without end. One that could is tried in a
+child process, with limits, when its base is added; when it is rendered, its steps are counted.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,85 @@ _TRIED = (
     [("user", "x"), ("assistant", "y"), ("user", "word " * 200)],
 )
 _SOURCE = "<template>"  # the file name of what jinja compiles
+
+
+def rendered(
+    template: str,
+    turns: Sequence[Mapping[str, str]],
+    *,
+    add_generation_prompt: bool = False,
+    date: datetime | None = None,
+    **variables: object,
+) -> str:
+    """
+    Return the text of a conversation: messages with `role` and `content`.
+
+    `variables` are what a template may ask for besides, such as `bos_token` or `enable_thinking`; `date` is what
+    `strftime_now` tells, by default the time of the call. Raises jinja2's TemplateError where the template rejects the
+    turns or takes too many steps.
+    """
+    given = {"tools": None, "documents": None, "strftime_now": (date or datetime.now()).strftime, **variables}
+    with bounded_steps():
+        messages = [dict(turn) for turn in turns]
+        return str(_compiled(template).render(messages=messages, add_generation_prompt=add_generation_prompt, **given))
+
+
+@lru_cache(maxsize=16)
+def _compiled(template: str) -> Any:
+    return _environment().from_string(template)
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Any:
+    """Return jinja2's sandbox with the flags, filters and functions of transformers' `apply_chat_template`."""
+    from jinja2.exceptions import SecurityError, TemplateError
+    from jinja2.ext import Extension, loopcontrols
+    from jinja2.nodes import CallBlock
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+    from jinja2.utils import Namespace
+
+    class Generation(Extension):
+        """{% generation %}: what a model learns; here it is text like any other."""
+
+        tags = {"generation"}  # noqa: RUF012
+
+        def parse(self, parser: Any) -> Any:
+            line = next(parser.stream).lineno
+            body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+            return CallBlock(self.call_method("_text"), [], [], body).set_lineno(line)
+
+        def _text(self, caller: Callable[[], str]) -> str:
+            return caller()
+
+    class PlainNamespace(Namespace):
+        """Namespaces must not lead to what Python keeps under names with underscores."""
+
+        def __init__(*args: Any, **values: Any) -> None:
+            for name in dict(*args[1:], **values):
+                PlainNamespace._require_plain(name)
+            Namespace.__init__(*args, **values)
+
+        def __setitem__(self, name: str, value: Any) -> None:
+            PlainNamespace._require_plain(name)
+            super().__setitem__(name, value)
+
+        @staticmethod
+        def _require_plain(name: object) -> None:
+            if isinstance(name, str) and name.startswith("_"):
+                raise SecurityError(f"a namespace cannot keep {name!r}")
+
+    def raise_exception(message: str) -> None:
+        raise TemplateError(message)
+
+    def tojson(value: Any, ensure_ascii: bool = False, **options: Any) -> str:  # jinja2's own escapes HTML
+        return json.dumps(value, ensure_ascii=ensure_ascii, **options)
+
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols]
+    )
+    environment.filters["tojson"] = tojson
+    environment.globals |= {"raise_exception": raise_exception, "namespace": PlainNamespace}
+    return environment
 
 
 @contextmanager
@@ -101,15 +182,13 @@ def _is_list(value: object) -> bool:
 def main() -> None:
     """Render the template on standard input; fail if it breaks a limit."""
     from jinja2 import TemplateError
-    from transformers.utils.chat_template_utils import render_jinja_template
 
     template = sys.stdin.buffer.read().decode("utf-8", errors="replace")
     _limit_myself()
     for turns in _TRIED:
         said = [{"role": role, "content": text} for role, text in turns]
         try:
-            with bounded_steps():
-                (text,), _ = render_jinja_template([said], chat_template=template, add_generation_prompt=True)
+            text = rendered(template, said, add_generation_prompt=True)
         except TemplateError as error:
             if "steps" in str(error):
                 raise

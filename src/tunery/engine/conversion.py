@@ -10,15 +10,14 @@ from __future__ import annotations
 import io
 import mmap
 import shutil
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr
+from contextlib import redirect_stderr
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from tunery.engine.fallback import quiet_transformers
 from tunery.engine.gguf import GgufFile, GgufTensor
 from tunery.errors import FailedPrecondition, InvalidArgument
 from tunery.files import OnProgress, Progress, ignore, read_json, write_json
@@ -279,20 +278,3 @@ def _read(file: GgufFile, tensor: GgufTensor, heads: int | None) -> torch.Tensor
         return decode_four_bit(torch.from_numpy(data), heads).dense().bfloat16()
     dense = torch.from_numpy(gguf.dequantize(data, gguf.GGMLQuantizationType(tensor.type_id)))
     return original_rows(dense, heads).bfloat16().contiguous()
-
-
-@contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """Keep transformers' progress bars off stderr; the consumer of Progress draws ours."""
-    from transformers.utils import logging
-
-    was_on = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            # views of the file are read-only memory; nothing writes to them
-            warnings.filterwarnings("ignore", message="The given (NumPy array|buffer) is not writable")
-            yield
-    finally:
-        if was_on:
-            logging.enable_progress_bar()

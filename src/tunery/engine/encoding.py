@@ -11,31 +11,21 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from jinja2 import TemplateError
+from tokenizers import Tokenizer as Backend
 
 from tunery.data.checks import long_outputs
 from tunery.engine.catalog import Catalog
-from tunery.engine.chat_templates import bounded_steps
+from tunery.engine.tokenizer import Tokenizer
 from tunery.errors import DatasetInvalid, InvalidArgument
 from tunery.types import CatalogEntry, TuningExample, Turn
-
-# For bases without a chat template (pretrained, not instruction-tuned). Plain words that any tokenizer has; the line
-# break before the answer keeps its first word a separate token; answers stop at the end-of-text token.
-PLAIN_CHAT_TEMPLATE = (
-    "{%- if bos_token %}{{ bos_token }}{% endif -%}"
-    "{%- for message in messages -%}"
-    "{%- if message['role'] == 'system' -%}{{ message['content'] + '\n\n' }}"
-    "{%- elif message['role'] == 'user' -%}{{ 'Input:\n' + message['content'] + '\n' }}"
-    "{%- else -%}{{ 'Output:\n' + message['content'] + eos_token }}{%- endif -%}"
-    "{%- endfor -%}"
-    "{%- if add_generation_prompt -%}{{ 'Output:\n' }}{%- endif -%}"
-)
 
 LOST_CHARACTER = "\ufffd"  # what a decoder writes for bytes that are no character
 _LOST_CHARACTER_IN_TOKENS = (
@@ -72,15 +62,25 @@ class Encoder:
     """
     The template and tokenizer of one base.
 
-    `window_tokens` is the longest sequence (prompt plus answer) that the base can read.
+    `window_tokens` is the longest sequence (prompt plus answer) that the base can read. A template that asks for the
+    date gets `date`, by default that of the call; `thinking` None leaves it to the template.
     """
 
-    def __init__(self, tokenizer: Any, window_tokens: int) -> None:
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        window_tokens: int,
+        *,
+        date: datetime | None = None,
+        thinking: bool | None = None,
+    ) -> None:
         self.tokenizer = tokenizer
         self.window_tokens = window_tokens
+        self._date, self._thinking = date, thinking
         self._control = ControlTokens(tokenizer)
         self.end_token_id = self._find_end_token()
-        self.stop_token_ids = frozenset({self.end_token_id, *self._special_ends()})
+        ends = (self.end_token_id, tokenizer.token_id("eos_token"))
+        self.stop_token_ids = frozenset(token for token in ends if token is not None)
 
     def prompt(self, text_input: str, max_output_tokens: int = 1) -> list[int]:
         """Return the token ids before the answer; raises InvalidArgument when the window is too small."""
@@ -132,7 +132,7 @@ class Encoder:
 
     def row_text(self, example: TuningExample) -> str:
         """Return an example as the base reads it: template, special tokens, answer."""
-        return str(self.tokenizer.decode(self.example(example).token_ids, clean_up_tokenization_spaces=False))
+        return self.tokenizer.decode(self.example(example).token_ids)
 
     def answers(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
         """Return the token ids of complete answers, each with its end token."""
@@ -141,21 +141,21 @@ class Encoder:
 
     def text(self, token_ids: Sequence[int]) -> str:
         """Return the text of answer tokens without special tokens."""
-        return str(self.tokenizer.decode(token_ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+        return self.tokenizer.decode(token_ids, skip_special_tokens=True)
 
     def whole_text(self, token_ids: Sequence[int]) -> str:
         """Return the text of answer tokens as `text` does, without a character at the end that is not complete."""
         text = self.text(token_ids)
         if not text.endswith(LOST_CHARACTER):
             return text
-        spelled = "".join(self.tokenizer.convert_ids_to_tokens(list(token_ids), skip_special_tokens=True))
+        plain = [token for token in token_ids if token not in self.tokenizer.special_ids]
+        spelled = "".join(self.tokenizer.pieces(plain))
         return text if spelled.endswith(_LOST_CHARACTER_IN_TOKENS) else text.rstrip(LOST_CHARACTER)
 
     @property
     def is_additive(self) -> bool:
         """Return whether texts of token runs can be concatenated, as with byte-level BPE."""
-        backend = getattr(self.tokenizer, "backend_tokenizer", None)
-        return type(getattr(backend, "decoder", None)).__name__ == "ByteLevel"
+        return type(self.tokenizer.backend.decoder).__name__ == "ByteLevel"
 
     def rendered(self, turns: Sequence[Turn]) -> str:
         """Return the text before the answer to a conversation, as other programs need it."""
@@ -164,26 +164,26 @@ class Encoder:
     def _render(self, *turns: Turn) -> str:
         said = [{"role": turn.role, "content": turn.text} for turn in turns]
         try:
-            with bounded_steps():
-                return str(self.tokenizer.apply_chat_template(said, tokenize=False, add_generation_prompt=True))
+            return self._written(said, add_generation_prompt=True)
         except TemplateError as error:  # templates reject what their model has not learned, such as a system turn
             raise InvalidArgument(f"The chat template of this base rejects these turns: {error}.") from error
+
+    def _written(self, said: Sequence[Mapping[str, str]], *, add_generation_prompt: bool = False) -> str:
+        return self.tokenizer.render(
+            said, add_generation_prompt=add_generation_prompt, date=self._date, thinking=self._thinking
+        )
 
     def _encode(self, turns: Sequence[Turn], output: str = "") -> list[int]:
         """Return the token ids of rendered turns and the beginning of an answer behind them."""
         texts = [*(turn.text for turn in turns), output]
         if not self._control.are_spelled_in(texts):
-            return self._tokenize(self._rendered(turns) + output)
+            return self.tokenizer.encode(self._rendered(turns) + output)
         mark = _unused_character(texts)
         marked = [replace(turn, text=self._control.marked(turn.text, mark)) for turn in turns]
         return self._control.encode(self._rendered(marked) + self._control.marked(output, mark), mark)
 
     def _rendered(self, turns: Sequence[Turn]) -> str:
         return self._render(*turns) if turns else ""
-
-    def _tokenize(self, text: str) -> list[int]:
-        # the template writes its own special tokens
-        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def _answer(self, example: TuningExample, prompt: list[int]) -> list[int]:
         whole = self._encode((_asked(example.text_input),), example.output)
@@ -210,17 +210,13 @@ class Encoder:
         Return the first token the template writes after an answer if it is special, else the end-of-text token.
         """
         turns = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]
-        with bounded_steps():
-            rendered = str(self.tokenizer.apply_chat_template(turns, tokenize=False))
-        behind = self._tokenize(rendered.rpartition("y")[2])
-        if behind and behind[0] in self.tokenizer.all_special_ids:
-            return int(behind[0])
-        if self.tokenizer.eos_token_id is None:
+        behind = self.tokenizer.encode(self._written(turns).rpartition("y")[2])
+        if behind and behind[0] in self.tokenizer.special_ids:
+            return behind[0]
+        end = self.tokenizer.token_id("eos_token")
+        if end is None:
             raise InvalidArgument("The tokenizer of this base has no end-of-text token, so the base cannot be tuned.")
-        return int(self.tokenizer.eos_token_id)
-
-    def _special_ends(self) -> set[int]:
-        return {int(self.tokenizer.eos_token_id)} if self.tokenizer.eos_token_id is not None else set()
+        return end
 
 
 class ControlTokens:
@@ -232,10 +228,9 @@ class ControlTokens:
     which the spelling without its mark is ordinary text. Pieces, merges and the ids of everything else are the same.
     """
 
-    def __init__(self, tokenizer: Any) -> None:
-        self._tokenizer = tokenizer
-        added = getattr(tokenizer, "added_tokens_decoder", {}).values()
-        names = sorted((token.content for token in added if token.special), key=len, reverse=True)
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._backend = tokenizer.backend
+        names = sorted(tokenizer.control_tokens, key=len, reverse=True)
         self._pattern = re.compile("|".join(re.escape(name) for name in names) or r"(?!)")
         self._beginnings = frozenset(name[:end] for name in names for end in range(1, len(name)))
         self._longest = max(map(len, names), default=0)
@@ -262,21 +257,13 @@ class ControlTokens:
         return next((length for length in lengths if text[-length:] in self._beginnings), 0)
 
     def _normalized(self, text: str) -> str:
-        normalizer = getattr(getattr(self._tokenizer, "backend_tokenizer", None), "normalizer", None)
+        normalizer = self._backend.normalizer
         return text if normalizer is None else f"{text}\n{normalizer.normalize_str(text)}"
 
     @cached_property
-    def _twin(self) -> Any:
-        from tokenizers import Tokenizer
-
-        backend = getattr(self._tokenizer, "backend_tokenizer", None)
-        if backend is None:
-            raise InvalidArgument(
-                "A text contains a control token of this base, and its tokenizer cannot encode that as text:"
-                f" one of {', '.join(sorted(self._secret_names))}. Remove it from the text."
-            )
-        twin = Tokenizer.from_str(json.dumps(_renamed(json.loads(backend.to_str()), self._secret_names)))
-        assert all(twin.token_to_id(new) == backend.token_to_id(old) for old, new in self._secret_names.items())
+    def _twin(self) -> Backend:
+        twin = Backend.from_str(json.dumps(_renamed(json.loads(self._backend.to_str()), self._secret_names)))
+        assert all(twin.token_to_id(new) == self._backend.token_to_id(old) for old, new in self._secret_names.items())
         return twin
 
 
@@ -348,10 +335,5 @@ def encoded(entry: CatalogEntry, data_folder: Path, examples: Sequence[TuningExa
 
 
 def _encoder_of(entry: CatalogEntry, data_folder: Path, window_tokens: int) -> Encoder:
-    from transformers import AutoTokenizer
-
     folder = Catalog(data_folder).folder(entry.alias_of or entry.name)
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    if not tokenizer.chat_template:
-        tokenizer.chat_template = PLAIN_CHAT_TEMPLATE
-    return Encoder(tokenizer, window_tokens)
+    return Encoder(Tokenizer.read(folder), window_tokens)

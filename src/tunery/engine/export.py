@@ -18,9 +18,10 @@ import torch
 from jinja2 import TemplateError
 
 from tunery.engine.adapter import CONFIG, WEIGHTS
-from tunery.engine.conversion import quiet_transformers
-from tunery.engine.encoding import PLAIN_CHAT_TEMPLATE, Encoder
+from tunery.engine.encoding import Encoder
+from tunery.engine.fallback import quiet_transformers
 from tunery.engine.gguf_export import Pair, architecture_of, kinds_of, pre_type_of, write_gguf, write_pairs
+from tunery.engine.tokenizer import Tokenizer
 from tunery.errors import InvalidArgument
 
 ADAPTER_GGUF = "adapter.gguf"
@@ -50,7 +51,7 @@ def write_adapter_export(source: Source, folder: Path) -> None:
 def write_merged_export(source: Source, folder: Path) -> None:
     """Write merged safetensors with tokenizer, chat template and generation config."""
     model = merge(source.base_folder, source.adapter_folder)
-    write_merged(folder, model, tokenizer_of(source.base_folder), dtype=MERGED_DTYPE)
+    write_merged(folder, model, Tokenizer.read(source.base_folder), dtype=MERGED_DTYPE)
 
 
 def write_gguf_export(source: Source, folder: Path) -> None:
@@ -65,7 +66,7 @@ def write_gguf_export(source: Source, folder: Path) -> None:
     kinds = kinds_of(source.bits)
     config = AutoConfig.from_pretrained(source.base_folder, local_files_only=True, trust_remote_code=False)
     architecture_of(config)  # refuse before reading weights
-    tokenizer = tokenizer_of(source.base_folder)
+    tokenizer = Tokenizer.read(source.base_folder)
     model, pre_type = merge(source.base_folder, source.adapter_folder), pre_type_of(source.base_folder)
     for kind in kinds:
         write_gguf(folder / f"model-{kind}.gguf", model, tokenizer, kind, name=source.name, pre_type=pre_type)
@@ -90,7 +91,7 @@ def write_base_gguf(base_folder: Path, path: Path, name: str) -> None:
     from transformers import AutoConfig
 
     architecture_of(AutoConfig.from_pretrained(base_folder, local_files_only=True, trust_remote_code=False))
-    tokenizer, pre_type = tokenizer_of(base_folder), pre_type_of(base_folder)
+    tokenizer, pre_type = Tokenizer.read(base_folder), pre_type_of(base_folder)
     write_gguf(path, unmerged(base_folder), tokenizer, "f16", name=name, pre_type=pre_type)
 
 
@@ -150,18 +151,7 @@ def unmerged(base_folder: Path) -> Any:
         )
 
 
-def tokenizer_of(base_folder: Path) -> Any:
-    """Return the tokenizer of a base with the chat template that tuning used."""
-    from transformers import AutoTokenizer
-
-    with quiet_transformers():
-        tokenizer = AutoTokenizer.from_pretrained(base_folder, local_files_only=True, trust_remote_code=False)
-    if not tokenizer.chat_template:
-        tokenizer.chat_template = PLAIN_CHAT_TEMPLATE
-    return tokenizer
-
-
-def write_merged(folder: Path, model: Any, tokenizer: Any, *, dtype: torch.dtype = torch.float32) -> None:
+def write_merged(folder: Path, model: Any, tokenizer: Tokenizer, *, dtype: torch.dtype = torch.float32) -> None:
     """
     Write a merged model into a folder, with weights in `dtype`.
 
@@ -172,13 +162,13 @@ def write_merged(folder: Path, model: Any, tokenizer: Any, *, dtype: torch.dtype
     encoder = Encoder(tokenizer, window_tokens=1 << 30)
     first_end = encoder.end_token_id
     ends = [first_end, *sorted(encoder.stop_token_ids - {first_end})]
-    padding = tokenizer.pad_token_id
+    padding = tokenizer.token_id("pad_token")
     model.generation_config = GenerationConfig(
         do_sample=False, eos_token_id=ends, pad_token_id=first_end if padding is None else padding
     )
     with quiet_transformers():
         model.to(dtype).save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
+    tokenizer.save(folder)
 
 
 def _add(model: Any, path: str, delta: torch.Tensor, *, is_transposed: bool) -> None:
@@ -192,10 +182,10 @@ def _add(model: Any, path: str, delta: torch.Tensor, *, is_transposed: bool) -> 
     weight += change
 
 
-def modelfile(weights: str, tokenizer: Any, *, temperature: float, top_p: float, top_k: int | None) -> str:
+def modelfile(weights: str, tokenizer: Tokenizer, *, temperature: float, top_p: float, top_k: int | None) -> str:
     """Return the text of a Modelfile for a GGUF file in the same folder, with the settings it is served with."""
     template, system = ollama_template(tokenizer)
-    stop = tokenizer.eos_token
+    stop = tokenizer.names.get("eos_token")
     lines = [
         f"FROM ./{weights}",
         f'TEMPLATE """{template}"""',
@@ -212,7 +202,7 @@ def modelfile(weights: str, tokenizer: Any, *, temperature: float, top_p: float,
 _SYSTEM, _QUESTION, _ANSWER = (f"\u0001{role}\u0001" for role in ("system", "user", "assistant"))
 
 
-def ollama_template(tokenizer: Any) -> tuple[str, str]:
+def ollama_template(tokenizer: Tokenizer) -> tuple[str, str]:
     """
     Return the chat template of a base in Ollama's form, and the system text that it writes if none is given.
 
@@ -238,11 +228,11 @@ def ollama_template(tokenizer: Any) -> tuple[str, str]:
     return f"{head}{{{{ .Prompt }}}}{after}", ""
 
 
-def _rendered(tokenizer: Any, *texts: str, is_asked: bool = True) -> str:
+def _rendered(tokenizer: Tokenizer, *texts: str, is_asked: bool = True) -> str:
     """Return a conversation of these marks, empty if the template rejects it."""
     turns = [{"role": text.strip("\u0001"), "content": text} for text in texts]
     try:
-        return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=is_asked))
+        return tokenizer.render(turns, add_generation_prompt=is_asked)
     except TemplateError:
         return ""
 

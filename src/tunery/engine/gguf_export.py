@@ -17,6 +17,7 @@ import torch
 from tunery.engine.conversion import ORIGINAL_FILE
 from tunery.engine.gguf import GgufFile
 from tunery.engine.layers.lora import Adapter
+from tunery.engine.tokenizer import Tokenizer
 from tunery.errors import FailedPrecondition, InvalidArgument
 
 KINDS = {16: "f16", 8: "q8_0"}  # by the bits of a weight
@@ -33,7 +34,9 @@ def kinds_of(bits: int | None) -> tuple[str, ...]:
     return (KINDS[bits],)
 
 
-def write_gguf(path: Path, model: Any, tokenizer: Any, kind: str, *, name: str, pre_type: str | None = None) -> None:
+def write_gguf(
+    path: Path, model: Any, tokenizer: Tokenizer, kind: str, *, name: str, pre_type: str | None = None
+) -> None:
     """
     Write a model into a GGUF file of `kind` "f16" or "q8_0".
 
@@ -132,14 +135,14 @@ _LLAMA = (
 _SPLITS = {_LLAMA: "llama-bpe", _LLAMA.replace("{1,3}", ""): "qwen2"}
 
 
-def add_tokenizer(writer: Any, tokenizer: Any, vocabulary_size: int, pre_type: str | None = None) -> None:
+def add_tokenizer(writer: Any, tokenizer: Tokenizer, vocabulary_size: int, pre_type: str | None = None) -> None:
     """
-    Write a tokenizer of transformers into GGUF's metadata.
+    Write a tokenizer into GGUF's metadata.
 
     `vocabulary_size` is that of the weights; `pre_type` is llama.cpp's name for the way of splitting, if known.
     Raises FailedPrecondition for a tokenizer that would split texts differently in llama.cpp.
     """
-    description = json.loads(tokenizer.backend_tokenizer.to_str())
+    description = json.loads(tokenizer.backend.to_str())
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre(pre_type or _pre_type(description))
     tokens, kinds = _tokens(description, vocabulary_size)
@@ -148,7 +151,7 @@ def add_tokenizer(writer: Any, tokenizer: Any, vocabulary_size: int, pre_type: s
     merges = description["model"]["merges"]
     writer.add_token_merges([merge if isinstance(merge, str) else " ".join(merge) for merge in merges])
     for name in ("bos", "eos", "unk", "pad"):
-        number = getattr(tokenizer, f"{name}_token_id")
+        number = tokenizer.token_id(f"{name}_token")
         if number is not None:
             getattr(writer, f"add_{name}_token_id")(number)
     writer.add_add_bos_token(False)  # the template writes its own

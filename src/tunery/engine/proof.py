@@ -21,9 +21,10 @@ from typing import Any
 from tunery.engine import runtimes
 from tunery.engine.conversion import ORIGINAL_FILE
 from tunery.engine.encoding import Encoder
-from tunery.engine.export import ADAPTER_GGUF, base_gguf, tokenizer_of, write_base_gguf
+from tunery.engine.export import ADAPTER_GGUF, base_gguf, write_base_gguf
 from tunery.engine.gguf_export import KINDS
 from tunery.engine.resident import ResidentBase
+from tunery.engine.tokenizer import Tokenizer
 from tunery.types import SamplingSettings, Turn
 
 MAX_DIFFERENCES = 5  # shown in the report
@@ -122,7 +123,7 @@ def prove(
 
 
 def _asked(base_folder: Path, questions: Questions) -> dict[str, Any]:
-    tokenizer = tokenizer_of(base_folder)
+    tokenizer = Tokenizer.read(base_folder)
     encoder = Encoder(tokenizer, window_tokens=1 << 30)
     prompts = [encoder.rendered((Turn("user", text),)) for text in questions.texts]
     lengths = [len(encoder.prompt(text)) for text in questions.texts]

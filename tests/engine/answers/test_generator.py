@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from peft import PeftModel
 
-from tests.engine.tiny_bases import tiny_config, tiny_tokenizer
+from tests.engine.tiny_bases import tiny_config, tiny_text_side
 from tests.fakes import tiny_model
 from tunery.engine.adapter import write_adapter
 from tunery.engine.answers.cache import token_bytes
@@ -30,13 +31,16 @@ SETTINGS = SamplingSettings(max_output_tokens=12)
 class Numbers:
     """A tokenizer whose text is the token ids themselves: what was drawn can be read from the text."""
 
-    all_special_ids = (2,)
-    eos_token_id = 2
+    special_ids, control_tokens = frozenset({2}), ()
+    backend = SimpleNamespace(normalizer=None, decoder=None)
 
-    def __call__(self, text: str, **_: Any) -> dict[str, list[int]]:
-        return {"input_ids": [int(word) for word in text.split() if word.isdigit()]}
+    def token_id(self, name: str) -> int | None:
+        return 2 if name == "eos_token" else None
 
-    def apply_chat_template(self, turns: list[dict[str, str]], **_: Any) -> str:
+    def encode(self, text: str) -> list[int]:
+        return [int(word) for word in text.split() if word.isdigit()]
+
+    def render(self, turns: list[dict[str, str]], **_: Any) -> str:
         return " ".join(turn["content"] for turn in turns)
 
     def decode(self, token_ids: list[int], **_: Any) -> str:
@@ -217,7 +221,7 @@ def test_texts_of_a_real_tokenizer_are_streamed_whole() -> None:
 
     torch.manual_seed(0)
     network = Network(LlamaForCausalLM(tiny_config()))
-    encoder = Encoder(tiny_tokenizer(), 128)
+    encoder = Encoder(tiny_text_side(), 128)
     request = Request(tuple(encoder.prompt("hello")), SamplingSettings(max_output_tokens=30))
 
     pieces = [piece.text for piece in Generator(network, encoder).answer([request])]

@@ -128,7 +128,7 @@ def test_a_whole_answer_keeps_its_reason(resident: ResidentBase) -> None:
 def test_a_string_that_repeats_itself_is_ended(resident: ResidentBase) -> None:
     """The same few tokens again and again are closed with a quote, and the answer goes on."""
     guide = resident.guides.of(AnswerForm(json_schema='{"type": "object"}'))
-    vocabulary = resident.encoder.tokenizer.get_vocab()
+    vocabulary = resident.encoder.tokenizer.backend.get_vocab()
     size = len(vocabulary)
 
     def said(text: str, left: int = 500) -> int:
@@ -153,8 +153,8 @@ def test_a_string_that_repeats_itself_is_ended(resident: ResidentBase) -> None:
 def test_half_a_character_is_completed_before_the_end(resident: ResidentBase) -> None:
     """Where the tokens end within an emoji, its bytes come first, then the quote and the bracket."""
     guide = resident.guides.of(AnswerForm(json_schema='{"type": "object"}'))
-    vocabulary = resident.encoder.tokenizer.get_vocab()
-    emoji = resident.encoder.tokenizer("😀", add_special_tokens=False)["input_ids"]
+    vocabulary = resident.encoder.tokenizer.backend.get_vocab()
+    emoji = resident.encoder.tokenizer.encode("😀")
     tokens = [*(vocabulary[text] for text in '{"a":Ġ"'), *emoji[:2]]
     for token in tokens:
         guide.push(token)

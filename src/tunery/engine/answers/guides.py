@@ -144,7 +144,7 @@ class Guides:
         if self._tokenizer is None:
             from llguidance import LLTokenizer
 
-            description = self._encoder.tokenizer.backend_tokenizer.to_str()
+            description = self._encoder.tokenizer.backend.to_str()
             self._tokenizer = LLTokenizer(description, eos_token=self._encoder.end_token_id)
         return self._tokenizer
 
