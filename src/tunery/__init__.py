@@ -37,6 +37,10 @@ _HOMES = {
 __all__ = ["Dataset", "Model", "Recipe", "cross_validate", "data_curve", "load", "rescue", "surgery", "tune"]
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})
+
+
 def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'tunery' has no attribute {name!r}")

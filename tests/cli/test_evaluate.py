@@ -118,3 +118,14 @@ def test_tuning_with_held_out_rows_ends_with_the_verdict(run: Run, tiny: str, da
     with Library.open(home) as library:
         assert library.report(library.get("one"), "EVALUATION") is not None
         assert library.report(library.get("two"), "EVALUATION") is None
+
+
+def test_rows_have_the_numbers_of_their_file(run: Run, tuned: str, tmp_path: Path) -> None:
+    """A header, a cell of two lines and an empty line count, as in a spreadsheet."""
+    path = tmp_path / "rows.csv"
+    path.write_text('text_input,output\n"two\nlines",b\n\n' + "".join(f"row {n},{n}\n" for n in range(3)))
+
+    found = json.loads(run("evaluate", tuned, path, "--json").output)
+
+    rows = {row["text_input"]: row["row"] for row in [*found["best_rows"], *found["worst_rows"]]}
+    assert rows == {"two\nlines": 2, "row 0": 4, "row 1": 5, "row 2": 6}

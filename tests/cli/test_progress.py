@@ -47,7 +47,7 @@ def test_a_terminal_has_one_line_that_is_drawn_again(monkeypatch: pytest.MonkeyP
     screen = _screen(monkeypatch)
     monkeypatch.setattr("tunery.cli.terminal.REDRAW_SECONDS", 0)
     with LiveLine() as live:
-        steps = StepProgress(live, 1, 1_000)
+        steps = StepProgress(live, 1, 1_000, 200)
         for step in range(1, 1_001):
             steps.show(TuningSnapshot(step, step // 5, 12.3456, NOW))
 
@@ -55,7 +55,7 @@ def test_a_terminal_has_one_line_that_is_drawn_again(monkeypatch: pytest.MonkeyP
     assert "\n" not in "".join(shown[:-1])
     assert max(len(text) for text in shown) <= 80
     assert "━" * 20 in screen.getvalue()
-    assert "step 1000/1000  100%  epoch 200  loss 12.3456  0:00 left" in "".join(shown)
+    assert "step 1000/1000  100%  epoch 200/200  loss 12.3456  0:00 left" in "".join(shown)
     assert screen.getvalue().endswith("\x1b[2K")  # erased, with the cursor at its beginning
 
 
@@ -76,9 +76,9 @@ def test_a_terminal_that_cannot_redraw_gets_plain_lines(monkeypatch: pytest.Monk
     monkeypatch.setenv("TERM", "dumb")
 
     with LiveLine() as live:
-        StepProgress(live, 1, 1).show(TuningSnapshot(1, 1, 1.0, NOW))
+        StepProgress(live, 1, 1, 1).show(TuningSnapshot(1, 1, 1.0, NOW))
 
-    assert screen.getvalue().startswith("step 1/1  100%  epoch 1  loss  1.0000")
+    assert screen.getvalue().startswith("step 1/1  100%  epoch 1/1  loss  1.0000")
 
 
 def test_bytes_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:

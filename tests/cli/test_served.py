@@ -104,7 +104,7 @@ def test_tuning_is_done_by_the_server(either: Run, data: Path) -> None:
     steps = [line for line in done.said.splitlines() if line.startswith("step ")]
     assert done.status == 0, done.said
     assert done.output.startswith("tunedModels/numbers-")
-    assert steps[-1].startswith("step 9/9  100%  epoch 2  loss ")
+    assert steps[-1].startswith("step 9/9  100%  epoch 2/2  loss ")
     assert len(steps) == 9
     assert "Machine   " in done.said
     assert "HELD-OUT LOSS" in done.said

@@ -63,8 +63,8 @@ def test_a_pipe_gets_a_plain_line_per_step(run: Run, tiny: str, data: Path) -> N
 
     steps = [line for line in said.splitlines() if line.startswith("step ")]
     assert len(steps) == 10
-    assert steps[0].startswith("step  1/10   10%  epoch 0  loss ")
-    assert steps[-1].startswith("step 10/10  100%  epoch 2  loss ")
+    assert steps[0].startswith("step  1/10   10%  epoch 1/2  loss ")
+    assert steps[-1].startswith("step 10/10  100%  epoch 2/2  loss ")
     assert len({line.index("steps/s") for line in steps}) == 1
     assert all(line.isprintable() for line in said.splitlines())
     assert all(len(line) <= 80 or "/" in line for line in said.splitlines())

@@ -73,6 +73,24 @@ def test_rows_that_do_not_fit_the_window_are_left_out() -> None:
     assert (found.rows, found.rows_left_out) == (12, 1)
 
 
+def test_single_rows_have_the_number_they_were_given_with() -> None:
+    """Also behind rows that are left out, and in folds, where they are shuffled."""
+    wrong = TuningExample("What comes after the number 5", "7")
+    long = TuningExample("What comes after " + "the " * 50 + "number 7", "8")
+    rows = [long, *numbers(0, 3), wrong]
+
+    found = Contest(Scripted(room=60), Scripted()).evaluate(rows)
+    assert [row.row for row in found.worst_rows] == [5]
+    assert [row.row for row in found.renumbered([20, 30, 40, 50, 60]).worst_rows] == [60]
+
+    @contextmanager
+    def tuned(_: Sequence[TuningExample], __: int) -> Iterator[Scripted]:
+        yield Scripted()
+
+    folded = cross_validated([*numbers(0, 8), wrong, *numbers(10, 3)], 3, Scripted(), tuned)
+    assert [row.row for row in folded.worst_rows] == [9]
+
+
 def test_many_rows_are_sampled_by_seed() -> None:
     """Equal seeds give the same sample of `max_rows` rows."""
     first, again = (Contest(Scripted(), Scripted()).evaluate(numbers(0, 50), max_rows=10, seed=3) for _ in range(2))

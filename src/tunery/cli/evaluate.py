@@ -72,6 +72,8 @@ def evaluate(
             found = place.cross_validate(model, request, folds, output.tuning_progress(live, folds), shown)
         else:
             found = place.evaluate(model, request, shown)
+    if request.numbers:
+        found = found.renumbered(request.numbers)
     if json:
         terminal.result(output.dumped(found.document()))
     else:
@@ -114,7 +116,7 @@ def _request(file: Path | None, against: Path | None, reading: Reading, max_rows
                 f"Warning: {recorded.cut} of {len(recorded.answers)} answers in {against} were cut at the old model's "
                 "token limit; they are scored as they are."
             )
-    return EvaluationRequest(dataset.examples, dataset.source, recorded, max_rows, seed)
+    return EvaluationRequest(dataset.examples, dataset.source, recorded, max_rows, seed, dataset.rows)
 
 
 _EVERY = 20  # answers between two lines in a pipe

@@ -307,8 +307,8 @@ class LiveLine:
 class StepProgress:
     """The steps of a tuning job: a live line on a terminal, lines in a pipe."""
 
-    def __init__(self, live: LiveLine, first_step: int, total_steps: int) -> None:
-        self._live, self._first, self._total = live, first_step, total_steps
+    def __init__(self, live: LiveLine, first_step: int, total_steps: int, epochs: int) -> None:
+        self._live, self._first, self._total, self._epochs = live, first_step, total_steps, epochs
         self._every = -(-total_steps // MAX_PIPE_LINES)
         self._begin = time.monotonic()
         self._epoch = 0
@@ -319,7 +319,7 @@ class StepProgress:
         width = len(str(self._total))
         line = (
             f"step {snapshot.step:>{width}}/{self._total}  {100 * share:3.0f}%  "
-            f"epoch {snapshot.epoch}  loss {snapshot.mean_loss:7.4f}"
+            f"epoch {-(-snapshot.step * self._epochs // self._total)}/{self._epochs}  loss {snapshot.mean_loss:7.4f}"
         )
         rate = (snapshot.step - self._first + 1) / max(time.monotonic() - self._begin, 1e-6)  # steps a second
         left = f"{clock((self._total - snapshot.step) / rate)} left"

@@ -178,7 +178,7 @@ def _tune(plan: Plan, place: Workplace, *, is_resume: bool) -> tuple[TunedModel,
     interrupts = Interrupts(lambda: terminal.say_at_once("Stopping after this step; press Ctrl-C again to abort."))
     with interrupts.watching(), place.job(plan, is_resume=is_resume) as job:
         try:
-            ended = _watched(job, interrupts)
+            ended = _watched(job, interrupts, plan.request.hyperparameters.epoch_count)
         except TuneryError:
             _say_outlook(job, has_error=True)
             raise
@@ -188,12 +188,12 @@ def _tune(plan: Plan, place: Workplace, *, is_resume: bool) -> tuple[TunedModel,
     return ended, time.monotonic() - begin
 
 
-def _watched(job: Job, interrupts: Interrupts) -> TunedModel | None:
+def _watched(job: Job, interrupts: Interrupts, epochs: int) -> TunedModel | None:
     """Show the events of a task until it ends; return None if it was left for later."""
     is_cancelled = False
     try:
         with LiveLine() as live, closing(job.events()) as events:
-            view = _View(live)
+            view = _View(live, epochs)
             for event in events:
                 if isinstance(event, Ended):
                     return event.model
@@ -216,8 +216,8 @@ def _say_outlook(job: Job, *, has_error: bool) -> None:
 class _View:
     """Shows the events of a task."""
 
-    def __init__(self, live: LiveLine) -> None:
-        self._live = live
+    def __init__(self, live: LiveLine, epochs: int) -> None:
+        self._live, self._epochs = live, epochs
         self._steps: StepProgress | None = None
 
     def show(self, event: Event | Waited) -> None:
@@ -234,6 +234,6 @@ class _View:
                 terminal.say(f"Machine   {output.machine_facts(settings)}")
                 if step > 1:
                     terminal.say(f"Resuming from the checkpoint at step {step} of {total}.")
-                self._steps = StepProgress(self._live, step, total)
+                self._steps = StepProgress(self._live, step, total, self._epochs)
             case StepDone(snapshot) if self._steps:
                 self._steps.show(snapshot)

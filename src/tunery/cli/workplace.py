@@ -74,6 +74,7 @@ class EvaluationRequest:
     recorded: RecordedAnswers | None = None
     max_rows: int = MAX_ROWS
     seed: int = 0
+    numbers: tuple[int, ...] = ()  # of the rows in their file
 
 
 class AnsweringModel(Protocol):

@@ -89,7 +89,9 @@ class Contest:
             raise InvalidArgument(f"None of the rows can be evaluated: {why}.")
         used = [rows[at] for at in usable]
         return replace(
-            judge(used, self.collect(used, limit, usable), self.examples, seed=seed),
+            judge(used, self.collect(used, limit, usable), self.examples, seed=seed).renumbered(
+                [at + 1 for at in usable]
+            ),
             source=source,
             rows_left_out=len(chosen) - len(usable),
             rows_known=len(rows) - len(new),
@@ -245,7 +247,9 @@ def cross_validated(
 ) -> Evaluation:
     """Return the evaluation of all rows that fit; `tuned(rows, fold)` tunes a model on the rows of the other folds."""
     limit = output_limit(examples)
-    usable = [row for row in examples if base.fits(row.text_input, limit)]
+    fitting = [at for at, row in enumerate(examples) if base.fits(row.text_input, limit)]
+    usable = [examples[at] for at in fitting]
+    numbers: list[int] = []
     rows: list[TuningExample] = []
     parts: list[Answers] = []
     for fold, indices in enumerate(split(usable, folds, seed), start=1):
@@ -255,10 +259,11 @@ def cross_validated(
         with tuned(train, fold) as model:
             parts.append(Contest(base, model, train, on_answered=on_answered).collect(test, limit))
         rows += test
+        numbers += [fitting[at] + 1 for at in indices]
     names = [name for name in parts[0].by_candidate if all(name in part.by_candidate for part in parts)]
     joined = {name: [answer for part in parts for answer in part.by_candidate[name]] for name in names}
     return replace(
-        judge(rows, Answers(joined, max(part.examples_in_prompt for part in parts)), seed=seed),
+        judge(rows, Answers(joined, max(part.examples_in_prompt for part in parts)), seed=seed).renumbered(numbers),
         source=f"{folds} folds of {len(examples)} rows",
         rows_left_out=len(examples) - len(usable),
         rows_available=len(examples),

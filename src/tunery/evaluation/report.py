@@ -4,6 +4,7 @@ The result of an evaluation (figures, candidates, comparisons, verdict, single r
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from functools import cache
@@ -101,7 +102,7 @@ class Confusion:
 class ScoredRow:
     """A row with what was expected, what the candidates answered, and the tuned model's score, 0 to 1."""
 
-    row: int  # place in the evaluated rows, from 1
+    row: int  # place in the rows that were given, from 1, or its number in their file
     text_input: str
     expected: str
     answers: dict[str, str]
@@ -134,6 +135,13 @@ class Evaluation:
     def without_rows(self) -> Evaluation:
         """Return the evaluation without single rows, for readers who may not see the data."""
         return replace(self, best_rows=(), worst_rows=())
+
+    def renumbered(self, numbers: Sequence[int]) -> Evaluation:
+        """Return the evaluation with the numbers of the single rows replaced; `numbers` are those of rows 1, 2, ..."""
+        best, worst = (
+            tuple(replace(row, row=numbers[row.row - 1]) for row in rows) for rows in (self.best_rows, self.worst_rows)
+        )
+        return replace(self, best_rows=best, worst_rows=worst)
 
     def document(self) -> dict[str, Any]:
         """Return the evaluation as plain JSON values."""
