@@ -54,7 +54,7 @@ def test_a_terminal_has_one_line_that_is_drawn_again(monkeypatch: pytest.MonkeyP
     shown = _shown(screen)
     assert "\n" not in "".join(shown[:-1])
     assert max(len(text) for text in shown) <= 80
-    assert "━" * 20 in screen.getvalue()
+    assert "━" * 16 in screen.getvalue()
     assert "step 1000/1000  100%  epoch 200/200  loss 12.3456  0:00 left" in "".join(shown)
     assert screen.getvalue().endswith("\x1b[2K")  # erased, with the cursor at its beginning
 

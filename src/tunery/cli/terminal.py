@@ -256,7 +256,7 @@ _ANY_PLACE = inspect.Parameter.POSITIONAL_OR_KEYWORD
 MAX_PIPE_LINES = 200
 REDRAW_SECONDS = 0.1
 PIPE_SECONDS = 5.0  # between two lines of a download in a pipe
-_BAR_COLUMNS = 20
+_BAR_COLUMNS = 16
 
 
 class LiveLine:
