@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -222,3 +223,50 @@ def test_a_deleted_model_leaves_nothing(home: Path) -> None:
     assert _files(home) == set()
     assert not aside.exists()
     assert not (library.folder.models / model.task.id).exists()
+
+
+def test_a_bit_that_flips_in_a_closed_database_is_found(home: Path) -> None:
+    """In the text of an example, where SQLite sees nothing: neither reading nor owning goes on; nothing is written."""
+    with Library.own(home) as library:
+        tuned(library, id="one")
+        text = library.examples(library.get("one"))[0][3].output.encode()
+    database = home / "tunery.sqlite3"
+    content, status = database.read_bytes(), database.stat()
+    place = content.index(text)
+    database.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+    os.utime(database, ns=(status.st_atime_ns, status.st_mtime_ns))
+    flipped = database.read_bytes()
+
+    for opens in (Library.open, Library.own):
+        with (
+            pytest.raises(DataLoss, match=r"its bytes changed on the disk.*tunery restore.*sqlite3\.sha256"),
+            opens(home),  # type: ignore[attr-defined]
+        ):
+            pass
+
+    assert database.read_bytes() == flipped
+
+
+def test_databases_changed_on_purpose_and_owners_that_were_killed_raise_no_alarm(home: Path) -> None:
+    """An edited or older database has another time; while an owner writes, and after its death, nothing is noted."""
+    note = home / "tunery.sqlite3.sha256"
+    with Library.own(home) as library:
+        assert not note.exists()
+        tuned(library, id="one")
+    assert note.exists()
+    with Library.own(home) as library:
+        library.require_owned()
+        assert note.exists()  # nothing was written yet
+        library.update("one", description="new")
+        assert not note.exists()
+        with Library.open(home) as reader:
+            assert reader.get("one").description == "new"
+    with sqlite3.connect(home / "tunery.sqlite3") as opened:
+        opened.execute("UPDATE tuned_models SET description = 'edited'")
+    opened.close()
+
+    with Library.own(home) as library:
+        assert library.get("one").description == "edited"
+    note.write_bytes(b"{")
+    with Library.open(home) as library:
+        assert library.get("one").description == "edited"

@@ -389,6 +389,27 @@ def test_a_base_that_changed_is_refused(library: Library) -> None:
     assert library.get(model.id).task.error_code == 9
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE tuning_examples SET output = output || 'x' WHERE position = 3",
+        "UPDATE tuning_tasks SET seed = seed + 1",
+        "UPDATE tuning_tasks SET learning_rate = learning_rate * 2",
+        "DELETE FROM tuning_examples WHERE position = 3",
+    ],
+)
+def test_rows_that_changed_in_the_database_are_not_tuned_on(library: Library, damage: str) -> None:
+    """A bit that flipped in an example or a setting ends the task with what to do, and its checkpoint is not mixed."""
+    model = created(library)
+    with library.database.writing() as connection:
+        connection.exec_driver_sql(damage)
+
+    with pytest.raises(DataLoss, match=f"examples or settings of {model.id} were damaged.*Create it again"):
+        worked(TaskWorker.claim(library, library.get(model.id)))
+
+    assert library.get(model.id).task.error_code == 15
+
+
 def test_a_task_is_worked_on_once(library: Library) -> None:
     """A finished task cannot be claimed again."""
     model = created(library)

@@ -170,6 +170,7 @@ def _data_folder(folder: Path) -> Iterator[Finding]:
         database = Database(path, is_writer=False)
         try:
             connection.is_current_schema(database)
+            connection.require_noted_digest(path)
             connection.check_database(database)
         finally:
             database.close()

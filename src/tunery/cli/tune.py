@@ -103,16 +103,21 @@ def tune(
     if not yes:
         _ask_about_doubts(plan, needed)
     ended, seconds = _tune(plan, place, is_resume=resume)
-    if ended.task.phase is Phase.CANCELLED and ended.state is State.FAILED:
-        place.delete(ended)  # or its id would be taken by nothing
-        terminal.say("Stopped before the first step; nothing was kept.")
-        raise typer.Exit(INTERRUPTED)
+    _exit_without_steps(ended, place)
     output.print_end(ended, seconds)
     is_whole = ended.task.phase is Phase.SUCCEEDED
     judged = print_verdict_of(ended, place) if verdict and is_whole else {}
     _print_result(ended, ({"estimate": needed.document()} if needed else {}) | judged, json=json)
     output.print_next(ended, plan, file)
     if not is_whole:
+        raise typer.Exit(INTERRUPTED)
+
+
+def _exit_without_steps(model: TunedModel, place: Workplace) -> None:
+    """Exit if a job was stopped before its first step, and delete its model, or its id would be taken by nothing."""
+    if model.task.phase is Phase.CANCELLED and model.state is State.FAILED:
+        place.delete(model)
+        terminal.say("Stopped before the first step; nothing was kept.")
         raise typer.Exit(INTERRUPTED)
 
 

@@ -105,6 +105,7 @@ def restore(archive: Path, data_folder: Path) -> Contents:
             sync(folder.bases)
             for journal in ("-journal", "-wal", "-shm"):  # of the database that was here: it would be applied to ours
                 folder.database.with_name(folder.database.name + journal).unlink(missing_ok=True)
+            database_file.forget_digest(folder.database)
             staged.database.replace(folder.database)  # from here on the restored folder counts
         sync(folder.path)
     with Library.own(data_folder):  # sets aside what the backup does not name

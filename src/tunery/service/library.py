@@ -19,6 +19,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,19 +27,21 @@ from tunery.data.inputs import PromptContract
 from tunery.data.outputs import Contracts, OutputContract
 from tunery.errors import (
     Cancelled,
+    DataLoss,
     FailedPrecondition,
     FolderLocked,
     InvalidArgument,
     NotFound,
     ResourceExhausted,
     TuneryError,
+    Unavailable,
 )
 from tunery.files import open_published, sweep
 from tunery.service.access import Action, Polling, Sharing, require_scope
 from tunery.service.database import connection as schema
 from tunery.service.database import models, tasks
 from tunery.service.database.connection import Connection, Database
-from tunery.service.folder import DataFolder, epoch_folder
+from tunery.service.folder import DataFolder, Ownership, epoch_folder
 from tunery.service.process import machine_start
 from tunery.service.tuning import (
     Loss,
@@ -49,6 +52,7 @@ from tunery.service.tuning import (
     TuningRequest,
     check_description,
     check_display_name,
+    inputs_sha256,
     new_id,
     random_id,
 )
@@ -59,6 +63,8 @@ MAX_CONTRACTS = 1000  # tuned models whose contracts stay in memory
 MAX_PROMPTS = 1000  # of a user
 MAX_PROMPT_BYTES = 64 << 20  # of all of them together; each takes up to 4 MiB
 PROMPT_CONTRACT, OUTPUT_CONTRACT, PROMPT_OPTIONS = "PROMPT_CONTRACT", "OUTPUT_CONTRACT", "PROMPT_OPTIONS"
+
+INPUTS = "INPUTS"  # the digest of what a task works on
 
 _NOTHING_NEW = Progress()
 _contracts: dict[str, Contracts] = {}  # by id of the task, whose examples never change; the oldest first
@@ -76,6 +82,7 @@ class Library:
         self.sharing = Sharing(database)
         self.polling = Polling(database)
         self.prompts = Prompts(database)
+        self.owned: Ownership | None = None
         self._deleted: set[str] = set()  # ids of tasks
 
     @classmethod
@@ -86,6 +93,7 @@ class Library:
         database = Database(folder.database, is_writer=False)
         try:
             _wait_for_tables(folder, database)
+            schema.require_noted_digest(folder.database)
             yield cls(folder, database)
         finally:
             database.close()
@@ -105,18 +113,23 @@ class Library:
             database = _with_tables(folder)
             try:
                 owned.watch(folder.database)
-                database.before_writing = owned.require
+                database.before_writing = partial(_before_writing, owned, folder.database)
                 library = cls(folder, database)
+                library.owned = owned
                 # their workers owned the folder, and now we do; an owner that left without them could not write rows
                 library.take_back_lost_tasks(Loss.SERVER if owned.was_killed else Loss.ERROR)
                 library.sweep()
                 yield library
             finally:
                 database.close()
+                with suppress(OSError, Unavailable):  # then the next start does not compare
+                    owned.require()
+                    schema.note_digest(folder.database)
 
     def require_owned(self) -> None:
         """Raise Unavailable if the lock file or the database was removed or replaced under this owner."""
-        self.database.before_writing()
+        if self.owned is not None:
+            self.owned.require()
 
     def list(self, words: str | None = None, *, with_snapshots: bool = False) -> tuple[TunedModel, ...]:
         """
@@ -198,7 +211,15 @@ class Library:
                 model_id = repeated
             else:
                 models.add_model(connection, model_id, request, idempotency_key)
-                for kind, document in contract_documents(request.examples).items():
+                digest = inputs_sha256(
+                    request.base_digest,
+                    request.examples,
+                    request.held_out,
+                    request.hyperparameters,
+                    request.seed,
+                    request.source_tuned_model,
+                )
+                for kind, document in {**contract_documents(request.examples), INPUTS: {"sha256": digest}}.items():
                     models.set_report(connection, model_id, kind, document)
         return self.get(model_id)
 
@@ -243,6 +264,22 @@ class Library:
         with self.database.reading() as connection:
             used, held_out = models.list_examples(connection, model.task.id)
         return tuple(used), tuple(held_out)
+
+    def inputs(
+        self, model: TunedModel, task: TuningTask
+    ) -> tuple[tuple[TuningExample, ...], tuple[TuningExample, ...], Path | None]:
+        """
+        Return what a task is to work on: its examples, those held out, and the adapter folder it starts from (or None).
+
+        Raises DataLoss if the database does not have what it was given.
+        """
+        used, held_out = self.examples(model)
+        noted = self.report(model, INPUTS)
+        source = model.source_tuned_model
+        digest = inputs_sha256(model.base_digest, used, held_out, task.hyperparameters, task.seed, source)
+        if noted is not None and noted.get("sha256") != digest:
+            raise DataLoss(f"The examples or settings of {model.id} were damaged in the database. Create it again.")
+        return used, held_out, self.source_adapter(model)
 
     def examples_page(
         self, model: TunedModel, is_held_out: bool, *, start: int, limit: int
@@ -554,6 +591,11 @@ def set_wraps_plain_inputs(library: Library, model: TunedModel, wraps: bool) -> 
     library.put_report(model, PROMPT_OPTIONS, {"wrap_plain_inputs": wraps})
 
 
+def _before_writing(owned: Ownership, database: Path) -> None:
+    owned.require()
+    schema.forget_digest(database)
+
+
 def _named(folder: DataFolder, adapters: Mapping[str, Collection[int]], checkpoints: Collection[str]) -> list[Path]:
     published = [folder.models / task_id / str(claim) for task_id, claims in adapters.items() for claim in claims]
     return [*published, *map(folder.checkpoint, checkpoints)]
@@ -562,11 +604,13 @@ def _named(folder: DataFolder, adapters: Mapping[str, Collection[int]], checkpoi
 def _with_tables(folder: DataFolder) -> Database:
     """Open the database of a folder that this process owns, with the tables of this version of tunery."""
     folder.require_database()
+    schema.require_noted_digest(folder.database)
     database = Database(folder.database, is_writer=True)
     try:
         if schema.revision(database) is None:
             folder.require_no_work()
         if not schema.is_current_schema(database):
+            schema.forget_digest(folder.database)
             schema.upgrade(database)
     except BaseException:
         database.close()

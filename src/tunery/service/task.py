@@ -277,7 +277,7 @@ def answer(library: Library, model: TunedModel, task: TuningTask, call: Call) ->
     """Do in the library what the worker of a claimed task calls for; raises Fenced if the claim was lost."""
     match call:
         case ReadInputs():
-            return *library.examples(model), library.source_adapter(model)
+            return library.inputs(model, task)
         case Beat(phase, progress):
             return library.heartbeat(task, phase, progress)
         case Cancel():

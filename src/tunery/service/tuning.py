@@ -141,6 +141,20 @@ class TuningRequest:
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
+def inputs_sha256(
+    base_digest: str,
+    examples: Sequence[TuningExample],
+    held_out: Sequence[TuningExample],
+    hyperparameters: Hyperparameters,
+    seed: int,
+    source_tuned_model: str | None,
+) -> str:
+    """Return the digest of everything in the database that decides what a task makes."""
+    settings = [hyperparameters.epoch_count, hyperparameters.batch_size, hyperparameters.learning_rate, seed]
+    facts = [base_digest, _digest(examples), _digest(held_out), *settings, source_tuned_model]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
 @dataclass(frozen=True, slots=True)
 class ModelFilter:
     """

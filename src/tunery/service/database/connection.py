@@ -6,6 +6,7 @@ One process writes, the owner of the data folder; all may read.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -18,11 +19,12 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from tunery.errors import DataLoss, FailedPrecondition, ResourceExhausted, TuneryError, Unavailable
-from tunery.files import sync
+from tunery.files import sha256_of, sync, write_json
 from tunery.service.database.tables import tuning_tasks
 from tunery.types import Phase
 
 BUSY_TIMEOUT_SECONDS = 10
+DIGEST_BYTES = 256 << 20  # a larger database is not hashed at each start, which would take more than 0.2 s
 
 # The WAL-reset bug of SQLite 3.7.0 to 3.51.2 can corrupt a database that two connections use (sqlite.org/wal.html).
 # Plain commits of the table took 1.6 ms at p99 in WAL mode and 4.2 ms in TRUNCATE mode: both are fine for us.
@@ -185,6 +187,55 @@ def _copy_before_migration(database: Database) -> None:
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
+
+
+def note_digest(path: Path) -> None:
+    """Write down the sha256 of a database that nobody has open, unless it is above DIGEST_BYTES."""
+    wal = path.with_name(f"{path.name}-wal")
+    status = _status(path)
+    if _noted(path).get("status") == status or status[0] > DIGEST_BYTES or (wal.exists() and wal.stat().st_size):
+        return
+    write_json(_digest_file(path), {"status": status, "sha256": sha256_of(path)})
+
+
+def forget_digest(path: Path) -> None:
+    """Remove what `note_digest` wrote: to be called before the database is written to."""
+    _digest_file(path).unlink(missing_ok=True)
+
+
+def require_noted_digest(path: Path) -> None:
+    """
+    Raise DataLoss if a database is not the one that was closed, although it has the same time and size.
+
+    A bit that flips on the disk changes neither, and SQLite notices only one that breaks its own structures. Another
+    database put in this place is accepted.
+    """
+    known = _noted(path)
+    if not known or known.get("status") != _status(path) or known.get("sha256") == sha256_of(path):
+        return
+    if _digest_file(path).exists():  # else its owner has begun to write meanwhile
+        raise DataLoss(
+            f"{path} is damaged: its bytes changed on the disk. {_REMEDY} To use it as it is, delete"
+            f" {_digest_file(path).name}."
+        )
+
+
+def _noted(path: Path) -> dict[str, object]:
+    """Return what was noted; nothing if its last owner was killed or is at work, or if the note itself is damaged."""
+    try:
+        known = json.loads(_digest_file(path).read_text("utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
+
+
+def _status(path: Path) -> list[int]:
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns]
+
+
+def _digest_file(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")
 
 
 def check_database(database: Database) -> None:
