@@ -101,7 +101,7 @@ def disk_errors(place: Path, needed_bytes: int | None = None) -> Iterator[None]:
             needed = "more space is" if needed_bytes is None else f"{-(-needed_bytes // 10**6)} MB are"
             message = f"The disk is full: {needed} needed in {place}. Free some space and try again."
             raise ResourceExhausted(message) from error
-        message = f"{place} could not be read or written ({error.strerror}). Check the disk and try again."
+        message = f"{place} could not be read or written ({reason(error)}). Check the disk and try again."
         raise Unavailable(message) from error
 
 
@@ -126,7 +126,14 @@ def into(target: Path) -> Iterator[Path]:
                 target.rmdir()
             copy.rename(target)
     except OSError as error:
-        raise FailedPrecondition(f"{target} cannot be written ({error.strerror}). Name another folder.") from error
+        raise FailedPrecondition(f"{target} cannot be written ({reason(error)}). Name another folder.") from error
+
+
+def reason(error: OSError) -> str:
+    """Return why a file operation failed; shutil collects several errors in one without a text of its own."""
+    if isinstance(error, shutil.Error) and error.args and isinstance(error.args[0], list) and error.args[0]:
+        return str(error.args[0][0][-1])
+    return error.strerror or str(error)
 
 
 def publish(target: Path, write: Callable[[Path], None], *, needed_bytes: int | None = None) -> str:

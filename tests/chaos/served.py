@@ -128,12 +128,19 @@ class Served:
         self, method: str, path: str, body: object = None, headers: dict[str, str] | None = None
     ) -> tuple[int, Any]:
         """Return status and document of one request on a new connection."""
+        status, content = self.ask_raw(method, path, body, headers)
+        return status, json.loads(content or b"null")
+
+    def ask_raw(
+        self, method: str, path: str, body: object = None, headers: dict[str, str] | None = None
+    ) -> tuple[int, bytes]:
+        """Return status and content of one request on a new connection."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             content = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
             connection.request(method, f"/v1beta/{path}", content, proof(self.home) | (headers or {}))
             reply = connection.getresponse()
-            return reply.status, json.loads(reply.read() or b"null")
+            return reply.status, reply.read()
         finally:
             connection.close()
 

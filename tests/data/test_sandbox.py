@@ -11,7 +11,7 @@ import pytest
 from tests.data import made_workbooks as made
 from tunery.data.dataset import Dataset, preview
 from tunery.data.sandbox import preview_guarded, read_and_preview_guarded, read_guarded
-from tunery.errors import DatasetInvalid, InvalidArgument, NotFound
+from tunery.errors import DatasetInvalid, InvalidArgument, NotFound, Unavailable
 
 
 @pytest.fixture
@@ -94,3 +94,14 @@ def test_the_child_loads_no_heavy_library() -> None:
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
 
     assert not {"torch", "transformers", "numpy", "sqlalchemy", "typer"} & set(loaded)
+
+
+def test_a_failing_disk_under_the_child_is_no_bug(tickets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error of the system is named, with the advice to try again."""
+    failed = subprocess.CompletedProcess(
+        [], 1, b"", b"Traceback\nOSError: [Errno 5] Input/output error: 'tickets.csv'\n"
+    )
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: failed)
+
+    with pytest.raises(Unavailable, match=r"could not be read now \(OSError: .*Try again"):
+        read_guarded(tickets)

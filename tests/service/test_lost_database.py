@@ -180,6 +180,19 @@ def test_what_was_set_aside_is_removed_after_a_week(home: Path) -> None:
     assert {path.name for path in folder.set_aside.iterdir()} == {young.name, "mine"}
 
 
+def test_temporary_folders_of_killed_processes_are_removed(home: Path) -> None:
+    """Of exports and restores: they hold copies only, and are neither set aside nor in the way of a new library."""
+    for name in ("checkpoints/export-x", ".restore-x/models/y"):
+        (home / name).mkdir(parents=True)
+
+    with Library.own(home):
+        pass
+
+    assert not (home / "checkpoints" / "export-x").exists()
+    assert not (home / ".restore-x").exists()
+    assert not (home / "set-aside").exists()
+
+
 def test_two_things_of_one_name_are_both_kept(home: Path) -> None:
     """A folder set aside twice in a day is there twice."""
     with Library.own(home):

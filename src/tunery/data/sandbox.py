@@ -21,7 +21,7 @@ from typing import Any, Unpack
 from tunery import errors
 from tunery.data.dataset import Dataset, Preview, ReadOptions, SampleRow, preview
 from tunery.data.tables import Sheet, invalid
-from tunery.errors import DataProblem, DatasetInvalid, InvalidArgument, Level, Reading, TuneryError
+from tunery.errors import DataProblem, DatasetInvalid, InvalidArgument, Level, Reading, TuneryError, Unavailable
 from tunery.types import TuningExample
 
 MAX_MEMORY_BYTES = 512 * 1024 * 1024
@@ -70,6 +70,8 @@ def _ask(path: str | Path, options: ReadOptions, *wanted: str) -> dict[str, Any]
         raise _stopped(f"took more than {MAX_WAIT_SECONDS} seconds") from error
     if done.returncode < 0:
         raise _stopped(_reason(-done.returncode))
+    if done.returncode > 0 and "[Errno " in (why := _last_line(done.stderr)):  # of the system, such as a failing disk
+        raise Unavailable(f"The file could not be read now ({why}). Try again.")
     if done.returncode > 0:
         raise TuneryError(f"The reader of data files failed: {_last_line(done.stderr)}")
     answer: dict[str, Any] = json.loads(done.stdout)

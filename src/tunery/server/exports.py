@@ -133,7 +133,7 @@ def _made(
     library = services.library
     with _turn():
         # the next start removes what a killed server leaves here
-        work = tempfile.TemporaryDirectory(prefix="export-", dir=library.folder.checkpoints)
+        work = tempfile.TemporaryDirectory(prefix=epochs.EXPORT, dir=library.folder.checkpoints)
         try:
             proof = exported(ordered, Path(work.name), is_unwanted)
             if proof is not None:

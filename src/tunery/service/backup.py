@@ -22,11 +22,11 @@ from typing import Any
 
 from tunery import __version__
 from tunery.errors import AlreadyExists, DataLoss, FailedPrecondition, NotFound, ResourceExhausted
-from tunery.files import DISK_FULL, all_below, changed_files, disk_errors, open_published, sha256_of, sync
+from tunery.files import DISK_FULL, all_below, changed_files, disk_errors, open_published, reason, sha256_of, sync
 from tunery.service.database import connection as database_file
 from tunery.service.database import models, tasks
 from tunery.service.database.connection import Database
-from tunery.service.folder import DataFolder
+from tunery.service.folder import RESTORE, DataFolder
 from tunery.service.library import Library
 from tunery.types import TunedModel
 
@@ -75,7 +75,7 @@ def back_up(data_folder: Path, target: Path, *, with_bases: bool = False) -> Con
         if error.errno in DISK_FULL:
             message = f"The disk is full: {target} could not be written. Free some space or name a file elsewhere."
             raise ResourceExhausted(message) from error
-        raise FailedPrecondition(f"{target} cannot be written ({error.strerror}). Name another file.") from error
+        raise FailedPrecondition(f"{target} cannot be written ({reason(error)}). Name another file.") from error
     return contents
 
 
@@ -93,7 +93,7 @@ def restore(archive: Path, data_folder: Path) -> Contents:
     with folder.own(), disk_errors(data_folder, archive.stat().st_size):
         if folder.database.exists() and folder.database.stat().st_size:
             raise AlreadyExists(f"{data_folder} already has tuned models. Use another TUNERY_HOME.")
-        with tempfile.TemporaryDirectory(prefix=".restore-", dir=data_folder) as work:
+        with tempfile.TemporaryDirectory(prefix=RESTORE, dir=data_folder) as work:
             staged = DataFolder(Path(work))
             files = _unpacked(archive, staged.path)
             contents, digests = _checked(staged, files)

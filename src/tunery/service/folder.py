@@ -26,6 +26,7 @@ from tunery.service.tuning import Published, check_task_id
 from tunery.types import TuningTask
 
 SET_ASIDE_DAYS = 7
+EXPORT, RESTORE = "export-", ".restore-"  # temporary folders begin so: in `checkpoints`, and in the data folder itself
 
 EPOCHS = "epochs"  # the folder of the kept epochs beside a published adapter
 _log = logging.getLogger("tunery.folder")
@@ -123,13 +124,19 @@ class DataFolder:
 
     def require_no_work(self) -> None:
         """Raise DataLoss if there are adapters or checkpoints, to be called where the database has no tables."""
-        kept = sum(len(_folders(place)) for place in (self.models, self.checkpoints))
+        found = [*_folders(self.models), *_folders(self.checkpoints)]
+        kept = sum(not path.name.startswith(EXPORT) for path in found)
         if kept:
             raise DataLoss(
                 f"The database {self.database} is missing or empty, but {self.models} and {self.checkpoints.name} have"
                 f" {kept} folders of tuned models, which stay untouched. Put it back, or restore a backup over them"
                 " with `tunery restore FILE`; to begin an empty library, move these folders elsewhere."
             )
+
+    def remove_temporary(self) -> None:
+        """Remove what a server that was killed left of an export, or a command of a restore."""
+        for left in (*self.checkpoints.glob(f"{EXPORT}*"), *self.path.glob(f"{RESTORE}*")):
+            shutil.rmtree(left, ignore_errors=True)
 
     def put_aside(self, found: Path) -> None:
         """Move a folder that no row names below `set_aside`, where it is kept for SET_ASIDE_DAYS."""

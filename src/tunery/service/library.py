@@ -468,6 +468,7 @@ class Library:
         if folder.set_aside.exists():
             for named in _named(folder, adapters, checkpoints):
                 folder.bring_back(named)
+        folder.remove_temporary()
         unnamed = sweep(folder.models, adapters)
         unnamed += [found for found in folder.checkpoints.iterdir() if found.name not in checkpoints]
         if unnamed:
