@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.service.samples import write_adapter
-from tunery.errors import DataLoss, ResourceExhausted, TuneryError, Unavailable
-from tunery.files import MANIFEST, all_below, open_published, publish, sweep
+from tunery.errors import DataLoss, ResourceExhausted, TuneryError, Unavailable, as_tunery_error
+from tunery.files import MANIFEST, all_below, open_published, publish, sweep, temporary_folder
 
 
 @pytest.fixture
@@ -184,3 +186,38 @@ def test_a_folder_that_cannot_be_listed_is_an_error(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(os, "scandir", refusing)
     with pytest.raises(PermissionError):
         all_below(tmp_path)
+
+
+def test_a_temporary_folder_that_cannot_be_opened_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """tempfile calls itself for ever then; the work in the folder counts all the same."""
+
+    def refusing(*_: object, **__: object) -> int:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    with temporary_folder(place=tmp_path) as folder:
+        (folder / "inner").mkdir()
+        monkeypatch.setattr(os, "open", refusing)
+    monkeypatch.undo()
+
+    assert folder.exists()
+    with temporary_folder(place=tmp_path) as folder:
+        (folder / "inner").mkdir()
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "words"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "x"), ResourceExhausted, "The disk is full: .* in x"),
+        (OSError(errno.EIO, "Input/output error", "x"), Unavailable, r"x could not be .* \(Input/output error\)"),
+        (OSError(errno.EMFILE, "Too many open files"), Unavailable, "A file could not be .* Too many|Too many"),
+        (shutil.Error([("a", "b", "[Errno 28] No space left on device: 'b'")]), ResourceExhausted, "The disk is full"),
+        (OSError("odd"), TuneryError, "Something went wrong"),
+    ],
+)
+def test_errors_of_the_system_say_what_to_do(error: Exception, kind: type[TuneryError], words: str) -> None:
+    """Wherever they come up: in commands, children and the server; others are our own mistake."""
+    named = as_tunery_error(error)
+
+    assert type(named) is kind
+    assert re.search(words, str(named))

@@ -7,6 +7,8 @@ wrong, where, and what to do.
 
 from __future__ import annotations
 
+import errno
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -160,9 +162,41 @@ class Unauthenticated(TuneryError):
     status, code = "UNAUTHENTICATED", 16
 
 
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk, the user's quota, the limit of the process
+_OF_THE_SYSTEM = (*DISK_FULL, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EACCES)
+_ERRNO = re.compile(r"\[Errno (\d+)\]")
+
+
 def as_tunery_error(error: Exception) -> TuneryError:
-    """Return a TuneryError as it is, any other exception wrapped in one."""
-    return error if isinstance(error, TuneryError) else TuneryError(f"Something went wrong: {error!r}.")
+    """Return a TuneryError as it is, one of disk or descriptors named, any other exception wrapped in one."""
+    if isinstance(error, TuneryError):
+        return error
+    if isinstance(error, OSError) and _errno(error) in _OF_THE_SYSTEM:
+        return system_error(error)
+    return TuneryError(f"Something went wrong: {error!r}.")
+
+
+def system_error(error: OSError, place: object = None, needed_bytes: int | None = None) -> TuneryError:
+    """Return ResourceExhausted for a full disk, stating `needed_bytes`, and Unavailable for any other OSError."""
+    where = place or error.filename
+    if _errno(error) in DISK_FULL:
+        needed = "more space is" if needed_bytes is None else f"{-(-needed_bytes // 10**6)} MB are"
+        wanted = f" in {where}" if where else ""
+        return ResourceExhausted(f"The disk is full: {needed} needed{wanted}. Free some space and try again.")
+    what = where or "A file"
+    return Unavailable(f"{what} could not be read or written ({reason(error)}). Check the disk and try again.")
+
+
+def reason(error: OSError) -> str:
+    """Return why a file operation failed; shutil collects several errors in one without a text of its own."""
+    if error.strerror is None and error.args and isinstance(error.args[0], list) and error.args[0]:
+        return str(error.args[0][0][-1])
+    return error.strerror or str(error)
+
+
+def _errno(error: OSError) -> int | None:
+    found = _ERRNO.search(reason(error)) if error.errno is None else None
+    return int(found[1]) if found else error.errno
 
 
 def _rebuilt(kind: type[TuneryError], message: str, fields: dict[str, object]) -> TuneryError:

@@ -19,10 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from tunery.errors import AlreadyExists, DataLoss, FailedPrecondition, ResourceExhausted, Unavailable
+from tunery.errors import AlreadyExists, DataLoss, FailedPrecondition, Unavailable, reason, system_error
 
 MANIFEST = "manifest.json"
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk, the user's quota, the limit of the process
 DAMAGE = (errno.EIO, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)  # of a file; other errors pass
 _ADVICE = "Restore the data folder from a backup or tune the model again."
 
@@ -97,12 +96,21 @@ def disk_errors(place: Path, needed_bytes: int | None = None) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in DISK_FULL:
-            needed = "more space is" if needed_bytes is None else f"{-(-needed_bytes // 10**6)} MB are"
-            message = f"The disk is full: {needed} needed in {place}. Free some space and try again."
-            raise ResourceExhausted(message) from error
-        message = f"{place} could not be read or written ({reason(error)}). Check the disk and try again."
-        raise Unavailable(message) from error
+        raise system_error(error, place, needed_bytes) from error
+
+
+@contextmanager
+def temporary_folder(prefix: str = "tunery-", place: Path | None = None) -> Iterator[Path]:
+    """
+    Yield a new folder, and remove it at the end as far as it can be.
+
+    `tempfile.TemporaryDirectory` calls itself for ever where a folder in it cannot be opened (Python 3.11 to 3.13).
+    """
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=place))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
@@ -117,8 +125,8 @@ def into(target: Path) -> Iterator[Path]:
         raise AlreadyExists(f"{target} already exists and is not empty. Name another folder.")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as work:
-            copy = Path(work) / "export"
+        with temporary_folder(f".{target.name}-", target.parent) as work:
+            copy = work / "export"
             copy.mkdir()
             yield copy
             copy.chmod(0o755)  # files of the data folder are readable for its user only
@@ -127,13 +135,6 @@ def into(target: Path) -> Iterator[Path]:
             copy.rename(target)
     except OSError as error:
         raise FailedPrecondition(f"{target} cannot be written ({reason(error)}). Name another folder.") from error
-
-
-def reason(error: OSError) -> str:
-    """Return why a file operation failed; shutil collects several errors in one without a text of its own."""
-    if isinstance(error, shutil.Error) and error.args and isinstance(error.args[0], list) and error.args[0]:
-        return str(error.args[0][0][-1])
-    return error.strerror or str(error)
 
 
 def publish(target: Path, write: Callable[[Path], None], *, needed_bytes: int | None = None) -> str:

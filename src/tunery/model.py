@@ -33,7 +33,7 @@ from tunery.engine.tuner import Recipe, Tuner, settings_in_force, versions
 from tunery.errors import InvalidArgument, NotFound
 from tunery.evaluation.contest import MAX_ROWS, Contest, OnAnswered, RecordedAnswers
 from tunery.evaluation.report import Evaluation
-from tunery.files import into
+from tunery.files import into, temporary_folder
 from tunery.types import (
     DEFAULT_BASE_MODEL,
     Advice,
@@ -212,7 +212,7 @@ class Model:
         if format not in WRITERS:
             raise InvalidArgument(f"format must be {', '.join(WRITERS)}, not {format!r}.")
         called = name or self.card().display_name
-        with tempfile.TemporaryDirectory(prefix="tunery-") as saved, into(Path(folder)) as work:
+        with temporary_folder() as saved, into(Path(folder)) as work:
             self._resident.require_whole()
             WRITERS[format](Source(self._resident.folder, self.save(saved), called, bits=bits), work)
             self.card().write(work)

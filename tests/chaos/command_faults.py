@@ -142,6 +142,7 @@ def forked(work: Work, place: Path, *trace: str) -> tuple[int, str]:
 def _live(work: Work, place: Path, said: Path, ready: int) -> None:
     _let_anyone_trace()
     os.environ["TUNERY_HOME"] = str(place / "home")
+    os.chdir(place)  # where tempfile writes when it can write nowhere else
     terminal = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(terminal, 1)
     os.dup2(terminal, 2)

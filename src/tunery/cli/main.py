@@ -25,7 +25,7 @@ from tunery.cli.login import login
 from tunery.cli.models import backup, bases, models, restore
 from tunery.cli.serve import doctor, serve
 from tunery.cli.tune import tune
-from tunery.errors import DatasetInvalid, TuneryError
+from tunery.errors import DatasetInvalid, TuneryError, as_tunery_error
 
 FIRST_STEPS = """\
 Tune small text models on your own examples, on your own machine.
@@ -122,8 +122,9 @@ def _report(error: Exception) -> int:
             terminal.say(line)
         terminal.say(f"The data cannot be used: {output.problem_counts(error.problems)}.")
         return error.exit_status
-    if isinstance(error, TuneryError):
-        terminal.say(f"Error: {error}")
-        return error.exit_status
+    named = as_tunery_error(error)
+    if named is error or type(named) is not TuneryError:
+        terminal.say(f"Error: {named}")
+        return named.exit_status
     terminal.say(f"Error: something went wrong inside tunery ({type(error).__name__}: {error}). --debug shows where.")
     return TuneryError().exit_status

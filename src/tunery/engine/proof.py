@@ -11,7 +11,6 @@ import json
 import os
 import signal
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -25,6 +24,7 @@ from tunery.engine.export import ADAPTER_GGUF, base_gguf, write_base_gguf
 from tunery.engine.gguf_export import KINDS
 from tunery.engine.resident import ResidentBase
 from tunery.engine.tokenizer import Tokenizer
+from tunery.files import temporary_folder
 from tunery.types import SamplingSettings, Turn
 
 MAX_DIFFERENCES = 5  # shown in the report
@@ -117,8 +117,8 @@ def prove(
     `tunery bases export` writes it.
     """
     common = {**_asked(base_folder, questions), "threads": os.cpu_count()}
-    with tempfile.TemporaryDirectory(prefix="tunery-") as work:
-        runs = _runs(export_format, folder, base_folder, Path(work) / base_gguf(base_name))
+    with temporary_folder() as work:
+        runs = _runs(export_format, folder, base_folder, work / base_gguf(base_name))
         return tuple(_compared(file, {**asked, **common}, questions, python) for file, asked in runs)
 
 

@@ -7,10 +7,9 @@ is stored. The size is checked while the file arrives, and it is parsed in a san
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import AsyncGenerator
 from functools import partial
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any
 
 from fastapi import Request
@@ -21,6 +20,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from tunery.data.dataset import ReadOptions
 from tunery.data.sandbox import preview_guarded, read_guarded
 from tunery.errors import DataProblem, DatasetInvalid, InvalidArgument, Level
+from tunery.files import temporary_folder
 from tunery.old_models import recorded_in
 from tunery.server.http import ApiRouter, body_read
 from tunery.server.security import CallerOf, needs
@@ -132,8 +132,8 @@ def _row_number(name: str, text: str) -> int:
 
 
 def _parsed(content: bytes, name: str, options: ReadOptions) -> ParsedDatasetOut:
-    with tempfile.TemporaryDirectory(prefix="tunery-") as folder:
-        path = Path(folder) / "data"
+    with temporary_folder() as folder:
+        path = folder / "data"
         path.write_bytes(content)
         arguments: Any = {**options, "name": name}
         try:

@@ -7,6 +7,7 @@ One export at a time, because each loads a base into memory.
 from __future__ import annotations
 
 import asyncio
+import shutil
 import tarfile
 import tempfile
 import threading
@@ -126,21 +127,19 @@ def get_card(services: ServicesOf, caller: CallerOf, model_id: str, format: str 
     return JsonReply(card.document()) if card_format == "json" else PlainTextResponse(card.markdown())
 
 
-def _made(
-    services: Services, model: TunedModel, ordered: ExportOrder, is_unwanted: Callable[[], bool]
-) -> tempfile.TemporaryDirectory[str]:
+def _made(services: Services, model: TunedModel, ordered: ExportOrder, is_unwanted: Callable[[], bool]) -> Path:
     """Return a folder with the export; the caller removes it."""
     library = services.library
     with _turn():
         # the next start removes what a killed server leaves here
-        work = tempfile.TemporaryDirectory(prefix=epochs.EXPORT, dir=library.folder.checkpoints)
+        work = Path(tempfile.mkdtemp(prefix=epochs.EXPORT, dir=library.folder.checkpoints))
         try:
-            proof = exported(ordered, Path(work.name), is_unwanted)
+            proof = exported(ordered, work, is_unwanted)
             if proof is not None:
                 library.put_report(model, export.report_kind(ordered.format), proof)
-            card_of(library, services.catalog, model).write(Path(work.name))
+            card_of(library, services.catalog, model).write(work)
         except BaseException:
-            work.cleanup()
+            shutil.rmtree(work, ignore_errors=True)
             raise
     return work
 
@@ -158,8 +157,8 @@ def _turn() -> Iterator[None]:
 class _TarReply(StreamingResponse):
     """The files of a folder as a tar file; the folder goes when everything was sent, or the client has left."""
 
-    def __init__(self, work: tempfile.TemporaryDirectory[str], name: str) -> None:
-        entries = [_entry(path, Path(work.name)) for path in all_below(Path(work.name)) if path.is_file()]
+    def __init__(self, work: Path, name: str) -> None:
+        entries = [_entry(path, work) for path in all_below(work) if path.is_file()]
         self._work = work
         super().__init__(_tar(entries), media_type="application/x-tar")
         size = sum(len(head) + length + -length % _BLOCK for _, head, length in entries) + len(_END)
@@ -170,7 +169,7 @@ class _TarReply(StreamingResponse):
         try:
             await super().__call__(scope, receive, send)  # type: ignore[arg-type]
         finally:
-            self._work.cleanup()
+            shutil.rmtree(self._work, ignore_errors=True)
 
 
 _Entry = tuple[Path, bytes, int]  # a file, its head in the tar file, and its size

@@ -35,6 +35,7 @@ from starlette.routing import Match
 from tunery.data.json_text import one_line
 from tunery.data.tables import MAX_ROWS
 from tunery.errors import (
+    DISK_FULL,
     Cancelled,
     DatasetInvalid,
     InvalidArgument,
@@ -44,7 +45,6 @@ from tunery.errors import (
     Unauthenticated,
     Unavailable,
 )
-from tunery.files import DISK_FULL
 from tunery.server.not_offered import why_not_found
 from tunery.server.shares import Places, in_own_thread
 from tunery.server.wire.messages import MAX_PROBLEMS, Incoming, Message, Problems

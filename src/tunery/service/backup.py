@@ -13,7 +13,6 @@ import json
 import os
 import shutil
 import tarfile
-import tempfile
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,8 +20,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from tunery import __version__
-from tunery.errors import AlreadyExists, DataLoss, FailedPrecondition, NotFound, ResourceExhausted
-from tunery.files import DISK_FULL, all_below, changed_files, disk_errors, open_published, reason, sha256_of, sync
+from tunery.errors import DISK_FULL, AlreadyExists, DataLoss, FailedPrecondition, NotFound, ResourceExhausted, reason
+from tunery.files import all_below, changed_files, disk_errors, open_published, sha256_of, sync, temporary_folder
 from tunery.service.database import connection as database_file
 from tunery.service.database import models, tasks
 from tunery.service.database.connection import Database
@@ -65,9 +64,9 @@ def back_up(data_folder: Path, target: Path, *, with_bases: bool = False) -> Con
     with closing(Database(folder.database, is_writer=False)) as database:
         database_file.is_current_schema(database)  # refuses tables of a newer tunery
     try:
-        with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as work:
-            written = Path(work) / "backup.tar"
-            contents = _write(folder, Path(work), written, with_bases=with_bases)
+        with temporary_folder(f".{target.name}-", target.parent) as work:
+            written = work / "backup.tar"
+            contents = _write(folder, work, written, with_bases=with_bases)
             sync(written)
             written.replace(target)
         sync(target.parent)
@@ -93,8 +92,8 @@ def restore(archive: Path, data_folder: Path) -> Contents:
     with folder.own(), disk_errors(data_folder, archive.stat().st_size):
         if folder.database.exists() and folder.database.stat().st_size:
             raise AlreadyExists(f"{data_folder} already has tuned models. Use another TUNERY_HOME.")
-        with tempfile.TemporaryDirectory(prefix=RESTORE, dir=data_folder) as work:
-            staged = DataFolder(Path(work))
+        with temporary_folder(RESTORE, data_folder) as work:
+            staged = DataFolder(work)
             files = _unpacked(archive, staged.path)
             contents, digests = _checked(staged, files)
             for artifact, digest in digests.items():

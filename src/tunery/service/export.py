@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunery.card import ModelCard, base_section, curve_section, data_section, settings_section
-from tunery.errors import Cancelled, FailedPrecondition, InvalidArgument, TuneryError, Unavailable
+from tunery.errors import Cancelled, FailedPrecondition, InvalidArgument, TuneryError, Unavailable, as_tunery_error
 from tunery.files import MANIFEST, into, open_published
 from tunery.service import folder
 from tunery.service import folder as epochs
@@ -325,4 +325,4 @@ def main(channel: Channel, order: ExportOrder, folder: Path) -> None:
         channel.send(Refused(error))
     except Exception as error:  # noqa: BLE001  # the parent must learn of it
         _log.exception("An export failed")
-        channel.send(Refused(TuneryError(f"Something went wrong: {error!r}.")))
+        channel.send(Refused(as_tunery_error(error)))

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tunery.errors import TuneryError
+from tunery.errors import TuneryError, as_tunery_error
 from tunery.files import open_published
 from tunery.service.folder import epoch_folder
 from tunery.service.process import Channel
@@ -88,7 +88,7 @@ def main(channel: Channel) -> None:
         channel.send(Done(error=error))
     except Exception as error:  # noqa: BLE001  # the server must learn of it
         _log.exception("A report failed")
-        channel.send(Done(error=TuneryError(f"Something went wrong: {error!r}.")))
+        channel.send(Done(error=as_tunery_error(error)))
     channel.messages.get()  # wait until the server has read everything and ends this process
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import queue
-import tempfile
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,8 +18,17 @@ from typing import TYPE_CHECKING, Any
 
 from tunery.data.cleaning import Finding, fixed
 from tunery.engine.catalog import Catalog
-from tunery.errors import FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted, TuneryError, Unavailable
+from tunery.errors import (
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    ResourceExhausted,
+    TuneryError,
+    Unavailable,
+    as_tunery_error,
+)
 from tunery.evaluation.verdict import LEAST_CURVE_ROWS
+from tunery.files import temporary_folder
 from tunery.service import report_child
 from tunery.service.answering import Answering, Batches
 from tunery.service.answering_child import Question
@@ -157,13 +165,13 @@ class Reports:
                 self._end(job, self._make(job))
             except Exception as error:  # noqa: BLE001  # one failed report must not end the thread
                 _log.exception("The %s of %s failed", self.title, job.model.name)
-                self._end(job, Progress("FAILED", error=TuneryError(f"Something went wrong: {error!r}.")))
+                self._end(job, Progress("FAILED", error=as_tunery_error(error)))
 
     def _make(self, job: _Job) -> Progress | None:
         """Make and store one report; return the failure, None on success or if the model was deleted meanwhile."""
         try:
-            with tempfile.TemporaryDirectory(prefix="tunery-report-") as folder:
-                document = self._run_child(job, Begin(job.work, Path(folder)))
+            with temporary_folder("tunery-report-") as folder:
+                document = self._run_child(job, Begin(job.work, folder))
         except TuneryError as error:
             return Progress("FAILED", error=error) if self._exists(job.model) else None
         if self._exists(job.model) and not job.is_cancelled:
