@@ -2,6 +2,7 @@
 // problems.
 
 import type { Parsed, Problem, Question, ReadOptions } from "./api/examples";
+import type { Example } from "./draft";
 
 /** Options that a question or a problem may name, in the order in which they are settled. */
 const OPTIONS = ["encoding", "delimiter", "sheet", "hiddenRows", "headerRow", "inputColumn", "outputColumn"] as const;
@@ -94,3 +95,98 @@ export function causesOf(problems: Problem[]): Cause[][] {
 export const rowsOf = (problems: Problem[]) => [
   ...new Set(problems.flatMap(({ row }) => (row === undefined ? [] : [row]))),
 ];
+
+export const ROLES = ["input", "output", "ignored"] as const;
+export type Role = (typeof ROLES)[number];
+export type Roles = Record<string, Role>; // by the name of the column
+
+/** The roles that the server read the columns in. */
+export function suggestedRoles(columns: string[], mapping: Parsed["mapping"]): Roles {
+  const inputs = mapping?.inputColumns ?? [];
+  const roleOf = (name: string): Role =>
+    name === mapping?.outputColumn ? "output" : inputs.includes(name) ? "input" : "ignored";
+  return Object.fromEntries(columns.map((name) => [name, roleOf(name)]));
+}
+
+export const rolesOf = (columns: string[], roles: Roles) => ({
+  inputs: columns.filter((name) => roles[name] === "input"),
+  output: columns.find((name) => roles[name] === "output"),
+});
+
+/** The roles with one changed: any number of inputs, one output. */
+export function withRole(columns: string[], roles: Roles, column: string, role: Role): Roles {
+  const { inputs, output } = rolesOf(columns, roles);
+  const next = { ...roles, [column]: role };
+  if (role === "output" && output && output !== column)
+    next[output] = inputs.some((name) => name !== column) ? "ignored" : "input"; // only one column can be the output
+  return next;
+}
+
+/** Whether two options read the same rows in the same way, apart from those that are skipped. */
+export function isSameReading(one: ReadOptions, other: ReadOptions): boolean {
+  const plain = (options: ReadOptions) =>
+    JSON.stringify(
+      Object.entries({ ...options, skipRows: undefined })
+        .filter(([, value]) => value !== undefined)
+        .sort(),
+    );
+  return plain(one) === plain(other);
+}
+
+/** What the user does with single rows of a file before it is imported. */
+export type Edits = { skipped: number[]; fixed: Record<number, Example> };
+export const NO_EDITS: Edits = { skipped: [], fixed: {} };
+
+/** The rows that the server leaves out: those skipped, and those that are imported as they were fixed here. */
+export function skipRowsOf({ skipped, fixed }: Edits): string | undefined {
+  const rows = [...new Set([...skipped, ...Object.keys(fixed).map(Number)])].sort((one, other) => one - other);
+  return rows.length > 0 ? rows.join(",") : undefined;
+}
+
+/** The examples of a file with the fixed rows in their places. */
+export function withFixes(examples: (Example & { row?: number })[], { skipped, fixed }: Edits): Example[] {
+  const own = Object.entries(fixed).map(([row, example]) => ({ ...example, row: Number(row) }));
+  const all = own.length === 0 ? examples : [...examples, ...own.filter(({ row }) => !skipped.includes(row))];
+  return [...all]
+    .sort((one, other) => (one.row ?? 0) - (other.row ?? 0))
+    .map(({ textInput, output }) => ({ textInput, output }));
+}
+
+/** A row of a file: its cells under their columns, or the line that could not be read, and what it is to become. */
+export type ReadRow = {
+  number: number;
+  cells: { column: string; cell: string }[];
+  line?: string;
+  example: Example;
+};
+
+/** A row of the sample or one that a problem names, with its used columns; undefined if it is not known. */
+export function readRowOf(parsed: Parsed, number: number): ReadRow | undefined {
+  const { columns = [], sample = [], problemRows = [], mapping, delimiter } = parsed;
+  const found = [...sample, ...problemRows].find((row) => row.number === number);
+  if (!found) return undefined;
+  const cellOf = (column: string) => found.cells[columns.indexOf(column)] ?? "";
+  const inputs = mapping?.inputColumns ?? [];
+  const output = mapping?.outputColumn;
+  if (found.cells.length !== columns.length || output === undefined) {
+    const line = found.cells.join(delimiter ?? " ");
+    return { number, cells: [], line, example: { textInput: found.cells.length > 1 ? line : "", output: "" } };
+  }
+  return {
+    number,
+    cells: [...inputs, output].map((column) => ({ column, cell: cellOf(column) })),
+    example: { textInput: joined(inputs, cellOf), output: cellOf(output) },
+  };
+}
+
+const SYSTEM = /^system([ _-]?(prompt|message|instruction))?:?$/i; // see data/columns.py
+
+/** The input that the server makes of several columns: lines of "name: text" after a system text. */
+function joined(inputs: string[], cellOf: (column: string) => string): string {
+  const filled = inputs.filter((name) => cellOf(name).trim());
+  const systems = inputs.length > 1 ? filled.filter((name) => SYSTEM.test(name)) : [];
+  const others = filled.filter((name) => !systems.includes(name));
+  const isAlone = inputs.length - systems.length === 1;
+  const question = others.map((name) => (isAlone ? cellOf(name) : `${name}: ${cellOf(name)}`)).join("\n");
+  return [...systems.map(cellOf), question].filter(Boolean).join("\n\n");
+}

@@ -1,6 +1,20 @@
 import { expect, test } from "vitest";
 import type { Parsed, Problem, Question } from "../src/api/examples";
-import { askedOf, causesOf, chosenValue, controlsOf, headsOf, withOptions } from "../src/reading";
+import {
+  askedOf,
+  causesOf,
+  chosenValue,
+  controlsOf,
+  headsOf,
+  isSameReading,
+  NO_EDITS,
+  readRowOf,
+  skipRowsOf,
+  suggestedRoles,
+  withFixes,
+  withOptions,
+  withRole,
+} from "../src/reading";
 
 const problem = (part: Partial<Problem>): Problem => ({
   kind: "empty-output",
@@ -14,6 +28,7 @@ const parsed = (part: Partial<Parsed>): Parsed => ({
   source: "a.csv",
   problems: [],
   file: new File([], "a.csv"),
+  options: {},
   ...part,
 });
 
@@ -109,4 +124,38 @@ test("one cause is one sentence with its rows, errors first", () => {
     [["no-rows", undefined, []]],
     [["duplicate", undefined, [2]]],
   ]);
+});
+
+test("a second output takes the place of the first, an input stays", () => {
+  const columns = ["a", "b", "c"];
+  const roles = suggestedRoles(columns, { inputColumns: ["a"], outputColumn: "b", ignoredColumns: ["c"] });
+  expect(withRole(columns, roles, "c", "output")).toEqual({ a: "input", b: "ignored", c: "output" });
+  expect(withRole(columns, roles, "a", "output")).toEqual({ a: "output", b: "input", c: "ignored" });
+});
+
+test("only the skipped rows may differ between two options that read alike", () => {
+  expect(isSameReading({ sheet: "x", skipRows: "3" }, { sheet: "x", encoding: undefined })).toBe(true);
+  expect(isSameReading({ inputColumn: ["a"] }, { inputColumn: ["b"] })).toBe(false);
+});
+
+test("fixed rows are imported in their places, and the server leaves them out", () => {
+  const edits = { skipped: [9, 3], fixed: { 5: { textInput: "fixed", output: "x" } } };
+  const examples = [2, 4, 6].map((row) => ({ textInput: `row ${row}`, output: "x", row }));
+  expect(skipRowsOf(edits)).toBe("3,5,9");
+  expect(skipRowsOf(NO_EDITS)).toBeUndefined();
+  expect(withFixes(examples, edits).map(({ textInput }) => textInput)).toEqual(["row 2", "row 4", "fixed", "row 6"]);
+});
+
+test("a row is shown by its used columns, a line that cannot be read as it stands", () => {
+  const file = parsed({
+    columns: ["system", "id", "text", "label"],
+    delimiter: ";",
+    mapping: { inputColumns: ["system", "text"], outputColumn: "label", ignoredColumns: ["id"] },
+    sample: [{ number: 2, cells: ["Be brief.", "7", "hello", "hi"] }],
+    problemRows: [{ number: 40, cells: ["a", "b"] }],
+  });
+  expect(readRowOf(file, 2)?.cells.map(({ column }) => column)).toEqual(["system", "text", "label"]);
+  expect(readRowOf(file, 2)?.example).toEqual({ textInput: "Be brief.\n\nhello", output: "hi" });
+  expect(readRowOf(file, 40)?.line).toBe("a;b");
+  expect(readRowOf(file, 41)).toBeUndefined();
 });

@@ -38,9 +38,8 @@ def kinds_of_the_reader() -> set[str]:
 
 
 def kinds_of_the_page() -> set[str]:
-    words = (ROOT / "studio" / "src" / "components" / "create" / "text.ts").read_text("utf-8")
-    block = words.partition("    kinds: {")[2].partition("} as Record")[0]
-    return set(re.findall(r'^ {6}"?([a-z-]+)"?:', block, re.MULTILINE))
+    words = (ROOT / "studio" / "src" / "components" / "create" / "problemKinds.ts").read_text("utf-8")
+    return set(re.findall(r'^ {2}"?([a-z-]+)"?:', words, re.MULTILINE))
 
 
 def test_every_kind_of_problem_has_words() -> None:

@@ -75,7 +75,7 @@ def ai_studio_file() -> bytes:
 
 def rows_with_errors(page: Page) -> set[int]:
     """Return the numbers of the rows that the table of problems names."""
-    table = page.get_by_role("region", name="Problems").get_by_role("table")
+    table = page.get_by_role("table", name="Problems")
     expect(table).to_be_visible()
     errors = table.locator("tbody").filter(has_text="Error").locator("tr:not(.group)")
     return {int(number) for row in errors.all() for number in re.findall(r"\d+", row.locator("td").first.inner_text())}
@@ -257,7 +257,7 @@ READ_PAGE = """() => {
             said(field.querySelector("label")), field.querySelector("select").value,
         ]),
         sample: all(region("First rows of the file") + " tr").map((row) => all("td", row).map(said)),
-        problems: all(region("Problems")).flatMap((kind) => all("tr:not(.group)", kind).map((row) => [
+        problems: all("table[aria-label=Problems] tbody").flatMap((kind) => all("tr.cause", kind).map((row) => [
             said(kind.querySelector(".badge")),
             all(".row-numbers > *", row).map(said).filter((number) => /^\\d+$/.test(number)).map(Number),
             said(row.children[1]),

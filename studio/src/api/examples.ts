@@ -50,7 +50,7 @@ export function useFirstExamples(id: string, isWanted: boolean, rendered = false
 
 export type Problem = Schemas["DataProblemOut"];
 export type Question = Schemas["QuestionOut"];
-export type Parsed = Schemas["ParsedDatasetOut"] & { file: File };
+export type Parsed = Schemas["ParsedDatasetOut"] & { file: File; options: ReadOptions };
 export type Estimate = Schemas["EstimateOut"];
 
 /** How to read a file; the server detects what is left out. */
@@ -80,7 +80,7 @@ export async function parseFile(file: File, options: ReadOptions): Promise<Parse
   });
   const body: unknown = await reply.json().catch(() => undefined);
   if (!reply.ok) throw errorFrom(body, reply.status);
-  return { ...(body as Schemas["ParsedDatasetOut"]), file };
+  return { ...(body as Schemas["ParsedDatasetOut"]), file, options };
 }
 
 /** What tuning would take, updated shortly after the request changed; until then the previous estimate stays. */

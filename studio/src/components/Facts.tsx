@@ -29,10 +29,16 @@ export function Ago({ time }: { time: string }) {
 type Head = readonly [label: ReactNode, className?: string];
 
 /** A table with column heads; the children are its bodies. */
-export function Table(props: { heads: readonly Head[]; caption?: string; className?: string; children: ReactNode }) {
-  const { heads, caption, className = "", children } = props;
+export function Table(props: {
+  heads: readonly Head[];
+  caption?: string;
+  label?: string;
+  className?: string;
+  children: ReactNode;
+}) {
+  const { heads, caption, label, className = "", children } = props;
   return (
-    <table className={`list ${className}`}>
+    <table className={`list ${className}`} aria-label={label}>
       {caption && <caption className="help left">{caption}</caption>}
       <thead>
         <tr>
@@ -48,8 +54,8 @@ export function Table(props: { heads: readonly Head[]; caption?: string; classNa
   );
 }
 
-/** A region that scrolls on its own, also by keyboard. */
-export function ScrollRegion({ height, label, children }: { height: number; label: string; children: ReactNode }) {
+/** A region that scrolls on its own, also by keyboard; without a height only sideways. */
+export function ScrollRegion({ height, label, children }: { height?: number; label: string; children: ReactNode }) {
   return (
     // a scrolling region must be focusable to be scrolled by keyboard (WCAG 2.1.1)
     // eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex

@@ -1,14 +1,15 @@
 import { useEffect, useRef, useState } from "react";
 import { Button } from "react-aria-components";
 import { useLimits } from "../../api/account";
-import { ApiError, type Schemas } from "../../api/client";
-import { type Estimate, type Parsed, parseFile, type ReadOptions } from "../../api/examples";
+import type { Schemas } from "../../api/client";
+import type { Estimate } from "../../api/examples";
 import { type Draft, type Example } from "../../draft";
-import { count, fileSize } from "../../format";
+import { count } from "../../format";
 import type { Refused } from "../../rows";
 import { ExamplesGrid } from "../grid/ExamplesGrid";
 import { ErrorNote, Section, Skeleton } from "../Page";
 import { toast } from "../toasts";
+import { useImport } from "../../useImport";
 import { ImportChoice } from "./ImportChoice";
 import { ImportPreview } from "./ImportPreview";
 import { text } from "./text";
@@ -21,56 +22,40 @@ type Props = {
   refused: Refused[];
 };
 
-/** The examples: ways to import them, the preview of a file, and the grid. */
+/** The examples: ways to import them, the preview of a file, and the grid, which stays while more are imported. */
 export function ExamplesSection({ draft, change, file, estimate, refused }: Props) {
-  const [parsed, setParsed] = useState<Parsed>();
-  const [error, setError] = useState<unknown>();
-  const [isReading, setReading] = useState(false);
+  const importing = useImport();
   const [isAdding, setAdding] = useState(false); // more examples to the existing ones
-  const reading = useRef(0);
-  const { requestBytes: limit, displayNameCharacters } = useLimits();
-  async function read(next: File, options: ReadOptions = {}) {
-    setError(undefined);
-    if (limit !== undefined && next.size > limit) {
-      const message = text.import.tooLarge(fileSize(next.size), fileSize(limit));
-      return setError(new ApiError(message, 400, ""));
-    }
-    setReading(true);
-    const number = ++reading.current;
-    const isNewest = () => number === reading.current; // earlier requests may return later
-    try {
-      const found = await parseFile(next, options);
-      if (isNewest()) setParsed(found);
-    } catch (problem) {
-      if (isNewest()) setError(problem);
-    } finally {
-      if (isNewest()) setReading(false);
-    }
+  const panel = useRef<HTMLHeadingElement>(null);
+  const { displayNameCharacters } = useLimits();
+  useArrived(file, importing.start);
+  useEffect(() => {
+    if (isAdding) panel.current?.focus();
+  }, [isAdding]);
+  function leave() {
+    importing.leave();
+    setAdding(false);
   }
-  useArrived(file, (arrived) => void read(arrived));
   function use(examples: Example[], source: string) {
     const all = isAdding ? [...draft.examples, ...examples] : examples;
     const displayName = draft.displayName || source.replace(/\.[^.]*$/, "").slice(0, displayNameCharacters);
-    change({ examples: all, source, displayName });
+    change({ examples: all, source: isAdding ? withSource(draft.source, source) : source, displayName });
     if (isAdding) toast(text.import.appended(examples.length));
-    setParsed(undefined);
-    setAdding(false);
+    leave();
     document.getElementById("examples")?.focus(); // the button that had the focus is gone
   }
+  function removeAll() {
+    const { examples, source } = draft;
+    change({ examples: [], source: "" });
+    const undo = { label: text.toast.undo, act: () => change({ examples, source }) };
+    toast(text.import.removed(examples.length), { action: undo, topic: "grid" });
+  }
   const hasExamples = draft.examples.length > 0;
+  const ways = <ImportWays importing={importing} use={use} cancel={isAdding ? leave : undefined} />;
   return (
     <Section id="examples" number={1} title={text.create.examples}>
-      {error !== undefined && <ErrorNote error={error} />}
-      {isReading && !parsed && <Skeleton />}
-      {parsed ? (
-        <ImportPreview
-          parsed={parsed}
-          isReading={isReading}
-          again={(options) => void read(parsed.file, options)}
-          leave={() => setParsed(undefined)}
-          use={(examples) => use(examples, parsed.file.name)}
-        />
-      ) : hasExamples && !isAdding ? (
+      {!hasExamples && ways}
+      {hasExamples && (
         <>
           <ExampleFacts examples={draft.examples} estimate={estimate} />
           <ExamplesGrid
@@ -78,29 +63,67 @@ export function ExamplesSection({ draft, change, file, estimate, refused }: Prop
             change={(examples) => change({ examples })}
             read={(pasted) => {
               setAdding(true);
-              void read(pasted);
+              importing.start(pasted);
             }}
             estimate={estimate}
             refused={refused}
           />
-          <div className="row">
-            <Button onPress={() => setAdding(true)}>{text.import.addMore}</Button>
-            <Button className="button quiet" onPress={() => change({ examples: [], source: "" })}>
-              {text.import.another}
-            </Button>
-          </div>
+          {!isAdding && (
+            <div className="row">
+              <Button onPress={() => setAdding(true)}>{text.import.addMore}</Button>
+              <Button className="button quiet" onPress={removeAll}>
+                {text.import.another}
+              </Button>
+            </div>
+          )}
+          {isAdding && (
+            <section className="panel stack" aria-labelledby="import-more">
+              <h3 id="import-more" ref={panel} tabIndex={-1}>
+                {text.import.moreTitle}
+              </h3>
+              {ways}
+            </section>
+          )}
         </>
-      ) : (
-        !isReading && (
-          <ImportChoice
-            read={(next) => void read(next)}
-            use={use}
-            cancel={isAdding ? () => setAdding(false) : undefined}
-          />
-        )
       )}
     </Section>
   );
+}
+
+type ImportWaysProps = {
+  importing: ReturnType<typeof useImport>;
+  use: (examples: Example[], source: string) => void;
+  cancel?: () => void;
+};
+
+/** The ways to import, and how the chosen file was read. */
+function ImportWays({ importing, use, cancel }: ImportWaysProps) {
+  const { parsed, error, isReading } = importing;
+  return (
+    <>
+      {error && <ErrorNote error={error.cause} retry={error.retry} />}
+      {isReading && !parsed && <Skeleton />}
+      {parsed && (
+        <ImportPreview
+          key={importing.number}
+          parsed={parsed}
+          isReading={isReading}
+          again={importing.again}
+          leave={importing.leave}
+          use={(examples) => use(examples, parsed.file.name)}
+        />
+      )}
+      {!parsed && !isReading && <ImportChoice read={importing.start} use={use} cancel={cancel} />}
+    </>
+  );
+}
+
+const MAX_SOURCE = 200; // characters, as the server takes them
+
+/** The names of all imported files. */
+function withSource(before: string, next: string): string {
+  const names = [...new Set([...before.split(", "), next])].filter(Boolean).join(", ");
+  return names.length > MAX_SOURCE ? `${names.slice(0, MAX_SOURCE - 1)}…` : names;
 }
 
 /** Call `act` once for each file that arrives as a prop. */

@@ -1,12 +1,30 @@
-import { useEffect, useRef, useState } from "react";
+import { useState } from "react";
 import { Button } from "react-aria-components";
 import type { Parsed, ReadOptions } from "../../api/examples";
 import type { Example } from "../../draft";
-import { type Asked, askedOf, controlsOf, withOptions } from "../../reading";
-import { ScrollRegion, Table } from "../Facts";
+import {
+  type Asked,
+  askedOf,
+  controlsOf,
+  type Edits,
+  isSameReading,
+  NO_EDITS,
+  readRowOf,
+  type Role,
+  type Roles,
+  rolesOf,
+  skipRowsOf,
+  suggestedRoles,
+  withFixes,
+  withOptions,
+  withRole,
+} from "../../reading";
+import { toast } from "../toasts";
+import { MappingTable } from "./MappingTable";
 import { ProblemTable } from "./ProblemTable";
 import { Questions } from "./Questions";
-import { focusOption, Mapping, ReadControls } from "./ReadControls";
+import { focusOption, ReadControls } from "./ReadControls";
+import { SkippedRows } from "./SkippedRows";
 import { text } from "./text";
 
 type ImportPreviewProps = {
@@ -14,71 +32,115 @@ type ImportPreviewProps = {
   isReading: boolean;
   again: (options: ReadOptions) => void;
   leave: () => void;
-  use: (examples: Example[]) => void;
+  use: (examples: Example[], options: ReadOptions) => void;
 };
 
-/** How a file was read: questions, format, columns, one example, problems. Nothing is imported before the button is pressed. */
+/**
+ * How a file was read: questions, format, columns, one example, problems.
+ *
+ * Only what is on the screen can be imported: the button waits until the server has read the file in this way.
+ */
 export function ImportPreview({ parsed, isReading, again, leave, use }: ImportPreviewProps) {
-  const { examples = [], problems, sample = [], columns = [] } = parsed;
-  const [options, setOptions] = useState<ReadOptions>({});
-  const [shownRow, setShownRow] = useState<number>();
+  const { examples = [], problems, columns = [], exampleCount = 0 } = parsed;
+  const reading = useReading(parsed, again);
+  const { options, roles, edits } = reading;
   const asked = useAsked(parsed, options);
-  const listed = problems.filter((problem) => asked.every((question) => question.problem !== problem));
   const controls = controlsOf(parsed, options);
   const isAsked = asked.some(({ option }) => option === "hiddenRows");
   const shown = new Set([...controls].filter((option) => option !== "hiddenRows" || !isAsked));
   const hasErrors = problems.some(({ level }) => level === "error");
-  function change(part: ReadOptions) {
-    const next = withOptions(options, part);
-    setOptions(next);
-    again(next);
-  }
-  function skip(rows: number[]) {
-    const before = options.skipRows ? options.skipRows.split(",").map(Number) : [];
-    change({ skipRows: [...new Set([...before, ...rows])].sort((a, b) => a - b).join(",") });
-  }
+  const { isShown, isRead } = reading.stateOf(isReading);
+  const imported = withFixes(examples, edits);
+  const listed = problems.filter((problem) => asked.every((question) => question.problem !== problem));
   return (
     <div className="stack" aria-busy={isReading}>
       <FileLine parsed={parsed} leave={leave} />
-      <Questions asked={asked} options={options} change={change} />
-      {shown.size > 0 && <ReadControls parsed={parsed} options={options} shown={shown} change={change} />}
-      {columns.length > 0 && <Mapping key={mappingKey(parsed, options)} parsed={parsed} change={change} />}
-      {examples[0] && (
-        <div>
-          <h3>{text.import.oneExample}</h3>
-          <dl className="example">
-            <dt>{text.import.input}</dt>
-            <dd>{examples[0].textInput}</dd>
-            <dt>{text.import.output}</dt>
-            <dd>{examples[0].output}</dd>
-          </dl>
-        </div>
+      <Questions asked={asked} options={options} change={reading.change} />
+      {shown.size > 0 && <ReadControls parsed={parsed} options={options} shown={shown} change={reading.change} />}
+      {columns.length > 0 && <MappingTable parsed={parsed} roles={roles} use={reading.use} />}
+      {columns.length > 0 && (
+        <OneExample parsed={parsed} isShown={isShown} isReading={isReading} isMapped={reading.isComplete} />
       )}
-      {sample.length > 0 && <SampleTable parsed={parsed} shownRow={shownRow} />}
-      {listed.length > 0 && (
+      {isShown && listed.length > 0 && (
         <ProblemTable
           problems={listed}
           name={parsed.file.name}
-          canShow={(row) => sample.some(({ number }) => number === row)}
-          show={setShownRow}
-          skip={skip}
+          rowOf={(number) => readRowOf(parsed, number)}
+          skip={reading.skip}
+          fix={reading.fix}
           controls={controls}
           focusControl={focusOption}
         />
       )}
+      <SkippedRows edits={edits} undo={reading.undo} />
       <div className="row">
         <Button
           className="button primary"
-          isDisabled={hasErrors || examples.length === 0 || isReading}
-          onPress={() => use(examples.map(({ textInput, output }) => ({ textInput, output })))}
+          isDisabled={hasErrors || imported.length === 0 || !isRead}
+          onPress={() => use(imported, options)}
         >
-          {text.import.rows(examples.length || (parsed.exampleCount ?? 0))}
+          {text.import.rows(hasErrors ? exampleCount + Object.keys(edits.fixed).length : imported.length)}
         </Button>
-        {hasErrors && <span className="small soft">{whatFirst(parsed, asked)}</span>}
+        {isShown && hasErrors && <span className="small soft">{whatFirst(parsed, asked)}</span>}
       </div>
     </div>
   );
 }
+
+/** How the user wants the file to be read: options, roles of the columns, rows skipped or fixed here. */
+function useReading(parsed: Parsed, again: (options: ReadOptions) => void) {
+  const [options, setOptions] = useState<ReadOptions>(parsed.options);
+  const [chosen, setChosen] = useState<{ key: string; roles: Roles }>();
+  const [past, setPast] = useState<Edits[]>([NO_EDITS]);
+  const { columns = [], mapping } = parsed;
+  const edits = past.at(-1) ?? NO_EDITS;
+  const key = mappingKey(parsed, options);
+  const roles = chosen?.key === key ? chosen.roles : suggestedRoles(columns, mapping);
+  function read(next: ReadOptions) {
+    setOptions(next);
+    again(next);
+  }
+  /** Read the file in another way; texts fixed here belong to the old one. */
+  function change(part: ReadOptions) {
+    const fixes = Object.keys(edits.fixed).length;
+    const kept: Edits = { skipped: edits.skipped, fixed: {} };
+    const next = withOptions({ ...options, skipRows: skipRowsOf(kept) }, part);
+    setPast([next.skipRows === undefined ? NO_EDITS : kept]);
+    if (fixes > 0) toast(text.problems.fixesDropped(fixes));
+    read(next);
+  }
+  function edit(next: Edits, history: Edits[]) {
+    setPast([...history, next]);
+    read({ ...options, skipRows: skipRowsOf(next) });
+  }
+  const { inputs, output } = rolesOf(columns, roles);
+  return {
+    options,
+    roles,
+    edits,
+    isComplete: inputs.length > 0 && output !== undefined,
+    change,
+    use: (column: string, role: Role) => {
+      const next = withRole(columns, roles, column, role);
+      setChosen({ key, roles: next });
+      const { inputs: inputColumn, output: outputColumn } = rolesOf(columns, next);
+      if (outputColumn && inputColumn.length > 0) change({ inputColumn, outputColumn });
+    },
+    skip: (rows: number[]) => edit({ ...edits, skipped: [...new Set([...edits.skipped, ...rows])] }, past),
+    fix: (row: number, example: Example) => edit({ ...edits, fixed: { ...edits.fixed, [row]: example } }, past),
+    undo: past.length > 1 ? () => edit(past.at(-2) ?? NO_EDITS, past.slice(0, -2)) : undefined,
+    /** Whether what the server said belongs to what is on the screen, and whether all of it was read. */
+    stateOf: (isReading: boolean) => {
+      const { inputs: readInputs, output: readOutput } = rolesOf(columns, suggestedRoles(columns, mapping));
+      const isMapped = output === readOutput && inputs.join("\0") === readInputs.join("\0");
+      const isShown = isMapped && isSameReading(options, parsed.options);
+      return { isShown, isRead: isShown && !isReading && options.skipRows === parsed.options.skipRows };
+    },
+  };
+}
+
+const mappingKey = ({ columns = [] }: Parsed, { encoding, delimiter, sheet, headerRow }: ReadOptions) =>
+  JSON.stringify([encoding, delimiter, sheet, headerRow, columns]);
 
 /** The questions of the file as it is read now, and the answered ones. */
 function useAsked(parsed: Parsed, options: ReadOptions): Asked[] {
@@ -88,9 +150,6 @@ function useAsked(parsed: Parsed, options: ReadOptions): Asked[] {
   setKnown({ parsed, asked });
   return asked;
 }
-
-const mappingKey = ({ columns = [] }: Parsed, { encoding, delimiter, sheet, headerRow }: ReadOptions) =>
-  JSON.stringify([encoding, delimiter, sheet, headerRow, columns]);
 
 function whatFirst({ problems }: Parsed, asked: Asked[]) {
   if (asked.some(({ problem }) => problem?.level === "error")) return text.import.answerFirst;
@@ -118,38 +177,28 @@ function FileLine({ parsed, leave }: { parsed: Parsed; leave: () => void }) {
   );
 }
 
-/** The first rows of the file; one of them can be highlighted. */
-function SampleTable({ parsed, shownRow }: { parsed: Parsed; shownRow?: number }) {
-  const { columns = [], sample = [] } = parsed;
-  const marked = useRef<HTMLTableRowElement>(null);
-  useEffect(() => {
-    marked.current?.scrollIntoView({ block: "center" });
-    marked.current?.focus();
-  }, [shownRow]);
+type OneExampleProps = { parsed: Parsed; isShown: boolean; isReading: boolean; isMapped: boolean };
+
+/** The first example as it will be learned, also while other rows have errors; nothing of another way of reading. */
+function OneExample({ parsed: { firstExample }, isShown, isReading, isMapped }: OneExampleProps) {
+  const why = !isMapped ? text.import.needBoth : isReading ? text.import.reading : text.import.notRead;
   return (
-    <div>
-      <h3>{text.import.sample}</h3>
-      <ScrollRegion height={260} label={text.import.sample}>
-        <Table className="small" heads={[[text.grid.number], ...columns.map((name) => [name] as const)]}>
-          <tbody>
-            {sample.map(({ number, cells }) => (
-              <tr
-                key={number}
-                ref={number === shownRow ? marked : undefined}
-                tabIndex={number === shownRow ? -1 : undefined}
-                data-selected={number === shownRow || undefined}
-              >
-                <td className="soft">{number}</td>
-                {cells.map((cell, place) => (
-                  <td key={place}>
-                    <div className="clamp">{cell}</div>
-                  </td>
-                ))}
-              </tr>
-            ))}
-          </tbody>
-        </Table>
-      </ScrollRegion>
-    </div>
+    <section aria-labelledby="one-example">
+      <h3 id="one-example">{text.import.oneExample}</h3>
+      {isShown && firstExample ? (
+        <dl className="example">
+          <div>
+            <dt>{text.import.input}</dt>
+            <dd>{firstExample.textInput}</dd>
+          </div>
+          <div>
+            <dt>{text.import.output}</dt>
+            <dd>{firstExample.output}</dd>
+          </div>
+        </dl>
+      ) : (
+        <p className="example soft">{isShown ? text.import.noExample : why}</p>
+      )}
+    </section>
   );
 }

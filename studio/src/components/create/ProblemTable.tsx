@@ -1,16 +1,19 @@
+import { Fragment, useState } from "react";
 import { Button } from "react-aria-components";
 import type { Problem } from "../../api/examples";
-import { type Cause, causesOf, type Option, rowsOf } from "../../reading";
+import type { Example } from "../../draft";
+import { type Cause, causesOf, type Option, type ReadRow, rowsOf } from "../../reading";
 import { csv, download } from "../../transfer";
-import { ScrollRegion, Table } from "../Facts";
+import { Table } from "../Facts";
+import { ProblemRow } from "./ProblemRow";
 import { text } from "./text";
 
 type ProblemTableProps = {
   problems: Problem[];
   name: string;
-  canShow: (row: number) => boolean;
-  show: (row: number) => void;
+  rowOf: (number: number) => ReadRow | undefined;
   skip: (rows: number[]) => void;
+  fix: (row: number, example: Example) => void;
   controls: Set<Option>; // that are on the page
   focusControl: (option: Option) => void;
 };
@@ -43,13 +46,11 @@ export function ProblemTable({ problems, name, skip, ...inRows }: ProblemTablePr
           </Button>
         </div>
       </div>
-      <ScrollRegion height={340} label={text.problems.title}>
-        <Table className="small problems" heads={HEADS}>
-          {groups.map((group) => (
-            <ProblemGroup key={`${group[0]?.level} ${group[0]?.kind}`} group={group} skip={skip} {...inRows} />
-          ))}
-        </Table>
-      </ScrollRegion>
+      <Table className="small problems" heads={HEADS} label={text.problems.title}>
+        {groups.map((group) => (
+          <ProblemGroup key={`${group[0]?.level} ${group[0]?.kind}`} group={group} skip={skip} {...inRows} />
+        ))}
+      </Table>
     </section>
   );
 }
@@ -68,13 +69,14 @@ function save(problems: Problem[], name: string) {
   download(`${name.replace(/\.[^.]*$/, "")}-problems.csv`, csv([head, ...rows]), "text/csv");
 }
 
-const SHOWN_CAUSES = 50; // of a kind
-const SHOWN_ROWS = 10; // of a cause
+const FIRST_CAUSES = 5; // of a kind, before more are asked for
+const MORE_CAUSES = 50;
 
 type ProblemGroupProps = Omit<ProblemTableProps, "problems" | "name"> & { group: Cause[] };
 
 /** The causes of one kind, each with its rows and with a way to the control that settles it. */
-function ProblemGroup({ group, skip, canShow, show, controls, focusControl }: ProblemGroupProps) {
+function ProblemGroup({ group, skip, ...inRows }: ProblemGroupProps) {
+  const [limit, setLimit] = useState(FIRST_CAUSES);
   const [first] = group;
   if (!first) return null;
   const isError = first.level === "error";
@@ -98,22 +100,15 @@ function ProblemGroup({ group, skip, canShow, show, controls, focusControl }: Pr
           </span>
         </th>
       </tr>
-      {group.slice(0, SHOWN_CAUSES).map((cause, place) => (
-        <tr key={place}>
-          <td>
-            <RowNumbers rows={cause.rows} canShow={canShow} show={show} />
-          </td>
-          <td>{cause.column ?? "–"}</td>
-          <td>
-            <span className="sentence">{cause.message}</span>
-            <WayToControl option={cause.option as Option | undefined} controls={controls} focusControl={focusControl} />
-          </td>
-        </tr>
+      {group.slice(0, limit).map((cause, place) => (
+        <CauseRows key={place} cause={cause} skip={skip} {...inRows} />
       ))}
-      {group.length > SHOWN_CAUSES && (
-        <tr>
-          <td colSpan={HEADS.length} className="soft">
-            {text.problems.more(group.length - SHOWN_CAUSES)}
+      {group.length > limit && (
+        <tr className="more">
+          <td colSpan={HEADS.length}>
+            <Button className="button quiet small-button" onPress={() => setLimit(limit + MORE_CAUSES)}>
+              {text.problems.showMore(group.length - limit)}
+            </Button>
           </td>
         </tr>
       )}
@@ -121,19 +116,71 @@ function ProblemGroup({ group, skip, canShow, show, controls, focusControl }: Pr
   );
 }
 
-type RowNumbersProps = Pick<ProblemTableProps, "canShow" | "show"> & { rows: number[] };
+type CauseRowsProps = Omit<ProblemGroupProps, "group"> & { cause: Cause };
 
-/** The rows of a cause; those in the sample can be shown there. */
-function RowNumbers({ rows, canShow, show }: RowNumbersProps) {
+/** One cause: its rows, column and sentence, and below them the row that is looked at. */
+function CauseRows({ cause, rowOf, skip, fix, controls, focusControl }: CauseRowsProps) {
+  const [shownRow, setShownRow] = useState<number>();
+  const row = shownRow !== undefined && cause.rows.includes(shownRow) ? rowOf(shownRow) : undefined;
+  const other = cause.otherRow === undefined ? undefined : rowOf(cause.otherRow);
+  return (
+    <Fragment>
+      <tr className="cause">
+        <td>
+          <RowNumbers
+            rows={cause.rows}
+            canShow={(number) => rowOf(number) !== undefined}
+            shown={row?.number}
+            show={(number) => setShownRow(number === row?.number ? undefined : number)}
+          />
+        </td>
+        <td>{cause.column ?? "–"}</td>
+        <td>
+          <span className="sentence">{cause.message}</span>
+          <WayToControl option={cause.option as Option | undefined} controls={controls} focusControl={focusControl} />
+        </td>
+      </tr>
+      {row && (
+        <tr className="shown-row">
+          <td colSpan={HEADS.length}>
+            <ProblemRow
+              key={row.number}
+              row={row}
+              other={other}
+              canEdit={cause.isSkippable}
+              skip={() => skip([row.number])}
+              fix={(example) => fix(row.number, example)}
+            />
+          </td>
+        </tr>
+      )}
+    </Fragment>
+  );
+}
+
+const FIRST_ROWS = 10; // of a cause, before more are asked for
+const MORE_ROWS = 100;
+
+type RowNumbersProps = {
+  rows: number[];
+  canShow: (row: number) => boolean;
+  shown?: number;
+  show: (row: number) => void;
+};
+
+/** The rows of a cause; a press shows one of them. */
+function RowNumbers({ rows, canShow, shown, show }: RowNumbersProps) {
+  const [limit, setLimit] = useState(FIRST_ROWS);
   if (rows.length === 0) return text.problems.wholeFile;
   return (
     <span className="row-numbers">
-      {rows.slice(0, SHOWN_ROWS).map((row) =>
+      {rows.slice(0, limit).map((row) =>
         canShow(row) ? (
           <Button
             key={row}
             className="button quiet tiny"
             aria-label={text.problems.showRowNumber(row)}
+            aria-expanded={row === shown}
             onPress={() => show(row)}
           >
             {row}
@@ -142,7 +189,11 @@ function RowNumbers({ rows, canShow, show }: RowNumbersProps) {
           <span key={row}>{row}</span>
         ),
       )}
-      {rows.length > SHOWN_ROWS && <span className="soft">{text.problems.more(rows.length - SHOWN_ROWS)}</span>}
+      {rows.length > limit && (
+        <Button className="button quiet tiny" onPress={() => setLimit(limit + MORE_ROWS)}>
+          {text.problems.more(rows.length - limit)}
+        </Button>
+      )}
     </span>
   );
 }

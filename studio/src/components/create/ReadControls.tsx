@@ -1,4 +1,4 @@
-import { type ReactNode, useState } from "react";
+import type { ReactNode } from "react";
 import type { Parsed, ReadOptions } from "../../api/examples";
 import type { Option } from "../../reading";
 import { Checkbox, SelectField } from "../controls";
@@ -114,51 +114,4 @@ export function focusOption(option: Option) {
     ...(option.endsWith("Column") ? [...columns.filter(({ value }) => value === role), ...columns] : []),
   ];
   target?.focus();
-}
-
-type Role = "input" | "output" | "ignored";
-type Roles = Record<string, Role>;
-const ROLES: Role[] = ["input", "output", "ignored"];
-
-/** The role of each column: any number of inputs, one output. */
-export function Mapping({ parsed, change }: { parsed: Parsed; change: Change }) {
-  const { columns = [], mapping } = parsed;
-  const [chosen, setChosen] = useState<Roles>(); // undefined: the server's suggestion
-  const roles = chosen ?? suggested(columns, mapping);
-  const inputs = columns.filter((name) => roles[name] === "input");
-  const output = columns.find((name) => roles[name] === "output");
-  function use(column: string, role: Role) {
-    const next = { ...roles, [column]: role };
-    if (role === "output" && output && output !== column)
-      next[output] = inputs.some((name) => name !== column) ? "ignored" : "input"; // only one column can be the output
-    setChosen(next);
-    const nextOutput = columns.find((name) => next[name] === "output");
-    const nextInputs = columns.filter((name) => next[name] === "input");
-    if (nextOutput && nextInputs.length > 0) change({ inputColumn: nextInputs, outputColumn: nextOutput });
-  }
-  return (
-    <div className="stack tight">
-      <div className="facts-row" id="control-columns">
-        {columns.map((column) => (
-          <SelectField
-            key={column}
-            label={column}
-            value={roles[column] ?? "ignored"}
-            isSmall
-            change={(role) => use(column, role as Role)}
-            options={ROLES.map((role) => [role, text.import.roles[role]])}
-          />
-        ))}
-      </div>
-      {inputs.length > 1 && <p className="small soft">{text.import.several}</p>}
-      {(inputs.length === 0 || !output) && <p className="small wrong">{text.import.needBoth}</p>}
-    </div>
-  );
-}
-
-function suggested(columns: string[], mapping: Parsed["mapping"]): Roles {
-  const inputs = mapping?.inputColumns ?? [];
-  const roleOf = (name: string): Role =>
-    name === mapping?.outputColumn ? "output" : inputs.includes(name) ? "input" : "ignored";
-  return Object.fromEntries(columns.map((name) => [name, roleOf(name)]));
 }
