@@ -2,6 +2,7 @@
 
 import { useEffect, useRef, useState } from "react";
 import { useLocation } from "wouter";
+import { takeAside } from "./added";
 import { useIsSignedIn } from "./api/account";
 import { api, dataOf, maySeeExamples, type TunedModel } from "./api/client";
 import { readPrompt, storedExamples } from "./api/examples";
@@ -69,9 +70,10 @@ async function draftOfPrompt(id: string, isLabelled: boolean): Promise<Draft> {
 async function draftOfModel(id: string, isFixed: boolean): Promise<Draft> {
   const path = { model_id: id };
   const model: TunedModel = dataOf(await api.GET("/v1beta/tunedModels/{model_id}", { params: { path } }));
-  if (!maySeeExamples(model)) return draftAgain(model, []);
+  const added = takeAside(id);
+  if (!maySeeExamples(model)) return draftAgain(model, added);
   const [learned, heldOut] = await Promise.all([storedExamples(id, false, isFixed), storedExamples(id, true)]);
-  return draftAgain(model, [...learned, ...heldOut]);
+  return draftAgain(model, [...learned, ...heldOut, ...added]);
 }
 
 /** Sample data sets. */

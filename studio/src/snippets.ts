@@ -11,6 +11,8 @@ const shell = (value: string) => `'${value.replaceAll("'", "'\\''")}'`;
 const TOKEN = 'os.environ["TUNERY_TOKEN"]';
 const INLINE_EXAMPLES = 10; // more of them are read from a file
 
+const EXTENSIONS = ["constrainToTrainingOutputs", "noneBelow", "noneLabel"];
+
 /** Code that calls a model. */
 export function answerSnippets(
   address: string,
@@ -24,7 +26,7 @@ export function answerSnippets(
     ...(Object.keys(own).length > 0 && { generationConfig: own }),
   });
   // Google's libraries reject unknown fields
-  const config = Object.fromEntries(Object.entries(own).filter(([name]) => name !== "constrainToTrainingOutputs"));
+  const config = Object.fromEntries(Object.entries(own).filter(([name]) => !EXTENSIONS.includes(name)));
   const hasConfig = Object.keys(config).length > 0;
   return {
     curl: `curl -H "Authorization: Bearer $TUNERY_TOKEN" -H "Content-Type: application/json" \\
@@ -164,6 +166,7 @@ const FLAGS: Record<string, string> = {
   topK: "--top-k",
   maxOutputTokens: "--max-output-tokens",
   constrainToTrainingOutputs: "--constrain-to-training-outputs",
+  noneBelow: "--none-below",
 };
 
 function flags(config: Record<string, unknown>): string {

@@ -22,6 +22,10 @@ test("settings that differ from the defaults stand in every snippet, others in n
 
 test("answering only as the examples do is said where it can be", () => {
   const settings = { ...DEFAULTS, constrainToTrainingOutputs: true };
+  const unsure = answerSnippets("http://x", "tunedModels/a", "7", { ...settings, noneBelow: 0.6 });
+  expect(unsure.curl).toContain('"noneBelow":0.6,"noneLabel":"unsure"');
+  expect(unsure["Command line"]).toContain("--constrain-to-training-outputs --none-below 0.6");
+  expect(unsure["Python (google-genai)"]).not.toContain("none");
   const tuned = answerSnippets("http://x", "tunedModels/a", "7", settings);
   expect(tuned.curl).toContain('"constrainToTrainingOutputs":true');
   expect(tuned["Command line"]).toBe("tunery generate a '7' --constrain-to-training-outputs");

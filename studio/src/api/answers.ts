@@ -1,8 +1,10 @@
 // Answers of models, streamed as server-sent events.
 
 import { EventSourceParserStream } from "eventsource-parser/stream";
+import { useQuery } from "@tanstack/react-query";
 import { useEffect, useRef, useState } from "react";
-import { errorFrom, type Schemas } from "./client";
+import { useIsSignedIn } from "./account";
+import { errorFrom, type Schemas, send, useDebounced } from "./client";
 
 export type RunSettings = {
   temperature: number;
@@ -11,6 +13,7 @@ export type RunSettings = {
   maxOutputTokens: number;
   stopSequences: string[];
   constrainToTrainingOutputs: boolean; // tuned models only
+  noneBelow: number; // of labels: answer UNSURE if none is this probable; 0 to 1
 };
 type Chunk = Schemas["GenerateContentOut"];
 
@@ -21,11 +24,13 @@ export const DEFAULTS: RunSettings = {
   maxOutputTokens: 256,
   stopSequences: [],
   constrainToTrainingOutputs: false,
+  noneBelow: 0,
 };
+export const UNSURE = "unsure";
 
 /** The settings in the API's form, without unset ones. */
 export function generationConfig(
-  { stopSequences, constrainToTrainingOutputs, ...rest }: RunSettings,
+  { stopSequences, constrainToTrainingOutputs, noneBelow, ...rest }: RunSettings,
   model: string,
 ): Schemas["GenerationConfigIn"] {
   const stops = stopSequences.filter((stop) => stop !== "");
@@ -34,6 +39,7 @@ export function generationConfig(
     ...rest,
     ...(stops.length > 0 && { stopSequences: stops }),
     ...(isConstrained && { constrainToTrainingOutputs }),
+    ...(isConstrained && noneBelow > 0 && { noneBelow, noneLabel: UNSURE }),
   };
 }
 
@@ -79,53 +85,113 @@ export async function wholeAnswer(
 
 type Usage = { input: number; output: number; seconds: number; finishReason?: string };
 export type Remarks = Pick<Chunk, "promptContract"> & Pick<Chunk["candidates"][number], "labelProbabilities">;
-export type Answer = ReturnType<typeof useAnswer>;
 
-/** An answer that can be started and stopped: its text so far, tokens, time and the server's remarks. */
-export function useAnswer() {
-  const [answer, setAnswer] = useState("");
-  const [usage, setUsage] = useState<Usage>();
-  const [remarks, setRemarks] = useState<Remarks>({});
-  const [error, setError] = useState<unknown>();
-  const [isRunning, setRunning] = useState(false);
-  const [wasStopped, setStopped] = useState(false);
+/** An answer so far: its text, tokens, time and the server's remarks. */
+export type Answer = {
+  model: string;
+  text: string;
+  usage?: Usage;
+  remarks: Remarks;
+  error?: unknown;
+  isRunning: boolean;
+  wasStopped: boolean;
+  since: number; // milliseconds
+};
+
+/** The answers of several models to the same prompt; they can be started and stopped together. */
+export function useAnswers() {
+  const [answers, setAnswers] = useState<readonly Answer[]>([]);
   const abort = useRef<AbortController>(undefined);
   useEffect(() => () => abort.current?.abort(), []);
 
-  async function run(model: string, prompt: string, settings: RunSettings) {
+  /** Ask all models; returns their answers when the last has ended. */
+  async function run(models: readonly string[], prompt: string, settings: RunSettings): Promise<readonly Answer[]> {
     abort.current?.abort();
     const controller = (abort.current = new AbortController());
-    const start = performance.now();
-    setAnswer("");
-    setUsage(undefined);
-    setRemarks({});
-    setError(undefined);
-    setStopped(false);
-    setRunning(true);
-    try {
-      for await (const chunk of streamAnswer(model, prompt, settings, controller.signal)) {
-        const candidate = chunk.candidates[0];
-        setAnswer((before) => before + (candidate?.content.parts.map((part) => part.text).join("") ?? ""));
-        const { promptContract } = chunk;
-        const labelProbabilities = candidate?.labelProbabilities;
-        setRemarks((before) => ({
-          promptContract: promptContract ?? before.promptContract,
-          labelProbabilities: labelProbabilities ?? before.labelProbabilities,
-        }));
-        setUsage({
+    const found: Answer[] = models.map((model) => ({
+      model,
+      text: "",
+      remarks: {},
+      isRunning: true,
+      wasStopped: false,
+      since: Date.now(),
+    }));
+    setAnswers([...found]);
+    const note = (place: number, next: Answer) => {
+      found[place] = next;
+      if (abort.current === controller) setAnswers([...found]);
+    };
+    await Promise.all(
+      models.map((model, place) => ask(model, prompt, settings, controller.signal, (next) => note(place, next))),
+    );
+    return found;
+  }
+  const isRunning = answers.some((answer) => answer.isRunning);
+  return { answers, isRunning, run, stop: () => abort.current?.abort() };
+}
+
+/** The answer of one model. */
+export function useAnswer() {
+  const { answers, isRunning, run, stop } = useAnswers();
+  const [only] = answers;
+  return {
+    answer: only?.text ?? "",
+    error: only?.error,
+    isRunning,
+    run: (model: string, prompt: string, settings: RunSettings) => run([model], prompt, settings),
+    stop,
+  };
+}
+
+/** Stream one answer; `note` gets it whenever it has grown, and at its end. */
+async function ask(
+  model: string,
+  prompt: string,
+  settings: RunSettings,
+  signal: AbortSignal,
+  note: (answer: Answer) => void,
+) {
+  let answer: Answer = { model, text: "", remarks: {}, isRunning: true, wasStopped: false, since: Date.now() };
+  const change = (part: Partial<Answer>) => note((answer = { ...answer, ...part }));
+  try {
+    for await (const chunk of streamAnswer(model, prompt, settings, signal)) {
+      const candidate = chunk.candidates[0];
+      change({
+        text: answer.text + (candidate?.content.parts.map((part) => part.text).join("") ?? ""),
+        remarks: {
+          promptContract: chunk.promptContract ?? answer.remarks.promptContract,
+          labelProbabilities: candidate?.labelProbabilities ?? answer.remarks.labelProbabilities,
+        },
+        usage: {
           input: chunk.usageMetadata?.promptTokenCount ?? 0,
           output: chunk.usageMetadata?.candidatesTokenCount ?? 0,
-          seconds: (performance.now() - start) / 1000,
+          seconds: (Date.now() - answer.since) / 1000,
           finishReason: candidate?.finishReason,
-        });
-      }
-    } catch (problem) {
-      if (controller.signal.aborted) setStopped(true);
-      else setError(problem);
-    } finally {
-      if (abort.current === controller) setRunning(false);
+        },
+      });
     }
+    change({ isRunning: false });
+  } catch (error) {
+    change(signal.aborted ? { isRunning: false, wasStopped: true } : { isRunning: false, error });
   }
+}
 
-  return { answer, usage, remarks, error, isRunning, wasStopped, run, stop: () => abort.current?.abort() };
+const TYPING_MS = 600;
+
+/** The tokens of a prompt as a model reads it, with its chat template; undefined until known. */
+export function usePromptTokens(model: string, prompt: string): number | undefined {
+  const isSignedIn = useIsSignedIn() === true;
+  const settled = useDebounced(prompt, TYPING_MS);
+  const count = useQuery({
+    queryKey: ["tokens", model, settled],
+    queryFn: () =>
+      send<Schemas["CountTokensOut"]>("POST", `/v1beta/${model}:countTokens`, {
+        contents: [{ role: "user", parts: [{ text: settled }] }],
+      }),
+    enabled: isSignedIn && model !== "" && settled.trim() !== "",
+    staleTime: Infinity,
+    gcTime: 60_000,
+    retry: false,
+  });
+  return settled === prompt ? count.data?.totalTokens : undefined;
 }

@@ -131,7 +131,7 @@ export function TextInput({ label, change, help, error, isLabelHidden, area, ...
   return (
     <TextField onChange={change} {...field}>
       <Label className={isLabelHidden ? "visually-hidden" : "react-aria-Label"}>{label}</Label>
-      {area ? <TextArea {...area} /> : <Input />}
+      {area ? <TextArea dir="auto" {...area} /> : <Input dir="auto" />}
       {help && (
         <Text slot="description" className="help">
           {help}

@@ -3,16 +3,19 @@ import { Button } from "react-aria-components";
 import { useLocation, useSearch } from "wouter";
 import { useIsSignedIn, useServerInfo } from "../api/account";
 import { Checkbox } from "../components/controls";
-import { DEFAULTS, useAnswer } from "../api/answers";
+import { DEFAULTS, useAnswers } from "../api/answers";
 import { Page } from "../components/Page";
 import { AnswerPanel } from "../components/playground/AnswerPanel";
+import { History, type Run, useRuns } from "../components/playground/History";
 import { ModelChoice, useModelNames } from "../components/playground/ModelChoice";
 import { HeldOutPicker, PromptBox } from "../components/playground/PromptBox";
 import { AnswerCode, RunSettingsForm } from "../components/playground/RunSettings";
 import { text } from "../components/playground/text";
 import { SignInNote } from "../components/SignIn";
 
-/** Run a prompt on one model, or on two side by side. */
+const MAX_OTHERS = 4;
+
+/** Run a prompt on one model, or on several side by side. */
 export function Playground() {
   const search = new URLSearchParams(useSearch());
   const [, go] = useLocation();
@@ -20,31 +23,34 @@ export function Playground() {
   const isSignedIn = useIsSignedIn();
   const isBusy = (useServerInfo().data?.runningTasks ?? 0) > 0;
   const model = search.get("model") ?? names.ready[0]?.name ?? "";
-  const other = search.get("with") ?? "";
+  const others = search.getAll("with").filter(Boolean).slice(0, MAX_OTHERS);
+  const models = [model, ...others];
   const [prompt, setPrompt] = useState("");
   const [expected, setExpected] = useState<string>();
   const [settings, setSettings] = useState(DEFAULTS);
   const [isDiff, setDiff] = useState(false);
-  const [first, second] = [useAnswer(), useAnswer()];
-  const isRunning = first.isRunning || second.isRunning;
-  function choose(changes: Record<string, string>) {
-    const next = new URLSearchParams({ model, ...(other && { with: other }), ...changes });
-    if (!next.get("with")) next.delete("with");
+  const { answers, isRunning, run: ask, stop } = useAnswers();
+  const { runs, add, clear } = useRuns();
+  function choose(chosen: string[]) {
+    const [first = "", ...rest] = chosen;
+    const next = new URLSearchParams({ model: first });
+    for (const name of rest) if (name) next.append("with", name);
     go(`/playground?${next}`, { replace: true });
   }
-  function run() {
+  async function run() {
     if (!prompt.trim() || !model) return;
-    void first.run(model, prompt, settings);
-    if (other) void second.run(other, prompt, settings);
+    const found = await ask(models, prompt, settings);
+    if (found.some((answer) => answer.text !== "")) add(prompt, found);
   }
-  function stop() {
-    first.stop();
-    second.stop();
-  }
-  function ask(next: string, wanted?: string) {
+  function fill(next: string, wanted?: string) {
     setPrompt(next);
     setExpected(wanted);
   }
+  function use(run: Run) {
+    fill(run.prompt);
+    choose(run.answers.map((answer) => answer.model));
+  }
+  const answerOf = (name: string) => answers.find((answer) => answer.model === name);
   return (
     <Page title={text.playground.title}>
       {isSignedIn === false && <SignInNote />}
@@ -55,45 +61,53 @@ export function Playground() {
               label={text.playground.model}
               names={names}
               value={model}
-              choose={(m) => choose({ model: m })}
+              choose={(chosen) => choose([chosen, ...others])}
             />
-            <ModelChoice
-              label={text.playground.compare}
-              names={names}
-              value={other}
-              choose={(m) => choose({ with: m })}
-              isOptional
-            />
+            {[...others, ""].slice(0, MAX_OTHERS).map((other, place) => (
+              <ModelChoice
+                key={place}
+                label={place === 0 ? text.playground.compare : text.playground.alsoCompare(place + 2)}
+                names={names}
+                value={other}
+                choose={(chosen) => choose([model, ...others.slice(0, place), chosen, ...others.slice(place + 1)])}
+                isOptional
+              />
+            ))}
           </div>
-          <PromptBox model={model} prompt={prompt} change={(next) => ask(next)} run={run} />
+          <PromptBox model={model} prompt={prompt} change={(next) => fill(next)} run={() => void run()} />
           <div className="row">
-            <Button className="button primary" onPress={run} isDisabled={!prompt.trim() || !model || isRunning}>
+            <Button
+              className="button primary"
+              onPress={() => void run()}
+              isDisabled={!prompt.trim() || !model || isRunning}
+            >
               {text.playground.run}
             </Button>
             {isRunning && <Button onPress={stop}>{text.playground.stop}</Button>}
-            <HeldOutPicker model={model} other={other} pick={ask} />
-            {other && <Checkbox label={text.playground.diff} isChecked={isDiff} change={setDiff} />}
+            <HeldOutPicker models={models} pick={fill} />
+            {others.length > 0 && <Checkbox label={text.playground.diff} isChecked={isDiff} change={setDiff} />}
             <span className="small soft only-wide">{text.playground.keys}</span>
           </div>
           {isBusy && isRunning && <p className="note warn small">{text.playground.busy}</p>}
           {expected !== undefined && (
             <div className="expected">
               <span className="soft small">{text.playground.expected}</span>
-              <div>{expected}</div>
+              <div dir="auto">{expected}</div>
             </div>
           )}
           <div className="halves answers">
-            <AnswerPanel name={names.titleOf(model)} model={model} prompt={prompt} answer={first} />
-            {other && (
+            {models.map((name, place) => (
               <AnswerPanel
-                name={names.titleOf(other)}
-                model={other}
+                key={`${place}/${name}`}
+                name={names.titleOf(name)}
+                model={name}
                 prompt={prompt}
-                answer={second}
-                against={isDiff ? first.answer : undefined}
+                answer={answerOf(name)}
+                against={isDiff && place > 0 ? answerOf(model)?.text : undefined}
               />
-            )}
+            ))}
           </div>
+          <History runs={runs} titleOf={names.titleOf} use={use} clear={clear} />
         </div>
         <aside className="stack sticky">
           <RunSettingsForm model={model} settings={settings} change={setSettings} />

@@ -1,68 +1,86 @@
 import { diffWords } from "diff";
+import { useEffect, useState } from "react";
 import { Button } from "react-aria-components";
-import { useLocation } from "wouter";
 import type { Answer, Remarks } from "../../api/answers";
-import { share } from "../../format";
-import { addToDraft } from "../../useDraft";
+import { duration, share } from "../../format";
 import { CopyButton } from "../Code";
 import { ErrorNote } from "../Page";
-import { toast } from "../toasts";
+import { AddExample } from "./AddExample";
 import { text } from "./text";
 
-type Props = { name: string; model: string; prompt: string; answer: Answer; against?: string };
+type Props = { name: string; model: string; prompt: string; answer?: Answer; against?: string };
 
 /** The answer of one model with its tokens and time, optionally as a diff against another answer. */
 export function AnswerPanel({ name, model, prompt, answer, against }: Props) {
-  const [, go] = useLocation();
-  const { usage, isRunning } = answer;
-  function keep() {
-    addToDraft({ textInput: prompt, output: answer.answer.trim() });
-    toast(text.playground.added, { action: { label: text.playground.openDraft, act: () => go("/new") } });
-  }
+  const [isAdding, setAdding] = useState(false);
+  const { usage, isRunning = false, text: said = "", error } = answer ?? {};
   return (
     <section className="card stack tight answer-panel" aria-label={text.playground.answerOf(name)}>
       <div>
-        <h2>{name}</h2>
+        <h2 dir="auto">{name}</h2>
         <div className="small soft mono">{model}</div>
       </div>
-      {answer.error !== undefined ? (
-        <ErrorNote error={answer.error} />
+      {error !== undefined ? (
+        <ErrorNote error={error} />
       ) : (
-        <div className="answer" aria-busy={isRunning} aria-live={isRunning ? "off" : "polite"}>
-          {answer.answer ? (
+        <div className="answer" dir="auto" aria-busy={isRunning} aria-live={isRunning ? "off" : "polite"}>
+          {said.trim() ? (
             against ? (
-              <WordDiff before={against} after={answer.answer} />
+              <WordDiff before={against} after={said} />
             ) : (
-              answer.answer
+              said
             )
           ) : (
-            <span className="soft">{placeholder(answer)}</span>
+            <span className="soft">
+              {isRunning ? (
+                <Waiting since={answer?.since ?? 0} />
+              ) : answer ? (
+                withoutText(answer)
+              ) : (
+                text.playground.waiting
+              )}
+            </span>
           )}
         </div>
       )}
       {usage && (
         <div className="small soft">
           {text.playground.tokens(usage.input, usage.output)} · {usage.seconds.toFixed(1)} s
-          {!isRunning && ` · ${finish(answer)}`}
+          {` · ${answer && !isRunning ? finish(answer) : text.playground.generating}`}
         </div>
       )}
-      {!isRunning && <AnswerRemarks remarks={answer.remarks} />}
-      {answer.answer && !isRunning && (
+      {answer && !isRunning && <AnswerRemarks remarks={answer.remarks} />}
+      {said && !isRunning && (
         <div className="row small-gap">
-          <CopyButton content={answer.answer} />
-          <Button className="button quiet" onPress={keep}>
+          <CopyButton content={said} />
+          <Button className="button quiet" onPress={() => setAdding(true)}>
             {text.playground.asExample}
           </Button>
         </div>
       )}
+      {isAdding && <AddExample model={model} prompt={prompt} answer={said.trim()} onClose={() => setAdding(false)} />}
     </section>
   );
 }
 
-function placeholder({ isRunning, usage, wasStopped }: Answer) {
-  if (isRunning) return text.playground.loading;
+const SECOND_MS = 1000;
+
+/** How long the first word has been awaited; whether the server loads, waits or reads the prompt is not known here. */
+function Waiting({ since }: { since: number }) {
+  const [now, setNow] = useState(Date.now);
+  useEffect(() => {
+    const timer = setInterval(() => setNow(Date.now()), SECOND_MS);
+    return () => clearInterval(timer);
+  }, []);
+  const seconds = Math.floor(Math.max(0, now - since) / SECOND_MS);
+  return <>{text.playground.firstWord(seconds > 0 ? duration(seconds) : "")}</>;
+}
+
+/** Why an answer that has ended has no visible text. */
+export function withoutText({ wasStopped, usage }: Answer) {
   if (wasStopped) return text.playground.stopped;
-  return usage ? text.playground.empty : text.playground.waiting;
+  const tokens = usage?.output ?? 0;
+  return tokens > 1 ? text.playground.invisible(tokens) : text.playground.empty;
 }
 
 function finish({ usage, wasStopped }: Answer) {
@@ -85,11 +103,16 @@ function AnswerRemarks({ remarks: { promptContract, labelProbabilities } }: { re
         </p>
       )}
       {labels.length > 0 && (
-        <dl className="facts small" aria-label={text.playground.probabilities}>
+        <dl className="bars small" aria-label={text.playground.probabilities}>
           {labels.map(([label, probability]) => (
-            <div key={label} className="fact">
-              <dt>{label}</dt>
-              <dd>{share(probability)}</dd>
+            <div key={label}>
+              <dt dir="auto">{label}</dt>
+              <dd>
+                <span className="track" aria-hidden="true">
+                  <span className="fill" style={{ width: `${100 * probability}%` }} />
+                </span>
+                <span className="number">{share(probability)}</span>
+              </dd>
             </div>
           ))}
         </dl>

@@ -1,5 +1,6 @@
 import { useState } from "react";
 import { Button } from "react-aria-components";
+import { usePromptTokens } from "../../api/answers";
 import { useHeldOut } from "../../api/examples";
 import { useTunedModel } from "../../api/models";
 import { idOf, maySeeExamples } from "../../api/client";
@@ -14,6 +15,7 @@ const SHOWN = 80;
 export function PromptBox({ model, prompt, change, run }: PromptBoxProps) {
   const isTuned = model.startsWith("tunedModels/");
   const beginning = useTunedModel(isTuned ? idOf(model) : "").data?.inputPrefix ?? "";
+  const tokens = usePromptTokens(model, prompt);
   const isMissing = beginning !== "" && prompt.trim() !== "" && !prompt.startsWith(beginning.trimEnd());
   return (
     <div className="stack tight">
@@ -25,6 +27,7 @@ export function PromptBox({ model, prompt, change, run }: PromptBoxProps) {
           if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) run();
         }}
         area={{ rows: 6, placeholder: text.playground.placeholder }}
+        help={tokens === undefined ? "\u00a0" : text.playground.promptTokens(tokens)}
       />
       {isMissing && (
         <div className="note small row spread" role="status">
@@ -41,11 +44,11 @@ function shortened(beginning: string) {
   return line.length > SHOWN ? `${line.slice(0, SHOWN)}…` : line;
 }
 
-type HeldOutPickerProps = { model: string; other: string; pick: (prompt: string, expected: string) => void };
+type HeldOutPickerProps = { models: readonly string[]; pick: (prompt: string, expected: string) => void };
 
 /** Fills in a held-out row of the tuned model, then the next one, with the expected output. */
-export function HeldOutPicker({ model, other, pick }: HeldOutPickerProps) {
-  const tuned = [model, other].find((name) => name.startsWith("tunedModels/")) ?? "";
+export function HeldOutPicker({ models, pick }: HeldOutPickerProps) {
+  const tuned = models.find((name) => name.startsWith("tunedModels/")) ?? "";
   const shown = useTunedModel(idOf(tuned)).data;
   const rows = useHeldOut(idOf(tuned), shown !== undefined && maySeeExamples(shown)).data ?? [];
   const [place, setPlace] = useState(-1);

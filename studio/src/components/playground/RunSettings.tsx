@@ -1,6 +1,6 @@
 import { useEffect, useRef, useState } from "react";
 import { Button } from "react-aria-components";
-import { DEFAULTS, type RunSettings } from "../../api/answers";
+import { DEFAULTS, type RunSettings, UNSURE } from "../../api/answers";
 import { useTunedModel } from "../../api/models";
 import { idOf } from "../../api/client";
 import { answerSnippets } from "../../snippets";
@@ -9,6 +9,7 @@ import { Checkbox, NumberInput, TextInput } from "../controls";
 import { Window } from "../dialogs";
 import { text } from "./text";
 
+const LABELS = "LABELS";
 const MAX_STOPS = 5;
 const NUMBERS = [
   { name: "temperature", label: text.playground.temperature, help: text.playground.temperatureHelp, min: 0, max: 2 },
@@ -23,7 +24,13 @@ type RunSettingsFormProps = { model: string; settings: RunSettings; change: (nex
 export function RunSettingsForm({ model, settings, change }: RunSettingsFormProps) {
   const isTuned = model.startsWith("tunedModels/");
   const tuned = useTunedModel(isTuned ? idOf(model) : "").data;
-  const own = isTuned && tuned && { temperature: tuned.temperature, topP: tuned.topP, topK: tuned.topK ?? 0 };
+  const own = isTuned &&
+    tuned && {
+      temperature: tuned.temperature,
+      topP: tuned.topP,
+      topK: tuned.topK ?? 0,
+      constrainToTrainingOutputs: tuned.outputForm === LABELS, // which shows how probable each label is
+    };
   const standard = { ...DEFAULTS, ...own };
   const latest = useRef({ standard, change });
   useEffect(() => {
@@ -58,6 +65,17 @@ export function RunSettingsForm({ model, settings, change }: RunSettingsFormProp
           label={text.playground.constrain}
           isChecked={settings.constrainToTrainingOutputs}
           change={(constrainToTrainingOutputs) => change({ ...settings, constrainToTrainingOutputs })}
+        />
+      )}
+      {isTuned && tuned?.outputForm === LABELS && settings.constrainToTrainingOutputs && (
+        <NumberInput
+          label={text.playground.unsureBelow(UNSURE)}
+          help={text.playground.unsureHelp}
+          value={Math.round(settings.noneBelow * 100)}
+          change={(percent) => change({ ...settings, noneBelow: percent / 100 })}
+          min={0}
+          max={100}
+          standard={0}
         />
       )}
       <Button className="button quiet" onPress={() => change(standard)}>

@@ -1,6 +1,6 @@
 // Words of the playground.
 
-import { count } from "../../format";
+import { count, counted } from "../../format";
 import { text as shared } from "../text";
 
 export const text = {
@@ -9,6 +9,7 @@ export const text = {
     title: "Playground",
     model: "Model",
     compare: "Compare with",
+    alsoCompare: (number: number) => `Compare with model ${number}`,
     none: "None",
     tuned: "Tuned models",
     bases: "Base models",
@@ -34,14 +35,31 @@ export const text = {
     reset: "Reset to the model's defaults",
     answerOf: (name: string) => `Answer of ${name}`,
     waiting: "The answer will appear here.",
-    loading: "Loading the model into memory…",
-    empty: "The answer is empty. Try another prompt.",
+    firstWord: (time: string) => `Waiting for the first word…${time && ` ${time}`}`,
+    generating: "generating…",
+    empty: "The model ended its answer without writing anything. Try another prompt.",
+    invisible: (tokens: number) =>
+      `The model wrote ${count(tokens)} tokens, but none of them is visible text. Tuning may have ruined it; compare with its base model.`,
+    promptTokens: (tokens: number) => `${counted(tokens, "token")} with the chat template`,
+    unsureBelow: (label: string) => `Answer “${label}” below (%)`,
+    unsureHelp: "If no label is this probable.",
+    history: "History",
+    useRun: "Use again",
+    useRunOf: (prompt: string) => `Use again: ${prompt}`,
+    clearHistory: "Clear history",
     stopped: "Stopped.",
     cut: (tokens: number) => `Stopped at the output limit (${count(tokens)} tokens).`,
     finished: "complete",
     tokens: (input: number, output: number) => `${count(input)} tokens in, ${count(output)} out`,
     busy: "A model is being tuned on this machine, so answers will be slow.",
     asExample: "Add as example",
+    asExampleHelp: "Correct the answer if it is wrong: the model will learn it as it stands here.",
+    exampleInput: "Input",
+    exampleOutput: "Output",
+    addToModel: "Add to this model's data",
+    addToDraft: "Add to a new model's data",
+    setAside: (name: string, number: number) =>
+      `Kept for the next tuning of “${name}”: ${counted(number, "new example")}.`,
     added: "Added to the examples of your new tuned model.",
     openDraft: "Open",
     shape: (beginning: string) => `This model was tuned on inputs that start with “${beginning}”.`,

@@ -1,0 +1,92 @@
+"""The playground: label bars and the threshold, several models, earlier runs, an answer that becomes an example."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import Locator, expect
+
+from tests.studio.hosts import BASE
+from tests.studio.test_screens import check
+from tests.studio.visitor import Visitor
+
+ARABIC = "مرحبا بالعالم"
+
+
+def run(visitor: Visitor, prompt: str) -> None:
+    visitor.page.get_by_role("textbox", name="Prompt").fill(prompt)
+    visitor.press("Run")
+    expect(visitor.page.get_by_role("button", name="Stop")).to_be_hidden()
+
+
+def direction(element: Locator) -> str:
+    return str(element.evaluate("element => getComputedStyle(element).direction"))
+
+
+def test_a_model_of_labels(ann: Visitor, request: pytest.FixtureRequest) -> None:
+    """
+    Its labels have bars without being asked for, and below the threshold it says "unsure". Runs are kept and can be
+    used again, a corrected answer is tuned on when the model is tuned again, and Arabic runs from right to left.
+    """
+    rows = [{"textInput": str(number), "output": ("even", "odd")[number % 2]} for number in range(20)]
+    model = ann.create("Parity", epochs=1, trainingData={"examples": {"examples": rows}})
+    ann.goto(f"/models/{model}")
+    ann.wait_until_ready()
+    page = ann.goto(f"/playground?model=tunedModels/{model}")
+    expect(page.get_by_label("Only allow answers like those in the examples")).to_be_checked()
+
+    run(ann, "7")
+    expect(page.get_by_text(re.compile(r"^\d+ tokens with the chat template$"))).to_be_visible()
+    answer = page.get_by_role("region", name="Answer of Parity")
+    expect(answer.get_by_label("Probability of each label").get_by_role("term")).to_have_count(2)
+    page.get_by_label("Answer “unsure” below (%)").fill("100")
+    page.get_by_label("Answer “unsure” below (%)").blur()
+    run(ann, ARABIC)
+    expect(answer.locator(".answer")).to_have_text("unsure")
+    assert direction(page.get_by_role("textbox", name="Prompt")) == "rtl"
+    ann.press("Show as code")
+    expect(page.get_by_role("dialog").locator("pre").first).to_contain_text('"noneBelow":1,"noneLabel":"unsure"')
+    page.keyboard.press("Escape")
+
+    history = page.get_by_role("region", name="History")
+    expect(history.get_by_role("listitem")).to_have_count(2)
+    assert direction(history.get_by_text(ARABIC)) == "rtl"
+    check(ann, request)
+    page.reload()
+    history.get_by_role("button", name="Use again: 7").click()
+    expect(page.get_by_role("textbox", name="Prompt")).to_have_value("7")
+
+    run(ann, "7")
+    answer.get_by_role("button", name="Add as example").click()
+    dialog = page.get_by_role("dialog", name="Add as example")
+    dialog.get_by_label("Output").fill("prime")
+    check(ann, request)
+    dialog.get_by_role("button", name="Add to this model's data").click()
+    page.get_by_role("region", name="Messages").get_by_role("button", name="Tune again").click()
+    expect(page.get_by_text("21 examples").first).to_be_visible()
+    expect(page.get_by_role("grid", name="Examples").get_by_text("prime", exact=True)).to_be_attached()
+
+
+def test_more_than_two_models(ann: Visitor, request: pytest.FixtureRequest) -> None:
+    """A tuned model, one of its epochs and the base answer the same prompt in three columns; a lost server is named."""
+    model = ann.create("Three", epochs=2)
+    ann.goto(f"/models/{model}")
+    ann.wait_until_ready()
+    page = ann.goto(f"/playground?model=tunedModels/{model}")
+    page.get_by_label("Compare with", exact=True).select_option(f"models/{BASE}")
+    page.get_by_label("Compare with model 3").select_option(f"tunedModels/{model}")
+    page.get_by_label("Epoch of “Compare with model 3”").select_option("Epoch 1")
+    page.get_by_label("Max output tokens").fill("8")
+    page.get_by_label("Max output tokens").blur()
+    run(ann, "7")
+
+    for name in ("Three", "base", "Three, epoch 1"):
+        expect(page.get_by_role("region", name=f"Answer of {name}", exact=True)).to_contain_text("tokens in")
+    check(ann, request)
+
+    ann.watch.allow("ERR_CONNECTION_REFUSED", "ERR_EMPTY_RESPONSE", "ERR_CONNECTION_RESET")
+    with ann.host.gone():
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # asks who is signed in
+        expect(page.get_by_text("Can't reach the server")).to_have_text("Can't reach the server. Reconnecting…")
+    expect(page.get_by_text("Can't reach the server")).to_be_hidden()
