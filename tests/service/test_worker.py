@@ -6,7 +6,6 @@ import functools
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -71,7 +70,7 @@ def test_a_child_that_dies_or_freezes_is_replaced(library: Library) -> None:
 
         wait_until(is_in(library, model, Phase.SUCCEEDED))
 
-    assert [line.split(" ", 1)[1] for line in worker.log_of(model.task.id).lines if "worker process" in line] == [
+    assert [line.split(" ", 1)[1] for line in library.log(model) if "worker process" in line] == [
         "The worker process died; the tuning job resumes from its checkpoint",
         "The worker process froze; the tuning job resumes from its checkpoint",
     ]
@@ -187,7 +186,7 @@ def test_a_kill_by_the_kernel_halves_the_examples_at_a_time(library: Library, mo
         wait_until(lambda: library.find(model.id).task.micro_batch_size == 2)
         wait_until(is_in(library, model, Phase.SUCCEEDED))
 
-    assert any("because memory ran out" in line for line in worker.log_of(model.task.id).lines)
+    assert any("because memory ran out" in line for line in library.log(model))
 
 
 def test_stopping_puts_the_task_back_with_its_checkpoint(library: Library) -> None:
@@ -222,8 +221,8 @@ def test_a_full_disk_holds_the_task_back(library: Library, monkeypatch: pytest.M
     full.touch()
     monkeypatch.setenv("TUNERY_TEST_DISK_FULL", str(full))
     model = created(library)
-    with working(library) as worker:
-        wait_until(lambda: sum("RESOURCE_EXHAUSTED" in line for line in worker.log_of(model.task.id).lines) > 2)
+    with working(library):
+        wait_until(lambda: sum("RESOURCE_EXHAUSTED" in line for line in library.log(model)) > 2)
         full.unlink()
         wait_until(is_in(library, model, Phase.SUCCEEDED))
 
@@ -248,15 +247,21 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
-def test_logs_of_old_tasks_are_forgotten(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The logs of at most MAX_LOGS tasks are kept; the oldest are removed first."""
-    monkeypatch.setattr(module, "MAX_LOGS", 2)
-    worker = Worker(library, main=trainer.main)
+def test_the_log_outlives_the_worker(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has a line for each epoch with its loss, settings in words, and is still there for the next server."""
+    model = created(library, epochs=3)
+    with working(library):
+        wait_until(is_in(library, model, Phase.SUCCEEDED))
 
-    for task_id in "abc":
-        worker.log_of(task_id).add(f"line at {time.monotonic()}")
-
-    assert list(worker.logs) == ["b", "c"]
+    lines = [line.split(" ", 1)[1] for line in library.log(library.find(model.id))]
+    losses = library.find(model.id).task.epoch_losses
+    assert [line for line in lines if line.startswith("Epoch")] == [
+        f"Epoch {loss.epoch} of 3: mean loss {loss.mean_loss:.4f}" for loss in losses
+    ]
+    assert not any("{" in line for line in lines)
+    monkeypatch.setattr("tunery.service.library.LOG_LINES", 2)
+    library.add_to_log(model.id, "one more")
+    assert [line.split(" ", 1)[1] for line in library.log(library.find(model.id))] == [lines[-1], "one more"]
 
 
 def test_a_task_is_worked_on_beside_the_answers(library: Library) -> None:

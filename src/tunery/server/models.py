@@ -205,9 +205,10 @@ def list_(
     size, list_key = tuning.page_size(page_size, DEFAULT_PAGE_SIZE), ("tunedModels", caller.user_id, filter)
     before = tuning.read_page_token(page_token, *list_key)
     rows, has_more = services.library.page(caller, ModelFilter.parse(filter), before=before, limit=size)
-    shares = services.library.sharing.shares(caller, [model.id for _, model in rows])
+    ids = [model.id for _, model in rows]
+    shares, scores = services.library.sharing.shares(caller, ids), services.library.scores(ids)
     return wire.TunedModelsPage(
-        tuned_models=[_shared_out(wire.tuned_model_out(model), shares[model.id]) for _, model in rows] or None,
+        tuned_models=[_shared_out(wire.tuned_model_out(m, scores.get(m.id)), shares[m.id]) for _, m in rows] or None,
         next_page_token=tuning.page_token(rows[-1][0], *list_key) if has_more else None,
     )
 
@@ -258,7 +259,8 @@ def _with_contracts(library: Library, caller: Caller, model: TunedModel) -> wire
         "wrap_plain_inputs": wraps_plain_inputs(library, model) or None,
     }
     share = library.sharing.shares(caller, [model.id])[model.id]
-    return _shared_out(wire.tuned_model_out(model).model_copy(update=facts), share)
+    shown = wire.tuned_model_out(model, library.scores([model.id]).get(model.id))
+    return _shared_out(shown.model_copy(update=facts), share)
 
 
 def _shared_out(shown: wire.TunedModelOut, share: Share) -> wire.TunedModelOut:
@@ -454,8 +456,7 @@ def list_operations(
 def log(services: ServicesOf, caller: CallerOf, model_id: str) -> wire.TaskLogOut:
     """Return the last lines that the task of a tuned model logged, at most 200 (extension)."""
     services.library.sharing.require(caller, Action.READ, model_id)
-    known = services.worker.logs.get(services.library.find(model_id).task.id)
-    return wire.TaskLogOut(lines=list(known.lines) if known else [])
+    return wire.TaskLogOut(lines=list(services.library.log(services.library.find(model_id))))
 
 
 @operations_router.post(f"{_OPERATION}:cancel", name="CancelOperation")

@@ -60,6 +60,7 @@ from tunery.types import Caller, Phase, State, TunedModel, TuningExample, Tuning
 
 MAX_WAIT_FOR_TABLES_SECONDS = 10
 MAX_CONTRACTS = 1000  # tuned models whose contracts stay in memory
+LOG, LOG_LINES = "LOG", 200
 MAX_PROMPTS = 1000  # of a user
 MAX_PROMPT_BYTES = 64 << 20  # of all of them together; each takes up to 4 MiB
 PROMPT_CONTRACT, OUTPUT_CONTRACT, PROMPT_OPTIONS = "PROMPT_CONTRACT", "OUTPUT_CONTRACT", "PROMPT_OPTIONS"
@@ -334,6 +335,23 @@ class Library:
         """Return the report of this kind about a tuned model, or None."""
         with self.database.reading() as connection:
             return models.get_report(connection, model.id, kind)
+
+    def log(self, model: TunedModel) -> tuple[str, ...]:
+        """Return the last lines that the task of a tuned model logged, each with its time."""
+        return tuple((self.report(model, LOG) or {"lines": ()})["lines"])
+
+    def add_to_log(self, model_id: str, text: str) -> None:
+        """Add a line to the log of a model's task, which keeps LOG_LINES; none if the model was deleted."""
+        with self.database.writing() as connection:
+            if models.has_model(connection, model_id):
+                lines = (models.get_report(connection, model_id, LOG) or {"lines": []})["lines"]
+                line = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {text}"
+                models.set_report(connection, model_id, LOG, {"lines": [*lines, line][-LOG_LINES:]})
+
+    def scores(self, model_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Return metric, verdict and candidates of the newest evaluations of these models, by their ids."""
+        with self.database.reading() as connection:
+            return models.list_scores(connection, model_ids)
 
     def reports(self, model: TunedModel) -> dict[str, dict[str, Any]]:
         """Return all reports about a tuned model, by kind."""

@@ -11,10 +11,9 @@ import logging
 import queue
 import threading
 import time
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, closing, nullcontext, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from tunery.service.folder import DataFolder
 from tunery.service.library import Fenced, Library
 from tunery.service.process import Channel, Child, machine_start, memory_kills
 from tunery.service.task import TaskWorker, answer, worker_name
-from tunery.service.tuning import Call, Event, Loss, Noticed, PhaseEntered, Started
+from tunery.service.tuning import Beat, Call, Event, Finish, Loss, Noticed, PhaseEntered, Started
 from tunery.types import Phase, TunedModel, TuningTask
 
 LEASE_SECONDS = 10.0  # a child that is silent for this long counts as frozen
@@ -36,20 +35,8 @@ BACKOFF_SECONDS = (1.0, 5.0, 30.0, 120.0)
 NICENESS = 10
 SETTLE_SECONDS = 0.3  # between the death of a child and counting it
 RESTART_SECONDS = 30.0  # between two starts of an idle child
-LOG_LINES = 200
-MAX_LOGS = 500
 
 _log = logging.getLogger("tunery.worker")
-
-
-@dataclass(slots=True)
-class TaskLog:
-    """The last messages about a task, for people; lost when the server ends."""
-
-    lines: deque[str] = field(default_factory=lambda: deque(maxlen=LOG_LINES))
-
-    def add(self, text: str) -> None:
-        self.lines.append(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {text}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +110,7 @@ class Worker:
         self._stop_time = 0.0
         self._has_begun = False  # whether the child has sent an event of its task
         self._held_back: dict[str, tuple[int, float]] = {}  # task: losses, monotonic time until which it waits
-        self.logs: dict[str, TaskLog] = {}
+        self._epochs = 0  # of the current task whose losses are in its log
         self.current_task_id: str | None = None
 
     @property
@@ -163,12 +150,6 @@ class Worker:
             self._thread.join(0.1)
         if self._child is not None:
             self._child.stop(LEAVE_SECONDS)
-
-    def log_of(self, task_id: str) -> TaskLog:
-        """Return the log of a task."""
-        if task_id not in self.logs and len(self.logs) >= MAX_LOGS:
-            del self.logs[next(iter(self.logs))]
-        return self.logs.setdefault(task_id, TaskLog())
 
     def _loop(self) -> None:
         while not self._is_stopping.is_set():
@@ -211,7 +192,8 @@ class Worker:
 
     def _work(self, task: TuningTask) -> None:
         self.current_task_id = task.id
-        self.log_of(task.id).add(f"Claimed by {worker_name()}, claim {task.claim_number}")
+        self._epochs = len(task.epoch_losses)
+        self._log(task, f"Claimed by {worker_name()}, claim {task.claim_number}")
         kills_before, self._has_begun = memory_kills(), False
         try:
             model = self._library.find(task.tuned_model_id)
@@ -254,6 +236,7 @@ class Worker:
                 return
 
     def _reply(self, model: TunedModel, task: TuningTask, call: Call) -> Reply:
+        self._note_losses(task, call)
         try:
             return Reply(answer(self._library, model, task, call))
         except TuneryError as error:
@@ -261,7 +244,7 @@ class Worker:
 
     def _end(self, task: TuningTask, error: TuneryError | None) -> None:
         if error is not None:
-            self.log_of(task.id).add(f"Ended with {error.status}: {error}")
+            self._log(task, f"Ended with {error.status}: {error}")
         try:
             model = self._library.find(task.tuned_model_id)
         except NotFound:  # deleted meanwhile; the child may have written files after that
@@ -278,7 +261,7 @@ class Worker:
     def _lose(self, task: TuningTask, how: str, loss: Loss) -> None:
         self._is_stopping.wait(SETTLE_SECONDS)  # what kills the server as well is not counted as a loss of the task
         cause = " because memory ran out" if loss is Loss.MEMORY else ""
-        self.log_of(task.id).add(f"The worker process {how}{cause}; the tuning job resumes from its checkpoint")
+        self._log(task, f"The worker process {how}{cause}; the tuning job resumes from its checkpoint")
         _log.warning("The child working on %s %s%s", task.tuned_model_id, how, cause)
         with suppress(Fenced):
             if self._is_stopping.is_set():  # no fault of the task
@@ -310,14 +293,36 @@ class Worker:
 
     def _note(self, task: TuningTask, event: Event) -> None:
         self._has_begun = True
-        log = self.log_of(task.id)
         match event:
             case PhaseEntered(phase):
-                log.add(f"Phase {phase}")
+                self._log(task, f"Phase {phase}")
             case Noticed(text):
-                log.add(text)
+                self._log(task, text)
             case Started(settings, step, total):
-                log.add(f"Step {step} of {total} begins; {settings}")
+                self._log(task, f"Step {step} of {total} begins: {_in_words(settings)}")
+
+    def _note_losses(self, task: TuningTask, call: Call) -> None:
+        """Log each epoch that has ended."""
+        if not isinstance(call, Beat | Finish):
+            return
+        losses = call.progress.epoch_losses or ()
+        for loss in losses[self._epochs :]:
+            held_out = "" if loss.held_out_loss is None else f", held-out loss {loss.held_out_loss:.4f}"
+            epochs = task.hyperparameters.epoch_count
+            self._log(task, f"Epoch {loss.epoch} of {epochs}: mean loss {loss.mean_loss:.4f}{held_out}")
+        self._epochs = max(self._epochs, len(losses))
+
+    def _log(self, task: TuningTask, text: str) -> None:
+        try:
+            self._library.add_to_log(task.tuned_model_id, text)
+        except TuneryError as error:  # such as a full disk; the task itself counts
+            _log.warning("The log of %s was not written: %s", task.tuned_model_id, error)
+
+
+def _in_words(settings: Mapping[str, object]) -> str:
+    """Return settings as "rank 16, alpha 32.0"; those that are not known yet are left out."""
+    shown = ((name.replace("_", " "), value) for name, value in settings.items() if value is not None)
+    return ", ".join(f"{name} {' and '.join(map(str, v)) if isinstance(v, list) else v}" for name, v in shown)
 
 
 class _TuningChild:

@@ -2588,6 +2588,20 @@ export interface components {
             cells: string[];
         };
         /**
+         * ScoreOut
+         * @description Extension: the score of the newest evaluation, 0 to 1, beside that of the base model.
+         */
+        ScoreOut: {
+            /** Metric */
+            metric: string;
+            /** Value */
+            value: number;
+            /** Basevalue */
+            baseValue?: number;
+            /** Verdict */
+            verdict?: string;
+        };
+        /**
          * ScoredRowOut
          * @description A row with all answers and the tuned model's score.
          */
@@ -2872,6 +2886,8 @@ export interface components {
              * @description Extension: folds that evaluate the model after tuning.
              */
             foldCount?: number;
+            /** @description Extension: absent before it was evaluated. */
+            score?: components["schemas"]["ScoreOut"];
             /** @description Extension: the caller's role. */
             role?: components["schemas"]["Role"];
             /**
@@ -4079,6 +4095,11 @@ export interface components {
              * @default null
              */
             foldCount?: unknown;
+            /**
+             * Score
+             * @default null
+             */
+            score?: unknown;
             /**
              * Role
              * @default null

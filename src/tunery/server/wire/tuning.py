@@ -7,6 +7,7 @@ and never goes out in a tuned model: Google's old client refuses a reply, even a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -137,6 +138,7 @@ class TunedModelIn(StrictIncoming):
     examples_shared: bool | None = None
     served_epoch: Int32 | None = None
     fold_count: Any = None
+    score: Any = None
     role: Any = None
     owner: Any = None
 
@@ -225,6 +227,15 @@ class TaskErrorOut(Message):
     message: str
 
 
+class ScoreOut(Message):
+    """Extension: the score of the newest evaluation, 0 to 1, beside that of the base model."""
+
+    metric: str
+    value: float
+    base_value: float | None
+    verdict: str | None
+
+
 class TunedModelOut(Message):
     """A tuned model."""
 
@@ -265,6 +276,7 @@ class TunedModelOut(Message):
     fold_count: Annotated[int | None, Field(description="Extension: folds that evaluate the model after tuning.")] = (
         None
     )
+    score: Annotated[ScoreOut | None, Field(description="Extension: absent before it was evaluated.")] = None
     role: Annotated[Role | None, Field(description="Extension: the caller's role.")] = None
     owner: Annotated[str | None, Field(description="Extension: the owner: an address, or `local`.")] = None
 
@@ -276,8 +288,8 @@ class TunedModelsPage(Message):
     next_page_token: str | None
 
 
-def tuned_model_out(model: TunedModel) -> TunedModelOut:
-    """Return a tuned model as the API shows it."""
+def tuned_model_out(model: TunedModel, evaluation: Mapping[str, Any] | None = None) -> TunedModelOut:
+    """Return a tuned model as the API shows it, with the score of its evaluation."""
     task = model.task
     base = f"models/{model.base_name_asked or model.base_model}"
     source = model.source_tuned_model
@@ -305,6 +317,17 @@ def tuned_model_out(model: TunedModel) -> TunedModelOut:
         examples_shared=model.examples_shared or None,
         served_epoch=model.served_epoch,
         fold_count=model.fold_count or None,
+        score=None if evaluation is None else _score_out(evaluation),
+    )
+
+
+def _score_out(evaluation: Mapping[str, Any]) -> ScoreOut | None:
+    values = {one["name"]: one["figures"][0]["value"] for one in evaluation["contenders"] if one["figures"]}
+    if "tuned" not in values:
+        return None
+    verdict = (evaluation["verdict"] or {}).get("kind")
+    return ScoreOut(
+        metric=evaluation["metric"], value=values["tuned"], base_value=values.get("base"), verdict=verdict
     )
 
 

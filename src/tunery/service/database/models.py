@@ -376,6 +376,18 @@ def list_reports(connection: Connection, model_id: str) -> dict[str, dict[str, A
     return {row.kind: row.document for row in connection.execute(statement.order_by(reports.c.kind))}
 
 
+def list_scores(connection: Connection, model_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return metric, verdict and candidates of the evaluations of these models, by model, without their rows."""
+    document = reports.c.document
+    parts = [type_coerce(func.json_extract(document, f"$.{name}"), JSON) for name in ("verdict", "contenders")]
+    statement = select(reports.c.tuned_model_id, func.json_extract(document, "$.metric"), *parts)
+    found = connection.execute(statement.where(reports.c.kind == "EVALUATION", reports.c.tuned_model_id.in_(model_ids)))
+    return {
+        model_id: {"metric": metric, "verdict": verdict, "contenders": candidates}
+        for model_id, metric, verdict, candidates in found
+    }
+
+
 def _is_report(model_id: str, kind: str) -> ColumnElement[bool]:
     return and_(reports.c.tuned_model_id == model_id, reports.c.kind == kind)
 

@@ -77,7 +77,7 @@ export const text = {
     againRate: (rate: number) => `Tune again with learning rate ${rate}`,
     stopReport: "Stop",
     noReport: "There is no report yet. The owner and writers of the model can start one.",
-    noLog: "The server has restarted, so this log is no longer available.",
+    noLog: "Nothing has been logged yet.",
     logHelp: "The last 200 lines.",
     gone: "This tuned model doesn't exist. It may have been deleted.",
   },
