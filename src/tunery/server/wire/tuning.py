@@ -326,9 +326,7 @@ def _score_out(evaluation: Mapping[str, Any]) -> ScoreOut | None:
     if "tuned" not in values:
         return None
     verdict = (evaluation["verdict"] or {}).get("kind")
-    return ScoreOut(
-        metric=evaluation["metric"], value=values["tuned"], base_value=values.get("base"), verdict=verdict
-    )
+    return ScoreOut(metric=evaluation["metric"], value=values["tuned"], base_value=values.get("base"), verdict=verdict)
 
 
 def _task_out(task: TuningTask) -> TuningTaskOut:
