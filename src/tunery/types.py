@@ -58,6 +58,7 @@ class Hyperparameters:
     learning_rate_multiplier: float | None = None
 
     DEFAULT_LEARNING_RATE = 0.001
+    MEASURED_LEARNING_RATE = 0.01  # our own choice: ten times the default; runs with 0.3 and more were ruined
 
     def __post_init__(self) -> None:
         for name in ("epoch_count", "batch_size"):
@@ -77,6 +78,16 @@ class Hyperparameters:
         if rate is None:
             rate = self.DEFAULT_LEARNING_RATE * (self.learning_rate_multiplier or 1.0)
         return replace(self, learning_rate=rate, learning_rate_multiplier=None)
+
+    def rate_warning(self) -> str | None:
+        """Return a sentence if the learning rate is far above those that were measured; None if it is not."""
+        rate = self.resolve().learning_rate or 0.0
+        if rate <= self.MEASURED_LEARNING_RATE:
+            return None
+        return (
+            f"A learning rate of {rate:g} is far above the default of {self.DEFAULT_LEARNING_RATE:g}"
+            " and will probably ruin the model."
+        )
 
     def total_steps(self, examples: int) -> int:
         """Return the optimizer steps for this many examples: ceil(examples × epochs / batch_size)."""

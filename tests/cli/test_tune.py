@@ -267,3 +267,11 @@ def test_many_rows_hold_some_out(run: Run, tiny: str, tmp_path: Path) -> None:
     assert "Steps     20 on 80 rows" in done.said
     assert "Verdict " in done.said
     assert f"To tune on all 100 rows: tunery tune '{path}' --hold-out 0" in done.said
+
+
+def test_a_rate_that_ruins_is_warned_of(run: Run, tiny: str, data: Path) -> None:
+    """Before the start; without a terminal it is tried anyway."""
+    done = run("tune", data, "--no-verdict", "--base-model", tiny, "--epochs", "1", "--learning-rate-multiplier", "50")
+
+    assert "Warning:  A learning rate of 0.05 is far above the default of 0.001" in done.said
+    assert "step 5/5" in done.said

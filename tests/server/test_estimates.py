@@ -131,3 +131,13 @@ def test_inputs_and_outputs_are_described(client: httpx2.Client) -> None:
 def test_inputs_without_a_common_beginning_have_no_prefix(client: httpx2.Client) -> None:
     """The prefix is left out."""
     assert estimated(client, [(f"{WORDS[n % 5]} {n}", str(n)) for n in range(30)])["inputs"] == {}
+
+
+def test_a_rate_that_ruins_is_warned_of(client: httpx2.Client) -> None:
+    """Before anything starts; up to ten times the default is not."""
+    found = estimated(client, ROWS, hyperparameters={"learningRate": 0.3})
+
+    assert found["rateWarning"] == (
+        "A learning rate of 0.3 is far above the default of 0.001 and will probably ruin the model."
+    )
+    assert "rateWarning" not in estimated(client, ROWS, hyperparameters={"learningRateMultiplier": 10})

@@ -68,6 +68,8 @@ def print_plan(plan: Plan) -> None:
         terminal.say(line)
     for line in problem_lines(plan.preview.problems):
         terminal.say(line)
+    if warning := request.hyperparameters.rate_warning():
+        terminal.say(f"Warning:  {warning}")
 
 
 def _check_facts(plan: Plan) -> str:

@@ -173,6 +173,7 @@ def _plan(
 def _ask_about_doubts(plan: Plan, needed: MemoryEstimate | None) -> None:
     doubts = [output.problem_counts(plan.preview.problems)] if plan.preview.problems else []
     doubts += [] if needed is None or needed.fits is not False else ["too little memory"]
+    doubts += ["a high learning rate"] if plan.request.hyperparameters.rate_warning() else []
     if doubts and terminal.can_ask() and not terminal.ask(f"{', '.join(doubts)}. Tune anyway?", default=True):
         raise typer.Exit(1)
 

@@ -233,6 +233,7 @@ def _path(problem: DataProblem) -> str:
 
 
 LAST_TASKS = 3
+SEARCHED_TASKS = 30
 LEAST_STEPS = 4  # the first step of a task is slower than the rest
 RECENT_STEPS = 20  # steps whose pace holds for the rest of a task
 START_SECONDS = 2.0  # reading the data, publishing
@@ -331,6 +332,7 @@ class Estimate:
     source: Source
     waiting_before: int
     memory: MemoryEstimate
+    rate_warning: str | None
 
 
 class Estimates:
@@ -365,6 +367,7 @@ class Estimates:
             source=source,
             waiting_before=len(self._library.places_in_queue()),
             memory=self._memory(request),
+            rate_warning=request.hyperparameters.rate_warning(),
         )
 
     def _memory(self, request: TuningRequest) -> MemoryEstimate:
@@ -386,8 +389,9 @@ class Estimates:
 
     def _measured_rates(self, base_model: str) -> list[float]:
         with self._library.database.reading() as connection:
-            last = tasks.last_succeeded(connection, base_model, LAST_TASKS)
-        timed = [(task, seconds) for task in last if (seconds := seconds_per_step(task))]
+            last = tasks.last_succeeded(connection, base_model, SEARCHED_TASKS)
+        # small tasks between have too few steps to tell
+        timed = [(task, seconds) for task in last if (seconds := seconds_per_step(task))][:LAST_TASKS]
         rates = [self._tokens_of(task, base_model) / task.total_steps / seconds for task, seconds in timed]
         return [rate for rate in rates if rate > 0]
 

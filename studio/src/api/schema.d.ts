@@ -1695,6 +1695,11 @@ export interface components {
             waitingBefore: number;
             memory: components["schemas"]["MemoryOut"];
             /**
+             * Ratewarning
+             * @description If the learning rate will probably ruin the model.
+             */
+            rateWarning?: string;
+            /**
              * Problems
              * @description Warnings; rows are numbered from 1.
              */

@@ -248,6 +248,7 @@ class EstimateOut(Message):
     fold_seconds: Annotated[SecondsOut | None, Field(description="What these folds take.")]
     waiting_before: int
     memory: MemoryOut
+    rate_warning: Annotated[str | None, Field(description="If the learning rate will probably ruin the model.")]
     problems: Annotated[list[DataProblemOut] | None, Field(description="Warnings; rows are numbered from 1.")]
     inputs: InputsOut
     outputs: OutputsOut
@@ -277,6 +278,7 @@ def estimate_out(
         fold_seconds=_seconds_out(estimate.fold_seconds, estimate.source) if estimate.fold_count else None,
         waiting_before=estimate.waiting_before,
         memory=MemoryOut(needed_bytes=memory.memory_bytes, free_bytes=memory.free_bytes, fits=memory.fits),
+        rate_warning=estimate.rate_warning,
         problems=problems_out(problems) or None,
         inputs=InputsOut(prefix=PromptContract.learn([text_input for text_input, _ in examples]).beginning or None),
         outputs=_outputs_out([output.strip() for _, output in examples]),

@@ -49,6 +49,7 @@ export function EstimateCard(props: Props) {
         />
       )}
       {known && <Cut rows={known.cutRows ?? []} />}
+      {known?.rateWarning && <p className="note warn small">{known.rateWarning}</p>}
       {known?.memory.fits === false && <p className="note warn small">{text.estimate.tight}</p>}
       <RefusedRows refused={refused} leaveOut={leaveOut} />
       {error == null && refused.length === 0 && canEstimate && estimate.isError && !needsSignIn(estimate.error) && (
