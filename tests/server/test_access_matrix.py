@@ -62,6 +62,7 @@ RULES = {
     "EvaluateTunedModel": "write",
     "GetEvaluation": "read",
     "ListTunedModelExamples": "examples",
+    "ListEpochAnswers": "examples",
     "ListEvaluations": "read",
     "ExamineTunedModel": "write",
     "CancelEvaluation": "write",

@@ -424,3 +424,23 @@ def _raising(error: BaseException) -> Any:
         raise error
 
     return raising
+
+
+def test_a_few_rows_are_answered_after_each_epoch(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Held-out rows if there are any; the adapter has the bytes of a job without, and a failure costs nothing."""
+    monkeypatch.setattr("tunery.service.task.SAMPLED_SHARE", 1e9)
+    held_out = (TuningExample("40", "41"), TuningExample("41", "42"))
+    sampled = created(library, held_out=held_out)
+    worked(TaskWorker.claim(library, sampled))
+
+    found = library.epoch_answers(sampled)
+
+    assert found is not None
+    assert [row["text_input"] for row in found["rows"]] == ["40", "41"]
+    assert [one["epoch"] for one in found["epochs"]] == [1, 2, 3]
+    assert all(len(one["answers"]) == 2 for one in found["epochs"])
+    monkeypatch.setattr("tunery.engine.resident.ResidentBase.sample", None)
+    plain = created(library, held_out=held_out)
+    worked(TaskWorker.claim(library, plain))
+    assert library.epoch_answers(plain) is None
+    assert adapter(library, plain) == adapter(library, sampled)

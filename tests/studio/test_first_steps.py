@@ -53,6 +53,9 @@ def test_import_and_tune_tell_whether_it_helped(ann: Visitor, request: pytest.Fi
     page.wait_for_url("**/models/*")
     ann.wait_until_ready()
 
+    sampled = page.get_by_role("region", name="Answers after each epoch")
+    expect(sampled.get_by_role("columnheader", name="Epoch 1")).to_be_visible()
+    expect(sampled.get_by_role("row")).to_have_count(4)
     panel = page.get_by_role("region", name="Did tuning help?")
     expect(panel.get_by_role("status")).to_contain_text("Tuning without some of the rows")
     expect(panel.get_by_text("on 60 rows")).to_be_visible(timeout=Visitor.TUNE_MS)

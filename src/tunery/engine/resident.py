@@ -113,6 +113,24 @@ class ResidentBase:
         ]
         return self.generator().answer(requests)
 
+    def sample(self, adapter: Adapter, texts: Sequence[str], max_output_tokens: int) -> list[str]:
+        """
+        Return answers of an adapter that is being tuned.
+
+        They are generated from the weights that tuning reads, since the short forms of the weights that make answers
+        fast would take memory. Raises InvalidArgument for a text that leaves no room for an answer.
+        """
+        settings = SamplingSettings(max_output_tokens=max_output_tokens)
+        slot = self.add(Adapter(adapter.shape, adapter.flat.detach().clone()))
+        try:
+            requests = [Request(tuple(self.encoder.prompt(text, max_output_tokens)), settings, slot) for text in texts]
+            answers = [""] * len(texts)
+            for piece in Generator(self.network, self.encoder, guides=self.guides).answer(requests):
+                answers[piece.number] += piece.text
+            return answers
+        finally:
+            self.remove(slot)
+
     def generator(self) -> Generator:
         """Return an empty generator; the generators of a resident base share cached prefixes."""
         return Generator(self.network, self.encoder, lean=self.lean, prefixes=self.prefixes, guides=self.guides)

@@ -28,7 +28,13 @@ from tunery.server.http import ApiRouter, Flag, JsonReply, Services, ServicesOf,
 from tunery.server.security import CallerOf, needs
 from tunery.server.shares import Places
 from tunery.server.wire import tuning as wire
-from tunery.server.wire.datasets import EstimateOut, StoredExampleOut, StoredExamplesPage, estimate_out
+from tunery.server.wire.datasets import (
+    EpochAnswersOut,
+    EstimateOut,
+    StoredExampleOut,
+    StoredExamplesPage,
+    estimate_out,
+)
 from tunery.server.wire.messages import Message
 from tunery.service import tuning
 from tunery.service.access import Action, Seen, Share, require_known, require_scope
@@ -353,6 +359,15 @@ async def list_examples(
     wanted = _ExamplesWanted(model_id, page_size, page_token, held_out, rendered, fixed)
     listed = partial(_examples_page, services, caller, wanted)
     return await (ROWS.run(caller.name, listed) if rendered else run_in_threadpool(listed))
+
+
+@examples_router.get(f"{_MODEL}/epochAnswers", name="ListEpochAnswers")
+def list_epoch_answers(services: ServicesOf, caller: CallerOf, model_id: str) -> EpochAnswersOut:
+    """List what a few rows were answered after each epoch, while the model is tuned and later; as for examples."""
+    services.library.sharing.require(caller, Action.READ, model_id)
+    model = services.library.find(model_id)
+    _require_examples(services.library, caller, model, is_fixed=False)
+    return EpochAnswersOut.model_validate(services.library.epoch_answers(model) or {})
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,7 @@ from tunery.types import Caller, Phase, State, TunedModel, TuningExample, Tuning
 MAX_WAIT_FOR_TABLES_SECONDS = 10
 MAX_CONTRACTS = 1000  # tuned models whose contracts stay in memory
 LOG, LOG_LINES = "LOG", 200
+EPOCH_ANSWERS, MAX_SAMPLED_EPOCHS = "EPOCH_ANSWERS", 100
 MAX_PROMPTS = 1000  # of a user
 MAX_PROMPT_BYTES = 64 << 20  # of all of them together; each takes up to 4 MiB
 PROMPT_CONTRACT, OUTPUT_CONTRACT, PROMPT_OPTIONS = "PROMPT_CONTRACT", "OUTPUT_CONTRACT", "PROMPT_OPTIONS"
@@ -347,6 +348,23 @@ class Library:
                 lines = (models.get_report(connection, model_id, LOG) or {"lines": []})["lines"]
                 line = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {text}"
                 models.set_report(connection, model_id, LOG, {"lines": [*lines, line][-LOG_LINES:]})
+
+    def epoch_answers(self, model: TunedModel) -> dict[str, Any] | None:
+        """Return `rows` (text_input, expected) and `epochs` (epoch, answers) as sampled while tuning; None if none."""
+        return self.report(model, EPOCH_ANSWERS)
+
+    def add_epoch_answers(
+        self, model: TunedModel, epoch: int, rows: Sequence[TuningExample], answers: Sequence[str]
+    ) -> None:
+        """Keep the answers of an epoch to a few rows; those of an epoch that is tuned again are replaced."""
+        known = self.epoch_answers(model) or {"epochs": []}
+        earlier = [one for one in known["epochs"] if one["epoch"] < epoch]
+        document = {
+            "rows": [{"text_input": row.text_input, "expected": row.output} for row in rows],
+            "epochs": [*earlier, {"epoch": epoch, "answers": list(answers)}][-MAX_SAMPLED_EPOCHS:],
+        }
+        with suppress(NotFound):  # it was deleted
+            self.put_report(model, EPOCH_ANSWERS, document)
 
     def scores(self, model_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Return metric, verdict and candidates of the newest evaluations of these models, by their ids."""

@@ -12,6 +12,7 @@ the generator writes a checkpoint and puts the task back into the queue. Files a
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import shutil
@@ -48,6 +49,7 @@ from tunery.service.tuning import (
     Published,
     PutBack,
     ReadInputs,
+    Sampled,
     Started,
     StepDone,
 )
@@ -57,9 +59,14 @@ if TYPE_CHECKING:
     from tunery.engine.resident import ResidentBase
     from tunery.engine.tuner import Tuner
 
+_log = logging.getLogger("tunery.task")
+
 BEAT_SECONDS = 1.0
 CURVE_SECONDS = 5.0  # between two writes of a long curve, which is written whole each time
 SHORT_CURVE = 500  # steps; a curve up to here, 12 kB, is written with each beat
+SAMPLED_ROWS = 3
+SAMPLED_TOKENS = 48  # of an answer; longer ones are cut
+SAMPLED_SHARE = 0.1  # of the time, at most, that goes into answers while tuning
 
 
 class TaskWorker:
@@ -75,6 +82,7 @@ class TaskWorker:
         self._phase = Phase.PREPARING
         self._is_cancelled = task.cancel_requested
         self._beat_time = self._curve_time = float("-inf")  # the first step is shown at once
+        self._sample_time = float("-inf")  # of the next sample of answers
         self.resume_step: int | None = None  # the step to resume at, once the task was put back into the queue
 
     @classmethod
@@ -155,7 +163,7 @@ class TaskWorker:
                 f"The weights of the base {resident.name} changed after this tuning job was created. Create a new one."
             )
         notices = []
-        inputs = self._call(ReadInputs())
+        self._inputs = inputs = self._call(ReadInputs())
         try:
             tuner = self._new_tuner(resident, inputs)
             if not tuner.completed_steps and self._task.checkpoint_step:
@@ -186,8 +194,12 @@ class TaskWorker:
 
     def _steps(self, tuner: Tuner, resident: ResidentBase) -> Iterator[Event]:
         shown = 0
+        epochs = len(tuner.epoch_losses)
         for snapshot in tuner.run():
             self._beat_if_due()
+            if len(tuner.epoch_losses) > epochs:
+                epochs = len(tuner.epoch_losses)
+                self._sample(tuner, resident)
             resident.require_whole(waits=False)
             for text in tuner.notices[shown:]:
                 yield Noticed(text)
@@ -195,6 +207,22 @@ class TaskWorker:
             yield StepDone(snapshot)
             if self._is_cancelled:
                 return
+
+    def _sample(self, tuner: Tuner, resident: ResidentBase) -> None:
+        """Have a few rows answered by the epoch that has just ended, unless that would take too much of the time."""
+        begin = time.monotonic()
+        rows = (self._inputs[1] or self._inputs[0])[:SAMPLED_ROWS]
+        if begin < self._sample_time or self._is_cancelled:
+            return
+        try:
+            answers = resident.sample(tuner.adapter, [row.text_input for row in rows], SAMPLED_TOKENS)
+        except Exception as error:  # noqa: BLE001  # a row too long, too little memory: never the end of a job
+            self._sample_time = float("inf")
+            _log.info("No answers are shown while %s is tuned: %s", self._model.name, error)
+            return
+        now = time.monotonic()
+        self._sample_time = now + (now - begin) / SAMPLED_SHARE
+        self._call(Sampled(tuner.epoch_losses[-1].epoch, rows, answers))
 
     def _end(self, tuner: Tuner) -> Iterator[Event]:
         if not self._is_cancelled:
@@ -280,6 +308,8 @@ def answer(library: Library, model: TunedModel, task: TuningTask, call: Call) ->
             return library.inputs(model, task)
         case Beat(phase, progress):
             return library.heartbeat(task, phase, progress)
+        case Sampled(epoch, rows, answers):
+            return library.add_epoch_answers(model, epoch, rows, answers)
         case Cancel():
             return library.request_cancel(model.id)
         case Finish(phase, progress, published, error):

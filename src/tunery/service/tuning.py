@@ -393,6 +393,15 @@ class Beat:
 
 
 @dataclass(frozen=True, slots=True)
+class Sampled:
+    """Keep the answers of an epoch to a few rows, which are the same after each epoch."""
+
+    epoch: int
+    rows: Sequence[TuningExample] = field(repr=False)
+    answers: Sequence[str] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Cancel:
     """Cancel the task after the step that was reported last."""
 
@@ -412,4 +421,4 @@ class PutBack:
     """Put the task back into the queue, to be resumed from its checkpoint."""
 
 
-Call = ReadInputs | Beat | Cancel | Finish | PutBack
+Call = ReadInputs | Beat | Sampled | Cancel | Finish | PutBack

@@ -24,6 +24,20 @@ export async function storedExamples(id: string, heldOut: boolean, fixed = false
   return found;
 }
 
+const SAMPLED_MS = 5000; // an epoch seldom takes less
+
+/** What a few rows were answered after each epoch; polled while the model is being tuned. */
+export function useEpochAnswers(id: string, isWanted: boolean, isTuning: boolean) {
+  return useQuery({
+    queryKey: ["epochAnswers", id, isTuning],
+    queryFn: async () =>
+      dataOf(await api.GET("/v1beta/tunedModels/{model_id}/epochAnswers", { params: { path: { model_id: id } } })),
+    enabled: isWanted,
+    placeholderData: (previous) => previous,
+    refetchInterval: isTuning && SAMPLED_MS,
+  });
+}
+
 export function useHeldOut(id: string, isWanted: boolean) {
   return useQuery({
     queryKey: ["examples", id, "heldOut"],

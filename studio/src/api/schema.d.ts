@@ -669,6 +669,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1beta/tunedModels/{model_id}/epochAnswers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Listepochanswers
+         * @description List what a few rows were answered after each epoch, while the model is tuned and later; as for examples.
+         */
+        get: operations["ListEpochAnswers"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1beta/tunedModels": {
         parameters: {
             query?: never;
@@ -1645,6 +1665,16 @@ export interface components {
             freeMemoryBytes?: number;
         };
         /**
+         * EpochAnswersOut
+         * @description What a few rows were answered after each epoch; held-out rows, if there are any.
+         */
+        EpochAnswersOut: {
+            /** Rows */
+            rows?: components["schemas"]["SampledRowOut"][];
+            /** Epochs */
+            epochs?: components["schemas"]["SampledEpochOut"][];
+        };
+        /**
          * EpochLossOut
          * @description Extension: mean losses of one pass over the examples, counted from 1.
          */
@@ -2591,6 +2621,26 @@ export interface components {
             number: number;
             /** Cells */
             cells: string[];
+        };
+        /**
+         * SampledEpochOut
+         * @description The answers of an epoch, in the order of the rows.
+         */
+        SampledEpochOut: {
+            /** Epoch */
+            epoch: number;
+            /** Answers */
+            answers: string[];
+        };
+        /**
+         * SampledRowOut
+         * @description A row that each epoch answered.
+         */
+        SampledRowOut: {
+            /** Textinput */
+            textInput: string;
+            /** Expected */
+            expected: string;
         };
         /**
          * ScoreOut
@@ -5535,6 +5585,34 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["StoredExamplesPage"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
+        };
+    };
+    ListEpochAnswers: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                model_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EpochAnswersOut"];
                 };
             };
             400: components["responses"]["Error400"];

@@ -302,6 +302,27 @@ class StoredExampleOut(Message):
     ] = None
 
 
+class SampledRowOut(Message):
+    """A row that each epoch answered."""
+
+    text_input: str
+    expected: str
+
+
+class SampledEpochOut(Message):
+    """The answers of an epoch, in the order of the rows."""
+
+    epoch: int
+    answers: list[str]
+
+
+class EpochAnswersOut(Message):
+    """What a few rows were answered after each epoch; held-out rows, if there are any."""
+
+    rows: list[SampledRowOut] | None = None
+    epochs: list[SampledEpochOut] | None = None
+
+
 class StoredExamplesPage(Message):
     """A page of examples, in the order sent."""
 

@@ -7,6 +7,7 @@ import { LossCurve } from "../chart/LossCurve";
 import { Ago, Facts } from "../Facts";
 import { ErrorNote } from "../Page";
 import { Contract } from "./Calling";
+import { EpochAnswers } from "./EpochAnswers";
 import { text } from "./text";
 import { Verdict } from "./Verdict";
 
@@ -32,6 +33,7 @@ export function Overview({ model, operation }: { model: TunedModel; operation?: 
           {advice && <AdviceNote model={model} advice={advice} />}
           <ServedEpoch model={model} />
         </section>
+        <EpochAnswers model={model} />
       </div>
       <ModelFacts model={model} />
     </div>

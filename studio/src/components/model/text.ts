@@ -123,6 +123,13 @@ export const text = {
     differs: "not as expected",
     notRun: "not run yet",
   },
+  epochAnswers: {
+    title: "Answers after each epoch",
+    table: "Answers by row and epoch",
+    heldOut: "Three rows that the model doesn't learn from.",
+    learned: "Three of the examples. The model learns from them, so right answers here prove little.",
+    epoch: (epoch: number) => `Epoch ${epoch}`,
+  },
   verdict: {
     title: "Did tuning help?",
     start: "Evaluate",
