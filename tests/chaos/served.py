@@ -112,11 +112,11 @@ class Served:
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
-    def stop(self) -> float:
-        """Stop the server as a service manager does; return the seconds it took."""
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> float:
+        """Stop the server as a service manager does, or by another signal; return the seconds it took."""
         assert self._process is not None
         begin = time.monotonic()
-        self._process.send_signal(signal.SIGTERM)
+        self._process.send_signal(number)
         self._process.wait(30)
         return time.monotonic() - begin
 

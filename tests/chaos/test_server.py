@@ -109,13 +109,14 @@ def test_a_killed_process_group_never_costs_a_job(new_home: Callable[[], Path]) 
 
 
 @pytest.mark.full
-def test_sigterm_puts_the_task_back_with_its_steps(new_home: Callable[[], Path]) -> None:
-    """SIGTERM ends the server with status 0 and keeps the task's steps; the next server continues after them."""
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_signal_puts_the_task_back_with_its_steps(new_home: Callable[[], Path], name: str) -> None:
+    """The server ends with status 0 and keeps the task's steps; the next server continues after them."""
     server = Served.fake(new_home()).start()
     server.create("numbers", epochs=200)
     wait_until(lambda: len(server.steps) > 4)
 
-    server.stop()
+    server.stop(signal.Signals[name])
     done = len(server.steps)
     assert server.exit_status() == 0, server.said
     with server:

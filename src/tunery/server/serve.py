@@ -34,6 +34,7 @@ from tunery.service.worker import Worker
 RECEIVED_BYTES = 128 * 1024
 STREAM_SECONDS = 5  # for open streams when the server stops
 TICKS_PER_LOOK = 10  # between two looks at the data folder: a second
+STOPS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 SWITCH_SECONDS = 0.001  # a thread that computes leaves the event loop to others after this, instead of 5 ms
 
 
@@ -175,11 +176,15 @@ class _Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:
-        """Stop at SIGINT and SIGTERM; uvicorn would raise them again and exit before the services are stopped."""
+        """
+        Stop at SIGINT, SIGTERM and SIGHUP, which comes when the terminal is closed.
+
+        uvicorn would raise them again and exit before the services are stopped.
+        """
         if threading.current_thread() is not threading.main_thread():  # which alone receives signals
             yield
             return
-        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.signal(number, self.handle_exit) for number in STOPS}
         try:
             yield
         finally:
