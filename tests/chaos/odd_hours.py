@@ -1,5 +1,5 @@
 """
-What happens to a server at odd hours: signals twice, a folder that turns read-only, no room for temporary files.
+What happens to a server at odd hours: signals twice, no room for temporary files, a folder that is copied, and so on.
 
     python -m tests.chaos.odd_hours    # a few minutes; one JSON line; the file systems need root and Linux
 
@@ -54,17 +54,6 @@ def signals_twice(home: Path) -> list[str]:
             fell.append(f"{number.name} twice took {time.monotonic() - begin:.0f} s")
         server.start()
     return fell + _ended(server)
-
-
-def read_only(home: Path) -> list[str]:
-    """The data folder's file system is read-only for three seconds."""
-    with _serving(home) as server:
-        _begin(server)
-        subprocess.run(["mount", "-o", "remount,ro", str(home)], check=True)
-        fell = _wrong(server, "read-only")
-        time.sleep(3)
-        subprocess.run(["mount", "-o", "remount,rw", str(home)], check=True)
-        return fell + _ended(server)
 
 
 def no_temporary_folder(home: Path) -> list[str]:
@@ -252,7 +241,7 @@ def _home() -> Iterator[Path]:
 
 
 TRIALS: tuple[Trial, ...] = (
-    signals_twice, read_only, no_temporary_folder, few_descriptors, copied_while_running, child_killed_in_a_stream,
+    signals_twice, no_temporary_folder, few_descriptors, copied_while_running, child_killed_in_a_stream,
     uploads_cut, deleted_meanwhile,
 )  # fmt: skip
 

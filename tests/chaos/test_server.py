@@ -8,8 +8,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -116,13 +118,21 @@ def test_a_signal_puts_the_task_back_with_its_steps(new_home: Callable[[], Path]
     server.create("numbers", epochs=200)
     wait_until(lambda: len(server.steps) > 4)
 
+    again = threading.Timer(0.2, _send, (server.pid, signal.Signals[name]))  # while it is stopping
+    again.start()
     server.stop(signal.Signals[name])
     done = len(server.steps)
+    again.join()
     assert server.exit_status() == 0, server.said
     with server:
         wait_until(lambda: len(server.steps) > done)
         assert server.steps[done][4] == server.steps[done - 1][4] + 1
         server.ask("DELETE", "tunedModels/numbers")
+
+
+def _send(pid: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
 
 
 @pytest.mark.full

@@ -59,7 +59,7 @@ def serve(settings: ServerSettings, on_ready: Callable[[Services], None]) -> Non
     Raises FolderLocked if another process owns the data folder, FailedPrecondition if the port is taken, or if an
     unsecured server would be reachable from other machines.
     """
-    with listening(settings) as listener, running(settings, _address(settings, listener)) as services:
+    with _handlers_kept(), listening(settings) as listener, running(settings, _address(settings, listener)) as services:
         if not is_loopback(settings.host):
             is_encrypted = (settings.public_address or "").startswith("https://")
             services.accounts.require_ready_for_network(is_encrypted=is_encrypted)
@@ -177,17 +177,30 @@ class _Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Generator[None]:
         """
-        Stop at SIGINT, SIGTERM and SIGHUP, which comes when the terminal is closed.
+        Stop at SIGINT, SIGTERM and SIGHUP, which comes when the terminal is closed, and ignore them from then on.
 
-        uvicorn would raise them again and exit before the services are stopped.
+        uvicorn would raise them again and exit before the services are stopped; so would a second one.
         """
         if threading.current_thread() is not threading.main_thread():  # which alone receives signals
             yield
             return
-        before = {number: signal.signal(number, self.handle_exit) for number in STOPS}
+        for number in STOPS:
+            signal.signal(number, self.handle_exit)
         try:
             yield
         finally:
+            for number in STOPS:
+                signal.signal(number, signal.SIG_IGN)
+
+
+@contextmanager
+def _handlers_kept() -> Iterator[None]:
+    """Give the signals back to those who had them, once everything has stopped."""
+    before = {number: signal.getsignal(number) for number in STOPS}
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
             for number, handler in before.items():
                 signal.signal(number, handler)
 
