@@ -194,6 +194,8 @@ def _fell(work: Work, place: Path, wanted: str | None, said: str) -> str:
     """Return what is wrong after a fault, empty if nothing is."""
     if "Traceback" in said or "went wrong" in said:
         return f"said {said.strip().splitlines()[-1]}"
+    if work is back_up and "Keep earlier backups" in said:  # it named the adapter that could not be read
+        return ""
     made = result(work, place)
     if made is not None and work is not library and made != wanted:
         return f"other bytes at once; said {said[-200:]}"

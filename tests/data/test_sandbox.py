@@ -11,7 +11,7 @@ import pytest
 from tests.data import made_workbooks as made
 from tunery.data.dataset import Dataset, preview
 from tunery.data.sandbox import preview_guarded, read_and_preview_guarded, read_guarded
-from tunery.errors import DatasetInvalid, InvalidArgument, NotFound, Unavailable
+from tunery.errors import DatasetInvalid, InvalidArgument, NotFound, TuneryError, Unavailable
 
 
 @pytest.fixture
@@ -96,12 +96,24 @@ def test_the_child_loads_no_heavy_library() -> None:
     assert not {"torch", "transformers", "numpy", "sqlalchemy", "typer"} & set(loaded)
 
 
-def test_a_failing_disk_under_the_child_is_no_bug(tickets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The error of the system is named, with the advice to try again."""
-    failed = subprocess.CompletedProcess(
-        [], 1, b"", b"Traceback\nOSError: [Errno 5] Input/output error: 'tickets.csv'\n"
-    )
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        ("Traceback\nOSError: [Errno 5] Input/output error: 'tickets.csv'\n", Unavailable),
+        ("python: error while loading shared libraries: libpython3.11.so.1.0: cannot open\n", Unavailable),
+        ("Traceback\nModuleNotFoundError: No module named 'tunery'\n", Unavailable),
+        ("Traceback\nZeroDivisionError: division by zero\n", TuneryError),
+    ],
+)
+def test_a_failing_system_under_the_child_is_no_bug(
+    tickets: Path, monkeypatch: pytest.MonkeyPatch, said: str, kind: type[TuneryError]
+) -> None:
+    """The error of the system is named, with the advice to try again; any other is our own."""
+    failed = subprocess.CompletedProcess([], 1, b"", said.encode())
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: failed)
 
-    with pytest.raises(Unavailable, match=r"could not be read now \(OSError: .*Try again"):
+    with pytest.raises(TuneryError) as caught:
         read_guarded(tickets)
+
+    assert type(caught.value) is kind
+    assert said.splitlines()[-1] in str(caught.value)

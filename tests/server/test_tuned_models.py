@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.server.api import BASE, EXAMPLES, OWNER, Api, error_of
+from tunery.errors import DataLoss
 from tunery.service.database import models as rows
 from tunery.types import MAX_DATASET_BYTES, GranteeType, Role, TuningExample
 
@@ -365,6 +366,26 @@ def test_a_source_is_shown_with_the_base_of_both(api: Api) -> None:
     shown = api.web.get("/v1beta/tunedModels/further").json()
     assert shown["tunedModelSource"] == {"tunedModel": "tunedModels/numbers", "baseModel": f"models/{BASE}"}
     assert "baseModel" not in shown
+
+
+@pytest.mark.parametrize(
+    ("deletes", "status", "code"), [(True, "NOT_FOUND", 404), (False, "DATA_LOSS", 500)], ids=["deleted", "damaged"]
+)
+def test_a_model_deleted_meanwhile_is_not_found(
+    api: Api, monkeypatch: pytest.MonkeyPatch, deletes: bool, status: str, code: int
+) -> None:
+    """Its files go while a call reads them: that is no loss of data, as it is where the model is still there."""
+    api.active("numbers")
+
+    def reading(*_: object) -> None:
+        if deletes:
+            api.library.delete("numbers")
+        raise DataLoss("adapter_model.safetensors cannot be read.")
+
+    monkeypatch.setattr("tunery.server.exports.card_of", reading)
+    reply = api.web.get("/v1beta/tunedModels/numbers:card")
+
+    assert (reply.status_code, reply.json()["error"]["status"]) == (code, status)
 
 
 def test_the_same_key_gives_the_same_model(api: Api) -> None:

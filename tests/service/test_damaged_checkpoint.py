@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from tests.engine.tiny_bases import make_folder
 from tests.service.test_task import adapter, created, left_after, worked
 from tunery.engine import tuner as tuning
 from tunery.engine.catalog import Catalog
+from tunery.engine.resident import resident_base
 from tunery.errors import FailedPrecondition, Unavailable
 from tunery.service.library import Library
 from tunery.service.task import TaskWorker
@@ -31,6 +33,13 @@ def home_with_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "home"
 
 
+@pytest.fixture(autouse=True)
+def float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tune in one number format: what is faster is measured, and decides which epoch is the best."""
+    monkeypatch.setattr("tunery.engine.resident.fast_dtype", lambda: torch.float32)
+    resident_base.cache_clear()
+
+
 @pytest.fixture
 def library(home_with_base: Path) -> Iterator[Library]:
     with Library.own(home_with_base) as library:
@@ -39,8 +48,10 @@ def library(home_with_base: Path) -> Iterator[Library]:
 
 def made(library: Library) -> TunedModel:
     """Return a new tuned model whose best epoch is not the last one: three epochs, three steps each."""
-    values = Hyperparameters(epoch_count=3, learning_rate=0.2).resolve()
-    return created(library, hyperparameters=values, held_out=(TuningExample("40", "x"), TuningExample("41", "y")))
+    values = Hyperparameters(epoch_count=3, learning_rate=0.3).resolve()
+    return created(
+        library, hyperparameters=values, held_out=(TuningExample("40", "###"), TuningExample("41", "@@@@@@"))
+    )
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -26,6 +27,8 @@ from tunery.types import TuningExample
 
 MAX_MEMORY_BYTES = 512 * 1024 * 1024
 MAX_CPU_SECONDS = 10
+# our own mistake; anything else, such as a library that cannot be loaded or "[Errno 5]", is the system's
+_OURS = re.compile(r"(?!ImportError|ModuleNotFoundError)[A-Z][\w.]*: (?!\[Errno )")
 MAX_WAIT_SECONDS = 60  # on a busy machine, processor seconds take longer
 NICENESS = 10  # answers go first
 
@@ -70,10 +73,11 @@ def _ask(path: str | Path, options: ReadOptions, *wanted: str) -> dict[str, Any]
         raise _stopped(f"took more than {MAX_WAIT_SECONDS} seconds") from error
     if done.returncode < 0:
         raise _stopped(_reason(-done.returncode))
-    if done.returncode > 0 and "[Errno " in (why := _last_line(done.stderr)):  # of the system, such as a failing disk
-        raise Unavailable(f"The file could not be read now ({why}). Try again.")
     if done.returncode > 0:
-        raise TuneryError(f"The reader of data files failed: {_last_line(done.stderr)}")
+        why = _last_line(done.stderr)
+        if _OURS.match(why):
+            raise TuneryError(f"The reader of data files failed: {why}")
+        raise Unavailable(f"The file could not be read now ({why}). Try again.")
     answer: dict[str, Any] = json.loads(done.stdout)
     if "error" in answer:
         raise _error(answer["error"])

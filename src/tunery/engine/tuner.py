@@ -423,9 +423,13 @@ def _read_whole(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     with safetensors.safe_open(path, framework="pt") as file:
         facts = file.metadata()
         tensors = {name: file.get_tensor(name) for name in _TENSORS}
-    if facts.get("sha256") != _sha256(facts["checkpoint"], tensors):
+    header = json.loads(facts["checkpoint"])
+    if "kept_epochs" not in header:  # of a version without digests: its epochs are taken as they are
+        epochs = {epoch: path.parent / "epochs" / str(epoch) for epoch, *_ in header["epoch_losses"]}
+        header["kept_epochs"] = [(epoch, epoch_digest(kept)) for epoch, kept in epochs.items() if kept.is_dir()]
+    elif facts.get("sha256") != _sha256(facts["checkpoint"], tensors):
         raise ValueError("its sha256 is another one")
-    return json.loads(facts["checkpoint"]), tensors
+    return header, tensors
 
 
 def _sha256(text: str, tensors: Mapping[str, Tensor]) -> str:

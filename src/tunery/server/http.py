@@ -37,6 +37,7 @@ from tunery.data.tables import MAX_ROWS
 from tunery.errors import (
     DISK_FULL,
     Cancelled,
+    DataLoss,
     DatasetInvalid,
     InvalidArgument,
     NotFound,
@@ -50,6 +51,7 @@ from tunery.server.shares import Places, in_own_thread
 from tunery.server.wire.messages import MAX_PROBLEMS, Incoming, Message, Problems
 from tunery.server.wire.protobuf_json import strict_json
 from tunery.service.access import require_known
+from tunery.service.folder import split_epoch
 from tunery.service.tuning import MAX_PAGE_SIZE, page_size, page_token, read_page_token
 from tunery.types import MAX_DATASET_BYTES, Caller
 
@@ -550,6 +552,7 @@ def reply_of(error: TuneryError, method: str = "") -> Response:
 
 # These handlers are asynchronous: there may be no free thread.
 async def _on_tunery_error(request: Request, error: TuneryError) -> Response:
+    error = _unless_deleted(request, error)
     if HTTP_STATUS[error.status] == 500:
         _log.error("%s: %s", _method(request), error, exc_info=error)
     return reply_of(error, _method(request))
@@ -588,7 +591,19 @@ def _wrong_parameter(problem: Mapping[str, Any]) -> str:
 async def on_unexpected(request: Request, error: Exception) -> Response:
     """Log an unhandled error; return the reply, which gives no details."""
     _log.error("%s failed", _method(request), exc_info=error)
-    return reply_of(_named(error), _method(request))
+    return reply_of(_unless_deleted(request, _named(error)), _method(request))
+
+
+def _unless_deleted(request: Request, error: TuneryError) -> TuneryError:
+    """Return NotFound instead of an error with status 500 if the tuned model that it is about was deleted meanwhile."""
+    model_id = request.path_params.get("model_id")
+    is_ours = isinstance(error, DataLoss) or type(error) is TuneryError
+    if is_ours and model_id is not None and "/tunedModels/" in request.url.path:
+        try:
+            services_of(request).library.find(split_epoch(model_id)[0])
+        except TuneryError as gone:
+            return gone if isinstance(gone, NotFound) else error
+    return error
 
 
 def _named(error: Exception) -> TuneryError:
