@@ -108,11 +108,18 @@ def summary(epochs: Sequence[EpochLoss]) -> str:
         return "No epoch has finished."
     first, last = epochs[0].mean_loss, epochs[-1].mean_loss
     if len(epochs) == 1:
-        return f"Loss was {last:.2f} over the first epoch."
+        return f"Loss was {_shown(last)} over the first epoch."
     verb = "fell" if last < first else "went"
     flat = _flat_after(epochs)
     tail = f"; flat after epoch {flat}" if flat is not None else ""
-    return f"Loss {verb} from {first:.2f} to {last:.2f} over {len(epochs)} epochs{tail}."
+    return f"Loss {verb} from {_shown(first)} to {_shown(last)} over {len(epochs)} epochs{tail}."
+
+
+def _shown(loss: float) -> str:
+    """Return a loss with two decimals, small ones with two digits: 1.23, 0.0045, < 0.0001."""
+    if loss >= 0.01 or loss <= 0:
+        return f"{loss:.2f}"
+    return "< 0.0001" if loss < 0.0001 else f"{loss:.2g}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +143,7 @@ def curve_facts(task: TuningTask) -> CurveFacts | None:
         return None
     losses, last = task.epoch_losses, task.snapshots[-1]
     return CurveFacts(
-        summary=summary(losses) if losses else f"Loss is {last.mean_loss:.2f} at step {last.step}.",
+        summary=summary(losses) if losses else f"Loss is {_shown(last.mean_loss)} at step {last.step}.",
         best_epoch=best_epoch(losses),
         flat_after=_flat_after(losses),
         epoch=max(1, math.ceil(task.completed_steps * task.hyperparameters.epoch_count / task.total_steps)),

@@ -11,6 +11,7 @@ const Playground = lazy(() => import("./screens/Playground").then((module) => ({
 const Prompts = lazy(() => import("./screens/Prompts").then((module) => ({ default: module.Prompts })));
 const PromptPage = lazy(() => import("./screens/PromptPage").then((module) => ({ default: module.PromptPage })));
 const Activity = lazy(() => import("./screens/Activity").then((module) => ({ default: module.Activity })));
+const Compare = lazy(() => import("./screens/Compare").then((module) => ({ default: module.Compare })));
 const Help = lazy(() => import("./screens/Help").then((module) => ({ default: module.Help })));
 
 export function App() {
@@ -35,6 +36,7 @@ function Pages() {
           <Route path="/playground" component={Playground} />
           <Route path="/prompts" component={Prompts} />
           <Route path="/prompts/:id">{({ id }) => <PromptPage key={id} id={id} />}</Route>
+          <Route path="/compare" component={Compare} />
           <Route path="/activity" component={Activity} />
           <Route path="/help" component={Help} />
           <Route>

@@ -79,6 +79,17 @@ export function settingsFrom(value: unknown): Partial<Draft> | undefined {
   return Object.fromEntries(known.map(([name]) => [name, given[name]])) as Partial<Draft>;
 }
 
+const MAX_NAME = 40; // characters
+
+/** The name for the next version of a model: "Tickets 2" after "Tickets", the first that is not taken. */
+export function nextName(name: string, taken: readonly string[]): string {
+  const [, plain = name, number = "1"] = /^(.*?) (\d{1,4})$/.exec(name) ?? [];
+  for (let version = Number(number) + 1; ; version += 1) {
+    const next = `${plain.slice(0, MAX_NAME - String(version).length - 1).trimEnd()} ${version}`;
+    if (!taken.includes(next)) return next;
+  }
+}
+
 /** The draft that repeats the tuning of a model. */
 export function draftAgain(model: TunedModel, examples: Example[]): Draft {
   const { hyperparameters, seed, heldOutRows = 0, data } = model.tuningTask;

@@ -2,11 +2,11 @@
 
 import { useEffect, useRef, useState } from "react";
 import { useLocation } from "wouter";
-import { takeAside } from "./added";
+import { takeAside } from "./useDraft";
 import { useIsSignedIn } from "./api/account";
 import { api, dataOf, maySeeExamples, type TunedModel } from "./api/client";
 import { readPrompt, storedExamples } from "./api/examples";
-import { type Draft, draftAgain, EMPTY, settingsFrom } from "./draft";
+import { type Draft, draftAgain, EMPTY, nextName, settingsFrom } from "./draft";
 import { examplesOf } from "./prompt";
 
 type Replace = (draft: Draft, promptId?: string) => void;
@@ -70,10 +70,19 @@ async function draftOfPrompt(id: string, isLabelled: boolean): Promise<Draft> {
 async function draftOfModel(id: string, isFixed: boolean): Promise<Draft> {
   const path = { model_id: id };
   const model: TunedModel = dataOf(await api.GET("/v1beta/tunedModels/{model_id}", { params: { path } }));
+  const again = { ...model, displayName: nextName(model.displayName, await ownNames()) };
   const added = takeAside(id);
-  if (!maySeeExamples(model)) return draftAgain(model, added);
+  if (!maySeeExamples(model)) return draftAgain(again, added);
   const [learned, heldOut] = await Promise.all([storedExamples(id, false, isFixed), storedExamples(id, true)]);
-  return draftAgain(model, [...learned, ...heldOut, ...added]);
+  return draftAgain(again, [...learned, ...heldOut, ...added]);
+}
+
+const MANY = 1000;
+
+async function ownNames(): Promise<string[]> {
+  const query = { pageSize: MANY, filter: "owner:me" };
+  const { tunedModels = [] } = dataOf(await api.GET("/v1beta/tunedModels", { params: { query } }));
+  return tunedModels.map(({ displayName }) => displayName);
 }
 
 /** Sample data sets. */

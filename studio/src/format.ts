@@ -23,18 +23,22 @@ export function duration(seconds: number): string {
   return minutes < 90 ? `${minutes} min` : `${(minutes / 60).toFixed(1)} h`;
 }
 
-/** A range of time in one unit: "6–9 min". */
+/** A range of time in one unit: "6–9 min", "0.8–3 min". */
 export function durationRange(least: number, most: number): string {
-  const [from, to] = [duration(least), duration(most)];
-  if (from === to) return from;
-  const [unitFrom, unitTo] = [from.split(" ")[1], to.split(" ")[1]];
-  return unitFrom === unitTo ? `${from.split(" ")[0]}–${to}` : `${from} – ${to}`;
+  const to = duration(most);
+  const [, unit = "s"] = to.split(" ");
+  const from = least / (SECONDS[unit] ?? 1);
+  const shown = from < 10 && unit !== "s" ? String(Number(from.toFixed(1))) : String(Math.max(1, Math.round(from)));
+  return shown === to.split(" ")[0] ? to : `${shown}–${to}`;
 }
+
+const SECONDS: Record<string, number> = { s: 1, min: 60, h: 3600 };
 
 export function loss(value: number | string | undefined): string {
   const number = Number(value);
   if (value === undefined || Number.isNaN(number)) return "–";
-  return number < 0.01 && number > 0 ? number.toExponential(1) : number.toFixed(2);
+  if (number >= 0.01 || number <= 0) return number.toFixed(2);
+  return number < 0.0001 ? "< 0.0001" : String(Number(number.toPrecision(2)));
 }
 
 export const count = (value: number) => value.toLocaleString("en");

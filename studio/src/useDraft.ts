@@ -98,3 +98,35 @@ export function addToDraft(example: Example): void {
   const { id, draft } = readKept();
   keep({ id, draft: { ...draft, examples: [...draft.examples, example] } });
 }
+
+// Examples set aside for a tuned model, to be tuned on when it is tuned again; kept in this tab.
+
+const ASIDE = "tunery-added";
+type Aside = Record<string, Example[]>; // by the ID of the model
+
+/** Set an example aside for a model; returns how many there are. */
+export function setAside(id: string, example: Example): number {
+  const kept = readAside();
+  const examples = [...(kept[id] ?? []), example];
+  writeAside({ ...kept, [id]: examples });
+  return examples.length;
+}
+
+/** The examples set aside for a model, which are then no longer kept. */
+export function takeAside(id: string): Example[] {
+  const { [id]: examples = [], ...others } = readAside();
+  if (examples.length > 0) writeAside(others);
+  return examples;
+}
+
+function readAside(): Aside {
+  try {
+    return JSON.parse(sessionStorage.getItem(ASIDE) ?? "{}") as Aside;
+  } catch {
+    return {};
+  }
+}
+
+function writeAside(kept: Aside) {
+  sessionStorage.setItem(ASIDE, JSON.stringify(kept));
+}

@@ -2,14 +2,14 @@ import { expect, test } from "vitest";
 import { duration, durationRange, fileSize, loss, parameters } from "../src/format";
 
 test("numbers are short", () => {
-  expect([loss(undefined), loss("NaN"), loss(0.004), loss(1.234)]).toEqual(["–", "–", "4.0e-3", "1.23"]);
+  expect([loss(undefined), loss("NaN"), loss(0.004), loss(1.234)]).toEqual(["–", "–", "0.004", "1.23"]);
   expect([duration(0.2), duration(89), duration(600), duration(7200)]).toEqual(["1 s", "89 s", "10 min", "2.0 h"]);
 });
 
 test("ranges, sizes and counts are short", () => {
   expect([durationRange(360, 540), durationRange(30, 300), durationRange(5, 5)]).toEqual([
     "6–9 min",
-    "30 s – 5 min",
+    "0.5–5 min",
     "5 s",
   ]);
   expect([fileSize(4 * 2 ** 20), fileSize(5.2 * 2 ** 20), parameters(134.5e6)]).toEqual([

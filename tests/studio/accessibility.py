@@ -21,8 +21,9 @@ HEIGHT = 800
 Theme = Literal["light", "dark"]
 
 _RUN = """async (rules) => {
-  const { violations } = await axe.run(document, { runOnly: rules });
-  return violations.flatMap(({ id, nodes }) =>
+  const inTags = await axe.run(document, { runOnly: rules });
+  const { violations: unlike } = await axe.run(document, { runOnly: { type: "rule", values: ["landmark-unique"] } });
+  return [...inTags.violations, ...unlike].flatMap(({ id, nodes }) =>
     nodes.map(({ target, failureSummary }) => `${id} at ${target.join(" ")}: ${failureSummary}`));
 }"""
 # an open menu moves to its place in the narrower window in the frame after the resize

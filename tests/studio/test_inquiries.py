@@ -33,7 +33,7 @@ def test_doubtful_rows_are_found_and_mended(ann: Visitor, request: pytest.Fixtur
     expect(panel.get_by_text(re.compile("In 10 rows: .*1 duplicate"))).to_be_visible()
 
     ann.press("Tune again without this row")
-    expect(page.get_by_role("textbox", name="Name", exact=True)).to_have_value("Doubtful")
+    expect(page.get_by_role("textbox", name="Name", exact=True)).to_have_value("Doubtful 2")
     expect(page.get_by_text("9 examples").first).to_be_visible()
 
 

@@ -13,15 +13,25 @@ from tests.studio.visitor import Visitor
 
 
 def test_sharing(ann: Visitor, visit: Visit, make_model: Callable[[Visitor], str]) -> None:
-    """Journey 8: who is given a model finds it under Shared with me, can ask it, and cannot change it."""
+    """
+    Journey 8: who is given a model finds it under Shared with me, can ask it, and cannot change it.
+
+    The dialog says why an address is refused, that nobody gets a message, and how far the link leads.
+    """
     model = make_model(ann)
     bob = visit(ann.host, "bob")
     ann.goto(f"/models/{model}")
     ann.press("Share")
     dialog = ann.page.get_by_role("dialog")
+    expect(dialog.get_by_text("This link works on this computer only.")).to_be_visible()
+    dialog.get_by_label("Email address").fill("bob")
+    dialog.get_by_role("button", name="Add", exact=True).click()
+    expect(dialog.get_by_text("Enter an email address, such as ann@example.com.")).to_be_visible()
     dialog.get_by_label("Email address").fill(bob.user)
     dialog.get_by_role("button", name="Add", exact=True).click()
     expect(dialog.get_by_role("listitem").filter(has_text=bob.user)).to_be_visible()
+    expect(dialog.get_by_text("No message is sent: copy the link and send it yourself.")).to_be_visible()
+    expect(dialog.get_by_role("button", name=re.compile("owner"))).to_have_count(0)  # apart, in a section that opens
 
     bob.goto("/")
     expect(bob.page.get_by_text("No tuned models yet.")).to_be_visible()

@@ -171,7 +171,11 @@ def test_question_before_a_model_is_handed_on(furnished: Furnished, request: pyt
     visitor.press("Share")
     page.get_by_role("dialog").get_by_label("Email address").fill(heir)
     page.get_by_role("dialog").get_by_role("button", name="Add", exact=True).click()
-    page.get_by_role("button", name=f"Make {heir} the owner?").click()
+    page.get_by_text("Transfer ownership").click()
+    expect(page.get_by_role("dialog").get_by_label("New owner").get_by_role("option", name=heir)).to_be_attached()
+    page.get_by_role("dialog").get_by_label("New owner").select_option(heir)
+    check(visitor, request)
+    page.get_by_role("button", name="Make owner").click()
     expect(page.get_by_role("alertdialog")).to_be_visible()
 
     check(visitor, request)

@@ -505,7 +505,13 @@ def _seen(library: Library, caller: Caller, action: Action, model_id: str, opera
 
 
 def _operation_out(seen: Seen, version: str, with_extensions: bool) -> wire.OperationOut:
-    return wire.operation_out(seen.model, version, waiting_before=seen.waiting_before, with_extensions=with_extensions)
+    return wire.operation_out(
+        seen.model,
+        version,
+        waiting_before=seen.waiting_before,
+        seconds_to_start=seen.seconds_to_start,
+        with_extensions=with_extensions,
+    )
 
 
 @permissions_router.post(_PERMISSIONS, name="CreatePermission", dependencies=[needs(Action.WRITE)])

@@ -190,6 +190,7 @@ class ServerInfoOut(Message):
     version: str
     sign_in_modes: list[str]
     features: list[str]
+    address: Annotated[str | None, Field(description="Where other machines reach it, if it serves them.")] = None
     tuning_defaults: TuningDefaultsOut
     device: DeviceOut | None = None
     limits: LimitsOut | None = None
@@ -247,6 +248,7 @@ def server_info(services: ServicesOf, caller: CallerOf) -> ServerInfoOut:
     base = services.catalog.resolve(services.catalog.default_base)
     return out.model_copy(
         update={
+            "address": None if is_loopback(urlsplit(services.address).hostname or "") else services.address,
             "device": _device(),
             "limits": _LIMITS,
             "default_base": DefaultBaseOut(

@@ -264,6 +264,7 @@ class Seen:
     model: TunedModel
     permissions: tuple[Permission, ...]
     waiting_before: int | None  # tasks before it in the queue, None if it is not in the queue
+    seconds_to_start: float | None  # about how long it waits, None if that is not known
     made: dict[Any, Any] = field(default_factory=dict, repr=False)
 
 
@@ -300,7 +301,8 @@ class Polling:
                 raise NotFound(f"Tuned model tunedModels/{model_id} does not exist.")
             is_waiting = model.task.phase is Phase.QUEUED
             place = tasks.places(connection).get(model.task.id) if is_waiting else None
-            return Seen(model, models.list_permissions(connection, model_id), place)
+            start = tasks.seconds_to_start(connection, model.task.id) if is_waiting else None
+            return Seen(model, models.list_permissions(connection, model_id), place, start)
 
     def _keep(self, seen: Seen, changes: int) -> None:
         with self._lock:

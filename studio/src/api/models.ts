@@ -1,7 +1,7 @@
 // Tuned and base models, and the operations that make tuned models; polled while something is running.
 
 import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { useEffect } from "react";
+import { useEffect, useMemo } from "react";
 import { useIsSignedIn } from "./account";
 import { api, dataOf, errorFrom, idOf, type Operation, type Schemas, send, type TunedModel } from "./client";
 
@@ -18,6 +18,15 @@ export function useBaseModels() {
     enabled: isSignedIn,
     staleTime: 60_000,
   });
+}
+
+/** The display names of open weights, by their names. */
+export function useBaseNames(): ReadonlyMap<string, string> {
+  const bases = useBaseModels().data;
+  return useMemo(() => {
+    const known = (bases ?? []).filter(({ name, baseWeights }) => name === `models/${baseWeights}`);
+    return new Map(known.map(({ baseWeights, displayName }) => [baseWeights, displayName]));
+  }, [bases]);
 }
 
 /** Pages of tuned models that match a filter, newest first. */
@@ -39,12 +48,15 @@ export function useTunedModels(filter: string) {
   });
 }
 
+export const tunedModelQuery = (id: string) => ({
+  queryKey: ["tunedModel", id],
+  queryFn: async () => dataOf(await api.GET("/v1beta/tunedModels/{model_id}", { params: { path: { model_id: id } } })),
+});
+
 export function useTunedModel(id: string) {
   const isSignedIn = useIsSignedIn() === true;
   return useQuery({
-    queryKey: ["tunedModel", id],
-    queryFn: async () =>
-      dataOf(await api.GET("/v1beta/tunedModels/{model_id}", { params: { path: { model_id: id } } })),
+    ...tunedModelQuery(id),
     enabled: isSignedIn && id !== "",
     refetchInterval: ({ state }) => (isRunning(state.data) ? LIST_MS : false),
   });
@@ -107,6 +119,17 @@ export function useCancel(id: string) {
   return useMutation({
     mutationFn: () => send("POST", `/v1beta/tunedModels/${id}:cancel`),
     onSuccess: () => client.invalidateQueries({ queryKey: ["tunedModel", id] }),
+  });
+}
+
+/** Cancel the tuning jobs of these models, one after the other. */
+export function useCancelAll() {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: async (ids: string[]) => {
+      for (const id of ids) await send("POST", `/v1beta/tunedModels/${id}:cancel`);
+    },
+    onSettled: () => client.invalidateQueries({ queryKey: ["tunedModels"] }),
   });
 }
 

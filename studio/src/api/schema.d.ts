@@ -2203,6 +2203,11 @@ export interface components {
              * @description Extension: time left at the pace of the last steps; only while tuning runs.
              */
             secondsLeft?: number;
+            /**
+             * Secondstostart
+             * @description Extension: time until it starts, at the pace of recent tasks; only if queued.
+             */
+            secondsToStart?: number;
         };
         /**
          * ModelOut
@@ -2697,6 +2702,11 @@ export interface components {
             signInModes: string[];
             /** Features */
             features: string[];
+            /**
+             * Address
+             * @description Where other machines reach it, if it serves them.
+             */
+            address?: string;
             tuningDefaults: components["schemas"]["TuningDefaultsOut"];
             device?: components["schemas"]["DeviceOut"];
             limits?: components["schemas"]["LimitsOut"];

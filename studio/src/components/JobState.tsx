@@ -22,7 +22,16 @@ export function StateBadge({ model, operation }: { model: TunedModel; operation?
 /** The progress of a tuning job, and the time left at the pace of its last steps. */
 export function StepProgress({ operation }: { operation: Operation }) {
   const { totalSteps, completedSteps, waitingBefore, secondsLeft: left } = operation.metadata;
-  if (waitingBefore !== undefined) return <div className="small soft">{text.job.ahead(waitingBefore)}</div>;
+  const { secondsToStart } = operation.metadata;
+  if (waitingBefore !== undefined) {
+    const start = secondsToStart === undefined ? "" : ` · ${text.job.starts(duration(secondsToStart))}`;
+    return (
+      <div className="small soft">
+        {text.job.ahead(waitingBefore)}
+        {start}
+      </div>
+    );
+  }
   const done = percent(completedSteps, totalSteps);
   return (
     <ProgressBar value={done}>

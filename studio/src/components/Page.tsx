@@ -21,7 +21,7 @@ export function Page({ title, actions, beside, children }: Props) {
     <div className="page">
       <div className="row spread page-head">
         <div className="row">
-          <h1 ref={heading} tabIndex={-1}>
+          <h1 ref={heading} tabIndex={-1} dir="auto">
             {title}
           </h1>
           {beside}

@@ -1,6 +1,6 @@
 import { useState } from "react";
 import { Button } from "react-aria-components";
-import { type GivenRole, type Permission, usePermissions, useSharing } from "../api/account";
+import { type GivenRole, type Permission, useMe, usePermissions, useServerInfo, useSharing } from "../api/account";
 import { canEdit, idOf, type TunedModel } from "../api/client";
 import { CopyButton } from "./Code";
 import { Checkbox, type Option, SelectField, TextInput } from "./controls";
@@ -15,8 +15,11 @@ export function ShareDialog({ model, onClose }: { model: TunedModel; onClose: ()
   const { grant, change, revoke, shareExamples, transfer } = useSharing(id);
   const [newOwner, setNewOwner] = useState<Permission>();
   const known = query.data ?? [];
+  const me = useMe().data?.user;
+  const people = known.filter(({ granteeType, role }) => granteeType === "USER" && role !== "OWNER");
   const everyone = known.find(({ granteeType }) => granteeType === "EVERYONE");
   const canWrite = canEdit(model);
+  const link = `${useServerInfo().data?.address ?? location.origin}/studio/models/${id}`;
   const error = query.error ?? grant.error ?? change.error ?? revoke.error ?? shareExamples.error ?? transfer.error;
   return (
     <Window title={text.sharing.title(model.displayName)} isOpen onClose={onClose}>
@@ -30,17 +33,21 @@ export function ShareDialog({ model, onClose }: { model: TunedModel; onClose: ()
             <Person
               key={permission.name}
               permission={permission}
+              me={me}
               canWrite={canWrite}
-              isOwner={model.role === "OWNER"}
               change={(next) => change.mutate({ permission, role: next })}
               revoke={() => revoke.mutate(permission)}
-              transfer={() => setNewOwner(permission)}
             />
           ))}
       </ul>
       {canWrite && (
         <>
           <AddPerson add={(emailAddress, next) => grant.mutate({ granteeType: "USER", emailAddress, role: next })} />
+          {grant.isSuccess && grant.variables.emailAddress && (
+            <p className="note small" role="status">
+              {text.sharing.added(grant.variables.emailAddress)}
+            </p>
+          )}
           <Checkbox
             label={text.sharing.everyone}
             isChecked={everyone !== undefined}
@@ -57,9 +64,11 @@ export function ShareDialog({ model, onClose }: { model: TunedModel; onClose: ()
           change={shareExamples.mutate}
         />
       )}
-      <div className="row spread">
-        <CopyButton content={`${location.origin}/studio/models/${id}`} label={text.sharing.link} />
+      <div className="row">
+        <CopyButton content={link} label={text.sharing.link} />
+        {isLocal(link) && <span className="help grow">{text.sharing.localLink}</span>}
       </div>
+      {model.role === "OWNER" && people.length > 0 && <Transfer people={people} choose={setNewOwner} />}
       <Confirm
         isOpen={newOwner !== undefined}
         onClose={() => setNewOwner(undefined)}
@@ -75,11 +84,10 @@ export function ShareDialog({ model, onClose }: { model: TunedModel; onClose: ()
 
 type Props = {
   permission: Permission;
+  me?: string;
   canWrite: boolean;
-  isOwner: boolean;
   change: (role: GivenRole) => void;
   revoke: () => void;
-  transfer: () => void;
 };
 
 const GIVEN: Option[] = [
@@ -87,9 +95,12 @@ const GIVEN: Option[] = [
   ["WRITER", text.sharing.roles.WRITER],
 ];
 
-/** A person and their role, which can be changed, removed, or turned into ownership. */
-function Person({ permission, canWrite, isOwner, change, revoke, transfer }: Props) {
-  const who = text.signIn.you(permission.emailAddress ?? "");
+/** Whether an address leads to the reader's own machine only. */
+const isLocal = (address: string) => /^\w+:\/\/(localhost|127\.|\[::1\])/.test(address);
+
+/** A person and their role, which can be changed or removed. */
+function Person({ permission, me, canWrite, change, revoke }: Props) {
+  const who = text.signIn.person(permission.emailAddress ?? "", me);
   if (permission.role === "OWNER" || !canWrite) {
     return (
       <li className="row spread">
@@ -110,11 +121,6 @@ function Person({ permission, canWrite, isOwner, change, revoke, transfer }: Pro
           change={(role) => change(role as GivenRole)}
           options={GIVEN}
         />
-        {isOwner && permission.granteeType === "USER" && (
-          <Button className="button quiet" aria-label={text.sharing.transferTitle(who)} onPress={transfer}>
-            {text.sharing.transfer}
-          </Button>
-        )}
         <Button className="button quiet" aria-label={`${text.sharing.remove} ${who}`} onPress={revoke}>
           {text.sharing.remove}
         </Button>
@@ -123,15 +129,44 @@ function Person({ permission, canWrite, isOwner, change, revoke, transfer }: Pro
   );
 }
 
+/** Hands the model to one of its people; apart from what is changed every day. */
+function Transfer({ people, choose }: { people: Permission[]; choose: (person: Permission) => void }) {
+  const [chosen, setChosen] = useState(people[0]?.name ?? "");
+  const person = people.find(({ name }) => name === chosen) ?? people[0];
+  return (
+    <details>
+      <summary>{text.sharing.ownership}</summary>
+      <div className="row bottom gap-top">
+        <SelectField
+          label={text.sharing.newOwner}
+          value={person?.name ?? ""}
+          change={setChosen}
+          options={people.map(({ name, emailAddress }): Option => [name, text.signIn.person(emailAddress ?? "")])}
+        />
+        <Button className="button danger" onPress={() => person && choose(person)}>
+          {text.sharing.transfer}
+        </Button>
+      </div>
+    </details>
+  );
+}
+
+const ADDRESS = /^[^\s@]+@[^\s@]+$/;
+
 /** Adds a person by address and role. */
 function AddPerson({ add }: { add: (address: string, role: GivenRole) => void }) {
   const [address, setAddress] = useState("");
   const [role, setRole] = useState<GivenRole>("READER");
+  const [isWrong, setWrong] = useState(false);
   return (
     <form
       className="row bottom"
+      noValidate
       onSubmit={(event) => {
         event.preventDefault();
+        const isAddress = ADDRESS.test(address.trim());
+        setWrong(!isAddress);
+        if (!isAddress) return;
         add(address.trim(), role);
         setAddress("");
       }}
@@ -142,6 +177,9 @@ function AddPerson({ add }: { add: (address: string, role: GivenRole) => void })
         change={setAddress}
         type="email"
         isRequired
+        validationBehavior="aria"
+        isInvalid={isWrong && !ADDRESS.test(address.trim())}
+        error={text.sharing.wrongAddress}
         className="react-aria-TextField grow"
       />
       <SelectField

@@ -82,7 +82,9 @@ function Pages({ leave }: { leave: () => void }) {
 }
 
 function isHere(path: string, here: string) {
-  return path === "/" ? here === "/" || here.startsWith("/models") : here.startsWith(path);
+  return path === "/"
+    ? here === "/" || here.startsWith("/models") || here.startsWith("/compare")
+    : here.startsWith(path);
 }
 
 /** A banner while the server cannot be reached and requests of this page are retried. */

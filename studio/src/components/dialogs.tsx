@@ -19,7 +19,7 @@ export function Window({ title, isOpen, onClose, isWide, children }: WindowProps
         <Dialog>
           <div className="stack">
             <div className="row spread nowrap">
-              <Heading slot="title" level={2}>
+              <Heading slot="title" level={2} dir="auto">
                 {title}
               </Heading>
               <Button className="button quiet" aria-label={text.common.close} onPress={onClose}>

@@ -30,6 +30,10 @@ export const text = {
     password: "Password",
     link: "No password? Run `tunery users link` on the server's computer, open the link it prints in another tab, then come back here.",
     done: (user: string) => (user === LOCAL_USER ? "Signed in on this machine." : `Signed in as ${user}.`),
+    person: (user: string, me?: string) => {
+      if (user === me) return "You";
+      return user === LOCAL_USER || user === LOCAL_ADDRESS ? "Owner of this server" : user;
+    },
     out: "Sign out",
     you: (user: string) => (user === LOCAL_USER || user === LOCAL_ADDRESS ? "Local user" : user),
     wrong: "Wrong user or password.",
@@ -58,6 +62,7 @@ export const text = {
     open: "Open",
     use: "Use in playground",
     again: "Tune again",
+    tunedFrom: (model: string) => `Tuned from ${model}`,
     export: "Export",
     remove: "Delete",
     reset: "Reset",
@@ -85,6 +90,13 @@ export const text = {
   },
   job: {
     ahead: (jobs: number) => (jobs === 0 ? "Next in line" : `${counted(jobs, "job")} ahead`),
+    starts: (time: string) => `starts in about ${time}`,
+    cancel: "Cancel tuning",
+    cancelTitle: (name: string) => `Cancel tuning ${name}?`,
+    cancelText:
+      "A model that was stopped early gives unpredictable answers. To end at an earlier epoch, start a new job with fewer epochs.",
+    cancelled: (name: string) => `Cancelling ${name} after this step.`,
+    keep: "Keep tuning",
     left: (time: string) => `about ${time} left`,
     step: (done: number, total: number) => `step ${count(done)} of ${count(total)}`,
     took: "Tuning time",
@@ -109,7 +121,13 @@ export const text = {
     everyone: "Everyone on this server can use it",
     examples: "Readers can see its examples, including the held-out rows",
     examplesHidden: "Only the owner and writers can see the examples of this model.",
+    wrongAddress: "Enter an email address, such as ann@example.com.",
+    added: (address: string) =>
+      `${address} can use it after signing in with an account for this address. No message is sent: copy the link and send it yourself.`,
     link: "Copy link",
+    localLink: "This link works on this computer only.",
+    ownership: "Transfer ownership",
+    newOwner: "New owner",
     transfer: "Make owner",
     transferTitle: (who: string) => `Make ${who} the owner?`,
     transferText: "You will remain a writer. Only the new owner will be able to delete or transfer it.",

@@ -13,7 +13,7 @@ export function Toasts() {
     <section className="toasts" aria-label={text.toast.region} aria-live="polite">
       {toasts.map(({ id, message, action, kind }) => (
         <div key={id} className={`toast ${kind ?? ""}`}>
-          <span>{message}</span>
+          <span dir="auto">{message}</span>
           {action && (
             <Button
               className="button quiet"

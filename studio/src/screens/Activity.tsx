@@ -1,7 +1,10 @@
+import { useState } from "react";
+import { Button } from "react-aria-components";
 import { Link } from "wouter";
 import { useIsSignedIn, useMe, useServerInfo } from "../api/account";
-import { idOf, type TunedModel } from "../api/client";
+import { canEdit, idOf, type TunedModel } from "../api/client";
 import { isRunning, useOperation, useTunedModels } from "../api/models";
+import { Cancellation } from "../components/library/Selection";
 import { Ago, Table } from "../components/Facts";
 import { StateBadge, StepProgress } from "../components/JobState";
 import { Page, QueryState } from "../components/Page";
@@ -17,6 +20,7 @@ const words = {
   noneFinished: "No jobs finished today.",
   others: (jobs: number) => `${counted(jobs, "job")} from other people ${jobs === 1 ? "is" : "are"} running or queued.`,
   columns: { model: "Model", owner: "Owner", state: "State", progress: "Progress", ended: "Finished" },
+  cancelOf: (name: string) => `Cancel tuning “${name}”`,
   answers: (running: number, waiting: number) => `Generating ${counted(running, "answer")}, ${waiting} waiting.`,
 } as const;
 
@@ -72,28 +76,31 @@ function endedToday({ tuningTask }: TunedModel): boolean {
 function ActivityTable({ models, me }: { models: TunedModel[]; me?: string }) {
   const { columns } = words;
   const areOpen = models.some(isRunning);
+  const [toCancel, setToCancel] = useState<TunedModel[]>([]);
   return (
-    <div className="card flush scroll">
+    <div className="card flush scroll fitted">
       <Table
+        className="jobs"
         heads={[
           [columns.model],
           [columns.owner],
           [columns.state],
           [areOpen ? columns.progress : text.job.took],
-          ...(areOpen ? [] : [[columns.ended] as const]),
+          areOpen ? [<span className="visually-hidden">{text.common.actions}</span>, "narrow"] : [columns.ended],
         ]}
       >
         <tbody>
           {models.map((model) => (
-            <Job key={model.name} model={model} me={me} />
+            <Job key={model.name} model={model} me={me} cancel={() => setToCancel([model])} />
           ))}
         </tbody>
       </Table>
+      <Cancellation models={toCancel} close={() => setToCancel([])} />
     </div>
   );
 }
 
-function Job({ model, me }: { model: TunedModel; me?: string }) {
+function Job({ model, me, cancel }: { model: TunedModel; me?: string; cancel: () => void }) {
   const id = idOf(model.name);
   const operation = useOperation(model).data;
   const { owner } = model;
@@ -101,15 +108,24 @@ function Job({ model, me }: { model: TunedModel; me?: string }) {
   const took = tookSeconds(model.tuningTask);
   return (
     <tr>
-      <td className="title">
+      <td className="title" dir="auto">
         <Link href={`/models/${id}`}>{model.displayName}</Link>
       </td>
-      <td className="soft">{owner === me ? text.common.you : text.signIn.you(owner ?? "")}</td>
+      <td className="soft">{text.signIn.person(owner ?? "", me)}</td>
       <td>
         <StateBadge model={model} operation={operation} />
       </td>
       {isRunning(model) ? (
-        <td>{operation && <StepProgress operation={operation} />}</td>
+        <>
+          <td>{operation && <StepProgress operation={operation} />}</td>
+          <td className="narrow">
+            {canEdit(model) && (
+              <Button className="button quiet" aria-label={words.cancelOf(model.displayName)} onPress={cancel}>
+                {text.job.cancel}
+              </Button>
+            )}
+          </td>
+        </>
       ) : (
         <>
           <td className="soft">{took === undefined ? "–" : duration(took)}</td>

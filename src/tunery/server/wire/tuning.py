@@ -418,6 +418,9 @@ class MetadataOut(Message):
     seconds_left: Annotated[
         float | None, Field(description="Extension: time left at the pace of the last steps; only while tuning runs.")
     ]
+    seconds_to_start: Annotated[
+        float | None, Field(description="Extension: time until it starts, at the pace of recent tasks; only if queued.")
+    ]
 
 
 class _Typed(Message):
@@ -455,7 +458,12 @@ class OperationsPage(Message):
 
 
 def operation_out(
-    model: TunedModel, version: str, *, waiting_before: int | None = None, with_extensions: bool = False
+    model: TunedModel,
+    version: str,
+    *,
+    waiting_before: int | None = None,
+    seconds_to_start: float | None = None,
+    with_extensions: bool = False,
 ) -> OperationOut:
     """
     Return the operation of a tuned model, as shown in API `version`; `waiting_before` tasks are ahead in the queue.
@@ -464,7 +472,7 @@ def operation_out(
     """
     # old clients know only the types of v1beta, so /v1 names them too
     package = f"{TYPE_URL}.{'v1beta' if version == 'v1' else version}"
-    out = OperationOut(name=model.operation_name, metadata=_metadata(model, package, waiting_before))
+    out = OperationOut(name=model.operation_name, metadata=_metadata(model, package, waiting_before, seconds_to_start))
     match model.task.phase:
         case Phase.SUCCEEDED:
             shown = _OperationResponse(type_url=f"{package}.TunedModel", **dict(tuned_model_out(model)))
@@ -475,7 +483,9 @@ def operation_out(
     return out if with_extensions else without_extensions(out)
 
 
-def _metadata(model: TunedModel, package: str, waiting_before: int | None) -> MetadataOut:
+def _metadata(
+    model: TunedModel, package: str, waiting_before: int | None, seconds_to_start: float | None
+) -> MetadataOut:
     task = model.task
     done = task.total_steps if task.phase is Phase.SUCCEEDED else task.completed_steps
     return MetadataOut(
@@ -491,6 +501,7 @@ def _metadata(model: TunedModel, package: str, waiting_before: int | None) -> Me
         advice=advice_out(task),
         curve=curve_out(task),
         seconds_left=seconds_left(task),
+        seconds_to_start=seconds_to_start if task.phase is Phase.QUEUED else None,
     )
 
 

@@ -24,6 +24,7 @@ from sqlalchemy import (
     func,
     insert,
     literal,
+    or_,
     select,
     update,
 )
@@ -322,6 +323,39 @@ def last_succeeded(connection: Connection, base_model: str, limit: int) -> list[
     statement = select(tuning_tasks).join(tuned_models).where(mine, _task.phase == Phase.SUCCEEDED)
     rows = connection.execute(statement.order_by(_task.complete_time.desc()).limit(limit)).mappings()
     return [task_from_row(row) for row in rows]
+
+
+PACED_TASKS = 5
+
+
+def seconds_to_start(connection: Connection, task_id: str) -> float | None:
+    """
+    Return about how long a waiting task still waits: the steps before it, at the pace of the last tasks on their bases.
+
+    None if it does not wait, or if a base has no task to go by.
+    """
+    order = places(connection)
+    if task_id not in order:
+        return None
+    ahead = [other for other, place in order.items() if place < order[task_id]]
+    is_before = or_(_task.id.in_(ahead), _task.phase.in_(RUNNING_PHASES))
+    left = func.sum(_task.total_steps - _task.completed_steps)
+    steps = select(tuned_models.c.base_model, left).join(tuned_models).where(is_before)
+    seconds = 0.0
+    for base_model, number in connection.execute(steps.group_by(tuned_models.c.base_model)):
+        pace = _seconds_per_step(connection, base_model)
+        if pace is None:
+            return None
+        seconds += pace * number
+    return round(seconds, 1)
+
+
+def _seconds_per_step(connection: Connection, base_model: str) -> float | None:
+    is_done = and_(tuned_models.c.base_model == base_model, _task.phase == Phase.SUCCEEDED)
+    last = select(_task.start_time, _task.complete_time, _task.total_steps).join(tuned_models).where(is_done)
+    rows = connection.execute(last.order_by(_task.complete_time.desc()).limit(PACED_TASKS)).all()
+    timed = [((end - start).total_seconds(), steps) for start, end, steps in rows if start and end]
+    return sum(seconds for seconds, _ in timed) / sum(steps for _, steps in timed) if timed else None
 
 
 def _update(connection: Connection, condition: ColumnElement[bool], **values: Any) -> RowMapping | None:

@@ -174,10 +174,14 @@ function PasteDialog({ pasted, add, read, onClose }: PasteDialogProps) {
             {rows.slice(0, SHOWN).map(({ textInput, output }, place) => (
               <tr key={place}>
                 <td>
-                  <div className="clamp">{textInput}</div>
+                  <div dir="auto" className="clamp">
+                    {textInput}
+                  </div>
                 </td>
                 <td>
-                  <div className="clamp">{output}</div>
+                  <div dir="auto" className="clamp">
+                    {output}
+                  </div>
                 </td>
               </tr>
             ))}

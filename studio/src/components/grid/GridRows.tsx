@@ -129,7 +129,9 @@ function GridRow({ id, row, place, style, example, problem, tokens, beginning, g
           onClick={() => grid.move(row, column as 0 | 1)}
           onDoubleClick={() => grid.edit(row)}
         >
-          <div className="clamp">{cell || <span className="soft">{text.common.empty}</span>}</div>
+          <div dir="auto" className="clamp">
+            {cell || <span className="soft">{text.common.empty}</span>}
+          </div>
         </div>
       ))}
       <div role="gridcell" className="grid-tokens">
@@ -175,6 +177,7 @@ function GridEditor({ row, place, style, example, column, save, leave }: GridEdi
       <div role="gridcell">
         <textarea
           ref={input}
+          dir="auto"
           aria-label={text.grid.inputOf(row + 1)}
           value={value.textInput}
           onChange={(event) => setValue({ ...value, textInput: event.target.value })}
@@ -183,6 +186,7 @@ function GridEditor({ row, place, style, example, column, save, leave }: GridEdi
       <div role="gridcell">
         <textarea
           ref={output}
+          dir="auto"
           aria-label={text.grid.outputOf(row + 1)}
           value={value.output}
           onChange={(event) => setValue({ ...value, output: event.target.value })}

@@ -1,17 +1,19 @@
-import { useState } from "react";
+import { useCallback, useEffect, useState } from "react";
 import { Button, Input, Label, MenuTrigger, SearchField } from "react-aria-components";
-import { Link, useLocation } from "wouter";
+import { Link, useLocation, useSearch } from "wouter";
 import { useMe } from "../../api/account";
 import { idOf, type TunedModel, useDebounced } from "../../api/client";
 import { useDelete, useTunedModels } from "../../api/models";
 import { SAMPLE_IDS, SAMPLES } from "../../draftSource";
 import { ActionPopover } from "../controls";
 import { Confirm } from "../dialogs";
+import { ImportPrompt } from "../ImportPrompt";
 import { ExportDialog } from "../model/ExportDialog";
 import { ErrorNote, Skeleton } from "../Page";
 import { ShareDialog } from "../ShareDialog";
 import { toast, toastError } from "../toasts";
-import { ModelTable, type Order, ordered } from "./ModelTable";
+import { ModelTable, type Order, ordered, orderFrom, orderName } from "./ModelTable";
+import { Cancellation, Selection } from "./Selection";
 import { text } from "./text";
 
 const TYPING_MS = 250;
@@ -23,19 +25,22 @@ const NOTHING = {
 
 /** The tuned models that the user may see, with search, filter, sorting and deletion. */
 export function ModelList() {
-  const [filter, setFilter] = useState<Filter>("mine");
-  const [words, setWords] = useState("");
-  const [order, setOrder] = useState<Order>();
+  const { view, change } = useView();
+  const { filter, order } = view;
+  const [words, setWords] = useState(view.words);
   const [selected, setSelected] = useState<ReadonlySet<string>>(new Set());
   const [toDelete, setToDelete] = useState<TunedModel[]>([]);
   const [sharedName, setShared] = useState<string>();
   const [exported, setExported] = useState<TunedModel>();
+  const [toCancel, setToCancel] = useState<TunedModel[]>([]);
   const settledWords = useDebounced(words, TYPING_MS);
+  useEffect(() => change({ words: settledWords }), [change, settledWords]);
   const query = useTunedModels(`${FILTERS[filter]} ${settledWords}`.trim());
   const found = useOthers(query.data ?? [], filter);
   const isEmpty = query.isSuccess && !query.isPlaceholderData && found.length === 0;
   if (query.isPending && !query.isError) return <Skeleton />;
-  if (isEmpty && !settledWords && filter === "mine" && !words) return <EmptyWithFilters choose={setFilter} />;
+  if (isEmpty && !settledWords && filter === "mine" && !words)
+    return <EmptyWithFilters choose={(next) => change({ filter: next })} />;
   const chosen = found.filter(({ name }) => selected.has(name));
   const shared = found.find(({ name }) => name === sharedName);
   return (
@@ -46,27 +51,21 @@ export function ModelList() {
           <Label className="visually-hidden">{text.library.search}</Label>
           <Input placeholder={text.library.search} />
         </SearchField>
-        <FilterChips chosen={filter} choose={setFilter} />
+        <FilterChips chosen={filter} choose={(next) => change({ filter: next })} />
       </div>
-      {chosen.length > 0 && (
-        <div className="row selection">
-          <strong>{text.library.selected(chosen.length)}</strong>
-          <Button className="button danger" onPress={() => setToDelete(chosen)}>
-            {text.library.removeSelected}
-          </Button>
-        </div>
-      )}
+      {chosen.length > 0 && <Selection models={chosen} cancel={setToCancel} remove={setToDelete} />}
       {found.length > 0 && (
         <ModelTable
           models={ordered(found, order)}
           selected={selected}
           select={setSelected}
           order={order}
-          sort={setOrder}
+          sort={(next) => change({ order: next })}
           acts={{
             remove: (model) => setToDelete([model]),
             share: ({ name }) => setShared(name),
             exportIt: setExported,
+            cancel: (model) => setToCancel([model]),
           }}
           showsOwner={filter !== "mine"}
         />
@@ -79,11 +78,35 @@ export function ModelList() {
           </Button>
         </div>
       )}
+      <Cancellation models={toCancel} close={() => setToCancel([])} />
       <Removal models={toDelete} close={() => setToDelete([])} />
       {exported && <ExportDialog model={exported} onClose={() => setExported(undefined)} />}
       {shared && <ShareDialog model={shared} onClose={() => setShared(undefined)} />}
     </div>
   );
+}
+
+type View = { filter: Filter; words: string; order: Order };
+
+/** What the list shows, kept in the address: it is the same after going back or reloading. */
+function useView() {
+  const [here, go] = useLocation();
+  const search = useSearch();
+  const given = new URLSearchParams(search);
+  const filter = FILTER_NAMES.find((name) => name === given.get("show")) ?? "mine";
+  const view: View = { filter, words: given.get("q") ?? "", order: orderFrom(given.get("sort")) };
+  const change = useCallback(
+    (part: Partial<View>) => {
+      const next = new URLSearchParams(search);
+      const put = (name: string, value: string | undefined) => (value ? next.set(name, value) : next.delete(name));
+      if (part.words !== undefined) put("q", part.words);
+      if (part.filter) put("show", part.filter === "mine" ? undefined : part.filter);
+      if (part.order) put("sort", orderName(part.order));
+      if (next.toString() !== new URLSearchParams(search).toString()) go(`${here}?${next}`, { replace: true });
+    },
+    [search, here, go],
+  );
+  return { view, change };
 }
 
 function EmptyWithFilters({ choose }: { choose: (filter: Filter) => void }) {
@@ -131,12 +154,13 @@ function Removal({ models, close }: { models: TunedModel[]; close: () => void })
 
 const FILTERS = { mine: "owner:me", shared: "readers:me", everyone: "readers:everyone" } as const;
 type Filter = keyof typeof FILTERS;
+const FILTER_NAMES = Object.keys(FILTERS) as Filter[];
 
 /** Chips that choose whose models are shown. */
 function FilterChips({ chosen, choose }: { chosen: Filter; choose: (filter: Filter) => void }) {
   return (
     <div className="row" role="group" aria-label={text.library.filter}>
-      {(Object.keys(FILTERS) as Filter[]).map((name) => (
+      {FILTER_NAMES.map((name) => (
         <button key={name} type="button" className="chip" aria-pressed={name === chosen} onClick={() => choose(name)}>
           {text.library.filters[name]}
         </button>
@@ -165,9 +189,7 @@ function EmptyLibrary() {
           <Button>{text.library.trySample}</Button>
           <ActionPopover name={text.library.trySample} actions={samples} />
         </MenuTrigger>
-        <Link className="button" href="/prompts?import=1">
-          {text.library.importPrompt}
-        </Link>
+        <ImportPrompt label={text.library.importPrompt} />
       </div>
     </div>
   );

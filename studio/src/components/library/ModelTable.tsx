@@ -1,8 +1,8 @@
 import { Link, useLocation } from "wouter";
 import { useMe } from "../../api/account";
-import { idOf, type TunedModel } from "../../api/client";
-import { isRunning, useOperation } from "../../api/models";
-import { count, duration, loss, tookSeconds } from "../../format";
+import { canEdit, idOf, type TunedModel } from "../../api/client";
+import { isRunning, useBaseNames, useOperation } from "../../api/models";
+import { count, duration, loss, share, tookSeconds } from "../../format";
 import { type Action, Icon, RowMenu } from "../controls";
 import { Ago } from "../Facts";
 import { StateBadge, StepProgress } from "../JobState";
@@ -12,15 +12,16 @@ const { columns } = text.library;
 const COLUMNS: [Column, string?][] = [
   ["name"],
   ["state"],
+  ["score", "number"],
   ["base", "extra"],
   ["examples", "number extra"],
-  ["epochs", "number extra"],
-  ["loss", "number"],
-  ["took", "number extra"],
+  ["epochs", "number most"],
+  ["loss", "number extra"],
+  ["took", "number most"],
   ["updated"],
 ];
 
-type Acts = Record<"remove" | "share" | "exportIt", (model: TunedModel) => void>;
+type Acts = Record<"remove" | "share" | "exportIt" | "cancel", (model: TunedModel) => void>;
 
 type ModelTableProps = {
   models: TunedModel[];
@@ -37,7 +38,7 @@ export function ModelTable({ models, selected, select, order, sort, acts, showsO
   const names = models.map(({ name }) => name);
   const areAll = names.length > 0 && names.every((name) => selected.has(name));
   return (
-    <div className="card flush scroll">
+    <div className="card flush scroll fitted">
       <table className="list models">
         <thead>
           <tr>
@@ -71,6 +72,9 @@ export function ModelTable({ models, selected, select, order, sort, acts, showsO
           ))}
         </tbody>
       </table>
+      <div role="status" className="visually-hidden">
+        {text.library.sorted(columns[order.by], order.isRising)}
+      </div>
     </div>
   );
 }
@@ -93,8 +97,11 @@ type ModelRowProps = {
 function ModelRow({ model, isSelected, toggle, acts, showsOwner }: ModelRowProps) {
   const operation = useOperation(model).data;
   const me = useMe().data?.user;
+  const baseNames = useBaseNames();
   const task = model.tuningTask;
   const took = tookSeconds(task);
+  const base = baseNames.get(model.baseWeights) ?? model.baseWeights;
+  const source = model.tunedModelSource?.tunedModel;
   return (
     <tr data-selected={isSelected || undefined}>
       <td className="narrow">
@@ -105,28 +112,34 @@ function ModelRow({ model, isSelected, toggle, acts, showsOwner }: ModelRowProps
           onChange={toggle}
         />
       </td>
-      <td className="title">
+      <td className="title" dir="auto">
         <Link href={`/models/${idOf(model.name)}`}>{model.displayName}</Link>
+        {source && <div className="small soft clamp one">{text.common.tunedFrom(idOf(source))}</div>}
         {model.error && !model.cancelled && <div className="small soft clamp one">{model.error.message}</div>}
-        {!model.error && model.description && <div className="small soft clamp one">{model.description}</div>}
+        {!model.error && model.description && (
+          <div className="small soft clamp one" dir="auto">
+            {model.description}
+          </div>
+        )}
       </td>
-      <td>
+      <td className="state">
         <StateBadge model={model} operation={operation} />
         {isRunning(model) && operation && <StepProgress operation={operation} />}
       </td>
+      <td className="number">
+        <Score model={model} />
+      </td>
       <td className="soft extra base-name" title={model.baseWeights}>
-        {model.baseWeights}
+        {base}
       </td>
       <td className="number extra">{count(task.data.rows)}</td>
-      <td className="number extra">{task.hyperparameters.epochCount}</td>
-      <td className="number">{loss(task.epochLosses?.at(-1)?.meanLoss)}</td>
-      <td className="number extra soft">{took === undefined ? "–" : duration(took)}</td>
-      <td className="soft nowrap">
+      <td className="number most">{task.hyperparameters.epochCount}</td>
+      <td className="number extra">{loss(task.epochLosses?.at(-1)?.meanLoss)}</td>
+      <td className="number most soft">{took === undefined ? "–" : duration(took)}</td>
+      <td className="soft nowrap updated">
         <Ago time={model.updateTime} />
       </td>
-      {showsOwner && (
-        <td className="soft">{model.owner === me ? text.common.you : text.signIn.you(model.owner ?? "")}</td>
-      )}
+      {showsOwner && <td className="soft">{text.signIn.person(model.owner ?? "", me)}</td>}
       <td className="narrow">
         <RowMenu name={model.displayName} actions={useActions(model, acts)} />
       </td>
@@ -134,7 +147,18 @@ function ModelRow({ model, isSelected, toggle, acts, showsOwner }: ModelRowProps
   );
 }
 
-function useActions(model: TunedModel, { remove, share, exportIt }: Acts): Action[] {
+/** The score of the newest evaluation, with what it measures and what the base scored. */
+function Score({ model: { score } }: { model: TunedModel }) {
+  if (!score) return <span className="soft">–</span>;
+  const { metric, value, baseValue } = score;
+  return (
+    <span title={text.library.scoreOf(metric.replaceAll("_", " "), baseValue === undefined ? "" : share(baseValue))}>
+      {share(value)}
+    </span>
+  );
+}
+
+function useActions(model: TunedModel, { remove, share: shareIt, exportIt, cancel }: Acts): Action[] {
   const [, go] = useLocation();
   const id = idOf(model.name);
   const { role } = model;
@@ -143,8 +167,10 @@ function useActions(model: TunedModel, { remove, share, exportIt }: Acts): Actio
     { id: "open", label: text.common.open, act: () => go(`/models/${id}`) },
     isReady && { id: "use", label: text.common.use, act: () => go(`/playground?model=${model.name}`) },
     { id: "again", label: text.common.again, act: () => go(`/new?from=${id}`) },
-    { id: "share", label: text.sharing.share, act: () => share(model) },
+    { id: "share", label: text.sharing.share, act: () => shareIt(model) },
     isReady && { id: "export", label: text.common.export, act: () => exportIt(model) },
+    isRunning(model) &&
+      canEdit(model) && { id: "cancel", label: text.job.cancel, act: () => cancel(model), isDanger: true },
     role === "OWNER" && { id: "remove", label: text.common.remove, act: () => remove(model), isDanger: true },
   ];
   return all.filter((action) => action !== false);
@@ -159,7 +185,7 @@ type SortHeaderProps = {
 
 /** A column head that sorts by its column; a second press reverses the order. */
 function SortHeader({ id, className, order, sort }: SortHeaderProps) {
-  const isHere = order?.by === id;
+  const isHere = order.by === id;
   return (
     <th
       scope="col"
@@ -169,7 +195,7 @@ function SortHeader({ id, className, order, sort }: SortHeaderProps) {
       <button
         type="button"
         className="sort"
-        onClick={() => sort({ by: id, isRising: isHere ? !order.isRising : true })}
+        onClick={() => sort({ by: id, isRising: isHere ? !order.isRising : !FALLING_FIRST.includes(id) })}
       >
         {columns[id]}
         {isHere && <Icon name={order.isRising ? "up" : "down"} size={14} />}
@@ -178,12 +204,28 @@ function SortHeader({ id, className, order, sort }: SortHeaderProps) {
   );
 }
 
-type Column = "name" | "state" | "base" | "examples" | "epochs" | "loss" | "took" | "updated";
-export type Order = { by: Column; isRising: boolean } | undefined; // undefined: the server's order
+const NAMES = ["name", "state", "score", "base", "examples", "epochs", "loss", "took", "updated"] as const;
+type Column = (typeof NAMES)[number];
+export type Order = { by: Column; isRising: boolean };
+
+const FALLING_FIRST: readonly Column[] = ["updated", "score"];
+const STANDARD: Order = { by: "updated", isRising: false };
+
+/** The order that an address names, such as "name" or "-score". */
+export function orderFrom(given: string | null): Order {
+  const by = NAMES.find((name) => name === given?.replace(/^-/, ""));
+  return by ? { by, isRising: !given?.startsWith("-") } : STANDARD;
+}
+
+/** An order as an address names it; undefined for the usual one. */
+export function orderName({ by, isRising }: Order): string | undefined {
+  return by === STANDARD.by && isRising === STANDARD.isRising ? undefined : `${isRising ? "" : "-"}${by}`;
+}
 
 const VALUES: Record<Column, (model: TunedModel) => string | number> = {
   name: ({ displayName }) => displayName.toLowerCase(),
   state: ({ state }) => state,
+  score: ({ score }) => score?.value ?? -1,
   base: ({ baseWeights }) => baseWeights,
   examples: ({ tuningTask }) => tuningTask.data.rows,
   epochs: ({ tuningTask }) => tuningTask.hyperparameters.epochCount,
@@ -193,7 +235,6 @@ const VALUES: Record<Column, (model: TunedModel) => string | number> = {
 };
 
 export function ordered(models: TunedModel[], order: Order): TunedModel[] {
-  if (!order) return models;
   const value = VALUES[order.by];
   const sign = order.isRising ? 1 : -1;
   return [...models].sort((a, b) => sign * compared(value(a), value(b)));

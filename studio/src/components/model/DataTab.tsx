@@ -30,7 +30,7 @@ function Seen({ model }: { model: TunedModel }) {
       </div>
       {maySee && <QueryState query={query} />}
       {query.data?.examples?.map(({ rendered = "", output }, place) => (
-        <pre key={place}>
+        <pre key={place} dir="auto">
           {rendered.slice(0, rendered.lastIndexOf(output))}
           <mark>{rendered.slice(rendered.lastIndexOf(output))}</mark>
         </pre>
@@ -82,7 +82,7 @@ const MAX_PX = 420;
 /** The flagged rows: the problem, the row, and what the fix does to it. */
 function FindingTable({ findings }: { findings: Finding[] }) {
   return (
-    <ScrollRegion height={MAX_PX} label={text.dataCheck.title}>
+    <ScrollRegion height={MAX_PX} label={text.dataCheck.table}>
       <Table
         className="held-out"
         heads={[
@@ -98,10 +98,14 @@ function FindingTable({ findings }: { findings: Finding[] }) {
               <td className="soft">{finding.row}</td>
               <td className="sentence">{finding.message}</td>
               <td>
-                <div className="clamp four">{finding.example.textInput}</div>
+                <div dir="auto" className="clamp four">
+                  {finding.example.textInput}
+                </div>
               </td>
               <td>
-                <div className="clamp four">{finding.example.output}</div>
+                <div dir="auto" className="clamp four">
+                  {finding.example.output}
+                </div>
                 {finding.isDropped && <div className="small soft">{text.dataCheck.leftOut}</div>}
                 {finding.newOutput !== undefined && (
                   <div className="small soft">{text.dataCheck.becomes(finding.newOutput)}</div>

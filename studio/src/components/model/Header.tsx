@@ -52,7 +52,7 @@ export function ModelActions({ model }: { model: TunedModel }) {
       )}
       {isUnderWay && canWrite && (
         <Button className="button danger" onPress={() => setOpen("cancel")} isDisabled={cancel.isSuccess}>
-          {cancel.isSuccess ? text.model.cancelling : text.model.cancel}
+          {cancel.isSuccess ? text.model.cancelling : text.job.cancel}
         </Button>
       )}
       <Button onPress={() => setOpen("share")}>{text.sharing.share}</Button>
@@ -63,10 +63,10 @@ export function ModelActions({ model }: { model: TunedModel }) {
       <Confirm
         isOpen={open === "cancel"}
         onClose={close}
-        title={text.model.cancelTitle(model.displayName)}
-        body={text.model.cancelText}
-        keep={text.model.keep}
-        act={text.model.cancel}
+        title={text.job.cancelTitle(`“${model.displayName}”`)}
+        body={text.job.cancelText}
+        keep={text.job.keep}
+        act={text.job.cancel}
         onAct={() => cancel.mutate(undefined, { onError: toastError })}
       />
       <ConfirmDeletion
@@ -103,7 +103,11 @@ export function ModelName({ model }: { model: TunedModel }) {
             {text.model.rename}
           </Button>
         )}
-        {model.description && <span className="soft">{model.description}</span>}
+        {model.description && (
+          <span className="soft" dir="auto">
+            {model.description}
+          </span>
+        )}
       </div>
     );
   }

@@ -91,16 +91,20 @@ function HeldOutTable({ model, rows, answers, order }: Props) {
           <span className="soft">{text.heldOut.begins}</span> {prefix.trim()}
         </p>
       )}
-      <ScrollRegion height={620} label={text.model.heldOut}>
+      <ScrollRegion height={620} label={text.heldOut.table}>
         <Table className="held-out" heads={HEADS}>
           <tbody>
             {places.map((place) => (
               <tr key={place}>
                 <td>
-                  <div className="clamp four">{shown(rows[place]?.textInput ?? "")}</div>
+                  <div dir="auto" className="clamp four">
+                    {shown(rows[place]?.textInput ?? "")}
+                  </div>
                 </td>
                 <td>
-                  <div className="clamp four">{rows[place]?.output}</div>
+                  <div dir="auto" className="clamp four">
+                    {rows[place]?.output}
+                  </div>
                 </td>
                 <AnswerCell one={answers[place]?.base} />
                 <AnswerCell one={answers[place]?.tuned} />
@@ -120,7 +124,9 @@ function AnswerCell({ one }: { one?: ScoredAnswer }) {
       <div className={`judged ${one.isRight ? "right" : ""}`}>
         <Icon name={one.isRight ? "check" : "close"} size={16} />
         <span className="visually-hidden">{one.isRight ? text.heldOut.same : text.heldOut.differs}: </span>
-        <div className="clamp four">{one.answer || text.common.empty}</div>
+        <div dir="auto" className="clamp four">
+          {one.answer || text.common.empty}
+        </div>
       </div>
     </td>
   );

@@ -145,7 +145,7 @@ export function LogTab({ model }: { model: TunedModel }) {
       {lines.length > 0 && (
         <>
           <p className="soft small">{text.model.logHelp}</p>
-          <ScrollRegion height={420} label={text.model.log}>
+          <ScrollRegion height={420} label={text.model.logLines}>
             <pre>{lines.join("\n")}</pre>
           </ScrollRegion>
         </>

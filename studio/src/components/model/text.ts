@@ -36,12 +36,7 @@ export const text = {
     betweenEpochs: "The last step before tuning was cancelled",
     rename: "Rename",
     saveName: "Save",
-    cancel: "Cancel tuning",
-    cancelTitle: (name: string) => `Cancel tuning “${name}”?`,
-    cancelText:
-      "A model that was stopped early gives unpredictable answers. To end at an earlier epoch, start a new job with fewer epochs.",
     cancelling: "Cancelling after this step…",
-    keep: "Keep tuning",
     position: (epoch: number, all: number, step: number, steps: number, percent: number) =>
       `Epoch ${epoch} of ${all} · step ${count(step)} of ${count(steps)} · ${percent} %`,
     announceEpoch: (epoch: number, all: number) => `Epoch ${epoch} of ${all}.`,
@@ -78,6 +73,7 @@ export const text = {
     stopReport: "Stop",
     noReport: "There is no report yet. The owner and writers of the model can start one.",
     noLog: "Nothing has been logged yet.",
+    logLines: "Lines of the log",
     logHelp: "The last 200 lines.",
     gone: "This tuned model doesn't exist. It may have been deleted.",
   },
@@ -110,6 +106,7 @@ export const text = {
     run: (number: number) => `Run both models on ${rows(number)}`,
     more: (number: number) => `Run ${number} more`,
     stop: "Stop",
+    table: "Table of held-out rows",
     begins: "Every input starts with:",
     input: "Input",
     expected: "Expected",
@@ -176,6 +173,7 @@ export const text = {
         ? `In ${rows(all)}: ${kinds.join(", ")}. A flagged row is not always wrong; some are just difficult.`
         : `No problems found in ${rows(all)}.`,
     kind: (kind: string, number: number) => counted(number, ...(FINDINGS[kind] ?? [kind, kind])),
+    table: "Table of rows to check",
     row: "Row",
     why: "Problem",
     output: "Output",

@@ -1,10 +1,9 @@
 import { useState } from "react";
 import { Button } from "react-aria-components";
 import { useLocation } from "wouter";
-import { setAside } from "../../added";
 import { idOf } from "../../api/client";
 import { useTunedModel } from "../../api/models";
-import { addToDraft } from "../../useDraft";
+import { addToDraft, setAside } from "../../useDraft";
 import { TextInput } from "../controls";
 import { Window } from "../dialogs";
 import { toast } from "../toasts";
