@@ -41,24 +41,46 @@ function cellProblem(cell: string, name: string, limit: number): string | undefi
   return cell.length > limit ? `long-${name}` : undefined;
 }
 
-export function withoutRows(rows: Example[], places: ReadonlySet<number>): Example[] {
+/** A row of a grid: one text for each of its columns. */
+export type Cells = readonly string[];
+
+export function withoutRows<Row>(rows: readonly Row[], places: ReadonlySet<number>): Row[] {
   return rows.filter((_, place) => !places.has(place));
 }
 
 /** Each of these rows twice in a row. */
-export function withDuplicates(rows: Example[], places: ReadonlySet<number>): Example[] {
-  return rows.flatMap((row, place) => (places.has(place) ? [row, { ...row }] : [row]));
+export function withDuplicates<Row>(rows: readonly Row[], places: ReadonlySet<number>): Row[] {
+  return rows.flatMap((row, place) => (places.has(place) ? [row, row] : [row]));
 }
 
-/** Each pair of input and output once, in its first place. */
-export function unique(rows: Example[]): Example[] {
+/** Each row once, in its first place. */
+export function unique<Row>(rows: readonly Row[]): Row[] {
   const seen = new Set<string>();
-  return rows.filter(({ textInput, output }) => {
-    const pair = JSON.stringify([textInput, output]);
-    return seen.has(pair) ? false : Boolean(seen.add(pair));
+  return rows.filter((row) => {
+    const key = JSON.stringify(row);
+    return seen.has(key) ? false : Boolean(seen.add(key));
   });
 }
 
-export function withRow(rows: Example[], place: number, row: Example): Example[] {
-  return rows.map((known, other) => (other === place ? row : known));
+/** The list with the item at this place replaced. */
+export function withRow<Item>(items: readonly Item[], place: number, item: Item): Item[] {
+  return items.map((known, other) => (other === place ? item : known));
+}
+
+/** What to show of the rows: those with a problem or with one kind of it, with some words, with one output. */
+export type Filter = { problem?: string; words?: string; output?: string };
+export const ANY_PROBLEM = "any";
+
+export function placesOf(
+  rows: readonly Cells[],
+  problems: (RowProblem | undefined)[],
+  { problem = "", words = "", output = "" }: Filter,
+): number[] {
+  const wanted = words.trim().toLocaleLowerCase();
+  return [...rows.keys()].filter((place) => {
+    const [row = [], found] = [rows[place], problems[place]];
+    if (problem !== "" && !(problem === ANY_PROBLEM ? found : found?.kind === problem)) return false;
+    if (output !== "" && row.at(-1)?.trim() !== output) return false;
+    return wanted === "" || row.some((cell) => cell.toLocaleLowerCase().includes(wanted));
+  });
 }

@@ -1,6 +1,6 @@
 import { ApiError, errorFrom } from "../src/api/client";
 import { expect, test } from "vitest";
-import { refusedRows, rowProblems, unique, withDuplicates, withoutRows } from "../src/rows";
+import { ANY_PROBLEM, placesOf, refusedRows, rowProblems, unique, withDuplicates, withoutRows } from "../src/rows";
 
 const row = (textInput: string, output: string) => ({ textInput, output });
 const LIMITS = { input: 5, output: 3 };
@@ -51,4 +51,19 @@ test("the rows that the server refuses are errors of the grid", () => {
   ]);
   expect(refusedRows(new ApiError("bad", 400, ""))).toEqual([]);
   expect(refusedRows(undefined)).toEqual([]);
+});
+
+test("a filter leaves rows with a problem, with words in any cell, with an output", () => {
+  const rows = [
+    ["Parcel late", "delivery"],
+    ["Bill wrong", "billing"],
+    ["parcel lost", "delivery "],
+    ["", ""],
+  ];
+  const problems = [undefined, { kind: "long-row", isError: false }, undefined, { kind: "empty-input", isError: true }];
+  expect(placesOf(rows, problems, {})).toEqual([0, 1, 2, 3]);
+  expect(placesOf(rows, problems, { problem: ANY_PROBLEM })).toEqual([1, 3]);
+  expect(placesOf(rows, problems, { problem: "long-row" })).toEqual([1]);
+  expect(placesOf(rows, problems, { words: " PARCEL " })).toEqual([0, 2]);
+  expect(placesOf(rows, problems, { output: "delivery", words: "late" })).toEqual([0]);
 });

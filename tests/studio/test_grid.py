@@ -98,6 +98,32 @@ def test_problems_and_duplicates(ann: Visitor) -> None:
     expect(page.get_by_text("20 examples").first).to_be_visible()
 
 
+def test_rows_are_searched_and_filtered(ann: Visitor) -> None:
+    """Words and a label leave some rows; only these are selected and deleted; rows that will be cut are shown alone."""
+    page = ann.page
+    long = "".join(f"{'long ' * 600}{n},billing\n" for n in range(2))  # of 2,048 tokens, which are bytes here
+    rows = "".join(f"question {n},{'billing' if n % 2 else 'delivery'}\n" for n in range(40))
+    grid = grid_of(ann, f"text_input,output\n{rows}{long}".encode())
+
+    page.get_by_role("searchbox", name="Search the rows").fill("QUESTION 1")
+    expect(grid).to_have_attribute("aria-rowcount", "12")
+    page.get_by_label("Output", exact=True).select_option("delivery")
+    expect(page.get_by_text("5 of 42 rows")).to_be_visible()
+    grid.press("Control+A")
+    ann.press("Delete")
+    expect(page.get_by_text("5 rows deleted.")).to_be_visible()
+    ann.press("Show all")
+    expect(grid).to_have_attribute("aria-rowcount", "38")
+
+    page.get_by_role("complementary", name="Estimate").get_by_role("button", name="Show them").click()
+    expect(grid).to_be_focused()
+    expect(grid).to_have_attribute("aria-rowcount", "3")
+    expect(page.get_by_text("2 of 37 rows: too long for the model")).to_be_visible()
+    page.set_viewport_size({"width": 1280, "height": 1400})
+    ann.press("Show all")
+    assert grid.bounding_box()["height"] > 900  # of a high window
+
+
 def test_escape_restores_a_row(ann: Visitor) -> None:
     """What was typed into a row is dropped with Esc, and Tab leaves the grid."""
     page = ann.page

@@ -11,12 +11,13 @@ import { ModelSection } from "../components/create/ModelSection";
 import { SettingsSection } from "../components/create/SettingsSection";
 import { text } from "../components/create/text";
 import { Confirm } from "../components/dialogs";
+import type { GridHandle } from "../components/grid/RowsGrid";
 import { ErrorNote, Page } from "../components/Page";
 import { askToSignIn, SignInNote } from "../components/SignIn";
 import { toast } from "../components/toasts";
 import { type Draft, EMPTY, isEmpty, requestOf, tunable } from "../draft";
 import { useDraftSource } from "../draftSource";
-import { refusedRows, rowProblems, withoutRows } from "../rows";
+import { type Filter, refusedRows, rowProblems, withoutRows } from "../rows";
 import { useDraft } from "../useDraft";
 
 const SAVING = {
@@ -52,6 +53,12 @@ export function NewModel() {
   const create = useCreate();
   const [showsProblems, setShowsProblems] = useState(false); // whether to show problems: after the first press of Tune
   const list = useRef<HTMLDivElement>(null);
+  const [filter, setFilter] = useState<Filter>({});
+  const grid = useRef<GridHandle>(null);
+  function show(problem: string) {
+    setFilter({ problem });
+    grid.current?.focus();
+  }
 
   function tune() {
     setShowsProblems(true);
@@ -98,6 +105,9 @@ export function NewModel() {
             file={source.file}
             estimate={estimate.data}
             refused={refused}
+            filter={filter}
+            setFilter={setFilter}
+            grid={grid}
           />
           <ModelSection draft={draft} change={change} bases={bases} showsProblems={showsProblems} />
           <SettingsSection draft={draft} change={change} estimate={isCurrent ? estimate.data : undefined} />
@@ -107,6 +117,7 @@ export function NewModel() {
           estimate={estimate}
           refused={refused}
           leaveOut={(rows) => change({ examples: withoutRows(examples, new Set(rows.map((row) => row - 1))) })}
+          show={show}
           canEstimate={canEstimate}
           tune={tune}
           error={create.error}

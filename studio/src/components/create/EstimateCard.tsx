@@ -21,6 +21,7 @@ type Props = {
   canEstimate: boolean;
   refused: Refused[];
   leaveOut: (rows: number[]) => void;
+  show: (kind: string) => void; // the rows with this problem in the grid
   tune: () => void;
   error: unknown;
   isBusy: boolean;
@@ -28,7 +29,7 @@ type Props = {
 
 /** What tuning will take, and the button that starts it. */
 export function EstimateCard(props: Props) {
-  const { draft, estimate, canEstimate, refused, leaveOut, tune, error, isBusy } = props;
+  const { draft, estimate, canEstimate, refused, leaveOut, show, tune, error, isBusy } = props;
   const rows = draft.examples.length;
   const known = canEstimate && refused.length === 0 ? estimate.data : undefined;
   const price = useServerInfo().data?.hourlyPrice;
@@ -48,10 +49,10 @@ export function EstimateCard(props: Props) {
           ]}
         />
       )}
-      {known && <Cut rows={known.cutRows ?? []} />}
+      {known && <Cut rows={known.cutRows ?? []} show={() => show("long-row")} />}
       {known?.rateWarning && <p className="note warn small">{known.rateWarning}</p>}
       {known?.memory.fits === false && <p className="note warn small">{text.estimate.tight}</p>}
-      <RefusedRows refused={refused} leaveOut={leaveOut} />
+      <RefusedRows refused={refused} leaveOut={leaveOut} show={() => show("refused")} />
       {error == null && refused.length === 0 && canEstimate && estimate.isError && !needsSignIn(estimate.error) && (
         <div className="stack tight">
           <ErrorNote error={estimate.error} />
@@ -88,19 +89,24 @@ function memoryText(needed: number, free: number | undefined) {
   return free === undefined ? megabytes(needed) : text.estimate.free(megabytes(needed), megabytes(free));
 }
 
-function Cut({ rows }: { rows: number[] }) {
+function Cut({ rows, show }: { rows: number[]; show: () => void }) {
   if (rows.length === 0) return null;
   return (
     <p className="note warn small">
-      {text.estimate.cut(rows.length)} <a href="#examples">{text.estimate.showCut}</a>
+      {text.estimate.cut(rows.length)}{" "}
+      <Button className="button quiet tiny" onPress={show}>
+        {text.estimate.showCut}
+      </Button>
     </p>
   );
 }
 
 const SHOWN_REFUSED = 3;
 
+type RefusedRowsProps = { refused: Refused[]; leaveOut: (rows: number[]) => void; show: () => void };
+
 /** The rows that stop tuning, such as outputs that do not fit the model, and a button that leaves them out. */
-function RefusedRows({ refused, leaveOut }: { refused: Refused[]; leaveOut: (rows: number[]) => void }) {
+function RefusedRows({ refused, leaveOut, show }: RefusedRowsProps) {
   const rows = [...new Set(refused.map(({ row }) => row))];
   if (rows.length === 0) return null;
   return (
@@ -116,7 +122,9 @@ function RefusedRows({ refused, leaveOut }: { refused: Refused[]; leaveOut: (row
         <Button className="button small-button" onPress={() => leaveOut(rows)}>
           {text.estimate.leaveOut(rows.length)}
         </Button>
-        <a href="#examples">{text.estimate.showCut}</a>
+        <Button className="button quiet small-button" onPress={show}>
+          {text.estimate.showCut}
+        </Button>
       </div>
     </div>
   );

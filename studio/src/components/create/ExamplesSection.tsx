@@ -1,12 +1,13 @@
-import { useEffect, useRef, useState } from "react";
+import { type RefObject, useEffect, useRef, useState } from "react";
 import { Button } from "react-aria-components";
 import { useLimits } from "../../api/account";
 import type { Schemas } from "../../api/client";
 import type { Estimate } from "../../api/examples";
 import { type Draft, type Example } from "../../draft";
 import { count } from "../../format";
-import type { Refused } from "../../rows";
+import type { Filter, Refused } from "../../rows";
 import { ExamplesGrid } from "../grid/ExamplesGrid";
+import type { GridHandle } from "../grid/RowsGrid";
 import { ErrorNote, Section, Skeleton } from "../Page";
 import { toast } from "../toasts";
 import { useImport } from "../../useImport";
@@ -20,10 +21,13 @@ type Props = {
   file?: File; // a sample to import
   estimate?: Estimate;
   refused: Refused[];
+  filter: Filter;
+  setFilter: (filter: Filter) => void;
+  grid: RefObject<GridHandle | null>;
 };
 
 /** The examples: ways to import them, the preview of a file, and the grid, which stays while more are imported. */
-export function ExamplesSection({ draft, change, file, estimate, refused }: Props) {
+export function ExamplesSection({ draft, change, file, estimate, refused, filter, setFilter, grid }: Props) {
   const importing = useImport();
   const [isAdding, setAdding] = useState(false); // more examples to the existing ones
   const panel = useRef<HTMLHeadingElement>(null);
@@ -67,6 +71,9 @@ export function ExamplesSection({ draft, change, file, estimate, refused }: Prop
             }}
             estimate={estimate}
             refused={refused}
+            filter={filter}
+            setFilter={setFilter}
+            ref={grid}
           />
           {!isAdding && (
             <div className="row">
@@ -138,6 +145,7 @@ function useArrived(file: File | undefined, act: (file: File) => void) {
 }
 
 const SHOWN_LABELS = 6;
+const FEW = "few-examples"; // said by the advice
 
 /** Number and length of the examples, and whether there are enough. */
 function ExampleFacts({ examples, estimate }: { examples: Example[]; estimate?: Estimate }) {
@@ -150,6 +158,7 @@ function ExampleFacts({ examples, estimate }: { examples: Example[]; estimate?: 
     isCurrent ? estimate.exampleTokens.reduce((sum, tokens) => sum + tokens, 0) : undefined,
   );
   const labels = (isCurrent && estimate.outputs?.labels) || undefined;
+  const ofAll = isCurrent ? (estimate.problems ?? []).filter(({ row, kind }) => row === undefined && kind !== FEW) : [];
   return (
     <div className="stack tight">
       <p>
@@ -158,6 +167,11 @@ function ExampleFacts({ examples, estimate }: { examples: Example[]; estimate?: 
       <p className="small soft">
         {advice(examples.length)} {labels && text.create.labels(listed(labels))}
       </p>
+      {ofAll.map(({ message }) => (
+        <p key={message} className="note warn small sentence">
+          {message}
+        </p>
+      ))}
     </div>
   );
 }

@@ -309,5 +309,11 @@ export const text = {
     pasteMore: (number: number) => `and ${count(number)} more`,
     addRows: (number: number) => `Add ${rows(number)}`,
     selected: (number: number) => `${count(number)} selected`,
+    search: "Search the rows",
+    outputFilter: "Output",
+    allOutputs: "All outputs",
+    shown: (shown: number, all: number, kind?: string) =>
+      `${count(shown)} of ${rows(all)}${kind ? `: ${kind.toLowerCase()}` : ""}`,
+    noFilter: "Show all",
   },
 } as const;

@@ -1,17 +1,15 @@
-import { useId, useMemo, useRef, useState } from "react";
-import { Button, Toolbar } from "react-aria-components";
+import { type RefObject, useMemo, useState } from "react";
+import { Button } from "react-aria-components";
 import { useIsSignedIn, useLimits } from "../../api/account";
 import type { Estimate } from "../../api/examples";
 import type { Example } from "../../draft";
-import { type Refused, rowProblems } from "../../rows";
+import { type Cells, type Filter, type Refused, rowProblems } from "../../rows";
 import { parsePasted, pastedFile } from "../../transfer";
 import { PastedNotes } from "../create/PastedNotes";
 import { text } from "../create/text";
 import { Window } from "../dialogs";
 import { Table } from "../Facts";
-import { toast } from "../toasts";
-import { GridRows, ROW_PX, SHORT_ROW_PX } from "./GridRows";
-import { type Grid, handleKey, useGrid } from "./useGrid";
+import { type GridHandle, RowsGrid } from "./RowsGrid";
 
 type ExamplesGridProps = {
   rows: Example[];
@@ -19,141 +17,68 @@ type ExamplesGridProps = {
   read: (file: File) => void; // rows of several columns, to be added
   estimate?: Estimate;
   refused: Refused[];
+  filter: Filter;
+  setFilter: (filter: Filter) => void;
+  ref: RefObject<GridHandle | null>;
 };
 
-/** The examples as a table that can be edited, by keys or buttons; made for thousands of rows. */
-export function ExamplesGrid({ rows, change, read, estimate, refused }: ExamplesGridProps) {
-  const id = useId();
-  const frame = useRef<HTMLDivElement>(null);
-  const grid = useGrid(rows, change);
-  const [isFiltered, setFiltered] = useState(false);
-  const [pasted, setPasted] = useState<string>();
+const COLUMNS = [
+  { name: text.grid.input, labelOf: text.grid.inputOf },
+  { name: text.grid.output, labelOf: text.grid.outputOf },
+];
+const LONG = 30; // characters; a shorter beginning is shown in each row
+
+/** The examples in the grid, with what the server says of them. */
+export function ExamplesGrid({ rows, change, read, estimate, refused, filter, setFilter, ref }: ExamplesGridProps) {
   const { textInputCharacters: input, outputCharacters: output } = useLimits();
   const isCurrent = estimate?.exampleTokens.length === rows.length;
-  const isWaiting = useIsSignedIn() === true && !isCurrent && refused.length === 0; // for the server to look at the rows
+  const isWaiting = useIsSignedIn() === true && !isCurrent && refused.length === 0;
   const problems = useMemo(() => {
     const cut = estimate?.cutRows?.map((row) => ({ row, kind: "long-row" })) ?? [];
     const warnings = isCurrent ? [...cut, ...(estimate?.problems ?? [])] : [];
     return rowProblems(rows, { input, output }, warnings, refused);
   }, [rows, input, output, isCurrent, estimate, refused]);
+  const cells = useMemo(() => rows.map(({ textInput, output }) => [textInput, output]), [rows]);
+  const [pasted, setPasted] = useState<string>();
   const prefix = estimate?.inputs?.prefix ?? "";
-  const beginning = prefix.length < LONG ? "" : prefix;
-  const isShort = useMemo(() => rows.every(({ textInput, output }) => fits(textInput, 60) && fits(output, 30)), [rows]);
-  const all = [...rows.keys()];
-  const withProblem = all.filter((row) => problems[row] !== undefined || row === grid.editing);
-  const showsSome = isFiltered && withProblem.length > 0;
-  const places = showsSome ? withProblem : all;
-  function find() {
-    if (showsSome) return setFiltered(false);
-    const [first] = withProblem;
-    if (first === undefined && !isWaiting) return toast(text.grid.none);
-    setFiltered(true);
-    if (first !== undefined) grid.move(first);
-    frame.current?.focus();
-  }
   return (
-    <div className="stack tight">
-      <GridToolbar
-        grid={grid}
-        isFiltered={showsSome}
-        find={find}
-        isEmpty={rows.length === 0}
-        focusGrid={() => frame.current?.focus()}
+    <>
+      <RowsGrid
+        ref={ref}
+        label={text.grid.label}
+        columns={COLUMNS}
+        rows={cells}
+        change={(next) => change(next.map(([textInput = "", output = ""]) => ({ textInput, output })))}
+        problems={problems}
+        isWaiting={isWaiting}
+        tokens={isCurrent ? estimate.exampleTokens : NO_TOKENS}
+        beginning={prefix.length < LONG ? "" : prefix}
+        labels={isCurrent ? estimate.outputs?.labels?.map(({ label }) => label) : undefined}
+        filter={filter}
+        setFilter={setFilter}
+        paste={setPasted}
       />
-      <div
-        ref={frame}
-        className={`grid-frame${problems.some((problem) => problem !== undefined) ? " has-problems" : ""}${isShort ? " short" : ""}`}
-        role="grid"
-        tabIndex={0}
-        aria-label={text.grid.label}
-        aria-describedby={`${id}-help`}
-        aria-rowcount={places.length + 1}
-        aria-colcount={5}
-        aria-multiselectable
-        aria-activedescendant={`${id}-${grid.cursor.row}-${grid.cursor.column}`}
-        onKeyDown={(event) => handleKey(event, grid, places)}
-        onPaste={(event) => {
-          if (event.target !== event.currentTarget) return; // into a row being edited
-          const found = event.clipboardData.getData("text/plain");
-          if (found.trim() !== "") setPasted(found);
-        }}
-      >
-        <GridRows
-          id={id}
-          frame={frame}
-          rows={rows}
-          places={places}
-          problems={problems}
-          tokens={isCurrent ? estimate.exampleTokens : []}
-          rowPx={isShort ? SHORT_ROW_PX : ROW_PX}
-          beginning={beginning}
-          grid={grid}
-        />
-      </div>
-      <p className="help" id={`${id}-help`}>
-        {beginning !== "" && text.grid.begins(beginning.trim().slice(0, 60))} {text.grid.help}
-      </p>
       {pasted !== undefined && (
         <PasteDialog
           pasted={pasted}
-          add={grid.append}
+          add={(more) => ref.current?.append(more)}
           read={read}
           onClose={() => {
             setPasted(undefined);
-            frame.current?.focus();
+            ref.current?.focus();
           }}
         />
       )}
-    </div>
+    </>
   );
 }
 
-const LONG = 30; // characters; a shorter beginning is shown in each row
-
-const fits = (line: string, characters: number) => line.length <= characters && !line.includes("\n");
-
-type GridToolbarProps = {
-  grid: Grid;
-  isFiltered: boolean;
-  find: () => void;
-  isEmpty: boolean;
-  focusGrid: () => void;
-};
-
-/** Buttons for what the keys do, and for finding problems. */
-function GridToolbar({ grid, isFiltered, find, isEmpty, focusGrid }: GridToolbarProps) {
-  const buttons: [string, () => void, boolean][] = [
-    [text.grid.add, grid.add, false],
-    [text.grid.edit, () => grid.edit(grid.cursor.row), isEmpty],
-    [text.grid.duplicate, grid.duplicate, isEmpty],
-    [
-      text.grid.remove,
-      () => {
-        grid.remove();
-        focusGrid();
-      },
-      isEmpty,
-    ],
-    [isFiltered ? text.grid.showAll : text.grid.find, find, isEmpty],
-    [text.grid.unique, grid.removeDuplicates, isEmpty],
-  ];
-  return (
-    <Toolbar className="row toolbar" aria-label={text.grid.label}>
-      {buttons.map(([label, act, isDisabled]) => (
-        <Button key={label} className="button small-button" onPress={act} isDisabled={isDisabled}>
-          {label}
-        </Button>
-      ))}
-      {grid.selected.size > 0 && <span className="small soft">{text.grid.selected(grid.selected.size)}</span>}
-    </Toolbar>
-  );
-}
-
+const NO_TOKENS: number[] = [];
 const SHOWN = 5;
 
 type PasteDialogProps = {
   pasted: string;
-  add: (rows: Example[]) => void;
+  add: (rows: Cells[]) => void;
   read: (file: File) => void;
   onClose: () => void;
 };
@@ -162,47 +87,58 @@ type PasteDialogProps = {
 function PasteDialog({ pasted, add, read, onClose }: PasteDialogProps) {
   const found = useMemo(() => parsePasted(pasted), [pasted]);
   const { rows, width } = found;
+  const cells = rows.map(({ textInput, output }) => [textInput, output]);
   const [label, act] =
     width > 2
       ? [text.import.chooseColumns, () => read(pastedFile(pasted, text.import.pastedName))]
-      : [text.grid.addRows(rows.length), () => add(rows)];
+      : [text.grid.addRows(rows.length), () => add(cells)];
   return (
     <Window title={text.grid.pasteTitle(rows.length)} isOpen onClose={onClose}>
-      {width <= 2 && (
-        <Table className="small" heads={[[text.grid.input], [text.grid.output]]}>
-          <tbody>
-            {rows.slice(0, SHOWN).map(({ textInput, output }, place) => (
-              <tr key={place}>
-                <td>
-                  <div dir="auto" className="clamp">
-                    {textInput}
-                  </div>
-                </td>
-                <td>
-                  <div dir="auto" className="clamp">
-                    {output}
-                  </div>
-                </td>
-              </tr>
-            ))}
-          </tbody>
-        </Table>
-      )}
-      {width <= 2 && rows.length > SHOWN && <p className="soft small">{text.grid.pasteMore(rows.length - SHOWN)}</p>}
+      {width <= 2 && <PastedRows heads={[text.grid.input, text.grid.output]} rows={cells} />}
       <PastedNotes pasted={found} />
-      <div className="row end">
-        <Button onPress={onClose}>{text.common.cancel}</Button>
-        <Button
-          className="button primary"
-          isDisabled={rows.length === 0}
-          onPress={() => {
-            act();
-            onClose();
-          }}
-        >
-          {label}
-        </Button>
-      </div>
+      <PasteButtons label={label} isDisabled={rows.length === 0} act={act} onClose={onClose} />
     </Window>
+  );
+}
+
+/** The first pasted rows, and how many follow. */
+export function PastedRows({ heads, rows }: { heads: string[]; rows: Cells[] }) {
+  return (
+    <>
+      <Table className="small" heads={heads.map((head) => [head] as const)}>
+        <tbody>
+          {rows.slice(0, SHOWN).map((cells, place) => (
+            <tr key={place}>
+              {heads.map((_, at) => (
+                <td key={at}>
+                  <div className="clamp">{cells[at]}</div>
+                </td>
+              ))}
+            </tr>
+          ))}
+        </tbody>
+      </Table>
+      {rows.length > SHOWN && <p className="soft small">{text.grid.pasteMore(rows.length - SHOWN)}</p>}
+    </>
+  );
+}
+
+type PasteButtonsProps = { label: string; isDisabled: boolean; act: () => void; onClose: () => void };
+
+export function PasteButtons({ label, isDisabled, act, onClose }: PasteButtonsProps) {
+  return (
+    <div className="row end">
+      <Button onPress={onClose}>{text.common.cancel}</Button>
+      <Button
+        className="button primary"
+        isDisabled={isDisabled}
+        onPress={() => {
+          act();
+          onClose();
+        }}
+      >
+        {label}
+      </Button>
+    </div>
   );
 }

@@ -1,29 +1,31 @@
 import { type CSSProperties, type KeyboardEvent, type RefObject, useEffect, useRef, useState } from "react";
 import { Button } from "react-aria-components";
-import type { Example } from "../../draft";
 import { count } from "../../format";
-import type { RowProblem } from "../../rows";
+import { type Cells, type RowProblem, withRow } from "../../rows";
 import { text } from "../create/text";
 import type { Grid } from "./useGrid";
+
+/** A column of the grid; `labelOf` names its cell in a row while that is edited. */
+export type GridColumn = { name: string; labelOf: (row: number) => string };
 
 type GridRowsProps = {
   id: string;
   frame: RefObject<HTMLDivElement | null>;
-  rows: Example[];
-  places: number[];
+  columns: GridColumn[];
+  rows: Cells[];
   problems: (RowProblem | undefined)[];
-  tokens: number[];
+  tokens?: number[]; // undefined: not counted here
   rowPx: number;
-  beginning: string; // of all inputs; not repeated in each row
+  beginning: string; // of all first cells; not repeated in each row
   grid: Grid;
 };
-
-const HEADS = [text.grid.number, text.grid.input, text.grid.output, text.grid.tokens, text.grid.problem];
 
 const HEAD_PX = 40;
 
 /** The head and the visible rows. */
-export function GridRows({ id, frame, rows, places, problems, tokens, rowPx, beginning, grid }: GridRowsProps) {
+export function GridRows({ id, frame, columns, rows, problems, tokens, rowPx, beginning, grid }: GridRowsProps) {
+  const { places } = grid;
+  const heads = [text.grid.number, ...columns.map(({ name }) => name)];
   const editedPlace = grid.editing === undefined ? undefined : places.indexOf(grid.editing);
   const { first, last, topOf, height } = useVisible(frame, places.length, editedPlace, rowPx);
   const isEditing = grid.editing !== undefined;
@@ -41,25 +43,34 @@ export function GridRows({ id, frame, rows, places, problems, tokens, rowPx, beg
     <>
       <div role="rowgroup" className="grid-head">
         <div role="row" aria-rowindex={1} className="grid-row">
-          {HEADS.map((head) => (
-            <div role="columnheader" key={head}>
+          {heads.map((head, place) => (
+            <div role="columnheader" key={place}>
               {head}
             </div>
           ))}
+          {tokens && (
+            <div role="columnheader" className="grid-tokens">
+              {text.grid.tokens}
+            </div>
+          )}
+          <div role="columnheader" className="grid-problem">
+            {text.grid.problem}
+          </div>
         </div>
       </div>
       <div role="rowgroup" className="grid-body" style={{ height }}>
         {places.slice(first, last + 1).map((row, offset) => {
           const place = first + offset;
-          const example = rows[row];
-          if (!example) return null;
+          const cells = rows[row];
+          if (!cells) return null;
           const isEdited = row === grid.editing;
           const style = { top: topOf(place), height: isEdited ? EDIT_PX : rowPx };
-          const where = { row, place, style, example };
+          const where = { row, place, style, cells };
           return isEdited ? (
             <GridEditor
               key={row}
               {...where}
+              columns={columns}
               column={grid.cursor.column}
               save={(value, goesDown) => {
                 grid.save(row, value);
@@ -77,7 +88,7 @@ export function GridRows({ id, frame, rows, places, problems, tokens, rowPx, beg
               id={id}
               {...where}
               problem={problems[row]}
-              tokens={tokens[row]}
+              tokens={tokens && (tokens[row] ?? "")}
               beginning={beginning}
               grid={grid}
             />
@@ -88,22 +99,22 @@ export function GridRows({ id, frame, rows, places, problems, tokens, rowPx, beg
   );
 }
 
-type Where = { row: number; place: number; style: CSSProperties; example: Example };
+type Where = { row: number; place: number; style: CSSProperties; cells: Cells };
 
 type GridRowProps = Where & {
   id: string;
   problem?: RowProblem;
-  tokens?: number;
+  tokens?: number | ""; // empty: not counted yet
   beginning: string;
   grid: Grid;
 };
 
 /** A row; a click moves the cursor to it, a double click edits it. */
-function GridRow({ id, row, place, style, example, problem, tokens, beginning, grid }: GridRowProps) {
+function GridRow({ id, row, place, style, cells, problem, tokens, beginning, grid }: GridRowProps) {
   const isSelected = grid.selected.has(row);
-  const isCut = beginning !== "" && example.textInput.startsWith(beginning);
-  const input = isCut ? `… ${example.textInput.slice(beginning.length)}` : example.textInput;
-  const cells = [input, example.output] as const;
+  const [first = "", ...others] = cells;
+  const isCut = beginning !== "" && first.startsWith(beginning);
+  const shown = [isCut ? `… ${first.slice(beginning.length)}` : first, ...others];
   return (
     <div
       role="row"
@@ -118,7 +129,7 @@ function GridRow({ id, row, place, style, example, problem, tokens, beginning, g
       <div role="rowheader" className="grid-number" onClick={() => grid.toggle(row)}>
         {row + 1}
       </div>
-      {cells.map((cell, column) => (
+      {shown.map((cell, column) => (
         // eslint-disable-next-line jsx-a11y/click-events-have-key-events, jsx-a11y/interactive-supports-focus
         <div
           role="gridcell"
@@ -126,7 +137,7 @@ function GridRow({ id, row, place, style, example, problem, tokens, beginning, g
           id={`${id}-${row}-${column}`}
           className="grid-cell"
           data-cursor={(grid.cursor.row === row && grid.cursor.column === column) || undefined}
-          onClick={() => grid.move(row, column as 0 | 1)}
+          onClick={() => grid.move(row, column)}
           onDoubleClick={() => grid.edit(row)}
         >
           <div dir="auto" className="clamp">
@@ -134,9 +145,11 @@ function GridRow({ id, row, place, style, example, problem, tokens, beginning, g
           </div>
         </div>
       ))}
-      <div role="gridcell" className="grid-tokens">
-        {tokens === undefined ? "" : count(tokens)}
-      </div>
+      {tokens !== undefined && (
+        <div role="gridcell" className="grid-tokens">
+          {tokens === "" ? "" : count(tokens)}
+        </div>
+      )}
       <div role="gridcell" className="grid-problem">
         {problem && (
           <span className={`badge ${problem.isError ? "bad" : "warn"}`}>
@@ -149,17 +162,18 @@ function GridRow({ id, row, place, style, example, problem, tokens, beginning, g
 }
 
 type GridEditorProps = Where & {
-  column: 0 | 1;
-  save: (value: Example, goesDown: boolean) => void;
+  columns: GridColumn[];
+  column: number;
+  save: (value: Cells, goesDown: boolean) => void;
   leave: () => void;
 };
 
 /** The row being edited. Ctrl+Enter saves and moves down, Esc discards. */
-function GridEditor({ row, place, style, example, column, save, leave }: GridEditorProps) {
-  const [value, setValue] = useState(example);
-  const [input, output] = [useRef<HTMLTextAreaElement>(null), useRef<HTMLTextAreaElement>(null)];
-  const first = useRef(column === 0 ? input : output);
-  useEffect(() => first.current.current?.focus(), []);
+function GridEditor({ row, place, style, cells, columns, column, save, leave }: GridEditorProps) {
+  const [value, setValue] = useState(cells);
+  const first = useRef<HTMLTextAreaElement>(null);
+  const [start] = useState(column);
+  useEffect(() => first.current?.focus(), []);
   function onKeyDown(event: KeyboardEvent) {
     if (event.key === "Escape") leave();
     else if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) save(value, true);
@@ -174,24 +188,17 @@ function GridEditor({ row, place, style, example, column, save, leave }: GridEdi
       <div role="rowheader" className="grid-number">
         {row + 1}
       </div>
-      <div role="gridcell">
-        <textarea
-          ref={input}
-          dir="auto"
-          aria-label={text.grid.inputOf(row + 1)}
-          value={value.textInput}
-          onChange={(event) => setValue({ ...value, textInput: event.target.value })}
-        />
-      </div>
-      <div role="gridcell">
-        <textarea
-          ref={output}
-          dir="auto"
-          aria-label={text.grid.outputOf(row + 1)}
-          value={value.output}
-          onChange={(event) => setValue({ ...value, output: event.target.value })}
-        />
-      </div>
+      {columns.map(({ labelOf }, at) => (
+        <div role="gridcell" key={at}>
+          <textarea
+            ref={at === start ? first : undefined}
+            dir="auto"
+            aria-label={labelOf(row + 1)}
+            value={value[at] ?? ""}
+            onChange={(event) => setValue(withRow(value, at, event.target.value))}
+          />
+        </div>
+      ))}
       <div role="gridcell" className="grid-actions">
         <Button className="button primary" onPress={() => save(value, false)}>
           {text.grid.save}

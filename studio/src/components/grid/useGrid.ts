@@ -1,36 +1,41 @@
 import { type KeyboardEvent, useState } from "react";
-import type { Example } from "../../draft";
-import { unique, withDuplicates, withoutRows, withRow } from "../../rows";
+import { type Cells, unique, withDuplicates, withoutRows, withRow } from "../../rows";
 import { text } from "../create/text";
 import { toast } from "../toasts";
 
-type Cursor = { row: number; column: 0 | 1 };
+type Cursor = { row: number; column: number };
 export type Grid = ReturnType<typeof useGrid>;
 
-const EMPTY_ROW: Example = { textInput: "", output: "" };
-
-/** The state of the grid (cursor, selection, the row being edited) and its actions. */
-export function useGrid(rows: Example[], change: (rows: Example[]) => void) {
-  const [cursor, setCursor] = useState<Cursor>({ row: 0, column: 0 });
+/**
+ * The state of the grid (cursor, selection, the row being edited) and its actions.
+ *
+ * Rows have `width` cells; `wanted` are the ones to show, in order. The row being edited is always shown.
+ */
+export function useGrid(rows: Cells[], change: (rows: Cells[]) => void, width: number, wanted: number[]) {
+  const [kept, setCursor] = useState<Cursor>({ row: 0, column: 0 });
   const [selected, setSelected] = useState<ReadonlySet<number>>(new Set());
   const [editing, setEditing] = useState<number>();
   const last = rows.length - 1;
+  const isExtra = editing !== undefined && editing <= last && !wanted.includes(editing);
+  const places = isExtra ? [...wanted, editing].sort((one, other) => one - other) : wanted;
+  const cursor = places.includes(kept.row) ? kept : { ...kept, row: places[0] ?? 0 };
 
   /** Change the rows and offer to undo it; only the latest change can be undone. */
-  function apply(next: Example[], message: string) {
+  function apply(next: Cells[], message: string) {
     const undo = { label: text.toast.undo, act: () => change(rows) };
     change(next);
     toast(message, { action: undo, topic: "grid" });
   }
   const target = (): ReadonlySet<number> => (selected.size > 0 ? selected : new Set([cursor.row]));
-  const move = (row: number, column: 0 | 1 = cursor.column) =>
-    setCursor({ row: Math.max(0, Math.min(last, row)), column });
+  const move = (row: number, column = cursor.column) =>
+    setCursor({ row: Math.max(0, Math.min(last, row)), column: Math.max(0, Math.min(width - 1, column)) });
   function afterwards(row: number) {
     setSelected(new Set());
     setEditing(undefined);
     setCursor({ row: Math.max(0, row), column: cursor.column });
   }
   return {
+    places,
     cursor,
     selected,
     editing,
@@ -40,9 +45,9 @@ export function useGrid(rows: Example[], change: (rows: Example[]) => void) {
       setEditing(row);
     },
     leave: () => setEditing(undefined),
-    save: (row: number, value: Example) => {
+    save: (row: number, value: Cells) => {
       const known = rows[row];
-      if (known && (known.textInput !== value.textInput || known.output !== value.output))
+      if (known && known.some((cell, place) => cell !== value[place]))
         apply(withRow(rows, row, value), text.grid.changed(row + 1));
       setEditing(undefined);
     },
@@ -51,14 +56,14 @@ export function useGrid(rows: Example[], change: (rows: Example[]) => void) {
       if (!next.delete(row)) next.add(row);
       setSelected(next);
     },
-    selectAll: () => setSelected(new Set(rows.keys())),
+    selectAll: () => setSelected(new Set(places)),
     selectNone: () => setSelected(new Set()),
     add: () => {
-      change([...rows, EMPTY_ROW]);
+      change([...rows, Array<string>(width).fill("")]);
       setCursor({ row: rows.length, column: 0 });
       setEditing(rows.length);
     },
-    append: (more: Example[]) => {
+    append: (more: Cells[]) => {
       apply([...rows, ...more], text.import.appended(more.length));
       afterwards(rows.length);
     },
@@ -80,30 +85,30 @@ export function useGrid(rows: Example[], change: (rows: Example[]) => void) {
     },
     clear: () => {
       const row = rows[cursor.row];
-      const cell = cursor.column === 0 ? { textInput: "" } : { output: "" };
-      if (row) apply(withRow(rows, cursor.row, { ...row, ...cell }), text.grid.cleared);
+      if (row) apply(withRow(rows, cursor.row, withRow(row, cursor.column, "")), text.grid.cleared);
     },
   };
 }
 
 const PAGE = 6;
 
-/** Handle a key while no row is being edited; `places` are the rows shown, in order. */
-export function handleKey(event: KeyboardEvent<HTMLElement>, grid: Grid, places: number[]): void {
+/** Handle a key while no row is being edited. */
+export function handleKey(event: KeyboardEvent<HTMLElement>, grid: Grid): void {
   if (event.target !== event.currentTarget) return;
-  const { row } = grid.cursor;
+  const { row, column } = grid.cursor;
+  const { places } = grid;
   const place = Math.max(0, places.indexOf(row));
   const goTo = (next: number) => grid.move(places[Math.max(0, Math.min(places.length - 1, next))] ?? 0);
   const isCommand = event.ctrlKey || event.metaKey;
   const keys: Record<string, () => void> = {
     ArrowDown: () => goTo(place + 1),
     ArrowUp: () => goTo(place - 1),
-    ArrowRight: () => grid.move(row, 1),
-    ArrowLeft: () => grid.move(row, 0),
+    ArrowRight: () => grid.move(row, column + 1),
+    ArrowLeft: () => grid.move(row, column - 1),
     PageDown: () => goTo(place + PAGE),
     PageUp: () => goTo(place - PAGE),
     Home: () => (isCommand ? goTo(0) : grid.move(row, 0)),
-    End: () => (isCommand ? goTo(places.length - 1) : grid.move(row, 1)),
+    End: () => (isCommand ? goTo(places.length - 1) : grid.move(row, Infinity)),
     Enter: () => grid.edit(row),
     F2: () => grid.edit(row),
     Delete: () => grid.clear(),
@@ -111,7 +116,7 @@ export function handleKey(event: KeyboardEvent<HTMLElement>, grid: Grid, places:
     Escape: () => grid.selectNone(),
   };
   const act = isCommand && event.key.toLowerCase() === "a" ? grid.selectAll : keys[event.key];
-  if (!act || (isCommand && !["a", "A", "Home", "End"].includes(event.key))) return;
+  if (!act || places.length === 0 || (isCommand && !["a", "A", "Home", "End"].includes(event.key))) return;
   event.preventDefault();
   act();
 }
