@@ -49,7 +49,9 @@ export function MappingTable({ parsed, roles, use }: MappingTableProps) {
                 <td className="soft row-number">{number}</td>
                 {cells.map((cell, place) => (
                   <td key={place} data-role={roles[columns[place] ?? ""]} data-column={columns[place]}>
-                    <div className="clamp">{cell}</div>
+                    <div dir="auto" className="clamp">
+                      {cell}
+                    </div>
                   </td>
                 ))}
               </tr>

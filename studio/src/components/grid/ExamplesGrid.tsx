@@ -111,7 +111,9 @@ export function PastedRows({ heads, rows }: { heads: string[]; rows: Cells[] }) 
             <tr key={place}>
               {heads.map((_, at) => (
                 <td key={at}>
-                  <div className="clamp">{cells[at]}</div>
+                  <div dir="auto" className="clamp">
+                    {cells[at]}
+                  </div>
                 </td>
               ))}
             </tr>
