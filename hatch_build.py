@@ -28,7 +28,7 @@ LIBRARY = STEP.with_name("libstep.so")
 
 COMPILERS = ("cc", "gcc", "clang")
 OPTIMISATION = ["-O2", "-ftree-vectorize"]  # -O3 takes GCC six times as long, for steps of the same speed
-# AVX2 and FMA, in every x86-64 processor since about 2015; native/library.py asks for them before it loads the step
+# AVX2 and FMA, in every x86-64 processor since about 2015; native/step.py asks for them before it loads the step
 INSTRUCTIONS = {"x86_64": ["-mavx2", "-mfma"], "amd64": ["-mavx2", "-mfma"]}
 
 

@@ -30,6 +30,7 @@ from tunery.engine.catalog import Catalog
 from tunery.engine.gguf_export import write_gguf_adapter
 from tunery.engine.resident import resident_base
 from tunery.engine.tuner import Recipe
+from tunery.engine.weights import read_config
 from tunery.types import DEFAULT_BASE_MODEL
 
 RESULTS = side_by_side.RESULTS / "decode.jsonl"
@@ -73,7 +74,7 @@ def prepare(folder: Path, given: argparse.Namespace) -> dict[str, Any]:
         names.append(str(folder / f"adapter-{seed}"))
         write_adapter(Path(names[-1]), adapter, base_model=resident.name)
         if LLAMA_CPP in given.contenders:
-            write_gguf_adapter(Path(names[-1] + ".gguf"), adapter, resident.network.config)
+            write_gguf_adapter(Path(names[-1] + ".gguf"), adapter, read_config(resident.folder))
     base = Catalog(config.data_folder()).folder(resident.name)
     with (EXAMPLES / "tickets.csv").open(encoding="utf-8", newline="") as file:
         texts = [row["text_input"].rpartition("Ticket: ")[2] for row in csv.DictReader(file)]

@@ -26,9 +26,11 @@ from tunery import config
 from tunery.engine.answers.generator import Generator, Request
 from tunery.engine.base import fast_dtype
 from tunery.engine.encoding import EncodedExample
-from tunery.engine.layers.network import Network
+from tunery.engine.families import spec_of
+from tunery.engine.network import Network
 from tunery.engine.resident import ResidentBase, resident_base
 from tunery.engine.tuner import Recipe
+from tunery.engine.weights import arranged
 from tunery.types import DEFAULT_BASE_MODEL, SamplingSettings
 
 RESULTS = side_by_side.RESULTS / "growth.jsonl"
@@ -96,9 +98,8 @@ def bases(given: argparse.Namespace) -> list[Point]:
     """A step of four rows of 128 tokens on bases of several sizes with random weights."""
     points = []
     for shape in given.shapes:
-        base = random_base(*shape)
-        parameters = sum(weight.numel() for weight in base.parameters())
-        network = Network(base)
+        network = random_base(*shape)
+        parameters = network.head.weight.numel() + sum(rows * columns for rows, columns in network.linears.values())
         install(network)
         points.append(Point(parameters, "parameters", step_of(network, 128)))
     return points
@@ -123,7 +124,7 @@ DIMENSIONS: Mapping[str, Callable[[argparse.Namespace], list[Point]]] = {
 }
 
 
-def random_base(layers: int, hidden: int, inner: int, heads: int, kinds: int) -> LlamaForCausalLM:
+def random_base(layers: int, hidden: int, inner: int, heads: int, kinds: int) -> Network:
     settings = LlamaConfig(
         vocab_size=VOCABULARY,
         hidden_size=hidden,
@@ -133,7 +134,8 @@ def random_base(layers: int, hidden: int, inner: int, heads: int, kinds: int) ->
         num_key_value_heads=kinds,
         tie_word_embeddings=True,
     )
-    return LlamaForCausalLM(settings).to(fast_dtype())
+    model, spec = LlamaForCausalLM(settings).to(fast_dtype()), spec_of(settings.to_dict())
+    return Network(spec, arranged({name: value.detach() for name, value in model.state_dict().items()}, spec))
 
 
 def install(network: Network) -> None:
@@ -157,7 +159,7 @@ def decoding_of(resident: ResidentBase, slots: Sequence[int]) -> Callable[[], fl
     prompts = [tuple(3 + (7 * n + number) % 90 for n in range(window)) for number in range(REQUESTS)]
 
     def work() -> float:
-        generator = Generator(resident.network, resident.encoder, lean=resident.lean)
+        generator = Generator(resident.network, resident.encoder, compiled=resident.compiled)
         for number, prompt in enumerate(prompts):
             generator.submit(Request(prompt, settings, slots[number % len(slots)]))
         generator.step()

@@ -21,7 +21,6 @@ from pathlib import Path
 import torch
 
 from benchmarks import side_by_side
-from tunery.engine.answers.products import has_reordered_products, reordered, reordered_product
 from tunery.engine.base import fast_dtype
 
 RESULTS = side_by_side.RESULTS / "roofline.jsonl"
@@ -156,9 +155,9 @@ def _point(rows: int, inputs: int, outputs: int, dtype: torch.dtype) -> tuple[in
     """Return rows, operations per byte and operations per second of a product in its fastest form."""
     x, weight = torch.randn(rows, inputs).to(dtype), torch.randn(outputs, inputs).to(dtype)
     forms: list[Callable[[], object]] = [lambda: torch.mm(x, weight.t())]
-    if dtype == torch.bfloat16 and has_reordered_products():
-        copy = reordered(weight)
-        forms.append(lambda: reordered_product(x, copy))
+    if dtype == torch.bfloat16:  # in oneDNN's own order
+        copy = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), None)
+        forms.append(lambda: torch.ops.mkldnn._linear_pointwise.default(x, copy, None, "none", [], ""))
     operations = 2 * rows * inputs * outputs
     moved = dtype.itemsize * (rows * inputs + inputs * outputs + rows * outputs)
     return rows, operations / moved, operations / min(map(_best_seconds, forms))

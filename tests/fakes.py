@@ -13,7 +13,11 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, LlamaForCausalLM
 
 from tests.engine.tiny_bases import tiny_config, tiny_tokenizer
-from tunery.engine.encoding import EncodedExample
+from tunery.engine.fallback import FallbackNetwork
+from tunery.engine.families import FAMILIES, spec_of
+from tunery.engine.network import Network
+from tunery.engine.rows import EncodedExample
+from tunery.engine.weights import arranged
 from tunery.types import TuningExample
 
 VOCABULARY = 97
@@ -36,23 +40,59 @@ _SPECIAL: dict[str, dict[str, Any]] = {
     "gemma": {"head_dim": 8},
     "gemma2": {"head_dim": 8, "sliding_window": 6, "query_pre_attn_scalar": 8},
     "gemma3_text": {"head_dim": 8, "sliding_window": 6, "query_pre_attn_scalar": 8},
-    "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 128},
+    "olmo3": {"sliding_window": 6, "layer_types": ["sliding_attention", "full_attention"]},
+    "granite": {
+        "embedding_multiplier": 12.0,
+        "residual_multiplier": 0.22,
+        "attention_multiplier": 0.2,
+        "logits_scaling": 8.0,
+    },
+    "gpt2": {
+        "n_embd": 32,
+        "n_layer": 2,
+        "n_head": 4,
+        "n_positions": 128,
+        "n_inner": 48,
+        "intermediate_size": None,
+        "num_key_value_heads": None,
+    },
     "opt": {"ffn_dim": 48, "word_embed_proj_dim": 32},
     "bloom": {"n_layer": 2, "n_head": 4},
     "mamba": {"state_size": 4, "intermediate_size": 64},
+    "gpt_neox": {"num_key_value_heads": None},
     "gptj": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 128, "rotary_dim": 4},
 }
 
 
-def tiny_model(family: str, dtype: torch.dtype = torch.float64, attention: str | None = None, seed: int = 0) -> Any:
-    """Return a causal model with two layers and weights large enough that nothing is near zero."""
+def tiny_model(
+    family: str, dtype: torch.dtype = torch.float64, attention: str | None = None, seed: int = 0, **changes: Any
+) -> Any:
+    """
+    Return a causal model with two layers and weights large enough that nothing is near zero; `changes` of its config.
+    """
     torch.manual_seed(seed)
-    config = AutoConfig.for_model(family, **{**_COMMON, **_SPECIAL.get(family, {})})
+    settings = {**_COMMON, **_SPECIAL.get(family, {}), **changes}
+    config = AutoConfig.for_model(family, **{name: value for name, value in settings.items() if value is not None})
     model = AutoModelForCausalLM.from_config(config, attn_implementation=attention).to(dtype)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.normal_(0, 0.3)
     return model.eval().requires_grad_(False)
+
+
+def network_of(model: Any, **options: Any) -> Network:
+    """Return a model of transformers as our decoder, on the same tensors; raises Unknown where it is none."""
+    spec = spec_of(model.config.to_dict())
+    return Network(spec, arranged(model.state_dict(), spec), **options)
+
+
+def tiny_network(family: str, dtype: torch.dtype = torch.float64, **options: Any) -> Network:
+    return network_of(tiny_model(family, dtype), **options)
+
+
+def any_network(family: str, dtype: torch.dtype = torch.float64) -> Network | FallbackNetwork:
+    """Return a tiny model the way a base of its family is computed."""
+    return tiny_network(family, dtype) if family in FAMILIES else FallbackNetwork(tiny_model(family, dtype))
 
 
 def random_rows(count: int, *, prefix: int = 9, longest: int = 14, seed: int = 3) -> list[EncodedExample]:

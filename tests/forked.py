@@ -14,7 +14,7 @@ import pytest
 from tunery.cli.main import main
 from tunery.service import process
 
-LOADED = ["torch", "transformers.models.llama.modeling_llama", "tunery.model", "tunery.service.worker"]
+LOADED = ["torch", "tunery.model", "tunery.service.worker"]
 
 
 def fork_children(patch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import hatch_build
-from tunery.engine.answers.native import library
+from tunery.engine.answers.native import step as library
 
 
 @pytest.fixture

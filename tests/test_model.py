@@ -228,13 +228,13 @@ def test_two_tuned_models_share_a_base() -> None:
     first = tunery.tune(dataset(), base_model="tiny", epoch_count=10, learning_rate=0.01, recipe=RECIPE)
     before = first.generate("3", max_output_tokens=8)
     second = tunery.tune(dataset(), base_model="tiny", epoch_count=10, learning_rate=0.01, recipe=RECIPE, seed=1)
-    layer = next(iter(first._resident.network.layers.values()))
+    adapters = first._resident.network.adapters
 
     assert first.generate("3", max_output_tokens=8) == before
-    assert len(layer.pairs) == 2
+    assert len(adapters) == 2
     del second
     gc.collect()
-    assert len(layer.pairs) == 1
+    assert len(adapters) == 1
 
 
 def test_held_out_rows_are_measured() -> None:

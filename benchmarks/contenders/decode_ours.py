@@ -37,7 +37,7 @@ def main(job_file: str) -> None:
 
 
 def started(resident: ResidentBase, requests: list[tuple[list[int], int]], new_tokens: int) -> Generator:
-    generator = Generator(resident.network, resident.encoder, lean=resident.lean)
+    generator = Generator(resident.network, resident.encoder, compiled=resident.compiled)
     for prompt, slot in requests:
         generator.submit(Request(tuple(prompt), SamplingSettings(max_output_tokens=new_tokens), slot))
     return generator

@@ -15,8 +15,8 @@ from peak_memory import peak_bytes
 
 from tunery import config
 from tunery.engine.encoding import EncodedExample
-from tunery.engine.layers.network import Network
-from tunery.engine.layers.packing import pack
+from tunery.engine.network import Network
+from tunery.engine.packing import pack
 from tunery.engine.resident import resident_base
 from tunery.engine.tuner import Recipe, Schedule, Tuner
 from tunery.types import Hyperparameters
@@ -67,8 +67,8 @@ def step_operations(network: Network, rows: Sequence[EncodedExample]) -> float:
     with their own gradient, and of the head on answer tokens. Attention, norms and the optimizer are not counted.
     """
     batch, rank = pack(rows), Recipe().rank
-    frozen = sum(layer.weight.numel() for layer in network.layers.values())
-    low_rank = rank * sum(sum(layer.weight.shape) for layer in network.layers.values())
+    frozen = sum(rows * columns for rows, columns in network.linears.values())
+    low_rank = rank * sum(map(sum, network.linears.values()))
     tokens, answers = int((batch.layout.numbers < len(rows)).sum()), len(batch.targets)
     return tokens * (4 * frozen + 6 * low_rank) + answers * 4 * network.head.weight.numel()
 

@@ -129,6 +129,16 @@ class FailedPrecondition(TuneryError):
     status, code = "FAILED_PRECONDITION", 9
 
 
+class OtherCheckpoint(FailedPrecondition):
+    """
+    A checkpoint cannot be continued; `said` is a sentence without the folder.
+    """
+
+    def __init__(self, folder: object, reason: str) -> None:
+        super().__init__(f"The checkpoint in {folder} {reason}.")
+        self.said = f"The checkpoint {reason}"
+
+
 class FolderLocked(FailedPrecondition):
     """Another tunery process is using the data folder."""
 

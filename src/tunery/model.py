@@ -26,7 +26,7 @@ from tunery.engine.adapter import CONFIG, read_adapter, read_config, write_adapt
 from tunery.engine.catalog import pull
 from tunery.engine.encoding import require_fitting_outputs
 from tunery.engine.export import WRITERS, Source, format_of
-from tunery.engine.layers.lora import Adapter
+from tunery.engine.lora import Adapter
 from tunery.engine.proof import MAX_PROOF_ROWS, ExportProof, prove_export
 from tunery.engine.resident import ResidentAnswering, ResidentBase, resident_base
 from tunery.engine.tuner import Recipe, Tuner, settings_in_force, versions

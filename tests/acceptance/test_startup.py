@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from tests.engine.tiny_bases import make_folder
 
 HEAVY = {"torch", "transformers", "fastapi", "sqlalchemy", "alembic", "numpy", "rich"}
 
@@ -34,6 +38,31 @@ def test_service_does_not_load_torch() -> None:
     script = "import sys, tunery.service.task, tunery.service.export; assert 'torch' not in sys.modules"
 
     assert subprocess.run([sys.executable, "-c", script]).returncode == 0
+
+
+def test_tuning_answering_and_exports_do_without_transformers(tmp_path: Path) -> None:
+    """Importing it takes longer than all of tuning's own start."""
+    base = make_folder(tmp_path / "tiny")
+    script = f"""
+import sys, tunery
+model = tunery.tune([("1", "2"), ("3", "4")], base_model={str(base)!r}, epoch_count=1)
+model.generate("1", max_output_tokens=3)
+for form in ("adapter", "merged", "gguf"):
+    model.export({str(tmp_path)!r} + "/" + form, format=form)
+assert "torch" in sys.modules
+assert "transformers" not in sys.modules, "transformers was imported"
+"""
+    environment = {**os.environ, "TUNERY_HOME": str(tmp_path / "home")}
+
+    subprocess.run([sys.executable, "-m", "tunery", "bases", "add", str(base)], env=environment, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script.replace(repr(str(base)), "'tiny'")],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_closed_pipe_is_no_error() -> None:

@@ -9,11 +9,11 @@ import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 
-from tests.fakes import random_rows, tiny_model
+from tests.fakes import random_rows, tiny_model, tiny_network
 from tunery.engine.adapter import CONFIG, WEIGHTS, read_adapter, write_adapter
-from tunery.engine.layers.lora import Adapter
-from tunery.engine.layers.network import Network
-from tunery.engine.layers.packing import pack
+from tunery.engine.lora import Adapter
+from tunery.engine.network import Network
+from tunery.engine.packing import pack
 from tunery.errors import InvalidArgument, NotFound
 
 
@@ -33,7 +33,7 @@ def packed_logits(network: Network) -> torch.Tensor:
 @pytest.mark.parametrize("family", ["llama", "gpt_neox", "gpt2"])
 def test_stock_peft_gives_the_same_logits(family: str, tmp_path: Path) -> None:
     """PeftModel.from_pretrained on the plain model answers with our logits."""
-    network = Network(tiny_model(family, torch.float32))
+    network = tiny_network(family, torch.float32)
     adapter = random_adapter(network)
     network.install(0, adapter)
     write_adapter(tmp_path, adapter, base_model="tiny")
@@ -46,7 +46,7 @@ def test_stock_peft_gives_the_same_logits(family: str, tmp_path: Path) -> None:
 
 def test_what_was_written_is_read(tmp_path: Path) -> None:
     """All weights, rank and scale come back as they were."""
-    network = Network(tiny_model("llama", torch.float32))
+    network = tiny_network("llama", torch.float32)
     adapter = random_adapter(network)
     write_adapter(tmp_path, adapter, base_model="tiny")
 
@@ -65,7 +65,7 @@ def test_adapter_made_by_peft_is_read(tmp_path: Path) -> None:
         if "lora" in name:
             weight.data.normal_(0, 0.2)
     theirs.save_pretrained(str(tmp_path))
-    network = Network(tiny_model("llama", torch.float32))
+    network = tiny_network("llama", torch.float32)
 
     network.install(0, read_adapter(tmp_path, network))
 
@@ -75,7 +75,7 @@ def test_adapter_made_by_peft_is_read(tmp_path: Path) -> None:
 
 def test_equal_adapters_are_equal_bytes(tmp_path: Path) -> None:
     """Files depend on the weights alone."""
-    network = Network(tiny_model("llama", torch.float32))
+    network = tiny_network("llama", torch.float32)
     adapter = random_adapter(network)
     write_adapter(tmp_path / "a", adapter, base_model="tiny")
     write_adapter(tmp_path / "b", adapter, base_model="tiny")
@@ -90,7 +90,7 @@ def test_equal_adapters_are_equal_bytes(tmp_path: Path) -> None:
 )
 def test_other_kinds_of_adapters_are_refused(change: dict[str, object], message: str, tmp_path: Path) -> None:
     """What cannot be computed exactly is named, not approximated."""
-    network = Network(tiny_model("llama", torch.float32))
+    network = tiny_network("llama", torch.float32)
     write_adapter(tmp_path, random_adapter(network), base_model="tiny")
     config = json.loads((tmp_path / CONFIG).read_text())
     (tmp_path / CONFIG).write_text(json.dumps({**config, **change}))
@@ -101,13 +101,13 @@ def test_other_kinds_of_adapters_are_refused(change: dict[str, object], message:
 
 def test_adapter_of_another_base_is_refused(tmp_path: Path) -> None:
     """Tensors that fit no layer of this base are counted in the message."""
-    write_adapter(tmp_path, random_adapter(Network(tiny_model("gpt_neox", torch.float32))), base_model="other")
+    write_adapter(tmp_path, random_adapter(tiny_network("gpt_neox", torch.float32)), base_model="other")
 
     with pytest.raises(InvalidArgument, match="of which 0 fit"):
-        read_adapter(tmp_path, Network(tiny_model("llama", torch.float32)))
+        read_adapter(tmp_path, tiny_network("llama", torch.float32))
 
 
 def test_folder_without_adapter_is_not_found(tmp_path: Path) -> None:
     """The missing file is named."""
     with pytest.raises(NotFound, match=CONFIG):
-        read_adapter(tmp_path, Network(tiny_model("llama", torch.float32)))
+        read_adapter(tmp_path, tiny_network("llama", torch.float32))

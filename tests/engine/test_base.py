@@ -14,7 +14,10 @@ from tests.needs import NO_DEFAULT_BASE, missing
 from tunery import config
 from tunery.engine import base, conversion
 from tunery.engine.catalog import EMBEDDED, Catalog
+from tunery.engine.resident import ResidentBase
+from tunery.engine.weights import read_tensors
 from tunery.errors import FailedPrecondition, InvalidArgument
+from tunery.types import SamplingSettings
 
 
 @pytest.fixture
@@ -25,36 +28,43 @@ def home(tmp_path: Path) -> Path:
 
 
 def test_loaded_base_is_frozen_and_known_by_its_digest(home: Path) -> None:
-    """No parameter takes a gradient, dropout is off, and name, window and digest are those of the catalog."""
+    """No tensor takes a gradient, and name, window and digest are those of the catalog."""
     catalog = Catalog(home)
 
     loaded = base.load(catalog.resolve("tiny"), home, dtype=torch.bfloat16)
 
-    assert not loaded.model.training
-    assert not any(parameter.requires_grad for parameter in loaded.model.parameters())
-    assert {parameter.dtype for parameter in loaded.model.parameters()} == {torch.bfloat16}
+    weights = loaded.network.weights
+    tensors = [weights.embedding, weights.head.weight, *(layer.queries.weight for layer in weights.layers)]
+    assert not any(tensor.requires_grad for tensor in tensors)
+    assert {tensor.dtype for tensor in tensors} == {torch.bfloat16}
     assert (loaded.name, loaded.window_tokens, loaded.dtype) == ("tiny", WINDOW, torch.bfloat16)
     assert loaded.digest == catalog.digest("tiny")
     assert loaded.tokenizer.chat_template == TEMPLATE
 
 
 def test_weights_are_those_of_the_file(home: Path) -> None:
-    """Every parameter equals the tensor of its name, the tied head included."""
+    """Query, key and value stand below each other, the head is the table of tokens."""
     loaded = base.load(Catalog(home).resolve("tiny"), home, dtype=torch.bfloat16)
 
-    stored = load_file(loaded.folder / "model.safetensors")
-    assert all(torch.equal(parameter, stored[name]) for name, parameter in loaded.model.named_parameters())
-    assert loaded.model.lm_head.weight is loaded.model.model.embed_tokens.weight
+    stored, weights = load_file(loaded.folder / "model.safetensors"), loaded.network.weights
+    queries = [stored[f"model.layers.1.self_attn.{name}_proj.weight"] for name in "qkv"]
+    assert torch.equal(weights.layers[1].queries.weight, torch.cat(queries))
+    assert torch.equal(weights.layers[0].down.weight, stored["model.layers.0.mlp.down_proj.weight"])
+    assert weights.head.weight is weights.embedding
+    assert torch.equal(weights.embedding, stored["model.embed_tokens.weight"])
 
 
 def test_float32_holds_the_same_numbers(home: Path) -> None:
     """Another number format converts the weights and rounds nothing away."""
     entry = Catalog(home).resolve("tiny")
 
-    exact = base.load(entry, home, dtype=torch.float32).model.state_dict()
+    exact = base.load(entry, home, dtype=torch.float32).network.weights
 
-    half = base.load(entry, home, dtype=torch.bfloat16).model.state_dict()
-    assert all(value.dtype == torch.float32 and torch.equal(value, half[name].float()) for name, value in exact.items())
+    half = base.load(entry, home, dtype=torch.bfloat16).network.weights
+    for ours, theirs in zip(exact.layers, half.layers, strict=True):
+        assert ours.down.weight.dtype == torch.float32
+        assert torch.equal(ours.down.weight, theirs.down.weight.float())
+        assert torch.equal(ours.queries.weight, theirs.queries.weight.float())
 
 
 def test_api_name_loads_the_base_behind_it(home: Path) -> None:
@@ -74,7 +84,7 @@ def test_weights_stay_a_mapped_file(home: Path) -> None:
 
     weights = loaded.folder / "model.safetensors"
     spans = [line.split()[0] for line in maps.read_text().splitlines() if line.endswith(str(weights))]
-    address = loaded.model.model.layers[0].mlp.up_proj.weight.data_ptr()
+    address = loaded.network.weights.layers[0].wide[1].weight.data_ptr()
     assert any(int(start, 16) <= address < int(end, 16) for start, end in (span.split("-") for span in spans))
 
 
@@ -130,14 +140,12 @@ def test_default_base_answers_and_keeps_its_four_bits() -> None:
     if not entry.is_present:
         missing(NO_DEFAULT_BASE)
 
-    loaded = base.load(entry, home, dtype=torch.bfloat16)
+    loaded = base.load(entry, home, dtype=torch.float32)
 
-    turns = [{"role": "user", "content": "What is the capital of France?"}]
-    prompt = loaded.tokenizer.encode(loaded.tokenizer.render(turns, add_generation_prompt=True))
-    row = loaded.model.generate(torch.tensor([prompt]), max_new_tokens=8, do_sample=False)[0]
-    assert "Paris" in loaded.tokenizer.decode(row[len(prompt) :].tolist())
-    assert sum(parameter.numel() for parameter in loaded.model.parameters()) == entry.parameters
-    weights = dict(loaded.model.named_parameters())
+    (answer,) = ResidentBase(loaded).answers(["What is the capital of France?"], SamplingSettings(max_output_tokens=8))
+    assert "Paris" in answer
+    weights = read_tensors(loaded.folder)
+    assert sum(tensor.numel() for tensor in weights.values()) == entry.parameters
     assert all(
         torch.equal(four.dense().bfloat16(), weights[name])
         for name, four in conversion.read_four_bit(loaded.folder).items()

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from tunery.engine import tuner
 from tunery.engine.tuner import FILE, Checkpoint, read_checkpoint, write_checkpoint
-from tunery.errors import FailedPrecondition
+from tunery.errors import FailedPrecondition, OtherCheckpoint
 from tunery.types import EpochLoss, TuningSnapshot
 
 
@@ -54,6 +55,19 @@ def test_checkpoint_of_another_task_is_refused(tmp_path: Path) -> None:
         read_checkpoint(tmp_path, "other")
 
     assert (tmp_path / FILE).exists()
+
+
+def test_checkpoint_of_another_engine_is_refused_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its numbers are rounded differently: the bytes would be those of neither engine."""
+    write_checkpoint(tmp_path, checkpoint())
+    monkeypatch.setattr(tuner, "ENGINE", tuner.ENGINE + 1)
+
+    with pytest.raises(OtherCheckpoint, match="an earlier engine, which rounds differently") as refused:
+        read_checkpoint(tmp_path, "mark")
+
+    assert str(tmp_path) not in refused.value.said
 
 
 def test_full_disk_keeps_the_checkpoint_before(tmp_path: Path) -> None:

@@ -10,28 +10,28 @@ import gguf
 import pytest
 import torch
 from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.engine.tiny_bases import VOCABULARY, make_folder
 from tests.fakes import write_learnable_base
 from tunery.engine.adapter import write_adapter
+from tunery.engine.base import load_folder
 from tunery.engine.conversion import llama_config, llama_weights
 from tunery.engine.export import WRITERS, Source, format_of, ollama_template, write_base_gguf
-from tunery.engine.fallback import parts_of, quiet_transformers
+from tunery.engine.fallback import parts_of
 from tunery.engine.gguf import GgufFile
 from tunery.engine.gguf_export import alternating_rows, architecture_of
-from tunery.engine.layers.lora import Adapter, shape_of
-from tunery.engine.layers.network import Network
 from tunery.engine.proof import Questions, prove
 from tunery.engine.tokenizer import PLAIN_CHAT_TEMPLATE, Tokenizer
+from tunery.engine.weights import read_config
 from tunery.errors import FailedPrecondition, InvalidArgument
 from tunery.files import ignore
 
 
 def _source(folder: Path) -> Source:
     base = write_learnable_base(folder / "base")
-    network = Network(LlamaForCausalLM.from_pretrained(base, dtype=torch.float32).requires_grad_(False).eval())
-    adapter = Adapter.fresh(shape_of(network.layers, 4, 8.0), seed=1)
+    network = load_folder(base, dtype=torch.float32).network
+    adapter = network.fresh_adapter(4, 8.0, seed=1)
     adapter.flat.normal_(0, 0.05, generator=torch.Generator().manual_seed(2))
     write_adapter(folder / "adapter", adapter, base_model="tiny")
     return Source(base, folder / "adapter", "tiny tuned")
@@ -91,8 +91,7 @@ def test_a_gguf_file_is_read_back_to_the_merged_weights(merged: Path, gguf_folde
     file = GgufFile(gguf_folder / "model-f16.gguf")
     expected = AutoModelForCausalLM.from_pretrained(merged, dtype=torch.float32).state_dict()
 
-    with quiet_transformers():
-        found, _ = llama_weights(file, llama_config(file), ignore)
+    found, _ = llama_weights(file, llama_config(file), ignore)
 
     assert set(found) == set(expected) - {"lm_head.weight"}
     for name, value in found.items():
@@ -124,8 +123,7 @@ def test_a_base_alone_is_written_as_tuning_saw_it(source: Source, tmp_path: Path
     write_base_gguf(source.base_folder, tmp_path / "base.gguf", "tiny")
 
     file = GgufFile(tmp_path / "base.gguf")
-    with quiet_transformers():
-        found, _ = llama_weights(file, llama_config(file), ignore)
+    found, _ = llama_weights(file, llama_config(file), ignore)
     expected = AutoModelForCausalLM.from_pretrained(source.base_folder, dtype=torch.float32).state_dict()
     for name, value in found.items():
         torch.testing.assert_close(value.float(), expected[name], atol=0.02, rtol=0.01)
@@ -227,8 +225,7 @@ def test_a_modelfile_of_another_form_is_right_for_single_questions(source: Sourc
 
 def test_families_without_an_exact_gguf_are_refused(tmp_path: Path) -> None:
     """The message names the family and the way out."""
-    config = AutoModelForCausalLM.from_pretrained(make_folder(tmp_path / "b")).config
-    config.model_type = "gpt2"
+    config = {**read_config(make_folder(tmp_path / "b")), "model_type": "gpt2"}
 
     with pytest.raises(FailedPrecondition, match=r"belongs to the family gpt2\. Export it merged"):
         architecture_of(config)

@@ -14,11 +14,11 @@ import pytest
 import torch
 
 from tests.engine.tiny_bases import TEMPLATE, make_folder, make_gguf, tiny_config, tiny_text_side
-from tests.fakes import tiny_model
+from tests.fakes import network_of, tiny_network
 from tunery.engine.adapter import CONFIG, WEIGHTS, read_adapter, write_adapter
 from tunery.engine.catalog import Catalog
 from tunery.engine.encoding import Encoder
-from tunery.engine.layers.network import Network
+from tunery.engine.network import Network
 from tunery.engine.tuner import FILE, read_checkpoint
 from tunery.errors import DataLoss, InvalidArgument, TuneryError
 from tunery.model import base_of
@@ -59,7 +59,7 @@ def base(tmp_path: Path, base_files: dict[str, bytes]) -> Path:
 
 @pytest.fixture
 def network() -> Network:
-    return Network(tiny_model("llama", torch.float32))
+    return tiny_network("llama", torch.float32)
 
 
 @pytest.fixture
@@ -200,7 +200,7 @@ def test_an_adapter_of_another_base_is_refused(adapter: Path) -> None:
         ({"intermediate_size": 128}, r"lora_. has shape \(.*\); this base needs \(.*\) with rank 4"),
         ({"num_hidden_layers": 1}, "tensors, of which .* fit this base model"),
     ):
-        other = Network(LlamaForCausalLM(tiny_config(**changes)).to(torch.float32).eval())
+        other = network_of(LlamaForCausalLM(tiny_config(**changes)).to(torch.float32).eval())
         with pytest.raises(InvalidArgument, match=said):
             read_adapter(adapter, other)
 

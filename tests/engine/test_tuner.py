@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 import torch
 
-from tests.fakes import random_rows, tiny_model
+from tests.fakes import any_network, random_rows, tiny_network
 from tunery.engine.adapter import WEIGHTS, Adapter, read_adapter, write_adapter
 from tunery.engine.encoding import EncodedExample
-from tunery.engine.layers.network import Network
+from tunery.engine.fallback import FallbackNetwork
+from tunery.engine.network import Network
 from tunery.engine.tuner import KEPT_EPOCHS, Recipe, Tuner, epoch_digest, settings_in_force, weights_digest
 from tunery.errors import FailedPrecondition, OutOfMemory, TuningRuined, TuningUnstable
 from tunery.types import Hyperparameters
@@ -21,13 +22,11 @@ from tunery.types import Hyperparameters
 ROWS = random_rows(10)
 
 
-def make_tuner(folder: Path, network: Network | None = None, **changes: Any) -> Tuner:
+def make_tuner(folder: Path, network: Network | FallbackNetwork | None = None, **changes: Any) -> Tuner:
     values: dict[str, Any] = {"hyperparameters": Hyperparameters(4, 4, 0.01), "recipe": Recipe(rank=4, alpha=8)}
     values |= changes
     examples: Sequence[EncodedExample] = values.pop("examples", ROWS)
-    return Tuner(
-        network or Network(tiny_model("llama", torch.float32)), examples, folder=folder, base_name="tiny", **values
-    )
+    return Tuner(network or tiny_network("llama", torch.float32), examples, folder=folder, base_name="tiny", **values)
 
 
 def test_loss_falls(tmp_path: Path) -> None:
@@ -183,7 +182,8 @@ class NarrowNetwork(Network):
     """A network on a machine whose memory holds only so many rows: asks the real allocator for the impossible."""
 
     def __init__(self, most_rows: int) -> None:
-        super().__init__(tiny_model("llama", torch.float64))
+        plain = tiny_network("llama", torch.float64)
+        super().__init__(plain.spec, plain.weights)
         self.most_rows = most_rows
 
     def add_gradient(self, rows: Sequence[EncodedExample], weight: float = 1.0, *, share_prefix: bool = True) -> float:
@@ -194,7 +194,7 @@ class NarrowNetwork(Network):
 
 def test_out_of_memory_halves_the_micro_batch(tmp_path: Path) -> None:
     """The effective batch and the result stay the same, and the user is told."""
-    plain = make_tuner(tmp_path / "plain", Network(tiny_model("llama", torch.float64)))
+    plain = make_tuner(tmp_path / "plain", tiny_network("llama", torch.float64))
     list(plain.run())
     narrow = make_tuner(tmp_path / "narrow", NarrowNetwork(1))
 
@@ -272,9 +272,7 @@ def test_batch_larger_than_the_data_ends_several_epochs_at_once(tmp_path: Path) 
 
 def test_family_without_a_packed_path_learns_too(tmp_path: Path) -> None:
     """The slow exact path tunes as well."""
-    tuner = make_tuner(
-        tmp_path, Network(tiny_model("opt", torch.float32)), hyperparameters=Hyperparameters(20, 4, 0.03)
-    )
+    tuner = make_tuner(tmp_path, any_network("opt", torch.float32), hyperparameters=Hyperparameters(20, 4, 0.03))
     list(tuner.run())
 
     assert tuner.epoch_losses[-1].mean_loss < 0.9 * tuner.epoch_losses[0].mean_loss

@@ -16,7 +16,7 @@ from tests.service.samples import CountingHere, a_request
 from tunery.cli.workplace import Here
 from tunery.engine.catalog import EMBEDDED, Catalog
 from tunery.engine.encoding import EncodedExample
-from tunery.engine.layers.packing import ROUND_TOKENS, pack
+from tunery.engine.packing import ROUND_TOKENS, pack
 from tunery.service.answering import Answering
 from tunery.service.creation import (
     Estimates,
@@ -103,7 +103,7 @@ def test_counts_are_those_of_the_packed_row() -> None:
     """The largest batch has as many tokens as its packed row, apart from the padding."""
     rows = [EncodedExample((1, 2, 3, *range(10, 10 + extra)), 4) for extra in (5, 9, 30, 2)]
 
-    packed = pack(rows).token_ids.shape[1]
+    packed = len(pack(rows).token_ids)
 
     counts = RowCounts.of(rows)
     assert packed - ROUND_TOKENS < counts.largest_batch(4, window=100) <= packed

@@ -13,7 +13,7 @@ import pytest
 from tests.engine.tiny_bases import make_folder
 from tunery.engine import tuner as tuning
 from tunery.engine.catalog import Catalog
-from tunery.engine.layers.network import Network
+from tunery.engine.network import Network
 from tunery.errors import DataLoss, FailedPrecondition, OutOfMemory, ResourceExhausted, TuningUnstable
 from tunery.service.library import Fenced, Library
 from tunery.service.task import TaskWorker
@@ -227,6 +227,23 @@ def test_a_checkpoint_of_other_settings_is_not_continued(library: Library, monke
 
     notices = [event.text for event in events if isinstance(event, Noticed)]
     assert any("starts over at step 1" in text for text in notices)
+    assert library.get(model.id).state is State.ACTIVE
+
+
+def test_a_task_of_an_earlier_engine_begins_again_and_says_why(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its checkpoint is not mixed with numbers that are rounded differently."""
+    model = created(library)
+    left_after(TaskWorker.claim(library, model), 3)
+    monkeypatch.setattr(tuning, "ENGINE", tuning.ENGINE + 1)
+
+    events = worked(TaskWorker.claim(library, library.get(model.id)))
+
+    notices = [event.text for event in events if isinstance(event, Noticed)]
+    assert notices == [
+        "The checkpoint was made by an earlier engine, which rounds differently; tuning starts over at step 1."
+    ]
     assert library.get(model.id).state is State.ACTIVE
 
 

@@ -7,16 +7,16 @@ Stock `peft` loads what is written here; adapters made by PEFT (plain LoRA on li
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import safetensors.torch
 import torch
 from torch import Tensor
 
 from tunery.engine.catalog import tensor_shapes
-from tunery.engine.layers.lora import Adapter, AdapterShape, shape_of
-from tunery.engine.layers.network import Network
+from tunery.engine.lora import Adapter, AdapterShape, shape_of
 from tunery.errors import InvalidArgument, NotFound
 from tunery.files import write_whole
 
@@ -27,6 +27,17 @@ MAX_ALPHA = 1e6
 _PREFIX = "base_model.model."
 
 
+class Adaptable(Protocol):
+    """A base with places for adapters: `linears` are module path → (out, in)."""
+
+    @property
+    def linears(self) -> Mapping[str, tuple[int, int]]: ...
+    @property
+    def is_transposed(self) -> bool: ...
+    @property
+    def device(self) -> torch.device: ...
+
+
 def write_adapter(folder: Path, adapter: Adapter, *, base_model: str) -> None:
     """Write an adapter as a PEFT folder; `base_model` is the name under which its base is found again."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -35,7 +46,7 @@ def write_adapter(folder: Path, adapter: Adapter, *, base_model: str) -> None:
     write_whole(folder / WEIGHTS, safetensors.torch.save(_named(adapter), {"format": "pt"}))
 
 
-def read_adapter(folder: Path, network: Network) -> Adapter:
+def read_adapter(folder: Path, network: Adaptable) -> Adapter:
     """
     Read a PEFT folder for a base.
 
@@ -53,11 +64,10 @@ def read_adapter(folder: Path, network: Network) -> Adapter:
     _refuse_variants(config, folder)
     rank, alpha = _rank_and_alpha(config, folder)
     shapes = tensor_shapes(folder / WEIGHTS)
-    paths = [path for path in network.layers if f"{_PREFIX}{path}.lora_A.weight" in shapes]
+    paths = [path for path in network.linears if f"{_PREFIX}{path}.lora_A.weight" in shapes]
     if not paths or 2 * len(paths) != len(shapes):
         raise InvalidArgument(f"{folder} has {len(shapes)} tensors, of which {2 * len(paths)} fit this base model.")
-    layers = {path: network.layers[path] for path in paths}
-    shape = shape_of(layers, rank, alpha)
+    shape = shape_of({path: network.linears[path] for path in paths}, rank, alpha, network.is_transposed)
     _require_shapes(shape, shapes, folder)
     return _fill(shape, safetensors.torch.load_file(folder / WEIGHTS)).to(network.device)
 

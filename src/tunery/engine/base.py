@@ -10,13 +10,16 @@ import time
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
+import safetensors
 import torch
 
 from tunery.engine.catalog import Catalog, folder_entry, inspect_folder, weights_digest
-from tunery.engine.fallback import quiet_transformers
+from tunery.engine.fallback import FallbackNetwork, model_of
+from tunery.engine.families import Unknown, spec_of
+from tunery.engine.network import Network
 from tunery.engine.tokenizer import Tokenizer
+from tunery.engine.weights import arranged, read_config, read_tensors
 from tunery.errors import InvalidArgument
 from tunery.types import CatalogEntry
 
@@ -25,7 +28,7 @@ from tunery.types import CatalogEntry
 class Base:
     """A loaded base: shared by all its adapters, never changed."""
 
-    model: Any  # a causal language model of transformers, in eval mode, no parameter with a gradient
+    network: Network | FallbackNetwork
     tokenizer: Tokenizer
     entry: CatalogEntry
     folder: Path
@@ -47,8 +50,7 @@ def load(entry: CatalogEntry, data_folder: Path, *, dtype: torch.dtype) -> Base:
     """
     Load a base whose weights are on this machine (see `catalog.pull`).
 
-    Raises FailedPrecondition when the weights are missing or were changed, InvalidArgument when transformers cannot
-    load them.
+    Raises FailedPrecondition when the weights are missing or were changed, InvalidArgument when they cannot be loaded.
     """
     catalog, name = Catalog(data_folder), entry.alias_of or entry.name
     return _load(entry, catalog.folder(name), catalog.digest(name), dtype)
@@ -61,31 +63,25 @@ def load_folder(folder: Path, *, dtype: torch.dtype) -> Base:
 
 
 def _load(entry: CatalogEntry, folder: Path, digest: str, dtype: torch.dtype) -> Base:
-    from safetensors import SafetensorError
-
     try:
-        with quiet_transformers():
-            model = _model(folder, dtype)
+        network = network_of(folder, dtype)
         tokenizer = Tokenizer.read(folder)
-    except (ValueError, KeyError, OSError, SafetensorError) as error:
+    except (ValueError, KeyError, OSError, safetensors.SafetensorError) as error:
         raise InvalidArgument(f"{entry.name} cannot be loaded from {folder}: {error}") from error
-    return Base(model, tokenizer, entry, folder, digest, dtype)
+    return Base(network, tokenizer, entry, folder, digest, dtype)
 
 
-def _model(folder: Path, dtype: torch.dtype) -> Any:
-    from transformers import AutoModelForCausalLM
+def network_of(folder: Path, dtype: torch.dtype) -> Network | FallbackNetwork:
+    """
+    Return the frozen model in a folder: our decoder, or transformers' where that does not compute it, with the reason.
 
-    model, report = AutoModelForCausalLM.from_pretrained(
-        folder,
-        dtype=dtype,
-        use_safetensors=True,
-        local_files_only=True,
-        trust_remote_code=False,
-        output_loading_info=True,
-    )
-    if report["missing_keys"]:  # transformers would fill them with random numbers
-        raise ValueError(f"weights are missing: {', '.join(sorted(report['missing_keys'])[:3])}")
-    return model.eval().requires_grad_(False)
+    Raises what `weights.arranged` and `fallback.model_of` do.
+    """
+    try:
+        spec = spec_of(read_config(folder))
+        return Network(spec, arranged(read_tensors(folder, dtype), spec))
+    except Unknown as reason:
+        return FallbackNetwork(model_of(folder, dtype), str(reason))
 
 
 # below this, bfloat16's rounding is not worth the time saved; processors with the instructions gain 2-4

@@ -7,19 +7,22 @@ Llama files are read tensor by tensor, others by transformers' loader. The posit
 
 from __future__ import annotations
 
-import io
 import mmap
 import shutil
-from contextlib import redirect_stderr
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
+from tokenizers import pre_tokenizers
 
-from tunery.engine.fallback import quiet_transformers
+from tunery.engine.fallback import gguf_tokenizer_parts, read_gguf
+from tunery.engine.families import spec_of
 from tunery.engine.gguf import GgufFile, GgufTensor
-from tunery.errors import FailedPrecondition, InvalidArgument
+from tunery.engine.tokenizer import Tokenizer
+from tunery.engine.weights import parameter_names
+from tunery.errors import InvalidArgument
 from tunery.files import OnProgress, Progress, ignore, read_json, write_json
 
 WEIGHTS_FILE = "model.safetensors"
@@ -38,68 +41,27 @@ def convert(gguf_file: Path, folder: Path, on_progress: OnProgress = ignore) -> 
     file = GgufFile(gguf_file)
     file.require_complete()
     on_progress(Progress("convert", 0, gguf_file.stat().st_size))
-    with quiet_transformers():
-        if is_plain_llama(file):
-            config = llama_config(file)
-            weights, places = llama_weights(file, config, on_progress)
-        else:
-            config, weights = _generic(gguf_file)
-            places = {}
-        tokenizer = _tokenizer(gguf_file, file.metadata.get("tokenizer.ggml.pre"))
-    _write(folder, config, weights, tokenizer)
+    places: dict[str, Place] = {}
+    if is_plain_llama(file):
+        config = llama_config(file)
+        weights, places = llama_weights(file, config, on_progress)
+    else:
+        config, weights = read_gguf(gguf_file)
+    write_json(folder / "config.json", {**config, "dtype": "bfloat16"})
+    save_file(weights, folder / WEIGHTS_FILE, metadata={"format": "pt"})
+    _tokenizer(gguf_file, file.metadata.get("tokenizer.ggml.pre")).save(folder)
     if places:
         write_json(folder / INDEX_FILE, {name: asdict(place) for name, place in places.items()})
     shutil.copyfile(gguf_file, folder / ORIGINAL_FILE)
 
 
-def _generic(gguf_file: Path) -> tuple[Any, dict[str, torch.Tensor]]:
-    """Return config and bfloat16 weights as transformers' own GGUF loader reads them."""
-    from transformers import AutoModelForCausalLM, GgufConfig
-
-    try:
-        with redirect_stderr(io.StringIO()):  # this loader's progress bar cannot be switched off
-            model = AutoModelForCausalLM.from_pretrained(
-                gguf_file.parent,
-                gguf_file=gguf_file.name,
-                dtype=torch.float32,
-                quantization_config=GgufConfig(dequantize=True),
-                local_files_only=True,
-                trust_remote_code=False,
-            )
-    except ImportError as error:
-        raise FailedPrecondition(f"{gguf_file.name} needs another package: pip install accelerate") from error
-    except (ValueError, NotImplementedError) as error:
-        raise InvalidArgument(f"{gguf_file.name} cannot be converted: {error}") from error
-    settings = {**model.config.to_dict(), "architectures": [type(model).__name__]}
-    settings.pop("quantization_config", None)  # the weights are no longer quantized
-    config = type(model.config)(**settings)
-    own = {name for name, _ in (*model.named_parameters(), *model.named_buffers())}  # a tied head is listed once
-    state = {name: value for name, value in model.state_dict().items() if name in own}
-    return config, {name: value.bfloat16().contiguous() for name, value in state.items()}
-
-
-def _tokenizer(gguf_file: Path, pre_type: str | None) -> Any:
-    from tokenizers import pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
-    tokenizer = PreTrainedTokenizerFast.from_pretrained(
-        gguf_file.parent, gguf_file=gguf_file.name, local_files_only=True
-    )
+def _tokenizer(gguf_file: Path, pre_type: str | None) -> Tokenizer:
+    tokenizer = Tokenizer(*gguf_tokenizer_parts(gguf_file))
     if pre_type in DIGIT_SPLITTING:
-        tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        tokenizer.backend.pre_tokenizer = pre_tokenizers.Sequence(
             [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
         )
     return tokenizer
-
-
-def _write(folder: Path, config: Any, weights: dict[str, torch.Tensor], tokenizer: Any) -> None:
-    from safetensors.torch import save_file
-
-    config.dtype = torch.bfloat16
-    config.name_or_path = ""
-    config.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    save_file(weights, folder / WEIGHTS_FILE, metadata={"format": "pt"})
 
 
 INDEX_FILE = "four_bit.json"
@@ -191,36 +153,36 @@ def is_plain_llama(file: GgufFile) -> bool:
     return file.architecture == "llama" and not file.metadata.get("llama.expert_count")
 
 
-def llama_config(file: GgufFile) -> Any:
-    """Return the LlamaConfig that the metadata describes, equal to the one transformers makes."""
-    from transformers import LlamaConfig
-
+def llama_config(file: GgufFile) -> dict[str, Any]:
+    """Return the settings of a Llama that the metadata describes, as transformers makes them."""
     names = {tensor.name for tensor in file.tensors}
     _refuse_scaled_positions(file, names)
     of = {key.removeprefix("llama."): value for key, value in file.metadata.items()}
     token = {key.removeprefix("tokenizer.ggml."): value for key, value in file.metadata.items()}
     hidden, heads = of["embedding_length"], of["attention.head_count"]
-    return LlamaConfig(
-        vocab_size=of.get("vocab_size") or token["tokens"],
-        hidden_size=hidden,
-        intermediate_size=of["feed_forward_length"],
-        num_hidden_layers=of["block_count"],
-        num_attention_heads=heads,
-        num_key_value_heads=of.get("attention.head_count_kv", heads),
-        head_dim=of.get("rope.dimension_count", hidden // heads),
-        max_position_embeddings=of["context_length"],
-        rms_norm_eps=of["attention.layer_norm_rms_epsilon"],
-        rope_parameters={"rope_type": "default", "rope_theta": of.get("rope.freq_base", 10_000.0)},
-        bos_token_id=token.get("bos_token_id"),
-        eos_token_id=token.get("eos_token_id"),
-        pad_token_id=token.get("padding_token_id"),
-        tie_word_embeddings="output.weight" not in names,
-        architectures=["LlamaForCausalLM"],
-    )
+    return {
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "vocab_size": of.get("vocab_size") or token["tokens"],
+        "hidden_size": hidden,
+        "hidden_act": "silu",
+        "intermediate_size": of["feed_forward_length"],
+        "num_hidden_layers": of["block_count"],
+        "num_attention_heads": heads,
+        "num_key_value_heads": of.get("attention.head_count_kv", heads),
+        "head_dim": of.get("rope.dimension_count", hidden // heads),
+        "max_position_embeddings": of["context_length"],
+        "rms_norm_eps": of["attention.layer_norm_rms_epsilon"],
+        "rope_parameters": {"rope_type": "default", "rope_theta": of.get("rope.freq_base", 10_000.0)},
+        "bos_token_id": token.get("bos_token_id"),
+        "eos_token_id": token.get("eos_token_id"),
+        "pad_token_id": token.get("padding_token_id"),
+        "tie_word_embeddings": "output.weight" not in names,
+    }
 
 
 def llama_weights(
-    file: GgufFile, config: Any, on_progress: OnProgress
+    file: GgufFile, config: dict[str, Any], on_progress: OnProgress
 ) -> tuple[dict[str, torch.Tensor], dict[str, Place]]:
     """Return bfloat16 weights by parameter name, and where the 4-bit ones are in the file."""
     names = _parameter_names(config)
@@ -252,22 +214,19 @@ def _refuse_scaled_positions(file: GgufFile, names: set[str]) -> None:
         )
 
 
-def _parameter_names(config: Any) -> dict[str, str]:
+def _parameter_names(config: dict[str, Any]) -> dict[str, str]:
     """Map llama.cpp's tensor names to parameter names."""
     import gguf
-    from transformers import LlamaForCausalLM
 
-    with torch.device("meta"):
-        model = LlamaForCausalLM(config)
-    table = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, config.num_hidden_layers)
-    names = (name for name, _ in model.named_parameters())  # a tied head is listed once
+    table = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, config["num_hidden_layers"])
+    names = parameter_names(spec_of(config))
     return {f"{table.get_name(name.rpartition('.')[0])}.{name.rpartition('.')[2]}": name for name in names}
 
 
-def _rotary_heads(name: str, config: Any) -> int | None:
+def _rotary_heads(name: str, config: dict[str, Any]) -> int | None:
     if ".attn_q." in name:
-        return int(config.num_attention_heads)
-    return int(config.num_key_value_heads) if ".attn_k." in name else None
+        return int(config["num_attention_heads"])
+    return int(config["num_key_value_heads"]) if ".attn_k." in name else None
 
 
 def _read(file: GgufFile, tensor: GgufTensor, heads: int | None) -> torch.Tensor:
@@ -275,6 +234,7 @@ def _read(file: GgufFile, tensor: GgufTensor, heads: int | None) -> torch.Tensor
 
     data = file.data(tensor)
     if tensor.type_id == Q4_1:
-        return decode_four_bit(torch.from_numpy(data), heads).dense().bfloat16()
-    dense = torch.from_numpy(gguf.dequantize(data, gguf.GGMLQuantizationType(tensor.type_id)))
+        return decode_four_bit(torch.from_numpy(data.copy()), heads).dense().bfloat16()
+    # copied, as above: what is mapped cannot be written to, and torch warns of that
+    dense = torch.from_numpy(gguf.dequantize(data, gguf.GGMLQuantizationType(tensor.type_id)).copy())
     return original_rows(dense, heads).bfloat16().contiguous()

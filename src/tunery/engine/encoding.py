@@ -12,7 +12,7 @@ import json
 import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +23,8 @@ from tokenizers import Tokenizer as Backend
 
 from tunery.data.checks import long_outputs
 from tunery.engine.catalog import Catalog
+from tunery.engine.rows import EncodedExample as EncodedExample
+from tunery.engine.rows import shared_prefix_tokens as shared_prefix_tokens
 from tunery.engine.tokenizer import Tokenizer
 from tunery.errors import DatasetInvalid, InvalidArgument
 from tunery.types import CatalogEntry, TuningExample, Turn
@@ -33,29 +35,6 @@ _LOST_CHARACTER_IN_TOKENS = (
     LOST_CHARACTER,
     "<0xEF><0xBF><0xBD>",
 )  # where it is meant: of bytes, plain, fallback
-
-
-@dataclass(frozen=True, slots=True)
-class EncodedExample:
-    """Token ids of prompt and answer in one row; the answer begins at `answer_offset` ≥ 1."""
-
-    token_ids: tuple[int, ...]
-    answer_offset: int
-    was_cut: bool = False
-
-    @property
-    def answer_tokens(self) -> int:
-        return len(self.token_ids) - self.answer_offset
-
-
-def shared_prefix_tokens(rows: Sequence[EncodedExample]) -> int:
-    """Return how many leading tokens all rows share, leaving each row at least one."""
-    shortest = min(len(row.token_ids) for row in rows) - 1
-    first = rows[0].token_ids
-    for index in range(shortest):
-        if any(row.token_ids[index] != first[index] for row in rows):
-            return index
-    return shortest
 
 
 class Encoder:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,18 @@ from typing import Any
 import safetensors.torch
 import torch
 from jinja2 import TemplateError
+from safetensors.torch import save_file
 
 from tunery.engine.adapter import CONFIG, WEIGHTS
+from tunery.engine.conversion import WEIGHTS_FILE
 from tunery.engine.encoding import Encoder
-from tunery.engine.fallback import quiet_transformers
+from tunery.engine.fallback import tensors_of
+from tunery.engine.families import Unknown, spec_of
 from tunery.engine.gguf_export import Pair, architecture_of, kinds_of, pre_type_of, write_gguf, write_pairs
 from tunery.engine.tokenizer import Tokenizer
+from tunery.engine.weights import named, read_config, read_tensors
 from tunery.errors import InvalidArgument
+from tunery.files import write_json
 
 ADAPTER_GGUF = "adapter.gguf"
 MERGED_DTYPE = torch.float16  # as small as bfloat16 with eight times finer steps: docs/experiments.md
@@ -50,8 +55,18 @@ def write_adapter_export(source: Source, folder: Path) -> None:
 
 def write_merged_export(source: Source, folder: Path) -> None:
     """Write merged safetensors with tokenizer, chat template and generation config."""
-    model = merge(source.base_folder, source.adapter_folder)
-    write_merged(folder, model, Tokenizer.read(source.base_folder), dtype=MERGED_DTYPE)
+    tensors = merge(source.base_folder, source.adapter_folder)
+    tokenizer = Tokenizer.read(source.base_folder)
+    save_file(
+        {name: _rounded(value, MERGED_DTYPE) for name, value in tensors.items()},
+        folder / WEIGHTS_FILE,
+        metadata={"format": "pt"},
+    )
+    config = {**read_config(source.base_folder), "dtype": str(MERGED_DTYPE).removeprefix("torch.")}
+    config.pop("torch_dtype", None)
+    write_json(folder / "config.json", config)
+    write_json(folder / "generation_config.json", _generation_config(tokenizer))
+    tokenizer.save(folder)
 
 
 def write_gguf_export(source: Source, folder: Path) -> None:
@@ -61,15 +76,13 @@ def write_gguf_export(source: Source, folder: Path) -> None:
     Raises InvalidArgument for other bits, FailedPrecondition for a family or tokenizer that GGUF cannot represent
     exactly.
     """
-    from transformers import AutoConfig
-
-    kinds = kinds_of(source.bits)
-    config = AutoConfig.from_pretrained(source.base_folder, local_files_only=True, trust_remote_code=False)
+    kinds, config = kinds_of(source.bits), read_config(source.base_folder)
     architecture_of(config)  # refuse before reading weights
-    tokenizer = Tokenizer.read(source.base_folder)
-    model, pre_type = merge(source.base_folder, source.adapter_folder), pre_type_of(source.base_folder)
+    tokenizer, pre_type = Tokenizer.read(source.base_folder), pre_type_of(source.base_folder)
+    tensors = merge(source.base_folder, source.adapter_folder)
     for kind in kinds:
-        write_gguf(folder / f"model-{kind}.gguf", model, tokenizer, kind, name=source.name, pre_type=pre_type)
+        path = folder / f"model-{kind}.gguf"
+        write_gguf(path, config, tensors, tokenizer, kind, name=source.name, pre_type=pre_type)
     pairs, alpha = _pairs(source.adapter_folder)
     write_pairs(folder / ADAPTER_GGUF, pairs, alpha, config)
     text = modelfile(
@@ -88,11 +101,10 @@ def write_base_gguf(base_folder: Path, path: Path, name: str) -> None:
 
     Raises FailedPrecondition for a family or tokenizer that GGUF cannot represent exactly.
     """
-    from transformers import AutoConfig
-
-    architecture_of(AutoConfig.from_pretrained(base_folder, local_files_only=True, trust_remote_code=False))
+    config = read_config(base_folder)
+    architecture_of(config)
     tokenizer, pre_type = Tokenizer.read(base_folder), pre_type_of(base_folder)
-    write_gguf(path, unmerged(base_folder), tokenizer, "f16", name=name, pre_type=pre_type)
+    write_gguf(path, config, unmerged(base_folder), tokenizer, "f16", name=name, pre_type=pre_type)
 
 
 def base_gguf(base_model: str) -> str:
@@ -122,64 +134,52 @@ def _pairs(adapter_folder: Path) -> tuple[Iterator[Pair], float]:
 _PREFIX, _DOWN, _UP = "base_model.model.", ".lora_A.weight", ".lora_B.weight"
 
 
-def merge(base_folder: Path, adapter_folder: Path) -> Any:
+def merge(base_folder: Path, adapter_folder: Path) -> dict[str, torch.Tensor]:
     """
-    Return the base as a transformers model in float32 with the adapter merged into its weights.
+    Return the tensors of a base by name in float32, with the adapter merged into its weights.
 
     `W + alpha / rank · B A`, computed in float32. Raises InvalidArgument if the adapter does not fit this base.
     """
-    model = unmerged(base_folder)
+    merged = unmerged(base_folder)
     config = json.loads((adapter_folder / CONFIG).read_text("utf-8"))
-    scale = float(config["lora_alpha"]) / int(config["r"])
+    scale, is_transposed = float(config["lora_alpha"]) / int(config["r"]), bool(config.get("fan_in_fan_out"))
     tensors = safetensors.torch.load_file(adapter_folder / WEIGHTS)
-    with torch.no_grad():
-        for name in [name for name in tensors if name.endswith(_DOWN)]:
-            path = name.removeprefix(_PREFIX).removesuffix(_DOWN)
-            # B (out, r) @ A (r, in) -> (out, in), the shape of the weight
-            delta = scale * (tensors[_PREFIX + path + _UP].float() @ tensors[name].float())
-            _add(model, path, delta, is_transposed=bool(config.get("fan_in_fan_out")))
-    return model.eval()
+    for name in [name for name in tensors if name.endswith(_DOWN)]:
+        path = name.removeprefix(_PREFIX).removesuffix(_DOWN)
+        # B (out, r) @ A (r, in) -> (out, in), the shape of the weight
+        delta = scale * (tensors[_PREFIX + path + _UP].float() @ tensors[name].float())
+        weight = _weight(merged, path, delta.T if is_transposed else delta)
+        merged[weight] = merged[weight] + (delta.T if is_transposed else delta)
+    return merged
 
 
-def unmerged(base_folder: Path) -> Any:
-    """Return a base alone as a transformers model in float32."""
-    from transformers import AutoModelForCausalLM
-
-    with quiet_transformers():
-        return AutoModelForCausalLM.from_pretrained(
-            base_folder, dtype=torch.float32, use_safetensors=True, local_files_only=True, trust_remote_code=False
-        )
-
-
-def write_merged(folder: Path, model: Any, tokenizer: Tokenizer, *, dtype: torch.dtype = torch.float32) -> None:
-    """
-    Write a merged model into a folder, with weights in `dtype`.
-
-    Its generation config stops where tunery stops and decodes greedily, as tunery does by default.
-    """
-    from transformers import GenerationConfig
-
-    encoder = Encoder(tokenizer, window_tokens=1 << 30)
-    first_end = encoder.end_token_id
-    ends = [first_end, *sorted(encoder.stop_token_ids - {first_end})]
-    padding = tokenizer.token_id("pad_token")
-    model.generation_config = GenerationConfig(
-        do_sample=False, eos_token_id=ends, pad_token_id=first_end if padding is None else padding
-    )
-    with quiet_transformers():
-        model.to(dtype).save_pretrained(folder)
-    tokenizer.save(folder)
-
-
-def _add(model: Any, path: str, delta: torch.Tensor, *, is_transposed: bool) -> None:
+def unmerged(base_folder: Path) -> dict[str, torch.Tensor]:
+    """Return the tensors of a base alone by name in float32, a tied head once."""
     try:
-        weight = model.get_submodule(path).weight
-    except AttributeError:
-        raise InvalidArgument(f"The adapter changes {path}, which this base does not have.") from None
-    change = delta.T if is_transposed else delta
-    if weight.shape != change.shape:
-        raise InvalidArgument(f"The adapter does not fit this base: {path} is {tuple(weight.shape)} there.")
-    weight += change
+        return named(read_tensors(base_folder, torch.float32), spec_of(read_config(base_folder)))
+    except Unknown:
+        return tensors_of(base_folder)
+
+
+def _weight(tensors: Mapping[str, torch.Tensor], path: str, change: torch.Tensor) -> str:
+    name = f"{path}.weight"
+    if name not in tensors:
+        raise InvalidArgument(f"The adapter changes {path}, which this base does not have.")
+    if tensors[name].shape != change.shape:
+        raise InvalidArgument(f"The adapter does not fit this base: {path} is {tuple(tensors[name].shape)} there.")
+    return name
+
+
+def _rounded(value: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    return value.to(dtype).contiguous() if value.is_floating_point() else value
+
+
+def _generation_config(tokenizer: Tokenizer) -> dict[str, object]:
+    """Return settings that stop where tunery stops and decode greedily, as tunery does by default."""
+    encoder = Encoder(tokenizer, window_tokens=1 << 30)
+    first_end, padding = encoder.end_token_id, tokenizer.token_id("pad_token")
+    ends = [first_end, *sorted(encoder.stop_token_ids - {first_end})]
+    return {"do_sample": False, "eos_token_id": ends, "pad_token_id": first_end if padding is None else padding}
 
 
 def modelfile(weights: str, tokenizer: Tokenizer, *, temperature: float, top_p: float, top_k: int | None) -> str:

@@ -1,16 +1,27 @@
 """
-What needs transformers: tokenizers whose class builds a pipeline of its own.
+Whatever needs transformers: causal models that `decoder.py` does not compute, and tokenizers that classes rebuild.
+
+Such a model is tuned by the plain padded batch through its untouched forward pass, and reads the whole row again for
+each token of an answer: exact for every causal model that transformers loads, and slower.
 """
 
 from __future__ import annotations
 
+import io
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import Any
 
+import torch
 from tokenizers import Tokenizer as Backend
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+
+from tunery.engine.lora import Adapter, shape_of
+from tunery.engine.rows import EncodedExample
+from tunery.errors import FailedPrecondition, InvalidArgument
 
 
 @contextmanager
@@ -48,3 +59,212 @@ def parts_of(theirs: Any) -> Parts:
         raise ValueError("its tokenizer has no form that the tokenizers package reads")
     template = theirs.chat_template if isinstance(theirs.chat_template, str) else None
     return Backend.from_str(backend.to_str()), theirs.special_tokens_map, theirs.extra_special_tokens, template
+
+
+def model_of(folder: Path, dtype: torch.dtype) -> Any:
+    """Return the causal model in a folder; raises ValueError, KeyError or OSError where it cannot be loaded."""
+    from transformers import AutoModelForCausalLM
+
+    with quiet_transformers():
+        model, report = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=dtype,
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+        )
+    if report["missing_keys"]:  # transformers would fill them with random numbers
+        raise ValueError(f"weights are missing: {', '.join(sorted(report['missing_keys'])[:3])}")
+    return model.eval().requires_grad_(False)
+
+
+def tensors_of(folder: Path) -> dict[str, Tensor]:
+    """Return all tensors of the model in a folder by name, in float32; those that are tied once."""
+    model = model_of(folder, torch.float32)
+    own = {name for name, _ in (*model.named_parameters(), *model.named_buffers())}
+    return {name: value for name, value in model.state_dict().items() if name in own}
+
+
+def read_gguf(gguf_file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """
+    Return config and bfloat16 weights of a GGUF file as transformers' own loader reads them.
+
+    Raises FailedPrecondition if that needs another package, InvalidArgument for a file that it cannot convert.
+    """
+    from transformers import AutoModelForCausalLM, GgufConfig
+
+    try:
+        with quiet_transformers(), redirect_stderr(io.StringIO()):  # this progress bar cannot be switched off
+            model = AutoModelForCausalLM.from_pretrained(
+                gguf_file.parent,
+                gguf_file=gguf_file.name,
+                dtype=torch.float32,
+                quantization_config=GgufConfig(dequantize=True),
+                local_files_only=True,
+                trust_remote_code=False,
+            )
+    except ImportError as error:
+        raise FailedPrecondition(f"{gguf_file.name} needs another package: pip install accelerate") from error
+    except (ValueError, NotImplementedError) as error:
+        raise InvalidArgument(f"{gguf_file.name} cannot be converted: {error}") from error
+    config = {**model.config.to_dict(), "architectures": [type(model).__name__]}
+    config.pop("quantization_config", None)  # the weights are no longer quantized
+    own = {name for name, _ in (*model.named_parameters(), *model.named_buffers())}  # a tied head is listed once
+    state = {name: value for name, value in model.state_dict().items() if name in own}
+    return config, {name: value.bfloat16().contiguous() for name, value in state.items()}
+
+
+def gguf_tokenizer_parts(gguf_file: Path) -> Parts:
+    """Return what `Tokenizer` is made of, as transformers reads it from a GGUF file."""
+    from transformers import PreTrainedTokenizerFast
+
+    with quiet_transformers():
+        theirs = PreTrainedTokenizerFast.from_pretrained(
+            gguf_file.parent, gguf_file=gguf_file.name, local_files_only=True
+        )
+    return parts_of(theirs)
+
+
+# Their kernels read the weight of `out_proj` past its module: an adapter there would be ignored; peft 0.21 refuses it
+_BYPASSING_FAMILIES = frozenset({"falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h"})
+
+
+class FallbackNetwork:
+    """
+    A causal model of transformers with slots for adapters; otherwise as `network.Network`.
+
+    `model` is changed in place: linear layers get places for adapters. `reason` says why it is computed here.
+    """
+
+    is_packed = False
+
+    def __init__(self, model: Any, reason: str = "") -> None:
+        self.reason = reason
+        self.model = model.eval().requires_grad_(False)
+        self.family = str(model.config.model_type)
+        self.adapters: dict[int, Adapter] = {}
+        skip = {"out_proj"} if self.family in _BYPASSING_FAMILIES else set()
+        self._layers = _adapt(model, skip)
+
+    @property
+    def linears(self) -> Mapping[str, tuple[int, int]]:
+        return {path: (layer.weight.shape[0], layer.weight.shape[1]) for path, layer in self._layers.items()}
+
+    @property
+    def is_transposed(self) -> bool:
+        return any(layer.is_transposed for layer in self._layers.values())
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return next(iter(self._layers.values())).weight.dtype
+
+    @property
+    def device(self) -> torch.device:
+        return next(iter(self._layers.values())).weight.device
+
+    def fresh_adapter(self, rank: int, alpha: float, seed: int) -> Adapter:
+        wide = torch.promote_types(self.dtype, torch.float32)
+        return Adapter.fresh(shape_of(self.linears, rank, alpha, self.is_transposed), seed, wide).to(self.device)
+
+    def install(self, slot: int, adapter: Adapter, grad: Tensor | None = None) -> None:
+        """Put an adapter into a slot; with `grad` (flat, as the adapter) it can be tuned: gradients are added there."""
+        self.adapters[slot] = adapter
+        for path, down, up in adapter.shape.pairs(adapter.flat):
+            parts = (down, up) if grad is None else (nn.Parameter(down), nn.Parameter(up))
+            self._layers[path].pairs[slot] = (*parts, adapter.shape.scale)
+        for path, down, up in () if grad is None else adapter.shape.pairs(grad):
+            self._layers[path].pairs[slot][0].grad, self._layers[path].pairs[slot][1].grad = down, up
+
+    def remove(self, slot: int) -> None:
+        self.adapters.pop(slot, None)
+        for layer in self._layers.values():
+            layer.pairs.pop(slot, None)
+
+    def loss(self, rows: Sequence[EncodedExample]) -> float:
+        """Return the sum of the cross-entropy over all answer tokens of the rows, in nats."""
+        with torch.no_grad():
+            return float(self._padded_loss(rows))
+
+    def add_gradient(self, rows: Sequence[EncodedExample], weight: float = 1.0) -> float:
+        """Add the gradient of `weight` × loss to the place given to `install`; return the loss as `loss` does."""
+        loss = self._padded_loss(rows)
+        (loss * weight).backward()  # type: ignore[no-untyped-call]
+        return float(loss.detach())
+
+    def next_logits(self, token_ids: Sequence[int], slot: int | None) -> Tensor:
+        """Return the logits `[V]` that follow a row, in float32 or wider."""
+        return self._logits(token_ids, slot)[-1]
+
+    def logits_of(self, rows: Sequence[EncodedExample], slot: int | None) -> Tensor:
+        """Return the logits `[N, V]` that predict the answer tokens of rows."""
+        return torch.cat([self._logits(row.token_ids, slot)[row.answer_offset - 1 : -1] for row in rows])
+
+    def _logits(self, token_ids: Sequence[int], slot: int | None) -> Tensor:
+        with _slot_used(self._layers.values(), slot), torch.no_grad():
+            row = torch.tensor([list(token_ids)], device=self.device)
+            logits = self.model(input_ids=row, use_cache=False).logits[0]
+        return logits.to(torch.promote_types(logits.dtype, torch.float32))  # type: ignore[no-any-return]
+
+    def _padded_loss(self, rows: Sequence[EncodedExample]) -> Tensor:
+        tokens = [torch.tensor(row.token_ids) for row in rows]
+        token_ids = pad_sequence(tokens, batch_first=True).to(self.device)
+        mask = pad_sequence([torch.ones_like(row) for row in tokens], batch_first=True).to(self.device)
+        logits = self.model(input_ids=token_ids, attention_mask=mask, use_cache=False).logits
+        wide = torch.promote_types(logits.dtype, torch.float32)
+        total = torch.zeros((), dtype=torch.float64, device=logits.device)
+        for row, row_logits in zip(rows, logits, strict=True):
+            chosen = row_logits[row.answer_offset - 1 : len(row.token_ids) - 1].to(wide)
+            targets = torch.tensor(row.token_ids[row.answer_offset :], device=logits.device)
+            total = total + nn.functional.cross_entropy(chosen, targets, reduction="sum")
+        return total
+
+
+class _LoraLinear(nn.Module):
+    """A frozen linear layer, weight `[out, in]`, with a pair for each slot; the pair of `slot` takes part."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, is_transposed: bool) -> None:
+        super().__init__()
+        self.weight, self.bias = weight.detach(), None if bias is None else bias.detach()
+        self.is_transposed = is_transposed
+        self.pairs: dict[int, tuple[Tensor, Tensor, float]] = {}
+        self.slot: int | None = 0
+
+    weight: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        output = nn.functional.linear(x, self.weight, self.bias)
+        if self.slot is None or self.slot not in self.pairs:
+            return output
+        down, up, scale = self.pairs[self.slot]
+        narrow = nn.functional.linear(x, down.to(x.dtype))
+        return output + nn.functional.linear(narrow, up.to(x.dtype)) * scale
+
+
+def _adapt(model: nn.Module, skip: set[str]) -> dict[str, _LoraLinear]:
+    """Replace every linear layer but the head and those named in `skip`, in place; return them by module path."""
+    from transformers.pytorch_utils import Conv1D
+
+    head = model.get_output_embeddings()  # type: ignore[operator]
+    layers: dict[str, _LoraLinear] = {}
+    for path, module in list(model.named_modules()):
+        parent, _, name = path.rpartition(".")
+        if module is head or name in skip or not isinstance(module, nn.Linear | Conv1D):
+            continue
+        is_transposed = isinstance(module, Conv1D)  # GPT-2's counts as linear
+        weight = module.weight.t() if is_transposed else module.weight
+        layers[path] = _LoraLinear(weight, module.bias, is_transposed)
+        setattr(model.get_submodule(parent), name, layers[path])
+    return layers
+
+
+@contextmanager
+def _slot_used(layers: Iterable[_LoraLinear], slot: int | None) -> Iterator[None]:
+    every = list(layers)
+    for layer in every:
+        layer.slot = slot
+    try:
+        yield
+    finally:
+        for layer in every:
+            layer.slot = 0

@@ -8,17 +8,20 @@ float16: a sixth more file, and the answers stay the same.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from tunery.engine.conversion import ORIGINAL_FILE
+from tunery.engine.families import spec_of
 from tunery.engine.gguf import GgufFile
-from tunery.engine.layers.lora import Adapter
+from tunery.engine.lora import Adapter
 from tunery.engine.tokenizer import Tokenizer
 from tunery.errors import FailedPrecondition, InvalidArgument
+
+Config = Mapping[str, Any]  # the settings of config.json
 
 KINDS = {16: "f16", 8: "q8_0"}  # by the bits of a weight
 _BLOCK = 32  # weights per block of Q8_0; a matrix of another width stays float16
@@ -35,21 +38,28 @@ def kinds_of(bits: int | None) -> tuple[str, ...]:
 
 
 def write_gguf(
-    path: Path, model: Any, tokenizer: Tokenizer, kind: str, *, name: str, pre_type: str | None = None
+    path: Path,
+    config: Config,
+    tensors: Mapping[str, torch.Tensor],
+    tokenizer: Tokenizer,
+    kind: str,
+    *,
+    name: str,
+    pre_type: str | None = None,
 ) -> None:
     """
-    Write a model into a GGUF file of `kind` "f16" or "q8_0".
+    Write a model into a GGUF file of `kind` "f16" or "q8_0": settings and tensors by name, a tied head once.
 
     Raises FailedPrecondition for a family or a tokenizer that llama.cpp would read differently.
     """
     import gguf
 
-    names = TensorNames(model.config)
+    names = TensorNames(config)
     writer = gguf.GGUFWriter(path, names.architecture)
-    _add_facts(writer, model.config, kind, name)
-    add_tokenizer(writer, tokenizer, model.config.vocab_size, pre_type)
-    for parameter, value in model.named_parameters():  # a tied head is listed once
-        rows = names.ordered(parameter, value.detach().float())
+    _add_facts(writer, config, kind, name)
+    add_tokenizer(writer, tokenizer, config["vocab_size"], pre_type)
+    for parameter, value in tensors.items():
+        rows = names.ordered(parameter, value.float())
         _add_tensor(writer, names.of(parameter), rows, kind)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -63,26 +73,27 @@ def pre_type_of(base_folder: Path) -> str | None:
     return GgufFile(original).metadata.get("tokenizer.ggml.pre") if original.is_file() else None
 
 
-def _add_facts(writer: Any, config: Any, kind: str, name: str) -> None:
+def _add_facts(writer: Any, config: Config, kind: str, name: str) -> None:
     import gguf
 
+    spec = spec_of(config)
+    stated = config.get("rope_parameters") or {}
     writer.add_name(name)
     writer.add_type(gguf.GGUFType.MODEL)
     writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16 if kind == "f16" else gguf.LlamaFileType.MOSTLY_Q8_0)
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
-    writer.add_vocab_size(config.vocab_size)
-    writer.add_context_length(config.max_position_embeddings)
-    writer.add_embedding_length(config.hidden_size)
-    writer.add_feed_forward_length(config.intermediate_size)
-    writer.add_block_count(config.num_hidden_layers)
-    writer.add_head_count(config.num_attention_heads)
-    writer.add_head_count_kv(config.num_key_value_heads)
-    head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    writer.add_key_length(head)
-    writer.add_value_length(head)
-    writer.add_rope_dimension_count(head)
-    writer.add_rope_freq_base(float((getattr(config, "rope_parameters", None) or {}).get("rope_theta", 10_000.0)))
-    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    writer.add_vocab_size(config["vocab_size"])
+    writer.add_context_length(config["max_position_embeddings"])
+    writer.add_embedding_length(spec.hidden)
+    writer.add_feed_forward_length(spec.inner)
+    writer.add_block_count(len(spec.layers))
+    writer.add_head_count(spec.heads)
+    writer.add_head_count_kv(spec.key_heads)
+    writer.add_key_length(spec.width)
+    writer.add_value_length(spec.width)
+    writer.add_rope_dimension_count(spec.width)
+    writer.add_rope_freq_base(float(stated.get("rope_theta") or config.get("rope_theta") or 10_000.0))
+    writer.add_layer_norm_rms_eps(spec.norm.epsilon)
 
 
 def _add_tensor(writer: Any, name: str, value: torch.Tensor, kind: str) -> None:
@@ -100,12 +111,12 @@ def _add_tensor(writer: Any, name: str, value: torch.Tensor, kind: str) -> None:
 Pair = tuple[str, torch.Tensor, torch.Tensor]  # path of the layer, A [r, in], B [out, r]
 
 
-def write_gguf_adapter(path: Path, adapter: Adapter, config: Any) -> None:
+def write_gguf_adapter(path: Path, adapter: Adapter, config: Config) -> None:
     """Write an adapter for a base with this config in float32, the converter's default."""
     write_pairs(path, adapter.shape.pairs(adapter.flat), adapter.shape.alpha, config)
 
 
-def write_pairs(path: Path, pairs: Iterable[Pair], alpha: float, config: Any) -> None:
+def write_pairs(path: Path, pairs: Iterable[Pair], alpha: float, config: Config) -> None:
     """Write the low-rank pairs of an adapter; raises FailedPrecondition for a family without GGUF support."""
     import gguf
 
@@ -194,17 +205,17 @@ ARCHITECTURES = {"llama": "llama", "mistral": "llama", "qwen2": "qwen2", "qwen3"
 _REORDERED = "llama"
 
 
-def architecture_of(config: Any) -> str:
+def architecture_of(config: Config) -> str:
     """Return llama.cpp's name of the architecture; raises FailedPrecondition if it cannot be represented exactly."""
-    found = ARCHITECTURES.get(config.model_type)
+    found = ARCHITECTURES.get(config["model_type"])
     if found is None:
         known = ", ".join(ARCHITECTURES)
         raise FailedPrecondition(
-            f"GGUF can be written for the families {known}; this base belongs to the family {config.model_type}."
+            f"GGUF can be written for the families {known}; this base belongs to the family {config['model_type']}."
             " Export it merged."
         )
-    positions = getattr(config, "rope_parameters", None) or {}
-    if positions.get("rope_type", "default") != "default":
+    positions = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    if positions.get("rope_type", positions.get("type", "default")) != "default":
         raise FailedPrecondition("This base scales its rotary positions, which cannot be represented exactly in GGUF.")
     return found
 
@@ -212,13 +223,13 @@ def architecture_of(config: Any) -> str:
 class TensorNames:
     """llama.cpp's names and row order for the parameters of one config."""
 
-    def __init__(self, config: Any) -> None:
+    def __init__(self, config: Config) -> None:
         import gguf
 
-        self.architecture = architecture_of(config)
+        self.architecture, spec = architecture_of(config), spec_of(config)
         number = next(key for key, name in gguf.MODEL_ARCH_NAMES.items() if name == self.architecture)
-        self._table = gguf.get_tensor_name_map(number, config.num_hidden_layers)
-        self._heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}
+        self._table = gguf.get_tensor_name_map(number, len(spec.layers))
+        self._heads = {"q_proj": spec.heads, "k_proj": spec.key_heads}
 
     def of(self, parameter: str) -> str:
         """Return the GGUF name of a parameter such as `model.layers.0.self_attn.q_proj.weight`."""

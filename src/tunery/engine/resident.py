@@ -18,14 +18,15 @@ from tunery.engine import base, conversion
 from tunery.engine.adapter import read_adapter
 from tunery.engine.answers.generator import Generator, Piece, Request
 from tunery.engine.answers.guides import Guides
-from tunery.engine.answers.lean import LeanModel
+from tunery.engine.answers.native.step import CompiledStep
 from tunery.engine.answers.prefixes import PrefixStore
 from tunery.engine.base import fast_dtype
 from tunery.engine.catalog import Catalog, pull
+from tunery.engine.conversion import has_four_bit_weights
 from tunery.engine.encoding import EncodedExample, Encoder
 from tunery.engine.integrity import BaseCheck
-from tunery.engine.layers.lora import Adapter
-from tunery.engine.layers.network import Network
+from tunery.engine.lora import Adapter
+from tunery.engine.network import Network
 from tunery.engine.tuner import Recipe, Tuner
 from tunery.errors import DataLoss, InvalidArgument
 from tunery.types import Hyperparameters, SamplingSettings, TuningExample
@@ -38,15 +39,15 @@ class ResidentBase:
 
     def __init__(self, loaded: base.Base) -> None:
         self.name, self.digest, self.folder, self.entry = loaded.name, loaded.digest, loaded.folder, loaded.entry
-        self.network = Network(loaded.model)
+        self.network = loaded.network
         self.encoder = Encoder(loaded.tokenizer, loaded.window_tokens)
         self._slots = count(1)
         self.prefixes = PrefixStore()
         self.guides = Guides(self.encoder)
-        reads_four_bit = conversion.has_four_bit_weights(loaded.folder)
-        self.lean = LeanModel.of(
-            self.network, partial(conversion.read_four_bit, loaded.folder) if reads_four_bit else None
-        )
+        self.compiled: CompiledStep | None = None
+        if isinstance(self.network, Network):
+            reads = partial(conversion.read_four_bit, self.folder)
+            self.compiled = CompiledStep.of(self.network, reads if has_four_bit_weights(self.folder) else None)
 
     def add(self, adapter: Adapter) -> int:
         """Keep an adapter; return its slot."""
@@ -133,7 +134,7 @@ class ResidentBase:
 
     def generator(self) -> Generator:
         """Return an empty generator; the generators of a resident base share cached prefixes."""
-        return Generator(self.network, self.encoder, lean=self.lean, prefixes=self.prefixes, guides=self.guides)
+        return Generator(self.network, self.encoder, compiled=self.compiled, prefixes=self.prefixes, guides=self.guides)
 
     def answers(self, texts: Sequence[str], settings: SamplingSettings, slot: int | None = None) -> list[str]:
         """Return the complete answers to `texts`."""

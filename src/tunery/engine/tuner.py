@@ -27,13 +27,14 @@ from torch import Tensor
 
 from tunery.engine.adapter import CONFIG, WEIGHTS, read_adapter, write_adapter
 from tunery.engine.catalog import tensor_shapes
-from tunery.engine.encoding import EncodedExample
-from tunery.engine.layers.lora import Adapter
-from tunery.engine.layers.network import Network
+from tunery.engine.fallback import FallbackNetwork
+from tunery.engine.lora import Adapter
+from tunery.engine.network import Network
+from tunery.engine.rows import EncodedExample
 from tunery.errors import (
     CheckpointDamaged,
-    FailedPrecondition,
     InvalidArgument,
+    OtherCheckpoint,
     OutOfMemory,
     TuningRuined,
     TuningUnstable,
@@ -41,6 +42,7 @@ from tunery.errors import (
 from tunery.files import sha256_of, write_whole
 from tunery.types import EpochLoss, Hyperparameters, TuningSnapshot
 
+ENGINE = 2  # of the arithmetic: a task goes on under the one it began with, or from its first step
 HEALTH_ROWS = 16
 RUINED_FACTOR, RUINED_NATS = 1.25, 0.25  # of the loss before tuning, and more than that: rounding is far below
 CHECKPOINT_SECONDS = 10.0  # at most this much work is lost
@@ -60,7 +62,7 @@ class Tuner:
 
     def __init__(
         self,
-        network: Network,
+        network: Network | FallbackNetwork,
         examples: Sequence[EncodedExample],
         hyperparameters: Hyperparameters,
         *,
@@ -81,6 +83,8 @@ class Tuner:
         self.epoch_losses: list[EpochLoss] = []
         self.kept_epochs: dict[int, str] = {}  # with the digest of each one's adapter
         self.notices: list[str] = []
+        if isinstance(network, FallbackNetwork) and network.reason:
+            self.notices.append(f"This base is computed by transformers, exactly and more slowly: {network.reason}.")
         self.micro_batch_size = hyperparameters.batch_size
         self.adapter = network.fresh_adapter(self.recipe.rank, self.recipe.alpha, seed)
         if source is not None:
@@ -320,7 +324,7 @@ def _portions(rows: Sequence[EncodedExample], tokens: int) -> Iterator[Sequence[
 
 
 def _fingerprint(
-    network: Network,
+    network: Network | FallbackNetwork,
     base_digest: str,
     schedule: Schedule,
     examples: Sequence[EncodedExample],
@@ -331,6 +335,8 @@ def _fingerprint(
         "base": base_digest,
         "dtype": str(network.dtype),
         "packed": network.is_packed,
+        "device": network.device.type,
+        "engine": ENGINE,
         "hyperparameters": asdict(schedule.hyperparameters),
         "recipe": asdict(schedule.recipe),
         "seed": schedule.seed,
@@ -371,6 +377,7 @@ class Checkpoint:
 
 def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     header = {
+        "engine": ENGINE,
         "fingerprint": checkpoint.fingerprint,
         "step": checkpoint.step,
         "micro_batch_size": checkpoint.micro_batch_size,
@@ -386,16 +393,18 @@ def read_checkpoint(folder: Path, fingerprint: str) -> Checkpoint | None:
     """
     Return the checkpoint of a folder, None when there is none.
 
-    Raises FailedPrecondition when it belongs to different data or settings; it is then left as it is. Raises
-    CheckpointDamaged when it is not what was written, or the disk cannot read it.
+    Raises OtherCheckpoint when it belongs to different data or settings or to another engine; it is then left as it is.
+    Raises CheckpointDamaged when it is not what was written, or the disk cannot read it.
     """
     path = folder / FILE
     if not path.exists():
         return None
     try:
         header, tensors = _read_whole(path)
+        if header.get("engine", 1) != ENGINE:
+            raise OtherCheckpoint(folder, "was made by an earlier engine, which rounds differently")
         if header["fingerprint"] != fingerprint:
-            raise FailedPrecondition(f"The checkpoint in {folder} belongs to different data or settings.")
+            raise OtherCheckpoint(folder, "belongs to different data or settings")
         return Checkpoint(
             fingerprint=fingerprint,
             step=header["step"],

@@ -28,6 +28,7 @@ from tunery.errors import (
     CheckpointDamaged,
     FailedPrecondition,
     InvalidArgument,
+    OtherCheckpoint,
     OutOfMemory,
     ResourceExhausted,
     Unavailable,
@@ -168,9 +169,9 @@ class TaskWorker:
             tuner = self._new_tuner(resident, inputs)
             if not tuner.completed_steps and self._task.checkpoint_step:
                 notices.append(Noticed("The checkpoint is gone; tuning starts over at step 1."))
-        except (FailedPrecondition, CheckpointDamaged) as error:
-            # another number format, recipe or version must not be mixed, and nothing damaged may be continued
-            reason = str(error) if isinstance(error, CheckpointDamaged) else "The checkpoint has different settings."
+        except (OtherCheckpoint, CheckpointDamaged) as error:
+            # another number format, recipe or engine must not be mixed, and nothing damaged may be continued
+            reason = str(error) if isinstance(error, CheckpointDamaged) else error.said
             notices.append(Noticed(f"{reason.removesuffix('.')}; tuning starts over at step 1."))
             shutil.rmtree(self._folder.checkpoint(self._task.id))
             tuner = self._new_tuner(resident, inputs)

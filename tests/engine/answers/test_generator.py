@@ -13,14 +13,15 @@ import torch
 from peft import PeftModel
 
 from tests.engine.tiny_bases import tiny_config, tiny_text_side
-from tests.fakes import tiny_model
+from tests.fakes import any_network, network_of, tiny_model
 from tunery.engine.adapter import write_adapter
-from tunery.engine.answers.cache import token_bytes
 from tunery.engine.answers.generator import Generator, Piece, Request
-from tunery.engine.answers.lean import LeanModel
+from tunery.engine.answers.native.step import CompiledStep
 from tunery.engine.encoding import Encoder
-from tunery.engine.layers.lora import Adapter
-from tunery.engine.layers.network import Network
+from tunery.engine.fallback import FallbackNetwork
+from tunery.engine.families import FAMILIES
+from tunery.engine.lora import Adapter
+from tunery.engine.network import Network
 from tunery.errors import NotFound
 from tunery.types import SamplingSettings
 
@@ -47,15 +48,16 @@ class Numbers:
         return "".join(f"{token} " for token in token_ids)
 
 
-def make_network(family: str = "llama", dtype: torch.dtype = torch.float32) -> Network:
-    return Network(tiny_model(family, dtype))
+def make_network(family: str = "llama", dtype: torch.dtype = torch.float32) -> Any:
+    return any_network(family, dtype)
 
 
-def make_generator(network: Network, **options: int) -> Generator:
-    return Generator(network, Encoder(Numbers(), 128), lean=LeanModel.of(network), **options)
+def make_generator(network: Any, *, is_compiled: bool = True, **options: int) -> Generator:
+    compiled = CompiledStep.of(network) if is_compiled and isinstance(network, Network) else None
+    return Generator(network, Encoder(Numbers(), 128), compiled=compiled, **options)
 
 
-def random_adapter(network: Network, seed: int, scale: float = 0.2) -> Adapter:
+def random_adapter(network: Network | FallbackNetwork, seed: int, scale: float = 0.2) -> Adapter:
     adapter = network.fresh_adapter(4, 8, seed)
     adapter.flat.normal_(0, scale, generator=torch.Generator().manual_seed(seed))
     return adapter
@@ -82,7 +84,7 @@ def greedy(model: Any, prompt: tuple[int, ...]) -> list[int]:
     return row[: row.index(2)] if 2 in row else row
 
 
-@pytest.mark.parametrize("family", ["llama", "qwen3", "mistral", "gemma3_text", "gpt_neox", "gemma2", "gpt2", "opt"])
+@pytest.mark.parametrize("family", [*sorted(FAMILIES), "opt"])
 def test_greedy_tokens_equal_those_of_transformers_and_peft(family: str, tmp_path: Path) -> None:
     """Five prompts in one batch give token by token what PEFT on the plain model gives for each alone."""
     network = make_network(family, torch.float64 if family != "gemma2" else torch.float32)
@@ -140,7 +142,7 @@ def test_answers_that_outgrow_the_cache_take_turns(monkeypatch: pytest.MonkeyPat
     network = make_network(dtype=torch.float64)
     settings = SamplingSettings(max_output_tokens=110, temperature=1, top_p=1, top_k=None)
     requests = [Request(prompt, replace(settings, seed=prompt[0])) for prompt in PROMPTS]
-    budget = 5 * 32 * token_bytes(network.config, torch.float64)
+    budget = 5 * 32 * network.token_bytes(torch.float64)
     generator = make_generator(network, cache_bytes=budget)
     numbers = [generator.submit(request) for request in requests]
     texts, together = dict.fromkeys(numbers, ""), []
@@ -220,7 +222,7 @@ def test_texts_of_a_real_tokenizer_are_streamed_whole() -> None:
     from transformers import LlamaForCausalLM
 
     torch.manual_seed(0)
-    network = Network(LlamaForCausalLM(tiny_config()))
+    network = network_of(LlamaForCausalLM(tiny_config()))
     encoder = Encoder(tiny_text_side(), 128)
     request = Request(tuple(encoder.prompt("hello")), SamplingSettings(max_output_tokens=30))
 

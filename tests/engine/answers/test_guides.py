@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM
 from tests.fakes import write_learnable_base
 from tunery.engine.answers.generator import Request
 from tunery.engine.base import load_folder
-from tunery.engine.layers.lora import Adapter
+from tunery.engine.lora import Adapter
 from tunery.engine.resident import ResidentBase
 from tunery.errors import InvalidArgument
 from tunery.types import AnswerForm, SamplingSettings

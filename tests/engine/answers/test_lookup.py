@@ -1,8 +1,8 @@
-"""Tests of `engine.answers.lookup`: what followed the last two tokens before."""
+"""Tests of `engine.answers.drawing`: what followed the last two tokens before."""
 
 from __future__ import annotations
 
-from tunery.engine.answers.lookup import Lookup
+from tunery.engine.answers.drawing import Lookup
 
 
 def test_guess_is_what_followed_last_time() -> None:

@@ -9,27 +9,71 @@ from pathlib import Path
 
 import pytest
 import torch
+from peft import PeftModel
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from tests.engine.answers.test_generator import make_network
-from tests.engine.answers.test_lean import adapted, filled, generic_logits
-from tunery.engine.answers.lean import LeanModel
-from tunery.engine.answers.native import library, step
+from tests.engine.answers.test_generator import PROMPTS, SETTINGS, greedy, make_generator, make_network, tokens
+from tests.fakes import network_of, tiny_model
+from tunery.engine.adapter import write_adapter
+from tunery.engine.answers.cache import DecodeLayout, KeyValueCache, PrefillLayout
+from tunery.engine.answers.generator import Request
+from tunery.engine.answers.native import step
+from tunery.engine.answers.native.step import CompiledStep
 from tunery.engine.conversion import FourBitWeight
-from tunery.engine.layers.lora import Adapter
-from tunery.engine.layers.network import Network
+from tunery.engine.lora import Adapter, RowGroup
+from tunery.engine.network import Network
+from tunery.engine.packing import pack
+from tunery.engine.rows import EncodedExample
+from tunery.types import SamplingSettings
 
+RANKS = {1: 4, 2: 2, 3: 7}  # slot → rank
 SLOTS: list[int | None] = [1, 2, 1, None, 3]
 TOKENS = [11, 12, 13, 14, 15]
 
 
 @pytest.fixture(autouse=True)
-def compiled() -> None:
+def library_is_there() -> None:
     """A package without its step answers too, slower; here it must be there, and of this source."""
-    if not library.can_run():
+    if not step.can_run():
         pytest.skip("this processor has no AVX2: torch's operations answer")
-    assert library.library() is not None, "there is no compiled step of this source: make step"
+    assert step.library() is not None, "there is no compiled step of this source: make step"
+
+
+def adapted(network: Network) -> Network:
+    """Install adapters of different rank."""
+    for slot, rank in RANKS.items():
+        adapter = network.fresh_adapter(rank, 2.0 * rank, slot)
+        adapter.flat.normal_(0, 0.2, generator=torch.Generator().manual_seed(slot))
+        network.install(slot, adapter)
+    return network
+
+
+def filled(network: Network, slots: list[int | None], dtype: torch.dtype | None = None) -> KeyValueCache:
+    """Return a cache in which each row holds a prompt that its adapter has read."""
+    cache = KeyValueCache(dtype)
+    for prompt, slot in zip(PROMPTS, slots, strict=False):
+        batch = pack([EncodedExample(prompt, len(prompt))])
+        layout = PrefillLayout(batch.layout, cache, (cache.add_slot(),), ((0, len(prompt)),))
+        network.hidden(batch.token_ids, batch.positions, layout, [RowGroup(0, None, slot)])
+        cache.lengths[-1] = len(prompt)
+    return cache
+
+
+def plain_logits(network: Network, slots: list[int | None], token_ids: list[int]) -> Tensor:
+    """Return what `decoder.py` gives for one new token of each row."""
+    cache = filled(network, slots)
+    lengths = torch.tensor(cache.lengths)
+    groups = [RowGroup(index, index + 1, slot) for index, slot in enumerate(slots)]
+    hidden = network.hidden(torch.tensor(token_ids), lengths, DecodeLayout(cache, lengths), groups)
+    return network.head.logits(hidden)
+
+
+def compiled_logits(network: Network, slots: list[int | None], token_ids: list[int]) -> Tensor:
+    compiled = CompiledStep.of(network)
+    assert compiled is not None
+    adapters = [None if slot is None else network.adapters[slot] for slot in slots]
+    return compiled.logits(token_ids, filled(network, slots, torch.float32), adapters)
 
 
 def random_four_bit(rows: int, columns: int, seed: int) -> FourBitWeight:
@@ -99,17 +143,16 @@ def test_weights_in_any_form_give_the_logits_of_the_modules(form: int) -> None:
     """Five rows, three adapters and the base: to 1e-5 of the largest, and really from weights in that form."""
     model = make_model()
     four_bit = FORMS[form](model)
-    network = adapted(Network(model))
-    lean = LeanModel.of(network, lambda: four_bit)
-    assert lean is not None
+    network = adapted(network_of(model))
+    compiled = CompiledStep.of(network, lambda: four_bit)
+    assert compiled is not None
     adapters = [None if slot is None else network.adapters[slot] for slot in SLOTS]
 
-    ours = lean.logits(TOKENS, filled(network, SLOTS, lean.dtype), lean.bank(), adapters)
+    ours = compiled.logits(TOKENS, filled(network, SLOTS, torch.float32), adapters)
 
-    theirs = generic_logits(network, SLOTS, TOKENS)
+    theirs = plain_logits(network, SLOTS, TOKENS)
     assert float((ours - theirs).abs().max()) <= 1e-5 * float(theirs.abs().max())
-    assert lean.native is not None
-    assert lean.native.forms == {form}
+    assert compiled.forms == {form}
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
@@ -119,19 +162,19 @@ def test_an_answer_does_not_depend_on_its_neighbours_or_on_threads(form: int, th
     """The logits of each row are, bit by bit, those of the row alone on one thread."""
     model = make_model()
     four_bit = FORMS[form](model)
-    network = adapted(Network(model))
-    lean = LeanModel.of(network, lambda: four_bit)
-    assert lean is not None
+    network = adapted(network_of(model))
+    compiled = CompiledStep.of(network, lambda: four_bit)
+    assert compiled is not None
     rows = list(zip(SLOTS * 2, TOKENS * 2, strict=True))
 
     def logits(chosen: list[tuple[int | None, int]]) -> Tensor:
         slots = [slot for slot, _ in chosen]
         adapters = [None if slot is None else network.adapters[slot] for slot in slots]
-        cache = filled(network, [None], lean.dtype)
+        cache = filled(network, [None], torch.float32)
         for _ in chosen[1:]:
             cache.add_slot()
         cache.lengths = [0] * len(chosen)
-        return lean.logits([token for _, token in chosen], cache, lean.bank(), adapters)
+        return compiled.logits([token for _, token in chosen], cache, adapters)
 
     before = torch.get_num_threads()
     try:
@@ -144,24 +187,127 @@ def test_an_answer_does_not_depend_on_its_neighbours_or_on_threads(form: int, th
     assert torch.equal(together, alone)
 
 
+@pytest.mark.parametrize(
+    "slots",
+    [[None], [1], [1, 2, 3, None], [2, 2, 2], [1, 2, 1, None, 1], [None, None]],
+    ids=["base", "one", "all different", "all the same", "mixed", "bases"],
+)
+@pytest.mark.parametrize("family", ["llama", "mistral", "qwen2", "qwen3"])
+@torch.inference_mode()
+def test_logits_are_those_of_the_decoder(family: str, slots: list[int | None]) -> None:
+    """Whatever adapters the rows use, to 1e-5 of the largest."""
+    network = adapted(make_network(family))
+
+    ours = compiled_logits(network, slots, TOKENS[: len(slots)])
+
+    theirs = plain_logits(network, slots, TOKENS[: len(slots)])
+    assert float((ours - theirs).abs().max()) <= 1e-5 * float(theirs.abs().max())
+
+
+@torch.inference_mode()
+def test_a_base_in_bfloat16_is_answered_nearer_to_the_truth() -> None:
+    """Between its products the compiled step computes in float32: the distance from float64 does not grow."""
+    network = adapted(make_network("llama", torch.bfloat16))
+    model = tiny_model("llama", torch.bfloat16).double()
+    exact = network_of(model)
+    for slot in RANKS:
+        exact.install(slot, Adapter(network.adapters[slot].shape, network.adapters[slot].flat.double()))
+    truth = plain_logits(exact, SLOTS, TOKENS)
+
+    ours = (compiled_logits(network, SLOTS, TOKENS) - truth).norm()
+
+    assert ours <= 1.2 * (plain_logits(network, SLOTS, TOKENS) - truth).norm()
+
+
 @pytest.mark.parametrize("family", ["llama", "mistral"])
 @torch.inference_mode()
-def test_long_rows_give_the_logits_of_torchs_operations(family: str) -> None:
+def test_long_rows_give_the_logits_of_the_decoder(family: str) -> None:
     """Seventy tokens after one another, beyond Mistral's window of the test: keys and values are the same too."""
     network = adapted(make_network(family))
-    ours, theirs = LeanModel.of(network), LeanModel.of(network, is_compiled=False)
-    assert ours is not None
-    assert theirs is not None
-    caches, banks = [filled(network, [1], lean.dtype) for lean in (ours, theirs)], (ours.bank(), theirs.bank())
+    compiled = CompiledStep.of(network)
+    assert compiled is not None
+    ours, theirs = filled(network, [1], torch.float32), filled(network, [1])
 
-    for token in range(70):
-        pair = [
-            lean.logits([token % 40 + 3], cache, bank, [network.adapters[1]])
-            for lean, cache, bank in zip((ours, theirs), caches, banks, strict=True)
-        ]
-        assert float((pair[0] - pair[1]).abs().max()) <= 1e-5 * float(pair[1].abs().max())
-        for cache in caches:
+    for number in range(70):
+        token, lengths = number % 40 + 3, torch.tensor(theirs.lengths)
+        logits = compiled.logits([token], ours, [network.adapters[1]])
+        layout = DecodeLayout(theirs, lengths)
+        expected = network.head.logits(network.hidden(torch.tensor([token]), lengths, layout, [RowGroup(0, 1, 1)]))
+        assert float((logits - expected).abs().max()) <= 1e-5 * float(expected.abs().max())
+        for cache in (ours, theirs):
             cache.lengths[0] += 1
+
+
+def test_greedy_tokens_equal_those_of_peft_with_adapters_of_different_rank(tmp_path: Path) -> None:
+    """Rows of three adapters and the base, more than run at once, in float32, are those of PEFT for each alone."""
+    network = adapted(make_network("llama", torch.float32))
+    slots = (1, 2, None, 3, 1)
+
+    requests = [Request(prompt, SETTINGS, slot) for prompt, slot in zip(PROMPTS, slots, strict=True)]
+    ours = tokens(list(make_generator(network, max_rows=3).answer(requests)), len(PROMPTS))
+
+    for prompt, slot, row in zip(PROMPTS, slots, ours, strict=True):
+        model = tiny_model("llama", torch.float32, "sdpa")
+        if slot is not None:
+            write_adapter(tmp_path / str(slot), network.adapters[slot], base_model="tiny")
+            model = PeftModel.from_pretrained(model, str(tmp_path / str(slot))).eval()
+        assert row == greedy(model, prompt)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.2])
+def test_guesses_change_nothing_but_the_number_of_steps(temperature: float) -> None:
+    """A row alone, whose guesses are checked, draws the tokens that it draws beside others, where none are made."""
+    network = adapted(make_network("llama"))
+    prompt = (5, 6, 7, 8) * 5
+    settings = SamplingSettings(max_output_tokens=40, temperature=temperature, top_k=2, seed=3)
+    requests = [Request(prompt, settings, 1), Request(prompt, settings)]
+
+    def answered(count: int) -> tuple[list[int], int]:
+        generator, steps, pieces = make_generator(network), 0, []
+        numbers = [generator.submit(request) for request in requests[:count]]
+        while not generator.is_idle:
+            pieces += [piece for piece in generator.step() if piece.number == numbers[0]]
+            steps += 1
+        return [int(word) for piece in pieces for word in piece.text.split()], steps
+
+    alone, steps = answered(1)
+
+    assert alone == answered(2)[0]
+    assert steps < len(alone)
+
+
+@pytest.mark.parametrize("family", ["gemma2", "gpt2", "olmo2", "phi3", "gemma3_text", "granite"])
+def test_other_shapes_are_left_to_the_decoder(family: str) -> None:
+    """A family of another shape has no compiled form, which is no error."""
+    assert CompiledStep.of(make_network(family)) is None
+
+
+def test_rotation_that_depends_on_the_length_is_left_to_the_decoder() -> None:
+    """Frequencies for long rows change cached keys' meaning with the length of a row."""
+    network = make_network("llama")
+    (rotation,) = network.spec.rotations.values()
+    changed = replace(network.spec, rotations={"all": replace(rotation, long=rotation.frequencies, limit=9)})
+
+    assert CompiledStep.of(Network(changed, network.weights)) is None
+
+
+def test_cache_stays_within_its_bytes() -> None:
+    """Rows wait while the cache has no room for them; every answer is the one it would be alone."""
+    network = make_network()
+    budget = 2 * 256 * network.token_bytes(torch.float32)  # two rows of one chunk
+    generator = make_generator(network, cache_bytes=budget)
+    numbers = [generator.submit(Request(prompt, SETTINGS)) for prompt in PROMPTS]
+    texts, most = dict.fromkeys(numbers, ""), 0
+
+    while not generator.is_idle:
+        for piece in generator.step():
+            texts[piece.number] += piece.text
+        most = max(most, generator.cache_bytes)
+
+    assert 0 < most <= budget
+    for prompt, number in zip(PROMPTS, numbers, strict=True):
+        alone = "".join(piece.text for piece in make_generator(network).answer([Request(prompt, SETTINGS)]))
+        assert texts[number] == alone
 
 
 @pytest.mark.parametrize("slot", [None, 1])
@@ -170,16 +316,15 @@ def test_long_rows_give_the_logits_of_torchs_operations(family: str) -> None:
 def test_tokens_ahead_are_those_of_one_after_another(family: str, slot: int | None) -> None:
     """Four successive tokens of one answer at once give, bit by bit, the logits of four steps."""
     network = adapted(make_network(family))
-    lean = LeanModel.of(network)
-    assert lean is not None
+    compiled = CompiledStep.of(network)
+    assert compiled is not None
     adapter = None if slot is None else network.adapters[slot]
-    together, single = filled(network, [slot], lean.dtype), filled(network, [slot], lean.dtype)
+    together, single = filled(network, [slot], torch.float32), filled(network, [slot], torch.float32)
 
-    ahead = lean.logits_ahead([11, 12, 13, 14], together, lean.bank(), adapter)
+    ahead = compiled.logits_ahead([11, 12, 13, 14], together, adapter)
 
-    assert lean.native is not None
     for index, token in enumerate([11, 12, 13, 14]):
-        (logits,) = lean.logits([token], single, lean.bank(), [adapter])
+        (logits,) = compiled.logits([token], single, [adapter])
         single.lengths[0] += 1
         assert torch.equal(ahead[index], logits)
 
@@ -193,20 +338,19 @@ def test_an_adapter_of_some_layers_leaves_the_others_as_they_are() -> None:
     shape = replace(whole, layers=chosen)
     values = torch.empty(shape.size).normal_(0, 0.2, generator=torch.Generator().manual_seed(1))
     network.install(1, Adapter(shape, values))
-    lean = LeanModel.of(network)
-    assert lean is not None
+    compiled = CompiledStep.of(network)
+    assert compiled is not None
 
-    ours = lean.logits([11], filled(network, [1], lean.dtype), lean.bank(), [network.adapters[1]])
+    ours = compiled.logits([11], filled(network, [1], torch.float32), [network.adapters[1]])
 
-    assert lean.native is not None
-    theirs = generic_logits(network, [1], [11])
+    theirs = plain_logits(network, [1], [11])
     assert float((ours - theirs).abs().max()) <= 1e-5 * float(theirs.abs().max())
-    assert not torch.allclose(ours, generic_logits(network, [None], [11]), atol=1e-2)
+    assert not torch.allclose(ours, plain_logits(network, [None], [11]), atol=1e-2)
 
 
 def test_a_weight_that_differs_in_one_bit_is_not_kept_in_fewer_bits() -> None:
     """Records are taken only if they widen to every weight exactly."""
-    compiled = library.library()
+    compiled = step.library()
     assert compiled is not None
     four_bit = random_four_bit(8, 64, 1)
     weight = four_bit.dense().bfloat16().float()
@@ -219,7 +363,7 @@ def test_a_weight_that_differs_in_one_bit_is_not_kept_in_fewer_bits() -> None:
 
 def test_rounding_that_fails_at_the_top_of_a_binade_is_noticed() -> None:
     """2 − 2^-23 is all ones: rounded by adding 2^16 times itself it does not become 2, so no record is made."""
-    compiled = library.library()
+    compiled = step.library()
     assert compiled is not None
     four_bit = FourBitWeight(
         torch.full((8, 64), 9, dtype=torch.uint8),
@@ -234,32 +378,28 @@ def test_rounding_that_fails_at_the_top_of_a_binade_is_noticed() -> None:
 
 def test_a_library_of_another_source_is_not_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a change of the source, or an update that left an old library, torch's operations answer."""
-    shutil.copytree(library.SOURCE, tmp_path / "other")
+    shutil.copytree(step.SOURCE, tmp_path / "other")
     with (tmp_path / "other" / "model.h").open("a") as header:
         header.write("\n")
-    monkeypatch.setattr(library, "SOURCE", tmp_path / "other")
+    monkeypatch.setattr(step, "SOURCE", tmp_path / "other")
 
-    assert library.library.__wrapped__() is None
+    assert step.library.__wrapped__() is None
 
 
 def test_without_a_library_torchs_operations_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A package built where there was no compiler has no library."""
-    monkeypatch.setattr(library, "LIBRARY", tmp_path / "missing.so")
+    monkeypatch.setattr(step, "LIBRARY", tmp_path / "missing.so")
 
-    assert library.library.__wrapped__() is None
+    assert step.library.__wrapped__() is None
 
 
 @torch.inference_mode()
-def test_sizes_that_do_not_come_in_eights_are_left_to_torch() -> None:
+def test_sizes_that_do_not_come_in_eights_are_left_to_the_decoder() -> None:
     """A hidden size of 36 has no compiled form, and answers all the same."""
     torch.manual_seed(0)
     sizes = {"hidden_size": 36, "intermediate_size": 52, "num_attention_heads": 3, "num_key_value_heads": 3}
     model = LlamaForCausalLM(LlamaConfig(vocab_size=99, num_hidden_layers=2, head_dim=12, **sizes)).eval()
-    network = Network(model.requires_grad_(False))
-    lean = LeanModel.of(network)
-    assert lean is not None
+    network = network_of(model.requires_grad_(False))
 
-    ours = lean.logits([11], filled(network, [None], lean.dtype), lean.bank(), [None])
-
-    assert lean.native is None
-    torch.testing.assert_close(ours, generic_logits(network, [None], [11]), rtol=1e-4, atol=1e-5)
+    assert CompiledStep.of(network) is None
+    assert plain_logits(network, [None], [11]).isfinite().all()

@@ -11,13 +11,13 @@ from tests.engine.answers.test_generator import Numbers, make_network, random_ad
 from tests.engine.tiny_bases import make_folder
 from tunery.engine.answers.cache import KeyValueCache, PrefillLayout
 from tunery.engine.answers.generator import Generator, Request
-from tunery.engine.answers.lean import LeanModel
+from tunery.engine.answers.native.step import CompiledStep
 from tunery.engine.answers.prefixes import KnownPrefix, PrefixStore
 from tunery.engine.base import load_folder
 from tunery.engine.encoding import EncodedExample, Encoder
-from tunery.engine.layers.lora import RowGroup
-from tunery.engine.layers.network import Network
-from tunery.engine.layers.packing import ROUND_TOKENS, lane, pack
+from tunery.engine.lora import RowGroup
+from tunery.engine.network import Network
+from tunery.engine.packing import ROUND_TOKENS, lane, pack
 from tunery.engine.resident import ResidentBase
 from tunery.types import SamplingSettings
 
@@ -34,10 +34,10 @@ def read(network: Network, prompt: tuple[int, ...], known: KnownPrefix | None) -
     """Return the logits that follow a prompt of slot 1, and the cache that it has left."""
     whole, cache = pack([EncodedExample(prompt, len(prompt))]), KeyValueCache()
     begin = known.tokens if known else 0
-    batch = lane(whole, begin, whole.token_ids.shape[1])
+    batch = lane(whole, begin, len(whole.token_ids))
     layout = PrefillLayout(batch.layout, cache, (cache.add_slot(),), ((0, len(prompt)),), known)
-    with network.rows([RowGroup(0, len(prompt) - begin, 1)]):
-        hidden = network.hidden(batch.token_ids, batch.positions, layout)
+    groups = [RowGroup(0, len(prompt) - begin, 1)]
+    hidden = network.hidden(batch.token_ids, batch.positions, layout, groups)
     return network.head.logits(hidden[len(prompt) - 1 - begin][None]), cache
 
 
@@ -77,7 +77,9 @@ def test_answers_are_equal_with_and_without() -> None:
     for requests in batches:
         answers = []
         for prefixes in (store, None):
-            generator = Generator(network, Encoder(Numbers(), 128), lean=LeanModel.of(network), prefixes=prefixes)
+            generator = Generator(
+                network, Encoder(Numbers(), 128), compiled=CompiledStep.of(network), prefixes=prefixes
+            )
             answers.append(tokens(list(generator.answer(requests)), len(requests)))
         assert answers[0] == answers[1]
 

@@ -1,4 +1,4 @@
-"""Tests of `engine.answers.text_stream`: joined pieces are the text."""
+"""Tests of `engine.answers.drawing`: joined pieces are the text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunery.engine.answers.text_stream import TextStream
+from tunery.engine.answers.drawing import TextStream
 
 
 def from_bytes(tokens: Sequence[int]) -> str:

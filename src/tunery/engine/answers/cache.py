@@ -7,35 +7,15 @@ rows.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from tunery.engine.answers.prefixes import KnownPrefix
-from tunery.engine.layers.attention import AttentionRule, PackedLayout
+from tunery.engine.attention import AttentionRule, PackedLayout
 
 CHUNK_TOKENS = 256  # capacity grows by so many; for the default base 12 MB a row in float32
-VIEW_TOKENS = 32  # what a decoding step sees grows by so many, so that views of the buffers are seldom made anew
-
-
-@dataclass(frozen=True, slots=True)
-class LayerMemory:
-    """
-    The buffers of one layer as a decoding step uses them.
-
-    `keys` and `values` `[slots · K · capacity, D]` to write to; `seen_keys` `[M · K, D, S]` and `seen_values`
-    `[M · K, S, D]` to read, the first slots and tokens of the same memory.
-    """
-
-    keys: Tensor
-    values: Tensor
-    seen_keys: Tensor
-    seen_values: Tensor
-    kinds: int
-    capacity: int
 
 
 class KeyValueCache:
@@ -50,7 +30,6 @@ class KeyValueCache:
         self.lengths: list[int] = []
         self._dtype = dtype
         self._layers: dict[int, tuple[Tensor, Tensor]] = {}
-        self._memories: tuple[tuple[int, int], list[LayerMemory]] | None = None
 
     def add_slot(self) -> int:
         self.lengths.append(0)
@@ -67,7 +46,6 @@ class KeyValueCache:
         self.lengths.pop()
         if not self.lengths:
             self._layers.clear()
-            self._memories = None
         return last
 
     def layers(self, slot: int) -> list[tuple[Tensor, Tensor]]:
@@ -90,44 +68,16 @@ class KeyValueCache:
                 _copied(pair[1] if pair else None, slots, capacity, like, dtype),
             )
             self._layers[layer] = pair
-            self._memories = None
         return pair
 
-    def memories(self, tokens: int) -> Sequence[LayerMemory]:
-        """Return the buffers of all layers, in order, with room for `tokens` tokens in each slot in use."""
-        seen = -(-tokens // VIEW_TOKENS) * VIEW_TOKENS
-        name = (len(self.lengths), seen)
-        if self._memories is None or self._memories[0] != name:
-            for layer, (keys, _) in self._layers.items():
-                self.room(layer, seen, keys[0])
-            views = [_memory(*self._layers[layer], *name) for layer in sorted(self._layers)]
-            self._memories = (name, views)
-        return self._memories[1]
-
-
-def token_bytes(settings: Any, dtype: torch.dtype) -> int:
-    """Return how much memory one token of one answer takes in a model with these settings (a transformers config)."""
-    kinds = getattr(settings, "num_key_value_heads", None) or settings.num_attention_heads
-    width = getattr(settings, "head_dim", None) or settings.hidden_size // settings.num_attention_heads
-    return int(settings.num_hidden_layers * 2 * kinds * width * dtype.itemsize)
+    def buffers(self, layers: int, tokens: int, like: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Return the buffers of all layers, in order, as `room` does."""
+        return [self.room(layer, tokens, like) for layer in range(layers)]
 
 
 def capacity_tokens(tokens: int) -> int:
     """Return for how many tokens there is room in a slot that holds `tokens`."""
     return -(-tokens // CHUNK_TOKENS) * CHUNK_TOKENS
-
-
-def _memory(keys: Tensor, values: Tensor, slots: int, seen: int) -> LayerMemory:
-    _, kinds, capacity, width = keys.shape
-    by_kind = keys.view(-1, capacity, width)[: slots * kinds], values.view(-1, capacity, width)[: slots * kinds]
-    return LayerMemory(
-        keys.view(-1, width),
-        values.view(-1, width),
-        by_kind[0][:, :seen].transpose(1, 2),
-        by_kind[1][:, :seen],
-        kinds,
-        capacity,
-    )
 
 
 def _copied(old: Tensor | None, rows: int, capacity: int, like: Tensor, dtype: torch.dtype) -> Tensor:
@@ -151,7 +101,7 @@ class PrefillLayout:
     spans: tuple[tuple[int, int], ...]
     known: KnownPrefix | None = None
 
-    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, rule: AttentionRule) -> Tensor:
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, rule: AttentionRule) -> tuple[Tensor, ...]:
         if self.known is not None:
             key, value = self.known.before(layer, key, value)
         prefix = self.packed.prefix
@@ -175,13 +125,13 @@ class DecodeLayout:
     cache: KeyValueCache
     lengths: Tensor
 
-    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, rule: AttentionRule) -> Tensor:
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, rule: AttentionRule) -> tuple[Tensor, ...]:
         rows, kinds, width = len(self.lengths), key.shape[0], key.shape[2]
         longest = int(self.lengths.max()) + 1
         keys, values = self.cache.room(layer, longest, key)
         index = torch.arange(rows, device=key.device)
-        keys[index, :, self.lengths] = key.transpose(0, 1)
-        values[index, :, self.lengths] = value.transpose(0, 1)
+        keys[index, :, self.lengths] = key.transpose(0, 1).to(keys.dtype)
+        values[index, :, self.lengths] = value.transpose(0, 1).to(values.dtype)
         grouped = query.transpose(0, 1).reshape(rows, kinds, -1, width)
         wide = torch.promote_types(query.dtype, torch.float32)
         scores = (grouped @ keys[:rows, :, :longest].transpose(2, 3)).to(wide) * rule.scaling
@@ -189,7 +139,7 @@ class DecodeLayout:
             scores = torch.tanh(scores / rule.softcap) * rule.softcap
         scores += self._mask(longest, rule.window, scores)
         weights = torch.softmax(scores, -1).to(query.dtype)
-        return (weights @ values[:rows, :, :longest]).reshape(rows, -1, width)
+        return ((weights @ values[:rows, :, :longest]).reshape(rows, -1, width),)
 
     def _mask(self, longest: int, window: int | None, like: Tensor) -> Tensor:
         distance = self.lengths[:, None] - torch.arange(longest, device=like.device)

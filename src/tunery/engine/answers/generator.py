@@ -12,19 +12,18 @@ from itertools import groupby
 
 import torch
 
-from tunery.engine.answers.cache import DecodeLayout, KeyValueCache, PrefillLayout, capacity_tokens, token_bytes
+from tunery.engine.answers.cache import DecodeLayout, KeyValueCache, PrefillLayout, capacity_tokens
+from tunery.engine.answers.drawing import Lookup, TextStream, next_token
 from tunery.engine.answers.guides import Guide, Guides
 from tunery.engine.answers.labels import LabelScoring, chosen_label
-from tunery.engine.answers.lean import LeanModel
-from tunery.engine.answers.lookup import Lookup
+from tunery.engine.answers.native.step import CompiledStep
 from tunery.engine.answers.prefixes import PrefixStore
-from tunery.engine.answers.sampling import next_token
-from tunery.engine.answers.text_stream import TextStream
-from tunery.engine.answers.uncached import next_logits
-from tunery.engine.encoding import EncodedExample, Encoder
-from tunery.engine.layers.lora import RowGroup
-from tunery.engine.layers.network import Network
-from tunery.engine.layers.packing import lane, pack
+from tunery.engine.encoding import Encoder
+from tunery.engine.fallback import FallbackNetwork
+from tunery.engine.lora import Adapter, RowGroup
+from tunery.engine.network import Network
+from tunery.engine.packing import lane, pack
+from tunery.engine.rows import EncodedExample
 from tunery.errors import NotFound
 from tunery.types import SamplingSettings
 
@@ -85,27 +84,26 @@ class Generator:
 
     def __init__(
         self,
-        network: Network,
+        network: Network | FallbackNetwork,
         encoder: Encoder,
         *,
-        lean: LeanModel | None = None,
+        compiled: CompiledStep | None = None,
         prefixes: PrefixStore | None = None,
         guides: Guides | None = None,
         max_rows: int = MAX_ROWS,
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
         self.network, self.encoder, self.max_rows = network, encoder, max_rows
-        self._lean, self._prefixes = lean, prefixes
+        self._compiled, self._prefixes = compiled, prefixes
         self._guides = guides or Guides(encoder)
-        self._bank = None if lean is None else lean.bank()
-        dtype = network.dtype if lean is None else lean.dtype
+        dtype = network.dtype if compiled is None else torch.float32
         self._cache_bytes = cache_bytes
-        self._token_bytes = token_bytes(network.config, dtype) if network.is_packed else 0
+        self._token_bytes = network.token_bytes(dtype) if isinstance(network, Network) else 0
         self.others_bytes = 0  # of the limit, what other generators hold at the moment
         self._waiting: list[_Row] = []
         self._choosing: list[_Row] = []  # whose labels are being scored
         self._running: list[_Row] = []  # in slot order of the cache
-        self._cache = KeyValueCache(None if lean is None else lean.dtype)
+        self._cache = KeyValueCache(dtype)
         self._numbers = 0
         self._has_read = False  # prompts in the last step
         self._held = 0  # steps in which there was room, but not for all
@@ -256,10 +254,12 @@ class Generator:
             self._waiting.insert(0, newest)
 
     def _prefill(self, rows: list[_Row], slot: int | None) -> list[Piece]:
+        network = self._packed
+        device = network.device
         prompts = [EncodedExample(row.token_ids, len(row.token_ids)) for row in rows]
         known = None if self._prefixes is None else self._prefixes.find(slot, [row.token_ids for row in rows])
         whole, begin = pack(prompts), known.tokens if known else 0
-        batch = lane(whole, begin, whole.token_ids.shape[1])
+        batch = lane(whole, begin, len(whole.token_ids))
         starts, start = [], whole.layout.prefix
         for prompt in prompts:
             length = len(prompt.token_ids) - whole.layout.prefix
@@ -268,33 +268,39 @@ class Generator:
         slots = tuple(self._cache.add_slot() for _ in rows)
         self._running += rows
         layout = PrefillLayout(batch.layout, self._cache, slots, tuple(starts), known)
-        device = self.network.device
-        with self.network.rows([RowGroup(0, start - begin, slot)]):
-            hidden = self.network.hidden(batch.token_ids.to(device), batch.positions.to(device), layout)
+        groups = [RowGroup(0, None, slot)]
+        hidden = network.hidden(batch.token_ids.to(device), batch.positions.to(device), layout, groups)
         for cache_slot, prompt in zip(slots, prompts, strict=True):
             self._cache.lengths[cache_slot] = len(prompt.token_ids)
         self._keep_prefix(slot, rows[0].request.prompt[: whole.layout.prefix or None], slots[0])
         ends = torch.tensor([end - 1 - begin for _, end in starts], device=device)
-        return self._draw(rows, self.network.head.drawn_logits(hidden[ends]))
+        return self._draw(rows, network.head.drawn_logits(hidden[ends]))
 
     def _keep_prefix(self, slot: int | None, token_ids: Sequence[int], cache_slot: int) -> None:
         if self._prefixes is not None:
             self._prefixes.keep(slot, token_ids, self._cache.layers(cache_slot), self.network.dtype)
 
+    @property
+    def _packed(self) -> Network:
+        assert isinstance(self.network, Network)
+        return self.network
+
     def _decode(self) -> list[Piece]:
         rows = list(self._running)
-        if self._lean is not None and len(rows) == 1:
-            return self._decode_alone(rows[0], self._lean)
-        logits = self._generic_logits(rows) if self._lean is None else self._lean_logits(rows, self._lean)
+        if self._compiled is not None and len(rows) == 1:
+            return self._decode_alone(rows[0], self._compiled)
+        tokens = [row.tokens[-1] for row in rows]
+        if self._compiled is None:
+            logits = self._plain_logits(rows, tokens)
+        else:
+            logits = self._compiled.logits(tokens, self._cache, [self._adapter(row) for row in rows])
         self._cache.lengths = [length + 1 for length in self._cache.lengths]
         return self._draw(rows, logits)
 
-    def _decode_alone(self, row: _Row, lean: LeanModel) -> list[Piece]:
+    def _decode_alone(self, row: _Row, compiled: CompiledStep) -> list[Piece]:
         """Decode one token and check guesses of the next: a guess that is not what is drawn ends the step."""
-        assert self._bank is not None
         guesses = row.lookup.guess(max(0, min(MAX_GUESSES, self._left(row) - 1)))
-        adapter = None if row.request.slot is None else self.network.adapters.get(row.request.slot)
-        logits = lean.logits_ahead([row.tokens[-1], *guesses], self._cache, self._bank, adapter)
+        logits = compiled.logits_ahead([row.tokens[-1], *guesses], self._cache, self._adapter(row))
         pieces: list[Piece] = []
         for scores, guess in zip(logits, [*guesses, None], strict=True):
             self._cache.lengths[0] += 1
@@ -303,19 +309,16 @@ class Generator:
                 break
         return pieces
 
-    def _lean_logits(self, rows: Sequence[_Row], lean: LeanModel) -> torch.Tensor:
-        assert self._bank is not None
-        adapters = [None if row.request.slot is None else self.network.adapters.get(row.request.slot) for row in rows]
-        return lean.logits([row.tokens[-1] for row in rows], self._cache, self._bank, adapters)
+    def _adapter(self, row: _Row) -> Adapter | None:
+        return None if row.request.slot is None else self.network.adapters.get(row.request.slot)
 
-    def _generic_logits(self, rows: Sequence[_Row]) -> torch.Tensor:
-        device = self.network.device
-        token_ids = torch.tensor([[row.tokens[-1] for row in rows]], device=device)
-        lengths = torch.tensor(self._cache.lengths, device=device)
-        groups = [RowGroup(index, index + 1, row.request.slot) for index, row in enumerate(rows)]
-        with self.network.rows(_merged(groups)):
-            hidden = self.network.hidden(token_ids, lengths[None], DecodeLayout(self._cache, lengths))
-        return self.network.head.drawn_logits(hidden)
+    def _plain_logits(self, rows: Sequence[_Row], tokens: Sequence[int]) -> torch.Tensor:
+        network = self._packed
+        token_ids = torch.tensor(tokens, device=network.device)
+        lengths = torch.tensor(self._cache.lengths, device=network.device)
+        groups = _merged([RowGroup(index, index + 1, row.request.slot) for index, row in enumerate(rows)])
+        hidden = network.hidden(token_ids, lengths, DecodeLayout(self._cache, lengths), groups)
+        return network.head.drawn_logits(hidden)
 
     def _step_uncached(self) -> list[Piece]:
         free = [row for row in self._waiting if row.labels is None]
@@ -323,7 +326,8 @@ class Generator:
         self._waiting = [row for row in self._waiting if row not in self._running]
         pieces = []
         for row in list(self._running):
-            pieces += self._draw([row], next_logits(self.network, row.token_ids, row.request.slot)[None])
+            assert isinstance(self.network, FallbackNetwork)
+            pieces += self._draw([row], self.network.next_logits(row.token_ids, row.request.slot)[None])
         return pieces
 
     def _draw(self, rows: list[_Row], logits: torch.Tensor) -> list[Piece]:

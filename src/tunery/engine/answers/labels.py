@@ -7,19 +7,23 @@ All labels stand behind the same prompt, which is read once for each portion.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from tunery.engine.encoding import EncodedExample
-from tunery.engine.layers.lora import RowGroup
-from tunery.engine.layers.network import Network
-from tunery.engine.layers.packing import pack
+from tunery.engine.rows import EncodedExample
 from tunery.errors import InvalidArgument
 from tunery.types import SamplingSettings
 
 MAX_LABEL_TOKENS = 4_096  # of all labels of an answer; with the default base 12 ms of a processor each
 PORTION_TOKENS = 64  # of labels scored together at the least, else as many as the prompt has, which is read with them
+
+
+class Scoring(Protocol):
+    """A base that says how likely it finds the answer tokens of rows."""
+
+    def logits_of(self, rows: Sequence[EncodedExample], slot: int | None) -> Tensor: ...
 
 
 class LabelScoring:
@@ -31,7 +35,7 @@ class LabelScoring:
     """
 
     def __init__(
-        self, network: Network, prompt: Sequence[int], labels: Sequence[Sequence[int]], slot: int | None
+        self, network: Scoring, prompt: Sequence[int], labels: Sequence[Sequence[int]], slot: int | None
     ) -> None:
         tokens = sum(map(len, labels))
         if tokens > MAX_LABEL_TOKENS:
@@ -64,29 +68,13 @@ def chosen_label(probabilities: Tensor, settings: SamplingSettings, random: torc
     return int(torch.multinomial(torch.softmax(probabilities.log() / settings.temperature, 0), 1, generator=random))
 
 
-def _scores(network: Network, rows: Sequence[EncodedExample], slot: int | None) -> Tensor:
+def _scores(network: Scoring, rows: Sequence[EncodedExample], slot: int | None) -> Tensor:
     """Return the log-likelihood of each answer `[N]`, float64 on the processor."""
-    logits = _packed_logits(network, rows, slot) if network.is_packed else _plain_logits(network, rows, slot)
+    logits = network.logits_of(rows, slot)
     targets = torch.tensor([token for row in rows for token in row.token_ids[row.answer_offset :]])
     picked = torch.log_softmax(logits.to("cpu", torch.float64), 1).gather(1, targets[:, None])[:, 0]
     parts = torch.split(picked, [row.answer_tokens for row in rows])
     return torch.stack([part.sum() for part in parts])
-
-
-def _packed_logits(network: Network, rows: Sequence[EncodedExample], slot: int | None) -> Tensor:
-    batch, device = pack(rows), network.device
-    with network.rows([RowGroup(0, None, slot)]):
-        hidden = network.hidden(batch.token_ids.to(device), batch.positions.to(device), batch.layout)
-    return network.head.drawn_logits(hidden[batch.answer_rows.to(device)])
-
-
-def _plain_logits(network: Network, rows: Sequence[EncodedExample], slot: int | None) -> Tensor:
-    found = []
-    with network.rows([RowGroup(0, None, slot)]):
-        for row in rows:
-            token_ids = torch.tensor([row.token_ids], device=network.device)
-            found.append(network.model(input_ids=token_ids, use_cache=False).logits[0, row.answer_offset - 1 : -1])
-    return torch.cat(found)
 
 
 def _portions(labels: Sequence[Sequence[int]], tokens: int) -> list[list[Sequence[int]]]:

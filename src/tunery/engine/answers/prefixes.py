@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tunery.engine.layers.packing import ROUND_TOKENS
+from tunery.engine.packing import ROUND_TOKENS
 
 STORE_BYTES = 64 << 20  # 2,900 tokens of the default base in bfloat16
 LONGEST_TOKENS = 1024  # of one beginning; 24 MB of the default base, copied in 4 ms

@@ -1,32 +1,42 @@
 """
 Calls the compiled decoding step on the tensors of a model, its caches and the adapters of the running rows.
 
-Weights are read in bfloat16 where that is exact, which halves what a step has to read; adapters are read where they
-lie. Only float32: there it computes what the step in torch does, up to the order of sums.
-`step.c` says what the numbers mean.
+Weights are read in bfloat16 or fewer bits where that is exact, adapters where they lie; everything between is float32,
+also for a base that is tuned in bfloat16. It computes what `decoder.py` does, up to the order of sums. `step.c` says
+what the numbers mean.
 """
 
 from __future__ import annotations
 
 import ctypes
+import hashlib
+import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from tunery.engine.answers.cache import KeyValueCache, LayerMemory
-from tunery.engine.answers.native.library import library
-from tunery.engine.answers.workspace import Sizes
+from tunery.engine.answers.cache import KeyValueCache
 from tunery.engine.conversion import BLOCK_WEIGHTS, FourBitWeight
-from tunery.engine.layers.lora import Adapter
+from tunery.engine.decoder import angles, embedded
+from tunery.engine.lora import Adapter
+from tunery.engine.network import Network
+from tunery.engine.weights import LayerWeights, Norm
 
 LANES = 8  # sizes that are summed over must be a multiple of this
 WIDE, PAIRED, FOUR_BIT, EIGHT_BIT = range(4)  # forms of a weight
 RECORD, RECORD_WORDS = 64, 12  # weights of a record in 4 bits, and its size in words of 32 bits
 BYTE_WORDS = 9  # of a record of BLOCK_WEIGHTS weights in 8 bits
 KEPT_ADAPTERS = 32  # whose tables of addresses are kept
+
+SOURCE = Path(__file__).parent  # of step.c and its headers
+LIBRARY = SOURCE / "libstep.so"
+
+_X86_64 = frozenset({"x86_64", "amd64"})
+
 
 ReadFourBit = Callable[[], Mapping[str, FourBitWeight]]
 
@@ -69,75 +79,29 @@ class _Step(ctypes.Structure):
     )
 
 
-@dataclass(frozen=True, slots=True)
-class NormParts:
-    """x / sqrt(mean(x²) + ε) × scale `[in]`."""
-
-    scale: Tensor
-    epsilon: float
-
-
-@dataclass(frozen=True, slots=True)
-class LayerParts:
+class CompiledStep:
     """
-    What the step reads of a layer: seven linear layers by path, in the order query, key, value, output, gate, up, down;
-    the norms before its two halves, those of query and key heads where there are any, and its window in tokens.
+    A decoder laid out for the compiled step; `of` says whether it can be. Made once, used by any number of generators;
+    weights are brought into form at the first step.
     """
 
-    linear: Mapping[str, tuple[Tensor, Tensor | None]]
-    norms: tuple[NormParts, NormParts]
-    head_norms: tuple[NormParts, NormParts] | None
-    window: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class ModelParts:
-    """What the step reads of a model; `rotary(like, positions)` gives cosines and sines, as transformers' does."""
-
-    layers: Sequence[LayerParts]
-    embedding: Tensor
-    head: tuple[Tensor, Tensor | None]
-    last_norm: NormParts
-    rotary: Any
-    sizes: Sizes
-    scaling: float
-
-
-class NativeStep:
-    """A model laid out for the compiled step; `of` says whether it can be. Weights are brought into form when made."""
-
-    def __init__(self, compiled: ctypes.CDLL, parts: ModelParts, four_bit: dict[str, FourBitWeight]) -> None:
-        self._compiled, self._parts, self._four_bit = compiled, parts, four_bit
+    def __init__(self, compiled: ctypes.CDLL, network: Network, read_four_bit: ReadFourBit | None) -> None:
+        self._compiled, self._network, self._read_four_bit = compiled, network, read_four_bit
         self._kept: list[Tensor] = []  # what addresses point to
-        self._paths = [path for layer in parts.layers for path in layer.linear]
-        self._layers = (_Layer * len(parts.layers))(*map(self._layer, parts.layers))
-        sizes = parts.sizes
-        self._model = _Model(
-            self._layers,
-            self._matrix(*parts.head),
-            self._norm(parts.last_norm),
-            len(parts.layers),
-            *(sizes.hidden, sizes.inner, sizes.heads, sizes.kinds, sizes.width),
-            parts.scaling,
-        )
+        self._paths: list[str] = []
+        self._model: _Model | None = None
         self._adapters: dict[int, tuple[Adapter, Any]] = {}
-        self._memories: tuple[Sequence[LayerMemory], Any, Any] | None = None
-        self._turns = torch.empty(2, 0, sizes.width)
+        self._turns = torch.empty(2, 0, network.spec.width)
 
     @classmethod
-    def of(cls, parts: ModelParts, read_four_bit: ReadFourBit | None = None) -> NativeStep | None:
+    def of(cls, network: Network, read_four_bit: ReadFourBit | None = None) -> CompiledStep | None:
         """
-        Return the compiled form of a model, None where there is no compiled code for it or for this machine.
+        Return the compiled form of a decoder, None where there is no compiled code for it or for this machine.
 
         `read_four_bit` gives, by path of the weight, those that the base came with in 4 bits.
         """
-        sizes, compiled = parts.sizes, library()
-        summed = (sizes.hidden, sizes.inner, sizes.width, sizes.heads * sizes.width)
-        is_fit = parts.embedding.dtype == torch.float32 and not any(size % LANES for size in summed)
-        if compiled is None or not is_fit:
-            return None
-        four_bit = {} if read_four_bit is None else dict(read_four_bit())
-        return cls(compiled, parts, {path.removesuffix(".weight"): weight for path, weight in four_bit.items()})
+        compiled = library()
+        return cls(compiled, network, read_four_bit) if compiled is not None and is_fit(network) else None
 
     @property
     def forms(self) -> set[int]:
@@ -146,70 +110,118 @@ class NativeStep:
 
     @property
     def head_form(self) -> int:
-        return int(self._model.head.form)
+        return int(self._prepared().head.form)
 
-    def logits(
-        self, token_ids: Sequence[int], cache: KeyValueCache, adapters: Sequence[Adapter | None], is_one_answer: bool
+    def logits(self, token_ids: Sequence[int], cache: KeyValueCache, adapters: Sequence[Adapter | None]) -> Tensor:
+        """
+        Return the logits `[M, V]` that follow one new token for each slot of the cache, in slot order.
+
+        Keys and values of the tokens are added to the cache, which is float32; `cache.lengths` are left to the caller.
+        """
+        return self._logits(token_ids, cache, adapters, list(cache.lengths), is_one_answer=False)
+
+    def logits_ahead(self, token_ids: Sequence[int], cache: KeyValueCache, adapter: Adapter | None) -> Tensor:
+        """Return the logits `[T, V]` that follow each of these successive tokens of the only slot of the cache."""
+        count, first = len(token_ids), cache.lengths[0]
+        positions = list(range(first, first + count))
+        return self._logits(token_ids, cache, [adapter] * count, positions, is_one_answer=count > 1)
+
+    def _logits(
+        self,
+        token_ids: Sequence[int],
+        cache: KeyValueCache,
+        adapters: Sequence[Adapter | None],
+        positions: list[int],
+        *,
+        is_one_answer: bool,
     ) -> Tensor:
-        """
-        Return the logits `[M, V]` that follow one new token of each slot or, `is_one_answer`, each of the only one's.
-
-        Keys and values of the tokens are added to the cache; `cache.lengths` are left to the caller.
-        """
-        rows = len(token_ids)
-        positions = [cache.lengths[0] + ahead for ahead in range(rows)] if is_one_answer else list(cache.lengths)
-        keys, values, capacity = self._memory(cache.memories(max(positions) + 1))
+        model, spec, weights = self._prepared(), self._network.spec, self._network.weights
+        buffers = cache.buffers(len(spec.layers), max(positions) + 1, torch.empty(spec.key_heads, 0, spec.width))
+        addresses = _Address * len(buffers)
+        keys = addresses(*(keys.data_ptr() for keys, _ in buffers))
+        values = addresses(*(values.data_ptr() for _, values in buffers))
         at = torch.tensor(positions, dtype=torch.int32)
         cosines, sines = self._angles(positions)
-        state = self._parts.embedding[torch.tensor(token_ids)]
-        logits = torch.empty(rows, self._model.head.rows)
+        state = embedded(spec, weights, torch.tensor(token_ids), at).float()
+        logits = torch.empty(len(token_ids), model.head.rows)
         step = _Step(
-            rows, is_one_answer, torch.get_num_threads(), self._max_rank(adapters), capacity, at.data_ptr(),
-            cosines.data_ptr(), sines.data_ptr(), ctypes.addressof(keys), ctypes.addressof(values),
+            len(token_ids), is_one_answer, torch.get_num_threads(), self._max_rank(adapters), buffers[0][0].shape[2],
+            at.data_ptr(), cosines.data_ptr(), sines.data_ptr(), ctypes.addressof(keys), ctypes.addressof(values),
             ctypes.addressof(tables := self._tables(adapters)), state.data_ptr(), logits.data_ptr(),
         )  # fmt: skip
-        if not self._compiled.tunery_step(ctypes.byref(self._model), ctypes.byref(step)):
-            raise MemoryError(f"no memory for {rows} rows of a decoding step")
+        if not self._compiled.tunery_step(ctypes.byref(model), ctypes.byref(step)):
+            raise MemoryError(f"no memory for {len(token_ids)} rows of a decoding step")
         del tables  # until here
-        return logits
+        return weights.head.capped(logits)
 
-    def _layer(self, layer: LayerParts) -> _Layer:
+    def _prepared(self) -> _Model:
+        if self._model is None:
+            given = {} if self._read_four_bit is None else self._read_four_bit()
+            four_bit = {path.removesuffix(".weight"): weight for path, weight in given.items()}
+            spec, weights = self._network.spec, self._network.weights
+            self._layers = (_Layer * len(spec.layers))(
+                *(self._layer(number, layer, four_bit) for number, layer in enumerate(weights.layers))
+            )
+            self._model = _Model(
+                self._layers,
+                self._matrix(weights.head.weight, weights.head.bias),
+                self._norm(weights.last_norm),
+                len(spec.layers),
+                *(spec.hidden, spec.inner, spec.heads, spec.key_heads, spec.width),
+                spec.layers[0].rule.scaling,
+            )
+        return self._model
+
+    def _layer(self, number: int, layer: LayerWeights, four_bit: dict[str, FourBitWeight]) -> _Layer:
+        spec = self._network.spec
+        sizes = [heads * spec.width for heads in (spec.heads, spec.key_heads, spec.key_heads)]
+        weights = [
+            *torch.split(layer.queries.weight, sizes),
+            *(part.weight for part in (layer.output, *layer.wide, layer.down)),
+        ]
+        bias = layer.queries.bias
+        biases: list[Tensor | None] = [None] * 3 if bias is None else [*torch.split(bias, sizes)]
+        biases += [part.bias for part in (layer.output, *layer.wide, layer.down)]
+        names = (*spec.names.queries, spec.names.output, *spec.names.wide, spec.names.down)
+        paths = [f"{spec.names.layer}{number}.{name}" for name in names]
+        self._paths += paths
+        given = zip(weights, biases, paths, strict=True)
         matrices = (_Matrix * 7)(
-            *(self._matrix(*tensors, self._four_bit.pop(path, None)) for path, tensors in layer.linear.items())
+            *(self._matrix(weight, bias, four_bit.pop(path, None)) for weight, bias, path in given)
         )
-        norms = (_Norm * 2)(*map(self._norm, layer.norms))
-        head_norms = (_Norm * 2)(*map(self._norm, layer.head_norms or ()))
-        return _Layer(matrices, norms, head_norms, layer.window or 0)
+        norms = (_Norm * 2)(*(self._norm(norm) for norm in (layer.norms[0], layer.norms[2]) if norm is not None))
+        return _Layer(matrices, norms, self._head_norms(layer), spec.layers[number].rule.window or 0)
+
+    def _head_norms(self, layer: LayerWeights) -> Any:
+        norm = layer.head_norm
+        if not isinstance(norm, Norm):
+            return (_Norm * 2)()
+        of_query, of_key = norm.scale[0], norm.scale[-1]  # the same for all heads of a kind
+        return (_Norm * 2)(*(_Norm(self._address(scale), norm.epsilon) for scale in (of_query, of_key)))
 
     def _matrix(self, weight: Tensor, bias: Tensor | None, four_bit: FourBitWeight | None = None) -> _Matrix:
-        form, stored = stored_form(self._compiled, weight, four_bit)
+        form, stored = stored_form(self._compiled, weight.float(), four_bit)
         return _Matrix(self._address(stored), self._address(bias), *weight.shape, form)
 
-    def _norm(self, norm: NormParts) -> _Norm:
+    def _norm(self, norm: Norm) -> _Norm:
         return _Norm(self._address(norm.scale), norm.epsilon)
 
     def _address(self, tensor: Tensor | None) -> int | None:
         if tensor is None:
             return None
+        if tensor.is_floating_point() and tensor.ndim == 1:  # norms and biases
+            tensor = tensor.float()
         self._kept.append(tensor := tensor.detach().contiguous())
         return tensor.data_ptr()
 
     def _angles(self, positions: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Return cosines and sines `[M, D]`; they depend on the position alone and are kept."""
         if max(positions) >= self._turns.shape[1]:
-            every = torch.arange(2 * (max(positions) + 1))[None]
-            cosines, sines = self._parts.rotary(torch.empty(1), every)
-            self._turns = torch.stack((cosines[0], sines[0]))
+            (rotation,) = self._network.spec.rotations.values()
+            every = torch.arange(2 * (max(positions) + 1))
+            self._turns = torch.stack(angles(rotation, every, self._network.dtype)).float()
         cosines, sines = self._turns[:, torch.tensor(positions)]
         return cosines, sines
-
-    def _memory(self, memories: Sequence[LayerMemory]) -> tuple[Any, Any, int]:
-        if self._memories is None or self._memories[0] is not memories:
-            addresses = _Address * len(memories)
-            keys = addresses(*(memory.keys.data_ptr() for memory in memories))
-            values = addresses(*(memory.values.data_ptr() for memory in memories))
-            self._memories = memories, keys, values
-        return *self._memories[1:], memories[0].capacity
 
     @staticmethod
     def _max_rank(adapters: Sequence[Adapter | None]) -> int:
@@ -230,6 +242,29 @@ class NativeStep:
             table = [_LowRank(*pairs[path], rank, scale) if path in pairs else _LowRank() for path in self._paths]
             self._adapters[id(adapter)] = adapter, (_LowRank * len(table))(*table)
         return ctypes.addressof(self._adapters[id(adapter)][1])
+
+
+def is_fit(network: Network) -> bool:
+    """Say whether every part of a decoder is one that the compiled step computes."""
+    spec = network.spec
+    rules = {(layer.rule.scaling, layer.rule.softcap, layer.rotation) for layer in spec.layers}
+    summed = (spec.hidden, spec.inner, spec.width, spec.heads * spec.width)
+    is_llama = (
+        spec.is_gated and len(spec.names.wide) == 2 and spec.activation == "silu" and len(spec.names.queries) == 3
+    )
+    is_serial = not spec.is_parallel and spec.residual_multiplier == 1 and spec.names.norms[1::2] == (None, None)
+    has_known_norms = not spec.norm.has_bias and spec.names.norms[0] is not None and spec.head_norm in (None, "head")
+    return (
+        network.device.type == "cpu"
+        and network.dtype in (torch.float32, torch.bfloat16)
+        and is_llama
+        and is_serial
+        and has_known_norms
+        and len(rules) == 1
+        and all(softcap is None and rotation is not None for _, softcap, rotation in rules)
+        and all(2 * len(r.frequencies) == spec.width and r.long is None for r in spec.rotations.values())
+        and not any(size % LANES for size in summed)
+    )
 
 
 def stored_form(compiled: ctypes.CDLL, weight: Tensor, four_bit: FourBitWeight | None) -> tuple[int, Tensor]:
@@ -253,3 +288,34 @@ def stored_form(compiled: ctypes.CDLL, weight: Tensor, four_bit: FourBitWeight |
     if weight.shape[1] % (2 * LANES) == 0 and torch.equal(narrow.float(), weight):
         return PAIRED, narrow.view(len(weight), -1, 2, LANES).transpose(2, 3).contiguous()
     return WIDE, weight
+
+
+@cache
+def library() -> ctypes.CDLL | None:
+    """
+    Return the compiled step, None if it is missing, of another source, or not for this processor.
+
+    It carries a digest of the source it was built from, so that structures cannot disagree.
+    """
+    if not LIBRARY.is_file() or not can_run():
+        return None
+    try:
+        loaded = ctypes.CDLL(str(LIBRARY))
+        loaded.tunery_source.restype = ctypes.c_char_p
+        is_ours = loaded.tunery_source() == source_digest(SOURCE).encode()
+    except (OSError, AttributeError):
+        return None
+    return loaded if is_ours else None
+
+
+def can_run() -> bool:
+    """Say whether this processor has the instructions that `hatch_build.py` lets the compiler use."""
+    if platform.machine().lower() not in _X86_64:
+        return True
+    return torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512")
+
+
+def source_digest(folder: Path) -> str:
+    """Return the name under which a library knows its source; `hatch_build.py` computes the same."""
+    sources = sorted([*folder.glob("*.c"), *folder.glob("*.h")])
+    return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()

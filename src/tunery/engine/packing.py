@@ -1,7 +1,7 @@
 """
 A batch of examples as one packed row: no padding, the shared prefix once, and which hidden state predicts which token.
 
-`attention.py` reads the blocks, `tuner.py` the rows and targets.
+`attention.py` reads the blocks, `network.py` the rows and targets.
 
     prefix | rest of example 0 | rest of example 1 | ... | filling
 
@@ -19,8 +19,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from tunery.engine.encoding import EncodedExample, shared_prefix_tokens
-from tunery.engine.layers.attention import Block, PackedLayout, Trade
+from tunery.engine.attention import Block, PackedLayout, Trade
+from tunery.engine.rows import EncodedExample, shared_prefix_tokens
 
 # A block computes all its queries against all its keys and masks what is not to be seen. On rows of 200 tokens the
 # wasted products are 3 % of a step, and one large product beats many small ones; above this size waste grows with the
@@ -37,7 +37,7 @@ class PackedBatch:
     """
     One packed row of `T` tokens with `N` answer tokens.
 
-    `token_ids`, `positions`: `[1, T]`; `answer_rows` `[N]`: index of the hidden state that predicts each answer token;
+    `token_ids`, `positions`: `[T]`; `answer_rows` `[N]`: index of the hidden state that predicts each answer token;
     `targets` `[N]`: those tokens. `row_tokens`: tokens of the rows as the user gave them, before sharing.
     """
 
@@ -68,8 +68,8 @@ def pack(rows: Sequence[EncodedExample], *, share_prefix: bool = True) -> Packed
     starts[-1] += filling
     position_ids = torch.tensor(positions)
     return PackedBatch(
-        token_ids=torch.tensor(token_ids)[None],
-        positions=position_ids[None],
+        token_ids=torch.tensor(token_ids),
+        positions=position_ids,
         answer_rows=torch.tensor(answer_rows),
         targets=torch.tensor(targets),
         layout=PackedLayout(position_ids, torch.tensor(numbers), prefix, tuple(_blocks(starts, prefix))),
@@ -84,7 +84,7 @@ def halfway(batch: PackedBatch, answer_cost: float) -> int:
 
     `answer_cost`: what an answer token costs more than another, as a share of the cost of a token.
     """
-    cost = torch.ones(batch.token_ids.shape[1], dtype=torch.float64)
+    cost = torch.ones(len(batch.token_ids), dtype=torch.float64)
     cost.index_add_(0, batch.answer_rows, torch.full((len(batch.answer_rows),), answer_cost, dtype=torch.float64))
     done = cost.cumsum(0)
     middle = int(torch.searchsorted(done, done[-1] / 2)) + 1
@@ -101,8 +101,8 @@ def lane(batch: PackedBatch, start: int, end: int, trade: Trade | None = None) -
     answers = (batch.answer_rows >= start) & (batch.answer_rows < end)
     blocks = tuple(cut for block in layout.blocks for cut in _within(block, start, end))
     return PackedBatch(
-        token_ids=batch.token_ids[:, start:end],
-        positions=batch.positions[:, start:end],
+        token_ids=batch.token_ids[start:end],
+        positions=batch.positions[start:end],
         answer_rows=batch.answer_rows[answers] - start,
         targets=batch.targets[answers],
         layout=PackedLayout(layout.positions, layout.numbers, layout.prefix, blocks, start, trade),

@@ -1,4 +1,4 @@
-"""Tests of `engine.layers.packing`: index arithmetic of a packed row."""
+"""Tests of `engine.packing`: index arithmetic of a packed row."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunery.engine.encoding import EncodedExample, shared_prefix_tokens
-from tunery.engine.layers.lanes import FirstLane, Handover
-from tunery.engine.layers.packing import BLOCK_TOKENS, ROUND_TOKENS, halfway, lane, pack
+from tunery.engine.lanes import FirstLane, Handover
+from tunery.engine.packing import BLOCK_TOKENS, ROUND_TOKENS, halfway, lane, pack
 
 
 @st.composite
@@ -25,7 +25,7 @@ def unpacked(rows: list[EncodedExample], index: int) -> list[int]:
     """Read the tokens of one example back from the packed row."""
     batch = pack(rows)
     own = batch.layout.numbers == index
-    return [*batch.token_ids[0, : batch.layout.prefix].tolist(), *batch.token_ids[0, own].tolist()]
+    return [*batch.token_ids[: batch.layout.prefix].tolist(), *batch.token_ids[own].tolist()]
 
 
 @given(batches())
@@ -35,7 +35,7 @@ def test_every_row_can_be_read_back(rows: list[EncodedExample]) -> None:
 
     for index, row in enumerate(rows):
         assert unpacked(rows, index) == list(row.token_ids)
-        own = batch.positions[0, batch.layout.numbers == index].tolist()
+        own = batch.positions[batch.layout.numbers == index].tolist()
         assert own == list(range(batch.layout.prefix, len(row.token_ids)))
 
 
@@ -49,8 +49,8 @@ def test_answers_are_predicted_from_the_token_before(rows: list[EncodedExample])
 
     assert batch.targets.tolist() == [row.token_ids[position] for row, position in wanted]
     for at, (row, position) in zip(batch.answer_rows.tolist(), wanted, strict=True):
-        assert batch.token_ids[0, at] == row.token_ids[position - 1]
-        assert batch.positions[0, at] == position - 1
+        assert batch.token_ids[at] == row.token_ids[position - 1]
+        assert batch.positions[at] == position - 1
 
 
 @given(batches())
@@ -62,7 +62,7 @@ def test_blocks_cover_the_row_once(rows: list[EncodedExample]) -> None:
     batch = pack(rows)
 
     queries = [index for block in batch.layout.blocks for index in range(block.query_start, block.query_end)]
-    assert queries == list(range(batch.token_ids.shape[1]))
+    assert queries == list(range(len(batch.token_ids)))
     assert all(block.query_end - block.query_start <= BLOCK_TOKENS for block in batch.layout.blocks)
     assert all(block.key_start <= block.query_start for block in batch.layout.blocks)
 
@@ -81,7 +81,7 @@ def test_filling_rounds_the_row_and_predicts_nothing(rows: list[EncodedExample])
     batch = pack(rows)
     filling = batch.layout.numbers == len(rows)
 
-    assert batch.token_ids.shape[1] % ROUND_TOKENS == 0
+    assert len(batch.token_ids) % ROUND_TOKENS == 0
     assert int(filling.sum()) < ROUND_TOKENS
     assert not filling[batch.answer_rows].any()
     assert not filling[: len(filling) - int(filling.sum())].any()
@@ -91,13 +91,13 @@ def test_filling_rounds_the_row_and_predicts_nothing(rows: list[EncodedExample])
 def test_lanes_are_cut_at_a_round_number_and_lose_nothing(rows: list[EncodedExample], answer_cost: float) -> None:
     """Both parts together have all tokens, answers and queries of the row; only a row of one round is cut within it."""
     batch = pack(rows)
-    tokens = batch.token_ids.shape[1]
+    tokens = len(batch.token_ids)
     cut, trade = halfway(batch, answer_cost), FirstLane(Handover())
 
     parts = [lane(batch, 0, cut, trade), lane(batch, cut, tokens, trade)]
 
     assert cut % ROUND_TOKENS == 0 or tokens == ROUND_TOKENS
-    assert torch.equal(torch.cat([part.token_ids for part in parts], 1), batch.token_ids)
+    assert torch.equal(torch.cat([part.token_ids for part in parts]), batch.token_ids)
     assert sorted(torch.cat([part.targets for part in parts]).tolist()) == sorted(batch.targets.tolist())
     queries = [q for part in parts for block in part.layout.blocks for q in range(block.query_start, block.query_end)]
     assert queries == list(range(tokens))

@@ -8,7 +8,6 @@ much again for its gradient. The gradient towards the hidden states is made toge
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,11 +19,16 @@ NEAR = 3.0  # nats: tokens at least a twentieth as likely as the likeliest, some
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The frozen vocabulary projection: `weight` `[V, H]`, `bias` `[V]` or None, `softcap` of the logits or None."""
+    """
+    The frozen vocabulary projection: `weight` `[V, H]`, `bias` `[V]` or None.
+
+    Logits are divided by `divisor`, then capped softly by `softcap` if there is one.
+    """
 
     weight: Tensor
     bias: Tensor | None = None
     softcap: float | None = None
+    divisor: float = 1.0
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Map `[N, H]` to `[N, V]` in float32 or wider."""
@@ -32,7 +36,7 @@ class Head:
         if self.bias is not None:
             product += self.bias
         logits = product.to(torch.promote_types(product.dtype, torch.float32))
-        return self._capped(logits)
+        return self.capped(logits)
 
     def drawn_logits(self, hidden: Tensor) -> Tensor:
         """Map `[N, H]` to `[N, V]` in float32 or wider, as `logits` does, then `sharpen` them to draw tokens from."""
@@ -52,10 +56,13 @@ class Head:
             exact = self.weight[near].float() @ state.float()
             if self.bias is not None:
                 exact += self.bias[near].float()
-            scores[near] = self._capped(exact).to(scores.dtype)
+            scores[near] = self.capped(exact).to(scores.dtype)
         return logits
 
-    def _capped(self, logits: Tensor) -> Tensor:
+    def capped(self, logits: Tensor) -> Tensor:
+        """Return logits `[N, V]` divided and capped, as the family does."""
+        if self.divisor != 1:
+            logits = logits / self.divisor
         return logits if self.softcap is None else torch.tanh(logits / self.softcap) * self.softcap
 
 
@@ -67,32 +74,27 @@ def _near(scores: Tensor) -> Tensor:
     return torch.from_numpy(np.flatnonzero(values >= values.max() - NEAR))
 
 
-def answer_loss(hidden: Tensor, targets: Tensor, head: Head) -> Tensor:
-    """Return the sum (not the mean) of the cross-entropy in nats: hidden states `[N, H]`, targets `[N]` → scalar."""
-    return _AnswerLoss.apply(hidden, targets, head)  # type: ignore[no-any-return, no-untyped-call]
+def answer_loss(
+    hidden: Tensor, targets: Tensor, head: Head, weight: float | None = None
+) -> tuple[float, Tensor | None]:
+    """
+    Return the sum (not the mean) of the cross-entropy in nats: hidden states `[N, H]`, targets `[N]`.
 
-
-class _AnswerLoss(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, hidden: Tensor, targets: Tensor, head: Head) -> Tensor:
-        grad_hidden = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
-        total = torch.zeros((), dtype=torch.float64, device=hidden.device)
-        for start in range(0, len(hidden), BLOCK_ROWS):
-            rows = slice(start, start + BLOCK_ROWS)
-            loss, grad = _block(hidden[rows], targets[rows], head, grad_hidden is not None)
-            total += loss
-            if grad_hidden is not None and grad is not None:
-                grad_hidden[rows] = grad
-        ctx.grad_hidden = grad_hidden
-        return total
-
-    @staticmethod
-    def backward(ctx: Any, *grad_outputs: Any) -> tuple[Tensor, None, None]:
-        return ctx.grad_hidden.mul_(float(grad_outputs[0])), None, None
+    With `weight`, the gradient of weight × loss towards the hidden states `[N, H]` comes with it.
+    """
+    gradient = None if weight is None else torch.empty_like(hidden)
+    total = torch.zeros((), dtype=torch.float64, device=hidden.device)
+    for start in range(0, len(hidden), BLOCK_ROWS):
+        rows = slice(start, start + BLOCK_ROWS)
+        loss, part = _block(hidden[rows], targets[rows], head, gradient is not None)
+        total += loss
+        if gradient is not None and part is not None:
+            gradient[rows] = part
+    return float(total), gradient if gradient is None or weight is None else gradient.mul_(weight)
 
 
 def _block(hidden: Tensor, targets: Tensor, head: Head, needs_grad: bool) -> tuple[Tensor, Tensor | None]:
-    logits = head.logits(hidden)
+    logits = head.logits(hidden)  # (rows, V)
     chosen = logits.gather(1, targets[:, None])
     normalizer = logits.logsumexp(1, keepdim=True)
     loss = (normalizer - chosen).sum(dtype=torch.float64)
@@ -103,4 +105,6 @@ def _block(hidden: Tensor, targets: Tensor, head: Head, needs_grad: bool) -> tup
     grad.scatter_add_(1, targets[:, None], torch.full_like(chosen, -1.0))
     if slope is not None:
         grad *= slope
+    if head.divisor != 1:
+        grad /= head.divisor
     return loss, grad.to(hidden.dtype) @ head.weight

@@ -1,21 +1,90 @@
 """
-The low-rank products of linear layers that read the same rows, as few operations.
+Adapters: their weights in one flat tensor, and their low-rank products with a gradient of their own.
 
-    outputs += s · (rows Aᵀ) Bᵀ          A [R, in] of all layers below each other, B [out, R'] per output
+    y = x Wᵀ + b + s · (x Aᵀ) Bᵀ          W [out, in] frozen, A [r, in], B [out, r] learned, s = alpha / r
 
-Layers whose outputs stand beside each other in one tensor have one block-diagonal B. A and B are working copies in the
-type of the base, brought up to date once a step; gradients go straight to their places in the flat gradient, summed in
-float32 or wider.
+Adapter weights are float32, and all of one adapter lie in one tensor, so that optimizer, clipping and checkpoints are
+single operations. Linear layers that read the same rows are taken together: their A's below each other are one product,
+and those whose outputs stand beside each other have one block-diagonal B. A and B are working copies in the type of the
+base, brought up to date once a step; gradients go straight to their places, summed in float32 or wider.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterShape:
+    """
+    Rank, scale and the adapted layers (module path → out, in) of an adapter; two adapters of one base may differ.
+
+    `is_transposed`: the base keeps its linear weights as GPT-2 does, which PEFT wants to be told.
+    """
+
+    rank: int
+    alpha: float
+    layers: tuple[tuple[str, int, int], ...]
+    is_transposed: bool = False
+
+    @property
+    def scale(self) -> float:
+        return self.alpha / self.rank
+
+    @property
+    def size(self) -> int:
+        """Number of values of the flat tensor."""
+        return sum(self.rank * (rows + columns) for _, rows, columns in self.layers)
+
+    def pairs(self, flat: Tensor) -> Iterator[tuple[str, Tensor, Tensor]]:
+        """Yield for each layer its path and views `A [r, in]`, `B [out, r]` of the flat tensor."""
+        start = 0
+        for path, rows, columns in self.layers:
+            middle, end = start + self.rank * columns, start + self.rank * (rows + columns)
+            yield path, flat[start:middle].view(self.rank, columns), flat[middle:end].view(rows, self.rank)
+            start = end
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """The weights of an adapter: `flat` `[shape.size]`, float32 (float64 in tests)."""
+
+    shape: AdapterShape
+    flat: Tensor
+
+    @classmethod
+    def fresh(cls, shape: AdapterShape, seed: int, dtype: torch.dtype = torch.float32) -> Adapter:
+        """A is drawn as PEFT draws it (Kaiming uniform, a = √5), B is zero: the model answers like the base."""
+        generator = torch.Generator().manual_seed(seed)
+        flat = torch.zeros(shape.size, dtype=dtype)
+        for _, down, _ in shape.pairs(flat):
+            nn.init.kaiming_uniform_(down, a=math.sqrt(5), generator=generator)
+        return cls(shape, flat)
+
+    def to(self, device: torch.device) -> Adapter:
+        return Adapter(self.shape, self.flat.to(device))
+
+
+@dataclass(frozen=True, slots=True)
+class RowGroup:
+    """
+    Rows `start:end` of the packed row (to its end if None) use the adapter of this slot; slot None is the plain base.
+    """
+
+    start: int
+    end: int | None
+    slot: int | None
+
+
+def shape_of(linears: Mapping[str, tuple[int, int]], rank: int, alpha: float, is_transposed: bool) -> AdapterShape:
+    """Return the shape of an adapter for these layers, path → (out, in)."""
+    return AdapterShape(rank, alpha, tuple((path, *sizes) for path, sizes in linears.items()), is_transposed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +115,7 @@ class LowRank:
     def __init__(self, pairs: Sequence[Sequence[Pair]], scale: float, dtype: torch.dtype) -> None:
         every = [pair for output in pairs for pair in output]
         self.scale, self.pairs = scale, every
-        self.down = torch.cat([pair.down for pair in every]).to(dtype)
+        self.down = torch.cat([pair.down for pair in every]).to(dtype)  # (R, in)
         self.ups = [_block_diagonal([pair.up for pair in output]).to(dtype) for output in pairs]
         self.places = _places(pairs)
         ends = [0, *(places[-1].ranks.stop for places in self.places)]

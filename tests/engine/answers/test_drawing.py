@@ -1,4 +1,4 @@
-"""Tests of `engine.answers.sampling`: the next token."""
+"""Tests of `engine.answers.drawing`: the next token."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunery.engine.answers.sampling import _likeliest_first, next_token
+from tunery.engine.answers.drawing import _likeliest_first, next_token
 from tunery.errors import InvalidArgument
 from tunery.types import SamplingSettings
 

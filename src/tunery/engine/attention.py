@@ -1,9 +1,7 @@
 """
-Attention over a packed row, registered with transformers' attention interface.
+Attention over a packed row: a layout says which queries see which keys; here are the products and their gradient.
 
-A layout says which queries see which keys; this module does the products and their gradient, in grouped-query form
-without repeating keys. `generator.py` brings a layout of its own for cached keys and values; both have an `attend`
-method.
+In grouped-query form, without repeating keys. `answers/cache.py` brings layouts of its own for cached keys and values.
 """
 
 from __future__ import annotations
@@ -12,10 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+from torch import Tensor
 
-NAME = "tunery"
 # Weights of a block with at most so many keys are kept for the gradient: with 9 heads, as the default base has, up to
 # 9 kB a token and layer beside 15 kB of other activations; making them anew took a sixth of the time of attention.
 KEPT_KEYS = 512
@@ -33,9 +29,15 @@ class AttentionRule:
 
 
 class Layout(Protocol):
-    """Which query sees which key; `attend` maps `[H, T, D]`, `[K, T, D]`, `[K, T, D]` to `[T, H, D]`."""
+    """
+    Which query sees which key; `attend` maps `[H, T, D]`, `[K, T, D]`, `[K, T, D]` to `[T, H, D]`.
 
-    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, rule: AttentionRule) -> Tensor: ...
+    Behind that stands what the gradient wants, where there is one.
+    """
+
+    def attend(
+        self, layer: int, query: Tensor, key: Tensor, value: Tensor, rule: AttentionRule
+    ) -> tuple[Tensor, ...]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +75,9 @@ class PackedLayout:
     trade: Trade | None = None
     _masks: dict[Any, list[Tensor]] = field(default_factory=dict, repr=False, compare=False)
 
-    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, rule: AttentionRule) -> Tensor:
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, rule: AttentionRule) -> tuple[Tensor, ...]:
         del layer
-        return _PackedAttention.apply(query, key, value, self, rule)  # type: ignore[no-any-return, no-untyped-call]
+        return attended(query, key, value, self, rule)
 
     def queries(self, block: Block) -> slice:
         return slice(block.query_start - self.start, block.query_end - self.start)
@@ -117,21 +119,6 @@ class PackedLayout:
             seen &= distance < window
         mask = torch.zeros(seen.shape, dtype=like.dtype).masked_fill_(~seen, float("-inf"))
         return mask.repeat(groups, 1).to(like.device)
-
-
-class _PackedAttention(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any, query: Tensor, key: Tensor, value: Tensor, layout: PackedLayout, rule: AttentionRule
-    ) -> Tensor:
-        output, *kept = attended(query, key, value, layout, rule)
-        ctx.save_for_backward(query, *kept)
-        ctx.layout, ctx.rule = layout, rule
-        return output
-
-    @staticmethod
-    def backward(ctx: Any, *grad_outputs: Any) -> tuple[Tensor, Tensor, Tensor, None, None]:
-        return (*attention_gradient(grad_outputs[0], *ctx.saved_tensors, layout=ctx.layout, rule=ctx.rule), None, None)
 
 
 def attended(
@@ -231,32 +218,3 @@ def _ungroup(tensor: Tensor, groups: int) -> Tensor:
     """Return `[K, G·Q, D]` as `[H, Q, D]`."""
     kinds, rows, width = tensor.shape
     return tensor.reshape(kinds * groups, rows // groups, width)
-
-
-def attention(
-    module: nn.Module,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Tensor | None,
-    scaling: float | None = None,
-    sliding_window: int | None = None,
-    softcap: float | None = None,
-    layout: Layout | None = None,
-    **_: Any,
-) -> tuple[Tensor, None]:
-    """
-    Attention as transformers calls it: `[1, H, T, D]` in, `[1, T, H, D]` out; the layout comes down through the
-    keywords.
-
-    `attention_mask` is always None: transformers makes no mask for an interface it does not know.
-    """
-    del attention_mask
-    if layout is None:
-        raise AssertionError("the model was called without a layout")
-    rule = AttentionRule(query.shape[-1] ** -0.5 if scaling is None else scaling, sliding_window, softcap)
-    output = layout.attend(int(getattr(module, "layer_idx", 0)), query[0], key[0], value[0], rule)
-    return output[None], None
-
-
-ALL_ATTENTION_FUNCTIONS.register(NAME, attention)

@@ -1,11 +1,11 @@
-"""Tests of `engine.layers.low_rank`: pairs taken together give what each gives alone."""
+"""Tests of `engine.lora`: pairs taken together give what each gives alone."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from tunery.engine.layers.low_rank import LowRank, Pair
+from tunery.engine.lora import LowRank, Pair
 
 SCALE = 0.7
 

@@ -1,0 +1,424 @@
+"""
+The model: token ids to hidden states, layer by layer, and the way back.
+
+    h = x + after(O(attention(turned(Q n), turned(K n), V n)))        n = before(x)
+    y = h + after(down(act(gate m) · up m))                           m = before(h)
+
+where `before` and `after` are norms, or nothing, and every product has a low-rank part of an adapter beside it. The
+gradient is written out: what a layer keeps for it is what is dear to compute, and gradients of an adapter's weights go
+straight to their places. Frozen weights have none. `T` tokens, `H` features of the residual stream, `D` of a head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from tunery.engine.attention import Layout, PackedLayout, attention_gradient
+from tunery.engine.families import DecoderSpec, Rotation
+from tunery.engine.lora import LowRank, Pair
+from tunery.engine.weights import DecoderWeights, LayerWeights, Norm
+
+
+class LayerPairs(NamedTuple):
+    """The low-rank products beside a layer's linear layers, None where an adapter leaves them as they are."""
+
+    queries: LowRank | None
+    output: LowRank | None
+    wide: LowRank | None
+    down: LowRank | None
+
+
+# Where the gradients of a layer's pairs go, as LayerPairs
+LayerPlaces = tuple[Sequence[Pair], Sequence[Pair], Sequence[Pair], Sequence[Pair]]
+
+
+@dataclass(frozen=True, slots=True)
+class RowPairs:
+    """Rows `start:end` (to the last one if None) have these low-rank products, layer by layer."""
+
+    start: int
+    end: int | None
+    layers: Sequence[LayerPairs]
+
+
+Turn = tuple[Tensor, Tensor]  # cosines and sines [T, 1, W] of a rotation
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """
+    What all layers of a pass share: who sees whom, how heads are turned, and which rows use which adapter.
+
+    `wanted`: the rows that the last layer need not leave out, all if None; behind its attention the others are not
+    computed.
+    """
+
+    spec: DecoderSpec
+    weights: DecoderWeights
+    layout: Layout
+    turns: Mapping[str | None, Turn | None]
+    groups: Sequence[RowPairs] = ()
+    wanted: Tensor | None = None
+
+
+class Kept(NamedTuple):
+    """What the gradient of a layer wants: its input, the input of its feed-forward part, and what both halves kept."""
+
+    x: Tensor
+    middle: Tensor
+    attention: AttentionKept
+    feed: FeedKept
+
+
+class AttentionKept(NamedTuple):
+    """
+    `norm`, `head_norm` and `after` are statistics of norms, `narrow` and `output_narrow` the middles of low-rank
+    products; `unnormed` are query and key heads, kept where they are normed.
+    """
+
+    rows: Tensor
+    norm: Statistics
+    narrow: Tensor | None
+    unnormed: Tensor | None
+    head_norm: Sequence[Statistics]
+    query: Tensor
+    attended: Sequence[Tensor]
+    answer: Tensor
+    output_narrow: Tensor | None
+    output: Tensor
+    after: Statistics
+
+
+class FeedKept(NamedTuple):
+    rows: Tensor
+    norm: Statistics
+    narrow: Tensor | None
+    opened: Sequence[Tensor]
+    down_narrow: Tensor | None
+    output: Tensor
+    after: Statistics
+
+
+Statistics = tuple[Tensor, ...]  # of a norm: 1 / sqrt(mean(x²) + ε), or mean and that of LayerNorm
+
+
+def begin(
+    spec: DecoderSpec,
+    weights: DecoderWeights,
+    layout: Layout,
+    positions: Tensor,
+    groups: Sequence[RowPairs] = (),
+    wanted: Tensor | None = None,
+) -> Pass:
+    """Return a pass over rows at these positions `[T]`."""
+    dtype = weights.embedding.dtype
+    turns: dict[str | None, Turn | None] = {None: None}
+    for name, rotation in spec.rotations.items():
+        cosine, sine = angles(rotation, positions, dtype)
+        turns[name] = cosine[:, None], sine[:, None]
+    return Pass(spec, weights, layout, turns, groups, wanted)
+
+
+def angles(rotation: Rotation, positions: Tensor, dtype: torch.dtype) -> Turn:
+    """Return cosines and sines `[T, W]` of positions `[T]`, computed in float32."""
+    frequencies = rotation.frequencies
+    if rotation.long is not None and len(positions) and int(positions.max()) >= rotation.limit:
+        frequencies = rotation.long
+    # (T, W/2), each angle for a number of the first and one of the second half
+    half = positions[:, None].float() * frequencies.to(positions.device)
+    both = torch.cat((half, half), -1)
+    return (both.cos() * rotation.scale).to(dtype), (both.sin() * rotation.scale).to(dtype)
+
+
+def embedded(spec: DecoderSpec, weights: DecoderWeights, token_ids: Tensor, positions: Tensor) -> Tensor:
+    """Map token ids `[T]` to the residual stream `[T, H]`."""
+    x = functional.embedding(token_ids, weights.embedding)
+    if spec.embedding_multiplier != 1:  # rounded as families keep it
+        x *= torch.tensor(spec.embedding_multiplier, dtype=torch.float32).to(x.dtype)
+    return x if weights.positions is None else x + functional.embedding(positions, weights.positions)
+
+
+def forward(run: Pass, x: Tensor, number: int) -> tuple[Tensor, Kept]:
+    """Map the residual stream `[T, H]` through a layer; of the last one only the wanted rows come out."""
+    wanted = run.wanted if number == len(run.weights.layers) - 1 else None
+    added, attention = _attention_half(run, x, number, wanted)
+    through = x if wanted is None else x[wanted]
+    if run.spec.is_parallel:
+        more, feed = _feed_half(run, through, number)
+        return added.add_(more).add_(through), Kept(x, through, attention, feed)
+    middle = added.add_(through)
+    more, feed = _feed_half(run, middle, number)
+    return more.add_(middle), Kept(x, middle, attention, feed)
+
+
+def backward(run: Pass, grad: Tensor, kept: Kept, number: int, places: LayerPlaces) -> Tensor | None:
+    """
+    Return the gradient of a layer's input `[T, H]`, None for the first layer, and add those of the pairs to `places`.
+
+    `grad` belongs to what `forward` gave; one adapter for all rows.
+    """
+    pairs = run.groups[0].layers[number]
+    needs_grad = number > 0
+    feed_grad = _feed_gradient(run, grad, kept, number, pairs, places)
+    if run.spec.is_parallel:
+        through = grad + feed_grad
+        own = _attention_gradient(run, grad, kept, number, pairs, places)
+    else:
+        through = feed_grad.add_(grad)
+        own = _attention_gradient(run, through, kept, number, pairs, places)
+    if own is None or not needs_grad:
+        return None
+    wanted = run.wanted if number == len(run.weights.layers) - 1 else None
+    return own.add_(through) if wanted is None else own.index_add_(0, wanted, through)
+
+
+def _attention_half(run: Pass, x: Tensor, number: int, wanted: Tensor | None) -> tuple[Tensor, AttentionKept]:
+    spec, layer, part = run.spec, run.weights.layers[number], run.spec.layers[number]
+    rows, norm = normed(x, layer.norms[0])  # (T, H)
+    together = layer.queries(rows)  # (T, (heads + 2 · key heads) · D)
+    narrow = _add_low_rank(run, number, 0, rows, (together,))
+    heads = _by_head(spec, together)
+    turned, head_norm = _heads_normed(spec, heads[:, : -spec.key_heads], layer)
+    turn = run.turns[part.rotation]
+    turned = turned if turn is None else rotated(turned, turn)
+    # (heads, T, D) and (key heads, T, D)
+    query, key = turned[:, : spec.heads].transpose(0, 1), turned[:, spec.heads :].transpose(0, 1)
+    value = heads[:, -spec.key_heads :].transpose(0, 1).contiguous()  # (key heads, T, D)
+    seen, *attended = run.layout.attend(number, query, key, value, part.rule)
+    answer = seen.reshape(len(x), -1)  # (T, heads · D)
+    answer = answer if wanted is None else answer[wanted]
+    output = layer.output(answer)  # (T, H), of the last layer (wanted, H)
+    output_narrow = _add_low_rank(run, number, 1, answer, (output,))
+    added, after = _after(spec, output, layer.norms[1])
+    unnormed = heads[:, : -spec.key_heads] if head_norm else None
+    return added, AttentionKept(
+        rows, norm, narrow, unnormed, head_norm, query, attended, answer, output_narrow, output, after
+    )
+
+
+def _feed_half(run: Pass, x: Tensor, number: int) -> tuple[Tensor, FeedKept]:
+    spec, layer = run.spec, run.weights.layers[number]
+    rows, norm = normed(x, layer.norms[2])
+    opened = tuple(linear(rows) for linear in layer.wide)  # (T, inner) each
+    narrow = _add_low_rank(run, number, 2, rows, opened)
+    gate, up = _gate_and_up(spec, opened)
+    product = ACTIVATIONS[spec.activation].function(gate)  # (T, inner)
+    if up is not None:
+        product.mul_(up)
+    output = layer.down(product)
+    down_narrow = _add_low_rank(run, number, 3, product, (output,))
+    added, after = _after(spec, output, layer.norms[3])
+    return added, FeedKept(rows, norm, narrow, opened, down_narrow, output, after)
+
+
+def _feed_gradient(run: Pass, grad: Tensor, kept: Kept, number: int, pairs: LayerPairs, places: LayerPlaces) -> Tensor:
+    """Return the gradient of the input of the feed-forward part, the residual stream apart."""
+    spec, layer, feed = run.spec, run.weights.layers[number], kept.feed
+    grad = _after_gradient(spec, grad, feed.output, layer.norms[3], feed.after)
+    grad_product = grad @ layer.down.weight  # (T, inner)
+    gate, up = _gate_and_up(spec, feed.opened)
+    activation = ACTIVATIONS[spec.activation]
+    active = activation.function(gate)  # made anew: cheaper than keeping it
+    product = active if up is None else active * up
+    _add_gradient(pairs.down, product, feed.down_narrow, (grad,), grad_product, places[3])
+    if up is None:
+        grads: Sequence[Tensor] = (activation.gradient(grad_product, gate),)
+    else:
+        grads = activation.gradient(up * grad_product, gate), grad_product.mul_(active)
+    if len(grads) > len(layer.wide):  # gate and up are one product
+        grads = (torch.cat(tuple(grads), 1),)
+    grad_rows = grads[0] @ layer.wide[0].weight  # (T, H)
+    for more, linear in zip(grads[1:], layer.wide[1:], strict=True):
+        grad_rows.addmm_(more, linear.weight)
+    _add_gradient(pairs.wide, feed.rows, feed.narrow, grads, grad_rows, places[2])
+    return norm_gradient(grad_rows, kept.middle, layer.norms[2], feed.norm)
+
+
+def _attention_gradient(
+    run: Pass, grad: Tensor, kept: Kept, number: int, pairs: LayerPairs, places: LayerPlaces
+) -> Tensor | None:
+    """Return the gradient of a layer's input through its attention, None where nothing needs it."""
+    spec, layer, part, own = run.spec, run.weights.layers[number], run.spec.layers[number], kept.attention
+    grad = _after_gradient(spec, grad, own.output, layer.norms[1], own.after)
+    grad_answer = grad @ layer.output.weight  # (T, heads · D)
+    _add_gradient(pairs.output, own.answer, own.output_narrow, (grad,), grad_answer, places[1])
+    if run.wanted is not None and number == len(run.weights.layers) - 1:
+        # rows that were left out take part through their keys and values alone
+        whole = grad_answer.new_zeros(len(kept.x), grad_answer.shape[1])
+        grad_answer = whole.index_copy_(0, run.wanted, grad_answer)
+    assert isinstance(run.layout, PackedLayout)
+    grad_seen = grad_answer.view(len(kept.x), spec.heads, -1)
+    gradients = attention_gradient(grad_seen, own.query, *own.attended, layout=run.layout, rule=part.rule)
+    # (T, heads + key heads, D)
+    grad_turned = torch.cat([gradient.transpose(0, 1) for gradient in gradients[:2]], 1)
+    turn = run.turns[part.rotation]
+    grad_turned = grad_turned if turn is None else rotated_back(grad_turned, turn)
+    grad_heads = _heads_norm_gradient(spec, grad_turned, own, layer)
+    together = _side_by_side(spec, torch.cat((grad_heads, gradients[2].transpose(0, 1)), 1))
+    grad_rows = together @ layer.queries.weight if number > 0 else None
+    _add_gradient(pairs.queries, own.rows, own.narrow, (together,), grad_rows, places[0])
+    return None if grad_rows is None else norm_gradient(grad_rows, kept.x, layer.norms[0], own.norm)
+
+
+def _add_low_rank(run: Pass, number: int, place: int, rows: Tensor, outputs: Sequence[Tensor]) -> Tensor | None:
+    """Add the low-rank products of a place to its outputs; return their middle if all rows have the same."""
+    narrow = None
+    for group in run.groups:
+        pairs = group.layers[number][place]
+        if pairs is None:
+            continue
+        if group.start == 0 and group.end is None:
+            narrow = pairs.add(rows, outputs)
+        else:
+            part = slice(group.start, group.end)
+            pairs.add(rows[part], [output[part] for output in outputs])
+    return narrow
+
+
+def _add_gradient(
+    pairs: LowRank | None,
+    rows: Tensor,
+    narrow: Tensor | None,
+    grads: Sequence[Tensor],
+    total: Tensor | None,
+    into: Sequence[Pair],
+) -> None:
+    if pairs is not None and narrow is not None:
+        pairs.add_gradient(rows, narrow, grads, total, into)
+
+
+def _by_head(spec: DecoderSpec, together: Tensor) -> Tensor:
+    """Return `[T, heads + 2 · key heads, D]`: query, key and value heads."""
+    tokens = len(together)
+    if spec.is_interleaved:  # (T, heads, 3, D): those of one head stand together
+        return together.view(tokens, spec.heads, 3, -1).transpose(1, 2).reshape(tokens, 3 * spec.heads, -1)
+    return together.view(tokens, spec.heads + 2 * spec.key_heads, -1)
+
+
+def _side_by_side(spec: DecoderSpec, heads: Tensor) -> Tensor:
+    """Return what `_by_head` was given."""
+    tokens = len(heads)
+    if spec.is_interleaved:
+        return heads.view(tokens, 3, spec.heads, -1).transpose(1, 2).reshape(tokens, -1)
+    return heads.view(tokens, -1)
+
+
+def _heads_normed(spec: DecoderSpec, heads: Tensor, layer: LayerWeights) -> tuple[Tensor, Sequence[Statistics]]:
+    """Norm query and key heads `[T, heads + key heads, D]`, each alone or all queries and all keys together."""
+    norm = layer.head_norm
+    if norm is None:
+        return heads, ()
+    if isinstance(norm, Norm):
+        output, statistics = normed(heads, norm)
+        return output, (statistics,)
+    parts = torch.split(heads, [spec.heads, spec.key_heads], 1)
+    outputs, found = zip(*(normed(part.flatten(1), own) for part, own in zip(parts, norm, strict=True)), strict=True)
+    return torch.cat(outputs, 1).view(heads.shape), found
+
+
+def _heads_norm_gradient(spec: DecoderSpec, grad: Tensor, kept: AttentionKept, layer: LayerWeights) -> Tensor:
+    norm = layer.head_norm
+    if norm is None or kept.unnormed is None:
+        return grad
+    if isinstance(norm, Norm):
+        return norm_gradient(grad, kept.unnormed, norm, kept.head_norm[0])
+    sizes = [spec.heads, spec.key_heads]
+    grads, unnormed = torch.split(grad, sizes, 1), torch.split(kept.unnormed, sizes, 1)
+    parts = zip(grads, unnormed, norm, kept.head_norm, strict=True)
+    both = [norm_gradient(part.flatten(1), x.flatten(1), own, found) for part, x, own, found in parts]
+    return torch.cat(both, 1).view(grad.shape)
+
+
+def _gate_and_up(spec: DecoderSpec, opened: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]:
+    """Return gate and up `[T, inner]`; the only product and None where there is no gate."""
+    if not spec.is_gated:
+        return opened[0], None
+    gate, up = opened if len(opened) == 2 else opened[0].chunk(2, -1)
+    return gate, up
+
+
+def _after(spec: DecoderSpec, output: Tensor, norm: Norm | None) -> tuple[Tensor, Statistics]:
+    """Return what a half adds to the residual stream; without a norm or multiplier it is `output` itself."""
+    statistics: Statistics = ()
+    if norm is not None:
+        output, statistics = normed(output, norm)
+    return output if spec.residual_multiplier == 1 else output * spec.residual_multiplier, statistics
+
+
+def _after_gradient(
+    spec: DecoderSpec, grad: Tensor, output: Tensor, norm: Norm | None, statistics: Statistics
+) -> Tensor:
+    if spec.residual_multiplier != 1:
+        grad = grad * spec.residual_multiplier
+    return grad if norm is None else norm_gradient(grad, output, norm, statistics)
+
+
+def normed(x: Tensor, norm: Norm | None) -> tuple[Tensor, Statistics]:
+    """Return the norm of `x` over its last axis and what its gradient wants; means are taken in float32 or wider."""
+    if norm is None:
+        return x, ()
+    if norm.bias is not None:
+        output, mean, inverse = torch.native_layer_norm(x, norm.scale.shape, norm.scale, norm.bias, norm.epsilon)
+        return output, (mean, inverse)
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    inverse = wide.square().mean(-1, keepdim=True).add_(norm.epsilon).rsqrt_()
+    output = wide * inverse
+    return output.to(x.dtype) * norm.scale if norm.rounds_first else (output * norm.scale).to(x.dtype), (inverse,)
+
+
+def norm_gradient(grad: Tensor, x: Tensor, norm: Norm | None, statistics: Statistics) -> Tensor:
+    """Return the gradient of the norm towards `x`, in its type."""
+    if norm is None:
+        return grad
+    if norm.bias is not None:
+        needed, shape = [True, False, False], norm.scale.shape
+        backward = torch.ops.aten.native_layer_norm_backward
+        return backward(grad, x, shape, *statistics, norm.scale, norm.bias, needed)[0]  # type: ignore[no-any-return]
+    (inverse,) = statistics
+    unscaled = x.to(inverse.dtype) * inverse
+    scaled = grad.to(inverse.dtype) * norm.scale
+    dots = (scaled * unscaled).mean(-1, keepdim=True)
+    return scaled.addcmul_(unscaled, dots, value=-1).mul_(inverse).to(x.dtype)
+
+
+def rotated(heads: Tensor, turn: Turn) -> Tensor:
+    """Return `[T, N, D]` after the rotary embedding of its first `W` numbers: x · cos + (-x₂, x₁) · sin."""
+    cosine, sine = turn
+    part = cosine.shape[-1]
+    first, second = heads[..., :part].chunk(2, -1)
+    output = torch.cat((-second, first), -1).mul_(sine).add_(heads[..., :part] * cosine)
+    return output if part == heads.shape[-1] else torch.cat((output, heads[..., part:]), -1)
+
+
+def rotated_back(grad: Tensor, turn: Turn) -> Tensor:
+    """Return the gradient of what went into `rotated`."""
+    cosine, sine = turn
+    part = cosine.shape[-1]
+    first, second = (grad[..., :part] * sine).chunk(2, -1)
+    output = torch.cat((second, -first), -1).add_(grad[..., :part] * cosine)
+    return output if part == grad.shape[-1] else torch.cat((output, grad[..., part:]), -1)
+
+
+@dataclass(frozen=True, slots=True)
+class Activation:
+    """An activation and its gradient: of the output and the input."""
+
+    function: Callable[[Tensor], Tensor]
+    gradient: Callable[[Tensor, Tensor], Tensor]
+
+
+ACTIVATIONS = {
+    "silu": Activation(functional.silu, torch.ops.aten.silu_backward),
+    "gelu": Activation(functional.gelu, torch.ops.aten.gelu_backward),
+    "gelu_tanh": Activation(
+        lambda x: functional.gelu(x, approximate="tanh"),
+        lambda grad, x: torch.ops.aten.gelu_backward(grad, x, approximate="tanh"),
+    ),
+    "relu": Activation(functional.relu, lambda grad, x: torch.ops.aten.threshold_backward(grad, x, 0)),
+}

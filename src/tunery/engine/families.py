@@ -1,0 +1,595 @@
+"""
+What a decoder is, as data, and how `config.json` of each family says it.
+
+A setting that is not known here may change the arithmetic, so it is never passed over: `spec_of` raises Unknown with a
+sentence, and the base goes through transformers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tunery.engine.attention import AttentionRule
+
+
+class Unknown(Exception):
+    """A family or setting that `decoder.py` does not compute; the text says which."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """
+    Turns the first `2 · len(frequencies)` numbers of a head by position × frequency.
+
+    `scale` of cosines and sines; rows longer than `limit` tokens are turned by the `long` frequencies.
+    """
+
+    frequencies: Tensor  # [W/2], float32
+    scale: float = 1.0
+    long: Tensor | None = None
+    limit: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LayerSpec:
+    """What differs between layers: what their attention adds, and the name of their rotation in `rotations`."""
+
+    rule: AttentionRule
+    rotation: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class NormSpec:
+    """
+    A root-mean-square norm, or LayerNorm where `has_bias`.
+
+    Families differ in `rounds_first`, to the type of the input before the weight (Llama) or after it (OLMo 2, Gemma),
+    and in `offset`, what is added to the stored weight (1 for Gemma).
+    """
+
+    epsilon: float
+    rounds_first: bool = True
+    offset: float = 0.0
+    has_bias: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """
+    Where the tensors of a checkpoint are; those of a layer follow `layer` and its number.
+
+    `queries` has the linear layers whose outputs are query, key and value side by side, `wide` those that open the
+    feed-forward part. `norms` stand before and after attention, before and after the feed-forward part. `order` is that
+    of the linear layers in an adapter.
+    """
+
+    layer: str = "model.layers."
+    embedding: str = "model.embed_tokens"
+    positions: str | None = None
+    last_norm: str = "model.norm"
+    heads: tuple[str, ...] = ("lm_head",)
+    queries: tuple[str, ...] = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")
+    output: str = "self_attn.o_proj"
+    wide: tuple[str, ...] = ("mlp.gate_proj", "mlp.up_proj")
+    down: str = "mlp.down_proj"
+    norms: tuple[str | None, str | None, str | None, str | None] = (
+        "input_layernorm", None, "post_attention_layernorm", None,
+    )  # fmt: skip
+    head_norms: tuple[str, str] = ("self_attn.q_norm", "self_attn.k_norm")
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        if self.queries == ("self_attn.qkv_proj",):  # Phi-3 declares the output first
+            return (self.output, *self.queries, *self.wide, self.down)
+        return (*self.queries, self.output, *self.wide, self.down)
+
+
+@dataclass(frozen=True, slots=True)
+class DecoderSpec:
+    """A decoder: sizes, what its layers compute, and the names of its tensors."""
+
+    family: str
+    hidden: int
+    inner: int
+    heads: int
+    key_heads: int
+    width: int  # of a head
+    layers: tuple[LayerSpec, ...]
+    rotations: Mapping[str, Rotation]
+    norm: NormSpec
+    activation: str
+    names: Names = Names()
+    biased: frozenset[str] = frozenset()  # linear layers with a bias
+    head_norm: str | None = None  # query and key are normed: "head" each alone, "whole" all together
+    is_gated: bool = True
+    is_parallel: bool = False  # attention and feed-forward part read the same input
+    is_interleaved: bool = False  # query, key and value of each head stand together
+    is_transposed: bool = False  # the checkpoint keeps linear weights as [in, out]
+    is_tied: bool = False
+    has_head_bias: bool = False
+    embedding_multiplier: float = 1.0
+    residual_multiplier: float = 1.0
+    logits_divisor: float = 1.0
+    logits_softcap: float | None = None
+
+
+class Settings:
+    """The settings of a `config.json`; remembers which were read."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values, self._read = values, set[str]()
+
+    def __call__(self, name: str, default: Any = None) -> Any:
+        """Return a setting, also if it is null; `default` where there is none."""
+        self._read.add(name)
+        return self._values.get(name, default)
+
+    def number(self, name: str) -> Any:
+        """Return a setting that must be there."""
+        if self(name) is None:
+            raise Unknown(f"config.json does not say {name}")
+        return self._values[name]
+
+    def expect(self, name: str, *allowed: object) -> None:
+        """Raise Unknown unless a setting is missing, null or one of these values."""
+        if self(name) not in (None, *allowed):
+            raise Unknown(f"{name} is {self._values[name]!r} in config.json")
+
+    def require_all_known(self) -> None:
+        """Raise Unknown for a setting that was not read, says something, and may change the arithmetic."""
+        for name, value in self._values.items():
+            is_harmless = name in _HARMLESS or name.endswith(_HARMLESS_ENDS)
+            if name not in self._read and not is_harmless and value is not None and value is not False:
+                raise Unknown(f"config.json sets {name} to {value!r}")
+
+
+_HARMLESS = frozenset(
+    {"model_type", "architectures", "dtype", "torch_dtype", "transformers_version", "use_cache", "_name_or_path"}
+    | {"max_position_embeddings", "vocab_size", "initializer_range", "pretraining_tp", "cache_implementation"}
+    | {"id2label", "label2id", "problem_type", "task_specific_params", "return_dict", "chunk_size_feed_forward"}
+    | {"num_labels", "n_ctx", "n_positions", "is_llama_config", "transformers.js_config", "attn_implementation"}
+    | {"is_decoder", "tokenizer_class", "unsloth_version", "unsloth_fixed", "max_window_layers"}
+    | {"summary_type", "summary_use_proj", "summary_activation", "summary_proj_to_labels", "prefix"}
+)
+_HARMLESS_ENDS = ("_token_id", "_dropout", "_pdrop", "_attn_implementation_autoset")  # dropout is off: bases are frozen
+_ACTIVATIONS = {
+    "silu": "silu", "swish": "silu", "gelu": "gelu", "relu": "relu",
+    "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "gelu_fast": "gelu_tanh",
+}  # fmt: skip
+
+
+def spec_of(config: Mapping[str, Any]) -> DecoderSpec:
+    """Return the decoder that a `config.json` describes; raises Unknown with the reason why it cannot."""
+    family = str(config.get("model_type"))
+    make = FAMILIES.get(family)
+    if make is None:
+        raise Unknown(f"the family {family} is not known")
+    settings = Settings(config)
+    try:
+        spec = make(settings)
+    except (TypeError, KeyError, IndexError, AttributeError, ZeroDivisionError) as error:
+        raise Unknown(f"config.json has a setting of an unusual form ({error})") from error
+    settings.require_all_known()
+    return spec
+
+
+def _decoder(
+    settings: Settings, *, norm: NormSpec | None = None, window: int | None = None, **given: Any
+) -> DecoderSpec:
+    """Return what families have in common; `given` are fields of DecoderSpec that differ."""
+    hidden, heads = settings.number("hidden_size"), settings.number("num_attention_heads")
+    width = settings("head_dim") or hidden // heads
+    rule = AttentionRule(given.pop("scaling", None) or width**-0.5, window, given.pop("softcap", None))
+    count = settings.number("num_hidden_layers")
+    rotations = given.pop("rotations", None) or {"all": _rotation(settings, width)}
+    layers = given.pop("layers", None) or (LayerSpec(rule, "all"),) * count
+    values = {
+        "family": settings("model_type"),
+        "hidden": hidden,
+        "inner": settings.number("intermediate_size"),
+        "heads": heads,
+        "key_heads": settings("num_key_value_heads") or heads,
+        "width": width,
+        "layers": layers,
+        "rotations": rotations,
+        "norm": norm or NormSpec(float(settings("rms_norm_eps", 1e-6))),
+        "activation": _activation(settings("hidden_act", "silu")),
+        "is_tied": bool(settings("tie_word_embeddings", False)),
+        **given,
+    }
+    return DecoderSpec(**values)
+
+
+def _activation(name: str) -> str:
+    if name not in _ACTIVATIONS:
+        raise Unknown(f"the activation {name} is not known")
+    return _ACTIVATIONS[name]
+
+
+def _llama(settings: Settings) -> DecoderSpec:
+    names = Names()
+    biased = _biased(settings("attention_bias"), (*names.queries, names.output))
+    return _decoder(settings, biased=biased | _biased(settings("mlp_bias"), (*names.wide, names.down)))
+
+
+def _biased(is_so: object, names: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(names) if is_so else frozenset()
+
+
+def _mistral(settings: Settings) -> DecoderSpec:
+    return _decoder(settings, window=settings("sliding_window", 4096))
+
+
+def _qwen2(settings: Settings) -> DecoderSpec:
+    return _decoder(settings, biased=frozenset(Names().queries), layers=_windowed(settings, _qwen_kinds(settings)))
+
+
+def _qwen3(settings: Settings) -> DecoderSpec:
+    width = settings("head_dim", 128)
+    biased = _biased(settings("attention_bias"), (*Names().queries, Names().output))
+    layers = _windowed(settings, _qwen_kinds(settings), width)
+    rotations = {"all": _rotation(settings, width)}
+    return _decoder(settings, biased=biased, layers=layers, rotations=rotations, width=width, head_norm="head")
+
+
+def _qwen_kinds(settings: Settings) -> list[str]:
+    is_windowed = settings("use_sliding_window", False) and settings("sliding_window", 4096) is not None
+    first = settings("max_window_layers", 28)
+    return _kinds(settings, lambda layer: bool(is_windowed) and layer >= first)
+
+
+def _smollm3(settings: Settings) -> DecoderSpec:
+    every = settings("no_rope_layer_interval", 4)
+    count = settings.number("num_hidden_layers")
+    turned = settings("no_rope_layers") or [int((layer + 1) % every != 0) for layer in range(count)]
+    is_windowed = settings("use_sliding_window", False) and settings("sliding_window") is not None
+    kinds = _kinds(settings, lambda layer: bool(is_windowed) and not turned[layer])
+    plain = _windowed(settings, kinds if is_windowed else ["full_attention"] * count)
+    layers = tuple(LayerSpec(layer.rule, "all" if turned[n] else None) for n, layer in enumerate(plain))
+    biased = _biased(settings("attention_bias"), (*Names().queries, Names().output))
+    biased |= _biased(settings("mlp_bias"), (*Names().wide, Names().down))
+    rotations = {"all": _rotation(settings, _width(settings), 2_000_000.0)}
+    return _decoder(
+        settings, biased=biased, layers=layers, rotations=rotations, is_tied=settings("tie_word_embeddings", True)
+    )
+
+
+def _kinds(settings: Settings, is_windowed: Callable[[int], bool]) -> list[str]:
+    """Return the kind of attention of each layer, stated or as the family has it."""
+    count = settings.number("num_hidden_layers")
+    default = ["sliding_attention" if is_windowed(layer) else "full_attention" for layer in range(count)]
+    kinds: list[str] = settings("layer_types") or default
+    if len(kinds) != count or not {"sliding_attention", "full_attention"} >= set(kinds):
+        raise Unknown(f"layer_types is {kinds!r} in config.json")
+    return kinds
+
+
+def _windowed(settings: Settings, kinds: list[str], width: int | None = None) -> tuple[LayerSpec, ...]:
+    """Return layers of these kinds, with one rotation."""
+    window, scaling = settings("sliding_window", 4096), (width or _width(settings)) ** -0.5
+    rules = {"sliding_attention": AttentionRule(scaling, window), "full_attention": AttentionRule(scaling)}
+    return tuple(LayerSpec(rules[kind], "all") for kind in kinds)
+
+
+def _width(settings: Settings) -> int:
+    return int(settings("head_dim") or settings.number("hidden_size") // settings.number("num_attention_heads"))
+
+
+_GEMMA_NORMS = (
+    "input_layernorm", "post_attention_layernorm", "pre_feedforward_layernorm", "post_feedforward_layernorm",
+)  # fmt: skip
+
+
+def _gemma(settings: Settings, **more: Any) -> DecoderSpec:
+    settings.expect("use_bidirectional_attention", False)
+    settings.expect("hidden_act", "gelu", "gelu_pytorch_tanh", "gelu_new")  # "gelu" is meant so in Gemma's first files
+    settings.expect("hidden_activation", "gelu_pytorch_tanh")
+    return _decoder(
+        settings,
+        norm=NormSpec(float(settings("rms_norm_eps", 1e-6)), rounds_first=False, offset=1.0),
+        width=settings("head_dim", 256),
+        activation="gelu_tanh",
+        biased=_biased(settings("attention_bias"), (*Names().queries, Names().output)),
+        embedding_multiplier=settings.number("hidden_size") ** 0.5,
+        is_tied=settings("tie_word_embeddings", True),
+        **more,
+    )
+
+
+def _gemma1(settings: Settings) -> DecoderSpec:
+    width = settings("head_dim", 256)
+    return _gemma(settings, rotations={"all": _rotation(settings, width)}, scaling=width**-0.5)
+
+
+def _gemma2(settings: Settings) -> DecoderSpec:
+    scaling, cap = settings("query_pre_attn_scalar", 256) ** -0.5, settings("attn_logit_softcapping", 50.0)
+    window = settings("sliding_window", 4096)
+    rules = {True: AttentionRule(scaling, window, cap), False: AttentionRule(scaling, None, cap)}
+    kinds = _kinds(settings, lambda layer: layer % 2 == 0)
+    return _gemma(
+        settings,
+        names=Names(norms=_GEMMA_NORMS),
+        layers=tuple(LayerSpec(rules[kind == "sliding_attention"], "all") for kind in kinds),
+        rotations={"all": _rotation(settings, settings("head_dim", 256))},
+        logits_softcap=settings("final_logit_softcapping", 30.0),
+    )
+
+
+def _gemma3(settings: Settings) -> DecoderSpec:
+    settings.expect("attn_logit_softcapping")  # transformers' attention does not read it
+    settings.expect("final_logit_softcapping")
+    every = settings("sliding_window_pattern", settings("_sliding_window_pattern", 6))
+    scaling, window = settings("query_pre_attn_scalar", 256) ** -0.5, settings("sliding_window", 4096)
+    rules = {"sliding_attention": AttentionRule(scaling, window), "full_attention": AttentionRule(scaling)}
+    kinds = _kinds(settings, lambda layer: (layer + 1) % every != 0)
+    local = settings("rope_local_base_freq", 10_000.0)
+    return _gemma(
+        settings,
+        names=Names(norms=_GEMMA_NORMS),
+        head_norm="head",
+        layers=tuple(LayerSpec(rules[kind], kind) for kind in kinds),
+        rotations=_rotations_of_kinds(settings, settings("head_dim", 256), 1_000_000.0, local),
+    )
+
+
+def _olmo2(settings: Settings, **more: Any) -> DecoderSpec:
+    names = Names(norms=(None, "post_attention_layernorm", None, "post_feedforward_layernorm"))
+    return _decoder(
+        settings,
+        norm=NormSpec(float(settings("rms_norm_eps", 1e-5)), rounds_first=False),
+        names=names,
+        biased=_biased(settings("attention_bias"), (*names.queries, names.output)),
+        head_norm="whole",
+        **more,
+    )
+
+
+def _olmo3(settings: Settings) -> DecoderSpec:
+    kinds = _kinds(settings, lambda layer: (layer + 1) % 4 != 0)
+    plain = _windowed(settings, kinds)
+    rotations = _rotations_of_kinds(settings, _width(settings), 500_000.0, None)
+    layers = tuple(LayerSpec(layer.rule, kind) for layer, kind in zip(plain, kinds, strict=True))
+    return _olmo2(settings, layers=layers, rotations=rotations)
+
+
+def _granite(settings: Settings) -> DecoderSpec:
+    names = Names()
+    biased = _biased(settings("attention_bias"), (*names.queries, names.output))
+    return _decoder(
+        settings,
+        biased=biased | _biased(settings("mlp_bias"), (*names.wide, names.down)),
+        scaling=float(settings("attention_multiplier", 1.0)),
+        embedding_multiplier=float(settings("embedding_multiplier", 1.0)),
+        residual_multiplier=float(settings("residual_multiplier", 1.0)),
+        logits_divisor=float(settings("logits_scaling", 1.0)),
+    )
+
+
+def _phi3(settings: Settings) -> DecoderSpec:
+    settings.expect("lm_head_bias", False)
+    part = settings("partial_rotary_factor", 1.0)
+    return _decoder(
+        settings,
+        names=Names(queries=("self_attn.qkv_proj",), wide=("mlp.gate_up_proj",)),
+        norm=NormSpec(float(settings("rms_norm_eps", 1e-5))),
+        window=settings("sliding_window"),
+        rotations={"all": _rotation(settings, _width(settings), part=part)},
+    )
+
+
+def _starcoder2(settings: Settings) -> DecoderSpec:
+    settings.expect("norm_type", "layer_norm")
+    settings.expect("mlp_type", "default")
+    names = Names(wide=("mlp.c_fc",), down="mlp.c_proj")
+    return _decoder(
+        settings,
+        names=names,
+        norm=NormSpec(float(settings("norm_epsilon", 1e-5)), has_bias=True),
+        biased=_biased(settings("use_bias", True), names.order),
+        activation=_activation(settings("hidden_act", "gelu_pytorch_tanh")),
+        window=settings("sliding_window"),
+        is_gated=False,
+        is_tied=settings("tie_word_embeddings", True),
+    )
+
+
+def _gpt_neox(settings: Settings) -> DecoderSpec:
+    names = Names(
+        layer="gpt_neox.layers.",
+        embedding="gpt_neox.embed_in",
+        last_norm="gpt_neox.final_layer_norm",
+        heads=("lm_head", "embed_out"),
+        queries=("attention.query_key_value",),
+        output="attention.dense",
+        wide=("mlp.dense_h_to_4h",),
+        down="mlp.dense_4h_to_h",
+    )
+    theta, part = settings("rotary_emb_base", 10_000.0), settings("rotary_pct", 0.25)
+    biased = _biased(settings("attention_bias", True), (*names.queries, names.output))
+    return _decoder(
+        settings,
+        names=names,
+        norm=NormSpec(float(settings("layer_norm_eps", 1e-5)), has_bias=True),
+        biased=biased | {*names.wide, names.down},
+        activation=_activation(settings("hidden_act", "gelu")),
+        rotations={"all": _rotation(settings, _width(settings), theta, part=part)},
+        key_heads=settings.number("num_attention_heads"),
+        is_gated=False,
+        is_interleaved=True,
+        is_parallel=settings("use_parallel_residual", True),
+    )
+
+
+def _phi(settings: Settings) -> DecoderSpec:
+    settings.expect("qk_layernorm", False)
+    names = Names(
+        last_norm="model.final_layernorm",
+        output="self_attn.dense",
+        wide=("mlp.fc1",),
+        down="mlp.fc2",
+        norms=("input_layernorm", None, "input_layernorm", None),
+    )
+    return _decoder(
+        settings,
+        names=names,
+        norm=NormSpec(float(settings("layer_norm_eps", 1e-5)), has_bias=True),
+        biased=frozenset(names.order),
+        activation=_activation(settings("hidden_act", "gelu_new")),
+        rotations={"all": _rotation(settings, _width(settings), part=settings("partial_rotary_factor", 0.5))},
+        is_gated=False,
+        is_parallel=True,
+        has_head_bias=True,
+    )
+
+
+def _gpt2(settings: Settings) -> DecoderSpec:
+    settings.expect("scale_attn_weights", True)
+    hidden, heads, count = settings.number("n_embd"), settings.number("n_head"), settings.number("n_layer")
+    names = Names(
+        layer="transformer.h.",
+        embedding="transformer.wte",
+        positions="transformer.wpe",
+        last_norm="transformer.ln_f",
+        queries=("attn.c_attn",),
+        output="attn.c_proj",
+        wide=("mlp.c_fc",),
+        down="mlp.c_proj",
+        norms=("ln_1", None, "ln_2", None),
+    )
+    return DecoderSpec(
+        family="gpt2",
+        hidden=hidden,
+        inner=settings("n_inner") or 4 * hidden,
+        heads=heads,
+        key_heads=heads,
+        width=hidden // heads,
+        layers=(LayerSpec(AttentionRule((hidden // heads) ** -0.5), None),) * count,
+        rotations={},
+        norm=NormSpec(float(settings("layer_norm_epsilon", 1e-5)), has_bias=True),
+        activation=_activation(settings("activation_function", "gelu_new")),
+        names=names,
+        biased=frozenset(names.order),
+        is_gated=False,
+        is_transposed=True,
+        is_tied=settings("tie_word_embeddings", True),
+    )
+
+
+FAMILIES: dict[str, Callable[[Settings], DecoderSpec]] = {
+    "llama": _llama, "mistral": _mistral, "qwen2": _qwen2, "qwen3": _qwen3, "smollm3": _smollm3,
+    "gemma": _gemma1, "gemma2": _gemma2, "gemma3_text": _gemma3, "olmo2": _olmo2, "olmo3": _olmo3,
+    "granite": _granite, "phi3": _phi3, "starcoder2": _starcoder2, "gpt_neox": _gpt_neox, "phi": _phi, "gpt2": _gpt2,
+}  # fmt: skip
+
+
+def _rotation(settings: Settings, width: int, theta: float = 10_000.0, part: float | None = None) -> Rotation:
+    """Return the one rotation of a model, as older and newer files say it; `part` of a head where families have one."""
+    older, newer = settings("rope_scaling"), settings("rope_parameters")
+    stated, base = newer or older or {}, settings("rope_theta")
+    if part is None and stated.get("partial_rotary_factor", 1.0) != 1.0:
+        raise Unknown(f"partial_rotary_factor is {stated['partial_rotary_factor']!r} in config.json")
+    part = 1.0 if part is None else part
+    return _made(settings, {"rope_theta": base or theta, "partial_rotary_factor": part, **stated}, width)
+
+
+def _rotations_of_kinds(settings: Settings, width: int, theta: float, local: float | None) -> dict[str, Rotation]:
+    """Return the rotations of full and sliding attention; an older file scales that of full attention alone."""
+    stated = settings("rope_parameters") or {}
+    base = settings("rope_theta", theta)
+    full = {"rope_theta": base, **(stated.get("full_attention") or {}), **(settings("rope_scaling") or {})}
+    sliding = {"rope_theta": base if local is None else local, **(stated.get("sliding_attention") or {})}
+    if not set(stated) <= {"full_attention", "sliding_attention"}:
+        raise Unknown(f"rope_parameters is {stated!r} in config.json")
+    return {
+        "full_attention": _made(settings, full, width),
+        "sliding_attention": _made(settings, sliding, width),
+    }
+
+
+def _made(settings: Settings, stated: Mapping[str, Any], width: int) -> Rotation:
+    kind = stated.get("rope_type", stated.get("type", "default"))
+    if settings("model_type") == "phi3" and kind in ("su", "yarn"):  # what longrope was called first
+        kind = "longrope"
+    size = int(width * stated.get("partial_rotary_factor", 1.0))
+    own = settings("original_max_position_embeddings")  # of Phi-3, outside
+    original = own or stated.get("original_max_position_embeddings") or settings("max_position_embeddings")
+    if kind not in _ROTATIONS:
+        raise Unknown(f"rotary positions of the type {kind} are not known")
+    if unknown := set(stated) - _ROTATION_SETTINGS:
+        raise Unknown(f"rotary positions have the setting {min(unknown)}")
+    exponents = torch.arange(0, size, 2, dtype=torch.float) / size
+    return _ROTATIONS[kind](stated, exponents, original, settings("max_position_embeddings"))
+
+
+def _plain(stated: Mapping[str, Any], exponents: Tensor, *_: int) -> Rotation:
+    return Rotation(1.0 / stated["rope_theta"] ** exponents)
+
+
+def _linear(stated: Mapping[str, Any], exponents: Tensor, *_: int) -> Rotation:
+    return Rotation(1.0 / stated["rope_theta"] ** exponents / stated["factor"])
+
+
+def _llama3(stated: Mapping[str, Any], exponents: Tensor, original: int, _: int) -> Rotation:
+    """Long waves are stretched by `factor`, short ones stay, those in between are mixed (Llama 3.1)."""
+    frequencies = 1.0 / stated["rope_theta"] ** exponents
+    low, high, factor = stated["low_freq_factor"], stated["high_freq_factor"], stated["factor"]
+    lengths = 2 * math.pi / frequencies
+    is_long, is_short = lengths > original / low, lengths < original / high
+    stretched = torch.where(is_long, frequencies / factor, frequencies)
+    share = (original / lengths - low) / (high - low)
+    mixed = (1 - share) * stretched / factor + share * stretched
+    return Rotation(torch.where(~is_long & ~is_short, mixed, stretched))
+
+
+def _yarn(stated: Mapping[str, Any], exponents: Tensor, original: int, longest: int) -> Rotation:
+    """Waves that turn often within the original window stay, others are stretched (arXiv 2309.00071)."""
+    base, size = stated["rope_theta"], 2 * len(exponents)
+    factor = stated.get("factor") or longest / original
+
+    def turning(times: float) -> float:
+        return size * math.log(original / (times * 2 * math.pi)) / (2 * math.log(base))
+
+    first, last = turning(stated.get("beta_fast") or 32), turning(stated.get("beta_slow") or 1)
+    if stated.get("truncate", True):
+        first, last = math.floor(first), math.ceil(last)
+    first, last = max(first, 0), min(last, size - 1)
+    last += 0.001 if first == last else 0
+    stays = 1 - ((torch.arange(size // 2, dtype=torch.float) - first) / (last - first)).clamp(0, 1)
+    waves = base**exponents
+    return Rotation(1.0 / (factor * waves) * (1 - stays) + 1.0 / waves * stays, _yarn_scale(stated, factor))
+
+
+def _yarn_scale(stated: Mapping[str, Any], factor: float) -> float:
+    def of(multiplier: float) -> float:
+        return 1.0 if factor <= 1 else 0.1 * multiplier * math.log(factor) + 1.0
+
+    if stated.get("attention_factor") is not None:
+        return float(stated["attention_factor"])
+    if stated.get("mscale") and stated.get("mscale_all_dim"):
+        return of(stated["mscale"]) / of(stated["mscale_all_dim"])
+    return of(1.0)
+
+
+def _longrope(stated: Mapping[str, Any], exponents: Tensor, original: int, longest: int) -> Rotation:
+    """Each wave has a factor, another one in rows beyond the original window (Phi-3)."""
+    factor = stated.get("factor") or longest / original
+    scale = 1.0 if factor <= 1 else math.sqrt(1 + math.log(factor) / math.log(original))
+    waves = stated["rope_theta"] ** exponents
+    short, long = (1.0 / (torch.tensor(stated[f"{name}_factor"]) * waves) for name in ("short", "long"))
+    return Rotation(short, stated.get("attention_factor") or scale, long, original)
+
+
+_ROTATION_SETTINGS = frozenset(
+    {"rope_type", "type", "rope_theta", "partial_rotary_factor", "factor", "original_max_position_embeddings"}
+    | {"low_freq_factor", "high_freq_factor", "attention_factor", "beta_fast", "beta_slow", "truncate"}
+    | {"mscale", "mscale_all_dim", "short_factor", "long_factor"}
+)
+_ROTATIONS: dict[str, Callable[[Mapping[str, Any], Tensor, int, int], Rotation]] = {
+    "default": _plain, "linear": _linear, "llama3": _llama3, "yarn": _yarn, "longrope": _longrope,
+}  # fmt: skip

@@ -1,1 +1,0 @@
-"""The adapted network and the packed pass through it: attention, linear layers, norms, loss. No files, no texts."""

@@ -1,0 +1,226 @@
+"""
+Named tensors of a base and where they stand in a decoder: safetensors, memory-mapped where the number format allows.
+
+Query, key and value weights are brought together as one product; everything else stays where the file has it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import torch
+from torch import Tensor
+
+from tunery.engine.families import DecoderSpec, NormSpec, Unknown
+from tunery.engine.loss import Head
+
+# Kept by older checkpoints beside their weights: masks and frequencies, which follow from the settings
+_DERIVED = (".attn.bias", ".attn.masked_bias", ".rotary_emb.inv_freq", ".attention.bias", ".attention.masked_bias")
+
+
+@dataclass(frozen=True, slots=True)
+class Norm:
+    """A norm: `scale` and, for LayerNorm, `bias` `[H]`; a root-mean-square norm has none. Otherwise as NormSpec."""
+
+    scale: Tensor
+    bias: Tensor | None
+    epsilon: float
+    rounds_first: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """A frozen product: weight `[out, in]`, bias `[out]` or None."""
+
+    weight: Tensor
+    bias: Tensor | None
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        """Map `[T, in]` to `[T, out]`."""
+        weight = self.weight.t()
+        return rows @ weight if self.bias is None else torch.addmm(self.bias, rows, weight)
+
+
+@dataclass(frozen=True, slots=True)
+class LayerWeights:
+    """
+    The frozen part of a layer.
+
+    `norms` before and after attention, before and after the feed-forward part, None where there is none; `head_norm` of
+    query and key heads. `queries` has the rows of query, key and value below each other; `wide` is what opens the
+    feed-forward part, gate and up where they are two products.
+    """
+
+    norms: tuple[Norm | None, Norm | None, Norm | None, Norm | None]
+    queries: Linear
+    head_norm: Norm | tuple[Norm, Norm] | None
+    output: Linear
+    wide: tuple[Linear, ...]
+    down: Linear
+
+
+@dataclass(frozen=True, slots=True)
+class DecoderWeights:
+    """The tensors of a decoder: embedding `[V, H]`, learned positions `[P, H]` if it has some, layers, norm, head."""
+
+    embedding: Tensor
+    positions: Tensor | None
+    layers: tuple[LayerWeights, ...]
+    last_norm: Norm
+    head: Head
+    linears: Mapping[str, tuple[int, int]]  # layers that an adapter changes, path → (out, in), in its order
+
+
+def read_tensors(folder: Path, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
+    """Return all tensors of a folder's safetensors by name, mapped into memory where `dtype` is that of the file."""
+    found: dict[str, Tensor] = {}
+    for path in sorted(folder.glob("model*.safetensors")):
+        with safetensors.safe_open(path, framework="pt") as file:
+            for name in file.keys():  # noqa: SIM118 - not a dictionary
+                tensor = file.get_tensor(name)
+                found[name] = tensor.to(dtype) if dtype is not None and tensor.is_floating_point() else tensor
+    return found
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Return the settings of a folder in transformers' layout."""
+    config: dict[str, Any] = json.loads((folder / "config.json").read_text("utf-8"))
+    return config
+
+
+def parameter_names(spec: DecoderSpec) -> list[str]:
+    """Return the names of all tensors of a decoder; a tied head has none."""
+    names = spec.names
+    ends = ("weight", "bias") if spec.norm.has_bias else ("weight",)
+    norms = [name for name in dict.fromkeys(names.norms) if name is not None]
+    norms += names.head_norms if spec.head_norm else ()
+    parts = [f"{name}.{end}" for name in norms for end in ends]
+    parts += [f"{name}.weight" for name in names.order] + [
+        f"{name}.bias" for name in names.order if name in spec.biased
+    ]
+    found = [f"{names.embedding}.weight"] + ([f"{names.positions}.weight"] if names.positions else [])
+    found += [f"{names.layer}{number}.{part}" for number in range(len(spec.layers)) for part in parts]
+    found += [f"{names.last_norm}.{end}" for end in ends]
+    found += [] if spec.is_tied else [f"{names.heads[0]}.weight"]
+    return found + ([f"{names.heads[0]}.bias"] if spec.has_head_bias else [])
+
+
+def named(tensors: Mapping[str, Tensor], spec: DecoderSpec) -> dict[str, Tensor]:
+    """Return the tensors of a checkpoint under the names of `parameter_names`; raises as `arranged`."""
+    source = _Source(tensors, spec)
+    return {name: source.take(name) for name in parameter_names(spec)}
+
+
+def arranged(tensors: Mapping[str, Tensor], spec: DecoderSpec) -> DecoderWeights:
+    """
+    Return the tensors of a checkpoint where the decoder has them.
+
+    Raises ValueError where one is missing or of another shape, Unknown where there is one that the decoder would not
+    read.
+    """
+    source = _Source(tensors, spec)
+    names = spec.names
+    layers = tuple(source.layer(f"{names.layer}{number}.") for number in range(len(spec.layers)))
+    embedding = source.take(f"{names.embedding}.weight")
+    positions = None if names.positions is None else source.take(f"{names.positions}.weight")
+    last_norm = source.norm(names.last_norm, spec.norm)
+    head = Head(*source.head(embedding), spec.logits_softcap, spec.logits_divisor)
+    source.require_all_read()
+    return DecoderWeights(embedding, positions, layers, last_norm, head, source.linears())
+
+
+class _Source:
+    """The tensors of a checkpoint; remembers which were taken."""
+
+    def __init__(self, tensors: Mapping[str, Tensor], spec: DecoderSpec) -> None:
+        self._tensors, self._spec = tensors, spec
+        self._taken: set[str] = set()
+        self._sizes: dict[str, tuple[int, int]] = {}
+        self._prefix = spec.names.layer.partition(".")[0] + "."  # which files of a bare decoder leave out
+
+    def find(self, name: str) -> Tensor | None:
+        first, *others = self._spec.names.heads
+        older = [other + name.removeprefix(first) for other in others if name.startswith(f"{first}.")]
+        for known in (name, name.removeprefix(self._prefix), *older):
+            if known in self._tensors:
+                self._taken.add(known)
+                return self._tensors[known]
+        return None
+
+    def take(self, name: str) -> Tensor:
+        tensor = self.find(name)
+        if tensor is None:
+            raise ValueError(f"weights are missing: {name}")
+        return tensor
+
+    def norm(self, path: str, kind: NormSpec, times: int = 1) -> Norm:
+        """Return a norm; its weight `times` below each other for as many heads."""
+        weight = self.take(f"{path}.weight")
+        bias = self.take(f"{path}.bias") if kind.has_bias else None
+        if not kind.rounds_first:  # scaled in float32 or wider
+            weight = weight.to(torch.promote_types(weight.dtype, torch.float32)) + kind.offset
+        return Norm(weight.expand(times, -1) if times > 1 else weight, bias, kind.epsilon, kind.rounds_first)
+
+    def linear(self, layer: str, names: tuple[str, ...]) -> Linear:
+        """Return layers side by side as one product."""
+        weights, biases = [], []
+        for name in names:
+            weight = self.take(f"{layer}{name}.weight")
+            weight = weight.t() if self._spec.is_transposed else weight
+            self._sizes[f"{layer}{name}"] = (weight.shape[0], weight.shape[1])
+            weights.append(weight)
+            biases += [self.take(f"{layer}{name}.bias")] if name in self._spec.biased else []
+        if len(names) == 1:
+            return Linear(weights[0], biases[0] if biases else None)
+        return Linear(torch.cat(weights), torch.cat(biases) if biases else None)
+
+    def layer(self, path: str) -> LayerWeights:
+        spec, names = self._spec, self._spec.names
+        norms = tuple(None if name is None else self.norm(path + name, spec.norm) for name in names.norms)
+        queries = self.linear(path, names.queries)
+        if len(queries.weight) != (spec.heads + 2 * spec.key_heads) * spec.width:
+            raise ValueError(f"{path}{names.queries[0]} has {len(queries.weight)} rows, which config.json does not say")
+        return LayerWeights(
+            norms=norms,  # type: ignore[arg-type]
+            queries=queries,
+            head_norm=self._head_norm(path),
+            output=self.linear(path, (names.output,)),
+            wide=tuple(self.linear(path, (name,)) for name in names.wide),
+            down=self.linear(path, (names.down,)),
+        )
+
+    def _head_norm(self, path: str) -> Norm | tuple[Norm, Norm] | None:
+        spec, (query, key) = self._spec, self._spec.names.head_norms
+        if spec.head_norm is None:
+            return None
+        if spec.head_norm == "whole":
+            return self.norm(path + query, spec.norm), self.norm(path + key, spec.norm)
+        both = [self.norm(path + query, spec.norm, spec.heads), self.norm(path + key, spec.norm, spec.key_heads)]
+        scale = torch.cat([norm.scale.view(-1, spec.width) for norm in both])  # (H + K, D)
+        return Norm(scale, None, spec.norm.epsilon, spec.norm.rounds_first)
+
+    def head(self, embedding: Tensor) -> tuple[Tensor, Tensor | None]:
+        name = self._spec.names.heads[0]
+        bias = self.take(f"{name}.bias") if self._spec.has_head_bias else None
+        if self._spec.is_tied:
+            self.find(f"{name}.weight")  # some files keep it once more
+            return embedding, bias
+        return self.take(f"{name}.weight"), bias
+
+    def linears(self) -> dict[str, tuple[int, int]]:
+        paths = [
+            f"{self._spec.names.layer}{number}.{name}"
+            for number in range(len(self._spec.layers))
+            for name in self._spec.names.order
+        ]
+        return {path: self._sizes[path] for path in paths}
+
+    def require_all_read(self) -> None:
+        left = sorted(name for name in self._tensors.keys() - self._taken if not name.endswith(_DERIVED))
+        if left:
+            raise Unknown(f"the checkpoint has {left[0]}, which the family {self._spec.family} is not known to have")
