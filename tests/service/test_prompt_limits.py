@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from tunery.errors import ResourceExhausted
-from tunery.service import library as module
+from tunery.service import prompts as module
 from tunery.service.access import TUNING
 from tunery.service.database import accounts, models
 from tunery.service.library import Library

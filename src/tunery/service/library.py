@@ -12,12 +12,10 @@ lock is in `folder.py`.
 from __future__ import annotations
 
 import difflib
-import json
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -32,29 +30,27 @@ from tunery.errors import (
     FolderLocked,
     InvalidArgument,
     NotFound,
-    ResourceExhausted,
     TuneryError,
     Unavailable,
 )
 from tunery.files import open_published, sweep
-from tunery.service.access import Action, Polling, Sharing, require_scope
+from tunery.service.access import Polling, Sharing
 from tunery.service.database import connection as schema
 from tunery.service.database import models, tasks
-from tunery.service.database.connection import Connection, Database
+from tunery.service.database.connection import Database
 from tunery.service.folder import DataFolder, Ownership, epoch_folder
 from tunery.service.process import machine_start
+from tunery.service.prompts import Prompts
 from tunery.service.tuning import (
     Loss,
     ModelFilter,
     Progress,
-    Prompt,
     Published,
     TuningRequest,
     check_description,
     check_display_name,
     inputs_sha256,
     new_id,
-    random_id,
 )
 from tunery.types import Caller, Phase, State, TunedModel, TuningExample, TuningTask
 
@@ -62,8 +58,6 @@ MAX_WAIT_FOR_TABLES_SECONDS = 10
 MAX_CONTRACTS = 1000  # tuned models whose contracts stay in memory
 LOG, LOG_LINES = "LOG", 200
 EPOCH_ANSWERS, MAX_SAMPLED_EPOCHS = "EPOCH_ANSWERS", 100
-MAX_PROMPTS = 1000  # of a user
-MAX_PROMPT_BYTES = 64 << 20  # of all of them together; each takes up to 4 MiB
 PROMPT_CONTRACT, OUTPUT_CONTRACT, PROMPT_OPTIONS = "PROMPT_CONTRACT", "OUTPUT_CONTRACT", "PROMPT_OPTIONS"
 
 INPUTS = "INPUTS"  # the digest of what a task works on
@@ -526,80 +520,6 @@ class Library:
             shutil.rmtree(parent / task_id, ignore_errors=True)  # what cannot be removed now, the next sweep sets aside
 
 
-class Prompts:
-    """The structured prompts of users; each is visible to its owner only."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    def create(self, caller: Caller, display_name: str, document: Mapping[str, Any]) -> Prompt:
-        """Store a new prompt; raise ResourceExhausted if its user has too many, InvalidArgument for a bad name."""
-        user_id = _user(caller, Action.CREATE)
-        check_display_name(display_name)
-        now = datetime.now(UTC)
-        prompt = Prompt(random_id(), user_id, display_name, dict(document), now, now)
-        with self._database.writing() as connection:
-            if models.count_prompts(connection, user_id) >= MAX_PROMPTS:
-                raise ResourceExhausted(
-                    f"You have {MAX_PROMPTS:,} structured prompts, which is the limit. Delete some first."
-                )
-            _require_prompt_room(connection, prompt)
-            models.add_prompt(connection, prompt)
-        return prompt
-
-    def get(self, caller: Caller, prompt_id: str) -> Prompt:
-        """Return a prompt of the caller; raise NotFound, also for prompts of others."""
-        user_id = _user(caller, Action.LIST)
-        with self._database.reading() as connection:
-            found = models.get_prompt(connection, user_id, prompt_id)
-        return found or _missing(prompt_id)
-
-    def page(self, caller: Caller, words: str, *, start: int, limit: int) -> tuple[Sequence[Prompt], bool]:
-        """
-        Return up to `limit` prompts of the caller after the first `start`, most recently changed first, without rows.
-
-        Also returns whether there are more; a page of large prompts is shorter.
-        """
-        user_id = _user(caller, Action.LIST)
-        with self._database.reading() as connection:
-            return models.list_prompts(connection, user_id, tuple(words.split()), start=start, limit=limit)
-
-    def update(
-        self, caller: Caller, prompt_id: str, *, display_name: str | None, document: Mapping[str, Any]
-    ) -> Prompt:
-        """Set the given parts of a prompt's document, and its name unless None; raise NotFound."""
-        user_id = _user(caller, Action.CREATE)
-        if display_name is not None:
-            check_display_name(display_name)
-        with self._database.writing() as connection:
-            found = models.get_prompt(connection, user_id, prompt_id) or _missing(prompt_id)
-            columns: dict[str, Any] = {
-                "display_name": display_name or found.display_name,
-                "document": found.document | dict(document),
-                "update_time": datetime.now(UTC),
-            }
-            _require_prompt_room(connection, replace(found, document=columns["document"]))
-            models.change_prompt(connection, user_id, prompt_id, columns)
-            return models.get_prompt(connection, user_id, prompt_id) or _missing(prompt_id)
-
-    def delete(self, caller: Caller, prompt_id: str) -> None:
-        """Delete a prompt of the caller; raise NotFound."""
-        user_id = _user(caller, Action.CREATE)
-        with self._database.writing() as connection:
-            if not models.remove_prompt(connection, user_id, prompt_id):
-                _missing(prompt_id)
-
-
-def _require_prompt_room(connection: Connection, prompt: Prompt) -> None:
-    """Raise ResourceExhausted if the documents of a user would take too much with this one."""
-    others = models.prompt_bytes(connection, prompt.user_id, except_for=prompt.id)
-    if others + len(json.dumps(prompt.document)) > MAX_PROMPT_BYTES:
-        raise ResourceExhausted(
-            f"Your structured prompts would take more than {MAX_PROMPT_BYTES >> 20} MiB; the others take"
-            f" {others / (1 << 20):.1f}. Delete some first."
-        )
-
-
 def contracts_of(library: Library, model: TunedModel) -> Contracts:
     """Return the contracts of a tuned model, from its reports or, for a model older than these, from its examples."""
     found = _contracts.get(model.task.id)
@@ -693,12 +613,3 @@ def _read_contracts(library: Library, model: TunedModel) -> Contracts:
     if prompt is None or output is None:
         return Contracts.learn(library.examples(model)[0])
     return Contracts(PromptContract.read(prompt), OutputContract.read(output))
-
-
-def _user(caller: Caller, action: Action) -> str:
-    require_scope(caller, action)
-    return str(caller.user_id)
-
-
-def _missing(prompt_id: str) -> Prompt:
-    raise NotFound(f"Structured prompt prompts/{prompt_id} does not exist.")
