@@ -39,6 +39,11 @@ def default_base_model() -> str:
     return os.environ.get("TUNERY_BASE") or DEFAULT_BASE_MODEL
 
 
+def device() -> str:
+    """Return the device that computes: `$TUNERY_DEVICE`, such as cpu, cuda, cuda:1 or mps, by default cpu."""
+    return os.environ.get("TUNERY_DEVICE") or "cpu"
+
+
 def proof_python() -> str:
     """
     Return the Python that runs PEFT, transformers or llama.cpp to prove exports: `$TUNERY_PROOF_PYTHON`, else this one.

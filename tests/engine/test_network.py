@@ -21,6 +21,7 @@ from tunery.engine.lora import Adapter, RowGroup
 from tunery.engine.network import Network
 from tunery.engine.packing import pack
 from tunery.engine.rows import EncodedExample
+from tunery.engine.weights import arranged
 
 # transformers has no attention in float64 for gemma2: its soft cap needs the eager form, whose softmax is in float32
 FLOAT64_FAMILIES = sorted(FAMILIES.keys() - {"gemma2"})
@@ -350,6 +351,28 @@ def test_bytes_do_not_depend_on_the_number_of_threads(family: str) -> None:
 
     assert found[0][0] == found[1][0]
     assert torch.equal(found[0][1], found[1][1])
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_a_step_leaves_no_tensor_on_the_host(family: str) -> None:
+    """On the `meta` device, where a tensor of the host is an error, a step and hidden rows go through."""
+    plain = tiny_network(family, torch.bfloat16)
+    meta = {name: torch.empty_like(value, device="meta") for name, value in tiny_model(family).state_dict().items()}
+    network = Network(plain.spec, arranged(meta, plain.spec))
+    adapter, _ = adapted_on(network)
+    batch = pack(random_rows(4))
+
+    loss = network._lane(batch, 1.0, 0)
+    hidden = network.hidden(batch.token_ids.to("meta"), batch.positions.to("meta"), batch.layout)
+
+    assert adapter.flat.device.type == loss.device.type == hidden.device.type == "meta"
+
+
+def adapted_on(network: Network) -> tuple[Adapter, Tensor]:
+    adapter = network.fresh_adapter(4, 8, 1)
+    gradient = torch.zeros_like(adapter.flat)
+    network.install(0, adapter, gradient)
+    return adapter, gradient
 
 
 def test_weights_are_views_of_what_was_read() -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tunery.engine.base import MINIMUM_GAIN, bfloat16_gain, fast_dtype
+from tunery.engine.base import MINIMUM_GAIN, bfloat16_gain, chosen_device, fast_dtype
 from tunery.engine.tuner import is_out_of_memory
+from tunery.errors import InvalidArgument
 
 
 def test_type_follows_from_the_measured_gain(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,3 +33,11 @@ def test_the_real_allocator_is_recognised() -> None:
     assert is_out_of_memory(MemoryError())
     assert not is_out_of_memory(RuntimeError("shapes do not match"))
     assert not is_out_of_memory(ValueError("can't allocate memory"))
+
+
+def test_a_device_that_torch_cannot_use_is_named_with_what_to_do() -> None:
+    """Before any weight is read."""
+    assert chosen_device("cpu") == torch.device("cpu")
+    for name in ("cuda:77", "abacus"):
+        with pytest.raises(InvalidArgument, match=rf"TUNERY_DEVICE is {name}, and torch .* cannot compute on it"):
+            chosen_device(name)

@@ -23,6 +23,8 @@ from tunery.engine.weights import arranged, read_config, read_tensors
 from tunery.errors import InvalidArgument
 from tunery.types import CatalogEntry
 
+CPU = torch.device("cpu")
+
 
 @dataclass(frozen=True, slots=True)
 class Base:
@@ -46,32 +48,32 @@ class Base:
         return self.entry.input_token_limit
 
 
-def load(entry: CatalogEntry, data_folder: Path, *, dtype: torch.dtype) -> Base:
+def load(entry: CatalogEntry, data_folder: Path, *, dtype: torch.dtype, device: torch.device = CPU) -> Base:
     """
     Load a base whose weights are on this machine (see `catalog.pull`).
 
     Raises FailedPrecondition when the weights are missing or were changed, InvalidArgument when they cannot be loaded.
     """
     catalog, name = Catalog(data_folder), entry.alias_of or entry.name
-    return _load(entry, catalog.folder(name), catalog.digest(name), dtype)
+    return _load(entry, catalog.folder(name), catalog.digest(name), dtype, device)
 
 
 def load_folder(folder: Path, *, dtype: torch.dtype) -> Base:
     """Load a folder in transformers' layout that is not in the catalog; reads all weights to compute the digest."""
     record = inspect_folder(folder.resolve())
-    return _load(folder_entry(record), folder, weights_digest(record), dtype)
+    return _load(folder_entry(record), folder, weights_digest(record), dtype, CPU)
 
 
-def _load(entry: CatalogEntry, folder: Path, digest: str, dtype: torch.dtype) -> Base:
+def _load(entry: CatalogEntry, folder: Path, digest: str, dtype: torch.dtype, device: torch.device) -> Base:
     try:
-        network = network_of(folder, dtype)
+        network = network_of(folder, dtype, device)
         tokenizer = Tokenizer.read(folder)
     except (ValueError, KeyError, OSError, safetensors.SafetensorError) as error:
         raise InvalidArgument(f"{entry.name} cannot be loaded from {folder}: {error}") from error
     return Base(network, tokenizer, entry, folder, digest, dtype)
 
 
-def network_of(folder: Path, dtype: torch.dtype) -> Network | FallbackNetwork:
+def network_of(folder: Path, dtype: torch.dtype, device: torch.device = CPU) -> Network | FallbackNetwork:
     """
     Return the frozen model in a folder: our decoder, or transformers' where that does not compute it, with the reason.
 
@@ -79,15 +81,36 @@ def network_of(folder: Path, dtype: torch.dtype) -> Network | FallbackNetwork:
     """
     try:
         spec = spec_of(read_config(folder))
-        return Network(spec, arranged(read_tensors(folder, dtype), spec))
+        return Network(spec, arranged(read_tensors(folder, dtype, device), spec))
     except Unknown as reason:
-        return FallbackNetwork(model_of(folder, dtype), str(reason))
+        return FallbackNetwork(model_of(folder, dtype).to(device), str(reason))
 
 
 # below this, bfloat16's rounding is not worth the time saved; processors with the instructions gain 2-4
 MINIMUM_GAIN = 1.3
 _ROUNDS = 8  # about 1 ms each; the first pays for loading the kernels
 _HOPELESS_ROUNDS, _HOPELESS_GAIN = 2, 0.5  # emulated bfloat16 takes 80 ms a round: stop early
+
+
+def chosen_device(name: str) -> torch.device:
+    """Return a device by its name; raises InvalidArgument with what to do where torch cannot compute on it."""
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device).add_(1).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise InvalidArgument(
+            f"TUNERY_DEVICE is {name}, and torch {torch.__version__} cannot compute on it:"
+            f" {str(error).splitlines()[0]} Install a build of torch for this device, or unset TUNERY_DEVICE."
+        ) from error
+    return device
+
+
+def device_dtype(device: torch.device) -> torch.dtype:
+    """Return the number format that a device is fast in, bfloat16 or float32."""
+    if device.type == "cpu":
+        return fast_dtype()
+    is_native = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.bfloat16 if is_native else torch.float32
 
 
 @cache

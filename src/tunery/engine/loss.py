@@ -76,9 +76,9 @@ def _near(scores: Tensor) -> Tensor:
 
 def answer_loss(
     hidden: Tensor, targets: Tensor, head: Head, weight: float | None = None
-) -> tuple[float, Tensor | None]:
+) -> tuple[Tensor, Tensor | None]:
     """
-    Return the sum (not the mean) of the cross-entropy in nats: hidden states `[N, H]`, targets `[N]`.
+    Return the sum (not the mean) of the cross-entropy in nats, float64: hidden states `[N, H]`, targets `[N]`.
 
     With `weight`, the gradient of weight × loss towards the hidden states `[N, H]` comes with it.
     """
@@ -90,7 +90,7 @@ def answer_loss(
         total += loss
         if gradient is not None and part is not None:
             gradient[rows] = part
-    return float(total), gradient if gradient is None or weight is None else gradient.mul_(weight)
+    return total, gradient if gradient is None or weight is None else gradient.mul_(weight)
 
 
 def _block(hidden: Tensor, targets: Tensor, head: Head, needs_grad: bool) -> tuple[Tensor, Tensor | None]:

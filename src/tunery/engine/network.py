@@ -143,18 +143,19 @@ class Network:
         self._refresh()
         batch = pack(rows, share_prefix=share_prefix)
         if self._lanes is None:
-            return self._lane(batch, weight, 0)
+            return float(self._lane(batch, weight, 0))
         cut, handover = halfway(batch, self._answer_cost), Handover()
         first = lane(batch, 0, cut, FirstLane(handover))
         second = lane(batch, cut, len(batch.token_ids), SecondLane(handover, cut))
         works = (lambda: self._lane(first, weight, 0), lambda: self._lane(second, weight, 1))
-        return sum(self._lanes.run(works, handover))
+        return float(sum(self._lanes.run(works, handover)))
 
-    def _lane(self, batch: PackedBatch, weight: float | None, number: int) -> float:
+    def _lane(self, batch: PackedBatch, weight: float | None, number: int) -> Tensor:
         """Return the loss of a row or a lane of it; with `weight`, add its gradient to the lane's place."""
         device, layers = self.device, range(len(self.weights.layers))
         positions = batch.positions.to(device)
-        wanted, place = torch.unique(batch.answer_rows.to(device), return_inverse=True)
+        found = torch.unique(batch.answer_rows, return_inverse=True)
+        wanted, place = (part.to(device) for part in found)
         run = begin(self.spec, self.weights, batch.layout, positions, self._row_pairs(TUNED), wanted)
         x, kept = embedded(self.spec, self.weights, batch.token_ids.to(device), positions), []
         for layer in layers:

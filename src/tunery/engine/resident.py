@@ -20,7 +20,6 @@ from tunery.engine.answers.generator import Generator, Piece, Request
 from tunery.engine.answers.guides import Guides
 from tunery.engine.answers.native.step import CompiledStep
 from tunery.engine.answers.prefixes import PrefixStore
-from tunery.engine.base import fast_dtype
 from tunery.engine.catalog import Catalog, pull
 from tunery.engine.conversion import has_four_bit_weights
 from tunery.engine.encoding import EncodedExample, Encoder
@@ -158,9 +157,10 @@ def loaded_base(name: str, data_folder: Path, dtype: str | None = None) -> Resid
     """
     entry = pull(name, data_folder, config.default_base_model())
     check = BaseCheck(Catalog(data_folder, config.default_base_model()), entry.alias_of or entry.name)
-    chosen = fast_dtype() if dtype is None else getattr(torch, dtype)
+    device = base.chosen_device(config.device())
+    chosen = base.device_dtype(device) if dtype is None else getattr(torch, dtype)
     try:
-        resident = ResidentBase(base.load(entry, data_folder, dtype=chosen))
+        resident = ResidentBase(base.load(entry, data_folder, dtype=chosen, device=device))
     except Exception:
         check.require(waits=True)  # a damaged file explains it better
         raise

@@ -76,14 +76,16 @@ class DecoderWeights:
     linears: Mapping[str, tuple[int, int]]  # layers that an adapter changes, path → (out, in), in its order
 
 
-def read_tensors(folder: Path, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
+def read_tensors(
+    folder: Path, dtype: torch.dtype | None = None, device: torch.device | None = None
+) -> dict[str, Tensor]:
     """Return all tensors of a folder's safetensors by name, mapped into memory where `dtype` is that of the file."""
     found: dict[str, Tensor] = {}
     for path in sorted(folder.glob("model*.safetensors")):
         with safetensors.safe_open(path, framework="pt") as file:
             for name in file.keys():  # noqa: SIM118 - not a dictionary
                 tensor = file.get_tensor(name)
-                found[name] = tensor.to(dtype) if dtype is not None and tensor.is_floating_point() else tensor
+                found[name] = tensor.to(device, dtype if tensor.is_floating_point() else None)
     return found
 
 
