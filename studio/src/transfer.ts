@@ -107,9 +107,6 @@ export function isSheetsAddress(pasted: string): boolean {
   return /^\s*https?:\/\/(docs|drive)\.google\.com\/\S+\s*$/.test(pasted);
 }
 
-/** Open a path of the API in a new tab, where the browser saves or shows the reply. */
-export const openPath = (path: string) => void window.open(`/v1beta/${path}`, "_blank", "noopener");
-
 export function download(name: string, content: string | Blob, type = "text/plain"): void {
   const address = URL.createObjectURL(new Blob([content], { type }));
   const link = document.createElement("a");

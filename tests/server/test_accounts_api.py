@@ -7,6 +7,7 @@ import json
 import pytest
 from starlette.testclient import TestClient
 
+from tests.server.accounts_app import Clock
 from tests.server.conftest import PASSWORD
 from tests.server.oauth_flow import add_app, signed_in
 from tunery.cli.login import new_key_pair
@@ -42,17 +43,19 @@ def admin(web: TestClient, accounts: Accounts, library: Library) -> TestClient:
 
 
 @pytest.mark.parametrize(("method", "path"), PATHS)
-@pytest.mark.parametrize("who", ["nobody", "key", "cookie", "user", "admin without scope"])
+@pytest.mark.parametrize("who", ["nobody", "key", "old cookie", "user's cookie", "user", "admin without scope"])
 def test_only_administrators_with_a_token_for_everything(
-    web: TestClient, accounts: Accounts, who: str, method: str, path: str
+    web: TestClient, accounts: Accounts, clock: Clock, who: str, method: str, path: str
 ) -> None:
     """All others get 401 or 403 before anything of their request is read."""
     if who == "key":
         web.headers["x-goog-api-key"] = accounts.keys.create("")[1]
-    elif who == "cookie":
-        accounts.users.set_password("local", PASSWORD)
-        web.post("/signin", json={"user": "local", "password": PASSWORD})
+    elif who in ("old cookie", "user's cookie"):
+        user = "local" if who == "old cookie" else "ann@example.com"
+        accounts.users.set_password(user, PASSWORD)
+        web.post("/signin", json={"user": user, "password": PASSWORD})
         web.headers["Sec-Fetch-Site"] = "same-origin"
+        clock.go_on(minutes=61 if who == "old cookie" else 0)
     elif who != "nobody":
         user, scope = ("ann@example.com", CLOUD_PLATFORM) if who == "user" else ("local", TUNING)
         web.headers["Authorization"] = f"Bearer {accounts.tokens.create_plain(user, [scope], 1)[1]}"
@@ -60,6 +63,22 @@ def test_only_administrators_with_a_token_for_everything(
     reply = web.request(method, f"/v1beta/accounts/{path}")
 
     assert reply.status_code in (401, 403)
+
+
+def test_an_administrator_who_has_just_signed_in(web: TestClient, accounts: Accounts) -> None:
+    """The Studio's pages may manage users and keys for an hour; a page of another server may not."""
+    accounts.users.set_password("local", PASSWORD)
+    web.post("/signin", json={"user": "local", "password": PASSWORD})
+    own, foreign = {"Sec-Fetch-Site": "same-origin"}, {"Sec-Fetch-Site": "cross-site", "Origin": "https://else.example"}
+
+    assert web.get("/v1beta/accounts/users", headers=own).status_code == 200
+    made = web.post("/v1beta/accounts/keys", json={"label": "a page"}, headers=own)
+    assert made.json()["secret"]
+    assert web.post("/v1beta/accounts/users", json={"id": "eve@example.com"}, headers=foreign).status_code == 403
+    with_key = {**own, "x-goog-api-key": made.json()["secret"]}  # the key is the credential then, not the cookie
+    assert web.get("/v1beta/accounts/users", headers=with_key).status_code in (401, 403)
+    for path in ("logins", "tokens"):  # a cookie makes no tokens
+        assert web.post(f"/v1beta/accounts/{path}", json={}, headers=own).status_code == 401
 
 
 def test_users(admin: TestClient, accounts: Accounts) -> None:

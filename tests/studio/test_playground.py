@@ -7,6 +7,7 @@ import re
 import pytest
 from playwright.sync_api import Locator, expect
 
+from tests.chaos.served import wait_until
 from tests.studio.hosts import BASE
 from tests.studio.test_screens import check
 from tests.studio.visitor import Visitor
@@ -26,13 +27,19 @@ def direction(element: Locator) -> str:
 
 def test_a_model_of_labels(ann: Visitor, request: pytest.FixtureRequest) -> None:
     """
-    Its labels have bars without being asked for, and below the threshold it says "unsure". Runs are kept and can be
-    used again, a corrected answer is tuned on when the model is tuned again, and Arabic runs from right to left.
+    Its labels have bars without being asked for, and below the threshold it says "unsure"; the verdict shows which
+    labels are confused. Runs are kept and can be used again, a corrected answer is tuned on when the model is tuned
+    again, and Arabic runs from right to left.
     """
-    rows = [{"textInput": str(number), "output": ("even", "odd")[number % 2]} for number in range(20)]
-    model = ann.create("Parity", epochs=1, trainingData={"examples": {"examples": rows}})
-    ann.goto(f"/models/{model}")
-    ann.wait_until_ready()
+    rows = [{"textInput": str(number), "output": ("even", "odd")[number % 2]} for number in range(26)]
+    model = ann.create("Parity", epochs=1, holdOut=6, trainingData={"examples": {"examples": rows}})
+    wait_until(lambda: ann.call("GET", f"tunedModels/{model}").get("score"))
+    page = ann.goto(f"/models/{model}")
+    page.get_by_text("Which labels are confused").click()
+    confused = page.get_by_role("table").filter(has_text="Rows: the expected label")
+    expect(confused.get_by_role("columnheader")).to_have_text(["even", "odd", "other"])
+    check(ann, request)
+
     page = ann.goto(f"/playground?model=tunedModels/{model}")
     expect(page.get_by_label("Only allow answers like those in the examples")).to_be_checked()
 
@@ -64,7 +71,8 @@ def test_a_model_of_labels(ann: Visitor, request: pytest.FixtureRequest) -> None
     check(ann, request)
     dialog.get_by_role("button", name="Add to this model's data").click()
     page.get_by_role("region", name="Messages").get_by_role("button", name="Tune again").click()
-    expect(page.get_by_text("21 examples").first).to_be_visible()
+    expect(page.get_by_text("27 examples").first).to_be_visible()
+    page.get_by_role("grid", name="Examples").press("Control+End")
     expect(page.get_by_role("grid", name="Examples").get_by_text("prime", exact=True)).to_be_attached()
 
 

@@ -93,6 +93,25 @@ def test_of_a_stranger(browser: Browser, host: Host, request: pytest.FixtureRequ
     visitor.context.close()
 
 
+@pytest.mark.parametrize(("path", "title"), [("/signin", "Sign in to tunery"), ("/setup?token=old", "Link not valid")])
+def test_pages_before_the_studio(
+    browser: Browser, host: Host, request: pytest.FixtureRequest, path: str, title: str
+) -> None:
+    """The server's own pages look like the Studio, in both themes."""
+    visitor = arrive(browser, host)
+    visitor.watch.allow("401")
+    visitor.page.goto(f"{host.address}{path}")
+    expect(visitor.heading).to_have_text(title)
+    expect(visitor.page.get_by_role("main").get_by_text("tunery", exact=True)).to_be_visible()
+    backgrounds = set()
+    for theme in ("light", "dark"):
+        visitor.page.emulate_media(color_scheme=theme)
+        backgrounds.add(visitor.page.evaluate("getComputedStyle(document.body).backgroundColor"))
+    assert len(backgrounds) == 2
+    check(visitor, request)
+    visitor.context.close()
+
+
 def test_library_with_models(furnished: Furnished, request: pytest.FixtureRequest) -> None:
     """Ready and failed models in the table, and the menu of a row."""
     page = furnished.visitor.goto("/")
@@ -134,16 +153,19 @@ def test_failed_model(furnished: Furnished, request: pytest.FixtureRequest) -> N
     check(furnished.visitor, request)
 
 
-@pytest.mark.parametrize("dialog", ["Share", "Delete"])
+@pytest.mark.parametrize("dialog", ["Share", "Delete", "Model card"])
 def test_dialogs_of_a_model(furnished: Furnished, dialog: str, request: pytest.FixtureRequest) -> None:
-    """People with their roles; the question before a model is deleted."""
+    """People with their roles; the question before a model is deleted; the card, drawn."""
     visitor = furnished.visitor
     page = visitor.goto(f"/models/{furnished.ready}")
-    if dialog == "Delete":
-        visitor.choose("Actions for Numbers", "Delete")
+    if dialog != "Share":
+        visitor.choose("Actions for Numbers", dialog)
     else:
         visitor.press(dialog)
     expect(page.get_by_role("dialog").or_(page.get_by_role("alertdialog"))).to_be_visible()
+    if dialog == "Model card":
+        expect(page.get_by_role("dialog").get_by_role("columnheader", name="mean loss")).to_be_visible()
+        expect(page.get_by_role("dialog").get_by_text("##")).to_have_count(0)
 
     check(visitor, request)
 

@@ -163,11 +163,17 @@ def _identified(request: Request) -> Caller:
     key = key or key_in_url
     if key:
         return accounts.caller_of_key(key)
-    secret = session_secret(request)
+    secret = _session_used(request)
     if secret:
         require_own_page(request)
         return accounts.caller_of_session(secret)
     return Caller()
+
+
+def _session_used(request: Request) -> str | None:
+    """Return the cookie of a request that has no other credentials."""
+    has_others = bearer_token(request) or request.headers.get("x-goog-api-key") or request.query_params.get("key")
+    return None if has_others else session_secret(request)
 
 
 CallerOf = Annotated[Caller, Depends(caller_of)]
@@ -194,9 +200,19 @@ def holds(places: Places) -> params.Depends:
 
 
 def administrator(request: Request) -> Caller:
-    """Return the caller, who must be an administrator."""
-    caller = caller_of(request)
-    require_administrator(caller)
+    """
+    Return the caller, who must be an administrator with a token for everything, or one who has just signed in.
+
+    A browser that stays signed in for weeks tunes, but cannot let others in.
+    """
+    caller, secret = caller_of(request), _session_used(request)
+    if not (caller.is_admin and secret):
+        require_administrator(caller)
+    elif not services_of(request).accounts.has_just_signed_in(secret):
+        raise PermissionDenied(
+            "Sign in again to manage users and keys: this browser signed in more than an hour ago.",
+            reason="RECENT_SIGN_IN_REQUIRED",
+        )
     return caller
 
 

@@ -285,11 +285,29 @@ def _life_of(client: Client) -> str:
     return f"{seconds // 86_400} days" if seconds >= 86_400 else f"{seconds // 60} minutes"
 
 
+# the colours of the Studio, see studio/src/css/tokens.css
 _STYLE = (
-    "body{font:16px/1.5 system-ui,sans-serif;max-width:26rem;margin:12vh auto;padding:0 1rem;color-scheme:light dark}"
-    "h1{font-size:1.4rem}label{display:block;margin:1rem 0}input{display:block;width:100%;font:inherit;padding:.4rem;"
-    "box-sizing:border-box}button{font:inherit;padding:.4rem 1.2rem;margin:1rem .5rem 0 0}"
-    "[role=alert]{border-left:.3rem solid #c33;padding-left:.7rem}"
+    ":root{--page:#f6f7f9;--card:#fff;--text:#191d25;--soft:#565e6d;--line:#d8dce3;--field:#7a8291;--accent:#3350c8;"
+    "--on:#fff;--bad:#ad241d;color-scheme:light dark}"
+    "@media(prefers-color-scheme:dark){:root{--page:#0d1015;--card:#1a1e26;--text:#e8ebf0;--soft:#a9b2c1;--line:#313844;"
+    "--field:#8891a2;--accent:#9db2ff;--on:#10131a;--bad:#ffb0aa}}"
+    "body{font:15px/1.5 system-ui,sans-serif;background:var(--page);color:var(--text);margin:0;padding:12vh 1rem 2rem;"
+    "overflow-wrap:anywhere}main{box-sizing:border-box;max-width:26rem;margin:0 auto;padding:1.5rem;"
+    "background:var(--card);border:1px solid var(--line);border-radius:12px}"
+    ".brand{display:flex;gap:.5rem;align-items:center;margin:0 0 1rem;font-size:17px;font-weight:680}"
+    "h1{font-size:1.4rem;line-height:1.25;margin:0 0 .5rem}p,li{color:var(--soft)}label{display:block;margin:1rem 0}"
+    "input{display:block;width:100%;font:inherit;padding:.45rem .75rem;margin-top:.25rem;box-sizing:border-box;"
+    "background:var(--card);color:var(--text);border:1px solid var(--field);border-radius:8px}"
+    "button{font:inherit;font-weight:560;padding:.45rem 1.2rem;margin:.5rem .5rem 0 0;border:1px solid var(--accent);"
+    "border-radius:8px;background:var(--accent);color:var(--on);cursor:pointer}"
+    "button+button{background:none;color:var(--text);border-color:var(--field)}"
+    ":focus-visible{outline:3px solid var(--accent);outline-offset:2px}"
+    "[role=alert]{border-left:.3rem solid var(--bad);padding-left:.7rem;color:var(--text)}"
+)
+_BRAND = (
+    '<p class="brand"><svg width="22" height="22" viewBox="0 0 32 32" aria-hidden="true"><rect width="32" height="32"'
+    ' rx="7" fill="#3b5bdb"/><path d="M6 9c5 0 6 12 10 12s3-5 10-6" fill="none" stroke="#fff" stroke-width="3"'
+    ' stroke-linecap="round"/></svg>tunery</p>'
 )
 _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 
@@ -311,7 +329,7 @@ def html_page(title: str, body: str, status: int = 200, *, sends_to: str = "") -
         "X-Frame-Options": "DENY",
     }
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(title)}</title>'
-    text = f"<h1>{escape(title)}</h1>{body}"
+    text = f"<main>{_BRAND}<h1>{escape(title)}</h1>{body}</main>"
     document = f'<!doctype html><html lang="en"><head>{head}<style>{_STYLE}</style></head><body>{text}</body></html>'
     return HTMLResponse(document, status, headers)
 

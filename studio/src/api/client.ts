@@ -87,6 +87,9 @@ export function useDebounced<T>(value: T, pauseMs: number): T {
   return settled;
 }
 
+/** Whether a name stands for other weights, as the names of Google's models in old code do. */
+export const isAlias = ({ name, baseWeights }: BaseModel) => name !== `models/${baseWeights}`;
+
 /** Whether the caller may change a tuned model. */
 export const canEdit = ({ role }: TunedModel) => role === "OWNER" || role === "WRITER";
 

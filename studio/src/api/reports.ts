@@ -1,7 +1,7 @@
 // Reports on a tuned model, which take minutes (evaluation, data check, data curve), and its card with the proofs of its exports.
 
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { type Schemas, send } from "./client";
+import { errorFrom, type Schemas, send } from "./client";
 
 type Jobs = {
   evaluations: Schemas["EvaluationOut"];
@@ -72,6 +72,13 @@ export type ProvenExport = {
   proofs: Proof[];
 };
 type Card = { curve: { kept_epochs: number[] }; exports: ProvenExport[] };
+
+/** The card of a tuned model as Markdown. */
+export async function readCard(id: string): Promise<string> {
+  const reply = await fetch(`/v1beta/tunedModels/${id}:card?format=markdown`, { credentials: "same-origin" });
+  if (!reply.ok) throw errorFrom(await reply.json().catch(() => undefined), reply.status);
+  return reply.text();
+}
 
 /** The card of a tuned model. */
 export function useCard(id: string, isWanted: boolean) {

@@ -1,7 +1,7 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { type ReactNode, useState, useSyncExternalStore } from "react";
 import { Link, useLocation } from "wouter";
-import { useServerInfo } from "../api/account";
+import { useMe, useServerInfo } from "../api/account";
 import { isLost } from "../api/client";
 import { Icon, type IconName, SelectField } from "./controls";
 import { Account, SignInDialog } from "./SignIn";
@@ -14,6 +14,7 @@ const PAGES: [string, string, IconName][] = [
   ["/playground", text.nav.playground, "playground"],
   ["/prompts", text.nav.prompts, "prompts"],
   ["/activity", text.nav.activity, "activity"],
+  ["/accounts", text.nav.accounts, "accounts"],
   ["/help", text.nav.help, "help"],
 ];
 
@@ -64,9 +65,10 @@ export function Shell({ children }: { children: ReactNode }) {
 
 function Pages({ leave }: { leave: () => void }) {
   const [here] = useLocation();
+  const isAdmin = useMe().data?.isAdmin === true;
   return (
     <nav aria-label={text.nav.label}>
-      {PAGES.map(([path, label, icon]) => (
+      {PAGES.filter(([path]) => isAdmin || path !== "/accounts").map(([path, label, icon]) => (
         <Link
           key={path}
           href={path}

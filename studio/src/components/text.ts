@@ -16,6 +16,7 @@ export const text = {
     playground: "Playground",
     prompts: "Structured prompts",
     activity: "Activity",
+    accounts: "Users and keys",
     help: "Help",
   },
   device: (cores: number) => `CPU, ${counted(cores, "core")}`,

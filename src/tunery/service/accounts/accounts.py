@@ -34,6 +34,8 @@ from tunery.service.folder import DataFolder
 from tunery.service.tuning import LOCAL_USER
 from tunery.types import Caller
 
+ADMINISTRATION_MINUTES = 60  # after signing in, in which a browser may manage users and keys
+
 KEPT_DAYS = 1  # how long expired rows stay, so that the second use of a token still ends its sign-in
 
 _REFUSED = "Request had invalid authentication credentials. Expected an access token that is known and not expired."
@@ -130,6 +132,12 @@ class Accounts:
         if session is None:
             raise Unauthenticated("You are signed out. Sign in again.")
         return self._caller(session.user_id, (TUNING,))
+
+    def has_just_signed_in(self, secret: str) -> bool:
+        """Return whether a browser signed in less than ADMINISTRATION_MINUTES ago."""
+        session = self.sessions.find(secret)
+        life = timedelta(minutes=ADMINISTRATION_MINUTES)
+        return session is not None and self._store.clock() - session.create_time < life
 
     def caller_of_jwt(self, token: str, audiences: Collection[str] | None = None) -> Caller:
         """

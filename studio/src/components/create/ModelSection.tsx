@@ -1,7 +1,7 @@
 import { useState } from "react";
 import { Button } from "react-aria-components";
 import { useLimits } from "../../api/account";
-import type { BaseModel } from "../../api/client";
+import { type BaseModel, isAlias } from "../../api/client";
 import { useTunedModels } from "../../api/models";
 import { type Draft, isGoodId } from "../../draft";
 import { parameters } from "../../format";
@@ -84,8 +84,9 @@ function BaseField({ draft, change, bases }: BaseFieldProps) {
       change={(baseModel) => change({ baseModel })}
       help={base && <BaseHelp base={base} />}
       groups={[
-        [text.create.bases, bases.map(({ name, displayName }) => [name, displayName])],
+        [text.create.bases, bases.filter((one) => !isAlias(one)).map(({ name, displayName }) => [name, displayName])],
         [text.create.ownModels, own.map(({ name, displayName }) => [name, displayName])],
+        [text.create.aliases, bases.filter(isAlias).map(({ name, displayName }) => [name, displayName])],
       ]}
     />
   );
@@ -93,10 +94,9 @@ function BaseField({ draft, change, bases }: BaseFieldProps) {
 
 function BaseHelp({ base }: { base: BaseModel }) {
   const { baseWeights, licence, fits, isPresent, description } = base;
-  const isAlias = !base.name.endsWith(baseWeights);
   return (
     <>
-      {description} {isAlias && `${text.create.weights(baseWeights)}. `}
+      {description} {isAlias(base) && `${text.create.weights(baseWeights)}. `}
       {text.create.baseFacts(parameters(base.parameters), licence)}
       {" · "}
       {!isPresent && text.create.absent}

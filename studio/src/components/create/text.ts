@@ -69,6 +69,7 @@ export const text = {
     base: "Base model",
     ownModels: "Your tuned models",
     bases: "Base models",
+    aliases: "Old model names",
     baseFacts: (size: string, licence: string) => [size, licence].filter(Boolean).join(" · "),
     weights: (name: string) => `Model weights: ${name}`,
     fits: "fits in memory",

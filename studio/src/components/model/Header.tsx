@@ -4,12 +4,12 @@ import { Link, useLocation } from "wouter";
 import { useLimits } from "../../api/account";
 import { canEdit, idOf, type TunedModel } from "../../api/client";
 import { isRunning, useCancel, useDelete, useRename } from "../../api/models";
-import { openPath } from "../../transfer";
 import { type Action, RowMenu, TextInput } from "../controls";
 import { Confirm, ConfirmDeletion } from "../dialogs";
 import { ErrorNote } from "../Page";
 import { ShareDialog } from "../ShareDialog";
 import { toast, toastError } from "../toasts";
+import { CardDialog } from "./CardDialog";
 import { ExportDialog } from "./ExportDialog";
 import { text } from "./text";
 
@@ -17,7 +17,7 @@ import { text } from "./text";
 export function ModelActions({ model }: { model: TunedModel }) {
   const [, go] = useLocation();
   const id = idOf(model.name);
-  const [open, setOpen] = useState<"cancel" | "export" | "remove" | "share">();
+  const [open, setOpen] = useState<"cancel" | "card" | "export" | "remove" | "share">();
   const [cancel, remove] = [useCancel(id), useDelete()];
   const { role } = model;
   const [isReady, isUnderWay] = [model.state === "ACTIVE", isRunning(model)];
@@ -30,7 +30,7 @@ export function ModelActions({ model }: { model: TunedModel }) {
           {
             id: "card",
             label: text.model.card,
-            act: () => openPath(`tunedModels/${id}:card?format=markdown`),
+            act: () => setOpen("card"),
           },
         ]
       : []),
@@ -59,6 +59,7 @@ export function ModelActions({ model }: { model: TunedModel }) {
       {isReady && <Button onPress={() => setOpen("export")}>{text.common.export}</Button>}
       <RowMenu name={model.displayName} actions={rare} />
       {open === "share" && <ShareDialog model={model} onClose={close} />}
+      {open === "card" && <CardDialog model={model} onClose={close} />}
       {open === "export" && <ExportDialog model={model} onClose={close} />}
       <Confirm
         isOpen={open === "cancel"}

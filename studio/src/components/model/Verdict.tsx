@@ -44,6 +44,7 @@ function Found({ model, report }: { model: TunedModel; report: EvaluationReport 
       {isOfOther && <p className="note warn small">{text.verdict.otherEpoch(report.servedEpoch, model.servedEpoch)}</p>}
       <ExampleAnswers report={report} />
       <Candidates report={report} />
+      {report.confusion && <ConfusionTable confusion={report.confusion} />}
       {heldOutRows !== undefined && maySeeExamples(model) && (
         <div className="row spread">
           <span className="small soft">{text.verdict.allRowsHelp(heldOutRows)}</span>
@@ -122,6 +123,47 @@ function Candidates({ report }: { report: EvaluationReport }) {
         </tbody>
       </Table>
     </div>
+  );
+}
+
+const MOST_LABELS = 20;
+
+/** How often rows of each label got each answer. */
+function ConfusionTable({ confusion: { labels, counts } }: { confusion: Schemas["ConfusionOut"] }) {
+  if (labels.length < 2 || labels.length > MOST_LABELS) return null;
+  return (
+    <details>
+      <summary>{text.verdict.confusion}</summary>
+      <div className="scroll gap-top">
+        <table className="list small confusion">
+          <caption className="help left">{text.verdict.confusionHelp}</caption>
+          <thead>
+            <tr>
+              <td />
+              {[...labels, text.verdict.anyOther].map((label) => (
+                <th key={label} scope="col" className="number" dir="auto">
+                  {label}
+                </th>
+              ))}
+            </tr>
+          </thead>
+          <tbody>
+            {labels.map((label, row) => (
+              <tr key={label}>
+                <th scope="row" dir="auto">
+                  {label}
+                </th>
+                {(counts[row] ?? []).map((number, column) => (
+                  <td key={column} className={`number${number === 0 ? " soft" : row === column ? " right" : " wrong"}`}>
+                    {number}
+                  </td>
+                ))}
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </details>
   );
 }
 

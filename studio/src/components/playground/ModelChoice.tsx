@@ -1,5 +1,5 @@
 import { useBaseModels, useTunedModels } from "../../api/models";
-import { atEpoch, idOf, splitEpoch } from "../../api/client";
+import { atEpoch, idOf, isAlias, splitEpoch } from "../../api/client";
 import { useCard } from "../../api/reports";
 import { type Option, SelectField } from "../controls";
 import { text } from "./text";
@@ -28,7 +28,8 @@ export function ModelChoice({ label, names, value, choose, isOptional }: ModelCh
         ]}
         groups={[
           [text.playground.tuned, names.tuned.map(optionOf)],
-          [text.playground.bases, names.bases.map(optionOf)],
+          [text.playground.bases, names.bases.filter(({ isAlias }) => !isAlias).map(optionOf)],
+          [text.playground.aliases, names.bases.filter(({ isAlias }) => isAlias).map(optionOf)],
         ]}
       />
       <EpochChoice of={label} model={value} choose={choose} />
@@ -62,7 +63,7 @@ function EpochChoice({ of, model, choose }: EpochChoiceProps) {
   );
 }
 
-type ModelName = { name: string; title: string; isReady: boolean };
+type ModelName = { name: string; title: string; isReady: boolean; isAlias?: boolean };
 type ModelNames = {
   tuned: ModelName[];
   bases: ModelName[];
@@ -80,10 +81,11 @@ export function useModelNames(): ModelNames {
     title: model.displayName,
     isReady: model.state === "ACTIVE",
   }));
-  const bases = (useBaseModels().data ?? []).map(({ name, displayName }) => ({
-    name,
-    title: displayName,
+  const bases = (useBaseModels().data ?? []).map((base) => ({
+    name: base.name,
+    title: base.displayName,
     isReady: true,
+    isAlias: isAlias(base),
   }));
   const all = [...tuned, ...bases];
   return {

@@ -13,6 +13,7 @@ export const text = {
     none: "None",
     tuned: "Tuned models",
     bases: "Base models",
+    aliases: "Old model names",
     busyModel: (name: string) => `${name} (not ready)`,
     prompt: "Prompt",
     placeholder: "Type a message for the model",
