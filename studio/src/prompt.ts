@@ -3,8 +3,11 @@
 
 import { useQueryClient } from "@tanstack/react-query";
 import { useEffect, useRef, useState } from "react";
-import { type Prompt, updatePrompt } from "./api/examples";
+import { type Parsed, type Prompt, updatePrompt } from "./api/examples";
 import type { Example } from "./draft";
+import type { NumberedExample } from "./reading";
+import type { RowProblem } from "./rows";
+import { parseCells } from "./transfer";
 
 type Shape = Pick<Prompt, "preamble" | "columns">;
 
@@ -38,6 +41,63 @@ export function examplesOf(prompt: Prompt, isLabelled: boolean): Example[] {
       textInput: hasInput(cells) ? inputText(prompt, cells, isLabelled) : "",
       output: outputText(prompt, cells),
     }));
+}
+
+/** What rows lack to be examples; rows without any text are no examples yet. */
+export function promptProblems(columns: Prompt["columns"], rows: string[][]): (RowProblem | undefined)[] {
+  const has = (cells: string[], wanted: boolean) =>
+    columns.some(({ isInput }, place) => isInput === wanted && cells[place]?.trim());
+  return rows.map((cells) => {
+    if (cells.every((cell) => !cell.trim()) || (has(cells, true) && has(cells, false))) return undefined;
+    return { kind: has(cells, true) ? "empty-output" : "empty-input", isError: true };
+  });
+}
+
+const plainName = (name: string) => name.trim().replace(/:$/, "").trim().toLowerCase();
+
+/** Pasted rows with a cell for each column; what is beyond the last column stays in it. */
+export function pastedCells(pasted: string, columns: Prompt["columns"]): { rows: string[][]; header: boolean } {
+  const filled = parseCells(pasted.replace(/^\ufeff/, "")).filter((cells) => cells.length > 0);
+  const rows = filled.map((cells) =>
+    columns.map((_, place) => (place < columns.length - 1 ? cells[place] : cells.slice(place).join("\t")) ?? ""),
+  );
+  const header =
+    columns.some(({ prefix }) => prefix !== "") &&
+    rows[0]?.every((cell, place) => plainName(cell) === plainName(columns[place]?.prefix ?? "")) === true;
+  return { rows: header ? rows.slice(1) : rows, header };
+}
+
+/** The columns of a prompt for the rows of a file: those of the file if the prompt has no text yet and fewer inputs. */
+export function withColumnsOf({ mapping }: Parsed, { columns, rows }: Pick<PromptParts, "columns" | "rows">) {
+  const inputs = mapping?.inputColumns ?? [];
+  const isEmpty = rows.every((cells) => cells.every((cell) => !cell.trim()));
+  const isAlike = inputs.length === columns.filter(({ isInput }) => isInput).length;
+  if (isAlike || !isEmpty || !mapping?.outputColumn) return columns;
+  return [
+    ...inputs.map((name) => ({ prefix: `${plainName(name)}:`, isInput: true })),
+    { prefix: `${plainName(mapping.outputColumn)}:`, isInput: false },
+  ];
+}
+
+/** The rows of a file, whose sample holds all of them, as rows of a prompt. */
+export function rowsOfFile(file: Parsed, examples: NumberedExample[], columns: Prompt["columns"]): string[][] {
+  const { mapping, sample = [] } = file;
+  const names = file.columns ?? [];
+  const inputs = mapping?.inputColumns ?? [];
+  const places = columns.flatMap(({ isInput }, place) => (isInput ? [place] : []));
+  const output = columns.findIndex(({ isInput }) => !isInput);
+  const cells = new Map(sample.map((row) => [row.number, row.cells]));
+  return examples.map((example) => {
+    const row = columns.map(() => "");
+    const own = cells.get(example.row ?? -1);
+    const texts =
+      own && places.length === inputs.length
+        ? inputs.map((name) => own[names.indexOf(name)] ?? "")
+        : [example.textInput];
+    texts.forEach((cell, at) => (row[places[at] ?? 0] = cell));
+    if (output >= 0) row[output] = example.output;
+    return row;
+  });
 }
 
 const PAUSE_MS = 700;

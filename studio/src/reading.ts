@@ -143,13 +143,14 @@ export function skipRowsOf({ skipped, fixed }: Edits): string | undefined {
   return rows.length > 0 ? rows.join(",") : undefined;
 }
 
+/** An example and its row in the file. */
+export type NumberedExample = Example & { row?: number };
+
 /** The examples of a file with the fixed rows in their places. */
-export function withFixes(examples: (Example & { row?: number })[], { skipped, fixed }: Edits): Example[] {
+export function withFixes(examples: NumberedExample[], { skipped, fixed }: Edits): NumberedExample[] {
   const own = Object.entries(fixed).map(([row, example]) => ({ ...example, row: Number(row) }));
   const all = own.length === 0 ? examples : [...examples, ...own.filter(({ row }) => !skipped.includes(row))];
-  return [...all]
-    .sort((one, other) => (one.row ?? 0) - (other.row ?? 0))
-    .map(({ textInput, output }) => ({ textInput, output }));
+  return [...all].sort((one, other) => (one.row ?? 0) - (other.row ?? 0));
 }
 
 /** A row of a file: its cells under their columns, or the line that could not be read, and what it is to become. */

@@ -110,6 +110,13 @@ def test_rows_that_problems_name_can_be_shown(client: httpx2.Client) -> None:
     assert "examples" not in found
 
 
+def test_all_rows_can_be_in_the_sample(client: httpx2.Client) -> None:
+    """Whoever needs the cells of all rows asks for them; those that are skipped are not among them."""
+    found = parsed(client, "questions.csv", GOOD, sampleRows="1000", skipRows="3")
+
+    assert [row["number"] for row in found["sample"]] == [2, *range(4, 32)]
+
+
 def test_broken_lines_are_shown_as_they_stand(client: httpx2.Client) -> None:
     """A line that is not JSON and a conversation that cannot be used come as one cell; a system message is said."""
     turns = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]

@@ -354,7 +354,7 @@ class Preview:
     source: str
     format: str  # csv, tsv, xlsx, xls, ods, json, jsonl, aistudio
     columns: tuple[str, ...]
-    sample: tuple[SampleRow, ...]  # the first 20
+    sample: tuple[SampleRow, ...]  # the first rows
     row_count: int  # without the header, with the rows that could not be read
     example_count: int  # rows that can be used
     input_columns: tuple[str, ...]
@@ -377,9 +377,9 @@ class Preview:
         return tuple(problem for problem in self.problems if problem.readings)
 
 
-def preview(path: str | Path, **options: Unpack[ReadOptions]) -> Preview:
+def preview(path: str | Path, sample_rows: int = SAMPLE_ROWS, **options: Unpack[ReadOptions]) -> Preview:
     """
-    Preview a file with the options of `Dataset.read`.
+    Preview a file with the options of `Dataset.read` and up to `sample_rows` of its rows.
 
     Raises NotFound, InvalidArgument, and DatasetInvalid only when there is no table to show.
     """
@@ -410,7 +410,7 @@ def preview(path: str | Path, **options: Unpack[ReadOptions]) -> Preview:
         source=name or Path(path).name,
         format=table.format,
         columns=table.columns,
-        sample=_sample(table),
+        sample=tuple(map(_shown, table.rows[:sample_rows])),
         row_count=len(table.rows) + len(table.refused),
         example_count=len(examples),
         input_columns=inputs,
@@ -425,17 +425,13 @@ def preview(path: str | Path, **options: Unpack[ReadOptions]) -> Preview:
         delimiter=table.delimiter,
         sheet=table.sheet,
         sheets=table.sheets,
-        problem_rows=_problem_rows(table, problems),
+        problem_rows=_problem_rows(table, sample_rows, problems),
     )
 
 
-def _sample(table: Table) -> tuple[SampleRow, ...]:
-    return tuple(map(_shown, table.rows[:SAMPLE_ROWS]))
-
-
-def _problem_rows(table: Table, problems: Sequence[DataProblem]) -> tuple[SampleRow, ...]:
+def _problem_rows(table: Table, sample_rows: int, problems: Sequence[DataProblem]) -> tuple[SampleRow, ...]:
     named = {row for problem in problems for row in (problem.row, problem.other_row) if row is not None}
-    named -= {row.number for row in table.rows[:SAMPLE_ROWS]}
+    named -= {row.number for row in table.rows[:sample_rows]}
     found = [row for row in (*table.rows, *table.refused) if row.number in named]
     return tuple(map(_shown, sorted(found, key=lambda row: row.number)[:MAX_PROBLEM_ROWS]))
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from tunery import errors
-from tunery.data.dataset import Dataset, Preview, ReadOptions, SampleRow, preview
+from tunery.data.dataset import SAMPLE_ROWS, Dataset, Preview, ReadOptions, SampleRow, preview
 from tunery.data.tables import Sheet, invalid
 from tunery.errors import DataProblem, DatasetInvalid, InvalidArgument, Level, Reading, TuneryError, Unavailable
 from tunery.types import TuningExample
@@ -37,21 +37,21 @@ def read_guarded(path: str | Path, **options: Unpack[ReadOptions]) -> Dataset:
     """Run `Dataset.read` in a child process."""
     if not _has_limits():
         return Dataset.read(path, **options)
-    return _dataset(_ask(path, options, "dataset")["dataset"])
+    return _dataset(_ask(path, _plain(options), "dataset")["dataset"])
 
 
-def preview_guarded(path: str | Path, **options: Unpack[ReadOptions]) -> Preview:
+def preview_guarded(path: str | Path, sample_rows: int = SAMPLE_ROWS, **options: Unpack[ReadOptions]) -> Preview:
     """Run `preview` in a child process."""
     if not _has_limits():
-        return preview(path, **options)
-    return _preview(_ask(path, options, "preview")["preview"])
+        return preview(path, sample_rows, **options)
+    return _preview(_ask(path, {**_plain(options), "sample_rows": sample_rows}, "preview")["preview"])
 
 
 def read_and_preview_guarded(path: str | Path, **options: Unpack[ReadOptions]) -> tuple[Dataset, Preview]:
     """Run both in one child process, whose start takes most of the time."""
     if not _has_limits():
         return Dataset.read(path, **options), preview(path, **options)
-    found = _ask(path, options, "dataset", "preview")
+    found = _ask(path, _plain(options), "dataset", "preview")
     return _dataset(found["dataset"]), _preview(found["preview"])
 
 
@@ -59,9 +59,9 @@ def _has_limits() -> bool:
     return importlib.util.find_spec("resource") is not None
 
 
-def _ask(path: str | Path, options: ReadOptions, *wanted: str) -> dict[str, Any]:
+def _ask(path: str | Path, options: dict[str, Any], *wanted: str) -> dict[str, Any]:
     """Return the child's results by name. Raises DatasetInvalid when a limit stopped it."""
-    request = {"wanted": wanted, "path": str(path), "options": _plain(options)}
+    request = {"wanted": wanted, "path": str(path), "options": options}
     # -P: a file named json.py in the user's folder must not be imported.
     command = [sys.executable, "-P", "-m", "tunery.data.sandbox"]
     command += [str(MAX_MEMORY_BYTES), str(MAX_CPU_SECONDS * len(wanted))]

@@ -17,7 +17,7 @@ from pydantic.alias_generators import to_camel
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from tunery.data.dataset import ReadOptions
+from tunery.data.dataset import SAMPLE_ROWS, ReadOptions
 from tunery.data.sandbox import preview_guarded, read_guarded
 from tunery.errors import DataProblem, DatasetInvalid, InvalidArgument, Level
 from tunery.files import temporary_folder
@@ -37,7 +37,7 @@ READERS = Places("files are being read", size=2, line=8)  # each may take 512 MB
 
 _TEXTS = ("sheet", "encoding", "delimiter", "output_column")
 _LISTS = ("input_column", "skip_rows")
-_NAMES = ("file_name", *_TEXTS, *_LISTS, "header", "header_row", "hidden_rows")
+_NAMES = ("file_name", *_TEXTS, *_LISTS, "header", "header_row", "hidden_rows", "sample_rows")
 _MAX_ROW_DIGITS = 9
 
 Given = dict[str, list[str]]
@@ -75,7 +75,9 @@ async def parse(request: Request, caller: CallerOf) -> ParsedDatasetOut:
     async with body_read(request, MAX_DATASET_BYTES + (MAX_FORM_BYTES if is_form else 0)) as body:
         content, name = await _form(request, body, given) if is_form else (body, "")
         name = PurePath((given["file_name"] or [name])[0].replace("\\", "/")).name[:MAX_NAME_CHARACTERS] or "data"
-        return await READERS.run(caller.name, partial(_parsed, content, name, _options(given)))
+        rows = given["sample_rows"] and _row_number("sampleRows", given["sample_rows"][0])
+        read = partial(_parsed, content, name, _options(given), rows or SAMPLE_ROWS)
+        return await READERS.run(caller.name, read)
 
 
 async def _form(request: Request, body: bytes, given: Given) -> tuple[bytes, str]:
@@ -131,13 +133,13 @@ def _row_number(name: str, text: str) -> int:
     return int(digits)
 
 
-def _parsed(content: bytes, name: str, options: ReadOptions) -> ParsedDatasetOut:
+def _parsed(content: bytes, name: str, options: ReadOptions, sample_rows: int) -> ParsedDatasetOut:
     with temporary_folder() as folder:
         path = folder / "data"
         path.write_bytes(content)
         arguments: Any = {**options, "name": name}
         try:
-            preview = preview_guarded(path, **arguments)
+            preview = preview_guarded(path, sample_rows, **arguments)
         except DatasetInvalid as error:
             return refused_out(name, error.problems)
         problems: tuple[DataProblem, ...] = preview.problems

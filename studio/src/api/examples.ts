@@ -77,6 +77,7 @@ export type ReadOptions = {
   inputColumn?: string[];
   outputColumn?: string;
   skipRows?: string;
+  sampleRows?: string; // in the sample of the reply
 };
 
 const PAUSE_MS = 500; // after the last change, before a new estimate is requested
@@ -114,6 +115,10 @@ export function useEstimate(body: Schemas["TunedModelIn"] | undefined) {
 }
 
 export type Prompt = Schemas["PromptOut"];
+
+/** Whether a prompt is a draft of the page New tuned model, which is stored as one. */
+export const isDraft = ({ tuning }: Prompt) => tuning?.isDraft === true;
+
 type PromptChanges = Schemas["PromptIn"];
 
 export function usePrompts(filter = "") {

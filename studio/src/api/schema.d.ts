@@ -5856,6 +5856,7 @@ export interface operations {
                 header?: string;
                 headerRow?: string;
                 hiddenRows?: string;
+                sampleRows?: string;
             };
             header?: never;
             path?: never;
@@ -5876,6 +5877,7 @@ export interface operations {
                     header?: string;
                     headerRow?: string;
                     hiddenRows?: string;
+                    sampleRows?: string;
                 };
                 "application/octet-stream": string;
             };

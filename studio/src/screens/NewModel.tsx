@@ -5,6 +5,7 @@ import { useIsSignedIn, useLimits } from "../api/account";
 import { idOf, needsSignIn } from "../api/client";
 import { deletePrompt, useEstimate } from "../api/examples";
 import { useBaseModels, useCreate } from "../api/models";
+import { DraftOffer } from "../components/create/DraftOffer";
 import { EstimateCard, FormProblems, problemsOf } from "../components/create/EstimateCard";
 import { ExamplesSection } from "../components/create/ExamplesSection";
 import { ModelSection } from "../components/create/ModelSection";
@@ -96,6 +97,7 @@ export function NewModel() {
     >
       {isSignedIn === false && <SignInNote why={text.signIn.key} />}
       {source.error !== undefined && <ErrorNote error={source.error} />}
+      {isEmpty(kept.draft) && <DraftOffer />}
       {showsProblems && problems.length > 0 && <FormProblems problems={problems} ref={list} />}
       <div className="columns">
         <div className="stack sections">

@@ -117,7 +117,12 @@ function ImportWays({ importing, use, cancel }: ImportWaysProps) {
           isReading={isReading}
           again={importing.again}
           leave={importing.leave}
-          use={(examples) => use(examples, parsed.file.name)}
+          use={(examples) =>
+            use(
+              examples.map(({ textInput, output }) => ({ textInput, output })),
+              parsed.file.name,
+            )
+          }
         />
       )}
       {!parsed && !isReading && <ImportChoice read={importing.start} use={use} cancel={cancel} />}

@@ -2,7 +2,7 @@ import { useState } from "react";
 import { Button, DropZone, FileTrigger, Text } from "react-aria-components";
 import { Link } from "wouter";
 import { useLimits } from "../../api/account";
-import { usePrompts } from "../../api/examples";
+import { isDraft, usePrompts } from "../../api/examples";
 import { idOf } from "../../api/client";
 import type { Example } from "../../draft";
 import { SAMPLE_IDS, sampleFile, SAMPLES } from "../../draftSource";
@@ -125,7 +125,7 @@ function typeTab(event: React.KeyboardEvent<HTMLTextAreaElement>) {
 /** Choose a structured prompt; its rows become the examples. */
 function PromptChoice({ onClose }: { onClose: () => void }) {
   const query = usePrompts();
-  const prompts = (query.data ?? []).filter(({ tuning }) => tuning?.isDraft !== true);
+  const prompts = (query.data ?? []).filter((prompt) => !isDraft(prompt));
   const [isLabelled, setLabelled] = useState(true);
   return (
     <Window title={text.import.prompt} isOpen onClose={onClose}>

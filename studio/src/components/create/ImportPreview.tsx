@@ -2,6 +2,7 @@ import { useState } from "react";
 import { Button } from "react-aria-components";
 import type { Parsed, ReadOptions } from "../../api/examples";
 import type { Example } from "../../draft";
+import { count } from "../../format";
 import {
   type Asked,
   askedOf,
@@ -9,6 +10,7 @@ import {
   type Edits,
   isSameReading,
   NO_EDITS,
+  type NumberedExample,
   readRowOf,
   type Role,
   type Roles,
@@ -24,7 +26,6 @@ import { MappingTable } from "./MappingTable";
 import { ProblemTable } from "./ProblemTable";
 import { Questions } from "./Questions";
 import { focusOption, ReadControls } from "./ReadControls";
-import { SkippedRows } from "./SkippedRows";
 import { text } from "./text";
 
 type ImportPreviewProps = {
@@ -32,7 +33,7 @@ type ImportPreviewProps = {
   isReading: boolean;
   again: (options: ReadOptions) => void;
   leave: () => void;
-  use: (examples: Example[], options: ReadOptions) => void;
+  use: (examples: NumberedExample[], options: ReadOptions) => void;
 };
 
 /**
@@ -201,4 +202,36 @@ function OneExample({ parsed: { firstExample }, isShown, isReading, isMapped }: 
       )}
     </section>
   );
+}
+
+const SHOWN_ROWS = 10;
+
+/** Which rows of the file are left out or were fixed here, and a button that takes the last step back. */
+function SkippedRows({ edits: { skipped, fixed }, undo }: { edits: Edits; undo?: () => void }) {
+  const fixedRows = Object.keys(fixed).map(Number);
+  const left = skipped.filter((row) => !(row in fixed));
+  const sentences = [
+    left.length > 0 && text.problems.skipped(left.length, listed(left)),
+    fixedRows.length > 0 && text.problems.fixed(fixedRows.length, listed(fixedRows)),
+  ].filter((one) => typeof one === "string");
+  return (
+    <div role="status">
+      {sentences.length > 0 && (
+        <div className="note small row spread">
+          <span>{sentences.join(" ")}</span>
+          {undo && (
+            <Button className="button quiet small-button" onPress={undo}>
+              {text.toast.undo}
+            </Button>
+          )}
+        </div>
+      )}
+    </div>
+  );
+}
+
+function listed(rows: number[]): string {
+  const sorted = [...rows].sort((one, other) => one - other);
+  const shown = sorted.slice(0, SHOWN_ROWS).map(count).join(", ");
+  return sorted.length > SHOWN_ROWS ? `${shown} ${text.problems.more(sorted.length - SHOWN_ROWS)}` : shown;
 }

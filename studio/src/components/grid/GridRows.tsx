@@ -152,7 +152,7 @@ function GridRow({ id, row, place, style, cells, problem, tokens, beginning, gri
       )}
       <div role="gridcell" className="grid-problem">
         {problem && (
-          <span className={`badge ${problem.isError ? "bad" : "warn"}`}>
+          <span className={`badge ${problem.isError ? "bad" : "warn"}`} title={text.problems.kinds[problem.kind]}>
             {text.problems.kinds[problem.kind] ?? problem.kind}
           </span>
         )}

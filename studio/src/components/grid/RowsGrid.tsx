@@ -99,7 +99,7 @@ const fits = (line: string, characters: number) => line.length <= characters && 
 
 /** The widths of the columns of texts; the first, which is mostly the longest, gets more. */
 const cellTracks = (columns: number) =>
-  ["minmax(0, 1.9fr)", ...Array<string>(columns - 1).fill("minmax(0, 1fr)")].join(" ");
+  ["minmax(0, var(--first, 1.9fr))", ...Array<string>(columns - 1).fill("minmax(0, 1fr)")].join(" ");
 
 type GridToolbarProps = {
   label: string;

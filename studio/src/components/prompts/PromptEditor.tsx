@@ -6,7 +6,8 @@ import type { Prompt } from "../../api/examples";
 import { inputText, outputText, type PromptParts, usePromptEdit } from "../../prompt";
 import { type Action, Checkbox, type Option, RowMenu, SelectField, TextInput } from "../controls";
 import { toast } from "../toasts";
-import { RowsEditor, TestRows } from "./PromptRows";
+import { RowsEditor } from "./PromptRows";
+import { TestRows } from "./TestRows";
 import { text } from "./text";
 
 const SAVING = { saved: text.prompts.saved, saving: text.prompts.saving, unsaved: text.prompts.unsaved };

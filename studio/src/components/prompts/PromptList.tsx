@@ -1,9 +1,10 @@
 import { useState } from "react";
+import { Button } from "react-aria-components";
 import { Link, useLocation } from "wouter";
-import { type Prompt, useDeletePrompt, usePrompts } from "../../api/examples";
+import { isDraft, type Prompt, useDeletePrompt, usePrompts } from "../../api/examples";
 import { idOf } from "../../api/client";
 import { RowMenu } from "../controls";
-import { ConfirmDeletion } from "../dialogs";
+import { Confirm, ConfirmDeletion } from "../dialogs";
 import { Ago, Table } from "../Facts";
 import { QueryState } from "../Page";
 import { toast } from "../toasts";
@@ -16,31 +17,67 @@ const HEADS = [
   [<span className="visually-hidden">{text.common.actions}</span>, "narrow"],
 ] as const;
 
-/** The user's structured prompts, including drafts of tuned models. */
+/** The user's structured prompts; drafts of tuned models, which are stored as prompts, are listed apart. */
 export function PromptList() {
   const query = usePrompts();
-  const [toDelete, setToDelete] = useState<Prompt>();
-  const remove = useDeletePrompt();
   if (!query.data) return <QueryState query={query} />;
-  if (query.data.length === 0) {
-    return (
-      <div className="card empty">
-        <h2>{text.prompts.empty}</h2>
-        <p className="soft">{text.prompts.emptyHelp}</p>
-      </div>
-    );
-  }
+  const prompts = query.data.filter((prompt) => !isDraft(prompt));
+  const drafts = query.data.filter(isDraft);
   return (
     <>
-      <div className="card flush scroll">
-        <Table heads={HEADS}>
-          <tbody>
-            {query.data.map((prompt) => (
-              <PromptRow key={prompt.name} prompt={prompt} remove={() => setToDelete(prompt)} />
-            ))}
-          </tbody>
-        </Table>
+      {prompts.length > 0 ? (
+        <div className="card flush scroll">
+          <PromptTable prompts={prompts} />
+        </div>
+      ) : (
+        <div className="card empty">
+          <h2>{text.prompts.empty}</h2>
+          <p className="soft">{text.prompts.emptyHelp}</p>
+        </div>
+      )}
+      {drafts.length > 0 && <Drafts drafts={drafts} />}
+    </>
+  );
+}
+
+/** Unfinished tuned models, closed at first; all can be deleted at once. */
+function Drafts({ drafts }: { drafts: Prompt[] }) {
+  const [isAsking, setAsking] = useState(false);
+  const remove = useDeletePrompt();
+  return (
+    <details className="card gap-top">
+      <summary>{text.prompts.drafts(drafts.length)}</summary>
+      <div className="scroll">
+        <PromptTable prompts={drafts} />
       </div>
+      <Button className="button danger small-button" onPress={() => setAsking(true)}>
+        {text.prompts.removeDrafts(drafts.length)}
+      </Button>
+      <Confirm
+        isOpen={isAsking}
+        onClose={() => setAsking(false)}
+        title={text.prompts.removeDraftsTitle(drafts.length)}
+        body={text.prompts.removeDraftsText}
+        keep={text.common.cancel}
+        act={text.common.remove}
+        onAct={() => drafts.forEach(({ name }) => remove.mutate(idOf(name)))}
+      />
+    </details>
+  );
+}
+
+function PromptTable({ prompts }: { prompts: Prompt[] }) {
+  const [toDelete, setToDelete] = useState<Prompt>();
+  const remove = useDeletePrompt();
+  return (
+    <>
+      <Table heads={HEADS}>
+        <tbody>
+          {prompts.map((prompt) => (
+            <PromptRow key={prompt.name} prompt={prompt} remove={() => setToDelete(prompt)} />
+          ))}
+        </tbody>
+      </Table>
       <ConfirmDeletion
         isOpen={toDelete !== undefined}
         onClose={() => setToDelete(undefined)}
@@ -57,9 +94,6 @@ export function PromptList() {
   );
 }
 
-/** Drafts of the New tuned model page are stored as prompts. */
-const isDraft = ({ tuning }: Prompt) => tuning?.isDraft === true;
-
 function PromptRow({ prompt, remove }: { prompt: Prompt; remove: () => void }) {
   const [, go] = useLocation();
   const id = idOf(prompt.name);
@@ -68,7 +102,6 @@ function PromptRow({ prompt, remove }: { prompt: Prompt; remove: () => void }) {
     <tr>
       <td className="title">
         <Link href={address}>{prompt.displayName}</Link>
-        {isDraft(prompt) && <span className="badge gap-left">{text.prompts.draft}</span>}
         {prompt.preamble && <div className="small soft clamp one">{prompt.preamble}</div>}
       </td>
       <td className="number">{prompt.rowCount}</td>

@@ -1,166 +1,129 @@
-import { useState } from "react";
-import { Button } from "react-aria-components";
-import { DEFAULTS, useAnswer } from "../../api/answers";
-import { inputText, type PromptParts } from "../../prompt";
-import { Icon } from "../controls";
-import { ErrorNote } from "../Page";
-import { ModelChoice, useModelNames } from "../playground/ModelChoice";
+import { useMemo, useRef, useState } from "react";
+import { Button, FileTrigger } from "react-aria-components";
+import { type Parsed, parseFile, type ReadOptions } from "../../api/examples";
+import { pastedCells, type PromptParts, promptProblems, rowsOfFile, withColumnsOf } from "../../prompt";
+import type { NumberedExample } from "../../reading";
+import { type Cells, type Filter } from "../../rows";
+import { useImport } from "../../useImport";
+import { ImportPreview } from "../create/ImportPreview";
+import { Window } from "../dialogs";
+import { PasteButtons, PastedRows } from "../grid/ExamplesGrid";
+import { type GridHandle, RowsGrid } from "../grid/RowsGrid";
+import { ErrorNote, Skeleton } from "../Page";
+import { toast, toastError } from "../toasts";
 import { text } from "./text";
 
-const PAGE = 25;
 type RowsEditorProps = { parts: PromptParts; change: (part: Partial<PromptParts>) => void };
 
-/** The rows of a prompt, page by page. */
+const columnName = ({ prefix, isInput }: PromptParts["columns"][number]) =>
+  prefix || (isInput ? text.prompts.input : text.prompts.output);
+
+/** The rows of a prompt in the grid: typed, pasted from a spreadsheet, or imported from a file. */
 export function RowsEditor({ parts, change }: RowsEditorProps) {
   const { rows, columns } = parts;
-  const [start, setStart] = useState(0);
-  const end = Math.min(rows.length, start + PAGE);
-  const set = (place: number, cells: string[]) =>
-    change({ rows: rows.map((row, other) => (other === place ? cells : row)) });
-  function add() {
-    change({ rows: [...rows, columns.map(() => "")] });
-    setStart(Math.floor(rows.length / PAGE) * PAGE);
-  }
+  const grid = useRef<GridHandle>(null);
+  const [filter, setFilter] = useState<Filter>({});
+  const [pasted, setPasted] = useState<string>();
+  const problems = useMemo(() => promptProblems(columns, rows), [columns, rows]);
+  const cells = useMemo(() => rows.map((row) => columns.map((_, place) => row[place] ?? "")), [rows, columns]);
+  const setRows = (next: Cells[]) => change({ rows: next.map((row) => [...row]) });
   return (
     <section className="card stack" aria-labelledby="rows">
-      <div className="row spread">
-        <h2 id="rows">
-          {text.prompts.examples} <span className="soft small">{text.prompts.rows(rows.length)}</span>
-        </h2>
-        {rows.length > PAGE && (
-          <div className="row small-gap">
-            <Button isDisabled={start === 0} onPress={() => setStart(start - PAGE)}>
-              {text.prompts.previous}
-            </Button>
-            <span className="small soft">{text.prompts.page(start + 1, end, rows.length)}</span>
-            <Button isDisabled={end >= rows.length} onPress={() => setStart(start + PAGE)}>
-              {text.prompts.next}
-            </Button>
-          </div>
-        )}
-      </div>
-      {rows.slice(start, end).map((cells, offset) => {
-        const place = start + offset;
-        return (
-          <CellsRow
-            key={place}
-            columns={columns}
-            cells={cells}
-            number={place + 1}
-            change={(next) => set(place, next)}
-            remove={() => change({ rows: rows.filter((_, other) => other !== place) })}
-          />
-        );
-      })}
-      <div>
-        <Button onPress={add}>{text.prompts.addRow}</Button>
-      </div>
-    </section>
-  );
-}
-
-type TestRowsProps = { parts: PromptParts; change: (part: Partial<PromptParts>) => void };
-
-/** Rows without an output, and how a model answers them. */
-export function TestRows({ parts, change }: TestRowsProps) {
-  const { testRows, columns } = parts;
-  const names = useModelNames();
-  const [chosen, setChosen] = useState<string>();
-  const model = chosen ?? names.ready[0]?.name ?? "";
-  return (
-    <section className="card stack" aria-labelledby="tests">
-      <div>
-        <h2 id="tests">{text.prompts.testRows}</h2>
-        <p className="help">{text.prompts.testHelp}</p>
-      </div>
-      {testRows.length > 0 && <ModelChoice label={text.prompts.model} names={names} value={model} choose={setChosen} />}
-      {testRows.map((cells, place) => (
-        <TestRow
-          key={place}
-          parts={parts}
-          cells={cells}
-          number={place + 1}
-          model={model}
-          change={(next) => change({ testRows: testRows.map((row, other) => (other === place ? next : row)) })}
-          remove={() => change({ testRows: testRows.filter((_, other) => other !== place) })}
+      <h2 id="rows">
+        {text.prompts.examples} <span className="soft small">{text.prompts.rows(rows.length)}</span>
+      </h2>
+      <RowsGrid
+        ref={grid}
+        label={text.prompts.examples}
+        columns={columns.map((column) => ({
+          name: columnName(column),
+          labelOf: (row) => text.prompts.cell(column.prefix, row),
+        }))}
+        rows={cells}
+        change={setRows}
+        problems={problems}
+        filter={filter}
+        setFilter={setFilter}
+        paste={setPasted}
+      />
+      <FileImport parts={parts} change={change} />
+      {pasted !== undefined && (
+        <PasteDialog
+          pasted={pasted}
+          columns={columns}
+          add={(more) => grid.current?.append(more)}
+          onClose={() => {
+            setPasted(undefined);
+            grid.current?.focus();
+          }}
         />
-      ))}
-      <div>
-        <Button onPress={() => change({ testRows: [...testRows, columns.map(() => "")] })}>
-          {text.prompts.addTest}
-        </Button>
-      </div>
+      )}
     </section>
   );
 }
 
-type RowProps = {
-  parts: PromptParts;
-  cells: string[];
-  number: number;
-  model: string;
-  change: (cells: string[]) => void;
-  remove: () => void;
+type PasteDialogProps = {
+  pasted: string;
+  columns: PromptParts["columns"];
+  add: (rows: Cells[]) => void;
+  onClose: () => void;
 };
 
-function TestRow({ parts, cells, number, model, change, remove }: RowProps) {
-  const answer = useAnswer();
-  const prompt = inputText(parts, cells);
+/** Rows pasted from a spreadsheet, before they are added. */
+function PasteDialog({ pasted, columns, add, onClose }: PasteDialogProps) {
+  const { rows, header } = useMemo(() => pastedCells(pasted, columns), [pasted, columns]);
   return (
-    <div className="stack tight test-row">
-      <CellsRow {...{ cells, number, change, remove }} columns={parts.columns} onlyInputs />
-      <div className="row">
-        {answer.isRunning ? (
-          <Button onPress={answer.stop}>{text.prompts.stop}</Button>
-        ) : (
-          <Button
-            aria-label={text.prompts.runRow(number)}
-            isDisabled={!model || cells.every((cell) => !cell.trim())}
-            onPress={() => void answer.run(model, prompt, DEFAULTS)}
-          >
-            {text.prompts.run}
-          </Button>
-        )}
-        <output aria-busy={answer.isRunning}>{answer.answer}</output>
-      </div>
-      {answer.error !== undefined && <ErrorNote error={answer.error} />}
-    </div>
+    <Window title={text.prompts.pasteTitle(rows.length)} isOpen onClose={onClose}>
+      <PastedRows heads={columns.map(columnName)} rows={rows} />
+      {header && <p className="small soft">{text.prompts.headerLeft}</p>}
+      <PasteButtons
+        label={text.prompts.addRows(rows.length)}
+        isDisabled={rows.length === 0}
+        act={() => add(rows)}
+        onClose={onClose}
+      />
+    </Window>
   );
 }
 
-type CellsRowProps = {
-  columns: PromptParts["columns"];
-  cells: string[];
-  number: number;
-  change: (cells: string[]) => void;
-  remove: () => void;
-  onlyInputs?: boolean;
-};
+const ALL_ROWS = "100000"; // that the server reads of a file
 
-/** A row of a prompt: a text for each column. */
-function CellsRow({ columns, cells, number, change, remove, onlyInputs }: CellsRowProps) {
+/** Rows from a file: the same preview as for a tuned model, then one cell for each column of the prompt. */
+function FileImport({ parts, change }: RowsEditorProps) {
+  const importing = useImport();
+  const { parsed, error, isReading } = importing;
+  async function use(found: Parsed, examples: NumberedExample[], options: ReadOptions) {
+    const whole = await parseFile(found.file, { ...options, sampleRows: ALL_ROWS });
+    const columns = withColumnsOf(whole, parts);
+    const more = rowsOfFile(whole, examples, columns);
+    const { rows, columns: before } = parts;
+    const filled = rows.filter((cells) => cells.some((cell) => cell.trim()));
+    change({ columns, rows: [...filled, ...more] });
+    importing.leave();
+    const undo = { label: text.toast.undo, act: () => change({ rows, columns: before }) };
+    toast(text.prompts.added(more.length), { action: undo, topic: "grid" });
+  }
   return (
-    <div className="cells">
-      <span className="soft small cells-number">{number}</span>
-      {columns.map(
-        ({ prefix, isInput }, place) =>
-          (isInput || !onlyInputs) && (
-            <label key={place} className="cell">
-              <span className="small soft">{prefix || (isInput ? text.prompts.input : text.prompts.output)}</span>
-              <textarea
-                rows={2}
-                aria-label={text.prompts.cell(prefix, number)}
-                value={cells[place] ?? ""}
-                onChange={(event) =>
-                  change(columns.map((_, other) => (other === place ? event.target.value : (cells[other] ?? ""))))
-                }
-              />
-            </label>
-          ),
+    <div className="stack">
+      <div>
+        <FileTrigger onSelect={(files) => files?.[0] && importing.start(files[0])}>
+          <Button>{text.prompts.importRows}</Button>
+        </FileTrigger>
+      </div>
+      {error && <ErrorNote error={error.cause} retry={error.retry} />}
+      {isReading && !parsed && <Skeleton />}
+      {parsed && (
+        <section className="panel stack" aria-label={text.prompts.importRows}>
+          <ImportPreview
+            key={importing.number}
+            parsed={parsed}
+            isReading={isReading}
+            again={importing.again}
+            leave={importing.leave}
+            use={(examples, options) => void use(parsed, examples, options).catch(toastError)}
+          />
+        </section>
       )}
-      <Button className="button quiet" aria-label={text.prompts.removeRow(number)} onPress={remove}>
-        <Icon name="close" size={16} />
-      </Button>
     </div>
   );
 }

@@ -1,6 +1,6 @@
 // Words of structured prompts.
 
-import { count, counted } from "../../format";
+import { counted } from "../../format";
 import { text as shared } from "../text";
 
 export const text = {
@@ -12,7 +12,10 @@ export const text = {
     create: "New structured prompt",
     import: "Import an AI Studio file",
     untitled: "Untitled prompt",
-    draft: "draft of a tuned model",
+    drafts: (number: number) => `Drafts of tuned models (${number})`,
+    removeDrafts: (number: number) => (number === 1 ? "Delete the draft" : `Delete all ${number} drafts`),
+    removeDraftsTitle: (number: number) => `Delete ${counted(number, "draft")}?`,
+    removeDraftsText: "Their examples and settings will be permanently deleted.",
     rows: (number: number) => counted(number, "row"),
     name: "Name",
     preamble: "Preamble",
@@ -29,9 +32,20 @@ export const text = {
     examples: "Rows",
     testRows: "Test rows",
     testHelp: "Rows without an output. Run them to see how a model answers.",
-    addRow: "Add row",
+    showRows: "Show the model my examples",
+    showRowsHelp:
+      "The rows above are sent before the test row. Tuned models have learned their examples and don't need them.",
+    rowsLeft: (number: number, listed: string) =>
+      `${counted(number, "example")} did not fit into the model's context window and ${number === 1 ? "was not sent: row" : "were not sent: rows"} ${listed}.`,
+    codeOfRow: (number: number) => `Show test row ${number} as code`,
+    importRows: "Import rows from a file",
+    added: (number: number) => `${counted(number, "row")} added.`,
+    pasteTitle: (number: number) => `Add ${counted(number, "row")}?`,
+    addRows: (number: number) => `Add ${counted(number, "row")}`,
+    headerLeft: "The first line holds the names of the columns and is left out.",
     addTest: "Add test row",
-    removeRow: (number: number) => `Remove row ${number}`,
+    removeTest: (number: number) => `Remove test row ${number}`,
+    testCell: (prefix: string, number: number) => `${prefix || "Text"} in test row ${number}`,
     cell: (prefix: string, number: number) => `${prefix || "Text"} in row ${number}`,
     run: "Run",
     stop: "Stop",
@@ -47,9 +61,6 @@ export const text = {
     saved: "Saved",
     saving: "Saving…",
     unsaved: "Not saved",
-    page: (from: number, to: number, all: number) => `Rows ${from} to ${to} of ${count(all)}`,
-    previous: "Previous",
-    next: "Next",
     noOutput: "Tuning needs an input column and an output column.",
     imported: (name: string) => `Imported “${name}”.`,
   },
