@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import re
@@ -371,3 +372,43 @@ def test_no_line_is_a_crash(tmp_path: Path, line: str) -> None:
 
     with pytest.raises(DatasetInvalid, match="Row 2"):
         read_inputs(path)
+
+
+SHORT = ("--max-output-tokens", "8")
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "xlsx", "jsonl"])
+def test_a_table_is_answered_and_comes_back_with_a_column_more(run: Run, tuned: str, tmp_path: Path, kind: str) -> None:
+    """Whatever can be tuned on can be answered: all columns stay, and what tunery wrote it reads back."""
+    source, target = tmp_path / "new.csv", tmp_path / f"answered.{kind}"
+    source.write_text('Nr,Message,Note\n1,"seven, or so",=1+1\n2,eight is a number,\n')
+
+    done = run("generate", tuned, "--input", source, "--input-column", "Message", "--output", target, *SHORT)
+
+    assert done.status == 0, done.said
+    assert "Inputs    'Message' of 2 rows" in done.said
+    read = json.loads(run("data", "preview", target, "--json").output)
+    assert read["columns"] == ["Nr", "Message", "Note", "output"]
+    assert [[cell or "" for cell in row["cells"][:3]] for row in read["sample"]] == [
+        ["1", "seven, or so", "=1+1"],
+        ["2", "eight is a number", ""],
+    ]
+    assert all(row["cells"][3] for row in read["sample"])
+
+
+def test_the_answers_of_a_table_are_those_of_its_texts(run: Run, tuned: str, tmp_path: Path) -> None:
+    """Without --output they are printed as CSV; a taken name is not used twice; an empty input is named."""
+    path = tmp_path / "rows.csv"
+    path.write_text("text,output\nfirst of all,x\nsecond of all,y\n")
+
+    printed = run("generate", tuned, "--input", path, *SHORT).output.splitlines()
+
+    assert printed[0] == "text,output,output 2"
+    alone = run("generate", tuned, "first of all", *SHORT).output.rstrip("\n")
+    assert list(csv.reader(printed))[1] == ["first of all", "x", alone]
+    path.write_text("text,output\nfirst of all,x\n ,y\n")
+    refused = run("generate", tuned, "--input", path)
+    assert refused.status == 13
+    assert "row 3" in refused.said
+    ods = run("generate", tuned, "--input", path, "--output", tmp_path / "answers.ods")
+    assert "cannot be written. Use .xlsx" in ods.said

@@ -13,6 +13,7 @@ TUNE = (
     " --learning-rate --learning-rate-multiplier --hold-out --seed --resume --server --json --yes"
 )
 GENERATE = "--input --output --temperature --top-p --top-k --max-output-tokens --stop --seed --server --json"
+GENERATE += " --input-column --sheet"
 GENERATE += " --json-schema --labels --none-below --constrain-to-training-outputs"
 READING = "--input-column --output-column --header-row --sheet --hidden-rows --encoding --delimiter"
 WANTED = {

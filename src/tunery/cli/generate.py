@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tunery.cli import output as out
 from tunery.cli import terminal
@@ -21,19 +22,32 @@ from tunery.data.json_text import JsonError, json_line, jsonl_lines, loads
 from tunery.errors import DataProblem, DatasetInvalid, InvalidArgument, NotFound
 from tunery.types import Answer, AnswerForm, InputCheck, SamplingSettings
 
+if TYPE_CHECKING:
+    from tunery.data.unanswered import InputFile
+
 _DEFAULTS = SamplingSettings()
 _TOP_K = _DEFAULTS.top_k or 0
+
+
+InputPath = Annotated[
+    Path | None, option("File of inputs: CSV, TSV, XLSX, XLS, ODS, JSONL or JSON.", "TEXT", metavar="FILE")
+]
+OutputPath = Annotated[
+    Path | None,
+    option("File for the rows with their answers: CSV, TSV, XLSX or JSONL.", "standard output", metavar="FILE"),
+]
+InputColumns = Annotated[
+    list[str] | None, option("Input column of the file; repeat the option for several.", "found", metavar="COLUMN")
+]
 
 
 def generate(
     model: Annotated[str, argument("Tuned model in My Library, or a base model.", "MODEL")],
     text: Annotated[str | None, argument("Input text; - reads it from standard input.", "TEXT")] = None,
-    input: Annotated[
-        Path | None, option("JSONL file with a text_input per line, instead of TEXT.", "none", metavar="FILE")
-    ] = None,
-    output: Annotated[
-        Path | None, option("JSONL file for the answers to --input.", "standard output", metavar="FILE")
-    ] = None,
+    input: InputPath = None,
+    output: OutputPath = None,
+    input_column: InputColumns = None,
+    sheet: Annotated[str | None, option("Sheet of a workbook.", "the first with inputs", metavar="NAME")] = None,
     temperature: Annotated[
         float, option("Randomness, from 0 (most likely answer) to 2.", _DEFAULTS.temperature, metavar="T")
     ] = _DEFAULTS.temperature,
@@ -77,11 +91,13 @@ def generate(
     _check(sampling, none_below, has_labels=labels is not None or constrain_to_training_outputs)
     if (text is None) == (input is None) or (output and not input):
         raise InvalidArgument("Give TEXT, - for standard input, or --input FILE. --output needs --input.")
-    rows = read_inputs(input) if input is not None else []
+    reading = {name: value for name, value in (("input_column", input_column), ("sheet", sheet)) if value}
+    table = None if input is None else _table(input, output, reading)
+    rows = read_inputs(input) if input is not None and table is None else _numbered(table)
     settings = sampling | {"constrain_to_training_outputs": constrain_to_training_outputs, "none_below": none_below}
     found = _model(model, server, must_be_tuned=constrain_to_training_outputs)
     if rows:
-        answer_file(found, rows, settings, output)
+        answer_file(found, rows, settings, output, None if table is None else _writer(table, input, output))
     else:
         _answer(found, model, sys.stdin.read().rstrip("\n") if text == "-" else str(text), settings, json=json)
 
@@ -131,6 +147,42 @@ def _form(json_schema: Path | None, labels: str | None, *, is_constrained: bool)
 BATCH_ROWS = 32  # enough to keep the generator busy, few enough to show progress
 
 
+def _table(input: Path, output: Path | None, reading: dict[str, Any]) -> InputFile | None:
+    """Return the rows of a table; None for lines of JSON that are answered with lines of JSON."""
+    if output is not None and output.suffix.lower() in (".ods", ".xls"):
+        raise InvalidArgument(f"{str(output)!r} cannot be written. Use .xlsx, .csv, .tsv or .jsonl.")
+    becomes_table = output is not None and output.suffix.lower() in (".csv", ".tsv", ".xlsx")
+    if not reading and input.suffix.lower() in _LINES and not becomes_table:
+        return None
+    from tunery.data.sandbox import read_inputs_guarded
+
+    table = read_inputs_guarded(input, **reading)
+    terminal.say(f"Inputs    {' and '.join(map(repr, table.inputs))} of {len(table.rows):,} rows")
+    return table
+
+
+def _numbered(table: InputFile | None) -> list[tuple[int, str]]:
+    return [] if table is None else [(row.number, text) for row, text in zip(table.rows, table.texts, strict=True)]
+
+
+def _writer(table: InputFile, input: Path | None, output: Path | None) -> Callable[[Sequence[str]], bytes]:
+    from tunery.data.unanswered import with_answers
+
+    return partial(with_answers, table, kind=_kind(input, output))
+
+
+def _kind(input: Path | None, output: Path | None) -> str:
+    """Return what to write: the kind that the output's name says, else that of the input, CSV for a workbook."""
+    from tunery.data.unanswered import KINDS
+
+    names = [path.suffix.lower() for path in (output, input) if path is not None]
+    known = [name for name in names if name in KINDS and not (output is None and name == ".xlsx")]
+    return known[0] if known else ".csv"
+
+
+_LINES = (".jsonl", ".ndjson", "")
+
+
 def read_inputs(path: Path) -> list[tuple[int, str]]:
     """
     Return number and `text_input` of each line that is not blank.
@@ -153,13 +205,18 @@ def read_inputs(path: Path) -> list[tuple[int, str]]:
 
 
 def answer_file(
-    model: AnsweringModel, rows: Sequence[tuple[int, str]], settings: dict[str, Any], output: Path | None
+    model: AnsweringModel,
+    rows: Sequence[tuple[int, str]],
+    settings: dict[str, Any],
+    output: Path | None,
+    content_of: Callable[[Sequence[str]], bytes] | None = None,
 ) -> None:
     """
     Write `text_input` and `output` of each row as a line of JSON, to `output` or standard output.
 
-    A line whose input is unlike the examples says so, as `--json` does. Raises InvalidArgument for a row that is too
-    long, or if the folder of `output` cannot be written.
+    `content_of` makes the content of another file from the answers. A line whose input is unlike the examples says
+    so, as `--json` does. Raises InvalidArgument for a row that is too long, or if the folder of `output` cannot be
+    written.
     """
     if output is not None and not os.access(output.absolute().parent, os.W_OK):
         raise InvalidArgument(f"{output.absolute().parent} is not a writable folder.")
@@ -169,13 +226,17 @@ def answer_file(
         for start in range(0, len(rows), BATCH_ROWS):
             answers += _answers(model, rows[start : start + BATCH_ROWS], settings)
             show(len(answers))
-    lines = [_line(text, answer) for (_, text), answer in zip(rows, answers, strict=True)]
+    if content_of is None:
+        lines = [_line(text, answer) for (_, text), answer in zip(rows, answers, strict=True)]
+        content = "".join(lines).encode()
+    else:
+        content = content_of([answer.text for answer in answers])
     if output is None:
-        terminal.result("".join(lines).removesuffix("\n"))
+        terminal.result(content.decode().removesuffix("\n"))
     else:
         from tunery.files import write_whole
 
-        write_whole(output.absolute(), "".join(lines).encode())
+        write_whole(output.absolute(), content)
         terminal.say(f"Wrote {len(rows)} answers to {output}")
     out.warn_of_inputs([answer.input_check for answer in answers])
 

@@ -266,7 +266,7 @@ def _example(row: Row, columns: Sequence[str], mapping: Mapping) -> tuple[Tuning
     ]
     if problems:
         return None, problems
-    text_input = _joined(row, columns, mapping.inputs)
+    text_input = joined_input(row, columns, mapping.inputs)
     output = _text(row.cells[mapping.output])
     input_name, output_name = _names(columns, mapping)
     problems += _text_problems("input", text_input, row.number, input_name, MAX_TEXT_INPUT_CHARACTERS)
@@ -278,7 +278,7 @@ def _names(columns: Sequence[str], mapping: Mapping) -> tuple[str, str]:
     return " and ".join(columns[position] for position in mapping.inputs), columns[mapping.output]
 
 
-def _joined(row: Row, columns: Sequence[str], inputs: Sequence[int]) -> str:
+def joined_input(row: Row, columns: Sequence[str], inputs: Sequence[int]) -> str:
     """
     Join input columns: one as its text, several as lines of "name: text" without the empty ones.
 

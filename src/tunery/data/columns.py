@@ -68,8 +68,8 @@ def choose(table: Table, input_column: str | Sequence[str] | None = None, output
         raise invalid(
             "one-column", f"There is only one column, {table.columns[0]!r}. An input and an output are needed."
         )
-    inputs = None if input_column is None else _positions(table.columns, input_column)
-    output = None if output_column is None else _positions(table.columns, output_column)[0]
+    inputs = None if input_column is None else column_positions(table.columns, input_column)
+    output = None if output_column is None else column_positions(table.columns, output_column)[0]
     if inputs is None and output is None:
         mapping = suggested
     else:
@@ -380,7 +380,7 @@ def _complete(
     return replace(_mapping(columns, inputs, output, is_guessed=False), is_given=is_given)
 
 
-def _positions(columns: Sequence[str], names: str | Sequence[str]) -> tuple[int, ...]:
+def column_positions(columns: Sequence[str], names: str | Sequence[str]) -> tuple[int, ...]:
     wanted = (names,) if isinstance(names, str) else tuple(names)
     missing = [name for name in wanted if _find(columns, name) is None]
     if missing or not wanted:

@@ -21,7 +21,8 @@ from typing import Any, Unpack
 
 from tunery import errors
 from tunery.data.dataset import SAMPLE_ROWS, Dataset, Preview, ReadOptions, SampleRow, preview
-from tunery.data.tables import Sheet, invalid
+from tunery.data.tables import Row, Sheet, invalid
+from tunery.data.unanswered import InputFile, read_inputs
 from tunery.errors import DataProblem, DatasetInvalid, InvalidArgument, Level, Reading, TuneryError, Unavailable
 from tunery.types import TuningExample
 
@@ -53,6 +54,15 @@ def read_and_preview_guarded(path: str | Path, **options: Unpack[ReadOptions]) -
         return Dataset.read(path, **options), preview(path, **options)
     found = _ask(path, _plain(options), "dataset", "preview")
     return _dataset(found["dataset"]), _preview(found["preview"])
+
+
+def read_inputs_guarded(path: str | Path, **options: Unpack[ReadOptions]) -> InputFile:
+    """Run `read_inputs` in a child process."""
+    if not _has_limits():
+        return read_inputs(path, **options)
+    found: dict[str, Any] = _ask(path, _plain(options), "inputs")["inputs"]
+    rows = tuple(Row(row["number"], tuple(row["cells"])) for row in found["rows"])
+    return InputFile(tuple(found["columns"]), rows, tuple(found["inputs"]), tuple(found["texts"]))
 
 
 def _has_limits() -> bool:
@@ -153,7 +163,7 @@ def _readings(values: list[dict[str, Any]]) -> tuple[Reading, ...]:
     return tuple(Reading(value["value"], tuple(tuple(row) for row in value["rows"])) for value in values)
 
 
-_READERS: dict[str, Callable[..., Any]] = {"dataset": Dataset.read, "preview": preview}
+_READERS: dict[str, Callable[..., Any]] = {"dataset": Dataset.read, "preview": preview, "inputs": read_inputs}
 
 
 def main(arguments: list[str]) -> None:

@@ -1,0 +1,97 @@
+"""Files of inputs to answer: the text of each row, and the same rows again with a column of answers."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Unpack
+
+from tunery.data.checks import joined_input
+from tunery.data.columns import column_positions, suggest
+from tunery.data.dataset import ReadOptions, read_table
+from tunery.data.json_text import json_line
+from tunery.data.tables import Row, Table, TableOptions, csv_text, invalid, listed
+from tunery.errors import DatasetInvalid, InvalidArgument, Level
+
+ANSWERS = "output"  # the new column
+KINDS = (".csv", ".tsv", ".xlsx", ".jsonl")
+_TABLE_OPTIONS = ("sheet", "encoding", "delimiter", "header", "header_row", "hidden_rows")
+
+
+@dataclass(frozen=True, slots=True)
+class InputFile:
+    """Rows to answer: the texts of their inputs, from the columns `inputs`, and the cells they are made of."""
+
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+    inputs: tuple[str, ...]
+    texts: tuple[str, ...]
+
+
+def read_inputs(path: str | Path, **options: Unpack[ReadOptions]) -> InputFile:
+    """
+    Read a table of any format that `Dataset.read` reads; it needs no column of outputs.
+
+    Raises NotFound, InvalidArgument, and DatasetInvalid for rows that cannot be read or have no input.
+    """
+    wanted: dict[str, Any] = {name: value for name, value in options.items() if name in _TABLE_OPTIONS}
+    table = read_table(path, TableOptions(**wanted))
+    errors = [problem for problem in table.problems if problem.level is Level.ERROR]
+    if errors:
+        raise DatasetInvalid("", errors)
+    if not table.rows:
+        raise invalid("no-rows", "There are no rows to answer.")
+    positions = _inputs(table, options.get("input_column"))
+    texts = tuple(joined_input(row, table.columns, positions) for row in table.rows)
+    if empty := [str(row.number) for row, text in zip(table.rows, texts, strict=True) if not text.strip()]:
+        where = listed([table.columns[position] for position in positions])
+        raise invalid("empty-input", f"No input in {where}, row {', '.join(empty[:5])}. Fill or delete it.")
+    return InputFile(table.columns, table.rows, tuple(table.columns[position] for position in positions), texts)
+
+
+def with_answers(file: InputFile, answers: Sequence[str], kind: str) -> bytes:
+    """Return the rows with a last column of answers as a file of `kind`, one of KINDS; raises InvalidArgument."""
+    columns = (*file.columns, _free_name(file.columns))
+    rows = [
+        (*(cell if isinstance(cell, str) else "" for cell in row.cells), answer)
+        for row, answer in zip(file.rows, answers, strict=True)
+    ]
+    if kind == ".csv":
+        return csv_text(columns, rows).encode()
+    if kind == ".tsv":
+        text = io.StringIO()
+        csv.writer(text, delimiter="\t").writerows([columns, *rows])
+        return text.getvalue().encode()
+    if kind == ".jsonl":
+        return "".join(json_line(dict(zip(columns, row, strict=True))) for row in rows).encode()
+    if kind == ".xlsx":
+        return _workbook([columns, *rows])
+    raise InvalidArgument(f"Answers can be written to {', '.join(KINDS)}, not to {kind!r}.")
+
+
+def _inputs(table: Table, given: str | Sequence[str] | None) -> tuple[int, ...]:
+    if given is not None:
+        return column_positions(table.columns, given)
+    found = suggest(table.columns, table.rows)
+    return (0,) if found is None else found.inputs
+
+
+def _free_name(columns: Sequence[str]) -> str:
+    names = [ANSWERS, *(f"{ANSWERS} {number}" for number in range(2, len(columns) + 3))]
+    return next(name for name in names if name not in columns)
+
+
+def _workbook(rows: Sequence[Sequence[str]]) -> bytes:
+    """Return a workbook of texts: nothing is taken for a number, a formula or a link."""
+    import xlsxwriter
+
+    content = io.BytesIO()
+    with xlsxwriter.Workbook(content, {"in_memory": True}) as book:
+        sheet = book.add_worksheet("Answers")
+        for number, row in enumerate(rows):
+            for column, cell in enumerate(row):
+                sheet.write_string(number, column, cell)
+    return content.getvalue()
