@@ -36,7 +36,7 @@ def home_with_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def float32(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tune in one number format: what is faster is measured, and decides which epoch is the best."""
-    monkeypatch.setattr("tunery.engine.resident.fast_dtype", lambda: torch.float32)
+    monkeypatch.setattr("tunery.engine.base.fast_dtype", lambda: torch.float32)
     resident_base.cache_clear()
 
 
