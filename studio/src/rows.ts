@@ -67,6 +67,17 @@ export function withRow<Item>(items: readonly Item[], place: number, item: Item)
   return items.map((known, other) => (other === place ? item : known));
 }
 
+const LEAST_SHARE = 0.15;
+
+/** The widths of columns with a border moved: of the column and the next one, by a share of both. */
+export function withBorder(widths: readonly number[], column: number, share: number): number[] {
+  const place = Math.min(column, widths.length - 2);
+  const [left = 1, right = 1] = [widths[place], widths[place + 1]];
+  const both = left + right;
+  const next = Math.max(LEAST_SHARE, Math.min(1 - LEAST_SHARE, left / both + share)) * both;
+  return widths.map((width, at) => (at === place ? next : at === place + 1 ? both - next : width));
+}
+
 /** What to show of the rows: those with a problem or with one kind of it, with some words, with one output. */
 export type Filter = { problem?: string; words?: string; output?: string };
 export const ANY_PROBLEM = "any";

@@ -1,6 +1,15 @@
 import { ApiError, errorFrom } from "../src/api/client";
 import { expect, test } from "vitest";
-import { ANY_PROBLEM, placesOf, refusedRows, rowProblems, unique, withDuplicates, withoutRows } from "../src/rows";
+import {
+  ANY_PROBLEM,
+  placesOf,
+  refusedRows,
+  rowProblems,
+  unique,
+  withBorder,
+  withDuplicates,
+  withoutRows,
+} from "../src/rows";
 
 const row = (textInput: string, output: string) => ({ textInput, output });
 const LIMITS = { input: 5, output: 3 };
@@ -66,4 +75,10 @@ test("a filter leaves rows with a problem, with words in any cell, with an outpu
   expect(placesOf(rows, problems, { problem: "long-row" })).toEqual([1]);
   expect(placesOf(rows, problems, { words: " PARCEL " })).toEqual([0, 2]);
   expect(placesOf(rows, problems, { output: "delivery", words: "late" })).toEqual([0]);
+});
+
+test("a border moves between two columns and leaves both some width", () => {
+  expect(withBorder([1, 1, 2], 0, 0.25)).toEqual([1.5, 0.5, 2]);
+  expect(withBorder([1, 1], 1, 0.1)).toEqual([1.2, 0.8]); // the last column has no border on its right
+  expect(withBorder([1, 1], 0, -5)).toEqual([0.3, 1.7]);
 });

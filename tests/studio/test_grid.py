@@ -124,6 +124,23 @@ def test_rows_are_searched_and_filtered(ann: Visitor) -> None:
     assert grid.bounding_box()["height"] > 900  # of a high window
 
 
+def test_columns_are_resized(ann: Visitor) -> None:
+    """The border between input and output follows the pointer, and two keys."""
+    page = ann.page
+    grid = grid_of(ann, numbers(20))
+    head = grid.get_by_role("columnheader", name="Output")
+    before = head.bounding_box()
+    grid.press("Shift+ArrowLeft")
+    wide = head.bounding_box()
+    assert wide["width"] > before["width"] + 20
+
+    page.mouse.move(wide["x"], wide["y"] + 10)
+    page.mouse.down()
+    page.mouse.move(wide["x"] + 40, wide["y"] + 10, steps=4)
+    page.mouse.up()
+    assert abs(head.bounding_box()["x"] - wide["x"] - 40) < 8
+
+
 def test_escape_restores_a_row(ann: Visitor) -> None:
     """What was typed into a row is dropped with Esc, and Tab leaves the grid."""
     page = ann.page

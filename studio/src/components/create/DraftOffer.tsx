@@ -43,7 +43,7 @@ function OfferedDraft({ draft, isNewest }: { draft: Prompt; isNewest: boolean })
   return (
     <li className="row spread">
       <span>
-        <strong>{displayName}</strong>{" "}
+        <strong dir="auto">{displayName}</strong>{" "}
         <span className="soft">
           {text.import.found(rowCount)}, <Ago time={updateTime} />
         </span>

@@ -166,7 +166,7 @@ function FileLine({ parsed, leave }: { parsed: Parsed; leave: () => void }) {
     <div className="row spread">
       <div>
         <strong>{file.name}</strong>{" "}
-        <span className="soft">
+        <span className="soft" role="status">
           {format && `· ${format} `}
           {rowCount !== undefined && `· ${text.import.usable(exampleCount ?? rowCount, rowCount)}`}
         </span>
@@ -190,11 +190,11 @@ function OneExample({ parsed: { firstExample }, isShown, isReading, isMapped }: 
         <dl className="example">
           <div>
             <dt>{text.import.input}</dt>
-            <dd>{firstExample.textInput}</dd>
+            <dd dir="auto">{firstExample.textInput}</dd>
           </div>
           <div>
             <dt>{text.import.output}</dt>
-            <dd>{firstExample.output}</dd>
+            <dd dir="auto">{firstExample.output}</dd>
           </div>
         </dl>
       ) : (

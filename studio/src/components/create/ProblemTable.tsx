@@ -251,13 +251,15 @@ function RowCells({ row: { number, cells, line } }: { row: ReadRow }) {
     <section aria-label={text.problems.rowNumber(number)}>
       <strong className="small">{text.problems.rowNumber(number)}</strong>
       {line !== undefined ? (
-        <pre className="small">{line}</pre>
+        <pre className="small" dir="auto">
+          {line}
+        </pre>
       ) : (
         <dl className="example">
           {cells.map(({ column, cell }, place) => (
             <div key={place}>
               <dt>{column}</dt>
-              <dd>{cell || <span className="soft">{text.common.empty}</span>}</dd>
+              <dd dir="auto">{cell || <span className="soft">{text.common.empty}</span>}</dd>
             </div>
           ))}
         </dl>

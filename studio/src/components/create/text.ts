@@ -288,7 +288,7 @@ export const text = {
   },
   grid: {
     label: "Examples",
-    help: "Arrow keys move, Enter edits, Ctrl+Enter saves and moves down, Delete clears the cell, Ctrl+A selects all, Ctrl+V adds rows from a spreadsheet.",
+    help: "Arrow keys move, Enter edits, Ctrl+Enter saves and moves down, Delete clears the cell, Ctrl+A selects all, Ctrl+V adds rows from a spreadsheet, Shift+Left or Right moves the border of the column.",
     begins: (beginning: string) => `All inputs start with “${beginning}…”; the table shows the rest.`,
     number: "#",
     input: "Input",

@@ -1,4 +1,12 @@
-import { type CSSProperties, type KeyboardEvent, type RefObject, useEffect, useRef, useState } from "react";
+import {
+  type CSSProperties,
+  type KeyboardEvent,
+  type PointerEvent,
+  type RefObject,
+  useEffect,
+  useRef,
+  useState,
+} from "react";
 import { Button } from "react-aria-components";
 import { count } from "../../format";
 import { type Cells, type RowProblem, withRow } from "../../rows";
@@ -12,6 +20,7 @@ type GridRowsProps = {
   id: string;
   frame: RefObject<HTMLDivElement | null>;
   columns: GridColumn[];
+  moveBorder: (column: number, share: number) => void;
   rows: Cells[];
   problems: (RowProblem | undefined)[];
   tokens?: number[]; // undefined: not counted here
@@ -23,9 +32,9 @@ type GridRowsProps = {
 const HEAD_PX = 40;
 
 /** The head and the visible rows. */
-export function GridRows({ id, frame, columns, rows, problems, tokens, rowPx, beginning, grid }: GridRowsProps) {
+export function GridRows(props: GridRowsProps) {
+  const { id, frame, columns, moveBorder, rows, problems, tokens, rowPx, beginning, grid } = props;
   const { places } = grid;
-  const heads = [text.grid.number, ...columns.map(({ name }) => name)];
   const editedPlace = grid.editing === undefined ? undefined : places.indexOf(grid.editing);
   const { first, last, topOf, height } = useVisible(frame, places.length, editedPlace, rowPx);
   const isEditing = grid.editing !== undefined;
@@ -43,9 +52,11 @@ export function GridRows({ id, frame, columns, rows, problems, tokens, rowPx, be
     <>
       <div role="rowgroup" className="grid-head">
         <div role="row" aria-rowindex={1} className="grid-row">
-          {heads.map((head, place) => (
+          <div role="columnheader">{text.grid.number}</div>
+          {columns.map(({ name }, place) => (
             <div role="columnheader" key={place}>
-              {head}
+              {name}
+              {place < columns.length - 1 && <Border move={(share) => moveBorder(place, share)} />}
             </div>
           ))}
           {tokens && (
@@ -96,6 +107,24 @@ export function GridRows({ id, frame, columns, rows, problems, tokens, rowPx, be
         })}
       </div>
     </>
+  );
+}
+
+/** The border between two columns, to be dragged; by keyboard the grid moves it. */
+function Border({ move }: { move: (share: number) => void }) {
+  function onPointerMove({ currentTarget, buttons, movementX }: PointerEvent<HTMLElement>) {
+    const left = currentTarget.parentElement;
+    const right = left?.nextElementSibling;
+    if (buttons !== 1 || !left || !(right instanceof HTMLElement)) return;
+    move(movementX / (left.offsetWidth + right.offsetWidth));
+  }
+  return (
+    <span
+      className="grid-border"
+      aria-hidden="true"
+      onPointerDown={({ currentTarget, pointerId }) => currentTarget.setPointerCapture(pointerId)}
+      onPointerMove={onPointerMove}
+    />
   );
 }
 

@@ -1,6 +1,6 @@
-import { type CSSProperties, type Ref, useId, useImperativeHandle, useRef } from "react";
+import { type CSSProperties, type Ref, useId, useImperativeHandle, useRef, useState } from "react";
 import { Button, Input, SearchField, Toolbar } from "react-aria-components";
-import { ANY_PROBLEM, type Cells, type Filter, placesOf, type RowProblem } from "../../rows";
+import { ANY_PROBLEM, type Cells, type Filter, placesOf, type RowProblem, withBorder } from "../../rows";
 import { SelectField } from "../controls";
 import { text } from "../create/text";
 import { toast } from "../toasts";
@@ -32,6 +32,9 @@ export function RowsGrid({ ref, ...props }: RowsGridProps) {
   const id = useId();
   const frame = useRef<HTMLDivElement>(null);
   const grid = useGrid(rows, change, columns.length, placesOf(rows, problems, filter));
+  const [widths, setWidths] = useState<number[]>(); // set by the user
+  const known = widths?.length === columns.length ? widths : columns.map((_, place) => (place === 0 ? FIRST_WIDTH : 1));
+  const moveBorder = (column: number, share: number) => setWidths(withBorder(known, column, share));
   const focus = () => frame.current?.focus();
   useImperativeHandle(ref, () => ({ focus, append: grid.append }));
   const isShort = rows.every((cells) => cells.every((cell, place) => fits(cell, place === 0 ? 60 : 30)));
@@ -60,7 +63,7 @@ export function RowsGrid({ ref, ...props }: RowsGridProps) {
       <div
         ref={frame}
         className={`grid-frame${hasProblems ? " has-problems" : ""}${isShort ? " short" : ""}${tokens ? " has-tokens" : ""}`}
-        style={{ "--cells": cellTracks(columns.length) } as CSSProperties}
+        style={{ "--cells": known.map((width) => `minmax(0, ${width}fr)`).join(" ") } as CSSProperties}
         role="grid"
         tabIndex={0}
         aria-label={label}
@@ -69,7 +72,7 @@ export function RowsGrid({ ref, ...props }: RowsGridProps) {
         aria-colcount={columns.length + (tokens ? 3 : 2)}
         aria-multiselectable
         aria-activedescendant={`${id}-${grid.cursor.row}-${grid.cursor.column}`}
-        onKeyDown={(event) => handleKey(event, grid)}
+        onKeyDown={(event) => handleKey(event, grid, (share) => moveBorder(grid.cursor.column, share))}
         onPaste={(event) => {
           if (event.target !== event.currentTarget) return; // into a row being edited
           const found = event.clipboardData.getData("text/plain");
@@ -80,6 +83,7 @@ export function RowsGrid({ ref, ...props }: RowsGridProps) {
           id={id}
           frame={frame}
           columns={columns}
+          moveBorder={moveBorder}
           rows={rows}
           problems={problems}
           tokens={tokens}
@@ -97,9 +101,7 @@ export function RowsGrid({ ref, ...props }: RowsGridProps) {
 
 const fits = (line: string, characters: number) => line.length <= characters && !line.includes("\n");
 
-/** The widths of the columns of texts; the first, which is mostly the longest, gets more. */
-const cellTracks = (columns: number) =>
-  ["minmax(0, var(--first, 1.9fr))", ...Array<string>(columns - 1).fill("minmax(0, 1fr)")].join(" ");
+const FIRST_WIDTH = 1.6; // the first column mostly has the longest texts
 
 type GridToolbarProps = {
   label: string;

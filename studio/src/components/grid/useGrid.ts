@@ -91,10 +91,15 @@ export function useGrid(rows: Cells[], change: (rows: Cells[]) => void, width: n
 }
 
 const PAGE = 6;
+const STEP = 0.1; // of two columns
 
-/** Handle a key while no row is being edited. */
-export function handleKey(event: KeyboardEvent<HTMLElement>, grid: Grid): void {
+/** Handle a key while no row is being edited; `widen` moves the border of the cursor's column to the right. */
+export function handleKey(event: KeyboardEvent<HTMLElement>, grid: Grid, widen: (share: number) => void): void {
   if (event.target !== event.currentTarget) return;
+  if (event.shiftKey && (event.key === "ArrowLeft" || event.key === "ArrowRight")) {
+    event.preventDefault();
+    return widen(event.key === "ArrowRight" ? STEP : -STEP);
+  }
   const { row, column } = grid.cursor;
   const { places } = grid;
   const place = Math.max(0, places.indexOf(row));

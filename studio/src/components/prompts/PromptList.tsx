@@ -101,7 +101,9 @@ function PromptRow({ prompt, remove }: { prompt: Prompt; remove: () => void }) {
   return (
     <tr>
       <td className="title">
-        <Link href={address}>{prompt.displayName}</Link>
+        <Link href={address} dir="auto">
+          {prompt.displayName}
+        </Link>
         {prompt.preamble && <div className="small soft clamp one">{prompt.preamble}</div>}
       </td>
       <td className="number">{prompt.rowCount}</td>

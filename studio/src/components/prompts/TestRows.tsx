@@ -111,7 +111,9 @@ function TestRow({ parts, cells, number, model, showsRows, change, remove }: Tes
         >
           {text.common.code}
         </Button>
-        <output aria-busy={answer.isRunning}>{answer.answer}</output>
+        <output dir="auto" aria-busy={answer.isRunning}>
+          {answer.answer}
+        </output>
       </div>
       {left.length > 0 && (
         <p className="note warn small" role="status">
@@ -159,6 +161,7 @@ function CellsRow({ columns, cells, number, change, remove }: CellsRowProps) {
               <span className="small soft">{prefix || text.prompts.input}</span>
               <textarea
                 rows={2}
+                dir="auto"
                 aria-label={text.prompts.testCell(prefix, number)}
                 value={cells[place] ?? ""}
                 onChange={(event) =>
