@@ -7,7 +7,7 @@ import { useDelete, useTunedModels } from "../../api/models";
 import { SAMPLE_IDS, SAMPLES } from "../../draftSource";
 import { ActionPopover } from "../controls";
 import { Confirm } from "../dialogs";
-import { ImportPrompt } from "../ImportPrompt";
+import { ImportPrompt } from "../prompts/PromptList";
 import { ExportDialog } from "../model/ExportDialog";
 import { ErrorNote, Skeleton } from "../Page";
 import { ShareDialog } from "../ShareDialog";

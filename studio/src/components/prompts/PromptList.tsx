@@ -1,13 +1,13 @@
 import { useState } from "react";
-import { Button } from "react-aria-components";
+import { Button, FileTrigger } from "react-aria-components";
 import { Link, useLocation } from "wouter";
-import { isDraft, type Prompt, useDeletePrompt, usePrompts } from "../../api/examples";
+import { isDraft, type Prompt, useDeletePrompt, useImportPrompt, usePrompts } from "../../api/examples";
 import { idOf } from "../../api/client";
 import { RowMenu } from "../controls";
 import { Confirm, ConfirmDeletion } from "../dialogs";
 import { Ago, Table } from "../Facts";
 import { QueryState } from "../Page";
-import { toast } from "../toasts";
+import { toast, toastError } from "../toasts";
 import { text } from "./text";
 
 const HEADS = [
@@ -121,5 +121,28 @@ function PromptRow({ prompt, remove }: { prompt: Prompt; remove: () => void }) {
         />
       </td>
     </tr>
+  );
+}
+
+/** Chooses a prompt file of Google AI Studio, imports it and opens it. */
+export function ImportPrompt({ label }: { label: string }) {
+  const [, go] = useLocation();
+  const importing = useImportPrompt();
+  return (
+    <FileTrigger
+      onSelect={(files) => {
+        const file = files?.[0];
+        if (file)
+          importing.mutate(file, {
+            onSuccess: (prompt) => {
+              toast(text.prompts.imported(prompt.displayName), { kind: "good" });
+              go(`/prompts/${idOf(prompt.name)}`);
+            },
+            onError: toastError,
+          });
+      }}
+    >
+      <Button>{label}</Button>
+    </FileTrigger>
   );
 }
