@@ -27,6 +27,7 @@ import torch
 import tunery
 from tests.acceptance.conftest import Command, adapter_bytes
 from tests.live import Live, serving
+from tunery.engine.tuner import ENGINE
 from tunery.service.library import Library
 from tunery.types import State
 
@@ -126,10 +127,12 @@ def test_a_job_in_the_middle_goes_on(start: Start, yesterday: Path) -> None:
     The same command goes on at yesterday's checkpoint and makes the adapter of an undisturbed job.
 
     The same bytes where the processor rounds as the one that wrote the checkpoint did, else nearly the same numbers.
+    A checkpoint of an earlier engine is not continued: the job begins again and says why.
     """
     undisturbed = shutil.copytree(yesterday, yesterday.parent / "undisturbed")
     checkpoint = next(undisturbed.glob("home/checkpoints/*"))
     times = _times_of_checkpoint(checkpoint)
+    goes_on = _engine_of_checkpoint(checkpoint) == ENGINE
     shutil.rmtree(checkpoint)  # so that it begins anew, in the number format of yesterday
     assert len(times) == MIDDLE["checkpoint_step"]
 
@@ -137,11 +140,13 @@ def test_a_job_in_the_middle_goes_on(start: Start, yesterday: Path) -> None:
         command = [str(folder / "kinds.csv") if part == "kinds.csv" else part for part in MIDDLE["command"]]
         again = start(folder / "home", *command, "--resume")
         assert again.wait() == 0, again.said
+        is_told = "The checkpoint was made by an earlier engine, which rounds differently" in again.said
+        assert is_told == (folder == yesterday and not goes_on), again.said
 
     resumed, whole = (_curve_times(folder / "home") for folder in (yesterday, undisturbed))
     assert len(resumed) == len(whole) == MIDDLE["total_steps"]
-    assert resumed[: len(times)] == times
-    assert not set(times) & set(whole)
+    assert (resumed[: len(times)] == times) == goes_on
+    assert not set(times) & set(whole if goes_on else resumed)
     found, wanted = (adapter_bytes(folder / "home", "middle") for folder in (yesterday, undisturbed))
     if hashlib.sha256(wanted).hexdigest() == MIDDLE["adapter_sha256"]:
         assert found == wanted
@@ -152,14 +157,16 @@ def test_a_job_in_the_middle_goes_on(start: Start, yesterday: Path) -> None:
 
 
 def test_a_server_goes_on_with_the_job_in_the_middle(live: Live, unpacked: Path) -> None:
-    """Without being asked; the steps before the checkpoint are those of yesterday."""
+    """Without being asked; the steps before the checkpoint are those of yesterday, if its engine made them."""
     with live.client() as client:
         live.wait_until_done(client, client.get("/v1beta/tunedModels/middle").json()["operation"])
         model = client.get("/v1beta/tunedModels/middle").json()
 
     assert model["state"] == "ACTIVE"
-    times = _times_of_checkpoint(next(unpacked.glob("home/checkpoints/*")))
-    assert _curve_times(live.home)[: len(times)] == times
+    checkpoint = next(unpacked.glob("home/checkpoints/*"))
+    times, found = _times_of_checkpoint(checkpoint), _curve_times(live.home)
+    assert len(found) == MIDDLE["total_steps"]
+    assert (found[: len(times)] == times) == (_engine_of_checkpoint(checkpoint) == ENGINE)
 
 
 def test_rows_reports_and_prompts_are_there(live: Live) -> None:
@@ -254,9 +261,17 @@ def test_a_newer_database_is_refused_at_every_door(start: Start, yesterday: Path
 
 def _times_of_checkpoint(folder: Path) -> list[datetime]:
     """Return when each step before a checkpoint was taken."""
+    return [datetime.fromisoformat(snapshot[3]) for snapshot in _header_of_checkpoint(folder)["snapshots"]]
+
+
+def _engine_of_checkpoint(folder: Path) -> int:
+    return int(_header_of_checkpoint(folder).get("engine", 1))
+
+
+def _header_of_checkpoint(folder: Path) -> dict[str, Any]:
     with safetensors.safe_open(folder / "checkpoint.safetensors", framework="pt") as file:
-        header = json.loads(file.metadata()["checkpoint"])
-    return [datetime.fromisoformat(snapshot[3]) for snapshot in header["snapshots"]]
+        header: dict[str, Any] = json.loads(file.metadata()["checkpoint"])
+    return header
 
 
 def _curve_times(home: Path) -> list[datetime]:

@@ -401,8 +401,6 @@ def read_checkpoint(folder: Path, fingerprint: str) -> Checkpoint | None:
         return None
     try:
         header, tensors = _read_whole(path)
-        if header.get("engine", 1) != ENGINE:
-            raise OtherCheckpoint(folder, "was made by an earlier engine, which rounds differently")
         if header["fingerprint"] != fingerprint:
             raise OtherCheckpoint(folder, "belongs to different data or settings")
         return Checkpoint(
@@ -432,11 +430,10 @@ def _read_whole(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     with safetensors.safe_open(path, framework="pt") as file:
         facts = file.metadata()
         tensors = {name: file.get_tensor(name) for name in _TENSORS}
-    header = json.loads(facts["checkpoint"])
-    if "kept_epochs" not in header:  # of a version without digests: its epochs are taken as they are
-        epochs = {epoch: path.parent / "epochs" / str(epoch) for epoch, *_ in header["epoch_losses"]}
-        header["kept_epochs"] = [(epoch, epoch_digest(kept)) for epoch, kept in epochs.items() if kept.is_dir()]
-    elif facts.get("sha256") != _sha256(facts["checkpoint"], tensors):
+    header: dict[str, Any] = json.loads(facts["checkpoint"])
+    if header.get("engine", 1) != ENGINE:  # the earliest have no sha256 either
+        raise OtherCheckpoint(path.parent, "was made by an earlier engine, which rounds differently")
+    if facts.get("sha256") != _sha256(facts["checkpoint"], tensors):
         raise ValueError("its sha256 is another one")
     return header, tensors
 
