@@ -15,7 +15,7 @@ from tunery.engine.adapter import WEIGHTS, Adapter, read_adapter, write_adapter
 from tunery.engine.encoding import EncodedExample
 from tunery.engine.fallback import FallbackNetwork
 from tunery.engine.network import Network
-from tunery.engine.tuner import KEPT_EPOCHS, Recipe, Tuner, epoch_digest, settings_in_force, weights_digest
+from tunery.engine.tuner import KEPT_EPOCHS, AdamW, Recipe, Tuner, epoch_digest, settings_in_force, weights_digest
 from tunery.errors import FailedPrecondition, OutOfMemory, TuningRuined, TuningUnstable
 from tunery.types import Hyperparameters
 
@@ -27,6 +27,30 @@ def make_tuner(folder: Path, network: Network | FallbackNetwork | None = None, *
     values |= changes
     examples: Sequence[EncodedExample] = values.pop("examples", ROWS)
     return Tuner(network or tiny_network("llama", torch.float32), examples, folder=folder, base_name="tiny", **values)
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+def test_steps_of_the_optimizer_are_those_of_torch(weight_decay: float) -> None:
+    """The same bytes as torch's class, also where it goes on after some steps."""
+    recipe, random = Recipe(weight_decay=weight_decay), torch.Generator().manual_seed(0)
+    ours, grad = torch.randn(40, generator=random), torch.zeros(40)
+    theirs = torch.nn.Parameter(ours.clone())
+    theirs.grad = grad
+    reference = torch.optim.AdamW(
+        [theirs], betas=recipe.betas, eps=recipe.epsilon, weight_decay=weight_decay, fused=True
+    )
+    optimizer = AdamW(ours, grad, recipe)
+
+    for step in range(6):
+        if step == 3:
+            moments = optimizer.first_moment.clone(), optimizer.second_moment.clone()
+            optimizer = AdamW(ours, grad, recipe)
+            optimizer.resume(3, *moments)
+        grad.normal_(generator=random)
+        reference.param_groups[0]["lr"] = 0.01 / (1 + step)
+        reference.step()
+        optimizer.step(0.01 / (1 + step))
+        assert torch.equal(ours, theirs.detach())
 
 
 def test_loss_falls(tmp_path: Path) -> None:

@@ -136,15 +136,13 @@ class Tuner:
                 raise TuningUnstable(step)
             if norm > self.recipe.clip_norm:  # the norm of the whole gradient, as clip_grad_norm_ does
                 self._grad.mul_(self.recipe.clip_norm / norm)
-            self._optimizer.param_groups[0]["lr"] = self.schedule.learning_rate(step)
-            self._optimizer.step()
+            self._optimizer.step(self.schedule.learning_rate(step))
             self._grad.zero_()
             self._record(step, mean_loss)
             yield self.snapshots[-1]
 
     def write_checkpoint(self) -> None:
         """Write the state after the last finished step; `run` does so every CHECKPOINT_SECONDS."""
-        state = self._optimizer.state[self._weights]
         write_checkpoint(
             self.folder,
             Checkpoint(
@@ -155,8 +153,8 @@ class Tuner:
                 epoch_losses=tuple(self.epoch_losses),
                 kept_epochs=dict(self.kept_epochs),
                 flat=self.adapter.flat.detach(),
-                first_moment=state["exp_avg"],
-                second_moment=state["exp_avg_sq"],
+                first_moment=self._optimizer.first_moment,
+                second_moment=self._optimizer.second_moment,
             ),
         )
         self.checkpoint_step = self.completed_steps
@@ -227,17 +225,10 @@ class Tuner:
             self.checkpoint_step = checkpoint.step
         # one flat parameter and gradient (adapter size,): the optimizer and clipping touch one tensor
         self._grad = torch.zeros_like(self.adapter.flat)
-        self._weights = torch.nn.Parameter(self.adapter.flat)
-        self._weights.grad = self._grad
         self.network.install(0, self.adapter, self._grad)
-        self._optimizer = _adamw(self._weights, self.recipe)
+        self._optimizer = AdamW(self.adapter.flat, self._grad, self.recipe)
         if checkpoint is not None:
-            device = self.network.device
-            self._optimizer.state[self._weights] = {
-                "step": torch.tensor(float(checkpoint.step), device=device),
-                "exp_avg": checkpoint.first_moment.to(device),
-                "exp_avg_sq": checkpoint.second_moment.to(device),
-            }
+            self._optimizer.resume(checkpoint.step, checkpoint.first_moment, checkpoint.second_moment)
 
     def _forward_backward(self, batch: Sequence[EncodedExample]) -> float:
         """
@@ -307,10 +298,38 @@ class Tuner:
         return epoch % -(-epochs // KEPT_EPOCHS) == 0 or epoch == epochs or is_best
 
 
-def _adamw(weights: torch.nn.Parameter, recipe: Recipe) -> torch.optim.AdamW:
-    return torch.optim.AdamW(
-        [weights], betas=recipe.betas, eps=recipe.epsilon, weight_decay=recipe.weight_decay, fused=True
-    )
+class AdamW:
+    """
+    AdamW on one flat tensor, in one fused operation.
+
+    As `torch.optim.AdamW` does it, whose first use imports torch's compiler: as long as all other imports together.
+    """
+
+    def __init__(self, weights: Tensor, grad: Tensor, recipe: Recipe) -> None:
+        self._weights, self._grad, self._recipe = weights, grad, recipe
+        self.first_moment, self.second_moment = torch.zeros_like(weights), torch.zeros_like(weights)
+        self._steps = torch.zeros((), device=weights.device)
+
+    def resume(self, steps: int, first_moment: Tensor, second_moment: Tensor) -> None:
+        """Go on after so many steps."""
+        self._steps.fill_(steps)
+        self.first_moment.copy_(first_moment)
+        self.second_moment.copy_(second_moment)
+
+    @torch.no_grad()
+    def step(self, rate: float) -> None:
+        self._steps.add_(1)
+        beta1, beta2 = self._recipe.betas
+        torch._fused_adamw_(
+            *([self._weights], [self._grad], [self.first_moment], [self.second_moment], [], [self._steps]),
+            lr=rate,
+            beta1=beta1,
+            beta2=beta2,
+            weight_decay=self._recipe.weight_decay,
+            eps=self._recipe.epsilon,
+            amsgrad=False,
+            maximize=False,
+        )
 
 
 def _portions(rows: Sequence[EncodedExample], tokens: int) -> Iterator[Sequence[EncodedExample]]:
