@@ -236,6 +236,9 @@ class _Choice:
         cells = [[row.cells[position] for row in self.rows] for position in range(len(columns))]
         self.lengths = [_mean_length(column) for column in cells]
         self.words = [_mean_words(column) for column in cells]
+        texts = [place for place, content in enumerate(self.contents) if content is Content.TEXT]
+        self.texts = [place for place in texts if self.names[place] not in _SYSTEM_NAMES]
+        self.has_sentences = sum(self.words[place] > 2 * _FEW_WORDS for place in self.texts) > 1
 
     def mapping(self) -> Mapping:
         output = self._known_output()
@@ -279,8 +282,7 @@ class _Choice:
 
     def _texts(self, output: int | None) -> list[int]:
         """Return the columns of texts that could be read."""
-        found = [place for place, content in enumerate(self.contents) if content is Content.TEXT and place != output]
-        return [place for place in found if self.names[place] not in _SYSTEM_NAMES]
+        return [place for place in self.texts if place != output]
 
     def _known_output(self) -> int | None:
         known = self._of_names(OUTPUT_NAMES)
@@ -335,8 +337,7 @@ class _Choice:
 
     def _is_short(self, place: int) -> bool:
         """Return whether a column holds a word or two beside at least two that hold sentences."""
-        sentences = [other for other in self._texts(None) if self.words[other] > 2 * _FEW_WORDS]
-        return len(sentences) > 1 and self.words[place] <= _FEW_WORDS
+        return self.has_sentences and self.words[place] <= _FEW_WORDS
 
     def _system(self, output: int, inputs: tuple[int, ...]) -> list[int]:
         found = [place for place, name in enumerate(self.names) if name in _SYSTEM_NAMES]
