@@ -213,8 +213,9 @@ def _settings(card: Section) -> Iterator[str]:
     if settings is None:
         yield "Not recorded."
         return
+    epochs = settings["epoch_count"]
     yield (
-        f"{settings['epoch_count']} epochs, batch size {settings['batch_size']},"
+        f"{epochs} epoch{'s' if epochs != 1 else ''}, batch size {settings['batch_size']},"
         f" learning rate {settings['learning_rate']:g}, seed {settings['seed']}."
     )
     for name in ("in_force", "versions"):

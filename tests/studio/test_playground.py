@@ -38,6 +38,8 @@ def test_a_model_of_labels(ann: Visitor, request: pytest.FixtureRequest) -> None
     page.get_by_text("Which labels are confused").click()
     confused = page.get_by_role("table").filter(has_text="Rows: the expected label")
     expect(confused.get_by_role("columnheader")).to_have_text(["even", "odd", "other"])
+    cells = page.get_by_role("table").filter(has_text="Epoch 1").get_by_role("row").nth(1).get_by_role("cell")
+    assert len({round(cell.bounding_box()["y"]) for cell in cells.all()}) == 1, "the cells of a row stand side by side"
     check(ann, request)
 
     page = ann.goto(f"/playground?model=tunedModels/{model}")

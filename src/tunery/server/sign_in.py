@@ -8,6 +8,7 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 from collections.abc import Mapping
 from functools import partial
 from html import escape
@@ -294,7 +295,7 @@ _STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;background:var(--page);color:var(--text);margin:0;padding:12vh 1rem 2rem;"
     "overflow-wrap:anywhere}main{box-sizing:border-box;max-width:26rem;margin:0 auto;padding:1.5rem;"
     "background:var(--card);border:1px solid var(--line);border-radius:12px}"
-    ".brand{display:flex;gap:.5rem;align-items:center;margin:0 0 1rem;font-size:17px;font-weight:680}"
+    ".brand{display:flex;gap:.5rem;align-items:center;margin:0 0 1rem;font-size:17px;font-weight:680;color:var(--text)}"
     "h1{font-size:1.4rem;line-height:1.25;margin:0 0 .5rem}p,li{color:var(--soft)}label{display:block;margin:1rem 0}"
     "input{display:block;width:100%;font:inherit;padding:.45rem .75rem;margin-top:.25rem;box-sizing:border-box;"
     "background:var(--card);color:var(--text);border:1px solid var(--field);border-radius:8px}"
@@ -352,8 +353,8 @@ def html_field(label: str, name: str, kind: str = "text", *, value: str = "", fi
 
 
 def html_paragraph(text: str) -> str:
-    """Return a paragraph of plain text."""
-    return f"<p>{escape(text)}</p>"
+    """Return a paragraph of plain text; what stands between backquotes is code."""
+    return "<p>" + re.sub("`([^`]*)`", r"<code>\1</code>", escape(text)) + "</p>"
 
 
 def html_bullets(texts: list[str]) -> str:

@@ -30,12 +30,8 @@ export function EpochAnswers({ model }: { model: TunedModel }) {
           <tbody>
             {rows.map(({ textInput, expected }, place) => (
               <tr key={place}>
-                <td className="sentence" dir="auto">
-                  {textInput.length > LONGEST ? `…${textInput.slice(-LONGEST)}` : textInput}
-                </td>
-                <td className="sentence" dir="auto">
-                  {expected}
-                </td>
+                <td dir="auto">{textInput.length > LONGEST ? `…${textInput.slice(-LONGEST)}` : textInput}</td>
+                <td dir="auto">{expected}</td>
                 {shown.map(({ epoch, answers }) => (
                   <EpochAnswer key={epoch} answer={answers[place] ?? ""} expected={expected} />
                 ))}
@@ -51,7 +47,7 @@ export function EpochAnswers({ model }: { model: TunedModel }) {
 function EpochAnswer({ answer, expected }: { answer: string; expected: string }) {
   const isRight = answer.trim() === expected.trim();
   return (
-    <td className="sentence" dir="auto">
+    <td dir="auto">
       {answer === "" ? text.verdict.answer(answer) : answer}
       {isRight && <span className="badge good">{text.verdict.right}</span>}
     </td>
