@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Generator, Iterator
 
 import pytest
@@ -66,3 +67,12 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
         with live.client() as client:
             live.tune(client, TUNED)
         yield live
+
+
+@pytest.fixture(autouse=True)
+def own_logging() -> Iterator[None]:
+    """Take back the log that a test set up: it is bound to a stream that pytest closes, while servers go on logging."""
+    log = logging.getLogger("tunery")
+    before = list(log.handlers), log.level, log.propagate
+    yield
+    log.handlers[:], log.level, log.propagate = before

@@ -86,7 +86,7 @@ def test_refused_exports_leave_nothing_behind(tmp_path: Path) -> None:
 def test_a_proof_is_added_to_the_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """transformers gives the answers of the exported model to held-out rows, and not those of another model."""
     # in bfloat16 a tiny model is unsure of its answers on some processors, so that an export need not repeat them
-    monkeypatch.setattr("tunery.engine.resident.fast_dtype", lambda: torch.float32)
+    monkeypatch.setattr("tunery.engine.base.fast_dtype", lambda: torch.float32)
     model, other = (
         tunery.tune(
             [TuningExample(example.text_input, answer) for example in counting_examples(30)],

@@ -21,6 +21,7 @@ from tunery.errors import (
     DataProblem,
     DatasetInvalid,
     Level,
+    OtherCheckpoint,
     ResourceExhausted,
     TuneryError,
     Unauthenticated,
@@ -70,11 +71,12 @@ def raising(error: Exception) -> TestClient:
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_every_error_of_ours_has_its_status(kind: type[TuneryError]) -> None:
     """HTTP status, name of the google.rpc code and the sentence, in a plain object."""
-    made = cast(TuneryError, kind("What is wrong."))
+    said = ("The folder", "is wrong") if kind is OtherCheckpoint else ("What is wrong.",)
+    made = cast(TuneryError, kind(*said))
 
     error = error_of(raising(made).get("/"))
     assert error["status"] in STATUS[error["code"]]
-    assert error["message"] == "What is wrong."
+    assert error["message"] == str(made)
 
 
 @pytest.mark.parametrize(
@@ -231,7 +233,7 @@ def test_a_folder_that_could_not_be_listed_is_listed_again(tmp_path: Path, monke
     raising(ModuleNotFoundError("No module named 'late_module'")).get("/")
 
     assert importlib.import_module("late_module")
-    monkeypatch.delitem(sys.modules, "late_module")  # hypothesis reads the files of all modules
+    del sys.modules["late_module"]  # hypothesis reads the files of all modules
 
 
 def _refuse(*_: object) -> NoReturn:

@@ -85,8 +85,7 @@ def test_the_command_and_the_api_agree(home: Path, monkeypatch: pytest.MonkeyPat
         catalog = Catalog(home)
         estimates = Estimates(cast(Answering, CountingHere(home)), library, catalog)
         for dtype in (torch.bfloat16, torch.float32):
-            for module in ("base", "resident"):
-                monkeypatch.setattr(f"tunery.engine.{module}.fast_dtype", lambda dtype=dtype: dtype)
+            monkeypatch.setattr("tunery.engine.base.fast_dtype", lambda dtype=dtype: dtype)
             sent = [(row.text_input, row.output) for row in (*request.examples, *request.held_out)]
             by_api = estimates.of(request, sent)
             plan: Any = SimpleNamespace(base=catalog.resolve("tiny"), request=request)

@@ -55,7 +55,7 @@ def test_the_document_is_kept_with_its_time(library: Library, asked: Asked) -> N
 
     report = asked.report(model)
     assert report is not None
-    assert (report["work"], set(report)) == ("end", {"work", "create_time"})
+    assert (report["work"], set(report)) == ("end", {"work", "create_time", "served_epoch"})
     assert asked.progress(model) is None
 
 
