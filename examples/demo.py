@@ -78,7 +78,7 @@ def print_next_commands(model_id: str, seconds: float) -> None:
         f"\nDone in {seconds / 60:.1f} minutes. Next:\n"
         f"  .venv/bin/tunery generate {model_id} TEXT    TEXT begins with the instructions of the examples\n"
         f"  .venv/bin/tunery models show {model_id}\n"
-        "  .venv/bin/tunery tune YOUR.csv --hold-out 10%    two columns: text_input and output\n"
+        "  .venv/bin/tunery tune YOUR.csv    two columns: text_input and output\n"
         "  .venv/bin/tunery serve --open    the Studio: this model and yours in the browser"
     )
 
