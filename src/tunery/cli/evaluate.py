@@ -81,7 +81,7 @@ def evaluate(
 
 
 def print_verdict_of(model: TunedModel, place: Workplace) -> dict[str, object]:
-    """Evaluate a model that was just tuned as was agreed, print the verdict and return it for the JSON."""
+    """Evaluate a model that was just tuned, print the verdict and two answers, and return the verdict for the JSON."""
     try:
         with LiveLine() as live:
             on_step = output.tuning_progress(live, model.fold_count)

@@ -72,7 +72,7 @@ def tune(
     seed: Annotated[int | None, option("Seed for the row order and the initial weights.", 0, metavar="N")] = None,
     resume: Annotated[bool, option("Only resume an unfinished job.", "resume or start", "--resume")] = False,
     verdict: Annotated[
-        bool, option("Find out at the end whether tuning helped.", "do", "--verdict/--no-verdict")
+        bool, option("Find out at the end whether tuning helped.", "yes", "--verdict/--no-verdict")
     ] = True,
     server: ServerAddress = None,
     json: Annotated[bool, option("Print one JSON document at the end.", "the name", "--json")] = False,

@@ -2818,7 +2818,7 @@ export interface components {
         };
         /**
          * TaskLogOut
-         * @description Extension: the last log lines of a task with their times, oldest first; empty after a restart of the server.
+         * @description Extension: the last log lines of a task with their times, oldest first.
          */
         TaskLogOut: {
             /** Lines */

@@ -445,7 +445,7 @@ class OperationOut(Message):
 
 
 class TaskLogOut(Message):
-    """Extension: the last log lines of a task with their times, oldest first; empty after a restart of the server."""
+    """Extension: the last log lines of a task with their times, oldest first."""
 
     lines: list[str]
 
