@@ -22,10 +22,17 @@ ADDRESS = "http://127.0.0.1:8000"
 @pytest.fixture(autouse=True)
 def quiet_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Remove variables from the environment that would misdirect clients."""
-    for name in ("GOOGLE_API_KEY", "GEMINI_API_KEY", "GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_GEMINI_BASE_URL"):
+    for name in (
+        "GOOGLE_API_KEY",
+        "GEMINI_API_KEY",
+        "GOOGLE_APPLICATION_CREDENTIALS",
+        "GOOGLE_GEMINI_BASE_URL",
+        "TUNERY_DEVICE",
+    ):
         monkeypatch.delenv(name, raising=False)
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("TUNERY_DEVICE", raising=False)
 
 
 @pytest.fixture
@@ -55,7 +62,7 @@ def test_a_new_machine_passes(run: Run) -> None:
     assert status == 0
     assert found["base"]["verdict"] == Verdict.WARNING
     assert "tunery bases pull" in found["base"]["text"]
-    assert {"versions", "sqlite", "data folder", "disk", "port", "environment"} <= found.keys()
+    assert {"versions", "sqlite", "data folder", "disk", "device", "port", "environment"} <= found.keys()
 
 
 def test_plain_lines_name_the_address(run: Run) -> None:
@@ -156,6 +163,51 @@ def test_a_changed_base_is_wrong(run: Run, home: Path, tmp_path: Path, monkeypat
 
     assert (good[0], good[1]["base"]["verdict"]) == (0, Verdict.OK)
     assert (status, found["base"]["verdict"]) == (1, Verdict.ERROR)
+
+
+@pytest.mark.parametrize(
+    ("driver", "words"),
+    [
+        ("/proc/driver/nvidia/version", "pip install --force-reinstall torch=="),
+        ("/dev/dxg", "pip install --force-reinstall torch=="),
+        ("/dev/kfd", "a build with ROCm"),
+    ],
+)
+def test_a_graphics_card_that_lies_idle_is_named(
+    run: Run, driver: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A card that torch cannot use is a warning with the line that brings a build that can."""
+    exists = Path.exists
+    monkeypatch.setattr(Path, "exists", lambda path: str(path) == driver or exists(path))
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+
+    status, found = findings(run, "--port", free_port())
+
+    assert (status, found["device"]["verdict"]) == (0, Verdict.WARNING)
+    assert words in found["device"]["text"]
+
+
+def test_a_graphics_card_that_torch_can_use_is_offered(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The processor computes unless told otherwise; the variable is named."""
+    exists = Path.exists
+    monkeypatch.setattr(Path, "exists", lambda path: str(path) == "/proc/driver/nvidia/version" or exists(path))
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda: "NVIDIA H200")
+
+    _, found = findings(run, "--port", free_port())
+
+    assert found["device"]["verdict"] == Verdict.OK
+    assert "NVIDIA H200: set TUNERY_DEVICE=cuda" in found["device"]["text"]
+
+
+def test_a_device_that_torch_cannot_use_is_wrong(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What TUNERY_DEVICE names is tried."""
+    monkeypatch.setenv("TUNERY_DEVICE", "xpu:7")
+
+    status, found = findings(run, "--port", free_port())
+
+    assert (status, found["device"]["verdict"]) == (1, Verdict.ERROR)
+    assert "TUNERY_DEVICE is xpu:7" in found["device"]["text"]
 
 
 @pytest.mark.parametrize(

@@ -141,12 +141,15 @@ def _examinations(folder: Path, port: int) -> list[Callable[[], Iterator[Finding
     def port_() -> Iterator[Finding]:
         return _port(folder, port)
 
+    def device() -> Iterator[Finding]:
+        yield _device(config.device(), _graphics_card())
+
     def environment() -> Iterator[Finding]:
         address = _serving_address(folder) or f"http://127.0.0.1:{port}"
         found = list(environment_findings(dict(os.environ), address))
         yield from found or [Finding("environment", Verdict.OK, "no variable misdirects clients")]
 
-    return [versions, sqlite, data_folder, disk, base, port_, environment]
+    return [versions, sqlite, data_folder, disk, base, device, port_, environment]
 
 
 def _data_folder(folder: Path) -> Iterator[Finding]:
@@ -214,6 +217,46 @@ def _base(folder: Path) -> Iterator[Finding]:
     yield Finding("base", Verdict.OK, f"{entry.name} is on this machine, digest {catalog.digest(entry.name)[:12]}")
     if entry.parameters and fits(entry.parameters) is False:
         yield Finding("memory", Verdict.WARNING, f"tuning {entry.name} needs more memory than is free now")
+
+
+# files of the drivers: torch, which takes seconds to load, is only asked where there is a card
+_DRIVERS = {"/proc/driver/nvidia/version": "an NVIDIA", "/dev/dxg": "a", "/dev/kfd": "an AMD"}
+
+
+def _graphics_card() -> str | None:
+    """Return the maker of a graphics card that has a driver for computing, with its article; None without one."""
+    return next((maker for place, maker in _DRIVERS.items() if Path(place).exists()), None)
+
+
+def _device(name: str, card: str | None) -> Finding:
+    """Return whether the chosen device can compute, or what a graphics card that lies idle needs."""
+    if name != "cpu":
+        from tunery.engine.base import chosen_device
+
+        chosen_device(name)
+        return Finding("device", Verdict.OK, f"{name}, from TUNERY_DEVICE")
+    if card is None:
+        return Finding("device", Verdict.OK, "processor")
+    import torch
+
+    if torch.cuda.is_available():
+        text = f"processor; torch can also compute on {torch.cuda.get_device_name()}: set TUNERY_DEVICE=cuda"
+        return Finding("device", Verdict.OK, text)
+    text = f"processor; there is {card} graphics card, but torch {torch.__version__} cannot use it"
+    return Finding("device", Verdict.WARNING, f"{text}. {_advice(card)}")
+
+
+def _advice(card: str) -> str:
+    """Return how to get a build of torch for a graphics card; that of PyPI has CUDA on Linux."""
+    if card == "an AMD":
+        return (
+            "https://pytorch.org/get-started has the line that installs a build for ROCm; then set TUNERY_DEVICE=cuda."
+        )
+    release = _version("torch").partition("+")[0]
+    return (
+        f"On Linux, `pip install --force-reinstall torch=={release}` brings a build that can (gigabytes), elsewhere the"
+        " line at https://pytorch.org/get-started; then set TUNERY_DEVICE=cuda."
+    )
 
 
 def _port(folder: Path, port: int) -> Iterator[Finding]:

@@ -32,7 +32,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tunery import __version__
+from tunery import __version__, config
 from tunery.data.json_text import one_line
 from tunery.engine.catalog import available_memory
 from tunery.errors import PermissionDenied, TuneryError
@@ -143,7 +143,7 @@ class _JsonLines(logging.Formatter):
 
 
 class DeviceOut(Message):
-    """The device that computes."""
+    """The device that computes; cores and memory are those of the machine."""
 
     kind: str
     name: str
@@ -316,9 +316,10 @@ _LIMITS = LimitsOut(
 
 def _device() -> DeviceOut:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    chosen = config.device()
     return DeviceOut(
-        kind="cpu",
-        name=_processor(),
+        kind=chosen.partition(":")[0],
+        name=_processor() if chosen == "cpu" else chosen,
         cores=cores,
         memory_bytes=_memory(),
         free_memory_bytes=available_memory(),

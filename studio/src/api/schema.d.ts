@@ -1650,7 +1650,7 @@ export interface components {
         };
         /**
          * DeviceOut
-         * @description The device that computes.
+         * @description The device that computes; cores and memory are those of the machine.
          */
         DeviceOut: {
             /** Kind */
