@@ -87,8 +87,8 @@ make clients
 This runs each unmodified client against a running `tunery serve`.
 Then `python -m tests.acceptance.clients.matrix` writes the results into this page.
 
-- *yes*: works and is checked.
-- *no*: the client itself refuses, or leaves out what is needed; see the reasons below.
+- *yes*: it works, and a test checks it.
+- *no*: the client itself refuses, or leaves out something that is needed; the reasons are below.
 - *·*: the client has no such call.
 
 OpenAI's client has its own tests; [openai.md](openai.md) lists its differences.
