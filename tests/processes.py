@@ -79,7 +79,7 @@ PLACES = frozenset(
     }
 )
 FIXTURES = frozenset({"live"})
-FOLDERS_WITH_SERVER = frozenset({"studio"})  # one for all its tests
+FOLDERS_WITH_SERVER = frozenset({"studio"})  # one for half of its files: with one for all, a worker outlasts the others
 
 _STARTS = frozenset({"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system", "os.exec"})
 _forbids = False
@@ -103,9 +103,11 @@ def folder(item: pytest.Item) -> str:
 
 
 def group(item: pytest.Item) -> str:
-    """Return with which tests a test shares a server: these run in one worker of xdist, for it starts a server each."""
+    """Return the group of tests that a test shares a server with; all of a group run in one worker of xdist."""
     shared = FIXTURES.intersection(getattr(item, "fixturenames", ()))
-    return min(shared) if shared else folder(item) if folder(item) in FOLDERS_WITH_SERVER else str(item.path)
+    if folder(item) in FOLDERS_WITH_SERVER:
+        return f"{folder(item)} {'a-m' if item.path.name < 'test_n' else 'n-z'}"
+    return min(shared) if shared else str(item.path)
 
 
 def watch(*, all_threads: bool) -> None:
