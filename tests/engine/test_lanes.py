@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
+
 import pytest
 import torch
 
@@ -39,6 +41,24 @@ def test_every_pass_gives_the_same_bytes() -> None:
         loss, gradient = gradient_of(network)
         assert loss == first[0]
         assert torch.equal(gradient, first[1])
+
+
+def test_a_forked_process_has_two_lanes_as_well() -> None:
+    """A program that tuned and then forks, as multiprocessing does on Linux, can tune in its child."""
+    network = tiny_network("qwen3", torch.float32)
+    loss, _ = gradient_of(network)
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe(duplex=False)
+    child = context.Process(target=lambda: theirs.send(gradient_of(network)[0]))
+
+    child.start()
+
+    try:
+        assert ours.poll(30)
+        assert ours.recv() == loss
+    finally:
+        child.kill()
+        child.join()
 
 
 def test_answers_at_one_end_leave_a_lane_without_any() -> None:

@@ -10,6 +10,8 @@ follow from the row alone, so the result does not depend on timing.
 
 from __future__ import annotations
 
+import os
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -76,6 +78,10 @@ class LanePair:
     """Runs the work of two lanes at the same time, each with half of the threads that torch may use."""
 
     def __init__(self) -> None:
+        self.start_thread()
+        _pairs.add(self)
+
+    def start_thread(self) -> None:
         self._thread = ThreadPoolExecutor(1, "lane")
 
     def run(self, works: tuple[Callable[[], T], Callable[[], T]], handover: Handover) -> tuple[T, T]:
@@ -91,6 +97,18 @@ class LanePair:
         finally:
             second.exception()  # waits
         return first, second.result()
+
+
+_pairs: weakref.WeakSet[LanePair] = weakref.WeakSet()
+
+
+def _start_threads() -> None:
+    for pair in _pairs:
+        pair.start_thread()
+
+
+if hasattr(os, "register_at_fork"):  # a fork copies no threads: in the child, second lanes would never run
+    os.register_at_fork(after_in_child=_start_threads)
 
 
 def _lane(work: Callable[[], T], handover: Handover, threads: int, is_grad_enabled: bool) -> T:
