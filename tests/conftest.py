@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Generator, Iterator
+from contextlib import closing
 
 import pytest
 
 from tests import processes
 from tests.forked import fork_children
 from tests.live import TUNED, Live, make_home, serving
+from tests.postgres import Postgres, serving_postgres
+from tunery.service.database import connection as schema
+from tunery.service.database.postgres import PostgresDatabase
 
 LONG = ("acceptance",)
 
@@ -67,6 +71,30 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
         with live.client() as client:
             live.tune(client, TUNED)
         yield live
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """Return a running PostgreSQL server."""
+    with serving_postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def tables_url(postgres: Postgres) -> str:
+    """Return the URL of a PostgreSQL database with empty tables, to be copied: making them takes longer."""
+    url = postgres.url()
+    with closing(PostgresDatabase(url)) as database:
+        schema.upgrade(database)
+    return url
+
+
+@pytest.fixture
+def database_url(postgres: Postgres, tables_url: str) -> Iterator[str]:
+    """Return the URL of a PostgreSQL database with empty tables of its own."""
+    url = postgres.url(tables_url)
+    yield url
+    postgres.drop(url)
 
 
 @pytest.fixture(autouse=True)

@@ -79,7 +79,7 @@ PLACES = frozenset(
         "test_model.py",
     }
 )
-FIXTURES = frozenset({"live"})
+FIXTURES = frozenset({"live", "postgres"})
 FOLDERS_WITH_SERVER = frozenset({"studio"})  # one for half of its files: with one for all, a worker outlasts the others
 
 _STARTS = frozenset({"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system", "os.exec"})
@@ -90,7 +90,7 @@ _started: list[str] = []
 
 def starts_process(item: pytest.Item) -> bool:
     """Return whether a test is one of those that start processes, by itself or by a fixture."""
-    return not PLACES.isdisjoint(_places(item)) or not FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))
+    return not PLACES.isdisjoint(_places(item)) or bool(_fixtures(item))
 
 
 def unknown_places(items: list[pytest.Item]) -> list[str]:
@@ -105,7 +105,7 @@ def folder(item: pytest.Item) -> str:
 
 def group(item: pytest.Item) -> str:
     """Return the group of tests that a test shares a server with; all of a group run in one worker of xdist."""
-    shared = FIXTURES.intersection(getattr(item, "fixturenames", ()))
+    shared = _fixtures(item)
     if folder(item) in FOLDERS_WITH_SERVER:
         return f"{folder(item)} {'a-m' if item.path.name < 'test_n' else 'n-z'}"
     return min(shared) if shared else str(item.path)
@@ -146,6 +146,13 @@ def guarding(item: pytest.Item) -> Iterator[None]:
 def _places(item: pytest.Item) -> set[str]:
     file = item.path.relative_to(HERE)
     return {file.parts[0], str(file), f"{file}::{item.name}", f"{file}::{item.name.partition('[')[0]}"}
+
+
+def _fixtures(item: pytest.Item) -> frozenset[str]:
+    """Return the shared servers that a test uses; a parameter of a fixture may name one too."""
+    parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    names = {value for value in parameters if isinstance(value, str)}
+    return FIXTURES.intersection(names.union(getattr(item, "fixturenames", ())))
 
 
 def _refuse(what: str) -> None:

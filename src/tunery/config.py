@@ -20,6 +20,11 @@ def data_folder() -> Path:
     return Path(given).expanduser().absolute() if given else Path(platformdirs.user_data_dir("tunery", appauthor=False))
 
 
+def database_url() -> str | None:
+    """Return the PostgreSQL database to use: `$TUNERY_DATABASE_URL`; None for the file in the data folder."""
+    return os.environ.get("TUNERY_DATABASE_URL") or None
+
+
 def server_address() -> str | None:
     """Return the server that commands talk to: `$TUNERY_SERVER`; None to work on the data folder."""
     return os.environ.get("TUNERY_SERVER") or None

@@ -24,8 +24,10 @@ def home(tmp_path: Path) -> Path:
     return tmp_path / "home"
 
 
-@pytest.fixture
-def library(home: Path) -> Iterator[Library]:
-    """Return an empty library, owned by this process."""
-    with Library.own(home) as library:
+@pytest.fixture(params=["sqlite", "postgres"])
+def library(request: pytest.FixtureRequest, home: Path) -> Iterator[Library]:
+    """Return an empty library, owned by this process, on either database."""
+    is_shared = request.param == "postgres"
+    url = request.getfixturevalue("database_url") if is_shared else None
+    with Library.own(home, database_url=url) as library:
         yield library

@@ -355,6 +355,7 @@ def serve(
         keys_act_as_users=keys_may_tune,
         keys_in_urls=keys_in_urls,
         evaluates=evaluation,
+        database_url=config.database_url(),
     )
     start_logging(log_format)
     run(settings, lambda services: _say_ready(services, open_browser=open_browser))

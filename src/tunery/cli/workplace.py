@@ -390,12 +390,12 @@ class Here:
     def _library(self) -> AbstractContextManager[Library]:
         from tunery.service.library import Library
 
-        return Library.open(self._folder)
+        return Library.open(self._folder, config.database_url())
 
     def _owned(self) -> AbstractContextManager[Library]:
         from tunery.service.library import Library
 
-        return Library.own(self._folder)
+        return Library.own(self._folder, database_url=config.database_url())
 
     @contextmanager
     def _accounts(self) -> Iterator[tuple[Accounts, Any]]:

@@ -50,6 +50,7 @@ class ServerSettings:
     keys_act_as_users: bool = False  # a user's API key may tune, as in the original's last months
     keys_in_urls: bool = True  # as ?key=, which Google's samples for curl send
     evaluates: bool = True  # tuned models with held-out rows, automatically
+    database_url: str | None = None  # of a PostgreSQL database; None for the file in the data folder
 
 
 def serve(settings: ServerSettings, on_ready: Callable[[Services], None]) -> None:
@@ -98,7 +99,7 @@ def running(settings: ServerSettings, address: str) -> Iterator[Services]:
     """Yield the services of a data folder, with worker and answering child running."""
     catalog = Catalog(settings.data_folder, settings.default_base)
     warm_base = settings.default_base if catalog.is_present(settings.default_base) else None
-    with Library.own(settings.data_folder, address) as library:
+    with Library.own(settings.data_folder, address, settings.database_url) as library:
         answering = Answering(settings.data_folder, warm_base=warm_base)
         evaluations = Evaluations(library, answering, catalog)
         data_checks, data_curves = DataChecks(library, catalog), DataCurves(library, catalog)

@@ -1,8 +1,8 @@
 """
 My Library: the tuned models of a data folder, and the queue of the tasks that make them.
 
-Any process may open it to read; the one that changes it owns the data folder. SQL statements are in `database/`, the
-lock is in `folder.py`.
+Any process may open it to read; the one that changes it owns the data folder, unless its database is shared. SQL
+statements are in `database/`, the lock is in `folder.py`.
 
     with Library.own(data_folder) as library:
         model = library.find_unfinished(request.sha256()) or library.create(request)
@@ -15,7 +15,7 @@ import difflib
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -83,9 +83,13 @@ class Library:
 
     @classmethod
     @contextmanager
-    def open(cls, data_folder: Path) -> Iterator[Library]:
+    def open(cls, data_folder: Path, database_url: str | None = None) -> Iterator[Library]:
         """Open a library to read, even while another process owns it; a new data folder becomes an empty library."""
         folder = DataFolder(data_folder)
+        if database_url is not None:
+            with closing(_shared(folder, database_url)) as shared:
+                yield cls(folder, shared)
+            return
         database = Database(folder.database, is_writer=False)
         try:
             _wait_for_tables(folder, database)
@@ -96,9 +100,11 @@ class Library:
 
     @classmethod
     @contextmanager
-    def own(cls, data_folder: Path, address: str | None = None) -> Iterator[Library]:
+    def own(cls, data_folder: Path, address: str | None = None, database_url: str | None = None) -> Iterator[Library]:
         """
         Open a library to read and write, as the only process that may; `address` is where a server answers.
+
+        With the URL of a PostgreSQL database the folder alone is owned: others write to the same database.
 
         Tasks of an owner that died go back into the queue, and files that no row names are set aside.
         Raises FolderLocked if another process owns it, FailedPrecondition if it cannot be written, DataLoss if the
@@ -106,6 +112,13 @@ class Library:
         """
         folder = DataFolder(data_folder)
         with folder.own(address) as owned:
+            if database_url is not None:
+                with closing(_shared(folder, database_url)) as shared:
+                    library = cls(folder, shared)
+                    library.owned = owned
+                    library.sweep()
+                    yield library
+                return
             database = _with_tables(folder)
             try:
                 owned.watch(folder.database)
@@ -387,7 +400,7 @@ class Library:
         published and finished; without it only the others. With `machine_start` a server's own death is told
         from that of its machine.
         """
-        with self.database.writing() as connection:
+        with self.database.updating() as connection:
             return tasks.claim(
                 connection,
                 worker,
@@ -409,11 +422,18 @@ class Library:
         PUBLISHING is the commit point: True means it was refused, False that the task can no longer be cancelled.
         Raises Fenced.
         """
-        with self.database.writing() as connection:
+        with self.database.updating() as connection:
             is_cancel_requested = tasks.heartbeat(connection, task, phase, progress)
         if is_cancel_requested is None:
             raise Fenced
         return is_cancel_requested
+
+    def renew(self, task: TuningTask) -> None:
+        """Keep a claimed task whose process lives, in a shared database; raises Fenced."""
+        if self.database.is_shared:
+            with self.database.updating() as connection:
+                if not tasks.renew(connection, task):
+                    raise Fenced
 
     def finish(
         self,
@@ -435,7 +455,7 @@ class Library:
         if phase == Phase.CANCELLED:
             error = error or Cancelled()
         code, message = (error.code, str(error)) if error else (None, None)
-        with self.database.writing() as connection:
+        with self.database.updating() as connection:
             if not tasks.finish(
                 connection, task, phase, progress, published=published, error_code=code, error_message=message
             ):
@@ -445,7 +465,7 @@ class Library:
 
     def release(self, task: TuningTask) -> None:
         """Put a claimed task back into the queue, to be resumed from its checkpoint; not a loss. Raises Fenced."""
-        with self.database.writing() as connection:
+        with self.database.updating() as connection:
             if not tasks.release(connection, task):
                 raise Fenced
 
@@ -464,7 +484,15 @@ class Library:
                 tasks.requeue_lost(connection, task.id, task.claim_number, heartbeat, loss)
 
     def take_back_lost_tasks(self, loss: Loss) -> None:
-        """Put back every task whose row says that a worker has it; call this only when no worker is left."""
+        """
+        Put back every task whose row says that a worker has it; call this only when no worker of the library is left.
+
+        In a shared database only those whose leases have ended: the others have workers elsewhere.
+        """
+        if self.database.is_shared:
+            with self.database.updating() as connection:
+                tasks.requeue_expired(connection)
+            return
         with self.database.reading() as connection:
             lost = tasks.running(connection)
         if not lost:  # called each second: take no write lock for nothing
@@ -568,6 +596,29 @@ def _with_tables(folder: DataFolder) -> Database:
             folder.require_no_work()
         if not schema.is_current_schema(database):
             schema.forget_digest(folder.database)
+            schema.upgrade(database)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _shared(folder: DataFolder, url: str) -> Database:
+    """
+    Open a PostgreSQL database, with the tables of this version of tunery.
+
+    Raises FailedPrecondition if the folder has a library of its own, whose files would look like nobody's.
+    """
+    from tunery.service.database.postgres import PostgresDatabase
+
+    if folder.database.exists() and folder.database.stat().st_size:
+        raise FailedPrecondition(
+            f"{folder.path} has a library of its own, and TUNERY_DATABASE_URL names another. Use another TUNERY_HOME,"
+            " or unset TUNERY_DATABASE_URL."
+        )
+    database = PostgresDatabase(url)
+    try:
+        if not schema.is_current_schema(database):
             schema.upgrade(database)
     except BaseException:
         database.close()

@@ -1,7 +1,8 @@
 """
-One SQLite database file: how it is opened, how transactions begin, how its tables are upgraded.
+The database: how it is opened, how transactions begin, how its tables are upgraded.
 
-One process writes, the owner of the data folder; all may read.
+By default it is one SQLite file: one process writes, the owner of the data folder; all may read. `postgres.py` has the
+other kind.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
 import sqlalchemy.exc
@@ -42,8 +43,11 @@ class Database:
     called before each transaction that writes, and raises if this process may no longer.
     """
 
+    is_shared = False  # whether processes other than the owner of the data folder write
+
     def __init__(self, path: Path, *, is_writer: bool) -> None:
         self.path = path
+        self.name = str(path)  # for messages
         self.before_writing: Callable[[], object] = lambda: None
         self.changes = 0  # write transactions of this process so far
         if is_writer and not path.exists():
@@ -60,10 +64,15 @@ class Database:
         def _begun(connection: Connection) -> None:
             connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))
 
+    @property
+    def exists(self) -> bool:
+        """Whether there is a database; opening a file would make an empty one."""
+        return self.path.exists()
+
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """Yield a connection that sees one state of the database throughout the block."""
-        with named_errors(self.path), self._engine.connect() as connection:
+        with self.named_errors(), self._engine.connect() as connection:
             yield connection
 
     @contextmanager
@@ -73,12 +82,18 @@ class Database:
 
         BEGIN IMMEDIATE takes the write lock first: a transaction that reads, then writes cannot lose a race half-way.
         """
-        with named_errors(self.path), self._engine.connect() as connection:
+        with self.named_errors(), self._engine.connect() as connection:
             self.before_writing()
             immediate = connection.execution_options(begin="BEGIN IMMEDIATE")
             with immediate.begin():
                 yield immediate
             self.changes += 1  # the connection is still ours
+
+    @contextmanager
+    def updating(self) -> Iterator[Connection]:
+        """Yield a write transaction for statements that decide and write in one: in a shared one they run together."""
+        with self.writing() as connection:
+            yield connection
 
     @contextmanager
     def changing_tables(self) -> Iterator[Connection]:
@@ -88,7 +103,7 @@ class Database:
         Many changes need a copy of the table in SQLite; with foreign keys on, dropping the old table
         would delete every row that points to it (sqlite.org/lang_altertable.html, section 7).
         """
-        with named_errors(self.path), self._engine.connect() as connection:
+        with self.named_errors(), self._engine.connect() as connection:
             raw = connection.connection.driver_connection
             assert isinstance(raw, sqlite3.Connection)
             raw.execute("PRAGMA foreign_keys = OFF")  # has no effect inside a transaction
@@ -100,6 +115,10 @@ class Database:
                     assert not broken, f"a migration leaves dangling foreign keys: {broken}"
             finally:
                 raw.execute("PRAGMA foreign_keys = ON")
+
+    def named_errors(self) -> AbstractContextManager[None]:
+        """Turn errors of the database into errors that its user can act on, within a block."""
+        return named_errors(self.path)
 
     def close(self) -> None:
         """Close the connection."""
@@ -177,7 +196,7 @@ def _copy_before_migration(database: Database) -> None:
     """Copy a database to `database-before-REVISION.sqlite`, which appears complete or not at all, for its user only."""
     target = database.path.with_name(f"database-before-{REVISION}.sqlite")
     partial = target.with_name(f".{target.name}.partial")
-    with named_errors(database.path):
+    with database.named_errors():
         try:
             partial.unlink(missing_ok=True)
             partial.touch(mode=0o600)
@@ -239,12 +258,14 @@ def _digest_file(path: Path) -> Path:
 
 
 def check_database(database: Database) -> None:
-    """Raise DataLoss if the file is damaged."""
+    """Raise DataLoss if the file is damaged; PostgreSQL checks its pages itself."""
+    if database.is_shared:
+        return
     with database.reading() as connection:
         found = connection.scalar(text("PRAGMA integrity_check(1)"))
     if found != "ok":
         reason = str(found).rpartition("***\n")[2].replace("\n", "; ")
-        raise DataLoss(f"{database.path} is damaged ({reason}). {_REMEDY}")
+        raise DataLoss(f"{database.name} is damaged ({reason}). {_REMEDY}")
 
 
 def begin_unfinished_again(connection: Connection) -> None:
@@ -271,7 +292,7 @@ def is_current_schema(database: Database) -> bool:
     found = revision(database)
     if _is_newer(found):
         raise FailedPrecondition(
-            f"The database {database.path} was made by a newer tunery (revision {found}; this one supports up to "
+            f"The database {database.name} was made by a newer tunery (revision {found}; this one supports up to "
             f"{REVISION}). Install the newer tunery, or restore a backup into another TUNERY_HOME."
         )
     return found == REVISION
@@ -289,13 +310,15 @@ def _is_newer(found: str | None) -> bool:
 
 def revision(database: Database) -> str | None:
     """Return the revision of the tables, None if there are none; raise DataLoss if they are not tunery's."""
-    if not database.path.exists():  # opening it would make an empty one
+    if not database.exists:
         return None
     with database.reading() as connection:
         tables = inspect(connection).get_table_names()
         found: str | None = None
         if "alembic_version" in tables:
             found = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    if tables and found is None and database.is_shared:
+        raise FailedPrecondition(f"The database {database.name} has tables of another program. Make one of its own.")
     if tables and found is None:
         raise DataLoss(_DAMAGED.format(path=database.path))
     return found
@@ -305,12 +328,12 @@ def upgrade(database: Database, to: str = "head") -> None:
     """
     Apply all missing migrations in one transaction: a process killed in between leaves the tables as they were.
 
-    A database that has tables is copied first.
+    A file that has tables is copied first.
     """
     from alembic import command
     from alembic.config import Config
 
-    if revision(database) is not None:
+    if not database.is_shared and revision(database) is not None:
         _copy_before_migration(database)
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
@@ -319,4 +342,4 @@ def upgrade(database: Database, to: str = "head") -> None:
             config.attributes["connection"] = connection
             command.upgrade(config, to)
     except DBAPIError as error:  # one that `named_errors` left: tables that are not those of their revision
-        raise DataLoss(f"{database.path} could not be brought up to date ({error.orig}). {_REMEDY}") from error
+        raise DataLoss(f"{database.name} could not be brought up to date ({error.orig}). {_REMEDY}") from error

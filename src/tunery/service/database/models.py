@@ -12,23 +12,33 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import (
-    JSON,
     ColumnElement,
     Connection,
     RowMapping,
     Select,
+    Text,
     and_,
+    cast,
     delete,
     func,
     insert,
+    literal,
     or_,
     select,
-    type_coerce,
     update,
 )
 
 from tunery.errors import AlreadyExists, ResourceExhausted
-from tunery.service.database.tables import permissions, prompts, reports, tuned_models, tuning_examples, tuning_tasks
+from tunery.service.database.tables import (
+    permissions,
+    prompts,
+    reports,
+    tuned_models,
+    tuning_examples,
+    tuning_tasks,
+    without_case,
+    without_keys,
+)
 from tunery.service.tuning import ModelFilter, Progress, Prompt, TuningRequest, check_task_id, random_id
 from tunery.types import (
     Advice,
@@ -59,6 +69,8 @@ _SNAPSHOT = struct.Struct("<IIdd")
 MAX_PERMISSIONS = 1000  # of a tuned model; all of them are read with every request for it
 PAGE_SNAPSHOT_BYTES = 24 * 50_000  # of a page of models: 6 MB as JSON
 PAGE_PROMPT_BYTES = 8 << 20  # of the documents that are looked into for a page of prompts
+
+_DOCUMENT_BYTES = func.length(cast(prompts.c.document, Text))  # JSON is written in ASCII
 
 Row = Mapping[Any, Any]  # values by column name
 
@@ -189,8 +201,13 @@ def _selected(*conditions: ColumnElement[bool], with_snapshots: bool = True) -> 
 
 
 def _mentions(word: str) -> ColumnElement[bool]:
-    texts = (tuned_models.c.display_name, tuned_models.c.description)
-    return or_(*(text.icontains(word, autoescape=True) for text in texts))
+    return or_(*(has_word(text, word) for text in (tuned_models.c.display_name, tuned_models.c.description)))
+
+
+def has_word(column: ColumnElement[str], word: str) -> ColumnElement[bool]:
+    """Return the condition that a text contains another, case aside."""
+    escaped = "".join(f"/{character}" if character in "/%_" else character for character in word)
+    return without_case(column).like(without_case(literal(f"%{escaped}%", Text)), escape="/")
 
 
 def _models(connection: Connection, *conditions: ColumnElement[bool], with_snapshots: bool = True) -> list[TunedModel]:
@@ -310,7 +327,7 @@ def list_prompts(
 
     Every word must be in the name. A page with large documents has fewer than `limit`, but one at least.
     """
-    named = (prompts.c.display_name.icontains(word, autoescape=True) for word in words)
+    named = (has_word(prompts.c.display_name, word) for word in words)
     statement = select(prompts.c.id).where(prompts.c.user_id == user_id, *named)
     ordered = statement.order_by(prompts.c.update_time.desc(), prompts.c.id).offset(start).limit(limit + 1)
     page: list[Prompt] = []
@@ -325,17 +342,17 @@ def list_prompts(
 
 
 def _without_rows() -> Select[Any]:
-    """Return the select of prompts in which SQLite leaves out the rows: a hundred documents would take gigabytes."""
-    document = type_coerce(func.json_remove(prompts.c.document, "$.rows", "$.test_rows"), JSON).label("document")
-    row_count = func.coalesce(func.json_array_length(prompts.c.document, "$.rows"), 0).label("row_count")
+    """Return the select of prompts in which the database leaves out the rows: a hundred would take gigabytes."""
+    document = without_keys(prompts.c.document, "rows", "test_rows").label("document")
+    row_count = func.coalesce(func.json_array_length(prompts.c.document["rows"]), 0).label("row_count")
     others = [column for column in prompts.columns if column.name != "document"]
-    return select(*others, document, row_count, func.length(prompts.c.document).label("bytes"))
+    return select(*others, document, row_count, _DOCUMENT_BYTES.label("bytes"))
 
 
 def prompt_bytes(connection: Connection, user_id: str, *, except_for: str = "") -> int:
     """Return the size of the documents of a user's prompts, without one of them."""
     mine = (prompts.c.user_id == user_id) & (prompts.c.id != except_for)
-    return connection.scalar(select(func.sum(func.length(prompts.c.document))).where(mine)) or 0
+    return connection.scalar(select(func.sum(_DOCUMENT_BYTES)).where(mine)) or 0
 
 
 def count_prompts(connection: Connection, user_id: str) -> int:
@@ -378,9 +395,8 @@ def list_reports(connection: Connection, model_id: str) -> dict[str, dict[str, A
 
 def list_scores(connection: Connection, model_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Return metric, verdict and candidates of the evaluations of these models, by model, without their rows."""
-    document = reports.c.document
-    parts = [type_coerce(func.json_extract(document, f"$.{name}"), JSON) for name in ("verdict", "contenders")]
-    statement = select(reports.c.tuned_model_id, func.json_extract(document, "$.metric"), *parts)
+    parts = [reports.c.document[name] for name in ("metric", "verdict", "contenders")]
+    statement = select(reports.c.tuned_model_id, *parts)
     found = connection.execute(statement.where(reports.c.kind == "EVALUATION", reports.c.tuned_model_id.in_(model_ids)))
     return {
         model_id: {"metric": metric, "verdict": verdict, "contenders": candidates}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
     JSON,
@@ -30,6 +30,9 @@ from sqlalchemy import (
     UniqueConstraint,
     false,
 )
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import GenericFunction
 
 from tunery.types import Phase, State
 
@@ -52,6 +55,45 @@ class UtcDateTime(_DateTimeType):
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
         return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+
+
+class without_case(GenericFunction[str]):  # noqa: N801  # functions have small letters
+    """A text in which upper and lower case are the same, in all alphabets; `connection._lower` in SQLite."""
+
+    type = Text()
+    inherit_cache = True
+
+
+class without_keys(GenericFunction[Any]):  # noqa: N801
+    """A JSON object without some of its keys, given as further arguments."""
+
+    type = JSON()
+    inherit_cache = True
+
+
+@compiles(without_case)
+def _without_case(function: Any, compiler: SQLCompiler, **how: Any) -> str:
+    return f"lower({compiler.process(function.clauses, **how)})"
+
+
+@compiles(without_case, "postgresql")
+def _without_case_of_unicode(function: Any, compiler: SQLCompiler, **how: Any) -> str:
+    # the database's own collation may be C, which leaves Ä and Ж unchanged
+    return f'lower(({compiler.process(function.clauses, **how)}) COLLATE "und-x-icu")'
+
+
+@compiles(without_keys)
+def _without_keys(function: Any, compiler: SQLCompiler, **how: Any) -> str:
+    document, *keys = (compiler.process(clause, **how) for clause in function.clauses)
+    paths = ", ".join(f"'$.' || {key}" for key in keys)
+    return f"json_remove({document}, {paths})"
+
+
+@compiles(without_keys, "postgresql")
+def _without_keys_of_jsonb(function: Any, compiler: SQLCompiler, **how: Any) -> str:
+    document, *keys = (compiler.process(clause, **how) for clause in function.clauses)
+    removed = "".join(f" - {key}::text" for key in keys)
+    return f"({document})::jsonb{removed}"
 
 
 def one_of(column: str, values: type[StrEnum] | tuple[str, ...]) -> CheckConstraint:

@@ -2,7 +2,8 @@
 Tuning tasks as a queue: how a task is claimed, kept, finished, cancelled and requeued.
 
 Every statement of a worker carries the number of its claim (column `fencing_epoch`); if no row comes back, the task was
-claimed again. The caller holds the write transaction. Clocks are only for display.
+claimed again. The caller holds the write transaction. Clocks are only for display, except that of PostgreSQL: there,
+workers on several machines hold their tasks by leases, which end unless they are renewed.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Interval,
     RowMapping,
     Select,
     Subquery,
     and_,
     case,
+    cast,
     func,
     insert,
     literal,
@@ -57,6 +60,9 @@ _FATAL = (
 KEY_LIFE = timedelta(days=1)
 UNANSWERED_LIFE = timedelta(seconds=90)
 
+LEASE_SECONDS = 15  # in PostgreSQL; a worker renews it three times as often
+PAUSE_SECONDS = (1, 5, 30, 120)  # in PostgreSQL, after so many losses
+
 _task = tuning_tasks.c
 _deaths = server_deaths.c
 
@@ -80,6 +86,8 @@ def claim(
     `is_cancelled` selects the tasks that were cancelled but have a checkpoint to publish.
     """
     wanted = [_task.phase == Phase.QUEUED, _task.cancel_requested == is_cancelled, _task.id.not_in(held_back)]
+    if _has_leases(connection):
+        wanted.append(_task.not_before.is_(None) | (_task.not_before <= func.clock_timestamp()))
     if task_id is not None:
         wanted.append(_task.id == task_id)
     turns = _last_turns()
@@ -94,6 +102,7 @@ def claim(
         fencing_epoch=_task.fencing_epoch + 1,
         heartbeat=0,
         start_time=func.coalesce(_task.start_time, _not_before(_task.create_time)),
+        **_renewed(connection),
     )
     if row is None:
         return None
@@ -119,6 +128,7 @@ def heartbeat(connection: Connection, task: TuningTask, phase: Phase, progress: 
         phase=phase,
         heartbeat=_task.heartbeat + 1,
         **_progressed(progress),
+        **_renewed(connection),
     )
     if row is None:
         row = connection.execute(select(tuning_tasks).where(_owned(task, PHASES_BEFORE[phase]))).mappings().first()
@@ -214,6 +224,31 @@ def requeue_lost(
         _give_up(connection, row, TuneryError.code, message)
     elif row["cancel_requested"]:
         _cancel_at_once(connection, _task.id == task_id)
+
+
+def renew(connection: Connection, task: TuningTask) -> bool:
+    """Keep a claimed task whose process lives but has nothing to report; return False if it was claimed again."""
+    lease = _renewed(connection)
+    return not lease or _update(connection, _owned(task, RUNNING_PHASES), **lease) is not None
+
+
+def requeue_expired(connection: Connection) -> None:
+    """
+    Requeue the tasks whose leases have ended, for their workers are gone or cut off; each waits a little longer.
+
+    Any number of processes may do this at the same time. Why a worker is gone cannot be known: it counts as a loss.
+    """
+    expired = select(_task.id, _task.fencing_epoch, _task.heartbeat).where(
+        _task.phase.in_(RUNNING_PHASES), _task.lease_until < func.clock_timestamp()
+    )
+    for row in connection.execute(expired.with_for_update(skip_locked=True)).all():
+        requeue_lost(connection, row.id, row.fencing_epoch, row.heartbeat, Loss.PROCESS)
+        pause = case(*((_task.losses <= n, f"{s} s") for n, s in enumerate(PAUSE_SECONDS, 1)), else_="120 s")
+        _update(
+            connection,
+            (_task.id == row.id) & (_task.phase == Phase.QUEUED),
+            not_before=func.clock_timestamp() + cast(pause, Interval),
+        )
 
 
 def running(connection: Connection) -> list[tuple[str, int, int]]:
@@ -356,6 +391,16 @@ def _seconds_per_step(connection: Connection, base_model: str) -> float | None:
     rows = connection.execute(last.order_by(_task.complete_time.desc()).limit(PACED_TASKS)).all()
     timed = [((end - start).total_seconds(), steps) for start, end, steps in rows if start and end]
     return sum(seconds for seconds, _ in timed) / sum(steps for _, steps in timed) if timed else None
+
+
+def _has_leases(connection: Connection) -> bool:
+    return connection.dialect.name == "postgresql"
+
+
+def _renewed(connection: Connection) -> dict[str, Any]:
+    if not _has_leases(connection):
+        return {}
+    return {"lease_until": func.clock_timestamp() + timedelta(seconds=LEASE_SECONDS)}
 
 
 def _update(connection: Connection, condition: ColumnElement[bool], **values: Any) -> RowMapping | None:

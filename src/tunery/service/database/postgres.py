@@ -1,0 +1,155 @@
+"""
+A PostgreSQL database that several servers and workers share.
+
+Nothing of it is imported, and its driver need not be installed, until a URL names such a database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from typing import Any
+
+import sqlalchemy.exc
+from sqlalchemy import Connection, create_engine, event, func, make_url, select
+from sqlalchemy.exc import ArgumentError, DBAPIError
+
+from tunery.errors import DataLoss, FailedPrecondition, InvalidArgument, ResourceExhausted, TuneryError, Unavailable
+from tunery.service.database.connection import Database
+
+WAIT_SECONDS = 10  # for a connection, a lock, or the rest of a transaction whose program stopped in the middle
+CONNECTIONS = 8  # of one process; each is held for one transaction, never while a client waits
+
+_DRIVER = "postgresql+psycopg"
+_SCHEMES = ("postgres", "postgresql", _DRIVER)
+# Keys of advisory locks, any numbers that other programs on the same database are unlikely to use
+_WRITERS, _TABLES = 7_480_163_001, 7_480_163_002
+_SETTINGS = {
+    "timezone": "UTC",
+    "synchronous_commit": "on",  # an acknowledged write survives a crash, whatever the server's default
+    "lock_timeout": f"{WAIT_SECONDS}s",
+    "idle_in_transaction_session_timeout": f"{WAIT_SECONDS}s",  # a frozen process must not keep its locks
+}
+
+
+class PostgresDatabase(Database):
+    """An open PostgreSQL database. Any process may write; raises FailedPrecondition for a URL that cannot be used."""
+
+    is_shared = True
+
+    def __init__(self, url: str) -> None:
+        self.before_writing = lambda: None
+        self._changes = count()
+        try:
+            parts = make_url(url)
+        except ArgumentError:
+            parts = None
+        if parts is None or parts.drivername not in _SCHEMES:
+            raise FailedPrecondition(
+                "TUNERY_DATABASE_URL must look like postgresql://USER:PASSWORD@HOST/DATABASE, and does not."
+            )
+        host = parts.host or parts.query.get("host", "localhost")
+        self.name = f"{parts.database or parts.username} at {host}"  # without the password
+        try:
+            self._engine = create_engine(
+                parts.set(drivername=_DRIVER),
+                pool_size=CONNECTIONS,
+                max_overflow=0,
+                pool_timeout=WAIT_SECONDS,
+                pool_pre_ping=True,  # the database may have been started again since the last use
+                connect_args={
+                    "application_name": "tunery",
+                    "connect_timeout": WAIT_SECONDS,
+                    "keepalives_idle": WAIT_SECONDS,
+                    "tcp_user_timeout": WAIT_SECONDS * 1000,  # a cut network is noticed, not waited for
+                },
+            )
+        except ImportError as error:
+            raise FailedPrecondition(
+                "The driver for PostgreSQL is not installed. Install it with: pip install 'tunery[postgres]'"
+            ) from error
+        event.listen(self._engine, "connect", _set_up)
+
+    @property
+    def changes(self) -> int:  # type: ignore[override]
+        """A number that is new each time: what others have written since is not known here."""
+        return next(self._changes)
+
+    @property
+    def exists(self) -> bool:
+        return True
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        with self.named_errors(), self._engine.connect() as plain:
+            yield plain.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """
+        Yield a connection inside a write transaction; such blocks run one at a time, whichever process they are in.
+
+        Many of them read, decide and write, such as those that count a user's tasks before adding one.
+        """
+        with self.updating() as connection:
+            connection.execute(select(func.pg_advisory_xact_lock(_WRITERS)))
+            yield connection
+
+    @contextmanager
+    def updating(self) -> Iterator[Connection]:
+        with self.named_errors(), self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def changing_tables(self) -> Iterator[Connection]:
+        """Yield a write transaction in which tables may be changed; another process that wants to waits for its end."""
+        with self.updating() as connection:
+            connection.exec_driver_sql("SET LOCAL lock_timeout = 0")  # a large table takes as long as it takes
+            connection.execute(select(func.pg_advisory_xact_lock(_TABLES)))
+            yield connection
+
+    @contextmanager
+    def named_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlalchemy.exc.TimeoutError as error:
+            raise Unavailable(f"Too many requests are waiting for {self.name}. Try again in a moment.") from error
+        except DBAPIError as error:
+            named = _meaning(getattr(error.orig, "sqlstate", None), error, self.name)
+            if named is None:
+                raise
+            raise named from error
+
+
+def _set_up(connection: Any, _entry: object) -> None:
+    """Set what our transactions rely on; in the session, since poolers refuse options in the start-up message."""
+    with connection.cursor() as cursor:
+        for name, value in _SETTINGS.items():
+            cursor.execute("SELECT set_config(%s, %s, false)", (name, value))
+    connection.commit()
+
+
+def _meaning(state: str | None, error: DBAPIError, name: str) -> TuneryError | None:
+    """Return the error a user can act on for an SQLSTATE (PostgreSQL, appendix A), None if it is our own mistake."""
+    reason = str(error.orig).strip().splitlines()[-1] if str(error.orig).strip() else "connection lost"
+    if state is None and isinstance(error, sqlalchemy.exc.DataError):  # refused by the driver, such as a NUL
+        return InvalidArgument(f"A value cannot be used: {reason}.")
+    if state is None and (error.connection_invalidated or isinstance(error, sqlalchemy.exc.OperationalError)):
+        return Unavailable(f"The database {name} cannot be reached ({reason}). Try again in a moment.")
+    match (state or "")[:2]:
+        case "08" | "57":  # no connection; the server stops, starts or was ended by its administrator
+            return Unavailable(f"The database {name} cannot be reached ({reason}). Try again in a moment.")
+        case "53" if state in ("53100", "53200"):
+            return ResourceExhausted(f"The database {name} has no more room ({reason}). Free some space and try again.")
+        case "53" | "40" | "55":  # too many connections; given up for another transaction; a lock not given in time
+            return Unavailable(f"The database {name} is busy ({reason}). Try again in a moment.")
+        case "25" if state in ("25P03", "25P04"):
+            return Unavailable(f"The database {name} gave up waiting for this program ({reason}). Try again.")
+        case "25" | "28" | "3D" | "42" if state in ("25006", "28000", "28P01", "3D000", "42501"):
+            return FailedPrecondition(f"The database {name} cannot be used ({reason}). See TUNERY_DATABASE_URL.")
+        case "22" if state in ("22003", "22021", "22P05"):  # too large a number, NUL, lone surrogates
+            return InvalidArgument(f"A value cannot be used: {reason}.")
+        case "XX" if state in ("XX001", "XX002"):
+            return DataLoss(f"The database {name} is damaged ({reason}). Restore a backup of it.")
+    return None

@@ -1,0 +1,101 @@
+"""A PostgreSQL server of the tests' own, from Debian's package, in a temporary folder on a socket."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine
+from sqlalchemy.exc import OperationalError
+
+from tests.needs import missing
+
+START_SECONDS = 30
+_numbers = count()
+
+
+class Postgres:
+    """A running server; `url` makes a new, empty database, or a copy of another one."""
+
+    def __init__(self, socket_folder: Path) -> None:
+        self._socket_folder = socket_folder
+        self._admin = create_engine(self._url("postgres", "postgresql+psycopg"), isolation_level="AUTOCOMMIT")
+
+    def url(self, template: str | None = None) -> str:
+        """Return the URL of a new database; `template` is the URL of the one to copy."""
+        name = f"tunery_{os.getpid()}_{next(_numbers)}"
+        copied = "" if template is None else f" TEMPLATE {template.partition('@/')[2].partition('?')[0]}"
+        with self._admin.connect() as connection:
+            connection.exec_driver_sql(f"CREATE DATABASE {name}{copied}")
+        return self._url(name)
+
+    def drop(self, url: str) -> None:
+        """Delete a database."""
+        with self._admin.connect() as connection:
+            connection.exec_driver_sql(f"DROP DATABASE {url.partition('@/')[2].partition('?')[0]} WITH (FORCE)")
+
+    def close(self) -> None:
+        self._admin.dispose()
+
+    def _url(self, database: str, scheme: str = "postgresql") -> str:
+        return f"{scheme}://postgres@/{database}?host={self._socket_folder}"
+
+
+def programs() -> Path | None:
+    """Return the folder of PostgreSQL's programs, None if it is not installed; Debian keeps them out of PATH."""
+    found = shutil.which("initdb")
+    if found is not None:
+        return Path(found).resolve().parent
+    return next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)), None)
+
+
+@contextmanager
+def serving_postgres() -> Iterator[Postgres]:
+    """Start a server in a temporary folder, as a user without rights since it refuses root, and stop it at the end."""
+    place = programs()
+    if place is None:
+        missing("PostgreSQL is not installed: apt-get install postgresql")
+    with tempfile.TemporaryDirectory(prefix="tunery-pg-", ignore_cleanup_errors=True) as folder:
+        as_user = "postgres" if os.geteuid() == 0 else None
+        if as_user is not None:
+            shutil.chown(folder, as_user)
+        data = Path(folder) / "data"
+        # a locale in which the database itself folds no letters beyond ASCII, as in many containers
+        setting = ("--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync")
+        subprocess.run(
+            [place / "initdb", f"--pgdata={data}", *setting], user=as_user, cwd=folder, check=True, capture_output=True
+        )
+        options = [f"-k{folder}", "-clisten_addresses=", "-cfsync=off", "-cmax_connections=60", "-cshared_buffers=32MB"]
+        with (Path(folder) / "log").open("wb") as log:
+            server = subprocess.Popen(
+                [place / "postgres", f"-D{data}", *options], user=as_user, cwd=folder, stderr=log, stdout=log
+            )
+        running = Postgres(Path(folder))
+        try:
+            _wait(running, server)
+            yield running
+        finally:
+            running.close()
+            server.send_signal(signal.SIGINT)  # does not wait for its connections to be closed
+            server.wait()
+
+
+def _wait(running: Postgres, server: subprocess.Popen[bytes]) -> None:
+    give_up = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            with running._admin.connect():
+                return
+        except OperationalError as error:
+            if server.poll() is not None or time.monotonic() > give_up:
+                pytest.fail(f"PostgreSQL did not start: {error}")
+            time.sleep(0.05)

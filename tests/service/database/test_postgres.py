@@ -1,0 +1,96 @@
+"""What is PostgreSQL's own: URLs, errors, transactions beside each other, tables made by several processes at once."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from tests.postgres import Postgres
+from tests.service.samples import claimed
+from tunery.errors import FailedPrecondition, InvalidArgument, Unavailable
+from tunery.service.database import connection as schema
+from tunery.service.database import tasks
+from tunery.service.database.postgres import PostgresDatabase
+from tunery.service.database.tables import tuning_tasks
+from tunery.service.library import Fenced, Library
+from tunery.service.tuning import Loss
+from tunery.types import Phase
+
+
+def test_processes_that_meet_in_an_empty_database_make_the_tables_once(postgres: Postgres, tmp_path: Path) -> None:
+    """Four libraries opened at the same moment all end up with the tables of this version."""
+    url = postgres.url()
+
+    def opened(number: int) -> str | None:
+        with Library.own(tmp_path / str(number), database_url=url) as library:
+            return schema.revision(library.database)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(opened, range(4))) == [schema.REVISION] * 4
+
+
+@pytest.mark.parametrize("url", ["mysql://u@h/d", "nonsense", "sqlite:///x"])
+def test_a_url_of_something_else_is_refused(url: str) -> None:
+    """The message says what it must look like, and does not repeat it: it may hold a password."""
+    with pytest.raises(FailedPrecondition, match="postgresql://"), closing(PostgresDatabase(url)):
+        pass
+
+
+def test_an_error_never_shows_the_password(tmp_path: Path) -> None:
+    """A database that cannot be reached is named by its host and name, and the error is one that passes."""
+    url = f"postgresql://ann:s3cret@/library?host={tmp_path}"
+
+    with pytest.raises(Unavailable, match="The database library at") as refused, Library.own(tmp_path, None, url):
+        pass
+
+    assert "s3cret" not in str(refused.value)
+
+
+def test_a_folder_with_a_library_of_its_own_is_left_alone(database_url: str, home: Path) -> None:
+    """Its adapters would look like nobody's to the other database."""
+    with Library.own(home):
+        pass
+
+    with pytest.raises(FailedPrecondition, match="has a library of its own"), Library.own(home, None, database_url):
+        pass
+
+
+def test_a_text_that_cannot_be_used_is_the_callers_fault(database_url: str, home: Path) -> None:
+    """PostgreSQL has no NUL in texts, so nothing has such a name."""
+    with (
+        Library.own(home, None, database_url) as library,
+        pytest.raises(InvalidArgument, match=r"cannot be used.*NUL"),
+    ):
+        library.get("a\0b")
+
+
+def test_a_task_whose_lease_has_ended_is_taken_over_and_its_worker_fenced(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not before: until then another process leaves it alone. After the loss it waits a little."""
+    with (
+        Library.own(tmp_path / "one", None, database_url) as one,
+        Library.own(tmp_path / "two", None, database_url) as two,
+    ):
+        monkeypatch.setattr(tasks, "PAUSE_SECONDS", (0,) * 4)
+        task = claimed(one)
+        two.take_back_lost_tasks(Loss.ERROR)
+        assert two.claim("two") is None
+
+        monkeypatch.setattr(tasks, "LEASE_SECONDS", -1)
+        one.renew(task)
+        two.take_back_lost_tasks(Loss.ERROR)
+        again = two.claim("two")
+
+        assert again is not None
+        assert (again.id, again.claim_number) == (task.id, 2)
+        with pytest.raises(Fenced):
+            one.renew(task)
+        with pytest.raises(Fenced):
+            one.heartbeat(task, Phase.RUNNING)
+        with two.database.reading() as connection:
+            assert connection.scalar(select(tuning_tasks.c.losses)) == 1
