@@ -35,7 +35,7 @@ def test_knee_is_the_first_epoch_within_five_percent_of_the_drop(losses: tuple[f
         (
             curve(2, 0.5, 0.01, 0),
             "flat",
-            "Training loss is flat since epoch 3. Only held-out rows tell which epoch is best.",
+            "Training loss has been flat since epoch 3. Only held-out rows tell which epoch is best.",
             None,
         ),
         (

@@ -107,8 +107,8 @@ def test_a_proof_is_added_to_the_card(tmp_path: Path, monkeypatch: pytest.Monkey
     (compared,) = proof.proofs
     assert (proof.format, compared.runtime, compared.rows, proof.rows_from) == ("merged", "transformers", 3, "held-out")
     assert compared.agreed == 3
-    assert said[0] == "Asking the served model 3 held-out rows ..."
-    assert f"transformers answers {compared.agreed} of 3 held-out rows as the served model does" in proof.sentences()[0]
+    assert said[0] == "Running the served model on 3 held-out rows ..."
+    assert f"the same answer as the served model for {compared.agreed} of 3 held-out rows" in proof.sentences()[0]
     assert ModelCard.read(folder) == model.card()
     assert model.card().exports[0]["proofs"][0]["agreed"] == compared.agreed
 

@@ -156,4 +156,4 @@ def test_cut_answers_are_counted(tmp_path: Path) -> None:
     assert [json.loads(line).get("finish_reason") for line in path.read_text().split("\n")[:2]] == ["MAX_TOKENS", None]
     assert (file.cut, answers_of(path).cut) == ([1], [1])
     recorded = read_recorded(path, counting_examples(2))
-    assert (recorded.title, recorded.cut) == ("old (1 of 2 answers cut at its token limit)", 1)
+    assert (recorded.title, recorded.cut) == ("old (1 of 2 answers cut off at its token limit)", 1)

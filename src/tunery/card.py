@@ -1,7 +1,7 @@
 """
-The model card: everything known about a tuned model, in JSON and Markdown next to its adapter.
+The model card: everything known about a tuned model, as JSON and Markdown next to its adapter.
 
-It goes out with exports, so it never contains the text of an example.
+It is part of exports, so it never contains the text of an example.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ Section = Mapping[str, Any]
 @dataclass(frozen=True, slots=True)
 class ModelCard:
     """
-    Everything known about a tuned model; a section that was not recorded is None.
+    Everything known about a tuned model; sections that were not recorded are None.
 
-    `name` and `state` are those in My Library, None elsewhere; `create_time` is in ISO 8601; `calls` has a call for
-    each client.
+    `name` and `state` are those in My Library, None elsewhere; `create_time` is in ISO 8601; `calls` has an example
+    call for each client.
     """
 
     display_name: str
@@ -51,7 +51,7 @@ class ModelCard:
 
     @classmethod
     def of_document(cls, document: Mapping[str, Any]) -> ModelCard:
-        """Return the card in a document, also one from another version."""
+        """Return the card stored in a document, which may come from another version."""
         known = {name: document[name] for name in cls.__slots__ if name in document and name != "contracts"}
         known["exports"] = tuple(document.get("exports", ()))
         return cls(**known, contracts=Contracts.of_document(document))
@@ -70,7 +70,7 @@ class ModelCard:
             ) from error
 
     def document(self) -> dict[str, Any]:
-        """Return the card as plain values."""
+        """Return the card as plain values for JSON."""
         return {
             "name": self.name,
             "display_name": self.display_name,
@@ -89,7 +89,7 @@ class ModelCard:
         }
 
     def markdown(self) -> str:
-        """Return the card as a page."""
+        """Return the card as a Markdown page."""
         return markdown(self.document())
 
     def write(self, folder: Path) -> None:
@@ -110,7 +110,7 @@ class ModelCard:
 
 
 def markdown(card: Section) -> str:
-    """Return the page for the document of a card."""
+    """Return the Markdown page for a card's document."""
     parts = (_head, _base, _data, _settings, _curve, _verdict, _contracts, _exports, _calls)
     return "\n".join(line for part in parts for line in part(card)) + "\n"
 
@@ -165,7 +165,7 @@ def curve_section(
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:
-    """Return values as JSON has them: no tuples, no enums."""
+    """Return values as they come back from JSON: no tuples, no enums."""
     plain: dict[str, Any] = json.loads(json.dumps(values))
     return plain
 
@@ -240,7 +240,7 @@ def _curve(card: Section) -> Iterator[str]:
     if curve["kept_epochs"]:
         example = f"{card['name']}@epoch-{curve['kept_epochs'][0]}"
         yield ""
-        served = f" Epoch {curve['served_epoch']} answers." if curve.get("served_epoch") else ""
+        served = f" Epoch {curve['served_epoch']} is in use." if curve.get("served_epoch") else ""
         yield f"Kept epochs: {', '.join(map(str, curve['kept_epochs']))}; call one as `{example}`.{served}"
 
 

@@ -1,7 +1,7 @@
 """
 The data folder and the settings that come from environment variables.
 
-They are read once at the edge (command line, server start, Python call) and passed down as values.
+They are read once at the entry point (command line, server start, Python call) and passed down as values.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import platformdirs
 
 
 def data_folder() -> Path:
-    """Return the data folder: `$TUNERY_HOME`, else the platform's user data folder; it is not created."""
+    """Return the data folder: `$TUNERY_HOME`, or else the platform's user data folder. It is not created."""
     given = os.environ.get("TUNERY_HOME")
     return Path(given).expanduser().absolute() if given else Path(platformdirs.user_data_dir("tunery", appauthor=False))
 
@@ -56,7 +56,11 @@ def proof_python() -> str:
     return os.environ.get("TUNERY_PROOF_PYTHON") or sys.executable
 
 
-_THRESHOLDS = 50_000, 10, 10  # new objects per collection of the youngest generation; younger collections per older one
+_THRESHOLDS = (
+    50_000,
+    10,
+    10,
+)  # new objects before the youngest generation is collected; younger collections before an older one
 
 
 def relax_garbage_collector() -> None:

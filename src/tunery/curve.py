@@ -15,9 +15,9 @@ from tunery.files import write_whole
 from tunery.types import Advice, EpochLoss, TuningSnapshot, TuningTask
 
 JSON_FILE, SVG_FILE = "tuning.json", "loss.svg"
-FLAT_SHARE = 0.05  # of the whole drop: a smaller rest counts as flat
-ROSE_SHARE = 0.10  # of the whole drop: an end that far above the minimum has risen
-SMALL_DROP = 0.03  # of the first loss: with a smaller drop, nothing was learned
+FLAT_SHARE = 0.05  # share of the whole drop; if less than this is left, the curve counts as flat
+ROSE_SHARE = 0.10  # share of the whole drop; if the end is this far above the minimum, the loss has risen
+SMALL_DROP = 0.03  # share of the first loss; if the drop is smaller, nothing was learned
 KNEE_EPOCHS = 3
 _WIDTH, _HEIGHT = 640, 320
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48, 16, 44, 44
@@ -52,7 +52,7 @@ def write_curve(folder: Path, snapshots: Sequence[TuningSnapshot], epochs: Seque
 
 
 def read_curve(folder: Path) -> tuple[tuple[TuningSnapshot, ...], tuple[EpochLoss, ...]]:
-    """Return the curve that `write_curve` wrote; empty if there is none, as for an adapter made elsewhere."""
+    """Return the curve that `write_curve` wrote; empty if there is none, for example for an adapter made elsewhere."""
     path = folder / JSON_FILE
     if not path.exists():
         return (), ()
@@ -79,8 +79,9 @@ def advise(epochs: Sequence[EpochLoss], *, healthy_epoch: int | None = None) -> 
     """
     Return advice from held-out loss, or an observation from training loss; None if there is nothing to say.
 
-    Training loss cannot tell how many epochs are best: with fewer the learning rate falls sooner, which is another run.
-    `healthy_epoch` is the one that is served because the one that would be served otherwise is ruined.
+    Training loss cannot tell how many epochs are best: with fewer epochs the learning rate falls sooner, so the run is
+    a different one.
+    `healthy_epoch` is the epoch that is served because the one that would otherwise be served is ruined.
     """
     if healthy_epoch is not None:
         text = (
@@ -116,7 +117,7 @@ def summary(epochs: Sequence[EpochLoss]) -> str:
 
 
 def _shown(loss: float) -> str:
-    """Return a loss with two decimals, small ones with two digits: 1.23, 0.0045, < 0.0001."""
+    """Return a loss with two decimals, or with two significant digits if it is small: 1.23, 0.0045, < 0.0001."""
     if loss >= 0.01 or loss <= 0:
         return f"{loss:.2f}"
     return "< 0.0001" if loss < 0.0001 else f"{loss:.2g}"
@@ -125,7 +126,7 @@ def _shown(loss: float) -> str:
 @dataclass(frozen=True, slots=True)
 class CurveFacts:
     """
-    A curve in a sentence and in numbers; epochs count from 1.
+    A curve as a sentence and as numbers; epochs count from 1.
 
     `flat_after` is the epoch after which the loss hardly falls, unless it is the last; `epoch` is the pass over the
     examples that the last step belongs to.
@@ -151,7 +152,7 @@ def curve_facts(task: TuningTask) -> CurveFacts | None:
 
 
 def svg(snapshots: Sequence[TuningSnapshot], epochs: Sequence[EpochLoss]) -> str:
-    """Return the chart of at least one snapshot; until an epoch has finished, the axis counts steps."""
+    """Return the chart of one or more snapshots; until an epoch has finished, the axis shows steps."""
     plane = _plane(snapshots, epochs)
     means = [(epoch.epoch, epoch.mean_loss) for epoch in epochs]
     held_out = [(epoch.epoch, epoch.held_out_loss) for epoch in epochs if epoch.held_out_loss is not None]
@@ -174,7 +175,7 @@ def _flat_after(epochs: Sequence[EpochLoss]) -> int | None:
 
 
 def _measured(held_out: Sequence[float]) -> Advice | None:
-    """Return advice from held-out loss: whether it has risen since its lowest, or was falling to the end."""
+    """Return advice from held-out loss: whether it has risen since its minimum, or was still falling at the end."""
     lowest = min(held_out)
     epoch, drop = held_out.index(lowest) + 1, held_out[0] - lowest
     if held_out[-1] > lowest + max(ROSE_SHARE * drop, SMALL_DROP * lowest):
@@ -203,7 +204,9 @@ def _flat(losses: Sequence[float]) -> Advice | None:
     epoch = knee(losses)
     if epoch is None or epoch == len(losses):
         return None
-    return Advice("flat", f"Training loss is flat since epoch {epoch}. Only held-out rows tell which epoch is best.")
+    return Advice(
+        "flat", f"Training loss has been flat since epoch {epoch}. Only held-out rows tell which epoch is best."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +267,7 @@ def _text(kind: str, x: float, y: float, text: str, anchor: str = "middle") -> s
 
 
 def _round_step(least: float) -> float:
-    """Return the smallest 1, 2 or 5 times a power of ten that is at least `least`."""
+    """Return the smallest number of the form 1, 2 or 5 times a power of ten that is at least `least`."""
     power: float = 10.0 ** math.floor(math.log10(least))
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least)
 

@@ -1,5 +1,5 @@
 """
-The exceptions that tunery raises on purpose, and problems of user data.
+The exceptions that tunery raises on purpose, and problems in user data.
 
 Each class carries its google.rpc status, which decides the HTTP status and the exit status. A message says what was
 wrong, where, and what to do.
@@ -28,7 +28,7 @@ class TuneryError(Exception):
         self.reason = reason or self.reason
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Pickle any subclass, whatever its constructor takes."""
+        """Support pickling of any subclass, whatever arguments its constructor takes."""
         return _rebuilt, (type(self), str(self), self.__dict__)
 
     @property
@@ -53,7 +53,7 @@ class DatasetInvalid(InvalidArgument):
     """
     The data cannot be used for tuning.
 
-    `problems` holds all of them; without a message, the first few are the message.
+    `problems` has all problems; without a message, the first few become the message.
     """
 
     def __init__(self, message: str, problems: Sequence[DataProblem] = ()) -> None:
@@ -64,9 +64,9 @@ class DatasetInvalid(InvalidArgument):
 
 class TuningUnstable(InvalidArgument):
     """
-    Loss or gradient was not a number.
+    The loss or the gradient was not a number.
 
-    `step` is the optimizer step, from 1, that failed.
+    `step` is the optimizer step that failed, counted from 1.
     """
 
     def __init__(self, step: int) -> None:
@@ -131,7 +131,7 @@ class FailedPrecondition(TuneryError):
 
 class OtherCheckpoint(FailedPrecondition):
     """
-    A checkpoint cannot be continued; `said` is a sentence without the folder.
+    Tuning cannot resume from a checkpoint; `said` is a sentence that does not name the folder.
     """
 
     def __init__(self, folder: object, reason: str) -> None:
@@ -144,7 +144,7 @@ class FolderLocked(FailedPrecondition):
 
 
 class Unimplemented(TuneryError):
-    """This is not offered."""
+    """This feature is not offered."""
 
     status, code = "UNIMPLEMENTED", 12
 
@@ -178,7 +178,7 @@ _ERRNO = re.compile(r"\[Errno (\d+)\]")
 
 
 def as_tunery_error(error: Exception) -> TuneryError:
-    """Return a TuneryError as it is, one of disk or descriptors named, any other exception wrapped in one."""
+    """Return any exception as a TuneryError; disk errors and too many open files get a message of their own."""
     if isinstance(error, TuneryError):
         return error
     if isinstance(error, OSError) and _errno(error) in _OF_THE_SYSTEM:
@@ -198,7 +198,9 @@ def system_error(error: OSError, place: object = None, needed_bytes: int | None 
 
 
 def reason(error: OSError) -> str:
-    """Return why a file operation failed; shutil collects several errors in one without a text of its own."""
+    """
+    Return why a file operation failed; shutil collects several errors in one exception that has no text of its own.
+    """
     if error.strerror is None and error.args and isinstance(error.args[0], list) and error.args[0]:
         return str(error.args[0][0][-1])
     return error.strerror or str(error)
@@ -224,7 +226,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One way to read a file: the value of the option that chooses it, and up to three rows read that way."""
+    """One way to read a file: the option value that selects it, and up to three rows read that way."""
 
     value: str
     rows: tuple[tuple[str, ...], ...]
@@ -233,16 +235,16 @@ class Reading:
 @dataclass(frozen=True, slots=True)
 class DataProblem:
     """
-    One problem of the data, and where it is.
+    One problem in the data, and where it is.
 
-    If the file can be read in several ways, `option` names the option of `Dataset.read` that settles it, and `readings`
-    are the ways, the likeliest first. Whoever shows the message adds how the option is set there.
+    If the file can be read in several ways, `option` names the option of `Dataset.read` that decides between them, and
+    `readings` lists them, the likeliest first. The code that shows the message adds how to set the option.
     """
 
     kind: str  # a stable code for programs, such as "empty-output"
-    message: str  # a sentence with what, limit and actual value
+    message: str  # a sentence that says what is wrong, with the limit and the actual value
     level: Level = Level.ERROR
-    row: int | None = None  # as in the file, from 1 with the header; None: the whole file
+    row: int | None = None  # as in the file, counted from 1 including the header; None: the whole file
     column: str | None = None
     limit: int | None = None
     actual: int | None = None
@@ -252,7 +254,9 @@ class DataProblem:
 
     @property
     def is_skippable(self) -> bool:
-        """Whether leaving out the row solves the problem; a doubt about the whole file names a row only as evidence."""
+        """
+        Whether leaving out the row solves the problem; a problem of the whole file names a row only as an example.
+        """
         is_evidence = self.option is not None or self.kind.startswith(("guessed-", "left-out-"))
         return self.row is not None and not is_evidence
 
@@ -268,9 +272,9 @@ def told_together(
     problems: Sequence[DataProblem], written: Callable[[str], str]
 ) -> list[tuple[str, list[DataProblem]]]:
     """
-    Return a sentence for each cause, with its problems: rows with the same problem share one.
+    Return a sentence for each cause together with its problems; rows with the same problem share one.
 
-    `written` returns how an option is written where the sentence is read, such as "--header-row".
+    `written` returns how the reader of the sentence writes an option, such as "--header-row".
     """
     groups: dict[tuple[str, str | None, str], list[DataProblem]] = {}
     for problem in problems:

@@ -1,8 +1,8 @@
 """
 Files and folders that are complete or absent, even after a kill or a power cut.
 
-Everything is written beside its target, forced to the disk and renamed into place. A published folder has a manifest
-with the size and sha256 of each file, by which it is checked when it is opened.
+Everything is written next to its target, flushed to disk and renamed into place. A published folder has a manifest with
+the size and sha256 of each file, and is checked against it when it is opened.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _ADVICE = "Restore the data folder from a backup or tune the model again."
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A moment of fetching a base: `done` of `total` bytes of one stage."""
+    """Progress while fetching a base: `done` out of `total` bytes of one stage."""
 
     stage: str  # "download", "unpack", "convert" or "check"
     done: int
@@ -39,11 +39,11 @@ OnProgress = Callable[[Progress], None]
 
 
 def ignore(_: Progress) -> None:
-    """Do nothing with a progress report."""
+    """Ignore a progress report."""
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that readers see the old content or the new one, also after a crash."""
+    """Write a file so that readers see either the old or the new content, even after a crash."""
     handle, name = tempfile.mkstemp(prefix=f".{path.name}_", dir=path.parent)
     temporary = Path(name)
     try:
@@ -74,7 +74,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def sync(path: Path) -> None:
-    """Force a file, or the names in a folder, to the disk."""
+    """Flush a file, or the names in a folder, to disk."""
     if os.name == "nt" and path.is_dir():  # Windows has no such call for folders; NTFS journals their entries
         return
     descriptor = os.open(path, os.O_RDONLY if os.name != "nt" else os.O_RDWR)
@@ -102,9 +102,9 @@ def disk_errors(place: Path, needed_bytes: int | None = None) -> Iterator[None]:
 @contextmanager
 def temporary_folder(prefix: str = "tunery-", place: Path | None = None) -> Iterator[Path]:
     """
-    Yield a new folder, and remove it at the end as far as it can be.
+    Yield a new folder, and remove as much of it as possible at the end.
 
-    `tempfile.TemporaryDirectory` calls itself for ever where a folder in it cannot be opened (Python 3.11 to 3.13).
+    `tempfile.TemporaryDirectory` recurses forever if a folder inside cannot be opened (Python 3.11 to 3.13).
     """
     folder = Path(tempfile.mkdtemp(prefix=prefix, dir=place))
     try:
@@ -116,7 +116,7 @@ def temporary_folder(prefix: str = "tunery-", place: Path | None = None) -> Iter
 @contextmanager
 def into(target: Path) -> Iterator[Path]:
     """
-    Yield a temporary folder that becomes `target`, a folder the user named, if the block succeeds.
+    Yield a temporary folder that becomes `target`, a folder named by the user, if the block succeeds.
 
     Raises AlreadyExists if `target` is not empty, FailedPrecondition if it cannot be written.
     """
@@ -141,7 +141,8 @@ def publish(target: Path, write: Callable[[Path], None], *, needed_bytes: int | 
     """
     Let `write` fill a temporary folder, rename it to `target`, and return the sha256 of its manifest.
 
-    Raises as `disk_errors` does; then nothing is visible, and what was written is removed now or by the next `sweep`.
+    Raises the same errors as `disk_errors`; nothing is visible then, and what was written is removed now or by the next
+    `sweep`.
     """
     with disk_errors(target.parent, needed_bytes):
         if not target.parent.exists():
@@ -161,7 +162,7 @@ def open_published(folder: Path, manifest_sha256: str) -> Path:
     """
     Return the folder after comparing each of its files with the manifest; raise DataLoss if one differs.
 
-    Raises Unavailable if a file cannot be read for a cause that passes, such as too many open files.
+    Raises Unavailable if a file cannot be read for a temporary reason, such as too many open files.
     """
     try:
         manifest = (folder / MANIFEST).read_bytes()
@@ -172,16 +173,16 @@ def open_published(folder: Path, manifest_sha256: str) -> Path:
                 raise DataLoss(f"{folder / name} is not the file that was published. {_ADVICE}")
     except OSError as error:
         if error.errno not in DAMAGE:
-            raise Unavailable(f"{error.filename} cannot be read now ({error.strerror}). Try again.") from error
+            raise Unavailable(f"{error.filename} could not be read ({error.strerror}). Try again.") from error
         raise DataLoss(f"{error.filename or folder} cannot be read ({error.strerror}). {_ADVICE}") from error
     return folder
 
 
 def sweep(models: Path, kept: Mapping[str, Collection[int]]) -> list[Path]:
     """
-    Remove adapter folders that were never whole, and return the published ones that nobody names.
+    Remove incomplete adapter folders, and return the published ones that no task refers to.
 
-    `kept` maps task ids to the claim numbers to keep; what is being written under one of these stays.
+    `kept` maps task ids to the claim numbers to keep; folders still being written under one of these are left alone.
     """
     unnamed = []
     for task_folder in _folders(models):
@@ -190,7 +191,7 @@ def sweep(models: Path, kept: Mapping[str, Collection[int]]) -> list[Path]:
         writing = list(map(_partial, named))
         found = _folders(task_folder)
         for folder in (path for path in found if _is_partial(path) and path not in writing):
-            shutil.rmtree(folder, ignore_errors=True)  # what cannot be removed now, the next sweep removes
+            shutil.rmtree(folder, ignore_errors=True)  # the next sweep removes what cannot be removed now
         if claims is None:
             with suppress(OSError):
                 task_folder.rmdir()  # fails if anything is left in it
@@ -202,13 +203,13 @@ def sweep(models: Path, kept: Mapping[str, Collection[int]]) -> list[Path]:
 @contextmanager
 def staging(target: Path) -> Iterator[Path]:
     """
-    Lock `target`, the folder of a base, and yield an empty folder beside it; wait while another process holds the lock.
+    Lock `target`, the folder of a base, and yield an empty folder next to it; wait if another process holds the lock.
 
-    The operating system releases the lock of a process that dies; what it left is removed first.
+    The operating system releases the lock of a process that dies; the files it left behind are removed first.
     """
     from filelock import FileLock
 
-    target.parent.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # the data folder, perhaps for the first time
+    target.parent.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # creates the data folder on first use
     target.parent.mkdir(exist_ok=True)
     with FileLock(target.parent / f".{target.name}_lock"), _staging(target) as folder:
         yield folder
@@ -220,8 +221,8 @@ def publish_base(
     """
     Move the files of `staged` into `target` and write its manifest: `facts`, and `files` with size and sha256 of each.
 
-    Files are moved one by one, because `target` may exist: of its files only those in `keep` stay. A folder without a
-    manifest does not count, so writing it is the one atomic step.
+    Files are moved one by one, because `target` may exist already; of its files, only those in `keep` stay. A folder
+    without a manifest does not count as complete, so writing the manifest is the only atomic step.
     """
     sources = sorted(path for path in staged.iterdir() if path.is_file())
     files = _entries(sources, on_progress)
@@ -238,7 +239,7 @@ def publish_base(
 
 
 def changed_files(folder: Path) -> list[Path]:
-    """Return the files of a base's folder that are not those of its manifest; reads all of them."""
+    """Return the files of a base's folder that differ from its manifest; every file is read."""
     if not (folder / MANIFEST).is_file():
         return []
     try:
@@ -249,7 +250,7 @@ def changed_files(folder: Path) -> list[Path]:
 
 
 def is_file(path: Path, sha256: str) -> bool:
-    """Return whether this is a file with these contents; one that the disk cannot read is not."""
+    """Return whether this is a file with these contents; False if the disk cannot read it."""
     try:
         return sha256_of(path) == sha256
     except OSError as error:
@@ -260,7 +261,7 @@ def is_file(path: Path, sha256: str) -> bool:
 
 @contextmanager
 def _staging(target: Path) -> Iterator[Path]:
-    """Yield an empty folder beside `target`, and remove it at the end unless it was renamed."""
+    """Yield an empty folder next to `target`, and remove it at the end unless it was renamed."""
     folder = _partial(target)
     if folder.exists():
         shutil.rmtree(folder)
@@ -272,7 +273,9 @@ def _staging(target: Path) -> Iterator[Path]:
 
 
 def all_below(folder: Path) -> list[Path]:
-    """Return all files and folders below a folder, sorted; raises OSError where `rglob` would leave something out."""
+    """
+    Return all files and folders below a folder, sorted; raises OSError where `rglob` would silently skip something.
+    """
     found: list[Path] = []
     for place, folders, files in os.walk(folder, onerror=_raise):
         found += [Path(place) / name for name in (*folders, *files)]

@@ -1,7 +1,8 @@
 """
 The Python library: `tune` a dataset, `load` a saved model, and use the `Model`.
 
-Everything runs in this process, on files that the caller names. My Library, in the data folder, belongs to the service.
+Everything runs in this process and uses only files that the caller names. My Library, in the data folder, belongs to
+the service.
 """
 
 from __future__ import annotations
@@ -126,7 +127,7 @@ class Model:
         **settings: Unpack[SamplingOptions],
     ) -> Iterator[str]:
         """
-        Yield the answer in pieces, with the settings of `generate`; leaving the loop stops the generation.
+        Yield the answer in pieces, with the settings of `generate`; breaking out of the loop stops generation.
 
         `on_input_check` is called once with the differences between the input and the examples.
         """
@@ -174,7 +175,7 @@ class Model:
         return ResidentAnswering(self._resident, self._slot, self)
 
     def losses(self, dataset: Dataset | Iterable[TuningExample], *, are_whole: bool = False) -> list[float]:
-        """Return the loss of each example in nats: the mean over its output tokens, or the sum if `are_whole`."""
+        """Return the loss of each example in nats: the mean over its output tokens, or their sum if `are_whole`."""
         rows = self._resident.encoder.examples(as_dataset(dataset).examples)
         means = self._resident.losses(rows, self._adapter)
         return [mean * row.answer_tokens if are_whole else mean for mean, row in zip(means, rows, strict=True)]
@@ -204,8 +205,9 @@ class Model:
         Write the model for other programs into a new or empty folder, completely or not at all; return the folder.
 
         `format` "adapter" is for PEFT, "merged" for transformers, "gguf" for llama.cpp and Ollama; `name` is the name
-        in GGUF files, by default the display name, and `bits` those of a weight in them, 16 or 8 (default: a file of
-        each). Merging takes the memory of the base in float32. Raises NotFound for a base, InvalidArgument for another
+        in GGUF files, by default the display name, and `bits` is the number of bits per weight in them, 16 or 8
+        (default: one file of each). Merging needs as much memory as the base in float32. Raises NotFound for a base,
+        InvalidArgument for another
         format or other bits, AlreadyExists if the folder is not empty, FailedPrecondition for a base that GGUF does not
         support.
         """
@@ -306,7 +308,7 @@ def tune(
                 if on_snapshot is not None:
                     on_snapshot(snapshot)
         except InvalidArgument:
-            resident.require_whole()  # damaged weights explain it better than a learning rate
+            resident.require_whole()  # damaged weights are a better explanation than the learning rate
             raise
         resident.require_whole()
         model = Model(resident, tuner.chosen_adapter(), tuner.snapshots, tuner.epoch_losses)
@@ -320,7 +322,9 @@ def tune(
 
 
 def fitting(dataset: Dataset | Iterable[TuningExample], base_model: str) -> Dataset:
-    """Return a dataset; raise DatasetInvalid with each row whose output does not fit the base, which is not loaded."""
+    """
+    Return a dataset; raises DatasetInvalid with every row whose output does not fit the base. The base is not loaded.
+    """
     rows, folder = as_dataset(dataset), config.data_folder()
     entry = pull(base_model, folder, config.default_base_model())
     require_fitting_outputs(entry, folder, rows.examples, rows.rows)
@@ -396,7 +400,7 @@ class SamplingOptions(TypedDict, total=False):
     max_output_tokens: int
     stop_sequences: str | Sequence[str]
     seed: int
-    form: AnswerForm | None  # or one of the next three, which stand for a form
+    form: AnswerForm | None  # or one of the next three, which set a constraint
     labels: Sequence[str]
     json_schema: Mapping[str, Any]
     constrain_to_training_outputs: bool
@@ -407,7 +411,8 @@ def settings_of(options: SamplingOptions, contracts: Contracts | None) -> Sampli
     """
     Return the settings for a model with these contracts, None for a base.
 
-    Raises InvalidArgument for a value out of range or two forms, FailedPrecondition for a model tuned on free text.
+    Raises InvalidArgument for a value out of range or two constraints, FailedPrecondition for a model tuned on free
+    text.
     """
     values = {name: value for name, value in options.items() if name not in _CONVERTED}
     stops = options.get("stop_sequences", ())

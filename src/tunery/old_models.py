@@ -48,7 +48,7 @@ _SHOWN_CHARACTERS = 200
 _LINE_START = b'{"row": '
 
 MAX_TOKENS = "MAX_TOKENS"
-# What Google, OpenAI, Mistral and Anthropic write when an answer was cut, and when it is whole.
+# How Google, OpenAI, Mistral and Anthropic say that an answer was cut off, or is complete.
 _CUT = frozenset({"MAX_TOKENS", "length", "max_tokens", "model_length"})
 _WHOLE = frozenset({None, "STOP", "stop", "FINISH_REASON_UNSPECIFIED", "end_turn", "stop_sequence", "eos"})
 
@@ -123,7 +123,7 @@ def read_recorded(path: Path, rows: Sequence[TuningExample]) -> RecordedAnswers:
 
 
 def recorded_in(content: bytes, rows: Sequence[TuningExample]) -> RecordedAnswers | None:
-    """Return the recorded answers to these rows if `content` is a whole file of `tunery rescue`, else None."""
+    """Return the recorded answers to these rows if `content` is a complete file of `tunery rescue`, else None."""
     values = [_value(text) for text in content.split(b"\n") if text.strip()]
     lines = [value for value in values if _is_recorded(value)]
     if not rows or len(lines) < len(values):
@@ -140,7 +140,7 @@ def _recorded(lines: Sequence[Line]) -> RecordedAnswers:
     cut = sum(line.get("finish_reason") == MAX_TOKENS for line in lines)
     title = lines[0]["model"] if lines else "recorded answers"
     if cut:
-        title += f" ({cut} of {len(lines)} answers cut at its token limit)"
+        title += f" ({cut} of {len(lines)} answers cut off at its token limit)"
     return RecordedAnswers([line["answer"] for line in lines], title, cut)
 
 
@@ -173,7 +173,7 @@ class AnswerFile:
 
     @property
     def cut(self) -> list[int]:
-        """The numbers of the rows whose answers were cut at the token limit."""
+        """The numbers of the rows whose answers were cut off at the token limit."""
         return sorted(number for number, line in self.lines.items() if line.get("finish_reason") == MAX_TOKENS)
 
     def add(self, number: int, answer: OldAnswer, error: str | None = None) -> None:
@@ -211,7 +211,9 @@ def _read(path: Path) -> tuple[list[Line], int]:
         if _is_recorded(line) and "row" in line:
             found.append(line)
         elif number == len(texts) and _LINE_START.startswith(text[: len(_LINE_START)]):
-            return found, len(content) - len(text)  # cut off when the command was killed: get that answer again
+            return found, len(content) - len(
+                text
+            )  # this line was cut off when the command was killed, so that answer is requested again
         else:
             raise InvalidArgument(f"Line {number} of {path} was not written by `tunery rescue`.")
     return found, len(content)
@@ -225,7 +227,7 @@ def _value(text: bytes) -> object:
 
 
 def _end_line(path: Path, whole_bytes: int) -> None:
-    """Cut the file after its whole lines and end the last one, so that lines can be appended."""
+    """Truncate the file after its last complete line, so that lines can be appended."""
     with path.open("r+b") as file:
         file.truncate(whole_bytes)
         file.seek(max(0, whole_bytes - 1))
@@ -248,12 +250,14 @@ class Style(StrEnum):
 
 
 class Blocked(TuneryError):
-    """The model gave no answer to a prompt; trying again would not help."""
+    """The model refused to answer a prompt; trying again would not help."""
 
 
 @dataclass(frozen=True, slots=True)
 class OldAnswer:
-    """The text of an answer without thoughts; `finish_reason` is MAX_TOKENS if it was cut, None if it was not said."""
+    """
+    The text of an answer without thoughts; `finish_reason` is MAX_TOKENS if it was cut off, None if it is unknown.
+    """
 
     text: str
     finish_reason: str | None = None
@@ -379,7 +383,7 @@ class OldModel:
         try:
             return self._endpoint.answer(reply.json())
         except (ValueError, RecursionError):
-            raise TuneryError(f"{address} answers with something that is not JSON; is it the right endpoint?") from None
+            raise TuneryError(f"{address} did not answer with JSON. Is it the right endpoint?") from None
 
     def _keep_pace(self) -> None:
         now = time.monotonic()
@@ -391,7 +395,7 @@ class OldModel:
         endpoint = self._endpoint
         said = " ".join(text.split())[:_SHOWN_CHARACTERS]
         if status in (401, 403):
-            return PermissionDenied(f"The endpoint refuses the key in ${endpoint.key_name} ({status}): {said}")
+            return PermissionDenied(f"The endpoint refused the key in ${endpoint.key_name} ({status}): {said}")
         if status == 404:
             return NotFound(f"There is no model {endpoint.model!r} at {endpoint.address} ({status}): {said}")
         if status == 429:
@@ -399,7 +403,7 @@ class OldModel:
             return _retry_after(limited, retry_after)
         if status >= 500:
             return _retry_after(Unavailable(f"The endpoint failed ({status}): {said}"), retry_after)
-        return InvalidArgument(f"The endpoint does not take the request ({status}): {said}")
+        return InvalidArgument(f"The endpoint did not accept the request ({status}): {said}")
 
 
 def _retry_after(error: TuneryError, seconds: str | None) -> TuneryError:

@@ -1,5 +1,6 @@
 """
-Tuning several times on parts of a dataset: every row is evaluated, or its loss measured, by a model without it.
+Tuning several times on parts of a dataset, so that every row is evaluated, or its loss measured, by a model that has
+not seen it.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ from tunery.evaluation.verdict import LEAST_CURVE_ROWS, Growth, Measured, grow
 from tunery.model import Model, fitting, tune
 from tunery.types import DEFAULT_BASE_MODEL, Hyperparameters, TuningExample, TuningSnapshot
 
-MAX_FOLD_EPOCHS = 3  # a model that has memorized its rows is too sure of everything, even of rows it has not seen
+MAX_FOLD_EPOCHS = 3  # a model that has memorized its rows is overconfident, even about rows it has not seen
 
-OnStep = Callable[[int, TuningSnapshot], None]  # the number of the tuning, from 1, and a step of it
+OnStep = Callable[[int, TuningSnapshot], None]  # the number of the tuning run, from 1, and one of its steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class Repeated:
         return replace(self, hyperparameters=replace(settings, epoch_count=min(settings.epoch_count, max_epochs)))
 
     def tune(self, examples: Sequence[TuningExample], number: int = 1) -> Model:
-        """Tune on some rows; `number` counts the tunings for `on_step`."""
+        """Tune on some of the rows; `number` is the number of the tuning run for `on_step`."""
         settings = self.hyperparameters
         return tune(
             examples,
@@ -63,7 +64,7 @@ def cross_validate(
     on_answered: OnAnswered = lambda _done, _total: None,
 ) -> Evaluation:
     """
-    Evaluate all rows of a dataset by tuning `folds` times, each time without the rows that are then answered.
+    Evaluate all rows of a dataset by tuning `folds` times, each time without the rows that are answered afterwards.
 
     Raises InvalidArgument for fewer than 2 folds or more than there are different inputs, and what `tune` raises.
     """
@@ -113,9 +114,9 @@ def data_curve(
     repeated: Repeated | None = None,
 ) -> Growth:
     """
-    Return how the score grows with the rows: `len(shares)` × `repeats` tunings.
+    Return how the score grows with the number of rows, from `len(shares)` × `repeats` tuning runs.
 
-    The rows of a smaller part are among those of a larger one; another repeat draws other rows, to tune on and to test.
+    A larger part contains the rows of the smaller ones; each repeat draws different rows for tuning and testing.
     Raises InvalidArgument for fewer than LEAST_CURVE_ROWS rows, fewer than three shares, and what `tune` raises.
     """
     how = repeated or Repeated()
@@ -166,8 +167,8 @@ def surgery(
 
     With `folds` the base is tuned that many times, for at most MAX_FOLD_EPOCHS epochs, to find rows that are likely
     mislabelled; with `model` its own losses are used instead, and `learned` are rows that it was tuned on
-    (`model.examples` by default). Rows that repeat one of `held_out` are reported. `on_rows` gets how many rows the
-    model has read, and of how many.
+    (`model.examples` by default). Rows that repeat one of `held_out` are reported. `on_rows` gets the number of rows
+    the model has read, and the total.
     """
     rows = as_dataset(dataset)
     examples = rows.examples

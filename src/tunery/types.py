@@ -21,7 +21,7 @@ MAX_OUTPUT_CHARACTERS = 5_000
 MAX_DATASET_BYTES = 4 * 1024 * 1024
 RECOMMENDED_EXAMPLES = 20
 
-# of the entry gemini-1.5-flash-001-tuning; with all tokens, high temperatures draw nonsense
+# as for gemini-1.5-flash-001-tuning; sampling from all tokens gives nonsense at high temperatures
 DEFAULT_TOP_P = 0.95
 DEFAULT_TOP_K = 64
 
@@ -58,7 +58,7 @@ class Hyperparameters:
     learning_rate_multiplier: float | None = None
 
     DEFAULT_LEARNING_RATE = 0.001
-    MEASURED_LEARNING_RATE = 0.01  # our own choice: ten times the default; runs with 0.3 and more were ruined
+    MEASURED_LEARNING_RATE = 0.01  # our own choice: ten times the default; runs with 0.3 or more were ruined
 
     def __post_init__(self) -> None:
         for name in ("epoch_count", "batch_size"):
@@ -80,7 +80,7 @@ class Hyperparameters:
         return replace(self, learning_rate=rate, learning_rate_multiplier=None)
 
     def rate_warning(self) -> str | None:
-        """Return a sentence if the learning rate is far above those that were measured; None if it is not."""
+        """Return a warning if the learning rate is far above those that were measured, else None."""
         rate = self.resolve().learning_rate or 0.0
         if rate <= self.MEASURED_LEARNING_RATE:
             return None
@@ -154,7 +154,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TuningTask:
-    """A tuning task: queue entry, status and curve in one."""
+    """A tuning task: its queue entry, status and loss curve."""
 
     id: str  # UUID; names folders, never user text
     tuned_model_id: str
@@ -203,10 +203,10 @@ class TunedModel:
     top_k: int | None = None
     reader_project_numbers: tuple[int, ...] = ()  # kept for old clients; no effect
     source_tuned_model: str | None = None  # id of the tuned model this one was tuned from
-    base_name_asked: str | None = None  # the base as named by the user, possibly an API name
-    examples_shared: bool = False  # with readers; owner and writers always see them
+    base_name_asked: str | None = None  # the base as the user named it, possibly an API name
+    examples_shared: bool = False  # with readers; the owner and writers always see them
     chosen_epoch: int | None = None  # the kept epoch that its user chose to serve; None: as published
-    fold_count: int = 0  # folds that evaluate it after tuning; 0: none
+    fold_count: int = 0  # number of folds for evaluating it after tuning; 0: none
 
     @property
     def name(self) -> str:
@@ -268,7 +268,7 @@ class Caller:
 
     @property
     def name(self) -> str:
-        """By which a caller's share of the server is counted: the user, or else the key."""
+        """The key under which a caller's use of the server is counted: the user, or else the API key."""
         return self.user_id or f"key {self.key_id}"
 
 
@@ -285,7 +285,7 @@ class CatalogEntry:
     output_token_limit: int
     parameters: int | None = None
     alias_of: str | None = None
-    is_present: bool = False  # its weights are on this machine
+    is_present: bool = False  # whether its weights are on this machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,7 +296,7 @@ class Turn:
     text: str
 
 
-MAX_LABELS = 1_000  # as many as OpenAI's structured outputs take in an enum
+MAX_LABELS = 1_000  # the number that OpenAI's structured outputs allow in an enum
 MAX_LABEL_CHARACTERS = 40_000
 
 
@@ -353,7 +353,8 @@ class Answer:
     """
     A whole answer.
 
-    `label_probabilities` are sorted, the likeliest first, and empty without labels; `input_check` is of a tuned model.
+    `label_probabilities` are sorted, the likeliest first, and empty without labels; only tuned models have an
+    `input_check`.
     """
 
     text: str

@@ -134,7 +134,7 @@ def test_a_proof_is_printed_and_kept(run: Run, tuned: str, tmp_path: Path) -> No
 
     (proof,) = json.loads(done.output)["proof"]["proofs"]
     assert (proof["runtime"], proof["rows"]) == ("transformers", 20)
-    assert f"{proof['agreed']} of 20 training rows as the served model does" in done.said
+    assert f"gives the same answer as the served model for {proof['agreed']} of 20 training rows (" in done.said
     (export,) = json.loads(run("models", "card", tuned, "--json").output)["exports"]
     assert export["proofs"][0]["agreed"] == proof["agreed"]
     assert "differences" not in export["proofs"][0]
@@ -191,7 +191,7 @@ def test_another_kept_epoch_is_used(run: Run, tuned: str, tmp_path: Path) -> Non
     """It answers and is exported from then on, and is the one marked as served; 0 undoes the choice."""
     done = run("models", "use", tuned, "1", "--json")
 
-    assert (done.status, done.said) == (0, f"{tuned} answers with epoch 1 now.\n")
+    assert (done.status, done.said) == (0, f"{tuned} now answers with epoch 1.\n")
     assert json.loads(done.output)["served_epoch"] == 1
     shown = [line for line in run("models", "show", tuned).output.splitlines() if line.endswith("  served")]
     assert [line.split()[0] for line in shown] == ["1"]
@@ -200,4 +200,4 @@ def test_another_kept_epoch_is_used(run: Run, tuned: str, tmp_path: Path) -> Non
     files = [tmp_path / name / "adapter_model.safetensors" for name in ("chosen", "first")]
     assert files[0].read_bytes() == files[1].read_bytes()
     assert run("models", "use", tuned, "7").status == 15
-    assert run("models", "use", tuned, "0").said == f"{tuned} answers with epoch 3 now.\n"
+    assert run("models", "use", tuned, "0").said == f"{tuned} now answers with epoch 3.\n"

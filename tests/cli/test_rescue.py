@@ -98,6 +98,7 @@ def test_cut_answers_are_said(run: Run, data: Path, address: str) -> None:
     counted = json.loads(run("rescue", data, *options, "--json").output)
 
     assert (
-        "Warning: 2 answers were cut at the token limit, in rows 1, 2. To get whole answers, use a larger" in done.said
+        "Warning: 2 answers were cut off at the token limit, in rows 1, 2. To get whole answers, use a larger"
+        in done.said
     )
     assert counted["cut"] == 2

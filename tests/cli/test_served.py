@@ -220,7 +220,7 @@ def test_labels_come_with_probabilities_or_none_of_them(either: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "words"),
     [
-        (("generate", "nothing", "7"), 15, "Nor is there a base model"),
+        (("generate", "nothing", "7"), 15, "There is no base model with that name either"),
         (("models", "show", "nothing"), 15, "no tuned model 'nothing'"),
         (("generate", TUNED, "x" * 600), 13, "prompt has"),
         (("tune", "DATA", "--base-model", "nothing"), 15, "nothing"),

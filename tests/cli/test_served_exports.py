@@ -172,7 +172,7 @@ def test_a_proof_is_printed_and_in_the_card(run: Run, tmp_path: Path) -> None:
     (kept,) = json.loads(run("models", "card", MODEL, "--json").output)["exports"]
     (beside,) = json.loads((tmp_path / "proven" / "model-card.json").read_text())["exports"]
     assert (proof["runtime"], proof["rows"]) == ("transformers", 2)
-    assert f"{proof['agreed']} of 2 held-out rows as the served model does" in done.said
+    assert f"same answer as the served model for {proof['agreed']} of 2 held-out rows" in done.said
     assert kept["proofs"] == beside["proofs"] == [proof]
 
 

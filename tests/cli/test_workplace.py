@@ -45,7 +45,7 @@ def test_nothing_is_written_elsewhere(tmp_path: Path, members: list[tuple[str, b
     folder = tmp_path / "export"
     folder.mkdir()
 
-    with pytest.raises(Unavailable, match="which is not a file of an export"):
+    with pytest.raises(Unavailable, match="which does not belong in an export"):
         unpack(packed(*members), folder)
 
     assert [path for path in tmp_path.rglob("*") if path != folder] == []

@@ -279,7 +279,7 @@ def test_a_quote_that_never_closes_is_reported_where_it_opened() -> None:
 
     (problem,) = table.problems
     assert (problem.kind, problem.row) == ("unclosed-quote", 3)
-    assert "line 3 never closes" in problem.message
+    assert "line 3 is never closed" in problem.message
     assert [row.number for row in table.rows] == [2, 4]
 
 

@@ -43,7 +43,7 @@ def test_api_name_says_who_answers_and_has_true_limits(catalog: Catalog, name: s
     assert entry.alias_of == DEFAULT
     assert "answered by SmolLM2 135M Instruct" in entry.display_name
     assert "It is not the model of that name" in entry.description
-    assert "Real weights" in entry.description
+    assert "Weights: SmolLM2" in entry.description
     assert (entry.input_token_limit, entry.licence) == (8192, "Apache-2.0")
 
 

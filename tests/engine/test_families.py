@@ -183,7 +183,7 @@ STRANGE: dict[str, tuple[dict[str, Any], str]] = {
     "a setting of positions": ({"rope_parameters": {"rope_theta": 10000.0, "mrope_section": [1]}}, "mrope_section"),
     "part of a head": ({"rope_parameters": {"rope_theta": 1e4, "partial_rotary_factor": 0.5}}, "partial_rotary_factor"),
     "a form": ({"rope_parameters": "default"}, "unusual form"),
-    "no sizes": ({"hidden_size": None}, "does not say hidden_size"),
+    "no sizes": ({"hidden_size": None}, "does not give hidden_size"),
 }
 
 
@@ -211,7 +211,7 @@ def test_a_base_with_an_unknown_setting_goes_through_transformers(tmp_path: Path
 
     assert isinstance(base.network, FallbackNetwork)
     assert tuner.notices == [
-        "This base is computed by transformers, exactly and more slowly: the activation mish is not known."
+        "This base runs through transformers, which is exact but slower: the activation mish is not known."
     ]
     assert len(list(tuner.run())) == 1
 

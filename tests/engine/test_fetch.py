@@ -224,7 +224,7 @@ def test_full_disk_is_noticed_before_fetching(tmp_path: Path, monkeypatch: pytes
     """The message says how much is needed and how much is free."""
     monkeypatch.setitem(DISK_BYTES, "pypi", 10**12)
 
-    with pytest.raises(ResourceExhausted, match=r"needs about .* GB in .*, .* GB is free"):
+    with pytest.raises(ResourceExhausted, match=r"needs about .* GB in .*, but only .* GB is free"):
         pull(NAME, tmp_path / "home")
 
 

@@ -83,7 +83,7 @@ def test_a_curve_that_breaks_off_leaves_no_files(
         time.sleep(0.05)
 
     assert found["state"] == "FAILED"
-    assert "The data curve broke off. Start it again." in found["error"]["message"]
+    assert "The data curve was interrupted. Start it again." in found["error"]["message"]
     assert list(tmp_path.iterdir()) == []
 
 

@@ -143,7 +143,7 @@ def test_an_epoch_damaged_after_it_was_written_is_not_published(
     worker = TaskWorker.claim(library, model)
     epochs = library.folder.checkpoint(model.task.id) / "epochs"
 
-    with pytest.raises(Unavailable, match=r"epochs.1.*begins again"):
+    with pytest.raises(Unavailable, match=r"epochs.1.*starts over"):
         worked_until(worker, _is_last_step, lambda: harm(epochs / "1"))
 
     task = library.get(model.id).task
@@ -158,7 +158,7 @@ def test_an_epoch_damaged_while_it_is_published_is_not_published(library: Librar
     model = made(library)
     epoch = library.folder.checkpoint(model.task.id) / "epochs" / "2"
 
-    with pytest.raises(Unavailable, match="begins again"):
+    with pytest.raises(Unavailable, match="starts over"):
         worked_until(
             TaskWorker.claim(library, model),
             lambda event: event == PhaseEntered(Phase.PUBLISHING),

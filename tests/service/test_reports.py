@@ -64,7 +64,7 @@ def test_the_document_is_kept_with_its_time(library: Library, asked: Asked) -> N
     [
         ("err", "It cannot be found out."),
         ("break", "Something went wrong: RuntimeError('a mistake of ours')."),
-        ("die", "The question broke off. Start it again."),
+        ("die", "The question was interrupted. Start it again."),
     ],
 )
 def test_a_failure_is_told_and_the_next_goes_on(library: Library, asked: Asked, work: str, message: str) -> None:

@@ -383,7 +383,7 @@ def _write_member(archive: tarfile.TarFile, member: tarfile.TarInfo, folder: Pat
     """Write a file of an archive below a folder. Python before 3.11.4 has no filter that would do without this."""
     path, content = (folder / member.name).resolve(), archive.extractfile(member) if member.isfile() else None
     if content is None or not path.is_relative_to(folder.resolve()):
-        raise Unavailable(f"The server sent {member.name!r}, which is not a file of an export.")
+        raise Unavailable(f"The server sent {member.name!r}, which does not belong in an export.")
     path.parent.mkdir(parents=True, exist_ok=True)
     with content, path.open("wb") as file:
         shutil.copyfileobj(content, file)

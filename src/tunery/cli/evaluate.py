@@ -113,8 +113,8 @@ def _request(file: Path | None, against: Path | None, reading: Reading, max_rows
         recorded = read_recorded(against, dataset.examples)
         if recorded.cut:
             terminal.say(
-                f"Warning: {recorded.cut} of {len(recorded.answers)} answers in {against} were cut at the old model's "
-                "token limit; they are scored as they are."
+                f"Warning: {recorded.cut} of {len(recorded.answers)} answers in {against} were cut off at the old "
+                "model's token limit; they are scored as they are."
             )
     return EvaluationRequest(dataset.examples, dataset.source, recorded, max_rows, seed, dataset.rows)
 
@@ -140,7 +140,7 @@ def rescue(
     max_output_tokens: Annotated[
         int, option("Maximum length of an answer, in tokens.", MAX_OUTPUT_TOKENS, metavar="N")
     ] = MAX_OUTPUT_TOKENS,
-    temperature: Annotated[float, option("Randomness, from 0 for the most likely answer.", 0, metavar="T")] = 0.0,
+    temperature: Annotated[float, option("Randomness; 0 always gives the most likely answer.", 0, metavar="T")] = 0.0,
     json: Json = False,
     *,
     reading: Reading,
@@ -181,7 +181,7 @@ def _cut_sentence(rows: Sequence[int]) -> str:
     answers = "1 answer was" if len(rows) == 1 else f"{len(rows)} answers were"
     shown = ", ".join(map(str, rows[:_SHOWN_ROWS])) + (", ..." if len(rows) > _SHOWN_ROWS else "")
     return (
-        f"Warning: {answers} cut at the token limit, in row{'s' if len(rows) > 1 else ''} {shown}. "
+        f"Warning: {answers} cut off at the token limit, in row{'s' if len(rows) > 1 else ''} {shown}. "
         "To get whole answers, use a larger --max-output-tokens and another --to."
     )
 

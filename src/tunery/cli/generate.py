@@ -49,7 +49,7 @@ def generate(
     input_column: InputColumns = None,
     sheet: Annotated[str | None, option("Sheet of a workbook.", "the first with inputs", metavar="NAME")] = None,
     temperature: Annotated[
-        float, option("Randomness, from 0 (most likely answer) to 2.", _DEFAULTS.temperature, metavar="T")
+        float, option("Randomness, from 0 (always the most likely answer) to 2.", _DEFAULTS.temperature, metavar="T")
     ] = _DEFAULTS.temperature,
     top_p: Annotated[
         float, option("Sample from the most likely tokens up to this total probability.", _DEFAULTS.top_p, metavar="P")

@@ -129,14 +129,14 @@ def show(model: TunedModelName, server: ServerAddress = None, json: Json = False
 @models.command()
 def use(
     model: TunedModelName,
-    epoch: Annotated[int, argument("Kept epoch, from 1; 0 for the one that tuning chose.", "EPOCH")],
+    epoch: Annotated[int, argument("Number of a kept epoch; 0 for the one that tuning chose.", "EPOCH")],
     server: ServerAddress = None,
     json: Json = False,
 ) -> None:
     """Choose which kept epoch of a tuned model answers."""
     place = workplace(server)
     used = place.use_epoch(place.get(model), epoch or None)
-    terminal.say(f"{used.id} answers with epoch {used.served_epoch} now.")
+    terminal.say(f"{used.id} now answers with epoch {used.served_epoch}.")
     if json:
         terminal.result(output.dumped(output.model_document(used, has_curve=False)))
 
@@ -219,8 +219,8 @@ def backup(
     _print_result(file, contents, json=json)
     if contents.damaged:
         raise DataLoss(
-            f"Files of {', '.join(contents.damaged)} were changed or are gone and are not in {file}; all else is."
-            " Keep earlier backups that have them."
+            f"Files of {', '.join(contents.damaged)} have changed or are missing and are not in {file}; everything"
+            " else is. Keep earlier backups that have them."
         )
 
 

@@ -546,7 +546,7 @@ def _verdict_rows(found: Evaluation) -> str:
     if found.rows_known:
         facts.append(f"{found.rows_known:,} left out because they were tuned on")
     if found.rows_left_out:
-        facts.append(f"{found.rows_left_out:,} left out as too long for the base")
+        facts.append(f"{found.rows_left_out:,} left out because they are too long for the base")
     return ", ".join(facts)
 
 

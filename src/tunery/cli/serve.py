@@ -184,7 +184,7 @@ def _set_aside(folder: DataFolder) -> Iterator[Finding]:
     """Yield what the database names no longer, and when it may be removed."""
     for place, until in folder.days_aside().items():
         text = (
-            f"{place} has adapters or checkpoints that the database does not name; they may be removed from"
+            f"{place} has adapters or checkpoints that the database does not know; they may be removed from"
             f" {until:%Y-%m-%d} on. If the database is not the right one, stop tunery and put the right one back."
         )
         yield Finding("set aside", Verdict.WARNING, text)
@@ -250,12 +250,12 @@ def _advice(card: str) -> str:
     """Return how to get a build of torch for a graphics card; that of PyPI has CUDA on Linux."""
     if card == "an AMD":
         return (
-            "https://pytorch.org/get-started has the line that installs a build for ROCm; then set TUNERY_DEVICE=cuda."
+            "https://pytorch.org/get-started has the command to install a build with ROCm; then set TUNERY_DEVICE=cuda."
         )
     release = _version("torch").partition("+")[0]
     return (
-        f"On Linux, `pip install --force-reinstall torch=={release}` brings a build that can (gigabytes), elsewhere the"
-        " line at https://pytorch.org/get-started; then set TUNERY_DEVICE=cuda."
+        f"On Linux, `pip install --force-reinstall torch=={release}` installs a build that can (gigabytes); elsewhere"
+        " use the command at https://pytorch.org/get-started. Then set TUNERY_DEVICE=cuda."
     )
 
 
@@ -325,7 +325,7 @@ def serve(
     ] = False,
     keys_in_urls: Annotated[
         bool,
-        option("Take API keys as ?key= too, not only in headers.", "take them", "--keys-in-urls/--no-keys-in-urls"),
+        option("Accept API keys as ?key= too, not only in headers.", "accept them", "--keys-in-urls/--no-keys-in-urls"),
     ] = True,
     evaluation: Annotated[
         bool,

@@ -45,7 +45,7 @@ HoldOut = Annotated[
     str | None,
     option(
         "Rows to hold out to find out whether tuning helped, such as 12 or 10%.",
-        "10% from 100 rows on, at least 20; with 20 to 99 rows, 3 folds after tuning",
+        "10%, at least 20, of 100 or more rows; 3 folds after tuning with 20 to 99 rows",
         metavar="ROWS",
     ),
 ]

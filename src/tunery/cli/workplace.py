@@ -207,7 +207,7 @@ class Here:
                     with self._owned() as owned:
                         owned.put_report(model, report_kind(choice.format), proof)
                 except FolderLocked as error:
-                    terminal.say(f"The proof was not kept in the library. {error}")
+                    terminal.say(f"The proof was not saved in the library. {error}")
             card_of(library, catalog, model).write(work)
         return proof
 
@@ -412,7 +412,7 @@ class Here:
         try:
             Catalog(self._folder, config.default_base_model()).resolve(name)
         except NotFound as error:
-            raise NotFound(f"{why_not_tuned} Nor is there a base model of that name.") from error
+            raise NotFound(f"{why_not_tuned} There is no base model with that name either.") from error
         entry = fetched(name)
         from tunery.engine.resident import resident_base
         from tunery.model import Model
@@ -585,7 +585,7 @@ class There:
                 path = f"models/{quote(name.removeprefix('models/'), safe='')}"
                 return RemoteModel(self._client, f"models/{received_base(self._call('GET', path)).name}")
             except NotFound:
-                raise NotFound(f"{error} Nor is there a base model of that name.") from None
+                raise NotFound(f"{error} There is no base model with that name either.") from None
 
     def list_users(self) -> list[Document]:
         return self._listed("users")

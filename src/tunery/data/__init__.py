@@ -1,1 +1,3 @@
-"""From a user's file to checked examples: formats, encodings, columns, problems. No tensors, no tokenizer."""
+"""
+Turns a user's file into checked examples: formats, encodings, columns, problems. Uses no tensors and no tokenizer.
+"""

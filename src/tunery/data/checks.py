@@ -1,7 +1,8 @@
 """
-Turns rows into examples and finds everything that is wrong or doubtful about them, with row numbers.
+Turns rows into examples and finds everything that is wrong or doubtful in them, with row numbers.
 
-Errors make a row unusable; warnings do not stop tuning. What most rows have in common is one problem of the whole file.
+Errors make a row unusable; warnings do not stop tuning. A problem that most rows share is reported once for the whole
+file.
 Rows too long for a base are found from token counts that the caller passes in.
 """
 
@@ -25,7 +26,7 @@ from tunery.data.tables import BadCell, Cell, Row, Table, warning
 from tunery.errors import DataProblem, Level
 from tunery.types import MAX_OUTPUT_CHARACTERS, MAX_TEXT_INPUT_CHARACTERS, RECOMMENDED_EXAMPLES, TuningExample
 
-# More of one kind help nobody, and 4 MiB can hold a hundred thousand bad rows.
+# A longer list would help nobody, and 4 MiB can contain a hundred thousand bad rows.
 MAX_PROBLEMS_PER_KIND = 1_000
 
 _MISSING_WORDS = frozenset({"nan", "na", "null", "none", "n/a", "#n/a", "<na>", "undefined"})
@@ -44,7 +45,8 @@ def check_rows(table: Table, mapping: Mapping) -> CheckedRows:
     """
     Turn rows into examples and collect errors and warnings; errors in unused columns do not count.
 
-    Rows marked as not to be learned, and column names repeated among the rows, are left out with a warning.
+    Rows that are marked as not meant for learning, and column names repeated among the rows, are left out with a
+    warning.
     """
     used = {table.columns[position] for position in (*mapping.inputs, mapping.output)}
     problems = [problem for problem in table.problems if problem.column is None or problem.column in used]
@@ -130,8 +132,9 @@ def order_problems(problems: Sequence[DataProblem], rows: int = 0) -> tuple[Data
     """
     Sort by row, the whole file first.
 
-    A warning about most of the `rows`, or an error in all of them, is reported once for the whole file: its cause is
-    not in a single row. Other kinds stop after MAX_PROBLEMS_PER_KIND, and a line at the end counts the rest.
+    A warning about most of the `rows`, or an error in all of them, is reported once for the whole file, because its
+    cause is not in a single row. Other kinds are listed up to MAX_PROBLEMS_PER_KIND, and a line at the end gives the
+    number of the rest.
     """
     groups: dict[tuple[str, str | None, Level], list[DataProblem]] = {}
     for problem in sorted(problems, key=lambda problem: problem.row or 0):
@@ -148,12 +151,12 @@ def order_problems(problems: Sequence[DataProblem], rows: int = 0) -> tuple[Data
     return (*sorted(kept, key=lambda problem: problem.row or 0), *rest)
 
 
-# Fewer rows are listed one by one.
+# With fewer rows, each problem is listed.
 _LEAST_OF_THE_FILE = {Level.ERROR: 3, Level.WARNING: 10}
 
 
 def _of_the_file(group: Sequence[DataProblem], rows: int) -> DataProblem | None:
-    """Return one problem for the whole file if most rows have this one, else None."""
+    """Return one problem for the whole file if most rows have this problem, else None."""
     first, count = group[0], len({problem.row for problem in group if problem.row is not None})
     is_most = count == rows if first.level is Level.ERROR else 2 * count > rows
     if not (is_most and count >= _LEAST_OF_THE_FILE[first.level] and rows > 0):
@@ -166,7 +169,7 @@ def _of_the_file(group: Sequence[DataProblem], rows: int) -> DataProblem | None:
     return replace(first, message=message, row=None, actual=count)
 
 
-# What it means when most rows have the same problem: the likely cause, and what to do.
+# What to say when most rows have the same problem: the likely cause, and what to do.
 _OF_MOST_ROWS = {
     "empty-input": "{share} are empty. Is another column the input?",
     "empty-output": "{share} are empty. Is another column the output?",
@@ -192,7 +195,7 @@ def _not_listed(group: Sequence[DataProblem]) -> DataProblem:
 
 
 def _left_out(table: Table, mapping: Mapping) -> Iterator[tuple[str, list[int]]]:
-    """Yield each reason for leaving out rows, with their numbers; no row is named twice."""
+    """Yield each reason for leaving out rows, with the row numbers; no row occurs twice."""
     used = {position: table.columns[position] for position in (*mapping.inputs, mapping.output)}
     names = [row.number for row in table.rows if all(_is_name(row.cells[place], name) for place, name in used.items())]
     if names and len(names) < len(table.rows):
@@ -213,7 +216,7 @@ _TRUTHS = {"false": False, "true": True}  # good and bad answers, as in files fo
 
 
 def _is_name(cell: Cell, name: str) -> bool:
-    """Return whether a cell holds the name of its column, as where two files were joined."""
+    """Return whether a cell contains the name of its column, as happens when two files are joined."""
     return isinstance(cell, str) and len(cell) < 2 * len(name) + 8 and plain_name(cell) == plain_name(name)
 
 
@@ -280,7 +283,7 @@ def _names(columns: Sequence[str], mapping: Mapping) -> tuple[str, str]:
 
 def joined_input(row: Row, columns: Sequence[str], inputs: Sequence[int]) -> str:
     """
-    Join input columns: one as its text, several as lines of "name: text" without the empty ones.
+    Join input columns: a single one gives its text, several give lines of "name: text" without the empty ones.
 
     A system text goes before the others, separated by an empty line, as in chat lines.
     """
@@ -344,12 +347,12 @@ def _doubtful_text(text: str, row: int, column: str) -> Iterator[DataProblem]:
         )
 
 
-_LEAST_ALIKE = 3  # fewer rows say nothing
+_LEAST_ALIKE = 3  # with fewer rows, repetition means nothing
 _SHOWN_OUTPUT = 40
 
 
 def _all_alike(examples: Sequence[TuningExample]) -> Iterator[DataProblem]:
-    """Warn of data that teaches one answer only: a single row many times, or one output for every input."""
+    """Warn about data that teaches only one answer: a single row many times, or one output for every input."""
     count, different = len(examples), len(set(examples))
     outputs = {example.output.strip() for example in examples}
     if count < _LEAST_ALIKE or len(outputs) > 1:
@@ -382,7 +385,7 @@ def _repeats(examples: Sequence[TuningExample], rows: Sequence[int]) -> Iterator
 
 
 def _near_repeats(examples: Sequence[TuningExample], rows: Sequence[int]) -> Iterator[DataProblem]:
-    """Yield inputs that differ from an earlier one in case, blanks and punctuation only."""
+    """Yield inputs that differ from an earlier one only in case, whitespace and punctuation."""
     first: dict[str, tuple[str, int]] = {}
     for row, example in zip(rows, examples, strict=True):
         text, other = first.setdefault(plain(example.text_input), (example.text_input, row))
@@ -433,7 +436,7 @@ class _OldMarks:
 
     @property
     def are_found(self) -> bool:
-        """Whether there are two marks, or a word at the end: a single space or line break has many causes."""
+        """Whether there are two marks, or a word at the end; a single space or line break can have many causes."""
         return bool(self.end.strip()) or sum(map(bool, (self.blank, self.end, self.separator))) > 1
 
     def without(self, example: TuningExample) -> tuple[str, str]:

@@ -19,7 +19,7 @@ from tunery.types import TuningExample
 
 DOUBTED_LABEL_LOSS = 3.0  # a probability of 5 %
 _SPREADS = 6.0  # times the median deviation: one row in 20,000 of a normal distribution
-_LEAST_SPREAD = 0.5  # nats; where all rows are learned equally well, small differences mean nothing
+_LEAST_SPREAD = 0.5  # nats; if all rows are learned equally well, small differences mean nothing
 
 
 def examine(
@@ -35,8 +35,8 @@ def examine(
     Return the findings in the order of the rows.
 
     `held_out` are rows that must not occur among the examples. `token_counts` (prompt plus answer) and `losses` belong
-    to the examples; a loss, in nats, is that of the whole output under a model tuned without the row, or with it if
-    the row is in `learned`.
+    to the examples; a loss, in nats, is the loss of the whole output under a model that was tuned without the row, or
+    with it if the row is in `learned`.
     """
     found = [
         *_copies(examples),
@@ -52,7 +52,7 @@ def mislabelled(
     examples: Sequence[TuningExample], losses: Sequence[float], learned: Collection[TuningExample] = ()
 ) -> Iterator[Finding]:
     """
-    Yield rows whose output is very unlikely to a model tuned without them, the least likely first.
+    Yield rows whose output a model tuned without them finds very unlikely, the least likely first.
 
     Rows in `learned` are reported as still wrong after tuning on them.
     """
@@ -70,10 +70,10 @@ def mislabelled(
 
 def doubted_loss(examples: Sequence[TuningExample], losses: Sequence[float]) -> float:
     """
-    Return the loss from which an output is doubted.
+    Return the loss from which on an output is doubted.
 
-    For labels that is a probability below 5 % (finds 9 of 10 wrong labels, see docs/experiments.md); other outputs must
-    stand out from the rest.
+    For labels this is a probability below 5 % (which finds 9 of 10 wrong labels, see docs/experiments.md); other
+    outputs have to stand out from the rest.
     """
     if not losses:
         return inf
@@ -140,14 +140,14 @@ class Kind(StrEnum):
     HELD_OUT_COPY = "held-out-copy"  # a training row that nearly equals a held-out row
     LABEL_VARIANT = "label-variant"  # another spelling of a label
     CUT_ROW = "cut-row"  # longer than the base's window: the end of its input is lost
-    MISLABELLED = "likely-mislabelled"  # its output is unlikely to a model that has not seen the row
-    STILL_WRONG = "still-wrong"  # its output is unlikely even to a model tuned on it
+    MISLABELLED = "likely-mislabelled"  # a model that has not seen the row finds its output unlikely
+    STILL_WRONG = "still-wrong"  # even a model tuned on the row finds its output unlikely
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
     """
-    One doubtful row: its index among the examples, the other row involved if there is one, and a sentence.
+    One doubtful row: its index among the examples, the other row if two are involved, and a sentence.
 
     `held_out_place` is the index of the other row among the held-out ones.
     A fix removes the row if `drops`, or replaces its output by `new_output`.
@@ -170,7 +170,7 @@ class Finding:
 
     @classmethod
     def read(cls, document: Mapping[str, Any]) -> Finding:
-        """Return the finding of which `document`, with rows counted from 1, is the record."""
+        """Return the finding stored as `document`, where rows are counted from 1."""
         other, held_out = document["other_row"], document["held_out_row"]
         return cls(
             kind=Kind(document["kind"]),
@@ -198,12 +198,12 @@ class Finding:
 
 
 def fixed_rows(findings: Sequence[Finding]) -> int:
-    """Return the number of rows that the findings' fixes change or leave out."""
+    """Return the number of rows that the fixes of the findings change or leave out."""
     return len({finding.place for finding in findings if finding.drops or finding.new_output is not None})
 
 
 def fixed(examples: Sequence[TuningExample], findings: Sequence[Finding]) -> list[TuningExample]:
-    """Return the examples with the findings' fixes applied and blanks at both ends removed."""
+    """Return the examples with the fixes applied and whitespace at both ends removed."""
     dropped = {finding.place for finding in findings if finding.drops}
     outputs = {finding.place: finding.new_output for finding in findings if finding.new_output is not None}
     return [

@@ -1,5 +1,5 @@
 """
-Decides which columns are the input and the output, by their names and by what they hold.
+Decides which columns are the input and the output, by their names and their content.
 
 A guess that could be wrong becomes a warning; columns named by the caller are never overruled.
 """
@@ -22,7 +22,7 @@ from tunery.errors import DataProblem, DatasetInvalid, Level
 
 @dataclass(frozen=True, slots=True)
 class Mapping:
-    """Positions of the used columns; `is_guessed` if neither their names nor the caller decided."""
+    """Positions of the columns used; `is_guessed` if neither their names nor the caller decided."""
 
     inputs: tuple[int, ...]
     output: int
@@ -32,7 +32,7 @@ class Mapping:
 
 
 class Content(StrEnum):
-    """What a column holds; the values say why a column is not used."""
+    """The kinds of content of a column; the values say why a column is not used."""
 
     ROW_NUMBERS = "row numbers"
     IDS = "ids"
@@ -47,19 +47,19 @@ class Content(StrEnum):
 
 
 def suggest(columns: Sequence[str], rows: Sequence[Row] = ()) -> Mapping | None:
-    """Suggest the use of columns by their names, else by what they hold, else by position; None for fewer than two."""
+    """Suggest how to use the columns, by name, else by content, else by position; None for fewer than two columns."""
     return None if len(columns) < 2 else _Choice(columns, rows).mapping()
 
 
 def choose(table: Table, input_column: str | Sequence[str] | None = None, output_column: str | None = None) -> Mapping:
     """
-    Return the columns to use: those named by the caller, the rest by `suggest`.
+    Return the columns to use: those named by the caller, and the rest from `suggest`.
 
     Raises DatasetInvalid when there is no row, only one column, or no column of a given name.
     """
     is_broken = any(problem.level is Level.ERROR for problem in table.problems)
     if is_broken and (not table.rows or len(table.columns) < 2):
-        raise DatasetInvalid("None of the rows can be read.")  # the problems of the table explain it
+        raise DatasetInvalid("None of the rows can be read.")  # the problems of the table explain why
     if not table.columns or not table.rows:
         what = "There is only a header and no rows." if table.has_header and table.columns else "There are no rows."
         raise invalid("no-rows", f"{what} Each row needs an input and an output.")
@@ -119,7 +119,9 @@ def mapping_notes(table: Table, mapping: Mapping) -> list[DataProblem]:
 
 
 def _missed_text(table: Table, mapping: Mapping, contents: Sequence[Content]) -> Iterator[DataProblem]:
-    """Yield a warning for the longest unused column of texts, if the used ones hold no texts or far shorter ones."""
+    """
+    Yield a warning for the longest unused column of texts, if the columns used contain no texts or far shorter ones.
+    """
     if mapping.is_given:
         return
     rows = table.rows[:_ROWS_READ]
@@ -139,18 +141,18 @@ def _missed_text(table: Table, mapping: Mapping, contents: Sequence[Content]) ->
 
 
 def _is_inside(pairs: Sequence[tuple[Cell, Cell]]) -> bool:
-    """Return whether the first text of most pairs stands in the second."""
+    """Return whether the first text of most pairs is contained in the second."""
     texts = [(one, other) for one, other in pairs if isinstance(one, str) and isinstance(other, str)]
     return 2 * sum(one in other for one, other in texts) > len(texts)
 
 
 def is_system(name: str) -> bool:
-    """Return whether a column's name says that it holds the system text, which goes before the input."""
+    """Return whether a column is the system text according to its name; the system text goes before the input."""
     return plain_name(name) in _SYSTEM_NAMES
 
 
 def content_of(cells: Sequence[Cell]) -> Content:
-    """Return what a column holds; with only a few rows, that is text."""
+    """Return what a column contains; with only a few rows, it counts as text."""
     values = [text for cell in cells if isinstance(cell, str) and (text := cell.strip())]
     if not values:
         is_empty = bool(cells) and all(cell is None or isinstance(cell, str) for cell in cells)
@@ -175,7 +177,7 @@ def content_of(cells: Sequence[Cell]) -> Content:
 
 
 def column_contents(table: Table) -> list[Content]:
-    """Return what each column of a table holds."""
+    """Return what each column of a table contains."""
     return _contents(table.rows, len(table.columns))
 
 
@@ -184,7 +186,7 @@ _Sheet = TypeVar("_Sheet")
 
 
 def best_of(first: _Sheet, others: Iterable[_Sheet], promise_of: Callable[[_Sheet], int]) -> _Sheet:
-    """Return the first of the sheets that promise most, see `promise`."""
+    """Return the first of the most promising sheets, see `promise`."""
     best, most = first, promise_of(first)
     for sheet in others if most < _MOST_PROMISING else ():
         if (found := promise_of(sheet)) > most:
@@ -195,7 +197,10 @@ def best_of(first: _Sheet, others: Iterable[_Sheet], promise_of: Callable[[_Shee
 
 
 def promise(rows: Sequence[Row], places: Sequence[int]) -> int:
-    """Return what these columns promise: 2 for an input and an output in several rows, 1 for two in few, 0 for less."""
+    """
+    Return how promising these columns are: 2 for an input and an output in several rows, 1 for both in a few rows, else
+    0.
+    """
     contents = [content_of([row.cells[place] for row in rows[:_ROWS_READ]]) for place in places]
     useful = sum(content not in _NO_OUTPUTS and content is not Content.TIMES for content in contents)
     if useful < 2:
@@ -208,7 +213,7 @@ def _contents(rows: Sequence[Row], width: int) -> list[Content]:
 
 
 def is_numbering(values: Sequence[str]) -> bool:
-    """Return whether values count the rows from 0 or 1, some of which may be missing."""
+    """Return whether the values number the rows from 0 or 1; some rows may be missing."""
     if len(values) < 3 or values[0] not in ("0", "1") or not all(map(_is_whole, values)):
         return False
     numbers = [int(value) for value in values]
@@ -227,7 +232,7 @@ def _is_whole(text: str) -> bool:
 
 
 class _Choice:
-    """The choice of columns for one table: a name decides unless the column holds something else than it says."""
+    """The choice of columns for one table: the name decides, unless the content of the column contradicts it."""
 
     def __init__(self, columns: Sequence[str], rows: Sequence[Row]) -> None:
         self.names = [plain_name(name) for name in columns]
@@ -256,7 +261,9 @@ class _Choice:
         return _mapping(self.names, (*self._system(output, inputs), *inputs), output, is_guessed)
 
     def _known_inputs(self, output: int | None) -> tuple[int, ...]:
-        """Return the inputs with usual names: two that belong together, else the first that holds what it says."""
+        """
+        Return the inputs with usual names: two that belong together, else the first whose content matches its name.
+        """
         for pair in _PAIRS:
             both = tuple(self._of_names(pair))
             if len(both) == 2 < len(self.names) and not any(self.contents[place] is Content.EMPTY for place in both):
@@ -265,12 +272,12 @@ class _Choice:
         return tuple(next(([place] for place in known if not self._is_no_input(place, output)), []))
 
     def _asked(self, place: int) -> list[int]:
-        """Return the column of the few questions that are asked about many texts."""
+        """Return the column with a few questions about many texts."""
         asking = [other for other in self._of_names(INPUT_NAMES) if self.names[other] in _QUESTIONS]
         return [other for other in asking if other != place and self.contents[other] is Content.LABELS][:1]
 
     def _is_no_input(self, place: int, output: int | None) -> bool:
-        """Return whether a column with a usual name of inputs holds something else, while another one holds texts."""
+        """Return whether a column named like an input contains something else, while another column contains texts."""
         name, content = self.names[place], self.contents[place]
         others = [other for other in self._texts(output) if other != place and self.names[other] not in OUTPUT_NAMES]
         is_short = any(self.lengths[other] >= _TIMES_AS_LONG * self.lengths[place] for other in others)
@@ -281,7 +288,7 @@ class _Choice:
         return bool(others) and (content in _UNLIKELINESS or name not in _CERTAIN_INPUTS)
 
     def _texts(self, output: int | None) -> list[int]:
-        """Return the columns of texts that could be read."""
+        """Return the columns of texts that could serve as inputs."""
         return [place for place in self.texts if place != output]
 
     def _known_output(self) -> int | None:
@@ -290,20 +297,20 @@ class _Choice:
         return next(iter(telling or known), None)
 
     def _is_no_output(self, place: int, inputs: tuple[int, ...]) -> bool:
-        """Return whether a column with a usual name of outputs holds nothing to learn, while another one has labels."""
+        """Return whether a column named like an output has nothing to learn, while another column has labels."""
         if self.contents[place] not in _NO_OUTPUTS or self.contents[place] is Content.CONSTANT:
             return False
         return self._labels((*inputs, place)) is not None and not self._is_extracted(place, inputs)
 
     def _is_extracted(self, place: int, inputs: tuple[int, ...]) -> bool:
-        """Return whether the cells of a column mostly stand in the inputs, as where numbers of orders are extracted."""
+        """Return whether most cells of a column also occur in the inputs, as in data for extracting order numbers."""
         return _is_inside([(row.cells[place], row.cells[other]) for row in self.rows for other in inputs])
 
     def _of_names(self, names: Sequence[str]) -> list[int]:
         return [self.names.index(name) for name in names if name in self.names]
 
     def _labels(self, inputs: tuple[int, ...]) -> int | None:
-        """Return the only column of labels, or the first one after the first column."""
+        """Return the only column of labels, or the first one that is not the first column."""
         found = [place for place, content in enumerate(self.contents) if content is Content.LABELS]
         found = [place for place in found if place not in inputs and self._may_be_labels(self.names[place])]
         return next((place for place in found if place > 0), found[0] if found else None)
@@ -312,7 +319,7 @@ class _Choice:
         return not (name in INPUT_NAMES or name in _SYSTEM_NAMES or _ADMINISTRATIVE.fullmatch(name))
 
     def _likely_input(self, output: int | None) -> int:
-        """Return the longest text if the output is labels, else the first column that may be an input."""
+        """Return the longest text if the outputs are labels, else the first column that can be an input."""
         free = [place for place in range(len(self.names)) if place != output]
         texts = [place for place in free if self.contents[place] is Content.TEXT]
         if texts and output is not None and self.contents[output] is Content.LABELS:
@@ -321,7 +328,7 @@ class _Choice:
         return min(likely, key=self._unlikeliness)
 
     def _likely_output(self, inputs: tuple[int, ...]) -> int:
-        """Return the next column after the inputs that may be an output."""
+        """Return the next column after the inputs that can be an output."""
         count, start = len(self.names), inputs[-1] + 1
         free: list[int] = [place for place in (*range(start, count), *range(start)) if place not in inputs]
         return min(free, key=self._unlikeliness)
@@ -336,7 +343,7 @@ class _Choice:
         return _UNLIKELINESS.get(self.contents[place], least)
 
     def _is_short(self, place: int) -> bool:
-        """Return whether a column holds a word or two beside at least two that hold sentences."""
+        """Return whether a column contains a word or two, next to at least two columns of sentences."""
         return self.has_sentences and self.words[place] <= _FEW_WORDS
 
     def _system(self, output: int, inputs: tuple[int, ...]) -> list[int]:
@@ -366,7 +373,7 @@ def _mapping(columns: Sequence[str], inputs: tuple[int, ...], output: int, is_gu
 def _complete(
     columns: Sequence[str], suggested: Mapping, inputs: tuple[int, ...] | None, output: int | None
 ) -> Mapping:
-    """Fill in what the caller left open without using a column twice."""
+    """Fill in what the caller left open, without using a column twice."""
     is_given = inputs is not None
     if inputs is None:
         free = [position for position in suggested.inputs if position != output]
@@ -418,7 +425,7 @@ OUTPUT_NAMES = (
     "summary", "headline", "translation", "expected", "expected_output", "antwort", "ausgabe", "kategorie",
     "abteilung", "respuesta", "salida", "ответ", "答案", "回答", "輸出", "输出", "标签", "出力",
 )
-# Two inputs that are read together, in this order.
+# Pairs of inputs that are read together, in this order.
 _PAIRS = (
     ("instruction", "input"), ("instruction", "context"), ("instructions", "input"), ("instructions", "context"),
     ("question", "context"), ("question", "passage"), ("question", "paragraph"), ("question", "article"),
@@ -427,7 +434,7 @@ _PAIRS = (
 )
 _CERTAIN_INPUTS = frozenset(("text_input", "textinput", "input_text", "inputs", "input"))  # also of numbers
 _QUESTIONS = frozenset(("prompt", "question", "query", "instruction", "instructions", "frage", "pregunta", "вопрос"))
-_ID_LIKE = frozenset(("user", "ticket", "title", "source", "document", "message", "query"))  # their ids or names
+_ID_LIKE = frozenset(("user", "ticket", "title", "source", "document", "message", "query"))  # rather than ids
 _ADMINISTRATIVE = re.compile(
     r"unnamed:_\d+|index|idx|(.+_)?(id|uuid|guid)|row(_number)?|nr\.?|no\.?|#|(time_?stamp|date(time)?|time|datum)"
     r"|(created|updated|submitted)(_at|_on)?|zeitstempel|split"
@@ -446,11 +453,11 @@ _UNLIKELINESS: dict[Content, int] = {
     Content.EMPTY: 6,
 }
 _MISSED_TIMES_AS_LONG = 1.5
-_TIMES_AS_LONG = 2  # a text that is rather the input than one with a name that ids have too
+_TIMES_AS_LONG = 2  # texts under such names are more likely the input than ids
 _FEW_WORDS = 3
 _MAX_NAME_WORDS = 4
 _TELLING_ROWS = 5
-_ROWS_READ = 5_000  # to find out what a column holds; 100,000 took 2 s
+_ROWS_READ = 5_000  # rows read to find out what a column contains; 100,000 took 2 s
 _NEARLY_ALL = 0.9
 _NAMES_IN_MESSAGE = 10
 _NUMBER = re.compile(r"[-+]?[\d.,]+%?")

@@ -28,12 +28,12 @@ _ROLES = {
     "human": "user",
     **dict.fromkeys(("assistant", "model", "gpt", "bot", "chatgpt", "chatbot", "ai"), "model"),
 }
-# What a message may hold in addition to text: an example has no place for the first; the second is left out.
+# What a message may contain in addition to text. An example has no place for the first kind; the second is left out.
 _NOT_TEXT = ("tool_calls", "function_call", "tool_call_id", "audio", "images", "refusal")
 _THOUGHTS = ("reasoning_content", "reasoning", "thinking")
 _THOUGHT_TYPES = frozenset({"thinking", "redacted_thinking", "reasoning"})
 _TEXT_TYPES = frozenset({"text", "input_text", "output_text"})
-_SWITCHES = ("train", "training", "loss")  # of messages, in Axolotl and ms-swift; OpenAI and Mistral give a weight
+_SWITCHES = ("train", "training", "loss")  # field of messages in Axolotl and ms-swift; OpenAI and Mistral use a weight
 
 
 class RecordError(Exception):
@@ -46,12 +46,14 @@ class RecordError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One question with one answer, and what else the record says."""
+    """One question with one answer, and other facts from the record."""
 
     text_input: str
     output: str
     used: frozenset[str]  # fields of the record that were read
-    weight: str | None = None  # "0" if the answer or the record is not to be learned, "1" if it says so
+    weight: str | None = (
+        None  # "0" if the answer or the record is marked as not meant for learning, "1" if it is marked as meant for it
+    )
     thoughts: tuple[str, ...] = ()  # the field whose thoughts were left out
     chosen: tuple[str, ...] = ()  # the fields of the preferred and the rejected answer
     unused: frozenset[str] = frozenset()  # fields of messages that were not read
@@ -78,7 +80,7 @@ class _Talk:
 
 
 def is_conversation(record: Mapping[str, object]) -> bool:
-    """Return whether the record holds messages."""
+    """Return whether the record contains messages."""
     return _talk(record) is not None
 
 
@@ -105,7 +107,7 @@ def exchange(record: Mapping[str, Any]) -> Exchange:
 
 
 def preference(record: Mapping[str, object]) -> tuple[str, str] | None:
-    """Return the fields of a preferred and of a rejected answer if both are there."""
+    """Return the fields of the preferred and the rejected answer if both are present."""
     return next((pair for pair in _REJECTED.items() if all(name in record for name in pair)), None)
 
 
@@ -152,7 +154,7 @@ def _said(value: object, role: str) -> list[object] | None:
 
 
 def _answered(record: Mapping[str, object], turns: list[object], field: str) -> _Talk:
-    """Add the answer that stands in a field of its own, if the messages end with a question."""
+    """Add the answer from its separate field, if the messages end with a question."""
     prompt = record[field]
     extra = set(prompt) - {"messages", "context", "text", "content"} if isinstance(prompt, Mapping) else set()
     unused = frozenset(f"{field}.{name}" for name in extra if isinstance(prompt, Mapping) and prompt[name])
@@ -171,7 +173,7 @@ def _is_same(one: object, other: object) -> bool:
 
 
 def _systems(record: Mapping[str, object], talk: _Talk) -> tuple[list[str], frozenset[str]]:
-    """Return the system text next to the messages, and its field; PaLM calls it `context`."""
+    """Return the system text stored next to the messages, and its field; PaLM calls it `context`."""
     has_authors = any(isinstance(turn, Mapping) and "author" in turn for turn in talk.messages)
     for name in (*_SYSTEMS, "context") if has_authors else _SYSTEMS:
         content = _content(record.get(name))
@@ -198,7 +200,7 @@ def _message(turn: object, turns: Sequence[object]) -> _Message:
 
 
 def _role(turn: object, turns: Sequence[object]) -> str | None:
-    """Return system, user or model; PaLM lets authors have any name, and the first of them asks."""
+    """Return system, user or model; in PaLM, authors can have any name, and the first one is the user."""
     if not isinstance(turn, Mapping):
         return None
     name = _role_name(turn)
@@ -217,7 +219,7 @@ def _role_name(turn: Mapping[str, object]) -> object:
 
 def _shown_role(turn: Mapping[str, object]) -> str:
     name = _role_name(turn)
-    return repr(column_name(name)[:40]) if isinstance(name, str) else "of another kind than a text"
+    return repr(column_name(name)[:40]) if isinstance(name, str) else "of a type other than text"
 
 
 def _weight(turn: Mapping[str, object]) -> str | None:
@@ -232,7 +234,7 @@ def _weight(turn: Mapping[str, object]) -> str | None:
 
 
 def _content(turn: object) -> object:
-    """Return what a message holds: a text or parts."""
+    """Return the content of a message: a text or parts."""
     if not isinstance(turn, Mapping):
         return turn
     content = next((turn[name] for name in _TEXT_FIELDS if turn.get(name) is not None), None)
@@ -240,7 +242,7 @@ def _content(turn: object) -> object:
 
 
 def _text_of(content: object) -> tuple[str, list[str]]:
-    """Return the text of a content, and the fields of the thoughts that were left out."""
+    """Return the text of a message's content, and the fields of the thoughts that were left out."""
     if isinstance(content, str):
         return str(content), []
     texts: list[str] = []

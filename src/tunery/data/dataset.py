@@ -83,7 +83,7 @@ class Dataset:
 
     @property
     def facts(self) -> DataFacts:
-        """Return the facts that may be kept after the data is deleted."""
+        """Return facts that may be kept after the data is deleted."""
         return DataFacts(len(self.examples), digest(self.examples), self.source)
 
     def __len__(self) -> int:
@@ -99,7 +99,8 @@ def digest(examples: Iterable[TuningExample]) -> str:
     """
     Return the sha256 of the examples in order, in hex.
 
-    Each field is hashed as its length in bytes (8 bytes, big-endian) and its UTF-8, so that the digest is unambiguous.
+    Each field is hashed as its length in bytes (8 bytes, big-endian) followed by its UTF-8 bytes, so that the digest is
+    unambiguous.
     """
     found = hashlib.sha256()
     for example in examples:
@@ -116,8 +117,8 @@ def hold_out(
     """
     Split into training examples and held-out examples, both in order.
 
-    `amount`: rows (12, "12"), or a fraction below 1 (0.1, "10%"). Equal inputs stay on one side, so that slightly
-    fewer rows than requested may be held out. Equal examples and `seed` give the same split in any order. Raises
+    `amount`: rows (12, "12"), or a fraction below 1 (0.1, "10%"). Equal inputs stay together, so slightly fewer rows
+    than requested may be held out. The same examples and `seed` give the same split, whatever the order. Raises
     InvalidArgument when `amount` is invalid or leaves no training row.
     """
     wanted = _held_out_rows(amount, len(examples))
@@ -172,7 +173,7 @@ def _check_size(examples: Sequence[TuningExample]) -> None:
 
 
 def _held_out_rows(amount: int | float | str, examples: int) -> int:
-    """Return the number of rows that `amount` stands for; at least one for a share above 0."""
+    """Return the number of rows that `amount` stands for, at least one for a share above 0."""
     value = _parsed(amount)
     if isinstance(value, float):
         if not 0 <= value < 1:  # also refuses NaN
@@ -203,7 +204,7 @@ def _parsed(amount: int | float | str) -> int | float:
         raise InvalidArgument(f"The number of held-out rows must look like 12 or 10%, not {amount!r}.") from error
 
 
-# First bytes of files that people mistake for tables.
+# The first bytes of files that people mistake for tables.
 _OTHER_FORMATS = (
     (b"%PDF", "a PDF file"),
     (b"\x89PNG", "a picture (PNG)"),
@@ -236,9 +237,9 @@ _OTHER_TEXTS = (
     (re.compile(r"ID;P"), "a SYLK file; save the table as CSV"),
     (re.compile(r"TABLE\r?\n0,1\r?\n"), "a DIF file; save the table as CSV"),
 )
-_NOTHING = " \t\r\n,;|"  # blank lines and rows without any cell
+_NOTHING = " \t\r\n,;|"  # blank lines and rows without cells
 _SAMPLE_CHARACTERS = 4096
-_MAX_SHARE_OF_CONTROLS = 0.1  # a few are an accident in one cell, which is reported by itself
+_MAX_SHARE_OF_CONTROLS = 0.1  # a few are an accident in one cell, which is reported separately
 _OLE2 = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
 
@@ -341,7 +342,7 @@ class ReadOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class SampleRow:
-    """A row as in the file; None for a cell without text."""
+    """A row of the file; None for a cell without text."""
 
     number: int
     cells: tuple[str | None, ...]
@@ -355,7 +356,7 @@ class Preview:
     format: str  # csv, tsv, xlsx, xls, ods, json, jsonl, aistudio
     columns: tuple[str, ...]
     sample: tuple[SampleRow, ...]  # the first rows
-    row_count: int  # without the header, with the rows that could not be read
+    row_count: int  # without the header, including rows that could not be read
     example_count: int  # rows that can be used
     input_columns: tuple[str, ...]
     output_column: str | None
@@ -369,11 +370,13 @@ class Preview:
     delimiter: str | None = None
     sheet: str | None = None
     sheets: tuple[Sheet, ...] = ()
-    problem_rows: tuple[SampleRow, ...] = ()  # that problems name, beyond the sample; an unread one as it stands there
+    problem_rows: tuple[
+        SampleRow, ...
+    ] = ()  # rows with problems that are not in the sample; a row that could not be read is unchanged
 
     @property
     def questions(self) -> tuple[DataProblem, ...]:
-        """The problems that come from reading the file in one of several ways."""
+        """The problems caused by reading the file in one of several ways."""
         return tuple(problem for problem in self.problems if problem.readings)
 
 

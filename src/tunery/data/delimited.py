@@ -1,7 +1,7 @@
 """
-Reads CSV and TSV: finds the delimiter by the shape of the whole file, parses quotes, and makes the rows even.
+Reads CSV and TSV: detects the delimiter from the whole file, parses quotes, and gives all rows the same width.
 
-Where two delimiters explain a file equally well, both readings are shown and one must be named.
+If two delimiters fit a file equally well, both readings are shown and the user has to name one.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from tunery.data.tables import (
 )
 from tunery.errors import DataProblem, InvalidArgument, Level, Reading
 
-# On a tie the rarer one in running text wins: most sentences contain a comma.
+# In a tie, the character that is rarer in running text wins, since most sentences contain a comma.
 DELIMITERS = ("\t", "|", ";", ",")
 
 _SAMPLE_CHARACTERS = 1024 * 1024
 _SAMPLE_RECORDS = 2_000
-_LEAST_FIT = 0.5  # of the records must fit the width, unless the header has a usual name
-_MAX_TITLES = 5  # lines of one cell above the table, which say nothing about the delimiter
+_LEAST_FIT = 0.5  # share of the records that must fit the width, unless the header has a usual name
+_MAX_TITLES = 5  # lines with a single cell above the table, which say nothing about the delimiter
 _QUESTION_FIT = 0.9
 _QUESTION_DISTANCE = 0.1
 _SHOWN_ROWS = 3
@@ -51,16 +51,16 @@ def read_delimited(decoded: DecodedText, options: TableOptions) -> Table:
     if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
         raise InvalidArgument(f"The delimiter must be one character, not {delimiter!r}.")
     hint = _EXCEL_HINT.match(text)
-    if hint is not None:  # Excel hides this line, so it has no row number
+    if hint is not None:  # Excel does not show this line, so it has no row number
         text, delimiter = text[hint.end() :], delimiter or hint[1]
     doubts: list[DataProblem] = []
-    # a text that is split at another delimiter is no dump of a database
+    # a text that is split at another delimiter is not a database dump
     dialect = _dialect(text) if delimiter in (None, "\t") else _Dialect()
     text = dialect.before(text)
     if delimiter is None:
         delimiter, doubts = _find_delimiter(text)
     records, notes = parse_records(text, delimiter, first_line=2 if hint else 1)
-    first = options.header_row or 1  # the rows above are no part of the table, whatever their shape
+    first = options.header_row or 1  # the rows above are not part of the table, whatever their shape
     above = [record for record in records if record.number < first]
     records = [
         replace(record, cells=list(map(dialect.after, record.cells))) for record in records if record.number >= first
@@ -89,7 +89,7 @@ def read_delimited(decoded: DecodedText, options: TableOptions) -> Table:
     )
 
 
-_LEAST_SPACED = 0.75  # of the cells; the space before a quoted cell is not part of it
+_LEAST_SPACED = 0.75  # share of the cells; a space before a quoted cell is not part of it
 
 
 def _are_spaced(records: Sequence[Record], delimiter: str) -> bool:
@@ -107,7 +107,7 @@ def _unspaced(record: Record) -> Record:
 
 @dataclass(frozen=True, slots=True)
 class _Dialect:
-    """A way of writing cells: what to replace in the text before parsing, and in the cells afterwards."""
+    """A way of writing cells: replacements in the text before parsing, and in the cells afterwards."""
 
     before: Callable[[str], str] = str
     after: Callable[[str], str] = str
@@ -175,7 +175,7 @@ class _Shape:
     delimiter: str
     known_names: int  # usual names in the header, at most 2
     fit: float  # share of the records that fit the width of the table
-    prose: float  # share of the splits that look like punctuation or a decimal comma
+    prose: float  # share of the separators that look like punctuation or a decimal comma
     first_rows: tuple[tuple[str, ...], ...]
 
     @property
@@ -184,7 +184,7 @@ class _Shape:
 
 
 def _find_delimiter(text: str) -> tuple[str, list[DataProblem]]:
-    """Return the delimiter that explains the file best, "" for a single column, and doubts about it."""
+    """Return the delimiter that fits the file best ("" for a single column), and any doubts about it."""
     shapes = [shape for delimiter in DELIMITERS if (shape := _shape(text, delimiter)) is not None]
     if not shapes:
         return "", _unsplit_problems(text)
@@ -228,7 +228,7 @@ def _shape(text: str, delimiter: str) -> _Shape | None:
     sample = text[:_SAMPLE_CHARACTERS]
     records = list(islice(records_of(sample, delimiter, escape=False), _SAMPLE_RECORDS))
     if len(records) > 1 and len(sample) < len(text):
-        records.pop()  # may have been cut
+        records.pop()  # may have been cut off
     filled = [record for record in records if record.problem or is_filled(record.cells)]
     width = _table_width(filled)
     if width < 2:
@@ -248,8 +248,8 @@ def _table_width(records: Sequence[Record]) -> int:
     """
     Return the number of columns: that of the header if it has a usual name, else that of most rows.
 
-    The first row with several cells is the header or at least as wide; rows are narrower only if cells at the end are
-    missing.
+    The first row with several cells is the header, or at least as wide; other rows are narrower only if cells at the
+    end are missing.
     """
     widths = [_width(record) for record in records if _width(record) >= 2]
     if not widths:
@@ -262,7 +262,7 @@ def _table_width(records: Sequence[Record]) -> int:
 
 
 def _has_row_names(records: Sequence[Record], header: Record) -> bool:
-    """Return whether the rows begin with a number for which the header has no cell, as R writes them."""
+    """Return whether the rows begin with a number that has no cell in the header, as in files written by R."""
     rows = [record.cells for record in records if record is not header and record.problem is None and record.cells]
     return bool(rows) and all(
         len(cells) == len(header.cells) + 1 and cells[0] == str(number) for number, cells in enumerate(rows, start=1)
@@ -277,11 +277,11 @@ def _width(record: Record) -> int:
 def _fit(record: Record, width: int) -> float:
     if record.problem is not None or _width(record) > width or len(record.cells) < 2:
         return 0.0
-    return 1.0 if len(record.cells) >= width else 0.8  # cells at the end were lost
+    return 1.0 if len(record.cells) >= width else 0.8  # cells at the end are missing
 
 
 def _prose_share(sample: str, delimiter: str) -> float:
-    """Return how often, outside quotes, a delimiter stands where a sentence or number would have it, 0 to 1."""
+    """Return the share of delimiters outside quotes that could belong to a sentence or a number, 0 to 1."""
     if delimiter not in ",;":
         return 0.0
     plain = re.sub('"[^"]*"', '""', sample)
@@ -304,7 +304,7 @@ def _question(shapes: Sequence[_Shape]) -> DataProblem:
 
 @dataclass(frozen=True, slots=True)
 class _EvenRows:
-    """Rows of one width, and those that could not be read."""
+    """Rows of the same width, and the rows that could not be read."""
 
     rows: list[Row]
     problems: list[DataProblem]
@@ -315,7 +315,7 @@ def _even_rows(records: list[Record], delimiter: str) -> _EvenRows:
     """
     Give all rows the same width; a row that is too wide, or a piece of a row, becomes a problem.
 
-    Lines of one cell above the table are kept for the search for the header; comments among them are left out.
+    Single-cell lines above the table are kept for finding the header; comments among them are left out.
     """
     width = _table_width(records)
     header = next((record for record in records if _width(record) >= 2), None)
@@ -337,7 +337,7 @@ def _even_rows(records: list[Record], delimiter: str) -> _EvenRows:
         elif _width(record) > width or (has_begun and len(record.cells) < min(2, width)):
             ragged.append(record)
         elif record is header and len(record.cells) < width and most >= width:
-            ragged.append(record)  # a title or names with a delimiter in the text: there is no telling which
+            ragged.append(record)  # a title, or names with a delimiter in the text; there is no way to tell which
         else:
             rows.append(Row(record.number, _padded(record.cells, width)))
             if has_begun and len(record.cells) < width:
@@ -369,7 +369,7 @@ def _short_note(numbers: Sequence[int], width: int) -> Iterator[DataProblem]:
 
 
 def _is_one_cause(affected: int, records: int) -> bool:
-    """Return whether so much of a file has the same problem that it is reported once for the file."""
+    """Return whether so many rows have the same problem that it is reported once for the whole file."""
     return affected > 3 and 3 * affected > records
 
 
@@ -410,7 +410,7 @@ def _ragged(number: int, actual: int, width: int, delimiter: str) -> DataProblem
     return DataProblem("ragged-row", message, row=number, limit=width, actual=actual)
 
 
-# Parsing continues on the line after a wrong quote, which may scan the rest of the file each time.
+# Parsing continues on the line after a wrong quote, which may mean scanning the rest of the file each time.
 _MAX_QUOTE_PROBLEMS = 100
 _LINE_END = re.compile(r"\r\n|\n|\r")
 _LINE_ENDS = re.compile(r"[\r\n]+")
@@ -440,7 +440,7 @@ class _QuoteError(Exception):
 
 
 def parse_records(text: str, delimiter: str, first_line: int) -> tuple[list[Record], list[DataProblem]]:
-    """Parse doubled quotes; if that fails and backslashes before quotes explain it, parse those."""
+    """Parse doubled quotes; if that fails because quotes are escaped with backslashes, parse those."""
     records = _bounded(records_of(text, delimiter, escape=False, first_line=first_line))
     if '\\"' in text and any(record.problem for record in records):
         escaped = _bounded(records_of(text, delimiter, escape=True, first_line=first_line))
@@ -541,7 +541,9 @@ def _closing_quote(text: str, start: int, escape: bool) -> int | None:
 def _quote_problem(text: str, record_start: int, line: int, error: _QuoteError) -> DataProblem:
     opened = line + _count_lines(text, record_start, error.opened_at)
     if error.closed_at is None:
-        message = f"the quote opened in line {opened} never closes. Close it, or double it if it is part of the text."
+        message = (
+            f"the quote opened in line {opened} is never closed. Close it, or double it if it is part of the text."
+        )
         return DataProblem("unclosed-quote", message, row=opened)
     closed = line + _count_lines(text, record_start, error.closed_at)
     message = f"the quote opened in line {opened} closes in line {closed}, in the middle of a cell. "
@@ -553,5 +555,5 @@ def _count_lines(text: str, start: int, stop: int) -> int:
 
 
 def is_filled(cells: list[str]) -> bool:
-    """Return whether any cell holds more than blanks."""
+    """Return whether any cell contains more than whitespace."""
     return any(cell and not cell.isspace() for cell in cells)

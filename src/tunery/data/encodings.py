@@ -1,9 +1,9 @@
 """
 Turns the bytes of a text file into text.
 
-A byte order mark and UTF-8 are certain. Everything else is detected by chardet among the encodings that spreadsheets
-and editors write, checked for what no text contains, and shown with a sample. If two texts are plausible, the user
-chooses.
+A byte order mark and UTF-8 are certain. Everything else is detected with chardet, among the encodings that spreadsheets
+and editors write. The result is checked for characters that do not occur in text, and is shown with a sample. If two
+encodings give plausible texts, the user chooses.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-# Python's encodings that are really escapes; some take quadratic time.
+# Encodings of Python that are really escapes; some take quadratic time.
 _NOT_ENCODINGS = frozenset({"idna", "punycode", "raw-unicode-escape", "unicode-escape", "undefined", "mbcs", "oem"})
 _WIDE = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
 # If several encodings give the same text, the first is named.
@@ -36,11 +36,11 @@ _DETECTED = (
     "iso8859-2", "iso8859-5", "iso8859-7", "iso8859-9", "cp866", "cp437", "cp850", "cp852", "mac-roman",
 )
 # fmt: on
-_RARE = frozenset({"cp866", "cp437", "cp850", "cp852", "mac-roman"})  # only from DOS and old Macs
+_RARE = frozenset({"cp866", "cp437", "cp850", "cp852", "mac-roman"})  # used only by DOS and old Macs
 _RARITY = 0.85
-_RIVAL = 0.9  # a text with this share of the best text's score is as plausible
-_LEAST_SCORE = 0.005  # two or three characters that fit a language by chance
-_MAX_ODD = 0.2  # share of odd characters in a text that may still be right
+_RIVAL = 0.9  # a text whose score is this share of the best score is equally plausible
+_LEAST_SCORE = 0.005  # two or three characters can fit a language by chance
+_MAX_ODD = 0.2  # share of odd characters that a correct text may still have
 _SAMPLE_BYTES = 64 * 1024
 _SAMPLE_ROWS = 3
 _SHOWN_CHARACTERS = 60
@@ -77,7 +77,7 @@ def _decoded(data: bytes, encoding: str | None) -> DecodedText:
 
 
 def _without_marks(decoded: DecodedText) -> DecodedText:
-    """Remove byte order marks at the beginning, and at the start of a line where another file was appended."""
+    """Remove byte order marks at the beginning, and at the start of lines where another file was appended."""
     text = decoded.text.lstrip("\ufeff")
     joint = text.find("\n\ufeff")
     if joint < 0:
@@ -159,14 +159,14 @@ def _detected(data: bytes, first_bad: int) -> DecodedText:
 
 
 def _sample(data: bytes) -> bytes:
-    """Return the lines beyond ASCII, which are all that tells encodings apart."""
+    """Return the lines with characters beyond ASCII; only they can tell encodings apart."""
     lines = (line for line in data.splitlines() if not line.isascii())
     sample = b"\n".join(lines)
     return sample if len(sample) <= _SAMPLE_BYTES else sample[:_SAMPLE_BYTES].rpartition(b"\n")[0]
 
 
 def _candidates(sample: bytes) -> list[_Candidate]:
-    """Return plausible texts of `sample`, each once, the likeliest first."""
+    """Return the plausible texts of `sample`, each once, the likeliest first."""
     if (typographic := _typographic(sample)) is not None:
         return [typographic]
     import chardet
@@ -209,14 +209,16 @@ def _typographic(sample: bytes) -> _Candidate | None:
 
 
 _WORD = re.compile(r"[^\s,;|\"]*[^\x00-\x7f\s][^\s,;|\"]*")
-_NEVER = re.compile("[\x80-\x9f]|\\w[\u2500-\u259f]|[\u2500-\u259f]\\w")  # control characters; boxes next to letters
+_NEVER = re.compile(
+    "[\x80-\x9f]|\\w[\u2500-\u259f]|[\u2500-\u259f]\\w"
+)  # control characters, and box-drawing characters next to letters
 _NO_LETTERS = frozenset("ƒﬁﬂⁿˇ˘˙˚˛˝")  # Python counts some of them as letters
 _OTHER_SCRIPTS = frozenset({"CYRILLIC", "GREEK", "HEBREW", "ARABIC", "THAI"})
 
 
 def _odd_share(text: str, between_letters: str = "’‘´`·–—\xad") -> float:
     """
-    Return the share of characters beyond ASCII in places where no text has them, 0 to 1.
+    Return the share of characters beyond ASCII that are in places where text does not have them, 0 to 1.
 
     `between_letters` are the symbols that a word may contain.
     """
@@ -230,7 +232,7 @@ def _odd_share(text: str, between_letters: str = "’‘´`·–—\xad") -> flo
 
 
 def _odd_places(word: str, between_letters: str) -> Iterator[bool]:
-    """Yield for each character beyond ASCII whether it is odd, such as a symbol inside a word."""
+    """For each character beyond ASCII, yield whether it is odd, such as a symbol inside a word."""
     for before, character, after in zip(" " + word, word, word[1:] + " ", strict=False):
         if character.isascii():
             continue
@@ -250,7 +252,9 @@ def _odd_places(word: str, between_letters: str) -> Iterator[bool]:
 
 
 def _is_foreign(word: str, is_latin: bool) -> bool:
-    """Return whether a word mixes Latin with another script, or is a single letter of it in a Latin text."""
+    """
+    Return whether a word mixes Latin with another script, or is a single letter of another script in a Latin text.
+    """
     scripts = {unicodedata.name(letter, "").partition(" ")[0] for letter in word if letter.isalpha()}
     return bool(scripts & _OTHER_SCRIPTS) and ("LATIN" in scripts or (is_latin and len(word) == 1))
 

@@ -1,5 +1,5 @@
 """
-Finds the header of a table: by the names in a row, and by whether the rows below look different.
+Finds the header of a table by the names in a row, and by whether the rows below look different.
 
 Rows above a header are left out, and a guess that could be wrong becomes a warning.
 """
@@ -18,7 +18,7 @@ from tunery.data.tables import BadCell, Cell, Row, check_extent, column_name, in
 from tunery.errors import DataProblem, Level, Reading
 
 _MAX_ROWS_ABOVE = 20
-_ROWS_BELOW = 500  # compared with a header
+_ROWS_BELOW = 500  # number of rows compared with a header
 _MAX_NAME_CHARACTERS = 40
 _MAX_SHOWN_CHARACTERS = 40
 _ROWS_SHOWN = 3
@@ -36,7 +36,7 @@ class NamedRows:
     has_header: bool
     positions: tuple[int, ...]  # of these columns in the file
     problems: tuple[DataProblem, ...] = ()
-    header_row: int | None = None  # its number
+    header_row: int | None = None  # number of the header row
 
 
 def name_columns(rows: Sequence[Row], header: bool | None = None, header_row: int | None = None) -> NamedRows:
@@ -82,7 +82,7 @@ _FURTHER_NAMES = {2: re.compile(r'\{"ImportId":.*\}'), 1: re.compile("(Open-Ende
 
 
 def _without_further_names(rows: Sequence[Row]) -> tuple[Sequence[Row], list[DataProblem]]:
-    """Leave out the extra column names that survey programs write below the first ones."""
+    """Leave out the extra column names that survey programs write below the header."""
     last = next((at for at, pattern in _FURTHER_NAMES.items() if _is_all(pattern, rows[at : at + 1])), 0)
     if not last:
         return rows, []
@@ -93,7 +93,7 @@ def _without_further_names(rows: Sequence[Row]) -> tuple[Sequence[Row], list[Dat
 
 
 def _is_all(pattern: re.Pattern[str], rows: Sequence[Row]) -> bool:
-    """Return whether the row, if there is one, holds nothing else, at least twice."""
+    """Return whether there is such a row and it contains nothing else, at least twice."""
     filled = [cell.strip() if isinstance(cell, str) else "" for row in rows for cell in row.cells if _is_filled(cell)]
     return len(filled) > 1 and all(pattern.fullmatch(cell) for cell in filled)
 
@@ -116,7 +116,7 @@ class _Header:
 
     @classmethod
     def guessed(cls, rows: Sequence[Row]) -> _Header:
-        """Take a row of usual names not far below, else the first row that is not a title."""
+        """Use a row of usual names not far below, else the first row that is not a title."""
         start = _title_rows(rows)
         first_rows = range(start, max(start + 1, min(_MAX_ROWS_ABOVE, len(rows) // 4)))
         named = next((at for at in first_rows if _has_both_names(rows[at].cells)), None)
@@ -136,7 +136,7 @@ def _index_of(rows: Sequence[Row], number: int) -> int:
 
 
 def _title_rows(rows: Sequence[Row]) -> int:
-    """Return how many rows are above the table: they fill one cell, or less than half of a wider table."""
+    """Return how many rows are above the table: such rows fill one cell, or less than half of a wider table."""
     width = sum(any(map(_is_filled, cells)) for cells in zip(*(row.cells for row in rows), strict=True))
     for index, row in enumerate(rows[:_MAX_ROWS_ABOVE]):
         filled = sum(map(_is_filled, row.cells))
@@ -146,7 +146,7 @@ def _title_rows(rows: Sequence[Row]) -> int:
 
 
 def _is_title_of_cells(rows: Sequence[Row], index: int) -> bool:
-    """Return whether a row is a title with a delimiter in its text: the next row certainly looks like names."""
+    """Return whether a row is a title with a delimiter in its text, because the next row certainly looks like names."""
     if any(map(is_known_name, rows[index].cells)) or index + 2 >= len(rows) or _without_further_names(rows[index:])[1]:
         return False
     likeness, is_certain = _likeness(rows, index + 1)
@@ -193,7 +193,7 @@ def _same(cell: Cell) -> str:
 
 
 def _are_numbers_of_columns(first: Sequence[Cell], below: Sequence[Sequence[Cell]]) -> bool:
-    """Return whether the row is 0, 1, 2 above texts, as pandas names the columns of a list."""
+    """Return whether the row is 0, 1, 2 above texts, which is how pandas names the columns of a list."""
     names = [cell.strip() if isinstance(cell, str) else "" for cell in first]
     names = names[1:] if names and not names[0] else names
     if names != [str(place) for place in range(len(names))] or not below:
@@ -202,14 +202,14 @@ def _are_numbers_of_columns(first: Sequence[Cell], below: Sequence[Sequence[Cell
     return sum(_form(cell) == "number" for cell in cells) < len(cells) / 2
 
 
-_AGAIN = -6  # the cell occurs below again: a label
+_AGAIN = -6  # the cell occurs again below, so it is a label
 _SAME_FORM = -4  # a number above numbers
 _OTHER_FORM = 5  # a word above numbers
 _LIKE_DATA = -3  # a sentence above sentences
 
 
 def _evidence(cell: Cell, below: Sequence[str]) -> int:
-    """Return how much a cell looks like the name of the column below: positive for a name, negative for data."""
+    """Return how much a cell looks like the name of its column: positive for a name, negative for data."""
     if isinstance(cell, BadCell):
         return _SAME_FORM
     text = visible(cell or "").strip()

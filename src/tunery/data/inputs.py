@@ -1,5 +1,5 @@
 """
-What the inputs of a data set have in common, and which of them are nearly the same.
+What the inputs of a data set have in common, and which inputs are nearly the same.
 
 A model tuned on "question: ... context: ..." answers worse when a caller leaves the labels out, and nobody notices.
 `PromptContract` learns the format from the examples and reports how an input differs from it.
@@ -17,16 +17,14 @@ from typing import Any
 
 from tunery.types import InputCheck, PromptDifference
 
-MIN_ROWS = 5  # fewer rows have too much in common by chance
+MIN_ROWS = 5  # with fewer rows, too much is shared by chance
 MIN_PREAMBLE_CHARACTERS = 12  # shorter beginnings are shared by chance ("What is ")
-MIN_OPEN_CHARACTERS = 20  # of a preamble that ends within a sentence
-TOLERATED = 0.01  # share of rows that may differ: one stray row must not hide what 199 others have in common
+MIN_OPEN_CHARACTERS = 20  # for a preamble that ends within a sentence
+TOLERATED = 0.01  # share of rows that may differ, so that one stray row does not hide what 199 others have in common
 LENGTH_FACTOR = 3.0  # an input may be three times the longest, or a third of the shortest
 SLACK_CHARACTERS = 40
-LEAST_LIKENESS = 0.85  # two texts of 20 words with one word exchanged share 0.86 of their words and word pairs
-MAX_COMPARED = (
-    4_000  # comparing 4,000 texts with each other takes 1 s and 130 MB; beyond, only `plain` forms are compared
-)
+LEAST_LIKENESS = 0.85  # two texts of 20 words that differ in one word share 0.86 of their words and word pairs
+MAX_COMPARED = 4_000  # comparing 4,000 takes 1 s and 130 MB; with more, only `plain` forms are compared
 
 _SHOWN_CHARACTERS = 60
 _NUMBER = re.compile(r"\s*[-+]?\d[\d.,]*\s*")
@@ -37,15 +35,15 @@ _LABEL = re.compile(
 _LAST_LABEL = re.compile(r"(?:^|\n)[ \t]*[^\W\d_][\w-]*(?: [\w-]+){0,3}:[ \t]*$")
 _URL = ("http", "https", "ftp", "mailto")
 _JOINERS = "\u200c\u200d"
-_SELECTORS = "\ufe0e\ufe0f"  # text or emoji form of the character before
-# characters that do not change a meaning; a sign before a digit, a decimal point and + * / = % do
+_SELECTORS = "\ufe0e\ufe0f"  # selects the text or emoji form of the character before it
+# characters that do not change the meaning; a sign before a digit, a decimal point and + * / = % do change it
 _SOFT = re.compile(r"""(?:[\s_!?;:'"()\[\]{}…–—«»„“”‘’]|[.,](?!\d)|-(?!\d))+""")
 
 
 @dataclass(frozen=True, slots=True)
 class PromptContract:
     """
-    What the inputs have in common; a field is empty where they have nothing in common.
+    What the inputs have in common; a field is empty if they have nothing of that kind in common.
 
     `shortest` and `longest` count characters without preamble and ending.
     """
@@ -62,7 +60,7 @@ class PromptContract:
 
     @classmethod
     def learn(cls, inputs: Sequence[str]) -> PromptContract:
-        """Return the contract of these inputs; fewer than MIN_ROWS give an empty one."""
+        """Return the contract of these inputs; it is empty for fewer than MIN_ROWS."""
         rows = len(inputs)
         if rows < MIN_ROWS:
             return cls(rows)
@@ -87,7 +85,7 @@ class PromptContract:
 
     @classmethod
     def read(cls, document: Mapping[str, Any]) -> PromptContract:
-        """Return the contract that `document` wrote."""
+        """Return the contract from what `document` returned."""
         return cls(**{**document, "labels": tuple(document["labels"])})
 
     def document(self) -> dict[str, Any]:
@@ -96,7 +94,9 @@ class PromptContract:
 
     @property
     def beginning(self) -> str:
-        """What is put before a plain input to look like the examples; empty if they have no common beginning."""
+        """
+        The text to put before a plain input so that it looks like the examples; empty if they have no common beginning.
+        """
         return self.wrapped("").removesuffix(self.ending) or self.preamble
 
     def sentence(self) -> str:
@@ -113,7 +113,10 @@ class PromptContract:
         return tuple(self._differences(text))
 
     def checked(self, text: str, *, wraps: bool = False) -> tuple[str, InputCheck]:
-        """Return the text to send to the model and the check of an input; `wraps` adds what a plain input lacks."""
+        """
+        Return the text to send to the model and the check of the input; with `wraps`, missing parts of a plain input
+        are added.
+        """
         differences = self.differences(text)
         prompt = self.wrapped(text) if wraps and differences else text
         return prompt, InputCheck(differences, was_wrapped=prompt != text)
@@ -122,8 +125,8 @@ class PromptContract:
         """
         Return a plain input with the preamble, the ending, and the label if the examples have exactly one.
 
-        With several labels there is no telling which text belongs behind which; such an input gets preamble and
-        ending only if it has all its labels.
+        With several labels, there is no way to tell which text belongs after which, so such an input gets the preamble
+        and the ending only if it has all its labels.
         """
         body = _without(text, self.preamble, self.ending)
         missing = [label for label in self.labels if label not in _labels_in(body)]
@@ -186,7 +189,8 @@ def common_preamble(texts: Sequence[str]) -> str:
     """
     Return the instructions that nearly all texts begin with; empty if there are none.
 
-    Cut back to the end of a line, a label or a sentence; without any of these, a long one to its last blank. A label
+    They are cut back to the end of a line, a label or a sentence, or, if there is none and they are long, to the last
+    space. A label
     at the end belongs to the input, not to the preamble.
     """
     shared = _cut(_shared(texts))
@@ -202,7 +206,7 @@ def plain(text: str) -> str:
 
 def visible(text: str) -> str:
     """
-    Return a text without its invisible characters, and with one form for characters that look alike.
+    Return a text without invisible characters, and with a single form for characters that look alike.
 
     That is Unicode's composed form, ordinary letters for full-width ones, and spaces for no-break spaces.
     """
@@ -212,12 +216,14 @@ def visible(text: str) -> str:
 
 
 def is_invisible(character: str) -> bool:
-    """Return whether a character is invisible; those that join letters and emoji are not, as they change the look."""
+    """
+    Return whether a character is invisible; joiners of letters and emoji are not, because they change how these look.
+    """
     return character in _SELECTORS or (unicodedata.category(character) == "Cf" and character not in _JOINERS)
 
 
 class _Seen(dict[int, str]):
-    """The visible form of each character; those of the first two planes are cached."""
+    """The visible form of each character; the first two planes are cached."""
 
     def __missing__(self, code: int) -> str:
         character = chr(code)
@@ -276,7 +282,7 @@ def _sharing_words(forms: Sequence[str], among: int | None) -> Iterator[tuple[in
     numbers = [sorted(word for word in form.split() if any(map(str.isdigit, word))) for form in forms]
     best: dict[int, tuple[float, int]] = {}
     for row, column, value in zip(later[chosen], earlier[chosen], likeness[chosen], strict=True):
-        if numbers[row] == numbers[column]:  # another number makes it another question
+        if numbers[row] == numbers[column]:  # a different number makes it a different question
             best[int(row)] = max(best.get(int(row), (0.0, 0)), (float(value), int(column)))
     for row in sorted(best):
         yield row, best[row][1], best[row][0]
@@ -296,7 +302,7 @@ def _without(text: str, preamble: str, ending: str) -> str:
 
 
 def _even(text: str) -> str:
-    """Return a text with single blanks, so that one line break more or less makes no difference."""
+    """Return a text with single spaces, so that an extra line break makes no difference."""
     return " ".join(text.split())
 
 
@@ -306,7 +312,7 @@ def _quoted(text: str) -> str:
 
 
 def _common_ending(texts: Sequence[str]) -> str:
-    """Return what nearly all texts end with, from the beginning of a line on."""
+    """Return the ending of nearly all texts, starting at the beginning of a line."""
     shared = _shared([text[::-1] for text in texts])[::-1]
     start = shared.find("\n")
     return shared[start:] if start >= 0 and shared[start:].strip() else ""
@@ -333,7 +339,7 @@ def _has_order(texts: Sequence[str], labels: Sequence[str]) -> bool:
 
 
 def _script_of(text: str) -> str | None:
-    """Return the script of most letters by its Unicode name ("LATIN"), None without letters."""
+    """Return the Unicode name of the script of most letters ("LATIN"), None if there are no letters."""
     names = (unicodedata.name(letter, "UNKNOWN").split(" ", 1)[0] for letter in text if letter.isalpha())
     counts = Counter(names)
     return counts.most_common(1)[0][0] if counts else None
@@ -344,7 +350,7 @@ def _nearly_all(rows: int) -> int:
 
 
 def _shared(texts: Sequence[str]) -> str:
-    """Return the longest beginning that nearly all texts share: in sorted order neighbours share the most."""
+    """Return the longest beginning that nearly all texts share; in sorted order, neighbours share the most."""
     ordered, many = sorted(texts), _nearly_all(len(texts))
     windows = range(len(ordered) - many + 1) if ordered else ()
     return max((_beginning(ordered[at], ordered[at + many - 1]) for at in windows), key=len, default="")

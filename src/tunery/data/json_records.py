@@ -1,7 +1,7 @@
 """
 Reads JSON, JSONL and Python records into a table, chat lines included.
 
-Every unreadable line becomes a problem with its number. Numbers and booleans keep the text they are written as.
+Every unreadable line becomes a problem with its number. Numbers and booleans keep the text they were written as.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ from tunery.errors import DataProblem, DatasetInvalid
 from tunery.types import TuningExample
 
 _PAIR = ("text_input", "output")
-_MAX_FIELDS = 4  # of a record without usual names that is the only one in its file
+_MAX_FIELDS = 4  # for a record without usual names that is the only one in its file
 _MAX_CAUSES = 3  # if all rows of a file fail for at most this many reasons, each is reported once
 _VERDICTS = ("accept", "reject", "ignore")
-_MAX_BITS = 10_000  # Python converts no more digits than 4,300
+_MAX_BITS = 10_000  # Python converts at most 4,300 digits
 _OBJECT = re.compile(r"\s*\{\s*([\"}]|$)")
 
 
@@ -81,7 +81,7 @@ def read_json(decoded: DecodedText) -> Table:
     """
     Return the records in a JSON value, or a structured prompt of AI Studio, as a table.
 
-    Raises DatasetInvalid when the text is not valid JSON or holds something else.
+    Raises DatasetInvalid when the text is not valid JSON or contains something else.
     """
     try:
         value = loads(decoded.text)
@@ -108,7 +108,7 @@ def _all_values(text: str) -> list[tuple[int, object]]:
 
 
 def _is_line(value: object) -> bool:
-    """Return whether the only value of a JSONL file is a record, and not a list or an object of records."""
+    """Return whether the only value of a JSONL file is a record, rather than a list or an object of records."""
     if isinstance(value, list):
         return not any(isinstance(cell, (list, dict)) for cell in value)
     if not isinstance(value, dict):
@@ -124,7 +124,7 @@ def _is_known(name: object) -> bool:
 
 
 def _lines(text: str, whole: JsonError) -> Table:
-    """Return the table of a file with some broken lines; `whole` says where the first one is."""
+    """Return the table from a file with some broken lines; `whole` says where the first one is."""
     records: list[tuple[int, object]] = []
     problems: list[DataProblem] = []
     broken: dict[int, str] = {}
@@ -189,7 +189,7 @@ def _table(
 
 
 def _under_header(records: Sequence[tuple[int, object]], problems: list[DataProblem]) -> Iterable[tuple[int, object]]:
-    """Return rows that are lists as objects, if the first of them names the columns or there are more than two."""
+    """Return rows that are lists as objects, if the first row names the columns or there are more than two."""
     lists = [Row(number, tuple(map(_cell, record))) for number, record in records if isinstance(record, (list, tuple))]
     width = len(lists[0].cells) if lists else 0
     if len(lists) < len(records) or width < 2 or any(len(row.cells) != width for row in lists):
@@ -217,12 +217,12 @@ class _Read:
     unused: set[str] = field(default_factory=set)  # fields of messages
 
     def tell(self, kind: str, what: tuple[str, ...], number: int) -> None:
-        """Note a fact about a row, to be told once for all rows."""
+        """Note a fact about a row, to be reported once for all rows."""
         if what:
             self.told.setdefault((kind, what), []).append(number)
 
     def add(self, number: int, record: object) -> None:
-        """Read a record. Raises RecordError when it is none."""
+        """Read a record. Raises RecordError if it is not one."""
         if isinstance(record, list) and record and is_conversation({"conversation": record}):
             record = {"conversation": record}
         if isinstance(record, Mapping):
@@ -253,7 +253,9 @@ class _Read:
         if pair := preference(record):
             record = _preferred(record, *pair)
             self.tell("preferred", pair, number)
-        if "_task_hash" in record and record.get("answer") in _VERDICTS:  # Prodigy: what a person says of the record
+        if (
+            "_task_hash" in record and record.get("answer") in _VERDICTS
+        ):  # Prodigy: a person's decision about the record
             if record["answer"] != "accept":
                 self.tell("not-accepted", (record["answer"],), number)
                 return {}
@@ -303,7 +305,7 @@ def _pair(record: object) -> dict[str, Cell]:
 
 
 def _gathered(read: _Read) -> list[DataProblem]:
-    """Return the problems; if all rows fail for a few reasons, each reason once with the number of its rows."""
+    """Return the problems; if all rows fail for only a few reasons, each reason once with the number of rows."""
     by_message: dict[tuple[str, str], list[DataProblem]] = {}
     for problem in read.problems:
         by_message.setdefault((problem.kind, problem.message), []).append(problem)
@@ -322,7 +324,7 @@ def _of_all(same: Sequence[DataProblem], total: int) -> DataProblem:
 
 
 def _align(read: _Read) -> None:
-    """Put records of different forms into the same columns: names that differ in case, inputs with another name."""
+    """Put records of different forms into the same columns: names that differ in case, inputs with different names."""
     _rename(read.rows, _other_letters(read.rows))
     columns = tuple(dict.fromkeys(name for _, named in read.rows for name in named))
     mapping = suggest(columns)
@@ -366,7 +368,7 @@ def _rename(rows: Iterable[tuple[int, dict[str, Cell]]], names: Mapping[str, str
 
 @functools.lru_cache(maxsize=256)
 def _own_places(columns: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the input and output that records with only these fields have; empty if that is a guess."""
+    """Return the input and output of records that have only these fields; empty if this would be a guess."""
     mapping = suggest(columns)
     if mapping is None or mapping.is_guessed or len(mapping.inputs) > 1:
         return ()

@@ -1,8 +1,8 @@
 """
 Finds the records in a JSON value: in a list, in an object around one list, in the shapes pandas writes.
 
-What can only be read in one way is read, with a warning that names what was left out; the rest is refused with an
-error that names the lists to choose from.
+A value that can be read in only one way is read, with a warning that names what was left out; other values are refused
+with an error that names the lists to choose from.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from tunery.data.json_text import JsonNumber
 from tunery.data.tables import BadCell, column_name, invalid, listed, warning
 from tunery.errors import DataProblem
 
-_MAX_DEPTH = 6  # of objects around a list: the body of a create call has four
-_MIN_PAIRS, _MANY_PAIRS = 5, 20  # an object of fewer texts is settings or a record, unless its names are sentences
+_MAX_DEPTH = 6  # levels of objects around a list; the body of a create call has four
+_MIN_PAIRS, _MANY_PAIRS = 5, 20  # an object with fewer texts is settings or a record, unless its names are sentences
 _OWN_WRAPPER = "examples"  # the body of a create call: {"examples": {"examples": [...]}}
 
 
@@ -40,7 +40,7 @@ class _Candidate:
 
 
 def records_in(value: object) -> Found:
-    """Return the records; raises DatasetInvalid if there are none, or several lists that could be meant."""
+    """Return the records; raises DatasetInvalid if there are none, or if several lists could be meant."""
     if isinstance(value, list):
         return Found(value)
     if value == {}:
@@ -63,7 +63,7 @@ def records_in(value: object) -> Found:
 
 
 def is_record(value: object) -> bool:
-    """Return whether an object is an example: a conversation, or with the usual names for input and output."""
+    """Return whether an object is an example: a conversation, or an object with usual names for input and output."""
     if not isinstance(value, Mapping):
         return False
     if is_conversation(value) or preference(value):
@@ -107,7 +107,7 @@ def _are_examples(records: Sequence[object]) -> bool:
 
 
 def _wrapper_note(value: Mapping[str, object], path: Sequence[str]) -> Iterator[DataProblem]:
-    """Say under which name the records were found, and what is next to it."""
+    """Say under which name the records were found, and what else is in the object."""
     beside: list[str] = []
     inner: object = value
     for name in path:
@@ -121,7 +121,7 @@ def _wrapper_note(value: Mapping[str, object], path: Sequence[str]) -> Iterator[
 
 
 def _listed(value: list[object]) -> Found | None:
-    """Return a list of objects or of rows, None for a list of anything else."""
+    """Return a list of objects or rows, None for a list of anything else."""
     is_list = bool(value) and (
         all(isinstance(record, Mapping) for record in value)
         or all(isinstance(record, list) and len(record) > 1 for record in value)
@@ -165,7 +165,9 @@ def _without_cut_cells(row: Mapping[str, object]) -> dict[str, object]:
 
 
 def _pandas_table(value: Mapping[str, object]) -> Found | None:
-    """{"schema": {"fields": ...}, "data": [{...}]}: orient "table"; the index is left out if it only counts."""
+    """
+    {"schema": {"fields": ...}, "data": [{...}]}: orient "table"; the index is left out if it only numbers the rows.
+    """
     schema, data = value.get("schema"), value.get("data")
     if not isinstance(schema, Mapping) or "fields" not in schema or not isinstance(data, list):
         return None
@@ -226,7 +228,7 @@ def _are_turns(lists: Mapping[str, list[object]]) -> bool:
 
 
 def _by_key(value: Mapping[str, object]) -> Found | None:
-    """Objects under names: pandas' orients "columns" (a column each) and "index" (a record each)."""
+    """Objects under names: pandas' orients "columns" (one column each) and "index" (one record each)."""
     objects = {name: inner for name, inner in value.items() if isinstance(inner, Mapping)}
     if len(objects) < len(value) or not all(objects.values()):
         return None

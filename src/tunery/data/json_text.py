@@ -1,7 +1,7 @@
 """
 JSON as text: lines of JSONL, values one after another, and numbers kept as they are written.
 
-A line of JSONL ends at a line feed and nowhere else: texts may hold U+0085, U+2028 and U+2029.
+A line of JSONL ends only at a line feed, because texts may contain U+0085, U+2028 and U+2029.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Any
 
 from tunery.data.tables import column_name
 
-# Line ends for other readers (Python's splitlines, old JavaScript), and lone surrogates, which no file
-# in UTF-8 can hold. JSON itself escapes the characters below U+0020.
+# Line ends for other readers (Python's splitlines, old JavaScript), and lone surrogates, which no UTF-8 file can
+# contain. JSON itself escapes the characters below U+0020.
 _ESCAPED = re.compile("[\x85\u2028\u2029\ud800-\udfff]")
 _BETWEEN = re.compile(r"[\s,]*")  # also the record separator of RFC 7464, which Python counts as whitespace
 _PYTHON = re.compile(r"\s*[\[(]?\s*\{\s*'")
@@ -38,17 +38,19 @@ class JsonError(Exception):
 
 
 def json_line(value: object) -> str:
-    """Return a value as a line of JSONL with its line feed, which programs that end lines elsewhere read as well."""
+    """
+    Return a value as a line of JSONL with its line feed; programs that end lines at other characters can read it too.
+    """
     return one_line(json.dumps(value, ensure_ascii=False)) + "\n"
 
 
 def one_line(text: str) -> str:
-    """Return JSON without indentation, escaping everything that some reader takes for a line end."""
+    """Return JSON without indentation, escaping every character that some reader takes for a line end."""
     return _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def jsonl_lines(text: str) -> Iterator[tuple[int, str]]:
-    """Yield number and text of each line that is not blank; numbers count from 1."""
+    """Yield the number and text of each line that is not blank; numbers count from 1."""
     for number, line in enumerate(text.split("\n"), start=1):
         if stripped := line.strip():
             yield number, stripped
@@ -61,7 +63,7 @@ def loads(text: str) -> Any:
 
 
 def values(text: str) -> Iterator[tuple[int, Any]]:
-    """Yield JSON values separated by whitespace or commas, and the lines they begin in."""
+    """Yield JSON values separated by whitespace or commas, and the lines they begin on."""
     position, line = 0, 1
     while (start := _between(text, position)) < len(text):
         line += text.count("\n", position, start)
@@ -81,7 +83,7 @@ def is_value(text: str) -> bool:
 
 
 def is_python(text: str) -> bool:
-    """Return whether the text begins as Python prints a dictionary or a list of them."""
+    """Return whether the text begins like a dictionary, or a list of dictionaries, printed by Python."""
     return _PYTHON.match(text) is not None
 
 
@@ -105,7 +107,7 @@ def _between(text: str, position: int) -> int:
     return found.end() if found else position
 
 
-@functools.lru_cache(maxsize=65_536)  # 4 MiB can hold two million numbers, but not two million different ones
+@functools.lru_cache(maxsize=65_536)  # 4 MiB can contain two million numbers, but not two million different ones
 def _number(text: str) -> JsonNumber:
     return JsonNumber(text)
 

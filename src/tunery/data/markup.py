@@ -1,7 +1,7 @@
 """
-Reads tables that are marked up for people: web pages, XML spreadsheets of 2003, and tables drawn in plain text.
+Reads tables that are formatted for people: web pages, XML spreadsheets of 2003, and tables drawn in plain text.
 
-Web applications send the first two as .xls; the third is Markdown, and what database clients print.
+Web applications send the first two as .xls; the third kind is Markdown and the output of database clients.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ _LEAST_WRAPPED = 20  # a shorter column is as wide as its longest text by chance
 
 
 def declared_encoding(data: bytes) -> str | None:
-    """Return the encoding that a web page or an XML file names, None for any other file and for unknown names."""
+    """Return the encoding that a web page or an XML file declares, None for any other file and for unknown names."""
     start = data[:2048]
     if not start.lstrip().startswith(b"<") or (named := _DECLARED.search(start)) is None:
         return None
@@ -76,7 +76,7 @@ def _is_encoding_of(data: bytes, name: str) -> bool:
 
 
 def marked_up_reader(text: str) -> Callable[[DecodedText, TableOptions], Table] | None:
-    """Return the reader for text that is marked up, None for anything else."""
+    """Return the reader for marked-up text, None for anything else."""
     if _PAGE.match(text):
         return _read_page
     if _XML.match(text):
@@ -104,7 +104,9 @@ def _read_mail(decoded: DecodedText, options: TableOptions) -> Table:
 
 
 def _mail_text(part: Message) -> str:
-    """Return the text of a part: packed bytes have an encoding of their own, other text was decoded with the file."""
+    """
+    Return the text of a part; encoded bytes name their own charset, other text was decoded together with the file.
+    """
     if str(part.get("Content-Transfer-Encoding", "")).strip().lower() not in ("quoted-printable", "base64"):
         return str(part.get_payload())
     content = part.get_payload(decode=True)
@@ -129,7 +131,7 @@ def _page_table(tables: Sequence[_Grid], decoded: DecodedText, options: TableOpt
 
 @dataclass(slots=True)
 class _Grid:
-    """Cells by row number and position while a table is read; merged cells leave their other places empty."""
+    """Cells by row number and position while a table is being read; merged cells leave their other places empty."""
 
     cells: dict[int, dict[int, Cell]] = field(default_factory=dict)
     taken: set[tuple[int, int]] = field(default_factory=set)  # places of merged cells
@@ -151,7 +153,7 @@ class _Grid:
         return position + across
 
     def table(self, form: str, decoded: DecodedText, options: TableOptions, *, has_header: bool | None = None) -> Table:
-        """Return the rows that are not blank as a table."""
+        """Return the rows that are not blank, as a table."""
         rows = [
             Row(number, tuple(cells.get(position) for position in range(self.width)))
             for number, cells in sorted(self.cells.items())
@@ -280,7 +282,7 @@ def _is_hidden(sheet: Any) -> bool:
 
 
 def _candidates(sheets: Sequence[Sheet], filled: Sequence[Sheet], wanted: str | None) -> list[str]:
-    """Return the named sheet, or the filled ones, of which hidden ones only if there is no other."""
+    """Return the named sheet, or the sheets with content; hidden ones only if there are no others."""
     if wanted is not None:
         names = [sheet.name for sheet in sheets]
         if wanted not in names:
@@ -293,7 +295,7 @@ def _candidates(sheets: Sequence[Sheet], filled: Sequence[Sheet], wanted: str | 
 
 
 def _formats(root: Any) -> dict[str, str]:
-    """Return the number format of each style by the style's name."""
+    """Return the number format of each style, by the name of the style."""
     styles = {style.get(f"{_SS}ID"): style.find(f"{_SS}NumberFormat") for style in root.iter(f"{_SS}Style")}
     return {name: one.get(f"{_SS}Format", "") for name, one in styles.items() if one is not None}
 
@@ -390,10 +392,10 @@ def _read_drawn(decoded: DecodedText, options: TableOptions) -> Table:
 
 def _wrapped_row(lines: Sequence[tuple[int, str]]) -> int | None:
     """
-    Return the first row that is the rest of the row above, None if there is none.
+    Return the first row that continues the row above, None if there is none.
 
-    Such rows have empty cells, and their other cells continue a text that fills its column completely. A single one may
-    follow the longest text by chance.
+    Such rows have empty cells, and their other cells continue a text that fills the whole width of its column. A single
+    such row may follow the longest text by chance.
     """
     found = []
     for (_, above), (number, line) in pairwise(lines):

@@ -1,9 +1,10 @@
 """
-Shows a number as a spreadsheet does: number formats of Open XML and of the old .xls (ECMA-376, 18.8.30 and 18.8.31).
+Formats numbers the way a spreadsheet does, with the number formats of Open XML and of the old .xls (ECMA-376, 18.8.30
+and 18.8.31).
 
-Followed are digits, thousands, decimals, percent, fractions, literal texts, scientific numbers, and dates and times in
-English.
-Separators are those of the format code, `,` and `.`; spreadsheets show the system's.
+Digits, thousands, decimals, percent, fractions, literal texts, scientific numbers, and English dates and times are
+supported.
+The separators are those of the format code, `,` and `.`, although spreadsheets show those of the system.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ BUILT_IN_FORMATS = {
     **dict.fromkeys([*range(27, 37), *range(50, 59)], _EAST_ASIAN_DATE),
 }  # fmt: skip
 
-_KEPT_DIGITS = 15  # of a number in a spreadsheet; 0.1 + 0.2 is stored as 0.30000000000000004
-_GENERAL_CHARACTERS = 11  # the format General shows at most this many
+_KEPT_DIGITS = 15  # digits of a number in a spreadsheet; 0.1 + 0.2 is stored as 0.30000000000000004
+_GENERAL_CHARACTERS = 11  # the most digits that the format General shows
 _WHOLE_BELOW = 1e21
 _MAX_CODE_CHARACTERS = 255
 _OF_SYSTEM = re.compile(r"\[\$-(?:F|x-sys)", re.IGNORECASE)
@@ -50,7 +51,7 @@ class Shown:
 
 def show(value: float, code: str, *, is_1904: bool = False) -> Shown:
     """
-    Return a stored number as its format shows it, or as it is stored where the format cannot be followed.
+    Return a stored number in its format, or as it is stored if the format is not supported.
 
     `code` is the format code, as in `0.00%`; dates are days since 1900, or 1904 when `is_1904`.
     """
@@ -71,12 +72,12 @@ def is_date_format(code: str) -> bool:
 
 
 def serial_number(moment: datetime, *, is_1904: bool = False) -> float:
-    """Return the stored number of a moment."""
+    """Return the number stored for a moment."""
     return (moment - _DAY_ZERO) / _DAY - (_DAYS_TO_1904 if is_1904 else 0)
 
 
 def iso_text(moment: datetime) -> str:
-    """Return a moment as ISO 8601 with a blank, without midnight."""
+    """Return a moment in ISO 8601 with a space, without the time if it is midnight."""
     text = moment.isoformat(" ", "seconds")
     return text.removesuffix(" 00:00:00")
 
@@ -113,7 +114,7 @@ _COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     "<": float.__lt__, ">": float.__gt__, "<=": float.__le__, ">=": float.__ge__, "=": float.__eq__, "<>": float.__ne__,
 }  # fmt: skip
 
-_Section = Callable[[float, bool], str | None]  # shows a number without its sign; True: days since 1904
+_Section = Callable[[float, bool], str | None]  # formats a number without its sign; True: days since 1904
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +122,10 @@ class _Format:
     """A format code that can be applied, ready for any number of values."""
 
     sections: tuple[_Section, ...]
-    conditions: tuple[str, ...]  # "" where a section has none
+    conditions: tuple[str, ...]  # "" if a section has none
 
     def section_for(self, value: float) -> tuple[_Section | None, bool]:
-        """Return the section for a value, and whether its text needs a minus."""
+        """Return the section for a value, and whether its text needs a minus sign."""
         if any(self.conditions):
             return (None if value < 0 else self._by_condition(value)), False
         if value < 0 and len(self.sections) > 1:
@@ -146,7 +147,7 @@ def _followed(value: float, code: str, is_1904: bool) -> str | None:
     section, is_negative = (None, False) if found is None else found.section_for(value)
     try:
         text = None if section is None else section(value, is_1904)
-    except InvalidOperation:  # more digits than Decimal keeps
+    except InvalidOperation:  # more digits than Decimal can keep
         return None
     return f"-{text}" if text and is_negative and re.search("[1-9]", text) else text
 
@@ -187,7 +188,7 @@ def _split(code: str) -> list[list[_Token]] | None:
 
 
 def _is_western(locale: str) -> bool:
-    """Return whether calendar and digits of a locale are the usual ones: two bytes above the language."""
+    """Return whether a locale uses the usual calendar and digits, which are the two bytes above the language."""
     number = _lcid(locale)
     return number >> 24 in (0, 1) and number >> 16 & 0xFF in (0, 1)
 
@@ -238,9 +239,9 @@ def _literal(tokens: list[_Token]) -> str | None:
 
 
 def _decimal(body: list[_Token]) -> Callable[[Decimal], str] | None:
-    """Return a function that shows a number with the digits, commas and point of `body`."""
+    """Return a function that formats a number with the digits, commas and point of `body`."""
     scale = Decimal(1)
-    while body[-1][0] == "comma":  # each trailing comma stands for thousands
+    while body[-1][0] == "comma":  # each trailing comma divides by a thousand
         body, scale = body[:-1], scale / 1000
     kinds = [kind for kind, _ in body]
     has_point = "point" in kinds
@@ -264,7 +265,7 @@ def _decimal(body: list[_Token]) -> Callable[[Decimal], str] | None:
 
 
 def _fraction(body: list[_Token]) -> Callable[[Decimal], str] | None:
-    """Return a function that shows a number as in # ?/?, with up to three digits in the denominator."""
+    """Return a function that formats a number like # ?/?, with up to three digits in the denominator."""
     match = re.fullmatch(r"[#0] +\?{1,3}/(\?{1,3})", "".join(text for _, text in body))
     if match is None:
         return None
@@ -278,7 +279,7 @@ def _fraction(body: list[_Token]) -> Callable[[Decimal], str] | None:
 
 
 def _whole(digits: str, places: list[_Token]) -> str:
-    """Fill the placeholders from the right; digits left over come before the first."""
+    """Fill the placeholders from the right; remaining digits go before the first one."""
     has_thousands = any(kind == "comma" for kind, _ in places)
     left = sum(kind == "digit" for kind, _ in places)
     shown: list[str] = []
@@ -302,7 +303,7 @@ def _decimals(digits: str, places: list[str]) -> str:
 
 
 def _scientific(body: list[_Token]) -> Callable[[Decimal], str] | None:
-    """Return a function that shows a number as in 0.00E+00; only one digit before the point is supported."""
+    """Return a function that formats a number like 0.00E+00; only one digit before the point is supported."""
     match = re.fullmatch(r"0(?:\.(0*))?E([+-])(0+)", "".join(text for _, text in body), re.IGNORECASE)
     if match is None:
         return None
@@ -318,7 +319,7 @@ def _scientific(body: list[_Token]) -> Callable[[Decimal], str] | None:
 _DAY_ZERO, _DAY = datetime(1899, 12, 30), timedelta(days=1)
 _DAYS_TO_1904 = 1462
 _LAST_DAY = 2_958_466  # 1 January 10000
-_FIRST_TRUE_DAY = 61  # 1 March 1900: spreadsheets count a 29 February 1900
+_FIRST_TRUE_DAY = 61  # 1 March 1900: spreadsheets count a 29 February 1900, which did not exist
 # fmt: off
 _MONTHS = (
     "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
@@ -354,7 +355,7 @@ def _date(tokens: list[_Token]) -> _Section | None:
     def shown(value: float, is_1904: bool) -> str | None:
         seconds = round(value * 86_400, decimals if has_clock else 3)
         moment = _moment(seconds / 86_400, is_1904)
-        if value < 0 or moment is None or (has_day and int(value) == 0 and not is_1904):  # day 0 is no day
+        if value < 0 or moment is None or (has_day and int(value) == 0 and not is_1904):  # there is no day 0
             return None
         return "".join(_date_part(kind, text, moment, seconds, is_noon) for kind, text in parts).strip()
 
@@ -369,7 +370,7 @@ def _names_are_english(tokens: list[_Token]) -> bool:
 
 
 def _with_minutes(tokens: list[_Token]) -> list[_Token]:
-    """Return the tokens in lower case, with months as M: an m after hours or before seconds stands for minutes."""
+    """Return the tokens in lower case, with months as M; an m after hours or before seconds means minutes."""
     found = [(kind, text.lower() if kind in ("date", "elapsed") else text) for kind, text in tokens]
     clock = [at for at, (kind, _) in enumerate(found) if kind in ("date", "elapsed")]
     for place, at in enumerate(clock):

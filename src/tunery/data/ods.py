@@ -1,7 +1,7 @@
 """
-Reads the sheets of an ODS workbook (OpenDocument), whose cells hold the text that the sheet shows.
+Reads the sheets of an ODS workbook (OpenDocument), whose cells contain the text that the sheet shows.
 
-Names of elements and attributes are those of the standard, without their namespaces.
+Elements and attributes have the names of the standard, without namespaces.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class OdsWorkbook:
 
 
 def _plain(attributes: Attributes) -> Attributes:
-    """Return the attributes without namespaces; of two types of a value, "error" counts."""
+    """Return the attributes without namespaces; if a value has two types, "error" wins."""
     plain: Attributes = {}
     for key, value in attributes.items():
         if plain.get(local(key)) != "error":
@@ -53,7 +53,7 @@ def _plain(attributes: Attributes) -> Attributes:
 
 
 class _OutlineReader:
-    """Finds the sheets, whether they have text, and the styles that hide a sheet."""
+    """Finds the sheets, whether they contain text, and the styles that hide a sheet."""
 
     def __init__(self) -> None:
         self.sheets: list[Sheet] = []
@@ -97,7 +97,7 @@ class _SheetReader:
         self._depth, self._is_in_sheet = 0, False
         self._row, self._column, self._row_times = 0, 0, 1
         self._first_column = 0  # of the next column declaration
-        self._groups: list[tuple[str, bool]] = []  # open groups of rows and columns, and whether each is hidden
+        self._groups: list[tuple[str, bool]] = []  # the open groups of rows and columns, and whether each is hidden
         self._cell: Attributes | None = None
         self._is_covered = False
         self._text = _CellText(self.content)
@@ -155,7 +155,7 @@ class _SheetReader:
         times = _times(cell, "number-columns-repeated")
         row, column = self._row, self._column
         self._column += times
-        if self._is_covered:  # by the merged cell to the left or above, which is all the sheet shows
+        if self._is_covered:  # covered by the merged cell to the left or above, which is the only one the sheet shows
             return
         below, beside = _times(cell, "number-rows-spanned"), _times(cell, "number-columns-spanned")
         if below > 1 or beside > 1:
@@ -175,7 +175,7 @@ def _times(attributes: Attributes, name: str) -> int:
 
 
 def _shown(cell: Attributes, text: str) -> Shown | BadCell:
-    """Return what the sheet shows: the text beside the value, else the value."""
+    """Return what the sheet shows: the text stored with the value, else the value."""
     kind = cell.get("value-type", "")
     if kind == "error" or ("formula" in cell and _ERROR.fullmatch(text)):
         return BadCell("cell-error", f"the error {text[:40] or 'without a name'}, not text.")
@@ -195,7 +195,7 @@ def _shown(cell: Attributes, text: str) -> Shown | BadCell:
 
 
 def _beside(value: float, text: str) -> Shown:
-    """Return the text stored with a number; Gnumeric shortens it until it fits its column."""
+    """Return the text stored with a number; Gnumeric shortens it to fit its column."""
     stored = show(value, "General").text
     if _SHORTENED.fullmatch(text) is None or float(text) == value:
         return Shown(text)
@@ -209,7 +209,7 @@ _VALUES = ("value", "string-value", "date-value", "time-value", "boolean-value")
 
 class _CellText:
     """
-    Collects the paragraphs of a cell, without comments, pictures and reading aids.
+    Collects the paragraphs of a cell, without comments, pictures and phonetic guides.
 
     Repeated spaces are kept, as LibreOffice writes and shows them, although the standard would collapse them.
     """
@@ -218,7 +218,7 @@ class _CellText:
         self._content = content
         self._pieces: list[str] = []
         self._open: list[str] = []
-        self._skipped = 0  # depth below an element that is not text of the cell
+        self._skipped = 0  # depth below an element that is not part of the cell's text
         self._has_paragraph = False
 
     @property
@@ -254,7 +254,7 @@ class _CellText:
             self._pieces.append(_LINE_END.sub(" ", data))
 
     def take(self) -> str:
-        """Return the text and begin a new cell."""
+        """Return the text and start a new cell."""
         text = "".join(self._pieces)
         self._pieces, self._has_paragraph = [], False
         return text

@@ -1,8 +1,8 @@
 """
 What the outputs of a data set are: labels, JSON, numbers or text.
 
-`output_kind` is the one rule; warnings, scoring and the output contract follow it. The contract is the format that
-answers can be constrained to on request.
+`output_kind` is the only rule for this; warnings, scoring and the output contract follow it. The output contract is the
+format to which answers can be constrained on request.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from tunery.types import AnswerForm, TuningExample
 MIN_ROWS = 5
 MAX_LABELS = 100
 MAX_LABEL_CHARACTERS = 100
-MIN_REPEATED_SHARE = 0.8  # of the rows; chosen on TREC-6, tickets and headlines
-MIN_JSON_SHARE = 0.95  # of the rows; a model that answers JSON is scored as such in spite of a broken row
+MIN_REPEATED_SHARE = 0.8  # share of the rows; chosen on TREC-6, tickets and headlines
+MIN_JSON_SHARE = 0.95  # share of the rows; a model that answers in JSON is scored as such in spite of a broken row
 
-MAX_CHOICES = 20  # of a string inside JSON outputs
+MAX_CHOICES = 20  # characters of a string inside JSON outputs
 MIN_ROWS_PER_CHOICE = 3.0
 OLD_FILE = "contracts.json"
 
 _SHOWN = 8
 _RARE_ROWS = 2
 _TIMES_AS_FREQUENT = 4  # a misspelling is much rarer than the label it stands for
-_MIN_LETTERS = 4  # in short words one letter makes another word: "bill" and "ball", "no" and "so"
+_MIN_LETTERS = 4  # in short words, one letter makes a different word: "bill" and "ball", "no" and "so"
 _DATES = {
     "YYYY-MM-DD": r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])",
     "DD.MM.YYYY": r"(0[1-9]|[12][0-9]|3[01])\.(0[1-9]|1[0-2])\.[0-9]{4}",
@@ -43,7 +43,7 @@ _DATES = {
 _INTEGER = r"-?(0|[1-9][0-9]*)"
 _DECIMAL = r"-?(0|[1-9][0-9]*)\.[0-9]+"
 _NUMBERS = (_INTEGER, _DECIMAL, f"({_INTEGER}|{_DECIMAL})")
-_JSON_STYLES = ((", ", ": "), (",", ":"))  # item and key separators
+_JSON_STYLES = ((", ", ": "), (",", ":"))  # the separators between items and after keys
 _PROMPT, _OUTPUT = "prompt_contract", "output_contract"
 
 
@@ -58,10 +58,10 @@ class OutputKind(StrEnum):
 
 def output_kind(outputs: Sequence[str]) -> OutputKind:
     """
-    Return what these outputs are, judged best on all that are known.
+    Return what these outputs are; the more outputs are given, the better the result.
 
     Labels: at least MIN_ROWS rows, at most MAX_LABELS different texts of at most MAX_LABEL_CHARACTERS, and
-    MIN_REPEATED_SHARE of the rows have a label that occurs again, case and punctuation aside.
+    MIN_REPEATED_SHARE of the rows have a label that occurs again, ignoring case and punctuation.
     """
     stripped = [output.strip() for output in outputs]
     if sum(map(_is_json, stripped)) >= MIN_JSON_SHARE * len(stripped) > 0:
@@ -125,7 +125,7 @@ def difference(label: str, meant: str) -> str:
 
 
 def _normalized(label: str) -> str:
-    """Return a label without case, punctuation, blanks and the plural's s."""
+    """Return a label in lower case, without punctuation, spaces and the plural s."""
     letters = plain(label).replace(" ", "") or label
     return letters.removesuffix("s") if len(letters) > _MIN_LETTERS else letters
 
@@ -155,7 +155,7 @@ def is_a_letter_off(one: str, other: str) -> bool:
 @dataclass(frozen=True, slots=True)
 class OutputContract:
     """
-    What the outputs are, as the format that answers can be constrained to.
+    The format of the outputs, to which answers can be constrained.
 
     `kind` is LABELS, NUMBER, DATE, JSON or TEXT. `labels` are ordered by frequency; `pattern` describes numbers and
     dates, `json_schema` JSON; `name` is the format of a date.
@@ -170,7 +170,7 @@ class OutputContract:
 
     @classmethod
     def learn(cls, outputs: Sequence[str]) -> OutputContract:
-        """Return the contract of these outputs; all of them satisfy it."""
+        """Return the contract of these outputs, which all of them satisfy."""
         rows = len(outputs)
         if rows < MIN_ROWS:
             return cls("TEXT", rows)
@@ -249,7 +249,7 @@ def shape_of_values(values: Sequence[Any]) -> dict[str, Any]:
 
 
 def separators_of(texts: Sequence[str], values: Sequence[Any]) -> dict[str, Any]:
-    """Return llguidance's options for how these values were written: on one line, with or without blanks, or freely."""
+    """Return llguidance's options for the layout of these values: on one line with or without spaces, or any layout."""
     for item, key in _JSON_STYLES:
         written = [_dumped(value, item, key) for value in values]
         if written == list(texts):
@@ -294,13 +294,13 @@ class Contracts:
 
     @classmethod
     def of_document(cls, document: Mapping[str, Any]) -> Contracts | None:
-        """Return the contracts in a document that may hold much else, None if there are none."""
+        """Return the contracts in a document that may contain much else, None if there are none."""
         if document.get(_PROMPT) is None:
             return None
         return cls(PromptContract.read(document[_PROMPT]), OutputContract.read(document[_OUTPUT]))
 
     def document(self) -> dict[str, Any]:
-        """Return both as plain values, each with its sentence."""
+        """Return both as plain values, each with its description."""
         return {
             _PROMPT: self.prompt.document(),
             "prompt_sentence": self.prompt.sentence(),
@@ -310,6 +310,6 @@ class Contracts:
 
 
 def read_contracts(folder: Path) -> Contracts | None:
-    """Return the contracts saved beside an adapter before there were model cards, None if there are none."""
+    """Return the contracts that were saved next to an adapter before model cards existed, None if there are none."""
     path = folder / OLD_FILE
     return Contracts.of_document(json.loads(path.read_text("utf-8"))) if path.is_file() else None

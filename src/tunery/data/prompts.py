@@ -3,7 +3,7 @@ Reads structured prompts of Google AI Studio (formerly MakerSuite) into a table 
 
 Such a file has a preamble, columns with a prefix each ("input:"), and rows. The model's input is the preamble and a
 line "prefix value" for each input column; later calls must use the same format. AI Studio's other prompts (freeform,
-chat) hold no examples and are refused by name.
+chat) contain no examples and are refused with an error that names their kind.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from tunery.data.tables import BadCell, Cell, Row, Table, check_extent, column_name, invalid
 
-# Names of the rows' object over the years; the types are public in LangChain.js (MakerSuite hub).
+# The names that the object with the rows has had over the years; the types are public in LangChain.js (MakerSuite hub).
 _STRUCTURED = ("dataPrompt", "structuredPrompt", "multimodalDataPrompt")
 _OTHERS = {
     "textPrompt": "a freeform prompt",
@@ -127,7 +127,7 @@ def _cell(value: object) -> Cell:
 
 
 def _preamble(value: Mapping[str, Any], prompt: Mapping[str, Any]) -> str:
-    """Return the preamble; newer files may keep it as the system instruction."""
+    """Return the preamble; newer files may store it as the system instruction."""
     texts = (_cell(prompt.get("preamble")), _cell(value.get("systemInstruction") or None))
     return next((text.strip() for text in texts if isinstance(text, str)), "")
 
@@ -137,7 +137,7 @@ def _plain(prefix: str) -> str:
 
 
 def _distinct(names: Iterable[str]) -> tuple[str, ...]:
-    """Number names that were there before: "output", "output 2"."""
+    """Number repeated names: "output", "output 2"."""
     found: list[str] = []
     for name in names:
         numbered = (f"{name} {number}" for number in count(2))

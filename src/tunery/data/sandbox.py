@@ -1,7 +1,8 @@
 """
 Reads untrusted files in a child process with limits on memory and processor time.
 
-Whatever a file does to the parser, this process survives and gets an error message. Results come back as JSON over a
+Whatever a file does to the parser, this process survives and receives an error message. Results come back as JSON over
+a
 pipe. On platforms without such limits (no `resource` module) the file is read in this process.
 """
 
@@ -28,10 +29,10 @@ from tunery.types import TuningExample
 
 MAX_MEMORY_BYTES = 512 * 1024 * 1024
 MAX_CPU_SECONDS = 10
-# our own mistake; anything else, such as a library that cannot be loaded or "[Errno 5]", is the system's
+# a bug of our own; anything else, such as a library that cannot be loaded or "[Errno 5]", is the fault of the system
 _OURS = re.compile(r"(?!ImportError|ModuleNotFoundError)[A-Z][\w.]*: (?!\[Errno )")
-MAX_WAIT_SECONDS = 60  # on a busy machine, processor seconds take longer
-NICENESS = 10  # answers go first
+MAX_WAIT_SECONDS = 60  # on a busy machine, a second of processor time takes longer
+NICENESS = 10  # answers have priority
 
 
 def read_guarded(path: str | Path, **options: Unpack[ReadOptions]) -> Dataset:
@@ -49,7 +50,7 @@ def preview_guarded(path: str | Path, sample_rows: int = SAMPLE_ROWS, **options:
 
 
 def read_and_preview_guarded(path: str | Path, **options: Unpack[ReadOptions]) -> tuple[Dataset, Preview]:
-    """Run both in one child process, whose start takes most of the time."""
+    """Run both in one child process, since starting it takes most of the time."""
     if not _has_limits():
         return Dataset.read(path, **options), preview(path, **options)
     found = _ask(path, _plain(options), "dataset", "preview")
@@ -87,7 +88,7 @@ def _ask(path: str | Path, options: dict[str, Any], *wanted: str) -> dict[str, A
         why = _last_line(done.stderr)
         if _OURS.match(why):
             raise TuneryError(f"The reader of data files failed: {why}")
-        raise Unavailable(f"The file could not be read now ({why}). Try again.")
+        raise Unavailable(f"The file could not be read ({why}). Try again.")
     answer: dict[str, Any] = json.loads(done.stdout)
     if "error" in answer:
         raise _error(answer["error"])
@@ -105,7 +106,7 @@ def _plain(options: ReadOptions) -> dict[str, Any]:
 def _reason(number: int) -> str:
     if number == signal.SIGXCPU:
         return f"took more than {MAX_CPU_SECONDS} seconds"
-    # Rust code without memory aborts; the kernel kills.
+    # Rust code that runs out of memory aborts; the kernel kills.
     if number in (signal.SIGABRT, signal.SIGKILL, signal.SIGSEGV):
         return f"took more than {MAX_MEMORY_BYTES // 1024**2} MB of memory"
     return f"was ended by signal {number}"
@@ -178,7 +179,7 @@ def main(arguments: list[str]) -> None:
 
 
 def _limit(name: str, value: int) -> None:
-    """Lower the soft limit, never above the hard limit, which may be lower already."""
+    """Lower the soft limit, but never set it above the hard limit, which may already be lower."""
     import resource  # POSIX only; the parent never starts a child without it
 
     kind = getattr(resource, name)

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 
 from tunery.errors import DataProblem, DatasetInvalid, Level, Reading
 
-# The reader is limited to 512 MB and 10 s. 4 MiB can hold 1,000,000 rows, or rows with a new column each; a million
+# The reader is limited to 512 MB and 10 s. 4 MiB can contain 1,000,000 rows, or rows with a new column each; a million
 # cells of a workbook took 10 s to measure and read.
 MAX_ROWS = 100_000
 MAX_COLUMNS = 256
@@ -63,7 +63,7 @@ class TableOptions:
     encoding: str | None = None
     delimiter: str | None = None
     header: bool | None = None
-    header_row: int | None = None  # as the user counts; the rows above it are left out
+    header_row: int | None = None  # as the user counts; rows above it are left out
     hidden_rows: bool = False  # read the rows that a workbook hides or filters away
 
 
@@ -83,10 +83,12 @@ class Table:
     sheets: tuple[Sheet, ...] = ()
     hidden: frozenset[int] = frozenset()  # positions of hidden columns
     header_row: int | None = None  # number of the row with the column names
-    refused: tuple[Row, ...] = ()  # that could not be read; each has a problem, or the file has one for all
+    refused: tuple[
+        Row, ...
+    ] = ()  # rows that could not be read; each has a problem, or the file has one for all of them
 
     def without(self, numbers: Collection[int]) -> Table:
-        """Return the table without these rows and without the problems in them."""
+        """Return the table without these rows and their problems."""
         rows = tuple(row for row in self.rows if row.number not in numbers)
         problems = tuple(one for one in self.problems if one.row not in numbers or one.option is not None)
         refused = tuple(row for row in self.refused if row.number not in numbers)
@@ -103,7 +105,7 @@ def invalid(
     option: str | None = None,
     readings: tuple[Reading, ...] = (),
 ) -> DatasetInvalid:
-    """Return the error for data with this single problem."""
+    """Return the error for data that has only this problem."""
     problem = DataProblem(kind, message, row=row, limit=limit, actual=actual, option=option, readings=readings)
     return DatasetInvalid(str(problem), [problem])
 
@@ -135,7 +137,9 @@ def check_extent(rows: int, columns: int) -> None:
 
 
 def sheet_notes(used: str, filled: Sequence[Sheet], *, is_named: bool) -> Iterator[DataProblem]:
-    """Yield warnings about the filled sheets that were not read; `is_named` if the caller named the one that was."""
+    """
+    Yield warnings about sheets with content that were not read; `is_named` if the caller named the sheet that was read.
+    """
     visible = [sheet.name for sheet in filled if sheet.name != used and not sheet.is_hidden]
     hidden = [sheet.name for sheet in filled if sheet.name != used and sheet.is_hidden]
     if visible and not is_named:
@@ -172,7 +176,7 @@ class DecodedText:
     is_guessed: bool = False
 
 
-# A spreadsheet runs a cell that begins like this as a formula (OWASP ASVS 5.0, 1.2.10).
+# Spreadsheets run cells that begin like this as formulas (OWASP ASVS 5.0, 1.2.10).
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
 
 

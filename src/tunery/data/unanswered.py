@@ -1,4 +1,4 @@
-"""Files of inputs to answer: the text of each row, and the same rows again with a column of answers."""
+"""Files of inputs to answer: reads the text of each row, and writes the same rows with a column of answers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class InputFile:
 
 def read_inputs(path: str | Path, **options: Unpack[ReadOptions]) -> InputFile:
     """
-    Read a table of any format that `Dataset.read` reads; it needs no column of outputs.
+    Read a table in any format that `Dataset.read` supports; it needs no column of outputs.
 
     Raises NotFound, InvalidArgument, and DatasetInvalid for rows that cannot be read or have no input.
     """
@@ -53,7 +53,9 @@ def read_inputs(path: str | Path, **options: Unpack[ReadOptions]) -> InputFile:
 
 
 def with_answers(file: InputFile, answers: Sequence[str], kind: str) -> bytes:
-    """Return the rows with a last column of answers as a file of `kind`, one of KINDS; raises InvalidArgument."""
+    """
+    Return the rows, with the answers as the last column, as a file of `kind`, one of KINDS; raises InvalidArgument.
+    """
     columns = (*file.columns, _free_name(file.columns))
     rows = [
         (*(cell if isinstance(cell, str) else "" for cell in row.cells), answer)
@@ -85,7 +87,7 @@ def _free_name(columns: Sequence[str]) -> str:
 
 
 def _workbook(rows: Sequence[Sequence[str]]) -> bytes:
-    """Return a workbook of texts: nothing is taken for a number, a formula or a link."""
+    """Return a workbook of texts; no text is interpreted as a number, a formula or a link."""
     import xlsxwriter
 
     content = io.BytesIO()

@@ -1,7 +1,7 @@
 """
-Unpacks untrusted workbooks, parses their XML and holds their cells, all within limits.
+Unpacks untrusted workbooks, parses their XML and stores their cells, all within limits.
 
-Sizes are checked as declared and again while inflating; cells are counted before they are stored.
+The declared sizes are checked first, and the real ones while inflating; cells are counted before they are stored.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from xml.parsers import expat
 
 from tunery.data.tables import MAX_CELLS, MAX_COLUMNS, MAX_ROWS, Cell, invalid
 
-# Limits of docs/design.md: a 0.39 MB workbook was seen to unpack to 400 MB and to take 1,183 MB of memory.
+# The reason for these limits: a workbook of 0.39 MB was seen to unpack to 400 MB and to take 1,183 MB of memory.
 MAX_UNPACKED_BYTES = 64 * 1024 * 1024
 MAX_RATIO = 100
 MAX_MEMBERS = 1_000
 
-# Small members may compress very well; only large ones do harm.
+# Small members may have a very high ratio; only large ones do harm.
 _RATIO_MATTERS_FROM_BYTES = 1024 * 1024
 _CHUNK_BYTES = 64 * 1024
 _DAMAGED = (
@@ -75,7 +75,7 @@ def _inflate(archive: zipfile.ZipFile) -> dict[str, bytes]:
     members: dict[str, bytes] = {}
     inflated = 0
     for member in archive.infolist():
-        name = member.filename.replace("\\", "/")  # as some programs on Windows write it
+        name = member.filename.replace("\\", "/")  # the way some programs on Windows write it
         if not name.endswith((".xml", ".rels")) and name != "mimetype":
             continue  # pictures and macros
         content = bytearray()
@@ -94,7 +94,7 @@ def _check_unpacked(size: int) -> None:
         raise invalid("archive-size", message, limit=MAX_UNPACKED_BYTES, actual=size)
 
 
-# Every cell can refer to one long text in the table of shared strings.
+# Every cell can refer to the same long text in the table of shared strings.
 MAX_TEXT_CHARACTERS = 64 * 1024 * 1024
 
 Attributes = dict[str, str]
@@ -104,7 +104,7 @@ Area = tuple[int, int, int, int]  # first row, first column, last row, last colu
 @dataclass(slots=True)
 class SheetContent:
     """
-    The cells of one sheet as it shows them, by row and column from 0, and what it hides.
+    The cells of one sheet as it shows them, by row and column from 0, and its hidden rows and columns.
 
     `doubts` says why a spreadsheet may show another text for a cell.
     """
@@ -120,7 +120,10 @@ class SheetContent:
     _characters: int = 0
 
     def put(self, row: int, column: int, cell: Cell, *, rows: int = 1, columns: int = 1) -> None:
-        """Put a cell into this place and those below and beside it. Raises DatasetInvalid above the limits."""
+        """
+        Put a cell into this place and, if repeated, into those below and to the right. Raises DatasetInvalid above the
+        limits.
+        """
         self.count(row + rows - 1, column + columns - 1, len(cell) if isinstance(cell, str) else 0, rows * columns)
         for below in range(row, row + rows):
             line = self.cells.setdefault(below, {})
@@ -150,11 +153,11 @@ class SheetContent:
             raise invalid("too-much-text", message, limit=MAX_TEXT_CHARACTERS, actual=self._characters)
 
     def hide_rows(self, first: int, last: int) -> None:
-        """Note hidden rows; those beyond the limits hold nothing."""
+        """Note hidden rows; rows beyond the limits are empty."""
         self.hidden_rows.update(range(first, min(last, MAX_ROWS) + 1))
 
     def hide_columns(self, first: int, last: int) -> None:
-        """Note hidden columns; those beyond the limits hold nothing."""
+        """Note hidden columns; columns beyond the limits are empty."""
         self.hidden_columns.update(range(first, min(last, MAX_COLUMNS) + 1))
 
 
@@ -194,7 +197,7 @@ def parse_xml(
         raise damaged() from error
 
 
-@functools.lru_cache(maxsize=256)  # a sheet has a million elements of five names
+@functools.lru_cache(maxsize=256)  # a sheet can have a million elements with only five names
 def local(name: str) -> str:
     """Return the name without its namespace."""
     return name.rpartition(" ")[2]

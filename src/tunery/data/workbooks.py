@@ -1,8 +1,8 @@
 """
 Reads one sheet of XLSX, XLS and ODS files, with cells as the text that the sheet shows.
 
-Hidden rows are left out unless they are asked for; what is hidden, merged or shown by a format that is not followed is
-told.
+Hidden rows are left out unless the caller wants them; warnings report what is hidden, merged, or in an unsupported
+format.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tunery.data.xls import XlsWorkbook
 from tunery.data.xlsx import XlsxWorkbook
 from tunery.errors import DataProblem, DatasetInvalid, Reading
 
-# Numbers puts a sheet before the tables that only says what was exported.
+# Numbers puts a sheet that only says what was exported before the tables.
 _NUMBERS_SUMMARY = "Export Summary"
 
 
@@ -38,7 +38,8 @@ class Workbook(Protocol):
 
 def read_workbook(data: bytes, options: TableOptions) -> Table:
     """
-    Return one sheet: the named one, else the first visible one with two columns to learn from, else the first filled.
+    Return one sheet: the named one, else the first visible one with two columns to learn from, else the first one with
+    content.
 
     Raises DatasetInvalid when the file is damaged, protected, too large when unpacked, or has no such sheet.
     """
@@ -96,7 +97,7 @@ def _candidates(sheets: tuple[Sheet, ...], name: str | None) -> list[str]:
 
 
 def _chosen(workbook: Workbook, names: list[str], options: TableOptions) -> tuple[str, SheetContent]:
-    """Return the first of the sheets that promises most."""
+    """Return the first of the most promising sheets."""
     filled = ((name, content) for name in names if (content := _content(workbook, name)).cells)
     first = next(filled, None)
     if first is None:
@@ -117,14 +118,14 @@ def _filled(workbook: Workbook, used: str) -> list[Sheet]:
 def _promise(content: SheetContent, options: TableOptions) -> int:
     try:
         named = name_columns(_Rows.of(content, options.hidden_rows).kept, options.header, options.header_row)
-    except DatasetInvalid:  # said if this sheet is read after all
+    except DatasetInvalid:  # reported if this sheet is read after all
         return 0
     shown = [at for at, position in enumerate(named.positions) if position not in content.hidden_columns]
     return promise(named.rows, shown)
 
 
 def _empty_covered_cells(content: SheetContent) -> None:
-    """Remove what merged cells cover. Raises DatasetInvalid if they overlap too often."""
+    """Remove the cells that merged cells cover. Raises DatasetInvalid if they overlap too often."""
     covered = 0
     for area in content.merged:
         first_row, first_column, last_row, last_column = _clipped(area, content)
@@ -185,7 +186,7 @@ def _cells(content: SheetContent, row: int) -> tuple[Cell, ...]:
 
 
 def _doubts(content: SheetContent, named: NamedRows) -> Iterator[DataProblem]:
-    """Yield a warning for each column and reason why the sheet may show other texts."""
+    """Yield a warning for each column and each reason why the sheet may show different texts."""
     found: dict[tuple[str, str], list[tuple[int, Cell]]] = {}
     for row in named.rows:
         for name, position, cell in zip(named.columns, named.positions, row.cells, strict=True):

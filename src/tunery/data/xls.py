@@ -1,8 +1,8 @@
 """
 Reads the sheets of an old .xls workbook: OLE2 streams (MS-CFB) with BIFF records (MS-XLS).
 
-Texts and truth values come from calamine, which gets a clean file with the workbook alone; numbers, errors and what is
-hidden or merged come from the records, since calamine leaves number formats out.
+Texts and truth values come from calamine, which gets a clean file that contains only the workbook. Numbers, errors, and
+hidden or merged cells come from the records, since calamine ignores number formats.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class XlsWorkbook:
 
 
 def _workbook_stream(found: dict[str, bytes]) -> tuple[str, bytes]:
-    """Return the name and content of the workbook; a protected XLSX is an OLE2 file too."""
+    """Return the name and content of the workbook; a password-protected XLSX is an OLE2 file too."""
     if "EncryptedPackage" in found:
         raise protected()
     for name in ("Workbook", "Book"):
@@ -90,7 +90,7 @@ def _guarded(action: Callable[[], T]) -> T:
     except CalamineError as error:
         raise damaged() from error
     except BaseException as error:
-        # A panic in Rust code is not an Exception; it would pass every other handler and end the process.
+        # A panic in Rust code is not an Exception; it would get past every other handler and end the process.
         if type(error).__name__ != "PanicException":
             raise
         raise damaged() from error
@@ -111,7 +111,7 @@ def _sheets(workbook: CalamineWorkbook) -> Iterator[Sheet]:
 
 
 def _text(value: object) -> Cell:
-    """Return the cell of a value that does not depend on a number format."""
+    """Return the cell for a value that does not depend on a number format."""
     if isinstance(value, bool):
         return "TRUE" if value else "FALSE"
     return line_breaks(value) if isinstance(value, str) and value else None
@@ -154,7 +154,7 @@ def _check_sizes(stream: bytes) -> None:
 
 @dataclass(slots=True)
 class _Globals:
-    """What the beginning of the workbook says about all sheets."""
+    """What the first part of the workbook says about all sheets."""
 
     offsets: list[int] = field(default_factory=list)  # of the sheets in the stream
     codes: dict[int, str] = field(default_factory=lambda: dict(BUILT_IN_FORMATS))
@@ -255,7 +255,7 @@ class _SheetReader:
 
 
 def _unpacked(packed: int) -> float:
-    """Return the number of an RK value: 30 bits of an integer or a float, perhaps in hundredths."""
+    """Return the number in an RK value: 30 bits of an integer or a float, possibly in hundredths."""
     if packed & 2:
         number = float(struct.unpack("<i", struct.pack("<I", packed))[0] >> 2)
     else:

@@ -71,7 +71,7 @@ class XlsxWorkbook:
 
 @dataclass(slots=True)
 class _Outline:
-    """What workbook.xml and its relations say: sheets, the parts they are in, and how dates count."""
+    """The contents of workbook.xml and its relations: the sheets, their parts, and how dates are counted."""
 
     sheets: list[Sheet] = field(default_factory=list)
     parts: dict[str, str] = field(default_factory=dict)
@@ -164,7 +164,7 @@ class _StylesReader:
 
 
 class _SheetReader:
-    """Follows `<row><c><f/><v/></c></row>`; left-out positions follow the previous one."""
+    """Follows `<row><c><f/><v/></c></row>`; a missing position means the one after the previous."""
 
     def __init__(self, texts: list[str], formats: list[str], is_1904: bool) -> None:
         self.content = SheetContent()

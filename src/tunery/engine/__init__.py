@@ -1,1 +1,1 @@
-"""Everything that knows tensors or data: no HTTP, no SQL, no users, no processes."""
+"""Everything that works with tensors. HTTP, SQL, users and processes belong elsewhere."""

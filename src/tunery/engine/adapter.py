@@ -28,7 +28,7 @@ _PREFIX = "base_model.model."
 
 
 class Adaptable(Protocol):
-    """A base with places for adapters: `linears` are module path → (out, in)."""
+    """A base with places for adapters; `linears` maps module paths to (out, in)."""
 
     @property
     def linears(self) -> Mapping[str, tuple[int, int]]: ...
@@ -39,7 +39,7 @@ class Adaptable(Protocol):
 
 
 def write_adapter(folder: Path, adapter: Adapter, *, base_model: str) -> None:
-    """Write an adapter as a PEFT folder; `base_model` is the name under which its base is found again."""
+    """Write an adapter as a PEFT folder; `base_model` is the name by which its base can be found again."""
     folder.mkdir(parents=True, exist_ok=True)
     config = _config(adapter.shape, base_model)
     write_whole(folder / CONFIG, (json.dumps(config, indent=2, sort_keys=True) + "\n").encode())
@@ -134,7 +134,7 @@ def _rank_and_alpha(config: dict[str, Any], folder: Path) -> tuple[int, float]:
 
 
 def _require_shapes(shape: AdapterShape, found: dict[str, tuple[int, ...]], folder: Path) -> None:
-    """Raise InvalidArgument unless the tensors of a file, of which none is read yet, are those of an adapter."""
+    """Raise InvalidArgument unless a file has the tensors of an adapter; no tensor has been read yet."""
     for path, rows, columns in shape.layers:
         for name, needed in (("A", (shape.rank, columns)), ("B", (rows, shape.rank))):
             actual = found.get(f"{_PREFIX}{path}.lora_{name}.weight")

@@ -1,7 +1,8 @@
 """
-Attention over a packed row: a layout says which queries see which keys; here are the products and their gradient.
+Attention over a packed row: the products and their gradient.
 
-In grouped-query form, without repeating keys. `answers/cache.py` brings layouts of its own for cached keys and values.
+A layout says which queries see which keys. Grouped queries are computed without repeating keys. `answers/cache.py` has
+its own layouts for cached keys and values.
 """
 
 from __future__ import annotations
@@ -12,15 +13,17 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-# Weights of a block with at most so many keys are kept for the gradient: with 9 heads, as the default base has, up to
-# 9 kB a token and layer beside 15 kB of other activations; making them anew took a sixth of the time of attention.
+# The attention weights of blocks with at most this many keys are saved for the backward pass. With the 9 heads of the
+# default base, this takes up to 9 kB per token and layer, in addition to 15 kB of other activations; recomputing them
+# took a sixth of the time of attention.
 KEPT_KEYS = 512
 
 
 @dataclass(frozen=True, slots=True)
 class AttentionRule:
     """
-    What a layer adds to plain causal attention: scale of the scores, sliding window in tokens, soft cap of the scores.
+    What a layer adds to plain causal attention: a scale for the scores, a sliding window in tokens, a soft cap for the
+    scores.
     """
 
     scaling: float
@@ -32,7 +35,7 @@ class Layout(Protocol):
     """
     Which query sees which key; `attend` maps `[H, T, D]`, `[K, T, D]`, `[K, T, D]` to `[T, H, D]`.
 
-    Behind that stands what the gradient wants, where there is one.
+    If there is a backward pass, it also returns what that needs.
     """
 
     def attend(
@@ -43,7 +46,7 @@ class Layout(Protocol):
 @dataclass(frozen=True, slots=True)
 class Block:
     """
-    Queries `query_start:query_end` see, as far as the mask lets them, the prefix and the keys `key_start:query_end`.
+    Queries `query_start:query_end` see the prefix and the keys `key_start:query_end`, as far as the mask allows.
     """
 
     query_start: int
@@ -52,7 +55,7 @@ class Block:
 
 
 class Trade(Protocol):
-    """What a lane does with its keys and values, and with their gradient; see `lanes.py`."""
+    """How a lane exchanges its keys and values, and their gradient; see `lanes.py`."""
 
     def share(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]: ...
     def settle(self, grad_key: Tensor, grad_value: Tensor) -> tuple[Tensor, Tensor]: ...
@@ -61,10 +64,10 @@ class Trade(Protocol):
 @dataclass(frozen=True, slots=True)
 class PackedLayout:
     """
-    Prefix of `prefix` tokens, then the examples, cut into blocks.
+    A prefix of `prefix` tokens, then the examples, cut into blocks.
 
-    `positions` `[T]` restart at `prefix` for each example; `numbers` `[T]` tell which example a token belongs to, -1 is
-    the prefix. A lane of the row has the queries of its `blocks` alone, the first of them is `start`.
+    `positions` `[T]` restart at `prefix` for each example; `numbers` `[T]` give the example that a token belongs to, -1
+    for the prefix. A lane of the row has only the queries of its `blocks`; the first query is `start`.
     """
 
     positions: Tensor
@@ -83,21 +86,21 @@ class PackedLayout:
         return slice(block.query_start - self.start, block.query_end - self.start)
 
     def masks(self, rule: AttentionRule, groups: int, like: Tensor) -> list[Tensor]:
-        """Return for each block what is added to the scores: `[groups × queries, keys]`, 0 or -inf."""
+        """Return the mask that is added to the scores of each block: `[groups × queries, keys]`, 0 or -inf."""
         name = (rule.window, groups, like.dtype, like.device)
         if name not in self._masks:
             self._masks[name] = [self._mask(block, rule.window, groups, like) for block in self.blocks]
         return self._masks[name]
 
     def keys(self, block: Block, tensor: Tensor) -> Tensor:
-        """Return the rows of `tensor` `[K, T, D]` that a block may see: the prefix, then its own."""
+        """Return the rows of `tensor` `[K, T, D]` that a block may see: the prefix, then its own rows."""
         own = tensor[:, block.key_start : block.query_end]
         if block.key_start <= self.prefix:
             return tensor[:, : block.query_end]
         return torch.cat((tensor[:, : self.prefix], own), dim=1)
 
     def add_keys(self, block: Block, total: Tensor, part: Tensor) -> None:
-        """Add the gradient of what `keys` returned to `total` `[K, T, D]`."""
+        """Add the gradient of the rows that `keys` returned to `total` `[K, T, D]`."""
         if block.key_start <= self.prefix:
             total[:, : block.query_end] += part
         else:
@@ -105,7 +108,7 @@ class PackedLayout:
             total[:, block.key_start : block.query_end] += part[:, self.prefix :]
 
     def sees_all(self, block: Block, tensor: Tensor) -> bool:
-        """Tell whether `keys` gives all of `tensor`."""
+        """Return whether `keys` returns the whole `tensor`."""
         return block.key_start <= self.prefix and block.query_end == tensor.shape[1]
 
     def _mask(self, block: Block, window: int | None, groups: int, like: Tensor) -> Tensor:
@@ -125,8 +128,8 @@ def attended(
     query: Tensor, key: Tensor, value: Tensor, layout: PackedLayout, rule: AttentionRule
 ) -> tuple[Tensor, ...]:
     """
-    Return softmax(scale · q kᵀ + mask) v `[T, H, D]`, then what the gradient wants: the keys and values that were seen
-    and, of blocks with few keys, the weights; of others they are computed again.
+    Return softmax(scale · q kᵀ + mask) v `[T, H, D]`, then what the backward pass needs: the keys and values that were
+    seen and, for blocks with few keys, the weights; those of other blocks are recomputed.
     """
     heads, tokens, width = query.shape
     groups = heads // key.shape[0]
@@ -153,9 +156,9 @@ def attention_gradient(
     rule: AttentionRule,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """
-    Return the gradient `[H, T, D]`, `[K, T, D]`, `[K, T, D]` of what `attended` gave.
+    Return the gradients `[H, T, D]`, `[K, T, D]`, `[K, T, D]` of the inputs of `attended`.
 
-    Sums of the keys' gradients over blocks are taken in float32 or wider.
+    The gradients of keys are summed over blocks in float32 or wider.
     """
     groups, left = query.shape[0] // key.shape[0], list(kept)
     grad_query = torch.empty_like(query)
@@ -178,7 +181,10 @@ def attention_gradient(
 
 
 class _KeySum:
-    """The gradient `[K, T, D]` of keys or values, summed over blocks; the only block of a row is taken as it is."""
+    """
+    The gradient `[K, T, D]` of keys or values, summed over blocks; if a row has only one block, its gradient is used
+    directly.
+    """
 
     def __init__(self, layout: PackedLayout, like: Tensor) -> None:
         self.layout, self.is_whole = layout, len(layout.blocks) == 1 and layout.sees_all(layout.blocks[0], like)
@@ -202,14 +208,14 @@ def _weights(query: Tensor, key: Tensor, mask: Tensor, rule: AttentionRule) -> t
     """Return the attention weights `[K, G·Q, S]` and, with a soft cap, the capped scores before the mask."""
     if rule.softcap is None:
         scores = torch.baddbmm(mask[None], query, key.transpose(1, 2), alpha=rule.scaling)
-        return torch.softmax(scores, -1), None  # sums in float32 whatever the type
+        return torch.softmax(scores, -1), None  # sums are in float32, whatever the type
     wide = torch.promote_types(query.dtype, torch.float32)
     capped = torch.tanh(torch.bmm(query, key.transpose(1, 2)).to(wide) * (rule.scaling / rule.softcap)) * rule.softcap
     return torch.softmax(capped + mask, -1).to(query.dtype), capped
 
 
 def _group(tensor: Tensor, groups: int) -> Tensor:
-    """Return `[H, Q, D]` as `[K, G·Q, D]`: the heads that share a key stand below each other."""
+    """Return `[H, Q, D]` as `[K, G·Q, D]`: the heads that share a key are stacked."""
     heads, queries, width = tensor.shape
     return tensor.reshape(heads // groups, groups * queries, width)
 

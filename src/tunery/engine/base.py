@@ -1,7 +1,7 @@
 """
 Loads the frozen weights and the tokenizer of a base from a folder with safetensors.
 
-The weights stay memory-mapped where the file has the wanted number format. Code that comes with a model is never run.
+The weights stay memory-mapped if the file has the right number format. Code that comes with a model is never run.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Base:
 
     @property
     def name(self) -> str:
-        """Return the base's own name in the catalog, also when it was requested by an API name."""
+        """Return the base's own name in the catalog, even if it was requested by an API name."""
         return self.entry.alias_of or self.entry.name
 
     @property
@@ -75,9 +75,10 @@ def _load(entry: CatalogEntry, folder: Path, digest: str, dtype: torch.dtype, de
 
 def network_of(folder: Path, dtype: torch.dtype, device: torch.device = CPU) -> Network | FallbackNetwork:
     """
-    Return the frozen model in a folder: our decoder, or transformers' where that does not compute it, with the reason.
+    Return the frozen model in a folder: our own decoder, or the model of transformers with the reason why ours cannot
+    compute it.
 
-    Raises what `weights.arranged` and `fallback.model_of` do.
+    Raises the errors of `weights.arranged` and `fallback.model_of`.
     """
     try:
         spec = spec_of(read_config(folder))
@@ -86,14 +87,14 @@ def network_of(folder: Path, dtype: torch.dtype, device: torch.device = CPU) -> 
         return FallbackNetwork(model_of(folder, dtype).to(device), str(reason))
 
 
-# below this, bfloat16's rounding is not worth the time saved; processors with the instructions gain 2-4
+# with less, the rounding of bfloat16 is not worth the time saved; processors with the instructions reach 2-4
 MINIMUM_GAIN = 1.3
-_ROUNDS = 8  # about 1 ms each; the first pays for loading the kernels
-_HOPELESS_ROUNDS, _HOPELESS_GAIN = 2, 0.5  # emulated bfloat16 takes 80 ms a round: stop early
+_ROUNDS = 8  # about 1 ms each; the first one also loads the kernels
+_HOPELESS_ROUNDS, _HOPELESS_GAIN = 2, 0.5  # emulated bfloat16 takes 80 ms per round, so stop early
 
 
 def chosen_device(name: str) -> torch.device:
-    """Return a device by its name; raises InvalidArgument with what to do where torch cannot compute on it."""
+    """Return a device by its name; raises InvalidArgument, saying what to do, if torch cannot compute on it."""
     try:
         device = torch.device(name)
         torch.zeros(1, device=device).add_(1).cpu()
@@ -106,7 +107,7 @@ def chosen_device(name: str) -> torch.device:
 
 
 def device_dtype(device: torch.device) -> torch.dtype:
-    """Return the number format that a device is fast in, bfloat16 or float32."""
+    """Return the number format in which a device is fast, bfloat16 or float32."""
     if device.type == "cpu":
         return fast_dtype()
     is_native = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)

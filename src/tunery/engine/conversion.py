@@ -1,8 +1,8 @@
 """
-Converts a GGUF file to the folder that tuning and serving read: bfloat16 safetensors, config, tokenizer, template.
+Converts a GGUF file to the folder that tuning and answering read: bfloat16 safetensors, config, tokenizer, template.
 
-Llama files are read tensor by tensor, others by transformers' loader. The positions of Q4_1 blocks are kept in
-`four_bit.json`, so that 4-bit decoding multiplies exactly the numbers that tuning saw.
+Llama files are read tensor by tensor, others by transformers' loader. The positions of Q4_1 blocks are stored in
+`four_bit.json`, so that 4-bit decoding multiplies exactly the numbers that were used in tuning.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from tunery.files import OnProgress, Progress, ignore, read_json, write_json
 
 WEIGHTS_FILE = "model.safetensors"
 
-# llama.cpp splits digits one by one for these (llama-vocab.cpp, `LLAMA_VOCAB_PRE_TYPE_SMOLLM` and neighbours), as the
-# original tokenizers do; transformers' GGUF reader does not, and "\n\n5" would become three tokens where it was two
+# For these, llama.cpp splits digits one by one (llama-vocab.cpp, `LLAMA_VOCAB_PRE_TYPE_SMOLLM` and neighbours), as the
+# original tokenizers do. The GGUF reader of transformers does not, so "\n\n5" would become three tokens instead of two
 DIGIT_SPLITTING = frozenset({"smollm", "starcoder", "refact", "command-r", "codeshell", "exaone"})
 
 
@@ -67,7 +67,7 @@ def _tokenizer(gguf_file: Path, pre_type: str | None) -> Tokenizer:
 INDEX_FILE = "four_bit.json"
 ORIGINAL_FILE = "original.gguf"
 
-Q4_1 = 3  # number of the type in ggml
+Q4_1 = 3  # ggml's number for the type
 BLOCK_WEIGHTS = 32
 BLOCK_BYTES = 20  # d, m as float16, then 16 bytes with weight j in the low and weight j + 16 in the high half of byte j
 
@@ -93,19 +93,19 @@ class FourBitWeight:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the blocks of a weight matrix `[N, K]` are in the GGUF file, and the order of its rows."""
+    """The position of the blocks of a weight matrix `[N, K]` in the GGUF file, and the order of its rows."""
 
     offset: int  # bytes from the beginning of the file
     rows: int  # N
     columns: int  # K
-    rotary_heads: int | None = None  # heads whose rows llama.cpp has reordered, see `original_rows`
+    rotary_heads: int | None = None  # number of heads whose rows llama.cpp has reordered, see `original_rows`
 
 
 def decode_four_bit(blocks: torch.Tensor, rotary_heads: int | None = None) -> FourBitWeight:
     """
     Return the weight matrix in Q4_1 blocks: uint8 `[N, K/32·20]`.
 
-    With `rotary_heads` the rows return to the order of the original weights.
+    With `rotary_heads`, the rows are put back into the order of the original weights.
     """
     rows = blocks.shape[0]
     blocks = original_rows(blocks, rotary_heads).reshape(rows, -1, BLOCK_BYTES)  # (N, K/32, 20)
@@ -184,7 +184,7 @@ def llama_config(file: GgufFile) -> dict[str, Any]:
 def llama_weights(
     file: GgufFile, config: dict[str, Any], on_progress: OnProgress
 ) -> tuple[dict[str, torch.Tensor], dict[str, Place]]:
-    """Return bfloat16 weights by parameter name, and where the 4-bit ones are in the file."""
+    """Return bfloat16 weights by parameter name, and the positions of the 4-bit weights in the file."""
     names = _parameter_names(config)
     total, done = sum(tensor.total_bytes for tensor in file.tensors), 0
     weights: dict[str, torch.Tensor] = {}
@@ -235,6 +235,6 @@ def _read(file: GgufFile, tensor: GgufTensor, heads: int | None) -> torch.Tensor
     data = file.data(tensor)
     if tensor.type_id == Q4_1:
         return decode_four_bit(torch.from_numpy(data.copy()), heads).dense().bfloat16()
-    # copied, as above: what is mapped cannot be written to, and torch warns of that
+    # copied, as above, because mapped memory is read-only and torch warns about it
     dense = torch.from_numpy(gguf.dequantize(data, gguf.GGMLQuantizationType(tensor.type_id)).copy())
     return original_rows(dense, heads).bfloat16().contiguous()

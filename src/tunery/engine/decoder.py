@@ -1,12 +1,13 @@
 """
-The model: token ids to hidden states, layer by layer, and the way back.
+The model: token ids to hidden states, layer by layer, and the backward pass.
 
     h = x + after(O(attention(turned(Q n), turned(K n), V n)))        n = before(x)
     y = h + after(down(act(gate m) · up m))                           m = before(h)
 
-where `before` and `after` are norms, or nothing, and every product has a low-rank part of an adapter beside it. The
-gradient is written out: what a layer keeps for it is what is dear to compute, and gradients of an adapter's weights go
-straight to their places. Frozen weights have none. `T` tokens, `H` features of the residual stream, `D` of a head.
+where `before` and `after` are norms, or nothing, and the low-rank part of an adapter is added to every product. The
+backward pass is written by hand: a layer saves only what is expensive to compute, and the gradients of an adapter's
+weights are written directly to their places. Frozen weights have no gradient. In shapes, `T` stands for tokens, `H` for
+features of the residual stream, `D` for features of a head.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from tunery.engine.weights import DecoderWeights, LayerWeights, Norm
 
 
 class LayerPairs(NamedTuple):
-    """The low-rank products beside a layer's linear layers, None where an adapter leaves them as they are."""
+    """The low-rank products for the linear layers of a decoder layer, None where an adapter changes nothing."""
 
     queries: LowRank | None
     output: LowRank | None
@@ -40,23 +41,22 @@ LayerPlaces = tuple[Sequence[Pair], Sequence[Pair], Sequence[Pair], Sequence[Pai
 
 @dataclass(frozen=True, slots=True)
 class RowPairs:
-    """Rows `start:end` (to the last one if None) have these low-rank products, layer by layer."""
+    """Rows `start:end` (to the last one if `end` is None) use these low-rank products, layer by layer."""
 
     start: int
     end: int | None
     layers: Sequence[LayerPairs]
 
 
-Turn = tuple[Tensor, Tensor]  # cosines and sines [T, 1, W] of a rotation
+Turn = tuple[Tensor, Tensor]  # the cosines and sines [T, 1, W] of a rotation
 
 
 @dataclass(frozen=True, slots=True)
 class Pass:
     """
-    What all layers of a pass share: who sees whom, how heads are turned, and which rows use which adapter.
+    What all layers of a pass share: which rows see which, how heads are rotated, and which rows use which adapter.
 
-    `wanted`: the rows that the last layer need not leave out, all if None; behind its attention the others are not
-    computed.
+    `wanted` are the rows needed from the last layer, all if None; after its attention, the others are not computed.
     """
 
     spec: DecoderSpec
@@ -68,7 +68,10 @@ class Pass:
 
 
 class Kept(NamedTuple):
-    """What the gradient of a layer wants: its input, the input of its feed-forward part, and what both halves kept."""
+    """
+    What a layer saves for its backward pass: its input, the input of its feed-forward part, and the values of both
+    halves.
+    """
 
     x: Tensor
     middle: Tensor
@@ -78,8 +81,8 @@ class Kept(NamedTuple):
 
 class AttentionKept(NamedTuple):
     """
-    `norm`, `head_norm` and `after` are statistics of norms, `narrow` and `output_narrow` the middles of low-rank
-    products; `unnormed` are query and key heads, kept where they are normed.
+    `norm`, `head_norm` and `after` are statistics of norms; `narrow` and `output_narrow` are the inner values of
+    low-rank products (rows · Aᵀ); `unnormed` are the query and key heads, saved if they are normed.
     """
 
     rows: Tensor
@@ -105,7 +108,9 @@ class FeedKept(NamedTuple):
     after: Statistics
 
 
-Statistics = tuple[Tensor, ...]  # of a norm: 1 / sqrt(mean(x²) + ε), or mean and that of LayerNorm
+Statistics = tuple[
+    Tensor, ...
+]  # of a norm: 1 / sqrt(mean(x²) + ε), or the mean and 1 / standard deviation for LayerNorm
 
 
 def begin(
@@ -130,7 +135,7 @@ def angles(rotation: Rotation, positions: Tensor, dtype: torch.dtype) -> Turn:
     frequencies = rotation.frequencies
     if rotation.long is not None and len(positions) and int(positions.max()) >= rotation.limit:
         frequencies = rotation.long
-    # (T, W/2), each angle for a number of the first and one of the second half
+    # (T, W/2); each angle is used for one number of the first and one of the second half
     half = positions[:, None].float() * frequencies.to(positions.device)
     both = torch.cat((half, half), -1)
     return (both.cos() * rotation.scale).to(dtype), (both.sin() * rotation.scale).to(dtype)
@@ -139,13 +144,13 @@ def angles(rotation: Rotation, positions: Tensor, dtype: torch.dtype) -> Turn:
 def embedded(spec: DecoderSpec, weights: DecoderWeights, token_ids: Tensor, positions: Tensor) -> Tensor:
     """Map token ids `[T]` to the residual stream `[T, H]`."""
     x = functional.embedding(token_ids, weights.embedding)
-    if spec.embedding_multiplier != 1:  # rounded as families keep it
+    if spec.embedding_multiplier != 1:  # rounded the way the family does
         x *= torch.tensor(spec.embedding_multiplier, dtype=torch.float32).to(x.dtype)
     return x if weights.positions is None else x + functional.embedding(positions, weights.positions)
 
 
 def forward(run: Pass, x: Tensor, number: int) -> tuple[Tensor, Kept]:
-    """Map the residual stream `[T, H]` through a layer; of the last one only the wanted rows come out."""
+    """Map the residual stream `[T, H]` through a layer; the last layer returns only the wanted rows."""
     wanted = run.wanted if number == len(run.weights.layers) - 1 else None
     added, attention = _attention_half(run, x, number, wanted)
     through = x if wanted is None else x[wanted]
@@ -159,9 +164,10 @@ def forward(run: Pass, x: Tensor, number: int) -> tuple[Tensor, Kept]:
 
 def backward(run: Pass, grad: Tensor, kept: Kept, number: int, places: LayerPlaces) -> Tensor | None:
     """
-    Return the gradient of a layer's input `[T, H]`, None for the first layer, and add those of the pairs to `places`.
+    Return the gradient of a layer's input `[T, H]`, None for the first layer, and add the gradients of the pairs to
+    `places`.
 
-    `grad` belongs to what `forward` gave; one adapter for all rows.
+    `grad` is the gradient of the output of `forward`; all rows use the same adapter.
     """
     pairs = run.groups[0].layers[number]
     needs_grad = number > 0
@@ -218,20 +224,20 @@ def _feed_half(run: Pass, x: Tensor, number: int) -> tuple[Tensor, FeedKept]:
 
 
 def _feed_gradient(run: Pass, grad: Tensor, kept: Kept, number: int, pairs: LayerPairs, places: LayerPlaces) -> Tensor:
-    """Return the gradient of the input of the feed-forward part, the residual stream apart."""
+    """Return the gradient of the input of the feed-forward part, without the residual stream."""
     spec, layer, feed = run.spec, run.weights.layers[number], kept.feed
     grad = _after_gradient(spec, grad, feed.output, layer.norms[3], feed.after)
     grad_product = grad @ layer.down.weight  # (T, inner)
     gate, up = _gate_and_up(spec, feed.opened)
     activation = ACTIVATIONS[spec.activation]
-    active = activation.function(gate)  # made anew: cheaper than keeping it
+    active = activation.function(gate)  # recomputed, which is cheaper than saving it
     product = active if up is None else active * up
     _add_gradient(pairs.down, product, feed.down_narrow, (grad,), grad_product, places[3])
     if up is None:
         grads: Sequence[Tensor] = (activation.gradient(grad_product, gate),)
     else:
         grads = activation.gradient(up * grad_product, gate), grad_product.mul_(active)
-    if len(grads) > len(layer.wide):  # gate and up are one product
+    if len(grads) > len(layer.wide):  # gate and up are a single product
         grads = (torch.cat(tuple(grads), 1),)
     grad_rows = grads[0] @ layer.wide[0].weight  # (T, H)
     for more, linear in zip(grads[1:], layer.wide[1:], strict=True):
@@ -243,13 +249,13 @@ def _feed_gradient(run: Pass, grad: Tensor, kept: Kept, number: int, pairs: Laye
 def _attention_gradient(
     run: Pass, grad: Tensor, kept: Kept, number: int, pairs: LayerPairs, places: LayerPlaces
 ) -> Tensor | None:
-    """Return the gradient of a layer's input through its attention, None where nothing needs it."""
+    """Return the gradient of a layer's input through its attention, None if nothing needs it."""
     spec, layer, part, own = run.spec, run.weights.layers[number], run.spec.layers[number], kept.attention
     grad = _after_gradient(spec, grad, own.output, layer.norms[1], own.after)
     grad_answer = grad @ layer.output.weight  # (T, heads · D)
     _add_gradient(pairs.output, own.answer, own.output_narrow, (grad,), grad_answer, places[1])
     if run.wanted is not None and number == len(run.weights.layers) - 1:
-        # rows that were left out take part through their keys and values alone
+        # rows that were left out contribute only through their keys and values
         whole = grad_answer.new_zeros(len(kept.x), grad_answer.shape[1])
         grad_answer = whole.index_copy_(0, run.wanted, grad_answer)
     assert isinstance(run.layout, PackedLayout)
@@ -267,7 +273,9 @@ def _attention_gradient(
 
 
 def _add_low_rank(run: Pass, number: int, place: int, rows: Tensor, outputs: Sequence[Tensor]) -> Tensor | None:
-    """Add the low-rank products of a place to its outputs; return their middle if all rows have the same."""
+    """
+    Add the low-rank products of a place to its outputs; return their inner values if all rows use the same adapter.
+    """
     narrow = None
     for group in run.groups:
         pairs = group.layers[number][place]
@@ -296,13 +304,13 @@ def _add_gradient(
 def _by_head(spec: DecoderSpec, together: Tensor) -> Tensor:
     """Return `[T, heads + 2 · key heads, D]`: query, key and value heads."""
     tokens = len(together)
-    if spec.is_interleaved:  # (T, heads, 3, D): those of one head stand together
+    if spec.is_interleaved:  # (T, heads, 3, D): query, key and value of a head are adjacent
         return together.view(tokens, spec.heads, 3, -1).transpose(1, 2).reshape(tokens, 3 * spec.heads, -1)
     return together.view(tokens, spec.heads + 2 * spec.key_heads, -1)
 
 
 def _side_by_side(spec: DecoderSpec, heads: Tensor) -> Tensor:
-    """Return what `_by_head` was given."""
+    """Undo `_by_head`."""
     tokens = len(heads)
     if spec.is_interleaved:
         return heads.view(tokens, 3, spec.heads, -1).transpose(1, 2).reshape(tokens, -1)
@@ -310,7 +318,9 @@ def _side_by_side(spec: DecoderSpec, heads: Tensor) -> Tensor:
 
 
 def _heads_normed(spec: DecoderSpec, heads: Tensor, layer: LayerWeights) -> tuple[Tensor, Sequence[Statistics]]:
-    """Norm query and key heads `[T, heads + key heads, D]`, each alone or all queries and all keys together."""
+    """
+    Norm query and key heads `[T, heads + key heads, D]`, each head by itself, or all queries and all keys together.
+    """
     norm = layer.head_norm
     if norm is None:
         return heads, ()
@@ -336,7 +346,7 @@ def _heads_norm_gradient(spec: DecoderSpec, grad: Tensor, kept: AttentionKept, l
 
 
 def _gate_and_up(spec: DecoderSpec, opened: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]:
-    """Return gate and up `[T, inner]`; the only product and None where there is no gate."""
+    """Return gate and up `[T, inner]`; without a gate, the only product and None."""
     if not spec.is_gated:
         return opened[0], None
     gate, up = opened if len(opened) == 2 else opened[0].chunk(2, -1)
@@ -344,7 +354,7 @@ def _gate_and_up(spec: DecoderSpec, opened: Sequence[Tensor]) -> tuple[Tensor, T
 
 
 def _after(spec: DecoderSpec, output: Tensor, norm: Norm | None) -> tuple[Tensor, Statistics]:
-    """Return what a half adds to the residual stream; without a norm or multiplier it is `output` itself."""
+    """Return what a half adds to the residual stream; without a norm or a multiplier, it is `output` itself."""
     statistics: Statistics = ()
     if norm is not None:
         output, statistics = normed(output, norm)
@@ -360,7 +370,10 @@ def _after_gradient(
 
 
 def normed(x: Tensor, norm: Norm | None) -> tuple[Tensor, Statistics]:
-    """Return the norm of `x` over its last axis and what its gradient wants; means are taken in float32 or wider."""
+    """
+    Return the norm of `x` over its last axis and the statistics for its backward pass; means are computed in float32 or
+    wider.
+    """
     if norm is None:
         return x, ()
     if norm.bias is not None:
@@ -373,7 +386,7 @@ def normed(x: Tensor, norm: Norm | None) -> tuple[Tensor, Statistics]:
 
 
 def norm_gradient(grad: Tensor, x: Tensor, norm: Norm | None, statistics: Statistics) -> Tensor:
-    """Return the gradient of the norm towards `x`, in its type."""
+    """Return the gradient of the norm with respect to `x`, in the type of `x`."""
     if norm is None:
         return grad
     if norm.bias is not None:
@@ -388,7 +401,7 @@ def norm_gradient(grad: Tensor, x: Tensor, norm: Norm | None, statistics: Statis
 
 
 def rotated(heads: Tensor, turn: Turn) -> Tensor:
-    """Return `[T, N, D]` after the rotary embedding of its first `W` numbers: x · cos + (-x₂, x₁) · sin."""
+    """Return `[T, N, D]` with the rotary embedding applied to its first `W` numbers: x · cos + (-x₂, x₁) · sin."""
     cosine, sine = turn
     part = cosine.shape[-1]
     first, second = heads[..., :part].chunk(2, -1)
@@ -397,7 +410,7 @@ def rotated(heads: Tensor, turn: Turn) -> Tensor:
 
 
 def rotated_back(grad: Tensor, turn: Turn) -> Tensor:
-    """Return the gradient of what went into `rotated`."""
+    """Return the gradient of the input of `rotated`."""
     cosine, sine = turn
     part = cosine.shape[-1]
     first, second = (grad[..., :part] * sine).chunk(2, -1)
@@ -407,7 +420,7 @@ def rotated_back(grad: Tensor, turn: Turn) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Activation:
-    """An activation and its gradient: of the output and the input."""
+    """An activation and its gradient, a function of the gradient of the output and the input."""
 
     function: Callable[[Tensor], Tensor]
     gradient: Callable[[Tensor, Tensor], Tensor]

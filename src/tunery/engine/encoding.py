@@ -1,9 +1,9 @@
 """
 Encodes texts as token ids and decodes them, with one template for tuning and serving.
 
-A prompt is the chat template with one user turn and the opening of the answer; an example is that prompt, its output
+A prompt is the chat template with one user turn and the opening of the answer; an example is such a prompt, the output
 and the token that ends a turn. Both come from the same call, so a served prompt has exactly the token ids that were
-tuned on. Control tokens come from the template alone: a text that spells one is encoded as text.
+tuned on. Only the template writes control tokens: a text that spells one is encoded as text.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ from tunery.engine.tokenizer import Tokenizer
 from tunery.errors import DatasetInvalid, InvalidArgument
 from tunery.types import CatalogEntry, TuningExample, Turn
 
-LOST_CHARACTER = "\ufffd"  # what a decoder writes for bytes that are no character
+LOST_CHARACTER = "\ufffd"  # what a decoder writes for bytes that are not a character
 _LOST_CHARACTER_IN_TOKENS = (
     "ï¿½",
     LOST_CHARACTER,
     "<0xEF><0xBF><0xBD>",
-)  # where it is meant: of bytes, plain, fallback
+)  # tokens that really mean it: as bytes, as text, as fallback
 
 
 class Encoder:
     """
     The template and tokenizer of one base.
 
-    `window_tokens` is the longest sequence (prompt plus answer) that the base can read. A template that asks for the
-    date gets `date`, by default that of the call; `thinking` None leaves it to the template.
+    `window_tokens` is the longest sequence (prompt plus answer) that the base can read. A template that uses the date
+    gets `date`, by default that of the call; `thinking` None leaves the choice to the template.
     """
 
     def __init__(
@@ -62,12 +62,12 @@ class Encoder:
         self.stop_token_ids = frozenset(token for token in ends if token is not None)
 
     def prompt(self, text_input: str, max_output_tokens: int = 1) -> list[int]:
-        """Return the token ids before the answer; raises InvalidArgument when the window is too small."""
+        """Return the token ids of the prompt; raises InvalidArgument if the window is too small."""
         return self.conversation((_asked(text_input),), max_output_tokens)
 
     def conversation(self, turns: Sequence[Turn], max_output_tokens: int = 1) -> list[int]:
         """
-        Return the token ids before the answer to a conversation; a prompt is a single turn of the user.
+        Return the token ids that precede the answer to a conversation; a prompt is a single user turn.
 
         Raises InvalidArgument when the window is too small or the base's template rejects these turns.
         """
@@ -85,7 +85,7 @@ class Encoder:
         Return the row of an example.
 
         A row longer than the window loses the end of its input, never the template or the answer (`was_cut`).
-        Raises InvalidArgument when template and answer alone do not fit.
+        Raises InvalidArgument if the template and the answer alone do not fit.
         """
         prompt = self._encode((_asked(example.text_input),))
         answer = self._answer(example, prompt)
@@ -95,13 +95,18 @@ class Encoder:
         return EncodedExample((*prompt, *answer), len(prompt), was_cut)
 
     def examples(self, examples: Sequence[TuningExample]) -> list[EncodedExample]:
-        """Return the rows of examples; raises DatasetInvalid with each whose output does not fit, numbered from 1."""
+        """
+        Return the rows of examples; raises DatasetInvalid with every row, counted from 1, whose output does not fit.
+        """
         if beyond := self.outputs_beyond_window(examples):
             raise DatasetInvalid("", long_outputs(beyond, self.window_tokens))
         return [self.example(example) for example in examples]
 
     def outputs_beyond_window(self, examples: Sequence[TuningExample]) -> dict[int, int]:
-        """Return the tokens of template and output by the place of each example that does not fit without its input."""
+        """
+        Return the number of tokens of template and output, by index, for each example that does not fit even without
+        its input.
+        """
         prompt = self._encode((_asked(""),))
         found = {}
         for place, example in enumerate(examples):
@@ -123,7 +128,7 @@ class Encoder:
         return self.tokenizer.decode(token_ids, skip_special_tokens=True)
 
     def whole_text(self, token_ids: Sequence[int]) -> str:
-        """Return the text of answer tokens as `text` does, without a character at the end that is not complete."""
+        """Return the text of answer tokens like `text`, but without an incomplete character at the end."""
         text = self.text(token_ids)
         if not text.endswith(LOST_CHARACTER):
             return text
@@ -133,18 +138,18 @@ class Encoder:
 
     @property
     def is_additive(self) -> bool:
-        """Return whether texts of token runs can be concatenated, as with byte-level BPE."""
+        """Return whether the texts of token sequences can simply be concatenated, as with byte-level BPE."""
         return type(self.tokenizer.backend.decoder).__name__ == "ByteLevel"
 
     def rendered(self, turns: Sequence[Turn]) -> str:
-        """Return the text before the answer to a conversation, as other programs need it."""
+        """Return the text that precedes the answer to a conversation, for use in other programs."""
         return self._render(*turns)
 
     def _render(self, *turns: Turn) -> str:
         said = [{"role": turn.role, "content": turn.text} for turn in turns]
         try:
             return self._written(said, add_generation_prompt=True)
-        except TemplateError as error:  # templates reject what their model has not learned, such as a system turn
+        except TemplateError as error:  # templates reject turns that their model has not learned, such as a system turn
             raise InvalidArgument(f"The chat template of this base rejects these turns: {error}.") from error
 
     def _written(self, said: Sequence[Mapping[str, str]], *, add_generation_prompt: bool = False) -> str:
@@ -153,7 +158,7 @@ class Encoder:
         )
 
     def _encode(self, turns: Sequence[Turn], output: str = "") -> list[int]:
-        """Return the token ids of rendered turns and the beginning of an answer behind them."""
+        """Return the token ids of rendered turns followed by the beginning of an answer."""
         texts = [*(turn.text for turn in turns), output]
         if not self._control.are_spelled_in(texts):
             return self.tokenizer.encode(self._rendered(turns) + output)
@@ -166,8 +171,8 @@ class Encoder:
 
     def _answer(self, example: TuningExample, prompt: list[int]) -> list[int]:
         whole = self._encode((_asked(example.text_input),), example.output)
-        # SentencePiece marks the start of a text, so the answer's true ids only follow from prompt + answer; where both
-        # merge into one token at the border, the prompt must stay as it will be served
+        # SentencePiece marks the start of a text, so the true ids of the answer only follow from prompt + answer; if
+        # both merge into one token at the border, the prompt has to stay as it will be served
         is_prefix = whole[: len(prompt)] == prompt
         return [*(whole[len(prompt) :] if is_prefix else self._encode((), example.output)), self.end_token_id]
 
@@ -186,7 +191,7 @@ class Encoder:
 
     def _find_end_token(self) -> int:
         """
-        Return the first token the template writes after an answer if it is special, else the end-of-text token.
+        Return the first token that the template writes after an answer if it is special, else the end-of-text token.
         """
         turns = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]
         behind = self.tokenizer.encode(self._written(turns).rpartition("y")[2])
@@ -202,9 +207,10 @@ class ControlTokens:
     """
     The control tokens of a tokenizer, and how a text that spells one is encoded without it.
 
-    A mark is set into such spellings before the template is rendered; wherever the template then puts the text, what
-    matches a control token was written by the template. For these the tokenizer has a twin with other, secret names, to
-    which the spelling without its mark is ordinary text. Pieces, merges and the ids of everything else are the same.
+    A mark is inserted into such spellings before the template is rendered. Wherever the template then puts the text,
+    anything that matches a control token was written by the template. A twin of the tokenizer has other, secret names
+    for these tokens; to it, a spelling without its mark is ordinary text. Pieces, merges and all other ids are the
+    same.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
@@ -216,11 +222,14 @@ class ControlTokens:
         self._secret_names = {name: f"{secrets.token_hex(8)}-{place}" for place, name in enumerate(names)}
 
     def are_spelled_in(self, texts: Iterable[str]) -> bool:
-        """Say whether a text holds a control token, or ends with the beginning of one that may go on behind it."""
+        """
+        Return whether a text contains a control token, or ends with the beginning of one that the following text may
+        complete.
+        """
         return any(self._pattern.search(self._normalized(text)) or self._open_end(text) for text in texts)
 
     def marked(self, text: str, mark: str) -> str:
-        """Return the text with `mark` behind the first character of each control token in it."""
+        """Return the text with `mark` after the first character of each control token in it."""
         text = self._pattern.sub(lambda match: match[0][0] + mark + match[0][1:], text)
         length = self._open_end(text)
         return text[: len(text) - length + 1] + mark + text[len(text) - length + 1 :] if length else text
@@ -231,7 +240,7 @@ class ControlTokens:
         return list(self._twin.encode(renamed.replace(mark, ""), add_special_tokens=False).ids)
 
     def _open_end(self, text: str) -> int:
-        """Return how many characters at the end of a text may begin a control token."""
+        """Return the number of characters at the end of a text that may begin a control token."""
         lengths = range(min(self._longest, len(text)), 0, -1)
         return next((length for length in lengths if text[-length:] in self._beginnings), 0)
 
@@ -247,7 +256,7 @@ class ControlTokens:
 
 
 def _renamed(description: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
-    """Return a tokenizer's JSON with other names for some of its tokens, which no merge of plain text yields."""
+    """Return a tokenizer's JSON with other names for some tokens; no merge of plain text produces these names."""
     model = description["model"]
     for token in description["added_tokens"]:
         if token["content"] in names:
@@ -272,16 +281,16 @@ def _asked(text_input: str) -> Turn:
 
 
 _NO_LIMIT_TOKENS = 1 << 30
-_TEMPLATE_SHARE = 0.5  # of a window that templates leave free at the least; their longest have 300 tokens
+_TEMPLATE_SHARE = 0.5  # share of a window that templates always leave free; the longest have 300 tokens
 
 
 def may_exceed(output: str, window_tokens: int) -> bool:
-    """Say without a tokenizer whether an output may not fit a window: a token has at least one byte."""
+    """Return, without a tokenizer, whether an output may not fit a window: a token has at least one byte."""
     return len(output.encode()) > window_tokens * _TEMPLATE_SHARE
 
 
 def outputs_beyond_window(entry: CatalogEntry, data_folder: Path, examples: Sequence[TuningExample]) -> dict[int, int]:
-    """Return what `Encoder.outputs_beyond_window` does, without the weights of a base; raises as `token_counts`."""
+    """Like `Encoder.outputs_beyond_window`, but without the weights of a base; raises the errors of `token_counts`."""
     if not any(may_exceed(example.output, entry.input_token_limit) for example in examples):
         return {}
     return _encoder_of(entry, data_folder, entry.input_token_limit).outputs_beyond_window(examples)
@@ -294,7 +303,7 @@ def require_fitting_outputs(
     rows: Sequence[int] | None = None,
     column: str = "output",
 ) -> None:
-    """Raise DatasetInvalid with each row whose output does not fit a base; `rows` as for `checks.long_outputs`."""
+    """Raise DatasetInvalid with every row whose output does not fit a base; `rows` as in `checks.long_outputs`."""
     if tokens := outputs_beyond_window(entry, data_folder, examples):
         raise DatasetInvalid("", long_outputs(tokens, entry.input_token_limit, rows or None, column))
 
@@ -309,7 +318,7 @@ def token_counts(entry: CatalogEntry, data_folder: Path, examples: Sequence[Tuni
 
 
 def encoded(entry: CatalogEntry, data_folder: Path, examples: Sequence[TuningExample]) -> list[EncodedExample]:
-    """Encode examples of any length; raises as `token_counts` does."""
+    """Encode examples of any length; raises the errors of `token_counts`."""
     return _encoder_of(entry, data_folder, _NO_LIMIT_TOKENS).examples(examples)
 
 

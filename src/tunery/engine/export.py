@@ -1,5 +1,5 @@
 """
-Exports a tuned model to files that other programs read, one function per format.
+Exports a tuned model to files that other programs can read, with one function per format.
 
 This takes much memory and time, so servers run it in a child process.
 """
@@ -30,12 +30,14 @@ from tunery.errors import InvalidArgument
 from tunery.files import write_json
 
 ADAPTER_GGUF = "adapter.gguf"
-MERGED_DTYPE = torch.float16  # as small as bfloat16 with eight times finer steps: docs/experiments.md
+MERGED_DTYPE = torch.float16  # as small as bfloat16 with steps eight times as fine, see docs/experiments.md
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A model to export: checked folders of base and adapter, a name, its default sampling, and the bits of GGUF."""
+    """
+    A model to export: the checked folders of its base and adapter, a name, its default sampling, and the bits for GGUF.
+    """
 
     base_folder: Path
     adapter_folder: Path
@@ -43,7 +45,7 @@ class Source:
     temperature: float = 0.0
     top_p: float = 1.0
     top_k: int | None = None
-    bits: int | None = None  # per weight of a GGUF file, 16 or 8; None for a file of each
+    bits: int | None = None  # bits per weight of a GGUF file, 16 or 8; None for one file of each
     files: tuple[str, ...] = field(default=(CONFIG, WEIGHTS))
 
 
@@ -77,7 +79,7 @@ def write_gguf_export(source: Source, folder: Path) -> None:
     exactly.
     """
     kinds, config = kinds_of(source.bits), read_config(source.base_folder)
-    architecture_of(config)  # refuse before reading weights
+    architecture_of(config)  # refuse before reading any weights
     tokenizer, pre_type = Tokenizer.read(source.base_folder), pre_type_of(source.base_folder)
     tensors = merge(source.base_folder, source.adapter_folder)
     for kind in kinds:
@@ -108,7 +110,7 @@ def write_base_gguf(base_folder: Path, path: Path, name: str) -> None:
 
 
 def base_gguf(base_model: str) -> str:
-    """Return the file name of a base as GGUF."""
+    """Return the name of a base's GGUF file."""
     return f"{base_model}-f16.gguf"
 
 
@@ -154,7 +156,7 @@ def merge(base_folder: Path, adapter_folder: Path) -> dict[str, torch.Tensor]:
 
 
 def unmerged(base_folder: Path) -> dict[str, torch.Tensor]:
-    """Return the tensors of a base alone by name in float32, a tied head once."""
+    """Return the tensors of the base alone, by name, in float32; a tied head occurs once."""
     try:
         return named(read_tensors(base_folder, torch.float32), spec_of(read_config(base_folder)))
     except Unknown:
@@ -175,7 +177,7 @@ def _rounded(value: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
 
 
 def _generation_config(tokenizer: Tokenizer) -> dict[str, object]:
-    """Return settings that stop where tunery stops and decode greedily, as tunery does by default."""
+    """Return settings that stop where tunery stops and decode greedily, which is tunery's default."""
     encoder = Encoder(tokenizer, window_tokens=1 << 30)
     first_end, padding = encoder.end_token_id, tokenizer.token_id("pad_token")
     ends = [first_end, *sorted(encoder.stop_token_ids - {first_end})]
@@ -183,7 +185,9 @@ def _generation_config(tokenizer: Tokenizer) -> dict[str, object]:
 
 
 def modelfile(weights: str, tokenizer: Tokenizer, *, temperature: float, top_p: float, top_k: int | None) -> str:
-    """Return the text of a Modelfile for a GGUF file in the same folder, with the settings it is served with."""
+    """
+    Return the text of a Modelfile for a GGUF file in the same folder, with the settings used for serving the model.
+    """
     template, system = ollama_template(tokenizer)
     stop = tokenizer.names.get("eos_token")
     lines = [
@@ -206,8 +210,8 @@ def ollama_template(tokenizer: Tokenizer) -> tuple[str, str]:
     """
     Return the chat template of a base in Ollama's form, and the system text that it writes if none is given.
 
-    Ollama renders it once for each question and its answer, with a system text for the first only (template.go). A base
-    whose template is not made of such pieces gets one that is right for single questions.
+    Ollama renders it once for each question and its answer, with a system text only for the first (template.go). If the
+    template of a base is not made of such pieces, the result is right for single questions only.
     """
     before, after = _around(_rendered(tokenizer, _QUESTION), _QUESTION)
     with_system = _rendered(tokenizer, _SYSTEM, _QUESTION)
@@ -229,7 +233,7 @@ def ollama_template(tokenizer: Tokenizer) -> tuple[str, str]:
 
 
 def _rendered(tokenizer: Tokenizer, *texts: str, is_asked: bool = True) -> str:
-    """Return a conversation of these marks, empty if the template rejects it."""
+    """Return a conversation with these markers as texts, empty if the template rejects it."""
     turns = [{"role": text.strip("\u0001"), "content": text} for text in texts]
     try:
         return tokenizer.render(turns, add_generation_prompt=is_asked)

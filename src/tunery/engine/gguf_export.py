@@ -2,7 +2,7 @@
 Writes GGUF files for llama.cpp and Ollama: a merged model in float16 or with 8 bits per weight (Q8_0), or an adapter.
 
 One-dimensional weights stay float32, as in llama.cpp's converter. With 8 bits, the token table and the head stay
-float16: a sixth more file, and the answers stay the same.
+float16: the file is a sixth larger, and the answers stay the same.
 """
 
 from __future__ import annotations
@@ -23,13 +23,16 @@ from tunery.errors import FailedPrecondition, InvalidArgument
 
 Config = Mapping[str, Any]  # the settings of config.json
 
-KINDS = {16: "f16", 8: "q8_0"}  # by the bits of a weight
-_BLOCK = 32  # weights per block of Q8_0; a matrix of another width stays float16
-_WIDE = ("token_embd.weight", "output.weight")  # 8 bits there change 3 of 100 answers: docs/experiments.md
+KINDS = {16: "f16", 8: "q8_0"}  # by bits per weight
+_BLOCK = 32  # weights per block of Q8_0; a matrix whose width is not a multiple stays float16
+_WIDE = ("token_embd.weight", "output.weight")  # with 8 bits there, 3 of 100 answers change, see docs/experiments.md
 
 
 def kinds_of(bits: int | None) -> tuple[str, ...]:
-    """Return the kinds of files with this many bits per weight, all for None; raises InvalidArgument for others."""
+    """
+    Return the kinds of files with this many bits per weight, all kinds for None; raises InvalidArgument for other
+    numbers.
+    """
     if bits is None:
         return tuple(KINDS.values())
     if bits not in KINDS:
@@ -48,7 +51,7 @@ def write_gguf(
     pre_type: str | None = None,
 ) -> None:
     """
-    Write a model into a GGUF file of `kind` "f16" or "q8_0": settings and tensors by name, a tied head once.
+    Write a model into a GGUF file of `kind` "f16" or "q8_0": settings and tensors by name; a tied head is written once.
 
     Raises FailedPrecondition for a family or a tokenizer that llama.cpp would read differently.
     """
@@ -68,7 +71,7 @@ def write_gguf(
 
 
 def pre_type_of(base_folder: Path) -> str | None:
-    """Return llama.cpp's name for the way a base's tokenizer splits text, if the base came as GGUF."""
+    """Return llama.cpp's name for how the tokenizer of a base splits text, if the base came as GGUF."""
     original = base_folder / ORIGINAL_FILE
     return GgufFile(original).metadata.get("tokenizer.ggml.pre") if original.is_file() else None
 
@@ -112,7 +115,7 @@ Pair = tuple[str, torch.Tensor, torch.Tensor]  # path of the layer, A [r, in], B
 
 
 def write_gguf_adapter(path: Path, adapter: Adapter, config: Config) -> None:
-    """Write an adapter for a base with this config in float32, the converter's default."""
+    """Write an adapter for a base with this config, in float32, which is the converter's default."""
     write_pairs(path, adapter.shape.pairs(adapter.flat), adapter.shape.alpha, config)
 
 
@@ -138,7 +141,7 @@ def write_pairs(path: Path, pairs: Iterable[Pair], alpha: float, config: Config)
 
 _NORMAL, _CONTROL, _USER_DEFINED, _UNUSED = 1, 3, 4, 5  # llama_token_type of llama.cpp
 
-# llama.cpp's names for ways of splitting (llama-vocab.cpp), by the regular expression in tokenizer.json
+# llama.cpp's names for ways to split text (llama-vocab.cpp), by the regular expression in tokenizer.json
 _LLAMA = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -150,7 +153,7 @@ def add_tokenizer(writer: Any, tokenizer: Tokenizer, vocabulary_size: int, pre_t
     """
     Write a tokenizer into GGUF's metadata.
 
-    `vocabulary_size` is that of the weights; `pre_type` is llama.cpp's name for the way of splitting, if known.
+    `vocabulary_size` is the size in the weights; `pre_type` is llama.cpp's name for how text is split, if known.
     Raises FailedPrecondition for a tokenizer that would split texts differently in llama.cpp.
     """
     description = json.loads(tokenizer.backend.to_str())
@@ -165,7 +168,7 @@ def add_tokenizer(writer: Any, tokenizer: Tokenizer, vocabulary_size: int, pre_t
         number = tokenizer.token_id(f"{name}_token")
         if number is not None:
             getattr(writer, f"add_{name}_token_id")(number)
-    writer.add_add_bos_token(False)  # the template writes its own
+    writer.add_add_bos_token(False)  # the template writes its own beginning-of-text token
     writer.add_add_space_prefix(False)
     writer.add_chat_template(tokenizer.chat_template)
 
@@ -248,6 +251,6 @@ class TensorNames:
 
 
 def alternating_rows(weight: torch.Tensor, heads: int) -> torch.Tensor:
-    """Return the rows in llama.cpp's order: those of a head alternate between its two rotated halves."""
+    """Return the rows in llama.cpp's order, where the rows of a head alternate between its two rotated halves."""
     rows, *rest = weight.shape
     return weight.reshape(heads, 2, rows // heads // 2, *rest).transpose(1, 2).reshape(rows, *rest)

@@ -1,8 +1,8 @@
 """
-Whether the files of a base are still those that were pulled or added; found out in a thread while the base is loaded.
+Checks whether the files of a base are still those that were pulled or added, in a thread while the base is loaded.
 
-A flipped bit does not change the time of a file, so everything is hashed each time a process loads a base. What is
-larger than WAITED_BYTES is used meanwhile; nothing is published before the end.
+A flipped bit does not change the time of a file, so everything is hashed each time a process loads a base. Bases larger
+than WAITED_BYTES are used in the meantime, but nothing is published before the check has ended.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ from tunery.engine.catalog import Catalog
 from tunery.errors import DataLoss
 from tunery.files import MANIFEST, is_file, read_json
 
-WAITED_BYTES = 1 << 30  # are hashed in a second, about the time that loading them takes
+WAITED_BYTES = 1 << 30  # can be hashed in a second, about as long as loading takes
 
 
 class BaseCheck:
-    """Compares the files of a base with their sha256, from now on and in a thread; later again if one was replaced."""
+    """
+    Compares the files of a base with their sha256 in a thread that starts now, and again later if one was replaced.
+    """
 
     def __init__(self, catalog: Catalog, name: str) -> None:
         self._name, self._remedy = name, remedy(catalog, name)
@@ -31,11 +33,11 @@ class BaseCheck:
 
     @property
     def is_large(self) -> bool:
-        """Whether it takes longer than somebody would want to wait for a first answer."""
+        """Whether it takes longer than a user would want to wait for a first answer."""
         return sum(status[0] for status in map(_status, self._expected) if status) > WAITED_BYTES
 
     def require(self, *, waits: bool) -> None:
-        """Raise DataLoss if a file is not what it was; without `waits` only if that is known already."""
+        """Raise DataLoss if a file has changed; without `waits`, only if that is already known."""
         if waits:
             self._thread.join()
         if self._thread.is_alive():
@@ -48,20 +50,20 @@ class BaseCheck:
             )
 
     def _compare_quietly(self) -> None:
-        with suppress(OSError):  # such as too many open files; `require` tries again and raises it
+        with suppress(OSError):  # an error such as too many open files; `require` tries again and raises it
             self._compare()
 
     def _compare(self) -> None:
         for path, sha256 in self._expected.items():
             status = _status(path)
             if status is None or not is_file(path, sha256):
-                self._damaged = path  # for good: what was loaded of it stays in memory
+                self._damaged = path  # permanently, because the damaged data stays in memory
                 return
             self._compared[path] = status
 
 
 def require_whole(catalog: Catalog, name: str) -> None:
-    """Raise DataLoss if a file of a base is not what it was when it was pulled or added; reads all of them."""
+    """Raise DataLoss if a file of a base has changed since it was pulled or added; reads all files."""
     BaseCheck(catalog, name).require(waits=True)
 
 
@@ -82,7 +84,7 @@ def remedy(catalog: Catalog, name: str) -> str:
     record, entry = catalog.record(name), catalog.resolve(name)
     own_name = entry.alias_of or entry.name
     if record and record.kind == "folder":
-        return f"Put the original file back, or add it anew: tunery bases add {record.place} --name {own_name}"
+        return f"Put the original file back, or add it again: tunery bases add {record.place} --name {own_name}"
     return f"Delete {catalog.bases / own_name / MANIFEST} and run: tunery bases pull {own_name}"
 
 

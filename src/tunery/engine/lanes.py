@@ -1,11 +1,11 @@
 """
-Two lanes through one packed row: it is cut at a token, and each part is computed by a thread of its own.
+Two lanes for one packed row: the row is split at a token, and each part is computed by its own thread.
 
-Every layer works on each token alone but attention, where the second part also looks at keys and values of the first.
-So once a layer the first lane hands those over, and on the way back the second lane hands back their gradient: 60 short
-waits a step of the default base, where threads that share each product would wait 6,000 times. A lane that waits
-sleeps; another program on one of the cores costs its share and no more. Where the row is cut and the order of every sum
-follow from the row alone, so the result does not depend on timing.
+Layers compute each token independently, except in attention, where the second part also sees keys and values of the
+first. So in each layer the first lane passes these on, and in the backward pass the second lane returns their gradient.
+This takes 60 short waits per step of the default base, whereas threads that share each product would wait 6,000 times.
+A waiting lane sleeps, so another program on one of the cores costs no more than its share. The place of the split and
+the order of every sum depend only on the row, so the result does not depend on timing.
 """
 
 from __future__ import annotations
@@ -27,25 +27,28 @@ T = TypeVar("T")
 
 
 class LaneStopped(Exception):
-    """The other lane has failed; its error is the one to show."""
+    """The other lane has failed, and its error is the one to report."""
 
 
 @dataclass(frozen=True, slots=True)
 class Handover:
-    """What the lanes of one pass give each other, in the order of the layers there and in the reverse order back."""
+    """
+    What the lanes of a pass exchange: in the order of the layers in the forward pass, and in reverse order in the
+    backward pass.
+    """
 
     keys: SimpleQueue[Pair | None] = field(default_factory=SimpleQueue)
     gradients: SimpleQueue[Pair | None] = field(default_factory=SimpleQueue)
 
     def stop(self) -> None:
-        """Wake a lane that waits: nothing more will come."""
+        """Wake a waiting lane, because nothing more will come."""
         self.keys.put(None)
         self.gradients.put(None)
 
 
 @dataclass(frozen=True, slots=True)
 class FirstLane:
-    """Gives its keys and values `[K, C, D]` away and adds the gradient that comes back."""
+    """Passes on its keys and values `[K, C, D]`, and adds the gradient that comes back."""
 
     handover: Handover
 
@@ -60,7 +63,7 @@ class FirstLane:
 
 @dataclass(frozen=True, slots=True)
 class SecondLane:
-    """Puts the first lane's keys and values before its own, and gives their gradient back."""
+    """Puts the first lane's keys and values before its own, and returns their gradient."""
 
     handover: Handover
     start: int
@@ -75,7 +78,7 @@ class SecondLane:
 
 
 class LanePair:
-    """Runs the work of two lanes at the same time, each with half of the threads that torch may use."""
+    """Runs two lanes at the same time, each with half of the threads that torch may use."""
 
     def __init__(self) -> None:
         self.start_thread()
@@ -85,7 +88,7 @@ class LanePair:
         self._thread = ThreadPoolExecutor(1, "lane")
 
     def run(self, works: tuple[Callable[[], T], Callable[[], T]], handover: Handover) -> tuple[T, T]:
-        """Return what both give; an error of either is raised after both have ended."""
+        """Return both results; an error in either lane is raised after both have ended."""
         threads = max(1, torch.get_num_threads() // 2)
         second = self._thread.submit(_lane, works[1], handover, threads, torch.is_grad_enabled())
         try:
@@ -113,7 +116,7 @@ if hasattr(os, "register_at_fork"):  # a fork copies no threads: in the child, s
 
 def _lane(work: Callable[[], T], handover: Handover, threads: int, is_grad_enabled: bool) -> T:
     if torch.get_num_threads() != threads:
-        torch.set_num_threads(threads)  # counts for the thread that calls it
+        torch.set_num_threads(threads)  # applies to the calling thread only
     try:
         with torch.set_grad_enabled(is_grad_enabled):
             return work()

@@ -1,12 +1,12 @@
 """
-Adapters: their weights in one flat tensor, and their low-rank products with a gradient of their own.
+Adapters: their weights in one flat tensor, and their low-rank products with a hand-written gradient.
 
     y = x Wᵀ + b + s · (x Aᵀ) Bᵀ          W [out, in] frozen, A [r, in], B [out, r] learned, s = alpha / r
 
-Adapter weights are float32, and all of one adapter lie in one tensor, so that optimizer, clipping and checkpoints are
-single operations. Linear layers that read the same rows are taken together: their A's below each other are one product,
-and those whose outputs stand beside each other have one block-diagonal B. A and B are working copies in the type of the
-base, brought up to date once a step; gradients go straight to their places, summed in float32 or wider.
+Adapter weights are float32, and all weights of an adapter are in one tensor, so that optimizer, clipping and
+checkpoints are single operations. Linear layers that read the same rows are combined: their stacked A's are one
+product, and layers whose outputs are side by side share a block-diagonal B. A and B are working copies in the type of
+the base, updated once per step; gradients are written directly to their places and summed in float32 or wider.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class AdapterShape:
     """
     Rank, scale and the adapted layers (module path → out, in) of an adapter; two adapters of one base may differ.
 
-    `is_transposed`: the base keeps its linear weights as GPT-2 does, which PEFT wants to be told.
+    `is_transposed`: the base stores its linear weights like GPT-2, which has to be stated in PEFT's config.
     """
 
     rank: int
@@ -60,7 +60,7 @@ class Adapter:
 
     @classmethod
     def fresh(cls, shape: AdapterShape, seed: int, dtype: torch.dtype = torch.float32) -> Adapter:
-        """A is drawn as PEFT draws it (Kaiming uniform, a = √5), B is zero: the model answers like the base."""
+        """A is initialized as in PEFT (Kaiming uniform, a = √5) and B is zero, so the model answers like the base."""
         generator = torch.Generator().manual_seed(seed)
         flat = torch.zeros(shape.size, dtype=dtype)
         for _, down, _ in shape.pairs(flat):
@@ -74,7 +74,8 @@ class Adapter:
 @dataclass(frozen=True, slots=True)
 class RowGroup:
     """
-    Rows `start:end` of the packed row (to its end if None) use the adapter of this slot; slot None is the plain base.
+    Rows `start:end` of the packed row (to the end if `end` is None) use the adapter in this slot; slot None is the
+    plain base.
     """
 
     start: int
@@ -89,7 +90,7 @@ def shape_of(linears: Mapping[str, tuple[int, int]], rank: int, alpha: float, is
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Views of one layer's weights `A [r, in]`, `B [out, r]` in a flat tensor: of an adapter, or of its gradient."""
+    """Views of a layer's weights `A [r, in]`, `B [out, r]` in a flat tensor, which is an adapter or its gradient."""
 
     down: Tensor
     up: Tensor
@@ -97,7 +98,9 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a layer stands: rows of A, the number of its output, rows and columns of that output's B."""
+    """
+    The place of a layer: its rows of A, the number of its output, and its rows and columns in the B of that output.
+    """
 
     ranks: slice
     output: int
@@ -109,7 +112,7 @@ class LowRank:
     """
     The pairs of some layers.
 
-    `pairs`: for each output the layers that stand in it beside each other, from left to right.
+    `pairs` has, for each output, the layers that are side by side in it, from left to right.
     """
 
     def __init__(self, pairs: Sequence[Sequence[Pair]], scale: float, dtype: torch.dtype) -> None:
@@ -129,7 +132,9 @@ class LowRank:
         return parts, [pair.down for pair in self.pairs] + [pair.up for pair in self.pairs]
 
     def add(self, rows: Tensor, outputs: Sequence[Tensor]) -> Tensor:
-        """Add to `outputs` `[T, out]` what the pairs give for `rows` `[T, in]`; return rows · Aᵀ for the gradient."""
+        """
+        Add the products of the pairs with `rows` `[T, in]` to `outputs` `[T, out]`; return rows · Aᵀ for the gradient.
+        """
         narrow = rows @ self.down.t()
         for output, up, ranks in zip(outputs, self.ups, self.ranks, strict=True):
             output.addmm_(narrow[:, ranks], up.t(), alpha=self.scale)
@@ -141,7 +146,8 @@ class LowRank:
         """
         Add the gradient of the pairs to `into`, and that of the rows to `total` `[T, in]`.
 
-        `grads` `[T, out]` belong to the outputs; without places in `into` only the gradient of the rows is wanted.
+        `grads` `[T, out]` are the gradients of the outputs; without places in `into`, only the gradient of the rows is
+        computed.
         """
         parts = [grad @ up for grad, up in zip(grads, self.ups, strict=True)]
         grad_narrow = parts[0] if len(parts) == 1 else torch.cat(parts, 1)

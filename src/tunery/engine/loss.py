@@ -1,8 +1,8 @@
 """
 Cross-entropy over answer tokens, with the vocabulary projection done in blocks of rows.
 
-The full matrix of logits never exists: 1,000 answer tokens of a vocabulary of 49,152 would be 197 MB in float32 and as
-much again for its gradient. The gradient towards the hidden states is made together with the loss.
+The full matrix of logits never exists: for 1,000 answer tokens and a vocabulary of 49,152 it would take 197 MB in
+float32, and its gradient the same again. The gradient of the hidden states is computed together with the loss.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 BLOCK_ROWS = 128  # 25 MB of logits with a vocabulary of 49,152
-NEAR = 3.0  # nats: tokens at least a twentieth as likely as the likeliest, some five of them at a first token
+NEAR = 3.0  # nats: tokens at least a twentieth as likely as the likeliest, about five for a first token
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Head:
     """
     The frozen vocabulary projection: `weight` `[V, H]`, `bias` `[V]` or None.
 
-    Logits are divided by `divisor`, then capped softly by `softcap` if there is one.
+    Logits are divided by `divisor`, and then soft-capped if there is a `softcap`.
     """
 
     weight: Tensor
@@ -39,15 +39,16 @@ class Head:
         return self.capped(logits)
 
     def drawn_logits(self, hidden: Tensor) -> Tensor:
-        """Map `[N, H]` to `[N, V]` in float32 or wider, as `logits` does, then `sharpen` them to draw tokens from."""
+        """Map `[N, H]` to `[N, V]` like `logits`, then `sharpen` the result for sampling."""
         return self.sharpen(self.logits(hidden), hidden)
 
     def sharpen(self, logits: Tensor, hidden: Tensor) -> Tensor:
         """
-        Compute logits `[N, V]` of `[N, H]` again in float32 where it counts, in place: for tokens near the likeliest.
+        Recompute the logits `[N, V]` of `[N, H]` in float32, in place, where it matters: for tokens near the likeliest.
 
-        A product in bfloat16 ends in 8 bits: a logit of 32 in steps of 1/4, so that labels fall on one number. Of 54
-        first tokens of a model after 15 steps, 4 were not float32's, 1 with this (docs/experiments.md).
+        The result of a product in bfloat16 has 8 bits: around 32, logits have steps of 1/4, so different labels get the
+        same number. Of 54 first tokens of a model after 15 steps, 4 differed from float32, and only 1 with this
+        (docs/experiments.md).
         """
         if self.weight.dtype.itemsize >= torch.float32.itemsize:
             return logits
@@ -60,14 +61,14 @@ class Head:
         return logits
 
     def capped(self, logits: Tensor) -> Tensor:
-        """Return logits `[N, V]` divided and capped, as the family does."""
+        """Return logits `[N, V]` divided and capped the way the family does."""
         if self.divisor != 1:
             logits = logits / self.divisor
         return logits if self.softcap is None else torch.tanh(logits / self.softcap) * self.softcap
 
 
 def _near(scores: Tensor) -> Tensor:
-    """Return the places within `NEAR` of the highest; on a processor numpy finds them in 22 µs, torch in 158."""
+    """Return the indices of logits within `NEAR` of the highest; on a CPU, numpy finds them in 22 µs, torch in 158."""
     if scores.device.type != "cpu":
         return (scores >= scores.max() - NEAR).nonzero()[:, 0]
     values = scores.numpy()
@@ -80,7 +81,7 @@ def answer_loss(
     """
     Return the sum (not the mean) of the cross-entropy in nats, float64: hidden states `[N, H]`, targets `[N]`.
 
-    With `weight`, the gradient of weight × loss towards the hidden states `[N, H]` comes with it.
+    With `weight`, also return the gradient of weight × loss with respect to the hidden states `[N, H]`.
     """
     gradient = None if weight is None else torch.empty_like(hidden)
     total = torch.zeros((), dtype=torch.float64, device=hidden.device)

@@ -1,7 +1,7 @@
 """
-A base in memory with slots for adapters: the packed pass for tuning, and rows of hidden states for answers.
+A base in memory with slots for adapters: the packed pass for tuning, and hidden states for answers.
 
-On a processor the packed pass has two lanes (`lanes.py`): each is a call with a place of its own for the gradient.
+On a CPU, the packed pass has two lanes (`lanes.py`), each a call with its own place for the gradient.
 """
 
 from __future__ import annotations
@@ -32,21 +32,22 @@ from tunery.engine.packing import PackedBatch, halfway, lane, pack
 from tunery.engine.rows import EncodedExample
 from tunery.engine.weights import DecoderWeights
 
-TUNED = (RowGroup(0, None, 0),)  # all rows use the adapter of the tuner, if it is there
+TUNED = (RowGroup(0, None, 0),)  # all rows use the adapter of the tuner, if there is one
 
 
 class Network:
     """
-    A frozen decoder and its adapters; slot 0 belongs to the tuner. `lanes` False: one lane alone.
+    A frozen decoder and its adapters; slot 0 belongs to the tuner.
 
-    `linears` are the layers that an adapter changes, module path → (out, in).
+    With `lanes` False there is a single lane. `linears` are the layers that an adapter changes, module path → (out,
+    in).
     """
 
     is_packed = True
 
     def __init__(self, spec: DecoderSpec, weights: DecoderWeights, *, lanes: bool | None = None) -> None:
         self.spec, self.weights = spec, weights
-        self.adapters: dict[int, Adapter] = {}  # by slot, as they were installed
+        self.adapters: dict[int, Adapter] = {}  # by slot, as installed
         self._copies: dict[int, _Copies] = {}
         self._gradients: tuple[list[LayerPlaces], ...] = ()
         self._grad: Tensor | None = None
@@ -78,7 +79,7 @@ class Network:
         return self.weights.embedding.device
 
     def token_bytes(self, dtype: torch.dtype) -> int:
-        """Return how much memory keys and values of one token of one answer take."""
+        """Return how many bytes the keys and values of one token of an answer take."""
         return len(self.spec.layers) * 2 * self.spec.key_heads * self.spec.width * dtype.itemsize
 
     def fresh_adapter(self, rank: int, alpha: float, seed: int) -> Adapter:
@@ -87,7 +88,10 @@ class Network:
         return Adapter.fresh(shape, seed, wide).to(self.device)
 
     def install(self, slot: int, adapter: Adapter, grad: Tensor | None = None) -> None:
-        """Put an adapter into a slot; with `grad` (flat, as the adapter) it can be tuned: gradients are added there."""
+        """
+        Put an adapter into a slot; with `grad` (flat, like the adapter) it can be tuned, and gradients are added to
+        `grad`.
+        """
         self.adapters[slot] = adapter
         self._copies[slot] = _Copies.of(adapter, self.weights, self.spec, self.dtype)
         if slot == 0:
@@ -109,7 +113,7 @@ class Network:
         """
         Run one packed row: token ids and positions `[T]` → hidden states `[T, H]`.
 
-        `groups` say which rows use which slot; rows that are not named, and empty slots, use the plain base.
+        `groups` say which rows use which slot; other rows, and rows of empty slots, use the plain base.
         """
         self._refresh()
         run = begin(self.spec, self.weights, layout, positions, self._row_pairs(groups))
@@ -119,7 +123,7 @@ class Network:
         return normed(x, self.weights.last_norm)[0]
 
     def logits_of(self, rows: Sequence[EncodedExample], slot: int | None) -> Tensor:
-        """Return the logits `[N, V]` that predict the answer tokens of rows, to draw from."""
+        """Return the logits `[N, V]` that predict the answer tokens of rows, for sampling."""
         batch, device = pack(rows), self.device
         groups = [RowGroup(0, None, slot)]
         hidden = self.hidden(batch.token_ids.to(device), batch.positions.to(device), batch.layout, groups)
@@ -130,10 +134,10 @@ class Network:
         return self._pass(rows, None, share_prefix=True)
 
     def add_gradient(self, rows: Sequence[EncodedExample], weight: float = 1.0, *, share_prefix: bool = True) -> float:
-        """Add the gradient of `weight` × loss to the place given to `install`; return the loss as `loss` does."""
+        """Add the gradient of `weight` × loss to the tensor passed to `install`; return the loss like `loss`."""
         try:
             return self._pass(rows, weight, share_prefix=share_prefix)
-        finally:  # after a failure too: who then drops the gradient finds all of it in one place
+        finally:  # after a failure too, so that the gradient to be discarded is all in one place
             if self._grad is not None and self._second_grad is not None:
                 self._grad.add_(self._second_grad)
                 self._second_grad.zero_()
@@ -151,7 +155,7 @@ class Network:
         return float(sum(self._lanes.run(works, handover)))
 
     def _lane(self, batch: PackedBatch, weight: float | None, number: int) -> Tensor:
-        """Return the loss of a row or a lane of it; with `weight`, add its gradient to the lane's place."""
+        """Return the loss of a row or of one of its lanes; with `weight`, add its gradient to the lane's place."""
         device, layers = self.device, range(len(self.weights.layers))
         positions = batch.positions.to(device)
         found = torch.unique(batch.answer_rows, return_inverse=True)
@@ -165,11 +169,11 @@ class Network:
         hidden, statistics = normed(x, self.weights.last_norm)  # (wanted, H)
         loss, grad = answer_loss(hidden[place], batch.targets.to(device), self.head, weight)
         if grad is not None:
-            # a row of the shared prefix may predict the first token of several answers
+            # one row of the shared prefix may predict the first token of several answers
             gathered = torch.zeros_like(hidden).index_add_(0, place, grad)
             flow: Tensor | None = norm_gradient(gathered, x, self.weights.last_norm, statistics)
             for layer in reversed(layers):
-                assert flow is not None  # only the first layer's input needs none
+                assert flow is not None  # only the input of the first layer needs no gradient
                 flow = backward(run, flow, kept.pop(), layer, self._gradients[number][layer])
         return loss
 
@@ -182,7 +186,7 @@ class Network:
         return [RowPairs(group.start, group.end, copies.layers) for group, copies in found if copies is not None]
 
     def _refresh(self) -> None:
-        """Bring the working copies of the adapter that is tuned up to date with its weights."""
+        """Update the working copies of the adapter being tuned from its weights."""
         if 0 in self._copies:
             self._copies[0].refresh()
 
@@ -192,7 +196,9 @@ Views = Mapping[str, Pair]
 
 @dataclass(frozen=True, slots=True)
 class _Copies:
-    """Low-rank products of an adapter, layer by layer, and the working copies in them with what they are copies of."""
+    """
+    The low-rank products of an adapter, layer by layer, and their working copies with the tensors they are copies of.
+    """
 
     layers: list[LayerPairs]
     copies: list[Tensor]
@@ -220,7 +226,9 @@ class _Copies:
 
 
 def _layer_paths(spec: DecoderSpec) -> list[list[list[list[str]]]]:
-    """Return for each layer and place, as LayerPairs, its outputs: paths of the linear layers side by side in it."""
+    """
+    For each layer and place, as in LayerPairs, return its outputs: the paths of the linear layers side by side in each.
+    """
     names = spec.names
     groups = ((names.queries,), ((names.output,),), tuple((name,) for name in names.wide), ((names.down,),))
     return [
@@ -230,7 +238,7 @@ def _layer_paths(spec: DecoderSpec) -> list[list[list[list[str]]]]:
 
 
 def _views(adapter: Adapter, flat: Tensor, weights: DecoderWeights) -> Views:
-    """Return the pairs of a flat tensor by path, with zeros for layers that an adapter of other makers leaves out."""
+    """Return the pairs of a flat tensor by path, with zeros for layers that an adapter made elsewhere leaves out."""
     views = {path: Pair(down, up) for path, down, up in adapter.shape.pairs(flat)}
     rank = adapter.shape.rank
     for path, (rows, columns) in weights.linears.items():
@@ -240,7 +248,7 @@ def _views(adapter: Adapter, flat: Tensor, weights: DecoderWeights) -> Views:
 
 
 def _places(adapter: Adapter, flat: Tensor, weights: DecoderWeights, spec: DecoderSpec) -> list[LayerPlaces]:
-    """Return where the gradient of each pair goes in a flat gradient."""
+    """Return the places of the gradients of the pairs in a flat gradient."""
     views = _views(adapter, flat, weights)
     made = ([[views[path] for output in place for path in output] for place in places] for places in _layer_paths(spec))
     return [(queries, output, wide, down) for queries, output, wide, down in made]

@@ -1,13 +1,14 @@
 """
-A batch of examples as one packed row: no padding, the shared prefix once, and which hidden state predicts which token.
+A batch of examples as one packed row: no padding, the shared prefix only once, and which hidden state predicts which
+token.
 
-`attention.py` reads the blocks, `network.py` the rows and targets.
+`attention.py` uses the blocks, `network.py` the rows and targets.
 
     prefix | rest of example 0 | rest of example 1 | ... | filling
 
-Positions restart behind the prefix for each example. The filling brings the row to a round number of tokens. Nothing
-looks at it and it predicts nothing, so loss and gradient do not know of it; but a processor makes a program of its own
-for each new shape of a product, and keeps it.
+Positions restart after the prefix for each example. The filling rounds up the number of tokens in the row. Nothing
+attends to it and it predicts nothing, so it affects neither loss nor gradient. It is there because on a CPU a program
+is compiled, and kept, for each new shape of a product.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ from torch import Tensor
 from tunery.engine.attention import Block, PackedLayout, Trade
 from tunery.engine.rows import EncodedExample, shared_prefix_tokens
 
-# A block computes all its queries against all its keys and masks what is not to be seen. On rows of 200 tokens the
-# wasted products are 3 % of a step, and one large product beats many small ones; above this size waste grows with the
-# square.
+# A block multiplies all its queries with all its keys and masks those that must not be seen. With rows of 200 tokens,
+# the wasted products are 3 % of a step, and one large product is faster than many small ones; above this size, the
+# waste grows with the square.
 BLOCK_TOKENS = 256
 
-# Rows of 100-300 tokens have a dozen lengths this way instead of a hundred: the peak of 96 short tickets was 1,042 MB
-# instead of 1,656. Costs 8 tokens a row on average.
+# This way, rows of 100-300 tokens have a dozen different lengths instead of a hundred: the peak memory for 96 short
+# tickets was 1,042 MB instead of 1,656. It costs 8 tokens per row on average.
 ROUND_TOKENS = 16
 
 
@@ -38,7 +39,7 @@ class PackedBatch:
     One packed row of `T` tokens with `N` answer tokens.
 
     `token_ids`, `positions`: `[T]`; `answer_rows` `[N]`: index of the hidden state that predicts each answer token;
-    `targets` `[N]`: those tokens. `row_tokens`: tokens of the rows as the user gave them, before sharing.
+    `targets` `[N]`: those tokens. `row_tokens`: number of tokens in the rows as the user gave them, before sharing.
     """
 
     token_ids: Tensor
@@ -50,7 +51,7 @@ class PackedBatch:
 
 
 def pack(rows: Sequence[EncodedExample], *, share_prefix: bool = True) -> PackedBatch:
-    """Return the rows as one packed row. The prefix is shared if it is worth a place of its own (two rows or more)."""
+    """Return the rows as one packed row. The prefix is shared if that saves something (with two rows or more)."""
     prefix = shared_prefix_tokens(rows) if share_prefix and len(rows) > 1 else 0
     starts = _starts(rows, prefix)
     token_ids = list(rows[0].token_ids[:prefix])
@@ -79,10 +80,10 @@ def pack(rows: Sequence[EncodedExample], *, share_prefix: bool = True) -> Packed
 
 def halfway(batch: PackedBatch, answer_cost: float) -> int:
     """
-    Return the token at which half of the row's work is done, a multiple of ROUND_TOKENS where there is one; at least
-    one token stays on either side.
+    Return the token at which half of the row's work is done, a multiple of ROUND_TOKENS if possible, with at least one
+    token on each side.
 
-    `answer_cost`: what an answer token costs more than another, as a share of the cost of a token.
+    `answer_cost`: the extra cost of an answer token, as a share of the cost of a token.
     """
     cost = torch.ones(len(batch.token_ids), dtype=torch.float64)
     cost.index_add_(0, batch.answer_rows, torch.full((len(batch.answer_rows),), answer_cost, dtype=torch.float64))
@@ -94,8 +95,8 @@ def halfway(batch: PackedBatch, answer_cost: float) -> int:
 
 def lane(batch: PackedBatch, start: int, end: int, trade: Trade | None = None) -> PackedBatch:
     """
-    Return tokens `start:end` of a packed row as a row of their own, which sees what comes before through `trade`;
-    without it whoever calls attention brings keys and values of the whole row up to `end`.
+    Return tokens `start:end` of a packed row as a separate row, which sees the tokens before it through `trade`;
+    without `trade`, the caller of attention supplies keys and values of the whole row up to `end`.
     """
     layout = batch.layout
     answers = (batch.answer_rows >= start) & (batch.answer_rows < end)
@@ -111,7 +112,7 @@ def lane(batch: PackedBatch, start: int, end: int, trade: Trade | None = None) -
 
 
 def _starts(rows: Sequence[EncodedExample], prefix: int) -> list[int]:
-    """Return where the rest of each row begins, and the end of the last."""
+    """Return where the rest of each row begins, and the end of the last row."""
     starts = [prefix]
     for row in rows:
         starts.append(starts[-1] + len(row.token_ids) - prefix)
@@ -131,9 +132,9 @@ def _answers(rows: Sequence[EncodedExample], starts: list[int], prefix: int) -> 
 
 def _blocks(starts: list[int], prefix: int) -> list[Block]:
     """
-    Cut the row into blocks of queries.
+    Split the row into blocks of queries.
 
-    Neighbours, the prefix among them, are put together while a block stays within BLOCK_TOKENS; what is longer is cut.
+    Neighbours, including the prefix, are merged as long as a block stays within BLOCK_TOKENS; longer ones are split.
     """
     segments = [(0, prefix)] if prefix else []
     segments += list(pairwise(starts))

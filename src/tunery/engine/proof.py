@@ -1,7 +1,7 @@
 """
-Proves an export: asks the exported files, in their own runtime, and the served model the same questions.
+Proves an export: gives the same prompts to the exported files, in their own runtime, and to the served model.
 
-The runtime is another process (`runtimes.py`) that does not import tunery. A runtime that is not installed is named,
+The runtime is another process (`runtimes.py`) that does not import tunery. A runtime that is not installed is reported,
 never skipped silently.
 """
 
@@ -33,7 +33,7 @@ TIMEOUT_SECONDS = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A question that was answered differently."""
+    """A prompt that was answered differently."""
 
     text_input: str
     served: str
@@ -43,7 +43,7 @@ class Difference:
 @dataclass(frozen=True, slots=True)
 class Proof:
     """
-    How often an exported file gave the served model's answer, and in which runtime.
+    How often an exported file gave the same answer as the served model, and in which runtime.
 
     If nothing could be compared, `rows` is 0 and `reason` says why.
     """
@@ -58,7 +58,7 @@ class Proof:
 
     @property
     def agreement(self) -> float | None:
-        """Share of equal answers, 0 to 1; None where nothing was compared."""
+        """Share of equal answers, 0 to 1; None if nothing was compared."""
         return self.agreed / self.rows if self.rows else None
 
     def document(self) -> dict[str, object]:
@@ -95,7 +95,7 @@ class ExportProof:
 
 @dataclass(frozen=True, slots=True)
 class Questions:
-    """Questions, the served model's answers, and the maximum length of an answer in tokens."""
+    """The prompts, the served model's answers, and the maximum length of an answer in tokens."""
 
     texts: tuple[str, ...]
     served: tuple[str, ...]
@@ -111,10 +111,10 @@ def prove(
     export_format: str, folder: Path, base_folder: Path, base_name: str, questions: Questions, *, python: str
 ) -> tuple[Proof, ...]:
     """
-    Ask each exported file in its runtime, run by the interpreter `python`; return one proof per file.
+    Run each exported file in its runtime, with the interpreter `python`; return one proof per file.
 
-    `adapter.gguf` is tried with the base as it came, if that was GGUF, and with the base in float16, as
-    `tunery bases export` writes it.
+    `adapter.gguf` is tried with the base as distributed, if that was GGUF, and with the base in float16, as `tunery
+    bases export` writes it.
     """
     common = {**_asked(base_folder, questions), "threads": os.cpu_count()}
     with temporary_folder() as work:
@@ -133,7 +133,9 @@ def _asked(base_folder: Path, questions: Questions) -> dict[str, Any]:
 
 
 def _runs(export_format: str, folder: Path, base_folder: Path, float16: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield what to ask and the name of its proof; the base in `float16` is written when needed."""
+    """
+    Yield the request for each runtime and the name of its proof; the base in `float16` is written when it is needed.
+    """
     if export_format == "adapter":
         yield folder.name, {"runtime": "peft", "model": str(folder), "base": str(base_folder)}
     elif export_format == "merged":
@@ -174,7 +176,7 @@ def _why_not(done: subprocess.CompletedProcess[str], runtime: str, python: str) 
     """Return why a runtime gave no answers."""
     if done.returncode == runtimes.NOT_INSTALLED:
         return f"{runtime} is not installed for {python}."
-    if done.returncode < 0:  # its last line, if any, was about something else
+    if done.returncode < 0:  # the last line of its output, if any, was about something else
         killed = signal.Signals(-done.returncode)
         return f"{runtime} was ended by {killed.name} ({signal.strsignal(killed)})."
     last = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
@@ -193,11 +195,11 @@ def _sentence(proof: Mapping[str, Any], rows_from: str) -> str:
         return f"{proof['file']}: not proven. {proof['reason']}"
     counts = f"{proof['agreed']} of {proof['rows']} {rows_from} rows"
     share = f"{100 * proof['agreement']:.1f} %"
-    return f"{proof['file']}: {proof['runtime']} answers {counts} as the served model does ({share})."
+    return f"{proof['file']}: {proof['runtime']} gives the same answer as the served model for {counts} ({share})."
 
 
-MAX_PROOF_ROWS = 100  # what two cores answer in one to two minutes, times three
-MAX_PROOF_TOKENS = 128  # of an answer
+MAX_PROOF_ROWS = 100  # three times what two cores need, which is one to two minutes
+MAX_PROOF_TOKENS = 128  # tokens of an answer
 
 
 def prove_export(
@@ -214,17 +216,17 @@ def prove_export(
     """
     Compare an exported folder with the tuned model in a slot on at least one text.
 
-    `python` is the interpreter with the runtimes; `say` gets a line before each long part.
+    `python` is the interpreter with the runtimes; `say` gets a line before each long step.
     """
-    say(f"Asking the served model {len(texts)} {rows_from} rows ...")
+    say(f"Running the served model on {len(texts)} {rows_from} rows ...")
     questions = answered(resident, slot, texts)
-    say("Asking the exported model, in its own runtime ...")
+    say("Running the exported model in its own runtime ...")
     proofs = prove(export_format, folder, resident.folder, resident.name, questions, python=python)
     return ExportProof(export_format, len(questions.texts), rows_from, datetime.now(UTC), proofs)
 
 
 def answered(resident: ResidentBase, slot: int, texts: Sequence[str]) -> Questions:
-    """Answer texts greedily as a server would, all up to the same length."""
+    """Answer texts greedily, as a server would, all up to the same length."""
     window = resident.encoder.window_tokens
     room = min(window - len(resident.encoder.prompt(text)) for text in texts)
     limit = max(1, min(MAX_PROOF_TOKENS, room))

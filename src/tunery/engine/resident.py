@@ -34,7 +34,7 @@ from tunery.types import Hyperparameters, SamplingSettings, TuningExample
 class ResidentBase:
     """A loaded base. Slot 0 belongs to the tuner, the others to tuned models."""
 
-    check: BaseCheck | None = None  # of its files; None if it is not in a catalog
+    check: BaseCheck | None = None  # check of its files; None if it is not in a catalog
 
     def __init__(self, loaded: base.Base) -> None:
         self.name, self.digest, self.folder, self.entry = loaded.name, loaded.digest, loaded.folder, loaded.entry
@@ -49,7 +49,7 @@ class ResidentBase:
             self.compiled = CompiledStep.of(self.network, reads if has_four_bit_weights(self.folder) else None)
 
     def add(self, adapter: Adapter) -> int:
-        """Keep an adapter; return its slot."""
+        """Store an adapter and return its slot."""
         slot = next(self._slots)
         self.network.install(slot, adapter)
         return slot
@@ -59,7 +59,7 @@ class ResidentBase:
         self.network.remove(slot)
 
     def require_whole(self, *, waits: bool = True) -> None:
-        """Raise DataLoss if a file of the base is damaged, and keep it in memory no longer; see `BaseCheck`."""
+        """Raise DataLoss if a file of the base is damaged, and drop the base from memory; see `BaseCheck`."""
         if self.check is None:
             return
         try:
@@ -82,7 +82,7 @@ class ResidentBase:
         """
         Return a tuner for these examples, resuming from a checkpoint in `folder` if there is one.
 
-        `source` is the folder of an adapter to begin with, of the same rank and layers.
+        `source` is the folder of an adapter to start from, with the same rank and layers.
         """
         return Tuner(
             self.network,
@@ -98,7 +98,7 @@ class ResidentBase:
         )
 
     def losses(self, rows: Sequence[EncodedExample], adapter: Adapter | None = None) -> list[float]:
-        """Return for each row its mean loss over the answer tokens, in nats; takes the slot of the tuner."""
+        """Return the mean loss of each row over its answer tokens, in nats; uses the slot of the tuner."""
         if adapter is not None:
             self.network.install(0, adapter)
         try:
@@ -107,7 +107,7 @@ class ResidentBase:
             self.network.remove(0)
 
     def stream(self, texts: Sequence[str], settings: SamplingSettings, slot: int | None = None) -> Iterator[Piece]:
-        """Yield pieces of the answers to `texts`, numbered like these; leaving the loop stops the work."""
+        """Yield pieces of the answers to `texts`, numbered like the texts; breaking out of the loop stops the work."""
         requests = [
             Request(tuple(self.encoder.prompt(text, settings.max_output_tokens)), settings, slot) for text in texts
         ]
@@ -115,10 +115,10 @@ class ResidentBase:
 
     def sample(self, adapter: Adapter, texts: Sequence[str], max_output_tokens: int) -> list[str]:
         """
-        Return answers of an adapter that is being tuned.
+        Return answers from an adapter that is being tuned.
 
-        They are generated from the weights that tuning reads, since the short forms of the weights that make answers
-        fast would take memory. Raises InvalidArgument for a text that leaves no room for an answer.
+        They are generated from the weights used for tuning, since the compact weights that make answers fast would take
+        additional memory. Raises InvalidArgument for a text that leaves no room for an answer.
         """
         settings = SamplingSettings(max_output_tokens=max_output_tokens)
         slot = self.add(Adapter(adapter.shape, adapter.flat.detach().clone()))
@@ -162,7 +162,7 @@ def loaded_base(name: str, data_folder: Path, dtype: str | None = None) -> Resid
     try:
         resident = ResidentBase(base.load(entry, data_folder, dtype=chosen, device=device))
     except Exception:
-        check.require(waits=True)  # a damaged file explains it better
+        check.require(waits=True)  # a damaged file is the better explanation
         raise
     resident.check = check
     resident.require_whole(waits=not check.is_large)
@@ -173,7 +173,7 @@ class ResidentAnswering:
     """
     Answers of a base in memory with the adapter in a slot, or without one if the slot is None.
 
-    Holds on to `owner`: an adapter is removed from the base together with the model it belongs to.
+    Keeps a reference to `owner`, because an adapter is removed from the base together with the model it belongs to.
     """
 
     def __init__(self, resident: ResidentBase, slot: int | None = None, owner: object = None) -> None:

@@ -1,8 +1,8 @@
 """
-Rows of token ids, as tuning and answering read them: prompt and answer of one example in one row.
+Rows of token ids, as tuning and answering read them: the prompt and the answer of one example in one row.
 
-Without torch, so that an estimate of memory and time can be made where no tensor is; `encoding.py` makes them, and
-`packing.py` lays a batch of them out.
+This module does not need torch, so that memory and time can be estimated without loading it; `encoding.py` makes rows,
+and `packing.py` lays out a batch of them.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ class EncodedExample:
     """
     Token ids of prompt and answer in one row; the answer begins at `answer_offset` ≥ 1.
 
-    `was_cut`: the end of the input was left out, because the row was longer than the window of its base.
+    `was_cut`: the end of the input was left out, because the row was longer than the window of the base.
     """
 
     token_ids: tuple[int, ...]
     answer_offset: int
-    was_cut: bool = False  # of tuning: a prompt that is too long is refused
+    was_cut: bool = False  # only in tuning; a prompt that is too long is refused
 
     @property
     def answer_tokens(self) -> int:
-        """Tokens that are learned, the end of the turn among them."""
+        """The number of tokens that are learned, including the end of the turn."""
         return len(self.token_ids) - self.answer_offset
 
 
 def shared_prefix_tokens(rows: Sequence[EncodedExample]) -> int:
     """Return how many leading tokens all rows share, leaving each row at least one."""
-    # a row without a token of its own would have no hidden state to predict its answer from
+    # a row without any token of its own would have no hidden state from which to predict its answer
     shortest = min(len(row.token_ids) for row in rows) - 1
-    first = rows[0].token_ids  # any row: they are compared with each other
+    first = rows[0].token_ids  # any row will do, since all are compared with it
     for index in range(shortest):
         if any(row.token_ids[index] != first[index] for row in rows):
             return index

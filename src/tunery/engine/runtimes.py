@@ -1,8 +1,8 @@
 """
 Answers prompts with an exported model in its own runtime: transformers, PEFT or llama.cpp.
 
-Run as a program by any Python that has the runtime: reads a JSON document with the prompts from standard input and
-writes one with the answers to standard output. It must not import tunery, so that a proof does not depend on it.
+This is a program for any Python that has the runtime: it reads a JSON document with the prompts from standard input and
+writes one with the answers to standard output. It must not import tunery, so that a proof does not depend on tunery.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def transformers_answers(asked: dict[str, Any]) -> list[str]:
-    """Return greedy answers of a folder in transformers' layout, or of a base with a PEFT adapter."""
+    """Return greedy answers of a model in transformers' layout, or of a base with a PEFT adapter."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -63,7 +63,7 @@ def transformers_answers(asked: dict[str, Any]) -> list[str]:
 
 
 def llama_answers(asked: dict[str, Any]) -> list[str]:
-    """Return greedy answers of a GGUF file, or of a base as GGUF with an adapter as GGUF."""
+    """Return greedy answers of a GGUF model, or of a base and an adapter that are both GGUF files."""
     from llama_cpp import Llama
 
     has_adapter = asked.get("base") is not None

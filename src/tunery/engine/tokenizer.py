@@ -1,8 +1,8 @@
 """
 Reads the tokenizer of a base from `tokenizer.json`: its pieces, the names of its special tokens, its chat template.
 
-A few classes of transformers build a pipeline of their own instead of the file's. Where that differs from the file, the
-tokenizer comes from transformers (`fallback.py`), so that a text has the ids it was tuned with.
+A few classes of transformers build their own pipeline instead of using the one in the file. If it differs, the
+tokenizer is loaded through transformers (`fallback.py`), so that texts get the ids the base was trained with.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from tunery.files import write_json
 
 FILE, CONFIG, TEMPLATE = "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"
 
-# For bases without a chat template (pretrained, not instruction-tuned). Plain words that any tokenizer has; the line
-# break before the answer keeps its first word a separate token; answers stop at the end-of-text token.
+# For bases without a chat template (pretrained, not instruction-tuned). The words are ones that any tokenizer has; the
+# line break before the answer makes its first word a separate token; answers stop at the end-of-text token.
 PLAIN_CHAT_TEMPLATE = (
     "{%- if bos_token %}{{ bos_token }}{% endif -%}"
     "{%- for message in messages -%}"
@@ -38,7 +38,7 @@ class Tokenizer:
     """
     The tokenizer of one base and its chat template; a base without one gets `PLAIN_CHAT_TEMPLATE`.
 
-    `names` has the special tokens that have a name, such as `eos_token`; `extra` has others that count as special.
+    `names` has the special tokens with a name, such as `eos_token`; `extra` has the other special tokens.
     """
 
     def __init__(
@@ -71,14 +71,14 @@ class Tokenizer:
         return cls(backend, names, others, _template(folder, facts))
 
     def encode(self, text: str) -> list[int]:
-        """Return the ids of a text; it writes its own special tokens."""
+        """Return the ids of a text that contains its own special tokens."""
         return list(self.backend.encode(text, add_special_tokens=False).ids)
 
     def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = False) -> str:
         return str(self.backend.decode(list(token_ids), skip_special_tokens=skip_special_tokens))
 
     def pieces(self, token_ids: Sequence[int]) -> list[str]:
-        """Return how tokens are spelled in the vocabulary."""
+        """Return the spellings of tokens in the vocabulary."""
         return [self.backend.id_to_token(token) or "" for token in token_ids]
 
     def render(
@@ -90,9 +90,9 @@ class Tokenizer:
         thinking: bool | None = None,
     ) -> str:
         """
-        Return a conversation as the chat template writes it: messages with `role` and `content`.
+        Return a conversation, messages with `role` and `content`, as the chat template renders it.
 
-        `thinking` None leaves it to the template. Raises as `chat_templates.rendered`.
+        `thinking` None leaves the choice to the template. Raises the errors of `chat_templates.rendered`.
         """
         chosen = {} if thinking is None else {"enable_thinking": thinking}
         return rendered(
@@ -111,11 +111,11 @@ class Tokenizer:
 
     @property
     def control_tokens(self) -> list[str]:
-        """Return the tokens that are not text."""
+        """Return the tokens that do not stand for text."""
         return [token.content for token in self.backend.get_added_tokens_decoder().values() if token.special]
 
     def save(self, folder: Path) -> None:
-        """Write the files from which transformers, and `read`, make the same tokenizer."""
+        """Write the files from which transformers and `read` build the same tokenizer."""
         self.backend.save(str(folder / FILE))
         facts: dict[str, object] = {"tokenizer_class": "PreTrainedTokenizerFast", **self.names}
         if self.extra:
@@ -124,10 +124,10 @@ class Tokenizer:
         (folder / TEMPLATE).write_text(self.chat_template, "utf-8")
 
 
-# Classes whose pipeline is always the file's, and families whose files transformers reads so whatever class they name
+# Classes that always use the file's pipeline, and families for which transformers does so whatever class is named
 _PLAIN_CLASSES = frozenset({"TokenizersBackend", "PreTrainedTokenizer"})
 _PLAIN_FAMILIES = frozenset({"granite", "olmo2", "olmo3", "phi3"})
-# The pipelines that the other classes build, as far as files are known to have the same
+# The pipelines that the other classes build, as far as there are files with the same pipeline
 _BYTES = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True}
 _QWEN = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -149,7 +149,7 @@ _PIPELINES: dict[str, tuple[object, object]] = {
         {"type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithPrevious", "invert": False},
     ),
 }
-# The names that a class gives where the configuration is silent
+# The names that a class uses if the configuration gives none
 _END = "<|endoftext|>"
 _NAMES_OF_CLASSES = {
     "GPT2Tokenizer": {"bos_token": _END, "eos_token": _END, "unk_token": _END},
@@ -161,7 +161,7 @@ _NAMES_OF_CLASSES = {
 
 
 def is_read_as_it_stands(folder: Path) -> bool:
-    """Say whether transformers' tokenizer for this folder has the pipeline of its `tokenizer.json`."""
+    """Return whether transformers' tokenizer for this folder uses the pipeline of its `tokenizer.json`."""
     if not (folder / FILE).is_file() or not (folder / CONFIG).is_file():
         return False
     named = _class_of(json.loads((folder / CONFIG).read_text("utf-8")))
@@ -183,7 +183,7 @@ def _pipeline(description: Mapping[str, Any]) -> tuple[object, object] | None:
 
 
 def _without_offsets(part: Any) -> Any:
-    """Return a part of a pipeline without what does not change ids."""
+    """Return a part of a pipeline without settings that do not affect ids."""
     if isinstance(part, list):
         return [_without_offsets(each) for each in part]
     if not isinstance(part, dict):
@@ -192,7 +192,10 @@ def _without_offsets(part: Any) -> Any:
 
 
 def _facts(folder: Path) -> dict[str, Any]:
-    """Return `tokenizer_config.json`, with names of its class and, if it lists no added tokens, of the older file."""
+    """
+    Return `tokenizer_config.json` with the names of its class added and, if it lists no added tokens, those of the
+    older file.
+    """
     facts: dict[str, Any] = json.loads((folder / CONFIG).read_text("utf-8"))
     older = folder / "special_tokens_map.json"
     if "added_tokens_decoder" not in facts and older.is_file():

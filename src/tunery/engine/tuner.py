@@ -1,7 +1,7 @@
 """
-The tuning loop: yields a TuningSnapshot after each optimizer step; to stop, the consumer leaves the loop.
+The tuning loop: yields a TuningSnapshot after each optimizer step; to stop, the consumer breaks out of the loop.
 
-Equal base, examples, settings and seed give equal adapter bytes, also across a resume.
+The same base, examples, settings and seed give the same adapter bytes, even after a resume.
 """
 
 from __future__ import annotations
@@ -42,13 +42,16 @@ from tunery.errors import (
 from tunery.files import sha256_of, write_whole
 from tunery.types import EpochLoss, Hyperparameters, TuningSnapshot
 
-ENGINE = 2  # of the arithmetic: a task goes on under the one it began with, or from its first step
+ENGINE = 2  # version of the arithmetic: a task resumes under the version it began with, or starts over
 HEALTH_ROWS = 16
-RUINED_FACTOR, RUINED_NATS = 1.25, 0.25  # of the loss before tuning, and more than that: rounding is far below
-CHECKPOINT_SECONDS = 10.0  # at most this much work is lost
-EPOCH_CHECKPOINT_SECONDS = 2.0  # a four-step epoch is not worth writing 30 MB every second
-KEPT_EPOCHS = 20  # 100 epochs of 10 MB would be 1 GB per model
-HELD_OUT_TOKENS = 2048  # rows measured together
+RUINED_FACTOR, RUINED_NATS = (
+    1.25,
+    0.25,
+)  # times the loss before tuning, and more than the value below; rounding errors are far smaller
+CHECKPOINT_SECONDS = 10.0  # at most this much work can be lost
+EPOCH_CHECKPOINT_SECONDS = 2.0  # with four steps per epoch, this would otherwise write 30 MB every second
+KEPT_EPOCHS = 20  # 100 epochs of 10 MB would take 1 GB per model
+HELD_OUT_TOKENS = 2048  # number of rows measured together
 
 
 class Tuner:
@@ -56,8 +59,9 @@ class Tuner:
     One tuning task.
 
     `examples` and `held_out` are encoded rows; `folder` keeps the checkpoint and the adapter of each epoch. Tuning
-    resumes from a checkpoint there, else starts from `source`, else afresh. Raises InvalidArgument for settings that do
-    not fit, FailedPrecondition or CheckpointDamaged for a checkpoint that cannot be continued.
+    resumes from a checkpoint there, else starts from `source`, else from scratch. Raises InvalidArgument for settings
+    that do
+    not fit, FailedPrecondition or CheckpointDamaged for a checkpoint that cannot be resumed.
     """
 
     def __init__(
@@ -81,19 +85,19 @@ class Tuner:
         self.fingerprint = _fingerprint(network, base_digest, self.schedule, examples, held_out)
         self.snapshots: list[TuningSnapshot] = []
         self.epoch_losses: list[EpochLoss] = []
-        self.kept_epochs: dict[int, str] = {}  # with the digest of each one's adapter
+        self.kept_epochs: dict[int, str] = {}  # with the digest of each adapter
         self.notices: list[str] = []
         if isinstance(network, FallbackNetwork) and network.reason:
-            self.notices.append(f"This base is computed by transformers, exactly and more slowly: {network.reason}.")
+            self.notices.append(f"This base runs through transformers, which is exact but slower: {network.reason}.")
         self.micro_batch_size = hyperparameters.batch_size
         self.adapter = network.fresh_adapter(self.recipe.rank, self.recipe.alpha, seed)
         if source is not None:
             self._begin_with(source)
         self._start = self.adapter.flat.clone()
-        self.healthy_epoch: int | None = None  # to serve instead of the chosen one, which is ruined
+        self.healthy_epoch: int | None = None  # to be served instead of the chosen one, which is ruined
         self.checkpoint_step = 0
         self._checkpoint_time = time.monotonic()
-        folder.mkdir(parents=True, exist_ok=True)  # later only what is below it: it may be removed on purpose
+        folder.mkdir(parents=True, exist_ok=True)  # not created again later, because it may be removed on purpose
         self._restore()
 
     @property
@@ -107,10 +111,10 @@ class Tuner:
     @property
     def best_epoch(self) -> int | None:
         """
-        Return the epoch to serve: of the kept ones that with the lowest held-out loss, or else, when all steps are
-        done, the last one; None where neither is known yet.
+        Return the epoch to serve: the kept epoch with the lowest held-out loss or, without held-out rows, the last one
+        once all steps are done; None if neither is known yet.
 
-        If that one is ruined, `require_health` has set another.
+        If that epoch is ruined, `require_health` has set another one.
         """
         if self.healthy_epoch is not None:
             return self.healthy_epoch
@@ -126,7 +130,8 @@ class Tuner:
         """
         Tune from the checkpoint to the last step.
 
-        Raises TuningUnstable when loss or gradient is not finite, OutOfMemory when even one example is too much.
+        Raises TuningUnstable if the loss or the gradient is not finite, OutOfMemory if even a single example needs too
+        much memory.
         """
         for step in range(self.completed_steps + 1, self.schedule.total_steps + 1):
             batch = [self.examples[index] for index in self.schedule.batch(step)]
@@ -134,7 +139,7 @@ class Tuner:
             norm = float(self._grad.norm())
             if not (math.isfinite(mean_loss) and math.isfinite(norm)):
                 raise TuningUnstable(step)
-            if norm > self.recipe.clip_norm:  # the norm of the whole gradient, as clip_grad_norm_ does
+            if norm > self.recipe.clip_norm:  # the norm of the whole gradient, as in clip_grad_norm_
                 self._grad.mul_(self.recipe.clip_norm / norm)
             self._optimizer.step(self.schedule.learning_rate(step))
             self._grad.zero_()
@@ -164,8 +169,8 @@ class Tuner:
         """
         Serve the best healthy epoch if the one that would be served is ruined; raise TuningRuined if none is healthy.
 
-        A run whose last epoch has a lower loss than its first step is healthy, which costs nothing to see. Otherwise up
-        to HEALTH_ROWS of its examples are read: an epoch is ruined if its loss is far above that before tuning.
+        A run whose last epoch has a lower loss than its first step is healthy; this check costs nothing. Otherwise up
+        to HEALTH_ROWS of its examples are read, and an epoch is ruined if its loss is far above the loss before tuning.
         """
         if self.epoch_losses[-1].mean_loss < self.snapshots[0].mean_loss:
             return
@@ -181,7 +186,7 @@ class Tuner:
         self.healthy_epoch = best
 
     def _loss_of(self, rows: Sequence[EncodedExample], flat: Tensor) -> float:
-        """Return the mean loss of rows with other weights of the adapter, infinity if it is not a number."""
+        """Return the mean loss of rows with other adapter weights, infinity if it is not a number."""
         kept = self.adapter.flat.clone()
         try:
             self.adapter.flat.copy_(flat)
@@ -191,7 +196,7 @@ class Tuner:
         return loss / sum(row.answer_tokens for row in rows) if math.isfinite(loss) else math.inf
 
     def chosen_adapter(self) -> Adapter:
-        """Return the adapter to serve: that of the best epoch if it is known, else the current one."""
+        """Return the adapter to serve: that of the best epoch if known, else the current one."""
         epoch = self.best_epoch
         if epoch is None or (epoch == self.epoch_losses[-1].epoch and self._is_done):
             return self.adapter
@@ -223,7 +228,7 @@ class Tuner:
             self.snapshots, self.epoch_losses = list(checkpoint.snapshots), list(checkpoint.epoch_losses)
             self.micro_batch_size = checkpoint.micro_batch_size
             self.checkpoint_step = checkpoint.step
-        # one flat parameter and gradient (adapter size,): the optimizer and clipping touch one tensor
+        # one flat parameter and gradient (adapter size,), so that the optimizer and clipping handle a single tensor
         self._grad = torch.zeros_like(self.adapter.flat)
         self.network.install(0, self.adapter, self._grad)
         self._optimizer = AdamW(self.adapter.flat, self._grad, self.recipe)
@@ -253,13 +258,13 @@ class Tuner:
     def _accumulate(self, batch: Sequence[EncodedExample], tokens: int) -> float:
         total = 0.0
         for start in range(0, len(batch), self.micro_batch_size):
-            # scaled by all tokens of the batch, so that parts add up to the gradient of the whole
+            # scaled by the tokens of the whole batch, so that the parts add up to its gradient
             total += self.network.add_gradient(batch[start : start + self.micro_batch_size], 1 / tokens)
         return total / tokens
 
     def _record(self, step: int, mean_loss: float) -> None:
         now = datetime.now(UTC)
-        if self.snapshots and self.snapshots[-1].compute_time > now:  # the clock was set back
+        if self.snapshots and self.snapshots[-1].compute_time > now:  # the clock has been set back
             now = self.snapshots[-1].compute_time
         self.snapshots.append(TuningSnapshot(step, self.schedule.epoch(step), mean_loss, now))
         ends_epoch = self.schedule.ends_epoch(step)
@@ -271,11 +276,11 @@ class Tuner:
 
     def _end_epoch(self, step: int) -> None:
         """
-        Measure and keep each epoch this step finished (several when the batch is larger than the data).
+        Measure and keep each epoch that this step finished (several if the batch is larger than the data).
         """
         held_out_loss = self.held_out_loss() if self.held_out else None
         for epoch in range(self.schedule.epoch(step - 1) + 1, self.schedule.epoch(step) + 1):
-            # an epoch inside a single step has no snapshot of its own
+            # an epoch that lies within a single step has no snapshot of its own
             losses = [s.mean_loss for s in self.snapshots if self.schedule.pass_of(s.step) == epoch] or [
                 self.snapshots[-1].mean_loss
             ]
@@ -291,7 +296,7 @@ class Tuner:
         return total / sum(row.answer_tokens for row in self.held_out)
 
     def _keeps(self, epoch: int) -> bool:
-        """Keep up to KEPT_EPOCHS epochs, evenly thinned, always with the last and the best."""
+        """Keep up to KEPT_EPOCHS epochs, evenly spaced, always including the last and the best."""
         epochs = self.schedule.hyperparameters.epoch_count
         measured = [e.held_out_loss for e in self.epoch_losses if e.held_out_loss is not None]
         is_best = bool(measured) and measured[-1] == min(measured)
@@ -302,7 +307,8 @@ class AdamW:
     """
     AdamW on one flat tensor, in one fused operation.
 
-    As `torch.optim.AdamW` does it, whose first use imports torch's compiler: as long as all other imports together.
+    It gives the same result as `torch.optim.AdamW`, whose first use imports torch's compiler, which takes as long as
+    all other imports together.
     """
 
     def __init__(self, weights: Tensor, grad: Tensor, recipe: Recipe) -> None:
@@ -311,7 +317,7 @@ class AdamW:
         self._steps = torch.zeros((), device=weights.device)
 
     def resume(self, steps: int, first_moment: Tensor, second_moment: Tensor) -> None:
-        """Go on after so many steps."""
+        """Continue after this many steps."""
         self._steps.fill_(steps)
         self.first_moment.copy_(first_moment)
         self.second_moment.copy_(second_moment)
@@ -349,7 +355,7 @@ def _fingerprint(
     examples: Sequence[EncodedExample],
     held_out: Sequence[EncodedExample],
 ) -> str:
-    """Hash everything the result depends on; a checkpoint with another fingerprint is not resumed."""
+    """Hash everything that the result depends on; a checkpoint with a different fingerprint is not resumed."""
     parts = {
         "base": base_digest,
         "dtype": str(network.dtype),
@@ -377,7 +383,7 @@ _TENSORS = ("flat", "first_moment", "second_moment")
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
     """
-    State after `step` optimizer steps.
+    The state after `step` optimizer steps.
 
     `flat`, `first_moment`, `second_moment`: `[adapter size]`; `fingerprint` names base, data and settings;
     `kept_epochs` has the digest of each epoch folder that belongs to it.
@@ -412,8 +418,8 @@ def read_checkpoint(folder: Path, fingerprint: str) -> Checkpoint | None:
     """
     Return the checkpoint of a folder, None when there is none.
 
-    Raises OtherCheckpoint when it belongs to different data or settings or to another engine; it is then left as it is.
-    Raises CheckpointDamaged when it is not what was written, or the disk cannot read it.
+    Raises OtherCheckpoint if it belongs to different data, settings or a different engine; it is then left as it is.
+    Raises CheckpointDamaged if it has changed since it was written, or the disk cannot read it.
     """
     path = folder / FILE
     if not path.exists():
@@ -436,13 +442,15 @@ def read_checkpoint(folder: Path, fingerprint: str) -> Checkpoint | None:
     except (InvalidArgument, safetensors.SafetensorError, ValueError, TypeError, LookupError) as error:
         raise CheckpointDamaged(f"The checkpoint in {folder} is damaged ({error}).") from error
     except OSError as error:
-        if error.errno != errno.EIO:  # such as no free descriptor, which passes
+        if error.errno != errno.EIO:  # a temporary error, such as no free file descriptor
             raise
         raise CheckpointDamaged(f"The checkpoint in {folder} cannot be read ({error.strerror}).") from error
 
 
 def _read_whole(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Return header and tensors of a checkpoint file; raises ValueError unless they are those that were written."""
+    """
+    Return the header and tensors of a checkpoint file; raises ValueError if they have changed since they were written.
+    """
     shapes = tensor_shapes(path)
     if len({shapes[name] for name in _TENSORS}) > 1:
         raise ValueError("its tensors differ in length")
@@ -450,10 +458,10 @@ def _read_whole(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         facts = file.metadata()
         tensors = {name: file.get_tensor(name) for name in _TENSORS}
     header: dict[str, Any] = json.loads(facts["checkpoint"])
-    if header.get("engine", 1) != ENGINE:  # the earliest have no sha256 either
+    if header.get("engine", 1) != ENGINE:  # the earliest checkpoints have no sha256 either
         raise OtherCheckpoint(path.parent, "was made by an earlier engine, which rounds differently")
     if facts.get("sha256") != _sha256(facts["checkpoint"], tensors):
-        raise ValueError("its sha256 is another one")
+        raise ValueError("its sha256 does not match")
     return header, tensors
 
 
@@ -470,7 +478,7 @@ def epoch_digest(folder: Path) -> str:
 
 
 def require_epoch(folder: Path, digest: str) -> None:
-    """Raise CheckpointDamaged unless the adapter of an epoch is the one that was written."""
+    """Raise CheckpointDamaged if the adapter of an epoch has changed since it was written."""
     try:
         is_same = epoch_digest(folder) == digest
     except OSError as error:
@@ -478,11 +486,11 @@ def require_epoch(folder: Path, digest: str) -> None:
             raise
         raise CheckpointDamaged(f"{error.filename or folder} cannot be read ({error.strerror}).") from error
     if not is_same:
-        raise CheckpointDamaged(f"The adapter in {folder} is not the one that was written.")
+        raise CheckpointDamaged(f"The adapter in {folder} has changed since it was written.")
 
 
 def settings_in_force(tuner: Tuner) -> dict[str, object]:
-    """Return recipe, number format, threads, micro-batch size, and the epoch to serve as far as it is known."""
+    """Return the recipe, number format, threads, micro-batch size, and the epoch to serve if it is known."""
     return {
         **asdict(tuner.recipe),
         "betas": list(tuner.recipe.betas),
@@ -545,7 +553,7 @@ class Schedule:
 
     def batch(self, step: int) -> list[int]:
         """
-        Return the example indexes of a step (from 1); batches cross epoch borders, the last may be short.
+        Return the example indexes of a step (from 1); batches may cross epoch borders, and the last one may be short.
         """
         size = self.hyperparameters.batch_size
         last = min(step * size, self.examples * self.hyperparameters.epoch_count)

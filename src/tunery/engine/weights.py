@@ -1,7 +1,7 @@
 """
-Named tensors of a base and where they stand in a decoder: safetensors, memory-mapped where the number format allows.
+The named tensors of a base and their places in a decoder: safetensors, memory-mapped if the number format allows.
 
-Query, key and value weights are brought together as one product; everything else stays where the file has it.
+Query, key and value weights are joined into one product; everything else is used directly from the file.
 """
 
 from __future__ import annotations
@@ -19,13 +19,15 @@ from torch import Tensor
 from tunery.engine.families import DecoderSpec, NormSpec, Unknown
 from tunery.engine.loss import Head
 
-# Kept by older checkpoints beside their weights: masks and frequencies, which follow from the settings
+# Stored by older checkpoints in addition to weights: masks and frequencies, which follow from the settings
 _DERIVED = (".attn.bias", ".attn.masked_bias", ".rotary_emb.inv_freq", ".attention.bias", ".attention.masked_bias")
 
 
 @dataclass(frozen=True, slots=True)
 class Norm:
-    """A norm: `scale` and, for LayerNorm, `bias` `[H]`; a root-mean-square norm has none. Otherwise as NormSpec."""
+    """
+    A norm: `scale` and, for LayerNorm, `bias` `[H]`; a root-mean-square norm has no bias. The rest is as in NormSpec.
+    """
 
     scale: Tensor
     bias: Tensor | None
@@ -51,9 +53,9 @@ class LayerWeights:
     """
     The frozen part of a layer.
 
-    `norms` before and after attention, before and after the feed-forward part, None where there is none; `head_norm` of
-    query and key heads. `queries` has the rows of query, key and value below each other; `wide` is what opens the
-    feed-forward part, gate and up where they are two products.
+    `norms` come before and after attention, before and after the feed-forward part, None where there is none;
+    `head_norm` are those of query and key heads. `queries` has the rows of query, key and value stacked; `wide` are the
+    first products of the feed-forward part, gate and up if there are two.
     """
 
     norms: tuple[Norm | None, Norm | None, Norm | None, Norm | None]
@@ -73,13 +75,13 @@ class DecoderWeights:
     layers: tuple[LayerWeights, ...]
     last_norm: Norm
     head: Head
-    linears: Mapping[str, tuple[int, int]]  # layers that an adapter changes, path → (out, in), in its order
+    linears: Mapping[str, tuple[int, int]]  # layers that an adapter changes, path → (out, in), in the adapter's order
 
 
 def read_tensors(
     folder: Path, dtype: torch.dtype | None = None, device: torch.device | None = None
 ) -> dict[str, Tensor]:
-    """Return all tensors of a folder's safetensors by name, mapped into memory where `dtype` is that of the file."""
+    """Return all tensors of a folder's safetensors by name, memory-mapped if `dtype` is that of the file."""
     found: dict[str, Tensor] = {}
     for path in sorted(folder.glob("model*.safetensors")):
         with safetensors.safe_open(path, framework="pt") as file:
@@ -96,7 +98,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def parameter_names(spec: DecoderSpec) -> list[str]:
-    """Return the names of all tensors of a decoder; a tied head has none."""
+    """Return the names of all tensors of a decoder; a tied head has no tensor."""
     names = spec.names
     ends = ("weight", "bias") if spec.norm.has_bias else ("weight",)
     norms = [name for name in dict.fromkeys(names.norms) if name is not None]
@@ -113,16 +115,16 @@ def parameter_names(spec: DecoderSpec) -> list[str]:
 
 
 def named(tensors: Mapping[str, Tensor], spec: DecoderSpec) -> dict[str, Tensor]:
-    """Return the tensors of a checkpoint under the names of `parameter_names`; raises as `arranged`."""
+    """Return the tensors of a checkpoint under the names of `parameter_names`; raises the errors of `arranged`."""
     source = _Source(tensors, spec)
     return {name: source.take(name) for name in parameter_names(spec)}
 
 
 def arranged(tensors: Mapping[str, Tensor], spec: DecoderSpec) -> DecoderWeights:
     """
-    Return the tensors of a checkpoint where the decoder has them.
+    Return the tensors of a checkpoint in their places in the decoder.
 
-    Raises ValueError where one is missing or of another shape, Unknown where there is one that the decoder would not
+    Raises ValueError if one is missing or has a different shape, Unknown if there is one that the decoder would not
     read.
     """
     source = _Source(tensors, spec)
@@ -137,13 +139,13 @@ def arranged(tensors: Mapping[str, Tensor], spec: DecoderSpec) -> DecoderWeights
 
 
 class _Source:
-    """The tensors of a checkpoint; remembers which were taken."""
+    """The tensors of a checkpoint; remembers which have been used."""
 
     def __init__(self, tensors: Mapping[str, Tensor], spec: DecoderSpec) -> None:
         self._tensors, self._spec = tensors, spec
         self._taken: set[str] = set()
         self._sizes: dict[str, tuple[int, int]] = {}
-        self._prefix = spec.names.layer.partition(".")[0] + "."  # which files of a bare decoder leave out
+        self._prefix = spec.names.layer.partition(".")[0] + "."  # files of a bare decoder leave this prefix out
 
     def find(self, name: str) -> Tensor | None:
         first, *others = self._spec.names.heads
@@ -161,7 +163,7 @@ class _Source:
         return tensor
 
     def norm(self, path: str, kind: NormSpec, times: int = 1) -> Norm:
-        """Return a norm; its weight `times` below each other for as many heads."""
+        """Return a norm; its weight is repeated `times`, once for each head."""
         weight = self.take(f"{path}.weight")
         bias = self.take(f"{path}.bias") if kind.has_bias else None
         if not kind.rounds_first:  # scaled in float32 or wider
@@ -186,7 +188,9 @@ class _Source:
         norms = tuple(None if name is None else self.norm(path + name, spec.norm) for name in names.norms)
         queries = self.linear(path, names.queries)
         if len(queries.weight) != (spec.heads + 2 * spec.key_heads) * spec.width:
-            raise ValueError(f"{path}{names.queries[0]} has {len(queries.weight)} rows, which config.json does not say")
+            raise ValueError(
+                f"{path}{names.queries[0]} has {len(queries.weight)} rows, which does not match config.json"
+            )
         return LayerWeights(
             norms=norms,  # type: ignore[arg-type]
             queries=queries,
@@ -210,7 +214,7 @@ class _Source:
         name = self._spec.names.heads[0]
         bias = self.take(f"{name}.bias") if self._spec.has_head_bias else None
         if self._spec.is_tied:
-            self.find(f"{name}.weight")  # some files keep it once more
+            self.find(f"{name}.weight")  # some files contain it a second time
             return embedding, bias
         return self.take(f"{name}.weight"), bias
 

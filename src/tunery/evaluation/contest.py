@@ -1,7 +1,7 @@
 """
 Runs each candidate over the evaluation rows: simple baselines, the base with and without examples, the tuned model.
 
-Models are passed in as an `AnsweringModel`, in memory or in a server's child process.
+Models are passed in as an `AnsweringModel`, which may be in memory or in a server's child process.
 """
 
 from __future__ import annotations
@@ -28,10 +28,11 @@ SHOTS = 5
 _MAX_OUTPUT_TOKENS = 1024
 _SPARE_OUTPUT_TOKENS = 16
 _BATCH = 64  # prompts between two reports of progress
-# Of 1, 10, 100 and 1000 within 0.003 of the best on TREC-6 and SMS with 100 and 500 rows (benchmarks/quality_methods)
+# Among 1, 10, 100 and 1000: within 0.003 of the best on TREC-6 and SMS with 100 and 500 rows
+# (benchmarks/quality_methods)
 _REGRESSION_C = 10.0
 
-OnAnswered = Callable[[int, int], None]  # called with the prompts answered so far and in total
+OnAnswered = Callable[[int, int], None]  # called with the number of prompts answered so far, and the total
 
 
 class AnsweringModel(Protocol):
@@ -49,7 +50,9 @@ TuneFold = Callable[[Sequence[TuningExample], int], AbstractContextManager[Answe
 
 @dataclass(frozen=True, slots=True)
 class RecordedAnswers:
-    """Answers of another model to the same rows; `title` is its name, `cut` counts those cut at its token limit."""
+    """
+    Answers of another model to the same rows; `title` is its name, `cut` counts the answers cut off at its token limit.
+    """
 
     answers: Sequence[str]
     title: str = "recorded answers"
@@ -72,8 +75,8 @@ class Contest:
         """
         Return the evaluation on these rows, or on `max_rows` sampled from them.
 
-        Leaves out rows whose input the model was tuned on and rows that do not fit the context window with their
-        answer. Raises InvalidArgument if no row remains.
+        Leaves out rows whose input the model was tuned on, and rows that do not fit the context window together with
+        their answer. Raises InvalidArgument if no row remains.
         """
         known = {example.text_input.strip() for example in self.examples}
         new = [at for at, row in enumerate(rows) if row.text_input.strip() not in known]
@@ -99,7 +102,7 @@ class Contest:
         )
 
     def collect(self, rows: Sequence[TuningExample], limit: int, indices: Sequence[int] = ()) -> Answers:
-        """Return all candidates' answers to rows that fit; `indices` are the rows' positions in `recorded`."""
+        """Return all candidates' answers to rows that fit; `indices` are the positions of the rows in `recorded`."""
         texts = [row.text_input for row in rows]
         by_candidate: dict[str, Sequence[str]] = {}
         if self.examples:
@@ -126,7 +129,9 @@ class Contest:
 
 
 def output_limit(rows: Sequence[TuningExample]) -> int:
-    """Return the output limit in tokens: above any expected answer, so that one that is too long shows."""
+    """
+    Return the output limit in tokens. It is above any expected answer, so that an answer that is too long is noticed.
+    """
     longest = max((len(row.output.encode()) for row in rows), default=0)
     return min(_MAX_OUTPUT_TOKENS, longest // 2 + _SPARE_OUTPUT_TOKENS)
 
@@ -143,7 +148,7 @@ def majority(examples: Sequence[TuningExample], inputs: Sequence[str]) -> list[s
 
 
 def similar(scoring: Scoring, examples: Sequence[TuningExample], inputs: Sequence[str]) -> list[str]:
-    """Answer by the words of the inputs, without the instructions that all of them begin with."""
+    """Answer from the words of the inputs, without the instructions that all of them begin with."""
     outputs = [example.output.strip() for example in examples]
     if len(set(outputs)) == 1:
         return [outputs[0]] * len(inputs)
@@ -154,7 +159,7 @@ def similar(scoring: Scoring, examples: Sequence[TuningExample], inputs: Sequenc
         return majority(examples, inputs)
     if scoring.kind is ScoringKind.LABELS:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # reaching max_iter is fine here
+            warnings.simplefilter("ignore")  # it does not matter if max_iter is reached
             return [str(answer) for answer in _regression().fit(known, outputs).predict(new)]
     return [outputs[at] for at in _nearest(known, new)]
 
@@ -180,7 +185,7 @@ def _nearest(known: Sequence[str], inputs: Sequence[str]) -> list[int]:
 
 
 def choose_shots(examples: Sequence[TuningExample], count: int = SHOTS) -> list[TuningExample]:
-    """Return examples with different outputs first: a prompt that shows only one label misleads."""
+    """Return the examples with different outputs first, because a prompt that shows only one label is misleading."""
     seen: Counter[str] = Counter()
     order = []
     for example in examples:
@@ -192,7 +197,7 @@ def choose_shots(examples: Sequence[TuningExample], count: int = SHOTS) -> list[
 def few_shot_prompts(
     examples: Sequence[TuningExample], inputs: Sequence[str], fits: Callable[[str], bool]
 ) -> tuple[list[str], int]:
-    """Return a prompt for each input with up to SHOTS examples, as many as fit, and the largest number used."""
+    """Return a prompt for each input with as many examples as fit, up to SHOTS, and the largest number used."""
     shots = choose_shots(examples)
     instructions = common_preamble([*(example.text_input for example in examples), *inputs])
     prompts, most = [], 0
@@ -210,9 +215,9 @@ def _prompt(instructions: str, shots: Sequence[TuningExample], text: str) -> str
     return instructions + "\n\n".join([*shown, f"{text.removeprefix(instructions)}\nAnswer:"])
 
 
-AUTOMATIC = "auto"  # instead of rows to hold out
+AUTOMATIC = "auto"  # given instead of a number of rows to hold out
 FOLDS = 3
-FOLDS_BELOW = 100  # rows; a tenth of so few gives no verdict, and tuning would miss them
+FOLDS_BELOW = 100  # rows; with fewer, a tenth gives no verdict, and tuning would miss them
 HELD_OUT_SHARE = 0.1
 
 
@@ -222,9 +227,9 @@ def set_aside(
     """
     Return the rows to tune on, the held-out rows, and the folds that evaluate the model after tuning.
 
-    With `amount` AUTOMATIC, from FOLDS_BELOW rows on a share of them, LEAST_ROWS at least, is held out; with fewer rows
-    FOLDS folds follow; below LEAST_ROWS different inputs, where no verdict is possible, nothing is set aside. Other
-    amounts are those of `hold_out`.
+    With `amount` AUTOMATIC and at least FOLDS_BELOW rows, a share of them, at least LEAST_ROWS, is held out; with fewer
+    rows, there are FOLDS folds; with fewer than LEAST_ROWS different inputs no verdict is possible, so nothing is set
+    aside. Other amounts mean the same as in `hold_out`.
     """
     if amount != AUTOMATIC:
         return *hold_out(examples, amount, seed), 0
@@ -289,6 +294,8 @@ def split(examples: Sequence[TuningExample], folds: int, seed: int = 0) -> list[
         return examples[groups[text][0]].output, hashlib.sha256(f"{seed}\0{text}".encode()).digest()
 
     found: list[list[int]] = [[] for _ in range(folds)]
-    for number, text in enumerate(sorted(groups, key=order)):  # neighbours have the same label: deal them out
+    for number, text in enumerate(
+        sorted(groups, key=order)
+    ):  # neighbours have the same label, so deal them out in turn
         found[number % folds] += groups[text]
     return [sorted(indices) for indices in found]

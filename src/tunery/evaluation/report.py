@@ -19,8 +19,8 @@ class ScoringKind(StrEnum):
 
     LABELS = "LABELS"  # right if equal
     SHORT_TEXT = "SHORT_TEXT"  # right if equal
-    JSON = "JSON"  # field by field
-    LONG_TEXT = "LONG_TEXT"  # by similarity
+    JSON = "JSON"  # compared field by field
+    LONG_TEXT = "LONG_TEXT"  # scored by similarity
 
 
 class VerdictKind(StrEnum):
@@ -35,8 +35,8 @@ class VerdictKind(StrEnum):
 class Relation(StrEnum):
     """How the tuned model compares with another candidate."""
 
-    BETTER = "BETTER"  # the whole interval of the difference is above 0
-    NOT_BETTER = "NOT_BETTER"  # a gain that would matter can be ruled out
+    BETTER = "BETTER"  # the whole interval of the difference lies above 0
+    NOT_BETTER = "NOT_BETTER"  # a relevant gain can be ruled out
     UNCLEAR = "UNCLEAR"
 
 
@@ -64,7 +64,7 @@ class Candidate:
     name: str  # majority, similar, base, base_examples, tuned, recorded
     title: str
     figures: tuple[Figure, ...]
-    examples_in_prompt: int | None = None  # at most; long rows leave room for fewer
+    examples_in_prompt: int | None = None  # at most; with long rows, fewer fit
 
     @property
     def score(self) -> float:
@@ -73,7 +73,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The tuned model less another candidate on the same rows; `p_value` is two-sided."""
+    """The tuned model minus another candidate on the same rows; `p_value` is two-sided."""
 
     against: str
     difference: float
@@ -102,7 +102,7 @@ class Confusion:
 class ScoredRow:
     """A row with what was expected, what the candidates answered, and the tuned model's score, 0 to 1."""
 
-    row: int  # place in the rows that were given, from 1, or its number in their file
+    row: int  # its place among the given rows, from 1, or its number in their file
     text_input: str
     expected: str
     answers: dict[str, str]
@@ -122,12 +122,12 @@ class Evaluation:
     confusion: Confusion | None = None
     best_rows: tuple[ScoredRow, ...] = ()
     worst_rows: tuple[ScoredRow, ...] = ()
-    source: str = ""  # where the rows come from, in words
-    rows_left_out: int = 0  # too long for the base with their answer
-    rows_known: int = 0  # left out too: the model was tuned on their inputs
-    rows_available: int = 0  # `rows` were sampled from these if there were more than the limit
-    folds: int | None = None  # each row answered by a model that was tuned without it
-    served_epoch: int | None = None  # of the tuned model when it was evaluated, where that is known
+    source: str = ""  # a description of where the rows come from
+    rows_left_out: int = 0  # rows left out because they are too long for the base with their answer
+    rows_known: int = 0  # rows left out because the model was tuned on their inputs
+    rows_available: int = 0  # the number that `rows` were sampled from if there were more than the limit
+    folds: int | None = None  # number of folds; each row was answered by a model tuned without it
+    served_epoch: int | None = None  # the epoch in use when the model was evaluated, if it is known
 
     def candidate(self, name: str) -> Candidate | None:
         return next((candidate for candidate in self.contenders if candidate.name == name), None)
@@ -155,6 +155,6 @@ def read_report(document: Any) -> Evaluation:
 
 @cache
 def _adapter() -> TypeAdapter[Evaluation]:
-    from pydantic import TypeAdapter  # slow to load, and few commands read a report
+    from pydantic import TypeAdapter  # this is slow to load, and few commands read a report
 
     return TypeAdapter(Evaluation)

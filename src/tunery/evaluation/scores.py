@@ -35,7 +35,7 @@ TITLES = {
     "rouge_l": "ROUGE-L",
     "chrf": "chrF",
 }
-_SHORT_CHARACTERS = 80  # of the median output: a title, a name or a number, not a summary
+_SHORT_CHARACTERS = 80  # of the median output, which is then a title, a name or a number, and not a summary
 _FENCE = re.compile(r"```(?:json)?\s*(.*?)```", re.DOTALL)
 _BISECTION_STEPS = 60  # on [-1, 1]: exact to 2e-18
 
@@ -49,7 +49,7 @@ class Scoring:
 
     @classmethod
     def of(cls, outputs: Sequence[str]) -> Scoring:
-        """Return how answers to these outputs are scored; pass all known outputs, those of the examples too."""
+        """Return how answers to these outputs are scored; pass all known outputs, including those of the examples."""
         stripped = [output.strip() for output in outputs]
         match output_kind(stripped):
             case OutputKind.JSON:
@@ -62,10 +62,10 @@ class Scoring:
 
     def read(self, answer: str, *, is_lenient: bool = False) -> str:
         """
-        Return the text of an answer that is scored.
+        Return the part of an answer that is scored: the answer without surrounding whitespace.
 
-        That is the answer without surrounding whitespace. The lenient reading, for a base that knows the output only
-        from its prompt, takes the first label, the JSON or the first line in it.
+        The lenient reading is for a base that knows the format only from its prompt. It takes the first label, the JSON
+        or the first line of the answer.
         """
         answer = answer.strip()
         if not is_lenient or self.kind is ScoringKind.LONG_TEXT:
@@ -163,7 +163,7 @@ def _mean_f1(wanted: Any, said: Any, labels: int) -> float:
 
 
 def _fields_right(expected: str, answer: str) -> float:
-    """Return the share of the fields on either side that are equal on both."""
+    """Return the share of the fields of both sides that are equal on both."""
     want, got = parsed(expected), parsed(answer)
     if want is None:
         return float(expected.strip() == answer)
@@ -178,7 +178,7 @@ def _fields_right(expected: str, answer: str) -> float:
 def _leaves(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Any]]:
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
     if not items:
-        # true is not 1, but 1 is 1.0
+        # true does not equal 1, but 1 equals 1.0
         yield path, (type(value).__name__ if isinstance(value, bool | dict | list) else "", _plain(value))
         return
     for name, inner in items:
@@ -197,12 +197,12 @@ def _rouge_l(expected: Sequence[str], answers: Sequence[str]) -> list[float]:
 
 
 class _Words:
-    """Splits text of any script into words; rouge-score's own tokenizer knows only a-z and digits."""
+    """Splits text in any script into words; rouge-score's own tokenizer knows only a-z and digits."""
 
     def tokenize(self, text: str) -> list[str]:
         import regex
 
-        # scripts without spaces count by the character
+        # in scripts without spaces, each character counts as a word
         return list(regex.findall(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}]|[\p{L}\p{M}\p{N}]+", text.casefold()))
 
 
@@ -225,8 +225,8 @@ def paired_shares(wins: int, losses: int, rows: int) -> Interval:
     """
     Return the interval of the difference of two shares measured on the same rows (Tango 1998, score interval).
 
-    `wins` are rows that only the first has right, `losses` rows that only the second has right. With none of either,
-    the interval still has a width.
+    `wins` is the number of rows that only the first answers correctly, `losses` that of the second. Even if both are 0,
+    the interval has a width.
     """
     difference = (wins - losses) / rows
 
@@ -262,8 +262,9 @@ def bootstrap(statistic: Callable[[Any], Any], rows: int, seed: int = 0) -> Inte
     """
     Return the interval of a statistic by sampling rows with replacement.
 
-    `statistic` takes row indices `[R, n]` and returns values `[R]`. The percentiles are widened as Student's t is wider
-    than the normal distribution ("expanded percentile", Hesterberg 2015); otherwise few rows give too narrow intervals.
+    `statistic` takes row indices `[R, n]` and returns values `[R]`. The percentiles are widened in the way Student's t
+    is wider than the normal distribution ("expanded percentile", Hesterberg 2015); otherwise the intervals would be too
+    narrow for few rows.
     """
     import numpy as np
 
@@ -276,7 +277,7 @@ def bootstrap(statistic: Callable[[Any], Any], rows: int, seed: int = 0) -> Inte
 
 
 def bootstrap_p_value(differences: Any, seed: int = 0) -> float:
-    """Return the two-sided bootstrap p-value that the mean of paired differences is 0."""
+    """Return the two-sided bootstrap p-value for the hypothesis that the mean of paired differences is 0."""
     import numpy as np
 
     array = np.asarray(differences, dtype=float)

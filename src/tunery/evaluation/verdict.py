@@ -1,9 +1,10 @@
 """
 Compares the scores of the candidates and gives a verdict in one sentence.
 
-The verdict is careful. "Helped" needs the whole interval of the difference to every baseline above 0; "no better" needs
-a gain that would matter to be ruled out; otherwise there are too few rows to tell. A learning curve, the score by the
-number of training rows, estimates what more rows would bring: the error is modelled as `floor + scale × rows^-power`,
+The verdict is careful. For "helped", the whole interval of the difference to every baseline has to be above 0; for "no
+better", a relevant gain has to be ruled out; otherwise there are too few rows to tell. A learning curve, the score by
+number of training rows, estimates how much more rows would help: the error is modelled as `floor + scale ×
+rows^-power`,
 with intervals from refits to scores redrawn within their uncertainty.
 """
 
@@ -39,13 +40,13 @@ from tunery.evaluation.scores import (
 )
 from tunery.types import TuningExample
 
-LEAST_ROWS = 20  # below, one row is more than five points
+LEAST_ROWS = 20  # with fewer, one row is worth more than five points
 SHOWN_ROWS = 5
 TUNED, RECORDED = "tuned", "recorded"
 SIMPLE = ("majority", "similar")
 PROMPTED = ("base", "base_examples")
 _MATTERS = 0.05  # a smaller gain is hardly worth a tuned model
-_MATTERS_IF_BEHIND = 0.10  # the gain to rule out if none was measured
+_MATTERS_IF_BEHIND = 0.10  # the gain to rule out if no gain was measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ def judge(
     rows: Sequence[TuningExample], answers: Answers, tuned_on: Sequence[TuningExample] = (), *, seed: int = 0
 ) -> Evaluation:
     """
-    Return the evaluation of at least one row; the outputs of `tuned_on` help to recognize the kind of outputs.
+    Return the evaluation of one or more rows; the outputs of `tuned_on` help to recognize the kind of outputs.
 
     Answers of a base that was only prompted are read leniently, all others exactly (`Scoring.read`).
     """
@@ -195,7 +196,7 @@ def _with_tuned(
     scores: Mapping[str, Sequence[float]],
     seed: int,
 ) -> Evaluation:
-    """Return an evaluation with all that depends on the tuned model."""
+    """Return an evaluation with everything that depends on the tuned model."""
     rivals = [name for name in scores if name != TUNED]
     is_compared = any(name in (*SIMPLE, *PROMPTED) for name in rivals)
     expected = [row.output.strip() for row in rows]
@@ -213,7 +214,7 @@ def _with_tuned(
 def _shown(
     rows: Sequence[TuningExample], given: Mapping[str, Sequence[str]], scores: Mapping[str, Sequence[float]]
 ) -> tuple[tuple[ScoredRow, ...], tuple[ScoredRow, ...]]:
-    """Return the rows where tuning gained most and those where it went most wrong."""
+    """Return the rows where tuning helped most and those where the model is most wrong."""
     own = scores[TUNED]
     others = [max((scores[name][at] for name in scores if name != TUNED), default=0.0) for at in range(len(rows))]
     gained = sorted((at for at in range(len(rows)) if own[at] > 0), key=lambda at: (others[at] - own[at], at))
@@ -227,12 +228,12 @@ def _shown(
 
 
 LEAST_SIZES = 3
-LEAST_CURVE_ROWS = 40  # with these the smallest part has 7 rows and the test 12
+LEAST_CURVE_ROWS = 40  # with so many rows, the smallest part has 7 rows and the test 12
 REFITS = 300
-# From Google's page "Intro to model tuning"
+# from Google's page "Intro to model tuning"
 RECOMMENDED_ROWS = {"classification": "100+", "summarization": "100-500+", "document search": "100+"}
-_POWERS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5)  # seen in the literature: 0.1 to 1
-_FLOORS = tuple(share / 20 for share in range(20))  # of the smallest error that was measured
+_POWERS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5)  # the range in the literature: 0.1 to 1
+_FLOORS = tuple(share / 20 for share in range(20))  # as a share of the smallest error that was measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +247,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """The expected score with more rows, and its gain over the largest measured size."""
+    """The expected score with more rows, and the gain over the largest measured size."""
 
     rows: int
     score: float
@@ -257,7 +258,7 @@ class Promise:
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """The measured sizes, and the promises of 50 more, twice and four times as many rows."""
+    """The measured sizes, and the promises for 50 more rows, and for twice and four times as many."""
 
     measured: tuple[Measured, ...]
     metric: str
@@ -315,10 +316,10 @@ def _predicted(measured: Sequence[Measured], errors: Sequence[float], sizes: Seq
 
 
 def _redrawn(measured: Sequence[Measured], seed: int) -> list[list[float]]:
-    """Return REFITS sets of errors, drawn from what the tested rows allow."""
+    """Return REFITS sets of errors that would be consistent with the tested rows."""
     import numpy as np
 
     random = np.random.default_rng(seed)
-    # half a success and half a failure more, so that a score of 0 or 1 is not taken as certain
+    # add half a success and half a failure, so that a score of 0 or 1 is not taken as certain
     shares = [(one.score * one.tested + 0.5, (1 - one.score) * one.tested + 0.5) for one in measured]
     return [[1 - float(random.beta(right, wrong)) for right, wrong in shares] for _ in range(REFITS)]

@@ -427,7 +427,7 @@ def _examples_out(
 @operations_router.get(
     _OPERATION,
     name="GetOperation",
-    responses={200: {"model": wire.OperationOut}, 304: {"description": "The caller has the current one."}},
+    responses={200: {"model": wire.OperationOut}, 304: {"description": "The caller already has the current version."}},
 )
 def get_operation(
     request: Request,

@@ -190,7 +190,9 @@ class ServerInfoOut(Message):
     version: str
     sign_in_modes: list[str]
     features: list[str]
-    address: Annotated[str | None, Field(description="Where other machines reach it, if it serves them.")] = None
+    address: Annotated[
+        str | None, Field(description="The address at which other machines reach it, if it serves them.")
+    ] = None
     tuning_defaults: TuningDefaultsOut
     device: DeviceOut | None = None
     limits: LimitsOut | None = None
@@ -415,7 +417,7 @@ class _Now(Collector):
             ("tunery_queue_length", "Tuning tasks in the queue.", phases[Phase.QUEUED]),
             ("tunery_answers_waiting", "Requests waiting for an answer.", services.answering.waiting),
             ("tunery_answers_running", "Requests being answered.", services.answering.running),
-            ("tunery_tuning_steps_per_second", "Pace of the running task.", step_rate(curve, datetime.now(UTC))),
+            ("tunery_tuning_steps_per_second", "Speed of the running task.", step_rate(curve, datetime.now(UTC))),
         ):
             yield GaugeMetricFamily(name, text, value=value)
         yield CounterMetricFamily(

@@ -18,7 +18,7 @@ _FEATURES: tuple[tuple[str, str, str], ...] = (
     (
         r"cachedContents\b.*",
         "Context caching is",
-        "Send the whole prompt; what it shares with the previous one is not computed again.",
+        "Send the whole prompt; the part it shares with the previous one is not computed again.",
     ),
     (
         rf"{_MODEL}:(?i:(?:async)?(?:batch)?embed(?:content|text)s?)",

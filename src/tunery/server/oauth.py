@@ -621,7 +621,7 @@ def _answer(request: Request, form: Parameters | OAuth2Error, endpoint: str | No
         if isinstance(form, OAuth2Error):
             raise form
         if request.url.query:
-            raise InvalidRequestError("Send parameters in the body: addresses end up in logs.")
+            raise InvalidRequestError("Send parameters in the body, because URLs end up in logs.")
         oauth_request = WebRequest(request, form, server.address)
         reply: Response = (
             server.create_endpoint_response(endpoint, oauth_request)

@@ -209,7 +209,7 @@ class Sharing:
         new_owner = _grantee(GranteeType.USER, address, Role.READER)
         with self._changing(caller, Action.OWN, model_id) as (connection, known):
             if any(p.email_address == new_owner and p.role == Role.OWNER for p in known):
-                raise FailedPrecondition(f"{new_owner} owns tunedModels/{model_id} already.")
+                raise FailedPrecondition(f"{new_owner} already owns tunedModels/{model_id}.")
             models.transfer_ownership(connection, model_id, str(new_owner))
 
     @contextmanager

@@ -190,7 +190,7 @@ class Reports:
                 else:
                     self._answer(child, job.model, message)
         except (EOFError, TimeoutError):
-            raise Unavailable(f"The {self.title} broke off. Start it again.") from None
+            raise Unavailable(f"The {self.title} was interrupted. Start it again.") from None
         finally:
             child.stop()
             self._child = self._current = None

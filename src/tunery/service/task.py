@@ -282,7 +282,7 @@ class TaskWorker:
         """Drop what was tuned, since a part of it was damaged on the disk, and have the task put back."""
         shutil.rmtree(tuner.folder)
         tuner.checkpoint_step = 0
-        raise Unavailable(f"{str(error).removesuffix('.')}; the tuning job begins again.") from error
+        raise Unavailable(f"{str(error).removesuffix('.')}; the tuning job starts over.") from error
 
     def _write_checkpoint(self) -> None:
         if self._tuner is not None and self._tuner.completed_steps > self._tuner.checkpoint_step:

@@ -1719,7 +1719,7 @@ export interface components {
              * @description Folds that evaluate the model after tuning.
              */
             foldCount?: number;
-            /** @description What these folds take. */
+            /** @description The cost of these folds. */
             foldSeconds?: components["schemas"]["SecondsOut"];
             /** Waitingbefore */
             waitingBefore: number;
@@ -2393,11 +2393,11 @@ export interface components {
             sample?: components["schemas"]["SampleRowOut"][];
             /**
              * Problemrows
-             * @description Rows that problems name, beyond the sample; one that could not be read as it stands there.
+             * @description Rows with problems that are not in the sample; a row that could not be read is unchanged.
              */
             problemRows?: components["schemas"]["SampleRowOut"][];
             mapping?: components["schemas"]["MappingOut"];
-            /** @description The first row that can be used, also where others cannot. */
+            /** @description The first row that can be used, even if others cannot. */
             firstExample?: components["schemas"]["ExampleOut"];
             /** Examples */
             examples?: components["schemas"]["ExampleOut"][];
@@ -2704,7 +2704,7 @@ export interface components {
             features: string[];
             /**
              * Address
-             * @description Where other machines reach it, if it serves them.
+             * @description The address at which other machines reach it, if it serves them.
              */
             address?: string;
             tuningDefaults: components["schemas"]["TuningDefaultsOut"];
@@ -4876,7 +4876,7 @@ export interface operations {
                     "application/json": components["schemas"]["OperationOut"];
                 };
             };
-            /** @description The caller has the current one. */
+            /** @description The caller already has the current version. */
             304: {
                 headers: {
                     [name: string]: unknown;

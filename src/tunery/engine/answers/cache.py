@@ -1,7 +1,7 @@
 """
 Keys and values of running answers, and the two layouts that read and write them.
 
-Each answer has a slot; slots in use are kept together at the front, so that one decoding step is one product for all
+Each answer has a slot; slots in use are kept together at the front, so that a decoding step is a single product for all
 rows.
 """
 
@@ -15,15 +15,15 @@ from torch import Tensor
 from tunery.engine.answers.prefixes import KnownPrefix
 from tunery.engine.attention import AttentionRule, PackedLayout
 
-CHUNK_TOKENS = 256  # capacity grows by so many; for the default base 12 MB a row in float32
+CHUNK_TOKENS = 256  # capacity grows by this many tokens; 12 MB per row for the default base in float32
 
 
 class KeyValueCache:
     """
     Keys and values `[slots, K, tokens, D]` of each layer; `lengths[slot]` tokens of a slot are filled.
 
-    Buffers are made when a layer first writes, and made anew, in the size needed then, once they are too small; they
-    are kept in `dtype`, by default in that of what is first written.
+    Buffers are allocated when a layer first writes, and reallocated in the size needed once they are too small. Their
+    type is `dtype`, by default the type of the first tensors written.
     """
 
     def __init__(self, dtype: torch.dtype | None = None) -> None:
@@ -36,7 +36,9 @@ class KeyValueCache:
         return len(self.lengths) - 1
 
     def free_slot(self, slot: int) -> int:
-        """Free a slot; the last one takes its place. Return the slot that moved (the freed one if it was the last)."""
+        """
+        Free a slot; the last slot takes its place. Return the slot that was moved (the freed one if it was the last).
+        """
         last = len(self.lengths) - 1
         if slot != last:
             for keys, values in self._layers.values():
@@ -49,7 +51,9 @@ class KeyValueCache:
         return last
 
     def layers(self, slot: int) -> list[tuple[Tensor, Tensor]]:
-        """Return keys and values `[K, capacity, D]` of a slot, layer by layer; `lengths[slot]` tokens are filled."""
+        """
+        Return the keys and values `[K, capacity, D]` of a slot, layer by layer; `lengths[slot]` tokens are filled.
+        """
         return [(self._layers[layer][0][slot], self._layers[layer][1][slot]) for layer in sorted(self._layers)]
 
     @property
@@ -76,7 +80,7 @@ class KeyValueCache:
 
 
 def capacity_tokens(tokens: int) -> int:
-    """Return for how many tokens there is room in a slot that holds `tokens`."""
+    """Return the capacity, in tokens, of a slot that has to hold `tokens`."""
     return -(-tokens // CHUNK_TOKENS) * CHUNK_TOKENS
 
 
@@ -91,8 +95,8 @@ def _copied(old: Tensor | None, rows: int, capacity: int, like: Tensor, dtype: t
 @dataclass(frozen=True, slots=True)
 class PrefillLayout:
     """
-    Attention of packed prompts, which leaves their keys and values in the cache; `spans[i]` of the row goes to
-    `slots[i]`. With `known` the row begins behind that prefix.
+    Attention of packed prompts, which stores their keys and values in the cache; `spans[i]` of the row goes to
+    `slots[i]`. With `known`, the row begins after that prefix.
     """
 
     packed: PackedLayout
@@ -119,7 +123,7 @@ class DecodeLayout:
     """
     One new token for each slot, in slot order.
 
-    `lengths` `[slots]` before the new token. All slots are computed in one product over the longest of them.
+    `lengths` `[slots]` are those before the new token. All slots are computed in one product, padded to the longest.
     """
 
     cache: KeyValueCache

@@ -1,5 +1,5 @@
 """
-From logits to tokens, and from tokens to pieces of text that can be shown: drawing, guesses ahead, streaming.
+From logits to tokens, and from tokens to pieces of text that can be shown: sampling, guessing ahead, streaming.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ def next_token(
     logits: Tensor, settings: SamplingSettings, generator: torch.Generator, tokens: Sequence[int] = ()
 ) -> int:
     """
-    Draw the next token from logits `[V]`, behind the `tokens` of the answer so far.
+    Draw the next token from logits `[V]`, given the `tokens` of the answer so far.
 
-    Temperature 0 takes the likeliest. Otherwise temperature first, then the `top_k` likeliest, then the fewest tokens
-    whose probabilities reach `top_p`: the order of transformers.
+    Temperature 0 takes the likeliest. Otherwise temperature is applied first, then `top_k`, then the smallest set of
+    tokens whose probabilities reach `top_p`, in the same order as in transformers.
     """
     if tokens and (settings.presence_penalty or settings.frequency_penalty):
         logits = _penalised(logits, settings, tokens)
@@ -35,7 +35,7 @@ def next_token(
 
 
 def _likeliest_first(scores: Tensor, count: int | None) -> tuple[Tensor, Tensor]:
-    """Return the highest scores, equal ones in the order of their places, and the places; all if `count` is None."""
+    """Return the highest scores and their indices, equal ones in the order of their indices; all if `count` is None."""
     if count is None or count >= len(scores):
         return scores.sort(descending=True, stable=True)
     places = (scores >= scores.topk(count).values[-1]).nonzero()[:, 0]  # sorting 49,152 takes ten times as long
@@ -44,12 +44,12 @@ def _likeliest_first(scores: Tensor, count: int | None) -> tuple[Tensor, Tensor]
 
 
 def _likeliest(logits: Tensor) -> int:
-    """Return the place of the highest; of 49,152 on a processor numpy finds it in 12 µs, torch in 131."""
+    """Return the index of the highest logit; among 49,152 on a CPU, numpy finds it in 12 µs, torch in 131."""
     return int(logits.numpy().argmax() if logits.device.type == "cpu" else logits.argmax())
 
 
 def _penalised(logits: Tensor, settings: SamplingSettings, tokens: Sequence[int]) -> Tensor:
-    """Return logits less the penalties (platform.openai.com/docs, "frequency and presence penalties")."""
+    """Return the logits minus the penalties (platform.openai.com/docs, "frequency and presence penalties")."""
     seen, counts = torch.unique(torch.tensor(tokens, device=logits.device), return_counts=True)
     lowered = logits.clone()
     lowered[seen] -= settings.presence_penalty + settings.frequency_penalty * counts.to(logits.dtype)
@@ -58,10 +58,11 @@ def _penalised(logits: Tensor, settings: SamplingSettings, tokens: Sequence[int]
 
 class Lookup:
     """
-    Guesses of what a row will say next, from the row itself: what followed when its last two tokens stood there before.
+    Guesses the next tokens of a row from the row itself: the tokens that followed an earlier occurrence of its last
+    two.
 
-    Answers repeat labels, names and phrases of their prompts. A guess costs nothing but the rows by which the next step
-    grows, and each is checked against the model before it counts.
+    Answers repeat labels, names and phrases from their prompts. A guess costs only the extra rows in the next step, and
+    is used only after the model has confirmed it.
     """
 
     def __init__(self, tokens: Sequence[int]) -> None:
@@ -76,25 +77,27 @@ class Lookup:
         self._tokens.append(token)
 
     def guess(self, most: int) -> list[int]:
-        """Return up to `most` tokens that may come next, none if the last two have not stood together before."""
+        """Return up to `most` tokens that may come next, none if the last two have not occurred together before."""
         if len(self._tokens) < 2:
             return []
         place = self._places.get((self._tokens[-2], self._tokens[-1]), len(self._tokens))
         return self._tokens[place : place + most]
 
 
-_WINDOW_TOKENS = 16  # decoded again with each token where the text before them is sure; a thousand take a millisecond
+_WINDOW_TOKENS = (
+    16  # decoded again with each token, once the text before them is certain; a thousand take a millisecond
+)
 
 
 class TextStream:
     """
-    The text of one answer: holds back half characters and what may yet become a stop sequence, so that joined pieces
-    equal the whole text.
+    The text of one answer.
 
-    `push` takes a token and returns the text that is now sure; `is_stopped` once a stop sequence was met (its text is
-    cut off);
-    `flush` returns what was held back, at the end, by `to_whole_text`: without half a character. `is_additive`: the
-    text of tokens cut between two characters is that of their parts.
+    It holds back incomplete characters and text that may become a stop sequence, so that the joined pieces equal the
+    whole text. `push` takes a token and returns the text that is now certain; `is_stopped` is True once a stop sequence
+    has occurred (its text is cut off); at the end, `flush` returns the text held back, converted with `to_whole_text`,
+    which drops an incomplete character. `is_additive`: if tokens are split between two characters, their text is that
+    of the parts.
     """
 
     def __init__(
@@ -107,7 +110,7 @@ class TextStream:
     ) -> None:
         self._to_text, self._to_whole_text, self._is_additive = to_text, to_whole_text, is_additive
         self._stops = tuple(stop_sequences)
-        self._before = ""  # the text of tokens that are no longer kept
+        self._before = ""  # the text of tokens that are no longer stored
         self._tokens: list[int] = []
         self._text = ""
         self._shown = 0
@@ -136,7 +139,7 @@ class TextStream:
         return self._show(len(self._text))
 
     def _held_back(self, text: str) -> int:
-        """Return how many characters at the end begin a stop sequence."""
+        """Return the number of characters at the end that begin a stop sequence."""
         longest = 0
         for stop in self._stops:
             for length in range(min(len(stop) - 1, len(text)), longest, -1):

@@ -1,9 +1,9 @@
 """
-How an answer in a form can end soon: the fewest tokens that complete it.
+Finds the fewest tokens that complete a constrained answer.
 
-Grammars have no such figure, so it is searched for: strings and brackets are closed with the longest tokens that do so,
-what is forced is followed, and where there is a choice a few ways are tried. What is found completes the form, and is
-nearly always as short as it can be.
+Grammars do not provide this, so it is searched for: strings and brackets are closed with the longest tokens that do so,
+forced tokens are followed, and where there is a choice, a few ways are tried. The result always completes the answer,
+and is nearly always as short as possible.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 _CLOSING_TEXT = re.compile(rb'"[]}]*')
-_CLOSING = re.compile(rb' ?(""|\[\]|\{\})[]}]*|[]}]+')  # a shortest value, brackets
-_FILLING = re.compile(rb"-+|[a-z0-9]{1,2}")  # for a text that must be longer
-_MARKS = re.compile(rb"[@.]")  # of addresses, see JSON schema's "format"
-_TEXT_SHARE = 0.4  # of the vocabulary: a form that allows more is within a string whose text is free
-_WAYS = 4  # tried at a place
-_DEVIATIONS = 2  # from what seems best, on one way to the end
-_LENGTHS = (4, 16, 64)  # tried one after another: a way may have no end
-_MAX_PLACES = 200  # looked at for each of these, each in about 0.1 ms
+_CLOSING = re.compile(rb' ?(""|\[\]|\{\})[]}]*|[]}]+')  # the shortest values, and brackets
+_FILLING = re.compile(rb"-+|[a-z0-9]{1,2}")  # for a text that has to be longer
+_MARKS = re.compile(rb"[@.]")  # in addresses, see JSON schema's "format"
+_TEXT_SHARE = 0.4  # share of the vocabulary; if more is allowed, the answer is inside a string with free text
+_WAYS = 4  # tried at each place
+_DEVIATIONS = 2  # from the best choice, along one way to the end
+_LENGTHS = (4, 16, 64)  # tried one after another, because a way may have no end
+_MAX_PLACES = 200  # visited for each length, each in about 0.1 ms
 
 
 class Endings:
@@ -39,16 +39,16 @@ class Endings:
         )
 
     def have_quotes(self, tokens: Sequence[int]) -> bool:
-        """Say whether these tokens begin or end a string."""
+        """Return whether these tokens begin or end a string."""
         return any(b'"' in self._texts[token] for token in tokens)
 
     def shortest(self, matcher: Any, most: int) -> list[int] | None:
-        """Return the tokens that complete a form, at most `most`; None if no such ending is found."""
+        """Return the tokens that complete an answer, at most `most`; None if no such ending is found."""
         lengths = [length for length in _LENGTHS if length < most]
         return next((found for length in (*lengths, most) if (found := _Search(self, length).found(matcher))), None)
 
     def ways(self, matcher: Any) -> Iterator[list[int]]:
-        """Yield what may come next on the way to the end, what seems best first."""
+        """Yield possible next tokens on the way to the end, the best first."""
         if forced := matcher.compute_ff_tokens():
             yield forced
             return
@@ -61,7 +61,7 @@ class Endings:
 
 
 def allowed_tokens(matcher: Any) -> NDArray[np.bool_]:
-    """Return for each token of the vocabulary whether the form allows it next."""
+    """Return for each token of the vocabulary whether it is allowed next."""
     bits = np.frombuffer(matcher.compute_bitmask(), dtype=np.uint8)
     return np.unpackbits(bits, bitorder="little").astype(bool)
 

@@ -1,5 +1,5 @@
 """
-Answers: prompts in, pieces of text out, many requests with different adapters in one batch.
+Generates answers: prompts in, pieces of text out, many requests with different adapters in one batch.
 
 Requests are submitted and dropped between steps; a step reads new prompts or decodes one token for every running row.
 """
@@ -27,19 +27,19 @@ from tunery.engine.rows import EncodedExample
 from tunery.errors import NotFound
 from tunery.types import SamplingSettings
 
-MAX_ROWS = 16  # rows decoded together; beyond this a step of the default base is bound by products, not by memory
-MAX_HELD = 16  # steps that a free place waits for others
-MAX_GUESSES = 3  # four rows take 1.4 times as long as one in 4 bits, see `products`
-CACHE_BYTES = 1 << 30  # of keys and values; 22,700 tokens of the default base in float32
-PREFILL_TOKENS = 2048  # prompts read together
-# Room in the cache that an answer finds when it begins. Most need less; with the whole window for each, two answers
-# would run together.
+MAX_ROWS = 16  # rows decoded together; with more, a step of the default base is limited by products, not by memory
+MAX_HELD = 16  # steps that a free place waits for other places
+MAX_GUESSES = 3  # in 4 bits, four rows take 1.4 times as long as one, see `products`
+CACHE_BYTES = 1 << 30  # for keys and values; 22,700 tokens of the default base in float32
+PREFILL_TOKENS = 2048  # tokens of prompts that are read together
+# Room in the cache for an answer when it begins. Most answers need less; with room for the whole window, only two
+# answers would fit at a time.
 RESERVED_TOKENS = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A prompt, the slot of its adapter (None: the plain base) and how to draw the answer."""
+    """A prompt, the slot of its adapter (None: the plain base) and how to sample the answer."""
 
     prompt: tuple[int, ...]
     settings: SamplingSettings
@@ -53,8 +53,8 @@ class Piece:
     number: int
     text: str
     finish_reason: str | None = None
-    tokens: int = 0  # of the answer so far
-    label_probabilities: tuple[tuple[str, float], ...] = ()  # of a closed set, the likeliest first
+    tokens: int = 0  # in the answer so far
+    label_probabilities: tuple[tuple[str, float], ...] = ()  # only for a closed set of labels, the likeliest first
 
 
 @dataclass(eq=False, slots=True)
@@ -74,13 +74,13 @@ class _Row:
 
     @property
     def longest(self) -> int:
-        """Tokens for which there must be room before the row begins."""
+        """The number of tokens for which there has to be room before the row begins."""
         left = self.request.settings.max_output_tokens - len(self.tokens)
         return len(self.request.prompt) + len(self.tokens) + min(left, RESERVED_TOKENS)
 
 
 class Generator:
-    """The running answers of one network; `submit`, then `step` until `is_idle`, `drop` at any time."""
+    """The running answers of one network: call `submit`, then `step` until `is_idle`, and `drop` at any time."""
 
     def __init__(
         self,
@@ -99,14 +99,14 @@ class Generator:
         dtype = network.dtype if compiled is None else torch.float32
         self._cache_bytes = cache_bytes
         self._token_bytes = network.token_bytes(dtype) if isinstance(network, Network) else 0
-        self.others_bytes = 0  # of the limit, what other generators hold at the moment
+        self.others_bytes = 0  # the part of the limit that other generators use at the moment
         self._waiting: list[_Row] = []
         self._choosing: list[_Row] = []  # whose labels are being scored
         self._running: list[_Row] = []  # in slot order of the cache
         self._cache = KeyValueCache(dtype)
         self._numbers = 0
-        self._has_read = False  # prompts in the last step
-        self._held = 0  # steps in which there was room, but not for all
+        self._has_read = False  # whether the last step read prompts
+        self._held = 0  # steps in which there was room for some waiting rows, but not for all
         self.drawn_tokens = 0  # of all answers so far
 
     @property
@@ -115,20 +115,20 @@ class Generator:
 
     @property
     def waiting(self) -> list[int]:
-        """Return the numbers of requests that have not begun."""
+        """Return the numbers of requests that have not started."""
         return [row.number for row in self._waiting]
 
     @property
     def cache_bytes(self) -> int:
-        """Return how much memory keys and values of the running rows take."""
+        """Return how many bytes the keys and values of the running rows take."""
         return self._cache.bytes
 
     def submit(self, request: Request) -> int:
         """
-        Queue a request; return the number that its pieces carry.
+        Queue a request and return the number that its pieces carry.
 
-        Raises InvalidArgument for a form that cannot be kept, NotFound for a slot without an adapter: the plain base
-        would answer in its place, and nobody would notice.
+        Raises InvalidArgument for a constraint that cannot be enforced, NotFound for a slot without an adapter, since
+        otherwise the plain base would answer instead without anyone noticing.
         """
         if request.slot is not None and request.slot not in self.network.adapters:
             raise NotFound(f"There is no adapter in slot {request.slot}; it was removed with its model.")
@@ -156,9 +156,9 @@ class Generator:
     @torch.inference_mode()
     def step(self) -> list[Piece]:
         """
-        Read prompts that have waited, or decode one token of every running row, in turn; return the new text.
+        Read waiting prompts or decode one token of every running row, in turn; return the new text.
 
-        Not both: a step is what other users may have to wait for.
+        A step does not do both, because other users may have to wait for it.
         """
         pieces = self._choose_labels()
         if not self.network.is_packed:
@@ -177,7 +177,9 @@ class Generator:
         return max(0, self._cache_bytes - self.others_bytes) // self._token_bytes if self._token_bytes else 0
 
     def answer(self, requests: Sequence[Request]) -> Iterator[Piece]:
-        """Yield the pieces of these requests as they come, numbered 0, 1, ...; leaving the loop drops what is left."""
+        """
+        Yield the pieces of these requests as they come, numbered 0, 1, ...; breaking out of the loop drops the rest.
+        """
         numbers = {self.submit(request): index for index, request in enumerate(requests)}
         try:
             while numbers:
@@ -216,10 +218,12 @@ class Generator:
 
     def _admit(self) -> list[Piece]:
         """
-        Move waiting rows into free places, those of one adapter together: their common prefix is read once.
+        Move waiting rows into free places; rows of the same adapter are grouped, so that their common prefix is read
+        once.
 
-        While more wait than there is room for, free places gather for MAX_HELD steps: reading one prompt takes as long
-        as reading four, and sixteen answers that begin one by one take twice as long as sixteen that begin together.
+        While more rows are waiting than there is room for, free places are collected for MAX_HELD steps: reading one
+        prompt takes as long as reading four, and sixteen answers that start one by one take twice as long as sixteen
+        that start together.
         """
         pieces: list[Piece] = []
         chosen: list[_Row] = []
@@ -238,13 +242,16 @@ class Generator:
         return pieces
 
     def _fits(self, rows: Sequence[_Row]) -> bool:
-        """Say whether these rows may run together: the cache is as long for all as for the longest; one always may."""
+        """
+        Return whether these rows may run together; the cache is as long for every row as for the longest. A single row
+        always may.
+        """
         longest = max(row.longest for row in rows)
         tokens = capacity_tokens(min(longest, self.encoder.window_tokens)) * len(rows)
         return len(rows) == 1 or (len(rows) <= self.max_rows and tokens <= self._cache_tokens)
 
     def _make_room(self) -> None:
-        """Let the newest rows wait again while the running ones outgrow the cache; their tokens are kept."""
+        """Make the newest rows wait again if the running ones outgrow the cache; their tokens are kept."""
         while len(self._running) > 1:
             longest = max(self._cache.lengths) + 1 + MAX_GUESSES
             if capacity_tokens(min(longest, self.encoder.window_tokens)) * len(self._running) <= self._cache_tokens:
@@ -298,7 +305,10 @@ class Generator:
         return self._draw(rows, logits)
 
     def _decode_alone(self, row: _Row, compiled: CompiledStep) -> list[Piece]:
-        """Decode one token and check guesses of the next: a guess that is not what is drawn ends the step."""
+        """
+        Decode one token and check the guesses for the next ones; the step ends at the first guess that differs from the
+        token drawn.
+        """
         guesses = row.lookup.guess(max(0, min(MAX_GUESSES, self._left(row) - 1)))
         logits = compiled.logits_ahead([row.tokens[-1], *guesses], self._cache, self._adapter(row))
         pieces: list[Piece] = []
@@ -347,7 +357,7 @@ class Generator:
         return draw(scores) if row.guide is None else row.guide.draw(scores, self._left(row), draw)
 
     def _left(self, row: _Row) -> int:
-        """Return how many tokens a row may still draw."""
+        """Return how many more tokens a row may draw."""
         room = self.encoder.window_tokens - len(row.request.prompt)
         return min(row.request.settings.max_output_tokens, room) - len(row.tokens)
 
@@ -388,7 +398,7 @@ def _portions(rows: list[_Row]) -> Iterator[list[_Row]]:
 
 
 def _merged(groups: list[RowGroup]) -> list[RowGroup]:
-    """Join neighbours of one slot."""
+    """Join neighbours that use the same slot."""
     merged: list[RowGroup] = []
     for group in groups:
         if merged and merged[-1].slot == group.slot:

@@ -1,9 +1,9 @@
 """
-Answers kept within a form: before each draw, the tokens that would leave a JSON schema or a pattern are ruled out.
+Constrains answers: before each draw, the tokens that would break a JSON schema or a pattern are ruled out. llguidance
+does the work with grammars.
 
-The grammar work is llguidance's. A guide belongs to one answer and hears of each token that is drawn, so guesses ahead
-are checked against it in the order in which they count. It sees to it that the form is complete when the tokens of the
-answer are used up.
+A guide belongs to one answer and is told each token that is drawn, so guessed tokens are checked against it in order.
+It makes sure that the answer is complete when its tokens are used up.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from tunery.errors import InvalidArgument
 from tunery.types import AnswerForm
 
 MAX_SCHEMA_DEPTH = 64
-# llguidance keeps these keywords, and passes over all that it does not know, which an answer would then break
-_PARTS = ("items", "additionalProperties", "additionalItems")  # a schema each
-_LISTS = ("prefixItems", "anyOf", "oneOf", "allOf")  # of schemas
+# llguidance enforces these keywords and ignores all that it does not know, so an answer could violate those
+_PARTS = ("items", "additionalProperties", "additionalItems")  # one schema each
+_LISTS = ("prefixItems", "anyOf", "oneOf", "allOf")  # lists of schemas
 _NAMED = ("properties", "patternProperties", "$defs", "definitions")  # schemas by name
 _VALUES = ("type", "enum", "const", "format", "pattern", "minLength", "maxLength", "minItems", "maxItems")
 _NUMBERS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
@@ -34,33 +34,40 @@ _KEYWORDS = frozenset(
     {*_PARTS, *_LISTS, *_NAMED, *_VALUES, *_NUMBERS, *_OBJECTS, *_NAMES, *_WITHOUT_EFFECT, "$comment"}
 )
 
-# on one line, as Python writes it: small models lose themselves in free blanks
+# on one line, as Python writes it, because small models get lost in free whitespace
 _STYLE = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 
 
-_CHARACTERS_OF_TOKEN = 4  # of a schema, whose names and enums an answer may have to hold
-_BRACKETS = 8  # that one token may open, each to be closed again
-_REPEATS, _REPEATED_TOKENS, _LONGEST_PERIOD = 4, 48, 32  # a string that says the same so often, in so many tokens
+_CHARACTERS_OF_TOKEN = 4  # characters of a schema per token, since an answer may have to contain its names and enums
+_BRACKETS = 8  # that one token may open, each of which has to be closed again
+_REPEATS, _REPEATED_TOKENS, _LONGEST_PERIOD = (
+    4,
+    48,
+    32,
+)  # a string that repeats the same text so many times, in so many tokens
 
 
 class Guide:
     """
-    The form of one answer: `draw` for each token, then `push`.
+    The constraint on one answer: call `draw` for each token, then `push`.
 
-    `endings` find out how the form can be completed, which `end_token` then says; with one token the shortest ending
-    grows by at most `growth`.
+    `endings` finds out how the answer can be completed, ending with `end_token`; each token makes the shortest ending
+    longer by at most `growth`.
     """
 
     def __init__(self, matcher: Any, endings: Endings, end_token: int, growth: int, *, is_json: bool) -> None:
         self._matcher, self._endings, self._end_token = matcher, endings, end_token
         self._growth, self._is_json = growth, is_json
-        self._ending: list[int] = []  # of the form as it was when last looked
-        self._unseen = 0  # tokens that may be drawn before the ending must be looked at again
+        self._ending: list[int] = []  # the ending found at the last search
+        self._unseen = 0  # tokens that may be drawn before the ending has to be searched for again
         self._tokens: list[int] = []
-        self.was_hurried = False  # a token was chosen so that the answer ends in time
+        self.was_hurried = False  # whether a token was chosen so that the answer ends in time
 
     def draw(self, logits: Tensor, left: int, draw: Callable[[Tensor], int]) -> int:
-        """Return the next of `left` tokens, drawn from logits `[V]` or, where the form could not be completed, set."""
+        """
+        Return the next of `left` tokens, drawn from logits `[V]` or, if the answer could otherwise not be completed,
+        chosen.
+        """
         if self._is_json and self._repeats_itself() and (token := self._way_out(left)) is not None:
             return token
         token = draw(self._allowed(logits))
@@ -70,25 +77,25 @@ class Guide:
         ahead = self._matcher.deep_copy()
         if not ahead.consume_token(token) or ahead.is_stopped() or self._can_end(ahead, left - 1):
             return token
-        if not self._can_end(self._matcher, left):  # there is no way, or none is found
+        if not self._can_end(self._matcher, left):  # there is no way to complete it, or none was found
             return token
         self.was_hurried = True
         return self._ending[0] if self._ending else self._end_token
 
     def push(self, token: int) -> None:
-        """Take a token that was drawn."""
+        """Accept a token that was drawn."""
         self._matcher.consume_token(token)
         self._tokens.append(token)
 
     def _allowed(self, logits: Tensor) -> Tensor:
-        """Return logits `[V]` with minus infinity for the tokens that would leave the form."""
+        """Return logits `[V]` with minus infinity for the tokens that would break the constraint."""
         mask = torch.from_numpy(allowed_tokens(self._matcher)[: len(logits)])
-        if len(mask) < len(logits):  # rows of the head that stand for no token
+        if len(mask) < len(logits):  # rows of the head that do not belong to a token
             mask = torch.cat([mask, torch.zeros(len(logits) - len(mask), dtype=torch.bool)])
         return logits.masked_fill(~mask.to(logits.device), float("-inf"))
 
     def _can_end(self, matcher: Any, left: int) -> bool:
-        """Say whether a form can be completed with `left` tokens, and keep how."""
+        """Return whether the answer can be completed with `left` tokens, and remember how."""
         for known in (self._ending, self._ending[1:]):
             ahead = matcher.deep_copy()
             if known and len(known) <= left and ahead.try_consume_tokens(known) == len(known) and ahead.is_accepting():
@@ -102,14 +109,14 @@ class Guide:
         return True
 
     def _way_out(self, left: int) -> int | None:
-        """Return the token that ends a string, or anything else that goes on without end."""
+        """Return the token that ends a string, or anything else that could go on forever."""
         if self._endings.quote is not None and allowed_tokens(self._matcher)[self._endings.quote]:
             return self._endings.quote
         ending = self._endings.shortest(self._matcher, left)
         return ending[0] if ending else None
 
     def _repeats_itself(self) -> bool:
-        """Say whether the last tokens, within one string or number, are the same few again and again."""
+        """Return whether the last tokens, within one string or number, keep repeating the same few."""
         for period in range(1, _LONGEST_PERIOD + 1):
             length = max(_REPEATED_TOKENS, _REPEATS * period)
             last = self._tokens[-length:]
@@ -119,7 +126,7 @@ class Guide:
 
 
 class Guides:
-    """Makes guides for the tokenizer of one base, which takes a second the first time."""
+    """Makes guides for the tokenizer of one base; the first one takes a second."""
 
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
@@ -127,13 +134,13 @@ class Guides:
         self._endings: Endings | None = None
 
     def of(self, form: AnswerForm) -> Guide:
-        """Return the guide of a form with a schema or a pattern; raises InvalidArgument if it cannot be read."""
+        """Return the guide for a schema or a pattern; raises InvalidArgument if it cannot be read."""
         from llguidance import LLMatcher
 
         grammar = _grammar(form)
         problem = LLMatcher.validate_grammar(grammar, self._known_tokenizer())
         if problem and not problem.startswith("WARNING"):
-            raise InvalidArgument(f"The answer cannot be kept in this form: {problem.splitlines()[0]}")
+            raise InvalidArgument(f"The answer cannot be constrained to this form: {problem.splitlines()[0]}")
         if self._endings is None:
             self._endings = Endings(self._known_tokenizer())
         growth = _BRACKETS + len(form.json_schema or "") // _CHARACTERS_OF_TOKEN
@@ -165,7 +172,8 @@ def _checked(schema: Any, place: str = "", depth: int = 0) -> Any:
     """
     Return a schema with its properties in the order of `propertyOrdering`.
 
-    Raises InvalidArgument for a keyword that could not be kept, with its place, and for a schema that is too deep.
+    Raises InvalidArgument for a keyword that cannot be enforced, with its place, and for a schema that is nested too
+    deeply.
     """
     if depth > MAX_SCHEMA_DEPTH:
         raise InvalidArgument(f"The JSON schema is nested too deeply; the limit is {MAX_SCHEMA_DEPTH}.")

@@ -1,7 +1,7 @@
 """
-The answer of a closed set of labels: how probable the model finds each as the whole answer, and which one is given.
+Answers from a closed set of labels: how probable each label is as the whole answer, and which one to give.
 
-All labels stand behind the same prompt, which is read once for each portion.
+All labels follow the same prompt, which is read once for each portion.
 """
 
 from __future__ import annotations
@@ -16,22 +16,25 @@ from tunery.engine.rows import EncodedExample
 from tunery.errors import InvalidArgument
 from tunery.types import SamplingSettings
 
-MAX_LABEL_TOKENS = 4_096  # of all labels of an answer; with the default base 12 ms of a processor each
-PORTION_TOKENS = 64  # of labels scored together at the least, else as many as the prompt has, which is read with them
+MAX_LABEL_TOKENS = 4_096  # for all labels of an answer; each takes 12 ms of CPU time with the default base
+PORTION_TOKENS = (
+    64  # the fewest tokens of labels scored together; with a longer prompt, which is read with them, as many as it has
+)
 
 
 class Scoring(Protocol):
-    """A base that says how likely it finds the answer tokens of rows."""
+    """A base that can return how likely the answer tokens of rows are."""
 
     def logits_of(self, rows: Sequence[EncodedExample], slot: int | None) -> Tensor: ...
 
 
 class LabelScoring:
     """
-    Scores labels behind a prompt, one portion with each `step` until `is_done`, so that others need not wait for all.
+    Scores labels after a prompt, one portion with each `step` until `is_done`, so that other requests do not have to
+    wait for all of them.
 
-    `labels` are their token ids with the token that ends an answer: "no" does not count for "no idea". Raises
-    InvalidArgument for more than MAX_LABEL_TOKENS of them.
+    `labels` are their token ids including the token that ends an answer, so that "no" does not count as "no idea".
+    Raises InvalidArgument for more than MAX_LABEL_TOKENS of them.
     """
 
     def __init__(
@@ -59,7 +62,7 @@ class LabelScoring:
 
 
 def chosen_label(probabilities: Tensor, settings: SamplingSettings, random: torch.Generator) -> int:
-    """Return the place of the label to answer with, -1 if the likeliest is less probable than the form demands."""
+    """Return the index of the label to answer with, -1 if the likeliest is less probable than required."""
     form = settings.form
     if form is not None and float(probabilities.max()) < form.none_below:
         return -1
@@ -69,7 +72,7 @@ def chosen_label(probabilities: Tensor, settings: SamplingSettings, random: torc
 
 
 def _scores(network: Scoring, rows: Sequence[EncodedExample], slot: int | None) -> Tensor:
-    """Return the log-likelihood of each answer `[N]`, float64 on the processor."""
+    """Return the log-likelihood of each answer `[N]`, in float64 on the CPU."""
     logits = network.logits_of(rows, slot)
     targets = torch.tensor([token for row in rows for token in row.token_ids[row.answer_offset :]])
     picked = torch.log_softmax(logits.to("cpu", torch.float64), 1).gather(1, targets[:, None])[:, 0]

@@ -1,9 +1,10 @@
 """
-Keys and values of the beginnings of prompts that were read before, kept for the next prompt of the same tuned model.
+Keeps the keys and values of the beginnings of prompts for the next prompt of the same tuned model.
 
-Prompts of one tuned model begin with the same template and mostly with the same instructions; what a beginning has left
-in the cache depends on nothing behind it. Of each slot the newest beginning is kept, within a budget of bytes, the one
-used longest ago goes first. Never shared between slots: keys and values are those of one adapter.
+Prompts of a tuned model begin with the same template and usually with the same instructions, and the keys and values of
+a beginning do not depend on what follows. The newest beginning of each slot is kept, within a budget of bytes; the
+least recently used one is dropped first. Beginnings are never shared between slots, because keys and values belong to
+one adapter.
 """
 
 from __future__ import annotations
@@ -18,20 +19,20 @@ from torch import Tensor
 from tunery.engine.packing import ROUND_TOKENS
 
 STORE_BYTES = 64 << 20  # 2,900 tokens of the default base in bfloat16
-LONGEST_TOKENS = 1024  # of one beginning; 24 MB of the default base, copied in 4 ms
+LONGEST_TOKENS = 1024  # of one beginning; 24 MB for the default base, copied in 4 ms
 
 Pair = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True, slots=True)
 class KnownPrefix:
-    """The first `tokens` tokens of all prompts that are to be read; `layers` have their keys, values `[K, P, D]`."""
+    """The first `tokens` tokens, shared by all prompts to be read; `layers` has their keys and values `[K, P, D]`."""
 
     tokens: int
     layers: Sequence[Pair]
 
     def before(self, layer: int, key: Tensor, value: Tensor) -> Pair:
-        """Return these keys and values with those of the tokens behind them, `[K, T, D]`, in the type of the latter."""
+        """Return these keys and values followed by those of the next tokens, `[K, T, D]`, in the type of the latter."""
         keys, values = (part[:, : self.tokens].to(key.dtype) for part in self.layers[layer])
         return torch.cat((keys, key), 1), torch.cat((values, value), 1)
 
@@ -47,11 +48,11 @@ class _Beginning:
 
 
 class PrefixStore:
-    """One beginning for each slot of a resident base; whoever empties a slot or fills it anew says `forget`."""
+    """One beginning for each slot of a resident base; call `forget` when a slot is emptied or refilled."""
 
     def __init__(self, budget_bytes: int = STORE_BYTES) -> None:
         self._budget_bytes = budget_bytes
-        self._beginnings: OrderedDict[int | None, _Beginning] = OrderedDict()  # used longest ago first
+        self._beginnings: OrderedDict[int | None, _Beginning] = OrderedDict()  # least recently used first
 
     @property
     def bytes(self) -> int:
@@ -61,7 +62,8 @@ class PrefixStore:
         """
         Return the beginning that all these prompts have in common with the one kept for the slot.
 
-        A multiple of ROUND_TOKENS, so that the rest of a packed row has a usual length, and never a whole prompt.
+        It is a multiple of ROUND_TOKENS, so that the rest of a packed row has a common length, and never a whole
+        prompt.
         """
         kept = self._beginnings.get(slot)
         if kept is None:
@@ -73,9 +75,10 @@ class PrefixStore:
 
     def keep(self, slot: int | None, token_ids: Sequence[int], layers: Sequence[Pair], dtype: torch.dtype) -> None:
         """
-        Keep a beginning in place of what the slot had; `layers` are keys and values `[K, S, D]` with room for more.
+        Keep a beginning, replacing the slot's previous one; `layers` are keys and values `[K, S, D]` with room for
+        more.
 
-        They are copied in `dtype`, that of the base, which they were computed in.
+        They are copied in `dtype`, the type of the base, in which they were computed.
         """
         count = min(len(token_ids), LONGEST_TOKENS) // ROUND_TOKENS * ROUND_TOKENS
         kept = self._beginnings.get(slot)
@@ -88,12 +91,12 @@ class PrefixStore:
             self._beginnings.popitem(last=False)
 
     def forget(self, slot: int | None) -> None:
-        """Drop what is kept for a slot."""
+        """Drop the beginning of a slot."""
         self._beginnings.pop(slot, None)
 
 
 def _common(left: Sequence[int], right: Sequence[int]) -> int:
-    """Return how many leading tokens both have in common."""
+    """Return the number of leading tokens that both have in common."""
     return next(
         (index for index, (a, b) in enumerate(zip(left, right, strict=False)) if a != b), min(len(left), len(right))
     )

@@ -105,11 +105,11 @@ class ParsedDatasetOut(Message):
     sample: list[SampleRowOut] | None = None
     problem_rows: Annotated[
         list[SampleRowOut] | None,
-        Field(description="Rows that problems name, beyond the sample; one that could not be read as it stands there."),
+        Field(description="Rows with problems that are not in the sample; a row that could not be read is unchanged."),
     ] = None
     mapping: MappingOut | None = None
     first_example: Annotated[
-        ExampleOut | None, Field(description="The first row that can be used, also where others cannot.")
+        ExampleOut | None, Field(description="The first row that can be used, even if others cannot.")
     ] = None
     examples: list[ExampleOut] | None = None
     recorded: RecordedOut | None = None
@@ -245,7 +245,7 @@ class EstimateOut(Message):
     ]
     seconds: SecondsOut
     fold_count: Annotated[int | None, Field(description="Folds that evaluate the model after tuning.")]
-    fold_seconds: Annotated[SecondsOut | None, Field(description="What these folds take.")]
+    fold_seconds: Annotated[SecondsOut | None, Field(description="The cost of these folds.")]
     waiting_before: int
     memory: MemoryOut
     rate_warning: Annotated[str | None, Field(description="If the learning rate will probably ruin the model.")]

@@ -1,1 +1,1 @@
-"""A decoding step in one call of compiled code, where this package came with it and the processor can run it."""
+"""A decoding step in one call of compiled code, if it was built with this package and the CPU can run it."""

@@ -1,9 +1,9 @@
 """
 Calls the compiled decoding step on the tensors of a model, its caches and the adapters of the running rows.
 
-Weights are read in bfloat16 or fewer bits where that is exact, adapters where they lie; everything between is float32,
-also for a base that is tuned in bfloat16. It computes what `decoder.py` does, up to the order of sums. `step.c` says
-what the numbers mean.
+Weights are read in bfloat16, or in fewer bits if that is exact, and adapters in place; everything in between is
+float32, even for a base that is tuned in bfloat16. The result is that of `decoder.py`, up to the order of sums.
+`step.c` explains the numbers.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ LANES = 8  # sizes that are summed over must be a multiple of this
 WIDE, PAIRED, FOUR_BIT, EIGHT_BIT = range(4)  # forms of a weight
 RECORD, RECORD_WORDS = 64, 12  # weights of a record in 4 bits, and its size in words of 32 bits
 BYTE_WORDS = 9  # of a record of BLOCK_WEIGHTS weights in 8 bits
-KEPT_ADAPTERS = 32  # whose tables of addresses are kept
+KEPT_ADAPTERS = 32  # adapters whose tables of addresses are kept
 
-SOURCE = Path(__file__).parent  # of step.c and its headers
+SOURCE = Path(__file__).parent  # folder of step.c and its headers
 LIBRARY = SOURCE / "libstep.so"
 
 _X86_64 = frozenset({"x86_64", "amd64"})
@@ -81,13 +81,13 @@ class _Step(ctypes.Structure):
 
 class CompiledStep:
     """
-    A decoder laid out for the compiled step; `of` says whether it can be. Made once, used by any number of generators;
-    weights are brought into form at the first step.
+    A decoder laid out for the compiled step, if `of` finds that possible. It is made once and used by any number of
+    generators; weights are converted at the first step.
     """
 
     def __init__(self, compiled: ctypes.CDLL, network: Network, read_four_bit: ReadFourBit | None) -> None:
         self._compiled, self._network, self._read_four_bit = compiled, network, read_four_bit
-        self._kept: list[Tensor] = []  # what addresses point to
+        self._kept: list[Tensor] = []  # the tensors that the addresses point to
         self._paths: list[str] = []
         self._model: _Model | None = None
         self._adapters: dict[int, tuple[Adapter, Any]] = {}
@@ -96,9 +96,9 @@ class CompiledStep:
     @classmethod
     def of(cls, network: Network, read_four_bit: ReadFourBit | None = None) -> CompiledStep | None:
         """
-        Return the compiled form of a decoder, None where there is no compiled code for it or for this machine.
+        Return the compiled form of a decoder, None if there is no compiled code for it or for this machine.
 
-        `read_four_bit` gives, by path of the weight, those that the base came with in 4 bits.
+        `read_four_bit` returns, by path, the weights that the base came with in 4 bits.
         """
         compiled = library()
         return cls(compiled, network, read_four_bit) if compiled is not None and is_fit(network) else None
@@ -114,14 +114,14 @@ class CompiledStep:
 
     def logits(self, token_ids: Sequence[int], cache: KeyValueCache, adapters: Sequence[Adapter | None]) -> Tensor:
         """
-        Return the logits `[M, V]` that follow one new token for each slot of the cache, in slot order.
+        Return the logits `[M, V]` after one new token for each slot of the cache, in slot order.
 
-        Keys and values of the tokens are added to the cache, which is float32; `cache.lengths` are left to the caller.
+        The keys and values of the tokens are added to the cache, which is float32; the caller updates `cache.lengths`.
         """
         return self._logits(token_ids, cache, adapters, list(cache.lengths), is_one_answer=False)
 
     def logits_ahead(self, token_ids: Sequence[int], cache: KeyValueCache, adapter: Adapter | None) -> Tensor:
-        """Return the logits `[T, V]` that follow each of these successive tokens of the only slot of the cache."""
+        """Return the logits `[T, V]` after each of these successive tokens in the only slot of the cache."""
         count, first = len(token_ids), cache.lengths[0]
         positions = list(range(first, first + count))
         return self._logits(token_ids, cache, [adapter] * count, positions, is_one_answer=count > 1)
@@ -196,7 +196,7 @@ class CompiledStep:
         norm = layer.head_norm
         if not isinstance(norm, Norm):
             return (_Norm * 2)()
-        of_query, of_key = norm.scale[0], norm.scale[-1]  # the same for all heads of a kind
+        of_query, of_key = norm.scale[0], norm.scale[-1]  # the same for all heads of the same kind
         return (_Norm * 2)(*(_Norm(self._address(scale), norm.epsilon) for scale in (of_query, of_key)))
 
     def _matrix(self, weight: Tensor, bias: Tensor | None, four_bit: FourBitWeight | None = None) -> _Matrix:
@@ -215,7 +215,7 @@ class CompiledStep:
         return tensor.data_ptr()
 
     def _angles(self, positions: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Return cosines and sines `[M, D]`; they depend on the position alone and are kept."""
+        """Return cosines and sines `[M, D]`; they depend only on the position and are cached."""
         if max(positions) >= self._turns.shape[1]:
             (rotation,) = self._network.spec.rotations.values()
             every = torch.arange(2 * (max(positions) + 1))
@@ -245,7 +245,7 @@ class CompiledStep:
 
 
 def is_fit(network: Network) -> bool:
-    """Say whether every part of a decoder is one that the compiled step computes."""
+    """Return whether the compiled step supports every part of a decoder."""
     spec = network.spec
     rules = {(layer.rule.scaling, layer.rule.softcap, layer.rotation) for layer in spec.layers}
     summed = (spec.hidden, spec.inner, spec.width, spec.heads * spec.width)
@@ -268,7 +268,7 @@ def is_fit(network: Network) -> bool:
 
 
 def stored_form(compiled: ctypes.CDLL, weight: Tensor, four_bit: FourBitWeight | None) -> tuple[int, Tensor]:
-    """Return the shortest form that holds a float32 weight `[N, K]` bit by bit, as `step.c` numbers them."""
+    """Return the most compact form that represents a float32 weight `[N, K]` exactly, numbered as in `step.c`."""
     if four_bit is not None and weight.shape[1] % RECORD == 0:
         records = torch.empty(weight.numel() // RECORD, RECORD_WORDS, dtype=torch.int32)
         given = (four_bit.quants.contiguous(), four_bit.scales.contiguous(), four_bit.zeros.contiguous())
@@ -293,9 +293,9 @@ def stored_form(compiled: ctypes.CDLL, weight: Tensor, four_bit: FourBitWeight |
 @cache
 def library() -> ctypes.CDLL | None:
     """
-    Return the compiled step, None if it is missing, of another source, or not for this processor.
+    Return the compiled step, None if it is missing, built from a different source, or not for this CPU.
 
-    It carries a digest of the source it was built from, so that structures cannot disagree.
+    It carries a digest of its source, so that the structures cannot disagree.
     """
     if not LIBRARY.is_file() or not can_run():
         return None
@@ -309,13 +309,13 @@ def library() -> ctypes.CDLL | None:
 
 
 def can_run() -> bool:
-    """Say whether this processor has the instructions that `hatch_build.py` lets the compiler use."""
+    """Return whether this CPU has the instructions that `hatch_build.py` allows the compiler to use."""
     if platform.machine().lower() not in _X86_64:
         return True
     return torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512")
 
 
 def source_digest(folder: Path) -> str:
-    """Return the name under which a library knows its source; `hatch_build.py` computes the same."""
+    """Return the name by which a library identifies its source; `hatch_build.py` computes the same name."""
     sources = sorted([*folder.glob("*.c"), *folder.glob("*.h")])
     return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
