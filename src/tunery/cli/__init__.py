@@ -1,1 +1,1 @@
-"""The command line: options, output and the commands themselves; the work is done by the service and the engine."""
+"""The command line: options, output and the commands themselves. The service and the engine do the work."""

@@ -1,7 +1,7 @@
 """
-HTTP to a tunery server: calls, the errors it raises, and what its replies mean in domain values.
+Calls a tunery server over HTTP, raises its errors, and turns its replies into domain values.
 
-`named_server` and `holding_server` find the server; the HTTP library is loaded when one is found.
+`named_server` and `holding_server` find the server; the HTTP library is loaded only when one is found.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ from tunery.types import (
 )
 
 API = "/v1beta"
-TIMEOUT_SECONDS = 600.0  # for a reply: an answer may wait for others
+TIMEOUT_SECONDS = 600.0  # to wait for a reply, since an answer may have to wait for others
 CONNECT_SECONDS = 10.0
-MAX_ANSWERS_AT_ONCE = 8  # what the server decodes together
+MAX_ANSWERS_AT_ONCE = 8  # the number of answers that the server decodes together
 POLL_SECONDS = 0.3
 
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
@@ -50,7 +50,7 @@ class Client:
     """
     A server at an address.
 
-    `is_here` says that it serves this user's own data folder, whose files can be read directly.
+    If `is_here`, it serves this user's own data folder, whose files can be read directly.
     """
 
     def __init__(self, address: str, token: str | None = None, *, is_here: bool = False) -> None:
@@ -75,7 +75,7 @@ class Client:
         raise self._error(reply.status_code, document)
 
     def form(self, path: str, fields: Mapping[str, str]) -> tuple[int, Document]:
-        """Return status and reply to a form, as the endpoints of the authorization server take it."""
+        """Send a form to an endpoint of the authorization server; return the status and the reply."""
         with self._connecting():
             reply = self._http.request("POST", path, data=fields)
         return reply.status_code, _document(reply.content) or {}
@@ -84,7 +84,7 @@ class Client:
     def streaming(
         self, method: str, path: str, query: Mapping[str, str], body: object = None, **options: Any
     ) -> Iterator[Any]:
-        """Give a reply that is read as it comes in; raise the error that the server answers with."""
+        """Yield a reply that is read as it arrives; raise the error that the server answers with."""
         with self._connecting(), self._http.stream(method, path, params=query, json=body, **options) as reply:
             if not reply.is_success:
                 raise self._error(reply.status_code, _document(reply.read()))
@@ -109,7 +109,7 @@ class Client:
 
 
 class RemoteModel:
-    """A tuned model or base of a server, which answers as one in memory does."""
+    """A tuned model or base on a server, used like one in memory."""
 
     def __init__(self, client: Client, name: str) -> None:
         self._client, self._name = client, name
@@ -144,7 +144,7 @@ class RemoteModel:
 
 @dataclass(frozen=True, slots=True)
 class Waited:
-    """A poll brought nothing new; `before` tasks come first, None once the server works on this one."""
+    """A poll brought nothing new; `before` tasks come first, None once the server is working on this one."""
 
     before: int | None
 
@@ -205,7 +205,7 @@ class RemoteJob:
 
 
 def failed_sentence(model: TunedModel) -> str:
-    """Return where to look if a model is FAILED, else an empty text."""
+    """Return a sentence on where to look if a model is FAILED, else an empty text."""
     if model.state is not State.FAILED:
         return ""
     return f"{model.id} is listed as FAILED. See its curve with: tunery models show {model.id}"
@@ -231,7 +231,9 @@ def holding_server(data_folder: Path) -> Client | None:
 
     folder = DataFolder(data_folder)
     holder = folder.server()
-    if holder is None or holder.address is None or not folder.local_token.is_file():  # without it, it has just stopped
+    if (
+        holder is None or holder.address is None or not folder.local_token.is_file()
+    ):  # without this token, the server has just stopped
         return None
     return Client(holder.address, folder.local_token.read_text("ascii").strip(), is_here=True)
 
@@ -247,12 +249,12 @@ def checked_address(address: str) -> str:
 
 
 def error_from(value: Mapping[str, Any]) -> TuneryError:
-    """Return the error that a reply describes by its status, or a failed task by its google.rpc code."""
+    """Return the error described by the status of a reply, or by the google.rpc code of a failed task."""
     kind = _KINDS.get(value.get("status") or value.get("code"), TuneryError)
     return kind(str(value.get("message")))
 
 
-# the classes directly below the base: each has a status and a code that no other has
+# the direct subclasses, each of which has a unique status and code
 _KINDS: dict[object, type[TuneryError]] = {
     key: kind
     for kind in TuneryError.__subclasses__()
@@ -262,7 +264,7 @@ _KINDS: dict[object, type[TuneryError]] = {
 
 
 def snake_case(value: Any) -> Any:
-    """Return a JSON value of the API with the field names of tunery, which `--json` prints."""
+    """Return a JSON value of the API with tunery's field names, as printed by `--json`."""
     if isinstance(value, list):
         return [snake_case(item) for item in value]
     if isinstance(value, dict):
@@ -281,7 +283,7 @@ def received_model(reply: Mapping[str, Any]) -> TunedModel:
         "tuned_model_id": model_id,
         "held_out_rows": 0,
         **snake_case(task),
-        "settings": task.get("settings", {}),  # their keys are names already
+        "settings": task.get("settings", {}),  # their keys are already names
         "versions": task.get("versions", {}),
         "create_time": reply["createTime"],
         "error_code": error.get("code"),
@@ -309,14 +311,14 @@ def received_base(reply: Mapping[str, Any]) -> CatalogEntry:
 
 
 def received_input_check(reply: Mapping[str, Any]) -> InputCheck:
-    """Return how the input of an answer differs from the examples; a reply without that field says it does not."""
+    """Return how the input of an answer differs from the examples; in a reply without that field it does not differ."""
     found = reply.get("promptContract", {})
     differences = tuple(PromptDifference(each["kind"], each["text"]) for each in found.get("differences", ()))
     return InputCheck(differences, was_wrapped=found.get("wrapped", False))
 
 
 def received_snapshots(replies: Iterable[Mapping[str, Any]]) -> Sequence[TuningSnapshot]:
-    """Return a curve; a snapshot without an epoch is of epoch 0."""
+    """Return a curve; a snapshot without an epoch belongs to epoch 0."""
     from pydantic import TypeAdapter
 
     return TypeAdapter(tuple[TuningSnapshot, ...]).validate_python([{"epoch": 0, **snake_case(r)} for r in replies])
@@ -363,12 +365,12 @@ _TAR_END_BYTES = 1024  # two empty blocks of 512
 
 
 def unpack(file: IO[bytes], folder: Path) -> None:
-    """Unpack what a server sent; raise Unavailable if the end is missing, wherever it was cut."""
+    """Unpack the archive that a server sent; raise Unavailable if the end is missing, wherever it was cut off."""
     broken = Unavailable("The export was cut off on its way from the server. Export it again.")
     if file.seek(0, os.SEEK_END) < _TAR_END_BYTES:
         raise broken
     file.seek(-_TAR_END_BYTES, os.SEEK_END)
-    if any(file.read()):  # between two files a tar file can be cut without looking broken
+    if any(file.read()):  # a tar file that is cut off between two files does not look damaged
         raise broken
     file.seek(0)
     try:
@@ -380,7 +382,9 @@ def unpack(file: IO[bytes], folder: Path) -> None:
 
 
 def _write_member(archive: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
-    """Write a file of an archive below a folder. Python before 3.11.4 has no filter that would do without this."""
+    """
+    Write a file of an archive below a folder. Python before 3.11.4 has no filter that would make this unnecessary.
+    """
     path, content = (folder / member.name).resolve(), archive.extractfile(member) if member.isfile() else None
     if content is None or not path.is_relative_to(folder.resolve()):
         raise Unavailable(f"The server sent {member.name!r}, which does not belong in an export.")

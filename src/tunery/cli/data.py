@@ -1,4 +1,4 @@
-"""`tunery data`: preview, check and clean a file of examples, and estimate what more rows would bring."""
+"""`tunery data`: preview, check and clean a file of examples, and estimate how much more rows would help."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def surgery(
 
 
 def _examined(dataset: Dataset, name: str | None, folds: int | None, base_model: str) -> list[Finding]:
-    """Return the suspicious rows; held-out rows of the model are not reported as copies of themselves."""
+    """Return the suspicious rows; the model's held-out rows are not reported as copies of themselves."""
     from tunery.data.cleaning import Kind, examine
 
     place = Here()
@@ -171,7 +171,9 @@ def _examined(dataset: Dataset, name: str | None, folds: int | None, base_model:
 
 
 def _tokens_and_window(examples: Sequence[TuningExample], base_name: str) -> tuple[list[int], int | None]:
-    """Return the tokens of each example and the window of the base, nothing if it is not on this machine."""
+    """
+    Return the number of tokens of each example and the window of the base, nothing if the base is not on this machine.
+    """
     from tunery.engine.catalog import Catalog
 
     entry = Catalog(config.data_folder(), config.default_base_model()).resolve(base_name)
@@ -336,7 +338,7 @@ def _without_shared_start(cells: list[str]) -> list[str]:
 
 
 def _shared_out(wanted: list[int], room: int) -> list[int]:
-    """Give narrow columns their width and share the rest among the wide ones."""
+    """Give narrow columns their full width and divide the rest among the wide ones."""
     widths = [0] * len(wanted)
     for left, column in enumerate(sorted(range(len(wanted)), key=wanted.__getitem__)):
         widths[column] = min(wanted[column], (room - sum(widths)) // (len(wanted) - left))

@@ -1,7 +1,7 @@
 """
-`tunery generate`: answers of a tuned model or a base, to one text or to a file of them.
+`tunery generate`: answers from a tuned model or a base, to one text or to a file of texts.
 
-A single answer is printed as it is made; answers to a file are written at the end, all or none.
+A single answer is printed as it is generated; answers to a file are written at the end, all or none.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ BATCH_ROWS = 32  # enough to keep the generator busy, few enough to show progres
 
 
 def _table(input: Path, output: Path | None, reading: dict[str, Any]) -> InputFile | None:
-    """Return the rows of a table; None for lines of JSON that are answered with lines of JSON."""
+    """Return the rows of a table; None for JSONL that is answered with JSONL."""
     if output is not None and output.suffix.lower() in (".ods", ".xls"):
         raise InvalidArgument(f"{str(output)!r} cannot be written. Use .xlsx, .csv, .tsv or .jsonl.")
     becomes_table = output is not None and output.suffix.lower() in (".csv", ".tsv", ".xlsx")
@@ -172,7 +172,9 @@ def _writer(table: InputFile, input: Path | None, output: Path | None) -> Callab
 
 
 def _kind(input: Path | None, output: Path | None) -> str:
-    """Return what to write: the kind that the output's name says, else that of the input, CSV for a workbook."""
+    """
+    Return the kind of file to write: as in the name of the output, else the kind of the input, CSV for a workbook.
+    """
     from tunery.data.unanswered import KINDS
 
     names = [path.suffix.lower() for path in (output, input) if path is not None]
@@ -185,7 +187,7 @@ _LINES = (".jsonl", ".ndjson", "")
 
 def read_inputs(path: Path) -> list[tuple[int, str]]:
     """
-    Return number and `text_input` of each line that is not blank.
+    Return the number and `text_input` of each line that is not blank.
 
     Raises NotFound, InvalidArgument, or DatasetInvalid with all unusable lines.
     """
@@ -214,8 +216,9 @@ def answer_file(
     """
     Write `text_input` and `output` of each row as a line of JSON, to `output` or standard output.
 
-    `content_of` makes the content of another file from the answers. A line whose input is unlike the examples says
-    so, as `--json` does. Raises InvalidArgument for a row that is too long, or if the folder of `output` cannot be
+    For other kinds of files, `content_of` makes the content from the answers. If an input is unlike the examples, its
+    line says so, as with `--json`. Raises InvalidArgument for a row that is too long, or if the folder of `output`
+    cannot be
     written.
     """
     if output is not None and not os.access(output.absolute().parent, os.W_OK):
@@ -268,7 +271,7 @@ def _text_input(line: str) -> tuple[str, str]:
         return "", 'must be {"text_input": "..."} with a text that is not empty.'
     if any("\ud800" <= character <= "\udfff" for character in text):
         return "", "the text contains half a character (a lone surrogate)."
-    return str(text), ""  # a number as it is written
+    return str(text), ""  # a number as written in the file
 
 
 def _answers(model: AnsweringModel, rows: Sequence[tuple[int, str]], settings: dict[str, Any]) -> list[Answer]:

@@ -1,5 +1,5 @@
 """
-`tunery login`: credentials for Google's libraries, from a server here or elsewhere.
+`tunery login`: credentials for Google's libraries, from a server on this machine or elsewhere.
 
 On this machine, access to the data folder is enough; elsewhere the user signs in with a browser. The file of Google's
 own tools is never touched.
@@ -67,7 +67,7 @@ def login(
 
 
 def _signed_in(address: str | None, *, no_browser: bool) -> Client:
-    """Return the server at an address, or that of the data folder, with a token that stands for the user."""
+    """Return the server at an address, or the one that holds the data folder, with a token for the user."""
     if address is None:
         client = holding_server(config.data_folder())
         if client is None:
@@ -83,7 +83,7 @@ def _signed_in(address: str | None, *, no_browser: bool) -> Client:
 
 
 def _end_earlier_login(path: Path) -> None:
-    """Revoke the login that the file holds; if its server is gone, the credentials expire."""
+    """Revoke the login in the file; if its server no longer exists, the credentials expire."""
     earlier = read_login(path)
     if earlier is None:
         return
@@ -97,12 +97,12 @@ def _end_earlier_login(path: Path) -> None:
 
 LOGIN_FILE = "credentials.json"
 
-# A domain that does not exist: with Google's domain, google-auth 2.62 would send the signed token to Google.
+# A domain that does not exist; with Google's domain, google-auth 2.62 would send the signed token to Google.
 UNIVERSE_DOMAIN = "tunery.invalid"
 
 
 def login_document(address: str, client_id: str, client_secret: str, refresh_token: str) -> dict[str, str]:
-    """Return a login as `google.auth.default()` reads it; that library renews it by itself."""
+    """Return a login in the form that `google.auth.default()` reads; the library renews it by itself."""
     return {
         "type": "external_account_authorized_user",
         "audience": f"{address}/",  # not a workforce pool: for those, google-auth calls Google
@@ -116,7 +116,7 @@ def login_document(address: str, client_id: str, client_secret: str, refresh_tok
 
 
 def key_document(address: str, email: str, key_id: str, private_key: str) -> dict[str, str]:
-    """Return a key file, whose holder signs tokens without a server."""
+    """Return a key file, with which a program can sign tokens without a server."""
     return {
         "type": "service_account",
         "project_id": "tunery",
@@ -131,7 +131,7 @@ def key_document(address: str, email: str, key_id: str, private_key: str) -> dic
 
 
 def new_key_pair() -> tuple[str, str]:
-    """Return a private and a public RSA key as PEM."""
+    """Return a private and a public RSA key in PEM."""
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import rsa
 
@@ -162,7 +162,7 @@ def write_private(path: Path, document: Mapping[str, str]) -> None:
 
 
 def read_login(path: Path) -> dict[str, str] | None:
-    """Return the login in a file, None without a readable one."""
+    """Return the login in a file, None if there is no readable one."""
     try:
         document = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
@@ -185,7 +185,7 @@ Say = Callable[[str], None]
 
 def through_browser(server: Client, scope: str, say: Say) -> str:
     """
-    Return a token from a sign-in in the browser of this machine (RFC 8252 with PKCE).
+    Return a token from a sign-in with the browser on this machine (RFC 8252 with PKCE).
 
     Raises PermissionDenied if the user refuses, DeadlineExceeded after five minutes.
     """
@@ -247,10 +247,10 @@ def through_device_code(server: Client, scope: str, say: Say, sleep: Callable[[f
 
 
 class _Listener:
-    """Waits for the browser to come back with our state."""
+    """Waits for the browser to return with our state."""
 
     def __init__(self, state: str) -> None:
-        from http.server import BaseHTTPRequestHandler, HTTPServer  # not at the top: it loads ssl
+        from http.server import BaseHTTPRequestHandler, HTTPServer  # not at the top, because it loads ssl
 
         listener = self
 
@@ -267,7 +267,7 @@ class _Listener:
                 self.wfile.write(_DONE if is_ours else b"")
 
             def log_message(self, *_: object) -> None:
-                """Log nothing: the address contains the code."""
+                """Log nothing, because the URL contains the code."""
 
         self._state = state
         self._answer: dict[str, str] | None = None
@@ -282,7 +282,7 @@ class _Listener:
         self._server.server_close()
 
     def take(self, path: str) -> bool:
-        """Take the parameters of the expected request; return False for any other."""
+        """Accept the parameters of the expected request; return False for any other request."""
         import hmac
 
         parts = urlsplit(path)
@@ -305,7 +305,7 @@ class _Listener:
 
 
 def _issuer(server: Client) -> str:
-    """Return the issuer that the server names; raise Unavailable if it is not the address we called."""
+    """Return the issuer that the server reports; raise Unavailable if it is not the address we called."""
     issuer = str(server.call("GET", "/.well-known/oauth-authorization-server").get("issuer"))
     if issuer != server.address:
         raise Unavailable(f"The server at {server.address} calls itself {issuer}. Use --server with that address.")

@@ -1,8 +1,9 @@
 """
 The command `tunery` and its subcommands.
 
-An error that tunery raises on purpose ends as one sentence on standard error, with an exit status of 10 + its
-google.rpc code; --debug or TUNERY_DEBUG=1 shows the traceback. Commands import heavy libraries when they are called.
+Errors that tunery raises on purpose are printed as one sentence on standard error, and the exit status is 10 + the
+google.rpc code; --debug or TUNERY_DEBUG=1 shows the traceback. Commands import heavy libraries only when they are
+called.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ _HELP_COLUMNS = 66
 
 
 class _Groups(TyperGroup):
-    """Lists the commands in groups, as plain text; a drawn list would start 0.1 s slower."""
+    """Lists the commands in groups, as plain text; a formatted list would start 0.1 s slower."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
         for title, commands in _GROUPS.items():

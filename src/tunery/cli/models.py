@@ -111,7 +111,7 @@ def list_models(server: ServerAddress = None, json: Json = False) -> None:
 
 @models.command()
 def show(model: TunedModelName, server: ServerAddress = None, json: Json = False) -> None:
-    """Show the origin, settings and loss curve of a tuned model, and what the curve means."""
+    """Show the origin, settings and loss curve of a tuned model, and explain the curve."""
     place = workplace(server)
     found = place.get(model)
     inputs, outputs = place.contract_sentences(found)
@@ -314,7 +314,7 @@ def _size(entry: CatalogEntry) -> str:
 
 
 def _weights(entry: CatalogEntry) -> tuple[str, str]:
-    """Return where the weights are, and their licence; an API name only says which base it stands for."""
+    """Return where the weights are, and their licence; for an API name, only the base it stands for."""
     if entry.alias_of:
         return f"as {entry.alias_of}", ""
     return "here" if entry.is_present else "not here", entry.licence

@@ -1,4 +1,4 @@
-"""What commands print: plans, curves, problems, evaluations, warnings about inputs, and the documents of `--json`."""
+"""The output of commands: plans, curves, problems, evaluations, warnings about inputs, and JSON documents."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def print_plan(plan: Plan) -> None:
 
 
 def _check_facts(plan: Plan) -> str:
-    """Return how it will be found out whether tuning helped."""
+    """Return how the verdict on tuning will be reached."""
     request, given = plan.request, plan.given.get("hold_out")
     option = f"--hold-out {given}" if given is not None else "default; leave out with --hold-out 0"
     if request.held_out:
@@ -107,7 +107,7 @@ def machine_facts(settings: Mapping[str, object]) -> str:
 
 
 def print_curve(model: TunedModel, stream: TextIO) -> None:
-    """Print the loss curve, the losses of each epoch, and what the curve means."""
+    """Print the loss curve, the losses of each epoch, and an explanation of the curve."""
     task = model.task
     signs = BRAILLE if terminal.can_show("●○⣿┤└─", stream) else ASCII
     for line in draw_chart(task.snapshots, task.epoch_losses, terminal.columns(stream) - 1, signs=signs):
@@ -120,7 +120,7 @@ def print_curve(model: TunedModel, stream: TextIO) -> None:
 
 
 def print_epochs(losses: Sequence[EpochLoss], served: object, stream: TextIO) -> None:
-    """Print a table of the losses of each epoch, thinned if there are many, with the served one marked."""
+    """Print a table with the losses of each epoch, thinned out if there are many, with the epoch in use marked."""
     every = -(-len(losses) // MAX_EPOCH_LINES)
     shown = [loss for loss in losses if loss.epoch % every == 0 or loss.epoch in (1, losses[-1].epoch, served)]
     is_measured = any(loss.held_out_loss is not None for loss in losses)
@@ -134,7 +134,7 @@ def print_epochs(losses: Sequence[EpochLoss], served: object, stream: TextIO) ->
 
 
 def print_end(model: TunedModel, seconds: float) -> None:
-    """Print the curve, what was made, and where it is."""
+    """Print the curve, and what was created and where."""
     task = model.task
     is_whole = task.completed_steps == task.total_steps
     how = (
@@ -157,7 +157,7 @@ def print_end(model: TunedModel, seconds: float) -> None:
 
 
 def artifact_folder(model: TunedModel) -> Path | None:
-    """Return the folder of the adapter; None if there is none or only a server knows it."""
+    """Return the folder of the adapter; None if there is none, or if only a server knows it."""
     return config.data_folder() / model.artifact if model.artifact else None
 
 
@@ -174,7 +174,7 @@ def print_next(model: TunedModel, plan: Plan, file: Path) -> None:
 
 
 def example_answers(found: Evaluation) -> Iterator[tuple[str, str]]:
-    """Return an answer where tuning gained most and one where it went most wrong, as facts."""
+    """Return the answer where tuning helped most and the one that is most wrong, as facts to print."""
     for title, rows in (("Example", found.best_rows), ("Wrong", found.worst_rows)):
         for row in rows[:1]:
             shown = [terminal.shortened(text, _EXAMPLE_COLUMNS) for text in (row.text_input, row.answers["tuned"])]
@@ -192,7 +192,7 @@ def _base_facts(plan: Plan) -> str:
 
 
 def _setting_facts(values: Hyperparameters, seed: int, given: Mapping[str, object]) -> str:
-    """Return the settings, given ones before defaults."""
+    """Return the settings, those given by the user first."""
     multiplier = f" (multiplier {given['learning_rate_multiplier']:g})" if "learning_rate_multiplier" in given else ""
     texts = {
         "epoch_count": f"{values.epoch_count} epoch{'s' * (values.epoch_count != 1)}",
@@ -217,13 +217,13 @@ def _rows(count: int) -> str:
 CHART_HEIGHT = 12
 _LABELS = 7  # columns left of the axis: "12.34 "
 _BRAILLE = 0x2800
-# bit of the dot in row 0-3 of column 0-1 (Unicode 15, section 21.1)
+# the bit of the dot in row 0-3 and column 0-1 (Unicode 15, section 21.1)
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 
 
 @dataclass(frozen=True, slots=True)
 class Signs:
-    """The characters of a chart; one character shows `dots` rows and columns of points."""
+    """The characters of a chart; one character stands for `dots` rows and columns of points."""
 
     axis: str
     tick: str
@@ -301,7 +301,7 @@ class _Canvas:
 
 
 def _epoch_ends(snapshots: Sequence[TuningSnapshot], epochs: Sequence[EpochLoss]) -> list[float]:
-    """Return where on the axis, 0 to 1, each epoch was finished."""
+    """Return the position on the axis, 0 to 1, at which each epoch finished."""
     first, last = snapshots[0].step, snapshots[-1].step
     ends = [next((s.step for s in snapshots if s.epoch >= epoch.epoch), last) for epoch in epochs]
     return [(step - first) / max(last - first, 1) for step in ends]
@@ -428,7 +428,7 @@ def warn_of_inputs(checks: Sequence[InputCheck]) -> None:
 
 
 def print_estimate(needed: MemoryEstimate | None) -> None:
-    """Print how much memory is needed and free, and what to do when it is too little."""
+    """Print how much memory is needed and free, and what to do if it is not enough."""
     if needed is None or needed.memory_bytes is None:
         return
     free = "" if needed.free_bytes is None else f"; {_gigabytes(needed.free_bytes)} free"
@@ -445,14 +445,14 @@ SENTENCES_PER_KIND = 5
 
 
 def say_how_read(problems: Sequence[DataProblem]) -> None:
-    """Print what is doubtful about how a file was read, and misspelled labels, but not each bad row."""
+    """Print doubts about how a file was read, and misspelled labels, but not every bad row."""
     told = [problem for problem in problems if not problem.is_skippable or problem.kind == "label-variant"]
     for line in problem_lines([problem for problem in told if problem.kind != "few-examples"]):
         terminal.say(line)
 
 
 def problem_lines(problems: Sequence[DataProblem]) -> Iterator[str]:
-    """Return a line for each cause, errors first; of a frequent kind, a few lines and the number of the rest."""
+    """Return a line for each cause, errors first; for frequent kinds, a few lines and the number of the others."""
     for level in (Level.ERROR, Level.WARNING):
         groups: dict[tuple[str, str | None], list[DataProblem]] = {}
         for problem in problems:
@@ -521,7 +521,7 @@ def evaluation_progress(live: LiveLine) -> Callable[[int, int], None]:
 
 
 def tuning_progress(live: LiveLine, tunings: int) -> Callable[[int, TuningSnapshot], None]:
-    """Return a function that shows the steps of several tunings."""
+    """Return a function that shows the steps of several tuning runs."""
     begun: set[int] = set()
 
     def show(number: int, snapshot: TuningSnapshot) -> None:
@@ -600,6 +600,6 @@ def _worst(rows: tuple[ScoredRow, ...]) -> Iterator[str]:
 
 
 def _end(text: str) -> str:
-    """Return the end of a text, where rows with shared instructions differ."""
+    """Return the end of a text, since rows with shared instructions differ at the end."""
     line = " ".join(text.split())
     return line if len(line) <= _TEXT_COLUMNS else "..." + line[-_TEXT_COLUMNS:]

@@ -39,7 +39,7 @@ _LIBRARIES = ("torch", "transformers", "fastapi", "SQLAlchemy")
 
 
 class Verdict(StrEnum):
-    """How bad a finding is."""
+    """The severity of a finding."""
 
     OK = "ok"
     WARNING = "warning"
@@ -48,7 +48,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What the doctor found about one subject."""
+    """A finding of the doctor about one subject."""
 
     subject: str
     verdict: Verdict
@@ -81,7 +81,7 @@ def doctor(
 
 
 def client_lines(address: str) -> list[str]:
-    """Return the settings by which clients find the server, to copy."""
+    """Return the settings that make clients use the server, ready to copy."""
     return [
         "What clients need:",
         f'  curl               curl -H "Authorization: Bearer $TOKEN" {address}/v1beta/tunedModels',
@@ -181,7 +181,7 @@ def _data_folder(folder: Path) -> Iterator[Finding]:
 
 
 def _set_aside(folder: DataFolder) -> Iterator[Finding]:
-    """Yield what the database names no longer, and when it may be removed."""
+    """Yield files that the database no longer knows, and when they may be removed."""
     for place, until in folder.days_aside().items():
         text = (
             f"{place} has adapters or checkpoints that the database does not know; they may be removed from"
@@ -219,17 +219,17 @@ def _base(folder: Path) -> Iterator[Finding]:
         yield Finding("memory", Verdict.WARNING, f"tuning {entry.name} needs more memory than is free now")
 
 
-# files of the drivers: torch, which takes seconds to load, is only asked where there is a card
+# files of the drivers; torch takes seconds to load, so it is only used if there is a card
 _DRIVERS = {"/proc/driver/nvidia/version": "an NVIDIA", "/dev/dxg": "a", "/dev/kfd": "an AMD"}
 
 
 def _graphics_card() -> str | None:
-    """Return the maker of a graphics card that has a driver for computing, with its article; None without one."""
+    """Return the maker of a graphics card with a compute driver, with its article; None if there is none."""
     return next((maker for place, maker in _DRIVERS.items() if Path(place).exists()), None)
 
 
 def _device(name: str, card: str | None) -> Finding:
-    """Return whether the chosen device can compute, or what a graphics card that lies idle needs."""
+    """Return whether the chosen device can compute, or what is needed to use an idle graphics card."""
     if name != "cpu":
         from tunery.engine.base import chosen_device
 
@@ -247,7 +247,7 @@ def _device(name: str, card: str | None) -> Finding:
 
 
 def _advice(card: str) -> str:
-    """Return how to get a build of torch for a graphics card; that of PyPI has CUDA on Linux."""
+    """Return how to get a build of torch for a graphics card; the one on PyPI has CUDA on Linux."""
     if card == "an AMD":
         return (
             "https://pytorch.org/get-started has the command to install a build with ROCm; then set TUNERY_DEVICE=cuda."
@@ -279,7 +279,7 @@ def _port(folder: Path, port: int) -> Iterator[Finding]:
 
 
 def _user_of(port: int) -> str:
-    """Return what answers at a port, by what it tells everyone."""
+    """Return what is answering at a port, from its public information."""
     import httpx2
 
     try:
@@ -382,7 +382,7 @@ def _link(services: Services) -> str:
 
 def _offer_browser(services: Services) -> None:
     """Open the Studio with a new link each time the user presses Enter."""
-    if hasattr(signal, "SIGTTIN"):  # a read in the background would stop the server
+    if hasattr(signal, "SIGTTIN"):  # reading in the background would stop the server
         signal.signal(signal.SIGTTIN, signal.SIG_IGN)
     terminal.say("             Press Enter to open it in your browser.")
     threading.Thread(target=_open_on_enter, args=(services,), name="enter", daemon=True).start()
@@ -390,5 +390,5 @@ def _offer_browser(services: Services) -> None:
 
 def _open_on_enter(services: Services) -> None:
     with suppress(OSError):
-        while os.read(sys.stdin.fileno(), 1024):  # a buffered read would hold its lock when the server ends
+        while os.read(sys.stdin.fileno(), 1024):  # a buffered read would still hold its lock when the server ends
             webbrowser.open(_link(services))

@@ -1,5 +1,5 @@
 """
-What commands share at the terminal: the two streams, tables, live lines, signals and common options.
+Shared by all commands: the two output streams, tables, live lines, signals and common options.
 
 Results go to standard output, everything else to standard error.
 """
@@ -41,7 +41,7 @@ def result(text: str) -> None:
 
 
 def piece(text: str) -> None:
-    """Print a part of a line of the result at once."""
+    """Print part of a line of the result immediately."""
     # a file or a pipe gets every character; typer.echo would strip escape sequences
     sys.stdout.write(harmless(text) if sys.stdout.isatty() else text)
     sys.stdout.flush()
@@ -55,27 +55,27 @@ def say(text: str = "") -> None:
 
 def say_at_once(text: str) -> None:
     """Print a line for the user from a signal handler, which may interrupt a buffered write."""
-    start = "\n" if sys.stderr.isatty() else ""  # after the ^C that a terminal shows
+    start = "\n" if sys.stderr.isatty() else ""  # start after the ^C that a terminal shows
     os.write(sys.stderr.fileno(), f"{start}{text}\n".encode())
 
 
 def harmless(text: str) -> str:
-    """Return text without the control characters by which a file or a model could control the terminal."""
+    """Return text without the control characters with which a file or a model could control the terminal."""
     return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
 
 
 def ask(question: str, *, default: bool) -> bool:
-    """Return the answer to a yes-or-no question; call it only if `can_ask`."""
+    """Ask a yes-or-no question and return the answer; call this only if `can_ask`."""
     return typer.confirm(question, default=default, err=True)
 
 
 def can_ask() -> bool:
-    """Return whether a person can answer."""
+    """Return whether there is a person to answer."""
     return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def columns(stream: TextIO | None = None) -> int:
-    """Return how many columns to use on a stream, by default standard error."""
+    """Return the number of columns to use on a stream, by default standard error."""
     if not (stream or sys.stderr).isatty():
         return PIPE_COLUMNS
     return min(shutil.get_terminal_size().columns, MAX_COLUMNS)
@@ -91,7 +91,7 @@ def can_show(characters: str, stream: TextIO | None = None) -> bool:
 
 
 def shortened(text: str, width: int) -> str:
-    """Return a text as one line of at most `width` columns, cut with dots."""
+    """Return a text as one line of at most `width` columns; a cut is marked with dots."""
     from rich.cells import cell_len, set_cell_size
 
     line = " ".join(harmless(text).split())
@@ -131,13 +131,13 @@ def table(
         typer.echo(line.rstrip(), file=stream)
 
 
-FORCE_SECONDS = 6.0  # of the 10 s that a stop may take
+FORCE_SECONDS = 6.0  # out of the 10 s that stopping may take
 
 INTERRUPTED, TERMINATED = 130, 143  # exit statuses, 128 + the signal
 
 
 class Interrupts:
-    """Counts the signals that ask a tuning job to end."""
+    """Counts the signals that tell a tuning job to end."""
 
     def __init__(self, on_first: Callable[[], None]) -> None:
         self._on_first = on_first
@@ -147,12 +147,12 @@ class Interrupts:
 
     @property
     def should_end(self) -> bool:
-        """Ctrl-C was pressed: end the task and keep what was tuned."""
+        """Whether Ctrl-C was pressed: end the task and keep what was tuned."""
         return self._presses > 0
 
     @property
     def should_leave(self) -> bool:
-        """Ctrl-C was pressed again, or SIGTERM came: leave the task for later."""
+        """Whether Ctrl-C was pressed again or SIGTERM arrived: leave the task for later."""
         return self._presses > 1 or self._is_terminated
 
     @property
@@ -186,12 +186,12 @@ class Interrupts:
             self._on_first()
 
     def _force(self) -> None:
-        self._presses = 2  # the next one raises
+        self._presses = 2  # the next signal raises
         _thread.interrupt_main(signal.SIGINT)
 
 
 def option(text: str, default: object, *names: str, metavar: str | None = None) -> Any:
-    """Declare an option; give `names` only if they do not follow from the parameter."""
+    """Declare an option; pass `names` only if they do not follow from the parameter."""
     return typer.Option(*names, help=f"{text} (default: {default})", show_default=False, metavar=metavar)
 
 
@@ -232,7 +232,9 @@ _READING = {
 
 
 def reads_file(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options for reading a file; it gets the ones that were set as one argument, `reading`."""
+    """
+    Give a command the options for reading a file; those that were set are passed to it as one argument, `reading`.
+    """
 
     @functools.wraps(command)
     def wrapper(**given: Any) -> None:
@@ -260,7 +262,7 @@ _BAR_COLUMNS = 16
 
 
 class LiveLine:
-    """A line at the bottom of a terminal; other lines appear above it. A pipe gets none."""
+    """A line at the bottom of a terminal; other lines appear above it. A pipe gets no such line."""
 
     def __init__(self) -> None:
         self.is_live = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
@@ -297,10 +299,10 @@ class LiveLine:
             from rich.live import Live
 
             console = Console(stderr=True, width=columns())
-            # standard output is not redirected: it holds the result, and may be a file
+            # standard output is not redirected, because it carries the result and may be a file
             self._live = Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False)
             self._live.start()
-            console.show_cursor()  # a killed process could not bring it back
+            console.show_cursor()  # a killed process could not show it again
         return self._live
 
 
@@ -348,7 +350,7 @@ def byte_progress(live: LiveLine, what: str) -> Callable[[str, int, int | None],
 
 
 def count_progress(live: LiveLine, what: str, total: int) -> Callable[[int], None]:
-    """Return a function that shows how many of `total` are done."""
+    """Return a function that shows how many out of `total` are done."""
 
     def show(done: int) -> None:
         line = f"{what} {done:>{len(str(total))}}/{total}"

@@ -1,5 +1,5 @@
 """
-`tunery tune`: tune a model of My Library on a file of examples.
+`tunery tune`: tune a model on a file of examples and keep it in My Library.
 
 Reads the options, makes the request and shows the events of the task. The same command resumes an unfinished task.
 """
@@ -114,7 +114,7 @@ def tune(
 
 
 def _exit_without_steps(model: TunedModel, place: Workplace) -> None:
-    """Exit if a job was stopped before its first step, and delete its model, or its id would be taken by nothing."""
+    """Exit if a job was stopped before its first step; its model is deleted, so that the id is free again."""
     if model.task.phase is Phase.CANCELLED and model.state is State.FAILED:
         place.delete(model)
         terminal.say("Stopped before the first step; nothing was kept.")
@@ -137,7 +137,7 @@ def _plan(
     *,
     with_folds: bool,
 ) -> Plan:
-    """Read the data, resolve the settings and, if we tune here, fetch the base."""
+    """Read the data, resolve the settings and, when tuning on this machine, fetch the base."""
     from tunery.data.sandbox import read_and_preview_guarded
     from tunery.evaluation.contest import AUTOMATIC, set_aside
     from tunery.service.tuning import TuningRequest
@@ -209,7 +209,7 @@ def _watched(job: Job, interrupts: Interrupts, epochs: int) -> TunedModel | None
                 if interrupts.should_end and not is_cancelled:
                     job.cancel()
                     is_cancelled = True
-    except KeyboardInterrupt:  # leaving was forced
+    except KeyboardInterrupt:  # the user forced the exit
         pass
     return None
 
@@ -220,7 +220,7 @@ def _say_outlook(job: Job, *, has_error: bool) -> None:
 
 
 class _View:
-    """Shows the events of a task."""
+    """Prints the events of a task."""
 
     def __init__(self, live: LiveLine, epochs: int) -> None:
         self._live, self._epochs = live, epochs

@@ -1,8 +1,8 @@
 """
 Where a command works: on the data folder (`Here`), or through a tunery server (`There`).
 
-A command has one body for both. `There` is a server elsewhere, or the one that owns this user's data folder; in that
-case what can be read from the folder is read from it.
+Each command has one body for both. `There` is a server elsewhere, or the one that owns this user's data folder; in the
+latter case, whatever can be read from the folder is read from it.
 """
 
 from __future__ import annotations
@@ -67,14 +67,14 @@ OnAnswered = Callable[[int, int], None]  # prompts answered, prompts in all
 
 @dataclass(frozen=True, slots=True)
 class EvaluationRequest:
-    """What to evaluate: rows of a file, or None for the held-out rows; `recorded` answers are compared too."""
+    """What to evaluate: the rows of a file, or None for the held-out rows; `recorded` answers are compared too."""
 
     rows: tuple[TuningExample, ...] | None = None
     source: str = _HELD_OUT
     recorded: RecordedAnswers | None = None
     max_rows: int = MAX_ROWS
     seed: int = 0
-    numbers: tuple[int, ...] = ()  # of the rows in their file
+    numbers: tuple[int, ...] = ()  # numbers of the rows in their file
 
 
 class AnsweringModel(Protocol):
@@ -91,21 +91,21 @@ class Job(Protocol):
     """The tuning task of a model."""
 
     def events(self) -> Generator[Event | Waited]:
-        """Yield what happens until the task ends; raise the error that it FAILED with."""
+        """Yield the events of the task until it ends; raise its error if it FAILED."""
 
     def cancel(self) -> None:
-        """Ask to end the task and to keep what was tuned."""
+        """Request that the task ends and keeps what was tuned."""
 
     def outlook(self, *, has_error: bool) -> str:
-        """Return what happens next to a task that did not end, in a sentence or empty."""
+        """Return a sentence on what happens next to a task that has not ended, or an empty text."""
 
 
 class Workplace(Protocol):
-    """What commands need of the place where they work; accounts come as documents with the names of the API."""
+    """What commands need from the place where they work; accounts are documents with the API's field names."""
 
     @property
     def address(self) -> str | None:
-        """Address of the server, None on the data folder."""
+        """Address of the server, None for the data folder."""
 
     def models(self) -> Sequence[TunedModel]: ...
     def get(self, name: str) -> TunedModel: ...
@@ -140,24 +140,24 @@ class Workplace(Protocol):
 
 
 def workplace(server: str | None) -> Workplace:
-    """Return the server of --server or $TUNERY_SERVER, else that which owns the data folder, else the folder."""
+    """Return the server in --server or $TUNERY_SERVER, else the one that owns the data folder, else the folder."""
     client = named_server(server) or holding_server(config.data_folder())
     return Here() if client is None else There(client)
 
 
 def own_workplace() -> Workplace:
-    """Return the server that owns the data folder, or the folder; servers elsewhere do not count."""
+    """Return the server that owns the data folder, else the folder; other servers are not considered."""
     client = holding_server(config.data_folder())
     return Here() if client is None else There(client)
 
 
 def epoch_name(model: TunedModel, epoch: int | None) -> str:
-    """Return the id of a tuned model, with the epoch if it is not the one that is served."""
+    """Return the id of a tuned model, with the epoch if it is not the epoch in use."""
     return model.id if epoch is None else f"{model.id}@epoch-{epoch}"
 
 
 class Here:
-    """The data folder. Reading it needs no lock; what changes it fails with FolderLocked while another uses it."""
+    """The data folder. Reading it needs no lock; changing it fails with FolderLocked while another process uses it."""
 
     address = None
 
@@ -240,7 +240,7 @@ class Here:
             yield _JobHere(library, model, TaskWorker.claim(library, model))
 
     def unfinished(self, plan: Plan, *, is_resume: bool) -> TunedModel | None:
-        """Return the model whose unfinished task is the one of a plan, None if there is none."""
+        """Return the model whose unfinished task matches a plan, None if there is none."""
         with self._library() as library:
             found = library.find_unfinished(plan.request.sha256())
             source = plan.request.data.source
@@ -335,7 +335,7 @@ class Here:
         return model
 
     def rows_of(self, model: TunedModel) -> tuple[Sequence[TuningExample], Sequence[TuningExample]]:
-        """Return the rows that a model was tuned on, and those held out."""
+        """Return the rows that a model was tuned on, and its held-out rows."""
         with self._library() as library:
             return library.examples(model)
 
@@ -399,7 +399,7 @@ class Here:
 
     @contextmanager
     def _accounts(self) -> Iterator[tuple[Accounts, Any]]:
-        """Give the accounts and the module that makes documents of them."""
+        """Yield the accounts and the module that turns them into documents."""
         from tunery.server.wire import accounts as wire
         from tunery.service.accounts.accounts import Accounts
 
@@ -510,7 +510,7 @@ class There:
         return received_base(self._call("GET", path)), ""  # only the server needs to know the digest
 
     def require_fitting_outputs(self, base: CatalogEntry, dataset: Dataset, column: str) -> None:
-        if self._here:  # another machine's server counts the tokens itself, see `create`
+        if self._here:  # a server on another machine counts the tokens itself, see `create`
             self._here.require_fitting_outputs(base, dataset, column)
 
     def estimate(self, plan: Plan) -> MemoryEstimate | None:
@@ -524,7 +524,7 @@ class There:
         yield RemoteJob(self._client, model or self.create(plan), self.get)
 
     def create(self, plan: Plan) -> TunedModel:
-        """Queue a tuning task with all rows, which the server splits as the request was split."""
+        """Queue a tuning task with all rows; the server splits them the way the request was split."""
         from tunery.evaluation.contest import AUTOMATIC
 
         request, settings = plan.request, plan.request.hyperparameters
@@ -647,7 +647,7 @@ def _document(message: Any) -> Document:
 
 
 def _revoke_first(key: Callable[[], object], token: Callable[[], object]) -> None:
-    """Revoke a key, or else a token of that id; raise what is said of the key if there is neither."""
+    """Revoke the key with this id, or else the token; if there is neither, raise the error about the key."""
     try:
         key()
     except NotFound as error:
@@ -662,7 +662,7 @@ def _examples(rows: Sequence[TuningExample]) -> Document:
 
 
 def _with_rows_of_file(message: str, rows: Sequence[int]) -> str:
-    """Return a server's message about examples with their row numbers in the user's file."""
+    """Return a server's message about examples with the row numbers of the user's file."""
 
     def in_file(found: re.Match[str]) -> str:
         place = int(found["place"])
