@@ -64,6 +64,11 @@ def append(file: Path, results: Iterable[Result]) -> None:
         lines.writelines(json.dumps(result) + "\n" for result in results)
 
 
+def read(file: Path) -> list[Result]:
+    """Return the results in a file."""
+    return [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+
+
 def by_contender(results: Sequence[Result]) -> dict[str, list[Result]]:
     """Return the results of each contender, in the order in which they first ran."""
     names = dict.fromkeys(str(result["contender"]) for result in results)

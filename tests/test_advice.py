@@ -100,6 +100,15 @@ def test_summary_is_a_sentence(epochs: list[EpochLoss], text: str) -> None:
     assert summary(epochs) == text
 
 
+def test_one_answer_to_everything_is_named() -> None:
+    """Also where the loss fell: the answer, what may be wrong, and what to do."""
+    advice = advise(curve(2, 1, 0.9), constant_answer="bug")
+
+    assert advice is not None
+    assert (advice.kind, advice.epoch_count) == ("constant", None)
+    assert advice.text.startswith("The model gives the same answer, “bug”, whatever the input. Check that each output")
+
+
 def test_a_ruined_run_is_not_praised() -> None:
     """Whatever the means say, the advice names the epoch that is used, and the cause."""
     epochs = [EpochLoss(number, loss, None) for number, loss in enumerate((11.4, 10.9, 10.8), 1)]

@@ -24,6 +24,14 @@ def test_the_chart_has_axes_and_a_description() -> None:
     assert {"0", "1", "2", "3"} <= set(texts)
 
 
+def test_the_mark_says_what_it_was_measured_by() -> None:
+    """Not "best": another epoch may be in use, chosen by its user or because this one is ruined."""
+    texts = [text.text for text in ElementTree.fromstring(svg(SNAPSHOTS, EPOCHS)).iter(f"{NAMESPACE}text")]
+
+    assert "lowest held-out loss" in texts
+    assert not any("best" in (text or "") for text in texts)
+
+
 def test_the_chart_stays_inside_its_frame() -> None:
     """No point is outside the view box, whatever the losses."""
     high = (TuningSnapshot(1, 1, 50.0, datetime.now(UTC)),)

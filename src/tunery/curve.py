@@ -75,13 +75,16 @@ def knee(losses: Sequence[float]) -> int | None:
     return next(index for index, loss in enumerate(losses, 1) if loss <= lowest + FLAT_SHARE * drop)
 
 
-def advise(epochs: Sequence[EpochLoss], *, healthy_epoch: int | None = None) -> Advice | None:
+def advise(
+    epochs: Sequence[EpochLoss], *, healthy_epoch: int | None = None, constant_answer: str | None = None
+) -> Advice | None:
     """
     Return advice from held-out loss, or an observation from training loss; None if there is nothing to say.
 
     Training loss cannot tell how many epochs are best: with fewer epochs the learning rate falls sooner, so the run is
     a different one.
-    `healthy_epoch` is the epoch that is served because the one that would otherwise be served is ruined.
+    `healthy_epoch` is the epoch that is served because the one that would otherwise be served is ruined;
+    `constant_answer` is what the model answers whatever the input.
     """
     if healthy_epoch is not None:
         text = (
@@ -89,6 +92,12 @@ def advise(epochs: Sequence[EpochLoss], *, healthy_epoch: int | None = None) -> 
             " The learning rate is too high; use a smaller one."
         )
         return Advice("ruined", text)
+    if constant_answer is not None:
+        text = (
+            f"The model gives the same answer, “{constant_answer}”, whatever the input. Check that each output belongs"
+            " to its input; if they do, tune for more epochs."
+        )
+        return Advice("constant", text)
     losses = [epoch.mean_loss for epoch in epochs]
     if len(losses) < KNEE_EPOCHS:
         return None
@@ -254,7 +263,9 @@ def _epoch_axis(plane: _Plane, name: str) -> list[str]:
 def _mark(plane: _Plane, epoch: int) -> str:
     x = plane.x(epoch)
     is_right = epoch > plane.epochs / 2
-    label = _text("tick", x - 6 if is_right else x + 6, _TOP + 2, "best epoch", "end" if is_right else "start")
+    # which epoch is in use can change after the picture is written, so it names only what it was measured by
+    anchor = "end" if is_right else "start"
+    label = _text("tick", x - 6 if is_right else x + 6, _TOP + 2, "lowest held-out loss", anchor)
     return f'<line class="mark" x1="{x}" y1="{_TOP - 8}" x2="{x}" y2="{_HEIGHT - _BOTTOM}"/>{label}'
 
 

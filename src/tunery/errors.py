@@ -89,6 +89,22 @@ class TuningRuined(InvalidArgument):
         self.loss, self.start_loss = loss, start_loss
 
 
+class AnswersRuined(InvalidArgument):
+    """
+    The tuned model no longer reads its input: it gives one answer to every example, in every kept epoch.
+
+    `answer` is that answer, which may be empty.
+    """
+
+    def __init__(self, answer: str, learning_rate: float) -> None:
+        what = f"the same answer, “{answer}”, whatever the input" if answer else "an empty answer to every example"
+        super().__init__(
+            f"Tuning ruined the model: it gives {what}. The learning rate of {learning_rate:g} is too high; use a"
+            " smaller one."
+        )
+        self.answer = answer
+
+
 class DeadlineExceeded(TuneryError):
     """The request took too long and was cancelled."""
 

@@ -14,6 +14,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict, Unpack, overload
 
@@ -76,6 +77,7 @@ class Model:
         self.held_out: tuple[TuningExample, ...] = ()
         self.contracts: Contracts | None = None
         self.wraps_plain_inputs = False
+        self._advice: Advice | None = None
         self._card: ModelCard | None = None
         self._slot = None if adapter is None else resident.add(adapter)
         if self._slot is not None:
@@ -92,7 +94,7 @@ class Model:
     @property
     def advice(self) -> Advice | None:
         """Advice on the loss curve; None if there are too few epochs to tell."""
-        return advise(self.epoch_losses)
+        return self._advice or advise(self.epoch_losses)
 
     @overload
     def generate(self, text: str, **settings: Unpack[SamplingOptions]) -> str: ...
@@ -294,7 +296,8 @@ def tune(
 
     `learning_rate` defaults to 0.001; `hold_out` is a number of rows, a fraction below 1 or "10%". `display_name` is
     used in the model card and exports. `on_snapshot` is called after each step; if it raises, tuning ends. Raises
-    InvalidArgument, TuningUnstable and OutOfMemory, DataLoss if a file of the base is damaged.
+    InvalidArgument, TuningUnstable, TuningRuined, AnswersRuined and OutOfMemory, DataLoss if a file of the base is
+    damaged.
     """
     hyperparameters = Hyperparameters(epoch_count, batch_size, learning_rate, learning_rate_multiplier)
     rows = fitting(dataset, base_model)
@@ -311,9 +314,11 @@ def tune(
             resident.require_whole()  # damaged weights are a better explanation than the learning rate
             raise
         resident.require_whole()
+        tuner.require_health(partial(resident.asked, examples))
         model = Model(resident, tuner.chosen_adapter(), tuner.snapshots, tuner.epoch_losses)
         model.examples, model.held_out = tuple(examples), tuple(held_out)
         model.contracts = Contracts.learn(examples)
+        model._advice = _advice_of(tuner)
         model._card = card_of_tuning(resident, tuner, hyperparameters, rows.facts, display_name)
         return model
     finally:
@@ -370,6 +375,10 @@ def card_of(
     )
 
 
+def _advice_of(tuner: Tuner) -> Advice | None:
+    return advise(tuner.epoch_losses, healthy_epoch=tuner.healthy_epoch, constant_answer=tuner.constant_answer)
+
+
 def card_of_tuning(
     resident: ResidentBase, tuner: Tuner, hyperparameters: Hyperparameters, facts: DataFacts, display_name: str
 ) -> ModelCard:
@@ -382,7 +391,7 @@ def card_of_tuning(
         settings=settings_section(hyperparameters, tuner.schedule.seed, settings_in_force(tuner), versions()),
         curve=curve_section(
             tuner.epoch_losses,
-            advise(tuner.epoch_losses),
+            _advice_of(tuner),
             completed_steps=tuner.completed_steps,
             total_steps=tuner.schedule.total_steps,
         ),

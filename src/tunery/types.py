@@ -77,7 +77,7 @@ class Hyperparameters:
         rate = self.learning_rate
         if rate is None:
             rate = self.DEFAULT_LEARNING_RATE * (self.learning_rate_multiplier or 1.0)
-        return replace(self, learning_rate=rate, learning_rate_multiplier=None)
+        return replace(self, learning_rate=float(rate), learning_rate_multiplier=None)
 
     def rate_warning(self) -> str | None:
         """Return a warning if the learning rate is far above those that were measured, else None."""

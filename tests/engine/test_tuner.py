@@ -16,7 +16,7 @@ from tunery.engine.encoding import EncodedExample
 from tunery.engine.fallback import FallbackNetwork
 from tunery.engine.network import Network
 from tunery.engine.tuner import KEPT_EPOCHS, AdamW, Recipe, Tuner, epoch_digest, settings_in_force, weights_digest
-from tunery.errors import FailedPrecondition, OutOfMemory, TuningRuined, TuningUnstable
+from tunery.errors import AnswersRuined, FailedPrecondition, OutOfMemory, TuningRuined, TuningUnstable
 from tunery.types import Hyperparameters
 
 ROWS = random_rows(10)
@@ -151,6 +151,78 @@ def test_a_destroyed_model_is_refused(tmp_path: Path, able: Adapter, rate: float
     with pytest.raises(TuningRuined, match=r"before tuning\. The learning rate of .* is too high") as caught:
         tuner.require_health()
     assert caught.value.loss > caught.value.start_loss + 0.25
+
+
+@pytest.fixture(scope="module")
+def blind(tmp_path_factory: pytest.TempPathFactory, able: Adapter) -> Adapter:
+    """Return an adapter with which every token is as likely as any other, whatever the input."""
+    tuner = make_tuner(tmp_path_factory.mktemp("blind"), hyperparameters=Hyperparameters(3, 4, 1e6), source=able)
+    list(tuner.run())
+    return tuner.adapter
+
+
+def ended_as(tuner: Tuner, adapter: Adapter) -> Tuner:
+    """Let all epochs be those of an adapter, with a loss that fell, and count the questions put to `asking`."""
+    list(tuner.run())
+    tuner.adapter.flat.copy_(adapter.flat)
+    for loss in tuner.epoch_losses:
+        write_adapter(tuner.epoch_folder(loss.epoch), tuner.adapter, base_model="tiny")
+        tuner.kept_epochs[loss.epoch] = epoch_digest(tuner.epoch_folder(loss.epoch))
+    tuner.epoch_losses[-1] = replace(tuner.epoch_losses[-1], mean_loss=0.0)
+    return tuner
+
+
+def asking(tuner: Tuner, answer: str) -> Any:
+    """Return answers that are equal, except those of the adapter that tuning began with."""
+
+    def ask(adapter: Adapter, places: Sequence[int]) -> list[str]:
+        is_first = torch.equal(adapter.flat, tuner._start)
+        return [str(place) for place in places] if is_first else [answer] * len(places)
+
+    return ask
+
+
+@pytest.mark.parametrize(("answer", "said"), [("bug", "the same answer, “bug”, whatever"), ("", "an empty answer to")])
+def test_a_model_that_ignores_its_input_is_refused(
+    tmp_path: Path, able: Adapter, blind: Adapter, answer: str, said: str
+) -> None:
+    """One answer to all examples, with a loss that fell: ruined, by a learning rate that is too high."""
+    tuner = ended_as(make_tuner(tmp_path, source=able), blind)
+
+    with pytest.raises(AnswersRuined, match=f"{said}.* learning rate of 0.01 is too high") as caught:
+        tuner.require_health(asking(tuner, answer))
+    assert caught.value.answer == answer
+
+
+def test_one_answer_at_a_low_rate_is_told_and_no_failure(tmp_path: Path, able: Adapter, blind: Adapter) -> None:
+    """There may be nothing to learn, as where outputs do not belong to their inputs."""
+    tuner = ended_as(make_tuner(tmp_path, source=able, hyperparameters=Hyperparameters(3, 4, 0.001)), blind)
+
+    tuner.require_health(asking(tuner, "bug"))
+
+    assert (tuner.constant_answer, tuner.healthy_epoch) == ("bug", None)
+
+
+def test_equal_answers_of_a_model_that_reads_its_input_are_no_ruin(tmp_path: Path, able: Adapter) -> None:
+    """Hardly tuned, it may give one answer, but swapped outputs are less likely than its own."""
+    tuner = ended_as(make_tuner(tmp_path, source=able), able)
+
+    tuner.require_health(asking(tuner, "bug"))
+
+    assert (tuner.constant_answer, tuner.healthy_epoch) == (None, None)
+
+
+@pytest.mark.parametrize("rows", [[ROWS[0]] * 10, [EncodedExample((*r.token_ids[: r.answer_offset], 5), r.answer_offset)
+                                                   for r in ROWS]])  # fmt: skip
+def test_data_with_one_output_is_no_ruin(
+    tmp_path: Path, able: Adapter, blind: Adapter, rows: list[EncodedExample]
+) -> None:
+    """One row many times, or one output for all rows: one answer is what was to be learned."""
+    tuner = ended_as(make_tuner(tmp_path, source=able, examples=rows), blind)
+
+    tuner.require_health(asking(tuner, "bug"))
+
+    assert (tuner.constant_answer, tuner.healthy_epoch) == (None, None)
 
 
 def ruined_after(tuner: Tuner, epoch: int) -> None:

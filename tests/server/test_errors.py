@@ -48,7 +48,7 @@ KINDS = [
     for kind in vars(errors).values()
     if isinstance(kind, type)
     and issubclass(kind, TuneryError)
-    and kind not in (errors.TuningUnstable, errors.TuningRuined)
+    and kind not in (errors.TuningUnstable, errors.TuningRuined, errors.AnswersRuined)
 ]
 
 

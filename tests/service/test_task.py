@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from tests.engine.tiny_bases import make_folder
+from tests.fakes import write_learnable_base
 from tunery.engine import tuner as tuning
 from tunery.engine.catalog import Catalog
 from tunery.engine.network import Network
-from tunery.errors import DataLoss, FailedPrecondition, OutOfMemory, ResourceExhausted, TuningUnstable
+from tunery.errors import AnswersRuined, DataLoss, FailedPrecondition, OutOfMemory, ResourceExhausted, TuningUnstable
 from tunery.service.library import Fenced, Library
 from tunery.service.task import TaskWorker
 from tunery.service.tuning import (
@@ -47,6 +48,19 @@ def home_with_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def library(home_with_base: Path) -> Iterator[Library]:
     with Library.own(home_with_base) as library:
         yield library
+
+
+@pytest.fixture(scope="module")
+def learnable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
+    """Return a library whose base `tiny` can learn sure answers."""
+    folder = tmp_path_factory.mktemp("learnable")
+    Catalog(folder / "home").add(str(write_learnable_base(folder / "base", max_position_embeddings=512)), "tiny")
+    with Library.own(folder / "home") as library:
+        yield library
+
+
+def digest_of(library: Library) -> str:
+    return Catalog(library.folder.path).digest("tiny")
 
 
 def created(library: Library, **changes: Any) -> TunedModel:
@@ -404,6 +418,57 @@ def test_a_base_that_changed_is_refused(library: Library) -> None:
         worked(TaskWorker.claim(library, model))
 
     assert library.get(model.id).task.error_code == 9
+
+
+LABELS = ("red", "green", "blue", "black")
+LABELLED = tuple(TuningExample(f"{n} {LABELS[n % 4]}", LABELS[n % 4][0].upper()) for n in range(24))
+RUINED = {0.1: "the same answer", 100.0: "an empty answer", 1e4: "an empty answer", 1e12: "an empty answer"}
+
+
+@pytest.mark.parametrize("rate", RUINED)
+def test_a_run_that_ends_in_one_answer_fails(learnable: Library, rate: float) -> None:
+    """The loss fell from that of a model of random weights, but no input matters any more."""
+    model = created(
+        learnable, examples=LABELLED, hyperparameters=Hyperparameters(6, 4, rate), base_digest=digest_of(learnable)
+    )
+
+    with pytest.raises(AnswersRuined, match=RUINED[rate]):
+        worked(TaskWorker.claim(learnable, model))
+
+    ended = learnable.get(model.id)
+    assert (ended.state, ended.task.error_code) == (State.FAILED, 3)
+
+
+@pytest.mark.parametrize(
+    ("rows", "rate"),
+    [
+        (LABELLED, 0.01),
+        (LABELLED, 1e-5),
+        (tuple(TuningExample(row.text_input, "R") for row in LABELLED), 0.01),
+        (LABELLED[:1] * 12, 0.01),
+    ],
+    ids=["learns", "hardly learns", "one output", "one row"],
+)
+def test_a_healthy_run_is_not_called_ruined(learnable: Library, rows: tuple[TuningExample, ...], rate: float) -> None:
+    """Neither one that learns little, nor data with one output or one row, which was named before the start."""
+    model = created(
+        learnable, examples=rows, hyperparameters=Hyperparameters(3, 4, rate), base_digest=digest_of(learnable)
+    )
+
+    worked(TaskWorker.claim(learnable, model))
+
+    ended = learnable.get(model.id)
+    assert ended.state is State.ACTIVE
+    assert ended.task.advice is None or ended.task.advice.kind not in ("ruined", "constant")
+
+
+def test_a_whole_learning_rate_is_not_taken_for_damage(library: Library) -> None:
+    """SQLite returns 2.0 as 2 from an update; the settings are the same."""
+    model = created(library, hyperparameters=Hyperparameters(1, 4, 2.0), examples=EXAMPLES[:2])
+
+    worker = TaskWorker.claim(library, model)
+    with closing(worker.events()) as events:
+        assert any(isinstance(event, Started) for event in events)
 
 
 @pytest.mark.parametrize(

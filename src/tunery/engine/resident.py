@@ -6,6 +6,7 @@ One resident base serves any number of tuned models and one tuner at a time.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from functools import lru_cache, partial
 from itertools import count
@@ -29,6 +30,10 @@ from tunery.engine.network import Network
 from tunery.engine.tuner import Recipe, Tuner
 from tunery.errors import DataLoss, InvalidArgument
 from tunery.types import Hyperparameters, SamplingSettings, TuningExample
+
+_log = logging.getLogger("tunery.engine")
+
+ASKED_TOKENS = 16  # of answers that only have to be told apart
 
 
 class ResidentBase:
@@ -130,6 +135,15 @@ class ResidentBase:
             return answers
         finally:
             self.remove(slot)
+
+    def asked(self, examples: Sequence[TuningExample], adapter: Adapter, places: Sequence[int]) -> list[str]:
+        """Return how an adapter's answers to these of the examples begin; nothing if they cannot be had."""
+        try:
+            answers = self.sample(adapter, [examples[place].text_input for place in places], ASKED_TOKENS)
+        except Exception as error:  # noqa: BLE001  # a row too long, too little memory: never the end of a job
+            _log.info("Answers were not compared: %s", error)
+            return []
+        return [answer.strip() for answer in answers]
 
     def generator(self) -> Generator:
         """Return an empty generator; the generators of a resident base share cached prefixes."""

@@ -12,7 +12,7 @@ import json
 import math
 import platform
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -32,6 +32,7 @@ from tunery.engine.lora import Adapter
 from tunery.engine.network import Network
 from tunery.engine.rows import EncodedExample
 from tunery.errors import (
+    AnswersRuined,
     CheckpointDamaged,
     InvalidArgument,
     OtherCheckpoint,
@@ -44,14 +45,14 @@ from tunery.types import EpochLoss, Hyperparameters, TuningSnapshot
 
 ENGINE = 2  # version of the arithmetic: a task resumes under the version it began with, or starts over
 HEALTH_ROWS = 16
-RUINED_FACTOR, RUINED_NATS = (
-    1.25,
-    0.25,
-)  # times the loss before tuning, and more than the value below; rounding errors are far smaller
+RUINED_FACTOR, RUINED_NATS = 1.25, 0.25  # of the loss before tuning, and more than that: rounding is far below
+ASKED_ROWS, LEAST_ASKED = 8, 4  # examples with other inputs and other outputs
+SWAPPED_PAIRS, LEAST_PAIRS = 6, 3
+IGNORED_NATS = 0.25  # of a pair: runs that ignored their input had up to 0.04, healthy ones above 3 (experiments.md)
 CHECKPOINT_SECONDS = 10.0  # at most this much work can be lost
 EPOCH_CHECKPOINT_SECONDS = 2.0  # with four steps per epoch, this would otherwise write 30 MB every second
 KEPT_EPOCHS = 20  # 100 epochs of 10 MB would take 1 GB per model
-HELD_OUT_TOKENS = 2048  # number of rows measured together
+HELD_OUT_TOKENS = 2048  # of rows measured together
 
 
 class Tuner:
@@ -95,6 +96,7 @@ class Tuner:
             self._begin_with(source)
         self._start = self.adapter.flat.clone()
         self.healthy_epoch: int | None = None  # to be served instead of the chosen one, which is ruined
+        self.constant_answer: str | None = None  # to every example, at a learning rate that is not too high
         self.checkpoint_step = 0
         self._checkpoint_time = time.monotonic()
         folder.mkdir(parents=True, exist_ok=True)  # not created again later, because it may be removed on purpose
@@ -165,25 +167,58 @@ class Tuner:
         self.checkpoint_step = self.completed_steps
         self._checkpoint_time = time.monotonic()
 
-    def require_health(self) -> None:
+    def require_health(self, ask: Ask | None = None) -> None:
         """
-        Serve the best healthy epoch if the one that would be served is ruined; raise TuningRuined if none is healthy.
+        Serve the best healthy epoch if the one that would be served is ruined; raise what ruined it if none is healthy.
 
-        A run whose last epoch has a lower loss than its first step is healthy; this check costs nothing. Otherwise up
-        to HEALTH_ROWS of its examples are read, and an epoch is ruined if its loss is far above the loss before tuning.
+        TuningRuined: its loss on up to HEALTH_ROWS of its examples is far above that before tuning; not measured if the
+        last epoch has a lower loss than the first step. AnswersRuined: `ask`, if given, gets one answer to
+        examples with different inputs and outputs, and swapping their outputs does not raise the loss. At a learning
+        rate up to the default that is no ruin unless the answer is empty: there may be nothing to learn, and
+        `constant_answer` says what was answered.
         """
-        if self.epoch_losses[-1].mean_loss < self.snapshots[0].mean_loss:
+        found = self._ruin(self.chosen_adapter(), ask)
+        if found is None:
             return
-        rows = self.examples[:: -(-len(self.examples) // HEALTH_ROWS)]
-        start = self._loss_of(rows, self._start)
-        limit = RUINED_FACTOR * start + RUINED_NATS
-        if self._loss_of(rows, self.chosen_adapter().flat) <= limit:
+        is_low = (self.schedule.hyperparameters.learning_rate or 0) <= Hyperparameters.DEFAULT_LEARNING_RATE
+        if isinstance(found, AnswersRuined) and found.answer and is_low:
+            self.constant_answer = found.answer
             return
-        losses = {epoch: self._loss_of(rows, self._epoch_adapter(epoch).flat) for epoch in self.kept_epochs}
-        best = min(losses, key=lambda epoch: (losses[epoch], epoch))
-        if not losses[best] <= limit:
-            raise TuningRuined(losses[best], start, self.schedule.hyperparameters.learning_rate or 0)
-        self.healthy_epoch = best
+        healthy = [epoch for epoch in self.kept_epochs if self._ruin(self._epoch_adapter(epoch), ask) is None]
+        if not healthy:
+            raise found
+        held_out = {loss.epoch: loss.held_out_loss or loss.mean_loss for loss in self.epoch_losses}
+        self.healthy_epoch = min(healthy, key=lambda epoch: (held_out[epoch], epoch))
+
+    def _ruin(self, adapter: Adapter, ask: Ask | None) -> InvalidArgument | None:
+        rate = self.schedule.hyperparameters.learning_rate or 0
+        if not self.epoch_losses[-1].mean_loss < self.snapshots[0].mean_loss:
+            rows = self.examples[:: -(-len(self.examples) // HEALTH_ROWS)]
+            start, loss = self._loss_of(rows, self._start), self._loss_of(rows, adapter.flat)
+            if not loss <= RUINED_FACTOR * start + RUINED_NATS:
+                return TuningRuined(loss, start, rate)
+        asked = _different(self.examples)
+        if ask is None or len(asked) < LEAST_ASKED:
+            return None
+        answers = set(ask(adapter, asked))
+        if len(answers) != 1 or self._depends_on_input(adapter):
+            return None
+        before = ask(Adapter(adapter.shape, self._start), asked)
+        return AnswersRuined(answers.pop(), rate) if len(set(before)) > 1 else None
+
+    def _depends_on_input(self, adapter: Adapter) -> bool:
+        """
+        Return whether examples lose by swapping their outputs in pairs, or there are too few to tell.
+
+        How likely an output is by itself cancels out: what is left is how much it has to do with its input.
+        """
+        pairs = _pairs(self.examples)
+        if len(pairs) < LEAST_PAIRS:
+            return True
+        own = [row for pair in pairs for row in pair]
+        swapped = [row for one, other in pairs for row in (_with_answer(one, other), _with_answer(other, one))]
+        lost, tokens = self._loss_of(swapped, adapter.flat), sum(row.answer_tokens for row in own)
+        return (lost - self._loss_of(own, adapter.flat)) * tokens / len(pairs) >= IGNORED_NATS
 
     def _loss_of(self, rows: Sequence[EncodedExample], flat: Tensor) -> float:
         """Return the mean loss of rows with other adapter weights, infinity if it is not a number."""
@@ -301,6 +336,46 @@ class Tuner:
         measured = [e.held_out_loss for e in self.epoch_losses if e.held_out_loss is not None]
         is_best = bool(measured) and measured[-1] == min(measured)
         return epoch % -(-epochs // KEPT_EPOCHS) == 0 or epoch == epochs or is_best
+
+
+Ask = Callable[[Adapter, Sequence[int]], Sequence[str]]  # an adapter's answers to examples, by their indexes
+
+
+def _different(rows: Sequence[EncodedExample]) -> list[int]:
+    """Return the indexes of up to ASKED_ROWS rows, the shortest that differ in both prompt and answer."""
+    by_length = sorted(range(len(rows)), key=lambda index: (len(rows[index].token_ids), index))
+    found: list[int] = []
+    prompts, answers = set[tuple[int, ...]](), set[tuple[int, ...]]()
+    for is_repeated in (False, True):  # then rows with an answer that was there, such as a label
+        for index in by_length:
+            prompt, answer = _parts(rows[index])
+            if len(found) < ASKED_ROWS and prompt not in prompts and (is_repeated or answer not in answers):
+                found.append(index)
+                prompts.add(prompt)
+                answers.add(answer)
+    return found if len(answers) > 1 else []
+
+
+def _pairs(rows: Sequence[EncodedExample]) -> list[tuple[EncodedExample, EncodedExample]]:
+    """Return up to SWAPPED_PAIRS disjoint pairs of short rows with different answers."""
+    by_answer: dict[tuple[int, ...], list[EncodedExample]] = {}
+    for row in sorted(rows, key=lambda row: -len(row.token_ids)):
+        by_answer.setdefault(_parts(row)[1], []).append(row)
+    pairs = []
+    while len(pairs) < SWAPPED_PAIRS:
+        most = sorted((group for group in by_answer.values() if group), key=len)[-2:]
+        if len(most) < 2:
+            break
+        pairs.append((most[0].pop(), most[1].pop()))
+    return pairs
+
+
+def _with_answer(row: EncodedExample, other: EncodedExample) -> EncodedExample:
+    return EncodedExample((*_parts(row)[0], *_parts(other)[1]), row.answer_offset)
+
+
+def _parts(row: EncodedExample) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    return row.token_ids[: row.answer_offset], row.token_ids[row.answer_offset :]
 
 
 class AdamW:

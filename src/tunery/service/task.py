@@ -151,7 +151,7 @@ class TaskWorker:
                 raise
             resident.require_whole()
             try:
-                yield from self._end(tuner)
+                yield from self._end(tuner, resident)
             except CheckpointDamaged as error:
                 self._begin_again(tuner, error)
         finally:
@@ -225,14 +225,14 @@ class TaskWorker:
         self._sample_time = now + (now - begin) / SAMPLED_SHARE
         self._call(Sampled(tuner.epoch_losses[-1].epoch, rows, answers))
 
-    def _end(self, tuner: Tuner) -> Iterator[Event]:
+    def _end(self, tuner: Tuner, resident: ResidentBase) -> Iterator[Event]:
         if not self._is_cancelled:
             self._beat(Phase.PUBLISHING, self._progress())
         if self._is_cancelled:
             published = self._publish(tuner) if tuner.completed_steps else None
             yield Ended(self._finish(Phase.CANCELLED, tuner, published))
         else:  # past the commit point cancelling has no effect
-            tuner.require_health()
+            tuner.require_health(partial(resident.asked, self._inputs[0]))
             yield PhaseEntered(Phase.PUBLISHING)
             yield Ended(self._finish(Phase.SUCCEEDED, tuner, self._publish(tuner)))
 
@@ -269,7 +269,7 @@ class TaskWorker:
         from tunery.curve import advise
         from tunery.engine.tuner import settings_in_force
 
-        advice = advise(tuner.epoch_losses, healthy_epoch=tuner.healthy_epoch)
+        advice = advise(tuner.epoch_losses, healthy_epoch=tuner.healthy_epoch, constant_answer=tuner.constant_answer)
         progress = self._progress(advice=advice, settings=settings_in_force(tuner))
         model: TunedModel = self._call(Finish(phase, progress, published))
         return model

@@ -427,7 +427,8 @@ def task_from_row(row: Row) -> TuningTask:
     same = {name: row[name] for name in TuningTask.__dataclass_fields__ if name in row}
     changed = {
         "phase": Phase(row["phase"]),
-        "hyperparameters": Hyperparameters(row["epoch_count"], row["batch_size"], row["learning_rate"]),
+        # SQLite keeps whole numbers as such and returns them so from UPDATE ... RETURNING
+        "hyperparameters": Hyperparameters(row["epoch_count"], row["batch_size"], float(row["learning_rate"])),
         "data": DataFacts(row["data_rows"], row["data_sha256"], row["data_source"]),
         "claim_number": row["fencing_epoch"],
         "snapshots": unpack_snapshots(row.get("snapshots", b"")),
