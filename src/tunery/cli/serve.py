@@ -301,7 +301,7 @@ def _version(name: str) -> str:
     try:
         return version(name)
     except PackageNotFoundError:
-        return "missing"
+        return "not installed"
 
 
 DEFAULT_HOST = "127.0.0.1"

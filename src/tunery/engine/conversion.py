@@ -1,8 +1,8 @@
 """
 Converts a GGUF file to the folder that tuning and answering read: bfloat16 safetensors, config, tokenizer, template.
 
-Llama files are read tensor by tensor, others by transformers' loader. The positions of Q4_1 blocks are stored in
-`four_bit.json`, so that 4-bit decoding multiplies exactly the numbers that were used in tuning.
+Llama files, and tokenizers like that of SmolLM, are read here, others by transformers' loader. The positions of Q4_1
+blocks are stored in `four_bit.json`, so that 4-bit decoding multiplies exactly the numbers that were used in tuning.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
-from tokenizers import pre_tokenizers
+from tokenizers import AddedToken, decoders, models, pre_tokenizers, processors
+from tokenizers import Tokenizer as Backend
 
 from tunery.engine.fallback import gguf_tokenizer_parts, read_gguf
 from tunery.engine.families import spec_of
@@ -49,21 +50,52 @@ def convert(gguf_file: Path, folder: Path, on_progress: OnProgress = ignore) -> 
         config, weights = read_gguf(gguf_file)
     write_json(folder / "config.json", {**config, "dtype": "bfloat16"})
     save_file(weights, folder / WEIGHTS_FILE, metadata={"format": "pt"})
-    _tokenizer(gguf_file, file.metadata.get("tokenizer.ggml.pre")).save(folder)
+    tokenizer_of(file).save(folder)
     if places:
         write_json(folder / INDEX_FILE, {name: asdict(place) for name, place in places.items()})
     shutil.copyfile(gguf_file, folder / ORIGINAL_FILE)
 
 
-def _tokenizer(gguf_file: Path, pre_type: str | None) -> Tokenizer:
-    tokenizer = Tokenizer(*gguf_tokenizer_parts(gguf_file))
-    if pre_type in DIGIT_SPLITTING:
-        tokenizer.backend.pre_tokenizer = pre_tokenizers.Sequence(
-            [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
-        )
-    return tokenizer
+def tokenizer_of(file: GgufFile) -> Tokenizer:
+    """Return the tokenizer that a GGUF file describes; raises what `fallback.gguf_tokenizer_parts` does."""
+    is_byte_level = file.metadata.get("tokenizer.ggml.model") == "gpt2"
+    if not is_byte_level or file.metadata.get("tokenizer.ggml.pre") not in DIGIT_SPLITTING:
+        return Tokenizer(*gguf_tokenizer_parts(file.path))
+    tokens = file.strings("tokenizer.ggml.tokens")
+    ids = {name: file.metadata.get(f"tokenizer.ggml.{key}_token_id") for name, key in _NAMED_TOKENS.items()}
+    names = {"unk_token": _UNKNOWN, **{name: tokens[token] for name, token in ids.items() if token is not None}}
+    return Tokenizer(_byte_level(file, tokens), names, (), file.metadata.get("tokenizer.chat_template"))
 
 
+_NAMED_TOKENS = {"bos_token": "bos", "eos_token": "eos", "unk_token": "unknown", "pad_token": "padding"}
+_UNKNOWN = "<|endoftext|>"  # of GPT-2's tokenizer, where the file names none
+_CONTROL, _USER_DEFINED = 3, 4  # token types of ggml
+
+
+def _byte_level(file: GgufFile, tokens: list[str]) -> Backend:
+    """Return byte-level BPE that splits digits; tokens that GPT-2's alphabet of bytes does not spell are respelled."""
+    alphabet = set(pre_tokenizers.ByteLevel.alphabet())
+    spell = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    spelled = [
+        token if alphabet.issuperset(token) else "".join(part for part, _ in spell.pre_tokenize_str(token))
+        for token in tokens
+    ]
+    merges = [(left, right) for left, _, right in (merge.partition(" ") for merge in file.strings(_MERGES))]
+    vocabulary = {token: index for index, token in enumerate(spelled)}
+    backend = Backend(models.BPE(vocabulary, merges, continuing_subword_prefix="", end_of_word_suffix=""))
+    digits = pre_tokenizers.Digits(individual_digits=True)
+    backend.pre_tokenizer = pre_tokenizers.Sequence([digits, pre_tokenizers.ByteLevel(add_prefix_space=False)])
+    backend.decoder = decoders.ByteLevel()
+    backend.post_processor = processors.TemplateProcessing(single="$A:0", pair="$A:0 $B:1", special_tokens=[])
+    # one that is no spelling is a plain token that llama.cpp calls control by mistake
+    kinds = zip(tokens, file.metadata.get("tokenizer.ggml.token_type") or (), strict=False)
+    for token, kind in kinds:
+        if kind in (_CONTROL, _USER_DEFINED) and token in vocabulary:
+            backend.add_tokens([AddedToken(token, normalized=False, special=kind == _CONTROL)])
+    return backend
+
+
+_MERGES = "tokenizer.ggml.merges"
 INDEX_FILE = "four_bit.json"
 ORIGINAL_FILE = "original.gguf"
 

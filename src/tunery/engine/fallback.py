@@ -26,9 +26,19 @@ from tunery.errors import FailedPrecondition, InvalidArgument
 
 
 @contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """Keep transformers' progress bars off stderr, since the consumer of Progress draws its own."""
-    from transformers.utils import logging
+def quiet_transformers() -> Iterator[Any]:
+    """
+    Yield transformers with its progress bars kept off stderr, since the consumer of Progress draws its own.
+
+    Raises FailedPrecondition if it is not installed.
+    """
+    try:
+        import transformers
+        from transformers.utils import logging
+    except ImportError as error:
+        raise FailedPrecondition(
+            "This base needs transformers, which is not installed: pip install 'tunery[transformers]'"
+        ) from error
 
     was_on = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
@@ -36,7 +46,7 @@ def quiet_transformers() -> Iterator[None]:
         with warnings.catch_warnings():
             # views of the file are in read-only memory; nothing writes to them
             warnings.filterwarnings("ignore", message="The given (NumPy array|buffer) is not writable")
-            yield
+            yield transformers
     finally:
         if was_on:
             logging.enable_progress_bar()
@@ -47,10 +57,10 @@ Parts = tuple[Backend, dict[str, str], list[str], str | None]
 
 def tokenizer_parts(folder: Path) -> Parts:
     """Return the parts of a `Tokenizer` that transformers reads from a folder; raises ValueError or OSError."""
-    from transformers import AutoTokenizer
-
-    with quiet_transformers():
-        return parts_of(AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False))
+    with quiet_transformers() as transformers:
+        return parts_of(
+            transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        )
 
 
 def parts_of(theirs: Any) -> Parts:
@@ -66,10 +76,8 @@ def parts_of(theirs: Any) -> Parts:
 
 def model_of(folder: Path, dtype: torch.dtype) -> Any:
     """Return the causal model in a folder; raises ValueError, KeyError or OSError if it cannot be loaded."""
-    from transformers import AutoModelForCausalLM
-
-    with quiet_transformers():
-        model, report = AutoModelForCausalLM.from_pretrained(
+    with quiet_transformers() as transformers:
+        model, report = transformers.AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=dtype,
             use_safetensors=True,
@@ -95,20 +103,19 @@ def read_gguf(gguf_file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
     Raises FailedPrecondition if that needs another package, InvalidArgument for a file that it cannot convert.
     """
-    from transformers import AutoModelForCausalLM, GgufConfig
-
     try:
-        with quiet_transformers(), redirect_stderr(io.StringIO()):  # this progress bar cannot be switched off
-            model = AutoModelForCausalLM.from_pretrained(
+        # the last progress bar cannot be switched off
+        with quiet_transformers() as transformers, redirect_stderr(io.StringIO()):
+            model = transformers.AutoModelForCausalLM.from_pretrained(
                 gguf_file.parent,
                 gguf_file=gguf_file.name,
                 dtype=torch.float32,
-                quantization_config=GgufConfig(dequantize=True),
+                quantization_config=transformers.GgufConfig(dequantize=True),
                 local_files_only=True,
                 trust_remote_code=False,
             )
     except ImportError as error:
-        raise FailedPrecondition(f"{gguf_file.name} needs another package: pip install accelerate") from error
+        raise FailedPrecondition(f"{gguf_file.name} needs accelerate: pip install 'tunery[transformers]'") from error
     except (ValueError, NotImplementedError) as error:
         raise InvalidArgument(f"{gguf_file.name} cannot be converted: {error}") from error
     config = {**model.config.to_dict(), "architectures": [type(model).__name__]}
@@ -120,10 +127,8 @@ def read_gguf(gguf_file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 def gguf_tokenizer_parts(gguf_file: Path) -> Parts:
     """Return the parts of a `Tokenizer` that transformers reads from a GGUF file."""
-    from transformers import PreTrainedTokenizerFast
-
-    with quiet_transformers():
-        theirs = PreTrainedTokenizerFast.from_pretrained(
+    with quiet_transformers() as transformers:
+        theirs = transformers.PreTrainedTokenizerFast.from_pretrained(
             gguf_file.parent, gguf_file=gguf_file.name, local_files_only=True
         )
     return parts_of(theirs)

@@ -89,6 +89,17 @@ class GgufFile:
         flat = numpy.frombuffer(self._content, numpy.uint8, tensor.total_bytes, tensor.offset)
         return flat.reshape(*tensor.shape[:-1], tensor.row_bytes)
 
+    def strings(self, key: str) -> list[str]:
+        """Return an array of strings in the metadata; raises InvalidArgument if there is none."""
+        self._position = self._places.get(key, len(self._content))
+        try:
+            kind, strings, count = self._numbers("IIQ")
+            if (kind, strings) != (ARRAY, STRING):
+                raise ValueError("it is none")
+            return [self._string() for _ in range(count)]
+        except (ValueError, struct.error) as error:
+            raise InvalidArgument(f"{self.path} has no list of texts {key} ({error}). Fetch it again.") from error
+
     def require_complete(self) -> None:
         """Raise InvalidArgument when the file ends before its last tensor does."""
         end = max((tensor.offset + tensor.total_bytes for tensor in self.tensors), default=0)
@@ -105,8 +116,10 @@ class GgufFile:
         if version not in VERSIONS:
             raise ValueError(f"version {version}")
         self.metadata: dict[str, Any] = {}
+        self._places: dict[str, int] = {}
         for _ in range(values):
             key = self._string()
+            self._places[key] = self._position
             self.metadata[key] = self._value(*self._numbers("I"))
         table = [self._table_entry() for _ in range(tensors)]
         alignment = self.metadata.get("general.alignment", ALIGNMENT_BYTES)

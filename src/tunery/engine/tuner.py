@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -577,8 +578,8 @@ def settings_in_force(tuner: Tuner) -> dict[str, object]:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of all libraries that affect the result."""
-    libraries = {name: version(name) for name in ("tunery", "torch", "transformers")}
+    """Return the versions of all libraries that affect the result, as far as they are installed."""
+    libraries = {name: version(name) for name in ("tunery", "torch", "transformers") if find_spec(name)}
     return {**libraries, "python": platform.python_version()}
 
 

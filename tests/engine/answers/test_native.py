@@ -35,8 +35,6 @@ TOKENS = [11, 12, 13, 14, 15]
 @pytest.fixture(autouse=True)
 def library_is_there() -> None:
     """A package without its step answers too, slower; here it must be there, and of this source."""
-    if not step.can_run():
-        pytest.skip("this processor has no AVX2: torch's operations answer")
     assert step.library() is not None, "there is no compiled step of this source: make step"
 
 
@@ -153,6 +151,39 @@ def test_weights_in_any_form_give_the_logits_of_the_modules(form: int) -> None:
     theirs = plain_logits(network, SLOTS, TOKENS)
     assert float((ours - theirs).abs().max()) <= 1e-5 * float(theirs.abs().max())
     assert compiled.forms == {form}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@torch.inference_mode()
+def test_a_processor_without_avx2_gets_the_same_logits(form: int) -> None:
+    """Both builds in the library give the logits of the modules, to 1e-5 of the largest."""
+    loaded = step.library()
+    assert loaded is not None
+    model = make_model()
+    four_bit = FORMS[form](model)
+    network = adapted(network_of(model))
+    theirs = plain_logits(network, SLOTS, TOKENS)
+    adapters = [None if slot is None else network.adapters[slot] for slot in SLOTS]
+
+    try:
+        used = [step.use_build(loaded, name) for name in ("avx2", "plain")]
+        for name in filter(None, used):
+            step.use_build(loaded, name)
+            compiled = CompiledStep(loaded, network, lambda: four_bit)
+            ours = compiled.logits(TOKENS, filled(network, SLOTS, torch.float32), adapters)
+            assert float((ours - theirs).abs().max()) <= 1e-5 * float(theirs.abs().max())
+            assert compiled.forms == {form}
+    finally:
+        step.use_build(loaded)
+    assert "plain" in used
+
+
+def test_a_build_that_is_not_there_is_not_used() -> None:
+    loaded = step.library()
+    assert loaded is not None
+
+    assert step.use_build(loaded, "none") is None
+    assert step.use_build(loaded) in ("avx2", "plain")
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])

@@ -193,6 +193,3 @@ int tunery_step(const Model *model, const Step *step) {
     pthread_mutex_unlock(&pool.turn);
     return is_ready;
 }
-
-/* The source this was built from, so that a library of another source is not taken for it. */
-const char *tunery_source(void) { return TUNERY_SOURCE; }

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-import platform
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -34,9 +33,6 @@ KEPT_ADAPTERS = 32  # adapters whose tables of addresses are kept
 
 SOURCE = Path(__file__).parent  # folder of step.c and its headers
 LIBRARY = SOURCE / "libstep.so"
-
-_X86_64 = frozenset({"x86_64", "amd64"})
-
 
 ReadFourBit = Callable[[], Mapping[str, FourBitWeight]]
 
@@ -293,11 +289,11 @@ def stored_form(compiled: ctypes.CDLL, weight: Tensor, four_bit: FourBitWeight |
 @cache
 def library() -> ctypes.CDLL | None:
     """
-    Return the compiled step, None if it is missing, built from a different source, or not for this CPU.
+    Return the compiled step in the build for this CPU; None if it is missing or was built from a different source.
 
     It carries a digest of its source, so that the structures cannot disagree.
     """
-    if not LIBRARY.is_file() or not can_run():
+    if not LIBRARY.is_file():
         return None
     try:
         loaded = ctypes.CDLL(str(LIBRARY))
@@ -305,14 +301,18 @@ def library() -> ctypes.CDLL | None:
         is_ours = loaded.tunery_source() == source_digest(SOURCE).encode()
     except (OSError, AttributeError):
         return None
-    return loaded if is_ours else None
+    return loaded if is_ours and use_build(loaded) else None
 
 
-def can_run() -> bool:
-    """Return whether this CPU has the instructions that `hatch_build.py` allows the compiler to use."""
-    if platform.machine().lower() not in _X86_64:
-        return True
-    return torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512")
+def use_build(loaded: ctypes.CDLL, name: str | None = None) -> str | None:
+    """
+    Let a library use its best build, or the one named "avx2" or "plain", before anything else is done with it.
+
+    Return the name of the build in use, None if this processor cannot run it.
+    """
+    loaded.tunery_use.restype = ctypes.c_char_p
+    used: bytes | None = loaded.tunery_use(name and name.encode())
+    return used.decode() if used else None
 
 
 def source_digest(folder: Path) -> str:
