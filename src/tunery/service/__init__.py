@@ -1,1 +1,3 @@
-"""What runs between commands or server and the engine: the library, its database, files, locks and processes."""
+"""
+The layer between the commands or the server and the engine: the library, its database, files, locks and processes.
+"""

@@ -1,5 +1,5 @@
 """
-Who may do what: callers, scopes, roles and sharing. Whatever no rule allows is denied.
+Who may do what: callers, scopes, roles and sharing. Anything that no rule allows is denied.
 
 A user's id is the e-mail address in lower case (or "local", the user of this machine, who needs no sign-in and whom
 permissions call `LOCAL_ADDRESS`), so a model can be shared with somebody who signs in for the first time tomorrow.

@@ -1,5 +1,5 @@
 """
-Answers of base and tuned models: questions go to a child process, pieces of text come back as they are generated.
+Answers from base and tuned models: questions go to a child process, and pieces of text come back as they are generated.
 
 At most `MAX_WAITING` questions wait for their turn, three quarters of them of one user, and none that would wait too
 long at the pace of the last ones; another is refused at once. If the child dies or freezes, its questions fail and a
@@ -44,16 +44,16 @@ from tunery.types import TuningExample
 
 MAX_WAITING = 64
 LONGEST_WAIT_SECONDS = 20.0  # expected; what has waited 30 s is refused by the child, much later than at once
-PACE_QUESTIONS = 16  # as many as are decoded together
-BACKGROUND = "background"  # the user of questions that no user waits for
+PACE_QUESTIONS = 16  # the number that are decoded together
+BACKGROUND = "background"  # the user for questions that no user is waiting for
 LEASE_SECONDS = 10.0  # a child that is silent for this long counts as frozen
 RESTART_SECONDS = 10.0
-ROWS_SECONDS = 60.0  # a base that is not in memory has to be loaded
+ROWS_SECONDS = 60.0  # includes loading a base that is not in memory
 
 AT_ONCE = 8  # half of what the child decodes together
 TRIES = 5
 WAIT_SECONDS = 2.0  # before a refused question is asked again
-_LOOK_SECONDS = 0.5  # between two looks whether to stop
+_LOOK_SECONDS = 0.5  # between two checks whether to stop
 _TEMPORARY = (DeadlineExceeded, ResourceExhausted, Unavailable)
 
 Reply = AnswerChunk | Counted | RowsCounted | RowsRendered | Refused
@@ -72,7 +72,7 @@ class _Waiting:
 
 
 class Pace:
-    """How fast questions begin that wait for each other; one that finds room at once counts as no time."""
+    """The pace at which waiting questions begin; a question that finds room immediately counts as no time."""
 
     def __init__(self) -> None:
         self._latest: deque[float] = deque([0.0] * PACE_QUESTIONS, maxlen=PACE_QUESTIONS)  # seconds since the last one
@@ -80,11 +80,11 @@ class Pace:
 
     @property
     def seconds(self) -> float:
-        """Seconds between two of the last questions, on average."""
+        """The average number of seconds between the last questions."""
         return mean(self._latest)
 
     def note(self, since: float, now: float) -> None:
-        """Note that a question begins now, and since when it has waited."""
+        """Note that a question begins now, and when it started waiting."""
         self._latest.append(now - self._last_begin if since < self._last_begin else 0.0)
         self._last_begin = now
 
@@ -111,7 +111,7 @@ class Answering:
         # of that child: the only thread that reads from it and closes its channel
         self._reader: threading.Thread | None = None
         self._is_stopped = self._is_tuning = False
-        self.generated_tokens = 0  # in finished answers, since the server started
+        self.generated_tokens = 0  # tokens of finished answers since the server started
 
     @property
     def child_pid(self) -> int | None:
@@ -135,7 +135,7 @@ class Answering:
 
     def ask(self, question: Question, listener: Listener, user: str = BACKGROUND) -> int:
         """
-        Ask a question of a user and return its number, for `drop`.
+        Ask a user's question and return its number, for `drop`.
 
         `listener` is called from another thread with each piece of the answer, the last with a finish reason, or with
         a `Refused`. Raises ResourceExhausted if too many questions wait.
@@ -143,7 +143,7 @@ class Answering:
         return self._send(lambda number: Ask(number, question, user), listener, user)
 
     def count(self, question: Question, listener: Listener, user: str = BACKGROUND) -> int:
-        """Count the tokens of a prompt; `listener` gets a `Counted` or a `Refused`; raises as `ask` does."""
+        """Count the tokens of a prompt; `listener` gets a `Counted` or a `Refused`; raises the errors of `ask`."""
         return self._send(lambda number: Count(number, question, user), listener, user)
 
     def count_rows(self, base_model: str, examples: tuple[TuningExample, ...], user: str = BACKGROUND) -> RowsCounted:
@@ -155,18 +155,18 @@ class Answering:
     def render_rows(
         self, base_model: str, examples: tuple[TuningExample, ...], user: str = BACKGROUND
     ) -> tuple[str, ...]:
-        """Return examples as tuning reads them, with template and special tokens; raise as `count_rows` does."""
+        """Return examples as tuning reads them, with template and special tokens; raises the errors of `count_rows`."""
         rendered = self._awaited(lambda number: RenderRows(number, base_model, examples, user), user)
         assert isinstance(rendered, RowsRendered)
         return rendered.texts
 
     def require_room(self, user: str, questions: int = 1) -> None:
-        """Raise ResourceExhausted if there is no room for this many more questions of a user, as `ask` would."""
+        """Raise ResourceExhausted, like `ask`, if there is no room for this many more questions of a user."""
         with self._lock:
             self._require_room(user, questions)
 
     def drop(self, number: int) -> None:
-        """Drop a question, if it has not ended; its place in the batch is free within one token."""
+        """Drop a question unless it has ended; its place in the batch is free after at most one token."""
         with self._lock:
             asked = self._asked.pop(number, None)
         if asked is not None:
@@ -182,7 +182,7 @@ class Answering:
 
     @contextmanager
     def beside_tuning(self) -> Iterator[None]:
-        """Within the block, leave a tuning job its part of the processor; see `Pauses`."""
+        """Within the block, leave a tuning job its share of the processor; see `Pauses`."""
         self._tell(is_tuning=True)
         try:
             yield
@@ -202,7 +202,7 @@ class Answering:
     def _tell(self, *, is_tuning: bool) -> None:
         with self._lock:
             self._is_tuning = is_tuning
-            if self._child is not None:  # a child that starts later is told then
+            if self._child is not None:  # a child that starts later is told at its start
                 self._child.send(Beside(is_tuning))
 
     def _awaited(self, message: Callable[[int], object], user: str) -> Reply:
@@ -223,7 +223,7 @@ class Answering:
             child = self._ready_child()
             number = next(self._numbers)
             self._asked[number] = _Waiting(user, listener, child)
-            child.send(message(number))  # if the child is gone, the reading thread notices and refuses
+            child.send(message(number))  # if the child is gone, the reading thread notices it and refuses the question
             return number
 
     def _require_room(self, user: str, questions: int = 1) -> None:
@@ -242,7 +242,9 @@ class Answering:
             raise ResourceExhausted(f"Your request would wait about {expected:.0f} s for its turn. Try again later.")
 
     def _expected_seconds(self, waiting: Sequence[str], user: str) -> float:
-        """Return how long a user's next question would wait, since users take turns; 0 for the only one of a user."""
+        """
+        Return how long a user's next question would wait, given that users take turns; 0 for a user's only question.
+        """
         return waiting.count(user) * len(set(waiting)) * self._pace.seconds
 
     def _ready_child(self) -> Child:
@@ -269,7 +271,9 @@ class Answering:
             child.stop()
             self._refuse_all(child, "froze" if isinstance(lost, TimeoutError) else "ended")
         with self._lock, suppress(Unavailable):
-            if time.monotonic() - started > RESTART_SECONDS:  # else it may die at once again; wait for a question
+            if (
+                time.monotonic() - started > RESTART_SECONDS
+            ):  # otherwise it may die again immediately, so wait for a question
                 self._ready_child()
 
     def _hand_over(self, answer: Reply) -> None:
@@ -298,7 +302,7 @@ class Answering:
 
 
 class Batches:
-    """Answers many questions, a few at a time, so that the questions of users find room; ends with `is_stopping`."""
+    """Answers many questions, a few at a time, so that there is room for users' questions; ends with `is_stopping`."""
 
     def __init__(self, answering: Answering, is_stopping: threading.Event) -> None:
         self._answering, self._is_stopping = answering, is_stopping

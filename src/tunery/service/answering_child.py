@@ -1,5 +1,5 @@
 """
-The child process that answers: it holds bases and adapters in memory and decodes running answers together.
+The child process that generates answers: it keeps bases and adapters in memory and decodes running answers together.
 
 Questions come over its channel, pieces of text go back as they are generated. Users take turns of equal time, however
 much each has asked. Adapters are identified by the digest of their manifest, checked when they are read, and dropped
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 MAX_WAIT_SECONDS = 30.0  # a question that waits longer is refused
 ADAPTER_BYTES = 1 << 30  # limit of adapters in memory: 50 of the default base at rank 16
 MAX_BASES = 2
-TURN_SECONDS = 0.03  # of messages before the next step: the first answers of a user begin together
-BESIDE_TUNING = 0.6  # share of the time for answers while a tuning job runs; it has the processor for the rest
-HEAD_START_SECONDS = 0.5  # of a user who comes back: a short answer of the default base takes less
-SAVED_SECONDS = 2.0  # of answers before the first pause for a tuning job; short answers end sooner
-PORTION_ROWS, PORTION_CHARACTERS = 64, 40_000  # of rows that are counted or rendered in one go
+TURN_SECONDS = 0.03  # wait for messages before the next step, so that a user's first answers begin together
+BESIDE_TUNING = 0.6  # share of the time for answers while a tuning job runs; the job has the processor for the rest
+HEAD_START_SECONDS = 0.5  # for a user who comes back; a short answer of the default base takes less
+SAVED_SECONDS = 2.0  # of answering before the first pause for a tuning job; short answers end sooner
+PORTION_ROWS, PORTION_CHARACTERS = 64, 40_000  # of rows that are counted or rendered at a time
 
 _log = logging.getLogger("tunery.answering")
 
@@ -49,7 +49,7 @@ class Question:
     turns: tuple[Turn, ...]
     settings: SamplingSettings = field(default_factory=SamplingSettings)
     adapter: tuple[Path, str] | None = None
-    epoch: int | None = None  # one of the kept epochs instead of the chosen one
+    epoch: int | None = None  # a kept epoch to use instead of the chosen one
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ class Warm:
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """To the child: a tuning job begins or ends to run beside the answers."""
+    """To the child: a tuning job starts or ends on the same machine."""
 
     is_tuning: bool
 
@@ -137,9 +137,9 @@ class RowsCounted:
 
     number: int
     tokens: tuple[int, ...]
-    cut: tuple[int, ...]  # indexes of the examples that the window cuts
+    cut: tuple[int, ...]  # indexes of the examples that are cut off at the window
     prefix: int  # tokens that all examples share at their beginning
-    weight_bytes: int  # of a number in the weights: 2 for bfloat16, 4 for float32
+    weight_bytes: int  # bytes of a number in the weights: 2 for bfloat16, 4 for float32
     beyond: dict[int, int] = field(default_factory=dict)  # see `Encoder.outputs_beyond_window`
 
 
@@ -153,7 +153,7 @@ class RowsRendered:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """From the child: this cannot be answered, or the answer broke off."""
+    """From the child: this cannot be answered, or the answer was interrupted."""
 
     number: int
     error: TuneryError
@@ -164,7 +164,7 @@ Work = Ask | Count | CountRows | RenderRows
 
 @dataclass(slots=True)
 class _Asked:
-    """A question being answered: its number and user, its adapter, and since when it waits."""
+    """A question being answered: its number and user, its adapter, and when it started waiting."""
 
     number: int
     user: str
@@ -176,7 +176,7 @@ class _Asked:
 
 @dataclass(eq=False, slots=True)
 class _Batch:
-    """Answers that are decoded together, by the generator's numbers."""
+    """Answers that are decoded together, by their numbers in the generator."""
 
     generator: Generator
     asked: dict[int, _Asked] = field(default_factory=dict)
@@ -188,7 +188,8 @@ class _Batch:
 
     def admits(self, user: str) -> bool:
         """
-        Return whether an answer of a user slows nobody down: all are that user's, or each is another user's only one.
+        Return whether an answer of a user slows nobody down: all answers belong to that user, or each is the only one
+        of its user.
         """
         users = self.users
         return set(users) <= {user} or (user not in users and set(users.values()) == {1})
@@ -231,16 +232,16 @@ class _Loaded:
 
 class Turns:
     """
-    The time that each user with work has had; the user who has had the least gets the next turn.
+    The time that each user with work has had; the user with the least gets the next turn.
 
     A user who was away may be up to `HEAD_START_SECONDS` behind the others, which is enough for a short answer between
-    two steps of theirs. Nobody saves up more, and nobody waits for everything that others asked before.
+    two of their steps. Nobody can save up more, and nobody has to wait for everything that others asked before.
     """
 
     def __init__(self) -> None:
         self._had: dict[str, float] = {}
         self._present: frozenset[str] = frozenset()
-        self._level = 0.0  # the least of those present, which never falls
+        self._level = 0.0  # the minimum over the users present, which never decreases
 
     def next(self, users: Collection[str]) -> str:
         """Return the user whose turn it is, among those with work."""
@@ -254,24 +255,25 @@ class Turns:
         return min(users, key=self._had.__getitem__)
 
     def charge(self, user: str, seconds: float) -> None:
-        """Count time for a user."""
+        """Add time to a user's account."""
         if user in self._had:
             self._had[user] += seconds
 
 
 class Pauses:
     """
-    Pauses between steps that leave a tuning job a third of its speed at least, however much is asked.
+    Pauses between steps that leave a tuning job at least a third of its speed, however many questions there are.
 
-    The child of a tuning job has a low priority: steps without pauses would leave it a tenth of the processor. Time for
-    answers is earned at `BESIDE_TUNING` seconds a second, and up to `SAVED_SECONDS` of it is saved for short answers.
+    The child of a tuning job has a low priority, and steps without pauses would leave it a tenth of the processor. Time
+    for answers accrues at `BESIDE_TUNING` seconds per second, and up to `SAVED_SECONDS` of it is saved for short
+    answers.
     """
 
     def __init__(self) -> None:
         self._saved, self._until = SAVED_SECONDS, time.monotonic()
 
     def after(self, began: float) -> float:
-        """Return the seconds to pause after work that began at a time and has just ended."""
+        """Return the seconds to pause after work that began at the given time and has just ended."""
         now = time.monotonic()
         rested = max(0.0, began - self._until)
         self._saved = min(SAVED_SECONDS, self._saved + BESIDE_TUNING * rested)
@@ -294,13 +296,15 @@ class AnsweringChild:
     def __init__(self, channel: Channel, data_folder: Path) -> None:
         self._channel, self._data_folder = channel, data_folder
         self._bases: OrderedDict[str, _Loaded] = OrderedDict()
-        self._inbox: dict[str, deque[tuple[float, Work]]] = {}  # with the time of arrival, by user
-        self._portions: dict[str, tuple[int, Iterator[RowsCounted | RowsRendered | None]]] = {}  # rows begun, by user
+        self._inbox: dict[str, deque[tuple[float, Work]]] = {}  # by user, with the time of arrival
+        self._portions: dict[
+            str, tuple[int, Iterator[RowsCounted | RowsRendered | None]]
+        ] = {}  # rows that have begun, by user
         self._turns = Turns()
         self._pauses, self._is_beside_tuning = Pauses(), False
 
     def turn(self) -> None:
-        """Take the messages that arrived, then work for the user whose turn it is."""
+        """Handle the messages that have arrived, then work for the user whose turn it is."""
         self._take_messages()
         self._refuse_late()
         users = list(dict.fromkeys([*self._inbox, *self._portions, *self._answered_users()]))
@@ -346,7 +350,7 @@ class AnsweringChild:
                     _log.warning("The base %s was not loaded ahead: %r", base_model, error)
 
     def _work_off(self, user: str, until: float) -> None:
-        """Go on with the rows of a user, or begin what the user has asked; at least one thing."""
+        """Continue the rows of a user, or begin the user's questions; do at least one of the two."""
         if user in self._portions:
             self._read_portion(user)
             return
@@ -364,7 +368,7 @@ class AnsweringChild:
 
     @contextmanager
     def _refusing(self, number: int) -> Iterator[None]:
-        """Refuse what fails within the block: one question must not end the others."""
+        """Refuse a question that fails within the block, because it must not end the others."""
         try:
             yield
         except Exception as error:  # noqa: BLE001
@@ -489,7 +493,7 @@ class AnsweringChild:
         loaded = self._bases[base_model]
         try:
             loaded.resident.require_whole(waits=False)
-        except DataLoss as error:  # what it is answering now is wrong too
+        except DataLoss as error:  # the answers it is giving now are wrong too
             for batch in loaded.batches:
                 for asked in batch.asked.values():
                     self._channel.send(Refused(asked.number, error))
@@ -558,7 +562,7 @@ def _rendered_in_portions(
 
 
 def _portions(examples: Sequence[TuningExample]) -> Iterator[tuple[int, Sequence[TuningExample]]]:
-    """Yield examples a few at a time, each time with the place of the first."""
+    """Yield examples a few at a time, with the index of the first."""
     start, characters = 0, 0
     for place, example in enumerate(examples):
         characters += len(example.text_input) + len(example.output)

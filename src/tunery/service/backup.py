@@ -1,8 +1,9 @@
 """
 Backup of a data folder into one file, and restore: database, published adapters, and records of added bases.
 
-A backup may be taken while a server works on the folder: the database is copied in one state, published adapters never
-change, and models deleted meanwhile are left out. Every file is checked on the way in and on the way out.
+A backup may be taken while a server works on the folder: the database is copied in a consistent state, published
+adapters never change, and models deleted in the meantime are left out. Every file is checked when it is saved and when
+it is restored.
 """
 
 from __future__ import annotations
@@ -38,21 +39,22 @@ _CHUNK_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What a backup contains; `damaged` names what it could not contain, because a file was changed or is gone."""
+    """What a backup contains; `damaged` names what was left out because a file has changed or is missing."""
 
-    tuned_models: int  # all of them, also those without an adapter
+    tuned_models: int  # all of them, including those without an adapter
     adapters: int
     bases: int
     bytes: int
-    damaged: tuple[str, ...] = ()  # ids of tuned models without their adapters, names of bases without their weights
+    damaged: tuple[str, ...] = ()  # ids of tuned models saved without adapters, names of bases saved without weights
 
 
 def back_up(data_folder: Path, target: Path, *, with_bases: bool = False) -> Contents:
     """
     Write a backup of a data folder; `with_bases` adds the weights of its bases, except those used in place.
 
-    What is damaged is left out and named: a tuned model is then without its adapter. Raises AlreadyExists if `target`
-    exists, DataLoss if the database is damaged or gone, NotFound if there is no data folder, ResourceExhausted if the
+    Damaged files are left out and named; a tuned model is then saved without its adapter. Raises AlreadyExists if
+    `target` exists, DataLoss if the database is damaged or missing, NotFound if there is no data folder,
+    ResourceExhausted if the
     disk is full, FailedPrecondition if `target` cannot be written or a newer tunery made the data folder.
     """
     folder, target = DataFolder(data_folder), target.expanduser().absolute()
@@ -80,9 +82,9 @@ def back_up(data_folder: Path, target: Path, *, with_bases: bool = False) -> Con
 
 def restore(archive: Path, data_folder: Path) -> Contents:
     """
-    Restore a backup into a data folder after checking each of its files; existing bases stay.
+    Restore a backup into a data folder after checking each of its files; existing bases are kept.
 
-    Adapters that are there without a database stay if they are those of the backup; others are set aside. Raises
+    Adapters in a folder without a database are kept if they are those of the backup; others are set aside. Raises
     AlreadyExists if the folder has tuned models, DataLoss if the backup is damaged, NotFound, FolderLocked,
     ResourceExhausted if the disk is full, FailedPrecondition if a newer tunery wrote the backup.
     """
@@ -102,12 +104,16 @@ def restore(archive: Path, data_folder: Path) -> Contents:
                 if not (target := folder.bases / base.name).exists():
                     base.replace(target)
             sync(folder.bases)
-            for journal in ("-journal", "-wal", "-shm"):  # of the database that was here: it would be applied to ours
+            for journal in (
+                "-journal",
+                "-wal",
+                "-shm",
+            ):  # left by the previous database; it would be applied to the restored one
                 folder.database.with_name(folder.database.name + journal).unlink(missing_ok=True)
             database_file.forget_digest(folder.database)
-            staged.database.replace(folder.database)  # from here on the restored folder counts
+            staged.database.replace(folder.database)  # from here on, the restored folder is valid
         sync(folder.path)
-    with Library.own(data_folder):  # sets aside what the backup does not name
+    with Library.own(data_folder):  # sets aside what the backup does not know
         return contents
 
 
@@ -195,7 +201,7 @@ def _add_adapter(
             open_published(staged, model.manifest_sha256)
         except FileNotFoundError as error:
             raise DataLoss(f"{error.filename} is gone. Tune the model again.") from error
-        except DataLoss:  # said of the file in its place, which is the same one
+        except DataLoss:  # the message names the file in its place, which is the same one
             open_published(folder.path / model.artifact, model.manifest_sha256)
             raise
         for path in (path for path in all_below(staged) if path.is_file()):
@@ -212,7 +218,7 @@ def _add_adapter(
 
 
 def _link_all(source: Path, target: Path) -> None:
-    """Make second names for the files of a published folder, which stay if it is deleted meanwhile."""
+    """Make hard links to the files of a published folder, which remain if the folder is deleted in the meantime."""
     target.mkdir()
     for path in all_below(source):
         made = target / path.relative_to(source)
@@ -271,7 +277,7 @@ def _unpacked(archive: Path, target: Path) -> dict[str, dict[str, Any]]:
     """Unpack the files of a backup, compare each with the manifest, and return their entries."""
     found: dict[str, dict[str, Any]] = {}
     manifest: dict[str, Any] | None = None
-    room = archive.stat().st_size  # nothing in a backup is compressed, so what is written is never more
+    room = archive.stat().st_size  # nothing in a backup is compressed, so this is never exceeded
     try:
         with tarfile.open(archive, "r:") as tar:
             for member in tar:
@@ -343,7 +349,7 @@ def _checked(staged: DataFolder, files: dict[str, dict[str, Any]]) -> tuple[Cont
 
 
 def _link(source: Path, target: Path) -> None:
-    """Make a second name for a file that never changes, or a copy where the disk does not support links."""
+    """Make a hard link to a file that never changes, or a copy if the disk does not support links."""
     try:
         os.link(source, target)
     except FileNotFoundError:

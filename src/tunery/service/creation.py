@@ -2,9 +2,9 @@
 Tuned models before their task starts: requests are checked, estimated and queued.
 
 Everything is checked before anything is written. A request counts as a repetition if it has the idempotency key of an
-earlier one, or equals one whose reply was never sent. Estimates are of steps, tokens, time and memory, the same for
-the command line and the API: memory from the task's longest rows, time from the curves of the last tasks on the same
-base on this machine.
+earlier one, or equals one whose reply was never sent. Steps, tokens, time and memory are estimated in the same way for
+the command line and the API: memory from the longest rows of the task, time from the curves of the last tasks on the
+same base on this machine.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ from tunery.types import (
 
 MAX_WAITING_TASKS = 1000
 MAX_WAITING_OF_USER = 500
-RESERVE_BYTES = 10**9  # must stay free; on a small disk RESERVE_SHARE of it
+RESERVE_BYTES = 10**9  # has to stay free; on a small disk, RESERVE_SHARE of it
 RESERVE_SHARE = 0.05
 
 _EXAMPLES = "tuningTask.trainingData.examples.examples"
@@ -76,11 +76,11 @@ class CreationRequest:
     top_p: float | None = None
     top_k: int | None = None
     reader_project_numbers: Sequence[int] = ()
-    source: str = "request"  # what the user calls the data
+    source: str = "request"  # the user's name for the data
 
 
 class Creation:
-    """Checks requests and queues them; one for the whole server, since it tracks which replies are being sent."""
+    """Checks requests and queues them; a server has only one, since it tracks which replies are being sent."""
 
     def __init__(self, library: Library, catalog: Catalog, answering: Answering) -> None:
         self._library, self._catalog, self._answering = library, catalog, answering
@@ -129,7 +129,7 @@ class Creation:
 
     def create(self, request: TuningRequest, idempotency_key: str | None = None) -> TunedModel:
         """
-        Queue a request, or return the model that an earlier, unanswered try of it made; then call `answered`.
+        Queue a request, or return the model created by an earlier attempt that got no reply; then call `answered`.
 
         Raises AlreadyExists, ResourceExhausted if the queue is full, Unavailable if the disk is nearly full.
         """
@@ -142,7 +142,7 @@ class Creation:
         return model
 
     def answered(self, model: TunedModel, *, was_sent: bool) -> None:
-        """Note whether the reply was sent; if not, the same request again counts as a repetition."""
+        """Note whether the reply was sent; if not, sending the same request again counts as a repetition."""
         try:
             if was_sent:
                 self._library.mark_reply_sent(model)
@@ -168,7 +168,7 @@ class Creation:
             ) from None
 
     def _require_fitting_outputs(self, base: CatalogEntry, examples: Sequence[TuningExample], user_id: str) -> None:
-        """Have those outputs counted that may not fit the base's window, which are rare; the answering child does."""
+        """Have the answering child count the few outputs that may not fit the base's window."""
         window = base.input_token_limit
         places = [place for place, example in enumerate(examples) if may_exceed(example.output, window)]
         if not places:
@@ -200,7 +200,7 @@ class Creation:
 
 
 def reserve_bytes(total_bytes: int) -> int:
-    """Return how many bytes of a disk of this size must stay free."""
+    """Return how many bytes have to stay free on a disk of this size."""
     return min(RESERVE_BYTES, int(RESERVE_SHARE * total_bytes))
 
 
@@ -218,7 +218,7 @@ def _dataset(examples: Sequence[tuple[str, str]], source: str) -> Dataset:
 
 
 def _with_paths(error: DatasetInvalid) -> DatasetInvalid:
-    """Return the error with the path of the field instead of a row: the caller sent a list, not a file."""
+    """Return the error with the path of the field instead of a row, because the caller sent a list, not a file."""
     errors = [problem for problem in error.problems if problem.level is Level.ERROR]
     said = [f"{_path(problem)}: {problem.message}" for problem in errors[:_SHOWN_PROBLEMS]]
     more = f" And {len(errors) - _SHOWN_PROBLEMS:,} more." if len(errors) > _SHOWN_PROBLEMS else ""
@@ -235,11 +235,11 @@ def _path(problem: DataProblem) -> str:
 LAST_TASKS = 3
 SEARCHED_TASKS = 30
 LEAST_STEPS = 4  # the first step of a task is slower than the rest
-RECENT_STEPS = 20  # steps whose pace holds for the rest of a task
+RECENT_STEPS = 20  # the number of steps after which the pace is representative
 START_SECONDS = 2.0  # reading the data, publishing
-MEASURED_SPREAD = (0.8, 1.4)  # rows of other lengths, other programs on the machine
+MEASURED_SPREAD = (0.8, 1.4)  # allows for rows of other lengths and other programs on the machine
 GUESSED_SPREAD = (0.3, 3.0)
-# docs/performance.md: about this many tokens a second and core with the default base, which has this many parameters
+# docs/performance.md: about this many tokens per second and core with the default base, which has this many parameters
 _GUESSED_TOKENS, _GUESSED_PARAMETERS = 500.0, 134.5e6
 _LONGEST_ROWS = 64
 _MAX_REMEMBERED = 100
@@ -257,7 +257,7 @@ class RowCounts:
         return cls(tuple(len(row.token_ids) for row in rows), shared_prefix_tokens(rows) if len(rows) > 1 else 0)
 
     def largest_batch(self, batch_size: int, window: int) -> int:
-        """Return the tokens of the longest `batch_size` rows, cut at the window and packed behind their prefix."""
+        """Return the tokens of the longest `batch_size` rows, cut off at the window and packed after their prefix."""
         prefix = min(self.prefix, window)
         longest = sorted(self.tokens, reverse=True)[:batch_size]
         return prefix + sum(min(tokens, window) - prefix for tokens in longest)
@@ -265,7 +265,7 @@ class RowCounts:
 
 @dataclass(frozen=True, slots=True)
 class MemoryEstimate:
-    """Bytes that a tuning task takes at most and bytes that are free now; None if not known."""
+    """The most bytes that a tuning task takes, and the bytes that are free now; None if unknown."""
 
     memory_bytes: int | None
     free_bytes: int | None
@@ -292,8 +292,8 @@ def estimated_memory(
     """
     Estimate the memory of a task from its `longest_examples`, see `catalog.memory_estimate`.
 
-    `weight_bytes` is 2 where the base is tuned in bfloat16, 4 in float32. Assumes packed rows; bases that are tuned
-    with padded rows take more.
+    `weight_bytes` is 2 if the base is tuned in bfloat16, 4 for float32. Assumes packed rows; bases that are tuned with
+    padded rows need more.
     """
     needed = None
     if entry.parameters:
@@ -305,7 +305,7 @@ def estimated_memory(
 class Source(StrEnum):
     """Where an estimate of time comes from."""
 
-    MEASURED = "measured"  # on the last tasks with this base on this machine
+    MEASURED = "measured"  # from the last tasks with this base on this machine
     GUESSED = "guess"
 
 
@@ -315,7 +315,7 @@ class Estimate:
     What a task would take.
 
     `example_tokens` and `cut` (indexes of examples longer than the window) follow the order in which the examples were
-    sent, held-out ones included; the totals leave these out.
+    sent, including held-out ones; the totals leave these out.
     """
 
     total_steps: int
@@ -326,9 +326,9 @@ class Estimate:
     longest_tokens: int
     example_tokens: tuple[int, ...]
     cut: tuple[int, ...]
-    seconds: tuple[float, float]  # at least, at most
+    seconds: tuple[float, float]  # minimum and maximum
     fold_count: int
-    fold_seconds: tuple[float, float]  # of the folds that follow, tuning alone
+    fold_seconds: tuple[float, float]  # for the folds that follow, tuning only
     source: Source
     waiting_before: int
     memory: MemoryEstimate
@@ -390,7 +390,7 @@ class Estimates:
     def _measured_rates(self, base_model: str) -> list[float]:
         with self._library.database.reading() as connection:
             last = tasks.last_succeeded(connection, base_model, SEARCHED_TASKS)
-        # small tasks between have too few steps to tell
+        # smaller tasks have too few steps to tell
         timed = [(task, seconds) for task in last if (seconds := seconds_per_step(task))][:LAST_TASKS]
         rates = [self._tokens_of(task, base_model) / task.total_steps / seconds for task, seconds in timed]
         return [rate for rate in rates if rate > 0]

@@ -1,7 +1,7 @@
 """
-Copies of tuned models for use elsewhere: an adapter as PEFT reads it, merged weights, GGUF; each with its proof.
+Copies of tuned models for use elsewhere: a PEFT adapter, merged weights, or GGUF, each with its proof.
 
-An order holds plain values only, so the command itself or a child of the server can carry it out.
+An order contains only plain values, so it can be carried out by the command itself or by a child of the server.
 """
 
 from __future__ import annotations
@@ -34,9 +34,10 @@ BITS = (16, 8)  # per weight of a GGUF file
 @dataclass(frozen=True, slots=True)
 class ExportChoice:
     """
-    What to export: a format, an epoch (None: the chosen one), and for GGUF the bits of a weight (None: a file of each).
+    What to export: a format, an epoch (None: the epoch in use), and for GGUF the bits per weight (None: one file of
+    each).
 
-    `proves` None proves it where there are held-out rows.
+    `proves` None proves it if there are held-out rows.
     """
 
     format: str = "adapter"
@@ -47,7 +48,7 @@ class ExportChoice:
 
 @dataclass(frozen=True, slots=True)
 class ExportOrder:
-    """An export as plain values: what is exported, from where, and which questions prove it (none: no proof)."""
+    """An export as plain values: what is exported, from where, and the prompts that prove it (none: no proof)."""
 
     format: str
     model_id: str
@@ -109,13 +110,13 @@ def order(
 
 def write(order: ExportOrder, folder: Path, say: Callable[[str], None]) -> dict[str, Any] | None:
     """
-    Write what was ordered into an empty folder and return its proof as a document, None if none was asked for.
+    Carry out an order in an empty folder and return its proof as a document, None if none was requested.
 
-    Heavy: loads the base. `say` gets a line before each long part. Raises DataLoss if a published file was changed.
+    Heavy: loads the base. `say` gets a line before each long step. Raises DataLoss if a published file has changed.
     """
     published = open_published(order.published, order.manifest_sha256)
     if order.format == "adapter":
-        # the manifest names all that was published, the other epochs too
+        # the manifest lists everything that was published, including the other epochs
         shutil.copytree(published, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(epochs.EPOCHS, MANIFEST))
     if order.format != "adapter" or order.epoch is not None:
         from tunery.engine.catalog import Catalog
@@ -136,7 +137,7 @@ def export_base(catalog: Catalog, base_model: str, target: Path) -> Path:
 
     One such file serves the `adapter.gguf` of every model tuned on it. Heavy: loads the base.
     Raises AlreadyExists if something is there, NotFound for an unknown base, FailedPrecondition if `target` cannot be
-    written or the base is not here or cannot be said in GGUF.
+    written, the base is not on this machine, or GGUF cannot represent it.
     """
     from tunery.engine.export import base_gguf, write_base_gguf
     from tunery.engine.integrity import require_whole
@@ -155,7 +156,7 @@ def report_kind(export_format: str) -> str:
 
 
 def source_of(order: ExportOrder) -> Source:
-    """Return what the engine needs to know of an order."""
+    """Return the parts of an order that the engine needs."""
     from tunery.engine.export import Source
 
     return Source(
@@ -171,7 +172,7 @@ def source_of(order: ExportOrder) -> Source:
 
 @dataclass(frozen=True, slots=True)
 class ExportSize:
-    """About how large an export is, in bytes; of GGUF for the bits of a weight."""
+    """The approximate size of an export in bytes; for GGUF, by bits per weight."""
 
     format: str
     bits: int | None
@@ -280,7 +281,7 @@ _log = logging.getLogger("tunery.exporting")
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """From the child: everything is written; the proof if one was asked for."""
+    """From the child: everything has been written; the proof if one was requested."""
 
     proof: dict[str, Any] | None
 
@@ -294,7 +295,7 @@ class Refused:
 
 def exported(order: ExportOrder, folder: Path, is_unwanted: Callable[[], bool]) -> dict[str, Any] | None:
     """
-    Have a child write an order into a folder and return the proof, None if none was asked for.
+    Have a child carry out an order in a folder; return the proof, None if none was requested.
 
     Raises what the child raised, Unavailable if it died, Cancelled soon after `is_unwanted` says so.
     """
@@ -323,6 +324,6 @@ def main(channel: Channel, order: ExportOrder, folder: Path) -> None:
         channel.send(Exported(write(order, folder, _log.info)))
     except TuneryError as error:
         channel.send(Refused(error))
-    except Exception as error:  # noqa: BLE001  # the parent must learn of it
+    except Exception as error:  # noqa: BLE001  # the parent has to be told
         _log.exception("An export failed")
         channel.send(Refused(as_tunery_error(error)))

@@ -1,8 +1,8 @@
 """
-The data folder: its layout, the lock that lets one process at a time own it, and what was set aside in it.
+The data folder: its layout, the lock that lets only one process at a time own it, and the files set aside in it.
 
 Reading needs no lock. The operating system releases the lock of a process that dies; the text in the lock file only
-names the holder. Files that no database row names are set aside for a week: perhaps the database is the wrong one.
+names the holder. Files that the database does not know are set aside for a week, because it may be the wrong database.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from tunery.service.tuning import Published, check_task_id
 from tunery.types import TuningTask
 
 SET_ASIDE_DAYS = 7
-EXPORT, RESTORE = "export-", ".restore-"  # temporary folders begin so: in `checkpoints`, and in the data folder itself
+EXPORT, RESTORE = "export-", ".restore-"  # prefix of temporary folders in `checkpoints` and in the data folder itself
 
-EPOCHS = "epochs"  # the folder of the kept epochs beside a published adapter
+EPOCHS = "epochs"  # the folder of the kept epochs next to a published adapter
 _log = logging.getLogger("tunery.folder")
 _EPOCH_NAME = re.compile(r"(?P<model>.+)@epoch-(?P<epoch>[0-9]{1,6})")
 _held: set[int] = set()  # descriptors of the locks this process holds
@@ -36,7 +36,7 @@ _held: set[int] = set()  # descriptors of the locks this process holds
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """The process that owns a data folder; `address` is where it answers, if it is a server."""
+    """The process that owns a data folder; `address` is its address if it is a server."""
 
     pid: int
     address: str | None = None
@@ -44,9 +44,10 @@ class Holder:
 
 class Ownership:
     """
-    That this process owns a data folder: as long as the lock file, and what else it watches, stays where it is.
+    The ownership of a data folder by this process.
 
-    `was_killed`: the last owner died without leaving.
+    It lasts as long as the lock file and the other watched files stay in place. `was_killed`: the last owner died
+    without releasing it.
     """
 
     def __init__(self, path: Path, lock: int) -> None:
@@ -54,7 +55,7 @@ class Ownership:
         self._watched = {path: _identity(os.fstat(lock))}
 
     def watch(self, path: Path) -> None:
-        """Require from now on that a file is not removed or replaced either."""
+        """From now on, also require that this file is not removed or replaced."""
         self._watched[path] = _identity(path.stat())
 
     def require(self) -> None:
@@ -95,7 +96,10 @@ class DataFolder:
 
     @property
     def set_aside(self) -> Path:
-        """The folder of what no database row names, by the day on which it was found: `2026-01-31/models/...`."""
+        """
+        The folder for files that the database does not know, by the day on which they were found:
+        `2026-01-31/models/...`.
+        """
         return self.path / "set-aside"
 
     @property
@@ -113,7 +117,7 @@ class DataFolder:
         return self.checkpoint(task_id) / f"outlived-{claim_number}"
 
     def publish(self, task: TuningTask, write: Callable[[Path], None], *, needed_bytes: int | None = None) -> Published:
-        """Publish the adapter of a claimed task: `write` puts its files into the folder it is given."""
+        """Publish the adapter of a claimed task; `write` writes its files to the folder that is passed to it."""
         folder = self.models / task.id / str(task.claim_number)
         return Published(folder, task.claim_number, publish(folder, write, needed_bytes=needed_bytes))
 
@@ -134,12 +138,12 @@ class DataFolder:
             )
 
     def remove_temporary(self) -> None:
-        """Remove what a server that was killed left of an export, or a command of a restore."""
+        """Remove what a killed server left of an export, or a killed command of a restore."""
         for left in (*self.checkpoints.glob(f"{EXPORT}*"), *self.path.glob(f"{RESTORE}*")):
             shutil.rmtree(left, ignore_errors=True)
 
     def put_aside(self, found: Path) -> None:
-        """Move a folder that no row names below `set_aside`, where it is kept for SET_ASIDE_DAYS."""
+        """Move a folder that the database does not know to `set_aside`, where it is kept for SET_ASIDE_DAYS."""
         today = f"{datetime.now(UTC):%Y-%m-%d}"
         for number in itertools.count(1):
             target = self.set_aside / (today if number == 1 else f"{today}-{number}") / found.relative_to(self.path)
@@ -151,7 +155,7 @@ class DataFolder:
         _log.warning("%s belongs to no tuned model in the database; it was moved to %s.", found, target)
 
     def bring_back(self, wanted: Path) -> None:
-        """Move a folder that a row names back from where it was set aside, if it is missing and was."""
+        """Move a folder that the database knows back into place, if it is missing and was set aside."""
         if wanted.exists() or not self.set_aside.exists():
             return
         for day in sorted(_folders(self.set_aside), reverse=True):
@@ -164,12 +168,14 @@ class DataFolder:
                 return
 
     def days_aside(self) -> dict[Path, datetime]:
-        """Return the folders of what was set aside, each with the time from which it may be removed."""
+        """Return the folders that were set aside, each with the time from which it may be removed."""
         days = {}
         for folder in _folders(self.set_aside):
             with suppress(ValueError):
                 found = datetime.strptime(folder.name[:10], "%Y-%m-%d").replace(tzinfo=UTC)
-                days[folder] = found + timedelta(days=SET_ASIDE_DAYS + 1)  # found at any time of that day
+                days[folder] = found + timedelta(
+                    days=SET_ASIDE_DAYS + 1
+                )  # it may have been found at any time of that day
         return days
 
     def remove_expired(self) -> None:
@@ -183,7 +189,7 @@ class DataFolder:
         """
         Own the folder within the block; a missing one is created, readable for its user only.
 
-        `address` is where a server answers. Raises FolderLocked with the holder's process id, FailedPrecondition if
+        `address` is the address of a server. Raises FolderLocked with the holder's process id, FailedPrecondition if
         the folder cannot be written to.
         """
         lock = self._open_lock()
@@ -275,7 +281,9 @@ def _folders(parent: Path) -> list[Path]:
 
 
 def _tighten(path: Path, mode: int) -> None:
-    """Take every right of other users: the data folder holds examples, hashes of passwords and tokens."""
+    """
+    Remove all permissions of other users, because the data folder contains examples and hashes of passwords and tokens.
+    """
     found = stat.S_IMODE(path.stat().st_mode)
     if os.name == "posix" and found & 0o077:
         path.chmod(mode)
@@ -299,7 +307,7 @@ def _rewrite(lock: int, text: str) -> None:
 
 
 def _let_go_in_child() -> None:
-    """Close the locks in a forked child, which would keep the folder after its parent's death."""
+    """Close the locks in a forked child, which would otherwise keep the folder locked after its parent's death."""
     for lock in _held:
         os.close(lock)
     _held.clear()

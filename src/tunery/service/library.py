@@ -1,8 +1,8 @@
 """
-My Library: the tuned models of a data folder, and the queue of the tasks that make them.
+My Library: the tuned models of a data folder, and the queue of the tasks that create them.
 
-Any process may open it to read; the one that changes it owns the data folder, unless its database is shared. SQL
-statements are in `database/`, the lock is in `folder.py`.
+Any process may open it to read; a process that changes it has to own the data folder, unless the database is shared.
+SQL statements are in `database/`, the lock is in `folder.py`.
 
     with Library.own(data_folder) as library:
         model = library.find_unfinished(request.sha256()) or library.create(request)
@@ -60,10 +60,10 @@ LOG, LOG_LINES = "LOG", 200
 EPOCH_ANSWERS, MAX_SAMPLED_EPOCHS = "EPOCH_ANSWERS", 100
 PROMPT_CONTRACT, OUTPUT_CONTRACT, PROMPT_OPTIONS = "PROMPT_CONTRACT", "OUTPUT_CONTRACT", "PROMPT_OPTIONS"
 
-INPUTS = "INPUTS"  # the digest of what a task works on
+INPUTS = "INPUTS"  # the digest of the data a task works on
 
 _NOTHING_NEW = Progress()
-_contracts: dict[str, Contracts] = {}  # by id of the task, whose examples never change; the oldest first
+_contracts: dict[str, Contracts] = {}  # by task id, since a task's examples never change; the oldest first
 
 
 class Fenced(FailedPrecondition):
@@ -84,7 +84,9 @@ class Library:
     @classmethod
     @contextmanager
     def open(cls, data_folder: Path, database_url: str | None = None) -> Iterator[Library]:
-        """Open a library to read, even while another process owns it; a new data folder becomes an empty library."""
+        """
+        Open a library for reading, even while another process owns it; a new data folder becomes an empty library.
+        """
         folder = DataFolder(data_folder)
         if database_url is not None:
             with closing(_shared(folder, database_url)) as shared:
@@ -102,10 +104,9 @@ class Library:
     @contextmanager
     def own(cls, data_folder: Path, address: str | None = None, database_url: str | None = None) -> Iterator[Library]:
         """
-        Open a library to read and write, as the only process that may; `address` is where a server answers.
+        Open a library for reading and writing, as the only process allowed to; `address` is the address of a server.
 
-        With the URL of a PostgreSQL database the folder alone is owned: others write to the same database.
-
+        With the URL of a PostgreSQL database, only the folder is owned; other processes write to the same database.
         Tasks of an owner that died go back into the queue, and files that no row names are set aside.
         Raises FolderLocked if another process owns it, FailedPrecondition if it cannot be written, DataLoss if the
         database is damaged, or missing although there are adapters.
@@ -125,7 +126,7 @@ class Library:
                 database.before_writing = partial(_before_writing, owned, folder.database)
                 library = cls(folder, database)
                 library.owned = owned
-                # their workers owned the folder, and now we do; an owner that left without them could not write rows
+                # their workers owned the folder, and now we do; an owner that left them behind could not write rows
                 library.take_back_lost_tasks(Loss.SERVER if owned.was_killed else Loss.ERROR)
                 library.sweep()
                 yield library
@@ -142,9 +143,10 @@ class Library:
 
     def list(self, words: str | None = None, *, with_snapshots: bool = False) -> tuple[TunedModel, ...]:
         """
-        Return the tuned models, newest first; with `words`, those that have them in display name or description.
+        Return the tuned models, newest first; with `words`, only those with all of them in the display name or
+        description.
 
-        Curves are left out unless `with_snapshots`: a library of 1,000 models has 200,000 snapshots.
+        Curves are left out unless `with_snapshots`, because a library of 1,000 models has 200,000 snapshots.
         """
         with self.database.reading() as connection:
             return tuple(models.list_models(connection, words, with_snapshots=with_snapshots))
@@ -161,7 +163,7 @@ class Library:
         """
         Return up to `limit` tuned models that a caller may see, newest first, each with its row number.
 
-        Also returns whether there are more; a page with long curves is shorter.
+        Also returns whether there are more. Pages with long curves are shorter.
         """
         with self.database.reading() as connection:
             return models.list_page(
@@ -169,7 +171,7 @@ class Library:
             )
 
     def find(self, model_id: str) -> TunedModel:
-        """Return the tuned model with exactly this id; raise NotFound in the API's words."""
+        """Return the tuned model with exactly this id; raises NotFound with the API's message."""
         with self.database.reading() as connection:
             found = models.get_model(connection, model_id)
         if found is None:
@@ -178,7 +180,7 @@ class Library:
 
     def get(self, name: str) -> TunedModel:
         """
-        Return the tuned model called `tunedModels/x`, `x`, or by its display name if only one has it.
+        Return the tuned model named `tunedModels/x` or `x`, or with this display name if only one has it.
 
         Raises NotFound with similar names, InvalidArgument if several models have the display name.
         """
@@ -233,7 +235,7 @@ class Library:
         return self.get(model_id)
 
     def mark_reply_sent(self, model: TunedModel) -> None:
-        """Note that the user knows of a tuned model, so that the same request again makes another."""
+        """Note that the user knows about a tuned model, so that repeating the request creates another one."""
         with self.database.writing() as connection:
             tasks.mark_reply_sent(connection, model.task.id)
 
@@ -256,7 +258,10 @@ class Library:
         return self.get(model.id)
 
     def delete(self, name: str) -> None:
-        """Delete a tuned model with its examples, curve, checkpoints and adapter; a worker at it is fenced."""
+        """
+        Delete a tuned model with its examples, curve, checkpoints and adapter; a worker that is tuning it is fenced
+        off.
+        """
         model = self.get(name)
         with self.database.writing() as connection:
             models.remove_model(connection, model.id)
@@ -264,7 +269,7 @@ class Library:
         self._remove(model.task.id)
 
     def tidy(self, task: TuningTask) -> None:
-        """Remove what a worker wrote after its tuned model was deleted."""
+        """Remove files that a worker wrote after its tuned model was deleted."""
         if task.id in self._deleted:
             self._remove(task.id)
 
@@ -278,9 +283,9 @@ class Library:
         self, model: TunedModel, task: TuningTask
     ) -> tuple[tuple[TuningExample, ...], tuple[TuningExample, ...], Path | None]:
         """
-        Return what a task is to work on: its examples, those held out, and the adapter folder it starts from (or None).
+        Return what a task works on: its examples, the held-out ones, and the adapter folder it starts from (or None).
 
-        Raises DataLoss if the database does not have what it was given.
+        Raises DataLoss if these were damaged in the database.
         """
         used, held_out = self.examples(model)
         noted = self.report(model, INPUTS)
@@ -293,7 +298,7 @@ class Library:
     def examples_page(
         self, model: TunedModel, is_held_out: bool, *, start: int, limit: int
     ) -> tuple[tuple[TuningExample, ...], int]:
-        """Return up to `limit` examples, or held-out ones, after the first `start`, and how many there are in all."""
+        """Return up to `limit` examples, or held-out ones, after the first `start`, and the total number."""
         with self.database.reading() as connection:
             shown = models.list_examples_page(connection, model.task.id, is_held_out, start=start, limit=limit)
             return tuple(shown), models.count_examples(connection, model.task.id, is_held_out)
@@ -312,7 +317,7 @@ class Library:
         """
         Return the folder of a model's adapter after checking each of its files.
 
-        Raises FailedPrecondition if there is no adapter, DataLoss if a file was changed or is gone.
+        Raises FailedPrecondition if there is no adapter, DataLoss if a file has changed or is missing.
         """
         artifact = self.artifact(model)
         with self.database.reading() as connection:
@@ -321,7 +326,7 @@ class Library:
         return open_published(*artifact)
 
     def source_adapter(self, model: TunedModel) -> Path | None:
-        """Return the checked adapter folder of the model that this one was tuned from; None if from a base."""
+        """Return the checked adapter folder of the model that this one was tuned from; None if that was a base."""
         if model.source_tuned_model is None:
             return None
         try:
@@ -357,13 +362,16 @@ class Library:
                 models.set_report(connection, model_id, LOG, {"lines": [*lines, line][-LOG_LINES:]})
 
     def epoch_answers(self, model: TunedModel) -> dict[str, Any] | None:
-        """Return `rows` (text_input, expected) and `epochs` (epoch, answers) as sampled while tuning; None if none."""
+        """
+        Return the answers sampled during tuning as `rows` (text_input, expected) and `epochs` (epoch, answers); None if
+        there are none.
+        """
         return self.report(model, EPOCH_ANSWERS)
 
     def add_epoch_answers(
         self, model: TunedModel, epoch: int, rows: Sequence[TuningExample], answers: Sequence[str]
     ) -> None:
-        """Keep the answers of an epoch to a few rows; those of an epoch that is tuned again are replaced."""
+        """Store an epoch's answers to a few rows; if an epoch is tuned again, they are replaced."""
         known = self.epoch_answers(model) or {"epochs": []}
         earlier = [one for one in known["epochs"] if one["epoch"] < epoch]
         document = {
@@ -393,12 +401,12 @@ class Library:
         machine_start: str | None = None,
     ) -> TuningTask | None:
         """
-        Give the oldest waiting task, or the one with `task_id`, to a worker; None if no task can be claimed.
+        Claim the oldest waiting task, or the one with `task_id`, for a worker; None if no task can be claimed.
 
-        The task says where to resume: `checkpoint_step`, and the snapshots so far. Ids in `held_back` are skipped.
-        With `is_cancelled` only tasks that were cancelled while they waited with a checkpoint are claimed, to be
-        published and finished; without it only the others. With `machine_start` a server's own death is told
-        from that of its machine.
+        The task says where to resume: `checkpoint_step`, and the snapshots so far. Ids in `held_back` are skipped. With
+        `is_cancelled`, only tasks that were cancelled while waiting with a checkpoint are claimed, to be published and
+        finished; without it, only the others. `machine_start` makes it possible to tell a server's crash from a stop of
+        its machine.
         """
         with self.database.updating() as connection:
             return tasks.claim(
@@ -411,13 +419,13 @@ class Library:
             )
 
     def is_suspect(self, task: TuningTask) -> bool:
-        """Return whether servers died with this task so often that it is to be tried by itself."""
+        """Return whether servers have died with this task so often that it has to be tried by itself."""
         with self.database.reading() as connection:
             return tasks.is_suspect(connection, task.id)
 
     def heartbeat(self, task: TuningTask, phase: Phase, progress: Progress = _NOTHING_NEW) -> bool:
         """
-        Keep a claimed task, store its progress, and return whether its user asked to cancel it.
+        Renew the claim on a task, store its progress, and return whether its user has requested cancellation.
 
         PUBLISHING is the commit point: True means it was refused, False that the task can no longer be cancelled.
         Raises Fenced.
@@ -429,7 +437,7 @@ class Library:
         return is_cancel_requested
 
     def renew(self, task: TuningTask) -> None:
-        """Keep a claimed task whose process lives, in a shared database; raises Fenced."""
+        """Renew the claim on a task whose process is alive, in a shared database; raises Fenced."""
         if self.database.is_shared:
             with self.database.updating() as connection:
                 if not tasks.renew(connection, task):
@@ -470,7 +478,9 @@ class Library:
                 raise Fenced
 
     def request_cancel(self, name: str) -> TunedModel:
-        """Cancel the task of a tuned model: at once if it waits with nothing to keep, not at all if it has ended."""
+        """
+        Cancel the task of a tuned model: immediately if it is waiting with nothing to keep, not at all if it has ended.
+        """
         model = self.get(name)
         with self.database.writing() as connection:
             tasks.request_cancel(connection, model.id)
@@ -485,9 +495,10 @@ class Library:
 
     def take_back_lost_tasks(self, loss: Loss) -> None:
         """
-        Put back every task whose row says that a worker has it; call this only when no worker of the library is left.
+        Requeue every task that a worker has according to its row; call this only when no worker of the library is left.
 
-        In a shared database only those whose leases have ended: the others have workers elsewhere.
+        In a shared database, only tasks whose leases have ended are requeued, because the others have workers
+        elsewhere.
         """
         if self.database.is_shared:
             with self.database.updating() as connection:
@@ -495,7 +506,7 @@ class Library:
             return
         with self.database.reading() as connection:
             lost = tasks.running(connection)
-        if not lost:  # called each second: take no write lock for nothing
+        if not lost:  # called every second, so avoid taking a write lock needlessly
             return
         with self.database.writing() as connection:
             for task_id, claim_number, heartbeat in lost:
@@ -504,21 +515,21 @@ class Library:
                 tasks.requeue_lost(connection, task_id, claim_number, heartbeat, cause, machine_start())
 
     def places_in_queue(self) -> dict[str, int]:
-        """Return how many tasks wait before each waiting task, by task id."""
+        """Return how many tasks are ahead of each waiting task, by task id."""
         with self.database.reading() as connection:
             return tasks.places(connection)
 
     def waiting_tasks(self, user_id: str) -> tuple[int, int]:
-        """Return how many tasks wait, and how many of them are a user's."""
+        """Return how many tasks are waiting, and how many of them belong to a user."""
         with self.database.reading() as connection:
             return tasks.tasks_by_phase(connection)[Phase.QUEUED], tasks.waiting_of(connection, user_id)
 
     def sweep(self) -> None:
         """
-        Set aside adapters and checkpoints that no row names, and remove what was set aside a week ago.
+        Set aside adapters and checkpoints that no row names, and remove files that were set aside a week ago.
 
-        What rows name comes back from there, after the right database was put back. Raises DataLoss if the database is
-        damaged: then what it names proves nothing.
+        Files that rows name are moved back, for when the right database has been put back. Raises DataLoss if the
+        database is damaged, because it is then not reliable.
         """
         with self.database.reading() as connection:
             adapters, checkpoints = tasks.kept_folders(connection)
@@ -532,12 +543,12 @@ class Library:
         if unnamed:
             schema.check_database(self.database)
         for found in unnamed:
-            with suppress(OSError):  # what cannot be moved now, the next sweep moves
+            with suppress(OSError):  # the next sweep moves what cannot be moved now
                 folder.put_aside(found)
         folder.remove_expired()
 
     def _remove(self, task_id: str) -> None:
-        """Remove all files of a task whose row is gone: of a tuned model that its user deleted."""
+        """Remove all files of a task whose row is gone because the user deleted the tuned model."""
         place = self.folder
         days = list(place.days_aside())
         for parent in (
@@ -545,7 +556,7 @@ class Library:
             place.checkpoints,
             *(day / name for day in days for name in ("models", "checkpoints")),
         ):
-            shutil.rmtree(parent / task_id, ignore_errors=True)  # what cannot be removed now, the next sweep sets aside
+            shutil.rmtree(parent / task_id, ignore_errors=True)  # the next sweep sets aside what cannot be removed now
 
 
 def contracts_of(library: Library, model: TunedModel) -> Contracts:
@@ -560,7 +571,7 @@ def contracts_of(library: Library, model: TunedModel) -> Contracts:
 
 
 def contract_documents(examples: Sequence[TuningExample]) -> dict[str, dict[str, Any]]:
-    """Learn the contracts of examples, and return them as reports by kind."""
+    """Learn the contracts from examples, and return them as reports by kind."""
     contracts = Contracts.learn(examples)
     return {PROMPT_CONTRACT: contracts.prompt.document(), OUTPUT_CONTRACT: contracts.output.document()}
 
@@ -607,7 +618,7 @@ def _shared(folder: DataFolder, url: str) -> Database:
     """
     Open a PostgreSQL database, with the tables of this version of tunery.
 
-    Raises FailedPrecondition if the folder has a library of its own, whose files would look like nobody's.
+    Raises FailedPrecondition if the folder has its own library, whose files would seem to belong to no model.
     """
     from tunery.service.database.postgres import PostgresDatabase
 
