@@ -1,5 +1,5 @@
 """
-A child process and the channel to it: starting, exchanging messages, and noticing that the other side is gone.
+A child process and the channel to it: starting it, exchanging messages, and noticing when the other side is gone.
 
 Messages are plain values, pickled by `multiprocessing` over a pipe that only these two processes hold.
 """
@@ -23,10 +23,10 @@ from typing import Any
 
 from tunery import config
 
-CONTEXT = multiprocessing.get_context("spawn")  # a fork would copy locks and threads of the server
+CONTEXT = multiprocessing.get_context("spawn")  # a fork would copy the locks and threads of the server
 SIGN_OF_LIFE_SECONDS = 1.0
 START_SECONDS = 60.0  # limit for a child's first message; ten times the start measured on two busy cores
-DEATH_SECONDS = 1.0  # between the end of a child's channel and its own
+DEATH_SECONDS = 1.0  # between the end of a child's channel and the end of the child
 ORPHANED = 70  # exit status of a child whose parent died
 _WAIT_SECONDS = 0.5
 _OOM_SCORE = "1000"  # when memory runs out, the kernel kills a child first, not the server
@@ -36,15 +36,15 @@ _START_TIME = 19  # among the fields of /proc/PID/stat after the name (proc(5), 
 
 @dataclass(frozen=True, slots=True)
 class Alive:
-    """From a child: it is not frozen, even if it has nothing else to report."""
+    """From a child: it is not frozen, although it has nothing else to report."""
 
 
 class Child:
     """
     The parent's side of a child process that runs `main(channel, *arguments)`; the process starts at once.
 
-    `niceness` lowers its priority, so that the server keeps answering while the child computes. What kills the process
-    group of the server does not reach a child that `is_alone`.
+    `niceness` lowers its priority, so that the server keeps answering while the child computes. A child that `is_alone`
+    survives if the process group of the server is killed.
     """
 
     def __init__(
@@ -73,25 +73,28 @@ class Child:
 
     def has_died(self) -> bool:
         """
-        Return whether the child has ended, by itself or killed, once its channel is closed.
+        Return whether the child has ended, by itself or because it was killed, once its channel is closed.
 
-        False if it still runs, or has ended because it found the channel broken and took its parent for dead.
+        False if it is still running, or if it ended because the channel broke and it took its parent for dead.
         """
         self._process.join(DEATH_SECONDS)
         return self._process.exitcode not in (None, ORPHANED)
 
     @property
     def was_killed(self) -> bool:
-        """Whether SIGKILL ended the child: a `kill -9`, or the kernel when memory ran out."""
+        """Whether SIGKILL ended the child, sent by `kill -9` or by the kernel when memory ran out."""
         return sys.platform != "win32" and self._process.exitcode == -signal.SIGKILL
 
     def send(self, message: object) -> None:
-        """Queue a message and return at once, so that a frozen child cannot block its parent; ignored if it is gone."""
+        """
+        Queue a message and return immediately, so that a frozen child cannot block its parent; ignored if the child is
+        gone.
+        """
         self._outgoing.put(bytes(ForkingPickler.dumps(message)))
 
     def receive(self, timeout_seconds: float | None = None) -> Any:
         """Return the next message; raise EOFError if the child is gone, TimeoutError if nothing came in time."""
-        if timeout_seconds is not None and not self._has_spoken:  # it is still loading its modules
+        if timeout_seconds is not None and not self._has_spoken:  # the child is still loading its modules
             timeout_seconds = max(timeout_seconds, START_SECONDS)
         try:
             if not self._has_message(timeout_seconds):
@@ -109,9 +112,9 @@ class Child:
 
     def stop(self, grace_seconds: float = 0.0) -> None:
         """
-        Give the child `grace_seconds` to end by itself, then kill it; return when it is gone and the channel closed.
+        Give the child `grace_seconds` to end by itself, then kill it; return when it is gone and the channel is closed.
 
-        Call it only from the thread that receives: the number of a closed descriptor may soon be reused.
+        Call this only from the thread that receives, because the number of a closed descriptor may soon be reused.
         """
         with self._stopping:
             self._process.join(grace_seconds)
@@ -126,7 +129,7 @@ class Child:
         if timeout_seconds is None:
             return self._connection.poll(None)
         left = timeout_seconds
-        while left > 0:  # in short waits: if this process itself was suspended, that time proves nothing
+        while left > 0:  # in short waits, since a long one proves nothing if this process itself was suspended
             wait = min(left, _WAIT_SECONDS)
             if self._connection.poll(wait):
                 return True
@@ -140,7 +143,10 @@ class Child:
 
 
 class Channel:
-    """The child's side: messages from the parent wait in `messages`; if the parent dies, so does the child."""
+    """
+    The child's side of the channel: messages from the parent are queued in `messages`; if the parent dies, so does the
+    child.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -176,7 +182,7 @@ class Channel:
             self._end()
 
     def _end(self) -> None:
-        """End the process: no one is left to work for, and all that counts is on the disk."""
+        """End the process: there is nobody left to work for, and everything important is on disk."""
         with contextlib.suppress(OSError):
             self.when_orphaned()
         os._exit(ORPHANED)
@@ -186,7 +192,7 @@ def memory_kills() -> int:
     """
     Return how many processes the kernel has killed for lack of memory since the machine started; 0 if unknown.
 
-    To the parent such a kill looks like `kill -9` by hand; only this count tells them apart.
+    To the parent, such a kill looks like a manual `kill -9`; only this count tells them apart.
     """
     try:
         lines = _KERNEL_COUNTS.read_text().splitlines()
@@ -196,7 +202,9 @@ def memory_kills() -> int:
 
 
 def machine_start() -> str | None:
-    """Return a text that changes when the machine, or the container with this process, is started; None if unknown."""
+    """
+    Return a text that changes whenever the machine, or the container with this process, is started; None if unknown.
+    """
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         first_process = Path("/proc/1/stat").read_text().rpartition(")")[2].split()
@@ -206,7 +214,7 @@ def machine_start() -> str | None:
 
 
 def lower_thread_priority(niceness: int) -> None:
-    """Lower the priority of the calling thread and of those it starts, where threads have one: on Linux."""
+    """Lower the priority of the calling thread and of threads it starts; only Linux has priorities for threads."""
     if sys.platform == "linux":
         with contextlib.suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)

@@ -1,5 +1,5 @@
 """
-Structured prompts of users, kept in the library; each is visible to its owner only.
+Users' structured prompts, stored in the library; each is visible only to its owner.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MAX_PROMPT_BYTES = 64 << 20  # of all of them together; each takes up to 4 MiB
 
 
 class Prompts:
-    """The structured prompts of users; each is visible to its owner only."""
+    """Users' structured prompts; each is visible only to its owner."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -43,7 +43,7 @@ class Prompts:
         return prompt
 
     def get(self, caller: Caller, prompt_id: str) -> Prompt:
-        """Return a prompt of the caller; raise NotFound, also for prompts of others."""
+        """Return a prompt of the caller; raises NotFound, even if it belongs to somebody else."""
         user_id = _user(caller, Action.LIST)
         with self._database.reading() as connection:
             found = models.get_prompt(connection, user_id, prompt_id)
@@ -53,7 +53,7 @@ class Prompts:
         """
         Return up to `limit` prompts of the caller after the first `start`, most recently changed first, without rows.
 
-        Also returns whether there are more; a page of large prompts is shorter.
+        Also returns whether there are more. Pages of large prompts are shorter.
         """
         user_id = _user(caller, Action.LIST)
         with self._database.reading() as connection:

@@ -1,4 +1,4 @@
-"""The child process of reports: takes one piece of work, sends its progress and then the document."""
+"""The child process that makes reports: it takes one piece of work, sends its progress and then the document."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Begin:
 
 @dataclass(frozen=True, slots=True)
 class Progressed:
-    """From the child: how many prompts, rows or tunings are done, and of how many."""
+    """From the child: how many prompts, rows or tuning runs are done, and the total."""
 
     done: int
     total: int
@@ -64,7 +64,9 @@ class AskAll:
 
 @dataclass(frozen=True, slots=True)
 class AskFits:
-    """From the child of an evaluation: do this prompt and an answer of this length fit into the base's window?"""
+    """
+    From the child of an evaluation: does this prompt fit into the base's window together with an answer of this length?
+    """
 
     prompt: str = field(repr=False)
     max_output_tokens: int
@@ -86,7 +88,7 @@ def main(channel: Channel) -> None:
         channel.send(Done(begin.work.document(channel)))
     except TuneryError as error:
         channel.send(Done(error=error))
-    except Exception as error:  # noqa: BLE001  # the server must learn of it
+    except Exception as error:  # noqa: BLE001  # the server has to be told
         _log.exception("A report failed")
         channel.send(Done(error=as_tunery_error(error)))
     channel.messages.get()  # wait until the server has read everything and ends this process
@@ -119,7 +121,7 @@ class EvaluationWork:
 
 @dataclass(frozen=True, slots=True)
 class FoldsWork:
-    """Evaluate `rows` by tuning `folds` times, each time without the rows that are then answered."""
+    """Evaluate `rows` by tuning `folds` times, each time without the rows that are answered afterwards."""
 
     base_model: str
     hyperparameters: Hyperparameters

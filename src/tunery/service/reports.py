@@ -53,17 +53,17 @@ if TYPE_CHECKING:
 LEASE_SECONDS = 30.0  # a child that sends nothing for this long counts as frozen
 EVALUATION = "EVALUATION"  # kind of a stored report
 MAX_OPEN = 8
-MAX_OPEN_UNASKED = 4  # evaluations after tuning leave the other places to requests
+MAX_OPEN_UNASKED = 4  # automatic evaluations after tuning leave the other places to requests
 MAX_ROWS = 500  # of one evaluation; larger sets are sampled
-MAX_FOLDS = 10  # each is a tuning
-TUNING_NICENESS = 15  # of reports that tune: tuning jobs, at 10, go first
+MAX_FOLDS = 10  # each of them is a tuning run
+TUNING_NICENESS = 15  # for reports that tune; tuning jobs, at 10, go first
 
 _log = logging.getLogger("tunery.reports")
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The state of a report that is not stored: RUNNING with how much is done, or FAILED with its error."""
+    """The state of a report that is not stored: RUNNING with its progress, or FAILED with its error."""
 
     state: str
     done: int = 0
@@ -73,7 +73,7 @@ class Progress:
 
 @dataclass(slots=True)
 class _Job:
-    """A report that waits or is being made."""
+    """A report that is waiting or being made."""
 
     model: TunedModel
     work: report_child.Work
@@ -119,7 +119,7 @@ class Reports:
         self._thread.join()
 
     def cancel(self, model: TunedModel) -> None:
-        """Cancel the report about a tuned model that waits or runs; one that has ended stays as it is."""
+        """Cancel the waiting or running report about a tuned model; a finished one is left as it is."""
         with self._lock:
             job = self._open.pop(model.task.id, None)
             if job is None:
@@ -136,7 +136,9 @@ class Reports:
         return None if newest == (None, None) else newest
 
     def progress(self, model: TunedModel) -> Progress | None:
-        """Return the progress of the report about a tuned model; None if none runs and the last one did not fail."""
+        """
+        Return the progress of the report about a tuned model; None if none is running and the last one did not fail.
+        """
         return self._progress.get(model.task.id)
 
     def report(self, model: TunedModel) -> dict[str, Any] | None:
@@ -144,7 +146,7 @@ class Reports:
         return self._library.report(model, self.kind)
 
     def _put(self, model: TunedModel, work: report_child.Work, max_open: int | None = None) -> Progress:
-        """Put work into the queue unless some runs for this model; raise ResourceExhausted if too many are open."""
+        """Queue work unless a report about this model is running; raise ResourceExhausted if too many are open."""
         limit = self.max_open if max_open is None else max_open
         with self._lock:
             current = self._progress.get(model.task.id)
@@ -200,12 +202,12 @@ class Reports:
         return message.document
 
     def _receive(self, child: Child, job: _Job) -> object:
-        if self._is_stopping.is_set() or job.is_cancelled:  # perhaps set before there was a child to kill
+        if self._is_stopping.is_set() or job.is_cancelled:  # it may have been set before there was a child to kill
             raise EOFError
         return child.receive(LEASE_SECONDS)
 
     def _answer(self, child: Child, model: TunedModel, message: object) -> None:
-        """Answer a question of the child; by default it sends none, only signs of life."""
+        """Answer a question of the child; by default it sends no questions, only signs of life."""
 
     def _note(self, job: _Job, progress: Progress) -> None:
         with self._lock:
@@ -222,7 +224,7 @@ class Reports:
                 self._progress[job.model.task.id] = failure
 
     def _exists(self, model: TunedModel) -> bool:
-        """Return whether the model is still there; its id may belong to another one by now."""
+        """Return whether the model still exists; its id may belong to a different one by now."""
         try:
             return self._library.find(model.id).task.id == model.task.id
         except NotFound:
@@ -241,7 +243,7 @@ class Evaluations(Reports):
 
     def ask(self, model: TunedModel, work: EvaluationWork | FoldsWork) -> Progress:
         """
-        Start an evaluation of a tuned model, or return the progress of the one that runs.
+        Start an evaluation of a tuned model, or return the progress of the running one.
 
         Raises FailedPrecondition if the model is not ACTIVE, InvalidArgument without rows, ResourceExhausted if too
         many evaluations are open.
@@ -252,7 +254,7 @@ class Evaluations(Reports):
         return self._put(model, work)
 
     def resume(self) -> None:
-        """Start the evaluations that a server which ended before them owed to models tuned within the last day."""
+        """Start the evaluations of models tuned within the last day that an earlier server did not get to."""
         since = datetime.now(UTC) - timedelta(days=1)
         for model in self._library.list():
             ended = model.task.complete_time
@@ -262,13 +264,13 @@ class Evaluations(Reports):
     def cancel(self, model: TunedModel) -> None:
         super().cancel(model)
         if model.fold_count:
-            self._library.update(model.id, fold_count=0)  # nor after a restart
+            self._library.update(model.id, fold_count=0)  # not even after a restart
 
     def begin(self, model: TunedModel) -> None:
         """
-        Start an evaluation after tuning, on the held-out rows or by the folds that were asked for.
+        Start an evaluation after tuning, on the held-out rows or by the requested folds.
 
-        Does nothing if there are neither or the model has an evaluation already; logs a line if too many are open.
+        Does nothing if there are neither, or if the model already has an evaluation; logs a line if too many are open.
         """
         try:
             work = self.folds_work(model, model.fold_count) if model.fold_count else self.held_out_work(model)
@@ -283,7 +285,10 @@ class Evaluations(Reports):
         return EvaluationWork(held_out, used, "held-out rows", max_rows, seed)
 
     def folds_work(self, model: TunedModel, folds: int) -> FoldsWork:
-        """Return the work of evaluating by folds of all rows; raise InvalidArgument, or if its base has changed."""
+        """
+        Return the work of evaluating by folds of all rows; raises InvalidArgument, and FailedPrecondition if the base
+        has changed.
+        """
         rows = tuple(row for part in self._library.examples(model) for row in part)
         most = min(MAX_FOLDS, len({row.text_input.strip() for row in rows}))
         if not 2 <= folds <= most:
@@ -320,11 +325,12 @@ class DataChecks(Reports):
 
     def ask(self, model: TunedModel, folds: int | None = None) -> Progress:
         """
-        Start a data check of a tuned model's examples, or return the progress of the one that runs.
+        Start a data check of a tuned model's examples, or return the progress of the running one.
 
-        With `folds`, the base is tuned that many times, each time without the rows whose outputs are then checked.
-        Raises InvalidArgument for folds outside 2 to MAX_FOLDS or more than there are examples, FailedPrecondition if
-        the model is not ACTIVE or its base has changed, ResourceExhausted if too many data checks are open.
+        With `folds`, the base is tuned that many times, each time without the rows whose outputs are checked
+        afterwards. Raises InvalidArgument for folds outside 2 to MAX_FOLDS or more than there are examples,
+        FailedPrecondition if the model is not ACTIVE or its base has changed, ResourceExhausted if too many data checks
+        are open.
         """
         adapter = self._library.artifact(model)
         _require_same_base(self._catalog, model)
@@ -390,13 +396,13 @@ def keep(library: Library, model: TunedModel, evaluation: Evaluation) -> None:
 
 
 def store(library: Library, model: TunedModel, kind: str, document: Mapping[str, Any]) -> None:
-    """Store a document as the newest report of a kind, with the time and the epoch that the model served."""
+    """Store a document as the newest report of its kind, with the time and the epoch that the model served."""
     facts = {"create_time": datetime.now(UTC).isoformat(), "served_epoch": model.served_epoch}
     library.put_report(model, kind, {**document, **facts})
 
 
 def _require_same_base(catalog: Catalog, model: TunedModel) -> None:
-    """Raise FailedPrecondition if a base is installed under this name that is not the one the model was tuned on."""
+    """Raise FailedPrecondition if the base under this name is not the one that the model was tuned on."""
     # a missing base is downloaded by the child
     if catalog.is_present(model.base_model) and catalog.digest(model.base_model) != model.base_digest:
         raise FailedPrecondition(f"The base {model.base_model} is not the one that {model.id} was tuned on.")

@@ -1,9 +1,9 @@
 """
 The work on one task: claim, load the base, tune, publish, finish.
 
-A generator of events whose consumer owns the loop. After `cancel()` the task ends and keeps what was tuned; closing
-the generator writes a checkpoint and puts the task back into the queue. Files are written here; rows are written by
-`answer`, in a child process's case by its parent. torch is not loaded before the second event.
+This is a generator of events whose consumer owns the loop. After `cancel()`, the task ends and keeps what was tuned;
+closing the generator writes a checkpoint and puts the task back into the queue. Files are written here; rows are
+written by `answer`, which runs in the parent if this is a child process. torch is not loaded before the second event.
 
     worker = TaskWorker.claim(library, library.create(request))
     with closing(worker.events()) as events:
@@ -63,18 +63,18 @@ if TYPE_CHECKING:
 _log = logging.getLogger("tunery.task")
 
 BEAT_SECONDS = 1.0
-CURVE_SECONDS = 5.0  # between two writes of a long curve, which is written whole each time
-SHORT_CURVE = 500  # steps; a curve up to here, 12 kB, is written with each beat
+CURVE_SECONDS = 5.0  # between two writes of a long curve, which is written in full each time
+SHORT_CURVE = 500  # steps; a curve up to this length, 12 kB, is written with each heartbeat
 SAMPLED_ROWS = 3
-SAMPLED_TOKENS = 48  # of an answer; longer ones are cut
-SAMPLED_SHARE = 0.1  # of the time, at most, that goes into answers while tuning
+SAMPLED_TOKENS = 48  # of an answer; longer ones are cut off
+SAMPLED_SHARE = 0.1  # the largest share of the time that goes into answers while tuning
 
 
 class TaskWorker:
     """
     Works on the claimed task of a tuned model, in this process.
 
-    `call` has the owner of the library do what a `Call` says and returns the answer; it may raise Fenced.
+    `call` makes the owner of the library carry out a `Call` and returns the answer; it may raise Fenced.
     """
 
     def __init__(self, model: TunedModel, task: TuningTask, folder: DataFolder, call: Callable[[Call], Any]) -> None:
@@ -82,13 +82,15 @@ class TaskWorker:
         self._tuner: Tuner | None = None
         self._phase = Phase.PREPARING
         self._is_cancelled = task.cancel_requested
-        self._beat_time = self._curve_time = float("-inf")  # the first step is shown at once
-        self._sample_time = float("-inf")  # of the next sample of answers
-        self.resume_step: int | None = None  # the step to resume at, once the task was put back into the queue
+        self._beat_time = self._curve_time = float("-inf")  # the first step is reported immediately
+        self._sample_time = float("-inf")  # time of the next sample of answers
+        self.resume_step: int | None = None  # the step to resume at, once the task has been put back into the queue
 
     @classmethod
     def claim(cls, library: Library, model: TunedModel) -> Self:
-        """Claim the task of a model in a library of this process; raises FailedPrecondition if it is not waiting."""
+        """
+        Claim the task of a model in a library of this process; raises FailedPrecondition if the task is not waiting.
+        """
         task = library.claim(worker_name(), task_id=model.task.id, is_cancelled=model.task.cancel_requested)
         if task is None:
             raise FailedPrecondition(f"The tuning job for {model.id} is not waiting in the queue.")
@@ -101,7 +103,7 @@ class TaskWorker:
 
     def events(self) -> Generator[Event]:
         """
-        Work, and yield what happens.
+        Work on the task, and yield events.
 
         Raises TuningUnstable, OutOfMemory and other TuneryErrors after the task FAILED with them. ResourceExhausted and
         Unavailable, if the disk is full or fails, and Fenced do not end the task.
@@ -124,7 +126,7 @@ class TaskWorker:
             else:
                 self._fail(error)
             raise
-        except BaseException:  # forced in the middle of a step: only the earlier checkpoint is consistent
+        except BaseException:  # interrupted in the middle of a step, so only the earlier checkpoint is consistent
             self._put_back()
             raise
 
@@ -133,7 +135,7 @@ class TaskWorker:
         from tunery.engine.tuner import settings_in_force, versions
 
         yield PhaseEntered(Phase.PREPARING)
-        # a checkpoint is continued in the number format it was made in, whatever is faster now
+        # tuning resumes in the number format of the checkpoint, whatever is faster now
         dtype = self._task.settings.get("dtype")
         resident = resident_base(self._model.base_model, self._folder.path, dtype and str(dtype))
         try:
@@ -147,7 +149,7 @@ class TaskWorker:
                 if not self._is_cancelled:
                     yield from self._steps(tuner, resident)
             except InvalidArgument:
-                resident.require_whole()  # damaged weights explain it better than a learning rate
+                resident.require_whole()  # damaged weights are a better explanation than the learning rate
                 raise
             resident.require_whole()
             try:
@@ -170,7 +172,7 @@ class TaskWorker:
             if not tuner.completed_steps and self._task.checkpoint_step:
                 notices.append(Noticed("The checkpoint is gone; tuning starts over at step 1."))
         except (OtherCheckpoint, CheckpointDamaged) as error:
-            # another number format, recipe or engine must not be mixed, and nothing damaged may be continued
+            # number formats, recipes and engines must not be mixed, and tuning must not resume from anything damaged
             reason = str(error) if isinstance(error, CheckpointDamaged) else error.said
             notices.append(Noticed(f"{reason.removesuffix('.')}; tuning starts over at step 1."))
             shutil.rmtree(self._folder.checkpoint(self._task.id))
@@ -210,14 +212,14 @@ class TaskWorker:
                 return
 
     def _sample(self, tuner: Tuner, resident: ResidentBase) -> None:
-        """Have a few rows answered by the epoch that has just ended, unless that would take too much of the time."""
+        """Answer a few rows with the epoch that has just ended, unless that would take too much of the time."""
         begin = time.monotonic()
         rows = (self._inputs[1] or self._inputs[0])[:SAMPLED_ROWS]
         if begin < self._sample_time or self._is_cancelled:
             return
         try:
             answers = resident.sample(tuner.adapter, [row.text_input for row in rows], SAMPLED_TOKENS)
-        except Exception as error:  # noqa: BLE001  # a row too long, too little memory: never the end of a job
+        except Exception as error:  # noqa: BLE001  # a row that is too long, or too little memory, must never end a job
             self._sample_time = float("inf")
             _log.info("No answers are shown while %s is tuned: %s", self._model.name, error)
             return
@@ -231,7 +233,7 @@ class TaskWorker:
         if self._is_cancelled:
             published = self._publish(tuner) if tuner.completed_steps else None
             yield Ended(self._finish(Phase.CANCELLED, tuner, published))
-        else:  # past the commit point cancelling has no effect
+        else:  # after the commit point, cancelling has no effect
             tuner.require_health(partial(resident.asked, self._inputs[0]))
             yield PhaseEntered(Phase.PUBLISHING)
             yield Ended(self._finish(Phase.SUCCEEDED, tuner, self._publish(tuner)))
@@ -279,7 +281,7 @@ class TaskWorker:
         return self._folder.publish(self._task, lambda folder: _write(folder, tuner), needed_bytes=needed)
 
     def _begin_again(self, tuner: Tuner, error: CheckpointDamaged) -> NoReturn:
-        """Drop what was tuned, since a part of it was damaged on the disk, and have the task put back."""
+        """Drop what was tuned, because part of it was damaged on disk, and have the task put back."""
         shutil.rmtree(tuner.folder)
         tuner.checkpoint_step = 0
         raise Unavailable(f"{str(error).removesuffix('.')}; the tuning job starts over.") from error
@@ -294,7 +296,7 @@ class TaskWorker:
         for call in (
             Beat(self._phase, self._progress()),
             PutBack(),
-        ):  # each by itself: the disk may be full for a moment
+        ):  # separately, because the disk may be full for a moment
             with suppress(ResourceExhausted, Unavailable, Fenced):
                 self._call(call)
 
@@ -303,7 +305,7 @@ class TaskWorker:
 
 
 def answer(library: Library, model: TunedModel, task: TuningTask, call: Call) -> Any:
-    """Do in the library what the worker of a claimed task calls for; raises Fenced if the claim was lost."""
+    """Carry out a call of the worker of a claimed task in the library; raises Fenced if the claim was lost."""
     match call:
         case ReadInputs():
             return library.inputs(model, task)

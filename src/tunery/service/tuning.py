@@ -1,7 +1,7 @@
 """
-Values of tuning: what is requested, under which name and from which page of a list, and the task that does it.
+Values of tuning: requests, names, filters and pages of lists, and tasks.
 
-A task has phases, and its worker gives events and calls its parent process to have rows written. Shared by the
+A task has phases; its worker yields events and calls its parent process to write rows. The values are shared by the
 library, its workers and their child processes.
 """
 
@@ -38,10 +38,10 @@ from tunery.types import (
     TuningSnapshot,
 )
 
-LOCAL_USER = "local"  # the user on this machine who has not signed in
-LOCAL_ADDRESS = "local@tunery.localhost"  # what permissions call that user: clients expect an e-mail address
+LOCAL_USER = "local"  # the user on this machine, who does not need to sign in
+LOCAL_ADDRESS = "local@tunery.localhost"  # the name of that user in permissions, since clients expect an e-mail address
 MAX_PAGE_SIZE = 1000
-MAX_ROW_NUMBER = 2**62  # in a page token, which a caller can forge; SQLite counts to 2**63
+MAX_ROW_NUMBER = 2**62  # in a page token, which a caller could forge; SQLite counts up to 2**63
 _TOKEN = struct.Struct(">Q8s")
 
 # each word includes the higher roles (google/ai/generativelanguage/v1beta/model_service.proto)
@@ -52,7 +52,7 @@ _ROLES = {
 }
 _EVERYONE = "readers:everyone"
 
-MAX_NAME_CHARACTERS = 40  # proto TunedModel: for the given id and for display_name
+MAX_NAME_CHARACTERS = 40  # from the proto TunedModel, for ids and display_name
 RANDOM_CHARACTERS = 12  # as in Google's ids: number-generator-model-dzlmi0gswwqb
 
 ID_PATTERN = "[a-z]([a-z0-9-]{0,38}[a-z0-9])?"
@@ -67,7 +67,7 @@ class Prompt:
     """
     A structured prompt of a user; `document` has preamble, columns and rows as plain JSON values.
 
-    In lists the document has no rows, and `row_count` says how many there are.
+    In lists, the document has no rows, and `row_count` gives their number.
     """
 
     id: str
@@ -82,9 +82,10 @@ class Prompt:
 @dataclass(frozen=True, slots=True)
 class TuningRequest:
     """
-    A checked request to tune: everything a tuning task needs, also to resume.
+    A checked request to tune: everything that a tuning task needs to start and to resume.
 
-    `id` or `display_name` must be given; `hyperparameters` are resolved, `examples` exclude the `held_out` ones.
+    `id` or `display_name` must be given; `hyperparameters` are resolved, and `examples` do not include the `held_out`
+    ones.
     """
 
     base_model: str  # name in the catalog
@@ -124,7 +125,10 @@ class TuningRequest:
         return self.hyperparameters.total_steps(len(self.examples))
 
     def sha256(self) -> str:
-        """Return the digest that identifies a repeated request: of all that changes the result, and the names."""
+        """
+        Return the digest that identifies a repeated request. It covers the names and everything that affects the
+        result.
+        """
         facts = {
             "id": self.id,
             "display_name": self.display_name,
@@ -149,7 +153,7 @@ def inputs_sha256(
     seed: int,
     source_tuned_model: str | None,
 ) -> str:
-    """Return the digest of everything in the database that decides what a task makes."""
+    """Return the digest of everything in the database that affects the result of a task."""
     settings = [hyperparameters.epoch_count, hyperparameters.batch_size, hyperparameters.learning_rate, seed]
     facts = [base_digest, _digest(examples), _digest(held_out), *settings, source_tuned_model]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
@@ -158,10 +162,8 @@ def inputs_sha256(
 @dataclass(frozen=True, slots=True)
 class ModelFilter:
     """
-    Which tuned models a list shows.
-
-    Those on which the caller personally has one of `roles`, or those shared with everyone; with all `words` in display
-    name or description.
+    Which tuned models a list shows: those on which the caller personally has one of `roles`, or those shared with
+    everyone, with all `words` in the display name or description.
     """
 
     roles: tuple[Role, ...] = _ROLES["readers:me"]
@@ -193,12 +195,15 @@ def page_size(asked: int | None, default: int) -> int:
 
 
 def page_token(last_number: int, *asked: object) -> str:
-    """Return the token of the page after row `last_number`; `asked` identifies the list it is valid for."""
+    """Return the token for the page after row `last_number`; `asked` identifies the list for which it is valid."""
     return base64.urlsafe_b64encode(_TOKEN.pack(last_number, _filter_digest(asked))).decode().rstrip("=")
 
 
 def read_page_token(token: str | None, *asked: object) -> int | None:
-    """Return the row number after which a page begins, None for the first; raise InvalidArgument for another list."""
+    """
+    Return the row number after which a page begins, None for the first; raises InvalidArgument for a token of another
+    list.
+    """
     if not token:
         return None
     try:
@@ -220,7 +225,7 @@ def check_id(model_id: str) -> None:
 
 
 def check_task_id(task_id: str) -> None:
-    """Raise DataLoss unless this is a UUID: folders are named after it, and a backup may be crafted."""
+    """Raise DataLoss unless this is a UUID, because folders are named after it, and a backup may be forged."""
     if not _UUID.fullmatch(task_id):
         raise DataLoss(f"The database has a tuning job with the id {task_id[:80]!r}, which tunery never creates.")
 
@@ -239,7 +244,7 @@ def check_description(description: str) -> None:
 
 
 def refuse_controls(what: str, text: str, allowed: str = "") -> None:
-    """Raise InvalidArgument for a character that can control a terminal or turn the direction of the text around."""
+    """Raise InvalidArgument for a character that can control a terminal or reverse the direction of the text."""
     for position, character in enumerate(text, start=1):
         if character not in allowed and (unicodedata.category(character) == "Cc" or character in _TURNS):
             code = f"U+{ord(character):04X}"
@@ -256,7 +261,9 @@ def new_id(display_name: str) -> str:
 
 
 def random_id() -> str:
-    """Return 12 random characters of a-z and 0-9: 62 bits, which nobody can guess or will see twice."""
+    """
+    Return 12 random characters from a-z and 0-9; with 62 bits, nobody can guess them, and they will not occur twice.
+    """
     return "".join(secrets.choice(_ALPHABET) for _ in range(RANDOM_CHARACTERS))
 
 
@@ -271,26 +278,27 @@ def _filter_digest(asked: Sequence[object]) -> bytes:
 
 RUNNING_PHASES = (Phase.PREPARING, Phase.RUNNING, Phase.PUBLISHING)  # a worker has claimed the task
 
-# A worker only moves its task forward; PREPARING → PUBLISHING is a task resumed after its last step.
+# A worker only moves its task forward; PREPARING → PUBLISHING occurs if a task is resumed after its last step.
 PHASES_BEFORE = {
     Phase.PREPARING: (Phase.PREPARING,),
     Phase.RUNNING: (Phase.PREPARING, Phase.RUNNING),
     Phase.PUBLISHING: RUNNING_PHASES,
 }
 
-# The phases each ending may follow. PUBLISHING is the commit point: after it nothing can be cancelled.
+# The phases that may precede each ending. PUBLISHING is the commit point, after which a task cannot be cancelled.
 PHASES_BEFORE_END = {
     Phase.SUCCEEDED: (Phase.PUBLISHING,),
     Phase.CANCELLED: (Phase.PREPARING, Phase.RUNNING),
     Phase.FAILED: RUNNING_PHASES,
 }
 
-# A task is given up when this many of its own processes died while the server lived (our own choice of limits).
+# A task is given up when this many of its own processes have died while the server was alive (limits of our own
+# choice).
 MAX_LOSSES = 5
 MAX_LOSSES_AT_ONE_STEP = 3
 
-# Deaths of the server are no fault of a task, unless they come again and again at one step: after SUSPECT_DEATHS the
-# task is tried by itself, and it is given up when it dies together with the server then too.
+# Crashes of the server are not blamed on a task, unless they keep happening at the same step: after SUSPECT_DEATHS the
+# task is tried by itself, and it is given up if it then crashes together with the server too.
 SUSPECT_DEATHS = 3
 MAX_SERVER_DEATHS = 5
 
@@ -298,11 +306,11 @@ MAX_SERVER_DEATHS = 5
 class Loss(StrEnum):
     """How a task lost its worker."""
 
-    PROCESS = "PROCESS"  # its own process died or froze while the server lived
+    PROCESS = "PROCESS"  # its own process died or froze while the server was alive
     MEMORY = "MEMORY"  # the kernel killed its process because memory ran out
     SERVER = "SERVER"  # the server died too
     SURVIVED = "SURVIVED"  # the server died, and the process of the task outlived it
-    ERROR = "ERROR"  # an error of ours left the row as it was
+    ERROR = "ERROR"  # a bug of ours left the row as it was
 
 
 def state_of(phase: Phase, has_artifact: bool) -> State:
@@ -325,7 +333,9 @@ class PhaseEntered:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The base is loaded and `step` begins, the first or the one after a checkpoint; `settings` are those in force."""
+    """
+    The base is loaded and `step` begins, the first one or the one after a checkpoint; `settings` are those in force.
+    """
 
     settings: Mapping[str, object]
     step: int
@@ -334,14 +344,14 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class StepDone:
-    """An optimizer step is done. Between two of these the task can be cancelled or left."""
+    """An optimizer step is done. Between two steps, the task can be cancelled or left for later."""
 
     snapshot: TuningSnapshot
 
 
 @dataclass(frozen=True, slots=True)
 class Noticed:
-    """Something the user should know, as a sentence; the work continues."""
+    """A sentence that the user should see; the work continues."""
 
     text: str
 
@@ -358,12 +368,12 @@ Event = PhaseEntered | Started | StepDone | Noticed | Ended
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a task is. None leaves the stored value; no value ever shortens the stored curve."""
+    """The progress of a task. None keeps the stored value; the stored curve is never shortened."""
 
     step: int = 0  # optimizer steps done
     checkpoint_step: int | None = None
     micro_batch_size: int | None = None
-    snapshots: Sequence[TuningSnapshot] | None = None  # all since step 1, also those before a resume
+    snapshots: Sequence[TuningSnapshot] | None = None  # all since step 1, including those before a resume
     epoch_losses: Sequence[EpochLoss] | None = None
     advice: Advice | None = None
     settings: Mapping[str, object] | None = None
@@ -386,7 +396,7 @@ class ReadInputs:
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """Keep the claim and store the progress; the answer is whether the user asked to cancel."""
+    """Renew the claim and store the progress; the answer is whether the user has requested cancellation."""
 
     phase: Phase
     progress: Progress
@@ -394,7 +404,7 @@ class Beat:
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """Keep the answers of an epoch to a few rows, which are the same after each epoch."""
+    """Store an epoch's answers to a few rows, which are the same for each epoch."""
 
     epoch: int
     rows: Sequence[TuningExample] = field(repr=False)

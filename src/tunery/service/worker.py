@@ -1,8 +1,8 @@
 """
 The worker of a server: a thread that claims waiting tasks, and a warm child process that works on them.
 
-The child writes files and reports events; this side writes rows, always under the number of its own claim, and takes
-back a task whose child died or froze.
+The child writes files and reports events; this side writes rows, always with the number of its own claim, and requeues
+a task whose child died or froze.
 """
 
 from __future__ import annotations
@@ -26,14 +26,15 @@ from tunery.service.tuning import Beat, Call, Event, Finish, Loss, Noticed, Phas
 from tunery.types import Phase, TunedModel, TuningTask
 
 LEASE_SECONDS = 10.0  # a child that is silent for this long counts as frozen
-STOP_SECONDS = 8.0  # to write a checkpoint when the server stops
+STOP_SECONDS = 8.0  # for writing a checkpoint when the server stops
 LEAVE_SECONDS = 0.5  # for an idle child
-LOOK_SECONDS = 1.0  # between two looks for tasks that nobody announced
+LOOK_SECONDS = 1.0  # between two checks for tasks that nobody announced
 BACKOFF_SECONDS = (1.0, 5.0, 30.0, 120.0)
-# Answers come first: beside a tuning child of equal priority they take more than twice as long. Long ones pause for it,
+# Answers come first: next to a tuning child of equal priority, they take more than twice as long. Long answers pause
+# for it,
 # see `answering_child.Pauses`.
 NICENESS = 10
-SETTLE_SECONDS = 0.3  # between the death of a child and counting it
+SETTLE_SECONDS = 0.3  # between the death of a child and counting it as a loss
 RESTART_SECONDS = 30.0  # between two starts of an idle child
 
 _log = logging.getLogger("tunery.worker")
@@ -75,7 +76,7 @@ class Done:
 
 
 def tuning_child(channel: Channel, data_folder: Path) -> None:
-    """Run the child: send events and calls, and take commands until told to leave."""
+    """Run the child: send events and calls, and follow commands until told to leave."""
     child = _TuningChild(channel, data_folder)
     channel.when_orphaned = child.note_survival
     channel.show_life(lambda: child.is_busy)
@@ -86,8 +87,8 @@ class Worker:
     """
     Works on the tasks of a library, one at a time; `start`, then `wake` after each new task, `stop` at the end.
 
-    `on_success` gets each tuned model whose task ended SUCCEEDED, in the worker's thread: it must be quick. Work on a
-    task is done within a block of `beside`.
+    `on_success` gets each tuned model whose task ended SUCCEEDED, in the worker's thread, so it has to be quick. Work
+    on a task is done within a block of `beside`.
     """
 
     def __init__(
@@ -124,7 +125,7 @@ class Worker:
         return self._thread.is_alive()
 
     def start(self) -> None:
-        """Begin to work, with the base loaded ahead of the first task."""
+        """Start working, with the base loaded before the first task."""
         self._thread.start()
 
     def wake(self) -> None:
@@ -132,7 +133,7 @@ class Worker:
         self._wanted.set()
 
     def begin_stop(self) -> None:
-        """Take no further task and have the current one put back with a checkpoint; return at once."""
+        """Take no further tasks and have the current one put back with a checkpoint; return immediately."""
         if not self._is_stopping.is_set():
             self._stop_time = time.monotonic()
         self._is_stopping.set()
@@ -141,7 +142,9 @@ class Worker:
             child.send(Leave())
 
     def stop(self) -> None:
-        """Stop, and return when nothing runs any more; the child is killed STOP_SECONDS after it was told to leave."""
+        """
+        Stop, and return when nothing is running any more; the child is killed STOP_SECONDS after it was told to leave.
+        """
         self.begin_stop()
         self._thread.join(max(0.0, self._stop_time + STOP_SECONDS - time.monotonic()))
         while self._thread.is_alive():
@@ -156,17 +159,17 @@ class Worker:
             self._wanted.clear()
             try:
                 self._keep_warm()
-                self._library.take_back_lost_tasks(Loss.ERROR)  # we hold none: an error of ours left such a row
+                self._library.take_back_lost_tasks(Loss.ERROR)  # we hold none, so a bug of ours left such a row
                 task = self._claim()
                 if task is None:
                     self._wanted.wait(self._seconds_to_look())
                 else:
                     with self._beside():
                         self._work(task)
-            except TuneryError as error:  # a full disk or a locked database, which may pass
+            except TuneryError as error:  # a full disk or a locked database, which may be temporary
                 _log.warning("The worker waits: %s", error)
                 self._is_stopping.wait(BACKOFF_SECONDS[1])
-            except Exception:  # noqa: BLE001  # one task must not end the loop that all others need
+            except Exception:  # noqa: BLE001  # a single task must not end the loop that all others need
                 _log.exception("The worker continues after an unexpected error")
                 self._is_stopping.wait(BACKOFF_SECONDS[1])
 
@@ -207,14 +210,15 @@ class Worker:
             self._discard_child()
             is_short = child.was_killed and isinstance(lost, EOFError) and memory_kills() > kills_before
             how = "froze" if isinstance(lost, TimeoutError) else "died"
-            # one that dies before its first event was never at the task: no file could be opened, or the like
+            # a child that dies before its first event never worked on the task, for example because no file could be
+            # opened
             loss = Loss.MEMORY if is_short else Loss.PROCESS if self._has_begun and has_died else Loss.ERROR
             self._lose(task, how, loss)
-        except BaseException:  # an error of ours: the child is in the middle of the task and would never leave it
+        except BaseException:  # a bug of ours: the child is in the middle of the task and would never leave it
             self._discard_child()
             with suppress(TuneryError):
                 self._library.release(task)
-            self._hold_back(task)  # so that it does not keep the others waiting
+            self._hold_back(task)  # so that other tasks do not have to wait for it
             raise
         finally:
             self.current_task_id = None
@@ -247,7 +251,7 @@ class Worker:
             self._log(task, f"Ended with {error.status}: {error}")
         try:
             model = self._library.find(task.tuned_model_id)
-        except NotFound:  # deleted meanwhile; the child may have written files after that
+        except NotFound:  # deleted in the meantime; the child may have written files after that
             self._library.tidy(task)
             self._held_back.pop(task.id, None)
             return
@@ -259,17 +263,19 @@ class Worker:
             self._on_success(model)
 
     def _lose(self, task: TuningTask, how: str, loss: Loss) -> None:
-        self._is_stopping.wait(SETTLE_SECONDS)  # what kills the server as well is not counted as a loss of the task
+        self._is_stopping.wait(
+            SETTLE_SECONDS
+        )  # if the server is killed as well, this is not counted as a loss of the task
         cause = " because memory ran out" if loss is Loss.MEMORY else ""
         self._log(task, f"The worker process {how}{cause}; the tuning job resumes from its checkpoint")
         _log.warning("The child working on %s %s%s", task.tuned_model_id, how, cause)
         with suppress(Fenced):
-            if self._is_stopping.is_set():  # no fault of the task
+            if self._is_stopping.is_set():  # not the fault of the task
                 self._library.release(task)
             else:
                 self._library.take_back(task, loss)
                 self._hold_back(task)
-                self._ready_child()  # it starts while the task waits
+                self._ready_child()  # it starts while the task is waiting
 
     def _hold_back(self, task: TuningTask) -> None:
         losses = self._held_back.get(task.id, (0, 0.0))[0]
@@ -302,7 +308,7 @@ class Worker:
                 self._log(task, f"Step {step} of {total} begins: {_in_words(settings)}")
 
     def _note_losses(self, task: TuningTask, call: Call) -> None:
-        """Log each epoch that has ended."""
+        """Log every epoch that has ended."""
         if not isinstance(call, Beat | Finish):
             return
         losses = call.progress.epoch_losses or ()
@@ -320,7 +326,7 @@ class Worker:
 
 
 def _in_words(settings: Mapping[str, object]) -> str:
-    """Return settings as "rank 16, alpha 32.0"; those that are not known yet are left out."""
+    """Return settings as "rank 16, alpha 32.0", leaving out those that are not known yet."""
     shown = ((name.replace("_", " "), value) for name, value in settings.items() if value is not None)
     return ", ".join(f"{name} {' and '.join(map(str, v)) if isinstance(v, list) else v}" for name, v in shown)
 
@@ -330,7 +336,9 @@ class _TuningChild:
         self._channel, self._folder = channel, DataFolder(data_folder)
         self._is_leaving = False
         self._task: TuningTask | None = None
-        self.is_busy = False  # while idle it sends nothing: the server is not reading, and the pipe would fill up
+        self.is_busy = (
+            False  # an idle child sends nothing, because the server is not reading and the pipe would fill up
+        )
 
     def serve(self) -> None:
         while not self._is_leaving:
@@ -346,14 +354,14 @@ class _TuningChild:
             self.is_busy = False
 
     def note_survival(self) -> None:
-        """Leave a file that says: the server died, and the process of this task did not."""
+        """Leave a file that says that the server died while the process of this task was alive."""
         if self._task is not None:
             witness = self._folder.witness(self._task.id, self._task.claim_number)
             witness.parent.mkdir(mode=0o700, exist_ok=True)  # fails if the data folder was removed
             witness.touch(mode=0o600)
 
     def call(self, call: Call) -> Any:
-        """Have the server do what a call says; return its answer or raise its error."""
+        """Have the server carry out a call; return its answer or raise its error."""
         self._channel.send(call)
         while True:
             match self._channel.messages.get():

@@ -34,9 +34,9 @@ from tunery.service.folder import DataFolder
 from tunery.service.tuning import LOCAL_USER
 from tunery.types import Caller
 
-ADMINISTRATION_MINUTES = 60  # after signing in, in which a browser may manage users and keys
+ADMINISTRATION_MINUTES = 60  # the time after signing in during which a browser may manage users and keys
 
-KEPT_DAYS = 1  # how long expired rows stay, so that the second use of a token still ends its sign-in
+KEPT_DAYS = 1  # how long expired rows are kept, so that the second use of a token still ends its sign-in
 
 _REFUSED = "Request had invalid authentication credentials. Expected an access token that is known and not expired."
 
@@ -52,11 +52,11 @@ class Login:
 
 class Accounts:
     """
-    The accounts of one data folder; needs the database that the owner of the folder writes with.
+    The accounts of one data folder; needs the owner's writable database.
 
-    `address` is the public address of the server, also an audience for key files. With `keys_act_as_users` an API key
-    that belongs to a user acts as that user, as it did in the end in the original; off by default. Without
-    `keys_in_urls` keys are taken from headers only: addresses end up in logs and histories.
+    `address` is the public address of the server, also an audience for key files. With `keys_act_as_users`, an API key
+    that belongs to a user acts as that user, as in the last months of the original; off by default. Without
+    `keys_in_urls`, keys are accepted in headers only, because URLs end up in logs and histories.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Accounts:
         self.keys_in_urls = keys_in_urls
         base = address.rstrip("/")
         self._audiences = frozenset({GOOGLE_AUDIENCE} | ({base, f"{base}/"} if base else set()))
-        self.access_seconds = ACCESS_SECONDS  # of logins; tests make it short
+        self.access_seconds = ACCESS_SECONDS  # lifetime of a login's access tokens; shorter in tests
         self.users = Users(self._store)
         self.keys = Keys(self._store, self.users)
         self.tokens = Tokens(self._store)
@@ -85,7 +85,7 @@ class Accounts:
         self.codes = Codes(self._store)
 
     def tidy(self) -> None:
-        """Delete what expired more than a day ago; call this when the server starts and once a day."""
+        """Delete rows that expired more than a day ago; call this when the server starts and once a day."""
         with self._store.database.writing() as connection:
             rows.delete_ended(connection, self._store.clock() - timedelta(days=KEPT_DAYS))
 
@@ -93,7 +93,7 @@ class Accounts:
         """
         Raise FailedPrecondition unless the server may listen to other machines.
 
-        The owner needs a password, and the connection TLS, here or in a proxy.
+        That requires a password for the owner, and TLS in a proxy.
         """
         users = [user for user in self.users.all() if user.has_password]
         if not any(user.id == LOCAL_USER or (user.is_admin and not user.is_disabled) for user in users):
@@ -143,14 +143,14 @@ class Accounts:
         """
         Return the user whose key file signed a token, with the scope for tuning; raises Unauthenticated.
 
-        With `audiences` the token is to be exchanged at the token endpoint and must name one of them.
+        With `audiences`, the token is meant for exchange at the token endpoint and must name one of them.
         """
         accepted = self._audiences if audiences is None else audiences
         key, scopes = self.keys.check_signed(token, accepted, is_exchanged=audiences is not None)
         return self._caller(key.user_id, (TUNING_READONLY if set(scopes) == {TUNING_READONLY} else TUNING,))
 
     def create_login(self, user_id: str, scopes: Sequence[str], days: int = REFRESH_DAYS, name: str = "") -> Login:
-        """Make a login with a client of its own, renewed for a number of days (1 to 90)."""
+        """Make a login with its own client, renewable for a number of days (1 to 90)."""
         if not 1 <= days <= REFRESH_DAYS:
             raise InvalidArgument(f"A login lasts 1 to {REFRESH_DAYS} days, not {days:,}.")
         client, secret = self.clients.for_login(name or "tunery login", user_id, self.access_seconds)
@@ -160,9 +160,9 @@ class Accounts:
 
     def spend(self, token: str) -> None:
         """
-        Use up the token that a login or plain token is made with: the local token, or one of `tunery login`.
+        Use up the token with which a login or plain token is made: the local token, or one from `tunery login`.
 
-        Raises PermissionDenied for any other token: a token for an hour could make itself one for years.
+        Raises PermissionDenied for any other token; otherwise a token for an hour could create one for years.
         """
         if self.local_token.matches(token):
             return
@@ -182,7 +182,7 @@ class Accounts:
 
 
 class LocalToken:
-    """The token in the data folder that lets commands on this machine in while the server runs."""
+    """The token in the data folder that gives commands on this machine access while the server is running."""
 
     def __init__(self, folder: DataFolder) -> None:
         self._path = folder.local_token

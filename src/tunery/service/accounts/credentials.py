@@ -1,5 +1,5 @@
 """
-Tokens, API keys, key files and browser sessions: made, found while they are valid, listed and revoked.
+Tokens, API keys, key files and browser sessions: creating, finding, listing and revoking them.
 
 All of them are a `Credential`, found by the hash of its secret; a key file signs tokens instead (RFC 7523).
 """
@@ -31,16 +31,16 @@ from tunery.service.database.connection import Connection
 from tunery.service.tuning import LOCAL_USER, random_id
 
 ACCESS_SECONDS = 3600
-REFRESH_DAYS = 90  # of a sign-in as a whole, however often it is renewed
+REFRESH_DAYS = 90  # for a sign-in as a whole, however often it is renewed
 REFRESH_IDLE_DAYS = 30
 MAX_PLAIN_DAYS = 3650
 SESSION_DAYS = 30
 SESSION_IDLE_DAYS = 7
 SETUP_LINK_MINUTES = 15
-WRONG_KEYS = 60  # in a minute, of all callers together; good keys keep working meanwhile
+WRONG_KEYS = 60  # per minute, from all callers together; valid keys keep working meanwhile
 
 GOOGLE_AUDIENCE = "https://generativelanguage.googleapis.com/"  # Google's client sends it to every endpoint
-GOOGLE_TOKEN_ENDPOINT = "https://oauth2.googleapis.com/token"  # the audience to exchange, whatever `token_uri` says
+GOOGLE_TOKEN_ENDPOINT = "https://oauth2.googleapis.com/token"  # the audience for exchange, whatever `token_uri` says
 MAX_LIFE_SECONDS = 3600
 CLOCK_SKEW_SECONDS = 60
 MIN_KEY_BITS = 3072  # as strong as 128 bits (NIST SP 800-57)
@@ -48,12 +48,12 @@ MAX_TOKEN_CHARACTERS = 8_192
 
 _ALGORITHM = "RS256"
 _MAX_SECONDS = 1 << 53
-_BETWEEN_USES = timedelta(minutes=1)  # a use is written at most once a minute, not with every call
+_BETWEEN_USES = timedelta(minutes=1)  # a use is recorded at most once a minute, not with every call
 
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """The tokens of a sign-in or a renewal; the only place with their secrets."""
+    """The tokens of a sign-in or a renewal; the only place that contains their secrets."""
 
     access_token: str
     expires_in: int  # seconds
@@ -74,7 +74,7 @@ class Grant:
 
 
 class Credentials:
-    """What tokens, keys and sessions share: how they are made and found, and when a use is noted."""
+    """What tokens, keys and sessions share: how they are created and found, and when a use is recorded."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -90,7 +90,7 @@ class Credentials:
         return credential, secret
 
     def _find(self, secret: str, *kinds: TokenKind, idle_days: int | None = None) -> Credential | None:
-        """Return the valid credential of one of these kinds, None also if it was not used for `idle_days`."""
+        """Return the valid credential of one of these kinds; None if it is unknown, or was not used for `idle_days`."""
         kind, now = kind_of(secret), self._store.clock()
         if kind is None or kind not in kinds:
             return None
@@ -120,9 +120,10 @@ class Tokens(Credentials):
 
     def check_refresh(self, secret: str, client: Client) -> Credential | None:
         """
-        Return the refresh token of a client with this secret, None if it is not valid any more.
+        Return a client's refresh token with this secret, None if it is no longer valid.
 
-        A token that was exchanged before was stolen, from its user or by one: the whole sign-in ends (RFC 9700, 4.14).
+        If a token is used that was exchanged before, somebody has stolen it, so the whole sign-in ends (RFC 9700,
+        4.14).
         """
         token = self._find(secret, TokenKind.REFRESH, idle_days=REFRESH_IDLE_DAYS)
         if token is not None:
@@ -137,7 +138,7 @@ class Tokens(Credentials):
         """
         Issue tokens for a code, marked as used in the same transaction; None if it was used before.
 
-        The second use of an authorization code also ends what the first one gave (RFC 6749, section 4.1.2).
+        The second use of an authorization code also revokes what the first one granted (RFC 6749, section 4.1.2).
         """
         now = self._store.clock()
         with self._store.database.writing() as connection:
@@ -152,7 +153,7 @@ class Tokens(Credentials):
         Issue an access token for a refresh token; a public client gets a new refresh token with it.
 
         A confidential client keeps its refresh token: google-auth does not store a new one and would lose it when its
-        process ends. None if the token was exchanged by somebody else meanwhile; then the sign-in ends.
+        process ends. None if somebody else has exchanged the token in the meantime; then the sign-in ends.
         """
         now = self._store.clock()
         with self._store.database.writing() as connection:
@@ -177,7 +178,7 @@ class Tokens(Credentials):
         return Issued(secret, ACCESS_SECONDS, scope)
 
     def create_plain(self, user_id: str, scopes: Collection[str], days: int, label: str = "") -> tuple[Credential, str]:
-        """Make a token that lives for a number of days; return it with its secret, which is not stored."""
+        """Make a token that is valid for a number of days; return it with its secret, which is not stored."""
         if not 1 <= days <= MAX_PLAIN_DAYS:
             raise InvalidArgument(f"A token lasts 1 to {MAX_PLAIN_DAYS:,} days, not {days:,}.")
         fields = {"scope": " ".join(scopes), "sign_in": random_id(), "label": checked_label(label)}
@@ -194,14 +195,14 @@ class Tokens(Credentials):
         return self._find(secret, TokenKind.ACCESS, TokenKind.PLAIN, TokenKind.REFRESH)
 
     def revoke(self, token: Credential) -> None:
-        """Revoke a token; a refresh token with everything its sign-in gave (RFC 7009, section 2.1)."""
+        """Revoke a token; for a refresh token, also everything that its sign-in granted (RFC 7009, section 2.1)."""
         is_sign_in = token.kind is TokenKind.REFRESH
         with self._store.database.writing() as connection:
             which = {"sign_in": token.sign_in} if is_sign_in else {"id": token.id}
             rows.revoke_tokens(connection, self._store.clock(), **which)
 
     def revoke_by_id(self, token_id: str) -> None:
-        """Revoke a token with everything its sign-in gave; raises NotFound."""
+        """Revoke a token with everything that its sign-in granted; raises NotFound."""
         with self._store.database.writing() as connection:
             sign_in = rows.sign_in_of(connection, token_id)
             if sign_in is None:
@@ -262,7 +263,9 @@ class Keys(Credentials):
             return rows.list_keys(connection, self._store.clock())
 
     def check(self, secret: str) -> Credential:
-        """Return the API key with this secret; raises InvalidArgument, or ResourceExhausted while many guess."""
+        """
+        Return the API key with this secret; raises InvalidArgument, or ResourceExhausted after too many wrong keys.
+        """
         key = self._find(secret, TokenKind.KEY)
         if key is None:
             with self._wrong_keys.attempt("all callers"):
@@ -296,7 +299,7 @@ class Keys(Credentials):
 
 
 class Sessions(Credentials):
-    """Browsers that are signed in, and the links that sign one in."""
+    """Signed-in browsers, and the links that sign a browser in."""
 
     def start(self, user_id: str) -> str:
         """Sign a browser in as a user and return the secret for its cookie."""
@@ -325,7 +328,7 @@ class Sessions(Credentials):
         return secret
 
     def user_of_setup_link(self, secret: str) -> str:
-        """Return the user of a set-up link, which stays good; raises Unauthenticated."""
+        """Return the user of a set-up link, which remains valid; raises Unauthenticated."""
         user_id = None
         if kind_of(secret) is TokenKind.SETUP:
             with self._store.database.reading() as connection:
@@ -346,7 +349,7 @@ def _bad_link() -> NoReturn:
 
 
 def checked_label(label: str) -> str:
-    """Return a label without blanks around it; raises InvalidArgument if it is too long or not printable."""
+    """Return a label without surrounding spaces; raises InvalidArgument if it is too long or not printable."""
     stripped = label.strip()
     if len(stripped) > 100 or not stripped.isprintable():
         raise InvalidArgument("A label may have up to 100 characters, on one line.")
@@ -369,7 +372,7 @@ def key_id_of(token: str) -> str | None:
 
 
 def normal_public_key(pem: str) -> str:
-    """Return an RSA public key as PEM; raises InvalidArgument for a short key, a private key and other texts."""
+    """Return an RSA public key in PEM; raises InvalidArgument for a short key, a private key or any other text."""
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
@@ -401,8 +404,8 @@ def _checked_claims(
     """
     Return the scopes that a token asks for, none if it names none; raises Unauthenticated unless its claims hold.
 
-    A bearer token may leave the audience out when it names scopes, as libraries do. A token to be exchanged
-    (`is_exchanged`) must have an audience, and may leave the subject out.
+    A bearer token that names scopes may omit the audience, as libraries do. A token meant for exchange (`is_exchanged`)
+    must have an audience, and may omit the subject.
     """
     issued, expires, not_before = claims.get("iat"), claims.get("exp"), claims.get("nbf", 0)
     scope, audience = claims.get("scope", ""), claims.get("aud")
@@ -428,5 +431,5 @@ def _is_for_us(audience: object, audiences: Collection[str], *, may_be_missing: 
 
 
 def _is_number(value: object) -> TypeGuard[float]:
-    """Return whether a value is a time in seconds; sums of larger numbers overflow, and no clock shows them."""
+    """Return whether a value is a time in seconds; sums of larger numbers overflow, and no real time is that large."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _MAX_SECONDS

@@ -35,11 +35,11 @@ DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
 CODE_SECONDS = 60
 DEVICE_CODE_SECONDS = 600
 POLL_SECONDS = 5  # RFC 8628, section 3.2
-DEVICE_STARTS = 30  # of one address in the life of a device code; nobody has shown credentials yet
+DEVICE_STARTS = 30  # from one address within the lifetime of a device code; nobody has shown credentials yet
 MAX_WAITING_DEVICES = 300
-WRONG_USER_CODES = 5  # of one user in the life of a device code, against 20 ** 8 codes
+WRONG_USER_CODES = 5  # by one user within the lifetime of a device code, out of 20 ** 8 codes
 
-# http on this machine, any port, no user-info, no query: browsers and we must read an address in the same way
+# http on this machine, any port, no user-info, no query, so that browsers and we interpret the address in the same way
 _LOOPBACK = re.compile(r"http://(localhost|127\.0\.0\.1|\[::1\])(?::([1-9][0-9]{0,4}))?(/[A-Za-z0-9._~/-]*)?")
 _HTTPS = re.compile(r"https://[a-z0-9.-]+(:[0-9]{1,5})?/[A-Za-z0-9._~/-]*")
 _DESKTOP_REDIRECTS = ("http://localhost/", "http://127.0.0.1/", "http://[::1]/")
@@ -67,7 +67,7 @@ class Clients:
         """
         Add a client that sends users to our sign-in; return it with its secret, if it has one.
 
-        Raises InvalidArgument for addresses that are neither https nor http on the user's machine.
+        Raises InvalidArgument for URLs that are neither https nor http on the user's machine.
         """
         for uri in redirect_uris:
             if not _LOOPBACK.fullmatch(uri) and not _HTTPS.fullmatch(uri):
@@ -79,7 +79,7 @@ class Clients:
         """
         Add a client for Google's desktop flow (`InstalledAppFlow`); return it with its secret.
 
-        Published guides never renew what they store of it: its access token lives as long as the sign-in.
+        Published guides never renew the credentials they store, so its access token is valid as long as the sign-in.
         """
         secret, life = new_secret(TokenKind.CLIENT), REFRESH_DAYS * 86_400
         return self._add(self._new(name, secret, (CODE, REFRESH), _DESKTOP_REDIRECTS, access_seconds=life)), secret
@@ -139,7 +139,7 @@ def has_secret(client: Client, secret: str) -> bool:
 
 
 def may_redirect(client: Client, uri: str) -> bool:
-    """Return whether a client may send a browser to an address, on this machine with any port (RFC 8252, 7.3)."""
+    """Return whether a client may send a browser to a URL; on this machine, any port is allowed (RFC 8252, 7.3)."""
     if uri in client.redirect_uris:
         return True
     wanted = _LOOPBACK.fullmatch(uri)
@@ -176,9 +176,9 @@ class Codes:
 
     def new_device_code(self, client: Client, scope: str, device_code: str, user_code: str, address: str = "") -> None:
         """
-        Store the two codes of a device at an address that waits; those that have expired are deleted.
+        Store the two codes of a waiting device at an address; expired ones are deleted.
 
-        Raises ResourceExhausted if too many devices wait, at this address or at all.
+        Raises ResourceExhausted if too many devices are waiting, at this address or in all.
         """
         self._device_starts.count(address)
         expire_time = self._store.clock() + timedelta(seconds=DEVICE_CODE_SECONDS)
@@ -205,7 +205,7 @@ class Codes:
 
     def waiting_device(self, user_code: str, user_id: str) -> DeviceCode:
         """
-        Return the device that waits for the code a user typed; blanks, hyphens and case do not matter.
+        Return the device that is waiting for the code a user typed; spaces, hyphens and case do not matter.
 
         Raises NotFound, and ResourceExhausted after `WRONG_USER_CODES` wrong ones.
         """

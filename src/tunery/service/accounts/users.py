@@ -33,14 +33,14 @@ from tunery.service.tuning import LOCAL_ADDRESS, LOCAL_USER
 if TYPE_CHECKING:
     from argon2 import PasswordHasher
 
-WRONG_PASSWORDS = 5  # in a minute: 10,000 guesses take more than a day
-WRONG_OF_ADDRESS = 30  # in a minute, whatever the names: each takes a tenth of a second of two processors
+WRONG_PASSWORDS = 5  # per minute, so 10,000 guesses take more than a day
+WRONG_OF_ADDRESS = 30  # per minute, whatever the names; each takes a tenth of a second on two cores
 MIN_CHARACTERS = 8  # NIST SP 800-63B and OWASP ASVS 5.0, 6.2.1; 15 or more is better
 MAX_ADDRESS_CHARACTERS = 255  # RFC 5321 allows 254
-MAX_PASSWORD_CHARACTERS = 1024  # hashing a megabyte would be a way to attack us
+MAX_PASSWORD_CHARACTERS = 1024  # hashing a megabyte could be used for an attack
 
 _ADDRESS = re.compile(r"[^\s@<>\"'()\\,;:]{1,64}@[^\s@<>\"'()\\,;:/]{1,190}")
-_MANY_NAMES = 10_000  # names with failed attempts before old ones are dropped
+_MANY_NAMES = 10_000  # number of names with failed attempts before old ones are dropped
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Rate:
     """
     At most `limit` attempts in `seconds` for each name; `clock` returns seconds that never go back.
 
-    `what` names them in the refusal.
+    `what` describes the attempts in the refusal.
     """
 
     def __init__(self, limit: int, seconds: float, clock: Callable[[], float], what: str = "failed attempts") -> None:
@@ -67,7 +67,7 @@ class Rate:
     @contextmanager
     def attempt(self, name: str) -> Iterator[None]:
         """
-        Count a try for a name; it does not count unless the block raises.
+        Count an attempt for a name; it only counts if the block raises.
 
         Raises ResourceExhausted, before the block, if the name had too many failed attempts.
         """
@@ -79,7 +79,7 @@ class Rate:
                 tries.remove(started)
 
     def count(self, name: str) -> None:
-        """Count a try for a name, whether it fails or not; raises ResourceExhausted if there were too many."""
+        """Count an attempt for a name, whether it fails or not; raises ResourceExhausted if there were too many."""
         self._begin(name)
 
     def _begin(self, name: str) -> float:
@@ -114,7 +114,7 @@ class Users:
         """
         Add a user. Raises InvalidArgument for an unusable address or password, AlreadyExists.
 
-        Without a password the user signs in with a set-up link.
+        A user without a password signs in with a set-up link.
         """
         user_id = normal_address(address)
         if user_id == LOCAL_ADDRESS:
@@ -145,7 +145,7 @@ class Users:
 
     def sign_in(self, user_id: str, password: str, address: str | None = None) -> User:
         """
-        Return the user with this password, given at an address.
+        Return the user with this password, which was sent from an address.
 
         Raises Unauthenticated, the same for a wrong password and an unknown user; ResourceExhausted after
         `WRONG_PASSWORDS` wrong ones in a minute, or `WRONG_OF_ADDRESS` from one address.
@@ -159,7 +159,7 @@ class Users:
         with self._wrong_passwords.attempt(name):
             with self._store.database.reading() as connection:
                 password_hash = rows.password_hash(connection, name)
-            # a password that cannot be right must take as long
+            # a password that cannot be right has to take as long
             if not (_matches(password[:MAX_PASSWORD_CHARACTERS], password_hash) and is_possible):
                 raise Unauthenticated("The user name or password is wrong.")
         if password_hash is not None and _hasher().check_needs_rehash(password_hash):
@@ -210,7 +210,7 @@ class Users:
 
 
 def normal_address(address: str) -> str:
-    """Return an e-mail address in lower case, as ids have it; raises InvalidArgument for any other text."""
+    """Return an e-mail address in lower case, as used in ids; raises InvalidArgument for any other text."""
     if len(address) > MAX_ADDRESS_CHARACTERS:
         raise InvalidArgument(f"An address has up to {MAX_ADDRESS_CHARACTERS} characters, not {len(address):,}.")
     normal = address.strip().lower()
@@ -219,18 +219,18 @@ def normal_address(address: str) -> str:
     return normal
 
 
-HASHING_NICENESS = 15  # answers go first: each hash keeps four threads busy for a tenth of a second
-# A hash takes 64 MiB while it is computed: two at once limit the memory that many guesses can take.
+HASHING_NICENESS = 15  # answers go first, since each hash keeps four threads busy for a tenth of a second
+# A hash needs 64 MiB while it is computed, so a limit of two at once bounds the memory for many guesses.
 _HASHING = ThreadPoolExecutor(2, "hashing", initializer=process.lower_thread_priority, initargs=(HASHING_NICENESS,))
 
 _CONTEXT_WORDS = ("tunery", "admin", "gemini", "studio")  # docs/access.md lists them
-_EASY_GUESSES = WRONG_PASSWORDS * 60 * 24 * 30  # of an account in a month
-_JUDGED_CHARACTERS = 32  # judging a long text takes seconds
+_EASY_GUESSES = WRONG_PASSWORDS * 60 * 24 * 30  # allowed by an account in a month
+_JUDGED_CHARACTERS = 32  # rating a long text takes seconds
 _judging = threading.Lock()  # zxcvbn keeps the names of the last call in a module
 
 
 def _checked_and_hashed(password: str, user_id: str) -> str:
-    """Return the hash of a new password; raises InvalidArgument with the reason if it must not be used."""
+    """Return the hash of a new password; raises InvalidArgument with the reason if it is not acceptable."""
     if len(password) < MIN_CHARACTERS:
         raise InvalidArgument(
             f"A password needs at least {MIN_CHARACTERS} characters (15 or more is better), not {len(password)}."
@@ -245,7 +245,7 @@ def _checked_and_hashed(password: str, user_id: str) -> str:
 
 
 def _is_easy_to_guess(password: str, user_id: str) -> bool:
-    """Return whether leaked passwords, words, names, repeats and sequences lead to a password in few guesses."""
+    """Return whether leaked passwords, words, names, repeats and sequences lead to a password within few guesses."""
     from zxcvbn import zxcvbn
 
     words = [user_id, user_id.partition("@")[0], *_CONTEXT_WORDS]
@@ -258,7 +258,9 @@ def _hashed(password: str) -> str:
 
 
 def _matches(password: str, password_hash: str | None) -> bool:
-    """Return whether this is the password. Without a hash it takes as long, so that nobody learns who exists."""
+    """
+    Return whether this is the password. Without a hash it takes as long, so that nobody can find out which users exist.
+    """
     from argon2.exceptions import VerifyMismatchError
 
     try:

@@ -1,7 +1,8 @@
 """
-The values of accounts, and the secrets given out for them. No value holds a secret: only its SHA-256 is kept.
+The values of accounts, and the secrets issued for them.
 
-A secret is 256 random bits with a prefix that secret scanners recognize and a checksum:
+No value contains a secret, only its SHA-256. A secret is 256 random bits with a checksum and a prefix that secret
+scanners recognize:
 
     tny_k_ + 43 characters (256 bits) + 6 characters (CRC-32 of the text before it)
 """
@@ -60,10 +61,10 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A token, an API key, a key file or a browser session: what a caller proves an identity with."""
+    """A token, an API key, a key file or a browser session, with which a caller proves an identity."""
 
     kind: TokenKind
-    id: str  # of a key file its `kid`, of a session the SHA-256 of its secret
+    id: str  # for a key file its `kid`, for a session the SHA-256 of its secret
     user_id: str | None  # None only for API keys
     create_time: datetime
     label: str = ""
@@ -99,7 +100,7 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class AuthorizationCode:
-    """The code a browser carries from the consent page to the client; good once, for a minute."""
+    """The code that a browser carries from the consent page to the client; valid once, for a minute."""
 
     sha256: str
     sign_in: str
@@ -114,7 +115,7 @@ class AuthorizationCode:
 
 @dataclass(frozen=True, slots=True)
 class DeviceCode:
-    """A sign-in that waits for its user to type a code into a browser elsewhere (RFC 8628)."""
+    """A sign-in that is waiting for its user to type a code into a browser elsewhere (RFC 8628)."""
 
     sha256: str
     user_code_sha256: str
@@ -136,7 +137,9 @@ def new_secret(kind: TokenKind) -> str:
 
 
 def kind_of(secret: str) -> TokenKind | None:
-    """Return the kind of a well-formed secret, None for any other text: a typing mistake never reaches a table."""
+    """
+    Return the kind of a well-formed secret, None for any other text, so that typing mistakes never reach the database.
+    """
     found = _SECRET.fullmatch(secret)
     if found is None or _checksum(secret[:-_CHECKSUM_LENGTH]) != secret[-_CHECKSUM_LENGTH:]:
         return None
@@ -144,7 +147,7 @@ def kind_of(secret: str) -> TokenKind | None:
 
 
 def digest(secret: str) -> str:
-    """Return the SHA-256 that is kept of a secret: 256 random bits need no slow hash."""
+    """Return the SHA-256 that is stored for a secret; 256 random bits need no slow hash."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
