@@ -61,7 +61,8 @@ class Model:
 
     `snapshots` and `epoch_losses` are the loss curve, empty for a base. `examples` and `held_out` are the rows of
     `tune`, empty after `load`. `contracts` describe the inputs and outputs; with `wraps_plain_inputs`, inputs that lack
-    the usual instructions get them.
+    the usual instructions get them. With `constrains_outputs`, the default, answers of a model tuned on labels are one
+    of these unless a call says otherwise.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class Model:
         self.contracts: Contracts | None = None
         self.wraps_plain_inputs = False
         self._advice: Advice | None = None
+        self.constrains_outputs = True
         self._card: ModelCard | None = None
         self._slot = None if adapter is None else resident.add(adapter)
         if self._slot is not None:
@@ -113,9 +115,7 @@ class Model:
         """Answer several texts in one batch; see `answer`."""
         checked = [self._checked(text) for text in texts]
         answers = [Answer("", input_check=check) for _, check in checked]
-        for piece in self._resident.stream(
-            [text for text, _ in checked], settings_of(settings, self.contracts), self._slot
-        ):
+        for piece in self._resident.stream([text for text, _ in checked], self._settings(settings), self._slot):
             so_far = answers[piece.number]
             labels = piece.label_probabilities or so_far.label_probabilities
             answers[piece.number] = replace(so_far, text=so_far.text + piece.text, label_probabilities=labels)
@@ -136,7 +136,7 @@ class Model:
         prompt, check = self._checked(text)
         if on_input_check is not None:
             on_input_check(check)
-        for piece in self._resident.stream([prompt], settings_of(settings, self.contracts), self._slot):
+        for piece in self._resident.stream([prompt], self._settings(settings), self._slot):
             if piece.text:
                 yield piece.text
 
@@ -270,6 +270,9 @@ class Model:
         if self._adapter is None:
             raise NotFound(f"{self.base_model} is a base without an adapter.")
         return self._adapter
+
+    def _settings(self, options: SamplingOptions) -> SamplingSettings:
+        return settings_of(options, self.contracts, constrains=self.constrains_outputs)
 
     def _checked(self, text: str) -> tuple[str, InputCheck]:
         if self.contracts is None:
@@ -412,30 +415,33 @@ class SamplingOptions(TypedDict, total=False):
     form: AnswerForm | None  # or one of the next three, which set a constraint
     labels: Sequence[str]
     json_schema: Mapping[str, Any]
-    constrain_to_training_outputs: bool
+    constrain_to_training_outputs: bool | None  # None: if these are labels
     none_below: float  # with labels only, also those of the training outputs
 
 
-def settings_of(options: SamplingOptions, contracts: Contracts | None) -> SamplingSettings:
+def settings_of(options: SamplingOptions, contracts: Contracts | None, *, constrains: bool = True) -> SamplingSettings:
     """
     Return the settings for a model with these contracts, None for a base.
 
+    Without a constraint in the options, answers are the labels of the examples if `constrains` and they are labels.
     Raises InvalidArgument for a value out of range or two constraints, FailedPrecondition for a model tuned on free
     text.
     """
     values = {name: value for name, value in options.items() if name not in _CONVERTED}
     stops = options.get("stop_sequences", ())
     values["stop_sequences"] = (stops,) if isinstance(stops, str) else tuple(stops)
-    return SamplingSettings(**values, form=_form(options, contracts))  # type: ignore[arg-type]
+    return SamplingSettings(**values, form=_form(options, contracts, constrains))  # type: ignore[arg-type]
 
 
-def _form(options: SamplingOptions, contracts: Contracts | None) -> AnswerForm | None:
+def _form(options: SamplingOptions, contracts: Contracts | None, constrains: bool) -> AnswerForm | None:
     given = [name for name in _FORMS if options.get(name) not in (None, False)]
     if len(given) > 1:
         raise InvalidArgument(f"Give one of {', '.join(_FORMS)}, not {' and '.join(given)}.")
     form = _given_form(options, contracts)
+    if form is None and constrains and contracts and options.get("constrain_to_training_outputs") is not False:
+        form = contracts.output.own_form()
     none_below = options.get("none_below", 0.0)
-    if none_below and form is None:
+    if none_below and not (form and form.labels):
         raise InvalidArgument("none_below needs labels, or constrain_to_training_outputs.")
     return replace(form, none_below=none_below) if form and none_below else form
 

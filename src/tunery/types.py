@@ -305,7 +305,8 @@ class AnswerForm:
     """
     A constraint on answers: one of `labels`, or a text matching a JSON schema (as JSON text) or a pattern.
 
-    With `none_below`, 0..1, an answer whose label is less probable becomes `none_label`.
+    With `none_below`, 0..1, an answer whose label is less probable becomes `none_label`. `is_own`: no caller asked for
+    it, so stop sequences, limits and sampling hold for it as for free text.
     """
 
     labels: tuple[str, ...] = ()
@@ -313,6 +314,7 @@ class AnswerForm:
     pattern: str | None = None
     none_below: float = 0.0
     none_label: str = "none of these"
+    is_own: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.none_below <= 1:

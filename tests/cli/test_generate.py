@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tests.cli.conftest import Run
 from tunery.cli.generate import answer_file, read_inputs
 from tunery.errors import DatasetInvalid, InvalidArgument
-from tunery.service.library import Library, set_wraps_plain_inputs
+from tunery.service.library import Library, set_prompt_options
 from tunery.types import Answer
 
 NUMBER = re.compile(r"-?(0|[1-9][0-9]*)\n")
@@ -133,7 +133,7 @@ def test_answers_that_could_not_be_written(run: Run, tuned: str, tmp_path: Path)
             13,
             "Give only one of --json-schema, --labels and",
         ),
-        (("7", "--none-below", "0.5"), 13, "--none-below needs --labels or"),
+        (("7", "--none-below", "0.5"), 13, "none_below needs labels"),
         (("7", "--labels", "a,b", "--none-below", "2"), 13, "none_below must be between 0 and 1"),
         (("7", "--output", "x.jsonl"), 13, "--output needs --input"),
         (("--input", "x.jsonl"), 15, "There is no file 'x.jsonl'"),
@@ -255,7 +255,7 @@ def test_a_plain_input_is_wrapped_if_wanted(run: Run, tiny: str, home: Path, tmp
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     run("tune", tmp_path / "rows.jsonl", "--base-model", tiny, "--id", "wrapping", "--epochs", "1", "--yes")
     with Library.own(home) as library:
-        set_wraps_plain_inputs(library, library.get("wrapping"), wraps=True)
+        set_prompt_options(library, library.get("wrapping"), wrap_plain_inputs=True)
 
     whole = run("generate", "wrapping", "Say the next number.\nNumber: 3", "--max-output-tokens", "4")
     plain = run("generate", "wrapping", "3", "--max-output-tokens", "4")
@@ -309,6 +309,25 @@ def test_answers_keep_to_the_training_labels(run: Run, tiny: str, tmp_path: Path
     assert document["output"] in ("yes", "no")
     assert document["label_probabilities"].keys() == {"yes", "no"}
     assert unsure["output"] == "none of these"
+
+
+def test_labels_are_the_default_of_a_model_tuned_on_them(run: Run, tiny: str, home: Path, tmp_path: Path) -> None:
+    """Without an option the answer is a label; `--any-text` and the model's own switch leave it free."""
+    (tmp_path / "rows.csv").write_text(
+        "text_input,output\n" + "".join(f"{n},{'yes' if n % 2 else 'no'}\n" for n in range(12))
+    )
+    run("tune", tmp_path / "rows.csv", "--base-model", tiny, "--id", "parity", "--epochs", "1", "--yes")
+    drawn = ("--max-output-tokens", "8", "--temperature", "2", "--top-k", "0")
+
+    plain = run("generate", "parity", "5", *drawn).output.strip()
+    free = run("generate", "parity", "5", *drawn, "--any-text").output
+    with Library.own(home) as library:
+        set_prompt_options(library, library.get("parity"), constrain_to_training_outputs=False)
+    switched = run("generate", "parity", "5", *drawn).output
+
+    assert plain in ("yes", "no")
+    assert free.strip() not in ("yes", "no")
+    assert switched == free
 
 
 def test_free_text_has_no_form(run: Run, tiny: str, tmp_path: Path) -> None:

@@ -246,5 +246,7 @@ def test_checkpoints_under_older_names_are_read(family: str, tmp_path: Path) -> 
 
     assert isinstance(network, Network)
     expected = model(input_ids=torch.tensor([EXAMPLE.token_ids])).logits[0]
-    found = network.logits_of([EXAMPLE], None)
-    torch.testing.assert_close(found, expected[EXAMPLE.answer_offset - 1 : -1], rtol=1e-4, atol=1e-4)
+    answer = EXAMPLE.token_ids[EXAMPLE.answer_offset :]
+    likely = expected[EXAMPLE.answer_offset - 1 : -1].log_softmax(1).gather(1, torch.tensor(answer)[:, None]).sum()
+    found = network.option_scores([EXAMPLE], [answer], None)
+    torch.testing.assert_close(found.float(), likely.view(1, 1), rtol=1e-4, atol=1e-4)

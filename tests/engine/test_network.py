@@ -212,6 +212,64 @@ def module_of(path: str) -> str:
     return path.rpartition(".")[2]
 
 
+OPTIONS = [(7, 2), (7, 8, 2), (9, 2), (5, 5, 5, 2)]
+
+
+def labelled_rows(count: int) -> list[EncodedExample]:
+    """Return rows with one of OPTIONS as answer; their prompts share a beginning."""
+    made = []
+    for number, row in enumerate(random_rows(count)):
+        prompt = row.token_ids[: row.answer_offset]
+        made.append(EncodedExample((*prompt, *OPTIONS[number % len(OPTIONS)]), len(prompt)))
+    return made
+
+
+def require_equal_label_step(network: Network | FallbackNetwork, reference: Any, tolerance: float) -> None:
+    """Compare both losses and the gradient of their mixture with those of PEFT, an option a row of its own."""
+    adapter, gradient = adapted(network)
+    rows = labelled_rows(5)
+
+    plain, labels = network.add_label_gradient(rows, OPTIONS, 0.3, 0.7)
+
+    twin = peft_twin(reference, adapter)
+    wanted_plain = wanted_labels = torch.zeros((), dtype=torch.float64)
+    for number, row in enumerate(rows):
+        prompt, right = row.token_ids[: row.answer_offset], number % len(OPTIONS)
+        losses = [padded_loss(twin, [EncodedExample((*prompt, *option), len(prompt))]) for option in OPTIONS]
+        wanted_plain = wanted_plain + losses[right]
+        wanted_labels = wanted_labels + nn.functional.cross_entropy(-torch.stack(losses)[None], torch.tensor([right]))
+    (0.3 * wanted_plain + 0.7 * wanted_labels).backward()
+    assert plain == pytest.approx(float(wanted_plain.detach()), rel=tolerance)
+    assert labels == pytest.approx(float(wanted_labels.detach()), rel=tolerance)
+    assert relative_difference(gradient, peft_gradient(twin, adapter)) <= tolerance
+
+
+@pytest.mark.parametrize("block_tokens", [256, 5])
+@pytest.mark.parametrize("family", ["llama", "gemma3_text", "gpt2"])
+def test_label_step_equals_peft_in_float64(family: str, block_tokens: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prompts read once with all options behind them give the losses and the gradient of one row for each option."""
+    monkeypatch.setattr(packing, "BLOCK_TOKENS", block_tokens)
+    model = tiny_model(family, attention="sdpa")
+    network = network_of(model)
+    widen_norms(model)
+
+    require_equal_label_step(network, model, 1e-9)
+
+
+def test_label_step_with_capped_logits_equals_peft() -> None:
+    """The soft cap of gemma 2 has its part in the gradient."""
+    model = tiny_model("gemma2", torch.float32, "eager")
+
+    require_equal_label_step(network_of(model), model, 2e-5)
+
+
+def test_label_step_of_an_unknown_family_equals_peft() -> None:
+    """The padded pass gives the same."""
+    model = tiny_model("opt", torch.float32)
+
+    require_equal_label_step(FallbackNetwork(copy.deepcopy(model)), model, 2e-5)
+
+
 def test_sharing_the_prefix_changes_nothing() -> None:
     """The packed row with and without a shared prefix has the same loss and gradient."""
     network = tiny_network("llama")

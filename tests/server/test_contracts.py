@@ -157,6 +157,75 @@ def test_answers_keep_to_the_training_outputs(client: httpx2.Client) -> None:
     assert base.status_code == 400
 
 
+@pytest.fixture(scope="module")
+def labelled(live: Live) -> str:
+    """Return the name of a model tuned on two labels; at this temperature it hardly ever says one of them by itself."""
+    examples = [{"textInput": str(n), "output": "odd one" if n % 2 else "even one"} for n in range(12)]
+    task = {"trainingData": {"examples": {"examples": examples}}, "hyperparameters": {"epochCount": 1}}
+    body = {"baseModel": f"models/{BASE}", "displayName": "odd", "temperature": 2.0, "topK": 0, "topP": 1.0}
+    with live.client() as client:
+        created = client.post("/v1beta/tunedModels", params={"tunedModelId": "odd"}, json={**body, "tuningTask": task})
+        live.wait_until_done(client, created.json()["name"])
+    return "tunedModels/odd"
+
+
+LABELS = ("odd one", "even one")
+
+
+def test_labels_are_the_default_of_a_model_tuned_on_them(client: httpx2.Client, labelled: str) -> None:
+    """Google's routes and OpenAI's answer with a label where the call asks for nothing else, streamed and whole."""
+    contents = {"contents": [{"parts": [{"text": "3"}]}]}
+    whole = client.post(f"/v1beta/{labelled}:generateContent", json=contents).json()
+    streamed = client.post(f"/v1beta/{labelled}:streamGenerateContent", json=contents).json()
+    older = client.post(f"/v1beta/{labelled}:generateText", json={"prompt": {"text": "3"}}).json()
+    chat = {"model": labelled, "messages": [{"role": "user", "content": "3"}]}
+    chosen = client.post("/openai/v1/chat/completions", json=chat).json()
+    completed = client.post("/openai/v1/completions", json={"model": labelled, "prompt": "3", "n": 2}).json()
+
+    assert whole["candidates"][0]["content"]["parts"][0]["text"] in LABELS
+    assert set(whole["candidates"][0]["labelProbabilities"]) == set(LABELS)
+    assert "".join(chunk["candidates"][0]["content"]["parts"][0]["text"] for chunk in streamed) in LABELS
+    assert len(streamed) > 1
+    assert older["candidates"][0]["output"] in LABELS
+    assert chosen["choices"][0]["message"]["content"] in LABELS
+    assert all(choice["text"] in LABELS for choice in completed["choices"])
+
+
+def test_the_default_of_labels_can_be_switched_off(client: httpx2.Client, labelled: str) -> None:
+    """By a call, by a call that asks for something else, and for the model; then a call can switch it on."""
+    chat = {"model": labelled, "messages": [{"role": "user", "content": "3"}], "max_tokens": 12, "seed": 1}
+    system = {"systemInstruction": {"parts": [{"text": "Be brief."}]}}
+    body = {"contents": [{"parts": [{"text": "3"}]}], "generationConfig": {"maxOutputTokens": 12, "seed": 1}}
+
+    def chatted(**more: Any) -> str:
+        return str(
+            client.post("/openai/v1/chat/completions", json=chat | more).json()["choices"][0]["message"]["content"]
+        )
+
+    free = said(asked(client, labelled, "3", maxOutputTokens=12, seed=1, constrainToTrainingOutputs=False))
+    assert free not in LABELS
+    assert chatted(constrain_to_training_outputs=False) == free
+    assert chatted(response_format={"type": "text"}) == free
+    assert said(asked(client, labelled, "3", maxOutputTokens=12, seed=1, presencePenalty=0.001)) not in LABELS
+    assert said(client.post(f"/v1beta/{labelled}:generateContent", json=body | system)) not in LABELS
+
+    shown = client.patch(f"/v1beta/{labelled}", json={"constrainToTrainingOutputs": False}).json()
+    try:
+        assert shown["constrainToTrainingOutputs"] is False
+        assert said(asked(client, labelled, "3", maxOutputTokens=12, seed=1)) == free
+        assert said(asked(client, labelled, "3", constrainToTrainingOutputs=True)) in LABELS
+        wrapped = client.patch(f"/v1beta/{labelled}", json={"wrapPlainInputs": True}).json()
+        assert wrapped["constrainToTrainingOutputs"] is False
+    finally:
+        client.patch(f"/v1beta/{labelled}", json={"constrainToTrainingOutputs": True, "wrapPlainInputs": False})
+    assert "constrainToTrainingOutputs" not in client.get(f"/v1beta/tunedModels/{TUNED}").json()
+
+
+def test_a_threshold_without_labels_is_refused(client: httpx2.Client) -> None:
+    """400 says so; it was silently ignored."""
+    assert asked(client, f"models/{BASE}", "3", noneBelow=0.5).status_code == 400
+
+
 @pytest.mark.parametrize(
     "config",
     [

@@ -343,7 +343,8 @@ def _form(settings: Mapping[str, Any]) -> Document:
     if settings.get("constrain_to_training_outputs"):
         return {"constrainToTrainingOutputs": True, **none_below}
     if form is None:
-        return {}
+        is_free = settings.get("constrain_to_training_outputs") is False
+        return {"constrainToTrainingOutputs": False} if is_free else none_below
     if form.labels:
         return {"responseMimeType": "text/x.enum", "responseJsonSchema": {"enum": list(form.labels)}, **none_below}
     try:

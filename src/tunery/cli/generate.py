@@ -39,6 +39,14 @@ OutputPath = Annotated[
 InputColumns = Annotated[
     list[str] | None, option("Input column of the file; repeat the option for several.", "found", metavar="COLUMN")
 ]
+Constrained = Annotated[
+    bool | None,
+    option(
+        "Allow only answers like the outputs of the examples, or any text.",
+        "only labels where the outputs are labels",
+        "--constrain-to-training-outputs/--any-text",
+    ),
+]
 
 
 def generate(
@@ -67,10 +75,7 @@ def generate(
     labels: Annotated[
         str | None, option("Labels to choose from, such as billing,login,bug.", "none", metavar="LABELS")
     ] = None,
-    constrain_to_training_outputs: Annotated[
-        bool,
-        option("Allow only answers like the outputs of the examples.", "any text", "--constrain-to-training-outputs"),
-    ] = False,
+    constrain_to_training_outputs: Constrained = None,
     none_below: Annotated[float, option("Answer 'none of these' if no label is this likely.", 0, metavar="P")] = 0.0,
     seed: Annotated[
         int, option("Seed for sampling; the same seed gives the same answers.", _DEFAULTS.seed, metavar="N")
@@ -86,16 +91,17 @@ def generate(
         "max_output_tokens": max_output_tokens,
         "stop_sequences": tuple(stop or ()),
         "seed": seed,
-        "form": _form(json_schema, labels, is_constrained=constrain_to_training_outputs),
+        "form": _form(json_schema, labels, is_constrained=bool(constrain_to_training_outputs)),
     }
-    _check(sampling, none_below, has_labels=labels is not None or constrain_to_training_outputs)
+    may_be_labels = json_schema is None and constrain_to_training_outputs is not False
+    _check(sampling, none_below, has_labels=labels is not None or may_be_labels)
     if (text is None) == (input is None) or (output and not input):
         raise InvalidArgument("Give TEXT, - for standard input, or --input FILE. --output needs --input.")
     reading = {name: value for name, value in (("input_column", input_column), ("sheet", sheet)) if value}
     table = None if input is None else _table(input, output, reading)
     rows = read_inputs(input) if input is not None and table is None else _numbered(table)
     settings = sampling | {"constrain_to_training_outputs": constrain_to_training_outputs, "none_below": none_below}
-    found = _model(model, server, must_be_tuned=constrain_to_training_outputs)
+    found = _model(model, server, must_be_tuned=bool(constrain_to_training_outputs))
     if rows:
         answer_file(found, rows, settings, output, None if table is None else _writer(table, input, output))
     else:

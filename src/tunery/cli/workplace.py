@@ -313,7 +313,7 @@ class Here:
 
     def model(self, name: str) -> Model:
         """Load a tuned model by id or display name, or a base by its name in the catalog."""
-        from tunery.service.library import contracts_of, wraps_plain_inputs
+        from tunery.service.library import contracts_of, prompt_options
 
         tuned_name, epoch = folders.split_epoch(name)
         with self._library() as library:
@@ -322,7 +322,7 @@ class Here:
             except NotFound as error:
                 return self._base_model(name, str(error))
             adapter = folders.epoch_folder(library.adapter_folder(found), epoch or found.chosen_epoch)
-            contracts, wraps = contracts_of(library, found), wraps_plain_inputs(library, found)
+            contracts, options = contracts_of(library, found), prompt_options(library, found)
         if self.base(found.base_model)[1] != found.base_digest:
             raise FailedPrecondition(
                 f"The weights of the base {found.base_model} have changed since this model was tuned on it. "
@@ -331,7 +331,8 @@ class Here:
         from tunery.model import load
 
         model = load(adapter)
-        model.contracts, model.wraps_plain_inputs = contracts, wraps
+        model.contracts, model.wraps_plain_inputs = contracts, options.wraps_plain_inputs
+        model.constrains_outputs = options.constrains_outputs
         return model
 
     def rows_of(self, model: TunedModel) -> tuple[Sequence[TuningExample], Sequence[TuningExample]]:

@@ -26,7 +26,9 @@ MAX_LABEL_CHARACTERS = 100
 MIN_REPEATED_SHARE = 0.8  # share of the rows; chosen on TREC-6, tickets and headlines
 MIN_JSON_SHARE = 0.95  # share of the rows; a model that answers in JSON is scored as such in spite of a broken row
 
-MAX_CHOICES = 20  # characters of a string inside JSON outputs
+OWN_LABEL_CHARACTERS = 400  # 100 tokens; with the default base half a second of CPU time for an answer
+
+MAX_CHOICES = 20  # different values of a string inside JSON outputs
 MIN_ROWS_PER_CHOICE = 3.0
 OLD_FILE = "contracts.json"
 
@@ -213,6 +215,19 @@ class OutputContract:
             return None
         schema = None if self.json_schema is None else json.dumps(self.json_schema)
         return AnswerForm(labels=self.labels, pattern=self.pattern, json_schema=schema)
+
+    def own_form(self) -> AnswerForm | None:
+        """
+        Return the constraint where the caller asks for nothing else: one of the labels; None for other outputs.
+
+        Labels with more than OWN_LABEL_CHARACTERS are drawn token by token instead of scored, which takes as long as
+        free text.
+        """
+        if self.kind != "LABELS" or not all(self.labels):
+            return None
+        if sum(map(len, self.labels)) > OWN_LABEL_CHARACTERS:
+            return AnswerForm(pattern="|".join(map(re.escape, self.labels)), is_own=True)
+        return AnswerForm(labels=self.labels, is_own=True)
 
     def closed_form(self) -> AnswerForm:
         """Return the constraint for answers; raises FailedPrecondition for free text."""

@@ -67,7 +67,8 @@ class PackedLayout:
     A prefix of `prefix` tokens, then the examples, cut into blocks.
 
     `positions` `[T]` restart at `prefix` for each example; `numbers` `[T]` give the example that a token belongs to, -1
-    for the prefix. A lane of the row has only the queries of its `blocks`; the first query is `start`.
+    for the prefix. A lane of the row has only the queries of its `blocks`; the first query is `start`. With `trunks`
+    `[T]`, a token also sees the tokens of that number: those of the prompt that several options follow.
     """
 
     positions: Tensor
@@ -76,6 +77,7 @@ class PackedLayout:
     blocks: tuple[Block, ...]
     start: int = 0
     trade: Trade | None = None
+    trunks: Tensor | None = None
     _masks: dict[Any, list[Tensor]] = field(default_factory=dict, repr=False, compare=False)
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, rule: AttentionRule) -> tuple[Tensor, ...]:
@@ -115,7 +117,9 @@ class PackedLayout:
         index = torch.arange(len(self.positions))
         queries = index[block.query_start : block.query_end, None]
         shown = self.keys(block, index[None, :, None])[0, :, 0][None]
-        seen = (shown < self.prefix) | (self.numbers[shown] == self.numbers[queries])
+        seen = (shown < self.prefix) | (self.numbers[shown] == self.numbers[queries])  # (queries, keys)
+        if self.trunks is not None:
+            seen |= self.numbers[shown] == self.trunks[queries]
         distance = self.positions[queries] - self.positions[shown]
         seen &= distance >= 0
         if window is not None:

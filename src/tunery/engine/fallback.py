@@ -204,13 +204,40 @@ class FallbackNetwork:
         (loss * weight).backward()  # type: ignore[no-untyped-call]
         return float(loss.detach())
 
+    def add_label_gradient(
+        self,
+        rows: Sequence[EncodedExample],
+        options: Sequence[Sequence[int]],
+        plain_weight: float,
+        label_weight: float,
+    ) -> tuple[float, float]:
+        """Add the gradient of two losses; see `network.Network.add_label_gradient`."""
+        plain = labels = torch.zeros((), dtype=torch.float64, device=self.device)
+        for row in rows:
+            prompt = row.token_ids[: row.answer_offset]
+            scores = -torch.stack(
+                [self._padded_loss([EncodedExample((*prompt, *option), len(prompt))]) for option in options]
+            )
+            right = options.index(row.token_ids[row.answer_offset :])
+            plain, labels = plain - scores[right], labels - scores.log_softmax(0)[right]
+        (plain * plain_weight + labels * label_weight).backward()  # type: ignore[no-untyped-call]
+        return float(plain.detach()), float(labels.detach())
+
     def next_logits(self, token_ids: Sequence[int], slot: int | None) -> Tensor:
         """Return the logits `[V]` for the token after a row, in float32 or wider."""
         return self._logits(token_ids, slot)[-1]
 
-    def logits_of(self, rows: Sequence[EncodedExample], slot: int | None) -> Tensor:
-        """Return the logits `[N, V]` that predict the answer tokens of rows."""
-        return torch.cat([self._logits(row.token_ids, slot)[row.answer_offset - 1 : -1] for row in rows])
+    def option_scores(
+        self, rows: Sequence[EncodedExample], options: Sequence[Sequence[int]], slot: int | None
+    ) -> Tensor:
+        """Return the log-likelihood `[rows, options]` of each option as the whole answer to the prompt of each row."""
+        found = []
+        for row in rows:
+            prompt = row.token_ids[: row.answer_offset]
+            for option in options:
+                logits = self._logits((*prompt, *option), slot)[len(prompt) - 1 : -1].to("cpu", torch.float64)
+                found.append(-nn.functional.cross_entropy(logits, torch.tensor(option), reduction="sum"))
+        return torch.stack(found).view(len(rows), len(options))
 
     def _logits(self, token_ids: Sequence[int], slot: int | None) -> Tensor:
         with _slot_used(self._layers.values(), slot), torch.no_grad():

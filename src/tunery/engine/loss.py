@@ -7,6 +7,7 @@ float32, and its gradient the same again. The gradient of the hidden states is c
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,6 +93,76 @@ def answer_loss(
         if gradient is not None and part is not None:
             gradient[rows] = part
     return total, gradient if gradient is None or weight is None else gradient.mul_(weight)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """
+    The options behind `rows` prompts, of which one is right: `lengths` in tokens, and the places of the `right` ones.
+
+    The loss of a label is the cross-entropy over the options, a log-likelihood of an option being the sum over its
+    tokens; `plain_weight` is that of the sum of the plain loss of the right ones, `label_weight` that of the sum of
+    the loss of labels.
+    """
+
+    lengths: tuple[int, ...]
+    right: tuple[int, ...]
+    plain_weight: float
+    label_weight: float
+
+
+def options_loss(
+    hidden: Tensor, place: Tensor, targets: Tensor, head: Head, options: Options
+) -> tuple[Tensor, Tensor, Tensor]:
+    """
+    Return both sums, plain and of labels, and the gradient of their weighted sum towards `hidden`.
+
+    `hidden` `[W, H]`; `place` `[N]` says which of them predicts each of the tokens `targets` `[N]`.
+    """
+    rows, count = len(options.right), len(options.lengths)
+    owner = torch.arange(rows * count, device=place.device).repeat_interleave(
+        torch.tensor(options.lengths, device=place.device).repeat(rows)
+    )  # (N,)
+    normalizer = torch.cat([head.logits(part).logsumexp(1) for part in torch.split(hidden, BLOCK_ROWS)])  # (W,)
+    chosen = _chosen(hidden[place], targets, head)  # (N,)
+    tokens = (chosen - normalizer[place]).double()
+    scores = tokens.new_zeros(rows * count).index_add_(0, owner, tokens).view(rows, count)
+    right = torch.zeros_like(scores)
+    right[torch.arange(rows), list(options.right)] = 1
+    plain, labels = -(scores * right).sum(), -(scores.log_softmax(1) * right).sum()
+    # d/dscore: both losses are linear in the log-likelihood of a token, so each token has one coefficient
+    wanted = options.plain_weight * right + options.label_weight * (right - scores.softmax(1))
+    coefficient = wanted.view(-1)[owner].to(normalizer.dtype)  # (N,)
+    mass = torch.zeros_like(normalizer).index_add_(0, place, coefficient)  # (W,)
+    gradient = torch.empty_like(hidden)
+    for start in range(0, len(hidden), BLOCK_ROWS):
+        block = slice(start, start + BLOCK_ROWS)
+        inside = (place >= start) & (place < start + BLOCK_ROWS)
+        logits = head.logits(hidden[block])  # (rows, V)
+        slope = None if head.softcap is None else 1 - (logits / head.softcap) ** 2
+        grad = logits.sub_(normalizer[block, None]).exp_().mul_(mass[block, None])
+        grad.index_put_((place[inside] - start, targets[inside]), -coefficient[inside], accumulate=True)
+        if slope is not None:
+            grad *= slope
+        if head.divisor != 1:
+            grad /= head.divisor
+        gradient[block] = grad.to(hidden.dtype) @ head.weight
+    return plain, labels, gradient
+
+
+def option_sums(tokens: Tensor, options: Sequence[Sequence[int]]) -> Tensor:
+    """Return the sums over the tokens of each option `[rows, options]` of values `[rows × tokens of all options]`."""
+    parts = torch.split(tokens.view(-1, sum(map(len, options))), [len(option) for option in options], 1)
+    return torch.stack([part.sum(1) for part in parts], 1)
+
+
+def _chosen(hidden: Tensor, targets: Tensor, head: Head) -> Tensor:
+    """Return the logit `[N]` of one token for each hidden state `[N, H]`, in float32 or wider: bfloat16 makes ties."""
+    wide = torch.promote_types(hidden.dtype, torch.float32)
+    chosen = (hidden.to(wide) * head.weight[targets].to(wide)).sum(1)
+    if head.bias is not None:
+        chosen += head.bias[targets].to(wide)
+    return head.capped(chosen)
 
 
 def _block(hidden: Tensor, targets: Tensor, head: Head, needs_grad: bool) -> tuple[Tensor, Tensor | None]:

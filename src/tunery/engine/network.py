@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -27,8 +28,8 @@ from tunery.engine.decoder import (
 from tunery.engine.families import DecoderSpec
 from tunery.engine.lanes import FirstLane, Handover, LanePair, SecondLane
 from tunery.engine.lora import Adapter, LowRank, Pair, RowGroup, shape_of
-from tunery.engine.loss import Head, answer_loss
-from tunery.engine.packing import PackedBatch, halfway, lane, pack
+from tunery.engine.loss import Head, Options, answer_loss, option_sums, options_loss
+from tunery.engine.packing import PackedBatch, halfway, lane, pack, pack_options
 from tunery.engine.rows import EncodedExample
 from tunery.engine.weights import DecoderWeights
 
@@ -122,12 +123,17 @@ class Network:
             x, _ = forward(run, x, number)
         return normed(x, self.weights.last_norm)[0]
 
-    def logits_of(self, rows: Sequence[EncodedExample], slot: int | None) -> Tensor:
-        """Return the logits `[N, V]` that predict the answer tokens of rows, for sampling."""
-        batch, device = pack(rows), self.device
-        groups = [RowGroup(0, None, slot)]
-        hidden = self.hidden(batch.token_ids.to(device), batch.positions.to(device), batch.layout, groups)
-        return self.head.drawn_logits(hidden[batch.answer_rows.to(device)])
+    def option_scores(
+        self, rows: Sequence[EncodedExample], options: Sequence[Sequence[int]], slot: int | None
+    ) -> Tensor:
+        """Return the log-likelihood `[rows, options]` of each option as the whole answer to the prompt of each row."""
+        batch, device = pack_options(rows, options), self.device
+        hidden = self.hidden(
+            batch.token_ids.to(device), batch.positions.to(device), batch.layout, [RowGroup(0, None, slot)]
+        )
+        wanted, place = torch.unique(batch.answer_rows, return_inverse=True)
+        logits = self.head.drawn_logits(hidden[wanted.to(device)]).to("cpu", torch.float64)
+        return option_sums(torch.log_softmax(logits, 1)[place, batch.targets], options)
 
     def loss(self, rows: Sequence[EncodedExample]) -> float:
         """Return the sum of the cross-entropy over all answer tokens of the rows, in nats."""
@@ -143,19 +149,39 @@ class Network:
                 self._second_grad.zero_()
 
     @torch.no_grad()
+    def add_label_gradient(
+        self,
+        rows: Sequence[EncodedExample],
+        options: Sequence[Sequence[int]],
+        plain_weight: float,
+        label_weight: float,
+    ) -> tuple[float, float]:
+        """
+        Add the gradient of the weighted sum of two losses; return both as sums in nats: plain, of labels.
+
+        `options` are the complete answers, one of them that of each row. Takes one lane: the probability of an option
+        follows from all of them.
+        """
+        self._refresh()
+        right = tuple(options.index(row.token_ids[row.answer_offset :]) for row in rows)
+        how = Options(tuple(map(len, options)), right, plain_weight, label_weight)
+        plain, labels = self._lane(pack_options(rows, options), _OptionsObjective(self.head, how), 0).tolist()
+        return plain, labels
+
+    @torch.no_grad()
     def _pass(self, rows: Sequence[EncodedExample], weight: float | None, *, share_prefix: bool) -> float:
         self._refresh()
-        batch = pack(rows, share_prefix=share_prefix)
+        batch, objective = pack(rows, share_prefix=share_prefix), _AnswersObjective(self.head, weight)
         if self._lanes is None:
-            return float(self._lane(batch, weight, 0))
+            return float(self._lane(batch, objective, 0))
         cut, handover = halfway(batch, self._answer_cost), Handover()
         first = lane(batch, 0, cut, FirstLane(handover))
         second = lane(batch, cut, len(batch.token_ids), SecondLane(handover, cut))
-        works = (lambda: self._lane(first, weight, 0), lambda: self._lane(second, weight, 1))
+        works = (lambda: self._lane(first, objective, 0), lambda: self._lane(second, objective, 1))
         return float(sum(self._lanes.run(works, handover)))
 
-    def _lane(self, batch: PackedBatch, weight: float | None, number: int) -> Tensor:
-        """Return the loss of a row or of one of its lanes; with `weight`, add its gradient to the lane's place."""
+    def _lane(self, batch: PackedBatch, objective: _Objective, number: int) -> Tensor:
+        """Return the loss of a row or of one of its lanes; add its gradient, if there is one, to the lane's place."""
         device, layers = self.device, range(len(self.weights.layers))
         positions = batch.positions.to(device)
         found = torch.unique(batch.answer_rows, return_inverse=True)
@@ -164,14 +190,12 @@ class Network:
         x, kept = embedded(self.spec, self.weights, batch.token_ids.to(device), positions), []
         for layer in layers:
             x, own = forward(run, x, layer)
-            if weight is not None:
+            if objective.needs_gradient:
                 kept.append(own)
         hidden, statistics = normed(x, self.weights.last_norm)  # (wanted, H)
-        loss, grad = answer_loss(hidden[place], batch.targets.to(device), self.head, weight)
+        loss, grad = objective(hidden, place, batch.targets.to(device))
         if grad is not None:
-            # one row of the shared prefix may predict the first token of several answers
-            gathered = torch.zeros_like(hidden).index_add_(0, place, grad)
-            flow: Tensor | None = norm_gradient(gathered, x, self.weights.last_norm, statistics)
+            flow: Tensor | None = norm_gradient(grad, x, self.weights.last_norm, statistics)
             for layer in reversed(layers):
                 assert flow is not None  # only the input of the first layer needs no gradient
                 flow = backward(run, flow, kept.pop(), layer, self._gradients[number][layer])
@@ -189,6 +213,47 @@ class Network:
         """Update the working copies of the adapter being tuned from its weights."""
         if 0 in self._copies:
             self._copies[0].refresh()
+
+
+class _Objective(Protocol):
+    """
+    What a pass is for: hidden states `[W, H]`, the `place` `[N]` among them that predicts each of the tokens `targets`
+    `[N]` → the loss and its gradient towards the hidden states, None unless `needs_gradient`.
+    """
+
+    @property
+    def needs_gradient(self) -> bool: ...
+    def __call__(self, hidden: Tensor, place: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | None]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _AnswersObjective:
+    """The sum of the cross-entropy over the answer tokens."""
+
+    head: Head
+    weight: float | None
+
+    @property
+    def needs_gradient(self) -> bool:
+        return self.weight is not None
+
+    def __call__(self, hidden: Tensor, place: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | None]:
+        loss, grad = answer_loss(hidden[place], targets, self.head, self.weight)
+        # a row of the shared prefix may predict the first token of several answers
+        return loss, None if grad is None else torch.zeros_like(hidden).index_add_(0, place, grad)
+
+
+@dataclass(frozen=True, slots=True)
+class _OptionsObjective:
+    """The plain loss and that of labels, `[2]`."""
+
+    head: Head
+    options: Options
+    needs_gradient: bool = True
+
+    def __call__(self, hidden: Tensor, place: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | None]:
+        plain, labels, gradient = options_loss(hidden, place, targets, self.head, self.options)
+        return torch.stack((plain, labels)), gradient
 
 
 Views = Mapping[str, Pair]

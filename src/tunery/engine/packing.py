@@ -78,6 +78,51 @@ def pack(rows: Sequence[EncodedExample], *, share_prefix: bool = True) -> Packed
     )
 
 
+def pack_options(rows: Sequence[EncodedExample], options: Sequence[Sequence[int]]) -> PackedBatch:
+    """
+    Return the prompts of rows, each read once, with every option behind each of them.
+
+        prefix | rest of prompt 0 | option 0 | option 1 | ... | rest of prompt 1 | option 0 | ... | filling
+
+    Answer tokens are in this order too. The last token of an option is predicted and never read, so it has no place.
+    """
+    prompts = [row.token_ids[: row.answer_offset] for row in rows]
+    prefix = shared_prefix_tokens([EncodedExample(prompt, len(prompt)) for prompt in prompts]) if len(rows) > 1 else 0
+    token_ids, positions = list(prompts[0][:prefix]), list(range(prefix))
+    numbers, trunks, starts = [-1] * prefix, [-1] * prefix, [prefix]
+    answer_rows: list[int] = []
+    for place, prompt in enumerate(prompts):
+        trunk = place * (len(options) + 1)
+        end = len(token_ids) + len(prompt) - prefix - 1  # its hidden state predicts the first token of every option
+        for number, part in enumerate((prompt[prefix:], *(option[:-1] for option in options)), trunk):
+            if number > trunk:
+                answer_rows += [end, *range(len(token_ids), len(token_ids) + len(part))]
+            first = prefix if number == trunk else len(prompt)
+            token_ids += part
+            positions += range(first, first + len(part))
+            numbers += [number] * len(part)
+            trunks += [trunk] * len(part)
+        starts.append(len(token_ids))
+    filling = -len(token_ids) % ROUND_TOKENS
+    starts[-1] += filling
+    position_ids = torch.tensor(positions + [0] * filling)
+    layout = PackedLayout(
+        position_ids,
+        torch.tensor(numbers + [-2] * filling),
+        prefix,
+        tuple(_blocks(starts, prefix)),
+        trunks=torch.tensor(trunks + [-2] * filling),
+    )
+    return PackedBatch(
+        token_ids=torch.tensor(token_ids + [prompts[0][0]] * filling),
+        positions=position_ids,
+        answer_rows=torch.tensor(answer_rows),
+        targets=torch.tensor([token for _ in rows for option in options for token in option]),
+        layout=layout,
+        row_tokens=sum(map(len, prompts)) + len(rows) * sum(map(len, options)),
+    )
+
+
 def halfway(batch: PackedBatch, answer_cost: float) -> int:
     """
     Return the token at which half of the row's work is done, a multiple of ROUND_TOKENS if possible, with at least one
@@ -106,7 +151,7 @@ def lane(batch: PackedBatch, start: int, end: int, trade: Trade | None = None) -
         positions=batch.positions[start:end],
         answer_rows=batch.answer_rows[answers] - start,
         targets=batch.targets[answers],
-        layout=PackedLayout(layout.positions, layout.numbers, layout.prefix, blocks, start, trade),
+        layout=PackedLayout(layout.positions, layout.numbers, layout.prefix, blocks, start, trade, layout.trunks),
         row_tokens=batch.row_tokens,
     )
 

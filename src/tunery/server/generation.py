@@ -28,8 +28,8 @@ from tunery.service import folder
 from tunery.service.access import require_known, require_use
 from tunery.service.answering import Answering, Reply
 from tunery.service.answering_child import AnswerChunk, Counted, Question, Refused
-from tunery.service.library import contracts_of, wraps_plain_inputs
-from tunery.types import Caller, PromptDifference, SamplingSettings, Turn
+from tunery.service.library import contracts_of, prompt_options
+from tunery.types import AnswerForm, Caller, PromptDifference, SamplingSettings, Turn
 
 T = TypeVar("T")
 
@@ -57,6 +57,16 @@ class Target:
     defaults: SamplingSettings
     contracts: Contracts | None = None  # of a tuned model
     wraps_plain_inputs: bool = False
+    constrains_outputs: bool = False
+
+    def own_form(self, turns: tuple[Turn, ...]) -> AnswerForm | None:
+        """Return what answers must be unless the call says otherwise: labels, for questions as in tuning."""
+        is_like_examples = len(turns) == 1 and turns[0].role == "user"
+        return (
+            self.contracts.output.own_form()
+            if self.contracts and self.constrains_outputs and is_like_examples
+            else None
+        )
 
     def question_of(self, turns: tuple[Turn, ...], settings: SamplingSettings, candidate: int = 0) -> Question:
         """Return the question; each candidate is drawn with another seed."""
@@ -123,10 +133,9 @@ async def generate_text(
     request: Request, services: ServicesOf, target: TargetOf, body: wire.GenerateTextIn
 ) -> Response:
     """Answer a prompt with a model."""
-    check, settings = (
-        checked_call(request, target, wire.prompt_turns(body.prompt)),
-        wire.sampling_of(body, target.defaults),
-    )
+    check = checked_call(request, target, wire.prompt_turns(body.prompt))
+    form = wire.own_form(body, target.own_form(check.turns))
+    settings = replace(wire.sampling_of(body, target.defaults), form=form)
     questions = [target.question_of(check.turns, settings, index) for index in range(wire.candidate_count(body))]
     finished = await finished_answers(request, services, questions)
     out = wire.GenerateTextOut(candidates=[wire.TextCompletionOut(output=answer.text) for answer in finished])
@@ -147,7 +156,8 @@ def _questions(target: Target, body: wire.GenerateContentIn, check: PromptCheck)
     wire.refuse_unsupported(body)
     config = body.generation_config or wire.GenerationConfigIn()
     outputs = None if target.contracts is None else target.contracts.output
-    settings = replace(wire.sampling_of(config, target.defaults), form=wire.form_of(config, outputs))
+    form = wire.form_of(config, outputs, target.own_form(check.turns))
+    settings = replace(wire.sampling_of(config, target.defaults), form=form)
     return [target.question_of(check.turns, settings, index) for index in range(wire.candidate_count(config))]
 
 
@@ -218,8 +228,15 @@ def tuned_target(services: Services, caller: Caller, model_id: str) -> Target:
     folder.epoch_folder(artifact[0], epoch)  # raises where that epoch was not kept
     question = Question(model.base_model, (), adapter=artifact, epoch=epoch or model.chosen_epoch)
     own = SamplingSettings(temperature=model.temperature, top_p=model.top_p, top_k=model.top_k)
-    contracts, wraps = contracts_of(library, model), wraps_plain_inputs(library, model)
-    return Target(f"tunedModels/{model_id}", question, _defaults(own), contracts, wraps)
+    options = prompt_options(library, model)
+    return Target(
+        f"tunedModels/{model_id}",
+        question,
+        _defaults(own),
+        contracts_of(library, model),
+        options.wraps_plain_inputs,
+        options.constrains_outputs,
+    )
 
 
 def _defaults(settings: SamplingSettings) -> SamplingSettings:

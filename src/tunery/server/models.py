@@ -39,7 +39,7 @@ from tunery.server.wire.messages import Message
 from tunery.service import tuning
 from tunery.service.access import Action, Seen, Share, require_known, require_scope
 from tunery.service.creation import Creation, CreationRequest
-from tunery.service.library import Library, contracts_of, set_wraps_plain_inputs, wraps_plain_inputs
+from tunery.service.library import Library, contracts_of, prompt_options, set_prompt_options
 from tunery.service.tuning import MAX_PAGE_SIZE, ModelFilter, TuningRequest
 from tunery.types import Caller, CatalogEntry, Hyperparameters, SamplingSettings, TunedModel, TuningExample
 
@@ -65,9 +65,11 @@ _CLEARED: Mapping[str, Any] = {
     "top_k": SamplingSettings().top_k,
     "reader_project_numbers": [],
     "wrap_plain_inputs": False,
+    "constrain_to_training_outputs": True,
     "examples_shared": False,
     "served_epoch": None,
 }
+_OPTIONS = ("wrap_plain_inputs", "constrain_to_training_outputs")  # kept beside the model
 _TEXT_BISON = "text-bison"
 _MODEL = "/tunedModels/{model_id:id}"
 _OPERATION = f"{_MODEL}/operations/{{operation_id:id}}"
@@ -237,12 +239,12 @@ def update(
     if "examples_shared" in changes:
         library.sharing.require(caller, Action.OWN, model_id)
     _check_sampling(library.find(model_id), changes)
-    wraps = changes.pop("wrap_plain_inputs", None)
+    options = {name: bool(changes.pop(name)) for name in _OPTIONS if changes.get(name) is not None}
     if "served_epoch" in changes:
         changes["chosen_epoch"] = changes.pop("served_epoch") or None
     model = library.update(model_id, **changes) if changes else library.find(model_id)
-    if wraps is not None:
-        set_wraps_plain_inputs(library, model, bool(wraps))
+    if options:
+        set_prompt_options(library, model, **options)
     return _with_contracts(library, caller, model)
 
 
@@ -256,13 +258,14 @@ def delete(services: ServicesOf, caller: CallerOf, model_id: str) -> None:
 
 
 def _with_contracts(library: Library, caller: Caller, model: TunedModel) -> wire.TunedModelOut:
-    contracts = contracts_of(library, model)
+    contracts, options = contracts_of(library, model), prompt_options(library, model)
     facts = {
         "prompt_contract": contracts.prompt.sentence(),
         "input_prefix": contracts.prompt.beginning or None,
         "output_contract": contracts.output.sentence(),
         "output_form": contracts.output.kind,
-        "wrap_plain_inputs": wraps_plain_inputs(library, model) or None,
+        "wrap_plain_inputs": options.wraps_plain_inputs or None,
+        "constrain_to_training_outputs": options.constrains_outputs if contracts.output.own_form() else None,
     }
     share = library.sharing.shares(caller, [model.id])[model.id]
     shown = wire.tuned_model_out(model, library.scores([model.id]).get(model.id))

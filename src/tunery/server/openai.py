@@ -223,10 +223,10 @@ async def _answered(
     prompts: list[tuple[Turn, ...]],
     reply: _Chat | _Text,
 ) -> Response:
-    settings = wire.settings_of(body, target.defaults)
     checks = [checked_call(request, target, turns) for turns in prompts]
     worst = max(checks, key=lambda check: len(check.differences))  # there is one header for all prompts
-    questions = [target.question_of(check.turns, settings, index) for check in checks for index in range(body.n)]
+    asked = [(check, wire.settings_of(body, target.defaults, target.own_form(check.turns))) for check in checks]
+    questions = [target.question_of(check.turns, each, index) for check, each in asked for index in range(body.n)]
     if body.stream:
         chunks = await answer_chunks(request, services, questions)
         events = _events(_chunks(reply, chunks, has_usage=body.stream_options.include_usage))

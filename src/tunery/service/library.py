@@ -16,6 +16,7 @@ import shutil
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -576,15 +577,25 @@ def contract_documents(examples: Sequence[TuningExample]) -> dict[str, dict[str,
     return {PROMPT_CONTRACT: contracts.prompt.document(), OUTPUT_CONTRACT: contracts.output.document()}
 
 
-def wraps_plain_inputs(library: Library, model: TunedModel) -> bool:
-    """Return whether plain inputs are completed to match the training examples; off by default."""
-    options = library.report(model, PROMPT_OPTIONS)
-    return bool(options and options.get("wrap_plain_inputs"))
+@dataclass(frozen=True, slots=True)
+class PromptOptions:
+    """Whether plain inputs are completed to match the examples, and answers kept to labels where outputs are such."""
+
+    wraps_plain_inputs: bool = False
+    constrains_outputs: bool = True
 
 
-def set_wraps_plain_inputs(library: Library, model: TunedModel, wraps: bool) -> None:
-    """Set whether plain inputs are completed to match the training examples."""
-    library.put_report(model, PROMPT_OPTIONS, {"wrap_plain_inputs": wraps})
+def prompt_options(library: Library, model: TunedModel) -> PromptOptions:
+    """Return the options of a tuned model."""
+    stored = library.report(model, PROMPT_OPTIONS) or {}
+    return PromptOptions(
+        bool(stored.get("wrap_plain_inputs")), stored.get("constrain_to_training_outputs") is not False
+    )
+
+
+def set_prompt_options(library: Library, model: TunedModel, **changes: bool) -> None:
+    """Set `wrap_plain_inputs` or `constrain_to_training_outputs`, and leave the other as it is."""
+    library.put_report(model, PROMPT_OPTIONS, {**(library.report(model, PROMPT_OPTIONS) or {}), **changes})
 
 
 def _before_writing(owned: Ownership, database: Path) -> None:

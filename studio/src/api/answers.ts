@@ -34,11 +34,12 @@ export function generationConfig(
   model: string,
 ): Schemas["GenerationConfigIn"] {
   const stops = stopSequences.filter((stop) => stop !== "");
-  const isConstrained = constrainToTrainingOutputs && model.startsWith("tunedModels/");
+  const isTuned = model.startsWith("tunedModels/");
+  const isConstrained = constrainToTrainingOutputs && isTuned;
   return {
     ...rest,
     ...(stops.length > 0 && { stopSequences: stops }),
-    ...(isConstrained && { constrainToTrainingOutputs }),
+    ...(isTuned && { constrainToTrainingOutputs }), // labels are the default, so "any text" must be said
     ...(isConstrained && noneBelow > 0 && { noneBelow, noneLabel: UNSURE }),
   };
 }

@@ -2937,6 +2937,11 @@ export interface components {
              */
             wrapPlainInputs?: boolean;
             /**
+             * Constraintotrainingoutputs
+             * @description Extension, where the outputs are labels: whether answers keep to them unless a call says no.
+             */
+            constrainToTrainingOutputs?: boolean;
+            /**
              * Examplesshared
              * @description Extension: whether readers may see the examples, which only the owner changes.
              */
@@ -3184,6 +3189,12 @@ export interface components {
              * @default null
              */
             logit_bias?: unknown;
+            /**
+             * Constrain To Training Outputs
+             * @description Extension: False allows any text, also where the outputs of the examples are labels; so does a response_format of type `text`.
+             * @default null
+             */
+            constrain_to_training_outputs?: boolean;
             /** Messages */
             messages?: components["schemas"]["ChatMessageIn"][];
             /**
@@ -3338,6 +3349,12 @@ export interface components {
              * @default null
              */
             logit_bias?: unknown;
+            /**
+             * Constrain To Training Outputs
+             * @description Extension: False allows any text, also where the outputs of the examples are labels; so does a response_format of type `text`.
+             * @default null
+             */
+            constrain_to_training_outputs?: boolean;
             /**
              * Prompt
              * @default
@@ -3651,6 +3668,12 @@ export interface components {
              * @default null
              */
             safetySettings?: unknown;
+            /**
+             * Constraintotrainingoutputs
+             * @description Extension: False allows any text, also where the outputs of the examples are labels.
+             * @default null
+             */
+            constrainToTrainingOutputs?: boolean;
         };
         /**
          * GenerationConfigIn
@@ -3748,7 +3771,7 @@ export interface components {
             imageConfig?: unknown;
             /**
              * Constraintotrainingoutputs
-             * @description Extension: allow only answers like the outputs of the examples.
+             * @description Extension: allow only answers like the outputs of the examples; by default where these are labels. False: allow any text.
              * @default null
              */
             constrainToTrainingOutputs?: boolean;
@@ -4145,6 +4168,11 @@ export interface components {
              * @default null
              */
             wrapPlainInputs?: boolean;
+            /**
+             * Constraintotrainingoutputs
+             * @default null
+             */
+            constrainToTrainingOutputs?: boolean;
             /**
              * Examplesshared
              * @default null

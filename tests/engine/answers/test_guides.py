@@ -271,6 +271,77 @@ def test_none_of_these_below_the_threshold(resident: ResidentBase) -> None:
     assert len(piece.label_probabilities) == 3
 
 
+@pytest.mark.parametrize(
+    ("changes", "text", "tokens", "reason"),
+    [
+        ({}, "perhaps so", None, "STOP"),
+        ({"stop_sequences": (" so",)}, "perhaps", None, "STOP"),
+        ({"max_output_tokens": 2}, None, 2, "MAX_TOKENS"),
+    ],
+)
+def test_a_models_own_label_is_cut_as_free_text_is(
+    resident: ResidentBase, changes: dict[str, Any], text: str | None, tokens: int | None, reason: str
+) -> None:
+    """Stop sequences and limits hold, and the text comes in the pieces that its tokens give, as when they are drawn."""
+    label = "perhaps so"
+    spelled = resident.encoder.answers([label])[0][:-1]
+    whole = SamplingSettings(**{"form": AnswerForm(labels=(label,), is_own=True), "max_output_tokens": 64, **changes})
+
+    pieces = list(resident.stream(["is it?"], whole))
+
+    cut = resident.encoder.text(spelled[:2])
+    assert "".join(piece.text for piece in pieces) == (cut if text is None else text)
+    assert (len(pieces) > 1) == (len(spelled) > 1)
+    assert pieces[-1].finish_reason == reason
+    assert pieces[-1].label_probabilities == ((label, 1.0),)
+    if tokens is not None or not changes:
+        assert pieces[-1].tokens == (tokens or len(spelled))
+
+
+def test_many_own_labels_are_kept_to(resident: ResidentBase) -> None:
+    """A pattern of labels with blanks, brackets and line breaks is answered with one of them."""
+    labels = ["plain", "with (brackets) + more", "two\nlines", "a|b", "ends with a blank "]
+    form = AnswerForm(pattern="|".join(map(re.escape, labels)), is_own=True)
+
+    answers = resident.answers([str(n) for n in range(4)], settings(form, temperature=1.5))
+
+    assert set(answers) <= set(labels)
+
+
+def test_a_models_own_labels_are_drawn_as_tokens_are(resident: ResidentBase) -> None:
+    """With `top_k` 1 the likeliest label is given at any temperature; a caller's own labels know no `top_k`."""
+    labels = ("a", "b", "c", "d")
+    own = AnswerForm(labels=labels, is_own=True)
+    (likeliest,) = resident.answers(["is it?"], settings(own))
+
+    drawn = {
+        form: {
+            resident.answers(["is it?"], settings(form, temperature=2.0, top_k=1, seed=seed))[0] for seed in range(12)
+        }
+        for form in (own, AnswerForm(labels=labels))
+    }
+
+    assert drawn[own] == {likeliest}
+    assert len(drawn[AnswerForm(labels=labels)]) > 1
+
+
+def test_labels_of_prompts_that_wait_together_are_those_of_each_alone(resident: ResidentBase) -> None:
+    """Prompts of several lengths, with and without an adapter, more than one step scores: the same probabilities."""
+    adapter: Adapter = resident.network.fresh_adapter(4, 8.0, seed=0)
+    adapter.flat.normal_(0, 0.3, generator=torch.Generator().manual_seed(1))
+    slot = resident.add(adapter)
+    form = settings(AnswerForm(labels=("yes", "no", "perhaps")))
+    texts = [f"{'is it? ' * (1 + n % 3)}{n}" for n in range(20)]
+
+    for place in (None, slot):
+        together = {piece.number: piece for piece in resident.stream(texts, form, place)}
+        for number, text in enumerate(texts):
+            (alone,) = list(resident.stream([text], form, place))
+            assert dict(together[number].label_probabilities) == pytest.approx(
+                dict(alone.label_probabilities), abs=1e-5
+            )
+
+
 def test_a_form_that_cannot_be_kept_is_refused(resident: ResidentBase) -> None:
     """A pattern that is none, a schema that is no JSON."""
     for form in (AnswerForm(pattern="[a-"), AnswerForm(json_schema="{")):

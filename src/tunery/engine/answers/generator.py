@@ -194,27 +194,48 @@ class Generator:
                 self.drop(number)
 
     def _choose_labels(self) -> list[Piece]:
-        """Score a portion of the labels of one request, in turn, so that running rows do not wait long."""
+        """Score a portion of the labels of one request, in turn, or all of several with the same ones."""
         for row in [row for row in self._waiting if row.labels][: self.max_rows - len(self._choosing)]:
             self._waiting.remove(row)
             self._choosing.append(row)
         if not self._choosing:
             return []
-        row = self._choosing.pop(0)
-        assert row.labels is not None
-        row.labels.step()
-        if row.labels.is_done:
-            return [self._labelled(row, row.labels.probabilities())]
-        self._choosing.append(row)
-        return []
+        first = self._choosing[0].labels
+        assert first is not None
+        others = [row.labels for row in self._choosing[1:] if row.labels] if self.network.is_packed else []
+        joining = first.joining(others)
+        first.step(joining)
+        if not first.is_done:
+            self._choosing.append(self._choosing.pop(0))
+            return []
+        pieces: list[Piece] = []
+        for row in [row for row in self._choosing if row.labels is first or row.labels in joining]:
+            assert row.labels is not None
+            self._choosing.remove(row)
+            pieces += self._labelled(row, row.labels.probabilities())
+        return pieces
 
-    def _labelled(self, row: _Row, probabilities: torch.Tensor) -> Piece:
+    def _labelled(self, row: _Row, probabilities: torch.Tensor) -> list[Piece]:
         form, place = row.request.settings.form, chosen_label(probabilities, row.request.settings, row.random)
         assert form is not None
-        text = form.labels[place] if place >= 0 else form.none_label
-        ranked = sorted(zip(form.labels, probabilities.tolist(), strict=True), key=lambda pair: -pair[1])
-        tokens = len(self.encoder.answers([form.labels[max(place, 0)]])[0]) - 1
-        return Piece(row.number, text, "STOP", tokens, tuple(ranked))
+        ranked = tuple(sorted(zip(form.labels, probabilities.tolist(), strict=True), key=lambda pair: -pair[1]))
+        tokens = self.encoder.answers([form.labels[max(place, 0)]])[0]
+        if not form.is_own or place < 0:
+            text = form.labels[place] if place >= 0 else form.none_label
+            return [Piece(row.number, text, "STOP", len(tokens) - 1, ranked)]
+        pieces = self._spelled(row, tokens)
+        return [*pieces[:-1], replace(pieces[-1], label_probabilities=ranked)]
+
+    def _spelled(self, row: _Row, tokens: Sequence[int]) -> list[Piece]:
+        """Return the pieces that these tokens give when they are drawn one by one, up to the first end."""
+        pieces: list[Piece] = []
+        for token in tokens:
+            piece = self._extend(row, token)
+            if piece.text or piece.finish_reason:
+                pieces.append(piece)
+            if piece.finish_reason:
+                break
+        return pieces
 
     def _admit(self) -> list[Piece]:
         """

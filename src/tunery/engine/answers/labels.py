@@ -1,7 +1,8 @@
 """
 Answers from a closed set of labels: how probable each label is as the whole answer, and which one to give.
 
-All labels follow the same prompt, which is read once for each portion.
+All labels follow the same prompt, which is read once for each portion. Prompts that wait for the same labels are read
+together, and what they have in common is read once.
 """
 
 from __future__ import annotations
@@ -12,20 +13,22 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from tunery.engine.answers.drawing import next_token
 from tunery.engine.rows import EncodedExample
 from tunery.errors import InvalidArgument
 from tunery.types import SamplingSettings
 
 MAX_LABEL_TOKENS = 4_096  # for all labels of an answer; each takes 12 ms of CPU time with the default base
-PORTION_TOKENS = (
-    64  # the fewest tokens of labels scored together; with a longer prompt, which is read with them, as many as it has
-)
+PORTION_TOKENS = 64  # fewest label tokens scored together; at least as many as the prompt has, which is read with them
+JOINT_TOKENS = 1_024  # most tokens of prompts and labels scored together
 
 
 class Scoring(Protocol):
-    """A base that can return how likely the answer tokens of rows are."""
+    """A base that can say how likely answers are after prompts."""
 
-    def logits_of(self, rows: Sequence[EncodedExample], slot: int | None) -> Tensor: ...
+    def option_scores(
+        self, rows: Sequence[EncodedExample], options: Sequence[Sequence[int]], slot: int | None
+    ) -> Tensor: ...
 
 
 class LabelScoring:
@@ -43,18 +46,37 @@ class LabelScoring:
         tokens = sum(map(len, labels))
         if tokens > MAX_LABEL_TOKENS:
             raise InvalidArgument(f"The labels have {tokens:,} tokens, limit {MAX_LABEL_TOKENS:,}. Shorten them.")
-        self._network, self._prompt, self._slot = network, prompt, slot
+        self._network, self._slot = network, slot
+        self._row = EncodedExample(tuple(prompt), len(prompt))
         self._waiting = _portions(labels, max(PORTION_TOKENS, len(prompt)))
         self._scores: list[Tensor] = []
+        self._tokens = len(prompt) + tokens
 
     @property
     def is_done(self) -> bool:
         return not self._waiting
 
-    def step(self) -> None:
+    def joining(self, others: Sequence[LabelScoring]) -> list[LabelScoring]:
+        """Return those that can be scored in the same step: they wait for the same labels, all in one portion."""
+        found: list[LabelScoring] = []
+        room = JOINT_TOKENS - self._tokens
+        for other in others if len(self._waiting) == 1 and not self._scores else ():
+            if other._waiting == self._waiting and other._slot == self._slot and not other._scores:
+                room -= other._tokens
+                if room < 0:
+                    break
+                found.append(other)
+        return found
+
+    def step(self, others: Sequence[LabelScoring] = ()) -> None:
+        """Score the next portion, with `others` that are `joining`."""
         labels = self._waiting.pop(0)
-        rows = [EncodedExample((*self._prompt, *label), len(self._prompt)) for label in labels]
-        self._scores.append(_scores(self._network, rows, self._slot))
+        rows = [self._row, *(other._row for other in others)]
+        scores = self._network.option_scores(rows, labels, self._slot)  # (rows, labels)
+        for scoring, own in zip((self, *others), scores, strict=True):
+            scoring._scores.append(own)
+        for other in others:
+            other._waiting.pop(0)
 
     def probabilities(self) -> Tensor:
         """Return the probability of each label among all of them, `[L]` in float64."""
@@ -66,18 +88,11 @@ def chosen_label(probabilities: Tensor, settings: SamplingSettings, random: torc
     form = settings.form
     if form is not None and float(probabilities.max()) < form.none_below:
         return -1
+    if form is not None and form.is_own:
+        return next_token(probabilities.log(), settings, random, ())
     if settings.temperature == 0:
         return int(probabilities.argmax())
     return int(torch.multinomial(torch.softmax(probabilities.log() / settings.temperature, 0), 1, generator=random))
-
-
-def _scores(network: Scoring, rows: Sequence[EncodedExample], slot: int | None) -> Tensor:
-    """Return the log-likelihood of each answer `[N]`, in float64 on the CPU."""
-    logits = network.logits_of(rows, slot)
-    targets = torch.tensor([token for row in rows for token in row.token_ids[row.answer_offset :]])
-    picked = torch.log_softmax(logits.to("cpu", torch.float64), 1).gather(1, targets[:, None])[:, 0]
-    parts = torch.split(picked, [row.answer_tokens for row in rows])
-    return torch.stack([part.sum() for part in parts])
 
 
 def _portions(labels: Sequence[Sequence[int]], tokens: int) -> list[list[Sequence[int]]]:

@@ -80,7 +80,9 @@ class GenerationConfigIn(Incoming):
     speech_config: Any = Field(default=None, description="Not offered.")
     image_config: Any = Field(default=None, description="Not offered.")
     constrain_to_training_outputs: bool | None = Field(
-        default=None, description="Extension: allow only answers like the outputs of the examples."
+        default=None,
+        description="Extension: allow only answers like the outputs of the examples; by default where these are labels."
+        " False: allow any text.",
     )
     none_below: float | None = Field(
         default=None, description="Extension: answer `noneLabel` if no label is at least this probable."
@@ -130,6 +132,9 @@ class GenerateTextIn(Incoming):
     max_output_tokens: Int32 | None = None
     stop_sequences: list[str] | None = Field(default=None, max_length=MAX_ITEMS)
     safety_settings: Any = Field(default=None, description="Accepted, without effect.")
+    constrain_to_training_outputs: bool | None = Field(
+        default=None, description="Extension: False allows any text, also where the outputs of the examples are labels."
+    )
 
 
 class CountTextTokensIn(Incoming):
@@ -339,21 +344,34 @@ _KEYWORDS = frozenset({*_KEPT, *_CONVERTED, *_WITHOUT_EFFECT, "additionalPropert
 _NUMBER_FORMATS = ("int32", "int64", "float", "double")
 
 
-def form_of(config: GenerationConfigIn, outputs: OutputContract | None) -> AnswerForm | None:
+def form_of(
+    config: GenerationConfigIn, outputs: OutputContract | None, own: AnswerForm | None = None
+) -> AnswerForm | None:
     """
     Return what the answer must be, None for any text; `outputs` is the contract of a tuned model.
 
-    Raises InvalidArgument for contradictory settings, FailedPrecondition if the outputs of the examples are free text.
+    `own` is the model's form, for calls that ask for nothing else. Raises InvalidArgument for contradictory settings,
+    FailedPrecondition if the outputs of the examples are free text.
     """
     try:
-        form = _requested_form(config, outputs)
+        form = _requested_form(config, outputs) or own_form(config, own)
     except RecursionError:
         raise InvalidArgument("The schema is nested too deeply.") from None
+    if config.none_below and not (form and form.labels):
+        raise InvalidArgument(
+            "noneBelow needs labels: constrainToTrainingOutputs for those of the examples, or an enum."
+        )
     if form is None:
         return None
     given = {"none_below": config.none_below, "none_label": config.none_label}
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     return replace(form, **changes)
+
+
+def own_form(given: GenerationConfigIn | GenerateTextIn, own: AnswerForm | None) -> AnswerForm | None:
+    """Return a model's own form if a call that asks for no form keeps it: penalties are about tokens, not labels."""
+    penalties = getattr(given, "presence_penalty", None) or getattr(given, "frequency_penalty", None)
+    return None if given.constrain_to_training_outputs is False or penalties else own
 
 
 def json_schema(schema: Any, place: str = "responseSchema") -> dict[str, Any]:

@@ -14,7 +14,14 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from tunery.errors import InvalidArgument
-from tunery.server.wire.generation import MAX_CANDIDATES, MAX_ITEMS, GenerationConfigIn, check_length, sampling_of
+from tunery.server.wire.generation import (
+    MAX_CANDIDATES,
+    MAX_ITEMS,
+    GenerationConfigIn,
+    check_length,
+    own_form,
+    sampling_of,
+)
 from tunery.server.wire.messages import Incoming, Message
 from tunery.types import MAX_DATASET_BYTES, AnswerForm, SamplingSettings, Turn
 
@@ -111,6 +118,11 @@ class SettingsIn(SnakeIncoming):
     frequency_penalty: float | None = None
     logprobs: Any = None
     logit_bias: Any = None
+    constrain_to_training_outputs: bool | None = Field(
+        default=None,
+        description="Extension: False allows any text, also where the outputs of the examples are labels; so does a"
+        " response_format of type `text`.",
+    )
 
 
 class ChatMessageIn(SnakeIncoming):
@@ -292,8 +304,14 @@ def prompts_turns(request: CompletionIn) -> list[tuple[Turn, ...]]:
     return [tuple(check_length([Turn("user", prompt)])) for prompt in prompts]
 
 
-def settings_of(request: ChatCompletionIn | CompletionIn, defaults: SamplingSettings) -> SamplingSettings:
-    """Return sampling settings, the model's own where not given; raises InvalidArgument with this API's names."""
+def settings_of(
+    request: ChatCompletionIn | CompletionIn, defaults: SamplingSettings, own: AnswerForm | None = None
+) -> SamplingSettings:
+    """
+    Return sampling settings, the model's own where not given, such as its form of answers `own`.
+
+    Raises InvalidArgument with this API's names.
+    """
     stop = [request.stop] if isinstance(request.stop, str) else request.stop
     longest = getattr(request, "max_completion_tokens", None)
     config = GenerationConfigIn(
@@ -304,8 +322,10 @@ def settings_of(request: ChatCompletionIn | CompletionIn, defaults: SamplingSett
         frequency_penalty=request.frequency_penalty,
         max_output_tokens=request.max_tokens if longest is None else longest,
         stop_sequences=stop,
+        constrain_to_training_outputs=request.constrain_to_training_outputs,
     )
-    form = form_of_format(getattr(request, "response_format", None))
+    asked = getattr(request, "response_format", None)
+    form = own_form(config, own) if asked is None else form_of_format(asked)
     try:
         return replace(sampling_of(config, defaults), form=form)
     except InvalidArgument as error:

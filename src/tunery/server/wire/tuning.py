@@ -135,6 +135,7 @@ class TunedModelIn(StrictIncoming):
     output_contract: Any = None
     output_form: Any = None
     wrap_plain_inputs: bool | None = None
+    constrain_to_training_outputs: bool | None = None
     examples_shared: bool | None = None
     served_epoch: Int32 | None = None
     fold_count: Any = None
@@ -266,6 +267,12 @@ class TunedModelOut(Message):
     ] = None
     wrap_plain_inputs: Annotated[
         bool | None, Field(description="Extension: whether plain inputs get the preamble and label of the examples.")
+    ] = None
+    constrain_to_training_outputs: Annotated[
+        bool | None,
+        Field(
+            description="Extension, where the outputs are labels: whether answers keep to them unless a call says no."
+        ),
     ] = None
     examples_shared: Annotated[
         bool | None, Field(description="Extension: whether readers may see the examples, which only the owner changes.")
