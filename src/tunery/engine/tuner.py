@@ -362,7 +362,7 @@ def _pairs(rows: Sequence[EncodedExample]) -> list[tuple[EncodedExample, Encoded
     by_answer: dict[tuple[int, ...], list[EncodedExample]] = {}
     for row in sorted(rows, key=lambda row: -len(row.token_ids)):
         by_answer.setdefault(_parts(row)[1], []).append(row)
-    pairs = []
+    pairs: list[tuple[EncodedExample, EncodedExample]] = []
     while len(pairs) < SWAPPED_PAIRS:
         most = sorted((group for group in by_answer.values() if group), key=len)[-2:]
         if len(most) < 2:
