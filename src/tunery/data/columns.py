@@ -434,7 +434,7 @@ _PAIRS = (
 )
 _CERTAIN_INPUTS = frozenset(("text_input", "textinput", "input_text", "inputs", "input"))  # also of numbers
 _QUESTIONS = frozenset(("prompt", "question", "query", "instruction", "instructions", "frage", "pregunta", "вопрос"))
-_ID_LIKE = frozenset(("user", "ticket", "title", "source", "document", "message", "query"))  # rather than ids
+_ID_LIKE = frozenset(("user", "ticket", "title", "source", "document", "message", "query"))  # hold ids or texts
 _ADMINISTRATIVE = re.compile(
     r"unnamed:_\d+|index|idx|(.+_)?(id|uuid|guid)|row(_number)?|nr\.?|no\.?|#|(time_?stamp|date(time)?|time|datum)"
     r"|(created|updated|submitted)(_at|_on)?|zeitstempel|split"

@@ -51,9 +51,8 @@ class Exchange:
     text_input: str
     output: str
     used: frozenset[str]  # fields of the record that were read
-    weight: str | None = (
-        None  # "0" if the answer or the record is marked as not meant for learning, "1" if it is marked as meant for it
-    )
+    # "0" if the answer or the record is marked as not meant for learning, "1" if it is marked as meant for it
+    weight: str | None = None
     thoughts: tuple[str, ...] = ()  # the field whose thoughts were left out
     chosen: tuple[str, ...] = ()  # the fields of the preferred and the rejected answer
     unused: frozenset[str] = frozenset()  # fields of messages that were not read

@@ -336,9 +336,8 @@ class _TuningChild:
         self._channel, self._folder = channel, DataFolder(data_folder)
         self._is_leaving = False
         self._task: TuningTask | None = None
-        self.is_busy = (
-            False  # an idle child sends nothing, because the server is not reading and the pipe would fill up
-        )
+        # an idle child sends nothing, because the server is not reading and the pipe would fill up
+        self.is_busy = False
 
     def serve(self) -> None:
         while not self._is_leaving:
