@@ -11,7 +11,7 @@ from tunery.errors import DataLoss, FailedPrecondition, NotFound, TuningUnstable
 from tunery.service.library import Fenced, Library
 from tunery.service.process import machine_start
 from tunery.service.tuning import Loss, Progress
-from tunery.types import Advice, EpochLoss, Phase, State, TuningTask
+from tunery.types import Advice, EpochLoss, Hyperparameters, Phase, State, TuningTask
 
 
 def test_a_task_goes_its_way_to_a_usable_model(library: Library) -> None:
@@ -384,6 +384,16 @@ def test_a_lost_task_that_was_to_be_cancelled_is(home: Path) -> None:
         task_to_publish = library.claim("a test", is_cancelled=True)
         assert task_to_publish is not None
         assert task_to_publish.tuned_model_id == "late"
+
+
+@pytest.mark.parametrize("rate", [1.0, 2, 0.25])
+def test_a_rate_without_a_fraction_is_no_damage(library: Library, rate: float) -> None:
+    """SQLite gives 1.0 back as 1; the inputs of the task are what they were."""
+    task = claimed(library, hyperparameters=Hyperparameters(learning_rate=rate).resolve())
+
+    used, held_out, source = library.inputs(library.get(task.tuned_model_id), task)
+
+    assert (len(used), held_out, source) == (15, (), None)
 
 
 def test_a_worker_taken_for_memory_is_no_loss(library: Library) -> None:

@@ -121,6 +121,22 @@ def test_the_record_is_complete(library: Library) -> None:
     assert not library.folder.checkpoint(task.id).exists()
 
 
+def test_a_cancelled_task_can_be_closed_after_its_end(library: Library) -> None:
+    """Its checkpoint is removed by then, and none is written any more."""
+    model = created(library)
+    worker = TaskWorker.claim(library, model)
+
+    with closing(worker.events()) as events:
+        for event in events:
+            if isinstance(event, StepDone) and event.snapshot.step == 2:
+                worker.cancel()
+            if isinstance(event, Ended):
+                break
+
+    assert library.get(model.id).task.phase is Phase.CANCELLED
+    assert not library.folder.checkpoint(model.task.id).exists()
+
+
 def test_everything_is_published(library: Library) -> None:
     """The adapter to serve, every kept epoch below `epochs`, and the curve are published and in the manifest."""
     model = created(library)

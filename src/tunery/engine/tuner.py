@@ -115,7 +115,7 @@ class Tuner:
     def best_epoch(self) -> int | None:
         """
         Return the epoch to serve: the kept epoch with the lowest held-out loss or, without held-out rows, the last one
-        once all steps are done; None if neither is known yet.
+        if tuning is at its end; None if neither is known yet.
 
         If that epoch is ruined, `require_health` has set another one.
         """
@@ -124,7 +124,8 @@ class Tuner:
         measured = [e for e in self.epoch_losses if e.held_out_loss is not None and e.epoch in self.kept_epochs]
         if measured:
             return min(measured, key=lambda e: (e.held_out_loss, e.epoch)).epoch
-        return self.epoch_losses[-1].epoch if self._is_done else None
+        at_an_end = self.completed_steps > 0 and self.schedule.ends_epoch(self.completed_steps)
+        return self.epoch_losses[-1].epoch if at_an_end and self.epoch_losses[-1].epoch in self.kept_epochs else None
 
     def epoch_folder(self, epoch: int) -> Path:
         return self.folder / "epochs" / str(epoch)

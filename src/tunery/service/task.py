@@ -84,6 +84,7 @@ class TaskWorker:
         self._is_cancelled = task.cancel_requested
         self._beat_time = self._curve_time = float("-inf")  # the first step is reported immediately
         self._sample_time = float("-inf")  # time of the next sample of answers
+        self._has_ended = False
         self.resume_step: int | None = None  # the step to resume at, once the task has been put back into the queue
 
     @classmethod
@@ -114,6 +115,8 @@ class TaskWorker:
         except Fenced:
             raise
         except GeneratorExit:  # closed between two steps, so the state is consistent
+            if self._has_ended:  # and its checkpoint is removed
+                raise
             try:
                 with disk_errors(self._folder.path):
                     self._write_checkpoint()
@@ -137,7 +140,8 @@ class TaskWorker:
         yield PhaseEntered(Phase.PREPARING)
         # tuning resumes in the number format of the checkpoint, whatever is faster now
         dtype = self._task.settings.get("dtype")
-        resident = resident_base(self._model.base_model, self._folder.path, dtype and str(dtype))
+        more = () if dtype is None else (str(dtype),)  # a base is kept under its arguments, for the answers that follow
+        resident = resident_base(self._model.base_model, self._folder.path, *more)
         try:
             tuner, notices = self._prepared(resident)
             self._tuner = tuner
@@ -274,6 +278,7 @@ class TaskWorker:
         advice = advise(tuner.epoch_losses, healthy_epoch=tuner.healthy_epoch, constant_answer=tuner.constant_answer)
         progress = self._progress(advice=advice, settings=settings_in_force(tuner))
         model: TunedModel = self._call(Finish(phase, progress, published))
+        self._has_ended = True
         return model
 
     def _publish(self, tuner: Tuner) -> Published:

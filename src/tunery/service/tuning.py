@@ -154,7 +154,8 @@ def inputs_sha256(
     source_tuned_model: str | None,
 ) -> str:
     """Return the digest of everything in the database that affects the result of a task."""
-    settings = [hyperparameters.epoch_count, hyperparameters.batch_size, hyperparameters.learning_rate, seed]
+    rate = float(hyperparameters.learning_rate or 0)  # SQLite gives 1.0 back as 1
+    settings = [hyperparameters.epoch_count, hyperparameters.batch_size, rate, seed]
     facts = [base_digest, _digest(examples), _digest(held_out), *settings, source_tuned_model]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
