@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
@@ -20,9 +21,20 @@ def data_folder() -> Path:
     return Path(given).expanduser().absolute() if given else Path(platformdirs.user_data_dir("tunery", appauthor=False))
 
 
-def database_url() -> str | None:
-    """Return the PostgreSQL database to use: `$TUNERY_DATABASE_URL`; None for the file in the data folder."""
-    return os.environ.get("TUNERY_DATABASE_URL") or None
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What several machines share; None: the database is a file in the data folder, and so are adapters."""
+
+    database_url: str | None = None  # of a PostgreSQL database
+    store_url: str | None = None  # of an object store
+
+
+ALONE = Shared()
+
+
+def shared() -> Shared:
+    """Return what several machines share: `$TUNERY_DATABASE_URL` and `$TUNERY_STORE_URL`."""
+    return Shared(os.environ.get("TUNERY_DATABASE_URL") or None, os.environ.get("TUNERY_STORE_URL") or None)
 
 
 def server_address() -> str | None:

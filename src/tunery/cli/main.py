@@ -24,7 +24,7 @@ from tunery.cli.evaluate import evaluate, rescue
 from tunery.cli.generate import generate
 from tunery.cli.login import login
 from tunery.cli.models import backup, bases, models, restore
-from tunery.cli.serve import doctor, serve
+from tunery.cli.serve import doctor, serve, worker
 from tunery.cli.tune import tune
 from tunery.errors import DatasetInvalid, TuneryError, as_tunery_error
 
@@ -40,9 +40,9 @@ Tune small text models on your own examples, on your own machine.
 Start with `tunery data check FILE`. FILE is CSV, Excel or JSONL with a column
 for the input and one for the output. `tunery --help` lists all commands."""
 
-_GROUPS = {
+_GROUPS: dict[str, tuple[Any, ...]] = {
     "Tune": (tune, generate, evaluate, data, models),
-    "Serve": (serve, login, keys, users),
+    "Serve": (serve, worker, login, keys, users),
     "Maintain": (doctor, bases, backup, restore, rescue),
 }
 _HELP_COLUMNS = 66

@@ -335,6 +335,10 @@ def serve(
             "--evaluation/--no-evaluation",
         ),
     ] = True,
+    tuning: Annotated[
+        bool,
+        option("Tune, besides answering; leave it to `tunery worker` otherwise.", "tune", "--tuning/--no-tuning"),
+    ] = True,
     open_browser: Annotated[bool, option("Open the Studio, signed in.", "print the link", "--open")] = False,
     log_format: Annotated[
         LogFormat, option("Log format on standard error: text or json.", "text", metavar="FORMAT")
@@ -355,10 +359,33 @@ def serve(
         keys_act_as_users=keys_may_tune,
         keys_in_urls=keys_in_urls,
         evaluates=evaluation,
-        database_url=config.database_url(),
+        shared=config.shared(),
+        tunes=tuning,
     )
     start_logging(log_format)
     run(settings, lambda services: _say_ready(services, open_browser=open_browser))
+    terminal.say("Stopped.")
+
+
+def worker(
+    evaluation: Annotated[
+        bool,
+        option("Evaluate each new tuned model that has held-out rows.", "evaluate", "--evaluation/--no-evaluation"),
+    ] = True,
+    log_format: Annotated[
+        LogFormat, option("Log format on standard error: text or json.", "text", metavar="FORMAT")
+    ] = LogFormat.TEXT,
+) -> None:
+    """Tune for servers that share a database (TUNERY_DATABASE_URL)."""
+    base = fetched(config.default_base_model())
+    from tunery.server.monitoring import start_logging
+    from tunery.server.serve import ServerSettings, work
+
+    settings = ServerSettings(
+        config.data_folder(), base.alias_of or base.name, evaluates=evaluation, shared=config.shared()
+    )
+    start_logging(log_format)
+    work(settings, lambda: terminal.say("Working. Ctrl-C stops; the tuning job in progress goes back into the queue."))
     terminal.say("Stopped.")
 
 

@@ -391,12 +391,12 @@ class Here:
     def _library(self) -> AbstractContextManager[Library]:
         from tunery.service.library import Library
 
-        return Library.open(self._folder, config.database_url())
+        return Library.open(self._folder, config.shared())
 
     def _owned(self) -> AbstractContextManager[Library]:
         from tunery.service.library import Library
 
-        return Library.own(self._folder, database_url=config.database_url())
+        return Library.own(self._folder, shared=config.shared())
 
     @contextmanager
     def _accounts(self) -> Iterator[tuple[Accounts, Any]]:

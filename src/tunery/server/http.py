@@ -209,7 +209,7 @@ class Services:
     evaluations: Evaluations
     data_checks: DataChecks
     data_curves: DataCurves
-    worker: Worker
+    worker: Worker | None  # None: workers elsewhere tune
     address: str
 
 

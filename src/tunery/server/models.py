@@ -194,9 +194,14 @@ def _estimated(services: Services, caller: Caller, order: CreationRequest) -> Es
     return estimate_out(estimate, services.creation.problems(order), order.examples)
 
 
+def _wake_worker(services: Services) -> None:
+    if services.worker is not None:
+        services.worker.wake()
+
+
 def _created(services: Services, caller: Caller, order: CreationRequest, idempotency_key: str | None) -> TunedModel:
     model = services.creation.create(_checked(services, caller, order), idempotency_key)
-    services.worker.wake()
+    _wake_worker(services)
     return model
 
 
@@ -482,7 +487,7 @@ def cancel(services: ServicesOf, caller: CallerOf, model_id: str, operation_id: 
     """Request cancellation; what was tuned so far stays usable. A finished operation is left as it is."""
     _seen(services.library, caller, Action.WRITE, model_id, operation_id)
     services.library.request_cancel(model_id)
-    services.worker.wake()
+    _wake_worker(services)
 
 
 @operations_router.post(f"{_MODEL}:cancel", name="CancelTunedModel")
@@ -490,7 +495,7 @@ def cancel_of_model(services: ServicesOf, caller: CallerOf, model_id: str) -> No
     """Cancel the operation of a tuned model; google-genai's `tunings.cancel` posts here."""
     services.library.sharing.require(caller, Action.WRITE, model_id)
     services.library.request_cancel(model_id)
-    services.worker.wake()
+    _wake_worker(services)
 
 
 @operations_router.delete(_OPERATION, name="DeleteOperation")

@@ -282,7 +282,7 @@ async def readyz(request: Request, services: ServicesOf) -> Response:
 def _readiness(services: Services) -> Response:
     parts = {
         "database": _database_answers(services),
-        "worker": services.worker.is_alive,
+        "worker": services.worker is None or services.worker.is_alive,
         "answering": services.answering.is_ready(),
     }
     is_ready = all(parts.values())

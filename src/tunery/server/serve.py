@@ -18,6 +18,7 @@ import uvicorn
 from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp
 
+from tunery.config import ALONE, Shared
 from tunery.engine.catalog import Catalog
 from tunery.errors import FailedPrecondition, TuneryError
 from tunery.server.app import make_app
@@ -50,7 +51,8 @@ class ServerSettings:
     keys_act_as_users: bool = False  # a user's API key may tune, as in the original's last months
     keys_in_urls: bool = True  # as ?key=, which Google's samples for curl send
     evaluates: bool = True  # tuned models with held-out rows, automatically
-    database_url: str | None = None  # of a PostgreSQL database; None for the file in the data folder
+    shared: Shared = ALONE
+    tunes: bool = True  # tuning jobs, besides answering; without, workers elsewhere do
 
 
 def serve(settings: ServerSettings, on_ready: Callable[[Services], None]) -> None:
@@ -99,13 +101,15 @@ def running(settings: ServerSettings, address: str) -> Iterator[Services]:
     """Yield the services of a data folder, with worker and answering child running."""
     catalog = Catalog(settings.data_folder, settings.default_base)
     warm_base = settings.default_base if catalog.is_present(settings.default_base) else None
-    with Library.own(settings.data_folder, address, settings.database_url) as library:
+    with Library.own(settings.data_folder, address, settings.shared) as library:
         answering = Answering(settings.data_folder, warm_base=warm_base)
         evaluations = Evaluations(library, answering, catalog)
         data_checks, data_curves = DataChecks(library, catalog), DataCurves(library, catalog)
         reports = (evaluations, data_checks, data_curves)
         on_success = evaluations.begin if settings.evaluates else None
-        worker = Worker(library, warm_base=warm_base, on_success=on_success, beside=answering.beside_tuning)
+        worker = None
+        if settings.tunes:
+            worker = Worker(library, warm_base=warm_base, on_success=on_success, beside=answering.beside_tuning)
         accounts = Accounts(
             library.database,
             library.folder,
@@ -117,7 +121,8 @@ def running(settings: ServerSettings, address: str) -> Iterator[Services]:
             accounts.tidy()
             accounts.local_token.start()
             answering.start()
-            worker.start()
+            if worker is not None:
+                worker.start()
             for kind in reports:
                 kind.start()
             if settings.evaluates:
@@ -139,8 +144,55 @@ def running(settings: ServerSettings, address: str) -> Iterator[Services]:
             accounts.local_token.stop()
             for kind in reports:
                 kind.stop()
-            worker.stop()
+            if worker is not None:
+                worker.stop()
             answering.stop()
+
+
+def work(settings: ServerSettings, on_ready: Callable[[], None]) -> None:
+    """
+    Tune for the servers that share a database until SIGINT or SIGTERM, then put the task back with a checkpoint.
+
+    `on_ready` is called once the first task can begin. Raises FailedPrecondition without a shared database.
+    """
+    if settings.shared.database_url is None:
+        raise FailedPrecondition(
+            "A worker needs the database that it shares with servers: set TUNERY_DATABASE_URL."
+            " Without one, `tunery serve` tunes by itself."
+        )
+    stop = threading.Event()
+    with _handlers_kept():
+        for number in STOPS:
+            signal.signal(number, lambda *_: stop.set())
+        with working(settings) as worker:
+            on_ready()
+            while not stop.wait(1.0) and worker.is_alive:
+                pass
+
+
+@contextmanager
+def working(settings: ServerSettings) -> Iterator[Worker]:
+    """Yield the running worker of a data folder, which tunes and evaluates what it tuned, and answers nobody."""
+    catalog = Catalog(settings.data_folder, settings.default_base)
+    warm_base = settings.default_base if catalog.is_present(settings.default_base) else None
+    with Library.own(settings.data_folder, None, settings.shared) as library:
+        answering = Answering(settings.data_folder)
+        evaluations = Evaluations(library, answering, catalog)
+        on_success = evaluations.begin if settings.evaluates else None
+        worker = Worker(library, warm_base=warm_base, on_success=on_success, beside=answering.beside_tuning)
+        try:
+            if settings.evaluates:
+                answering.start()
+                evaluations.start()
+            worker.start()
+            yield worker
+        finally:
+            worker.begin_stop()
+            if settings.evaluates:
+                evaluations.stop()
+            worker.stop()
+            if settings.evaluates:
+                answering.stop()
 
 
 class _Server(uvicorn.Server):
@@ -172,7 +224,8 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Have the running task put back while the last streams are sent."""
-        self._services.worker.begin_stop()
+        if self._services.worker is not None:
+            self._services.worker.begin_stop()
         await super().shutdown(sockets)
 
     @contextmanager

@@ -270,29 +270,34 @@ class Seen:
 
 class Polling:
     """
-    The tuned models that clients poll, kept in memory until the next write.
+    The tuned models that clients poll, kept in memory until the next write; in a shared database, of the same model.
 
     Fifty clients polling an operation in a bare loop would otherwise read and encode the same curve a thousand times a
-    second, at the cost of the task they wait for. Valid only in the one process that writes.
+    second, at the cost of the task they wait for.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._lock = threading.Lock()
-        self._changes = -1
-        self._kept: dict[str, Seen] = {}
+        self._kept: dict[str, tuple[object, Seen]] = {}  # with the state of the database it was read in
 
     def get(self, caller: Caller, action: Action, model_id: str) -> Seen:
         """Return a tuned model; raise NotFound, or PermissionDenied unless the caller may do `action` with it."""
         require_scope(caller, action)  # first, so that a caller without the scope does not learn which models exist
-        changes = self._database.changes  # taken before reading: a write in between invalidates the entry
+        state = self._state(model_id)  # taken before reading: a write in between invalidates the entry
         with self._lock:
-            seen = self._kept.get(model_id) if self._changes == changes else None
-        if seen is None:
-            seen = self._read(model_id)
-            self._keep(seen, changes)
+            known = self._kept.get(model_id)
+        seen = known[1] if known is not None and known[0] == state else self._read(model_id)
+        if known is None or known[1] is not seen:
+            self._keep(seen, state)
         require_role(caller, action, seen.model.name, seen.permissions)
         return seen
+
+    def _state(self, model_id: str) -> object:
+        if not self._database.is_shared:
+            return self._database.changes
+        with self._database.reading() as connection:
+            return models.row_versions(connection, model_id) or object()
 
     def _read(self, model_id: str) -> Seen:
         with self._database.reading() as connection:
@@ -304,8 +309,8 @@ class Polling:
             start = tasks.seconds_to_start(connection, model.task.id) if is_waiting else None
             return Seen(model, models.list_permissions(connection, model_id), place, start)
 
-    def _keep(self, seen: Seen, changes: int) -> None:
+    def _keep(self, seen: Seen, state: object) -> None:
         with self._lock:
-            if self._changes != changes or len(self._kept) >= MAX_POLLED:
-                self._changes, self._kept = changes, {}
-            self._kept[seen.model.id] = seen
+            if len(self._kept) >= MAX_POLLED:
+                self._kept = {}
+            self._kept[seen.model.id] = state, seen

@@ -137,6 +137,14 @@ class DataFolder:
                 " with `tunery restore FILE`; to begin an empty library, move these folders elsewhere."
             )
 
+    def require_no_library(self) -> None:
+        """Raise FailedPrecondition if there is a database here: to another one, the files would look like nobody's."""
+        if self.database.exists() and self.database.stat().st_size:
+            raise FailedPrecondition(
+                f"{self.path} has a library of its own, and TUNERY_DATABASE_URL names another. Move it there with"
+                " `tunery migrate`, or use another TUNERY_HOME."
+            )
+
     def remove_temporary(self) -> None:
         """Remove what a killed server left of an export, or a killed command of a restore."""
         for left in (*self.checkpoints.glob(f"{EXPORT}*"), *self.path.glob(f"{RESTORE}*")):

@@ -22,6 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tunery.config import ALONE, Shared
 from tunery.data.inputs import PromptContract
 from tunery.data.outputs import Contracts, OutputContract
 from tunery.errors import (
@@ -42,6 +43,7 @@ from tunery.service.database.connection import Database
 from tunery.service.folder import DataFolder, Ownership, epoch_folder
 from tunery.service.process import machine_start
 from tunery.service.prompts import Prompts
+from tunery.service.store import Store
 from tunery.service.tuning import (
     Loss,
     ModelFilter,
@@ -74,8 +76,8 @@ class Fenced(FailedPrecondition):
 class Library:
     """The tuned models of one data folder; created by `open` or `own`."""
 
-    def __init__(self, folder: DataFolder, database: Database) -> None:
-        self.folder, self.database = folder, database
+    def __init__(self, folder: DataFolder, database: Database, store: Store | None = None) -> None:
+        self.folder, self.database, self.store = folder, database, store
         self.sharing = Sharing(database)
         self.polling = Polling(database)
         self.prompts = Prompts(database)
@@ -84,39 +86,37 @@ class Library:
 
     @classmethod
     @contextmanager
-    def open(cls, data_folder: Path, database_url: str | None = None) -> Iterator[Library]:
-        """
-        Open a library for reading, even while another process owns it; a new data folder becomes an empty library.
-        """
-        folder = DataFolder(data_folder)
-        if database_url is not None:
-            with closing(_shared(folder, database_url)) as shared:
-                yield cls(folder, shared)
+    def open(cls, data_folder: Path, shared: Shared = ALONE) -> Iterator[Library]:
+        """Open a library for reading, even while another process owns it; a new folder becomes an empty library."""
+        folder, store = DataFolder(data_folder), _store(shared)
+        if shared.database_url is not None:
+            with closing(_shared_database(folder, shared.database_url)) as opened:
+                yield cls(folder, opened, store)
             return
         database = Database(folder.database, is_writer=False)
         try:
             _wait_for_tables(folder, database)
             schema.require_noted_digest(folder.database)
-            yield cls(folder, database)
+            yield cls(folder, database, store)
         finally:
             database.close()
 
     @classmethod
     @contextmanager
-    def own(cls, data_folder: Path, address: str | None = None, database_url: str | None = None) -> Iterator[Library]:
+    def own(cls, data_folder: Path, address: str | None = None, shared: Shared = ALONE) -> Iterator[Library]:
         """
         Open a library for reading and writing, as the only process allowed to; `address` is the address of a server.
 
-        With the URL of a PostgreSQL database, only the folder is owned; other processes write to the same database.
+        With a shared database, only the folder is owned; other processes write to the same database.
         Tasks of an owner that died go back into the queue, and files that no row names are set aside.
         Raises FolderLocked if another process owns it, FailedPrecondition if it cannot be written, DataLoss if the
         database is damaged, or missing although there are adapters.
         """
-        folder = DataFolder(data_folder)
+        folder, store = DataFolder(data_folder), _store(shared)
         with folder.own(address) as owned:
-            if database_url is not None:
-                with closing(_shared(folder, database_url)) as shared:
-                    library = cls(folder, shared)
+            if shared.database_url is not None:
+                with closing(_shared_database(folder, shared.database_url)) as opened:
+                    library = cls(folder, opened, store)
                     library.owned = owned
                     library.sweep()
                     yield library
@@ -125,7 +125,7 @@ class Library:
             try:
                 owned.watch(folder.database)
                 database.before_writing = partial(_before_writing, owned, folder.database)
-                library = cls(folder, database)
+                library = cls(folder, database, store)
                 library.owned = owned
                 # their workers owned the folder, and now we do; an owner that left them behind could not write rows
                 library.take_back_lost_tasks(Loss.SERVER if owned.was_killed else Loss.ERROR)
@@ -308,11 +308,19 @@ class Library:
         """
         Return the folder of a model's adapter and the digest of its manifest, for `open_published`.
 
-        Raises FailedPrecondition if there is no adapter.
+        With a store it is fetched if it is not here. Raises FailedPrecondition if there is no adapter.
         """
         if model.state != State.ACTIVE or model.artifact is None or model.manifest_sha256 is None:
             raise FailedPrecondition(_not_callable(model))
-        return self.folder.path / model.artifact, model.manifest_sha256
+        folder = self.folder.path / model.artifact
+        if self.store is not None:
+            if self.store.fetch_folder(model.artifact, folder, model.manifest_sha256):
+                self.store.trim(self.folder.models)
+        elif self.database.is_shared and not folder.exists():
+            raise FailedPrecondition(
+                f"The adapter of {model.id} is on the machine that tuned it. Set TUNERY_STORE_URL on all machines."
+            )
+        return folder, model.manifest_sha256
 
     def adapter_folder(self, model: TunedModel) -> Path:
         """
@@ -437,6 +445,11 @@ class Library:
             raise Fenced
         return is_cancel_requested
 
+    def keep_checkpoint(self, task: TuningTask) -> None:
+        """Copy the newest checkpoint of a claimed task to the store, if there is one; raises Unavailable."""
+        if self.store is not None:
+            self.store.put_checkpoint(task, self.folder.checkpoint(task.id))
+
     def renew(self, task: TuningTask) -> None:
         """Renew the claim on a task whose process is alive, in a shared database; raises Fenced."""
         if self.database.is_shared:
@@ -464,16 +477,20 @@ class Library:
         if phase == Phase.CANCELLED:
             error = error or Cancelled()
         code, message = (error.code, str(error)) if error else (None, None)
+        if published is not None and self.store is not None:  # before a row names it
+            self.store.put_folder(published.folder.relative_to(self.folder.path).as_posix(), published.folder)
         with self.database.updating() as connection:
             if not tasks.finish(
                 connection, task, phase, progress, published=published, error_code=code, error_message=message
             ):
                 raise Fenced
-        shutil.rmtree(self.folder.checkpoint(task.id), ignore_errors=True)
+        self._drop_checkpoint(task)
         return self.get(task.tuned_model_id)
 
     def release(self, task: TuningTask) -> None:
         """Put a claimed task back into the queue, to be resumed from its checkpoint; not a loss. Raises Fenced."""
+        with suppress(Unavailable):  # then the next worker may have to repeat some steps
+            self.keep_checkpoint(task)
         with self.database.updating() as connection:
             if not tasks.release(connection, task):
                 raise Fenced
@@ -548,9 +565,16 @@ class Library:
                 folder.put_aside(found)
         folder.remove_expired()
 
+    def _drop_checkpoint(self, task: TuningTask) -> None:
+        shutil.rmtree(self.folder.checkpoint(task.id), ignore_errors=True)
+        if self.store is not None:
+            self.store.discard(f"checkpoints/{task.id}")
+
     def _remove(self, task_id: str) -> None:
         """Remove all files of a task whose row is gone because the user deleted the tuned model."""
         place = self.folder
+        if self.store is not None:
+            self.store.discard(f"models/{task_id}", f"checkpoints/{task_id}")
         days = list(place.days_aside())
         for parent in (
             place.models,
@@ -598,6 +622,17 @@ def set_prompt_options(library: Library, model: TunedModel, **changes: bool) -> 
     library.put_report(model, PROMPT_OPTIONS, {**(library.report(model, PROMPT_OPTIONS) or {}), **changes})
 
 
+def _store(shared: Shared) -> Store | None:
+    return None if shared.store_url is None else Store(shared.store_url)
+
+
+def _shared_database(folder: DataFolder, url: str) -> Database:
+    from tunery.service.database.postgres import up_to_date
+
+    folder.require_no_library()
+    return up_to_date(url)
+
+
 def _before_writing(owned: Ownership, database: Path) -> None:
     owned.require()
     schema.forget_digest(database)
@@ -618,29 +653,6 @@ def _with_tables(folder: DataFolder) -> Database:
             folder.require_no_work()
         if not schema.is_current_schema(database):
             schema.forget_digest(folder.database)
-            schema.upgrade(database)
-    except BaseException:
-        database.close()
-        raise
-    return database
-
-
-def _shared(folder: DataFolder, url: str) -> Database:
-    """
-    Open a PostgreSQL database, with the tables of this version of tunery.
-
-    Raises FailedPrecondition if the folder has its own library, whose files would seem to belong to no model.
-    """
-    from tunery.service.database.postgres import PostgresDatabase
-
-    if folder.database.exists() and folder.database.stat().st_size:
-        raise FailedPrecondition(
-            f"{folder.path} has a library of its own, and TUNERY_DATABASE_URL names another. Use another TUNERY_HOME,"
-            " or unset TUNERY_DATABASE_URL."
-        )
-    database = PostgresDatabase(url)
-    try:
-        if not schema.is_current_schema(database):
             schema.upgrade(database)
     except BaseException:
         database.close()

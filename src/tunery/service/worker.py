@@ -11,13 +11,15 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, closing, nullcontext, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tunery.errors import NotFound, TuneryError, as_tunery_error
+from tunery.errors import NotFound, TuneryError, Unavailable, as_tunery_error
+from tunery.service.database import tasks
 from tunery.service.folder import DataFolder
 from tunery.service.library import Fenced, Library
 from tunery.service.process import Channel, Child, machine_start, memory_kills
@@ -28,6 +30,9 @@ from tunery.types import Phase, TunedModel, TuningTask
 LEASE_SECONDS = 10.0  # a child that is silent for this long counts as frozen
 STOP_SECONDS = 8.0  # for writing a checkpoint when the server stops
 LEAVE_SECONDS = 0.5  # for an idle child
+RENEW_SECONDS = tasks.LEASE_SECONDS / 3  # between two renewals of a lease in a shared database
+GIVE_UP_SECONDS = tasks.LEASE_SECONDS * 2 / 3  # without one: another worker may soon take the task
+COPY_SECONDS = 10.0  # between two copies of a checkpoint to the store
 LOOK_SECONDS = 1.0  # between two checks for tasks that nobody announced
 BACKOFF_SECONDS = (1.0, 5.0, 30.0, 120.0)
 # Answers come first: next to a tuning child of equal priority, they take more than twice as long. Long answers pause
@@ -110,6 +115,7 @@ class Worker:
         self._child_time = float("-inf")  # when the last child was started
         self._stop_time = 0.0
         self._has_begun = False  # whether the child has sent an event of its task
+        self._is_cut_off = False  # whether the child was killed because its task may have another worker
         self._held_back: dict[str, tuple[int, float]] = {}  # task: losses, monotonic time until which it waits
         self._epochs = 0  # of the current task whose losses are in its log
         self.current_task_id: str | None = None
@@ -197,12 +203,14 @@ class Worker:
         self.current_task_id = task.id
         self._epochs = len(task.epoch_losses)
         self._log(task, f"Claimed by {worker_name()}, claim {task.claim_number}")
-        kills_before, self._has_begun = memory_kills(), False
+        kills_before, self._has_begun, self._is_cut_off = memory_kills(), False, False
         try:
             model = self._library.find(task.tuned_model_id)
             child = self._ready_child(is_alone=self._library.is_suspect(task))
-            child.send(Work(model, task))
-            self._attend(child, model, task)
+            with self._keeping(child, task):
+                self._fetch_checkpoint(task)
+                child.send(Work(model, task))
+                self._attend(child, model, task)
         except NotFound:  # deleted since it was claimed; the child has not heard of it yet
             self._end(task, None)
         except (EOFError, TimeoutError) as lost:
@@ -212,7 +220,8 @@ class Worker:
             how = "froze" if isinstance(lost, TimeoutError) else "died"
             # a child that dies before its first event never worked on the task, for example because no file could be
             # opened
-            loss = Loss.MEMORY if is_short else Loss.PROCESS if self._has_begun and has_died else Loss.ERROR
+            is_its_own = self._has_begun and has_died and not self._is_cut_off
+            loss = Loss.MEMORY if is_short else Loss.PROCESS if is_its_own else Loss.ERROR
             self._lose(task, how, loss)
         except BaseException:  # a bug of ours: the child is in the middle of the task and would never leave it
             self._discard_child()
@@ -238,6 +247,73 @@ class Worker:
             elif isinstance(message, Done):
                 self._end(task, message.error)
                 return
+
+    @contextmanager
+    def _keeping(self, child: Child, task: TuningTask) -> Iterator[None]:
+        """Renew the lease of a task within the block, and copy its checkpoints to the store."""
+        done, acts = threading.Event(), []
+        if self._library.database.is_shared:
+            acts.append(partial(self._keep, child, task, done))
+        if self._library.store is not None:
+            acts.append(partial(self._copy_checkpoints, task, done))
+        threads = [threading.Thread(target=act, name="keeping a task", daemon=True) for act in acts]
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            for thread in threads:
+                thread.join()
+            self._drop_ended_checkpoint(task)
+
+    def _keep(self, child: Child, task: TuningTask, done: threading.Event) -> None:
+        """Renew the lease until done; kill the child once it cannot be renewed any more."""
+        renewed = time.monotonic()
+        while not done.wait(RENEW_SECONDS):
+            begun = time.monotonic()
+            try:
+                self._library.renew(task)
+                renewed = begun
+            except Fenced:
+                break
+            except TuneryError as error:
+                _log.warning("The lease of %s was not renewed: %s", task.tuned_model_id, error)
+                if time.monotonic() - renewed > GIVE_UP_SECONDS:
+                    break
+        else:
+            return
+        self._is_cut_off = True
+        child.kill()
+
+    def _fetch_checkpoint(self, task: TuningTask) -> None:
+        """Have the checkpoint of a task here if another machine began it."""
+        if (store := self._library.store) is not None and task.checkpoint_step:
+            folder = self._library.folder.checkpoint(task.id)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            store.fetch_checkpoint(task.id, folder)
+
+    def _drop_ended_checkpoint(self, task: TuningTask) -> None:
+        """Remove the checkpoint that may have been copied to the store while the task ended."""
+        if (store := self._library.store) is None:
+            return
+        with suppress(Unavailable):
+            try:
+                model = self._library.find(task.tuned_model_id)
+                is_over = model.task.id != task.id or model.task.phase.is_final
+            except NotFound:
+                is_over = True
+            if is_over:
+                store.discard(f"checkpoints/{task.id}")
+
+    def _copy_checkpoints(self, task: TuningTask, done: threading.Event) -> None:
+        is_done = False
+        while not is_done:
+            is_done = done.wait(COPY_SECONDS)
+            try:
+                self._library.keep_checkpoint(task)  # also the one that was written when the child was told to leave
+            except TuneryError as error:
+                _log.warning("The checkpoint of %s was not copied: %s", task.tuned_model_id, error)
 
     def _reply(self, model: TunedModel, task: TuningTask, call: Call) -> Reply:
         self._note_losses(task, call)

@@ -11,6 +11,7 @@ from sqlalchemy import select
 
 from tests.postgres import Postgres
 from tests.service.samples import claimed
+from tunery.config import Shared
 from tunery.errors import FailedPrecondition, InvalidArgument, Unavailable
 from tunery.service.database import connection as schema
 from tunery.service.database import tasks
@@ -26,7 +27,7 @@ def test_processes_that_meet_in_an_empty_database_make_the_tables_once(postgres:
     url = postgres.url()
 
     def opened(number: int) -> str | None:
-        with Library.own(tmp_path / str(number), database_url=url) as library:
+        with Library.own(tmp_path / str(number), shared=Shared(url)) as library:
             return schema.revision(library.database)
 
     with ThreadPoolExecutor(4) as pool:
@@ -44,7 +45,10 @@ def test_an_error_never_shows_the_password(tmp_path: Path) -> None:
     """A database that cannot be reached is named by its host and name, and the error is one that passes."""
     url = f"postgresql://ann:s3cret@/library?host={tmp_path}"
 
-    with pytest.raises(Unavailable, match="The database library at") as refused, Library.own(tmp_path, None, url):
+    with (
+        pytest.raises(Unavailable, match="The database library at") as refused,
+        Library.own(tmp_path, None, Shared(url)),
+    ):
         pass
 
     assert "s3cret" not in str(refused.value)
@@ -55,14 +59,17 @@ def test_a_folder_with_a_library_of_its_own_is_left_alone(database_url: str, hom
     with Library.own(home):
         pass
 
-    with pytest.raises(FailedPrecondition, match="has a library of its own"), Library.own(home, None, database_url):
+    with (
+        pytest.raises(FailedPrecondition, match="has a library of its own"),
+        Library.own(home, None, Shared(database_url)),
+    ):
         pass
 
 
 def test_a_text_that_cannot_be_used_is_the_callers_fault(database_url: str, home: Path) -> None:
     """PostgreSQL has no NUL in texts, so nothing has such a name."""
     with (
-        Library.own(home, None, database_url) as library,
+        Library.own(home, None, Shared(database_url)) as library,
         pytest.raises(InvalidArgument, match=r"cannot be used.*NUL"),
     ):
         library.get("a\0b")
@@ -73,8 +80,8 @@ def test_a_task_whose_lease_has_ended_is_taken_over_and_its_worker_fenced(
 ) -> None:
     """Not before: until then another process leaves it alone. After the loss it waits a little."""
     with (
-        Library.own(tmp_path / "one", None, database_url) as one,
-        Library.own(tmp_path / "two", None, database_url) as two,
+        Library.own(tmp_path / "one", None, Shared(database_url)) as one,
+        Library.own(tmp_path / "two", None, Shared(database_url)) as two,
     ):
         monkeypatch.setattr(tasks, "PAUSE_SECONDS", (0,) * 4)
         task = claimed(one)

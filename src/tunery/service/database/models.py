@@ -23,6 +23,7 @@ from sqlalchemy import (
     func,
     insert,
     literal,
+    literal_column,
     or_,
     select,
     update,
@@ -99,6 +100,23 @@ def has_model(connection: Connection, model_id: str) -> bool:
 def get_model(connection: Connection, model_id: str) -> TunedModel | None:
     """Return a tuned model with its curve."""
     return next(iter(_models(connection, tuned_models.c.id == model_id)), None)
+
+
+def row_versions(connection: Connection, model_id: str) -> tuple[object, ...] | None:
+    """
+    Return what changes with each write to a tuned model, its task or its permissions, in PostgreSQL.
+
+    None if there is no such model, or if it waits: then others change its place in the queue.
+    """
+    given = func.concat(permissions.c.id, literal_column("permissions.xmin::text"))
+    versions: tuple[ColumnElement[Any], ...] = (
+        literal_column("tuned_models.xmin::text"),
+        literal_column("tuning_tasks.xmin::text"),
+        select(func.md5(func.string_agg(given, ","))).where(permissions.c.tuned_model_id == model_id).scalar_subquery(),
+    )
+    is_seen = (tuned_models.c.id == model_id) & (tuning_tasks.c.phase != Phase.QUEUED)
+    row = connection.execute(select(*versions).join_from(tuned_models, tuning_tasks).where(is_seen)).first()
+    return None if row is None else tuple(row)
 
 
 def get_unfinished_model(connection: Connection, request_sha256: str) -> TunedModel | None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import count
 from typing import Any
 
 import sqlalchemy.exc
@@ -16,6 +15,7 @@ from sqlalchemy import Connection, create_engine, event, func, make_url, select
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from tunery.errors import DataLoss, FailedPrecondition, InvalidArgument, ResourceExhausted, TuneryError, Unavailable
+from tunery.service.database import connection as schema
 from tunery.service.database.connection import Database
 
 WAIT_SECONDS = 10  # for a connection, a lock, or the rest of a transaction whose program stopped in the middle
@@ -40,7 +40,7 @@ class PostgresDatabase(Database):
 
     def __init__(self, url: str) -> None:
         self.before_writing = lambda: None
-        self._changes = count()
+        self.changes = 0  # what others write is not counted: see `models.row_versions`
         try:
             parts = make_url(url)
         except ArgumentError:
@@ -70,11 +70,6 @@ class PostgresDatabase(Database):
                 "The driver for PostgreSQL is not installed. Install it with: pip install 'tunery[postgres]'"
             ) from error
         event.listen(self._engine, "connect", _set_up)
-
-    @property
-    def changes(self) -> int:  # type: ignore[override]
-        """A number that is new each time: what others have written since is not known here."""
-        return next(self._changes)
 
     @property
     def exists(self) -> bool:
@@ -120,6 +115,18 @@ class PostgresDatabase(Database):
             if named is None:
                 raise
             raise named from error
+
+
+def up_to_date(url: str) -> PostgresDatabase:
+    """Open a database with the tables of this version of tunery; raises FailedPrecondition for a newer one."""
+    database = PostgresDatabase(url)
+    try:
+        if not schema.is_current_schema(database):
+            schema.upgrade(database)
+    except BaseException:
+        database.close()
+        raise
+    return database
 
 
 def _set_up(connection: Any, _entry: object) -> None:
