@@ -1,8 +1,8 @@
 """
 Administration of accounts over HTTP, under `/v1beta/accounts/`: an extension of the API.
 
-Used by `tunery keys`, `users` and `login`. Only administrators may call it, with a token for everything; logins and
-tokens are made with the local token or a sign-in that is used up.
+Used by `tunery keys`, `users` and `login`. Only administrators may call it, with a token of unlimited scope; logins and
+tokens are created with the local token, or with a sign-in that is used up in the process.
 """
 
 from __future__ import annotations

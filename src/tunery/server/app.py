@@ -58,7 +58,7 @@ def make_app(services: Services, *, slows_down: bool = False) -> FastAPI:
     )
     app.state.services = services
     app.state.metrics = monitoring.Metrics(services)
-    identity = [Depends(caller_of)]  # before everything else, the body above all
+    identity = [Depends(caller_of)]  # this has to come first, above all before the body is read
     for version in API_VERSIONS:
         for router in _routers():
             is_described = version == DESCRIBED_VERSION
@@ -75,14 +75,17 @@ def make_app(services: Services, *, slows_down: bool = False) -> FastAPI:
     app.add_middleware(Guards, address=services.address)
     if slows_down:
         app.add_middleware(Slowdown)
-    app.add_middleware(RequestLog, metrics=app.state.metrics)  # outside, to see what the guards refuse
+    app.add_middleware(RequestLog, metrics=app.state.metrics)  # outermost, to see what the guards refuse
     add_error_handlers(app)
     add_openapi(app)
     return app
 
 
 class _PlainNames:
-    """The ASGI middleware that takes `models/tunedModels/x`, as older LangChain calls a tuned model, as its name."""
+    """
+    The ASGI middleware that accepts `models/tunedModels/x`, which older versions of LangChain send, as the name of a
+    tuned model.
+    """
 
     _TWICE = re.compile(r"(/v1\w*)/(?:models/|tunedModels/(?=tunedModels/))+((?:models|tunedModels)/.*)")
 
@@ -145,7 +148,7 @@ def add_frontend(app: FastAPI, folder: Path = STUDIO) -> None:
     def studio(page: str, _request: Request) -> Response:
         if not (folder / "index.html").is_file():
             return HTMLResponse(_NOT_BUILT, headers=_HEADERS)
-        file = folder / ("icon.svg" if page == "icon.svg" else "index.html")  # the browser makes the pages
+        file = folder / ("icon.svg" if page == "icon.svg" else "index.html")  # the browser renders the pages
         return FileResponse(file, headers=_HEADERS)
 
 
@@ -153,7 +156,7 @@ class _Hashed(StaticFiles):
     """
     Files whose names change with their content, so browsers may cache them forever.
 
-    The build has written each of them compressed too, under its name and an ending.
+    The build also writes each file compressed, under its name with an additional ending.
     """
 
     _ENDINGS: ClassVar = {"br": ".br", "gzip": ".gz"}  # the smallest first
@@ -227,7 +230,7 @@ _SECURITY_SCHEMES = {
 }
 _TOKEN: list[dict[str, list[str]]] = [{"token": []}]
 _TOKEN_OR_KEY = [*_TOKEN, {"key": []}, {"keyInAddress": []}]
-_OPEN = {"GetServerInfo", "GetMe"}  # they tell who calls
+_OPEN = {"GetServerInfo", "GetMe"}  # these headers identify the caller
 _UNGUARDED = {"GetHealth", "GetReadiness"}
 _OPENAI_TAG = openai.router.tags[0]
 _FOR_KEYS = {*generation.router.tags, *generation.text_router.tags, *models.bases_router.tags, _OPENAI_TAG}
@@ -311,7 +314,7 @@ def _error_responses() -> dict[str, dict[str, Any]]:
 
 def _plain_parameter(parameter: dict[str, Any]) -> None:
     if parameter["in"] == "query":
-        kinds = parameter["schema"].get("anyOf", [parameter["schema"]])  # a type or null
+        kinds = parameter["schema"].get("anyOf", [parameter["schema"]])  # the alternatives are a type and null
         parameter["schema"] = {"type": kinds[0]["type"]}
 
 

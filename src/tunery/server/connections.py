@@ -1,5 +1,6 @@
 """
-The connections of a server: how many there are, and how long a client may take to send a request and to read its reply.
+Limits the connections of a server: their number, and how long a client may take to send a request and to read the
+reply.
 
 uvicorn limits only the time between two requests; it would wait forever for a client that sends half of one.
 """
@@ -22,7 +23,7 @@ class ConnectionLimits:
     """
     Numbers of connections, and seconds.
 
-    `per_address` is None behind a proxy, whose address all connections have.
+    `per_address` is None behind a proxy, because all connections then have its address.
     """
 
     total: int = 512
@@ -34,9 +35,9 @@ class ConnectionLimits:
     look: float = 1.0  # between two checks of all connections
 
 
-READ_BYTES = 64 * 1024  # at once; of most requests that are refused nothing more is read
+READ_BYTES = 64 * 1024  # read at once; most refused requests are read no further
 LINGERING_PAUSE = 0.02  # seconds between two reads after a refusal
-_NOTHING = struct.pack("ii", 1, 0)  # is kept of what was not sent
+_NOTHING = struct.pack("ii", 1, 0)  # of unsent data are kept
 REFUSAL = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
@@ -60,7 +61,8 @@ class Connections:
         """
         Count a new connection; return False if there are too many.
 
-        It takes the place of the oldest that has sent no whole request: half requests must not keep others out.
+        It replaces the oldest one that has not sent a whole request, because incomplete requests must not keep others
+        out.
         """
         of_address = [one for one in self._open if one.address == new.address]
         per_address = self.limits.per_address
@@ -97,8 +99,8 @@ class _LingeringTransport:
     """
     A transport that stays half open when it is closed in the middle of a body, until the client has ended or is late.
 
-    The client is still sending: a connection that is closed on unread bytes is reset, and the reply, which says why
-    the body is refused, is lost.
+    The client is still sending. If a connection is closed with unread bytes, it is reset, and the reply that says why
+    the body was refused is lost.
     """
 
     def __init__(self, transport: asyncio.Transport, protocol: BoundedProtocol) -> None:
@@ -120,12 +122,12 @@ class _LingeringTransport:
 
 
 class BoundedProtocol(H11Protocol):
-    """A connection that notes what it waits for, and since when."""
+    """A connection that records what it is waiting for, and since when."""
 
     connections_of_server: Connections
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin, or refuse the connection if there are too many."""
+        """Start, or refuse the connection if there are too many."""
         self.is_lingering = False
         transport.max_size = READ_BYTES  # type: ignore[attr-defined]  # of asyncio's own transports
         super().connection_made(cast(asyncio.Transport, _LingeringTransport(transport, self)))
@@ -145,7 +147,7 @@ class BoundedProtocol(H11Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Note when data came, and whether a request begins with it."""
+        """Record when data arrived, and whether it begins a request."""
         if self._is_refused:
             return
         if self.is_lingering:
@@ -157,33 +159,33 @@ class BoundedProtocol(H11Protocol):
             self._last_cycle, self._request_since = self.cycle, self._data_time
 
     def rest(self) -> None:
-        """Wait before more is read of a body that nobody wants; at full speed it would keep a processor busy."""
+        """Wait before reading more of a refused body; at full speed, it would keep a core busy."""
         self.transport.pause_reading()
         self.loop.call_later(LINGERING_PAUSE, self.transport.resume_reading)  # which does nothing once it is closed
 
     def on_response_complete(self) -> None:
-        """Note since when the next request is waited for."""
+        """Record that the next request is awaited from now on."""
         self._idle_since = self.loop.time()
         super().on_response_complete()
 
     def pause_writing(self) -> None:
-        """Note since when the client does not read."""
+        """Record that the client is not reading from now on."""
         self._unread_since = self.loop.time()
         super().pause_writing()
 
     def resume_writing(self) -> None:
-        """Note that the client reads."""
+        """Record that the client is reading."""
         self._unread_since = None
         super().resume_writing()
 
     @property
     def has_unread_body(self) -> bool:
-        """Whether a request was answered before all of it came."""
+        """Whether a request was answered before all of it had arrived."""
         return self.cycle is not None and self.cycle.response_complete and self.cycle.more_body
 
     @property
     def waits_for_request(self) -> bool:
-        """Whether no request is being answered: it was not sent to the end of its headers, or it was answered."""
+        """Whether no request is being answered, because its headers are incomplete or it has been answered."""
         return self.cycle is None or self.cycle.response_complete
 
     def is_overdue(self, now: float, limits: ConnectionLimits) -> bool:
@@ -194,15 +196,15 @@ class BoundedProtocol(H11Protocol):
             is_read = not self.transport.get_write_buffer_size()  # uvicorn has written all of a reply at once
             return now - self._idle_since > (limits.headers if is_read else limits.reply_pause)
         if not self.cycle.more_body:
-            return False  # its reply is being made
-        if self.flow.read_paused:  # the server is the one not reading
+            return False  # the reply is being prepared
+        if self.flow.read_paused:  # it is the server that is not reading
             self._data_time = now
             self._request_since += limits.look
             return False
         return now - self._data_time > limits.body_pause or now - self._request_since > limits.body
 
     def end(self) -> None:
-        """Close the connection at once; what was not read of a reply is not kept for the client either."""
+        """Close the connection immediately; the unread part of a reply is not kept for the client either."""
         with suppress(OSError):
             self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NOTHING)
         self.transport.abort()

@@ -31,9 +31,9 @@ from tunery.types import MAX_DATASET_BYTES
 
 router = ApiRouter(tags=["datasets (extension)"])
 
-MAX_FORM_BYTES = 64 * 1024  # of a form, besides the file
+MAX_FORM_BYTES = 64 * 1024  # fields of a form in addition to the file
 MAX_NAME_CHARACTERS = 200
-READERS = Places("files are being read", size=2, line=8)  # each may take 512 MB and 10 s of a processor
+READERS = Places("files are being read", size=2, line=8)  # each may take 512 MB and 10 s of CPU time
 
 _TEXTS = ("sheet", "encoding", "delimiter", "output_column")
 _LISTS = ("input_column", "skip_rows")
@@ -147,7 +147,7 @@ def _parsed(content: bytes, name: str, options: ReadOptions, sample_rows: int) -
         if not any(problem.level is Level.ERROR for problem in problems):
             try:
                 dataset = read_guarded(path, **arguments)
-            except DatasetInvalid as error:  # it ran out of time or memory, which the preview did not
+            except DatasetInvalid as error:  # it ran out of time or memory, although the preview did not
                 problems = error.problems
         recorded = recorded_in(content, dataset.examples) if dataset is not None and preview.format == "jsonl" else None
         return parsed_out(preview, dataset, problems, recorded)

@@ -37,9 +37,9 @@ from tunery.types import Caller, TunedModel
 router = ApiRouter(tags=["tunedModels (extension)"])
 
 PIECE_BYTES = 1 << 20
-EXPORTS = Places("exports are being made or sent", size=4, line=0)  # each takes the size of a base on the disk
+EXPORTS = Places("exports are being made or sent", size=4, line=0)  # each takes as much disk space as a base
 CARD_FORMATS = ("json", "markdown")
-LOOK_SECONDS = 1.0  # between two looks whether the client is still there
+LOOK_SECONDS = 1.0  # between two checks whether the client is still there
 _BLOCK = 512  # of tar
 _END = bytes(2 * _BLOCK)
 
@@ -69,7 +69,7 @@ async def export_tuned_model(
     """
     Export a tuned model: `format` adapter, merged or gguf, in which a weight has 16 or 8 `bits` (default: both files).
 
-    `prove=true` compares it with the served model first. An export that its client no longer waits for is given up.
+    `prove=true` compares it with the served model first. An export is cancelled if its client stops waiting for it.
     """
     plain_id, epoch = epochs.split_epoch(model_id)
     choice = ExportChoice(format or "adapter", epoch, bits, {"true": True, "auto": None}.get(prove or "", False))
@@ -108,7 +108,7 @@ class ExportFormatsOut(Message):
 
 @router.get("/tunedModels/{model_id:id}/exportFormats", name="ListExportFormats")
 def list_formats(services: ServicesOf, caller: CallerOf, model_id: str) -> ExportFormatsOut:
-    """List the formats that a tuned model can be exported to, and about how large each export is."""
+    """List the formats that a tuned model can be exported to, with the approximate size of each export."""
     services.library.sharing.require(caller, Action.READ, model_id)
     found = export.sizes(services.library, services.catalog, services.library.find(model_id))
     return ExportFormatsOut(
@@ -155,7 +155,9 @@ def _turn() -> Iterator[None]:
 
 
 class _TarReply(StreamingResponse):
-    """The files of a folder as a tar file; the folder goes when everything was sent, or the client has left."""
+    """
+    The files of a folder as a tar file; the folder is removed when everything has been sent, or the client has left.
+    """
 
     def __init__(self, work: Path, name: str) -> None:
         entries = [_entry(path, work) for path in all_below(work) if path.is_file()]
@@ -172,7 +174,7 @@ class _TarReply(StreamingResponse):
             shutil.rmtree(self._work, ignore_errors=True)
 
 
-_Entry = tuple[Path, bytes, int]  # a file, its head in the tar file, and its size
+_Entry = tuple[Path, bytes, int]  # a file, its header in the tar file, and its size
 
 
 def _entry(path: Path, folder: Path) -> _Entry:

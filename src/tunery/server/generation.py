@@ -1,8 +1,9 @@
 """
-Answers of base and tuned models: generateContent, streamGenerateContent, countTokens, and PaLM's older text methods.
+Answers from base and tuned models: generateContent, streamGenerateContent, countTokens, and PaLM's older text methods.
 
-Tuned models take every method of base models. The original bound countTokens to base models only, but clients call it
-on tuned ones too; and users of text-bison could not find out which of the two ways to call their tuned model was right.
+Tuned models support every method of base models. The original offered countTokens for base models only, but clients
+call it on tuned ones too; and users of text-bison could not find out which of two ways to call their tuned model was
+right.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from tunery.types import AnswerForm, Caller, PromptDifference, SamplingSettings,
 T = TypeVar("T")
 
 CONTRACT_HEADER = "x-tunery-prompt-contract"
-BASE_HEADER = "x-tunery-base-model"  # the open weights that answered, whatever name was asked for
+BASE_HEADER = "x-tunery-base-model"  # the open weights that answered, whatever name was requested
 MAX_HEADER_CHARACTERS = 400
 
 router = ApiRouter(tags=["generation"])
@@ -50,7 +51,7 @@ _TEXT_COUNT: Responses = {200: {"model": wire.CountTextTokensOut}}
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A model that the caller may use: base and adapter, as a question without turns, and its default settings."""
+    """A model that the caller may use: base and adapter as a question without turns, and the default settings."""
 
     name: str
     question: Question
@@ -69,7 +70,7 @@ class Target:
         )
 
     def question_of(self, turns: tuple[Turn, ...], settings: SamplingSettings, candidate: int = 0) -> Question:
-        """Return the question; each candidate is drawn with another seed."""
+        """Return the question; each candidate uses a different seed."""
         return replace(self.question, turns=turns, settings=replace(settings, seed=settings.seed + candidate))
 
 
@@ -174,7 +175,7 @@ async def _chunks(target: Target, check: PromptCheck, chunks: Chunks) -> AsyncIt
 
 
 def _candidate(index: int, answer: FinishedAnswer | AnswerChunk, tokens: int | None = None) -> wire.CandidateOut:
-    # without parts the clients' `.text` raises, so an empty answer has an empty one
+    # without parts, the clients' `.text` raises, so an empty answer has an empty part
     return wire.CandidateOut(
         content=wire.ContentOut(parts=[wire.PartOut(text=answer.text)]),
         finish_reason=answer.finish_reason,
@@ -240,7 +241,7 @@ def tuned_target(services: Services, caller: Caller, model_id: str) -> Target:
 
 
 def _defaults(settings: SamplingSettings) -> SamplingSettings:
-    # a call without a seed wants chance, where its temperature leaves any
+    # a call without a seed wants random answers, if its temperature allows any
     return replace(settings, max_output_tokens=wire.DEFAULT_OUTPUT_TOKENS, seed=secrets.randbits(31))
 
 
@@ -255,7 +256,9 @@ class PromptCheck:
     base_model: str = ""
 
     def add_headers(self, reply: Response) -> Response:
-        """Return the reply with two headers: the base that answered; "ok", or how the input differs from examples."""
+        """
+        Return the reply with two headers: the base that answered, and "ok" or how the input differs from the examples.
+        """
         reply.headers[BASE_HEADER] = self.base_model
         if self.has_contract:
             text = "; ".join(difference.text for difference in self.differences) or "ok"
@@ -311,9 +314,10 @@ Chunks = AsyncIterator[tuple[int, AnswerChunk]]  # each with the index of its qu
 
 async def answer_chunks(request: Request, services: Services, questions: Sequence[Question]) -> Chunks:
     """
-    Return the chunks of all answers as they come, once the first has come.
+    Return the chunks of all answers as they come, once the first has arrived, so that an error before it is still an
+    ordinary reply.
 
-    So an error before the first chunk is still an ordinary reply. Raises ClientGone, and what the child refused with.
+    Raises ClientGone, and the error with which the child refused.
     """
     chunks = _asked(services.answering, questions, caller_noted(request).name)
     first = await _while_connected(request, anext(chunks))
@@ -328,12 +332,12 @@ async def answer_chunks(request: Request, services: Services, questions: Sequenc
 
 
 async def finished_answers(request: Request, services: Services, questions: Sequence[Question]) -> list[FinishedAnswer]:
-    """Return the answers to questions in their order; raises as `answer_chunks` does."""
+    """Return the answers to questions in order; raises the errors of `answer_chunks`."""
     return await _while_connected(request, _finished(services.answering, questions, caller_noted(request).name))
 
 
 async def counted_tokens(request: Request, services: Services, question: Question) -> int:
-    """Return the number of tokens of a question's prompt; raises as `answer_chunks` does."""
+    """Return the number of tokens of a question's prompt; raises the errors of `answer_chunks`."""
     return await _while_connected(request, _counted(services.answering, question, caller_noted(request).name))
 
 
@@ -371,7 +375,7 @@ async def _finished(answering: Answering, questions: Sequence[Question], user: s
 async def _asked(
     answering: Answering, questions: Sequence[Question], user: str
 ) -> AsyncGenerator[tuple[int, AnswerChunk]]:
-    """Yield the chunks of all answers; leaving the generator frees the places of unfinished answers in the child."""
+    """Yield the chunks of all answers; closing the generator frees the places of unfinished answers in the child."""
     arrived: asyncio.Queue[tuple[int, Reply]] = asyncio.Queue()
     loop = asyncio.get_running_loop()
     numbers: list[int] = []
@@ -399,7 +403,7 @@ class _Listener:
         self._loop, self._arrived, self._index = loop, arrived, index
 
     def __call__(self, reply: Reply) -> None:
-        with suppress(RuntimeError):  # the loop has ended, and nobody waits any more
+        with suppress(RuntimeError):  # the loop has ended, and nobody is waiting any more
             self._loop.call_soon_threadsafe(self._arrived.put_nowait, (self._index, reply))
 
 

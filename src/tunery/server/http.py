@@ -64,12 +64,12 @@ if TYPE_CHECKING:
     from tunery.service.reports import DataChecks, DataCurves, Evaluations
     from tunery.service.worker import Worker
 
-_LINE_BREAK = re.compile(r"\n|\\u000a")  # the second is a line break in a string, as `strict_json` writes it
+_LINE_BREAK = re.compile(r"\n|\\u000a")  # the second one is a line break in a string, as written by `strict_json`
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _IN_THE_LOOP_BYTES = 20_000  # larger bodies are parsed in a thread; 4 MiB would block the event loop for 0.2 s
 MAX_NESTING = 100  # as in Google's parser
 LARGE_BODY_BYTES = 256 * 1024
-# A hostile 4 MiB takes 120 MB when it is parsed. A place is held until the request is answered.
+# A hostile body of 4 MiB takes 120 MB when it is parsed. A place is held until the request has been answered.
 PARSERS = Places("large requests are being read", size=1, line=64)
 MAX_REST_SECONDS = 1.0
 LARGE_BODIES = Places("large requests are being handled", size=4, line=32)
@@ -96,7 +96,7 @@ register_url_convertor("any", _AnyConvertor())
 
 
 class ApiRoute(APIRoute):
-    """A route that takes query names in either case, as clients send `pageSize` and samples `page_size`."""
+    """A route that accepts query names in either case, because clients send `pageSize` and samples `page_size`."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return the handler; it sees camelCase names only, and no empty values."""
@@ -112,19 +112,19 @@ class ApiRoute(APIRoute):
 
 class ApiRouter(APIRouter):
     """
-    A router whose handlers are written in messages.
+    A router whose handlers work with messages.
 
     A parameter that is an `Incoming` message is the body, other parameters are path or query (in camelCase). A handler
     returns the message to send, None for an empty object, or a finished Response.
     """
 
     def __init__(self, *, is_googles: bool = True, **options: Any) -> None:
-        """With `is_googles`, bodies are read as Google's parser takes them, else as strict JSON."""
+        """With `is_googles`, bodies are read the way Google's parser reads them, else as strict JSON."""
         self._is_googles = is_googles
         super().__init__(**{"route_class": ApiRoute} | options)
 
     def add_api_route(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
-        """Add a route; the OpenAPI document learns body and reply from the signature."""
+        """Add a route; the body and reply in the OpenAPI document come from the signature."""
         hints = get_type_hints(endpoint, include_extras=True)
         reply = hints.pop("return")
         is_message = reply is not Response and reply is not type(None)
@@ -179,13 +179,13 @@ def page_of(
     default: int,
     largest: int = MAX_PAGE_SIZE,
 ) -> tuple[list[T], str | None]:
-    """Return a page of a list and the token of the next; `list_key` is what the list depends on."""
+    """Return a page of a list and the token for the next one; `list_key` has everything the list depends on."""
     end = (start := read_page_token(token, *list_key) or 0) + min(page_size(size, default), largest)
     return list(items[start:end]), page_token(end, *list_key) if len(items) > end else None
 
 
 class JsonReply(Response):
-    """A JSON document, indented by two spaces: guides read it with `curl ... | grep state`."""
+    """A JSON document, indented by two spaces because guides read it with `curl ... | grep state`."""
 
     media_type = "application/json; charset=UTF-8"
 
@@ -198,7 +198,7 @@ class JsonReply(Response):
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What the handlers work with; `address` is the public address of the server, without a slash at the end."""
+    """The services that handlers use; `address` is the public address of the server, without a slash at the end."""
 
     library: Library
     catalog: Catalog
@@ -219,7 +219,7 @@ def services_of(request: Request) -> Services:
     return services
 
 
-async def _services(request: Request) -> Services:  # async: FastAPI would run a plain function in a thread
+async def _services(request: Request) -> Services:  # async, because FastAPI would run a plain function in a thread
     return services_of(request)
 
 
@@ -232,8 +232,8 @@ def body_of(message: type[M], *, is_googles: bool = True) -> Callable[[Request],
 
     With `is_googles`, JSON is taken as Google's parser does.
 
-    Only the body of a caller who is known is read, so a route must take its caller first. FastAPI's own body binding
-    does not fit: it reads bodies of any size before it knows the caller, ignores a body without a JSON content type
+    Bodies are read only from known callers, so a route has to take its caller first. FastAPI's own body binding does
+    not fit: it reads bodies of any size before it knows the caller, ignores a body without a JSON content type
     (curl's default), and replaces every error raised while parsing with one of its own.
     """
 
@@ -252,9 +252,9 @@ def body_of(message: type[M], *, is_googles: bool = True) -> Callable[[Request],
 
 async def _parsed_in_turn(caller: Caller, read_body: Callable[[], M]) -> M:
     """
-    Parse a large body; if another one waits, rest three times as long before it is parsed.
+    Parse a large body; if another one is waiting, pause three times as long before parsing it.
 
-    While Python's parser works nothing else in the process does.
+    While Python's parser runs, nothing else in the process does.
     """
     async with PARSERS.place(caller.name):
         began = time.monotonic()
@@ -267,7 +267,7 @@ async def _parsed_in_turn(caller: Caller, read_body: Callable[[], M]) -> M:
 
 @asynccontextmanager
 async def body_read(request: Request, limit_bytes: int = MAX_DATASET_BYTES) -> AsyncIterator[bytes]:
-    """Yield the body of a known caller's request; a large one holds one of the places for large bodies meanwhile."""
+    """Yield the body of a known caller's request; meanwhile, a large one holds one of the places for large bodies."""
     caller = caller_noted(request)
     require_known(caller)
     async with AsyncExitStack() as held:
@@ -279,13 +279,13 @@ async def body_read(request: Request, limit_bytes: int = MAX_DATASET_BYTES) -> A
 
 
 def note_caller(request: Request, caller: Caller) -> Caller:
-    """Keep the caller of a request for its log line and for whoever reads its body; return the caller."""
+    """Store the caller of a request for its log line and for reading its body; return the caller."""
     request.state.caller = caller
     return caller
 
 
 def caller_noted(request: Request) -> Caller:
-    """Return the caller that was noted, nobody if none was."""
+    """Return the stored caller, nobody if there is none."""
     caller: Caller = getattr(request.state, "caller", Caller())
     return caller
 
@@ -299,10 +299,10 @@ async def read_limited(
     """
     Return the body of a request; raises InvalidArgument as soon as more than the limit has arrived.
 
-    `on_large` is awaited once before more than `LARGE_BODY_BYTES` are kept.
+    `on_large` is awaited once before more than `LARGE_BODY_BYTES` are stored.
     """
     declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared[:12]) > limit_bytes:  # more digits than any real length has
+    if declared.isdecimal() and int(declared[:12]) > limit_bytes:  # more digits than any real length
         raise _too_long(limit_bytes)
     parts, size = [], 0
     try:
@@ -331,7 +331,8 @@ def parsed(message: type[M], body: bytes, *, is_googles: bool = True) -> M:
     problems = Problems()
     try:
         made = message.model_validate(value, context=problems)
-        # one alternative of a field may have failed where the next was right; nothing may be left out for that
+        # one alternative of a field may have failed although the next one fits, so nothing may be left out because of
+        # it
         return made if problems.found < MAX_PROBLEMS else message.model_validate(value)
     except ValidationError as error:
         raise InvalidArgument(_message(error)) from None
@@ -365,7 +366,7 @@ def _value(text: str, is_googles: bool) -> Any:
 
 
 def _refuse_deep_and_long(value: Any) -> None:
-    """Raise InvalidArgument for deeper nesting or longer lists than later code can walk through."""
+    """Raise InvalidArgument for deeper nesting or longer lists than later code can handle."""
     level, depth = [value] if isinstance(value, dict | list) else [], 0
     while level:
         depth += 1
@@ -379,7 +380,7 @@ def _refuse_deep_and_long(value: Any) -> None:
 
 
 def _refuse_lone_surrogates(value: Any, place: tuple[int | str, ...]) -> None:
-    """Raise InvalidArgument for half a surrogate pair, which neither the database nor a tokenizer takes."""
+    """Raise InvalidArgument for half of a surrogate pair, which neither the database nor a tokenizer accepts."""
     match value:
         case str() if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
             raise InvalidArgument(f"Invalid value at '{_path(place)}': it holds half of a surrogate pair.")
@@ -389,7 +390,7 @@ def _refuse_lone_surrogates(value: Any, place: tuple[int | str, ...]) -> None:
                 _refuse_lone_surrogates(inner, (*place, name))
         case list():
             for number, inner in enumerate(value):
-                if isinstance(inner, str | dict | list):  # millions of numbers are passed over quickly
+                if isinstance(inner, str | dict | list):  # millions of numbers are skipped quickly
                     _refuse_lone_surrogates(inner, (*place, number))
 
 
@@ -400,7 +401,7 @@ def _loads(text: str) -> Any:
         raise _too_deep() from None
     except json.JSONDecodeError:
         raise
-    except ValueError:  # Python refuses to convert that many digits, which would take too long
+    except ValueError:  # Python refuses to convert that many digits, because it would take too long
         raise InvalidArgument("Invalid JSON payload received. A number has too many digits.") from None
 
 
@@ -451,7 +452,7 @@ def event_stream(chunks: Chunks) -> StreamingResponse:
 
 
 def json_array(chunks: Chunks) -> StreamingResponse:
-    """Return chunks as the elements of one JSON array, with nothing behind the closing bracket, not even a newline."""
+    """Return chunks as the elements of one JSON array, with nothing after the closing bracket, not even a newline."""
     return StreamingResponse(_elements(chunks), headers={"Content-Type": "application/json; charset=UTF-8"})
 
 
@@ -475,14 +476,14 @@ async def _lines(chunks: Chunks) -> AsyncIterator[bytes]:
             yield _line(chunk)
     except TuneryError as error:
         yield _line(envelope(error))
-    except Exception as error:  # noqa: BLE001  # the status line is sent already; the error can only be a chunk
+    except Exception as error:  # noqa: BLE001  # the status line has been sent, so the error can only be a chunk
         _log.error("A stream broke off", exc_info=error)
         yield _line(envelope(TuneryError("Internal error encountered.")))
 
 
 def _line(value: Message | Mapping[str, Any]) -> bytes:
     plain = value.model_dump(mode="json", exclude_none=True) if isinstance(value, Message) else value
-    # some clients end a line of a stream at U+0085, U+2028 and U+2029 as well
+    # some clients also end a line of a stream at U+0085, U+2028 and U+2029
     return one_line(json.dumps(plain, ensure_ascii=False, allow_nan=False)).encode()
 
 
@@ -516,7 +517,7 @@ _RPC_SERVICES = {
 
 
 def add_error_handlers(app: FastAPI) -> None:
-    """Answer every error of an app in the envelope, also those of the framework."""
+    """Answer every error of an app in the envelope, including those of the framework."""
     app.add_exception_handler(TuneryError, _on_tunery_error)  # type: ignore[arg-type]
     app.add_exception_handler(HTTPException, _on_http_error)  # type: ignore[arg-type]
     app.add_exception_handler(RequestValidationError, _on_wrong_parameter)  # type: ignore[arg-type]
@@ -595,7 +596,9 @@ async def on_unexpected(request: Request, error: Exception) -> Response:
 
 
 def _unless_deleted(request: Request, error: TuneryError) -> TuneryError:
-    """Return NotFound instead of an error with status 500 if the tuned model that it is about was deleted meanwhile."""
+    """
+    Return NotFound instead of an error with status 500 if the tuned model in question has been deleted in the meantime.
+    """
     model_id = request.path_params.get("model_id")
     is_ours = isinstance(error, DataLoss) or type(error) is TuneryError
     if is_ours and model_id is not None and "/tunedModels/" in request.url.path:
@@ -607,8 +610,8 @@ def _unless_deleted(request: Request, error: TuneryError) -> TuneryError:
 
 
 def _named(error: Exception) -> TuneryError:
-    """Return what a client is told about an unnamed error: those of disk and descriptors may be temporary."""
-    if isinstance(error, ImportError):  # a folder that could not be listed for a moment is remembered as empty
+    """Return the message for an unexpected error; errors of the disk and of file descriptors may be temporary."""
+    if isinstance(error, ImportError):  # Python remembers a folder that could not be listed for a moment as empty
         importlib.invalidate_caches()
         return Unavailable("A part of tunery could not be loaded. Try again; if that does not help, start it again.")
     if isinstance(error, OSError) and error.errno in DISK_FULL:
@@ -663,7 +666,7 @@ def parameters_of(encoded: str) -> Parameters:
     """Return parameters by name, without empty ones; raises InvalidArgument if one is given twice (RFC 6749, 3.1)."""
     try:
         pairs = parse_qsl(encoded, keep_blank_values=True, max_num_fields=50, errors="strict")
-    except ValueError:  # also for bytes that are not UTF-8
+    except ValueError:  # also raised for bytes that are not UTF-8
         raise InvalidArgument("The parameters are not well-formed.") from None
     names = [name for name, _ in pairs]
     twice = sorted({name for name in names if names.count(name) > 1})

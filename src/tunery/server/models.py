@@ -2,8 +2,8 @@
 The methods of Google's ModelService: base models, and tuned models with their examples, operations and permissions.
 
 A handler authorizes the caller, makes one call to `service/` and returns a message; the rules are in `service/`.
-Guides choose a base by its methods and by words in its name, so API names of old code keep both; their token limits are
-those of the weights that answer.
+Guides choose a base by its methods and by words in its name, so the API names of old code keep both; their token limits
+are those of the weights that really answer.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class ModelsPage(Message):
 
 
 def model_out(entry: CatalogEntry) -> ModelOut:
-    """Return an entry of the catalog as the API shows it; its settings hold for calls that name none."""
+    """Return an entry of the catalog as the API shows it; its settings apply to calls that set none."""
     defaults = SamplingSettings()
     return ModelOut(
         name=f"models/{entry.name}",
@@ -140,7 +140,7 @@ def _methods(name: str) -> list[str]:
 def list_bases(
     services: ServicesOf, caller: CallerOf, page_size: int | None = None, page_token: str | None = None
 ) -> ModelsPage:
-    """List the base models that answer and can be tuned."""
+    """List the base models, which can be queried and tuned."""
     require_known(caller)
     entries = services.catalog.entries()
     shown, next_page = page_of(entries, page_size, page_token, "models", default=BASES_PAGE_SIZE)
@@ -174,7 +174,7 @@ async def create(
     validate_only: Flag = False,
     extensions: Flag = False,
 ) -> Response | EstimateOut:
-    """Queue a tuning task and return its operation at once; with `validateOnly=true` only estimate what it takes."""
+    """Queue a tuning task and return its operation immediately; with `validateOnly=true`, only estimate its cost."""
     order = _creation_request(body, str(caller.user_id), tuned_model_id)
     if validate_only:
         return await ROWS.run(caller.name, partial(_estimated, services, caller, order))
@@ -184,7 +184,7 @@ async def create(
 
 
 def _checked(services: Services, caller: Caller, order: CreationRequest) -> TuningRequest:
-    if order.source_tuned_model is not None and order.base_model is None:  # having both is refused below
+    if order.source_tuned_model is not None and order.base_model is None:  # a request with both is refused below
         services.library.sharing.require(caller, Action.READ, order.source_tuned_model.removeprefix("tunedModels/"))
     return services.creation.checked(order)
 
@@ -289,7 +289,8 @@ class _Created(JsonReply):
     """
     The reply to a creation.
 
-    Notes whether the client was still connected: if not, it will retry, and the retry must find the model it created.
+    Records whether the client was still connected; if not, it will retry, and the retry has to find the model that was
+    created.
     """
 
     def __init__(self, content: wire.OperationOut, creation: Creation, model: TunedModel) -> None:
@@ -359,10 +360,10 @@ async def list_examples(
     fixed: Flag = False,
 ) -> StoredExamplesPage:
     """
-    List the examples of a tuned model; with `heldOut=true` those that were held out.
+    List the examples of a tuned model, or its held-out rows with `heldOut=true`.
 
-    Only writers may, unless the owner shares them with readers. With `fixed=true` they have the fixes of the newest
-    data check, whose findings only writers may see.
+    Only writers may do this, unless the owner shares them with readers. With `fixed=true`, the fixes of the newest data
+    check are applied; only writers may see its findings.
     """
     wanted = _ExamplesWanted(model_id, page_size, page_token, held_out, rendered, fixed)
     listed = partial(_examples_page, services, caller, wanted)
@@ -371,7 +372,7 @@ async def list_examples(
 
 @examples_router.get(f"{_MODEL}/epochAnswers", name="ListEpochAnswers")
 def list_epoch_answers(services: ServicesOf, caller: CallerOf, model_id: str) -> EpochAnswersOut:
-    """List what a few rows were answered after each epoch, while the model is tuned and later; as for examples."""
+    """List the answers to a few rows after each epoch, during tuning and afterwards; access is as for examples."""
     services.library.sharing.require(caller, Action.READ, model_id)
     model = services.library.find(model_id)
     _require_examples(services.library, caller, model, is_fixed=False)
@@ -445,7 +446,9 @@ def get_operation(
     operation_id: str,
     extensions: Flag = False,
 ) -> Response:
-    """Return the operation that makes a tuned model; 304 if the caller has the current one (If-None-Match)."""
+    """
+    Return the operation that creates a tuned model; 304 if the caller already has the current version (If-None-Match).
+    """
     seen = _seen(services.library, caller, Action.READ, model_id, operation_id)
     variant = _version(request), extensions
     if variant not in seen.made:  # many clients poll between two steps, and a long curve is slow to encode
@@ -465,10 +468,10 @@ def list_operations(
     model_id: str,
     page_size: int | None = None,
     page_token: str | None = None,
-    filter: str = "",  # noqa: ARG001  # Google's API has it; there is one operation to filter
+    filter: str = "",  # noqa: ARG001  # part of Google's API, but there is only one operation to filter
     extensions: Flag = False,
 ) -> wire.OperationsPage:
-    """List the operations of a tuned model: the one that makes it."""
+    """List the operations of a tuned model, which is only the one that creates it."""
     seen = services.library.polling.get(caller, Action.READ, model_id)
     operation = _operation_out(seen, _version(request), extensions)
     shown, _ = page_of([operation], page_size, page_token, "operations", model_id, default=DEFAULT_PAGE_SIZE)
@@ -477,7 +480,7 @@ def list_operations(
 
 @operations_router.get(f"{_MODEL}:log", name="GetTunedModelLog")
 def log(services: ServicesOf, caller: CallerOf, model_id: str) -> wire.TaskLogOut:
-    """Return the last lines that the task of a tuned model logged, at most 200 (extension)."""
+    """Return the last lines logged by the task of a tuned model, at most 200 (extension)."""
     services.library.sharing.require(caller, Action.READ, model_id)
     return wire.TaskLogOut(lines=list(services.library.log(services.library.find(model_id))))
 
@@ -500,7 +503,7 @@ def cancel_of_model(services: ServicesOf, caller: CallerOf, model_id: str) -> No
 
 @operations_router.delete(_OPERATION, name="DeleteOperation")
 def delete_operation(services: ServicesOf, caller: CallerOf, model_id: str, operation_id: str) -> None:
-    """Refuse: an operation exists as long as its tuned model."""
+    """Refuse, because an operation exists as long as its tuned model."""
     _seen(services.library, caller, Action.WRITE, model_id, operation_id)
     raise Unimplemented("Operations cannot be deleted; delete the tuned model instead.")
 
@@ -528,7 +531,9 @@ def create_permission(
 ) -> wire.PermissionOut:
     """Share a tuned model with a user, a group or everyone."""
     sharing = services.library.sharing
-    sharing.require(caller, Action.WRITE, model_id)  # first: others learn nothing about the rest of their request
+    sharing.require(
+        caller, Action.WRITE, model_id
+    )  # checked first, so that others learn nothing about the rest of their request
     if body.grantee_type is None or body.role is None:
         raise InvalidArgument("grantee_type and role must be set.")
     return wire.permission_out(sharing.create(caller, model_id, body.grantee_type, body.email_address, body.role))

@@ -1,8 +1,8 @@
 """
-What operators see of a server: a log line per request, serverInfo, healthz and readyz, and Prometheus metrics.
+Monitoring for operators: a log line per request, serverInfo, healthz and readyz, and Prometheus metrics.
 
-Log lines and metric labels hold names of methods, status codes and phases only, never a path, header, body, user or id
-of a model: keys and prompts are in these. A user is logged as a hash.
+Log lines and metric labels contain only method names, status codes and phases, never a path, header, body, user or
+model id, because these may contain keys and prompts. A user is logged as a hash.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ from tunery.types import (
 
 FORMATS = ("text", "json")
 READINESS = Places("checks are running", size=4, line=256)
-UNKNOWN = "unknown"  # a request without a route: its path may hold anything, so it is not logged
+UNKNOWN = "unknown"  # a request without a route; its path may contain anything, so it is not logged
 
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _FIELDS = ("method", "status", "duration_ms", "user", "request_id")
@@ -167,7 +167,7 @@ class LimitsOut(Message):
 
 
 class TuningDefaultsOut(Message):
-    """Settings of a tuning task that names none."""
+    """Settings of a tuning task that does not set them."""
 
     epoch_count: int
     batch_size: int
@@ -185,7 +185,7 @@ class DefaultBaseOut(Message):
 
 
 class ServerInfoOut(Message):
-    """A server; unknown callers see only what they need before they sign in."""
+    """A server; unknown callers see only the fields they need for signing in."""
 
     version: str
     sign_in_modes: list[str]
@@ -239,7 +239,7 @@ FEATURES = (
 
 @info_router.get("/serverInfo", name="GetServerInfo")
 def server_info(services: ServicesOf, caller: CallerOf) -> ServerInfoOut:
-    """Return what this server is and offers; its load only to known callers."""
+    """Return what this server is and offers, and its load to known callers only."""
     out = ServerInfoOut(
         version=__version__, sign_in_modes=["token", "key"], features=list(FEATURES), tuning_defaults=_TUNING_DEFAULTS
     )
@@ -268,14 +268,14 @@ def server_info(services: ServicesOf, caller: CallerOf) -> ServerInfoOut:
 
 
 @health_router.get("/healthz", name="GetHealth")
-async def healthz() -> HealthOut:  # async: it waits for no thread
-    """Return ok: the server answers at all."""
+async def healthz() -> HealthOut:  # async, so that it does not have to wait for a thread
+    """Return ok if the server answers at all."""
     return HealthOut(status="ok")
 
 
 @health_router.get("/readyz", name="GetReadiness", responses={200: {"model": HealthOut}, 503: {"model": HealthOut}})
 async def readyz(request: Request, services: ServicesOf) -> Response:
-    """Check whether the server can work: 503 if the database, the worker or the answering process is gone."""
+    """Check whether the server can work; 503 if the database, the worker or the answering process is not available."""
     return await READINESS.run(address_of(request), partial(_readiness, services))
 
 
@@ -346,7 +346,7 @@ def _memory() -> int | None:
         return None
 
 
-BUCKETS = (0.005, 0.02, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0)  # seconds: from a poll to a long answer
+BUCKETS = (0.005, 0.02, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0)  # seconds, from a poll to a long answer
 STEPS_IN_RATE = 20
 STALE_SECONDS = 60.0
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
@@ -396,13 +396,13 @@ def metrics(request: Request) -> Response:
 
 
 class _Now(Collector):
-    """Gauges that are read when the metrics are requested."""
+    """Gauges that are evaluated when the metrics are requested."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
 
     def describe(self) -> list[Metric]:
-        return []  # registering would read the database otherwise
+        return []  # otherwise registering them would read the database
 
     def collect(self) -> Iterator[Metric]:
         services = self._services
@@ -436,9 +436,9 @@ def step_rate(curve: tuple[TuningSnapshot, ...], now: datetime) -> float:
 
 def _is_open_here(request: Request) -> bool:
     """
-    Return whether a request needs no token: it comes from this machine, and the server is for this machine alone.
+    Return whether a request needs no token, because it comes from this machine and the server is only for this machine.
 
-    A proxy on this machine may add no header, so a server that has another address, or passwords, trusts no address.
+    A proxy on this machine may not add a header, so a server with another address or with passwords trusts no address.
     """
     services = services_of(request)
     if not is_loopback(urlsplit(services.address).hostname or "") or services.accounts.users.have_passwords():

@@ -1,7 +1,7 @@
 """
-What other servers of these APIs offer and this one does not, and what to use instead.
+Features of these APIs that this server does not offer, and what to use instead.
 
-A bare 404 would read as a wrong address. docs/clients.md lists the same features.
+A plain 404 would look like a wrong URL. docs/clients.md lists the same features.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 _MODEL = r"(?:tunedModels|models)/[^/:]+"
 _METHODS = "generateContent, streamGenerateContent, countTokens, generateText, countTextTokens"
 
-# of Google's API: the path behind the version, what is found there, what to use instead
+# in Google's API: the path after the version, the feature, and what to use instead
 _FEATURES: tuple[tuple[str, str, str], ...] = (
     (r"interactions\b.*", "Interactions are", "Use generateContent, with the earlier turns in contents."),
     (r"(?:files|media|generatedFiles)\b.*", "Files are", "Put their text into the prompt."),
@@ -71,7 +71,7 @@ _OPENAI_INSTEAD = {
 
 
 def why_not_found(path: str) -> str:
-    """Return what to say about a path that leads nowhere."""
+    """Return the message for a path that does not exist."""
     if _OPENAIS.fullmatch(path):
         return "OpenAI's API is not at this path: the client's base_url must end in /openai/v1."
     if _OLLAMAS.fullmatch(path) or _ANTHROPICS.fullmatch(path):
@@ -88,7 +88,7 @@ def why_not_found(path: str) -> str:
 
 
 def why_not_found_by_openai(path: str) -> str:
-    """Return what to say about a path, without its leading slash, that OpenAI's API may have."""
+    """Return the message for a path, without its leading slash, that may exist in OpenAI's API."""
     available = "Available: chat/completions, completions, models."
     instead = _OPENAI_INSTEAD.get(path.partition("/")[0])
     return f"There is no /{path} here. {available}" if instead is None else f"/{path} is not offered here. {instead}"

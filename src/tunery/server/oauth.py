@@ -1,9 +1,9 @@
 """
 The authorization server: signs users in for programs (RFC 6749, 7636, 8628, 7009, 7662, 8414, 9207, 9728).
 
-Authlib's framework-free core between FastAPI and the accounts. Handlers are plain functions, so that Authlib and the
-database work in the thread pool. Each grant adds our rules to Authlib's; a code or a refresh token is marked as used
-in the transaction that stores the tokens it gives.
+This connects the framework-independent core of Authlib with FastAPI and the accounts. Handlers are plain functions, so
+that Authlib and the database run in the thread pool. Each grant adds our rules to Authlib's; a code or a refresh token
+is marked as used in the transaction that stores the new tokens.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ from tunery.service.accounts.values import AuthorizationCode, Client, Credential
 
 DEVICE_PATH = "/oauth/device"
 
-logging.getLogger("authlib").setLevel(logging.WARNING)  # at its debug level it writes tokens into the log
+logging.getLogger("authlib").setLevel(logging.WARNING)  # at debug level, it would write tokens to the log
 
 
 AUTH_METHODS = ["client_secret_basic", "client_secret_post", "none"]
@@ -68,7 +68,7 @@ TokenReply = tuple[int, dict[str, Any], list[tuple[str, str]]]
 
 
 class S256Challenge(CodeChallenge):
-    """PKCE for every client, confidential ones too, and with S256 only."""
+    """PKCE for every client, including confidential ones, and only with S256."""
 
     SUPPORTED_CODE_CHALLENGE_METHOD = ("S256",)
 
@@ -132,7 +132,10 @@ class _OurGrant:
 
 
 class CodeGrant(_OurGrant, AuthorizationCodeGrant):
-    """A code that a browser brought back: valid for 60 seconds, once; its second use ends what the first gave."""
+    """
+    A code that a browser brought back. It is valid once, for 60 seconds; a second use revokes what the first one
+    granted.
+    """
 
     def create_authorization_response(self, redirect_uri: str, grant_user: str | None) -> Any:
         """Return the redirect with a code, or with an error if the user denied access."""
@@ -147,10 +150,10 @@ class CodeGrant(_OurGrant, AuthorizationCodeGrant):
         return self._accounts.codes.new_code(client, request.user, uri, request.scope, challenge)
 
     def save_authorization_code(self, code: str, request: Any) -> None:
-        """Do nothing: the code was stored when it was made."""
+        """Do nothing, because the code was stored when it was created."""
 
     def query_authorization_code(self, code: str, client: OAuthClient) -> Stored | None:
-        """Return a code of this client; one that was used before ends what it gave."""
+        """Return a code of this client; if it was used before, revoke what it granted."""
         found = self._accounts.codes.find_code(code)
         if found is None or found.client_id != client.get_client_id():
             return None
@@ -170,12 +173,12 @@ class RenewalGrant(_OurGrant, RefreshTokenGrant):
     """A refresh token: a public client gets a new one each time, a confidential client keeps its own for 90 days."""
 
     def authenticate_refresh_token(self, refresh_token: str) -> Stored | None:
-        """Return a refresh token of this client; one that was exchanged before ends its sign-in."""
+        """Return a refresh token of this client; if it was exchanged before, end its sign-in."""
         found = self._accounts.tokens.check_refresh(refresh_token, self.request.client.client)
         return None if found is None else Stored(found)
 
     def create_token_response(self) -> TokenReply:
-        """Issue an access token with the scope of the sign-in, or a part of it."""
+        """Issue an access token with the scope of the sign-in, or part of it."""
         token: Credential = self.request.refresh_token.value
         scope = self.request.payload.scope or token.scope
         if not set(scope.split()) <= set(token.scope.split()):
@@ -194,7 +197,7 @@ class DeviceGrant(_OurGrant, DeviceCodeGrant):
         return None if code is None else Stored(code, is_expired=self._accounts.codes.is_expired(code))
 
     def query_user_grant(self, _user_code: str) -> tuple[str, bool] | None:
-        """Return the user who decided, and whether it was approved; None while nobody has decided."""
+        """Return the user who decided, and whether the device was approved; None while nobody has decided."""
         code = self._found
         return None if code is None or code.user_id is None else (code.user_id, bool(code.is_approved))
 
@@ -211,15 +214,17 @@ class DeviceGrant(_OurGrant, DeviceCodeGrant):
 
 class KeyFileGrant(_OurGrant, BaseGrant, TokenEndpointMixin):
     """
-    A token signed with a key file (RFC 7523), as google-auth sends it if no scopes were given.
+    A token signed with a key file (RFC 7523), which google-auth sends if no scopes were given.
 
-    The signature authenticates; there is no client.
+    The signature authenticates the caller; there is no client.
     """
 
     GRANT_TYPE = KEY_FILE
 
     def validate_token_request(self) -> None:
-        """Check the signed token: it is for our token endpoint, or for Google's, which the library always writes."""
+        """
+        Check that the signed token is meant for our token endpoint, or for Google's, which the library always names.
+        """
         audiences = (f"{self.server.address}/oauth/token", GOOGLE_TOKEN_ENDPOINT)
         try:
             caller = self._accounts.caller_of_jwt(self.request.payload.data.get("assertion", ""), audiences)
@@ -258,7 +263,7 @@ _MAX_STATE_CHARACTERS = 4096
 
 
 class WebRequest(OAuth2Request):
-    """A request under the public address; behind a TLS proxy we see another one ourselves."""
+    """A request under the public address; behind a TLS proxy, we see a different one."""
 
     def __init__(self, request: Request, parameters: Parameters, address: str) -> None:
         super().__init__(request.method, f"{address}{request.url.path}", headers=_headers(request, parameters))
@@ -284,7 +289,7 @@ class OAuthClient(ClientMixin):
         return None  # a client must name one
 
     def get_allowed_scope(self, scope: str) -> str:
-        return scope  # granted exactly as requested, or refused before
+        return scope  # granted exactly as requested, or already refused
 
     def check_redirect_uri(self, redirect_uri: str) -> bool:
         return may_redirect(self.client, redirect_uri)
@@ -293,7 +298,7 @@ class OAuthClient(ClientMixin):
         return has_secret(self.client, client_secret)
 
     def check_endpoint_auth_method(self, method: str, _endpoint: str) -> bool:
-        """Return whether the client authenticates as it must: with its secret if it has one."""
+        """Return whether the client authenticates as required, which is with its secret if it has one."""
         return (method == "none") == self.client.is_public
 
     def check_response_type(self, response_type: str) -> bool:
@@ -329,7 +334,7 @@ def _headers(request: Request, parameters: Parameters) -> dict[str, str]:
 
 
 class OAuthServer(AuthorizationServer):
-    """The authorization server at an address; made anew for each request."""
+    """The authorization server at an address, created for each request."""
 
     def __init__(self, accounts: Accounts, address: str, client_address: str = "") -> None:
         super().__init__(scopes_supported=SCOPES)
@@ -347,15 +352,15 @@ class OAuthServer(AuthorizationServer):
         return None if client is None else OAuthClient(client)
 
     def validate_requested_scope(self, scope: str | None) -> None:
-        """Refuse an unknown scope: exactly what is requested is granted."""
+        """Refuse an unknown scope, because exactly what is requested is granted."""
         if not scope or not set(scope.split(" ")) <= set(SCOPES):
             raise InvalidScopeError
 
     def create_oauth2_request(self, request: WebRequest) -> WebRequest:
-        return request  # already one of Authlib's
+        return request  # already an error of Authlib
 
     def handle_response(self, status: int, body: Any, headers: list[tuple[str, str]]) -> Response:
-        """Return a reply of Authlib as a response; a redirect names the issuer (RFC 9207)."""
+        """Return Authlib's reply as a response; a redirect names the issuer (RFC 9207)."""
         if status == 302:
             location = add_params_to_uri(dict(headers)["Location"], [("iss", self.address)])
             # 303: a browser must not send the password of a form on to the client (RFC 9700, section 4.12)
@@ -370,7 +375,7 @@ class OAuthServer(AuthorizationServer):
         return reply
 
     def send_signal(self, name: str, *args: object, **kwargs: object) -> None:
-        """Do nothing: there are no receivers."""
+        """Do nothing, because there are no receivers."""
 
 
 class DeviceStart(DeviceAuthorizationEndpoint):
@@ -507,7 +512,7 @@ def describe_protected_resource(request: Request) -> Response:
 
 @router.get("/oauth/authorize")
 def authorize(request: Request) -> Response:
-    """Ask the user, who signs in first if necessary, whether a program may act for them."""
+    """Ask the user whether a program may act for them; the user signs in first if necessary."""
     server = _server(request)
     authorization = _authorization(server, request, request.url.query)
     if isinstance(authorization, Response):
@@ -548,7 +553,7 @@ def create_token(request: Request, form: OAuthForm) -> Response:
 
 @router.post("/oauth/device_authorization")
 def start_device(request: Request, form: OAuthForm) -> Response:
-    """Give a device a code to wait with, and one for its user to type."""
+    """Give a device a code to poll with, and one for its user to type."""
     return _answer(request, form, "device_authorization")
 
 
@@ -574,7 +579,7 @@ def show_device(request: Request, user_code: str = "") -> Response:
 
 @router.post(DEVICE_PATH)
 def decide_device(request: Request, fields: Form) -> Response:
-    """Find the device that waits for a code and let the user decide about it."""
+    """Find the device that is waiting for a code and let the user decide about it."""
     user_id, accounts = user_of(request), services_of(request).accounts
     if user_id is None:
         return sign_in_first(request)
@@ -608,14 +613,14 @@ def _authorization(server: OAuthServer, request: Request, query: str) -> CodeGra
     except InvalidArgument as error:
         return sign_in.end_page("This request is not valid", str(error), 400)
     except OAuth2Error as error:
-        if error.redirect_uri:  # only set once we know that it is the client's
+        if error.redirect_uri:  # set only once we know that it belongs to the client
             return server.error_response(oauth_request, error)
         return sign_in.end_page("This request is not valid", error.description or error.error, 400)
     return grant
 
 
 def _answer(request: Request, form: Parameters | OAuth2Error, endpoint: str | None = None) -> Response:
-    """Return the reply of an endpoint of Authlib, of the token endpoint by default."""
+    """Return the reply of one of Authlib's endpoints, by default the token endpoint."""
     server = _server(request)
     try:
         if isinstance(form, OAuth2Error):

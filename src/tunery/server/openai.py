@@ -1,8 +1,8 @@
 """
 The same models for clients of OpenAI's API: chat/completions, completions, models, and errors in that API's shape.
 
-Model names may have the prefix `models/` or `tunedModels/`; a plain name means a base model if there is one of that
-name. These clients send any credential as a bearer token, so API keys are accepted there too.
+Model names may have the prefix `models/` or `tunedModels/`; a plain name means a base model if there is one with that
+name. These clients send every credential as a bearer token, so API keys are accepted there too.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class _Route(APIRoute):
                 return await handle(request)
             except TuneryError as error:
                 return _error_reply(error)
-            except Exception as error:  # noqa: BLE001  # these clients can read errors of this shape only
+            except Exception as error:  # noqa: BLE001  # these clients can only read errors of this shape
                 _log.error("%s failed", self.name, exc_info=error)
                 return _error_reply(TuneryError("Internal error encountered. See the server log."))
 
@@ -103,7 +103,7 @@ CallerOf = Annotated[Caller, Depends(bearer_or_key)]
 
 @router.post("/chat/completions", name="CreateChatCompletion", responses={200: {"model": wire.ChatCompletionOut}})
 async def chat(request: Request, services: ServicesOf, caller: CallerOf, body: wire.ChatCompletionIn) -> Response:
-    """Continue a conversation: in one reply, or with `stream` as server-sent events."""
+    """Continue a conversation, in one reply or, with `stream`, as server-sent events."""
     wire.check_supported(body)
     target = await run_in_threadpool(_target, services, caller, body.model)
     return await _answered(request, services, target, body, [wire.chat_turns(body)], _Chat(target.name, body.n))
@@ -111,7 +111,7 @@ async def chat(request: Request, services: ServicesOf, caller: CallerOf, body: w
 
 @router.post("/completions", name="CreateCompletion", responses={200: {"model": wire.CompletionOut}})
 async def complete(request: Request, services: ServicesOf, caller: CallerOf, body: wire.CompletionIn) -> Response:
-    """Answer prompts: in one reply, or with `stream` as server-sent events."""
+    """Answer prompts, in one reply or, with `stream`, as server-sent events."""
     prompts = wire.prompts_turns(body)
     wire.check_supported(body, len(prompts))
     target = await run_in_threadpool(_target, services, caller, body.model)
@@ -149,7 +149,7 @@ def unknown(rest: str) -> Response:
 
 
 class _Reply:
-    """The fields every part of a reply begins with, and the number of answers to each prompt."""
+    """The fields at the beginning of every part of a reply, and the number of answers to each prompt."""
 
     id_prefix = ""
 
@@ -179,7 +179,10 @@ class _Chat(_Reply):
         return wire.ChatCompletionOut(**self.head, choices=choices, usage=usage)
 
     def chunks(self, index: int, chunk: AnswerChunk, *, is_first: bool) -> list[Message]:
-        """Return the chunks to send for one of ours: the role comes first, the finish reason last, each alone."""
+        """
+        Return the chunks to send for one of ours; the role comes first and the finish reason last, each in its own
+        chunk.
+        """
         deltas = [wire.ChatDeltaOut(role="assistant", content="")] * is_first
         deltas += [wire.ChatDeltaOut(content=chunk.text)] * bool(chunk.text)
         made: list[Message] = [self._chunk(index, delta, None) for delta in deltas]
@@ -252,13 +255,13 @@ async def _chunks(
 
 
 async def _events(chunks: AsyncIterator[Message]) -> AsyncIterator[bytes]:
-    """Yield server-sent events as these clients want them, with `[DONE]` as the last."""
+    """Yield server-sent events as these clients expect them, with `[DONE]` as the last one."""
     try:
         async for chunk in chunks:
             yield _event(chunk.to_json())
     except TuneryError as error:
         yield _event(json.dumps(_error_object(error), ensure_ascii=False))
-    except Exception as error:  # noqa: BLE001  # the status line is sent already; the error can only be an event
+    except Exception as error:  # noqa: BLE001  # the status line has been sent, so the error can only be an event
         _log.error("A stream broke off", exc_info=error)
         yield _event(json.dumps(_error_object(TuneryError("Internal error encountered."))))
     yield b"data: [DONE]\n\n"
@@ -272,7 +275,8 @@ def _target(services: Services, caller: Caller, name: str) -> Target:
     """
     Return the model with this name; raises InvalidArgument, NotFound, PermissionDenied.
 
-    A plain name that Google could have given is the caller's own tuned model if there is one, else the default base.
+    A plain name that could be one of Google's means the caller's own tuned model if there is one, else the default
+    base.
     """
     if not name:
         raise InvalidArgument("model must be set.")
@@ -298,7 +302,10 @@ def _is_base(services: Services, name: str) -> bool:
 
 
 def _has_own(services: Services, caller: Caller, name: str) -> bool:
-    """Return whether a name that stands for the default base is that of a tuned model shared with the caller alone."""
+    """
+    Return whether a name that stands for the default base also belongs to a tuned model shared with this caller
+    personally.
+    """
     if services.catalog.resolve(name).alias_of is None:
         return False
     shares = services.library.sharing.of_model(name)

@@ -1,7 +1,7 @@
 """
 Structured prompts (extension): stored, listed, changed, deleted; imported from and exported to files of AI Studio.
 
-A prompt is visible to its owner only. The rules are in `service/library.py`.
+A prompt is visible only to its owner. The rules are in `service/library.py`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tunery.service.tuning import Prompt
 from tunery.types import MAX_DATASET_BYTES
 
 MAX_TUNING_CHARACTERS = 20_000
-# Reading and writing 4 MiB takes 100 MB for a moment.
+# Reading and writing 4 MiB takes 100 MB of memory for a moment.
 DOCUMENTS = Places("structured prompts are being read or written", size=4, line=64)
 
 Document = dict[str, Any]
@@ -65,7 +65,7 @@ class PromptIn(StrictIncoming):
 
 
 class PromptFileIn(Incoming):
-    """A file of AI Studio as Google Drive stores it, with any other fields."""
+    """An AI Studio file as stored in Google Drive, with any other fields."""
 
     model_config = ConfigDict(extra="allow")
     max_bytes = MAX_DATASET_BYTES
@@ -132,7 +132,7 @@ def imported(prompt: StructuredPrompt) -> Document:
 
 
 def structured_prompt_of(document: Document) -> StructuredPrompt:
-    """Return the value that makes examples of a stored document; rows without any text are left out."""
+    """Return a stored document as a value that can be turned into examples; rows without any text are left out."""
     columns = tuple(
         PromptColumn(f"c{place}", column["prefix"], column["is_input"])
         for place, column in enumerate(_columns(document))
@@ -198,7 +198,7 @@ def _columns(document: Document) -> list[dict[str, Any]]:
 
 
 def _rows(document: Document, name: str) -> list[list[str]]:
-    """Return rows, padded or cut to the number of columns."""
+    """Return rows, padded or truncated to the number of columns."""
     width = len(_columns(document))
     return [[*row[:width], *[""] * (width - len(row))] for row in document.get(name, ())]
 
@@ -222,7 +222,7 @@ def create(services: ServicesOf, caller: CallerOf, body: PromptIn) -> PromptOut:
 
 @router.post("/prompts:import", name="ImportPrompt", dependencies=[needs(Action.CREATE), holds(DOCUMENTS)])
 def import_(services: ServicesOf, caller: CallerOf, body: PromptFileIn, display_name: str = UNNAMED) -> PromptOut:
-    """Store the structured prompt of an AI Studio file; other files are refused by name."""
+    """Store the structured prompt of an AI Studio file; other kinds of files are refused."""
     found = structured_prompt(body.model_extra)
     if found is None:
         raise InvalidArgument("This is not a structured prompt file: it has no dataPrompt.")
@@ -237,7 +237,7 @@ def list_(
     page_token: str | None = None,
     filter: str = "",  # the name of the query parameter
 ) -> PromptsPage:
-    """List the caller's structured prompts, last changed first; `filter` is words of their names."""
+    """List the caller's structured prompts, last changed first; `filter` contains words of their names."""
     size, list_key = tuning.page_size(page_size, DEFAULT_PAGE_SIZE), ("prompts", caller.user_id, filter)
     start = tuning.read_page_token(page_token, *list_key) or 0
     found, has_more = services.library.prompts.page(caller, filter, start=start, limit=size)
@@ -255,7 +255,7 @@ def get(services: ServicesOf, caller: CallerOf, prompt_id: str) -> PromptOut:
 
 @router.patch(_PROMPT, name="UpdatePrompt", dependencies=[needs(Action.CREATE), holds(DOCUMENTS)])
 def update(services: ServicesOf, caller: CallerOf, prompt_id: str, body: PromptIn, update_mask: str = "*") -> PromptOut:
-    """Change the parts of a structured prompt that the mask names, or without a mask those in the body."""
+    """Change the parts of a structured prompt that are named in the mask or, without a mask, those in the body."""
     name, document = body.display_name, document_of(body)
     if update_mask != "*":
         names = {to_snake(path.strip()) for path in update_mask.split(",") if path.strip()}

@@ -1,7 +1,7 @@
 """
 Reports about tuned models (extension): evaluation, data check and data curve.
 
-A report takes minutes, so a POST starts it and returns at once; clients poll until the state is no longer RUNNING.
+A report takes minutes, so a POST starts it and returns immediately; clients poll until the state is no longer RUNNING.
 Texts of rows are sent only to callers who may see the examples.
 """
 
@@ -42,7 +42,10 @@ cancel_router = ApiRouter(tags=["inquiries (extension)"])
     "/tunedModels/{model_id:id}:evaluate", name="EvaluateTunedModel", dependencies=[needs(Action.WRITE)]
 )
 def evaluate(services: ServicesOf, caller: CallerOf, model_id: str, body: EvaluateIn) -> EvaluationOut:
-    """Start an evaluation of a tuned model on its held-out rows, by folds of all its rows, or on the examples sent."""
+    """
+    Start an evaluation of a tuned model on its held-out rows, by folds of all its rows, or on the examples in the
+    request.
+    """
     model = _model(services, caller, Action.WRITE, model_id)
     services.evaluations.ask(model, _evaluation_work(services, model, body))
     return _required_evaluation(services, caller, model)
@@ -50,13 +53,13 @@ def evaluate(services: ServicesOf, caller: CallerOf, model_id: str, body: Evalua
 
 @evaluations_router.get("/tunedModels/{model_id:id}:evaluation", name="GetEvaluation")
 def get_evaluation(services: ServicesOf, caller: CallerOf, model_id: str) -> EvaluationOut:
-    """Return the newest evaluation; single rows with their texts only to callers who may see the examples."""
+    """Return the newest evaluation, with the texts of single rows only for callers who may see the examples."""
     return _required_evaluation(services, caller, _model(services, caller, Action.READ, model_id))
 
 
 @evaluations_router.get("/tunedModels/{model_id:id}/evaluations", name="ListEvaluations")
 def list_evaluations(services: ServicesOf, caller: CallerOf, model_id: str) -> EvaluationsPage:
-    """List the newest evaluation, or nothing if there is none."""
+    """List the newest evaluation; the list is empty if there is none."""
     newest = _newest_evaluation(services, caller, _model(services, caller, Action.READ, model_id))
     return EvaluationsPage(evaluations=[newest] if newest else None)
 
@@ -73,13 +76,13 @@ def check_data(services: ServicesOf, caller: CallerOf, model_id: str, body: Exam
 
 @data_checks_router.get("/tunedModels/{model_id:id}:examination", name="GetExamination")
 def get_data_check(services: ServicesOf, caller: CallerOf, model_id: str) -> ExaminationOut:
-    """Return the newest data check; its findings, which show texts of rows, only to callers who may write."""
+    """Return the newest data check, with its findings, which show texts of rows, only for callers who may write."""
     return _required_data_check(services, caller, _model(services, caller, Action.READ, model_id))
 
 
 @data_checks_router.get("/tunedModels/{model_id:id}/examinations", name="ListExaminations")
 def list_data_checks(services: ServicesOf, caller: CallerOf, model_id: str) -> ExaminationsPage:
-    """List the newest data check, or nothing if there is none."""
+    """List the newest data check; the list is empty if there is none."""
     newest = _newest_data_check(services, caller, _model(services, caller, Action.READ, model_id))
     return ExaminationsPage(examinations=[newest] if newest else None)
 
@@ -100,26 +103,26 @@ def get_data_curve(services: ServicesOf, caller: CallerOf, model_id: str) -> Dat
 
 @data_curves_router.get("/tunedModels/{model_id:id}/dataCurves", name="ListDataCurves")
 def list_data_curves(services: ServicesOf, caller: CallerOf, model_id: str) -> DataCurvesPage:
-    """List the newest data curve, or nothing if there is none."""
+    """List the newest data curve; the list is empty if there is none."""
     newest = _newest_data_curve(services, _model(services, caller, Action.READ, model_id))
     return DataCurvesPage(data_curves=[newest] if newest else None)
 
 
 @cancel_router.post("/tunedModels/{model_id:id}:cancelEvaluation", name="CancelEvaluation")
 def cancel_evaluation(services: ServicesOf, caller: CallerOf, model_id: str) -> None:
-    """Cancel the evaluation that runs or waits; one that has ended stays as it is."""
+    """Cancel the running or waiting evaluation; a finished one is left as it is."""
     _cancel(services, services.evaluations, caller, model_id)
 
 
 @cancel_router.post("/tunedModels/{model_id:id}:cancelExamination", name="CancelExamination")
 def cancel_data_check(services: ServicesOf, caller: CallerOf, model_id: str) -> None:
-    """Cancel the data check that runs or waits; one that has ended stays as it is."""
+    """Cancel the running or waiting data check; a finished one is left as it is."""
     _cancel(services, services.data_checks, caller, model_id)
 
 
 @cancel_router.post("/tunedModels/{model_id:id}:cancelDataCurve", name="CancelDataCurve")
 def cancel_data_curve(services: ServicesOf, caller: CallerOf, model_id: str) -> None:
-    """Cancel the data curve that runs or waits; one that has ended stays as it is."""
+    """Cancel the running or waiting data curve; a finished one is left as it is."""
     _cancel(services, services.data_curves, caller, model_id)
 
 

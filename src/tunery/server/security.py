@@ -1,8 +1,8 @@
 """
-Checks every request passes before its handler, and headers every reply leaves with.
+Checks for every request before its handler, and headers for every reply.
 
-The Host header must be a name of ours, else a foreign page could have its own name resolve to this address. Pages of
-other origins may not change anything. Logs hold no keys or tokens.
+The Host header has to be one of our names; otherwise a foreign page could make its own name resolve to this address.
+Pages of other origins may not change anything. Logs contain no keys or tokens.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from tunery.service.accounts.credentials import SESSION_DAYS
 from tunery.types import Caller
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
-REQUESTS = Allowance(12_000)  # half of what two cores answer
+REQUESTS = Allowance(12_000)  # half of what two cores can answer
 POLLS = frozenset({"GetOperation", "ListOperations"})  # Google's old client polls in a bare loop
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([0-9]{1,5}))?")
 
-# Set unless a reply has its own, as the Studio's pages do.
+# Set unless a reply has its own headers, as the Studio's pages do.
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -85,7 +85,7 @@ class Guards:
         try:
             await self._app(scope, receive, send_guarded)
         except Exception as error:
-            if not has_begun:  # the framework's own reply would not pass here, and lack the headers
+            if not has_begun:  # the framework's own reply would not come through here, and would lack the headers
                 reply = await on_unexpected(Request(scope), error)
                 await reply(scope, receive, send_guarded)
             raise
@@ -112,7 +112,7 @@ class Scrub(logging.Filter):
     """Removes keys, tokens and codes from log records."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Change a record and keep it."""
+        """Redact a record and keep it."""
         record.msg = scrubbed(record.msg) if isinstance(record.msg, str) else record.msg
         if isinstance(record.args, tuple):
             record.args = tuple(_scrubbed_value(value) for value in record.args)
@@ -189,7 +189,9 @@ def needs(action: Action) -> params.Depends:
 
 
 def holds(places: Places) -> params.Depends:
-    """Return the dependency that holds one of these places from before the body is read until the reply was sent."""
+    """
+    Return the dependency that holds one of these places from before the body is read until the reply has been sent.
+    """
 
     async def hold(caller: CallerOf) -> AsyncIterator[None]:
         require_known(caller)
@@ -201,9 +203,9 @@ def holds(places: Places) -> params.Depends:
 
 def administrator(request: Request) -> Caller:
     """
-    Return the caller, who must be an administrator with a token for everything, or one who has just signed in.
+    Return the caller, who must be an administrator with a token of unlimited scope, or one who has just signed in.
 
-    A browser that stays signed in for weeks tunes, but cannot let others in.
+    A browser that stays signed in for weeks can tune, but cannot give others access.
     """
     caller, secret = caller_of(request), _session_used(request)
     if not (caller.is_admin and secret):
@@ -220,7 +222,7 @@ Administrator = Annotated[Caller, Depends(administrator)]
 
 
 def address_of(request: Request) -> str:
-    """Return the address that a request comes from, by which the shares of unknown callers are counted."""
+    """Return the address that a request comes from, by which the use of unknown callers is counted."""
     return "an unknown address" if request.client is None else request.client.host
 
 
@@ -247,7 +249,7 @@ def set_cookie(reply: Response, request: Request, secret: str) -> None:
 
 
 def clear_cookie(reply: Response, request: Request) -> None:
-    """Let a reply delete the session cookie."""
+    """Make a reply delete the session cookie."""
     reply.delete_cookie(**_cookie(request))
 
 
@@ -259,9 +261,10 @@ def _cookie(request: Request) -> dict[str, Any]:
 
 def require_own_page(request: Request) -> None:
     """
-    Raise PermissionDenied for a call that changes something with a cookie, but not from a page of ours.
+    Raise PermissionDenied for a call with a cookie that changes something but does not come from one of our pages.
 
-    A browser sends the cookie with every call a foreign page makes; it always names the page's origin, too.
+    A browser sends the cookie with every call that a foreign page makes, but it also always names the origin of the
+    page.
     """
     if request.method in SAFE_METHODS or request.headers.get("sec-fetch-site") == "same-origin":
         return
@@ -271,7 +274,9 @@ def require_own_page(request: Request) -> None:
 
 
 def is_own_origin(origin: str, address: str, host: str) -> bool:
-    """Return whether an origin is that of our own pages: the public address, or the host the request was sent to."""
+    """
+    Return whether an origin is that of our own pages, which is the public address or the host the request was sent to.
+    """
     parts = urlsplit(address)
     return origin.lower() in (f"{parts.scheme}://{parts.netloc}".lower(), f"{parts.scheme}://{host}".lower())
 

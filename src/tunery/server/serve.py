@@ -1,5 +1,6 @@
 """
-A running server: owns the data folder, starts the worker and answering processes, listens, stops within ten seconds.
+A running server: it owns the data folder, starts the worker and answering processes, listens, and stops within ten
+seconds.
 """
 
 from __future__ import annotations
@@ -34,9 +35,9 @@ from tunery.service.worker import Worker
 
 RECEIVED_BYTES = 128 * 1024
 STREAM_SECONDS = 5  # for open streams when the server stops
-TICKS_PER_LOOK = 10  # between two looks at the data folder: a second
+TICKS_PER_LOOK = 10  # one second between two checks of the data folder
 STOPS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
-SWITCH_SECONDS = 0.001  # a thread that computes leaves the event loop to others after this, instead of 5 ms
+SWITCH_SECONDS = 0.001  # a computing thread gives way to others after this time, instead of 5 ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ def uvicorn_config(
         app,
         http=Connections(limits).protocol(),
         ws="none",
-        proxy_headers=is_behind_proxy,  # anybody could name any address otherwise
+        proxy_headers=is_behind_proxy,  # otherwise anybody could claim any address
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=STREAM_SECONDS,
@@ -199,7 +200,7 @@ class _Server(uvicorn.Server):
     """
     A uvicorn server that calls `on_ready`, has the running task put back when it stops, and watches its data folder.
 
-    `lost` is why it stopped by itself.
+    `lost` is the reason why it stopped by itself.
     """
 
     def __init__(self, config: uvicorn.Config, services: Services, on_ready: Callable[[Services], None]) -> None:
@@ -208,8 +209,8 @@ class _Server(uvicorn.Server):
         self.lost: TuneryError | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start to listen, then call `on_ready`."""
-        await run_in_threadpool(int)  # loads what the first request needs, while files can be opened
+        """Start listening, then call `on_ready`."""
+        await run_in_threadpool(int)  # loads what the first request needs while files can still be opened
         await super().startup(sockets)
         self._on_ready(self._services)
 
@@ -223,7 +224,7 @@ class _Server(uvicorn.Server):
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Have the running task put back while the last streams are sent."""
+        """Have the running task put back while the last streams are being sent."""
         if self._services.worker is not None:
             self._services.worker.begin_stop()
         await super().shutdown(sockets)
@@ -231,9 +232,9 @@ class _Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Generator[None]:
         """
-        Stop at SIGINT, SIGTERM and SIGHUP, which comes when the terminal is closed, and ignore them from then on.
+        Stop at SIGINT, SIGTERM and SIGHUP (sent when the terminal is closed), and ignore further ones.
 
-        uvicorn would raise them again and exit before the services are stopped; so would a second one.
+        uvicorn would raise them again and exit before the services have stopped, and so would a second signal.
         """
         if threading.current_thread() is not threading.main_thread():  # which alone receives signals
             yield
@@ -249,7 +250,7 @@ class _Server(uvicorn.Server):
 
 @contextmanager
 def _handlers_kept() -> Iterator[None]:
-    """Give the signals back to those who had them, once everything has stopped."""
+    """Restore the earlier signal handlers once everything has stopped."""
     before = {number: signal.getsignal(number) for number in STOPS}
     try:
         yield
@@ -266,9 +267,9 @@ def listening(settings: ServerSettings) -> Iterator[socket.socket]:
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # its connections inherit this; without it the second part of each reply waits 40 ms for the client's ACK
+        # connections inherit this; without it, the second part of each reply waits 40 ms for the client's ACK
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        # Linux would keep up to 6 MB of what each connection sends and nobody has read
+        # Linux would buffer up to 6 MB of unread data for each connection
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVED_BYTES)
         try:
             listener.bind((settings.host, settings.port))

@@ -1,8 +1,8 @@
 """
-Bounded resources of a server, and the share that one caller may take of them.
+Limited resources of a server, and the share of them that one caller may use.
 
-Long work has a limited number of places: a few callers are served, some wait in line, and all others are refused at
-once, so that nobody's work fills the threads that everybody needs.
+Long work has a limited number of places: a few callers are served, some wait in line, and all others are refused
+immediately, so that nobody can occupy the threads that everybody needs.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ T = TypeVar("T")
 K = TypeVar("K")
 V = TypeVar("V")
 
-REFUSALS_PER_SECOND, REFUSALS_AT_ONCE = 250.0, 500  # of a caller; ten times what two cores answer
-UNKNOWN_PER_SECOND, UNKNOWN_AT_ONCE = 100.0, 200  # of all unknown callers of an address
-REPEAT_SECONDS = 0.02  # for which a refusal holds: what made room meanwhile is not noticed
-CROWDED_SECONDS = 1.0  # after a refusal, in which only one call in REPEAT_SECONDS is looked at
+REFUSALS_PER_SECOND, REFUSALS_AT_ONCE = 250.0, 500  # from one caller; ten times what two cores can answer
+UNKNOWN_PER_SECOND, UNKNOWN_AT_ONCE = 100.0, 200  # from all unknown callers at one address
+REPEAT_SECONDS = 0.02  # for which a refusal is repeated, even if there is room again in the meantime
+CROWDED_SECONDS = 1.0  # after a refusal, during which only one call in REPEAT_SECONDS is checked
 _MANY_CALLERS = 10_000
 _KEY = re.compile(rb"(?:^|&)key=([^&]*)")
 
@@ -50,15 +50,15 @@ class Places:
     """
     `size` places for one kind of work, and a line of `line` callers; one caller takes at most half of either.
 
-    `work` names it in the refusal, such as "files are being read". Free places go to the caller who holds the fewest,
-    then to the one who came first.
+    `work` describes it in the refusal, such as "files are being read". Free places go to the caller who holds the
+    fewest, then to the one who came first.
     """
 
     def __init__(self, work: str, size: int, line: int) -> None:
         self._work, self._size, self._line = work, size, line
         self._held: Counter[str] = Counter()
         self._waiting: list[_Waiting] = []
-        self._lock = threading.Lock()  # tests run several event loops
+        self._lock = threading.Lock()  # because tests run several event loops
 
     @asynccontextmanager
     async def place(self, name: str) -> AsyncIterator[None]:
@@ -71,13 +71,13 @@ class Places:
             self._leave(waiting)
 
     async def run(self, name: str, work: Callable[[], T]) -> T:
-        """Return what `work` returns, which runs in a thread of its own; raises as `place` does."""
+        """Run `work` in its own thread and return its result; raises the errors of `place`."""
         async with self.place(name):
             return await in_own_thread(work)
 
     @property
     def is_wanted(self) -> bool:
-        """Whether anybody waits for a place."""
+        """Whether anybody is waiting for a place."""
         return bool(self._waiting)
 
     def held(self, name: str) -> int:
@@ -99,7 +99,7 @@ class Places:
         with self._lock:
             if waiting.has_place:
                 self._held[waiting.name] -= 1
-                self._held += Counter()  # drops those who hold none
+                self._held += Counter()  # drops callers who hold none
             else:
                 self._waiting.remove(waiting)
             self._hand_out()
@@ -118,7 +118,7 @@ class Places:
 
 
 class Allowance:
-    """At most `limit` requests of each caller in a minute; `clock` returns seconds that never go back."""
+    """At most `limit` requests from each caller per minute; `clock` returns seconds that never go back."""
 
     def __init__(self, limit: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.limit, self._clock = limit, clock
@@ -139,9 +139,10 @@ class Allowance:
 
 class Refusals:
     """
-    When a caller's next request is looked at: at once, until a caller has been refused too often.
+    Decides when a caller's next request is handled: immediately, until the caller has been refused too often.
 
-    `per_second` refusals are answered on average, `burst` of them at once; `clock` returns seconds that never go back.
+    On average `per_second` refusals are answered, up to `burst` of them at once; `clock` returns seconds that never go
+    back.
     """
 
     def __init__(
@@ -151,10 +152,12 @@ class Refusals:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pause, self._saved, self._clock = 1 / per_second, burst / per_second, clock
-        self._next: OrderedDict[str, float] = OrderedDict()  # when the next request of a caller is looked at
+        self._next: OrderedDict[str, float] = OrderedDict()  # when the next request of each caller is handled
 
     def wait(self, caller: str) -> float:
-        """Return the seconds that a new request of a caller waits, which the one after it waits for too."""
+        """
+        Return the seconds that a new request of a caller has to wait; the one after it waits for this time as well.
+        """
         now, next_time = self._clock(), self._next.get(caller, 0.0)
         if next_time <= now:
             return 0.0
@@ -171,7 +174,7 @@ class Refusals:
 
 @dataclass(slots=True)
 class _Reply:
-    """The status of a reply, and what is needed to give it again if that is 429."""
+    """The status of a reply, and what is needed to send it again if the status is 429."""
 
     status: int = 0
     messages: list[Message] = field(default_factory=list)
@@ -179,14 +182,14 @@ class _Reply:
     _until: float = 0.0
 
     def is_repeated(self) -> bool:
-        """Return whether to give the reply again; from time to time one call finds out whether it still holds."""
+        """Return whether to send the reply again; from time to time, one call checks whether it is still right."""
         if time.monotonic() < self._until:
             return True
         self._until = time.monotonic() + REPEAT_SECONDS
         return False
 
     def noting(self, send: Send) -> Send:
-        """Return a `send` that notes the reply."""
+        """Return a `send` that records the reply."""
 
         async def send_noted(message: Message) -> None:
             self.status = message.get("status", self.status)
@@ -204,17 +207,17 @@ class _Reply:
 
 
 def _copied(message: Message) -> Message:
-    """Return a message whose headers are its own: the middlewares outside add theirs to the list."""
+    """Return a message with its own copy of the headers, because the outer middlewares add theirs to the list."""
     return {**message, "headers": list(message["headers"])} if "headers" in message else message
 
 
 class Slowdown:
     """
-    The ASGI middleware that keeps refusals cheap, since refusing takes a processor too.
+    The ASGI middleware that keeps refusals cheap, since refusing takes CPU time too.
 
-    After a call was refused with status 429, one such call in REPEAT_SECONDS is looked at, and the others get the same
-    reply at once; a caller who is refused again and again waits. A caller is whoever sends credentials that were good
-    before; all others are counted by their address.
+    After a call has been refused with status 429, one such call in REPEAT_SECONDS is checked, and the others
+    immediately get the same reply; a caller who is refused again and again has to wait. Callers are identified by
+    credentials that were valid before, all others by their address.
     """
 
     def __init__(self, app: ASGIApp, known: Refusals | None = None, unknown: Refusals | None = None) -> None:
@@ -224,7 +227,7 @@ class Slowdown:
         self._replies: OrderedDict[tuple[str, str, str], _Reply] = OrderedDict()  # by caller, method and path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, now or later, or repeat the reply to the last one."""
+        """Pass a request on, now or later, or repeat the reply to the previous one."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -275,5 +278,5 @@ def _begin(turn: asyncio.Future[None]) -> None:
 
 
 async def in_own_thread(work: Callable[[], T]) -> T:
-    """Return what `work` returns, run in a thread that is not one of those all requests share."""
+    """Run `work` in a thread that is not one of those shared by all requests, and return its result."""
     return await anyio.to_thread.run_sync(work, limiter=anyio.CapacityLimiter(1))

@@ -103,7 +103,7 @@ def sign_out(request: Request) -> Response:
 
 @router.get("/setup")
 def show_set_up(request: Request, token: str = "") -> Response:
-    """Ask before signing in with a link: otherwise a link on any page could sign somebody in as its sender."""
+    """Ask before signing in with a link, because otherwise a link on any page could sign somebody in as its sender."""
     try:
         user_id = services_of(request).accounts.sessions.user_of_setup_link(token)
     except Unauthenticated as error:
@@ -177,12 +177,14 @@ def sign_in_first(request: Request) -> Response:
 
 
 def form_token_of(request: Request) -> str:
-    """Return what forms of this browser carry, so that no other page can send them: it depends on the cookie."""
+    """
+    Return a value that forms of this browser carry, so that no other page can send them; it depends on the cookie.
+    """
     return hashlib.sha256(f"form {session_secret(request) or ''}".encode()).hexdigest()
 
 
 def require_form_token(request: Request, fields: Parameters) -> None:
-    """Raise InvalidArgument unless a form was drawn for this browser."""
+    """Raise InvalidArgument unless a form was rendered for this browser."""
     if not hmac.compare_digest(fields.get("form_token", "").encode(), form_token_of(request).encode()):
         raise InvalidArgument("This form has expired. Go back, reload the page and try again.")
 
@@ -193,7 +195,7 @@ def _is_json(request: Request) -> bool:
 
 
 def _signed_in(request: Request, user_id: str, reply: Response) -> Response:
-    """Give a browser a new session; the one it had ends."""
+    """Give a browser a new session; its previous one ends."""
     accounts = services_of(request).accounts
     note_caller(request, Caller(user_id))
     earlier = session_secret(request)
@@ -210,7 +212,7 @@ def _refused(page: Response) -> Response:
 
 
 def _own_path(path: str) -> str:
-    """Return a path on this server, `/` for anything a browser could read as another address."""
+    """Return a path on this server, or `/` for anything that a browser could interpret as another address."""
     is_own = path.startswith("/") and not path.startswith("//") and "\\" not in path and path.isprintable()
     return path if is_own else "/"
 
@@ -317,7 +319,8 @@ def html_page(title: str, body: str, status: int = 200, *, sends_to: str = "") -
     """
     Return a page; `body` is HTML. `sends_to` is an address outside of this server that a form may lead to.
 
-    No other page can frame or read it. Without a same-origin referrer browsers would send forms with Origin: null.
+    No other page can frame or read it. Without the referrer policy same-origin, browsers would send forms with Origin:
+    null.
     """
     policy = (
         f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; form-action 'self' {_origin(sends_to)};"
@@ -353,7 +356,7 @@ def html_field(label: str, name: str, kind: str = "text", *, value: str = "", fi
 
 
 def html_paragraph(text: str) -> str:
-    """Return a paragraph of plain text; what stands between backquotes is code."""
+    """Return a paragraph of plain text; text between backquotes is code."""
     return "<p>" + re.sub("`([^`]*)`", r"<code>\1</code>", escape(text)) + "</p>"
 
 
@@ -372,4 +375,6 @@ def _origin(uri: str) -> str:
     parts = urlsplit(uri)
     if not uri:
         return ""
-    return "http:" if parts.netloc.startswith("[") else f"{parts.scheme}://{parts.netloc}"  # a policy has no IPv6
+    return (
+        "http:" if parts.netloc.startswith("[") else f"{parts.scheme}://{parts.netloc}"
+    )  # a policy cannot contain IPv6 addresses

@@ -195,7 +195,7 @@ export interface paths {
          * Exporttunedmodel
          * @description Export a tuned model: `format` adapter, merged or gguf, in which a weight has 16 or 8 `bits` (default: both files).
          *
-         *     `prove=true` compares it with the served model first. An export that its client no longer waits for is given up.
+         *     `prove=true` compares it with the served model first. An export is cancelled if its client stops waiting for it.
          */
         get: operations["ExportTunedModel"];
         put?: never;
@@ -215,7 +215,7 @@ export interface paths {
         };
         /**
          * Listexportformats
-         * @description List the formats that a tuned model can be exported to, and about how large each export is.
+         * @description List the formats that a tuned model can be exported to, with the approximate size of each export.
          */
         get: operations["ListExportFormats"];
         put?: never;
@@ -255,14 +255,14 @@ export interface paths {
         };
         /**
          * Getoperation
-         * @description Return the operation that makes a tuned model; 304 if the caller has the current one (If-None-Match).
+         * @description Return the operation that creates a tuned model; 304 if the caller already has the current version (If-None-Match).
          */
         get: operations["GetOperation"];
         put?: never;
         post?: never;
         /**
          * Deleteoperation
-         * @description Refuse: an operation exists as long as its tuned model.
+         * @description Refuse, because an operation exists as long as its tuned model.
          */
         delete: operations["DeleteOperation"];
         options?: never;
@@ -279,7 +279,7 @@ export interface paths {
         };
         /**
          * Listoperations
-         * @description List the operations of a tuned model: the one that makes it.
+         * @description List the operations of a tuned model, which is only the one that creates it.
          */
         get: operations["ListOperations"];
         put?: never;
@@ -299,7 +299,7 @@ export interface paths {
         };
         /**
          * Gettunedmodellog
-         * @description Return the last lines that the task of a tuned model logged, at most 200 (extension).
+         * @description Return the last lines logged by the task of a tuned model, at most 200 (extension).
          */
         get: operations["GetTunedModelLog"];
         put?: never;
@@ -433,7 +433,8 @@ export interface paths {
         put?: never;
         /**
          * Evaluatetunedmodel
-         * @description Start an evaluation of a tuned model on its held-out rows, by folds of all its rows, or on the examples sent.
+         * @description Start an evaluation of a tuned model on its held-out rows, by folds of all its rows, or on the examples in the
+         *     request.
          */
         post: operations["EvaluateTunedModel"];
         delete?: never;
@@ -451,7 +452,7 @@ export interface paths {
         };
         /**
          * Getevaluation
-         * @description Return the newest evaluation; single rows with their texts only to callers who may see the examples.
+         * @description Return the newest evaluation, with the texts of single rows only for callers who may see the examples.
          */
         get: operations["GetEvaluation"];
         put?: never;
@@ -471,7 +472,7 @@ export interface paths {
         };
         /**
          * Listevaluations
-         * @description List the newest evaluation, or nothing if there is none.
+         * @description List the newest evaluation; the list is empty if there is none.
          */
         get: operations["ListEvaluations"];
         put?: never;
@@ -511,7 +512,7 @@ export interface paths {
         };
         /**
          * Getexamination
-         * @description Return the newest data check; its findings, which show texts of rows, only to callers who may write.
+         * @description Return the newest data check, with its findings, which show texts of rows, only for callers who may write.
          */
         get: operations["GetExamination"];
         put?: never;
@@ -531,7 +532,7 @@ export interface paths {
         };
         /**
          * Listexaminations
-         * @description List the newest data check, or nothing if there is none.
+         * @description List the newest data check; the list is empty if there is none.
          */
         get: operations["ListExaminations"];
         put?: never;
@@ -575,7 +576,7 @@ export interface paths {
         };
         /**
          * Listdatacurves
-         * @description List the newest data curve, or nothing if there is none.
+         * @description List the newest data curve; the list is empty if there is none.
          */
         get: operations["ListDataCurves"];
         put?: never;
@@ -597,7 +598,7 @@ export interface paths {
         put?: never;
         /**
          * Cancelevaluation
-         * @description Cancel the evaluation that runs or waits; one that has ended stays as it is.
+         * @description Cancel the running or waiting evaluation; a finished one is left as it is.
          */
         post: operations["CancelEvaluation"];
         delete?: never;
@@ -617,7 +618,7 @@ export interface paths {
         put?: never;
         /**
          * Cancelexamination
-         * @description Cancel the data check that runs or waits; one that has ended stays as it is.
+         * @description Cancel the running or waiting data check; a finished one is left as it is.
          */
         post: operations["CancelExamination"];
         delete?: never;
@@ -637,7 +638,7 @@ export interface paths {
         put?: never;
         /**
          * Canceldatacurve
-         * @description Cancel the data curve that runs or waits; one that has ended stays as it is.
+         * @description Cancel the running or waiting data curve; a finished one is left as it is.
          */
         post: operations["CancelDataCurve"];
         delete?: never;
@@ -655,10 +656,10 @@ export interface paths {
         };
         /**
          * Listtunedmodelexamples
-         * @description List the examples of a tuned model; with `heldOut=true` those that were held out.
+         * @description List the examples of a tuned model, or its held-out rows with `heldOut=true`.
          *
-         *     Only writers may, unless the owner shares them with readers. With `fixed=true` they have the fixes of the newest
-         *     data check, whose findings only writers may see.
+         *     Only writers may do this, unless the owner shares them with readers. With `fixed=true`, the fixes of the newest data
+         *     check are applied; only writers may see its findings.
          */
         get: operations["ListTunedModelExamples"];
         put?: never;
@@ -678,7 +679,7 @@ export interface paths {
         };
         /**
          * Listepochanswers
-         * @description List what a few rows were answered after each epoch, while the model is tuned and later; as for examples.
+         * @description List the answers to a few rows after each epoch, during tuning and afterwards; access is as for examples.
          */
         get: operations["ListEpochAnswers"];
         put?: never;
@@ -704,7 +705,7 @@ export interface paths {
         put?: never;
         /**
          * Createtunedmodel
-         * @description Queue a tuning task and return its operation at once; with `validateOnly=true` only estimate what it takes.
+         * @description Queue a tuning task and return its operation immediately; with `validateOnly=true`, only estimate its cost.
          */
         post: operations["CreateTunedModel"];
         delete?: never;
@@ -750,7 +751,7 @@ export interface paths {
         };
         /**
          * Listmodels
-         * @description List the base models that answer and can be tuned.
+         * @description List the base models, which can be queried and tuned.
          */
         get: operations["ListModels"];
         put?: never;
@@ -810,7 +811,7 @@ export interface paths {
         };
         /**
          * Listprompts
-         * @description List the caller's structured prompts, last changed first; `filter` is words of their names.
+         * @description List the caller's structured prompts, last changed first; `filter` contains words of their names.
          */
         get: operations["ListPrompts"];
         put?: never;
@@ -836,7 +837,7 @@ export interface paths {
         put?: never;
         /**
          * Importprompt
-         * @description Store the structured prompt of an AI Studio file; other files are refused by name.
+         * @description Store the structured prompt of an AI Studio file; other kinds of files are refused.
          */
         post: operations["ImportPrompt"];
         delete?: never;
@@ -868,7 +869,7 @@ export interface paths {
         head?: never;
         /**
          * Updateprompt
-         * @description Change the parts of a structured prompt that the mask names, or without a mask those in the body.
+         * @description Change the parts of a structured prompt that are named in the mask or, without a mask, those in the body.
          */
         patch: operations["UpdatePrompt"];
         trace?: never;
@@ -902,7 +903,7 @@ export interface paths {
         };
         /**
          * Getserverinfo
-         * @description Return what this server is and offers; its load only to known callers.
+         * @description Return what this server is and offers, and its load to known callers only.
          */
         get: operations["GetServerInfo"];
         put?: never;
@@ -922,7 +923,7 @@ export interface paths {
         };
         /**
          * Gethealth
-         * @description Return ok: the server answers at all.
+         * @description Return ok if the server answers at all.
          */
         get: operations["GetHealth"];
         put?: never;
@@ -942,7 +943,7 @@ export interface paths {
         };
         /**
          * Getreadiness
-         * @description Check whether the server can work: 503 if the database, the worker or the answering process is gone.
+         * @description Check whether the server can work; 503 if the database, the worker or the answering process is not available.
          */
         get: operations["GetReadiness"];
         put?: never;
@@ -964,7 +965,7 @@ export interface paths {
         put?: never;
         /**
          * Createchatcompletion
-         * @description Continue a conversation: in one reply, or with `stream` as server-sent events.
+         * @description Continue a conversation, in one reply or, with `stream`, as server-sent events.
          */
         post: operations["CreateChatCompletion"];
         delete?: never;
@@ -984,7 +985,7 @@ export interface paths {
         put?: never;
         /**
          * Createcompletion
-         * @description Answer prompts: in one reply, or with `stream` as server-sent events.
+         * @description Answer prompts, in one reply or, with `stream`, as server-sent events.
          */
         post: operations["CreateCompletion"];
         delete?: never;
@@ -1390,7 +1391,7 @@ export interface components {
         };
         /**
          * ChatMessageOut
-         * @description What the model said.
+         * @description The model's message.
          */
         ChatMessageOut: {
             /**
@@ -1406,7 +1407,7 @@ export interface components {
         };
         /**
          * ClientMessage
-         * @description An OAuth client; `secret` only from the call that made it.
+         * @description An OAuth client; `secret` is set only in the reply to the call that created it.
          */
         ClientMessage: {
             /** Id */
@@ -1496,7 +1497,7 @@ export interface components {
         };
         /**
          * ContentOut
-         * @description What the model said.
+         * @description The model's turn.
          */
         ContentOut: {
             /** Parts */
@@ -1525,7 +1526,7 @@ export interface components {
         };
         /**
          * CurveFactsOut
-         * @description Extension: a curve in a sentence and in numbers; epochs count from 1.
+         * @description Extension: a curve as a sentence and as numbers; epochs count from 1.
          */
         CurveFactsOut: {
             /** Summary */
@@ -1666,7 +1667,7 @@ export interface components {
         };
         /**
          * EpochAnswersOut
-         * @description What a few rows were answered after each epoch; held-out rows, if there are any.
+         * @description The answers to a few rows after each epoch; held-out rows are used if there are any.
          */
         EpochAnswersOut: {
             /** Rows */
@@ -1688,7 +1689,7 @@ export interface components {
         };
         /**
          * EstimateOut
-         * @description What a tuning task would take; nothing is created.
+         * @description The cost of a tuning task, without creating it.
          */
         EstimateOut: {
             /** Totalsteps */
@@ -1989,7 +1990,7 @@ export interface components {
         };
         /**
          * KeyMessage
-         * @description An API key, or a key file, which has an `address`; `secret` only from the call that made it.
+         * @description An API key, or a key file, which has an `address`; `secret` is set only in the reply to the call that created it.
          */
         KeyMessage: {
             /** Id */
@@ -2062,7 +2063,7 @@ export interface components {
         };
         /**
          * ListClientsReply
-         * @description All clients, those of logins included.
+         * @description All clients, including those of logins.
          */
         ListClientsReply: {
             /** Clients */
@@ -2155,7 +2156,7 @@ export interface components {
         };
         /**
          * MemoryOut
-         * @description Memory the task takes at most, and memory that is free now; unknown figures are left out.
+         * @description The most memory the task may take, and the memory that is free now; unknown figures are left out.
          */
         MemoryOut: {
             /** Neededbytes */
@@ -2355,7 +2356,7 @@ export interface components {
         };
         /**
          * ParsedDatasetOut
-         * @description A parsed file; `examples` are present if no problem is an error.
+         * @description A parsed file; `examples` is present if no problem is an error.
          */
         ParsedDatasetOut: {
             /** Source */
@@ -2535,7 +2536,7 @@ export interface components {
         };
         /**
          * QuestionOut
-         * @description What the file leaves open; the likeliest reading comes first.
+         * @description A question that the file leaves open; the likeliest reading comes first.
          */
         QuestionOut: {
             /**
@@ -2566,7 +2567,7 @@ export interface components {
         };
         /**
          * RecordedOut
-         * @description Answers of an old model, one for each example, in a file of `tunery rescue`.
+         * @description Answers of an old model, one for each example, in a file written by `tunery rescue`.
          */
         RecordedOut: {
             /** Title */
@@ -2639,7 +2640,7 @@ export interface components {
         };
         /**
          * SampledRowOut
-         * @description A row that each epoch answered.
+         * @description A row that was answered after each epoch.
          */
         SampledRowOut: {
             /** Textinput */
@@ -2649,7 +2650,7 @@ export interface components {
         };
         /**
          * ScoreOut
-         * @description Extension: the score of the newest evaluation, 0 to 1, beside that of the base model.
+         * @description Extension: the score of the newest evaluation, 0 to 1, and that of the base model.
          */
         ScoreOut: {
             /** Metric */
@@ -2681,7 +2682,7 @@ export interface components {
         };
         /**
          * SecondsOut
-         * @description Duration once the task starts: at least, at most, and where the figures come from.
+         * @description Duration once the task starts: minimum, maximum, and where the figures come from.
          */
         SecondsOut: {
             /** Atleast */
@@ -2693,7 +2694,7 @@ export interface components {
         };
         /**
          * ServerInfoOut
-         * @description A server; unknown callers see only what they need before they sign in.
+         * @description A server; unknown callers see only the fields they need for signing in.
          */
         ServerInfoOut: {
             /** Version */
@@ -2745,7 +2746,7 @@ export interface components {
         };
         /**
          * SnapshotOut
-         * @description One step of the curve; `epoch` is missing while it is 0, as in the original.
+         * @description One step of the curve; `epoch` is missing if it is 0, as in the original.
          */
         SnapshotOut: {
             /** Step */
@@ -2839,7 +2840,7 @@ export interface components {
         };
         /**
          * TokenMessage
-         * @description A token; `secret` only from the call that made it.
+         * @description A token; `secret` is set only in the reply to the call that created it.
          */
         TokenMessage: {
             /** Id */
@@ -2988,7 +2989,7 @@ export interface components {
         };
         /**
          * TuningDefaultsOut
-         * @description Settings of a tuning task that names none.
+         * @description Settings of a tuning task that does not set them.
          */
         TuningDefaultsOut: {
             /** Epochcount */
@@ -3285,7 +3286,7 @@ export interface components {
         };
         /**
          * CompletionIn
-         * @description Prompts; each is sent as a turn of the user, with the chat template used in tuning.
+         * @description Prompts; each is treated as a user turn, with the chat template used in tuning.
          */
         CompletionIn: {
             /**
@@ -3378,7 +3379,7 @@ export interface components {
         };
         /**
          * ContentIn
-         * @description What one side of a conversation said.
+         * @description One turn of a conversation.
          */
         ContentIn: {
             /**
@@ -3391,14 +3392,14 @@ export interface components {
         };
         /**
          * CountTextTokensIn
-         * @description A prompt to count.
+         * @description A prompt whose tokens are counted.
          */
         CountTextTokensIn: {
             prompt?: components["schemas"]["TextPromptIn"];
         };
         /**
          * CountTokensIn
-         * @description A prompt to count, in either of the two ways that clients send it.
+         * @description A prompt whose tokens are counted, in either of the two forms that clients send.
          */
         CountTokensIn: {
             /**
@@ -3458,7 +3459,7 @@ export interface components {
         };
         /**
          * CreateKeyBody
-         * @description A new API key; with `public_key` and `address` a key file that acts as `user`.
+         * @description A new API key or, with `public_key` and `address`, a key file that acts as `user`.
          */
         CreateKeyBody: {
             /**
@@ -3510,7 +3511,7 @@ export interface components {
         };
         /**
          * CreateUserBody
-         * @description A new user; without a password the first sign-in needs a set-up link.
+         * @description A new user; without a password, the first sign-in needs a set-up link.
          */
         CreateUserBody: {
             /** Id */
@@ -3549,7 +3550,8 @@ export interface components {
          * EvaluateIn
          * @description The rows to evaluate on; without `examples`, the held-out rows.
          *
-         *     With `fold_count` (2 to 10) all rows of the model: each is answered by a model that was tuned without it.
+         *     With `fold_count` (2 to 10), all rows of the model are used, and each is answered by a model that was tuned without
+         *     it.
          */
         EvaluateIn: {
             /** @default null */
@@ -3579,7 +3581,7 @@ export interface components {
         };
         /**
          * ExamineIn
-         * @description How to check the data: `foldCount` tunings find outputs that are probably wrong.
+         * @description How to check the data; `foldCount` tuning runs find outputs that are probably wrong.
          */
         ExamineIn: {
             /**
@@ -3847,7 +3849,7 @@ export interface components {
         };
         /**
          * PartIn
-         * @description A part of a content: only text is read, and thoughts of the model are left out.
+         * @description A part of a content; only text is read, and thoughts of the model are left out.
          */
         PartIn: {
             /**
@@ -3911,7 +3913,7 @@ export interface components {
         };
         /**
          * PromptFileIn
-         * @description A file of AI Studio as Google Drive stores it, with any other fields.
+         * @description An AI Studio file as stored in Google Drive, with any other fields.
          */
         PromptFileIn: {
             [key: string]: unknown;
@@ -3997,7 +3999,7 @@ export interface components {
         };
         /**
          * ResponseFormatIn
-         * @description What the answer must be: `text`, `json_object` or `json_schema`.
+         * @description The format of the answer: `text`, `json_object` or `json_schema`.
          */
         ResponseFormatIn: {
             /**
@@ -4018,7 +4020,7 @@ export interface components {
         };
         /**
          * StreamOptionsIn
-         * @description What a stream sends besides the text.
+         * @description What a stream sends in addition to the text.
          */
         StreamOptionsIn: {
             /**

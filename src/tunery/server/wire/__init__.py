@@ -1,1 +1,3 @@
-"""JSON as it goes over the wire: camelCase and enum names out, either case and enum numbers in; nowhere else."""
+"""
+JSON messages: camelCase and enum names in replies, either case and enum numbers in requests. No other part uses these.
+"""

@@ -1,7 +1,8 @@
 """
-Users, groups, keys and logins on the wire: an extension, Google's API has nothing like it.
+Users, groups, keys and logins as messages.
 
-A secret is sent once, in the reply to the call that made it.
+This is an extension; Google's API has nothing like it. A secret is sent only once, in the reply to the call that
+created it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from tunery.service.accounts.credentials import REFRESH_DAYS
 class _AccountMessage(Message):
     @classmethod
     def of(cls, value: Any, secret: str | None = None) -> Self:
-        """Return the message for a value of accounts; fields of the value that are not listed here are left out."""
+        """Return the message for an account value; fields that are not listed here are left out."""
         values = asdict(value)
         names = {"user": values.get("user_id"), "client": values.get("client_id")}
         return cls.model_validate({"secret": secret} | values | names)
@@ -44,7 +45,9 @@ class GroupMessage(_AccountMessage):
 
 
 class KeyMessage(_AccountMessage):
-    """An API key, or a key file, which has an `address`; `secret` only from the call that made it."""
+    """
+    An API key, or a key file, which has an `address`; `secret` is set only in the reply to the call that created it.
+    """
 
     id: str
     label: str
@@ -56,7 +59,7 @@ class KeyMessage(_AccountMessage):
 
 
 class TokenMessage(_AccountMessage):
-    """A token; `secret` only from the call that made it."""
+    """A token; `secret` is set only in the reply to the call that created it."""
 
     id: str
     label: str
@@ -70,7 +73,7 @@ class TokenMessage(_AccountMessage):
 
 
 class ClientMessage(_AccountMessage):
-    """An OAuth client; `secret` only from the call that made it."""
+    """An OAuth client; `secret` is set only in the reply to the call that created it."""
 
     id: str
     name: str
@@ -127,13 +130,13 @@ class ListTokensReply(Message):
 
 
 class ListClientsReply(Message):
-    """All clients, those of logins included."""
+    """All clients, including those of logins."""
 
     clients: list[ClientMessage]
 
 
 class CreateUserBody(StrictIncoming):
-    """A new user; without a password the first sign-in needs a set-up link."""
+    """A new user; without a password, the first sign-in needs a set-up link."""
 
     id: str
     password: str | None = None
@@ -154,7 +157,7 @@ class SetGroupBody(StrictIncoming):
 
 
 class CreateKeyBody(StrictIncoming):
-    """A new API key; with `public_key` and `address` a key file that acts as `user`."""
+    """A new API key or, with `public_key` and `address`, a key file that acts as `user`."""
 
     label: str = ""
     user: str | None = None

@@ -41,7 +41,7 @@ class ReadingOut(Message):
 
 
 class QuestionOut(Message):
-    """What the file leaves open; the likeliest reading comes first."""
+    """A question that the file leaves open; the likeliest reading comes first."""
 
     option: Annotated[str, Field(description="The request field that answers it, such as `encoding`.")]
     message: Annotated[str, Field(description="What is unclear, as in `problems`.")]
@@ -79,14 +79,14 @@ class MappingOut(Message):
 
 
 class RecordedOut(Message):
-    """Answers of an old model, one for each example, in a file of `tunery rescue`."""
+    """Answers of an old model, one for each example, in a file written by `tunery rescue`."""
 
     title: str
     answers: list[str]
 
 
 class ParsedDatasetOut(Message):
-    """A parsed file; `examples` are present if no problem is an error."""
+    """A parsed file; `examples` is present if no problem is an error."""
 
     source: str
     problems: list[DataProblemOut]
@@ -118,7 +118,7 @@ class ParsedDatasetOut(Message):
 def parsed_out(
     preview: Preview, dataset: Dataset | None, problems: Sequence[DataProblem], recorded: RecordedAnswers | None
 ) -> ParsedDatasetOut:
-    """Return a file that could be read as a table; `dataset` is None if it cannot be tuned on."""
+    """Return a file that could be read as a table; `dataset` is None if it cannot be used for tuning."""
     rows = dataset.rows if dataset is not None and dataset.rows else None
     examples = dataset.examples if dataset is not None else ()
     first = preview.first_example
@@ -195,7 +195,7 @@ def problems_out(problems: Sequence[DataProblem]) -> list[DataProblemOut]:
 
 
 class SecondsOut(Message):
-    """Duration once the task starts: at least, at most, and where the figures come from."""
+    """Duration once the task starts: minimum, maximum, and where the figures come from."""
 
     at_least: float
     at_most: float
@@ -203,7 +203,7 @@ class SecondsOut(Message):
 
 
 class MemoryOut(Message):
-    """Memory the task takes at most, and memory that is free now; unknown figures are left out."""
+    """The most memory the task may take, and the memory that is free now; unknown figures are left out."""
 
     needed_bytes: int | None
     free_bytes: int | None
@@ -231,7 +231,7 @@ class OutputsOut(Message):
 
 
 class EstimateOut(Message):
-    """What a tuning task would take; nothing is created."""
+    """The cost of a tuning task, without creating it."""
 
     total_steps: int
     example_count: int
@@ -303,7 +303,7 @@ class StoredExampleOut(Message):
 
 
 class SampledRowOut(Message):
-    """A row that each epoch answered."""
+    """A row that was answered after each epoch."""
 
     text_input: str
     expected: str
@@ -317,7 +317,7 @@ class SampledEpochOut(Message):
 
 
 class EpochAnswersOut(Message):
-    """What a few rows were answered after each epoch; held-out rows, if there are any."""
+    """The answers to a few rows after each epoch; held-out rows are used if there are any."""
 
     rows: list[SampledRowOut] | None = None
     epochs: list[SampledEpochOut] | None = None

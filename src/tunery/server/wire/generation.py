@@ -1,9 +1,9 @@
 """
 Requests and answers on the wire (google/ai/generativelanguage/v1beta/generative_service.proto, text_service.proto).
 
-Unknown names are ignored, since newer clients send settings that have no meaning here. What asks for something that is
-not done here (images, tools, log probabilities) is refused by name; docs/clients.md has the list. Also output
-constraints: Google's Schema becomes JSON Schema here.
+Unknown names are ignored, since newer clients send settings that have no meaning here. Fields that request something
+unsupported (images, tools, log probabilities) are refused with an error that names them; docs/clients.md has the list.
+Output constraints are read here too: Google's Schema is converted to JSON Schema.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from tunery.types import MAX_DATASET_BYTES, AnswerForm, SamplingSettings, Turn
 MAX_TEXT_CHARACTERS = 40_000
 MAX_CANDIDATES = 8
 MAX_ITEMS = 1000  # turns of a conversation, parts of a turn, and other lists
-TEXT_BODY_BYTES = 1 << 20  # a text of the most characters takes half of it, if all of them are escaped
-DEFAULT_OUTPUT_TOKENS = 1 << 30  # for calls that set no limit: all that the window holds, the entry's outputTokenLimit
+TEXT_BODY_BYTES = 1 << 20  # a text of maximum length takes half of it if all characters are escaped
+DEFAULT_OUTPUT_TOKENS = 1 << 30  # for calls that set no limit: the whole window, which is the outputTokenLimit
 _TEXT_MODALITY = ("TEXT", "MODALITY_UNSPECIFIED", 1, 0)
 _ROLES = {None: "user", "": "user", "user": "user", "model": "assistant", "function": "user"}
 
@@ -35,9 +35,9 @@ def _one_modality(value: Any) -> Any:
 
 
 class PartIn(Incoming):
-    """A part of a content: only text is read, and thoughts of the model are left out."""
+    """A part of a content; only text is read, and thoughts of the model are left out."""
 
-    model_config = ConfigDict(extra="allow")  # what else a part may be is refused by its name
+    model_config = ConfigDict(extra="allow")  # other kinds of parts are refused with an error that names them
 
     text: str | None = None
     thought: bool | None = None
@@ -46,7 +46,7 @@ class PartIn(Incoming):
 
 
 class ContentIn(Incoming):
-    """What one side of a conversation said."""
+    """One turn of a conversation."""
 
     role: str | None = None
     parts: Annotated[list[PartIn], BeforeValidator(one_or_list)] = Field(default_factory=list, max_length=MAX_ITEMS)
@@ -108,7 +108,7 @@ class GenerateContentIn(Incoming):
 
 
 class CountTokensIn(GenerateContentIn):
-    """A prompt to count, in either of the two ways that clients send it."""
+    """A prompt whose tokens are counted, in either of the two forms that clients send."""
 
     generate_content_request: GenerateContentIn | None = None
 
@@ -138,7 +138,7 @@ class GenerateTextIn(Incoming):
 
 
 class CountTextTokensIn(Incoming):
-    """A prompt to count."""
+    """A prompt whose tokens are counted."""
 
     max_bytes = TEXT_BODY_BYTES
 
@@ -152,7 +152,7 @@ class PartOut(Message):
 
 
 class ContentOut(Message):
-    """What the model said."""
+    """The model's turn."""
 
     parts: list[PartOut]
     role: str = "model"
@@ -235,15 +235,15 @@ class CountTextTokensOut(Message):
 
 
 def counted_request(request: CountTokensIn) -> GenerateContentIn:
-    """Return what is to be counted."""
+    """Return the prompt to count."""
     return request if request.generate_content_request is None else request.generate_content_request
 
 
 def turns_of(request: GenerateContentIn) -> tuple[Turn, ...]:
     """
-    Return the turns of a conversation, the system's first; raises InvalidArgument.
+    Return the turns of a conversation, the system turn first; raises InvalidArgument.
 
-    Turns of the model may be empty, as its answers may; so may the system's.
+    Model turns may be empty, because answers may be, and so may the system turn.
     """
     turns = [Turn(_role(content), _text(content, f"contents[{n}]")) for n, content in enumerate(request.contents)]
     if not turns:
@@ -264,7 +264,7 @@ def prompt_turns(prompt: TextPromptIn) -> tuple[Turn, ...]:
 
 
 def sampling_of(given: GenerationConfigIn | GenerateTextIn, defaults: SamplingSettings) -> SamplingSettings:
-    """Return sampling settings, with the model's defaults for those not given; raises InvalidArgument."""
+    """Return sampling settings, with the model's defaults for missing ones; raises InvalidArgument."""
     names = ("temperature", "top_p", "top_k", "seed", "presence_penalty", "frequency_penalty", "max_output_tokens")
     values = {name: value for name in names if (value := getattr(given, name, None)) is not None}
     if values.get("top_k") == 0:  # in the proto 0 means all
@@ -293,7 +293,7 @@ def check_length(turns: Sequence[Turn]) -> Sequence[Turn]:
 
 
 def refuse_unsupported(request: GenerateContentIn) -> None:
-    """Raise InvalidArgument for what would change the answer and is not supported."""
+    """Raise InvalidArgument for unsupported settings that would change the answer."""
     if request.tools:
         raise InvalidArgument("tools are not supported; leave them out.")
     if request.cached_content:
@@ -323,7 +323,7 @@ def _text(content: ContentIn, place: str) -> str:
 
 
 def _joined(content: ContentIn, place: str) -> str:
-    """Return the texts of a content without its thoughts; the original's studio split prompts without a separator."""
+    """Return the joined texts of a content without its thoughts; AI Studio split prompts without a separator."""
     for number, part in enumerate(content.parts):
         other = next(iter(part.model_extra or ()), None)
         if other is not None:
@@ -348,7 +348,7 @@ def form_of(
     config: GenerationConfigIn, outputs: OutputContract | None, own: AnswerForm | None = None
 ) -> AnswerForm | None:
     """
-    Return what the answer must be, None for any text; `outputs` is the contract of a tuned model.
+    Return the constraint on the answer, None for any text; `outputs` is the contract of a tuned model.
 
     `own` is the model's form, for calls that ask for nothing else. Raises InvalidArgument for contradictory settings,
     FailedPrecondition if the outputs of the examples are free text.
@@ -390,7 +390,7 @@ def json_schema(schema: Any, place: str = "responseSchema") -> dict[str, Any]:
         found["anyOf"] = [json_schema(part, f"{place}.anyOf[{n}]") for n, part in enumerate(parts)]
     if (kind := given.get("type")) is not None:
         found["type"] = _type(kind, place)
-    if given.get("format", "enum") not in ("enum", *_NUMBER_FORMATS):  # those say nothing more than type and enum do
+    if given.get("format", "enum") not in ("enum", *_NUMBER_FORMATS):  # these add nothing to type and enum
         found["format"] = given["format"]
     if "items" in given:
         found["items"] = json_schema(given["items"], f"{place}.items")
@@ -430,7 +430,7 @@ def _choices(schema: Any) -> tuple[str, ...]:
 
 
 def _properties(given: dict[str, Any], place: str) -> dict[str, Any]:
-    """Return the keywords about properties; an object that names some has no others, unless it says which."""
+    """Return the keywords about properties; an object that names some may have no others, unless it allows them."""
     found: dict[str, Any] = {}
     if "properties" in given:
         properties = given["properties"]

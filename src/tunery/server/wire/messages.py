@@ -28,8 +28,8 @@ from pydantic_core import PydanticOmit
 
 M = TypeVar("M", bound="Message")
 
-MAX_PROBLEMS = 20  # of one body: checking stops there, since each problem of a hostile body takes a kilobyte
-SMALL_BODY_BYTES = 256 * 1024  # of a request that carries neither examples nor prompts
+MAX_PROBLEMS = 20  # per body; checking stops there, since each problem of a hostile body takes a kilobyte
+SMALL_BODY_BYTES = 256 * 1024  # for a request that has neither examples nor prompts
 
 
 class Message(BaseModel):
@@ -51,7 +51,7 @@ class Message(BaseModel):
 
 @dataclass(slots=True)
 class Problems:
-    """The number of problems that a check of one body has found, its context in pydantic."""
+    """The number of problems found while checking one body; this is the pydantic context."""
 
     found: int = 0
 
@@ -61,7 +61,7 @@ class Incoming(Message):
     A message to receive: names in camelCase or snake_case, even mixed; null means not set.
 
     Unknown names are ignored, since newer clients send new ones; `StrictIncoming` refuses them. `max_bytes` is the
-    limit of a body that is this message.
+    limit for a body with this message.
     """
 
     model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
@@ -70,7 +70,7 @@ class Incoming(Message):
     @model_validator(mode="wrap")
     @classmethod
     def _checked(cls, data: Any, check: ModelWrapValidatorHandler[Self], info: ValidationInfo) -> Self:
-        """Check a message without its nulls; after `MAX_PROBLEMS` problems in the body, leave it out unchecked."""
+        """Check a message without its nulls; after `MAX_PROBLEMS` problems in the body, skip it without checking."""
         problems = info.context
         if isinstance(problems, Problems) and problems.found >= MAX_PROBLEMS:
             raise PydanticOmit
@@ -94,12 +94,14 @@ class StrictIncoming(Incoming):
     @classmethod
     def _given(cls, data: dict[Any, Any]) -> dict[Any, Any]:
         given = super()._given(data)
-        most = 2 * len(cls.model_fields) + MAX_PROBLEMS  # each field has two names; the others are problems anyway
+        most = (
+            2 * len(cls.model_fields) + MAX_PROBLEMS
+        )  # each field has two names, and any other name is a problem anyway
         return given if len(given) <= most else dict(islice(given.items(), most))
 
 
 def without_extensions(message: M) -> M:
-    """Return a copy without the fields that are described as extensions, in messages inside too; lists stay."""
+    """Return a copy without the fields described as extensions, including those in nested messages but not in lists."""
     changes: dict[str, Any] = {}
     for name, field in type(message).model_fields.items():
         if (field.description or "").startswith("Extension"):
@@ -110,7 +112,7 @@ def without_extensions(message: M) -> M:
 
 
 def one_or_list(value: Any) -> Any:
-    """Return a list, also for a single object, which published guides send."""
+    """Return a list, even for a single object, which published guides send."""
     return [value] if isinstance(value, dict) else value
 
 

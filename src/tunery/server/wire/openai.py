@@ -1,8 +1,8 @@
 """
 Requests and answers in OpenAI's style (platform.openai.com/docs/api-reference: chat, completions, models).
 
-Names are snake_case both ways. Unknown names are ignored; what would change the answer and is not supported (tools,
-images, log probabilities) is refused by name.
+Names are in snake_case in both directions. Unknown names are ignored; unsupported fields that would change the answer
+(tools, images, log probabilities) are refused with an error that names them.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class JsonSchemaIn(SnakeIncoming):
 
 
 class ResponseFormatIn(SnakeIncoming):
-    """What the answer must be: `text`, `json_object` or `json_schema`."""
+    """The format of the answer: `text`, `json_object` or `json_schema`."""
 
     type: str = ""
     json_schema: JsonSchemaIn | None = None
@@ -73,7 +73,7 @@ def _schema(request: ResponseFormatIn) -> dict[str, Any]:
     return request.json_schema.schema_
 
 
-MAX_ANSWERS = 32  # prompts times `n`; half of the requests that may wait in the whole server
+MAX_ANSWERS = 32  # prompts times `n`; half of the requests that may wait on the whole server
 _ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
 _MAX_SEED = 1 << 62  # further answers count up from the seed
 
@@ -92,12 +92,12 @@ _UNSUPPORTED = (
     "echo",
 )
 _NOT_ASKED: tuple[Any, ...] = (None, False, [], {}, "", 0, "none", "auto")  # as `tool_choice: none`
-# our names, and what these clients call them
+# our names, and the names that these clients use
 _NAMES = {"max_output_tokens": "max_tokens", "stop_sequences": "stop"}
 
 
 class StreamOptionsIn(SnakeIncoming):
-    """What a stream sends besides the text."""
+    """What a stream sends in addition to the text."""
 
     include_usage: bool = False
 
@@ -153,7 +153,7 @@ class ChatCompletionIn(SettingsIn):
 
 
 class CompletionIn(SettingsIn):
-    """Prompts; each is sent as a turn of the user, with the chat template used in tuning."""
+    """Prompts; each is treated as a user turn, with the chat template used in tuning."""
 
     prompt: str | Annotated[list[Any], Field(max_length=MAX_ITEMS)] = ""
     best_of: int | None = None
@@ -165,7 +165,7 @@ class _Out(Message):
     model_config = ConfigDict(alias_generator=None)
 
     def to_json(self, *, indent: int | None = None) -> str:
-        """Return the message as JSON text; null is written where clients look for it."""
+        """Return the message as JSON text; null is written where clients expect it."""
         return self.model_dump_json(indent=indent)
 
 
@@ -178,7 +178,7 @@ class UsageOut(_Out):
 
 
 class ChatMessageOut(_Out):
-    """What the model said."""
+    """The model's message."""
 
     role: Literal["assistant"] = "assistant"
     content: str
@@ -292,7 +292,7 @@ def chat_turns(request: ChatCompletionIn) -> tuple[Turn, ...]:
 
 
 def prompts_turns(request: CompletionIn) -> list[tuple[Turn, ...]]:
-    """Return each prompt as a turn of the user; raises InvalidArgument."""
+    """Return each prompt as a user turn; raises InvalidArgument."""
     prompts = request.prompt if isinstance(request.prompt, list) else [request.prompt]
     for number, prompt in enumerate(prompts):
         if not isinstance(prompt, str):
@@ -333,7 +333,7 @@ def settings_of(
 
 
 def check_supported(request: ChatCompletionIn | CompletionIn, prompts: int = 1) -> None:
-    """Raise InvalidArgument for what would change the answer and is not supported, and for too many answers."""
+    """Raise InvalidArgument for unsupported fields that would change the answer, and for too many answers."""
     for name in _UNSUPPORTED:
         if getattr(request, name, None) not in _NOT_ASKED:
             raise InvalidArgument(f"{name} is not supported; leave it out.")
@@ -350,7 +350,7 @@ def check_supported(request: ChatCompletionIn | CompletionIn, prompts: int = 1) 
 
 
 def finish_reason(reason: str) -> str:
-    """Return the name of our finish reason in this API."""
+    """Return this API's name for our finish reason."""
     return "length" if reason == "MAX_TOKENS" else "stop"
 
 

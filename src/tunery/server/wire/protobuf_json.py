@@ -1,18 +1,20 @@
 """
-JSON as the parser behind Google's API takes it, rewritten as strict JSON (protobuf's json_stream_parser.cc).
+Rewrites JSON as accepted by the parser of Google's API (protobuf's json_stream_parser.cc) as strict JSON.
 
-It takes more than the standard: control characters in strings, which a shell leaves where a text has line breaks;
-strings in single quotes; an escape of any character; names of fields without quotes; commas before a closing bracket.
+That parser accepts more than the standard: control characters in strings, which come from line breaks in shell
+commands; strings in single quotes; escapes of any character; field names without quotes; commas before a closing
+bracket.
 """
 
 from __future__ import annotations
 
 import re
 
-# Possessive, so a string that never closes is read once; trying again at each quote in it took hours for 4 MiB. What is
-# strict already is one match, since each match costs a call, and so is the rest once it cannot become JSON.
-# Python before 3.11.5 keeps what the last alternative of a possessive group has read when it fails (gh-106052): the
-# last one here is (?!), which reads nothing.
+# The groups are possessive, so that an unclosed string is read only once; trying again at each quote in it took hours
+# for 4 MiB. Text that is already strict is a single match, since each match costs a call, and so is the rest once it
+# cannot become JSON.
+# In Python before 3.11.5, a failing possessive group keeps what its last alternative has read (gh-106052), so the last
+# one here is (?!), which reads nothing.
 _TOKENS = re.compile(
     r"""
       (?P<strict>(?:
@@ -42,7 +44,9 @@ _KEYWORDS = ("true", "false", "null")
 
 
 def strict_json(text: str) -> str:
-    """Return a text that protobuf's parser would take as strict JSON of the same value; other texts stay wrong."""
+    """
+    Return a text that protobuf's parser would accept as strict JSON with the same value; other texts remain invalid.
+    """
     return _TOKENS.sub(_strict_token, text)
 
 
@@ -54,7 +58,7 @@ def _strict_token(found: re.Match[str]) -> str:
             return f'"{_double_quoted(found["single"])}"'
         case "colon" if found["name"] not in _KEYWORDS:
             return f'"{found["name"]}":'
-        case None:  # a comma before a closing bracket, or blanks that are none in strict JSON
+        case None:  # a comma before a closing bracket, or whitespace that strict JSON does not allow
             return " "
     return found[0]
 
@@ -73,5 +77,5 @@ def _strict_escape(found: re.Match[str]) -> str:
 
 
 def _double_quoted(text: str) -> str:
-    """Return the inside of a string in single quotes as one in double quotes."""
+    """Return the inside of a single-quoted string as that of a double-quoted one."""
     return _strict_text(_ESCAPE.sub(lambda found: '"' if found[1] == '"' else found[0], text).replace('"', '\\"'))

@@ -48,7 +48,7 @@ def common(name: str, progress: Progress | None, document: Mapping[str, Any] | N
 
 
 def done_and_total(progress: Progress | None) -> tuple[int | None, int | None]:
-    """Return what is done and the total, None if nothing is running."""
+    """Return how much is done and the total, None if nothing is running."""
     if progress is None or progress.state != "RUNNING":
         return None, None
     return progress.done, progress.total
@@ -65,7 +65,8 @@ class EvaluateIn(StrictIncoming):
     """
     The rows to evaluate on; without `examples`, the held-out rows.
 
-    With `fold_count` (2 to 10) all rows of the model: each is answered by a model that was tuned without it.
+    With `fold_count` (2 to 10), all rows of the model are used, and each is answered by a model that was tuned without
+    it.
     """
 
     max_bytes = MAX_DATASET_BYTES
@@ -240,7 +241,7 @@ def data_curve_out(name: str, progress: Progress | None, document: Mapping[str, 
 
 
 class ExamineIn(StrictIncoming):
-    """How to check the data: `foldCount` tunings find outputs that are probably wrong."""
+    """How to check the data; `foldCount` tuning runs find outputs that are probably wrong."""
 
     fold_count: int | None = None
 
@@ -316,7 +317,7 @@ def _report(
     return ExaminationReportOut(
         rows=document["rows"],
         held_out_rows=document["held_out_rows"],
-        fold_count=document.get("folds"),  # early reports have none
+        fold_count=document.get("folds"),  # early reports do not have it
         fixed_rows=fixed_rows([Finding.read(finding) for finding in found]),
         counts=[KindCountOut(kind=kind, findings=count) for kind, count in counts.most_common()],
         findings=[] if rows is None else [_finding(finding, *rows) for finding in found],

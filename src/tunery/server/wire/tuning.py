@@ -1,8 +1,8 @@
 """
 Tuned models, their tasks, operations and permissions on the wire (google/ai/generativelanguage/v1beta/*.proto).
 
-Fields of our own are marked as extensions. Training data comes in
-and never goes out in a tuned model: Google's old client refuses a reply, even a whole list, that has it.
+tunery's own fields are marked as extensions. Training data is accepted but never returned in a tuned model, because
+Google's old client refuses a reply, or even a whole list, that contains it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from tunery.types import (
     TuningTask,
 )
 
-MAX_SNAPSHOTS = 2000  # a longer curve is thinned evenly; first and last stay
+MAX_SNAPSHOTS = 2000  # a longer curve is thinned out evenly, keeping the first and last snapshots
 
 
 class TuningExampleIn(StrictIncoming):
@@ -145,7 +145,7 @@ class TunedModelIn(StrictIncoming):
 
 
 class SnapshotOut(Message):
-    """One step of the curve; `epoch` is missing while it is 0, as in the original."""
+    """One step of the curve; `epoch` is missing if it is 0, as in the original."""
 
     step: int
     epoch: int | None
@@ -170,7 +170,7 @@ class AdviceOut(Message):
 
 
 class CurveFactsOut(Message):
-    """Extension: a curve in a sentence and in numbers; epochs count from 1."""
+    """Extension: a curve as a sentence and as numbers; epochs count from 1."""
 
     summary: str
     best_epoch: Annotated[int | None, Field(description="The epoch with the lowest held-out loss.")]
@@ -229,7 +229,7 @@ class TaskErrorOut(Message):
 
 
 class ScoreOut(Message):
-    """Extension: the score of the newest evaluation, 0 to 1, beside that of the base model."""
+    """Extension: the score of the newest evaluation, 0 to 1, and that of the base model."""
 
     metric: str
     value: float
@@ -361,7 +361,7 @@ def _task_out(task: TuningTask) -> TuningTaskOut:
 
 
 def snapshots_out(snapshots: tuple[TuningSnapshot, ...]) -> list[SnapshotOut]:
-    """Return a curve as the API shows it, thinned evenly when it is very long."""
+    """Return a curve as the API shows it, thinned out evenly if it is very long."""
     return [
         SnapshotOut(step=s.step, epoch=s.epoch or None, mean_loss=s.mean_loss, compute_time=s.compute_time)
         for s in _thinned(snapshots)
@@ -414,7 +414,9 @@ class MetadataOut(Message):
     type_url: Annotated[str, Field(alias="@type")]
     total_steps: int
     completed_steps: int
-    completed_percent: float | None  # absent before the first snapshot: with it, guides print the last snapshot
+    completed_percent: (
+        float | None
+    )  # absent before the first snapshot, because guides print the last snapshot if it is present
     snapshots: list[SnapshotOut] | None
     tuned_model: str
     phase: Annotated[Phase | None, Field(description="Extension.")]
@@ -475,9 +477,10 @@ def operation_out(
     """
     Return the operation of a tuned model, as shown in API `version`; `waiting_before` tasks are ahead in the queue.
 
-    Extensions are for callers who ask: Google's old client polls with a parser that raises on unknown fields.
+    Extensions are only for callers who request them, since Google's old client polls with a parser that raises on
+    unknown fields.
     """
-    # old clients know only the types of v1beta, so /v1 names them too
+    # old clients know only the types of v1beta, so /v1 uses them too
     package = f"{TYPE_URL}.{'v1beta' if version == 'v1' else version}"
     out = OperationOut(name=model.operation_name, metadata=_metadata(model, package, waiting_before, seconds_to_start))
     match model.task.phase:
@@ -549,7 +552,7 @@ class PermissionsPage(Message):
 
 
 def permission_out(permission: Permission) -> PermissionOut:
-    """Return a permission as the API shows it, with an address for the user of this machine too."""
+    """Return a permission as the API shows it, with an address even for the local user."""
     is_local = permission.grantee_type is GranteeType.USER and permission.email_address == LOCAL_USER
     return PermissionOut(
         name=f"tunedModels/{permission.tuned_model_id}/permissions/{permission.id}",

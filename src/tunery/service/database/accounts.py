@@ -56,7 +56,7 @@ def list_users(connection: Connection) -> list[User]:
 
 
 def password_hash(connection: Connection, user_id: str) -> str | None:
-    """Return the hash of a user's password; None also for a user who is disabled or unknown."""
+    """Return the hash of a user's password; None if there is none, or if the user is disabled or unknown."""
     statement = select(users.c.password_hash).where(users.c.id == user_id, ~users.c.is_disabled)
     found: str | None = connection.scalar(statement)
     return found
@@ -68,7 +68,7 @@ def change_user(connection: Connection, user_id: str, **values: object) -> None:
 
 
 def set_group(connection: Connection, group_id: str, user_ids: Iterable[str], now: datetime) -> None:
-    """Make these users, who must exist, the members of a group; add the group if it is new."""
+    """Make these existing users the members of a group; add the group if it is new."""
     if connection.scalar(select(groups.c.id).where(groups.c.id == group_id)) is None:
         connection.execute(insert(groups).values(id=group_id, create_time=now))
     connection.execute(delete(group_members).where(group_members.c.group_id == group_id))
@@ -145,7 +145,7 @@ def note_use(connection: Connection, credential: Credential, now: datetime) -> N
 
 
 def replace_token(connection: Connection, token_id: str, now: datetime) -> bool:
-    """Mark a refresh token as exchanged; return False if it was exchanged or revoked before."""
+    """Mark a refresh token as exchanged; return False if it has already been exchanged or revoked."""
     unused = tokens.c.replace_time.is_(None) & tokens.c.revoke_time.is_(None)
     return _change(connection, tokens, unused & (tokens.c.id == token_id), replace_time=now)
 
@@ -199,7 +199,7 @@ def use_setup_link(connection: Connection, sha256: str, now: datetime) -> str | 
 
 
 def delete_ended(connection: Connection, before: datetime) -> None:
-    """Delete what expired before a time: it is of no use, and it holds data about people."""
+    """Delete rows that expired before a time, because they are useless and contain data about people."""
     for table in (sessions, setup_links, authorization_codes, device_codes, tokens):
         connection.execute(delete(table).where(table.c.expire_time < before))
 
@@ -249,7 +249,7 @@ def find_user_code(connection: Connection, user_code_sha256: str, now: datetime)
 
 
 def waiting_devices(connection: Connection, now: datetime) -> int:
-    """Return how many device codes nobody has decided about and that have not expired."""
+    """Return the number of device codes that are undecided and have not expired."""
     waits = device_codes.c.is_approved.is_(None) & (device_codes.c.expire_time > now)
     return connection.scalar(select(func.count()).select_from(device_codes).where(waits)) or 0
 
@@ -266,7 +266,7 @@ def decide_device_code(connection: Connection, sha256: str, user_id: str, *, is_
 
 
 def note_poll(connection: Connection, sha256: str, now: datetime, interval_seconds: int) -> None:
-    """Set when a device last polled, and how long it must wait from now on."""
+    """Set when a device last polled, and how long it has to wait from now on."""
     mine = device_codes.c.sha256 == sha256
     _change(connection, device_codes, mine, poll_time=now, interval_seconds=interval_seconds)
 
@@ -316,7 +316,7 @@ def _row(connection: Connection, table: Table, which: ColumnElement[bool]) -> di
 
 
 def _valid(table: Table, now: datetime) -> ColumnElement[bool]:
-    """Return the condition that a credential is open, its user is not disabled and its client not revoked."""
+    """Return the condition that a credential is valid, its user not disabled and its client not revoked."""
     disabled = select(users.c.id).where(users.c.is_disabled)
     conditions = [_open(table, now), table.c.user_id.is_(None) | table.c.user_id.not_in(disabled)]
     if "client_id" in table.c:
@@ -341,5 +341,5 @@ def _revoke(connection: Connection, table: Table, now: datetime, **which: str) -
 
 
 def _change(connection: Connection, table: Table, which: ColumnElement[bool], **values: object) -> bool:
-    """Set columns of the rows that meet a condition; return whether there was one."""
+    """Set columns of the rows that meet a condition; return whether there were any."""
     return connection.execute(update(table).where(which).values(**values)).rowcount > 0

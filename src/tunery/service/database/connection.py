@@ -1,8 +1,8 @@
 """
-The database: how it is opened, how transactions begin, how its tables are upgraded.
+The database: opening it, starting transactions, and upgrading its tables.
 
-By default it is one SQLite file: one process writes, the owner of the data folder; all may read. `postgres.py` has the
-other kind.
+By default it is one SQLite file; only the owner of the data folder writes, and every process may read. `postgres.py`
+has the other kind.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ from tunery.service.database.tables import tuning_tasks
 from tunery.types import Phase
 
 BUSY_TIMEOUT_SECONDS = 10
-DIGEST_BYTES = 256 << 20  # a larger database is not hashed at each start, which would take more than 0.2 s
+DIGEST_BYTES = 256 << 20  # larger databases are not hashed at each start, because it would take more than 0.2 s
 
-# The WAL-reset bug of SQLite 3.7.0 to 3.51.2 can corrupt a database that two connections use (sqlite.org/wal.html).
-# Plain commits of the table took 1.6 ms at p99 in WAL mode and 4.2 ms in TRUNCATE mode: both are fine for us.
+# The WAL-reset bug of SQLite 3.7.0 to 3.51.2 can corrupt a database that is used by two connections
+# (sqlite.org/wal.html). Plain commits took 1.6 ms at p99 in WAL mode and 4.2 ms in TRUNCATE mode, which are both fine
+# for us.
 _FIRST_SAFE_WAL = (3, 51, 3)
 
 _REMEDY = "Move it elsewhere and restore a backup with `tunery restore FILE`; adapters stay where they are."
@@ -51,7 +52,7 @@ class Database:
         self.before_writing: Callable[[], object] = lambda: None
         self.changes = 0  # write transactions of this process so far
         if is_writer and not path.exists():
-            path.touch(mode=0o600)  # SQLite would make it readable for everybody; its journals take over this mode
+            path.touch(mode=0o600)  # SQLite would make it readable for everybody; the journals get the same mode
         self._engine = create_engine(
             URL.create("sqlite", database=str(path)), pool_size=1, max_overflow=0, pool_timeout=BUSY_TIMEOUT_SECONDS
         )
@@ -66,7 +67,7 @@ class Database:
 
     @property
     def exists(self) -> bool:
-        """Whether there is a database; opening a file would make an empty one."""
+        """Whether there is a database; opening the file would create an empty one."""
         return self.path.exists()
 
     @contextmanager
@@ -80,28 +81,32 @@ class Database:
         """
         Yield a connection inside a write transaction: committed at the end of the block, rolled back if it raises.
 
-        BEGIN IMMEDIATE takes the write lock first: a transaction that reads, then writes cannot lose a race half-way.
+        BEGIN IMMEDIATE takes the write lock first, so a transaction that reads and then writes cannot lose a race
+        halfway.
         """
         with self.named_errors(), self._engine.connect() as connection:
             self.before_writing()
             immediate = connection.execution_options(begin="BEGIN IMMEDIATE")
             with immediate.begin():
                 yield immediate
-            self.changes += 1  # the connection is still ours
+            self.changes += 1  # while the connection is still ours
 
     @contextmanager
     def updating(self) -> Iterator[Connection]:
-        """Yield a write transaction for statements that decide and write in one: in a shared one they run together."""
+        """
+        Yield a write transaction for statements that decide and write at once; in a shared database, such transactions
+        may overlap.
+        """
         with self.writing() as connection:
             yield connection
 
     @contextmanager
     def changing_tables(self) -> Iterator[Connection]:
         """
-        Yield a write transaction in which tables may be rebuilt: foreign keys are checked at its end instead.
+        Yield a write transaction in which tables may be rebuilt; foreign keys are checked only at its end.
 
-        Many changes need a copy of the table in SQLite; with foreign keys on, dropping the old table
-        would delete every row that points to it (sqlite.org/lang_altertable.html, section 7).
+        Many changes need a copy of the table in SQLite. With foreign keys on, dropping the old table would delete every
+        row that refers to it (sqlite.org/lang_altertable.html, section 7).
         """
         with self.named_errors(), self._engine.connect() as connection:
             raw = connection.connection.driver_connection
@@ -117,7 +122,7 @@ class Database:
                 raw.execute("PRAGMA foreign_keys = ON")
 
     def named_errors(self) -> AbstractContextManager[None]:
-        """Turn errors of the database into errors that its user can act on, within a block."""
+        """Within a block, turn database errors into errors that the user can act on."""
         return named_errors(self.path)
 
     def close(self) -> None:
@@ -136,7 +141,7 @@ def journal_mode() -> str:
 
 
 def _set_up(connection: sqlite3.Connection, is_writer: bool) -> None:
-    connection.isolation_level = None  # transactions begin where we say so, not where the driver guesses
+    connection.isolation_level = None  # transactions begin where we say, not where the driver guesses
     connection.create_function("lower", 1, _lower, deterministic=True)
     connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_SECONDS * 1000}")
     connection.execute("PRAGMA foreign_keys = ON")
@@ -168,7 +173,7 @@ def named_errors(path: Path) -> Iterator[None]:
 
 
 def _meaning(code: int, path: Path) -> TuneryError | None:
-    """Return the error a user can act on for an error code of SQLite, None if it is our own mistake."""
+    """Return an error that the user can act on for an error code of SQLite, None if it is a bug of ours."""
     match code:
         case sqlite3.SQLITE_FULL:
             return ResourceExhausted(f"The disk is full: {path} could not grow. Free some space and try again.")
@@ -186,14 +191,17 @@ def _meaning(code: int, path: Path) -> TuneryError | None:
 
 
 def copy_database(source: Path, target: Path) -> None:
-    """Copy a database that others may be writing; the copy is consistent."""
+    """Copy a database that others may be writing to; the copy is consistent."""
     opened = sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)
     with closing(opened) as reading, closing(sqlite3.connect(target)) as writing:
         reading.backup(writing)
 
 
 def _copy_before_migration(database: Database) -> None:
-    """Copy a database to `database-before-REVISION.sqlite`, which appears complete or not at all, for its user only."""
+    """
+    Copy a database to `database-before-REVISION.sqlite`, which appears completely or not at all, readable only for its
+    user.
+    """
     target = database.path.with_name(f"database-before-{REVISION}.sqlite")
     partial = target.with_name(f".{target.name}.partial")
     with database.named_errors():
@@ -209,7 +217,7 @@ def _copy_before_migration(database: Database) -> None:
 
 
 def note_digest(path: Path) -> None:
-    """Write down the sha256 of a database that nobody has open, unless it is above DIGEST_BYTES."""
+    """Record the sha256 of a database that nobody has open, unless it is larger than DIGEST_BYTES."""
     wal = path.with_name(f"{path.name}-wal")
     status = _status(path)
     if _noted(path).get("status") == status or status[0] > DIGEST_BYTES or (wal.exists() and wal.stat().st_size):
@@ -218,21 +226,21 @@ def note_digest(path: Path) -> None:
 
 
 def forget_digest(path: Path) -> None:
-    """Remove what `note_digest` wrote: to be called before the database is written to."""
+    """Remove the digest that `note_digest` wrote; call this before writing to the database."""
     _digest_file(path).unlink(missing_ok=True)
 
 
 def require_noted_digest(path: Path) -> None:
     """
-    Raise DataLoss if a database is not the one that was closed, although it has the same time and size.
+    Raise DataLoss if a database has changed since it was closed, although it has the same time and size.
 
-    A bit that flips on the disk changes neither, and SQLite notices only one that breaks its own structures. Another
-    database put in this place is accepted.
+    A flipped bit changes neither, and SQLite notices it only if it breaks SQLite's own structures. If the database was
+    replaced by another one, that is accepted.
     """
     known = _noted(path)
     if not known or known.get("status") != _status(path) or known.get("sha256") == sha256_of(path):
         return
-    if _digest_file(path).exists():  # else its owner has begun to write meanwhile
+    if _digest_file(path).exists():  # otherwise its owner has started to write in the meantime
         raise DataLoss(
             f"{path} is damaged: its bytes changed on the disk. {_REMEDY} To use it as it is, delete"
             f" {_digest_file(path).name}."
@@ -240,7 +248,10 @@ def require_noted_digest(path: Path) -> None:
 
 
 def _noted(path: Path) -> dict[str, object]:
-    """Return what was noted; nothing if its last owner was killed or is at work, or if the note itself is damaged."""
+    """
+    Return the recorded digest; nothing if the last owner was killed or is still running, or if the record itself is
+    damaged.
+    """
     try:
         known = json.loads(_digest_file(path).read_text("utf-8"))
     except (FileNotFoundError, ValueError):
@@ -269,7 +280,7 @@ def check_database(database: Database) -> None:
 
 
 def begin_unfinished_again(connection: Connection) -> None:
-    """Let unfinished tasks begin at their first step: a backup has no checkpoints."""
+    """Let unfinished tasks start at their first step, because a backup has no checkpoints."""
     unfinished = tuning_tasks.c.phase.not_in([phase for phase in Phase if phase.is_final])
     connection.execute(
         update(tuning_tasks)
@@ -285,7 +296,7 @@ _MIGRATIONS = Path(__file__).parent.parent / "migrations"
 
 def is_current_schema(database: Database) -> bool:
     """
-    Return whether the tables are those of this version of tunery; False also if there are none yet.
+    Return whether the tables are those of this version of tunery; False if there are none yet.
 
     Raises FailedPrecondition if a newer tunery made them.
     """
@@ -326,9 +337,9 @@ def revision(database: Database) -> str | None:
 
 def upgrade(database: Database, to: str = "head") -> None:
     """
-    Apply all missing migrations in one transaction: a process killed in between leaves the tables as they were.
+    Apply all missing migrations in one transaction, so that a process killed in between leaves the tables as they were.
 
-    A file that has tables is copied first.
+    A file with tables is copied first.
     """
     from alembic import command
     from alembic.config import Config
@@ -341,5 +352,5 @@ def upgrade(database: Database, to: str = "head") -> None:
         with database.changing_tables() as connection:
             config.attributes["connection"] = connection
             command.upgrade(config, to)
-    except DBAPIError as error:  # one that `named_errors` left: tables that are not those of their revision
+    except DBAPIError as error:  # left over by `named_errors`: the tables do not match their revision
         raise DataLoss(f"{database.name} could not be brought up to date ({error.orig}). {_REMEDY}") from error

@@ -60,16 +60,17 @@ from tunery.types import (
 
 _FINAL = [phase for phase in Phase if phase.is_final]
 
-# Both tables have an `id` and times, so the columns of the model get their own names.
+# Both tables have an `id` and times, so the columns of the model get other names.
 _MODEL_COLUMNS = {column.name: f"model_{column.name}" for column in tuned_models.columns}
 
 # step u32, epoch u32, mean_loss f64, compute_time f64 in seconds since 1970 UTC: 24 bytes a snapshot.
-# One value of 24 × steps bytes instead of a row per step: a million models of 188 steps are 4.5 GB, not 188 M rows.
+# One value of 24 × steps bytes instead of one row per step: a million models with 188 steps take 4.5 GB, not 188 M
+# rows.
 _SNAPSHOT = struct.Struct("<IIdd")
 
-MAX_PERMISSIONS = 1000  # of a tuned model; all of them are read with every request for it
+MAX_PERMISSIONS = 1000  # of a tuned model; they are all read with every request for it
 PAGE_SNAPSHOT_BYTES = 24 * 50_000  # of a page of models: 6 MB as JSON
-PAGE_PROMPT_BYTES = 8 << 20  # of the documents that are looked into for a page of prompts
+PAGE_PROMPT_BYTES = 8 << 20  # of the documents that are read for a page of prompts
 
 _DOCUMENT_BYTES = func.length(cast(prompts.c.document, Text))  # JSON is written in ASCII
 
@@ -79,7 +80,7 @@ Row = Mapping[Any, Any]  # values by column name
 def add_model(
     connection: Connection, model_id: str, request: TuningRequest, idempotency_key: str | None = None
 ) -> None:
-    """Add a tuned model with its owner, its task in the queue and its examples; AlreadyExists if the id is taken."""
+    """Add a tuned model with its owner, its queued task and its examples; raises AlreadyExists if the id is taken."""
     if has_model(connection, model_id):
         raise AlreadyExists(f"There is already a tuned model {model_id!r}. Choose another id or delete that model.")
     now, task_id = datetime.now(UTC), str(uuid.uuid4())
@@ -120,13 +121,13 @@ def row_versions(connection: Connection, model_id: str) -> tuple[object, ...] | 
 
 
 def get_unfinished_model(connection: Connection, request_sha256: str) -> TunedModel | None:
-    """Return the newest tuned model of this request with a task that has not ended, with its curve."""
+    """Return the newest tuned model of this request whose task has not ended, with its curve."""
     same, is_unfinished = tuning_tasks.c.request_sha256 == request_sha256, tuning_tasks.c.phase.not_in(_FINAL)
     return next(iter(_models(connection, same, is_unfinished)), None)
 
 
 def list_models(connection: Connection, words: str | None, *, with_snapshots: bool) -> list[TunedModel]:
-    """Return the tuned models, newest first; `words` must be in the display name or description, case aside."""
+    """Return the tuned models, newest first; `words` must be in the display name or description, ignoring case."""
     return _models(connection, *([_mentions(words)] if words else []), with_snapshots=with_snapshots)
 
 
@@ -145,9 +146,9 @@ def list_page(
     with_snapshots: bool = True,
 ) -> tuple[list[tuple[int, TunedModel]], bool]:
     """
-    Return tuned models a caller may see with their queue numbers, newest first, and whether there are more.
+    Return the tuned models that a caller may see with their row numbers, newest first, and whether there are more.
 
-    Only numbers below `before`. A page with long curves has fewer than `limit`, but one at least.
+    Only numbers below `before` are included. A page with long curves has fewer than `limit`, but at least one.
     """
     ids = given_to_everyone() if wanted.is_everyone else given_to(caller, wanted.roles)
     conditions = [tuned_models.c.id.in_(ids), *map(_mentions, wanted.words)]
@@ -223,7 +224,7 @@ def _mentions(word: str) -> ColumnElement[bool]:
 
 
 def has_word(column: ColumnElement[str], word: str) -> ColumnElement[bool]:
-    """Return the condition that a text contains another, case aside."""
+    """Return the condition that a text contains another, ignoring case."""
     escaped = "".join(f"/{character}" if character in "/%_" else character for character in word)
     return without_case(column).like(without_case(literal(f"%{escaped}%", Text)), escape="/")
 
@@ -299,7 +300,9 @@ def transfer_ownership(connection: Connection, model_id: str, new_owner: str) ->
 
 
 def given_to(caller: Caller, roles: Iterable[Role]) -> Select[tuple[str]]:
-    """Return the select of ids of tuned models on which a caller has one of these roles, in person or by a group."""
+    """
+    Return a query for the ids of tuned models on which a caller has one of these roles, personally or through a group.
+    """
     column = permissions.c
     user = and_(column.grantee_type == GranteeType.USER, column.grantee == caller.user_id)
     group = and_(column.grantee_type == GranteeType.GROUP, column.grantee.in_(sorted(caller.groups)))
@@ -307,7 +310,7 @@ def given_to(caller: Caller, roles: Iterable[Role]) -> Select[tuple[str]]:
 
 
 def given_to_everyone() -> Select[tuple[str]]:
-    """Return the select of ids of tuned models that everyone may use."""
+    """Return a query for the ids of tuned models that everyone may use."""
     return select(permissions.c.tuned_model_id).where(permissions.c.grantee_type == GranteeType.EVERYONE)
 
 
@@ -332,7 +335,7 @@ def add_prompt(connection: Connection, prompt: Prompt) -> None:
 
 
 def get_prompt(connection: Connection, user_id: str, prompt_id: str) -> Prompt | None:
-    """Return a prompt of a user; None also if it belongs to somebody else."""
+    """Return a prompt of a user; None if there is none, or if it belongs to somebody else."""
     row = connection.execute(select(prompts).where(_is_prompt(user_id, prompt_id))).mappings().first()
     return None if row is None else Prompt(**row)
 
@@ -341,9 +344,10 @@ def list_prompts(
     connection: Connection, user_id: str, words: tuple[str, ...], *, start: int, limit: int
 ) -> tuple[list[Prompt], bool]:
     """
-    Return prompts of a user from index `start` on without their rows, last changed first, and whether there are more.
+    Return the prompts of a user from index `start` on without their rows, last changed first, and whether there are
+    more.
 
-    Every word must be in the name. A page with large documents has fewer than `limit`, but one at least.
+    Every word must be in the name. A page with large documents has fewer than `limit`, but at least one.
     """
     named = (has_word(prompts.c.display_name, word) for word in words)
     statement = select(prompts.c.id).where(prompts.c.user_id == user_id, *named)
@@ -360,7 +364,9 @@ def list_prompts(
 
 
 def _without_rows() -> Select[Any]:
-    """Return the select of prompts in which the database leaves out the rows: a hundred would take gigabytes."""
+    """
+    Return a query for prompts in which the database leaves out the rows, since a hundred of them would take gigabytes.
+    """
     document = without_keys(prompts.c.document, "rows", "test_rows").label("document")
     row_count = func.coalesce(func.json_array_length(prompts.c.document["rows"]), 0).label("row_count")
     others = [column for column in prompts.columns if column.name != "document"]
@@ -368,7 +374,7 @@ def _without_rows() -> Select[Any]:
 
 
 def prompt_bytes(connection: Connection, user_id: str, *, except_for: str = "") -> int:
-    """Return the size of the documents of a user's prompts, without one of them."""
+    """Return the size of the documents of a user's prompts, not counting one of them."""
     mine = (prompts.c.user_id == user_id) & (prompts.c.id != except_for)
     return connection.scalar(select(func.sum(_DOCUMENT_BYTES)).where(mine)) or 0
 
@@ -459,7 +465,7 @@ def task_from_row(row: Row) -> TuningTask:
 
 
 def artifact_path(task_id: str, claim_number: int) -> str:
-    """Return where the adapter of one claim of a task is published, relative to the data folder."""
+    """Return the folder where the adapter of one claim of a task is published, relative to the data folder."""
     return f"models/{task_id}/{claim_number}"
 
 
@@ -511,7 +517,7 @@ def _examples_to_rows(task_id: str, request: TuningRequest) -> list[dict[str, ob
 
 
 def progress_to_columns(progress: Progress) -> dict[str, object]:
-    """Return the columns that a progress report sets, except steps and snapshots, which must not fall back."""
+    """Return the columns that a progress report sets, except steps and snapshots, which must not decrease."""
     columns: dict[str, object] = {
         "checkpoint_step": progress.checkpoint_step,
         "micro_batch_size": progress.micro_batch_size,

@@ -1,7 +1,7 @@
 """
 A PostgreSQL database that several servers and workers share.
 
-Nothing of it is imported, and its driver need not be installed, until a URL names such a database.
+This module is not imported, and its driver does not have to be installed, until a URL names such a database.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from tunery.errors import DataLoss, FailedPrecondition, InvalidArgument, Resourc
 from tunery.service.database import connection as schema
 from tunery.service.database.connection import Database
 
-WAIT_SECONDS = 10  # for a connection, a lock, or the rest of a transaction whose program stopped in the middle
-CONNECTIONS = 8  # of one process; each is held for one transaction, never while a client waits
+WAIT_SECONDS = 10  # for a connection, a lock, or a transaction whose program has stopped in the middle
+CONNECTIONS = 8  # of one process; each is used for one transaction, never while a client is waiting
 
 _DRIVER = "postgresql+psycopg"
 _SCHEMES = ("postgres", "postgresql", _DRIVER)
-# Keys of advisory locks, any numbers that other programs on the same database are unlikely to use
+# Keys of advisory locks: arbitrary numbers that other programs on the same database are unlikely to use
 _WRITERS, _TABLES = 7_480_163_001, 7_480_163_002
 _SETTINGS = {
     "timezone": "UTC",
@@ -57,12 +57,13 @@ class PostgresDatabase(Database):
                 pool_size=CONNECTIONS,
                 max_overflow=0,
                 pool_timeout=WAIT_SECONDS,
-                pool_pre_ping=True,  # the database may have been started again since the last use
+                pool_pre_ping=True,  # the database may have been restarted since the last use
                 connect_args={
                     "application_name": "tunery",
                     "connect_timeout": WAIT_SECONDS,
                     "keepalives_idle": WAIT_SECONDS,
-                    "tcp_user_timeout": WAIT_SECONDS * 1000,  # a cut network is noticed, not waited for
+                    "tcp_user_timeout": WAIT_SECONDS
+                    * 1000,  # a broken connection is noticed instead of being waited for
                 },
             )
         except ImportError as error:
@@ -83,9 +84,9 @@ class PostgresDatabase(Database):
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """
-        Yield a connection inside a write transaction; such blocks run one at a time, whichever process they are in.
+        Yield a connection inside a write transaction; such blocks run one at a time across all processes.
 
-        Many of them read, decide and write, such as those that count a user's tasks before adding one.
+        Many of them read, decide and write, for example those that count a user's tasks before adding one.
         """
         with self.updating() as connection:
             connection.execute(select(func.pg_advisory_xact_lock(_WRITERS)))
@@ -98,9 +99,14 @@ class PostgresDatabase(Database):
 
     @contextmanager
     def changing_tables(self) -> Iterator[Connection]:
-        """Yield a write transaction in which tables may be changed; another process that wants to waits for its end."""
+        """
+        Yield a write transaction in which tables may be changed; another process that wants to do the same waits until
+        it ends.
+        """
         with self.updating() as connection:
-            connection.exec_driver_sql("SET LOCAL lock_timeout = 0")  # a large table takes as long as it takes
+            connection.exec_driver_sql(
+                "SET LOCAL lock_timeout = 0"
+            )  # no time limit, because a large table may take long
             connection.execute(select(func.pg_advisory_xact_lock(_TABLES)))
             yield connection
 
@@ -130,7 +136,10 @@ def up_to_date(url: str) -> PostgresDatabase:
 
 
 def _set_up(connection: Any, _entry: object) -> None:
-    """Set what our transactions rely on; in the session, since poolers refuse options in the start-up message."""
+    """
+    Set what our transactions rely on. This is done in the session, since poolers refuse options in the start-up
+    message.
+    """
     with connection.cursor() as cursor:
         for name, value in _SETTINGS.items():
             cursor.execute("SELECT set_config(%s, %s, false)", (name, value))
@@ -138,18 +147,22 @@ def _set_up(connection: Any, _entry: object) -> None:
 
 
 def _meaning(state: str | None, error: DBAPIError, name: str) -> TuneryError | None:
-    """Return the error a user can act on for an SQLSTATE (PostgreSQL, appendix A), None if it is our own mistake."""
+    """
+    Return an error that the user can act on for an SQLSTATE (PostgreSQL, appendix A), None if it is a bug of ours.
+    """
     reason = str(error.orig).strip().splitlines()[-1] if str(error.orig).strip() else "connection lost"
     if state is None and isinstance(error, sqlalchemy.exc.DataError):  # refused by the driver, such as a NUL
         return InvalidArgument(f"A value cannot be used: {reason}.")
     if state is None and (error.connection_invalidated or isinstance(error, sqlalchemy.exc.OperationalError)):
         return Unavailable(f"The database {name} cannot be reached ({reason}). Try again in a moment.")
     match (state or "")[:2]:
-        case "08" | "57":  # no connection; the server stops, starts or was ended by its administrator
+        case "08" | "57":  # no connection; the server is stopping or starting, or was ended by its administrator
             return Unavailable(f"The database {name} cannot be reached ({reason}). Try again in a moment.")
         case "53" if state in ("53100", "53200"):
             return ResourceExhausted(f"The database {name} has no more room ({reason}). Free some space and try again.")
-        case "53" | "40" | "55":  # too many connections; given up for another transaction; a lock not given in time
+        case (
+            "53" | "40" | "55"
+        ):  # too many connections; ended in favour of another transaction; a lock not obtained in time
             return Unavailable(f"The database {name} is busy ({reason}). Try again in a moment.")
         case "25" if state in ("25P03", "25P04"):
             return Unavailable(f"The database {name} gave up waiting for this program ({reason}). Try again.")

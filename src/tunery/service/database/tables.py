@@ -58,7 +58,7 @@ class UtcDateTime(_DateTimeType):
 
 
 class without_case(GenericFunction[str]):  # noqa: N801  # functions have small letters
-    """A text in which upper and lower case are the same, in all alphabets; `connection._lower` in SQLite."""
+    """A text in lower case, in all alphabets; `connection._lower` in SQLite."""
 
     type = Text()
     inherit_cache = True
@@ -78,7 +78,7 @@ def _without_case(function: Any, compiler: SQLCompiler, **how: Any) -> str:
 
 @compiles(without_case, "postgresql")
 def _without_case_of_unicode(function: Any, compiler: SQLCompiler, **how: Any) -> str:
-    # the database's own collation may be C, which leaves Ä and Ж unchanged
+    # the collation of the database may be C, which leaves Ä and Ж unchanged
     return f'lower(({compiler.process(function.clauses, **how)}) COLLATE "und-x-icu")'
 
 
@@ -121,18 +121,20 @@ tuned_models = Table(
     Column("description", Text, nullable=False),
     Column("base_model", Text, nullable=False),
     Column("base_digest", Text, nullable=False),
-    Column("state", Text, nullable=False),  # `tuning.state_of` its task; here so that lists can filter by it
+    Column("state", Text, nullable=False),  # `tuning.state_of` the task, stored here so that lists can filter by it
     Column("create_time", UtcDateTime, nullable=False),
     Column("update_time", UtcDateTime, nullable=False),
     # sampling defaults, unless a request sets its own
     Column("temperature", Float, nullable=False, server_default="0"),
     Column("top_p", Float, nullable=False, server_default="1"),
     Column("top_k", Integer),
-    Column("reader_project_numbers", JSON(none_as_null=True)),  # stored and shown, as old clients expect; no effect
-    Column("source_tuned_model", Text),  # id of the tuned model it was tuned from, which may be deleted by now
-    Column("base_name_asked", Text),  # the name of the base as the user gave it, perhaps an API name
+    Column(
+        "reader_project_numbers", JSON(none_as_null=True)
+    ),  # stored and shown because old clients expect it; no effect
+    Column("source_tuned_model", Text),  # id of the tuned model it was tuned from, which may have been deleted
+    Column("base_name_asked", Text),  # the base as the user named it, possibly an API name
     Column("examples_shared", Boolean, nullable=False, server_default=false()),
-    Column("chosen_epoch", Integer),  # the kept epoch that its user chose to serve; NULL: as published
+    Column("chosen_epoch", Integer),  # the kept epoch that a user chose to serve; NULL: as published
     Column("fold_count", Integer, nullable=False, server_default="0"),  # folds that evaluate it after tuning
     one_of("state", State),
 )
@@ -154,7 +156,7 @@ permissions = Table(
 tuning_tasks = Table(
     "tuning_tasks",
     metadata,
-    # Place in the queue. SQLite numbers rows only for a primary key of type INTEGER.
+    # Place in the queue. SQLite numbers rows only if the primary key is of type INTEGER.
     Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
     Column("id", Text, nullable=False, unique=True),
     Column("tuned_model_id", Text, ForeignKey("tuned_models.id", ondelete="CASCADE"), nullable=False, unique=True),
@@ -196,7 +198,7 @@ tuning_tasks = Table(
     Column("advice", JSON(none_as_null=True)),
     Column("settings", JSON(none_as_null=True)),
     Column("versions", JSON(none_as_null=True)),
-    # 24 bytes a step, see models.py. Last, so that reading other columns does not walk through it.
+    # 24 bytes a step, see models.py. This is the last column, so that reading the others does not have to skip it.
     Column("snapshots", LargeBinary, nullable=False),
     one_of("phase", Phase),
     UniqueConstraint("user_id", "idempotency_key"),
@@ -214,14 +216,15 @@ tuning_examples = Table(
     Column("output", Text, nullable=False),
 )
 
-# Of tasks that a server claimed: how often it died with them. Apart from `tuning_tasks`, whose last column stays last.
+# How often a server died while working on a task. This is separate from `tuning_tasks`, whose last column has to stay
+# last.
 server_deaths = Table(
     "server_deaths",
     metadata,
     Column("task_id", Text, ForeignKey("tuning_tasks.id", ondelete="CASCADE"), primary_key=True),
-    Column("machine_start", Text),  # of the machine of the last claim
+    Column("machine_start", Text),  # start of the machine at the last claim
     Column("at_step", Integer),  # of the last death
-    Column("deaths", Integer, nullable=False, server_default="0"),  # in a row at that step
+    Column("deaths", Integer, nullable=False, server_default="0"),  # deaths in a row at that step
 )
 
 reports = Table(
@@ -284,7 +287,7 @@ service_account_keys = Table(
     metadata,
     Column("id", Text, primary_key=True),  # `kid` of the tokens it signs
     Column("address", Text, nullable=False),  # `iss` and `sub` of the tokens it signs
-    Column("public_key", Text, nullable=False),  # PEM; the private half is in the user's key file only
+    Column("public_key", Text, nullable=False),  # in PEM; the private half is only in the user's key file
     Column("label", Text, nullable=False),
     _user(),
     Column("create_time", UtcDateTime, nullable=False),
@@ -300,8 +303,8 @@ oauth_clients = Table(
     Column("name", Text, nullable=False),
     Column("redirect_uris", JSON, nullable=False),
     Column("grant_types", JSON, nullable=False),
-    Column("access_seconds", Integer, nullable=False),  # how long its access tokens live
-    _user(nullable=True),  # whose login made it
+    Column("access_seconds", Integer, nullable=False),  # lifetime of its access tokens
+    _user(nullable=True),  # the user whose login created it
     Column("create_time", UtcDateTime, nullable=False),
     Column("revoke_time", UtcDateTime),
 )
@@ -320,7 +323,7 @@ tokens = Table(
     Column("create_time", UtcDateTime, nullable=False),
     Column("expire_time", UtcDateTime, nullable=False),
     Column("last_use_time", UtcDateTime),
-    Column("replace_time", UtcDateTime),  # a refresh token that was exchanged for the next one
+    Column("replace_time", UtcDateTime),  # set if a refresh token was exchanged for the next one
     Column("revoke_time", UtcDateTime),
     one_of("kind", ("ACCESS", "REFRESH", "PLAIN")),
     Index(None, "sign_in"),

@@ -1,9 +1,9 @@
 """
-Tuning tasks as a queue: how a task is claimed, kept, finished, cancelled and requeued.
+Tuning tasks as a queue: claiming, renewing, finishing, cancelling and requeuing them.
 
-Every statement of a worker carries the number of its claim (column `fencing_epoch`); if no row comes back, the task was
-claimed again. The caller holds the write transaction. Clocks are only for display, except that of PostgreSQL: there,
-workers on several machines hold their tasks by leases, which end unless they are renewed.
+Every statement of a worker carries the number of its claim (column `fencing_epoch`); if no row is returned, the task
+was claimed again. The caller holds the write transaction. Clocks are only for display, except PostgreSQL's: there,
+workers on several machines hold their tasks through leases, which expire unless they are renewed.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ _FATAL = (
 KEY_LIFE = timedelta(days=1)
 UNANSWERED_LIFE = timedelta(seconds=90)
 
-LEASE_SECONDS = 15  # in PostgreSQL; a worker renews it three times as often
-PAUSE_SECONDS = (1, 5, 30, 120)  # in PostgreSQL, after so many losses
+LEASE_SECONDS = 15  # in PostgreSQL; a worker renews its lease three times as often
+PAUSE_SECONDS = (1, 5, 30, 120)  # in PostgreSQL, by number of losses
 
 _task = tuning_tasks.c
 _deaths = server_deaths.c
@@ -77,13 +77,12 @@ def claim(
     machine_start: str | None = None,
 ) -> TuningTask | None:
     """
-    Give the next waiting task to a worker: PREPARING, claim number + 1; None if there is none.
+    Claim the next waiting task for a worker: PREPARING, claim number + 1; None if there is none.
 
-    Next is what was begun before, then the oldest task of the user whose last task began longest ago: a user's second
-    task waits behind the first of another.
-    Tasks under suspicion of killing the server come last. `machine_start` tells a server that dies from a machine that
-    stops; None: deaths during this claim are not counted.
-    `is_cancelled` selects the tasks that were cancelled but have a checkpoint to publish.
+    Tasks that were begun before come first, then the oldest task of the user whose last task began longest ago, so a
+    user's second task waits behind another user's first. Tasks suspected of crashing the server come last.
+    `machine_start` distinguishes a crash of the server from a stop of the machine; with None, crashes during this claim
+    are not counted. `is_cancelled` selects the tasks that were cancelled but have a checkpoint to publish.
     """
     wanted = [_task.phase == Phase.QUEUED, _task.cancel_requested == is_cancelled, _task.id.not_in(held_back)]
     if _has_leases(connection):
@@ -111,15 +110,16 @@ def claim(
 
 
 def is_suspect(connection: Connection, task_id: str) -> bool:
-    """Return whether the server died with this task so often that the task is to be tried by itself."""
+    """Return whether the server has died with this task so often that the task has to be tried by itself."""
     return connection.scalar(_suspects().where(_deaths.task_id == task_id)) is not None
 
 
 def heartbeat(connection: Connection, task: TuningTask, phase: Phase, progress: Progress) -> bool | None:
     """
-    Keep a claimed task and store its progress; return whether it is to be cancelled, None if it was claimed again.
+    Renew the claim on a task and store its progress; return whether it has to be cancelled, None if it was claimed
+    again.
 
-    A cancelled task cannot enter PUBLISHING: nothing is written, and True is returned.
+    A cancelled task cannot enter PUBLISHING; in that case nothing is written, and True is returned.
     """
     not_too_late = literal(phase != Phase.PUBLISHING) | ~_task.cancel_requested
     row = _update(
@@ -163,7 +163,7 @@ def finish(
 
 
 def lose_artifact(connection: Connection, task_id: str, error_code: int, error_message: str) -> None:
-    """Let an ended task be FAILED without an adapter: it is damaged, and will not be there."""
+    """Mark an ended task as FAILED without an adapter, because the adapter is damaged and will not be saved."""
     ended = {"phase": Phase.FAILED, "error_code": error_code, "error_message": error_message}
     row = _update(connection, _task.id == task_id, artifact_epoch=None, manifest_sha256=None, **ended)
     assert row is not None
@@ -177,9 +177,9 @@ def release(connection: Connection, task: TuningTask) -> bool:
 
 def request_cancel(connection: Connection, tuned_model_id: str) -> None:
     """
-    Cancel a task: at once if it waits without a checkpoint, else by a flag that its worker reads.
+    Cancel a task: immediately if it is waiting without a checkpoint, else through a flag that its worker reads.
 
-    Past the commit point nothing happens.
+    After the commit point, nothing happens.
     """
     mine = _task.tuned_model_id == tuned_model_id
     _cancel_at_once(connection, mine)
@@ -197,11 +197,11 @@ def requeue_lost(
     machine_start: str | None = None,
 ) -> None:
     """
-    Requeue the task of a lost worker; after too many losses that the task itself explains, it is FAILED.
+    Requeue the task of a lost worker; after too many losses caused by the task itself, it is FAILED.
 
-    `claim_number` and `heartbeat` are those at which the worker was declared lost: if they have changed, it lives.
-    After Loss.MEMORY the task continues with half as many examples at a time. Loss.SERVER counts only if the machine
-    has not been started again since, that is, with the same `machine_start`.
+    `claim_number` and `heartbeat` are those at which the worker was declared lost: if they have changed, the worker is
+    alive. After Loss.MEMORY, the task continues with half as many examples at a time. Loss.SERVER counts only if the
+    machine has not been restarted since, that is, with the same `machine_start`.
     """
     seen = and_(_task.id == task_id, _task.fencing_epoch == claim_number, _task.heartbeat == heartbeat)
     row = _update(
@@ -227,16 +227,20 @@ def requeue_lost(
 
 
 def renew(connection: Connection, task: TuningTask) -> bool:
-    """Keep a claimed task whose process lives but has nothing to report; return False if it was claimed again."""
+    """
+    Renew the claim on a task whose process is alive but has nothing to report; return False if it was claimed again.
+    """
     lease = _renewed(connection)
     return not lease or _update(connection, _owned(task, RUNNING_PHASES), **lease) is not None
 
 
 def requeue_expired(connection: Connection) -> None:
     """
-    Requeue the tasks whose leases have ended, for their workers are gone or cut off; each waits a little longer.
+    Requeue the tasks whose leases have expired, because their workers are gone or unreachable; each then waits a little
+    longer.
 
-    Any number of processes may do this at the same time. Why a worker is gone cannot be known: it counts as a loss.
+    Any number of processes may do this at the same time. The reason for a missing worker is unknown, so it counts as a
+    loss.
     """
     expired = select(_task.id, _task.fencing_epoch, _task.heartbeat).where(
         _task.phase.in_(RUNNING_PHASES), _task.lease_until < func.clock_timestamp()
@@ -259,7 +263,8 @@ def running(connection: Connection) -> list[tuple[str, int, int]]:
 
 def repeated(connection: Connection, user_id: str, request_sha256: str, idempotency_key: str | None) -> str | None:
     """
-    Return the tuned model an earlier try of a request made: one with this key, else an equal one not yet answered.
+    Return the tuned model that an earlier attempt of a request created: one with this key, else one from an equal
+    request that has not been answered.
 
     Keys are kept for a day, unanswered requests for 90 s.
     """
@@ -285,7 +290,7 @@ def mark_reply_sent(connection: Connection, task_id: str) -> None:
 
 
 def places(connection: Connection) -> dict[str, int]:
-    """Return for each waiting task how many wait before it, if nothing is added: users take turns."""
+    """Return how many tasks are ahead of each waiting task if no tasks are added; users take turns."""
     turns = _last_turns()
     waiting = (
         select(_task.id, _task.user_id, _task.start_time)
@@ -304,7 +309,7 @@ def places(connection: Connection) -> dict[str, int]:
 
 
 def waiting_of(connection: Connection, user_id: str) -> int:
-    """Return how many tasks of a user wait."""
+    """Return how many tasks of a user are waiting."""
     mine = (_task.user_id == user_id) & (_task.phase == Phase.QUEUED)
     return connection.scalar(select(func.count()).select_from(tuning_tasks).where(mine)) or 0
 
@@ -313,7 +318,7 @@ def _last_turns() -> Subquery:
     """
     Return `user_id` and `turn`, when the last task of each user with waiting tasks began; None if none ever did.
 
-    A clock that was set back can cost a user a turn, nothing more.
+    If the clock is set back, a user may lose a turn, but nothing more.
     """
     who_waits = select(_task.user_id).where(_task.phase == Phase.QUEUED)
     began = select(_task.user_id, func.max(_task.start_time).label("turn"))
@@ -365,9 +370,9 @@ PACED_TASKS = 5
 
 def seconds_to_start(connection: Connection, task_id: str) -> float | None:
     """
-    Return about how long a waiting task still waits: the steps before it, at the pace of the last tasks on their bases.
+    Return about how long a task still has to wait: the steps before it, at the pace of the last tasks on their bases.
 
-    None if it does not wait, or if a base has no task to go by.
+    None if it is not waiting, or if a base has no tasks to compare with.
     """
     order = places(connection)
     if task_id not in order:
@@ -409,12 +414,15 @@ def _update(connection: Connection, condition: ColumnElement[bool], **values: An
 
 
 def _owned(task: TuningTask, phases: Collection[Phase]) -> ColumnElement[bool]:
-    """Return the condition that a worker still has the task: its claim is the last, in one of these phases."""
+    """Return the condition that a worker still has the task: its claim is the latest, and the phase is one of these."""
     return and_(_task.id == task.id, _task.fencing_epoch == task.claim_number, _task.phase.in_(phases))
 
 
 def _progressed(progress: Progress) -> dict[str, Any]:
-    """Return the columns for a progress. Steps and curve never fall back: a resumed task repeats some of its steps."""
+    """
+    Return the columns for a progress report. Steps and curve never decrease, although a resumed task repeats some
+    steps.
+    """
     columns = progress_to_columns(progress)
     columns["completed_steps"] = case(
         (_task.completed_steps < progress.step, progress.step), else_=_task.completed_steps
@@ -458,7 +466,9 @@ def _note_machine(connection: Connection, task_id: str, machine_start: str | Non
 
 
 def _server_deaths(connection: Connection, task: RowMapping, loss: Loss, machine_start: str | None) -> int:
-    """Count a death of the server, or forget them all if the task survived one; return the deaths at its step."""
+    """
+    Count a crash of the server, or reset the count if the task survived one; return the number of crashes at its step.
+    """
     mine = _deaths.task_id == task["id"]
     if loss is Loss.SURVIVED:
         connection.execute(update(server_deaths).where(mine).values(deaths=0))
@@ -471,7 +481,7 @@ def _server_deaths(connection: Connection, task: RowMapping, loss: Loss, machine
 
 
 def _counted(loss: Loss) -> dict[str, Any]:
-    """Return the columns for a loss that the process of the task explains."""
+    """Return the columns for a loss caused by the process of the task."""
     return {Loss.PROCESS: _one_more_loss, Loss.MEMORY: _with_less_memory}.get(loss, dict)()
 
 
@@ -502,7 +512,9 @@ def _show_state(connection: Connection, task: RowMapping) -> None:
 
 
 def _not_before(earlier: ColumnElement[datetime]) -> ColumnElement[datetime]:
-    """Return the time of day, or that of an earlier event if the clock was set back: no duration is negative."""
+    """
+    Return the current time, or that of an earlier event if the clock was set back, so that no duration is negative.
+    """
     now = literal(_now(), _task.create_time.type)
     return case((earlier > now, earlier), else_=now)
 
