@@ -8,7 +8,7 @@ type Settings = {
   displayName: string;
   id: string;
   description: string;
-  baseModel: string; // models/… or tunedModels/…; empty for the first that can be tuned
+  baseModel: string; // models/… or tunedModels/…; empty means the first one that can be tuned
   epochCount: number;
   batchSize: number;
   rate: "learningRate" | "learningRateMultiplier";
@@ -53,7 +53,7 @@ export function requestOf(draft: Draft): Schemas["TunedModelIn"] {
       ...(draft.holdOut !== "0" && { holdOut: draft.holdOut }),
       seed: draft.seed,
       ...(draft.source && { data: { source: draft.source } }),
-      // rows of files carry more, such as their number, which the API would refuse
+      // rows of files have other fields, such as their number, which the API would refuse
       trainingData: {
         examples: { examples: draft.examples.map(({ textInput, output }) => ({ textInput, output })) },
       },

@@ -32,7 +32,7 @@ function labelledOutputs({ columns }: Shape, cells: string[]): string {
   return lines.join("\n") || outputText({ columns }, cells);
 }
 
-/** The settings of a run: with examples, the answer ends where the model would go on with a row of its own. */
+/** The settings of a run; with examples, the answer ends where the model would continue with another row. */
 export function settingsFor({ columns }: Shape, hasExamples: boolean): RunSettings {
   const prefix = columns.find(({ isInput }) => isInput)?.prefix.trim();
   return hasExamples && prefix ? { ...DEFAULTS, stopSequences: [`\n${prefix}`] } : DEFAULTS;
@@ -40,7 +40,7 @@ export function settingsFor({ columns }: Shape, hasExamples: boolean): RunSettin
 
 export type Run = { prompt: string; settings: RunSettings; left: number[] }; // rows that did not fit
 
-/** What is sent for a test row; of the rows, as many from the first on as fit beside the answer. */
+/** The prompt for a test row, with as many rows, starting from the first, as leave room for the answer. */
 export async function runOf(model: string, parts: PromptParts, cells: string[], showsRows: boolean): Promise<Run> {
   const rows = showsRows ? shownRows(parts) : [];
   const textOf = (some: number) =>
@@ -59,7 +59,7 @@ export async function runOf(model: string, parts: PromptParts, cells: string[], 
   };
 }
 
-/** The largest number of rows whose prompt leaves room for an answer, by asking for at most a few prompts' tokens. */
+/** The largest number of rows that leaves room for an answer, found by counting the tokens of only a few prompts. */
 async function mostThatFit(model: string, all: number, textOf: (some: number) => string): Promise<number> {
   if (await fits(model, textOf(all))) return all;
   let [least, most] = [0, all - 1]; // `least` rows fit, more than `most` do not

@@ -43,7 +43,7 @@ export function examplesOf(prompt: Prompt, isLabelled: boolean): Example[] {
     }));
 }
 
-/** What rows lack to be examples; rows without any text are no examples yet. */
+/** What rows lack to be examples; rows without any text do not count. */
 export function promptProblems(columns: Prompt["columns"], rows: string[][]): (RowProblem | undefined)[] {
   const has = (cells: string[], wanted: boolean) =>
     columns.some(({ isInput }, place) => isInput === wanted && cells[place]?.trim());
@@ -55,7 +55,7 @@ export function promptProblems(columns: Prompt["columns"], rows: string[][]): (R
 
 const plainName = (name: string) => name.trim().replace(/:$/, "").trim().toLowerCase();
 
-/** Pasted rows with a cell for each column; what is beyond the last column stays in it. */
+/** Pasted rows with a cell for each column; further cells are joined to the last column. */
 export function pastedCells(pasted: string, columns: Prompt["columns"]): { rows: string[][]; header: boolean } {
   const filled = parseCells(pasted.replace(/^\ufeff/, "")).filter((cells) => cells.length > 0);
   const rows = filled.map((cells) =>
@@ -79,7 +79,7 @@ export function withColumnsOf({ mapping }: Parsed, { columns, rows }: Pick<Promp
   ];
 }
 
-/** The rows of a file, whose sample holds all of them, as rows of a prompt. */
+/** The rows of a file, all of which are in its sample, as rows of a prompt. */
 export function rowsOfFile(file: Parsed, examples: NumberedExample[], columns: Prompt["columns"]): string[][] {
   const { mapping, sample = [] } = file;
   const names = file.columns ?? [];

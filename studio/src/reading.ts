@@ -1,4 +1,4 @@
-// How a file is read: the options that the user sets, the questions that its reading leaves open, the causes of its
+// Reading a file: the options that the user sets, the questions that remain open, the causes of its
 // problems.
 
 import type { Parsed, Problem, Question, ReadOptions } from "./api/examples";
@@ -9,7 +9,7 @@ const OPTIONS = ["encoding", "delimiter", "sheet", "hiddenRows", "headerRow", "i
 export type Option = (typeof OPTIONS)[number];
 
 const COLUMNS = ["inputColumn", "outputColumn"] as const;
-// What was chosen for one reading of the file means nothing in another.
+// Choices made for one reading of the file do not apply to another.
 const RESETS: Partial<Record<keyof ReadOptions, readonly (keyof ReadOptions)[]>> = {
   encoding: ["delimiter", "headerRow", ...COLUMNS],
   delimiter: ["headerRow", "skipRows", ...COLUMNS],
@@ -26,7 +26,7 @@ export function withOptions(before: ReadOptions, part: ReadOptions): ReadOptions
 /** A question; `problem` says why it is open, and is absent once it has an answer. */
 export type Asked = Question & { problem?: Problem };
 
-/** The questions of a file as it was read now, and those before it that `options` answer, so that one can think again. */
+/** The open questions of a file as read now, and earlier ones that `options` answer, so that users can change them. */
 export function askedOf(parsed: Parsed, before: Asked[], options: ReadOptions): Asked[] {
   const open = (parsed.questions ?? []).map((question) => ({ ...question, problem: problemOf(question, parsed) }));
   const answered: Asked[] = before
@@ -34,7 +34,7 @@ export function askedOf(parsed: Parsed, before: Asked[], options: ReadOptions): 
     .map(({ option, message, readings }) => ({ option, message, readings }));
   const place = ({ option }: Asked) => OPTIONS.indexOf(option as Option);
   const all = [...answered, ...open].sort((one, other) => place(one) - place(other));
-  const first = all.findIndex(({ problem }) => problem?.level === "error"); // the next ones depend on its answer
+  const first = all.findIndex(({ problem }) => problem?.level === "error"); // the next questions depend on its answer
   return first < 0 ? all : all.slice(0, first + 1);
 }
 
@@ -48,7 +48,7 @@ export function chosenValue({ option, readings, problem }: Asked, options: ReadO
   );
 }
 
-/** The column names of a reading that takes a row for them: the first row of the reading that takes it for an example. */
+/** The names if a row is read as column names: the first row of the reading in which that row is an example. */
 export function headsOf({ option, readings }: Question, value: string): string[] | undefined {
   if (option !== "headerRow" || value === "0") return undefined;
   return readings.find((reading) => reading.value === "0")?.rows[0];
@@ -73,7 +73,7 @@ export function controlsOf(parsed: Parsed, options: ReadOptions): Set<Option> {
   return new Set(OPTIONS.filter((option) => isKnown[option] || isWanted(option)));
 }
 
-/** One cause of problems; rows that have it in common share its sentence. */
+/** One cause of problems; rows with the same cause share its sentence. */
 export type Cause = Problem & { rows: number[] };
 
 /** The causes of problems, grouped by kind, errors first. */
@@ -100,7 +100,7 @@ export const ROLES = ["input", "output", "ignored"] as const;
 export type Role = (typeof ROLES)[number];
 export type Roles = Record<string, Role>; // by the name of the column
 
-/** The roles that the server read the columns in. */
+/** The roles in which the server read the columns. */
 export function suggestedRoles(columns: string[], mapping: Parsed["mapping"]): Roles {
   const inputs = mapping?.inputColumns ?? [];
   const roleOf = (name: string): Role =>
@@ -122,7 +122,7 @@ export function withRole(columns: string[], roles: Roles, column: string, role: 
   return next;
 }
 
-/** Whether two options read the same rows in the same way, apart from those that are skipped. */
+/** Whether two sets of options read the same rows in the same way, apart from skipped rows. */
 export function isSameReading(one: ReadOptions, other: ReadOptions): boolean {
   const plain = (options: ReadOptions) =>
     JSON.stringify(
@@ -133,11 +133,11 @@ export function isSameReading(one: ReadOptions, other: ReadOptions): boolean {
   return plain(one) === plain(other);
 }
 
-/** What the user does with single rows of a file before it is imported. */
+/** The user's changes to single rows of a file before it is imported. */
 export type Edits = { skipped: number[]; fixed: Record<number, Example> };
 export const NO_EDITS: Edits = { skipped: [], fixed: {} };
 
-/** The rows that the server leaves out: those skipped, and those that are imported as they were fixed here. */
+/** The rows that the server leaves out: skipped rows, and rows whose fixed version is imported instead. */
 export function skipRowsOf({ skipped, fixed }: Edits): string | undefined {
   const rows = [...new Set([...skipped, ...Object.keys(fixed).map(Number)])].sort((one, other) => one - other);
   return rows.length > 0 ? rows.join(",") : undefined;
@@ -153,7 +153,7 @@ export function withFixes(examples: NumberedExample[], { skipped, fixed }: Edits
   return [...all].sort((one, other) => (one.row ?? 0) - (other.row ?? 0));
 }
 
-/** A row of a file: its cells under their columns, or the line that could not be read, and what it is to become. */
+/** A row of a file: its cells by column, or the line that could not be read, and the example it becomes. */
 export type ReadRow = {
   number: number;
   cells: { column: string; cell: string }[];
@@ -161,7 +161,7 @@ export type ReadRow = {
   example: Example;
 };
 
-/** A row of the sample or one that a problem names, with its used columns; undefined if it is not known. */
+/** A row of the sample or of a problem, with the columns used; undefined if it is unknown. */
 export function readRowOf(parsed: Parsed, number: number): ReadRow | undefined {
   const { columns = [], sample = [], problemRows = [], mapping, delimiter } = parsed;
   const found = [...sample, ...problemRows].find((row) => row.number === number);
@@ -182,7 +182,7 @@ export function readRowOf(parsed: Parsed, number: number): ReadRow | undefined {
 
 const SYSTEM = /^system([ _-]?(prompt|message|instruction))?:?$/i; // see data/columns.py
 
-/** The input that the server makes of several columns: lines of "name: text" after a system text. */
+/** The input that the server makes from several columns: lines of "name: text" after a system text. */
 function joined(inputs: string[], cellOf: (column: string) => string): string {
   const filled = inputs.filter((name) => cellOf(name).trim());
   const systems = inputs.length > 1 ? filled.filter((name) => SYSTEM.test(name)) : [];

@@ -20,7 +20,7 @@ export function refusedRows(error: unknown): Refused[] {
   });
 }
 
-/** The first problem of each row: a bad cell, what the server refuses, or its warning. Its rows count from 1. */
+/** The first problem of each row: a bad cell, the server's refusal, or its warning. The server counts rows from 1. */
 export function rowProblems(
   rows: Example[],
   { input = Infinity, output = Infinity }: Limits,
@@ -48,12 +48,12 @@ export function withoutRows<Row>(rows: readonly Row[], places: ReadonlySet<numbe
   return rows.filter((_, place) => !places.has(place));
 }
 
-/** Each of these rows twice in a row. */
+/** These rows, each followed by a copy. */
 export function withDuplicates<Row>(rows: readonly Row[], places: ReadonlySet<number>): Row[] {
   return rows.flatMap((row, place) => (places.has(place) ? [row, row] : [row]));
 }
 
-/** Each row once, in its first place. */
+/** Each row once, at its first place. */
 export function unique<Row>(rows: readonly Row[]): Row[] {
   const seen = new Set<string>();
   return rows.filter((row) => {
@@ -69,7 +69,7 @@ export function withRow<Item>(items: readonly Item[], place: number, item: Item)
 
 const LEAST_SHARE = 0.15;
 
-/** The widths of columns with a border moved: of the column and the next one, by a share of both. */
+/** The widths of columns after moving the border between a column and the next by a share of both. */
 export function withBorder(widths: readonly number[], column: number, share: number): number[] {
   const place = Math.min(column, widths.length - 2);
   const [left = 1, right = 1] = [widths[place], widths[place + 1]];
@@ -78,7 +78,7 @@ export function withBorder(widths: readonly number[], column: number, share: num
   return widths.map((width, at) => (at === place ? next : at === place + 1 ? both - next : width));
 }
 
-/** What to show of the rows: those with a problem or with one kind of it, with some words, with one output. */
+/** Which rows to show: those with a problem or one kind of problem, with some words, with one output. */
 export type Filter = { problem?: string; words?: string; output?: string };
 export const ANY_PROBLEM = "any";
 

@@ -1,4 +1,4 @@
-// Rows in from the clipboard, files out to the user.
+// Rows pasted from the clipboard, and files for download.
 //
 // Pasted rows have cells between tabs; cells with tabs or line breaks are quoted, as spreadsheets do.
 
@@ -40,13 +40,13 @@ export function parseCells(pasted: string): string[][] {
 }
 
 export type Pasted = {
-  rows: Example[]; // also the incomplete ones, which have no output or no input
-  incomplete: number[]; // numbers of the rows that are not an input and an output, from 1
-  header?: [string, string]; // names in the first row, which is no example
+  rows: Example[]; // including incomplete ones, which lack an output or an input
+  incomplete: number[]; // numbers, from 1, of the rows that are not an input and an output
+  header?: [string, string]; // names in the first row, which is not an example
   width: number; // cells of most rows
 };
 
-/** What pasted rows are: one example in each row of two cells; every other row is kept whole, to be completed. */
+/** Interpret pasted rows: each row of two cells is an example; other rows are kept whole, for the user to complete. */
 export function parsePasted(pasted: string): Pasted {
   const numbered = parseCells(pasted.replace(/^\ufeff/, "")).map((cells, place) => ({ cells, number: place + 1 }));
   const filled = numbered.filter(({ cells }) => cells.length > 0);
@@ -83,7 +83,7 @@ const plainName = (cell: string) =>
 const isInputName = (cell: string) => INPUT_NAMES.includes(plainName(cell));
 const isOutputName = (cell: string) => OUTPUT_NAMES.includes(plainName(cell));
 
-/** The first row if it is two column names; a label stands in other rows too. */
+/** The first row if it has two column names; unlike a name, a label occurs in other rows too. */
 function headerOf(rows: string[][]): [string, string] | undefined {
   const [[first = "", second = ""] = [], ...others] = rows;
   const isHeader = (isInputName(first) && isOutputName(second)) || (isOutputName(first) && isInputName(second));

@@ -99,7 +99,7 @@ export function addToDraft(example: Example): void {
   keep({ id, draft: { ...draft, examples: [...draft.examples, example] } });
 }
 
-// Examples set aside for a tuned model, to be tuned on when it is tuned again; kept in this tab.
+// Examples set aside for a tuned model, to be used when it is tuned again; kept in this tab.
 
 const ASIDE = "tunery-added";
 type Aside = Record<string, Example[]>; // by the ID of the model
@@ -112,7 +112,7 @@ export function setAside(id: string, example: Example): number {
   return examples.length;
 }
 
-/** The examples set aside for a model, which are then no longer kept. */
+/** Return the examples set aside for a model, and forget them. */
 export function takeAside(id: string): Example[] {
   const { [id]: examples = [], ...others } = readAside();
   if (examples.length > 0) writeAside(others);

@@ -1,4 +1,4 @@
-// A file that is being imported: read by the server, again with every change of how it is to be read.
+// A file that is being imported; the server reads it again whenever the options for reading it change.
 
 import { useRef, useState } from "react";
 import { useLimits } from "./api/account";
@@ -7,7 +7,7 @@ import { type Parsed, parseFile, type ReadOptions } from "./api/examples";
 import { text } from "./components/create/text";
 import { fileSize } from "./format";
 
-/** The file as the server read it last, and ways to read it; earlier replies never replace later ones. */
+/** The server's last reading of the file, and functions to read it; earlier replies never replace later ones. */
 export function useImport() {
   const [parsed, setParsed] = useState<Parsed>();
   const [error, setError] = useState<{ cause: unknown; retry?: () => void }>();

@@ -60,7 +60,7 @@ def test_rows_of_a_prompt_are_edited_in_the_grid(ann: Visitor) -> None:
     page.evaluate("rows => navigator.clipboard.writeText(rows)", f"Input\tOutput\n{ROWS}")
     grid.press("Control+V")
     dialog = page.get_by_role("dialog", name="Add 30 rows?")
-    expect(dialog).to_contain_text("The first line holds the names of the columns")
+    expect(dialog).to_contain_text("The first line contains the column names")
     dialog.get_by_role("button", name="Add 30 rows").click()
     expect(grid).to_have_attribute("aria-rowcount", "31")
 

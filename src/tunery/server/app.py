@@ -236,13 +236,13 @@ _OPENAI_TAG = openai.router.tags[0]
 _FOR_KEYS = {*generation.router.tags, *generation.text_router.tags, *models.bases_router.tags, _OPENAI_TAG}
 
 _ERRORS = {
-    "400": "The request cannot be used as it is; `message` says what is wrong and where.",
+    "400": "The request is not valid; `message` says what is wrong and where.",
     "401": "The token is invalid or has expired.",
     "403": "The caller has no credentials, or they do not allow this.",
-    "404": "What the request names does not exist.",
-    "409": "The id is taken, or something else has changed it meanwhile.",
-    "429": "Too much at once; `Retry-After` says when to try again.",
-    "5XX": "The server failed, or cannot answer now.",
+    "404": "The requested resource does not exist.",
+    "409": "The id is taken, or the resource has been changed by another request.",
+    "429": "Too many requests; `Retry-After` says when to try again.",
+    "5XX": "The server failed, or cannot answer at the moment.",
 }
 _MAY_MISS = {"CreateTunedModel", "CreateSetupLink", "CreateKey", "CreateChatCompletion", "CreateCompletion"}
 _MAY_CLASH = {"CreateTunedModel", "CreatePermission", "CreateUser", "CreateKey"}

@@ -1,4 +1,4 @@
-// The signed-in user, the server's facts, and who may do what with a tuned model.
+// The signed-in user, facts about the server, and who may do what with a tuned model.
 
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { api, dataOf, idOf, type Schemas, send } from "./client";
@@ -26,10 +26,10 @@ export function useSignIn() {
   });
 }
 
-/** Under this key the browser keeps the names of models whose success was shown. */
+/** The key under which the browser stores the names of models whose success was shown. */
 export const SEEN = "tunery-seen";
 
-/** Sign out and forget what this browser has of the user, also if the server cannot be reached. */
+/** Sign out and forget the user's data in this browser, even if the server cannot be reached. */
 export async function signOut() {
   try {
     await fetch("/signout", { method: "POST", credentials: "same-origin" });
@@ -50,7 +50,7 @@ export function useServerInfo() {
   });
 }
 
-/** The server's limits, as far as they are known. */
+/** The server's limits, as far as known. */
 export const useLimits = (): Partial<Schemas["LimitsOut"]> => useServerInfo().data?.limits ?? {};
 
 export type Permission = Schemas["PermissionOut"];

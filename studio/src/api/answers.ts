@@ -1,4 +1,4 @@
-// Answers of models, streamed as server-sent events.
+// Answers from models, streamed as server-sent events.
 
 import { EventSourceParserStream } from "eventsource-parser/stream";
 import { useQuery } from "@tanstack/react-query";
@@ -39,7 +39,7 @@ export function generationConfig(
   return {
     ...rest,
     ...(stops.length > 0 && { stopSequences: stops }),
-    ...(isTuned && { constrainToTrainingOutputs }), // labels are the default, so "any text" must be said
+    ...(isTuned && { constrainToTrainingOutputs }), // labels are the default, so "any text" has to be stated
     ...(isConstrained && noneBelow > 0 && { noneBelow, noneLabel: UNSURE }),
   };
 }
@@ -144,7 +144,7 @@ export function useAnswer() {
   };
 }
 
-/** Stream one answer; `note` gets it whenever it has grown, and at its end. */
+/** Stream one answer; `note` gets it whenever it has grown, and at the end. */
 async function ask(
   model: string,
   prompt: string,

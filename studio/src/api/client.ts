@@ -1,4 +1,4 @@
-// Calls to the server, typed from its OpenAPI document; and the names of its resources.
+// Calls to the server, with types from its OpenAPI document, and the names of its resources.
 
 import createClient from "openapi-fetch";
 import { useEffect, useState } from "react";
@@ -15,7 +15,7 @@ export const api = createClient<paths>({ baseUrl: "", credentials: "same-origin"
 const GATEWAY = [502, 503, 504];
 const SIGN_IN_REASONS = ["ACCESS_TOKEN_SCOPE_INSUFFICIENT", "CREDENTIALS_MISSING"];
 
-/** What is wrong with one field; of examples, the field is "row 3, column output". */
+/** What is wrong with one field; in examples, the field is "row 3, column output". */
 type Violation = { field?: string; description?: string };
 
 /** An error of the server: message, HTTP code, google.rpc status, reason and wrong fields. */
@@ -87,7 +87,7 @@ export function useDebounced<T>(value: T, pauseMs: number): T {
   return settled;
 }
 
-/** Whether a name stands for other weights, as the names of Google's models in old code do. */
+/** Whether a name stands for other weights, like the names of Google's models in old code. */
 export const isAlias = ({ name, baseWeights }: BaseModel) => name !== `models/${baseWeights}`;
 
 /** Whether the caller may change a tuned model. */

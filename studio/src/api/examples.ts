@@ -24,9 +24,9 @@ export async function storedExamples(id: string, heldOut: boolean, fixed = false
   return found;
 }
 
-const SAMPLED_MS = 5000; // an epoch seldom takes less
+const SAMPLED_MS = 5000; // an epoch rarely takes less
 
-/** What a few rows were answered after each epoch; polled while the model is being tuned. */
+/** The answers to a few rows after each epoch; polled while the model is being tuned. */
 export function useEpochAnswers(id: string, isWanted: boolean, isTuning: boolean) {
   return useQuery({
     queryKey: ["epochAnswers", id, isTuning],
@@ -67,7 +67,7 @@ export type Question = Schemas["QuestionOut"];
 export type Parsed = Schemas["ParsedDatasetOut"] & { file: File; options: ReadOptions };
 export type Estimate = Schemas["EstimateOut"];
 
-/** How to read a file; the server detects what is left out. */
+/** How to read a file; the server detects missing options. */
 export type ReadOptions = {
   sheet?: string;
   encoding?: string;
@@ -98,7 +98,7 @@ export async function parseFile(file: File, options: ReadOptions): Promise<Parse
   return { ...(body as Schemas["ParsedDatasetOut"]), file, options };
 }
 
-/** What tuning would take, updated shortly after the request changed; until then the previous estimate stays. */
+/** The estimated cost of tuning, updated shortly after the request changes; until then the previous one is kept. */
 export function useEstimate(body: Schemas["TunedModelIn"] | undefined) {
   const wanted = body ? JSON.stringify(body) : "";
   const settled = useDebounced(wanted, PAUSE_MS);
@@ -143,7 +143,7 @@ export function usePrompt(id: string) {
     queryKey: ["prompt", id],
     queryFn: () => readPrompt(id),
     enabled: isSignedIn && id !== "",
-    staleTime: Infinity, // edited here; changes in other tabs show when it is opened again
+    staleTime: Infinity, // edited here; changes from other tabs appear when it is opened again
     gcTime: 0,
   });
 }

@@ -1,4 +1,4 @@
-// Exports of tuned models: what they would be, and the one that is being made and downloaded.
+// Exports of tuned models: the available formats, and the export that is being prepared and downloaded.
 
 import { useQuery } from "@tanstack/react-query";
 import { useSyncExternalStore } from "react";
@@ -18,11 +18,11 @@ export function useExportFormats(id: string) {
   });
 }
 
-/** An export under way: the server writes it, then it is downloaded. It goes on when the dialog is closed. */
+/** An export in progress: the server writes it, then it is downloaded. It continues when the dialog is closed. */
 export type RunningExport = {
   model: string; // ID
   since: number; // milliseconds
-  loaded?: number; // bytes; undefined while the server writes
+  loaded?: number; // bytes; undefined while the server is writing
   total?: number;
   error?: unknown;
   cancel: () => void;
@@ -30,7 +30,7 @@ export type RunningExport = {
 
 type Wanted = { id: string; name: string; query: Record<string, string>; file: string; done: () => void };
 
-/** Start an export; the browser saves the file when all of it is there. */
+/** Start an export; the browser saves the file when it is complete. */
 export function startExport({ id, name, query, file, done }: Wanted): void {
   const request = new XMLHttpRequest(); // reports progress, and its blobs are kept on disk
   request.open("GET", `/v1beta/tunedModels/${name}:export?${new URLSearchParams(query)}`);

@@ -1,4 +1,4 @@
-// Tuned and base models, and the operations that make tuned models; polled while something is running.
+// Tuned and base models, and the operations that create tuned models; polled while something is running.
 
 import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useEffect, useMemo } from "react";
@@ -6,7 +6,7 @@ import { useIsSignedIn } from "./account";
 import { api, dataOf, errorFrom, idOf, type Operation, type Schemas, send, type TunedModel } from "./client";
 
 const PAGE = 50;
-const LIST_MS = 5000; // while a job runs; its progress comes from its operation every second
+const LIST_MS = 5000; // while a job runs; its operation gives the progress every second
 
 export const isRunning = (model: TunedModel | undefined) => model?.state === "CREATING";
 
@@ -160,7 +160,7 @@ const QUEUED_MS = 5000;
 
 const seen = new Map<string, { tag: string; operation: Operation }>(); // for replies with status 304
 
-/** The operation that makes a model: phase, place in the queue, curve so far. Polled with an ETag. */
+/** The operation that creates a model: phase, place in the queue, curve so far. Polled with an ETag. */
 export function useOperation(model: TunedModel | undefined) {
   const client = useQueryClient();
   const name = model?.operation ?? "";

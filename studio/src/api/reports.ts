@@ -23,7 +23,7 @@ const CANCEL: Record<Kind, string> = {
   dataCurves: "cancelDataCurve",
 };
 const RUNNING_MS = 2000;
-const NONE_MS = 10_000; // others may start one, and the server evaluates new models unprompted
+const NONE_MS = 10_000; // others may start one, and the server evaluates new models automatically
 
 /** The newest report of a kind, finished or not; null if there is none. */
 export async function readReport<K extends Kind>(kind: K, id: string): Promise<Jobs[K] | null> {

@@ -2907,7 +2907,7 @@ export interface components {
             operation: string;
             /**
              * Cancelled
-             * @description Extension: cancelled before its last step.
+             * @description Extension: whether it was cancelled before its last step.
              */
             cancelled?: boolean;
             /** @description Extension. */
@@ -2957,7 +2957,7 @@ export interface components {
              * @description Extension: folds that evaluate the model after tuning.
              */
             foldCount?: number;
-            /** @description Extension: absent before it was evaluated. */
+            /** @description Extension: absent until it has been evaluated. */
             score?: components["schemas"]["ScoreOut"];
             /** @description Extension: the caller's role. */
             role?: components["schemas"]["Role"];
@@ -4366,7 +4366,7 @@ export interface components {
         };
     };
     responses: {
-        /** @description The request cannot be used as it is; `message` says what is wrong and where. */
+        /** @description The request is not valid; `message` says what is wrong and where. */
         Error400: {
             headers: {
                 [name: string]: unknown;
@@ -4393,7 +4393,7 @@ export interface components {
                 "application/json": components["schemas"]["Error"];
             };
         };
-        /** @description What the request names does not exist. */
+        /** @description The requested resource does not exist. */
         Error404: {
             headers: {
                 [name: string]: unknown;
@@ -4402,7 +4402,7 @@ export interface components {
                 "application/json": components["schemas"]["Error"];
             };
         };
-        /** @description The id is taken, or something else has changed it meanwhile. */
+        /** @description The id is taken, or the resource has been changed by another request. */
         Error409: {
             headers: {
                 [name: string]: unknown;
@@ -4411,7 +4411,7 @@ export interface components {
                 "application/json": components["schemas"]["Error"];
             };
         };
-        /** @description Too much at once; `Retry-After` says when to try again. */
+        /** @description Too many requests; `Retry-After` says when to try again. */
         Error429: {
             headers: {
                 [name: string]: unknown;
@@ -4420,7 +4420,7 @@ export interface components {
                 "application/json": components["schemas"]["Error"];
             };
         };
-        /** @description The server failed, or cannot answer now. */
+        /** @description The server failed, or cannot answer at the moment. */
         Error5XX: {
             headers: {
                 [name: string]: unknown;
@@ -4429,7 +4429,7 @@ export interface components {
                 "application/json": components["schemas"]["Error"];
             };
         };
-        /** @description The request cannot be used as it is; `message` says what is wrong and where. */
+        /** @description The request is not valid; `message` says what is wrong and where. */
         OpenAI400: {
             headers: {
                 [name: string]: unknown;
@@ -4456,7 +4456,7 @@ export interface components {
                 "application/json": components["schemas"]["OpenAIError"];
             };
         };
-        /** @description What the request names does not exist. */
+        /** @description The requested resource does not exist. */
         OpenAI404: {
             headers: {
                 [name: string]: unknown;
@@ -4465,7 +4465,7 @@ export interface components {
                 "application/json": components["schemas"]["OpenAIError"];
             };
         };
-        /** @description The id is taken, or something else has changed it meanwhile. */
+        /** @description The id is taken, or the resource has been changed by another request. */
         OpenAI409: {
             headers: {
                 [name: string]: unknown;
@@ -4474,7 +4474,7 @@ export interface components {
                 "application/json": components["schemas"]["OpenAIError"];
             };
         };
-        /** @description Too much at once; `Retry-After` says when to try again. */
+        /** @description Too many requests; `Retry-After` says when to try again. */
         OpenAI429: {
             headers: {
                 [name: string]: unknown;
@@ -4483,7 +4483,7 @@ export interface components {
                 "application/json": components["schemas"]["OpenAIError"];
             };
         };
-        /** @description The server failed, or cannot answer now. */
+        /** @description The server failed, or cannot answer at the moment. */
         OpenAI5XX: {
             headers: {
                 [name: string]: unknown;

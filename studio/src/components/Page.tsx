@@ -77,7 +77,7 @@ export function ErrorNote({ error, retry }: { error: unknown; retry?: () => void
 
 type Query = { isLoading: boolean; isError: boolean; error: unknown; refetch: () => unknown };
 
-/** What a page shows of a query besides its data: a placeholder while it loads, an error if it failed. */
+/** What a page shows for a query without data: a placeholder while it loads, an error if it failed. */
 export function QueryState({ query }: { query: Query }) {
   if (query.isLoading) return <Skeleton />;
   return query.isError && <ErrorNote error={query.error} retry={() => void query.refetch()} />;
@@ -85,7 +85,7 @@ export function QueryState({ query }: { query: Query }) {
 
 const PAUSE_MS = 300; // faster replies need no placeholder
 
-/** Grey rows in place of those that are loading. */
+/** Grey rows that stand for those being loaded. */
 export function Skeleton({ rows = 4 }: { rows?: number }) {
   const [isShown, setShown] = useState(false);
   useEffect(() => {

@@ -8,7 +8,7 @@ import { Confirm, Window } from "./dialogs";
 import { ErrorNote, Skeleton } from "./Page";
 import { text } from "./text";
 
-/** Who has which role: add people, change or remove roles, share with everyone, transfer ownership. */
+/** People and their roles: add people, change or remove roles, share with everyone, transfer ownership. */
 export function ShareDialog({ model, onClose }: { model: TunedModel; onClose: () => void }) {
   const id = idOf(model.name);
   const query = usePermissions(id);
@@ -95,7 +95,7 @@ const GIVEN: Option[] = [
   ["WRITER", text.sharing.roles.WRITER],
 ];
 
-/** Whether an address leads to the reader's own machine only. */
+/** Whether a link only works on the user's own machine. */
 const isLocal = (address: string) => /^\w+:\/\/(localhost|127\.|\[::1\])/.test(address);
 
 /** A person and their role, which can be changed or removed. */
@@ -129,7 +129,7 @@ function Person({ permission, me, canWrite, change, revoke }: Props) {
   );
 }
 
-/** Hands the model to one of its people; apart from what is changed every day. */
+/** Transfers the model to one of its people; separate from everyday changes. */
 function Transfer({ people, choose }: { people: Permission[]; choose: (person: Permission) => void }) {
   const [chosen, setChosen] = useState(people[0]?.name ?? "");
   const person = people.find(({ name }) => name === chosen) ?? people[0];

@@ -19,10 +19,10 @@ export function SignInDialog() {
   useEffect(() => {
     if (!isOpen) return;
     opened.current = Date.now();
-    void client.invalidateQueries({ queryKey: ["me"] }); // who was signed in may not be any more
+    void client.invalidateQueries({ queryKey: ["me"] }); // the user may no longer be signed in
   }, [isOpen, client]);
   useEffect(() => {
-    if (!isOpen || !user || dataUpdatedAt < opened.current) return; // also after a link in another tab
+    if (!isOpen || !user || dataUpdatedAt < opened.current) return; // also happens after a link in another tab
     closeSignIn();
     toast(text.signIn.done(user), { kind: "good" });
   }, [isOpen, user, dataUpdatedAt]);

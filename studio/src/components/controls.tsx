@@ -71,13 +71,13 @@ type SelectFieldProps = {
   value: string;
   change: (value: string) => void;
   options?: readonly Option[];
-  groups?: readonly (readonly [label: string, options: readonly Option[]])[]; // empty ones are left out
+  groups?: readonly (readonly [label: string, options: readonly Option[]])[]; // empty groups are left out
   help?: ReactNode;
   isLabelHidden?: boolean;
   isSmall?: boolean;
 };
 
-/** The browser's own select, with a label: it works everywhere and with every input device. */
+/** The browser's own select with a label, because it works everywhere and with every input device. */
 export function SelectField(props: SelectFieldProps) {
   const { label, value, change, options = [], groups = [], help, isLabelHidden, isSmall } = props;
   const id = useId();
@@ -209,7 +209,7 @@ const PATHS = {
 
 export type IconName = keyof typeof PATHS;
 
-/** A decorative picture beside a word. */
+/** A decorative icon next to a word. */
 export function Icon({ name, size = 18 }: { name: IconName; size?: number }) {
   return (
     <svg

@@ -52,7 +52,7 @@ export function ConfirmDeletion({ name, body = text.removal.body, ...rest }: Del
   return <Confirm {...rest} title={text.removal.title(name)} body={body} keep={cancel} act={remove} />;
 }
 
-/** A confirmation before something that cannot be undone; the harmless answer has the focus. */
+/** A confirmation before an action that cannot be undone; the harmless button has the focus. */
 export function Confirm({ isOpen, onClose, title, body, keep, act, onAct }: ConfirmProps) {
   return (
     <ModalOverlay isDismissable isOpen={isOpen} onOpenChange={(open) => !open && onClose()}>

@@ -1,9 +1,9 @@
-// Words that several pages share: navigation, account, errors, the state of a job, sharing.
+// Texts shared by several pages: navigation, account, errors, the state of a job, sharing.
 
 import { count, counted } from "../format";
 
-export const LOCAL_USER = "local"; // the user of the link that the server prints
-const LOCAL_ADDRESS = "local@tunery.localhost"; // what permissions call that user
+export const LOCAL_USER = "local"; // the user who signs in with the link that the server prints
+const LOCAL_ADDRESS = "local@tunery.localhost"; // the name of that user in permissions
 
 export const text = {
   product: "tunery",
@@ -142,7 +142,7 @@ export const text = {
     suffix: (title: string, epoch: string) => (epoch ? `${title}, epoch ${epoch}` : title),
   },
   api: {
-    help: "Put a token into TUNERY_TOKEN, then run the code as it is: `export TUNERY_TOKEN=$(tunery login --print-token)`.",
+    help: "Put a token into TUNERY_TOKEN, then run the code as shown: `export TUNERY_TOKEN=$(tunery login --print-token)`.",
     everyone: "This model is shared with everyone, so an API key works too.",
   },
 } as const;

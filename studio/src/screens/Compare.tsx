@@ -12,7 +12,7 @@ import { count, duration, loss, share, tookSeconds } from "../format";
 
 const MOST = 5;
 
-/** Several tuned models side by side: scores, settings and loss of each; what differs is marked. */
+/** Several tuned models side by side, with their scores, settings and losses; differences are marked. */
 export function Compare() {
   const ids = (new URLSearchParams(useSearch()).get("models") ?? "").split(",").filter(Boolean).slice(0, MOST);
   const isSignedIn = useIsSignedIn();

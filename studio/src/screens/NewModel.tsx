@@ -28,7 +28,7 @@ const SAVING = {
   unsaved: text.create.unsaved,
 };
 
-/** A form for examples, model and settings, with an estimate beside it. */
+/** A form for examples, model and settings, with an estimate next to it. */
 export function NewModel() {
   const [, go] = useLocation();
   const isSignedIn = useIsSignedIn();
@@ -52,7 +52,7 @@ export function NewModel() {
   const refused = useMemo(() => (canEstimate && isCurrent ? refusedRows(error) : []), [canEstimate, isCurrent, error]);
   const problems = problemsOf(draft, broken, refused.length, limits);
   const create = useCreate();
-  const [showsProblems, setShowsProblems] = useState(false); // whether to show problems: after the first press of Tune
+  const [showsProblems, setShowsProblems] = useState(false); // after the first press of Tune
   const list = useRef<HTMLDivElement>(null);
   const [filter, setFilter] = useState<Filter>({});
   const grid = useRef<GridHandle>(null);

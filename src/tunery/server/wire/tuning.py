@@ -256,7 +256,7 @@ class TunedModelOut(Message):
     base_weights: Annotated[str, Field(description="Extension: the open weights behind the base model.")]
     base_digest: Annotated[str, Field(description="Extension: sha256 of these weights.")]
     operation: Annotated[str, Field(description="Extension: name of the operation that made it.")]
-    cancelled: Annotated[bool | None, Field(description="Extension: cancelled before its last step.")]
+    cancelled: Annotated[bool | None, Field(description="Extension: whether it was cancelled before its last step.")]
     error: Annotated[TaskErrorOut | None, Field(description="Extension.")]
     prompt_contract: Annotated[str | None, Field(description="Extension: what the inputs are, in a sentence.")] = None
     input_prefix: Annotated[str | None, Field(description="Extension: text that nearly all inputs begin with.")] = None
@@ -283,7 +283,7 @@ class TunedModelOut(Message):
     fold_count: Annotated[int | None, Field(description="Extension: folds that evaluate the model after tuning.")] = (
         None
     )
-    score: Annotated[ScoreOut | None, Field(description="Extension: absent before it was evaluated.")] = None
+    score: Annotated[ScoreOut | None, Field(description="Extension: absent until it has been evaluated.")] = None
     role: Annotated[Role | None, Field(description="Extension: the caller's role.")] = None
     owner: Annotated[str | None, Field(description="Extension: the owner: an address, or `local`.")] = None
 

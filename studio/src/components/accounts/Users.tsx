@@ -175,7 +175,7 @@ function PasswordDialog({ user, onClose }: { user: string; onClose: () => void }
 const RECENT = "RECENT_SIGN_IN_REQUIRED";
 type Query = { isLoading: boolean; isError: boolean; error: unknown; refetch: () => unknown };
 
-/** What is shown instead of users or keys: a placeholder, an error, or the way to sign in again. */
+/** Shown instead of users or keys: a placeholder, an error, or a button to sign in again. */
 export function AccountsState({ query }: { query: Query }) {
   const { error } = query;
   if (!(error instanceof ApiError) || error.reason !== RECENT) return <QueryState query={query} />;

@@ -1,4 +1,4 @@
-// Words of the pages with which administrators manage users and keys.
+// Texts of the pages on which administrators manage users and keys.
 
 import { text as shared } from "../text";
 
@@ -22,7 +22,7 @@ export const text = {
     isAdmin: "Can manage users and keys",
     link: "Create a sign-in link",
     linkTitle: (user: string) => `Sign-in link for ${user}`,
-    linkHelp: "It signs one browser in, once, within 15 minutes. Send it yourself; it is not shown again.",
+    linkHelp: "It signs in one browser, once, within 15 minutes. Send it yourself; it is not shown again.",
     setPassword: "Set password",
     passwordTitle: (user: string) => `Password of ${user}`,
     passwordHelp: "At least 8 characters; 15 or more is better. All browsers of this user must sign in again.",
@@ -30,7 +30,7 @@ export const text = {
     save: "Save",
     disable: "Lock out",
     enable: "Let in again",
-    disabled: (user: string) => `${user} is locked out, with all keys and tokens; tuned models are kept.`,
+    disabled: (user: string) => `${user} is locked out, along with all keys and tokens; tuned models are kept.`,
     enabled: (user: string) => `${user} can sign in again.`,
     key: "ID",
     kind: "Kind",
@@ -44,7 +44,7 @@ export const text = {
     none: "There are no keys.",
     revoke: "Revoke",
     revokeTitle: (key: string) => `Revoke ${key}?`,
-    revokeText: "Programs that use it are refused at once.",
+    revokeText: "Programs that use it will be refused immediately.",
     revoked: (key: string) => `Revoked ${key}.`,
   },
 } as const;

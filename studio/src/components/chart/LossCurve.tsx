@@ -104,7 +104,7 @@ function saveSvg(name: string, frame: HTMLElement | null) {
 
 type CurveReaderProps = {
   epochs: EpochLoss[];
-  epoch?: number; // the one being read
+  epoch?: number; // the epoch being read
   read: (epoch: number | undefined) => void;
   children: ReactNode; // the picture
 };
@@ -153,7 +153,7 @@ function CurveReader({ epochs, epoch, read, children }: CurveReaderProps) {
   );
 }
 
-/** The losses as a table, a row for each epoch. */
+/** The losses as a table, with a row for each epoch. */
 function CurveTable({ epochs }: { epochs: EpochLoss[] }) {
   return (
     <ScrollRegion height={300} label={text.chart.table}>
@@ -172,7 +172,7 @@ function CurveTable({ epochs }: { epochs: EpochLoss[] }) {
   );
 }
 
-/** What the lines mean, told by pattern and mark as well as by colour. */
+/** The legend of the lines, which differ in pattern and marks as well as in colour. */
 function Legend({ hasHeldOut }: { hasHeldOut: boolean }) {
   return (
     <div className="row small soft legend" aria-hidden="true">

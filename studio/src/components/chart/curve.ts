@@ -1,4 +1,4 @@
-// The points of a loss curve: where they lie, and fewer or smoother ones where there are too many to see.
+// The points of a loss curve: their positions, and fewer or smoother points if there are too many to see.
 
 import type { Snapshot } from "../../api/client";
 

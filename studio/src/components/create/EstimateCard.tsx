@@ -27,7 +27,7 @@ type Props = {
   isBusy: boolean;
 };
 
-/** What tuning will take, and the button that starts it. */
+/** The estimated cost of tuning, and the button that starts it. */
 export function EstimateCard(props: Props) {
   const { draft, estimate, canEstimate, refused, leaveOut, show, tune, error, isBusy } = props;
   const rows = draft.examples.length;
@@ -130,7 +130,7 @@ function RefusedRows({ refused, leaveOut, show }: RefusedRowsProps) {
   );
 }
 
-/** What has to be fixed before tuning can start, with links to the places. */
+/** Problems to fix before tuning can start, with links to their places. */
 export function FormProblems({ problems, ref }: { problems: FormProblem[]; ref: Ref<HTMLDivElement> }) {
   return (
     <div className="note bad" role="alert" tabIndex={-1} ref={ref}>
@@ -148,7 +148,7 @@ export function FormProblems({ problems, ref }: { problems: FormProblem[]; ref: 
 
 type FormProblem = { place: string; message: string };
 
-/** What has to be fixed, in the order of the form. */
+/** Problems to fix, in the order of the form. */
 export function problemsOf(
   draft: Draft,
   brokenRows: number,

@@ -130,7 +130,7 @@ function ImportWays({ importing, use, cancel }: ImportWaysProps) {
   );
 }
 
-const MAX_SOURCE = 200; // characters, as the server takes them
+const MAX_SOURCE = 200; // characters, the server's limit
 
 /** The names of all imported files. */
 function withSource(before: string, next: string): string {
@@ -150,7 +150,7 @@ function useArrived(file: File | undefined, act: (file: File) => void) {
 }
 
 const SHOWN_LABELS = 6;
-const FEW = "few-examples"; // said by the advice
+const FEW = "few-examples"; // already in the advice
 
 /** Number and length of the examples, and whether there are enough. */
 function ExampleFacts({ examples, estimate }: { examples: Example[]; estimate?: Estimate }) {

@@ -101,7 +101,7 @@ function useReading(parsed: Parsed, again: (options: ReadOptions) => void) {
     setOptions(next);
     again(next);
   }
-  /** Read the file in another way; texts fixed here belong to the old one. */
+  /** Read the file in another way; texts that were fixed here belong to the old reading. */
   function change(part: ReadOptions) {
     const fixes = Object.keys(edits.fixed).length;
     const kept: Edits = { skipped: edits.skipped, fixed: {} };
@@ -130,7 +130,7 @@ function useReading(parsed: Parsed, again: (options: ReadOptions) => void) {
     skip: (rows: number[]) => edit({ ...edits, skipped: [...new Set([...edits.skipped, ...rows])] }, past),
     fix: (row: number, example: Example) => edit({ ...edits, fixed: { ...edits.fixed, [row]: example } }, past),
     undo: past.length > 1 ? () => edit(past.at(-2) ?? NO_EDITS, past.slice(0, -2)) : undefined,
-    /** Whether what the server said belongs to what is on the screen, and whether all of it was read. */
+    /** Whether the server's reply belongs to the options on the screen, and whether the whole file was read. */
     stateOf: (isReading: boolean) => {
       const { inputs: readInputs, output: readOutput } = rolesOf(columns, suggestedRoles(columns, mapping));
       const isMapped = output === readOutput && inputs.join("\0") === readInputs.join("\0");
@@ -143,7 +143,7 @@ function useReading(parsed: Parsed, again: (options: ReadOptions) => void) {
 const mappingKey = ({ columns = [] }: Parsed, { encoding, delimiter, sheet, headerRow }: ReadOptions) =>
   JSON.stringify([encoding, delimiter, sheet, headerRow, columns]);
 
-/** The questions of the file as it is read now, and the answered ones. */
+/** The open questions about the file as it is read now, and the answered ones. */
 function useAsked(parsed: Parsed, options: ReadOptions): Asked[] {
   const [known, setKnown] = useState<{ parsed: Parsed; asked: Asked[] }>({ parsed, asked: askedOf(parsed, [], {}) });
   if (known.parsed === parsed) return known.asked;
@@ -180,7 +180,7 @@ function FileLine({ parsed, leave }: { parsed: Parsed; leave: () => void }) {
 
 type OneExampleProps = { parsed: Parsed; isShown: boolean; isReading: boolean; isMapped: boolean };
 
-/** The first example as it will be learned, also while other rows have errors; nothing of another way of reading. */
+/** The first example as it will be learned, even if other rows have errors, but never from another reading. */
 function OneExample({ parsed: { firstExample }, isShown, isReading, isMapped }: OneExampleProps) {
   const why = !isMapped ? text.import.needBoth : isReading ? text.import.reading : text.import.notRead;
   return (
@@ -206,7 +206,7 @@ function OneExample({ parsed: { firstExample }, isShown, isReading, isMapped }: 
 
 const SHOWN_ROWS = 10;
 
-/** Which rows of the file are left out or were fixed here, and a button that takes the last step back. */
+/** The rows of the file that are skipped or were fixed here, and a button that undoes the last step. */
 function SkippedRows({ edits: { skipped, fixed }, undo }: { edits: Edits; undo?: () => void }) {
   const fixedRows = Object.keys(fixed).map(Number);
   const left = skipped.filter((row) => !(row in fixed));

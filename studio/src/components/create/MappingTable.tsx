@@ -11,7 +11,7 @@ type MappingTableProps = { parsed: Parsed; roles: Roles; use: (column: string, r
 
 const SHOWN_ROWS = 5;
 
-/** The first rows of the file; the head of each column asks what the model does with it. */
+/** The first rows of the file; the header of each column asks how the model uses it. */
 export function MappingTable({ parsed, roles, use }: MappingTableProps) {
   const { columns = [], sample = [] } = parsed;
   const [showsAll, setShowsAll] = useState(false);

@@ -73,7 +73,7 @@ export function ModelSection({ draft, change, bases, showsProblems }: ModelSecti
 
 type BaseFieldProps = { draft: Draft; change: (part: Partial<Draft>) => void; bases: BaseModel[] };
 
-/** The base model, or a tuned model of the user's to continue from; with size, license, and whether it fits. */
+/** The base model, or one of the user's tuned models to continue from, with size, license, and whether it fits. */
 function BaseField({ draft, change, bases }: BaseFieldProps) {
   const own = (useTunedModels("owner:me").data ?? []).filter(({ state }) => state === "ACTIVE");
   const base = bases.find(({ name }) => name === draft.baseModel);

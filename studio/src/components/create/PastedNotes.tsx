@@ -3,7 +3,7 @@ import { text } from "./text";
 
 const SHOWN_NUMBERS = 10;
 
-/** What is unusual about pasted rows: column names, rows that are no pair, more than two columns. */
+/** Notes on pasted rows: column names, incomplete rows, more than two columns. */
 export function PastedNotes({ pasted: { rows, header, incomplete, width } }: { pasted: Pasted }) {
   const notes = [
     width > 2 && text.import.wide(width),

@@ -14,7 +14,7 @@ type ProblemTableProps = {
   rowOf: (number: number) => ReadRow | undefined;
   skip: (rows: number[]) => void;
   fix: (row: number, example: Example) => void;
-  controls: Set<Option>; // that are on the page
+  controls: Set<Option>; // options with a control on the page
   focusControl: (option: Option) => void;
 };
 
@@ -69,12 +69,12 @@ function save(problems: Problem[], name: string) {
   download(`${name.replace(/\.[^.]*$/, "")}-problems.csv`, csv([head, ...rows]), "text/csv");
 }
 
-const FIRST_CAUSES = 5; // of a kind, before more are asked for
+const FIRST_CAUSES = 5; // shown for a kind at first
 const MORE_CAUSES = 50;
 
 type ProblemGroupProps = Omit<ProblemTableProps, "problems" | "name"> & { group: Cause[] };
 
-/** The causes of one kind, each with its rows and with a way to the control that settles it. */
+/** The causes of one kind, each with its rows and a link to the control that settles it. */
 function ProblemGroup({ group, skip, ...inRows }: ProblemGroupProps) {
   const [limit, setLimit] = useState(FIRST_CAUSES);
   const [first] = group;
@@ -118,7 +118,7 @@ function ProblemGroup({ group, skip, ...inRows }: ProblemGroupProps) {
 
 type CauseRowsProps = Omit<ProblemGroupProps, "group"> & { cause: Cause };
 
-/** One cause: its rows, column and sentence, and below them the row that is looked at. */
+/** One cause: its rows, column and sentence, and below them the row that is open. */
 function CauseRows({ cause, rowOf, skip, fix, controls, focusControl }: CauseRowsProps) {
   const [shownRow, setShownRow] = useState<number>();
   const row = shownRow !== undefined && cause.rows.includes(shownRow) ? rowOf(shownRow) : undefined;
@@ -158,7 +158,7 @@ function CauseRows({ cause, rowOf, skip, fix, controls, focusControl }: CauseRow
   );
 }
 
-const FIRST_ROWS = 10; // of a cause, before more are asked for
+const FIRST_ROWS = 10; // shown for a cause at first
 const MORE_ROWS = 100;
 
 type RowNumbersProps = {
@@ -200,7 +200,7 @@ function RowNumbers({ rows, canShow, shown, show }: RowNumbersProps) {
 
 type WayToControlProps = Pick<ProblemTableProps, "controls" | "focusControl"> & { option?: Option };
 
-/** A button that leads to where the option of a message is set. */
+/** A button that leads to the control for the option in a message. */
 function WayToControl({ option, controls, focusControl }: WayToControlProps) {
   if (!option || !controls.has(option)) return null;
   return (
@@ -212,13 +212,13 @@ function WayToControl({ option, controls, focusControl }: WayToControlProps) {
 
 type ProblemRowProps = {
   row: ReadRow;
-  other?: ReadRow; // that it repeats or contradicts
+  other?: ReadRow; // the row that it repeats or contradicts
   canEdit: boolean;
   skip: () => void;
   fix: (example: Example) => void;
 };
 
-/** A row that has a problem, as it stands in the file, beside the row it repeats; it can be skipped or fixed here. */
+/** A row with a problem as it is in the file, next to the row it repeats; it can be skipped or fixed here. */
 function ProblemRow({ row, other, canEdit, skip, fix }: ProblemRowProps) {
   const [isFixing, setFixing] = useState(false);
   return (
@@ -270,7 +270,7 @@ function RowCells({ row: { number, cells, line } }: { row: ReadRow }) {
 
 type RowEditorProps = { row: ReadRow; save: (example: Example) => void; cancel: () => void };
 
-/** Input and output of a row as the user wants them; the file stays as it is. */
+/** Input and output of a row as corrected by the user; the file is not changed. */
 function RowEditor({ row, save, cancel }: RowEditorProps) {
   const [value, setValue] = useState(row.example);
   const isWhole = value.textInput.trim() !== "" && value.output.trim() !== "";

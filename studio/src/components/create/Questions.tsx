@@ -5,7 +5,7 @@ import { text } from "./text";
 
 type QuestionsProps = { asked: Asked[]; options: ReadOptions; change: (part: ReadOptions) => void };
 
-/** What the file leaves open: the readings of each question side by side, of which one is chosen. */
+/** The questions that the file leaves open, with their readings side by side; the user chooses one of each. */
 export function Questions({ asked, options, change }: QuestionsProps) {
   return asked.map((question) => (
     <fieldset key={question.option} className="question" id={`question-${question.option}`}>
@@ -42,7 +42,7 @@ type ReadingChoiceProps = {
 
 const SHOWN_COLUMNS = 4;
 
-/** One reading with its first rows; all of it can be pressed. */
+/** One reading with its first rows; the whole area can be pressed. */
 function ReadingChoice({ name, label, heads, rows, isChosen, choose }: ReadingChoiceProps) {
   const id = useId();
   const hidden = Math.max(...rows.map((row) => row.length), 0) - SHOWN_COLUMNS;

@@ -7,7 +7,7 @@ import { text } from "./text";
 type Change = (part: ReadOptions) => void;
 type ReadControlsProps = { parsed: Parsed; options: ReadOptions; shown: Set<Option>; change: Change };
 
-const HEADER_ROWS = 10; // offered; a larger number is shown where it was found
+const HEADER_ROWS = 10; // offered; a larger number is shown only if it was detected
 
 /** How the file was read: encoding, delimiter, sheet, header row, hidden rows. All can be changed. */
 export function ReadControls({ parsed, options, shown, change }: ReadControlsProps) {
@@ -79,7 +79,7 @@ type ChoiceProps = {
   change: Change;
 };
 
-/** One of the usual values, and the one that is used. */
+/** The usual values, and the one that is used. */
 function Choice({ option, label, value, values, name, change }: ChoiceProps) {
   const unknown = value === "" ? ([["", text.import.choose]] as const) : [];
   const all = value === "" || values.includes(value) ? values : [value, ...values];
@@ -96,12 +96,12 @@ function Choice({ option, label, value, values, name, change }: ChoiceProps) {
   );
 }
 
-/** The control of an option, which messages point at. */
+/** The control of an option, to which messages link. */
 function Place({ option, children }: { option: Option; children: ReactNode }) {
   return <div id={`control-${option}`}>{children}</div>;
 }
 
-/** Move the focus to where an option is set: its question if it is asked, else its control. */
+/** Move the focus to the place where an option is set: its question if there is one, else its control. */
 export function focusOption(option: Option) {
   const find = (selector: string) =>
     [...document.querySelectorAll<HTMLSelectElement>(selector)].filter((found) => found.offsetParent !== null);

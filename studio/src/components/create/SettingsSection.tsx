@@ -59,7 +59,7 @@ export function SettingsSection({ draft, change, estimate }: SettingsSectionProp
 
 const isAmount = (holdOut: string) => !["0", DEFAULT_SETTINGS.holdOut].includes(holdOut);
 
-/** One click for or against the check of the result, with what it takes. */
+/** One click turns the check of the result on or off; its cost is shown. */
 function ResultCheck({ draft, change, estimate }: SettingsSectionProps) {
   const isChecked = draft.holdOut !== "0";
   return (
@@ -117,7 +117,7 @@ function RateInput({ draft, change }: RateInputProps) {
 const SHARE = "10%";
 const ROWS = 20;
 
-/** Rows to hold out: as suits their number, none, 10 %, or a number. */
+/** Rows to hold out: automatic, none, 10 %, or a number. */
 function HoldOutInput({ value, change }: { value: string; change: (value: string) => void }) {
   const values: Record<string, string> = { auto: DEFAULT_SETTINGS.holdOut, off: "0", share: SHARE, rows: String(ROWS) };
   const kind = value.endsWith("%") ? "share" : (Object.keys(values).find((name) => values[name] === value) ?? "rows");

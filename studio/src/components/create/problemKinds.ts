@@ -1,4 +1,4 @@
-// Words for each kind of problem that the server finds in data; a test compares them with the server's kinds.
+// A name for each kind of problem that the server finds in data; a test compares them with the server's kinds.
 
 export const PROBLEM_KINDS: Record<string, string> = {
   "ambiguous-delimiter": "Two possible delimiters",

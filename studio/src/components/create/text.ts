@@ -1,4 +1,4 @@
-// Words of the page that makes a tuned model: import, grid, settings, estimate.
+// Texts of the page for a new tuned model: import, grid, settings, estimate.
 
 import { count, counted } from "../../format";
 import { text as shared } from "../text";
@@ -7,7 +7,7 @@ import { PROBLEM_KINDS } from "./problemKinds";
 const rows = (number: number) => counted(number, "row");
 const examples = (number: number) => counted(number, "example");
 
-// As the server names them, the most frequent first.
+// The server's names, the most frequent first.
 const ENCODINGS: Record<string, string> = {
   "utf-8": "Unicode",
   "utf-16": "Unicode",
@@ -177,7 +177,7 @@ export const text = {
     usePasted: (complete: number, incomplete: number) =>
       incomplete === 0 ? `Use ${examples(complete)}` : `Use ${rows(complete + incomplete)}`,
     chooseColumns: "Choose columns",
-    wide: (cells: number) => `Most lines have ${cells} cells. Choose which hold the input and the output.`,
+    wide: (cells: number) => `Most lines have ${cells} cells. Choose which ones contain the input and the output.`,
     pastedName: "Pasted rows.csv",
     columnNames: (names: readonly string[]) => `“${names.join("” and “")}” in the first line are column names.`,
     incomplete: (lines: readonly number[], shown: number) =>
@@ -212,7 +212,7 @@ export const text = {
     moreRows: (rows: string) => `Show ${rows}`,
     reading: "Reading the file…",
     noExample: "No row can be used yet.",
-    notRead: "The file has not been read in this way.",
+    notRead: "The file has not been read this way yet.",
     moreTitle: "Import more examples",
     needBoth: "Choose one input column and one output column.",
     several: "Several input columns are combined, one line of “name: text” each.",
@@ -283,7 +283,7 @@ export const text = {
     fixed: (number: number, listed: string) =>
       number === 1 ? `Row ${listed} was fixed here.` : `${rows(number)} were fixed here: ${listed}.`,
     fixesDropped: (number: number) =>
-      `The file is read in another way, so ${rows(number)} fixed here ${number === 1 ? "is" : "are"} as in the file again.`,
+      `The file is now read in another way, so your ${number === 1 ? "fix" : "fixes"} to ${rows(number)} no longer ${number === 1 ? "applies" : "apply"}.`,
     kinds: PROBLEM_KINDS,
   },
   grid: {

@@ -28,7 +28,7 @@ const COLUMNS = [
 ];
 const LONG = 30; // characters; a shorter beginning is shown in each row
 
-/** The examples in the grid, with what the server says of them. */
+/** The examples in the grid, with the server's problems and token counts. */
 export function ExamplesGrid({ rows, change, read, estimate, refused, filter, setFilter, ref }: ExamplesGridProps) {
   const { textInputCharacters: input, outputCharacters: output } = useLimits();
   const isCurrent = estimate?.exampleTokens.length === rows.length;

@@ -110,7 +110,7 @@ export function GridRows(props: GridRowsProps) {
   );
 }
 
-/** The border between two columns, to be dragged; by keyboard the grid moves it. */
+/** The border between two columns, which can be dragged; with the keyboard, the grid moves it. */
 function Border({ move }: { move: (share: number) => void }) {
   function onPointerMove({ currentTarget, buttons, movementX }: PointerEvent<HTMLElement>) {
     const left = currentTarget.parentElement;

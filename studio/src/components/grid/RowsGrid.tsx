@@ -7,7 +7,7 @@ import { toast } from "../toasts";
 import { type GridColumn, GridRows, ROW_PX, SHORT_ROW_PX } from "./GridRows";
 import { type Grid, handleKey, useGrid } from "./useGrid";
 
-/** What others do with a grid: move the focus there, add rows that can be taken back. */
+/** Actions on a grid from outside: move the focus to it, add rows with an undo. */
 export type GridHandle = { focus: () => void; append: (rows: Cells[]) => void };
 
 type RowsGridProps = {
@@ -16,7 +16,7 @@ type RowsGridProps = {
   rows: Cells[];
   change: (rows: Cells[]) => void;
   problems: (RowProblem | undefined)[];
-  isWaiting?: boolean; // for the server to look at the rows
+  isWaiting?: boolean; // waiting for the server to check the rows
   tokens?: number[];
   beginning?: string;
   labels?: string[]; // outputs to filter by
@@ -40,7 +40,7 @@ export function RowsGrid({ ref, ...props }: RowsGridProps) {
   const isShort = rows.every((cells) => cells.every((cell, place) => fits(cell, place === 0 ? 60 : 30)));
   const hasProblems = problems.some((problem) => problem !== undefined);
   function show(next: Filter) {
-    grid.selectNone(); // what is not in sight must not be deleted
+    grid.selectNone(); // rows that are not visible must not be deleted
     setFilter(next);
   }
   function find() {
@@ -101,7 +101,7 @@ export function RowsGrid({ ref, ...props }: RowsGridProps) {
 
 const fits = (line: string, characters: number) => line.length <= characters && !line.includes("\n");
 
-const FIRST_WIDTH = 1.6; // the first column mostly has the longest texts
+const FIRST_WIDTH = 1.6; // the first column usually has the longest texts
 
 type GridToolbarProps = {
   label: string;
@@ -112,7 +112,7 @@ type GridToolbarProps = {
   focus: () => void;
 };
 
-/** Buttons for what the keys do, and for finding problems. */
+/** Buttons for the same actions as the keys, and for finding problems. */
 function GridToolbar({ label, grid, isFiltered, find, isEmpty, focus }: GridToolbarProps) {
   const buttons: [string, () => void, boolean][] = [
     [text.grid.add, grid.add, false],
@@ -151,7 +151,7 @@ type GridFilterProps = {
 
 const SEARCHABLE_ROWS = 10;
 
-/** Words to search for, a label to see alone, and how many rows are left. */
+/** A search field, a filter by label, and the number of rows shown. */
 function GridFilter({ filter, show, labels = [], shown, all }: GridFilterProps) {
   const isFiltered = shown < all;
   if (all < SEARCHABLE_ROWS && !isFiltered && !filter.words) return null;

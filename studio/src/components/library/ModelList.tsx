@@ -88,7 +88,7 @@ export function ModelList() {
 
 type View = { filter: Filter; words: string; order: Order };
 
-/** What the list shows, kept in the address: it is the same after going back or reloading. */
+/** What the list shows. It is kept in the URL, so that it is the same after going back or reloading. */
 function useView() {
   const [here, go] = useLocation();
   const search = useSearch();

@@ -30,7 +30,7 @@ type ModelTableProps = {
   order: Order;
   sort: (order: Order) => void;
   acts: Acts;
-  showsOwner: boolean; // pointless if all are the user's own
+  showsOwner: boolean; // pointless if all models belong to the user
 };
 
 /** Tuned models as rows that can be sorted and selected; running ones show their progress. */
@@ -147,7 +147,7 @@ function ModelRow({ model, isSelected, toggle, acts, showsOwner }: ModelRowProps
   );
 }
 
-/** The score of the newest evaluation, with what it measures and what the base scored. */
+/** The score of the newest evaluation, with its metric and the score of the base. */
 function Score({ model: { score } }: { model: TunedModel }) {
   if (!score) return <span className="soft">–</span>;
   const { metric, value, baseValue } = score;
@@ -211,13 +211,13 @@ export type Order = { by: Column; isRising: boolean };
 const FALLING_FIRST: readonly Column[] = ["updated", "score"];
 const STANDARD: Order = { by: "updated", isRising: false };
 
-/** The order that an address names, such as "name" or "-score". */
+/** The order in a URL, such as "name" or "-score". */
 export function orderFrom(given: string | null): Order {
   const by = NAMES.find((name) => name === given?.replace(/^-/, ""));
   return by ? { by, isRising: !given?.startsWith("-") } : STANDARD;
 }
 
-/** An order as an address names it; undefined for the usual one. */
+/** An order as it appears in a URL; undefined for the usual one. */
 export function orderName({ by, isRising }: Order): string | undefined {
   return by === STANDARD.by && isRising === STANDARD.isRising ? undefined : `${isRising ? "" : "-"}${by}`;
 }

@@ -14,7 +14,7 @@ type SelectionProps = {
   remove: (models: TunedModel[]) => void;
 };
 
-/** What can be done with the selected models: compare them, cancel those being tuned, delete them. */
+/** The actions on selected models: compare them, cancel those being tuned, delete them. */
 export function Selection({ models, cancel, remove }: SelectionProps) {
   const open = models.filter((model) => isRunning(model) && canEdit(model));
   const own = models.filter(({ role }) => role === "OWNER");

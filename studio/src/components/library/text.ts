@@ -1,4 +1,4 @@
-// Words of My Library.
+// Texts of My Library.
 
 import { count, counted } from "../../format";
 import { text as shared } from "../text";

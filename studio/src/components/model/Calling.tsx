@@ -27,7 +27,7 @@ export function ApiTab({ model }: { model: TunedModel }) {
   );
 }
 
-/** What calls should look like, learned from the examples; writers can have plain inputs wrapped. */
+/** The expected form of calls, learned from the examples; writers can turn on wrapping of plain inputs. */
 export function Contract({ model }: { model: TunedModel }) {
   const id = idOf(model.name);
   const wrapping = useWrapping(id);

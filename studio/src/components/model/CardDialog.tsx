@@ -30,7 +30,7 @@ export function CardDialog({ model, onClose }: { model: TunedModel; onClose: () 
   );
 }
 
-/** The blocks of the Markdown that cards are written in: code between fences, else paragraphs between blank lines. */
+/** The blocks of a card's Markdown: code between fences, and paragraphs separated by blank lines. */
 export function blocks(markdown: string): string[] {
   const parts = markdown.split(/^```\n?/m);
   return parts.flatMap((part, place) =>

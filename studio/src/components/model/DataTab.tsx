@@ -8,7 +8,7 @@ import { QueryState } from "../Page";
 import { ReportCard } from "./ReportCard";
 import { text } from "./text";
 
-/** Rows to check, what more examples would bring, and the first examples as the base model read them. */
+/** Rows to check, how much more examples would help, and the first examples as the base model read them. */
 export function DataTab({ model }: { model: TunedModel }) {
   return (
     <div className="stack">
@@ -41,7 +41,7 @@ function Seen({ model }: { model: TunedModel }) {
 
 const FOLDS = 5;
 
-/** Which of a model's examples may be wrong, and the way to tune again without the certain errors. */
+/** The examples of a model that may be wrong, and a button to tune again without the certain errors. */
 function DataCheck({ model }: { model: TunedModel }) {
   const id = idOf(model.name);
   if (model.state !== "ACTIVE") return null;

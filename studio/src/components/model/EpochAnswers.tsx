@@ -7,7 +7,7 @@ import { text } from "./text";
 const SHOWN_EPOCHS = 5; // the newest
 const LONGEST = 120; // characters of an input, from its end
 
-/** What a few rows were answered after each epoch, beside what was expected. */
+/** The answers to a few rows after each epoch, next to the expected outputs. */
 export function EpochAnswers({ model }: { model: TunedModel }) {
   const query = useEpochAnswers(idOf(model.name), maySeeExamples(model), isRunning(model));
   const { rows = [], epochs = [] } = query.data ?? {};

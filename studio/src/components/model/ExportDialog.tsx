@@ -85,7 +85,7 @@ export function ExportDialog({ model, onClose }: { model: TunedModel; onClose: (
   );
 }
 
-/** About how large an export is; of GGUF for the bits of a weight, or for a file of each. */
+/** The approximate size of an export; for GGUF, by bits per weight, or for one file of each. */
 function sizeOf(sizes: ExportFormat[], format: Format, bits: Bits): string | undefined {
   const found = sizes.filter(
     (one) => one.format === format && (format !== "gguf" || !bits || String(one.bits) === bits),
@@ -95,7 +95,7 @@ function sizeOf(sizes: ExportFormat[], format: Format, bits: Bits): string | und
 
 const SECOND_MS = 1000;
 
-/** What an export is doing: written by the server for so many seconds, or so much of it downloaded. */
+/** The progress of an export: the seconds that the server has been writing it, or how much is downloaded. */
 function ExportProgress({ of: { since, loaded, total = 0 }, proves }: { of: RunningExport; proves: boolean }) {
   const [now, setNow] = useState(Date.now);
   useEffect(() => {
@@ -117,7 +117,7 @@ function ExportProgress({ of: { since, loaded, total = 0 }, proves }: { of: Runn
   );
 }
 
-/** How the answers of exports compared with the model's, for the newest export of each format. */
+/** How the answers of exports compare with the model's, for the newest export of each format. */
 function Proofs({ exports }: { exports: ProvenExport[] }) {
   if (exports.length === 0) return null;
   return (

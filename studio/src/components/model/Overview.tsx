@@ -42,7 +42,7 @@ export function Overview({ model, operation }: { model: TunedModel; operation?: 
 
 type AdviceProps = { model: TunedModel; advice: Schemas["AdviceOut"] };
 
-/** What the curve means. If it names an epoch, that is at hand already: nothing needs to be tuned again. */
+/** The advice on the curve. If it names an epoch, that epoch is already available without tuning again. */
 function AdviceNote({ model, advice: { kind, text: sentence, epochCount: epoch } }: AdviceProps) {
   const use = useServedEpoch(idOf(model.name));
   const isKept = model.tuningTask.epochLosses?.some((one) => one.epoch === epoch) ?? false;

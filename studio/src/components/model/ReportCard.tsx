@@ -11,7 +11,7 @@ type Props<K extends Kind> = {
   kind: K;
   model: TunedModel;
   words: Words;
-  how?: object; // of the plain way
+  how?: object; // for the plain way
   more?: { label: string; how: object }; // a slower, more thorough way
   other?: (start: (how: Promise<object>) => void) => ReactNode; // a way that needs more input
   isOtherOnly?: boolean;

@@ -74,7 +74,7 @@ function Found({ model, report }: { model: TunedModel; report: EvaluationReport 
 
 const LONGEST = 160; // characters of an input
 
-/** An answer where tuning gained most, and one where it went most wrong. */
+/** The answer where tuning helped most, and the one that is most wrong. */
 function ExampleAnswers({ report: { bestRows, worstRows } }: { report: EvaluationReport }) {
   const shown = [...bestRows.slice(0, 1), ...worstRows.slice(0, 1)];
   if (shown.length === 0) return null;

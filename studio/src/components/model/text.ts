@@ -1,4 +1,4 @@
-// Words of the page of a tuned model: progress, curve, held-out rows, reports, export.
+// Texts of a tuned model's page: progress, curve, held-out rows, reports, export.
 
 import { count, counted, duration } from "../../format";
 import { text as shared } from "../text";
@@ -30,7 +30,7 @@ export const text = {
     compare: "Compare",
     useEpoch: (epoch: number) => `Use epoch ${epoch}`,
     servedEpoch: "Epoch in use",
-    servedEpochHelp: "This epoch answers, is exported, and is where tuning continues. The change takes effect at once.",
+    servedEpochHelp: "This epoch is used for answers, exports and further tuning. The change takes effect immediately.",
     serves: (epoch: number) => `Epoch ${epoch} is in use.`,
     epochOf: (epoch: number, isBest: boolean) => `Epoch ${epoch}${isBest ? " (lowest held-out loss)" : ""}`,
     betweenEpochs: "The last step before tuning was cancelled",
@@ -224,7 +224,7 @@ export const text = {
     preparing: (seconds: number, proves: boolean) =>
       `Preparing… ${duration(seconds)}.${proves ? " Checking the answers takes a few minutes." : ""}`,
     downloading: (done: string, all: string) => `Downloading… ${done} of ${all}.`,
-    preparingNow: "Preparing the export.", // for screen readers, which are not told of each second
+    preparingNow: "Preparing the export.", // for screen readers, so that they do not announce every second
     downloadingNow: "Downloading the export.",
     goesOn: "It continues if you close this window.",
     other: "Another export is in progress.",

@@ -71,7 +71,7 @@ export function AnswerPanel({ name, model, prompt, answer, against }: Props) {
 
 const SECOND_MS = 1000;
 
-/** How long the first word has been awaited; whether the server loads, waits or reads the prompt is not known here. */
+/** The time spent waiting for the first word; whether the server is loading, waiting or reading is not known here. */
 function Waiting({ since }: { since: number }) {
   const [now, setNow] = useState(Date.now);
   useEffect(() => {

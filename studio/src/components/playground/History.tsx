@@ -4,7 +4,7 @@ import type { Answer } from "../../api/answers";
 import { Ago } from "../Facts";
 import { text } from "./text";
 
-/** A prompt that was run, with what each model said. */
+/** A prompt that was run, with the answer of each model. */
 export type Run = { time: string; prompt: string; answers: { model: string; text: string }[] };
 
 const KEY = "tunery-runs";

@@ -1,4 +1,4 @@
-// Words of the playground.
+// Texts of the playground.
 
 import { count, counted } from "../../format";
 import { text as shared } from "../text";
@@ -54,7 +54,7 @@ export const text = {
     tokens: (input: number, output: number) => `${count(input)} tokens in, ${count(output)} out`,
     busy: "A model is being tuned on this machine, so answers will be slow.",
     asExample: "Add as example",
-    asExampleHelp: "Correct the answer if it is wrong: the model will learn it as it stands here.",
+    asExampleHelp: "Correct the answer if it is wrong; the model will learn it exactly as shown here.",
     exampleInput: "Input",
     exampleOutput: "Output",
     addToModel: "Add to this model's data",

@@ -17,7 +17,7 @@ const HEADS = [
   [<span className="visually-hidden">{text.common.actions}</span>, "narrow"],
 ] as const;
 
-/** The user's structured prompts; drafts of tuned models, which are stored as prompts, are listed apart. */
+/** The user's structured prompts; drafts of tuned models, which are stored as prompts, are listed separately. */
 export function PromptList() {
   const query = usePrompts();
   if (!query.data) return <QueryState query={query} />;
@@ -40,7 +40,7 @@ export function PromptList() {
   );
 }
 
-/** Unfinished tuned models, closed at first; all can be deleted at once. */
+/** Unfinished tuned models, collapsed at first; all can be deleted at once. */
 function Drafts({ drafts }: { drafts: Prompt[] }) {
   const [isAsking, setAsking] = useState(false);
   const remove = useDeletePrompt();

@@ -86,7 +86,7 @@ function PasteDialog({ pasted, columns, add, onClose }: PasteDialogProps) {
   );
 }
 
-const ALL_ROWS = "100000"; // that the server reads of a file
+const ALL_ROWS = "100000"; // rows of a file that the server returns
 
 /** Rows from a file: the same preview as for a tuned model, then one cell for each column of the prompt. */
 function FileImport({ parts, change }: RowsEditorProps) {

@@ -15,14 +15,14 @@ import { text } from "./text";
 
 type TestRowsProps = { parts: PromptParts; change: (part: Partial<PromptParts>) => void };
 
-/** Rows without an output, and how a model answers them after it has seen the rows above. */
+/** Rows without an output, and a model's answers to them after it has seen the rows above. */
 export function TestRows({ parts, change }: TestRowsProps) {
   const { testRows, columns } = parts;
   const names = useModelNames();
   const [chosen, setChosen] = useState<string>();
   const [chosenShows, setShows] = useState<boolean>();
   const model = chosen ?? names.bases[0]?.name ?? names.ready[0]?.name ?? "";
-  const showsRows = chosenShows ?? !model.startsWith("tunedModels/"); // tuned models have learned theirs
+  const showsRows = chosenShows ?? !model.startsWith("tunedModels/"); // tuned models have already learned their rows
   return (
     <section className="card stack" aria-labelledby="tests">
       <div>
@@ -75,7 +75,7 @@ function TestRow({ parts, cells, number, model, showsRows, change, remove }: Tes
   const [code, setCode] = useState<Run>();
   const [isPreparing, setPreparing] = useState(false);
   const isEmpty = !model || cells.every((cell) => !cell.trim());
-  /** Find what fits into the window; both the run and the code use exactly that. */
+  /** Find the rows that fit into the window; both the run and the code use exactly these. */
   async function prepared(act: (run: Run) => void) {
     setPreparing(true);
     try {

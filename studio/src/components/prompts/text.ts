@@ -1,4 +1,4 @@
-// Words of structured prompts.
+// Texts of structured prompts.
 
 import { counted } from "../../format";
 import { text as shared } from "../text";
@@ -42,7 +42,7 @@ export const text = {
     added: (number: number) => `${counted(number, "row")} added.`,
     pasteTitle: (number: number) => `Add ${counted(number, "row")}?`,
     addRows: (number: number) => `Add ${counted(number, "row")}`,
-    headerLeft: "The first line holds the names of the columns and is left out.",
+    headerLeft: "The first line contains the column names and is left out.",
     addTest: "Add test row",
     removeTest: (number: number) => `Remove test row ${number}`,
     testCell: (prefix: string, number: number) => `${prefix || "Text"} in test row ${number}`,
