@@ -73,7 +73,7 @@ def is_record(value: object) -> bool:
 
 
 def kind_of(value: object) -> str:
-    """Return what a value is, for messages."""
+    """Return a description of a value for messages."""
     names = {
         JsonNumber: "a number",
         dict: "an object",

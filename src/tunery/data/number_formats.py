@@ -43,7 +43,7 @@ _OF_SYSTEM = re.compile(r"\[\$-(?:F|x-sys)", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """The text of a number; `doubt` says why a spreadsheet may show another text."""
+    """The text of a number; `doubt` says why a spreadsheet may show a different text."""
 
     text: str
     doubt: str | None = None

@@ -249,7 +249,7 @@ class _CellText:
             self._open.pop()
 
     def add(self, data: str) -> None:
-        """Add characters of a paragraph; a line end in the file is a space."""
+        """Add characters of a paragraph; a line end in the file counts as a space."""
         if not self._skipped and "p" in self._open:
             self._pieces.append(_LINE_END.sub(" ", data))
 

@@ -106,7 +106,7 @@ class SheetContent:
     """
     The cells of one sheet as it shows them, by row and column from 0, and its hidden rows and columns.
 
-    `doubts` says why a spreadsheet may show another text for a cell.
+    `doubts` says why a spreadsheet may show a different text for a cell.
     """
 
     cells: dict[int, dict[int, Cell]] = field(default_factory=dict)

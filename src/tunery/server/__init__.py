@@ -1,1 +1,1 @@
-"""The HTTP API that Google's clients speak, and its extensions."""
+"""The HTTP API that Google's clients use, and its extensions."""

@@ -1,5 +1,5 @@
 """
-HTTP as Google's clients speak it: routes and their parameters, request bodies, replies, streams and the error envelope.
+HTTP as used by Google's clients: routes and their parameters, request bodies, replies, streams and the error envelope.
 
 Handlers take and return the messages of `wire/`; `ApiRouter` binds them.
 """
@@ -490,7 +490,7 @@ def _line(value: Message | Mapping[str, Any]) -> bytes:
 SERVICE = "generativelanguage.googleapis.com"
 RETRY_SECONDS = 5
 
-# google.rpc.Code to HTTP, as google/rpc/code.proto maps them
+# HTTP status by google.rpc.Code, as in google/rpc/code.proto
 HTTP_STATUS = {
     "CANCELLED": 499,
     "INVALID_ARGUMENT": 400,

@@ -23,7 +23,7 @@ _FEATURES: tuple[tuple[str, str, str], ...] = (
     (
         rf"{_MODEL}:(?i:(?:async)?(?:batch)?embed(?:content|text)s?)",
         "Embedding is",
-        "Run an embedding model beside this server.",
+        "Run an embedding model alongside this server.",
     ),
     (
         rf"batches\b.*|{_MODEL}:batchGenerateContent",
@@ -57,7 +57,7 @@ _OPENAI_INSTEAD = {
     "threads": "Use chat/completions.",
     "conversations": "Use chat/completions.",
     "realtime": "Use chat/completions with stream.",
-    "embeddings": "Run an embedding model beside this server.",
+    "embeddings": "Run an embedding model alongside this server.",
     "fine_tuning": "Tune with `tunery tune` or POST /v1beta/tunedModels.",
     "batches": "Call chat/completions for each prompt, or run `tunery generate MODEL --input FILE`.",
     "files": "Put their text into the messages.",

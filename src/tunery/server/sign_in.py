@@ -375,6 +375,5 @@ def _origin(uri: str) -> str:
     parts = urlsplit(uri)
     if not uri:
         return ""
-    return (
-        "http:" if parts.netloc.startswith("[") else f"{parts.scheme}://{parts.netloc}"
-    )  # a policy cannot contain IPv6 addresses
+    # a policy cannot contain IPv6 addresses
+    return "http:" if parts.netloc.startswith("[") else f"{parts.scheme}://{parts.netloc}"

@@ -201,7 +201,7 @@ def sizes(library: Library, catalog: Catalog, model: TunedModel) -> tuple[Export
 
 
 def _table_weights(config: dict[str, Any]) -> int:
-    """Return how many weights the token table and the head of a base have, which stay wide."""
+    """Return the number of weights in the token table and the head of a base, which are not stored in fewer bits."""
     table = int(config.get("vocab_size", 0)) * int(config.get("hidden_size", 0))
     return table if config.get("tie_word_embeddings", True) else 2 * table
 

@@ -84,9 +84,8 @@ class Lookup:
         return self._tokens[place : place + most]
 
 
-_WINDOW_TOKENS = (
-    16  # decoded again with each token, once the text before them is certain; a thousand take a millisecond
-)
+# decoded again with each token, once the text before them is certain; a thousand take a millisecond
+_WINDOW_TOKENS = 16
 
 
 class TextStream:

@@ -94,9 +94,8 @@ class StrictIncoming(Incoming):
     @classmethod
     def _given(cls, data: dict[Any, Any]) -> dict[Any, Any]:
         given = super()._given(data)
-        most = (
-            2 * len(cls.model_fields) + MAX_PROBLEMS
-        )  # each field has two names, and any other name is a problem anyway
+        # each field has two names, and any other name is a problem anyway
+        most = 2 * len(cls.model_fields) + MAX_PROBLEMS
         return given if len(given) <= most else dict(islice(given.items(), most))
 
 
