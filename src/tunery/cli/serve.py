@@ -237,12 +237,12 @@ def _device(name: str, card: str | None) -> Finding:
         return Finding("device", Verdict.OK, f"{name}, from TUNERY_DEVICE")
     if card is None:
         return Finding("device", Verdict.OK, "processor")
-    import torch
+    from tunery.engine.base import graphics_card
 
-    if torch.cuda.is_available():
-        text = f"processor; torch can also compute on {torch.cuda.get_device_name()}: set TUNERY_DEVICE=cuda"
+    if usable := graphics_card():
+        text = f"processor; torch can also compute on {usable}: set TUNERY_DEVICE=cuda"
         return Finding("device", Verdict.OK, text)
-    text = f"processor; there is {card} graphics card, but torch {torch.__version__} cannot use it"
+    text = f"processor; there is {card} graphics card, but torch {_version('torch')} cannot use it"
     return Finding("device", Verdict.WARNING, f"{text}. {_advice(card)}")
 
 

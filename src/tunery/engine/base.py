@@ -106,6 +106,11 @@ def chosen_device(name: str) -> torch.device:
     return device
 
 
+def graphics_card() -> str | None:
+    """Return the name of a graphics card that torch can compute on; None if there is none."""
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+
+
 def device_dtype(device: torch.device) -> torch.dtype:
     """Return the number format in which a device is fast, bfloat16 or float32."""
     if device.type == "cpu":
