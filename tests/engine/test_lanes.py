@@ -46,19 +46,26 @@ def test_every_pass_gives_the_same_bytes() -> None:
 def test_a_forked_process_has_two_lanes_as_well() -> None:
     """A program that tuned and then forks, as multiprocessing does on Linux, can tune in its child."""
     network = tiny_network("qwen3", torch.float32)
-    loss, _ = gradient_of(network)
-    context = multiprocessing.get_context("fork")
-    ours, theirs = context.Pipe(duplex=False)
-    child = context.Process(target=lambda: theirs.send(gradient_of(network)[0]))
-
-    child.start()
-
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
     try:
-        assert ours.poll(30)
-        assert ours.recv() == loss
+        loss, total = gradient_of(network)[0], torch.ones(1_000_000).add_(1).sum()  # the sum starts OpenMP's threads
+        context = multiprocessing.get_context("fork")
+        ours, theirs = context.Pipe(duplex=False)
+
+        def work() -> None:
+            theirs.send((gradient_of(network)[0], float(torch.ones(1_000_000).add_(1).sum())))
+
+        child = context.Process(target=work)
+        child.start()
+        try:
+            assert ours.poll(30)
+            assert ours.recv() == (loss, total)
+        finally:
+            child.kill()
+            child.join()
     finally:
-        child.kill()
-        child.join()
+        torch.set_num_threads(threads)
 
 
 def test_answers_at_one_end_leave_a_lane_without_any() -> None:

@@ -105,13 +105,16 @@ class LanePair:
 _pairs: weakref.WeakSet[LanePair] = weakref.WeakSet()
 
 
-def _start_threads() -> None:
+def _replace_threads() -> None:
+    """Start the threads of lanes again, and use none of OpenMP's: a fork copies no threads, but their pools wait."""
+    if _pairs:
+        torch.set_num_threads(1)  # of each lane
     for pair in _pairs:
         pair.start_thread()
 
 
-if hasattr(os, "register_at_fork"):  # a fork copies no threads: in the child, second lanes would never run
-    os.register_at_fork(after_in_child=_start_threads)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_replace_threads)
 
 
 def _lane(work: Callable[[], T], handover: Handover, threads: int, is_grad_enabled: bool) -> T:
