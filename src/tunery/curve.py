@@ -84,7 +84,7 @@ def advise(
     Training loss cannot tell how many epochs are best: with fewer epochs the learning rate falls sooner, so the run is
     a different one.
     `healthy_epoch` is the epoch that is served because the one that would otherwise be served is ruined;
-    `constant_answer` is what the model answers whatever the input.
+    `constant_answer` is the answer that the model gives to every input.
     """
     if healthy_epoch is not None:
         text = (
@@ -263,7 +263,7 @@ def _epoch_axis(plane: _Plane, name: str) -> list[str]:
 def _mark(plane: _Plane, epoch: int) -> str:
     x = plane.x(epoch)
     is_right = epoch > plane.epochs / 2
-    # which epoch is in use can change after the picture is written, so it names only what it was measured by
+    # the epoch in use may change after the picture is written, so the label only says how the epoch was measured
     anchor = "end" if is_right else "start"
     label = _text("tick", x - 6 if is_right else x + 6, _TOP + 2, "lowest held-out loss", anchor)
     return f'<line class="mark" x1="{x}" y1="{_TOP - 8}" x2="{x}" y2="{_HEIGHT - _BOTTOM}"/>{label}'

@@ -91,7 +91,7 @@ class TuningRuined(InvalidArgument):
 
 class AnswersRuined(InvalidArgument):
     """
-    The tuned model no longer reads its input: it gives one answer to every example, in every kept epoch.
+    The tuned model ignores its input: in every kept epoch, it gives the same answer to every example.
 
     `answer` is that answer, which may be empty.
     """

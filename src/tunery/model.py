@@ -423,7 +423,8 @@ def settings_of(options: SamplingOptions, contracts: Contracts | None, *, constr
     """
     Return the settings for a model with these contracts, None for a base.
 
-    Without a constraint in the options, answers are the labels of the examples if `constrains` and they are labels.
+    Without a constraint in the options, answers are limited to the labels of the examples if `constrains` and there are
+    labels.
     Raises InvalidArgument for a value out of range or two constraints, FailedPrecondition for a model tuned on free
     text.
     """

@@ -218,7 +218,7 @@ class OutputContract:
 
     def own_form(self) -> AnswerForm | None:
         """
-        Return the constraint where the caller asks for nothing else: one of the labels; None for other outputs.
+        Return the default constraint, which is one of the labels; None for other outputs.
 
         Labels with more than OWN_LABEL_CHARACTERS are drawn token by token instead of scored, which takes as long as
         free text.

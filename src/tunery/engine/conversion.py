@@ -1,7 +1,7 @@
 """
 Converts a GGUF file to the folder that tuning and answering read: bfloat16 safetensors, config, tokenizer, template.
 
-Llama files, and tokenizers like that of SmolLM, are read here, others by transformers' loader. The positions of Q4_1
+Llama files, and tokenizers like SmolLM's, are read here, and others by transformers' loader. The positions of Q4_1
 blocks are stored in `four_bit.json`, so that 4-bit decoding multiplies exactly the numbers that were used in tuning.
 """
 
@@ -57,7 +57,7 @@ def convert(gguf_file: Path, folder: Path, on_progress: OnProgress = ignore) -> 
 
 
 def tokenizer_of(file: GgufFile) -> Tokenizer:
-    """Return the tokenizer that a GGUF file describes; raises what `fallback.gguf_tokenizer_parts` does."""
+    """Return the tokenizer that a GGUF file describes; raises the errors of `fallback.gguf_tokenizer_parts`."""
     is_byte_level = file.metadata.get("tokenizer.ggml.model") == "gpt2"
     if not is_byte_level or file.metadata.get("tokenizer.ggml.pre") not in DIGIT_SPLITTING:
         return Tokenizer(*gguf_tokenizer_parts(file.path))
@@ -68,12 +68,12 @@ def tokenizer_of(file: GgufFile) -> Tokenizer:
 
 
 _NAMED_TOKENS = {"bos_token": "bos", "eos_token": "eos", "unk_token": "unknown", "pad_token": "padding"}
-_UNKNOWN = "<|endoftext|>"  # of GPT-2's tokenizer, where the file names none
+_UNKNOWN = "<|endoftext|>"  # as in GPT-2's tokenizer, if the file names none
 _CONTROL, _USER_DEFINED = 3, 4  # token types of ggml
 
 
 def _byte_level(file: GgufFile, tokens: list[str]) -> Backend:
-    """Return byte-level BPE that splits digits; tokens that GPT-2's alphabet of bytes does not spell are respelled."""
+    """Return byte-level BPE that splits digits; tokens that GPT-2's byte alphabet cannot spell are respelled."""
     alphabet = set(pre_tokenizers.ByteLevel.alphabet())
     spell = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     spelled = [
@@ -87,7 +87,7 @@ def _byte_level(file: GgufFile, tokens: list[str]) -> Backend:
     backend.pre_tokenizer = pre_tokenizers.Sequence([digits, pre_tokenizers.ByteLevel(add_prefix_space=False)])
     backend.decoder = decoders.ByteLevel()
     backend.post_processor = processors.TemplateProcessing(single="$A:0", pair="$A:0 $B:1", special_tokens=[])
-    # one that is no spelling is a plain token that llama.cpp calls control by mistake
+    # a token that is not spelled in it is a plain token that llama.cpp calls control by mistake
     kinds = zip(tokens, file.metadata.get("tokenizer.ggml.token_type") or (), strict=False)
     for token, kind in kinds:
         if kind in (_CONTROL, _USER_DEFINED) and token in vocabulary:

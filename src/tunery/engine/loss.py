@@ -98,7 +98,7 @@ def answer_loss(
 @dataclass(frozen=True, slots=True)
 class Options:
     """
-    The options behind `rows` prompts, of which one is right: `lengths` in tokens, and the places of the `right` ones.
+    The options after `rows` prompts, one of which is right: `lengths` in tokens, and the places of the `right` ones.
 
     The loss of a label is the cross-entropy over the options, a log-likelihood of an option being the sum over its
     tokens; `plain_weight` is that of the sum of the plain loss of the right ones, `label_weight` that of the sum of
@@ -115,9 +115,9 @@ def options_loss(
     hidden: Tensor, place: Tensor, targets: Tensor, head: Head, options: Options
 ) -> tuple[Tensor, Tensor, Tensor]:
     """
-    Return both sums, plain and of labels, and the gradient of their weighted sum towards `hidden`.
+    Return both sums, plain and for labels, and the gradient of their weighted sum with respect to `hidden`.
 
-    `hidden` `[W, H]`; `place` `[N]` says which of them predicts each of the tokens `targets` `[N]`.
+    `hidden` is `[W, H]`; `place` `[N]` says which of these rows predicts each of the tokens `targets` `[N]`.
     """
     rows, count = len(options.right), len(options.lengths)
     owner = torch.arange(rows * count, device=place.device).repeat_interleave(
@@ -130,7 +130,7 @@ def options_loss(
     right = torch.zeros_like(scores)
     right[torch.arange(rows), list(options.right)] = 1
     plain, labels = -(scores * right).sum(), -(scores.log_softmax(1) * right).sum()
-    # d/dscore: both losses are linear in the log-likelihood of a token, so each token has one coefficient
+    # d/dscore; both losses are linear in the log-likelihood of a token, so each token has one coefficient
     wanted = options.plain_weight * right + options.label_weight * (right - scores.softmax(1))
     coefficient = wanted.view(-1)[owner].to(normalizer.dtype)  # (N,)
     mass = torch.zeros_like(normalizer).index_add_(0, place, coefficient)  # (W,)

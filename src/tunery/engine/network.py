@@ -157,7 +157,8 @@ class Network:
         label_weight: float,
     ) -> tuple[float, float]:
         """
-        Add the gradient of the weighted sum of two losses; return both as sums in nats: plain, of labels.
+        Add the gradient of the weighted sum of two losses; return both as sums in nats, the plain one and that of
+        labels.
 
         `options` are the complete answers, one of them that of each row. Takes one lane: the probability of an option
         follows from all of them.

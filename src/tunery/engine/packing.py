@@ -80,11 +80,11 @@ def pack(rows: Sequence[EncodedExample], *, share_prefix: bool = True) -> Packed
 
 def pack_options(rows: Sequence[EncodedExample], options: Sequence[Sequence[int]]) -> PackedBatch:
     """
-    Return the prompts of rows, each read once, with every option behind each of them.
+    Return the prompts of rows, each read once, followed by every option.
 
         prefix | rest of prompt 0 | option 0 | option 1 | ... | rest of prompt 1 | option 0 | ... | filling
 
-    Answer tokens are in this order too. The last token of an option is predicted and never read, so it has no place.
+    Answer tokens are in the same order. The last token of an option is predicted and never read, so it has no place.
     """
     prompts = [row.token_ids[: row.answer_offset] for row in rows]
     prefix = shared_prefix_tokens([EncodedExample(prompt, len(prompt)) for prompt in prompts]) if len(rows) > 1 else 0

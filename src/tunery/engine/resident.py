@@ -33,7 +33,7 @@ from tunery.types import Hyperparameters, SamplingSettings, TuningExample
 
 _log = logging.getLogger("tunery.engine")
 
-ASKED_TOKENS = 16  # of answers that only have to be told apart
+ASKED_TOKENS = 16  # of answers that only have to be distinguished
 
 
 class ResidentBase:
@@ -137,7 +137,7 @@ class ResidentBase:
             self.remove(slot)
 
     def asked(self, examples: Sequence[TuningExample], adapter: Adapter, places: Sequence[int]) -> list[str]:
-        """Return how an adapter's answers to these of the examples begin; nothing if they cannot be had."""
+        """Return the beginnings of an adapter's answers to these examples; nothing if there are none."""
         try:
             answers = self.sample(adapter, [examples[place].text_input for place in places], ASKED_TOKENS)
         except Exception as error:  # noqa: BLE001  # a row too long, too little memory: never the end of a job

@@ -47,9 +47,9 @@ from tunery.types import EpochLoss, Hyperparameters, TuningSnapshot
 ENGINE = 2  # version of the arithmetic: a task resumes under the version it began with, or starts over
 HEALTH_ROWS = 16
 RUINED_FACTOR, RUINED_NATS = 1.25, 0.25  # of the loss before tuning, and more than that: rounding is far below
-ASKED_ROWS, LEAST_ASKED = 8, 4  # examples with other inputs and other outputs
+ASKED_ROWS, LEAST_ASKED = 8, 4  # examples with different inputs and outputs
 SWAPPED_PAIRS, LEAST_PAIRS = 6, 3
-IGNORED_NATS = 0.25  # of a pair: runs that ignored their input had up to 0.04, healthy ones above 3 (experiments.md)
+IGNORED_NATS = 0.25  # per pair; runs that ignored their input had up to 0.04, healthy ones above 3 (experiments.md)
 CHECKPOINT_SECONDS = 10.0  # at most this much work can be lost
 EPOCH_CHECKPOINT_SECONDS = 2.0  # with four steps per epoch, this would otherwise write 30 MB every second
 KEPT_EPOCHS = 20  # 100 epochs of 10 MB would take 1 GB per model
@@ -97,7 +97,7 @@ class Tuner:
             self._begin_with(source)
         self._start = self.adapter.flat.clone()
         self.healthy_epoch: int | None = None  # to be served instead of the chosen one, which is ruined
-        self.constant_answer: str | None = None  # to every example, at a learning rate that is not too high
+        self.constant_answer: str | None = None  # the answer to every example, at a learning rate that is not too high
         self.checkpoint_step = 0
         self._checkpoint_time = time.monotonic()
         folder.mkdir(parents=True, exist_ok=True)  # not created again later, because it may be removed on purpose
@@ -171,13 +171,13 @@ class Tuner:
 
     def require_health(self, ask: Ask | None = None) -> None:
         """
-        Serve the best healthy epoch if the one that would be served is ruined; raise what ruined it if none is healthy.
+        Serve the best healthy epoch if the one that would be served is ruined; raise the reason if none is healthy.
 
         TuningRuined: its loss on up to HEALTH_ROWS of its examples is far above that before tuning; not measured if the
         last epoch has a lower loss than the first step. AnswersRuined: `ask`, if given, gets one answer to
         examples with different inputs and outputs, and swapping their outputs does not raise the loss. At a learning
         rate up to the default that is no ruin unless the answer is empty: there may be nothing to learn, and
-        `constant_answer` says what was answered.
+        `constant_answer` is the answer that was given.
         """
         found = self._ruin(self.chosen_adapter(), ask)
         if found is None:
@@ -210,9 +210,9 @@ class Tuner:
 
     def _depends_on_input(self, adapter: Adapter) -> bool:
         """
-        Return whether examples lose by swapping their outputs in pairs, or there are too few to tell.
+        Return whether examples become less likely if their outputs are swapped in pairs, or there are too few to tell.
 
-        How likely an output is by itself cancels out: what is left is how much it has to do with its input.
+        How likely an output is by itself cancels out; what remains is how much it depends on its input.
         """
         pairs = _pairs(self.examples)
         if len(pairs) < LEAST_PAIRS:
@@ -340,7 +340,7 @@ class Tuner:
         return epoch % -(-epochs // KEPT_EPOCHS) == 0 or epoch == epochs or is_best
 
 
-Ask = Callable[[Adapter, Sequence[int]], Sequence[str]]  # an adapter's answers to examples, by their indexes
+Ask = Callable[[Adapter, Sequence[int]], Sequence[str]]  # returns an adapter's answers to examples, given by index
 
 
 def _different(rows: Sequence[EncodedExample]) -> list[int]:
@@ -348,7 +348,7 @@ def _different(rows: Sequence[EncodedExample]) -> list[int]:
     by_length = sorted(range(len(rows)), key=lambda index: (len(rows[index].token_ids), index))
     found: list[int] = []
     prompts, answers = set[tuple[int, ...]](), set[tuple[int, ...]]()
-    for is_repeated in (False, True):  # then rows with an answer that was there, such as a label
+    for is_repeated in (False, True):  # then also rows with an answer that has occurred, such as a label
         for index in by_length:
             prompt, answer = _parts(rows[index])
             if len(found) < ASKED_ROWS and prompt not in prompts and (is_repeated or answer not in answers):

@@ -61,7 +61,7 @@ class Target:
     constrains_outputs: bool = False
 
     def own_form(self, turns: tuple[Turn, ...]) -> AnswerForm | None:
-        """Return what answers must be unless the call says otherwise: labels, for questions as in tuning."""
+        """Return the default constraint on answers, which is labels for single questions as in tuning."""
         is_like_examples = len(turns) == 1 and turns[0].role == "user"
         return (
             self.contracts.output.own_form()

@@ -603,7 +603,10 @@ def contract_documents(examples: Sequence[TuningExample]) -> dict[str, dict[str,
 
 @dataclass(frozen=True, slots=True)
 class PromptOptions:
-    """Whether plain inputs are completed to match the examples, and answers kept to labels where outputs are such."""
+    """
+    Whether plain inputs are completed to match the examples, and whether answers are limited to labels if outputs are
+    labels.
+    """
 
     wraps_plain_inputs: bool = False
     constrains_outputs: bool = True
@@ -618,7 +621,7 @@ def prompt_options(library: Library, model: TunedModel) -> PromptOptions:
 
 
 def set_prompt_options(library: Library, model: TunedModel, **changes: bool) -> None:
-    """Set `wrap_plain_inputs` or `constrain_to_training_outputs`, and leave the other as it is."""
+    """Set `wrap_plain_inputs` or `constrain_to_training_outputs`, leaving the other unchanged."""
     library.put_report(model, PROMPT_OPTIONS, {**(library.report(model, PROMPT_OPTIONS) or {}), **changes})
 
 

@@ -2939,7 +2939,7 @@ export interface components {
             wrapPlainInputs?: boolean;
             /**
              * Constraintotrainingoutputs
-             * @description Extension, where the outputs are labels: whether answers keep to them unless a call says no.
+             * @description Extension, if the outputs are labels: whether answers are limited to them by default.
              */
             constrainToTrainingOutputs?: boolean;
             /**
@@ -3192,7 +3192,7 @@ export interface components {
             logit_bias?: unknown;
             /**
              * Constrain To Training Outputs
-             * @description Extension: False allows any text, also where the outputs of the examples are labels; so does a response_format of type `text`.
+             * @description Extension: False allows any text, even if the outputs of the examples are labels; so does a response_format of type `text`.
              * @default null
              */
             constrain_to_training_outputs?: boolean;
@@ -3352,7 +3352,7 @@ export interface components {
             logit_bias?: unknown;
             /**
              * Constrain To Training Outputs
-             * @description Extension: False allows any text, also where the outputs of the examples are labels; so does a response_format of type `text`.
+             * @description Extension: False allows any text, even if the outputs of the examples are labels; so does a response_format of type `text`.
              * @default null
              */
             constrain_to_training_outputs?: boolean;
@@ -3672,7 +3672,7 @@ export interface components {
             safetySettings?: unknown;
             /**
              * Constraintotrainingoutputs
-             * @description Extension: False allows any text, also where the outputs of the examples are labels.
+             * @description Extension: False allows any text, even if the outputs of the examples are labels.
              * @default null
              */
             constrainToTrainingOutputs?: boolean;
@@ -3773,7 +3773,7 @@ export interface components {
             imageConfig?: unknown;
             /**
              * Constraintotrainingoutputs
-             * @description Extension: allow only answers like the outputs of the examples; by default where these are labels. False: allow any text.
+             * @description Extension: allow only answers like the outputs of the examples; the default if these are labels. False: allow any text.
              * @default null
              */
             constrainToTrainingOutputs?: boolean;

@@ -194,7 +194,10 @@ class Generator:
                 self.drop(number)
 
     def _choose_labels(self) -> list[Piece]:
-        """Score a portion of the labels of one request, in turn, or all of several with the same ones."""
+        """
+        Score a portion of the labels of one request, in turn, or all labels of several requests that have the same
+        ones.
+        """
         for row in [row for row in self._waiting if row.labels][: self.max_rows - len(self._choosing)]:
             self._waiting.remove(row)
             self._choosing.append(row)
@@ -227,7 +230,7 @@ class Generator:
         return [*pieces[:-1], replace(pieces[-1], label_probabilities=ranked)]
 
     def _spelled(self, row: _Row, tokens: Sequence[int]) -> list[Piece]:
-        """Return the pieces that these tokens give when they are drawn one by one, up to the first end."""
+        """Return the pieces of text that these tokens give if they are drawn one by one, up to the first end."""
         pieces: list[Piece] = []
         for token in tokens:
             piece = self._extend(row, token)

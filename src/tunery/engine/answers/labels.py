@@ -24,7 +24,7 @@ JOINT_TOKENS = 1_024  # most tokens of prompts and labels scored together
 
 
 class Scoring(Protocol):
-    """A base that can say how likely answers are after prompts."""
+    """A base that can return how likely answers are after prompts."""
 
     def option_scores(
         self, rows: Sequence[EncodedExample], options: Sequence[Sequence[int]], slot: int | None
@@ -57,7 +57,10 @@ class LabelScoring:
         return not self._waiting
 
     def joining(self, others: Sequence[LabelScoring]) -> list[LabelScoring]:
-        """Return those that can be scored in the same step: they wait for the same labels, all in one portion."""
+        """
+        Return those that can be scored in the same step, because they wait for the same labels and need only one
+        portion.
+        """
         found: list[LabelScoring] = []
         room = JOINT_TOKENS - self._tokens
         for other in others if len(self._waiting) == 1 and not self._scores else ():

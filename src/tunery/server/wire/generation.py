@@ -81,7 +81,7 @@ class GenerationConfigIn(Incoming):
     image_config: Any = Field(default=None, description="Not offered.")
     constrain_to_training_outputs: bool | None = Field(
         default=None,
-        description="Extension: allow only answers like the outputs of the examples; by default where these are labels."
+        description="Extension: allow only answers like the outputs of the examples; the default if these are labels."
         " False: allow any text.",
     )
     none_below: float | None = Field(
@@ -133,7 +133,7 @@ class GenerateTextIn(Incoming):
     stop_sequences: list[str] | None = Field(default=None, max_length=MAX_ITEMS)
     safety_settings: Any = Field(default=None, description="Accepted, without effect.")
     constrain_to_training_outputs: bool | None = Field(
-        default=None, description="Extension: False allows any text, also where the outputs of the examples are labels."
+        default=None, description="Extension: False allows any text, even if the outputs of the examples are labels."
     )
 
 
@@ -369,7 +369,7 @@ def form_of(
 
 
 def own_form(given: GenerationConfigIn | GenerateTextIn, own: AnswerForm | None) -> AnswerForm | None:
-    """Return a model's own form if a call that asks for no form keeps it: penalties are about tokens, not labels."""
+    """Return a model's own constraint if it applies to a call without one; penalties are about tokens, not labels."""
     penalties = getattr(given, "presence_penalty", None) or getattr(given, "frequency_penalty", None)
     return None if given.constrain_to_training_outputs is False or penalties else own
 

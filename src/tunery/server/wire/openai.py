@@ -120,7 +120,7 @@ class SettingsIn(SnakeIncoming):
     logit_bias: Any = None
     constrain_to_training_outputs: bool | None = Field(
         default=None,
-        description="Extension: False allows any text, also where the outputs of the examples are labels; so does a"
+        description="Extension: False allows any text, even if the outputs of the examples are labels; so does a"
         " response_format of type `text`.",
     )
 
@@ -308,7 +308,7 @@ def settings_of(
     request: ChatCompletionIn | CompletionIn, defaults: SamplingSettings, own: AnswerForm | None = None
 ) -> SamplingSettings:
     """
-    Return sampling settings, the model's own where not given, such as its form of answers `own`.
+    Return sampling settings, with the model's own for missing ones, such as its constraint `own`.
 
     Raises InvalidArgument with this API's names.
     """

@@ -270,9 +270,7 @@ class TunedModelOut(Message):
     ] = None
     constrain_to_training_outputs: Annotated[
         bool | None,
-        Field(
-            description="Extension, where the outputs are labels: whether answers keep to them unless a call says no."
-        ),
+        Field(description="Extension, if the outputs are labels: whether answers are limited to them by default."),
     ] = None
     examples_shared: Annotated[
         bool | None, Field(description="Extension: whether readers may see the examples, which only the owner changes.")

@@ -306,9 +306,9 @@ def library() -> ctypes.CDLL | None:
 
 def use_build(loaded: ctypes.CDLL, name: str | None = None) -> str | None:
     """
-    Let a library use its best build, or the one named "avx2" or "plain", before anything else is done with it.
+    Make a library use its best build, or the one named "avx2" or "plain"; call this before anything else.
 
-    Return the name of the build in use, None if this processor cannot run it.
+    Return the name of the build in use, None if this CPU cannot run it.
     """
     loaded.tunery_use.restype = ctypes.c_char_p
     used: bytes | None = loaded.tunery_use(name and name.encode())
