@@ -305,8 +305,8 @@ class AnswerForm:
     """
     A constraint on answers: one of `labels`, or a text matching a JSON schema (as JSON text) or a pattern.
 
-    With `none_below`, 0..1, an answer whose label is less probable becomes `none_label`. `is_own`: no caller asked for
-    it, so stop sequences, limits and sampling hold for it as for free text.
+    With `none_below`, 0..1, an answer whose label is less probable becomes `none_label`. `is_own`: it was
+    not requested by a caller, so stop sequences, limits and sampling apply as they do to free text.
     """
 
     labels: tuple[str, ...] = ()

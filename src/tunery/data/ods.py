@@ -23,7 +23,7 @@ _LINE_END = re.compile(r"[ \t]*[\r\n][ \t\r\n]*")
 
 
 class OdsWorkbook:
-    """The sheets of a workbook, each read when it is asked for."""
+    """The sheets of a workbook, each read on demand."""
 
     def __init__(self, members: Mapping[str, bytes]) -> None:
         self._content = members.get("content.xml", b"")

@@ -25,7 +25,7 @@ _NUMBERS_SUMMARY = "Export Summary"
 
 
 class Workbook(Protocol):
-    """The sheets of a workbook, each read when it is asked for."""
+    """The sheets of a workbook, each read on demand."""
 
     sheets: tuple[Sheet, ...]
 

@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 class XlsWorkbook:
-    """The sheets of a workbook, each read when it is asked for."""
+    """The sheets of a workbook, each read on demand."""
 
     def __init__(self, data: bytes) -> None:
         name, self._stream = _workbook_stream(streams(data))

@@ -26,7 +26,7 @@ _EXTRA_ZEROS = re.compile(r"[-+]?0\d")
 
 
 class XlsxWorkbook:
-    """The sheets of a workbook, each read when it is asked for."""
+    """The sheets of a workbook, each read on demand."""
 
     def __init__(self, members: Mapping[str, bytes]) -> None:
         self._members = {name.lower(): content for name, content in members.items()}  # case does not matter in names

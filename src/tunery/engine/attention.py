@@ -68,7 +68,7 @@ class PackedLayout:
 
     `positions` `[T]` restart at `prefix` for each example; `numbers` `[T]` give the example that a token belongs to, -1
     for the prefix. A lane of the row has only the queries of its `blocks`; the first query is `start`. With `trunks`
-    `[T]`, a token also sees the tokens of that number: those of the prompt that several options follow.
+    `[T]`, a token also sees the tokens with that number, which are the prompt shared by several options.
     """
 
     positions: Tensor

@@ -100,9 +100,9 @@ class Options:
     """
     The options after `rows` prompts, one of which is right: `lengths` in tokens, and the places of the `right` ones.
 
-    The loss of a label is the cross-entropy over the options, a log-likelihood of an option being the sum over its
-    tokens; `plain_weight` is that of the sum of the plain loss of the right ones, `label_weight` that of the sum of
-    the loss of labels.
+    The loss of a label is the cross-entropy over the options, where the log-likelihood of an option is the sum over its
+    tokens. `plain_weight` is the weight of the summed plain loss of the right options, `label_weight` that of the
+    summed loss of labels.
     """
 
     lengths: tuple[int, ...]

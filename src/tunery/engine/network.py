@@ -160,8 +160,8 @@ class Network:
         Add the gradient of the weighted sum of two losses; return both as sums in nats, the plain one and that of
         labels.
 
-        `options` are the complete answers, one of them that of each row. Takes one lane: the probability of an option
-        follows from all of them.
+        `options` are the complete answers, which include the answer of each row. This takes a single lane, because
+        the probability of an option depends on all of them.
         """
         self._refresh()
         right = tuple(options.index(row.token_ids[row.answer_offset :]) for row in rows)

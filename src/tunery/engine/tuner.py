@@ -173,11 +173,11 @@ class Tuner:
         """
         Serve the best healthy epoch if the one that would be served is ruined; raise the reason if none is healthy.
 
-        TuningRuined: its loss on up to HEALTH_ROWS of its examples is far above that before tuning; not measured if the
-        last epoch has a lower loss than the first step. AnswersRuined: `ask`, if given, gets one answer to
-        examples with different inputs and outputs, and swapping their outputs does not raise the loss. At a learning
-        rate up to the default that is no ruin unless the answer is empty: there may be nothing to learn, and
-        `constant_answer` is the answer that was given.
+        TuningRuined means that the loss on up to HEALTH_ROWS of its examples is far above the loss before tuning; this
+        is not measured if the last epoch has a lower loss than the first step. AnswersRuined means that `ask`, if
+        given, gets the same answer to examples with different inputs and outputs, and that swapping their outputs does
+        not raise the loss. At a learning rate up to the default, this is not a failure unless the answer is empty,
+        because there may be nothing to learn; `constant_answer` is then the answer that was given.
         """
         found = self._ruin(self.chosen_adapter(), ask)
         if found is None:

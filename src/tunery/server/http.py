@@ -230,7 +230,7 @@ def body_of(message: type[M], *, is_googles: bool = True) -> Callable[[Request],
     """
     Return the dependency that reads a request's body as `message`; it raises InvalidArgument.
 
-    With `is_googles`, JSON is taken as Google's parser does.
+    With `is_googles`, JSON is read the way Google's parser reads it.
 
     Bodies are read only from known callers, so a route has to take its caller first. FastAPI's own body binding does
     not fit: it reads bodies of any size before it knows the caller, ignores a body without a JSON content type

@@ -69,7 +69,7 @@ _CLEARED: Mapping[str, Any] = {
     "examples_shared": False,
     "served_epoch": None,
 }
-_OPTIONS = ("wrap_plain_inputs", "constrain_to_training_outputs")  # kept beside the model
+_OPTIONS = ("wrap_plain_inputs", "constrain_to_training_outputs")  # stored with the model
 _TEXT_BISON = "text-bison"
 _MODEL = "/tunedModels/{model_id:id}"
 _OPERATION = f"{_MODEL}/operations/{{operation_id:id}}"

@@ -176,7 +176,7 @@ class TuningDefaultsOut(Message):
 
 
 class DefaultBaseOut(Message):
-    """The base behind API names of old code."""
+    """The base for which API names in old code stand."""
 
     name: str
     display_name: str

@@ -42,7 +42,7 @@ SWITCH_SECONDS = 0.001  # a computing thread gives way to others after this time
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """Where a server listens, its data folder, and the base behind API names of old code."""
+    """Where a server listens, its data folder, and the base for which API names in old code stand."""
 
     data_folder: Path
     default_base: str

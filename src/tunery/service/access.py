@@ -82,7 +82,9 @@ def require_known(caller: Caller) -> None:
 
 
 def require_administrator(caller: Caller) -> None:
-    """Raise Unauthenticated or PermissionDenied unless the caller is an administrator with a token for everything."""
+    """
+    Raise Unauthenticated or PermissionDenied unless the caller is an administrator with a token of unlimited scope.
+    """
     if caller.user_id is None:
         raise Unauthenticated("Only an administrator with a token may do this.")
     if not caller.is_admin:

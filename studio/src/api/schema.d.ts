@@ -1637,7 +1637,7 @@ export interface components {
         };
         /**
          * DefaultBaseOut
-         * @description The base behind API names of old code.
+         * @description The base for which API names in old code stand.
          */
         DefaultBaseOut: {
             /** Name */
@@ -2115,7 +2115,7 @@ export interface components {
         };
         /**
          * MappingOut
-         * @description How each column is used; columns not named in the request are suggested.
+         * @description How each column is used; for columns not named in the request, this is a suggestion.
          */
         MappingOut: {
             /** Inputcolumns */

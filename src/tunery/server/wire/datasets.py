@@ -71,7 +71,7 @@ class ExampleOut(Message):
 
 
 class MappingOut(Message):
-    """How each column is used; columns not named in the request are suggested."""
+    """How each column is used; for columns not named in the request, this is a suggestion."""
 
     input_columns: list[str]
     output_column: str | None

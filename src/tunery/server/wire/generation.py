@@ -257,7 +257,7 @@ def turns_of(request: GenerateContentIn) -> tuple[Turn, ...]:
 
 
 def prompt_turns(prompt: TextPromptIn) -> tuple[Turn, ...]:
-    """Return a prompt as a turn of the user."""
+    """Return a prompt as a user turn."""
     if not prompt.text:
         raise InvalidArgument("prompt.text is empty.")
     return tuple(check_length([Turn("user", prompt.text)]))
