@@ -23,7 +23,10 @@ def data_folder() -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What several machines share; None: the database is a file in the data folder, and so are adapters."""
+    """
+    What several machines share; with None, the database is a file in the data folder, and adapters are stored there
+    too.
+    """
 
     database_url: str | None = None  # of a PostgreSQL database
     store_url: str | None = None  # of an object store
@@ -33,7 +36,7 @@ ALONE = Shared()
 
 
 def shared() -> Shared:
-    """Return what several machines share: `$TUNERY_DATABASE_URL` and `$TUNERY_STORE_URL`."""
+    """Return the addresses that several machines share: `$TUNERY_DATABASE_URL` and `$TUNERY_STORE_URL`."""
     return Shared(os.environ.get("TUNERY_DATABASE_URL") or None, os.environ.get("TUNERY_STORE_URL") or None)
 
 

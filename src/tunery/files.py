@@ -69,7 +69,7 @@ def read_json(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise DataLoss(f"{path} is not JSON ({error}). Delete it and add or pull the base again.") from error
     if not isinstance(value, dict):
-        raise DataLoss(f"{path} does not hold a JSON object. Delete it and add or pull the base again.")
+        raise DataLoss(f"{path} does not contain a JSON object. Delete it and add or pull the base again.")
     return value
 
 
@@ -148,7 +148,7 @@ def publish(target: Path, write: Callable[[Path], None], *, needed_bytes: int | 
         if not target.parent.exists():
             target.parent.mkdir(mode=0o700)
             sync(target.parent.parent)
-        if target.exists():  # left by an earlier try of the same claim; no row names it
+        if target.exists():  # left by an earlier attempt of the same claim; no row names it
             shutil.rmtree(target)
         with _staging(target) as folder:
             write(folder)

@@ -66,7 +66,7 @@ class Client:
         )
 
     def call(self, method: str, path: str, query: Mapping[str, Any] | None = None, body: object = None) -> Document:
-        """Return the reply to a call of the API; raise the error that the server answers with."""
+        """Return the reply to an API call; raise the error that the server answers with."""
         with self._connecting():
             reply = self._http.request(method, path, params=query, json=body)
         document = _document(reply.content)

@@ -337,7 +337,7 @@ def serve(
     ] = True,
     tuning: Annotated[
         bool,
-        option("Tune, besides answering; leave it to `tunery worker` otherwise.", "tune", "--tuning/--no-tuning"),
+        option("Run tuning jobs too, instead of leaving them to `tunery worker`.", "tune", "--tuning/--no-tuning"),
     ] = True,
     open_browser: Annotated[bool, option("Open the Studio, signed in.", "print the link", "--open")] = False,
     log_format: Annotated[

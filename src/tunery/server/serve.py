@@ -53,7 +53,7 @@ class ServerSettings:
     keys_in_urls: bool = True  # as ?key=, which Google's samples for curl send
     evaluates: bool = True  # tuned models with held-out rows, automatically
     shared: Shared = ALONE
-    tunes: bool = True  # tuning jobs, besides answering; without, workers elsewhere do
+    tunes: bool = True  # whether to run tuning jobs too; otherwise workers elsewhere do
 
 
 def serve(settings: ServerSettings, on_ready: Callable[[Services], None]) -> None:
@@ -152,7 +152,7 @@ def running(settings: ServerSettings, address: str) -> Iterator[Services]:
 
 def work(settings: ServerSettings, on_ready: Callable[[], None]) -> None:
     """
-    Tune for the servers that share a database until SIGINT or SIGTERM, then put the task back with a checkpoint.
+    Tune for servers that share a database until SIGINT or SIGTERM, then put the task back with a checkpoint.
 
     `on_ready` is called once the first task can begin. Raises FailedPrecondition without a shared database.
     """
@@ -173,7 +173,7 @@ def work(settings: ServerSettings, on_ready: Callable[[], None]) -> None:
 
 @contextmanager
 def working(settings: ServerSettings) -> Iterator[Worker]:
-    """Yield the running worker of a data folder, which tunes and evaluates what it tuned, and answers nobody."""
+    """Yield the running worker of a data folder; it tunes and evaluates the tuned models, but answers no requests."""
     catalog = Catalog(settings.data_folder, settings.default_base)
     warm_base = settings.default_base if catalog.is_present(settings.default_base) else None
     with Library.own(settings.data_folder, None, settings.shared) as library:

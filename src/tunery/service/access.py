@@ -154,7 +154,10 @@ class Sharing:
         return True
 
     def may_see_examples(self, caller: Caller, model: TunedModel) -> bool:
-        """Return whether a caller may see the examples of a tuned model: its writers, readers if its owner said so."""
+        """
+        Return whether a caller may see the examples of a tuned model: as a writer, or as a reader if the owner shares
+        them.
+        """
         try:
             role = role_of(caller, self.require(caller, Action.READ, model.id))
         except PermissionDenied:
@@ -272,7 +275,8 @@ class Seen:
 
 class Polling:
     """
-    The tuned models that clients poll, kept in memory until the next write; in a shared database, of the same model.
+    The tuned models that clients poll, kept in memory until the next write or, in a shared database, the next write to
+    the same model.
 
     Fifty clients polling an operation in a bare loop would otherwise read and encode the same curve a thousand times a
     second, at the cost of the task they wait for.
@@ -281,12 +285,12 @@ class Polling:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._lock = threading.Lock()
-        self._kept: dict[str, tuple[object, Seen]] = {}  # with the state of the database it was read in
+        self._kept: dict[str, tuple[object, Seen]] = {}  # with the state of the database in which it was read
 
     def get(self, caller: Caller, action: Action, model_id: str) -> Seen:
         """Return a tuned model; raise NotFound, or PermissionDenied unless the caller may do `action` with it."""
         require_scope(caller, action)  # first, so that a caller without the scope does not learn which models exist
-        state = self._state(model_id)  # taken before reading: a write in between invalidates the entry
+        state = self._state(model_id)  # taken before reading, so that a write in between invalidates the entry
         with self._lock:
             known = self._kept.get(model_id)
         seen = known[1] if known is not None and known[0] == state else self._read(model_id)

@@ -138,7 +138,7 @@ class DataFolder:
             )
 
     def require_no_library(self) -> None:
-        """Raise FailedPrecondition if there is a database here: to another one, the files would look like nobody's."""
+        """Raise FailedPrecondition if there is a database here, because another one would not know the files."""
         if self.database.exists() and self.database.stat().st_size:
             raise FailedPrecondition(
                 f"{self.path} has a library of its own, and TUNERY_DATABASE_URL names another. Move it there with"

@@ -308,7 +308,7 @@ class Library:
         """
         Return the folder of a model's adapter and the digest of its manifest, for `open_published`.
 
-        With a store it is fetched if it is not here. Raises FailedPrecondition if there is no adapter.
+        With a store, it is fetched if it is not here. Raises FailedPrecondition if there is no adapter.
         """
         if model.state != State.ACTIVE or model.artifact is None or model.manifest_sha256 is None:
             raise FailedPrecondition(_not_callable(model))
@@ -477,7 +477,7 @@ class Library:
         if phase == Phase.CANCELLED:
             error = error or Cancelled()
         code, message = (error.code, str(error)) if error else (None, None)
-        if published is not None and self.store is not None:  # before a row names it
+        if published is not None and self.store is not None:  # has to happen before a row names it
             self.store.put_folder(published.folder.relative_to(self.folder.path).as_posix(), published.folder)
         with self.database.updating() as connection:
             if not tasks.finish(
@@ -489,7 +489,7 @@ class Library:
 
     def release(self, task: TuningTask) -> None:
         """Put a claimed task back into the queue, to be resumed from its checkpoint; not a loss. Raises Fenced."""
-        with suppress(Unavailable):  # then the next worker may have to repeat some steps
+        with suppress(Unavailable):  # in that case the next worker may have to repeat some steps
             self.keep_checkpoint(task)
         with self.database.updating() as connection:
             if not tasks.release(connection, task):

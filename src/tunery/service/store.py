@@ -1,7 +1,7 @@
 """
 An object store (S3, GCS, Azure, or a folder that all machines mount) for adapters and checkpoints.
 
-The data folder of each machine is then a cache of bounded size: what is missing in it is fetched once, however many
+The data folder of each machine is then a cache of bounded size: missing folders are fetched once, however many
 wait for it. An object is written once and never changed. A folder counts from the moment its manifest is there, which
 is written last, and every file is compared with it when it is fetched.
 """
@@ -24,7 +24,9 @@ from tunery.files import MANIFEST, all_below, open_published, staging, sync, tem
 from tunery.types import TuningTask
 
 CACHE_BYTES = 50 * 10**9  # of adapters on this machine, unless TUNERY_CACHE_BYTES says otherwise
-IN_USE_SECONDS = 600.0  # since its last use, in which an adapter stays: a question may still wait for it
+IN_USE_SECONDS = (
+    600.0  # time since its last use during which an adapter is kept, because a question may still be waiting for it
+)
 CHUNK_BYTES = 1 << 20
 
 CHECKPOINT, _ENDING = "checkpoint.safetensors", ".safetensors"  # `engine.tuner` writes it
@@ -58,7 +60,7 @@ class Store:
             ) from error
 
     def put_folder(self, name: str, folder: Path) -> None:
-        """Copy a published folder, its manifest last; one that is there already, from the same claim, must be equal."""
+        """Copy a published folder, its manifest last; if it already exists, from the same claim, it must be equal."""
         manifest = folder / MANIFEST
         for path in (path for path in all_below(folder) if path.is_file() and path != manifest):
             self._put_once(f"{name}/{path.relative_to(folder).as_posix()}", path)
@@ -66,15 +68,15 @@ class Store:
 
     def fetch_folder(self, name: str, target: Path, manifest_sha256: str) -> bool:
         """
-        Make a published folder be at `target`; return whether it was fetched, False if it was there.
+        Make a published folder available at `target`; return whether it was fetched, False if it was already there.
 
-        Others who want it at the same time wait for the one who fetches it.
+        Others that need it at the same time wait until it has been fetched.
         """
         if target.exists():
             _note_use(target)
             return False
         with staging(target) as staged:
-            if target.exists():  # fetched while this call waited
+            if target.exists():  # fetched while this call was waiting
                 return False
             manifest = self._get(f"{name}/{MANIFEST}")
             if hashlib.sha256(manifest).hexdigest() != manifest_sha256:
@@ -91,7 +93,7 @@ class Store:
         return True
 
     def put_checkpoint(self, task: TuningTask, folder: Path) -> None:
-        """Copy the newest checkpoint of a claim, with the epochs it names, and then remove those before it."""
+        """Copy the newest checkpoint of a claim, with the epochs it names, and then remove earlier ones."""
         place = f"checkpoints/{task.id}/{task.claim_number:06}"
         with temporary_folder(".store-", folder.parent) as work:
             current = work / CHECKPOINT
@@ -100,7 +102,7 @@ class Store:
             except FileNotFoundError:
                 return
             known = set(self._names(place))
-            written = current.stat().st_mtime_ns  # an epoch that is younger may not be whole yet
+            written = current.stat().st_mtime_ns  # an epoch that is newer may not be complete yet
             for path in all_below(folder):
                 name = f"{place}/{path.relative_to(folder).as_posix()}"
                 if path.parent != folder and path.is_file() and name not in known and path.stat().st_mtime_ns < written:
@@ -112,7 +114,9 @@ class Store:
         self._delete(outdated + [name for name in known if name.endswith(_ENDING) and name < newest])
 
     def fetch_checkpoint(self, task_id: str, folder: Path) -> None:
-        """Put the newest checkpoint of a task into a folder that has none; the file says itself whether it is whole."""
+        """
+        Put the newest checkpoint of a task into a folder that has none; the file itself shows whether it is complete.
+        """
         if (folder / CHECKPOINT).exists():
             return
         names = self._names(f"checkpoints/{task_id}")
@@ -131,13 +135,13 @@ class Store:
             partial.replace(path)
 
     def remove(self, name: str) -> None:
-        """Delete all objects below a name, manifests first, so that nothing half there looks whole."""
+        """Delete all objects below a name, manifests first, so that nothing incomplete looks complete."""
         names = self._names(name)
         self._delete([one for one in names if one.endswith(f"/{MANIFEST}")])
         self._delete([one for one in names if not one.endswith(f"/{MANIFEST}")])
 
     def discard(self, *names: str) -> None:
-        """Delete all objects below names that no row has any more; what cannot be deleted now is logged."""
+        """Delete all objects below names that no row has any more; objects that cannot be deleted now are logged."""
         for name in names:
             try:
                 self.remove(name)
@@ -145,14 +149,18 @@ class Store:
                 _log.warning("%s stays in the store and can be deleted there: %s", name, error)
 
     def trim(self, models: Path) -> None:
-        """Remove the adapters used longest ago from the cache until it is within its bound; none that is in use."""
+        """
+        Remove the least recently used adapters from the cache until it is within its limit, but none that are in use.
+        """
         published = [path for task in _folders(models) for path in _folders(task) if not path.name.startswith(".")]
         sizes = {path: sum(file.stat().st_size for file in all_below(path) if file.is_file()) for path in published}
         excess = sum(sizes.values()) - self._cache_bytes
         for path in sorted(published, key=_last_use):
             if excess <= 0 or time.time() - _last_use(path) < IN_USE_SECONDS:
                 return
-            hidden = path.with_name(f".{path.name}.partial")  # gone at once for who looks, and removed by any sweep
+            hidden = path.with_name(
+                f".{path.name}.partial"
+            )  # immediately invisible to readers, and removed by any sweep
             path.rename(hidden)
             shutil.rmtree(hidden, ignore_errors=True)
             excess -= sizes[path]
@@ -203,7 +211,7 @@ class Store:
 
 
 class _Exists(TuneryError):
-    """An object of this name is there already."""
+    """An object with this name already exists."""
 
 
 def _reason(error: BaseException) -> str:

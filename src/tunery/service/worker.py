@@ -31,7 +31,7 @@ LEASE_SECONDS = 10.0  # a child that is silent for this long counts as frozen
 STOP_SECONDS = 8.0  # for writing a checkpoint when the server stops
 LEAVE_SECONDS = 0.5  # for an idle child
 RENEW_SECONDS = tasks.LEASE_SECONDS / 3  # between two renewals of a lease in a shared database
-GIVE_UP_SECONDS = tasks.LEASE_SECONDS * 2 / 3  # without one: another worker may soon take the task
+GIVE_UP_SECONDS = tasks.LEASE_SECONDS * 2 / 3  # without a renewal, since another worker may soon take the task
 COPY_SECONDS = 10.0  # between two copies of a checkpoint to the store
 LOOK_SECONDS = 1.0  # between two checks for tasks that nobody announced
 BACKOFF_SECONDS = (1.0, 5.0, 30.0, 120.0)
@@ -115,7 +115,7 @@ class Worker:
         self._child_time = float("-inf")  # when the last child was started
         self._stop_time = 0.0
         self._has_begun = False  # whether the child has sent an event of its task
-        self._is_cut_off = False  # whether the child was killed because its task may have another worker
+        self._is_cut_off = False  # whether the child was killed because another worker may have its task
         self._held_back: dict[str, tuple[int, float]] = {}  # task: losses, monotonic time until which it waits
         self._epochs = 0  # of the current task whose losses are in its log
         self.current_task_id: str | None = None
@@ -268,7 +268,7 @@ class Worker:
             self._drop_ended_checkpoint(task)
 
     def _keep(self, child: Child, task: TuningTask, done: threading.Event) -> None:
-        """Renew the lease until done; kill the child once it cannot be renewed any more."""
+        """Renew the lease until done; kill the child if it can no longer be renewed."""
         renewed = time.monotonic()
         while not done.wait(RENEW_SECONDS):
             begun = time.monotonic()
@@ -287,14 +287,14 @@ class Worker:
         child.kill()
 
     def _fetch_checkpoint(self, task: TuningTask) -> None:
-        """Have the checkpoint of a task here if another machine began it."""
+        """Fetch the checkpoint of a task that another machine began."""
         if (store := self._library.store) is not None and task.checkpoint_step:
             folder = self._library.folder.checkpoint(task.id)
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             store.fetch_checkpoint(task.id, folder)
 
     def _drop_ended_checkpoint(self, task: TuningTask) -> None:
-        """Remove the checkpoint that may have been copied to the store while the task ended."""
+        """Remove a checkpoint that may have been copied to the store while the task was ending."""
         if (store := self._library.store) is None:
             return
         with suppress(Unavailable):
@@ -311,7 +311,9 @@ class Worker:
         while not is_done:
             is_done = done.wait(COPY_SECONDS)
             try:
-                self._library.keep_checkpoint(task)  # also the one that was written when the child was told to leave
+                self._library.keep_checkpoint(
+                    task
+                )  # including the one that was written when the child was told to leave
             except TuneryError as error:
                 _log.warning("The checkpoint of %s was not copied: %s", task.tuned_model_id, error)
 

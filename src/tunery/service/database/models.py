@@ -107,7 +107,7 @@ def row_versions(connection: Connection, model_id: str) -> tuple[object, ...] | 
     """
     Return what changes with each write to a tuned model, its task or its permissions, in PostgreSQL.
 
-    None if there is no such model, or if it waits: then others change its place in the queue.
+    None if there is no such model, or if it is waiting, because its place in the queue then depends on others.
     """
     given = func.concat(permissions.c.id, literal_column("permissions.xmin::text"))
     versions: tuple[ColumnElement[Any], ...] = (

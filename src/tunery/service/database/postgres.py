@@ -168,7 +168,7 @@ def _meaning(state: str | None, error: DBAPIError, name: str) -> TuneryError | N
             return Unavailable(f"The database {name} gave up waiting for this program ({reason}). Try again.")
         case "25" | "28" | "3D" | "42" if state in ("25006", "28000", "28P01", "3D000", "42501"):
             return FailedPrecondition(f"The database {name} cannot be used ({reason}). See TUNERY_DATABASE_URL.")
-        case "22" if state in ("22003", "22021", "22P05"):  # too large a number, NUL, lone surrogates
+        case "22" if state in ("22003", "22021", "22P05"):  # a number that is too large, NUL, lone surrogates
             return InvalidArgument(f"A value cannot be used: {reason}.")
         case "XX" if state in ("XX001", "XX002"):
             return DataLoss(f"The database {name} is damaged ({reason}). Restore a backup of it.")
