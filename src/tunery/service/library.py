@@ -603,10 +603,7 @@ def contract_documents(examples: Sequence[TuningExample]) -> dict[str, dict[str,
 
 @dataclass(frozen=True, slots=True)
 class PromptOptions:
-    """
-    Whether plain inputs are completed to match the examples, and whether answers are limited to labels if outputs are
-    labels.
-    """
+    """Whether plain inputs are completed to match the examples, and answers limited to labels if there are any."""
 
     wraps_plain_inputs: bool = False
     constrains_outputs: bool = True
