@@ -70,7 +70,7 @@ def mislabelled(
 
 def doubted_loss(examples: Sequence[TuningExample], losses: Sequence[float]) -> float:
     """
-    Return the loss from which on an output is doubted.
+    Return the loss at and above which an output is doubted.
 
     For labels this is a probability below 5 % (which finds 9 of 10 wrong labels, see docs/experiments.md); other
     outputs have to stand out from the rest.

@@ -30,7 +30,8 @@ IN_USE_SECONDS = (
 CHUNK_BYTES = 1 << 20
 
 CHECKPOINT, _ENDING = "checkpoint.safetensors", ".safetensors"  # `engine.tuner` writes it
-_STEP = re.compile(r"[0-9]{20}\.safetensors")  # a checkpoint in the store, by its time on the machine of the claim
+# a checkpoint in the store, named by its time on the machine that claimed the task
+_STEP = re.compile(r"[0-9]{20}\.safetensors")
 _log = logging.getLogger("tunery.store")
 
 
