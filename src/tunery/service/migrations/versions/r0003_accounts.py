@@ -1,4 +1,4 @@
-"""Users, groups and what they prove themselves with."""
+"""Users, groups and their credentials."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""Reports about tuned models: what was found out after tuning, the newest of each kind."""
+"""Reports about tuned models, the newest of each kind."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Deaths of the server while a task runs: they count against the task only if they come again and again."""
+"""Crashes of the server while a task runs, which count against the task only if they are repeated."""
 
 import sqlalchemy as sa
 from alembic import op
