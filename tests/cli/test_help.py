@@ -34,6 +34,7 @@ WANTED = {
     "doctor": "--port --json",
     "backup": "--with-bases --json",
     "restore": "--json",
+    "migrate": "--back --json",
     "bases list": "--json",
     "bases pull": "--json",
     "bases add": "--name --json",

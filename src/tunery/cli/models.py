@@ -17,7 +17,7 @@ from tunery import config
 from tunery.cli import output, terminal
 from tunery.cli.terminal import Json, ServerAddress, TunedModelName, Yes, argument, option
 from tunery.cli.workplace import epoch_name, fetched, workplace
-from tunery.errors import DataLoss, InvalidArgument
+from tunery.errors import DataLoss, FailedPrecondition, InvalidArgument
 from tunery.service.folder import split_epoch
 from tunery.types import Phase, TunedModel
 
@@ -232,6 +232,32 @@ def restore(file: BackupFile, json: Json = False) -> None:
     terminal.say(f"Restored {_counts(contents)} to {config.data_folder()}.")
     terminal.say("Unfinished tuning jobs start again from the beginning. Next: tunery models list")
     _print_result(config.data_folder(), contents, json=json)
+
+
+def migrate(
+    back: Annotated[bool, option("Copy from the shared database to the data folder.", "to it", "--back")] = False,
+    json: Json = False,
+) -> None:
+    """Move My Library to a shared database and store, or back."""
+    shared = config.shared()
+    if shared.database_url is None:
+        raise FailedPrecondition(
+            "Name the database with TUNERY_DATABASE_URL, and perhaps an object store with TUNERY_STORE_URL."
+        )
+    from tunery.service.moving import from_team, to_team
+
+    folder = config.data_folder()
+    moved = (from_team if back else to_team)(folder, shared)
+    rows = sum(table.rows for table in moved.tables)
+    terminal.say(f"Copied and compared {rows:,} rows of {len(moved.tables)} tables and {moved.adapters:,} adapters.")
+    if not moved.is_final:
+        terminal.say(f"A server still works on {folder}. Stop it and run this again; only what is new is copied.")
+    elif back:
+        terminal.say(f"Unset TUNERY_DATABASE_URL and TUNERY_STORE_URL to work with {folder}.")
+    else:
+        terminal.say("Next: tunery serve")
+    if json:
+        terminal.result(output.dumped(asdict(moved)))
 
 
 def _counts(contents: Contents) -> str:

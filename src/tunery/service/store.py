@@ -23,10 +23,8 @@ from tunery.errors import DataLoss, FailedPrecondition, TuneryError, Unavailable
 from tunery.files import MANIFEST, all_below, open_published, staging, sync, temporary_folder
 from tunery.types import TuningTask
 
-CACHE_BYTES = 50 * 10**9  # of adapters on this machine, unless TUNERY_CACHE_BYTES says otherwise
-IN_USE_SECONDS = (
-    600.0  # time since its last use during which an adapter is kept, because a question may still be waiting for it
-)
+CACHE_BYTES = 50 * 10**9  # of adapters on this machine
+IN_USE_SECONDS = 600.0  # how long an adapter is kept after its last use: a question may still be waiting for it
 CHUNK_BYTES = 1 << 20
 
 CHECKPOINT, _ENDING = "checkpoint.safetensors", ".safetensors"  # `engine.tuner` writes it

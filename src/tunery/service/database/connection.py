@@ -279,6 +279,13 @@ def check_database(database: Database) -> None:
         raise DataLoss(f"{database.name} is damaged ({reason}). {_REMEDY}")
 
 
+def queue_unfinished(connection: Connection) -> None:
+    """Put unfinished tasks back into the queue, to be resumed from their checkpoints by any worker."""
+    unfinished = tuning_tasks.c.phase.not_in([phase for phase in Phase if phase.is_final])
+    freed = {"phase": Phase.QUEUED, "worker": None, "lease_until": None, "not_before": None}
+    connection.execute(update(tuning_tasks).where(unfinished).values(freed))
+
+
 def begin_unfinished_again(connection: Connection) -> None:
     """Let unfinished tasks start at their first step, because a backup has no checkpoints."""
     unfinished = tuning_tasks.c.phase.not_in([phase for phase in Phase if phase.is_final])

@@ -6,20 +6,28 @@ This module is not imported, and its driver does not have to be installed, until
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy.exc
-from sqlalchemy import Connection, create_engine, event, func, make_url, select
+from sqlalchemy import Connection, Table, create_engine, delete, event, func, insert, make_url, select
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from tunery.errors import DataLoss, FailedPrecondition, InvalidArgument, ResourceExhausted, TuneryError, Unavailable
 from tunery.service.database import connection as schema
 from tunery.service.database.connection import Database
+from tunery.service.database.tables import metadata, tuned_models, tuning_tasks, users
+from tunery.service.tuning import LOCAL_USER
 
 WAIT_SECONDS = 10  # for a connection, a lock, or a transaction whose program has stopped in the middle
 CONNECTIONS = 8  # of one process; each is used for one transaction, never while a client is waiting
+
+ROWS_AT_ONCE = 500  # of a copy
 
 _DRIVER = "postgresql+psycopg"
 _SCHEMES = ("postgres", "postgresql", _DRIVER)
@@ -133,6 +141,70 @@ def up_to_date(url: str) -> PostgresDatabase:
         database.close()
         raise
     return database
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """The rows of one table after a copy, the same on both sides."""
+
+    table: str
+    rows: int
+    sha256: str
+
+
+def copy_rows(source: Connection, target: Connection) -> list[Copied]:
+    """
+    Replace all rows of a database by those of another, and compare what arrived, before the caller commits.
+
+    Raises FailedPrecondition if the target has models or users that the source does not have: it is in use.
+    """
+    _require_not_in_use(source, target)
+    in_order = metadata.sorted_tables
+    for table in reversed(in_order):
+        target.execute(delete(table))
+    copied = []
+    for table in in_order:
+        for rows in source.execute(select(table).execution_options(yield_per=ROWS_AT_ONCE)).mappings().partitions():
+            target.execute(insert(table), [{c.key: row[c] for c in table.c} for row in rows])
+        there, here = _summary(source, table), _summary(target, table)
+        if there != here:
+            raise DataLoss(f"The table {table.name} did not arrive as it was: {there} became {here}.")
+        copied.append(here)
+    if target.dialect.name == "postgresql":  # the next task comes after all of these
+        newest = target.scalar(select(func.max(tuning_tasks.c.number)))
+        if newest is not None:
+            target.execute(select(func.setval(func.pg_get_serial_sequence("tuning_tasks", "number"), newest)))
+    return copied
+
+
+def _require_not_in_use(source: Connection, target: Connection) -> None:
+    for column in (tuned_models.c.id, users.c.id):
+        known = set(source.scalars(select(column)))
+        foreign = [name for name in target.scalars(select(column)) if name not in known and name != LOCAL_USER]
+        if foreign:
+            raise FailedPrecondition(
+                f"The database to copy to is in use: it has {foreign[0]!r}, which the other one does not have."
+                " Name an empty database."
+            )
+
+
+def _summary(connection: Connection, table: Table) -> Copied:
+    """Return number and digest of all rows; the digest does not depend on their order, which databases differ in."""
+    number = total = 0
+    for row in connection.execute(select(table).execution_options(yield_per=ROWS_AT_ONCE)):
+        text = json.dumps([_plain(value) for value in row], sort_keys=True)
+        total += int.from_bytes(hashlib.sha256(text.encode()).digest())
+        number += 1
+    return Copied(table.name, number, f"{total % 2**256:064x}")
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case bytes() | memoryview():
+            return bytes(value).hex()
+        case datetime():
+            return value.isoformat()
+    return value
 
 
 def _set_up(connection: Any, _entry: object) -> None:
