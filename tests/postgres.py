@@ -59,8 +59,12 @@ def programs() -> Path | None:
 
 
 @contextmanager
-def serving_postgres() -> Iterator[Postgres]:
-    """Start a server in a temporary folder, as a user without rights since it refuses root, and stop it at the end."""
+def serving_postgres(*, is_safe: bool = False) -> Iterator[Postgres]:
+    """
+    Start a server in a temporary folder, as a user without rights since it refuses root, and stop it at the end.
+
+    Unless it `is_safe` it does not wait for the disk, which no test needs.
+    """
     place = programs()
     if place is None:
         missing("PostgreSQL is not installed: apt-get install postgresql")
@@ -74,7 +78,14 @@ def serving_postgres() -> Iterator[Postgres]:
         subprocess.run(
             [place / "initdb", f"--pgdata={data}", *setting], user=as_user, cwd=folder, check=True, capture_output=True
         )
-        options = [f"-k{folder}", "-clisten_addresses=", "-cfsync=off", "-cmax_connections=60", "-cshared_buffers=32MB"]
+        fsync = "on" if is_safe else "off"
+        options = [
+            f"-k{folder}",
+            "-clisten_addresses=",
+            f"-cfsync={fsync}",
+            "-cmax_connections=60",
+            "-cshared_buffers=32MB",
+        ]
         with (Path(folder) / "log").open("wb") as log:
             server = subprocess.Popen(
                 [place / "postgres", f"-D{data}", *options], user=as_user, cwd=folder, stderr=log, stdout=log

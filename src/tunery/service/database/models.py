@@ -157,11 +157,12 @@ def list_page(
     statement = _selected(*conditions, with_snapshots=with_snapshots).limit(limit + 1)
     page: list[tuple[int, TunedModel]] = []
     packed_bytes = 0
-    for row in connection.execute(statement.execution_options(yield_per=10)).mappings():
-        packed_bytes += len(row.get("snapshots", b""))
-        if page and (len(page) >= limit or packed_bytes > PAGE_SNAPSHOT_BYTES):
-            return page, True
-        page.append((row["number"], _model(row)))
+    with connection.execute(statement.execution_options(yield_per=10)) as rows:  # closed also where a page is full
+        for row in rows.mappings():
+            packed_bytes += len(row.get("snapshots", b""))
+            if page and (len(page) >= limit or packed_bytes > PAGE_SNAPSHOT_BYTES):
+                return page, True
+            page.append((row["number"], _model(row)))
     return page, False
 
 

@@ -203,6 +203,9 @@ tuning_tasks = Table(
     one_of("phase", Phase),
     UniqueConstraint("user_id", "idempotency_key"),
     Index(None, "phase", "number"),
+    Index(None, "phase", "user_id", "number"),  # the first waiting task of each user
+    Index(None, "phase", "start_time"),  # waiting tasks that were begun
+    Index(None, "user_id", "start_time"),  # a user's last turn
     Index(None, "request_sha256"),
 )
 

@@ -9,7 +9,7 @@ workers on several machines hold their tasks through leases, which expire unless
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import zip_longest
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    FromClause,
     Interval,
     RowMapping,
     Select,
@@ -84,29 +85,71 @@ def claim(
     `machine_start` distinguishes a crash of the server from a stop of the machine; with None, crashes during this claim
     are not counted. `is_cancelled` selects the tasks that were cancelled but have a checkpoint to publish.
     """
-    wanted = [_task.phase == Phase.QUEUED, _task.cancel_requested == is_cancelled, _task.id.not_in(held_back)]
-    if _has_leases(connection):
-        wanted.append(_task.not_before.is_(None) | (_task.not_before <= func.clock_timestamp()))
+    for chosen in _next(connection, task_id, held_back, is_cancelled=is_cancelled):
+        row = _update(
+            connection,
+            _task.number == chosen.limit(1).with_for_update(skip_locked=True, of=tuning_tasks).scalar_subquery(),
+            phase=Phase.PREPARING,
+            worker=worker,
+            fencing_epoch=_task.fencing_epoch + 1,
+            heartbeat=0,
+            start_time=func.coalesce(_task.start_time, _not_before(_task.create_time)),
+            **_renewed(connection),
+        )
+        if row is not None:
+            _note_machine(connection, row["id"], machine_start)
+            return task_from_row(row)
+    return None
+
+
+def _next(
+    connection: Connection, task_id: str | None, held_back: Collection[str], *, is_cancelled: bool
+) -> Iterator[Select[tuple[int]]]:
+    """Yield the selects of numbers to try one after the other; only the last one looks at all waiting tasks."""
+
+    def waits(task: Any) -> list[ColumnElement[bool]]:
+        wanted = [task.phase == Phase.QUEUED, task.cancel_requested == is_cancelled, task.id.not_in(held_back)]
+        if _has_leases(connection):
+            wanted.append(task.not_before.is_(None) | (task.not_before <= func.clock_timestamp()))
+        return wanted
+
+    mine = waits(_task)
     if task_id is not None:
-        wanted.append(_task.id == task_id)
-    turns = _last_turns()
-    order = (_task.id.in_(_suspects()), _task.start_time.is_(None), turns.c.turn.nulls_first(), _task.number)
-    waiting = select(_task.number).join(turns, turns.c.user_id == _task.user_id).where(*wanted)
-    chosen = waiting.order_by(*order).limit(1).with_for_update(skip_locked=True, of=tuning_tasks)
-    row = _update(
-        connection,
-        _task.number == chosen.scalar_subquery(),
-        phase=Phase.PREPARING,
-        worker=worker,
-        fencing_epoch=_task.fencing_epoch + 1,
-        heartbeat=0,
-        start_time=func.coalesce(_task.start_time, _not_before(_task.create_time)),
-        **_renewed(connection),
+        yield select(_task.number).where(*mine, _task.id == task_id)
+        return
+    turns, is_suspected = _last_turns(_task.start_time.is_not(None)), _task.id.in_(_suspects())
+    begun = select(_task.number).join(turns, turns.c.user_id == _task.user_id)
+    begun = begun.where(*mine, _task.start_time.is_not(None)).order_by(
+        is_suspected, turns.c.turn.nulls_first(), _task.number
     )
-    if row is None:
-        return None
-    _note_machine(connection, row["id"], machine_start)
-    return task_from_row(row)
+    if is_cancelled:  # with a checkpoint, so they were begun
+        yield begun
+        return
+    yield begun.where(~is_suspected)
+    other = tuning_tasks.alias()
+    first = _first_of_users([*waits(other.c), other.c.id.not_in(_suspects())], other)
+    chosen = select(_task.number).join(first, first.c.number == _task.number).where(*mine)
+    yield chosen.order_by(first.c.turn.nulls_first(), _task.number)
+    turns = _last_turns()
+    every = select(_task.number).join(turns, turns.c.user_id == _task.user_id).where(*mine)
+    yield every.order_by(is_suspected, _task.start_time.is_(None), turns.c.turn.nulls_first(), _task.number)
+
+
+def _first_of_users(waits: list[ColumnElement[bool]], task: FromClause) -> Subquery:
+    """
+    Return `number` and `turn` of the first task of each user, None for a user without one.
+
+    The users are found by jumps in the index from one to the next: with 20,000 waiting tasks, reading them all took
+    20 times as long.
+    """
+    is_queued = task.c.phase == Phase.QUEUED
+    who = select(func.min(task.c.user_id).label("user_id")).where(is_queued).cte("who", recursive=True)
+    following = select(func.min(task.c.user_id)).where(is_queued, task.c.user_id > who.c.user_id)
+    who = who.union_all(select(following.scalar_subquery()).where(who.c.user_id.is_not(None)))
+    first = select(task.c.number).where(task.c.user_id == who.c.user_id, *waits).order_by(task.c.number).limit(1)
+    turn = select(func.max(task.c.start_time)).where(task.c.user_id == who.c.user_id)
+    columns = [part.correlate(who).scalar_subquery().label(name) for name, part in (("number", first), ("turn", turn))]
+    return select(*columns).select_from(who).subquery()
 
 
 def is_suspect(connection: Connection, task_id: str) -> bool:
@@ -314,13 +357,13 @@ def waiting_of(connection: Connection, user_id: str) -> int:
     return connection.scalar(select(func.count()).select_from(tuning_tasks).where(mine)) or 0
 
 
-def _last_turns() -> Subquery:
+def _last_turns(*which: ColumnElement[bool]) -> Subquery:
     """
     Return `user_id` and `turn`, when the last task of each user with waiting tasks began; None if none ever did.
 
     If the clock is set back, a user may lose a turn, but nothing more.
     """
-    who_waits = select(_task.user_id).where(_task.phase == Phase.QUEUED)
+    who_waits = select(_task.user_id).where(_task.phase == Phase.QUEUED, *which)
     began = select(_task.user_id, func.max(_task.start_time).label("turn"))
     return began.where(_task.user_id.in_(who_waits)).group_by(_task.user_id).subquery()
 
