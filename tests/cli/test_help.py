@@ -35,6 +35,7 @@ WANTED = {
     "backup": "--with-bases --json",
     "restore": "--json",
     "migrate": "--back --json",
+    "uninstall": "--yes --json",
     "bases list": "--json",
     "bases pull": "--json",
     "bases add": "--name --json",

@@ -23,7 +23,7 @@ from tunery.cli.data import data
 from tunery.cli.evaluate import evaluate, rescue
 from tunery.cli.generate import generate
 from tunery.cli.login import login
-from tunery.cli.models import backup, bases, migrate, models, restore
+from tunery.cli.models import backup, bases, migrate, models, restore, uninstall
 from tunery.cli.serve import doctor, serve, worker
 from tunery.cli.tune import tune
 from tunery.errors import DatasetInvalid, TuneryError, as_tunery_error
@@ -43,7 +43,7 @@ for the input and one for the output. `tunery --help` lists all commands."""
 _GROUPS: dict[str, tuple[Any, ...]] = {
     "Tune": (tune, generate, evaluate, data, models),
     "Serve": (serve, worker, login, keys, users),
-    "Maintain": (doctor, bases, backup, restore, migrate, rescue),
+    "Maintain": (doctor, bases, backup, restore, migrate, rescue, uninstall),
 }
 _HELP_COLUMNS = 66
 

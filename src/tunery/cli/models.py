@@ -1,6 +1,6 @@
 """
 `tunery models` and `tunery bases`: list, show, export and delete tuned models; list, fetch, add and export bases.
-`tunery backup` and `tunery restore`: the whole library in one file.
+`tunery backup`, `tunery restore` and `tunery uninstall`: the whole library in one file, or gone.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tunery.cli import output, terminal
 from tunery.cli.terminal import Json, ServerAddress, TunedModelName, Yes, argument, option
 from tunery.cli.workplace import epoch_name, fetched, workplace
 from tunery.errors import DataLoss, FailedPrecondition, InvalidArgument
-from tunery.service.folder import split_epoch
+from tunery.service.folder import DataFolder, split_epoch
 from tunery.types import Phase, TunedModel
 
 if TYPE_CHECKING:
@@ -267,6 +267,38 @@ def _counts(contents: Contents) -> str:
 
 def _print_result(place: Path, contents: Contents, *, json: bool) -> None:
     terminal.result(output.dumped({"path": str(place), **asdict(contents)}) if json else str(place))
+
+
+def uninstall(yes: Yes = False, json: Json = False) -> None:
+    """List what tunery keeps on this machine, with sizes, and delete it."""
+    folder = DataFolder(config.data_folder())
+    kept = folder.contents()
+    sizes = {name: sum(map(_bytes_in, paths)) for name, paths in kept.items()}
+    rows = [(name, f"{size / 1e6:,.1f} MB") for name, size in sizes.items()]
+    terminal.table((f"IN {folder.path}", "SIZE"), rows, right=(1,), stream=sys.stderr)
+    others = sorted(set(folder.path.iterdir()).difference(*kept.values())) if folder.path.is_dir() else []
+    if others:
+        terminal.say(f"Not tunery's, so it stays: {', '.join(path.name for path in others)}")
+    if kept and not yes:
+        if not terminal.can_ask():
+            raise InvalidArgument("Nothing was deleted. Add --yes to delete this without being asked.")
+        terminal.say("Base models that were added from a folder stay there. `tunery backup FILE` keeps tuned models.")
+        if not terminal.ask("Delete all of this?", default=False):
+            raise typer.Exit(1)
+    folder.delete()
+    terminal.say(f"Deleted {sum(sizes.values()) / 1e6:,.1f} MB. Remove the program with: {_removal()}")
+    terminal.result(output.dumped({"folder": str(folder.path), "bytes": sizes}) if json else str(folder.path))
+
+
+def _bytes_in(path: Path) -> int:
+    return sum(file.lstat().st_size for file in (path, *path.rglob("*")) if not file.is_dir())
+
+
+def _removal() -> str:
+    """Return the command that removes the environment that tunery runs in, or tunery from it."""
+    place = Path(sys.prefix).as_posix()
+    tools = {"/uv/tools/": "uv tool uninstall tunery", "/pipx/venvs/": "pipx uninstall tunery"}
+    return next((said for part, said in tools.items() if part in place), f"{sys.executable} -m pip uninstall tunery")
 
 
 bases = typer.Typer(name="bases", help="List, fetch, add and export base models.", no_args_is_help=True)

@@ -107,6 +107,29 @@ class DataFolder:
         """The file with which commands on this machine identify themselves to the server that owns the folder."""
         return self.path / "local-token"
 
+    def contents(self) -> dict[str, list[Path]]:
+        """Return what tunery keeps here, under a name for people; other files in the folder are not tunery's."""
+        kept = {
+            "base models": [self.bases],
+            "tuned models": [self.models],
+            "unfinished tuning jobs": [self.checkpoints],
+            "files set aside": [self.set_aside],
+            "examples, prompts, reports, accounts": sorted(self.path.glob(f"{self.database.name}*")),
+            "locks and leftovers": [self.path / "lock", self.local_token, *self.path.glob(f"{RESTORE}*")],
+        }
+        there = {name: [path for path in paths if path.exists()] for name, paths in kept.items()}
+        return {name: paths for name, paths in there.items() if paths}
+
+    def delete(self) -> None:
+        """Delete what tunery keeps here, and the folder if nothing else is in it; raises FolderLocked as `own`."""
+        if not self.path.is_dir():
+            return
+        with self.own():
+            for path in (path for paths in self.contents().values() for path in paths):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        with suppress(OSError):  # something else is in it
+            self.path.rmdir()
+
     def checkpoint(self, task_id: str) -> Path:
         """Return the folder for the checkpoints of a task."""
         check_task_id(task_id)
