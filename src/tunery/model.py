@@ -37,6 +37,7 @@ from tunery.evaluation.contest import MAX_ROWS, Contest, OnAnswered, RecordedAns
 from tunery.evaluation.report import Evaluation
 from tunery.files import into, temporary_folder
 from tunery.types import (
+    BASE_RENDERING,
     DEFAULT_BASE_MODEL,
     Advice,
     Answer,
@@ -45,6 +46,7 @@ from tunery.types import (
     EpochLoss,
     Hyperparameters,
     InputCheck,
+    Rendering,
     SamplingSettings,
     TuningExample,
     TuningSnapshot,
@@ -71,8 +73,9 @@ class Model:
         adapter: Adapter | None = None,
         snapshots: Sequence[TuningSnapshot] = (),
         epoch_losses: Sequence[EpochLoss] = (),
+        rendering: Rendering = BASE_RENDERING,
     ) -> None:
-        self._resident, self._adapter = resident, adapter
+        self._resident, self._adapter, self._rendering = resident, adapter, rendering
         self.snapshots, self.epoch_losses = tuple(snapshots), tuple(epoch_losses)
         self.examples: tuple[TuningExample, ...] = ()
         self.held_out: tuple[TuningExample, ...] = ()
@@ -81,7 +84,7 @@ class Model:
         self._advice: Advice | None = None
         self.constrains_outputs = True
         self._card: ModelCard | None = None
-        self._slot = None if adapter is None else resident.add(adapter)
+        self._slot = None if adapter is None else resident.add(adapter, rendering)
         if self._slot is not None:
             weakref.finalize(self, resident.remove, self._slot)
 
@@ -158,7 +161,7 @@ class Model:
         """
         rows = self.held_out if dataset is None else as_dataset(dataset).examples
         contest = Contest(
-            ResidentAnswering(self._resident),
+            ResidentAnswering(self._resident, rendering=self._rendering),
             None if self._slot is None else self.answering(),
             self.examples if examples is None else tuple(examples),
             recorded,
@@ -178,7 +181,7 @@ class Model:
 
     def losses(self, dataset: Dataset | Iterable[TuningExample], *, are_whole: bool = False) -> list[float]:
         """Return the loss of each example in nats: the mean over its output tokens, or their sum if `are_whole`."""
-        rows = self._resident.encoder.examples(as_dataset(dataset).examples)
+        rows = self._resident.encoder_for(self._rendering).examples(as_dataset(dataset).examples)
         means = self._resident.losses(rows, self._adapter)
         return [mean * row.answer_tokens if are_whole else mean for mean, row in zip(means, rows, strict=True)]
 
@@ -218,7 +221,8 @@ class Model:
         called = name or self.card().display_name
         with temporary_folder() as saved, into(Path(folder)) as work:
             self._resident.require_whole()
-            WRITERS[format](Source(self._resident.folder, self.save(saved), called, bits=bits), work)
+            source = Source(self._resident.folder, self.save(saved), called, bits=bits, rendering=self._rendering)
+            WRITERS[format](source, work)
             self.card().write(work)
         return Path(folder)
 
@@ -308,7 +312,16 @@ def tune(
     resident = resident_base(base_model, config.data_folder())
     work = Path(tempfile.mkdtemp(prefix="tunery-"))
     try:
-        tuner = resident.tuner(examples, hyperparameters, folder=work, held_out=held_out, seed=seed, recipe=recipe)
+        rendering = Rendering(datetime.now(UTC))
+        tuner = resident.tuner(
+            examples,
+            hyperparameters,
+            folder=work,
+            held_out=held_out,
+            seed=seed,
+            recipe=recipe,
+            rendering=rendering,
+        )
         try:
             for snapshot in tuner.run():
                 if on_snapshot is not None:
@@ -317,12 +330,13 @@ def tune(
             resident.require_whole()  # damaged weights are a better explanation than the learning rate
             raise
         resident.require_whole()
-        tuner.require_health(partial(resident.asked, examples))
-        model = Model(resident, tuner.chosen_adapter(), tuner.snapshots, tuner.epoch_losses)
+        tuner.require_health(partial(resident.asked, examples, rendering=rendering))
+        model = Model(resident, tuner.chosen_adapter(), tuner.snapshots, tuner.epoch_losses, rendering)
         model.examples, model.held_out = tuple(examples), tuple(held_out)
         model.contracts = Contracts.learn(examples)
         model._advice = _advice_of(tuner)
-        model._card = card_of_tuning(resident, tuner, hyperparameters, rows.facts, display_name)
+        card = card_of_tuning(resident, tuner, hyperparameters, rows.facts, display_name)
+        model._card = replace(card, create_time=str(rendering.date and rendering.date.isoformat()))
         return model
     finally:
         resident.remove(0)
@@ -349,10 +363,20 @@ def load(folder: str | Path) -> Model:
     if not (path / CONFIG).is_file():
         return Model(resident_base(str(folder), config.data_folder()))
     resident = resident_base(base_of(path), config.data_folder())
-    model = Model(resident, read_adapter(path, resident.network), *read_curve(path))
-    card = model._card = ModelCard.read(path)
+    card = ModelCard.read(path)
+    adapter, curve = read_adapter(path, resident.network), read_curve(path)
+    model = Model(resident, adapter, *curve, rendering=_rendering_of(card))
+    model._card = card
     model.contracts = read_contracts(path) if card is None else card.contracts
     return model
+
+
+def _rendering_of(card: ModelCard | None) -> Rendering:
+    """Return how the prompts of a saved adapter are rendered: as they were tuned, or as the base does if unknown."""
+    if card is None:
+        return Rendering(None, None)
+    date = datetime.fromisoformat(card.create_time) if card.create_time else None
+    return Rendering(date, (card.settings or {}).get("in_force", {}).get("thinking"))
 
 
 def base_of(folder: Path) -> str:

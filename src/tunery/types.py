@@ -184,6 +184,22 @@ class TuningTask:
 
 
 @dataclass(frozen=True, slots=True)
+class Rendering:
+    """
+    What a chat template is told besides the turns.
+
+    `date` is today's for a template that asks, None the real one; with `thinking` False, one that can lets the model
+    answer without thinking first, as training examples do, None leaves it to the template.
+    """
+
+    date: datetime | None = None
+    thinking: bool | None = False
+
+
+BASE_RENDERING = Rendering()  # of a base alone
+
+
+@dataclass(frozen=True, slots=True)
 class TunedModel:
     """A base model plus an adapter, under a name."""
 
@@ -217,6 +233,13 @@ class TunedModel:
         """The kept epoch that answers; None before the end, or if tuning was cancelled between two epochs."""
         best = self.task.settings.get("best_epoch") if self.state is State.ACTIVE else None
         return self.chosen_epoch or (best if isinstance(best, int) else None)
+
+    @property
+    def rendering(self) -> Rendering:
+        """How its prompts are rendered for ever: with the date of its creation, in UTC, and without thinking."""
+        # tasks that began before this was decided were rendered as the template likes it
+        thinking = self.task.settings.get("thinking") if self.task.settings else False
+        return Rendering(self.create_time, bool(thinking) if thinking is not None else None)
 
     @property
     def operation_name(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,10 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from tests.engine.tiny_bases import SPECIAL, VOCABULARY, make_folder, tiny_tokenizer
 from tunery.engine import fallback
-from tunery.engine.chat_templates import rendered
+from tunery.engine.chat_templates import rendered, settled
 from tunery.engine.tokenizer import _QWEN, is_read_as_it_stands
 from tunery.engine.tokenizer import Tokenizer as TextSide
+from tunery.types import Rendering
 
 # Short templates that use what those of the families use: loops and their controls, namespaces, macros, filters, dates,
 # tools, errors, thinking, generation tags, trimmed blocks
@@ -266,3 +267,40 @@ def test_tokens_that_only_the_configuration_lists_are_added(tmp_path: Path) -> N
 
     assert ours.encode("a<|tool|>") == theirs("a<|tool|>", add_special_tokens=False)["input_ids"]
     assert set(ours.special_ids) == set(theirs.all_special_ids)
+
+
+MIDNIGHT = datetime(2026, 1, 2, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("thinking", [None, True, False])
+@pytest.mark.parametrize("turns", CONVERSATIONS[:4], ids=lambda turns: "-".join(turn["role"][0] for turn in turns))
+@pytest.mark.parametrize("name", [*TEMPLATES])
+def test_a_settled_template_writes_what_a_told_one_does(
+    name: str, turns: list[dict[str, str]], thinking: bool | None
+) -> None:
+    """Whatever clock and whatever choice of thinking a program has that renders an export."""
+    rendering = Rendering(MIDNIGHT, thinking)
+    exported = tiny_tokenizer(settled(TEMPLATES[name], rendering))
+
+    def theirs(**chosen: bool) -> str:
+        return outcome(
+            lambda: exported.apply_chat_template(turns, tokenize=False, add_generation_prompt=True, **chosen)
+        )
+
+    told = outcome(
+        lambda: rendered(
+            TEMPLATES[name],
+            turns,
+            add_generation_prompt=True,
+            date=MIDNIGHT,
+            **exported.special_tokens_map,
+            **({} if thinking is None else {"enable_thinking": thinking}),
+        )
+    )
+    assert theirs() == told
+    if thinking is not None:
+        assert theirs(enable_thinking=not thinking) == told
+
+
+def test_settling_leaves_other_templates_alone() -> None:
+    assert settled(TEMPLATES["phi"], Rendering(MIDNIGHT, False)) == TEMPLATES["phi"]

@@ -102,8 +102,9 @@ def column_facts(preview: Preview) -> str:
 
 
 def machine_facts(settings: Mapping[str, object]) -> str:
-    """Return the number format and the threads of a tuning job."""
-    return f"{settings['dtype']}, {settings['threads']} thread{'s' * (settings['threads'] != 1)}"
+    """Return the number format and the threads of a tuning job, and the date that its prompts tell if they do."""
+    facts = f"{settings['dtype']}, {settings['threads']} thread{'s' * (settings['threads'] != 1)}"
+    return f"{facts}, prompts dated {settings['template_date']}" if "template_date" in settings else facts
 
 
 def print_curve(model: TunedModel, stream: TextIO) -> None:

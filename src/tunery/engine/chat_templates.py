@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from tunery.errors import InvalidArgument
+from tunery.types import Rendering
 
 MAX_STEPS = 1_000_000  # executed lines of the compiled template, about a second; a thousand turns take 30,000
 MAX_CHARACTERS = 1_000_000  # of the text it renders for a few words
@@ -58,6 +59,30 @@ def rendered(
     with bounded_steps():
         messages = [dict(turn) for turn in turns]
         return str(_compiled(template).render(messages=messages, add_generation_prompt=add_generation_prompt, **given))
+
+
+def asks_for_date(template: str) -> bool:
+    """Say whether a template asks the clock, so that the prompt of tomorrow differs from today's."""
+    return "strftime_now" in template
+
+
+def knows_thinking(template: str) -> bool:
+    """Say whether a template can be told not to let the model think."""
+    return "enable_thinking" in template
+
+
+def settled(template: str, rendering: Rendering) -> str:
+    """Return a template with date and thinking written in, for programs that would ask their own clock."""
+    if rendering.date is not None:
+        date = rendering.date
+        template = _ASKED_DATE.sub(lambda asked: repr(date.strftime(asked["format"])), template)
+    if rendering.thinking is None or not knows_thinking(template):
+        return template
+    line = "\n" if template.startswith("\n") else ""  # the first one behind a block is not written
+    return f"{{% set enable_thinking = {str(rendering.thinking).lower()} %}}{line}{template}"
+
+
+_ASKED_DATE = re.compile(r"""strftime_now\(\s*(?P<quote>["'])(?P<format>[^"'\\]*)(?P=quote)\s*\)""")
 
 
 @lru_cache(maxsize=16)

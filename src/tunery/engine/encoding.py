@@ -13,7 +13,6 @@ import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,11 +22,12 @@ from tokenizers import Tokenizer as Backend
 
 from tunery.data.checks import long_outputs
 from tunery.engine.catalog import Catalog
+from tunery.engine.chat_templates import asks_for_date
 from tunery.engine.rows import EncodedExample as EncodedExample
 from tunery.engine.rows import shared_prefix_tokens as shared_prefix_tokens
 from tunery.engine.tokenizer import Tokenizer
 from tunery.errors import DatasetInvalid, InvalidArgument
-from tunery.types import CatalogEntry, TuningExample, Turn
+from tunery.types import BASE_RENDERING, CatalogEntry, Rendering, TuningExample, Turn
 
 LOST_CHARACTER = "\ufffd"  # what a decoder writes for bytes that are not a character
 _LOST_CHARACTER_IN_TOKENS = (
@@ -41,21 +41,19 @@ class Encoder:
     """
     The template and tokenizer of one base.
 
-    `window_tokens` is the longest sequence (prompt plus answer) that the base can read. A template that uses the date
-    gets `date`, by default that of the call; `thinking` None leaves the choice to the template.
+    `window_tokens` is the longest sequence (prompt plus answer) that the base can read. `rendering` sets the date and
+    the thinking of the template.
     """
 
     def __init__(
         self,
         tokenizer: Tokenizer,
         window_tokens: int,
-        *,
-        date: datetime | None = None,
-        thinking: bool | None = None,
+        rendering: Rendering = BASE_RENDERING,
     ) -> None:
         self.tokenizer = tokenizer
         self.window_tokens = window_tokens
-        self._date, self._thinking = date, thinking
+        self.rendering = rendering
         self._control = ControlTokens(tokenizer)
         self.end_token_id = self._find_end_token()
         ends = (self.end_token_id, tokenizer.token_id("eos_token"))
@@ -137,6 +135,13 @@ class Encoder:
         return text if spelled.endswith(_LOST_CHARACTER_IN_TOKENS) else text.rstrip(LOST_CHARACTER)
 
     @property
+    def template_settings(self) -> dict[str, object]:
+        """Return what the template was told, as a task keeps it; the date only if the template asks for one."""
+        date = self.rendering.date
+        asked = {"template_date": f"{date:%Y-%m-%d}"} if date and asks_for_date(self.tokenizer.chat_template) else {}
+        return {"thinking": self.rendering.thinking, **asked}
+
+    @property
     def is_additive(self) -> bool:
         """Return whether the texts of token sequences can simply be concatenated, as with byte-level BPE."""
         return type(self.tokenizer.backend.decoder).__name__ == "ByteLevel"
@@ -154,7 +159,10 @@ class Encoder:
 
     def _written(self, said: Sequence[Mapping[str, str]], *, add_generation_prompt: bool = False) -> str:
         return self.tokenizer.render(
-            said, add_generation_prompt=add_generation_prompt, date=self._date, thinking=self._thinking
+            said,
+            add_generation_prompt=add_generation_prompt,
+            date=self.rendering.date,
+            thinking=self.rendering.thinking,
         )
 
     def _encode(self, turns: Sequence[Turn], output: str = "") -> list[int]:

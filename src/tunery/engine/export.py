@@ -19,6 +19,7 @@ from jinja2 import TemplateError
 from safetensors.torch import save_file
 
 from tunery.engine.adapter import CONFIG, WEIGHTS
+from tunery.engine.chat_templates import settled
 from tunery.engine.conversion import WEIGHTS_FILE
 from tunery.engine.encoding import Encoder
 from tunery.engine.fallback import tensors_of
@@ -28,6 +29,7 @@ from tunery.engine.tokenizer import Tokenizer
 from tunery.engine.weights import named, read_config, read_tensors
 from tunery.errors import InvalidArgument
 from tunery.files import write_json
+from tunery.types import BASE_RENDERING, Rendering
 
 ADAPTER_GGUF = "adapter.gguf"
 MERGED_DTYPE = torch.float16  # as small as bfloat16 with steps eight times as fine, see docs/experiments.md
@@ -46,6 +48,7 @@ class Source:
     top_p: float = 1.0
     top_k: int | None = None
     bits: int | None = None  # bits per weight of a GGUF file, 16 or 8; None for one file of each
+    rendering: Rendering = BASE_RENDERING  # of the model's prompts, which is written into the template
     files: tuple[str, ...] = field(default=(CONFIG, WEIGHTS))
 
 
@@ -53,12 +56,33 @@ def write_adapter_export(source: Source, folder: Path) -> None:
     """Copy the adapter in PEFT's layout, together with the tokenizer and chat template of its base."""
     for name in source.files:
         shutil.copyfile(source.adapter_folder / name, folder / name)
+    write_own_template(source.base_folder, source.rendering, folder)
+
+
+def write_own_template(base_folder: Path, rendering: Rendering, folder: Path) -> None:
+    """
+    Write tokenizer and template beside an adapter if its prompts are not those that the base's template writes.
+
+    `base_folder` is `Path()` where the base is not on this machine: then nothing is written.
+    """
+    if base_folder == Path():
+        return
+    tokenizer = settled_tokenizer(base_folder, rendering)
+    if tokenizer.chat_template != Tokenizer.read(base_folder).chat_template:
+        tokenizer.save(folder)
+
+
+def settled_tokenizer(base_folder: Path, rendering: Rendering) -> Tokenizer:
+    """Return the tokenizer of a base whose template tells the date of a model, and has it think or not, by itself."""
+    tokenizer = Tokenizer.read(base_folder)
+    tokenizer.chat_template = settled(tokenizer.chat_template, rendering)
+    return tokenizer
 
 
 def write_merged_export(source: Source, folder: Path) -> None:
     """Write merged safetensors with tokenizer, chat template and generation config."""
     tensors = merge(source.base_folder, source.adapter_folder)
-    tokenizer = Tokenizer.read(source.base_folder)
+    tokenizer = settled_tokenizer(source.base_folder, source.rendering)
     save_file(
         {name: _rounded(value, MERGED_DTYPE) for name, value in tensors.items()},
         folder / WEIGHTS_FILE,
@@ -80,7 +104,7 @@ def write_gguf_export(source: Source, folder: Path) -> None:
     """
     kinds, config = kinds_of(source.bits), read_config(source.base_folder)
     architecture_of(config)  # refuse before reading any weights
-    tokenizer, pre_type = Tokenizer.read(source.base_folder), pre_type_of(source.base_folder)
+    tokenizer, pre_type = settled_tokenizer(source.base_folder, source.rendering), pre_type_of(source.base_folder)
     tensors = merge(source.base_folder, source.adapter_folder)
     for kind in kinds:
         path = folder / f"model-{kind}.gguf"

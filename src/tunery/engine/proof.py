@@ -25,7 +25,7 @@ from tunery.engine.gguf_export import KINDS
 from tunery.engine.resident import ResidentBase
 from tunery.engine.tokenizer import Tokenizer
 from tunery.files import temporary_folder
-from tunery.types import SamplingSettings, Turn
+from tunery.types import BASE_RENDERING, Rendering, SamplingSettings, Turn
 
 MAX_DIFFERENCES = 5  # shown in the report
 TIMEOUT_SECONDS = 3600.0
@@ -108,7 +108,14 @@ def sentences(document: Mapping[str, Any]) -> list[str]:
 
 
 def prove(
-    export_format: str, folder: Path, base_folder: Path, base_name: str, questions: Questions, *, python: str
+    export_format: str,
+    folder: Path,
+    base_folder: Path,
+    base_name: str,
+    questions: Questions,
+    *,
+    python: str,
+    rendering: Rendering = BASE_RENDERING,
 ) -> tuple[Proof, ...]:
     """
     Run each exported file in its runtime, with the interpreter `python`; return one proof per file.
@@ -116,15 +123,14 @@ def prove(
     `adapter.gguf` is tried with the base as distributed, if that was GGUF, and with the base in float16, as `tunery
     bases export` writes it.
     """
-    common = {**_asked(base_folder, questions), "threads": os.cpu_count()}
+    common = {**_asked(base_folder, questions, rendering), "threads": os.cpu_count()}
     with temporary_folder() as work:
         runs = _runs(export_format, folder, base_folder, work / base_gguf(base_name))
         return tuple(_compared(file, {**asked, **common}, questions, python) for file, asked in runs)
 
 
-def _asked(base_folder: Path, questions: Questions) -> dict[str, Any]:
-    tokenizer = Tokenizer.read(base_folder)
-    encoder = Encoder(tokenizer, window_tokens=1 << 30)
+def _asked(base_folder: Path, questions: Questions, rendering: Rendering) -> dict[str, Any]:
+    encoder = Encoder(Tokenizer.read(base_folder), 1 << 30, rendering)
     prompts = [encoder.rendered((Turn("user", text),)) for text in questions.texts]
     lengths = [len(encoder.prompt(text)) for text in questions.texts]
     window = max((n + limit for n, limit in zip(lengths, questions.limits, strict=True)), default=0) + 8
@@ -221,14 +227,22 @@ def prove_export(
     say(f"Running the served model on {len(texts)} {rows_from} rows ...")
     questions = answered(resident, slot, texts)
     say("Running the exported model in its own runtime ...")
-    proofs = prove(export_format, folder, resident.folder, resident.name, questions, python=python)
+    proofs = prove(
+        export_format,
+        folder,
+        resident.folder,
+        resident.name,
+        questions,
+        python=python,
+        rendering=resident.rendering_of(slot),
+    )
     return ExportProof(export_format, len(questions.texts), rows_from, datetime.now(UTC), proofs)
 
 
 def answered(resident: ResidentBase, slot: int, texts: Sequence[str]) -> Questions:
     """Answer texts greedily, as a server would, all up to the same length."""
-    window = resident.encoder.window_tokens
-    room = min(window - len(resident.encoder.prompt(text)) for text in texts)
+    encoder = resident.encoder_for(resident.rendering_of(slot))
+    room = min(encoder.window_tokens - len(encoder.prompt(text)) for text in texts)
     limit = max(1, min(MAX_PROOF_TOKENS, room))
     settings = SamplingSettings(temperature=0.0, max_output_tokens=limit)
     served = resident.answers(texts, settings, slot)

@@ -22,6 +22,7 @@ from tunery.engine.answers.guides import Guides
 from tunery.engine.answers.native.step import CompiledStep
 from tunery.engine.answers.prefixes import PrefixStore
 from tunery.engine.catalog import Catalog, pull
+from tunery.engine.chat_templates import asks_for_date, knows_thinking
 from tunery.engine.conversion import has_four_bit_weights
 from tunery.engine.encoding import EncodedExample, Encoder
 from tunery.engine.integrity import BaseCheck
@@ -29,7 +30,9 @@ from tunery.engine.lora import Adapter
 from tunery.engine.network import Network
 from tunery.engine.tuner import Recipe, Tuner
 from tunery.errors import DataLoss, InvalidArgument
-from tunery.types import Hyperparameters, SamplingSettings, TuningExample
+from tunery.types import BASE_RENDERING, Hyperparameters, Rendering, SamplingSettings, TuningExample
+
+KEPT_ENCODERS = 64  # of models that are rendered in their own way; made again in milliseconds
 
 _log = logging.getLogger("tunery.engine")
 
@@ -45,7 +48,10 @@ class ResidentBase:
         self.name, self.digest, self.folder, self.entry = loaded.name, loaded.digest, loaded.folder, loaded.entry
         self.network = loaded.network
         self.encoder = Encoder(loaded.tokenizer, loaded.window_tokens)
+        # a tuned model has an encoder of its own only if the template asks for the date, or it thinks
+        self._encoder = lru_cache(KEPT_ENCODERS)(partial(Encoder, loaded.tokenizer, loaded.window_tokens))
         self._slots = count(1)
+        self._renderings: dict[int | None, Rendering] = {}
         self.prefixes = PrefixStore()
         self.guides = Guides(self.encoder)
         self.compiled: CompiledStep | None = None
@@ -53,15 +59,29 @@ class ResidentBase:
             reads = partial(conversion.read_four_bit, self.folder)
             self.compiled = CompiledStep.of(self.network, reads if has_four_bit_weights(self.folder) else None)
 
-    def add(self, adapter: Adapter) -> int:
-        """Store an adapter and return its slot."""
+    def encoder_for(self, rendering: Rendering) -> Encoder:
+        """Return the encoder for prompts that are rendered like this."""
+        template = self.encoder.tokenizer.chat_template
+        date = rendering.date if asks_for_date(template) else None
+        thinking = rendering.thinking if knows_thinking(template) else False
+        told = Rendering(date, thinking)
+        return self.encoder if told == self.encoder.rendering else self._encoder(told)
+
+    def rendering_of(self, slot: int | None) -> Rendering:
+        """Return how the prompts for a slot are rendered."""
+        return self._renderings.get(slot, self.encoder.rendering)
+
+    def add(self, adapter: Adapter, rendering: Rendering = BASE_RENDERING) -> int:
+        """Store an adapter and how its prompts are rendered; return its slot."""
         slot = next(self._slots)
         self.network.install(slot, adapter)
+        self._renderings[slot] = rendering
         return slot
 
     def remove(self, slot: int) -> None:
         self.prefixes.forget(slot)
         self.network.remove(slot)
+        self._renderings.pop(slot, None)
 
     def require_whole(self, *, waits: bool = True) -> None:
         """Raise DataLoss if a file of the base is damaged, and drop the base from memory; see `BaseCheck`."""
@@ -83,24 +103,31 @@ class ResidentBase:
         seed: int = 0,
         recipe: Recipe | None = None,
         source: Path | None = None,
+        rendering: Rendering = BASE_RENDERING,
     ) -> Tuner:
         """
         Return a tuner for these examples, resuming from a checkpoint in `folder` if there is one.
 
         `source` is the folder of an adapter to start from, with the same rank and layers.
         """
+        encoder = self.encoder_for(rendering)
         return Tuner(
             self.network,
-            self.encoder.examples(examples),
+            encoder.examples(examples),
             hyperparameters,
             folder=folder,
             base_name=self.name,
             base_digest=self.digest,
-            held_out=self.encoder.examples(held_out),
+            held_out=encoder.examples(held_out),
             seed=seed,
             recipe=recipe,
             source=None if source is None else read_adapter(source, self.network),
+            template_settings=self._told(rendering),
         )
+
+    def _told(self, rendering: Rendering) -> dict[str, object]:
+        """Return what a task keeps of its rendering, also where the template asks for nothing."""
+        return {**self.encoder_for(rendering).template_settings, "thinking": rendering.thinking}
 
     def losses(self, rows: Sequence[EncodedExample], adapter: Adapter | None = None) -> list[float]:
         """Return the mean loss of each row over its answer tokens, in nats; uses the slot of the tuner."""
@@ -111,14 +138,25 @@ class ResidentBase:
         finally:
             self.network.remove(0)
 
-    def stream(self, texts: Sequence[str], settings: SamplingSettings, slot: int | None = None) -> Iterator[Piece]:
-        """Yield pieces of the answers to `texts`, numbered like the texts; breaking out of the loop stops the work."""
-        requests = [
-            Request(tuple(self.encoder.prompt(text, settings.max_output_tokens)), settings, slot) for text in texts
-        ]
+    def stream(
+        self,
+        texts: Sequence[str],
+        settings: SamplingSettings,
+        slot: int | None = None,
+        rendering: Rendering | None = None,
+    ) -> Iterator[Piece]:
+        """
+        Yield pieces of the answers to `texts`, numbered like the texts; breaking out of the loop stops the work.
+
+        Prompts are rendered with `rendering`, by default that of the slot.
+        """
+        encoder, tokens = self.encoder_for(rendering or self.rendering_of(slot)), settings.max_output_tokens
+        requests = [Request(tuple(encoder.prompt(text, tokens)), settings, slot) for text in texts]
         return self.generator().answer(requests)
 
-    def sample(self, adapter: Adapter, texts: Sequence[str], max_output_tokens: int) -> list[str]:
+    def sample(
+        self, adapter: Adapter, texts: Sequence[str], max_output_tokens: int, rendering: Rendering = BASE_RENDERING
+    ) -> list[str]:
         """
         Return answers from an adapter that is being tuned.
 
@@ -126,9 +164,9 @@ class ResidentBase:
         additional memory. Raises InvalidArgument for a text that leaves no room for an answer.
         """
         settings = SamplingSettings(max_output_tokens=max_output_tokens)
-        slot = self.add(Adapter(adapter.shape, adapter.flat.detach().clone()))
+        slot, encoder = self.add(Adapter(adapter.shape, adapter.flat.detach().clone())), self.encoder_for(rendering)
         try:
-            requests = [Request(tuple(self.encoder.prompt(text, max_output_tokens)), settings, slot) for text in texts]
+            requests = [Request(tuple(encoder.prompt(text, max_output_tokens)), settings, slot) for text in texts]
             answers = [""] * len(texts)
             for piece in Generator(self.network, self.encoder, guides=self.guides).answer(requests):
                 answers[piece.number] += piece.text
@@ -136,10 +174,18 @@ class ResidentBase:
         finally:
             self.remove(slot)
 
-    def asked(self, examples: Sequence[TuningExample], adapter: Adapter, places: Sequence[int]) -> list[str]:
+    def asked(
+        self,
+        examples: Sequence[TuningExample],
+        adapter: Adapter,
+        places: Sequence[int],
+        *,
+        rendering: Rendering = BASE_RENDERING,
+    ) -> list[str]:
         """Return the beginnings of an adapter's answers to these examples; nothing if there are none."""
         try:
-            answers = self.sample(adapter, [examples[place].text_input for place in places], ASKED_TOKENS)
+            texts = [examples[place].text_input for place in places]
+            answers = self.sample(adapter, texts, ASKED_TOKENS, rendering)
         except Exception as error:  # noqa: BLE001  # a row too long, too little memory: never the end of a job
             _log.info("Answers were not compared: %s", error)
             return []
@@ -149,10 +195,16 @@ class ResidentBase:
         """Return an empty generator; the generators of a resident base share cached prefixes."""
         return Generator(self.network, self.encoder, compiled=self.compiled, prefixes=self.prefixes, guides=self.guides)
 
-    def answers(self, texts: Sequence[str], settings: SamplingSettings, slot: int | None = None) -> list[str]:
-        """Return the complete answers to `texts`."""
+    def answers(
+        self,
+        texts: Sequence[str],
+        settings: SamplingSettings,
+        slot: int | None = None,
+        rendering: Rendering | None = None,
+    ) -> list[str]:
+        """Return the complete answers to `texts`; see `stream`."""
         answers = [""] * len(texts)
-        for piece in self.stream(texts, settings, slot):
+        for piece in self.stream(texts, settings, slot, rendering):
             answers[piece.number] += piece.text
         return answers
 
@@ -188,15 +240,23 @@ class ResidentAnswering:
     Answers of a base in memory with the adapter in a slot, or without one if the slot is None.
 
     Keeps a reference to `owner`, because an adapter is removed from the base together with the model it belongs to.
+    `rendering` is by default that of the slot; a prompted base gets the date of the tuned model it is compared with.
     """
 
-    def __init__(self, resident: ResidentBase, slot: int | None = None, owner: object = None) -> None:
+    def __init__(
+        self,
+        resident: ResidentBase,
+        slot: int | None = None,
+        owner: object = None,
+        rendering: Rendering | None = None,
+    ) -> None:
         self._resident, self._slot, self._owner = resident, slot, owner
+        self._rendering = rendering or resident.rendering_of(slot)
 
     def fits(self, prompt: str, max_output_tokens: int) -> bool:
         """Return whether the window fits a prompt and this many output tokens."""
         try:
-            self._resident.encoder.prompt(prompt, max_output_tokens)
+            self._resident.encoder_for(self._rendering).prompt(prompt, max_output_tokens)
         except InvalidArgument:
             return False
         return True
@@ -204,4 +264,4 @@ class ResidentAnswering:
     def answers(self, prompts: Sequence[str], max_output_tokens: int) -> list[str]:
         """Return the complete answers."""
         settings = SamplingSettings(max_output_tokens=max_output_tokens)
-        return self._resident.answers(prompts, settings, self._slot)
+        return self._resident.answers(prompts, settings, self._slot, self._rendering)

@@ -61,9 +61,9 @@ class Tuner:
     One tuning task.
 
     `examples` and `held_out` are encoded rows; `folder` keeps the checkpoint and the adapter of each epoch. Tuning
-    resumes from a checkpoint there, else starts from `source`, else from scratch. Raises InvalidArgument for settings
-    that do
-    not fit, FailedPrecondition or CheckpointDamaged for a checkpoint that cannot be resumed.
+    resumes from a checkpoint there, else starts from `source`, else from scratch. `template_settings` are those the rows
+    were encoded with, to be recorded. Raises InvalidArgument for settings that do not fit, FailedPrecondition or
+    CheckpointDamaged for a checkpoint that cannot be resumed.
     """
 
     def __init__(
@@ -79,7 +79,9 @@ class Tuner:
         seed: int = 0,
         recipe: Recipe | None = None,
         source: Adapter | None = None,
+        template_settings: Mapping[str, object] | None = None,
     ) -> None:
+        self.template_settings = template_settings or {}
         self.network, self.examples, self.held_out = network, examples, held_out
         self.folder, self.base_name = folder, base_name
         self.recipe = recipe or Recipe()
@@ -567,7 +569,7 @@ def require_epoch(folder: Path, digest: str) -> None:
 
 
 def settings_in_force(tuner: Tuner) -> dict[str, object]:
-    """Return the recipe, number format, threads, micro-batch size, and the epoch to serve if it is known."""
+    """Return recipe, number format, threads, micro-batch size, the epoch to serve if known, and template settings."""
     return {
         **asdict(tuner.recipe),
         "betas": list(tuner.recipe.betas),
@@ -575,6 +577,7 @@ def settings_in_force(tuner: Tuner) -> dict[str, object]:
         "threads": torch.get_num_threads(),
         "micro_batch_size": tuner.micro_batch_size,
         "best_epoch": tuner.best_epoch,
+        **tuner.template_settings,
     }
 
 

@@ -227,7 +227,8 @@ def tuned_target(services: Services, caller: Caller, model_id: str) -> Target:
     require_use(caller, model.name, library.sharing.of_model(plain_id))
     artifact = library.artifact(model)
     folder.epoch_folder(artifact[0], epoch)  # raises where that epoch was not kept
-    question = Question(model.base_model, (), adapter=artifact, epoch=epoch or model.chosen_epoch)
+    chosen, rendering = epoch or model.chosen_epoch, model.rendering
+    question = Question(model.base_model, (), adapter=artifact, epoch=chosen, rendering=rendering)
     own = SamplingSettings(temperature=model.temperature, top_p=model.top_p, top_k=model.top_k)
     options = prompt_options(library, model)
     return Target(

@@ -22,7 +22,7 @@ from tunery.errors import DataLoss, DeadlineExceeded, TuneryError, as_tunery_err
 from tunery.files import open_published
 from tunery.service import folder
 from tunery.service.process import Channel
-from tunery.types import SamplingSettings, TuningExample, Turn
+from tunery.types import BASE_RENDERING, Rendering, SamplingSettings, TuningExample, Turn
 
 if TYPE_CHECKING:
     from tunery.engine.answers.generator import Generator, Piece
@@ -50,6 +50,7 @@ class Question:
     settings: SamplingSettings = field(default_factory=SamplingSettings)
     adapter: tuple[Path, str] | None = None
     epoch: int | None = None  # a kept epoch to use instead of the chosen one
+    rendering: Rendering = BASE_RENDERING
 
 
 @dataclass(frozen=True, slots=True)
@@ -381,7 +382,8 @@ class AnsweringChild:
             case Ask(number, question, user):
                 self._begin_answer(number, question, user)
             case Count(number, question):
-                prompt = self._loaded(question.base_model).resident.encoder.conversation(question.turns)
+                resident = self._loaded(question.base_model).resident
+                prompt = resident.encoder_for(question.rendering).conversation(question.turns)
                 self._channel.send(Counted(number, len(prompt)))
             case CountRows(number, base_model, examples, user):
                 resident = self._loaded(base_model).resident
@@ -582,7 +584,7 @@ def _digest(question: Question) -> str | None:
 
 def _fitted(resident: ResidentBase, question: Question) -> tuple[Sequence[int], SamplingSettings]:
     """Return the prompt, and the settings with output tokens limited to the rest of the window."""
-    prompt = resident.encoder.conversation(question.turns)
+    prompt = resident.encoder_for(question.rendering).conversation(question.turns)
     room = resident.encoder.window_tokens - len(prompt)
     return prompt, replace(question.settings, max_output_tokens=max(1, min(question.settings.max_output_tokens, room)))
 

@@ -21,7 +21,7 @@ from tunery.service import folder
 from tunery.service import folder as epochs
 from tunery.service.library import Library, contracts_of
 from tunery.service.process import Alive, Channel, Child
-from tunery.types import TunedModel
+from tunery.types import BASE_RENDERING, Rendering, TunedModel
 
 if TYPE_CHECKING:
     from tunery.engine.catalog import Catalog
@@ -59,6 +59,7 @@ class ExportOrder:
     manifest_sha256: str
     epoch: int | None = None
     bits: int | None = None  # per weight of a GGUF file, 16 or 8; None for a file of each
+    rendering: Rendering = BASE_RENDERING
     temperature: float = 0.0
     top_p: float = 1.0
     top_k: int | None = None
@@ -88,7 +89,7 @@ def order(
         raise FailedPrecondition(f"The base {model.base_model} is not the one that {model.id} was tuned on.")
     used, held_out = library.examples(model)
     rows = () if proves is False or (proves is None and not held_out) else (held_out or used)
-    needs_base = export_format != "adapter" or bool(rows)
+    needs_base = export_format != "adapter" or bool(rows) or catalog.is_present(model.base_model)
     return ExportOrder(
         format=export_format,
         model_id=model.id,
@@ -99,6 +100,7 @@ def order(
         manifest_sha256=digest,
         epoch=epoch,
         bits=choice.bits,
+        rendering=model.rendering,
         temperature=model.temperature,
         top_p=model.top_p,
         top_k=model.top_k,
@@ -118,6 +120,9 @@ def write(order: ExportOrder, folder: Path, say: Callable[[str], None]) -> dict[
     if order.format == "adapter":
         # the manifest lists everything that was published, including the other epochs
         shutil.copytree(published, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(epochs.EPOCHS, MANIFEST))
+        from tunery.engine.export import write_own_template
+
+        write_own_template(order.base_folder, order.rendering, folder)
     if order.format != "adapter" or order.epoch is not None:
         from tunery.engine.catalog import Catalog
         from tunery.engine.export import WRITERS
@@ -167,6 +172,7 @@ def source_of(order: ExportOrder) -> Source:
         top_p=order.top_p,
         top_k=order.top_k,
         bits=order.bits,
+        rendering=order.rendering,
     )
 
 
@@ -212,7 +218,8 @@ def _proof(order: ExportOrder, folder: Path, say: Callable[[str], None]) -> dict
     from tunery.engine.resident import loaded_base
 
     resident = loaded_base(order.base_model, order.data_folder)
-    slot = resident.add(read_adapter(epochs.epoch_folder(order.published, order.epoch), resident.network))
+    adapter = read_adapter(epochs.epoch_folder(order.published, order.epoch), resident.network)
+    slot = resident.add(adapter, order.rendering)
     proof = prove_export(
         order.format,
         folder,

@@ -14,7 +14,7 @@ from tunery.errors import TuneryError, as_tunery_error
 from tunery.files import open_published
 from tunery.service.folder import epoch_folder
 from tunery.service.process import Channel
-from tunery.types import Hyperparameters, TuningExample, TuningSnapshot
+from tunery.types import Hyperparameters, Rendering, TuningExample, TuningSnapshot
 
 if TYPE_CHECKING:
     from tunery.model import Model
@@ -172,6 +172,7 @@ class CheckWork:
     data_folder: Path
     adapter: tuple[Path, str]
     epoch: int | None
+    rendering: Rendering
     examples: tuple[TuningExample, ...] = field(repr=False)
     held_out: tuple[TuningExample, ...] = field(repr=False)
     hyperparameters: Hyperparameters
@@ -216,7 +217,7 @@ class CheckWork:
 
         resident = loaded_base(self.base_model, self.data_folder)
         adapter = epoch_folder(open_published(*self.adapter), self.epoch)
-        return Model(resident, read_adapter(adapter, resident.network))
+        return Model(resident, read_adapter(adapter, resident.network), rendering=self.rendering)
 
 
 @dataclass(frozen=True, slots=True)

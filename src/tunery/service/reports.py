@@ -346,6 +346,7 @@ class DataChecks(Reports):
                 folder,
                 adapter,
                 model.chosen_epoch,
+                model.rendering,
                 examples,
                 held_out,
                 task.hyperparameters,
@@ -412,4 +413,4 @@ def _question(
     model: TunedModel, prompt: str, max_output_tokens: int, adapter: tuple[Path, str] | None = None
 ) -> Question:
     settings, epoch = SamplingSettings(max_output_tokens=max_output_tokens), model.chosen_epoch if adapter else None
-    return Question(model.base_model, (Turn("user", prompt),), settings, adapter, epoch)
+    return Question(model.base_model, (Turn("user", prompt),), settings, adapter, epoch, model.rendering)

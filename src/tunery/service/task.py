@@ -193,7 +193,13 @@ class TaskWorker:
         checkpoint = self._folder.checkpoint(task.id)
         checkpoint.mkdir(mode=0o700, parents=True, exist_ok=True)
         tuner = resident.tuner(
-            examples, task.hyperparameters, folder=checkpoint, held_out=held_out, seed=task.seed, source=source
+            examples,
+            task.hyperparameters,
+            folder=checkpoint,
+            held_out=held_out,
+            seed=task.seed,
+            source=source,
+            rendering=self._model.rendering,
         )
         if task.micro_batch_size is not None:  # reduced after the kernel killed a worker of this task
             tuner.micro_batch_size = min(tuner.micro_batch_size, task.micro_batch_size)
@@ -222,7 +228,8 @@ class TaskWorker:
         if begin < self._sample_time or self._is_cancelled:
             return
         try:
-            answers = resident.sample(tuner.adapter, [row.text_input for row in rows], SAMPLED_TOKENS)
+            texts = [row.text_input for row in rows]
+            answers = resident.sample(tuner.adapter, texts, SAMPLED_TOKENS, self._model.rendering)
         except Exception as error:  # noqa: BLE001  # a row that is too long, or too little memory, must never end a job
             self._sample_time = float("inf")
             _log.info("No answers are shown while %s is tuned: %s", self._model.name, error)
@@ -238,7 +245,7 @@ class TaskWorker:
             published = self._publish(tuner) if tuner.completed_steps else None
             yield Ended(self._finish(Phase.CANCELLED, tuner, published))
         else:  # after the commit point, cancelling has no effect
-            tuner.require_health(partial(resident.asked, self._inputs[0]))
+            tuner.require_health(partial(resident.asked, self._inputs[0], rendering=self._model.rendering))
             yield PhaseEntered(Phase.PUBLISHING)
             yield Ended(self._finish(Phase.SUCCEEDED, tuner, self._publish(tuner)))
 
