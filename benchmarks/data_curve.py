@@ -64,7 +64,7 @@ def score_of(rows: Sequence[TuningExample], test: Sequence[TuningExample], seed:
     """Return the share of test rows that a model tuned on these rows answers exactly."""
     import tunery
 
-    model = tunery.tune(rows, seed=seed)
+    model = tunery.tune(rows, seed=seed, library=False)
     answers = model.generate([row.text_input for row in test], max_output_tokens=16)
     return sum(answer.strip() == row.output for answer, row in zip(answers, test, strict=True)) / len(test)
 

@@ -125,6 +125,7 @@ def tune_model(train: Sequence[TuningExample], options: TuningOptions, seed: int
         hold_out=0,
         seed=seed,
         recipe=_recipe(options),
+        library=False,
     )
 
 

@@ -45,7 +45,13 @@ def test_a_tuned_model_has_learned_and_its_base_has_not() -> None:
     seen: list[TuningSnapshot] = []
 
     model = tunery.tune(
-        rows, base_model="tiny", epoch_count=10, learning_rate=0.01, recipe=RECIPE, on_snapshot=seen.append
+        rows,
+        base_model="tiny",
+        epoch_count=10,
+        learning_rate=0.01,
+        recipe=RECIPE,
+        library=False,
+        on_snapshot=seen.append,
     )
 
     assert model.generate(["77", "x"], max_output_tokens=3) == ["yes", "yes"]  # three bytes are three tokens
@@ -56,7 +62,7 @@ def test_a_tuned_model_has_learned_and_its_base_has_not() -> None:
 
 def test_other_programs_read_exported_models(tmp_path: Path) -> None:
     """tunery loads the adapter, transformers the merged weights, and the GGUF reader the GGUF file."""
-    model = tunery.tune(dataset(), base_model="tiny", epoch_count=1, recipe=RECIPE)
+    model = tunery.tune(dataset(), base_model="tiny", epoch_count=1, recipe=RECIPE, library=False)
 
     adapter, merged, gguf_folder = (model.export(tmp_path / name, name) for name in ("adapter", "merged", "gguf"))
 
@@ -69,7 +75,7 @@ def test_other_programs_read_exported_models(tmp_path: Path) -> None:
 
 def test_refused_exports_leave_nothing_behind(tmp_path: Path) -> None:
     """Unknown formats, bases and folders that are not empty are refused."""
-    model = tunery.tune(dataset(), base_model="tiny", epoch_count=1, recipe=RECIPE)
+    model = tunery.tune(dataset(), base_model="tiny", epoch_count=1, recipe=RECIPE, library=False)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine").touch()
 
@@ -96,6 +102,7 @@ def test_a_proof_is_added_to_the_card(tmp_path: Path, monkeypatch: pytest.Monkey
             hold_out=3,
             display_name=answer,
             recipe=RECIPE,
+            library=False,
         )
         for answer in ("yes", "no")
     )
@@ -120,7 +127,7 @@ def test_a_proof_is_added_to_the_card(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_a_proof_uses_the_given_rows(tmp_path: Path) -> None:
     """Up to `max_rows`, for loaded models too; no rows or a folder that is not an export raise an error."""
-    tuned = tunery.tune(dataset(), base_model="tiny", epoch_count=1, recipe=RECIPE)
+    tuned = tunery.tune(dataset(), base_model="tiny", epoch_count=1, recipe=RECIPE, library=False)
     folder = tuned.export(tmp_path / "adapter")
     model = tunery.load(folder)
 
@@ -139,7 +146,14 @@ def test_a_proof_uses_the_given_rows(tmp_path: Path) -> None:
 def test_the_card_describes_the_tuning(tmp_path: Path) -> None:
     """Data, settings, curve, contracts and verdict are on the card, also after saving and loading."""
     model = tunery.tune(
-        dataset(), base_model="tiny", epoch_count=2, hold_out=3, seed=5, display_name="Numbers", recipe=RECIPE
+        dataset(),
+        base_model="tiny",
+        epoch_count=2,
+        hold_out=3,
+        seed=5,
+        display_name="Numbers",
+        recipe=RECIPE,
+        library=False,
     )
     model.evaluate()
     card = model.card()
@@ -159,7 +173,9 @@ def test_the_card_describes_the_tuning(tmp_path: Path) -> None:
 
 def test_an_adapter_made_elsewhere_has_a_card(tmp_path: Path) -> None:
     """Its card has the base only; a base has no card."""
-    folder = tunery.tune(dataset(), base_model="tiny", epoch_count=1, recipe=RECIPE).save(tmp_path / "saved")
+    folder = tunery.tune(dataset(), base_model="tiny", epoch_count=1, recipe=RECIPE, library=False).save(
+        tmp_path / "saved"
+    )
     for path in folder.iterdir():
         if path.name not in (CONFIG, WEIGHTS):
             path.unlink()
@@ -173,7 +189,7 @@ def test_an_adapter_made_elsewhere_has_a_card(tmp_path: Path) -> None:
 
 def test_a_folder_without_a_card_from_an_old_version_is_loaded(tmp_path: Path) -> None:
     """Its contracts are read from their former file."""
-    tuned = tunery.tune(dataset(), base_model="tiny", epoch_count=1, recipe=RECIPE)
+    tuned = tunery.tune(dataset(), base_model="tiny", epoch_count=1, recipe=RECIPE, library=False)
     folder = tuned.save(tmp_path / "saved")
     (folder / CARD_JSON).rename(folder / OLD_FILE)  # has them under the same names
 
@@ -186,7 +202,7 @@ def test_a_folder_without_a_card_from_an_old_version_is_loaded(tmp_path: Path) -
 
 def test_a_saved_model_gives_the_same_answers(tmp_path: Path) -> None:
     """Answers and curve are the same after loading from a folder in PEFT's layout."""
-    model = tunery.tune(dataset(), base_model="tiny", epoch_count=10, learning_rate=0.01, recipe=RECIPE)
+    model = tunery.tune(dataset(), base_model="tiny", epoch_count=10, learning_rate=0.01, recipe=RECIPE, library=False)
     folder = model.save(tmp_path / "saved")
 
     again = tunery.load(folder)
@@ -225,9 +241,11 @@ def test_answers_keep_to_a_form() -> None:
 
 def test_two_tuned_models_share_a_base() -> None:
     """A second model does not change the answers of the first, and a deleted one frees its slot."""
-    first = tunery.tune(dataset(), base_model="tiny", epoch_count=10, learning_rate=0.01, recipe=RECIPE)
+    first = tunery.tune(dataset(), base_model="tiny", epoch_count=10, learning_rate=0.01, recipe=RECIPE, library=False)
     before = first.generate("3", max_output_tokens=8)
-    second = tunery.tune(dataset(), base_model="tiny", epoch_count=10, learning_rate=0.01, recipe=RECIPE, seed=1)
+    second = tunery.tune(
+        dataset(), base_model="tiny", epoch_count=10, learning_rate=0.01, recipe=RECIPE, library=False, seed=1
+    )
     adapters = first._resident.network.adapters
 
     assert first.generate("3", max_output_tokens=8) == before
@@ -239,7 +257,7 @@ def test_two_tuned_models_share_a_base() -> None:
 
 def test_held_out_rows_are_measured() -> None:
     """Each epoch has a loss on the held-out rows."""
-    model = tunery.tune(dataset(), base_model="tiny", epoch_count=2, hold_out=3, recipe=RECIPE)
+    model = tunery.tune(dataset(), base_model="tiny", epoch_count=2, hold_out=3, recipe=RECIPE, library=False)
 
     assert [epoch.held_out_loss is not None for epoch in model.epoch_losses] == [True, True]
     assert len(model.snapshots) == 5  # ceil(9 × 2 / 4)
@@ -266,7 +284,9 @@ def test_an_unknown_name_is_not_found() -> None:
 def test_a_model_is_evaluated_on_its_held_out_rows() -> None:
     """Baselines, the base with and without examples, and the tuned model are compared in a verdict."""
     rows = tunery.Dataset.from_records([(example.text_input, "yes") for example in counting_examples(60)])
-    model = tunery.tune(rows, base_model="tiny", epoch_count=4, learning_rate=0.01, recipe=RECIPE, hold_out=25)
+    model = tunery.tune(
+        rows, base_model="tiny", epoch_count=4, learning_rate=0.01, recipe=RECIPE, library=False, hold_out=25
+    )
 
     found = model.evaluate()
 
@@ -288,7 +308,7 @@ def test_a_base_is_evaluated_without_a_verdict() -> None:
 def test_losses_are_lower_for_learned_outputs() -> None:
     """Each row has one loss, lower if the model has learned its output."""
     rows = tunery.Dataset.from_records([(example.text_input, "yes") for example in counting_examples(30)])
-    model = tunery.tune(rows, base_model="tiny", epoch_count=10, learning_rate=0.01, recipe=RECIPE)
+    model = tunery.tune(rows, base_model="tiny", epoch_count=10, learning_rate=0.01, recipe=RECIPE, library=False)
 
     learned, other = model.losses([TuningExample("7", "yes"), TuningExample("7", "no!")])
 

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tunery.data.dataset import Dataset
     from tunery.engine.tuner import Recipe
-    from tunery.model import Model, load, tune
+    from tunery.model import Model
     from tunery.old_models import rescue
     from tunery.resampling import cross_validate, data_curve, surgery
+    from tunery.service.python import load, tune
 
 __version__ = "0.1.0.dev0"
 
@@ -28,10 +29,10 @@ _HOMES = {
     "Recipe": "tunery.engine.tuner",
     "cross_validate": "tunery.resampling",
     "data_curve": "tunery.resampling",
-    "load": "tunery.model",
+    "load": "tunery.service.python",
     "rescue": "tunery.old_models",
     "surgery": "tunery.resampling",
-    "tune": "tunery.model",
+    "tune": "tunery.service.python",
 }
 
 __all__ = ["Dataset", "Model", "Recipe", "cross_validate", "data_curve", "load", "rescue", "surgery", "tune"]

@@ -1,8 +1,8 @@
 """
 The Python library: `tune` a dataset, `load` a saved model, and use the `Model`.
 
-Everything runs in this process and uses only files that the caller names. My Library, in the data folder, belongs to
-the service.
+Everything runs in this process and uses only files that the caller names. `service/python.py` does the same in My
+Library.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -36,6 +37,7 @@ from tunery.errors import InvalidArgument, NotFound
 from tunery.evaluation.contest import MAX_ROWS, Contest, OnAnswered, RecordedAnswers
 from tunery.evaluation.report import Evaluation
 from tunery.files import into, temporary_folder
+from tunery.progress import LiveLine, can_redraw, never_silent
 from tunery.types import (
     BASE_RENDERING,
     DEFAULT_BASE_MODEL,
@@ -64,7 +66,8 @@ class Model:
     `snapshots` and `epoch_losses` are the loss curve, empty for a base. `examples` and `held_out` are the rows of
     `tune`, empty after `load`. `contracts` describe the inputs and outputs; with `wraps_plain_inputs`, inputs that lack
     the usual instructions get them. With `constrains_outputs`, the default, answers of a model tuned on labels are one
-    of these unless a call says otherwise.
+    of these unless a call says otherwise. `id` is the one in My Library, None outside of it. `served_epoch` is the
+    epoch that answers, None where it is not known.
     """
 
     def __init__(
@@ -81,9 +84,11 @@ class Model:
         self.held_out: tuple[TuningExample, ...] = ()
         self.contracts: Contracts | None = None
         self.wraps_plain_inputs = False
-        self._advice: Advice | None = None
         self.constrains_outputs = True
-        self._card: ModelCard | None = None
+        self.id: str | None = None
+        self.served_epoch: int | None = None
+        self.advice: Advice | None = advise(self.epoch_losses)  # None if there is too little to tell
+        self.known_card: ModelCard | None = None  # to which `evaluate` and `prove` add
         self._slot = None if adapter is None else resident.add(adapter, rendering)
         if self._slot is not None:
             weakref.finalize(self, resident.remove, self._slot)
@@ -96,32 +101,46 @@ class Model:
     def is_tuned(self) -> bool:
         return self._adapter is not None
 
-    @property
-    def advice(self) -> Advice | None:
-        """Advice on the loss curve; None if there are too few epochs to tell."""
-        return self._advice or advise(self.epoch_losses)
+    @overload
+    def generate(
+        self, text: str, *, on_answered: OnAnswered | None = None, **settings: Unpack[SamplingOptions]
+    ) -> str: ...
+    @overload
+    def generate(
+        self, text: list[str], *, on_answered: OnAnswered | None = None, **settings: Unpack[SamplingOptions]
+    ) -> list[str]: ...
+    def generate(
+        self, text: str | list[str], *, on_answered: OnAnswered | None = None, **settings: Unpack[SamplingOptions]
+    ) -> str | list[str]:
+        """
+        Answer one text, or several in one batch; raises InvalidArgument for a setting out of range.
 
-    @overload
-    def generate(self, text: str, **settings: Unpack[SamplingOptions]) -> str: ...
-    @overload
-    def generate(self, text: list[str], **settings: Unpack[SamplingOptions]) -> list[str]: ...
-    def generate(self, text: str | list[str], **settings: Unpack[SamplingOptions]) -> str | list[str]:
-        """Answer one text, or several in one batch; raises InvalidArgument for a setting out of range."""
-        answers = [answer.text for answer in self.answers([text] if isinstance(text, str) else text, **settings)]
+        `on_answered` is called with how many are answered, and of how many; without it, a list that takes long shows a
+        line on a terminal, and a bar in a notebook.
+        """
+        texts = [text] if isinstance(text, str) else text
+        with _answering_line(on_answered, len(texts)) as told:
+            answers = [answer.text for answer in self.answers(texts, on_answered=told, **settings)]
         return answers[0] if isinstance(text, str) else answers
 
     def answer(self, text: str, **settings: Unpack[SamplingOptions]) -> Answer:
         """Answer one text, with label probabilities and the differences between the input and the examples."""
         return self.answers([text], **settings)[0]
 
-    def answers(self, texts: Sequence[str], **settings: Unpack[SamplingOptions]) -> list[Answer]:
-        """Answer several texts in one batch; see `answer`."""
+    def answers(
+        self, texts: Sequence[str], *, on_answered: OnAnswered | None = None, **settings: Unpack[SamplingOptions]
+    ) -> list[Answer]:
+        """Answer several texts in one batch; see `answer` and, for `on_answered`, `generate`."""
         checked = [self._checked(text) for text in texts]
         answers = [Answer("", input_check=check) for _, check in checked]
+        done = 0
         for piece in self._resident.stream([text for text, _ in checked], self._settings(settings), self._slot):
             so_far = answers[piece.number]
             labels = piece.label_probabilities or so_far.label_probabilities
             answers[piece.number] = replace(so_far, text=so_far.text + piece.text, label_probabilities=labels)
+            if piece.finish_reason and on_answered is not None:
+                done += 1
+                on_answered(done, len(texts))
         return answers
 
     def stream(
@@ -151,7 +170,7 @@ class Model:
         recorded: RecordedAnswers | None = None,
         max_rows: int = MAX_ROWS,
         seed: int = 0,
-        on_answered: OnAnswered = lambda _done, _total: None,
+        on_answered: OnAnswered | None = None,
     ) -> Evaluation:
         """
         Evaluate whether tuning helped, on a dataset or on the rows that `tune` held out.
@@ -160,19 +179,20 @@ class Model:
         `recorded` holds another model's answers to the dataset. Raises InvalidArgument without rows.
         """
         rows = self.held_out if dataset is None else as_dataset(dataset).examples
-        contest = Contest(
-            ResidentAnswering(self._resident, rendering=self._rendering),
-            None if self._slot is None else self.answering(),
-            self.examples if examples is None else tuple(examples),
-            recorded,
-            on_answered,
-        )
         if not rows:
             raise InvalidArgument("There are no held-out rows. Tune with hold_out, or give a dataset.")
         source = "held-out rows" if dataset is None else dataset.source if isinstance(dataset, Dataset) else "records"
-        found = contest.evaluate(rows, max_rows=max_rows, source=source, seed=seed)
+        with _answering_line(on_answered) as told:
+            contest = Contest(
+                ResidentAnswering(self._resident, rendering=self._rendering),
+                None if self._slot is None else self.answering(),
+                self.examples if examples is None else tuple(examples),
+                recorded,
+                told,
+            )
+            found = contest.evaluate(rows, max_rows=max_rows, source=source, seed=seed)
         if self.is_tuned:
-            self._card = self.card().with_evaluation(found.document())
+            self.known_card = self.card().with_evaluation(found.document())
         return found
 
     def answering(self) -> ResidentAnswering:
@@ -192,7 +212,7 @@ class Model:
         `evaluate` adds its verdict and `prove` its proofs. Raises NotFound for a base.
         """
         self._require_adapter()
-        known = self._card or card_of(self._resident, self.snapshots, self.epoch_losses)
+        known = self.known_card or card_of(self._resident, self.snapshots, self.epoch_losses)
         return replace(known, contracts=self.contracts)
 
     def save(self, folder: str | Path) -> Path:
@@ -259,8 +279,8 @@ class Model:
             say=say,
         )
         found = proof.document()
-        self._card = self.card().with_export(found)
-        (ModelCard.read(exported) or self._card).with_export(found).write(exported)
+        self.known_card = self.card().with_export(found)
+        (ModelCard.read(exported) or self.known_card).with_export(found).write(exported)
         return proof
 
     def _rows_to_prove(self, dataset: Dataset | Iterable[TuningExample] | None) -> tuple[Sequence[TuningExample], str]:
@@ -288,25 +308,20 @@ def tune(
     dataset: Dataset | Iterable[TuningExample],
     *,
     base_model: str = DEFAULT_BASE_MODEL,
-    epoch_count: int = 5,
-    batch_size: int = 4,
-    learning_rate: float | None = None,
-    learning_rate_multiplier: float | None = None,
+    hyperparameters: Hyperparameters | None = None,
     hold_out: int | float | str = 0,
     seed: int = 0,
     display_name: str = "tuned",
-    on_snapshot: Callable[[TuningSnapshot], None] | None = None,
+    on_step: Callable[[TuningSnapshot, int], None] = lambda _snapshot, _total: None,
     recipe: Recipe | None = None,
 ) -> Model:
     """
-    Tune a base on a dataset and return the tuned model.
+    Tune a base on a dataset and return the tuned model, of which nothing is kept.
 
-    `learning_rate` defaults to 0.001; `hold_out` is a number of rows, a fraction below 1 or "10%". `display_name` is
-    used in the model card and exports. `on_snapshot` is called after each step; if it raises, tuning ends. Raises
-    InvalidArgument, TuningUnstable, TuningRuined, AnswersRuined and OutOfMemory, DataLoss if a file of the base is
-    damaged.
+    `display_name` is used in the model card and exports. `on_step` is called after each step with the number of all
+    steps; if it raises, tuning ends. For the rest see `tunery.tune` in `service/python.py`. Raises AnswersRuined too.
     """
-    hyperparameters = Hyperparameters(epoch_count, batch_size, learning_rate, learning_rate_multiplier)
+    hyperparameters = hyperparameters or Hyperparameters()
     rows = fitting(dataset, base_model)
     examples, held_out = split(rows.examples, hold_out, seed)
     resident = resident_base(base_model, config.data_folder())
@@ -324,19 +339,19 @@ def tune(
         )
         try:
             for snapshot in tuner.run():
-                if on_snapshot is not None:
-                    on_snapshot(snapshot)
+                on_step(snapshot, tuner.schedule.total_steps)
         except InvalidArgument:
             resident.require_whole()  # damaged weights are a better explanation than the learning rate
             raise
         resident.require_whole()
         tuner.require_health(partial(resident.asked, examples, rendering=rendering))
         model = Model(resident, tuner.chosen_adapter(), tuner.snapshots, tuner.epoch_losses, rendering)
+        model.advice = _advice_of(tuner)
+        model.served_epoch = tuner.best_epoch
         model.examples, model.held_out = tuple(examples), tuple(held_out)
         model.contracts = Contracts.learn(examples)
-        model._advice = _advice_of(tuner)
         card = card_of_tuning(resident, tuner, hyperparameters, rows.facts, display_name)
-        model._card = replace(card, create_time=str(rendering.date and rendering.date.isoformat()))
+        model.known_card = replace(card, create_time=str(rendering.date and rendering.date.isoformat()))
         return model
     finally:
         resident.remove(0)
@@ -366,7 +381,7 @@ def load(folder: str | Path) -> Model:
     card = ModelCard.read(path)
     adapter, curve = read_adapter(path, resident.network), read_curve(path)
     model = Model(resident, adapter, *curve, rendering=_rendering_of(card))
-    model._card = card
+    model.known_card = card
     model.contracts = read_contracts(path) if card is None else card.contracts
     return model
 
@@ -377,6 +392,16 @@ def _rendering_of(card: ModelCard | None) -> Rendering:
         return Rendering(None, None)
     date = datetime.fromisoformat(card.create_time) if card.create_time else None
     return Rendering(date, (card.settings or {}).get("in_force", {}).get("thinking"))
+
+
+@contextmanager
+def _answering_line(on_answered: OnAnswered | None, texts: int | None = None) -> Iterator[OnAnswered]:
+    """Give the caller's function, or one that shows how many answers there are; of a single text it shows nothing."""
+    if on_answered is not None or texts == 1 or not can_redraw():
+        yield on_answered or (lambda _done, _total: None)
+        return
+    with never_silent("Answering"), LiveLine() as live:
+        yield lambda done, total: live.draw(f"Answered {done} of {total}", share=done / total, is_last=done == total)
 
 
 def base_of(folder: Path) -> str:

@@ -43,16 +43,12 @@ class Repeated:
 
     def tune(self, examples: Sequence[TuningExample], number: int = 1) -> Model:
         """Tune on some of the rows; `number` is the number of the tuning run for `on_step`."""
-        settings = self.hyperparameters
         return tune(
             examples,
             base_model=self.base_model,
-            epoch_count=settings.epoch_count,
-            batch_size=settings.batch_size,
-            learning_rate=settings.learning_rate,
-            learning_rate_multiplier=settings.learning_rate_multiplier,
+            hyperparameters=self.hyperparameters,
             seed=self.seed,
-            on_snapshot=lambda snapshot: self.on_step(number, snapshot),
+            on_step=lambda snapshot, _total: self.on_step(number, snapshot),
         )
 
 

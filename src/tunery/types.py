@@ -200,6 +200,16 @@ BASE_RENDERING = Rendering()  # of a base alone
 
 
 @dataclass(frozen=True, slots=True)
+class Score:
+    """The score of a model's newest evaluation and that of its base, 0 to 1; `verdict` in one word, such as HELPED."""
+
+    metric: str
+    value: float
+    base_value: float | None = None
+    verdict: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class TunedModel:
     """A base model plus an adapter, under a name."""
 
@@ -223,6 +233,7 @@ class TunedModel:
     examples_shared: bool = False  # with readers; the owner and writers always see them
     chosen_epoch: int | None = None  # the kept epoch that its user chose to serve; None: as published
     fold_count: int = 0  # number of folds for evaluating it after tuning; 0: none
+    score: Score | None = None  # where it was asked for, and there is an evaluation
 
     @property
     def name(self) -> str:

@@ -47,7 +47,7 @@ def tune(place: Path) -> None:
 def library(place: Path) -> None:
     """Tune and save with the Python library."""
     shutil.rmtree(place / "saved", ignore_errors=True)
-    model = tunery.tune(tunery.Dataset.read(place / "rows.csv"), base_model="tiny", epoch_count=2)
+    model = tunery.tune(tunery.Dataset.read(place / "rows.csv"), base_model="tiny", epoch_count=2, library=False)
     model.save(place / "saved")
 
 

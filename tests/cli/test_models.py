@@ -20,8 +20,24 @@ def test_list_shows_a_line_per_model(run: Run, tuned: str) -> None:
     """Id, state, base, rows, loss and time, newest first."""
     lines = run("models", "list").output.splitlines()
 
-    assert lines[0].split() == ["ID", "STATE", "BASE", "ROWS", "LOSS", "CREATED"]
+    assert lines[0].split() == ["ID", "STATE", "BASE", "ROWS", "SCORE", "LOSS", "CREATED"]
     assert lines[1].split()[:4] == [tuned, "ACTIVE", "tiny", "20"]
+
+
+def test_the_score_stands_where_the_model_stands(run: Run, tuned: str, tmp_path: Path) -> None:
+    """In the list, on the model's page and in both documents, once it was evaluated; before, how to do that."""
+    rows = tmp_path / "other.csv"
+    rows.write_text("text_input,output\n" + "".join(f"{n},{n + 1}\n" for n in range(30, 40)))
+    assert f"not evaluated; tunery evaluate {tuned}" in run("models", "show", tuned).output
+
+    found = json.loads(run("evaluate", tuned, rows, "--json").output)
+
+    (value,) = [one["figures"][0]["value"] for one in found["contenders"] if one["name"] == "tuned"]
+    score = json.loads(run("models", "show", tuned, "--json").output)["score"]
+    assert (score["value"], score["metric"]) == (value, found["metric"])
+    assert json.loads(run("models", "list", "--json").output)[0]["score"] == score
+    assert f"exact match {100 * value:.0f} %, the base" in run("models", "show", tuned).output
+    assert run("models", "list").output.splitlines()[1].split()[4:6] == [f"{100 * value:.0f}", "%"]
 
 
 def test_list_as_json(run: Run, tuned: str) -> None:

@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 import pytest
 
 from tunery.cli import output, terminal
-from tunery.cli.terminal import Interrupts, LiveLine, StepProgress, byte_progress, clock
+from tunery.cli.terminal import Interrupts
 from tunery.errors import DataProblem, Level
+from tunery.progress import LiveLine, StepProgress, byte_progress, clock
 from tunery.types import TuningSnapshot
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -45,7 +46,7 @@ def _shown(screen: Terminal) -> list[str]:
 def test_a_terminal_has_one_line_that_is_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each step is drawn over the one before, with a bar and within the columns; the line is erased at the end."""
     screen = _screen(monkeypatch)
-    monkeypatch.setattr("tunery.cli.terminal.REDRAW_SECONDS", 0)
+    monkeypatch.setattr("tunery.progress.REDRAW_SECONDS", 0)
     with LiveLine() as live:
         steps = StepProgress(live, 1, 1_000, 200)
         for step in range(1, 1_001):

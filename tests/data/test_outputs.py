@@ -6,9 +6,10 @@ import json
 
 import pytest
 
-from tunery.data.outputs import OutputContract, OutputKind, difference, output_kind
+from tunery.data.outputs import OutputContract, OutputKind, difference, output_kind, rows_and_labels
 from tunery.evaluation.report import ScoringKind
 from tunery.evaluation.scores import Scoring
+from tunery.types import TuningExample
 
 ROWS = range(30)
 
@@ -100,3 +101,31 @@ def test_blanks_of_labels_are_shown() -> None:
 def test_a_difference_is_described(label: str, words: str) -> None:
     """What cannot be seen is named."""
     assert difference(label, "ham") == words
+
+
+def labelled(*labels: str) -> list[TuningExample]:
+    return [TuningExample(f"row {number}", label) for number, label in enumerate(labels)]
+
+
+def test_labels_that_one_part_lacks_are_named() -> None:
+    """The number of rows beside the page's, the rows of each label, and what only one of the two parts has."""
+    found = rows_and_labels(
+        labelled(*["ham"] * 20, *["spam"] * 9, "bug", "bug"), labelled("ham", "ham", "late", "late")
+    )
+
+    assert found.advice == "35 rows; 100+ usually give good results in classification."
+    assert found.labels == (("ham", 22), ("spam", 9), ("bug", 2), ("late", 2))
+    assert [(problem.kind, problem.message) for problem in found.problems] == [
+        ("not-held-out", "No held-out row has one of the outputs 'spam', 'bug', so the verdict says nothing about it."),
+        ("only-held-out", "No row to tune on has the output 'late': the rows with it are all held out."),
+    ]
+
+
+def test_texts_are_only_counted() -> None:
+    """Without labels there is nothing to lack; few rows are few whatever they hold."""
+    texts = [TuningExample(str(n), f"a summary of {n} " * 9) for n in range(30)]
+
+    assert rows_and_labels(texts[:12], texts[12:15]).advice == "15 rows; results are rarely good with fewer than 20."
+    found = rows_and_labels(texts)
+    assert (found.labels, found.problems) == ((), ())
+    assert found.advice == "30 rows; 100-500+ usually give good results in summarization."

@@ -94,6 +94,17 @@ def test_one_output_for_every_row_is_named_before_the_start(client: httpx2.Clien
     assert kinds["one-output"]["message"].startswith("All 30 rows have the output 'same', so the model")
 
 
+def test_rows_and_labels_are_told_before_the_start(client: httpx2.Client) -> None:
+    """How many rows there are beside how many are usual, the rows of each label, and labels without a held-out row."""
+    rows = [(text, "rare" if number < 2 else ("even", "odd")[number % 2]) for number, (text, _) in enumerate(ROWS)]
+
+    found = estimated(client, rows, holdOut="1")
+
+    assert found["rowsAdvice"] == "30 rows; 100+ usually give good results in classification."
+    assert {one["label"]: one["rows"] for one in found["outputs"]["labels"]} == {"rare": 2, "even": 14, "odd": 14}
+    assert "not-held-out" in {problem["kind"] for problem in found["problems"]}
+
+
 def test_a_first_guess_becomes_a_measurement(tmp_path: Path) -> None:
     """Before the first task the time is a guess, then it is measured; twice the epochs take about twice as long."""
     with serving(make_home(tmp_path)) as live, live.client() as client:

@@ -14,6 +14,7 @@ from tunery.cli.client import snake_case
 from tunery.cli.terminal import Json, argument, option
 from tunery.cli.workplace import own_workplace
 from tunery.errors import InvalidArgument
+from tunery.progress import waiting_for_a_person
 
 keys = typer.Typer(name="keys", help="Create, list and revoke API keys, key files and tokens.", no_args_is_help=True)
 
@@ -167,7 +168,8 @@ def enable(user: UserName) -> None:
 
 def _password() -> str:
     if terminal.can_ask():
-        chosen: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+        with waiting_for_a_person():
+            chosen: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
         return chosen
     given = sys.stdin.readline().rstrip("\r\n")
     if not given:

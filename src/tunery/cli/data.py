@@ -14,14 +14,16 @@ import typer
 from tunery import config
 from tunery.cli import output, terminal
 from tunery.cli.output import column_facts, file_facts
-from tunery.cli.terminal import DataFile, Json, LiveLine, Reading, option, reads_file
+from tunery.cli.terminal import DataFile, Json, Reading, option, reads_file
 from tunery.cli.workplace import Here, fetched
 from tunery.errors import DataProblem, DatasetInvalid, InvalidArgument, Level
+from tunery.progress import LiveLine, doing
 from tunery.types import DEFAULT_BASE_MODEL, Hyperparameters, TuningExample
 
 if TYPE_CHECKING:
     from tunery.data.cleaning import Finding
     from tunery.data.dataset import Dataset, Preview
+    from tunery.data.outputs import RowsAndLabels
 
 _SIZES = 3
 
@@ -45,14 +47,15 @@ def curve(
 
     Tunes on parts of the file and evaluates on the other rows. Nothing is kept in My Library.
     """
+    from tunery.data.outputs import RECOMMENDED_ROWS
     from tunery.data.sandbox import read_guarded
     from tunery.evaluation.scores import TITLES
-    from tunery.evaluation.verdict import RECOMMENDED_ROWS
     from tunery.resampling import Repeated, data_curve
 
     if sizes < _SIZES or repeats < 1:
         raise InvalidArgument(f"--sizes must be at least {_SIZES} and --repeats at least 1.")
     settings = Hyperparameters(epoch_count=epochs)
+    doing(f"Reading {file.name}")
     dataset = read_guarded(file, **reading)
     output.say_how_read(dataset.problems)
     fetched(base_model)
@@ -116,6 +119,7 @@ def surgery(
 
     if fix is not None and fix.exists():
         raise InvalidArgument(f"{fix} already exists; --fix writes a new file.")
+    doing(f"Reading {file.name}")
     dataset = read_guarded(file, **reading)
     output.say_how_read(dataset.problems)
     found = _examined(dataset, model, folds, base_model)
@@ -245,6 +249,7 @@ def show_preview(
     """Show how a file is read, and its first rows."""
     from tunery.data.sandbox import preview_guarded
 
+    doing(f"Reading {file.name}")
     found = preview_guarded(file, **reading)
     if json:
         terminal.result(output.dumped(asdict(found)))
@@ -270,16 +275,22 @@ def check(
 ) -> None:
     """Check a file of examples; exit status 13 if it cannot be used."""
     from tunery.data.checks import long_outputs, long_rows
+    from tunery.data.outputs import rows_and_labels
     from tunery.data.sandbox import preview_guarded, read_guarded
+    from tunery.evaluation.contest import AUTOMATIC, set_aside
 
+    doing(f"Reading {file.name}")
     found = preview_guarded(file, **reading)
     all_problems = found.problems
     tokens: list[int] = []
-    token_facts = ""  # tokens of an unusable file are not counted
+    facts = None  # an unusable file is not counted
     if not any(problem.level is Level.ERROR for problem in all_problems):
         dataset = read_guarded(file, **reading)
+        doing("Counting tokens")
         tokens, window = _tokens_and_window(dataset.examples, base_model)
-        token_facts = _token_facts(tokens, base_model)
+        examples, held_out, _ = set_aside(dataset.examples, AUTOMATIC)  # as `tunery tune` will
+        facts = rows_and_labels(examples, held_out)
+        all_problems += facts.problems
         if window:
             beyond = _outputs_beyond_window(dataset.examples, base_model)
             found = replace(found, example_count=found.example_count - len(beyond))
@@ -287,9 +298,9 @@ def check(
             all_problems += long_outputs(beyond, window, rows, found.output_column or "output")
             all_problems += long_rows(tokens, window, rows, beyond)
     if json:
-        terminal.result(output.dumped(_document(found, all_problems, tokens)))
+        terminal.result(output.dumped(_document(found, all_problems, tokens, facts)))
     else:
-        for line in _facts(found, token_facts):
+        for line in _facts(found, facts, _token_facts(tokens, base_model) if facts else ""):
             terminal.result(line)
     if any(problem.level is Level.ERROR for problem in all_problems):
         raise DatasetInvalid("", all_problems)
@@ -299,10 +310,17 @@ def check(
         terminal.result(f"The data can be used: {output.problem_counts(all_problems)}.")
 
 
-def _facts(found: Preview, tokens: str = "") -> list[str]:
+def _facts(found: Preview, facts: RowsAndLabels | None = None, tokens: str = "") -> list[str]:
     usable = f"{found.example_count:,} of {found.row_count:,} rows can be used"
     return terminal.facts(
-        (("File", file_facts(found)), ("Columns", column_facts(found)), ("Examples", usable), ("Tokens", tokens))
+        (
+            ("File", file_facts(found)),
+            ("Columns", column_facts(found)),
+            ("Examples", usable),
+            ("Rows", facts.advice if facts else ""),
+            ("Labels", output.label_facts(facts) if facts else ""),
+            ("Tokens", tokens),
+        )
     )
 
 
@@ -345,7 +363,9 @@ def _shared_out(wanted: list[int], room: int) -> list[int]:
     return widths
 
 
-def _document(found: Preview, all_problems: tuple[DataProblem, ...], tokens: list[int]) -> dict[str, object]:
+def _document(
+    found: Preview, all_problems: tuple[DataProblem, ...], tokens: list[int], facts: RowsAndLabels | None
+) -> dict[str, object]:
     return {
         "source": found.source,
         "format": found.format,
@@ -354,5 +374,7 @@ def _document(found: Preview, all_problems: tuple[DataProblem, ...], tokens: lis
         "input_columns": found.input_columns,
         "output_column": found.output_column,
         "tokens": {"total": sum(tokens), "longest": max(tokens)} if tokens else None,
+        "rows_advice": facts.advice if facts else None,
+        "labels": dict(facts.labels) if facts and facts.labels else None,
         "problems": output.problem_document(all_problems),
     }

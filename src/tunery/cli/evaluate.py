@@ -14,11 +14,9 @@ from tunery.cli import output, terminal
 from tunery.cli.terminal import (
     DataFile,
     Json,
-    LiveLine,
     Reading,
     ServerAddress,
     argument,
-    count_progress,
     option,
     reads_file,
 )
@@ -35,6 +33,7 @@ from tunery.old_models import (
     key_in,
     record,
 )
+from tunery.progress import LiveLine, count_progress, doing
 from tunery.types import TunedModel
 
 
@@ -104,6 +103,7 @@ def _request(file: Path | None, against: Path | None, reading: Reading, max_rows
         return EvaluationRequest(max_rows=max_rows, seed=seed)
     from tunery.data.sandbox import read_guarded
 
+    doing(f"Reading {file.name}")
     dataset = read_guarded(file, **reading)
     output.say_how_read(dataset.problems)
     recorded = None
@@ -154,6 +154,7 @@ def rescue(
 
     key = key_in(key_variable)
     old = Endpoint(endpoint, style, model, key, key_variable, bearer, max_output_tokens, temperature)
+    doing(f"Reading {file.name}")
     dataset = read_guarded(file, **reading)
     output.say_how_read(dataset.problems)
     path = to or file.with_name(f"{file.stem}.answers.jsonl")
@@ -194,7 +195,7 @@ def _record(records: AnswerFile, old: OldModel) -> None:
         show = count_progress(live, "Answers", total)
 
         def shown(done: int, _total: int) -> None:
-            if live.is_live or done % _EVERY == 0 or done == total:
+            if live.can_draw or done % _EVERY == 0 or done == total:
                 show(done)
 
         record(records, old, shown)

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tunery.cli import output as out
 from tunery.cli import terminal
-from tunery.cli.terminal import LiveLine, ServerAddress, argument, count_progress, option
+from tunery.cli.terminal import ServerAddress, argument, option
 from tunery.cli.workplace import AnsweringModel, workplace
 from tunery.data.encodings import decode
 from tunery.data.json_text import JsonError, json_line, jsonl_lines, loads
 from tunery.errors import DataProblem, DatasetInvalid, InvalidArgument, NotFound
+from tunery.progress import LiveLine, count_progress, doing
 from tunery.types import Answer, AnswerForm, InputCheck, SamplingSettings
 
 if TYPE_CHECKING:
@@ -109,7 +110,9 @@ def generate(
 
 
 def _model(name: str, server: str | None, *, must_be_tuned: bool) -> AnsweringModel:
+    doing("Loading the model")
     found = workplace(server).model(name)
+    doing("Waiting for the answer")
     if must_be_tuned and not found.is_tuned:
         raise InvalidArgument(f"--constrain-to-training-outputs is for tuned models; {name} is a base.")
     return found
@@ -162,6 +165,7 @@ def _table(input: Path, output: Path | None, reading: dict[str, Any]) -> InputFi
         return None
     from tunery.data.sandbox import read_inputs_guarded
 
+    doing(f"Reading {input.name}")
     table = read_inputs_guarded(input, **reading)
     terminal.say(f"Inputs    {' and '.join(map(repr, table.inputs))} of {len(table.rows):,} rows")
     return table

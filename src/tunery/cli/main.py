@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from tunery import __version__, config
+from tunery import __version__, config, progress
 from tunery.cli import output, terminal
 from tunery.cli.accounts import keys, users
 from tunery.cli.data import data
@@ -111,9 +111,12 @@ def options(
     if context.invoked_subcommand is None:
         terminal.say(FIRST_STEPS)
         raise typer.Exit(2)
+    if context.invoked_subcommand not in _TALKING:
+        context.with_resource(progress.never_silent(f"tunery {context.invoked_subcommand} is working"))
 
 
 _is_debugging = False
+_TALKING = ("serve", "login")  # a server that waits for calls, and a command that waits for a person
 
 
 def _report(error: Exception) -> int:

@@ -18,8 +18,9 @@ from tunery.cli import output, terminal
 from tunery.cli.terminal import Json, ServerAddress, TunedModelName, Yes, argument, option
 from tunery.cli.workplace import epoch_name, fetched, workplace
 from tunery.errors import DataLoss, FailedPrecondition, InvalidArgument
+from tunery.progress import doing
 from tunery.service.folder import DataFolder, split_epoch
-from tunery.types import Phase, TunedModel
+from tunery.types import Phase, State, TunedModel
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -68,6 +69,7 @@ def export(
     found = place.get(name)
     called = epoch_name(found, epoch)
     target = to or Path(called)
+    doing(f"Writing the export of {called}")
     with into(target) as work:
         proof = place.export(found, ExportChoice(format, epoch, bits, prove), work)
         size = sum(path.stat().st_size for path in work.rglob("*") if path.is_file())
@@ -105,8 +107,11 @@ def list_models(server: ServerAddress = None, json: Json = False) -> None:
     elif not found:
         terminal.say("My Library is empty. Next: tunery tune FILE")
     else:
-        rows = [(m.id, _state(m), m.base_model, str(m.task.data.rows), _loss(m), _local(m.create_time)) for m in found]
-        terminal.table(("ID", "STATE", "BASE", "ROWS", "LOSS", "CREATED"), rows, right=(3, 4))
+        rows = [
+            (m.id, _state(m), m.base_model, str(m.task.data.rows), _score(m), _loss(m), _local(m.create_time))
+            for m in found
+        ]
+        terminal.table(("ID", "STATE", "BASE", "ROWS", "SCORE", "LOSS", "CREATED"), rows, right=(3, 4, 5))
 
 
 @models.command()
@@ -169,6 +174,7 @@ def _facts(model: TunedModel) -> list[tuple[str, str]]:
         ("Reason", task.error_message or ""),
         ("Base", model.base_model),
         ("Data", f"{task.data.source}, {task.data.rows} rows{held_out}"),
+        ("Score", _score_in_words(model)),
         ("Settings", f"{settings}, seed {task.seed}"),
         ("Machine", ", ".join(_machine(model))),
         ("Created", _local(model.create_time)),
@@ -189,6 +195,21 @@ def _state(model: TunedModel) -> str:
     if not task.phase.is_final:
         return f"{model.state}, {task.phase.lower()} at step {task.completed_steps}"
     return model.state.value
+
+
+def _score(model: TunedModel) -> str:
+    return output.percent(model.score.value) if model.score else ""
+
+
+def _score_in_words(model: TunedModel) -> str:
+    """Return what the newest evaluation found, or how to get one."""
+    if model.score is None:
+        return f"not evaluated; tunery evaluate {model.id}" if model.state is State.ACTIVE else ""
+    from tunery.evaluation.scores import TITLES
+
+    title, base = TITLES[model.score.metric], model.score.base_value
+    against = "" if base is None else f", the base {output.percent(base)}"
+    return f"{title} {output.percent(model.score.value)}{against}"
 
 
 def _loss(model: TunedModel) -> str:
@@ -214,6 +235,7 @@ def backup(
     """Back up all tuned models with their examples to one file."""
     from tunery.service.backup import back_up
 
+    doing(f"Writing {file.name}")
     contents = back_up(config.data_folder(), file, with_bases=with_bases)
     terminal.say(f"Backed up {_counts(contents)}.")
     _print_result(file, contents, json=json)
@@ -228,6 +250,7 @@ def restore(file: BackupFile, json: Json = False) -> None:
     """Restore a backup into a data folder that has no tuned models."""
     from tunery.service.backup import restore as restored
 
+    doing(f"Reading {file.name}")
     contents = restored(file, config.data_folder())
     terminal.say(f"Restored {_counts(contents)} to {config.data_folder()}.")
     terminal.say("Unfinished tuning jobs start again from the beginning. Next: tunery models list")
@@ -335,6 +358,7 @@ def add_base(
     """Add your own base model to the catalog."""
     from tunery.engine.catalog import Catalog
 
+    doing(f"Reading the weights of {source}")
     entry = Catalog(config.data_folder(), config.default_base_model()).add(source, name)
     terminal.say(f"Added {entry.display_name}: {_size(entry)} parameters, window {entry.input_token_limit:,} tokens.")
     terminal.say(f"Licence: {entry.licence}.")

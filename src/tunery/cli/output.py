@@ -17,8 +17,8 @@ import typer
 
 from tunery import config
 from tunery.cli import terminal
-from tunery.cli.terminal import LiveLine
 from tunery.errors import DataProblem, Level, told_together
+from tunery.progress import LiveLine
 from tunery.types import (
     CatalogEntry,
     EpochLoss,
@@ -32,6 +32,7 @@ from tunery.types import (
 
 if TYPE_CHECKING:
     from tunery.data.dataset import Dataset, Preview
+    from tunery.data.outputs import RowsAndLabels
     from tunery.evaluation.report import Comparison, Confusion, Evaluation, Figure, ScoredRow
     from tunery.service.creation import MemoryEstimate
     from tunery.service.tuning import TuningRequest
@@ -50,6 +51,7 @@ class Plan:
     request: TuningRequest
     dataset: Dataset  # including the rows held out
     given: Mapping[str, object]
+    facts: RowsAndLabels
 
 
 def print_plan(plan: Plan) -> None:
@@ -59,6 +61,8 @@ def print_plan(plan: Plan) -> None:
         (
             ("Data", file_facts(plan.preview)),
             ("Columns", column_facts(plan.preview)),
+            ("Rows", plan.facts.advice),
+            ("Labels", label_facts(plan.facts)),
             ("Check", _check_facts(plan)),
             ("Base", _base_facts(plan)),
             ("Settings", _setting_facts(request.hyperparameters, request.seed, plan.given)),
@@ -99,6 +103,16 @@ def column_facts(preview: Preview) -> str:
         return ""
     inputs = " and ".join(repr(column) for column in preview.input_columns)
     return f"input {inputs}, output {preview.output_column!r}"
+
+
+_SHOWN_LABELS = 12
+
+
+def label_facts(facts: RowsAndLabels) -> str:
+    """Return the labels with their rows; empty if the outputs are not labels."""
+    shown = facts.labels[:_SHOWN_LABELS]
+    listed = ", ".join(f"{terminal.shortened(label, _EXAMPLE_COLUMNS)} {rows:,}" for label, rows in shown)
+    return listed + (f" and {len(facts.labels) - len(shown)} more" if len(facts.labels) > len(shown) else "")
 
 
 def machine_facts(settings: Mapping[str, object]) -> str:
@@ -355,6 +369,7 @@ def model_document(model: TunedModel, *, has_curve: bool = True) -> dict[str, ob
         "update_time": _time(model.update_time),
         "adapter_folder": str(artifact_folder(model)) if model.artifact else None,
         "served_epoch": model.served_epoch,
+        "score": asdict(model.score) if model.score else None,
         "tuning_task": _task_document(model.task, has_curve),
     }
 

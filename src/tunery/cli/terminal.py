@@ -1,5 +1,5 @@
 """
-Shared by all commands: the two output streams, tables, live lines, signals and common options.
+Shared by all commands: the two output streams, tables, signals and common options.
 
 Results go to standard output, everything else to standard error.
 """
@@ -10,28 +10,23 @@ import _thread
 import functools
 import inspect
 import os
-import shutil
 import signal
 import sys
 import textwrap
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any, Self, TextIO
+from typing import Annotated, Any, TextIO
 
 import typer
 
-from tunery.types import TuningSnapshot
+from tunery import progress
+from tunery.progress import columns as columns
+from tunery.progress import harmless as harmless
+from tunery.progress import say as say
 
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-    from rich.live import Live
-
-MAX_COLUMNS = 100  # longer lines are harder to read
-PIPE_COLUMNS = 80
 _UNLIMITED_COLUMNS = 100_000  # tables in a pipe are not wrapped
 
 
@@ -43,14 +38,9 @@ def result(text: str) -> None:
 def piece(text: str) -> None:
     """Print part of a line of the result immediately."""
     # a file or a pipe gets every character; typer.echo would strip escape sequences
-    sys.stdout.write(harmless(text) if sys.stdout.isatty() else text)
-    sys.stdout.flush()
-
-
-def say(text: str = "") -> None:
-    """Print a line for the user on standard error."""
-    sys.stdout.flush()  # both streams may be one terminal
-    typer.echo(harmless(text), err=True)
+    with progress.printing(is_partial=sys.stdout.isatty() and not text.endswith("\n")):
+        sys.stdout.write(harmless(text) if sys.stdout.isatty() else text)
+        sys.stdout.flush()
 
 
 def say_at_once(text: str) -> None:
@@ -59,26 +49,15 @@ def say_at_once(text: str) -> None:
     os.write(sys.stderr.fileno(), f"{start}{text}\n".encode())
 
 
-def harmless(text: str) -> str:
-    """Return text without the control characters with which a file or a model could control the terminal."""
-    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
-
-
 def ask(question: str, *, default: bool) -> bool:
     """Ask a yes-or-no question and return the answer; call this only if `can_ask`."""
-    return typer.confirm(question, default=default, err=True)
+    with progress.waiting_for_a_person():
+        return typer.confirm(question, default=default, err=True)
 
 
 def can_ask() -> bool:
     """Return whether there is a person to answer."""
     return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
-
-
-def columns(stream: TextIO | None = None) -> int:
-    """Return the number of columns to use on a stream, by default standard error."""
-    if not (stream or sys.stderr).isatty():
-        return PIPE_COLUMNS
-    return min(shutil.get_terminal_size().columns, MAX_COLUMNS)
 
 
 def can_show(characters: str, stream: TextIO | None = None) -> bool:
@@ -253,117 +232,3 @@ def reads_file(command: Callable[..., None]) -> Callable[..., None]:
 
 _NOT_GIVEN: tuple[object, ...] = (None, [])
 _ANY_PLACE = inspect.Parameter.POSITIONAL_OR_KEYWORD
-
-
-MAX_PIPE_LINES = 200
-REDRAW_SECONDS = 0.1
-PIPE_SECONDS = 5.0  # between two lines of a download in a pipe
-_BAR_COLUMNS = 16
-
-
-class LiveLine:
-    """A line at the bottom of a terminal; other lines appear above it. A pipe gets no such line."""
-
-    def __init__(self) -> None:
-        self.is_live = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-        self._live: Live | None = None
-        self._time = 0.0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._live is not None:
-            self._live.stop()
-
-    def draw(self, text: str, *, share: float | None = None, is_last: bool = False) -> None:
-        """Replace the line, at most ten times a second; `share`, 0 to 1, is drawn as a bar before the text."""
-        now = time.monotonic()
-        if not self.is_live or (now - self._time < REDRAW_SECONDS and not is_last):
-            return
-        from rich.progress_bar import ProgressBar
-        from rich.table import Table
-        from rich.text import Text
-
-        row: list[RenderableType] = [Text(harmless(text), no_wrap=True, overflow="ellipsis")]
-        line = Table.grid(padding=(0, 1))
-        if share is not None:
-            row.insert(0, ProgressBar(1.0, share, _BAR_COLUMNS))
-        line.add_row(*row)
-        self._started().update(line, refresh=True)
-        self._time = now
-
-    def _started(self) -> Live:
-        if self._live is None:
-            from rich.console import Console
-            from rich.live import Live
-
-            console = Console(stderr=True, width=columns())
-            # standard output is not redirected, because it carries the result and may be a file
-            self._live = Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False)
-            self._live.start()
-            console.show_cursor()  # a killed process could not show it again
-        return self._live
-
-
-class StepProgress:
-    """The steps of a tuning job: a live line on a terminal, lines in a pipe."""
-
-    def __init__(self, live: LiveLine, first_step: int, total_steps: int, epochs: int) -> None:
-        self._live, self._first, self._total, self._epochs = live, first_step, total_steps, epochs
-        self._every = -(-total_steps // MAX_PIPE_LINES)
-        self._begin = time.monotonic()
-        self._epoch = 0
-
-    def show(self, snapshot: TuningSnapshot) -> None:
-        """Show a finished step."""
-        is_last, share = snapshot.step == self._total, snapshot.step / self._total
-        width = len(str(self._total))
-        line = (
-            f"step {snapshot.step:>{width}}/{self._total}  {100 * share:3.0f}%  "
-            f"epoch {-(-snapshot.step * self._epochs // self._total)}/{self._epochs}  loss {snapshot.mean_loss:7.4f}"
-        )
-        rate = (snapshot.step - self._first + 1) / max(time.monotonic() - self._begin, 1e-6)  # steps a second
-        left = f"{clock((self._total - snapshot.step) / rate)} left"
-        if self._live.is_live:
-            self._live.draw(f"{line}  {left}", share=share, is_last=is_last)
-        elif snapshot.step % self._every == 0 or is_last or snapshot.epoch > self._epoch:
-            say(f"{line}  {rate:7.2f} steps/s  {left}")
-        self._epoch = snapshot.epoch
-
-
-def byte_progress(live: LiveLine, what: str) -> Callable[[str, int, int | None], None]:
-    """Return a function that shows the progress of a download: stage, bytes done, bytes in all."""
-    shown_stage, shown_time = "", 0.0
-
-    def show(stage: str, done: int, total: int | None) -> None:
-        nonlocal shown_stage, shown_time
-        amount = f"{done / 1e6:,.0f} of {total / 1e6:,.0f} MB" if total else f"{done / 1e6:,.0f} MB"
-        line = f"{what}: {stage}  {amount}"
-        live.draw(line, share=done / total if total else None, is_last=done == total)
-        now = time.monotonic()
-        if not live.is_live and (stage != shown_stage or now - shown_time >= PIPE_SECONDS):
-            say(line)
-            shown_stage, shown_time = stage, now
-
-    return show
-
-
-def count_progress(live: LiveLine, what: str, total: int) -> Callable[[int], None]:
-    """Return a function that shows how many out of `total` are done."""
-
-    def show(done: int) -> None:
-        line = f"{what} {done:>{len(str(total))}}/{total}"
-        if live.is_live:
-            live.draw(line, share=done / total, is_last=done == total)
-        else:
-            say(line)
-
-    return show
-
-
-def clock(seconds: float) -> str:
-    """Return minutes and seconds, and hours if there are any."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,15 +23,14 @@ from tunery.cli.terminal import (
     INTERRUPTED,
     DataFile,
     Interrupts,
-    LiveLine,
     Reading,
     ServerAddress,
-    StepProgress,
     option,
     reads_file,
 )
 from tunery.cli.workplace import Job, Workplace, workplace
 from tunery.errors import TuneryError
+from tunery.progress import LiveLine, StepProgress, doing
 from tunery.service.tuning import Ended, Event, Noticed, PhaseEntered, Started, StepDone
 from tunery.types import DEFAULT_BASE_MODEL, Hyperparameters, Phase, State, TunedModel
 
@@ -98,6 +98,7 @@ def tune(
     place = workplace(server)
     plan = _plan(file, reading, names, given, place, with_folds=verdict)
     output.print_plan(plan)
+    doing("Estimating the memory")
     needed = place.estimate(plan)
     output.print_estimate(needed)
     if not yes:
@@ -138,6 +139,7 @@ def _plan(
     with_folds: bool,
 ) -> Plan:
     """Read the data, resolve the settings and, when tuning on this machine, fetch the base."""
+    from tunery.data.outputs import rows_and_labels
     from tunery.data.sandbox import read_and_preview_guarded
     from tunery.evaluation.contest import AUTOMATIC, set_aside
     from tunery.service.tuning import TuningRequest
@@ -147,12 +149,17 @@ def _plan(
         **{name: given[name] for name in Hyperparameters.__slots__ if name in given}  # type: ignore[arg-type]
     ).resolve()
     seed = int(given.get("seed", 0))  # type: ignore[call-overload]
+    doing(f"Reading {file.name}")
     dataset, preview = read_and_preview_guarded(file, **reading)
     examples, held_out, folds = set_aside(dataset.examples, str(given.get("hold_out", AUTOMATIC)), seed)
     if folds and not with_folds:
         given, folds = given | {"hold_out": "0"}, 0
+    facts = rows_and_labels(examples, held_out)
+    preview = replace(preview, problems=(*preview.problems, *facts.problems))
     asked_base = str(given.get("base_model", DEFAULT_BASE_MODEL))
+    doing(f"Checking the base {asked_base}")
     base, digest = place.base(asked_base)
+    doing("Counting tokens")
     place.require_fitting_outputs(base, dataset, preview.output_column or "output")
     if names["id"] is None and names["display_name"] is None:
         names = names | {"display_name": file.stem.strip()[:_NAME_CHARACTERS] or "tuned"}
@@ -167,7 +174,7 @@ def _plan(
         seed=seed,
         **names,  # type: ignore[arg-type]
     )
-    return Plan(preview, base, asked_base, request, dataset, given)
+    return Plan(preview, base, asked_base, request, dataset, given, facts)
 
 
 def _ask_about_doubts(plan: Plan, needed: MemoryEstimate | None) -> None:

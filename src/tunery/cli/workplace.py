@@ -38,8 +38,8 @@ from tunery.cli.client import (
     unpack,
 )
 from tunery.cli.output import Plan
-from tunery.cli.terminal import LiveLine, byte_progress
 from tunery.errors import FailedPrecondition, FolderLocked, InvalidArgument, NotFound
+from tunery.progress import LiveLine, byte_progress, doing
 from tunery.service import folder as folders
 from tunery.service.tuning import Event
 from tunery.types import Answer, CatalogEntry, TunedModel, TuningExample
@@ -166,11 +166,11 @@ class Here:
 
     def models(self) -> Sequence[TunedModel]:
         with self._library() as library:
-            return library.list()
+            return library.with_scores(library.list())
 
     def get(self, name: str) -> TunedModel:
         with self._library() as library:
-            return library.get(name)
+            return library.with_scores([library.get(name)])[0]
 
     def delete(self, model: TunedModel) -> None:
         with self._owned() as library:
@@ -265,6 +265,7 @@ class Here:
         if not rows:
             raise InvalidArgument("No rows were held out. Give a file of rows, or --folds 5 to use cross-validation.")
         terminal.say("Loading the model ...")
+        doing("Loading the model")
         found = self.model(name).evaluate(
             rows,
             examples=used,
@@ -313,27 +314,12 @@ class Here:
 
     def model(self, name: str) -> Model:
         """Load a tuned model by id or display name, or a base by its name in the catalog."""
-        from tunery.service.library import contracts_of, prompt_options
+        from tunery.service.python import of_library
 
-        tuned_name, epoch = folders.split_epoch(name)
-        with self._library() as library:
-            try:
-                found = library.get(tuned_name)
-            except NotFound as error:
-                return self._base_model(name, str(error))
-            adapter = folders.epoch_folder(library.adapter_folder(found), epoch or found.chosen_epoch)
-            contracts, options = contracts_of(library, found), prompt_options(library, found)
-        if self.base(found.base_model)[1] != found.base_digest:
-            raise FailedPrecondition(
-                f"The weights of the base {found.base_model} have changed since this model was tuned on it. "
-                "Add the original base again."
-            )
-        from tunery.model import load
-
-        model = load(adapter)
-        model.contracts, model.wraps_plain_inputs = contracts, options.wraps_plain_inputs
-        model.constrains_outputs = options.constrains_outputs
-        return model
+        try:
+            return of_library(self._folder, name)
+        except NotFound as error:
+            return self._base_model(name, str(error))
 
     def rows_of(self, model: TunedModel) -> tuple[Sequence[TuningExample], Sequence[TuningExample]]:
         """Return the rows that a model was tuned on, and its held-out rows."""

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from tunery.data.inputs import PromptContract, is_invisible, plain, visible
-from tunery.errors import FailedPrecondition
-from tunery.types import AnswerForm, TuningExample
+from tunery.errors import DataProblem, FailedPrecondition, Level
+from tunery.types import RECOMMENDED_EXAMPLES, AnswerForm, TuningExample
 
 MIN_ROWS = 5
 MAX_LABELS = 100
@@ -73,6 +73,55 @@ def output_kind(outputs: Sequence[str]) -> OutputKind:
     if stripped and any(all(re.fullmatch(pattern, output) for output in stripped) for pattern in _NUMBERS):
         return OutputKind.NUMBER
     return OutputKind.TEXT
+
+
+# From Google's page "Intro to model tuning"
+RECOMMENDED_ROWS = {"classification": "100+", "summarization": "100-500+", "document search": "100+"}
+_LONG_OUTPUT_CHARACTERS = 80  # of the median output: a summary, not a name
+
+
+@dataclass(frozen=True, slots=True)
+class RowsAndLabels:
+    """What can be said of the rows before tuning, by every door."""
+
+    advice: str  # how many rows there are, beside how many usually give good results
+    labels: tuple[tuple[str, int], ...]  # with their rows, most frequent first; empty if the outputs are not labels
+    problems: tuple[DataProblem, ...]  # labels that only one of the two parts has
+
+
+def rows_and_labels(examples: Sequence[TuningExample], held_out: Sequence[TuningExample] = ()) -> RowsAndLabels:
+    """Return what can be said of the rows to tune on and of those held out."""
+    used, kept = (Counter(row.output.strip() for row in rows) for rows in (examples, held_out))
+    outputs = list((used + kept).elements())
+    kind = output_kind(outputs)
+    if kind is not OutputKind.LABELS:
+        return RowsAndLabels(_rows_advice(kind, outputs), (), ())
+    lacking = [label for label in used if label not in kept] if held_out else []
+    unlearned = [label for label in kept if label not in used]
+    problems = [
+        *_lacking("not-held-out", lacking, "No held-out row has {}, so the verdict says nothing about it."),
+        *_lacking("only-held-out", unlearned, "No row to tune on has {}: the rows with it are all held out."),
+    ]
+    return RowsAndLabels(_rows_advice(kind, outputs), tuple((used + kept).most_common()), tuple(problems))
+
+
+def _lacking(kind: str, labels: Sequence[str], sentence: str) -> list[DataProblem]:
+    if not labels:
+        return []
+    named = ", ".join(map(repr, labels[:_SHOWN])) + (f" and {len(labels) - _SHOWN} more" * (len(labels) > _SHOWN))
+    what = f"the output {named}" if len(labels) == 1 else f"one of the outputs {named}"
+    return [DataProblem(kind, sentence.format(what), Level.WARNING, actual=len(labels))]
+
+
+def _rows_advice(kind: OutputKind, outputs: Sequence[str]) -> str:
+    """Return the number of rows, beside the page's table for such a task."""
+    rows = f"{len(outputs):,} row{'s' * (len(outputs) != 1)}"
+    if len(outputs) < RECOMMENDED_EXAMPLES:
+        return f"{rows}; results are rarely good with fewer than {RECOMMENDED_EXAMPLES}."
+    is_long = kind is OutputKind.TEXT and sorted(map(len, outputs))[len(outputs) // 2] > _LONG_OUTPUT_CHARACTERS
+    task = "summarization" if is_long else "classification" if kind is OutputKind.LABELS else ""
+    usual = RECOMMENDED_ROWS[task or "document search"]
+    return f"{rows}; {usual} usually give good results{f' in {task}' if task else ''}."
 
 
 def _are_labels(outputs: Sequence[str]) -> bool:

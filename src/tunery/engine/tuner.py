@@ -61,8 +61,8 @@ class Tuner:
     One tuning task.
 
     `examples` and `held_out` are encoded rows; `folder` keeps the checkpoint and the adapter of each epoch. Tuning
-    resumes from a checkpoint there, else starts from `source`, else from scratch. `template_settings` are those the rows
-    were encoded with, to be recorded. Raises InvalidArgument for settings that do not fit, FailedPrecondition or
+    resumes from a checkpoint there, else starts from `source`, else from scratch. `template_settings` are those that
+    the rows were encoded with, to be recorded. Raises InvalidArgument for settings that do not fit, FailedPrecondition or
     CheckpointDamaged for a checkpoint that cannot be resumed.
     """
 

@@ -20,6 +20,7 @@ from statistics import median
 
 from tunery.data.checks import long_outputs
 from tunery.data.dataset import Dataset
+from tunery.data.outputs import RowsAndLabels, rows_and_labels
 from tunery.engine.catalog import Catalog, available_memory, memory_estimate
 from tunery.engine.encoding import EncodedExample, may_exceed, shared_prefix_tokens
 from tunery.errors import (
@@ -333,6 +334,7 @@ class Estimate:
     waiting_before: int
     memory: MemoryEstimate
     rate_warning: str | None
+    facts: RowsAndLabels
 
 
 class Estimates:
@@ -368,6 +370,7 @@ class Estimates:
             waiting_before=len(self._library.places_in_queue()),
             memory=self._memory(request),
             rate_warning=request.hyperparameters.rate_warning(),
+            facts=rows_and_labels(request.examples, request.held_out),
         )
 
     def _memory(self, request: TuningRequest) -> MemoryEstimate:

@@ -16,7 +16,7 @@ import shutil
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -55,7 +55,7 @@ from tunery.service.tuning import (
     inputs_sha256,
     new_id,
 )
-from tunery.types import Caller, Phase, State, TunedModel, TuningExample, TuningTask
+from tunery.types import Caller, Phase, Score, State, TunedModel, TuningExample, TuningTask
 
 MAX_WAIT_FOR_TABLES_SECONDS = 10
 MAX_CONTRACTS = 1000  # tuned models whose contracts stay in memory
@@ -390,10 +390,17 @@ class Library:
         with suppress(NotFound):  # it was deleted
             self.put_report(model, EPOCH_ANSWERS, document)
 
-    def scores(self, model_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """Return metric, verdict and candidates of the newest evaluations of these models, by their ids."""
+    def scores(self, model_ids: Sequence[str]) -> dict[str, Score]:
+        """Return the scores of the newest evaluations of these models, by their ids; not of a base alone."""
         with self.database.reading() as connection:
-            return models.list_scores(connection, model_ids)
+            found = models.list_scores(connection, model_ids)
+        scores = {model_id: _score(evaluation) for model_id, evaluation in found.items()}
+        return {model_id: score for model_id, score in scores.items() if score is not None}
+
+    def with_scores(self, found: Sequence[TunedModel]) -> tuple[TunedModel, ...]:
+        """Return these models with the scores of their newest evaluations."""
+        scores = self.scores([model.id for model in found])
+        return tuple(replace(model, score=scores.get(model.id)) for model in found)
 
     def reports(self, model: TunedModel) -> dict[str, dict[str, Any]]:
         """Return all reports about a tuned model, by kind."""
@@ -582,6 +589,14 @@ class Library:
             *(day / name for day in days for name in ("models", "checkpoints")),
         ):
             shutil.rmtree(parent / task_id, ignore_errors=True)  # the next sweep sets aside what cannot be removed now
+
+
+def _score(evaluation: Mapping[str, Any]) -> Score | None:
+    values = {one["name"]: one["figures"][0]["value"] for one in evaluation["contenders"] if one["figures"]}
+    if "tuned" not in values:
+        return None
+    verdict = (evaluation["verdict"] or {}).get("kind")
+    return Score(evaluation["metric"], values["tuned"], values.get("base"), verdict)
 
 
 def contracts_of(library: Library, model: TunedModel) -> Contracts:

@@ -1731,6 +1731,11 @@ export interface components {
              */
             rateWarning?: string;
             /**
+             * Rowsadvice
+             * @description Number of rows, beside how many usually give good results.
+             */
+            rowsAdvice: string;
+            /**
              * Problems
              * @description Warnings; rows are numbered from 1.
              */

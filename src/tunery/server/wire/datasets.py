@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -11,7 +10,7 @@ from pydantic.alias_generators import to_camel
 
 from tunery.data.dataset import Dataset, Preview, SampleRow
 from tunery.data.inputs import PromptContract
-from tunery.data.outputs import OutputKind, output_kind
+from tunery.data.outputs import OutputKind, RowsAndLabels, output_kind
 from tunery.errors import DataProblem, Level
 from tunery.evaluation.contest import RecordedAnswers
 from tunery.server.wire.messages import Message
@@ -249,6 +248,7 @@ class EstimateOut(Message):
     waiting_before: int
     memory: MemoryOut
     rate_warning: Annotated[str | None, Field(description="If the learning rate will probably ruin the model.")]
+    rows_advice: Annotated[str, Field(description="Number of rows, beside how many usually give good results.")]
     problems: Annotated[list[DataProblemOut] | None, Field(description="Warnings; rows are numbered from 1.")]
     inputs: InputsOut
     outputs: OutputsOut
@@ -279,16 +279,16 @@ def estimate_out(
         waiting_before=estimate.waiting_before,
         memory=MemoryOut(needed_bytes=memory.memory_bytes, free_bytes=memory.free_bytes, fits=memory.fits),
         rate_warning=estimate.rate_warning,
-        problems=problems_out(problems) or None,
+        rows_advice=estimate.facts.advice,
+        problems=problems_out((*problems, *estimate.facts.problems)) or None,
         inputs=InputsOut(prefix=PromptContract.learn([text_input for text_input, _ in examples]).beginning or None),
-        outputs=_outputs_out([output.strip() for _, output in examples]),
+        outputs=_outputs_out([output.strip() for _, output in examples], estimate.facts),
     )
 
 
-def _outputs_out(outputs: Sequence[str]) -> OutputsOut:
-    kind = output_kind(outputs)
-    counts = [LabelCountOut(label=label, rows=rows) for label, rows in Counter(outputs).most_common()]
-    return OutputsOut(kind=kind, labels=counts if kind is OutputKind.LABELS else None)
+def _outputs_out(outputs: Sequence[str], facts: RowsAndLabels) -> OutputsOut:
+    labels = [LabelCountOut(label=label, rows=rows) for label, rows in facts.labels]
+    return OutputsOut(kind=output_kind(outputs), labels=labels or None)
 
 
 class StoredExampleOut(Message):

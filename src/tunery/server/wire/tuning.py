@@ -7,7 +7,6 @@ Google's old client refuses a reply, or even a whole list, that contains it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -35,6 +34,7 @@ from tunery.types import (
     Permission,
     Phase,
     Role,
+    Score,
     State,
     TunedModel,
     TuningSnapshot,
@@ -293,7 +293,7 @@ class TunedModelsPage(Message):
     next_page_token: str | None
 
 
-def tuned_model_out(model: TunedModel, evaluation: Mapping[str, Any] | None = None) -> TunedModelOut:
+def tuned_model_out(model: TunedModel, score: Score | None = None) -> TunedModelOut:
     """Return a tuned model as the API shows it, with the score of its evaluation."""
     task = model.task
     base = f"models/{model.base_name_asked or model.base_model}"
@@ -322,16 +322,8 @@ def tuned_model_out(model: TunedModel, evaluation: Mapping[str, Any] | None = No
         examples_shared=model.examples_shared or None,
         served_epoch=model.served_epoch,
         fold_count=model.fold_count or None,
-        score=None if evaluation is None else _score_out(evaluation),
+        score=None if score is None else ScoreOut(**asdict(score)),
     )
-
-
-def _score_out(evaluation: Mapping[str, Any]) -> ScoreOut | None:
-    values = {one["name"]: one["figures"][0]["value"] for one in evaluation["contenders"] if one["figures"]}
-    if "tuned" not in values:
-        return None
-    verdict = (evaluation["verdict"] or {}).get("kind")
-    return ScoreOut(metric=evaluation["metric"], value=values["tuned"], base_value=values.get("base"), verdict=verdict)
 
 
 def _task_out(task: TuningTask) -> TuningTaskOut:

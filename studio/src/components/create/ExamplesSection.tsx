@@ -170,7 +170,7 @@ function ExampleFacts({ examples, estimate }: { examples: Example[]; estimate?: 
         <strong>{facts}</strong>
       </p>
       <p className="small soft">
-        {advice(examples.length)} {labels && text.create.labels(listed(labels))}
+        {isCurrent && estimate.rowsAdvice} {labels && text.create.labels(listed(labels))}
       </p>
       {ofAll.map(({ message }) => (
         <p key={message} className="note warn small sentence">
@@ -184,9 +184,4 @@ function ExampleFacts({ examples, estimate }: { examples: Example[]; estimate?: 
 function listed(found: Schemas["LabelCountOut"][]) {
   const shown = found.slice(0, SHOWN_LABELS).map(({ label, rows }) => `${label} ${count(rows)}`);
   return shown.join(", ") + (found.length > SHOWN_LABELS ? " and others" : "");
-}
-
-function advice(rows: number) {
-  if (rows < 20) return text.create.few(rows);
-  return rows < 100 ? text.create.fine(rows) : text.create.many(rows);
 }

@@ -65,6 +65,8 @@ export const PROBLEM_KINDS: Record<string, string> = {
   "old-marks": "Marks from an old tool",
   "one-column": "Only one column",
   "one-output": "The same output everywhere",
+  "not-held-out": "Outputs that no held-out row has",
+  "only-held-out": "Outputs that only held-out rows have",
   "one-row": "The same row everywhere",
   "other-fields": "Other field names",
   "output-beyond-window": "Output too long for the model",

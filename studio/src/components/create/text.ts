@@ -125,9 +125,6 @@ export const text = {
       `${rows(number)} with an empty or overlong input or output. Fix or delete ${number === 1 ? "it" : "them"}.`,
     refusedRows: (number: number) =>
       `${rows(number)} that the model cannot learn; the estimate says why. Shorten or delete ${number === 1 ? "it" : "them"}.`,
-    few: (number: number) => `${examples(number)}. You can tune, but results are rarely good with fewer than 20.`,
-    fine: (number: number) => `${examples(number)}. Enough to start; 100 to 500 are better.`,
-    many: (number: number) => `${examples(number)}: a good number.`,
     labels: (labels: string) => `Looks like classification: ${labels}.`,
     facts: (all: number, unique: number, longest?: number, tokens?: number) =>
       [

@@ -1,0 +1,306 @@
+"""
+Progress, for commands and for the Python library: a live line on a terminal, lines in a pipe, a bar in a notebook.
+
+    with never_silent("Reading tickets.csv"), LiveLine() as live:
+        live.draw("step 3/40", share=3 / 40)
+
+Within `never_silent`, a thread shows what is being done whenever nothing else has been shown for some seconds.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from html import escape
+from typing import TYPE_CHECKING, Any, Self, TextIO
+
+from tunery.types import TuningSnapshot
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.live import Live
+
+MAX_COLUMNS = 100  # longer lines are harder to read
+PIPE_COLUMNS = 80
+MAX_PIPE_LINES = 200
+REDRAW_SECONDS = 0.1
+TERMINAL_SECONDS = 1.5  # without a sign of life on a terminal or in a notebook
+PIPE_SECONDS = 4.0  # and in a pipe; on a busy machine a line may come a second late
+_LOOK_SECONDS = 0.25
+_BAR_COLUMNS = 16
+
+_lock = threading.RLock()  # held while anything is printed, also over a fork
+_lines: list[LiveLine] = []  # those in use, the innermost last
+_heard = time.monotonic()  # when something was printed last
+_is_held = False  # a person is typing, or a line of the result is unfinished
+
+
+def say(text: str = "") -> None:
+    """Print a line for the user on standard error."""
+    with printing():
+        sys.stdout.flush()  # both streams may be one terminal
+        sys.stderr.write(f"{harmless(text)}\n")
+        sys.stderr.flush()
+
+
+def harmless(text: str) -> str:
+    """Return text without the control characters by which a file or a model could control the terminal."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
+
+
+def columns(stream: TextIO | None = None) -> int:
+    """Return how many columns to use on a stream, by default standard error."""
+    if not (stream or sys.stderr).isatty():
+        return PIPE_COLUMNS
+    return min(shutil.get_terminal_size().columns, MAX_COLUMNS)
+
+
+def can_redraw() -> bool:
+    """Return whether somebody sees a line that is drawn again: on a terminal or in a notebook, in the main thread."""
+    return LiveLine().can_draw and threading.current_thread() is threading.main_thread()
+
+
+@contextmanager
+def printing(*, is_partial: bool = False) -> Iterator[None]:
+    """Print within the block; after a partial line of the result no live line is drawn until it is complete."""
+    global _heard, _is_held
+    with _lock:
+        if is_partial:
+            for line in _lines:
+                line.erase()
+        yield
+        _heard, _is_held = time.monotonic(), is_partial
+
+
+@contextmanager
+def waiting_for_a_person() -> Iterator[None]:
+    """Draw nothing within the block, while a person types."""
+    global _heard, _is_held
+    with _lock:
+        for line in _lines:
+            line.erase()
+        _is_held = True
+    try:
+        yield
+    finally:
+        _heard, _is_held = time.monotonic(), False
+
+
+@contextmanager
+def never_silent(doing: str) -> Iterator[None]:
+    """Show within the block what is being done, at least every TERMINAL_SECONDS or PIPE_SECONDS."""
+    global _heard
+    done = threading.Event()
+
+    def look() -> None:
+        while not done.wait(_LOOK_SECONDS):
+            with _lock:
+                if not done.is_set():
+                    _lines[-1].remind()
+
+    with LiveLine() as line:
+        line.draw(doing, is_shown=False)
+        _heard = time.monotonic()
+        thread = threading.Thread(target=look, name="progress", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+
+
+def doing(text: str) -> None:
+    """Say within `never_silent` what is being done now; it is shown only if it takes long."""
+    if _lines:
+        _lines[-1].draw(text, is_shown=False)
+
+
+class LiveLine:
+    """A line at the bottom of a terminal, below other lines; a bar in a notebook. A pipe gets it when it is silent."""
+
+    def __init__(self) -> None:
+        self._notebook = _Notebook.here()
+        self.is_live = self._notebook is None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        self._live: Live | None = None
+        self._time = 0.0
+        self._text = ""
+        self._share: float | None = None
+        self._since = time.monotonic()
+
+    def __enter__(self) -> Self:
+        with _lock:
+            for line in _lines:
+                line.erase()
+            if _lines:  # until it has a text of its own
+                self._text, self._since = _lines[-1]._text, _lines[-1]._since
+            _lines.append(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with _lock:
+            _lines.remove(self)
+            self.erase()
+
+    def draw(self, text: str, *, share: float | None = None, is_last: bool = False, is_shown: bool = True) -> None:
+        """Replace the line, at most ten times a second; `share`, 0 to 1, is drawn as a bar before the text."""
+        global _heard
+        now = time.monotonic()
+        with _lock:
+            self._text, self._share, self._since = text, share, now
+            if is_shown and self.can_draw and (is_last or now - self._time >= REDRAW_SECONDS):
+                self._show(text, share)
+                self._time = _heard = now
+
+    def remind(self) -> None:
+        """Show again what is being done, and for how long, if nothing was shown for a while."""
+        global _heard
+        now = time.monotonic()
+        if _is_held or not self._text or now - _heard < (TERMINAL_SECONDS if self.can_draw else PIPE_SECONDS):
+            return
+        text = f"{self._text}  {clock(now - self._since)}"
+        if self.can_draw:
+            self._show(text, self._share)
+            _heard = now
+        else:
+            say(text)
+
+    def erase(self) -> None:
+        """Take the line away; it comes back when it is drawn again."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+        if self._notebook is not None:
+            self._notebook.clear()
+
+    @property
+    def can_draw(self) -> bool:
+        """Whether lines are drawn over; else they are printed one below the other."""
+        return self.is_live or self._notebook is not None
+
+    def _show(self, text: str, share: float | None) -> None:
+        if self._notebook is not None:
+            self._notebook.show(text, share)
+            return
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        row: list[RenderableType] = [Text(harmless(text), no_wrap=True, overflow="ellipsis")]
+        line = Table.grid(padding=(0, 1))
+        if share is not None:
+            row.insert(0, ProgressBar(1.0, share, _BAR_COLUMNS))
+        line.add_row(*row)
+        self._started().update(line, refresh=True)
+
+    def _started(self) -> Live:
+        if self._live is None:
+            from rich.console import Console
+            from rich.live import Live
+
+            console = Console(stderr=True, width=columns())
+            # standard output is not redirected: it holds the result, and may be a file
+            self._live = Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False)
+            self._live.start()
+            console.show_cursor()  # a killed process could not bring it back
+        return self._live
+
+
+class _Notebook:
+    """A bar with a text below a cell, drawn with what the notebook brings along."""
+
+    def __init__(self) -> None:
+        self._handle: Any = None
+
+    @classmethod
+    def here(cls) -> Self | None:
+        """Return a bar if this is a notebook, else None."""
+        ipython = sys.modules.get("IPython")
+        shell = ipython.get_ipython() if ipython is not None else None
+        return cls() if shell is not None and hasattr(shell, "kernel") else None
+
+    def show(self, text: str, share: float | None) -> None:
+        from IPython.display import HTML, display
+
+        value = "" if share is None else f' value="{share:.4f}"'
+        bar = HTML(f"<progress{value}></progress> {escape(text)}")
+        if self._handle is None:
+            self._handle = display(bar, display_id=True)
+        else:
+            self._handle.update(bar)
+
+    def clear(self) -> None:
+        if self._handle is not None:
+            from IPython.display import HTML
+
+            self._handle.update(HTML(""))
+            self._handle = None
+
+
+class StepProgress:
+    """The steps of a tuning job: a live line on a terminal, lines in a pipe."""
+
+    def __init__(self, live: LiveLine, first_step: int, total_steps: int, epochs: int) -> None:
+        self._live, self._first, self._total, self._epochs = live, first_step, total_steps, epochs
+        self._every = -(-total_steps // MAX_PIPE_LINES)
+        self._begin = time.monotonic()
+        self._epoch = 0
+
+    def show(self, snapshot: TuningSnapshot) -> None:
+        """Show a finished step."""
+        is_last, share = snapshot.step == self._total, snapshot.step / self._total
+        width = len(str(self._total))
+        line = (
+            f"step {snapshot.step:>{width}}/{self._total}  {100 * share:3.0f}%  "
+            f"epoch {-(-snapshot.step * self._epochs // self._total)}/{self._epochs}  loss {snapshot.mean_loss:7.4f}"
+        )
+        rate = (snapshot.step - self._first + 1) / max(time.monotonic() - self._begin, 1e-6)  # steps a second
+        left = f"{clock((self._total - snapshot.step) / rate)} left"
+        self._live.draw(f"{line}  {left}", share=share, is_last=is_last)
+        if not self._live.can_draw and (snapshot.step % self._every == 0 or is_last or snapshot.epoch > self._epoch):
+            say(f"{line}  {rate:7.2f} steps/s  {left}")
+        self._epoch = snapshot.epoch
+
+
+def byte_progress(live: LiveLine, what: str) -> Callable[[str, int, int | None], None]:
+    """Return a function that shows the progress of a download: stage, bytes done, bytes in all."""
+    shown_stage = ""
+
+    def show(stage: str, done: int, total: int | None) -> None:
+        nonlocal shown_stage
+        amount = f"{done / 1e6:,.0f} of {total / 1e6:,.0f} MB" if total else f"{done / 1e6:,.0f} MB"
+        line = f"{what}: {stage}  {amount}"
+        live.draw(line, share=done / total if total else None, is_last=done == total)
+        if not live.can_draw and stage != shown_stage:
+            say(line)
+            shown_stage = stage
+
+    return show
+
+
+def count_progress(live: LiveLine, what: str, total: int) -> Callable[[int], None]:
+    """Return a function that shows how many of `total` are done."""
+
+    def show(done: int) -> None:
+        line = f"{what} {done:>{len(str(total))}}/{total}"
+        live.draw(line, share=done / total, is_last=done == total)
+        if not live.can_draw:
+            say(line)
+
+    return show
+
+
+def clock(seconds: float) -> str:
+    """Return minutes and seconds, and hours if there are any."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+if hasattr(os, "register_at_fork"):  # a child must not begin while a line is half printed
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)

@@ -1,0 +1,105 @@
+"""The Python library in My Library: what `tunery.tune` keeps, what an interrupted call leaves, what `load` finds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import tunery
+from tests.fakes import counting_examples, write_learnable_base
+from tunery.engine.catalog import Catalog
+from tunery.engine.resident import resident_base
+from tunery.errors import FolderLocked, InvalidArgument, NotFound, TuningRuined
+from tunery.service.library import Library
+from tunery.types import Phase, State, TuningSnapshot
+
+
+@pytest.fixture(autouse=True)
+def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make a data folder with a tiny base that an adapter can teach."""
+    monkeypatch.setenv("TUNERY_HOME", str(tmp_path / "home"))
+    Catalog(tmp_path / "home").add(str(write_learnable_base(tmp_path / "weights")), "tiny")
+    resident_base.cache_clear()
+
+
+def rows(path: Path) -> tunery.Dataset:
+    lines = "".join(f"{example.text_input},{example.output}\n" for example in counting_examples())
+    path.write_text(f"text_input,output\n{lines}")
+    return tunery.Dataset.read(path)
+
+
+def test_a_tuned_model_is_kept_in_my_library(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Named after its file, with curve, card and served epoch; loaded again by id, display name and epoch."""
+    model = tunery.tune(rows(tmp_path / "numbers.csv"), base_model="tiny", epoch_count=3, hold_out=3)
+
+    with Library.open(tmp_path / "home") as library:
+        (kept,) = library.list(with_snapshots=True)
+    assert (kept.id, kept.display_name, kept.state) == (model.id, "numbers", State.ACTIVE)
+    assert kept.task.snapshots == model.snapshots
+    assert (model.card().name, model.served_epoch, model.advice) == (kept.name, kept.served_epoch, kept.task.advice)
+    assert (len(model.examples), len(model.held_out)) == (9, 3)
+    answer = model.generate("7", max_output_tokens=4)
+    assert tunery.load(kept.id).generate("7", max_output_tokens=4) == answer
+    assert tunery.load("numbers").generate("7", max_output_tokens=4) == answer
+    assert tunery.load(f"{kept.id}@epoch-1").served_epoch == 1
+    assert "step 7/7  100%  epoch 3/3" in capsys.readouterr().err
+
+
+def test_a_call_that_was_interrupted_is_resumed(tmp_path: Path) -> None:
+    """The same call continues after the last checkpoint, under the same id, and ends as one that nothing disturbed."""
+
+    def stop(snapshot: TuningSnapshot) -> None:
+        if snapshot.step == 4:
+            raise KeyboardInterrupt
+
+    data = rows(tmp_path / "numbers.csv")
+    with pytest.raises(KeyboardInterrupt):
+        tunery.tune(data, base_model="tiny", epoch_count=3, on_snapshot=stop)
+    seen: list[TuningSnapshot] = []
+
+    model = tunery.tune(data, base_model="tiny", epoch_count=3, on_snapshot=seen.append)
+
+    assert [snapshot.step for snapshot in seen] == [5, 6, 7, 8, 9]
+    with Library.open(tmp_path / "home") as library:
+        assert [(one.id, one.task.phase) for one in library.list()] == [(model.id, Phase.SUCCEEDED)]
+    whole = tunery.tune(data, base_model="tiny", epoch_count=3, library=False)
+    assert [s.mean_loss for s in whole.snapshots] == [s.mean_loss for s in model.snapshots]
+
+
+def test_outside_my_library_nothing_is_kept(tmp_path: Path) -> None:
+    """With `library=False`; a recipe of one's own needs that."""
+    data = rows(tmp_path / "numbers.csv")
+
+    assert tunery.tune(data, base_model="tiny", epoch_count=1, library=False).id is None
+    with pytest.raises(InvalidArgument, match="Add library=False"):
+        tunery.tune(data, base_model="tiny", recipe=tunery.Recipe(rank=8))
+
+    with Library.open(tmp_path / "home") as library:
+        assert library.list() == ()
+
+
+def test_a_data_folder_in_use_is_named(tmp_path: Path) -> None:
+    """With what to do: nothing is tuned behind the back of a server."""
+    with Library.own(tmp_path / "home"), pytest.raises(FolderLocked, match="add library=False"):
+        tunery.tune(rows(tmp_path / "numbers.csv"), base_model="tiny")
+
+
+def test_an_unknown_name_is_nowhere(tmp_path: Path) -> None:
+    """Neither in My Library, nor a folder, nor a base."""
+    with Library.own(tmp_path / "home"):
+        pass
+
+    with pytest.raises(NotFound, match="Nor is there a folder of an adapter or a base model of that name"):
+        tunery.load("nothing-here")
+
+
+@pytest.mark.parametrize("library", [True, False])
+def test_a_ruined_run_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, library: bool) -> None:
+    """Outside of My Library as inside, instead of a model that answers nonsense and advice to go on."""
+    monkeypatch.setattr("tunery.engine.tuner.RUINED_FACTOR", 0.0)  # a tiny base is hard to ruin
+    monkeypatch.setattr("tunery.engine.tuner.RUINED_NATS", 0.0)
+    data = rows(tmp_path / "numbers.csv")
+
+    with pytest.raises(TuningRuined, match="learning rate"):
+        tunery.tune(data, base_model="tiny", epoch_count=1, batch_size=12, library=library, progress=False)

@@ -1,0 +1,118 @@
+"""What is shown while something takes long: lines in a pipe, a live line on a terminal, a bar in a notebook."""
+
+from __future__ import annotations
+
+import io
+import sys
+import threading
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from tunery import progress
+from tunery.progress import LiveLine, doing, never_silent
+
+MAX_WAIT_SECONDS = 60
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Show what is being done at once."""
+    for name in ("TERMINAL_SECONDS", "PIPE_SECONDS", "REDRAW_SECONDS"):
+        monkeypatch.setattr(progress, name, 0.0)
+    monkeypatch.setattr(progress, "_LOOK_SECONDS", 0.001)
+    monkeypatch.setattr(progress, "clock", lambda _seconds: "0:07")
+
+
+class Stream(io.StringIO):
+    """A standard error that may be a terminal, and knows what was written."""
+
+    encoding = "utf-8"
+
+    def __init__(self, *, is_terminal: bool = False) -> None:
+        super().__init__()
+        self._is_terminal = is_terminal
+
+    def isatty(self) -> bool:
+        return self._is_terminal
+
+    def wait_for(self, text: str) -> None:
+        give_up = time.monotonic() + MAX_WAIT_SECONDS
+        while text not in self.getvalue():
+            assert time.monotonic() < give_up, self.getvalue()
+            time.sleep(0.001)
+
+
+def standing_for_stderr(monkeypatch: pytest.MonkeyPatch, *, is_terminal: bool = False) -> Stream:
+    """Return a stream that is standard error for the rest of the test; pytest sets its own after the fixtures."""
+    monkeypatch.setattr(sys, "stderr", stream := Stream(is_terminal=is_terminal))
+    monkeypatch.setenv("TERM", "xterm")
+    return stream
+
+
+def test_a_pipe_hears_what_is_being_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    """First the text of the block, then what is done now, and within a line what was drawn last."""
+    pipe = standing_for_stderr(monkeypatch)
+    with never_silent("Reading numbers.csv"):
+        pipe.wait_for("Reading numbers.csv  0:07\n")
+        doing("Counting tokens")
+        pipe.wait_for("Counting tokens  0:07\n")
+        with LiveLine() as live:
+            live.draw("Answered 3 of 7", share=3 / 7)
+            pipe.wait_for("Answered 3 of 7  0:07\n")
+
+    assert [thread.name for thread in threading.enumerate() if thread.name == "progress"] == []
+
+
+def test_a_terminal_has_the_line_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the time it has taken so far, and erased at the end."""
+    screen = standing_for_stderr(monkeypatch, is_terminal=True)
+    with never_silent("Loading the model"):
+        screen.wait_for("Loading the model  0:07")
+
+    assert screen.getvalue().endswith("\x1b[2K")
+
+
+def test_nothing_is_drawn_into_an_unfinished_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While an answer is printed piece by piece, or a person types, the thread is quiet."""
+    pipe = standing_for_stderr(monkeypatch)
+    with never_silent("Answering"):
+        with progress.printing(is_partial=True):
+            before = pipe.getvalue()
+        time.sleep(0.02)
+        assert pipe.getvalue() == before
+        with progress.printing():
+            pass
+        with progress.waiting_for_a_person():
+            before = pipe.getvalue()
+            time.sleep(0.02)
+            assert pipe.getvalue() == before
+        pipe.wait_for(before + "Answering  0:07\n")
+
+
+def test_a_notebook_has_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is drawn again below the cell, with the text beside it; nothing goes to standard error."""
+    pipe = standing_for_stderr(monkeypatch)
+    drawn: list[str] = []
+    handle = SimpleNamespace(update=drawn.append)
+    shell = SimpleNamespace(kernel=object())
+
+    def display(bar: str, *, display_id: bool) -> SimpleNamespace:
+        assert display_id
+        drawn.append(bar)
+        return handle
+
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace(HTML=str, display=display))
+
+    with LiveLine() as live:
+        live.draw("step 1/4 <b>", share=0.25)
+        live.draw("step 2/4", share=0.5)
+
+    assert drawn == [
+        '<progress value="0.2500"></progress> step 1/4 &lt;b&gt;',
+        '<progress value="0.5000"></progress> step 2/4',
+        "",
+    ]
+    assert pipe.getvalue() == ""
