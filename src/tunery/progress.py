@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from html import escape
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
 from tunery.types import TuningSnapshot
@@ -225,20 +226,18 @@ class _Notebook:
         return cls() if shell is not None and hasattr(shell, "kernel") else None
 
     def show(self, text: str, share: float | None) -> None:
-        from IPython.display import HTML, display
+        drawing = import_module("IPython.display")
 
         value = "" if share is None else f' value="{share:.4f}"'
-        bar = HTML(f"<progress{value}></progress> {escape(text)}")
+        bar = drawing.HTML(f"<progress{value}></progress> {escape(text)}")
         if self._handle is None:
-            self._handle = display(bar, display_id=True)
+            self._handle = drawing.display(bar, display_id=True)
         else:
             self._handle.update(bar)
 
     def clear(self) -> None:
         if self._handle is not None:
-            from IPython.display import HTML
-
-            self._handle.update(HTML(""))
+            self._handle.update(import_module("IPython.display").HTML(""))
             self._handle = None
 
 

@@ -129,3 +129,19 @@ def test_rows_have_the_numbers_of_their_file(run: Run, tuned: str, tmp_path: Pat
 
     rows = {row["text_input"]: row["row"] for row in [*found["best_rows"], *found["worst_rows"]]}
     assert rows == {"two\nlines": 2, "row 0": 4, "row 1": 5, "row 2": 6}
+
+
+def test_held_out_rows_have_the_numbers_of_their_file(run: Run, tiny: str, tmp_path: Path) -> None:
+    """Below a title and an empty line, for rows that My Library has held out, and by folds; the report has them too."""
+    path = tmp_path / "sheet.csv"
+    texts = {f"text {number} of the sheet": number + 4 for number in range(24)}
+    lines = "".join(f"{text},{'even' if number % 2 else 'odd'}\n" for text, number in texts.items())
+    path.write_text(f"Messages of June,\n,\nmessage,kind\n{lines}")
+    done = run("tune", path, "--base-model", tiny, "--id", "sheet", "--epochs", "1", "--hold-out", "6", "--no-verdict")
+    assert done.status == 0, done.said
+
+    for how in ((), ("--folds", "2")):
+        found = json.loads(run("evaluate", "sheet", *how, "--json").output)
+        shown = [*found["best_rows"], *found["worst_rows"]]
+        assert shown
+        assert all(row["row"] == texts[row["text_input"]] for row in shown), shown

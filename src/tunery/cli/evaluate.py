@@ -71,8 +71,6 @@ def evaluate(
             found = place.cross_validate(model, request, folds, output.tuning_progress(live, folds), shown)
         else:
             found = place.evaluate(model, request, shown)
-    if request.numbers:
-        found = found.renumbered(request.numbers)
     if json:
         terminal.result(output.dumped(found.document()))
     else:

@@ -170,6 +170,7 @@ def _plan(
         examples=examples,
         hyperparameters=hyperparameters,
         held_out=held_out,
+        row_numbers=(dataset.numbers_of(examples), dataset.numbers_of(held_out)),
         fold_count=folds,
         seed=seed,
         **names,  # type: ignore[arg-type]

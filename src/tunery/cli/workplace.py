@@ -274,10 +274,15 @@ class Here:
             seed=request.seed,
             on_answered=on_answered,
         )
-        found = replace(found, source=request.source)
+        known = request.numbers if model is None or request.rows is not None else self._row_numbers(model)[1]
+        found = replace(found, source=request.source).renumbered(known)
         if model is not None:
             self._keep(model, found)
         return found
+
+    def _row_numbers(self, model: TunedModel) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        with self._library() as library:
+            return library.row_numbers(model)
 
     def _keep(self, model: TunedModel, found: Evaluation) -> None:
         from tunery.service.reports import keep
@@ -308,6 +313,8 @@ class Here:
             else Repeated(model.base_model, model.task.hyperparameters, model.task.seed, on_step)
         )
         found = cross_validate(rows, folds, repeated=how, on_answered=on_answered)
+        known = request.numbers if model is None or request.rows is not None else sum(self._row_numbers(model), ())
+        found = found.renumbered(known)
         if model is not None and request.rows is None:
             self._keep(model, found)
         return found
@@ -542,7 +549,8 @@ class There:
             body |= {"examples": _examples(request.rows), "source": request.source}
         if request.recorded is not None:
             body["recorded"] = {"title": request.recorded.title, "answers": list(request.recorded.answers)}
-        return self._awaited(model, self._call("POST", f"{model.name}:evaluate", {}, body), on_answered)
+        found = self._awaited(model, self._call("POST", f"{model.name}:evaluate", {}, body), on_answered)
+        return found.renumbered(request.numbers)
 
     def verdict(self, model: TunedModel, on_step: OnStep, on_answered: OnAnswered) -> Evaluation | None:  # noqa: ARG002
         if not model.fold_count and not model.task.held_out_rows:

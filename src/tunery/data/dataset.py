@@ -86,6 +86,11 @@ class Dataset:
         """Return facts that may be kept after the data is deleted."""
         return DataFacts(len(self.examples), digest(self.examples), self.source)
 
+    def numbers_of(self, part: Iterable[TuningExample]) -> tuple[int, ...]:
+        """Return the row numbers in the file of one side of a split that keeps equal inputs together and in order."""
+        inside = {example.text_input.strip() for example in part}
+        return tuple(row for row, one in zip(self.rows, self.examples, strict=True) if one.text_input.strip() in inside)
+
     def __len__(self) -> int:
         return len(self.examples)
 

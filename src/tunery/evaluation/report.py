@@ -138,6 +138,8 @@ class Evaluation:
 
     def renumbered(self, numbers: Sequence[int]) -> Evaluation:
         """Return the evaluation with the numbers of the single rows replaced; `numbers` are those of rows 1, 2, ..."""
+        if not numbers:
+            return self
         best, worst = (
             tuple(replace(row, row=numbers[row.row - 1]) for row in rows) for rows in (self.best_rows, self.worst_rows)
         )

@@ -113,6 +113,7 @@ class Creation:
             display_name=wanted.display_name or None,
             description=wanted.description,
             held_out=held_out,
+            row_numbers=(dataset.numbers_of(examples), dataset.numbers_of(held_out)),
             seed=wanted.seed,
             user_id=wanted.user_id,
             temperature=sampling.temperature,

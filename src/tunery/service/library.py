@@ -63,6 +63,7 @@ LOG, LOG_LINES = "LOG", 200
 EPOCH_ANSWERS, MAX_SAMPLED_EPOCHS = "EPOCH_ANSWERS", 100
 PROMPT_CONTRACT, OUTPUT_CONTRACT, PROMPT_OPTIONS = "PROMPT_CONTRACT", "OUTPUT_CONTRACT", "PROMPT_OPTIONS"
 
+ROWS = "ROWS"  # the numbers of the examples in their file
 INPUTS = "INPUTS"  # the digest of the data a task works on
 
 _NOTHING_NEW = Progress()
@@ -231,7 +232,9 @@ class Library:
                     request.seed,
                     request.source_tuned_model,
                 )
-                for kind, document in {**contract_documents(request.examples), INPUTS: {"sha256": digest}}.items():
+                used, held_out = map(list, request.row_numbers)
+                documents = {INPUTS: {"sha256": digest}, ROWS: {"used": used, "held_out": held_out}}
+                for kind, document in {**contract_documents(request.examples), **documents}.items():
                     models.set_report(connection, model_id, kind, document)
         return self.get(model_id)
 
@@ -279,6 +282,11 @@ class Library:
         with self.database.reading() as connection:
             used, held_out = models.list_examples(connection, model.task.id)
         return tuple(used), tuple(held_out)
+
+    def row_numbers(self, model: TunedModel) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Return the numbers in their file of the examples and of those held out; empty where they are not known."""
+        known = self.report(model, ROWS) or {}
+        return tuple(known.get("used", ())), tuple(known.get("held_out", ()))
 
     def inputs(
         self, model: TunedModel, task: TuningTask

@@ -80,6 +80,7 @@ def tune(
             examples=examples,
             hyperparameters=hyperparameters.resolve(),
             held_out=held_out,
+            row_numbers=(rows.numbers_of(examples), rows.numbers_of(held_out)),
             seed=seed,
             id=id,
             display_name=display_name,

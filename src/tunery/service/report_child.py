@@ -104,6 +104,7 @@ class EvaluationWork:
     max_rows: int
     seed: int
     recorded: tuple[str, tuple[str, ...]] | None = field(default=None, repr=False)
+    numbers: tuple[int, ...] = field(default=(), repr=False)  # of the rows in their file
 
     def document(self, channel: Channel) -> dict[str, Any]:
         from tunery.evaluation.contest import Contest, RecordedAnswers
@@ -116,7 +117,7 @@ class EvaluationWork:
             lambda done, total: channel.send(Progressed(done, total)),
         )
         found = contest.evaluate(self.rows, max_rows=self.max_rows, source=self.source, seed=self.seed)
-        return found.document()
+        return found.renumbered(self.numbers).document()
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +130,7 @@ class FoldsWork:
     data_folder: Path
     rows: tuple[TuningExample, ...] = field(repr=False)
     folds: int
+    numbers: tuple[int, ...] = field(default=(), repr=False)  # of the rows in their file
 
     def document(self, channel: Channel) -> dict[str, Any]:
         from tunery.resampling import Repeated, cross_validate
@@ -140,7 +142,7 @@ class FoldsWork:
             channel.send(Progressed((number - 1) * steps + snapshot.step, self.folds * steps))
 
         how = Repeated(self.base_model, self.hyperparameters, self.seed, on_step)
-        return cross_validate(self.rows, self.folds, repeated=how).document()
+        return cross_validate(self.rows, self.folds, repeated=how).renumbered(self.numbers).document()
 
 
 class _ServerModel:

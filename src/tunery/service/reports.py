@@ -282,7 +282,8 @@ class Evaluations(Reports):
     def held_out_work(self, model: TunedModel, *, max_rows: int = MAX_ROWS, seed: int = 0) -> EvaluationWork:
         """Return the work of evaluating a tuned model on its held-out rows."""
         used, held_out = self._library.examples(model)
-        return EvaluationWork(held_out, used, "held-out rows", max_rows, seed)
+        numbers = self._library.row_numbers(model)[1]
+        return EvaluationWork(held_out, used, "held-out rows", max_rows, seed, numbers=numbers)
 
     def folds_work(self, model: TunedModel, folds: int) -> FoldsWork:
         """
@@ -295,7 +296,8 @@ class Evaluations(Reports):
             raise InvalidArgument(f"fold_count must be 2 to {most}, not {folds}.")
         _require_same_base(self._catalog, model)
         task = model.task
-        return FoldsWork(model.base_model, task.hyperparameters, task.seed, self._library.folder.path, rows, folds)
+        folder, numbers = self._library.folder.path, sum(self._library.row_numbers(model), ())
+        return FoldsWork(model.base_model, task.hyperparameters, task.seed, folder, rows, folds, numbers)
 
     def _answer(self, child: Child, model: TunedModel, message: object) -> None:
         try:
