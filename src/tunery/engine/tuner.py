@@ -62,8 +62,8 @@ class Tuner:
 
     `examples` and `held_out` are encoded rows; `folder` keeps the checkpoint and the adapter of each epoch. Tuning
     resumes from a checkpoint there, else starts from `source`, else from scratch. `template_settings` are those that
-    the rows were encoded with, to be recorded. Raises InvalidArgument for settings that do not fit, FailedPrecondition or
-    CheckpointDamaged for a checkpoint that cannot be resumed.
+    the rows were encoded with, to be recorded. Raises InvalidArgument for settings that do not fit, FailedPrecondition
+    or CheckpointDamaged for a checkpoint that cannot be resumed.
     """
 
     def __init__(
