@@ -11,6 +11,7 @@ Knows splits; nothing of models, methods or scores.
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,22 +44,44 @@ class Task:
     pool: tuple[TuningExample, ...]  # training rows are drawn from here
     test: tuple[TuningExample, ...]
 
-    def sample(self, n: int, seed: int) -> tuple[list[TuningExample], list[TuningExample]]:
+    def sample(
+        self, n: int, seed: int, *, is_stratified: bool = False
+    ) -> tuple[list[TuningExample], list[TuningExample]]:
         """
         Return `n` training rows and the test rows.
 
-        The test rows are always the same. With one seed, the rows of a smaller `n` are among those of a larger one.
-        Raises ValueError when there are fewer than `n` rows.
+        The test rows are always the same. With one seed, the rows of a smaller `n` are among those of a larger one,
+        unless the draw is stratified: each label in its share, at least once. Raises ValueError when there are fewer
+        than `n` rows.
         """
         if n > len(self.pool):
             raise ValueError(f"{self.name} has {len(self.pool)} training rows, not {n}.")
         order = list(self.pool)
         Random(seed).shuffle(order)
-        return order[:n], list(self.test)
+        return _stratified(order, n, seed) if is_stratified else order[:n], list(self.test)
 
     def body(self, text_input: str) -> str:
         """Return what is special to this row: its text without the instructions."""
         return text_input.removeprefix(self.instructions)
+
+
+def _stratified(order: Sequence[TuningExample], n: int, seed: int) -> list[TuningExample]:
+    """Return the first rows of each label, by largest remainder with at least one, in a random order."""
+    counts = Counter(row.output for row in order)
+    share = {label: n * count / len(order) for label, count in counts.items()}
+    take = {label: max(1, int(part)) for label, part in share.items()}
+    for label in sorted(share, key=lambda label: (take[label] - share[label], label)):
+        take[label] += sum(take.values()) < n
+    while sum(take.values()) > n:
+        take[max(take, key=lambda label: (take[label], label))] -= 1
+    seen: Counter[str] = Counter()
+    chosen = []
+    for row in order:
+        seen[row.output] += 1
+        if seen[row.output] <= take[row.output]:
+            chosen.append(row)
+    Random(seed).shuffle(chosen)
+    return chosen
 
 
 def load_task(name: str, wheel: Path = WHEEL) -> Task:

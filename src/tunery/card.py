@@ -140,7 +140,7 @@ def settings_section(
     hyperparameters: Hyperparameters, seed: int, in_force: Mapping[str, object], versions: Mapping[str, str]
 ) -> dict[str, Any]:
     """Return the section of settings: requested, in force, and the versions of libraries."""
-    given = {name: value for name, value in asdict(hyperparameters.resolve()).items() if value is not None}
+    given = {name: value for name, value in hyperparameters.resolve().facts().items() if value is not None}
     return {**given, "seed": seed, "in_force": dict(in_force), "versions": dict(versions)}
 
 
@@ -214,9 +214,10 @@ def _settings(card: Section) -> Iterator[str]:
         yield "Not recorded."
         return
     epochs = settings["epoch_count"]
+    loss = f", loss of labels {settings['label_share']:g}" if settings.get("label_share") else ""
     yield (
         f"{epochs} epoch{'s' if epochs != 1 else ''}, batch size {settings['batch_size']},"
-        f" learning rate {settings['learning_rate']:g}, seed {settings['seed']}."
+        f" learning rate {settings['learning_rate']:g}, seed {settings['seed']}{loss}."
     )
     for name in ("in_force", "versions"):
         if settings[name]:

@@ -7,9 +7,10 @@ Use `dataclasses.replace` to change one. Conversion to JSON happens in `server/w
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from tunery.errors import InvalidArgument
 
@@ -49,13 +50,15 @@ class Hyperparameters:
     Settings of a tuning task.
 
     `epoch_count` ≥ 1, `batch_size` ≥ 1; `learning_rate` > 0 **or** `learning_rate_multiplier` > 0 (times 0.001).
-    Defaults are those of the page "Intro to model tuning": 5, 4, 0.001.
+    Defaults are those of the page "Intro to model tuning": 5, 4, 0.001. `label_share`, 0 to 1, is the share of the loss
+    of labels: the cross-entropy over all different outputs; the rest is the plain loss, which curves show.
     """
 
     epoch_count: int = 5
     batch_size: int = 4
     learning_rate: float | None = None
     learning_rate_multiplier: float | None = None
+    label_share: float = 0.0
 
     DEFAULT_LEARNING_RATE = 0.001
     MEASURED_LEARNING_RATE = 0.01  # our own choice: ten times the default; runs with 0.3 or more were ruined
@@ -71,6 +74,12 @@ class Hyperparameters:
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise InvalidArgument(f"{name} must be greater than 0, not {value!r}.")
+        if not 0 <= self.label_share <= 1:
+            raise InvalidArgument(f"label_share must be between 0 and 1, not {self.label_share!r}.")
+
+    def facts(self) -> dict[str, Any]:
+        """Return the settings by name; without a share of labels as they were before there was one."""
+        return {name: value for name, value in asdict(self).items() if name != "label_share" or value}
 
     def resolve(self) -> Hyperparameters:
         """Return the effective values, with the multiplier folded into `learning_rate`."""

@@ -269,6 +269,28 @@ def test_many_rows_hold_some_out(run: Run, tiny: str, tmp_path: Path) -> None:
     assert f"To tune on all 100 rows: tunery tune '{path}' --hold-out 0" in done.said
 
 
+def test_settings_fit_few_rows_of_labels(run: Run, tiny: str, tmp_path: Path, home: Path) -> None:
+    """What was chosen and why is said before the start and kept with the model; by default it is only said."""
+    file = tmp_path / "odd.csv"
+    file.write_text("text_input,output\n" + "".join(f"{n},{'yes' if n % 2 else 'no'}\n" for n in range(40)))
+    tune = ("tune", file, "--no-verdict", "--base-model", tiny, "--batch-size", "8", "--yes")
+
+    said = run(*tune, "--id", "fitting", "--settings", "auto", "--json").said
+    page = run(*tune, "--id", "page", "--epochs", "1").said
+
+    assert "Settings  batch size 8; default: 20 epochs, learning rate 0.001, seed 0, loss of\n" in said
+    assert "100 steps with a loss of labels, since 40 rows of 2 labels are few (auto)" in " ".join(said.split())
+    assert "default: learning rate 0.001, seed 0\n" in page
+    assert "--settings auto takes 5 steps with a loss of labels" in " ".join(page.split())
+    with Library.own(home) as library:
+        chosen, plain = library.get("fitting").task, library.get("page").task
+    assert (chosen.hyperparameters.epoch_count, chosen.hyperparameters.label_share) == (20, 0.5)
+    assert chosen.settings["label_share"] == 0.5
+    assert plain.hyperparameters.label_share == 0
+    assert "loss of labels 0.5" in run("models", "show", "fitting").output
+    assert "loss of labels 0.5" in run("models", "card", "fitting").output
+
+
 def test_a_rate_that_ruins_is_warned_of(run: Run, tiny: str, data: Path) -> None:
     """Before the start; without a terminal it is tried anyway."""
     done = run("tune", data, "--no-verdict", "--base-model", tiny, "--epochs", "1", "--learning-rate-multiplier", "50")

@@ -301,6 +301,51 @@ def test_out_of_memory_halves_the_micro_batch(tmp_path: Path) -> None:
     assert torch.allclose(narrow.adapter.flat, plain.adapter.flat, rtol=1e-6, atol=1e-9)
 
 
+LABELLED = [
+    EncodedExample((*row.token_ids[: row.answer_offset], *((7, 2), (7, 8, 2), (9, 2))[place % 3]), row.answer_offset)
+    for place, row in enumerate(ROWS)
+]
+
+
+def test_labels_are_learned_by_their_own_loss(tmp_path: Path) -> None:
+    """After as many steps the right label of each row is likelier among the labels than with the plain loss alone."""
+    found = []
+    for share in (0.0, 0.9):
+        network = tiny_network("llama", torch.float32)
+        settings = Hyperparameters(4, 4, 0.01, label_share=share)
+        tuner = make_tuner(tmp_path / str(share), network, examples=LABELLED, hyperparameters=settings)
+        list(tuner.run())
+        options = sorted({row.token_ids[row.answer_offset :] for row in LABELLED})
+        scores = network.option_scores(LABELLED, options, 0).log_softmax(1)
+        right = [options.index(row.token_ids[row.answer_offset :]) for row in LABELLED]
+        found.append(float(scores[torch.arange(len(LABELLED)), right].mean()))
+
+    assert found[1] > found[0]
+
+
+def test_parts_of_a_batch_add_up_with_the_loss_of_labels(tmp_path: Path) -> None:
+    """One row at a time gives what all rows of a batch give, and a task that goes on gives the same bytes."""
+    adapters = []
+    for rows in (4, 1):
+        network = tiny_network("llama", torch.float64)
+        settings = Hyperparameters(4, 4, 0.01, label_share=0.5)
+        tuner = make_tuner(tmp_path / str(rows), network, examples=LABELLED, hyperparameters=settings)
+        tuner.micro_batch_size = rows
+        list(tuner.run())
+        adapters.append(tuner.adapter.flat.clone())
+
+    assert torch.allclose(*adapters, rtol=1e-6, atol=1e-9)
+
+
+def test_the_share_of_labels_belongs_to_a_checkpoint(tmp_path: Path) -> None:
+    """With another share a checkpoint is not continued; one of a time before there was a share is."""
+    shared = Hyperparameters(4, 4, 0.01, label_share=0.5)
+
+    assert make_tuner(tmp_path / "a", hyperparameters=shared).fingerprint != make_tuner(tmp_path / "b").fingerprint
+    assert set(Hyperparameters().facts()) == {"epoch_count", "batch_size", "learning_rate", "learning_rate_multiplier"}
+    assert shared.facts()["label_share"] == 0.5
+
+
 def test_memory_that_holds_no_example_ends_the_task(tmp_path: Path) -> None:
     """The message says what to do."""
     with pytest.raises(OutOfMemory, match="smaller batch size or base model"):

@@ -218,6 +218,7 @@ def test_a_create_is_refused(api: Api, changes: dict[str, Any], code: int, statu
         ({"epochCount": 10**30}, "epochCount"),
         ({"epochCount": True}, "epochCount"),
         ({"batchSize": 0}, "batch_size"),
+        ({"labelShare": 1.5}, "label_share"),
         ({"batchSize": 10**30}, "batchSize"),
         ({"learningRate": 0}, "learning_rate"),
         ({"learningRate": -0.1}, "learning_rate"),
@@ -233,6 +234,13 @@ def test_hyperparameters_are_refused(api: Api, settings: dict[str, Any], words: 
 
     assert (error["code"], error["status"]) == (400, "INVALID_ARGUMENT")
     assert words in error["message"]
+
+
+def test_a_share_of_the_loss_is_shown_where_it_was_given(api: Api) -> None:
+    """Our extension; without it the settings are Google's three."""
+    api.create("numbers", task={"hyperparameters": {"labelShare": 0.5}})
+
+    assert settings_of(api, "numbers") == {"epochCount": 5, "batchSize": 4, "learningRate": 0.001, "labelShare": 0.5}
 
 
 @pytest.mark.parametrize("epochs", [1, 100])

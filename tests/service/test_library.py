@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from tests.service.samples import EXAMPLES, a_curve, a_request, claimed, made_checkpoint, tuned
 from tunery.errors import (
     AlreadyExists,
+    DataLoss,
     FailedPrecondition,
     FolderLocked,
     InvalidArgument,
@@ -34,6 +36,23 @@ def test_what_is_created_is_found_as_it_was_asked_for(library: Library) -> None:
     assert model.task.start_time is None
     assert library.examples(model) == (EXAMPLES, EXAMPLES[:2])
     assert library.get("numbers") == model
+
+
+def test_a_loss_of_labels_is_kept_without_a_column(library: Library) -> None:
+    """It is among the settings from the start, belongs to the inputs of the task, and makes another request."""
+    plain = a_request(id="numbers")
+    shared = replace(plain, id="shared", hyperparameters=replace(plain.hyperparameters, label_share=0.5))
+
+    model = library.create(shared)
+
+    task = library.claim("a test", task_id=model.task.id)
+    assert task is not None
+    assert (task.hyperparameters, task.settings) == (shared.hyperparameters, {"label_share": 0.5})
+    assert library.inputs(model, task)[0] == EXAMPLES
+    assert library.create(plain).task.settings == {}
+    assert replace(shared, id="numbers").sha256() != plain.sha256()
+    with pytest.raises(DataLoss):
+        library.inputs(model, replace(task, hyperparameters=plain.hyperparameters))
 
 
 def test_without_an_id_one_is_made_of_the_display_name(library: Library) -> None:

@@ -165,6 +165,7 @@ def _facts(model: TunedModel) -> list[tuple[str, str]]:
     held_out = f", {task.held_out_rows} of them held out" if task.held_out_rows else ""
     seconds = (task.complete_time - task.start_time).total_seconds() if task.complete_time and task.start_time else None
     settings = f"{values.epoch_count} epochs, batch size {values.batch_size}, learning rate {values.learning_rate:g}"
+    settings += f", loss of labels {values.label_share:g}" if values.label_share else ""
     artifact = output.artifact_folder(model)
     return [
         ("Id", model.id),
@@ -184,7 +185,7 @@ def _facts(model: TunedModel) -> list[tuple[str, str]]:
 
 
 def _machine(model: TunedModel) -> list[str]:
-    arithmetic = [output.machine_facts(model.task.settings)] if model.task.settings else []
+    arithmetic = [output.machine_facts(model.task.settings)] if "dtype" in model.task.settings else []
     return arithmetic + [f"{name} {number}" for name, number in model.task.versions.items()]
 
 

@@ -52,6 +52,7 @@ class Plan:
     dataset: Dataset  # including the rows held out
     given: Mapping[str, object]
     facts: RowsAndLabels
+    about_settings: str = ""  # what fits the data better than the defaults of the API, and why
 
 
 def print_plan(plan: Plan) -> None:
@@ -66,6 +67,7 @@ def print_plan(plan: Plan) -> None:
             ("Check", _check_facts(plan)),
             ("Base", _base_facts(plan)),
             ("Settings", _setting_facts(request.hyperparameters, request.seed, plan.given)),
+            ("", plan.about_settings),
             ("Steps", f"{request.total_steps:,} on {_rows(len(request.examples))}"),
         )
     ):
@@ -215,6 +217,8 @@ def _setting_facts(values: Hyperparameters, seed: int, given: Mapping[str, objec
         "learning_rate": f"learning rate {values.learning_rate:g}{multiplier}",
         "seed": f"seed {seed}",
     }
+    if values.label_share:
+        texts["label_share"] = f"loss of labels {values.label_share:g}"
     is_given = {name: name in given or (name == "learning_rate" and bool(multiplier)) for name in texts}
     chosen = ", ".join(text for name, text in texts.items() if is_given[name])
     default = ", ".join(text for name, text in texts.items() if not is_given[name])

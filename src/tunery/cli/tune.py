@@ -10,8 +10,9 @@ import time
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import replace
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -51,6 +52,18 @@ HoldOut = Annotated[
 ]
 
 
+class Settings(StrEnum):
+    """Where settings that are not named come from."""
+
+    AUTO = "auto"
+    PAGE = "page"
+
+
+SettingsChoice = Annotated[
+    Settings, option("Settings that are not named: to fit the data, or as the API's.", Settings.PAGE.value)
+]
+
+
 @reads_file
 def tune(
     file: DataFile,
@@ -70,6 +83,7 @@ def tune(
     ] = None,
     hold_out: HoldOut = None,
     seed: Annotated[int | None, option("Seed for the row order and the initial weights.", 0, metavar="N")] = None,
+    settings: SettingsChoice = Settings.PAGE,
     resume: Annotated[bool, option("Only resume an unfinished job.", "resume or start", "--resume")] = False,
     verdict: Annotated[
         bool, option("Find out at the end whether tuning helped.", "yes", "--verdict/--no-verdict")
@@ -96,7 +110,7 @@ def tune(
     }
     names = {"id": id, "display_name": display_name, "description": description}
     place = workplace(server)
-    plan = _plan(file, reading, names, given, place, with_folds=verdict)
+    plan = _plan(file, reading, names, given, place, with_folds=verdict, fits_data=settings is Settings.AUTO)
     output.print_plan(plan)
     doing("Estimating the memory")
     needed = place.estimate(plan)
@@ -137,17 +151,18 @@ def _plan(
     place: Workplace,
     *,
     with_folds: bool,
+    fits_data: bool,
 ) -> Plan:
     """Read the data, resolve the settings and, when tuning on this machine, fetch the base."""
     from tunery.data.outputs import rows_and_labels
     from tunery.data.sandbox import read_and_preview_guarded
+    from tunery.data.settings import fitting
     from tunery.evaluation.contest import AUTOMATIC, set_aside
     from tunery.service.tuning import TuningRequest
 
     given = {name: value for name, value in settings.items() if value is not None}
-    hyperparameters = Hyperparameters(
-        **{name: given[name] for name in Hyperparameters.__slots__ if name in given}  # type: ignore[arg-type]
-    ).resolve()
+    named: dict[str, Any] = {name: given[name] for name in Hyperparameters.__slots__ if name in given}
+    page = Hyperparameters(**named)
     seed = int(given.get("seed", 0))  # type: ignore[call-overload]
     doing(f"Reading {file.name}")
     dataset, preview = read_and_preview_guarded(file, **reading)
@@ -163,19 +178,21 @@ def _plan(
     place.require_fitting_outputs(base, dataset, preview.output_column or "output")
     if names["id"] is None and names["display_name"] is None:
         names = names | {"display_name": file.stem.strip()[:_NAME_CHARACTERS] or "tuned"}
+    fit = fitting(examples, named)
     request = TuningRequest(
         base_model=base.alias_of or base.name,
         base_digest=digest,
         data=dataset.facts,
         examples=examples,
-        hyperparameters=hyperparameters,
+        hyperparameters=(fit.hyperparameters if fits_data else page).resolve(),
         held_out=held_out,
         row_numbers=(dataset.numbers_of(examples), dataset.numbers_of(held_out)),
         fold_count=folds,
         seed=seed,
         **names,  # type: ignore[arg-type]
     )
-    return Plan(preview, base, asked_base, request, dataset, given, facts)
+    about = f"{fit.reason} (auto)" if fits_data else f"--settings auto takes {fit.reason}"
+    return Plan(preview, base, asked_base, request, dataset, given, facts, about if fit.reason else "")
 
 
 def _ask_about_doubts(plan: Plan, needed: MemoryEstimate | None) -> None:

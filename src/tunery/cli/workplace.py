@@ -528,6 +528,7 @@ class There:
                 "epochCount": settings.epoch_count,
                 "batchSize": settings.batch_size,
                 "learningRate": settings.learning_rate,
+                **({"labelShare": settings.label_share} if settings.label_share else {}),
             },
             "holdOut": str(plan.given.get("hold_out", AUTOMATIC)),
             "seed": request.seed,

@@ -85,6 +85,8 @@ class Tuner:
         self.network, self.examples, self.held_out = network, examples, held_out
         self.folder, self.base_name = folder, base_name
         self.recipe = recipe or Recipe()
+        # each answer once, in an order that does not depend on that of the rows
+        self._options = sorted({row.token_ids[row.answer_offset :] for row in examples})
         self.schedule = Schedule(len(examples), hyperparameters.resolve(), self.recipe, seed)
         self.fingerprint = _fingerprint(network, base_digest, self.schedule, examples, held_out)
         self.snapshots: list[TuningSnapshot] = []
@@ -295,10 +297,15 @@ class Tuner:
             )
 
     def _accumulate(self, batch: Sequence[EncodedExample], tokens: int) -> float:
-        total = 0.0
+        total, share = 0.0, self.schedule.hyperparameters.label_share
         for start in range(0, len(batch), self.micro_batch_size):
-            # scaled by the tokens of the whole batch, so that the parts add up to its gradient
-            total += self.network.add_gradient(batch[start : start + self.micro_batch_size], 1 / tokens)
+            part = batch[start : start + self.micro_batch_size]
+            # scaled by the whole batch, so that the parts add up to its gradient
+            if share:
+                weights = (1 - share) / tokens, share / len(batch)
+                total += self.network.add_label_gradient(part, self._options, *weights)[0]
+            else:
+                total += self.network.add_gradient(part, 1 / tokens)
         return total / tokens
 
     def _record(self, step: int, mean_loss: float) -> None:
@@ -441,7 +448,7 @@ def _fingerprint(
         "packed": network.is_packed,
         "device": network.device.type,
         "engine": ENGINE,
-        "hyperparameters": asdict(schedule.hyperparameters),
+        "hyperparameters": schedule.hyperparameters.facts(),
         "recipe": asdict(schedule.recipe),
         "seed": schedule.seed,
         "examples": [[row.token_ids, row.answer_offset] for row in examples],
@@ -578,6 +585,7 @@ def settings_in_force(tuner: Tuner) -> dict[str, object]:
         "micro_batch_size": tuner.micro_batch_size,
         "best_epoch": tuner.best_epoch,
         **tuner.template_settings,
+        **({"label_share": share} if (share := tuner.schedule.hyperparameters.label_share) else {}),
     }
 
 

@@ -233,7 +233,10 @@ class Library:
                     request.source_tuned_model,
                 )
                 used, held_out = map(list, request.row_numbers)
-                documents = {INPUTS: {"sha256": digest}, ROWS: {"used": used, "held_out": held_out}}
+                documents: dict[str, Mapping[str, Any]] = {
+                    INPUTS: {"sha256": digest},
+                    ROWS: {"used": used, "held_out": held_out},
+                }
                 for kind, document in {**contract_documents(request.examples), **documents}.items():
                     models.set_report(connection, model_id, kind, document)
         return self.get(model_id)

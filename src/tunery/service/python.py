@@ -38,6 +38,7 @@ def tune(
     batch_size: int = 4,
     learning_rate: float | None = None,
     learning_rate_multiplier: float | None = None,
+    label_share: float = 0.0,
     hold_out: int | float | str = 0,
     seed: int = 0,
     id: str | None = None,
@@ -52,14 +53,15 @@ def tune(
 
     `id` and `display_name` are those in My Library, by default derived from the name of the file. After a crash or an
     interruption the same call continues from the last checkpoint. With `library=False` nothing is kept but what you
-    `save`. `learning_rate` defaults to 0.001; `hold_out` is a number of rows, a fraction below 1 or "10%".
+    `save`. `learning_rate` defaults to 0.001; `label_share`, 0 to 1, is the share of the loss of labels, for outputs
+    that are a closed set; `hold_out` is a number of rows, a fraction below 1 or "10%".
     `on_snapshot` is called after each step; if it raises, the job is left, and the same call resumes it. `progress`
     shows a line on standard error, in a notebook a bar. A `recipe` needs `library=False`.
 
     Raises InvalidArgument, AlreadyExists for an id that is taken, FolderLocked while a server or a command uses the
     data folder, TuningUnstable, TuningRuined and OutOfMemory, DataLoss if a file of the base is damaged.
     """
-    hyperparameters = Hyperparameters(epoch_count, batch_size, learning_rate, learning_rate_multiplier)
+    hyperparameters = Hyperparameters(epoch_count, batch_size, learning_rate, learning_rate_multiplier, label_share)
     with never_silent("Loading the base") if progress else nullcontext():
         if not library:
             return _outside(

@@ -16,7 +16,7 @@ import string
 import struct
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -136,7 +136,7 @@ class TuningRequest:
             "base_digest": self.base_digest,
             "examples": _digest(self.examples),
             "held_out": _digest(self.held_out),
-            "hyperparameters": asdict(self.hyperparameters),
+            "hyperparameters": self.hyperparameters.facts(),
             "seed": self.seed,
         }
         if self.source_tuned_model is not None:
@@ -157,6 +157,7 @@ def inputs_sha256(
     """Return the digest of everything in the database that affects the result of a task."""
     rate = float(hyperparameters.learning_rate or 0)  # SQLite gives 1.0 back as 1
     settings = [hyperparameters.epoch_count, hyperparameters.batch_size, rate, seed]
+    settings += [hyperparameters.label_share] if hyperparameters.label_share else []
     facts = [base_digest, _digest(examples), _digest(held_out), *settings, source_tuned_model]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 

@@ -1961,6 +1961,11 @@ export interface components {
             batchSize: number;
             /** Learningrate */
             learningRate: number;
+            /**
+             * Labelshare
+             * @description Extension: share of the loss of labels.
+             */
+            labelShare?: number;
         };
         /**
          * InputsOut
@@ -3820,6 +3825,12 @@ export interface components {
              * @default null
              */
             learningRateMultiplier?: number;
+            /**
+             * Labelshare
+             * @description Extension: share of the loss of labels, 0 to 1, for outputs that are a closed set.
+             * @default null
+             */
+            labelShare?: number;
         };
         /**
          * JsonSchemaIn

@@ -70,6 +70,9 @@ class HyperparametersIn(StrictIncoming):
     batch_size: Int32 | None = None
     learning_rate: float | None = None
     learning_rate_multiplier: float | None = None
+    label_share: float | None = Field(
+        default=None, description="Extension: share of the loss of labels, 0 to 1, for outputs that are a closed set."
+    )
 
 
 class DataFactsIn(Incoming):
@@ -192,6 +195,7 @@ class HyperparametersOut(Message):
     epoch_count: int
     batch_size: int
     learning_rate: float
+    label_share: Annotated[float | None, Field(description="Extension: share of the loss of labels.")] = None
 
 
 class TuningTaskOut(Message):
@@ -334,7 +338,10 @@ def _task_out(task: TuningTask) -> TuningTaskOut:
         complete_time=task.complete_time,
         snapshots=snapshots_out(task.snapshots) or None,
         hyperparameters=HyperparametersOut(
-            epoch_count=settings.epoch_count, batch_size=settings.batch_size, learning_rate=settings.learning_rate
+            epoch_count=settings.epoch_count,
+            batch_size=settings.batch_size,
+            learning_rate=settings.learning_rate,
+            label_share=settings.label_share or None,
         ),
         held_out_rows=task.held_out_rows or None,
         seed=task.seed,

@@ -452,8 +452,12 @@ def task_from_row(row: Row) -> TuningTask:
     same = {name: row[name] for name in TuningTask.__dataclass_fields__ if name in row}
     changed = {
         "phase": Phase(row["phase"]),
-        # SQLite keeps whole numbers as such and returns them so from UPDATE ... RETURNING
-        "hyperparameters": Hyperparameters(row["epoch_count"], row["batch_size"], float(row["learning_rate"])),
+        "hyperparameters": Hyperparameters(
+            row["epoch_count"],
+            row["batch_size"],
+            float(row["learning_rate"]),  # SQLite keeps whole numbers as such and returns them so
+            label_share=(row["settings"] or {}).get("label_share", 0.0),
+        ),
         "data": DataFacts(row["data_rows"], row["data_sha256"], row["data_source"]),
         "claim_number": row["fencing_epoch"],
         "snapshots": unpack_snapshots(row.get("snapshots", b"")),
@@ -504,6 +508,8 @@ def _task_to_row(request: TuningRequest, now: datetime) -> dict[str, object]:
         "seed": request.seed,
         **{f"data_{name}": value for name, value in asdict(request.data).items()},
         "held_out_rows": len(request.held_out),
+        # there is no column for what most tasks have not: the settings in force hold it from the start
+        "settings": {"label_share": share} if (share := request.hyperparameters.label_share) else None,
         "snapshots": b"",
     }
 
