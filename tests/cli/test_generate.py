@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from tests.cli.conftest import Run
 from tunery.cli.generate import answer_file, read_inputs
 from tunery.errors import DatasetInvalid, InvalidArgument
-from tunery.service.library import Library, set_prompt_options
+from tunery.service.contracts import set_prompt_options
+from tunery.service.library import Library
 from tunery.types import Answer
 
 NUMBER = re.compile(r"-?(0|[1-9][0-9]*)\n")

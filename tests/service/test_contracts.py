@@ -10,7 +10,9 @@ import pytest
 from tests.service.samples import a_request, tuned
 from tunery.data.outputs import Contracts
 from tunery.service import folder as epochs
-from tunery.service.library import OUTPUT_CONTRACT, PROMPT_CONTRACT, Library, contracts_of
+from tunery.service.contracts import contracts_of
+from tunery.service.library import Library
+from tunery.service.tuning import OUTPUT_CONTRACT, PROMPT_CONTRACT
 
 RELEASED = sorted((Path(__file__).parent / "database" / "released").glob("*.sql"))
 

@@ -111,10 +111,7 @@ def tune(
     names = {"id": id, "display_name": display_name, "description": description}
     place = workplace(server)
     plan = _plan(file, reading, names, given, place, with_folds=verdict, fits_data=settings is Settings.AUTO)
-    output.print_plan(plan)
-    doing("Estimating the memory")
-    needed = place.estimate(plan)
-    output.print_estimate(needed)
+    needed = _estimated(plan, place)
     if not yes:
         _ask_about_doubts(plan, needed)
     ended, seconds = _tune(plan, place, is_resume=resume)
@@ -126,6 +123,15 @@ def tune(
     output.print_next(ended, plan, file)
     if not is_whole:
         raise typer.Exit(INTERRUPTED)
+
+
+def _estimated(plan: Plan, place: Workplace) -> MemoryEstimate | None:
+    """Print the plan and what it needs."""
+    output.print_plan(plan)
+    doing("Estimating the memory")
+    needed = place.estimate(plan)
+    output.print_estimate(needed)
+    return needed
 
 
 def _exit_without_steps(model: TunedModel, place: Workplace) -> None:

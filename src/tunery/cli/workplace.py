@@ -181,7 +181,7 @@ class Here:
             return library.update(model.id, chosen_epoch=epoch)
 
     def contract_sentences(self, model: TunedModel) -> tuple[str, str]:
-        from tunery.service.library import contracts_of
+        from tunery.service.contracts import contracts_of
 
         with self._library() as library:
             found = contracts_of(library, model)

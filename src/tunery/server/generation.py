@@ -29,7 +29,7 @@ from tunery.service import folder
 from tunery.service.access import require_known, require_use
 from tunery.service.answering import Answering, Reply
 from tunery.service.answering_child import AnswerChunk, Counted, Question, Refused
-from tunery.service.library import contracts_of, prompt_options
+from tunery.service.contracts import contracts_of, prompt_options
 from tunery.types import AnswerForm, Caller, PromptDifference, SamplingSettings, Turn
 
 T = TypeVar("T")

@@ -38,8 +38,9 @@ from tunery.server.wire.datasets import (
 from tunery.server.wire.messages import Message
 from tunery.service import tuning
 from tunery.service.access import Action, Seen, Share, require_known, require_scope
+from tunery.service.contracts import contracts_of, prompt_options, set_prompt_options
 from tunery.service.creation import Creation, CreationRequest
-from tunery.service.library import Library, contracts_of, prompt_options, set_prompt_options
+from tunery.service.library import Library
 from tunery.service.tuning import MAX_PAGE_SIZE, ModelFilter, TuningRequest
 from tunery.types import Caller, CatalogEntry, Hyperparameters, SamplingSettings, TunedModel, TuningExample
 

@@ -19,7 +19,8 @@ from tunery.errors import Cancelled, FailedPrecondition, InvalidArgument, Tunery
 from tunery.files import MANIFEST, into, open_published
 from tunery.service import folder
 from tunery.service import folder as epochs
-from tunery.service.library import Library, contracts_of
+from tunery.service.contracts import contracts_of
+from tunery.service.library import Library
 from tunery.service.process import Alive, Channel, Child
 from tunery.types import BASE_RENDERING, Rendering, TunedModel
 

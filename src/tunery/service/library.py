@@ -16,15 +16,13 @@ import shutil
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tunery.config import ALONE, Shared
-from tunery.data.inputs import PromptContract
-from tunery.data.outputs import Contracts, OutputContract
 from tunery.errors import (
     Cancelled,
     DataLoss,
@@ -52,22 +50,20 @@ from tunery.service.tuning import (
     TuningRequest,
     check_description,
     check_display_name,
+    contract_documents,
     inputs_sha256,
     new_id,
 )
 from tunery.types import Caller, Phase, Score, State, TunedModel, TuningExample, TuningTask
 
 MAX_WAIT_FOR_TABLES_SECONDS = 10
-MAX_CONTRACTS = 1000  # tuned models whose contracts stay in memory
 LOG, LOG_LINES = "LOG", 200
 EPOCH_ANSWERS, MAX_SAMPLED_EPOCHS = "EPOCH_ANSWERS", 100
-PROMPT_CONTRACT, OUTPUT_CONTRACT, PROMPT_OPTIONS = "PROMPT_CONTRACT", "OUTPUT_CONTRACT", "PROMPT_OPTIONS"
 
 ROWS = "ROWS"  # the numbers of the examples in their file
 INPUTS = "INPUTS"  # the digest of the data a task works on
 
 _NOTHING_NEW = Progress()
-_contracts: dict[str, Contracts] = {}  # by task id, since a task's examples never change; the oldest first
 
 
 class Fenced(FailedPrecondition):
@@ -610,44 +606,6 @@ def _score(evaluation: Mapping[str, Any]) -> Score | None:
     return Score(evaluation["metric"], values["tuned"], values.get("base"), verdict)
 
 
-def contracts_of(library: Library, model: TunedModel) -> Contracts:
-    """Return the contracts of a tuned model, from its reports or, for a model older than these, from its examples."""
-    found = _contracts.get(model.task.id)
-    if found is None:
-        found = _read_contracts(library, model)
-        while len(_contracts) >= MAX_CONTRACTS:
-            _contracts.pop(next(iter(_contracts)), None)
-        _contracts[model.task.id] = found
-    return found
-
-
-def contract_documents(examples: Sequence[TuningExample]) -> dict[str, dict[str, Any]]:
-    """Learn the contracts from examples, and return them as reports by kind."""
-    contracts = Contracts.learn(examples)
-    return {PROMPT_CONTRACT: contracts.prompt.document(), OUTPUT_CONTRACT: contracts.output.document()}
-
-
-@dataclass(frozen=True, slots=True)
-class PromptOptions:
-    """Whether plain inputs are completed to match the examples, and answers limited to labels if there are any."""
-
-    wraps_plain_inputs: bool = False
-    constrains_outputs: bool = True
-
-
-def prompt_options(library: Library, model: TunedModel) -> PromptOptions:
-    """Return the options of a tuned model."""
-    stored = library.report(model, PROMPT_OPTIONS) or {}
-    return PromptOptions(
-        bool(stored.get("wrap_plain_inputs")), stored.get("constrain_to_training_outputs") is not False
-    )
-
-
-def set_prompt_options(library: Library, model: TunedModel, **changes: bool) -> None:
-    """Set `wrap_plain_inputs` or `constrain_to_training_outputs`, leaving the other unchanged."""
-    library.put_report(model, PROMPT_OPTIONS, {**(library.report(model, PROMPT_OPTIONS) or {}), **changes})
-
-
 def _store(shared: Shared) -> Store | None:
     return None if shared.store_url is None else Store(shared.store_url)
 
@@ -716,11 +674,3 @@ def _not_callable(model: TunedModel) -> str:
         done, total = model.task.completed_steps, model.task.total_steps
         return f"The tuned model {model.id} is still being tuned ({done} of {total} steps). Wait until it is finished."
     return f"The tuned model {model.id} cannot be used: {model.task.error_message} Tune it again."
-
-
-def _read_contracts(library: Library, model: TunedModel) -> Contracts:
-    reports = library.reports(model)
-    prompt, output = reports.get(PROMPT_CONTRACT), reports.get(OUTPUT_CONTRACT)
-    if prompt is None or output is None:
-        return Contracts.learn(library.examples(model)[0])
-    return Contracts(PromptContract.read(prompt), OutputContract.read(output))

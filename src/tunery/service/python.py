@@ -22,9 +22,10 @@ from tunery.model import Model, fitting
 from tunery.model import load as load_folder
 from tunery.model import tune as tune_outside
 from tunery.progress import LiveLine, StepProgress, doing, never_silent, say
+from tunery.service.contracts import contracts_of, prompt_options
 from tunery.service.export import card_of
 from tunery.service.folder import DataFolder, epoch_folder, split_epoch
-from tunery.service.library import Library, contracts_of, prompt_options
+from tunery.service.library import Library
 from tunery.service.task import TaskWorker
 from tunery.service.tuning import MAX_NAME_CHARACTERS, Ended, Noticed, Started, StepDone, TuningRequest
 from tunery.types import DEFAULT_BASE_MODEL, Hyperparameters, TunedModel, TuningExample, TuningSnapshot

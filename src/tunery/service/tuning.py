@@ -22,6 +22,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from tunery.data.outputs import Contracts
 from tunery.errors import DataLoss, InvalidArgument, TuneryError
 from tunery.types import (
     DEFAULT_TOP_K,
@@ -54,6 +55,8 @@ _EVERYONE = "readers:everyone"
 
 MAX_NAME_CHARACTERS = 40  # from the proto TunedModel, for ids and display_name
 RANDOM_CHARACTERS = 12  # as in Google's ids: number-generator-model-dzlmi0gswwqb
+
+PROMPT_CONTRACT, OUTPUT_CONTRACT = "PROMPT_CONTRACT", "OUTPUT_CONTRACT"  # kinds of reports
 
 ID_PATTERN = "[a-z]([a-z0-9-]{0,38}[a-z0-9])?"
 _TURNS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
@@ -144,6 +147,12 @@ class TuningRequest:
         if self.user_id != LOCAL_USER:
             facts["user"] = self.user_id
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def contract_documents(examples: Sequence[TuningExample]) -> dict[str, dict[str, Any]]:
+    """Learn the contracts from examples, and return them as reports by kind."""
+    contracts = Contracts.learn(examples)
+    return {PROMPT_CONTRACT: contracts.prompt.document(), OUTPUT_CONTRACT: contracts.output.document()}
 
 
 def inputs_sha256(

@@ -1,0 +1,63 @@
+"""
+The contracts of tuned models: what their inputs and outputs have in common, kept as reports, and how they are used.
+
+A prompt contract completes inputs, an output contract limits answers; `data/` learns both from the examples.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tunery.data.inputs import PromptContract
+from tunery.data.outputs import Contracts, OutputContract
+from tunery.service.tuning import OUTPUT_CONTRACT, PROMPT_CONTRACT
+from tunery.types import TunedModel
+
+if TYPE_CHECKING:
+    from tunery.service.library import Library
+
+MAX_CONTRACTS = 1000  # tuned models whose contracts stay in memory
+PROMPT_OPTIONS = "PROMPT_OPTIONS"
+
+_contracts: dict[str, Contracts] = {}  # by task id, since a task's examples never change; the oldest first
+
+
+def contracts_of(library: Library, model: TunedModel) -> Contracts:
+    """Return the contracts of a tuned model, from its reports or, for a model older than these, from its examples."""
+    found = _contracts.get(model.task.id)
+    if found is None:
+        found = _read_contracts(library, model)
+        while len(_contracts) >= MAX_CONTRACTS:
+            _contracts.pop(next(iter(_contracts)), None)
+        _contracts[model.task.id] = found
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class PromptOptions:
+    """Whether plain inputs are completed to match the examples, and answers limited to labels if there are any."""
+
+    wraps_plain_inputs: bool = False
+    constrains_outputs: bool = True
+
+
+def prompt_options(library: Library, model: TunedModel) -> PromptOptions:
+    """Return the options of a tuned model."""
+    stored = library.report(model, PROMPT_OPTIONS) or {}
+    return PromptOptions(
+        bool(stored.get("wrap_plain_inputs")), stored.get("constrain_to_training_outputs") is not False
+    )
+
+
+def set_prompt_options(library: Library, model: TunedModel, **changes: bool) -> None:
+    """Set `wrap_plain_inputs` or `constrain_to_training_outputs`, leaving the other unchanged."""
+    library.put_report(model, PROMPT_OPTIONS, {**(library.report(model, PROMPT_OPTIONS) or {}), **changes})
+
+
+def _read_contracts(library: Library, model: TunedModel) -> Contracts:
+    reports = library.reports(model)
+    prompt, output = reports.get(PROMPT_CONTRACT), reports.get(OUTPUT_CONTRACT)
+    if prompt is None or output is None:
+        return Contracts.learn(library.examples(model)[0])
+    return Contracts(PromptContract.read(prompt), OutputContract.read(output))
