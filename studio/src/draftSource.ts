@@ -9,7 +9,7 @@ import { readPrompt, storedExamples } from "./api/examples";
 import { type Draft, draftAgain, EMPTY, nextName, settingsFrom } from "./draft";
 import { examplesOf } from "./prompt";
 
-type Replace = (draft: Draft, promptId?: string) => void;
+type Replace = (draft: Draft, promptId?: string, updateTime?: string) => void;
 
 /**
  * The draft that the address names. It is fetched once and then removed from the address, so that a reload keeps
@@ -39,7 +39,7 @@ export function useDraftSource(search: URLSearchParams, keptId: string, replace:
 
 async function replaceFrom(search: URLSearchParams, keptId: string, replace: Replace) {
   const [draftId, promptId, modelId] = ["draft", "prompt", "from"].map((name) => search.get(name));
-  if (draftId && draftId !== keptId) replace(await keptDraft(draftId), draftId);
+  if (draftId && draftId !== keptId) await replaceByDraft(draftId, replace);
   if (promptId) replace(await draftOfPrompt(promptId, search.get("plain") !== "1"));
   if (modelId) {
     const again = await draftOfModel(modelId, search.get("fixed") === "1");
@@ -52,13 +52,14 @@ async function replaceFrom(search: URLSearchParams, keptId: string, replace: Rep
   }
 }
 
-async function keptDraft(id: string): Promise<Draft> {
+/** Take a draft as the server has it. */
+export async function replaceByDraft(id: string, replace: Replace) {
   const prompt = await readPrompt(id);
   const examples = (prompt.rows ?? []).map(({ cells }) => ({
     textInput: cells[0] ?? "",
     output: cells[1] ?? "",
   }));
-  return { ...EMPTY, ...settingsFrom(prompt.tuning), examples };
+  replace({ ...EMPTY, ...settingsFrom(prompt.tuning), examples }, id, prompt.updateTime);
 }
 
 async function draftOfPrompt(id: string, isLabelled: boolean): Promise<Draft> {

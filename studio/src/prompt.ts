@@ -3,7 +3,7 @@
 
 import { useQueryClient } from "@tanstack/react-query";
 import { useEffect, useRef, useState } from "react";
-import { type Parsed, type Prompt, updatePrompt } from "./api/examples";
+import { createPrompt, isChangedElsewhere, type Parsed, type Prompt, updatePrompt } from "./api/examples";
 import type { Example } from "./draft";
 import type { NumberedExample } from "./reading";
 import type { RowProblem } from "./rows";
@@ -106,7 +106,7 @@ export type PromptParts = Pick<Prompt, "displayName" | "preamble" | "columns"> &
   rows: string[][];
   testRows: string[][];
 };
-type PromptSaving = "saved" | "saving" | "unsaved";
+type PromptSaving = "saved" | "saving" | "unsaved" | "changedElsewhere";
 
 /** A prompt being edited, saved shortly after the last change and when the page is left. */
 export function usePromptEdit(id: string, prompt: Prompt) {
@@ -115,18 +115,21 @@ export function usePromptEdit(id: string, prompt: Prompt) {
   const client = useQueryClient();
   const unsaved = useRef<PromptParts>(undefined);
   const save = useRef<() => Promise<void>>(undefined);
+  const known = useRef(prompt.updateTime);
   useEffect(() => {
     save.current = async () => {
       const latest = unsaved.current;
       if (!latest) return;
       unsaved.current = undefined;
       try {
-        client.setQueryData(["prompt", id], await updatePrompt(id, bodyOf(latest)));
+        const saved = await updatePrompt(id, bodyOf(latest), known.current);
+        known.current = saved.updateTime;
+        client.setQueryData(["prompt", id], saved);
         setSaving(unsaved.current ? "saving" : "saved");
         void client.invalidateQueries({ queryKey: ["prompts"] });
-      } catch {
+      } catch (error) {
         unsaved.current ??= latest;
-        setSaving("unsaved");
+        setSaving(isChangedElsewhere(error) ? "changedElsewhere" : "unsaved");
       }
     };
   }, [client, id]);
@@ -143,7 +146,18 @@ export function usePromptEdit(id: string, prompt: Prompt) {
     });
     setSaving("saving");
   }
-  return { parts, saving, change };
+  /** Leave the prompt as it is elsewhere, and store this one by itself; returns its name. */
+  async function keepAsCopy(): Promise<string> {
+    const copy = await createPrompt(bodyOf(unsaved.current ?? parts));
+    unsaved.current = undefined;
+    return copy.name;
+  }
+  /** Take what is stored instead; the page begins anew with it. */
+  async function load() {
+    unsaved.current = undefined;
+    await client.resetQueries({ queryKey: ["prompt", id] });
+  }
+  return { parts, saving, change, keepAsCopy, load };
 }
 
 function partsOf({ displayName, preamble, columns, rows = [], testRows = [] }: Prompt): PromptParts {

@@ -1,6 +1,7 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { useCallback, useEffect, useRef, useState } from "react";
-import { createPrompt, updatePrompt } from "./api/examples";
+import { ApiError } from "./api/client";
+import { createPrompt, isChangedElsewhere, updatePrompt } from "./api/examples";
 import { type Draft, EMPTY, type Example, isEmpty, settingsOf } from "./draft";
 
 const KEY = "tunery-draft";
@@ -10,33 +11,39 @@ const COLUMNS = [
   { prefix: "", isInput: false },
 ];
 
-type Saving = "nothing" | "saving" | "saved" | "unsaved";
-type Kept = { id: string; draft: Draft };
+type Saving = "nothing" | "saving" | "saved" | "unsaved" | "changedElsewhere";
+type Kept = { id: string; time: string; draft: Draft }; // the prompt that stores it, and its updateTime
 
 /**
  * The draft of a tuned model: stored in this tab at once, and on the server shortly after the last edit.
  * `keepsOnServer` is false while nobody is signed in; then only the tab stores it.
  */
 export function useDraft(keepsOnServer: boolean) {
-  const [{ id, draft }, setKept] = useState<Kept>(readKept);
+  const [{ id, time, draft }, setKept] = useState<Kept>(readKept);
   const [saving, setSaving] = useState<Saving>(id ? "saved" : "nothing");
   const [edits, setEdits] = useState(0);
   const client = useQueryClient();
-  const latest = useRef({ id, draft });
+  const latest = useRef({ id, time, draft });
   const queue = useRef(Promise.resolve()); // one save at a time: the first creates the prompt, the others update it
   useEffect(() => {
-    latest.current = { id, draft };
-    keep({ id, draft });
-  }, [id, draft]);
+    latest.current = { id, time, draft };
+    keep({ id, time, draft });
+  }, [id, time, draft]);
 
   const change = useCallback((part: Partial<Draft>) => {
     setKept((before) => ({ ...before, draft: { ...before.draft, ...part } }));
     setEdits((number) => number + 1);
     setSaving("saving");
   }, []);
+  /** Store the draft as one of its own from now on. */
+  const keepAsCopy = useCallback(() => {
+    setKept((before) => ({ ...before, id: "", time: "" }));
+    setEdits((number) => number + 1);
+    setSaving("saving");
+  }, []);
   /** Replace the draft; `promptId` is the prompt that stores it, if any. */
-  const replace = useCallback((next: Draft, promptId = "") => {
-    setKept({ id: promptId, draft: next });
+  const replace = useCallback((next: Draft, promptId = "", updateTime = "") => {
+    setKept({ id: promptId, time: updateTime, draft: next });
     setSaving(promptId ? "saved" : "nothing");
     setEdits(promptId || isEmpty(next) ? 0 : 1);
   }, []);
@@ -48,21 +55,31 @@ export function useDraft(keepsOnServer: boolean) {
       try {
         const known = latest.current;
         const body = bodyOf(known.draft);
-        const saved = known.id ? await updatePrompt(known.id, body) : await createPrompt(body);
-        const savedId = saved.name.split("/")[1] ?? "";
-        if (latest.current.id === known.id) latest.current = { ...latest.current, id: savedId };
-        setKept((now) => (now.id === known.id ? { ...now, id: savedId } : now));
+        const saved = (known.id && (await updated(known, body))) || (await createPrompt(body));
+        const now = { id: saved.name.split("/")[1] ?? "", time: saved.updateTime };
+        if (latest.current.id === known.id) latest.current = { ...latest.current, ...now };
+        setKept((before) => (before.id === known.id ? { ...before, ...now } : before));
         setSaving("saved");
         void client.invalidateQueries({ queryKey: ["prompts"] });
-      } catch {
-        setSaving("unsaved");
+      } catch (error) {
+        setSaving(isChangedElsewhere(error) ? "changedElsewhere" : "unsaved");
       }
     };
     const timer = setTimeout(() => (queue.current = queue.current.then(save)), PAUSE_MS);
     return () => clearTimeout(timer);
   }, [edits, keepsOnServer, client]);
 
-  return { id, draft, saving, change, replace };
+  return { id, draft, saving, change, replace, keepAsCopy };
+}
+
+/** The prompt after an update; undefined if it is gone, as after tuning in another tab. */
+async function updated({ id, time }: Kept, body: ReturnType<typeof bodyOf>) {
+  try {
+    return await updatePrompt(id, body, time);
+  } catch (error) {
+    if (error instanceof ApiError && error.code === 404) return undefined;
+    throw error;
+  }
 }
 
 /** The draft as a structured prompt: the examples as rows, the settings in `tuning`. */
@@ -78,9 +95,9 @@ function bodyOf(draft: Draft) {
 function readKept(): Kept {
   try {
     const kept = JSON.parse(sessionStorage.getItem(KEY) ?? "") as Kept;
-    return { id: kept.id, draft: { ...EMPTY, ...kept.draft } };
+    return { id: kept.id, time: kept.time ?? "", draft: { ...EMPTY, ...kept.draft } };
   } catch {
-    return { id: "", draft: EMPTY };
+    return { id: "", time: "", draft: EMPTY };
   }
 }
 
@@ -95,8 +112,8 @@ function keep(kept: Kept) {
 
 /** Add an example to the draft that this tab stores. */
 export function addToDraft(example: Example): void {
-  const { id, draft } = readKept();
-  keep({ id, draft: { ...draft, examples: [...draft.examples, example] } });
+  const { draft, ...stored } = readKept();
+  keep({ ...stored, draft: { ...draft, examples: [...draft.examples, example] } });
 }
 
 // Examples set aside for a tuned model, to be used when it is tuned again; kept in this tab.

@@ -69,7 +69,7 @@ class Api:
             evaluations=Evaluations(library, cast(Answering, None), catalog),  # not started
             data_checks=DataChecks(library, catalog),
             data_curves=DataCurves(library, catalog),
-            worker=SimpleNamespace(wake=lambda: None),
+            worker=SimpleNamespace(wake=lambda: None, usage_of=lambda _task_id: None),
             address=ADDRESS,
         )
         self.app = make_app(cast(Services, self.services))

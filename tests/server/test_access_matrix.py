@@ -52,6 +52,7 @@ RULES = {
     "UpdateTunedModel": "write",
     "CancelOperation": "write",
     "CancelTunedModel": "write",
+    "StartTunedModelNext": "write",
     "DeleteOperation": "write",
     "CreatePermission": "write",
     "UpdatePermission": "write",
@@ -188,7 +189,7 @@ class World:
             evaluations=Evaluations(library, cast(Any, _NobodyAnswers()), catalog),
             data_checks=DataChecks(library, catalog),
             data_curves=DataCurves(library, catalog),
-            worker=SimpleNamespace(wake=lambda: None),
+            worker=SimpleNamespace(wake=lambda: None, usage_of=lambda _task_id: None),
             address="http://127.0.0.1:8000",
         )
         app = make_app(cast(Any, services))

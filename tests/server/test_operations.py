@@ -9,7 +9,7 @@ import pytest
 from tests.server.api import Api, error_of
 from tests.service.samples import a_curve
 from tunery.errors import OutOfMemory, TuneryError, TuningUnstable
-from tunery.service.tuning import Progress
+from tunery.service.tuning import Progress, Usage
 from tunery.types import Phase, TunedModel
 
 TYPES = "type.googleapis.com/google.ai.generativelanguage"
@@ -76,6 +76,17 @@ def test_while_it_runs(api: Api) -> None:
     assert set(metadata["snapshots"][0]) == {"step", "meanLoss", "computeTime"}
     assert metadata["snapshots"][-1]["epoch"] == 1
     assert not {"done", "response", "error"} & set(operation)
+
+
+def test_what_its_process_takes(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processor and memory of the process, for those who ask for extensions, while a task is worked on."""
+    task = api.running("numbers", steps=3)
+    monkeypatch.setattr(api.services.worker, "usage_of", {task.id: Usage(1.5, 10**9, 2 * 10**9)}.get)
+    model = api.library.find("numbers")
+
+    usage = polled(api, model, extensions="true")["metadata"]["usage"]
+    assert usage == {"processorCores": 1.5, "memoryBytes": 10**9, "peakMemoryBytes": 2 * 10**9}
+    assert "usage" not in polled(api, model)["metadata"]
 
 
 def test_a_poll_sees_the_next_step(api: Api) -> None:

@@ -55,6 +55,22 @@ def test_a_prompt_is_kept_as_it_was_given(client: httpx2.Client) -> None:
     assert found["rowCount"] == 3
 
 
+def test_a_change_in_another_place_is_not_overwritten(client: httpx2.Client) -> None:
+    """With the time that the caller knows, a patch is refused once somebody else has changed the prompt."""
+    address = made(client)
+    known = client.get(address).json()["updateTime"]
+    first = client.patch(address, params={"ifUpdateTime": known}, json={"displayName": "First"})
+    assert first.status_code == 200, first.text
+
+    second = client.patch(address, params={"ifUpdateTime": known}, json={"displayName": "Second"})
+    assert second.status_code == 400
+    assert second.json()["error"]["status"] == "FAILED_PRECONDITION"
+    assert "was changed in another place" in second.json()["error"]["message"]
+    assert client.get(address).json()["displayName"] == "First"
+    again = client.patch(address, params={"ifUpdateTime": first.json()["updateTime"]}, json={"displayName": "Third"})
+    assert again.json()["displayName"] == "Third"
+
+
 def test_lists_are_short_and_have_pages(client: httpx2.Client) -> None:
     """Rows are left out of lists; a page ends where it should and the next begins there; words filter by name."""
     for number in range(3):

@@ -177,6 +177,19 @@ def test_tasks_are_claimed_in_the_order_they_came(library: Library) -> None:
     assert library.claim("a test", task_id=first) is None
 
 
+def test_a_waiting_task_is_put_before_its_users_others(library: Library) -> None:
+    """The others keep their order, other users keep their turns, and a task that has begun cannot be moved."""
+    for name in ("ann-1", "ann-2", "ann-3", "bob-1"):
+        library.create(a_request(id=name, user_id=f"{name.partition('-')[0]}@example.com"))
+
+    library.start_next(library.get("ann-3"))
+
+    claims = [library.claim("a test") for _ in range(4)]
+    assert [task and task.tuned_model_id for task in claims] == ["ann-3", "bob-1", "ann-1", "ann-2"]
+    with pytest.raises(FailedPrecondition, match="not waiting"):
+        library.start_next(library.get("ann-2"))
+
+
 def test_users_take_turns(library: Library) -> None:
     """A user's second task waits behind the first of another, however many came before; the queue says so."""
     made = {

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import psutil
@@ -14,7 +15,7 @@ import pytest
 
 from tests.chaos.served import wait_until
 from tunery.service import process
-from tunery.service.process import Channel, Child, memory_kills
+from tunery.service.process import Channel, Child, Meter, memory_kills
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither kill -9 nor SIGSTOP")
 
@@ -89,6 +90,20 @@ def test_a_child_dies_with_its_parent(tmp_path: Path) -> None:
         running.kill()
 
     wait_until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+
+
+def test_a_meter_measures_this_process() -> None:
+    """Cores since it was asked before, memory now, and at most."""
+    meter = Meter()
+    end = time.process_time() + 0.05
+    while time.process_time() < end:
+        pass
+
+    usage = meter.usage()
+
+    assert usage.processor_cores > 0
+    assert 0 < usage.memory_bytes <= usage.peak_memory_bytes
+    assert meter.processor_seconds > 0.04
 
 
 def test_memory_kills_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

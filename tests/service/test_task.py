@@ -117,6 +117,8 @@ def test_the_record_is_complete(library: Library) -> None:
     assert task.advice is not None
     assert {"rank", "alpha", "dtype", "threads", "micro_batch_size", "best_epoch"} <= task.settings.keys()
     assert task.settings["best_epoch"] == 3
+    assert task.settings["processor_seconds"] > 0
+    assert task.settings["peak_memory_bytes"] > 10**7
     assert {"tunery", "torch", "transformers", "python"} == task.versions.keys()
     assert not library.folder.checkpoint(task.id).exists()
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from playwright.sync_api import Request, expect
 
+from tests.chaos.served import wait_until
 from tests.studio.accessibility import NARROW, faults, sideways
 from tests.studio.hosts import BASE
 from tests.studio.visitor import Visitor
@@ -15,7 +16,11 @@ ROWS = "\n".join(f"question {number}\tanswer {number}" for number in range(30))
 
 
 def test_drafts_are_offered_in_other_tabs(ann: Visitor) -> None:
-    """A new tab continues the draft; among the prompts drafts stand apart, and all of them go with one press."""
+    """
+    A new tab continues the draft, and neither tab overwrites what the other has changed.
+
+    Among the prompts drafts stand apart, and all of them go with one press.
+    """
     ann.goto("/new")
     ann.import_file("rows.csv", ("text,label\n" + "".join(f"a {n},b{n % 2}\n" for n in range(24))).encode())
     ann.use_rows()
@@ -30,12 +35,23 @@ def test_drafts_are_offered_in_other_tabs(ann: Visitor) -> None:
     expect(other.get_by_text("24 examples").first).to_be_visible()
     expect(other.get_by_role("textbox", name="Name", exact=True)).to_have_value("rows")
     expect(offer).to_have_count(0)
+    other.get_by_role("textbox", name="Name", exact=True).fill("theirs")
+    wait_until(lambda: ann.call("GET", "prompts")["prompts"][0]["displayName"] == "theirs")
+
+    ann.watch.allow("status of 400 (Bad Request)")
+    ann.name("mine")
+    changed = ann.page.get_by_role("alert").filter(has_text="This was also changed in another tab")
+    expect(changed).to_be_visible()
+    assert [prompt["displayName"] for prompt in ann.call("GET", "prompts")["prompts"]] == ["theirs"]
+    changed.get_by_role("button", name="Load that version").click()
+    expect(ann.page.get_by_role("textbox", name="Name", exact=True)).to_have_value("theirs")
+    expect(changed).to_have_count(0)
     other.close()
 
     page = ann.goto("/prompts")
     expect(page.get_by_text("No structured prompts yet.")).to_be_visible()
     page.get_by_text("Drafts of tuned models (1)").click()
-    expect(page.get_by_role("link", name="rows", exact=True)).to_be_visible()
+    expect(page.get_by_role("link", name="theirs", exact=True)).to_be_visible()
     ann.press("Delete the draft")
     page.get_by_role("alertdialog").get_by_role("button", name="Delete", exact=True).click()
     expect(page.get_by_text("Drafts of tuned models")).to_have_count(0)

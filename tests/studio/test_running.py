@@ -39,6 +39,8 @@ def test_a_job_belongs_to_the_server(ann: Visitor) -> None:
     with a_long_job(ann) as model:
         position = ann.page.get_by_text(POSITION)
         before = step(position)
+        expect(ann.page.get_by_text(re.compile(r"^Using \d+\.\d of \d+ processor cores and \d+ MB"))).to_be_visible()
+        expect(ann.page).to_have_title(re.compile(r"^\d+ % · Long · tunery$"))
         ann.page.reload()
         expect(position).to_be_visible()
         assert step(position) >= before
@@ -61,6 +63,42 @@ def test_a_job_belongs_to_the_server(ann: Visitor) -> None:
         ann.page.get_by_role("button", name="Table", exact=True).click()
         losses = ann.page.get_by_role("region", name="Table", exact=True)  # epoch answers have numbers too
         expect(losses.get_by_role("row", name=re.compile(r"^1 \d"))).to_be_visible()
+
+
+# a browser whose user has not been asked yet, and says yes; headless ones cannot ask
+WATCHED = """
+window.asked = 0; window.shown = [];
+window.Notification = class {
+  static permission = "default";
+  static async requestPermission() { window.asked += 1; return (this.permission = "granted"); }
+  constructor(title, { body }) { window.shown.push(body); }
+};
+document.hasFocus = () => false;
+"""
+
+
+def test_the_end_is_told_elsewhere(ann: Visitor) -> None:
+    """The tab's title says how a job stands; a notification of the browser tells its end if its user asked for it."""
+    with a_long_job(ann) as ahead:
+        short = ann.create("Short")
+        page = ann.context.new_page()
+        page.add_init_script(WATCHED)
+        page.goto(f"{ann.host.address}/studio/models/{short}")
+        expect(page).to_have_title("Queued · Short · tunery")
+        button = page.get_by_role("button", name="Notify me when it ends")
+        expect(button).to_be_visible()
+        assert page.evaluate("asked") == 0  # not on load
+        button.click()
+        expect(page.get_by_role("button", name="Don't notify me")).to_be_visible()
+        assert page.evaluate("asked") == 1
+
+        ann.call("POST", f"tunedModels/{ahead}:cancel")
+        expect(page).to_have_title("Ready · Short · tunery", timeout=ann.TUNE_MS)
+        page.wait_for_function("shown.length > 0")
+        assert page.evaluate("shown") == ["“Short” is ready."]
+        machine = page.get_by_role("complementary").locator("section", has_text="Memory, at most")
+        expect(machine).to_contain_text("Processor time")
+        expect(page.get_by_text("best epoch")).to_have_count(0)
 
 
 def test_cancelling(ann: Visitor) -> None:

@@ -453,7 +453,7 @@ def get_operation(
     seen = _seen(services.library, caller, Action.READ, model_id, operation_id)
     variant = _version(request), extensions
     if variant not in seen.made:  # many clients poll between two steps, and a long curve is slow to encode
-        body = JsonReply(_operation_out(seen, *variant)).body
+        body = JsonReply(_operation_out(services, seen, *variant)).body
         seen.made[variant] = bytes(body), f'"{hashlib.sha256(body).hexdigest()[:24]}"'
     body, tag = seen.made[variant]
     if request.headers.get("if-none-match") == tag:
@@ -474,7 +474,7 @@ def list_operations(
 ) -> wire.OperationsPage:
     """List the operations of a tuned model, which is only the one that creates it."""
     seen = services.library.polling.get(caller, Action.READ, model_id)
-    operation = _operation_out(seen, _version(request), extensions)
+    operation = _operation_out(services, seen, _version(request), extensions)
     shown, _ = page_of([operation], page_size, page_token, "operations", model_id, default=DEFAULT_PAGE_SIZE)
     return wire.OperationsPage(operations=shown or None, next_page_token=None)
 
@@ -502,6 +502,13 @@ def cancel_of_model(services: ServicesOf, caller: CallerOf, model_id: str) -> No
     _wake_worker(services)
 
 
+@operations_router.post(f"{_MODEL}:startNext", name="StartTunedModelNext")
+def start_next(services: ServicesOf, caller: CallerOf, model_id: str) -> None:
+    """Put a waiting tuning job before the other waiting jobs of the user who created it (extension)."""
+    services.library.sharing.require(caller, Action.WRITE, model_id)
+    services.library.start_next(services.library.find(model_id))
+
+
 @operations_router.delete(_OPERATION, name="DeleteOperation")
 def delete_operation(services: ServicesOf, caller: CallerOf, model_id: str, operation_id: str) -> None:
     """Refuse, because an operation exists as long as its tuned model."""
@@ -516,12 +523,13 @@ def _seen(library: Library, caller: Caller, action: Action, model_id: str, opera
     return seen
 
 
-def _operation_out(seen: Seen, version: str, with_extensions: bool) -> wire.OperationOut:
+def _operation_out(services: Services, seen: Seen, version: str, with_extensions: bool) -> wire.OperationOut:
     return wire.operation_out(
         seen.model,
         version,
         waiting_before=seen.waiting_before,
         seconds_to_start=seen.seconds_to_start,
+        usage=services.worker.usage_of(seen.model.task.id),
         with_extensions=with_extensions,
     )
 

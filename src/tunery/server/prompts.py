@@ -7,6 +7,7 @@ A prompt is visible only to its owner. The rules are in `service/library.py`.
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
@@ -254,8 +255,19 @@ def get(services: ServicesOf, caller: CallerOf, prompt_id: str) -> PromptOut:
 
 
 @router.patch(_PROMPT, name="UpdatePrompt", dependencies=[needs(Action.CREATE), holds(DOCUMENTS)])
-def update(services: ServicesOf, caller: CallerOf, prompt_id: str, body: PromptIn, update_mask: str = "*") -> PromptOut:
-    """Change the parts of a structured prompt that are named in the mask or, without a mask, those in the body."""
+def update(
+    services: ServicesOf,
+    caller: CallerOf,
+    prompt_id: str,
+    body: PromptIn,
+    update_mask: str = "*",
+    if_update_time: datetime | None = None,
+) -> PromptOut:
+    """
+    Change the parts of a structured prompt that are named in the mask or, without a mask, those in the body.
+
+    With `ifUpdateTime`, the `updateTime` that the caller knows, nothing is changed if it was changed since.
+    """
     name, document = body.display_name, document_of(body)
     if update_mask != "*":
         names = {to_snake(path.strip()) for path in update_mask.split(",") if path.strip()}
@@ -263,7 +275,10 @@ def update(services: ServicesOf, caller: CallerOf, prompt_id: str, body: PromptI
             raise InvalidArgument(f"updateMask: {min(unknown)} cannot be updated.")
         document = {part: value for part, value in document.items() if part in names}
         name = name if "display_name" in names else None
-    return prompt_out(services.library.prompts.update(caller, prompt_id, display_name=name, document=document))
+    changed = services.library.prompts.update(
+        caller, prompt_id, display_name=name, document=document, if_update_time=if_update_time
+    )
+    return prompt_out(changed)
 
 
 @router.delete(_PROMPT, name="DeletePrompt")

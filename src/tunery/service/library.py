@@ -518,6 +518,12 @@ class Library:
             tasks.request_cancel(connection, model.id)
         return self.get(model.id)
 
+    def start_next(self, model: TunedModel) -> None:
+        """Put a waiting task before the others of its user; raise FailedPrecondition if it has begun or ended."""
+        with self.database.writing() as connection:
+            if not tasks.start_next(connection, model.id):
+                raise FailedPrecondition(f"The tuning job of {model.name} is not waiting for its first start.")
+
     def take_back(self, task: TuningTask, loss: Loss) -> None:
         """Put the task of a dead worker back into the queue, if its claim is still the last."""
         with self.database.writing() as connection:

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from tunery import config
+from tunery.service.tuning import Usage
 
 CONTEXT = multiprocessing.get_context("spawn")  # a fork would copy the locks and threads of the server
 SIGN_OF_LIFE_SECONDS = 1.0
@@ -211,6 +212,50 @@ def machine_start() -> str | None:
     except OSError:
         return None
     return f"{boot} {first_process[_START_TIME]}"
+
+
+class Meter:
+    """Measures what this process takes, from the moment the meter is made."""
+
+    def __init__(self) -> None:
+        with contextlib.suppress(OSError):  # forget the peak of earlier work (proc(5), clear_refs); only Linux has this
+            Path("/proc/self/clear_refs").write_text("5")
+        self._start_processor = self._processor = _processor_seconds()
+        self._time = time.monotonic()
+
+    @property
+    def processor_seconds(self) -> float:
+        """Seconds of all cores together."""
+        return _processor_seconds() - self._start_processor
+
+    def usage(self) -> Usage:
+        """Return what the process takes now; the cores are a mean since the last call."""
+        now, processor = time.monotonic(), _processor_seconds()
+        cores = (processor - self._processor) / max(now - self._time, 1e-3)
+        self._time, self._processor = now, processor
+        memory, peak = _memory_bytes()
+        return Usage(round(cores, 2), memory, peak)
+
+
+def _processor_seconds() -> float:
+    times = os.times()
+    return times.user + times.system
+
+
+def _memory_bytes() -> tuple[int, int]:
+    """Return the bytes in memory now and at most; where only the latter is known, as on macOS, that twice."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        sizes = dict(line.split(":", 1) for line in lines)
+        return 1024 * int(sizes["VmRSS"].split()[0]), 1024 * int(sizes["VmHWM"].split()[0])
+    except (OSError, KeyError):
+        pass
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0, 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return peak, peak
 
 
 def lower_thread_priority(niceness: int) -> None:

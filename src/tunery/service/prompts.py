@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from tunery.errors import NotFound, ResourceExhausted
+from tunery.errors import FailedPrecondition, NotFound, ResourceExhausted
 from tunery.service.access import Action, require_scope
 from tunery.service.database import models
 from tunery.service.database.connection import Connection, Database
@@ -60,14 +60,27 @@ class Prompts:
             return models.list_prompts(connection, user_id, tuple(words.split()), start=start, limit=limit)
 
     def update(
-        self, caller: Caller, prompt_id: str, *, display_name: str | None, document: Mapping[str, Any]
+        self,
+        caller: Caller,
+        prompt_id: str,
+        *,
+        display_name: str | None,
+        document: Mapping[str, Any],
+        if_update_time: datetime | None = None,
     ) -> Prompt:
-        """Set the given parts of a prompt's document, and its name unless None; raise NotFound."""
+        """
+        Set the given parts of a prompt's document, and its name unless None; raise NotFound.
+
+        Raises FailedPrecondition if it was changed at another time than `if_update_time`, unless that is None.
+        """
         user_id = _user(caller, Action.CREATE)
         if display_name is not None:
             check_display_name(display_name)
         with self._database.writing() as connection:
             found = models.get_prompt(connection, user_id, prompt_id) or _missing(prompt_id)
+            if if_update_time not in (None, found.update_time):
+                when = found.update_time.isoformat()
+                raise FailedPrecondition(f"prompts/{prompt_id} was changed in another place at {when}. Get it again.")
             columns: dict[str, Any] = {
                 "display_name": display_name or found.display_name,
                 "document": found.document | dict(document),

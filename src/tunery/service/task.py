@@ -37,6 +37,7 @@ from tunery.errors import (
 from tunery.files import disk_errors
 from tunery.service.folder import DataFolder
 from tunery.service.library import Fenced, Library
+from tunery.service.process import Meter
 from tunery.service.tuning import (
     Beat,
     Call,
@@ -84,6 +85,7 @@ class TaskWorker:
         self._is_cancelled = task.cancel_requested
         self._beat_time = self._curve_time = float("-inf")  # the first step is reported immediately
         self._sample_time = float("-inf")  # time of the next sample of answers
+        self._meter = Meter()
         self._has_ended = False
         self.resume_step: int | None = None  # the step to resume at, once the task has been put back into the queue
 
@@ -262,7 +264,7 @@ class TaskWorker:
         self._curve_time = now if has_curve else self._curve_time
 
     def _beat(self, phase: Phase, progress: Progress) -> None:
-        self._is_cancelled |= self._call(Beat(phase, progress))
+        self._is_cancelled |= self._call(Beat(phase, progress, self._meter.usage()))
         self._phase = phase
 
     def _progress(self, **more: object) -> Progress:
@@ -283,7 +285,11 @@ class TaskWorker:
         from tunery.engine.tuner import settings_in_force
 
         advice = advise(tuner.epoch_losses, healthy_epoch=tuner.healthy_epoch, constant_answer=tuner.constant_answer)
-        progress = self._progress(advice=advice, settings=settings_in_force(tuner))
+        taken = {
+            "processor_seconds": round(self._meter.processor_seconds, 1),
+            "peak_memory_bytes": self._meter.usage().peak_memory_bytes,
+        }
+        progress = self._progress(advice=advice, settings=settings_in_force(tuner) | taken)
         model: TunedModel = self._call(Finish(phase, progress, published))
         self._has_ended = True
         return model
@@ -321,7 +327,7 @@ def answer(library: Library, model: TunedModel, task: TuningTask, call: Call) ->
     match call:
         case ReadInputs():
             return library.inputs(model, task)
-        case Beat(phase, progress):
+        case Beat(phase, progress):  # what it takes is kept in memory only, by `Worker.usage_of`
             return library.heartbeat(task, phase, progress)
         case Sampled(epoch, rows, answers):
             return library.add_epoch_answers(model, epoch, rows, answers)

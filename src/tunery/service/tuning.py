@@ -407,11 +407,21 @@ class ReadInputs:
 
 
 @dataclass(frozen=True, slots=True)
+class Usage:
+    """What the process that tunes takes: cores in use since the beat before, and bytes of memory now and at most."""
+
+    processor_cores: float
+    memory_bytes: int
+    peak_memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Beat:
     """Renew the claim and store the progress; the answer is whether the user has requested cancellation."""
 
     phase: Phase
     progress: Progress
+    usage: Usage | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from tunery.service.folder import DataFolder
 from tunery.service.library import Fenced, Library
 from tunery.service.process import Channel, Child, machine_start, memory_kills
 from tunery.service.task import TaskWorker, answer, worker_name
-from tunery.service.tuning import Beat, Call, Event, Finish, Loss, Noticed, PhaseEntered, Started
+from tunery.service.tuning import Beat, Call, Event, Finish, Loss, Noticed, PhaseEntered, Started, Usage
 from tunery.types import Phase, TunedModel, TuningTask
 
 LEASE_SECONDS = 10.0  # a child that is silent for this long counts as frozen
@@ -118,7 +118,12 @@ class Worker:
         self._is_cut_off = False  # whether the child was killed because another worker may have its task
         self._held_back: dict[str, tuple[int, float]] = {}  # task: losses, monotonic time until which it waits
         self._epochs = 0  # of the current task whose losses are in its log
+        self._usage: Usage | None = None  # of the current task's process
         self.current_task_id: str | None = None
+
+    def usage_of(self, task_id: str) -> Usage | None:
+        """Return what the process of a task took at its last beat; None unless it is the current one."""
+        return self._usage if task_id == self.current_task_id else None
 
     @property
     def child_pid(self) -> int | None:
@@ -200,7 +205,7 @@ class Worker:
         return None
 
     def _work(self, task: TuningTask) -> None:
-        self.current_task_id = task.id
+        self._usage, self.current_task_id = None, task.id
         self._epochs = len(task.epoch_losses)
         self._log(task, f"Claimed by {worker_name()}, claim {task.claim_number}")
         kills_before, self._has_begun, self._is_cut_off = memory_kills(), False, False
@@ -319,6 +324,8 @@ class Worker:
 
     def _reply(self, model: TunedModel, task: TuningTask, call: Call) -> Reply:
         self._note_losses(task, call)
+        if isinstance(call, Beat):
+            self._usage = call.usage
         try:
             return Reply(answer(self._library, model, task, call))
         except TuneryError as error:

@@ -2,7 +2,7 @@
 
 import { keepPreviousData, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useIsSignedIn } from "./account";
-import { api, dataOf, errorFrom, type Schemas, send, useDebounced } from "./client";
+import { api, ApiError, dataOf, errorFrom, type Schemas, send, useDebounced } from "./client";
 
 export type StoredExample = Schemas["StoredExampleOut"];
 
@@ -149,7 +149,12 @@ export function usePrompt(id: string) {
 }
 
 export const createPrompt = (body: PromptChanges) => send<Prompt>("POST", "/v1beta/prompts", body);
-export const updatePrompt = (id: string, body: PromptChanges) => send<Prompt>("PATCH", `/v1beta/prompts/${id}`, body);
+
+/** Change a prompt, unless it was changed elsewhere since `known`, its updateTime; then `isChangedElsewhere`. */
+export const updatePrompt = (id: string, body: PromptChanges, known: string) =>
+  send<Prompt>("PATCH", `/v1beta/prompts/${id}${known && `?ifUpdateTime=${encodeURIComponent(known)}`}`, body);
+export const isChangedElsewhere = (error: unknown) =>
+  error instanceof ApiError && error.status === "FAILED_PRECONDITION";
 export const deletePrompt = (id: string) => send("DELETE", `/v1beta/prompts/${id}`);
 
 export function useDeletePrompt() {

@@ -6,7 +6,7 @@ import { useIsSignedIn } from "./account";
 import { api, dataOf, errorFrom, idOf, type Operation, type Schemas, send, type TunedModel } from "./client";
 
 const PAGE = 50;
-const LIST_MS = 5000; // while a job runs; its operation gives the progress every second
+const LIST_MS = 5000; // while a job runs; its operation gives the progress every second while the page is visible
 
 export const isRunning = (model: TunedModel | undefined) => model?.state === "CREATING";
 
@@ -45,6 +45,7 @@ export function useTunedModels(filter: string) {
     enabled: isSignedIn,
     refetchInterval: ({ state }) =>
       state.data?.pages.some((page) => page.tunedModels?.some(isRunning)) ? LIST_MS : false,
+    refetchIntervalInBackground: true, // for notifications
   });
 }
 
@@ -133,6 +134,15 @@ export function useCancelAll() {
   });
 }
 
+/** Put a waiting job before the user's others. */
+export function useStartNext() {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: (id: string) => send("POST", `/v1beta/tunedModels/${id}:startNext`),
+    onSettled: () => client.invalidateQueries({ queryKey: ["operation"] }),
+  });
+}
+
 /** Delete tuned models, one after the other. */
 export function useDelete() {
   const client = useQueryClient();
@@ -170,8 +180,9 @@ export function useOperation(model: TunedModel | undefined) {
     enabled: isRunning(model),
     refetchInterval: ({ state }) => {
       if (state.data?.done) return false;
-      return state.data?.metadata.phase === "QUEUED" ? QUEUED_MS : OPERATION_MS;
+      return document.hidden || state.data?.metadata.phase === "QUEUED" ? QUEUED_MS : OPERATION_MS;
     },
+    refetchIntervalInBackground: true, // the title of the tab says how far it is
   });
   const isDone = query.data?.done === true && isRunning(model);
   const id = idOf(model?.name ?? "");

@@ -350,6 +350,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1beta/tunedModels/{model_id}:startNext": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Starttunedmodelnext
+         * @description Put a waiting tuning job before the other waiting jobs of the user who created it (extension).
+         */
+        post: operations["StartTunedModelNext"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1beta/tunedModels/{model_id}/permissions": {
         parameters: {
             query?: never;
@@ -870,6 +890,8 @@ export interface paths {
         /**
          * Updateprompt
          * @description Change the parts of a structured prompt that are named in the mask or, without a mask, those in the body.
+         *
+         *     With `ifUpdateTime`, the `updateTime` that the caller knows, nothing is changed if it was changed since.
          */
         patch: operations["UpdatePrompt"];
         trace?: never;
@@ -2219,6 +2241,8 @@ export interface components {
              * @description Extension: time until it starts, at the pace of recent tasks; only if queued.
              */
             secondsToStart?: number;
+            /** @description Extension: processor and memory of its process; only while it is worked on. */
+            usage?: components["schemas"]["tunery__server__wire__tuning__UsageOut"];
         };
         /**
          * ModelOut
@@ -3133,6 +3157,24 @@ export interface components {
             completion_tokens: number;
             /** Total Tokens */
             total_tokens: number;
+        };
+        /**
+         * UsageOut
+         * @description What the process of a tuning task takes.
+         */
+        tunery__server__wire__tuning__UsageOut: {
+            /**
+             * Processorcores
+             * @description Cores in use, a mean over about the last second.
+             */
+            processorCores: number;
+            /**
+             * Memorybytes
+             * @description Memory in use; 0 if it is not known.
+             */
+            memoryBytes: number;
+            /** Peakmemorybytes */
+            peakMemoryBytes: number;
         };
         /**
          * ChatCompletionIn
@@ -5084,6 +5126,34 @@ export interface operations {
             "5XX": components["responses"]["Error5XX"];
         };
     };
+    StartTunedModelNext: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                model_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description An empty object. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
+        };
+    };
     ListPermissions: {
         parameters: {
             query?: {
@@ -6094,6 +6164,7 @@ export interface operations {
         parameters: {
             query?: {
                 updateMask?: string;
+                ifUpdateTime?: string;
             };
             header?: never;
             path: {

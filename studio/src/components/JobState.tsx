@@ -19,6 +19,14 @@ export function StateBadge({ model, operation }: { model: TunedModel; operation?
   return <span className="badge live">{PHASES[phase] ?? text.state.saving}</span>;
 }
 
+/** The state of a job for the title of the tab: "38 %", "Queued". */
+export function shortState(model: TunedModel, operation?: Operation): string {
+  if (model.cancelled) return text.state.cancelled;
+  if (model.state !== "CREATING") return model.state === "ACTIVE" ? text.state.ready : text.state.failed;
+  const { phase, completedSteps = 0, totalSteps = 0 } = operation?.metadata ?? {};
+  return phase === "RUNNING" ? `${percent(completedSteps, totalSteps)} %` : (PHASES[phase ?? ""] ?? "");
+}
+
 /** The progress of a tuning job, and the time left at the pace of its last steps. */
 export function StepProgress({ operation }: { operation: Operation }) {
   const { totalSteps, completedSteps, waitingBefore, secondsLeft: left } = operation.metadata;

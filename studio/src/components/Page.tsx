@@ -5,18 +5,24 @@ import { ApiError, isLost, needsSignIn } from "../api/client";
 import { SignInNote } from "./SignIn";
 import { text } from "./text";
 
-type Props = { title: string; actions?: ReactNode; beside?: ReactNode; children?: ReactNode };
+type Props = {
+  title: string;
+  state?: string; // before the title in the tab, such as how far a job is
+  actions?: ReactNode;
+  beside?: ReactNode;
+  children?: ReactNode;
+};
 
 /** A page and its heading, which gets the focus when the page opens. */
-export function Page({ title, actions, beside, children }: Props) {
+export function Page({ title, state, actions, beside, children }: Props) {
   const heading = useRef<HTMLHeadingElement>(null);
   useEffect(() => {
     heading.current?.focus({ preventScroll: true });
     window.scrollTo(0, 0);
   }, []);
   useEffect(() => {
-    document.title = `${title} · ${text.product}`;
-  }, [title]);
+    document.title = [state, title, text.product].filter(Boolean).join(" · ");
+  }, [state, title]);
   return (
     <div className="page">
       <div className="row spread page-head">
@@ -71,6 +77,19 @@ export function ErrorNote({ error, retry }: { error: unknown; retry?: () => void
         {retry && <Button onPress={retry}>{text.error.again}</Button>}
         {known?.status && <span className="soft">{text.error.code(known.status)}</span>}
       </div>
+    </div>
+  );
+}
+
+/** What to do with work that was changed in another tab too: nothing is overwritten until that is chosen. */
+export function ChangedElsewhere({ load, keepAsCopy }: { load: () => Promise<unknown>; keepAsCopy: () => void }) {
+  return (
+    <div className="note warn row spread" role="alert">
+      <span>{text.error.changedElsewhere}</span>
+      <span className="row">
+        <Button onPress={() => void load()}>{text.error.loadOther}</Button>
+        <Button onPress={keepAsCopy}>{text.error.keepAsCopy}</Button>
+      </span>
     </div>
   );
 }

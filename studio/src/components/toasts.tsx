@@ -43,9 +43,12 @@ export function ReadyToasts() {
     for (const model of models ?? []) {
       const path = `/models/${idOf(model.name)}`;
       if (isRunning(model)) running.current.add(model.name);
-      else if (running.current.delete(model.name) && here !== path && !model.cancelled) {
+      else if (running.current.delete(model.name) && !model.cancelled) {
         const isReady = model.state === "ACTIVE";
-        toast(isReady ? text.job.ready(model.displayName) : text.job.failed(model.displayName), {
+        const message = isReady ? text.job.ready(model.displayName) : text.job.failed(model.displayName);
+        notify(message, () => go(path));
+        if (here === path) continue;
+        toast(message, {
           kind: isReady ? "good" : "bad",
           topic: path,
           action: { label: text.common.open, act: () => go(path) },
@@ -55,6 +58,37 @@ export function ReadyToasts() {
   }, [models, here, go]);
   useEffect(() => dismissTopic(here), [here]);
   return null;
+}
+
+const NOTIFY = "tunery-notify"; // under this key the browser keeps that its user wants to be notified
+
+type NotifyState = "impossible" | "off" | "on" | "denied";
+
+/** Notifications of the browser when a job ends while its page is not in front; off until the user turns them on. */
+export function notifyState(): NotifyState {
+  if (!("Notification" in window) || !isSecureContext) return "impossible";
+  if (Notification.permission === "denied") return "denied";
+  return Notification.permission === "granted" && localStorage.getItem(NOTIFY) === "on" ? "on" : "off";
+}
+
+export async function startNotifying(): Promise<NotifyState> {
+  await Notification.requestPermission();
+  localStorage.setItem(NOTIFY, "on");
+  return notifyState();
+}
+
+export function stopNotifying(): NotifyState {
+  localStorage.removeItem(NOTIFY);
+  return notifyState();
+}
+
+function notify(message: string, open: () => void) {
+  if (notifyState() !== "on" || document.hasFocus()) return;
+  const shown = new Notification(text.product, { body: message, icon: "/studio/icon.svg" });
+  shown.onclick = () => {
+    window.focus();
+    open();
+  };
 }
 
 type Toast = {

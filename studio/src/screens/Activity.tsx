@@ -3,13 +3,14 @@ import { Button } from "react-aria-components";
 import { Link } from "wouter";
 import { useIsSignedIn, useMe, useServerInfo } from "../api/account";
 import { canEdit, idOf, type TunedModel } from "../api/client";
-import { isRunning, useOperation, useTunedModels } from "../api/models";
+import { isRunning, useOperation, useStartNext, useTunedModels } from "../api/models";
 import { Cancellation } from "../components/library/Selection";
 import { Ago, Table } from "../components/Facts";
 import { StateBadge, StepProgress } from "../components/JobState";
 import { Page, QueryState } from "../components/Page";
 import { SignInNote } from "../components/SignIn";
 import { text } from "../components/text";
+import { toastError } from "../components/toasts";
 import { counted, duration, tookSeconds } from "../format";
 
 const words = {
@@ -20,6 +21,8 @@ const words = {
   noneFinished: "No jobs finished today.",
   others: (jobs: number) => `${counted(jobs, "job")} from other people ${jobs === 1 ? "is" : "are"} running or queued.`,
   columns: { model: "Model", owner: "Owner", state: "State", progress: "Progress", ended: "Finished" },
+  next: "Start next",
+  nextOf: (name: string) => `Start “${name}” next`,
   cancelOf: (name: string) => `Cancel tuning “${name}”`,
   answers: (running: number, waiting: number) => `Generating ${counted(running, "answer")}, ${waiting} waiting.`,
 } as const;
@@ -106,6 +109,8 @@ function Job({ model, me, cancel }: { model: TunedModel; me?: string; cancel: ()
   const { owner } = model;
   const { completeTime } = model.tuningTask;
   const took = tookSeconds(model.tuningTask);
+  const startNext = useStartNext();
+  const { phase, waitingBefore = 0 } = operation?.metadata ?? {};
   return (
     <tr>
       <td className="title" dir="auto">
@@ -119,6 +124,16 @@ function Job({ model, me, cancel }: { model: TunedModel; me?: string; cancel: ()
         <>
           <td>{operation && <StepProgress operation={operation} />}</td>
           <td className="narrow">
+            {canEdit(model) && phase === "QUEUED" && waitingBefore > 0 && (
+              <Button
+                className="button quiet"
+                aria-label={words.nextOf(model.displayName)}
+                isDisabled={startNext.isPending}
+                onPress={() => startNext.mutate(id, { onError: toastError })}
+              >
+                {words.next}
+              </Button>
+            )}
             {canEdit(model) && (
               <Button className="button quiet" aria-label={words.cancelOf(model.displayName)} onPress={cancel}>
                 {text.job.cancel}

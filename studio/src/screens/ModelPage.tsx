@@ -1,9 +1,10 @@
+import { useState } from "react";
 import { Tab, TabList, TabPanel, Tabs } from "react-aria-components";
 import { Link, useLocation, useSearch } from "wouter";
 import { useIsSignedIn } from "../api/account";
 import { ApiError, idOf } from "../api/client";
 import { isRunning, titleOf, useOperation, useTunedModel } from "../api/models";
-import { StateBadge } from "../components/JobState";
+import { shortState, StateBadge } from "../components/JobState";
 import { ApiTab } from "../components/model/Calling";
 import { DataTab } from "../components/model/DataTab";
 import { ModelActions, ModelName } from "../components/model/Header";
@@ -22,6 +23,8 @@ export function ModelPage({ id }: { id: string }) {
   const operation = useOperation(query.data).data;
   const isSignedIn = useIsSignedIn();
   const model = query.data;
+  const [ranHere, setRanHere] = useState(false); // while this page was open: then the tab also says how it ended
+  if (isRunning(model) && !ranHere) setRanHere(true);
   if (!model) {
     const isMissing = query.error instanceof ApiError && query.error.code === 404;
     return (
@@ -41,6 +44,7 @@ export function ModelPage({ id }: { id: string }) {
   return (
     <Page
       title={model.displayName}
+      state={ranHere ? shortState(model, operation) : undefined}
       beside={<StateBadge model={model} operation={operation} />}
       actions={<ModelActions model={model} />}
     >

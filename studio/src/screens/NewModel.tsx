@@ -13,11 +13,11 @@ import { SettingsSection } from "../components/create/SettingsSection";
 import { text } from "../components/create/text";
 import { Confirm } from "../components/dialogs";
 import type { GridHandle } from "../components/grid/RowsGrid";
-import { ErrorNote, Page } from "../components/Page";
+import { ChangedElsewhere, ErrorNote, Page } from "../components/Page";
 import { askToSignIn, SignInNote } from "../components/SignIn";
 import { toast } from "../components/toasts";
 import { type Draft, EMPTY, isEmpty, requestOf, tunable } from "../draft";
-import { useDraftSource } from "../draftSource";
+import { replaceByDraft, useDraftSource } from "../draftSource";
 import { type Filter, refusedRows, rowProblems, withoutRows } from "../rows";
 import { useDraft } from "../useDraft";
 
@@ -26,6 +26,7 @@ const SAVING = {
   saving: text.create.saving,
   saved: text.create.saved,
   unsaved: text.create.unsaved,
+  changedElsewhere: text.create.unsaved,
 };
 
 /** A form for examples, model and settings, with an estimate next to it. */
@@ -97,6 +98,9 @@ export function NewModel() {
     >
       {isSignedIn === false && <SignInNote why={text.signIn.key} />}
       {source.error !== undefined && <ErrorNote error={source.error} />}
+      {kept.saving === "changedElsewhere" && (
+        <ChangedElsewhere load={() => replaceByDraft(kept.id, kept.replace)} keepAsCopy={kept.keepAsCopy} />
+      )}
       {isEmpty(kept.draft) && <DraftOffer />}
       {showsProblems && problems.length > 0 && <FormProblems problems={problems} ref={list} />}
       <div className="columns">

@@ -26,7 +26,7 @@ from tunery.server.wire.messages import (
     without_extensions,
 )
 from tunery.service.creation import seconds_left
-from tunery.service.tuning import LOCAL_ADDRESS, LOCAL_USER
+from tunery.service.tuning import LOCAL_ADDRESS, LOCAL_USER, RUNNING_PHASES, Usage
 from tunery.types import (
     MAX_DATASET_BYTES,
     EpochLoss,
@@ -405,6 +405,14 @@ class StatusOut(Message):
     message: str
 
 
+class UsageOut(Message):
+    """What the process of a tuning task takes."""
+
+    processor_cores: Annotated[float, Field(description="Cores in use, a mean over about the last second.")]
+    memory_bytes: Annotated[int, Field(description="Memory in use; 0 if it is not known.")]
+    peak_memory_bytes: int
+
+
 class MetadataOut(Message):
     """Progress of a tuning task; clients read `total_steps` from the first reply on."""
 
@@ -426,6 +434,10 @@ class MetadataOut(Message):
     ]
     seconds_to_start: Annotated[
         float | None, Field(description="Extension: time until it starts, at the pace of recent tasks; only if queued.")
+    ]
+    usage: Annotated[
+        UsageOut | None,
+        Field(description="Extension: processor and memory of its process; only while it is worked on."),
     ]
 
 
@@ -469,6 +481,7 @@ def operation_out(
     *,
     waiting_before: int | None = None,
     seconds_to_start: float | None = None,
+    usage: Usage | None = None,
     with_extensions: bool = False,
 ) -> OperationOut:
     """
@@ -479,7 +492,8 @@ def operation_out(
     """
     # old clients know only the types of v1beta, so /v1 uses them too
     package = f"{TYPE_URL}.{'v1beta' if version == 'v1' else version}"
-    out = OperationOut(name=model.operation_name, metadata=_metadata(model, package, waiting_before, seconds_to_start))
+    metadata = _metadata(model, package, waiting_before, seconds_to_start, usage)
+    out = OperationOut(name=model.operation_name, metadata=metadata)
     match model.task.phase:
         case Phase.SUCCEEDED:
             shown = _OperationResponse(type_url=f"{package}.TunedModel", **dict(tuned_model_out(model)))
@@ -491,7 +505,7 @@ def operation_out(
 
 
 def _metadata(
-    model: TunedModel, package: str, waiting_before: int | None, seconds_to_start: float | None
+    model: TunedModel, package: str, waiting_before: int | None, seconds_to_start: float | None, usage: Usage | None
 ) -> MetadataOut:
     task = model.task
     done = task.total_steps if task.phase is Phase.SUCCEEDED else task.completed_steps
@@ -509,6 +523,7 @@ def _metadata(
         curve=curve_out(task),
         seconds_left=seconds_left(task),
         seconds_to_start=seconds_to_start if task.phase is Phase.QUEUED else None,
+        usage=None if usage is None or task.phase not in RUNNING_PHASES else UsageOut(**asdict(usage)),
     )
 
 

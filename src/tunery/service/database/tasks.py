@@ -231,6 +231,23 @@ def request_cancel(connection: Connection, tuned_model_id: str) -> None:
     )
 
 
+def start_next(connection: Connection, tuned_model_id: str) -> bool:
+    """Let a task that waits and never ran be the first of its user's; return False if it is not such a task."""
+    mine = select(_task.user_id).where(_task.tuned_model_id == tuned_model_id).scalar_subquery()
+    is_fresh = (_task.phase == Phase.QUEUED) & _task.start_time.is_(None)
+    waiting = select(_task.number, _task.tuned_model_id).where(_task.user_id == mine, is_fresh).order_by(_task.number)
+    rows = connection.execute(waiting).all()
+    before = [row.number for row in rows]
+    after = sorted(rows, key=lambda row: row.tuned_model_id != tuned_model_id)  # the others stay in their order
+    if not after or after[0].tuned_model_id != tuned_model_id:
+        return False
+    for sign in (-1, 1):  # a number is taken only once, so each passes through a negative one
+        for number, row in zip(before, after, strict=True):
+            at = _task.number == (row.number if sign < 0 else -number)
+            connection.execute(update(tuning_tasks).where(at).values(number=sign * number))
+    return True
+
+
 def requeue_lost(
     connection: Connection,
     task_id: str,

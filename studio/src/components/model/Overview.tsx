@@ -1,7 +1,7 @@
 import { Button } from "react-aria-components";
 import { canEdit, idOf, type Operation, type Schemas, type TunedModel } from "../../api/client";
 import { isRunning, useServedEpoch } from "../../api/models";
-import { count, duration, tookSeconds } from "../../format";
+import { count, duration, megabytes, tookSeconds } from "../../format";
 import { type Option, SelectField } from "../controls";
 import { LossCurve } from "../chart/LossCurve";
 import { Ago, Facts } from "../Facts";
@@ -48,7 +48,7 @@ function AdviceNote({ model, advice: { kind, text: sentence, epochCount: epoch }
   const isKept = model.tuningTask.epochLosses?.some((one) => one.epoch === epoch) ?? false;
   const isOffered = isKept && model.state === "ACTIVE" && epoch !== model.servedEpoch && canEdit(model);
   return (
-    <div className={`note row spread ${kind === "ruined" ? "bad" : ""}`}>
+    <div className={`note row spread ${["ruined", "constant"].includes(kind) ? "bad" : ""}`}>
       <span>{sentence}</span>
       {isOffered && epoch !== undefined && (
         <Button isDisabled={use.isPending} onPress={() => use.mutate(epoch)}>
@@ -90,6 +90,7 @@ function ServedEpoch({ model }: { model: TunedModel }) {
 function ModelFacts({ model }: { model: TunedModel }) {
   const { hyperparameters, data, heldOutRows, seed, versions = {}, settings = {} } = model.tuningTask;
   const took = tookSeconds(model.tuningTask);
+  const recipe = Object.fromEntries(Object.entries(settings).filter(([name]) => !OF_MACHINE.includes(name)));
   return (
     <aside className="stack">
       <section className="card">
@@ -123,13 +124,37 @@ function ModelFacts({ model }: { model: TunedModel }) {
         />
       </section>
       <Contract model={model} />
+      <Machine settings={settings} />
       {Object.keys(versions).length > 0 && (
         <details className="card">
-          <summary>{text.model.machine}</summary>
-          <Facts facts={[...plain(settings), ...plain(versions)]} />
+          <summary>{text.model.technical}</summary>
+          <Facts facts={[...plain(recipe), ...plain(versions)]} />
         </details>
       )}
     </aside>
+  );
+}
+
+// settings that say how it was computed, and the epoch that was chosen then; another may be in use now
+const OF_MACHINE = ["processor_seconds", "peak_memory_bytes", "threads", "dtype", "micro_batch_size", "best_epoch"];
+
+/** What tuning took of the machine. */
+function Machine({ settings }: { settings: Record<string, unknown> }) {
+  const { processor_seconds: seconds, peak_memory_bytes: peak, threads, dtype, micro_batch_size: rows } = settings;
+  if (threads === undefined) return null;
+  return (
+    <section className="card">
+      <h2>{text.model.machine}</h2>
+      <Facts
+        facts={[
+          [text.model.processorTime, seconds === undefined ? undefined : duration(Number(seconds))],
+          [text.model.peakMemory, Number(peak) > 0 ? megabytes(Number(peak)) : undefined],
+          [text.model.threads, String(threads)],
+          [text.model.numberFormat, String(dtype)],
+          [text.model.atOnce, String(rows)],
+        ]}
+      />
+    </section>
   );
 }
 

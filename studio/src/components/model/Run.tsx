@@ -1,14 +1,15 @@
 import { useState } from "react";
 import { Button } from "react-aria-components";
 import { Link } from "wouter";
-import { SEEN } from "../../api/account";
+import { SEEN, useServerInfo } from "../../api/account";
 import { idOf, type Operation, type TunedModel } from "../../api/client";
 import { isRunning, useLog } from "../../api/models";
 import { DEFAULT_SETTINGS } from "../../draft";
-import { duration, percent } from "../../format";
+import { duration, megabytes, percent } from "../../format";
 import { download } from "../../transfer";
 import { ScrollRegion } from "../Facts";
 import { QueryState } from "../Page";
+import { notifyState, startNotifying, stopNotifying } from "../toasts";
 import { text } from "./text";
 
 const PHASES = Object.entries(text.phases);
@@ -16,7 +17,9 @@ const PHASES = Object.entries(text.phases);
 /** The phases of a tuning job, its progress and the time left. */
 export function Progress({ model, operation }: { model: TunedModel; operation: Operation }) {
   const { phase, waitingBefore, totalSteps, completedSteps, curve, secondsLeft: left } = operation.metadata;
+  const { usage } = operation.metadata;
   const { epochCount } = model.tuningTask.hyperparameters;
+  const cores = useServerInfo().data?.device?.cores;
   const now = PHASES.findIndex(([name]) => name === phase);
   const current = PHASES[now]?.[1];
   const done = percent(completedSteps, totalSteps);
@@ -54,11 +57,35 @@ export function Progress({ model, operation }: { model: TunedModel; operation: O
       >
         <div className="fill" style={{ width: `${done}%` }} />
       </div>
+      <div className="row spread small soft">
+        <span>
+          {usage &&
+            usage.memoryBytes > 0 &&
+            text.model.usage(usage.processorCores, cores, megabytes(usage.memoryBytes))}
+        </span>
+        <NotifyButton />
+      </div>
       {/* announced once per epoch and phase, not at every step */}
       <div className="visually-hidden" role="status">
         {isTuning ? text.model.announceEpoch(epoch, epochCount) : current?.name}
       </div>
     </section>
+  );
+}
+
+/** Asks for notifications of the browser, only when pressed. */
+function NotifyButton() {
+  const [state, setState] = useState(notifyState);
+  if (state === "impossible") return null;
+  if (state === "denied") return <span>{text.model.notifyDenied}</span>;
+  return state === "on" ? (
+    <Button className="button quiet tiny" onPress={() => setState(stopNotifying())}>
+      {text.model.notifyStop}
+    </Button>
+  ) : (
+    <Button className="button quiet tiny" onPress={() => void startNotifying().then(setState)}>
+      {text.model.notify}
+    </Button>
   );
 }
 

@@ -2,20 +2,23 @@ import { useState } from "react";
 import { Button } from "react-aria-components";
 import { useLocation } from "wouter";
 import { useLimits } from "../../api/account";
+import { idOf } from "../../api/client";
 import type { Prompt } from "../../api/examples";
 import { inputText, outputText, type PromptParts, usePromptEdit } from "../../prompt";
 import { type Action, Checkbox, type Option, RowMenu, SelectField, TextInput } from "../controls";
-import { toast } from "../toasts";
+import { ChangedElsewhere } from "../Page";
+import { toast, toastError } from "../toasts";
 import { RowsEditor } from "./PromptRows";
 import { TestRows } from "./TestRows";
 import { text } from "./text";
 
-const SAVING = { saved: text.prompts.saved, saving: text.prompts.saving, unsaved: text.prompts.unsaved };
+const { saved, saving: isSaving, unsaved } = text.prompts;
+const SAVING = { saved, saving: isSaving, unsaved, changedElsewhere: unsaved };
 
 /** Name, preamble, columns and rows of a prompt; changes are saved automatically. */
 export function PromptEditor({ id, prompt, rename }: { id: string; prompt: Prompt; rename: (name: string) => void }) {
   const [, go] = useLocation();
-  const { parts, saving, change } = usePromptEdit(id, prompt);
+  const { parts, saving, change, keepAsCopy, load } = usePromptEdit(id, prompt);
   const [isLabelled, setLabelled] = useState(true);
   const row = parts.rows.find((cells) => cells.some((cell) => cell.trim())) ?? [];
   const canTune = parts.columns.some(({ isInput }) => isInput) && parts.columns.some(({ isInput }) => !isInput);
@@ -26,6 +29,16 @@ export function PromptEditor({ id, prompt, rename }: { id: string; prompt: Promp
   return (
     <div className="columns">
       <div className="stack">
+        {saving === "changedElsewhere" && (
+          <ChangedElsewhere
+            load={load}
+            keepAsCopy={() =>
+              void keepAsCopy()
+                .then((name) => go(`/prompts/${idOf(name)}`))
+                .catch(toastError)
+            }
+          />
+        )}
         <section className="card stack">
           <TextInput
             label={text.prompts.name}
