@@ -526,6 +526,19 @@ def _raising(error: BaseException) -> Any:
     return raising
 
 
+def test_answers_on_the_way_take_no_longer_than_they_may(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are cut where their time is over: on a busy machine 48 tokens took longer than the job itself."""
+    model = created(library)
+    monkeypatch.setattr("tunery.service.task.SAMPLED_SECONDS", 0.0)
+    monkeypatch.setattr("tunery.service.task.SAMPLED_SHARE", 1e-9)
+
+    worked(TaskWorker.claim(library, model))
+
+    found = library.epoch_answers(model)
+    assert found is not None
+    assert all(len(answer) <= 1 for answer in found["epochs"][0]["answers"])
+
+
 def test_a_few_rows_are_answered_after_each_epoch(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     """Held-out rows if there are any; the adapter has the bytes of a job without, and a failure costs nothing."""
     monkeypatch.setattr("tunery.service.task.SAMPLED_SHARE", 1e9)

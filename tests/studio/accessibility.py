@@ -26,6 +26,13 @@ _RUN = """async (rules) => {
   return [...inTags.violations, ...unlike].flatMap(({ id, nodes }) =>
     nodes.map(({ target, failureSummary }) => `${id} at ${target.join(" ")}: ${failureSummary}`));
 }"""
+_MOVING = """() => [...document.querySelectorAll("body *")]
+  .filter((element) => {
+    const { animationName, transitionProperty, transitionDuration } = getComputedStyle(element);
+    const lasts = transitionDuration.split(", ").some((duration) => parseFloat(duration) > 0);
+    return animationName !== "none" || (transitionProperty !== "none" && lasts);
+  })
+  .map((element) => `${element.outerHTML.slice(0, 80)} moves`).slice(0, 5)"""
 # an open menu moves to its place in the narrower window in the frame after the resize
 _SETTLED = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 _WIDER = """() => [...document.querySelectorAll("body *")]
@@ -34,8 +41,9 @@ _WIDER = """() => [...document.querySelectorAll("body *")]
 
 
 def faults(page: Page) -> list[str]:
-    """Return all that is wrong with the screen as it stands, in both themes and when it is narrow."""
+    """Return all that is wrong with the screen as it stands: in both themes, when it is narrow, what still moves."""
     found = [f"{theme}: {fault}" for theme in ("light", "dark") for fault in violations(page, theme)]
+    found += [f"reduced motion: {fault}" for fault in page.evaluate(_MOVING)]  # `violations` has asked for it
     return found + [f"{width} px: {fault}" for width in (NARROW, ZOOMED) for fault in sideways(page, width)]
 
 

@@ -7,6 +7,7 @@ from playwright.sync_api import Locator, expect
 from tests.studio.visitor import Visitor
 
 ROWS = 5_000
+DIRECTION = "element => getComputedStyle(element).direction"
 
 
 def numbers(count: int = ROWS) -> bytes:
@@ -122,6 +123,21 @@ def test_rows_are_searched_and_filtered(ann: Visitor) -> None:
     page.set_viewport_size({"width": 1280, "height": 1400})
     ann.press("Show all")
     assert grid.bounding_box()["height"] > 900  # of a high window
+
+
+def test_rows_from_right_to_left(ann: Visitor) -> None:
+    """Arabic runs from the right in the preview of a file, in the grid and while it is edited; other rows do not."""
+    ann.goto("/new")
+    ann.import_file("rows.csv", "text,label\nأين طلبي؟,تسليم\nWhere is it?,delivery\n".encode())
+    first = ann.page.locator("dd").filter(has_text="أين طلبي؟")
+    assert first.evaluate(DIRECTION) == "rtl"
+    ann.use_rows()
+
+    cells = ann.page.get_by_role("gridcell")
+    sides = [cells.get_by_text(text).evaluate(DIRECTION) for text in ("أين طلبي؟", "تسليم", "Where is it?")]
+    assert sides == ["rtl", "rtl", "ltr"]
+    cells.get_by_text("أين طلبي؟").dblclick()
+    assert ann.page.locator("textarea").first.evaluate(DIRECTION) == "rtl"
 
 
 def test_columns_are_resized(ann: Visitor) -> None:

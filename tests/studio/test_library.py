@@ -74,7 +74,7 @@ def test_jobs_are_cancelled_from_lists(ann: Visitor, request: pytest.FixtureRequ
             page.get_by_role("row", name="Job 2").get_by_text(re.compile("1 job ahead · starts in about"))
         ).to_be_visible()
         check(ann, request)
-        page.get_by_role("button", name="Start “Job 2” next").click()
+        page.get_by_role("button", name="Start next: “Job 2”").click()
         expect(page.get_by_role("row", name="Job 2").get_by_text("Next in line")).to_be_visible()
         expect(page.get_by_role("row", name="Job 1").get_by_text("1 job ahead")).to_be_visible()
         page.get_by_role("button", name="Cancel tuning “Job 2”").click()

@@ -7,6 +7,8 @@ One resident base serves any number of tuned models and one tuner at a time.
 from __future__ import annotations
 
 import logging
+import math
+import time
 from collections.abc import Iterator, Sequence
 from functools import lru_cache, partial
 from itertools import count
@@ -155,21 +157,29 @@ class ResidentBase:
         return self.generator().answer(requests)
 
     def sample(
-        self, adapter: Adapter, texts: Sequence[str], max_output_tokens: int, rendering: Rendering = BASE_RENDERING
+        self,
+        adapter: Adapter,
+        texts: Sequence[str],
+        max_output_tokens: int,
+        rendering: Rendering = BASE_RENDERING,
+        *,
+        seconds: float = math.inf,
     ) -> list[str]:
         """
-        Return answers from an adapter that is being tuned.
+        Return answers from an adapter that is being tuned, as far as they have come after this many seconds.
 
         They are generated from the weights used for tuning, since the compact weights that make answers fast would take
         additional memory. Raises InvalidArgument for a text that leaves no room for an answer.
         """
-        settings = SamplingSettings(max_output_tokens=max_output_tokens)
+        settings, end = SamplingSettings(max_output_tokens=max_output_tokens), time.monotonic() + seconds
         slot, encoder = self.add(Adapter(adapter.shape, adapter.flat.detach().clone())), self.encoder_for(rendering)
         try:
             requests = [Request(tuple(encoder.prompt(text, max_output_tokens)), settings, slot) for text in texts]
             answers = [""] * len(texts)
             for piece in Generator(self.network, self.encoder, guides=self.guides).answer(requests):
                 answers[piece.number] += piece.text
+                if time.monotonic() > end:
+                    break
             return answers
         finally:
             self.remove(slot)

@@ -69,6 +69,7 @@ SHORT_CURVE = 500  # steps; a curve up to this length, 12 kB, is written with ea
 SAMPLED_ROWS = 3
 SAMPLED_TOKENS = 48  # of an answer; longer ones are cut off
 SAMPLED_SHARE = 0.1  # the largest share of the time that goes into answers while tuning
+SAMPLED_SECONDS = 1.0  # allowed in any case, since a short job has little time to share
 
 
 class TaskWorker:
@@ -84,6 +85,7 @@ class TaskWorker:
         self._phase = Phase.PREPARING
         self._is_cancelled = task.cancel_requested
         self._beat_time = self._curve_time = float("-inf")  # the first step is reported immediately
+        self._run_time = 0.0  # when the steps began
         self._sample_time = float("-inf")  # time of the next sample of answers
         self._meter = Meter()
         self._has_ended = False
@@ -210,6 +212,7 @@ class TaskWorker:
     def _steps(self, tuner: Tuner, resident: ResidentBase) -> Iterator[Event]:
         shown = 0
         epochs = len(tuner.epoch_losses)
+        self._run_time = time.monotonic()
         for snapshot in tuner.run():
             self._beat_if_due()
             if len(tuner.epoch_losses) > epochs:
@@ -229,10 +232,12 @@ class TaskWorker:
         rows = (self._inputs[1] or self._inputs[0])[:SAMPLED_ROWS]
         if begin < self._sample_time or self._is_cancelled:
             return
+        seconds = max(SAMPLED_SECONDS, SAMPLED_SHARE * (begin - self._run_time))
         try:
             texts = [row.text_input for row in rows]
             answers = resident.sample(tuner.adapter, texts, SAMPLED_TOKENS, self._model.rendering)
         except Exception as error:  # noqa: BLE001  # a row that is too long, or too little memory, must never end a job
+SAMPLED_SECONDS = 1.0  # allowed in any case, since a short job has little time to share
             self._sample_time = float("inf")
             _log.info("No answers are shown while %s is tuned: %s", self._model.name, error)
             return

@@ -22,7 +22,7 @@ const words = {
   others: (jobs: number) => `${counted(jobs, "job")} from other people ${jobs === 1 ? "is" : "are"} running or queued.`,
   columns: { model: "Model", owner: "Owner", state: "State", progress: "Progress", ended: "Finished" },
   next: "Start next",
-  nextOf: (name: string) => `Start “${name}” next`,
+  nextOf: (name: string) => `Start next: “${name}”`,
   cancelOf: (name: string) => `Cancel tuning “${name}”`,
   answers: (running: number, waiting: number) => `Generating ${counted(running, "answer")}, ${waiting} waiting.`,
 } as const;
