@@ -235,9 +235,8 @@ class TaskWorker:
         seconds = max(SAMPLED_SECONDS, SAMPLED_SHARE * (begin - self._run_time))
         try:
             texts = [row.text_input for row in rows]
-            answers = resident.sample(tuner.adapter, texts, SAMPLED_TOKENS, self._model.rendering)
+            answers = resident.sample(tuner.adapter, texts, SAMPLED_TOKENS, self._model.rendering, seconds=seconds)
         except Exception as error:  # noqa: BLE001  # a row that is too long, or too little memory, must never end a job
-SAMPLED_SECONDS = 1.0  # allowed in any case, since a short job has little time to share
             self._sample_time = float("inf")
             _log.info("No answers are shown while %s is tuned: %s", self._model.name, error)
             return
