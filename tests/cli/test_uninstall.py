@@ -50,6 +50,17 @@ def test_what_is_tunerys_goes_and_the_rest_stays(run: Run, filled: Path, base_fo
     assert f"{sys.executable} -m pip uninstall tunery" in done.said
 
 
+def test_a_shared_library_stays(run: Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What other machines use too is not this machine's to delete."""
+    monkeypatch.setenv("TUNERY_DATABASE_URL", "postgresql://elsewhere/library")
+
+    done = run("uninstall")
+
+    assert done.status == 0, done.said
+    assert "TUNERY_DATABASE_URL names, and its store, stay" in done.said
+    assert not home.exists()
+
+
 def test_a_folder_in_use_is_left_alone(run: Run, filled: Path) -> None:
     """While a server or a job owns the data folder, nothing of it is deleted."""
     with DataFolder(filled).own():

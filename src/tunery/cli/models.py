@@ -303,6 +303,8 @@ def uninstall(yes: Yes = False, json: Json = False) -> None:
     others = sorted(set(folder.path.iterdir()).difference(*kept.values())) if folder.path.is_dir() else []
     if others:
         terminal.say(f"Not tunery's, so it stays: {', '.join(path.name for path in others)}")
+    if config.shared().database_url:
+        terminal.say("The library that TUNERY_DATABASE_URL names, and its store, stay as they are.")
     if kept and not yes:
         if not terminal.can_ask():
             raise InvalidArgument("Nothing was deleted. Add --yes to delete this without being asked.")
