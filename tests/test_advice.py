@@ -54,7 +54,7 @@ def test_knee_is_the_first_epoch_within_five_percent_of_the_drop(losses: tuple[f
         (
             curve(2, 0.5, 0.01, 0, held_out=(1.0, 0.8, 0.6, 0.5)),  # flat in training loss
             "falling",
-            "Held-out loss was still falling at the end; more epochs may help.",
+            "Held-out loss was still falling at the end. A longer run may be better or worse; compare their scores.",
             None,
         ),
     ],

@@ -191,7 +191,8 @@ def _measured(held_out: Sequence[float]) -> Advice | None:
         text = f"Held-out loss was lowest after epoch {epoch}; then the model began to memorize the examples."
         return Advice("memorised", text, epoch)
     if epoch == len(held_out) and held_out[-2] - lowest > FLAT_SHARE * drop:
-        return Advice("falling", "Held-out loss was still falling at the end; more epochs may help.")
+        text = "Held-out loss was still falling at the end. A longer run may be better or worse; compare their scores."
+        return Advice("falling", text)
     return None
 
 

@@ -400,9 +400,7 @@ class Library:
     def scores(self, model_ids: Sequence[str]) -> dict[str, Score]:
         """Return the scores of the newest evaluations of these models, by their ids; not of a base alone."""
         with self.database.reading() as connection:
-            found = models.list_scores(connection, model_ids)
-        scores = {model_id: _score(evaluation) for model_id, evaluation in found.items()}
-        return {model_id: score for model_id, score in scores.items() if score is not None}
+            return models.list_scores(connection, model_ids)
 
     def with_scores(self, found: Sequence[TunedModel]) -> tuple[TunedModel, ...]:
         """Return these models with the scores of their newest evaluations."""
@@ -602,14 +600,6 @@ class Library:
             *(day / name for day in days for name in ("models", "checkpoints")),
         ):
             shutil.rmtree(parent / task_id, ignore_errors=True)  # the next sweep sets aside what cannot be removed now
-
-
-def _score(evaluation: Mapping[str, Any]) -> Score | None:
-    values = {one["name"]: one["figures"][0]["value"] for one in evaluation["contenders"] if one["figures"]}
-    if "tuned" not in values:
-        return None
-    verdict = (evaluation["verdict"] or {}).get("kind")
-    return Score(evaluation["metric"], values["tuned"], values.get("base"), verdict)
 
 
 def _store(shared: Shared) -> Store | None:

@@ -51,6 +51,7 @@ from tunery.types import (
     Permission,
     Phase,
     Role,
+    Score,
     State,
     TunedModel,
     TuningExample,
@@ -418,15 +419,17 @@ def list_reports(connection: Connection, model_id: str) -> dict[str, dict[str, A
     return {row.kind: row.document for row in connection.execute(statement.order_by(reports.c.kind))}
 
 
-def list_scores(connection: Connection, model_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Return metric, verdict and candidates of the evaluations of these models, by model, without their rows."""
+def list_scores(connection: Connection, model_ids: Sequence[str]) -> dict[str, Score]:
+    """Return the scores of the newest evaluations of these models, by model; an evaluation of a base alone has none."""
     parts = [reports.c.document[name] for name in ("metric", "verdict", "contenders")]
     statement = select(reports.c.tuned_model_id, *parts)
     found = connection.execute(statement.where(reports.c.kind == "EVALUATION", reports.c.tuned_model_id.in_(model_ids)))
-    return {
-        model_id: {"metric": metric, "verdict": verdict, "contenders": candidates}
-        for model_id, metric, verdict, candidates in found
-    }
+    scores = {}
+    for model_id, metric, verdict, candidates in found:
+        values = {one["name"]: one["figures"][0]["value"] for one in candidates if one["figures"]}
+        if "tuned" in values:
+            scores[model_id] = Score(metric, values["tuned"], values.get("base"), (verdict or {}).get("kind"))
+    return scores
 
 
 def _is_report(model_id: str, kind: str) -> ColumnElement[bool]:

@@ -84,7 +84,7 @@ export const text = {
     advanced: "Advanced settings",
     epochs: "Epochs",
     epochsHelp:
-      "Passes over all examples. Use fewer if the loss flattens earlier, more if it is still falling at the end.",
+      "Passes over all examples. Whether more or fewer are better, only the score on held-out rows tells.",
     batch: "Batch size",
     batchHelp: "Examples per step.",
     rate: "Learning rate",
