@@ -529,7 +529,7 @@ def _operation_out(services: Services, seen: Seen, version: str, with_extensions
         version,
         waiting_before=seen.waiting_before,
         seconds_to_start=seen.seconds_to_start,
-        usage=services.worker.usage_of(seen.model.task.id),
+        usage=None if services.worker is None else services.worker.usage_of(seen.model.task.id),
         with_extensions=with_extensions,
     )
 
@@ -540,9 +540,8 @@ def create_permission(
 ) -> wire.PermissionOut:
     """Share a tuned model with a user, a group or everyone."""
     sharing = services.library.sharing
-    sharing.require(
-        caller, Action.WRITE, model_id
-    )  # checked first, so that others learn nothing about the rest of their request
+    # checked first, so that others learn nothing about the rest of their request
+    sharing.require(caller, Action.WRITE, model_id)
     if body.grantee_type is None or body.role is None:
         raise InvalidArgument("grantee_type and role must be set.")
     return wire.permission_out(sharing.create(caller, model_id, body.grantee_type, body.email_address, body.role))
