@@ -83,8 +83,7 @@ export const text = {
     absent: "not downloaded yet; run `tunery bases pull`",
     advanced: "Advanced settings",
     epochs: "Epochs",
-    epochsHelp:
-      "Passes over all examples. Whether more or fewer are better, only the score on held-out rows tells.",
+    epochsHelp: "Passes over all examples. Whether more or fewer are better, only the score on held-out rows tells.",
     batch: "Batch size",
     batchHelp: "Examples per step.",
     rate: "Learning rate",
