@@ -101,6 +101,7 @@ def test_a_task_goes_on_over_midnight(home: Path, calendar: type[Calendar]) -> N
         assert done.task.settings["template_date"] == f"{model.create_time:%Y-%m-%d}"
 
 
+@pytest.mark.parametrize("home", ["smollm 3"], indirect=True)
 def test_the_same_day_and_the_next_give_the_same_bytes(home: Path, calendar: type[Calendar]) -> None:
     """A saved model answers tomorrow as today, also to the letter of its prompt, and keeps its date."""
     model = tunery.tune(EXAMPLES, base_model="tiny", epoch_count=1)
@@ -114,6 +115,7 @@ def test_the_same_day_and_the_next_give_the_same_bytes(home: Path, calendar: typ
     assert loaded.generate(["7", "8"], max_output_tokens=6) == today
 
 
+@pytest.mark.parametrize("home", ["smollm 3"], indirect=True)
 def test_exports_have_the_date_written_in(home: Path, calendar: type[Calendar]) -> None:
     """Whatever day it is where an export runs, its template writes the prompt that was tuned."""
     with Library.own(home) as library:
