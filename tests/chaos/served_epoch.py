@@ -108,7 +108,7 @@ def said(api: Api, model: TunedModel) -> dict[str, object]:
     named = api.web.get("/v1beta/tunedModels", params={"filter": model.display_name, "pageSize": 1000}).json()
     listed = next(one for one in named["tunedModels"] if one["name"] == model.name)
     card = api.web.get(f"/v1beta/{model.name}:card").json()
-    page = re.search(r"Epoch (\d+) answers", markdown(card))
+    page = re.search(r"Epoch (\d+) is in use", markdown(card))
     return {
         "library": model.served_epoch,
         "command, --json": output.model_document(model)["served_epoch"],
