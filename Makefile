@@ -2,6 +2,7 @@
 # make check   format, lint, types, import contract, and the tests that start no process: under two minutes on two cores
 # make test    all of that, the checks of the Studio, and all tests
 # make clients all official Google clients in environments of their own against a server
+# make scale   routes and accounts on PostgreSQL, a queue of 20,000 tasks, workers that are killed and frozen
 # make studio  the Studio again, after a change in studio/
 # make wheel wheel-test   what is published: wheels for Linux on x86-64 and aarch64, a pure one for other systems, the source
 # make step    the compiled decoding step again, after a change in src/tunery/engine/answers/native
@@ -19,7 +20,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 PIP_OUTPUT := $(if $(CI),--quiet,$(if $(MAKE_TERMOUT),,--progress-bar=off))
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt $(PIP_OUTPUT)
 
-.PHONY: demo check lint test audit clients chaos studio step wheel wheel-test studio-test browser pictures base rows quality bench peers format clean
+.PHONY: demo check lint test audit clients chaos scale studio step wheel wheel-test studio-test browser pictures base rows quality bench peers format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python examples/demo.py
@@ -87,6 +88,11 @@ clients: $(VENV)/.developed
 # servers and children that are killed, frozen and asked for the impossible; commands through a running server
 chaos: $(VENV)/.developed
 	$(BIN)/python -m pytest -q --override-ini addopts="-ra --import-mode=importlib --strict-markers" tests/chaos tests/cli/test_served.py tests/cli/test_served_exports.py
+
+# routes and accounts on PostgreSQL instead of SQLite, and the figures of docs/scale.md
+scale: $(VENV)/.developed
+	TUNERY_TEST_DATABASE=postgres $(PYTEST) -q tests/server tests/service/accounts
+	$(BIN)/python -m benchmarks.scale
 
 quality: $(VENV)/.developed base
 	$(BIN)/python -m benchmarks.quality

@@ -21,6 +21,7 @@ from starlette.types import ASGIApp
 from tests.engine.tiny_bases import make_folder
 from tests.server.accounts_app import ADDRESS, Clock, make_accounts
 from tests.service.samples import CountingHere, a_curve, a_request, tuned, write_adapter
+from tunery.config import ALONE, Shared
 from tunery.engine.catalog import Catalog
 from tunery.errors import TuneryError, Unavailable
 from tunery.server.app import make_app
@@ -178,10 +179,10 @@ async def called(
 
 
 @contextmanager
-def serving_api(home: Path, base: Path) -> Iterator[Api]:
+def serving_api(home: Path, base: Path, shared: Shared = ALONE) -> Iterator[Api]:
     """Yield the application over a data folder with the base `tiny`, whose files are at `base`."""
     Catalog(home).add(str(base), BASE)
-    with Library.own(home) as library:
+    with Library.own(home, shared=shared) as library:
         yield Api(library)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,8 +11,10 @@ import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
+from tests.postgres import Postgres
 from tests.server.accounts_app import Clock, browser, make_accounts, make_app
 from tests.server.api import Api, serving_api, write_base
+from tunery.config import ALONE, Shared
 from tunery.service.accounts import users
 from tunery.service.accounts.accounts import Accounts
 from tunery.service.library import Library
@@ -51,11 +54,29 @@ def base_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_base(tmp_path_factory.mktemp("base") / "tiny")
 
 
+def new_database(request: pytest.FixtureRequest) -> Shared:
+    """Return what the application shares: nothing, or an empty PostgreSQL database if the environment asks for it."""
+    if os.environ.get("TUNERY_TEST_DATABASE") != "postgres":
+        return ALONE
+    postgres: Postgres = request.getfixturevalue("postgres")
+    return Shared(postgres.url(request.getfixturevalue("tables_url")))
+
+
+def new_home(request: pytest.FixtureRequest, home: Path) -> tuple[Path, Shared]:
+    """Return a data folder for an empty library, and what it shares."""
+    shared = new_database(request)
+    if shared is ALONE:
+        shutil.copytree(request.getfixturevalue("empty_home"), home)
+    return home, shared
+
+
 @pytest.fixture(scope="session")
-def one_api(empty_home: Path, base_files: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+def one_api(
+    request: pytest.FixtureRequest, base_files: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Api]:
     """Return the whole application, built once: its routes under four versions take longer than most tests."""
-    home = shutil.copytree(empty_home, tmp_path_factory.mktemp("api") / "home")
-    with serving_api(home, base_files) as api:
+    home, shared = new_home(request, tmp_path_factory.mktemp("api") / "home")
+    with serving_api(home, base_files, shared) as api:
         yield api
 
 
@@ -67,10 +88,10 @@ def api(one_api: Api) -> Iterator[Api]:
 
 
 @pytest.fixture
-def library(empty_home: Path, tmp_path: Path) -> Iterator[Library]:
+def library(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Library]:
     """Return an empty library."""
-    shutil.copytree(empty_home, tmp_path / "home")
-    with Library.own(tmp_path / "home") as library:
+    home, shared = new_home(request, tmp_path / "home")
+    with Library.own(home, shared=shared) as library:
         yield library
 
 
