@@ -19,7 +19,7 @@ from sqlalchemy.exc import OperationalError
 
 from tests.needs import missing
 
-START_SECONDS = 30
+START_SECONDS, STOP_SECONDS = 30, 10
 _numbers = count()
 
 
@@ -97,7 +97,11 @@ def serving_postgres(*, is_safe: bool = False) -> Iterator[Postgres]:
         finally:
             running.close()
             server.send_signal(signal.SIGINT)  # does not wait for its connections to be closed
-            server.wait()
+            try:
+                server.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                server.send_signal(signal.SIGQUIT)  # at once, without writing anything
+                server.wait()
 
 
 def _wait(running: Postgres, server: subprocess.Popen[bytes]) -> None:
