@@ -135,7 +135,8 @@ def test_defaults_pass_no_recipe(calls: Calls) -> None:
     tune_model(TRAIN, TuningOptions(), seed=3)
 
     given = {name: value for name, value in calls.arguments.items() if name not in ("dataset", "base_model", "recipe")}
-    assert given == {"epoch_count": 5, "batch_size": 4, "learning_rate": 0.001, "hold_out": 0, "seed": 3}
+    defaults = {"epoch_count": 5, "batch_size": 4, "learning_rate": 0.001, "hold_out": 0}
+    assert given == {**defaults, "seed": 3, "library": False}
     assert calls.arguments["recipe"] is None
 
 

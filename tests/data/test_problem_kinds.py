@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-MAKERS = {"DataProblem", "warning", "invalid", "BadCell", "RecordError", "tell"}
+MAKERS = {"DataProblem", "warning", "invalid", "BadCell", "RecordError", "tell", "_lacking"}
 KIND = re.compile(r"[a-z]+(-[a-z]+)*")
 # Made from parts or passed on, and so not written beside the name of a maker.
 PASSED_ON = {"kind", "error.kind", "first.kind", "cell.kind", "dialect.kind"}

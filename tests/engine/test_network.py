@@ -18,7 +18,7 @@ from tunery.engine import attention, packing
 from tunery.engine.fallback import FallbackNetwork
 from tunery.engine.families import FAMILIES
 from tunery.engine.lora import Adapter, RowGroup
-from tunery.engine.network import Network
+from tunery.engine.network import Network, _AnswersObjective
 from tunery.engine.packing import pack
 from tunery.engine.rows import EncodedExample
 from tunery.engine.weights import arranged
@@ -420,7 +420,7 @@ def test_a_step_leaves_no_tensor_on_the_host(family: str) -> None:
     adapter, _ = adapted_on(network)
     batch = pack(random_rows(4))
 
-    loss = network._lane(batch, 1.0, 0)
+    loss = network._lane(batch, _AnswersObjective(network.head, 1.0), 0)
     hidden = network.hidden(batch.token_ids.to("meta"), batch.positions.to("meta"), batch.layout)
 
     assert adapter.flat.device.type == loss.device.type == hidden.device.type == "meta"

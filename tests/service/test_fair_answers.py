@@ -112,8 +112,10 @@ class Stage:
         )
         monkeypatch.setattr(answering_child, "time", self.clock)
         self.child = AnsweringChild(cast(Channel, channel), Path())
+        encoder = FakeEncoder(self.clock)
         resident = SimpleNamespace(
-            encoder=FakeEncoder(self.clock),
+            encoder=encoder,
+            encoder_for=lambda _rendering: encoder,
             generator=self._generator,
             network=SimpleNamespace(dtype=SimpleNamespace(itemsize=2)),
         )

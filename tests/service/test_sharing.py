@@ -86,7 +86,7 @@ def test_the_owner_stays_until_handed_on(library: Library) -> None:
 
     roles = {permission.email_address: permission.role for permission in library.sharing.of_model("numbers")}
     assert roles == {"local": Role.WRITER, "other@example.com": Role.OWNER}
-    with pytest.raises(FailedPrecondition, match="owns tunedModels/numbers already"):
+    with pytest.raises(FailedPrecondition, match="already owns tunedModels/numbers"):
         library.sharing.transfer(OTHER, "numbers", "other@example.com")
 
 

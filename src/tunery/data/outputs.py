@@ -82,15 +82,15 @@ _LONG_OUTPUT_CHARACTERS = 80  # of the median output: a summary, not a name
 
 @dataclass(frozen=True, slots=True)
 class RowsAndLabels:
-    """What can be said of the rows before tuning, by every door."""
+    """What tunery says about the rows before tuning, everywhere in the same words."""
 
-    advice: str  # how many rows there are, beside how many usually give good results
+    advice: str  # how many rows there are, and how many usually give good results
     labels: tuple[tuple[str, int], ...]  # with their rows, most frequent first; empty if the outputs are not labels
     problems: tuple[DataProblem, ...]  # labels that only one of the two parts has
 
 
 def rows_and_labels(examples: Sequence[TuningExample], held_out: Sequence[TuningExample] = ()) -> RowsAndLabels:
-    """Return what can be said of the rows to tune on and of those held out."""
+    """Return what to say about the rows to tune on and those held out."""
     used, kept = (Counter(row.output.strip() for row in rows) for rows in (examples, held_out))
     outputs = list((used + kept).elements())
     kind = output_kind(outputs)
@@ -114,7 +114,7 @@ def _lacking(kind: str, labels: Sequence[str], sentence: str) -> list[DataProble
 
 
 def _rows_advice(kind: OutputKind, outputs: Sequence[str]) -> str:
-    """Return the number of rows, beside the page's table for such a task."""
+    """Return the number of rows, and the number that Google's page recommends for such a task."""
     rows = f"{len(outputs):,} row{'s' * (len(outputs) != 1)}"
     if len(outputs) < RECOMMENDED_EXAMPLES:
         return f"{rows}; results are rarely good with fewer than {RECOMMENDED_EXAMPLES}."
