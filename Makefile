@@ -4,7 +4,7 @@
 # make clients all official Google clients in environments of their own against a server
 # make scale   routes and accounts on PostgreSQL, a queue of 20,000 tasks, workers that are killed and frozen
 # make studio  the Studio again, after a change in studio/
-# make wheel wheel-test   what is published: wheels for Linux on x86-64 and aarch64, a pure one for other systems, the source
+# make wheel   what is published: wheels for Linux on x86-64 and aarch64, a pure one for other systems, the source
 # make step    the compiled decoding step again, after a change in src/tunery/engine/answers/native
 # make audit   dangerous code and vulnerable packages: bandit, rules of our own for semgrep, pip-audit, npm audit
 # make quality the visible quality suite (about two hours on two cores; goes on where it stopped)
@@ -60,11 +60,11 @@ step: $(VENV)/.developed
 wheel: studio
 	rm -rf dist
 	for kind in x86_64 aarch64 pure; do \
-	  TUNERY_RELEASE=1 TUNERY_WHEEL=$$kind $(BIN)/python -m pip wheel wheel-test --disable-pip-version-check --no-deps -w dist . || exit 1; \
+	  TUNERY_RELEASE=1 TUNERY_WHEEL=$$kind $(BIN)/python -m pip wheel --disable-pip-version-check --no-deps -w dist . || exit 1; \
 	done
 	$(BIN)/python -m hatchling build -t sdist
 
-# the made wheel wheel-test in a new environment, with what it needs from the package index: minutes
+# the wheel in a new environment, with what it needs from the package index: minutes
 wheel-test: wheel
 	TUNERY_WHEELS=dist $(BIN)/python -m pytest -q -m full tests/acceptance/test_installation.py
 

@@ -19,6 +19,7 @@ from tests.fakes import write_learnable_base
 from tests.needs import NO_DEFAULT_BASE, missing
 from tunery import config
 from tunery.engine.catalog import Catalog
+from tunery.service.library import Library
 from tunery.types import DEFAULT_BASE_MODEL
 
 README = (environments.ROOT / "README.md").read_text("utf-8")
@@ -78,7 +79,7 @@ def served(line: str, folder: Path, home: Path) -> Iterator[str]:
 
 
 def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
-    """The README's Python runs on a user's file and saves an adapter that can be loaded."""
+    """The README's Python runs on a user's file, and the model is in My Library afterwards."""
     home = tmp_path / "home"
     Catalog(home).add(str(write_learnable_base(tmp_path / "base")), "tiny")
     rows = "".join(f"number {n},{n + 1}\n" for n in range(30))
@@ -96,7 +97,8 @@ def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
 
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
-    assert (tmp_path / "my-adapter" / "adapter_model.safetensors").is_file()
+    with Library.open(home) as library:
+        assert [model.id for model in library.list()] == ["mine"]
 
 
 @pytest.mark.base
