@@ -71,6 +71,8 @@ class PartsBuildHook(BuildHookInterface):  # type: ignore[type-arg]
             "The Studio", lambda: build_studio(root), "this tunery has the API only"
         ):
             shutil.rmtree(root / STUDIO, ignore_errors=True)
+        if (root / STUDIO / "index.html").is_file() and not (root / NOTICES).is_file():
+            write_notices(root)  # `npm run build` alone makes none
 
     def _has_step(self, root: Path) -> bool:
         return self._tried("The decoding step", lambda: make_step(root), "answers are slower without it")

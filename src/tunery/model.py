@@ -368,11 +368,11 @@ def fitting(dataset: Dataset | Iterable[TuningExample], base_model: str) -> Data
     return rows
 
 
-def load(folder: str | Path) -> Model:
+def load(folder: str | Path, rendering: Rendering | None = None) -> Model:
     """
     Load a tuned model from a folder written by `save` or PEFT, or a base by its name in the catalog.
 
-    Raises NotFound and InvalidArgument.
+    Its prompts are rendered with `rendering`, by default as its card says. Raises NotFound and InvalidArgument.
     """
     path = Path(folder)
     if not (path / CONFIG).is_file():
@@ -380,7 +380,7 @@ def load(folder: str | Path) -> Model:
     resident = resident_base(base_of(path), config.data_folder())
     card = ModelCard.read(path)
     adapter, curve = read_adapter(path, resident.network), read_curve(path)
-    model = Model(resident, adapter, *curve, rendering=_rendering_of(card))
+    model = Model(resident, adapter, *curve, rendering=rendering or _rendering_of(card))
     model.known_card = card
     model.contracts = read_contracts(path) if card is None else card.contracts
     return model

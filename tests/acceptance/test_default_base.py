@@ -151,8 +151,6 @@ def default_encoder() -> Encoder:
 
 def test_the_compiled_step_reads_the_bits_in_which_the_base_came() -> None:
     """All layers keep their 4 bits and the head its 8, which is said of weights only where no bit differs."""
-    if not step.can_run():
-        pytest.skip("this processor has no AVX2: torch's operations answer")
     resident = ResidentBase(default_base(torch.float32))
     assert resident.compiled is not None
 

@@ -84,7 +84,7 @@ def test_a_read_only_data_folder_is_one_sentence(start: Start, read_only_home: P
 def test_a_second_writer_is_refused_and_readers_are_not(start: Start, home: Path, data: Path) -> None:
     """During a job, tuning and deleting end with 19 and name the process; listing and showing work."""
     command = start(home, "tune", data, "--no-verdict", "--base-model", "tiny", "--id", "first", "--epochs", "2000")
-    command.wait_until(lambda: "loss" in command.said)
+    command.wait_until(lambda: "  loss" in command.said)
 
     second = start(home, "tune", data, "--no-verdict", "--base-model", "tiny", "--id", "second")
     assert second.wait() == 19

@@ -27,7 +27,7 @@ def _tune(data: Path, epochs: int) -> list[str | Path]:
 def test_ctrl_c_keeps_what_was_tuned(start: Start, home: Path, data: Path) -> None:
     """Ctrl-C once: a message at once, the step is finished, the partial model is usable, exit status 130."""
     command = start(home, *_tune(data, 2_000))
-    command.wait_until(lambda: "step" in command.said and "loss" in command.said)
+    command.wait_until(lambda: "step" in command.said and "  loss" in command.said)
     command.kill(signal.SIGINT)
 
     assert command.wait() == 130
@@ -55,7 +55,7 @@ def test_ctrl_c_before_the_first_step_leaves_nothing(start: Start, home: Path, d
 def test_ctrl_c_twice_leaves_the_job_for_later(start: Start, home: Path, data: Path) -> None:
     """A second Ctrl-C leaves the job in the queue with a checkpoint; the process ends with 130."""
     command = start(home, *_tune(data, 2_000))
-    command.wait_until(lambda: "loss" in command.said)
+    command.wait_until(lambda: "  loss" in command.said)
     command.kill(signal.SIGSTOP)  # so that both presses come within one step
     command.kill(signal.SIGINT)
     command.kill(signal.SIGCONT)
@@ -73,7 +73,7 @@ def test_sigterm_leaves_a_checkpoint_and_the_same_command_goes_on(
     undisturbed, home = new_home("undisturbed"), new_home("disturbed")
     assert start(undisturbed, *_tune(data, 8)).wait() == 0
     command = start(home, *_tune(data, 8))
-    command.wait_until(lambda: "loss" in command.said)
+    command.wait_until(lambda: "  loss" in command.said)
     begin = time.monotonic()
     command.kill(signal.SIGTERM)
 
@@ -93,7 +93,7 @@ def test_another_label_is_another_job(start: Start, new_home: Callable[[str], Pa
     home, data = new_home("changed"), tmp_path / "t.csv"
     shutil.copy(CASES / "39-resume" / "v1.csv", data)
     killed = start(home, "tune", data, "--no-verdict", "--base-model", "tiny", "--id", "t1", "--epochs", "500", "--yes")
-    killed.wait_until(lambda: "loss" in killed.said)
+    killed.wait_until(lambda: "  loss" in killed.said)
     killed.kill()
     killed.wait()
     shutil.copy(CASES / "39-resume" / "v2.csv", data)

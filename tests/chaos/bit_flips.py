@@ -50,7 +50,7 @@ def make_template(folder: Path) -> Path:
         data=DataFacts(12, "digest", "numbers.csv"),
         examples=EXAMPLES,
         held_out=(TuningExample("40", "x"), TuningExample("41", "y")),
-        hyperparameters=Hyperparameters(epoch_count=3, learning_rate=0.02).resolve(),
+        hyperparameters=Hyperparameters(epoch_count=3).resolve(),
         id=ANSWERING,
         temperature=1.0,
     )

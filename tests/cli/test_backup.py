@@ -61,5 +61,5 @@ def test_a_damaged_adapter_is_named(run: Run, tuned: str, home: Path, tmp_path: 
     done = run("backup", tmp_path / "b.tar")
 
     assert done.status == 25
-    assert f"Files of {tuned} were changed or are gone" in done.said
+    assert f"Files of {tuned} have changed or are missing" in done.said
     assert done.output == f"{tmp_path / 'b.tar'}\n"

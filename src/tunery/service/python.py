@@ -126,7 +126,7 @@ def of_library(data_folder: Path, name: str) -> Model:
             f"The weights of the base {found.base_model} have changed since this model was tuned on it. "
             "Add the original base again."
         )
-    model = load_folder(adapter)
+    model = load_folder(adapter, found.rendering)
     model.id, model.contracts, model.known_card = found.id, contracts, card
     model.wraps_plain_inputs, model.constrains_outputs = options.wraps_plain_inputs, options.constrains_outputs
     model.snapshots, model.epoch_losses = found.task.snapshots, found.task.epoch_losses
