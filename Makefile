@@ -38,7 +38,7 @@ lint: $(VENV)/.developed
 	$(BIN)/lint-imports
 
 test: $(VENV)/.developed base rows lint studio-test
-	$(PYTEST) -q -n 3 --dist loadgroup --no-loadscope-reorder --durations 30
+	$(PYTEST) -q -n 3 --dist loadfile --no-loadscope-reorder --durations 30
 
 # the tests marked "base" need the default base; without it they are skipped and say so, in CI they fail
 base: $(VENV)/.installed

@@ -35,7 +35,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     # the worker, where other tests could not start one
     items.sort(key=lambda item: (processes.folder(item) == "studio", processes.folder(item) not in LONG))
     for item in items:
-        item.add_marker(pytest.mark.xdist_group(processes.group(item)))
         if processes.starts_process(item):
             item.add_marker("process")
     if config.getoption("--no-processes"):

@@ -81,7 +81,6 @@ PLACES = frozenset(
     }
 )
 FIXTURES = frozenset({"live", "postgres"})
-FOLDERS_WITH_SERVER = frozenset({"studio"})  # one for half of its files: with one for all, a worker outlasts the others
 
 _STARTS = frozenset({"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system", "os.exec"})
 _forbids = False
@@ -104,14 +103,6 @@ def unknown_places(items: list[pytest.Item]) -> list[str]:
 def folder(item: pytest.Item) -> str:
     """Return the folder of a test below tests/."""
     return item.path.relative_to(HERE).parts[0]
-
-
-def group(item: pytest.Item) -> str:
-    """Return the group of tests that a test shares a server with; all of a group run in one worker of xdist."""
-    shared = _fixtures(item)
-    if folder(item) in FOLDERS_WITH_SERVER:
-        return f"{folder(item)} {'a-m' if item.path.name < 'test_n' else 'n-z'}"
-    return min(shared) if shared else str(item.path)
 
 
 def watch(*, all_threads: bool) -> None:

@@ -39,7 +39,9 @@ def test_a_job_belongs_to_the_server(ann: Visitor) -> None:
     with a_long_job(ann) as model:
         position = ann.page.get_by_text(POSITION)
         before = step(position)
-        expect(ann.page.get_by_text(re.compile(r"^Using \d+\.\d of \d+ processor cores and [\d.,]+ [MG]B"))).to_be_visible()
+        expect(
+            ann.page.get_by_text(re.compile(r"^Using \d+\.\d of \d+ processor cores and [\d.,]+ [MG]B"))
+        ).to_be_visible()
         expect(ann.page).to_have_title(re.compile(r"^\d+ % · Long · tunery$"))
         ann.page.reload()
         expect(position).to_be_visible()
