@@ -11,6 +11,7 @@ from playwright.sync_api import Locator, expect
 from tests.studio.visitor import Visitor
 
 POSITION = re.compile(r"Epoch \d+ of 20 · step ([\d,]+) of 8,000")
+USAGE = re.compile(r"^Using \d+\.\d of \d+ processor cores and [\d.,]+ [MG]B")
 LONG = {"rows": 400, "epochs": 20, "batch_size": 1}  # 8,000 steps: minutes even on a quick machine
 RETRIES = 4  # as often as the Studio asks within 20 seconds
 
