@@ -256,7 +256,7 @@ class TunedModel:
 
     @property
     def rendering(self) -> Rendering:
-        """How its prompts are rendered for ever: with the date of its creation, in UTC, and without thinking."""
+        """How its prompts are always rendered: with the date of its creation, in UTC, and without thinking."""
         # tasks that began before this was decided were rendered as the template likes it
         thinking = self.task.settings.get("thinking") if self.task.settings else False
         return Rendering(self.create_time, bool(thinking) if thinking is not None else None)

@@ -61,7 +61,7 @@ def write_adapter_export(source: Source, folder: Path) -> None:
 
 def write_own_template(base_folder: Path, rendering: Rendering, folder: Path) -> None:
     """
-    Write tokenizer and template beside an adapter if its prompts are not those that the base's template writes.
+    Write tokenizer and template next to an adapter if its prompts are not those that the base's template writes.
 
     `base_folder` is `Path()` where the base is not on this machine: then nothing is written.
     """

@@ -1754,7 +1754,7 @@ export interface components {
             rateWarning?: string;
             /**
              * Rowsadvice
-             * @description Number of rows, beside how many usually give good results.
+             * @description Number of rows, and how many usually give good results.
              */
             rowsAdvice: string;
             /**

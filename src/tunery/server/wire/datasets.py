@@ -248,7 +248,7 @@ class EstimateOut(Message):
     waiting_before: int
     memory: MemoryOut
     rate_warning: Annotated[str | None, Field(description="If the learning rate will probably ruin the model.")]
-    rows_advice: Annotated[str, Field(description="Number of rows, beside how many usually give good results.")]
+    rows_advice: Annotated[str, Field(description="Number of rows, and how many usually give good results.")]
     problems: Annotated[list[DataProblemOut] | None, Field(description="Warnings; rows are numbered from 1.")]
     inputs: InputsOut
     outputs: OutputsOut
