@@ -41,6 +41,9 @@ _SPECIAL: dict[str, dict[str, Any]] = {
     "gemma2": {"head_dim": 8, "sliding_window": 6, "query_pre_attn_scalar": 8},
     "gemma3_text": {"head_dim": 8, "sliding_window": 6, "query_pre_attn_scalar": 8},
     "olmo3": {"sliding_window": 6, "layer_types": ["sliding_attention", "full_attention"]},
+    "exaone4": {"sliding_window": 6, "layer_types": ["sliding_attention", "full_attention"]},
+    "helium": {"head_dim": 8},
+    "lfm2": {"num_hidden_layers": 3, "layer_types": ["conv", "full_attention", "conv"], "block_multiple_of": 8},
     "granite": {
         "embedding_multiplier": 12.0,
         "residual_multiplier": 0.22,

@@ -17,8 +17,9 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 from tests.engine.tiny_bases import make_folder
 from tests.fakes import tiny_model
 from tunery.engine.base import load_folder, network_of
+from tunery.engine.base_config import Rotation, Unknown
 from tunery.engine.fallback import FallbackNetwork
-from tunery.engine.families import DecoderSpec, Rotation, Unknown, spec_of
+from tunery.engine.families import DecoderSpec, spec_of
 from tunery.engine.network import Network
 from tunery.engine.rows import EncodedExample
 from tunery.engine.tuner import Tuner
@@ -102,6 +103,36 @@ FILES: dict[str, dict[str, Any]] = {
         "embedding_multiplier": 12.0, "hidden_size": 2048, "intermediate_size": 8192, "logits_scaling": 8.0,
         "mlp_bias": False, "num_attention_heads": 32, "num_hidden_layers": 40, "num_key_value_heads": 8,
         "residual_multiplier": 0.22, "rms_norm_eps": 1e-05, "rope_theta": 10000000.0, "tie_word_embeddings": True,
+    },
+    "exaone 4": {
+        "model_type": "exaone4", "attention_dropout": 0.0, "head_dim": 64, "hidden_act": "silu", "hidden_size": 2048,
+        "intermediate_size": 4096, "layer_types": ["full_attention"] * 30, "max_position_embeddings": 65536,
+        "num_attention_heads": 32, "num_hidden_layers": 30, "num_key_value_heads": 8, "rms_norm_eps": 1e-05,
+        "rope_scaling": {"factor": 16.0, "high_freq_factor": 4.0, "low_freq_factor": 1.0,
+                         "original_max_position_embeddings": 8192, "rope_type": "llama3"},
+        "rope_theta": 1000000, "sliding_window": None, "sliding_window_pattern": None, "tie_word_embeddings": True,
+    },
+    "helium 1": {
+        "model_type": "helium", "attention_bias": False, "head_dim": 128, "hidden_act": "silu", "hidden_size": 2048,
+        "intermediate_size": 8192, "max_position_embeddings": 4096, "mlp_bias": False, "num_attention_heads": 16,
+        "num_hidden_layers": 28, "num_key_value_heads": 8, "rms_norm_eps": 1e-08, "rope_theta": 20000.0,
+        "tie_word_embeddings": False,
+    },
+    "afm": {
+        "model_type": "arcee", "attention_bias": False, "head_dim": 128, "hidden_act": "relu2", "hidden_size": 2560,
+        "intermediate_size": 18432, "max_position_embeddings": 65536, "mlp_bias": False, "num_attention_heads": 20,
+        "num_hidden_layers": 36, "num_key_value_heads": 4, "rms_norm_eps": 1e-05, "rope_theta": 10000.0,
+        "rope_scaling": {"beta_fast": 32.0, "beta_slow": 1.0, "factor": 20.0, "mscale": 1.0, "rope_type": "yarn",
+                         "original_max_position_embeddings": 4096}, "tie_word_embeddings": False,
+    },
+    "lfm 2": {
+        "model_type": "lfm2", "block_auto_adjust_ff_dim": True, "block_dim": 1024, "block_ff_dim": 6656,
+        "block_ffn_dim_multiplier": 1.0, "block_mlp_init_scale": 1.0, "block_multiple_of": 256, "conv_bias": False,
+        "block_norm_eps": 1e-05, "block_out_init_scale": 1.0, "block_use_swiglu": True, "block_use_xavier_init": True,
+        "conv_L_cache": 3, "conv_dim": 1024, "conv_dim_out": 1024, "conv_use_xavier_init": True, "eos_token_id": 7,
+        "full_attn_idxs": [2, 5, 8, 10, 12, 14], "hidden_size": 1024, "max_position_embeddings": 128000,
+        "norm_eps": 1e-05, "num_attention_heads": 16, "num_heads": 16, "num_hidden_layers": 16, "theta": 1000000.0,
+        "num_key_value_heads": 8, "rope_theta": 1000000.0, "use_pos_enc": True, "vocab_size": 65536,
     },
     "phi 4 mini": {
         "model_type": "phi3", "embd_pdrop": 0.0, "hidden_act": "silu", "hidden_size": 256, "intermediate_size": 512,

@@ -23,11 +23,12 @@ def gradient_of(network: Network, rows: int = 5) -> tuple[float, torch.Tensor]:
 
 
 @pytest.mark.parametrize("rows", [1, 2, 5])
-def test_two_lanes_give_the_loss_and_gradient_of_one(rows: int) -> None:
+@pytest.mark.parametrize("family", ["llama", "lfm2"])
+def test_two_lanes_give_the_loss_and_gradient_of_one(family: str, rows: int) -> None:
     """In float64 they agree to 1e-12, with a shared prefix and for a single row, which is cut in itself."""
-    loss, gradient = gradient_of(tiny_network("llama", lanes=True), rows)
+    loss, gradient = gradient_of(tiny_network(family, lanes=True), rows)
 
-    plain_loss, plain_gradient = gradient_of(tiny_network("llama", lanes=False), rows)
+    plain_loss, plain_gradient = gradient_of(tiny_network(family, lanes=False), rows)
 
     assert loss == pytest.approx(plain_loss, rel=1e-12)
     assert torch.allclose(gradient, plain_gradient, rtol=1e-9, atol=1e-12)

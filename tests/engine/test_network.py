@@ -169,6 +169,12 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "phi 3 with a window": ("phi3", {"sliding_window": 6}),
     "starcoder 2 with a window": ("starcoder2", {"sliding_window": 6}),
     "gpt neox, serial": ("gpt_neox", {"use_parallel_residual": False, "tie_word_embeddings": True}),
+    "exaone 4 without windows": ("exaone4", {"sliding_window": None, "sliding_window_pattern": None}),
+    "helium with biases": ("helium", {"attention_bias": True, "mlp_bias": True}),
+    "lfm 2, convolutions of four": (
+        "lfm2",
+        {"layer_types": ["full_attention", "conv", "conv"], "conv_L_cache": 4, "block_auto_adjust_ff_dim": False},
+    ),
     "gemma 3, stretched": (
         "gemma3_text",
         {"rope_parameters": {
@@ -245,7 +251,7 @@ def require_equal_label_step(network: Network | FallbackNetwork, reference: Any,
 
 
 @pytest.mark.parametrize("block_tokens", [256, 5])
-@pytest.mark.parametrize("family", ["llama", "gemma3_text", "gpt2"])
+@pytest.mark.parametrize("family", ["llama", "gemma3_text", "gpt2", "lfm2"])
 def test_label_step_equals_peft_in_float64(family: str, block_tokens: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Prompts read once with all options behind them give the losses and the gradient of one row for each option."""
     monkeypatch.setattr(packing, "BLOCK_TOKENS", block_tokens)
@@ -395,7 +401,7 @@ def test_attention_weights_kept_or_made_anew_give_the_same_gradient(monkeypatch:
     assert torch.equal(kept, gradient)
 
 
-@pytest.mark.parametrize("family", ["llama", "qwen3", "gemma3_text", "olmo2"])
+@pytest.mark.parametrize("family", ["llama", "qwen3", "gemma3_text", "olmo2", "lfm2"])
 def test_bytes_do_not_depend_on_the_number_of_threads(family: str) -> None:
     """One thread or two: the same loss and the same gradient, bit by bit."""
     found = []

@@ -1,8 +1,8 @@
 """
-Attention over a packed row: the products and their gradient.
+What a token reads of others in a packed row, by attention or by a short convolution, and the gradient.
 
-A layout says which queries see which keys. Grouped queries are computed without repeating keys. `answers/cache.py` has
-its own layouts for cached keys and values.
+A layout says which queries see which keys, and which tokens come before another in its example. Grouped queries are
+computed without repeating keys. `answers/cache.py` has its own layouts for cached keys and values.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 # The attention weights of blocks with at most this many keys are saved for the backward pass. With the 9 heads of the
 # default base, this takes up to 9 kB per token and layer, in addition to 15 kB of other activations; recomputing them
@@ -35,12 +36,13 @@ class Layout(Protocol):
     """
     Which query sees which key; `attend` maps `[H, T, D]`, `[K, T, D]`, `[K, T, D]` to `[T, H, D]`.
 
-    If there is a backward pass, it also returns what that needs.
+    If there is a backward pass, it also returns what that needs. `mix` is the convolution of `[T, H]`; see `mixed`.
     """
 
     def attend(
         self, layer: int, query: Tensor, key: Tensor, value: Tensor, rule: AttentionRule
     ) -> tuple[Tensor, ...]: ...
+    def mix(self, layer: int, inputs: Tensor, kernel: Tensor) -> Tensor: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,38 @@ class PackedLayout:
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, rule: AttentionRule) -> tuple[Tensor, ...]:
         del layer
         return attended(query, key, value, self, rule)
+
+    def mix(self, layer: int, inputs: Tensor, kernel: Tensor) -> Tensor:
+        del layer
+        return mixed(inputs, kernel, self)
+
+    def earlier(self, count: int) -> list[Tensor]:
+        """Return the rows of the tokens 1, 2, ..., `count` before each own token in its example, -1 for none."""
+        if ("earlier", count) not in self._masks:
+            before, rows = self._before(), [torch.arange(len(self.positions))]
+            for _ in range(count):
+                rows.append(torch.where(rows[-1] < 0, -1, before[rows[-1]]))
+            self._masks["earlier", count] = [row[self.start : self.blocks[-1].query_end] for row in rows[1:]]
+        return self._masks["earlier", count]
+
+    def _before(self) -> Tensor:
+        """Return the row of the token before each token `[T]` of the whole row."""
+        before = torch.arange(len(self.positions)) - 1
+        continues = (self.numbers == self.numbers.roll(1)) & (self.positions == self.positions.roll(1) + 1)
+        for row in (~continues).nonzero().flatten().tolist():
+            before[row] = self._last_of_beginning(row)
+        return before
+
+    def _last_of_beginning(self, row: int) -> int:
+        """Return the row of the token before the first of an example: the end of its prompt or of the prefix."""
+        position = self.positions[row]
+        if position == 0:
+            return -1
+        if self.trunks is not None and self.trunks[row] != self.numbers[row]:
+            ends = (self.numbers == self.trunks[row]) & (self.positions == position - 1)
+            if ends.any():
+                return int(ends.nonzero()[0])
+        return self.prefix - 1
 
     def queries(self, block: Block) -> slice:
         return slice(block.query_start - self.start, block.query_end - self.start)
@@ -202,6 +236,46 @@ class _KeySum:
             self.total = part
         else:
             self.layout.add_keys(block, self.total, part)
+
+
+def mixed(inputs: Tensor, kernel: Tensor, layout: PackedLayout) -> Tensor:
+    """
+    Return the sum of each token's input and of those before it in its example, times `kernel`: `[T, H]` → `[T, H]`.
+
+    `kernel` is `[tokens, H]`, with the weights of the token itself last. If the row begins later than its example, by
+    a known prefix, `inputs` begin with those of the prefix.
+    """
+    if layout.trade is not None:
+        inputs = joined(*layout.trade.share(*halves(inputs)))
+    padded = functional.pad(inputs, (0, 0, 0, 1))  # row -1 is zero
+    total = inputs[layout.start :] * kernel[-1]
+    for rows, weights in zip(layout.earlier(len(kernel) - 1), kernel[:-1].flip(0), strict=True):
+        total.addcmul_(padded[rows.to(inputs.device)], weights)
+    return total
+
+
+def mixed_gradient(grad: Tensor, kernel: Tensor, layout: PackedLayout) -> Tensor:
+    """Return the gradient `[T, H]` of the inputs of `mixed`; sums are in float32 or wider."""
+    tokens = layout.start + len(grad)
+    total = grad.new_zeros(tokens + 1, grad.shape[1], dtype=torch.promote_types(grad.dtype, torch.float32))
+    total[layout.start : tokens] = grad * kernel[-1]
+    for rows, weights in zip(layout.earlier(len(kernel) - 1), kernel[:-1].flip(0), strict=True):
+        total.index_add_(0, rows.to(grad.device) % len(total), (grad * weights).to(total.dtype))
+    total = total[:tokens]
+    if layout.trade is not None:
+        total = joined(*layout.trade.settle(*halves(total)))
+    return total.to(grad.dtype)
+
+
+def halves(inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """Return `[T, H]` as two tensors `[1, T, H/2]`, which are handed over and kept like keys and values."""
+    first, second = inputs[None].chunk(2, -1)
+    return first, second
+
+
+def joined(first: Tensor, second: Tensor) -> Tensor:
+    """Undo `halves`."""
+    return torch.cat((first[0], second[0]), 1)
 
 
 def _is_kept(mask: Tensor, rule: AttentionRule) -> bool:

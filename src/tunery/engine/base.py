@@ -14,9 +14,10 @@ from pathlib import Path
 import safetensors
 import torch
 
+from tunery.engine.base_config import Unknown
 from tunery.engine.catalog import Catalog, folder_entry, inspect_folder, weights_digest
 from tunery.engine.fallback import FallbackNetwork, model_of
-from tunery.engine.families import Unknown, spec_of
+from tunery.engine.families import spec_of
 from tunery.engine.network import Network
 from tunery.engine.tokenizer import Tokenizer
 from tunery.engine.weights import arranged, read_config, read_tensors

@@ -4,7 +4,10 @@ The model: token ids to hidden states, layer by layer, and the backward pass.
     h = x + after(O(attention(turned(Q n), turned(K n), V n)))        n = before(x)
     y = h + after(down(act(gate m) · up m))                           m = before(h)
 
-where `before` and `after` are norms, or nothing, and the low-rank part of an adapter is added to every product. The
+Some layers have a short convolution in place of attention: O(C n · mixed(B n · X n)), where `mixed` adds up a few
+tokens with a weight for each feature.
+
+`before` and `after` are norms, or nothing, and the low-rank part of an adapter is added to every product. The
 backward pass is written by hand: a layer saves only what is expensive to compute, and the gradients of an adapter's
 weights are written directly to their places. Frozen weights have no gradient. In shapes, `T` stands for tokens, `H` for
 features of the residual stream, `D` for features of a head.
@@ -20,8 +23,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tunery.engine.attention import Layout, PackedLayout, attention_gradient
-from tunery.engine.families import DecoderSpec, Rotation
+from tunery.engine.attention import Layout, PackedLayout, attention_gradient, mixed_gradient
+from tunery.engine.base_config import Rotation
+from tunery.engine.families import DecoderSpec
 from tunery.engine.lora import LowRank, Pair
 from tunery.engine.weights import DecoderWeights, LayerWeights, Norm
 
@@ -75,8 +79,20 @@ class Kept(NamedTuple):
 
     x: Tensor
     middle: Tensor
-    attention: AttentionKept
+    first: AttentionKept | ConvolutionKept
     feed: FeedKept
+
+
+class ConvolutionKept(NamedTuple):
+    rows: Tensor
+    norm: Statistics
+    narrow: Tensor | None
+    together: Tensor
+    mixed: Tensor
+    answer: Tensor
+    output_narrow: Tensor | None
+    output: Tensor
+    after: Statistics
 
 
 class AttentionKept(NamedTuple):
@@ -152,14 +168,15 @@ def embedded(spec: DecoderSpec, weights: DecoderWeights, token_ids: Tensor, posi
 def forward(run: Pass, x: Tensor, number: int) -> tuple[Tensor, Kept]:
     """Map the residual stream `[T, H]` through a layer; the last layer returns only the wanted rows."""
     wanted = run.wanted if number == len(run.weights.layers) - 1 else None
-    added, attention = _attention_half(run, x, number, wanted)
+    half = _convolution_half if run.spec.layers[number].kernel else _attention_half
+    added, first = half(run, x, number, wanted)
     through = x if wanted is None else x[wanted]
     if run.spec.is_parallel:
         more, feed = _feed_half(run, through, number)
-        return added.add_(more).add_(through), Kept(x, through, attention, feed)
+        return added.add_(more).add_(through), Kept(x, through, first, feed)
     middle = added.add_(through)
     more, feed = _feed_half(run, middle, number)
-    return more.add_(middle), Kept(x, middle, attention, feed)
+    return more.add_(middle), Kept(x, middle, first, feed)
 
 
 def backward(run: Pass, grad: Tensor, kept: Kept, number: int, places: LayerPlaces) -> Tensor | None:
@@ -174,10 +191,10 @@ def backward(run: Pass, grad: Tensor, kept: Kept, number: int, places: LayerPlac
     feed_grad = _feed_gradient(run, grad, kept, number, pairs, places)
     if run.spec.is_parallel:
         through = grad + feed_grad
-        own = _attention_gradient(run, grad, kept, number, pairs, places)
+        own = _first_gradient(run, grad, kept, number, pairs, places)
     else:
         through = feed_grad.add_(grad)
-        own = _attention_gradient(run, through, kept, number, pairs, places)
+        own = _first_gradient(run, through, kept, number, pairs, places)
     if own is None or not needs_grad:
         return None
     wanted = run.wanted if number == len(run.weights.layers) - 1 else None
@@ -191,8 +208,7 @@ def _attention_half(run: Pass, x: Tensor, number: int, wanted: Tensor | None) ->
     narrow = _add_low_rank(run, number, 0, rows, (together,))
     heads = _by_head(spec, together)
     turned, head_norm = _heads_normed(spec, heads[:, : -spec.key_heads], layer)
-    turn = run.turns[part.rotation]
-    turned = turned if turn is None else rotated(turned, turn)
+    turned = _turned(spec, turned, run.turns[part.rotation])
     # (heads, T, D) and (key heads, T, D)
     query, key = turned[:, : spec.heads].transpose(0, 1), turned[:, spec.heads :].transpose(0, 1)
     value = heads[:, -spec.key_heads :].transpose(0, 1).contiguous()  # (key heads, T, D)
@@ -206,6 +222,22 @@ def _attention_half(run: Pass, x: Tensor, number: int, wanted: Tensor | None) ->
     return added, AttentionKept(
         rows, norm, narrow, unnormed, head_norm, query, attended, answer, output_narrow, output, after
     )
+
+
+def _convolution_half(run: Pass, x: Tensor, number: int, wanted: Tensor | None) -> tuple[Tensor, ConvolutionKept]:
+    spec, layer = run.spec, run.weights.layers[number]
+    assert layer.kernel is not None
+    rows, norm = normed(x, layer.norms[0])  # (T, H)
+    together = layer.queries(rows)  # (T, 3 H)
+    narrow = _add_low_rank(run, number, 0, rows, (together,))
+    before, after, own = together.chunk(3, 1)
+    mixed = run.layout.mix(number, before * own, layer.kernel)  # (T, H)
+    answer = after * mixed
+    answer = answer if wanted is None else answer[wanted]
+    output = layer.output(answer)  # (T, H), of the last layer (wanted, H)
+    output_narrow = _add_low_rank(run, number, 1, answer, (output,))
+    added, statistics = _after(spec, output, layer.norms[1])
+    return added, ConvolutionKept(rows, norm, narrow, together, mixed, answer, output_narrow, output, statistics)
 
 
 def _feed_half(run: Pass, x: Tensor, number: int) -> tuple[Tensor, FeedKept]:
@@ -246,30 +278,47 @@ def _feed_gradient(run: Pass, grad: Tensor, kept: Kept, number: int, pairs: Laye
     return norm_gradient(grad_rows, kept.middle, layer.norms[2], feed.norm)
 
 
-def _attention_gradient(
+def _first_gradient(
     run: Pass, grad: Tensor, kept: Kept, number: int, pairs: LayerPairs, places: LayerPlaces
 ) -> Tensor | None:
-    """Return the gradient of a layer's input through its attention, None if nothing needs it."""
-    spec, layer, part, own = run.spec, run.weights.layers[number], run.spec.layers[number], kept.attention
-    grad = _after_gradient(spec, grad, own.output, layer.norms[1], own.after)
+    """Return the gradient of a layer's input through its attention or convolution, None if nothing needs it."""
+    layer, own = run.weights.layers[number], kept.first
+    grad = _after_gradient(run.spec, grad, own.output, layer.norms[1], own.after)
     grad_answer = grad @ layer.output.weight  # (T, heads · D)
     _add_gradient(pairs.output, own.answer, own.output_narrow, (grad,), grad_answer, places[1])
     if run.wanted is not None and number == len(run.weights.layers) - 1:
-        # rows that were left out contribute only through their keys and values
+        # rows that were left out contribute only through what later rows see of them
         whole = grad_answer.new_zeros(len(kept.x), grad_answer.shape[1])
         grad_answer = whole.index_copy_(0, run.wanted, grad_answer)
-    assert isinstance(run.layout, PackedLayout)
-    grad_seen = grad_answer.view(len(kept.x), spec.heads, -1)
-    gradients = attention_gradient(grad_seen, own.query, *own.attended, layout=run.layout, rule=part.rule)
-    # (T, heads + key heads, D)
-    grad_turned = torch.cat([gradient.transpose(0, 1) for gradient in gradients[:2]], 1)
-    turn = run.turns[part.rotation]
-    grad_turned = grad_turned if turn is None else rotated_back(grad_turned, turn)
-    grad_heads = _heads_norm_gradient(spec, grad_turned, own, layer)
-    together = _side_by_side(spec, torch.cat((grad_heads, gradients[2].transpose(0, 1)), 1))
+    if isinstance(own, ConvolutionKept):
+        together = _convolution_gradient(run, grad_answer, own, layer)
+    else:
+        together = _attention_gradient(run, grad_answer, own, number)
     grad_rows = together @ layer.queries.weight if number > 0 else None
     _add_gradient(pairs.queries, own.rows, own.narrow, (together,), grad_rows, places[0])
     return None if grad_rows is None else norm_gradient(grad_rows, kept.x, layer.norms[0], own.norm)
+
+
+def _convolution_gradient(run: Pass, grad_answer: Tensor, own: ConvolutionKept, layer: LayerWeights) -> Tensor:
+    """Return the gradient of both gates and the input, side by side `[T, 3 H]`."""
+    assert isinstance(run.layout, PackedLayout)
+    assert layer.kernel is not None
+    before, after, inputs = own.together.chunk(3, 1)
+    grad_product = mixed_gradient(grad_answer * after, layer.kernel, run.layout)
+    return torch.cat((grad_product * inputs, grad_answer * own.mixed, grad_product * before), 1)
+
+
+def _attention_gradient(run: Pass, grad_answer: Tensor, own: AttentionKept, number: int) -> Tensor:
+    """Return the gradient of queries, keys and values side by side."""
+    spec, layer, part = run.spec, run.weights.layers[number], run.spec.layers[number]
+    assert isinstance(run.layout, PackedLayout)
+    grad_seen = grad_answer.view(len(grad_answer), spec.heads, -1)
+    gradients = attention_gradient(grad_seen, own.query, *own.attended, layout=run.layout, rule=part.rule)
+    # (T, heads + key heads, D)
+    grad_turned = torch.cat([gradient.transpose(0, 1) for gradient in gradients[:2]], 1)
+    grad_turned = _turned_back(spec, grad_turned, run.turns[part.rotation])
+    grad_heads = _heads_norm_gradient(spec, grad_turned, own, layer)
+    return _side_by_side(spec, torch.cat((grad_heads, gradients[2].transpose(0, 1)), 1))
 
 
 def _add_low_rank(run: Pass, number: int, place: int, rows: Tensor, outputs: Sequence[Tensor]) -> Tensor | None:
@@ -343,6 +392,26 @@ def _heads_norm_gradient(spec: DecoderSpec, grad: Tensor, kept: AttentionKept, l
     parts = zip(grads, unnormed, norm, kept.head_norm, strict=True)
     both = [norm_gradient(part.flatten(1), x.flatten(1), own, found) for part, x, own, found in parts]
     return torch.cat(both, 1).view(grad.shape)
+
+
+def _turned(spec: DecoderSpec, heads: Tensor, turn: Turn | None) -> Tensor:
+    """
+    Rotate query and key heads `[T, heads + key heads, D]`.
+
+    Where neighbours are turned, the numbers of a head are put into halves first; scores do not depend on their order.
+    """
+    if turn is None:
+        return heads
+    if spec.turns_neighbours:
+        heads = heads.view(*heads.shape[:-1], -1, 2).transpose(-1, -2).flatten(-2)
+    return rotated(heads, turn)
+
+
+def _turned_back(spec: DecoderSpec, grad: Tensor, turn: Turn | None) -> Tensor:
+    if turn is None:
+        return grad
+    grad = rotated_back(grad, turn)
+    return grad.view(*grad.shape[:-1], 2, -1).transpose(-1, -2).flatten(-2) if spec.turns_neighbours else grad
 
 
 def _gate_and_up(spec: DecoderSpec, opened: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]:
@@ -434,4 +503,5 @@ ACTIVATIONS = {
         lambda grad, x: torch.ops.aten.gelu_backward(grad, x, approximate="tanh"),
     ),
     "relu": Activation(functional.relu, lambda grad, x: torch.ops.aten.threshold_backward(grad, x, 0)),
+    "relu2": Activation(lambda x: functional.relu(x).square(), lambda grad, x: functional.relu(x).mul_(2).mul_(grad)),
 }

@@ -19,11 +19,12 @@ from jinja2 import TemplateError
 from safetensors.torch import save_file
 
 from tunery.engine.adapter import CONFIG, WEIGHTS
+from tunery.engine.base_config import Unknown
 from tunery.engine.chat_templates import settled
 from tunery.engine.conversion import WEIGHTS_FILE
 from tunery.engine.encoding import Encoder
 from tunery.engine.fallback import tensors_of
-from tunery.engine.families import Unknown, spec_of
+from tunery.engine.families import spec_of
 from tunery.engine.gguf_export import Pair, architecture_of, kinds_of, pre_type_of, write_gguf, write_pairs
 from tunery.engine.tokenizer import Tokenizer
 from tunery.engine.weights import named, read_config, read_tensors

@@ -7,41 +7,25 @@ base goes through transformers.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from tunery.engine.attention import AttentionRule
-
-
-class Unknown(Exception):
-    """A family or setting that `decoder.py` does not support; the text says which."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rotation:
-    """
-    Rotates the first `2 · len(frequencies)` numbers of a head by position × frequency.
-
-    `scale` multiplies cosines and sines; rows longer than `limit` tokens use the `long` frequencies.
-    """
-
-    frequencies: Tensor  # [W/2], float32
-    scale: float = 1.0
-    long: Tensor | None = None
-    limit: int = 0
+from tunery.engine.base_config import Rotation, Settings, Unknown, rotation_of, rotations_of_kinds
 
 
 @dataclass(frozen=True, slots=True)
 class LayerSpec:
-    """What differs between layers: their attention rule, and the name of their rotation in `rotations`."""
+    """
+    What differs between layers: their attention rule, and the name of their rotation in `rotations`.
+
+    With a `kernel`, the layer has a short convolution over that many tokens in place of attention.
+    """
 
     rule: AttentionRule
     rotation: str | None
+    kernel: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +66,7 @@ class Names:
         "input_layernorm", None, "post_attention_layernorm", None,
     )  # fmt: skip
     head_norms: tuple[str, str] = ("self_attn.q_norm", "self_attn.k_norm")
+    kernel: str | None = None  # of a layer with a convolution; it has no query and key heads
 
     @property
     def order(self) -> tuple[str, ...]:
@@ -105,11 +90,13 @@ class DecoderSpec:
     norm: NormSpec
     activation: str
     names: Names = Names()
+    convolution_names: Names | None = None  # in layers with a convolution
     biased: frozenset[str] = frozenset()  # linear layers with a bias
     head_norm: str | None = None  # query and key are normed: "head" each head by itself, "whole" all together
     is_gated: bool = True
     is_parallel: bool = False  # attention and feed-forward part read the same input
     is_interleaved: bool = False  # query, key and value of each head are adjacent
+    turns_neighbours: bool = False  # rotary positions turn numbers 2n and 2n + 1 of a head, not n and n + width / 2
     is_transposed: bool = False  # the checkpoint stores linear weights as [in, out]
     is_tied: bool = False
     has_head_bias: bool = False
@@ -118,54 +105,15 @@ class DecoderSpec:
     logits_divisor: float = 1.0
     logits_softcap: float | None = None
 
-
-class Settings:
-    """The settings of a `config.json`; remembers which have been read."""
-
-    def __init__(self, values: Mapping[str, Any]) -> None:
-        self._values, self._read = values, set[str]()
-
-    def __call__(self, name: str, default: Any = None) -> Any:
-        """Return a setting, even if it is null; `default` if it is missing."""
-        self._read.add(name)
-        return self._values.get(name, default)
-
-    def number(self, name: str) -> Any:
-        """Return a required setting."""
-        if self(name) is None:
-            raise Unknown(f"config.json does not give {name}")
-        return self._values[name]
-
-    def expect(self, name: str, *allowed: object) -> None:
-        """Raise Unknown unless a setting is missing, null or one of these values."""
-        if self(name) not in (None, *allowed):
-            raise Unknown(f"{name} is {self._values[name]!r} in config.json")
-
-    def require_all_known(self) -> None:
-        """Raise Unknown for a setting that was not read, has a value, and may change the arithmetic."""
-        for name, value in self._values.items():
-            is_harmless = name in _HARMLESS or name.endswith(_HARMLESS_ENDS)
-            if name not in self._read and not is_harmless and value is not None and value is not False:
-                raise Unknown(f"config.json sets {name} to {value!r}")
+    def names_in(self, layer: int) -> Names:
+        """Return the names of the tensors in a layer."""
+        own = self.convolution_names if self.layers[layer].kernel else None
+        return own or self.names
 
 
-_HARMLESS = frozenset(
-    {"model_type", "architectures", "dtype", "torch_dtype", "transformers_version", "use_cache", "_name_or_path"}
-    | {"max_position_embeddings", "vocab_size", "initializer_range", "pretraining_tp", "cache_implementation"}
-    | {"id2label", "label2id", "problem_type", "task_specific_params", "return_dict", "chunk_size_feed_forward"}
-    | {"num_labels", "n_ctx", "n_positions", "is_llama_config", "transformers.js_config", "attn_implementation"}
-    | {"is_decoder", "tokenizer_class", "unsloth_version", "unsloth_fixed", "max_window_layers"}
-    | {"summary_type", "summary_use_proj", "summary_activation", "summary_proj_to_labels", "prefix"}
-)
-_HARMLESS_ENDS = (
-    "_token_id",
-    "_dropout",
-    "_pdrop",
-    "_attn_implementation_autoset",
-)  # dropout has no effect, because bases are frozen
 _ACTIVATIONS = {
     "silu": "silu", "swish": "silu", "gelu": "gelu", "relu": "relu",
-    "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "gelu_fast": "gelu_tanh",
+    "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "gelu_fast": "gelu_tanh", "relu2": "relu2",
 }  # fmt: skip
 
 
@@ -192,12 +140,12 @@ def _decoder(
     width = settings("head_dim") or hidden // heads
     rule = AttentionRule(given.pop("scaling", None) or width**-0.5, window, given.pop("softcap", None))
     count = settings.number("num_hidden_layers")
-    rotations = given.pop("rotations", None) or {"all": _rotation(settings, width)}
+    rotations = given.pop("rotations", None) or {"all": rotation_of(settings, width)}
     layers = given.pop("layers", None) or (LayerSpec(rule, "all"),) * count
     values = {
         "family": settings("model_type"),
         "hidden": hidden,
-        "inner": settings.number("intermediate_size"),
+        "inner": given.pop("inner", None) or settings.number("intermediate_size"),
         "heads": heads,
         "key_heads": settings("num_key_value_heads") or heads,
         "width": width,
@@ -239,7 +187,7 @@ def _qwen3(settings: Settings) -> DecoderSpec:
     width = settings("head_dim", 128)
     biased = _biased(settings("attention_bias"), (*Names().queries, Names().output))
     layers = _windowed(settings, _qwen_kinds(settings), width)
-    rotations = {"all": _rotation(settings, width)}
+    rotations = {"all": rotation_of(settings, width)}
     return _decoder(settings, biased=biased, layers=layers, rotations=rotations, width=width, head_norm="head")
 
 
@@ -259,7 +207,7 @@ def _smollm3(settings: Settings) -> DecoderSpec:
     layers = tuple(LayerSpec(layer.rule, "all" if turned[n] else None) for n, layer in enumerate(plain))
     biased = _biased(settings("attention_bias"), (*Names().queries, Names().output))
     biased |= _biased(settings("mlp_bias"), (*Names().wide, Names().down))
-    rotations = {"all": _rotation(settings, _width(settings), 2_000_000.0)}
+    rotations = {"all": rotation_of(settings, _width(settings), 2_000_000.0)}
     return _decoder(
         settings, biased=biased, layers=layers, rotations=rotations, is_tied=settings("tie_word_embeddings", True)
     )
@@ -309,7 +257,7 @@ def _gemma(settings: Settings, **more: Any) -> DecoderSpec:
 
 def _gemma1(settings: Settings) -> DecoderSpec:
     width = settings("head_dim", 256)
-    return _gemma(settings, rotations={"all": _rotation(settings, width)}, scaling=width**-0.5)
+    return _gemma(settings, rotations={"all": rotation_of(settings, width)}, scaling=width**-0.5)
 
 
 def _gemma2(settings: Settings) -> DecoderSpec:
@@ -321,7 +269,7 @@ def _gemma2(settings: Settings) -> DecoderSpec:
         settings,
         names=Names(norms=_GEMMA_NORMS),
         layers=tuple(LayerSpec(rules[kind == "sliding_attention"], "all") for kind in kinds),
-        rotations={"all": _rotation(settings, settings("head_dim", 256))},
+        rotations={"all": rotation_of(settings, settings("head_dim", 256))},
         logits_softcap=settings("final_logit_softcapping", 30.0),
     )
 
@@ -339,7 +287,7 @@ def _gemma3(settings: Settings) -> DecoderSpec:
         names=Names(norms=_GEMMA_NORMS),
         head_norm="head",
         layers=tuple(LayerSpec(rules[kind], kind) for kind in kinds),
-        rotations=_rotations_of_kinds(settings, settings("head_dim", 256), 1_000_000.0, local),
+        rotations=rotations_of_kinds(settings, settings("head_dim", 256), 1_000_000.0, local),
     )
 
 
@@ -358,9 +306,92 @@ def _olmo2(settings: Settings, **more: Any) -> DecoderSpec:
 def _olmo3(settings: Settings) -> DecoderSpec:
     kinds = _kinds(settings, lambda layer: (layer + 1) % 4 != 0)
     plain = _windowed(settings, kinds)
-    rotations = _rotations_of_kinds(settings, _width(settings), 500_000.0, None)
+    rotations = rotations_of_kinds(settings, _width(settings), 500_000.0, None)
     layers = tuple(LayerSpec(layer.rule, kind) for layer, kind in zip(plain, kinds, strict=True))
     return _olmo2(settings, layers=layers, rotations=rotations)
+
+
+def _exaone4(settings: Settings) -> DecoderSpec:
+    window, pattern = settings("sliding_window", 4096), settings("sliding_window_pattern", 4)
+    every = len(pattern) if isinstance(pattern, str) else pattern  # "LLLG" also has layer_types
+    kinds = _kinds(settings, lambda layer: window is not None and (layer + 1) % every != 0)
+    plain = _windowed(settings, kinds)
+    # layers that see everything have no rotation, unless no layer has a window
+    turned = ["all" if window is None or kind == "sliding_attention" else None for kind in kinds]
+    return _decoder(
+        settings,
+        norm=NormSpec(float(settings("rms_norm_eps", 1e-5))),
+        names=Names(norms=(None, "post_attention_layernorm", None, "post_feedforward_layernorm")),
+        head_norm="head",
+        layers=tuple(LayerSpec(layer.rule, name) for layer, name in zip(plain, turned, strict=True)),
+    )
+
+
+def _helium(settings: Settings) -> DecoderSpec:
+    width = settings("head_dim", 128)
+    return _decoder(
+        settings,
+        norm=NormSpec(float(settings("rms_norm_eps", 1e-8)), rounds_first=False),
+        width=width,
+        scaling=width**-0.5,
+        rotations={"all": rotation_of(settings, width, 100_000.0)},
+        biased=_biased(settings("attention_bias"), Names().queries)
+        | _biased(settings("mlp_bias"), (*Names().wide, Names().down)),
+        turns_neighbours=True,
+    )
+
+
+def _arcee(settings: Settings) -> DecoderSpec:
+    names = Names(wide=("mlp.up_proj",))
+    return _decoder(
+        settings,
+        norm=NormSpec(float(settings("rms_norm_eps", 1e-5))),
+        names=names,
+        activation=_activation(settings("hidden_act", "relu2")),
+        biased=_biased(settings("attention_bias"), (*names.queries, names.output))
+        | _biased(settings("mlp_bias"), (*names.wide, names.down)),
+        is_gated=False,
+    )
+
+
+def _lfm2(settings: Settings) -> DecoderSpec:
+    """Gated short convolutions, and attention in some layers."""
+    settings.expect("conv_bias", False)
+    count, kernel = settings.number("num_hidden_layers"), settings("conv_L_cache", 3)
+    attentive = settings("full_attn_idxs")
+    attentive = range(count) if attentive is None else attentive
+    kinds = settings("layer_types") or ["full_attention" if n in attentive else "conv" for n in range(count)]
+    if len(kinds) != count or not {"conv", "full_attention"} >= set(kinds):
+        raise Unknown(f"layer_types is {kinds!r} in config.json")
+    rule = AttentionRule(_width(settings) ** -0.5)
+    seen, mixed = LayerSpec(rule, "all"), LayerSpec(rule, None, kernel)
+    feed: dict[str, Any] = {
+        "last_norm": "model.embedding_norm",
+        "wide": ("feed_forward.w1", "feed_forward.w3"),
+        "down": "feed_forward.w2",
+        "norms": ("operator_norm", None, "ffn_norm", None),
+    }
+    return _decoder(
+        settings,
+        norm=NormSpec(float(settings("norm_eps", 1e-5))),
+        inner=_lfm2_inner(settings),
+        layers=tuple(seen if kind == "full_attention" else mixed for kind in kinds),
+        rotations={"all": rotation_of(settings, _width(settings), 1_000_000.0)},
+        names=Names(output="self_attn.out_proj", head_norms=("self_attn.q_layernorm", "self_attn.k_layernorm"), **feed),
+        convolution_names=Names(queries=("conv.in_proj",), output="conv.out_proj", kernel="conv.conv", **feed),
+        head_norm="head",
+        is_tied=settings("tie_embedding", settings("tie_word_embeddings", True)),
+    )
+
+
+def _lfm2_inner(settings: Settings) -> int:
+    """Return the size that two thirds of the stated one come to, rounded up."""
+    inner = settings("block_ff_dim") or settings.number("intermediate_size")
+    multiple, factor = settings("block_multiple_of", 256), settings("block_ffn_dim_multiplier", 1.0)
+    if not settings("block_auto_adjust_ff_dim", True):
+        return int(inner)
+    inner = int(2 * inner / 3)
+    return inner if factor is None else -(-int(factor * inner) // multiple) * multiple
 
 
 def _granite(settings: Settings) -> DecoderSpec:
@@ -384,7 +415,7 @@ def _phi3(settings: Settings) -> DecoderSpec:
         names=Names(queries=("self_attn.qkv_proj",), wide=("mlp.gate_up_proj",)),
         norm=NormSpec(float(settings("rms_norm_eps", 1e-5))),
         window=settings("sliding_window"),
-        rotations={"all": _rotation(settings, _width(settings), part=part)},
+        rotations={"all": rotation_of(settings, _width(settings), part=part)},
     )
 
 
@@ -423,7 +454,7 @@ def _gpt_neox(settings: Settings) -> DecoderSpec:
         norm=NormSpec(float(settings("layer_norm_eps", 1e-5)), has_bias=True),
         biased=biased | {*names.wide, names.down},
         activation=_activation(settings("hidden_act", "gelu")),
-        rotations={"all": _rotation(settings, _width(settings), theta, part=part)},
+        rotations={"all": rotation_of(settings, _width(settings), theta, part=part)},
         key_heads=settings.number("num_attention_heads"),
         is_gated=False,
         is_interleaved=True,
@@ -446,7 +477,7 @@ def _phi(settings: Settings) -> DecoderSpec:
         norm=NormSpec(float(settings("layer_norm_eps", 1e-5)), has_bias=True),
         biased=frozenset(names.order),
         activation=_activation(settings("hidden_act", "gelu_new")),
-        rotations={"all": _rotation(settings, _width(settings), part=settings("partial_rotary_factor", 0.5))},
+        rotations={"all": rotation_of(settings, _width(settings), part=settings("partial_rotary_factor", 0.5))},
         is_gated=False,
         is_parallel=True,
         has_head_bias=True,
@@ -489,114 +520,6 @@ def _gpt2(settings: Settings) -> DecoderSpec:
 FAMILIES: dict[str, Callable[[Settings], DecoderSpec]] = {
     "llama": _llama, "mistral": _mistral, "qwen2": _qwen2, "qwen3": _qwen3, "smollm3": _smollm3,
     "gemma": _gemma1, "gemma2": _gemma2, "gemma3_text": _gemma3, "olmo2": _olmo2, "olmo3": _olmo3,
+    "exaone4": _exaone4, "helium": _helium, "arcee": _arcee, "lfm2": _lfm2,
     "granite": _granite, "phi3": _phi3, "starcoder2": _starcoder2, "gpt_neox": _gpt_neox, "phi": _phi, "gpt2": _gpt2,
-}  # fmt: skip
-
-
-def _rotation(settings: Settings, width: int, theta: float = 10_000.0, part: float | None = None) -> Rotation:
-    """
-    Return the only rotation of a model, in the notation of older or newer files; `part` is the rotated share of a head.
-    """
-    older, newer = settings("rope_scaling"), settings("rope_parameters")
-    stated, base = newer or older or {}, settings("rope_theta")
-    if part is None and stated.get("partial_rotary_factor", 1.0) != 1.0:
-        raise Unknown(f"partial_rotary_factor is {stated['partial_rotary_factor']!r} in config.json")
-    part = 1.0 if part is None else part
-    return _made(settings, {"rope_theta": base or theta, "partial_rotary_factor": part, **stated}, width)
-
-
-def _rotations_of_kinds(settings: Settings, width: int, theta: float, local: float | None) -> dict[str, Rotation]:
-    """Return the rotations of full and sliding attention; an older file scales only that of full attention."""
-    stated = settings("rope_parameters") or {}
-    base = settings("rope_theta", theta)
-    full = {"rope_theta": base, **(stated.get("full_attention") or {}), **(settings("rope_scaling") or {})}
-    sliding = {"rope_theta": base if local is None else local, **(stated.get("sliding_attention") or {})}
-    if not set(stated) <= {"full_attention", "sliding_attention"}:
-        raise Unknown(f"rope_parameters is {stated!r} in config.json")
-    return {
-        "full_attention": _made(settings, full, width),
-        "sliding_attention": _made(settings, sliding, width),
-    }
-
-
-def _made(settings: Settings, stated: Mapping[str, Any], width: int) -> Rotation:
-    kind = stated.get("rope_type", stated.get("type", "default"))
-    if settings("model_type") == "phi3" and kind in ("su", "yarn"):  # the first name of longrope
-        kind = "longrope"
-    size = int(width * stated.get("partial_rotary_factor", 1.0))
-    own = settings("original_max_position_embeddings")  # Phi-3 has it outside of `stated`
-    original = own or stated.get("original_max_position_embeddings") or settings("max_position_embeddings")
-    if kind not in _ROTATIONS:
-        raise Unknown(f"rotary positions of the type {kind} are not known")
-    if unknown := set(stated) - _ROTATION_SETTINGS:
-        raise Unknown(f"rotary positions have the setting {min(unknown)}")
-    exponents = torch.arange(0, size, 2, dtype=torch.float) / size
-    return _ROTATIONS[kind](stated, exponents, original, settings("max_position_embeddings"))
-
-
-def _plain(stated: Mapping[str, Any], exponents: Tensor, *_: int) -> Rotation:
-    return Rotation(1.0 / stated["rope_theta"] ** exponents)
-
-
-def _linear(stated: Mapping[str, Any], exponents: Tensor, *_: int) -> Rotation:
-    return Rotation(1.0 / stated["rope_theta"] ** exponents / stated["factor"])
-
-
-def _llama3(stated: Mapping[str, Any], exponents: Tensor, original: int, _: int) -> Rotation:
-    """Long waves are stretched by `factor`, short ones are unchanged, and those in between are mixed (Llama 3.1)."""
-    frequencies = 1.0 / stated["rope_theta"] ** exponents
-    low, high, factor = stated["low_freq_factor"], stated["high_freq_factor"], stated["factor"]
-    lengths = 2 * math.pi / frequencies
-    is_long, is_short = lengths > original / low, lengths < original / high
-    stretched = torch.where(is_long, frequencies / factor, frequencies)
-    share = (original / lengths - low) / (high - low)
-    mixed = (1 - share) * stretched / factor + share * stretched
-    return Rotation(torch.where(~is_long & ~is_short, mixed, stretched))
-
-
-def _yarn(stated: Mapping[str, Any], exponents: Tensor, original: int, longest: int) -> Rotation:
-    """Waves that turn often within the original window are unchanged, others are stretched (arXiv 2309.00071)."""
-    base, size = stated["rope_theta"], 2 * len(exponents)
-    factor = stated.get("factor") or longest / original
-
-    def turning(times: float) -> float:
-        return size * math.log(original / (times * 2 * math.pi)) / (2 * math.log(base))
-
-    first, last = turning(stated.get("beta_fast") or 32), turning(stated.get("beta_slow") or 1)
-    if stated.get("truncate", True):
-        first, last = math.floor(first), math.ceil(last)
-    first, last = max(first, 0), min(last, size - 1)
-    last += 0.001 if first == last else 0
-    stays = 1 - ((torch.arange(size // 2, dtype=torch.float) - first) / (last - first)).clamp(0, 1)
-    waves = base**exponents
-    return Rotation(1.0 / (factor * waves) * (1 - stays) + 1.0 / waves * stays, _yarn_scale(stated, factor))
-
-
-def _yarn_scale(stated: Mapping[str, Any], factor: float) -> float:
-    def of(multiplier: float) -> float:
-        return 1.0 if factor <= 1 else 0.1 * multiplier * math.log(factor) + 1.0
-
-    if stated.get("attention_factor") is not None:
-        return float(stated["attention_factor"])
-    if stated.get("mscale") and stated.get("mscale_all_dim"):
-        return of(stated["mscale"]) / of(stated["mscale_all_dim"])
-    return of(1.0)
-
-
-def _longrope(stated: Mapping[str, Any], exponents: Tensor, original: int, longest: int) -> Rotation:
-    """Each wave has a factor, and a different one in rows beyond the original window (Phi-3)."""
-    factor = stated.get("factor") or longest / original
-    scale = 1.0 if factor <= 1 else math.sqrt(1 + math.log(factor) / math.log(original))
-    waves = stated["rope_theta"] ** exponents
-    short, long = (1.0 / (torch.tensor(stated[f"{name}_factor"]) * waves) for name in ("short", "long"))
-    return Rotation(short, stated.get("attention_factor") or scale, long, original)
-
-
-_ROTATION_SETTINGS = frozenset(
-    {"rope_type", "type", "rope_theta", "partial_rotary_factor", "factor", "original_max_position_embeddings"}
-    | {"low_freq_factor", "high_freq_factor", "attention_factor", "beta_fast", "beta_slow", "truncate"}
-    | {"mscale", "mscale_all_dim", "short_factor", "long_factor"}
-)
-_ROTATIONS: dict[str, Callable[[Mapping[str, Any], Tensor, int, int], Rotation]] = {
-    "default": _plain, "linear": _linear, "llama3": _llama3, "yarn": _yarn, "longrope": _longrope,
 }  # fmt: skip

@@ -80,8 +80,10 @@ class Network:
         return self.weights.embedding.device
 
     def token_bytes(self, dtype: torch.dtype) -> int:
-        """Return how many bytes the keys and values of one token of an answer take."""
-        return len(self.spec.layers) * 2 * self.spec.key_heads * self.spec.width * dtype.itemsize
+        """Return how many bytes one token of an answer takes: its keys and values, and inputs of convolutions."""
+        spec = self.spec
+        numbers = sum(spec.hidden if layer.kernel else 2 * spec.key_heads * spec.width for layer in spec.layers)
+        return numbers * dtype.itemsize
 
     def fresh_adapter(self, rank: int, alpha: float, seed: int) -> Adapter:
         wide = torch.promote_types(self.dtype, torch.float32)
@@ -295,12 +297,13 @@ def _layer_paths(spec: DecoderSpec) -> list[list[list[list[str]]]]:
     """
     For each layer and place, as in LayerPairs, return its outputs: the paths of the linear layers side by side in each.
     """
-    names = spec.names
-    groups = ((names.queries,), ((names.output,),), tuple((name,) for name in names.wide), ((names.down,),))
-    return [
-        [[[f"{names.layer}{number}.{name}" for name in output] for output in outputs] for outputs in groups]
-        for number in range(len(spec.layers))
-    ]
+    found = []
+    for number in range(len(spec.layers)):
+        names = spec.names_in(number)
+        groups = ((names.queries,), ((names.output,),), tuple((name,) for name in names.wide), ((names.down,),))
+        path = f"{names.layer}{number}."
+        found.append([[[path + name for name in output] for output in outputs] for outputs in groups])
+    return found
 
 
 def _views(adapter: Adapter, flat: Tensor, weights: DecoderWeights) -> Views:

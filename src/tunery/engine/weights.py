@@ -16,7 +16,8 @@ import safetensors
 import torch
 from torch import Tensor
 
-from tunery.engine.families import DecoderSpec, NormSpec, Unknown
+from tunery.engine.base_config import Unknown
+from tunery.engine.families import DecoderSpec, Names, NormSpec
 from tunery.engine.loss import Head
 
 # Stored by older checkpoints in addition to weights: masks and frequencies, which follow from the settings
@@ -56,6 +57,9 @@ class LayerWeights:
     `norms` come before and after attention, before and after the feed-forward part, None where there is none;
     `head_norm` are those of query and key heads. `queries` has the rows of query, key and value stacked; `wide` are the
     first products of the feed-forward part, gate and up if there are two.
+
+    In a layer with a convolution, `queries` has the rows of both gates and the input, and `kernel` is `[tokens, H]`,
+    the weights of the newest token last.
     """
 
     norms: tuple[Norm | None, Norm | None, Norm | None, Norm | None]
@@ -64,6 +68,7 @@ class LayerWeights:
     output: Linear
     wide: tuple[Linear, ...]
     down: Linear
+    kernel: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,17 +106,21 @@ def parameter_names(spec: DecoderSpec) -> list[str]:
     """Return the names of all tensors of a decoder; a tied head has no tensor."""
     names = spec.names
     ends = ("weight", "bias") if spec.norm.has_bias else ("weight",)
-    norms = [name for name in dict.fromkeys(names.norms) if name is not None]
-    norms += names.head_norms if spec.head_norm else ()
-    parts = [f"{name}.{end}" for name in norms for end in ends]
-    parts += [f"{name}.weight" for name in names.order] + [
-        f"{name}.bias" for name in names.order if name in spec.biased
-    ]
     found = [f"{names.embedding}.weight"] + ([f"{names.positions}.weight"] if names.positions else [])
-    found += [f"{names.layer}{number}.{part}" for number in range(len(spec.layers)) for part in parts]
+    for number in range(len(spec.layers)):
+        found += [f"{names.layer}{number}.{part}" for part in _layer_parts(spec, spec.names_in(number), ends)]
     found += [f"{names.last_norm}.{end}" for end in ends]
     found += [] if spec.is_tied else [f"{names.heads[0]}.weight"]
     return found + ([f"{names.heads[0]}.bias"] if spec.has_head_bias else [])
+
+
+def _layer_parts(spec: DecoderSpec, names: Names, ends: tuple[str, ...]) -> list[str]:
+    norms = [name for name in dict.fromkeys(names.norms) if name is not None]
+    norms += names.head_norms if spec.head_norm and names.kernel is None else ()
+    parts = [f"{name}.{end}" for name in norms for end in ends]
+    parts += [f"{name}.weight" for name in names.order]
+    parts += [f"{name}.bias" for name in names.order if name in spec.biased]
+    return parts if names.kernel is None else [*parts, f"{names.kernel}.weight"]
 
 
 def named(tensors: Mapping[str, Tensor], spec: DecoderSpec) -> dict[str, Tensor]:
@@ -129,7 +138,7 @@ def arranged(tensors: Mapping[str, Tensor], spec: DecoderSpec) -> DecoderWeights
     """
     source = _Source(tensors, spec)
     names = spec.names
-    layers = tuple(source.layer(f"{names.layer}{number}.") for number in range(len(spec.layers)))
+    layers = tuple(source.layer(f"{names.layer}{number}.", spec.names_in(number)) for number in range(len(spec.layers)))
     embedding = source.take(f"{names.embedding}.weight")
     positions = None if names.positions is None else source.take(f"{names.positions}.weight")
     last_norm = source.norm(names.last_norm, spec.norm)
@@ -183,21 +192,24 @@ class _Source:
             return Linear(weights[0], biases[0] if biases else None)
         return Linear(torch.cat(weights), torch.cat(biases) if biases else None)
 
-    def layer(self, path: str) -> LayerWeights:
-        spec, names = self._spec, self._spec.names
+    def layer(self, path: str, names: Names) -> LayerWeights:
+        spec, kernel = self._spec, None
         norms = tuple(None if name is None else self.norm(path + name, spec.norm) for name in names.norms)
-        queries = self.linear(path, names.queries)
-        if len(queries.weight) != (spec.heads + 2 * spec.key_heads) * spec.width:
+        queries, rows = self.linear(path, names.queries), (spec.heads + 2 * spec.key_heads) * spec.width
+        if names.kernel is not None:  # stored as [H, 1, tokens]
+            kernel, rows = self.take(f"{path}{names.kernel}.weight").flatten(1).t().contiguous(), 3 * spec.hidden
+        if len(queries.weight) != rows:
             raise ValueError(
                 f"{path}{names.queries[0]} has {len(queries.weight)} rows, which does not match config.json"
             )
         return LayerWeights(
             norms=norms,  # type: ignore[arg-type]
             queries=queries,
-            head_norm=self._head_norm(path),
+            head_norm=self._head_norm(path) if kernel is None else None,
             output=self.linear(path, (names.output,)),
             wide=tuple(self.linear(path, (name,)) for name in names.wide),
             down=self.linear(path, (names.down,)),
+            kernel=kernel,
         )
 
     def _head_norm(self, path: str) -> Norm | tuple[Norm, Norm] | None:
@@ -222,7 +234,7 @@ class _Source:
         paths = [
             f"{self._spec.names.layer}{number}.{name}"
             for number in range(len(self._spec.layers))
-            for name in self._spec.names.order
+            for name in self._spec.names_in(number).order
         ]
         return {path: self._sizes[path] for path in paths}
 

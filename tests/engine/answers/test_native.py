@@ -307,7 +307,7 @@ def test_guesses_change_nothing_but_the_number_of_steps(temperature: float) -> N
     assert steps < len(alone)
 
 
-@pytest.mark.parametrize("family", ["gemma2", "gpt2", "olmo2", "phi3", "gemma3_text", "granite"])
+@pytest.mark.parametrize("family", ["gemma2", "gpt2", "olmo2", "phi3", "gemma3_text", "granite", "lfm2", "helium"])
 def test_other_shapes_are_left_to_the_decoder(family: str) -> None:
     """A family of another shape has no compiled form, which is no error."""
     assert CompiledStep.of(make_network(family)) is None

@@ -42,7 +42,7 @@ def read(network: Network, prompt: tuple[int, ...], known: KnownPrefix | None) -
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 1e-5)])
-@pytest.mark.parametrize("family", ["llama", "qwen3", "mistral", "gemma3_text", "gpt2"])
+@pytest.mark.parametrize("family", ["llama", "qwen3", "mistral", "gemma3_text", "gpt2", "lfm2"])
 @torch.inference_mode()
 def test_logits_are_those_of_the_whole_prompt(family: str, dtype: torch.dtype, tolerance: float) -> None:
     """Behind a known beginning the logits and the cache are those of reading everything, with windows too."""

@@ -1,5 +1,5 @@
 """
-Keys and values of running answers, and the two layouts that read and write them.
+Keys and values of running answers, or the inputs of convolutions, and the two layouts that read and write them.
 
 Each answer has a slot; slots in use are kept together at the front, so that a decoding step is a single product for all
 rows.
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from tunery.engine.answers.prefixes import KnownPrefix
-from tunery.engine.attention import AttentionRule, PackedLayout
+from tunery.engine.attention import AttentionRule, PackedLayout, halves, joined
 
 CHUNK_TOKENS = 256  # capacity grows by this many tokens; 12 MB per row for the default base in float32
 
@@ -106,6 +106,13 @@ class PrefillLayout:
     known: KnownPrefix | None = None
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, rule: AttentionRule) -> tuple[Tensor, ...]:
+        return self.packed.attend(layer, query, *self._stored(layer, key, value), rule)
+
+    def mix(self, layer: int, inputs: Tensor, kernel: Tensor) -> Tensor:
+        return self.packed.mix(layer, joined(*self._stored(layer, *halves(inputs))), kernel)
+
+    def _stored(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Store the row in the cache; return it with what is known of its beginning."""
         if self.known is not None:
             key, value = self.known.before(layer, key, value)
         prefix = self.packed.prefix
@@ -115,7 +122,7 @@ class PrefillLayout:
             for buffer, new in ((keys, key), (values, value)):
                 buffer[slot, :, :prefix] = new[:, :prefix]
                 buffer[slot, :, prefix : prefix + end - start] = new[:, start:end]
-        return self.packed.attend(layer, query, key, value, rule)
+        return key, value
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +139,7 @@ class DecodeLayout:
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, rule: AttentionRule) -> tuple[Tensor, ...]:
         rows, kinds, width = len(self.lengths), key.shape[0], key.shape[2]
         longest = int(self.lengths.max()) + 1
-        keys, values = self.cache.room(layer, longest, key)
-        index = torch.arange(rows, device=key.device)
-        keys[index, :, self.lengths] = key.transpose(0, 1).to(keys.dtype)
-        values[index, :, self.lengths] = value.transpose(0, 1).to(values.dtype)
+        keys, values = self._stored(layer, key, value)
         grouped = query.transpose(0, 1).reshape(rows, kinds, -1, width)
         wide = torch.promote_types(query.dtype, torch.float32)
         scores = (grouped @ keys[:rows, :, :longest].transpose(2, 3)).to(wide) * rule.scaling
@@ -144,6 +148,23 @@ class DecodeLayout:
         scores += self._mask(longest, rule.window, scores)
         weights = torch.softmax(scores, -1).to(query.dtype)
         return ((weights @ values[:rows, :, :longest]).reshape(rows, -1, width),)
+
+    def mix(self, layer: int, inputs: Tensor, kernel: Tensor) -> Tensor:
+        firsts, seconds = self._stored(layer, *halves(inputs))
+        index, total = torch.arange(len(inputs), device=inputs.device), inputs * kernel[-1]
+        for before, weights in enumerate(kernel[:-1].flip(0), 1):
+            place = (self.lengths - before).clamp(min=0)
+            earlier = torch.cat((firsts[index, 0, place], seconds[index, 0, place]), 1).to(inputs.dtype)
+            total.addcmul_(earlier * (self.lengths >= before)[:, None], weights)
+        return total
+
+    def _stored(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Store the new token of each slot in the cache; return the buffers of the layer."""
+        keys, values = self.cache.room(layer, int(self.lengths.max()) + 1, key)
+        index = torch.arange(len(self.lengths), device=key.device)
+        keys[index, :, self.lengths] = key.transpose(0, 1).to(keys.dtype)
+        values[index, :, self.lengths] = value.transpose(0, 1).to(values.dtype)
+        return keys, values
 
     def _mask(self, longest: int, window: int | None, like: Tensor) -> Tensor:
         distance = self.lengths[:, None] - torch.arange(longest, device=like.device)

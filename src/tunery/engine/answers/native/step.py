@@ -255,6 +255,8 @@ def is_fit(network: Network) -> bool:
         and network.dtype in (torch.float32, torch.bfloat16)
         and is_llama
         and is_serial
+        and not spec.turns_neighbours
+        and not any(layer.kernel for layer in spec.layers)
         and has_known_norms
         and len(rules) == 1
         and all(softcap is None and rotation is not None for _, softcap, rotation in rules)
