@@ -48,6 +48,15 @@ FILES: dict[str, dict[str, Any]] = {
         "num_attention_heads": 32, "num_hidden_layers": 32, "num_key_value_heads": 8, "rms_norm_eps": 1e-05,
         "rope_theta": 10000.0, "sliding_window": 4096, "tie_word_embeddings": False, "vocab_size": 32000,
     },
+    "ministral 3": {
+        "model_type": "ministral3", "head_dim": 128, "hidden_act": "silu", "hidden_size": 3072, "vocab_size": 131072,
+        "intermediate_size": 9216, "max_position_embeddings": 262144, "num_attention_heads": 32,
+        "num_hidden_layers": 26, "num_key_value_heads": 8, "rms_norm_eps": 1e-05, "sliding_window": None,
+        "rope_parameters": {"beta_fast": 32.0, "beta_slow": 1.0, "factor": 16.0, "llama_4_scaling_beta": 0.1,
+                            "mscale": 1.0, "mscale_all_dim": 1.0, "original_max_position_embeddings": 16384,
+                            "rope_theta": 1000000.0, "rope_type": "yarn", "type": "yarn"},
+        "tie_word_embeddings": True,
+    },
     "qwen2.5": {
         "model_type": "qwen2", "hidden_act": "silu", "hidden_size": 896, "intermediate_size": 4864,
         "max_window_layers": 21, "num_attention_heads": 14, "num_hidden_layers": 24, "num_key_value_heads": 2,

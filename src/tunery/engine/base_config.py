@@ -117,7 +117,8 @@ def _made(settings: Settings, stated: Mapping[str, Any], width: int) -> Rotation
     original = own or stated.get("original_max_position_embeddings") or settings("max_position_embeddings")
     if kind not in _ROTATIONS:
         raise Unknown(f"rotary positions of the type {kind} are not known")
-    if unknown := set(stated) - _ROTATION_SETTINGS:
+    own_settings = _MINISTRAL_SETTINGS if settings("model_type") == "ministral3" else frozenset()
+    if unknown := set(stated) - _ROTATION_SETTINGS - own_settings:
         raise Unknown(f"rotary positions have the setting {min(unknown)}")
     exponents = torch.arange(0, size, 2, dtype=torch.float) / size
     return _ROTATIONS[kind](stated, exponents, original, settings("max_position_embeddings"))
@@ -186,6 +187,8 @@ _ROTATION_SETTINGS = frozenset(
     | {"low_freq_factor", "high_freq_factor", "attention_factor", "beta_fast", "beta_slow", "truncate"}
     | {"mscale", "mscale_all_dim", "short_factor", "long_factor"}
 )
+# read by its family, and repeated from outside
+_MINISTRAL_SETTINGS = frozenset({"llama_4_scaling_beta", "max_position_embeddings"})
 _ROTATIONS: dict[str, Callable[[Mapping[str, Any], Tensor, int, int], Rotation]] = {
     "default": _plain, "linear": _linear, "llama3": _llama3, "yarn": _yarn, "longrope": _longrope,
 }  # fmt: skip

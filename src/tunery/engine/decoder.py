@@ -67,6 +67,7 @@ class Pass:
     weights: DecoderWeights
     layout: Layout
     turns: Mapping[str | None, Turn | None]
+    growth: Tensor | None = None  # [T, 1, 1], the factors of queries
     groups: Sequence[RowPairs] = ()
     wanted: Tensor | None = None
 
@@ -143,7 +144,13 @@ def begin(
     for name, rotation in spec.rotations.items():
         cosine, sine = angles(rotation, positions, dtype)
         turns[name] = cosine[:, None], sine[:, None]
-    return Pass(spec, weights, layout, turns, groups, wanted)
+    growth = None if spec.query_growth is None else _growth(*spec.query_growth, positions).to(dtype)
+    return Pass(spec, weights, layout, turns, growth, groups, wanted)
+
+
+def _growth(factor: float, tokens: int, positions: Tensor) -> Tensor:
+    """Return the factors `[T, 1, 1]` of the queries at these positions `[T]`, in float32."""
+    return 1 + factor * torch.log(1 + (positions // tokens).float())[:, None, None]
 
 
 def angles(rotation: Rotation, positions: Tensor, dtype: torch.dtype) -> Turn:
@@ -209,6 +216,8 @@ def _attention_half(run: Pass, x: Tensor, number: int, wanted: Tensor | None) ->
     heads = _by_head(spec, together)
     turned, head_norm = _heads_normed(spec, heads[:, : -spec.key_heads], layer)
     turned = _turned(spec, turned, run.turns[part.rotation])
+    if run.growth is not None:
+        turned[:, : spec.heads] *= run.growth
     # (heads, T, D) and (key heads, T, D)
     query, key = turned[:, : spec.heads].transpose(0, 1), turned[:, spec.heads :].transpose(0, 1)
     value = heads[:, -spec.key_heads :].transpose(0, 1).contiguous()  # (key heads, T, D)
@@ -316,6 +325,8 @@ def _attention_gradient(run: Pass, grad_answer: Tensor, own: AttentionKept, numb
     gradients = attention_gradient(grad_seen, own.query, *own.attended, layout=run.layout, rule=part.rule)
     # (T, heads + key heads, D)
     grad_turned = torch.cat([gradient.transpose(0, 1) for gradient in gradients[:2]], 1)
+    if run.growth is not None:
+        grad_turned[:, : spec.heads] *= run.growth
     grad_turned = _turned_back(spec, grad_turned, run.turns[part.rotation])
     grad_heads = _heads_norm_gradient(spec, grad_turned, own, layer)
     return _side_by_side(spec, torch.cat((grad_heads, gradients[2].transpose(0, 1)), 1))

@@ -22,6 +22,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from tunery.engine.lora import Adapter, shape_of
 from tunery.engine.rows import EncodedExample
+from tunery.engine.weights import is_more_than_text, read_config, read_tensors
 from tunery.errors import FailedPrecondition, InvalidArgument
 
 
@@ -75,19 +76,36 @@ def parts_of(theirs: Any) -> Parts:
 
 
 def model_of(folder: Path, dtype: torch.dtype) -> Any:
-    """Return the causal model in a folder; raises ValueError, KeyError or OSError if it cannot be loaded."""
+    """
+    Return the causal model in a folder, without its parts for images or sound.
+
+    Raises ValueError, KeyError or OSError if it cannot be loaded.
+    """
     with quiet_transformers() as transformers:
-        model, report = transformers.AutoModelForCausalLM.from_pretrained(
-            folder,
-            dtype=dtype,
-            use_safetensors=True,
-            local_files_only=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-        )
+        if is_more_than_text(folder):
+            model, report = _text_part(transformers, folder, dtype)
+        else:
+            model, report = transformers.AutoModelForCausalLM.from_pretrained(
+                folder,
+                dtype=dtype,
+                use_safetensors=True,
+                local_files_only=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+            )
     if report["missing_keys"]:  # transformers would fill missing weights with random numbers
         raise ValueError(f"weights are missing: {', '.join(sorted(report['missing_keys'])[:3])}")
     return model.eval().requires_grad_(False)
+
+
+def _text_part(transformers: Any, folder: Path, dtype: torch.dtype) -> tuple[Any, dict[str, Any]]:
+    config = transformers.AutoConfig.for_model(**read_config(folder))
+    with torch.device("meta"):
+        kind = type(transformers.AutoModelForCausalLM.from_config(config))
+    loaded: tuple[Any, dict[str, Any]] = kind.from_pretrained(
+        None, config=config, state_dict=read_tensors(folder, dtype), dtype=dtype, output_loading_info=True
+    )
+    return loaded
 
 
 def tensors_of(folder: Path) -> dict[str, Tensor]:

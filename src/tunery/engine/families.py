@@ -104,6 +104,8 @@ class DecoderSpec:
     residual_multiplier: float = 1.0
     logits_divisor: float = 1.0
     logits_softcap: float | None = None
+    # factor and tokens: a query is multiplied by 1 + factor · log(1 + position // tokens)
+    query_growth: tuple[float, int] | None = None
 
     def names_in(self, layer: int) -> Names:
         """Return the names of the tensors in a layer."""
@@ -177,6 +179,20 @@ def _biased(is_so: object, names: tuple[str, ...]) -> frozenset[str]:
 
 def _mistral(settings: Settings) -> DecoderSpec:
     return _decoder(settings, window=settings("sliding_window", 4096))
+
+
+def _ministral3(settings: Settings) -> DecoderSpec:
+    """Mistral with queries that grow beyond the window of its first training."""
+    stated = settings("rope_parameters") or {}
+    growth = stated.get("llama_4_scaling_beta"), stated.get("original_max_position_embeddings")
+    if None in growth:
+        raise Unknown("config.json does not give llama_4_scaling_beta and original_max_position_embeddings")
+    return _decoder(
+        settings,
+        norm=NormSpec(float(settings("rms_norm_eps", 1e-5))),
+        window=settings("sliding_window"),
+        query_growth=growth,
+    )
 
 
 def _qwen2(settings: Settings) -> DecoderSpec:
@@ -518,7 +534,8 @@ def _gpt2(settings: Settings) -> DecoderSpec:
 
 
 FAMILIES: dict[str, Callable[[Settings], DecoderSpec]] = {
-    "llama": _llama, "mistral": _mistral, "qwen2": _qwen2, "qwen3": _qwen3, "smollm3": _smollm3,
+    "llama": _llama, "mistral": _mistral, "ministral3": _ministral3, "qwen2": _qwen2, "qwen3": _qwen3,
+    "smollm3": _smollm3,
     "gemma": _gemma1, "gemma2": _gemma2, "gemma3_text": _gemma3, "olmo2": _olmo2, "olmo3": _olmo3,
     "exaone4": _exaone4, "helium": _helium, "arcee": _arcee, "lfm2": _lfm2,
     "granite": _granite, "phi3": _phi3, "starcoder2": _starcoder2, "gpt_neox": _gpt_neox, "phi": _phi, "gpt2": _gpt2,

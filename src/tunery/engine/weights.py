@@ -7,6 +7,7 @@ Query, key and value weights are joined into one product; everything else is use
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,20 +87,54 @@ class DecoderWeights:
 def read_tensors(
     folder: Path, dtype: torch.dtype | None = None, device: torch.device | None = None
 ) -> dict[str, Tensor]:
-    """Return all tensors of a folder's safetensors by name, memory-mapped if `dtype` is that of the file."""
+    """
+    Return the tensors of a folder's safetensors by name, memory-mapped if `dtype` is that of the file.
+
+    Of a model that also reads images or sound, only the part for text, under the names of a model for text alone.
+    """
     found: dict[str, Tensor] = {}
+    is_part = is_more_than_text(folder)
     for path in sorted(folder.glob("model*.safetensors")):
         with safetensors.safe_open(path, framework="pt") as file:
-            for name in file.keys():  # noqa: SIM118 - not a dictionary
-                tensor = file.get_tensor(name)
-                found[name] = tensor.to(device, dtype if tensor.is_floating_point() else None)
+            for stored in file.keys():  # noqa: SIM118 - not a dictionary
+                name = _name_in_text(stored) if is_part else stored
+                if name is not None:
+                    tensor = file.get_tensor(stored)
+                    found[name] = tensor.to(device, dtype if tensor.is_floating_point() else None)
     return found
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """Return the settings of a folder in transformers' layout."""
+    """Return the settings of a folder in transformers' layout; those of its part for text, if it has more."""
+    config = _whole_config(folder)
+    if not is_more_than_text(folder):
+        return config
+    ids = {name: config[name] for name in ("bos_token_id", "eos_token_id", "pad_token_id") if name in config}
+    own = {name: config[name] for name in ("tie_word_embeddings", "dtype", "torch_dtype") if name in config}
+    return {**ids, **config["text_config"], **own}  # transformers ties the head of the whole model
+
+
+def is_more_than_text(folder: Path) -> bool:
+    """Return whether the model in a folder has parts for images or sound beside the one for text."""
+    inner = _whole_config(folder).get("text_config")
+    return isinstance(inner, dict) and "model_type" in inner
+
+
+def _whole_config(folder: Path) -> dict[str, Any]:
     config: dict[str, Any] = json.loads((folder / "config.json").read_text("utf-8"))
     return config
+
+
+# `language_model.model.layers` in older files, `model.language_model.layers` in newer ones
+_TEXT_PART = re.compile(r"(model\.)?(?:language_model|text_model)\.")
+
+
+def _name_in_text(name: str) -> str | None:
+    """Return the name of a tensor in a model for text alone, None if it belongs to another part."""
+    found = _TEXT_PART.match(name)
+    if found is None:
+        return name if name.startswith("lm_head.") else None
+    return (found[1] or "") + name[found.end() :]
 
 
 def parameter_names(spec: DecoderSpec) -> list[str]:

@@ -256,6 +256,7 @@ def is_fit(network: Network) -> bool:
         and is_llama
         and is_serial
         and not spec.turns_neighbours
+        and spec.query_growth is None
         and not any(layer.kernel for layer in spec.layers)
         and has_known_norms
         and len(rules) == 1
