@@ -92,11 +92,10 @@ def rule(model: TunedModel, examples: int) -> int | None:
         lowest = min(loss.held_out_loss or 0.0 for loss in measured)
         return next(loss.epoch for loss in measured if loss.held_out_loss == lowest)
     settings, step = model.task.hyperparameters, model.task.completed_steps
+    if step == model.task.total_steps:
+        return settings.epoch_count
     passes = step * settings.batch_size // examples
-    is_end = passes > (step - 1) * settings.batch_size // examples
-    last = settings.epoch_count if step == model.task.total_steps else passes
-    is_kept = last == settings.epoch_count or last % -(-settings.epoch_count // tuner.KEPT_EPOCHS) == 0
-    return last if (is_end or step == model.task.total_steps) and is_kept else None
+    return passes if passes > (step - 1) * settings.batch_size // examples else None
 
 
 def said(api: Api, model: TunedModel) -> dict[str, object]:

@@ -187,6 +187,21 @@ def test_cancel_keeps_what_was_tuned(library: Library) -> None:
     assert adapter(library, model)
 
 
+@pytest.mark.parametrize(("batch_size", "stop", "served"), [(16, 8, 21), (6, 7, 7)])
+def test_cancel_at_the_end_of_an_epoch_serves_it(library: Library, batch_size: int, stop: int, served: int) -> None:
+    """The last epoch that the step ends answers, although every other one of 25 epochs is not kept otherwise."""
+    settings = Hyperparameters(25, batch_size).resolve()
+    worker = TaskWorker.claim(library, created(library, hyperparameters=settings, examples=EXAMPLES[:6]))
+    for event in worker.events():
+        if isinstance(event, StepDone) and event.snapshot.step == stop:
+            worker.cancel()
+
+    assert isinstance(event, Ended)
+    assert (event.model.served_epoch, event.model.task.epoch_losses[-1].epoch) == (served, served)
+    epoch = library.adapter_folder(event.model) / "epochs" / str(served) / "adapter_model.safetensors"
+    assert adapter(library, event.model) == epoch.read_bytes()
+
+
 def test_cancel_before_the_first_step_leaves_nothing(library: Library) -> None:
     """A task that is cancelled while it is prepared ends CANCELLED, its model FAILED."""
     worker = TaskWorker.claim(library, created(library))

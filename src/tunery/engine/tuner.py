@@ -119,7 +119,7 @@ class Tuner:
     def best_epoch(self) -> int | None:
         """
         Return the epoch to serve: the kept epoch with the lowest held-out loss or, without held-out rows, the last one
-        if tuning is at its end; None if neither is known yet.
+        if tuning is at its end and it is kept; None if neither is known yet.
 
         If that epoch is ruined, `require_health` has set another one.
         """
@@ -332,9 +332,19 @@ class Tuner:
             ]
             self.epoch_losses.append(EpochLoss(epoch, math.fsum(losses) / len(losses), held_out_loss))
             if self._keeps(epoch):
-                (self.folder / "epochs").mkdir(exist_ok=True)
-                write_adapter(self.epoch_folder(epoch), self.adapter, base_model=self.base_name)
-                self.kept_epochs[epoch] = epoch_digest(self.epoch_folder(epoch))
+                self._keep(epoch)
+
+    def keep_last_epoch(self) -> None:
+        """Keep the epoch at whose end tuning stopped, which thinning may have left out; do so before publishing."""
+        if self.snapshots and self.schedule.ends_epoch(self.completed_steps):
+            epoch = self.epoch_losses[-1].epoch
+            if epoch not in self.kept_epochs:
+                self._keep(epoch)
+
+    def _keep(self, epoch: int) -> None:
+        (self.folder / "epochs").mkdir(exist_ok=True)
+        write_adapter(self.epoch_folder(epoch), self.adapter, base_model=self.base_name)
+        self.kept_epochs[epoch] = epoch_digest(self.epoch_folder(epoch))
 
     def held_out_loss(self) -> float:
         """Return the mean loss over all answer tokens of the held-out rows, in nats."""

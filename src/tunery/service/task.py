@@ -299,6 +299,7 @@ class TaskWorker:
         return model
 
     def _publish(self, tuner: Tuner) -> Published:
+        tuner.keep_last_epoch()
         needed = tuner.adapter.flat.nbytes * (len(tuner.kept_epochs) + 1)
         return self._folder.publish(self._task, lambda folder: _write(folder, tuner), needed_bytes=needed)
 
