@@ -42,7 +42,7 @@ test: $(VENV)/.developed base rows lint studio-test
 
 # the tests marked "base" need the default base; without it they are skipped and say so, in CI they fail
 base: $(VENV)/.installed
-	$(BIN)/tunery bases pull smollm2-135m-instruct || echo "The default base could not be fetched; tests that need it will be skipped."
+	$(BIN)/tunery bases get smollm2-135m-instruct || echo "The default base could not be fetched; tests that need it will be skipped."
 
 # rows of the quality benchmark that may not be passed on; tests that read them are skipped without
 rows: $(VENV)/.developed

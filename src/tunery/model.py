@@ -26,11 +26,11 @@ from tunery.data.dataset import Dataset, as_dataset
 from tunery.data.dataset import hold_out as split
 from tunery.data.outputs import Contracts, read_contracts
 from tunery.engine.adapter import CONFIG, read_adapter, read_config, write_adapter
-from tunery.engine.catalog import pull
 from tunery.engine.encoding import require_fitting_outputs
 from tunery.engine.export import WRITERS, Source, format_of
 from tunery.engine.lora import Adapter
 from tunery.engine.proof import MAX_PROOF_ROWS, ExportProof, prove_export
+from tunery.engine.pull import pull
 from tunery.engine.resident import ResidentAnswering, ResidentBase, resident_base
 from tunery.engine.tuner import Recipe, Tuner, settings_in_force, versions
 from tunery.errors import InvalidArgument, NotFound

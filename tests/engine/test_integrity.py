@@ -12,8 +12,9 @@ import pytest
 
 from tests.engine.tiny_bases import make_folder, make_gguf
 from tunery.engine import integrity
-from tunery.engine.catalog import Catalog, pull
+from tunery.engine.catalog import Catalog
 from tunery.engine.integrity import BaseCheck, require_whole
+from tunery.engine.pull import pull
 from tunery.engine.resident import loaded_base, resident_base
 from tunery.errors import DataLoss, TuneryError
 

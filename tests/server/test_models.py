@@ -8,7 +8,7 @@ import pytest
 
 from tests.engine.tiny_bases import WINDOW
 from tests.server.api import BASE, Api, error_of
-from tunery.engine import catalog
+from tunery.engine import memory
 from tunery.engine.catalog import ALIASES
 
 REQUIRED = {
@@ -110,5 +110,5 @@ def test_a_base_fits_if_its_tuning_takes_less_than_what_is_free(api: Api, monkey
     """Whether it fits follows from the estimate and the free memory; it is left out while that is unknown."""
     needed = listed(api)[0]["tuningMemoryBytes"]
     for free, fits in ((needed, True), (needed - 1, False), (None, None)):
-        monkeypatch.setattr(catalog, "available_memory", lambda free=free: free)
+        monkeypatch.setattr(memory, "available_memory", lambda free=free: free)
         assert listed(api)[0].get("fits") is fits

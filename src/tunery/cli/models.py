@@ -1,5 +1,5 @@
 """
-`tunery models` and `tunery bases`: list, show, export and delete tuned models; list, fetch, add and export bases.
+`tunery models` and `tunery bases`: list, show, export and delete tuned models; list, search, get and remove bases.
 `tunery backup`, `tunery restore` and `tunery uninstall`: the whole library in one file, or gone.
 """
 
@@ -25,7 +25,10 @@ from tunery.types import Phase, State, TunedModel
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from tunery.engine.catalog import Catalog
+    from tunery.engine.memory import Need
     from tunery.service.backup import Contents
+    from tunery.service.bases import ListedBase
     from tunery.types import CatalogEntry
 
 
@@ -327,29 +330,129 @@ def _removal() -> str:
     return next((said for part, said in tools.items() if part in place), f"{sys.executable} -m pip uninstall tunery")
 
 
-bases = typer.Typer(name="bases", help="List, fetch, add and export base models.", no_args_is_help=True)
+bases = typer.Typer(name="bases", help="List, search, fetch, add, export and remove base models.", no_args_is_help=True)
 
 
 @bases.command("list")
-def list_bases(json: Json = False) -> None:
+def list_bases(
+    all: Annotated[bool, option("Also list bases that can be fetched, and what fits this machine.", "no", "--all")] = (
+        False
+    ),
+    json: Json = False,
+) -> None:
     """List the base models."""
     from tunery.engine.catalog import Catalog
 
-    entries = Catalog(config.data_folder(), config.default_base_model()).entries()
+    catalog = Catalog(config.data_folder(), config.default_base_model())
+    if all:
+        _list_all_bases(catalog, json=json)
+        return
+    entries = catalog.entries()
     if json:
         terminal.result(output.dumped([output.base_document(entry) for entry in entries]))
         return
-    rows = [(entry.name, _size(entry), f"{entry.input_token_limit:,}", *_weights(entry)) for entry in entries]
+    rows = [
+        (entry.name, _size(entry.parameters), f"{entry.input_token_limit:,}", *_weights(entry)) for entry in entries
+    ]
     terminal.table(("NAME", "SIZE", "WINDOW", "WEIGHTS", "LICENCE"), rows, right=(1, 2))
 
 
-@bases.command("pull")
-def pull_base(name: Annotated[str, argument("Name of the base model.", "NAME")], json: Json = False) -> None:
-    """Fetch the weights of a base model to this machine."""
-    entry = fetched(name)
+def _list_all_bases(catalog: Catalog, *, json: bool) -> None:
+    from tunery.service.bases import listed_bases
+
+    found = listed_bases(catalog)
+    if json:
+        terminal.result(output.dumped([asdict(base) for base in found]))
+        return
+    rows = [
+        (base.name, _size(base.parameters), base.licence, _fit(base.tuning), _fit(base.answering), _where(base))
+        for base in found
+    ]
+    terminal.table(("NAME", "SIZE", "LICENCE", "TUNING", "ANSWERS", "WEIGHTS"), rows, right=(1,))
+    terminal.say("TUNING and ANSWERS: does it fit into memory (tight: only if other programs end), and what it takes.")
+    terminal.say("Next: tunery bases get NAME")
+
+
+def _fit(need: Need | None) -> str:
+    if need is None:
+        return ""
+    size = need.bytes / 1e9
+    return f"{need.fit or '?'} {size:,.0f} GB" if size >= 10 else f"{need.fit or '?'} {size:,.1f} GB"
+
+
+def _where(base: ListedBase) -> str:
+    if base.is_present:
+        return "here"
+    if base.arrived_bytes:
+        return "stopped"
+    return "gated" if base.is_gated else "not here"
+
+
+@bases.command("search")
+def search_bases(words: Annotated[str, argument("Part of the name.", "WORDS")], json: Json = False) -> None:
+    """Search the Hugging Face hub for base models."""
+    from tunery.engine.fetch import search_hub
+
+    found = search_hub(words)
+    if json:
+        terminal.result(output.dumped([asdict(model) for model in found]))
+    elif not found:
+        terminal.say(f"The hub has no text model with safetensors and {words!r} in its name.")
+    else:
+        rows = [(model.repository, model.licence, f"{model.downloads or 0:,}") for model in found]
+        terminal.table(("NAME", "LICENCE", "DOWNLOADS"), rows, right=(2,))
+        terminal.say("Next: tunery bases get OWNER/NAME")
+
+
+BaseName = Annotated[str, argument("Name of the base model.", "NAME")]
+
+
+@bases.command("get")
+def get_base(
+    name: Annotated[str, argument("Name in `bases list --all`, or OWNER/NAME on Hugging Face.", "NAME")],
+    json: Json = False,
+) -> None:
+    """Fetch a base model to this machine, or go on fetching it."""
+    try:
+        entry = fetched(name, is_new=True)
+    except KeyboardInterrupt:
+        terminal.say(f"Stopped. What has come is kept; to go on: tunery bases get {name}")
+        raise
     own_name = entry.alias_of or entry.name
-    terminal.say(f"The weights of {own_name} are on this machine.")
+    terminal.say(f"The weights of {own_name} are on this machine. Licence: {entry.licence}.")
+    _say_fit(entry)
     terminal.result(output.dumped(output.base_document(entry)) if json else own_name)
+
+
+@bases.command("pull", hidden=True)
+def pull_base(name: BaseName, json: Json = False) -> None:
+    """Fetch a base model to this machine: the earlier name of `bases get`."""
+    get_base(name, json)
+
+
+@bases.command("remove")
+def remove_base(name: BaseName, yes: Yes = False, json: Json = False) -> None:
+    """Remove a base model from this machine; says what depends on it."""
+    from tunery.engine.catalog import Catalog
+    from tunery.service.bases import dependents, remove
+    from tunery.service.library import Library
+
+    catalog = Catalog(config.data_folder(), config.default_base_model())
+    entry = catalog.resolve(name)
+    with Library.open(config.data_folder(), config.shared()) as library:
+        needing = dependents(library).get(entry.name, [])
+        for model in needing:
+            terminal.say(f"{model.id} ({model.display_name}) needs it to answer.")
+        if not yes:
+            if not terminal.can_ask():
+                raise InvalidArgument(f"{entry.name} was not removed. Add --yes to remove it without being asked.")
+            if not terminal.ask(f"Remove {entry.name} from this machine?", default=False):
+                raise typer.Exit(1)
+        freed = remove(catalog, library, entry.name, is_forced=True)
+    terminal.say(f"Removed {entry.name}; {freed / 1e6:,.1f} MB are free again.")
+    if needing:
+        terminal.say(f"Those models answer again after: tunery bases get {entry.name}")
+    terminal.result(output.dumped({"base": entry.name, "bytes": freed}) if json else entry.name)
 
 
 @bases.command("add")
@@ -363,11 +466,13 @@ def add_base(
 
     doing(f"Reading the weights of {source}")
     entry = Catalog(config.data_folder(), config.default_base_model()).add(source, name)
-    terminal.say(f"Added {entry.display_name}: {_size(entry)} parameters, window {entry.input_token_limit:,} tokens.")
+    terminal.say(
+        f"Added {entry.display_name}: {_size(entry.parameters)} parameters, window {entry.input_token_limit:,} tokens."
+    )
     terminal.say(f"Licence: {entry.licence}.")
     _say_fit(entry)
     if not entry.is_present:
-        terminal.say(f"Next: tunery bases pull {entry.name}")
+        terminal.say(f"Next: tunery bases get {entry.name}")
     terminal.result(output.dumped(output.base_document(entry)) if json else entry.name)
 
 
@@ -391,10 +496,10 @@ def export_base(
     terminal.result(output.dumped({"base": entry.name, "file": str(file)}) if json else str(file))
 
 
-def _size(entry: CatalogEntry) -> str:
-    if not entry.parameters:
+def _size(parameters: int | None) -> str:
+    if not parameters:
         return "unknown"
-    millions = entry.parameters / 1e6
+    millions = parameters / 1e6
     return f"{millions:,.0f}M" if millions >= 10 else f"{millions:.1f}M"
 
 
@@ -406,7 +511,7 @@ def _weights(entry: CatalogEntry) -> tuple[str, str]:
 
 
 def _say_fit(entry: CatalogEntry) -> None:
-    from tunery.engine.catalog import fits, memory_estimate
+    from tunery.engine.memory import fits, memory_estimate
 
     if entry.parameters and fits(entry.parameters) is False:
         terminal.say(

@@ -203,14 +203,15 @@ def _disk(folder: Path) -> Iterator[Finding]:
 
 
 def _base(folder: Path) -> Iterator[Finding]:
-    from tunery.engine.catalog import Catalog, fits
+    from tunery.engine.catalog import Catalog
     from tunery.engine.integrity import require_whole
+    from tunery.engine.memory import fits
 
     catalog = Catalog(folder, config.default_base_model())
     entry = catalog.resolve(catalog.default_base)
     if not entry.is_present:
         yield Finding(
-            "base", Verdict.WARNING, f"{entry.name} is not on this machine yet: tunery bases pull {entry.name}"
+            "base", Verdict.WARNING, f"{entry.name} is not on this machine yet: tunery bases get {entry.name}"
         )
         return
     require_whole(catalog, entry.name)

@@ -676,13 +676,13 @@ def _proof_in(work: Path, export_format: str) -> Document | None:
     return next((export for export in exports if export["format"] == export_format), None)
 
 
-def fetched(name: str) -> CatalogEntry:
-    """Return the entry of a base, after fetching its weights if they are not on this machine."""
-    from tunery.engine.catalog import pull as pull_base
+def fetched(name: str, *, is_new: bool = False) -> CatalogEntry:
+    """Return the entry of a base, after fetching its weights if they are missing; see `pull`, or `get` if `is_new`."""
+    from tunery.engine.pull import get, pull
 
     with LiveLine() as live:
         show = byte_progress(live, f"Fetching {name}")
-        return pull_base(
+        return (get if is_new else pull)(
             name,
             config.data_folder(),
             config.default_base_model(),

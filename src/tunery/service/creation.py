@@ -21,8 +21,9 @@ from statistics import median
 from tunery.data.checks import long_outputs
 from tunery.data.dataset import Dataset
 from tunery.data.outputs import RowsAndLabels, rows_and_labels
-from tunery.engine.catalog import Catalog, available_memory, memory_estimate
+from tunery.engine.catalog import Catalog
 from tunery.engine.encoding import EncodedExample, may_exceed, shared_prefix_tokens
+from tunery.engine.memory import available_memory, memory_estimate
 from tunery.errors import (
     DataProblem,
     DatasetInvalid,
@@ -292,7 +293,7 @@ def estimated_memory(
     entry: CatalogEntry, longest: RowCounts, hyperparameters: Hyperparameters, weight_bytes: int
 ) -> MemoryEstimate:
     """
-    Estimate the memory of a task from its `longest_examples`, see `catalog.memory_estimate`.
+    Estimate the memory of a task from its `longest_examples`, see `memory.memory_estimate`.
 
     `weight_bytes` is 2 if the base is tuned in bfloat16, 4 for float32. Assumes packed rows; bases that are tuned with
     padded rows need more.

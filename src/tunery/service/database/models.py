@@ -173,6 +173,13 @@ def list_names(connection: Connection) -> list[tuple[str, str]]:
     return [(row.id, row.display_name) for row in connection.execute(joined.order_by(tuning_tasks.c.number.desc()))]
 
 
+def list_on_bases(connection: Connection) -> list[tuple[str, str, str, bool]]:
+    """Return base, id and display name of every tuned model, oldest first, and whether its task has ended."""
+    columns = (tuned_models.c.base_model, tuned_models.c.id, tuned_models.c.display_name, tuning_tasks.c.phase)
+    joined = select(*columns).join(tuning_tasks).order_by(tuning_tasks.c.number)
+    return [(base, model, title, phase in _FINAL) for base, model, title, phase in connection.execute(joined)]
+
+
 def change_model(connection: Connection, model_id: str, columns: Mapping[str, Any]) -> None:
     """Set display name, description or answer defaults of a tuned model."""
     statement = update(tuned_models).where(tuned_models.c.id == model_id)
