@@ -21,7 +21,7 @@ from typing import Any, TypedDict, Unpack, overload
 
 from tunery import config
 from tunery.card import ModelCard, base_section, curve_section, data_section, settings_section
-from tunery.curve import advise, read_curve, write_curve
+from tunery.curve import advise, read_curve, svg, write_curve
 from tunery.data.dataset import Dataset, as_dataset
 from tunery.data.dataset import hold_out as split
 from tunery.data.outputs import Contracts, read_contracts
@@ -92,6 +92,10 @@ class Model:
         self._slot = None if adapter is None else resident.add(adapter, rendering)
         if self._slot is not None:
             weakref.finalize(self, resident.remove, self._slot)
+
+    def _repr_svg_(self) -> str | None:
+        """Return the loss curve, which notebooks draw."""
+        return svg(self.snapshots, self.epoch_losses) if self.snapshots else None
 
     @property
     def base_model(self) -> str:
