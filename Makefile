@@ -6,6 +6,7 @@
 # make studio  the Studio again, after a change in studio/
 # make wheel   what is published: wheels for Linux on x86-64 and aarch64, a pure one for other systems, the source
 # make step    the compiled decoding step again, after a change in src/tunery/engine/answers/native
+# make site    the docs as a site with search and llms.txt, in build/site; a dead link is an error
 # make audit   dangerous code and vulnerable packages: bandit, rules of our own for semgrep, pip-audit, npm audit
 # make quality the visible quality suite (about two hours on two cores; goes on where it stopped)
 # make bench   speed and memory beside TRL + PEFT, llama.cpp and transformers + PEFT, in one run each
@@ -20,7 +21,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 PIP_OUTPUT := $(if $(CI),--quiet,$(if $(MAKE_TERMOUT),,--progress-bar=off))
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt $(PIP_OUTPUT)
 
-.PHONY: demo check lint test audit clients chaos scale studio step wheel wheel-test studio-test browser pictures base rows quality bench peers format clean
+.PHONY: demo check lint test audit site clients chaos scale studio step wheel wheel-test studio-test browser pictures base rows quality bench peers format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python examples/demo.py
@@ -122,6 +123,17 @@ audit: $(VENV)/.developed .venv-audit/.installed
 .venv-audit/.installed: tools/audit.txt
 	$(PYTHON) -m venv .venv-audit
 	.venv-audit/bin/python -m pip install --disable-pip-version-check $(PIP_OUTPUT) -r tools/audit.txt
+	touch $@
+
+# pages keep their places beside each other, so that links between them work in the repository and in the site
+site: .venv-site/.installed
+	rm -rf build/pages build/site && mkdir -p build/pages
+	cp --parents -t build/pages $$(git ls-files '*.md' docs examples benchmarks/results LICENSE ':!tests')
+	.venv-site/bin/zensical build --strict
+
+.venv-site/.installed: tools/site.txt
+	$(PYTHON) -m venv .venv-site
+	.venv-site/bin/python -m pip install --disable-pip-version-check $(PIP_OUTPUT) -r tools/site.txt
 	touch $@
 
 format: $(VENV)/.developed

@@ -90,3 +90,12 @@ def test_commands_of_the_readme_exist() -> None:
         r"tunery (tune|generate|evaluate|rescue|data|models|bases|serve|doctor|backup|restore|login|keys|users)\b", text
     ):
         assert re.search(rf"^  {command} ", known, re.MULTILINE), command
+
+
+def test_every_page_is_in_the_menu_of_the_site() -> None:
+    """`make site` would publish the others without a way to them."""
+    menu = re.findall(
+        r": ([\w./-]+\.md)$", (ROOT / "mkdocs.yml").read_text("utf-8").partition("\nnav:")[2], re.MULTILINE
+    )
+
+    assert sorted(menu) == sorted(NAMES)
