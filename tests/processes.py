@@ -37,6 +37,7 @@ PLACES = frozenset(
         "cli/test_models.py",
         "cli/test_rescue.py",
         "cli/test_serve.py",
+        "cli/test_served.py",
         "cli/test_served_exports.py",
         "cli/test_surgery.py",
         "cli/test_tune.py",

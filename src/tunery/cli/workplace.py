@@ -547,7 +547,7 @@ class There:
         model = self.get(name)
         body: dict[str, Any] = {"maxRows": request.max_rows, "seed": request.seed}
         if request.rows is not None:
-            body |= {"examples": _examples(request.rows), "source": request.source}
+            body |= {"examples": _examples(request.rows)["examples"], "source": request.source}
         if request.recorded is not None:
             body["recorded"] = {"title": request.recorded.title, "answers": list(request.recorded.answers)}
         found = self._awaited(model, self._call("POST", f"{model.name}:evaluate", {}, body), on_answered)
