@@ -39,6 +39,8 @@ PLACES = frozenset(
         "cli/test_serve.py",
         "cli/test_served.py",
         "cli/test_served_exports.py",
+        "cli/test_silences.py::test_a_quiet_program_is_heard_to_be_silent",
+        "cli/test_silences.py::test_quick_commands_do_what_the_script_expects",
         "cli/test_surgery.py",
         "cli/test_tune.py",
         "data/test_bad_files.py::test_the_corpus_takes_little_memory_and_time",
@@ -79,6 +81,7 @@ PLACES = frozenset(
         "test_imports.py",
         "test_midnight.py",
         "test_model.py",
+        "test_progress.py::test_another_process_stands_in_for_one_that_is_stuck",
     }
 )
 FIXTURES = frozenset({"live", "postgres"})

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -89,6 +91,46 @@ def test_nothing_is_drawn_into_an_unfinished_line(monkeypatch: pytest.MonkeyPatc
             time.sleep(0.02)
             assert pipe.getvalue() == before
         pipe.wait_for(before + "Answering  0:07\n")
+
+
+STUCK = """
+import os, pathlib, sys
+from tunery import progress
+progress.PIPE_SECONDS, progress.STAND_IN_SECONDS = 1e9, 0.0  # as if no thread could run
+with progress.standing_in(), progress.never_silent("Loading"):
+    while "Loading  0:0" not in pathlib.Path(sys.argv[1]).read_text():
+        pass
+    progress.wait_quietly()
+try:
+    os.waitpid(-1, 0)
+except ChildProcessError:
+    print("no process is left")
+"""
+
+
+def test_another_process_stands_in_for_one_that_is_stuck(tmp_path: Path) -> None:
+    """It shows what is being done while the process shows nothing itself, and ends with the block."""
+    with (tmp_path / "said").open("w") as said:
+        parts = [sys.executable, "-c", STUCK, str(tmp_path / "said")]
+        done = subprocess.run(parts, stderr=said, stdout=subprocess.PIPE, timeout=MAX_WAIT_SECONDS, check=True)
+
+    assert done.stdout == b"no process is left\n"
+
+
+def test_inner_blocks_change_the_text_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The outer text comes back, and one thread shows both; without a text nothing is shown."""
+    pipe = standing_for_stderr(monkeypatch)
+    with never_silent("outer"):
+        with never_silent("inner"):
+            pipe.wait_for("inner  0:07\n")
+            assert [thread.name for thread in threading.enumerate()].count("progress") == 1
+        before = pipe.getvalue()
+        pipe.wait_for(before + "outer  0:07\n")
+        doing("")
+        with progress.printing():
+            before = pipe.getvalue()
+        time.sleep(0.02)
+        assert pipe.getvalue() == before
 
 
 def test_a_notebook_has_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:

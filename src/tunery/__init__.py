@@ -45,4 +45,7 @@ def __dir__() -> list[str]:
 def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'tunery' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    from tunery.progress import never_silent
+
+    with never_silent("Loading tunery"):
+        return getattr(import_module(_HOMES[name]), name)

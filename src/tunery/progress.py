@@ -10,12 +10,14 @@ Within `never_silent`, a thread shows what is being done whenever nothing else h
 from __future__ import annotations
 
 import os
+import select
 import shutil
+import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from html import escape
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Self, TextIO
@@ -31,14 +33,19 @@ PIPE_COLUMNS = 80
 MAX_PIPE_LINES = 200
 REDRAW_SECONDS = 0.1
 TERMINAL_SECONDS = 1.5  # without a sign of life on a terminal or in a notebook
-PIPE_SECONDS = 4.0  # and in a pipe; on a busy machine a line may come a second late
+PIPE_SECONDS = 3.0  # and in a pipe; a library that is being loaded can hold up the line for a second or two
 _LOOK_SECONDS = 0.25
 _BAR_COLUMNS = 16
+
+STAND_IN_SECONDS = 4.0  # longer than the other two: without a sign, the process itself must be stuck
+STARTED_SECONDS = 1.0  # that Python takes on a busy machine before it comes here
+TOLD_SECONDS = 0.5  # between two signs to the stand-in
 
 _lock = threading.RLock()  # held while anything is printed, also over a fork
 _lines: list[LiveLine] = []  # those in use, the innermost last
 _heard = time.monotonic()  # when something was printed last
 _is_held = False  # a person is typing, or a line of the result is unfinished
+_stand_in: _StandIn | None = None
 
 
 def say(text: str = "") -> None:
@@ -69,33 +76,44 @@ def can_redraw() -> bool:
 @contextmanager
 def printing(*, is_partial: bool = False) -> Iterator[None]:
     """Print within the block; after a partial line of the result no live line is drawn until it is complete."""
-    global _heard, _is_held
+    global _is_held
     with _lock:
         if is_partial:
             for line in _lines:
                 line.erase()
         yield
-        _heard, _is_held = time.monotonic(), is_partial
+        _is_held = is_partial
+        _sign()
 
 
 @contextmanager
 def waiting_for_a_person() -> Iterator[None]:
     """Draw nothing within the block, while a person types."""
-    global _heard, _is_held
+    global _is_held
     with _lock:
         for line in _lines:
             line.erase()
         _is_held = True
+        _sign()
     try:
         yield
     finally:
-        _heard, _is_held = time.monotonic(), False
+        _is_held = False
+        _sign()
 
 
 @contextmanager
 def never_silent(doing: str) -> Iterator[None]:
-    """Show within the block what is being done, at least every TERMINAL_SECONDS or PIPE_SECONDS."""
-    global _heard
+    """
+    Show within the block what is being done, at least every TERMINAL_SECONDS or PIPE_SECONDS.
+
+    Within another such block only the text changes, until the end of the inner one.
+    """
+    if _lines:
+        with LiveLine() as line:
+            line.draw(doing, is_shown=False)
+            yield
+        return
     done = threading.Event()
 
     def look() -> None:
@@ -106,7 +124,7 @@ def never_silent(doing: str) -> Iterator[None]:
 
     with LiveLine() as line:
         line.draw(doing, is_shown=False)
-        _heard = time.monotonic()
+        _sign()
         thread = threading.Thread(target=look, name="progress", daemon=True)
         thread.start()
         try:
@@ -117,9 +135,11 @@ def never_silent(doing: str) -> Iterator[None]:
 
 
 def doing(text: str) -> None:
-    """Say within `never_silent` what is being done now; it is shown only if it takes long."""
+    """Say within `never_silent` what is being done now, "" for nothing; it is shown only if it takes long."""
     if _lines:
         _lines[-1].draw(text, is_shown=False)
+        if not text:
+            _lines[-1].erase()
 
 
 class LiveLine:
@@ -150,24 +170,25 @@ class LiveLine:
 
     def draw(self, text: str, *, share: float | None = None, is_last: bool = False, is_shown: bool = True) -> None:
         """Replace the line, at most ten times a second; `share`, 0 to 1, is drawn as a bar before the text."""
-        global _heard
         now = time.monotonic()
         with _lock:
             self._text, self._share, self._since = text, share, now
             if is_shown and self.can_draw and (is_last or now - self._time >= REDRAW_SECONDS):
                 self._show(text, share)
-                self._time = _heard = now
+                self._time = now
+                _sign()
+            elif _stand_in is not None and not is_shown:
+                _stand_in.tell(text)
 
     def remind(self) -> None:
         """Show again what is being done, and for how long, if nothing was shown for a while."""
-        global _heard
         now = time.monotonic()
         if _is_held or not self._text or now - _heard < (TERMINAL_SECONDS if self.can_draw else PIPE_SECONDS):
             return
         text = f"{self._text}  {clock(now - self._since)}"
         if self.can_draw:
             self._show(text, self._share)
-            _heard = now
+            _sign()
         else:
             say(text)
 
@@ -210,6 +231,103 @@ class LiveLine:
             self._live.start()
             console.show_cursor()  # a killed process could not bring it back
         return self._live
+
+
+def _sign() -> None:
+    """Note that something has been printed, or that nothing may be."""
+    global _heard
+    _heard = time.monotonic()
+    if _stand_in is not None:
+        _stand_in.tell("" if _is_held or not _lines else _lines[-1]._text, was_printed=True)
+
+
+@contextmanager
+def standing_in() -> Iterator[None]:
+    """
+    Keep a small process, from the block to the end of this one, that shows what is being done if this one is stuck.
+
+    While a library is loaded, no thread of Python runs, for seconds on a busy machine. Call this before anything else.
+    """
+    global _stand_in
+    if not hasattr(os, "fork") or sys.stderr is None:
+        yield
+        return
+    _stand_in = _StandIn()
+    try:
+        yield
+    finally:  # it ends with this process, whose libraries may take long to unload
+        if _stand_in is not None:
+            _stand_in.tell("tunery is ending")
+
+
+def wait_quietly() -> None:
+    """Show nothing until something else is being done, because a server waits for calls, or a command for somebody."""
+    global _stand_in
+    doing("")
+    if _stand_in is not None:
+        _stand_in.end()
+        _stand_in = None
+
+
+class _StandIn:
+    """
+    The process of `standing_in`, seen from its parent.
+
+    It is told lines: what is being done, after "+" if something was printed just now; it ends when nobody can tell it
+    anything any more.
+    """
+
+    def __init__(self) -> None:
+        read, self._tell = os.pipe()
+        self._told, self._text = 0.0, ""
+        is_live = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        self._process = os.fork()
+        if self._process == 0:
+            try:
+                os.close(self._tell)
+                _stand(read, is_live=is_live)
+            finally:
+                os._exit(0)
+        os.close(read)
+        os.set_blocking(self._tell, False)
+
+    def tell(self, text: str, *, was_printed: bool = False) -> None:
+        now = time.monotonic()
+        if was_printed and bool(text) == bool(self._text) and now - self._told < TOLD_SECONDS:
+            return
+        line = " ".join(harmless(text).split())
+        with suppress(OSError):  # it has ended, or has not read for long
+            os.write(self._tell, f"{'+' if was_printed else '='}{line}\n".encode(errors="replace"))
+            self._told, self._text = now, text
+
+    def end(self) -> None:
+        os.close(self._tell)
+        with suppress(ProcessLookupError, ChildProcessError):
+            os.kill(self._process, signal.SIGKILL)
+            os.waitpid(self._process, 0)
+
+
+def _stand(read: int, *, is_live: bool) -> None:
+    """Be the process of `standing_in`: show what is being done whenever nothing was printed for too long."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which may still have work to do
+    for stream in (0, 1):
+        with suppress(OSError):
+            os.close(stream)
+    text, since, heard = "", time.monotonic(), time.monotonic() - STARTED_SECONDS
+    while True:
+        ready, _, _ = select.select([read], [], [], _LOOK_SECONDS if text else None)
+        now = time.monotonic()
+        if ready:
+            told = os.read(read, 1 << 16).decode(errors="replace")
+            if not told:
+                return
+            *_, line = told.splitlines()
+            heard = now if "+" in (one[:1] for one in told.splitlines()) else heard
+            text, since = line[1:], since if line[1:] == text else now
+        elif text and now - heard >= STAND_IN_SECONDS:
+            shown = f"{text}  {clock(now - since)}"
+            os.write(2, (f"\r\x1b[2K{shown[: columns() - 1]}" if is_live else f"{shown}\n").encode(errors="replace"))
+            heard = now
 
 
 class _Notebook:

@@ -32,6 +32,7 @@ from tunery.errors import (
     Unauthenticated,
     Unavailable,
 )
+from tunery.progress import wait_quietly
 
 DEFAULT_DAYS = 90
 _TUNING = "https://www.googleapis.com/auth/generative-language.tuning"
@@ -78,6 +79,7 @@ def _signed_in(address: str | None, *, no_browser: bool) -> Client:
         if not no_browser:
             return client
         address = client.address
+    wait_quietly()
     through = through_device_code if no_browser else through_browser
     return Client(address, through(Client(address), _TUNING, terminal.say))
 

@@ -111,12 +111,10 @@ def options(
     if context.invoked_subcommand is None:
         terminal.say(FIRST_STEPS)
         raise typer.Exit(2)
-    if context.invoked_subcommand not in _TALKING:
-        context.with_resource(progress.never_silent(f"tunery {context.invoked_subcommand} is working"))
+    context.with_resource(progress.never_silent(f"tunery {context.invoked_subcommand} is working"))
 
 
 _is_debugging = False
-_TALKING = ("serve", "login")  # a server that waits for calls, and a command that waits for a person
 
 
 def _report(error: Exception) -> int:

@@ -29,6 +29,7 @@ from tunery.cli import output, terminal
 from tunery.cli.terminal import Json, option
 from tunery.cli.workplace import fetched
 from tunery.errors import TuneryError
+from tunery.progress import wait_quietly
 
 if TYPE_CHECKING:
     from tunery.server.http import Services
@@ -386,8 +387,13 @@ def worker(
         config.data_folder(), base.alias_of or base.name, evaluates=evaluation, shared=config.shared()
     )
     start_logging(log_format)
-    work(settings, lambda: terminal.say("Working. Ctrl-C stops; the tuning job in progress goes back into the queue."))
+    work(settings, _say_working)
     terminal.say("Stopped.")
+
+
+def _say_working() -> None:
+    terminal.say("Working. Ctrl-C stops; the tuning job in progress goes back into the queue.")
+    wait_quietly()
 
 
 def _say_ready(services: Services, *, open_browser: bool) -> None:
@@ -400,6 +406,7 @@ def _say_ready(services: Services, *, open_browser: bool) -> None:
         _offer_browser(services)
     terminal.say("For clients  tunery login --print-token")
     terminal.say("Ctrl-C stops the server; tuning jobs resume when it starts again.")
+    wait_quietly()
     if open_browser:
         webbrowser.open(link)
 

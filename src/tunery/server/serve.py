@@ -22,6 +22,7 @@ from starlette.types import ASGIApp
 from tunery.config import ALONE, Shared
 from tunery.engine.catalog import Catalog
 from tunery.errors import FailedPrecondition, TuneryError
+from tunery.progress import doing
 from tunery.server.app import make_app
 from tunery.server.connections import ConnectionLimits, Connections
 from tunery.server.http import Services
@@ -169,6 +170,7 @@ def work(settings: ServerSettings, on_ready: Callable[[], None]) -> None:
             on_ready()
             while not stop.wait(1.0) and worker.is_alive:
                 pass
+            doing("Stopping the worker")
 
 
 @contextmanager
@@ -225,6 +227,7 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Have the running task put back while the last streams are being sent."""
+        doing("Stopping the server")
         if self._services.worker is not None:
             self._services.worker.begin_stop()
         await super().shutdown(sockets)
