@@ -28,6 +28,7 @@ from tunery.server.app import make_app
 from tunery.server.http import Services
 from tunery.service.access import TUNING
 from tunery.service.answering import Answering
+from tunery.service.bases import Downloads
 from tunery.service.creation import Creation
 from tunery.service.library import Library
 from tunery.service.reports import DataChecks, DataCurves, Evaluations
@@ -70,6 +71,7 @@ class Api:
             evaluations=Evaluations(library, cast(Answering, None), catalog),  # not started
             data_checks=DataChecks(library, catalog),
             data_curves=DataCurves(library, catalog),
+            downloads=Downloads(catalog),
             worker=SimpleNamespace(wake=lambda: None, usage_of=lambda _task_id: None),
             address=ADDRESS,
         )

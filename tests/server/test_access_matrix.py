@@ -19,6 +19,7 @@ from tunery.engine.catalog import Catalog
 from tunery.errors import Unavailable
 from tunery.server.app import make_app
 from tunery.service.access import CLOUD_PLATFORM, RETRIEVER, SCOPES, TUNING, TUNING_READONLY
+from tunery.service.bases import Downloads
 from tunery.service.creation import Creation
 from tunery.service.library import Library
 from tunery.service.reports import DataChecks, DataCurves, Evaluations
@@ -85,6 +86,13 @@ RULES = {
     "ListPrompts": "list",
     "GetPrompt": "list",
     "ExportPrompt": "list",
+    "ListBases": "known",
+    "GetBase": "known",
+    "SearchBases": "administer",
+    "AddBase": "administer",
+    "FetchBase": "administer",
+    "StopBase": "administer",
+    "RemoveBase": "administer",
     "GetServerInfo": "open",
     "GetHealth": "unguarded",
     "GetReadiness": "unguarded",
@@ -189,6 +197,7 @@ class World:
             evaluations=Evaluations(library, cast(Any, _NobodyAnswers()), catalog),
             data_checks=DataChecks(library, catalog),
             data_curves=DataCurves(library, catalog),
+            downloads=Downloads(catalog),
             worker=SimpleNamespace(wake=lambda: None, usage_of=lambda _task_id: None),
             address="http://127.0.0.1:8000",
         )

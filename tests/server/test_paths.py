@@ -30,6 +30,7 @@ from tunery.server.app import _routers, make_app
 from tunery.server.http import Services
 from tunery.service.accounts.accounts import Accounts
 from tunery.service.answering import Answering
+from tunery.service.bases import Downloads
 from tunery.service.creation import Creation, Estimates
 from tunery.service.library import Library
 from tunery.service.reports import DataChecks, DataCurves, Evaluations
@@ -121,6 +122,7 @@ def app(library: Library) -> FastAPI:
             evaluations=Evaluations(library, answering, catalog),
             data_checks=DataChecks(library, catalog),
             data_curves=DataCurves(library, catalog),
+            downloads=Downloads(catalog),
             worker=Worker(library, main=trainer.main),
             address="http://127.0.0.1",
         )
@@ -142,7 +144,7 @@ def test_no_id_leads_out_of_the_data_folder(
     def ask(route: tuple[str, str], ids: list[str], is_quoted: bool) -> None:
         method, path = route
         assume((method, ids[0]) != ("DELETE", "kept"))  # which is no path, and would rightly be done
-        for name in ("{model_id:id}", "{operation_id:id}", "{permission_id:id}"):
+        for name in ("{model_id:id}", "{operation_id:id}", "{permission_id:id}", "{base_id:id}"):
             path = path.replace(name, quote(ids[0], safe="") if is_quoted else ids[0], 1)
             ids = ids[1:] + ids[:1]
         assert loop.run_until_complete(_status(app, library.folder.path, method, path, ids[0])) in {

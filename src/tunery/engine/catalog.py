@@ -150,7 +150,16 @@ class Catalog:
         Adding a source again replaces the earlier entry; a GGUF file that changed must be pulled again. Raises
         AlreadyExists when the name belongs to another base, and the errors of `inspect`.
         """
-        record = inspect(source)
+        return self._add(inspect(source), name)
+
+    def add_from_hub(self, hub_id: str, name: str | None = None) -> CatalogEntry:
+        """Add OWNER/NAME of the hub, even if a folder of this name is at hand; see `add`."""
+        match = HUB_ID.fullmatch(hub_id)
+        if match is None:
+            raise InvalidArgument(f"{hub_id!r} is not the name of a model on the hub, such as OWNER/NAME.")
+        return self._add(inspect_hub(match["repository"], match["revision"]), name)
+
+    def _add(self, record: Record, name: str | None) -> CatalogEntry:
         record = replace(record, name=check_name(name) if name else self._free_name(record))
         own = self._own_entries()
         if record.name in ALIASES or (record.name in own and own[record.name].source != record.source):
@@ -174,8 +183,8 @@ class Catalog:
         if found := _found(plain, self._own_entries()):
             return found
         if offer := offered_as(plain):
-            return self.add(offer.repository, offer.name)
-        return self.add(plain) if HUB_ID.fullmatch(plain) else self.resolve(plain)
+            return self.add_from_hub(offer.repository, offer.name)
+        return self.add_from_hub(plain) if HUB_ID.fullmatch(plain) else self.resolve(plain)
 
     def remove(self, name: str, *, keep_record: bool = False) -> int:
         """

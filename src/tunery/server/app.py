@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from tunery import __version__
 from tunery.server import (
     accounts,
+    bases,
     datasets,
     exports,
     generation,
@@ -113,6 +114,8 @@ def _routers() -> tuple[APIRouter, ...]:
         models.examples_router,
         models.router,
         models.bases_router,
+        bases.router,
+        bases.list_router,
         datasets.router,
         prompts.router,
         monitoring.info_router,
@@ -233,7 +236,8 @@ _TOKEN_OR_KEY = [*_TOKEN, {"key": []}, {"keyInAddress": []}]
 _OPEN = {"GetServerInfo", "GetMe"}  # these headers identify the caller
 _UNGUARDED = {"GetHealth", "GetReadiness"}
 _OPENAI_TAG = openai.router.tags[0]
-_FOR_KEYS = {*generation.router.tags, *generation.text_router.tags, *models.bases_router.tags, _OPENAI_TAG}
+_OPEN_ROUTERS = (generation.router, generation.text_router, models.bases_router, bases.list_router)
+_FOR_KEYS = {_OPENAI_TAG, *(tag for router in _OPEN_ROUTERS for tag in router.tags)}
 
 _ERRORS = {
     "400": "The request is not valid; `message` says what is wrong and where.",

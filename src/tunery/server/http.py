@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from tunery.engine.catalog import Catalog
     from tunery.service.accounts.accounts import Accounts
     from tunery.service.answering import Answering
+    from tunery.service.bases import Downloads
     from tunery.service.creation import Creation, Estimates
     from tunery.service.library import Library
     from tunery.service.reports import DataChecks, DataCurves, Evaluations
@@ -209,6 +210,7 @@ class Services:
     evaluations: Evaluations
     data_checks: DataChecks
     data_curves: DataCurves
+    downloads: Downloads
     worker: Worker | None  # None: workers elsewhere tune
     address: str
 

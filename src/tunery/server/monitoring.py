@@ -234,6 +234,7 @@ FEATURES = (
     "inquiries.cancel",
     "tunedModels.examples",
     "prompts",
+    "bases",
 )
 
 

@@ -29,6 +29,7 @@ from tunery.server.http import Services
 from tunery.server.security import is_loopback, scrub_logs
 from tunery.service.accounts.accounts import Accounts
 from tunery.service.answering import Answering
+from tunery.service.bases import Downloads
 from tunery.service.creation import Creation, Estimates
 from tunery.service.library import Library
 from tunery.service.reports import DataChecks, DataCurves, Evaluations
@@ -109,6 +110,7 @@ def running(settings: ServerSettings, address: str) -> Iterator[Services]:
         data_checks, data_curves = DataChecks(library, catalog), DataCurves(library, catalog)
         reports = (evaluations, data_checks, data_curves)
         on_success = evaluations.begin if settings.evaluates else None
+        downloads = Downloads(catalog)
         worker = None
         if settings.tunes:
             worker = Worker(library, warm_base=warm_base, on_success=on_success, beside=answering.beside_tuning)
@@ -139,11 +141,13 @@ def running(settings: ServerSettings, address: str) -> Iterator[Services]:
                 evaluations=evaluations,
                 data_checks=data_checks,
                 data_curves=data_curves,
+                downloads=downloads,
                 worker=worker,
                 address=address,
             )
         finally:
             accounts.local_token.stop()
+            downloads.close()
             for kind in reports:
                 kind.stop()
             if worker is not None:

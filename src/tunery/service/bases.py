@@ -202,10 +202,12 @@ class Downloads:
 
     def of(self, base: ListedBase) -> Download | None:
         """Return the download of a base; None if there is nothing to tell."""
+        if base.is_present:
+            return None
         fetching = self._fetching.get(base.name)
         if fetching is not None and (fetching.is_running or fetching.error):
             return fetching.seen
-        if base.is_present or not base.arrived_bytes:
+        if not base.arrived_bytes:
             return None
         return Download(DownloadState.STOPPED, "download", base.arrived_bytes, base.total_bytes)
 

@@ -802,6 +802,114 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1beta/bases:search": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Searchbases
+         * @description Search the hub for text models with safetensors.
+         */
+        get: operations["SearchBases"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1beta/bases": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Listbases
+         * @description List the bases that are here and those that can be fetched.
+         */
+        get: operations["ListBases"];
+        put?: never;
+        /**
+         * Addbase
+         * @description Add a base from the hub: its revision, sizes and digests are recorded, and no weights are fetched yet.
+         */
+        post: operations["AddBase"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1beta/bases/{base_id}:fetch": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Fetchbase
+         * @description Start fetching a base, or go on; the reply comes at once, and `download` tells how far it is.
+         */
+        post: operations["FetchBase"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1beta/bases/{base_id}:stop": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Stopbase
+         * @description Stop fetching a base; what has arrived is kept.
+         */
+        post: operations["StopBase"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1beta/bases/{base_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Getbase
+         * @description Return a base.
+         */
+        get: operations["GetBase"];
+        put?: never;
+        post?: never;
+        /**
+         * Removebase
+         * @description Remove a base from this machine; with `force=true` even if tuned models depend on it.
+         */
+        delete: operations["RemoveBase"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1beta/datasets:parse": {
         parameters: {
             query?: never;
@@ -1353,6 +1461,72 @@ export interface components {
             epochCount?: number;
         };
         /**
+         * BaseOut
+         * @description A base that is on this machine or can be fetched; fields that nobody could read are left out.
+         */
+        BaseOut: {
+            /** Name */
+            name: string;
+            /** Displayname */
+            displayName: string;
+            /**
+             * Place
+             * @description Its repository, or where it was added from.
+             */
+            place?: string;
+            /** Licence */
+            licence: string;
+            /** Languages */
+            languages?: string;
+            /** Goodat */
+            goodAt?: string;
+            /** Inputtokenlimit */
+            inputTokenLimit: number;
+            /** Parameters */
+            parameters?: number;
+            /**
+             * Ispresent
+             * @description Whether the weights are on this machine.
+             */
+            isPresent: boolean;
+            /**
+             * Isoffered
+             * @description Whether it is in the list that tunery comes with.
+             */
+            isOffered: boolean;
+            /**
+             * Isgated
+             * @description Whether its terms have to be accepted on the hub first.
+             */
+            isGated: boolean;
+            /**
+             * Isdefault
+             * @description Whether API names of old code stand for it.
+             */
+            isDefault: boolean;
+            /**
+             * Downloadbytes
+             * @description Bytes of its files, known once the hub was asked.
+             */
+            downloadBytes?: number;
+            tuning?: components["schemas"]["tunery__server__bases__MemoryOut"];
+            answering?: components["schemas"]["tunery__server__bases__MemoryOut"];
+            download?: components["schemas"]["DownloadOut"];
+            /**
+             * Dependents
+             * @description For administrators.
+             */
+            dependents?: components["schemas"]["DependentOut"][];
+        };
+        /**
+         * BasesPage
+         * @description All bases.
+         */
+        BasesPage: {
+            /** Bases */
+            bases: components["schemas"]["BaseOut"][];
+        };
+        /**
          * CandidateOut
          * @description One answer, or its next chunk; `finish_reason` comes with the last chunk.
          */
@@ -1672,6 +1846,16 @@ export interface components {
             isPresent: boolean;
         };
         /**
+         * DependentOut
+         * @description A tuned model that needs a base to answer.
+         */
+        DependentOut: {
+            /** Name */
+            name: string;
+            /** Displayname */
+            displayName: string;
+        };
+        /**
          * DeviceOut
          * @description The device that computes; cores and memory are those of the machine.
          */
@@ -1686,6 +1870,31 @@ export interface components {
             memoryBytes?: number;
             /** Freememorybytes */
             freeMemoryBytes?: number;
+        };
+        /**
+         * DownloadOut
+         * @description How far a base has come.
+         */
+        DownloadOut: {
+            /**
+             * State
+             * @description RUNNING, STOPPED (to be gone on with) or FAILED.
+             */
+            state: string;
+            /**
+             * Stage
+             * @description ask, download, unpack, convert or check.
+             */
+            stage: string;
+            /** Donebytes */
+            doneBytes: number;
+            /** Totalbytes */
+            totalBytes?: number;
+            /**
+             * Error
+             * @description Why it failed, and what to do.
+             */
+            error?: string;
         };
         /**
          * EpochAnswersOut
@@ -1746,7 +1955,7 @@ export interface components {
             foldSeconds?: components["schemas"]["SecondsOut"];
             /** Waitingbefore */
             waitingBefore: number;
-            memory: components["schemas"]["MemoryOut"];
+            memory: components["schemas"]["tunery__server__wire__datasets__MemoryOut"];
             /**
              * Ratewarning
              * @description If the learning rate will probably ruin the model.
@@ -1973,6 +2182,26 @@ export interface components {
             answering?: boolean;
         };
         /**
+         * HubModelOut
+         * @description A model that the hub found.
+         */
+        HubModelOut: {
+            /** Repository */
+            repository: string;
+            /** Licence */
+            licence?: string;
+            /** Downloads */
+            downloads?: number;
+        };
+        /**
+         * HubModelsOut
+         * @description The models that the hub found, most fetched first.
+         */
+        HubModelsOut: {
+            /** Models */
+            models: components["schemas"]["HubModelOut"][];
+        };
+        /**
          * HyperparametersOut
          * @description Settings in force; a multiplier is already applied to the rate.
          */
@@ -2185,18 +2414,6 @@ export interface components {
             score: number;
             /** Tested */
             tested: number;
-        };
-        /**
-         * MemoryOut
-         * @description The most memory the task may take, and the memory that is free now; unknown figures are left out.
-         */
-        MemoryOut: {
-            /** Neededbytes */
-            neededBytes?: number;
-            /** Freebytes */
-            freeBytes?: number;
-            /** Fits */
-            fits?: boolean;
         };
         /**
          * MetadataOut
@@ -2608,6 +2825,14 @@ export interface components {
             title: string;
             /** Answers */
             answers: string[];
+        };
+        /**
+         * RemovedOut
+         * @description What was freed.
+         */
+        RemovedOut: {
+            /** Bytes */
+            bytes: number;
         };
         /**
          * ReportOut
@@ -3135,6 +3360,28 @@ export interface components {
             text: string;
         };
         /**
+         * MemoryOut
+         * @description The memory that something takes; `fit` is yes, tight (if other programs end) or no.
+         */
+        tunery__server__bases__MemoryOut: {
+            /** Memorybytes */
+            memoryBytes: number;
+            /** Fit */
+            fit?: string;
+        };
+        /**
+         * MemoryOut
+         * @description The most memory the task may take, and the memory that is free now; unknown figures are left out.
+         */
+        tunery__server__wire__datasets__MemoryOut: {
+            /** Neededbytes */
+            neededBytes?: number;
+            /** Freebytes */
+            freeBytes?: number;
+            /** Fits */
+            fits?: boolean;
+        };
+        /**
          * UsageOut
          * @description Tokens read and written.
          */
@@ -3175,6 +3422,17 @@ export interface components {
             memoryBytes: number;
             /** Peakmemorybytes */
             peakMemoryBytes: number;
+        };
+        /**
+         * BaseIn
+         * @description A base to add from the hub: `source` is OWNER/NAME, with @REVISION if it is not to be the newest.
+         */
+        BaseIn: {
+            /**
+             * Source
+             * @default
+             */
+            source?: string;
         };
         /**
          * ChatCompletionIn
@@ -5949,6 +6207,201 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ModelOut"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
+        };
+    };
+    SearchBases: {
+        parameters: {
+            query?: {
+                query?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HubModelsOut"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
+        };
+    };
+    ListBases: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BasesPage"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
+        };
+    };
+    AddBase: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["BaseIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BaseOut"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
+        };
+    };
+    FetchBase: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                base_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BaseOut"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
+        };
+    };
+    StopBase: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                base_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BaseOut"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
+        };
+    };
+    GetBase: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                base_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BaseOut"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
+        };
+    };
+    RemoveBase: {
+        parameters: {
+            query?: {
+                force?: boolean;
+            };
+            header?: never;
+            path: {
+                base_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RemovedOut"];
                 };
             };
             400: components["responses"]["Error400"];

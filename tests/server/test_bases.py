@@ -1,0 +1,172 @@
+"""Bases over HTTP: the list, downloads that are started, stopped and gone on with, faults, removal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from tests.engine.tiny_bases import make_folder
+from tests.hub import Hub, hub_of
+from tests.server.api import BASE, Api, error_of
+from tunery.engine import fetch, memory
+from tunery.engine.catalog import Catalog
+from tunery.engine.offered import offered_bases
+from tunery.service.access import CLOUD_PLATFORM
+
+QWEN, NAME = "Qwen/Qwen3-0.6B", "qwen3-0.6b"
+PLACE = f"/v1beta/bases/{NAME}"
+MAX_WAIT_SECONDS = 60
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """Return a hub on which a tiny base stands for one of the list, and another one for any other model."""
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    monkeypatch.setattr(fetch, "PAUSE_SECONDS", 0.001)
+    folder = make_folder(tmp_path / "shown")
+    with hub_of({QWEN: folder, "tiny-labs/Other": folder}) as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.address)
+        yield hub
+
+
+@pytest.fixture
+def admin(api: Api) -> Iterator[TestClient]:
+    """Return an administrator; what was fetched is removed afterwards."""
+    yield api.client("local", CLOUD_PLATFORM)
+    api.services.downloads.close()
+    for entry in Catalog(api.library.folder.path, BASE).entries():
+        if entry.source.startswith("hub:") and not entry.alias_of:
+            api.services.catalog.remove(entry.name)
+
+
+def until(client: TestClient, holds: Callable[[dict[str, Any]], object], path: str = PLACE) -> dict[str, Any]:
+    """Poll a base until something holds, and return it."""
+    give_up = time.monotonic() + MAX_WAIT_SECONDS
+    while not holds(found := client.get(path).json()):
+        assert time.monotonic() < give_up, found
+        time.sleep(0.01)
+    return dict(found)
+
+
+def test_everybody_lists_what_there_is(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bases that are here and those of the list, with licence and fit, also for a key; paths are not told."""
+    monkeypatch.setattr(memory, "available_memory", lambda: 5 * 10**9)
+    monkeypatch.setattr(memory, "total_memory", lambda: 9 * 10**9)
+    keyed = api.client(key=api.accounts.keys.create("a key")[1])
+
+    found = {base["name"]: base for base in keyed.get("/v1beta/bases").json()["bases"]}
+
+    assert set(offered_bases()) <= set(found)
+    assert (found[BASE]["isPresent"], found[BASE]["isDefault"], "place" in found[BASE]) == (True, True, False)
+    listed = found[NAME]
+    assert (listed["licence"], listed["place"], listed["isPresent"]) == ("Apache-2.0", QWEN, False)
+    assert (listed["tuning"]["fit"], listed["answering"]["fit"]) == ("tight", "yes")
+    assert found["llama-3.2-1b-instruct"]["tuning"]["fit"] == "no"
+    assert "languages" not in found["gemma-3-1b-it"]
+    assert error_of(api.client().get("/v1beta/bases"))["code"] == 403
+
+
+def test_fetch_stop_go_on_remove(api: Api, admin: TestClient, hub: Hub) -> None:
+    """A download is polled, keeps what came when it is stopped, goes on from there, and the base can be used."""
+    hub.holds = True
+    assert admin.post(f"{PLACE}:fetch").json()["download"]["state"] == "RUNNING"
+    running = until(admin, lambda base: base["download"]["doneBytes"] > 0)
+    assert running["download"]["totalBytes"] == running["downloadBytes"] > running["download"]["doneBytes"]
+    assert error_of(admin.delete(PLACE))["message"] == f"{NAME} is being fetched. Stop that first."
+
+    admin.post(f"{PLACE}:stop")
+    hub.holds = False
+    hub.go_on.set()
+    stopped = until(admin, lambda base: base["download"]["state"] == "STOPPED")
+    assert (stopped["isPresent"], stopped["download"]["doneBytes"] > 0) == (False, True)
+
+    admin.post(f"{PLACE}:fetch")
+    here = until(admin, lambda base: base["isPresent"])
+    assert "download" not in here
+    assert any(headers.get("Range") for _, headers in hub.asked)
+    assert api.web.get(f"/v1beta/models/{NAME}").json()["isPresent"]
+
+    assert admin.delete(PLACE).json()["bytes"] > 0
+    assert not admin.get(PLACE).json()["isPresent"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "sentence"),
+    [
+        ({"refuses": 503}, "status 503. Try again later"),
+        ({"gated": {QWEN}}, "is gated: accept its terms on"),
+        ({"wrong": {"model.safetensors"}}, "instead of"),
+    ],
+)
+def test_a_fault_is_told_and_fetching_again_goes_on(
+    admin: TestClient, hub: Hub, fault: dict[str, Any], sentence: str
+) -> None:
+    """The reason is in the download until somebody presses again."""
+    for name, value in fault.items():
+        setattr(hub, name, value)
+    admin.post(f"{PLACE}:fetch")
+    failed = until(admin, lambda base: base["download"]["state"] == "FAILED")
+    assert sentence in failed["download"]["error"]
+
+    hub.refuses, hub.gated, hub.wrong = 0, set(), set()
+    admin.post(f"{PLACE}:fetch")
+
+    assert "download" not in until(admin, lambda base: base["isPresent"])
+
+
+@pytest.mark.usefixtures("hub")
+def test_a_model_of_the_hub_is_searched_and_added(admin: TestClient) -> None:
+    """What the hub finds can be added by its name and fetched; anything else is refused with the reason."""
+    assert admin.get("/v1beta/bases:search", params={"query": "other"}).json() == {
+        "models": [{"repository": "tiny-labs/Other", "licence": "apache-2.0", "downloads": 7}]
+    }
+    added = admin.post("/v1beta/bases", json={"source": "tiny-labs/Other"}).json()
+    assert (added["name"], added["isPresent"]) == ("other", False)
+    admin.post("/v1beta/bases/other:fetch")
+    until(admin, lambda base: base["isPresent"], "/v1beta/bases/other")
+
+    assert error_of(admin.get("/v1beta/bases:search"))["code"] == 400
+    assert "The hub has no a/b" in error_of(admin.post("/v1beta/bases", json={"source": "a/b"}))["message"]
+    for source in ("", "/etc/passwd", "http://127.0.0.1/a/b", "../a/b"):
+        assert "not the name of a model" in error_of(admin.post("/v1beta/bases", json={"source": source}))["message"]
+    assert error_of(admin.post("/v1beta/bases/unknown:fetch"))["code"] == 404
+
+
+def test_what_depends_on_a_base_is_named(api: Api, admin: TestClient, hub: Hub) -> None:
+    """Removal is refused with the names, done with force, and then the same revision can be fetched again."""
+    admin.post(f"{PLACE}:fetch")
+    until(admin, lambda base: base["isPresent"])
+    api.active("needing", base_model=NAME, display_name="Needs it")
+
+    assert admin.get(PLACE).json()["dependents"] == [{"name": "tunedModels/needing", "displayName": "Needs it"}]
+    assert "dependents" not in api.web.get(PLACE).json()
+    assert "is the base of Needs it" in error_of(admin.delete(PLACE))["message"]
+    assert admin.delete(PLACE, params={"force": "true"}).json()["bytes"] > 0
+    asked = len(hub.asked)
+    admin.post(f"{PLACE}:fetch")
+    until(admin, lambda base: base["isPresent"])
+    assert not [path for path, _ in hub.asked[asked:] if path.startswith("/api/")]
+
+    api.running("tuning-now", base_model=NAME)
+    assert "is being tuned" in error_of(admin.delete(PLACE, params={"force": "true"}))["message"]
+    api.clear()
+
+
+def test_no_more_than_a_few_at_a_time(admin: TestClient, hub: Hub, tmp_path: Path) -> None:
+    """A fourth download is refused until another has ended or is stopped; the same one again is not a second."""
+    hub.holds = True
+    names = ["smollm2-360m-instruct", "qwen3-1.7b", "olmo-2-1b-instruct", NAME]
+    hub.repositories |= {offered_bases()[name].repository: tmp_path / "shown" for name in names}
+    replies = [admin.post(f"/v1beta/bases/{name}:fetch") for name in (*names[:3], names[0])]
+    assert [reply.status_code for reply in replies] == [200] * 4
+
+    refused = error_of(admin.post(f"{PLACE}:fetch"))
+
+    assert (refused["code"], refused["message"]) == (429, "3 bases are being fetched. Wait for one, or stop one.")
