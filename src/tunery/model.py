@@ -31,7 +31,7 @@ from tunery.engine.export import WRITERS, Source, format_of
 from tunery.engine.lora import Adapter
 from tunery.engine.proof import MAX_PROOF_ROWS, ExportProof, prove_export
 from tunery.engine.pull import pull
-from tunery.engine.resident import ResidentAnswering, ResidentBase, resident_base
+from tunery.engine.resident import ResidentAnswering, ResidentBase, kept_as, resident_base
 from tunery.engine.tuner import Recipe, Tuner, settings_in_force, versions
 from tunery.errors import InvalidArgument, NotFound
 from tunery.evaluation.contest import MAX_ROWS, Contest, OnAnswered, RecordedAnswers
@@ -52,6 +52,7 @@ from tunery.types import (
     SamplingSettings,
     TuningExample,
     TuningSnapshot,
+    WeightFormat,
 )
 
 CALLS = {"python": 'tunery.load("folder of the adapter").generate("...")'}
@@ -328,7 +329,7 @@ def tune(
     hyperparameters = hyperparameters or Hyperparameters()
     rows = fitting(dataset, base_model)
     examples, held_out = split(rows.examples, hold_out, seed)
-    resident = resident_base(base_model, config.data_folder())
+    resident = resident_base(base_model, config.data_folder(), *kept_as(hyperparameters.weights))
     work = Path(tempfile.mkdtemp(prefix="tunery-"))
     try:
         rendering = Rendering(datetime.now(UTC))
@@ -372,17 +373,19 @@ def fitting(dataset: Dataset | Iterable[TuningExample], base_model: str) -> Data
     return rows
 
 
-def load(folder: str | Path, rendering: Rendering | None = None) -> Model:
+def load(folder: str | Path, rendering: Rendering | None = None, weights: str | None = None) -> Model:
     """
     Load a tuned model from a folder written by `save` or PEFT, or a base by its name in the catalog.
 
-    Its prompts are rendered with `rendering`, by default as its card says. Raises NotFound and InvalidArgument.
+    Its prompts are rendered with `rendering`, and the weights of its base are kept in the format `weights`, both by
+    default as its card says. Raises NotFound and InvalidArgument.
     """
     path = Path(folder)
     if not (path / CONFIG).is_file():
         return Model(resident_base(str(folder), config.data_folder()))
-    resident = resident_base(base_of(path), config.data_folder())
     card = ModelCard.read(path)
+    kept = kept_as(weights or _in_force(card).get("weights", WeightFormat.AUTO))
+    resident = resident_base(base_of(path), config.data_folder(), *kept)
     adapter, curve = read_adapter(path, resident.network), read_curve(path)
     model = Model(resident, adapter, *curve, rendering=rendering or _rendering_of(card))
     model.known_card = card
@@ -395,7 +398,12 @@ def _rendering_of(card: ModelCard | None) -> Rendering:
     if card is None:
         return Rendering(None, None)
     date = datetime.fromisoformat(card.create_time) if card.create_time else None
-    return Rendering(date, (card.settings or {}).get("in_force", {}).get("thinking"))
+    return Rendering(date, _in_force(card).get("thinking"))
+
+
+def _in_force(card: ModelCard | None) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = ((card and card.settings) or {}).get("in_force") or {}
+    return found
 
 
 @contextmanager

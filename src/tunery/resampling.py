@@ -13,7 +13,7 @@ from random import Random
 from tunery import config
 from tunery.data.cleaning import Finding, examine
 from tunery.data.dataset import Dataset, as_dataset, hold_out
-from tunery.engine.resident import ResidentAnswering, resident_base
+from tunery.engine.resident import ResidentAnswering, kept_as, resident_base
 from tunery.errors import InvalidArgument
 from tunery.evaluation.contest import MAX_ROWS, OnAnswered, cross_validated, output_limit, sampled, split
 from tunery.evaluation.report import Evaluation
@@ -66,7 +66,8 @@ def cross_validate(
     """
     how = repeated or Repeated()
     examples = fitting(dataset, how.base_model).examples
-    base = ResidentAnswering(resident_base(how.base_model, config.data_folder()))
+    kept = resident_base(how.base_model, config.data_folder(), *kept_as(how.hyperparameters.weights))
+    base = ResidentAnswering(kept)
 
     @contextmanager
     def tuned(examples: Sequence[TuningExample], number: int) -> Iterator[ResidentAnswering]:

@@ -44,6 +44,20 @@ class DataFacts:
     source: str  # name of the file, or "records"
 
 
+class WeightFormat(StrEnum):
+    """In how many bits the frozen weights of a base are kept in memory while it is tuned."""
+
+    AUTO = "auto"  # full if that fits, else as the base came
+    FULL = "full"
+    EIGHT_BIT = "8bit"
+    FOUR_BIT = "4bit"
+
+    @classmethod
+    def of(cls, bits: float) -> WeightFormat:
+        """Return the format of quantized weights with this many bits on average; blocks of 4 bits have up to 5.5."""
+        return cls.FOUR_BIT if bits <= 5.5 else cls.EIGHT_BIT
+
+
 @dataclass(frozen=True, slots=True)
 class Hyperparameters:
     """
@@ -51,7 +65,8 @@ class Hyperparameters:
 
     `epoch_count` ≥ 1, `batch_size` ≥ 1; `learning_rate` > 0 **or** `learning_rate_multiplier` > 0 (times 0.001).
     Defaults are those of the page "Intro to model tuning": 5, 4, 0.001. `label_share`, 0 to 1, is the share of the loss
-    of labels: the cross-entropy over all different outputs; the rest is the plain loss, which curves show.
+    of labels: the cross-entropy over all different outputs; the rest is the plain loss, which curves show. `weights` is
+    the format in which the weights of the base are kept.
     """
 
     epoch_count: int = 5
@@ -59,6 +74,7 @@ class Hyperparameters:
     learning_rate: float | None = None
     learning_rate_multiplier: float | None = None
     label_share: float = 0.0
+    weights: str = WeightFormat.AUTO
 
     DEFAULT_LEARNING_RATE = 0.001
     MEASURED_LEARNING_RATE = 0.01  # our own choice: ten times the default; runs with 0.3 or more were ruined
@@ -76,10 +92,13 @@ class Hyperparameters:
                 raise InvalidArgument(f"{name} must be greater than 0, not {value!r}.")
         if not 0 <= self.label_share <= 1:
             raise InvalidArgument(f"label_share must be between 0 and 1, not {self.label_share!r}.")
+        if self.weights not in list(WeightFormat):
+            raise InvalidArgument(f"weights must be {', '.join(WeightFormat)}, not {self.weights!r}.")
 
     def facts(self) -> dict[str, Any]:
-        """Return the settings by name; without a share of labels as they were before there was one."""
-        return {name: value for name, value in asdict(self).items() if name != "label_share" or value}
+        """Return the settings by name; those that most tasks do not have are left out if they are the default."""
+        usual = {"label_share": 0, "weights": WeightFormat.AUTO}
+        return {name: value for name, value in asdict(self).items() if name not in usual or value != usual[name]}
 
     def resolve(self) -> Hyperparameters:
         """Return the effective values, with the multiplier folded into `learning_rate`."""

@@ -10,7 +10,7 @@ from tunery.cli.main import app
 
 TUNE = (
     "--base-model --id --display-name --description --epochs --batch-size"
-    " --learning-rate --learning-rate-multiplier --settings --hold-out --seed --resume --server --json --yes"
+    " --learning-rate --learning-rate-multiplier --settings --weights --hold-out --seed --resume --server --json --yes"
 )
 GENERATE = "--input --output --temperature --top-p --top-k --max-output-tokens --stop --seed --server --json"
 GENERATE += " --input-column --sheet"

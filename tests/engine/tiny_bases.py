@@ -75,19 +75,27 @@ def make_folder(
 
 
 def make_gguf(
-    path: Path, *, architecture: str = "llama", quantization: str = "Q4_1", scale: float = 0.1, **changes: Any
+    path: Path,
+    *,
+    architecture: str = "llama",
+    quantization: str = "Q4_1",
+    scale: float = 0.1,
+    hidden: int = HIDDEN,
+    feed_forward: int = FEED_FORWARD,
+    **changes: Any,
 ) -> Path:
     """
     Write a GGUF file as llama.cpp's converter would; `changes` are more values of the metadata.
 
-    `scale` is the standard deviation of the weights; with 0.3 an adapter can be tuned to certain answers.
+    `scale` is the standard deviation of the weights; with 0.3 an adapter can be tuned to certain answers. Types like
+    Q4_K need a `hidden` and a `feed_forward` size that are multiples of 256.
     """
     writer = gguf.GGUFWriter(path, architecture)
     writer.add_name("Tiny")
     writer.add_string("general.license", "apache-2.0")
     writer.add_context_length(WINDOW)
-    writer.add_embedding_length(HIDDEN)
-    writer.add_feed_forward_length(FEED_FORWARD)
+    writer.add_embedding_length(hidden)
+    writer.add_feed_forward_length(feed_forward)
     writer.add_block_count(LAYERS)
     writer.add_head_count(HEADS)
     writer.add_head_count_kv(KEY_VALUE_HEADS)
@@ -97,7 +105,7 @@ def make_gguf(
     for key, value in changes.items():
         writer.add_string(key.replace("__", "."), value)
     _add_tokenizer(writer)
-    _add_tensors(writer, gguf.GGMLQuantizationType[quantization], architecture, scale)
+    _add_tensors(writer, gguf.GGMLQuantizationType[quantization], architecture, scale, (hidden, feed_forward))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -140,25 +148,44 @@ def _add_tokenizer(writer: gguf.GGUFWriter) -> None:
 
 
 def _add_tensors(
-    writer: gguf.GGUFWriter, quantization: gguf.GGMLQuantizationType, architecture: str, scale: float
+    writer: gguf.GGUFWriter,
+    quantization: gguf.GGMLQuantizationType,
+    architecture: str,
+    scale: float,
+    sizes: tuple[int, int],
 ) -> None:
-    random = np.random.default_rng(0)
-    small = HIDDEN // HEADS * KEY_VALUE_HEADS
-    shapes = {"attn_q": (HIDDEN, HIDDEN), "attn_k": (small, HIDDEN), "attn_v": (small, HIDDEN)}
-    shapes |= {"attn_output": (HIDDEN, HIDDEN), "ffn_gate": (FEED_FORWARD, HIDDEN), "ffn_up": (FEED_FORWARD, HIDDEN)}
-    shapes |= {"ffn_down": (HIDDEN, FEED_FORWARD)}
+    random, (hidden, feed_forward) = np.random.default_rng(0), sizes
+    small = hidden // HEADS * KEY_VALUE_HEADS
+    shapes = {"attn_q": (hidden, hidden), "attn_k": (small, hidden), "attn_v": (small, hidden)}
+    shapes |= {"attn_output": (hidden, hidden), "ffn_gate": (feed_forward, hidden), "ffn_up": (feed_forward, hidden)}
+    shapes |= {"ffn_down": (hidden, feed_forward)}
 
     def add(name: str, *shape: int, kind: gguf.GGMLQuantizationType) -> None:
-        values = random.standard_normal(shape, dtype=np.float32) * scale
-        writer.add_tensor(name, gguf.quantize(values, kind), raw_dtype=kind)
+        writer.add_tensor(name, random_blocks(random, shape, kind, scale), raw_dtype=kind)
 
     plain = gguf.GGMLQuantizationType.F32
-    add("token_embd.weight", len(VOCABULARY), HIDDEN, kind=gguf.GGMLQuantizationType.Q8_0)
+    add("token_embd.weight", len(VOCABULARY), hidden, kind=gguf.GGMLQuantizationType.Q8_0)
     for layer in range(LAYERS):
         for part, shape in shapes.items():
             add(f"blk.{layer}.{part}.weight", *shape, kind=quantization)
             if architecture == "qwen2" and part in ("attn_q", "attn_k", "attn_v"):
                 add(f"blk.{layer}.{part}.bias", shape[0], kind=plain)
-        add(f"blk.{layer}.attn_norm.weight", HIDDEN, kind=plain)
-        add(f"blk.{layer}.ffn_norm.weight", HIDDEN, kind=plain)
-    add("output_norm.weight", HIDDEN, kind=plain)
+        add(f"blk.{layer}.attn_norm.weight", hidden, kind=plain)
+        add(f"blk.{layer}.ffn_norm.weight", hidden, kind=plain)
+    add("output_norm.weight", hidden, kind=plain)
+
+
+def random_blocks(
+    random: np.random.Generator, shape: tuple[int, ...], kind: gguf.GGMLQuantizationType, scale: float
+) -> np.ndarray:
+    """Return random weights of a type of ggml; where the gguf package cannot quantize, the bits are random."""
+    weights, size = gguf.GGML_QUANT_SIZES[kind]
+    if weights < 256:
+        return gguf.quantize(random.standard_normal(shape, dtype=np.float32) * scale, kind)
+    blocks = random.integers(0, 256, (*shape[:-1], shape[-1] // weights, size), dtype=np.uint8)
+    # float16 scales: d at the end of Q6_K, d and dmin at the start of the others; their own scales reach 127 and 63
+    places = (size - 2,) if kind.name == "Q6_K" else (0, 2)
+    for place in places:
+        scales = (random.random(blocks.shape[:-1]) * scale / 64 / (8 if place == 0 else 1)).astype(np.float16)
+        blocks[..., place : place + 2] = scales[..., None].view(np.uint8)
+    return blocks.reshape(*shape[:-1], -1)

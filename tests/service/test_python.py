@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import tunery
+from tests.engine.tiny_bases import make_gguf
 from tests.fakes import counting_examples, write_learnable_base
 from tunery.engine.catalog import Catalog
 from tunery.engine.resident import resident_base
@@ -65,6 +67,38 @@ def test_a_call_that_was_interrupted_is_resumed(tmp_path: Path) -> None:
         assert [(one.id, one.task.phase) for one in library.list()] == [(model.id, Phase.SUCCEEDED)]
     whole = tunery.tune(data, base_model="tiny", epoch_count=3, library=False)
     assert [s.mean_loss for s in whole.snapshots] == [s.mean_loss for s in model.snapshots]
+
+
+def test_a_job_resumes_with_the_weights_it_began_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights that stayed in 4 bits since little memory was free do so when more is, and give the same bytes."""
+
+    def stop(snapshot: TuningSnapshot) -> None:
+        if snapshot.step == 4:
+            raise KeyboardInterrupt
+
+    Catalog(tmp_path / "home").add(str(make_gguf(tmp_path / "q.gguf", scale=0.3)), "small")
+    data = rows(tmp_path / "numbers.csv")
+    asked: dict[str, Any] = {"base_model": "small", "epoch_count": 3}
+    monkeypatch.setattr("tunery.engine.base.available_memory", lambda: 1)
+    with pytest.raises(KeyboardInterrupt):
+        tunery.tune(data, on_snapshot=stop, **asked)
+    monkeypatch.undo()
+    monkeypatch.setenv("TUNERY_HOME", str(tmp_path / "home"))
+    resident_base.cache_clear()
+    model = tunery.tune(data, **asked)
+
+    with Library.open(tmp_path / "home") as library:
+        task = library.get("numbers").task
+    assert task.settings["weights"] == "4bit"
+    assert model.card().settings["in_force"]["weights"] == "4bit"
+    whole, full = (tunery.tune(data, **asked, weights=weights, library=False) for weights in ("4bit", "full"))
+    saved = [_saved(one, tmp_path / str(number)) for number, one in enumerate((model, whole, full))]
+    assert saved[0] == saved[1] != saved[2]
+
+
+def _saved(model: tunery.Model, folder: Path) -> bytes:
+    model.save(folder)
+    return (folder / "adapter_model.safetensors").read_bytes()
 
 
 def test_outside_my_library_nothing_is_kept(tmp_path: Path) -> None:

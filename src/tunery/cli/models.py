@@ -20,7 +20,7 @@ from tunery.cli.workplace import epoch_name, fetched, workplace
 from tunery.errors import DataLoss, FailedPrecondition, InvalidArgument
 from tunery.progress import doing
 from tunery.service.folder import DataFolder, split_epoch
-from tunery.types import Phase, State, TunedModel
+from tunery.types import Phase, State, TunedModel, WeightFormat
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -169,6 +169,7 @@ def _facts(model: TunedModel) -> list[tuple[str, str]]:
     seconds = (task.complete_time - task.start_time).total_seconds() if task.complete_time and task.start_time else None
     settings = f"{values.epoch_count} epochs, batch size {values.batch_size}, learning rate {values.learning_rate:g}"
     settings += f", loss of labels {values.label_share:g}" if values.label_share else ""
+    settings += f", weights {values.weights}" if values.weights != WeightFormat.AUTO else ""
     artifact = output.artifact_folder(model)
     return [
         ("Id", model.id),

@@ -28,6 +28,7 @@ from tunery.types import (
     TunedModel,
     TuningSnapshot,
     TuningTask,
+    WeightFormat,
 )
 
 if TYPE_CHECKING:
@@ -219,6 +220,8 @@ def _setting_facts(values: Hyperparameters, seed: int, given: Mapping[str, objec
     }
     if values.label_share:
         texts["label_share"] = f"loss of labels {values.label_share:g}"
+    if values.weights != WeightFormat.AUTO:
+        texts["weights"] = f"weights {values.weights}"
     is_given = {name: name in given or (name == "learning_rate" and bool(multiplier)) for name in texts}
     chosen = ", ".join(text for name, text in texts.items() if is_given[name])
     default = ", ".join(text for name, text in texts.items() if not is_given[name])

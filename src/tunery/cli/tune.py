@@ -33,7 +33,7 @@ from tunery.cli.workplace import Job, Workplace, workplace
 from tunery.errors import TuneryError
 from tunery.progress import LiveLine, StepProgress, doing
 from tunery.service.tuning import Ended, Event, Noticed, PhaseEntered, Started, StepDone
-from tunery.types import DEFAULT_BASE_MODEL, Hyperparameters, Phase, State, TunedModel
+from tunery.types import DEFAULT_BASE_MODEL, Hyperparameters, Phase, State, TunedModel, WeightFormat
 
 if TYPE_CHECKING:
     from tunery.service.creation import MemoryEstimate
@@ -64,6 +64,11 @@ SettingsChoice = Annotated[
 ]
 
 
+WeightsChoice = Annotated[
+    WeightFormat, option("How the weights of the base are kept in memory.", "full if that fits, else as they came")
+]
+
+
 @reads_file
 def tune(
     file: DataFile,
@@ -81,6 +86,7 @@ def tune(
     learning_rate_multiplier: Annotated[
         float | None, option("Factor for the default learning rate.", 1, metavar="X")
     ] = None,
+    weights: WeightsChoice = WeightFormat.AUTO,
     hold_out: HoldOut = None,
     seed: Annotated[int | None, option("Seed for the row order and the initial weights.", 0, metavar="N")] = None,
     settings: SettingsChoice = Settings.PAGE,
@@ -105,6 +111,7 @@ def tune(
         "batch_size": batch_size,
         "learning_rate": learning_rate,
         "learning_rate_multiplier": learning_rate_multiplier,
+        "weights": None if weights is WeightFormat.AUTO else weights,
         "hold_out": hold_out,
         "seed": seed,
     }

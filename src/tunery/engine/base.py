@@ -16,13 +16,15 @@ import torch
 
 from tunery.engine.base_config import Unknown
 from tunery.engine.catalog import Catalog, folder_entry, inspect_folder, weights_digest
+from tunery.engine.conversion import read_stored, stored_bits
 from tunery.engine.fallback import FallbackNetwork, model_of
 from tunery.engine.families import spec_of
+from tunery.engine.memory import available_memory, memory_estimate
 from tunery.engine.network import Network
 from tunery.engine.tokenizer import Tokenizer
 from tunery.engine.weights import arranged, read_config, read_tensors
 from tunery.errors import InvalidArgument
-from tunery.types import CatalogEntry
+from tunery.types import CatalogEntry, WeightFormat
 
 CPU = torch.device("cpu")
 
@@ -37,6 +39,7 @@ class Base:
     folder: Path
     digest: str  # sha256 of the weights
     dtype: torch.dtype
+    notice: str = ""  # on the format of the weights, if it is not the usual one
 
     @property
     def name(self) -> str:
@@ -49,32 +52,81 @@ class Base:
         return self.entry.input_token_limit
 
 
-def load(entry: CatalogEntry, data_folder: Path, *, dtype: torch.dtype, device: torch.device = CPU) -> Base:
+def load(
+    entry: CatalogEntry,
+    data_folder: Path,
+    *,
+    dtype: torch.dtype,
+    device: torch.device = CPU,
+    weights: WeightFormat = WeightFormat.FULL,
+) -> Base:
     """
-    Load a base whose weights are on this machine (see `pull.pull`).
+    Load a base whose weights are on this machine (see `pull.pull`), and keep them in the format `weights`.
 
     Raises FailedPrecondition when the weights are missing or were changed, InvalidArgument when they cannot be loaded.
     """
     catalog, name = Catalog(data_folder), entry.alias_of or entry.name
-    return _load(entry, catalog.folder(name), catalog.digest(name), dtype, device)
+    return _load(entry, catalog.folder(name), catalog.digest(name), dtype, device, weights)
 
 
 def load_folder(folder: Path, *, dtype: torch.dtype) -> Base:
     """Load a folder in transformers' layout that is not in the catalog; reads all weights to compute the digest."""
     record = inspect_folder(folder.resolve())
-    return _load(folder_entry(record), folder, weights_digest(record), dtype, CPU)
+    return _load(folder_entry(record), folder, weights_digest(record), dtype, CPU, WeightFormat.FULL)
 
 
-def _load(entry: CatalogEntry, folder: Path, digest: str, dtype: torch.dtype, device: torch.device) -> Base:
+def _load(
+    entry: CatalogEntry, folder: Path, digest: str, dtype: torch.dtype, device: torch.device, weights: WeightFormat
+) -> Base:
     try:
-        network = network_of(folder, dtype, device)
+        chosen = chosen_format(weights, entry, folder, dtype, device)
+        network = network_of(folder, dtype, device, chosen.format)
         tokenizer = Tokenizer.read(folder)
     except (ValueError, KeyError, OSError, safetensors.SafetensorError) as error:
         raise InvalidArgument(f"{entry.name} cannot be loaded from {folder}: {error}") from error
-    return Base(network, tokenizer, entry, folder, digest, dtype)
+    return Base(network, tokenizer, entry, folder, digest, dtype, chosen.sentence)
 
 
-def network_of(folder: Path, dtype: torch.dtype, device: torch.device = CPU) -> Network | FallbackNetwork:
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The format in which the weights of a base are kept, and a sentence that says why, if it is not the usual one."""
+
+    format: WeightFormat
+    sentence: str = ""
+
+
+def chosen_format(
+    asked: WeightFormat, entry: CatalogEntry, folder: Path, dtype: torch.dtype, device: torch.device = CPU
+) -> Choice:
+    """
+    Return the format in which to keep the weights of a base: the one asked for; by default full weights if they fit.
+
+    Weights that came in fewer bits are never rounded again, nor are any rounded that nobody asked to round.
+    """
+    if asked is WeightFormat.FULL or device.type != "cpu" or not entry.parameters:
+        return Choice(WeightFormat.FULL)
+    bits = stored_bits(folder)
+    own = None if bits is None else WeightFormat.of(bits)
+    if asked is not WeightFormat.AUTO:
+        if own is WeightFormat.FOUR_BIT or own is asked:
+            return Choice(own, f"The weights of the base are kept in {_BITS[own]} bits, as they came.")
+        raise InvalidArgument(f"{entry.name} did not come with weights in {_BITS[asked]} bits. Use full weights.")
+    needed, free = memory_estimate(entry.parameters, weight_bytes=dtype.itemsize), available_memory()
+    if free is None or needed <= free or own is None:
+        return Choice(WeightFormat.FULL)
+    return Choice(
+        own,
+        f"The weights of the base are kept in {_BITS[own]} bits, as they came: in full, tuning needs about"
+        f" {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free.",
+    )
+
+
+_BITS = {WeightFormat.EIGHT_BIT: 8, WeightFormat.FOUR_BIT: 4}
+
+
+def network_of(
+    folder: Path, dtype: torch.dtype, device: torch.device = CPU, weights: WeightFormat = WeightFormat.FULL
+) -> Network | FallbackNetwork:
     """
     Return the frozen model in a folder: our own decoder, or the model of transformers with the reason why ours cannot
     compute it.
@@ -83,7 +135,9 @@ def network_of(folder: Path, dtype: torch.dtype, device: torch.device = CPU) -> 
     """
     try:
         spec = spec_of(read_config(folder))
-        return Network(spec, arranged(read_tensors(folder, dtype, device), spec))
+        is_full = weights is WeightFormat.FULL
+        tensors = read_tensors(folder, dtype, device) if is_full else read_stored(folder, dtype, device)
+        return Network(spec, arranged(tensors, spec))
     except Unknown as reason:
         return FallbackNetwork(model_of(folder, dtype).to(device), str(reason))
 

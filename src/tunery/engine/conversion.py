@@ -21,8 +21,9 @@ from tokenizers import Tokenizer as Backend
 from tunery.engine.fallback import gguf_tokenizer_parts, read_gguf
 from tunery.engine.families import spec_of
 from tunery.engine.gguf import GgufFile, GgufTensor
+from tunery.engine.quantized import Blocks, Kind, QuantizedWeight, Weight
 from tunery.engine.tokenizer import Tokenizer
-from tunery.engine.weights import parameter_names
+from tunery.engine.weights import parameter_names, read_config
 from tunery.errors import InvalidArgument
 from tunery.files import OnProgress, Progress, ignore, read_json, write_json
 
@@ -178,6 +179,46 @@ def _blocks(content: mmap.mmap, place: Place) -> torch.Tensor:
     row_bytes = place.columns // BLOCK_WEIGHTS * BLOCK_BYTES
     count = place.rows * row_bytes
     return torch.frombuffer(content, dtype=torch.uint8, count=count, offset=place.offset).view(place.rows, row_bytes)
+
+
+def stored_bits(folder: Path) -> float | None:
+    """Return the bits per weight in the layers of a base that came with quantized weights; None if it did not."""
+    if not (folder / ORIGINAL_FILE).is_file() or not is_plain_llama(file := GgufFile(folder / ORIGINAL_FILE)):
+        return None
+    found = [tensor for tensor in file.tensors if tensor.name.startswith("blk.") and _is_quantized(tensor)]
+    weights = sum(tensor.numbers for tensor in found)
+    return 8 * sum(tensor.total_bytes for tensor in found) / weights if weights else None
+
+
+def read_stored(folder: Path, dtype: torch.dtype, device: torch.device) -> dict[str, Weight]:
+    """
+    Return the weights of a base by parameter name, as its GGUF file stores them; those in blocks are memory-mapped.
+
+    `dtype` is the type that they are widened to when they are used, and that of the others.
+    """
+    import gguf
+
+    file, config = GgufFile(folder / ORIGINAL_FILE), read_config(folder)
+    with file.path.open("rb") as opened:
+        content = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_COPY)  # torch warns about read-only memory
+    names, found = _parameter_names(config), dict[str, Weight]()
+    for tensor in file.tensors:
+        rows = len(file.data(tensor)) if len(tensor.shape) > 1 else 1
+        data = torch.frombuffer(content, dtype=torch.uint8, count=tensor.total_bytes, offset=tensor.offset)
+        data = original_rows(data.view(rows, -1), _rotary_heads(tensor.name, config))
+        if _is_quantized(tensor):
+            found[names[tensor.name]] = QuantizedWeight((Blocks(Kind.of(tensor.type_id), data.to(device)),), dtype)
+        else:
+            plain = gguf.dequantize(data.numpy(), gguf.GGMLQuantizationType(tensor.type_id))
+            found[names[tensor.name]] = torch.from_numpy(plain).view(tensor.shape).to(device, dtype)
+    return found
+
+
+def _is_quantized(tensor: GgufTensor) -> bool:
+    return len(tensor.shape) == 2 and tensor.type_id not in _PLAIN_TYPES
+
+
+_PLAIN_TYPES = (0, 1, 30)  # float32, float16, bfloat16
 
 
 def is_plain_llama(file: GgufFile) -> bool:

@@ -166,7 +166,7 @@ def angles(rotation: Rotation, positions: Tensor, dtype: torch.dtype) -> Turn:
 
 def embedded(spec: DecoderSpec, weights: DecoderWeights, token_ids: Tensor, positions: Tensor) -> Tensor:
     """Map token ids `[T]` to the residual stream `[T, H]`."""
-    x = functional.embedding(token_ids, weights.embedding)
+    x = weights.embedding[token_ids]  # (T, H)
     if spec.embedding_multiplier != 1:  # rounded the way the family does
         x *= torch.tensor(spec.embedding_multiplier, dtype=torch.float32).to(x.dtype)
     return x if weights.positions is None else x + functional.embedding(positions, weights.positions)

@@ -24,6 +24,7 @@ from tunery.engine.lora import Adapter, shape_of
 from tunery.engine.rows import EncodedExample
 from tunery.engine.weights import is_more_than_text, read_config, read_tensors
 from tunery.errors import FailedPrecondition, InvalidArgument
+from tunery.types import WeightFormat
 
 
 @contextmanager
@@ -165,6 +166,8 @@ class FallbackNetwork:
     """
 
     is_packed = False
+    quantized_kinds: Sequence[str] = ()  # transformers gets plain weights
+    weight_format = WeightFormat.FULL
 
     def __init__(self, model: Any, reason: str = "") -> None:
         self.reason = reason

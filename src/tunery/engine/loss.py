@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tunery.engine.quantized import Weight, product, product_back
+
 BLOCK_ROWS = 128  # 25 MB of logits with a vocabulary of 49,152
 NEAR = 3.0  # nats: tokens at least a twentieth as likely as the likeliest, about five for a first token
 
@@ -21,22 +23,22 @@ NEAR = 3.0  # nats: tokens at least a twentieth as likely as the likeliest, abou
 @dataclass(frozen=True, slots=True)
 class Head:
     """
-    The frozen vocabulary projection: `weight` `[V, H]`, `bias` `[V]` or None.
+    The frozen vocabulary projection: `weight` `[V, H]`, which may be quantized, `bias` `[V]` or None.
 
     Logits are divided by `divisor`, and then soft-capped if there is a `softcap`.
     """
 
-    weight: Tensor
+    weight: Weight
     bias: Tensor | None = None
     softcap: float | None = None
     divisor: float = 1.0
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Map `[N, H]` to `[N, V]` in float32 or wider."""
-        product = hidden @ self.weight.t()
+        logits = product(hidden, self.weight)
         if self.bias is not None:
-            product += self.bias
-        logits = product.to(torch.promote_types(product.dtype, torch.float32))
+            logits += self.bias
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         return self.capped(logits)
 
     def drawn_logits(self, hidden: Tensor) -> Tensor:
@@ -146,7 +148,7 @@ def options_loss(
             grad *= slope
         if head.divisor != 1:
             grad /= head.divisor
-        gradient[block] = grad.to(hidden.dtype) @ head.weight
+        gradient[block] = product_back(grad.to(hidden.dtype), head.weight)
     return plain, labels, gradient
 
 
@@ -179,4 +181,4 @@ def _block(hidden: Tensor, targets: Tensor, head: Head, needs_grad: bool) -> tup
         grad *= slope
     if head.divisor != 1:
         grad /= head.divisor
-    return loss, grad.to(hidden.dtype) @ head.weight
+    return loss, product_back(grad.to(hidden.dtype), head.weight)

@@ -32,6 +32,7 @@ from tunery.engine.loss import Head, Options, answer_loss, option_sums, options_
 from tunery.engine.packing import PackedBatch, halfway, lane, pack, pack_options
 from tunery.engine.rows import EncodedExample
 from tunery.engine.weights import DecoderWeights
+from tunery.types import WeightFormat
 
 TUNED = (RowGroup(0, None, 0),)  # all rows use the adapter of the tuner, if there is one
 
@@ -62,6 +63,14 @@ class Network:
     @property
     def head(self) -> Head:
         return self.weights.head
+
+    @property
+    def quantized_kinds(self) -> Sequence[str]:
+        return self.weights.quantized_kinds
+
+    @property
+    def weight_format(self) -> WeightFormat:
+        return self.weights.format
 
     @property
     def linears(self) -> Mapping[str, tuple[int, int]]:

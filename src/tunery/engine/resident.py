@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache, partial
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -33,7 +34,14 @@ from tunery.engine.network import Network
 from tunery.engine.pull import pull
 from tunery.engine.tuner import Recipe, Tuner
 from tunery.errors import DataLoss, InvalidArgument
-from tunery.types import BASE_RENDERING, Hyperparameters, Rendering, SamplingSettings, TuningExample
+from tunery.types import (
+    BASE_RENDERING,
+    Hyperparameters,
+    Rendering,
+    SamplingSettings,
+    TuningExample,
+    WeightFormat,
+)
 
 KEPT_ENCODERS = 64  # of models that are rendered in their own way; made again in milliseconds
 
@@ -49,7 +57,7 @@ class ResidentBase:
 
     def __init__(self, loaded: base.Base) -> None:
         self.name, self.digest, self.folder, self.entry = loaded.name, loaded.digest, loaded.folder, loaded.entry
-        self.network = loaded.network
+        self.network, self.notice = loaded.network, loaded.notice
         self.encoder = Encoder(loaded.tokenizer, loaded.window_tokens)
         # a tuned model has an encoder of its own only if the template asks for the date, or it thinks
         self._encoder = lru_cache(KEPT_ENCODERS)(partial(Encoder, loaded.tokenizer, loaded.window_tokens))
@@ -221,23 +229,33 @@ class ResidentBase:
 
 
 @lru_cache(maxsize=1)
-def resident_base(name: str, data_folder: Path, dtype: str | None = None) -> ResidentBase:
+def resident_base(
+    name: str, data_folder: Path, dtype: str | None = None, weights: WeightFormat = WeightFormat.AUTO
+) -> ResidentBase:
     """Return a base of the catalog and keep it in memory for the next call; see `loaded_base`."""
-    return loaded_base(name, data_folder, dtype)
+    return loaded_base(name, data_folder, dtype, weights)
 
 
-def loaded_base(name: str, data_folder: Path, dtype: str | None = None) -> ResidentBase:
+def kept_as(weights: str, dtype: str | None = None) -> tuple[Any, ...]:
+    """Return the other arguments of `resident_base`, in one form, because a base is kept under its arguments."""
+    return () if dtype is None and weights == WeightFormat.AUTO else (dtype, WeightFormat(weights))
+
+
+def loaded_base(
+    name: str, data_folder: Path, dtype: str | None = None, weights: WeightFormat = WeightFormat.AUTO
+) -> ResidentBase:
     """
     Load a base of the catalog into memory, pulling it first if it is missing.
 
-    `dtype` is "bfloat16", "float32", or None for the faster one on this machine. Raises DataLoss for damaged files.
+    `dtype` is "bfloat16", "float32", or None for the faster one on this machine; `weights` as in `base.chosen_format`.
+    Raises DataLoss for damaged files.
     """
     entry = pull(name, data_folder, config.default_base_model())
     check = BaseCheck(Catalog(data_folder, config.default_base_model()), entry.alias_of or entry.name)
     device = base.chosen_device(config.device())
     chosen = base.device_dtype(device) if dtype is None else getattr(torch, dtype)
     try:
-        resident = ResidentBase(base.load(entry, data_folder, dtype=chosen, device=device))
+        resident = ResidentBase(base.load(entry, data_folder, dtype=chosen, device=device, weights=weights))
     except Exception:
         check.require(waits=True)  # a damaged file is the better explanation
         raise

@@ -13,7 +13,7 @@ import math
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import version
@@ -42,7 +42,7 @@ from tunery.errors import (
     TuningUnstable,
 )
 from tunery.files import sha256_of, write_whole
-from tunery.types import EpochLoss, Hyperparameters, TuningSnapshot
+from tunery.types import EpochLoss, Hyperparameters, TuningSnapshot, WeightFormat
 
 ENGINE = 2  # version of the arithmetic: a task resumes under the version it began with, or starts over
 HEALTH_ROWS = 16
@@ -458,11 +458,13 @@ def _fingerprint(
         "packed": network.is_packed,
         "device": network.device.type,
         "engine": ENGINE,
-        "hyperparameters": schedule.hyperparameters.facts(),
+        # what was asked for counts as what it came to
+        "hyperparameters": replace(schedule.hyperparameters, weights=WeightFormat.AUTO).facts(),
         "recipe": asdict(schedule.recipe),
         "seed": schedule.seed,
         "examples": [[row.token_ids, row.answer_offset] for row in examples],
         "held_out": [[row.token_ids, row.answer_offset] for row in held_out],
+        **({"weights": network.quantized_kinds} if network.quantized_kinds else {}),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -596,6 +598,7 @@ def settings_in_force(tuner: Tuner) -> dict[str, object]:
         "best_epoch": tuner.best_epoch,
         **tuner.template_settings,
         **({"label_share": share} if (share := tuner.schedule.hyperparameters.label_share) else {}),
+        **({"weights": str(format)} if (format := tuner.network.weight_format) != WeightFormat.FULL else {}),
     }
 
 

@@ -20,6 +20,8 @@ from torch import Tensor
 from tunery.engine.base_config import Unknown
 from tunery.engine.families import DecoderSpec, Names, NormSpec
 from tunery.engine.loss import Head
+from tunery.engine.quantized import QuantizedWeight, Weight, plain, stacked
+from tunery.types import WeightFormat
 
 # Stored by older checkpoints in addition to weights: masks and frequencies, which follow from the settings
 _DERIVED = (".attn.bias", ".attn.masked_bias", ".rotary_emb.inv_freq", ".attention.bias", ".attention.masked_bias")
@@ -39,10 +41,14 @@ class Norm:
 
 @dataclass(frozen=True, slots=True)
 class Linear:
-    """A frozen product: weight `[out, in]`, bias `[out]` or None."""
+    """A frozen product: weight `[out, in]`, bias `[out]` or None; a quantized weight is widened at each use."""
 
-    weight: Tensor
+    stored: Weight
     bias: Tensor | None
+
+    @property
+    def weight(self) -> Tensor:
+        return plain(self.stored)
 
     def __call__(self, rows: Tensor) -> Tensor:
         """Map `[T, in]` to `[T, out]`."""
@@ -76,12 +82,30 @@ class LayerWeights:
 class DecoderWeights:
     """The tensors of a decoder: embedding `[V, H]`, learned positions `[P, H]` if it has some, layers, norm, head."""
 
-    embedding: Tensor
+    embedding: Weight
     positions: Tensor | None
     layers: tuple[LayerWeights, ...]
     last_norm: Norm
     head: Head
     linears: Mapping[str, tuple[int, int]]  # layers that an adapter changes, path → (out, in), in the adapter's order
+
+    @property
+    def quantized_kinds(self) -> list[str]:
+        """Return the names of the types of ggml in which weights are kept, none if all are plain."""
+        tables = (self.embedding, self.head.weight, *self._stored())
+        return sorted({name for table in tables if isinstance(table, QuantizedWeight) for name in table.kinds})
+
+    @property
+    def format(self) -> WeightFormat:
+        """Return in how many bits the weights of linear layers are kept, on average."""
+        if not self.quantized_kinds:
+            return WeightFormat.FULL
+        stored = self._stored()
+        return WeightFormat.of(8 * sum(one.nbytes for one in stored) / sum(one.numel() for one in stored))
+
+    def _stored(self) -> list[Weight]:
+        parts = [part for layer in self.layers for part in (layer.queries, layer.output, *layer.wide, layer.down)]
+        return [part.stored for part in parts]
 
 
 def read_tensors(
@@ -164,9 +188,9 @@ def named(tensors: Mapping[str, Tensor], spec: DecoderSpec) -> dict[str, Tensor]
     return {name: source.take(name) for name in parameter_names(spec)}
 
 
-def arranged(tensors: Mapping[str, Tensor], spec: DecoderSpec) -> DecoderWeights:
+def arranged(tensors: Mapping[str, Weight], spec: DecoderSpec) -> DecoderWeights:
     """
-    Return the tensors of a checkpoint in their places in the decoder.
+    Return the tensors of a checkpoint in their places in the decoder; linear layers and tables may be quantized.
 
     Raises ValueError if one is missing or has a different shape, Unknown if there is one that the decoder would not
     read.
@@ -174,7 +198,7 @@ def arranged(tensors: Mapping[str, Tensor], spec: DecoderSpec) -> DecoderWeights
     source = _Source(tensors, spec)
     names = spec.names
     layers = tuple(source.layer(f"{names.layer}{number}.", spec.names_in(number)) for number in range(len(spec.layers)))
-    embedding = source.take(f"{names.embedding}.weight")
+    embedding = source.stored(f"{names.embedding}.weight")
     positions = None if names.positions is None else source.take(f"{names.positions}.weight")
     last_norm = source.norm(names.last_norm, spec.norm)
     head = Head(*source.head(embedding), spec.logits_softcap, spec.logits_divisor)
@@ -185,13 +209,13 @@ def arranged(tensors: Mapping[str, Tensor], spec: DecoderSpec) -> DecoderWeights
 class _Source:
     """The tensors of a checkpoint; remembers which have been used."""
 
-    def __init__(self, tensors: Mapping[str, Tensor], spec: DecoderSpec) -> None:
+    def __init__(self, tensors: Mapping[str, Weight], spec: DecoderSpec) -> None:
         self._tensors, self._spec = tensors, spec
         self._taken: set[str] = set()
         self._sizes: dict[str, tuple[int, int]] = {}
         self._prefix = spec.names.layer.partition(".")[0] + "."  # files of a bare decoder leave this prefix out
 
-    def find(self, name: str) -> Tensor | None:
+    def find(self, name: str) -> Weight | None:
         first, *others = self._spec.names.heads
         older = [other + name.removeprefix(first) for other in others if name.startswith(f"{first}.")]
         for known in (name, name.removeprefix(self._prefix), *older):
@@ -200,11 +224,14 @@ class _Source:
                 return self._tensors[known]
         return None
 
-    def take(self, name: str) -> Tensor:
-        tensor = self.find(name)
-        if tensor is None:
+    def stored(self, name: str) -> Weight:
+        weight = self.find(name)
+        if weight is None:
             raise ValueError(f"weights are missing: {name}")
-        return tensor
+        return weight
+
+    def take(self, name: str) -> Tensor:
+        return plain(self.stored(name))
 
     def norm(self, path: str, kind: NormSpec, times: int = 1) -> Norm:
         """Return a norm; its weight is repeated `times`, once for each head."""
@@ -216,16 +243,17 @@ class _Source:
 
     def linear(self, layer: str, names: tuple[str, ...]) -> Linear:
         """Return layers side by side as one product."""
-        weights, biases = [], []
+        weights: list[Weight] = []
+        biases = []
         for name in names:
-            weight = self.take(f"{layer}{name}.weight")
-            weight = weight.t() if self._spec.is_transposed else weight
+            weight = self.stored(f"{layer}{name}.weight")
+            weight = weight.t() if self._spec.is_transposed and isinstance(weight, Tensor) else weight
             self._sizes[f"{layer}{name}"] = (weight.shape[0], weight.shape[1])
             weights.append(weight)
             biases += [self.take(f"{layer}{name}.bias")] if name in self._spec.biased else []
         if len(names) == 1:
             return Linear(weights[0], biases[0] if biases else None)
-        return Linear(torch.cat(weights), torch.cat(biases) if biases else None)
+        return Linear(stacked(weights), torch.cat(biases) if biases else None)
 
     def layer(self, path: str, names: Names) -> LayerWeights:
         spec, kernel = self._spec, None
@@ -233,9 +261,9 @@ class _Source:
         queries, rows = self.linear(path, names.queries), (spec.heads + 2 * spec.key_heads) * spec.width
         if names.kernel is not None:  # stored as [H, 1, tokens]
             kernel, rows = self.take(f"{path}{names.kernel}.weight").flatten(1).t().contiguous(), 3 * spec.hidden
-        if len(queries.weight) != rows:
+        if len(queries.stored) != rows:
             raise ValueError(
-                f"{path}{names.queries[0]} has {len(queries.weight)} rows, which does not match config.json"
+                f"{path}{names.queries[0]} has {len(queries.stored)} rows, which does not match config.json"
             )
         return LayerWeights(
             norms=norms,  # type: ignore[arg-type]
@@ -257,13 +285,13 @@ class _Source:
         scale = torch.cat([norm.scale.view(-1, spec.width) for norm in both])  # (H + K, D)
         return Norm(scale, None, spec.norm.epsilon, spec.norm.rounds_first)
 
-    def head(self, embedding: Tensor) -> tuple[Tensor, Tensor | None]:
+    def head(self, embedding: Weight) -> tuple[Weight, Tensor | None]:
         name = self._spec.names.heads[0]
         bias = self.take(f"{name}.bias") if self._spec.has_head_bias else None
         if self._spec.is_tied:
             self.find(f"{name}.weight")  # some files contain it a second time
             return embedding, bias
-        return self.take(f"{name}.weight"), bias
+        return self.stored(f"{name}.weight"), bias
 
     def linears(self) -> dict[str, tuple[int, int]]:
         paths = [

@@ -28,7 +28,7 @@ from tunery.service.folder import DataFolder, epoch_folder, split_epoch
 from tunery.service.library import Library
 from tunery.service.task import TaskWorker
 from tunery.service.tuning import MAX_NAME_CHARACTERS, Ended, Noticed, Started, StepDone, TuningRequest
-from tunery.types import DEFAULT_BASE_MODEL, Hyperparameters, TunedModel, TuningExample, TuningSnapshot
+from tunery.types import DEFAULT_BASE_MODEL, Hyperparameters, TunedModel, TuningExample, TuningSnapshot, WeightFormat
 
 
 def tune(
@@ -40,6 +40,7 @@ def tune(
     learning_rate: float | None = None,
     learning_rate_multiplier: float | None = None,
     label_share: float = 0.0,
+    weights: str = WeightFormat.AUTO,
     hold_out: int | float | str = 0,
     seed: int = 0,
     id: str | None = None,
@@ -52,17 +53,18 @@ def tune(
     """
     Tune a base on a dataset, keep the tuned model in My Library, and return it.
 
-    `id` and `display_name` are those in My Library, by default derived from the name of the file. After a crash or an
+    `id` and `display_name` are those in My Library, by default from the name of the file. After a crash or an
     interruption the same call continues from the last checkpoint. With `library=False` nothing is kept but what you
     `save`. `learning_rate` defaults to 0.001; `label_share`, 0 to 1, is the share of the loss of labels, for outputs
-    that are a closed set; `hold_out` is a number of rows, a fraction below 1 or "10%".
-    `on_snapshot` is called after each step; if it raises, the job is left, and the same call resumes it. `progress`
-    shows a line on standard error, in a notebook a bar. A `recipe` needs `library=False`.
+    that are a closed set; `weights` is how the base is kept in memory: "full", "8bit", "4bit", or "auto" for full if
+    that fits, else as it came. `hold_out` is a number of rows, a fraction below 1 or "10%". `on_snapshot` is called
+    after each step; if it raises, the same call resumes the job. A `recipe` needs `library=False`.
 
     Raises InvalidArgument, AlreadyExists for an id that is taken, FolderLocked while a server or a command uses the
     data folder, TuningUnstable, TuningRuined and OutOfMemory, DataLoss if a file of the base is damaged.
     """
-    hyperparameters = Hyperparameters(epoch_count, batch_size, learning_rate, learning_rate_multiplier, label_share)
+    rates = learning_rate, learning_rate_multiplier
+    hyperparameters = Hyperparameters(epoch_count, batch_size, *rates, label_share, weights)
     with never_silent("Loading the base") if progress else nullcontext():
         if not library:
             return _outside(
@@ -126,7 +128,7 @@ def of_library(data_folder: Path, name: str) -> Model:
             f"The weights of the base {found.base_model} have changed since this model was tuned on it. "
             "Add the original base again."
         )
-    model = load_folder(adapter, found.rendering)
+    model = load_folder(adapter, found.rendering, found.task.hyperparameters.weights)
     model.id, model.contracts, model.known_card = found.id, contracts, card
     model.wraps_plain_inputs, model.constrains_outputs = options.wraps_plain_inputs, options.constrains_outputs
     model.snapshots, model.epoch_losses = found.task.snapshots, found.task.epoch_losses

@@ -55,7 +55,7 @@ from tunery.service.tuning import (
     Started,
     StepDone,
 )
-from tunery.types import Phase, TunedModel, TuningTask
+from tunery.types import Phase, TunedModel, TuningTask, WeightFormat
 
 if TYPE_CHECKING:
     from tunery.engine.resident import ResidentBase
@@ -138,14 +138,11 @@ class TaskWorker:
             raise
 
     def _work(self) -> Iterator[Event]:
-        from tunery.engine.resident import resident_base
+        from tunery.engine.resident import kept_as, resident_base
         from tunery.engine.tuner import settings_in_force, versions
 
         yield PhaseEntered(Phase.PREPARING)
-        # tuning resumes in the number format of the checkpoint, whatever is faster now
-        dtype = self._task.settings.get("dtype")
-        more = () if dtype is None else (str(dtype),)  # a base is kept under its arguments, for the answers that follow
-        resident = resident_base(self._model.base_model, self._folder.path, *more)
+        resident = resident_base(self._model.base_model, self._folder.path, *kept_as(*self._formats()))
         try:
             tuner, notices = self._prepared(resident)
             self._tuner = tuner
@@ -167,13 +164,20 @@ class TaskWorker:
         finally:
             resident.remove(0)
 
+    def _formats(self) -> tuple[WeightFormat, str | None]:
+        """Return the formats of weights and numbers; a task that has begun resumes in its own, whatever fits now."""
+        settings = self._task.settings
+        if "dtype" not in settings:
+            return WeightFormat(self._task.hyperparameters.weights), None
+        return WeightFormat(str(settings.get("weights", WeightFormat.FULL))), str(settings["dtype"])
+
     def _prepared(self, resident: ResidentBase) -> tuple[Tuner, Sequence[Noticed]]:
         """Return the tuner, at its checkpoint if there is one, and notices for the user."""
         if resident.digest != self._model.base_digest:
             raise FailedPrecondition(
                 f"The weights of the base {resident.name} changed after this tuning job was created. Create a new one."
             )
-        notices = []
+        notices = [Noticed(resident.notice)] if resident.notice else []
         self._inputs = inputs = self._call(ReadInputs())
         try:
             tuner = self._new_tuner(resident, inputs)

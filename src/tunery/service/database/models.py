@@ -57,6 +57,7 @@ from tunery.types import (
     TuningExample,
     TuningSnapshot,
     TuningTask,
+    WeightFormat,
 )
 
 _FINAL = [phase for phase in Phase if phase.is_final]
@@ -467,6 +468,7 @@ def task_from_row(row: Row) -> TuningTask:
             row["batch_size"],
             float(row["learning_rate"]),  # SQLite keeps whole numbers as such and returns them so
             label_share=(row["settings"] or {}).get("label_share", 0.0),
+            weights=WeightFormat((row["settings"] or {}).get("weights", WeightFormat.AUTO)),
         ),
         "data": DataFacts(row["data_rows"], row["data_sha256"], row["data_source"]),
         "claim_number": row["fencing_epoch"],
@@ -519,9 +521,14 @@ def _task_to_row(request: TuningRequest, now: datetime) -> dict[str, object]:
         **{f"data_{name}": value for name, value in asdict(request.data).items()},
         "held_out_rows": len(request.held_out),
         # there is no column for what most tasks have not: the settings in force hold it from the start
-        "settings": {"label_share": share} if (share := request.hyperparameters.label_share) else None,
+        "settings": _rare_settings(request.hyperparameters) or None,
         "snapshots": b"",
     }
+
+
+def _rare_settings(values: Hyperparameters) -> dict[str, object]:
+    facts = values.facts()
+    return {name: facts[name] for name in ("label_share", "weights") if name in facts}
 
 
 def _examples_to_rows(task_id: str, request: TuningRequest) -> list[dict[str, object]]:

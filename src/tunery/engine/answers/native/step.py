@@ -23,6 +23,7 @@ from tunery.engine.conversion import BLOCK_WEIGHTS, FourBitWeight
 from tunery.engine.decoder import angles, embedded
 from tunery.engine.lora import Adapter
 from tunery.engine.network import Network
+from tunery.engine.quantized import plain
 from tunery.engine.weights import LayerWeights, Norm
 
 LANES = 8  # sizes that are summed over must be a multiple of this
@@ -160,7 +161,7 @@ class CompiledStep:
             )
             self._model = _Model(
                 self._layers,
-                self._matrix(weights.head.weight, weights.head.bias),
+                self._matrix(plain(weights.head.weight), weights.head.bias),
                 self._norm(weights.last_norm),
                 len(spec.layers),
                 *(spec.hidden, spec.inner, spec.heads, spec.key_heads, spec.width),
@@ -253,6 +254,7 @@ def is_fit(network: Network) -> bool:
     return (
         network.device.type == "cpu"
         and network.dtype in (torch.float32, torch.bfloat16)
+        and not network.quantized_kinds
         and is_llama
         and is_serial
         and not spec.turns_neighbours

@@ -1,0 +1,112 @@
+"""Tests of `engine.quantized`: weights that stay in 8 or 4 bits stand for exactly the numbers of their file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import gguf
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from tests.engine.tiny_bases import make_gguf, random_blocks
+from tests.fakes import random_rows
+from tunery.engine.base import network_of
+from tunery.engine.conversion import convert
+from tunery.engine.fallback import quiet_transformers
+from tunery.engine.families import spec_of
+from tunery.engine.lora import Adapter
+from tunery.engine.network import Network
+from tunery.engine.quantized import KINDS, Blocks, Kind, QuantizedWeight, product, product_back, stacked
+from tunery.engine.weights import arranged, read_config
+from tunery.types import WeightFormat
+
+FORMATS = {"Q8_0": "8bit", "Q4_0": "4bit", "Q4_1": "4bit", "Q4_K": "4bit", "Q6_K": "8bit", "Q5_0": "8bit"}
+
+
+def random_weight(name: str, rows: int = 48, columns: int = 512) -> tuple[QuantizedWeight, torch.Tensor]:
+    """Return a random weight in blocks, and the same numbers as the gguf package reads them."""
+    its = gguf.GGMLQuantizationType[name]
+    data = random_blocks(np.random.default_rng(1), (rows, columns), its, 0.3)
+    blocks = Blocks(Kind.of(its.value), torch.from_numpy(data))
+    return QuantizedWeight((blocks,), torch.float32), torch.from_numpy(gguf.dequantize(data, its))
+
+
+def base_folder(tmp_path: Path, quantization: str) -> Path:
+    """Return a converted tiny base whose layers have this type and whose table is in 8 bits."""
+    folder = tmp_path / quantization
+    folder.mkdir()
+    sizes = {"hidden": 256, "feed_forward": 512}
+    convert(make_gguf(tmp_path / "tiny.gguf", quantization=quantization, **sizes), folder)
+    return folder
+
+
+def in_float32(folder: Path) -> Network:
+    """Return the network of the numbers of a folder's GGUF file, as transformers reads them."""
+    with quiet_transformers():
+        model = AutoModelForCausalLM.from_pretrained(folder, gguf_file="original.gguf", dtype=torch.float32)
+    model.requires_grad_(False)
+    spec = spec_of(read_config(folder))
+    return Network(spec, arranged(dict(model.named_parameters()), spec))
+
+
+def with_adapter(network: Network) -> torch.Tensor:
+    """Install a random adapter; return the place of its gradient."""
+    fresh = network.fresh_adapter(4, 8.0, 0)
+    flat = torch.randn(fresh.flat.shape, generator=torch.Generator().manual_seed(3)) * 0.05
+    grad = torch.zeros_like(flat)
+    network.install(0, Adapter(fresh.shape, flat), grad)
+    return grad
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_widened_numbers_are_those_that_the_gguf_package_reads(name: str) -> None:
+    """Each type widens to the stored numbers bit by bit, as a whole and row by row."""
+    weight, expected = random_weight(name)
+
+    assert torch.equal(weight.widened(), expected)
+    assert torch.equal(weight[torch.tensor([5, 0, 5])], expected[[5, 0, 5]])
+
+
+def test_all_types_of_the_issue_are_widened_without_the_gguf_package() -> None:
+    """The types that bases come in have a widening of their own."""
+    assert {kind.name for kind in KINDS.values()} >= {"Q8_0", "Q4_0", "Q4_1", "Q4_K"}
+
+
+def test_parts_of_different_types_are_one_weight() -> None:
+    """Query, key and value may be stored in different types, one of them plain."""
+    weights, numbers = zip(*(random_weight(name) for name in ("Q4_K", "Q6_K")), strict=True)
+    plain = torch.randn(3, 512)
+
+    joined = stacked([*weights, plain])
+
+    assert joined.shape == (99, 512)
+    assert isinstance(joined, QuantizedWeight)
+    assert torch.equal(joined.widened(), torch.cat([*numbers, plain]))
+    assert joined.kinds == {"Q4_K", "Q6_K"}
+
+
+def test_products_with_a_table_are_those_of_its_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table is multiplied in portions, forwards and backwards."""
+    monkeypatch.setattr("tunery.engine.quantized.TABLE_ROWS", 20)
+    table, numbers = random_weight("Q4_1")
+    rows, grad = torch.randn(7, 512), torch.randn(7, 48)
+
+    torch.testing.assert_close(product(rows, table), rows @ numbers.t(), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(product_back(grad, table), grad @ numbers, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("quantization", FORMATS)
+def test_losses_and_gradients_are_those_of_the_same_numbers_in_float32(tmp_path: Path, quantization: str) -> None:
+    """Tuning with weights as they came equals tuning with the numbers they stand for."""
+    folder = base_folder(tmp_path, quantization)
+    network = network_of(folder, torch.float32, weights=WeightFormat(FORMATS[quantization]))
+    plain, rows = in_float32(folder), random_rows(4)
+
+    grads = [with_adapter(one) for one in (network, plain)]
+    losses = [one.add_gradient(rows) for one in (network, plain)]
+
+    assert network.quantized_kinds == sorted({"Q8_0", quantization})
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    torch.testing.assert_close(grads[0], grads[1], rtol=1e-5, atol=1e-5 * float(grads[1].abs().max()))
