@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -60,6 +60,18 @@ class DatasetInvalid(InvalidArgument):
         more = f" And {len(problems) - _SHOWN_PROBLEMS:,} more." if len(problems) > _SHOWN_PROBLEMS else ""
         super().__init__(message or " ".join(map(str, problems[:_SHOWN_PROBLEMS])) + more)
         self.problems = tuple(problems)
+
+
+class BodyInvalid(InvalidArgument):
+    """
+    Fields of a request cannot be used.
+
+    `detail` has all of them: `loc`, the path to the field, `msg` and `type`, as in the replies of FastAPI.
+    """
+
+    def __init__(self, message: str | None = None, detail: Sequence[Mapping[str, object]] = ()) -> None:
+        super().__init__(message)
+        self.detail = list(detail)
 
 
 class TuningUnstable(InvalidArgument):

@@ -24,6 +24,7 @@ from tunery.card import ModelCard, base_section, curve_section, data_section, se
 from tunery.curve import advise, read_curve, svg, write_curve
 from tunery.data.dataset import Dataset, as_dataset
 from tunery.data.dataset import hold_out as split
+from tunery.data.decisions import asked_of_base, asked_of_tuned, read_questions, required_question
 from tunery.data.outputs import Contracts, read_contracts
 from tunery.engine.adapter import CONFIG, read_adapter, read_config, write_adapter
 from tunery.engine.encoding import require_fitting_outputs
@@ -147,6 +148,36 @@ class Model:
                 done += 1
                 on_answered(done, len(texts))
         return answers
+
+    def decide(
+        self,
+        states: Sequence[Any],
+        questions: Mapping[str, Any] | None = None,
+        *,
+        on_answered: OnAnswered | None = None,
+    ) -> list[dict[str, Any]]:
+        """
+        Answer typed questions about each state, a text or JSON, with a probability for every option.
+
+        `questions` are those of the System One API; a model tuned on labels has its own, named "label". Each result has
+        the answers by the name of the question. Raises BodyInvalid for questions that the model cannot answer.
+        """
+        outputs = None if self.contracts is None else self.contracts.output
+        read = read_questions(questions or required_question(outputs))
+        asked = [
+            asked_of_tuned(state, each, outputs) if self.is_tuned else asked_of_base(state, each)
+            for state in states
+            for each in read
+        ]
+        texts = [self._checked(each.text)[0] for each in asked]
+        settings = [SamplingSettings(form=each.form, max_output_tokens=1) for each in asked]
+        answers: list[dict[str, Any]] = [{}] * len(asked)
+        with _answering_line(on_answered, len(states)) as told:
+            for done, piece in enumerate(self._resident.stream(texts, settings, self._slot), 1):
+                answers[piece.number] = asked[piece.number].answer(dict(piece.label_probabilities))
+                told(done // len(read), len(states))
+        names = [each.name for each in read]
+        return [dict(zip(names, answers[at : at + len(read)], strict=True)) for at in range(0, len(asked), len(read))]
 
     def stream(
         self,

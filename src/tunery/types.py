@@ -368,7 +368,8 @@ class AnswerForm:
     A constraint on answers: one of `labels`, or a text matching a JSON schema (as JSON text) or a pattern.
 
     With `none_below`, 0..1, an answer whose label is less probable becomes `none_label`. `is_own`: it was
-    not requested by a caller, so stop sequences, limits and sampling apply as they do to free text.
+    not requested by a caller, so stop sequences, limits and sampling apply as they do to free text. `are_beginnings`:
+    an answer only has to begin with a label, so its end does not count.
     """
 
     labels: tuple[str, ...] = ()
@@ -377,6 +378,7 @@ class AnswerForm:
     none_below: float = 0.0
     none_label: str = "none of these"
     is_own: bool = False
+    are_beginnings: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.none_below <= 1:

@@ -12,7 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from peft import PeftModel
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, pipeline
 
 from tests.needs import NO_DEFAULT_BASE, missing
 from tunery import config
@@ -26,6 +26,7 @@ from tunery.engine.encoding import ControlTokens, Encoder, require_fitting_outpu
 from tunery.engine.resident import ResidentBase
 from tunery.engine.tuner import Tuner, weights_digest
 from tunery.errors import DatasetInvalid
+from tunery.model import Model
 from tunery.types import DEFAULT_BASE_MODEL, Hyperparameters, SamplingSettings, TuningExample, Turn
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -82,6 +83,27 @@ def test_resumed_task_gives_the_bytes_of_an_undisturbed_one(tmp_path: Path) -> N
     assert resumed.completed_steps == whole.completed_steps == 9
     assert weights_digest(resumed.adapter.flat) == weights_digest(whole.adapter.flat)
     assert [s.mean_loss for s in resumed.snapshots] == [s.mean_loss for s in whole.snapshots]
+
+
+def test_decisions_of_the_default_base_are_those_of_decision_pipeline() -> None:
+    """In float32 choices, levels and yes or no about a message have the probabilities of transformers to 1e-4."""
+    loaded = default_base(torch.float32)
+    questions = {
+        "tone": {"type": "choice", "instructions": "What is the tone?", "criteria": {"calm": None, "pushy": "Presses"}},
+        "team": {"type": "choice", "criteria": dict.fromkeys(("billing", "login", "bug", "other"))},
+        "urgent": {"type": "score", "instructions": "How urgent is it?", "criteria": ["Can wait", "Today", "Now"]},
+        "refund": {"type": "noul", "instructions": "Is a refund requested?"},
+    }
+    states = [{"message": row.text_input} for row in rows("tickets.csv", 3)]
+
+    ours = Model(ResidentBase(loaded)).decide(states, questions)
+
+    decide = pipeline("decision", model=str(loaded.folder), dtype=torch.float32)
+    theirs = [decide({"state": state, "questions": questions}) for state in states]
+    for found, expected in zip(ours, theirs, strict=True):
+        assert found["refund"]["noul"] == pytest.approx(expected["refund"]["noul"], abs=1e-4)
+        for name in ("tone", "team", "urgent"):
+            assert found[name]["probabilities"] == pytest.approx(expected[name]["probabilities"], abs=1e-4)
 
 
 def test_packed_loss_of_the_default_base_is_the_padded_one() -> None:

@@ -43,6 +43,8 @@ RULES = {
     "StreamGenerateContentTuned": "use",
     "CountTokensTuned": "use",
     "GenerateTextTuned": "use",
+    "CreateDecision": "use",
+    "CreateOpenAIDecision": "use",
     "CreateTunedModel": "create",
     "ListTunedModels": "list",
     "GetTunedModel": "read",
@@ -155,6 +157,8 @@ BODIES: dict[str, Any] = {
     "TransferOwnership": {"emailAddress": "new@example.com"},
 }
 GENERATION = {"contents": [{"parts": [{"text": "1"}]}]}
+IN_THE_BODY = {"CreateDecision", "CreateOpenAIDecision"}  # their model
+DECISION = {"state": "1", "questions": {"next": {"type": "choice", "criteria": {"2": None, "3": None}}}}
 
 
 class Operation(NamedTuple):
@@ -264,6 +268,8 @@ class World:
         body = BODIES.get(operation.name, GENERATION if ":" in path else None)
         if "Text" in operation.name:
             body = {"prompt": {"text": "1"}}
+        if operation.name in IN_THE_BODY:
+            body = {**DECISION, "model": f"tunedModels/{model_id}"}
         return self.web.request(operation.verb, path, json=body, headers=self.callers[caller]).status_code
 
 
@@ -299,7 +305,7 @@ def test_only_allowed_callers_come_in(world: World, name: str) -> None:
     """Every caller is let in or refused exactly as the table says; refusals are 401, 403, or 400 for a bad key."""
     operation = operations(world.document)[name]
     let_in = set()
-    model_id = world.model() if "{model_id}" in operation.path else ""
+    model_id = world.model() if "{model_id}" in operation.path or name in IN_THE_BODY else ""
 
     for caller in world.callers:
         status = world.ask(operation, caller, model_id)
@@ -345,6 +351,21 @@ def test_each_refusal_has_its_status(world: World, caller: str, status: int) -> 
     operation = operations(world.document)["GetTunedModel"]
 
     assert world.ask(operation, caller, world.model()) == status
+
+
+@pytest.mark.parametrize("name", sorted(IN_THE_BODY))
+def test_every_known_caller_may_ask_a_base_to_decide(world: World, name: str) -> None:
+    """A base in the body is for the callers that may generate with it, and for nobody else."""
+    path = operations(world.document)[name].path
+    let_in = set()
+
+    for caller, headers in world.callers.items():
+        world.clock.go_on(seconds=2)
+        reply = world.web.post(path, json={**DECISION, "model": "gemini-1.0-pro"}, headers=headers)
+        if reply.status_code not in (401, 403) and caller != "bad key":
+            let_in.add(caller)
+
+    assert let_in == ALLOWED["known"]
 
 
 def test_a_key_alone_on_tuning_gets_the_famous_refusal(world: World) -> None:

@@ -121,6 +121,10 @@ class Encoder:
         prompt = self._encode((_asked(""),))
         return [tuple(self._answer(TuningExample("", text), prompt)) for text in texts]
 
+    def beginnings(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
+        """Return the token ids of texts that begin an answer, each by itself."""
+        return [tuple(self._encode((), text)) for text in texts]
+
     def text(self, token_ids: Sequence[int]) -> str:
         """Return the text of answer tokens without special tokens."""
         return self.tokenizer.decode(token_ids, skip_special_tokens=True)

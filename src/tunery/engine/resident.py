@@ -152,17 +152,22 @@ class ResidentBase:
     def stream(
         self,
         texts: Sequence[str],
-        settings: SamplingSettings,
+        settings: SamplingSettings | Sequence[SamplingSettings],
         slot: int | None = None,
         rendering: Rendering | None = None,
     ) -> Iterator[Piece]:
         """
         Yield pieces of the answers to `texts`, numbered like the texts; breaking out of the loop stops the work.
 
-        Prompts are rendered with `rendering`, by default that of the slot.
+        `settings` are the same for all, or one for each. Prompts are rendered with `rendering`, by default that of the
+        slot.
         """
-        encoder, tokens = self.encoder_for(rendering or self.rendering_of(slot)), settings.max_output_tokens
-        requests = [Request(tuple(encoder.prompt(text, tokens)), settings, slot) for text in texts]
+        encoder = self.encoder_for(rendering or self.rendering_of(slot))
+        each = [settings] * len(texts) if isinstance(settings, SamplingSettings) else settings
+        requests = [
+            Request(tuple(encoder.prompt(text, own.max_output_tokens)), own, slot)
+            for text, own in zip(texts, each, strict=True)
+        ]
         return self.generator().answer(requests)
 
     def sample(

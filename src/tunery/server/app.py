@@ -25,6 +25,7 @@ from tunery.server import (
     accounts,
     bases,
     datasets,
+    decisions,
     exports,
     generation,
     models,
@@ -67,6 +68,7 @@ def make_app(services: Services, *, slows_down: bool = False) -> FastAPI:
     app.include_router(generation.text_router, prefix="/v1beta2", dependencies=identity, include_in_schema=False)
     for router in (monitoring.health_router, monitoring.metrics_router):
         app.include_router(router)
+    app.include_router(decisions.router, prefix="/v1")
     for path in openai.OPENAI_PATHS:
         app.include_router(openai.router, prefix=path, include_in_schema=path == openai.OPENAI_PATHS[0])
     add_frontend(app)
@@ -209,7 +211,8 @@ def _document(app: FastAPI) -> dict[str, Any]:
     document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
     for path, operations in document["paths"].items():
         for operation in operations.values():
-            operation["responses"].pop("422", None)
+            if operation["operationId"] not in _DECISIONS:
+                operation["responses"].pop("422", None)
             _add_security_and_errors(path, operation)
             for parameter in operation.get("parameters", []):
                 _plain_parameter(parameter)
@@ -235,8 +238,11 @@ _TOKEN: list[dict[str, list[str]]] = [{"token": []}]
 _TOKEN_OR_KEY = [*_TOKEN, {"key": []}, {"keyInAddress": []}]
 _OPEN = {"GetServerInfo", "GetMe"}  # these headers identify the caller
 _UNGUARDED = {"GetHealth", "GetReadiness"}
+_DECISIONS = {"CreateDecision", "CreateOpenAIDecision"}
 _OPENAI_TAG = openai.router.tags[0]
-_OPEN_ROUTERS = (generation.router, generation.text_router, models.bases_router, bases.list_router)
+_OPEN_ROUTERS = (
+    generation.router, generation.text_router, models.bases_router, bases.list_router, decisions.router,
+)  # fmt: skip
 _FOR_KEYS = {_OPENAI_TAG, *(tag for router in _OPEN_ROUTERS for tag in router.tags)}
 
 _ERRORS = {
@@ -248,7 +254,14 @@ _ERRORS = {
     "429": "Too many requests; `Retry-After` says when to try again.",
     "5XX": "The server failed, or cannot answer at the moment.",
 }
-_MAY_MISS = {"CreateTunedModel", "CreateSetupLink", "CreateKey", "CreateChatCompletion", "CreateCompletion"}
+_MAY_MISS = {
+    "CreateTunedModel",
+    "CreateSetupLink",
+    "CreateKey",
+    "CreateChatCompletion",
+    "CreateCompletion",
+    *_DECISIONS,
+}
 _MAY_CLASH = {"CreateTunedModel", "CreatePermission", "CreateUser", "CreateKey"}
 _ERROR_SCHEMAS: dict[str, dict[str, Any]] = {
     "Error": {

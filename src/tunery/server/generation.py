@@ -21,16 +21,16 @@ from starlette.responses import Response
 
 from tunery.data.inputs import PromptContract
 from tunery.data.outputs import Contracts
-from tunery.errors import NotFound, TuneryError
+from tunery.errors import InvalidArgument, NotFound, TuneryError
 from tunery.server.http import ApiRouter, JsonReply, Services, ServicesOf, caller_noted, event_stream, json_array
 from tunery.server.security import CallerOf
 from tunery.server.wire import generation as wire
 from tunery.service import folder
-from tunery.service.access import require_known, require_use
+from tunery.service.access import require_known, require_use, role_of
 from tunery.service.answering import Answering, Reply
 from tunery.service.answering_child import AnswerChunk, Counted, Question, Refused
 from tunery.service.contracts import contracts_of, prompt_options
-from tunery.types import AnswerForm, Caller, PromptDifference, SamplingSettings, Turn
+from tunery.types import AnswerForm, Caller, GranteeType, PromptDifference, SamplingSettings, Turn
 
 T = TypeVar("T")
 
@@ -238,6 +238,54 @@ def tuned_target(services: Services, caller: Caller, model_id: str) -> Target:
         contracts_of(library, model),
         options.wraps_plain_inputs,
         options.constrains_outputs,
+    )
+
+
+def target_named(services: Services, caller: Caller, name: str) -> Target:
+    """
+    Return the model with this name; raises InvalidArgument, NotFound, PermissionDenied.
+
+    A plain name that could be one of Google's means the caller's own tuned model if there is one, else the default
+    base.
+    """
+    if not name:
+        raise InvalidArgument("model must be set.")
+    *kinds, model_id = name.split("/")
+    kind = kinds[-1] if kinds else ""
+    if not set(kinds) <= {"models", "tunedModels"}:
+        raise _no_model(services, name)
+    is_base = kind == "models" or (
+        not kind and _is_base(services, model_id) and not _has_own(services, caller, model_id)
+    )
+    try:
+        return base_target(services, caller, model_id) if is_base else tuned_target(services, caller, model_id)
+    except NotFound:
+        raise _no_model(services, name) from None
+
+
+def _is_base(services: Services, name: str) -> bool:
+    try:
+        services.catalog.resolve(name)
+    except NotFound:
+        return False
+    return True
+
+
+def _has_own(services: Services, caller: Caller, name: str) -> bool:
+    """
+    Return whether a name that stands for the default base also belongs to a tuned model shared with this caller
+    personally.
+    """
+    if services.catalog.resolve(name).alias_of is None:
+        return False
+    shares = services.library.sharing.of_model(name)
+    return role_of(caller, [share for share in shares if share.grantee_type is not GranteeType.EVERYONE]) is not None
+
+
+def _no_model(services: Services, name: str) -> NotFound:
+    return NotFound(
+        f"The model {name!r} does not exist or you do not have access to it. {services.catalog.known_names()}"
+        " A tuned model is named tunedModels/ID."
     )
 
 

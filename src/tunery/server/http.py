@@ -36,6 +36,7 @@ from tunery.data.json_text import one_line
 from tunery.data.tables import MAX_ROWS
 from tunery.errors import (
     DISK_FULL,
+    BodyInvalid,
     Cancelled,
     DataLoss,
     DatasetInvalid,
@@ -326,10 +327,13 @@ def _too_long(limit_bytes: int) -> InvalidArgument:
 
 
 def parsed(message: type[M], body: bytes, *, is_googles: bool = True) -> M:
-    """Return a body as a message; an empty body is `{}`. Raises InvalidArgument with the path of each wrong field."""
-    value = _json(body, is_googles)
-    if not isinstance(value, dict):
-        raise InvalidArgument("Invalid JSON payload received. The body must be an object.")
+    """Return a body as a message; an empty body is `{}`. Raises BodyInvalid with the path of each wrong field."""
+    try:
+        value = _json(body, is_googles)
+        if not isinstance(value, dict):
+            raise InvalidArgument("Invalid JSON payload received. The body must be an object.")
+    except InvalidArgument as error:
+        raise BodyInvalid(str(error), [{"loc": ["body"], "msg": str(error), "type": "json_invalid"}]) from None
     problems = Problems()
     try:
         made = message.model_validate(value, context=problems)
@@ -337,7 +341,9 @@ def parsed(message: type[M], body: bytes, *, is_googles: bool = True) -> M:
         # it
         return made if problems.found < MAX_PROBLEMS else message.model_validate(value)
     except ValidationError as error:
-        raise InvalidArgument(_message(error)) from None
+        found = error.errors(include_url=False, include_context=False, include_input=False)[:MAX_PROBLEMS]
+        detail = [{"loc": ["body", *each["loc"]], "msg": each["msg"], "type": each["type"]} for each in found]
+        raise BodyInvalid(_message(error), detail) from None
 
 
 def _json(body: bytes, is_googles: bool) -> Any:

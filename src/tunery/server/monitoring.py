@@ -228,6 +228,7 @@ FEATURES = (
     "holdOut",
     "advice",
     "openai",
+    "decisions",
     "tunedModels.evaluate",
     "tunedModels.examine",
     "tunedModels.dataCurve",

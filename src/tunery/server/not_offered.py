@@ -89,6 +89,6 @@ def why_not_found(path: str) -> str:
 
 def why_not_found_by_openai(path: str) -> str:
     """Return the message for a path, without its leading slash, that may exist in OpenAI's API."""
-    available = "Available: chat/completions, completions, models."
+    available = "Available: chat/completions, completions, models, systemone."
     instead = _OPENAI_INSTEAD.get(path.partition("/")[0])
     return f"There is no /{path} here. {available}" if instead is None else f"/{path} is not offered here. {instead}"

@@ -12,23 +12,23 @@ import logging
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import Depends, Request
+from fastapi import Request
 from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
 from tunery.data.json_text import one_line
-from tunery.errors import InvalidArgument, NotFound, TuneryError, Unauthenticated
+from tunery.errors import NotFound, TuneryError
+from tunery.server.decisions import DecisionRoute, decide
 from tunery.server.generation import (
     FinishedAnswer,
     Target,
     answer_chunks,
-    base_target,
     checked_call,
     finished_answers,
-    tuned_target,
+    target_named,
 )
 from tunery.server.http import (
     HTTP_STATUS,
@@ -36,18 +36,16 @@ from tunery.server.http import (
     JsonReply,
     Services,
     ServicesOf,
-    note_caller,
     reply_of,
-    services_of,
 )
 from tunery.server.not_offered import why_not_found_by_openai
-from tunery.server.security import caller_of
+from tunery.server.security import BearerOrKey as CallerOf
 from tunery.server.wire import openai as wire
 from tunery.server.wire.messages import Message
-from tunery.service.access import Action, require_known, require_scope, role_of
+from tunery.service.access import Action, require_known, require_scope
 from tunery.service.answering_child import AnswerChunk
 from tunery.service.tuning import MAX_PAGE_SIZE, ModelFilter
-from tunery.types import Caller, GranteeType, State, TunedModel, Turn
+from tunery.types import Caller, State, TunedModel, Turn
 
 OPENAI_PATHS = ("/v1beta/openai", "/openai/v1")
 _ALL_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE"]
@@ -85,27 +83,11 @@ class _Route(APIRoute):
 router = ApiRouter(tags=["OpenAI style (extension)"], route_class=_Route, is_googles=False)
 
 
-def bearer_or_key(request: Request) -> Caller:
-    """Return the caller; the bearer may be a token or an API key. Raises Unauthenticated if it is neither."""
-    try:
-        caller = caller_of(request)
-    except Unauthenticated:
-        bearer = request.headers.get("authorization", "").partition(" ")[2].strip()
-        try:
-            caller = services_of(request).accounts.caller_of_key(bearer)
-        except InvalidArgument:
-            raise Unauthenticated("Incorrect API key provided: it is neither a token nor an API key.") from None
-    return note_caller(request, caller)
-
-
-CallerOf = Annotated[Caller, Depends(bearer_or_key)]
-
-
 @router.post("/chat/completions", name="CreateChatCompletion", responses={200: {"model": wire.ChatCompletionOut}})
 async def chat(request: Request, services: ServicesOf, caller: CallerOf, body: wire.ChatCompletionIn) -> Response:
     """Continue a conversation, in one reply or, with `stream`, as server-sent events."""
     wire.check_supported(body)
-    target = await run_in_threadpool(_target, services, caller, body.model)
+    target = await run_in_threadpool(target_named, services, caller, body.model)
     return await _answered(request, services, target, body, [wire.chat_turns(body)], _Chat(target.name, body.n))
 
 
@@ -114,8 +96,22 @@ async def complete(request: Request, services: ServicesOf, caller: CallerOf, bod
     """Answer prompts, in one reply or, with `stream`, as server-sent events."""
     prompts = wire.prompts_turns(body)
     wire.check_supported(body, len(prompts))
-    target = await run_in_threadpool(_target, services, caller, body.model)
+    target = await run_in_threadpool(target_named, services, caller, body.model)
     return await _answered(request, services, target, body, prompts, _Text(target.name, body.n))
+
+
+class _OpenAIDecisionRoute(_Route, DecisionRoute):
+    """Decisions: 422 with a `detail` list for fields that cannot be used, other errors in this API's shape."""
+
+
+router.add_api_route(
+    "/systemone",
+    decide,
+    methods=["POST"],
+    name="CreateOpenAIDecision",
+    responses={200: {"model": wire.DecisionOut}, 422: {"model": wire.UnprocessableOut}},
+    route_class_override=_OpenAIDecisionRoute,
+)
 
 
 @router.get("/models", name="ListOpenAIModels")
@@ -129,7 +125,7 @@ def list_(services: ServicesOf, caller: CallerOf) -> wire.OpenAIModelsOut:
 @router.get("/models/{name:any}", name="GetOpenAIModel")
 def get(services: ServicesOf, caller: CallerOf, name: str) -> wire.OpenAIModelOut:
     """Return a model that the caller may use."""
-    target = _target(services, caller, name)
+    target = target_named(services, caller, name)
     is_tuned = target.question.adapter is not None
     return _tuned_out(services.library.find(target.name.partition("/")[2])) if is_tuned else _base_out(target.name)
 
@@ -269,54 +265,6 @@ async def _events(chunks: AsyncIterator[Message]) -> AsyncIterator[bytes]:
 
 def _event(data: str) -> bytes:
     return f"data: {one_line(data)}\n\n".encode()
-
-
-def _target(services: Services, caller: Caller, name: str) -> Target:
-    """
-    Return the model with this name; raises InvalidArgument, NotFound, PermissionDenied.
-
-    A plain name that could be one of Google's means the caller's own tuned model if there is one, else the default
-    base.
-    """
-    if not name:
-        raise InvalidArgument("model must be set.")
-    *kinds, model_id = name.split("/")
-    kind = kinds[-1] if kinds else ""
-    if not set(kinds) <= {"models", "tunedModels"}:
-        raise _no_model(services, name)
-    is_base = kind == "models" or (
-        not kind and _is_base(services, model_id) and not _has_own(services, caller, model_id)
-    )
-    try:
-        return base_target(services, caller, model_id) if is_base else tuned_target(services, caller, model_id)
-    except NotFound:
-        raise _no_model(services, name) from None
-
-
-def _is_base(services: Services, name: str) -> bool:
-    try:
-        services.catalog.resolve(name)
-    except NotFound:
-        return False
-    return True
-
-
-def _has_own(services: Services, caller: Caller, name: str) -> bool:
-    """
-    Return whether a name that stands for the default base also belongs to a tuned model shared with this caller
-    personally.
-    """
-    if services.catalog.resolve(name).alias_of is None:
-        return False
-    shares = services.library.sharing.of_model(name)
-    return role_of(caller, [share for share in shares if share.grantee_type is not GranteeType.EVERYONE]) is not None
-
-
-def _no_model(services: Services, name: str) -> NotFound:
-    return NotFound(
-        f"The model {name!r} does not exist or you do not have access to it. {services.catalog.known_names()}"
-        " A tuned model is named tunedModels/ID."
-    )
 
 
 def _tuned_models(services: Services, caller: Caller) -> list[TunedModel]:

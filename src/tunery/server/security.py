@@ -19,7 +19,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tunery.errors import InvalidArgument, PermissionDenied, TuneryError
+from tunery.errors import InvalidArgument, PermissionDenied, TuneryError, Unauthenticated
 from tunery.server.http import note_caller, on_unexpected, reply_of, services_of
 from tunery.server.shares import Allowance, Places
 from tunery.service.access import Action, require_administrator, require_known, require_scope
@@ -177,6 +177,26 @@ def _session_used(request: Request) -> str | None:
 
 
 CallerOf = Annotated[Caller, Depends(caller_of)]
+
+
+def bearer_or_key(request: Request) -> Caller:
+    """
+    Return the caller of an API whose clients send every credential as a bearer: a token or an API key.
+
+    Raises Unauthenticated if it is neither.
+    """
+    try:
+        caller = caller_of(request)
+    except Unauthenticated:
+        bearer = request.headers.get("authorization", "").partition(" ")[2].strip()
+        try:
+            caller = services_of(request).accounts.caller_of_key(bearer)
+        except InvalidArgument:
+            raise Unauthenticated("Incorrect API key provided: it is neither a token nor an API key.") from None
+    return note_caller(request, caller)
+
+
+BearerOrKey = Annotated[Caller, Depends(bearer_or_key)]
 
 
 def needs(action: Action) -> params.Depends:

@@ -1084,6 +1084,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/systemone": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Createdecision
+         * @description Answer typed questions about a state with a base or a tuned model.
+         */
+        post: operations["CreateDecision"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1beta/openai/chat/completions": {
         parameters: {
             query?: never;
@@ -1118,6 +1138,26 @@ export interface paths {
          * @description Answer prompts, in one reply or, with `stream`, as server-sent events.
          */
         post: operations["CreateCompletion"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1beta/openai/systemone": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Createopenaidecision
+         * @description Answer typed questions about a state with a base or a tuned model.
+         */
+        post: operations["CreateOpenAIDecision"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1830,6 +1870,34 @@ export interface components {
              * @description The request field that solves it, such as `encoding`.
              */
             option?: string;
+        };
+        /**
+         * DecisionOut
+         * @description The answers by the names of the questions.
+         */
+        DecisionOut: {
+            /** Model */
+            model: string;
+            /** Answers */
+            answers: {
+                [key: string]: {
+                    [key: string]: unknown;
+                };
+            };
+            usage: components["schemas"]["DecisionUsageOut"];
+        };
+        /**
+         * DecisionUsageOut
+         * @description Tokens read; nothing is written.
+         */
+        DecisionUsageOut: {
+            /** Input Tokens */
+            input_tokens: number;
+            /**
+             * Output Tokens
+             * @default 0
+             */
+            output_tokens?: number;
         };
         /**
          * DefaultBaseOut
@@ -3321,6 +3389,16 @@ export interface components {
             curve?: components["schemas"]["CurveFactsOut"];
         };
         /**
+         * UnprocessableOut
+         * @description Fields that cannot be used: for each `loc`, the path to it, `msg` and `type`.
+         */
+        UnprocessableOut: {
+            /** Detail */
+            detail: {
+                [key: string]: unknown;
+            }[];
+        };
+        /**
          * UserMessage
          * @description A user; `id` is the e-mail address.
          */
@@ -3855,6 +3933,32 @@ export interface components {
         DatasetIn: {
             /** @default null */
             examples?: components["schemas"]["TuningExamplesIn"];
+        };
+        /**
+         * DecisionIn
+         * @description Typed questions about a state, as in the System One API.
+         */
+        DecisionIn: {
+            /** Model */
+            model: string;
+            /** State */
+            state: string | {
+                [key: string]: unknown;
+            } | unknown[];
+            /**
+             * Questions
+             * @description By name: `type` choice, score or noul, `instructions`, and `criteria` with the options.
+             */
+            questions: {
+                [key: string]: unknown;
+            };
+            /**
+             * Assets
+             * @description Images are not read.
+             */
+            assets?: {
+                [key: string]: unknown;
+            };
         };
         /**
          * EvaluateIn
@@ -6758,6 +6862,45 @@ export interface operations {
             "5XX": components["responses"]["Error5XX"];
         };
     };
+    CreateDecision: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["DecisionIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DecisionOut"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            403: components["responses"]["Error403"];
+            404: components["responses"]["Error404"];
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UnprocessableOut"];
+                };
+            };
+            429: components["responses"]["Error429"];
+            "5XX": components["responses"]["Error5XX"];
+        };
+    };
     CreateChatCompletion: {
         parameters: {
             query?: never;
@@ -6814,6 +6957,45 @@ export interface operations {
             401: components["responses"]["OpenAI401"];
             403: components["responses"]["OpenAI403"];
             404: components["responses"]["OpenAI404"];
+            429: components["responses"]["OpenAI429"];
+            "5XX": components["responses"]["OpenAI5XX"];
+        };
+    };
+    CreateOpenAIDecision: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["DecisionIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DecisionOut"];
+                };
+            };
+            400: components["responses"]["OpenAI400"];
+            401: components["responses"]["OpenAI401"];
+            403: components["responses"]["OpenAI403"];
+            404: components["responses"]["OpenAI404"];
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UnprocessableOut"];
+                };
+            };
             429: components["responses"]["OpenAI429"];
             "5XX": components["responses"]["OpenAI5XX"];
         };

@@ -136,7 +136,7 @@ class Generator:
         guide = None if form is None or form.labels else self._guides.of(form)
         labels = None
         if form is not None and form.labels:
-            tokens = self.encoder.answers(form.labels)
+            tokens = (self.encoder.beginnings if form.are_beginnings else self.encoder.answers)(form.labels)
             labels = LabelScoring(self.network, request.prompt, tokens, request.slot)
         self._numbers += 1
         random = torch.Generator().manual_seed(request.settings.seed)

@@ -1,26 +1,27 @@
 """
 Answers from a closed set of labels: how probable each label is as the whole answer, and which one to give.
 
-All labels follow the same prompt, which is read once for each portion. Prompts that wait for the same labels are read
-together, and what they have in common is read once.
+All labels follow the same prompt, which is read once for each portion. Prompts that wait for the same labels, or for
+single tokens, are read together, and what they have in common is read once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from tunery.engine.answers.drawing import next_token
-from tunery.engine.rows import EncodedExample
+from tunery.engine.rows import EncodedExample, shared_prefix_tokens
 from tunery.errors import InvalidArgument
 from tunery.types import SamplingSettings
 
 MAX_LABEL_TOKENS = 4_096  # for all labels of an answer; each takes 12 ms of CPU time with the default base
 PORTION_TOKENS = 64  # fewest label tokens scored together; at least as many as the prompt has, which is read with them
-JOINT_TOKENS = 1_024  # most tokens of prompts and labels scored together
+JOINT_TOKENS = 1_024  # most tokens of prompts and labels scored together, or half as many besides a longer prompt
 
 
 class Scoring(Protocol):
@@ -36,12 +37,12 @@ class LabelScoring:
     Scores labels after a prompt, one portion with each `step` until `is_done`, so that other requests do not have to
     wait for all of them.
 
-    `labels` are their token ids including the token that ends an answer, so that "no" does not count as "no idea".
+    `labels` are their token ids, usually with the token that ends an answer, so that "no" does not count as "no idea".
     Raises InvalidArgument for more than MAX_LABEL_TOKENS of them.
     """
 
     def __init__(
-        self, network: Scoring, prompt: Sequence[int], labels: Sequence[Sequence[int]], slot: int | None
+        self, network: Scoring, prompt: Sequence[int], labels: Sequence[tuple[int, ...]], slot: int | None
     ) -> None:
         tokens = sum(map(len, labels))
         if tokens > MAX_LABEL_TOKENS:
@@ -58,28 +59,37 @@ class LabelScoring:
 
     def joining(self, others: Sequence[LabelScoring]) -> list[LabelScoring]:
         """
-        Return those that can be scored in the same step, because they wait for the same labels and need only one
-        portion.
+        Return those that can be scored in the same step: each needs only one portion, of the same labels or of labels
+        with a single token, and there is little to read besides what the prompts have in common.
         """
         found: list[LabelScoring] = []
-        room = JOINT_TOKENS - self._tokens
+        shared, limit = len(self._row.token_ids), max(JOINT_TOKENS, self._tokens + JOINT_TOKENS // 2)
         for other in others if len(self._waiting) == 1 and not self._scores else ():
-            if other._waiting == self._waiting and other._slot == self._slot and not other._scores:
-                room -= other._tokens
-                if room < 0:
-                    break
+            if other._slot != self._slot or other._scores or not self._has_columns_of(other):
+                continue
+            prefix = min(shared, shared_prefix_tokens([self._row, other._row]))
+            if sum(each._tokens - prefix for each in (self, *found, other)) + prefix <= limit:
                 found.append(other)
+                shared = prefix
         return found
+
+    def _has_columns_of(self, other: LabelScoring) -> bool:
+        """Return whether the labels of both can be scored after both prompts without reading more tokens."""
+        if other._waiting == self._waiting:
+            return True
+        # the last token of a label is predicted and never read, so other labels of one token cost nothing
+        return all(
+            len(each._waiting) == 1 and all(len(label) == 1 for label in each._waiting[0]) for each in (self, other)
+        )
 
     def step(self, others: Sequence[LabelScoring] = ()) -> None:
         """Score the next portion, with `others` that are `joining`."""
-        labels = self._waiting.pop(0)
-        rows = [self._row, *(other._row for other in others)]
-        scores = self._network.option_scores(rows, labels, self._slot)  # (rows, labels)
-        for scoring, own in zip((self, *others), scores, strict=True):
-            scoring._scores.append(own)
-        for other in others:
-            other._waiting.pop(0)
+        members = (self, *others)
+        portions = [each._waiting.pop(0) for each in members]
+        columns = {label: place for place, label in enumerate(dict.fromkeys(chain.from_iterable(portions)))}
+        scores = self._network.option_scores([each._row for each in members], list(columns), self._slot)
+        for scoring, own, labels in zip(members, scores, portions, strict=True):  # own: (labels of all members)
+            scoring._scores.append(own[[columns[label] for label in labels]])
 
     def probabilities(self) -> Tensor:
         """Return the probability of each label among all of them, `[L]` in float64."""
@@ -98,8 +108,8 @@ def chosen_label(probabilities: Tensor, settings: SamplingSettings, random: torc
     return int(torch.multinomial(torch.softmax(probabilities.log() / settings.temperature, 0), 1, generator=random))
 
 
-def _portions(labels: Sequence[Sequence[int]], tokens: int) -> list[list[Sequence[int]]]:
-    portions: list[list[Sequence[int]]] = []
+def _portions(labels: Sequence[tuple[int, ...]], tokens: int) -> list[list[tuple[int, ...]]]:
+    portions: list[list[tuple[int, ...]]] = []
     room = 0
     for label in labels:
         if not portions or room < len(label):

@@ -1,5 +1,6 @@
 """
-Requests and answers in OpenAI's style (platform.openai.com/docs/api-reference: chat, completions, models).
+Requests and answers in OpenAI's style (platform.openai.com/docs/api-reference: chat, completions, models), and
+decisions (api.typesafe.ai/openapi.json: System One).
 
 Names are in snake_case in both directions. Unknown names are ignored; unsupported fields that would change the answer
 (tools, images, log probabilities) are refused with an error that names them.
@@ -22,7 +23,7 @@ from tunery.server.wire.generation import (
     own_form,
     sampling_of,
 )
-from tunery.server.wire.messages import Incoming, Message
+from tunery.server.wire.messages import Incoming, Message, StrictIncoming
 from tunery.types import MAX_DATASET_BYTES, AnswerForm, SamplingSettings, Turn
 
 TEXT, JSON_OBJECT, JSON_SCHEMA = "text", "json_object", "json_schema"
@@ -270,6 +271,41 @@ class OpenAIModelsOut(_Out):
 
     object: Literal["list"] = "list"
     data: list[OpenAIModelOut]
+
+
+class DecisionIn(StrictIncoming):
+    """Typed questions about a state, as in the System One API."""
+
+    max_bytes = MAX_DATASET_BYTES
+    model_config = ConfigDict(alias_generator=None)
+
+    model: str
+    state: str | dict[str, Any] | list[Any]
+    questions: dict[str, Any] = Field(
+        description="By name: `type` choice, score or noul, `instructions`, and `criteria` with the options."
+    )
+    assets: dict[str, Any] = Field(default_factory=dict, max_length=0, description="Images are not read.")
+
+
+class DecisionUsageOut(_Out):
+    """Tokens read; nothing is written."""
+
+    input_tokens: int
+    output_tokens: int = 0
+
+
+class DecisionOut(_Out):
+    """The answers by the names of the questions."""
+
+    model: str
+    answers: dict[str, dict[str, Any]]
+    usage: DecisionUsageOut
+
+
+class UnprocessableOut(_Out):
+    """Fields that cannot be used: for each `loc`, the path to it, `msg` and `type`."""
+
+    detail: list[dict[str, Any]]
 
 
 class OpenAIErrorOut(_Out):
