@@ -28,6 +28,7 @@ PLACES = frozenset(
         "cli/test_bases.py::test_get_use_and_remove",
         "cli/test_data_and_bases.py",
         "cli/test_data_curve.py",
+        "cli/test_decide.py",
         "cli/test_doctor.py::test_a_damaged_database_is_wrong",
         "cli/test_evaluate.py",
         "cli/test_generate.py",

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 _SHOWN_PROBLEMS = 5
 
@@ -66,12 +67,18 @@ class BodyInvalid(InvalidArgument):
     """
     Fields of a request cannot be used.
 
-    `detail` has all of them: `loc`, the path to the field, `msg` and `type`, as in the replies of FastAPI.
+    `detail` has all of them: `loc`, the path to the field, `msg` and `type`, as in the replies of FastAPI. Without a
+    message, they become the message.
     """
 
-    def __init__(self, message: str | None = None, detail: Sequence[Mapping[str, object]] = ()) -> None:
-        super().__init__(message)
-        self.detail = list(detail)
+    def __init__(self, message: str | None = None, detail: Sequence[Mapping[str, Any]] = ()) -> None:
+        super().__init__(message or " ".join(map(_placed, detail)))
+        self.detail = [dict(problem) for problem in detail]
+
+
+def _placed(problem: Mapping[str, Any]) -> str:
+    place = ".".join(map(str, problem["loc"][1:]))
+    return f"{place}: {problem['msg']}" if place else str(problem["msg"])
 
 
 class TuningUnstable(InvalidArgument):

@@ -19,6 +19,7 @@ READING = "--input-column --output-column --header-row --sheet --hidden-rows --e
 WANTED = {
     "tune": f"{TUNE} {READING}",
     "generate": GENERATE,
+    "decide": "--input --output --input-column --sheet --labels --question --questions --server --json",
     "data preview": f"{READING} --json",
     "data check": f"{READING} --base-model --json",
     "data curve": f"{READING} --base-model --sizes --repeats --epochs --seed --json",

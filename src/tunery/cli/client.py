@@ -21,7 +21,9 @@ from typing import IO, Any
 from urllib.parse import urlsplit
 
 from tunery import config, errors
-from tunery.errors import InvalidArgument, TuneryError, Unauthenticated, Unavailable
+from tunery.data.decisions import required_question
+from tunery.data.outputs import Contracts, OutputContract
+from tunery.errors import BodyInvalid, InvalidArgument, TuneryError, Unauthenticated, Unavailable
 from tunery.service.tuning import Ended, Event, PhaseEntered, Started, StepDone
 from tunery.types import (
     Answer,
@@ -36,6 +38,7 @@ from tunery.types import (
 )
 
 API = "/v1beta"
+DECISIONS = "/v1/systemone"
 TIMEOUT_SECONDS = 600.0  # to wait for a reply, since an answer may have to wait for others
 CONNECT_SECONDS = 10.0
 MAX_ANSWERS_AT_ONCE = 8  # the number of answers that the server decodes together
@@ -103,6 +106,8 @@ class Client:
         error = (document or {}).get("error")
         if isinstance(error, dict):
             return error_from(error)
+        if document and "detail" in document:
+            return BodyInvalid(detail=document["detail"])
         return Unavailable(
             f"The server at {self.address} answered {status} without giving a reason. Is it a tunery server?"
         )
@@ -128,6 +133,23 @@ class RemoteModel:
         candidate = reply["candidates"][0]
         labels = tuple(candidate.get("labelProbabilities", {}).items())
         return Answer(str(candidate["content"]["parts"][0]["text"]), labels, received_input_check(reply))
+
+    def decide(self, states: Sequence[Any], questions: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        asked = questions or required_question(self._outputs())
+
+        def answers(state: Any) -> dict[str, Any]:
+            body = {"model": self._name, "state": state, "questions": asked}
+            return dict(self._client.call("POST", DECISIONS, body=body)["answers"])
+
+        with ThreadPoolExecutor(MAX_ANSWERS_AT_ONCE) as threads:
+            return list(threads.map(answers, states))
+
+    def _outputs(self) -> OutputContract | None:
+        if not self.is_tuned:
+            return None
+        card = self._client.call("GET", f"{API}/{self._name.partition('@')[0]}:card")
+        found = Contracts.of_document(card)
+        return None if found is None else found.output
 
     def stream(self, text: str, *, on_input_check: Callable[[InputCheck], None], **settings: Any) -> Iterator[str]:
         path, query = f"{API}/{self._name}:streamGenerateContent", {"alt": "sse"}

@@ -98,18 +98,18 @@ def generate(
     _check(sampling, none_below, has_labels=labels is not None or may_be_labels)
     if (text is None) == (input is None) or (output and not input):
         raise InvalidArgument("Give TEXT, - for standard input, or --input FILE. --output needs --input.")
-    reading = {name: value for name, value in (("input_column", input_column), ("sheet", sheet)) if value}
-    table = None if input is None else _table(input, output, reading)
-    rows = read_inputs(input) if input is not None and table is None else _numbered(table)
+    table = None if input is None else input_table(input, output, input_column=input_column, sheet=sheet)
+    rows = read_inputs(input) if input is not None and table is None else numbered(table)
     settings = sampling | {"constrain_to_training_outputs": constrain_to_training_outputs, "none_below": none_below}
-    found = _model(model, server, must_be_tuned=bool(constrain_to_training_outputs))
+    found = found_model(model, server, must_be_tuned=bool(constrain_to_training_outputs))
     if rows:
         answer_file(found, rows, settings, output, None if table is None else _writer(table, input, output))
     else:
         _answer(found, model, sys.stdin.read().rstrip("\n") if text == "-" else str(text), settings, json=json)
 
 
-def _model(name: str, server: str | None, *, must_be_tuned: bool) -> AnsweringModel:
+def found_model(name: str, server: str | None, *, must_be_tuned: bool = False) -> AnsweringModel:
+    """Return a tuned model or a base, loaded if it is on this machine."""
     doing("Loading the model")
     found = workplace(server).model(name)
     doing("Waiting for the answer")
@@ -147,17 +147,27 @@ def _form(json_schema: Path | None, labels: str | None, *, is_constrained: bool)
     if (json_schema is not None) + (labels is not None) + is_constrained > 1:
         raise InvalidArgument("Give only one of --json-schema, --labels and --constrain-to-training-outputs.")
     if json_schema is not None:
-        return AnswerForm(json_schema=_content(json_schema))
+        return AnswerForm(json_schema=file_text(json_schema))
     if labels is None:
         return None
-    return AnswerForm(labels=tuple(label.strip() for label in labels.split(",")))
+    return AnswerForm(labels=split_labels(labels))
+
+
+def split_labels(labels: str) -> tuple[str, ...]:
+    """Return the labels of an option."""
+    return tuple(label.strip() for label in labels.split(","))
 
 
 BATCH_ROWS = 32  # enough to keep the generator busy, few enough to show progress
 
 
-def _table(input: Path, output: Path | None, reading: dict[str, Any]) -> InputFile | None:
+def input_table(
+    input: Path, output: Path | None = None, *, input_column: list[str] | None, sheet: str | None
+) -> InputFile | None:
     """Return the rows of a table; None for JSONL that is answered with JSONL."""
+    reading: dict[str, Any] = {}
+    reading |= {"input_column": input_column} if input_column else {}
+    reading |= {"sheet": sheet} if sheet else {}
     if output is not None and output.suffix.lower() in (".ods", ".xls"):
         raise InvalidArgument(f"{str(output)!r} cannot be written. Use .xlsx, .csv, .tsv or .jsonl.")
     becomes_table = output is not None and output.suffix.lower() in (".csv", ".tsv", ".xlsx")
@@ -171,7 +181,8 @@ def _table(input: Path, output: Path | None, reading: dict[str, Any]) -> InputFi
     return table
 
 
-def _numbered(table: InputFile | None) -> list[tuple[int, str]]:
+def numbered(table: InputFile | None) -> list[tuple[int, str]]:
+    """Return the number and the input of each row of a table."""
     return [] if table is None else [(row.number, text) for row, text in zip(table.rows, table.texts, strict=True)]
 
 
@@ -203,7 +214,7 @@ def read_inputs(path: Path) -> list[tuple[int, str]]:
     """
     rows: list[tuple[int, str]] = []
     found: list[DataProblem] = []
-    for number, line in jsonl_lines(_content(path)):
+    for number, line in jsonl_lines(file_text(path)):
         text, problem = _text_input(line)
         if problem:
             found.append(DataProblem("bad-line", problem, row=number))
@@ -231,8 +242,7 @@ def answer_file(
     cannot be
     written.
     """
-    if output is not None and not os.access(output.absolute().parent, os.W_OK):
-        raise InvalidArgument(f"{output.absolute().parent} is not a writable folder.")
+    require_writable(output)
     answers: list[Answer] = []
     with LiveLine() as live:
         show = count_progress(live, "Answering", len(rows))
@@ -244,21 +254,33 @@ def answer_file(
         content = "".join(lines).encode()
     else:
         content = content_of([answer.text for answer in answers])
+    write_answers(content, len(rows), output)
+    out.warn_of_inputs([answer.input_check for answer in answers])
+
+
+def require_writable(output: Path | None) -> None:
+    """Raise InvalidArgument if the folder of a file to write cannot be written."""
+    if output is not None and not os.access(output.absolute().parent, os.W_OK):
+        raise InvalidArgument(f"{output.absolute().parent} is not a writable folder.")
+
+
+def write_answers(content: bytes, rows: int, output: Path | None) -> None:
+    """Write the answers to so many rows to a file, whole or not at all, or to standard output."""
     if output is None:
         terminal.result(content.decode().removesuffix("\n"))
     else:
         from tunery.files import write_whole
 
         write_whole(output.absolute(), content)
-        terminal.say(f"Wrote {len(rows)} answers to {output}")
-    out.warn_of_inputs([answer.input_check for answer in answers])
+        terminal.say(f"Wrote {rows} answers to {output}")
 
 
 def _line(text: str, answer: Answer) -> str:
     return json_line({"text_input": text, "output": answer.text, **out.input_check_document(answer.input_check)})
 
 
-def _content(path: Path) -> str:
+def file_text(path: Path) -> str:
+    """Return the text of a file; raises NotFound, or InvalidArgument if it is not UTF-8."""
     if not path.exists():
         raise NotFound(f"There is no file {str(path)!r}.")
     try:

@@ -20,6 +20,7 @@ from tunery import __version__, config, progress
 from tunery.cli import output, terminal
 from tunery.cli.accounts import keys, users
 from tunery.cli.data import data
+from tunery.cli.decide import decide
 from tunery.cli.evaluate import evaluate, rescue
 from tunery.cli.generate import generate
 from tunery.cli.login import login
@@ -41,7 +42,7 @@ Start with `tunery data check FILE`. FILE is CSV, Excel or JSONL with a column
 for the input and one for the output. `tunery --help` lists all commands."""
 
 _GROUPS: dict[str, tuple[Any, ...]] = {
-    "Tune": (tune, generate, evaluate, data, models),
+    "Tune": (tune, generate, decide, evaluate, data, models),
     "Serve": (serve, worker, login, keys, users),
     "Maintain": (doctor, bases, backup, restore, migrate, rescue, uninstall),
 }

@@ -88,7 +88,7 @@ class Asked:
 def read_questions(given: Any) -> list[DecisionQuestion]:
     """Return the questions of a request by name; raises BodyInvalid with all that cannot be used."""
     if not isinstance(given, dict) or not 1 <= len(given) <= MAX_QUESTIONS:
-        raise _invalid([_problem((), f"questions must map 1 to {MAX_QUESTIONS} names to questions.")])
+        raise BodyInvalid(detail=[_problem((), f"questions must map 1 to {MAX_QUESTIONS} names to questions.")])
     found, problems = [], list[Detail]()
     for name, question in given.items():
         wrong = _problems(name, question)
@@ -96,7 +96,7 @@ def read_questions(given: Any) -> list[DecisionQuestion]:
         if not wrong:
             found.append(_question(name, question))
     if problems:
-        raise _invalid(problems)
+        raise BodyInvalid(detail=problems)
     return found
 
 
@@ -105,7 +105,7 @@ def asked_of_base(state: Any, question: DecisionQuestion) -> Asked:
     letters = ("Yes", "No") if question.kind == NOUL else _LETTERS[: len(question.options)]
     if len(letters) < len(question.options):
         text = f"A base model reads at most {len(_LETTERS)} options, not {len(question.options)}."
-        raise _invalid([_problem((question.name, "criteria"), text)])
+        raise BodyInvalid(detail=[_problem((question.name, "criteria"), text)])
     form = AnswerForm(labels=letters, are_beginnings=True)
     return Asked(question, _prompt(state, question, letters), form, tuple((letter,) for letter in letters))
 
@@ -122,7 +122,7 @@ def asked_of_tuned(state: Any, question: DecisionQuestion, outputs: OutputContra
         shares = _shares(question, labels)
         form = AnswerForm(labels=tuple(label for share in shares for label in share))
     except InvalidArgument as error:
-        raise _invalid([_problem((question.name, "criteria"), str(error))]) from None
+        raise BodyInvalid(detail=[_problem((question.name, "criteria"), str(error))]) from None
     return Asked(question, written(state), form, shares)
 
 
@@ -250,10 +250,3 @@ def _is_content(value: Any) -> bool:
 
 def _problem(place: Sequence[str], message: str) -> Detail:
     return {"loc": ["body", "questions", *place], "msg": message, "type": "value_error"}
-
-
-def _invalid(problems: Sequence[Detail]) -> BodyInvalid:
-    places = (".".join(map(str, problem["loc"][1:])) for problem in problems)  # type: ignore[index]
-    return BodyInvalid(
-        " ".join(f"{place}: {problem['msg']}" for place, problem in zip(places, problems, strict=True)), problems
-    )
