@@ -1,16 +1,24 @@
 """
 The model: token ids to hidden states, layer by layer, and the backward pass.
 
-    h = x + after(O(attention(turned(Q n), turned(K n), V n)))        n = before(x)
-    y = h + after(down(act(gate m) · up m))                           m = before(h)
+    h = x + r · after(O(attention(turned(Q n), turned(K n), V n)))        n = before(x)
+    y = h + r · after(down(act(gate m) · up m))                           m = before(h)
 
-Some layers have a short convolution in place of attention: O(C n · mixed(B n · X n)), where `mixed` adds up a few
-tokens with a weight for each feature.
+`before` and `after` are norms, or nothing; `r` is 1 in most families. The first half, the mixer, is the only one where
+a token reads others. In some layers it is a short convolution, O(C n · mixed(B n · X n)), where `mixed` adds up a few
+tokens with a weight for each feature. In parallel families both halves read x: y = x + first half(x) + second half(x).
+The low-rank part of an adapter is added to every product.
 
-`before` and `after` are norms, or nothing, and the low-rank part of an adapter is added to every product. The
-backward pass is written by hand: a layer saves only what is expensive to compute, and the gradients of an adapter's
-weights are written directly to their places. Frozen weights have no gradient. In shapes, `T` stands for tokens, `H` for
-features of the residual stream, `D` for features of a head.
+The backward pass is written by hand. A product with the weight W `[out, in]` hands `grad · W` back, and the low-rank
+part in it:
+
+    dh = dy + before'(d gate · W_gate + d up · W_up)           d gate, d up from after'(r · dy) · W_down
+    dx = dh + before'(dQ · W_Q + dK · W_K + dV · W_V)          dQ, dK, dV from after'(r · dh) · W_O
+
+A layer saves its products, the inputs of products and the statistics of norms; activations, and attention weights of
+long blocks, are computed again. The gradients of an adapter's weights are added directly to their places. Frozen
+weights have none, and neither has the input of the first layer. In shapes, `T` stands for tokens, `H` for features of
+the residual stream, `D` for features of a head.
 """
 
 from __future__ import annotations
@@ -31,7 +39,11 @@ from tunery.engine.weights import DecoderWeights, LayerWeights, Norm
 
 
 class LayerPairs(NamedTuple):
-    """The low-rank products for the linear layers of a decoder layer, None where an adapter changes nothing."""
+    """
+    The low-rank products for the linear layers of a decoder layer, None where an adapter changes nothing.
+
+    `queries` belongs to the product that gives query, key and value, or both gates and the input of a convolution.
+    """
 
     queries: LowRank | None
     output: LowRank | None
@@ -39,8 +51,16 @@ class LayerPairs(NamedTuple):
     down: LowRank | None
 
 
-# Where the gradients of a layer's pairs go, as LayerPairs
-LayerPlaces = tuple[Sequence[Pair], Sequence[Pair], Sequence[Pair], Sequence[Pair]]
+class LayerPlaces(NamedTuple):
+    """The tensors that the gradients of a layer's pairs are added to."""
+
+    queries: Sequence[Pair]
+    output: Sequence[Pair]
+    wide: Sequence[Pair]
+    down: Sequence[Pair]
+
+
+QUERIES, OUTPUT, WIDE, DOWN = range(4)  # places in LayerPairs
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +72,7 @@ class RowPairs:
     layers: Sequence[LayerPairs]
 
 
-Turn = tuple[Tensor, Tensor]  # the cosines and sines [T, 1, W] of a rotation
+Turn = tuple[Tensor, Tensor]  # the cosines and sines of a rotation, [T, W], or [T, 1, W] to turn all heads
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +80,8 @@ class Pass:
     """
     What all layers of a pass share: which rows see which, how heads are rotated, and which rows use which adapter.
 
-    `wanted` are the rows needed from the last layer, all if None; after its attention, the others are not computed.
+    `wanted` are the numbers of the rows needed from the last layer, without repeats, all if None; after its mixer, the
+    others are not computed.
     """
 
     spec: DecoderSpec
@@ -71,20 +92,30 @@ class Pass:
     groups: Sequence[RowPairs] = ()
     wanted: Tensor | None = None
 
+    def wanted_of(self, number: int) -> Tensor | None:
+        """Return the rows that are wanted of a layer, None for all."""
+        return self.wanted if number == len(self.weights.layers) - 1 else None
+
 
 class Kept(NamedTuple):
     """
-    What a layer saves for its backward pass: its input, the input of its feed-forward part, and the values of both
+    What a layer saves for its backward pass: its input, the input of its feed-forward half, and the values of both
     halves.
+
+    In all of them, `rows` `[T, H]` are the normed input, `norm` and `after` the statistics of the norms before and
+    after the half, and `output` is the last product, which is overwritten unless a norm after it reads it again.
+    `narrow`, `output_narrow` and `down_narrow` are the inner values of low-rank products (rows · Aᵀ).
     """
 
     x: Tensor
     middle: Tensor
-    first: AttentionKept | ConvolutionKept
+    mixer: AttentionKept | ConvolutionKept
     feed: FeedKept
 
 
 class ConvolutionKept(NamedTuple):
+    """`together` `[T, 3 H]` are both gates and the input, `answer` is the gated convolution, `mixed`."""
+
     rows: Tensor
     norm: Statistics
     narrow: Tensor | None
@@ -98,8 +129,8 @@ class ConvolutionKept(NamedTuple):
 
 class AttentionKept(NamedTuple):
     """
-    `norm`, `head_norm` and `after` are statistics of norms; `narrow` and `output_narrow` are the inner values of
-    low-rank products (rows · Aᵀ); `unnormed` are the query and key heads, saved if they are normed.
+    `unnormed` `[T, heads + key heads, D]` are the query and key heads, saved if they are normed, and `head_norm` the
+    statistics; `attended` are keys, values and weights as `attention_gradient` takes them; `answer` is what O reads.
     """
 
     rows: Tensor
@@ -116,6 +147,8 @@ class AttentionKept(NamedTuple):
 
 
 class FeedKept(NamedTuple):
+    """`opened` are gate and up before the activation, `[T, inner]` each, or side by side in one product."""
+
     rows: Tensor
     norm: Statistics
     narrow: Tensor | None
@@ -174,16 +207,16 @@ def embedded(spec: DecoderSpec, weights: DecoderWeights, token_ids: Tensor, posi
 
 def forward(run: Pass, x: Tensor, number: int) -> tuple[Tensor, Kept]:
     """Map the residual stream `[T, H]` through a layer; the last layer returns only the wanted rows."""
-    wanted = run.wanted if number == len(run.weights.layers) - 1 else None
+    wanted = run.wanted_of(number)
     half = _convolution_half if run.spec.layers[number].kernel else _attention_half
-    added, first = half(run, x, number, wanted)
-    through = x if wanted is None else x[wanted]
+    added, mixer = half(run, x, number, wanted)
+    stream = x if wanted is None else x[wanted]
     if run.spec.is_parallel:
-        more, feed = _feed_half(run, through, number)
-        return added.add_(more).add_(through), Kept(x, through, first, feed)
-    middle = added.add_(through)
+        more, feed = _feed_half(run, stream, number)
+        return added.add_(more).add_(stream), Kept(x, stream, mixer, feed)
+    middle = added.add_(stream)
     more, feed = _feed_half(run, middle, number)
-    return more.add_(middle), Kept(x, middle, first, feed)
+    return more.add_(middle), Kept(x, middle, mixer, feed)
 
 
 def backward(run: Pass, grad: Tensor, kept: Kept, number: int, places: LayerPlaces) -> Tensor | None:
@@ -191,28 +224,27 @@ def backward(run: Pass, grad: Tensor, kept: Kept, number: int, places: LayerPlac
     Return the gradient of a layer's input `[T, H]`, None for the first layer, and add the gradients of the pairs to
     `places`.
 
-    `grad` is the gradient of the output of `forward`; all rows use the same adapter.
+    `grad` is the gradient of the output of `forward`. All rows use the same adapter, in the only group of the pass.
     """
     pairs = run.groups[0].layers[number]
-    needs_grad = number > 0
     feed_grad = _feed_gradient(run, grad, kept, number, pairs, places)
     if run.spec.is_parallel:
-        through = grad + feed_grad
-        own = _first_gradient(run, grad, kept, number, pairs, places)
+        stream_grad = grad + feed_grad
+        mixer_grad = _mixer_gradient(run, grad, kept, number, pairs, places)
     else:
-        through = feed_grad.add_(grad)
-        own = _first_gradient(run, through, kept, number, pairs, places)
-    if own is None or not needs_grad:
+        stream_grad = feed_grad.add_(grad)
+        mixer_grad = _mixer_gradient(run, stream_grad, kept, number, pairs, places)
+    if mixer_grad is None:
         return None
-    wanted = run.wanted if number == len(run.weights.layers) - 1 else None
-    return own.add_(through) if wanted is None else own.index_add_(0, wanted, through)
+    wanted = run.wanted_of(number)
+    return mixer_grad.add_(stream_grad) if wanted is None else mixer_grad.index_add_(0, wanted, stream_grad)
 
 
 def _attention_half(run: Pass, x: Tensor, number: int, wanted: Tensor | None) -> tuple[Tensor, AttentionKept]:
     spec, layer, part = run.spec, run.weights.layers[number], run.spec.layers[number]
-    rows, norm = normed(x, layer.norms[0])  # (T, H)
+    rows, norm = normed(x, layer.norms.before_mixer)  # (T, H)
     together = layer.queries(rows)  # (T, (heads + 2 · key heads) · D)
-    narrow = _add_low_rank(run, number, 0, rows, (together,))
+    narrow = _add_low_rank(run, number, QUERIES, rows, (together,))
     heads = _by_head(spec, together)
     turned, head_norm = _heads_normed(spec, heads[:, : -spec.key_heads], layer)
     turned = _turned(spec, turned, run.turns[part.rotation])
@@ -225,8 +257,8 @@ def _attention_half(run: Pass, x: Tensor, number: int, wanted: Tensor | None) ->
     answer = seen.reshape(len(x), -1)  # (T, heads · D)
     answer = answer if wanted is None else answer[wanted]
     output = layer.output(answer)  # (T, H), of the last layer (wanted, H)
-    output_narrow = _add_low_rank(run, number, 1, answer, (output,))
-    added, after = _after(spec, output, layer.norms[1])
+    output_narrow = _add_low_rank(run, number, OUTPUT, answer, (output,))
+    added, after = _after(spec, output, layer.norms.after_mixer)
     unnormed = heads[:, : -spec.key_heads] if head_norm else None
     return added, AttentionKept(
         rows, norm, narrow, unnormed, head_norm, query, attended, answer, output_narrow, output, after
@@ -236,44 +268,44 @@ def _attention_half(run: Pass, x: Tensor, number: int, wanted: Tensor | None) ->
 def _convolution_half(run: Pass, x: Tensor, number: int, wanted: Tensor | None) -> tuple[Tensor, ConvolutionKept]:
     spec, layer = run.spec, run.weights.layers[number]
     assert layer.kernel is not None
-    rows, norm = normed(x, layer.norms[0])  # (T, H)
+    rows, norm = normed(x, layer.norms.before_mixer)  # (T, H)
     together = layer.queries(rows)  # (T, 3 H)
-    narrow = _add_low_rank(run, number, 0, rows, (together,))
-    before, after, own = together.chunk(3, 1)
-    mixed = run.layout.mix(number, before * own, layer.kernel)  # (T, H)
-    answer = after * mixed
+    narrow = _add_low_rank(run, number, QUERIES, rows, (together,))
+    gate_in, gate_out, inputs = together.chunk(3, 1)  # B, C, X
+    mixed = run.layout.mix(number, gate_in * inputs, layer.kernel)  # (T, H)
+    answer = gate_out * mixed
     answer = answer if wanted is None else answer[wanted]
     output = layer.output(answer)  # (T, H), of the last layer (wanted, H)
-    output_narrow = _add_low_rank(run, number, 1, answer, (output,))
-    added, statistics = _after(spec, output, layer.norms[1])
-    return added, ConvolutionKept(rows, norm, narrow, together, mixed, answer, output_narrow, output, statistics)
+    output_narrow = _add_low_rank(run, number, OUTPUT, answer, (output,))
+    added, after = _after(spec, output, layer.norms.after_mixer)
+    return added, ConvolutionKept(rows, norm, narrow, together, mixed, answer, output_narrow, output, after)
 
 
 def _feed_half(run: Pass, x: Tensor, number: int) -> tuple[Tensor, FeedKept]:
     spec, layer = run.spec, run.weights.layers[number]
-    rows, norm = normed(x, layer.norms[2])
+    rows, norm = normed(x, layer.norms.before_feed)
     opened = tuple(linear(rows) for linear in layer.wide)  # (T, inner) each
-    narrow = _add_low_rank(run, number, 2, rows, opened)
+    narrow = _add_low_rank(run, number, WIDE, rows, opened)
     gate, up = _gate_and_up(spec, opened)
     product = ACTIVATIONS[spec.activation].function(gate)  # (T, inner)
     if up is not None:
         product.mul_(up)
     output = layer.down(product)
-    down_narrow = _add_low_rank(run, number, 3, product, (output,))
-    added, after = _after(spec, output, layer.norms[3])
+    down_narrow = _add_low_rank(run, number, DOWN, product, (output,))
+    added, after = _after(spec, output, layer.norms.after_feed)
     return added, FeedKept(rows, norm, narrow, opened, down_narrow, output, after)
 
 
 def _feed_gradient(run: Pass, grad: Tensor, kept: Kept, number: int, pairs: LayerPairs, places: LayerPlaces) -> Tensor:
     """Return the gradient of the input of the feed-forward part, without the residual stream."""
     spec, layer, feed = run.spec, run.weights.layers[number], kept.feed
-    grad = _after_gradient(spec, grad, feed.output, layer.norms[3], feed.after)
+    grad = _after_gradient(spec, grad, feed.output, layer.norms.after_feed, feed.after)
     grad_product = grad @ layer.down.weight  # (T, inner)
     gate, up = _gate_and_up(spec, feed.opened)
     activation = ACTIVATIONS[spec.activation]
     active = activation.function(gate)  # recomputed, which is cheaper than saving it
     product = active if up is None else active * up
-    _add_gradient(pairs.down, product, feed.down_narrow, (grad,), grad_product, places[3])
+    _add_gradient(pairs.down, product, feed.down_narrow, (grad,), grad_product, places.down)
     if up is None:
         grads: Sequence[Tensor] = (activation.gradient(grad_product, gate),)
     else:
@@ -283,38 +315,39 @@ def _feed_gradient(run: Pass, grad: Tensor, kept: Kept, number: int, pairs: Laye
     grad_rows = grads[0] @ layer.wide[0].weight  # (T, H)
     for more, linear in zip(grads[1:], layer.wide[1:], strict=True):
         grad_rows.addmm_(more, linear.weight)
-    _add_gradient(pairs.wide, feed.rows, feed.narrow, grads, grad_rows, places[2])
-    return norm_gradient(grad_rows, kept.middle, layer.norms[2], feed.norm)
+    _add_gradient(pairs.wide, feed.rows, feed.narrow, grads, grad_rows, places.wide)
+    return norm_gradient(grad_rows, kept.middle, layer.norms.before_feed, feed.norm)
 
 
-def _first_gradient(
+def _mixer_gradient(
     run: Pass, grad: Tensor, kept: Kept, number: int, pairs: LayerPairs, places: LayerPlaces
 ) -> Tensor | None:
-    """Return the gradient of a layer's input through its attention or convolution, None if nothing needs it."""
-    layer, own = run.weights.layers[number], kept.first
-    grad = _after_gradient(run.spec, grad, own.output, layer.norms[1], own.after)
+    """Return the gradient of a layer's input through its attention or convolution, None for the first layer."""
+    layer, own = run.weights.layers[number], kept.mixer
+    grad = _after_gradient(run.spec, grad, own.output, layer.norms.after_mixer, own.after)
     grad_answer = grad @ layer.output.weight  # (T, heads · D)
-    _add_gradient(pairs.output, own.answer, own.output_narrow, (grad,), grad_answer, places[1])
-    if run.wanted is not None and number == len(run.weights.layers) - 1:
+    _add_gradient(pairs.output, own.answer, own.output_narrow, (grad,), grad_answer, places.output)
+    wanted = run.wanted_of(number)
+    if wanted is not None:
         # rows that were left out contribute only through what later rows see of them
         whole = grad_answer.new_zeros(len(kept.x), grad_answer.shape[1])
-        grad_answer = whole.index_copy_(0, run.wanted, grad_answer)
+        grad_answer = whole.index_copy_(0, wanted, grad_answer)
     if isinstance(own, ConvolutionKept):
         together = _convolution_gradient(run, grad_answer, own, layer)
     else:
         together = _attention_gradient(run, grad_answer, own, number)
     grad_rows = together @ layer.queries.weight if number > 0 else None
-    _add_gradient(pairs.queries, own.rows, own.narrow, (together,), grad_rows, places[0])
-    return None if grad_rows is None else norm_gradient(grad_rows, kept.x, layer.norms[0], own.norm)
+    _add_gradient(pairs.queries, own.rows, own.narrow, (together,), grad_rows, places.queries)
+    return None if grad_rows is None else norm_gradient(grad_rows, kept.x, layer.norms.before_mixer, own.norm)
 
 
 def _convolution_gradient(run: Pass, grad_answer: Tensor, own: ConvolutionKept, layer: LayerWeights) -> Tensor:
     """Return the gradient of both gates and the input, side by side `[T, 3 H]`."""
     assert isinstance(run.layout, PackedLayout)
     assert layer.kernel is not None
-    before, after, inputs = own.together.chunk(3, 1)
-    grad_product = mixed_gradient(grad_answer * after, layer.kernel, run.layout)
-    return torch.cat((grad_product * inputs, grad_answer * own.mixed, grad_product * before), 1)
+    gate_in, gate_out, inputs = own.together.chunk(3, 1)
+    grad_product = mixed_gradient(grad_answer * gate_out, layer.kernel, run.layout)
+    return torch.cat((grad_product * inputs, grad_answer * own.mixed, grad_product * gate_in), 1)
 
 
 def _attention_gradient(run: Pass, grad_answer: Tensor, own: AttentionKept, number: int) -> Tensor:
@@ -357,6 +390,10 @@ def _add_gradient(
     total: Tensor | None,
     into: Sequence[Pair],
 ) -> None:
+    """
+    Add the gradients of the pairs of a place to `into`, and the part of the low-rank products in the gradient of their
+    input to `total` `[T, in]`, which the caller goes on with; `grads` are those of their outputs.
+    """
     if pairs is not None and narrow is not None:
         pairs.add_gradient(rows, narrow, grads, total, into)
 
@@ -409,7 +446,8 @@ def _turned(spec: DecoderSpec, heads: Tensor, turn: Turn | None) -> Tensor:
     """
     Rotate query and key heads `[T, heads + key heads, D]`.
 
-    Where neighbours are turned, the numbers of a head are put into halves first; scores do not depend on their order.
+    Where neighbours are turned, the numbers of a head are put into halves first, and all of them are turned; scores do
+    not depend on their order.
     """
     if turn is None:
         return heads

@@ -329,4 +329,4 @@ def _places(adapter: Adapter, flat: Tensor, weights: DecoderWeights, spec: Decod
     """Return the places of the gradients of the pairs in a flat gradient."""
     views = _views(adapter, flat, weights)
     made = ([[views[path] for output in place for path in output] for place in places] for places in _layer_paths(spec))
-    return [(queries, output, wide, down) for queries, output, wide, down in made]
+    return [LayerPlaces(*places) for places in made]

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import safetensors
 import torch
@@ -56,12 +56,20 @@ class Linear:
         return rows @ weight if self.bias is None else torch.addmm(self.bias, rows, weight)
 
 
+class LayerNorms(NamedTuple):
+    """The norms before and after both halves of a layer, None where there is none."""
+
+    before_mixer: Norm | None
+    after_mixer: Norm | None
+    before_feed: Norm | None
+    after_feed: Norm | None
+
+
 @dataclass(frozen=True, slots=True)
 class LayerWeights:
     """
     The frozen part of a layer.
 
-    `norms` come before and after attention, before and after the feed-forward part, None where there is none;
     `head_norm` are those of query and key heads. `queries` has the rows of query, key and value stacked; `wide` are the
     first products of the feed-forward part, gate and up if there are two.
 
@@ -69,7 +77,7 @@ class LayerWeights:
     the weights of the newest token last.
     """
 
-    norms: tuple[Norm | None, Norm | None, Norm | None, Norm | None]
+    norms: LayerNorms
     queries: Linear
     head_norm: Norm | tuple[Norm, Norm] | None
     output: Linear
@@ -257,7 +265,7 @@ class _Source:
 
     def layer(self, path: str, names: Names) -> LayerWeights:
         spec, kernel = self._spec, None
-        norms = tuple(None if name is None else self.norm(path + name, spec.norm) for name in names.norms)
+        norms = LayerNorms(*(None if name is None else self.norm(path + name, spec.norm) for name in names.norms))
         queries, rows = self.linear(path, names.queries), (spec.heads + 2 * spec.key_heads) * spec.width
         if names.kernel is not None:  # stored as [H, 1, tokens]
             kernel, rows = self.take(f"{path}{names.kernel}.weight").flatten(1).t().contiguous(), 3 * spec.hidden
@@ -266,7 +274,7 @@ class _Source:
                 f"{path}{names.queries[0]} has {len(queries.stored)} rows, which does not match config.json"
             )
         return LayerWeights(
-            norms=norms,  # type: ignore[arg-type]
+            norms=norms,
             queries=queries,
             head_norm=self._head_norm(path) if kernel is None else None,
             output=self.linear(path, (names.output,)),

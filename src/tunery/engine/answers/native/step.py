@@ -186,7 +186,9 @@ class CompiledStep:
         matrices = (_Matrix * 7)(
             *(self._matrix(weight, bias, four_bit.pop(path, None)) for weight, bias, path in given)
         )
-        norms = (_Norm * 2)(*(self._norm(norm) for norm in (layer.norms[0], layer.norms[2]) if norm is not None))
+        norms = (_Norm * 2)(
+            *(self._norm(norm) for norm in (layer.norms.before_mixer, layer.norms.before_feed) if norm is not None)
+        )
         return _Layer(matrices, norms, self._head_norms(layer), spec.layers[number].rule.window or 0)
 
     def _head_norms(self, layer: LayerWeights) -> Any:
