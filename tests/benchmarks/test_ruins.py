@@ -26,7 +26,7 @@ def test_a_run_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
     monkeypatch.setattr(ruins, "RUNS", [ruins.Run("next-number", True, 1e12)])
     Catalog(tmp_path / "home").add(str(write_learnable_base(tmp_path / "base", max_position_embeddings=512)), "tiny")
 
-    ruins.main(["--rows", "12", "--base-model", "tiny", "--out", str(tmp_path / "ruins.jsonl")])
+    ruins.main(["--most-rows", "12", "--base-model", "tiny", "--out", str(tmp_path / "ruins.jsonl")])
 
     result = json.loads((tmp_path / "ruins.jsonl").read_text())
     assert (result["told"], result["by"]) == (True, "AnswersRuined")

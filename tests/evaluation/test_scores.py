@@ -27,6 +27,7 @@ def found(shape: Scoring, expected: list[str], answers: list[str]) -> dict[str, 
         (["spam", "ham", "ham"] * 4, ScoringKind.LABELS),
         (["spam", "ham", "ham"], ScoringKind.SHORT_TEXT),  # too few to be labels
         ([str(number) for number in range(20)], ScoringKind.SHORT_TEXT),
+        ([f"Harbour bridge to close for {months} months" for months in range(20)], ScoringKind.LONG_TEXT),
         (['{"a": 1}', '{"a": 2}', "[1]"], ScoringKind.JSON),
         (["A sentence that goes on for a while, as summaries do, and then for some more words. " * 2], "LONG_TEXT"),
     ],
