@@ -77,7 +77,8 @@ class Hyperparameters:
     weights: str = WeightFormat.AUTO
 
     DEFAULT_LEARNING_RATE = 0.001
-    MEASURED_LEARNING_RATE = 0.01  # our own choice: ten times the default; runs with 0.3 or more were ruined
+    # The highest rate that was as good as the default, and the lowest that ruined 24 rows (docs/experiments.md)
+    SAFE_LEARNING_RATE, RUINOUS_LEARNING_RATE = 0.003, 0.01
 
     def __post_init__(self) -> None:
         for name in ("epoch_count", "batch_size"):
@@ -108,13 +109,13 @@ class Hyperparameters:
         return replace(self, learning_rate=float(rate), learning_rate_multiplier=None)
 
     def rate_warning(self) -> str | None:
-        """Return a warning if the learning rate is far above those that were measured, else None."""
+        """Return a warning if the learning rate is above those that did well, however many rows there are, else None."""
         rate = self.resolve().learning_rate or 0.0
-        if rate <= self.MEASURED_LEARNING_RATE:
+        if rate <= self.SAFE_LEARNING_RATE:
             return None
         return (
             f"A learning rate of {rate:g} is far above the default of {self.DEFAULT_LEARNING_RATE:g}"
-            " and will probably ruin the model."
+            f" and {'may' if rate < self.RUINOUS_LEARNING_RATE else 'will probably'} ruin the model."
         )
 
     def total_steps(self, examples: int) -> int:
@@ -261,6 +262,7 @@ class TunedModel:
     examples_shared: bool = False  # with readers; the owner and writers always see them
     chosen_epoch: int | None = None  # the kept epoch that its user chose to serve; None: as published
     fold_count: int = 0  # number of folds for evaluating it after tuning; 0: none
+    tuned_again_from: str | None = None  # id of the tuned model whose examples and settings it repeats, perhaps changed
     score: Score | None = None  # where it was asked for, and there is an evaluation
 
     @property
