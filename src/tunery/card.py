@@ -116,7 +116,13 @@ def markdown(card: Section) -> str:
 
 
 def base_section(
-    entry: CatalogEntry, name: str, sha256: str, *, asked_as: str | None = None, source_tuned_model: str | None = None
+    entry: CatalogEntry,
+    name: str,
+    sha256: str,
+    *,
+    asked_as: str | None = None,
+    source_tuned_model: str | None = None,
+    tuned_again_from: str | None = None,
 ) -> dict[str, Any]:
     """Return the section about the base and its weights."""
     return {
@@ -128,6 +134,7 @@ def base_section(
         "sha256": sha256,
         "asked_as": asked_as,
         "source_tuned_model": source_tuned_model,
+        "tuned_again_from": tuned_again_from,
     }
 
 
@@ -195,6 +202,8 @@ def _base(card: Section) -> Iterator[str]:
         yield f"Requested as `{base['asked_as']}`, an alias of this base."
     if base["source_tuned_model"]:
         yield f"Tuning continued from `tunedModels/{base['source_tuned_model']}`."
+    if again := base.get("tuned_again_from"):  # cards of earlier versions do not have it
+        yield f"Tuned again, with the examples and settings of `tunedModels/{again}` or changes to them."
 
 
 def _data(card: Section) -> Iterator[str]:

@@ -14,11 +14,16 @@ type Settings = {
   rate: "learningRate" | "learningRateMultiplier";
   learningRate: number;
   learningRateMultiplier: number;
+  labelShare: number; // of the loss of labels
   holdOut: string; // "auto" (the server decides how to check the result), "0", a share such as "10%", or a number of rows
   seed: number;
 };
 
-export type Draft = Settings & { examples: Example[]; source: string };
+type Origin = { source: string; tunedAgainFrom: string }; // the user's name for the data, tunedModels/… or empty
+
+export type Draft = Settings & Origin & { examples: Example[] };
+
+const NO_ORIGIN: Origin = { source: "", tunedAgainFrom: "" };
 
 export const DEFAULT_SETTINGS: Settings = {
   displayName: "",
@@ -30,11 +35,12 @@ export const DEFAULT_SETTINGS: Settings = {
   rate: "learningRate",
   learningRate: 0.001,
   learningRateMultiplier: 1,
+  labelShare: 0,
   holdOut: "auto",
   seed: 0,
 };
 
-export const EMPTY: Draft = { ...DEFAULT_SETTINGS, examples: [], source: "" };
+export const EMPTY: Draft = { ...DEFAULT_SETTINGS, ...NO_ORIGIN, examples: [] };
 
 export const isEmpty = (draft: Draft) =>
   draft.examples.length === 0 && draft.displayName === "" && draft.description === "";
@@ -43,13 +49,14 @@ export const isEmpty = (draft: Draft) =>
 export const isGoodId = (id: string, pattern = ".*") => id === "" || new RegExp(`^(?:${pattern})$`).test(id);
 
 export function requestOf(draft: Draft): Schemas["TunedModelIn"] {
-  const { epochCount, batchSize, rate, baseModel } = draft;
+  const { epochCount, batchSize, rate, baseModel, labelShare, tunedAgainFrom } = draft;
   return {
     displayName: draft.displayName.trim(),
     ...(draft.description && { description: draft.description }),
     ...(baseModel.startsWith("tunedModels/") ? { tunedModelSource: { tunedModel: baseModel } } : { baseModel }),
+    ...(tunedAgainFrom && { tunedAgainFrom }),
     tuningTask: {
-      hyperparameters: { epochCount, batchSize, [rate]: draft[rate] },
+      hyperparameters: { epochCount, batchSize, [rate]: draft[rate], ...(labelShare && { labelShare }) },
       ...(draft.holdOut !== "0" && { holdOut: draft.holdOut }),
       seed: draft.seed,
       ...(draft.source && { data: { source: draft.source } }),
@@ -62,17 +69,17 @@ export function requestOf(draft: Draft): Schemas["TunedModelIn"] {
 }
 
 /** The settings of a draft without its examples, as stored in files and prompts. */
-export function settingsOf(draft: Draft): Settings & { source: string } {
+export function settingsOf(draft: Draft): Settings & Origin {
   return Object.fromEntries(
-    [...Object.keys(DEFAULT_SETTINGS), "source"].map((name) => [name, draft[name as keyof Draft]]),
-  ) as Settings & { source: string };
+    Object.keys({ ...DEFAULT_SETTINGS, ...NO_ORIGIN }).map((name) => [name, draft[name as keyof Draft]]),
+  ) as Settings & Origin;
 }
 
 /** The settings in a file or a stored prompt; undefined if there are none. */
 export function settingsFrom(value: unknown): Partial<Draft> | undefined {
   if (typeof value !== "object" || value === null) return undefined;
   const given = value as Record<string, unknown>;
-  const known = [...Object.entries(DEFAULT_SETTINGS), ["source", ""] as const].filter(
+  const known = Object.entries({ ...DEFAULT_SETTINGS, ...NO_ORIGIN }).filter(
     ([name, standard]) => typeof given[name] === typeof standard,
   );
   if (known.length === 0) return undefined;
@@ -103,6 +110,7 @@ export function draftAgain(model: TunedModel, examples: Example[]): Draft {
     holdOut: model.foldCount ? DEFAULT_SETTINGS.holdOut : String(heldOutRows),
     examples,
     source: data.source,
+    tunedAgainFrom: model.name,
   };
 }
 

@@ -6,6 +6,10 @@ import json
 from pathlib import Path
 
 from tests.cli.conftest import Run
+from tests.service.samples import a_request
+from tunery.cli.client import received_model
+from tunery.server.wire.tuning import tuned_model_out
+from tunery.service.library import Library
 
 
 def test_an_empty_library_says_what_to_do(run: Run) -> None:
@@ -217,3 +221,13 @@ def test_another_kept_epoch_is_used(run: Run, tuned: str, tmp_path: Path) -> Non
     assert files[0].read_bytes() == files[1].read_bytes()
     assert run("models", "use", tuned, "7").status == 15
     assert run("models", "use", tuned, "0").said == f"{tuned} now answers with epoch 3.\n"
+
+
+def test_a_model_says_what_it_was_tuned_again_from(run: Run, home: Path) -> None:
+    """As text, as JSON, and when it comes from a server."""
+    with Library.own(home) as library:
+        model = library.create(a_request(id="again", tuned_again_from="numbers"))
+
+    assert "From      tuned again from numbers\n" in run("models", "show", "again").output
+    assert json.loads(run("models", "show", "again", "--json").output)["tuned_again_from"] == "numbers"
+    assert received_model(tuned_model_out(model).json_object()).tuned_again_from == "numbers"

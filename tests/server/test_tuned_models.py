@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.server.api import BASE, EXAMPLES, OWNER, Api, error_of
+from tunery.card import markdown
 from tunery.errors import DataLoss
 from tunery.service.database import models as rows
 from tunery.types import MAX_DATASET_BYTES, GranteeType, Role, TuningExample
@@ -374,6 +375,21 @@ def test_a_source_is_shown_with_the_base_of_both(api: Api) -> None:
     shown = api.web.get("/v1beta/tunedModels/further").json()
     assert shown["tunedModelSource"] == {"tunedModel": "tunedModels/numbers", "baseModel": f"models/{BASE}"}
     assert "baseModel" not in shown
+
+
+def test_a_model_tuned_again_names_the_other(api: Api) -> None:
+    """It is shown alone, in the list and on the card, also after the other was deleted; a name that is none is 400."""
+    api.active("numbers", base_model=BASE)
+    assert api.create("again", tunedAgainFrom="tunedModels/numbers").status_code == 200
+    assert api.web.delete("/v1beta/tunedModels/numbers").status_code == 200
+
+    shown, *_ = api.web.get("/v1beta/tunedModels").json()["tunedModels"]
+    card = api.web.get("/v1beta/tunedModels/again:card").json()
+
+    assert shown["tunedAgainFrom"] == "tunedModels/numbers"
+    assert card["base"]["tuned_again_from"] == "numbers"
+    assert "of `tunedModels/numbers`" in markdown(card)
+    assert error_of(api.create("other", tunedAgainFrom="No Name"))["code"] == 400
 
 
 @pytest.mark.parametrize(

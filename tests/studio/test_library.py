@@ -61,6 +61,11 @@ def test_the_list_is_as_it_was_left(ann: Visitor, request: pytest.FixtureRequest
 
     ann.goto(f"/new?from={judged}")
     expect(page.get_by_role("textbox", name="Name", exact=True)).to_have_value("Numbers 2")
+    again = ann.tune()
+    expect(page.get_by_role("link", name=judged, exact=True)).to_be_visible()
+    assert ann.call("GET", f"tunedModels/{again}")["tunedAgainFrom"] == f"tunedModels/{judged}"
+    ann.goto("/")
+    expect(page.get_by_role("row", name="Numbers 2")).to_contain_text(f"Tuned from {judged}")
 
 
 def test_jobs_are_cancelled_from_lists(ann: Visitor, request: pytest.FixtureRequest) -> None:

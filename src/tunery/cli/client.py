@@ -315,7 +315,13 @@ def received_model(reply: Mapping[str, Any]) -> TunedModel:
     }
     named = {"id": model_id, "display_name": "", "description": "", **model, "base_model": reply["baseWeights"]}
     named["chosen_epoch"] = reply.get("servedEpoch")
+    named["source_tuned_model"] = _id_of(reply.get("tunedModelSource", {}).get("tunedModel"))
+    named["tuned_again_from"] = _id_of(reply.get("tunedAgainFrom"))
     return TypeAdapter(TunedModel).validate_python({**named, "task": facts})
+
+
+def _id_of(name: str | None) -> str | None:
+    return name.removeprefix("tunedModels/") if name else None
 
 
 def received_base(reply: Mapping[str, Any]) -> CatalogEntry:

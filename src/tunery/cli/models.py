@@ -178,6 +178,7 @@ def _facts(model: TunedModel) -> list[tuple[str, str]]:
         ("State", _state(model) + (f" in {seconds:.0f} s" if seconds is not None else "")),
         ("Reason", task.error_message or ""),
         ("Base", model.base_model),
+        ("From", _origin(model)),
         ("Data", f"{task.data.source}, {task.data.rows} rows{held_out}"),
         ("Score", _score_in_words(model)),
         ("Settings", f"{settings}, seed {task.seed}"),
@@ -186,6 +187,12 @@ def _facts(model: TunedModel) -> list[tuple[str, str]]:
         ("Adapter", str(artifact or "")),
         ("Curve", str(artifact / "loss.svg") if artifact else ""),
     ]
+
+
+def _origin(model: TunedModel) -> str:
+    """Return the tuned models that this one begins with: its weights, or its examples and settings."""
+    origins = {"continues": model.source_tuned_model, "tuned again from": model.tuned_again_from}
+    return ", ".join(f"{how} {name}" for how, name in origins.items() if name)
 
 
 def _machine(model: TunedModel) -> list[str]:

@@ -321,6 +321,7 @@ def _creation_request(body: wire.TunedModelIn, user_id: str, model_id: str | Non
         hyperparameters=Hyperparameters(**given),
         base_model=body.base_model,
         source_tuned_model=None if source is None else source.tuned_model,
+        tuned_again_from=body.tuned_again_from,
         id=model_id,
         display_name=body.display_name,
         description=body.description or "",

@@ -62,13 +62,19 @@ _SHOWN_PROBLEMS = 5
 
 @dataclass(frozen=True, slots=True)
 class CreationRequest:
-    """A request as received, unchecked; exactly one of `base_model` and `source_tuned_model` must be set."""
+    """
+    A request as received, unchecked; exactly one of `base_model` and `source_tuned_model` must be set.
+
+    `tuned_again_from` names the tuned model whose examples and settings are repeated, perhaps changed; it is only
+    recorded, and may have been deleted.
+    """
 
     user_id: str
     examples: Sequence[tuple[str, str]] = field(repr=False)
     hyperparameters: Hyperparameters
     base_model: str | None = None
     source_tuned_model: str | None = None
+    tuned_again_from: str | None = None
     id: str | None = None
     display_name: str | None = None
     description: str = ""
@@ -122,6 +128,7 @@ class Creation:
             top_k=sampling.top_k,
             reader_project_numbers=tuple(wanted.reader_project_numbers),
             source_tuned_model=None if source is None else source.id,
+            tuned_again_from=(wanted.tuned_again_from or "").removeprefix("tunedModels/") or None,
             base_name_asked=source.base_name_asked if source is not None else asked,
             fold_count=folds,
         )

@@ -252,6 +252,7 @@ def card_of(library: Library, catalog: Catalog, model: TunedModel) -> ModelCard:
             model.base_digest,
             asked_as=model.base_name_asked,
             source_tuned_model=model.source_tuned_model,
+            tuned_again_from=model.tuned_again_from,
         ),
         data=data_section(task.data, task.held_out_rows),
         settings=settings_section(task.hyperparameters, task.seed, task.settings, task.versions),

@@ -107,6 +107,7 @@ class TuningRequest:
     top_k: int | None = DEFAULT_TOP_K
     reader_project_numbers: Sequence[int] = ()
     source_tuned_model: str | None = None  # id of the tuned model to start from
+    tuned_again_from: str | None = None  # id of the tuned model whose examples and settings it repeats
     base_name_asked: str | None = None  # the base as the user named it
     row_numbers: tuple[Sequence[int], Sequence[int]] = ((), ())  # in the file: of the examples, of those held out
     fold_count: int = 0  # folds that evaluate the model after tuning
@@ -116,6 +117,8 @@ class TuningRequest:
             raise InvalidArgument("Give the tuned model an id or a display name.")
         if self.id is not None:
             check_id(self.id)
+        if self.tuned_again_from is not None:
+            check_id(self.tuned_again_from)
         if self.display_name is not None:
             check_display_name(self.display_name)
         check_description(self.description)

@@ -3284,6 +3284,11 @@ export interface components {
              * @description Extension: folds that evaluate the model after tuning.
              */
             foldCount?: number;
+            /**
+             * Tunedagainfrom
+             * @description Extension: the tuned model whose examples and settings it repeats.
+             */
+            tunedAgainFrom?: string;
             /** @description Extension: absent until it has been evaluated. */
             score?: components["schemas"]["ScoreOut"];
             /** @description Extension: the caller's role. */
@@ -4493,6 +4498,11 @@ export interface components {
             baseModel?: string;
             /** @default null */
             tunedModelSource?: components["schemas"]["TunedModelSourceIn"];
+            /**
+             * Tunedagainfrom
+             * @default null
+             */
+            tunedAgainFrom?: string;
             /**
              * Displayname
              * @default null

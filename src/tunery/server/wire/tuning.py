@@ -118,6 +118,7 @@ class TunedModelIn(StrictIncoming):
     name: str | None = None
     base_model: str | None = None
     tuned_model_source: TunedModelSourceIn | None = None
+    tuned_again_from: str | None = None
     display_name: str | None = None
     description: str | None = None
     temperature: float | None = None
@@ -285,6 +286,9 @@ class TunedModelOut(Message):
     fold_count: Annotated[int | None, Field(description="Extension: folds that evaluate the model after tuning.")] = (
         None
     )
+    tuned_again_from: Annotated[
+        str | None, Field(description="Extension: the tuned model whose examples and settings it repeats.")
+    ] = None
     score: Annotated[ScoreOut | None, Field(description="Extension: absent until it has been evaluated.")] = None
     role: Annotated[Role | None, Field(description="Extension: the caller's role.")] = None
     owner: Annotated[str | None, Field(description="Extension: the owner: an address, or `local`.")] = None
@@ -326,6 +330,7 @@ def tuned_model_out(model: TunedModel, score: Score | None = None) -> TunedModel
         examples_shared=model.examples_shared or None,
         served_epoch=model.served_epoch,
         fold_count=model.fold_count or None,
+        tuned_again_from=f"tunedModels/{model.tuned_again_from}" if model.tuned_again_from else None,
         score=None if score is None else ScoreOut(**asdict(score)),
     )
 

@@ -296,7 +296,7 @@ def begin_unfinished_again(connection: Connection) -> None:
     )
 
 
-REVISION = "0009"  # the newest one in migrations/versions; revisions count upwards
+REVISION = "0010"  # the newest one in migrations/versions; revisions count upwards
 
 _MIGRATIONS = Path(__file__).parent.parent / "migrations"
 

@@ -136,6 +136,8 @@ tuned_models = Table(
     Column("examples_shared", Boolean, nullable=False, server_default=false()),
     Column("chosen_epoch", Integer),  # the kept epoch that a user chose to serve; NULL: as published
     Column("fold_count", Integer, nullable=False, server_default="0"),  # folds that evaluate it after tuning
+    # id of the tuned model whose examples and settings it repeats, perhaps changed; that model may have been deleted
+    Column("tuned_again_from", Text),
     one_of("state", State),
 )
 

@@ -156,7 +156,7 @@ function SettingsFile({ draft, change }: { draft: Draft; change: (part: Partial<
         .then(JSON.parse)
         .catch(() => undefined),
     );
-    if (found) change({ ...found, source: draft.source });
+    if (found) change({ ...found, source: draft.source, tunedAgainFrom: draft.tunedAgainFrom });
     else toast(text.create.badSettings, { kind: "bad" });
   }
   return (

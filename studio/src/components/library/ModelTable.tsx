@@ -101,7 +101,7 @@ function ModelRow({ model, isSelected, toggle, acts, showsOwner }: ModelRowProps
   const task = model.tuningTask;
   const took = tookSeconds(task);
   const base = baseNames.get(model.baseWeights) ?? model.baseWeights;
-  const source = model.tunedModelSource?.tunedModel;
+  const source = model.tunedModelSource?.tunedModel ?? model.tunedAgainFrom;
   return (
     <tr data-selected={isSelected || undefined}>
       <td className="narrow">

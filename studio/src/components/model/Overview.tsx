@@ -1,4 +1,5 @@
 import { Button } from "react-aria-components";
+import { Link } from "wouter";
 import { canEdit, idOf, type Operation, type Schemas, type TunedModel } from "../../api/client";
 import { isRunning, useServedEpoch } from "../../api/models";
 import { count, duration, megabytes, tookSeconds } from "../../format";
@@ -98,9 +99,12 @@ function ModelFacts({ model }: { model: TunedModel }) {
         <Facts
           facts={[
             [text.model.base, model.baseWeights],
+            [text.model.continues, origin(model.tunedModelSource?.tunedModel)],
+            [text.model.again, origin(model.tunedAgainFrom)],
             [text.model.epochs, hyperparameters.epochCount],
             [text.model.batch, hyperparameters.batchSize],
             [text.model.rate, hyperparameters.learningRate],
+            [text.model.labelShare, hyperparameters.labelShare],
             [text.model.seed, seed],
             [text.model.created, <Ago key="created" time={model.createTime} />],
             [text.job.took, took === undefined ? undefined : duration(took)],
@@ -134,6 +138,9 @@ function ModelFacts({ model }: { model: TunedModel }) {
     </aside>
   );
 }
+
+/** A link to the model that another one begins with; it may have been deleted. */
+const origin = (name?: string) => name && <Link href={`/models/${idOf(name)}`}>{idOf(name)}</Link>;
 
 // settings that say how it was computed, and the epoch that was chosen then; another may be in use now
 const OF_MACHINE = ["processor_seconds", "peak_memory_bytes", "threads", "dtype", "micro_batch_size", "best_epoch"];
