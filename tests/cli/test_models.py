@@ -223,6 +223,20 @@ def test_another_kept_epoch_is_used(run: Run, tuned: str, tmp_path: Path) -> Non
     assert run("models", "use", tuned, "0").said == f"{tuned} now answers with epoch 3.\n"
 
 
+def test_a_queued_model_is_tuned_next(run: Run, home: Path, tuned: str) -> None:
+    """It goes before the others of its user; a model that has been tuned is refused."""
+    with Library.own(home) as library:
+        models = [library.create(a_request(id=name)) for name in ("first", "second")]
+
+    done = run("models", "next", "second")
+    refused = run("models", "next", tuned)
+
+    assert (done.status, done.said) == (0, "second is the next of the queued models of its user.\n")
+    assert "is not waiting for its first start" in refused.said
+    with Library.open(home) as library:
+        assert [library.places_in_queue()[model.task.id] for model in models] == [1, 0]
+
+
 def test_a_model_says_what_it_was_tuned_again_from(run: Run, home: Path) -> None:
     """As text, as JSON, and when it comes from a server."""
     with Library.own(home) as library:

@@ -149,6 +149,15 @@ def use(
         terminal.result(output.dumped(output.model_document(used, has_curve=False)))
 
 
+@models.command("next")
+def start_next(model: TunedModelName, server: ServerAddress = None) -> None:
+    """Tune a queued model before the other queued models of the same user."""
+    place = workplace(server)
+    queued = place.get(model)
+    place.start_next(queued)
+    terminal.say(f"{queued.id} is the next of the queued models of its user.")
+
+
 @models.command()
 def delete(model: TunedModelName, server: ServerAddress = None, yes: Yes = False) -> None:
     """Delete a tuned model with its examples, curve and adapter."""

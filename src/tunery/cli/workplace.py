@@ -112,6 +112,7 @@ class Workplace(Protocol):
     def get(self, name: str) -> TunedModel: ...
     def delete(self, model: TunedModel) -> None: ...
     def use_epoch(self, model: TunedModel, epoch: int | None) -> TunedModel: ...
+    def start_next(self, model: TunedModel) -> None: ...
     def contract_sentences(self, model: TunedModel) -> tuple[str, str]: ...
     def card(self, model: TunedModel) -> Document: ...
     def export(self, model: TunedModel, choice: ExportChoice, work: Path) -> Document | None: ...
@@ -180,6 +181,10 @@ class Here:
     def use_epoch(self, model: TunedModel, epoch: int | None) -> TunedModel:
         with self._owned() as library:
             return library.update(model.id, chosen_epoch=epoch)
+
+    def start_next(self, model: TunedModel) -> None:
+        with self._owned() as library:
+            library.start_next(model)
 
     def contract_sentences(self, model: TunedModel) -> tuple[str, str]:
         from tunery.service.contracts import contracts_of
@@ -468,6 +473,9 @@ class There:
     def use_epoch(self, model: TunedModel, epoch: int | None) -> TunedModel:
         query, body = {"updateMask": "servedEpoch"}, {"servedEpoch": epoch or 0}
         return received_model(self._call("PATCH", model.name, query, body))
+
+    def start_next(self, model: TunedModel) -> None:
+        self._call("POST", f"{model.name}:startNext")
 
     def contract_sentences(self, model: TunedModel) -> tuple[str, str]:
         if self._here:
