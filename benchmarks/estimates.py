@@ -1,11 +1,12 @@
 """
 How well a server foresees how long a tuning job takes: the time said before the start, and the time left on the way.
 
-    python -m benchmarks.estimates --tasks 10    # about half an hour
+    python -m benchmarks.estimates    # thirty jobs, about twenty minutes on an idle machine with two cores
 
 A real server, one job after the other: one that is not counted, then some on an idle machine, some while another
-program keeps one core busy, some while it keeps all busy. Jobs differ in rows, lengths and epochs, and nothing tells
-the server that the machine has become busy. Each job is a line of JSON in results/estimates.jsonl.
+program keeps one core busy, some while it keeps all busy. Jobs differ in rows, lengths and epochs; some hold rows out,
+some have the loss of labels; and nothing tells the server that the machine has become busy. Nothing is evaluated after
+a job, as the next one would have to share the machine with that. Each job is a line of JSON in results/estimates.jsonl.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from math import exp, log, sqrt
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -44,6 +46,14 @@ class Job:
 
     rows: list[tuple[str, str]]
     epoch_count: int
+    hold_out: str = "0"
+    label_share: float = 0.0
+
+    def body(self, base_model: str) -> dict[str, Any]:
+        body: dict[str, Any] = creation_body(self.rows, epochs=self.epoch_count, base=base_model)
+        task = body["tuningTask"] | {"holdOut": self.hold_out}
+        task["hyperparameters"] |= {"labelShare": self.label_share} if self.label_share else {}
+        return body | {"tuningTask": task}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -51,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     cores = len(os.sched_getaffinity(0))
     conditions = {"idle": 0, "one core busy": 1, "all cores busy": cores}
     draw = random.Random(given.seed)
-    with served() as server:
+    with served("--no-evaluation") as server:
         measured(server, _drawn(draw, given.most_rows), given.base_model)  # nothing was measured before it
         for condition, busy in conditions.items():
             with busy_cores(busy):
@@ -65,11 +75,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def measured(server: Served, job: Job, base_model: str) -> Result:
     """Tune, and return the seconds that were said before the start and on the way beside those it took."""
-    body = creation_body(job.rows, epochs=job.epoch_count, base=base_model)
+    body = job.body(base_model)
     status, estimate = server.ask("POST", "tunedModels?validateOnly=true", body)
     assert status == 200, estimate
     model_id = f"job-{time.time_ns()}"
-    status, reply = server.create(model_id, examples=job.rows, epochs=job.epoch_count, base=base_model)
+    status, reply = server.ask("POST", f"tunedModels?tuned_model_id={model_id}", body)
     assert status == 200, reply
     with _others_watched(server) as others:
         left = _left_on_the_way(server, model_id)
@@ -78,7 +88,8 @@ def measured(server: Served, job: Job, base_model: str) -> Result:
     start, end = (datetime.fromisoformat(task[name]) for name in ("startTime", "completeTime"))
     seconds = estimate["seconds"]
     return {
-        "rows": len(job.rows), "epochs": job.epoch_count, "tokens": estimate["totalTokens"],
+        "rows": len(job.rows), "epochs": job.epoch_count, "held_out": job.hold_out, "label_share": job.label_share,
+        "tokens": estimate["totalTokens"],
         "source": seconds["source"], "at_least": seconds["atLeast"], "at_most": seconds["atMost"],
         "took": round((end - start).total_seconds(), 1),
         "left": [[said, round((end - when).total_seconds(), 1)] for said, when in left],
@@ -88,7 +99,7 @@ def measured(server: Served, job: Job, base_model: str) -> Result:
 
 def ratio(result: Result) -> float:
     """Return how many times longer a job took than was said: than the geometric middle of the range."""
-    return float(result["took"]) / sqrt(result["at_least"] * result["at_most"])
+    return float(result["took"] / sqrt(result["at_least"] * result["at_most"]))
 
 
 def summary(results: Sequence[Result]) -> str:
@@ -166,7 +177,7 @@ def _drawn(draw: random.Random, most_rows: int) -> Job:
     count = draw.randint(max(2, most_rows // 3), most_rows)
     rows = examples(draw.choice(("W1", "W2")), 120)
     chosen = draw.sample([(row.text_input, row.output) for row in rows], count)
-    return Job(chosen, draw.choice((1, 2)))
+    return Job(chosen, draw.choice((1, 2)), draw.choice(("0", "20%")), draw.choice((0, 0, 0, 0.5)))
 
 
 def _parser() -> argparse.ArgumentParser:

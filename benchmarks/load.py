@@ -27,7 +27,7 @@ from typing import Any
 
 from benchmarks.load_clients import Calls, Connection, p95, repeat, rounded
 from benchmarks.side_by_side import HERE, RESULTS, append
-from tests.chaos.served import Served, proof, wait_until
+from tests.chaos.served import REAL, Served, proof, wait_until
 from tunery import config
 from tunery.types import DEFAULT_BASE_MODEL
 
@@ -242,13 +242,13 @@ def main() -> None:
 
 
 @contextmanager
-def served() -> Iterator[Served]:
+def served(*options: str) -> Iterator[Served]:
     """Give a server with the default base, as users start it, when both its children are ready."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         home = Path(folder) / "home"
         home.mkdir(mode=0o700)
         (home / "bases").symlink_to(config.data_folder() / "bases")
-        with Served.real(home) as server:
+        with Served(home, *REAL, *options) as server:
             wait_until(lambda: server.tuning_child() is not None)
             time.sleep(10)  # until both children have the base in memory, as on any server that runs
             yield server

@@ -106,15 +106,21 @@ def test_rows_and_labels_are_told_before_the_start(client: httpx2.Client) -> Non
 
 
 def test_a_first_guess_becomes_a_measurement(tmp_path: Path) -> None:
-    """Before the first task the time is a guess, then it is measured; twice the epochs take about twice as long."""
+    """Before the first task the time is a guess, then it is measured; each further epoch adds the same."""
     with serving(make_home(tmp_path)) as live, live.client() as client:
         guessed = estimated(client, ROWS)["seconds"]
         live.tune(client, "first", rows=24, batchSize=2)
-        once = estimated(client, ROWS, hyperparameters={"epochCount": 100})["seconds"]
-        twice = estimated(client, ROWS, hyperparameters={"epochCount": 200})["seconds"]
+        found = [estimated(client, ROWS, hyperparameters={"epochCount": n})["seconds"] for n in (100, 200, 300)]
+        labels = [(text, "odd" if number % 2 else "even") for number, (text, _) in enumerate(ROWS)]
+        plain, shared = (
+            estimated(client, labels, hyperparameters={"epochCount": 100, "labelShare": share})["seconds"]
+            for share in (0, 0.5)
+        )
 
-    assert (guessed["source"], once["source"]) == ("guess", "measured")
-    assert twice["atMost"] - 2.0 == pytest.approx(2 * (once["atMost"] - 2.0), abs=0.2)
+    assert {guessed["source"], found[0]["source"]} == {"guess", "measured"}
+    first, second, third = (one["atMost"] for one in found)
+    assert third - second == pytest.approx(second - first, abs=0.3)
+    assert shared["atMost"] > plain["atMost"]
 
 
 def test_the_reply_is_described(client: httpx2.Client) -> None:

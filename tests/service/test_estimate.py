@@ -20,12 +20,15 @@ from tunery.engine.packing import ROUND_TOKENS, pack
 from tunery.service.answering import Answering
 from tunery.service.creation import (
     Estimates,
+    Pace,
     RowCounts,
     Source,
+    Times,
+    Work,
     estimated_memory,
     longest_examples,
     seconds_left,
-    seconds_per_step,
+    times_of,
 )
 from tunery.service.library import Library
 from tunery.types import CatalogEntry, DataFacts, Hyperparameters, Phase, TuningExample, TuningSnapshot, TuningTask
@@ -124,20 +127,38 @@ def test_a_base_of_unknown_size_gets_no_estimate() -> None:
     assert (found.memory_bytes, found.fits) == (None, None)
 
 
-@pytest.mark.parametrize(("steps", "seconds"), [(10, 0.5), (3, None)])
-def test_the_time_of_a_step_comes_from_the_curve(steps: int, seconds: float | None) -> None:
-    """The median counts, so a pause of an hour before the last step changes nothing; three steps are too few."""
-    start = datetime(2026, 1, 1, tzinfo=UTC)
-    pauses = [timedelta(hours=1) if number == steps else timedelta() for number in range(1, steps + 1)]
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def a_task(times: list[float], steps_per_epoch: int, end: float, **changes: Any) -> TuningTask:
+    """Return a finished task of two epochs with its steps at these seconds after its start."""
     curve = tuple(
-        TuningSnapshot(number, 0, 1.0, start + timedelta(seconds=number * 0.5) + pause)
-        for number, pause in enumerate(pauses, 1)
+        TuningSnapshot(number, number // steps_per_epoch, 1.0, START + timedelta(seconds=time))
+        for number, time in enumerate(times, 1)
     )
     facts = DataFacts(20, "", "records")
+    task = TuningTask(
+        "1", "m", Phase.SUCCEEDED, Hyperparameters(epoch_count=2), 0, facts, 0, len(times), snapshots=curve
+    )
+    return replace(task, start_time=START, complete_time=START + timedelta(seconds=end), **changes)
 
-    task = TuningTask("1", "m", Phase.SUCCEEDED, DEFAULTS, 0, facts, 0, 20, snapshots=curve)
 
-    assert seconds_per_step(task) == seconds
+def test_where_the_time_of_a_task_went() -> None:
+    """Steps of half a second, one of an hour that is left out, 2 s after an epoch, 3 s around it all."""
+    times = [2.5, 3, 3.5, 4, 6.5, 7, 3607, 3607.5]
+
+    assert times_of(a_task(times, 4, 3608.5)) == Times(0.5, 2.0, 3.0)
+    assert times_of(a_task(times[:3], 4, 4)) is None
+
+
+def test_held_out_rows_and_labels_take_time_too() -> None:
+    """What was measured without them is scaled to a task with them, and to more epochs."""
+    pace = Pace.of(Work(learned=40, held_out=0), a_task([2.5, 3, 3.5, 4, 6.5, 7, 7.5, 8], 4, 9), Times(0.5, 2.0, 3.0))
+
+    assert pace.seconds(Work(40, 0), 2) == 3.0 + 2.0 + 4.0
+    assert pace.seconds(Work(40, 60), 2) == pytest.approx(3.0 + 2.0 + 4.0 + 2.0)
+    assert pace.seconds(Work(40, 0), 4) == 3.0 + 6.0 + 8.0
+    assert pace.seconds(Work(40, 0, uses_labels=True), 2) == pytest.approx(5.0 + 4.0 * 1.3)
 
 
 def test_the_time_left_follows_from_the_last_steps() -> None:
@@ -151,4 +172,6 @@ def test_the_time_left_follows_from_the_last_steps() -> None:
 
     assert seconds_left(running) == 10.0
     assert seconds_left(replace(running, snapshots=curve[:3])) is None
+    waits = a_task([1, 2, 3, 4, 10, 11, 12, 13], 4, 0, phase=Phase.RUNNING, completed_steps=6)
+    assert seconds_left(replace(waits, snapshots=waits.snapshots[:6])) == 2 * 1.0 + 5.0  # steps, and after the last
     assert seconds_left(replace(running, phase=Phase.CANCELLED)) is None

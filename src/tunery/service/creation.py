@@ -9,7 +9,6 @@ same base on this machine.
 
 from __future__ import annotations
 
-import itertools
 import os
 import shutil
 import threading
@@ -246,7 +245,10 @@ LAST_TASKS = 3
 SEARCHED_TASKS = 30
 LEAST_STEPS = 4  # the first step of a task is slower than the rest
 RECENT_STEPS = 20  # the number of steps after which the pace is representative
-START_SECONDS = 2.0  # reading the data, publishing
+START_SECONDS = 2.0  # a guess: reading the data, publishing
+FORWARD_SHARE = 1 / 3  # of the time of a learned token, for one that is only read: there is no backward pass
+LABEL_TOKENS = 2  # of the shortest label, with its end
+LANES_GAIN = 1.3  # two lanes instead of one (docs/performance.md: 1.24 to 1.40); the loss of labels uses one
 MEASURED_SPREAD = (0.8, 1.4)  # allows for rows of other lengths and other programs on the machine
 GUESSED_SPREAD = (0.3, 3.0)
 # docs/performance.md: about this many tokens per second and core with the default base, which has this many parameters
@@ -351,7 +353,7 @@ class Estimates:
 
     def __init__(self, answering: Answering, library: Library, catalog: Catalog) -> None:
         self._answering, self._library, self._catalog = answering, library, catalog
-        self._remembered: dict[str, int] = {}  # tokens of the examples of finished tasks
+        self._remembered: dict[str, Work] = {}  # of finished tasks
 
     def of(self, request: TuningRequest, sent: Sequence[tuple[str, str]]) -> Estimate:
         """Return what a task would take; `sent` are its examples in order. Raises DeadlineExceeded."""
@@ -360,15 +362,17 @@ class Estimates:
         cut = {(rows[place].text_input, rows[place].output) for place in counted.cut}
         known = {(row.text_input, row.output): tokens for row, tokens in zip(rows, counted.tokens, strict=True)}
         learned = sum(counted.tokens[: len(request.examples)])
-        total = learned * request.hyperparameters.epoch_count
-        seconds, source = self._seconds(request.base_model, total)
+        epochs, share = request.hyperparameters.epoch_count, request.hyperparameters.label_share
+        held_out = len(request.held_out)
+        work = self._work(request.base_model, counted.tokens, rows, held_out, share, request.user_id)
+        seconds, source = self._seconds(request.base_model, work, epochs)
         folds = request.fold_count
         return Estimate(
             total_steps=request.total_steps,
             examples=len(request.examples),
-            held_out=len(request.held_out),
+            held_out=held_out,
             tokens_per_epoch=learned,
-            total_tokens=total,
+            total_tokens=learned * epochs,
             longest_tokens=max(counted.tokens),
             example_tokens=tuple(known[example] for example in sent),
             cut=tuple(place for place, example in enumerate(sent) if example in cut),
@@ -388,53 +392,134 @@ class Estimates:
         entry, counts = self._catalog.resolve(request.base_model), RowCounts(counted.tokens, counted.prefix)
         return estimated_memory(entry, counts, request.hyperparameters, counted.weight_bytes)
 
-    def _seconds(self, base_model: str, tokens: int) -> tuple[tuple[float, float], Source]:
-        """Return the range of time for a number of tokens, and where it comes from."""
-        rates = self._measured_rates(base_model)
-        source, spread = Source.MEASURED, MEASURED_SPREAD
-        if not rates:
-            parameters = self._catalog.resolve(base_model).parameters or _GUESSED_PARAMETERS
-            rates = [_GUESSED_TOKENS * (os.cpu_count() or 1) * _GUESSED_PARAMETERS / parameters]
-            source, spread = Source.GUESSED, GUESSED_SPREAD
-        least, most = spread[0] * tokens / max(rates), spread[1] * tokens / min(rates)
-        return (least + START_SECONDS, most + START_SECONDS), source
+    def _work(
+        self,
+        base_model: str,
+        tokens: Sequence[int],
+        rows: Sequence[TuningExample],
+        held_out: int,
+        share: float,
+        user: str,
+    ) -> Work:
+        """Return the work of one epoch; `tokens` are those of `rows`, of which the last `held_out` are not learned."""
+        count = len(rows) - held_out
+        learned = sum(tokens[:count])
+        if share:  # each row is read with every label, which is packed after its prompt
+            shortest = min(rows, key=lambda row: len(row.text_input)).text_input
+            labels = tuple(TuningExample(shortest, label) for label in dict.fromkeys(row.output for row in rows))
+            sizes = self._answering.count_rows(base_model, labels, user).tokens
+            learned += count * sum(size - min(sizes) + LABEL_TOKENS for size in sizes)
+        return Work(learned, sum(tokens[count:]), uses_labels=share > 0)
 
-    def _measured_rates(self, base_model: str) -> list[float]:
+    def _seconds(self, base_model: str, work: Work, epochs: int) -> tuple[tuple[float, float], Source]:
+        """Return the range of time for a task, and where it comes from."""
+        found = [pace.seconds(work, epochs) for pace in self._measured(base_model)]
+        if found:
+            return (MEASURED_SPREAD[0] * min(found), MEASURED_SPREAD[1] * max(found)), Source.MEASURED
+        parameters = self._catalog.resolve(base_model).parameters or _GUESSED_PARAMETERS
+        rate = _GUESSED_TOKENS * (os.cpu_count() or 1) * _GUESSED_PARAMETERS / parameters
+        guess = Pace(1 / rate, 0.0, START_SECONDS, uses_labels=work.uses_labels).seconds(work, epochs)
+        return (GUESSED_SPREAD[0] * guess, GUESSED_SPREAD[1] * guess), Source.GUESSED
+
+    def _measured(self, base_model: str) -> list[Pace]:
         with self._library.database.reading() as connection:
             last = tasks.last_succeeded(connection, base_model, SEARCHED_TASKS)
         # smaller tasks have too few steps to tell
-        timed = [(task, seconds) for task in last if (seconds := seconds_per_step(task))][:LAST_TASKS]
-        rates = [self._tokens_of(task, base_model) / task.total_steps / seconds for task, seconds in timed]
-        return [rate for rate in rates if rate > 0]
+        timed = [(task, times) for task in last if (times := times_of(task))][:LAST_TASKS]
+        works = [(self._work_of(task, base_model), task, times) for task, times in timed]
+        return [Pace.of(work, task, times) for work, task, times in works if work is not None]
 
-    def _tokens_of(self, task: TuningTask, base_model: str) -> int:
-        """Return the tokens that a task learned in all its epochs, 0 if its model has just been deleted."""
+    def _work_of(self, task: TuningTask, base_model: str) -> Work | None:
+        """Return the work of an epoch of a finished task, None if its model has just been deleted."""
         if task.id not in self._remembered:
             try:
-                examples, _ = self._library.examples(self._library.find(task.tuned_model_id))
+                examples, held_out = self._library.examples(self._library.find(task.tuned_model_id))
             except NotFound:
-                return 0
+                return None
+            if not examples:
+                return None
             if len(self._remembered) >= _MAX_REMEMBERED:
                 self._remembered.clear()
-            self._remembered[task.id] = sum(self._answering.count_rows(base_model, examples).tokens) if examples else 0
-        return self._remembered[task.id] * task.hyperparameters.epoch_count
+            rows, share = (*examples, *held_out), task.hyperparameters.label_share
+            tokens = self._answering.count_rows(base_model, rows).tokens
+            self._remembered[task.id] = self._work(base_model, tokens, rows, len(held_out), share, "")
+        return self._remembered[task.id]
 
 
-def seconds_per_step(task: TuningTask) -> float | None:
-    """Return the median time of a step, which leaves out pauses between a kill and a resume; None if too few steps."""
-    return _pace(task.snapshots)
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Tokens that are learned, and measured on held-out rows, in one epoch; `uses_labels`: with the loss of labels."""
+
+    learned: int
+    held_out: int
+    uses_labels: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Seconds of a step, of what follows an epoch, and of everything before the first step and after the last."""
+
+    step: float
+    epoch: float
+    rest: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Seconds for each token learned, after each epoch besides its held-out rows, and before and after all steps."""
+
+    token: float
+    epoch: float
+    rest: float
+    uses_labels: bool
+
+    @classmethod
+    def of(cls, work: Work, task: TuningTask, times: Times) -> Pace:
+        """Return the pace of a finished task."""
+        token = times.step * task.total_steps / (work.learned * task.hyperparameters.epoch_count)
+        measured = FORWARD_SHARE * work.held_out * token
+        return cls(token, max(0.0, times.epoch - measured), max(0.0, times.rest - measured), work.uses_labels)
+
+    def seconds(self, work: Work, epochs: int) -> float:
+        """Return the seconds of a task at this pace."""
+        token = self.token * LANES_GAIN ** (work.uses_labels - self.uses_labels)
+        tokens = work.learned + FORWARD_SHARE * work.held_out
+        return self.rest + (epochs - 1) * self.epoch + epochs * tokens * token
+
+
+def times_of(task: TuningTask) -> Times | None:
+    """
+    Return where the time of a finished task went, None if it has too few steps.
+
+    Medians leave out pauses between a kill and a resume.
+    """
+    steps = _step_times(task.snapshots)
+    if steps is None or task.start_time is None or task.complete_time is None:
+        return None
+    first, last = task.snapshots[0].compute_time, task.snapshots[-1].compute_time
+    before, after = (first - task.start_time).total_seconds(), (task.complete_time - last).total_seconds()
+    return Times(*steps, max(0.0, before - steps[0]) + after)
 
 
 def seconds_left(task: TuningTask) -> float | None:
     """Return the time left of a running task at the pace of its last steps; None if it is not known."""
-    pace = _pace(task.snapshots[-RECENT_STEPS:])
-    if task.phase is not Phase.RUNNING or pace is None:
+    times = _step_times(task.snapshots[-RECENT_STEPS:])
+    if task.phase is not Phase.RUNNING or times is None:
         return None
-    return round(pace * (task.total_steps - task.completed_steps), 1)
+    step, epoch = times
+    if task.snapshots[-1].epoch:  # the last epoch that ended may have been before these steps
+        epoch = (_step_times(task.snapshots) or times)[1]
+    epochs = task.hyperparameters.epoch_count - task.snapshots[-1].epoch  # the last one is followed by the end
+    return round(step * (task.total_steps - task.completed_steps) + epoch * epochs, 1)
 
 
-def _pace(curve: Sequence[TuningSnapshot]) -> float | None:
+def _step_times(curve: Sequence[TuningSnapshot]) -> tuple[float, float] | None:
+    """Return the median seconds of a step and of what follows an epoch; None if the curve is too short."""
     if len(curve) < LEAST_STEPS:
         return None
-    times = [snapshot.compute_time.timestamp() for snapshot in curve[1:]]
-    return median(later - earlier for earlier, later in itertools.pairwise(times)) or None
+    steps: dict[bool, list[float]] = {False: [], True: []}  # by whether an epoch ended with the step before
+    for before, one, after in zip([None, *curve], curve, curve[1:], strict=False):
+        ends_epoch = one.epoch > (before.epoch if before else 0)
+        steps[ends_epoch].append((after.compute_time - one.compute_time).total_seconds())
+    step = median(steps[False] or steps[True])
+    return (step, max(0.0, median(steps[True]) - step) if steps[True] else 0.0) if step > 0 else None
