@@ -77,13 +77,18 @@ def test_a_terminal_has_the_line_drawn_again(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_nothing_is_drawn_into_an_unfinished_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    """While an answer is printed piece by piece, or a person types, the thread is quiet."""
+    """An answer that is printed piece by piece ends in a sign until the next piece; a person is left alone."""
     pipe = standing_for_stderr(monkeypatch)
+    monkeypatch.setattr(sys, "stdout", screen := Stream(is_terminal=True))
     with never_silent("Answering"):
         with progress.printing(is_partial=True):
+            sys.stdout.write("One ")
             before = pipe.getvalue()
-        time.sleep(0.02)
+        screen.wait_for("One _\b")
         assert pipe.getvalue() == before
+        with progress.printing(is_partial=True):
+            sys.stdout.write("two")
+        assert "_\b \btwo" in screen.getvalue()
         with progress.printing():
             pass
         with progress.waiting_for_a_person():

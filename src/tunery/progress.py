@@ -45,6 +45,8 @@ _lock = threading.RLock()  # held while anything is printed, also over a fork
 _lines: list[LiveLine] = []  # those in use, the innermost last
 _heard = time.monotonic()  # when something was printed last
 _is_held = False  # a person is typing, or a line of the result is unfinished
+_is_unfinished = False  # it is the line, so that a sign may stand at its end
+_has_sign = False
 _stand_in: _StandIn | None = None
 
 
@@ -76,24 +78,41 @@ def can_redraw() -> bool:
 @contextmanager
 def printing(*, is_partial: bool = False) -> Iterator[None]:
     """Print within the block; after a partial line of the result no live line is drawn until it is complete."""
-    global _is_held
+    global _is_held, _is_unfinished
     with _lock:
+        _erase_sign()
         if is_partial:
             for line in _lines:
                 line.erase()
         yield
-        _is_held = is_partial
+        _is_held = _is_unfinished = is_partial
         _sign()
+
+
+def _draw_sign() -> None:
+    """Draw a sign of life at the end of an unfinished line, which the next piece replaces."""
+    global _has_sign
+    sys.stdout.write("_\b")
+    sys.stdout.flush()
+    _has_sign = True
+    _sign()
+
+
+def _erase_sign() -> None:
+    global _has_sign
+    if _has_sign:
+        sys.stdout.write(" \b")
+        _has_sign = False
 
 
 @contextmanager
 def waiting_for_a_person() -> Iterator[None]:
     """Draw nothing within the block, while a person types."""
-    global _is_held
+    global _is_held, _is_unfinished
     with _lock:
         for line in _lines:
             line.erase()
-        _is_held = True
+        _is_held, _is_unfinished = True, False
         _sign()
     try:
         yield
@@ -183,7 +202,11 @@ class LiveLine:
     def remind(self) -> None:
         """Show again what is being done, and for how long, if nothing was shown for a while."""
         now = time.monotonic()
-        if _is_held or not self._text or now - _heard < (TERMINAL_SECONDS if self.can_draw else PIPE_SECONDS):
+        if not self._text or now - _heard < (TERMINAL_SECONDS if self.can_draw else PIPE_SECONDS):
+            return
+        if _is_held:
+            if _is_unfinished:
+                _draw_sign()
             return
         text = f"{self._text}  {clock(now - self._since)}"
         if self.can_draw:
@@ -379,6 +402,8 @@ class StepProgress:
         rate = (snapshot.step - self._first + 1) / max(time.monotonic() - self._begin, 1e-6)  # steps a second
         left = f"{clock((self._total - snapshot.step) / rate)} left"
         self._live.draw(f"{line}  {left}", share=share, is_last=is_last)
+        if is_last:
+            self._live.draw("Checking and writing the model", is_shown=False)
         if not self._live.can_draw and (snapshot.step % self._every == 0 or is_last or snapshot.epoch > self._epoch):
             say(f"{line}  {rate:7.2f} steps/s  {left}")
         self._epoch = snapshot.epoch

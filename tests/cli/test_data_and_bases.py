@@ -37,6 +37,26 @@ def test_preview_fits_the_terminal(run: Run, tmp_path: Path) -> None:
     assert "more columns are not shown." in done.output
 
 
+def test_preview_gives_the_width_to_the_columns_in_use(run: Run, tmp_path: Path) -> None:
+    """Messages can be read beside five other columns; columns that are not used are shown only if there is room."""
+    message = "The parcel has not come and nobody tells me where it is now - whoever I ask"
+    path = tmp_path / "wide.csv"
+    path.write_text(
+        "ticket,date,customer,message,amount,label\n"
+        + "".join(f"T-{n},2026-01-0{n},Some One,{n} {message},{n}.50,parcel\n" for n in range(1, 8))
+    )
+
+    done = run("data", "preview", path)
+
+    assert "ROW  message" in done.output
+    assert f"  2  1 {message[:55]}" in done.output
+    assert "...  parcel\n" in done.output
+    assert "4 more columns are not shown." in done.output
+    path.write_text(path.read_text().replace(message, "Where is it now?"))
+    shown = run("data", "preview", path).output
+    assert re.search(r"^ROW  ticket  date +customer  message +amount  label$", shown, re.MULTILINE)
+
+
 def test_an_output_beyond_the_window_is_an_error_with_its_row(
     run: Run, tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

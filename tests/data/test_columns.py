@@ -306,3 +306,16 @@ def test_columns_of_real_files(file: str, columns: tuple[str, ...], text_input: 
     assert found.first_example is not None
     assert (found.first_example.text_input, found.first_example.output) == (text_input, output)
     assert found.example_count == found.row_count
+
+
+@pytest.mark.parametrize(("header", "is_said"), [(("Datum", "Kunde"), True), (("Frage", "Kunde"), False)])
+def test_an_input_of_dates_is_said(header: tuple[str, str], *, is_said: bool) -> None:
+    """A file with a date and a customer can be read, but hardly learned from; who names the column knows."""
+    first = "2026-01-0{}" if is_said else "Who bought {}?"
+    rows = tuple(Row(n, (first.format(n), f"Someone {n} Ltd")) for n in range(2, 9))
+    dates = Table("csv", header, rows, has_header=True)
+
+    notes = [str(note) for note in mapping_notes(dates, choose(dates))]
+
+    assert any("'Datum' has only dates" in note for note in notes) == is_said
+    assert not any("only dates" in str(note) for note in mapping_notes(dates, choose(dates, header[0])))

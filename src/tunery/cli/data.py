@@ -335,14 +335,25 @@ def _print_sample(found: Preview) -> None:
     header = ("ROW", *found.columns)
     columns = [_without_shared_start([row.cells[c] or "" for row in found.sample]) for c in range(len(found.columns))]
     rows = [(str(row.number), *(column[i] for column in columns)) for i, row in enumerate(found.sample)]
-    number_width = max(len(line[0]) for line in (header, *rows))
-    room = terminal.columns() - number_width
-    shown = max(min(len(found.columns), room // (_LEAST_CELL_COLUMNS + 2)), 1)
-    widths = _shared_out([max(len(line[c + 1]) for line in (header, *rows)) for c in range(shown)], room - 2 * shown)
-    lines = [(line[0], *(terminal.shortened(line[c + 1], widths[c]) for c in range(shown))) for line in (header, *rows)]
+    wanted = [max(len(line[c]) for line in (header, *rows)) for c in range(len(header))]
+    widths = _widths(found, wanted[1:], terminal.columns() - wanted[0])
+    lines = [
+        (line[0], *(terminal.shortened(line[c + 1], width) for c, width in widths.items())) for line in (header, *rows)
+    ]
     terminal.table(lines[0], lines[1:], right=(0,))
-    if hidden := len(found.columns) - shown:
-        terminal.result(f"{hidden} more columns are not shown.")
+    if hidden := len(found.columns) - len(widths):
+        terminal.result(f"{hidden} more column{'s are' if hidden > 1 else ' is'} not shown.")
+
+
+def _widths(found: Preview, wanted: list[int], room: int) -> dict[int, int]:
+    """Return the columns to show, in their order, with their widths: those in use first, others if they still fit."""
+    used = [c for c, name in enumerate(found.columns) if name in (*found.input_columns, found.output_column)]
+    first = (used or list(range(len(wanted))))[: max(room // (_LEAST_CELL_COLUMNS + 2), 1)]
+    widths = dict(zip(first, _shared_out([wanted[c] for c in first], room - 2 * len(first)), strict=True))
+    for column in set(range(len(wanted))) - set(first):
+        if sum(widths.values()) + 2 * len(widths) + wanted[column] + 2 <= room:
+            widths[column] = wanted[column]
+    return dict(sorted(widths.items()))
 
 
 def _without_shared_start(cells: list[str]) -> list[str]:

@@ -103,6 +103,9 @@ def mapping_notes(table: Table, mapping: Mapping) -> list[DataProblem]:
     if systems := [names[place] for place in mapping.inputs if is_system(names[place]) and len(mapping.inputs) > 1]:
         notes.append(warning("system-text", "goes before the input, followed by an empty line.", column=systems[0]))
     notes += _missed_text(table, mapping, contents)
+    if not mapping.is_given and {contents[place] for place in mapping.inputs} == {Content.TIMES}:
+        message = f"The input {names[mapping.inputs[0]]!r} has only dates, from which a model learns little."
+        notes.append(warning("guessed-columns", message, option="input_column"))
     if mapping.is_guessed and (len(names) > 2 or mapping.output < mapping.inputs[0]):
         inputs = " and ".join(repr(names[position]) for position in mapping.inputs)
         message = f"Using column {inputs} as input and {names[mapping.output]!r} as output; this is a guess."
