@@ -12,6 +12,7 @@ const Prompts = lazy(() => import("./screens/Prompts").then((module) => ({ defau
 const PromptPage = lazy(() => import("./screens/PromptPage").then((module) => ({ default: module.PromptPage })));
 const Activity = lazy(() => import("./screens/Activity").then((module) => ({ default: module.Activity })));
 const Compare = lazy(() => import("./screens/Compare").then((module) => ({ default: module.Compare })));
+const Bases = lazy(() => import("./screens/Bases").then((module) => ({ default: module.Bases })));
 const Accounts = lazy(() => import("./screens/Accounts").then((module) => ({ default: module.Accounts })));
 const Help = lazy(() => import("./screens/Help").then((module) => ({ default: module.Help })));
 
@@ -39,6 +40,7 @@ function Pages() {
           <Route path="/prompts/:id">{({ id }) => <PromptPage key={id} id={id} />}</Route>
           <Route path="/compare" component={Compare} />
           <Route path="/activity" component={Activity} />
+          <Route path="/bases" component={Bases} />
           <Route path="/accounts" component={Accounts} />
           <Route path="/help" component={Help} />
           <Route>

@@ -14,6 +14,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.chaos.served import wait_until
+from tests.hub import Hub, hub_of
 from tests.studio import chromium
 from tests.studio.hosts import Host, make_home
 from tests.studio.visitor import Visitor, arrive
@@ -45,9 +46,18 @@ def home(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Path:  #
 
 
 @pytest.fixture(scope="package")
-def host(home: Path) -> Iterator[Host]:
+def hub(home: Path) -> Iterator[Hub]:
+    """Return the hub that the server asks; the tiny base stands for two bases of the list and for another model."""
+    names = ("Qwen/Qwen3-0.6B", "HuggingFaceTB/SmolLM2-360M-Instruct", "tiny-labs/Other")
+    with hub_of(dict.fromkeys(names, home.parent / "base")) as hub:
+        yield hub
+
+
+@pytest.fixture(scope="package")
+def host(home: Path, hub: Hub) -> Iterator[Host]:
     """Return the server of this folder's tests; each test has a user of its own, and so a library of its own."""
-    with Host.on(home) as host:
+    of_the_hub = {"HF_HUB_OFFLINE": "", "HF_ENDPOINT": hub.address, "HF_HOME": str(home.parent / "hf"), "HF_TOKEN": ""}
+    with Host.on(home, environment=of_the_hub) as host:
         yield host
 
 

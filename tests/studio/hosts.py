@@ -31,11 +31,19 @@ class Host(Served):
     """A server with a port that stays the same when it starts again."""
 
     @classmethod
-    def on(cls, home: Path, base: str = BASE) -> Host:
+    def on(cls, home: Path, base: str = BASE, environment: dict[str, str] | None = None) -> Host:
         """Return a server for a data folder; a `with` block starts and stops it."""
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port = listener.getsockname()[1]
-        host = cls(home, "-m", "tests.forked", "serve", "--port", str(port), environment={"TUNERY_BASE": base})
+        host = cls(
+            home,
+            "-m",
+            "tests.forked",
+            "serve",
+            "--port",
+            str(port),
+            environment={"TUNERY_BASE": base, **(environment or {})},
+        )
         host.port = port
         return host
 

@@ -21,6 +21,7 @@ NEW_USER = {
     "playground": "/playground",
     "prompts": "/prompts",
     "activity": "/activity",
+    "bases": "/bases",
     "help": "/help",
     "no such page": "/nowhere",
     "no such model": "/models/nothing",

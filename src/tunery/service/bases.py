@@ -54,12 +54,14 @@ class ListedBase:
 
 
 def listed_bases(catalog: Catalog) -> list[ListedBase]:
-    """Return the bases that are known here, the default first, then those of the list that are not."""
-    known = [entry for entry in catalog.entries() if not entry.alias_of]
-    names = {entry.name for entry in known}
-    return [_known(catalog, entry) for entry in known] + [
-        _offered(offer) for offer in offered_bases().values() if offer.name not in names
-    ]
+    """Return the bases that are here, the default first, then the others in the order of the list."""
+    known = [_known(catalog, entry) for entry in catalog.entries() if not entry.alias_of]
+    names, order = {base.name for base in known}, list(offered_bases())
+    missing = [base for base in known if not base.is_present]
+    missing += [_offered(offer) for offer in offered_bases().values() if offer.name not in names]
+    # one that is on its way keeps its place, so that nothing moves below a finger
+    missing.sort(key=lambda base: order.index(base.name) if base.name in order else -1)
+    return [base for base in known if base.is_present] + missing
 
 
 def listed_base(catalog: Catalog, name: str) -> ListedBase:

@@ -14,6 +14,7 @@ const PAGES: [string, string, IconName][] = [
   ["/playground", text.nav.playground, "playground"],
   ["/prompts", text.nav.prompts, "prompts"],
   ["/activity", text.nav.activity, "activity"],
+  ["/bases", text.nav.bases, "bases"],
   ["/accounts", text.nav.accounts, "accounts"],
   ["/help", text.nav.help, "help"],
 ];

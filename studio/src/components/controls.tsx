@@ -193,6 +193,7 @@ const PATHS = {
   create: "M12 5v14M5 12h14",
   playground: "M4 5h16v11H10l-5 4v-4H4z",
   prompts: "M5 4h14v16H5zM8 9h8M8 13h8M8 17h5",
+  bases: "M4 6c0-4 16-4 16 0s-16 4-16 0v12c0 4 16 4 16 0V6M4 12c0 4 16 4 16 0",
   activity: "M3 12h4l3-7 4 14 3-7h4",
   help: "M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18zM9.6 9.4a2.5 2.5 0 1 1 3.4 2.4c-.7.3-1 .8-1 1.7M12 16.8v.2",
   accounts:

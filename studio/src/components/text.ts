@@ -16,6 +16,7 @@ export const text = {
     playground: "Playground",
     prompts: "Structured prompts",
     activity: "Activity",
+    bases: "Base models",
     accounts: "Users and keys",
     help: "Help",
   },
