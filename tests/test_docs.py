@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+
+from tests.engine.tiny_bases import WINDOW, make_folder
+from tests.hub import hub_of
+from tools import bases
+from tunery.engine.offered import offered_bases
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src/tunery"
@@ -99,3 +106,31 @@ def test_every_page_is_in_the_menu_of_the_site() -> None:
     )
 
     assert sorted(menu) == sorted(NAMES)
+
+
+def test_the_table_of_bases_is_that_of_the_list() -> None:
+    """docs/bases.md has the table that tools/bases.py makes from the list and from what the engine can do."""
+    page = bases.PAGE.read_text("utf-8")
+
+    assert page == bases.written(page), "python tools/bases.py"
+    rows = {line.split("`")[1]: line for line in bases.table().splitlines() if line.startswith("| `")}
+    assert "| Llama 3.2; terms to accept |" in rows["llama-3.2-1b-instruct"]
+    assert "| fast | yes | no | yes |" in rows["qwen3-0.6b"]
+    assert "| fast | no | yes | no |" in rows["llama-3.2-1b-instruct"]
+
+
+def test_the_list_is_brought_up_to_date_by_a_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a base's own files say fills what nobody had read; a base that the hub lacks stays as it is."""
+    folder = make_folder(tmp_path / "shown", template="{{ strftime_now('%Y') }}{% if enable_thinking %}x{% endif %}")
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setattr(bases, "LIST", tmp_path / "bases.json")
+    before = offered_bases()
+    with hub_of({"ibm-granite/granite-4.0-1b": folder}) as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.address)
+        bases.refresh()
+
+    after = {facts["name"]: facts for facts in json.loads((tmp_path / "bases.json").read_text("utf-8"))}
+    granite = after.pop("granite-4.0-1b")
+    assert (granite["family"], granite["context"], granite["rope_type"]) == ("llama", WINDOW, "default")
+    assert (granite["clock"], granite["thinking"], granite["licence"]) == (True, True, "Apache-2.0")
+    assert after == {name: asdict(base) for name, base in before.items() if name in after}

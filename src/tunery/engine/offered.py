@@ -27,6 +27,7 @@ class OfferedBase:
     good_at: str
     gated: bool  # its terms have to be accepted on the hub first
     family: str | None  # model_type in its config.json
+    rope_type: str | None  # how it scales its rotary positions
     clock: bool | None  # its template asks for the date
     thinking: bool | None  # its template lets the model think unless told not to
 
