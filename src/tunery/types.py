@@ -109,7 +109,7 @@ class Hyperparameters:
         return replace(self, learning_rate=float(rate), learning_rate_multiplier=None)
 
     def rate_warning(self) -> str | None:
-        """Return a warning if the learning rate is above those that did well, however many rows there are, else None."""
+        """Return a warning if the learning rate is above those that did well, with any number of rows; else None."""
         rate = self.resolve().learning_rate or 0.0
         if rate <= self.SAFE_LEARNING_RATE:
             return None
