@@ -30,6 +30,7 @@ class Hub:
     breaks: int = 0  # so many replies end after half of their bytes
     wrong: set[str] = field(default_factory=set)  # files whose first byte is another
     ignores_ranges: bool = False
+    sends_to: str = ""  # files are at this other address, as on the hub
     holds: bool = False  # files stop after half of their bytes until `go_on` is set
     go_on: threading.Event = field(default_factory=threading.Event)
     asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)  # path and headers
@@ -90,6 +91,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(401, "GatedRepo")
         elif commit != COMMIT or not file.is_file():
             self._refuse(404, "EntryNotFound")
+        elif self.hub.sends_to:
+            self.send_response(302)
+            self.send_header("Location", self.hub.sends_to + urlsplit(self.path).path)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
         else:
             self._send(file)
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.engine.tiny_bases import WINDOW, make_folder, make_gguf
+from tunery.engine import memory
 from tunery.engine.catalog import ALIASES, Catalog
-from tunery.engine.memory import available_memory, fits, memory_estimate
+from tunery.engine.memory import Fit, answering_estimate, available_memory, fits, memory_estimate, needs
 from tunery.errors import AlreadyExists, DataLoss, FailedPrecondition, InvalidArgument, NotFound
 
 DEFAULT = "smollm2-135m-instruct"
@@ -297,3 +298,31 @@ def _numbers(folder: Path) -> list[int]:
 
     with safe_open(folder / "model.safetensors", "pt") as file:
         return [file.get_tensor(name).numel() for name in file.keys()]  # noqa: SIM118 - not a dict
+
+
+@pytest.mark.parametrize(
+    ("free", "total", "fit"), [(9, 9, Fit.YES), (5, 9, Fit.TIGHT), (5, 6, Fit.NO), (5, None, Fit.NO), (None, 9, None)]
+)
+def test_tight_is_what_fits_only_if_other_programs_end(
+    monkeypatch: pytest.MonkeyPatch, free: int | None, total: int | None, fit: Fit | None
+) -> None:
+    """Tuning 600 million parameters takes 6.1 GB: yes in free memory, tight in the machine's, else no; or unknown."""
+    monkeypatch.setattr(memory, "available_memory", lambda: free and free * 10**9)
+    monkeypatch.setattr(memory, "total_memory", lambda: total and total * 10**9)
+
+    tuning, answering = needs(600_000_000)
+
+    assert (tuning.fit, round(tuning.bytes / 1e9, 1)) == (fit, 6.1)
+    assert tuning.bytes > answering.bytes == answering_estimate(600_000_000) > 1_200_000_000
+
+
+def test_the_limit_of_a_container_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a container, the memory is its limit, and free is what is left of it; its page cache counts as free."""
+    monkeypatch.setattr(memory, "_CONTAINER", tmp_path)
+    whole = memory.total_memory()
+    for name, text in {"memory.max": "1000", "memory.current": "400", "memory.stat": "inactive_file 100"}.items():
+        (tmp_path / name).write_text(f"{text}\n")
+
+    assert (memory.total_memory(), available_memory()) == (1000, 700)
+    (tmp_path / "memory.max").write_text("max\n")
+    assert memory.total_memory() == whole

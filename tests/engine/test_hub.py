@@ -179,6 +179,32 @@ def test_a_gated_base_wants_a_token(home: Path, hub: Hub, monkeypatch: pytest.Mo
     assert fetch.hub_token() == "hf_of_a_file"
 
 
+def test_the_token_stays_with_the_hub(home: Path, hub: Hub, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files are often at another address: they come from there, without the token, and resumed there too."""
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    with hub_of({TINY: model}) as store:
+        hub.sends_to, store.breaks = store.address, 1
+
+        assert get(TINY, home).is_present
+
+        assert {"Authorization" in headers for _, headers in hub.asked} == {True}
+        assert {"Authorization" in headers for _, headers in store.asked} == {False}
+        assert any(headers.get("Range") for _, headers in store.asked)
+
+
+def test_the_proxy_of_the_user_is_used(home: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hub that only a proxy reaches is reached; without the proxy the sentence names connection and proxy."""
+    for name in ("HTTP_PROXY", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HF_ENDPOINT", "http://hub.invalid")
+    with pytest.raises(Unavailable, match=r"http://hub\.invalid cannot be reached .*Check the connection and proxy"):
+        get(TINY, home)
+    monkeypatch.setenv("http_proxy", hub.address)
+
+    assert get(TINY, home).is_present
+    assert {headers["Host"] for _, headers in hub.asked} == {"hub.invalid"}
+
+
 @pytest.mark.parametrize(
     ("status", "sentence"),
     [

@@ -80,7 +80,7 @@ export const text = {
     weights: (name: string) => `Model weights: ${name}`,
     fits: "fits in memory",
     tooLarge: "too large for the free memory",
-    absent: "not downloaded yet; run `tunery bases get`",
+    absent: "not downloaded yet; see Base models",
     advanced: "Advanced settings",
     epochs: "Epochs",
     epochsHelp: "Passes over all examples. Whether more or fewer are better, only the score on held-out rows tells.",
