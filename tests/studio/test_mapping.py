@@ -89,6 +89,7 @@ def test_nothing_is_imported_that_is_not_on_the_screen(ann: Visitor) -> None:
     held: list[Route] = []
     page.route("**/datasets:parse", lambda route: held.append(route))  # (a bound method has no attributes)
     page.get_by_label("note", exact=True).select_option("Input")
+    expect(page.get_by_role("status").filter(has_text="Input: note. Output: label.")).to_be_attached()
     expect(example(page)).to_contain_text("Reading the file…")
     expect(import_button(page)).to_be_disabled()
     held.pop().continue_()

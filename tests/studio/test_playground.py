@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import Locator, Route, expect
 
 from tests.chaos.served import wait_until
 from tests.studio.hosts import BASE
@@ -76,6 +76,43 @@ def test_a_model_of_labels(ann: Visitor, request: pytest.FixtureRequest) -> None
     expect(page.get_by_text("27 examples").first).to_be_visible()
     page.get_by_role("grid", name="Examples").press("Control+End")
     expect(page.get_by_role("grid", name="Examples").get_by_text("prime", exact=True)).to_be_attached()
+
+
+def test_a_long_list_of_models_is_searched(ann: Visitor, request: pytest.FixtureRequest) -> None:
+    """With thirty tuned models some letters are enough, by keyboard too; models and bases stand apart."""
+    ann.create("Numbers", epochs=1)
+    page = ann.goto("/")
+    expect(page.get_by_role("link", name="Numbers")).to_be_visible()
+
+    def more(route: Route) -> None:
+        reply = route.fetch()
+        [one] = reply.json()["tunedModels"]
+        copies = [
+            {**one, "name": f"tunedModels/c{n}", "displayName": f"Copy {n}", "state": "ACTIVE"} for n in range(30)
+        ]
+        route.fulfill(response=reply, json={"tunedModels": copies})
+
+    page.route("**/v1beta/tunedModels?*", more)
+    page.get_by_role("link", name="New tuned model").first.click()
+    expect(page.get_by_role("button", name="Show all: Base model")).to_be_visible()
+    field = page.get_by_role("combobox", name="Base model")
+    field.click()
+    field.press_sequentially("opy 2")
+    expect(field).to_have_value("opy 2")
+    options = page.get_by_role("listbox").get_by_role("option")
+    expect(options).to_have_count(11)
+    expect(page.get_by_role("listbox").get_by_role("group", name="Your tuned models")).to_be_visible()
+    field.press("Escape")
+    check(ann, request)
+    field.click()
+    field.fill("opy 27")
+    field.press("ArrowDown")
+    field.press("Enter")
+    expect(field).to_have_value("Copy 27")
+    field.fill("no such model")
+    expect(page.get_by_role("listbox")).to_contain_text("Nothing found.")
+    field.press("Escape")
+    expect(field).to_have_value("Copy 27")
 
 
 def test_more_than_two_models(ann: Visitor, request: pytest.FixtureRequest) -> None:

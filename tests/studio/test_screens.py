@@ -124,6 +124,22 @@ def test_library_with_models(furnished: Furnished, request: pytest.FixtureReques
     check(furnished.visitor, request)
 
 
+def test_an_empty_box_in_the_dark(furnished: Furnished) -> None:
+    """It looks like an empty field, and not as if it could not be checked."""
+    page = furnished.visitor.goto("/")
+    page.emulate_media(color_scheme="dark")
+    box, field = page.get_by_role("checkbox", name="Select all rows"), page.get_by_role("searchbox")
+    style = """element => {
+      const { appearance, backgroundColor } = getComputedStyle(element);
+      return [appearance, backgroundColor];
+    }"""
+
+    appearance, background = box.evaluate(style)
+    assert (appearance, background) == ("none", field.evaluate(style)[1])
+    box.check()
+    assert box.evaluate(style)[1] != background
+
+
 @pytest.mark.parametrize("tab", ["overview", "heldOut", "data", "api", "log"])
 def test_tabs_of_a_model(furnished: Furnished, tab: str, request: pytest.FixtureRequest) -> None:
     """What a ready model shows: curve, held-out rows, rows as the model saw them, calls, log."""

@@ -1,4 +1,4 @@
-import { type ComponentProps, type ReactNode, useId } from "react";
+import { type ComponentProps, lazy, type ReactNode, Suspense, useId } from "react";
 import {
   Button,
   FieldError,
@@ -66,7 +66,10 @@ export function NumberInput({ label, help, value, change, min, max, standard }: 
 /** A value and its label. */
 export type Option = readonly [value: string, label: string, isDisabled?: boolean];
 
-type SelectFieldProps = {
+const ComboField = lazy(() => import("./ComboField").then((module) => ({ default: module.ComboField })));
+const MANY = 12; // options; beyond, a list is searched rather than read
+
+export type SelectFieldProps = {
   label: string;
   value: string;
   change: (value: string) => void;
@@ -76,6 +79,18 @@ type SelectFieldProps = {
   isLabelHidden?: boolean;
   isSmall?: boolean;
 };
+
+/** A select that becomes a field to search in as soon as its list is long. */
+export function SearchableSelect(props: SelectFieldProps) {
+  const { options = [], groups = [] } = props;
+  const select = <SelectField {...props} />;
+  if (options.length + groups.flatMap(([, inner]) => inner).length <= MANY) return select;
+  return (
+    <Suspense fallback={select}>
+      <ComboField {...props} />
+    </Suspense>
+  );
+}
 
 /** The browser's own select with a label, because it works everywhere and with every input device. */
 export function SelectField(props: SelectFieldProps) {

@@ -81,6 +81,8 @@ export const text = {
     actions: "Actions",
     actionsFor: (name: string) => `Actions for ${name}`,
     loading: "Loading…",
+    allOf: (label: string) => `Show all: ${label}`,
+    noneFound: "Nothing found.",
     download: "Download",
     code: "Show as code",
   },

@@ -67,11 +67,13 @@ export function MappingTable({ parsed, roles, use }: MappingTableProps) {
         </div>
       )}
       {inputs.length > 1 && <p className="small soft">{text.import.several}</p>}
-      {(inputs.length === 0 || !output) && (
-        <p className="small wrong" role="status">
-          {text.import.needBoth}
-        </p>
-      )}
+      <div role="status">
+        {inputs.length === 0 || !output ? (
+          <p className="small wrong">{text.import.needBoth}</p>
+        ) : (
+          <p className="visually-hidden">{text.import.mapped(inputs, output)}</p>
+        )}
+      </div>
     </div>
   );
 }

@@ -5,7 +5,7 @@ import { type BaseModel, isAlias } from "../../api/client";
 import { useTunedModels } from "../../api/models";
 import { type Draft, isGoodId } from "../../draft";
 import { parameters } from "../../format";
-import { SelectField, TextInput } from "../controls";
+import { SearchableSelect, TextInput } from "../controls";
 import { Section } from "../Page";
 import { text } from "./text";
 
@@ -78,7 +78,7 @@ function BaseField({ draft, change, bases }: BaseFieldProps) {
   const own = (useTunedModels("owner:me").data ?? []).filter(({ state }) => state === "ACTIVE");
   const base = bases.find(({ name }) => name === draft.baseModel);
   return (
-    <SelectField
+    <SearchableSelect
       label={text.create.base}
       value={draft.baseModel}
       change={(baseModel) => change({ baseModel })}

@@ -204,6 +204,7 @@ export const text = {
     roles: { input: "Input", output: "Output", ignored: "Ignored" },
     sample: "First rows of the file",
     mapping: "Which column does the model read, and which does it write?",
+    mapped: (inputs: readonly string[], output: string) => `Input: ${inputs.join(", ")}. Output: ${output}.`,
     mappingHelp: "The model reads the input and learns to write the output.",
     moreRows: (rows: string) => `Show ${rows}`,
     reading: "Reading the file…",

@@ -1,7 +1,7 @@
 import { useBaseModels, useTunedModels } from "../../api/models";
 import { atEpoch, idOf, isAlias, splitEpoch } from "../../api/client";
 import { useCard } from "../../api/reports";
-import { type Option, SelectField } from "../controls";
+import { type Option, SearchableSelect, SelectField } from "../controls";
 import { text } from "./text";
 
 type ModelChoiceProps = {
@@ -18,7 +18,7 @@ export function ModelChoice({ label, names, value, choose, isOptional }: ModelCh
   const isKnown = plain === "" || [...names.tuned, ...names.bases].some(({ name }) => name === plain);
   return (
     <div className="stack tight">
-      <SelectField
+      <SearchableSelect
         label={label}
         value={plain}
         change={choose}
