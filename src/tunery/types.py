@@ -275,6 +275,14 @@ class TunedModel:
         best = self.task.settings.get("best_epoch") if self.state is State.ACTIVE else None
         return self.chosen_epoch or (best if isinstance(best, int) else None)
 
+    def cancellation(self, epoch: int | None = None) -> str | None:
+        """Where tuning was cancelled, and what answers: the given kept epoch, or that in use; None if it was not."""
+        if self.task.phase is not Phase.CANCELLED or self.state is not State.ACTIVE:
+            return None
+        answering = epoch or self.served_epoch
+        what = f"epoch {answering} answers" if answering else "what was tuned until then answers"
+        return f"cancelled at step {self.task.completed_steps} of {self.task.total_steps}; {what}"
+
     @property
     def rendering(self) -> Rendering:
         """How its prompts are always rendered: with the date of its creation, in UTC, and without thinking."""

@@ -118,6 +118,49 @@ def test_a_plain_input_is_wrapped(live: Live, client: httpx2.Client) -> None:
     assert plain.json()["usageMetadata"]["promptTokenCount"] == whole.json()["usageMetadata"]["promptTokenCount"]
 
 
+def test_inputs_unlike_the_examples_are_refused_where_that_is_wanted(client: httpx2.Client) -> None:
+    """A model can be strict: 400 says what differs, on all routes; inputs like the examples are answered as before."""
+    url, chat = f"/v1beta/tunedModels/{TUNED}", {"messages": [{"role": "user", "content": "three"}]}
+    assert client.patch(url, json={"refuseUnlikeInputs": True}).json()["refuseUnlikeInputs"] is True
+    try:
+        refused = asked(client, f"tunedModels/{TUNED}", "three")
+        others = [
+            client.post("/v1beta/openai/chat/completions", json={"model": TUNED, **chat}),
+            client.post(f"{url}:generateText", json={"prompt": {"text": "three"}}),
+        ]
+        answered = asked(client, f"tunedModels/{TUNED}", "3")
+    finally:
+        client.patch(url, json={"refuseUnlikeInputs": False})
+
+    assert refused.status_code == 400
+    assert "not a number" in refused.json()["error"]["message"]
+    assert [reply.status_code for reply in others] == [400, 400]
+    assert said(answered) is not None
+    assert said(asked(client, f"tunedModels/{TUNED}", "three")) is not None
+
+
+def test_a_cancelled_model_says_what_answers(live: Live, client: httpx2.Client) -> None:
+    """A field of the model and a header of its answers name the step at which tuning was cancelled, and the epoch."""
+    examples = [{"textInput": str(n), "output": str(n + 1)} for n in range(8)]
+    task = {"trainingData": {"examples": {"examples": examples}}, "hyperparameters": {"epochCount": 1000}}
+    body = {"baseModel": f"models/{BASE}", "displayName": "early", "tuningTask": {**task, "holdOut": "2"}}
+    created = client.post("/v1beta/tunedModels", params={"tunedModelId": "ended-early"}, json=body)
+    url = "/v1beta/tunedModels/ended-early"
+    wait_until(lambda: bool(client.get(url).json()["tuningTask"].get("epochLosses")))
+    client.post(f"/v1beta/{created.json()['name']}:cancel")
+    live.wait_until_done(client, created.json()["name"])
+
+    model = client.get(url).json()
+    answered = asked(client, "tunedModels/ended-early", "3")
+    other = asked(client, "tunedModels/ended-early@epoch-1", "3")
+
+    steps = f"cancelled at step {model['tuningTask']['completedSteps']} of {model['tuningTask']['totalSteps']}"
+    assert model["cancellation"] == f"{steps}; epoch {model['servedEpoch']} answers"
+    assert answered.headers["x-tunery-cancelled"] == model["cancellation"]
+    assert "x-tunery-cancelled" not in asked(client, f"tunedModels/{TUNED}", "3").headers
+    assert other.headers["x-tunery-cancelled"] == f"{steps}; epoch 1 answers"
+
+
 @pytest.mark.parametrize("name", [f"models/{BASE}", f"tunedModels/{TUNED}"])
 def test_json_mode_follows_the_schema(client: httpx2.Client, name: str) -> None:
     """Google's Schema, types in capitals, on base and tuned models alike."""

@@ -35,6 +35,7 @@ from tunery.types import AnswerForm, Caller, GranteeType, PromptDifference, Samp
 T = TypeVar("T")
 
 CONTRACT_HEADER = "x-tunery-prompt-contract"
+CANCELLED_HEADER = "x-tunery-cancelled"  # of a model whose tuning was cancelled: at which step, and what answers
 BASE_HEADER = "x-tunery-base-model"  # the open weights that answered, whatever name was requested
 MAX_HEADER_CHARACTERS = 400
 
@@ -59,6 +60,8 @@ class Target:
     contracts: Contracts | None = None  # of a tuned model
     wraps_plain_inputs: bool = False
     constrains_outputs: bool = False
+    refuses_unlike_inputs: bool = False
+    cancellation: str | None = None
 
     def own_form(self, turns: tuple[Turn, ...]) -> AnswerForm | None:
         """Return the default constraint on answers, which is labels for single questions as in tuning."""
@@ -238,6 +241,8 @@ def tuned_target(services: Services, caller: Caller, model_id: str) -> Target:
         contracts_of(library, model),
         options.wraps_plain_inputs,
         options.constrains_outputs,
+        options.refuses_unlike_inputs,
+        model.cancellation(epoch),
     )
 
 
@@ -303,12 +308,16 @@ class PromptCheck:
     was_wrapped: bool = False
     has_contract: bool = False
     base_model: str = ""
+    cancellation: str | None = None
 
     def add_headers(self, reply: Response) -> Response:
         """
-        Return the reply with two headers: the base that answered, and "ok" or how the input differs from the examples.
+        Return the reply with headers: the base that answered, "ok" or how the input differs from the examples, and
+        where tuning was cancelled.
         """
         reply.headers[BASE_HEADER] = self.base_model
+        if self.cancellation:
+            reply.headers[CANCELLED_HEADER] = self.cancellation
         if self.has_contract:
             text = "; ".join(difference.text for difference in self.differences) or "ok"
             value = f"wrapped: {text}" if self.was_wrapped else text
@@ -317,11 +326,20 @@ class PromptCheck:
 
 
 def checked_call(request: Request, target: Target, turns: Sequence[Turn]) -> PromptCheck:
-    """Check the turns of a call against the model's prompt contract, and count the differences in the metrics."""
+    """
+    Check the turns of a call against the model's prompt contract, and count the differences in the metrics.
+
+    Raises InvalidArgument if there are any, unless they were mended, and the model refuses inputs unlike its examples.
+    """
     contract = None if target.contracts is None else target.contracts.prompt
     check = checked(contract, turns, wraps=target.wraps_plain_inputs)
-    check = replace(check, base_model=target.question.base_model)
+    check = replace(check, base_model=target.question.base_model, cancellation=target.cancellation)
     request.app.state.metrics.observe_prompt(difference.kind for difference in check.differences)
+    if target.refuses_unlike_inputs and check.differences and not check.was_wrapped:
+        found = "; ".join(difference.text for difference in check.differences)
+        raise InvalidArgument(
+            f"The input is unlike the examples of {target.name}: {found}. It refuses such inputs (refuseUnlikeInputs)."
+        )
     return check
 
 
@@ -329,7 +347,7 @@ def checked(contract: PromptContract | None, turns: Sequence[Turn], *, wraps: bo
     """
     Check turns against a contract, None for a base model; `wraps` adds preamble and label to a plain input.
 
-    A difference is reported, never refused.
+    A difference is only reported.
     """
     turns = tuple(turns)
     if contract is None:

@@ -67,10 +67,11 @@ _CLEARED: Mapping[str, Any] = {
     "reader_project_numbers": [],
     "wrap_plain_inputs": False,
     "constrain_to_training_outputs": True,
+    "refuse_unlike_inputs": False,
     "examples_shared": False,
     "served_epoch": None,
 }
-_OPTIONS = ("wrap_plain_inputs", "constrain_to_training_outputs")  # stored with the model
+_OPTIONS = ("wrap_plain_inputs", "constrain_to_training_outputs", "refuse_unlike_inputs")  # stored with the model
 _TEXT_BISON = "text-bison"
 _MODEL = "/tunedModels/{model_id:id}"
 _OPERATION = f"{_MODEL}/operations/{{operation_id:id}}"
@@ -271,6 +272,7 @@ def _with_contracts(library: Library, caller: Caller, model: TunedModel) -> wire
         "output_contract": contracts.output.sentence(),
         "output_form": contracts.output.kind,
         "wrap_plain_inputs": options.wraps_plain_inputs or None,
+        "refuse_unlike_inputs": options.refuses_unlike_inputs or None,
         "constrain_to_training_outputs": options.constrains_outputs if contracts.output.own_form() else None,
     }
     share = library.sharing.shares(caller, [model.id])[model.id]

@@ -36,22 +36,28 @@ def contracts_of(library: Library, model: TunedModel) -> Contracts:
 
 @dataclass(frozen=True, slots=True)
 class PromptOptions:
-    """Whether plain inputs are completed to match the examples, and answers limited to labels if there are any."""
+    """
+    What becomes of calls: whether plain inputs are completed to match the examples, answers are limited to labels if
+    there are any, and inputs unlike the examples are refused.
+    """
 
     wraps_plain_inputs: bool = False
     constrains_outputs: bool = True
+    refuses_unlike_inputs: bool = False
 
 
 def prompt_options(library: Library, model: TunedModel) -> PromptOptions:
     """Return the options of a tuned model."""
     stored = library.report(model, PROMPT_OPTIONS) or {}
     return PromptOptions(
-        bool(stored.get("wrap_plain_inputs")), stored.get("constrain_to_training_outputs") is not False
+        bool(stored.get("wrap_plain_inputs")),
+        stored.get("constrain_to_training_outputs") is not False,
+        bool(stored.get("refuse_unlike_inputs")),
     )
 
 
 def set_prompt_options(library: Library, model: TunedModel, **changes: bool) -> None:
-    """Set `wrap_plain_inputs` or `constrain_to_training_outputs`, leaving the other unchanged."""
+    """Set `wrap_plain_inputs`, `constrain_to_training_outputs` or `refuse_unlike_inputs`, and leave the others."""
     library.put_report(model, PROMPT_OPTIONS, {**(library.report(model, PROMPT_OPTIONS) or {}), **changes})
 
 

@@ -3237,6 +3237,11 @@ export interface components {
              * @description Extension: whether it was cancelled before its last step.
              */
             cancelled?: boolean;
+            /**
+             * Cancellation
+             * @description Extension, if it was cancelled: at which step, and which epoch answers.
+             */
+            cancellation?: string;
             /** @description Extension. */
             error?: components["schemas"]["TaskErrorOut"];
             /**
@@ -3269,6 +3274,11 @@ export interface components {
              * @description Extension, if the outputs are labels: whether answers are limited to them by default.
              */
             constrainToTrainingOutputs?: boolean;
+            /**
+             * Refuseunlikeinputs
+             * @description Extension: whether calls whose input is unlike the examples are refused.
+             */
+            refuseUnlikeInputs?: boolean;
             /**
              * Examplesshared
              * @description Extension: whether readers may see the examples, which only the owner changes.
@@ -4605,6 +4615,16 @@ export interface components {
              * @default null
              */
             constrainToTrainingOutputs?: boolean;
+            /**
+             * Refuseunlikeinputs
+             * @default null
+             */
+            refuseUnlikeInputs?: boolean;
+            /**
+             * Cancellation
+             * @default null
+             */
+            cancellation?: unknown;
             /**
              * Examplesshared
              * @default null

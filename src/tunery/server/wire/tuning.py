@@ -140,6 +140,8 @@ class TunedModelIn(StrictIncoming):
     output_form: Any = None
     wrap_plain_inputs: bool | None = None
     constrain_to_training_outputs: bool | None = None
+    refuse_unlike_inputs: bool | None = None
+    cancellation: Any = None
     examples_shared: bool | None = None
     served_epoch: Int32 | None = None
     fold_count: Any = None
@@ -262,6 +264,9 @@ class TunedModelOut(Message):
     base_digest: Annotated[str, Field(description="Extension: sha256 of these weights.")]
     operation: Annotated[str, Field(description="Extension: name of the operation that made it.")]
     cancelled: Annotated[bool | None, Field(description="Extension: whether it was cancelled before its last step.")]
+    cancellation: Annotated[
+        str | None, Field(description="Extension, if it was cancelled: at which step, and which epoch answers.")
+    ] = None
     error: Annotated[TaskErrorOut | None, Field(description="Extension.")]
     prompt_contract: Annotated[str | None, Field(description="Extension: what the inputs are, in a sentence.")] = None
     input_prefix: Annotated[str | None, Field(description="Extension: text that nearly all inputs begin with.")] = None
@@ -276,6 +281,9 @@ class TunedModelOut(Message):
     constrain_to_training_outputs: Annotated[
         bool | None,
         Field(description="Extension, if the outputs are labels: whether answers are limited to them by default."),
+    ] = None
+    refuse_unlike_inputs: Annotated[
+        bool | None, Field(description="Extension: whether calls whose input is unlike the examples are refused.")
     ] = None
     examples_shared: Annotated[
         bool | None, Field(description="Extension: whether readers may see the examples, which only the owner changes.")
@@ -326,6 +334,7 @@ def tuned_model_out(model: TunedModel, score: Score | None = None) -> TunedModel
         base_digest=model.base_digest,
         operation=model.operation_name,
         cancelled=True if task.phase is Phase.CANCELLED else None,
+        cancellation=model.cancellation(),
         error=_error_out(task),
         examples_shared=model.examples_shared or None,
         served_epoch=model.served_epoch,
