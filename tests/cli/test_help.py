@@ -30,6 +30,7 @@ WANTED = {
     "models export": "--format --bits --to --prove --server --json",
     "evaluate": f"{READING} --against --folds --rows --seed --server --json",
     "rescue": f"{READING} --endpoint --model --to --style --key-variable --bearer --per-minute --json",
+    "models next": "--server",
     "models card": "--server --json",
     "models use": "--server --json",
     "doctor": "--port --json",
