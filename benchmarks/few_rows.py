@@ -22,7 +22,8 @@ from typing import Any
 
 from benchmarks.quality_data import ROOT, Task, load_task
 from benchmarks.quality_methods import MAX_OUTPUT_TOKENS
-from benchmarks.quality_metrics import calibration_error, score
+from benchmarks.quality_metrics import score
+from tunery.evaluation.calibration import calibration_error
 from tunery.types import TuningExample
 
 RESULTS = ROOT / "benchmarks" / "results" / "few_rows.jsonl"

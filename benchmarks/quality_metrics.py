@@ -33,19 +33,6 @@ def _f1(label: str, expected: Sequence[str], answers: Sequence[str]) -> float:
     return 2 * hits / (said + there) if hits else 0.0
 
 
-def calibration_error(pairs: Sequence[tuple[float, bool]], bins: int = 10) -> float:
-    """
-    Return how far confidence is from being right, 0..1, from pairs of both.
-
-    The mean over bins of equal width, weighted by their rows (Guo et al. 2017, "expected calibration error").
-    """
-    found: list[list[tuple[float, bool]]] = [[] for _ in range(bins)]
-    for confidence, is_right in pairs:
-        found[min(int(confidence * bins), bins - 1)].append((confidence, is_right))
-    gaps = (abs(sum(each[0] for each in part) - sum(each[1] for each in part)) for part in found)
-    return sum(gaps) / len(pairs)
-
-
 def strict(answer: str) -> str:
     """Return what counts by default: the answer without surrounding blanks."""
     return answer.strip()

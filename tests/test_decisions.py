@@ -19,6 +19,7 @@ from tunery.engine.catalog import Catalog
 from tunery.engine.network import Network
 from tunery.engine.resident import resident_base
 from tunery.errors import BodyInvalid
+from tunery.evaluation.calibration import scaled
 from tunery.types import TuningExample
 
 WORDS = ["Ye", "Yes", "No"]
@@ -192,3 +193,26 @@ def test_a_tuned_model_is_not_asked_for_what_it_never_learned(tmp_path: Path, mo
         model.decide(["x"], {"q": {"type": "choice", "criteria": {"eggs": None}}})
 
     assert base.decide(["x"], {"q": {"type": "choice", "criteria": {"eggs": None}}})[0]["q"]["choice"] == "eggs"
+
+
+def test_an_evaluation_makes_the_probabilities_true(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Evaluated on rows it has not seen, a model divides by the temperature found, and no answer changes."""
+    added(monkeypatch, tmp_path, write_learnable_base(tmp_path / "base"))
+    rows = [TuningExample(f"message {number}", ["billing", "bug"][number % 2]) for number in range(24)]
+    model = tunery.tune(rows, base_model="tiny", epoch_count=2, learning_rate=0.01, library=False)
+    texts = ["message 7", "another"]
+    before = model.answers(texts, max_output_tokens=20)
+
+    found = model.evaluate([TuningExample(f"letter {number}", rows[number].output) for number in range(20)])
+
+    assert found.calibration is not None
+    assert found.calibration.rows == 20
+    assert found.calibration.temperature != pytest.approx(1, abs=0.01)
+    assert model.label_temperature == found.calibration.temperature
+    after = model.answers(texts, max_output_tokens=20)
+    assert [answer.text for answer in after] == [answer.text for answer in before]
+    for old, new, decided in zip(before, after, model.decide(texts), strict=True):
+        expected = scaled(dict(old.label_probabilities), found.calibration.temperature)
+        assert dict(new.label_probabilities) == pytest.approx(expected, rel=0.05)
+        assert decided["label"]["probabilities"] == pytest.approx(expected, rel=0.05)
+    assert "calibration error on 20 rows" in model.card().markdown()

@@ -262,6 +262,16 @@ def _verdict(card: Section) -> Iterator[str]:
     else:
         verdict = report["verdict"]
         yield "There was no baseline to compare the tuned model with." if verdict is None else str(verdict["text"])
+        if report.get("calibration"):
+            yield from _calibration(report["calibration"])
+
+
+def _calibration(document: Section) -> Iterator[str]:
+    from tunery.evaluation.calibration import cells, read_calibration, sentence
+
+    found = read_calibration(document)
+    yield from ("", sentence(found), "", "| answer only above | rows answered | of these right |", "|---|---|---|")
+    yield from (f"| {' | '.join(row)} |" for row in cells(found))
 
 
 def _contracts(card: Section) -> Iterator[str]:

@@ -87,6 +87,7 @@ class Model:
         self.contracts: Contracts | None = None
         self.wraps_plain_inputs = False
         self.constrains_outputs = True
+        self.label_temperature = 1.0
         self.id: str | None = None
         self.served_epoch: int | None = None
         self.advice: Advice | None = advise(self.epoch_losses)  # None if there is too little to tell
@@ -170,7 +171,7 @@ class Model:
             for each in read
         ]
         texts = [self._checked(each.text)[0] for each in asked]
-        settings = [SamplingSettings(form=each.form, max_output_tokens=1) for each in asked]
+        settings = [self._calibrated(SamplingSettings(form=each.form, max_output_tokens=1)) for each in asked]
         answers: list[dict[str, Any]] = [{}] * len(asked)
         with _answering_line(on_answered, len(states)) as told:
             for done, piece in enumerate(self._resident.stream(texts, settings, self._slot), 1):
@@ -229,6 +230,7 @@ class Model:
             found = contest.evaluate(rows, max_rows=max_rows, source=source, seed=seed)
         if self.is_tuned:
             self.known_card = self.card().with_evaluation(found.document())
+            self.label_temperature = found.calibration.temperature if found.calibration else self.label_temperature
         return found
 
     def answering(self) -> ResidentAnswering:
@@ -332,7 +334,11 @@ class Model:
         return self._adapter
 
     def _settings(self, options: SamplingOptions) -> SamplingSettings:
-        return settings_of(options, self.contracts, constrains=self.constrains_outputs)
+        return self._calibrated(settings_of(options, self.contracts, constrains=self.constrains_outputs))
+
+    def _calibrated(self, settings: SamplingSettings) -> SamplingSettings:
+        form = settings.form and replace(settings.form, label_temperature=self.label_temperature)
+        return replace(settings, form=form)
 
     def _checked(self, text: str) -> tuple[str, InputCheck]:
         if self.contracts is None:

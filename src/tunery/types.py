@@ -379,7 +379,8 @@ class AnswerForm:
 
     With `none_below`, 0..1, an answer whose label is less probable becomes `none_label`. `is_own`: it was
     not requested by a caller, so stop sequences, limits and sampling apply as they do to free text. `are_beginnings`:
-    an answer only has to begin with a label, so its end does not count.
+    an answer only has to begin with a label, so its end does not count. The logarithms of the probabilities of labels
+    are divided by `label_temperature`, which changes no answer except by `none_below`.
     """
 
     labels: tuple[str, ...] = ()
@@ -389,6 +390,7 @@ class AnswerForm:
     none_label: str = "none of these"
     is_own: bool = False
     are_beginnings: bool = False
+    label_temperature: float = 1.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.none_below <= 1:

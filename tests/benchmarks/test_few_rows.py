@@ -10,7 +10,6 @@ import pytest
 
 from benchmarks.few_rows import main, read, table
 from benchmarks.quality_data import Task
-from benchmarks.quality_metrics import calibration_error
 from tunery.types import TuningExample
 
 POOL = tuple(TuningExample(str(n), "rare" if n % 10 == 0 else "often") for n in range(200))
@@ -26,13 +25,6 @@ def test_a_stratified_draw_has_each_label_in_its_share() -> None:
     assert draws[0] == draws[1] != draws[2]
     assert all(Counter(row.output for row in draw) == {"often": 18, "rare": 2} for draw in draws)
     assert Counter(row.output for row in few) == {"often": 3, "rare": 1}
-
-
-def test_calibration_error_is_the_gap_between_confidence_and_truth() -> None:
-    """Four answers at 0.75, three of them right, are calibrated; sure and always wrong is the worst there is."""
-    assert calibration_error([(0.75, True)] * 3 + [(0.75, False)]) == pytest.approx(0)
-    assert calibration_error([(1.0, False)] * 5) == 1
-    assert calibration_error([(0.9, True), (0.5, False)]) == pytest.approx((0.1 + 0.5) / 2)
 
 
 def test_the_table_has_mean_and_deviation_over_the_draws(tmp_path: Path) -> None:

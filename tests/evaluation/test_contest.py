@@ -186,3 +186,47 @@ def test_an_amount_that_was_asked_for_is_held_out() -> None:
 
     assert [len(part) for part in set_aside(examples, "10%")[:2]] == [27, 3]
     assert set_aside(examples, 0) == (tuple(examples), (), 0)
+
+
+class Labelling(Scripted):
+    """Says "odd" or "even", and is always 80 % sure of "odd"."""
+
+    def answers(self, prompts: Sequence[str], _max_output_tokens: int) -> list[str]:
+        return ["odd"] * len(prompts)
+
+    def label_chances(self, prompts: Sequence[str], labels: Sequence[str]) -> list[dict[str, float]]:
+        assert set(labels) == {"odd", "even"}
+        return [{label: 0.8 if label == "odd" else 0.2 for label in labels} for _ in prompts]
+
+
+def parities(start: int, count: int) -> list[TuningExample]:
+    return [TuningExample(f"Is {n} odd?", ("even", "odd")[n % 2]) for n in range(start, start + count)]
+
+
+def test_probabilities_of_labels_are_measured() -> None:
+    """A model that is 80 % sure and right half the time is 30 points off; with a temperature it is nearly true."""
+    found = Contest(Labelling(), Labelling(), parities(0, 20)).evaluate(parities(100, 40)).calibration
+
+    assert found is not None
+    assert found.uncalibrated_error == pytest.approx(0.3)
+    assert found.error < 0.05
+    assert found.temperature > 4
+
+
+def test_folds_measure_the_probabilities_of_all_rows() -> None:
+    """Each row's come from the model that was tuned without it."""
+
+    @contextmanager
+    def tuned(_rows: Sequence[TuningExample], _fold: int) -> Iterator[Labelling]:
+        yield Labelling()
+
+    found = cross_validated(parities(0, 30), 3, Labelling(), tuned).calibration
+
+    assert found is not None
+    assert found.rows == 30
+
+
+def test_models_of_texts_have_no_probabilities_to_measure() -> None:
+    """Neither have models that cannot say how probable a label is."""
+    assert Contest(Labelling(), Labelling(), numbers(0, 10)).evaluate(numbers(50, 30)).calibration is None
+    assert Contest(Labelling(), Scripted(), numbers(0, 10)).evaluate(numbers(50, 30)).calibration is None

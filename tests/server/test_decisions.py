@@ -11,6 +11,7 @@ import pytest
 
 from tests.live import BASE, TUNED, Live
 from tests.server.api import Api
+from tunery.evaluation.calibration import scaled
 from tunery.server.decisions import QUESTIONS_AT_ONCE
 
 PATHS = ("/v1/systemone", "/openai/v1/systemone", "/v1beta/openai/systemone")
@@ -194,3 +195,25 @@ def test_the_description_has_both_addresses(api: Api) -> None:
         responses = paths[path]["post"]["responses"]
         assert responses["422"]["content"]["application/json"]["schema"]["$ref"].endswith("UnprocessableOut")
     assert not any("422" in each["responses"] for each in paths["/v1beta/openai/chat/completions"].values())
+
+
+def test_an_evaluation_makes_the_probabilities_true(client: httpx2.Client, live: Live, labelled: str) -> None:
+    """From then on all routes divide by the temperature in the report; answers stay as they are."""
+    question = {"label": {"type": "choice", "criteria": {"bug": None, "billing": None}}}
+    asked = {"model": labelled, "state": "message 7", "questions": question}
+    before = decided(client, **asked)["answers"]["label"]
+    rows = [{"textInput": f"letter {n}", "output": ("bug", "billing")[n % 2]} for n in range(20)]
+
+    found = live.found_out(client, LABELLED, "evaluate", "evaluation", examples={"examples": rows})
+
+    calibration = found["report"]["calibration"]
+    after = decided(client, **asked)["answers"]["label"]
+    expected = scaled(before["probabilities"], calibration["temperature"])
+    assert calibration["rows"] == 20
+    assert [each["probability"] for each in calibration["thresholds"]] == [0.5, 0.6, 0.7, 0.8, 0.9, 0.95]
+    assert after["choice"] == before["choice"]
+    assert after["probabilities"] == pytest.approx(expected, rel=0.05)
+    assert after["probabilities"] != pytest.approx(before["probabilities"], rel=1e-3)
+    body = {"contents": [{"parts": [{"text": "message 7"}]}]}
+    (candidate,) = client.post(f"/v1beta/{labelled}:generateContent", json=body).json()["candidates"]
+    assert candidate["labelProbabilities"] == pytest.approx(after["probabilities"], rel=0.05)

@@ -34,7 +34,7 @@ from tunery.types import (
 if TYPE_CHECKING:
     from tunery.data.dataset import Dataset, Preview
     from tunery.data.outputs import RowsAndLabels
-    from tunery.evaluation.report import Comparison, Confusion, Evaluation, Figure, ScoredRow
+    from tunery.evaluation.report import Calibration, Comparison, Confusion, Evaluation, Figure, ScoredRow
     from tunery.service.creation import MemoryEstimate
     from tunery.service.tuning import TuningRequest
 
@@ -532,8 +532,18 @@ def print_evaluation(found: Evaluation) -> None:
     _print_candidates(found)
     for line in (*_confusions(found.confusion), *_worst(found.worst_rows)):
         terminal.result(line)
+    if found.calibration is not None:
+        print_calibration(found.calibration)
     if found.verdict is not None:
         terminal.result(f"\n{found.verdict.text}")
+
+
+def print_calibration(found: Calibration) -> None:
+    """Print how far the probabilities of labels can be trusted."""
+    from tunery.evaluation.calibration import HEADER, cells, sentence
+
+    terminal.result(f"\n{sentence(found)}\n")
+    terminal.table(HEADER, cells(found))
 
 
 def evaluation_progress(live: LiveLine) -> Callable[[int, int], None]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from itertools import count
 from pathlib import Path
@@ -36,6 +36,7 @@ from tunery.engine.tuner import Recipe, Tuner
 from tunery.errors import DataLoss, InvalidArgument
 from tunery.types import (
     BASE_RENDERING,
+    AnswerForm,
     Hyperparameters,
     Rendering,
     SamplingSettings,
@@ -299,3 +300,11 @@ class ResidentAnswering:
         """Return the complete answers."""
         settings = SamplingSettings(max_output_tokens=max_output_tokens)
         return self._resident.answers(prompts, settings, self._slot, self._rendering)
+
+    def label_chances(self, prompts: Sequence[str], labels: Sequence[str]) -> list[Mapping[str, float]]:
+        """Return the probability of each label after each prompt."""
+        settings = SamplingSettings(max_output_tokens=1, form=AnswerForm(labels=tuple(labels)))
+        found: list[Mapping[str, float]] = [{}] * len(prompts)
+        for piece in self._resident.stream(prompts, settings, self._slot, self._rendering):
+            found[piece.number] = dict(piece.label_probabilities)
+        return found

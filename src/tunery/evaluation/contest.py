@@ -9,14 +9,15 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from random import Random
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from tunery.data.dataset import hold_out
 from tunery.data.inputs import common_preamble
+from tunery.data.outputs import OutputContract
 from tunery.errors import InvalidArgument
 from tunery.evaluation.report import Evaluation, ScoringKind
 from tunery.evaluation.scores import Scoring
@@ -43,6 +44,14 @@ class AnsweringModel(Protocol):
 
     def answers(self, prompts: Sequence[str], max_output_tokens: int) -> list[str]:
         """Return the complete answers."""
+
+
+@runtime_checkable
+class LabelModel(Protocol):
+    """A model that can say how probable labels are, in batches."""
+
+    def label_chances(self, prompts: Sequence[str], labels: Sequence[str]) -> list[Mapping[str, float]]:
+        """Return the probability of each label among all of them, without a temperature, for each prompt."""
 
 
 TuneFold = Callable[[Sequence[TuningExample], int], AbstractContextManager[AnsweringModel]]
@@ -117,7 +126,19 @@ class Contest:
             by_candidate[name] = self._answers(model, inputs, limit, number * len(texts), len(runs) * len(texts))
         if self.recorded is not None:
             by_candidate[RECORDED] = [self.recorded.answers[at] for at in indices]
-        return Answers(by_candidate, shots, self.recorded.title if self.recorded else "")
+        title = self.recorded.title if self.recorded else ""
+        return Answers(by_candidate, shots, self._chances(texts), title)
+
+    def _chances(self, prompts: Sequence[str]) -> list[Mapping[str, float]]:
+        """Return the probability of each label after each prompt, nothing if the outputs are not labels."""
+        form = OutputContract.learn([example.output for example in self.examples]).own_form() if self.examples else None
+        model: object = self.tuned
+        if form is None or not form.labels or not isinstance(model, LabelModel):
+            return []
+        found: list[Mapping[str, float]] = []
+        for start in range(0, len(prompts), _BATCH):
+            found += model.label_chances(prompts[start : start + _BATCH], form.labels)
+        return [{label.strip(): chance for label, chance in chances.items()} for chances in found]
 
     def _answers(self, model: AnsweringModel, prompts: Sequence[str], limit: int, done: int, total: int) -> list[str]:
         answers: list[str] = []
@@ -267,8 +288,10 @@ def cross_validated(
         numbers += [fitting[at] + 1 for at in indices]
     names = [name for name in parts[0].by_candidate if all(name in part.by_candidate for part in parts)]
     joined = {name: [answer for part in parts for answer in part.by_candidate[name]] for name in names}
+    shots, chances = max(part.examples_in_prompt for part in parts), [each for part in parts for each in part.chances]
+    together = Answers(joined, shots, chances if all(part.chances for part in parts) else ())
     return replace(
-        judge(rows, Answers(joined, max(part.examples_in_prompt for part in parts)), seed=seed).renumbered(numbers),
+        judge(rows, together, seed=seed).renumbered(numbers),
         source=f"{folds} folds of {len(examples)} rows",
         rows_left_out=len(examples) - len(usable),
         rows_available=len(examples),

@@ -99,6 +99,33 @@ class Confusion:
 
 
 @dataclass(frozen=True, slots=True)
+class Threshold:
+    """Answers only with at least this probability: the share of rows answered, and the share of these that is right."""
+
+    probability: float
+    answered: float
+    right: float | None  # None if no row is answered
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """
+    How far the probabilities of labels can be trusted, on rows that the model was not tuned on.
+
+    `error` is the mean distance between probability and share of right answers (expected calibration error), 0..1;
+    `brier` the squared distance from certainty about the right label, 0..2. Both, and the thresholds, are measured with
+    the temperature that fits other rows, `uncalibrated_error` without one.
+    """
+
+    rows: int
+    temperature: float
+    error: float
+    uncalibrated_error: float
+    brier: float
+    thresholds: tuple[Threshold, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ScoredRow:
     """A row with what was expected, what the candidates answered, and the tuned model's score, 0 to 1."""
 
@@ -127,6 +154,7 @@ class Evaluation:
     rows_known: int = 0  # rows left out because the model was tuned on their inputs
     rows_available: int = 0  # the number that `rows` were sampled from if there were more than the limit
     folds: int | None = None  # number of folds; each row was answered by a model tuned without it
+    calibration: Calibration | None = None  # of a model of labels, with enough rows
     served_epoch: int | None = None  # the epoch in use when the model was evaluated, if it is known
 
     def candidate(self, name: str) -> Candidate | None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tunery.errors import InvalidArgument
+from tunery.evaluation.calibration import calibrate
 from tunery.evaluation.report import (
     Candidate,
     Comparison,
@@ -55,6 +56,7 @@ class Answers:
 
     by_candidate: Mapping[str, Sequence[str]]
     examples_in_prompt: int = 0
+    chances: Sequence[Mapping[str, float]] = ()  # the tuned model's probability of each label, for each row
     recorded_title: str = "recorded answers"
 
 
@@ -206,6 +208,7 @@ def _with_tuned(
         comparisons=tuple(compare(found.shape, name, scores[TUNED], scores[name], seed) for name in rivals),
         verdict=decide(found.contenders, scores, found.shape) if is_compared else None,
         confusion=confusion(found.shape, expected, read[TUNED]),
+        calibration=calibrate(expected, answers.chances) if answers.chances else None,
         best_rows=best,
         worst_rows=worst,
     )

@@ -62,6 +62,7 @@ class Target:
     constrains_outputs: bool = False
     refuses_unlike_inputs: bool = False
     cancellation: str | None = None
+    label_temperature: float = 1.0
 
     def own_form(self, turns: tuple[Turn, ...]) -> AnswerForm | None:
         """Return the default constraint on answers, which is labels for single questions as in tuning."""
@@ -74,7 +75,10 @@ class Target:
 
     def question_of(self, turns: tuple[Turn, ...], settings: SamplingSettings, candidate: int = 0) -> Question:
         """Return the question; each candidate uses a different seed."""
-        return replace(self.question, turns=turns, settings=replace(settings, seed=settings.seed + candidate))
+        form = settings.form and replace(settings.form, label_temperature=self.label_temperature)
+        return replace(
+            self.question, turns=turns, settings=replace(settings, seed=settings.seed + candidate, form=form)
+        )
 
 
 def _target_of(request: Request, services: ServicesOf, caller: CallerOf, model_id: str) -> Target:
@@ -243,6 +247,7 @@ def tuned_target(services: Services, caller: Caller, model_id: str) -> Target:
         options.constrains_outputs,
         options.refuses_unlike_inputs,
         model.cancellation(epoch),
+        options.temperature_of(epoch or model.served_epoch),
     )
 
 

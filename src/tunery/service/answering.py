@@ -309,7 +309,14 @@ class Batches:
 
     def answers(self, questions: Sequence[Question]) -> list[str]:
         """Return the answers; raise the error of a question refused too often, or Cancelled when stopping."""
-        texts, tries = [""] * len(questions), [0] * len(questions)
+        return ["".join(chunk.text for chunk in chunks) for chunks in self._finished(questions)]
+
+    def label_chances(self, questions: Sequence[Question]) -> list[dict[str, float]]:
+        """Return the probability of each label of questions that have some; raises the errors of `answers`."""
+        return [dict(chunks[-1].label_probabilities) for chunks in self._finished(questions)]
+
+    def _finished(self, questions: Sequence[Question]) -> list[list[AnswerChunk]]:
+        found, tries = [list[AnswerChunk]() for _ in questions], [0] * len(questions)
         open_places, asked = deque(range(len(questions))), dict[int, int]()
         arrived: queue.SimpleQueue[tuple[int, Reply]] = queue.SimpleQueue()
         try:
@@ -322,16 +329,16 @@ class Batches:
                     del asked[place]
                     tries[place] += 1
                     self._pause_or_raise(answer.error, tries[place])
-                    texts[place] = ""
+                    found[place].clear()
                     open_places.append(place)
                 elif isinstance(answer, AnswerChunk):
-                    texts[place] += answer.text
+                    found[place].append(answer)
                     if answer.finish_reason is not None:
                         del asked[place]
         finally:
             for number in asked.values():
                 self._answering.drop(number)
-        return texts
+        return found
 
     def tokens(self, question: Question) -> int:
         """Return the number of tokens of a question's prompt; raise InvalidArgument if it exceeds the window."""

@@ -38,12 +38,18 @@ def contracts_of(library: Library, model: TunedModel) -> Contracts:
 class PromptOptions:
     """
     What becomes of calls: whether plain inputs are completed to match the examples, answers are limited to labels if
-    there are any, and inputs unlike the examples are refused.
+    there are any, and inputs unlike the examples are refused; and what makes the probabilities of labels true.
     """
 
     wraps_plain_inputs: bool = False
     constrains_outputs: bool = True
     refuses_unlike_inputs: bool = False
+    label_temperature: float = 1.0
+    temperature_epoch: int | None = None  # the epoch whose probabilities were measured
+
+    def temperature_of(self, epoch: int | None) -> float:
+        """Return the temperature of the label probabilities of an epoch, 1 if it was not measured."""
+        return self.label_temperature if epoch is not None and epoch == self.temperature_epoch else 1.0
 
 
 def prompt_options(library: Library, model: TunedModel) -> PromptOptions:
@@ -53,11 +59,19 @@ def prompt_options(library: Library, model: TunedModel) -> PromptOptions:
         bool(stored.get("wrap_plain_inputs")),
         stored.get("constrain_to_training_outputs") is not False,
         bool(stored.get("refuse_unlike_inputs")),
+        float(stored.get("label_temperature", 1.0)),
+        stored.get("temperature_epoch"),
     )
 
 
 def set_prompt_options(library: Library, model: TunedModel, **changes: bool) -> None:
     """Set `wrap_plain_inputs`, `constrain_to_training_outputs` or `refuse_unlike_inputs`, and leave the others."""
+    library.put_report(model, PROMPT_OPTIONS, {**(library.report(model, PROMPT_OPTIONS) or {}), **changes})
+
+
+def set_label_temperature(library: Library, model: TunedModel, temperature: float, epoch: int) -> None:
+    """Store the temperature of the label probabilities of an epoch, as measured by an evaluation."""
+    changes = {"label_temperature": temperature, "temperature_epoch": epoch}
     library.put_report(model, PROMPT_OPTIONS, {**(library.report(model, PROMPT_OPTIONS) or {}), **changes})
 
 

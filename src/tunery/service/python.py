@@ -131,6 +131,7 @@ def of_library(data_folder: Path, name: str) -> Model:
     model = load_folder(adapter, found.rendering, found.task.hyperparameters.weights)
     model.id, model.contracts, model.known_card = found.id, contracts, card
     model.wraps_plain_inputs, model.constrains_outputs = options.wraps_plain_inputs, options.constrains_outputs
+    model.label_temperature = options.temperature_of(epoch or found.served_epoch)
     model.snapshots, model.epoch_losses = found.task.snapshots, found.task.epoch_losses
     model.advice, model.served_epoch = found.task.advice, epoch or found.served_epoch
     return model

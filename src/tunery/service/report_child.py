@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -60,6 +60,14 @@ class AskAll:
     is_tuned: bool
     prompts: tuple[str, ...] = field(repr=False)
     max_output_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class AskLabels:
+    """From the child of an evaluation: how probable are these labels after each prompt, by the tuned model?"""
+
+    prompts: tuple[str, ...] = field(repr=False)
+    labels: tuple[str, ...] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +165,10 @@ class _ServerModel:
     def answers(self, prompts: Sequence[str], max_output_tokens: int) -> list[str]:
         return list(self._ask(AskAll(self._is_tuned, tuple(prompts), max_output_tokens)))
 
-    def _ask(self, question: AskAll | AskFits) -> Any:
+    def label_chances(self, prompts: Sequence[str], labels: Sequence[str]) -> list[Mapping[str, float]]:
+        return list(self._ask(AskLabels(tuple(prompts), tuple(labels))))
+
+    def _ask(self, question: AskAll | AskFits | AskLabels) -> Any:
         self._channel.send(question)
         reply = self._channel.messages.get()
         if isinstance(reply, TuneryError):

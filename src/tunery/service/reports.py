@@ -11,7 +11,7 @@ import logging
 import queue
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,11 +32,13 @@ from tunery.files import temporary_folder
 from tunery.service import report_child
 from tunery.service.answering import Answering, Batches
 from tunery.service.answering_child import Question
+from tunery.service.contracts import set_label_temperature
 from tunery.service.library import Library
 from tunery.service.process import Child
 from tunery.service.report_child import (
     AskAll,
     AskFits,
+    AskLabels,
     Begin,
     CheckWork,
     CurveWork,
@@ -45,7 +47,7 @@ from tunery.service.report_child import (
     FoldsWork,
     Progressed,
 )
-from tunery.types import Phase, SamplingSettings, TunedModel, TuningExample, Turn
+from tunery.types import AnswerForm, Phase, SamplingSettings, TunedModel, TuningExample, Turn
 
 if TYPE_CHECKING:
     from tunery.evaluation.report import Evaluation
@@ -308,6 +310,11 @@ class Evaluations(Reports):
                     adapter = self._library.artifact(model) if is_tuned else None
                     questions = [_question(model, prompt, tokens, adapter) for prompt in prompts]
                     child.send(report_child.Reply(self._batches.answers(questions)))
+                case AskLabels(prompts, labels):
+                    settings = SamplingSettings(max_output_tokens=1, form=AnswerForm(labels=labels))
+                    adapter = self._library.artifact(model)
+                    questions = [replace(_question(model, each, 1, adapter), settings=settings) for each in prompts]
+                    child.send(report_child.Reply(self._batches.label_chances(questions)))
         except TuneryError as error:
             child.send(error)
 
@@ -402,6 +409,8 @@ def store(library: Library, model: TunedModel, kind: str, document: Mapping[str,
     """Store a document as the newest report of its kind, with the time and the epoch that the model served."""
     facts = {"create_time": datetime.now(UTC).isoformat(), "served_epoch": model.served_epoch}
     library.put_report(model, kind, {**document, **facts})
+    if kind == EVALUATION and document.get("calibration") and model.served_epoch is not None:
+        set_label_temperature(library, model, document["calibration"]["temperature"], model.served_epoch)
 
 
 def _require_same_base(catalog: Catalog, model: TunedModel) -> None:

@@ -1567,6 +1567,24 @@ export interface components {
             bases: components["schemas"]["BaseOut"][];
         };
         /**
+         * CalibrationOut
+         * @description How far the probabilities of labels can be trusted: 0 is best for `error` and `brier`.
+         */
+        CalibrationOut: {
+            /** Rows */
+            rows: number;
+            /** Temperature */
+            temperature: number;
+            /** Error */
+            error: number;
+            /** Uncalibratederror */
+            uncalibratedError: number;
+            /** Brier */
+            brier: number;
+            /** Thresholds */
+            thresholds: components["schemas"]["ThresholdOut"][];
+        };
+        /**
          * CandidateOut
          * @description One answer, or its next chunk; `finish_reason` comes with the last chunk.
          */
@@ -2919,6 +2937,7 @@ export interface components {
             comparisons: components["schemas"]["ComparisonOut"][];
             verdict?: components["schemas"]["VerdictOut"];
             confusion?: components["schemas"]["ConfusionOut"];
+            calibration?: components["schemas"]["CalibrationOut"];
             /** Bestrows */
             bestRows: components["schemas"]["ScoredRowOut"][];
             /** Worstrows */
@@ -3164,6 +3183,18 @@ export interface components {
              * @description Always empty: nothing is rated.
              */
             safetyRatings?: unknown[];
+        };
+        /**
+         * ThresholdOut
+         * @description Answers only with at least this probability: the share of rows answered, and the share of these that is right.
+         */
+        ThresholdOut: {
+            /** Probability */
+            probability: number;
+            /** Answered */
+            answered: number;
+            /** Right */
+            right?: number;
         };
         /**
          * TokenMessage

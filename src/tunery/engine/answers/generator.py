@@ -15,7 +15,7 @@ import torch
 from tunery.engine.answers.cache import DecodeLayout, KeyValueCache, PrefillLayout, capacity_tokens
 from tunery.engine.answers.drawing import Lookup, TextStream, next_token
 from tunery.engine.answers.guides import Guide, Guides
-from tunery.engine.answers.labels import LabelScoring, chosen_label
+from tunery.engine.answers.labels import LabelScoring, calibrated, chosen_label
 from tunery.engine.answers.native.step import CompiledStep
 from tunery.engine.answers.prefixes import PrefixStore
 from tunery.engine.encoding import Encoder
@@ -221,7 +221,8 @@ class Generator:
     def _labelled(self, row: _Row, probabilities: torch.Tensor) -> list[Piece]:
         form, place = row.request.settings.form, chosen_label(probabilities, row.request.settings, row.random)
         assert form is not None
-        ranked = tuple(sorted(zip(form.labels, probabilities.tolist(), strict=True), key=lambda pair: -pair[1]))
+        told = calibrated(probabilities, form.label_temperature).tolist()
+        ranked = tuple(sorted(zip(form.labels, told, strict=True), key=lambda pair: -pair[1]))
         tokens = self.encoder.answers([form.labels[max(place, 0)]])[0]
         if not form.is_own or place < 0:
             text = form.labels[place] if place >= 0 else form.none_label

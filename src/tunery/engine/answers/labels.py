@@ -96,10 +96,15 @@ class LabelScoring:
         return torch.softmax(torch.cat(self._scores), 0)
 
 
+def calibrated(probabilities: Tensor, temperature: float) -> Tensor:
+    """Return probabilities `[L]` whose logarithms were divided by a temperature."""
+    return probabilities if temperature == 1 else torch.softmax(probabilities.log() / temperature, 0)
+
+
 def chosen_label(probabilities: Tensor, settings: SamplingSettings, random: torch.Generator) -> int:
     """Return the index of the label to answer with, -1 if the likeliest is less probable than required."""
     form = settings.form
-    if form is not None and float(probabilities.max()) < form.none_below:
+    if form is not None and float(calibrated(probabilities, form.label_temperature).max()) < form.none_below:
         return -1
     if form is not None and form.is_own:
         return next_token(probabilities.log(), settings, random, ())

@@ -127,6 +127,25 @@ class ConfusionOut(Message):
     counts: list[list[int]]
 
 
+class ThresholdOut(Message):
+    """Answers only with at least this probability: the share of rows answered, and the share of these that is right."""
+
+    probability: float
+    answered: float
+    right: float | None = None
+
+
+class CalibrationOut(Message):
+    """How far the probabilities of labels can be trusted: 0 is best for `error` and `brier`."""
+
+    rows: int
+    temperature: float
+    error: float
+    uncalibrated_error: float
+    brier: float
+    thresholds: list[ThresholdOut]
+
+
 class ScoredRowOut(Message):
     """A row with all answers and the tuned model's score."""
 
@@ -147,6 +166,7 @@ class ReportOut(Message):
     comparisons: list[ComparisonOut]
     verdict: VerdictOut | None = None
     confusion: ConfusionOut | None = None
+    calibration: CalibrationOut | None = None
     best_rows: list[ScoredRowOut]
     worst_rows: list[ScoredRowOut]
     source: str

@@ -1,0 +1,151 @@
+"""
+Probabilities that mean what they say: whether a label given with 90 % is right nine times in ten.
+
+One temperature per model divides the logarithms of its label probabilities; it changes no answer. It is fitted on rows
+that the model was not tuned on, and each row is judged with the temperature that fits the other rows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from tunery.evaluation.report import Calibration, Threshold
+
+LEAST_ROWS = 20  # with fewer, the temperature would follow single rows
+THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+_FOLDS = 5
+_LEAST_SHARPNESS, _MOST_SHARPNESS = 0.05, 8.0  # 1 / temperature
+_STEPS = 40  # of a golden section; exact to 1e-7
+_GOLDEN = (math.sqrt(5) - 1) / 2
+_FLOOR = 1e-300
+
+Chances = Mapping[str, float]  # the probability of each label
+
+
+def calibrate(expected: Sequence[str], chances: Sequence[Chances]) -> Calibration | None:
+    """Return the temperature and how far the probabilities can be trusted; None for fewer than LEAST_ROWS."""
+    rows = [(want, given) for want, given in zip(expected, chances, strict=True) if given]
+    if len(rows) < LEAST_ROWS:
+        return None
+    judged: list[tuple[str, Chances]] = []
+    for fold in range(_FOLDS):
+        temperature = _temperature([row for at, row in enumerate(rows) if at % _FOLDS != fold])
+        judged += [(want, scaled(given, temperature)) for want, given in rows[fold::_FOLDS]]
+    pairs, plain = _confidences(judged), _confidences(rows)
+    return Calibration(
+        rows=len(rows),
+        temperature=_temperature(rows),
+        error=calibration_error(pairs),
+        uncalibrated_error=calibration_error(plain),
+        brier=sum(_brier(want, given) for want, given in judged) / len(rows),
+        thresholds=tuple(_threshold(at, pairs) for at in THRESHOLDS),
+    )
+
+
+def read_calibration(document: Mapping[str, Any]) -> Calibration:
+    """Return the calibration in the document of an evaluation."""
+    thresholds = tuple(Threshold(**each) for each in document["thresholds"])
+    return Calibration(**{**document, "thresholds": thresholds})
+
+
+def sentence(found: Calibration) -> str:
+    """Say how far the probabilities can be trusted."""
+    return (
+        f"The probabilities of labels are {100 * found.error:.0f} points off on average (calibration error on"
+        f" {found.rows} rows; {100 * found.uncalibrated_error:.0f} without the temperature of {found.temperature:.2f})."
+        f" Their Brier score is {found.brier:.2f}."
+    )
+
+
+HEADER = ("ANSWER ONLY ABOVE", "ROWS ANSWERED", "OF THESE RIGHT")
+
+
+def cells(found: Calibration) -> list[tuple[str, str, str]]:
+    """Return the rows below HEADER."""
+    return [
+        (f"{each.probability:.0%}", f"{each.answered:.0%}", "-" if each.right is None else f"{each.right:.0%}")
+        for each in found.thresholds
+    ]
+
+
+def scaled(chances: Chances, temperature: float) -> dict[str, float]:
+    """Return probabilities whose logarithms were divided by a temperature, in the same order."""
+    logs = {label: math.log(max(chance, _FLOOR)) / temperature for label, chance in chances.items()}
+    highest = max(logs.values())
+    shares = {label: math.exp(value - highest) for label, value in logs.items()}
+    total = sum(shares.values())
+    return {label: share / total for label, share in shares.items()}
+
+
+def calibration_error(pairs: Sequence[tuple[float, bool]], bins: int = 10) -> float:
+    """
+    Return how far confidence is from being right, 0..1, from pairs of both.
+
+    The mean over bins of equal width, weighted by their rows (Guo et al. 2017, "expected calibration error").
+    """
+    found: list[list[tuple[float, bool]]] = [[] for _ in range(bins)]
+    for confidence, is_right in pairs:
+        found[min(int(confidence * bins), bins - 1)].append((confidence, is_right))
+    gaps = (abs(sum(each[0] for each in part) - sum(each[1] for each in part)) for part in found)
+    return sum(gaps) / len(pairs)
+
+
+def _confidences(rows: Sequence[tuple[str, Chances]]) -> list[tuple[float, bool]]:
+    """Return the probability of the likeliest label of each row, and whether it is right."""
+    likeliest = [(want, max(given.items(), key=lambda pair: pair[1])) for want, given in rows]
+    return [(chance, label == want) for want, (label, chance) in likeliest]
+
+
+def _threshold(at: float, pairs: Sequence[tuple[float, bool]]) -> Threshold:
+    answered = [is_right for confidence, is_right in pairs if confidence >= at]
+    return Threshold(at, len(answered) / len(pairs), sum(answered) / len(answered) if answered else None)
+
+
+def _brier(want: str, chances: Chances) -> float:
+    """Return the squared distance from certainty about the right label, 0..2 (Brier 1950)."""
+    missing = 0.0 if want in chances else 1.0
+    return missing + sum((chance - (label == want)) ** 2 for label, chance in chances.items())
+
+
+def _temperature(rows: Sequence[tuple[str, Chances]]) -> float:
+    """
+    Return the temperature with the smallest loss.
+
+    The loss is convex in 1 / temperature. As if one row of all had any label (as in Platt 1999), since it would
+    otherwise be infinitely sure of a model that has made no mistake yet.
+    """
+    import numpy as np
+
+    width = max(len(given) for _, given in rows)
+    logs = np.full((len(rows), width), -np.inf)  # (rows, labels), with nothing where a row has fewer labels
+    wanted = 0.0  # the mean logarithm of what is wanted, over all rows
+    for place, (want, given) in enumerate(rows):
+        own = np.log(np.maximum(list(given.values()), _FLOOR))
+        logs[place, : len(own)] = own
+        spread = 1 / (len(rows) + 2) if want in given else 1.0  # a label that it cannot give may be any
+        right = own[list(given).index(want)] if want in given else 0.0
+        wanted += spread * own.mean() + (1 - spread) * right
+
+    def loss(sharpness: float) -> float:
+        return float(np.logaddexp.reduce(sharpness * logs, axis=1).sum() - sharpness * wanted)
+
+    return 1 / _lowest(loss)
+
+
+def _lowest(loss: Callable[[float], float]) -> float:
+    """Return where a convex function is lowest between the least and the most sharpness."""
+    low, high = _LEAST_SHARPNESS, _MOST_SHARPNESS
+    left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
+    losses = loss(left), loss(right)
+    for _ in range(_STEPS):
+        if losses[0] < losses[1]:
+            high, right = right, left
+            left = high - _GOLDEN * (high - low)
+            losses = loss(left), losses[0]
+        else:
+            low, left = left, right
+            right = low + _GOLDEN * (high - low)
+            losses = losses[1], loss(right)
+    return (low + high) / 2
