@@ -326,3 +326,11 @@ def _sentence(group: Sequence[DataProblem], written: Callable[[str], str]) -> st
         column = f", {first.column}" if first.column else ""
         text = f"Rows {', '.join(map(str, shown))} and {last}{column}: {first.message}"
     return text if first.option is None else f"{text.removesuffix('.')} ({written(first.option)})."
+
+
+def kind_of(key: object) -> type[TuneryError]:
+    """Return the class with this status or google.rpc code, TuneryError if there is none."""
+    own = (kind for kind in TuneryError.__subclasses__() if kind.__module__ == __name__)
+    return next(
+        (kind for kind in own if key in (kind.status, kind.code)), TuneryError
+    )  # each is of one direct subclass

@@ -2,7 +2,13 @@ import { expect, test } from "vitest";
 import { duration, durationRange, fileSize, loss, parameters } from "../src/format";
 
 test("numbers are short", () => {
-  expect([loss(undefined), loss("NaN"), loss(0.004), loss(1.234)]).toEqual(["–", "–", "0.004", "1.23"]);
+  expect([loss(undefined), loss("NaN"), loss(4.5e-3), loss(2e-5), loss(1.234)]).toEqual([
+    "–",
+    "–",
+    "0.0045",
+    "< 0.0001",
+    "1.23",
+  ]);
   expect([duration(0.2), duration(89), duration(600), duration(7200)]).toEqual(["1 s", "89 s", "10 min", "2.0 h"]);
 });
 

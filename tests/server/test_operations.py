@@ -125,6 +125,7 @@ def test_failure(api: Api, error: TuneryError) -> None:
     assert "response" not in operation
     listed = api.web.get("/v1beta/tunedModels").json()["tunedModels"]
     assert [model["state"] for model in listed] == ["FAILED"]
+    assert listed[0]["error"] == {"code": error.code, "status": error.status, "message": str(error)}
 
 
 @pytest.mark.parametrize("path", ["{model}:cancel", "{operation}:cancel"])

@@ -137,6 +137,7 @@ def test_a_failed_job_says_why(ann: Visitor) -> None:
 
     expect(page.get_by_text("Failed", exact=True)).to_be_visible(timeout=ann.TUNE_MS)
     expect(page.get_by_text("Tuning became unstable at step")).to_be_visible()
+    expect(page.get_by_text("Code: INVALID_ARGUMENT")).to_be_visible()
     page.get_by_role("tab", name="Log").click()
     expect(page.get_by_role("tabpanel")).to_contain_text("unstable")
     ann.press("Tune again with learning rate 0.001")

@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
 
-from tunery import config, errors
+from tunery import config
 from tunery.data.decisions import required_question
 from tunery.data.outputs import Contracts, OutputContract
-from tunery.errors import BodyInvalid, InvalidArgument, TuneryError, Unauthenticated, Unavailable
+from tunery.errors import BodyInvalid, InvalidArgument, TuneryError, Unauthenticated, Unavailable, kind_of
 from tunery.service.tuning import Ended, Event, PhaseEntered, Started, StepDone
 from tunery.types import (
     Answer,
@@ -272,17 +272,7 @@ def checked_address(address: str) -> str:
 
 def error_from(value: Mapping[str, Any]) -> TuneryError:
     """Return the error described by the status of a reply, or by the google.rpc code of a failed task."""
-    kind = _KINDS.get(value.get("status") or value.get("code"), TuneryError)
-    return kind(str(value.get("message")))
-
-
-# the direct subclasses, each of which has a unique status and code
-_KINDS: dict[object, type[TuneryError]] = {
-    key: kind
-    for kind in TuneryError.__subclasses__()
-    if kind.__module__ == errors.__name__
-    for key in (kind.status, kind.code)
-}
+    return kind_of(value.get("status") or value.get("code"))(str(value.get("message")))
 
 
 def snake_case(value: Any) -> Any:

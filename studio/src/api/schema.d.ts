@@ -3155,11 +3155,13 @@ export interface components {
         };
         /**
          * TaskErrorOut
-         * @description Extension: why a tuned model is unusable or incomplete: a google.rpc code and a sentence.
+         * @description Extension: why a tuned model is unusable or incomplete: a google.rpc code, its name and a sentence.
          */
         TaskErrorOut: {
             /** Code */
             code: number;
+            /** Status */
+            status: string;
             /** Message */
             message: string;
         };

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 
 from tunery.curve import curve_facts
 from tunery.data.tables import MAX_ROWS
+from tunery.errors import kind_of
 from tunery.server.wire.messages import (
     Incoming,
     Int32,
@@ -229,9 +230,10 @@ class TunedModelSourceOut(Message):
 
 
 class TaskErrorOut(Message):
-    """Extension: why a tuned model is unusable or incomplete: a google.rpc code and a sentence."""
+    """Extension: why a tuned model is unusable or incomplete: a google.rpc code, its name and a sentence."""
 
     code: int
+    status: str
     message: str
 
 
@@ -406,7 +408,8 @@ def curve_out(task: TuningTask) -> CurveFactsOut | None:
 def _error_out(task: TuningTask) -> TaskErrorOut | None:
     if task.error_code is None:
         return None
-    return TaskErrorOut(code=task.error_code, message=task.error_message or "")
+    status = kind_of(task.error_code).status
+    return TaskErrorOut(code=task.error_code, status=status, message=task.error_message or "")
 
 
 TYPE_URL = "type.googleapis.com/google.ai.generativelanguage"

@@ -148,7 +148,7 @@ function FailedNote({ model }: { model: TunedModel }) {
         <Link className="button" href={`/models/${idOf(model.name)}?tab=log`}>
           {text.model.log}
         </Link>
-        <span className="small soft">{text.error.code(String(model.error?.code ?? ""))}</span>
+        <span className="small soft">{text.error.code(model.error?.status ?? "")}</span>
       </div>
     </div>
   );
