@@ -35,8 +35,8 @@ TITLES = {
     "rouge_l": "ROUGE-L",
     "chrf": "chrF",
 }
-# Of the median output, which is then a name, a date or a number. A headline can be said in many right ways: with exact
-# match, a healthy model of headlines scored 0 % and was called no better than a baseline (docs/experiments.md).
+# Of the median output, which is then a name, a date or a number. Longer ones, such as headlines, can be said in many
+# right ways, so that exact match would hardly tell a good model from a bad one (docs/experiments.md).
 _SHORT_CHARACTERS, _SHORT_WORDS = 80, 4
 _FENCE = re.compile(r"```(?:json)?\s*(.*?)```", re.DOTALL)
 _BISECTION_STEPS = 60  # on [-1, 1]: exact to 2e-18
