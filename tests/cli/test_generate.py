@@ -34,6 +34,21 @@ def test_an_answer_is_the_result(run: Run, tuned: str) -> None:
     assert first.said == ""
 
 
+def test_a_person_who_waited_for_the_model_hears_how_to_avoid_it(
+    run: Run, tuned: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After an answer on a terminal, if loading took long; a program is told nothing."""
+    monkeypatch.setattr("tunery.cli.generate.SLOW_SECONDS", 0.0)
+    unseen = run("generate", tuned, "7", "--max-output-tokens", "4")
+    monkeypatch.setattr("tunery.cli.generate.can_redraw", lambda: True)
+
+    seen = run("generate", tuned, "7", "--max-output-tokens", "4")
+
+    assert "tunery serve" not in unseen.said
+    assert "while `tunery serve` runs, it stays loaded." in seen.said
+    assert seen.output == unseen.output
+
+
 def test_a_model_is_found_by_its_full_name_and_by_its_display_name(run: Run, tiny: str, data: Path) -> None:
     """tunedModels/x, x and the display name are the same model."""
     run(

@@ -31,6 +31,7 @@ def table(*columns: str) -> Table:
         (("\u200btext_input", "out\u00adput"), ("\u200btext_input",), "out\u00adput"),
         (("title", "body", "label"), ("body",), "label"),
         (("category", "text", "date"), ("text",), "category"),
+        (("Nachricht", "Filiale", "Thema"), ("Nachricht",), "Thema"),
         (("instruction", "input", "output"), ("instruction", "input"), "output"),
         (("instruction", "output"), ("instruction",), "output"),
         (("text", "foo"), ("text",), "foo"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -20,13 +21,14 @@ from tunery.cli.workplace import AnsweringModel, workplace
 from tunery.data.encodings import decode
 from tunery.data.json_text import JsonError, json_line, jsonl_lines, loads
 from tunery.errors import DataProblem, DatasetInvalid, InvalidArgument, NotFound
-from tunery.progress import LiveLine, count_progress, doing
+from tunery.progress import LiveLine, can_redraw, count_progress, doing
 from tunery.types import Answer, AnswerForm, InputCheck, SamplingSettings
 
 if TYPE_CHECKING:
     from tunery.data.unanswered import InputFile
 
 _DEFAULTS = SamplingSettings()
+SLOW_SECONDS = 5.0  # of loading, after which a person hears how to avoid it
 _TOP_K = _DEFAULTS.top_k or 0
 
 
@@ -101,11 +103,15 @@ def generate(
     table = None if input is None else input_table(input, output, input_column=input_column, sheet=sheet)
     rows = read_inputs(input) if input is not None and table is None else numbered(table)
     settings = sampling | {"constrain_to_training_outputs": constrain_to_training_outputs, "none_below": none_below}
+    begin = time.monotonic()
     found = found_model(model, server, must_be_tuned=bool(constrain_to_training_outputs))
+    loading_seconds = time.monotonic() - begin
     if rows:
         answer_file(found, rows, settings, output, None if table is None else _writer(table, input, output))
     else:
         _answer(found, model, sys.stdin.read().rstrip("\n") if text == "-" else str(text), settings, json=json)
+        if loading_seconds > SLOW_SECONDS and can_redraw():
+            terminal.say(f"Loading the model took {loading_seconds:.0f} s; while `tunery serve` runs, it stays loaded.")
 
 
 def found_model(name: str, server: str | None, *, must_be_tuned: bool = False) -> AnsweringModel:

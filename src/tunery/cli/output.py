@@ -499,7 +499,8 @@ def problem_document(problems: Sequence[DataProblem]) -> list[dict[str, object]]
 
 
 def _group(level: Level, group: Sequence[DataProblem]) -> Iterator[str]:
-    label, causes = f"{level.capitalize()}:", told_together(group, _option)
+    option = _both_columns if group[0].kind == "guessed-columns" else _option
+    label, causes = f"{level.capitalize()}:", told_together(group, option)
     for sentence, _ in causes[:SENTENCES_PER_KIND]:
         yield f"{label:<8}  {sentence}"
     others = [problem for _, problems in causes[SENTENCES_PER_KIND:] for problem in problems]
@@ -511,6 +512,10 @@ def _group(level: Level, group: Sequence[DataProblem]) -> Iterator[str]:
 
 def _option(name: str) -> str:
     return f"--{name.replace('_', '-')}"
+
+
+def _both_columns(_name: str) -> str:
+    return "--input-column, --output-column"
 
 
 _SHOWN_ROWS = 3

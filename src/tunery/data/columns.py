@@ -419,14 +419,16 @@ def _refuse_doubles(columns: Sequence[str], mapping: Mapping) -> None:
 INPUT_NAMES = (
     "text_input", "textinput", "input_text", "inputs", "input", "prompt", "question", "query", "user",
     "instruction", "instructions", "text", "message", "sentence", "utterance", "review", "comment", "ticket",
-    "content", "document", "body", "premise", "sentence1", "frage", "eingabe", "pregunta", "entrada", "вопрос",
+    "content", "document", "body", "premise", "sentence1", "frage", "eingabe", "nachricht", "anfrage", "kommentar",
+    "pregunta", "entrada", "mensaje", "texto", "texte", "commentaire", "вопрос",
     "问题", "問題", "輸入", "输入", "質問", "入力", "title", "source",
 )
 OUTPUT_NAMES = (
     "output", "output_text", "outputs", "completion", "answer", "response", "reply", "assistant", "label",
     "labels", "target", "category", "class", "intent", "team", "department", "sentiment", "tag", "topic", "result",
     "summary", "headline", "translation", "expected", "expected_output", "antwort", "ausgabe", "kategorie",
-    "abteilung", "respuesta", "salida", "ответ", "答案", "回答", "輸出", "输出", "标签", "出力",
+    "abteilung", "thema", "klasse", "stimmung", "rubrik", "respuesta", "categoría", "catégorie", "réponse",
+    "salida", "ответ", "答案", "回答", "輸出", "输出", "标签", "出力",
 )
 # Pairs of inputs that are read together, in this order.
 _PAIRS = (
