@@ -38,6 +38,7 @@ from tunery.types import DEFAULT_BASE_MODEL
 
 LIMIT_SECONDS = 5.0
 STOP_SECONDS = 60.0  # after Ctrl-C
+PYTHON_SECONDS = 600.0
 ROWS = (10, 100, 1_000)
 MODEL = "numbers"
 WORDS = " of my order, which has not come yet although I paid for it weeks ago; tell me what to do now, please"
@@ -124,7 +125,7 @@ def commands(folder: Path, rows: int) -> list[Case]:
         Case(("models", "list")),
         Case(("models", "show", MODEL)),
         Case(("models", "card", MODEL)),
-        Case(("models", "use", MODEL, "1")),
+        Case(("models", "use", MODEL, "1"), (0, 15)),  # refused if tuning was stopped before the end of an epoch
         Case(("models", "export", MODEL, "--to", f"{to}-adapter")),
         Case(("models", "export", MODEL, "--to", f"{to}-merged", "--format", "merged", "--no-prove")),
         Case(("models", "export", MODEL, "--to", f"{to}-gguf", "--format", "gguf", "--no-prove")),
@@ -212,6 +213,8 @@ class Listener:
         begin = last = time.monotonic()
         process = self._started(case, theirs)
         text, silence, before, stop_time, was_stopped = "", 0.0, "", begin + self.seconds, False
+        if case.python:  # a script has no say in how it ends
+            stop_time += PYTHON_SECONDS
         while True:
             ready, _, _ = select.select([ours], [], [], 0.05)
             now = time.monotonic()
@@ -317,6 +320,9 @@ def main() -> None:
     parser.add_argument("--place", choices=("terminal", "pipe"), help="where to listen (default: both)")
     parser.add_argument("--only", choices=("tiny", "default"), help="base to use (default: both)")
     given = parser.parse_args()
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a shell ignores it in the background, and so would commands
     places = {"tiny": None, "default": config.data_folder() / "bases"}
     found = []
     with loaded_cores(given.load):

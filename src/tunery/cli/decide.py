@@ -69,7 +69,7 @@ def decide(
     require_writable(output)
     table = None if input is None else input_table(input, input_column=input_column, sheet=sheet)
     rows = read_inputs(input) if input is not None and table is None else numbered(table)
-    found = found_model(model, server)
+    found, _ = found_model(model, server)
     if rows:
         lines = _lines(found, [row for _, row in rows], asked)
         write_answers("".join(lines).encode(), len(lines), output)

@@ -103,25 +103,28 @@ def generate(
     table = None if input is None else input_table(input, output, input_column=input_column, sheet=sheet)
     rows = read_inputs(input) if input is not None and table is None else numbered(table)
     settings = sampling | {"constrain_to_training_outputs": constrain_to_training_outputs, "none_below": none_below}
-    begin = time.monotonic()
-    found = found_model(model, server, must_be_tuned=bool(constrain_to_training_outputs))
-    loading_seconds = time.monotonic() - begin
+    found, seconds = found_model(model, server, must_be_tuned=bool(constrain_to_training_outputs))
     if rows:
         answer_file(found, rows, settings, output, None if table is None else _writer(table, input, output))
     else:
         _answer(found, model, sys.stdin.read().rstrip("\n") if text == "-" else str(text), settings, json=json)
-        if loading_seconds > SLOW_SECONDS and can_redraw():
-            terminal.say(f"Loading the model took {loading_seconds:.0f} s; while `tunery serve` runs, it stays loaded.")
+        _suggest_server(seconds)
 
 
-def found_model(name: str, server: str | None, *, must_be_tuned: bool = False) -> AnsweringModel:
-    """Return a tuned model or a base, loaded if it is on this machine."""
+def _suggest_server(loading_seconds: float) -> None:
+    if loading_seconds > SLOW_SECONDS and can_redraw():
+        terminal.say(f"Loading the model took {loading_seconds:.0f} s; while `tunery serve` runs, it stays loaded.")
+
+
+def found_model(name: str, server: str | None, *, must_be_tuned: bool = False) -> tuple[AnsweringModel, float]:
+    """Return a tuned model or a base, loaded if it is on this machine, and the seconds that took."""
     doing("Loading the model")
+    begin = time.monotonic()
     found = workplace(server).model(name)
     doing("Waiting for the answer")
     if must_be_tuned and not found.is_tuned:
         raise InvalidArgument(f"--constrain-to-training-outputs is for tuned models; {name} is a base.")
-    return found
+    return found, time.monotonic() - begin
 
 
 def _answer(model: AnsweringModel, name: str, text: str, settings: dict[str, Any], *, json: bool) -> None:

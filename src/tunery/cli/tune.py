@@ -121,6 +121,7 @@ def tune(
     needed = _estimated(plan, place)
     if not yes:
         _ask_about_doubts(plan, needed)
+    doing("Finding out whether tuning helped")  # what tuning shows itself comes before
     ended, seconds = _tune(plan, place, is_resume=resume)
     _exit_without_steps(ended, place)
     output.print_end(ended, seconds)
