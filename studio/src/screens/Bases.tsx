@@ -1,7 +1,7 @@
 import { useEffect, useRef, useState } from "react";
 import { Button } from "react-aria-components";
 import { useIsSignedIn, useMe } from "../api/account";
-import { type Base, type HubModel, isComing, useBaseActions, useBases, useHubSearch } from "../api/bases";
+import { type Base, type HubModel, useBaseActions, useBases, useHubSearch } from "../api/bases";
 import { idOf } from "../api/client";
 import { BaseCard } from "../components/bases/BaseCard";
 import { text } from "../components/bases/text";
@@ -61,15 +61,16 @@ export function Bases() {
   );
 }
 
-/** Says when a base that was coming is here. */
+/** Says when a base has arrived, even if it came faster than the first look at its progress. */
 function useArrivals(bases: Base[] | undefined) {
-  const coming = useRef<ReadonlySet<string>>(new Set());
+  const before = useRef<ReadonlySet<string>>(undefined);
   useEffect(() => {
     if (!bases) return;
-    for (const { name, displayName, isPresent } of bases) {
-      if (isPresent && coming.current.has(name)) toast(text.bases.arrived(displayName));
+    const here = bases.filter(({ isPresent }) => isPresent);
+    for (const { name, displayName } of here) {
+      if (before.current?.has(name) === false) toast(text.bases.arrived(displayName));
     }
-    coming.current = new Set(bases.filter(isComing).map(({ name }) => name));
+    before.current = new Set(here.map(({ name }) => name));
   }, [bases]);
 }
 
