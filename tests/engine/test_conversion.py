@@ -10,7 +10,7 @@ from typing import Any
 import gguf
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.engine.tiny_bases import HEADS, HIDDEN, TEMPLATE, VOCABULARY, make_gguf
@@ -43,6 +43,17 @@ def test_weights_equal_those_that_transformers_reads(tmp_path: Path) -> None:
     expected = dict(as_transformers_reads(gguf_file).named_parameters())
     assert weights.keys() == expected.keys()
     assert all(torch.equal(weights[name], expected[name].bfloat16()) for name in weights)
+
+
+@pytest.mark.parametrize("quantization", ["Q8_0", "Q4_1", "F16"])
+def test_weights_are_written_as_safetensors_writes_them(tmp_path: Path, quantization: str) -> None:
+    """One at a time, which takes less memory, and with the same bytes, whose digest tuned models remember."""
+    weights = converted(make_gguf(tmp_path / "tiny.gguf", quantization=quantization), tmp_path / "out")
+
+    save_file(weights, tmp_path / "whole.safetensors", metadata={"format": "pt"})
+
+    written = (tmp_path / "out" / "model.safetensors").read_bytes()
+    assert written == (tmp_path / "whole.safetensors").read_bytes()
 
 
 def test_four_bit_weights_are_close_to_those_that_transformers_reads(tmp_path: Path) -> None:

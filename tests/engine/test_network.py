@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from tests.fakes import network_of, random_rows, tiny_model, tiny_network
 from tunery.engine import attention, packing
+from tunery.engine.decoder import forward
 from tunery.engine.fallback import FallbackNetwork
 from tunery.engine.families import FAMILIES
 from tunery.engine.lora import Adapter, RowGroup
@@ -399,6 +400,41 @@ def test_attention_weights_kept_or_made_anew_give_the_same_gradient(monkeypatch:
     network.add_gradient(random_rows(4))
 
     assert torch.equal(kept, gradient)
+
+
+@pytest.mark.parametrize("lanes", [False, True])
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_layers_computed_again_give_the_same_bytes(family: str, lanes: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With only the inputs of layers saved: the same loss and the same gradient, bit by bit."""
+    network, passed = tiny_network(family, torch.float32, lanes=lanes), []
+    _, gradient = adapted(network)
+    loss = network.add_gradient(random_rows(6))
+    kept = gradient.clone()
+    gradient.zero_()
+    monkeypatch.setattr("tunery.engine.network.forward", lambda *given: passed.append(given[2]) or forward(*given))
+    network.recomputes = True
+
+    assert network.add_gradient(random_rows(6)) == loss
+
+    assert torch.equal(kept, gradient)
+    assert len(passed) == 2 * len(network.weights.layers) * (2 if lanes else 1)
+
+
+def test_what_a_pass_saves_is_chosen_by_the_memory_that_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    """First layers are computed again, which changes no number; only then are fewer rows taken at a time."""
+    network = tiny_network("llama", torch.float32)
+    whole = network.pass_bytes(4 * 20)
+    network.recomputes = True
+    again, two = network.pass_bytes(4 * 20), network.pass_bytes(2 * 20)
+    assert whole > again > two
+
+    def chosen(free: int | None) -> tuple[int, bool]:
+        monkeypatch.setattr("tunery.engine.network.available_memory", lambda: free)
+        return network.fit([5, 20, 20, 20, 20, 9], 4, 0), network.recomputes
+
+    assert [chosen(free) for free in (None, whole, again, two, 0)] == [
+        *((4, False), (4, False), (4, True), (2, True), (1, True))
+    ]
 
 
 @pytest.mark.parametrize("family", ["llama", "qwen3", "gemma3_text", "olmo2", "lfm2"])

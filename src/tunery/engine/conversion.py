@@ -7,9 +7,13 @@ blocks are stored in `four_bit.json`, so that 4-bit decoding multiplies exactly 
 
 from __future__ import annotations
 
+import json
 import mmap
 import shutil
+import struct
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +25,7 @@ from tokenizers import Tokenizer as Backend
 from tunery.engine.fallback import gguf_tokenizer_parts, read_gguf
 from tunery.engine.families import spec_of
 from tunery.engine.gguf import GgufFile, GgufTensor
-from tunery.engine.quantized import Blocks, Kind, QuantizedWeight, Weight
+from tunery.engine.quantized import PORTION_WEIGHTS, Blocks, Kind, QuantizedWeight, Weight
 from tunery.engine.tokenizer import Tokenizer
 from tunery.engine.weights import parameter_names, read_config
 from tunery.errors import InvalidArgument
@@ -46,11 +50,11 @@ def convert(gguf_file: Path, folder: Path, on_progress: OnProgress = ignore) -> 
     places: dict[str, Place] = {}
     if is_plain_llama(file):
         config = llama_config(file)
-        weights, places = llama_weights(file, config, on_progress)
+        places = write_llama(file, config, folder / WEIGHTS_FILE, on_progress)
     else:
         config, weights = read_gguf(gguf_file)
+        save_file(weights, folder / WEIGHTS_FILE, metadata={"format": "pt"})
     write_json(folder / "config.json", {**config, "dtype": "bfloat16"})
-    save_file(weights, folder / WEIGHTS_FILE, metadata={"format": "pt"})
     tokenizer_of(file).save(folder)
     if places:
         write_json(folder / INDEX_FILE, {name: asdict(place) for name, place in places.items()})
@@ -254,28 +258,44 @@ def llama_config(file: GgufFile) -> dict[str, Any]:
     }
 
 
-def llama_weights(
-    file: GgufFile, config: dict[str, Any], on_progress: OnProgress
-) -> tuple[dict[str, torch.Tensor], dict[str, Place]]:
-    """Return bfloat16 weights by parameter name, and the positions of the 4-bit weights in the file."""
-    names = _parameter_names(config)
-    total, done = sum(tensor.total_bytes for tensor in file.tensors), 0
-    weights: dict[str, torch.Tensor] = {}
-    places: dict[str, Place] = {}
-    for tensor in file.tensors:
-        name = names.pop(tensor.name, None)
-        if name is None:
-            raise InvalidArgument(f"{file.path} holds {tensor.name}, which has no place in a Llama model.")
-        heads = _rotary_heads(tensor.name, config)
-        if tensor.type_id == Q4_1:
-            rows, columns = tensor.shape
-            places[name] = Place(tensor.offset, rows, columns, heads)
-        weights[name] = _read(file, tensor, heads)
-        done += tensor.total_bytes
-        on_progress(Progress("convert", done, total))
-    if names:
-        raise InvalidArgument(f"{file.path} lacks {', '.join(sorted(names))}. Fetch it again.")
-    return weights, places
+def write_llama(file: GgufFile, config: dict[str, Any], to: Path, on_progress: OnProgress) -> dict[str, Place]:
+    """
+    Write the weights of a Llama in bfloat16, one at a time, and return the positions of the 4-bit ones in the file.
+
+    The bytes are those that `safetensors.torch.save_file` writes.
+    """
+    names, total, done = _parameter_names(config), sum(tensor.total_bytes for tensor in file.tensors), 0
+    unknown = [tensor.name for tensor in file.tensors if tensor.name not in names]
+    if unknown:
+        raise InvalidArgument(f"{file.path} holds {unknown[0]}, which has no place in a Llama model.")
+    missing = names.keys() - {tensor.name for tensor in file.tensors}
+    if missing:
+        raise InvalidArgument(f"{file.path} lacks {', '.join(sorted(missing))}. Fetch it again.")
+    ordered = sorted(file.tensors, key=lambda tensor: names[tensor.name])
+    with to.open("wb") as output:
+        output.write(_safetensors_header({names[tensor.name]: tensor.shape for tensor in ordered}))
+        for tensor in ordered:
+            weight = _read(file, tensor, _rotary_heads(tensor.name, config))
+            output.write(weight.contiguous().view(torch.uint8).numpy().data)
+            done += tensor.total_bytes
+            on_progress(Progress("convert", done, total))
+    return {
+        names[tensor.name]: Place(tensor.offset, tensor.shape[0], tensor.shape[1], _rotary_heads(tensor.name, config))
+        for tensor in file.tensors
+        if tensor.type_id == Q4_1
+    }
+
+
+def _safetensors_header(shapes: Mapping[str, tuple[int, ...]]) -> bytes:
+    """Return the header of a file of bfloat16 tensors in this order (huggingface.co/docs/safetensors)."""
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    end = 0
+    for name, shape in shapes.items():
+        start, end = end, end + prod(shape) * torch.bfloat16.itemsize
+        header[name] = {"dtype": "BF16", "shape": list(shape), "data_offsets": [start, end]}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text
 
 
 def _refuse_scaled_positions(file: GgufFile, names: set[str]) -> None:
@@ -307,7 +327,16 @@ def _read(file: GgufFile, tensor: GgufTensor, heads: int | None) -> torch.Tensor
 
     data = file.data(tensor)
     if tensor.type_id == Q4_1:
-        return decode_four_bit(torch.from_numpy(data.copy()), heads).dense().bfloat16()
+        weight = torch.empty(tensor.shape, dtype=torch.bfloat16)
+        # rows of heads are reordered as a whole
+        most = tensor.shape[0] if heads else max(1, PORTION_WEIGHTS // tensor.shape[1])
+        for start in range(0, tensor.shape[0], most):
+            blocks = torch.from_numpy(data[start : start + most].copy())
+            weight[start : start + most] = decode_four_bit(blocks, heads).dense()
+        return weight
     # copied, as above, because mapped memory is read-only and torch warns about it
+    if _is_quantized(tensor):
+        blocks = original_rows(torch.from_numpy(data.copy()), heads)
+        return QuantizedWeight((Blocks(Kind.of(tensor.type_id), blocks),), torch.bfloat16).widened()
     dense = torch.from_numpy(gguf.dequantize(data, gguf.GGMLQuantizationType(tensor.type_id)).copy())
-    return original_rows(dense, heads).bfloat16().contiguous()
+    return original_rows(dense, heads).bfloat16()

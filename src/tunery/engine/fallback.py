@@ -168,6 +168,7 @@ class FallbackNetwork:
     is_packed = False
     quantized_kinds: Sequence[str] = ()  # transformers gets plain weights
     weight_format = WeightFormat.FULL
+    recomputes = False
 
     def __init__(self, model: Any, reason: str = "") -> None:
         self.reason = reason
@@ -218,6 +219,11 @@ class FallbackNetwork:
         """Return the sum of the cross-entropy over all answer tokens of the rows, in nats."""
         with torch.no_grad():
             return float(self._padded_loss(rows))
+
+    def fit(self, lengths: Sequence[int], rows: int, adapter_bytes: int) -> int:
+        """Return how many rows at a time to try; there is nothing to choose, see `network.Network.fit`."""
+        del lengths, adapter_bytes
+        return rows
 
     def add_gradient(self, rows: Sequence[EncodedExample], weight: float = 1.0) -> float:
         """Add the gradient of `weight` × loss to the tensor passed to `install`; return the loss like `loss`."""

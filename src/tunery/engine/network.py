@@ -6,6 +6,7 @@ On a CPU, the packed pass has two lanes (`lanes.py`), each a call with its own p
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -13,10 +14,12 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from tunery.engine.attention import Layout
+from tunery.engine.attention import KEPT_KEYS, Layout
 from tunery.engine.decoder import (
+    Kept,
     LayerPairs,
     LayerPlaces,
+    Pass,
     RowPairs,
     backward,
     begin,
@@ -28,12 +31,16 @@ from tunery.engine.decoder import (
 from tunery.engine.families import DecoderSpec
 from tunery.engine.lanes import FirstLane, Handover, LanePair, SecondLane
 from tunery.engine.lora import Adapter, LowRank, Pair, RowGroup, shape_of
-from tunery.engine.loss import Head, Options, answer_loss, option_sums, options_loss
+from tunery.engine.loss import BLOCK_ROWS, Head, Options, answer_loss, option_sums, options_loss
+from tunery.engine.memory import available_memory
 from tunery.engine.packing import PackedBatch, halfway, lane, pack, pack_options
 from tunery.engine.rows import EncodedExample
 from tunery.engine.weights import DecoderWeights
 from tunery.types import WeightFormat
 
+# of the inner size of the feed-forward part: its values and gradients in the backward pass of a layer, per token
+WORK_VALUES = 5
+ADAPTER_COPIES = 9  # gradients of two lanes, moments, working copies, and three while a checkpoint is written
 TUNED = (RowGroup(0, None, 0),)  # all rows use the adapter of the tuner, if there is one
 
 
@@ -42,7 +49,8 @@ class Network:
     A frozen decoder and its adapters; slot 0 belongs to the tuner.
 
     With `lanes` False there is a single lane. `linears` are the layers that an adapter changes, module path → (out,
-    in).
+    in). If it `recomputes`, a pass saves only the input of each layer, and computes the layer again on the way back:
+    the same numbers for a third more time.
     """
 
     is_packed = True
@@ -54,6 +62,7 @@ class Network:
         self._gradients: tuple[list[LayerPlaces], ...] = ()
         self._grad: Tensor | None = None
         self._second_grad: Tensor | None = None
+        self.recomputes = False
         self._lanes = LanePair() if (self.device.type == "cpu" if lanes is None else lanes) else None
 
     @property
@@ -199,19 +208,47 @@ class Network:
         found = torch.unique(batch.answer_rows, return_inverse=True)
         wanted, place = (part.to(device) for part in found)
         run = begin(self.spec, self.weights, batch.layout, positions, self._row_pairs(TUNED), wanted)
-        x, kept = embedded(self.spec, self.weights, batch.token_ids.to(device), positions), []
+        x = embedded(self.spec, self.weights, batch.token_ids.to(device), positions)
+        saved: list[Tensor | Kept] = []
         for layer in layers:
-            x, own = forward(run, x, layer)
+            output, kept = forward(run, x, layer)
             if objective.needs_gradient:
-                kept.append(own)
+                saved.append(x if self.recomputes else kept)
+            x = output
+            del kept  # else there would be two layers of it
         hidden, statistics = normed(x, self.weights.last_norm)  # (wanted, H)
         loss, grad = objective(hidden, place, batch.targets.to(device))
         if grad is not None:
             flow: Tensor | None = norm_gradient(grad, x, self.weights.last_norm, statistics)
             for layer in reversed(layers):
                 assert flow is not None  # only the input of the first layer needs no gradient
-                flow = backward(run, flow, kept.pop(), layer, self._gradients[number][layer])
+                flow = backward(run, flow, _kept(run, saved.pop(), layer), layer, self._gradients[number][layer])
         return loss
+
+    def fit(self, lengths: Sequence[int], rows: int, adapter_bytes: int) -> int:
+        """
+        Choose what a pass saves so that the longest `rows` rows fit into memory, and return how many at a time do.
+
+        `lengths` are the tokens of all rows. Computing layers again comes first, because it does not change a number.
+        """
+        tokens = sum(sorted(lengths, reverse=True)[:rows])
+        known = available_memory() if self.device.type == "cpu" else None
+        free = math.inf if known is None else known - self.weights.mapped_bytes - ADAPTER_COPIES * adapter_bytes
+        self.recomputes = False
+        self.recomputes = self.pass_bytes(tokens) > free
+        while self.recomputes and rows > 1 and self.pass_bytes(tokens) > free:
+            rows, tokens = -(-rows // 2), -(-tokens // 2)
+        return rows
+
+    def pass_bytes(self, tokens: int) -> int:
+        """Estimate what a pass over this many tokens takes besides weights: what is saved, and one layer at work."""
+        spec, itemsize = self.spec, self.dtype.itemsize
+        heads = (3 * spec.heads + 2 * spec.key_heads) * spec.width
+        layer = 6 * spec.hidden + heads + 2 * spec.inner + spec.heads * min(tokens, KEPT_KEYS)
+        saved = spec.hidden if self.recomputes else layer
+        widest = max(rows * columns for rows, columns in self.linears.values())
+        work = 2 * widest + 2 * BLOCK_ROWS * len(self.head.weight)
+        return itemsize * (tokens * (len(spec.layers) * saved + layer + WORK_VALUES * spec.inner) + work)
 
     @property
     def _answer_cost(self) -> float:
@@ -225,6 +262,11 @@ class Network:
         """Update the working copies of the adapter being tuned from its weights."""
         if 0 in self._copies:
             self._copies[0].refresh()
+
+
+def _kept(run: Pass, saved: Tensor | Kept, layer: int) -> Kept:
+    """Return what a layer saves for its backward pass; if only its input was saved, the layer is computed again."""
+    return forward(run, saved, layer)[1] if isinstance(saved, Tensor) else saved
 
 
 class _Objective(Protocol):

@@ -54,6 +54,7 @@ CHECKPOINT_SECONDS = 10.0  # at most this much work can be lost
 EPOCH_CHECKPOINT_SECONDS = 2.0  # with four steps per epoch, this would otherwise write 30 MB every second
 KEPT_EPOCHS = 20  # 100 epochs of 10 MB would take 1 GB per model
 HELD_OUT_TOKENS = 2048  # of rows measured together
+RECOMPUTED = "Memory is short: layers are computed twice, with {} examples at a time. The result stays the same."
 
 
 class Tuner:
@@ -100,6 +101,10 @@ class Tuner:
         if source is not None:
             self._begin_with(source)
         self._start = self.adapter.flat.clone()
+        own = sum(map(len, self._options)) if hyperparameters.label_share else 0
+        lengths = [len(row.token_ids) + own for row in examples]
+        self.micro_batch_size = network.fit(lengths, self.micro_batch_size, self.adapter.flat.nbytes)
+        self.notices += [RECOMPUTED.format(self.micro_batch_size)] if network.recomputes else []
         self.healthy_epoch: int | None = None  # to be served instead of the chosen one, which is ruined
         self.constant_answer: str | None = None  # the answer to every example, at a learning rate that is not too high
         self.checkpoint_step = 0

@@ -111,6 +111,12 @@ class DecoderWeights:
         stored = self._stored()
         return WeightFormat.of(8 * sum(one.nbytes for one in stored) / sum(one.numel() for one in stored))
 
+    @property
+    def mapped_bytes(self) -> int:
+        """Return the bytes of quantized weights, which may be read from the file at any time, as they are needed."""
+        tables = {id(table): table for table in (self.embedding, self.head.weight, *self._stored())}
+        return sum(table.nbytes for table in tables.values() if isinstance(table, QuantizedWeight))
+
     def _stored(self) -> list[Weight]:
         parts = [part for layer in self.layers for part in (layer.queries, layer.output, *layer.wide, layer.down)]
         return [part.stored for part in parts]
