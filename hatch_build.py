@@ -39,7 +39,8 @@ COMPILERS = ("cc", "gcc", "clang")
 ZIG = [sys.executable, "-m", "ziglang", "cc"]
 # -O3 takes GCC six times as long, for steps of the same speed
 OPTIONS = ["-O2", "-ftree-vectorize", "-std=gnu11", "-fPIC", "-pthread", "-Wno-psabi"]
-PUBLIC = ("tunery_step", "tunery_pack", "tunery_pack_bytes")  # what each build of the step has under its own name
+# what each build has under its own name
+PUBLIC = ("tunery_step", "tunery_pack", "tunery_pack_bytes", "tunery_widen")
 # The step is compiled once for each of these; builds.c chooses when it runs, the best first
 # AVX-512 is left out: a step of SmolLM2's shape takes 3.9 ms with it and 3.8 without, of the same bytes
 INSTRUCTIONS = {"x86_64": {"avx2": ["-mavx2", "-mfma"], "plain": []}}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import hatch_build
-from tunery.engine.answers.native import step as library
+from tunery.engine import compiled as library
 
 
 @pytest.fixture

@@ -121,7 +121,7 @@ def test_a_file_is_tuned_and_answered_and_the_studio_is_there(machine: Machine) 
     _visit_studio(machine)
 
 
-_BUILD = "from tunery.engine.answers.native.step import library, use_build; print(use_build(library()))"
+_BUILD = "from tunery.engine.compiled import library, use_build; print(use_build(library()))"
 
 
 def _visit_studio(machine: Machine) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import gguf
@@ -12,6 +13,7 @@ from transformers import AutoModelForCausalLM
 
 from tests.engine.tiny_bases import make_gguf, random_blocks
 from tests.fakes import random_rows
+from tunery.engine import compiled
 from tunery.engine.base import network_of
 from tunery.engine.conversion import convert
 from tunery.engine.fallback import quiet_transformers
@@ -60,13 +62,32 @@ def with_adapter(network: Network) -> torch.Tensor:
     return grad
 
 
+@pytest.fixture(params=["avx2", "plain", "torch"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Widen with a build of the compiled library, or with torch's operations, as a package without it does."""
+    loaded = compiled.library()
+    if request.param == "torch":
+        monkeypatch.setattr("tunery.engine.quantized.widen", lambda *_given: False)
+    elif loaded is None or compiled.use_build(loaded, request.param) is None:
+        pytest.skip("this processor does not run this build")
+    yield request.param
+    if loaded is not None:
+        compiled.use_build(loaded)
+
+
 @pytest.mark.parametrize("name", FORMATS)
-def test_widened_numbers_are_those_that_the_gguf_package_reads(name: str) -> None:
-    """Each type widens to the stored numbers bit by bit, as a whole and row by row."""
+def test_widened_numbers_are_those_that_the_gguf_package_reads(name: str, way: str) -> None:
+    """Each type widens to the stored numbers bit by bit, as a whole and row by row, in every way there is."""
     weight, expected = random_weight(name)
 
     assert torch.equal(weight.widened(), expected)
     assert torch.equal(weight[torch.tensor([5, 0, 5])], expected[[5, 0, 5]])
+    if way != "torch":
+        (part,) = weight.parts
+        assert isinstance(part, Blocks)
+        count = part.data.numel() // part.kind.bytes
+        numbers = torch.empty(48, 512)
+        assert compiled.widen(part.kind.id, part.data.data_ptr(), count, numbers.data_ptr()) is (name != "Q5_0")
 
 
 def test_all_types_of_the_issue_are_widened_without_the_gguf_package() -> None:

@@ -15,6 +15,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from tunery.engine.compiled import widen
+
 F16_BYTES = 2
 BLOCK_WEIGHTS = 32  # of the plain types
 GROUPS, GROUP_WEIGHTS = 8, 32  # of a superblock of Q4_K
@@ -23,8 +25,9 @@ TABLE_ROWS = 4096  # of a table multiplied at once: 33 MB in float32 with 2,048 
 
 
 class Kind(NamedTuple):
-    """A type of ggml: its name, the weights and bytes of a block, and uint8 `[B, bytes]` → float32 `[B, weights]`."""
+    """A type of ggml: its number and name, the weights and bytes of a block, uint8 `[B, bytes]` → `[B, weights]`."""
 
+    id: int
     name: str
     weights: int
     bytes: int
@@ -39,7 +42,9 @@ class Kind(NamedTuple):
 
         its = gguf.GGMLQuantizationType(type_id)
         weights, size = gguf.GGML_QUANT_SIZES[its]
-        return cls(its.name, weights, size, lambda blocks: torch.from_numpy(gguf.dequantize(blocks.numpy(), its)))
+        return cls(
+            type_id, its.name, weights, size, lambda blocks: torch.from_numpy(gguf.dequantize(blocks.numpy(), its))
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +61,12 @@ class Blocks:
 
     def widen(self, rows: slice | Tensor) -> Tensor:
         """Return some rows in float32, `[M, K]`."""
-        chosen = self.data[rows]
+        chosen = self.data[rows]  # (M, bytes of a row)
+        if chosen.device.type == "cpu" and chosen.is_contiguous():
+            numbers = torch.empty(len(chosen), self.shape[1], dtype=torch.float32)
+            count = chosen.numel() // self.kind.bytes
+            if widen(self.kind.id, chosen.data_ptr(), count, numbers.data_ptr()):
+                return numbers
         return self.kind.widen(chosen.reshape(-1, self.kind.bytes)).view(len(chosen), -1)
 
 
@@ -204,9 +214,9 @@ def _q6_k(blocks: Tensor) -> Tensor:
 
 # by ggml's number of the type
 KINDS = {
-    2: Kind("Q4_0", BLOCK_WEIGHTS, 18, _q4_0),
-    3: Kind("Q4_1", BLOCK_WEIGHTS, 20, _q4_1),
-    8: Kind("Q8_0", BLOCK_WEIGHTS, 34, _q8_0),
-    12: Kind("Q4_K", GROUPS * GROUP_WEIGHTS, 144, _q4_k),
-    14: Kind("Q6_K", 256, 210, _q6_k),
+    2: Kind(2, "Q4_0", BLOCK_WEIGHTS, 18, _q4_0),
+    3: Kind(3, "Q4_1", BLOCK_WEIGHTS, 20, _q4_1),
+    8: Kind(8, "Q8_0", BLOCK_WEIGHTS, 34, _q8_0),
+    12: Kind(12, "Q4_K", GROUPS * GROUP_WEIGHTS, 144, _q4_k),
+    14: Kind(14, "Q6_K", 256, 210, _q6_k),
 }

@@ -15,6 +15,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from tests.engine.answers.test_generator import PROMPTS, SETTINGS, greedy, make_generator, make_network, tokens
 from tests.fakes import network_of, tiny_model
+from tunery.engine import compiled as built
 from tunery.engine.adapter import write_adapter
 from tunery.engine.answers.cache import DecodeLayout, KeyValueCache, PrefillLayout
 from tunery.engine.answers.generator import Request
@@ -35,7 +36,7 @@ TOKENS = [11, 12, 13, 14, 15]
 @pytest.fixture(autouse=True)
 def library_is_there() -> None:
     """A package without its step answers too, slower; here it must be there, and of this source."""
-    assert step.library() is not None, "there is no compiled step of this source: make step"
+    assert built.library() is not None, "there is no compiled step of this source: make step"
 
 
 def adapted(network: Network) -> Network:
@@ -157,7 +158,7 @@ def test_weights_in_any_form_give_the_logits_of_the_modules(form: int) -> None:
 @torch.inference_mode()
 def test_a_processor_without_avx2_gets_the_same_logits(form: int) -> None:
     """Both builds in the library give the logits of the modules, to 1e-5 of the largest."""
-    loaded = step.library()
+    loaded = built.library()
     assert loaded is not None
     model = make_model()
     four_bit = FORMS[form](model)
@@ -166,24 +167,24 @@ def test_a_processor_without_avx2_gets_the_same_logits(form: int) -> None:
     adapters = [None if slot is None else network.adapters[slot] for slot in SLOTS]
 
     try:
-        used = [step.use_build(loaded, name) for name in ("avx2", "plain")]
+        used = [built.use_build(loaded, name) for name in ("avx2", "plain")]
         for name in filter(None, used):
-            step.use_build(loaded, name)
+            built.use_build(loaded, name)
             compiled = CompiledStep(loaded, network, lambda: four_bit)
             ours = compiled.logits(TOKENS, filled(network, SLOTS, torch.float32), adapters)
             assert float((ours - theirs).abs().max()) <= 1e-5 * float(theirs.abs().max())
             assert compiled.forms == {form}
     finally:
-        step.use_build(loaded)
+        built.use_build(loaded)
     assert "plain" in used
 
 
 def test_a_build_that_is_not_there_is_not_used() -> None:
-    loaded = step.library()
+    loaded = built.library()
     assert loaded is not None
 
-    assert step.use_build(loaded, "none") is None
-    assert step.use_build(loaded) in ("avx2", "plain")
+    assert built.use_build(loaded, "none") is None
+    assert built.use_build(loaded) in ("avx2", "plain")
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
@@ -381,21 +382,21 @@ def test_an_adapter_of_some_layers_leaves_the_others_as_they_are() -> None:
 
 def test_a_weight_that_differs_in_one_bit_is_not_kept_in_fewer_bits() -> None:
     """Records are taken only if they widen to every weight exactly."""
-    compiled = step.library()
-    assert compiled is not None
+    loaded = built.library()
+    assert loaded is not None
     four_bit = random_four_bit(8, 64, 1)
     weight = four_bit.dense().bfloat16().float()
-    assert step.stored_form(compiled, weight, four_bit)[0] == step.FOUR_BIT
+    assert step.stored_form(loaded, weight, four_bit)[0] == step.FOUR_BIT
 
     weight.view(torch.int32)[5, 7] += 1 << 16
 
-    assert step.stored_form(compiled, weight, four_bit)[0] == step.PAIRED
+    assert step.stored_form(loaded, weight, four_bit)[0] == step.PAIRED
 
 
 def test_rounding_that_fails_at_the_top_of_a_binade_is_noticed() -> None:
     """2 − 2^-23 is all ones: rounded by adding 2^16 times itself it does not become 2, so no record is made."""
-    compiled = step.library()
-    assert compiled is not None
+    loaded = built.library()
+    assert loaded is not None
     four_bit = FourBitWeight(
         torch.full((8, 64), 9, dtype=torch.uint8),
         torch.full((8, 2), -(2.0**-23)).bfloat16(),
@@ -404,24 +405,24 @@ def test_rounding_that_fails_at_the_top_of_a_binade_is_noticed() -> None:
     weight = four_bit.dense()
     assert bool((weight < 2).all())
 
-    assert step.stored_form(compiled, weight.bfloat16().float(), four_bit)[0] != step.FOUR_BIT
+    assert step.stored_form(loaded, weight.bfloat16().float(), four_bit)[0] != step.FOUR_BIT
 
 
 def test_a_library_of_another_source_is_not_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a change of the source, or an update that left an old library, torch's operations answer."""
-    shutil.copytree(step.SOURCE, tmp_path / "other")
+    shutil.copytree(built.SOURCE, tmp_path / "other")
     with (tmp_path / "other" / "model.h").open("a") as header:
         header.write("\n")
-    monkeypatch.setattr(step, "SOURCE", tmp_path / "other")
+    monkeypatch.setattr(built, "SOURCE", tmp_path / "other")
 
-    assert step.library.__wrapped__() is None
+    assert built.library.__wrapped__() is None
 
 
 def test_without_a_library_torchs_operations_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A package built where there was no compiler has no library."""
-    monkeypatch.setattr(step, "LIBRARY", tmp_path / "missing.so")
+    monkeypatch.setattr(built, "LIBRARY", tmp_path / "missing.so")
 
-    assert step.library.__wrapped__() is None
+    assert built.library.__wrapped__() is None
 
 
 @torch.inference_mode()

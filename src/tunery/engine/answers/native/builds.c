@@ -17,6 +17,7 @@ typedef int Pack(
     Record *to
 );
 typedef int PackBytes(const float *weights, int64_t count, ByteRecord *to);
+typedef int Widen(int type, const uint8_t *blocks, int64_t count, float *to);
 
 typedef struct {
     const char *name;
@@ -24,6 +25,7 @@ typedef struct {
     Run *run;
     Pack *pack;
     PackBytes *pack_bytes;
+    Widen *widen;
 } Build;
 
 static int plain_runs_here(void) { return 1; }
@@ -45,11 +47,18 @@ static int avx2_runs_here(void) {
 #define BUILD(NAME)                                                                                                    \
     extern Run tunery_step_##NAME;                                                                                     \
     extern Pack tunery_pack_##NAME;                                                                                    \
-    extern PackBytes tunery_pack_bytes_##NAME;
+    extern PackBytes tunery_pack_bytes_##NAME;                                                                         \
+    extern Widen tunery_widen_##NAME;
 TUNERY_BUILDS
 #undef BUILD
 
-#define BUILD(NAME) {#NAME, NAME##_runs_here, tunery_step_##NAME, tunery_pack_##NAME, tunery_pack_bytes_##NAME},
+#define BUILD(NAME)                                                                                                    \
+    {#NAME,                                                                                                            \
+     NAME##_runs_here,                                                                                                 \
+     tunery_step_##NAME,                                                                                               \
+     tunery_pack_##NAME,                                                                                               \
+     tunery_pack_bytes_##NAME,                                                                                         \
+     tunery_widen_##NAME},
 static const Build builds[] = {TUNERY_BUILDS};
 #undef BUILD
 
@@ -76,6 +85,10 @@ int tunery_pack(
 
 int tunery_pack_bytes(const float *weights, int64_t count, ByteRecord *to) {
     return used->pack_bytes(weights, count, to);
+}
+
+int tunery_widen(int type, const uint8_t *blocks, int64_t count, float *to) {
+    return used->widen(type, blocks, count, to);
 }
 
 /* The source this was built from, so that a library of another source is not taken for it. */

@@ -15,6 +15,7 @@ owners or files. step.py fills the structures, whose fields must stay the same o
 #include "packing.h"
 #include "products.h"
 #include "threads.h"
+#include "widen.h"
 
 enum { LINE = 16, CHUNK_ROWS = 32, HEAD_CHUNK_ROWS = 256 }; /* numbers of a cache line; rows of a matrix in a chunk */
 

@@ -9,16 +9,14 @@ float32, even for a base that is tuned in bfloat16. The result is that of `decod
 from __future__ import annotations
 
 import ctypes
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from tunery.engine.answers.cache import KeyValueCache
+from tunery.engine.compiled import library
 from tunery.engine.conversion import BLOCK_WEIGHTS, FourBitWeight
 from tunery.engine.decoder import angles, embedded
 from tunery.engine.lora import Adapter
@@ -31,9 +29,6 @@ WIDE, PAIRED, FOUR_BIT, EIGHT_BIT = range(4)  # forms of a weight
 RECORD, RECORD_WORDS = 64, 12  # weights of a record in 4 bits, and its size in words of 32 bits
 BYTE_WORDS = 9  # of a record of BLOCK_WEIGHTS weights in 8 bits
 KEPT_ADAPTERS = 32  # adapters whose tables of addresses are kept
-
-SOURCE = Path(__file__).parent  # folder of step.c and its headers
-LIBRARY = SOURCE / "libstep.so"
 
 ReadFourBit = Callable[[], Mapping[str, FourBitWeight]]
 
@@ -291,38 +286,3 @@ def stored_form(compiled: ctypes.CDLL, weight: Tensor, four_bit: FourBitWeight |
     if weight.shape[1] % (2 * LANES) == 0 and torch.equal(narrow.float(), weight):
         return PAIRED, narrow.view(len(weight), -1, 2, LANES).transpose(2, 3).contiguous()
     return WIDE, weight
-
-
-@cache
-def library() -> ctypes.CDLL | None:
-    """
-    Return the compiled step in the build for this CPU; None if it is missing or was built from a different source.
-
-    It carries a digest of its source, so that the structures cannot disagree.
-    """
-    if not LIBRARY.is_file():
-        return None
-    try:
-        loaded = ctypes.CDLL(str(LIBRARY))
-        loaded.tunery_source.restype = ctypes.c_char_p
-        is_ours = loaded.tunery_source() == source_digest(SOURCE).encode()
-    except (OSError, AttributeError):
-        return None
-    return loaded if is_ours and use_build(loaded) else None
-
-
-def use_build(loaded: ctypes.CDLL, name: str | None = None) -> str | None:
-    """
-    Make a library use its best build, or the one named "avx2" or "plain"; call this before anything else.
-
-    Return the name of the build in use, None if this CPU cannot run it.
-    """
-    loaded.tunery_use.restype = ctypes.c_char_p
-    used: bytes | None = loaded.tunery_use(name and name.encode())
-    return used.decode() if used else None
-
-
-def source_digest(folder: Path) -> str:
-    """Return the name by which a library identifies its source; `hatch_build.py` computes the same name."""
-    sources = sorted([*folder.glob("*.c"), *folder.glob("*.h")])
-    return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
