@@ -10,6 +10,7 @@ import pytest
 
 from tests.cli.conftest import Run
 from tests.live import BASE, Live
+from tunery.evaluation.calibration import scaled
 
 LABELS = ("bug", "billing")
 
@@ -108,3 +109,20 @@ def test_a_server_decides(run: Run, live: Live, monkeypatch: pytest.MonkeyPatch)
     assert set(json.loads(done.output)["answers"]["question"]["probabilities"]) == {"a", "b"}
     assert refused.status == 13
     assert "questions.question.criteria: A base model reads at most 26 options, not 27." in refused.said
+
+
+def test_an_evaluation_says_how_true_probabilities_are(run: Run, labelled: str, tmp_path: Path) -> None:
+    """Its report has the error and a table of thresholds; from then on the probabilities are divided as it says."""
+    new = tmp_path / "new.csv"
+    new.write_text("input,output\n" + "".join(f"letter {n},{LABELS[n % 2]}\n" for n in range(20)))
+    before = json.loads(run("decide", labelled, "message 7", "--json").output)["answers"]["label"]
+
+    report = json.loads(run("evaluate", labelled, new, "--json").output)
+    shown = run("evaluate", labelled, new).output
+
+    after = json.loads(run("decide", labelled, "message 7", "--json").output)["answers"]["label"]
+    assert "calibration error on 20 rows" in shown
+    assert "ANSWER ONLY ABOVE" in shown
+    expected = scaled(before["probabilities"], report["calibration"]["temperature"])
+    assert after["choice"] == before["choice"]
+    assert after["probabilities"] == pytest.approx(expected, rel=0.05)

@@ -79,6 +79,8 @@ def evaluate(
 
 def print_verdict_of(model: TunedModel, place: Workplace) -> dict[str, object]:
     """Evaluate a model that was just tuned, print the verdict and two answers, and return the verdict for the JSON."""
+    from tunery.evaluation.calibration import sentence
+
     try:
         with LiveLine() as live:
             on_step = output.tuning_progress(live, model.fold_count)
@@ -89,7 +91,9 @@ def print_verdict_of(model: TunedModel, place: Workplace) -> dict[str, object]:
         return {}
     if found is None or found.verdict is None:
         return {}
-    for line in terminal.facts((("Verdict", found.verdict.text), *output.example_answers(found))):
+    trust = "" if found.calibration is None else sentence(found.calibration)
+    facts = (("Verdict", found.verdict.text), ("Labels", trust), *output.example_answers(found))
+    for line in terminal.facts(facts):
         terminal.say(line)
     return {"verdict": asdict(found.verdict)}
 
