@@ -53,12 +53,7 @@ TUNERY_BUILDS
 #undef BUILD
 
 #define BUILD(NAME)                                                                                                    \
-    {#NAME,                                                                                                            \
-     NAME##_runs_here,                                                                                                 \
-     tunery_step_##NAME,                                                                                               \
-     tunery_pack_##NAME,                                                                                               \
-     tunery_pack_bytes_##NAME,                                                                                         \
-     tunery_widen_##NAME},
+    {#NAME, NAME##_runs_here, tunery_step_##NAME, tunery_pack_##NAME, tunery_pack_bytes_##NAME, tunery_widen_##NAME},
 static const Build builds[] = {TUNERY_BUILDS};
 #undef BUILD
 

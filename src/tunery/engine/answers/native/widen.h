@@ -80,12 +80,18 @@ static void widen_q6_k(const uint8_t *block, float *to) {
 /* Widen `count` blocks of a type; return whether it is known. */
 int tunery_widen(int type, const uint8_t *blocks, int64_t count, float *to) {
     for (int64_t at = 0; at < count; at++) {
-        if (type == Q4_0) widen_q4_0(blocks + at * 18, to + at * 32);
-        else if (type == Q4_1) widen_q4_1(blocks + at * 20, to + at * 32);
-        else if (type == Q8_0) widen_q8_0(blocks + at * 34, to + at * 32);
-        else if (type == Q4_K) widen_q4_k(blocks + at * 144, to + at * 256);
-        else if (type == Q6_K) widen_q6_k(blocks + at * 210, to + at * 256);
-        else return 0;
+        if (type == Q4_0)
+            widen_q4_0(blocks + at * 18, to + at * 32);
+        else if (type == Q4_1)
+            widen_q4_1(blocks + at * 20, to + at * 32);
+        else if (type == Q8_0)
+            widen_q8_0(blocks + at * 34, to + at * 32);
+        else if (type == Q4_K)
+            widen_q4_k(blocks + at * 144, to + at * 256);
+        else if (type == Q6_K)
+            widen_q6_k(blocks + at * 210, to + at * 256);
+        else
+            return 0;
     }
     return 1;
 }
