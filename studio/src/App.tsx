@@ -5,8 +5,8 @@ import { Shell } from "./components/Shell";
 import { text } from "./components/text";
 import { Library } from "./screens/Library";
 import { ModelPage } from "./screens/ModelPage";
-import { NewModel } from "./screens/NewModel";
 
+const NewModel = lazy(() => import("./screens/NewModel").then((module) => ({ default: module.NewModel })));
 const Playground = lazy(() => import("./screens/Playground").then((module) => ({ default: module.Playground })));
 const Prompts = lazy(() => import("./screens/Prompts").then((module) => ({ default: module.Prompts })));
 const PromptPage = lazy(() => import("./screens/PromptPage").then((module) => ({ default: module.PromptPage })));
