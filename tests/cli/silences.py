@@ -49,6 +49,7 @@ model = tunery.tune(tunery.Dataset.read(sys.argv[1]), base_model=sys.argv[2], id
 tunery.load("python").generate(["the number 17"], max_output_tokens=4)
 """
 ENDED, REFUSED, STOPPED = (0,), (13, 19), (0, 130, 143)
+ANY = (*range(26), 130)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,9 @@ def commands(folder: Path, rows: int) -> list[Case]:
         Case(("--help",)),
         Case(("bases", "add", str(folder / "base"), "--name", "tiny")),
         Case(("bases", "list")),
+        Case(("bases", "get", "tiny")),
         Case(("bases", "pull", "tiny")),
+        Case(("bases", "search", "smollm"), ANY),  # needs the network
         Case(("bases", "export", "tiny", "--to", f"{to}-base")),
         Case(("data", "preview", data)),
         Case(("data", "check", data, "--base-model", "tiny")),
@@ -120,6 +123,8 @@ def commands(folder: Path, rows: int) -> list[Case]:
         Case(("evaluate", MODEL)),
         Case(("evaluate", MODEL, data, "--folds", "2")),
         Case(("generate", MODEL, "17", *short)),
+        Case(("decide", MODEL, "17"), ANY),  # refused if the outputs are no labels
+        Case(("models", "next", MODEL), ANY),
         Case(("generate", MODEL, "--input", data, "--output", f"{to}.csv", *short)),
         Case(("data", "curve", data, *quick), (*ENDED, *REFUSED)),  # refused with ten rows
         Case(("models", "list")),
@@ -171,6 +176,7 @@ def shared_commands(database: str | None, store: Path) -> list[Case]:
     return [
         Case(("migrate",), works, variables=shared),
         Case(("worker",), (*STOPPED, *works), until=READY, variables=shared),
+        Case(("bases", "remove", "tiny"), ANY),  # refused while a model depends on it
         Case(("uninstall", "--yes")),
     ]
 
