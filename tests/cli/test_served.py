@@ -121,6 +121,14 @@ def test_tuning_is_done_by_the_server(either: Run, data: Path) -> None:
     assert "Next: tunery generate numbers-" in done.said
 
 
+def test_the_format_of_weights_is_chosen_where_they_are(held: Run, data: Path) -> None:
+    """A server decides by its own memory, so the option is refused instead of being dropped in silence."""
+    done = held("tune", data, "--base-model", BASE, "--weights", "4bit", "--yes", "--no-verdict")
+
+    assert done.status != 0
+    assert "--weights is for jobs on this machine" in done.said
+
+
 def test_the_result_is_that_of_the_foreground(held: Run, live: Live, data: Path, tmp_path: Path) -> None:
     """A model tuned by the server has the adapter bytes of the same command without a server."""
     arguments = ("tune", data, "--base-model", BASE, "--epochs", "2", "--hold-out", "2", "--id", "same", "--json")

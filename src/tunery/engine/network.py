@@ -50,7 +50,7 @@ class Network:
 
     With `lanes` False there is a single lane. `linears` are the layers that an adapter changes, module path → (out,
     in). If it `recomputes`, a pass saves only the input of each layer, and computes the layer again on the way back:
-    the same numbers for a third more time.
+    the same numbers for up to half as much time again.
     """
 
     is_packed = True
