@@ -30,7 +30,7 @@ from tunery.cli.terminal import (
     reads_file,
 )
 from tunery.cli.workplace import Job, Workplace, workplace
-from tunery.errors import TuneryError
+from tunery.errors import InvalidArgument, TuneryError
 from tunery.progress import LiveLine, StepProgress, doing
 from tunery.service.tuning import Ended, Event, Noticed, PhaseEntered, Started, StepDone
 from tunery.types import DEFAULT_BASE_MODEL, Hyperparameters, Phase, State, TunedModel, WeightFormat
@@ -64,6 +64,7 @@ SettingsChoice = Annotated[
 ]
 
 
+VerdictChoice = Annotated[bool, option("Find out at the end whether tuning helped.", "yes", "--verdict/--no-verdict")]
 WeightsChoice = Annotated[
     WeightFormat, option("How the weights of the base are kept in memory.", "full if that fits, else as they came")
 ]
@@ -91,9 +92,7 @@ def tune(
     seed: Annotated[int | None, option("Seed for the row order and the initial weights.", 0, metavar="N")] = None,
     settings: SettingsChoice = Settings.PAGE,
     resume: Annotated[bool, option("Only resume an unfinished job.", "resume or start", "--resume")] = False,
-    verdict: Annotated[
-        bool, option("Find out at the end whether tuning helped.", "yes", "--verdict/--no-verdict")
-    ] = True,
+    verdict: VerdictChoice = True,
     server: ServerAddress = None,
     json: Annotated[bool, option("Print one JSON document at the end.", "the name", "--json")] = False,
     yes: Annotated[bool, option("Tune despite warnings.", "ask on a terminal", "--yes", "-y")] = False,
@@ -177,6 +176,8 @@ def _plan(
     given = {name: value for name, value in settings.items() if value is not None}
     named: dict[str, Any] = {name: given[name] for name in Hyperparameters.__slots__ if name in given}
     page = Hyperparameters(**named)
+    if place.address is not None and page.weights != WeightFormat.AUTO:
+        raise InvalidArgument("--weights is for jobs on this machine; a server keeps weights as they fit there.")
     seed = int(given.get("seed", 0))  # type: ignore[call-overload]
     doing(f"Reading {file.name}")
     dataset, preview = read_and_preview_guarded(file, **reading)

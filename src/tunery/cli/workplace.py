@@ -42,7 +42,7 @@ from tunery.errors import FailedPrecondition, FolderLocked, InvalidArgument, Not
 from tunery.progress import LiveLine, byte_progress, doing
 from tunery.service import folder as folders
 from tunery.service.tuning import Event
-from tunery.types import Answer, CatalogEntry, TunedModel, TuningExample, WeightFormat
+from tunery.types import Answer, CatalogEntry, TunedModel, TuningExample
 
 if TYPE_CHECKING:
     from tunery.data.dataset import Dataset
@@ -531,8 +531,6 @@ class There:
         from tunery.evaluation.contest import AUTOMATIC
 
         request, settings = plan.request, plan.request.hyperparameters
-        if settings.weights != WeightFormat.AUTO:
-            raise InvalidArgument("--weights is for jobs on this machine; a server keeps weights as they fit there.")
         task = {
             "trainingData": _examples(plan.dataset.examples),
             "hyperparameters": {
